@@ -1,0 +1,3 @@
+module github.com/vigate/vigate
+
+go 1.26.0
