@@ -1,0 +1,60 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxID is the longest id in bytes.
+const maxID = 512
+
+// ValidID reports whether the id can name a record: 1 to 512 bytes, no NUL.
+func ValidID(id string) bool {
+	return id != "" && len(id) <= maxID && strings.IndexByte(id, 0) < 0
+}
+
+// Validate refuses changes that no store may take as one commit, whatever it
+// holds: bad ids, and two changes that name the same record. Errors leave the
+// ids out, which may be hashes of secrets.
+func Validate(changes []Change) error {
+	for i, c := range changes {
+		if c.Record.Kind == 0 {
+			return fmt.Errorf("validate change %d: record has no kind", i)
+		}
+		if c.Op == OpAppend {
+			continue
+		}
+		if c.Op < OpPut || c.Op > OpAppend {
+			return fmt.Errorf("validate change %d: unknown operation %d", i, c.Op)
+		}
+		if !ValidID(c.Record.ID) {
+			return fmt.Errorf("validate change %d: %w", i, errBadID)
+		}
+	}
+	return validateDistinct(changes)
+}
+
+var errBadID = errors.New("id is not 1 to 512 bytes without NUL")
+
+func validateDistinct(changes []Change) error {
+	type name struct {
+		kind Kind
+		id   string
+	}
+	if len(changes) < 2 {
+		return nil
+	}
+	seen := make(map[name]bool, len(changes))
+	for i, c := range changes {
+		if c.Op == OpAppend {
+			continue
+		}
+		n := name{c.Record.Kind, c.Record.ID}
+		if seen[n] {
+			return fmt.Errorf("validate change %d: its record is named twice in one commit", i)
+		}
+		seen[n] = true
+	}
+	return nil
+}
