@@ -4,17 +4,16 @@
 package event
 
 import (
-	"encoding/json"
-	"fmt"
+	"strings"
 	"time"
-
-	"github.com/vigate/vigate/internal/store"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Event is one thing that happened. It holds facts, not sentences: the message
 // is made when it is read, in the reader's language.
 type Event struct {
-	// Key only grows; the log sets it.
+	// Key is the API's number of the event; the log sets it. See KeyOf.
 	Key int32 `json:"-"`
 	// ChainID is the Key of the event that began the chain; 0: its own.
 	ChainID int32 `json:"chain,omitempty"`
@@ -45,16 +44,69 @@ type Event struct {
 	Args map[string]string `json:"args,omitempty"`
 }
 
-// Change is the part of a commit that posts the event. The log gives the event
-// its key when the commit is durable, and keeps it for retention (0: for ever).
-func Change(e Event, retention time.Duration) (store.Change, error) {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return store.Change{}, fmt.Errorf("encode event %s: %w", e.Type, err)
+// What one event may hold, in bytes: an event must never be a way to fill the
+// store, as anyone may cause BadUsernameSessionEvent.
+const (
+	maxWord    = 512      // User, UserAgent and every other short member
+	maxMessage = 16 << 10 // Message, PrevMessage
+	maxArgs    = 32       // number of Args
+	maxArgName = 128
+)
+
+// bounded returns e with every string cut and cleaned, and times that JSON
+// can't hold removed.
+func (e Event) bounded() Event {
+	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject} {
+		*s = clean(*s, maxWord, "")
 	}
-	var expires time.Time
-	if retention > 0 {
-		expires = e.Created.Add(retention)
+	for _, s := range []*string{&e.Message, &e.PrevMessage} {
+		*s = clean(*s, maxMessage, "\n")
 	}
-	return store.Append(store.Event, b, expires), nil
+	if y := e.LoginTime.UTC().Year(); y < 1 || y > 9999 {
+		e.LoginTime = time.Time{}
+	}
+	e.Args = boundedArgs(e.Args)
+	return e
+}
+
+// boundedArgs keeps the first maxArgs names in their order, so that the same
+// event is cut the same way each time.
+func boundedArgs(args map[string]string) map[string]string {
+	if len(args) == 0 {
+		return nil
+	}
+	out := make(map[string]string, min(len(args), maxArgs))
+	for _, k := range sortedKeys(args) {
+		if len(out) == maxArgs {
+			break
+		}
+		out[clean(k, maxArgName, "")] = clean(args[k], maxWord, "")
+	}
+	return out
+}
+
+// clean removes control characters, but those in keep, and cuts s to at most
+// limit bytes at a character's end. What is not UTF-8 becomes U+FFFD.
+func clean(s string, limit int, keep string) string {
+	// Cut first: the length of what strangers send is theirs to choose, the
+	// work is not.
+	s = cut(s, 4*limit)
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && !strings.ContainsRune(keep, r) {
+			return -1
+		}
+		return r // also U+FFFD for each byte that is not UTF-8
+	}, s)
+	return cut(s, limit)
+}
+
+// cut returns at most limit bytes of s without splitting a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
 }
