@@ -1,0 +1,200 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/vigate/vigate/internal/principal"
+)
+
+// Field numbers of a session's record, in protobuf's wire format: compact, quick
+// to read a million times at start, and open for fields of newer versions. The
+// numbers are on disk: never renumber, never reuse.
+const (
+	fieldToken = iota + 1
+	fieldIdentity
+	fieldOrigin
+	fieldLocale
+	fieldMessageLocale
+	fieldLogin
+	fieldDeadline
+	fieldLastActive
+	fieldCallCount
+	fieldAddress
+	fieldUserAgent
+	fieldMethod
+)
+
+// Field numbers inside an identity.
+const (
+	fieldDomain = iota + 1
+	fieldUser
+	fieldFullName
+	fieldGroup
+	fieldExtension
+)
+
+var errCodec = errors.New("malformed session record")
+
+func (s *Session) encode() []byte {
+	b := make([]byte, 0, 256)
+	b = appendBytes(b, fieldToken, s.token[:])
+	b = appendBytes(b, fieldIdentity, s.Identity.encode())
+	if s.Origin != nil {
+		b = appendBytes(b, fieldOrigin, s.Origin.encode())
+	}
+	b = appendText(b, fieldLocale, s.Locale)
+	b = appendText(b, fieldMessageLocale, s.MessageLocale)
+	b = appendTime(b, fieldLogin, s.LoginTime)
+	b = appendTime(b, fieldDeadline, s.Deadline)
+	b = appendTime(b, fieldLastActive, s.LastActiveTime)
+	b = protowire.AppendTag(b, fieldCallCount, protowire.VarintType)
+	b = protowire.AppendVarint(b, uint64(s.CallCount))
+	b = appendText(b, fieldAddress, s.Address)
+	b = appendText(b, fieldUserAgent, s.UserAgent)
+	b = appendText(b, fieldMethod, s.Method)
+	return append(b, s.extra...)
+}
+
+func (i *Identity) encode() []byte {
+	b := appendText(nil, fieldDomain, i.Name.Domain)
+	b = appendText(b, fieldUser, i.Name.User)
+	b = appendText(b, fieldFullName, i.FullName)
+	for _, g := range i.Groups {
+		b = appendBytes(b, fieldGroup, []byte(g))
+	}
+	if i.Extension {
+		b = protowire.AppendTag(b, fieldExtension, protowire.VarintType)
+		b = protowire.AppendVarint(b, 1)
+	}
+	return b
+}
+
+func appendBytes(b []byte, n protowire.Number, v []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+}
+
+func appendText(b []byte, n protowire.Number, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
+}
+
+func appendTime(b []byte, n protowire.Number, t time.Time) []byte {
+	return protowire.AppendFixed64(protowire.AppendTag(b, n, protowire.Fixed64Type), uint64(t.UnixNano()))
+}
+
+// field is one decoded field; only the member of its wire type is set.
+type field struct {
+	num    protowire.Number
+	bytes  []byte
+	number uint64
+	raw    []byte // tag and value
+}
+
+// fields calls f for each field of b.
+func fields(b []byte, f func(field) error) error {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return fmt.Errorf("%w: %w", errCodec, protowire.ParseError(n))
+		}
+		v := field{num: num}
+		m := 0
+		switch typ {
+		case protowire.BytesType:
+			v.bytes, m = protowire.ConsumeBytes(b[n:])
+		case protowire.VarintType:
+			v.number, m = protowire.ConsumeVarint(b[n:])
+		case protowire.Fixed64Type:
+			v.number, m = protowire.ConsumeFixed64(b[n:])
+		default:
+			m = protowire.ConsumeFieldValue(num, typ, b[n:])
+		}
+		if m < 0 {
+			return fmt.Errorf("field %d: %w: %w", num, errCodec, protowire.ParseError(m))
+		}
+		v.raw = b[:n+m]
+		if err := f(v); err != nil {
+			return err
+		}
+		b = b[n+m:]
+	}
+	return nil
+}
+
+func decodeSession(key Key, b []byte) (Session, error) {
+	s := Session{Key: key}
+	err := fields(b, func(f field) error {
+		var err error
+		switch f.num {
+		case fieldToken:
+			if copy(s.token[:], f.bytes) != len(s.token) || len(f.bytes) != len(s.token) {
+				return fmt.Errorf("token hash of %d bytes: %w", len(f.bytes), errCodec)
+			}
+		case fieldIdentity:
+			s.Identity, err = decodeIdentity(f.bytes)
+		case fieldOrigin:
+			var o Identity
+			o, err = decodeIdentity(f.bytes)
+			s.Origin = &o
+		case fieldLocale:
+			s.Locale = string(f.bytes)
+		case fieldMessageLocale:
+			s.MessageLocale = string(f.bytes)
+		case fieldLogin:
+			s.LoginTime = time.Unix(0, int64(f.number)).UTC()
+		case fieldDeadline:
+			s.Deadline = time.Unix(0, int64(f.number)).UTC()
+		case fieldLastActive:
+			s.LastActiveTime = time.Unix(0, int64(f.number)).UTC()
+		case fieldCallCount:
+			s.CallCount = int64(f.number)
+		case fieldAddress:
+			s.Address = string(f.bytes)
+		case fieldUserAgent:
+			s.UserAgent = string(f.bytes)
+		case fieldMethod:
+			s.Method = string(f.bytes)
+		default:
+			s.extra += string(f.raw)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return Session{}, fmt.Errorf("decode session: %w", err)
+	case s.token == Hash{} || s.Identity.Name.IsZero() || s.LoginTime.IsZero() || s.Deadline.IsZero():
+		// Without one of these the session could not be told from another, or
+		// would never end.
+		return Session{}, fmt.Errorf("decode session: required field missing: %w", errCodec)
+	}
+	return s, nil
+}
+
+func decodeIdentity(b []byte) (Identity, error) {
+	var i Identity
+	err := fields(b, func(f field) error {
+		switch f.num {
+		case fieldDomain:
+			i.Name.Domain = string(f.bytes)
+		case fieldUser:
+			i.Name.User = string(f.bytes)
+		case fieldFullName:
+			i.FullName = string(f.bytes)
+		case fieldGroup:
+			i.Groups = append(i.Groups, string(f.bytes))
+		case fieldExtension:
+			i.Extension = f.number == 1
+		}
+		return nil
+	})
+	if err == nil && i.Name == (principal.Name{}) {
+		err = fmt.Errorf("identity without a name: %w", errCodec)
+	}
+	return i, err
+}

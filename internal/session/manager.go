@@ -1,0 +1,237 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// Options of a Manager. Mirror, Table, Events, Policy and Thumbprint are needed.
+type Options struct {
+	Mirror *store.Mirror // feeds Table
+	Table  *Table
+	Events *event.Log
+	Policy func() Policy
+	// Thumbprint is the SHA-1 of the server's certificate as AA-BB-…, which
+	// clone tickets carry.
+	Thumbprint func() string
+	Now        func() time.Time // nil: time.Now
+	Random     io.Reader        // nil: crypto/rand
+}
+
+// Manager starts and ends sessions and issues tickets. All methods may be
+// called at the same time.
+type Manager struct {
+	*Table
+	mirror     *store.Mirror
+	events     *event.Log
+	policy     func() Policy
+	thumbprint func() string
+	now        func() time.Time
+	random     io.Reader
+}
+
+// NewManager makes the manager of the sessions in o.Table.
+func NewManager(o Options) *Manager {
+	m := &Manager{
+		Table: o.Table, mirror: o.Mirror, events: o.Events, policy: o.Policy,
+		thumbprint: o.Thumbprint, now: o.Now, random: randomOr(o.Random),
+	}
+	if m.now == nil {
+		m.now = time.Now
+	}
+	return m
+}
+
+// Grant is what a way in has proved, and all that a new session is made of.
+type Grant struct {
+	Identity Identity
+	Origin   *Identity // set for the clone of an impersonating session
+	Method   string
+	// NotAfter ends the session's life earlier than the policy would. Zero: no.
+	NotAfter time.Time
+	// Deadline is the absolute end that a clone inherits. Zero: by policy.
+	Deadline              time.Time
+	Locale, MessageLocale string
+	Address, UserAgent    string
+	// Changes are committed with the session: conditions that must still hold
+	// of what the proof was made on, and the one-time artefacts it spends. If
+	// one of their conditions fails there is no session, and Start returns
+	// ErrStale.
+	Changes []store.Change
+}
+
+// Start makes a session. It is the only function that does.
+//
+// Errors: *LimitError, ErrStale, or the store's.
+func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
+	token, err := newToken(m.random)
+	if err != nil {
+		return nil, Token{}, err
+	}
+	key, err := newKey(m.random)
+	if err != nil {
+		return nil, Token{}, err
+	}
+	hash, _ := hashToken(token.Reveal())
+	// Times on the wire and on disk have no monotonic part.
+	now := m.now().UTC().Round(0)
+	policy := m.policy()
+	s := Session{
+		Key: key, token: hash, Identity: g.Identity, Origin: g.Origin,
+		Locale: g.Locale, MessageLocale: g.MessageLocale,
+		LoginTime: now, LastActiveTime: now, Deadline: g.Deadline,
+		Address: g.Address, UserAgent: g.UserAgent, Method: g.Method,
+	}
+	if s.Deadline.IsZero() {
+		s.Deadline = now.Add(policy.MaxLifetime)
+	}
+	if !g.NotAfter.IsZero() && g.NotAfter.Before(s.Deadline) {
+		s.Deadline = g.NotAfter
+	}
+	owner := s.Owner()
+	if err := m.admit(ctx, key, owner.Name.Key(), policy); err != nil {
+		return nil, Token{}, err
+	}
+	defer m.release(key)
+
+	changes := append([]store.Change{
+		store.Create(store.Session, key.String(), s.encode(), time.Time{}),
+		m.events.Change(event.Event{
+			Type: "UserLoginSessionEvent", User: s.Actor(), SessionID: key.String(),
+			Address: s.Address, UserAgent: s.UserAgent, Locale: s.Locale,
+		}),
+	}, g.Changes...)
+	switch _, err := m.mirror.Commit(ctx, changes...); {
+	case errors.Is(err, store.ErrConflict):
+		return nil, Token{}, ErrStale
+	case err != nil:
+		return nil, Token{}, fmt.Errorf("start session: %w", err)
+	}
+	l := m.byKey(key)
+	if l == nil {
+		return nil, Token{}, ErrNoSession // ended by another in the same instant
+	}
+	return l, token, nil
+}
+
+// admit reserves a place for the session, sweeping expired ones away first if
+// that is what it takes.
+func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) error {
+	err := m.reserve(key, owner, p)
+	if err == nil {
+		return nil
+	}
+	if n, sweepErr := m.SweepExpired(ctx); n == 0 || sweepErr != nil {
+		return err
+	}
+	return m.reserve(key, owner, p)
+}
+
+// Authenticate returns the live session of what a caller sent as token, or nil.
+func (m *Manager) Authenticate(ctx context.Context, token string) *Live {
+	l := m.byToken(token)
+	if l == nil {
+		// On a shared store the login may have been acknowledged by another
+		// node an instant ago: look again once this one has caught up.
+		if len(token) != TokenLength || m.mirror.Sync(ctx) != nil {
+			return nil
+		}
+		if l = m.byToken(token); l == nil {
+			return nil
+		}
+	}
+	if !l.Alive(m.now(), m.policy().Idle) {
+		return nil
+	}
+	return l
+}
+
+// Count adds one API call to the session and makes now its last activity.
+func (m *Manager) Count(l *Live) { m.touch(l, m.now()) }
+
+// Alive reports whether the session lives now.
+func (m *Manager) Alive(l *Live) bool { return l.Alive(m.now(), m.policy().Idle) }
+
+// Remaining is how long the session lives if it is not used again.
+func (m *Manager) Remaining(l *Live) time.Duration {
+	return l.ExpiresAt(m.policy().Idle).Sub(m.now())
+}
+
+// Find returns the live session with the key.
+func (m *Manager) Find(key string) (*Live, error) {
+	if k, ok := ParseKey(key); ok {
+		if l := m.byKey(k); l != nil && m.Alive(l) {
+			return l, nil
+		}
+	}
+	return nil, ErrNoSession
+}
+
+// Update changes the session's identity or locale and posts the events, if any.
+// change sees the session as it is and may be called more than once.
+func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) []event.Event) error {
+	const tries = 20 // each lost to another writer of this very session
+	for range tries {
+		at := store.Revision(l.revision.Load())
+		s := l.Session()
+		// What this process has counted reaches the record by Flush only.
+		s.CallCount = l.base.Load()
+		events := change(&s)
+		changes := []store.Change{store.Update(store.Session, s.Key.String(), at, s.encode(), time.Time{})}
+		for _, e := range events {
+			changes = append(changes, m.events.Change(e))
+		}
+		_, err := m.mirror.Commit(ctx, changes...)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("update session: %w", err)
+		}
+		if err := m.mirror.Sync(ctx); err != nil {
+			return fmt.Errorf("update session: %w", err)
+		}
+		if !m.Alive(l) {
+			return ErrNoSession
+		}
+	}
+	return fmt.Errorf("update session: %w", store.ErrConflict)
+}
+
+// End ends the session and posts e in the same commit. It returns once the end
+// is durable and no request can use the session any more. ErrNoSession: it was
+// over already.
+//
+// It and its twin for many sessions, EndAll, are the only ones that end one.
+func (m *Manager) End(ctx context.Context, l *Live, e event.Event) error {
+	_, err := m.mirror.Commit(ctx, store.Delete(store.Session, l.Key().String()), m.events.Change(e))
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return ErrNoSession
+	case err != nil:
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// Logout is the event of a session that ends by its own will or by expiry.
+func Logout(s Session) event.Event {
+	return event.Event{
+		Type: "UserLogoutSessionEvent", User: s.Actor(), SessionID: s.Key.String(),
+		Address: s.Address, UserAgent: s.UserAgent, CallCount: s.CallCount, LoginTime: s.LoginTime,
+	}
+}
+
+// Terminated is the event of a session that another ends.
+func Terminated(s Session, by string) event.Event {
+	return event.Event{
+		Type: "SessionTerminatedEvent", User: by, SessionID: s.Key.String(),
+		Subject: s.Identity.Name.String(),
+	}
+}

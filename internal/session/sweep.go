@@ -1,0 +1,142 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// endBatch is how many sessions one commit ends, and flushBatch how many one
+// write of activity holds: enough to share the cost of an fsync, few enough
+// for the operations that an etcd transaction takes by default (128).
+const (
+	endBatch   = 60
+	flushBatch = 1000
+)
+
+// EndAll ends every live session that match selects, each with the event that
+// of gives for it, and returns how many. When it returns without an error no
+// such session is left, those cloned meanwhile included: the caller has made
+// sure that no new one can come by other ways.
+func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func(Session) event.Event) (int, error) {
+	total := 0
+	for {
+		// On a shared store, see what other nodes have started.
+		if err := m.mirror.Sync(ctx); err != nil {
+			return total, fmt.Errorf("end sessions: %w", err)
+		}
+		var found []*Live
+		for l := range m.all() {
+			if s := l.Session(); match(&s) {
+				found = append(found, l)
+			}
+		}
+		if len(found) == 0 {
+			return total, nil
+		}
+		n, err := m.endEach(ctx, found, of)
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// SweepExpired ends the sessions whose time is over and returns how many.
+func (m *Manager) SweepExpired(ctx context.Context) (int, error) {
+	now, idle := m.now(), m.policy().Idle
+	var dead []*Live
+	for l := range m.all() {
+		if !l.Alive(now, idle) {
+			dead = append(dead, l)
+		}
+	}
+	return m.endEach(ctx, dead, Logout)
+}
+
+func (m *Manager) endEach(ctx context.Context, all []*Live, of func(Session) event.Event) (int, error) {
+	ended := 0
+	for len(all) > 0 {
+		n := min(endBatch, len(all))
+		batch := all[:n]
+		all = all[n:]
+		var changes []store.Change
+		for _, l := range batch {
+			s := l.Session()
+			changes = append(changes, store.Delete(store.Session, s.Key.String()), m.events.Change(of(s)))
+		}
+		_, err := m.mirror.Commit(ctx, changes...)
+		switch {
+		case err == nil:
+			ended += n
+		case errors.Is(err, store.ErrConflict):
+			// One of them was ended by another: go through them one by one.
+			for _, l := range batch {
+				switch err := m.End(ctx, l, of(l.Session())); {
+				case err == nil:
+					ended++
+				case !errors.Is(err, ErrNoSession):
+					return ended, err
+				}
+			}
+		default:
+			return ended, fmt.Errorf("end sessions: %w", err)
+		}
+	}
+	return ended, nil
+}
+
+// Flush writes down the activity since the last flush. It is called every few
+// seconds and at the end, by one goroutine at a time. It never creates: activity
+// of a session that ended meanwhile is passed over.
+func (m *Manager) Flush(ctx context.Context) error {
+	dirty := m.takeDirty()
+	for len(dirty) > 0 {
+		batch := dirty[:min(flushBatch, len(dirty))]
+		if err := m.flush(ctx, batch); err != nil {
+			m.requeue(dirty)
+			return fmt.Errorf("flush activity: %w", err)
+		}
+		dirty = dirty[len(batch):]
+	}
+	return nil
+}
+
+func (m *Manager) flush(ctx context.Context, batch []*Live) error {
+	records := make([]store.Record, 0, len(batch))
+	for _, l := range batch {
+		// The revision first: a record that changes after it makes the touch
+		// lose instead of overwriting the change.
+		rev := store.Revision(l.revision.Load())
+		n, base := l.calls.Load(), l.base.Load()
+		l.flushing.Store(n)
+		s := l.Session()
+		s.CallCount = base + n
+		records = append(records, store.Record{Kind: store.Session, ID: s.Key.String(), Value: s.encode(), Revision: rev})
+	}
+	revs, err := m.mirror.Touch(ctx, records...)
+	if err != nil {
+		return err
+	}
+	var lost []*Live
+	for i, l := range batch {
+		if revs[i] == 0 {
+			l.flushing.Store(0)
+			if m.Alive(l) {
+				lost = append(lost, l)
+			}
+		}
+	}
+	m.requeue(lost)
+	return nil
+}
+
+// requeue has the sessions flushed again next time.
+func (m *Manager) requeue(all []*Live) {
+	for _, l := range all {
+		m.markDirty(l)
+	}
+}

@@ -1,0 +1,95 @@
+package session
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+)
+
+// Token is the secret that authenticates a request: 20 bytes from the system's
+// secure random source, as the 40 lower-case hex digits that vCenter sends.
+//
+// It prints as a placeholder everywhere, so that it can't reach a log or an
+// error by accident; Reveal is for the answer's header and cookie only.
+type Token struct{ digits string }
+
+// TokenLength is the length of a token on the wire, in bytes.
+const TokenLength = 40
+
+func newToken(random io.Reader) (Token, error) {
+	var b [TokenLength / 2]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return Token{}, fmt.Errorf("make token: %w", err)
+	}
+	return Token{hex.EncodeToString(b[:])}, nil
+}
+
+// Reveal is the token as it goes to its owner.
+func (t Token) Reveal() string { return t.digits }
+
+// IsZero reports whether there is no token.
+func (t Token) IsZero() bool { return t.digits == "" }
+
+func (Token) String() string   { return "[token]" }
+func (Token) GoString() string { return "[token]" }
+
+// MarshalText keeps a token out of every encoder.
+func (Token) MarshalText() ([]byte, error) { return []byte("[token]"), nil }
+
+// Hash is what is kept of a token or a ticket, at rest and in memory.
+type Hash [sha256.Size]byte
+
+// hashToken returns the hash of what a caller sent as a token, and whether it
+// has a token's form at all. It does not allocate.
+func hashToken(s string) (Hash, bool) {
+	if len(s) != TokenLength {
+		return Hash{}, false
+	}
+	var b [TokenLength]byte
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return Hash{}, false
+		}
+		b[i] = c
+	}
+	return sha256.Sum256(b[:]), true
+}
+
+// Key is the public id of a session, a random UUID. It names a session in
+// lists, events and object ids, and never authenticates anything.
+type Key uuid.UUID
+
+func newKey(random io.Reader) (Key, error) {
+	u, err := uuid.NewRandomFromReader(random)
+	if err != nil {
+		return Key{}, fmt.Errorf("make session key: %w", err)
+	}
+	return Key(u), nil
+}
+
+// ParseKey reads the one spelling that String writes.
+func ParseKey(s string) (Key, bool) {
+	if len(s) != 36 {
+		return Key{}, false
+	}
+	u, err := uuid.Parse(s)
+	if err != nil || u.String() != s {
+		return Key{}, false
+	}
+	return Key(u), true
+}
+
+func (k Key) String() string { return uuid.UUID(k).String() }
+
+// randomOr is the system's secure source where none was injected.
+func randomOr(r io.Reader) io.Reader {
+	if r == nil {
+		return rand.Reader
+	}
+	return r
+}
