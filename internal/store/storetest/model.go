@@ -1,0 +1,246 @@
+package storetest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// commit is one acknowledged commit.
+type commit struct {
+	rev     store.Revision
+	changes []store.Change
+}
+
+// history gathers acknowledged commits and reads.
+type history struct {
+	mu      sync.Mutex // guards what follows
+	commits []commit
+	reads   []store.Record
+}
+
+func (h *history) wrote(rev store.Revision, changes ...store.Change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.commits = append(h.commits, commit{rev, changes})
+}
+
+func (h *history) read(r store.Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reads = append(h.reads, r)
+}
+
+// randomOperations lets several goroutines work on few records. Then the
+// commits, put in order of their revisions, must each have been allowed by
+// those before, and must lead to what the store, its stream from the start and
+// a stream from the end hold: that is, the store was serializable.
+func randomOperations(f *fixture) {
+	const workers, steps = 6, 120
+	early := f.follow(f.data.Second(f.T, f.Store))
+	early.upTo(0)
+	var h history
+	seed := rand.Uint64()
+	f.Logf("seed %d", seed)
+	race(workers, func(w int) {
+		o := operator{f: f, h: &h, rng: rand.New(rand.NewPCG(seed, uint64(w))), known: map[name]store.Record{}}
+		for i := range steps {
+			if err := o.step(fmt.Sprintf("%d.%d", w, i)); err != nil {
+				f.Errorf("worker %d step %d: %v", w, i, err)
+				return
+			}
+		}
+	})
+	newest, err := f.Newest(f.ctx)
+	if err != nil {
+		f.Fatal(err)
+	}
+	slices.SortFunc(h.commits, func(a, b commit) int { return cmp.Compare(a.rev, b.rev) })
+	m := model{state: map[name]store.Record{}, written: map[string]bool{}}
+	seen := early.upTo(newest)
+	for _, c := range h.commits {
+		if err := m.replay(c, seen.log); err != nil {
+			f.Fatalf("commit at revision %d: %v", c.rev, err)
+		}
+	}
+	for _, r := range h.reads {
+		if !m.written[describe(r)] {
+			f.Errorf("read %s, which no commit wrote", describe(r))
+		}
+	}
+	m.compare(f, "the stream from the start", seen.state)
+	m.compare(f, "the stream from the end", f.follow(f.Store).upTo(newest).state)
+	stored := map[name]store.Record{}
+	for n := range m.state {
+		if stored[n], err = f.Get(f.ctx, n.kind, n.id); err != nil {
+			f.Errorf("Get of kind %d %q: %v", n.kind, n.id, err)
+		}
+	}
+	m.compare(f, "the store", stored)
+	deltas := 0
+	for _, c := range h.commits {
+		deltas += len(c.changes)
+	}
+	if len(seen.log) != deltas {
+		f.Errorf("the stream had %d changes, the commits %d", len(seen.log), deltas)
+	}
+}
+
+// describe names a record as it was at one revision.
+func describe(r store.Record) string {
+	return fmt.Sprintf("kind %d %q at %d: %q", r.Kind, r.ID, r.Revision, r.Value)
+}
+
+// operator does random operations.
+type operator struct {
+	f     *fixture
+	h     *history
+	rng   *rand.Rand
+	known map[name]store.Record // as last read
+}
+
+func (o *operator) pick() store.Record {
+	kinds := []store.Kind{store.Session, store.Ticket, store.Role}
+	n := name{kinds[o.rng.IntN(len(kinds))], fmt.Sprint("id", o.rng.IntN(6))}
+	if r, ok := o.known[n]; ok {
+		return r
+	}
+	return store.Record{Kind: n.kind, ID: n.id}
+}
+
+func (o *operator) step(value string) error {
+	r := o.pick()
+	switch o.rng.IntN(4) {
+	case 0:
+		got, err := o.f.Get(o.f.ctx, r.Kind, r.ID)
+		if errors.Is(err, store.ErrNotFound) {
+			delete(o.known, name{r.Kind, r.ID})
+			return nil
+		}
+		o.known[name{r.Kind, r.ID}] = got
+		o.h.read(got)
+		return err
+	case 1:
+		return o.touch(r, value)
+	}
+	changes := []store.Change{o.change(r, value)}
+	if other := o.pick(); other.ID != r.ID {
+		changes = append(changes, o.change(other, value+"+"))
+	}
+	rev, err := o.f.Commit(o.f.ctx, changes...)
+	if errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	if err == nil {
+		o.h.wrote(rev, changes...)
+	}
+	return err
+}
+
+// change makes one that changes the record if its condition holds.
+func (o *operator) change(r store.Record, value string) store.Change {
+	switch o.rng.IntN(6) {
+	case 0:
+		return store.Create(r.Kind, r.ID, []byte(value), never)
+	case 1:
+		return store.Update(r.Kind, r.ID, r.Revision, []byte(value), never)
+	case 2:
+		return store.Delete(r.Kind, r.ID)
+	case 3:
+		return store.DeleteAt(r.Kind, r.ID, r.Revision)
+	case 4:
+		return store.Append(store.Event, []byte(value), never)
+	}
+	return store.Put(r.Kind, r.ID, []byte(value), never)
+}
+
+func (o *operator) touch(r store.Record, value string) error {
+	records := []store.Record{r, o.pick()}
+	if records[0].ID == records[1].ID {
+		records = records[:1]
+	}
+	for i := range records {
+		records[i].Value = []byte(value)
+	}
+	revs, err := o.f.Touch(o.f.ctx, records...)
+	if err != nil {
+		return err
+	}
+	for i, rev := range revs {
+		if r := records[i]; rev != 0 {
+			o.h.wrote(rev, store.Update(r.Kind, r.ID, r.Revision, r.Value, r.Expires))
+		}
+	}
+	return nil
+}
+
+// model is what the acknowledged commits lead to.
+type model struct {
+	state   map[name]store.Record
+	written map[string]bool // every record that ever was, described
+	last    store.Revision
+	number  uint64 // last appended
+}
+
+// replay applies a commit, taking the ids of what it appended from the stream.
+func (m *model) replay(c commit, log []store.Delta) error {
+	for i, change := range c.changes {
+		if change.Op == store.OpAppend {
+			continue
+		}
+		old, ok := m.state[name{change.Record.Kind, change.Record.ID}]
+		if !change.If.Holds(ok, old.Revision) {
+			return fmt.Errorf("condition %d did not hold", i)
+		}
+	}
+	for _, change := range c.changes {
+		r := change.Record
+		r.Revision = c.rev
+		if change.Op == store.OpAppend {
+			var err error
+			if r.ID, err = m.appended(r, log); err != nil {
+				return err
+			}
+		}
+		if change.Op == store.OpDelete {
+			delete(m.state, name{r.Kind, r.ID})
+		} else {
+			m.state[name{r.Kind, r.ID}] = r
+			m.written[describe(r)] = true
+		}
+	}
+	m.last = c.rev
+	return nil
+}
+
+func (m *model) appended(r store.Record, log []store.Delta) (string, error) {
+	for _, d := range log {
+		if d.Record.Kind != r.Kind || d.Record.Revision != r.Revision || string(d.Record.Value) != string(r.Value) {
+			continue
+		}
+		n, err := store.Sequence(d.Record.ID)
+		if err != nil || n <= m.number && r.Revision != m.last {
+			return "", fmt.Errorf("appended as %q after number %d: %w", d.Record.ID, m.number, err)
+		}
+		m.number = max(m.number, n)
+		return d.Record.ID, nil
+	}
+	return "", fmt.Errorf("the stream lacks what it appended")
+}
+
+func (m *model) compare(f *fixture, what string, got map[name]store.Record) {
+	f.Helper()
+	for n, r := range m.state {
+		if describe(got[n]) != describe(r) {
+			f.Errorf("%s has %s, want %s", what, describe(got[n]), describe(r))
+		}
+	}
+	if len(got) != len(m.state) {
+		f.Errorf("%s has %d records, want %d", what, len(got), len(m.state))
+	}
+}
