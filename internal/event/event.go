@@ -13,9 +13,11 @@ import (
 // Event is one thing that happened. It holds facts, not sentences: the message
 // is made when it is read, in the reader's language.
 type Event struct {
-	// Key is the API's number of the event; the log sets it. See KeyOf.
+	// Key is the API's number of the event: the log sets it when the event is
+	// read. It only grows, but that after 2,147,483,647 comes 1.
 	Key int32 `json:"-"`
-	// ChainID is the Key of the event that began the chain; 0: its own.
+	// ChainID is the Key of the event that began the chain. 0 to Change: its
+	// own, which is then what queries return.
 	ChainID int32 `json:"chain,omitempty"`
 	// Type is the API's type name, such as UserLoginSessionEvent. Events that
 	// the API has no type for are EventEx, with an ID of the form vigate.*.
@@ -40,6 +42,10 @@ type Event struct {
 	// events that users log.
 	Message     string `json:"msg,omitempty"`
 	PrevMessage string `json:"prev,omitempty"`
+	// Severity is info, warning, error or user where it is not what the type
+	// says, see Category. Tag is what a client that posted the event gave it.
+	Severity string `json:"sev,omitempty"`
+	Tag      string `json:"tag,omitempty"`
 	// Args are further arguments of an EventEx, by name.
 	Args map[string]string `json:"args,omitempty"`
 }
@@ -56,13 +62,13 @@ const (
 // bounded returns e with every string cut and cleaned, and times that JSON
 // can't hold removed.
 func (e Event) bounded() Event {
-	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject} {
+	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject, &e.Severity, &e.Tag} {
 		*s = clean(*s, maxWord, "")
 	}
 	for _, s := range []*string{&e.Message, &e.PrevMessage} {
 		*s = clean(*s, maxMessage, "\n")
 	}
-	if y := e.LoginTime.UTC().Year(); y < 1 || y > 9999 {
+	if !inRange(e.LoginTime) {
 		e.LoginTime = time.Time{}
 	}
 	e.Args = boundedArgs(e.Args)

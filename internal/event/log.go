@@ -2,10 +2,10 @@ package event
 
 import (
 	"cmp"
-	"encoding/json"
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/vigate/vigate/internal/store"
@@ -28,13 +28,19 @@ const (
 	defaultKeep      = 100_000
 )
 
-// Log makes events durable, holds the newest in memory and answers queries.
-// All methods may be called at the same time.
+// Log makes events durable, holds the newest in memory and answers queries. It
+// is the store.View of store.Event. All methods may be called at the same time.
 type Log struct {
 	now       func() time.Time
 	retention time.Duration
 	keep      int
 	logger    *slog.Logger
+
+	mu      sync.Mutex // guards what follows
+	window  window     // what readers see
+	staged  *staging   // between Reset and Whole
+	damaged int
+	changed chan struct{} // closed at the next event; nil while nobody waits
 }
 
 // NewLog makes an empty log. Feed it from a store.Mirror.
@@ -48,6 +54,7 @@ func NewLog(o Options) *Log {
 	if l.now == nil {
 		l.now = time.Now
 	}
+	l.window.keep = l.keep
 	return l
 }
 
@@ -55,16 +62,151 @@ func NewLog(o Options) *Log {
 // changes that the event tells of. Created is now where it is not given.
 // Strings are cleaned of control characters and cut to bounds.
 func (l *Log) Change(e Event) store.Change {
-	if y := e.Created.UTC().Year(); e.Created.IsZero() || y < 1 || y > 9999 {
+	if !inRange(e.Created) {
 		e.Created = l.now()
 	}
 	e.Created = e.Created.UTC().Round(0)
-	b, err := json.Marshal(e.bounded())
+	return store.Append(store.Event, encode(e.bounded()), e.Created.Add(l.retention))
+}
+
+// Kinds is part of store.View.
+func (l *Log) Kinds() []store.Kind { return []store.Kind{store.Event} }
+
+// Reset is part of store.View. Readers see the old state until Whole.
+func (l *Log) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.staged = newStaging(l.keep)
+	l.damaged = 0
+}
+
+// maxDamageLogged bounds the warnings between two Resets: the records of a
+// newer version may be many.
+const maxDamageLogged = 10
+
+// Put is part of store.View. A record that can't be read, being damaged or
+// written by a newer version, is counted and passed over: one bad event must
+// not take the log away.
+func (l *Log) Put(r store.Record) {
+	e, err := newEntry(r)
 	if err != nil {
-		// bounded left nothing that JSON can't hold.
-		panic("event: encode " + e.Type + ": " + err.Error())
+		l.mu.Lock()
+		l.damaged++
+		n := l.damaged
+		l.mu.Unlock()
+		if n <= maxDamageLogged {
+			l.logger.Warn("event passed over", "record", r.ID, "cause", err.Error(), "so_far", n)
+		}
+		return
 	}
-	return store.Append(store.Event, b, e.Created.Add(l.retention))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.staged != nil {
+		l.staged.add(e)
+		return
+	}
+	if l.window.add(e) {
+		l.wake()
+	}
+}
+
+// Delete is part of store.View.
+func (l *Log) Delete(_ store.Kind, id string) {
+	seq, err := store.Sequence(id)
+	if err != nil {
+		return // Put never took it either
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.staged != nil {
+		l.staged.remove(seq)
+		return
+	}
+	l.window.remove(seq)
+}
+
+// Whole is part of store.View.
+func (l *Log) Whole() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.staged == nil {
+		return
+	}
+	l.window, l.staged = l.staged.window(), nil
+	l.wake()
+}
+
+// wake tells the waiters. Callers hold mu.
+func (l *Log) wake() {
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
+}
+
+// Changed returns a channel that is closed when the next event is there. Take
+// it before a query, so that no event falls between.
+func (l *Log) Changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.changed
+}
+
+// Damaged is how many stored events could not be read since the state was last
+// taken whole.
+func (l *Log) Damaged() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.damaged
+}
+
+// snapshot is the events in memory, oldest first. Nobody changes the slice.
+func (l *Log) snapshot() []entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.window.snapshot()
+}
+
+// Latest is the newest event, if there is one.
+func (l *Log) Latest() (Event, bool) {
+	entries, now := l.snapshot(), l.now().UnixNano()
+	for i := len(entries) - 1; i >= 0; i-- {
+		if !entries[i].expired(now) {
+			return entries[i].event(), true
+		}
+	}
+	return Event{}, false
+}
+
+// Query returns the newest events that the filter selects, at most its
+// MaxCount, oldest first.
+func (l *Log) Query(f Filter) []Event {
+	found := l.newest(newMatcher(f, l.now()), f.limit())
+	slices.Reverse(found)
+	return events(found)
+}
+
+// newest returns the newest n entries that match, newest first.
+func (l *Log) newest(m *matcher, n int) []entry {
+	entries := l.snapshot()
+	var found []entry
+	for i := len(entries) - 1; i >= 0 && len(found) < n; i-- {
+		if m.matches(&entries[i]) {
+			found = append(found, entries[i])
+		}
+	}
+	return found
+}
+
+func events(entries []entry) []Event {
+	out := make([]Event, len(entries))
+	for i := range entries {
+		out[i] = entries[i].event()
+	}
+	return out
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

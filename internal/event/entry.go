@@ -1,0 +1,137 @@
+package event
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unique"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// stored is the form of an event in the store. Fields that a newer version adds
+// are passed over; a newer version that changes the meaning of one raises V.
+type stored struct {
+	V int `json:"v,omitempty"`
+	Event
+}
+
+// maxStored bounds what is decoded. Change never makes as much.
+const maxStored = 256 << 10
+
+func encode(e Event) []byte {
+	b, err := json.Marshal(stored{Event: e})
+	if err != nil {
+		// bounded left nothing that JSON can't hold.
+		panic("event: encode " + e.Type + ": " + err.Error())
+	}
+	return b
+}
+
+func decode(value []byte) (Event, error) {
+	if len(value) > maxStored {
+		return Event{}, fmt.Errorf("decode event: %d bytes are too many", len(value))
+	}
+	var s stored
+	if err := json.Unmarshal(value, &s); err != nil {
+		return Event{}, fmt.Errorf("decode event: %w", err)
+	}
+	switch {
+	case s.V != 0:
+		return Event{}, fmt.Errorf("decode event: written by a newer version, form %d", s.V)
+	case s.Type == "" || !inRange(s.Created):
+		return Event{}, errors.New("decode event: no type or no time")
+	}
+	return s.Event, nil
+}
+
+// inRange reports whether t is a time that nanoseconds in 64 bits can hold.
+func inRange(t time.Time) bool { y := t.UTC().Year(); return y >= 1700 && y <= 2200 }
+
+// entry is an event in memory: what filters ask of it, and the rest as stored.
+// What many events share is held once.
+type entry struct {
+	seq     uint64
+	created int64 // Unix nanoseconds
+	expires int64 // Unix nanoseconds; 0: never
+	class   unique.Handle[class]
+	actor   unique.Handle[actor]
+	value   string // as stored
+	chain   int32
+}
+
+// class is what an event is.
+type class struct{ typ, id, severity, tag string }
+
+// actor is who acted, as principal keys.
+type actor struct{ name, by string }
+
+func newEntry(r store.Record) (entry, error) {
+	seq, err := store.Sequence(r.ID)
+	if err != nil {
+		return entry{}, err
+	}
+	e, err := decode(r.Value)
+	if err != nil {
+		return entry{}, err
+	}
+	n := entry{
+		seq:     seq,
+		created: e.Created.UnixNano(),
+		class:   unique.Make(class{e.Type, e.ID, e.Severity, e.Tag}),
+		actor:   unique.Make(actorOf(e)),
+		value:   string(r.Value), // a copy of the right size
+		chain:   e.ChainID,
+	}
+	if n.chain == 0 {
+		n.chain = keyOf(seq)
+	}
+	if !r.Expires.IsZero() {
+		n.expires = r.Expires.UnixNano()
+	}
+	return n, nil
+}
+
+// actorOf takes apart the name of an impersonating session, which
+// session.Session.Actor puts together: the events are both principals'. A name
+// that only somebody typed is left whole.
+func actorOf(e Event) actor {
+	user := strings.ToLower(e.User)
+	if e.Type == "BadUsernameSessionEvent" {
+		return actor{name: user}
+	}
+	if name, rest, ok := strings.Cut(user, " (impersonated by "); ok && strings.HasSuffix(rest, ")") {
+		return actor{name, strings.TrimSuffix(rest, ")")}
+	}
+	return actor{name: user}
+}
+
+func (e *entry) expired(now int64) bool { return e.expires != 0 && now >= e.expires }
+
+// event is the event in full.
+func (e *entry) event() Event {
+	out, err := decode([]byte(e.value))
+	if err != nil {
+		panic("event: an entry that was read can't be read again: " + err.Error())
+	}
+	out.Key, out.ChainID = keyOf(e.seq), e.chain
+	return out
+}
+
+// keyOf is the API's number of the event with that sequence number. The API
+// gives keys 31 bits, which a server with 100 logins a second uses up in some
+// eight months: they then begin again at 1. A key that stood still would make
+// all later events one to every client, and a negative one is invalid to many.
+// Order and cursors go by the sequence number, which never ends.
+func keyOf(seq uint64) int32 {
+	if seq == 0 {
+		return 0
+	}
+	return int32((seq-1)%math.MaxInt32) + 1
+}
+
+// time returns when the event was created.
+func (e *entry) time() time.Time { return time.Unix(0, e.created) }
