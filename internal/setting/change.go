@@ -1,0 +1,206 @@
+package setting
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// attempts bounds how often a change begins anew when others change the same
+// record meanwhile.
+const attempts = 16
+
+// change commits what plan makes of a record's value as of now, nil where there
+// is none. plan returns the new value, nil for no change, and what to post. It
+// is called again when the record was changed meanwhile.
+func (s *Settings) change(ctx context.Context, id string, plan func(old []byte) ([]byte, []event.Event, error)) error {
+	var err error
+	for range attempts {
+		var old store.Record
+		old, err = s.mirror.Get(ctx, store.Setting, id)
+		absent := errors.Is(err, store.ErrNotFound)
+		if err != nil && !absent {
+			return err
+		}
+		value, posts, perr := plan(old.Value)
+		if perr != nil || value == nil {
+			return perr
+		}
+		changes := []store.Change{store.Update(store.Setting, id, old.Revision, value, time.Time{})}
+		if absent {
+			changes[0] = store.Create(store.Setting, id, value, time.Time{})
+		}
+		for _, e := range posts {
+			changes = append(changes, s.events.Change(e))
+		}
+		if _, err = s.mirror.Commit(ctx, changes...); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+// maxMessage is the longest service message in bytes.
+const maxMessage = 16 << 10
+
+// SetMessage sets the service message and posts GlobalMessageChangedEvent. A
+// text of white space clears it. *InvalidError where the text is longer than
+// 16 KiB, not UTF-8, or has control characters other than line feed and
+// carriage return.
+func (s *Settings) SetMessage(ctx context.Context, by, text string) error {
+	if len(text) > maxMessage {
+		return &InvalidError{"message", "longer than 16 KiB"}
+	}
+	if !utf8.ValidString(text) {
+		return &InvalidError{"message", "not UTF-8"}
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }) {
+		return &InvalidError{"message", "control characters"}
+	}
+	if strings.TrimSpace(text) == "" {
+		text = ""
+	}
+	err := s.change(ctx, idMessage, func(old []byte) ([]byte, []event.Event, error) {
+		var r messageRecord
+		if err := decode(idMessage, old, &r); err != nil {
+			return nil, nil, err
+		}
+		if r.Text == text {
+			return nil, nil, nil
+		}
+		post := event.Event{Type: "GlobalMessageChangedEvent", User: by, Message: text, PrevMessage: r.Text}
+		value, err := json.Marshal(messageRecord{text})
+		return value, []event.Event{post}, err
+	})
+	if err != nil {
+		return fmt.Errorf("set service message: %w", err)
+	}
+	return nil
+}
+
+// Update sets all of the options or none, and posts a vigate.setting.updated
+// for each that it changes. An empty string takes back what clients have set,
+// so that the base value holds again. Of two values of one option the later
+// counts. *UnknownError, *InvalidError.
+func (s *Settings) Update(ctx context.Context, by string, set []Option) error {
+	trial := s.base
+	for _, c := range set {
+		o := find(c.Name)
+		if o == nil {
+			return &UnknownError{c.Name}
+		}
+		if c.Value == "" {
+			continue
+		}
+		if err := s.set(o, &trial, c.Value); err != nil {
+			return err
+		}
+	}
+	err := s.change(ctx, idOptions, func(old []byte) ([]byte, []event.Event, error) {
+		var r optionsRecord
+		if err := decode(idOptions, old, &r); err != nil {
+			return nil, nil, err
+		}
+		posts := s.override(&r, by, set)
+		if posts == nil {
+			return nil, nil, nil
+		}
+		value, err := json.Marshal(r)
+		return value, posts, err
+	})
+	if err != nil {
+		return fmt.Errorf("update options: %w", err)
+	}
+	return nil
+}
+
+// override puts the values, which were checked, into the record, and returns
+// what to post: nothing where the record is as it was.
+func (s *Settings) override(r *optionsRecord, by string, set []Option) []event.Event {
+	was := s.overridden(r.Options)
+	stored := maps.Clone(r.Options)
+	if r.Options == nil {
+		r.Options = map[string]string{}
+	}
+	v := was
+	for _, c := range set {
+		o := find(c.Name)
+		if c.Value == "" {
+			delete(r.Options, o.name)
+			_ = o.set(&v, o.text(&s.base)) // New has checked the base
+			continue
+		}
+		_ = o.set(&v, c.Value) // Update has checked it
+		r.Options[o.name] = o.text(&v)
+	}
+	var posts []event.Event
+	for i := range options {
+		o := &options[i]
+		old, had := stored[o.name]
+		now, has := r.Options[o.name]
+		if old == now && had == has {
+			continue
+		}
+		posts = append(posts, event.Event{
+			Type: "EventEx", ID: "vigate.setting.updated", User: by, Subject: o.name,
+			Args: map[string]string{"option": o.name, "value": o.text(&v), "previous": o.text(&was)},
+		})
+	}
+	return posts
+}
+
+// EnsureInstance gives the instance its UUID at the first start, and returns it.
+// Of nodes that start together all get the same.
+func (s *Settings) EnsureInstance(ctx context.Context) (string, error) {
+	err := s.change(ctx, idInstance, func(old []byte) ([]byte, []event.Event, error) {
+		if old != nil {
+			return nil, nil, decode(idInstance, old, &instanceRecord{})
+		}
+		id, err := s.uuid()
+		if err != nil {
+			return nil, nil, err
+		}
+		value, err := json.Marshal(instanceRecord{id})
+		return value, nil, err
+	})
+	if err != nil {
+		return "", fmt.Errorf("ensure instance: %w", err)
+	}
+	if err := s.mirror.Sync(ctx); err != nil {
+		return "", fmt.Errorf("ensure instance: %w", err)
+	}
+	return s.Instance(), nil
+}
+
+// uuid is a random one, RFC 9562 version 4.
+func (s *Settings) uuid() (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		return "", fmt.Errorf("read random bytes: %w", err)
+	}
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
+}
+
+// decode reads a record before it is changed. One that can't be read is not
+// overwritten: what it held would be lost.
+func decode(id string, value []byte, into any) error {
+	if value == nil {
+		return nil
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		return &store.DamagedError{Where: "setting " + id, Cause: err}
+	}
+	return nil
+}
