@@ -1,0 +1,156 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+const (
+	// mapSize is reserved in the address space from the start, so that the map
+	// seldom has to grow: that waits for all readers.
+	mapSize = 1 << 30
+	// lockTimeout only matters where lock is not there to refuse at once.
+	lockTimeout = 100 * time.Millisecond
+)
+
+// openFile opens the file, or makes it, and returns its newest revision.
+func openFile(path string, noSync bool) (*bolt.DB, store.Revision, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = create(path)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	db, err := openBolt(path, false, noSync, func(f *os.File) error {
+		var first error
+		checkPages(f, func(err error) bool { first = err; return false })
+		return first
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	var rev store.Revision
+	err = guard(path, func() error {
+		return db.View(func(tx *bolt.Tx) (err error) {
+			rev, err = checkSchema(tx)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, 0, errors.Join(err, db.Close())
+	}
+	return db, rev, nil
+}
+
+// openBolt opens an existing file under its lock, after check found no fault
+// with its pages: bbolt trusts them.
+func openBolt(path string, readOnly, noSync bool, check func(*os.File) error) (db *bolt.DB, err error) {
+	open := func(path string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
+		if err != nil {
+			return nil, err
+		}
+		if err = lock(f, !readOnly); err == nil {
+			err = check(f)
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
+	err = guard(path, func() error {
+		db, err = bolt.Open(path, 0o600, options(readOnly, noSync, open))
+		if errors.Is(err, bolt.ErrTimeout) {
+			return ErrLocked
+		}
+		return err
+	})
+	return db, err
+}
+
+func options(readOnly, noSync bool, open func(string, int, os.FileMode) (*os.File, error)) *bolt.Options {
+	o := &bolt.Options{
+		OpenFile: open,
+		ReadOnly: readOnly,
+		NoSync:   noSync,
+		Timeout:  lockTimeout,
+		// The list of free pages is long after many sessions have ended. It is
+		// found anew at opening, which is cheaper than writing it at each commit.
+		NoFreelistSync: true,
+		FreelistType:   bolt.FreelistMapType,
+		NoStatistics:   true,
+	}
+	if ^uint(0)>>63 == 1 {
+		o.InitialMmapSize = mapSize
+	}
+	return o
+}
+
+// create makes an empty store under the path, all at once: whoever finds a file
+// there finds a whole one, so that an empty or short file is always a damaged
+// one. If another process is faster, its file stays.
+func create(path string) (err error) {
+	dir := filepath.Dir(path)
+	temp, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, os.Remove(temp.Name()))
+	}()
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	db, err := bolt.Open(temp.Name(), 0o600, options(false, false, nil))
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		if _, err := tx.CreateBucket(metaBucket); err != nil {
+			return err
+		}
+		return errors.Join(putNumber(tx, schemaKey, schema), putNumber(tx, revisionKey, 0))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// checkSchema returns the newest revision of a file that this program can read.
+func checkSchema(tx *bolt.Tx) (store.Revision, error) {
+	path := tx.DB().Path()
+	n, ok, err := number(tx, schemaKey)
+	switch {
+	case err != nil:
+		return 0, err
+	case !ok:
+		return 0, &store.DamagedError{Where: path, Cause: errors.New("no schema: not a store, or not all of one")}
+	case n > schema:
+		return 0, fmt.Errorf("file has schema %d, this program knows none above %d: a newer one is needed", n, schema)
+	case n < schema:
+		return 0, &store.DamagedError{Where: path, Cause: fmt.Errorf("schema %d, which never was", n)}
+	}
+	return newest(tx)
+}
