@@ -1,0 +1,50 @@
+// Package peer says who is at the other end of a request, as far as the
+// connection tells: facts for decisions further in, never a decision itself.
+package peer
+
+import (
+	"context"
+	"crypto/x509"
+)
+
+// Peer is the other end of one request.
+type Peer struct {
+	// Address is the client's IP address without a port: the connection's, or
+	// that which a configured proxy named. A client on the Unix socket has
+	// 127.0.0.1, since it is on this machine and has no other.
+	Address string
+	// Local: the client is on this machine, that is the request came over a
+	// loopback connection or the Unix socket and nobody relayed it.
+	Local bool
+	// TLS: the client's own connection to this server is encrypted.
+	TLS bool
+	// Certificates is the chain that the client presented, leaf first. The
+	// client has proved that it holds the leaf's key; whether anybody vouches
+	// for the certificate is not checked.
+	Certificates []*x509.Certificate
+	// UnixUID is the user of the process at the other end of the Unix socket,
+	// as the kernel says; nil on any other connection.
+	UnixUID *uint32
+	// UserAgent is what the client calls itself, at most 512 bytes of valid
+	// UTF-8 without control characters.
+	UserAgent string
+	// RequestID names the request in the logs. The server makes it up; it says
+	// nothing about the client and is no secret.
+	RequestID string
+}
+
+type contextKey struct{}
+
+// WithContext returns a context that carries p.
+func WithContext(ctx context.Context, p Peer) context.Context {
+	return context.WithValue(ctx, contextKey{}, &p)
+}
+
+// FromContext returns the peer that ctx carries, and a zero one, which is
+// neither local nor known by anything, where it carries none.
+func FromContext(ctx context.Context) Peer {
+	if p, ok := ctx.Value(contextKey{}).(*Peer); ok {
+		return *p
+	}
+	return Peer{}
+}

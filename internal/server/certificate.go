@@ -1,0 +1,261 @@
+package server
+
+import (
+	"crypto/sha1" //nolint:gosec // clone tickets hold a SHA-1 thumbprint; nothing is decided by it
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+)
+
+// CertificateConfig says which certificate the server shows.
+type CertificateConfig struct {
+	// Dir is where a generated certificate is kept, as cert.pem and key.pem. It
+	// is used where CertFile and KeyFile are empty, and must be there.
+	Dir string
+	// CertFile is PEM, leaf first; KeyFile its private key. Both or none.
+	CertFile, KeyFile string
+
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default
+}
+
+// Certificate is the server's certificate and key. It follows its files: when
+// they change, the new pair is used from the next handshake on. A pair that
+// can't be used is logged, and the old one stays.
+type Certificate struct {
+	certFile, keyFile string
+	generated         bool
+	now               func() time.Time
+	logger            *slog.Logger
+
+	pair atomic.Pointer[pair]
+	next atomic.Int64 // when to look at the files again, Unix nanoseconds
+	// loading is held by the one caller that looks at the files; seen is its.
+	loading atomic.Bool
+	seen    stamps
+}
+
+type pair struct {
+	tls    tls.Certificate
+	sha1   [sha1.Size]byte
+	sha256 [sha256.Size]byte
+}
+
+const (
+	certificateCheckPeriod = time.Second
+	maxCertificateFile     = 1 << 20
+	expiryWarning          = 30 * 24 * time.Hour
+)
+
+// OpenCertificate reads the configured pair, or the one kept in Dir, which is
+// made at the first start. A kept pair that is damaged, or of which one file
+// is missing, is an error: clients may have pinned it, so it is for the
+// operator to decide that there shall be another.
+func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
+	c := &Certificate{certFile: cfg.CertFile, keyFile: cfg.KeyFile, now: cfg.Now, logger: cfg.Logger}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	if (c.certFile == "") != (c.keyFile == "") {
+		return nil, errors.New("open certificate: the certificate's file and the key's file go together, one is not given")
+	}
+	if c.certFile == "" {
+		c.generated = true
+		c.certFile, c.keyFile = filepath.Join(cfg.Dir, "cert.pem"), filepath.Join(cfg.Dir, "key.pem")
+		if err := c.ensureGenerated(); err != nil {
+			return nil, err
+		}
+	}
+	c.seen = stampsOf(c.certFile, c.keyFile)
+	p, err := loadPair(c.certFile, c.keyFile)
+	if err != nil {
+		if c.generated {
+			return nil, fmt.Errorf("%w (it is not replaced by itself, since clients may have pinned it; "+
+				"to get a new one, move %s and %s away)", err, c.certFile, c.keyFile)
+		}
+		return nil, err
+	}
+	c.pair.Store(p)
+	c.next.Store(c.now().Add(certificateCheckPeriod).UnixNano())
+	c.warn(p)
+	return c, nil
+}
+
+// ensureGenerated makes the pair where there is none.
+func (c *Certificate) ensureGenerated() error {
+	_, certErr := os.Lstat(c.certFile)
+	_, keyErr := os.Lstat(c.keyFile)
+	certMissing, keyMissing := errors.Is(certErr, fs.ErrNotExist), errors.Is(keyErr, fs.ErrNotExist)
+	switch {
+	case certMissing && keyMissing:
+		if err := generatePair(c.certFile, c.keyFile, c.now()); err != nil {
+			return fmt.Errorf("generate certificate: %w", err)
+		}
+		c.logger.Info("made a certificate", "file", c.certFile)
+	case certMissing:
+		return fmt.Errorf("open certificate: %s is missing while %s is there; put it back, or move the key away to get a new pair", c.certFile, c.keyFile)
+	case keyMissing:
+		return fmt.Errorf("open certificate: %s is missing while %s is there; put it back, or move the certificate away to get a new pair", c.keyFile, c.certFile)
+	}
+	return nil
+}
+
+// Leaf returns the certificate that the next handshake shows.
+func (c *Certificate) Leaf() *x509.Certificate { return c.current().tls.Leaf }
+
+// Thumbprints returns the SHA-1 and SHA-256 of [Certificate.Leaf].
+func (c *Certificate) Thumbprints() (sha1Sum [20]byte, sha256Sum [32]byte) {
+	p := c.current()
+	return p.sha1, p.sha256
+}
+
+// getCertificate is for tls.Config.
+func (c *Certificate) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return &c.current().tls, nil
+}
+
+// current returns the pair in use; about once a second it looks whether the
+// files changed.
+func (c *Certificate) current() *pair {
+	now := c.now()
+	if now.UnixNano() >= c.next.Load() && c.loading.CompareAndSwap(false, true) {
+		c.next.Store(now.Add(certificateCheckPeriod).UnixNano())
+		c.reload()
+		c.loading.Store(false)
+	}
+	return c.pair.Load()
+}
+
+// reload is called by whoever holds loading.
+func (c *Certificate) reload() {
+	found := stampsOf(c.certFile, c.keyFile)
+	if found.same(c.seen) {
+		return
+	}
+	// The stamps are older than what is read next, so a change in between is
+	// seen as another change the next time.
+	c.seen = found
+	p, err := loadPair(c.certFile, c.keyFile)
+	if err != nil {
+		c.logger.Error("certificate files changed but can't be used, the old certificate stays", "error", err)
+		return
+	}
+	if p.sha256 == c.pair.Load().sha256 {
+		return
+	}
+	c.pair.Store(p)
+	c.logger.Info("certificate reloaded", "file", c.certFile, "sha256", fmt.Sprintf("%X", p.sha256))
+	c.warn(p)
+}
+
+// warn tells what is unwise about the pair. An expired certificate is still
+// served: clients that pin it go on, and the others say what is wrong.
+func (c *Certificate) warn(p *pair) {
+	if left := p.tls.Leaf.NotAfter.Sub(c.now()); left < 0 {
+		c.logger.Warn("the certificate has expired", "file", c.certFile, "notAfter", p.tls.Leaf.NotAfter)
+	} else if left < expiryWarning {
+		c.logger.Warn("the certificate expires soon", "file", c.certFile, "notAfter", p.tls.Leaf.NotAfter)
+	}
+	// A group may well share a key that somebody else issued; ours is nobody's.
+	others := fs.FileMode(0o007)
+	if c.generated {
+		others = 0o077
+	}
+	if info, err := os.Stat(c.keyFile); err == nil && info.Mode().Perm()&others != 0 {
+		c.logger.Warn("the private key can be read by others", "file", c.keyFile, "mode", info.Mode().Perm().String())
+	}
+}
+
+func loadPair(certFile, keyFile string) (*pair, error) {
+	certPEM, err := readSmall(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	keyPEM, err := readSmall(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read private key: %w", err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate %s with key %s: %w", certFile, keyFile, err)
+	}
+	return &pair{
+		tls:    cert,
+		sha1:   sha1.Sum(cert.Leaf.Raw), //nolint:gosec // see the import
+		sha256: sha256.Sum256(cert.Leaf.Raw),
+	}, nil
+}
+
+func readSmall(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxCertificateFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxCertificateFile {
+		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxCertificateFile)
+	}
+	return b, nil
+}
+
+// stamps tell whether two files changed. A file that is not there is nil.
+type stamps [2]fs.FileInfo
+
+func stampsOf(files ...string) stamps {
+	var s stamps
+	for i, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			s[i] = info
+		}
+	}
+	return s
+}
+
+func (s stamps) same(t stamps) bool {
+	for i := range s {
+		switch {
+		case s[i] == nil && t[i] == nil:
+		case s[i] == nil || t[i] == nil:
+			return false
+		case !os.SameFile(s[i], t[i]), s[i].Size() != t[i].Size(), !s[i].ModTime().Equal(t[i].ModTime()):
+			return false
+		}
+	}
+	return true
+}
+
+// tlsConfig: TLS 1.2 with forward secrecy and AEAD only, or 1.3. A client
+// certificate is asked for and never required: extensions log in by it, and
+// whether it is good is for the login to say.
+func (c *Certificate) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		NextProtos:     []string{"h2", "http/1.1"},
+		ClientAuth:     tls.RequestClientCert,
+		GetCertificate: c.getCertificate,
+	}
+}

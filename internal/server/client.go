@@ -1,0 +1,130 @@
+package server
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/vigate/vigate/internal/peer"
+)
+
+const (
+	maxUserAgent = 512
+	// maxForwarded bounds the proxies that a request came through.
+	maxForwarded = 32
+)
+
+// peerOf is the other end of r, which came over a connection from o.
+func peerOf(r *http.Request, o origin, proxies []netip.Prefix, requestID string) peer.Peer {
+	p := peer.Peer{
+		Address:   o.address,
+		Local:     o.local,
+		UnixUID:   o.uid,
+		UserAgent: cleanText(r.UserAgent(), maxUserAgent),
+		RequestID: requestID,
+	}
+	if r.TLS != nil {
+		p.TLS = true
+		p.Certificates = r.TLS.PeerCertificates
+	}
+	if o.proxy {
+		if client, ok := forwardedFor(r.Header["X-Forwarded-For"], proxies); ok {
+			p.Address = client
+		}
+	}
+	// A relay on this machine that nobody configured makes the whole world look
+	// local; most relays give themselves away.
+	if p.Local && relayed(r.Header) {
+		p.Local, p.UnixUID = false, nil
+	}
+	return p
+}
+
+func relayed(h http.Header) bool {
+	for _, name := range [...]string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// forwardedFor returns the rightmost address that is not a trusted proxy's:
+// each proxy appends whom it heard from, so what stands left of it is what that
+// client claims, and isn't looked at. If all are trusted it is the leftmost,
+// the proxy furthest away. A malformed element on the way, or too many, and
+// the header tells nothing.
+func forwardedFor(headers []string, proxies []netip.Prefix) (string, bool) {
+	furthest, seen := "", 0
+	for i := len(headers) - 1; i >= 0; i-- {
+		rest := headers[i]
+		for more := true; more; {
+			var element string
+			if comma := strings.LastIndexByte(rest, ','); comma >= 0 {
+				rest, element = rest[:comma], rest[comma+1:]
+			} else {
+				rest, element, more = "", rest, false
+			}
+			ip, ok := forwardedAddress(element)
+			if seen++; !ok || seen > maxForwarded {
+				return "", false
+			}
+			if furthest = ip.String(); !contains(proxies, ip) {
+				return furthest, true
+			}
+		}
+	}
+	return furthest, seen > 0
+}
+
+// forwardedAddress reads an address; some proxies write its port too.
+func forwardedAddress(s string) (netip.Addr, bool) {
+	s = strings.Trim(s, " \t")
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		ip = withPort.Addr()
+	}
+	if ip.Zone() != "" || ip.IsUnspecified() {
+		return netip.Addr{}, false
+	}
+	return ip.Unmap(), true
+}
+
+// cleanText cuts s to the limit of bytes and leaves out what could forge or
+// disguise a line of a log: control and format characters, line separators,
+// and bytes that are not UTF-8.
+func cleanText(s string, limit int) string {
+	if len(s) <= limit && plainASCII(s) {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		if r == utf8.RuneError {
+			// An honest U+FFFD goes too: it means that something was lost already.
+			continue
+		}
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			continue
+		}
+		if b.Len()+utf8.RuneLen(r) > limit || i > 8*limit {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func plainASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,217 @@
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// origin is what a connection tells about its other end, before any header.
+type origin struct {
+	address string
+	// local: from this machine. A trusted proxy is never local, wherever it
+	// runs, since it speaks for somebody else.
+	local bool
+	// proxy: a trusted one, whose X-Forwarded-For is believed.
+	proxy bool
+	uid   *uint32
+}
+
+// conn is an accepted connection: it knows its origin, gives its place back
+// when it is closed, and doesn't wait for a client that stopped reading.
+type conn struct {
+	net.Conn
+	from    origin
+	release func() // called once
+
+	stall time.Duration
+	// writeBy is the deadline in force for writes that the stall limit set, in
+	// Unix nanoseconds. It is renewed only when a quarter of it is used up,
+	// since setting one costs as much as a short answer.
+	writeBy atomic.Int64
+	// fixed: somebody else set a write deadline, which holds until it is unset.
+	fixed atomic.Bool
+}
+
+// writeChunk is the most that has to go out within one stall limit.
+const writeChunk = 256 << 10
+
+func (c *conn) origin() origin { return c.from }
+
+// Write sends b; a client that takes nothing for the stall limit gets an error.
+func (c *conn) Write(b []byte) (int, error) {
+	sent := 0
+	for {
+		if err := c.renew(); err != nil {
+			return sent, err
+		}
+		n, err := c.Conn.Write(b[:min(len(b), writeChunk)])
+		sent += n
+		b = b[n:]
+		if err != nil || len(b) == 0 {
+			return sent, err
+		}
+	}
+}
+
+func (c *conn) renew() error {
+	if c.fixed.Load() {
+		return nil
+	}
+	now := time.Now()
+	if by := c.writeBy.Load(); by-now.UnixNano() > int64(c.stall-c.stall/4) {
+		return nil
+	}
+	by := now.Add(c.stall)
+	c.writeBy.Store(by.UnixNano())
+	return c.Conn.SetWriteDeadline(by)
+}
+
+// SetWriteDeadline overrides the stall limit. net/http unsets the deadline
+// after each answer, which leaves the stall limit as it is.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		if c.fixed.Swap(false) {
+			c.writeBy.Store(0)
+		}
+		return nil
+	}
+	c.fixed.Store(true)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline is [conn.SetWriteDeadline] and the read deadline.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// CloseWrite lets net/http end an answer politely where the request was not
+// read to its end: without it the client may see a reset and no answer.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.release()
+	return err
+}
+
+// quota counts what is live. max bounds it.
+type quota struct {
+	max  int64
+	live atomic.Int64
+}
+
+func newQuota(limit int) *quota { return &quota{max: int64(limit)} }
+
+func (q *quota) take() bool {
+	if q.live.Add(1) > q.max {
+		q.live.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (q *quota) give() { q.live.Add(-1) }
+
+// takeAll takes one of each, or of none.
+func takeAll(quotas []*quota) bool {
+	for i, q := range quotas {
+		if !q.take() {
+			giveAll(quotas[:i])
+			return false
+		}
+	}
+	return true
+}
+
+func giveAll(quotas []*quota) {
+	for _, q := range quotas {
+		q.give()
+	}
+}
+
+// listener accepts within its quotas.
+type listener struct {
+	net.Listener
+	name    string
+	quotas  []*quota
+	proxies []netip.Prefix
+	stall   time.Duration
+	logger  *slog.Logger
+	now     func() time.Time
+
+	refused atomic.Int64 // since the last line in the log
+	nextLog atomic.Int64 // Unix nanoseconds
+}
+
+// refusalLogPeriod keeps a flood of connections from becoming one of lines.
+const refusalLogPeriod = 10 * time.Second
+
+// Accept returns the next connection that there is room for.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if !takeAll(l.quotas) {
+			raw.Close()
+			l.logRefusal()
+			continue
+		}
+		return &conn{
+			Conn:    raw,
+			from:    originOf(raw, l.proxies),
+			release: sync.OnceFunc(func() { giveAll(l.quotas) }),
+			stall:   l.stall,
+		}, nil
+	}
+}
+
+func (l *listener) logRefusal() {
+	l.refused.Add(1)
+	now := l.now()
+	next := l.nextLog.Load()
+	if now.UnixNano() < next || !l.nextLog.CompareAndSwap(next, now.Add(refusalLogPeriod).UnixNano()) {
+		return
+	}
+	l.logger.Warn("connections refused, the limit is reached", "listener", l.name, "count", l.refused.Swap(0))
+}
+
+// originOf reads the facts of a fresh connection. What can't be learnt is
+// left out, so that it is never local by mistake.
+func originOf(c net.Conn, proxies []netip.Prefix) origin {
+	switch addr := c.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		ip := addr.AddrPort().Addr().Unmap().WithZone("")
+		proxy := contains(proxies, ip)
+		return origin{address: ip.String(), local: ip.IsLoopback() && !proxy, proxy: proxy}
+	case *net.UnixAddr:
+		o := origin{address: "127.0.0.1", local: true}
+		if u, ok := c.(*net.UnixConn); ok {
+			if uid, err := peerUID(u); err == nil {
+				o.uid = &uid
+			}
+		}
+		return o
+	}
+	return origin{}
+}
+
+func contains(prefixes []netip.Prefix, ip netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}

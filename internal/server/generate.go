@@ -1,0 +1,121 @@
+package server
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// generatedLife is ten years. Clients trust a generated certificate because
+// they were told its thumbprint or given the file, not because of somebody who
+// could revoke it; a shorter life would only make them fail one day.
+const generatedLife = 10 * 365 * 24 * time.Hour
+
+// generatePair writes a self-signed certificate and its key. The certificate
+// comes last, and neither file is ever half there.
+func generatePair(certFile, keyFile string, now time.Time) error {
+	// Randomness is crypto/rand's whatever one passes: so is Go's rule for keys.
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	names := certificateNames()
+	template := &x509.Certificate{
+		Subject:               pkix.Name{Organization: []string{"vigate"}, CommonName: names[0]},
+		DNSNames:              names,
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		NotBefore:             now.Add(-time.Hour), // clients' clocks differ
+		NotAfter:              now.Add(generatedLife),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+		return err
+	}
+	return writeNew(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+}
+
+// certificateNames are the names that clients of this machine use, the host's
+// own first where it has a usable one. sdkTunnel is the name that clients
+// which log in by certificate connect to.
+func certificateNames() []string {
+	names := []string{"localhost", tunnelName}
+	if host, err := os.Hostname(); err == nil && usableName(host) && !strings.EqualFold(host, "localhost") {
+		names = append([]string{host}, names...)
+	}
+	return names
+}
+
+// usableName: letters, digits, hyphens and dots, within the limits of RFC 1035
+// §2.3.4, and short enough for a common name (RFC 5280, ub-common-name 64).
+func usableName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, r := range label {
+			if r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// writeNew writes the file whole, or not at all, and lasting.
+func writeNew(file string, b []byte, mode fs.FileMode) (err error) {
+	dir := filepath.Dir(file)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+"-*") // made with 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open directory: %w", err)
+	}
+	defer d.Close()
+	return d.Sync()
+}

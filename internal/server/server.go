@@ -1,0 +1,325 @@
+// Package server is where requests come in: listeners, certificates, limits,
+// time-outs, health, and the end of it all. It knows nothing of what it serves;
+// what it learns about the other end it hands on as a [peer.Peer].
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config is what a server is made of. Addresses are host:port; an empty one
+// means no such listener. One listener besides Admin is needed.
+type Config struct {
+	// Handler serves all requests but those for the server's health. Its
+	// requests carry a [peer.Peer].
+	Handler http.Handler
+
+	Listen      string       // HTTPS, HTTP/1.1 and HTTP/2; needs Certificate
+	Certificate *Certificate // shown by the listener at Listen
+	PlainHTTP   string       // HTTP without TLS; a loopback address
+	Unix        string       // HTTP on a Unix socket; a path in a directory that is there
+	Admin       string       // profiles and Metrics; a loopback address
+	Metrics     http.Handler // served at /metrics of Admin; nil: none
+
+	// TrustedProxies may say in X-Forwarded-For who the client is.
+	TrustedProxies []netip.Prefix
+	// Ready says why the server can't serve now; nil when it can. Anybody may
+	// read its text. A nil Ready is always ready.
+	Ready func() error
+	// OnDrain is called once when the server begins to shut down, to end calls
+	// that wait for something; it must not block.
+	OnDrain func()
+
+	Limits Limits
+	Logger *slog.Logger     // nil: slog.Default
+	Random io.Reader        // for the names of requests; nil: crypto/rand
+	Now    func() time.Time // nil: time.Now
+}
+
+// Server has its listeners open. Run serves.
+type Server struct {
+	limits  Limits
+	health  *health
+	onDrain func()
+	logger  *slog.Logger
+	sites   []*site
+	cut     context.CancelFunc // ends the contexts of all requests
+	base    context.Context
+}
+
+// site is one way in: an http.Server and what it listens on.
+type site struct {
+	name      string
+	http      *http.Server
+	secure    bool
+	listeners []net.Listener
+}
+
+// Open checks cfg and opens its listeners, all of them or none.
+func Open(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.fill()
+	ids, err := newRequestIDs(cfg.Random)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		limits:  cfg.Limits,
+		health:  &health{ready: cfg.Ready},
+		onDrain: cfg.OnDrain,
+		logger:  cfg.Logger,
+	}
+	s.base, s.cut = context.WithCancel(context.Background())
+	if err := s.open(ctx, cfg, ids); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (cfg *Config) check() error {
+	var errs []error
+	if cfg.Handler == nil {
+		errs = append(errs, errors.New("open server: no handler"))
+	}
+	if cfg.Listen == "" && cfg.PlainHTTP == "" && cfg.Unix == "" {
+		errs = append(errs, errors.New("open server: no address to listen on"))
+	}
+	if cfg.Listen != "" && cfg.Certificate == nil {
+		errs = append(errs, errors.New("open server: no certificate for the TLS listener"))
+	}
+	if cfg.PlainHTTP != "" {
+		errs = append(errs, checkLoopback("plain HTTP", cfg.PlainHTTP))
+	}
+	if cfg.Admin != "" {
+		errs = append(errs, checkLoopback("admin", cfg.Admin))
+	}
+	return errors.Join(errs...)
+}
+
+func (cfg *Config) fill() {
+	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Reader
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.OnDrain == nil {
+		cfg.OnDrain = func() {}
+	}
+}
+
+func newRequestIDs(random io.Reader) (*requestIDs, error) {
+	var b [4]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return nil, fmt.Errorf("open server: read random bytes: %w", err)
+	}
+	return &requestIDs{prefix: hex.EncodeToString(b[:]) + "-"}, nil
+}
+
+// open opens the listeners. What it opened before an error stays in s.sites.
+func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
+	total, requests := newQuota(cfg.Limits.Connections), newQuota(cfg.Limits.Requests)
+	add := func(name string, l net.Listener, f front, quotas ...*quota) *site {
+		f.ids, f.health, f.logger = ids, s.health, cfg.Logger
+		st := &site{name: name, http: s.newHTTPServer(&f), listeners: []net.Listener{&listener{
+			Listener: l,
+			name:     name,
+			quotas:   append(quotas, newQuota(cfg.Limits.ListenerConnections)),
+			proxies:  f.proxies,
+			stall:    cfg.Limits.Stall,
+			logger:   cfg.Logger,
+			now:      cfg.Now,
+		}}}
+		s.sites = append(s.sites, st)
+		return st
+	}
+	app := front{next: cfg.Handler, proxies: cfg.TrustedProxies, requests: requests}
+	plain := app
+	if cfg.Listen != "" {
+		l, err := listenTCP(ctx, "TLS", cfg.Listen)
+		if err != nil {
+			return err
+		}
+		st := add("tls", l, app, total)
+		s.secure(st, cfg.Certificate)
+		if cfg.PlainHTTP != "" {
+			plain.tunnel = newTunnel(l.Addr(), cfg.Limits.Tunnels)
+			st.listeners = append(st.listeners, plain.tunnel)
+		}
+	}
+	if cfg.PlainHTTP != "" {
+		l, err := listenLoopback(ctx, "plain HTTP", cfg.PlainHTTP)
+		if err != nil {
+			return err
+		}
+		add("plain", l, plain, total)
+	}
+	if cfg.Unix != "" {
+		l, err := listenUnix(ctx, cfg.Unix)
+		if err != nil {
+			return err
+		}
+		add("unix", l, app, total)
+	}
+	if cfg.Admin != "" {
+		l, err := listenLoopback(ctx, "admin", cfg.Admin)
+		if err != nil {
+			return err
+		}
+		// Its connections and requests count apart: it must answer when the
+		// others are full.
+		add("admin", l, front{next: adminHandler(cfg.Metrics), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
+	}
+	return nil
+}
+
+func (s *Server) newHTTPServer(f *front) *http.Server {
+	return &http.Server{
+		Handler:           f,
+		ReadHeaderTimeout: s.limits.Header,
+		ReadTimeout:       s.limits.Request,
+		IdleTimeout:       s.limits.Idle,
+		MaxHeaderBytes:    s.limits.HeaderBytes,
+		ErrorLog:          log.New(&errorLog{s.logger}, "", 0),
+		BaseContext:       func(net.Listener) context.Context { return s.base },
+		ConnContext:       connContext,
+		Protocols:         protocols(false),
+	}
+}
+
+// secure makes a site one of TLS and HTTP/2.
+func (s *Server) secure(st *site, c *Certificate) {
+	st.secure = true
+	st.http.TLSConfig = c.tlsConfig()
+	st.http.Protocols = protocols(true)
+	st.http.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          s.limits.StreamsPerConnection,
+		MaxReadFrameSize:              16 << 10,
+		MaxReceiveBufferPerConnection: 1 << 20,
+		MaxReceiveBufferPerStream:     256 << 10,
+		SendPingTimeout:               s.limits.Stall, // finds dead clients whose calls wait
+		PingTimeout:                   s.limits.Header,
+		WriteByteTimeout:              s.limits.Stall,
+	}
+}
+
+func protocols(h2 bool) *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(h2)
+	return p
+}
+
+// Addr returns the address of the TLS listener, the plain one, the Unix
+// socket's ("tls", "plain", "unix") or the admin listener's ("admin"), and nil
+// where there is none: the port that the system chose for port 0.
+func (s *Server) Addr(name string) net.Addr {
+	for _, st := range s.sites {
+		if st.name == name {
+			return st.listeners[0].Addr()
+		}
+	}
+	return nil
+}
+
+// Close closes the listeners of a server that is not to be run after all.
+func (s *Server) Close() error {
+	s.cut()
+	var errs []error
+	for _, st := range s.sites {
+		for _, l := range st.listeners {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run serves until ctx ends or a listener fails, and then shuts down: not
+// ready any more, no new connections, requests in flight have the drain limit
+// to finish, and what is left is cut. A handler whose connection was cut may
+// run a little longer than Run; its context has ended. Run returns nil if all
+// requests finished, and is called once.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	var serving sync.WaitGroup
+	for _, st := range s.sites {
+		for _, l := range st.listeners {
+			serving.Go(func() {
+				if err := st.serve(l); !errors.Is(err, http.ErrServerClosed) {
+					select {
+					case failed <- fmt.Errorf("serve %s listener: %w", st.name, err):
+					default: // one reason is enough
+					}
+				}
+			})
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	err = errors.Join(err, s.drain())
+	serving.Wait()
+	return err
+}
+
+func (st *site) serve(l net.Listener) error {
+	if st.secure {
+		return st.http.ServeTLS(l, "", "")
+	}
+	return st.http.Serve(l)
+}
+
+// drain starts where ctx of Run ended, so it has a context of its own.
+func (s *Server) drain() error {
+	s.health.draining.Store(true)
+	s.onDrain()
+	ctx, cancel := context.WithTimeout(context.Background(), s.limits.Drain)
+	defer cancel()
+	defer s.cut()
+	errs := make([]error, len(s.sites))
+	var done sync.WaitGroup
+	for i, st := range s.sites {
+		done.Go(func() {
+			if err := st.http.Shutdown(ctx); err != nil {
+				errs[i] = errors.Join(fmt.Errorf("drain %s listener: %w", st.name, err), st.http.Close())
+			}
+		})
+	}
+	done.Wait()
+	return errors.Join(errs...)
+}
+
+// errorLog is where net/http complains. What clients cause, such as broken
+// handshakes, is for debugging; the rest is worth a look.
+type errorLog struct{ logger *slog.Logger }
+
+func (e *errorLog) Write(b []byte) (int, error) {
+	text := strings.TrimSpace(string(b))
+	level := slog.LevelWarn
+	if strings.HasPrefix(text, "http: TLS handshake error") || strings.HasPrefix(text, "http2: ") {
+		level = slog.LevelDebug
+	}
+	e.logger.Log(context.Background(), level, cleanText(text, 1024))
+	return len(b), nil
+}

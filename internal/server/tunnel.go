@@ -1,0 +1,121 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/vigate/vigate/internal/peer"
+)
+
+const (
+	tunnelName = "sdkTunnel"
+	// tunnelTarget is what clients ask CONNECT for on the plain port, to log in
+	// by certificate (LoginExtensionByCertificate). It stands for this server's
+	// TLS listener; vCenter has it at that port.
+	tunnelTarget = tunnelName + ":8089"
+)
+
+// tunnel gives connections of the plain listener over to the TLS one. It is
+// the listener of those connections: what CONNECT asked for is served right
+// here, on the connection that asked, so that there is nothing to dial, to
+// copy or to confuse, the client's address stays known, and the limits and
+// the drain of the TLS listener hold.
+type tunnel struct {
+	addr  net.Addr // the TLS listener's
+	quota *quota
+
+	handed chan net.Conn
+	closed chan struct{}
+	close  func()
+}
+
+func newTunnel(addr net.Addr, limit int) *tunnel {
+	t := &tunnel{addr: addr, quota: newQuota(limit), handed: make(chan net.Conn), closed: make(chan struct{})}
+	t.close = sync.OnceFunc(func() { close(t.closed) })
+	return t
+}
+
+// Accept returns the next connection that was tunnelled.
+func (t *tunnel) Accept() (net.Conn, error) {
+	select {
+	case c := <-t.handed:
+		return c, nil
+	case <-t.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (t *tunnel) Close() error   { t.close(); return nil }
+func (t *tunnel) Addr() net.Addr { return t.addr }
+
+// serveConnect answers a CONNECT. t is nil where there are no tunnels.
+func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p peer.Peer) {
+	// Whatever the answer, no further request on this connection: what follows
+	// a refused CONNECT may be meant for its target.
+	w.Header().Set("Connection", "close")
+	switch {
+	case t == nil:
+		http.Error(w, "CONNECT is not served here", http.StatusMethodNotAllowed)
+		return
+	case r.RequestURI != tunnelTarget || r.Host != tunnelTarget:
+		http.Error(w, "CONNECT is served for "+tunnelTarget+" only", http.StatusForbidden)
+		return
+	case r.ContentLength != 0:
+		http.Error(w, "CONNECT has no body", http.StatusBadRequest)
+		return
+	case !t.quota.take():
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many tunnels", http.StatusServiceUnavailable)
+		return
+	}
+	raw, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.quota.give()
+		http.Error(w, "CONNECT needs HTTP/1.1", http.StatusHTTPVersionNotSupported)
+		return
+	}
+	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	c := &tunnelled{
+		Conn:    raw,
+		early:   bytes.NewReader(bytes.Clone(early)),
+		from:    origin{address: p.Address, local: p.Local},
+		release: sync.OnceFunc(t.quota.give),
+	}
+	if _, err := io.WriteString(raw, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		c.Close()
+		return
+	}
+	select {
+	case t.handed <- c:
+	case <-t.closed:
+		c.Close()
+	}
+}
+
+// tunnelled is a connection after its CONNECT. Its origin is what that request
+// was known to come from; headers inside the tunnel can't change it, since a
+// proxy before the plain listener doesn't see them.
+type tunnelled struct {
+	net.Conn
+	early   *bytes.Reader // what came right behind the CONNECT
+	from    origin
+	release func() // called once
+}
+
+func (c *tunnelled) origin() origin { return c.from }
+
+func (c *tunnelled) Read(b []byte) (int, error) {
+	if c.early.Len() > 0 {
+		return c.early.Read(b)
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *tunnelled) Close() error {
+	err := c.Conn.Close()
+	c.release()
+	return err
+}
