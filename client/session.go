@@ -39,8 +39,9 @@ type session struct {
 
 // renewal is one run of the login function, for all the calls that wait for it.
 type renewal struct {
-	done chan struct{} // closed at the end
-	err  error         // set before done is closed, as is leftover
+	ctx  context.Context // of the login function; nobody waits past its end
+	done chan struct{}   // closed at the end
+	err  error           // set before done is closed, as is leftover
 	// leftover is why a session that was made while Logout came may live on.
 	leftover error
 }
@@ -132,31 +133,50 @@ func (c *Client) renew(ctx context.Context, generation uint64) error {
 	r := s.renewal
 	if r == nil {
 		r = &renewal{done: make(chan struct{})}
+		var cancel context.CancelFunc
+		// The login is for all who wait, so it must not end with the context of
+		// the one who happened to come first.
+		r.ctx, cancel = context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), renewalKey{}, r), renewalTimeout)
 		s.renewal = r
 		// The dead token must not go with the login, and a call that comes now
 		// must not use it either.
 		s.token = Token{}
 		s.generation++
-		// The login is for all who wait, so it must not end with the context of
-		// the one who happened to come first.
-		go c.runRenewal(context.WithoutCancel(ctx), r)
+		go c.runRenewal(r, cancel)
 	}
 	s.mu.Unlock()
+	err := r.wait(ctx)
+	switch {
+	case err == nil:
+		return r.err
+	case c.life.Err() != nil:
+		return ErrClosed
+	}
+	return err
+}
+
+// wait returns nil when the renewal is done, or an error where it is not worth
+// waiting for any longer.
+func (r *renewal) wait(ctx context.Context) error {
 	select {
 	case <-r.done:
-		return r.err
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-c.life.Done():
-		return ErrClosed
+	case <-r.ctx.Done():
+	}
+	select {
+	case <-r.done: // its context ends with it as well
+		return nil
+	default:
+		return r.ctx.Err()
 	}
 }
 
-func (c *Client) runRenewal(ctx context.Context, r *renewal) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, renewalKey{}, r), renewalTimeout)
+func (c *Client) runRenewal(r *renewal, cancel context.CancelFunc) {
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	err := c.login(ctx, c)
+	err := c.login(r.ctx, c)
 
 	s := &c.session
 	s.mu.Lock()
@@ -182,7 +202,7 @@ func (c *Client) runRenewal(ctx context.Context, r *renewal) {
 	if ended && !token.IsZero() {
 		// Logout came while the login was under way: the new session must not
 		// be left behind.
-		r.leftover = c.logout(ctx, token)
+		r.leftover = c.logout(r.ctx, token)
 	}
 	s.mu.Lock()
 	s.renewal = nil
@@ -210,13 +230,12 @@ func (c *Client) Logout(ctx context.Context) error {
 		stop(ErrLoggedOut)
 	}
 	if r != nil && r != renewing(ctx) {
-		select {
-		case <-r.done: // it logs out whatever it has logged in
-			if r.leftover != nil {
-				return r.leftover
-			}
-		case <-ctx.Done():
-			return callError("SessionManager.Logout", ctx.Err())
+		if err := r.wait(ctx); err != nil {
+			return callError("SessionManager.Logout", err)
+		}
+		// It has logged out whatever it logged in.
+		if r.leftover != nil {
+			return r.leftover
 		}
 	}
 	token := c.Token()

@@ -64,7 +64,9 @@ func operations() []operationCase {
 			`{"sessionId":["a","b"]}`, is(nil)},
 		{"POST SessionManager.TerminateSession", func(ctx context.Context, c *Client) (any, error) { return nothing(c.TerminateSession(ctx)) },
 			`{"sessionId":[]}`, is(nil)},
-		{"POST SessionManager.UpdateServiceMessage", func(ctx context.Context, c *Client) (any, error) { return nothing(c.UpdateServiceMessage(ctx, "<a&b>")) },
+		{"POST SessionManager.UpdateServiceMessage", func(ctx context.Context, c *Client) (any, error) {
+			return nothing(c.UpdateServiceMessage(ctx, "<a&b>"))
+		},
 			`{"message":"<a&b>"}`, is(nil)},
 		{"POST SessionManager.Logout", func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
 		{"POST SessionManager.Login", func(ctx context.Context, c *Client) (any, error) { return c.Login(ctx, "u", fakePassword, "") },
@@ -153,9 +155,12 @@ func TestLoginExtensionReturnsTheServersNotSupported(t *testing.T) {
 
 func TestAnUnsetSessionIsNilInEveryFormThatServersSend(t *testing.T) {
 	forms := map[string]http.HandlerFunc{
-		"204":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
-		"empty": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "0"); w.WriteHeader(200) },
-		"null":  func(w http.ResponseWriter, _ *http.Request) { reply(w, "null") },
+		"204": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"empty": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "0")
+			w.WriteHeader(200)
+		},
+		"null": func(w http.ResponseWriter, _ *http.Request) { reply(w, "null") },
 		"chunked and empty": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(200)
 			_ = http.NewResponseController(w).Flush()
