@@ -1,0 +1,183 @@
+package access
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/record"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// Bounds of the document, so that it stays below record.MaxSize: names and
+// privilege ids are short.
+const (
+	maxRoles       = 500
+	maxPermissions = 4000
+	maxRoleName    = 100 // bytes
+	maxName        = 480 // bytes of a principal's key
+)
+
+// The document is one record: all roles, and all permissions on the root
+// folder. One record and not one for each, because authority is only right as a
+// whole: a permission without its role, or a group's permission without the
+// user's that overrides it, would grant what nobody meant to grant. So each
+// change replaces the record at the revision that it was decided on, a reader
+// never sees half of a change, and no change can outrun the rule of the last
+// administrator.
+const formatVersion = 1
+
+type document struct {
+	NextRole    int32           `json:"nextRole"`
+	Roles       []roleRow       `json:"roles"`
+	Permissions []permissionRow `json:"permissions"`
+	extra       record.Extra
+}
+
+type roleRow struct {
+	ID         int32    `json:"id"`
+	Name       string   `json:"name"`
+	Privileges []string `json:"privileges"` // without the implied ones
+	extra      record.Extra
+}
+
+type permissionRow struct {
+	Domain    string `json:"domain,omitempty"`
+	User      string `json:"user"` // or the group's name
+	Group     bool   `json:"group,omitempty"`
+	Role      int32  `json:"role"`
+	Propagate bool   `json:"propagate,omitempty"`
+	extra     record.Extra
+}
+
+type (
+	roleFields       roleRow
+	permissionFields permissionRow
+)
+
+func (r *roleRow) UnmarshalJSON(b []byte) (err error) {
+	r.extra, err = record.Unmarshal(b, (*roleFields)(r))
+	return err
+}
+
+func (r roleRow) MarshalJSON() ([]byte, error) { return record.Marshal(roleFields(r), r.extra) }
+
+func (p *permissionRow) UnmarshalJSON(b []byte) (err error) {
+	p.extra, err = record.Unmarshal(b, (*permissionFields)(p))
+	return err
+}
+
+func (p permissionRow) MarshalJSON() ([]byte, error) {
+	return record.Marshal(permissionFields(p), p.extra)
+}
+
+var (
+	_ json.Unmarshaler = (*roleRow)(nil)
+	_ json.Unmarshaler = (*permissionRow)(nil)
+)
+
+func (p permissionRow) name() principal.Name {
+	return principal.Name{Domain: p.Domain, User: p.User}
+}
+
+func (p permissionRow) public() Permission {
+	return Permission{Principal: p.name(), Group: p.Group, Role: p.Role, Propagate: p.Propagate}
+}
+
+// id tells permissions apart: a user and a group may have one name.
+func (p permissionRow) id() string {
+	if p.Group {
+		return "g:" + p.name().Key()
+	}
+	return "u:" + p.name().Key()
+}
+
+// decode reads the document and refuses one that is not consistent: what it
+// grants would be a guess.
+func decode(b []byte) (*document, error) {
+	d := &document{}
+	extra, err := record.Decode(b, formatVersion, d)
+	if err != nil {
+		return nil, err
+	}
+	d.extra = extra
+	return d, d.check()
+}
+
+func (d *document) encode() ([]byte, error) {
+	return record.Encode(formatVersion, d, d.extra)
+}
+
+func (d *document) check() error {
+	if len(d.Roles) > maxRoles || len(d.Permissions) > maxPermissions || d.NextRole < 1 {
+		return errors.New("check permissions: a count is out of bounds")
+	}
+	ids, names := map[int32]bool{}, map[string]bool{}
+	for _, r := range d.Roles {
+		folded := strings.ToLower(r.Name)
+		if r.ID < 1 || r.ID >= d.NextRole || ids[r.ID] || names[folded] || !validRoleName(r.Name) {
+			return fmt.Errorf("check role %d: bad or double", r.ID)
+		}
+		ids[r.ID], names[folded] = true, true
+	}
+	seen := map[string]bool{}
+	for i, p := range d.Permissions {
+		if p.User == "" || seen[p.id()] || d.roleName(p.Role) == "" {
+			return fmt.Errorf("check permission %d: bad or double", i)
+		}
+		seen[p.id()] = true
+	}
+	return nil
+}
+
+// clone is a copy that can be edited. Rows are replaced, never written into.
+func (d *document) clone() *document {
+	c := *d
+	c.Roles = slices.Clone(d.Roles)
+	c.Permissions = slices.Clone(d.Permissions)
+	return &c
+}
+
+// roleName is the name of the role with the id, "" for none.
+func (d *document) roleName(id int32) string {
+	if s := systemRole(id); s != nil {
+		return s.name
+	}
+	if i := d.role(id); i >= 0 {
+		return d.Roles[i].Name
+	}
+	return ""
+}
+
+// role is the index of the custom role with the id, or -1.
+func (d *document) role(id int32) int {
+	return slices.IndexFunc(d.Roles, func(r roleRow) bool { return r.ID == id })
+}
+
+// permission is the index of the permission with the id, or -1.
+func (d *document) permission(id string) int {
+	return slices.IndexFunc(d.Permissions, func(p permissionRow) bool { return p.id() == id })
+}
+
+// write is the change that makes d the document in place of what was there at
+// the revision.
+func (d *document) write(at store.Revision) (store.Change, error) {
+	b, err := d.encode()
+	if err != nil {
+		return store.Change{}, err
+	}
+	if at == 0 {
+		return store.Create(store.Permission, Root, b, noExpiry), nil
+	}
+	return store.Update(store.Permission, Root, at, b, noExpiry), nil
+}
+
+func validRoleName(s string) bool {
+	return s != "" && len(s) <= maxRoleName && utf8.ValidString(s) && strings.TrimSpace(s) == s &&
+		!strings.ContainsFunc(s, unicode.IsControl)
+}

@@ -1,0 +1,255 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
+)
+
+var (
+	// ErrEntity: there is no such entity.
+	ErrEntity = errors.New("no such entity")
+	// ErrPrincipal: there is no such user or group.
+	ErrPrincipal = errors.New("no such principal")
+	// ErrPermission: the principal has no permission of its own there.
+	ErrPermission = errors.New("no such permission")
+	// ErrDuplicate: one call names a principal twice.
+	ErrDuplicate = errors.New("principal is named twice")
+)
+
+// Permissions returns all permissions in the order in which they were made.
+func (t *Table) Permissions() []Permission {
+	rows := t.now.Load().doc.Permissions
+	all := make([]Permission, len(rows))
+	for i, p := range rows {
+		all[i] = p.public()
+	}
+	return all
+}
+
+// PermissionsOn returns the permissions on the entity: ErrEntity if it is not
+// Root.
+func (t *Table) PermissionsOn(entity string) ([]Permission, error) {
+	if entity != Root {
+		return nil, fmt.Errorf("list permissions: %w", ErrEntity)
+	}
+	return t.Permissions(), nil
+}
+
+// PermissionsOf returns the permissions that give the role: ErrRole if there is
+// no such role.
+func (t *Table) PermissionsOf(role int32) ([]Permission, error) {
+	doc := t.now.Load().doc
+	if doc.roleName(role) == "" {
+		return nil, fmt.Errorf("list permissions: %w", ErrRole)
+	}
+	var all []Permission
+	for _, p := range doc.Permissions {
+		if p.Role == role {
+			all = append(all, p.public())
+		}
+	}
+	return all, nil
+}
+
+// SetPermissions gives each principal the role in place of what it had. All or
+// none is done.
+//
+// Errors: ErrEntity, ErrRole, ErrPrincipal, ErrDuplicate, ErrTooMany, and those
+// of every change: see Manager.
+func (m *Manager) SetPermissions(ctx context.Context, by, entity string, permissions []Permission) error {
+	return m.edit(ctx, "set permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
+		for _, row := range rows {
+			if i := d.permission(row.id()); i >= 0 {
+				row.extra = d.Permissions[i].extra
+				d.Permissions[i] = row
+				continue
+			}
+			d.Permissions = append(d.Permissions, row)
+		}
+	})
+}
+
+// ResetPermissions makes the permissions all that there are. Errors are those of
+// SetPermissions.
+func (m *Manager) ResetPermissions(ctx context.Context, by, entity string, permissions []Permission) error {
+	return m.edit(ctx, "reset permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
+		for k, row := range rows {
+			if i := d.permission(row.id()); i >= 0 {
+				rows[k].extra = d.Permissions[i].extra
+			}
+		}
+		d.Permissions = rows
+	})
+}
+
+// RemovePermission takes the principal's permission away.
+//
+// Errors: ErrEntity, ErrPermission, and those of every change: see Manager.
+func (m *Manager) RemovePermission(ctx context.Context, by, entity string, who principal.Name, group bool) error {
+	const what = "remove permission"
+	if entity != Root {
+		return fmt.Errorf("%s: %w", what, ErrEntity)
+	}
+	id := permissionRow{Domain: who.Domain, User: who.User, Group: group}.id()
+	return m.change(ctx, what, func(d *document) ([]event.Event, error) {
+		i := d.permission(id)
+		if i < 0 {
+			return nil, ErrPermission
+		}
+		gone := diff{{permission: d.Permissions[i], role: d.roleName(d.Permissions[i].Role), removed: true}}
+		d.Permissions = slices.Delete(d.Permissions, i, i+1)
+		return gone.events(by)
+	})
+}
+
+// MergePermissions gives all who have the role src the role dst instead.
+//
+// Errors: ErrRole, ErrTooMany, and those of every change: see Manager.
+func (m *Manager) MergePermissions(ctx context.Context, by string, src, dst int32) error {
+	return m.change(ctx, "merge permissions", func(d *document) ([]event.Event, error) {
+		if d.roleName(src) == "" || d.roleName(dst) == "" {
+			return nil, ErrRole
+		}
+		before := d.clone()
+		for i := range d.Permissions {
+			if d.Permissions[i].Role == src {
+				d.Permissions[i].Role = dst
+			}
+		}
+		return compare(before, d).events(by)
+	})
+}
+
+// edit checks the permissions and has apply put them into the document.
+func (m *Manager) edit(ctx context.Context, what, by, entity string, permissions []Permission,
+	apply func(*document, []permissionRow)) error {
+	if entity != Root {
+		return fmt.Errorf("%s: %w", what, ErrEntity)
+	}
+	if len(permissions) > maxPermissions {
+		return fmt.Errorf("%s: %w", what, ErrTooMany)
+	}
+	return m.change(ctx, what, func(d *document) ([]event.Event, error) {
+		rows, err := m.rows(d, permissions)
+		if err != nil {
+			return nil, err
+		}
+		before := d.clone()
+		apply(d, rows)
+		if len(d.Permissions) > maxPermissions {
+			return nil, ErrTooMany
+		}
+		return compare(before, d).events(by)
+	})
+}
+
+// rows checks what somebody asks for.
+func (m *Manager) rows(d *document, permissions []Permission) ([]permissionRow, error) {
+	rows := make([]permissionRow, len(permissions))
+	seen := map[string]bool{}
+	for i, p := range permissions {
+		row := permissionRow{Domain: p.Principal.Domain, User: p.Principal.User, Group: p.Group,
+			Role: p.Role, Propagate: p.Propagate}
+		switch {
+		case d.roleName(p.Role) == "":
+			return nil, ErrRole
+		case p.Principal.IsZero() || len(row.id()) > maxName || !utf8.ValidString(row.Domain+row.User):
+			return nil, ErrPrincipal
+		case seen[row.id()]:
+			return nil, ErrDuplicate
+		case !m.exists(p.Principal, p.Group):
+			return nil, ErrPrincipal
+		}
+		seen[row.id()] = true
+		rows[i] = row
+	}
+	return rows, nil
+}
+
+// diff is what a change does to permissions.
+type diff []difference
+
+type difference struct {
+	permission permissionRow
+	role       string // the name of the new role, or of the one taken away
+	removed    bool
+}
+
+func compare(before, after *document) diff {
+	old := map[string]permissionRow{}
+	for _, p := range before.Permissions {
+		old[p.id()] = p
+	}
+	var all diff
+	for _, p := range after.Permissions {
+		if was, ok := old[p.id()]; !ok || was.Role != p.Role || was.Propagate != p.Propagate {
+			all = append(all, difference{permission: p, role: after.roleName(p.Role)})
+		}
+		delete(old, p.id())
+	}
+	for _, p := range before.Permissions {
+		if _, gone := old[p.id()]; gone {
+			all = append(all, difference{permission: p, role: before.roleName(p.Role), removed: true})
+		}
+	}
+	return all
+}
+
+// Bounds of the events of one commit: a shared store takes a hundred changes or
+// so, and an event's subject 512 bytes.
+const (
+	maxEvents  = 40
+	maxSubject = 500
+)
+
+// events tells of the changes: one event for each permission, or, where many
+// principals get the same, for as many as one event's subject can name.
+func (d diff) events(by string) ([]event.Event, error) {
+	all := slices.Clone(d)
+	slices.SortStableFunc(all, func(a, b difference) int {
+		return cmp.Compare(a.kind(), b.kind())
+	})
+	var events []event.Event
+	last := ""
+	for _, x := range all {
+		name, kind := x.permission.name().String(), x.kind()
+		if n := len(events) - 1; n >= 0 && last == kind && len(d) > maxEvents &&
+			len(events[n].Subject)+len(", ")+len(name) <= maxSubject {
+			events[n].Subject += ", " + name
+			continue
+		}
+		last = kind
+		events = append(events, x.event(by, name))
+	}
+	if len(events) > maxEvents {
+		return nil, ErrTooMany
+	}
+	return events, nil
+}
+
+// kind is equal for changes that one event can tell of.
+func (x difference) kind() string {
+	return fmt.Sprint(x.removed, x.permission.Role, x.permission.Group, x.permission.Propagate)
+}
+
+func (x difference) event(by, name string) event.Event {
+	id := "vigate.permission.set"
+	if x.removed {
+		id = "vigate.permission.removed"
+	}
+	return event.Event{Type: "EventEx", ID: id, User: by, Subject: name, Args: map[string]string{
+		"entity":    Root,
+		"role":      x.role,
+		"roleId":    strconv.Itoa(int(x.permission.Role)),
+		"group":     strconv.FormatBool(x.permission.Group),
+		"propagate": strconv.FormatBool(x.permission.Propagate),
+	}}
+}

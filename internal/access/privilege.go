@@ -1,0 +1,165 @@
+package access
+
+import (
+	"slices"
+	"strings"
+)
+
+// Privilege is one thing that a role can grant.
+type Privilege struct {
+	// ID is the API's name, such as Sessions.TerminateSession.
+	ID string
+	// Group is the API's privGroupName: the ID without its last part for the
+	// API's own privileges, what the extension says for its own.
+	Group string
+	// OnParent: asked of the parent where the object doesn't exist yet.
+	OnParent bool
+}
+
+// Name is the ID without its group.
+func (p Privilege) Name() string {
+	return strings.TrimPrefix(p.ID, p.Group+".")
+}
+
+// LabelKey is the key of the privilege's label and summary in a catalogue of
+// messages.
+func (p Privilege) LabelKey() string { return "privilege." + p.ID }
+
+// The privileges that the rules of this program name.
+const (
+	SystemAnonymous         = "System.Anonymous"
+	SystemView              = "System.View"
+	SystemRead              = "System.Read"
+	TerminateSession        = "Sessions.TerminateSession"
+	ImpersonateUser         = "Sessions.ImpersonateUser"
+	ValidateSession         = "Sessions.ValidateSession"
+	GlobalMessage           = "Sessions.GlobalMessage"
+	CollectPrivilegeChecks  = "Sessions.CollectPrivilegeChecks"
+	ExtensionRegister       = "Extension.Register"
+	ExtensionUpdate         = "Extension.Update"
+	ExtensionUnregister     = "Extension.Unregister"
+	ModifyRoles             = "Authorization.ModifyRoles"
+	ModifyPermissions       = "Authorization.ModifyPermissions"
+	ReassignRolePermissions = "Authorization.ReassignRolePermissions"
+	GlobalSettings          = "Global.Settings"
+	GlobalLogEvent          = "Global.LogEvent"
+	HostManageUserGroups    = "Host.Local.ManageUserGroups"
+)
+
+// builtin are the API's privileges that this program has a use for, in the order
+// in which they are listed.
+var builtin = []Privilege{
+	{ID: SystemAnonymous, Group: "System"},
+	{ID: SystemView, Group: "System"},
+	{ID: SystemRead, Group: "System"},
+	{ID: GlobalSettings, Group: "Global"},
+	{ID: GlobalLogEvent, Group: "Global"},
+	{ID: HostManageUserGroups, Group: "Host.Local"},
+	{ID: TerminateSession, Group: "Sessions"},
+	{ID: ImpersonateUser, Group: "Sessions"},
+	{ID: ValidateSession, Group: "Sessions"},
+	{ID: GlobalMessage, Group: "Sessions"},
+	{ID: CollectPrivilegeChecks, Group: "Sessions"},
+	{ID: ExtensionRegister, Group: "Extension"},
+	{ID: ExtensionUpdate, Group: "Extension"},
+	{ID: ExtensionUnregister, Group: "Extension"},
+	{ID: ModifyRoles, Group: "Authorization"},
+	{ID: ModifyPermissions, Group: "Authorization"},
+	{ID: ReassignRolePermissions, Group: "Authorization"},
+}
+
+// implied are in every role that somebody made, as in vCenter.
+var implied = []string{SystemAnonymous, SystemView, SystemRead}
+
+// vocabulary is all privileges of one instant, numbered. It never changes.
+type vocabulary struct {
+	all   []Privilege
+	index map[string]int
+}
+
+// newVocabulary numbers the API's privileges and those that extensions declare.
+// An extension can't redefine a privilege that is there.
+func newVocabulary(declared []Privilege) *vocabulary {
+	v := &vocabulary{index: map[string]int{}}
+	for _, list := range [][]Privilege{builtin, declared} {
+		for _, p := range list {
+			if _, ok := v.index[p.ID]; ok || p.ID == "" {
+				continue
+			}
+			v.index[p.ID] = len(v.all)
+			v.all = append(v.all, p)
+		}
+	}
+	return v
+}
+
+// set makes the set of the ids; those that nobody declares any more grant
+// nothing.
+func (v *vocabulary) set(ids ...string) Set {
+	s := Set{words: v, bits: make([]uint64, (len(v.all)+63)/64)}
+	for _, id := range ids {
+		if i, ok := v.index[id]; ok {
+			s.bits[i/64] |= 1 << (i % 64)
+		}
+	}
+	return s
+}
+
+func (v *vocabulary) full() Set {
+	s := v.set()
+	for i := range v.all {
+		s.bits[i/64] |= 1 << (i % 64)
+	}
+	return s
+}
+
+// Set is a set of privileges as of one instant. The zero value is empty.
+type Set struct {
+	words *vocabulary
+	bits  []uint64
+}
+
+// Has reports whether the privilege is in the set. It allocates nothing.
+func (s Set) Has(privilege string) bool {
+	if s.words == nil {
+		return false
+	}
+	i, ok := s.words.index[privilege]
+	return ok && s.bits[i/64]&(1<<(i%64)) != 0
+}
+
+// Empty reports whether nothing is in the set.
+func (s Set) Empty() bool {
+	return !slices.ContainsFunc(s.bits, func(w uint64) bool { return w != 0 })
+}
+
+// IDs are the privileges in the set, sorted.
+func (s Set) IDs() []string {
+	var ids []string
+	if s.words != nil {
+		for i, p := range s.words.all {
+			if s.bits[i/64]&(1<<(i%64)) != 0 {
+				ids = append(ids, p.ID)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Covers reports whether every privilege of o is in s.
+func (s Set) Covers(o Set) bool {
+	for _, id := range o.IDs() {
+		if !s.Has(id) {
+			return false
+		}
+	}
+	return true
+}
+
+// add puts all of o, of the same vocabulary, into s.
+func (s Set) add(o Set) {
+	for i, w := range o.bits {
+		s.bits[i] |= w
+	}
+}

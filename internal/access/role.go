@@ -1,0 +1,224 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vigate/vigate/internal/event"
+)
+
+// The roles that are always there. Their ids and names are vCenter's.
+const (
+	Admin     int32 = -1
+	ReadOnly  int32 = -2
+	View      int32 = -3
+	Anonymous int32 = -4
+	NoAccess  int32 = -5
+)
+
+// Role is a set of privileges with a name.
+type Role struct {
+	ID     int32
+	Name   string
+	System bool // can't be changed
+	// Privileges is sorted. Admin's are all that there are.
+	Privileges []string
+}
+
+type system struct {
+	id         int32
+	name       string
+	privileges []string
+}
+
+var systemRoles = []system{
+	{Admin, "Admin", nil},
+	{ReadOnly, "ReadOnly", []string{SystemAnonymous, SystemView, SystemRead}},
+	{View, "View", []string{SystemAnonymous, SystemView}},
+	{Anonymous, "Anonymous", []string{SystemAnonymous}},
+	{NoAccess, "NoAccess", nil},
+}
+
+func systemRole(id int32) *system {
+	for i := range systemRoles {
+		if systemRoles[i].id == id {
+			return &systemRoles[i]
+		}
+	}
+	return nil
+}
+
+func (r system) set(words *vocabulary) Set {
+	if r.id == Admin {
+		return words.full()
+	}
+	return words.set(r.privileges...)
+}
+
+var (
+	// ErrRole: there is no such role.
+	ErrRole = errors.New("no such role")
+	// ErrSystemRole: the role can't be changed or removed.
+	ErrSystemRole = errors.New("role belongs to the system")
+	// ErrRoleExists: another role has the name.
+	ErrRoleExists = errors.New("role exists already")
+	// ErrRoleName: not a role's name.
+	ErrRoleName = errors.New("not a role's name")
+	// ErrRoleInUse: permissions give the role.
+	ErrRoleInUse = errors.New("role is in use")
+	// ErrPrivilege: there is no such privilege.
+	ErrPrivilege = errors.New("no such privilege")
+	// ErrTooMany: more roles, permissions or changes than there may be.
+	ErrTooMany = errors.New("too many")
+)
+
+// Roles returns all roles: the system's, then the others in the order in which
+// they were made.
+func (t *Table) Roles() []Role {
+	s := t.now.Load()
+	var all []Role
+	for _, r := range systemRoles {
+		all = append(all, Role{ID: r.id, Name: r.name, System: true, Privileges: r.set(s.words).IDs()})
+	}
+	for _, r := range s.doc.Roles {
+		all = append(all, Role{ID: r.ID, Name: r.Name,
+			Privileges: s.words.set(slices.Concat(r.Privileges, implied)...).IDs()})
+	}
+	return all
+}
+
+// PrivilegeList returns all privileges that there are now.
+func (t *Table) PrivilegeList() []Privilege {
+	return slices.Clone(t.now.Load().words.all)
+}
+
+// AddRole makes a role and returns its id. Ids are never used twice. by is who
+// acts, for the event.
+//
+// Errors: ErrRoleName, ErrRoleExists, ErrPrivilege, ErrTooMany, and those of
+// every change: see Manager.
+func (m *Manager) AddRole(ctx context.Context, by, name string, privileges []string) (int32, error) {
+	var id int32
+	err := m.change(ctx, "add role", func(d *document) ([]event.Event, error) {
+		if len(d.Roles) >= maxRoles {
+			return nil, ErrTooMany
+		}
+		row := roleRow{ID: d.NextRole, Name: name}
+		if err := m.fill(d, &row, privileges); err != nil {
+			return nil, err
+		}
+		id = row.ID
+		d.NextRole++
+		d.Roles = append(d.Roles, row)
+		return []event.Event{roleEvent("vigate.role.added", by, row)}, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return id, nil
+}
+
+// UpdateRole gives a role a name and privileges in place of those it has.
+//
+// Errors: ErrRole, ErrSystemRole, and those of AddRole.
+func (m *Manager) UpdateRole(ctx context.Context, by string, id int32, name string, privileges []string) error {
+	return m.change(ctx, "update role", func(d *document) ([]event.Event, error) {
+		i, err := d.custom(id)
+		if err != nil {
+			return nil, err
+		}
+		row := d.Roles[i]
+		row.Name = name
+		if err := m.fill(d, &row, privileges); err != nil {
+			return nil, err
+		}
+		d.Roles[i] = row
+		return []event.Event{roleEvent("vigate.role.updated", by, row)}, nil
+	})
+}
+
+// RemoveRole removes a role and the permissions that give it, or none of it
+// where failIfUsed is set and there are such permissions.
+//
+// Errors: ErrRole, ErrSystemRole, ErrRoleInUse, ErrTooMany.
+func (m *Manager) RemoveRole(ctx context.Context, by string, id int32, failIfUsed bool) error {
+	return m.change(ctx, "remove role", func(d *document) ([]event.Event, error) {
+		i, err := d.custom(id)
+		if err != nil {
+			return nil, err
+		}
+		var gone diff
+		for _, p := range d.Permissions {
+			if p.Role == id {
+				gone = append(gone, difference{permission: p, role: d.Roles[i].Name, removed: true})
+			}
+		}
+		if failIfUsed && len(gone) > 0 {
+			return nil, ErrRoleInUse
+		}
+		events, err := gone.events(by)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, roleEvent("vigate.role.removed", by, d.Roles[i]))
+		d.Roles = slices.Delete(d.Roles, i, i+1)
+		d.Permissions = slices.DeleteFunc(d.Permissions, func(p permissionRow) bool { return p.Role == id })
+		return events, nil
+	})
+}
+
+// custom is the index of a role that may be changed.
+func (d *document) custom(id int32) (int, error) {
+	if systemRole(id) != nil {
+		return 0, ErrSystemRole
+	}
+	i := d.role(id)
+	if i < 0 {
+		return 0, ErrRole
+	}
+	return i, nil
+}
+
+// fill checks the name and the privileges of a row, and sets the latter.
+func (m *Manager) fill(d *document, row *roleRow, privileges []string) error {
+	if !validRoleName(row.Name) {
+		return ErrRoleName
+	}
+	same := func(id int32, name string) bool { return id != row.ID && strings.EqualFold(name, row.Name) }
+	if slices.ContainsFunc(systemRoles, func(s system) bool { return same(s.id, s.name) }) ||
+		slices.ContainsFunc(d.Roles, func(r roleRow) bool { return same(r.ID, r.Name) }) {
+		return ErrRoleExists
+	}
+	words := m.now.Load().words
+	kept := []string{}
+	for _, id := range privileges {
+		if _, ok := words.index[id]; !ok {
+			// Not quoted: it is a stranger's text of any length.
+			return ErrPrivilege
+		}
+		if !slices.Contains(implied, id) {
+			kept = append(kept, id)
+		}
+	}
+	// Privileges that no extension declares at the moment stay in the role: the
+	// extension may be gone only for an upgrade, and they grant nothing until
+	// it is back.
+	for _, id := range row.Privileges {
+		if _, ok := words.index[id]; !ok {
+			kept = append(kept, id)
+		}
+	}
+	slices.Sort(kept)
+	row.Privileges = slices.Compact(kept)
+	return nil
+}
+
+func roleEvent(id, by string, r roleRow) event.Event {
+	return event.Event{Type: "EventEx", ID: id, User: by, Subject: r.Name, Args: map[string]string{
+		"roleId":     fmt.Sprint(r.ID),
+		"privileges": strings.Join(r.Privileges, ","),
+	}}
+}

@@ -1,0 +1,167 @@
+// Package access says who may do what: roles are sets of privileges, and
+// permissions give a role to a user or a group on the root folder.
+//
+// [Table] answers, from memory; [Manager] changes. The rules are those of
+// vCenter: a permission of the user itself overrides those of its groups, and
+// those of several groups unite.
+package access
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// Root is the one entity that permissions are on: the root folder.
+const Root = "group-d1"
+
+var noExpiry time.Time
+
+// Permission gives a role on the root folder.
+type Permission struct {
+	Principal principal.Name
+	Group     bool // Principal is a group
+	Role      int32
+	Propagate bool // kept; the root folder has no children it could matter for
+}
+
+// Table is all roles and permissions, in memory. It is a store.View, and safe
+// for concurrent use.
+type Table struct {
+	log      *slog.Logger
+	declared func() []Privilege
+
+	now atomic.Pointer[snapshot] // what questions are answered from
+
+	mu      sync.Mutex // guards what follows, and the order in which now is set
+	current state
+	staged  state // of the whole state that is being read
+	loading bool
+}
+
+// state is the document at a revision.
+type state struct {
+	doc      *document
+	revision store.Revision // 0: there is none
+	damage   error          // it can't be read; doc is then empty
+}
+
+func emptyState() state { return state{doc: &document{NextRole: 1}} }
+
+// NewTable makes an empty table. declared returns the privileges that
+// registered extensions declare, nil for none; call Refresh when they change. It
+// must not call the table. Damage is logged to log, nil for slog.Default.
+func NewTable(declared func() []Privilege, log *slog.Logger) *Table {
+	if declared == nil {
+		declared = func() []Privilege { return nil }
+	}
+	if log == nil {
+		log = slog.Default()
+	}
+	t := &Table{log: log, declared: declared, current: emptyState()}
+	t.now.Store(newSnapshot(t.current.doc, newVocabulary(nil)))
+	return t
+}
+
+// Kinds is part of store.View. Roles are in the document too: see formatVersion.
+func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Permission} }
+
+// Reset is part of store.View. Answers stay as they were until Whole.
+func (t *Table) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.staged, t.loading = emptyState(), true
+}
+
+// Put is part of store.View.
+func (t *Table) Put(r store.Record) {
+	s := emptyState()
+	s.revision = r.Revision
+	switch doc, err := decode(r.Value); {
+	case r.ID != Root:
+		t.log.Error("permissions on an unknown entity are not in force", "entity", r.ID)
+		return
+	case err != nil:
+		// Nobody may do anything until it is mended: anything else would be a
+		// guess at who was to be kept out.
+		s.damage = &store.DamagedError{Where: fmt.Sprintf("permissions on %s", Root), Cause: err}
+		t.log.Error("permissions can't be read: nobody has any privilege", "error", s.damage)
+	default:
+		s.doc = doc
+	}
+	t.show(s)
+}
+
+// Delete is part of store.View.
+func (t *Table) Delete(_ store.Kind, id string) {
+	if id == Root {
+		t.show(emptyState())
+	}
+}
+
+// Whole is part of store.View.
+func (t *Table) Whole() {
+	t.mu.Lock()
+	s := t.staged
+	t.loading, t.staged = false, state{}
+	t.mu.Unlock()
+	t.show(s)
+}
+
+// show makes s what questions are answered from, or keeps it until the whole
+// state is there.
+func (t *Table) show(s state) {
+	declared := t.declared()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.loading {
+		t.staged = s
+		return
+	}
+	t.current = s
+	t.now.Store(newSnapshot(s.doc, newVocabulary(declared)))
+}
+
+// Refresh takes the privileges that extensions declare now.
+func (t *Table) Refresh() {
+	declared := t.declared()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.now.Store(newSnapshot(t.current.doc, newVocabulary(declared)))
+}
+
+// Damaged returns why the permissions can't be read, nil where they can. While
+// they can't, nobody has any privilege and nothing can be changed.
+func (t *Table) Damaged() error {
+	return t.state().damage
+}
+
+// Founded reports whether the first administrator was ever set up.
+func (t *Table) Founded() bool { return t.state().revision != 0 }
+
+func (t *Table) state() state {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current
+}
+
+// settled returns a state that is not behind what any process was acknowledged
+// before the call, at a moment at which the mirror's other views, that of the
+// accounts above all, are not behind the state.
+func (t *Table) settled(ctx context.Context, m *store.Mirror) (state, error) {
+	if err := m.Sync(ctx); err != nil {
+		return state{}, err
+	}
+	s := t.state()
+	// s may be of a commit that the mirror is in the midst of showing.
+	if err := m.Wait(ctx, s.revision); err != nil {
+		return state{}, err
+	}
+	return s, s.damage
+}
