@@ -68,7 +68,11 @@ func (e Event) bounded() Event {
 	for _, s := range []*string{&e.Message, &e.PrevMessage} {
 		*s = clean(*s, maxMessage, "\n")
 	}
-	if !inRange(e.LoginTime) {
+	if e.Type == "" {
+		e.Type = "Event" // the API's supertype of all: better than an event lost
+	}
+	// In UTC, as JSON has no place for every time zone that Go can make.
+	if e.LoginTime = e.LoginTime.UTC(); !inRange(e.LoginTime) {
 		e.LoginTime = time.Time{}
 	}
 	e.Args = boundedArgs(e.Args)

@@ -1,0 +1,507 @@
+package event_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+var epoch = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// bench is a log fed from a store, under a clock that the test sets.
+type bench struct {
+	*event.Log
+	m    *store.Mirror
+	now  *time.Time
+	said *bytes.Buffer
+}
+
+func begin(t testing.TB, o event.Options) *bench {
+	t.Helper()
+	now := epoch
+	b := &bench{now: &now, said: &bytes.Buffer{}}
+	clock := func() time.Time { return *b.now }
+	o.Now, o.Logger = clock, slog.New(slog.NewTextHandler(b.said, nil))
+	b.Log = event.NewLog(o)
+	b.m = store.NewMirror(storetest.NewMemory(clock), b.Log)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = b.m.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	if err := b.m.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) post(t testing.TB, events ...event.Event) {
+	t.Helper()
+	for _, e := range events {
+		if _, err := b.m.Commit(t.Context(), b.Change(e)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func keys(events []event.Event) []int32 {
+	out := []int32{}
+	for _, e := range events {
+		out = append(out, e.Key)
+	}
+	return out
+}
+
+func same(t *testing.T, what string, got []event.Event, want ...int32) {
+	t.Helper()
+	if !slices.Equal(keys(got), want) {
+		t.Errorf("%s: keys %v, want %v", what, keys(got), want)
+	}
+}
+
+func TestAnEventComesBackAsItWasPosted(t *testing.T) {
+	b := begin(t, event.Options{})
+	e := event.Event{
+		Type: "EventEx", ID: "vigate.ticket.issued", User: `VSPHERE.LOCAL\bob`, Created: epoch.Add(-time.Hour),
+		SessionID: "s", Address: "::1", UserAgent: "govc", Locale: "de", LoginTime: epoch.Add(-2 * time.Hour), CallCount: 7,
+		Subject: "alice", Message: "a\nb", PrevMessage: "c", Severity: "warning", Tag: "t", Args: map[string]string{"k": "v"},
+	}
+	b.post(t, e)
+	got, ok := b.Latest()
+	e.Key, e.ChainID = 1, 1
+	if !ok || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", e) {
+		t.Errorf("got  %+v\nwant %+v", got, e)
+	}
+}
+
+func TestAnEventWithoutATimeIsOfNow(t *testing.T) {
+	b := begin(t, event.Options{})
+	b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent", Created: time.Date(9999999, 1, 1, 0, 0, 0, 0, time.UTC)})
+	for _, e := range b.Query(event.Filter{}) {
+		if !e.Created.Equal(epoch) {
+			t.Errorf("created %v", e.Created)
+		}
+	}
+}
+
+func TestPostingTakesAnyEvent(t *testing.T) {
+	b := begin(t, event.Options{})
+	odd := time.FixedZone("odd", 99*60*60+7)
+	b.post(t, event.Event{}, event.Event{Type: "\x00", Created: epoch.In(odd), LoginTime: epoch.In(odd)})
+	got := b.Query(event.Filter{Types: []string{"Event"}})
+	same(t, "both are read", got, 1, 2)
+	if e := got[1]; !e.Created.Equal(epoch) || !e.LoginTime.Equal(epoch) {
+		t.Errorf("times %v and %v", e.Created, e.LoginTime)
+	}
+}
+
+func TestHostileStringsAreCleanedAndCut(t *testing.T) {
+	b := begin(t, event.Options{})
+	huge := "\x1b[2J\x00\xff" + strings.Repeat("é", 1<<20)
+	args := map[string]string{}
+	for i := range 100 {
+		args[fmt.Sprintf("%03d", i)+huge] = huge
+	}
+	b.post(t, event.Event{
+		Type: "BadUsernameSessionEvent", User: huge, UserAgent: huge + "\n", Message: "a\r\nb\tc\u0085" + huge, PrevMessage: huge, Subject: huge, Address: huge,
+		LoginTime: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC), Args: args,
+	})
+	e, ok := b.Latest()
+	if !ok {
+		t.Fatal("the event was not taken")
+	}
+	for name, s := range map[string]string{"user": e.User, "agent": e.UserAgent, "subject": e.Subject, "address": e.Address} {
+		if len(s) > 512 || len(s) < 500 || !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\x1b\n") {
+			t.Errorf("%s: %d bytes %.20q", name, len(s), s)
+		}
+	}
+	if !strings.HasPrefix(e.Message, "a\nbc[2J") || len(e.Message) > 16<<10 || len(e.PrevMessage) > 16<<10 {
+		t.Errorf("message %.20q, %d and %d bytes", e.Message, len(e.Message), len(e.PrevMessage))
+	}
+	if len(e.Args) != 32 || !e.LoginTime.IsZero() {
+		t.Errorf("%d args, login %v", len(e.Args), e.LoginTime)
+	}
+	for k, v := range e.Args {
+		if k[:3] > "031" || len(k) > 128 || len(v) > 512 {
+			t.Errorf("arg %.10q of %d bytes: %d bytes", k, len(k), len(v))
+		}
+	}
+}
+
+func TestAnExpiredEventIsGoneBeforeItIsSwept(t *testing.T) {
+	b := begin(t, event.Options{Retention: time.Hour})
+	b.post(t, event.Event{Type: "SessionEvent"})
+	*b.now = epoch.Add(time.Minute)
+	b.post(t, event.Event{Type: "SessionEvent"})
+	*b.now = epoch.Add(time.Hour)
+	same(t, "query", b.Query(event.Filter{}), 2)
+	*b.now = epoch.Add(time.Hour + time.Minute - 1)
+	if _, ok := b.Latest(); !ok {
+		t.Error("gone too early")
+	}
+	*b.now = epoch.Add(time.Hour + time.Minute)
+	if e, ok := b.Latest(); ok {
+		t.Errorf("latest is %+v", e)
+	}
+	if n, err := b.m.Sweep(t.Context(), 10, store.Event); n != 2 || err != nil {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	if err := b.m.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	*b.now = epoch
+	same(t, "after the sweep", b.Query(event.Filter{}))
+}
+
+func TestOnlyTheNewestAreKept(t *testing.T) {
+	b := begin(t, event.Options{Keep: 3})
+	for range 10 {
+		b.post(t, event.Event{Type: "SessionEvent"})
+	}
+	same(t, "in memory", b.Query(event.Filter{}), 8, 9, 10)
+	if n, err := b.Trim(t.Context(), b.m, 2); n != 2 || err != nil {
+		t.Errorf("trimmed %d, %v", n, err)
+	}
+	if n, err := b.Trim(t.Context(), b.m, 1000); n != 5 || err != nil {
+		t.Errorf("trimmed %d, %v", n, err)
+	}
+	if n, err := b.Trim(t.Context(), b.m, 1000); n != 0 || err != nil {
+		t.Errorf("trimmed %d more, %v", n, err)
+	}
+	for i := range uint64(10) {
+		_, err := b.m.Get(t.Context(), store.Event, store.SequenceID(i+1))
+		if kept := err == nil; kept != (i+1 > 7) {
+			t.Errorf("event %d: %v", i+1, err)
+		}
+	}
+	same(t, "after the trim", b.Query(event.Filter{}), 8, 9, 10)
+}
+
+// counting counts commits and the most changes that one had.
+type counting struct {
+	event.Committer
+	commits, most int
+}
+
+func (c *counting) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
+	c.commits++
+	c.most = max(c.most, len(changes))
+	return c.Committer.Commit(ctx, changes...)
+}
+
+func TestTrimCommitsInBoundedBatches(t *testing.T) {
+	b := begin(t, event.Options{Keep: 1})
+	changes := make([]store.Change, 600)
+	for i := range changes {
+		changes[i] = b.Change(event.Event{Type: "SessionEvent"})
+	}
+	if _, err := b.m.Commit(t.Context(), changes...); err != nil {
+		t.Fatal(err)
+	}
+	c := &counting{Committer: b.m}
+	if n, err := b.Trim(t.Context(), c, 1<<20); n != 599 || err != nil || c.commits != 3 || c.most != 256 {
+		t.Errorf("trimmed %d, %v in %d commits of up to %d", n, err, c.commits, c.most)
+	}
+}
+
+func TestTrimSaysWhatStoppedIt(t *testing.T) {
+	b := begin(t, event.Options{Keep: 1})
+	b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent"})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := b.Trim(ctx, b.m, 10); n != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func record(seq uint64, value string) store.Record {
+	return store.Record{Kind: store.Event, ID: store.SequenceID(seq), Value: []byte(value)}
+}
+
+func plain(seq uint64) store.Record {
+	return record(seq, `{"type":"SessionEvent","user":"u","created":"2025-03-04T05:06:07Z"}`)
+}
+
+func TestARecordThatCannotBeReadIsCountedAndPassedOver(t *testing.T) {
+	said := &bytes.Buffer{}
+	l := event.NewLog(event.Options{Logger: slog.New(slog.NewTextHandler(said, nil))})
+	l.Reset()
+	l.Put(plain(1))
+	bad := []store.Record{
+		record(2, ``), record(3, `{`), record(4, `{}`), record(5, `[]`), record(6, `{"type":"E","user":"","created":"x"}`),
+		record(7, `{"v":1,"type":"E","user":"","created":"2025-03-04T05:06:07Z"}`),
+		record(8, `{"type":"E","created":"9999-03-04T05:06:07Z"}`),
+		record(9, `{"type":"E","created":"2025-03-04T05:06:07Z","msg":"`+strings.Repeat("x", 1<<20)+`"}`),
+		{Kind: store.Event, ID: "not a number", Value: plain(1).Value},
+		record(10, strings.Repeat("[", 100_000)),
+	}
+	for _, r := range bad {
+		l.Put(r)
+	}
+	l.Put(record(11, `{"type":"E","user":"u","created":"2025-03-04T05:06:07Z","later":{"version":1}}`))
+	l.Whole()
+	same(t, "what can be read", l.Query(event.Filter{}), 1, 11)
+	if n := l.Damaged(); n != len(bad) {
+		t.Errorf("%d damaged", n)
+	}
+	if n := strings.Count(said.String(), "event passed over"); n != len(bad) {
+		t.Errorf("%d warnings:\n%s", n, said)
+	}
+	for range 1000 {
+		l.Put(record(3, `{`))
+	}
+	if n := strings.Count(said.String(), "event passed over"); n > 10 {
+		t.Errorf("%d warnings: the log is flooded", n)
+	}
+	l.Reset()
+	l.Whole()
+	if n := l.Damaged(); n != 0 {
+		t.Errorf("%d damaged after a new whole state", n)
+	}
+}
+
+func TestAWholeStateMayComeInAnyOrder(t *testing.T) {
+	l := event.NewLog(event.Options{Keep: 4})
+	l.Put(plain(99))
+	l.Reset()
+	for _, seq := range []uint64{7, 3, 9, 1, 8, 2, 10, 9, 4, 6, 5} {
+		l.Put(plain(seq))
+	}
+	l.Delete(store.Event, store.SequenceID(9))
+	l.Delete(store.Event, store.SequenceID(2))
+	same(t, "before it is whole", l.Query(event.Filter{}), 99)
+	l.Whole()
+	same(t, "whole", l.Query(event.Filter{}), 6, 7, 8, 10)
+
+	l.Put(plain(12))
+	l.Put(plain(11)) // late
+	l.Put(plain(12)) // again
+	l.Put(plain(1))  // too old
+	same(t, "late ones", l.Query(event.Filter{}), 8, 10, 11, 12)
+	l.Delete(store.Event, store.SequenceID(11))
+	l.Delete(store.Event, store.SequenceID(5))
+	l.Delete(store.Event, "nonsense")
+	same(t, "after deletes", l.Query(event.Filter{}), 8, 10, 12)
+	l.Put(plain(13))
+	same(t, "and on", l.Query(event.Filter{}), 8, 10, 12, 13)
+
+	c := &deletions{}
+	if _, err := l.Trim(t.Context(), c, 100); err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint64{1, 3, 4, 6, 7}; !slices.Equal(c.seqs, want) {
+		t.Errorf("excess is %v, want %v", c.seqs, want)
+	}
+}
+
+type deletions struct{ seqs []uint64 }
+
+func (d *deletions) Commit(_ context.Context, changes ...store.Change) (store.Revision, error) {
+	for _, c := range changes {
+		seq, err := store.Sequence(c.Record.ID)
+		if err != nil {
+			return 0, err
+		}
+		d.seqs = append(d.seqs, seq)
+	}
+	return 1, nil
+}
+
+func TestAReadersEventsStayWhileTheLogGoesOn(t *testing.T) {
+	b := begin(t, event.Options{Keep: 50})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 200 {
+			got := keys(b.Query(event.Filter{}))
+			if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) || len(got) > 50 {
+				t.Errorf("keys %v", got)
+			}
+		}
+	}()
+	for i := range 300 {
+		b.post(t, event.Event{Type: "SessionEvent"})
+		if i%7 == 0 && i > 10 {
+			if _, err := b.m.Commit(t.Context(), store.Clear(store.Event, store.SequenceID(uint64(i-5)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	<-done
+}
+
+func TestKeysGrowAndBeginAgainAtOneWhenTheAPIHasNoMore(t *testing.T) {
+	l := event.NewLog(event.Options{})
+	var last int32
+	for _, seq := range []uint64{1, 2, 1000, math.MaxInt32 - 1, math.MaxInt32} {
+		l.Put(plain(seq))
+		e, _ := l.Latest()
+		if e.Key <= last || uint64(e.Key) != seq {
+			t.Errorf("event %d has key %d after %d", seq, e.Key, last)
+		}
+		last = e.Key
+	}
+	for seq, want := range map[uint64]int32{math.MaxInt32 + 1: 1, 2 * math.MaxInt32: math.MaxInt32, 2*math.MaxInt32 + 1: 1} {
+		l := event.NewLog(event.Options{})
+		l.Put(plain(seq))
+		if e, _ := l.Latest(); e.Key != want || e.ChainID != want {
+			t.Errorf("event %d has key %d, want %d", seq, e.Key, want)
+		}
+	}
+	c, err := l.NewCollector(event.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Put(plain(math.MaxInt32 + 1))
+	got, err := c.ReadNext(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "a collector reads on", got, 1, 2, 1000, math.MaxInt32-1, math.MaxInt32, 1)
+}
+
+func TestWaitersWakeAtTheNextEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := event.NewLog(event.Options{})
+		changed := l.Changed()
+		if l.Changed() != changed {
+			t.Error("two waiters have two channels")
+		}
+		var woken atomic.Int32
+		for range 2 {
+			go func() { <-changed; woken.Add(1) }()
+		}
+		synctest.Wait()
+		if woken.Load() != 0 {
+			t.Error("woken by nothing")
+		}
+		l.Put(plain(1))
+		synctest.Wait()
+		if woken.Load() != 2 {
+			t.Errorf("%d woken", woken.Load())
+		}
+		changed = l.Changed()
+		l.Delete(store.Event, store.SequenceID(1))
+		select {
+		case <-changed:
+			t.Error("woken by a deletion")
+		default:
+		}
+		l.Reset()
+		l.Put(plain(2))
+		select {
+		case <-changed:
+			t.Error("woken by half a state")
+		default:
+		}
+		l.Whole()
+		<-changed
+	})
+}
+
+func TestAnEventIsThereWhenItsCommitReturns(t *testing.T) {
+	b := begin(t, event.Options{})
+	changed := b.Changed()
+	b.post(t, event.Event{Type: "SessionEvent"})
+	select {
+	case <-changed:
+	default:
+		t.Error("not woken")
+	}
+	same(t, "query", b.Query(event.Filter{}), 1)
+}
+
+func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
+	f.Add([]byte(plain(1).Value))
+	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b (impersonated by C\\d)","created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
+	f.Add([]byte(`{"v":9}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		l := event.NewLog(event.Options{Logger: slog.New(slog.DiscardHandler)})
+		l.Put(store.Record{Kind: store.Event, ID: store.SequenceID(1), Value: value})
+		e, ok := l.Latest()
+		if ok == (l.Damaged() == 1) {
+			t.Fatalf("taken %v and damaged %d", ok, l.Damaged())
+		}
+		if !ok {
+			return
+		}
+		// What was read and is posted again is read again.
+		l.Put(store.Record{Kind: store.Event, ID: store.SequenceID(2), Value: l.Change(e).Record.Value})
+		if l.Damaged() != 0 {
+			t.Fatalf("%+v can't be read when posted again", e)
+		}
+	})
+}
+
+// filled is a log of n logins by a thousand users.
+func filled(n int) *event.Log {
+	l := event.NewLog(event.Options{Now: func() time.Time { return epoch }})
+	l.Reset()
+	for i := range n {
+		c := l.Change(event.Event{
+			Type: "UserLoginSessionEvent", User: fmt.Sprintf(`VSPHERE.LOCAL\user-%d`, i%1000), SessionID: fmt.Sprintf("52%034d", i),
+			Address: "192.0.2.17", UserAgent: "govc/0.55.0", Locale: "en",
+		})
+		c.Record.ID = store.SequenceID(uint64(i + 1))
+		l.Put(c.Record)
+	}
+	l.Whole()
+	return l
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestAnEventInMemoryIsSmall(t *testing.T) {
+	const n = 20_000
+	before := heap()
+	l := filled(n)
+	each := float64(heap()-before) / n
+	runtime.KeepAlive(l)
+	t.Logf("%.0f bytes an event", each)
+	if each > 450 {
+		t.Errorf("%.0f bytes an event", each)
+	}
+}
+
+func BenchmarkQueryOf100000(b *testing.B) {
+	before := heap()
+	l := filled(100_000)
+	b.Logf("%.0f bytes an event", float64(heap()-before)/100_000)
+	for name, f := range map[string]event.Filter{
+		"newest 1000": {},
+		"one user":    {Users: &event.Users{Keys: []string{`vsphere.local\user-5`}}},
+		"none":        {Types: []string{"RoleEvent"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				l.Query(f)
+			}
+		})
+	}
+}
+
+func BenchmarkFillWith100000(b *testing.B) {
+	for b.Loop() {
+		filled(100_000)
+	}
+}
