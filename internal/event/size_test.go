@@ -1,0 +1,93 @@
+package event_test
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
+)
+
+func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
+	f.Add([]byte(plain(1).Value))
+	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b (impersonated by C\\d)","created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
+	f.Add([]byte(`{"v":9}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		l := event.NewLog(event.Options{Logger: slog.New(slog.DiscardHandler)})
+		l.Put(store.Record{Kind: store.Event, ID: store.SequenceID(1), Value: value})
+		e, ok := l.Latest()
+		if ok == (l.Damaged() == 1) {
+			t.Fatalf("taken %v and damaged %d", ok, l.Damaged())
+		}
+		if !ok {
+			return
+		}
+		// What was read and is posted again is read again.
+		l.Put(store.Record{Kind: store.Event, ID: store.SequenceID(2), Value: l.Change(e).Record.Value})
+		if l.Damaged() != 0 {
+			t.Fatalf("%+v can't be read when posted again", e)
+		}
+	})
+}
+
+// filled is a log of n logins by a thousand users.
+func filled(n int) *event.Log {
+	l := event.NewLog(event.Options{Now: func() time.Time { return epoch }})
+	l.Reset()
+	for i := range n {
+		c := l.Change(event.Event{
+			Type: "UserLoginSessionEvent", User: fmt.Sprintf(`VSPHERE.LOCAL\user-%d`, i%1000), SessionID: fmt.Sprintf("52%034d", i),
+			Address: "192.0.2.17", UserAgent: "govc/0.55.0", Locale: "en",
+		})
+		c.Record.ID = store.SequenceID(uint64(i + 1))
+		l.Put(c.Record)
+	}
+	l.Whole()
+	return l
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestAnEventInMemoryIsSmall(t *testing.T) {
+	const n = 20_000
+	before := heap()
+	l := filled(n)
+	each := float64(heap()-before) / n
+	runtime.KeepAlive(l)
+	t.Logf("%.0f bytes an event", each)
+	if each > 450 {
+		t.Errorf("%.0f bytes an event", each)
+	}
+}
+
+func BenchmarkQueryOf100000(b *testing.B) {
+	before := heap()
+	l := filled(100_000)
+	b.Logf("%.0f bytes an event", float64(heap()-before)/100_000)
+	for name, f := range map[string]event.Filter{
+		"newest 1000": {},
+		"one user":    {Users: &event.Users{Keys: []string{`vsphere.local\user-5`}}},
+		"none":        {Types: []string{"RoleEvent"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				l.Query(f)
+			}
+		})
+	}
+}
+
+func BenchmarkFillWith100000(b *testing.B) {
+	for b.Loop() {
+		filled(100_000)
+	}
+}

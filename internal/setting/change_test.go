@@ -1,0 +1,237 @@
+package setting_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+func TestTheInstanceIsMadeOnceAndStays(t *testing.T) {
+	backing := storetest.NewMemory(clock)
+	var nodes []*server
+	for range 8 {
+		nodes = append(nodes, start(t, backing, nil))
+	}
+	ids := make([]string, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			id, err := n.EnsureInstance(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = id
+		})
+	}
+	wg.Wait()
+	if len(slices.Compact(slices.Clone(ids))) != 1 || len(ids[0]) != 36 || ids[0][14] != '4' {
+		t.Errorf("instances %q", ids)
+	}
+	if id, err := start(t, backing, nil).EnsureInstance(t.Context()); err != nil || id != ids[0] {
+		t.Errorf("later %q, %v", id, err)
+	}
+	if id, err := begin(t).EnsureInstance(t.Context()); err != nil || id == ids[0] {
+		t.Errorf("another store has the same instance %q, %v", id, err)
+	}
+}
+
+func TestAnInstanceNeedsRandomBytes(t *testing.T) {
+	s := start(t, storetest.NewMemory(clock), func(c *setting.Config) { c.Random = strings.NewReader("short") })
+	if id, err := s.EnsureInstance(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) || s.Instance() != "" {
+		t.Errorf("%q, %v", id, err)
+	}
+}
+
+func TestUpdatesAtTheSameTimeLoseNothing(t *testing.T) {
+	backing := storetest.NewMemory(clock)
+	nodes := []*server{start(t, backing, nil), start(t, backing, nil)}
+	var wg sync.WaitGroup
+	for i, name := range []string{"pair.failures", "pair.interval", "pair.duration", "principal.failures", "principal.interval", "address.failures"} {
+		wg.Go(func() {
+			err := nodes[i%2].Update(t.Context(), "x", []setting.Option{{"vigate.lockout." + name, int32(42)}})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	wg.Wait()
+	v := start(t, backing, nil).Values()
+	if v.Pair != (setting.Lockout{Failures: 42, Interval: 42 * time.Second, Duration: 42 * time.Second}) || v.Principal.Failures != 42 || v.Principal.Interval != 42*time.Second || v.Address.Failures != 42 {
+		t.Errorf("values are %+v", v)
+	}
+}
+
+func TestMessagesSetAtTheSameTimeEachNameTheOneBefore(t *testing.T) {
+	s := begin(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			if err := s.SetMessage(t.Context(), "x", fmt.Sprint(i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	prev := ""
+	posted := s.log.Query(event.Filter{})
+	for _, e := range posted {
+		if e.PrevMessage != prev {
+			t.Errorf("%q follows %q and says %q", e.Message, prev, e.PrevMessage)
+		}
+		prev = e.Message
+	}
+	if len(posted) != 8 || prev != s.Message() {
+		t.Errorf("%d events, the last %q, the message %q", len(posted), prev, s.Message())
+	}
+}
+
+// contested is a store in which somebody else changes the record before every
+// commit.
+type contested struct {
+	store.Store
+	n int
+}
+
+func (c *contested) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
+	c.n++
+	value := fmt.Appendf(nil, `{"text":"%d"}`, c.n)
+	if _, err := c.Store.Commit(ctx, store.Put(store.Setting, "message", value, time.Time{})); err != nil {
+		return 0, err
+	}
+	return c.Store.Commit(ctx, changes...)
+}
+
+func TestAChangeThatNeverWinsEndsWithAConflict(t *testing.T) {
+	c := &contested{Store: storetest.NewMemory(clock)}
+	s := start(t, c, nil)
+	if err := s.SetMessage(t.Context(), "x", "mine"); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("%v", err)
+	}
+	if c.n < 2 || c.n > 100 {
+		t.Errorf("%d attempts", c.n)
+	}
+}
+
+func TestChangedWakesAtEachChange(t *testing.T) {
+	s := begin(t)
+	changed := s.Changed()
+	select {
+	case <-changed:
+		t.Fatal("changed before anything was")
+	default:
+	}
+	for _, change := range []func() error{
+		func() error { return s.SetMessage(t.Context(), "x", "hello") },
+		func() error {
+			return s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}})
+		},
+	} {
+		changed := s.Changed()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-changed:
+		default:
+			t.Error("not closed when the change was acknowledged")
+		}
+	}
+}
+
+func TestADamagedRecordChangesNothingAndIsNotOverwritten(t *testing.T) {
+	s := begin(t)
+	if err := s.SetMessage(t.Context(), "x", "kept"); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"options", "message", "instance"} {
+		if _, err := s.store.Commit(t.Context(), store.Put(store.Setting, id, []byte("{"), time.Time{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var damaged *store.DamagedError
+	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); !errors.As(err, &damaged) {
+		t.Errorf("options: %v", err)
+	}
+	if err := s.SetMessage(t.Context(), "x", "new"); !errors.As(err, &damaged) {
+		t.Errorf("message: %v", err)
+	}
+	if _, err := s.EnsureInstance(t.Context()); !errors.As(err, &damaged) {
+		t.Errorf("instance: %v", err)
+	}
+	if s.Message() != "kept" {
+		t.Errorf("message is %q", s.Message())
+	}
+	again := start(t, s.store, nil)
+	if *again.Values() != setting.Defaults() || strings.Count(again.said.String(), "setting not taken over") != 3 {
+		t.Errorf("after a new start: %+v, %s", again.Values(), again.said)
+	}
+}
+
+func TestWhatANewerVersionSetIsKept(t *testing.T) {
+	backing := storetest.NewMemory(clock)
+	value := []byte(`{"options":{"vigate.future":"x","vigate.ticket.lifetime":"9000h0m0s","vigate.session.maxPerUser":"3"}}`)
+	if _, err := backing.Commit(t.Context(), store.Put(store.Setting, "options", value, time.Time{}),
+		store.Put(store.Setting, "future", []byte("?"), time.Time{})); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, backing, nil)
+	if v := s.Values(); v.MaxPerPrincipal != 3 || v.TicketLifetime != 2*time.Minute {
+		t.Errorf("values are %+v", v)
+	}
+	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := backing.Get(t.Context(), store.Setting, "options")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Options map[string]string }
+	if err := json.Unmarshal(r.Value, &got); err != nil || got.Options["vigate.future"] != "x" || got.Options["vigate.ticket.lifetime"] != "9000h0m0s" {
+		t.Errorf("stored is %s, %v", r.Value, err)
+	}
+}
+
+func TestWhatIsDeletedIsTheBaseAgain(t *testing.T) {
+	s := begin(t)
+	if err := s.SetMessage(t.Context(), "x", "gone soon"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+		t.Fatal(err)
+	}
+	changed := s.Changed()
+	s.Delete(store.Setting, "message")
+	s.Delete(store.Setting, "options")
+	if s.Message() != "" || *s.Values() != setting.Defaults() {
+		t.Errorf("%q, %+v", s.Message(), s.Values())
+	}
+	<-changed
+}
+
+func TestReadersSeeTheOldStateUntilTheNewIsWhole(t *testing.T) {
+	s := begin(t)
+	if err := s.SetMessage(t.Context(), "x", "old"); err != nil {
+		t.Fatal(err)
+	}
+	s.Reset()
+	s.Put(store.Record{Kind: store.Setting, ID: "options", Value: []byte(`{"options":{"vigate.session.maxPerUser":"3"}}`)})
+	if s.Message() != "old" || s.Values().MaxPerPrincipal != 2000 {
+		t.Error("half a state is seen")
+	}
+	s.Whole()
+	if s.Message() != "" || s.Values().MaxPerPrincipal != 3 {
+		t.Errorf("%q, %d", s.Message(), s.Values().MaxPerPrincipal)
+	}
+}
