@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/vigate/vigate/internal/event"
@@ -64,6 +65,9 @@ type Grant struct {
 	// one of their conditions fails there is no session, and Start returns
 	// ErrStale.
 	Changes []store.Change
+	// Spent, if set, is called once the session is durable, to clear away what
+	// Changes can't reach.
+	Spent func()
 }
 
 // Start makes a session. It is the only function that does.
@@ -171,6 +175,18 @@ func (m *Manager) Find(key string) (*Live, error) {
 		}
 	}
 	return nil, ErrNoSession
+}
+
+// All yields the sessions that live now. What ends meanwhile may be among them.
+func (m *Manager) All() iter.Seq[*Live] {
+	return func(yield func(*Live) bool) {
+		now, idle := m.now(), m.policy().Idle
+		for l := range m.all() {
+			if l.Alive(now, idle) && !yield(l) {
+				return
+			}
+		}
+	}
 }
 
 // Update changes the session's identity or locale and posts the events, if any.

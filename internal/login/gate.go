@@ -1,0 +1,158 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// Gate is the one way from a credential to a session.
+type Gate struct {
+	// Methods are asked in order; the first that knows the credential decides.
+	Methods  []Method
+	Sessions *session.Manager
+	Access   *access.Table
+	Throttle *Throttle
+	Mirror   *store.Mirror
+	Events   *event.Log
+	// DefaultLocale is for callers that name none.
+	DefaultLocale func() string
+	// DefaultDomain is the domain of names that give none.
+	DefaultDomain string
+	Log           *slog.Logger
+}
+
+// staleTries is how often a login starts over because what it was granted on
+// changed under it.
+const staleTries = 3
+
+// Login makes a session of the attempt. current is the live session of the
+// caller, if it has one: a login on a live session is refused, and spends
+// nothing.
+//
+// Errors: locale.ErrInvalid, ErrRejected, ErrNoAccess, *session.LimitError,
+// those of Method, or the store's.
+func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*session.Live, session.Token, error) {
+	if current != nil {
+		s := current.Session()
+		g.post(ctx, event.Event{Type: "AlreadyAuthenticatedSessionEvent", User: s.Actor(), SessionID: s.Key.String()})
+		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrRejected)
+	}
+	choice, err := g.Locale(a.Locale)
+	if err != nil {
+		return nil, session.Token{}, err
+	}
+	for range staleTries {
+		grant, err := g.authenticate(ctx, a)
+		if err != nil {
+			return nil, session.Token{}, err
+		}
+		if grant.Locale == "" {
+			grant.Locale, grant.MessageLocale = choice.Locale, choice.MessageLocale
+		}
+		grant.Address, grant.UserAgent = a.Peer.Address, a.Peer.UserAgent
+		l, token, err := g.Sessions.Start(ctx, grant)
+		if errors.Is(err, session.ErrStale) {
+			continue
+		}
+		if err != nil {
+			return nil, session.Token{}, err
+		}
+		if grant.Spent != nil {
+			grant.Spent()
+		}
+		return l, token, nil
+	}
+	return nil, session.Token{}, g.reject(ctx, a, session.ErrStale)
+}
+
+// Locale is what a caller gets that asks for wanted: the default if it asks for
+// nothing. The only error is locale.ErrInvalid.
+func (g *Gate) Locale(wanted string) (locale.Choice, error) {
+	if wanted == "" {
+		wanted = g.DefaultLocale()
+	}
+	return locale.Fit(wanted)
+}
+
+// authenticate proves the credential and the right to be here at all.
+func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
+	claimed := g.claimed(a)
+	// A locked caller's credential is checked all the same: the answer and its
+	// time must not tell a lock from a wrong password.
+	locked := g.Throttle.Locked(claimed, a.Peer.Address)
+	grant, err := g.ask(ctx, a)
+	switch {
+	case errors.Is(err, ErrRejected), errors.Is(err, session.ErrBadTicket):
+		return session.Grant{}, g.reject(ctx, a, err)
+	case err != nil:
+		return session.Grant{}, err
+	case locked:
+		return session.Grant{}, g.reject(ctx, a, errors.New("locked after failed logins"))
+	}
+	if !g.Access.HasRole(Subject(grant.Identity)) {
+		g.post(ctx, event.Event{Type: "NoAccessUserEvent", User: grant.Identity.Name.String(), Address: a.Peer.Address})
+		return session.Grant{}, ErrNoAccess
+	}
+	g.Throttle.Succeeded(claimed, a.Peer.Address)
+	return grant, nil
+}
+
+func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
+	for _, m := range g.Methods {
+		grant, err := m.Authenticate(ctx, a)
+		if errors.Is(err, ErrNotMine) {
+			continue
+		}
+		if err == nil && grant.Method == "" {
+			grant.Method = m.Name()
+		}
+		return grant, err
+	}
+	return session.Grant{}, ErrNotMine
+}
+
+// reject counts a failed login, posts it and returns the one answer for it.
+func (g *Gate) reject(ctx context.Context, a Attempt, cause error) error {
+	claimed := g.claimed(a)
+	g.post(ctx, event.Event{Type: "BadUsernameSessionEvent", User: claimed, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent})
+	for _, lock := range g.Throttle.Failed(claimed, a.Peer.Address) {
+		g.post(ctx, event.Event{
+			Type: "EventEx", ID: "vigate.account.locked", User: claimed, Subject: lock, Address: a.Peer.Address,
+		})
+	}
+	if errors.Is(cause, ErrRejected) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ErrRejected, cause)
+}
+
+// claimed is the canonical form of the name that the caller gives itself, or
+// the name as sent where it has none.
+func (g *Gate) claimed(a Attempt) string {
+	name := a.Credential.Claims()
+	switch a.Credential.(type) {
+	case ExtensionCertificate, ExtensionSubject:
+		return name
+	}
+	if n, err := principal.Parse(name, g.DefaultDomain); err == nil {
+		return n.String()
+	}
+	return name
+}
+
+// post writes an event of its own. That a failed login can't be written down
+// does not turn it into another answer.
+func (g *Gate) post(ctx context.Context, e event.Event) {
+	if _, err := g.Mirror.Commit(ctx, g.Events.Change(e)); err != nil {
+		g.Log.ErrorContext(ctx, "event not posted", "type", e.Type, "id", e.ID, "err", err)
+	}
+}

@@ -1,0 +1,252 @@
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// LocalDomain is the domain of operating-system accounts, as vCenter calls it.
+const LocalDomain = "LOCALOS"
+
+// localLifetime is how long a local ticket can be used.
+const localLifetime = 60 * time.Second
+
+var (
+	// ErrRemote: the caller is not on this machine, as far as local tickets go.
+	ErrRemote = errors.New("caller is not local")
+	// ErrCannotGive: the server can't make a file that only the account reads.
+	ErrCannotGive = errors.New("file can't be given to the account")
+)
+
+// LocalTickets proves operating-system accounts: the server writes a one-time
+// password into a file that only the account can read, and whoever can tell it
+// is the account. It is a Method for the passwords it has issued.
+type LocalTickets struct {
+	Dir      string // made by the server, which alone can write there
+	Loopback bool   // loopback callers count as local, not those of the Unix socket alone
+	Access   *access.Table
+	Mirror   *store.Mirror
+	Events   *event.Log
+	Now      func() time.Time
+	Random   io.Reader // nil: crypto/rand
+	Log      *slog.Logger
+	// Account looks up an operating-system account; nil: os/user.Lookup.
+	Account func(name string) (*user.User, error)
+
+	mu    sync.Mutex           // guards files
+	files map[string]time.Time // issued, by path: when they expire
+}
+
+// LocalTicket is what the caller gets.
+type LocalTicket struct{ User, Path string }
+
+// Open makes the directory and removes what an earlier run left in it.
+func (t *LocalTickets) Open() error {
+	t.files = map[string]time.Time{}
+	if err := os.MkdirAll(t.Dir, 0o711); err != nil {
+		return fmt.Errorf("make directory of local tickets: %w", err)
+	}
+	// Others pass through to the one file whose name they were told.
+	if err := os.Chmod(t.Dir, 0o711); err != nil {
+		return fmt.Errorf("open directory of local tickets: %w", err)
+	}
+	left, err := os.ReadDir(t.Dir)
+	if err != nil {
+		return fmt.Errorf("read directory of local tickets: %w", err)
+	}
+	for _, f := range left {
+		if err := os.Remove(filepath.Join(t.Dir, f.Name())); err != nil {
+			return fmt.Errorf("remove old local ticket: %w", err)
+		}
+	}
+	return nil
+}
+
+// Issue gives the account a ticket. Errors: ErrRemote, ErrRejected for a name
+// that is no account, ErrNoAccess, ErrCannotGive.
+func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (LocalTicket, error) {
+	if p.UnixUID == nil && (!t.Loopback || !p.Local) {
+		return LocalTicket{}, ErrRemote
+	}
+	who, account, err := t.lookup(name)
+	if err != nil {
+		return LocalTicket{}, err
+	}
+	if !t.Access.HasRole(access.Subject{Principal: who}) {
+		return LocalTicket{}, ErrNoAccess
+	}
+	// Two independent secrets: the name of the file is told to the caller, its
+	// content only to the account.
+	fileName, err := t.secret(16)
+	if err != nil {
+		return LocalTicket{}, err
+	}
+	password, err := t.secret(32)
+	if err != nil {
+		return LocalTicket{}, err
+	}
+	path := filepath.Join(t.Dir, fileName)
+	if err := t.write(path, password, account); err != nil {
+		return LocalTicket{}, err
+	}
+	expires := t.Now().Add(localLifetime)
+	t.mu.Lock()
+	t.files[path] = expires
+	t.mu.Unlock()
+	_, err = t.Mirror.Commit(ctx,
+		store.Create(store.Ticket, localID(who, password), []byte(path), expires),
+		t.Events.Change(event.Event{
+			Type: "EventEx", ID: "vigate.ticket.local.issued", User: who.String(), Address: p.Address, Subject: who.String(),
+		}))
+	if err != nil {
+		t.remove(path)
+		return LocalTicket{}, fmt.Errorf("issue local ticket: %w", err)
+	}
+	return LocalTicket{User: who.String(), Path: path}, nil
+}
+
+// lookup finds the account that a spelling names: bare, or in the domain of
+// operating-system accounts.
+func (t *LocalTickets) lookup(name string) (principal.Name, *user.User, error) {
+	n, err := principal.Parse(name, LocalDomain)
+	if err != nil || n.Domain != LocalDomain {
+		return principal.Name{}, nil, fmt.Errorf("local ticket: not an account's name: %w", ErrRejected)
+	}
+	find := t.Account
+	if find == nil {
+		find = user.Lookup
+	}
+	u, err := find(n.User)
+	if err != nil || u.Username != n.User {
+		return principal.Name{}, nil, fmt.Errorf("local ticket: no such account: %w", ErrRejected)
+	}
+	return n, u, nil
+}
+
+func (t *LocalTickets) secret(bytes int) (string, error) {
+	r := t.Random
+	if r == nil {
+		r = rand.Reader
+	}
+	b := make([]byte, bytes)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return "", fmt.Errorf("make local ticket: %w", err)
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// write makes the file, new, mode 0600, owned by the account before the secret
+// is in it.
+func (t *LocalTickets) write(path, password string, u *user.User) (err error) {
+	uid, errUID := strconv.Atoi(u.Uid)
+	gid, errGID := strconv.Atoi(u.Gid)
+	if errUID != nil || errGID != nil {
+		return ErrCannotGive
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("write local ticket: %w", err)
+	}
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if err != nil {
+			t.remove(path)
+		}
+	}()
+	if uid != os.Geteuid() {
+		if err := f.Chown(uid, gid); err != nil {
+			return fmt.Errorf("%w: %w", ErrCannotGive, err)
+		}
+	}
+	if _, err := f.WriteString(password); err != nil {
+		return fmt.Errorf("write local ticket: %w", err)
+	}
+	return nil
+}
+
+// localID ties the password to the account that it was issued to.
+func localID(who principal.Name, password string) string {
+	h := sha256.Sum256([]byte(who.Key() + "\x00" + password))
+	return "local/" + hex.EncodeToString(h[:])
+}
+
+// Name is part of Method.
+func (t *LocalTickets) Name() string { return "local ticket" }
+
+// Authenticate is part of Method. A password that is no ticket of this server
+// is for the next method.
+func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
+	p, ok := a.Credential.(Password)
+	if !ok {
+		return session.Grant{}, ErrNotMine
+	}
+	who, err := principal.Parse(p.User, LocalDomain)
+	if err != nil || who.Domain != LocalDomain {
+		return session.Grant{}, ErrNotMine
+	}
+	r, err := t.Mirror.Get(ctx, store.Ticket, localID(who, strings.TrimSuffix(string(p.Secret), "\n")))
+	if errors.Is(err, store.ErrNotFound) {
+		return session.Grant{}, ErrNotMine
+	} else if err != nil {
+		return session.Grant{}, fmt.Errorf("read local ticket: %w", err)
+	}
+	full := who.User
+	if _, u, err := t.lookup(who.String()); err == nil && u.Name != "" {
+		full = u.Name
+	}
+	return session.Grant{
+		Identity: session.Identity{Name: who, FullName: full},
+		Changes: []store.Change{
+			store.DeleteAt(store.Ticket, r.ID, r.Revision),
+			t.Events.Change(event.Event{
+				Type: "EventEx", ID: "vigate.ticket.local.used", User: who.String(), Address: a.Peer.Address, Subject: who.String(),
+			}),
+		},
+		Spent: func() { t.remove(string(r.Value)) },
+	}, nil
+}
+
+// Sweep removes the files of tickets that expired unused.
+func (t *LocalTickets) Sweep() {
+	now := t.Now()
+	t.mu.Lock()
+	var old []string
+	for path, expires := range t.files {
+		if !now.Before(expires) {
+			old = append(old, path)
+		}
+	}
+	t.mu.Unlock()
+	for _, path := range old {
+		t.remove(path)
+	}
+}
+
+func (t *LocalTickets) remove(path string) {
+	t.mu.Lock()
+	delete(t.files, path)
+	t.mu.Unlock()
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Log.Error("file of local ticket not removed", "err", err)
+	}
+}

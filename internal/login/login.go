@@ -1,0 +1,116 @@
+// Package login is the ways in: it turns a credential into a session, through
+// one gate that every way shares. A way in is a Method; it proves who asks and
+// can't forget the rest, which the Gate does: throttling, authority, limits,
+// events.
+package login
+
+import (
+	"context"
+	"errors"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// Attempt is one try to log in.
+type Attempt struct {
+	Credential Credential
+	// Locale as the caller asked for it; empty: the server's default.
+	Locale string
+	Peer   peer.Peer
+}
+
+// Credential is what the caller brings, one type for each way in. Credentials
+// print as their type's name only.
+type Credential interface {
+	// Claims is the name that the caller gives itself, as sent, for throttling
+	// and events; empty where the credential names nobody.
+	Claims() string
+}
+
+// Password is a user name and its password, or a local ticket's.
+type Password struct {
+	User   string
+	Secret []byte
+}
+
+// CloneTicket is a ticket of AcquireCloneTicket.
+type CloneTicket struct{ Text string }
+
+// SSPI is one leg of a Kerberos or NTLM exchange, decoded from base64.
+type SSPI struct{ Token []byte }
+
+// Assertion is a security token of a trusted issuer, as it came: in the HTTP
+// Authorization header, or in the WS-Security header of a SOAP message.
+type Assertion struct {
+	Authorization     string
+	Method, Target    string // of the HTTP request that a SIGN proof covers
+	Body              []byte
+	Security, Message []byte
+}
+
+// ExtensionCertificate is an extension whose TLS client certificate is the one
+// registered with it.
+type ExtensionCertificate struct{ Key string }
+
+// ExtensionSubject is an extension whose TLS client certificate has the subject
+// registered with it and comes from a configured authority.
+type ExtensionSubject struct{ Key string }
+
+func (p Password) Claims() string             { return p.User }
+func (CloneTicket) Claims() string            { return "" }
+func (SSPI) Claims() string                   { return "" }
+func (Assertion) Claims() string              { return "" }
+func (e ExtensionCertificate) Claims() string { return e.Key }
+func (e ExtensionSubject) Claims() string     { return e.Key }
+
+func (Password) String() string      { return "password" }
+func (Password) GoString() string    { return "password" }
+func (CloneTicket) String() string   { return "clone ticket" }
+func (CloneTicket) GoString() string { return "clone ticket" }
+func (SSPI) String() string          { return "SSPI token" }
+func (SSPI) GoString() string        { return "SSPI token" }
+func (Assertion) String() string     { return "assertion" }
+func (Assertion) GoString() string   { return "assertion" }
+
+// Method is one way in.
+type Method interface {
+	// Name is what sessions and metrics call it.
+	Name() string
+	// Authenticate proves who makes the attempt. It changes nothing: what the
+	// login spends is in the grant's Changes, and is spent with the session's
+	// own commit or not at all.
+	//
+	// Errors: ErrNotMine, ErrRejected (wrapped, with a cause for the log),
+	// *Continue, ErrBusy, the certificate errors; anything else is internal.
+	Authenticate(context.Context, Attempt) (session.Grant, error)
+}
+
+var (
+	// ErrNotMine: the credential is not of this method's kind; try the next.
+	ErrNotMine = errors.New("credential of another kind")
+	// ErrRejected: wrong, unknown, disabled, locked, spent; callers learn no more.
+	ErrRejected = errors.New("credential rejected")
+	// ErrNoAccess: authenticated, but without a role on the root folder.
+	ErrNoAccess = errors.New("no role on the root folder")
+	// ErrBusy: too many logins wait to be checked; try later.
+	ErrBusy = errors.New("too many logins at once")
+	// ErrNoCertificate: the client presented no certificate.
+	ErrNoCertificate = errors.New("no client certificate")
+	// ErrNoSubject: the client's certificate has no subject.
+	ErrNoSubject = errors.New("client certificate without a subject")
+	// ErrBadCertificate: the client's certificate is not from a configured
+	// authority, out of its time, not for clients, or revoked.
+	ErrBadCertificate = errors.New("client certificate not valid")
+)
+
+// Continue asks the caller for another leg of an exchange.
+type Continue struct{ Token []byte }
+
+func (*Continue) Error() string { return "another leg of the exchange is needed" }
+
+// Subject is the identity as authority knows it.
+func Subject(i session.Identity) access.Subject {
+	return access.Subject{Principal: i.Name, Groups: i.Groups, Extension: i.Extension}
+}

@@ -1,0 +1,230 @@
+package vim
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
+)
+
+// Domain is what the operations work on. All are needed but the last ones.
+type Domain struct {
+	Sessions   *session.Manager
+	Gate       *login.Gate
+	Access     *access.Manager
+	Accounts   *account.Manager
+	Extensions *extension.Manager
+	Events     *event.Log
+	Settings   *setting.Settings
+	Directory  Directory
+	// LocalTickets issues local tickets; nil: not supported here.
+	LocalTickets *login.LocalTickets
+	// Server is what this server says of itself.
+	Server ServerInfo
+
+	Log *slog.Logger // nil: slog.Default
+	Now func() time.Time
+	// Observe, if set, hears of each call after it was done: the row's names,
+	// the fault's kind or "", and how long it took.
+	Observe func(object, name, fault string, took time.Duration)
+}
+
+// API is the managed objects and their dispatcher.
+type API struct {
+	Domain
+	objects   map[string]*table
+	order     []*Object
+	instances *instances
+}
+
+// table is an object's rows by name.
+type table struct {
+	*Object
+	methods    map[string]*Method
+	properties map[string]*Property
+}
+
+// New makes the API over the domain.
+func New(d Domain) (*API, error) {
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	a := &API{Domain: d, objects: map[string]*table{}, instances: newInstances()}
+	d.Sessions.OnEnd(a.instances.endSession)
+	for _, o := range []*Object{
+		a.sessionManager(),
+	} {
+		if err := a.Add(o); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Add serves one more type of managed object. It is called before the first
+// request.
+func (a *API) Add(o *Object) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	t := &table{o, map[string]*Method{}, map[string]*Property{}}
+	for i := range o.Methods {
+		t.methods[o.Methods[i].Name] = &o.Methods[i]
+	}
+	for i := range o.Properties {
+		t.properties[o.Properties[i].Name] = &o.Properties[i]
+	}
+	a.objects[o.Type] = t
+	a.order = append(a.order, o)
+	return nil
+}
+
+// Objects lists the types served, in the order in which they were added.
+func (a *API) Objects() []*Object { return a.order }
+
+// Method finds the row of a method, for the binding to make its arguments.
+func (a *API) Method(ref types.ManagedObjectReference, name string) (*Method, *Fault) {
+	t := a.objects[ref.Type]
+	if t == nil {
+		return nil, TypeNotFound(ref.Type)
+	}
+	if m := t.methods[name]; m != nil {
+		return m, nil
+	}
+	return nil, MethodNotFound(ref, name)
+}
+
+// Property finds the row of a property.
+func (a *API) Property(ref types.ManagedObjectReference, name string) (*Property, *Fault) {
+	t := a.objects[ref.Type]
+	if t == nil {
+		return nil, TypeNotFound(ref.Type)
+	}
+	if p := t.properties[name]; p != nil {
+		return p, nil
+	}
+	return nil, PropertyNotFound(name)
+}
+
+// Object returns the rows of a type, or nil.
+func (a *API) Object(typ string) *Object {
+	if t := a.objects[typ]; t != nil {
+		return t.Object
+	}
+	return nil
+}
+
+// Do runs one call: row, session, privilege, run, count, audit. It is the only
+// way to an operation, whatever the binding.
+func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
+	began := a.Now()
+	a.authenticate(ctx, c)
+	result, fault := a.run(ctx, c)
+	if c.Session != nil {
+		a.Sessions.Count(c.Session)
+	}
+	a.finish(ctx, c, fault, began)
+	return result, fault
+}
+
+func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
+	privilege, run, fault := a.row(c)
+	if fault != nil {
+		return Result{}, fault
+	}
+	if fault := a.resolve(c); fault != nil {
+		return Result{}, fault
+	}
+	if fault := a.authorise(c, privilege); fault != nil {
+		return Result{}, fault
+	}
+	value, err := run(ctx, c)
+	if err != nil {
+		return Result{}, FaultOf(err)
+	}
+	if c.Read && c.Session != nil && !a.Sessions.Alive(c.Session) {
+		// Ended while it was read: what was acknowledged as ended gets no
+		// answer any more.
+		return Result{}, NotAuthenticated(c.Object, privilege)
+	}
+	if r, ok := value.(Result); ok {
+		return r, nil
+	}
+	return Result{Value: value}, nil
+}
+
+// row finds the call's row.
+func (a *API) row(c *Call) (privilege string, run func(context.Context, *Call) (any, error), _ *Fault) {
+	if c.Read {
+		p, fault := a.Property(c.Object, c.Name)
+		if fault != nil {
+			return "", nil, fault
+		}
+		return p.Privilege, p.read, nil
+	}
+	m, fault := a.Method(c.Object, c.Name)
+	if fault != nil {
+		return "", nil, fault
+	}
+	c.audit.wanted = m.Audited
+	return m.Privilege, m.run, nil
+}
+
+// authenticate finds the caller's session. A dead or unknown token is as good
+// as none, and so is a ticket that is not for this request.
+func (a *API) authenticate(ctx context.Context, c *Call) {
+	if c.Token != "" {
+		c.Session = a.Sessions.Authenticate(ctx, c.Token)
+		return
+	}
+	if c.HTTP.Ticket == "" {
+		return
+	}
+	l, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
+	if err != nil {
+		a.Log.DebugContext(ctx, "ticket of request not taken", "err", err)
+		return
+	}
+	c.Session = l
+}
+
+// authorise holds the call to its row's privilege. It fails closed: an unknown
+// privilege is one that nobody has.
+func (a *API) authorise(c *Call, privilege string) *Fault {
+	switch {
+	case privilege == anonymous:
+		return nil
+	case c.Session == nil:
+		return NotAuthenticated(c.Object, privilege)
+	case privilege == view:
+		return nil
+	case a.Has(c, privilege):
+		return nil
+	}
+	return NoPermission(c.Object, privilege, nil)
+}
+
+// Has reports whether the caller has the privilege on the root folder.
+func (a *API) Has(c *Call, privilege string) bool {
+	return c.Session != nil && a.Access.Has(login.Subject(c.Session.Identity()), privilege)
+}
+
+// MessageLocale is the locale of the texts that the caller gets.
+func (a *API) MessageLocale(c *Call) string {
+	if c.Session != nil {
+		return c.Session.MessageLocale()
+	}
+	return a.anonymousLocale(c)
+}

@@ -1,0 +1,90 @@
+package vim
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// audit is what an operation tells of itself for the audit log. Nothing secret
+// may be put into it.
+type audit struct {
+	wanted bool
+	user   string      // who acts or tries to, where no session says so
+	attrs  []slog.Attr // what it is about
+}
+
+// actor sets who tries to log in, as far as the request says.
+func (c *Call) actor(user string) { c.audit.user = user }
+
+// note adds what the call is about to the audit line: a key, a name, a role.
+func (c *Call) note(name, value string) {
+	c.audit.attrs = append(c.audit.attrs, slog.String(name, value))
+}
+
+// finish measures the call, and writes its audit line: one per authentication,
+// ticket, termination, impersonation and change of authority, whatever came of
+// it.
+func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time) {
+	kind := ""
+	if fault != nil {
+		kind = fault.Kind()
+	}
+	if a.Observe != nil {
+		a.Observe(c.Object.Type, c.Name, kind, a.Now().Sub(began))
+	}
+	if fault != nil && fault.Cause != nil && !c.audit.wanted {
+		a.Log.LogAttrs(ctx, faultLevel(fault), "call failed", slog.String("object", c.Object.Type),
+			slog.String("name", c.Name), slog.String("fault", kind), slog.Any("cause", fault.Cause),
+			slog.String("request", c.Peer.RequestID))
+	}
+	if !c.audit.wanted {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", c.Object.Type+"."+c.Name),
+		slog.String("outcome", outcome(kind)),
+		slog.String("user", a.actorOf(c)),
+		slog.String("address", c.Peer.Address),
+		slog.String("binding", c.Binding),
+		slog.String("request", c.Peer.RequestID),
+	}
+	if c.Session != nil {
+		attrs = append(attrs, slog.String("session", c.Session.Key().String()))
+	}
+	if fault != nil && fault.Cause != nil {
+		attrs = append(attrs, slog.Any("cause", fault.Cause))
+	}
+	a.Log.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", append(attrs, c.audit.attrs...)...)
+}
+
+func outcome(kind string) string {
+	if kind == "" {
+		return "success"
+	}
+	return kind
+}
+
+// faultLevel: what the server did wrong is an error, what the caller did is not.
+func faultLevel(f *Fault) slog.Level {
+	switch {
+	case f == nil:
+		return slog.LevelInfo
+	case f.Kind() == "SystemError":
+		return slog.LevelError
+	case f.RetryAfter != 0:
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+func (a *API) actorOf(c *Call) string {
+	switch {
+	case c.audit.user != "":
+		return c.audit.user
+	case c.Session != nil:
+		s := c.Session.Session()
+		return s.Actor()
+	}
+	return ""
+}

@@ -1,0 +1,111 @@
+// Package vim is the API: managed objects as tables of methods and properties,
+// the one dispatcher that every binding calls, and the one mapping between the
+// domain and the API's types and faults.
+package vim
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// Call is one request to a managed object, whatever binding it came by.
+type Call struct {
+	Object types.ManagedObjectReference
+	// Name of the method, or of the property where Read is set.
+	Name string
+	Read bool
+	// Args is a method's request, as made by its row's NewArgs and filled by
+	// the binding.
+	Args any
+
+	// Token is what the caller sent to authenticate, unchecked. Empty: nothing.
+	Token string
+	// HTTP is the request's line, for tickets that are good for one request.
+	HTTP HTTPRequest
+	// Proof is what a login brings outside its arguments.
+	Proof Proof
+	Peer  peer.Peer
+	// Release is the version of the API that the caller speaks.
+	Release Release
+	// AcceptLanguage is the header's value, for callers without a session.
+	AcceptLanguage string
+	// Binding names the way in, for logs: vijson, soap, rest.
+	Binding string
+
+	// Session of the caller, nil for anonymous. The dispatcher sets it.
+	Session *session.Live
+	// Instance is the object's state where it is a session's own. The
+	// dispatcher sets it.
+	Instance any
+
+	audit audit
+}
+
+// HTTPRequest is the line of the HTTP request, and the ticket that came with it.
+type HTTPRequest struct {
+	Method string
+	Target string // path and query as sent
+	Ticket string // of AcquireGenericServiceTicket; empty: none
+}
+
+// Proof is a credential that travels beside the arguments of a login.
+type Proof struct {
+	// Authorization is the HTTP header's value.
+	Authorization string
+	// Security is the WS-Security header as received, and Message the whole
+	// envelope that it signs.
+	Security, Message []byte
+	// Body is the request's body as received, which SIGN proofs digest.
+	Body []byte
+}
+
+// Result is what a call gave.
+type Result struct {
+	// Value is nil for a void method and for an unset optional result, and may
+	// be a pointer where the result is optional.
+	Value any
+	// Token is set where the call made a session. It is for the caller alone.
+	Token session.Token
+}
+
+// Release is a version of the API, such as 8.0.1.0.
+type Release [4]int
+
+// FirstRelease is the oldest that VI JSON exists for.
+var FirstRelease = Release{8, 0, 1, 0}
+
+// ParseRelease reads "major.minor.patch.update", or fewer parts, the rest then
+// being 0.
+func ParseRelease(s string) (Release, error) {
+	var r Release
+	parts := strings.Split(s, ".")
+	if len(parts) > len(r) || len(s) > 32 {
+		return Release{}, fmt.Errorf("parse release: want at most %d numbers", len(r))
+	}
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || p != strconv.FormatUint(n, 10) {
+			return Release{}, fmt.Errorf("parse release: part %d is not a number", i+1)
+		}
+		r[i] = int(n)
+	}
+	return r, nil
+}
+
+// Before reports whether r is older than o.
+func (r Release) Before(o Release) bool {
+	for i := range r {
+		if r[i] != o[i] {
+			return r[i] < o[i]
+		}
+	}
+	return false
+}
+
+func (r Release) String() string { return fmt.Sprintf("%d.%d.%d.%d", r[0], r[1], r[2], r[3]) }

@@ -1,0 +1,190 @@
+package vim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// Fault is how a call failed: what the caller is told, and beside it the cause
+// that only the log sees.
+type Fault struct {
+	// Detail is the API's fault. Nil where the call was refused for load or
+	// outage, which the API has no fault for: see RetryAfter.
+	Detail types.BaseMethodFault
+	// RetryAfter, if not 0: HTTP status 503, and when to try again.
+	RetryAfter time.Duration
+	// Cause never leaves the process but in the log.
+	Cause error
+
+	key  string // of the text in the catalogue
+	args []any
+}
+
+// Text is the faultstring in the locale.
+func (f *Fault) Text(messageLocale string) string {
+	return locale.Text(messageLocale, f.key, f.args...)
+}
+
+// Kind is the API's type name of the fault.
+func (f *Fault) Kind() string {
+	if f.Detail == nil {
+		return "Unavailable"
+	}
+	return reflect.TypeOf(f.Detail).Elem().Name()
+}
+
+func (f *Fault) Error() string {
+	if f.Cause != nil {
+		return f.Kind() + ": " + f.Cause.Error()
+	}
+	return f.Kind()
+}
+
+func (f *Fault) Unwrap() error { return f.Cause }
+
+// newFault makes a fault whose text is its type's.
+func newFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
+	f := &Fault{Detail: detail, Cause: cause, args: args}
+	f.key = "fault." + f.Kind()
+	return f
+}
+
+func invalidLogin(cause error) *Fault { return newFault(&types.InvalidLogin{}, cause) }
+
+// notSupported is for what this server, as it is set up, does not do.
+func notSupported(why string) *Fault {
+	return newFault(&types.NotSupported{}, errors.New(why))
+}
+
+// InvalidArgument names the argument that is wrong, as a path of members.
+func InvalidArgument(property string, cause error) *Fault {
+	return newFault(&types.InvalidArgument{InvalidProperty: property}, cause, property)
+}
+
+// InvalidRequest says why the request can't be understood. The reason goes to
+// the caller: it must be about the caller's own bytes, and hold none of them
+// that could be a secret.
+func InvalidRequest(reason string) *Fault {
+	f := newFault(&types.InvalidRequest{}, nil, reason)
+	f.key += ".reason"
+	return f
+}
+
+// MethodNotFound, PropertyNotFound, TypeNotFound and ObjectNotFound are for
+// names that the table does not have.
+func MethodNotFound(ref types.ManagedObjectReference, name string) *Fault {
+	return newFault(&types.MethodNotFound{Receiver: ref, Method: name}, nil)
+}
+
+// PropertyNotFound: the type has no such property.
+func PropertyNotFound(name string) *Fault {
+	return newFault(&types.InvalidProperty{Name: name}, nil)
+}
+
+// TypeNotFound: there is no such type of managed object, or none is served.
+func TypeNotFound(name string) *Fault {
+	return newFault(&types.InvalidType{Argument: name}, nil)
+}
+
+// ObjectNotFound: there is no such object, or it is another session's.
+func ObjectNotFound(ref types.ManagedObjectReference) *Fault {
+	return newFault(&types.ManagedObjectNotFound{Obj: ref}, nil, "vim."+ref.Type+":"+ref.Value)
+}
+
+// NotAuthenticated: the row needs a live session and the caller has none.
+func NotAuthenticated(ref types.ManagedObjectReference, privilege string) *Fault {
+	f := &types.NotAuthenticated{}
+	f.NoPermission = missing(ref, privilege)
+	return newFault(f, nil)
+}
+
+// NoPermission: the session lacks the privilege on the object.
+func NoPermission(ref types.ManagedObjectReference, privilege string, cause error) *Fault {
+	f := missing(ref, privilege)
+	return newFault(&f, cause)
+}
+
+func missing(ref types.ManagedObjectReference, privilege string) types.NoPermission {
+	return types.NoPermission{
+		Object: &ref, PrivilegeId: privilege,
+		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: ref, PrivilegeIds: []string{privilege}}},
+	}
+}
+
+// Retry after an outage or overload, in seconds on the wire.
+const (
+	retryLimit = 30 * time.Second // the number of sessions falls slowly
+	retryBusy  = 2 * time.Second
+)
+
+// FaultOf is the one place that maps errors of the domain to faults. A *Fault
+// stays what it is; what nobody has mapped is a SystemError that tells the
+// caller nothing.
+func FaultOf(err error) *Fault {
+	var (
+		fault *Fault
+		limit *session.LimitError
+	)
+	switch {
+	case errors.As(err, &fault):
+		return fault
+	case errors.As(err, &limit):
+		return &Fault{RetryAfter: retryLimit, Cause: err, key: "limit." + limitKey(limit), args: []any{limit.Live, limit.Max}}
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUncertain), errors.Is(err, store.ErrClosed):
+		return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return newFault(&types.RequestCanceled{}, err)
+	}
+	if f := domainFault(err); f != nil {
+		return f
+	}
+	return newFault(&types.SystemError{Reason: "internal error"}, err)
+}
+
+func limitKey(l *session.LimitError) string {
+	if l.Limit == "user" {
+		return "user"
+	}
+	return "sessions"
+}
+
+// domainFaults: which fault a domain's error is. The first that matches wins.
+var domainFaults = []struct {
+	err   error
+	fault func(error) *Fault
+}{
+	{locale.ErrInvalid, func(err error) *Fault { return newFault(&types.InvalidLocale{}, err) }},
+	{login.ErrRejected, invalidLogin},
+	{login.ErrNotMine, invalidLogin},
+	{login.ErrNoCertificate, func(err error) *Fault { return newFault(&types.NoClientCertificate{}, err) }},
+	{login.ErrNoSubject, func(err error) *Fault { return newFault(&types.NoSubjectName{}, err) }},
+	{login.ErrBadCertificate, func(err error) *Fault { return newFault(&types.InvalidClientCertificate{}, err) }},
+	{login.ErrBusy, func(err error) *Fault { return &Fault{RetryAfter: retryBusy, Cause: err, key: "overload.login"} }},
+	{session.ErrBadTicket, invalidLogin},
+	{session.ErrStale, invalidLogin},
+	{session.ErrNotAllowed, invalidLogin},
+}
+
+func domainFault(err error) *Fault {
+	for _, d := range domainFaults {
+		if errors.Is(err, d.err) {
+			return d.fault(err)
+		}
+	}
+	return nil
+}
+
+// internalFault is for what should not happen: a bug, told to the log.
+func internalFault(format string, args ...any) *Fault {
+	return newFault(&types.SystemError{Reason: "internal error"}, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,78 @@
+package vim
+
+import (
+	"context"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// impersonateUser makes the caller's session act as another. Key and token
+// stay; who really acts is kept beside the new identity.
+func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.ImpersonateUserRequestType) (types.UserSession, error) {
+	c.note("target", r.UserName)
+	choice, err := a.Gate.Locale(r.Locale)
+	if err != nil {
+		return types.UserSession{}, err
+	}
+	target, err := a.impersonable(c, r.UserName)
+	if err != nil {
+		return types.UserSession{}, err
+	}
+	err = a.Sessions.Update(ctx, c.Session, func(s *session.Session) []event.Event {
+		owner := s.Owner()
+		s.Identity, s.Origin = target, &owner
+		if target.Name.Equal(owner.Name) {
+			s.Origin = nil // back to its own self
+		}
+		s.Locale, s.MessageLocale = choice.Locale, choice.MessageLocale
+		return []event.Event{{
+			Type: "EventEx", ID: "vigate.session.impersonated", User: owner.Name.String(),
+			SessionID: s.Key.String(), Subject: target.Name.String(), Address: c.Peer.Address,
+		}}
+	})
+	if err != nil {
+		return types.UserSession{}, err
+	}
+	s := c.Session.Session()
+	return userSession(&s), nil
+}
+
+// impersonable finds the identity that may be taken on: that of somebody with a
+// live session of its own, or of an extension that has none and whose authority
+// the caller already has.
+func (a *API) impersonable(c *Call, name string) (session.Identity, error) {
+	for l := range a.Sessions.All() {
+		if s := l.Session(); s.Origin == nil && a.names(name, s.Identity) {
+			return s.Identity, nil
+		}
+	}
+	if _, ok := a.Extensions.Find(name); !ok {
+		return session.Identity{}, session.ErrNotAllowed
+	}
+	target := session.Identity{Name: principal.Extension(name), FullName: name, Extension: true}
+	for l := range a.Sessions.All() {
+		if a.names(name, l.Identity()) {
+			return session.Identity{}, session.ErrNotAllowed // impersonated by another already
+		}
+	}
+	has := a.Access.Privileges(login.Subject(c.Session.Identity()))
+	if !has.Covers(a.Access.Privileges(login.Subject(target))) {
+		return session.Identity{}, session.ErrNotAllowed
+	}
+	return target, nil
+}
+
+// names reports whether the spelling names the identity.
+func (a *API) names(spelling string, i session.Identity) bool {
+	if i.Extension {
+		return strings.EqualFold(spelling, i.Name.User)
+	}
+	n, err := principal.Parse(spelling, a.Gate.DefaultDomain)
+	return err == nil && n.Equal(i.Name)
+}

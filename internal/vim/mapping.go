@@ -1,0 +1,61 @@
+package vim
+
+import (
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// rootFolder is the one entity that permissions are set on.
+var rootFolder = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
+
+// userSession is the session as the API shows it.
+func userSession(s *session.Session) types.UserSession {
+	return types.UserSession{
+		Key:              s.Key.String(),
+		UserName:         s.Identity.Name.String(),
+		FullName:         s.Identity.FullName,
+		LoginTime:        s.LoginTime,
+		LastActiveTime:   s.LastActiveTime,
+		Locale:           s.Locale,
+		MessageLocale:    s.MessageLocale,
+		ExtensionSession: s.Identity.Extension,
+		IpAddress:        s.Address,
+		UserAgent:        s.UserAgent,
+		CallCount:        s.CallCount,
+	}
+}
+
+// anonymousLocale is the locale of the texts for a caller without a session:
+// the one in the call, else Accept-Language's, else the default.
+func (a *API) anonymousLocale(c *Call) string {
+	wanted := localeArgument(c.Args)
+	if wanted == "" && c.AcceptLanguage != "" {
+		return locale.AcceptLanguage(c.AcceptLanguage)
+	}
+	choice, err := a.Gate.Locale(wanted)
+	if err != nil {
+		return locale.Default
+	}
+	return choice.MessageLocale
+}
+
+// localeArgument is what a login's arguments say of the locale.
+func localeArgument(args any) string {
+	switch r := args.(type) {
+	case *types.LoginRequestType:
+		return r.Locale
+	case *types.LoginBySSPIRequestType:
+		return r.Locale
+	case *types.LoginByTokenRequestType:
+		return r.Locale
+	case *types.LoginExtensionRequestType:
+		return r.Locale
+	case *types.LoginExtensionByCertificateRequestType:
+		return r.Locale
+	case *types.LoginExtensionBySubjectNameRequestType:
+		return r.Locale
+	}
+	return ""
+}

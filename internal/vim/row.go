@@ -1,0 +1,189 @@
+package vim
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// The API's own privilege names that decide whether a session is needed at all.
+const (
+	anonymous = "System.Anonymous" // anyone may call
+	view      = "System.View"      // any live session may call
+)
+
+// Object is a type of managed object: the table of what it answers.
+type Object struct {
+	Type string
+	// ID is the moId where there is one object of the type; empty where objects
+	// of the type belong to sessions, see API.NewInstance.
+	ID         string
+	Methods    []Method
+	Properties []Property
+}
+
+// Method is the row of one operation.
+type Method struct {
+	Name      string
+	Privilege string
+	// Args is the request's type, Result the answer's, nil for void.
+	Args, Result reflect.Type
+	// Optional: the result may be unset.
+	Optional bool
+	// Faults that the API names for the method, besides those that any may give.
+	Faults []string
+	// Audited methods leave a line in the audit log.
+	Audited bool
+
+	run func(context.Context, *Call) (any, error)
+}
+
+// NewArgs makes an empty request for the binding to fill.
+func (m *Method) NewArgs() any { return reflect.New(m.Args).Interface() }
+
+// Property is the row of one property.
+type Property struct {
+	Name      string
+	Privilege string
+	Type      reflect.Type
+	Optional  bool
+
+	read    func(context.Context, *Call) (any, error)
+	changed func(*Call) <-chan struct{}
+}
+
+// method makes the row of a method that answers with an R; a pointer R is an
+// optional result.
+func method[A, R any](name, privilege string, run func(context.Context, *Call, *A) (R, error), opts ...func(*Method)) Method {
+	result := reflect.TypeFor[R]()
+	m := Method{Name: name, Privilege: privilege, Args: reflect.TypeFor[A](), Result: result}
+	if result.Kind() == reflect.Pointer {
+		m.Optional, m.Result = true, result.Elem()
+	}
+	m.run = func(ctx context.Context, c *Call) (any, error) {
+		r, err := run(ctx, c, c.Args.(*A))
+		if err != nil {
+			return nil, err
+		}
+		return unset(r), nil
+	}
+	return m.with(opts)
+}
+
+// void makes the row of a method without a result.
+func void[A any](name, privilege string, run func(context.Context, *Call, *A) error, opts ...func(*Method)) Method {
+	m := Method{Name: name, Privilege: privilege, Args: reflect.TypeFor[A]()}
+	m.run = func(ctx context.Context, c *Call) (any, error) { return nil, run(ctx, c, c.Args.(*A)) }
+	return m.with(opts)
+}
+
+func (m Method) with(opts []func(*Method)) Method {
+	for _, o := range opts {
+		o(&m)
+	}
+	return m
+}
+
+// faults names the faults that the API documents for the method.
+func faults(names ...string) func(*Method) {
+	return func(m *Method) { m.Faults = names }
+}
+
+// audited has each call of the method leave a line in the audit log.
+func audited(m *Method) { m.Audited = true }
+
+// property makes the row of a property; a pointer T is an optional one.
+func property[T any](name, privilege string, read func(context.Context, *Call) (T, error), opts ...func(*Property)) Property {
+	typ := reflect.TypeFor[T]()
+	p := Property{Name: name, Privilege: privilege, Type: typ}
+	if typ.Kind() == reflect.Pointer {
+		p.Optional, p.Type = true, typ.Elem()
+	}
+	p.read = func(ctx context.Context, c *Call) (any, error) {
+		v, err := read(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return unset(v), nil
+	}
+	for _, o := range opts {
+		o(&p)
+	}
+	return p
+}
+
+// watched tells how to learn of changes of the property: f's channel is closed
+// at the next one that the caller might see.
+func watched(f func(*Call) <-chan struct{}) func(*Property) {
+	return func(p *Property) { p.changed = f }
+}
+
+// starts makes the row of a way in: a method that makes a session, answers with
+// it, and is audited.
+func starts[A any](name string, run func(context.Context, *Call, *A) (Result, error), opts ...func(*Method)) Method {
+	m := method(name, anonymous, run, append(opts, audited)...)
+	m.Result = reflect.TypeFor[types.UserSession]()
+	return m
+}
+
+// unset turns a nil pointer into the nil that means unset, and a nil list into
+// an empty one.
+func unset(v any) any {
+	switch rv := reflect.ValueOf(v); rv.Kind() {
+	case reflect.Pointer:
+		if rv.IsNil() {
+			return nil
+		}
+	case reflect.Slice:
+		if rv.IsNil() {
+			return reflect.MakeSlice(rv.Type(), 0, 0).Interface()
+		}
+	}
+	return v
+}
+
+// Ref is the reference of the type's one object.
+func (o *Object) Ref() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: o.Type, Value: o.ID}
+}
+
+// Required lists the members of a request or data object that must be given:
+// those that its JSON tag does not make optional, the reference of the object
+// asked left out.
+func Required(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			names = append(names, Required(f.Type)...)
+			continue
+		}
+		tag := f.Tag.Get("json")
+		name, opts, _ := strings.Cut(tag, ",")
+		if name != "" && name != "-" && !strings.Contains(opts, "omitempty") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// check refuses a table that names a row twice.
+func (o *Object) check() error {
+	seen := map[string]bool{}
+	for _, m := range o.Methods {
+		if seen[m.Name] {
+			return fmt.Errorf("%s has two rows %s", o.Type, m.Name)
+		}
+		seen[m.Name] = true
+	}
+	for _, p := range o.Properties {
+		if seen[p.Name] {
+			return fmt.Errorf("%s has two rows %s", o.Type, p.Name)
+		}
+		seen[p.Name] = true
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package vim
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// sessionManager is the table of the 22 operations.
+func (a *API) sessionManager() *Object {
+	return &Object{
+		Type: "SessionManager", ID: "SessionManager",
+		Methods: []Method{
+			method("AcquireCloneTicket", view, a.acquireCloneTicket, audited),
+			method("AcquireGenericServiceTicket", anonymous, a.acquireGenericServiceTicket, audited, faults("InvalidArgument")),
+			method("AcquireLocalTicket", anonymous, a.acquireLocalTicket, audited, faults("InvalidLogin", "NoPermission", "NotSupported", "InvalidRequest")),
+			starts("CloneSession", a.cloneSession, faults("InvalidLogin", "NotSupported")),
+			method("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, audited, faults("InvalidLogin", "InvalidLocale")),
+			starts("Login", a.login, faults("InvalidLogin", "NoPermission", "InvalidLocale")),
+			starts("LoginBySSPI", a.loginBySSPI, faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
+			starts("LoginByToken", a.loginByToken, faults("InvalidLogin", "NoPermission", "InvalidLocale")),
+			void("LoginExtension", anonymous, a.loginExtension, audited, faults("NotSupported")),
+			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
+			starts("LoginExtensionBySubjectName", a.loginExtensionBySubjectName, faults("InvalidLogin", "InvalidLocale", "NoClientCertificate", "NoSubjectName", "InvalidClientCertificate")),
+			void("Logout", view, a.logout, audited),
+			method("SessionIsActive", "Sessions.ValidateSession", a.sessionIsActive),
+			void("SetLocale", view, a.setLocale, faults("InvalidLocale")),
+			void("TerminateSession", "Sessions.TerminateSession", a.terminateSession, audited, faults("NotFound", "InvalidArgument")),
+			void("UpdateServiceMessage", "Sessions.GlobalMessage", a.updateServiceMessage, faults("InvalidArgument")),
+		},
+		Properties: []Property{
+			property("currentSession", anonymous, a.currentSession, watched(a.sessionsChanged)),
+			property("defaultLocale", anonymous, a.defaultLocale),
+			property("message", view, a.message, watched(a.settingsChanged)),
+			property("messageLocaleList", anonymous, a.messageLocaleList),
+			property("sessionList", "Sessions.TerminateSession", a.sessionList, watched(a.sessionsChanged)),
+			property("supportedLocaleList", anonymous, a.supportedLocaleList),
+		},
+	}
+}
+
+// enter is the end of every way in: it makes the session and its answer.
+func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, wanted string) (Result, error) {
+	c.actor(credential.Claims())
+	l, token, err := a.Gate.Login(ctx, login.Attempt{Credential: credential, Locale: wanted, Peer: c.Peer}, c.Session)
+	if err != nil {
+		return Result{}, a.loginFault(c, err)
+	}
+	s := l.Session()
+	c.actor(s.Actor())
+	c.note("started", s.Key.String())
+	c.note("method", s.Method)
+	return Result{Value: userSession(&s), Token: token}, nil
+}
+
+func (a *API) loginFault(c *Call, err error) error {
+	var leg *login.Continue
+	switch {
+	case errors.As(err, &leg):
+		return newFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token)}, nil)
+	case errors.Is(err, login.ErrNoAccess):
+		return NoPermission(rootFolder, view, err)
+	}
+	return err
+}
+
+func (a *API) login(ctx context.Context, c *Call, r *types.LoginRequestType) (Result, error) {
+	return a.enter(ctx, c, login.Password{User: r.UserName, Secret: []byte(r.Password)}, r.Locale)
+}
+
+// loginBySSPI answers NotSupported where no Kerberos service is configured.
+func (a *API) loginBySSPI(ctx context.Context, c *Call, r *types.LoginBySSPIRequestType) (Result, error) {
+	token, err := base64.StdEncoding.DecodeString(r.Base64Token)
+	if err != nil {
+		return Result{}, InvalidArgument("base64Token", err)
+	}
+	result, err := a.enter(ctx, c, login.SSPI{Token: token}, r.Locale)
+	if errors.Is(err, login.ErrNotMine) {
+		return Result{}, notSupported("no Kerberos service is configured")
+	}
+	return result, err
+}
+
+// loginByToken answers InvalidLogin where no issuer is trusted: no token is
+// good then.
+func (a *API) loginByToken(ctx context.Context, c *Call, r *types.LoginByTokenRequestType) (Result, error) {
+	return a.enter(ctx, c, login.Assertion{
+		Authorization: c.Proof.Authorization, Method: c.HTTP.Method, Target: c.HTTP.Target,
+		Body: c.Proof.Body, Security: c.Proof.Security, Message: c.Proof.Message,
+	}, r.Locale)
+}
+
+// loginExtension was withdrawn in API 5.0.
+func (a *API) loginExtension(_ context.Context, c *Call, r *types.LoginExtensionRequestType) error {
+	c.actor(r.ExtensionKey)
+	return notSupported("withdrawn since API 5.0")
+}
+
+func (a *API) loginExtensionByCertificate(ctx context.Context, c *Call, r *types.LoginExtensionByCertificateRequestType) (Result, error) {
+	return a.enter(ctx, c, login.ExtensionCertificate{Key: r.ExtensionKey}, r.Locale)
+}
+
+func (a *API) loginExtensionBySubjectName(ctx context.Context, c *Call, r *types.LoginExtensionBySubjectNameRequestType) (Result, error) {
+	return a.enter(ctx, c, login.ExtensionSubject{Key: r.ExtensionKey}, r.Locale)
+}
+
+func (a *API) cloneSession(ctx context.Context, c *Call, r *types.CloneSessionRequestType) (Result, error) {
+	return a.enter(ctx, c, login.CloneTicket{Text: r.CloneTicket}, "")
+}
+
+func (a *API) acquireCloneTicket(ctx context.Context, c *Call, _ *types.AcquireCloneTicketRequestType) (string, error) {
+	return a.Sessions.AcquireCloneTicket(ctx, c.Session)
+}
+
+func (a *API) acquireLocalTicket(ctx context.Context, c *Call, r *types.AcquireLocalTicketRequestType) (types.SessionManagerLocalTicket, error) {
+	c.actor(r.UserName)
+	if a.LocalTickets == nil {
+		return types.SessionManagerLocalTicket{}, notSupported("local tickets are switched off")
+	}
+	t, err := a.LocalTickets.Issue(ctx, c.Peer, r.UserName)
+	switch {
+	case errors.Is(err, login.ErrRemote):
+		return types.SessionManagerLocalTicket{}, newFault(&types.InvalidRequest{}, err)
+	case errors.Is(err, login.ErrCannotGive):
+		return types.SessionManagerLocalTicket{}, newFault(&types.NotSupported{}, err)
+	case err != nil:
+		return types.SessionManagerLocalTicket{}, a.loginFault(c, err)
+	}
+	return types.SessionManagerLocalTicket{UserName: t.User, PasswordFilePath: t.Path}, nil
+}
+
+func (a *API) logout(ctx context.Context, c *Call, _ *types.LogoutRequestType) error {
+	return a.Sessions.End(ctx, c.Session, session.Logout(c.Session.Session()))
+}
+
+func (a *API) setLocale(ctx context.Context, c *Call, r *types.SetLocaleRequestType) error {
+	choice, err := a.Gate.Locale(r.Locale)
+	if err != nil {
+		return err
+	}
+	return a.Sessions.Update(ctx, c.Session, func(s *session.Session) []event.Event {
+		s.Locale, s.MessageLocale = choice.Locale, choice.MessageLocale
+		return nil
+	})
+}
+
+// terminateSession ends the sessions in the order given, up to the first that
+// can't be ended.
+func (a *API) terminateSession(ctx context.Context, c *Call, r *types.TerminateSessionRequestType) error {
+	own := c.Session.Session()
+	for _, key := range r.SessionId {
+		if key == own.Key.String() {
+			return InvalidArgument("sessionId", errors.New("a session can't terminate itself"))
+		}
+		l, err := a.Sessions.Find(key)
+		if err != nil {
+			return newFault(&types.NotFound{}, err)
+		}
+		s := l.Session()
+		if err := a.Sessions.End(ctx, l, session.Terminated(s, own.Actor())); errors.Is(err, session.ErrNoSession) {
+			return newFault(&types.NotFound{}, err)
+		} else if err != nil {
+			return err
+		}
+		c.note("terminated", key)
+	}
+	return nil
+}
+
+func (a *API) sessionIsActive(_ context.Context, _ *Call, r *types.SessionIsActiveRequestType) (bool, error) {
+	l, err := a.Sessions.Find(r.SessionID)
+	if err != nil {
+		return false, nil
+	}
+	return a.names(r.UserName, l.Identity()), nil
+}
+
+func (a *API) updateServiceMessage(ctx context.Context, c *Call, r *types.UpdateServiceMessageRequestType) error {
+	s := c.Session.Session()
+	return a.Settings.SetMessage(ctx, s.Actor(), r.Message)
+}
+
+func (a *API) currentSession(_ context.Context, c *Call) (*types.UserSession, error) {
+	if c.Session == nil {
+		return nil, nil
+	}
+	s := c.Session.Session()
+	return new(userSession(&s)), nil
+}
+
+func (a *API) sessionList(context.Context, *Call) ([]types.UserSession, error) {
+	list := make([]types.UserSession, 0, a.Sessions.Size())
+	for l := range a.Sessions.All() {
+		s := l.Session()
+		list = append(list, userSession(&s))
+	}
+	return list, nil
+}
+
+func (a *API) message(context.Context, *Call) (string, error) { return a.Settings.Message(), nil }
+
+func (a *API) defaultLocale(context.Context, *Call) (string, error) {
+	return a.Gate.DefaultLocale(), nil
+}
+
+func (a *API) messageLocaleList(context.Context, *Call) ([]string, error) {
+	return locale.Messages(), nil
+}
+
+func (a *API) supportedLocaleList(context.Context, *Call) ([]string, error) {
+	return locale.Supported(), nil
+}
+
+func (a *API) sessionsChanged(*Call) <-chan struct{} { return a.Sessions.Changed() }
+func (a *API) settingsChanged(*Call) <-chan struct{} { return a.Settings.Changed() }
