@@ -46,6 +46,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if unsafeFraming(r) {
 		w.Header().Set("Connection", "close")
 	}
+	if r.ProtoMajor != 1 && r.TLS == nil { // the preface of HTTP/2, which net/http passes on
+		http.Error(w, "HTTP/2 is served over TLS", http.StatusHTTPVersionNotSupported)
+		return
+	}
 	if f.loopbackNames && !loopbackHost(r.Host) {
 		http.Error(w, "this listener is for this machine", http.StatusForbidden)
 		return

@@ -1,0 +1,256 @@
+package server
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// clock is set by the test.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.nanos.Store(time.Now().UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.nanos.Load()) }
+func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+
+func write(t *testing.T, file string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestAGeneratedCertificateIsGoodForThisMachineAndStays(t *testing.T) {
+	dir := t.TempDir()
+	c, err := OpenCertificate(CertificateConfig{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := c.Leaf()
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	for _, name := range []string{"localhost", "127.0.0.1", "[::1]", "sdkTunnel"} {
+		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
+	if !ok || key.Curve != elliptic.P256() || leaf.IsCA {
+		t.Errorf("key %T, CA %v", leaf.PublicKey, leaf.IsCA)
+	}
+	if life := leaf.NotAfter.Sub(leaf.NotBefore); life < generatedLife {
+		t.Errorf("life %v", life)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "key.pem")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key: %v, %v", info.Mode(), err)
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 2 {
+		t.Errorf("left behind: %v", files)
+	}
+	one, two := c.Thumbprints()
+	if one != sha1.Sum(leaf.Raw) || two != sha256.Sum256(leaf.Raw) {
+		t.Error("the thumbprints are another's")
+	}
+	again, err := OpenCertificate(CertificateConfig{Dir: dir})
+	if err != nil || !again.Leaf().Equal(leaf) {
+		t.Errorf("the second start has another certificate, %v", err)
+	}
+}
+
+func TestADamagedCertificateIsAnErrorAndIsNotReplaced(t *testing.T) {
+	for name, damage := range map[string]func(cert, key string) error{
+		"certificate cut":     func(cert, _ string) error { return os.Truncate(cert, 100) },
+		"key cut":             func(_, key string) error { return os.Truncate(key, 20) },
+		"certificate empty":   func(cert, _ string) error { return os.Truncate(cert, 0) },
+		"certificate missing": func(cert, _ string) error { return os.Remove(cert) },
+		"key missing":         func(_, key string) error { return os.Remove(key) },
+		"certificate huge":    func(cert, _ string) error { return os.Truncate(cert, maxCertificateFile+1) },
+		"another's key": func(_, key string) error {
+			other := t.TempDir()
+			if err := generatePair(filepath.Join(other, "c"), key, time.Now()); err != nil {
+				return err
+			}
+			return nil
+		},
+	} {
+		dir := t.TempDir()
+		if _, err := OpenCertificate(CertificateConfig{Dir: dir}); err != nil {
+			t.Fatal(err)
+		}
+		cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		if err := damage(cert, key); err != nil {
+			t.Fatal(err)
+		}
+		certBefore, _ := os.ReadFile(cert)
+		_, err := OpenCertificate(CertificateConfig{Dir: dir})
+		if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "move") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if certAfter, _ := os.ReadFile(cert); !bytes.Equal(certBefore, certAfter) {
+			t.Errorf("%s: the certificate was replaced", name)
+		}
+	}
+}
+
+func TestOneFileOfAPairIsAnError(t *testing.T) {
+	for _, cfg := range []CertificateConfig{{CertFile: "c"}, {KeyFile: "k"}, {CertFile: "none/c", KeyFile: "none/k"}} {
+		if _, err := OpenCertificate(cfg); err == nil {
+			t.Errorf("%+v went well", cfg)
+		}
+	}
+}
+
+func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	if err := generatePair(certFile, keyFile, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	clk, out := newClock(), &logs{}
+	c, err := OpenCertificate(CertificateConfig{CertFile: certFile, KeyFile: keyFile, Now: clk.now, Logger: slog.New(slog.NewTextHandler(out, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, Config{Handler: tellPeer, Listen: "127.0.0.1:0", Certificate: c})
+	served := func() *x509.Certificate {
+		t.Helper()
+		conn, err := tls.Dial("tcp", r.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0]
+	}
+	first := served()
+
+	newCert, newKey := filepath.Join(dir, "c2.pem"), filepath.Join(dir, "k2.pem")
+	if err := generatePair(newCert, newKey, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	// Half of the change is a pair that doesn't match.
+	write(t, certFile, read(t, newCert))
+	clk.advance(2 * certificateCheckPeriod)
+	if !served().Equal(first) {
+		t.Fatal("a certificate without its key is served")
+	}
+	clk.advance(2 * certificateCheckPeriod)
+	served()
+	if n := strings.Count(out.String(), "can't be used"); n != 1 {
+		t.Errorf("the broken pair is logged %d times:\n%s", n, out)
+	}
+	write(t, keyFile, read(t, newKey))
+	if !served().Equal(first) {
+		t.Error("the files are looked at more than once a second")
+	}
+	clk.advance(2 * certificateCheckPeriod)
+	second := served()
+	if second.Equal(first) || !second.Equal(c.Leaf()) {
+		t.Fatal("the new certificate is not served")
+	}
+	if one, _ := c.Thumbprints(); one != sha1.Sum(second.Raw) {
+		t.Error("the thumbprint is not that of the new certificate")
+	}
+	if err := os.Remove(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	clk.advance(2 * certificateCheckPeriod)
+	if !served().Equal(second) {
+		t.Fatal("the certificate went with its file")
+	}
+}
+
+func TestExpiryAndReadableKeysAreWarnedOf(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	if err := generatePair(certFile, keyFile, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(keyFile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for after, want := range map[time.Duration]string{
+		0:                           "can be read by others",
+		generatedLife - time.Hour:   "expires soon",
+		generatedLife + 2*time.Hour: "has expired",
+	} {
+		out := &logs{}
+		_, err := OpenCertificate(CertificateConfig{
+			CertFile: certFile, KeyFile: keyFile, Logger: slog.New(slog.NewTextHandler(out, nil)),
+			Now: func() time.Time { return time.Now().Add(after) },
+		})
+		if err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("after %v: %v, log %q", after, err, out)
+		}
+	}
+}
+
+func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
+	dir := t.TempDir()
+	clk := newClock()
+	c, err := OpenCertificate(CertificateConfig{Dir: dir, Now: clk.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := c.Leaf()
+	done := make(chan bool)
+	for range 4 {
+		go func() {
+			for range 300 {
+				clk.advance(time.Second / 10)
+				if got, err := c.getCertificate(nil); err != nil || got.Leaf == nil {
+					t.Error("no certificate")
+				}
+			}
+			done <- true
+		}()
+	}
+	if err := generatePair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		<-done
+	}
+	clk.advance(2 * certificateCheckPeriod)
+	if c.Leaf().Equal(before) {
+		t.Error("the new certificate is not in use")
+	}
+}
+
+func TestHostNamesThatACertificateCannotHoldAreLeftOut(t *testing.T) {
+	for name, want := range map[string]bool{
+		"node-1": true, "node1.example.org": true, "": false, "a_b": false, "-a": false, "a.": false,
+		"a..b": false, "é": false, strings.Repeat("a", 64): false, "*": false,
+	} {
+		if usableName(name) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+	if !strings.EqualFold(certificateNames()[len(certificateNames())-1], tunnelName) {
+		t.Error("the tunnel's name is missing")
+	}
+}
