@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -172,9 +173,9 @@ func (d *document) write(at store.Revision) (store.Change, error) {
 		return store.Change{}, err
 	}
 	if at == 0 {
-		return store.Create(store.Permission, Root, b, noExpiry), nil
+		return store.Create(store.Permission, Root, b, time.Time{}), nil
 	}
-	return store.Update(store.Permission, Root, at, b, noExpiry), nil
+	return store.Update(store.Permission, Root, at, b, time.Time{}), nil
 }
 
 func validRoleName(s string) bool {

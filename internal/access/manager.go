@@ -17,8 +17,6 @@ var (
 	ErrLastAdministrator = errors.New("the last administrator can't be removed")
 	// ErrNotFounded: the first administrator was not set up yet.
 	ErrNotFounded = errors.New("no administrator was set up yet")
-	// ErrFounded: the first administrator was set up already.
-	ErrFounded = errors.New("the first administrator was set up already")
 )
 
 // Options of a Manager. All are needed.
@@ -173,16 +171,15 @@ func (m *Manager) Retire(ctx context.Context, by string, who principal.Name, for
 }
 
 // Found returns what must be part of the commit that makes the first
-// administrator: it can be committed once in the life of a store.
-//
-// Errors: ErrFounded.
+// administrator, and none where that was done before: it can be committed once in
+// the life of a store.
 func (m *Manager) Found(ctx context.Context, by string, who principal.Name) ([]store.Change, error) {
 	s, err := m.settled(ctx, m.mirror)
 	if err != nil {
 		return nil, fmt.Errorf("set up first administrator: %w", err)
 	}
 	if s.revision != 0 {
-		return nil, fmt.Errorf("set up first administrator: %w", ErrFounded)
+		return nil, nil
 	}
 	row := permissionRow{Domain: who.Domain, User: who.User, Role: Admin, Propagate: true}
 	doc := &document{NextRole: 1, Roles: []roleRow{}, Permissions: []permissionRow{row}}

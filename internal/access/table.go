@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store"
@@ -20,8 +19,6 @@ import (
 
 // Root is the one entity that permissions are on: the root folder.
 const Root = "group-d1"
-
-var noExpiry time.Time
 
 // Permission gives a role on the root folder.
 type Permission struct {
