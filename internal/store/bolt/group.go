@@ -128,7 +128,10 @@ func (g *group) change(c store.Change, before old) error {
 		if err := putNumber(g.tx, sequenceKey(r.Kind), n+1); err != nil {
 			return err
 		}
-		if before, err = g.read(r.Kind, r.ID); err != nil {
+		if before, err = g.read(r.Kind, r.ID); err == nil && before.found {
+			err = damaged(g.s.path, r.Kind, []byte(r.ID), errSequence)
+		}
+		if err != nil {
 			return err
 		}
 		return g.put(r, before)
@@ -226,6 +229,7 @@ func (g *group) touch(records []store.Record) ([]store.Revision, error) {
 var (
 	errNoRecord = errors.New("the index of expiries names a record that is not there")
 	errNoEntry  = errors.New("the index of expiries lacks the record")
+	errSequence = errors.New("the kind's sequence is behind its records")
 )
 
 func (g *group) sweep(limit int, kinds []store.Kind) (int, error) {

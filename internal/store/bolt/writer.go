@@ -112,7 +112,9 @@ func (w *writer) take() []*request {
 	}
 	n := min(len(w.queue), maxGroup)
 	requests := w.queue[:n:n]
-	w.queue = w.queue[n:]
+	if w.queue = w.queue[n:]; len(w.queue) == 0 {
+		w.queue = nil
+	}
 	w.last = n
 	w.mu.Unlock()
 
