@@ -4,25 +4,19 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vigate/vigate/internal/setting"
 )
 
-// Limits of failed logins. vSphere's own defaults for failures and interval;
-// the lock is for one principal from one address, so that a stranger elsewhere
-// can't lock an administrator out with a few guesses.
-type Limits struct {
-	PairFailures      int           // of one principal from one address
-	PairInterval      time.Duration //
-	PrincipalFailures int           // of one principal from anywhere
-	PrincipalInterval time.Duration
-	AddressFailures   int // from one address for anybody
-	AddressInterval   time.Duration
-	Lock              time.Duration // how long each of them locks
-}
-
-// Throttle counts failed logins and locks. It lives in this process: on a
-// cluster a guesser has the limits once for each node.
+// Throttle counts failed logins and locks: one principal from one address, one
+// principal from anywhere, and one address for anybody. The first of them has the
+// lowest limit, so that a stranger elsewhere can't lock an administrator out
+// with a few guesses.
+//
+// It lives in this process: on a cluster a guesser has the limits once for each
+// node.
 type Throttle struct {
-	limits func() Limits
+	values func() *setting.Values
 	now    func() time.Time
 
 	mu       sync.Mutex // guards failures
@@ -39,31 +33,32 @@ type failures struct {
 // the keys with nothing current go first, then any.
 const maxKeys = 50_000
 
-// NewThrottle counts against limits, which are read anew at each use.
-func NewThrottle(limits func() Limits, now func() time.Time) *Throttle {
+// NewThrottle counts against the limits in values, which are read anew at each
+// use.
+func NewThrottle(values func() *setting.Values, now func() time.Time) *Throttle {
 	if now == nil {
 		now = time.Now
 	}
-	return &Throttle{limits: limits, now: now, failures: map[string]*failures{}}
+	return &Throttle{values: values, now: now, failures: map[string]*failures{}}
 }
 
 // rule is one way of counting.
 type rule struct {
-	key      string
-	what     string // for the event
-	failures int
-	interval time.Duration
+	key  string
+	what string // for the event
+	setting.Lockout
 }
 
-func rules(l Limits, principal, address string) []rule {
+func (t *Throttle) rules(principal, address string) []rule {
+	v := t.values()
 	p := strings.ToLower(principal)
-	all := []rule{{"a\x00" + address, "address " + address, l.AddressFailures, l.AddressInterval}}
+	all := []rule{{"a\x00" + address, "address " + address, v.Address}}
 	if p == "" {
 		return all
 	}
 	return append(all,
-		rule{"u\x00" + p, principal, l.PrincipalFailures, l.PrincipalInterval},
-		rule{"p\x00" + p + "\x00" + address, principal + " from " + address, l.PairFailures, l.PairInterval})
+		rule{"u\x00" + p, principal, v.Principal},
+		rule{"p\x00" + p + "\x00" + address, principal + " from " + address, v.Pair})
 }
 
 // Locked reports whether logins of the principal from the address are refused.
@@ -71,7 +66,7 @@ func (t *Throttle) Locked(principal, address string) bool {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, r := range rules(t.limits(), principal, address) {
+	for _, r := range t.rules(principal, address) {
 		if f := t.failures[r.key]; f != nil && now.Before(f.locked) {
 			return true
 		}
@@ -81,26 +76,26 @@ func (t *Throttle) Locked(principal, address string) bool {
 
 // Failed counts a failed login and returns what it locked, in words.
 func (t *Throttle) Failed(principal, address string) []string {
-	now, l := t.now(), t.limits()
+	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var locked []string
-	for _, r := range rules(l, principal, address) {
-		if r.failures <= 0 {
+	for _, r := range t.rules(principal, address) {
+		if r.Failures <= 0 {
 			continue // switched off
 		}
 		f := t.failures[r.key]
 		if f == nil {
-			t.makeRoom(now, l)
+			t.makeRoom(now)
 			f = &failures{}
 			t.failures[r.key] = f
 		}
-		f.at = append(after(f.at, now.Add(-r.interval)), now)
-		if len(f.at) >= r.failures {
+		f.at = append(after(f.at, now.Add(-r.Interval)), now)
+		if len(f.at) >= r.Failures {
 			if !now.Before(f.locked) {
 				locked = append(locked, r.what)
 			}
-			f.at, f.locked = nil, now.Add(l.Lock)
+			f.at, f.locked = nil, now.Add(r.Duration)
 		}
 	}
 	return locked
@@ -131,11 +126,12 @@ func (t *Throttle) Unlock(principal string) bool {
 }
 
 // makeRoom keeps the map within maxKeys. Callers hold mu.
-func (t *Throttle) makeRoom(now time.Time, l Limits) {
+func (t *Throttle) makeRoom(now time.Time) {
 	if len(t.failures) < maxKeys {
 		return
 	}
-	old := now.Add(-max(l.PairInterval, l.PrincipalInterval, l.AddressInterval))
+	v := t.values()
+	old := now.Add(-max(v.Pair.Interval, v.Principal.Interval, v.Address.Interval))
 	for k, f := range t.failures {
 		if f.at = after(f.at, old); len(f.at) == 0 && !now.Before(f.locked) {
 			delete(t.failures, k)

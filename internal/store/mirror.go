@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -143,9 +144,13 @@ func (m *Mirror) Commit(ctx context.Context, changes ...Change) (Revision, error
 	return rev, m.Wait(ctx, rev)
 }
 
-// Touch is the store's.
+// Touch touches in the store and returns once the views of this process show it.
 func (m *Mirror) Touch(ctx context.Context, records ...Record) ([]Revision, error) {
-	return m.store.Touch(ctx, records...)
+	revs, err := m.store.Touch(ctx, records...)
+	if err != nil || len(revs) == 0 {
+		return revs, err
+	}
+	return revs, m.Wait(ctx, slices.Max(revs))
 }
 
 // Get is the store's.

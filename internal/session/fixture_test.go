@@ -1,0 +1,94 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+// clock is a time that tests set.
+type clock struct {
+	mu sync.Mutex // guards t
+	t  time.Time
+}
+
+func newClock() *clock { return &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+const thumbprint = "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33"
+
+type fixture struct {
+	*Manager
+	clock  *clock
+	policy *Policy // change it before use by others
+	events *event.Log
+	store  store.Store
+}
+
+// newFixture runs a manager over s, or over a new store in memory.
+func newFixture(t testing.TB, s store.Store, c *clock) *fixture {
+	t.Helper()
+	if c == nil {
+		c = newClock()
+	}
+	if s == nil {
+		s = storetest.NewMemory(c.now)
+	}
+	f := &fixture{clock: c, store: s, events: event.NewLog(event.Options{Now: c.now})}
+	f.policy = &Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: 2 * time.Minute, MaxSessions: 1000, MaxPerPrincipal: 500}
+	table := NewTable(nil)
+	mirror := store.NewMirror(s, table, f.events)
+	f.Manager = NewManager(Options{
+		Mirror: mirror, Table: table, Events: f.events, Now: c.now,
+		Policy: func() Policy { return *f.policy }, Thumbprint: func() string { return thumbprint },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = mirror.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	if err := mirror.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func named(user string) Grant {
+	return Grant{
+		Identity: Identity{Name: principal.Name{Domain: "VSPHERE.LOCAL", User: user}, FullName: "The " + user},
+		Method:   "password", Locale: "en_US", MessageLocale: "en", Address: "192.0.2.7", UserAgent: "test/1",
+	}
+}
+
+func (f *fixture) start(t testing.TB, user string) (*Live, Token) {
+	t.Helper()
+	l, token, err := f.Start(context.Background(), named(user))
+	if err != nil {
+		t.Fatalf("start session of %s: %v", user, err)
+	}
+	return l, token
+}
+
+func (f *fixture) live(token Token) bool {
+	return f.Authenticate(context.Background(), token.Reveal()) != nil
+}
+
+func (f *fixture) posted(typ string) []event.Event {
+	return f.events.Query(event.Filter{Types: []string{typ}, MaxCount: 1000})
+}
