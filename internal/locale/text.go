@@ -20,6 +20,7 @@ import (
 // that a number looks the same in every language and never depends on its type.
 var tables = map[string]map[string]string{
 	"en": english,
+	"de": german,
 }
 
 // texts are the tables, compiled.
