@@ -21,6 +21,7 @@ import (
 var tables = map[string]map[string]string{
 	"en": english,
 	"de": german,
+	"es": spanish,
 }
 
 // texts are the tables, compiled.
