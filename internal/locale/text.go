@@ -22,6 +22,7 @@ var tables = map[string]map[string]string{
 	"en": english,
 	"de": german,
 	"es": spanish,
+	"fr": french,
 }
 
 // texts are the tables, compiled.
