@@ -23,6 +23,7 @@ var tables = map[string]map[string]string{
 	"de": german,
 	"es": spanish,
 	"fr": french,
+	"it": italian,
 }
 
 // texts are the tables, compiled.
