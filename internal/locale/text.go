@@ -24,6 +24,7 @@ var tables = map[string]map[string]string{
 	"es": spanish,
 	"fr": french,
 	"it": italian,
+	"ja": japanese,
 }
 
 // texts are the tables, compiled.
