@@ -25,6 +25,7 @@ var tables = map[string]map[string]string{
 	"fr": french,
 	"it": italian,
 	"ja": japanese,
+	"ko": korean,
 }
 
 // texts are the tables, compiled.
