@@ -19,13 +19,14 @@ import (
 // are. All verbs are of the form %[n]s: Text makes strings of its arguments, so
 // that a number looks the same in every language and never depends on its type.
 var tables = map[string]map[string]string{
-	"en": english,
-	"de": german,
-	"es": spanish,
-	"fr": french,
-	"it": italian,
-	"ja": japanese,
-	"ko": korean,
+	"en":    english,
+	"de":    german,
+	"es":    spanish,
+	"fr":    french,
+	"it":    italian,
+	"ja":    japanese,
+	"ko":    korean,
+	"zh_CN": simplifiedChinese,
 }
 
 // texts are the tables, compiled.
