@@ -27,6 +27,7 @@ var tables = map[string]map[string]string{
 	"ja":    japanese,
 	"ko":    korean,
 	"zh_CN": simplifiedChinese,
+	"zh_TW": traditionalChinese,
 }
 
 // texts are the tables, compiled.
