@@ -1,0 +1,266 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	// MaxFile is the most bytes of a configuration file.
+	MaxFile = 64 << 10
+	// maxList bounds the values of one key.
+	maxList = 1000
+)
+
+// Error is one mistake.
+type Error struct {
+	From    string // "vigate.yaml:12", "--max-sessions", or "default"
+	Key     string // empty: the file as a whole
+	Problem string
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Key == "":
+		return e.From + ": " + e.Problem
+	case e.From == "--"+e.Key:
+		return e.From + " " + e.Problem
+	}
+	return e.From + ": " + e.Key + " " + e.Problem
+}
+
+// Flag is what the command line says about one key: the values given, of
+// which a key that is no list takes the last.
+type Flag struct {
+	Name   string
+	Values []string
+}
+
+// Load puts the configuration together: the defaults, then the file's text,
+// then the flags. file names the text in errors; there may be none. All
+// mistakes are reported, each an [*Error], joined in the order of their lines.
+func Load(file string, src []byte, flags []Flag) (Config, error) {
+	l := &loader{cfg: Default(), file: file, keys: map[string]Key{}, from: map[string]string{}}
+	for _, k := range Keys() {
+		l.keys[k.Name] = k
+	}
+	l.readFile(src)
+	for _, f := range flags {
+		l.readFlag(f)
+	}
+	// A key that was refused would be judged by its default.
+	if len(l.errs) == 0 {
+		l.errs = l.cfg.check(func(key string) string {
+			if from, ok := l.from[key]; ok {
+				return from
+			}
+			return "default"
+		})
+	}
+	if len(l.errs) > 0 {
+		return Config{}, errors.Join(l.errs...)
+	}
+	return l.cfg, nil
+}
+
+// Default returns the configuration in which nothing is set.
+func Default() Config {
+	var c Config
+	for _, k := range Keys() {
+		if k.Default != "" {
+			// The table's defaults are right; a test looks.
+			_ = k.kind.set(k.field(&c), k.Default)
+		}
+	}
+	return c
+}
+
+type loader struct {
+	cfg  Config
+	file string
+	keys map[string]Key
+	from map[string]string // where a key was set
+	errs []error
+}
+
+func (l *loader) wrong(from, key, format string, args ...any) {
+	l.errs = append(l.errs, &Error{From: from, Key: key, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (l *loader) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", l.file, n.Line) }
+
+func (l *loader) readFile(src []byte) {
+	if len(src) > MaxFile {
+		l.wrong(l.file, "", "is larger than %d bytes", MaxFile)
+		return
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(src))
+	var doc yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return // nothing in it
+	case err != nil:
+		l.syntax(err)
+		return
+	}
+	var second yaml.Node
+	switch err := dec.Decode(&second); {
+	case err == nil:
+		l.wrong(l.at(&second), "", "a second document begins here; there can be one only")
+	case !errors.Is(err, io.EOF):
+		l.syntax(err)
+		return
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		l.wrong(l.file, "", "is not a YAML document")
+		return
+	}
+	l.readTop(doc.Content[0])
+}
+
+// syntax reports the parser's error, which begins "yaml: " and mostly names a line.
+func (l *loader) syntax(err error) {
+	problem := strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(problem, "line "); ok {
+		if line, what, ok := strings.Cut(rest, ": "); ok {
+			l.wrong(l.file+":"+line, "", "%s", what)
+			return
+		}
+	}
+	l.wrong(l.file, "", "%s", problem)
+}
+
+func (l *loader) readTop(top *yaml.Node) {
+	if top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
+		return // comments only
+	}
+	if top.Kind != yaml.MappingNode {
+		l.wrong(l.at(top), "", "want lines of the form key: value")
+		return
+	}
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		l.readKey(top.Content[i], top.Content[i+1])
+	}
+}
+
+func (l *loader) readKey(key, value *yaml.Node) {
+	if key.Kind != yaml.ScalarNode {
+		l.wrong(l.at(key), "", "a key must be a plain name")
+		return
+	}
+	k, ok := l.keys[key.Value]
+	if !ok {
+		problem := "is not a key"
+		if near := l.nearest(key.Value); near != "" {
+			problem += fmt.Sprintf("; did you mean %s?", near)
+		}
+		l.wrong(l.at(key), show(key.Value), "%s", problem)
+		return
+	}
+	if first, twice := l.from[k.Name]; twice {
+		l.wrong(l.at(key), k.Name, "is set twice, first at %s", first)
+		return
+	}
+	l.from[k.Name] = l.at(key)
+	if k.List() && value.Kind == yaml.SequenceNode {
+		if len(value.Content) > maxList {
+			l.wrong(l.at(value), k.Name, "has more than %d values", maxList)
+			return
+		}
+		for _, element := range value.Content {
+			l.readScalar(k, element)
+		}
+		return
+	}
+	l.readScalar(k, value)
+}
+
+// readScalar sets the key, or adds to its list, what the node says.
+func (l *loader) readScalar(k Key, n *yaml.Node) {
+	switch {
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		l.wrong(l.at(n), k.Name, "uses an anchor or an alias, which are not read here")
+	case n.Kind != yaml.ScalarNode:
+		want := k.kind.want
+		if k.List() {
+			want += ", or a list of such"
+		}
+		l.wrong(l.at(n), k.Name, "must be %s", want)
+	case n.ShortTag() == "!!null":
+		l.wrong(l.at(n), k.Name, "has no value")
+	case n.ShortTag() != k.kind.tag:
+		l.wrong(l.at(n), k.Name, "must be %s, not %s", k.kind.want, show(n.Value))
+	default:
+		if err := k.kind.set(k.field(&l.cfg), n.Value); err != nil {
+			l.wrong(l.at(n), k.Name, "%v", err)
+		}
+	}
+}
+
+func (l *loader) readFlag(f Flag) {
+	from := "--" + f.Name
+	k, ok := l.keys[f.Name]
+	switch {
+	case !ok:
+		l.wrong(from, f.Name, "is not a key")
+		return
+	case len(f.Values) == 0:
+		return
+	case len(f.Values) > maxList:
+		l.wrong(from, f.Name, "has more than %d values", maxList)
+		return
+	}
+	l.from[k.Name] = from
+	values := f.Values
+	if k.List() {
+		k.clear(&l.cfg) // the flags replace the file's list
+	} else {
+		values = values[len(values)-1:]
+	}
+	for _, v := range values {
+		if err := k.kind.set(k.field(&l.cfg), v); err != nil {
+			l.wrong(from, k.Name, "%v", err)
+		}
+	}
+}
+
+// nearest is the key that name may be a slip for, or nothing.
+func (l *loader) nearest(name string) string {
+	if len(name) > 64 {
+		return ""
+	}
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	best, least := "", max(2, len(name)/4)+1
+	for _, k := range Keys() {
+		if d := distance(name, k.Name); d < least {
+			best, least = k.Name, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to insert, remove or replace (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
