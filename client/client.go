@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,10 +29,11 @@ var (
 // Client is a client of one server, with at most one session. It is safe for
 // concurrent use. Make one with [New].
 type Client struct {
-	base        string // scheme and authority
-	prefix      string // base, path and release, up to the managed object's type
+	base        url.URL // scheme and authority
+	prefix      string  // path with the release, up to the managed object's type
 	release     string
-	userAgent   string
+	headerJSON  []string // application/json, as a header's value; shared, never changed
+	headerAgent []string // the user agent, likewise
 	maxResponse int64
 	timeout     time.Duration // of one exchange; 0: none
 	tries       int
@@ -48,18 +50,16 @@ type Client struct {
 	end  context.CancelCauseFunc
 }
 
-func newClient(cfg Config, base string, transport http.RoundTripper) *Client {
+func newClient(cfg Config, base url.URL, transport http.RoundTripper) *Client {
 	c := &Client{
 		base:        base,
-		userAgent:   cfg.UserAgent,
+		headerJSON:  []string{"application/json"},
+		headerAgent: []string{cmp.Or(cfg.UserAgent, defaultUserAgent)},
 		maxResponse: cfg.MaxResponse,
 		timeout:     max(0, cfg.Timeout),
 		tries:       max(1, cfg.ReadTries),
 		login:       cfg.Login,
 		jitter:      func(d time.Duration) time.Duration { return rand.N(d + 1) },
-	}
-	if c.userAgent == "" {
-		c.userAgent = defaultUserAgent
 	}
 	if c.maxResponse <= 0 {
 		c.maxResponse = defaultMaxResponse
@@ -72,7 +72,6 @@ func newClient(cfg Config, base string, transport http.RoundTripper) *Client {
 	}
 	c.http = &http.Client{
 		Transport: transport,
-		Timeout:   c.timeout,
 		// A redirect would carry the token, which is in a header of its own, to
 		// wherever the answer says.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -120,18 +119,26 @@ func (c *Client) Property(ctx context.Context, ref types.ManagedObjectReference,
 // ServiceContent returns the server's list of its managers, read once. It is
 // shared: its members must not be changed.
 func (c *Client) ServiceContent(ctx context.Context) (types.ServiceContent, error) {
+	content, err := c.serviceContent(ctx)
+	if err != nil {
+		return types.ServiceContent{}, err
+	}
+	return *content, nil
+}
+
+func (c *Client) serviceContent(ctx context.Context) (*types.ServiceContent, error) {
 	if content := c.content.Load(); content != nil {
-		return *content, nil
+		return content, nil
 	}
 	var content *types.ServiceContent
 	if err := c.Property(ctx, serviceInstance(), "content", &content); err != nil {
-		return types.ServiceContent{}, err
+		return nil, err
 	}
 	if content == nil {
-		return types.ServiceContent{}, fmt.Errorf("call ServiceInstance.content: %w", ErrNoValue)
+		return nil, callError("ServiceInstance.content", ErrNoValue)
 	}
 	c.content.Store(content)
-	return *content, nil
+	return content, nil
 }
 
 func serviceInstance() types.ManagedObjectReference {
@@ -176,15 +183,19 @@ func isLogin(ref types.ManagedObjectReference, method string) bool {
 }
 
 // target returns the URL of a method or property.
-func (c *Client) target(ref types.ManagedObjectReference, name string) (string, error) {
-	if !isTypeName([]byte(ref.Type)) || !isTypeName([]byte(name)) {
-		return "", fmt.Errorf("call %.40q: not the names of a managed object's type and member", ref.Type+"."+name)
+func (c *Client) target(ref types.ManagedObjectReference, name string) (url.URL, error) {
+	if !isTypeName(ref.Type) || !isTypeName(name) {
+		return url.URL{}, fmt.Errorf("call %.40q: not the names of a managed object's type and member", ref.Type+"."+name)
 	}
-	id := url.PathEscape(ref.Value)
-	if id == "" || id == "." || id == ".." {
-		return "", fmt.Errorf("call %s.%s: %.40q is not the id of a managed object", ref.Type, name, ref.Value)
+	if ref.Value == "" || ref.Value == "." || ref.Value == ".." {
+		return url.URL{}, fmt.Errorf("call %s.%s: %.40q is not the id of a managed object", ref.Type, name, ref.Value)
 	}
-	return c.prefix + ref.Type + "/" + id + "/" + name, nil
+	u := c.base
+	u.Path = c.prefix + ref.Type + "/" + ref.Value + "/" + name
+	if id := url.PathEscape(ref.Value); id != ref.Value {
+		u.RawPath = c.prefix + ref.Type + "/" + id + "/" + name
+	}
+	return u, nil
 }
 
 // do sends with the session's token, renews the session once where that is

@@ -82,42 +82,42 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("configure client: %q is not a release such as 8.0.1.0", release)
 	}
 	c.release = release
-	c.prefix = base + "/sdk/vim25/" + release + "/"
+	c.prefix = "/sdk/vim25/" + release + "/"
 	return c, nil
 }
 
 // parseURL returns scheme and authority. Errors don't repeat the URL, which may
 // hold a password.
-func parseURL(raw string) (string, error) {
+func parseURL(raw string) (url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		// url.Error repeats the URL; its cause may quote a part of it.
-		return "", errors.New("parse URL: not a valid URL")
+		return url.URL{}, errors.New("parse URL: not a valid URL")
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "", errors.New("parse URL: want https://host[:port]")
+		return url.URL{}, errors.New("parse URL: want https://host[:port]")
 	case u.User != nil:
-		return "", errors.New("parse URL: credentials do not belong in the URL: give them to a login")
+		return url.URL{}, errors.New("parse URL: credentials do not belong in the URL: give them to a login")
 	case u.Hostname() == "":
-		return "", errors.New("parse URL: no host")
+		return url.URL{}, errors.New("parse URL: no host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "", errors.New("parse URL: a query or fragment has no meaning here")
+		return url.URL{}, errors.New("parse URL: a query or fragment has no meaning here")
 	}
 	if path := strings.TrimSuffix(u.Path, "/"); path != "" && path != "/sdk" {
-		return "", errors.New("parse URL: the path must be empty or /sdk")
+		return url.URL{}, errors.New("parse URL: the path must be empty or /sdk")
 	}
-	return u.Scheme + "://" + u.Host, nil
+	return url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-func (cfg Config) transport(base string) (http.RoundTripper, error) {
+func (cfg Config) transport(base url.URL) (http.RoundTripper, error) {
 	if cfg.Transport != nil {
 		if !cfg.TLS.isZero() {
 			return nil, errors.New("configure client: TLS and Transport exclude each other")
 		}
 		return cfg.Transport, nil
 	}
-	if !cfg.TLS.isZero() && strings.HasPrefix(base, "http:") {
+	if !cfg.TLS.isZero() && base.Scheme == "http" {
 		return nil, errors.New("configure client: TLS is set but the URL is plain http")
 	}
 	tlsConfig, err := cfg.TLS.config()

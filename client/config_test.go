@@ -27,8 +27,8 @@ func TestAURLIsTakenWithAndWithoutSDK(t *testing.T) {
 		"https://[::1]:8443/sdk/":         "https://[::1]:8443",
 		"http://127.0.0.1:80/sdk":         "http://127.0.0.1:80",
 	} {
-		if got, err := parseURL(raw); err != nil || got != want {
-			t.Errorf("%s: %q, %v", raw, got, err)
+		if got, err := parseURL(raw); err != nil || got.String() != want {
+			t.Errorf("%s: %q, %v", raw, got.String(), err)
 		}
 	}
 }

@@ -35,7 +35,12 @@ var (
 type shape struct {
 	typed      int // objects that carry a type name
 	typedDepth int // how many of them are nested, at most
-	elements   []span
+	list       bool
+	elements   []span // of the list, if it is one
+}
+
+func (s shape) isTooComplex(size int) bool {
+	return int64(s.typed)*int64(size) > maxCopied || int64(s.typedDepth)*int64(size) > maxHeld
 }
 
 // span is the place of an element of the outermost array.
@@ -51,25 +56,26 @@ func decode(body []byte, res any) error {
 	if dst.Kind() != reflect.Pointer || dst.IsNil() {
 		return fmt.Errorf("decode answer: %T is not a pointer to decode into", res)
 	}
-	cost := int64(s.typed) * int64(len(body))
-	if cost <= cheapCopy || dst.Elem().Kind() != reflect.Slice || s.elements == nil {
-		if cost > maxCopied || int64(s.typedDepth)*int64(len(body)) > maxHeld {
-			return errTooComplex
-		}
-		return decodeValue(body, res)
+	isList := dst.Elem().Kind() == reflect.Slice && s.list
+	if isList && int64(s.typed)*int64(len(body)) > cheapCopy {
+		return decodeList(body, s.elements, dst.Elem())
 	}
-	// A long list is decoded element by element, so that the copies are of
-	// elements.
-	list := reflect.MakeSlice(dst.Elem().Type(), len(s.elements), len(s.elements))
-	for i, e := range s.elements {
-		element := body[e.from:e.to]
-		// Each was inspected as a part of the whole, and can't be deeper or hold
-		// more objects than bytes.
-		if err := decodeElement(element, list.Index(i).Addr().Interface()); err != nil {
+	if s.isTooComplex(len(body)) {
+		return errTooComplex
+	}
+	return decodeValue(body, res)
+}
+
+// decodeList decodes a list element by element, so that the decoder's copies are
+// of elements.
+func decodeList(body []byte, elements []span, dst reflect.Value) error {
+	list := reflect.MakeSlice(dst.Type(), len(elements), len(elements))
+	for i, e := range elements {
+		if err := decodeElement(body[e.from:e.to], list.Index(i).Addr().Interface()); err != nil {
 			return err
 		}
 	}
-	dst.Elem().Set(list)
+	dst.Set(list)
 	return nil
 }
 
@@ -78,8 +84,7 @@ func decodeElement(element []byte, res any) error {
 	if err != nil {
 		return err
 	}
-	size := int64(len(element))
-	if int64(s.typed)*size > maxCopied || int64(s.typedDepth)*size > maxHeld {
+	if s.isTooComplex(len(element)) {
 		return errTooComplex
 	}
 	return decodeValue(element, res)
@@ -124,6 +129,8 @@ type walker struct {
 	pos   int
 	stack []level
 	nest  int // typed objects that are open
+
+	begun, closed bool // the outermost value has begun; the outermost object or list is at its end
 }
 
 // level is an object or array that is open.
@@ -137,37 +144,50 @@ type level struct {
 
 func (w *walker) walk() error {
 	for w.pos < len(w.data) {
-		switch c := w.data[w.pos]; c {
-		case ' ', '\t', '\r', '\n':
-		case '{', '[':
-			if err := w.open(c == '{'); err != nil {
-				return err
-			}
-		case '}', ']':
-			if err := w.close(c == '}'); err != nil {
-				return err
-			}
-		case ',':
-			w.comma()
-		case ':':
-			if top := w.top(); top != nil {
-				top.key = false
-			}
-		case '"':
-			if err := w.text(); err != nil {
-				return err
-			}
+		c := w.data[w.pos]
+		if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
+			w.pos++
 			continue
-		default:
-			// A number or a literal, which is never the name of a type.
-			if top := w.top(); top != nil && top.isType {
-				return errTypeName
+		}
+		if len(w.stack) == 0 {
+			// Nothing may stand before or behind an object or a list; what
+			// stands behind another value the decoder sees.
+			if w.closed || w.begun && (c == '{' || c == '[') {
+				return errSyntax
 			}
+			w.begun = true
+		}
+		if err := w.step(c); err != nil {
+			return err
 		}
 		w.pos++
 	}
 	if len(w.stack) != 0 {
 		return errSyntax
+	}
+	return nil
+}
+
+// step takes what begins at pos and leaves pos at its last byte.
+func (w *walker) step(c byte) error {
+	switch c {
+	case '{', '[':
+		return w.open(c == '{')
+	case '}', ']':
+		return w.close(c == '}')
+	case ',':
+		return w.comma()
+	case ':':
+		if top := w.top(); top != nil {
+			top.key = false
+		}
+	case '"':
+		return w.text()
+	default:
+		// A number or a literal, which is never the name of a type.
+		if top := w.top(); top != nil && top.isType {
+			return errTypeName
+		}
 	}
 	return nil
 }
@@ -186,6 +206,9 @@ func (w *walker) open(object bool) error {
 	if top := w.top(); top != nil && top.isType {
 		return errTypeName
 	}
+	if len(w.stack) == 0 {
+		w.list = !object
+	}
 	w.stack = append(w.stack, level{object: object, key: object, from: w.pos + 1})
 	return nil
 }
@@ -195,8 +218,14 @@ func (w *walker) close(object bool) error {
 	if top == nil || top.object != object {
 		return errSyntax
 	}
-	if len(w.stack) == 1 && !object {
-		w.element(top)
+	if len(w.stack) == 1 {
+		w.closed = true
+		// The list [] has no element, but [x,] lacks one.
+		if !object && (len(w.elements) > 0 || !w.isBlank(top.from)) {
+			if err := w.element(top); err != nil {
+				return err
+			}
+		}
 	}
 	if top.typed {
 		w.nest--
@@ -205,23 +234,30 @@ func (w *walker) close(object bool) error {
 	return nil
 }
 
-func (w *walker) comma() {
+func (w *walker) comma() error {
 	top := w.top()
 	if top == nil {
-		return
+		return errSyntax
 	}
 	top.key, top.isType = top.object, false
 	if len(w.stack) == 1 && !top.object {
-		w.element(top)
+		return w.element(top)
 	}
+	return nil
 }
 
 // element notes the element of the outermost array that ends here.
-func (w *walker) element(top *level) {
-	if len(bytes.TrimLeft(w.data[top.from:w.pos], " \t\r\n")) > 0 {
-		w.elements = append(w.elements, span{top.from, w.pos})
+func (w *walker) element(top *level) error {
+	if w.isBlank(top.from) {
+		return errSyntax
 	}
+	w.elements = append(w.elements, span{top.from, w.pos})
 	top.from = w.pos + 1
+	return nil
+}
+
+func (w *walker) isBlank(from int) bool {
+	return len(bytes.TrimLeft(w.data[from:w.pos], " \t\r\n")) == 0
 }
 
 // text passes over a string, and looks at it where it is a name.
@@ -243,7 +279,7 @@ func (w *walker) text() error {
 		}
 		escaped = true
 	}
-	w.pos = end + 1
+	w.pos = end
 	top := w.top()
 	if top == nil || !top.object {
 		return nil
@@ -277,11 +313,12 @@ func (w *walker) name(top *level, s []byte, escaped bool) error {
 	return nil
 }
 
-func isTypeName(s []byte) bool {
+func isTypeName[S string | []byte](s S) bool {
 	if len(s) == 0 || len(s) > maxTypeName {
 		return false
 	}
-	for i, c := range s {
+	for i := range len(s) {
+		c := s[i]
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		if !letter && (i == 0 || c != '_' && (c < '0' || c > '9')) {
 			return false

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,7 +19,8 @@ import (
 )
 
 const (
-	sessionHeader = "vmware-api-session-id"
+	// vmware-api-session-id, in the form that net/http keeps names in.
+	sessionHeader = "Vmware-Api-Session-Id"
 	// maxFault bounds the body of an answer that is not a success.
 	maxFault = 1 << 20
 	// maxToken bounds what is taken for a session's token.
@@ -40,7 +42,7 @@ var (
 type exchange struct {
 	operation string // for errors: "SessionManager.Login"
 	method    string
-	url       string
+	url       url.URL
 	body      []byte // nil: none
 	read      bool   // may be sent again
 	login     bool   // the answer carries a new session's token
@@ -126,6 +128,11 @@ func isConnectionError(err error) bool {
 }
 
 func (c *Client) sendOnce(ctx context.Context, q exchange, token Token) (answer, error) {
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
 	req, err := c.request(ctx, q, token)
 	if err != nil {
 		return answer{}, fmt.Errorf("call %s: %w", q.operation, err)
@@ -154,17 +161,17 @@ func (c *Client) request(ctx context.Context, q exchange, token Token) (*http.Re
 	if q.body != nil {
 		body = bytes.NewReader(q.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, q.method, q.url, body)
+	req, err := http.NewRequestWithContext(ctx, q.method, "", body)
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}
-	req.Header["Accept"] = []string{"application/json"}
-	req.Header["User-Agent"] = []string{c.userAgent}
+	req.URL, req.Host = &q.url, q.url.Host
+	req.Header["User-Agent"] = c.headerAgent
 	if q.body != nil {
-		req.Header["Content-Type"] = []string{"application/json"}
+		req.Header["Content-Type"] = c.headerJSON
 	}
 	if !token.IsZero() {
-		req.Header.Set(sessionHeader, token.Reveal())
+		req.Header[sessionHeader] = []string{token.Reveal()}
 	}
 	if q.sign != nil {
 		if err := q.sign.SignRequest(req); err != nil {
@@ -234,11 +241,17 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, errTooLarge
 	}
-	// The declared length is only believed as far as it is cheap to.
-	var buf bytes.Buffer
-	if n := resp.ContentLength; n > 0 {
-		buf.Grow(int(min(n, 1<<20)) + bytes.MinRead)
+	// A declared length is believed as far as it is cheap to. The byte more is to
+	// see the end, without which a connection is not used again.
+	if size := resp.ContentLength; size >= 0 && size <= 1<<20 {
+		body := make([]byte, size+1)
+		n, err := io.ReadFull(resp.Body, body)
+		if int64(n) == size && (err == io.EOF || err == io.ErrUnexpectedEOF) {
+			return body[:n], nil
+		}
+		return nil, fmt.Errorf("read answer: %d bytes of %d: %w", n, size, cmp.Or(err, errTooLarge))
 	}
+	var buf bytes.Buffer
 	n, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)

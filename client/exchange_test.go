@@ -162,7 +162,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	c := start(t, f, nil)
 	login(t, c)
 	f.on(messageOp, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, stranger.base+r.URL.Path, http.StatusTemporaryRedirect)
+		http.Redirect(w, r, stranger.base.String()+r.URL.Path, http.StatusTemporaryRedirect)
 	})
 	_, err := c.Message(t.Context())
 	if s, ok := errors.AsType[*HTTPError](err); !ok || s.StatusCode != 307 || leaked.Load() {

@@ -91,7 +91,7 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	op := "POST hello"
 	if r.URL.Path != "/api/vcenter/system" {
-		part := strings.Split(strings.TrimPrefix(r.URL.Path, "/sdk/vim25/"), "/")
+		part := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/sdk/vim25/"), "/")
 		if len(part) != 4 {
 			w.WriteHeader(http.StatusNotFound)
 			return

@@ -23,10 +23,12 @@ func (c *Client) negotiate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("negotiate release: %w", err)
 	}
+	target := c.base
+	target.Path, target.RawQuery = "/api/vcenter/system", "action=hello"
 	q := exchange{
 		operation: "hello",
 		method:    http.MethodPost,
-		url:       c.base + "/api/vcenter/system?action=hello",
+		url:       target,
 		body:      body,
 		// hello changes nothing, though it is a POST.
 		read: true,

@@ -28,7 +28,7 @@ func callError(operation string, err error) error {
 }
 
 func (c *Client) sessionManager(ctx context.Context) (types.ManagedObjectReference, error) {
-	content, err := c.ServiceContent(ctx)
+	content, err := c.serviceContent(ctx)
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
