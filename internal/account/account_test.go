@@ -1,0 +1,558 @@
+package account_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+// cheap is a cost that tests can afford.
+var cheap = account.Cost{Memory: 8, Time: 1, Lanes: 1}
+
+// node is one server with its users and its authority.
+type node struct {
+	*account.Manager
+	access *access.Manager
+	mirror *store.Mirror
+	store  store.Store
+	mu     sync.Mutex // guards ended
+	ended  []string   // "name keep" of each call of the ender
+	fail   atomic.Bool
+}
+
+var errEnd = fmt.Errorf("end sessions: %w", store.ErrConflict)
+
+func newNode(t *testing.T, s store.Store) *node {
+	t.Helper()
+	n := &node{store: s}
+	log := slog.New(slog.DiscardHandler)
+	users, authority := account.NewTable("vsphere.local", log), access.NewTable(nil, log)
+	n.mirror = store.NewMirror(s, authority, users)
+	events := event.NewLog(event.Options{})
+	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
+		Exists: func(who principal.Name, group bool) bool { return !group && users.Exists(who) }, Enabled: users.Enabled})
+	var err error
+	n.Manager, err = account.NewManager(account.Options{Mirror: n.mirror, Table: users, Events: events, Authority: n.access,
+		Cost: cheap, Queue: 100, Patience: time.Minute, Log: log,
+		End: func(_ context.Context, who principal.Name, keep string) error {
+			if n.fail.Load() {
+				return errEnd
+			}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.ended = append(n.ended, who.User+" "+keep)
+			return nil
+		}})
+	must(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = n.mirror.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	must(t, n.mirror.Wait(t.Context(), 0))
+	return n
+}
+
+var first = []byte("first password")
+
+// started is a node whose first administrator is there.
+func started(t *testing.T) *node {
+	t.Helper()
+	n := newNode(t, storetest.NewMemory(nil))
+	made, err := n.Bootstrap(t.Context(), first)
+	if err != nil || !made {
+		t.Fatal(made, err)
+	}
+	return n
+}
+
+func user(name string) principal.Name { return principal.Name{Domain: "VSPHERE.LOCAL", User: name} }
+
+var admin, ann = user("administrator"), user("Ann")
+
+func (n *node) create(t *testing.T, name string) {
+	t.Helper()
+	must(t, n.Create(t.Context(), "root", user(name), []byte("password of "+name), "Full "+name))
+}
+
+func (n *node) takeEnded() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := strings.Join(n.ended, ",")
+	n.ended = nil
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantError(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("got error %v, want %v", got, want)
+	}
+}
+
+func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	for i, p := range []string{
+		"12345678", " leading", "trailing ", "nul\x00inside", "not \xff\xfe UTF-8", "öäüöäüöä", strings.Repeat("x", 1024),
+		strings.Repeat("correct horse ", 5), "new\nline\r\n", "o\u0308 not composed",
+	} {
+		name := user(fmt.Sprint("u", i))
+		must(t, n.Create(ctx, "root", name, []byte(p), ""))
+		a, err := n.Verify(ctx, name, []byte(p))
+		if err != nil || !a.Name.Equal(name) {
+			t.Errorf("%q: %v", p, err)
+		}
+		for _, other := range []string{p + " ", p[:len(p)-1], strings.TrimSpace(p) + "\x00", strings.ToUpper(p) + "x"} {
+			if other == p || len(other) > 1024 {
+				continue
+			}
+			_, err := n.Verify(ctx, name, []byte(other))
+			wantError(t, err, account.ErrRejected)
+		}
+	}
+	for _, p := range []string{"", "1234567", "öäüöäüö", strings.Repeat("x", 1025)} {
+		wantError(t, n.Create(ctx, "root", ann, []byte(p), ""), account.ErrPassword)
+		_, err := n.Verify(ctx, admin, []byte(p))
+		wantError(t, err, account.ErrRejected)
+	}
+}
+
+func TestUnknownDisabledAndWrongAreOneAnswer(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	n.create(t, "Off")
+	must(t, n.Disable(ctx, "root", user("off")))
+	for who, password := range map[principal.Name]string{
+		user("nobody"): "password of Ann", user("Off"): "password of Off", ann: "wrong password",
+		{Domain: "CORP", User: "Ann"}: "password of Ann", principal.Extension("Ann"): "password of Ann", {}: "password of Ann",
+	} {
+		a, err := n.Verify(ctx, who, []byte(password))
+		if !errors.Is(err, account.ErrRejected) || a != (account.Account{}) {
+			t.Errorf("%s: %v, %v", who, a, err)
+		}
+	}
+	must(t, n.Enable(ctx, "root", user("OFF")))
+	a, err := n.Verify(ctx, user("oFF"), []byte("password of Off"))
+	if err != nil || a.Name.User != "Off" || a.FullName != "Full Off" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
+func TestALoginIsHeldToTheAccountThatItVerified(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	for name, spoil := range map[string]func() error{
+		"password": func() error {
+			return n.Update(ctx, "root", ann, account.Update{Password: []byte("password of Ann")}, "")
+		},
+		"disable": func() error { return n.Disable(ctx, "root", ann) },
+		"remove":  func() error { return n.Remove(ctx, "root", ann) },
+	} {
+		if !n.Exists(ann) {
+			n.create(t, "Ann")
+		}
+		must(t, n.Enable(ctx, "root", ann))
+		a, err := n.Verify(ctx, ann, []byte("password of Ann"))
+		must(t, err)
+		_, err = n.mirror.Commit(ctx, a.Require())
+		must(t, err)
+		must(t, spoil())
+		if _, err := n.mirror.Commit(ctx, a.Require()); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("%s: the login went through: %v", name, err)
+		}
+	}
+}
+
+func TestWhatTakesAccessEndsTheSessions(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	name := "A. N. N."
+	must(t, n.Update(ctx, "ann", ann, account.Update{FullName: &name}, "k1"))
+	if got := n.takeEnded(); got != "" {
+		t.Errorf("a new full name ended %q", got)
+	}
+	must(t, n.Update(ctx, "ann", user("ANN"), account.Update{Password: []byte("new password")}, "k1"))
+	if got := n.takeEnded(); got != "Ann k1" {
+		t.Errorf("a new password ended %q", got)
+	}
+	must(t, n.Disable(ctx, "root", ann))
+	must(t, n.Disable(ctx, "root", ann))
+	if got := n.takeEnded(); got != "Ann ,Ann " {
+		t.Errorf("disabling ended %q", got)
+	}
+	must(t, n.Remove(ctx, "root", ann))
+	if got := n.takeEnded(); got != "Ann " {
+		t.Errorf("removal ended %q", got)
+	}
+	if got := n.records(t, "end:"); got != 0 {
+		t.Errorf("%d duties are left", got)
+	}
+}
+
+// The ender's error is a conflict, as a session's own change may give: it must
+// not make the change of the account run again.
+func TestSessionsThatCouldNotBeEndedAreEndedLater(t *testing.T) {
+	s := storetest.NewMemory(nil)
+	n, ctx := newNode(t, s), t.Context()
+	_, err := n.Bootstrap(ctx, first)
+	must(t, err)
+	n.create(t, "Ann")
+	n.fail.Store(true)
+	wantError(t, n.Remove(ctx, "root", ann), errEnd)
+	if n.Exists(ann) {
+		t.Error("the account is still there")
+	}
+	wantError(t, n.Resume(ctx), errEnd)
+	again := newNode(t, s) // after a crash
+	must(t, again.Resume(ctx))
+	must(t, again.Resume(ctx))
+	if got := again.takeEnded(); got != "ann " {
+		t.Errorf("ended %q", got)
+	}
+}
+
+func TestAUserIsCreatedOnce(t *testing.T) {
+	s := storetest.NewMemory(nil)
+	a, b := newNode(t, s), newNode(t, s)
+	var made atomic.Int32
+	var race sync.WaitGroup
+	for i := range 10 {
+		n, name := []*node{a, b}[i%2], []string{"Ann", "ANN", "ann"}[i%3]
+		race.Go(func() {
+			err := n.Create(t.Context(), "root", user(name), first, "")
+			switch {
+			case err == nil:
+				made.Add(1)
+			case !errors.Is(err, account.ErrExists):
+				t.Error(err)
+			}
+		})
+	}
+	race.Wait()
+	if made.Load() != 1 {
+		t.Errorf("created %d times", made.Load())
+	}
+	must(t, a.Create(t.Context(), "root", user("kelly"), first, ""))
+	wantError(t, a.Create(t.Context(), "root", user("\u212aelly"), first, ""), account.ErrExists) // the Kelvin sign
+	must(t, a.Create(t.Context(), "root", user("sam"), first, ""))
+	wantError(t, a.Create(t.Context(), "root", user("\u017fam"), first, ""), account.ErrExists) // the long s
+}
+
+func TestNamesOfUsersAreChecked(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	for _, bad := range []principal.Name{
+		user(""), user(" x"), user("x "), user("a@b"), user(`a\b`), user("a\nb"), user("a\x00"), user("\xff"),
+		user(strings.Repeat("x", 129)), {Domain: "CORP", User: "x"}, {User: "x"},
+	} {
+		wantError(t, n.Create(ctx, "root", bad, first, ""), account.ErrName)
+	}
+	must(t, n.Create(ctx, "root", user(strings.Repeat("x", 128)), first, ""))
+	for _, bad := range []string{"a\nb", "\xff", strings.Repeat("x", 513)} {
+		wantError(t, n.Create(ctx, "root", ann, first, bad), account.ErrFullName)
+		wantError(t, n.Update(ctx, "root", admin, account.Update{FullName: &bad}, ""), account.ErrFullName)
+	}
+	for _, err := range []error{
+		n.Update(ctx, "root", ann, account.Update{Password: first}, ""), n.Update(ctx, "root", ann, account.Update{}, ""),
+		n.Disable(ctx, "root", ann), n.Enable(ctx, "root", ann), n.Remove(ctx, "root", ann),
+	} {
+		wantError(t, err, account.ErrNotFound)
+	}
+	wantError(t, n.Update(ctx, "root", admin, account.Update{Password: []byte("short")}, ""), account.ErrPassword)
+}
+
+func TestUsersAreSearchedByTheirNames(t *testing.T) {
+	n := started(t)
+	for _, name := range []string{"Zoe", "Ann", "Anna"} {
+		n.create(t, name)
+	}
+	for _, c := range []struct {
+		text  string
+		exact bool
+		want  string
+	}{
+		{"", false, "Administrator Ann Anna Zoe"}, {"", true, "Administrator Ann Anna Zoe"}, {"NN", false, "Ann Anna"},
+		{"ann", true, "Ann"}, {"nn", true, ""}, {"Full", false, ""},
+	} {
+		var got []string
+		for _, a := range n.Search(c.text, c.exact) {
+			got = append(got, a.Name.User)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%q, %v: %q, want %q", c.text, c.exact, got, c.want)
+		}
+	}
+}
+
+func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
+	s := storetest.NewMemory(nil)
+	nodes := []*node{newNode(t, s), newNode(t, s), newNode(t, s)}
+	var made atomic.Int32
+	var race sync.WaitGroup
+	for i, n := range nodes {
+		race.Go(func() {
+			ok, err := n.Bootstrap(t.Context(), fmt.Appendf(nil, "password %d", i))
+			if err != nil {
+				t.Error(err)
+			}
+			if ok {
+				made.Add(1)
+				if _, err := n.Verify(t.Context(), admin, fmt.Appendf(nil, "password %d", i)); err != nil {
+					t.Errorf("who made it can't log in: %v", err)
+				}
+			}
+		})
+	}
+	race.Wait()
+	n, ctx := nodes[0], t.Context()
+	if made.Load() != 1 || !n.access.Has(access.Subject{Principal: admin}, access.ModifyPermissions) {
+		t.Errorf("made %d times", made.Load())
+	}
+	n.create(t, "Ann")
+	must(t, n.access.SetPermissions(ctx, "root", access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.Remove(ctx, "root", admin))
+	for _, n := range append(nodes, newNode(t, s)) {
+		if made, err := n.Bootstrap(ctx, first); made || err != nil {
+			t.Errorf("a later start: %v, %v", made, err)
+		}
+	}
+	if n.Exists(admin) {
+		t.Error("a removed administrator is back")
+	}
+	fresh := newNode(t, storetest.NewMemory(nil))
+	if made, err := fresh.Bootstrap(ctx, []byte("short")); made || !errors.Is(err, account.ErrPassword) || fresh.access.Founded() {
+		t.Errorf("a short password: %v, %v", made, err)
+	}
+}
+
+func TestARemovedUsersNamesakeInheritsNothing(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	must(t, n.access.SetPermissions(ctx, "root", access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.Remove(ctx, "root", ann))
+	n.create(t, "Ann")
+	if n.access.HasRole(access.Subject{Principal: ann}) {
+		t.Error("the new user has the old one's role")
+	}
+}
+
+func TestTheLastAdministratorStays(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	wantError(t, n.Disable(ctx, "root", admin), access.ErrLastAdministrator)
+	wantError(t, n.Remove(ctx, "root", admin), access.ErrLastAdministrator)
+	must(t, n.access.SetPermissions(ctx, "root", access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.Disable(ctx, "root", ann))
+	wantError(t, n.Remove(ctx, "root", admin), access.ErrLastAdministrator)
+	must(t, n.Enable(ctx, "root", ann))
+	must(t, n.Remove(ctx, "root", admin))
+	if got := n.takeEnded(); got != "Ann ,Administrator " {
+		t.Errorf("ended %q", got)
+	}
+}
+
+// Whatever two callers do at once on two servers, somebody who can log in is
+// left with the role Admin.
+func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
+	permission := func(name principal.Name, role int32) []access.Permission {
+		return []access.Permission{{Principal: name, Role: role}}
+	}
+	pairs := [][2]func(context.Context, *node) error{
+		{func(ctx context.Context, n *node) error { return n.Disable(ctx, "x", admin) },
+			func(ctx context.Context, n *node) error { return n.Disable(ctx, "x", ann) }},
+		{func(ctx context.Context, n *node) error { return n.Remove(ctx, "x", admin) },
+			func(ctx context.Context, n *node) error {
+				return n.access.RemovePermission(ctx, "x", access.Root, ann, false)
+			}},
+		{func(ctx context.Context, n *node) error { return n.Disable(ctx, "x", user("bob")) },
+			func(ctx context.Context, n *node) error {
+				return n.access.ResetPermissions(ctx, "x", access.Root, permission(user("bob"), access.Admin))
+			}},
+		{func(ctx context.Context, n *node) error { return n.Remove(ctx, "x", admin) },
+			func(ctx context.Context, n *node) error {
+				return n.access.SetPermissions(ctx, "x", access.Root, permission(ann, access.NoAccess))
+			}},
+	}
+	for i := range 200 {
+		s := storetest.NewMemory(nil)
+		a, b := newNode(t, s), newNode(t, s)
+		ctx := t.Context()
+		_, err := a.Bootstrap(ctx, first)
+		must(t, err)
+		a.create(t, "Ann")
+		a.create(t, "Bob")
+		must(t, a.access.SetPermissions(ctx, "x", access.Root, permission(ann, access.Admin)))
+		var race sync.WaitGroup
+		var done atomic.Int32
+		for k, n := range []*node{a, b} {
+			race.Go(func() {
+				switch err := pairs[i%len(pairs)][k](ctx, n); {
+				case err == nil:
+					done.Add(1)
+				case !errors.Is(err, access.ErrLastAdministrator) && !errors.Is(err, access.ErrPrincipal):
+					t.Error(err)
+				}
+			})
+		}
+		race.Wait()
+		must(t, a.mirror.Sync(ctx))
+		left := 0
+		for _, p := range a.access.Permissions() {
+			if p.Role == access.Admin && a.Enabled(p.Principal) {
+				left++
+			}
+		}
+		if left == 0 || done.Load() == 0 {
+			t.Fatalf("round %d: %d administrators left, %d changes done", i, left, done.Load())
+		}
+	}
+}
+
+func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	good, err := n.mirror.Get(ctx, store.Account, ann.Key())
+	must(t, err)
+	put := func(value string) {
+		t.Helper()
+		_, err := n.mirror.Commit(ctx, store.Put(store.Account, ann.Key(), []byte(value), time.Time{}))
+		must(t, err)
+	}
+	var damaged *store.DamagedError
+	for _, bad := range []string{"", "{}", strings.Replace(string(good.Value), `"v":1`, `"v":2`, 1),
+		strings.Replace(string(good.Value), "$v=19", "$v=20", 1), strings.Replace(string(good.Value), `"user":"Ann"`, `"user":"Bob"`, 1),
+		strings.Replace(string(good.Value), "VSPHERE.LOCAL", "CORP", 1)} {
+		if bad == string(good.Value) {
+			t.Fatal("not damaged")
+		}
+		put(bad)
+		if !errors.As(n.Damaged(), &damaged) || n.Enabled(ann) || n.Exists(ann) {
+			t.Errorf("%s: damage is %v", bad, n.Damaged())
+		}
+		_, err := n.Verify(ctx, ann, []byte("password of Ann"))
+		wantError(t, err, account.ErrRejected)
+		for _, err := range []error{n.Create(ctx, "x", ann, first, ""), n.Enable(ctx, "x", ann), n.Disable(ctx, "x", ann),
+			n.Update(ctx, "x", ann, account.Update{Password: first}, "")} {
+			if !errors.As(err, &damaged) {
+				t.Errorf("%s: got %v", bad, err)
+			}
+		}
+	}
+	put(string(good.Value))
+	if _, err := n.Verify(ctx, ann, []byte("password of Ann")); err != nil || n.Damaged() != nil {
+		t.Errorf("mended: %v, %v", err, n.Damaged())
+	}
+	put("{}")
+	must(t, n.Remove(ctx, "root", ann))
+	if n.Damaged() != nil {
+		t.Error("removed, but still reported")
+	}
+	n.create(t, "Ann")
+}
+
+func TestUnknownMembersOfARecordAreKept(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	r, err := n.mirror.Get(ctx, store.Account, admin.Key())
+	must(t, err)
+	_, err = n.mirror.Commit(ctx, store.Put(store.Account, admin.Key(), []byte(strings.Replace(string(r.Value), "{", `{"later":[1],`, 1)), time.Time{}))
+	must(t, err)
+	must(t, n.Update(ctx, "x", admin, account.Update{Password: first}, ""))
+	r, err = n.mirror.Get(ctx, store.Account, admin.Key())
+	must(t, err)
+	if !strings.Contains(string(r.Value), `"later":[1]`) {
+		t.Errorf("got %s", r.Value)
+	}
+}
+
+func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	must(t, n.Update(ctx, "x", ann, account.Update{Password: []byte("another password of")}, ""))
+	_, wrong := n.Verify(ctx, ann, []byte("a wrong password of"))
+	if strings.Contains(wrong.Error(), "password of") {
+		t.Errorf("in an error: %v", wrong)
+	}
+	must(t, n.mirror.Sync(ctx))
+	n.records(t, "")
+}
+
+func TestChangesPostEvents(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	must(t, n.Update(ctx, "x", ann, account.Update{Password: first}, ""))
+	must(t, n.Disable(ctx, "x", ann))
+	must(t, n.Remove(ctx, "x", ann))
+	var got []string
+	for i := uint64(1); ; i++ {
+		r, err := n.mirror.Get(ctx, store.Event, store.SequenceID(i))
+		if errors.Is(err, store.ErrNotFound) {
+			break
+		}
+		must(t, err)
+		var e event.Event
+		must(t, json.Unmarshal(r.Value, &e))
+		got = append(got, strings.TrimPrefix(e.ID, "vigate.")+" "+strings.TrimPrefix(e.Subject, `VSPHERE.LOCAL\`))
+	}
+	const want = "permission.set Administrator,account.created Administrator,account.created Ann," +
+		"account.password Ann,account.updated Ann,account.removed Ann"
+	if strings.Join(got, ",") != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+// records counts the stored records whose id begins with the prefix, and looks
+// for passwords in them.
+func (n *node) records(t *testing.T, prefix string) int {
+	t.Helper()
+	found := 0
+	look := func(r store.Record) {
+		if strings.HasPrefix(r.ID, prefix) {
+			found++
+		}
+		if strings.Contains(string(r.Value), "password of") || strings.Contains(string(r.Value), string(first)) {
+			t.Errorf("a password is in %s", r.Value)
+		}
+	}
+	_ = n.store.Watch(t.Context(), func(b store.Batch) error {
+		for _, d := range b.Deltas {
+			look(d.Record)
+		}
+		if b.Whole {
+			return errors.New("seen")
+		}
+		return nil
+	})
+	return found
+}
+
+func FuzzAnAccountFromTheStore(f *testing.F) {
+	f.Add(`vsphere.local\ann`, []byte(`{"v":1,"domain":"VSPHERE.LOCAL","user":"Ann","hash":"$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"}`))
+	f.Fuzz(func(t *testing.T, id string, b []byte) {
+		table := account.NewTable("", slog.New(slog.DiscardHandler))
+		table.Put(store.Record{Kind: store.Account, ID: id, Value: b, Revision: 1})
+		for _, a := range table.Search("", false) {
+			if a.Name.Key() != id || table.Damaged() != nil {
+				t.Errorf("%q is %v", id, a)
+			}
+		}
+	})
+}
