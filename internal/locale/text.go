@@ -168,7 +168,7 @@ var ownFields = []string{"user", "subject"}
 // Events that have no text of their own get that of "event.other". The slice
 // is the caller's.
 func EventKey(typ, id string) (key string, fields []string) {
-	if strings.HasPrefix(id, "vigate.") {
+	if typ == "EventEx" && strings.HasPrefix(id, "vigate.") {
 		if _, ok := english["event."+id]; ok {
 			return "event." + id, slices.Clone(ownFields)
 		}
