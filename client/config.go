@@ -52,8 +52,8 @@ type Config struct {
 	//		return err
 	//	}
 	//
-	// Where the server answers it with a fault, it is not called again until a
-	// login of the program's own or SetToken.
+	// Where the server refuses it (InvalidLogin, NoPermission), it is not called
+	// again until a login of the program's own or SetToken.
 	Login func(ctx context.Context, c *Client) error
 }
 

@@ -175,6 +175,54 @@ func TestARefusedLoginFunctionIsNotCalledAgain(t *testing.T) {
 	}
 }
 
+func TestALoginThatTheServerHasNoRoomForIsTriedAgainLater(t *testing.T) {
+	f := newFake()
+	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		faultStatus(w, 503, "InvalidLogin", "too many sessions")
+	})
+	c := start(t, f, withLogin)
+	_, err := c.Message(t.Context())
+	if status, ok := errors.AsType[*HTTPError](err); !ok || status.RetryAfter != time.Second {
+		t.Errorf("got %v", err)
+	}
+	f.on("POST SessionManager.Login", nil)
+	if _, err := c.Message(t.Context()); err != nil {
+		t.Errorf("later: %v", err)
+	}
+}
+
+func TestALoginOfTheProgramsOwnMayOvertakeARenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		begun, release := make(chan struct{}), make(chan struct{})
+		c := startInProcess(t, f, func(cfg *Config) {
+			cfg.Login = func(ctx context.Context, c *Client) error {
+				begun <- struct{}{}
+				<-release
+				_, err := c.Login(ctx, "user", fakePassword, "")
+				return err
+			}
+		})
+		for range 2 {
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if _, err := c.Message(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			<-begun
+			login(t, c)
+			release <- struct{}{}
+			wg.Wait()
+			if n := f.liveSessions(); n != 1 {
+				t.Errorf("%d sessions", n)
+			}
+			f.kill()
+		}
+	})
+}
+
 func TestALoginFunctionThatDoesNotLogInIsAnError(t *testing.T) {
 	c := start(t, newFake(), func(cfg *Config) {
 		cfg.Login = func(context.Context, *Client) error { return nil }

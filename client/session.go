@@ -173,6 +173,15 @@ func (r *renewal) wait(ctx context.Context) error {
 	}
 }
 
+// isRefusal reports whether the server has refused to log in who asked, rather
+// than not been able to. To ask again could lock the account.
+func isRefusal(err error) bool {
+	var login *types.InvalidLogin
+	var permission *types.NoPermission
+	_, isStatus := errors.AsType[*HTTPError](err)
+	return !isStatus && (As(err, &login) || As(err, &permission))
+}
+
 func (c *Client) runRenewal(r *renewal, cancel context.CancelFunc) {
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
@@ -182,11 +191,12 @@ func (c *Client) runRenewal(r *renewal, cancel context.CancelFunc) {
 	s.mu.Lock()
 	token := s.token
 	switch {
+	case err != nil && isRefusal(err) && token.IsZero():
+		s.refused = err
+	case err != nil && isRefusal(err):
+		// A login of the program's own was faster, and its session is as good.
+		err = nil
 	case err != nil:
-		var fault types.BaseMethodFault
-		if As(err, &fault) {
-			s.refused = err
-		}
 	case s.ended:
 		err = errNoRenewal
 	case token.IsZero():

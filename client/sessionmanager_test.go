@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"reflect"
 	"testing"
@@ -150,6 +151,38 @@ func TestLoginExtensionReturnsTheServersNotSupported(t *testing.T) {
 	want := `{"extensionKey":"ext","base64SignedCredentials":"c2lnbmVk"}`
 	if got := f.last(t, "POST SessionManager.LoginExtension").body; got != want {
 		t.Errorf("sent %s, want %s", got, want)
+	}
+}
+
+func TestASignerSeesTheWholeRequest(t *testing.T) {
+	f := newFake()
+	c := start(t, f, nil)
+	var signed string
+	sign := SignerFunc(func(r *http.Request) error {
+		body, err := r.GetBody()
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(body)
+		signed = r.Method + " " + r.URL.Scheme + "://" + r.URL.Host + r.URL.Path + " " + string(data)
+		return err
+	})
+	if _, err := c.LoginByToken(t.Context(), sign, "de"); err != nil {
+		t.Fatal(err)
+	}
+	want := "POST " + c.base.String() + "/sdk/vim25/8.0.1.0/SessionManager/" + sessionManagerID + `/LoginByToken {"locale":"de"}`
+	if signed != want {
+		t.Errorf("signed %s, want %s", signed, want)
+	}
+	refuse := SignerFunc(func(*http.Request) error { return io.ErrNoProgress })
+	if _, err := c.LoginByToken(t.Context(), refuse, ""); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("a signer that fails: %v", err)
+	}
+	if _, err := c.LoginByToken(t.Context(), nil, ""); err == nil {
+		t.Error("no signer was taken")
+	}
+	if n := f.count("POST SessionManager.LoginByToken"); n != 1 {
+		t.Errorf("%d requests", n)
 	}
 }
 
