@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,10 @@ func (c *conn) Write(b []byte) (int, error) {
 		n, err := c.Conn.Write(b[:min(len(b), writeChunk)])
 		sent += n
 		b = b[n:]
+		if errors.Is(err, os.ErrDeadlineExceeded) && !c.fixed.Load() {
+			// Nothing more will get through, so don't let TLS try to say goodbye.
+			err = errors.Join(err, c.Conn.Close())
+		}
 		if err != nil || len(b) == 0 {
 			return sent, err
 		}

@@ -56,6 +56,39 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 	}
 }
 
+func TestADrainWakesCallsThatWaitOverHTTP2(t *testing.T) {
+	entered, wake := make(chan struct{}), make(chan struct{})
+	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		entered <- struct{}{}
+		<-wake
+		io.WriteString(w, "woken")
+	})})
+	type outcome struct {
+		body string
+		err  error
+	}
+	got := make(chan outcome, 1)
+	c, base := r.client("tls")
+	go func() {
+		resp, err := c.Get(base)
+		if err != nil {
+			got <- outcome{"", err}
+			return
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		got <- outcome{resp.Proto + " " + string(b), err}
+	}()
+	<-entered
+	r.stop()
+	if o := <-got; o.err != nil || o.body != "HTTP/2.0 woken" {
+		t.Errorf("%q, %v", o.body, o.err)
+	}
+	if err := <-r.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestReadinessEndsOnConnectionsThatStayWhileDraining(t *testing.T) {
 	s, err := Open(t.Context(), Config{Handler: tellPeer, PlainHTTP: "127.0.0.1:0"})
 	if err != nil {

@@ -40,7 +40,9 @@ type Config struct {
 	// read its text. A nil Ready is always ready.
 	Ready func() error
 	// OnDrain is called once when the server begins to shut down, to end calls
-	// that wait for something; it must not block.
+	// that wait for something. Requests may still come in on connections that
+	// are open, so calls that begin to wait later must end at once too. It must
+	// not block.
 	OnDrain func()
 
 	Limits Limits
@@ -137,29 +139,15 @@ func newRequestIDs(random io.Reader) (*requestIDs, error) {
 
 // open opens the listeners. What it opened before an error stays in s.sites.
 func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
-	total, requests := newQuota(cfg.Limits.Connections), newQuota(cfg.Limits.Requests)
-	add := func(name string, l net.Listener, f front, quotas ...*quota) *site {
-		f.ids, f.health, f.logger = ids, s.health, cfg.Logger
-		st := &site{name: name, http: s.newHTTPServer(&f), listeners: []net.Listener{&listener{
-			Listener: l,
-			name:     name,
-			quotas:   append(quotas, newQuota(cfg.Limits.ListenerConnections)),
-			proxies:  f.proxies,
-			stall:    cfg.Limits.Stall,
-			logger:   cfg.Logger,
-			now:      cfg.Now,
-		}}}
-		s.sites = append(s.sites, st)
-		return st
-	}
-	app := front{next: cfg.Handler, proxies: cfg.TrustedProxies, requests: requests}
+	b := builder{s: s, cfg: cfg, ids: ids, total: newQuota(cfg.Limits.Connections)}
+	app := front{next: cfg.Handler, proxies: cfg.TrustedProxies, requests: newQuota(cfg.Limits.Requests)}
 	plain := app
 	if cfg.Listen != "" {
 		l, err := listenTCP(ctx, "TLS", cfg.Listen)
 		if err != nil {
 			return err
 		}
-		st := add("tls", l, app, total)
+		st := b.add("tls", l, app, b.total)
 		s.secure(st, cfg.Certificate)
 		if cfg.PlainHTTP != "" {
 			plain.tunnel = newTunnel(l.Addr(), cfg.Limits.Tunnels)
@@ -171,14 +159,14 @@ func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
 		if err != nil {
 			return err
 		}
-		add("plain", l, plain, total)
+		b.add("plain", l, plain, b.total)
 	}
 	if cfg.Unix != "" {
 		l, err := listenUnix(ctx, cfg.Unix)
 		if err != nil {
 			return err
 		}
-		add("unix", l, app, total)
+		b.add("unix", l, app, b.total)
 	}
 	if cfg.Admin != "" {
 		l, err := listenLoopback(ctx, "admin", cfg.Admin)
@@ -187,9 +175,34 @@ func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
 		}
 		// Its connections and requests count apart: it must answer when the
 		// others are full.
-		add("admin", l, front{next: adminHandler(cfg.Metrics), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
+		b.add("admin", l, front{next: adminHandler(cfg.Metrics), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
 	}
 	return nil
+}
+
+// builder is what the sites have in common while they are made.
+type builder struct {
+	s     *Server
+	cfg   Config
+	ids   *requestIDs
+	total *quota
+}
+
+// add makes a site of l; its connections count in the quotas and in one of
+// their own.
+func (b *builder) add(name string, l net.Listener, f front, quotas ...*quota) *site {
+	f.ids, f.health, f.logger = b.ids, b.s.health, b.cfg.Logger
+	st := &site{name: name, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
+		Listener: l,
+		name:     name,
+		quotas:   append(quotas, newQuota(b.cfg.Limits.ListenerConnections)),
+		proxies:  f.proxies,
+		stall:    b.cfg.Limits.Stall,
+		logger:   b.cfg.Logger,
+		now:      b.cfg.Now,
+	}}}
+	b.s.sites = append(b.s.sites, st)
+	return st
 }
 
 func (s *Server) newHTTPServer(f *front) *http.Server {
@@ -257,7 +270,8 @@ func (s *Server) Close() error {
 // ready any more, no new connections, requests in flight have the drain limit
 // to finish, and what is left is cut. A handler whose connection was cut may
 // run a little longer than Run; its context has ended. Run returns nil if all
-// requests finished, and is called once.
+// requests finished, an error that is [context.DeadlineExceeded] if some were
+// cut, and is called once.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	var serving sync.WaitGroup

@@ -183,7 +183,7 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	<-ended
 }
 
-func TestALongAnswerToASlowReaderIsNotCutOff(t *testing.T) {
+func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	const size = 4 << 20
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, size)) // far more than one write's chunk
