@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// How often each chore runs. Activity may be lost by a crash for as long as
+// flushing waits; expired sessions are dead at their time whether swept or not.
+const (
+	flushEvery  = 2 * time.Second
+	sweepEvery  = time.Second
+	ticketEvery = 10 * time.Second
+	trimEvery   = time.Minute
+	sweepLimit  = 1000 // records of one sweep
+)
+
+// housekeeping runs the chores until ctx ends, each on its own clock, so that a
+// slow one holds up no other.
+func (n *node) housekeeping(ctx context.Context) {
+	chores := []struct {
+		name  string
+		every time.Duration
+		do    func(context.Context) error
+	}{
+		{"flush activity", flushEvery, n.sessions.Flush},
+		{"sweep sessions", sweepEvery, n.sweepSessions},
+		{"sweep tickets", ticketEvery, n.sweepTickets},
+		{"trim events", trimEvery, n.trimEvents},
+		{"end sessions of those who lost their access", trimEvery, n.resume},
+	}
+	var wg sync.WaitGroup
+	for _, c := range chores {
+		wg.Go(func() {
+			tick := time.NewTicker(c.every)
+			defer tick.Stop()
+			for {
+				if err := c.do(ctx); err != nil && ctx.Err() == nil {
+					n.log.Error("chore failed and will be tried again", "chore", c.name, "err", err)
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (n *node) sweepSessions(ctx context.Context) error {
+	_, err := n.sessions.SweepExpired(ctx)
+	return err
+}
+
+func (n *node) sweepTickets(ctx context.Context) error {
+	if n.local != nil {
+		n.local.Sweep()
+	}
+	_, err := n.mirror.Sweep(ctx, sweepLimit, store.Ticket, store.Spent)
+	return err
+}
+
+func (n *node) trimEvents(ctx context.Context) error {
+	_, err := n.events.Trim(ctx, n.mirror, sweepLimit)
+	_, sweepErr := n.mirror.Sweep(ctx, sweepLimit, store.Event)
+	return errors.Join(err, sweepErr)
+}
+
+// resume does what a crash has kept an earlier run from doing.
+func (n *node) resume(ctx context.Context) error {
+	return errors.Join(n.accounts.Resume(ctx), n.extensions.Resume(ctx))
+}

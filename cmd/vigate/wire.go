@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/server"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/bolt"
+	"github.com/vigate/vigate/internal/vijson"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// node is one server with all its parts. Reading open from top to bottom tells
+// what depends on what.
+type node struct {
+	log         *slog.Logger
+	store       store.Store
+	mirror      *store.Mirror
+	certificate *server.Certificate
+
+	events     *event.Log
+	settings   *setting.Settings
+	access     *access.Manager
+	accounts   *account.Manager
+	extensions *extension.Manager
+	sessions   *session.Manager
+	local      *login.LocalTickets
+	api        *vim.API
+	server     *server.Server
+
+	cancel context.CancelFunc
+	feed   sync.WaitGroup // the mirror's
+}
+
+// open puts the parts together over the store in cfg.Data and waits until they
+// hold what is stored. Nothing listens yet.
+func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, err error) {
+	n := &node{log: log, cancel: func() {}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	n.certificate, err = server.OpenCertificate(server.CertificateConfig{
+		Dir: cfg.Data, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if n.store, err = bolt.Open(filepath.Join(cfg.Data, "vigate.db"), bolt.Options{Logger: log}); err != nil {
+		return nil, err
+	}
+
+	n.events = event.NewLog(event.Options{Logger: log})
+	n.settings, err = setting.New(setting.Config{
+		Base: baseValues(cfg), Events: n.events, Logger: log,
+		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err },
+	})
+	if err != nil {
+		return nil, err
+	}
+	extensions := extension.NewTable(log)
+	accessTable := access.NewTable(extensions.Declared, log)
+	extensions.OnChange(accessTable.Refresh)
+	accountTable := account.NewTable(cfg.DefaultDomain, log)
+	sessionTable := session.NewTable(log)
+	n.mirror = store.NewMirror(n.store, n.settings, extensions, accessTable, accountTable, sessionTable, n.events)
+	n.settings.Attach(n.mirror)
+
+	n.sessions = session.NewManager(session.Options{
+		Mirror: n.mirror, Table: sessionTable, Events: n.events,
+		Policy: n.policy, Thumbprint: n.ticketThumbprint,
+	})
+	directory := directory{accounts: accountTable, extensions: extensions}
+	n.access = access.NewManager(access.Options{
+		Mirror: n.mirror, Table: accessTable, Events: n.events,
+		Exists: directory.Exists, Enabled: accountTable.Enabled,
+	})
+	n.accounts, err = account.NewManager(account.Options{
+		Mirror: n.mirror, Table: accountTable, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.extensions = extension.NewManager(extension.Options{
+		Mirror: n.mirror, Table: extensions, Events: n.events, End: n.endSessions, Log: log,
+	})
+	if err := n.openAPI(cfg, directory); err != nil {
+		return nil, err
+	}
+	return n, n.follow(ctx)
+}
+
+// openAPI makes the ways in and the managed objects.
+func (n *node) openAPI(cfg config.Config, d directory) error {
+	authorities, err := login.LoadAuthorities(cfg.ClientCA, cfg.ClientCRL)
+	if err != nil {
+		return err
+	}
+	methods := []login.Method{
+		login.Clone{Sessions: n.sessions},
+		login.ByCertificate{Extensions: n.extensions},
+		login.BySubject{Extensions: n.extensions, Authorities: authorities},
+	}
+	if cfg.LocalTickets != config.LocalTicketsOff {
+		n.local = &login.LocalTickets{
+			Dir: filepath.Join(cfg.Data, "local"), Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
+			Access: n.access.Table, Mirror: n.mirror, Events: n.events, Now: time.Now, Log: n.log,
+		}
+		if err := n.local.Open(); err != nil {
+			return err
+		}
+		methods = append(methods, n.local)
+	}
+	methods = append(methods, login.Local{Accounts: n.accounts})
+	throttle := login.NewThrottle(n.settings.Values, nil)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	n.api, err = vim.New(vim.Domain{
+		Sessions: n.sessions,
+		Gate: &login.Gate{
+			Methods: methods, Sessions: n.sessions, Access: n.access.Table, Throttle: throttle,
+			Mirror: n.mirror, Events: n.events, Log: n.log, DefaultDomain: cfg.DefaultDomain,
+			DefaultLocale: func() string { return n.settings.Values().DefaultLocale },
+		},
+		Access: n.access, Accounts: n.accounts, Extensions: n.extensions,
+		Events: n.events, Settings: n.settings, Directory: d, LocalTickets: n.local,
+		Server: vim.ServerInfo{
+			HostName: host, About: about(),
+			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
+			SHA256: func() string { _, sum := n.certificate.Thumbprints(); return colons(sum[:]) },
+		},
+		Log: n.log,
+	})
+	return err
+}
+
+// follow starts feeding the views from the store and waits until they are whole.
+func (n *node) follow(ctx context.Context) error {
+	feed, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	n.feed.Go(func() {
+		if err := n.mirror.Run(feed); err != nil && feed.Err() == nil {
+			n.log.Error("the store is not followed any more", "err", err)
+		}
+	})
+	if err := n.mirror.Wait(ctx, 0); err != nil {
+		return fmt.Errorf("read store: %w", err)
+	}
+	return nil
+}
+
+// listen opens the listeners.
+func (n *node) listen(ctx context.Context, cfg config.Config) error {
+	mux := http.NewServeMux()
+	vijson.Mount(mux, n.api)
+	s, err := server.Open(ctx, server.Config{
+		Handler: mux, Certificate: n.certificate,
+		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
+		TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.api.Drain,
+		Limits: server.Limits{Connections: cfg.MaxConnections, Drain: cfg.DrainTimeout},
+		Logger: n.log,
+	})
+	n.server = s
+	return err
+}
+
+// run serves until ctx ends, then writes down what is still in memory.
+func (n *node) run(ctx context.Context) error {
+	e := n.events.Change(event.Event{Type: "ServerStartedSessionEvent"})
+	if _, err := n.mirror.Commit(ctx, e); err != nil {
+		return fmt.Errorf("post start: %w", err)
+	}
+	chores, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { n.housekeeping(chores) })
+	err := n.server.Run(ctx)
+	stop()
+	wg.Wait()
+	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, n.sessions.Flush(last))
+}
+
+func (n *node) close() error {
+	n.cancel()
+	n.feed.Wait()
+	var errs []error
+	if n.server != nil {
+		errs = append(errs, n.server.Close())
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ready says why the server can't serve now.
+func (n *node) ready() error {
+	switch {
+	case !n.mirror.Whole():
+		return errors.New("the store is not followed")
+	case n.access.Damaged() != nil:
+		return errors.New("the record of roles and permissions is damaged")
+	}
+	return nil
+}
+
+// policy is the session rules in force.
+func (n *node) policy() session.Policy {
+	v := n.settings.Values()
+	return session.Policy{
+		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
+		MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
+	}
+}
+
+// endSessions ends all sessions of who lost its access, those in which another
+// acts as it included.
+func (n *node) endSessions(ctx context.Context, who principal.Name, keep string) error {
+	_, err := n.sessions.EndAll(ctx, func(s *session.Session) bool {
+		owner := s.Owner()
+		return s.Key.String() != keep && (s.Identity.Name.Equal(who) || owner.Name.Equal(who))
+	}, func(s session.Session) event.Event { return session.Terminated(s, who.String()) })
+	return err
+}
+
+// ticketThumbprint is the certificate's SHA-1 as clone tickets carry it.
+func (n *node) ticketThumbprint() string {
+	sum, _ := n.certificate.Thumbprints()
+	return strings.ReplaceAll(colons(sum[:]), ":", "-")
+}
+
+func colons(b []byte) string {
+	return strings.ReplaceAll(fmt.Sprintf("% X", b), " ", ":")
+}
+
+// baseValues are the options as flags and file set them.
+func baseValues(cfg config.Config) setting.Values {
+	v := setting.Defaults()
+	v.IdleTimeout, v.MaxLifetime, v.TicketLifetime = cfg.IdleTimeout, cfg.MaxLifetime, cfg.TicketLifetime
+	v.MaxSessions, v.MaxPerPrincipal = cfg.MaxSessions, cfg.MaxSessionsPerUser
+	v.DefaultLocale = cfg.DefaultLocale
+	l := cfg.Lockout
+	v.Pair = setting.Lockout{Failures: l.Failures, Interval: l.Window, Duration: l.Duration}
+	v.Principal = setting.Lockout{Failures: l.UserFailures, Interval: l.UserWindow, Duration: l.Duration}
+	v.Address = setting.Lockout{Failures: l.AddressFailures, Interval: l.AddressWindow, Duration: l.Duration}
+	return v
+}
+
+// about is what the server says it is: the kind of API that clients expect, and
+// an honest name.
+func about() types.AboutInfo {
+	return types.AboutInfo{
+		Name: "vigate", FullName: "vigate " + version + " session manager for the vSphere API", Vendor: "vigate",
+		Version: apiVersion, Build: version, OsType: "linux-x64", ProductLineId: "vpx",
+		ApiType: "VirtualCenter", ApiVersion: apiRelease, LocaleVersion: "INTL", LocaleBuild: "000",
+	}
+}
