@@ -1,0 +1,35 @@
+# make test   installs what the tests need, then checks and tests everything
+# make check  the linters alone
+# make fuzz   each fuzz target for FUZZTIME
+# make bench  the benchmarks
+# make soak   the racy suites again and again
+SHELL    := /bin/bash
+FUZZTIME ?= 30s
+COUNT    ?= 50
+TOOL     := go tool -modfile=tools/go.mod
+MODULES  := . $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+
+.PHONY: test setup check unit fuzz bench soak
+
+test: setup check unit
+
+setup:
+	./scripts/setup
+
+check:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt wants changes in:"; echo "$$bad"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && echo "go vet, staticcheck: $$m" && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
+	@./scripts/vulncheck
+
+unit:
+	@mkdir -p bin
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 15m ./...) || exit 1; done
+
+fuzz:
+	./scripts/fuzz $(FUZZTIME)
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+soak:
+	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim

@@ -1,0 +1,184 @@
+// Package vigate_test holds the project to its own layout.
+package vigate_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/vigate/vigate/"
+
+// rooms is the table of docs/design.md §3: which of our packages each may
+// import. What is not listed is banned, for the reason given.
+var rooms = map[string]struct {
+	may []string
+	why string
+}{
+	"cmd/vigate":               {[]string{"*"}, "puts everything together"},
+	"client":                   {nil, "works against any VI JSON server: nothing of this one may leak into it"},
+	"internal/principal":       {nil, "a name depends on nothing"},
+	"internal/peer":            {nil, "facts about a connection depend on nothing"},
+	"internal/locale":          {nil, "texts depend on nothing"},
+	"internal/record":          {nil, "an encoding depends on nothing"},
+	"internal/store":           {nil, "the durable truth knows no domain"},
+	"internal/store/bolt":      {[]string{"internal/store"}, "a store knows records, not what they mean"},
+	"internal/store/storetest": {[]string{"internal/store"}, "the suite must be about any store"},
+	"internal/event":           {[]string{"internal/store", "internal/principal", "internal/record"}, "the log holds facts; texts are made by who reads"},
+	"internal/setting":         {[]string{"internal/store", "internal/event", "internal/principal", "internal/record"}, "options are set by nobody in particular"},
+	"internal/eviction":        {[]string{"internal/store", "internal/principal", "internal/record"}, "ending sessions is asked for, not done, here"},
+	"internal/access":          {[]string{"internal/store", "internal/event", "internal/principal", "internal/record"}, "authority must be decidable without sessions or logins"},
+	"internal/account":         {[]string{"internal/store", "internal/event", "internal/principal", "internal/record", "internal/eviction"}, "a user exists whether or not it logs in"},
+	"internal/extension":       {[]string{"internal/store", "internal/event", "internal/principal", "internal/record", "internal/eviction"}, "an extension exists whether or not it logs in"},
+	"internal/session":         {[]string{"internal/store", "internal/event", "internal/principal"}, "sessions must not know how one logs in, nor any wire"},
+	"internal/login":           {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer"}, "a way in must not know the API or a binding"},
+	"internal/vim":             {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer", "internal/login"}, "operations know no HTTP and no binding"},
+	"internal/property":        {[]string{"internal/vim", "internal/session"}, "properties are read through the API's own rows"},
+	"internal/openapi":         {[]string{"internal/vim"}, "the document is made from the rows alone"},
+	"internal/vectors":         {[]string{"internal/vim"}, "vectors say what is meant, not how it is sent"},
+	"internal/vijson":          {[]string{"internal/vim", "internal/peer", "internal/openapi"}, "no binding knows another, none touches the store"},
+	"internal/soap":            {[]string{"internal/vim", "internal/peer"}, "no binding knows another, none touches the store"},
+	"internal/rest":            {[]string{"internal/vim", "internal/peer"}, "no binding knows another, none touches the store"},
+	"internal/server":          {[]string{"internal/peer"}, "listeners don't know what they serve"},
+	"internal/config":          {nil, "what can be set does not depend on who uses it"},
+	"internal/cli":             {[]string{"client"}, "the command line works against any server, through the public client"},
+}
+
+// homes are the packages that alone may import a third-party module.
+var homes = map[string][]string{
+	"go.etcd.io/bbolt":       {"internal/store/bolt"},
+	"go.etcd.io/etcd":        {"internal/store/etcd"},
+	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli"}, "github.com/spf13/pflag": {"cmd/vigate", "internal/cli"},
+	"golang.org/x/crypto/argon2": {"internal/account"},
+	"golang.org/x/text":          {"internal/locale"},
+	"golang.org/x/term":          {"cmd/vigate", "internal/cli"},
+	"google.golang.org/protobuf": {"internal/session"},
+	"go.yaml.in/yaml":            {"internal/config"},
+	"golang.org/x/sys":           {"internal/server", "internal/store/bolt"},
+	"github.com/google/uuid":     {"internal/session", "internal/vim", "internal/setting"},
+	"github.com/vmware/govmomi":  {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors"},
+}
+
+type source struct {
+	dir, path string
+	file      *ast.File
+	fset      *token.FileSet
+}
+
+// sources parses the module's own files, those of nested modules and test data
+// left out.
+func sources(t *testing.T, tests bool) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || path == "test" || path == "tools") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") != tests {
+			return nil
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		all = append(all, source{filepath.ToSlash(filepath.Dir(path)), path, f, fset})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Fatal("no source found")
+	}
+	return all
+}
+
+func TestEveryPackageImportsOnlyWhatItsRoomMay(t *testing.T) {
+	for _, s := range sources(t, false) {
+		room, ok := rooms[s.dir]
+		if !ok {
+			t.Errorf("%s: package %s has no room in the table", s.path, s.dir)
+			continue
+		}
+		for _, i := range s.file.Imports {
+			path, _ := strconv.Unquote(i.Path.Value)
+			ours, ok := strings.CutPrefix(path, module)
+			if ok && !slices.Contains(room.may, ours) && !slices.Contains(room.may, "*") {
+				t.Errorf("%s imports %s: %s", s.path, ours, room.why)
+			}
+			for third, home := range homes {
+				if (path == third || strings.HasPrefix(path, third+"/")) && !slices.Contains(home, s.dir) {
+					t.Errorf("%s imports %s, whose home is %v", s.path, path, home)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryThirdPartyModuleHasAHome(t *testing.T) {
+	for _, s := range sources(t, false) {
+		for _, i := range s.file.Imports {
+			path, _ := strconv.Unquote(i.Path.Value)
+			if !strings.Contains(strings.Split(path, "/")[0], ".") || strings.HasPrefix(path, module) {
+				continue
+			}
+			found := false
+			for third := range homes {
+				found = found || path == third || strings.HasPrefix(path, third+"/")
+			}
+			if !found {
+				t.Errorf("%s imports %s, which has no home in the table", s.path, path)
+			}
+		}
+	}
+}
+
+// long lists functions that are tables or wiring and may be long.
+var long = []string{"internal/config.Keys", "cmd/vigate.open"}
+
+func TestFilesAndFunctionsStaySmall(t *testing.T) {
+	for _, s := range sources(t, false) {
+		lines := s.fset.Position(s.file.End()).Line
+		if lines > 500 && !strings.HasPrefix(s.path, "internal/locale/") {
+			t.Errorf("%s has %d lines, more than 500", s.path, lines)
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || slices.Contains(long, s.dir+"."+f.Name.Name) {
+				continue
+			}
+			if n := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1; n > 60 {
+				t.Errorf("%s: %s has %d lines, more than 60", s.path, f.Name.Name, n)
+			}
+		}
+	}
+}
+
+func TestNoTestSleepsOrIsSkipped(t *testing.T) {
+	for _, s := range sources(t, true) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			x, ok := sel.X.(*ast.Ident)
+			switch {
+			case ok && x.Name == "time" && sel.Sel.Name == "Sleep":
+				t.Errorf("%s sleeps", s.fset.Position(n.Pos()))
+			case ok && x.Name == "t" && strings.HasPrefix(sel.Sel.Name, "Skip"):
+				t.Errorf("%s skips", s.fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
