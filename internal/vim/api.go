@@ -3,6 +3,7 @@ package vim
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -44,7 +45,15 @@ type API struct {
 	objects   map[string]*table
 	order     []*Object
 	instances *instances
+	drain     chan struct{} // closed when the server shuts down
+	drainOnce sync.Once
 }
+
+// Drain ends the calls that wait for something, for the server to shut down.
+func (a *API) Drain() { a.drainOnce.Do(func() { close(a.drain) }) }
+
+// Draining is closed when the server shuts down.
+func (a *API) Draining() <-chan struct{} { return a.drain }
 
 // table is an object's rows by name.
 type table struct {
@@ -61,7 +70,7 @@ func New(d Domain) (*API, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	a := &API{Domain: d, objects: map[string]*table{}, instances: newInstances()}
+	a := &API{Domain: d, objects: map[string]*table{}, instances: newInstances(), drain: make(chan struct{})}
 	d.Sessions.OnEnd(a.instances.endSession)
 	for _, o := range []*Object{
 		a.sessionManager(),
