@@ -102,7 +102,7 @@ func (n *node) announce(cfg config.Config, f first, t terminal) {
 	if !cfg.Dev {
 		return
 	}
-	url := "https://" + n.server.Addr("https").String()
+	url := "https://" + n.server.Addr("tls").String()
 	password := "'the password'"
 	switch f.source {
 	case madeUp:

@@ -80,9 +80,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	if err != nil {
 		return nil, err
 	}
-	extensions := extension.NewTable(log)
-	accessTable := access.NewTable(extensions.Declared, log)
-	extensions.OnChange(accessTable.Refresh)
+	var accessTable *access.Table
+	extensions := extension.NewTable(func() { accessTable.Refresh() }, log)
+	accessTable = access.NewTable(declared(extensions), log)
 	accountTable := account.NewTable(cfg.DefaultDomain, log)
 	sessionTable := session.NewTable(log)
 	n.mirror = store.NewMirror(n.store, n.settings, extensions, accessTable, accountTable, sessionTable, n.events)
@@ -104,7 +104,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 		return nil, err
 	}
 	n.extensions = extension.NewManager(extension.Options{
-		Mirror: n.mirror, Table: extensions, Events: n.events, End: n.endSessions, Log: log,
+		Mirror: n.mirror, Table: extensions, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
 	})
 	if err := n.openAPI(cfg, directory); err != nil {
 		return nil, err
@@ -114,14 +114,14 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 
 // openAPI makes the ways in and the managed objects.
 func (n *node) openAPI(cfg config.Config, d directory) error {
-	authorities, err := login.LoadAuthorities(cfg.ClientCA, cfg.ClientCRL)
+	trust, err := login.LoadTrust(cfg.ClientCA, cfg.ClientCRL)
 	if err != nil {
 		return err
 	}
 	methods := []login.Method{
 		login.Clone{Sessions: n.sessions},
-		login.ByCertificate{Extensions: n.extensions},
-		login.BySubject{Extensions: n.extensions, Authorities: authorities},
+		login.ByCertificate{Extensions: n.extensions.Table},
+		login.BySubject{Extensions: n.extensions.Table, Trust: trust, Now: time.Now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		n.local = &login.LocalTickets{
@@ -181,7 +181,9 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 		Handler: mux, Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
 		TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.api.Drain,
-		Limits: server.Limits{Connections: cfg.MaxConnections, Drain: cfg.DrainTimeout},
+		Limits: server.Limits{
+			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections, Drain: cfg.DrainTimeout,
+		},
 		Logger: n.log,
 	})
 	n.server = s
@@ -198,6 +200,11 @@ func (n *node) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.housekeeping(chores) })
 	err := n.server.Run(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		// Draining took too long and what was left was cut: an orderly end.
+		n.log.Warn("requests in flight were cut at shutdown", "err", err)
+		err = nil
+	}
 	stop()
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -256,6 +263,17 @@ func (n *node) ticketThumbprint() string {
 
 func colons(b []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", b), " ", ":")
+}
+
+// declared are the privileges that registered extensions add to the API's.
+func declared(t *extension.Table) func() []access.Privilege {
+	return func() []access.Privilege {
+		var all []access.Privilege
+		for _, p := range t.Declared() {
+			all = append(all, access.Privilege{ID: p.ID, Group: p.Group})
+		}
+		return all
+	}
 }
 
 // baseValues are the options as flags and file set them.

@@ -98,8 +98,8 @@ var (
 	ErrBusy = errors.New("too many logins at once")
 	// ErrNoCertificate: the client presented no certificate.
 	ErrNoCertificate = errors.New("no client certificate")
-	// ErrNoSubject: the client's certificate has no subject.
-	ErrNoSubject = errors.New("client certificate without a subject")
+	// ErrNoSubject: the extension was registered without a subject name.
+	ErrNoSubject = errors.New("extension without a subject name")
 	// ErrBadCertificate: the client's certificate is not from a configured
 	// authority, out of its time, not for clients, or revoked.
 	ErrBadCertificate = errors.New("client certificate not valid")
