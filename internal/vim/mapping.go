@@ -50,7 +50,7 @@ func localeArgument(args any) string {
 		return r.Locale
 	case *types.LoginByTokenRequestType:
 		return r.Locale
-	case *types.LoginExtensionRequestType:
+	case *LoginExtensionRequestType:
 		return r.Locale
 	case *types.LoginExtensionByCertificateRequestType:
 		return r.Locale

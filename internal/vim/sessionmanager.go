@@ -98,7 +98,7 @@ func (a *API) loginByToken(ctx context.Context, c *Call, r *types.LoginByTokenRe
 }
 
 // loginExtension was withdrawn in API 5.0.
-func (a *API) loginExtension(_ context.Context, c *Call, r *types.LoginExtensionRequestType) error {
+func (a *API) loginExtension(_ context.Context, c *Call, r *LoginExtensionRequestType) error {
 	c.actor(r.ExtensionKey)
 	return notSupported("withdrawn since API 5.0")
 }
