@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,27 @@ func TestAShortFileIsNeverTakenForNew(t *testing.T) {
 	}
 	if _, err := Check(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Check of no file: %v", err)
+	}
+}
+
+func TestAPageOfTwoBucketsIsFound(t *testing.T) {
+	path := sample(t)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In a leaf, the bucket's root follows its name.
+	roots := regexp.MustCompile(`(?s)x\x01(.\x00{7})\x00{8}`).FindAllSubmatchIndex(b, -1)
+	other := regexp.MustCompile(`(?s)r\x01(.\x00{7})\x00{8}`).FindAllSubmatch(b, -1)
+	if len(roots) == 0 || len(other) == 0 {
+		t.Fatal("no bucket found in the file")
+	}
+	for _, at := range roots {
+		copy(b[at[2]:at[3]], other[len(other)-1][1])
+	}
+	writeFile(t, path, b)
+	if _, err := Open(path, Options{}); !isDamage(err, path, "used twice") {
+		t.Errorf("Open: %v", err)
 	}
 }
 

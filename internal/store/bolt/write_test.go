@@ -238,7 +238,7 @@ func TestCloseFinishesWhatWasBegun(t *testing.T) {
 
 func TestAWatcherFarBehindGetsTheWholeStateAgain(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "store.db"), Options{lag: 10_000})
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const commits = 1000
 	entered, resume := make(chan struct{}), make(chan struct{})
@@ -310,7 +310,9 @@ func TestAStateReadInPiecesAmidCommitsIsWhole(t *testing.T) {
 	seen, times := map[string]store.Revision{}, map[string]int{}
 	var last store.Revision
 	batches, wholes := 0, 0
-	err := s.Watch(t.Context(), func(b store.Batch) error {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := s.Watch(ctx, func(b store.Batch) error {
 		batches++
 		for i := 0; i < 30 && batches <= pieces; i++ { // change what was read and what was not
 			id := sessionID(batches*1000 + i*step)
