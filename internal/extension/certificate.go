@@ -1,0 +1,221 @@
+package extension
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrBadCertificate: not one certificate, in PEM or DER.
+	ErrBadCertificate = errors.New("not a certificate")
+	// ErrBadPublicKey: not one public key in PEM.
+	ErrBadPublicKey = errors.New("not a public key")
+
+	// ErrNoCertificate: the client has presented no certificate.
+	ErrNoCertificate = errors.New("no client certificate")
+	// ErrInvalidCertificate: the client's certificate doesn't chain to a
+	// configured authority, is out of its time, is not for clients, or is
+	// revoked, or it can't be found out whether it is.
+	ErrInvalidCertificate = errors.New("client certificate is not valid")
+	// ErrNoSubjectName: the extension was registered without a subject name.
+	ErrNoSubjectName = errors.New("extension has no subject name")
+	// ErrRejected: no such extension, or not its certificate.
+	ErrRejected = errors.New("extension or certificate rejected")
+)
+
+const (
+	maxCertificate = 64 << 10 // bytes, in PEM or DER
+	maxPublicKey   = 16 << 10
+	maxChain       = 10 // certificates that a client sends
+)
+
+// parseCertificate reads one certificate in PEM or DER.
+func parseCertificate(b []byte) (*x509.Certificate, error) {
+	if len(b) > maxCertificate {
+		return nil, fmt.Errorf("parse certificate: %d bytes: %w", len(b), ErrBadCertificate)
+	}
+	der := b
+	if block, rest := pem.Decode(b); block != nil {
+		if block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
+			return nil, fmt.Errorf("parse certificate: not one PEM certificate: %w", ErrBadCertificate)
+		}
+		der = block.Bytes
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("parse certificate: %w: %w", err, ErrBadCertificate)
+	}
+	return c, nil
+}
+
+// checkPublicKey checks that the text is one public key in PEM.
+func checkPublicKey(text string) error {
+	if len(text) > maxPublicKey {
+		return fmt.Errorf("parse public key: %d bytes: %w", len(text), ErrBadPublicKey)
+	}
+	block, rest := pem.Decode([]byte(text))
+	if block == nil || len(bytes.TrimSpace(rest)) > 0 {
+		return fmt.Errorf("parse public key: not one PEM block: %w", ErrBadPublicKey)
+	}
+	var err error
+	switch block.Type {
+	case "PUBLIC KEY":
+		_, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		_, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	default:
+		err = errors.New("PEM block of another type")
+	}
+	if err != nil {
+		return fmt.Errorf("parse public key: %w: %w", err, ErrBadPublicKey)
+	}
+	return nil
+}
+
+// AuthenticateCertificate returns the extension whose registered certificate is,
+// byte for byte, the one that the client has presented and proved to hold the key
+// of. Neither expiry nor chain is looked at: who registered it said that it is
+// the one. See sessionmanager §4.
+//
+// Errors: ErrNoCertificate, ErrRejected.
+func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Extension, error) {
+	const what = "authenticate extension by certificate"
+	if peer == nil || len(peer.Raw) == 0 {
+		return Extension{}, fmt.Errorf("%s: %w", what, ErrNoCertificate)
+	}
+	e, ok := t.Find(key)
+	switch {
+	case !ok:
+		return Extension{}, fmt.Errorf("%s: no such extension: %w", what, ErrRejected)
+	case len(e.Certificate) == 0:
+		return Extension{}, fmt.Errorf("%s: extension has none: %w", what, ErrRejected)
+	case !bytes.Equal(e.Certificate, peer.Raw):
+		return Extension{}, fmt.Errorf("%s: not the extension's: %w", what, ErrRejected)
+	}
+	return e, nil
+}
+
+// Trust is which certificates of clients are believed.
+type Trust struct {
+	// Roots are the authorities. nil: nobody is believed.
+	Roots *x509.CertPool
+	// Revoked are revocation lists. An authority that has one here is only
+	// believed as long as a valid and current one is here.
+	Revoked []*x509.RevocationList
+}
+
+// AuthenticateSubject returns the extension whose subject name is that of the
+// certificate that the client has presented first and proved to hold the key of.
+// The certificate must be for clients, in its time, issued under a root of
+// trust, and not revoked.
+//
+// The certificate is judged before the extension is looked up, so that who has
+// no valid one learns nothing of which extensions there are.
+//
+// Errors: ErrNoCertificate, ErrInvalidCertificate, ErrNoSubjectName, ErrRejected.
+func (t *Table) AuthenticateSubject(key string, peer []*x509.Certificate, trust Trust, now time.Time) (Extension, error) {
+	const what = "authenticate extension by subject name"
+	if len(peer) == 0 {
+		return Extension{}, fmt.Errorf("%s: %w", what, ErrNoCertificate)
+	}
+	if err := trust.check(peer, now); err != nil {
+		return Extension{}, fmt.Errorf("%s: %w: %w", what, err, ErrInvalidCertificate)
+	}
+	is, err := subject(peer[0])
+	if err != nil {
+		return Extension{}, fmt.Errorf("%s: %w: %w", what, err, ErrInvalidCertificate)
+	}
+	e, ok := t.Find(key)
+	switch {
+	case !ok:
+		return Extension{}, fmt.Errorf("%s: no such extension: %w", what, ErrRejected)
+	case e.SubjectName == "":
+		return Extension{}, fmt.Errorf("%s: %w", what, ErrNoSubjectName)
+	}
+	want, err := parseName(e.SubjectName)
+	switch {
+	case err != nil:
+		return Extension{}, fmt.Errorf("%s: %w: %w", what, err, ErrRejected)
+	case !want.equal(is):
+		return Extension{}, fmt.Errorf("%s: another subject: %w", what, ErrRejected)
+	}
+	return e, nil
+}
+
+func (t Trust) check(peer []*x509.Certificate, now time.Time) error {
+	// Without roots of its own x509 would believe the system's.
+	if t.Roots == nil {
+		return errors.New("no authority is configured")
+	}
+	if len(peer) > maxChain {
+		return errors.New("too many certificates")
+	}
+	between := x509.NewCertPool()
+	for _, c := range peer[1:] {
+		between.AddCert(c)
+	}
+	chains, err := peer[0].Verify(x509.VerifyOptions{
+		Roots: t.Roots, Intermediates: between, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return err
+	}
+	for _, chain := range chains {
+		if err = t.unrevoked(chain, now); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+var errRevoked = errors.New("certificate is revoked")
+
+// unrevoked checks every certificate of the chain but the root.
+func (t Trust) unrevoked(chain []*x509.Certificate, now time.Time) error {
+	for i := range len(chain) - 1 {
+		configured, current := false, false
+		for _, list := range t.Revoked {
+			if !bytes.Equal(list.RawIssuer, chain[i+1].RawSubject) {
+				continue
+			}
+			configured = true
+			if list.CheckSignatureFrom(chain[i+1]) != nil {
+				continue // of a namesake, or forged
+			}
+			if lists(list, chain[i]) {
+				return errRevoked // also where the list is old
+			}
+			current = current || usable(list, now)
+		}
+		if configured && !current {
+			return errors.New("no valid and current revocation list of an issuer that has one")
+		}
+	}
+	return nil
+}
+
+func lists(list *x509.RevocationList, c *x509.Certificate) bool {
+	for _, e := range list.RevokedCertificateEntries {
+		if e.SerialNumber != nil && e.SerialNumber.Cmp(c.SerialNumber) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// usable reports whether a certificate that the list doesn't name is not revoked
+// now. An extension that is critical, such as that of a list for some of the
+// certificates only, says that it may be revoked elsewhere (RFC 5280 §5.2).
+func usable(list *x509.RevocationList, now time.Time) bool {
+	for _, e := range list.Extensions {
+		if e.Critical {
+			return false
+		}
+	}
+	return !now.Before(list.ThisUpdate) && !list.NextUpdate.IsZero() && now.Before(list.NextUpdate)
+}

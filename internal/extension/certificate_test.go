@@ -1,0 +1,238 @@
+package extension_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/extension"
+)
+
+var now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// issuer is a certificate with its key.
+type issuer struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+var serial int64
+
+// issue makes a certificate; a nil parent signs itself.
+func issue(t *testing.T, parent *issuer, name string, edit func(*x509.Certificate)) *issuer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	serial++
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name, Organization: []string{"Example Inc."}},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	if edit != nil {
+		edit(c)
+	}
+	by := &issuer{c, key}
+	if parent != nil {
+		by = parent
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, by.cert, key.Public(), by.key)
+	must(t, err)
+	c, err = x509.ParseCertificate(der)
+	must(t, err)
+	return &issuer{c, key}
+}
+
+func authority(c *x509.Certificate) {
+	c.IsCA, c.BasicConstraintsValid = true, true
+	c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, nil
+}
+
+func (i *issuer) list(t *testing.T, edit func(*x509.RevocationList), revoked ...*issuer) *x509.RevocationList {
+	t.Helper()
+	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(time.Minute)}
+	for _, r := range revoked {
+		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: r.cert.SerialNumber, RevocationTime: now.Add(-time.Minute)})
+	}
+	if edit != nil {
+		edit(l)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, l, i.cert, i.key)
+	must(t, err)
+	l, err = x509.ParseRevocationList(der)
+	must(t, err)
+	return l
+}
+
+func (i *issuer) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw})
+}
+
+func pool(all ...*issuer) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, i := range all {
+		p.AddCert(i.cert)
+	}
+	return p
+}
+
+func chain(all ...*issuer) []*x509.Certificate {
+	var c []*x509.Certificate
+	for _, i := range all {
+		c = append(c, i.cert)
+	}
+	return c
+}
+
+func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
+	n, ctx := newNode(t), t.Context()
+	must(t, n.Register(ctx, "x", registration("com.example.A")))
+	must(t, n.Register(ctx, "x", registration("com.example.B")))
+	expired := func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Minute) }
+	mine := issue(t, nil, "A", expired) // expired, self-signed: not looked at
+	must(t, n.SetCertificate(ctx, "x", "com.example.a", mine.pem()))
+	e, err := n.AuthenticateCertificate("com.example.A", mine.cert)
+	if err != nil || e.Key != "com.example.A" {
+		t.Errorf("got %v, %v", e.Key, err)
+	}
+	twin := issue(t, nil, "A", func(c *x509.Certificate) { expired(c); c.SerialNumber = mine.cert.SerialNumber })
+	for _, c := range []struct {
+		key  string
+		peer *x509.Certificate
+		want error
+	}{
+		{"com.example.A", nil, extension.ErrNoCertificate}, {"com.example.C", nil, extension.ErrNoCertificate},
+		{"com.example.A", &x509.Certificate{}, extension.ErrNoCertificate},
+		{"com.example.A", twin.cert, extension.ErrRejected}, {"com.example.B", mine.cert, extension.ErrRejected},
+		{"com.example.C", mine.cert, extension.ErrRejected}, {"", mine.cert, extension.ErrRejected},
+	} {
+		_, err := n.AuthenticateCertificate(c.key, c.peer)
+		wantError(t, err, c.want)
+	}
+	// DER is taken too, and a new certificate is in force at once.
+	must(t, n.SetCertificate(ctx, "x", "com.example.A", twin.cert.Raw))
+	_, err = n.AuthenticateCertificate("com.example.A", mine.cert)
+	wantError(t, err, extension.ErrRejected)
+	_, err = n.AuthenticateCertificate("com.example.A", twin.cert)
+	must(t, err)
+	for _, bad := range [][]byte{nil, []byte("x"), append(mine.pem(), twin.pem()...), append(mine.cert.Raw[:len(mine.cert.Raw):len(mine.cert.Raw)], 0),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: mine.cert.Raw}), make([]byte, 64<<10+1)} {
+		wantError(t, n.SetCertificate(ctx, "x", "com.example.A", bad), extension.ErrBadCertificate)
+	}
+}
+
+func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testing.T) {
+	n, ctx := newNode(t), t.Context()
+	reg := registration("com.example.A")
+	reg.SubjectName = "cn=ext a,o=EXAMPLE INC."
+	must(t, n.Register(ctx, "x", reg))
+	must(t, n.Register(ctx, "x", registration("com.example.none")))
+	root := issue(t, nil, "Root", authority)
+	middle := issue(t, root, "Middle", authority)
+	stranger := issue(t, nil, "Root", authority)
+	good := issue(t, middle, "Ext A", nil)
+	of := func(parent *issuer, edit func(*x509.Certificate)) *issuer { return issue(t, parent, "Ext A", edit) }
+
+	for _, c := range []struct {
+		name  string
+		key   string
+		peer  []*x509.Certificate
+		trust extension.Trust
+		want  error
+	}{
+		{"good", "com.example.A", chain(good, middle), extension.Trust{Roots: pool(root)}, nil},
+		{"key in another case", "COM.example.a", chain(good, middle), extension.Trust{Roots: pool(root)}, nil},
+		{"no certificate", "com.example.A", nil, extension.Trust{Roots: pool(root)}, extension.ErrNoCertificate},
+		{"no authority configured", "com.example.A", chain(good, middle), extension.Trust{}, extension.ErrInvalidCertificate},
+		{"no authority in the pool", "com.example.A", chain(good, middle), extension.Trust{Roots: x509.NewCertPool()}, extension.ErrInvalidCertificate},
+		{"another authority of the same name", "com.example.A", chain(good, middle), extension.Trust{Roots: pool(stranger)}, extension.ErrInvalidCertificate},
+		{"intermediate missing", "com.example.A", chain(good), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"root brought along", "com.example.A", chain(of(stranger, nil), stranger), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"issued by a client", "com.example.A", chain(of(good, nil), good, middle), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"too long", "com.example.A", append(chain(good, middle), make([]*x509.Certificate, 9)...), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"expired", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"not yet valid", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"for servers", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"another subject", "com.example.A", chain(issue(t, root, "Ext B", nil)), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
+		{"subject with more", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject.Country = []string{"DE"} })), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
+		{"no subject", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject = pkix.Name{}; c.DNSNames = []string{"x"} })), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
+		{"unknown extension", "com.example.C", chain(good, middle), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
+		{"unknown extension, bad certificate", "com.example.C", chain(good), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
+		{"extension without subject name", "com.example.none", chain(good, middle), extension.Trust{Roots: pool(root)}, extension.ErrNoSubjectName},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e, err := n.AuthenticateSubject(c.key, c.peer, c.trust, now)
+			if !errors.Is(err, c.want) || (err == nil) != (e.Key == "com.example.A") {
+				t.Errorf("got %q, %v, want %v", e.Key, err, c.want)
+			}
+		})
+	}
+}
+
+func TestARevokedCertificateIsRefused(t *testing.T) {
+	n := newNode(t)
+	reg := registration("com.example.A")
+	reg.SubjectName = "CN=Ext A,O=Example Inc."
+	must(t, n.Register(t.Context(), "x", reg))
+	root := issue(t, nil, "Root", authority)
+	namesake := issue(t, nil, "Root", authority)
+	middle := issue(t, root, "Middle", authority)
+	good, other := issue(t, middle, "Ext A", nil), issue(t, middle, "Ext A", nil)
+	at := func(this, next time.Duration) func(*x509.RevocationList) {
+		return func(l *x509.RevocationList) { l.ThisUpdate, l.NextUpdate = now.Add(this), now.Add(next) }
+	}
+	partial := func(l *x509.RevocationList) {
+		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
+	}
+	forged := middle.list(t, nil)
+	forged.Signature = append([]byte(nil), namesake.list(t, nil).Signature...)
+
+	for name, c := range map[string]struct {
+		lists []*x509.RevocationList
+		good  bool
+	}{
+		"none":                      {nil, true},
+		"empty":                     {[]*x509.RevocationList{middle.list(t, nil)}, true},
+		"another is revoked":        {[]*x509.RevocationList{middle.list(t, nil, other)}, true},
+		"both authorities have one": {[]*x509.RevocationList{middle.list(t, nil, other), root.list(t, nil)}, true},
+		"of a stranger":             {[]*x509.RevocationList{issue(t, nil, "Stranger", authority).list(t, nil, good)}, true},
+		"old and new":               {[]*x509.RevocationList{middle.list(t, at(-time.Hour, -time.Second)), middle.list(t, nil)}, true},
+		"revoked":                   {[]*x509.RevocationList{middle.list(t, nil, other, good)}, false},
+		"revoked in an old list":    {[]*x509.RevocationList{middle.list(t, at(-time.Hour, -time.Second), good), middle.list(t, nil)}, false},
+		"the authority is revoked":  {[]*x509.RevocationList{root.list(t, nil, middle), middle.list(t, nil)}, false},
+		"stale":                     {[]*x509.RevocationList{middle.list(t, at(-time.Hour, 0))}, false},
+		"from tomorrow":             {[]*x509.RevocationList{middle.list(t, at(time.Second, time.Hour))}, false},
+		"partial":                   {[]*x509.RevocationList{middle.list(t, partial)}, false},
+		"forged":                    {[]*x509.RevocationList{forged}, false},
+		"of a namesake":             {[]*x509.RevocationList{namesake.list(t, nil)}, false},
+		"the authority's is stale":  {[]*x509.RevocationList{root.list(t, at(-time.Hour, -time.Second)), middle.list(t, nil)}, false},
+	} {
+		_, err := n.AuthenticateSubject("com.example.A", chain(good, middle), extension.Trust{Roots: pool(root), Revoked: c.lists}, now)
+		switch {
+		case c.good && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case !c.good && !errors.Is(err, extension.ErrInvalidCertificate):
+			t.Errorf("%s: accepted, or %v", name, err)
+		}
+	}
+}
+
+func FuzzSetCertificate(f *testing.F) {
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Add([]byte{0x30, 0x82})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := extension.NewManager(extension.Options{Table: extension.NewTable(nil, discard)})
+		if n.SetCertificate(canceled, "", "x", b) == nil || n.SetPublicKey(canceled, "", "x", string(b)) == nil {
+			t.Error("a certificate or a key that was made up")
+		}
+	})
+}

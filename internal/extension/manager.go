@@ -1,0 +1,242 @@
+package extension
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/eviction"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/record"
+	"github.com/vigate/vigate/internal/store"
+)
+
+var (
+	// ErrNotFound: no extension has the key.
+	ErrNotFound = errors.New("no such extension")
+	// ErrExists: an extension has the key already.
+	ErrExists = errors.New("extension exists already")
+)
+
+// Authority takes the permission of an extension that is gone.
+type Authority interface {
+	// Retire returns what must be part of the commit that removes a principal.
+	// It is called anew for each attempt to commit.
+	Retire(ctx context.Context, by string, who principal.Name, forget bool) ([]store.Change, error)
+}
+
+// Options of a Manager. Mirror, Table, Events, Authority and End are needed.
+type Options struct {
+	Mirror    *store.Mirror // feeds Table, and what Authority reads
+	Table     *Table
+	Events    *event.Log
+	Authority Authority
+	// End ends the sessions of an extension that is unregistered.
+	End eviction.Ender
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default
+}
+
+// Manager changes extensions. Changes are durable when a call returns; by is who
+// acts, for the event. Besides what each call names, they fail with what the
+// store fails with, and with a *store.DamagedError for an extension whose record
+// can't be read.
+type Manager struct {
+	*Table
+	mirror    *store.Mirror
+	events    *event.Log
+	authority Authority
+	evictor   *eviction.Evictor
+	now       func() time.Time
+}
+
+// NewManager makes a manager.
+func NewManager(o Options) *Manager {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Manager{
+		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, now: o.Now,
+		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
+	}
+}
+
+// Register makes an extension.
+//
+// Errors: ErrExists, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
+func (m *Manager) Register(ctx context.Context, by string, reg Registration) error {
+	const what = "register extension"
+	if err := reg.check(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := m.mirror.Sync(ctx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if _, d := m.get(reg.Key); d != nil {
+		return fmt.Errorf("%s: %w", what, d.err)
+	}
+	r := &row{Registered: m.now().UTC()}
+	m.fill(r, reg)
+	b, err := r.encode()
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	_, err = m.mirror.Commit(ctx, store.Create(store.Extension, id(reg.Key), b, time.Time{}),
+		m.event("registered", by, r))
+	if errors.Is(err, store.ErrConflict) {
+		err = ErrExists
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// fill writes what an extension says of itself into its record.
+func (m *Manager) fill(r *row, reg Registration) {
+	r.Key, r.SubjectName, r.Updated = reg.Key, reg.SubjectName, m.now().UTC()
+	r.Privileges, r.Data = slices.Clone(reg.Privileges), bytes.Clone(reg.Data)
+}
+
+// Update replaces what the extension says of itself. Certificate and public key
+// stay.
+//
+// Errors: ErrNotFound, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
+func (m *Manager) Update(ctx context.Context, by string, reg Registration) error {
+	if err := reg.check(); err != nil {
+		return fmt.Errorf("update extension: %w", err)
+	}
+	return m.change(ctx, "update extension", "updated", by, reg.Key, func(r *row) { m.fill(r, reg) })
+}
+
+// SetCertificate sets the certificate, in PEM or DER, that the extension logs in
+// with.
+//
+// Errors: ErrNotFound, ErrBadCertificate.
+func (m *Manager) SetCertificate(ctx context.Context, by, key string, certificate []byte) error {
+	c, err := parseCertificate(certificate)
+	if err != nil {
+		return fmt.Errorf("set extension's certificate: %w", err)
+	}
+	return m.change(ctx, "set extension's certificate", "certificate", by, key, func(r *row) {
+		r.Certificate = bytes.Clone(c.Raw)
+	})
+}
+
+// SetPublicKey sets the extension's public key, in PEM.
+//
+// Errors: ErrNotFound, ErrBadPublicKey.
+func (m *Manager) SetPublicKey(ctx context.Context, by, key, publicKey string) error {
+	if err := checkPublicKey(publicKey); err != nil {
+		return fmt.Errorf("set extension's public key: %w", err)
+	}
+	return m.change(ctx, "set extension's public key", "publickey", by, key, func(r *row) { r.PublicKey = publicKey })
+}
+
+// attempts is how often a change is tried anew when another one was faster.
+const attempts = 20
+
+// change has edit change a copy of the extension's record and commits it. edit
+// may be called several times.
+func (m *Manager) change(ctx context.Context, what, eventID, by, key string, edit func(*row)) error {
+	var err error
+	for range attempts {
+		if err = m.try(ctx, eventID, by, key, edit); !errors.Is(err, store.ErrConflict) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+func (m *Manager) try(ctx context.Context, eventID, by, key string, edit func(*row)) error {
+	if err := m.mirror.Sync(ctx); err != nil {
+		return err
+	}
+	old, broken := m.get(key)
+	switch {
+	case broken != nil:
+		return broken.err
+	case old == nil:
+		return ErrNotFound
+	}
+	r := *old
+	edit(&r)
+	b, err := r.encode()
+	if err != nil {
+		return err
+	}
+	_, err = m.mirror.Commit(ctx, store.Update(store.Extension, id(key), old.revision, b, time.Time{}),
+		m.event(eventID, by, &r))
+	return err
+}
+
+// Unregister removes the extension, its permission and its sessions. Who
+// registers another one under the key gets nothing of the old one's. It also
+// removes one whose record can't be read.
+//
+// Errors: ErrNotFound.
+func (m *Manager) Unregister(ctx context.Context, by, key string) error {
+	var err error
+	for done, n := false, 0; !done && n < attempts; n++ {
+		done, err = m.tryUnregister(ctx, by, key)
+	}
+	if err != nil {
+		return fmt.Errorf("unregister extension: %w", err)
+	}
+	return nil
+}
+
+// tryUnregister reports whether it is of no use to try again.
+func (m *Manager) tryUnregister(ctx context.Context, by, key string) (bool, error) {
+	if err := m.mirror.Sync(ctx); err != nil {
+		return true, err
+	}
+	old, broken := m.get(key)
+	switch {
+	case broken != nil:
+		old = &row{Key: key, revision: broken.revision}
+	case old == nil:
+		return true, ErrNotFound
+	}
+	who := old.extension().Principal()
+	changes, err := m.authority.Retire(ctx, by, who, true)
+	if err != nil {
+		return true, err
+	}
+	changes = append(changes, store.DeleteAt(store.Extension, id(key), old.revision),
+		m.evictor.Note(who, ""), m.event("unregistered", by, old))
+	rev, err := m.mirror.Commit(ctx, changes...)
+	if rev == 0 {
+		return !errors.Is(err, store.ErrConflict), err
+	}
+	// Also where ctx has ended: the change is made.
+	return true, errors.Join(err, m.evictor.Settle(ctx, who, "", rev))
+}
+
+// Resume ends the sessions that a crash or a failure has kept from being ended.
+// Call it at the start and from time to time.
+func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ctx) }
+
+func (r *row) encode() ([]byte, error) { return record.Encode(formatVersion, r, r.extra) }
+
+func (m *Manager) event(eventID, by string, r *row) store.Change {
+	e := event.Event{Type: "EventEx", ID: "vigate.extension." + eventID, User: by, Subject: r.Key}
+	if eventID == "certificate" {
+		sum := sha256.Sum256(r.Certificate)
+		e.Args = map[string]string{"sha256": hex.EncodeToString(sum[:])}
+	}
+	return m.events.Change(e)
+}
