@@ -1,0 +1,139 @@
+package login
+
+import (
+	"context"
+	"log/slog"
+	"os/user"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+// clock is a time that tests set.
+type clock struct {
+	mu sync.Mutex // guards t
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+var admin = principal.Name{Domain: "VSPHERE.LOCAL", User: "administrator"}
+
+// fixture is a gate over a store in memory, with a method of the test's own.
+type fixture struct {
+	*Gate
+	clock  *clock
+	values *setting.Values
+	access *access.Manager
+}
+
+// known takes the password "right" of anybody.
+type known struct{ busy bool }
+
+func (known) Name() string { return "known" }
+
+func (k known) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
+	p, ok := a.Credential.(Password)
+	switch {
+	case !ok:
+		return session.Grant{}, ErrNotMine
+	case k.busy:
+		return session.Grant{}, ErrBusy
+	case string(p.Secret) != "right":
+		return session.Grant{}, ErrRejected
+	}
+	n, err := principal.Parse(p.User, "vsphere.local")
+	if err != nil {
+		return session.Grant{}, ErrRejected
+	}
+	return session.Grant{Identity: session.Identity{Name: n}}, nil
+}
+
+func newFixture(t *testing.T, methods ...Method) *fixture {
+	t.Helper()
+	c := &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	v := setting.Defaults()
+	f := &fixture{clock: c, values: &v}
+	events := event.NewLog(event.Options{Now: c.now})
+	sessions, table := session.NewTable(nil), access.NewTable(nil, nil)
+	mirror := store.NewMirror(storetest.NewMemory(c.now), sessions, table, events)
+	f.access = access.NewManager(access.Options{
+		Mirror: mirror, Table: table, Events: events,
+		Exists:  func(principal.Name, bool) bool { return true },
+		Enabled: func(principal.Name) bool { return true },
+	})
+	m := session.NewManager(session.Options{
+		Mirror: mirror, Table: sessions, Events: events, Now: c.now,
+		Policy: func() session.Policy {
+			return session.Policy{Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime, MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal}
+		},
+		Thumbprint: func() string { return "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33" },
+	})
+	if len(methods) == 0 {
+		methods = []Method{Clone{Sessions: m}, known{}}
+	}
+	f.Gate = &Gate{
+		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Events: events, Log: slog.Default(),
+		Throttle:      NewThrottle(func() *setting.Values { return &v }, c.now),
+		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = mirror.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	if err := mirror.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := f.access.Found(t.Context(), "test", admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mirror.Commit(t.Context(), changes...); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func from(address, name, password string) Attempt {
+	return Attempt{Credential: Password{User: name, Secret: []byte(password)}, Peer: peer.Peer{Address: address, UserAgent: "test"}}
+}
+
+func (f *fixture) try(t *testing.T, a Attempt) error {
+	t.Helper()
+	_, _, err := f.Login(t.Context(), a, nil)
+	return err
+}
+
+func (f *fixture) posted(typ string) []event.Event {
+	return f.Events.Query(event.Filter{Types: []string{typ}, MaxCount: 1000})
+}
+
+// accounts are operating-system accounts for tests: the one that runs them.
+func accounts(self *user.User) func(string) (*user.User, error) {
+	return func(name string) (*user.User, error) {
+		if name != self.Username {
+			return nil, user.UnknownUserError(name)
+		}
+		return self, nil
+	}
+}

@@ -1,0 +1,212 @@
+package login
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/session"
+)
+
+const addr = "192.0.2.1"
+
+func TestAWrongPasswordAnUnknownUserAndALockAreOneAnswer(t *testing.T) {
+	f := newFixture(t)
+	wrong := f.try(t, from(addr, "administrator", "wrong"))
+	unknown := f.try(t, from(addr, `x\y\z`, "right"))
+	for range 5 {
+		_ = f.try(t, from(addr, "administrator", "wrong"))
+	}
+	locked := f.try(t, from(addr, "administrator", "right"))
+	for name, err := range map[string]error{"wrong": wrong, "unknown": unknown, "locked": locked} {
+		if !errors.Is(err, ErrRejected) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(f.posted("BadUsernameSessionEvent")); n != 8 {
+		t.Errorf("%d events for 8 failures", n)
+	}
+}
+
+func TestFiveFailuresLockThePairAndNobodyElse(t *testing.T) {
+	f := newFixture(t)
+	for range 5 {
+		_ = f.try(t, from(addr, "administrator", "wrong"))
+	}
+	if err := f.try(t, from("192.0.2.2", `VSPHERE.LOCAL\Administrator`, "right")); err != nil {
+		t.Errorf("from elsewhere: %v", err)
+	}
+	if err := f.try(t, from(addr, "ADMINISTRATOR@vsphere.local", "right")); !errors.Is(err, ErrRejected) {
+		t.Errorf("other spelling of the locked: %v", err)
+	}
+	f.clock.add(300*time.Second - 1)
+	if err := f.try(t, from(addr, "administrator", "right")); !errors.Is(err, ErrRejected) {
+		t.Errorf("a nanosecond early: %v", err)
+	}
+	f.clock.add(1)
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Errorf("after the lock: %v", err)
+	}
+	locks := f.Events.Query(event.Filter{IDs: []string{"vigate.account.locked"}})
+	if len(locks) != 1 || !strings.Contains(locks[0].Subject, addr) {
+		t.Errorf("events of locking: %+v", locks)
+	}
+}
+
+func TestSuccessForgetsAndTimeForgives(t *testing.T) {
+	f := newFixture(t)
+	for range 4 {
+		_ = f.try(t, from(addr, "administrator", "wrong"))
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		_ = f.try(t, from(addr, "administrator", "wrong"))
+	}
+	f.clock.add(180 * time.Second)
+	_ = f.try(t, from(addr, "administrator", "wrong"))
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Errorf("locked by failures that are over: %v", err)
+	}
+}
+
+func TestAHundredFailuresFromAnywhereLockThePrincipalAndUnlockFreesIt(t *testing.T) {
+	f := newFixture(t)
+	for i := range 100 {
+		_ = f.try(t, from(fmt.Sprintf("198.51.100.%d", i), "administrator", "wrong"))
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); !errors.Is(err, ErrRejected) {
+		t.Fatalf("not locked: %v", err)
+	}
+	if !f.Throttle.Unlock(`VSPHERE.LOCAL\administrator`) {
+		t.Error("nothing was locked")
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Errorf("after unlock: %v", err)
+	}
+}
+
+func TestAHundredFailuresLockAnAddressForEveryWayIn(t *testing.T) {
+	f := newFixture(t)
+	l, _, err := f.Login(t.Context(), from("192.0.2.9", "administrator", "right"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := f.Sessions.AcquireCloneTicket(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := Attempt{Credential: CloneTicket{Text: "nonsense"}}
+	bad.Peer.Address = addr
+	for range 100 {
+		_ = f.try(t, bad)
+	}
+	good := bad
+	good.Credential = CloneTicket{Text: ticket}
+	if err := f.try(t, good); !errors.Is(err, ErrRejected) {
+		t.Errorf("clone from the locked address: %v", err)
+	}
+	good.Peer.Address = "192.0.2.8"
+	if err := f.try(t, good); err != nil {
+		t.Errorf("the ticket was spent by the refused login: %v", err)
+	}
+}
+
+func TestALoginOnALiveSessionIsRefusedAndSpendsNothing(t *testing.T) {
+	f := newFixture(t)
+	l, _, err := f.Login(t.Context(), from(addr, "administrator", "right"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := f.Sessions.AcquireCloneTicket(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone := Attempt{Credential: CloneTicket{Text: ticket}}
+	if _, _, err := f.Login(t.Context(), clone, l); !errors.Is(err, ErrRejected) {
+		t.Errorf("on a live session: %v", err)
+	}
+	if n := len(f.posted("AlreadyAuthenticatedSessionEvent")); n != 1 {
+		t.Errorf("%d events", n)
+	}
+	if _, _, err := f.Login(t.Context(), clone, nil); err != nil {
+		t.Errorf("the ticket was spent: %v", err)
+	}
+}
+
+func TestTheLocaleIsCheckedBeforeThePassword(t *testing.T) {
+	f := newFixture(t)
+	a := from(addr, "administrator", "wrong")
+	a.Locale = "xx_XX"
+	if err := f.try(t, a); !errors.Is(err, locale.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+	if n := len(f.posted("BadUsernameSessionEvent")); n != 0 {
+		t.Error("counted as a failed login")
+	}
+}
+
+func TestWhoHasNoRoleGetsInNowhere(t *testing.T) {
+	f := newFixture(t)
+	if err := f.try(t, from(addr, "nobody", "right")); !errors.Is(err, ErrNoAccess) {
+		t.Errorf("got %v", err)
+	}
+	if n := len(f.posted("NoAccessUserEvent")); n != 1 {
+		t.Errorf("%d events", n)
+	}
+	if f.Sessions.Size() != 0 {
+		t.Error("a session was made")
+	}
+}
+
+func TestOverloadIsNoFailedLogin(t *testing.T) {
+	f := newFixture(t, known{busy: true})
+	for range 10 {
+		if err := f.try(t, from(addr, "administrator", "right")); !errors.Is(err, ErrBusy) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if f.Throttle.Locked(`VSPHERE.LOCAL\administrator`, addr) {
+		t.Error("locked")
+	}
+}
+
+func TestACredentialThatNoMethodKnowsIsNobodys(t *testing.T) {
+	f := newFixture(t)
+	if err := f.try(t, Attempt{Credential: SSPI{Token: []byte("x")}}); !errors.Is(err, ErrNotMine) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCredentialsDoNotPrint(t *testing.T) {
+	for _, c := range []Credential{
+		Password{User: "u", Secret: []byte("hunter2hunter2")}, CloneTicket{Text: "hunter2hunter2"},
+		SSPI{Token: []byte("hunter2hunter2")}, Assertion{Authorization: "hunter2hunter2"},
+	} {
+		if s := fmt.Sprintf("%v %+v %s %#v", c, c, c, c); strings.Contains(s, "hunter2") {
+			t.Errorf("%T prints %q", c, s)
+		}
+	}
+}
+
+func TestTheThrottlesMemoryIsBounded(t *testing.T) {
+	f := newFixture(t)
+	for i := range maxKeys + 5000 {
+		f.Throttle.Failed(fmt.Sprintf("user%d", i), fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))
+	}
+	if n := len(f.Throttle.failures); n > maxKeys+3 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+func TestASubjectIsTheIdentity(t *testing.T) {
+	s := Subject(session.Identity{Name: admin, Groups: []string{`VSPHERE.LOCAL\Admins`}, Extension: true})
+	if !s.Principal.Equal(admin) || len(s.Groups) != 1 || !s.Extension {
+		t.Errorf("%+v", s)
+	}
+}
