@@ -359,6 +359,8 @@ func FuzzPagesThatPassTheCheckCanBeRead(f *testing.F) {
 	f.Add(uint32(0), []byte(nil))
 	f.Add(uint32(4096*3+10), []byte{0xff, 0xff})
 	f.Add(uint32(8), []byte{1})
+	f.Add(uint32(4096*3+10), []byte{1}) // the count of a page's elements
+	f.Add(uint32(4096*3+10), []byte{0})
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
 		b := append([]byte(nil), sound...)
 		copy(b[int(at)%len(b):], patch)

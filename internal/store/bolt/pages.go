@@ -56,7 +56,7 @@ func checkPages(f *os.File, report func(error) bool) {
 	}
 	c.seen = make([]uint64, c.pages/64+1)
 	c.claim(0, 2)
-	c.page(root, nil, nil, true)
+	c.page(root, nil, nil)
 }
 
 // damage reports and returns false.
@@ -146,8 +146,8 @@ func (c *pageCheck) claim(page, n uint64) bool {
 }
 
 // page checks a page and all below it. Its keys must be at least low and below
-// high; nil is no bound. Only a root may be empty.
-func (c *pageCheck) page(id uint64, low, high []byte, root bool) {
+// high; nil is no bound.
+func (c *pageCheck) page(id uint64, low, high []byte) {
 	if c.ended || !c.claim(id, 1) {
 		return
 	}
@@ -173,7 +173,7 @@ func (c *pageCheck) page(id uint64, low, high []byte, root bool) {
 		c.damage(id, "says that it is page %d", got)
 		return
 	}
-	c.content(id, p, low, high, root)
+	c.content(id, p, low, high, false)
 }
 
 func (c *pageCheck) buffer(size uint64) []byte {
@@ -192,29 +192,40 @@ func (c *pageCheck) read(id uint64, p []byte) bool {
 	return true
 }
 
-// content checks what is in a page: on disk, or inside of a leaf's element.
-func (c *pageCheck) content(id uint64, p, low, high []byte, root bool) {
+// content checks what is in a page: on disk, or inline in a leaf's element, of
+// which it then fills all. Only an inline page may be empty: bbolt puts buckets
+// inline when they are small.
+//
+// The elements' bytes follow their headers and each other without a gap, as
+// bbolt writes them, so that a wrong count does not hide records.
+func (c *pageCheck) content(id uint64, p, low, high []byte, inline bool) {
 	flags, count := native.Uint16(p[8:]), int(native.Uint16(p[10:]))
 	if flags != branchPage && flags != leafPage {
 		c.damage(id, "flags %#x", flags)
 		return
 	}
-	if count == 0 && (!root || flags == branchPage) || pageHeader+count*element > len(p) {
+	next := pageHeader + count*element
+	if count == 0 && !inline || next > len(p) {
 		c.damage(id, "%d elements", count)
 		return
 	}
-	var elements = make([]pageElement, count)
+	elements := make([]pageElement, count)
 	for i := range elements {
 		e, ok := parseElement(p, i, flags)
-		if !ok {
-			c.damage(id, "element %d is outside of the page", i)
+		if !ok || e.at != next {
+			c.damage(id, "element %d is not in its place", i)
 			return
 		}
+		next += len(e.key) + len(e.value)
 		elements[i] = e
 		if i > 0 && bytes.Compare(elements[i-1].key, e.key) >= 0 {
 			c.damage(id, "keys %d and %d are out of order", i-1, i)
 			return
 		}
+	}
+	if inline && next != len(p) {
+		c.damage(id, "an inline bucket of %d bytes ends at %d", len(p), next)
+		return
 	}
 	if count == 0 {
 		return
@@ -223,14 +234,19 @@ func (c *pageCheck) content(id uint64, p, low, high []byte, root bool) {
 		c.damage(id, "keys belong to another page")
 		return
 	}
+	c.below(id, flags, elements, high)
+}
+
+// below checks the pages and buckets that a page's elements lead to.
+func (c *pageCheck) below(id uint64, flags uint16, elements []pageElement, high []byte) {
 	for i, e := range elements {
 		switch {
 		case flags == branchPage:
 			next := high
-			if i+1 < count {
+			if i+1 < len(elements) {
 				next = elements[i+1].key
 			}
-			c.page(e.page, e.key, next, false)
+			c.page(e.page, e.key, next)
 		case e.bucket:
 			c.nested(id, e.value)
 		}
@@ -239,6 +255,7 @@ func (c *pageCheck) content(id uint64, p, low, high []byte, root bool) {
 
 // pageElement is an element of a branch or a leaf. Its bytes are the page's.
 type pageElement struct {
+	at         int // where they begin
 	key, value []byte
 	page       uint64
 	bucket     bool
@@ -262,7 +279,7 @@ func parseElement(p []byte, i int, flags uint16) (e pageElement, ok bool) {
 	if key == 0 || at+key+value > uint64(len(p)) {
 		return e, false
 	}
-	e.key, e.value = p[at:at+key:at+key], p[at+key:at+key+value]
+	e.at, e.key, e.value = int(at), p[at:at+key:at+key], p[at+key:at+key+value]
 	return e, true
 }
 
@@ -272,7 +289,7 @@ func (c *pageCheck) nested(id uint64, b []byte) {
 	case len(b) < bucketLen:
 		c.damage(id, "a bucket of %d bytes", len(b))
 	case native.Uint64(b) != 0:
-		c.page(native.Uint64(b), nil, nil, true)
+		c.page(native.Uint64(b), nil, nil)
 	case len(b) < bucketLen+pageHeader:
 		c.damage(id, "an inline bucket of %d bytes", len(b))
 	case native.Uint16(b[bucketLen+8:]) != leafPage:
