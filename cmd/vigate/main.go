@@ -9,14 +9,28 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/vigate/vigate/internal/cli"
 )
 
 func main() {
-	// A second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	code := cli.Main(ctx, cli.System(), os.Args[1:], serveCommand(), openapiCommand())
+	code := cli.Execute(ctx, rootCommand(), os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:     "vigate",
+		Short:   "A session manager for the vSphere API",
+		Long:    "A session manager for the vSphere API: the server, and a command line for\nit and for any other server of the Virtual Infrastructure JSON API.",
+		Version: version,
+	}
+	root.AddCommand(serveCommand(), openapiCommand())
+	cli.AddTo(root, cli.Host{})
+	return root
 }

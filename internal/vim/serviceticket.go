@@ -27,6 +27,7 @@ var httpMethods = map[string]string{
 // clones the session.
 func (a *API) acquireGenericServiceTicket(ctx context.Context, c *Call, r *types.AcquireGenericServiceTicketRequestType) (types.SessionManagerGenericServiceTicket, error) {
 	t := types.SessionManagerGenericServiceTicket{
+		TicketType:    string(types.SessionManagerGenericServiceTicketTicketTypeVcServiceTicket),
 		HostName:      a.Server.HostName,
 		SslThumbprint: a.Server.SHA1(),
 		CertThumbprintList: []types.VirtualMachineCertThumbprint{
@@ -36,15 +37,12 @@ func (a *API) acquireGenericServiceTicket(ctx context.Context, c *Call, r *types
 	var err error
 	switch spec := r.Spec.(type) {
 	case *types.SessionManagerHttpServiceRequestSpec:
-		t.TicketType = string(types.SessionManagerGenericServiceTicketTicketTypeHttpServiceTicket)
 		t.Id, err = a.httpTicket(ctx, c, spec)
 	case *types.SessionManagerVmomiServiceRequestSpec:
-		t.TicketType = string(types.SessionManagerGenericServiceTicketTicketTypeVmomiServiceTicket)
 		t.Id, err = a.vmomiTicket(ctx, c, spec)
 	default:
 		err = InvalidArgument("spec", errors.New("a kind of service that tickets are not issued for"))
 	}
-	c.note("type", t.TicketType)
 	return t, err
 }
 
