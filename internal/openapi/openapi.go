@@ -1,0 +1,247 @@
+// Package openapi describes the API in OpenAPI 3.0, from the operation table and
+// the types that its rows name.
+package openapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	jsonType   = "application/json"
+	refSchema  = "#/components/schemas/"
+	helloPath  = "/api/vcenter/system"
+	scheme     = "session"
+	tokenName  = "vmware-api-session-id"
+	anonymous  = "System.Anonymous"
+	faultsName = "x-vigate-faults"
+)
+
+// object is a JSON object. Its members are written in the order of their names,
+// so that the same table always gives the same document.
+type object = map[string]any
+
+// anyFault are those that every operation may give, whatever its row says.
+var anyFault = []string{
+	"InvalidArgument", "InvalidProperty", "InvalidRequest", "InvalidType", "ManagedObjectNotFound", "MethodNotFound",
+	"NoPermission", "NotAuthenticated", "RequestCanceled", "SystemError",
+}
+
+// Document describes the API of one table for any release.
+type Document struct {
+	tags, paths, components json.RawMessage
+}
+
+// New describes the objects. It fails where a row names a type or a fault that
+// the API does not have.
+func New(objects []*vim.Object) (*Document, error) {
+	s := newSchemas()
+	tags, paths := []object{}, object{}
+	for _, o := range objects {
+		tags = append(tags, object{"name": o.Type})
+		for i := range o.Methods {
+			paths["/"+o.Type+"/{moId}/"+o.Methods[i].Name] = object{"post": s.method(o, &o.Methods[i])}
+		}
+		for i := range o.Properties {
+			paths["/"+o.Type+"/{moId}/"+o.Properties[i].Name] = object{"get": s.property(o, &o.Properties[i])}
+		}
+	}
+	paths[helloPath] = hello()
+	for _, name := range events {
+		s.named(name)
+	}
+	s.complete()
+	if s.err != nil {
+		return nil, fmt.Errorf("describe API: %w", s.err)
+	}
+	d := &Document{}
+	for _, part := range []struct {
+		into *json.RawMessage
+		from any
+	}{{&d.tags, tags}, {&d.paths, paths}, {&d.components, components(s)}} {
+		b, err := json.Marshal(part.from)
+		if err != nil {
+			return nil, fmt.Errorf("describe API: %w", err)
+		}
+		*part.into = b
+	}
+	return d, nil
+}
+
+// JSON is the document for clients that speak the release, such as 8.0.1.0.
+func (d *Document) JSON(release string) []byte {
+	b, err := json.Marshal(struct {
+		OpenAPI    string          `json:"openapi"`
+		Info       object          `json:"info"`
+		Servers    []object        `json:"servers"`
+		Tags       json.RawMessage `json:"tags"`
+		Paths      json.RawMessage `json:"paths"`
+		Components json.RawMessage `json:"components"`
+	}{
+		"3.0.3",
+		object{
+			"title":       "vigate: Virtual Infrastructure JSON API",
+			"version":     release,
+			"description": "The managed objects that this server has. A property is read with GET, a method called with POST.",
+			"license":     object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"},
+		},
+		[]object{{"url": "/sdk/vim25/" + release}},
+		d.tags, d.paths, d.components,
+	})
+	if err != nil {
+		panic(err) // texts and what was marshalled before
+	}
+	return b
+}
+
+func components(s *schemas) object {
+	return object{
+		"schemas": s.done,
+		"securitySchemes": object{scheme: object{
+			"type": "apiKey", "in": "header", "name": tokenName,
+			"description": "The token of a session, from the header of the same name of the answer to a login.",
+		}},
+		"parameters": object{"moId": object{
+			"name": "moId", "in": "path", "required": true, "schema": object{"type": "string"},
+			"description": "The id of the managed object.",
+		}},
+		"headers": object{"session": object{
+			"description": "The token of the new session: only on answers that made one.",
+			"schema":      object{"type": "string", "pattern": "^[0-9a-f]{40}$"},
+		}},
+		"responses": object{"Unavailable": object{
+			"description": "Too many sessions, too many logins at once, or the store can't be reached.",
+			"headers":     object{"Retry-After": object{"description": "Seconds.", "schema": object{"type": "integer", "minimum": 0}}},
+			"content":     object{jsonType: object{"schema": object{"$ref": refSchema + "Unavailable"}}},
+		}},
+	}
+}
+
+func (s *schemas) method(o *vim.Object, m *vim.Method) object {
+	op := s.operation(o, m.Name, m.Privilege, m.Faults)
+	request := s.request(m)
+	op["requestBody"] = object{
+		"required": len(vim.Required(m.Args)) > 0,
+		"content":  object{jsonType: object{"schema": object{"$ref": refSchema + request}}},
+	}
+	s.answer(op, m.Result, m.Optional, starts(m))
+	return op
+}
+
+func (s *schemas) property(o *vim.Object, p *vim.Property) object {
+	op := s.operation(o, p.Name, p.Privilege, nil)
+	s.answer(op, p.Type, p.Optional, false)
+	return op
+}
+
+func (s *schemas) operation(o *vim.Object, name, privilege string, faults []string) object {
+	op := object{
+		"tags":               []string{o.Type},
+		"operationId":        o.Type + "_" + name,
+		"summary":            name + " of " + o.Type,
+		"parameters":         []object{{"$ref": "#/components/parameters/moId"}},
+		"x-vigate-privilege": privilege,
+		"security":           []object{{scheme: []string{}}},
+	}
+	if o.ID != "" {
+		op["description"] = "There is one object, " + o.ID + ". Privilege: " + privilege + "."
+	} else {
+		op["description"] = "The objects belong to sessions. Privilege: " + privilege + "."
+	}
+	if privilege == anonymous {
+		op["security"] = []object{{}, {scheme: []string{}}}
+	}
+	if len(faults) > 0 {
+		op[faultsName] = faults
+	}
+	op["responses"] = object{
+		"500": s.fault(faults),
+		"503": object{"$ref": "#/components/responses/Unavailable"},
+	}
+	return op
+}
+
+// fault is the answer of every fault: those of the row, those of any row, and
+// what they have in common for the rest.
+func (s *schemas) fault(faults []string) object {
+	names := slices.Compact(slices.Sorted(slices.Values(slices.Concat(anyFault, faults))))
+	refs, mapping := []object{}, object{}
+	for _, name := range names {
+		s.named(name)
+		refs = append(refs, object{"$ref": refSchema + name})
+		mapping[name] = refSchema + name
+	}
+	return object{
+		"description": "A fault.",
+		"content": object{jsonType: object{"schema": object{"allOf": []object{
+			{"$ref": refSchema + "FaultString"},
+			{"oneOf": refs, "discriminator": object{"propertyName": typeName, "mapping": mapping}},
+		}}}},
+	}
+}
+
+// starts reports whether the method is a way in, whose answer brings a token.
+func starts(m *vim.Method) bool {
+	return m.Privilege == anonymous && m.Result == reflect.TypeFor[types.UserSession]()
+}
+
+// answer adds the successes: the result, or none.
+func (s *schemas) answer(op object, result reflect.Type, optional, token bool) {
+	responses := op["responses"].(object)
+	if result == nil || optional {
+		text := "Done; there is no result."
+		if optional {
+			text = "The value is unset."
+		}
+		responses["204"] = object{"description": text}
+	}
+	if result == nil {
+		return
+	}
+	ok := object{
+		"description": "The result.",
+		"content":     object{jsonType: object{"schema": s.of(result)}},
+	}
+	if token {
+		ok["headers"] = object{tokenName: object{"$ref": "#/components/headers/session"}}
+	}
+	responses["200"] = ok
+}
+
+// hello is the negotiation of the release, which is beside the API's root.
+func hello() object {
+	list := object{
+		"type": "array", "minItems": 1, "maxItems": 128,
+		"items": object{"type": "string", "maxLength": 64},
+	}
+	return object{
+		"servers": []object{{"url": "/"}},
+		"post": object{
+			"operationId": "hello",
+			"summary":     "Settle on a release",
+			"description": "The first of the releases given that is served; empty where none is.",
+			"security":    []object{{}},
+			"parameters": []object{{
+				"name": "action", "in": "query", "required": true,
+				"schema": object{"type": "string", "enum": []string{"hello"}},
+			}},
+			"requestBody": object{"required": true, "content": object{jsonType: object{"schema": object{
+				"type": "object", "required": []string{"api_releases"}, "additionalProperties": false,
+				"properties": object{"api_releases": list, typeName: object{"type": "string"}},
+			}}}},
+			"responses": object{
+				"200": object{"description": "The release.", "content": object{jsonType: object{"schema": object{
+					"type": "object", "required": []string{"api_release"},
+					"properties": object{"api_release": object{"type": "string"}},
+				}}}},
+				"400": object{"description": "The list is empty, too long, or holds an id that is too long."},
+			},
+		},
+	}
+}

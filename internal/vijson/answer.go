@@ -1,0 +1,113 @@
+package vijson
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+var contentJSON = []string{"application/json"}
+
+// answer writes the result of a call: 204 for none, or one that is unset.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, result vim.Result) {
+	if !result.Token.IsZero() {
+		token := result.Token.Reveal()
+		w.Header()[tokenHeader] = []string{token}
+		// net/http would leave out the quotes, which are part of it.
+		cookie := tokenCookie + `="` + token + `"; Path=/; HttpOnly;`
+		if c.Peer.TLS {
+			cookie += " Secure;"
+		}
+		w.Header()["Set-Cookie"] = []string{cookie}
+	}
+	if result.Value == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	buffer := h.buffers.Get().(*[]byte)
+	defer h.release(buffer)
+	e := encoder{codec: &h.codec, buf: (*buffer)[:0], w: &stream{w: w, head: r.Method == http.MethodHead}}
+	err := e.encode(result.Value)
+	*buffer = e.buf
+	s := e.w.(*stream)
+	switch {
+	case err == nil:
+		s.end(e.buf)
+	case !s.begun:
+		w.Header().Del(tokenHeader)
+		w.Header().Del("Set-Cookie")
+		h.refuse(w, r, c, vim.FaultOf(err), http.StatusInternalServerError)
+	default:
+		// A part is on its way: break the connection, so that the client can't
+		// take it for the whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// release gives a buffer back, unless it has grown too large to keep.
+func (h *Handler) release(buffer *[]byte) {
+	if cap(*buffer) <= 4*flushAt {
+		h.buffers.Put(buffer)
+	}
+}
+
+// stream is an answer of which the length is not known at first.
+type stream struct {
+	w     http.ResponseWriter
+	head  bool // the body is not wanted
+	begun bool
+}
+
+func (s *stream) Write(p []byte) (int, error) {
+	if !s.begun {
+		s.begun = true
+		s.w.Header()["Content-Type"] = contentJSON
+		s.w.WriteHeader(http.StatusOK)
+	}
+	if s.head {
+		return len(p), nil
+	}
+	return s.w.Write(p)
+}
+
+// end writes the last part. If it is the only one, its length is known.
+func (s *stream) end(p []byte) {
+	if !s.begun {
+		s.w.Header()["Content-Length"] = []string{strconv.Itoa(len(p))}
+	}
+	// The client that went away is told nothing.
+	_, _ = s.Write(p)
+}
+
+// refuse writes a fault, in the caller's language.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *vim.Fault, status int) {
+	buffer := h.buffers.Get().(*[]byte)
+	defer h.release(buffer)
+	e := encoder{codec: &h.codec, buf: (*buffer)[:0]}
+	text := f.Text(h.api.MessageLocale(c))
+	if f.Detail == nil {
+		// The API has no fault for this; it is HTTP's to say.
+		status = http.StatusServiceUnavailable
+		if f.RetryAfter > 0 {
+			w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds())))}
+		}
+		e.buf = append(e.buf, `{"faultstring":`...)
+		e.string(text)
+		e.buf = append(e.buf, '}')
+	} else if err := e.fault(f.Detail, text); err != nil {
+		e.buf = append((*buffer)[:0], `{"_typeName":"SystemError","faultstring":"","reason":"internal error"}`...)
+	}
+	*buffer = e.buf
+	writeJSON(w, r, status, e.buf)
+}
+
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	w.Header()["Content-Type"] = contentJSON
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}

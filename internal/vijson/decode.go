@@ -1,0 +1,331 @@
+package vijson
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	maxDepth = 64
+	// maxMemory bounds what one body of up to maxBody may become: three bytes,
+	// "{},", can be an object of a kilobyte.
+	maxMemory = 16 << 20
+	// maxQuote bounds what an answer repeats of a stranger's names, in bytes.
+	maxQuote = 64
+)
+
+// decoder reads one body into the type that is declared for it.
+type decoder struct {
+	cursor
+	codec  *codec
+	depth  int
+	memory int
+	path   []string
+}
+
+// decode reads body into the struct that into points to. Its errors are
+// *vim.Fault. names are what the struct's _typeName may be, if it is given.
+func (c *codec) decode(body []byte, into any, names ...string) error {
+	if len(bytes.Trim(body, " \t\r\n")) == 0 {
+		body = []byte("{}")
+	}
+	if err := wellFormed(body); err != nil {
+		return vim.InvalidRequest(err.Error())
+	}
+	d := decoder{cursor: cursor{data: body}, codec: c}
+	v := reflect.ValueOf(into).Elem()
+	return d.object(v, c.plan(v.Type()), names)
+}
+
+// object reads an object into a struct.
+func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
+	if err := d.enter('{'); err != nil {
+		return err
+	}
+	defer d.leave()
+	var few [24]bool
+	seen := few[:]
+	if len(p.members) > len(few) {
+		seen = make([]bool, len(p.members))
+	}
+	named := false
+	for first := true; d.more('}', first); first = false {
+		key, err := d.key()
+		if err != nil {
+			return d.invalid(err.Error())
+		}
+		if key == typeNameKey {
+			if named {
+				return d.invalid("the key _typeName is repeated")
+			}
+			named = true
+			if err := d.named(names); err != nil {
+				return err
+			}
+			continue
+		}
+		i, ok := p.byName[key]
+		if !ok {
+			return d.invalid("unknown field " + quote(key))
+		}
+		if seen[i] {
+			return d.invalid("the key " + quote(key) + " is repeated")
+		}
+		seen[i] = true
+		if given, err := d.member(v, &p.members[i]); err != nil {
+			return err
+		} else if !given {
+			return d.missing(key)
+		}
+	}
+	for i := range p.members {
+		if p.members[i].required && !seen[i] {
+			return d.missing(p.members[i].name)
+		}
+	}
+	return nil
+}
+
+// member reads a member's value. A null is as good as none; of a list, as good
+// as an empty one, which is what govmomi writes then. It reports false for a
+// null that may not be.
+func (d *decoder) member(v reflect.Value, m *member) (given bool, err error) {
+	if d.null() {
+		return !m.required || m.typ.Kind() == reflect.Slice, nil
+	}
+	d.path = append(d.path, m.name)
+	if err := d.value(v.FieldByIndex(m.index)); err != nil {
+		return true, err
+	}
+	d.path = d.path[:len(d.path)-1]
+	return true, nil
+}
+
+// named passes the _typeName of an object whose type is known.
+func (d *decoder) named(names []string) error {
+	if d.peek() != '"' {
+		return d.want("a string as _typeName")
+	}
+	name, err := d.text()
+	if err != nil {
+		return d.invalid(err.Error())
+	}
+	if !slices.Contains(names, name) {
+		return d.invalid(quote(name) + " is not the type expected, " + names[0])
+	}
+	return nil
+}
+
+// value reads what comes into v, whose type decides.
+func (d *decoder) value(v reflect.Value) error {
+	switch t := v.Type(); {
+	case t == timeType:
+		return d.time(v)
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return d.binary(v)
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if err := d.charge(int(v.Type().Elem().Size())); err != nil {
+			return err
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		return d.value(v.Elem())
+	case reflect.Interface:
+		return d.dynamic(v)
+	case reflect.Struct:
+		p := d.codec.plan(v.Type())
+		return d.object(v, p, []string{p.name})
+	case reflect.Slice:
+		return d.list(v)
+	case reflect.String:
+		return d.string(v)
+	}
+	return d.primitive(v)
+}
+
+func (d *decoder) list(v reflect.Value) error {
+	if err := d.enter('['); err != nil {
+		return err
+	}
+	defer d.leave()
+	elem := v.Type().Elem()
+	list := reflect.MakeSlice(v.Type(), 0, 0)
+	at := len(d.path) - 1
+	for first := true; d.more(']', first); first = false {
+		// Appending doubles, so that an element costs up to two.
+		if err := d.charge(2 * int(elem.Size())); err != nil {
+			return err
+		}
+		n := list.Len()
+		list = reflect.Append(list, reflect.Zero(elem))
+		if at < 0 || d.peek() == '"' {
+			// Strings, the usual case, need no path of their own.
+			if err := d.value(list.Index(n)); err != nil {
+				return err
+			}
+			continue
+		}
+		whole := d.path[at]
+		d.path[at] = whole + "[" + strconv.Itoa(n) + "]"
+		if err := d.value(list.Index(n)); err != nil {
+			return err
+		}
+		d.path[at] = whole
+	}
+	v.Set(list)
+	return nil
+}
+
+func (d *decoder) string(v reflect.Value) error {
+	if d.peek() != '"' {
+		return d.want("a string")
+	}
+	s, err := d.text()
+	if err != nil {
+		return d.invalid(err.Error())
+	}
+	if err := d.charge(len(s)); err != nil {
+		return err
+	}
+	v.SetString(s)
+	if e, ok := v.Interface().(interface{ Strings() []string }); ok && !slices.Contains(e.Strings(), s) {
+		return vim.InvalidArgument(strings.Join(d.path, "."), fmt.Errorf("not a value of %s", v.Type().Name()))
+	}
+	return nil
+}
+
+func (d *decoder) primitive(v reflect.Value) error {
+	switch d.peek() {
+	case '"', '{', '[', 'n':
+		return d.want("a " + kindName(v.Kind()))
+	}
+	text := string(d.literal())
+	var err error
+	switch v.Kind() {
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return d.want("a boolean")
+		}
+		v.SetBool(text == "true")
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		var n int64
+		n, err = strconv.ParseInt(text, 10, v.Type().Bits())
+		v.SetInt(n)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		var n uint64
+		n, err = strconv.ParseUint(text, 10, v.Type().Bits())
+		v.SetUint(n)
+	case reflect.Float32, reflect.Float64:
+		var f float64
+		f, err = strconv.ParseFloat(text, v.Type().Bits())
+		v.SetFloat(f)
+	default:
+		return d.invalid("a field of a type that can't be given")
+	}
+	if err != nil {
+		return d.want("a " + kindName(v.Kind()))
+	}
+	return nil
+}
+
+// kindName is what the API calls a primitive type.
+func kindName(k reflect.Kind) string {
+	for name, t := range boxed {
+		if t.Kind() == k && k != reflect.String && k != reflect.Slice && k != reflect.Struct {
+			return name
+		}
+	}
+	return k.String()
+}
+
+func (d *decoder) time(v reflect.Value) error {
+	if d.peek() != '"' {
+		return d.want("a dateTime")
+	}
+	s, err := d.text()
+	if err != nil {
+		return d.invalid(err.Error())
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || strings.Contains(s, ",") {
+		return d.want("a dateTime, as RFC 3339 has it")
+	}
+	v.Set(reflect.ValueOf(t.UTC()))
+	return nil
+}
+
+func (d *decoder) binary(v reflect.Value) error {
+	if d.peek() != '"' {
+		return d.want("a string of base64")
+	}
+	s, err := d.text()
+	if err != nil {
+		return d.invalid(err.Error())
+	}
+	if err := d.charge(len(s)); err != nil {
+		return err
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	if err != nil || strings.ContainsAny(s, "\r\n") {
+		return d.want("a string of base64")
+	}
+	v.SetBytes(b)
+	return nil
+}
+
+// enter passes the bracket that opens a list or an object.
+func (d *decoder) enter(open byte) error {
+	if d.peek() != open {
+		if open == '[' {
+			return d.want("a list")
+		}
+		return d.want("an object")
+	}
+	if d.depth++; d.depth > maxDepth {
+		return d.invalid("the body is nested too deeply")
+	}
+	d.pos++
+	return nil
+}
+
+func (d *decoder) leave() { d.depth-- }
+
+// charge accounts for n bytes of memory.
+func (d *decoder) charge(n int) error {
+	if d.memory += n; d.memory > maxMemory {
+		return d.invalid("the body holds too much")
+	}
+	return nil
+}
+
+func (d *decoder) invalid(reason string) error { return vim.InvalidRequest(reason) }
+
+// want says what should have stood here. What did is not repeated: it may be a
+// password.
+func (d *decoder) want(what string) error {
+	if len(d.path) == 0 {
+		return vim.InvalidRequest("want " + what)
+	}
+	return vim.InvalidRequest(strings.Join(d.path, ".") + ": want " + what)
+}
+
+func (d *decoder) missing(name string) error {
+	return vim.InvalidArgument(strings.Join(append(slices.Clone(d.path), name), "."), fmt.Errorf("not given"))
+}
+
+// quote repeats a stranger's name, cut and escaped.
+func quote(name string) string {
+	if len(name) > maxQuote {
+		name = strings.ToValidUTF8(name[:maxQuote], "") + "…"
+	}
+	return strconv.QuoteToASCII(name)
+}

@@ -1,0 +1,301 @@
+package vijson
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// flushAt bounds what an answer holds in memory before it is sent on.
+const flushAt = 32 << 10
+
+// encoder writes one value. If w is set, long lists at the root go to it piece
+// by piece, and buf ends with the rest.
+type encoder struct {
+	codec *codec
+	buf   []byte
+	w     io.Writer
+	err   error
+}
+
+// encode writes the result of a call. A list may be an iter.Seq, which is then
+// never held whole.
+func (e *encoder) encode(value any) error {
+	v := reflect.ValueOf(value)
+	switch {
+	case v.Kind() == reflect.Func && v.Type().CanSeq():
+		e.sequence(v)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
+		e.list(v)
+	default:
+		e.value(v)
+	}
+	return e.err
+}
+
+func (e *encoder) sequence(v reflect.Value) {
+	e.buf = append(e.buf, '[')
+	start := true
+	for elem := range v.Seq() {
+		if !start {
+			e.buf = append(e.buf, ',')
+		}
+		start = false
+		e.value(elem)
+		if e.flush(); e.err != nil {
+			return
+		}
+	}
+	e.buf = append(e.buf, ']')
+}
+
+func (e *encoder) list(v reflect.Value) {
+	e.buf = append(e.buf, '[')
+	for i := range v.Len() {
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		e.value(v.Index(i))
+		if e.flush(); e.err != nil {
+			return
+		}
+	}
+	e.buf = append(e.buf, ']')
+}
+
+// flush sends on what there is, if it is much.
+func (e *encoder) flush() {
+	if e.err != nil || e.w == nil || len(e.buf) < flushAt {
+		return
+	}
+	_, e.err = e.w.Write(e.buf)
+	e.buf = e.buf[:0]
+}
+
+// fault writes a fault with its text beside its members.
+func (e *encoder) fault(detail types.BaseMethodFault, text string) error {
+	v := reflect.ValueOf(detail).Elem()
+	p := e.codec.plan(v.Type())
+	e.open(p)
+	e.buf = append(e.buf, `,"faultstring":`...)
+	e.string(text)
+	e.members(v, p)
+	return e.err
+}
+
+func (e *encoder) value(v reflect.Value) {
+	switch t := v.Type(); {
+	case t == timeType:
+		e.time(v)
+		return
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		e.buf = append(e.buf, '"')
+		e.buf = base64.StdEncoding.AppendEncode(e.buf, v.Bytes())
+		e.buf = append(e.buf, '"')
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		p := e.codec.plan(v.Type())
+		e.open(p)
+		e.members(v, p)
+	case reflect.Pointer:
+		if v.IsNil() {
+			e.fail(v)
+			return
+		}
+		e.value(v.Elem())
+	case reflect.Interface:
+		e.dynamic(v.Elem())
+	case reflect.Slice:
+		e.nested(v)
+	case reflect.String:
+		e.string(v.String())
+	default:
+		e.primitive(v)
+	}
+}
+
+// nested writes a list inside an object. It is flushed with the whole.
+func (e *encoder) nested(v reflect.Value) {
+	w := e.w
+	e.w = nil
+	e.list(v)
+	e.w = w
+}
+
+func (e *encoder) open(p *plan) {
+	e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)
+	e.buf = append(e.buf, p.name...)
+	e.buf = append(e.buf, '"')
+}
+
+// members writes the members that are set, and closes the object. A required
+// list is there even when it is empty; null is never written.
+func (e *encoder) members(v reflect.Value, p *plan) {
+	for i := range p.members {
+		m := &p.members[i]
+		f := v.FieldByIndex(m.index)
+		if unset(f, m.required) {
+			continue
+		}
+		e.buf = append(e.buf, m.head...)
+		e.value(f)
+	}
+	e.buf = append(e.buf, '}')
+}
+
+func unset(v reflect.Value, required bool) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return v.IsNil()
+	case reflect.Slice:
+		return !required && v.Len() == 0
+	case reflect.Struct:
+		return false
+	}
+	return !required && v.IsZero()
+}
+
+// dynamic writes a value whose type the reader can't know: data objects say
+// themselves what they are, all else goes into a box that does.
+func (e *encoder) dynamic(v reflect.Value) {
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch {
+	case !v.IsValid() || v.Kind() == reflect.Pointer:
+		e.fail(v)
+	case v.Kind() == reflect.Struct && v.Type() != timeType:
+		e.value(v)
+	default:
+		e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)
+		e.buf = append(e.buf, boxName(v.Type())...)
+		e.buf = append(e.buf, `","`+valueKey+`":`...)
+		e.value(v)
+		e.buf = append(e.buf, '}')
+	}
+}
+
+// boxName is the API's name of what is no data object: a list's is made of its
+// elements'.
+func boxName(t reflect.Type) string {
+	if t.Kind() != reflect.Slice || t.Elem().Kind() == reflect.Uint8 {
+		return types.VmomiTypeName(t)
+	}
+	elem := t.Elem()
+	if elem.Kind() == reflect.Interface && elem.NumMethod() == 0 {
+		return "ArrayOfAnyType"
+	}
+	name := strings.TrimPrefix(types.VmomiTypeName(elem), "Base")
+	return "ArrayOf" + strings.ToUpper(name[:1]) + name[1:]
+}
+
+func (e *encoder) primitive(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Bool:
+		e.buf = strconv.AppendBool(e.buf, v.Bool())
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		e.buf = strconv.AppendInt(e.buf, v.Int(), 10)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		e.buf = strconv.AppendUint(e.buf, v.Uint(), 10)
+	case reflect.Float32, reflect.Float64:
+		e.float(v.Float(), v.Type().Bits())
+	default:
+		e.fail(v)
+	}
+}
+
+// float writes f as encoding/json does, which is as ECMAScript does.
+func (e *encoder) float(f float64, bits int) {
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		e.err = fmt.Errorf("encode answer: %v is no number in JSON", f)
+		return
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (bits == 64 && (abs < 1e-6 || abs >= 1e21) ||
+		bits == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21)) {
+		format = 'e'
+	}
+	e.buf = strconv.AppendFloat(e.buf, f, format, -1, bits)
+	if n := len(e.buf); format == 'e' && n >= 4 && e.buf[n-4] == 'e' && e.buf[n-3] == '-' && e.buf[n-2] == '0' {
+		e.buf[n-2] = e.buf[n-1]
+		e.buf = e.buf[:n-1]
+	}
+}
+
+func (e *encoder) time(v reflect.Value) {
+	t, ok := v.Interface().(time.Time)
+	if !ok || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
+		e.fail(v)
+		return
+	}
+	e.buf = append(e.buf, '"')
+	e.buf = t.UTC().AppendFormat(e.buf, time.RFC3339Nano)
+	e.buf = append(e.buf, '"')
+}
+
+const hexDigits = "0123456789abcdef"
+
+// string writes s quoted. What is not UTF-8 becomes U+FFFD.
+func (e *encoder) string(s string) {
+	b := append(e.buf, '"')
+	done := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c >= ' ' && c != '"' && c != '\\' {
+				i++
+				continue
+			}
+			b = append(b, s[done:i]...)
+			b = appendEscape(b, c)
+			i++
+			done = i
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			b = append(append(b, s[done:i]...), `\ufffd`...)
+			done = i + size
+		case r == '\u2028' || r == '\u2029': // line ends to JavaScript
+			b = append(append(b, s[done:i]...), `\u202`...)
+			b = append(b, hexDigits[r&15])
+			done = i + size
+		}
+		i += size
+	}
+	e.buf = append(append(b, s[done:]...), '"')
+}
+
+func appendEscape(b []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(b, '\\', c)
+	case '\n':
+		return append(b, `\n`...)
+	case '\r':
+		return append(b, `\r`...)
+	case '\t':
+		return append(b, `\t`...)
+	}
+	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// fail is for values that the API's types can't have.
+func (e *encoder) fail(v reflect.Value) {
+	if !v.IsValid() {
+		e.err = fmt.Errorf("encode answer: nothing where a value must be")
+		return
+	}
+	e.err = fmt.Errorf("encode answer: no form for a %v", v.Type())
+}

@@ -1,0 +1,173 @@
+package vijson
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	// Root is where the managed objects are served, and HelloPath where clients
+	// settle on a release: the patterns to register a Handler for.
+	Root      = "/sdk/vim25/"
+	HelloPath = "/api/vcenter/system"
+
+	binding = "vijson"
+)
+
+// dispatcher is what the binding needs of *vim.API.
+type dispatcher interface {
+	Objects() []*vim.Object
+	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
+	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
+	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
+	Refuse(context.Context, *vim.Call, *vim.Fault)
+	MessageLocale(*vim.Call) string
+}
+
+// Handler serves VI JSON. It may serve many requests at a time.
+type Handler struct {
+	api     dispatcher
+	codec   codec
+	buffers sync.Pool // of *[]byte
+	openapi document
+}
+
+// New makes the handler of an API whose table is complete.
+func New(api *vim.API) *Handler { return newHandler(api) }
+
+func newHandler(api dispatcher) *Handler {
+	return &Handler{
+		api:     api,
+		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }},
+	}
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header["Cache-Control"] = []string{"no-store"}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+	path := r.URL.EscapedPath()
+	if path == HelloPath {
+		h.hello(w, r)
+		return
+	}
+	rest, ok := strings.CutPrefix(path, Root)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if release, ok := strings.CutSuffix(rest, "/openapi.json"); ok && !strings.Contains(release, "/") {
+		h.serveDocument(w, r, release)
+		return
+	}
+	h.call(w, r, rest)
+}
+
+// call serves one request to a managed object.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, path string) {
+	c := &vim.Call{
+		Read:           r.Method == http.MethodGet || r.Method == http.MethodHead,
+		Peer:           peer.FromContext(r.Context()),
+		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
+		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
+		Binding:        binding,
+	}
+	if a := r.Header["Authorization"]; len(a) > 0 {
+		c.Proof.Authorization = a[0]
+	}
+	if fault := h.prepare(c, w, r, path); fault != nil {
+		h.api.Refuse(r.Context(), c, fault.Fault)
+		h.refuse(w, r, c, fault.Fault, fault.status)
+		return
+	}
+	result, fault := h.api.Do(r.Context(), c)
+	if fault != nil {
+		h.refuse(w, r, c, fault, http.StatusInternalServerError)
+		return
+	}
+	h.answer(w, r, c, result)
+}
+
+// refusal is a fault of the binding's own, and its status.
+type refusal struct {
+	*vim.Fault
+	status int
+}
+
+func invalid(reason string) *refusal {
+	return &refusal{vim.InvalidRequest(reason), http.StatusInternalServerError}
+}
+
+func refused(f *vim.Fault) *refusal {
+	return &refusal{f, http.StatusInternalServerError}
+}
+
+// prepare fills the call from the request.
+func (h *Handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, path string) *refusal {
+	credentials(c, r.Header)
+	t, err := parsePath(path)
+	if err != nil {
+		return invalid(err.Error())
+	}
+	c.Release, c.Object, c.Name = t.release, t.object, t.name
+	if foreign(r) {
+		// Whom the cookies belong to did not ask for this. Not even its
+		// language is told.
+		c.Token, c.HTTP.Ticket = "", ""
+		return refused(vim.NewFault(&types.NoPermission{Object: &c.Object}, errForeign))
+	}
+	if c.Read {
+		return h.prepareRead(c, w)
+	}
+	return h.prepareMethod(c, w, r)
+}
+
+func (h *Handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
+	_, fault := h.api.Property(c.Object, c.Name)
+	if fault == nil {
+		return nil
+	}
+	if _, none := h.api.Method(c.Object, c.Name); none == nil {
+		return notAllowed(w, "POST", "a method is called with POST")
+	}
+	return refused(fault)
+}
+
+func (h *Handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Request) *refusal {
+	m, fault := h.api.Method(c.Object, c.Name)
+	if fault != nil {
+		if _, none := h.api.Property(c.Object, c.Name); none == nil {
+			return notAllowed(w, "GET, HEAD", "a property is read with GET")
+		}
+		return refused(fault)
+	}
+	if r.Method != http.MethodPost {
+		return notAllowed(w, "POST", "a method is called with POST")
+	}
+	if !isJSON(r.Header) {
+		return invalid("the body must be application/json, in UTF-8 and not compressed")
+	}
+	body, refusal := readBody(w, r)
+	if refusal != nil {
+		return refusal
+	}
+	c.Proof.Body = body
+	args := m.NewArgs()
+	if err := h.codec.decode(body, args, m.Name, m.Args.Name(), m.Name+"RequestType"); err != nil {
+		return refused(vim.FaultOf(err))
+	}
+	c.Args = args
+	return nil
+}
+
+func notAllowed(w http.ResponseWriter, allow, reason string) *refusal {
+	w.Header()["Allow"] = []string{allow}
+	return &refusal{vim.InvalidRequest(reason), http.StatusMethodNotAllowed}
+}

@@ -1,0 +1,70 @@
+package vijson
+
+import (
+	"net/http"
+	"strconv"
+)
+
+const (
+	maxReleases   = 128 // in one hello
+	maxReleaseLen = 64  // of each, in bytes
+)
+
+// helloSpec is what a client says hello with: the releases it speaks, best
+// first.
+type helloSpec struct {
+	Releases []string `json:"api_releases"`
+}
+
+// hello tells a client the first of its releases that is served. It belongs to
+// the Automation API, whose errors are not this API's faults.
+func (h *Handler) hello(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("action") != "hello" {
+		automationError(w, r, http.StatusNotFound, "NOT_FOUND", "there is no such action here")
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header()["Allow"] = []string{"POST"}
+		automationError(w, r, http.StatusMethodNotAllowed, "NOT_ALLOWED_IN_CURRENT_STATE", "the action hello is called with POST")
+		return
+	}
+	if !isJSON(r.Header) {
+		automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "the body is not JSON")
+		return
+	}
+	body, refusal := readBody(w, r)
+	if refusal != nil {
+		status := refusal.status
+		if status == http.StatusInternalServerError {
+			status = http.StatusBadRequest
+		}
+		automationError(w, r, status, "INVALID_ARGUMENT", "the body is too large or broken")
+		return
+	}
+	var spec helloSpec
+	if err := h.codec.decode(body, &spec, "HelloSpec"); err != nil {
+		automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "the body is not {\"api_releases\":[…]}")
+		return
+	}
+	if n := len(spec.Releases); n == 0 || n > maxReleases {
+		automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "want 1 to 128 api_releases")
+		return
+	}
+	chosen := ""
+	for _, s := range spec.Releases {
+		if len(s) > maxReleaseLen {
+			automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "an id of api_releases is longer than 64 bytes")
+			return
+		}
+		if _, err := parseRelease(s); err == nil && chosen == "" {
+			chosen = s
+		}
+	}
+	writeJSON(w, r, http.StatusOK, []byte(`{"api_release":`+strconv.Quote(chosen)+`}`))
+}
+
+// automationError writes an error as the Automation API has them.
+func automationError(w http.ResponseWriter, r *http.Request, status int, kind, text string) {
+	writeJSON(w, r, status, []byte(`{"error_type":"`+kind+`","messages":[{"id":"vigate.hello","default_message":`+
+		strconv.Quote(text)+`,"args":[]}]}`))
+}

@@ -1,0 +1,22 @@
+package vim
+
+import "context"
+
+// Refuse is Do for a call that its binding can't make out: the caller's session
+// is found, for the language of the fault's text, and the fault is measured.
+// Nothing runs, no ticket is taken, and nothing counts as activity.
+func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
+	if c.Token != "" {
+		c.Session = a.Sessions.Authenticate(ctx, c.Token)
+	}
+	if a.Observe == nil {
+		return
+	}
+	// Names that the table does not have would be a stranger's labels in the
+	// metrics.
+	object, name := c.Object.Type, c.Name
+	if _, _, unknown := a.row(c); unknown != nil {
+		object, name = "", ""
+	}
+	a.Observe(object, name, f.Kind(), 0)
+}
