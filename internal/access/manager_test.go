@@ -350,3 +350,20 @@ func decodeEvent(t *testing.T, r store.Record) event.Event {
 	must(t, unmarshal(r.Value, &e))
 	return e
 }
+
+func TestPrivilegesAreNamedAsTheAPINamesThem(t *testing.T) {
+	n := founded(t)
+	seen := map[string]bool{}
+	for _, p := range n.PrivilegeList() {
+		if p.Group+"."+p.Name() != p.ID || p.Name() == "" || p.LabelKey() != "privilege."+p.ID || seen[p.ID] {
+			t.Errorf("%+v is %q", p, p.Name())
+		}
+		seen[p.ID] = true
+	}
+	if own := (access.Privilege{ID: "com.example.Fly", Group: "Example"}); own.Name() != own.ID {
+		t.Errorf("a name without its group is %q", own.Name())
+	}
+	if len(seen) != 17 {
+		t.Errorf("%d privileges", len(seen))
+	}
+}

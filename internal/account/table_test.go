@@ -1,0 +1,108 @@
+package account_test
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/store"
+)
+
+func TestTheTableFollowsAWholeState(t *testing.T) {
+	n := started(t)
+	r, err := n.mirror.Get(t.Context(), store.Account, admin.Key())
+	must(t, err)
+	table := account.NewTable("", nil)
+	if table.Domain() != "VSPHERE.LOCAL" {
+		t.Errorf("domain %q", table.Domain())
+	}
+	table.Put(r)
+	table.Reset()
+	if !table.Enabled(admin) {
+		t.Error("gone while the state is read again")
+	}
+	table.Whole()
+	if table.Exists(admin) {
+		t.Error("not in the whole state, but there")
+	}
+	table.Reset()
+	table.Put(r)
+	table.Put(store.Record{Kind: store.Account, ID: "bad", Value: []byte("x")})
+	table.Delete(store.Account, "bad")
+	table.Whole()
+	if !table.Enabled(admin) || table.Damaged() != nil {
+		t.Error("in the whole state, but not there")
+	}
+}
+
+func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	n.create(t, "Ann")
+	good, err := n.mirror.Get(ctx, store.Account, ann.Key())
+	must(t, err)
+	put := func(value string) {
+		t.Helper()
+		_, err := n.mirror.Commit(ctx, store.Put(store.Account, ann.Key(), []byte(value), time.Time{}))
+		must(t, err)
+	}
+	var damaged *store.DamagedError
+	for _, bad := range []string{"", "{}", strings.Replace(string(good.Value), `"v":1`, `"v":2`, 1),
+		strings.Replace(string(good.Value), "$v=19", "$v=20", 1), strings.Replace(string(good.Value), `"user":"Ann"`, `"user":"Bob"`, 1),
+		strings.Replace(string(good.Value), "VSPHERE.LOCAL", "CORP", 1)} {
+		if bad == string(good.Value) {
+			t.Fatal("not damaged")
+		}
+		put(bad)
+		if !errors.As(n.Damaged(), &damaged) || n.Enabled(ann) || n.Exists(ann) {
+			t.Errorf("%s: damage is %v", bad, n.Damaged())
+		}
+		_, err := n.Verify(ctx, ann, []byte("password of Ann"))
+		wantError(t, err, account.ErrRejected)
+		for _, err := range []error{n.Create(ctx, "x", ann, first, ""), n.Enable(ctx, "x", ann), n.Disable(ctx, "x", ann),
+			n.Update(ctx, "x", ann, account.Update{Password: first}, "")} {
+			if !errors.As(err, &damaged) {
+				t.Errorf("%s: got %v", bad, err)
+			}
+		}
+	}
+	put(string(good.Value))
+	if _, err := n.Verify(ctx, ann, []byte("password of Ann")); err != nil || n.Damaged() != nil {
+		t.Errorf("mended: %v, %v", err, n.Damaged())
+	}
+	put("{}")
+	must(t, n.Remove(ctx, "root", ann))
+	if n.Damaged() != nil {
+		t.Error("removed, but still reported")
+	}
+	n.create(t, "Ann")
+}
+
+func TestUnknownMembersOfARecordAreKept(t *testing.T) {
+	n, ctx := started(t), t.Context()
+	r, err := n.mirror.Get(ctx, store.Account, admin.Key())
+	must(t, err)
+	_, err = n.mirror.Commit(ctx, store.Put(store.Account, admin.Key(), []byte(strings.Replace(string(r.Value), "{", `{"later":[1],`, 1)), time.Time{}))
+	must(t, err)
+	must(t, n.Update(ctx, "x", admin, account.Update{Password: first}, ""))
+	r, err = n.mirror.Get(ctx, store.Account, admin.Key())
+	must(t, err)
+	if !strings.Contains(string(r.Value), `"later":[1]`) {
+		t.Errorf("got %s", r.Value)
+	}
+}
+
+func FuzzAnAccountFromTheStore(f *testing.F) {
+	f.Add(`vsphere.local\ann`, []byte(`{"v":1,"domain":"VSPHERE.LOCAL","user":"Ann","hash":"$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"}`))
+	f.Fuzz(func(t *testing.T, id string, b []byte) {
+		table := account.NewTable("", slog.New(slog.DiscardHandler))
+		table.Put(store.Record{Kind: store.Account, ID: id, Value: b, Revision: 1})
+		for _, a := range table.Search("", false) {
+			if a.Name.Key() != id || table.Damaged() != nil {
+				t.Errorf("%q is %v", id, a)
+			}
+		}
+	})
+}
