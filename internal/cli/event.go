@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const (
+	// eventPage is how many events one call asks for at most, as the API allows.
+	eventPage = 1000
+	// eventPause is how long a reader that follows waits before it asks again.
+	eventPause = 2 * time.Second
+)
+
+func (a *app) event() *cobra.Command {
+	return group("event", "See what happened", a.eventList())
+}
+
+func (a *app) eventList() *cobra.Command {
+	var follow bool
+	var count int
+	var users, kinds []string
+	cmd := a.command("ls [flags]", "List the newest events, oldest first", cobra.NoArgs, func(ctx context.Context, j *job) error {
+		if count < 1 || count > eventPage {
+			return usage("--count is from 1 to %d", eventPage)
+		}
+		r := &eventReader{job: j, filter: eventFilter(users, kinds), count: int32(count)}
+		if follow {
+			return r.follow(ctx)
+		}
+		return r.list(ctx)
+	})
+	cmd.Aliases = []string{"list"}
+	f := cmd.Flags()
+	f.BoolVarP(&follow, "follow", "f", false, "go on with those that come, until interrupted; as JSON, one on a line")
+	f.IntVarP(&count, "count", "n", 25, "how many of those that are there")
+	f.StringSliceVar(&users, "user", nil, "only of these users")
+	f.StringSliceVar(&kinds, "type", nil, "only of these types, such as UserLoginSessionEvent")
+	return cmd
+}
+
+func eventFilter(users, kinds []string) types.EventFilterSpec {
+	var filter types.EventFilterSpec
+	if len(users) > 0 {
+		filter.UserName = &types.EventFilterSpecByUsername{UserList: users}
+	}
+	for _, kind := range kinds {
+		if !strings.Contains(kind, ".") {
+			kind = "vim.event." + kind // the id of an event that is a type of the API
+		}
+		filter.EventTypeId = append(filter.EventTypeId, kind)
+	}
+	return filter
+}
+
+// eventReader reads events by a filter.
+type eventReader struct {
+	*job
+	filter types.EventFilterSpec
+	count  int32
+	last   *types.Event // the newest that was shown
+}
+
+func (r *eventReader) list(ctx context.Context) error {
+	manager, err := r.events(ctx)
+	if err != nil {
+		return err
+	}
+	r.filter.MaxCount = r.count
+	list, err := invoke[[]types.BaseEvent](ctx, r.job, manager, "QueryEvents", &types.QueryEvents{Filter: r.filter})
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(list, func(a, b types.BaseEvent) int { return cmp.Compare(a.GetEvent().Key, b.GetEvent().Key) })
+	if len(list) > int(r.count) {
+		list = list[len(list)-int(r.count):] // not all servers keep to it
+	}
+	return r.out.show(list, func() *table { return eventTable(list, true) })
+}
+
+// follow shows events until it is interrupted, which is its regular end.
+func (r *eventReader) follow(ctx context.Context) error {
+	if !r.out.json {
+		if err := r.out.table(eventTable(nil, true)); err != nil {
+			return err
+		}
+	}
+	for {
+		err := r.collect(ctx)
+		switch {
+		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
+			return nil
+		case r.last != nil && isFault[*types.ManagedObjectNotFound](err):
+			// The collector ended with a session that was renewed since. The
+			// next one begins at the time of what was seen last.
+			from := r.last.CreatedTime
+			r.filter.Time = &types.EventFilterSpecByTime{BeginTime: &from}
+			r.count = eventPage
+		default:
+			return err
+		}
+	}
+}
+
+// collect shows events by one collector.
+func (r *eventReader) collect(ctx context.Context) error {
+	manager, err := r.events(ctx)
+	if err != nil {
+		return err
+	}
+	collector, err := invoke[types.ManagedObjectReference](ctx, r.job, manager, "CreateCollectorForEvents", &types.CreateCollectorForEvents{Filter: r.filter})
+	if err != nil {
+		return err
+	}
+	defer r.destroy(ctx, collector)
+	// Reading begins right before the latest page.
+	if err := r.Invoke(ctx, collector, "SetCollectorPageSize", &types.SetCollectorPageSize{MaxCount: r.count}, nil); err != nil {
+		return err
+	}
+	if err := r.Invoke(ctx, collector, "ResetCollector", nil, nil); err != nil {
+		return err
+	}
+	for {
+		list, err := invoke[[]types.BaseEvent](ctx, r.job, collector, "ReadNextEvents", &types.ReadNextEvents{MaxCount: eventPage})
+		if err != nil {
+			return err
+		}
+		if err := r.emit(list); err != nil {
+			return err
+		}
+		if len(list) == eventPage {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(eventPause):
+		}
+	}
+}
+
+// destroy gives the collector back, since a session may only have some.
+func (r *eventReader) destroy(ctx context.Context, collector types.ManagedObjectReference) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	// It ends with its session in any case.
+	_ = r.Invoke(ctx, collector, "DestroyCollector", nil, nil)
+}
+
+// emit shows the events that were not shown before.
+func (r *eventReader) emit(list []types.BaseEvent) error {
+	list = slices.DeleteFunc(list, func(e types.BaseEvent) bool { return r.last != nil && e.GetEvent().Key <= r.last.Key })
+	if len(list) == 0 {
+		return nil
+	}
+	r.last = list[len(list)-1].GetEvent()
+	if !r.out.json {
+		return r.out.table(eventTable(list, false))
+	}
+	for _, e := range list {
+		if err := r.out.encode(e, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventTable makes rows whose columns stand in line from one table to the next,
+// as they come one after the other.
+func eventTable(list []types.BaseEvent, header bool) *table {
+	t := &table{}
+	if header {
+		t.header = eventRow("TIME", "USER", "TYPE", "MESSAGE")
+	}
+	for _, e := range list {
+		event := e.GetEvent()
+		t.rows = append(t.rows, eventRow(moment(event.CreatedTime), event.UserName, eventType(e), event.FullFormattedMessage))
+	}
+	return t
+}
+
+func eventRow(moment, user, kind, message string) []string {
+	pad := func(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len([]rune(s)))) }
+	return []string{pad(moment, len("2006-01-02T15:04:05Z")), pad(user, 28), pad(kind, 28), message}
+}
+
+// eventType is what --type takes.
+func eventType(e types.BaseEvent) string {
+	switch e := e.(type) {
+	case *types.EventEx:
+		return e.EventTypeId
+	case *types.ExtendedEvent:
+		return e.EventTypeId
+	}
+	return reflect.TypeOf(e).Elem().Name()
+}

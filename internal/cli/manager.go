@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// invoke calls a method and returns its result; the zero value where the server
+// answers without one.
+func invoke[T any](ctx context.Context, j *job, ref types.ManagedObjectReference, method string, req any) (T, error) {
+	var res T
+	err := j.Invoke(ctx, ref, method, req, &res)
+	return res, err
+}
+
+// property reads a property; the zero value where it is unset.
+func property[T any](ctx context.Context, j *job, ref types.ManagedObjectReference, name string) (T, error) {
+	var res T
+	err := j.Property(ctx, ref, name, &res)
+	return res, err
+}
+
+// manager returns one of the server's managers.
+func (j *job) manager(ctx context.Context, what string, of func(types.ServiceContent) *types.ManagedObjectReference) (types.ManagedObjectReference, error) {
+	content, err := j.ServiceContent(ctx)
+	if err != nil {
+		return types.ManagedObjectReference{}, err
+	}
+	ref := of(content)
+	if ref == nil {
+		return types.ManagedObjectReference{}, fmt.Errorf("%s has no %s", j.url, what)
+	}
+	return *ref, nil
+}
+
+func (j *job) authorization(ctx context.Context) (types.ManagedObjectReference, error) {
+	return j.manager(ctx, "authorization manager", func(c types.ServiceContent) *types.ManagedObjectReference { return c.AuthorizationManager })
+}
+
+func (j *job) accounts(ctx context.Context) (types.ManagedObjectReference, error) {
+	return j.manager(ctx, "account manager", func(c types.ServiceContent) *types.ManagedObjectReference { return c.AccountManager })
+}
+
+func (j *job) directory(ctx context.Context) (types.ManagedObjectReference, error) {
+	return j.manager(ctx, "user directory", func(c types.ServiceContent) *types.ManagedObjectReference { return c.UserDirectory })
+}
+
+func (j *job) extensions(ctx context.Context) (types.ManagedObjectReference, error) {
+	return j.manager(ctx, "extension manager", func(c types.ServiceContent) *types.ManagedObjectReference { return c.ExtensionManager })
+}
+
+func (j *job) events(ctx context.Context) (types.ManagedObjectReference, error) {
+	return j.manager(ctx, "event manager", func(c types.ServiceContent) *types.ManagedObjectReference { return c.EventManager })
+}
+
+func (j *job) options(ctx context.Context) (types.ManagedObjectReference, error) {
+	return j.manager(ctx, "option manager", func(c types.ServiceContent) *types.ManagedObjectReference { return c.Setting })
+}
+
+// rootFolder is the entity that permissions are set on.
+func (j *job) rootFolder(ctx context.Context) (types.ManagedObjectReference, error) {
+	content, err := j.ServiceContent(ctx)
+	return content.RootFolder, err
+}
+
+// notFound is the answer where the server says by an unset result that there is
+// no such thing.
+func notFound(format string, args ...any) error {
+	return answerError{fmt.Errorf(format, args...), exitNotFound}
+}
+
+// each does the same to all that the arguments name, also where some fail.
+func (j *job) each(do func(name string) error) error {
+	var failed []error
+	for _, name := range j.args {
+		if err := do(name); err != nil {
+			failed = append(failed, itemError{name, err})
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// itemError is an error about one of several things that were named.
+type itemError struct {
+	item string
+	error
+}
+
+func (e itemError) Unwrap() error { return e.error }

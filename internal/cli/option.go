@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+func (a *app) option() *cobra.Command {
+	return group("option", "See and change the server's settings", a.optionList(), a.optionSet())
+}
+
+// queryOptions returns the options of that name, or below it where it ends in a
+// dot; all where it is "".
+func (j *job) queryOptions(ctx context.Context, name string) ([]types.BaseOptionValue, error) {
+	ref, err := j.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := invoke[[]types.BaseOptionValue](ctx, j, ref, "QueryOptions", &types.QueryOptions{Name: name})
+	slices.SortStableFunc(list, func(a, b types.BaseOptionValue) int {
+		return cmp.Compare(a.GetOptionValue().Key, b.GetOptionValue().Key)
+	})
+	return list, err
+}
+
+func (a *app) optionList() *cobra.Command {
+	cmd := a.command("ls [NAME]", "List settings: all, one, or those below a NAME that ends in a dot", cobra.MaximumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			name := ""
+			if len(j.args) == 1 {
+				name = j.args[0]
+			}
+			list, err := j.queryOptions(ctx, name)
+			if err != nil {
+				return err
+			}
+			return j.out.show(list, func() *table {
+				t := &table{header: []string{"NAME", "VALUE"}}
+				for _, o := range list {
+					t.add(o.GetOptionValue().Key, fmt.Sprint(o.GetOptionValue().Value))
+				}
+				return t
+			})
+		})
+	cmd.Aliases = []string{"list"}
+	cmd.ValidArgsFunction = a.complete(false, optionNames)
+	return cmd
+}
+
+func optionNames(ctx context.Context, j *job) ([]string, error) {
+	list, err := j.queryOptions(ctx, "")
+	var names []string
+	for _, o := range list {
+		names = append(names, o.GetOptionValue().Key)
+	}
+	return names, err
+}
+
+func (a *app) optionSet() *cobra.Command {
+	cmd := a.command("set NAME=VALUE…", "Change settings, all of them or none", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
+		for _, arg := range j.args {
+			if !strings.Contains(arg, "=") {
+				return usage("%q is not NAME=VALUE", arg)
+			}
+		}
+		ref, err := j.options(ctx)
+		if err != nil {
+			return err
+		}
+		req := &types.UpdateOptions{}
+		for _, arg := range j.args {
+			name, text, _ := strings.Cut(arg, "=")
+			now, err := j.queryOptions(ctx, name)
+			if err != nil {
+				return err
+			}
+			if len(now) != 1 || now[0].GetOptionValue().Key != name {
+				return notFound("there is no setting %q: 'vigate option ls' shows what there is", name)
+			}
+			value, err := parseValue(name, text, now[0].GetOptionValue().Value)
+			if err != nil {
+				return err
+			}
+			req.ChangedValue = append(req.ChangedValue, &types.OptionValue{Key: name, Value: value})
+		}
+		return j.Invoke(ctx, ref, "UpdateOptions", req, nil)
+	})
+	cmd.ValidArgsFunction = a.complete(true, func(ctx context.Context, j *job) ([]string, error) {
+		names, err := optionNames(ctx, j)
+		for i := range names {
+			names[i] += "="
+		}
+		return names, err
+	})
+	return cmd
+}
+
+// parseValue reads a value of the type that the option has now. A text that is
+// no number goes to the server as it is, which may take "90s" for a time.
+func parseValue(name, text string, now any) (any, error) {
+	switch now.(type) {
+	case bool:
+		value, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, usage("%s is true or false", name)
+		}
+		return value, nil
+	case int32:
+		if value, err := strconv.ParseInt(text, 10, 32); err == nil {
+			return int32(value), nil
+		}
+	case int64:
+		if value, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return value, nil
+		}
+	}
+	return text, nil
+}

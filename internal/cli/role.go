@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+func (a *app) role() *cobra.Command {
+	return group("role", "Manage roles, which are sets of privileges",
+		a.roleList(), a.roleCreate(), a.roleUpdate(), a.roleRemove(), a.privileges())
+}
+
+// roles returns all roles in the order of their ids.
+func (j *job) roles(ctx context.Context) ([]types.AuthorizationRole, error) {
+	ref, err := j.authorization(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := property[[]types.AuthorizationRole](ctx, j, ref, "roleList")
+	slices.SortStableFunc(list, func(a, b types.AuthorizationRole) int { return cmp.Compare(a.RoleId, b.RoleId) })
+	return list, err
+}
+
+// findRole returns the role with that name or id.
+func (j *job) findRole(ctx context.Context, name string) (types.AuthorizationRole, error) {
+	list, err := j.roles(ctx)
+	if err != nil {
+		return types.AuthorizationRole{}, err
+	}
+	matches := []func(types.AuthorizationRole) bool{
+		func(r types.AuthorizationRole) bool { return r.Name == name },
+		func(r types.AuthorizationRole) bool { return strings.EqualFold(r.Name, name) },
+		func(r types.AuthorizationRole) bool { return strconv.Itoa(int(r.RoleId)) == name },
+	}
+	for _, match := range matches {
+		if i := slices.IndexFunc(list, match); i >= 0 {
+			return list[i], nil
+		}
+	}
+	return types.AuthorizationRole{}, notFound("there is no role %q: 'vigate role ls' shows what there is", name)
+}
+
+func roleNames(ctx context.Context, j *job) ([]string, error) {
+	list, err := j.roles(ctx)
+	var names []string
+	for _, r := range list {
+		names = append(names, r.Name)
+	}
+	return names, err
+}
+
+func (a *app) roleList() *cobra.Command {
+	cmd := a.command("ls [ROLE]", "List roles, or the privileges of one", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
+		if len(j.args) == 1 {
+			role, err := j.findRole(ctx, j.args[0])
+			if err != nil {
+				return err
+			}
+			return j.out.texts(role.Privilege)
+		}
+		list, err := j.roles(ctx)
+		if err != nil {
+			return err
+		}
+		return j.out.show(list, func() *table {
+			t := &table{header: []string{"ID", "NAME", "SYSTEM", "PRIVILEGES", "SUMMARY"}}
+			for _, r := range list {
+				summary := ""
+				if r.Info != nil {
+					summary = r.Info.GetDescription().Summary
+				}
+				t.add(fmt.Sprint(r.RoleId), r.Name, yesNo(r.System), fmt.Sprint(len(r.Privilege)), summary)
+			}
+			return t
+		})
+	})
+	cmd.Aliases = []string{"list"}
+	cmd.ValidArgsFunction = a.complete(false, roleNames)
+	return cmd
+}
+
+func (a *app) roleCreate() *cobra.Command {
+	cmd := a.command("create NAME [PRIVILEGE…]", "Make a role and print its id", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
+		ref, err := j.authorization(ctx)
+		if err != nil {
+			return err
+		}
+		id, err := invoke[int32](ctx, j, ref, "AddAuthorizationRole", &types.AddAuthorizationRole{Name: j.args[0], PrivIds: j.args[1:]})
+		if err != nil {
+			return err
+		}
+		return j.out.show(id, func() *table { return &table{rows: [][]string{{fmt.Sprint(id)}}} })
+	})
+	cmd.ValidArgsFunction = a.complete(true, privilegeIDs)
+	return cmd
+}
+
+func (a *app) roleUpdate() *cobra.Command {
+	var name string
+	var add, remove, set []string
+	cmd := a.command("update ROLE [flags]", "Change a role's name and privileges", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
+		if name == "" && len(add)+len(remove)+len(set) == 0 {
+			return usage("there is nothing to change: give --rename, --add, --remove or --set")
+		}
+		if len(set) > 0 && len(add)+len(remove) > 0 {
+			return usage("--set does not go with --add and --remove")
+		}
+		role, err := j.findRole(ctx, j.args[0])
+		if err != nil {
+			return err
+		}
+		privileges := role.Privilege
+		if len(set) > 0 {
+			privileges = set
+		}
+		privileges = slices.DeleteFunc(slices.Concat(privileges, add), func(p string) bool { return slices.Contains(remove, p) })
+		slices.Sort(privileges)
+		ref, err := j.authorization(ctx)
+		if err != nil {
+			return err
+		}
+		return j.Invoke(ctx, ref, "UpdateAuthorizationRole", &types.UpdateAuthorizationRole{
+			RoleId: role.RoleId, NewName: first(name, role.Name), PrivIds: slices.Compact(privileges)}, nil)
+	})
+	cmd.Flags().StringVar(&name, "rename", "", "new name")
+	cmd.Flags().StringSliceVar(&add, "add", nil, "privileges to add, with commas between them")
+	cmd.Flags().StringSliceVar(&remove, "remove", nil, "privileges to take away")
+	cmd.Flags().StringSliceVar(&set, "set", nil, "privileges to have instead of those of now")
+	cmd.ValidArgsFunction = a.complete(false, roleNames)
+	return cmd
+}
+
+func (a *app) roleRemove() *cobra.Command {
+	var force bool
+	cmd := a.command("rm ROLE", "Remove a role that no permission uses", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
+		role, err := j.findRole(ctx, j.args[0])
+		if err != nil {
+			return err
+		}
+		ref, err := j.authorization(ctx)
+		if err != nil {
+			return err
+		}
+		return j.Invoke(ctx, ref, "RemoveAuthorizationRole", &types.RemoveAuthorizationRole{RoleId: role.RoleId, FailIfUsed: !force}, nil)
+	})
+	cmd.Flags().BoolVar(&force, "force", false, "also with permissions that use it, which are removed too")
+	cmd.ValidArgsFunction = a.complete(false, roleNames)
+	return cmd
+}
+
+func (a *app) privileges() *cobra.Command {
+	return a.command("privileges [flags]", "List the privileges that there are", cobra.NoArgs, func(ctx context.Context, j *job) error {
+		list, err := j.privilegeList(ctx)
+		if err != nil {
+			return err
+		}
+		return j.out.show(list, func() *table {
+			t := &table{}
+			for _, p := range list {
+				t.add(p.PrivId)
+			}
+			return t
+		})
+	})
+}
+
+func (j *job) privilegeList(ctx context.Context) ([]types.AuthorizationPrivilege, error) {
+	ref, err := j.authorization(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return property[[]types.AuthorizationPrivilege](ctx, j, ref, "privilegeList")
+}
+
+func privilegeIDs(ctx context.Context, j *job) ([]string, error) {
+	list, err := j.privilegeList(ctx)
+	var ids []string
+	for _, p := range list {
+		ids = append(ids, p.PrivId)
+	}
+	return ids, err
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// maxSecret bounds passwords, tokens and whatever else is read whole, in bytes.
+const maxSecret = 1 << 20
+
+var errNoTerminal = errors.New("there is no terminal to ask for a password on")
+
+// promptTerminal asks on the terminal, not on standard input and output, which
+// may be redirected.
+func promptTerminal(ctx context.Context, prompt string) (string, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		if !term.IsTerminal(int(os.Stdin.Fd())) {
+			return "", errNoTerminal
+		}
+		return readSecret(ctx, os.Stdin, os.Stderr, prompt)
+	}
+	defer tty.Close()
+	return readSecret(ctx, tty, tty, prompt)
+}
+
+func readSecret(ctx context.Context, in *os.File, out io.Writer, prompt string) (string, error) {
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", errNoTerminal
+	}
+	fmt.Fprint(out, prompt)
+	type result struct {
+		secret []byte
+		err    error
+	}
+	read := make(chan result, 1)
+	go func() {
+		secret, err := term.ReadPassword(fd)
+		read <- result{secret, err}
+	}()
+	select {
+	case r := <-read:
+		fmt.Fprintln(out)
+		if r.err != nil {
+			return "", fmt.Errorf("read password: %w", r.err)
+		}
+		return string(r.secret), nil
+	case <-ctx.Done():
+		// The read goes on to the process's end, but the terminal must show
+		// what is typed again.
+		fmt.Fprintln(out)
+		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
+	}
+}
+
+// read reads a file whole, or standard input where path is "-".
+func (j *job) read(what, path string) (string, error) {
+	in, err := j.open(what, path)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	content, err := io.ReadAll(io.LimitReader(in, maxSecret+1))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", what, err)
+	}
+	if len(content) > maxSecret {
+		return "", fmt.Errorf("read %s: larger than %d bytes", what, maxSecret)
+	}
+	return string(content), nil
+}
+
+// open opens a file, or standard input where path is "-".
+func (j *job) open(what, path string) (io.ReadCloser, error) {
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", what, err)
+		}
+		return file, nil
+	}
+	if j.app.stdinUsed != "" {
+		return nil, usage("standard input can't be both the %s and the %s: give one of them by a file", j.app.stdinUsed, what)
+	}
+	j.app.stdinUsed = what
+	return io.NopCloser(j.cmd.InOrStdin()), nil
+}
+
+// readLine is read for a secret that is one line: without the end of the line,
+// which is not part of it.
+func (j *job) readLine(what, path string) (string, error) {
+	content, err := j.read(what, path)
+	if err != nil {
+		return "", err
+	}
+	content = strings.TrimSuffix(strings.TrimSuffix(content, "\n"), "\r")
+	if content == "" {
+		return "", usage("the %s is empty", what)
+	}
+	return content, nil
+}
+
+// newPassword reads the password to be set for a user: from a file, or by
+// asking twice.
+func (j *job) newPassword(ctx context.Context, user, path string) (string, error) {
+	if path != "" {
+		return j.readLine("new password", path)
+	}
+	password, err := j.app.host.Prompt(ctx, "New password of "+clean(user)+": ")
+	if err != nil {
+		return "", noPrompt(err, "give --new-password-file FILE, or - for standard input")
+	}
+	again, err := j.app.host.Prompt(ctx, "The same again: ")
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case password != again:
+		return "", usage("the two passwords differ")
+	case password == "":
+		return "", usage("the new password is empty")
+	}
+	return password, nil
+}
+
+// noPrompt says what to do where there is nobody to ask.
+func noPrompt(err error, hint string) error {
+	if errors.Is(err, errNoTerminal) {
+		return usage("%w: %s", err, hint)
+	}
+	return err
+}

@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+func (a *app) session() *cobra.Command {
+	return group("session", "See sessions, end them, and hand them on",
+		a.sessionList(), a.sessionRemove(), a.sessionActive(),
+		a.cloneTicket(), a.clone(), a.impersonate(),
+		a.locale(), a.locales(), a.message(),
+		a.serviceTicket(), a.localTicket(),
+	)
+}
+
+func (a *app) sessionList() *cobra.Command {
+	cmd := a.command("ls [flags]", "List the live sessions; * is this one", cobra.NoArgs, func(ctx context.Context, j *job) error {
+		list, err := j.SessionList(ctx)
+		if err != nil {
+			return err
+		}
+		own, err := j.CurrentSession(ctx)
+		if err != nil {
+			return err
+		}
+		slices.SortStableFunc(list, func(a, b types.UserSession) int { return a.LoginTime.Compare(b.LoginTime) })
+		return j.out.show(list, func() *table {
+			t := &table{header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
+			for _, s := range list {
+				mark := " "
+				if own != nil && own.Key == s.Key {
+					mark = "*"
+				}
+				t.add(mark, s.Key, s.UserName, s.IpAddress, moment(s.LoginTime), j.out.age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent)
+			}
+			return t
+		})
+	})
+	cmd.Aliases = []string{"list"}
+	return cmd
+}
+
+func (a *app) sessionRemove() *cobra.Command {
+	cmd := a.command("rm KEY…", "End sessions by their keys", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
+		// One call each: of one call for all, nobody could say which key it
+		// stopped at.
+		return j.each(func(key string) error { return j.TerminateSession(ctx, key) })
+	})
+	cmd.Aliases = []string{"terminate"}
+	cmd.ValidArgsFunction = a.complete(true, sessionKeys)
+	return cmd
+}
+
+func sessionKeys(ctx context.Context, j *job) ([]string, error) {
+	list, err := j.SessionList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, s := range list {
+		keys = append(keys, s.Key+"\t"+clean(s.UserName+" "+s.IpAddress))
+	}
+	return keys, nil
+}
+
+func (a *app) sessionActive() *cobra.Command {
+	var status bool
+	cmd := a.command("active KEY USER", "Tell whether a session is live and that user's: true or false", cobra.ExactArgs(2),
+		func(ctx context.Context, j *job) error {
+			active, err := j.SessionIsActive(ctx, j.args[0], j.args[1])
+			if err != nil {
+				return err
+			}
+			if err := j.out.show(active, func() *table { return &table{rows: [][]string{{fmt.Sprint(active)}}} }); err != nil {
+				return err
+			}
+			if status && !active {
+				return answerError{errors.New("no live session of that user has this key"), exitNotFound}
+			}
+			return nil
+		})
+	cmd.Flags().BoolVar(&status, "exit-status", false, "exit with 5 where it is false (else with 0, whatever it is)")
+	cmd.ValidArgsFunction = a.complete(false, sessionKeys)
+	return cmd
+}
+
+func (a *app) cloneTicket() *cobra.Command {
+	cmd := a.command("clone-ticket [flags]", "Print a one-time ticket that gives another client a session like this one", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			ticket, err := j.AcquireCloneTicket(ctx)
+			if err != nil {
+				return err
+			}
+			return j.out.text(ticket)
+		})
+	cmd.Long = cmd.Short + `.
+
+The ticket is a secret until it is taken or expires. To hand it on:
+
+  vigate session clone-ticket | ssh host vigate login --clone-ticket-stdin`
+	return cmd
+}
+
+func (a *app) clone() *cobra.Command {
+	var path string
+	cmd := a.bare("clone [flags]", "Log in by a clone ticket and keep the new session", cobra.NoArgs, func(ctx context.Context, j *job) error {
+		enter := func(ctx context.Context, j *job) (*types.UserSession, error) { return clone(ctx, j, path) }
+		// The session in its place may be the one that was cloned.
+		return j.startSession(ctx, enter, false)
+	})
+	cmd.Long = cmd.Short + `.
+
+It takes the place of a kept session of the same user, which lives on at the
+server; give --session-file to keep both.`
+	cmd.Flags().StringVar(&path, "ticket-file", "-", "file with the ticket, - for standard input")
+	return cmd
+}
+
+func (a *app) impersonate() *cobra.Command {
+	var locale string
+	cmd := a.command("impersonate USER", "Make the session act as another user", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
+		session, err := j.ImpersonateUser(ctx, j.args[0], locale)
+		if err != nil {
+			return err
+		}
+		return j.out.show(session, func() *table { return j.sessionTable(session) })
+	})
+	cmd.Flags().StringVar(&locale, "locale", "", "locale of the session from now on")
+	return cmd
+}
+
+func (a *app) locale() *cobra.Command {
+	return a.command("locale [LOCALE]", "Show the session's locale, or change it", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
+		if len(j.args) == 1 {
+			return j.SetLocale(ctx, j.args[0])
+		}
+		session, err := j.own(ctx)
+		if err != nil {
+			return err
+		}
+		return j.out.show(sessionLocale{session.Locale, session.MessageLocale}, func() *table {
+			t := &table{}
+			t.add("Locale:", session.Locale)
+			t.add("Messages in:", session.MessageLocale)
+			return t
+		})
+	})
+}
+
+type sessionLocale struct {
+	Locale        string `json:"locale"`
+	MessageLocale string `json:"messageLocale"`
+}
+
+type serverLocales struct {
+	Default   string   `json:"defaultLocale"`
+	Supported []string `json:"supportedLocaleList"`
+	Messages  []string `json:"messageLocaleList"`
+}
+
+func (a *app) locales() *cobra.Command {
+	return a.command("locales [flags]", "Show the server's locales", cobra.NoArgs, func(ctx context.Context, j *job) error {
+		var l serverLocales
+		var err error
+		if l.Default, err = j.DefaultLocale(ctx); err != nil {
+			return err
+		}
+		if l.Supported, err = j.SupportedLocaleList(ctx); err != nil {
+			return err
+		}
+		if l.Messages, err = j.MessageLocaleList(ctx); err != nil {
+			return err
+		}
+		return j.out.show(l, func() *table {
+			t := &table{}
+			t.add("Default:", l.Default)
+			t.add("Messages in:", strings.Join(l.Messages, " "))
+			t.add("Supported:", strings.Join(l.Supported, " "))
+			return t
+		})
+	})
+}
+
+func (a *app) message() *cobra.Command {
+	var path string
+	var clear bool
+	cmd := a.command("message [TEXT]", "Show the server's message to all users, or change it", cobra.MaximumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			given := 0
+			for _, is := range []bool{len(j.args) == 1, path != "", clear} {
+				if is {
+					given++
+				}
+			}
+			switch {
+			case given > 1:
+				return usage("TEXT, --file and --clear exclude each other")
+			case clear:
+				return j.UpdateServiceMessage(ctx, "")
+			case path != "":
+				text, err := j.read("message", path)
+				if err != nil {
+					return err
+				}
+				return j.UpdateServiceMessage(ctx, strings.TrimSuffix(text, "\n"))
+			case len(j.args) == 1:
+				return j.UpdateServiceMessage(ctx, j.args[0])
+			}
+			text, err := j.Message(ctx)
+			if err != nil || text == "" && !j.out.json {
+				return err
+			}
+			return j.out.text(text)
+		})
+	cmd.Flags().StringVar(&path, "file", "", "file with the new message, - for standard input")
+	cmd.Flags().BoolVar(&clear, "clear", false, "remove the message")
+	return cmd
+}
+
+func (a *app) serviceTicket() *cobra.Command {
+	var method, vmomi string
+	var anonymous bool
+	cmd := a.command("service-ticket [URL]", "Print a one-time ticket for one request", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
+		spec, err := serviceRequest(j.args, method, vmomi)
+		if err != nil {
+			return err
+		}
+		if !anonymous {
+			// Without a session the ticket would be an anonymous one.
+			if _, err := j.own(ctx); err != nil {
+				return err
+			}
+		}
+		ticket, err := j.AcquireGenericServiceTicket(ctx, spec)
+		if err != nil {
+			return err
+		}
+		return j.out.show(ticket, func() *table {
+			t := &table{}
+			t.add("Ticket:", ticket.Id)
+			t.add("Type:", ticket.TicketType)
+			t.add("Host:", ticket.HostName)
+			t.add("SHA-1:", ticket.SslThumbprint)
+			for _, c := range ticket.CertThumbprintList {
+				t.add(c.HashAlgorithm+":", c.Thumbprint)
+			}
+			return t
+		})
+	})
+	cmd.Long = cmd.Short + `.
+
+For an HTTP request, name its URL, and its method by --method. The ticket goes
+with the request as the cookie vmware_cgi_ticket. With --vmomi cloneSession it
+is a clone ticket.`
+	cmd.Flags().StringVar(&method, "method", "", "method of the HTTP request, such as GET (default: any)")
+	cmd.Flags().StringVar(&vmomi, "vmomi", "", "method of the API that the ticket is for: cloneSession")
+	cmd.Flags().BoolVar(&anonymous, "anonymous", false, "do not log in for it")
+	return cmd
+}
+
+func serviceRequest(args []string, method, vmomi string) (types.BaseSessionManagerServiceRequestSpec, error) {
+	switch {
+	case vmomi != "" && (len(args) > 0 || method != ""):
+		return nil, usage("--vmomi goes with neither a URL nor --method")
+	case vmomi != "":
+		return &types.SessionManagerVmomiServiceRequestSpec{Method: vmomi}, nil
+	case len(args) == 0:
+		return nil, usage("give the URL of the request, or --vmomi")
+	}
+	if method != "" && !strings.HasPrefix(method, "http") {
+		// GET is httpGet in the API.
+		method = "http" + strings.ToUpper(method[:1]) + strings.ToLower(method[1:])
+	}
+	return &types.SessionManagerHttpServiceRequestSpec{Method: method, Url: args[0]}, nil
+}
+
+func (a *app) localTicket() *cobra.Command {
+	cmd := a.command("local-ticket USER", "Have the server write a one-time password to a file that only USER can read", cobra.ExactArgs(1),
+		func(ctx context.Context, j *job) error {
+			ticket, err := j.AcquireLocalTicket(ctx, j.args[0])
+			if err != nil {
+				return err
+			}
+			return j.out.show(ticket, func() *table {
+				t := &table{}
+				t.add("User:", ticket.UserName)
+				t.add("Password in:", ticket.PasswordFilePath)
+				return t
+			})
+		})
+	cmd.Long = cmd.Short + `.
+
+USER is an account of the server's operating system, and the server must be on
+this machine: use --url unix:///path/of/its/socket. 'vigate login --local' does
+all of it.`
+	return cmd
+}

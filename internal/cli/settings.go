@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/client"
+)
+
+func lookupEnv(name string) (string, bool) { return os.LookupEnv(name) }
+
+// settings are what flags and environment say in the end.
+type settings struct {
+	url      string // as sessions are kept under: without path and credentials
+	socket   string // of a unix: URL
+	user     string
+	password *string // from the environment; nil: none, or meant for another
+	tls      client.TLS
+	release  string
+	timeout  time.Duration
+	files    sessionFiles
+}
+
+// environment is the variables that count.
+type environment struct {
+	lookup func(string) (string, bool)
+	// govc: those of govc count as well. They do not where a server or a user is
+	// named by vigate's own, so that a password never goes to a server, or
+	// with a name, that it was not meant for.
+	govc bool
+}
+
+func (a *app) environment() environment {
+	e := environment{lookup: a.host.LookupEnv}
+	e.govc = e.get("VIGATE_URL")+e.get("VIGATE_USERNAME")+e.get("VIGATE_PASSWORD") == ""
+	return e
+}
+
+func (e environment) get(name string) string {
+	value, _ := e.lookup(name)
+	return value
+}
+
+func (e environment) either(own, govc string) string {
+	if value := e.get(own); value != "" || !e.govc {
+		return value
+	}
+	return e.get(govc)
+}
+
+// address is a server's URL in parts.
+type address struct {
+	url, socket    string
+	user, password string
+	hasPassword    bool
+}
+
+func (a *app) settings() (settings, error) {
+	env, f := a.environment(), a.flags
+	if f.output != "table" && f.output != "json" {
+		return settings{}, usage("--output is table or json, not %q", f.output)
+	}
+	var fromEnv address
+	var envErr error
+	if raw := env.either("VIGATE_URL", "GOVC_URL"); raw != "" {
+		fromEnv, envErr = parseAddress(raw)
+	}
+	at := fromEnv
+	if f.url != "" {
+		flag, err := parseAddress(f.url)
+		if err != nil {
+			return settings{}, usage("--url: %w", err)
+		}
+		if flag.hasPassword {
+			return settings{}, usage("a password in --url can be seen by others on this machine: use --password-stdin, --password-file, VIGATE_PASSWORD or the prompt")
+		}
+		at = flag
+	} else if envErr != nil {
+		return settings{}, usage("VIGATE_URL or GOVC_URL: %w", envErr)
+	}
+	if at.url == "" {
+		return settings{}, usage("no server is named: give --url https://host, or set VIGATE_URL or GOVC_URL")
+	}
+	s := settings{url: at.url, socket: at.socket, release: f.release, timeout: f.timeout}
+	s.credentials(env, f, at, fromEnv)
+	if err := s.trust(env, f); err != nil {
+		return settings{}, err
+	}
+	return s, s.place(env, f)
+}
+
+// credentials finds the user, and the environment's password where that is
+// meant for this user at this server.
+func (s *settings) credentials(env environment, f *flags, at, fromEnv address) {
+	s.user = f.user
+	if f.url != "" {
+		s.user = first(f.user, at.user)
+		if fromEnv.url != "" && fromEnv.url != at.url {
+			return
+		}
+	}
+	user := first(env.either("VIGATE_USERNAME", "GOVC_USERNAME"), fromEnv.user)
+	if s.user == "" {
+		s.user = user
+	}
+	if user != "" && canonical(user) != canonical(s.user) {
+		return
+	}
+	if password := env.either("VIGATE_PASSWORD", "GOVC_PASSWORD"); password != "" {
+		s.password = &password
+	} else if fromEnv.hasPassword {
+		s.password = &fromEnv.password
+	}
+}
+
+// trust finds out how the server is checked and which certificate it is shown.
+// What flags say replaces what the environment says about the same question.
+func (s *settings) trust(env environment, f *flags) error {
+	insecure, err := parseBool(env.either("VIGATE_INSECURE", "GOVC_INSECURE"))
+	if err != nil {
+		return usage("VIGATE_INSECURE or GOVC_INSECURE: %w", err)
+	}
+	ca, thumbprint := env.either("VIGATE_CA", "GOVC_TLS_CA_CERTS"), env.get("VIGATE_THUMBPRINT")
+	if f.insecure || f.ca != "" || f.thumbprint != "" {
+		insecure, ca, thumbprint = f.insecure, f.ca, f.thumbprint
+	}
+	cert, key := env.either("VIGATE_CERTIFICATE", "GOVC_CERTIFICATE"), env.either("VIGATE_PRIVATE_KEY", "GOVC_PRIVATE_KEY")
+	if f.cert != "" || f.key != "" {
+		cert, key = f.cert, f.key
+	}
+	if s.socket != "" || strings.HasPrefix(s.url, "http:") {
+		if f.ca+f.thumbprint+f.cert+f.key != "" {
+			return usage("--ca, --thumbprint, --cert and --key need an https URL")
+		}
+		if s.socket == "" && !insecure && !isLoopback(s.url) {
+			return usage("passwords would go over the network in the clear: use https, or --insecure where that is meant")
+		}
+		return nil
+	}
+	if insecure && ca != "" {
+		return usage("to trust any server and to trust only an authority's exclude each other: take one of --insecure and --ca (or of their variables)")
+	}
+	s.tls.Insecure, s.tls.Thumbprint = insecure, thumbprint
+	for _, path := range filepath.SplitList(ca) {
+		pem, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read authorities' certificates: %w", err)
+		}
+		s.tls.CA = append(append(s.tls.CA, pem...), '\n')
+	}
+	if (cert == "") != (key == "") {
+		return usage("--cert and --key go together")
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("read client certificate: %w", err)
+		}
+		s.tls.Certificate = &pair
+	}
+	return nil
+}
+
+// place finds where sessions are kept: XDG Base Directory Specification 0.8.
+func (s *settings) place(env environment, f *flags) error {
+	s.files.file = first(f.sessionFile, env.get("VIGATE_SESSION_FILE"))
+	state := env.get("XDG_STATE_HOME")
+	if !filepath.IsAbs(state) { // which the specification says to ignore
+		home := env.get("HOME")
+		if home == "" {
+			var err error
+			if home, err = os.UserHomeDir(); err != nil && s.files.file == "" {
+				return usage("there is no home directory to keep sessions in: give --session-file")
+			}
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	s.files.dir = filepath.Join(state, "vigate", "sessions")
+	return nil
+}
+
+var hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// parseAddress reads a URL as people write it: scheme and path can be missing,
+// as govc allows. Errors don't repeat it, since it may hold a password.
+func parseAddress(raw string) (address, error) {
+	raw = strings.TrimSpace(raw)
+	if !hasScheme.MatchString(raw) {
+		raw = "https://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return address{}, errors.New("not a valid URL; want https://host[:port]")
+	}
+	a := address{user: u.User.Username()}
+	a.password, a.hasPassword = u.User.Password()
+	switch {
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return address{}, errors.New("a query or fragment has no meaning here")
+	case u.Scheme == "unix":
+		if u.Host != "" || !filepath.IsAbs(u.Path) {
+			return address{}, errors.New("want unix:///path/of/the/socket")
+		}
+		a.url, a.socket = "unix://"+u.Path, u.Path
+		return a, nil
+	case u.Scheme != "https" && u.Scheme != "http":
+		return address{}, errors.New("want https://host[:port]")
+	case u.Hostname() == "":
+		return address{}, errors.New("there is no host in it")
+	}
+	if path := strings.TrimSuffix(u.Path, "/"); path != "" && path != "/sdk" {
+		return address{}, errors.New("its path must be empty or /sdk")
+	}
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	a.url = u.Scheme + "://" + host
+	return a, nil
+}
+
+func isLoopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	if u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func parseBool(s string) (bool, error) {
+	if s == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, fmt.Errorf("%.20q is neither true nor false", s)
+	}
+	return b, nil
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// canonical is a user's name in one spelling of DOMAIN\name and name@domain. A
+// name without a domain stays one.
+func canonical(user string) string {
+	user = strings.ToLower(user)
+	if domain, name, ok := strings.Cut(user, `\`); ok {
+		return name + "@" + domain
+	}
+	return user
+}

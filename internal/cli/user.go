@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+func (a *app) user() *cobra.Command {
+	return group("user", "Manage the server's own users",
+		a.userList(), a.userAdd(), a.userPassword(),
+		a.userChange("rm", "RemoveUser", "Remove users; their sessions end"),
+		a.userChange("disable", "DisableUser", "Disable users; their sessions end"),
+		a.userChange("enable", "EnableUser", "Enable users that were disabled"),
+		a.userChange("unlock", "UnlockUser", "Let users log in again that too many failed logins have locked"),
+	)
+}
+
+func (a *app) userList() *cobra.Command {
+	var domain string
+	var groups bool
+	cmd := a.command("ls [SEARCH]", "List users, all or those with SEARCH in their names", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
+		req := &types.RetrieveUserGroups{Domain: domain, FindUsers: !groups, FindGroups: groups}
+		if len(j.args) == 1 {
+			req.SearchStr = j.args[0]
+		}
+		list, err := j.search(ctx, req)
+		if err != nil {
+			return err
+		}
+		return j.out.show(list, func() *table {
+			t := &table{header: []string{"PRINCIPAL", "FULL NAME"}}
+			for _, u := range list {
+				found := u.GetUserSearchResult()
+				t.add(found.Principal, found.FullName)
+			}
+			return t
+		})
+	})
+	cmd.Aliases = []string{"list"}
+	cmd.Flags().StringVar(&domain, "domain", "", "look only in this domain")
+	cmd.Flags().BoolVar(&groups, "groups", false, "list groups instead of users")
+	return cmd
+}
+
+func (j *job) search(ctx context.Context, req *types.RetrieveUserGroups) ([]types.BaseUserSearchResult, error) {
+	ref, err := j.directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := invoke[[]types.BaseUserSearchResult](ctx, j, ref, "RetrieveUserGroups", req)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(list, func(a, b types.BaseUserSearchResult) int {
+		return cmp.Compare(a.GetUserSearchResult().Principal, b.GetUserSearchResult().Principal)
+	})
+	return list, nil
+}
+
+func principals(ctx context.Context, j *job) ([]string, error) {
+	list, err := j.search(ctx, &types.RetrieveUserGroups{FindUsers: true})
+	var names []string
+	for _, u := range list {
+		found := u.GetUserSearchResult()
+		names = append(names, found.Principal+"\t"+clean(found.FullName))
+	}
+	return names, err
+}
+
+// passwordFlag defines the flag for a password that is to be set.
+func passwordFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("new-password-file", "", "file with the password to set, - for standard input (default: ask)")
+}
+
+func (a *app) userAdd() *cobra.Command {
+	var description string
+	var path *string
+	cmd := a.command("add NAME", "Add a user", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
+		ref, err := j.accounts(ctx)
+		if err != nil {
+			return err
+		}
+		password, err := j.newPassword(ctx, j.args[0], *path)
+		if err != nil {
+			return err
+		}
+		account := &types.HostAccountSpec{Id: j.args[0], Password: password, Description: description}
+		return j.Invoke(ctx, ref, "CreateUser", &types.CreateUser{User: account}, nil)
+	})
+	cmd.Long = cmd.Short + `.
+
+A new user may do nothing: give it a role with 'vigate permission set'.`
+	cmd.Flags().StringVar(&description, "full-name", "", "the user's full name")
+	path = passwordFlag(cmd)
+	return cmd
+}
+
+func (a *app) userPassword() *cobra.Command {
+	var path *string
+	cmd := a.command("passwd [NAME]", "Change a user's password, or your own; other sessions of the user end", cobra.MaximumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			ref, err := j.accounts(ctx)
+			if err != nil {
+				return err
+			}
+			var name string
+			if len(j.args) == 1 {
+				name = j.args[0]
+			} else {
+				session, err := j.own(ctx)
+				if err != nil {
+					return err
+				}
+				name = session.UserName
+			}
+			password, err := j.newPassword(ctx, name, *path)
+			if err != nil {
+				return err
+			}
+			return j.Invoke(ctx, ref, "UpdateUser", &types.UpdateUser{User: &types.HostAccountSpec{Id: name, Password: password}}, nil)
+		})
+	path = passwordFlag(cmd)
+	cmd.ValidArgsFunction = a.complete(false, principals)
+	return cmd
+}
+
+// userRequest is the argument of the methods that only take a user's name.
+type userRequest struct {
+	UserName string `json:"userName"`
+}
+
+func (a *app) userChange(verb, method, short string) *cobra.Command {
+	cmd := a.command(verb+" NAME…", short, cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
+		ref, err := j.accounts(ctx)
+		if err != nil {
+			return err
+		}
+		return j.each(func(name string) error { return j.Invoke(ctx, ref, method, &userRequest{name}, nil) })
+	})
+	cmd.ValidArgsFunction = a.complete(true, principals)
+	return cmd
+}
