@@ -147,7 +147,7 @@ func (n *node) openAPI(cfg config.Config, d directory) error {
 			DefaultLocale: func() string { return n.settings.Values().DefaultLocale },
 		},
 		Access: n.access, Accounts: n.accounts, Extensions: n.extensions,
-		Events: n.events, Settings: n.settings, Directory: d, LocalTickets: n.local,
+		Events: n.events, Settings: n.settings, Directory: vim.Directory{vim.LocalUsers(d.accounts), vim.SystemUsers(nil)}, LocalTickets: n.local,
 		Server: vim.ServerInfo{
 			HostName: host, About: about(),
 			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },

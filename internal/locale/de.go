@@ -8,6 +8,7 @@ var german = map[string]string{
 	"fault.InvalidArgument":            "Ein angegebener Parameter war nicht korrekt: %[1]s",
 	"fault.InvalidClientCertificate":   "Das Clientzertifikat ist ungültig.",
 	"fault.InvalidCollectorVersion":    "Die Version des Collectors ist ungültig.",
+	"fault.InvalidEvent":               "Das Ereignis ist ungültig.",
 	"fault.InvalidLocale":              "Das Gebietsschema ist ungültig oder unbekannt.",
 	"fault.InvalidLogin":               "Die Anmeldung kann wegen eines falschen Benutzernamens oder Kennworts nicht abgeschlossen werden.",
 	"fault.InvalidName":                "Der Name ist ungültig.",

@@ -9,6 +9,7 @@ var english = map[string]string{
 	"fault.InvalidArgument":            "A specified parameter was not correct: %[1]s",
 	"fault.InvalidClientCertificate":   "The client certificate is not valid.",
 	"fault.InvalidCollectorVersion":    "The version of the collector is not valid.",
+	"fault.InvalidEvent":               "The event is not valid.",
 	"fault.InvalidLocale":              "The locale is not valid or is unknown.",
 	"fault.InvalidLogin":               "Cannot complete login due to an incorrect user name or password.",
 	"fault.InvalidName":                "The name is not valid.",

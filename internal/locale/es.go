@@ -8,6 +8,7 @@ var spanish = map[string]string{
 	"fault.InvalidArgument":            "Un parámetro especificado no era correcto: %[1]s",
 	"fault.InvalidClientCertificate":   "El certificado del cliente no es válido.",
 	"fault.InvalidCollectorVersion":    "La versión del recopilador no es válida.",
+	"fault.InvalidEvent":               "El evento no es válido.",
 	"fault.InvalidLocale":              "La configuración regional no es válida o es desconocida.",
 	"fault.InvalidLogin":               "No se puede completar el inicio de sesión porque el nombre de usuario o la contraseña son incorrectos.",
 	"fault.InvalidName":                "El nombre no es válido.",

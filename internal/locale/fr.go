@@ -8,6 +8,7 @@ var french = map[string]string{
 	"fault.InvalidArgument":            "Un paramètre spécifié n’était pas correct : %[1]s",
 	"fault.InvalidClientCertificate":   "Le certificat du client n’est pas valide.",
 	"fault.InvalidCollectorVersion":    "La version du collecteur n’est pas valide.",
+	"fault.InvalidEvent":               "L’événement n’est pas valide.",
 	"fault.InvalidLocale":              "Les paramètres régionaux ne sont pas valides ou sont inconnus.",
 	"fault.InvalidLogin":               "Impossible de terminer la connexion en raison d’un nom d’utilisateur ou d’un mot de passe incorrect.",
 	"fault.InvalidName":                "Le nom n’est pas valide.",

@@ -8,6 +8,7 @@ var italian = map[string]string{
 	"fault.InvalidArgument":            "Un parametro specificato non era corretto: %[1]s",
 	"fault.InvalidClientCertificate":   "Il certificato del client non è valido.",
 	"fault.InvalidCollectorVersion":    "La versione dell’agente di raccolta non è valida.",
+	"fault.InvalidEvent":               "L’evento non è valido.",
 	"fault.InvalidLocale":              "Le impostazioni locali non sono valide o sono sconosciute.",
 	"fault.InvalidLogin":               "Impossibile completare l’accesso a causa di un nome utente o di una password non corretti.",
 	"fault.InvalidName":                "Il nome non è valido.",

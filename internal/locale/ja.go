@@ -8,6 +8,7 @@ var japanese = map[string]string{
 	"fault.InvalidArgument":            "指定したパラメータが正しくありません: %[1]s",
 	"fault.InvalidClientCertificate":   "クライアント証明書が無効です。",
 	"fault.InvalidCollectorVersion":    "コレクタのバージョンが無効です。",
+	"fault.InvalidEvent":               "イベントが無効です。",
 	"fault.InvalidLocale":              "ロケールが無効または不明です。",
 	"fault.InvalidLogin":               "ユーザー名またはパスワードが正しくないため、ログインを完了できません。",
 	"fault.InvalidName":                "名前が無効です。",

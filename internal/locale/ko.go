@@ -10,6 +10,7 @@ var korean = map[string]string{
 	"fault.InvalidArgument":            "지정한 매개 변수가 올바르지 않습니다: %[1]s",
 	"fault.InvalidClientCertificate":   "클라이언트 인증서가 유효하지 않습니다.",
 	"fault.InvalidCollectorVersion":    "수집기의 버전이 유효하지 않습니다.",
+	"fault.InvalidEvent":               "이벤트가 유효하지 않습니다.",
 	"fault.InvalidLocale":              "로케일이 유효하지 않거나 알 수 없는 로케일입니다.",
 	"fault.InvalidLogin":               "사용자 이름 또는 암호가 올바르지 않아 로그인을 완료할 수 없습니다.",
 	"fault.InvalidName":                "이름이 유효하지 않습니다.",

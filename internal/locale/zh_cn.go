@@ -8,6 +8,7 @@ var simplifiedChinese = map[string]string{
 	"fault.InvalidArgument":            "指定的参数不正确: %[1]s",
 	"fault.InvalidClientCertificate":   "客户端证书无效。",
 	"fault.InvalidCollectorVersion":    "收集器的版本无效。",
+	"fault.InvalidEvent":               "事件无效。",
 	"fault.InvalidLocale":              "区域设置无效或未知。",
 	"fault.InvalidLogin":               "由于用户名或密码不正确，无法完成登录。",
 	"fault.InvalidName":                "名称无效。",

@@ -8,6 +8,7 @@ var traditionalChinese = map[string]string{
 	"fault.InvalidArgument":            "指定的參數不正確: %[1]s",
 	"fault.InvalidClientCertificate":   "用戶端憑證無效。",
 	"fault.InvalidCollectorVersion":    "收集器的版本無效。",
+	"fault.InvalidEvent":               "事件無效。",
 	"fault.InvalidLocale":              "地區設定無效或不明。",
 	"fault.InvalidLogin":               "由於使用者名稱或密碼不正確，因此無法完成登入。",
 	"fault.InvalidName":                "名稱無效。",

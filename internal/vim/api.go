@@ -73,7 +73,16 @@ func New(d Domain) (*API, error) {
 	a := &API{Domain: d, objects: map[string]*table{}, instances: newInstances(), drain: make(chan struct{})}
 	d.Sessions.OnEnd(a.instances.endSession)
 	for _, o := range []*Object{
+		a.serviceInstance(),
 		a.sessionManager(),
+		a.folder(),
+		a.authorizationManager(),
+		a.extensionManager(),
+		a.eventManager(),
+		a.eventHistoryCollector(),
+		a.userDirectory(),
+		a.accountManager(),
+		a.optionManager(),
 	} {
 		if err := a.Add(o); err != nil {
 			return nil, err

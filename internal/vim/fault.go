@@ -9,9 +9,13 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -58,8 +62,6 @@ func newFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
 	f.key = "fault." + f.Kind()
 	return f
 }
-
-func invalidLogin(cause error) *Fault { return newFault(&types.InvalidLogin{}, cause) }
 
 // notSupported is for what this server, as it is set up, does not do.
 func notSupported(why string) *Fault {
@@ -160,28 +162,117 @@ func limitKey(l *session.LimitError) string {
 
 // domainFaults: which fault a domain's error is. The first that matches wins.
 var domainFaults = []struct {
-	err   error
+	is    func(error) bool
 	fault func(error) *Fault
 }{
-	{locale.ErrInvalid, func(err error) *Fault { return newFault(&types.InvalidLocale{}, err) }},
-	{login.ErrRejected, invalidLogin},
-	{login.ErrNotMine, invalidLogin},
-	{login.ErrNoCertificate, func(err error) *Fault { return newFault(&types.NoClientCertificate{}, err) }},
-	{login.ErrNoSubject, func(err error) *Fault { return newFault(&types.NoSubjectName{}, err) }},
-	{login.ErrBadCertificate, func(err error) *Fault { return newFault(&types.InvalidClientCertificate{}, err) }},
-	{login.ErrBusy, func(err error) *Fault { return &Fault{RetryAfter: retryBusy, Cause: err, key: "overload.login"} }},
-	{session.ErrBadTicket, invalidLogin},
-	{session.ErrStale, invalidLogin},
-	{session.ErrNotAllowed, invalidLogin},
+	{is(locale.ErrInvalid), kind[types.InvalidLocale]},
+	{is(login.ErrRejected), kind[types.InvalidLogin]},
+	{is(login.ErrNotMine), kind[types.InvalidLogin]},
+	{is(login.ErrNoCertificate), kind[types.NoClientCertificate]},
+	{is(login.ErrNoSubject), kind[types.NoSubjectName]},
+	{is(login.ErrBadCertificate), kind[types.InvalidClientCertificate]},
+	{is(login.ErrBusy), busy},
+	{is(session.ErrBadTicket), kind[types.InvalidLogin]},
+	{is(session.ErrStale), kind[types.InvalidLogin]},
+	{is(session.ErrNotAllowed), kind[types.InvalidLogin]},
+	{is(session.ErrNoSession), ended}, // the caller's own, in the midst of its call
+
+	{is(access.ErrLastAdministrator), kind[types.AuthMinimumAdminPermission]},
+	{is(access.ErrRoleExists), kind[types.AlreadyExists]},
+	{is(access.ErrRoleName), kind[types.InvalidName]},
+	{is(access.ErrRoleInUse), kind[types.RemoveFailed]},
+	{is(access.ErrSystemRole), argument("roleId")},
+	{is(access.ErrRole), kind[types.NotFound]},
+	{is(access.ErrPrivilege), argument("privIds")},
+	{is(access.ErrPrincipal), kind[types.UserNotFound]},
+	{is(access.ErrDuplicate), argument("permission.principal")},
+	{is(access.ErrPermission), kind[types.NotFound]},
+	{is(access.ErrTooMany), kind[types.LimitExceeded]},
+
+	{is(account.ErrExists), kind[types.AlreadyExists]},
+	{is(account.ErrNotFound), kind[types.UserNotFound]},
+	{is(account.ErrName), argument("user.id")},
+	{is(account.ErrFullName), argument("user.description")},
+	{is(account.ErrPassword), argument("user.password")},
+	{is(account.ErrBusy), busy},
+
+	{is(extension.ErrNotFound), kind[types.NotFound]},
+	{is(extension.ErrExists), argument("extension.key")},
+	{is(extension.ErrKey), argument("extension.key")},
+	{is(extension.ErrSubjectName), argument("extension.subjectName")},
+	{is(extension.ErrPrivilege), argument("extension.privilegeList")},
+	{is(extension.ErrData), argument("extension")},
+	{is(extension.ErrBadCertificate), argument("certificatePem")},
+	{is(extension.ErrBadPublicKey), argument("publicKey")},
+
+	{isA[*setting.UnknownError], func(err error) *Fault {
+		unknown, _ := errors.AsType[*setting.UnknownError](err)
+		return newFault(&types.InvalidName{Name: unknown.Name}, err)
+	}},
+	{isA[*setting.InvalidError], func(err error) *Fault {
+		invalid, _ := errors.AsType[*setting.InvalidError](err)
+		return InvalidArgument(invalid.Name, err)
+	}},
+
+	// Others were faster each time.
+	{is(store.ErrConflict), func(err error) *Fault { return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"} }},
+}
+
+func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+// kind makes the fault of a type that needs no more than to be it.
+func kind[T any, P interface {
+	*T
+	types.BaseMethodFault
+}](err error) *Fault {
+	return newFault(P(new(T)), err)
+}
+
+func argument(property string) func(error) *Fault {
+	return func(err error) *Fault { return InvalidArgument(property, err) }
+}
+
+func busy(err error) *Fault {
+	return &Fault{RetryAfter: retryBusy, Cause: err, key: "overload.login"}
+}
+
+// ended: the session was ended while its call was running.
+func ended(err error) *Fault {
+	f := NotAuthenticated(types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, view)
+	f.Cause = err
+	return f
 }
 
 func domainFault(err error) *Fault {
 	for _, d := range domainFaults {
-		if errors.Is(err, d.err) {
+		if d.is(err) {
 			return d.fault(err)
 		}
 	}
 	return nil
+}
+
+// named is FaultOf with the name that the call was about, where the API's fault
+// has a member for it.
+func named(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	f := FaultOf(err)
+	switch d := f.Detail.(type) {
+	case *types.AlreadyExists:
+		d.Name = name
+	case *types.InvalidName:
+		d.Name = name
+	case *types.UserNotFound:
+		d.Principal = name
+	}
+	return f
 }
 
 // internalFault is for what should not happen: a bug, told to the log.

@@ -13,4 +13,7 @@ type ServerInfo struct {
 	// SHA1 and SHA256 are the thumbprints of the TLS certificate in force, as
 	// AA:BB:….
 	SHA1, SHA256 func() string
+	// PublicKey is that of the TLS certificate in force, in PEM. nil: it is not
+	// told.
+	PublicKey func() string
 }

@@ -1,0 +1,173 @@
+package vim
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
+)
+
+// accountManager is the local users. DisableUser, EnableUser and UnlockUser are
+// vigate's own: the API has no words for them.
+func (a *API) accountManager() *Object {
+	return &Object{
+		Type: "HostLocalAccountManager", ID: "ha-localacctmgr",
+		Methods: []Method{
+			void("CreateUser", access.HostManageUserGroups, a.createUser, audited, faults("AlreadyExists", "InvalidArgument")),
+			void("DisableUser", access.HostManageUserGroups, a.disableUser, audited, faults("UserNotFound", "AuthMinimumAdminPermission")),
+			void("EnableUser", access.HostManageUserGroups, a.enableUser, audited, faults("UserNotFound")),
+			void("RemoveUser", access.HostManageUserGroups, a.removeUser, audited, faults("UserNotFound", "AuthMinimumAdminPermission")),
+			void("UnlockUser", access.HostManageUserGroups, a.unlockUser, audited, faults("UserNotFound")),
+			// Of another user than oneself: Host.Local.ManageUserGroups.
+			void("UpdateUser", view, a.updateUser, audited, faults("UserNotFound", "InvalidArgument", "NoPermission")),
+		},
+	}
+}
+
+// DisableUserRequestType is the request of DisableUser: the user can't log in any
+// more, and its sessions end. Not part of the published API.
+type DisableUserRequestType struct {
+	This     types.ManagedObjectReference `xml:"_this" json:"-"`
+	UserName string                       `xml:"userName" json:"userName"`
+}
+
+// EnableUserRequestType is the request of EnableUser, which takes DisableUser
+// back. Not part of the published API.
+type EnableUserRequestType struct {
+	This     types.ManagedObjectReference `xml:"_this" json:"-"`
+	UserName string                       `xml:"userName" json:"userName"`
+}
+
+// UnlockUserRequestType is the request of UnlockUser: failed logins of the user,
+// from wherever, are forgotten. Not part of the published API.
+type UnlockUserRequestType struct {
+	This     types.ManagedObjectReference `xml:"_this" json:"-"`
+	UserName string                       `xml:"userName" json:"userName"`
+}
+
+// accountSpec is what the two methods that take one are given. What only a POSIX
+// account has is refused, and not dropped.
+func accountSpec(c *Call, s types.BaseHostAccountSpec) (*types.HostAccountSpec, error) {
+	if s == nil {
+		return nil, InvalidArgument("user", errors.New("unset"))
+	}
+	spec := s.GetHostAccountSpec()
+	c.note("target", spec.Id)
+	if posix, ok := s.(*types.HostPosixAccountSpec); ok {
+		switch {
+		case posix.PosixId != 0:
+			return nil, InvalidArgument("user.posixId", errors.New("users have no POSIX id"))
+		case posix.ShellAccess != nil && *posix.ShellAccess:
+			return nil, InvalidArgument("user.shellAccess", errors.New("there is no shell"))
+		}
+	}
+	return spec, nil
+}
+
+// localUser reads the name of a local user.
+func (a *API) localUser(spelling string) (principal.Name, error) {
+	name, err := principal.Parse(spelling, a.Accounts.Domain())
+	if err != nil {
+		return principal.Name{}, account.ErrNotFound
+	}
+	return name, nil
+}
+
+func (a *API) createUser(ctx context.Context, c *Call, r *types.CreateUserRequestType) error {
+	spec, err := accountSpec(c, r.User)
+	if err != nil {
+		return err
+	}
+	name, err := a.localUser(spec.Id)
+	if err != nil {
+		return account.ErrName
+	}
+	s := c.Session.Session()
+	return named(a.Accounts.Create(ctx, s.Actor(), name, []byte(spec.Password), spec.Description), name.String())
+}
+
+// updateUser changes what is given. A user may change its own password; its
+// other sessions then end. An impersonating session is not the user that it
+// acts as.
+func (a *API) updateUser(ctx context.Context, c *Call, r *types.UpdateUserRequestType) error {
+	spec, err := accountSpec(c, r.User)
+	if err != nil {
+		return err
+	}
+	s := c.Session.Session()
+	name, err := a.localUser(spec.Id)
+	own := err == nil && s.Origin == nil && name.Equal(s.Identity.Name)
+	manages := a.Has(c, access.HostManageUserGroups)
+	switch {
+	case !manages && (!own || spec.Description != ""):
+		return NoPermission(c.Object, access.HostManageUserGroups, nil)
+	case err != nil:
+		return named(err, spec.Id)
+	}
+	var u account.Update
+	if spec.Description != "" {
+		u.FullName = &spec.Description
+	}
+	keep := ""
+	if spec.Password != "" {
+		u.Password = []byte(spec.Password)
+		if own {
+			keep = s.Key.String()
+		} else if err := a.mayGrant(c, a.Access.Privileges(access.Subject{Principal: name}).IDs()); err != nil {
+			// Who sets a password can be that user.
+			return err
+		}
+	}
+	return named(a.Accounts.Update(ctx, s.Actor(), name, u, keep), spec.Id)
+}
+
+func (a *API) removeUser(ctx context.Context, c *Call, r *types.RemoveUserRequestType) error {
+	return a.onUser(ctx, c, r.UserName, a.Accounts.Remove)
+}
+
+func (a *API) disableUser(ctx context.Context, c *Call, r *DisableUserRequestType) error {
+	return a.onUser(ctx, c, r.UserName, a.Accounts.Disable)
+}
+
+func (a *API) enableUser(ctx context.Context, c *Call, r *EnableUserRequestType) error {
+	return a.onUser(ctx, c, r.UserName, a.Accounts.Enable)
+}
+
+func (a *API) onUser(ctx context.Context, c *Call, spelling string, do func(context.Context, string, principal.Name) error) error {
+	c.note("target", spelling)
+	name, err := a.localUser(spelling)
+	if err != nil {
+		return named(err, spelling)
+	}
+	s := c.Session.Session()
+	return named(do(ctx, s.Actor(), name), spelling)
+}
+
+// unlockUser forgets the failed logins of any principal: users of other domains
+// and extensions are locked like local users.
+func (a *API) unlockUser(ctx context.Context, c *Call, r *UnlockUserRequestType) error {
+	c.note("target", r.UserName)
+	name, err := principal.Parse(r.UserName, a.Gate.DefaultDomain)
+	if err != nil {
+		return named(account.ErrNotFound, r.UserName)
+	}
+	locked := a.Gate.Throttle.Unlock(name.String())
+	known := a.Directory.has(ctx, name, false)
+	if !strings.ContainsAny(r.UserName, `\@`) {
+		locked = a.Gate.Throttle.Unlock(r.UserName) || locked // an extension's key
+		known = known || a.isExtension(principal.Extension(r.UserName), false)
+	}
+	switch {
+	case !locked && !known:
+		return named(account.ErrNotFound, r.UserName)
+	case !locked:
+		return nil
+	}
+	return a.post(ctx, c, event.Event{Type: "EventEx", ID: "vigate.account.unlocked", Subject: name.String()})
+}

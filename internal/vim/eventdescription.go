@@ -1,0 +1,105 @@
+package vim
+
+import (
+	"context"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/locale"
+)
+
+// eventArguments are the members of events, or arguments of an EventEx, that
+// messages are made of: by the facts of locale.EventKey.
+var eventArguments = map[string]struct{ member, typ string }{
+	"user":    {"userName", "string"},
+	"address": {"ipAddress", "string"},
+	"agent":   {"userAgent", "string"},
+	"session": {"sessionId", "string"},
+	"subject": {"subject", "string"},
+	"message": {"message", "string"},
+	"prev":    {"prevMessage", "string"},
+	"login":   {"loginTime", "dateTime"},
+	"calls":   {"callCount", "int"},
+	"type":    {"eventTypeId", "string"},
+}
+
+// eventArgument is the member that a message's fact stands in.
+func eventArgument(typ, fact string) (member, memberType string) {
+	if typ == "SessionTerminatedEvent" && fact == "subject" {
+		return "terminatedUsername", "string"
+	}
+	a := eventArguments[fact]
+	return a.member, a.typ
+}
+
+// described lists the events that this server posts: their types, and for
+// EventEx their ids, as the texts have them.
+func described() []event.Event {
+	var all []event.Event
+	for _, key := range locale.Keys() {
+		name, ok := strings.CutPrefix(key, "event.")
+		switch {
+		case !ok:
+		case strings.HasPrefix(name, ownEvents):
+			all = append(all, event.Event{Type: "EventEx", ID: name})
+		case eventTypes[name] != nil:
+			all = append(all, event.Event{Type: name})
+		}
+	}
+	return all
+}
+
+// eventDescription is the categories and types of events in the caller's
+// language. An EventEx's format begins with the id that it is for, as vCenter
+// writes it.
+func (a *API) eventDescription(_ context.Context, c *Call) (types.EventDescription, error) {
+	in := a.MessageLocale(c)
+	d := types.EventDescription{Category: []types.BaseElementDescription{}, EventInfo: []types.EventDescriptionEventDetail{}}
+	for _, category := range []string{"info", "warning", "error", "user"} {
+		label := locale.Text(in, "category."+category)
+		e := element(category, label, label)
+		d.Category = append(d.Category, &e)
+	}
+	for _, e := range described() {
+		format := eventFormat(e, in)
+		if e.ID != "" {
+			format = e.ID + "|" + format
+		}
+		d.EventInfo = append(d.EventInfo, types.EventDescriptionEventDetail{
+			Key: e.Type, Description: e.ID, Category: event.Category(e), FormatOnDatacenter: format,
+			FormatOnComputeResource: format, FormatOnHost: format, FormatOnVm: format, FullFormat: format,
+		})
+	}
+	return d, nil
+}
+
+// eventFormat is the message with the members' names in braces.
+func eventFormat(e event.Event, in string) string {
+	key, fields := locale.EventKey(e.Type, e.ID)
+	args := make([]any, len(fields))
+	for i, f := range fields {
+		member, _ := eventArgument(e.Type, f)
+		args[i] = "{" + member + "}"
+	}
+	return locale.Text(in, key, args...)
+}
+
+// retrieveArgumentDescription tells what the message of an event of that id is
+// made of; nothing of an id that this server doesn't post.
+func (a *API) retrieveArgumentDescription(_ context.Context, _ *Call, r *types.RetrieveArgumentDescriptionRequestType) ([]types.EventArgDesc, error) {
+	id := strings.TrimPrefix(r.EventTypeId, "vim.event.")
+	var all []types.EventArgDesc
+	for _, e := range described() {
+		if e.ID != id && (e.ID != "" || e.Type != id) {
+			continue
+		}
+		_, fields := locale.EventKey(e.Type, e.ID)
+		for _, f := range fields {
+			member, typ := eventArgument(e.Type, f)
+			all = append(all, types.EventArgDesc{Name: member, Type: typ})
+		}
+	}
+	return all, nil
+}

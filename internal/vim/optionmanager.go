@@ -1,0 +1,88 @@
+package vim
+
+import (
+	"context"
+	"errors"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/setting"
+)
+
+// optionManager is the server's settings.
+func (a *API) optionManager() *Object {
+	return &Object{
+		Type: "OptionManager", ID: "VpxSettings",
+		Methods: []Method{
+			method("QueryOptions", view, a.queryOptions, faults("InvalidName")),
+			void("UpdateOptions", access.GlobalSettings, a.updateOptions, audited, faults("InvalidName", "InvalidArgument")),
+		},
+		Properties: []Property{
+			property("setting", view, a.setting, watched(a.settingsChanged)),
+			property("supportedOption", view, a.supportedOption),
+		},
+	}
+}
+
+func (a *API) setting(context.Context, *Call) ([]types.BaseOptionValue, error) {
+	return a.optionValues("")
+}
+
+func (a *API) queryOptions(_ context.Context, _ *Call, r *types.QueryOptionsRequestType) ([]types.BaseOptionValue, error) {
+	return a.optionValues(r.Name)
+}
+
+func (a *API) optionValues(name string) ([]types.BaseOptionValue, error) {
+	options, err := a.Settings.Query(name)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]types.BaseOptionValue, len(options))
+	for i, o := range options {
+		values[i] = &types.OptionValue{Key: o.Name, Value: o.Value}
+	}
+	return values, nil
+}
+
+// updateOptions sets all of the values or none.
+func (a *API) updateOptions(ctx context.Context, c *Call, r *types.UpdateOptionsRequestType) error {
+	set := make([]setting.Option, len(r.ChangedValue))
+	for i, v := range r.ChangedValue {
+		if v == nil {
+			return InvalidArgument("changedValue", errors.New("unset"))
+		}
+		o := v.GetOptionValue()
+		c.note("option", o.Key)
+		set[i] = setting.Option{Name: o.Key, Value: o.Value}
+	}
+	s := c.Session.Session()
+	return a.Settings.Update(ctx, s.Actor(), set)
+}
+
+func (a *API) supportedOption(context.Context, *Call) ([]types.OptionDef, error) {
+	var all []types.OptionDef
+	for _, d := range a.Settings.Definitions() {
+		all = append(all, types.OptionDef{
+			ElementDescription: element(d.Name, d.Label, d.Summary),
+			OptionType:         optionType(d),
+		})
+	}
+	return all, nil
+}
+
+// optionType is what values the option takes. A time whose default is no whole
+// number of its unit is told as the text that it is.
+func optionType(d setting.Definition) types.BaseOptionType {
+	writable := types.OptionType{ValueIsReadonly: new(false)}
+	if n, ok := d.Default.(int32); ok {
+		return &types.IntOption{OptionType: writable, Min: d.Min, Max: d.Max, DefaultValue: n}
+	}
+	text, _ := d.Default.(string)
+	return &types.StringOption{OptionType: writable, DefaultValue: text}
+}
+
+// element describes something that has a key.
+func element(key, label, summary string) types.ElementDescription {
+	return types.ElementDescription{Description: types.Description{Label: label, Summary: summary}, Key: key}
+}

@@ -1,0 +1,347 @@
+package vim
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// permissions are the permissions as the API shows them.
+func permissions(all []access.Permission) []types.Permission {
+	out := make([]types.Permission, len(all))
+	for i, p := range all {
+		out[i] = types.Permission{
+			Entity: new(rootFolder), Principal: p.Principal.String(), Group: p.Group, RoleId: p.Role, Propagate: p.Propagate,
+		}
+	}
+	return out
+}
+
+func (a *API) retrieveAllPermissions(context.Context, *Call, *types.RetrieveAllPermissionsRequestType) ([]types.Permission, error) {
+	return permissions(a.Access.Permissions()), nil
+}
+
+// retrieveEntityPermissions: the root folder inherits from nothing.
+func (a *API) retrieveEntityPermissions(_ context.Context, _ *Call, r *types.RetrieveEntityPermissionsRequestType) ([]types.Permission, error) {
+	if err := entity(r.Entity); err != nil {
+		return nil, err
+	}
+	return permissions(a.Access.Permissions()), nil
+}
+
+func (a *API) retrieveRolePermissions(_ context.Context, _ *Call, r *types.RetrieveRolePermissionsRequestType) ([]types.Permission, error) {
+	all, err := a.Access.PermissionsOf(r.RoleId)
+	if err != nil {
+		return nil, err
+	}
+	return permissions(all), nil
+}
+
+// entity holds a reference to the one managed entity that there is.
+func entity(ref types.ManagedObjectReference) error {
+	if ref.Type != rootFolder.Type || ref.Value != rootFolder.Value {
+		return ObjectNotFound(ref)
+	}
+	return nil
+}
+
+func (a *API) setEntityPermissions(ctx context.Context, c *Call, r *types.SetEntityPermissionsRequestType) error {
+	set, err := a.wantedPermissions(ctx, c, r.Entity, r.Permission)
+	if err != nil {
+		return err
+	}
+	if err := a.mayAssign(c, a.replaced(set)...); err != nil {
+		return err
+	}
+	s := c.Session.Session()
+	return a.permissionFault(ctx, a.Access.SetPermissions(ctx, s.Actor(), r.Entity.Value, set), set)
+}
+
+func (a *API) resetEntityPermissions(ctx context.Context, c *Call, r *types.ResetEntityPermissionsRequestType) error {
+	set, err := a.wantedPermissions(ctx, c, r.Entity, r.Permission)
+	if err != nil {
+		return err
+	}
+	var lost []int32
+	for _, p := range a.Access.Permissions() {
+		lost = append(lost, p.Role)
+	}
+	if err := a.mayAssign(c, lost...); err != nil {
+		return err
+	}
+	s := c.Session.Session()
+	return a.permissionFault(ctx, a.Access.ResetPermissions(ctx, s.Actor(), r.Entity.Value, set), set)
+}
+
+// wantedPermissions reads the permissions that a caller sets, and holds it to
+// what it may grant.
+func (a *API) wantedPermissions(ctx context.Context, c *Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
+	if err := entity(on); err != nil {
+		return nil, err
+	}
+	set := make([]access.Permission, len(all))
+	roles := make([]int32, len(all))
+	for i, p := range all {
+		c.note("principal", p.Principal)
+		c.note("roleId", strconv.Itoa(int(p.RoleId)))
+		if p.Entity != nil && *p.Entity != rootFolder {
+			return nil, InvalidArgument("permission.entity", errors.New("not the entity that permissions are set on"))
+		}
+		if !grantable(p.RoleId) {
+			return nil, InvalidArgument("permission.roleId", errors.New("a role that can't be granted"))
+		}
+		name, err := a.principal(ctx, p.Principal, p.Group)
+		if errors.Is(err, principal.ErrInvalid) {
+			return nil, newFault(&types.UserNotFound{Principal: p.Principal}, err)
+		} else if err != nil {
+			return nil, InvalidArgument("permission.principal", err)
+		}
+		roles[i] = p.RoleId
+		set[i] = access.Permission{Principal: name, Group: p.Group, Role: p.RoleId, Propagate: p.Propagate}
+	}
+	return set, a.mayAssign(c, roles...)
+}
+
+// replaced are the roles that those who get a permission lose by it.
+func (a *API) replaced(set []access.Permission) []int32 {
+	id := func(p access.Permission) string { return strconv.FormatBool(p.Group) + p.Principal.Key() }
+	now := map[string]int32{}
+	for _, p := range a.Access.Permissions() {
+		now[id(p)] = p.Role
+	}
+	var lost []int32
+	for _, p := range set {
+		if role, ok := now[id(p)]; ok && role != p.Role {
+			lost = append(lost, role)
+		}
+	}
+	return lost
+}
+
+// grantable: the API keeps two of its roles for itself.
+func grantable(role int32) bool { return role != access.View && role != access.Anonymous }
+
+// mayAssign holds the caller to having all of what the roles grant.
+func (a *API) mayAssign(c *Call, ids ...int32) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	granted := map[int32][]string{}
+	for _, r := range a.Access.Roles() {
+		granted[r.ID] = r.Privileges
+	}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		privileges, ok := granted[id]
+		if !ok {
+			return access.ErrRole
+		}
+		if err := a.mayGrant(c, privileges); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// permissionFault names the principal that there is not.
+func (a *API) permissionFault(ctx context.Context, err error, set []access.Permission) error {
+	if !errors.Is(err, access.ErrPrincipal) {
+		return err
+	}
+	for _, p := range set {
+		if !a.Directory.has(ctx, p.Principal, p.Group) && !a.isExtension(p.Principal, p.Group) {
+			return named(err, p.Principal.String())
+		}
+	}
+	return err
+}
+
+func (a *API) removeEntityPermission(ctx context.Context, c *Call, r *types.RemoveEntityPermissionRequestType) error {
+	c.note("principal", r.User)
+	if err := entity(r.Entity); err != nil {
+		return err
+	}
+	p, ok := a.permissionOf(r.User, r.IsGroup)
+	if !ok {
+		return access.ErrPermission
+	}
+	if err := a.mayAssign(c, p.Role); err != nil {
+		return err
+	}
+	s := c.Session.Session()
+	return a.Access.RemovePermission(ctx, s.Actor(), r.Entity.Value, p.Principal, p.Group)
+}
+
+// permissionOf finds the permission of a principal: the one that is shown under
+// this very name first.
+func (a *API) permissionOf(spelling string, group bool) (access.Permission, bool) {
+	all := a.Access.Permissions()
+	for _, p := range all {
+		if p.Group == group && sameName(p.Principal.String(), spelling) {
+			return p, true
+		}
+	}
+	name, err := principal.Parse(spelling, a.Gate.DefaultDomain)
+	if err != nil {
+		return access.Permission{}, false
+	}
+	for _, p := range all {
+		if p.Group == group && p.Principal.Equal(name) {
+			return p, true
+		}
+	}
+	return access.Permission{}, false
+}
+
+func (a *API) mergePermissions(ctx context.Context, c *Call, r *types.MergePermissionsRequestType) error {
+	c.note("from", strconv.Itoa(int(r.SrcRoleId)))
+	c.note("to", strconv.Itoa(int(r.DstRoleId)))
+	if !grantable(r.DstRoleId) {
+		return InvalidArgument("dstRoleId", errors.New("a role that can't be granted"))
+	}
+	if err := a.mayAssign(c, r.SrcRoleId, r.DstRoleId); err != nil {
+		return err
+	}
+	s := c.Session.Session()
+	return a.Access.MergePermissions(ctx, s.Actor(), r.SrcRoleId, r.DstRoleId)
+}
+
+// sessionHas reports whether the session has the privilege on the root folder;
+// see access.Table.Has for the two that sessions have by being there.
+func (a *API) sessionHas(l *session.Live, privilege string) bool {
+	return privilege == anonymous || privilege == view || a.Access.Has(login.Subject(l.Identity()), privilege)
+}
+
+// bySession finds the session that is asked about.
+func (a *API) bySession(key string) (*session.Live, error) {
+	l, err := a.Sessions.Find(key)
+	if err != nil {
+		return nil, InvalidArgument("sessionId", err)
+	}
+	return l, nil
+}
+
+func (a *API) hasPrivilegeOnEntity(_ context.Context, _ *Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
+	if err := entity(r.Entity); err != nil {
+		return nil, err
+	}
+	l, err := a.bySession(r.SessionId)
+	if err != nil {
+		return nil, err
+	}
+	has := make([]bool, len(r.PrivId))
+	for i, id := range r.PrivId {
+		has[i] = a.sessionHas(l, id)
+	}
+	return has, nil
+}
+
+func (a *API) hasPrivilegeOnEntities(_ context.Context, _ *Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+	for _, e := range r.Entity {
+		if err := entity(e); err != nil {
+			return nil, err
+		}
+	}
+	l, err := a.bySession(r.SessionId)
+	if err != nil {
+		return nil, err
+	}
+	return entityPrivileges(r.Entity, r.PrivId, func(id string) bool { return a.sessionHas(l, id) }), nil
+}
+
+// hasUserPrivilegeOnEntities takes any object: those that are no entities are
+// judged as the root folder.
+func (a *API) hasUserPrivilegeOnEntities(ctx context.Context, c *Call, r *types.HasUserPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+	for _, e := range r.Entities {
+		if fault := a.Exists(c, e); fault != nil {
+			return nil, fault
+		}
+	}
+	has, err := a.privilegesOf(ctx, r.UserName)
+	if err != nil {
+		return nil, err
+	}
+	return entityPrivileges(r.Entities, r.PrivId, has.Has), nil
+}
+
+func (a *API) fetchUserPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
+	for _, e := range r.Entities {
+		if err := entity(e); err != nil {
+			return nil, err
+		}
+	}
+	has, err := a.privilegesOf(ctx, r.UserName)
+	if err != nil {
+		return nil, err
+	}
+	all, ids := make([]types.UserPrivilegeResult, len(r.Entities)), has.IDs()
+	for i, e := range r.Entities {
+		all[i] = types.UserPrivilegeResult{Entity: e, Privileges: ids}
+	}
+	return all, nil
+}
+
+func entityPrivileges(entities []types.ManagedObjectReference, ids []string, has func(string) bool) []types.EntityPrivilege {
+	all := make([]types.EntityPrivilege, len(entities))
+	for i, e := range entities {
+		all[i] = types.EntityPrivilege{Entity: e, PrivAvailability: make([]types.PrivilegeAvailability, len(ids))}
+		for k, id := range ids {
+			all[i].PrivAvailability[k] = types.PrivilegeAvailability{PrivId: id, IsGranted: has(id)}
+		}
+	}
+	return all
+}
+
+// privilegesOf is what a user has without regard to any session. A name that is
+// nobody's has nothing: who there is is not told here.
+func (a *API) privilegesOf(ctx context.Context, spelling string) (access.Set, error) {
+	name, err := a.principal(ctx, spelling, false)
+	if err != nil {
+		return access.Set{}, InvalidArgument("userName", err)
+	}
+	return a.Access.Privileges(access.Subject{
+		Principal: name, Groups: a.Directory.groups(ctx, name), Extension: a.isExtension(name, false),
+	}), nil
+}
+
+// errAmbiguous: both a user and an extension are called so.
+var errAmbiguous = errors.New("names both a user and an extension")
+
+// principal reads a name as clients spell it. A bare name is an extension's key
+// where there is such an extension, or else a user's of the default domain; where
+// it is both, guessing would give one what is meant for the other.
+func (a *API) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
+	name, err := principal.Parse(spelling, a.Gate.DefaultDomain)
+	if err != nil || group || strings.ContainsAny(spelling, `\@`) {
+		return name, err
+	}
+	e, ok := a.extensionName(spelling)
+	switch {
+	case !ok:
+		return name, nil
+	case a.Directory.has(ctx, name, false):
+		return principal.Name{}, errAmbiguous
+	}
+	return e, nil
+}
+
+// isExtension reports whether the name is that of a registered extension.
+func (a *API) isExtension(name principal.Name, group bool) bool {
+	if group || name.Domain != "" {
+		return false
+	}
+	_, ok := a.extensionName(name.User)
+	return ok
+}
+
+// sameName compares names as principals are compared.
+func sameName(a, b string) bool { return strings.EqualFold(a, b) }
