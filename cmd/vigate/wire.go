@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -106,14 +107,14 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	n.extensions = extension.NewManager(extension.Options{
 		Mirror: n.mirror, Table: extensions, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
 	})
-	if err := n.openAPI(cfg, directory); err != nil {
+	if err := n.openAPI(cfg); err != nil {
 		return nil, err
 	}
 	return n, n.follow(ctx)
 }
 
 // openAPI makes the ways in and the managed objects.
-func (n *node) openAPI(cfg config.Config, d directory) error {
+func (n *node) openAPI(cfg config.Config) error {
 	trust, err := login.LoadTrust(cfg.ClientCA, cfg.ClientCRL)
 	if err != nil {
 		return err
@@ -152,6 +153,10 @@ func (n *node) openAPI(cfg config.Config, d directory) error {
 			HostName: host, About: about(),
 			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
 			SHA256: func() string { _, sum := n.certificate.Thumbprints(); return colons(sum[:]) },
+			PublicKey: func() string {
+				der := n.certificate.Leaf().RawSubjectPublicKeyInfo
+				return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+			},
 		},
 		Log: n.log,
 	})
@@ -176,7 +181,9 @@ func (n *node) follow(ctx context.Context) error {
 // listen opens the listeners.
 func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	mux := http.NewServeMux()
-	vijson.Mount(mux, n.api)
+	vi := vijson.New(n.api)
+	mux.Handle(vijson.Root, vi)
+	mux.Handle(vijson.HelloPath, vi)
 	s, err := server.Open(ctx, server.Config{
 		Handler: mux, Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
