@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 )
 
 func (a *app) event() *cobra.Command {
-	return group("event", "See what happened", a.eventList())
+	return command.Group("event", "See what happened", a.eventList())
 }
 
 func (a *app) eventList() *cobra.Command {
@@ -30,7 +32,7 @@ func (a *app) eventList() *cobra.Command {
 	var users, kinds []string
 	cmd := a.command("ls [flags]", "List the newest events, oldest first", cobra.NoArgs, func(ctx context.Context, j *job) error {
 		if count < 1 || count > eventPage {
-			return usage("--count is from 1 to %d", eventPage)
+			return command.Usage("--count is from 1 to %d", eventPage)
 		}
 		r := &eventReader{job: j, filter: eventFilter(users, kinds), count: int32(count)}
 		if follow {
@@ -83,13 +85,13 @@ func (r *eventReader) list(ctx context.Context) error {
 	if len(list) > int(r.count) {
 		list = list[len(list)-int(r.count):] // not all servers keep to it
 	}
-	return r.out.show(list, func() *table { return eventTable(list, true) })
+	return r.Out.Show(list, func() *command.Table { return eventTable(list, true) })
 }
 
 // follow shows events until it is interrupted, which is its regular end.
 func (r *eventReader) follow(ctx context.Context) error {
-	if !r.out.json {
-		if err := r.out.table(eventTable(nil, true)); err != nil {
+	if !r.Out.JSON {
+		if err := r.Out.Table(eventTable(nil, true)); err != nil {
 			return err
 		}
 	}
@@ -98,7 +100,7 @@ func (r *eventReader) follow(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
 			return nil
-		case r.last != nil && isFault[*types.ManagedObjectNotFound](err):
+		case r.last != nil && command.IsFault[*types.ManagedObjectNotFound](err):
 			// The collector ended with a session that was renewed since. The
 			// next one begins at the time of what was seen last.
 			from := r.last.CreatedTime
@@ -162,11 +164,11 @@ func (r *eventReader) emit(list []types.BaseEvent) error {
 		return nil
 	}
 	r.last = list[len(list)-1].GetEvent()
-	if !r.out.json {
-		return r.out.table(eventTable(list, false))
+	if !r.Out.JSON {
+		return r.Out.Table(eventTable(list, false))
 	}
 	for _, e := range list {
-		if err := r.out.encode(e, ""); err != nil {
+		if err := r.Out.Encode(e, ""); err != nil {
 			return err
 		}
 	}
@@ -175,14 +177,14 @@ func (r *eventReader) emit(list []types.BaseEvent) error {
 
 // eventTable makes rows whose columns stand in line from one table to the next,
 // as they come one after the other.
-func eventTable(list []types.BaseEvent, header bool) *table {
-	t := &table{}
+func eventTable(list []types.BaseEvent, header bool) *command.Table {
+	t := &command.Table{}
 	if header {
-		t.header = eventRow("TIME", "USER", "TYPE", "MESSAGE")
+		t.Header = eventRow("TIME", "USER", "TYPE", "MESSAGE")
 	}
 	for _, e := range list {
 		event := e.GetEvent()
-		t.rows = append(t.rows, eventRow(moment(event.CreatedTime), event.UserName, eventType(e), event.FullFormattedMessage))
+		t.Rows = append(t.Rows, eventRow(command.Moment(event.CreatedTime), event.UserName, eventType(e), event.FullFormattedMessage))
 	}
 	return t
 }

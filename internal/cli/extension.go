@@ -7,10 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 func (a *app) extension() *cobra.Command {
-	return group("extension", "Manage extensions, which log in by certificate",
+	return command.Group("extension", "Manage extensions, which log in by certificate",
 		a.extensionList(), a.extensionInfo(), a.extensionRegister(), a.extensionCertificate(), a.extensionUnregister())
 }
 
@@ -20,10 +22,10 @@ func (a *app) extensionList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return j.out.show(list, func() *table {
-			t := &table{header: []string{"KEY", "VERSION", "COMPANY", "SUBJECT NAME", "LABEL"}}
+		return j.Out.Show(list, func() *command.Table {
+			t := &command.Table{Header: []string{"KEY", "VERSION", "COMPANY", "SUBJECT NAME", "LABEL"}}
 			for _, e := range list {
-				t.add(e.Key, e.Version, e.Company, e.SubjectName, label(e.Description))
+				t.Add(e.Key, e.Version, e.Company, e.SubjectName, label(e.Description))
 			}
 			return t
 		})
@@ -53,7 +55,7 @@ func extensionKeys(ctx context.Context, j *job) ([]string, error) {
 	list, err := j.extensionList(ctx)
 	var keys []string
 	for _, e := range list {
-		keys = append(keys, e.Key+"\t"+clean(label(e.Description)))
+		keys = append(keys, e.Key+"\t"+command.Clean(label(e.Description)))
 	}
 	return keys, err
 }
@@ -64,25 +66,25 @@ func (a *app) extensionInfo() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		e, err := invoke[*types.Extension](ctx, j, ref, "FindExtension", &types.FindExtension{ExtensionKey: j.args[0]})
+		e, err := invoke[*types.Extension](ctx, j, ref, "FindExtension", &types.FindExtension{ExtensionKey: j.Args[0]})
 		if err != nil {
 			return err
 		}
 		if e == nil {
-			return notFound("there is no extension %q: 'vigate extension ls' shows what there is", j.args[0])
+			return command.NotFound("there is no extension %q: 'vigate extension ls' shows what there is", j.Args[0])
 		}
-		return j.out.show(e, func() *table {
-			t := &table{}
-			t.add("Key:", e.Key)
-			t.add("Label:", label(e.Description))
+		return j.Out.Show(e, func() *command.Table {
+			t := &command.Table{}
+			t.Add("Key:", e.Key)
+			t.Add("Label:", label(e.Description))
 			if e.Description != nil {
-				t.add("Summary:", e.Description.GetDescription().Summary)
+				t.Add("Summary:", e.Description.GetDescription().Summary)
 			}
-			t.add("Version:", e.Version)
-			t.add("Company:", e.Company)
-			t.add("Type:", e.Type)
-			t.add("Subject name:", e.SubjectName)
-			t.add("Last heartbeat:", moment(e.LastHeartbeatTime))
+			t.Add("Version:", e.Version)
+			t.Add("Company:", e.Company)
+			t.Add("Type:", e.Type)
+			t.Add("Subject name:", e.SubjectName)
+			t.Add("Last heartbeat:", command.Moment(e.LastHeartbeatTime))
 			return t
 		})
 	})
@@ -101,12 +103,12 @@ func (a *app) extensionRegister() *cobra.Command {
 		}
 		var pem string
 		if certificate != "" { // read first: a missing file shall leave nothing half done
-			if pem, err = j.read("certificate", certificate); err != nil {
+			if pem, err = j.Read("certificate", certificate); err != nil {
 				return err
 			}
 		}
-		e.Key, e.LastHeartbeatTime = j.args[0], j.app.host.Now().UTC()
-		d.Label, d.Summary = first(d.Label, e.Key), first(d.Summary, d.Label, e.Key)
+		e.Key, e.LastHeartbeatTime = j.Args[0], j.Now().UTC()
+		d.Label, d.Summary = cmp.Or(d.Label, e.Key), cmp.Or(d.Summary, d.Label, e.Key)
 		e.Description = &d
 		if err := j.Invoke(ctx, ref, "RegisterExtension", &types.RegisterExtension{Extension: e}, nil); err != nil {
 			return err
@@ -139,14 +141,14 @@ func (a *app) extensionCertificate() *cobra.Command {
 		}
 		var pem string
 		switch {
-		case len(j.args) == 2:
-			if pem, err = j.read("certificate", j.args[1]); err != nil {
+		case len(j.Args) == 2:
+			if pem, err = j.Read("certificate", j.Args[1]); err != nil {
 				return err
 			}
-		case j.tls.Certificate == nil:
-			return usage("give a FILE with the certificate, - for standard input, or log in with the certificate by --cert and --key")
+		case j.Certificate() == nil:
+			return command.Usage("give a FILE with the certificate, - for standard input, or log in with the certificate by --cert and --key")
 		}
-		return j.setCertificate(ctx, ref, j.args[0], pem)
+		return j.setCertificate(ctx, ref, j.Args[0], pem)
 	})
 	cmd.Long = cmd.Short + `.
 
@@ -167,7 +169,7 @@ func (a *app) extensionUnregister() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return j.each(func(key string) error {
+		return j.Each(func(key string) error {
 			return j.Invoke(ctx, ref, "UnregisterExtension", &types.UnregisterExtension{ExtensionKey: key}, nil)
 		})
 	})

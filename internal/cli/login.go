@@ -15,7 +15,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/client"
+	"github.com/vigate/vigate/internal/cli/command"
 )
+
+// maxLegs bounds all legs of a login together, in bytes.
+const maxLegs = 1 << 20
 
 // loginFlags are those of login. Each of the first ones is a way in.
 type loginFlags struct {
@@ -71,7 +75,7 @@ func (f *loginFlags) enter(ctx context.Context, j *job) (*types.UserSession, err
 		}
 	}
 	if chosen > 1 {
-		return nil, usage("more than one way to log in is given")
+		return nil, command.Usage("more than one way to log in is given")
 	}
 	return enter(ctx, j)
 }
@@ -79,7 +83,7 @@ func (f *loginFlags) enter(ctx context.Context, j *job) (*types.UserSession, err
 func (a *app) login() *cobra.Command {
 	var f loginFlags
 	cmd := a.bare("login [flags]", "Log in and keep the session for later commands", cobra.NoArgs,
-		func(ctx context.Context, j *job) error { return j.startSession(ctx, f.enter, !f.cloneTicket) })
+		func(ctx context.Context, j *job) error { return j.start(ctx, f.enter, !f.cloneTicket) })
 	cmd.Long = cmd.Short + `.
 
 Without other flags it is by name and password, which comes from
@@ -96,62 +100,31 @@ environment is only sent to the server, and with the name, that stand beside it.
 	return cmd
 }
 
-// startSession logs in, keeps the session and shows it. replace: the session
-// that was kept in its place is ended.
-func (j *job) startSession(ctx context.Context, enter func(context.Context, *job) (*types.UserSession, error), replace bool) error {
-	if j.app.flags.noKeep {
-		return usage("--no-keep has no meaning here: the session is for later commands")
-	}
-	j.silent = true // nothing but enter may log in
-	if err := j.dial(ctx, nil); err != nil {
-		return err
-	}
-	defer j.Close()
-	session, err := enter(ctx, j)
+// start logs in by enter, keeps the session and shows it.
+func (j *job) start(ctx context.Context, enter func(context.Context, *job) (*types.UserSession, error), replace bool) error {
+	session, err := j.StartSession(ctx, func(ctx context.Context) (*types.UserSession, error) { return enter(ctx, j) }, replace)
 	if err != nil {
 		return err
 	}
-	before, err := j.files.find(j.url, session.UserName)
-	if err == nil {
-		err = j.keep(session, j.Client)
-	}
-	if err != nil {
-		// Nobody could use it.
-		return errors.Join(err, j.Logout(context.WithoutCancel(ctx)))
-	}
-	if before != nil && replace && before.path == j.kept.path {
-		j.endReplaced(ctx, before)
-	}
-	return j.out.show(session, func() *table { return j.sessionTable(session) })
-}
-
-// endReplaced ends the session that was kept where the new one is now, since
-// nobody has its token any more.
-func (j *job) endReplaced(ctx context.Context, before *keptSession) {
-	mine := j.Token()
-	defer j.SetToken(mine)
-	j.SetToken(before.token)
-	if err := j.Logout(ctx); err != nil {
-		warn(j.cmd.ErrOrStderr(), "the session that was kept before lives on until it idles out: %v", err)
-	}
+	return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
 }
 
 func (f *loginFlags) byPassword(ctx context.Context, j *job) (*types.UserSession, error) {
-	if j.user == "" {
-		return nil, usage("no user is named: give --username, or set VIGATE_USERNAME or GOVC_USERNAME")
+	if j.User() == "" {
+		return nil, command.Usage("no user is named: give --username, or set VIGATE_USERNAME or GOVC_USERNAME")
 	}
-	password, err := j.passwordFor(ctx, true)
+	password, err := j.Password(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	return j.Login(ctx, j.user, password, f.locale)
+	return j.Login(ctx, j.User(), password, f.locale)
 }
 
 func (f *loginFlags) byCredentials(ctx context.Context, j *job) (*types.UserSession, error) {
 	if f.credentialsFile == "" {
-		return nil, usage("--extension-legacy needs --credentials-file")
+		return nil, command.Usage("--extension-legacy needs --credentials-file")
 	}
-	credentials, err := j.readLine("credentials", f.credentialsFile)
+	credentials, err := j.ReadLine("credentials", f.credentialsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -159,26 +132,26 @@ func (f *loginFlags) byCredentials(ctx context.Context, j *job) (*types.UserSess
 		return nil, err
 	}
 	// The one login without a result.
-	return j.own(ctx)
+	return j.Own(ctx)
 }
 
 func (f *loginFlags) byToken(ctx context.Context, j *job) (*types.UserSession, error) {
-	token, err := j.read("token", f.tokenFile)
+	token, err := j.Read("token", f.tokenFile)
 	if err != nil {
 		return nil, err
 	}
-	return j.LoginByToken(ctx, &sts.Signer{Token: strings.TrimSpace(token), Certificate: j.tls.Certificate}, f.locale)
+	return j.LoginByToken(ctx, &sts.Signer{Token: strings.TrimSpace(token), Certificate: j.Certificate()}, f.locale)
 }
 
 // bySSPI sends one leg after the other, and prints the challenges for whoever
 // makes the next leg.
 func (f *loginFlags) bySSPI(ctx context.Context, j *job) (*types.UserSession, error) {
-	in, err := j.open("legs of the login", f.sspi)
+	in, err := j.Open("legs of the login", f.sspi)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	legs := bufio.NewReader(io.LimitReader(in, maxSecret))
+	legs := bufio.NewReader(io.LimitReader(in, maxLegs))
 	var last error
 	for {
 		leg, err := legs.ReadString('\n')
@@ -187,7 +160,7 @@ func (f *loginFlags) bySSPI(ctx context.Context, j *job) (*types.UserSession, er
 				return nil, fmt.Errorf("read leg of the login: %w", err)
 			}
 			if last == nil {
-				last = usage("there is no leg to log in with")
+				last = command.Usage("there is no leg to log in with")
 			}
 			return nil, last
 		}
@@ -197,18 +170,18 @@ func (f *loginFlags) bySSPI(ctx context.Context, j *job) (*types.UserSession, er
 			return session, err
 		}
 		last = err
-		if _, err := fmt.Fprintln(j.out.w, clean(challenge.Base64Token)); err != nil {
+		if err := j.Out.Line(challenge.Base64Token); err != nil {
 			return nil, err
 		}
 	}
 }
 
 func (f *loginFlags) byLocalTicket(ctx context.Context, j *job) (*types.UserSession, error) {
-	name := j.user
+	name := j.User()
 	if name == "" {
 		me, err := user.Current()
 		if err != nil {
-			return nil, usage("no user is named: give --username")
+			return nil, command.Usage("no user is named: give --username")
 		}
 		name = me.Username
 	}
@@ -216,7 +189,7 @@ func (f *loginFlags) byLocalTicket(ctx context.Context, j *job) (*types.UserSess
 	if err != nil {
 		return nil, err
 	}
-	password, err := j.readLine("one-time password", ticket.PasswordFilePath)
+	password, err := j.ReadLine("one-time password", ticket.PasswordFilePath)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +198,7 @@ func (f *loginFlags) byLocalTicket(ctx context.Context, j *job) (*types.UserSess
 
 // clone logs in by a clone ticket, which is a secret while nobody has taken it.
 func clone(ctx context.Context, j *job, path string) (*types.UserSession, error) {
-	ticket, err := j.readLine("ticket", path)
+	ticket, err := j.ReadLine("ticket", path)
 	if err != nil {
 		return nil, err
 	}
@@ -234,51 +207,33 @@ func clone(ctx context.Context, j *job, path string) (*types.UserSession, error)
 
 func (a *app) logout() *cobra.Command {
 	var forget bool
-	cmd := a.bare("logout [flags]", "End the kept session and forget it", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		kept, err := j.files.find(j.url, j.user)
-		if err != nil {
-			return err
-		}
-		if kept == nil {
-			return nil
-		}
-		if !forget {
-			j.silent = true
-			if err := j.dial(ctx, kept); err != nil {
-				return err
-			}
-			defer j.Close()
-			if err := j.Logout(ctx); err != nil {
-				return err
-			}
-		}
-		return j.files.forget(kept)
-	})
+	cmd := a.bare("logout [flags]", "End the kept session and forget it", cobra.NoArgs,
+		func(ctx context.Context, j *job) error { return j.EndSession(ctx, forget) })
 	cmd.Flags().BoolVar(&forget, "forget", false, "only forget it, for a server that is gone")
 	return cmd
 }
 
 func (a *app) whoami() *cobra.Command {
 	return a.command("whoami [flags]", "Show the session that commands use", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		session, err := j.own(ctx)
+		session, err := j.Own(ctx)
 		if err != nil {
 			return err
 		}
-		return j.out.show(session, func() *table { return j.sessionTable(session) })
+		return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
 	})
 }
 
-func (j *job) sessionTable(s *types.UserSession) *table {
-	t := &table{}
-	t.add("Server:", j.url)
-	t.add("User:", s.UserName)
-	t.add("Full name:", s.FullName)
-	t.add("Session:", s.Key)
-	t.add("Since:", moment(s.LoginTime))
-	t.add("From:", s.IpAddress)
-	t.add("Client:", s.UserAgent)
-	t.add("Locale:", s.Locale)
-	t.add("Extension:", yesNo(s.ExtensionSession))
+func (j *job) sessionTable(s *types.UserSession) *command.Table {
+	t := &command.Table{}
+	t.Add("Server:", j.URL())
+	t.Add("User:", s.UserName)
+	t.Add("Full name:", s.FullName)
+	t.Add("Session:", s.Key)
+	t.Add("Since:", command.Moment(s.LoginTime))
+	t.Add("From:", s.IpAddress)
+	t.Add("Client:", s.UserAgent)
+	t.Add("Locale:", s.Locale)
+	t.Add("Extension:", command.YesNo(s.ExtensionSession))
 	return t
 }
 
@@ -289,16 +244,16 @@ func (a *app) about() *cobra.Command {
 			return err
 		}
 		about := content.About
-		return j.out.show(about, func() *table {
-			t := &table{}
-			t.add("Name:", about.FullName)
-			t.add("Vendor:", about.Vendor)
-			t.add("Version:", about.Version)
-			t.add("Build:", about.Build)
-			t.add("API type:", about.ApiType)
-			t.add("API version:", about.ApiVersion)
-			t.add("Release in use:", j.Release())
-			t.add("UUID:", about.InstanceUuid)
+		return j.Out.Show(about, func() *command.Table {
+			t := &command.Table{}
+			t.Add("Name:", about.FullName)
+			t.Add("Vendor:", about.Vendor)
+			t.Add("Version:", about.Version)
+			t.Add("Build:", about.Build)
+			t.Add("API type:", about.ApiType)
+			t.Add("API version:", about.ApiVersion)
+			t.Add("Release in use:", j.Release())
+			t.Add("UUID:", about.InstanceUuid)
 			return t
 		})
 	})

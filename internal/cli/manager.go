@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -31,7 +30,7 @@ func (j *job) manager(ctx context.Context, what string, of func(types.ServiceCon
 	}
 	ref := of(content)
 	if ref == nil {
-		return types.ManagedObjectReference{}, fmt.Errorf("%s has no %s", j.url, what)
+		return types.ManagedObjectReference{}, fmt.Errorf("%s has no %s", j.URL(), what)
 	}
 	return *ref, nil
 }
@@ -65,28 +64,3 @@ func (j *job) rootFolder(ctx context.Context) (types.ManagedObjectReference, err
 	content, err := j.ServiceContent(ctx)
 	return content.RootFolder, err
 }
-
-// notFound is the answer where the server says by an unset result that there is
-// no such thing.
-func notFound(format string, args ...any) error {
-	return answerError{fmt.Errorf(format, args...), exitNotFound}
-}
-
-// each does the same to all that the arguments name, also where some fail.
-func (j *job) each(do func(name string) error) error {
-	var failed []error
-	for _, name := range j.args {
-		if err := do(name); err != nil {
-			failed = append(failed, itemError{name, err})
-		}
-	}
-	return errors.Join(failed...)
-}
-
-// itemError is an error about one of several things that were named.
-type itemError struct {
-	item string
-	error
-}
-
-func (e itemError) Unwrap() error { return e.error }

@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 func (a *app) option() *cobra.Command {
-	return group("option", "See and change the server's settings", a.optionList(), a.optionSet())
+	return command.Group("option", "See and change the server's settings", a.optionList(), a.optionSet())
 }
 
 // queryOptions returns the options of that name, or below it where it ends in a
@@ -34,17 +36,17 @@ func (a *app) optionList() *cobra.Command {
 	cmd := a.command("ls [NAME]", "List settings: all, one, or those below a NAME that ends in a dot", cobra.MaximumNArgs(1),
 		func(ctx context.Context, j *job) error {
 			name := ""
-			if len(j.args) == 1 {
-				name = j.args[0]
+			if len(j.Args) == 1 {
+				name = j.Args[0]
 			}
 			list, err := j.queryOptions(ctx, name)
 			if err != nil {
 				return err
 			}
-			return j.out.show(list, func() *table {
-				t := &table{header: []string{"NAME", "VALUE"}}
+			return j.Out.Show(list, func() *command.Table {
+				t := &command.Table{Header: []string{"NAME", "VALUE"}}
 				for _, o := range list {
-					t.add(o.GetOptionValue().Key, fmt.Sprint(o.GetOptionValue().Value))
+					t.Add(o.GetOptionValue().Key, fmt.Sprint(o.GetOptionValue().Value))
 				}
 				return t
 			})
@@ -65,9 +67,9 @@ func optionNames(ctx context.Context, j *job) ([]string, error) {
 
 func (a *app) optionSet() *cobra.Command {
 	cmd := a.command("set NAME=VALUE…", "Change settings, all of them or none", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
-		for _, arg := range j.args {
+		for _, arg := range j.Args {
 			if !strings.Contains(arg, "=") {
-				return usage("%q is not NAME=VALUE", arg)
+				return command.Usage("%q is not NAME=VALUE", arg)
 			}
 		}
 		ref, err := j.options(ctx)
@@ -75,14 +77,14 @@ func (a *app) optionSet() *cobra.Command {
 			return err
 		}
 		req := &types.UpdateOptions{}
-		for _, arg := range j.args {
+		for _, arg := range j.Args {
 			name, text, _ := strings.Cut(arg, "=")
 			now, err := j.queryOptions(ctx, name)
 			if err != nil {
 				return err
 			}
 			if len(now) != 1 || now[0].GetOptionValue().Key != name {
-				return notFound("there is no setting %q: 'vigate option ls' shows what there is", name)
+				return command.NotFound("there is no setting %q: 'vigate option ls' shows what there is", name)
 			}
 			value, err := parseValue(name, text, now[0].GetOptionValue().Value)
 			if err != nil {
@@ -109,7 +111,7 @@ func parseValue(name, text string, now any) (any, error) {
 	case bool:
 		value, err := strconv.ParseBool(text)
 		if err != nil {
-			return nil, usage("%s is true or false", name)
+			return nil, command.Usage("%s is true or false", name)
 		}
 		return value, nil
 	case int32:

@@ -9,10 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 func (a *app) permission() *cobra.Command {
-	return group("permission", "Manage permissions, which give users and groups a role",
+	return command.Group("permission", "Manage permissions, which give users and groups a role",
 		a.permissionList(), a.permissionSet(), a.permissionRemove(), a.permissionCheck())
 }
 
@@ -28,7 +30,7 @@ func (a *app) permissionList() *cobra.Command {
 		}
 		slices.SortStableFunc(list, func(a, b types.Permission) int { return cmp.Compare(a.Principal, b.Principal) })
 		names := map[int32]string{}
-		if !j.out.json {
+		if !j.Out.JSON {
 			roles, err := j.roles(ctx)
 			if err != nil {
 				return err
@@ -37,14 +39,14 @@ func (a *app) permissionList() *cobra.Command {
 				names[r.RoleId] = r.Name
 			}
 		}
-		return j.out.show(list, func() *table { return permissionTable(list, names) })
+		return j.Out.Show(list, func() *command.Table { return permissionTable(list, names) })
 	})
 	cmd.Aliases = []string{"list"}
 	return cmd
 }
 
-func permissionTable(list []types.Permission, roles map[int32]string) *table {
-	t := &table{header: []string{"PRINCIPAL", "KIND", "ROLE", "ENTITY", "PROPAGATE"}}
+func permissionTable(list []types.Permission, roles map[int32]string) *command.Table {
+	t := &command.Table{Header: []string{"PRINCIPAL", "KIND", "ROLE", "ENTITY", "PROPAGATE"}}
 	for _, p := range list {
 		kind, entity := "user", ""
 		if p.Group {
@@ -53,7 +55,7 @@ func permissionTable(list []types.Permission, roles map[int32]string) *table {
 		if p.Entity != nil {
 			entity = p.Entity.Value
 		}
-		t.add(p.Principal, kind, first(roles[p.RoleId], fmt.Sprint(p.RoleId)), entity, yesNo(p.Propagate))
+		t.Add(p.Principal, kind, cmp.Or(roles[p.RoleId], fmt.Sprint(p.RoleId)), entity, command.YesNo(p.Propagate))
 	}
 	return t
 }
@@ -62,7 +64,7 @@ func (a *app) permissionSet() *cobra.Command {
 	var group, propagate bool
 	cmd := a.command("set PRINCIPAL ROLE", "Give a user or a group a role, in place of the one it has", cobra.ExactArgs(2),
 		func(ctx context.Context, j *job) error {
-			role, err := j.findRole(ctx, j.args[1])
+			role, err := j.findRole(ctx, j.Args[1])
 			if err != nil {
 				return err
 			}
@@ -74,7 +76,7 @@ func (a *app) permissionSet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p := types.Permission{Entity: &root, Principal: j.args[0], Group: group, RoleId: role.RoleId, Propagate: propagate}
+			p := types.Permission{Entity: &root, Principal: j.Args[0], Group: group, RoleId: role.RoleId, Propagate: propagate}
 			return j.Invoke(ctx, ref, "SetEntityPermissions", &types.SetEntityPermissions{Entity: root, Permission: []types.Permission{p}}, nil)
 		})
 	cmd.Flags().BoolVar(&group, "group", false, "the principal is a group")
@@ -103,7 +105,7 @@ func (a *app) permissionRemove() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return j.Invoke(ctx, ref, "RemoveEntityPermission", &types.RemoveEntityPermission{Entity: root, User: j.args[0], IsGroup: group}, nil)
+		return j.Invoke(ctx, ref, "RemoveEntityPermission", &types.RemoveEntityPermission{Entity: root, User: j.Args[0], IsGroup: group}, nil)
 	})
 	cmd.Flags().BoolVar(&group, "group", false, "the principal is a group")
 	cmd.ValidArgsFunction = a.complete(false, principals)
@@ -119,15 +121,15 @@ func (a *app) permissionCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = j.out.show(granted, func() *table {
-				t := &table{header: []string{"PRIVILEGE", "GRANTED"}}
+			err = j.Out.Show(granted, func() *command.Table {
+				t := &command.Table{Header: []string{"PRIVILEGE", "GRANTED"}}
 				for _, p := range granted {
-					t.add(p.PrivId, yesNo(p.IsGranted))
+					t.Add(p.PrivId, command.YesNo(p.IsGranted))
 				}
 				return t
 			})
 			if err == nil && status && slices.ContainsFunc(granted, func(p types.PrivilegeAvailability) bool { return !p.IsGranted }) {
-				err = answerError{errors.New("not all of these privileges are granted"), exitNoPermission}
+				err = command.Answer(errors.New("not all of these privileges are granted"), command.ExitNoPermission)
 			}
 			return err
 		})
@@ -150,13 +152,13 @@ func (j *job) check(ctx context.Context, user string) ([]types.PrivilegeAvailabi
 	}
 	var own *types.UserSession
 	if user == "" {
-		if own, err = j.own(ctx); err != nil {
+		if own, err = j.Own(ctx); err != nil {
 			return nil, err
 		}
 	}
 	entities := []types.ManagedObjectReference{root}
 	switch {
-	case len(j.args) == 0:
+	case len(j.Args) == 0:
 		if own != nil {
 			user = own.UserName
 		}
@@ -172,21 +174,21 @@ func (j *job) check(ctx context.Context, user string) ([]types.PrivilegeAvailabi
 	case own != nil:
 		// Of the session, and not of its user, since an extension's session may
 		// do more than its permissions say.
-		has, err := invoke[[]bool](ctx, j, ref, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntity{Entity: root, SessionId: own.Key, PrivId: j.args})
-		if err == nil && len(has) != len(j.args) {
-			err = fmt.Errorf("asked for %d privileges, the server answered for %d", len(j.args), len(has))
+		has, err := invoke[[]bool](ctx, j, ref, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntity{Entity: root, SessionId: own.Key, PrivId: j.Args})
+		if err == nil && len(has) != len(j.Args) {
+			err = fmt.Errorf("asked for %d privileges, the server answered for %d", len(j.Args), len(has))
 		}
 		if err != nil {
 			return nil, err
 		}
 		granted := make([]types.PrivilegeAvailability, len(has))
 		for i := range has {
-			granted[i] = types.PrivilegeAvailability{PrivId: j.args[i], IsGranted: has[i]}
+			granted[i] = types.PrivilegeAvailability{PrivId: j.Args[i], IsGranted: has[i]}
 		}
 		return granted, nil
 	}
 	list, err := invoke[[]types.EntityPrivilege](ctx, j, ref, "HasUserPrivilegeOnEntities",
-		&types.HasUserPrivilegeOnEntities{Entities: entities, UserName: user, PrivId: j.args})
+		&types.HasUserPrivilegeOnEntities{Entities: entities, UserName: user, PrivId: j.Args})
 	if err == nil && len(list) != 1 {
 		err = fmt.Errorf("asked for one object, the server answered for %d", len(list))
 	}

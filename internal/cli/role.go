@@ -10,10 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 func (a *app) role() *cobra.Command {
-	return group("role", "Manage roles, which are sets of privileges",
+	return command.Group("role", "Manage roles, which are sets of privileges",
 		a.roleList(), a.roleCreate(), a.roleUpdate(), a.roleRemove(), a.privileges())
 }
 
@@ -44,7 +46,7 @@ func (j *job) findRole(ctx context.Context, name string) (types.AuthorizationRol
 			return list[i], nil
 		}
 	}
-	return types.AuthorizationRole{}, notFound("there is no role %q: 'vigate role ls' shows what there is", name)
+	return types.AuthorizationRole{}, command.NotFound("there is no role %q: 'vigate role ls' shows what there is", name)
 }
 
 func roleNames(ctx context.Context, j *job) ([]string, error) {
@@ -58,25 +60,25 @@ func roleNames(ctx context.Context, j *job) ([]string, error) {
 
 func (a *app) roleList() *cobra.Command {
 	cmd := a.command("ls [ROLE]", "List roles, or the privileges of one", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
-		if len(j.args) == 1 {
-			role, err := j.findRole(ctx, j.args[0])
+		if len(j.Args) == 1 {
+			role, err := j.findRole(ctx, j.Args[0])
 			if err != nil {
 				return err
 			}
-			return j.out.texts(role.Privilege)
+			return j.Out.Texts(role.Privilege)
 		}
 		list, err := j.roles(ctx)
 		if err != nil {
 			return err
 		}
-		return j.out.show(list, func() *table {
-			t := &table{header: []string{"ID", "NAME", "SYSTEM", "PRIVILEGES", "SUMMARY"}}
+		return j.Out.Show(list, func() *command.Table {
+			t := &command.Table{Header: []string{"ID", "NAME", "SYSTEM", "PRIVILEGES", "SUMMARY"}}
 			for _, r := range list {
 				summary := ""
 				if r.Info != nil {
 					summary = r.Info.GetDescription().Summary
 				}
-				t.add(fmt.Sprint(r.RoleId), r.Name, yesNo(r.System), fmt.Sprint(len(r.Privilege)), summary)
+				t.Add(fmt.Sprint(r.RoleId), r.Name, command.YesNo(r.System), fmt.Sprint(len(r.Privilege)), summary)
 			}
 			return t
 		})
@@ -92,11 +94,11 @@ func (a *app) roleCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id, err := invoke[int32](ctx, j, ref, "AddAuthorizationRole", &types.AddAuthorizationRole{Name: j.args[0], PrivIds: j.args[1:]})
+		id, err := invoke[int32](ctx, j, ref, "AddAuthorizationRole", &types.AddAuthorizationRole{Name: j.Args[0], PrivIds: j.Args[1:]})
 		if err != nil {
 			return err
 		}
-		return j.out.show(id, func() *table { return &table{rows: [][]string{{fmt.Sprint(id)}}} })
+		return j.Out.Show(id, func() *command.Table { return &command.Table{Rows: [][]string{{fmt.Sprint(id)}}} })
 	})
 	cmd.ValidArgsFunction = a.complete(true, privilegeIDs)
 	return cmd
@@ -107,12 +109,12 @@ func (a *app) roleUpdate() *cobra.Command {
 	var add, remove, set []string
 	cmd := a.command("update ROLE [flags]", "Change a role's name and privileges", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
 		if name == "" && len(add)+len(remove)+len(set) == 0 {
-			return usage("there is nothing to change: give --rename, --add, --remove or --set")
+			return command.Usage("there is nothing to change: give --rename, --add, --remove or --set")
 		}
 		if len(set) > 0 && len(add)+len(remove) > 0 {
-			return usage("--set does not go with --add and --remove")
+			return command.Usage("--set does not go with --add and --remove")
 		}
-		role, err := j.findRole(ctx, j.args[0])
+		role, err := j.findRole(ctx, j.Args[0])
 		if err != nil {
 			return err
 		}
@@ -127,7 +129,7 @@ func (a *app) roleUpdate() *cobra.Command {
 			return err
 		}
 		return j.Invoke(ctx, ref, "UpdateAuthorizationRole", &types.UpdateAuthorizationRole{
-			RoleId: role.RoleId, NewName: first(name, role.Name), PrivIds: slices.Compact(privileges)}, nil)
+			RoleId: role.RoleId, NewName: cmp.Or(name, role.Name), PrivIds: slices.Compact(privileges)}, nil)
 	})
 	cmd.Flags().StringVar(&name, "rename", "", "new name")
 	cmd.Flags().StringSliceVar(&add, "add", nil, "privileges to add, with commas between them")
@@ -140,7 +142,7 @@ func (a *app) roleUpdate() *cobra.Command {
 func (a *app) roleRemove() *cobra.Command {
 	var force bool
 	cmd := a.command("rm ROLE", "Remove a role that no permission uses", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
-		role, err := j.findRole(ctx, j.args[0])
+		role, err := j.findRole(ctx, j.Args[0])
 		if err != nil {
 			return err
 		}
@@ -161,10 +163,10 @@ func (a *app) privileges() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return j.out.show(list, func() *table {
-			t := &table{}
+		return j.Out.Show(list, func() *command.Table {
+			t := &command.Table{}
 			for _, p := range list {
-				t.add(p.PrivId)
+				t.Add(p.PrivId)
 			}
 			return t
 		})

@@ -9,10 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 func (a *app) session() *cobra.Command {
-	return group("session", "See sessions, end them, and hand them on",
+	return command.Group("session", "See sessions, end them, and hand them on",
 		a.sessionList(), a.sessionRemove(), a.sessionActive(),
 		a.cloneTicket(), a.clone(), a.impersonate(),
 		a.locale(), a.locales(), a.message(),
@@ -31,14 +33,14 @@ func (a *app) sessionList() *cobra.Command {
 			return err
 		}
 		slices.SortStableFunc(list, func(a, b types.UserSession) int { return a.LoginTime.Compare(b.LoginTime) })
-		return j.out.show(list, func() *table {
-			t := &table{header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
+		return j.Out.Show(list, func() *command.Table {
+			t := &command.Table{Header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
 			for _, s := range list {
 				mark := " "
 				if own != nil && own.Key == s.Key {
 					mark = "*"
 				}
-				t.add(mark, s.Key, s.UserName, s.IpAddress, moment(s.LoginTime), j.out.age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent)
+				t.Add(mark, s.Key, s.UserName, s.IpAddress, command.Moment(s.LoginTime), j.Out.Age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent)
 			}
 			return t
 		})
@@ -51,7 +53,7 @@ func (a *app) sessionRemove() *cobra.Command {
 	cmd := a.command("rm KEY…", "End sessions by their keys", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
 		// One call each: of one call for all, nobody could say which key it
 		// stopped at.
-		return j.each(func(key string) error { return j.TerminateSession(ctx, key) })
+		return j.Each(func(key string) error { return j.TerminateSession(ctx, key) })
 	})
 	cmd.Aliases = []string{"terminate"}
 	cmd.ValidArgsFunction = a.complete(true, sessionKeys)
@@ -65,7 +67,7 @@ func sessionKeys(ctx context.Context, j *job) ([]string, error) {
 	}
 	var keys []string
 	for _, s := range list {
-		keys = append(keys, s.Key+"\t"+clean(s.UserName+" "+s.IpAddress))
+		keys = append(keys, s.Key+"\t"+command.Clean(s.UserName+" "+s.IpAddress))
 	}
 	return keys, nil
 }
@@ -74,15 +76,15 @@ func (a *app) sessionActive() *cobra.Command {
 	var status bool
 	cmd := a.command("active KEY USER", "Tell whether a session is live and that user's: true or false", cobra.ExactArgs(2),
 		func(ctx context.Context, j *job) error {
-			active, err := j.SessionIsActive(ctx, j.args[0], j.args[1])
+			active, err := j.SessionIsActive(ctx, j.Args[0], j.Args[1])
 			if err != nil {
 				return err
 			}
-			if err := j.out.show(active, func() *table { return &table{rows: [][]string{{fmt.Sprint(active)}}} }); err != nil {
+			if err := j.Out.Show(active, func() *command.Table { return &command.Table{Rows: [][]string{{fmt.Sprint(active)}}} }); err != nil {
 				return err
 			}
 			if status && !active {
-				return answerError{errors.New("no live session of that user has this key"), exitNotFound}
+				return command.Answer(errors.New("no live session of that user has this key"), command.ExitNotFound)
 			}
 			return nil
 		})
@@ -98,7 +100,7 @@ func (a *app) cloneTicket() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return j.out.text(ticket)
+			return j.Out.Text(ticket)
 		})
 	cmd.Long = cmd.Short + `.
 
@@ -113,7 +115,7 @@ func (a *app) clone() *cobra.Command {
 	cmd := a.bare("clone [flags]", "Log in by a clone ticket and keep the new session", cobra.NoArgs, func(ctx context.Context, j *job) error {
 		enter := func(ctx context.Context, j *job) (*types.UserSession, error) { return clone(ctx, j, path) }
 		// The session in its place may be the one that was cloned.
-		return j.startSession(ctx, enter, false)
+		return j.start(ctx, enter, false)
 	})
 	cmd.Long = cmd.Short + `.
 
@@ -126,11 +128,11 @@ server; give --session-file to keep both.`
 func (a *app) impersonate() *cobra.Command {
 	var locale string
 	cmd := a.command("impersonate USER", "Make the session act as another user", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
-		session, err := j.ImpersonateUser(ctx, j.args[0], locale)
+		session, err := j.ImpersonateUser(ctx, j.Args[0], locale)
 		if err != nil {
 			return err
 		}
-		return j.out.show(session, func() *table { return j.sessionTable(session) })
+		return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
 	})
 	cmd.Flags().StringVar(&locale, "locale", "", "locale of the session from now on")
 	return cmd
@@ -138,17 +140,17 @@ func (a *app) impersonate() *cobra.Command {
 
 func (a *app) locale() *cobra.Command {
 	return a.command("locale [LOCALE]", "Show the session's locale, or change it", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
-		if len(j.args) == 1 {
-			return j.SetLocale(ctx, j.args[0])
+		if len(j.Args) == 1 {
+			return j.SetLocale(ctx, j.Args[0])
 		}
-		session, err := j.own(ctx)
+		session, err := j.Own(ctx)
 		if err != nil {
 			return err
 		}
-		return j.out.show(sessionLocale{session.Locale, session.MessageLocale}, func() *table {
-			t := &table{}
-			t.add("Locale:", session.Locale)
-			t.add("Messages in:", session.MessageLocale)
+		return j.Out.Show(sessionLocale{session.Locale, session.MessageLocale}, func() *command.Table {
+			t := &command.Table{}
+			t.Add("Locale:", session.Locale)
+			t.Add("Messages in:", session.MessageLocale)
 			return t
 		})
 	})
@@ -178,11 +180,11 @@ func (a *app) locales() *cobra.Command {
 		if l.Messages, err = j.MessageLocaleList(ctx); err != nil {
 			return err
 		}
-		return j.out.show(l, func() *table {
-			t := &table{}
-			t.add("Default:", l.Default)
-			t.add("Messages in:", strings.Join(l.Messages, " "))
-			t.add("Supported:", strings.Join(l.Supported, " "))
+		return j.Out.Show(l, func() *command.Table {
+			t := &command.Table{}
+			t.Add("Default:", l.Default)
+			t.Add("Messages in:", strings.Join(l.Messages, " "))
+			t.Add("Supported:", strings.Join(l.Supported, " "))
 			return t
 		})
 	})
@@ -194,30 +196,30 @@ func (a *app) message() *cobra.Command {
 	cmd := a.command("message [TEXT]", "Show the server's message to all users, or change it", cobra.MaximumNArgs(1),
 		func(ctx context.Context, j *job) error {
 			given := 0
-			for _, is := range []bool{len(j.args) == 1, path != "", clear} {
+			for _, is := range []bool{len(j.Args) == 1, path != "", clear} {
 				if is {
 					given++
 				}
 			}
 			switch {
 			case given > 1:
-				return usage("TEXT, --file and --clear exclude each other")
+				return command.Usage("TEXT, --file and --clear exclude each other")
 			case clear:
 				return j.UpdateServiceMessage(ctx, "")
 			case path != "":
-				text, err := j.read("message", path)
+				text, err := j.Read("message", path)
 				if err != nil {
 					return err
 				}
 				return j.UpdateServiceMessage(ctx, strings.TrimSuffix(text, "\n"))
-			case len(j.args) == 1:
-				return j.UpdateServiceMessage(ctx, j.args[0])
+			case len(j.Args) == 1:
+				return j.UpdateServiceMessage(ctx, j.Args[0])
 			}
 			text, err := j.Message(ctx)
-			if err != nil || text == "" && !j.out.json {
+			if err != nil || text == "" && !j.Out.JSON {
 				return err
 			}
-			return j.out.text(text)
+			return j.Out.Text(text)
 		})
 	cmd.Flags().StringVar(&path, "file", "", "file with the new message, - for standard input")
 	cmd.Flags().BoolVar(&clear, "clear", false, "remove the message")
@@ -228,13 +230,13 @@ func (a *app) serviceTicket() *cobra.Command {
 	var method, vmomi string
 	var anonymous bool
 	cmd := a.command("service-ticket [URL]", "Print a one-time ticket for one request", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
-		spec, err := serviceRequest(j.args, method, vmomi)
+		spec, err := serviceRequest(j.Args, method, vmomi)
 		if err != nil {
 			return err
 		}
 		if !anonymous {
 			// Without a session the ticket would be an anonymous one.
-			if _, err := j.own(ctx); err != nil {
+			if _, err := j.Own(ctx); err != nil {
 				return err
 			}
 		}
@@ -242,14 +244,14 @@ func (a *app) serviceTicket() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return j.out.show(ticket, func() *table {
-			t := &table{}
-			t.add("Ticket:", ticket.Id)
-			t.add("Type:", ticket.TicketType)
-			t.add("Host:", ticket.HostName)
-			t.add("SHA-1:", ticket.SslThumbprint)
+		return j.Out.Show(ticket, func() *command.Table {
+			t := &command.Table{}
+			t.Add("Ticket:", ticket.Id)
+			t.Add("Type:", ticket.TicketType)
+			t.Add("Host:", ticket.HostName)
+			t.Add("SHA-1:", ticket.SslThumbprint)
 			for _, c := range ticket.CertThumbprintList {
-				t.add(c.HashAlgorithm+":", c.Thumbprint)
+				t.Add(c.HashAlgorithm+":", c.Thumbprint)
 			}
 			return t
 		})
@@ -268,11 +270,11 @@ is a clone ticket.`
 func serviceRequest(args []string, method, vmomi string) (types.BaseSessionManagerServiceRequestSpec, error) {
 	switch {
 	case vmomi != "" && (len(args) > 0 || method != ""):
-		return nil, usage("--vmomi goes with neither a URL nor --method")
+		return nil, command.Usage("--vmomi goes with neither a URL nor --method")
 	case vmomi != "":
 		return &types.SessionManagerVmomiServiceRequestSpec{Method: vmomi}, nil
 	case len(args) == 0:
-		return nil, usage("give the URL of the request, or --vmomi")
+		return nil, command.Usage("give the URL of the request, or --vmomi")
 	}
 	if method != "" && !strings.HasPrefix(method, "http") {
 		// GET is httpGet in the API.
@@ -284,14 +286,14 @@ func serviceRequest(args []string, method, vmomi string) (types.BaseSessionManag
 func (a *app) localTicket() *cobra.Command {
 	cmd := a.command("local-ticket USER", "Have the server write a one-time password to a file that only USER can read", cobra.ExactArgs(1),
 		func(ctx context.Context, j *job) error {
-			ticket, err := j.AcquireLocalTicket(ctx, j.args[0])
+			ticket, err := j.AcquireLocalTicket(ctx, j.Args[0])
 			if err != nil {
 				return err
 			}
-			return j.out.show(ticket, func() *table {
-				t := &table{}
-				t.add("User:", ticket.UserName)
-				t.add("Password in:", ticket.PasswordFilePath)
+			return j.Out.Show(ticket, func() *command.Table {
+				t := &command.Table{}
+				t.Add("User:", ticket.UserName)
+				t.Add("Password in:", ticket.PasswordFilePath)
 				return t
 			})
 		})

@@ -7,10 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/cli/command"
 )
 
 func (a *app) user() *cobra.Command {
-	return group("user", "Manage the server's own users",
+	return command.Group("user", "Manage the server's own users",
 		a.userList(), a.userAdd(), a.userPassword(),
 		a.userChange("rm", "RemoveUser", "Remove users; their sessions end"),
 		a.userChange("disable", "DisableUser", "Disable users; their sessions end"),
@@ -24,18 +26,18 @@ func (a *app) userList() *cobra.Command {
 	var groups bool
 	cmd := a.command("ls [SEARCH]", "List users, all or those with SEARCH in their names", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
 		req := &types.RetrieveUserGroups{Domain: domain, FindUsers: !groups, FindGroups: groups}
-		if len(j.args) == 1 {
-			req.SearchStr = j.args[0]
+		if len(j.Args) == 1 {
+			req.SearchStr = j.Args[0]
 		}
 		list, err := j.search(ctx, req)
 		if err != nil {
 			return err
 		}
-		return j.out.show(list, func() *table {
-			t := &table{header: []string{"PRINCIPAL", "FULL NAME"}}
+		return j.Out.Show(list, func() *command.Table {
+			t := &command.Table{Header: []string{"PRINCIPAL", "FULL NAME"}}
 			for _, u := range list {
 				found := u.GetUserSearchResult()
-				t.add(found.Principal, found.FullName)
+				t.Add(found.Principal, found.FullName)
 			}
 			return t
 		})
@@ -66,7 +68,7 @@ func principals(ctx context.Context, j *job) ([]string, error) {
 	var names []string
 	for _, u := range list {
 		found := u.GetUserSearchResult()
-		names = append(names, found.Principal+"\t"+clean(found.FullName))
+		names = append(names, found.Principal+"\t"+command.Clean(found.FullName))
 	}
 	return names, err
 }
@@ -84,11 +86,11 @@ func (a *app) userAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		password, err := j.newPassword(ctx, j.args[0], *path)
+		password, err := j.NewPassword(ctx, j.Args[0], *path)
 		if err != nil {
 			return err
 		}
-		account := &types.HostAccountSpec{Id: j.args[0], Password: password, Description: description}
+		account := &types.HostAccountSpec{Id: j.Args[0], Password: password, Description: description}
 		return j.Invoke(ctx, ref, "CreateUser", &types.CreateUser{User: account}, nil)
 	})
 	cmd.Long = cmd.Short + `.
@@ -108,16 +110,16 @@ func (a *app) userPassword() *cobra.Command {
 				return err
 			}
 			var name string
-			if len(j.args) == 1 {
-				name = j.args[0]
+			if len(j.Args) == 1 {
+				name = j.Args[0]
 			} else {
-				session, err := j.own(ctx)
+				session, err := j.Own(ctx)
 				if err != nil {
 					return err
 				}
 				name = session.UserName
 			}
-			password, err := j.newPassword(ctx, name, *path)
+			password, err := j.NewPassword(ctx, name, *path)
 			if err != nil {
 				return err
 			}
@@ -139,7 +141,7 @@ func (a *app) userChange(verb, method, short string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return j.each(func(name string) error { return j.Invoke(ctx, ref, method, &userRequest{name}, nil) })
+		return j.Each(func(name string) error { return j.Invoke(ctx, ref, method, &userRequest{name}, nil) })
 	})
 	cmd.ValidArgsFunction = a.complete(true, principals)
 	return cmd

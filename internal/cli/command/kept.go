@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"crypto/sha256"
@@ -58,10 +58,10 @@ func (f sessionFiles) find(url, user string) (*keptSession, error) {
 			return nil, err
 		}
 		if k.URL != url {
-			return nil, usage("%s keeps a session of another server, %s: give another --session-file", f.file, k.URL)
+			return nil, Usage("%s keeps a session of another server, %s: give another --session-file", f.file, k.URL)
 		}
 		if !k.isOf(user) {
-			return nil, usage("%s keeps a session of another user, %s: give another --session-file", f.file, k.UserName)
+			return nil, Usage("%s keeps a session of another user, %s: give another --session-file", f.file, k.UserName)
 		}
 		return k, nil
 	}

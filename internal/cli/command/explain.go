@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"cmp"
@@ -17,15 +17,19 @@ import (
 	"github.com/vigate/vigate/client"
 )
 
-// The exit codes, which are told in exitCodes.
+// The exit codes, which are told in ExitCodes.
 const (
 	exitGeneral      = 1
 	exitUsage        = 2
 	exitLogin        = 3
-	exitNoPermission = 4
-	exitNotFound     = 5
+	ExitNoPermission = 4
+	ExitNotFound     = 5
 	exitUnavailable  = 6
 )
+
+// Answer makes an error of a command's own answer, which its caller asked to
+// have as the exit code.
+func Answer(err error, code int) error { return answerError{err, code} }
 
 // answerError is an answer of the command's own that its caller asked to have as
 // the exit code.
@@ -45,27 +49,27 @@ type rule struct {
 // and what a renewed login was answered before what caused it.
 var rules = []rule{
 	{isImpersonation, exitLogin, "the user needs a live session of its own"},
-	{isFault[*types.NoClientCertificate], exitLogin, "give the extension's certificate by --cert and --key"},
-	{isFault[*types.SSPIChallenge], exitLogin, "the server wants another leg than was given"},
-	{isFault[types.BaseInvalidLogin], exitLogin, "check the user, and the password, ticket or token"},
-	{isFault[*types.NotAuthenticated], exitLogin, "run 'vigate login', or set VIGATE_USERNAME and VIGATE_PASSWORD"},
-	{isFault[types.BaseNoPermission], exitNoPermission, ""},
-	{isFault[*types.ManagedObjectNotFound], exitNotFound, ""},
-	{isFault[*types.NotFound], exitNotFound, ""},
-	{isFault[*types.UserNotFound], exitNotFound, ""},
-	{isFault[*types.InvalidName], exitNotFound, ""},
-	{isFault[*types.InvalidLocale], exitGeneral, "'vigate session locales' shows what there is"},
-	{isFault[types.BaseMethodFault], exitGeneral, ""},
+	{IsFault[*types.NoClientCertificate], exitLogin, "give the extension's certificate by --cert and --key"},
+	{IsFault[*types.SSPIChallenge], exitLogin, "the server wants another leg than was given"},
+	{IsFault[types.BaseInvalidLogin], exitLogin, "check the user, and the password, ticket or token"},
+	{IsFault[*types.NotAuthenticated], exitLogin, "run 'vigate login', or set VIGATE_USERNAME and VIGATE_PASSWORD"},
+	{IsFault[types.BaseNoPermission], ExitNoPermission, ""},
+	{IsFault[*types.ManagedObjectNotFound], ExitNotFound, ""},
+	{IsFault[*types.NotFound], ExitNotFound, ""},
+	{IsFault[*types.UserNotFound], ExitNotFound, ""},
+	{IsFault[*types.InvalidName], ExitNotFound, ""},
+	{IsFault[*types.InvalidLocale], exitGeneral, "'vigate session locales' shows what there is"},
+	{IsFault[types.BaseMethodFault], exitGeneral, ""},
 }
 
 func isImpersonation(err error) bool {
 	fault, ok := errors.AsType[*client.FaultError](err)
-	return ok && strings.HasSuffix(fault.Operation, ".ImpersonateUser") && isFault[types.BaseInvalidLogin](err)
+	return ok && strings.HasSuffix(fault.Operation, ".ImpersonateUser") && IsFault[types.BaseInvalidLogin](err)
 }
 
-// explain makes one sentence of an error, with what to do about it, and the exit
+// Explain makes one sentence of an error, with what to do about it, and the exit
 // code.
-func explain(err error) (string, int) {
+func Explain(err error) (string, int) {
 	if text, code, ok := explainItems(err); ok {
 		return text, code
 	}
@@ -95,7 +99,7 @@ func explainItems(err error) (string, int, bool) {
 	var texts []string
 	code := 0
 	for _, item := range allOf[itemError](err) {
-		text, c := explain(serverError{item.error, server.url})
+		text, c := Explain(serverError{item.error, server.url})
 		texts = append(texts, item.item+": "+text)
 		code = cmp.Or(code, c)
 	}
@@ -109,9 +113,9 @@ func explainFault(err error) (string, int, bool) {
 			if !r.applies(fault) {
 				continue
 			}
-			text := fault.Operation + ": " + first(fault.Message, fault.Type)
+			text := fault.Operation + ": " + cmp.Or(fault.Message, fault.Type)
 			var denied types.BaseNoPermission
-			if r.code == exitNoPermission && client.As(fault, &denied) {
+			if r.code == ExitNoPermission && client.As(fault, &denied) {
 				text += missing(denied.GetNoPermission())
 			}
 			if r.hint != "" {
@@ -228,3 +232,28 @@ func explainCertificate(url string, err *tls.CertificateVerificationError) strin
 func thumbprint(certificate []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(certificate)), " ", ":")
 }
+
+// NotFound is the answer where the server says by an unset result that there is
+// no such thing.
+func NotFound(format string, args ...any) error {
+	return answerError{fmt.Errorf(format, args...), ExitNotFound}
+}
+
+// Each does the same to all that the arguments name, also where some fail.
+func (r *Run) Each(do func(name string) error) error {
+	var failed []error
+	for _, name := range r.Args {
+		if err := do(name); err != nil {
+			failed = append(failed, itemError{name, err})
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// itemError is an error about one of several things that were named.
+type itemError struct {
+	item string
+	error
+}
+
+func (e itemError) Unwrap() error { return e.error }

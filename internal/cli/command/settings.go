@@ -1,6 +1,7 @@
-package cli
+package command
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -39,8 +40,8 @@ type environment struct {
 	govc bool
 }
 
-func (a *app) environment() environment {
-	e := environment{lookup: a.host.LookupEnv}
+func (set *Set) environment() environment {
+	e := environment{lookup: set.host.LookupEnv}
 	e.govc = e.get("VIGATE_URL")+e.get("VIGATE_USERNAME")+e.get("VIGATE_PASSWORD") == ""
 	return e
 }
@@ -64,10 +65,10 @@ type address struct {
 	hasPassword    bool
 }
 
-func (a *app) settings() (settings, error) {
-	env, f := a.environment(), a.flags
+func (set *Set) settings() (settings, error) {
+	env, f := set.environment(), set.flags
 	if f.output != "table" && f.output != "json" {
-		return settings{}, usage("--output is table or json, not %q", f.output)
+		return settings{}, Usage("--output is table or json, not %q", f.output)
 	}
 	var fromEnv address
 	var envErr error
@@ -78,17 +79,17 @@ func (a *app) settings() (settings, error) {
 	if f.url != "" {
 		flag, err := parseAddress(f.url)
 		if err != nil {
-			return settings{}, usage("--url: %w", err)
+			return settings{}, Usage("--url: %w", err)
 		}
 		if flag.hasPassword {
-			return settings{}, usage("a password in --url can be seen by others on this machine: use --password-stdin, --password-file, VIGATE_PASSWORD or the prompt")
+			return settings{}, Usage("a password in --url can be seen by others on this machine: use --password-stdin, --password-file, VIGATE_PASSWORD or the prompt")
 		}
 		at = flag
 	} else if envErr != nil {
-		return settings{}, usage("VIGATE_URL or GOVC_URL: %w", envErr)
+		return settings{}, Usage("VIGATE_URL or GOVC_URL: %w", envErr)
 	}
 	if at.url == "" {
-		return settings{}, usage("no server is named: give --url https://host, or set VIGATE_URL or GOVC_URL")
+		return settings{}, Usage("no server is named: give --url https://host, or set VIGATE_URL or GOVC_URL")
 	}
 	s := settings{url: at.url, socket: at.socket, release: f.release, timeout: f.timeout}
 	s.credentials(env, f, at, fromEnv)
@@ -103,12 +104,12 @@ func (a *app) settings() (settings, error) {
 func (s *settings) credentials(env environment, f *flags, at, fromEnv address) {
 	s.user = f.user
 	if f.url != "" {
-		s.user = first(f.user, at.user)
+		s.user = cmp.Or(f.user, at.user)
 		if fromEnv.url != "" && fromEnv.url != at.url {
 			return
 		}
 	}
-	user := first(env.either("VIGATE_USERNAME", "GOVC_USERNAME"), fromEnv.user)
+	user := cmp.Or(env.either("VIGATE_USERNAME", "GOVC_USERNAME"), fromEnv.user)
 	if s.user == "" {
 		s.user = user
 	}
@@ -127,7 +128,7 @@ func (s *settings) credentials(env environment, f *flags, at, fromEnv address) {
 func (s *settings) trust(env environment, f *flags) error {
 	insecure, err := parseBool(env.either("VIGATE_INSECURE", "GOVC_INSECURE"))
 	if err != nil {
-		return usage("VIGATE_INSECURE or GOVC_INSECURE: %w", err)
+		return Usage("VIGATE_INSECURE or GOVC_INSECURE: %w", err)
 	}
 	ca, thumbprint := env.either("VIGATE_CA", "GOVC_TLS_CA_CERTS"), env.get("VIGATE_THUMBPRINT")
 	if f.insecure || f.ca != "" || f.thumbprint != "" {
@@ -139,15 +140,15 @@ func (s *settings) trust(env environment, f *flags) error {
 	}
 	if s.socket != "" || strings.HasPrefix(s.url, "http:") {
 		if f.ca+f.thumbprint+f.cert+f.key != "" {
-			return usage("--ca, --thumbprint, --cert and --key need an https URL")
+			return Usage("--ca, --thumbprint, --cert and --key need an https URL")
 		}
 		if s.socket == "" && !insecure && !isLoopback(s.url) {
-			return usage("passwords would go over the network in the clear: use https, or --insecure where that is meant")
+			return Usage("passwords would go over the network in the clear: use https, or --insecure where that is meant")
 		}
 		return nil
 	}
 	if insecure && ca != "" {
-		return usage("to trust any server and to trust only an authority's exclude each other: take one of --insecure and --ca (or of their variables)")
+		return Usage("to trust any server and to trust only an authority's exclude each other: take one of --insecure and --ca (or of their variables)")
 	}
 	s.tls.Insecure, s.tls.Thumbprint = insecure, thumbprint
 	for _, path := range filepath.SplitList(ca) {
@@ -158,7 +159,7 @@ func (s *settings) trust(env environment, f *flags) error {
 		s.tls.CA = append(append(s.tls.CA, pem...), '\n')
 	}
 	if (cert == "") != (key == "") {
-		return usage("--cert and --key go together")
+		return Usage("--cert and --key go together")
 	}
 	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
@@ -172,14 +173,14 @@ func (s *settings) trust(env environment, f *flags) error {
 
 // place finds where sessions are kept: XDG Base Directory Specification 0.8.
 func (s *settings) place(env environment, f *flags) error {
-	s.files.file = first(f.sessionFile, env.get("VIGATE_SESSION_FILE"))
+	s.files.file = cmp.Or(f.sessionFile, env.get("VIGATE_SESSION_FILE"))
 	state := env.get("XDG_STATE_HOME")
 	if !filepath.IsAbs(state) { // which the specification says to ignore
 		home := env.get("HOME")
 		if home == "" {
 			var err error
 			if home, err = os.UserHomeDir(); err != nil && s.files.file == "" {
-				return usage("there is no home directory to keep sessions in: give --session-file")
+				return Usage("there is no home directory to keep sessions in: give --session-file")
 			}
 		}
 		state = filepath.Join(home, ".local", "state")
@@ -251,15 +252,6 @@ func parseBool(s string) (bool, error) {
 		return false, fmt.Errorf("%.20q is neither true nor false", s)
 	}
 	return b, nil
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 // canonical is a user's name in one spelling of DOMAIN\name and name@domain. A

@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"bytes"
@@ -14,59 +14,68 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// output is where a command's result goes, and in which form.
-type output struct {
-	w    io.Writer
-	json bool
+// Output is where a command's result goes, and in which form.
+type Output struct {
+	w io.Writer
+	// JSON: for programs.
+	JSON bool
 	now  func() time.Time
 }
 
-// table is rows for people.
-type table struct {
-	header []string // nil: the first column names the second
-	rows   [][]string
+// Table is rows for people.
+type Table struct {
+	Header []string // nil: the first column names the second
+	Rows   [][]string
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+// Add adds a row.
+func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// show writes v as JSON or what table makes of it for people.
-func (o output) show(v any, people func() *table) error {
-	if o.json {
-		return o.encode(v, "  ")
+// Show writes v as JSON or what table makes of it for people.
+func (o Output) Show(v any, people func() *Table) error {
+	if o.JSON {
+		return o.Encode(v, "  ")
 	}
-	return o.table(people())
+	return o.Table(people())
 }
 
-// text writes a text, which is the whole of what was asked for.
-func (o output) text(s string) error {
-	if o.json {
-		return o.encode(s, "")
+// Text writes a text, which is the whole of what was asked for.
+func (o Output) Text(s string) error {
+	if o.JSON {
+		return o.Encode(s, "")
 	}
 	_, err := fmt.Fprintln(o.w, cleanText(s))
 	return err
 }
 
-// texts writes texts, one on a line.
-func (o output) texts(list []string) error {
-	return o.show(list, func() *table {
-		t := &table{}
+// Line writes a line as it is, whatever the form.
+func (o Output) Line(s string) error {
+	_, err := fmt.Fprintln(o.w, Clean(s))
+	return err
+}
+
+// Texts writes texts, one on a line.
+func (o Output) Texts(list []string) error {
+	return o.Show(list, func() *Table {
+		t := &Table{}
 		for _, s := range list {
-			t.add(s)
+			t.Add(s)
 		}
 		return t
 	})
 }
 
-func (o output) table(t *table) error {
+// Table writes rows for people, columns in line.
+func (o Output) Table(t *Table) error {
 	w := tabwriter.NewWriter(o.w, 0, 0, 2, ' ', 0)
-	rows := t.rows
-	if t.header != nil {
-		rows = append([][]string{t.header}, rows...)
+	rows := t.Rows
+	if t.Header != nil {
+		rows = append([][]string{t.Header}, rows...)
 	}
 	for _, row := range rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = clean(cell)
+			cells[i] = Clean(cell)
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(strings.Join(cells, "\t"), "\t")); err != nil {
 			return err
@@ -75,9 +84,9 @@ func (o output) table(t *table) error {
 	return w.Flush()
 }
 
-// encode writes v in the API's JSON: objects of the API carry their type's name,
+// Encode writes v in the API's JSON: objects of the API carry their type's name,
 // lists are lists, and one that is empty is [].
-func (o output) encode(v any, indent string) error {
+func (o Output) Encode(v any, indent string) error {
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Slice && r.IsNil() {
 		v = []string{}
 	}
@@ -87,8 +96,8 @@ func (o output) encode(v any, indent string) error {
 	e.SetIndent("", indent)
 	e.SetDiscriminator("_typeName", "_value", vimjson.DiscriminatorEncodeTypeNameAllObjects)
 	e.SetTypeToDiscriminatorFunc(func(t reflect.Type) string {
-		if t.PkgPath() == reflect.TypeFor[output]().PkgPath() {
-			return ""
+		if at := t.PkgPath(); at != "" && at != reflect.TypeFor[types.UserSession]().PkgPath() {
+			return "" // not an object of the API
 		}
 		return types.VmomiTypeName(t)
 	})
@@ -101,9 +110,9 @@ func (o output) encode(v any, indent string) error {
 	return nil
 }
 
-// clean makes a text fit for one line of a terminal. A user agent or a user name
+// Clean makes a text fit for one line of a terminal. A user agent or a user name
 // is whatever its client sent, and must not steer the terminal.
-func clean(s string) string {
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
@@ -115,25 +124,25 @@ func clean(s string) string {
 	}, s)
 }
 
-// cleanText is clean for a text of several lines.
+// cleanText is Clean for a text of several lines.
 func cleanText(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
-		lines[i] = clean(line)
+		lines[i] = Clean(line)
 	}
 	return strings.Join(lines, "\n")
 }
 
-// moment shows a time in UTC, to the second.
-func moment(t time.Time) string {
+// Moment shows a time in UTC, to the second.
+func Moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-// age shows how long ago a time was, in the two largest units.
-func (o output) age(t time.Time) string {
+// Age shows how long ago a time was, in the two largest units.
+func (o Output) Age(t time.Time) string {
 	d := max(0, o.now().Sub(t)).Truncate(time.Second)
 	switch {
 	case d < time.Minute:
@@ -146,7 +155,7 @@ func (o output) age(t time.Time) string {
 	return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
 
-func yesNo(b bool) string {
+func YesNo(b bool) string {
 	if b {
 		return "yes"
 	}

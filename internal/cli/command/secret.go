@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"context"
@@ -61,9 +61,9 @@ func readSecret(ctx context.Context, in *os.File, out io.Writer, prompt string) 
 	}
 }
 
-// read reads a file whole, or standard input where path is "-".
-func (j *job) read(what, path string) (string, error) {
-	in, err := j.open(what, path)
+// Read reads a file whole, or standard input where path is "-".
+func (r *Run) Read(what, path string) (string, error) {
+	in, err := r.Open(what, path)
 	if err != nil {
 		return "", err
 	}
@@ -78,8 +78,8 @@ func (j *job) read(what, path string) (string, error) {
 	return string(content), nil
 }
 
-// open opens a file, or standard input where path is "-".
-func (j *job) open(what, path string) (io.ReadCloser, error) {
+// Open opens a file, or standard input where path is "-".
+func (r *Run) Open(what, path string) (io.ReadCloser, error) {
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
@@ -87,46 +87,46 @@ func (j *job) open(what, path string) (io.ReadCloser, error) {
 		}
 		return file, nil
 	}
-	if j.app.stdinUsed != "" {
-		return nil, usage("standard input can't be both the %s and the %s: give one of them by a file", j.app.stdinUsed, what)
+	if r.set.stdinUsed != "" {
+		return nil, Usage("standard input can't be both the %s and the %s: give one of them by a file", r.set.stdinUsed, what)
 	}
-	j.app.stdinUsed = what
-	return io.NopCloser(j.cmd.InOrStdin()), nil
+	r.set.stdinUsed = what
+	return io.NopCloser(r.cmd.InOrStdin()), nil
 }
 
-// readLine is read for a secret that is one line: without the end of the line,
+// ReadLine is Read for a secret that is one line: without the end of the line,
 // which is not part of it.
-func (j *job) readLine(what, path string) (string, error) {
-	content, err := j.read(what, path)
+func (r *Run) ReadLine(what, path string) (string, error) {
+	content, err := r.Read(what, path)
 	if err != nil {
 		return "", err
 	}
 	content = strings.TrimSuffix(strings.TrimSuffix(content, "\n"), "\r")
 	if content == "" {
-		return "", usage("the %s is empty", what)
+		return "", Usage("the %s is empty", what)
 	}
 	return content, nil
 }
 
-// newPassword reads the password to be set for a user: from a file, or by
+// NewPassword reads the password to be set for a user: from a file, or by
 // asking twice.
-func (j *job) newPassword(ctx context.Context, user, path string) (string, error) {
+func (r *Run) NewPassword(ctx context.Context, user, path string) (string, error) {
 	if path != "" {
-		return j.readLine("new password", path)
+		return r.ReadLine("new password", path)
 	}
-	password, err := j.app.host.Prompt(ctx, "New password of "+clean(user)+": ")
+	password, err := r.set.host.Prompt(ctx, "New password of "+Clean(user)+": ")
 	if err != nil {
 		return "", noPrompt(err, "give --new-password-file FILE, or - for standard input")
 	}
-	again, err := j.app.host.Prompt(ctx, "The same again: ")
+	again, err := r.set.host.Prompt(ctx, "The same again: ")
 	if err != nil {
 		return "", err
 	}
 	switch {
 	case password != again:
-		return "", usage("the two passwords differ")
+		return "", Usage("the two passwords differ")
 	case password == "":
-		return "", usage("the new password is empty")
+		return "", Usage("the new password is empty")
 	}
 	return password, nil
 }
@@ -134,7 +134,7 @@ func (j *job) newPassword(ctx context.Context, user, path string) (string, error
 // noPrompt says what to do where there is nobody to ask.
 func noPrompt(err error, hint string) error {
 	if errors.Is(err, errNoTerminal) {
-		return usage("%w: %s", err, hint)
+		return Usage("%w: %s", err, hint)
 	}
 	return err
 }
