@@ -20,3 +20,8 @@ func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	}
 	a.Observe(object, name, f.Kind(), 0)
 }
+
+// Unavailable refuses a call for want of something that will be back soon.
+func Unavailable(cause error) *Fault {
+	return &Fault{RetryAfter: retryBusy, Cause: cause, key: "unavailable"}
+}

@@ -1,0 +1,288 @@
+package soap
+
+import (
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	// maxMemory bounds what one message of up to maxBody may become: a few
+	// bytes, "<x/>", can be an object of a kilobyte.
+	maxMemory = 64 << 20
+	// maxQuote bounds what an answer repeats of a stranger's names, in bytes.
+	maxQuote = 64
+)
+
+// decoder reads elements into the types that are declared for them. Its errors
+// are *vim.Fault for what the API does not have, and *malformed for what is no
+// XML.
+type decoder struct {
+	*reader
+	codec  *codec
+	memory int
+	path   []string
+}
+
+// object reads the children of the element that was begun last into a struct.
+func (d *decoder) object(v reflect.Value, p *plan) error {
+	var few [24]bool
+	seen := few[:]
+	if len(p.members) > len(few) {
+		seen = make([]bool, len(p.members))
+	}
+	for {
+		e, err := d.child()
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			break
+		}
+		i, ok := p.byName[e.Name.Local]
+		if !ok || !ours(e.Name.Space) {
+			return d.invalid("unknown element " + quote(e.Name.Local))
+		}
+		m := &p.members[i]
+		list := listed(m.typ)
+		if seen[i] && !list {
+			return d.invalid("the element " + quote(m.name) + " is repeated")
+		}
+		if absent(e) {
+			if err := d.pass(); err != nil {
+				return err
+			}
+			continue
+		}
+		seen[i] = true
+		if err := d.member(v.FieldByIndex(m.index), m, e, list); err != nil {
+			return err
+		}
+	}
+	for i := range p.members {
+		if p.members[i].required && !seen[i] {
+			return d.missing(p.members[i].name)
+		}
+	}
+	return nil
+}
+
+// listed reports whether the type is a list of elements.
+func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != bytesType }
+
+// member reads one element of a member.
+func (d *decoder) member(v reflect.Value, m *member, e *xml.StartElement, list bool) error {
+	if !list {
+		d.path = append(d.path, m.name)
+		err := d.value(v, e)
+		d.path = d.path[:len(d.path)-1]
+		return err
+	}
+	// Appending doubles, so that an element costs up to two.
+	if err := d.charge(2 * int(v.Type().Elem().Size())); err != nil {
+		return err
+	}
+	n := v.Len()
+	v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+	d.path = append(d.path, m.name+"["+strconv.Itoa(n)+"]")
+	err := d.value(v.Index(n), e)
+	d.path = d.path[:len(d.path)-1]
+	return err
+}
+
+// value reads the element that was begun into v, whose type decides.
+func (d *decoder) value(v reflect.Value, e *xml.StartElement) error {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if err := d.charge(int(v.Type().Elem().Size())); err != nil {
+			return err
+		}
+		v.Set(reflect.New(v.Type().Elem()))
+		return d.value(v.Elem(), e)
+	case reflect.Interface:
+		return d.dynamic(v, e)
+	}
+	if name := claimed(e); name != "" && !fits(name, v.Type()) {
+		return d.invalid(quote(name) + " is not a kind of " + bareName(v.Type()))
+	}
+	if v.Kind() != reflect.Struct || v.Type() == timeType {
+		return d.simple(v)
+	}
+	if v.Type() == referenceType {
+		return d.reference(v, e)
+	}
+	return d.object(v, d.codec.plan(v.Type()))
+}
+
+// fits reports whether a type that an element claims may stand where t is
+// declared. Of the API's types only those under an interface have others under
+// them; of XML Schema's, the wider numbers have the narrower ones.
+func fits(name string, t reflect.Type) bool {
+	got, ok := simple[name]
+	if !ok {
+		if name == t.Name() && t.Kind() == reflect.Struct {
+			return true
+		}
+		// A string of the library's can be an enumeration of the API's.
+		got, ok = enumeration(name)
+		return ok && t.Kind() == reflect.String && (t.Name() == "string" || t == got)
+	}
+	if integer(got) && integer(t) {
+		return got.Size() <= t.Size()
+	}
+	return got == t || got.Kind() == reflect.String && t.Kind() == reflect.String
+}
+
+func integer(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Uint8, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return true
+	}
+	return false
+}
+
+// reference reads a reference to a managed object, all of which but the id is
+// in attributes.
+func (d *decoder) reference(v reflect.Value, e *xml.StartElement) error {
+	ref, err := d.managedObject(e)
+	if err != nil {
+		return err
+	}
+	v.Set(reflect.ValueOf(ref))
+	return nil
+}
+
+// simple reads the text of the element that was begun.
+func (d *decoder) simple(v reflect.Value) error {
+	text, err := d.text()
+	if errors.Is(err, errNotText) {
+		return d.want("a simple value")
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.charge(len(text)); err != nil {
+		return err
+	}
+	if v.Kind() == reflect.String {
+		return d.string(v, text)
+	}
+	if v.Type() == bytesType {
+		b, err := base64.StdEncoding.DecodeString(strings.Map(dropSpace, text))
+		if err != nil {
+			return d.want("base64")
+		}
+		v.SetBytes(b)
+		return nil
+	}
+	text = strings.Trim(text, " \t\r\n")
+	if v.Type() == timeType {
+		return d.time(v, text)
+	}
+	if err := setNumber(v, text); err != nil {
+		return d.want("a " + bareName(v.Type()))
+	}
+	return nil
+}
+
+func dropSpace(r rune) rune {
+	switch r {
+	case ' ', '\t', '\r', '\n':
+		return -1
+	}
+	return r
+}
+
+func (d *decoder) string(v reflect.Value, text string) error {
+	v.SetString(text)
+	if e, ok := v.Interface().(interface{ Strings() []string }); ok && !slices.Contains(e.Strings(), text) {
+		return vim.InvalidArgument(strings.Join(d.path, "."), fmt.Errorf("not a value of %s", v.Type().Name()))
+	}
+	return nil
+}
+
+// time reads a dateTime. One without a zone is in UTC, as the server's are.
+func (d *decoder) time(v reflect.Value, text string) error {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		t, err = time.Parse("2006-01-02T15:04:05.999999999", text)
+	}
+	if err != nil || strings.Contains(text, ",") {
+		return d.want("a dateTime")
+	}
+	v.Set(reflect.ValueOf(t.UTC()))
+	return nil
+}
+
+// setNumber reads a number or a boolean in the forms of XML Schema.
+func setNumber(v reflect.Value, text string) error {
+	switch v.Kind() {
+	case reflect.Bool:
+		switch text {
+		case "true", "1":
+			v.SetBool(true)
+		case "false", "0":
+			v.SetBool(false)
+		default:
+			return strconv.ErrSyntax
+		}
+		return nil
+	case reflect.Uint8:
+		// The API's byte is signed, the library's is not. Clients with the
+		// library write either.
+		n, err := strconv.ParseInt(text, 10, 16)
+		if err != nil || n < -128 || n > 255 {
+			return strconv.ErrRange
+		}
+		v.SetUint(uint64(uint8(n)))
+		return nil
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		v.SetInt(n)
+		return err
+	case reflect.Float32, reflect.Float64:
+		if strings.ContainsAny(text, "xX_pPiI") && !strings.HasSuffix(text, "INF") {
+			return strconv.ErrSyntax // forms of Go's
+		}
+		n, err := strconv.ParseFloat(text, v.Type().Bits())
+		v.SetFloat(n)
+		return err
+	}
+	return strconv.ErrSyntax
+}
+
+// charge accounts for n bytes of memory.
+func (d *decoder) charge(n int) error {
+	if d.memory += n; d.memory > maxMemory {
+		return d.invalid("the message holds too much")
+	}
+	return nil
+}
+
+func (d *decoder) invalid(reason string) error { return vim.InvalidRequest(reason) }
+
+// want says what should have stood here. What did is not repeated: it may be a
+// password.
+func (d *decoder) want(what string) error {
+	return vim.InvalidRequest(strings.Join(d.path, ".") + ": want " + what)
+}
+
+func (d *decoder) missing(name string) error {
+	return vim.InvalidArgument(strings.Join(append(slices.Clone(d.path), name), "."), errors.New("not given"))
+}
+
+// quote repeats a stranger's name, cut and escaped.
+func quote(name string) string {
+	if len(name) > maxQuote {
+		name = strings.ToValidUTF8(name[:maxQuote], "") + "…"
+	}
+	return strconv.QuoteToASCII(name)
+}

@@ -1,0 +1,100 @@
+package soap
+
+import (
+	"encoding/xml"
+	"errors"
+	"reflect"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// dynamic reads an element whose xsi:type says what it is, into an interface:
+// one of the types under a base type, or, where any value may be, whatever the
+// API has.
+func (d *decoder) dynamic(v reflect.Value, e *xml.StartElement) error {
+	name := claimed(e)
+	if v.NumMethod() == 0 {
+		return d.anything(v, e, name)
+	}
+	base, ok := declared(v.Type())
+	if !ok {
+		return d.invalid("an element of a type that can't be given")
+	}
+	t := base
+	if name != "" {
+		if t, ok = d.codec.dataType(name); !ok || !reflect.PointerTo(t).Implements(v.Type()) {
+			return d.invalid(quote(name) + " is not a kind of " + base.Name())
+		}
+	}
+	p, err := d.fresh(t)
+	if err != nil {
+		return err
+	}
+	if err := d.object(p.Elem(), d.codec.plan(t)); err != nil {
+		return err
+	}
+	v.Set(p)
+	return nil
+}
+
+// anything reads a value of the declared type any. The library's types hold
+// data objects there as structs, not as pointers.
+func (d *decoder) anything(v reflect.Value, e *xml.StartElement, name string) error {
+	if name == "" {
+		return d.want("an xsi:type")
+	}
+	t, ok := simple[name]
+	if !ok {
+		if t, ok = d.codec.dataType(name); !ok {
+			return d.invalid("unknown type " + quote(name))
+		}
+	}
+	p, err := d.fresh(t)
+	if err != nil {
+		return err
+	}
+	switch {
+	case t == referenceType:
+		err = d.reference(p.Elem(), e)
+	case t.Kind() == reflect.Struct && t != timeType:
+		err = d.object(p.Elem(), d.codec.plan(t))
+	default:
+		err = d.simple(p.Elem())
+	}
+	if err != nil {
+		return err
+	}
+	v.Set(p.Elem())
+	return nil
+}
+
+// managedObject reads the element that was begun as a reference. versionId and
+// other attributes say nothing here.
+func (d *decoder) managedObject(e *xml.StartElement) (types.ManagedObjectReference, error) {
+	ref := types.ManagedObjectReference{Type: attribute(e, "", "type"), ServerGUID: attribute(e, "", "serverGuid")}
+	if ref.Type == "" {
+		return ref, d.want("a reference with a type")
+	}
+	var err error
+	if ref.Value, err = d.text(); errors.Is(err, errNotText) {
+		return ref, d.want("a reference")
+	}
+	if err != nil {
+		return ref, err
+	}
+	return ref, d.charge(len(ref.Type) + len(ref.Value) + len(ref.ServerGUID))
+}
+
+// enumeration finds a string type of the API's.
+func enumeration(name string) (reflect.Type, bool) {
+	t, ok := types.TypeFunc()(name)
+	return t, ok && t.Kind() == reflect.String
+}
+
+// fresh makes a value of the type, and accounts for it.
+func (d *decoder) fresh(t reflect.Type) (reflect.Value, error) {
+	if err := d.charge(int(t.Size())); err != nil {
+		return reflect.Value{}, err
+	}
+	return reflect.New(t), nil
+}

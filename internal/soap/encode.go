@@ -1,0 +1,265 @@
+package soap
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// flushAt bounds what an answer holds in memory before it is sent on.
+const flushAt = 32 << 10
+
+// encoder writes values for a caller of one release. If w is set, what is
+// written goes to it piece by piece, and buf ends with the rest.
+type encoder struct {
+	codec   *codec
+	release vim.Release
+	buf     []byte
+	w       io.Writer
+	err     error
+}
+
+// result writes what a method or Fetch gave as elements of the name: a list as
+// one for each element, and, where the reader can't know the type (typed), in
+// one that says it. A list may be an iter.Seq, which is then never held whole.
+func (e *encoder) result(name string, value any, typed bool) {
+	v := reflect.ValueOf(value)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if !v.IsValid() || v.Kind() != reflect.Func || !v.Type().CanSeq() {
+		e.element(name, v, typed)
+		return
+	}
+	elem := v.Type().In(0).In(0) // of func(yield func(elem) bool)
+	inner, outer := name, name
+	if typed {
+		inner = bareName(elem)
+		e.open(outer, typeName(reflect.SliceOf(elem)))
+	}
+	for item := range v.Seq() {
+		e.element(inner, item, false)
+		if e.flush(); e.err != nil {
+			return
+		}
+	}
+	if typed {
+		e.close(outer)
+	}
+}
+
+// flush sends on what there is, if it is much.
+func (e *encoder) flush() {
+	if e.err != nil || e.w == nil || len(e.buf) < flushAt {
+		return
+	}
+	_, e.err = e.w.Write(e.buf)
+	e.buf = e.buf[:0]
+}
+
+// element writes a value as an element of the name, and a list as many of them.
+// typed says that the reader can't know its type otherwise.
+func (e *encoder) element(name string, v reflect.Value, typed bool) {
+	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		if v.IsNil() {
+			return
+		}
+		typed = typed || v.Kind() == reflect.Interface
+		v = v.Elem()
+	}
+	if !v.IsValid() {
+		e.err = fmt.Errorf("encode answer: nothing where a value must be")
+		return
+	}
+	t := v.Type()
+	switch {
+	case listed(t):
+		e.list(name, v, typed)
+		return
+	case t == referenceType:
+		e.reference(name, v, typed)
+		return
+	}
+	xsi := ""
+	if typed {
+		xsi = typeName(t)
+	}
+	e.open(name, xsi)
+	switch {
+	case t.Kind() == reflect.Struct && t != timeType:
+		e.members(v, e.codec.plan(t))
+	default:
+		e.simple(v)
+	}
+	e.close(name)
+}
+
+func (e *encoder) list(name string, v reflect.Value, typed bool) {
+	inner, outer := name, name
+	if typed {
+		inner = bareName(v.Type().Elem())
+		e.open(outer, typeName(v.Type()))
+	}
+	for i := range v.Len() {
+		e.element(inner, v.Index(i), false)
+		if e.flush(); e.err != nil {
+			return
+		}
+	}
+	if typed {
+		e.close(outer)
+	}
+}
+
+func (e *encoder) open(name, xsi string) {
+	e.buf = append(append(e.buf, '<'), name...)
+	if xsi != "" {
+		e.buf = append(append(append(e.buf, ` xsi:type="`...), xsi...), '"')
+	}
+	e.buf = append(e.buf, '>')
+}
+
+func (e *encoder) close(name string) {
+	e.buf = append(append(append(e.buf, "</"...), name...), '>')
+}
+
+func (e *encoder) reference(name string, v reflect.Value, typed bool) {
+	ref, ok := v.Interface().(types.ManagedObjectReference)
+	if !ok {
+		e.fail(v)
+		return
+	}
+	e.buf = append(append(e.buf, '<'), name...)
+	if typed {
+		e.buf = append(e.buf, ` xsi:type="ManagedObjectReference"`...)
+	}
+	e.buf = append(appendText(append(e.buf, ` type="`...), ref.Type), '"')
+	if ref.ServerGUID != "" {
+		e.buf = append(appendText(append(e.buf, ` serverGuid="`...), ref.ServerGUID), '"')
+	}
+	e.buf = appendText(append(e.buf, '>'), ref.Value)
+	e.close(name)
+}
+
+// members writes those that are set and that the caller's release has.
+func (e *encoder) members(v reflect.Value, p *plan) {
+	for i := range p.members {
+		m := &p.members[i]
+		if e.release.Before(m.since) {
+			continue
+		}
+		f := v.FieldByIndex(m.index)
+		if m.omitted && empty(f) {
+			continue
+		}
+		e.element(m.name, f, false)
+	}
+}
+
+// empty is what a member that may be left out has when it is not set. Times and
+// objects always are.
+func empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice:
+		return v.Len() == 0
+	case reflect.Struct:
+		return false
+	}
+	return v.IsZero()
+}
+
+func (e *encoder) simple(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		e.buf = appendText(e.buf, v.String())
+	case reflect.Bool:
+		e.buf = strconv.AppendBool(e.buf, v.Bool())
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		e.buf = strconv.AppendInt(e.buf, v.Int(), 10)
+	case reflect.Uint8:
+		e.buf = strconv.AppendInt(e.buf, int64(int8(v.Uint())), 10)
+	case reflect.Float32, reflect.Float64:
+		e.float(v.Float(), v.Type().Bits())
+	case reflect.Slice:
+		e.buf = base64.StdEncoding.AppendEncode(e.buf, v.Bytes())
+	case reflect.Struct:
+		t, ok := v.Interface().(time.Time)
+		if !ok || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
+			e.fail(v)
+			return
+		}
+		e.buf = t.UTC().AppendFormat(e.buf, time.RFC3339Nano)
+	default:
+		e.fail(v)
+	}
+}
+
+// float writes f as XML Schema has it.
+func (e *encoder) float(f float64, bits int) {
+	switch {
+	case math.IsInf(f, 1):
+		e.buf = append(e.buf, "INF"...)
+	case math.IsInf(f, -1):
+		e.buf = append(e.buf, "-INF"...)
+	default:
+		e.buf = strconv.AppendFloat(e.buf, f, 'g', -1, bits) // NaN as NaN
+	}
+}
+
+// fail is for values that the API's types can't have.
+func (e *encoder) fail(v reflect.Value) {
+	e.err = fmt.Errorf("encode answer: no form for a %v", v.Type())
+}
+
+// appendText writes text so that it can stand in an element and in an
+// attribute. What XML can't hold becomes U+FFFD.
+func appendText(b []byte, s string) []byte {
+	done := 0
+	for i := 0; i < len(s); {
+		r, size := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRuneInString(s[i:])
+		}
+		if escape := escaped(r, size); escape != "" {
+			b = append(append(b, s[done:i]...), escape...)
+			done = i + size
+		}
+		i += size
+	}
+	return append(b, s[done:]...)
+}
+
+// escaped is how a character is written, "" where as it is.
+func escaped(r rune, size int) string {
+	switch r {
+	case '&':
+		return "&amp;"
+	case '<':
+		return "&lt;"
+	case '>':
+		return "&gt;"
+	case '"':
+		return "&#34;"
+	case '\t':
+		return "&#x9;"
+	case '\n':
+		return "&#xA;"
+	case '\r':
+		return "&#xD;" // else read as a line's end
+	case 0xfffe, 0xffff:
+		return "\ufffd"
+	}
+	if r < ' ' || r == utf8.RuneError && size == 1 {
+		return "\ufffd"
+	}
+	return ""
+}

@@ -1,0 +1,239 @@
+package soap
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// fetch is the operation that reads a property. No table has it, and no
+// description of the API; pyVmomi reads everything with it.
+const fetch = "Fetch"
+
+type fetchRequest struct {
+	Prop string `xml:"prop" json:"prop"`
+}
+
+// message is one request on its way into a call.
+type message struct {
+	decoder
+	raw  []byte
+	api  dispatcher
+	call *vim.Call
+
+	cookie    string // vcSessionCookie
+	operation string // operationID, as sent
+	// typed: the answer's type is not known from the operation's name.
+	typed bool
+}
+
+// read fills the call from the message. Its errors are *malformed and
+// *vim.Fault.
+func (m *message) read() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = vim.FaultOf(fmt.Errorf("read request: %v", p))
+		}
+	}()
+	if err := scan(m.raw); err != nil {
+		return bad("%s", err.Error())
+	}
+	m.reader = newReader(m.raw)
+	if err := m.root(); err != nil {
+		return err
+	}
+	e, err := m.child()
+	if err == nil && e != nil && e.Name == (xml.Name{Space: nsEnvelope, Local: "Header"}) {
+		if err := m.header(); err != nil {
+			return err
+		}
+		e, err = m.child()
+	}
+	if err != nil {
+		return err
+	}
+	if e == nil || e.Name != (xml.Name{Space: nsEnvelope, Local: "Body"}) {
+		return bad("want a Body in the envelope, after its only Header")
+	}
+	if err := m.body(); err != nil {
+		return err
+	}
+	if e, err = m.child(); err != nil {
+		return err
+	}
+	if e != nil {
+		return bad("there is an element after the Body")
+	}
+	return m.end()
+}
+
+// root finds the envelope.
+func (m *message) root() error {
+	for {
+		token, err := m.next()
+		if errors.Is(err, io.EOF) {
+			return bad("there is no envelope")
+		}
+		if err != nil {
+			return err
+		}
+		switch t := token.(type) {
+		case xml.CharData:
+			// Space before the root; other text the tokenizer passes, and what
+			// is no envelope is refused with what follows.
+			if strings.TrimLeft(string(t), " \t\r\n") != "" {
+				return bad("there is text before the envelope")
+			}
+		case xml.StartElement:
+			switch {
+			case t.Name == xml.Name{Space: nsEnvelope, Local: "Envelope"}:
+				return nil
+			case t.Name.Space == nsEnvelope12:
+				return &malformed{"VersionMismatch", "SOAP 1.2 is not spoken here, but 1.1"}
+			}
+			return bad("want an Envelope of SOAP 1.1")
+		}
+	}
+}
+
+// header reads the entries that concern this server. One that does not, and
+// that must be understood, ends the request: SOAP 1.1, section 4.2.3.
+func (m *message) header() error {
+	for {
+		e, err := m.child()
+		if err != nil || e == nil {
+			return err
+		}
+		switch e.Name.Local {
+		case "vcSessionCookie":
+			err = m.once(&m.cookie)
+		case "operationID":
+			err = m.once(&m.operation)
+		case "Security":
+			err = m.security(e)
+		default:
+			if must := attribute(e, nsEnvelope, "mustUnderstand"); must == "1" || must == "true" {
+				return &malformed{"MustUnderstand", "a header that must be understood is not"}
+			}
+			err = m.pass()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// once reads a header's text, which may be there once.
+func (m *message) once(into *string) error {
+	text, err := m.text()
+	if errors.Is(err, errNotText) || err == nil && *into != "" {
+		return bad("a header is not as it must be, or repeated")
+	}
+	*into = text
+	return err
+}
+
+// security keeps the bytes of the WS-Security header for whoever verifies them.
+// Of two, one could be verified and the other be used; so there is one.
+func (m *message) security(e *xml.StartElement) error {
+	if e.Name.Space != nsSecurity || m.call.Proof.Security != nil {
+		return bad("there must be one Security header, of WS-Security 1.0")
+	}
+	begin := m.at
+	if err := m.pass(); err != nil {
+		return err
+	}
+	m.call.Proof.Security = m.raw[begin:m.InputOffset():m.InputOffset()]
+	return nil
+}
+
+// body reads the one element in the Body, the operation.
+func (m *message) body() error {
+	e, err := m.child()
+	if err != nil {
+		return err
+	}
+	if e == nil {
+		return bad("the Body is empty")
+	}
+	if e.Name.Space != nsVim && e.Name.Space != nsInternal {
+		return bad("the operation is not in the namespace %s", nsVim)
+	}
+	m.call.Name = e.Name.Local
+	if err := m.target(); err != nil {
+		return err
+	}
+	if m.call.Name == fetch {
+		err = m.property()
+	} else {
+		err = m.method()
+	}
+	if err != nil {
+		return err
+	}
+	if e, err = m.child(); err != nil {
+		return err
+	}
+	if e != nil {
+		return bad("there is a second element in the Body")
+	}
+	return nil
+}
+
+// target reads the operation's first element, the object that it is for.
+func (m *message) target() error {
+	e, err := m.child()
+	if err != nil {
+		return err
+	}
+	if e == nil || e.Name.Local != "_this" || !ours(e.Name.Space) {
+		return m.missing("_this")
+	}
+	m.path = append(m.path, "_this")
+	ref, err := m.managedObject(e)
+	m.path = m.path[:0]
+	// The reference is one of this server's, whatever it says of others.
+	ref.ServerGUID = ""
+	m.call.Object = ref
+	return err
+}
+
+func (m *message) method() error {
+	row, fault := m.api.Method(m.call.Object, m.call.Name)
+	if fault != nil {
+		return fault
+	}
+	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface
+	args := row.NewArgs()
+	if err := m.arguments(args); err != nil {
+		return err
+	}
+	m.call.Args = args
+	return nil
+}
+
+// property reads what Fetch asks for.
+func (m *message) property() error {
+	m.call.Read, m.call.Name, m.typed = true, "", true
+	var args fetchRequest
+	if err := m.arguments(&args); err != nil {
+		return err
+	}
+	m.call.Name = args.Prop
+	_, fault := m.api.Property(m.call.Object, m.call.Name)
+	if fault != nil {
+		return fault
+	}
+	return nil
+}
+
+// arguments reads the rest of the operation into what args points to.
+func (m *message) arguments(args any) error {
+	v := reflect.ValueOf(args).Elem()
+	return m.object(v, m.codec.plan(v.Type()))
+}

@@ -1,0 +1,183 @@
+package soap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	binding = "soap"
+
+	// VersionsPath is where clients find which versions of the API are spoken.
+	VersionsPath = "/sdk/vimServiceVersions.xml"
+)
+
+// Paths are where envelopes are posted: the first by all clients, the others by
+// old ones.
+var Paths = []string{"/sdk", "/sdk/{$}", "/sdk/vimService"}
+
+// dispatcher is what the binding needs of *vim.API.
+type dispatcher interface {
+	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
+	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
+	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
+	Refuse(context.Context, *vim.Call, *vim.Fault)
+	MessageLocale(*vim.Call) string
+}
+
+// handler serves SOAP. It may serve many requests at a time.
+type handler struct {
+	api      dispatcher
+	log      *slog.Logger
+	versions []byte
+	codec    codec
+	bodies   bodies
+	buffers  sync.Pool // of *[]byte
+}
+
+// Mount serves SOAP on Paths, and the versions on VersionsPath.
+func Mount(mux *http.ServeMux, api *vim.API) {
+	newHandler(api, api.Log, api.Server.About.ApiVersion).mount(mux)
+}
+
+// newHandler makes the handler of an API whose table is complete and whose
+// version is the one given.
+func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
+	return &handler{
+		api: api, log: log, versions: versions(version),
+		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }},
+	}
+}
+
+func (h *handler) mount(mux *http.ServeMux) {
+	for _, path := range Paths {
+		mux.Handle(path, h)
+	}
+	mux.HandleFunc("GET "+VersionsPath, h.serveVersions)
+}
+
+func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
+	secure(w.Header())
+	w.Header()["Content-Type"] = contentXML
+	// The client that went away is told nothing.
+	_, _ = w.Write(h.versions)
+}
+
+func secure(header http.Header) {
+	header["Cache-Control"] = []string{"no-store"}
+	header["X-Content-Type-Options"] = []string{"nosniff"}
+}
+
+// ServeHTTP serves one call.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodPost:
+	case http.MethodGet, http.MethodHead:
+		http.NotFound(w, r)
+		return
+	default:
+		w.Header()["Allow"] = []string{http.MethodPost}
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	secure(w.Header())
+	c := &vim.Call{
+		Peer:           peer.FromContext(r.Context()),
+		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
+		Release:        actionRelease(r.Header.Get("SOAPAction")),
+		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
+		Binding:        binding,
+	}
+	body, done, err := h.bodies.read(w, r)
+	defer done()
+	if err != nil {
+		h.refuse(w, r, c, bodyRefusal(err))
+		return
+	}
+	m := &message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
+	if refusal := h.prepare(m, r); refusal != nil {
+		h.refuse(w, r, c, refusal)
+		return
+	}
+	result, fault := h.api.Do(r.Context(), c)
+	if fault != nil {
+		h.fault(w, c, fault, serverFault)
+		return
+	}
+	h.answer(w, c, result, m)
+}
+
+// prepare fills the message's call from the request.
+func (h *handler) prepare(m *message, r *http.Request) *refusal {
+	if foreign(r) {
+		// Whom the credentials belong to did not ask for this. Not even its
+		// language is told.
+		return refused(vim.InvalidRequest("a page of another origin may not use this server"))
+	}
+	credentials(m.call, r.Header)
+	if !isPlain(r.Header) {
+		return clientFault("the message must be in UTF-8 and not compressed")
+	}
+	m.call.Proof.Message, m.call.Proof.Body = m.raw, m.raw
+	err := m.read()
+	if m.cookie != "" && r.Header.Get(tokenHeader) == "" {
+		// A client that names a session in the message means that one, whatever
+		// cookie its HTTP layer keeps.
+		m.call.Token = m.cookie
+	}
+	if m.operation != "" {
+		h.log.LogAttrs(r.Context(), slog.LevelDebug, "operation named by the client",
+			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.RequestID))
+	}
+	if err != nil {
+		return refusalOf(err)
+	}
+	return nil
+}
+
+// refusal is a fault of the binding's own, and its code in SOAP's terms.
+type refusal struct {
+	*vim.Fault
+	code string
+}
+
+func refused(f *vim.Fault) *refusal { return &refusal{f, serverFault} }
+
+func clientFault(reason string) *refusal {
+	return &refusal{vim.InvalidRequest(reason), "ClientFaultCode"}
+}
+
+func refusalOf(err error) *refusal {
+	var m *malformed
+	if !errors.As(err, &m) {
+		return refused(vim.FaultOf(err))
+	}
+	r := clientFault(m.reason)
+	if m.code != "" {
+		r.code = "soapenv:" + m.code
+	}
+	return r
+}
+
+func bodyRefusal(err error) *refusal {
+	if errors.Is(err, errCrowded) {
+		return refused(vim.Unavailable(fmt.Errorf("read request: %w", err)))
+	}
+	return clientFault(err.Error())
+}
+
+// refuse answers a request that makes no call.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *refusal) {
+	h.api.Refuse(r.Context(), c, f.Fault)
+	h.fault(w, c, f.Fault, f.code)
+}

@@ -1,0 +1,63 @@
+package soap
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// unmarked are members that the library's types do not mark with the release
+// that brought them, being older than its oldest mark, but that clients of 6.x
+// don't have.
+var unmarked = map[string]vim.Release{}
+
+// prior are the versions that clients may know this server by, newest first.
+// They look for the newest that they know themselves.
+var prior = []string{
+	"9.1.0.0", "9.0.0.0", "8.0.3.1", "8.0.3.0", "8.0.2.0", "8.0.1.0", "8.0.0.1", "8.0.0.0",
+	"7.0.3.2", "7.0.3.1", "7.0.3.0", "7.0.2.1", "7.0.2.0", "7.0.1.1", "7.0.1.0", "7.0.0.2", "7.0",
+	"6.9.1", "6.8.7", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0",
+	"5.5", "5.1", "5.0", "4.1", "4.0", "2.5u2", "2.5",
+}
+
+// actionRelease is the release that SOAPAction says: urn:vim25/8.0.2.0, quoted
+// or not. A caller that does not say what it knows gets what all know.
+func actionRelease(action string) vim.Release {
+	action = strings.Trim(action, " \t\"")
+	space, version, _ := strings.Cut(action, "/")
+	if space != nsVim && space != nsInternal {
+		return vim.Release{}
+	}
+	if r, err := vim.ParseRelease(version); err == nil {
+		return r
+	}
+	// "2.5u2", "6.8.7.2-dev": up to where it stops to be numbers.
+	end := strings.IndexFunc(version, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
+	if end < 0 {
+		return vim.Release{}
+	}
+	r, err := vim.ParseRelease(strings.TrimRight(version[:end], "."))
+	if err != nil {
+		return vim.Release{}
+	}
+	return r
+}
+
+// versions is the document by which clients choose the version they speak.
+func versions(current string) []byte {
+	var b strings.Builder
+	b.WriteString(`<?xml version="1.0" encoding="UTF-8" ?>` + "\n" + `<namespaces version="1.0">` + "\n" + ` <namespace>` +
+		"\n  <name>" + nsVim + "</name>\n  <version>")
+	b.Write(appendText(nil, current))
+	b.WriteString("</version>\n  <priorVersions>\n")
+	now, err := vim.ParseRelease(current)
+	for _, v := range slices.DeleteFunc(slices.Clone(prior), func(v string) bool {
+		old := actionRelease(nsVim + "/" + v)
+		return v == current || err == nil && !old.Before(now)
+	}) {
+		b.WriteString("   <version>" + v + "</version>\n")
+	}
+	b.WriteString("  </priorVersions>\n </namespace>\n</namespaces>\n")
+	return []byte(b.String())
+}
