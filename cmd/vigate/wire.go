@@ -69,9 +69,11 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	if err != nil {
 		return nil, err
 	}
-	if n.store, err = bolt.Open(filepath.Join(cfg.Data, "vigate.db"), bolt.Options{Logger: log}); err != nil {
+	db, err := bolt.Open(filepath.Join(cfg.Data, "vigate.db"), bolt.Options{Logger: log})
+	if err != nil {
 		return nil, err
 	}
+	n.store = db
 
 	n.events = event.NewLog(event.Options{Logger: log})
 	n.settings, err = setting.New(setting.Config{
@@ -148,7 +150,8 @@ func (n *node) openAPI(cfg config.Config) error {
 			DefaultLocale: func() string { return n.settings.Values().DefaultLocale },
 		},
 		Access: n.access, Accounts: n.accounts, Extensions: n.extensions,
-		Events: n.events, Settings: n.settings, Directory: vim.Directory{vim.LocalUsers(d.accounts), vim.SystemUsers(nil)}, LocalTickets: n.local,
+		Events: n.events, Settings: n.settings, LocalTickets: n.local,
+		Directory: vim.Directory{vim.LocalUsers(n.accounts.Table), vim.SystemUsers(nil)},
 		Server: vim.ServerInfo{
 			HostName: host, About: about(),
 			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
@@ -200,13 +203,14 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 // run serves until ctx ends, then writes down what is still in memory.
 func (n *node) run(ctx context.Context) error {
 	e := n.events.Change(event.Event{Type: "ServerStartedSessionEvent"})
-	if _, err := n.mirror.Commit(ctx, e); err != nil {
+	if _, err := n.mirror.Commit(context.WithoutCancel(ctx), e); err != nil {
 		return fmt.Errorf("post start: %w", err)
 	}
 	chores, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { n.housekeeping(chores) })
 	err := n.server.Run(ctx)
+	n.server = nil // it has closed its listeners
 	if errors.Is(err, context.DeadlineExceeded) {
 		// Draining took too long and what was left was cut: an orderly end.
 		n.log.Warn("requests in flight were cut at shutdown", "err", err)
@@ -239,6 +243,10 @@ func (n *node) ready() error {
 		return errors.New("the store is not followed")
 	case n.access.Damaged() != nil:
 		return errors.New("the record of roles and permissions is damaged")
+	case n.accounts.Damaged() != nil:
+		return errors.New("records of users are damaged")
+	case n.extensions.Damaged() != nil:
+		return errors.New("records of extensions are damaged")
 	}
 	return nil
 }

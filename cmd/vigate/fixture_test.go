@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/vigate/vigate/internal/config"
+)
+
+const (
+	adminUser     = "administrator@vsphere.local"
+	adminPassword = "correct horse battery staple 7"
+)
+
+// output is a log that may be written and read at the same time.
+type output struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// running is a whole server in this process, on ports of its own.
+type running struct {
+	*node
+	tls, plain string // base URLs
+	log        *output
+	stop       func() // ends it and waits; may be called twice
+}
+
+// start runs a server over dir. change, if not nil, changes its configuration.
+func start(t testing.TB, dir string, change func(*config.Config)) *running {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Data, cfg.Listen, cfg.PlainHTTP, cfg.LogLevel = dir, "127.0.0.1:0", "127.0.0.1:0", slog.LevelDebug
+	if change != nil {
+		change(&cfg)
+	}
+	r := &running{log: &output{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	n, err := open(ctx, cfg, newLogger(cfg, r.log))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	env := func(name string) string {
+		if name == passwordVariable {
+			return adminPassword
+		}
+		return ""
+	}
+	if _, err = n.bootstrap(ctx, cfg, terminal{out: io.Discard, err: io.Discard, getenv: env, isTerminal: func(io.Writer) bool { return false }}); err == nil {
+		err = n.listen(ctx, cfg)
+	}
+	if err != nil {
+		cancel()
+		_ = n.close()
+		t.Fatal(err)
+	}
+	r.node, r.tls, r.plain = n, "https://"+n.server.Addr("tls").String(), "http://"+n.server.Addr("plain").String()
+	ended := make(chan error, 1)
+	go func() { ended <- n.run(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if err := n.close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+// httpClient trusts the server of the test.
+func httpClient(t testing.TB) *http.Client {
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 200, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// answer is one HTTP answer, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answer) member(name string) string {
+	var m map[string]any
+	if json.Unmarshal([]byte(a.body), &m) != nil {
+		return ""
+	}
+	s, _ := m[name].(string)
+	return s
+}
+
+func (a answer) text() string {
+	var s string
+	_ = json.Unmarshal([]byte(a.body), &s)
+	return s
+}
+
+// vi sends one VI JSON request: GET where body is "GET", else POST.
+func vi(t testing.TB, c *http.Client, base, token, path, body string) answer {
+	t.Helper()
+	method, rd := "POST", io.Reader(strings.NewReader(body))
+	if body == "GET" {
+		method, rd = "GET", nil
+	}
+	req, err := http.NewRequest(method, base+"/sdk/vim25/8.0.1.0/"+path, rd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("vmware-api-session-id", token)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Error(err)
+		return answer{}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(b)}
+}
+
+const sm = "SessionManager/SessionManager/"
+
+func (r *running) login(t testing.TB, c *http.Client) (token, key string) {
+	t.Helper()
+	a := vi(t, c, r.plain, "", sm+"Login", `{"userName":"`+adminUser+`","password":"`+adminPassword+`"}`)
+	if a.status != 200 {
+		t.Fatalf("login: %d %s", a.status, a.body)
+	}
+	return a.header.Get("vmware-api-session-id"), a.member("key")
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/store/bolt"
+)
+
+// jsonClient is govmomi's own client, speaking VI JSON.
+func jsonClient(t *testing.T, base string) *vim25.Client {
+	t.Helper()
+	u, err := url.Parse(base + "/sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := soap.NewClient(u, true)
+	s.UseJSON(true)
+	c, err := vim25.NewClient(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestGovmomiInJSONModeHasItsWholeSession(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	ctx := t.Context()
+	c := jsonClient(t, r.tls)
+	m := session.NewManager(c)
+	if err := m.Login(ctx, url.UserPassword(adminUser, adminPassword)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := methods.GetCurrentTime(ctx, c); err != nil {
+		t.Errorf("CurrentTime: %v", err)
+	}
+	ticket, err := m.AcquireCloneTicket(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := session.NewManager(jsonClient(t, r.tls))
+	if err := second.CloneSession(ctx, ticket); err != nil {
+		t.Fatal(err)
+	}
+	var cloned types.UserSession
+	for l := range r.sessions.All() {
+		if s := l.Session(); s.Method == "clone" {
+			cloned.Key, cloned.UserName = s.Key.String(), s.Identity.Name.String()
+		}
+	}
+	active := func() bool {
+		t.Helper()
+		res, err := methods.SessionIsActive(ctx, c, &types.SessionIsActive{
+			This: *c.ServiceContent.SessionManager, SessionID: cloned.Key, UserName: cloned.UserName,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Returnval
+	}
+	if !active() {
+		t.Error("the clone is not active")
+	}
+	if err := m.TerminateSession(ctx, []string{cloned.Key}); err != nil {
+		t.Fatal(err)
+	}
+	if active() {
+		t.Error("the clone is active after it was terminated")
+	}
+	if err := m.Logout(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r.sessions.Size() != 0 {
+		t.Errorf("%d sessions left", r.sessions.Size())
+	}
+}
+
+func TestOneOfAHundredClonesWithOneTicketWins(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	token, _ := r.login(t, c)
+	ticket := vi(t, c, r.plain, token, sm+"AcquireCloneTicket", "").text()
+	var won, lost atomic.Int32
+	var wg sync.WaitGroup
+	// Fewer than the failures that lock an address would do too, but the point
+	// is that a hundred race; the losers count as failed logins.
+	for range 100 {
+		wg.Go(func() {
+			switch a := vi(t, c, r.plain, "", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); {
+			case a.status == 200:
+				won.Add(1)
+			case a.status == 500 && a.member("_typeName") == "InvalidLogin":
+				lost.Add(1)
+			default:
+				t.Errorf("got %d %s", a.status, a.body)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 || lost.Load() != 99 {
+		t.Errorf("%d won, %d lost", won.Load(), lost.Load())
+	}
+}
+
+func TestNoRequestSucceedsAfterItsSessionWasTerminated(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	admin, _ := r.login(t, c)
+	for range 10 {
+		token, key := r.login(t, c)
+		var ended atomic.Bool
+		var wg sync.WaitGroup
+		stop := make(chan struct{})
+		for range 4 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					after := ended.Load()
+					if a := vi(t, c, r.plain, token, sm+"message", "GET"); a.status == 200 && after {
+						t.Error("a success after the 204")
+					}
+				}
+			})
+		}
+		if a := vi(t, c, r.plain, admin, sm+"TerminateSession", `{"sessionId":["`+key+`"]}`); a.status != 204 {
+			t.Errorf("terminate: %d %s", a.status, a.body)
+		}
+		ended.Store(true)
+		for range 20 {
+			if a := vi(t, c, r.plain, token, sm+"message", "GET"); a.member("_typeName") != "NotAuthenticated" {
+				t.Errorf("after the 204: %d %s", a.status, a.body)
+			}
+		}
+		close(stop)
+		wg.Wait()
+	}
+}
+
+func TestSessionsUsersAndTicketsOutliveARestart(t *testing.T) {
+	dir := t.TempDir()
+	r := start(t, dir, nil)
+	c := httpClient(t)
+	token, key := r.login(t, c)
+	ended, _ := r.login(t, c)
+	unspent := vi(t, c, r.plain, token, sm+"AcquireCloneTicket", "").text()
+	spent := vi(t, c, r.plain, token, sm+"AcquireCloneTicket", "").text()
+	if a := vi(t, c, r.plain, "", sm+"CloneSession", `{"cloneTicket":"`+spent+`"}`); a.status != 200 {
+		t.Fatalf("clone: %s", a.body)
+	}
+	if a := vi(t, c, r.plain, ended, sm+"Logout", ""); a.status != 204 {
+		t.Fatalf("logout: %s", a.body)
+	}
+	uuid := vi(t, c, r.plain, "", "ServiceInstance/ServiceInstance/content", "GET").body
+	r.stop()
+
+	again := start(t, dir, nil)
+	if a := vi(t, c, again.plain, token, sm+"currentSession", "GET"); a.member("key") != key {
+		t.Errorf("session lost: %d %s", a.status, a.body)
+	}
+	if a := vi(t, c, again.plain, ended, sm+"message", "GET"); a.status == 200 {
+		t.Error("a session that was logged out is back")
+	}
+	if a := vi(t, c, again.plain, "", sm+"CloneSession", `{"cloneTicket":"`+spent+`"}`); a.status != 500 {
+		t.Errorf("spent ticket: %d", a.status)
+	}
+	if a := vi(t, c, again.plain, "", sm+"CloneSession", `{"cloneTicket":"`+unspent+`"}`); a.status != 200 {
+		t.Errorf("unspent ticket: %s", a.body)
+	}
+	if got := vi(t, c, again.plain, "", "ServiceInstance/ServiceInstance/content", "GET").body; got != uuid {
+		t.Errorf("the service's content changed:\n%s\n%s", uuid, got)
+	}
+}
+
+func TestASecondInstanceOnTheSameDirectoryIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	start(t, dir, nil)
+	cfg := config.Default()
+	cfg.Data = dir
+	n, err := open(t.Context(), cfg, newLogger(cfg, io.Discard))
+	if err == nil {
+		_ = n.close()
+		t.Fatal("two servers on one directory")
+	}
+	if !errors.Is(err, bolt.ErrLocked) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPlainHTTPIsForLoopbackOnly(t *testing.T) {
+	cfg := config.Default()
+	cfg.Data, cfg.Listen, cfg.PlainHTTP = t.TempDir(), "127.0.0.1:0", "0.0.0.0:0"
+	n, err := open(t.Context(), cfg, newLogger(cfg, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.listen(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "loopback") {
+		t.Errorf("got %v", err)
+	}
+	if err := n.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheFirstStartNeedsAPasswordAndTakesItFromWhereItIsGiven(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("from a file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none := func(string) string { return "" }
+	tty := func(io.Writer) bool { return true }
+	noTTY := func(io.Writer) bool { return false }
+	cfg := config.Default()
+	if _, _, err := firstPassword(cfg, terminal{getenv: none, isTerminal: noTTY}); err == nil || !strings.Contains(err.Error(), passwordVariable) {
+		t.Errorf("nowhere: %v", err)
+	}
+	if f, p, err := firstPassword(cfg, terminal{getenv: none, isTerminal: tty}); err != nil || len(p) < 20 || f.password != string(p) {
+		t.Errorf("terminal: %v", err)
+	}
+	cfg.AdminPasswordFile = file
+	if f, p, err := firstPassword(cfg, terminal{getenv: none, isTerminal: noTTY}); err != nil || string(p) != "from a file" || f.password != "" {
+		t.Errorf("file: %v", err)
+	}
+	env := func(string) string { return "from the environment" }
+	if f, p, err := firstPassword(cfg, terminal{getenv: env, isTerminal: tty}); err != nil || string(p) != "from the environment" || f.password != "" {
+		t.Errorf("environment: %v", err)
+	}
+}
+
+func TestServeEndsWithoutErrorWhenItIsTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg := config.Default()
+	cfg.Dev, cfg.Listen = true, "127.0.0.1:0"
+	var out, log output
+	ended := make(chan error, 1)
+	ready := make(chan struct{})
+	go func() {
+		ended <- serve(ctx, cfg, terminal{out: writeOnce{&out, ready}, err: &log, getenv: func(string) string { return "" }, isTerminal: func(io.Writer) bool { return false }})
+	}()
+	<-ready
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if !strings.Contains(text, "export GOVC_URL=https://127.0.0.1:") || strings.Contains(log.String(), "password") {
+		t.Errorf("shown:\n%s\nlogged:\n%s", text, log.String())
+	}
+}
+
+// writeOnce closes ready when the banner is there.
+type writeOnce struct {
+	*output
+	ready chan struct{}
+}
+
+func (w writeOnce) Write(p []byte) (int, error) {
+	n, err := w.output.Write(p)
+	if strings.Contains(string(p), "GOVC_URL") {
+		close(w.ready)
+	}
+	return n, err
+}
+
+func TestHealthIsToldOnBothListeners(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	for _, base := range []string{r.tls, r.plain} {
+		for _, path := range []string{"/readyz", "/healthz"} {
+			resp, err := c.Get(base + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("%s%s: %d", base, path, resp.StatusCode)
+			}
+		}
+	}
+}
+
+func TestALimitOfSessionsAnswers503AndSaysWhich(t *testing.T) {
+	r := start(t, t.TempDir(), func(c *config.Config) { c.MaxSessionsPerUser = 2 })
+	c := httpClient(t)
+	r.login(t, c)
+	r.login(t, c)
+	a := vi(t, c, r.plain, "", sm+"Login", fmt.Sprintf(`{"userName":%q,"password":%q}`, adminUser, adminPassword))
+	if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "2") {
+		t.Errorf("got %d %v %s", a.status, a.header, a.body)
+	}
+}
