@@ -316,22 +316,29 @@ func (a *API) privilegesOf(ctx context.Context, spelling string) (access.Set, er
 // errAmbiguous: both a user and an extension are called so.
 var errAmbiguous = errors.New("names both a user and an extension")
 
-// principal reads a name as clients spell it. A bare name is an extension's key
-// where there is such an extension, or else a user's of the default domain; where
-// it is both, guessing would give one what is meant for the other.
+// principal reads a name as clients spell it, and returns it as its source does
+// where it knows it. A bare name is an extension's key where there is such an
+// extension, or else a user's of the default domain; where it is both, guessing
+// would give one what is meant for the other.
 func (a *API) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
 	name, err := principal.Parse(spelling, a.Gate.DefaultDomain)
-	if err != nil || group || strings.ContainsAny(spelling, `\@`) {
-		return name, err
+	if err != nil {
+		return principal.Name{}, err
 	}
-	e, ok := a.extensionName(spelling)
-	switch {
-	case !ok:
+	entry, known := a.Directory.find(ctx, name, group)
+	if known {
+		name = entry.Name
+	}
+	if group || strings.ContainsAny(spelling, `\@`) {
 		return name, nil
-	case a.Directory.has(ctx, name, false):
-		return principal.Name{}, errAmbiguous
 	}
-	return e, nil
+	switch e, ok := a.extensionName(spelling); {
+	case ok && known:
+		return principal.Name{}, errAmbiguous
+	case ok:
+		return e, nil
+	}
+	return name, nil
 }
 
 // isExtension reports whether the name is that of a registered extension.
