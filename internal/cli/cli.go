@@ -20,10 +20,13 @@ import (
 
 const clientGroup = "client"
 
+// Host is what the commands use of the machine. The zero Host is the real thing.
+type Host = command.Host
+
 // AddTo adds the commands to root. It also makes root, and with it all of its
 // commands, leave the printing of errors to [Execute] and take a name that is
 // no command for wrong usage.
-func AddTo(root *cobra.Command, host command.Host) {
+func AddTo(root *cobra.Command, host Host) {
 	a := &app{command.New(root, host)}
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

@@ -14,7 +14,8 @@ import (
 // maxSecret bounds passwords, tokens and whatever else is read whole, in bytes.
 const maxSecret = 1 << 20
 
-var errNoTerminal = errors.New("there is no terminal to ask for a password on")
+// ErrNoTerminal is what a prompt returns where there is nobody to ask.
+var ErrNoTerminal = errors.New("there is no terminal to ask for a password on")
 
 // promptTerminal asks on the terminal, not on standard input and output, which
 // may be redirected.
@@ -22,7 +23,7 @@ func promptTerminal(ctx context.Context, prompt string) (string, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		if !term.IsTerminal(int(os.Stdin.Fd())) {
-			return "", errNoTerminal
+			return "", ErrNoTerminal
 		}
 		return readSecret(ctx, os.Stdin, os.Stderr, prompt)
 	}
@@ -34,7 +35,7 @@ func readSecret(ctx context.Context, in *os.File, out io.Writer, prompt string) 
 	fd := int(in.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
-		return "", errNoTerminal
+		return "", ErrNoTerminal
 	}
 	fmt.Fprint(out, prompt)
 	type result struct {
@@ -133,7 +134,7 @@ func (r *Run) NewPassword(ctx context.Context, user, path string) (string, error
 
 // noPrompt says what to do where there is nobody to ask.
 func noPrompt(err error, hint string) error {
-	if errors.Is(err, errNoTerminal) {
+	if errors.Is(err, ErrNoTerminal) {
 		return Usage("%w: %s", err, hint)
 	}
 	return err

@@ -141,6 +141,7 @@ func NeedSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return Usage("%s needs a subcommand: see '%[1]s --help'", cmd.CommandPath())
 	}
+	cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2)
 	hint := ""
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		hint = "did you mean '" + strings.Join(similar, "' or '") + "'? "
