@@ -41,28 +41,30 @@ var rooms = map[string]struct {
 	"internal/vim":             {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer", "internal/login"}, "operations know no HTTP and no binding"},
 	"internal/property":        {[]string{"internal/vim", "internal/session"}, "properties are read through the API's own rows"},
 	"internal/openapi":         {[]string{"internal/vim"}, "the document is made from the rows alone"},
-	"internal/vectors":         {[]string{"internal/vim"}, "vectors say what is meant, not how it is sent"},
-	"internal/vijson":          {[]string{"internal/vim", "internal/peer", "internal/openapi"}, "no binding knows another, none touches the store"},
-	"internal/soap":            {[]string{"internal/vim", "internal/peer"}, "no binding knows another, none touches the store"},
-	"internal/rest":            {[]string{"internal/vim", "internal/peer"}, "no binding knows another, none touches the store"},
+	"internal/vectors":         {[]string{"internal/vim", "internal/peer"}, "vectors say what is meant, not how it is sent"},
+	"internal/httptoken":       {nil, "headers and cookies depend on nothing"},
+	"internal/vijson":          {[]string{"internal/vim", "internal/peer", "internal/openapi", "internal/httptoken"}, "no binding knows another, none touches the store"},
+	"internal/soap":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
+	"internal/rest":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/server":          {[]string{"internal/peer"}, "listeners don't know what they serve"},
 	"internal/config":          {nil, "what can be set does not depend on who uses it"},
-	"internal/cli":             {[]string{"client"}, "the command line works against any server, through the public client"},
+	"internal/cli/command":     {[]string{"client"}, "what all verbs share works against any server"},
+	"internal/cli":             {[]string{"client", "internal/cli/command"}, "the command line works against any server, through the public client"},
 }
 
 // homes are the packages that alone may import a third-party module.
 var homes = map[string][]string{
 	"go.etcd.io/bbolt":       {"internal/store/bolt"},
 	"go.etcd.io/etcd":        {"internal/store/etcd"},
-	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli"}, "github.com/spf13/pflag": {"cmd/vigate", "internal/cli"},
+	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command"}, "github.com/spf13/pflag": {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2": {"internal/account"},
 	"golang.org/x/text":          {"internal/locale"},
-	"golang.org/x/term":          {"cmd/vigate", "internal/cli"},
+	"golang.org/x/term":          {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"google.golang.org/protobuf": {"internal/session"},
 	"go.yaml.in/yaml":            {"internal/config"},
 	"golang.org/x/sys":           {"internal/server", "internal/store/bolt"},
 	"github.com/google/uuid":     {"internal/session", "internal/vim", "internal/setting"},
-	"github.com/vmware/govmomi":  {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors"},
+	"github.com/vmware/govmomi":  {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
 }
 
 type source struct {

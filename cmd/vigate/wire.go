@@ -23,6 +23,7 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
@@ -187,6 +188,9 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	vi := vijson.New(n.api)
 	mux.Handle(vijson.Root, vi)
 	mux.Handle(vijson.HelloPath, vi)
+	automation := rest.New(n.api)
+	mux.Handle(rest.APIPath, automation)
+	mux.Handle(rest.RESTPath, automation)
 	s, err := server.Open(ctx, server.Config{
 		Handler: mux, Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,

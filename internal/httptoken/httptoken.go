@@ -1,0 +1,96 @@
+// Package httptoken is how a session's token travels in HTTP, the same for all
+// bindings: the headers and cookies that bring one in, the answer's header and
+// cookie that hand one out, and the requests that may not use one.
+package httptoken
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// The names, in the form of http.Header's keys for headers.
+const (
+	Header       = "Vmware-Api-Session-Id"
+	Cookie       = "vmware_soap_session"
+	APICookie    = "vmware-api-session-id" // of the Automation API
+	TicketCookie = "vmware_cgi_ticket"
+)
+
+// Token is what the request brings to authenticate: the header before the
+// cookies, in the order given. Empty: nothing.
+func Token(h http.Header, cookies ...string) string {
+	if t := h[Header]; len(t) > 0 && t[0] != "" {
+		return t[0]
+	}
+	for _, name := range cookies {
+		if t := Value(h, name); t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// Value returns a cookie's value without its quotes, or "". Clients send it with
+// or without them, and pyVmomi sends the attributes too, which look like cookies
+// here. The first of several counts, as the one with the longest path.
+func Value(h http.Header, name string) string {
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			key, value, ok := strings.Cut(strings.Trim(part, " \t"), "=")
+			if !ok || key != name {
+				continue
+			}
+			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
+				value = value[1 : n-1]
+			}
+			return value
+		}
+	}
+	return ""
+}
+
+// SetCookie hands the token out in the cookie that SOAP clients keep. The quotes
+// are part of it; Secure stands exactly where the request came over TLS, since
+// Go's cookie jar drops such a cookie on plain HTTP.
+func SetCookie(h http.Header, token string, tls bool) {
+	line := Cookie + `="` + token + `"; Path=/; HttpOnly;`
+	if tls {
+		line += " Secure;"
+	}
+	h.Add("Set-Cookie", line)
+}
+
+// Foreign reports whether a request is to be refused because a page of another
+// origin had a browser send it. Such a request may not use the cookies that the
+// browser adds, nor call anything that changes: a login would plant the page's
+// own session in the browser. The token's header is one that no page can add
+// without this server's consent, which is never given.
+func Foreign(r *http.Request) bool {
+	if h := r.Header[Header]; len(h) > 0 && h[0] != "" || !crossOrigin(r) {
+		return false
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return true
+	}
+	for _, name := range []string{Cookie, APICookie, TicketCookie} {
+		if Value(r.Header, name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// crossOrigin goes by what every browser of today says of where a request comes
+// from, and for older ones by the origin's host.
+func crossOrigin(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site != "same-origin" && site != "none"
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+}

@@ -1,0 +1,91 @@
+package httptoken
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestATokenIsTakenFromTheHeaderFirstAndFromAnyFormOfTheCookie(t *testing.T) {
+	for _, c := range []struct{ header, cookie, want string }{
+		{"", "", ""},
+		{"h", "vmware_soap_session=c", "h"},
+		{"", "vmware_soap_session=c", "c"},
+		{"", `vmware_soap_session="c"`, "c"},
+		{"", `vmware_soap_session="c"; Path=/; HttpOnly; Secure;`, "c"},
+		{"", `a=b; vmware_soap_session="c"`, "c"},
+		{"", `vmware_soap_session="first"; vmware_soap_session="second"`, "first"},
+		{"", `xvmware_soap_session=c`, ""},
+		{"", `vmware_soap_session="`, `"`},
+		{"", `vmware-api-session-id=d`, "d"},
+	} {
+		h := http.Header{}
+		if c.header != "" {
+			h.Set("vmware-api-session-id", c.header)
+		}
+		if c.cookie != "" {
+			h.Set("Cookie", c.cookie)
+		}
+		if got := Token(h, Cookie, APICookie); got != c.want {
+			t.Errorf("header %q, cookie %q: %q, want %q", c.header, c.cookie, got, c.want)
+		}
+	}
+}
+
+func TestTheCookieIsSecureExactlyOverTLS(t *testing.T) {
+	for tls, want := range map[bool]string{
+		true:  `vmware_soap_session="abc"; Path=/; HttpOnly; Secure;`,
+		false: `vmware_soap_session="abc"; Path=/; HttpOnly;`,
+	} {
+		h := http.Header{}
+		SetCookie(h, "abc", tls)
+		if got := h.Get("Set-Cookie"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestAPageOfAnotherOriginUsesNoCookieAndChangesNothing(t *testing.T) {
+	for _, c := range []struct {
+		method, site, origin, cookie, token string
+		foreign                             bool
+	}{
+		{"GET", "", "", "c", "", false},
+		{"GET", "same-origin", "", "c", "", false},
+		{"GET", "none", "", "c", "", false},
+		{"GET", "cross-site", "", "c", "", true},
+		{"GET", "same-site", "", "c", "", true},
+		{"GET", "cross-site", "", "", "", false},
+		{"GET", "cross-site", "", "c", "t", false},
+		{"POST", "cross-site", "", "", "", true},
+		{"DELETE", "cross-site", "", "", "", true},
+		{"POST", "", "https://evil.example", "", "", true},
+		{"POST", "", "https://example.com", "c", "", false},
+		{"POST", "", "null", "c", "", true},
+		{"POST", "", "", "c", "", false},
+	} {
+		r := httptest.NewRequest(c.method, "https://example.com/sdk", strings.NewReader(""))
+		for name, value := range map[string]string{"Sec-Fetch-Site": c.site, "Origin": c.origin, Header: c.token} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		if c.cookie != "" {
+			r.Header.Set("Cookie", Cookie+"="+c.cookie)
+		}
+		if got := Foreign(r); got != c.foreign {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func FuzzCookiesAreReadOrNot(f *testing.F) {
+	f.Add(`vmware_soap_session="c"; Path=/`)
+	f.Add(`;;;==""`)
+	f.Fuzz(func(t *testing.T, line string) {
+		if got := Value(http.Header{"Cookie": {line}}, Cookie); !strings.Contains(line, got) {
+			t.Errorf("%q is not in %q", got, line)
+		}
+	})
+}

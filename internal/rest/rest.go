@@ -1,0 +1,219 @@
+// Package rest serves the sessions of the Automation API, in its two forms:
+// /api/session, and the older /rest/com/vmware/cis/session that govmomi uses.
+// A session made here is the same as any other: its token works everywhere.
+package rest
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// The paths of the two forms.
+const (
+	APIPath  = "/api/session"
+	RESTPath = "/rest/com/vmware/cis/session"
+)
+
+// maxBody is far above what any client sends: the calls take no body.
+const maxBody = 64 << 10
+
+var sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
+
+// Handler serves both forms.
+type Handler struct{ api *vim.API }
+
+// New makes the handler of the API.
+func New(api *vim.API) *Handler { return &Handler{api} }
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		x.fail(http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "invalid_argument", "The request's body is too large or was not sent.")
+		return
+	}
+	x.call = vim.Call{
+		Object: sessionManager, Binding: "rest", Peer: peer.FromContext(r.Context()),
+		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI, Ticket: httptoken.Value(r.Header, httptoken.TicketCookie)},
+		Token:          httptoken.Token(r.Header, httptoken.APICookie, httptoken.Cookie),
+		Proof:          vim.Proof{Authorization: r.Header.Get("Authorization"), Body: body},
+		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
+		Release:        vim.FirstRelease,
+	}
+	if httptoken.Foreign(r) {
+		x.fail(http.StatusForbidden, "UNAUTHORIZED", "cross_origin", "A browser sent this for a page of another origin.")
+		return
+	}
+	action := r.URL.Query().Get("~action")
+	switch {
+	case r.Method == http.MethodPost && x.wrapped && action == "get", r.Method == http.MethodGet && !x.wrapped:
+		x.get()
+	case r.Method == http.MethodPost && action == "":
+		x.create()
+	case r.Method == http.MethodDelete:
+		x.delete()
+	default:
+		allow := "GET, POST, DELETE"
+		if x.wrapped {
+			allow = "POST, DELETE"
+		}
+		w.Header().Set("Allow", allow)
+		x.fail(http.StatusMethodNotAllowed, "OPERATION_NOT_FOUND", "method_not_allowed", "There is no such operation.")
+	}
+}
+
+// form is which of the two forms is spoken.
+type form struct{ wrapped bool }
+
+type exchange struct {
+	form
+	api  *vim.API
+	w    http.ResponseWriter
+	r    *http.Request
+	call vim.Call
+}
+
+// create logs in, by what stands in the Authorization header: Basic, or a
+// token's proof (SIGN, Bearer).
+func (x *exchange) create() {
+	if user, password, ok := x.r.BasicAuth(); ok {
+		x.call.Name, x.call.Args = "Login", &types.LoginRequestType{UserName: user, Password: password}
+	} else if x.call.Proof.Authorization != "" {
+		x.call.Name, x.call.Args = "LoginByToken", &types.LoginByTokenRequestType{}
+	} else {
+		x.unauthenticated("Authentication required.")
+		return
+	}
+	result, fault := x.api.Do(x.r.Context(), &x.call)
+	if fault != nil {
+		x.fault(fault)
+		return
+	}
+	token := result.Token.Reveal()
+	if !x.wrapped {
+		x.answer(http.StatusCreated, token)
+		return
+	}
+	if x.r.Header.Get("Vmware-Use-Header-Authn") == "" {
+		line := httptoken.APICookie + "=" + token + ";Path=/rest;HttpOnly"
+		if x.call.Peer.TLS {
+			line += ";Secure"
+		}
+		x.w.Header().Add("Set-Cookie", line)
+	}
+	x.answer(http.StatusOK, token)
+}
+
+// info is what GET tells of a session.
+type info struct {
+	User     string    `json:"user"`
+	Created  time.Time `json:"created_time"`
+	LastUsed time.Time `json:"last_accessed_time"`
+}
+
+func (x *exchange) get() {
+	x.call.Name, x.call.Read = "currentSession", true
+	result, fault := x.api.Do(x.r.Context(), &x.call)
+	if fault != nil {
+		x.fault(fault)
+		return
+	}
+	s, ok := result.Value.(*types.UserSession)
+	if !ok {
+		x.unauthenticated(vim.NotAuthenticated(sessionManager, vim.View).Text(x.api.MessageLocale(&x.call)))
+		return
+	}
+	x.answer(http.StatusOK, info{s.UserName, s.LoginTime, s.LastActiveTime})
+}
+
+func (x *exchange) delete() {
+	x.call.Name, x.call.Args = "Logout", &types.LogoutRequestType{}
+	if _, fault := x.api.Do(x.r.Context(), &x.call); fault != nil {
+		x.fault(fault)
+		return
+	}
+	if x.wrapped {
+		x.w.WriteHeader(http.StatusOK)
+		return
+	}
+	x.w.WriteHeader(http.StatusNoContent)
+}
+
+// answer writes the value as its form has it.
+func (x *exchange) answer(status int, v any) {
+	if x.wrapped {
+		v = map[string]any{"value": v}
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		status, b = http.StatusInternalServerError, nil
+	}
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(b) // a client that is gone needs no answer
+}
+
+// fault turns a fault of the API into an error of this one.
+func (x *exchange) fault(f *vim.Fault) {
+	text := f.Text(x.api.MessageLocale(&x.call))
+	if f.RetryAfter != 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+		x.fail(http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE", "overloaded", text)
+		return
+	}
+	switch f.Detail.(type) {
+	case *types.InvalidLogin, *types.NotAuthenticated:
+		x.unauthenticated(text)
+	case *types.NoPermission:
+		x.fail(http.StatusForbidden, "UNAUTHORIZED", "no_permission", text)
+	default:
+		x.fail(http.StatusInternalServerError, "INTERNAL_SERVER_ERROR", "internal", text)
+	}
+}
+
+const challenge = `Basic realm="VAPI endpoint",SIGN realm="VAPI endpoint"`
+
+func (x *exchange) unauthenticated(text string) {
+	x.w.Header().Set("WWW-Authenticate", challenge)
+	x.fail(http.StatusUnauthorized, "UNAUTHENTICATED", "authentication_required", text)
+}
+
+// message is the Automation API's LocalizableMessage.
+type message struct {
+	Args    []string `json:"args"`
+	Default string   `json:"default_message"`
+	ID      string   `json:"id"`
+}
+
+// fail writes an error. The older form names its type, and wraps what is in it.
+func (x *exchange) fail(status int, kind, id, text string) {
+	body := map[string]any{"messages": []message{{[]string{}, text, "vigate." + id}}}
+	if status == http.StatusUnauthorized {
+		body["challenge"] = challenge
+	}
+	if x.wrapped {
+		body = map[string]any{"type": "com.vmware.vapi.std.errors." + strings.ToLower(kind), "value": body}
+	} else {
+		body["error_type"] = kind
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		status, b = http.StatusInternalServerError, nil
+	}
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(b)
+}
