@@ -1,0 +1,99 @@
+package vim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/setting"
+)
+
+func (f *fixture) setOption(token string, all ...types.OptionValue) answer {
+	f.t.Helper()
+	r := &types.UpdateOptionsRequestType{}
+	for _, o := range all {
+		r.ChangedValue = append(r.ChangedValue, &o)
+	}
+	return f.as(token, "OptionManager", "UpdateOptions", r)
+}
+
+// option is the value that the name has for a reader.
+func (f *fixture) option(name string) any {
+	f.t.Helper()
+	found := get[[]types.BaseOptionValue](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: name}))
+	if len(found) != 1 || found[0].GetOptionValue().Key != name {
+		f.t.Fatalf("%s: %+v", name, found)
+	}
+	return found[0].GetOptionValue().Value
+}
+
+func TestAnOptionIsInForceAtOnce(t *testing.T) {
+	f := newFixture(t)
+	if got := f.option(setting.IdleTimeout); got != int32(30) {
+		t.Errorf("idle timeout %v (%T)", got, got)
+	}
+	f.clock.pass(10 * time.Minute)
+	ok(f, f.setOption(f.admin, types.OptionValue{Key: setting.IdleTimeout, Value: int32(5)}, types.OptionValue{Key: setting.InstanceName, Value: "mine"}))
+	fails[types.NotAuthenticated](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{}))
+	f.ann = f.login(annName, annPassword)
+	if got := f.option(setting.IdleTimeout); got != int32(5) {
+		t.Errorf("idle timeout %v", got)
+	}
+	ok(f, f.setOption(f.admin, types.OptionValue{Key: setting.IdleTimeout, Value: ""}))
+	if got := f.option(setting.IdleTimeout); got != int32(30) {
+		t.Errorf("idle timeout %v after it was taken back", got)
+	}
+}
+
+func TestOptionsAreReadInTheirTypes(t *testing.T) {
+	f := newFixture(t)
+	ok(f, f.setOption(f.admin, types.OptionValue{Key: setting.InstanceName, Value: "mine"}, types.OptionValue{Key: setting.MaxSessions, Value: int64(500)}))
+	if a, b := f.option(setting.InstanceName), f.option(setting.MaxSessions); a != "mine" || b != int32(500) {
+		t.Errorf("%v (%T), %v (%T)", a, a, b, b)
+	}
+	all := get[[]types.BaseOptionValue](f, f.prop(f.ann, "OptionManager", "setting"))
+	defs := get[[]types.OptionDef](f, f.prop(f.ann, "OptionManager", "supportedOption"))
+	if len(all) != len(defs) || len(all) == 0 {
+		t.Fatalf("%d options, %d defined", len(all), len(defs))
+	}
+	for i, d := range defs {
+		if d.Key != all[i].GetOptionValue().Key || d.Label == "" || d.Summary == "" {
+			t.Errorf("%+v of %+v", d, all[i])
+		}
+		switch o := d.OptionType.(type) {
+		case *types.IntOption:
+			if _, is := all[i].GetOptionValue().Value.(int32); !is || o.Min > o.DefaultValue || o.DefaultValue > o.Max || *o.ValueIsReadonly {
+				t.Errorf("%s: %+v", d.Key, o)
+			}
+		case *types.StringOption:
+			if _, is := all[i].GetOptionValue().Value.(string); !is || o.DefaultValue == "" {
+				t.Errorf("%s: %+v", d.Key, o)
+			}
+		default:
+			t.Errorf("%s: %T", d.Key, o)
+		}
+	}
+	below := get[[]types.BaseOptionValue](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: "config.vmacore.soap."}))
+	if len(below) != 2 {
+		t.Errorf("below a prefix: %+v", below)
+	}
+}
+
+func TestOptionsThatCannotBeAreRefusedAndNoneIsSet(t *testing.T) {
+	f := newFixture(t)
+	f.needs("Global.Settings", "OptionManager", "UpdateOptions", &types.UpdateOptionsRequestType{})
+	good := types.OptionValue{Key: setting.InstanceName, Value: "mine"}
+	if got := fails[types.InvalidName](f, f.setOption(f.admin, good, types.OptionValue{Key: "no.such", Value: "x"})); got.Name != "no.such" {
+		t.Errorf("name %q", got.Name)
+	}
+	for _, v := range []any{int32(0), "soon", true, nil, 1.5} {
+		invalid(f, setting.MaxSessions, f.setOption(f.admin, good, types.OptionValue{Key: setting.MaxSessions, Value: v}))
+	}
+	invalid(f, setting.DefaultLocale, f.setOption(f.admin, types.OptionValue{Key: setting.DefaultLocale, Value: "xx_XX"}))
+	invalid(f, "changedValue", f.on("OptionManager", "UpdateOptions", &types.UpdateOptionsRequestType{ChangedValue: []types.BaseOptionValue{nil}}))
+	if got := f.option(setting.InstanceName); got != "vigate" {
+		t.Errorf("set to %v", got)
+	}
+	fails[types.InvalidName](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: "no.such"}))
+}
