@@ -1,0 +1,121 @@
+package vijson_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/vectors"
+	"github.com/vigate/vigate/internal/vijson"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	root   = "https://vigate.test"
+	prefix = "/sdk/vim25/8.0.1.0/"
+)
+
+// binding makes the calls of vectors over VI JSON, and holds each exchange to
+// the document that the server gives of itself.
+type binding struct {
+	handler http.Handler
+	router  routers.Router
+}
+
+func newBinding(t testing.TB, api *vim.API) vectors.Binding {
+	t.Helper()
+	b := &binding{handler: vijson.New(api)}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil))
+	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The document's server has no host: it is wherever the document is.
+	doc.Servers[0].URL = root + doc.Servers[0].URL
+	for _, item := range doc.Paths.Map() {
+		for _, s := range item.Servers {
+			s.URL = root + s.URL
+		}
+	}
+	if b.router, err = legacy.NewRouter(doc); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
+	method, body := "POST", []byte(c.Args)
+	if c.Read {
+		method = "GET"
+	}
+	r := httptest.NewRequest(method, root+prefix+c.Object.Type+"/"+url.PathEscape(c.Object.Value)+"/"+c.Name, bytes.NewReader(body))
+	if len(body) > 0 {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.Token != "" {
+		r.Header.Set("vmware-api-session-id", c.Token)
+	}
+	if c.AcceptLanguage != "" {
+		r.Header.Set("Accept-Language", c.AcceptLanguage)
+	}
+	r = r.WithContext(peer.WithContext(ctx, c.Peer))
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if err := b.validate(ctx, r, w); err != nil {
+		return vectors.Outcome{}, fmt.Errorf("%s %s: %d %s: %w", method, r.URL.Path, w.Code, w.Body, err)
+	}
+	return outcome(w)
+}
+
+// validate holds the exchange to the document.
+func (b *binding) validate(ctx context.Context, r *http.Request, w *httptest.ResponseRecorder) error {
+	route, params, err := b.router.FindRoute(r)
+	if err != nil {
+		return fmt.Errorf("find in document: %w", err)
+	}
+	options := &openapi3filter.Options{
+		IncludeResponseStatus: true,
+		AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
+	}
+	request := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
+	if err := openapi3filter.ValidateRequest(ctx, request); err != nil {
+		return fmt.Errorf("the request is not as documented: %w", err)
+	}
+	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: w.Code, Header: w.Header(), Options: options}
+	if w.Code != http.StatusNoContent {
+		response.SetBodyBytes(w.Body.Bytes())
+	}
+	if err := openapi3filter.ValidateResponse(ctx, response); err != nil {
+		return fmt.Errorf("the answer is not as documented: %w", err)
+	}
+	return nil
+}
+
+func outcome(w *httptest.ResponseRecorder) (vectors.Outcome, error) {
+	o := vectors.Outcome{Token: w.Header().Get("vmware-api-session-id")}
+	switch w.Code {
+	case http.StatusOK:
+		o.Result = w.Body.Bytes()
+	case http.StatusNoContent:
+	case http.StatusInternalServerError:
+		o.Fault = w.Body.Bytes()
+	default:
+		return o, fmt.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	return o, nil
+}
+
+func TestVectors(t *testing.T) { vectors.Run(t, newBinding) }
