@@ -41,7 +41,7 @@ var rooms = map[string]struct {
 	"internal/vim":             {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer", "internal/login"}, "operations know no HTTP and no binding"},
 	"internal/property":        {[]string{"internal/vim", "internal/session"}, "properties are read through the API's own rows"},
 	"internal/openapi":         {[]string{"internal/vim"}, "the document is made from the rows alone"},
-	"internal/vectors":         {[]string{"internal/vim", "internal/peer"}, "vectors say what is meant, not how it is sent"},
+	"internal/vectors":         {[]string{"*"}, "support of tests: puts a whole API together"},
 	"internal/httptoken":       {nil, "headers and cookies depend on nothing"},
 	"internal/vijson":          {[]string{"internal/vim", "internal/peer", "internal/openapi", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/soap":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
