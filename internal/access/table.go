@@ -40,6 +40,7 @@ type Table struct {
 	current state
 	staged  state // of the whole state that is being read
 	loading bool
+	changed chan struct{} // closed when now is another; nil while nobody waits
 }
 
 // state is the document at a revision.
@@ -122,7 +123,26 @@ func (t *Table) show(s state) {
 		return
 	}
 	t.current = s
-	t.now.Store(newSnapshot(s.doc, newVocabulary(declared)))
+	t.replace(newSnapshot(s.doc, newVocabulary(declared)))
+}
+
+// replace makes s what questions are answered from. Callers hold mu.
+func (t *Table) replace(s *snapshot) {
+	t.now.Store(s)
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// Changed is closed at the next change of roles, permissions or privileges.
+func (t *Table) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.changed
 }
 
 // Refresh takes the privileges that extensions declare now.
@@ -130,7 +150,7 @@ func (t *Table) Refresh() {
 	declared := t.declared()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.now.Store(newSnapshot(t.current.doc, newVocabulary(declared)))
+	t.replace(newSnapshot(t.current.doc, newVocabulary(declared)))
 }
 
 // Damaged returns why the permissions can't be read, nil where they can. While

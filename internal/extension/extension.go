@@ -177,6 +177,7 @@ type Table struct {
 	// staged is what a whole state that is being read has had so far; nil
 	// otherwise.
 	staged *content
+	wake   chan struct{} // closed at the next change; nil while nobody waits
 }
 
 type content struct {
@@ -224,8 +225,27 @@ func (t *Table) Whole() {
 	if t.staged != nil {
 		t.content, t.staged = *t.staged, nil
 	}
+	t.broadcast()
 	t.mu.Unlock()
 	t.changed()
+}
+
+// Changed is closed at the next change of the extensions.
+func (t *Table) Changed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wake == nil {
+		t.wake = make(chan struct{})
+	}
+	return t.wake
+}
+
+// broadcast wakes who waits for a change. Callers hold mu.
+func (t *Table) broadcast() {
+	if t.wake != nil {
+		close(t.wake)
+		t.wake = nil
+	}
 }
 
 // Put is part of store.View. An extension whose record can't be read can't log
@@ -268,6 +288,7 @@ func (t *Table) edit(change func(content)) {
 		change(*t.staged)
 	} else {
 		change(t.content)
+		t.broadcast()
 	}
 	t.mu.Unlock()
 	if !loading {

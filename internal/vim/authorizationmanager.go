@@ -35,12 +35,14 @@ func (a *API) authorizationManager() *Object {
 			void("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, audited, faults("NotFound", "InvalidArgument", "InvalidName", "AlreadyExists", "NoPermission")),
 		},
 		Properties: []Property{
-			property("description", view, a.authorizationDescription),
-			property("privilegeList", view, a.privilegeList),
-			property("roleList", view, a.roleList),
+			property("description", view, a.authorizationDescription, watched(a.authorityChanged)),
+			property("privilegeList", view, a.privilegeList, watched(a.authorityChanged)),
+			property("roleList", view, a.roleList, watched(a.authorityChanged)),
 		},
 	}
 }
+
+func (a *API) authorityChanged(*Call) <-chan struct{} { return a.Access.Changed() }
 
 func (a *API) roleList(_ context.Context, c *Call) ([]types.AuthorizationRole, error) {
 	in := a.MessageLocale(c)

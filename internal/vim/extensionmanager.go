@@ -31,10 +31,12 @@ func (a *API) extensionManager() *Object {
 			void("UpdateExtension", access.ExtensionUpdate, a.updateExtension, audited, faults("NotFound", "InvalidArgument")),
 		},
 		Properties: []Property{
-			property("extensionList", view, a.extensionList),
+			property("extensionList", view, a.extensionList, watched(a.extensionsChanged)),
 		},
 	}
 }
+
+func (a *API) extensionsChanged(*Call) <-chan struct{} { return a.Extensions.Changed() }
 
 // registration is what is kept of an extension: a few facts that the server goes
 // by, and all of it as the API writes it.

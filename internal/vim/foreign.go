@@ -31,6 +31,13 @@ func NewProperty[T any](name, privilege string, read func(context.Context, *Call
 	return property(name, privilege, read)
 }
 
+// Watch is the row with how to learn of changes of the property: f's channel is
+// closed at the next one that the caller might see.
+func (p Property) Watch(f func(*Call) <-chan struct{}) Property {
+	p.changed = f
+	return p
+}
+
 // NewFault makes a fault of the API's type, with its text. args are those of the
 // text; cause goes to the log alone.
 func NewFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
@@ -79,6 +86,9 @@ func (a *API) Changed(c *Call, ref types.ManagedObjectReference, name string) <-
 	}
 	return p.changed(sub)
 }
+
+// AuthorityChanged is closed at the next change of who may do what.
+func (a *API) AuthorityChanged() <-chan struct{} { return a.Access.Changed() }
 
 func (a *API) sub(c *Call, ref types.ManagedObjectReference, name string) *Call {
 	return &Call{

@@ -37,7 +37,7 @@ func (a *API) sessionManager() *Object {
 		},
 		Properties: []Property{
 			property("currentSession", anonymous, a.currentSession, watched(a.sessionsChanged)),
-			property("defaultLocale", anonymous, a.defaultLocale),
+			property("defaultLocale", anonymous, a.defaultLocale, watched(a.settingsChanged)),
 			property("message", view, a.message, watched(a.settingsChanged)),
 			property("messageLocaleList", anonymous, a.messageLocaleList),
 			property("sessionList", "Sessions.TerminateSession", a.sessionList, watched(a.sessionsChanged)),

@@ -1,0 +1,154 @@
+// Package property serves the objects by which clients read and watch others:
+// PropertyCollector with its filters, and ViewManager with its views.
+//
+// Everything is read through the rows of the API on behalf of the caller, so
+// that nobody sees here what it would not see by asking the object itself. Who
+// waits for changes costs nothing meanwhile: the request's own goroutine sleeps
+// on channels that the domain closes at a change.
+package property
+
+import (
+	"hash/maphash"
+	"sync"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+const (
+	collectorType = "PropertyCollector"
+	filterType    = "PropertyFilter"
+)
+
+// service is what all of the package's objects share.
+type service struct {
+	api  *vim.API
+	hash *hasher
+
+	mu     sync.Mutex // guards owners
+	owners map[session.Key]*owner
+}
+
+// Serve adds the package's objects to the API. It is called before the first
+// request.
+func Serve(api *vim.API) error {
+	s := &service{
+		api:    api,
+		hash:   &hasher{shapes: &shapes{}, seed: maphash.MakeSeed()},
+		owners: map[session.Key]*owner{},
+	}
+	for _, o := range []*vim.Object{
+		s.propertyCollector(), s.propertyFilter(), s.viewManager(), s.listView(), s.containerView(),
+	} {
+		if err := api.Add(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *service) propertyCollector() *vim.Object {
+	return &vim.Object{
+		Type: collectorType, ID: "propertyCollector",
+		Methods: []vim.Method{
+			vim.NewVoid("CancelRetrievePropertiesEx", vim.Anonymous, s.cancelRetrieve, "InvalidArgument"),
+			vim.NewVoid("CancelWaitForUpdates", vim.View, s.cancelWait),
+			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, "InvalidCollectorVersion"),
+			vim.NewMethod("ContinueRetrievePropertiesEx", vim.Anonymous, s.continueRetrieve, "InvalidArgument"),
+			vim.NewMethod("CreateFilter", vim.View, s.createFilter, "InvalidProperty", "InvalidType", "InvalidArgument"),
+			vim.NewMethod("CreatePropertyCollector", vim.View, s.createCollector),
+			vim.NewVoid("DestroyPropertyCollector", vim.View, s.destroyCollector, "NotSupported"),
+			vim.NewMethod("RetrieveProperties", vim.Anonymous, s.retrieveProperties, "InvalidProperty", "InvalidType", "InvalidArgument"),
+			vim.NewMethod("RetrievePropertiesEx", vim.Anonymous, s.retrievePropertiesEx, "InvalidProperty", "InvalidType", "InvalidArgument"),
+			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, "InvalidCollectorVersion", "RequestCanceled"),
+			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, "InvalidCollectorVersion", "InvalidArgument", "RequestCanceled"),
+		},
+		Properties: []vim.Property{
+			vim.NewProperty("filter", vim.View, s.filters).Watch(s.filtersChanged),
+		},
+	}
+}
+
+func (s *service) propertyFilter() *vim.Object {
+	return &vim.Object{
+		Type: filterType,
+		Methods: []vim.Method{
+			vim.NewVoid("DestroyPropertyFilter", vim.View, s.destroyFilter),
+		},
+		Properties: []vim.Property{
+			vim.NewProperty("partialUpdates", vim.View, s.filterPartial),
+			vim.NewProperty("spec", vim.View, s.filterSpec),
+		},
+	}
+}
+
+// owner is what a session has here, besides objects of its own.
+type owner struct {
+	// base is the session's default collector, which all sessions call by the
+	// same reference.
+	base *collector
+
+	mu     sync.Mutex // guards what follows
+	pages  map[uint64]page
+	tokens uint64 // of pages, the last
+	weight int    // of the session's filters together
+	views  []types.ManagedObjectReference
+	// viewsChanged is closed when a view comes or goes.
+	viewsChanged chan struct{}
+}
+
+// owner is the caller's, and nil while it has nothing.
+func (s *service) owner(c *vim.Call) *owner {
+	if c.Session == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owners[c.Session.Key()]
+}
+
+// own is owner for who is about to have something. Its default collector is an
+// object of the session's own behind the scenes, so that it ends with it.
+func (s *service) own(c *vim.Call) (*owner, error) {
+	if o := s.owner(c); o != nil {
+		return o, nil
+	}
+	if c.Session == nil {
+		return nil, vim.NotAuthenticated(c.Object, vim.View)
+	}
+	key := c.Session.Key()
+	o := &owner{viewsChanged: make(chan struct{})}
+	o.base = s.newCollector(o)
+	o.base.onClose = func() { s.forget(key, o) }
+	s.mu.Lock()
+	if other := s.owners[key]; other != nil {
+		s.mu.Unlock()
+		return other, nil
+	}
+	s.owners[key] = o
+	s.mu.Unlock()
+	if _, err := s.instance(c, collectorType, o.base); err != nil {
+		s.forget(key, o)
+		return nil, err
+	}
+	return o, nil
+}
+
+func (s *service) forget(key session.Key, o *owner) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owners[key] == o {
+		delete(s.owners, key)
+	}
+}
+
+// instance gives the caller's session an object.
+func (s *service) instance(c *vim.Call, typ string, v any) (types.ManagedObjectReference, error) {
+	ref, err := s.api.NewInstance(c.Session, typ, v)
+	if err != nil && !s.api.Sessions.Alive(c.Session) {
+		return ref, vim.NotAuthenticated(c.Object, vim.View)
+	}
+	return ref, err
+}

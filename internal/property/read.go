@@ -1,0 +1,120 @@
+package property
+
+import (
+	"context"
+	"reflect"
+	"slices"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// reader reads objects on behalf of one call, each property once.
+type reader struct {
+	*service
+	ctx  context.Context
+	call *vim.Call
+	// keep has what was read kept for other filter specs of the call.
+	keep map[known]got
+	// watch has the channels gathered that tell of changes of what is read. A
+	// channel is taken before its value, so that no change is missed.
+	watch bool
+	wake  []<-chan struct{}
+}
+
+type known struct {
+	ref  types.ManagedObjectReference
+	name string
+}
+
+type got struct {
+	value   any // nil: unset
+	fault   *vim.Fault
+	watched bool
+}
+
+// result is what is at one path.
+type result struct {
+	state state
+	value reflect.Value
+	fault *vim.Fault
+	// watched: the property can change, and changes are told of.
+	watched bool
+}
+
+// item is an object that a filter reports, and what it reads of it.
+type item struct {
+	ref  types.ManagedObjectReference
+	plan *plan
+}
+
+func (r *reader) read(ref types.ManagedObjectReference, name string) got {
+	if g, ok := r.keep[known{ref, name}]; ok {
+		return g
+	}
+	var g got
+	if r.watch {
+		g.watched = r.follow(r.api.Changed(r.call, ref, name))
+		if row, fault := r.api.Property(ref, name); fault == nil && row.Privilege != vim.Anonymous && row.Privilege != vim.View {
+			r.follow(r.api.AuthorityChanged())
+		}
+	}
+	g.value, g.fault = r.api.Read(r.ctx, r.call, ref, name)
+	if r.keep != nil {
+		r.keep[known{ref, name}] = g
+	}
+	return g
+}
+
+// follow adds a channel to those that wake the waiter. Objects share them, so
+// there are few.
+func (r *reader) follow(c <-chan struct{}) bool {
+	if c != nil && !slices.Contains(r.wake, c) {
+		r.wake = append(r.wake, c)
+	}
+	return c != nil
+}
+
+// evaluate reads what the plan says. It reports false where the object is gone.
+func (r *reader) evaluate(it item) ([]result, bool, error) {
+	all := make([]result, len(it.plan.paths))
+	had := make([]named, 0, 8)
+	for i := range it.plan.paths {
+		p := &it.plan.paths[i]
+		at := slices.IndexFunc(had, func(n named) bool { return n.name == p.property })
+		if at < 0 {
+			at = len(had)
+			had = append(had, named{p.property, r.read(it.ref, p.property)})
+		}
+		g := &had[at].got
+		switch {
+		case g.fault == nil:
+			all[i] = r.part(g, p.steps)
+		case g.fault.Kind() == "ManagedObjectNotFound":
+			return nil, false, nil
+		case g.fault.Detail == nil || r.ctx.Err() != nil:
+			// Not of this property: the whole call can't be served now.
+			return nil, false, g.fault
+		default:
+			all[i] = result{state: missing, fault: g.fault, watched: g.watched}
+		}
+	}
+	return all, true, nil
+}
+
+type named struct {
+	name string
+	got  got
+}
+
+func (r *reader) part(g *got, steps []step) result {
+	out := result{watched: g.watched}
+	switch {
+	case g.value != nil:
+		out.value, out.state = r.hash.walk(reflect.ValueOf(g.value), steps)
+	case len(steps) > 0:
+		out.state = gone
+	}
+	return out
+}

@@ -1,0 +1,194 @@
+package property
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+func (s *service) retrieveProperties(ctx context.Context, c *vim.Call, r *types.RetrievePropertiesRequestType) ([]types.ObjectContent, error) {
+	read, rest, err := s.prepare(ctx, c, r.SpecSet)
+	if err != nil {
+		return nil, err
+	}
+	return read.content(&rest, len(rest))
+}
+
+// retrievePropertiesEx gives no token to callers without a session, for it could
+// not belong to them: they get all at once, which is little.
+func (s *service) retrievePropertiesEx(ctx context.Context, c *vim.Call, r *types.RetrievePropertiesExRequestType) (*types.RetrieveResult, error) {
+	limit := int(r.Options.MaxObjects)
+	if limit < 0 {
+		return nil, vim.InvalidArgument("options.maxObjects", errors.New("negative"))
+	}
+	read, rest, err := s.prepare(ctx, c, r.SpecSet)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 || c.Session == nil {
+		limit = len(rest)
+	}
+	out, err := s.next(read, rest, limit)
+	if err != nil || len(out.Objects) == 0 {
+		return nil, err // the API's way to say that there is nothing
+	}
+	return out, nil
+}
+
+func (s *service) continueRetrieve(ctx context.Context, c *vim.Call, r *types.ContinueRetrievePropertiesExRequestType) (types.RetrieveResult, error) {
+	p, err := s.takePage(c, r.Token)
+	if err != nil {
+		return types.RetrieveResult{}, err
+	}
+	read := &reader{service: s, ctx: ctx, call: c, keep: map[known]got{}}
+	out, err := s.next(read, p.rest, p.limit)
+	if err != nil {
+		return types.RetrieveResult{}, err
+	}
+	return *out, nil
+}
+
+func (s *service) cancelRetrieve(_ context.Context, c *vim.Call, r *types.CancelRetrievePropertiesExRequestType) error {
+	_, err := s.takePage(c, r.Token)
+	return err
+}
+
+// prepare finds the objects of the request.
+func (s *service) prepare(ctx context.Context, c *vim.Call, specs []types.PropertyFilterSpec) (*reader, []item, error) {
+	if len(specs) > maxSpecs {
+		return nil, nil, tooMany("specSet", maxSpecs)
+	}
+	read := &reader{service: s, ctx: ctx, call: c}
+	if len(specs) > 1 {
+		read.keep = map[known]got{}
+	}
+	var all []item
+	for i := range specs {
+		f, err := s.compile(&specs[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		found, err := read.selectObjects(f, true)
+		if err != nil {
+			return nil, nil, err
+		}
+		if i == 0 {
+			all = found.items
+		} else {
+			all = append(all, found.items...)
+		}
+	}
+	return read, all, nil
+}
+
+// next reads the next objects, and keeps a page of what is left.
+func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveResult, error) {
+	objects, err := read.content(&rest, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &types.RetrieveResult{Objects: objects}
+	if len(rest) > 0 {
+		out.Token, err = s.keepPage(read.call, page{read.call.Object, rest, limit})
+	}
+	return out, err
+}
+
+// content reads up to limit of the objects and takes them off. Those that have
+// gone meanwhile are left out.
+func (r *reader) content(rest *[]item, limit int) ([]types.ObjectContent, error) {
+	all := make([]types.ObjectContent, 0, min(limit, len(*rest)))
+	for len(*rest) > 0 && len(all) < limit {
+		it := (*rest)[0]
+		*rest = (*rest)[1:]
+		results, ok, err := r.evaluate(it)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			all = append(all, r.object(it, results))
+		}
+	}
+	return all, nil
+}
+
+func (r *reader) object(it item, results []result) types.ObjectContent {
+	o := types.ObjectContent{Obj: it.ref}
+	if len(results) > 0 {
+		o.PropSet = make([]types.DynamicProperty, 0, len(results))
+	}
+	for i := range results {
+		name := it.plan.paths[i].text
+		switch results[i].state {
+		case value:
+			o.PropSet = append(o.PropSet, types.DynamicProperty{Name: name, Val: r.hash.box(results[i].value)})
+		case missing:
+			o.MissingSet = append(o.MissingSet, r.missing(name, results[i].fault))
+		}
+	}
+	return o
+}
+
+func (r *reader) missing(name string, f *vim.Fault) types.MissingProperty {
+	return types.MissingProperty{Path: name, Fault: r.localized(f)}
+}
+
+func (r *reader) localized(f *vim.Fault) types.LocalizedMethodFault {
+	return types.LocalizedMethodFault{Fault: f.Detail, LocalizedMessage: f.Text(r.api.MessageLocale(r.call))}
+}
+
+// maxPages is how many retrievals a session may leave unfinished; the oldest
+// gives way.
+const maxPages = 32
+
+// page is what is left of a retrieval.
+type page struct {
+	of    types.ManagedObjectReference // the collector that it was asked of
+	rest  []item
+	limit int
+}
+
+func (s *service) keepPage(c *vim.Call, p page) (string, error) {
+	o, err := s.own(c)
+	if err != nil {
+		return "", err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tokens++
+	if o.pages == nil {
+		o.pages = map[uint64]page{}
+	}
+	o.pages[o.tokens] = p
+	if len(o.pages) > maxPages {
+		oldest := o.tokens
+		for t := range o.pages {
+			oldest = min(oldest, t)
+		}
+		delete(o.pages, oldest)
+	}
+	return strconv.FormatUint(o.tokens, 10), nil
+}
+
+var errToken = errors.New("no such token, or it was used")
+
+// takePage takes what a token stands for: each is good once.
+func (s *service) takePage(c *vim.Call, token string) (page, error) {
+	o := s.owner(c)
+	n, err := strconv.ParseUint(token, 10, 64)
+	if err != nil || o == nil {
+		return page{}, vim.InvalidArgument("token", errToken)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p, ok := o.pages[n]
+	if !ok || p.of != c.Object {
+		return page{}, vim.InvalidArgument("token", errToken)
+	}
+	delete(o.pages, n)
+	return p, nil
+}

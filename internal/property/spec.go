@@ -1,0 +1,261 @@
+package property
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// Limits of one request, and of one filter. Clients send a few of each.
+const (
+	maxSpecs      = 64   // filter specs of a request
+	maxTypes      = 256  // property specs of a filter spec
+	maxPaths      = 1000 // paths of a filter spec
+	maxObjects    = 1000 // object specs of a filter spec
+	maxSelections = 1000 // traversals of an object spec
+	maxNesting    = 32   // of traversals in one another
+)
+
+// filterSpec is a PropertyFilterSpec, checked and ready for use by one
+// goroutine at a time.
+type filterSpec struct {
+	*service
+	types   []typeSpec
+	objects []objectSpec
+	// reportMissing: objects that are not there are told of, and no fault.
+	reportMissing bool
+	// weight is about how many bytes of memory the filter needs.
+	weight int
+	plans  []*plan
+}
+
+type typeSpec struct {
+	typ   string
+	all   bool
+	paths []path
+}
+
+type objectSpec struct {
+	ref   types.ManagedObjectReference
+	skip  bool
+	steps []*traversal
+}
+
+// traversal leads from an object to others.
+type traversal struct {
+	typ     string
+	path    path
+	skip    bool
+	next    []*traversal
+	defined bool
+}
+
+// plan is what is read of the objects of a type.
+type plan struct {
+	typ   string
+	paths []path
+}
+
+func isTrue(b *bool) bool { return b != nil && *b }
+
+func tooMany(what string, limit int) error {
+	return vim.InvalidArgument(what, fmt.Errorf("more than %d", limit))
+}
+
+func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
+	f := &filterSpec{service: s, reportMissing: isTrue(in.ReportMissingObjectsInResults)}
+	switch {
+	case len(in.PropSet) > maxTypes:
+		return nil, tooMany("propSet", maxTypes)
+	case len(in.ObjectSet) > maxObjects:
+		return nil, tooMany("objectSet", maxObjects)
+	}
+	f.types = make([]typeSpec, len(in.PropSet))
+	n := 0
+	for i := range in.PropSet {
+		if err := f.types[i].compile(&in.PropSet[i], maxPaths-n); err != nil {
+			return nil, err
+		}
+		n += len(f.types[i].paths)
+		for _, p := range f.types[i].paths {
+			f.weight += 100 + 3*len(p.text)
+		}
+	}
+	f.objects = make([]objectSpec, len(in.ObjectSet))
+	for i := range in.ObjectSet {
+		if err := f.compileObject(&f.objects[i], &in.ObjectSet[i]); err != nil {
+			return nil, err
+		}
+	}
+	// Each object may have a mark for each path.
+	f.weight += len(in.ObjectSet) * (200 + 50*n)
+	for i := range f.types {
+		if s.api.Object(f.types[i].typ) != nil {
+			if _, err := f.plan(f.types[i].typ); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return f, nil
+}
+
+func (t *typeSpec) compile(in *types.PropertySpec, limit int) error {
+	if !isKnown(in.Type) {
+		return vim.TypeNotFound(in.Type)
+	}
+	*t = typeSpec{typ: in.Type, all: isTrue(in.All)}
+	if t.all {
+		return nil
+	}
+	if len(in.PathSet) > limit {
+		return tooMany("pathSet", maxPaths)
+	}
+	t.paths = make([]path, len(in.PathSet))
+	for i, text := range in.PathSet {
+		p, err := parsePath(text)
+		if err != nil {
+			return vim.PropertyNotFound(clip(text))
+		}
+		t.paths[i] = p
+	}
+	return nil
+}
+
+// clip shortens what a fault repeats to the client.
+func clip(text string) string { return text[:min(len(text), maxPath)] }
+
+func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
+	*o = objectSpec{ref: in.Obj, skip: isTrue(in.Skip)}
+	f.weight += len(in.Obj.Type) + 2*len(in.Obj.Value)
+	if len(in.SelectSet) == 0 {
+		return nil
+	}
+	b := selections{named: map[string]*traversal{}}
+	var err error
+	if o.steps, err = b.compile(in.SelectSet, 0); err != nil {
+		return err
+	}
+	f.weight += 200*b.count + b.bytes
+	for name, t := range b.named {
+		if !t.defined {
+			return vim.InvalidArgument("selectSet.name", fmt.Errorf("no traversal is named %q", clip(name)))
+		}
+	}
+	return nil
+}
+
+// selections compiles the traversals of one object spec. A name may be used
+// before the traversal that it is of.
+type selections struct {
+	named        map[string]*traversal
+	count, bytes int
+}
+
+func (b *selections) compile(set []types.BaseSelectionSpec, depth int) ([]*traversal, error) {
+	if depth == maxNesting {
+		return nil, vim.InvalidArgument("selectSet", errors.New("nested too deep"))
+	}
+	all := make([]*traversal, 0, len(set))
+	for _, s := range set {
+		if b.count++; b.count > maxSelections {
+			return nil, tooMany("selectSet", maxSelections)
+		}
+		var t *traversal
+		var err error
+		switch s := s.(type) {
+		case *types.TraversalSpec:
+			t, err = b.define(s, depth)
+		case *types.SelectionSpec:
+			t = b.byName(s.Name)
+		default:
+			err = vim.InvalidArgument("selectSet", errors.New("not a kind of selection that there is"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func (b *selections) byName(name string) *traversal {
+	t := b.named[name]
+	if t == nil {
+		t = &traversal{}
+		b.named[name] = t
+	}
+	return t
+}
+
+func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, error) {
+	t := &traversal{}
+	if s.Name != "" {
+		if t = b.byName(s.Name); t.defined {
+			t = &traversal{} // the first of a name has it
+		}
+	}
+	b.bytes += len(s.Name) + len(s.Type) + len(s.Path)
+	if !isKnown(s.Type) {
+		return nil, vim.TypeNotFound(s.Type)
+	}
+	p, err := parsePath(s.Path)
+	if err != nil {
+		return nil, vim.PropertyNotFound(clip(s.Path))
+	}
+	t.typ, t.path, t.skip, t.defined = s.Type, p, isTrue(s.Skip), true
+	t.next, err = b.compile(s.SelectSet, depth+1)
+	return t, err
+}
+
+// plan is what the filter reads of objects of a type that is served, nil where
+// it does not report them. The specs for a type and for those that it derives
+// from add up.
+func (f *filterSpec) plan(typ string) (*plan, error) {
+	for _, p := range f.plans {
+		if p.typ == typ {
+			if p.paths == nil {
+				return nil, nil
+			}
+			return p, nil
+		}
+	}
+	p := &plan{typ: typ}
+	for i := range f.types {
+		t := &f.types[i]
+		if !isA(typ, t.typ) {
+			continue
+		}
+		if p.paths == nil {
+			p.paths = make([]path, 0, len(t.paths))
+		}
+		if t.all {
+			for _, row := range f.api.Object(typ).Properties {
+				p.add(path{text: row.Name, property: row.Name})
+			}
+		}
+		for _, at := range t.paths {
+			row, fault := f.api.Property(types.ManagedObjectReference{Type: typ}, at.property)
+			if fault != nil || !f.hash.leads(row.Type, at.steps) {
+				return nil, pathFault(at)
+			}
+			p.add(at)
+		}
+	}
+	f.plans = append(f.plans, p)
+	if p.paths == nil {
+		return nil, nil
+	}
+	return p, nil
+}
+
+// add adds a path once: some clients name one twice and fail when they are told
+// it twice.
+func (p *plan) add(at path) {
+	if !slices.ContainsFunc(p.paths, func(o path) bool { return o.text == at.text }) {
+		p.paths = append(p.paths, at)
+	}
+}

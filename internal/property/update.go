@@ -1,0 +1,251 @@
+package property
+
+import (
+	"cmp"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// told is what a client was told of a filter's objects, as of one version. It
+// does not change once it is made.
+type told struct {
+	objects map[types.ManagedObjectReference]*object
+	missing map[types.ManagedObjectReference]bool
+}
+
+// object is what a client was told of an object: a mark per path of its plan.
+type object struct{ marks []mark }
+
+var nothing = &told{}
+
+// updates answers with what changed since the version from, nil for nothing,
+// and makes it a version of its own. At most limit objects are told of, 0 for
+// all; the rest is left for next time.
+func (c *collector) updates(r *reader, from string, limit int) (*types.UpdateSet, error) {
+	c.calc.Lock()
+	defer c.calc.Unlock()
+	base, err := c.parse(from)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	filters := c.filters
+	c.mu.Unlock()
+
+	u := update{reader: r, limit: limit}
+	next := make([]*told, len(filters))
+	for i, f := range filters {
+		if next[i], err = u.filter(f, f.since(c, base)); err != nil {
+			return nil, err
+		}
+	}
+	// Who knows nothing gets a version in any case, if there is something to
+	// have versions of.
+	if len(u.sets) == 0 && (base != 0 || len(filters) == 0) {
+		return nil, nil
+	}
+	c.advance(filters, next, base)
+	return &types.UpdateSet{Version: strconv.FormatUint(c.now, 10), FilterSet: u.sets, Truncated: &u.truncated}, nil
+}
+
+// parse reads a version: of those there were, the last is known and the one
+// before it, for whom the last answer did not reach.
+func (c *collector) parse(from string) (uint64, error) {
+	if from == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(from, 10, 64)
+	if err != nil || n == 0 || n != c.now && n != c.before {
+		return 0, vim.NewFault(&types.InvalidCollectorVersion{}, err)
+	}
+	return n, nil
+}
+
+// since is what the client was told as of the version.
+func (f *filter) since(c *collector, version uint64) *told {
+	t := f.before
+	switch version {
+	case 0:
+		t = nil
+	case c.now:
+		t = f.now
+	}
+	if t == nil {
+		return nothing
+	}
+	return t
+}
+
+// advance makes next what the client knows. Asked once more for what was told
+// last, and nothing new has come since, it stays that version: whoever asks
+// twice at a time is told the same.
+func (c *collector) advance(filters []*filter, next []*told, base uint64) {
+	if base == c.before && base != c.now && c.now != 0 {
+		same := true
+		for i, f := range filters {
+			same = same && f.now != nil && next[i].same(f.now)
+		}
+		if same {
+			return
+		}
+	}
+	for i, f := range filters {
+		f.before, f.now = f.since(c, base), next[i]
+	}
+	c.last++
+	c.before, c.now = base, c.last
+}
+
+func (t *told) same(o *told) bool {
+	return maps.Equal(t.missing, o.missing) && maps.EqualFunc(t.objects, o.objects, func(a, b *object) bool {
+		return a == b || slices.EqualFunc(a.marks, b.marks, mark.same)
+	})
+}
+
+// update gathers an UpdateSet.
+type update struct {
+	*reader
+	limit     int // objects to tell of; 0: all
+	count     int
+	truncated bool
+	sets      []types.PropertyFilterUpdate
+}
+
+// full reports whether no more objects may be told of.
+func (u *update) full() bool {
+	if u.limit > 0 && u.count >= u.limit {
+		u.truncated = true
+	}
+	return u.truncated
+}
+
+// filter adds what changed in the filter since base, and returns what the client
+// then knows of it.
+func (u *update) filter(f *filter, base *told) (*told, error) {
+	if u.truncated {
+		return base, nil
+	}
+	found, err := u.selectObjects(f.spec, false)
+	if err != nil {
+		return nil, err
+	}
+	set := types.PropertyFilterUpdate{Filter: f.ref}
+	next := &told{objects: make(map[types.ManagedObjectReference]*object, len(found.items))}
+	u.missingObjects(&set, next, base, found.missing)
+	there := make(map[types.ManagedObjectReference]bool, len(found.items))
+	for _, it := range found.items {
+		results, ok, err := u.evaluate(it)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		there[it.ref] = true
+		was := base.objects[it.ref]
+		now := u.mark(f, results)
+		change, changed := u.object(it, was, now, results)
+		switch {
+		case !changed:
+			next.objects[it.ref] = was
+		case u.full():
+			// Not told of: what the client knows of it stays.
+			if was != nil {
+				next.objects[it.ref] = was
+			}
+		default:
+			u.count++
+			set.ObjectSet = append(set.ObjectSet, change)
+			next.objects[it.ref] = now
+		}
+	}
+	u.left(&set, next, base, there)
+	if len(set.ObjectSet)+len(set.MissingSet) > 0 {
+		u.sets = append(u.sets, set)
+	}
+	return next, nil
+}
+
+// missingObjects tells of the objects that the filter names and that have gone.
+func (u *update) missingObjects(set *types.PropertyFilterUpdate, next, base *told, refs []types.ManagedObjectReference) {
+	for _, ref := range refs {
+		if next.missing == nil {
+			next.missing = map[types.ManagedObjectReference]bool{}
+		}
+		if !base.missing[ref] && !next.missing[ref] {
+			set.MissingSet = append(set.MissingSet, types.MissingObject{Obj: ref, Fault: u.localized(vim.ObjectNotFound(ref))})
+		}
+		next.missing[ref] = true
+	}
+}
+
+// left tells of the objects that the filter has no more.
+func (u *update) left(set *types.PropertyFilterUpdate, next, base *told, there map[types.ManagedObjectReference]bool) {
+	var gone []types.ManagedObjectReference
+	for ref := range base.objects {
+		if !there[ref] {
+			gone = append(gone, ref)
+		}
+	}
+	slices.SortFunc(gone, func(a, b types.ManagedObjectReference) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
+	})
+	for _, ref := range gone {
+		if u.full() {
+			next.objects[ref] = base.objects[ref]
+			continue
+		}
+		u.count++
+		set.ObjectSet = append(set.ObjectSet, types.ObjectUpdate{Kind: types.ObjectUpdateKindLeave, Obj: ref})
+	}
+}
+
+// mark is what is kept of what was read.
+func (u *update) mark(f *filter, results []result) *object {
+	o := &object{marks: make([]mark, len(results))}
+	for i := range results {
+		r, m := &results[i], &o.marks[i]
+		m.state = r.state
+		switch {
+		case r.state == missing:
+			m.sum = maphash.String(u.hash.seed, r.fault.Kind())
+		case r.state == value && r.watched:
+			// What is not watched does not change, but for clocks, which would
+			// be news each time that they are looked at.
+			m.sum = u.hash.sum(r.value)
+			if f.partial {
+				m.parts = u.hash.parts(r.value)
+			}
+		}
+	}
+	return o
+}
+
+// object is what changed of an object; was is nil for one that is new.
+func (u *update) object(it item, was, now *object, results []result) (types.ObjectUpdate, bool) {
+	out := types.ObjectUpdate{Kind: types.ObjectUpdateKindModify, Obj: it.ref}
+	if was == nil {
+		out.Kind = types.ObjectUpdateKindEnter
+	}
+	for i := range results {
+		p := &it.plan.paths[i]
+		var old mark
+		if was != nil {
+			if old = was.marks[i]; old.same(now.marks[i]) {
+				continue
+			}
+		}
+		if results[i].state == missing {
+			out.MissingSet = append(out.MissingSet, u.missing(p.text, results[i].fault))
+			continue
+		}
+		out.ChangeSet = u.change(out.ChangeSet, p, old, now.marks[i], &results[i])
+	}
+	return out, was == nil || len(out.ChangeSet)+len(out.MissingSet) > 0
+}
