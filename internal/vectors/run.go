@@ -85,6 +85,8 @@ func (r *runner) step(ctx context.Context, s Step) error {
 		return err
 	case "with":
 		return r.with(s.Rest)
+	case "have":
+		return r.world.Have(s.Rest)
 	case "after":
 		r.world.Pass(s.after)
 		return nil

@@ -10,6 +10,9 @@
 //	with language TAG     what the caller's Accept-Language says from here on
 //	with certificate NAME the client certificate of its connection
 //	with local            it is on the server's machine
+//	have kerberos         the server has a keytab: a token is a user's name
+//	have issuer USER      it trusts an issuer, whose tokens are the user's
+//	have local-tickets    it gives local tickets on loopback
 //	after DURATION        time passes
 //	call OBJECT.METHOD    with its arguments as JSON on the lines that follow
 //	read OBJECT.PROPERTY
@@ -23,7 +26,8 @@
 // OBJECT is a type, or type/moId. A call without an expectation has to succeed;
 // the last one needs one. ${NAME} stands for what was kept, and besides for
 // ${WHO.key}, ${WHO.token} and ${NAME.pem}; in an expectation also for what can
-// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text}.
+// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text},
+// ${optional}.
 package vectors
 
 import (
@@ -49,7 +53,7 @@ type Vector struct {
 // Step is one call and what it must give, or a change of circumstances.
 type Step struct {
 	Line int
-	Word string // call, read, as, with, after, keep
+	Word string // call, read, as, with, have, after, keep
 	Rest string
 	// Args of a call, nil for none.
 	Args json.RawMessage
@@ -83,7 +87,7 @@ func All() ([]Vector, error) {
 }
 
 var words = map[string]bool{
-	"as": true, "with": true, "after": true, "call": true, "read": true, "keep": true, "result": true, "none": true, "fault": true,
+	"as": true, "with": true, "have": true, "after": true, "call": true, "read": true, "keep": true, "result": true, "none": true, "fault": true,
 }
 
 // parse reads a file strictly.

@@ -2,15 +2,9 @@ package vectors
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"sync"
 	"testing"
 	"time"
@@ -53,6 +47,8 @@ type World struct {
 	t      testing.TB
 	mirror *store.Mirror
 	clock  clock
+	// authority is the one whose certificates the server believes.
+	authority *authority
 
 	mu           sync.Mutex // guards what follows
 	tokens       map[string]string
@@ -85,6 +81,9 @@ func NewWorld(t testing.TB) *World {
 		tokens: map[string]string{}, certificates: map[string]*x509.Certificate{},
 	}
 	w.clock.at = time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)
+	var err error
+	w.authority, err = newAuthority()
+	w.must(err)
 	d := w.domain(slog.New(slog.DiscardHandler))
 	api, err := vim.New(d)
 	w.must(err)
@@ -180,13 +179,19 @@ func (w *World) domain(log *slog.Logger) vim.Domain {
 		Gate: &login.Gate{
 			Methods: []login.Method{
 				login.Clone{Sessions: sessions}, login.ByCertificate{Extensions: t.extensions},
-				login.BySubject{Extensions: t.extensions, Now: now}, login.Local{Accounts: accounts},
+				login.BySubject{Extensions: t.extensions, Trust: w.trust(), Now: now}, login.Local{Accounts: accounts},
 			},
 			Sessions: sessions, Access: t.authority, Throttle: login.NewThrottle(t.settings.Values, now), Mirror: w.mirror, Events: t.events,
 			DefaultLocale: func() string { return t.settings.Values().DefaultLocale }, DefaultDomain: account.DefaultDomain, Log: log,
 		},
 		Server: server(), Log: log, Now: now,
 	}
+}
+
+func (w *World) trust() extension.Trust {
+	roots := x509.NewCertPool()
+	roots.AddCert(w.authority.cert)
+	return extension.Trust{Roots: roots}
 }
 
 func server() vim.ServerInfo {
@@ -266,43 +271,6 @@ func (w *World) ID(typ string) string {
 		return o.ID
 	}
 	return typ
-}
-
-// Certificate is a chain of one certificate that signs itself, always the same
-// for a name.
-func (w *World) Certificate(name string) ([]*x509.Certificate, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if c := w.certificates[name]; c != nil {
-		return []*x509.Certificate{c}, nil
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	w.certificates[name] = c
-	return []*x509.Certificate{c}, nil
-}
-
-// PEM is the named certificate as text.
-func (w *World) PEM(name string) (string, error) {
-	c, err := w.Certificate(name)
-	if err != nil {
-		return "", err
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c[0].Raw})), nil
 }
 
 func (w *World) must(err error) {

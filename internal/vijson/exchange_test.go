@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -30,17 +31,21 @@ const (
 // the document that the server gives of itself.
 type binding struct {
 	handler http.Handler
-	router  routers.Router
+	router  func() (routers.Router, error)
 }
 
-func newBinding(t testing.TB, api *vim.API) vectors.Binding {
+func newBinding(t testing.TB, api *vim.API) *binding {
 	t.Helper()
-	b := &binding{handler: vijson.New(api)}
+	return &binding{handler: vijson.New(api), router: sync.OnceValues(func() (routers.Router, error) { return newRouter(vijson.New(api)) })}
+}
+
+// newRouter reads the document that the server gives of itself.
+func newRouter(handler http.Handler) (routers.Router, error) {
 	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil))
+	handler.ServeHTTP(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil))
 	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	// The document's server has no host: it is wherever the document is.
 	doc.Servers[0].URL = root + doc.Servers[0].URL
@@ -49,10 +54,7 @@ func newBinding(t testing.TB, api *vim.API) vectors.Binding {
 			s.URL = root + s.URL
 		}
 	}
-	if b.router, err = legacy.NewRouter(doc); err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return legacy.NewRouter(doc)
 }
 
 func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
@@ -82,7 +84,14 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 
 // validate holds the exchange to the document.
 func (b *binding) validate(ctx context.Context, r *http.Request, w *httptest.ResponseRecorder) error {
-	route, params, err := b.router.FindRoute(r)
+	router, err := b.router()
+	if err != nil {
+		return err
+	}
+	route, params, err := router.FindRoute(r)
+	if err != nil && unknown(w.Body.Bytes()) {
+		return nil // what isn't served is not in the document
+	}
 	if err != nil {
 		return fmt.Errorf("find in document: %w", err)
 	}
@@ -91,7 +100,8 @@ func (b *binding) validate(ctx context.Context, r *http.Request, w *httptest.Res
 		AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
 	}
 	request := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
-	if err := openapi3filter.ValidateRequest(ctx, request); err != nil {
+	refused := bytes.HasPrefix(w.Body.Bytes(), []byte(`{"_typeName":"Invalid`))
+	if err := openapi3filter.ValidateRequest(ctx, request); err != nil && !refused {
 		return fmt.Errorf("the request is not as documented: %w", err)
 	}
 	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: w.Code, Header: w.Header(), Options: options}
@@ -102,6 +112,15 @@ func (b *binding) validate(ctx context.Context, r *http.Request, w *httptest.Res
 		return fmt.Errorf("the answer is not as documented: %w", err)
 	}
 	return nil
+}
+
+func unknown(body []byte) bool {
+	for _, fault := range []string{"MethodNotFound", "InvalidProperty", "InvalidType"} {
+		if bytes.HasPrefix(body, []byte(`{"_typeName":"`+fault+`"`)) {
+			return true
+		}
+	}
+	return false
 }
 
 func outcome(w *httptest.ResponseRecorder) (vectors.Outcome, error) {
@@ -118,4 +137,14 @@ func outcome(w *httptest.ResponseRecorder) (vectors.Outcome, error) {
 	return o, nil
 }
 
-func TestVectors(t *testing.T) { vectors.Run(t, newBinding) }
+func TestVectors(t *testing.T) {
+	var first *binding
+	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
+		b := newBinding(t, api)
+		if first == nil {
+			first = b
+		}
+		b.router = first.router // one table, one document
+		return b
+	})
+}

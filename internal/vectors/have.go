@@ -1,0 +1,165 @@
+package vectors
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// Have configures what a server has only where an operator wants it: kerberos,
+// issuer USER, local-tickets.
+func (w *World) Have(rest string) error {
+	what, value, _ := strings.Cut(rest, " ")
+	switch what {
+	case "kerberos":
+		w.API.Gate.Methods = append(w.API.Gate.Methods, kerberos{})
+	case "issuer":
+		w.API.Gate.Methods = append(w.API.Gate.Methods, issuer{value})
+	case "local-tickets":
+		return w.localTickets()
+	default:
+		return fmt.Errorf("have what? %q", what)
+	}
+	return nil
+}
+
+// kerberos stands for a service with a keytab: the token is a user's name, or
+// the first leg of an exchange.
+type kerberos struct{}
+
+func (kerberos) Name() string { return "kerberos" }
+
+func (kerberos) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
+	c, ok := a.Credential.(login.SSPI)
+	if !ok {
+		return session.Grant{}, login.ErrNotMine
+	}
+	if string(c.Token) == "first leg" {
+		return session.Grant{}, &login.Continue{Token: []byte("go on")}
+	}
+	return grant(string(c.Token))
+}
+
+// issuer stands for a trusted issuer of tokens, whose every token is the user's.
+// What a token looks like differs from binding to binding, so it isn't looked at.
+type issuer struct{ user string }
+
+func (issuer) Name() string { return "token" }
+
+func (i issuer) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
+	if _, ok := a.Credential.(login.Assertion); !ok {
+		return session.Grant{}, login.ErrNotMine
+	}
+	return grant(i.user)
+}
+
+func grant(user string) (session.Grant, error) {
+	if _, ok := passwords[user]; !ok {
+		return session.Grant{}, login.ErrRejected
+	}
+	n, err := principal.Parse(user, account.DefaultDomain)
+	return session.Grant{Identity: session.Identity{Name: n, FullName: "The " + user}}, err
+}
+
+// localTickets are for an operating system that has two accounts, operator and
+// guest, both of them whoever runs the tests.
+func (w *World) localTickets() error {
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	t := &login.LocalTickets{
+		Dir: w.t.TempDir(), Loopback: true, Access: w.API.Gate.Access, Mirror: w.mirror, Events: w.API.Events, Now: w.clock.now,
+		Log: w.API.Log,
+		Account: func(name string) (*user.User, error) {
+			if name != "operator" && name != "guest" {
+				return nil, user.UnknownUserError(name)
+			}
+			return &user.User{Username: name, Name: name, Uid: me.Uid, Gid: me.Gid}, nil
+		},
+	}
+	w.API.LocalTickets = t
+	w.API.Gate.Methods = append([]login.Method{t}, w.API.Gate.Methods...)
+	return t.Open()
+}
+
+// authority issues the certificates of clients.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := certificate("authority")
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	a := &authority{key: key}
+	a.cert, err = issue(template, template, key, key)
+	return a, err
+}
+
+func certificate(name string) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+}
+
+func issue(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// Certificate is the chain of a client, always the same for a name. The server
+// trusts the authority of all but stranger's, which signs itself.
+func (w *World) Certificate(name string) ([]*x509.Certificate, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.certificates[name]; c != nil {
+		return []*x509.Certificate{c}, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := certificate(name)
+	parent, signer := w.authority.cert, w.authority.key
+	if name == "stranger" {
+		parent, signer = template, key
+	}
+	c, err := issue(template, parent, key, signer)
+	if err != nil {
+		return nil, err
+	}
+	w.certificates[name] = c
+	return []*x509.Certificate{c}, nil
+}
+
+// PEM is the named certificate as text.
+func (w *World) PEM(name string) (string, error) {
+	c, err := w.Certificate(name)
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c[0].Raw})), nil
+}
