@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vigate/vigate/internal/cli"
+	"github.com/vigate/vigate/internal/config"
+)
+
+func TestMain(m *testing.M) {
+	// In scripts, this program's test is the program itself.
+	testscript.Main(m, map[string]func(){"vigate": main})
+}
+
+// TestScripts runs each script in testdata/script against a server of its own.
+func TestScripts(t *testing.T) {
+	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
+			socket := filepath.Join(shortTempDir(t), "s")
+			r := start(t, t.TempDir(), func(c *config.Config) { c.Unix = socket })
+			testscript.Run(t, testscript.Params{
+				Files:               []string{script},
+				RequireExplicitExec: true,
+				Setup:               func(env *testscript.Env) error { return setupScript(env, r, socket) },
+				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "let": let},
+			})
+		})
+	}
+}
+
+// shortTempDir is for sockets, whose paths must be short.
+func shortTempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "vigate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func setupScript(env *testscript.Env, r *running, socket string) error {
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"VIGATE_URL": r.tls, "VIGATE_USERNAME": adminUser, "VIGATE_PASSWORD": adminPassword, "VIGATE_INSECURE": "true",
+		"XDG_STATE_HOME": filepath.Join(env.WorkDir, ".state"), "SOCKET": "unix://" + socket, "PLAIN": r.plain, "ME": me.Username,
+	} {
+		env.Setenv(name, value)
+	}
+	return writeClientCertificate(env.WorkDir)
+}
+
+// writeClientCertificate writes cert.pem and key.pem, for extensions.
+func writeClientCertificate(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "backup"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600),
+		os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600),
+	)
+}
+
+// exits runs a program that has to end with an exit code: exits CODE PROGRAM…
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// let sets a variable to what the first group of a regular expression matches in
+// the last output: let NAME REGEXP
+func let(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: let NAME REGEXP")
+	}
+	found := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) < 2 {
+		ts.Fatalf("the output does not match %s", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+func TestEventsAreFollowedAsTheyCome(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	for name, value := range map[string]string{
+		"VIGATE_URL": r.tls, "VIGATE_USERNAME": adminUser, "VIGATE_PASSWORD": adminPassword, "VIGATE_INSECURE": "true",
+		"XDG_STATE_HOME": t.TempDir(),
+	} {
+		t.Setenv(name, value)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	vigate := func(ctx context.Context, out io.Writer, args ...string) int {
+		root := rootCommand()
+		root.SetOut(out)
+		root.SetErr(out)
+		return cli.Execute(ctx, root, args)
+	}
+	// The first event that is shown causes the second one, which ends it.
+	out := &reaction{}
+	out.react = func(text string) {
+		switch {
+		case strings.Contains(text, "down at noon"):
+			cancel()
+		case strings.Contains(text, "UserLoginSessionEvent"):
+			if code := vigate(t.Context(), io.Discard, "session", "message", "down at noon"); code != 0 {
+				t.Errorf("change message: exit code %d", code)
+				cancel()
+			}
+		}
+	}
+	if code := vigate(ctx, out, "event", "ls", "-f", "--type", "UserLoginSessionEvent,GlobalMessageChangedEvent"); code != 0 {
+		t.Errorf("exit code %d: %s", code, out.text)
+	}
+	if !strings.Contains(out.text, "GlobalMessageChangedEvent") {
+		t.Errorf("shown: %s", out.text)
+	}
+}
+
+// reaction calls react with each piece of text that is written.
+type reaction struct {
+	text  string
+	react func(string)
+}
+
+func (r *reaction) Write(p []byte) (int, error) {
+	r.text += string(p)
+	r.react(string(p))
+	return len(p), nil
+}
