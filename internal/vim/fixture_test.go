@@ -148,10 +148,9 @@ func (f *fixture) domain(log *slog.Logger) Domain {
 	thumbprint := func() string { return "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33" }
 	sessions := session.NewManager(session.Options{Mirror: f.mirror, Table: sessionTable, Events: events,
 		Policy: func() session.Policy { return policyOf(settings) }, Thumbprint: thumbprint, Now: now})
-	directory := Directory{LocalUsers(accountTable), SystemUsers(systemAccount)}
 	accessManager := access.NewManager(access.Options{Mirror: f.mirror, Table: authority, Events: events,
 		Exists: func(who principal.Name, group bool) bool {
-			return who.Domain == "" && !group && extensionTable.Exists(who.User) || directory.has(context.Background(), who, group)
+			return who.Domain == "" && !group && extensionTable.Exists(who.User) || f.Directory.has(context.Background(), who, group)
 		}, Enabled: accountTable.Enabled})
 	end := func(ctx context.Context, who principal.Name, keep string) error {
 		_, err := sessions.EndAll(ctx, func(s *session.Session) bool {
@@ -171,7 +170,7 @@ func (f *fixture) domain(log *slog.Logger) Domain {
 			login.BySubject{Extensions: extensionTable, Now: now}, login.Local{Accounts: accounts}},
 			Sessions: sessions, Access: authority, Throttle: login.NewThrottle(settings.Values, now), Mirror: f.mirror, Events: events,
 			DefaultLocale: func() string { return settings.Values().DefaultLocale }, DefaultDomain: account.DefaultDomain, Log: log},
-		Directory: directory,
+		Directory: Directory{LocalUsers(accountTable), SystemUsers(systemAccount)},
 		Server: ServerInfo{HostName: "vigate.test",
 			About: types.AboutInfo{Name: "vigate", FullName: "vigate test", Vendor: "vigate", Version: "8.0.3", Build: "1", OsType: "linux-x64",
 				ProductLineId: "vpx", ApiType: "VirtualCenter", ApiVersion: "8.0.3.0"},

@@ -152,14 +152,16 @@ func (a *API) mayAssign(c *Call, ids ...int32) error {
 	return nil
 }
 
-// permissionFault names the principal that there is not.
+// permissionFault names the principal that there is not, or that can't be found
+// out about now.
 func (a *API) permissionFault(ctx context.Context, err error, set []access.Permission) error {
 	if !errors.Is(err, access.ErrPrincipal) {
 		return err
 	}
 	for _, p := range set {
-		if !a.Directory.has(ctx, p.Principal, p.Group) && !a.isExtension(p.Principal, p.Group) {
-			return named(err, p.Principal.String())
+		_, known, unreached := a.Directory.lookup(ctx, p.Principal, p.Group)
+		if !known && !a.isExtension(p.Principal, p.Group) {
+			return newFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil}, errors.Join(err, unreached))
 		}
 	}
 	return err

@@ -102,21 +102,28 @@ func (d Directory) source(domain string) Source {
 	return nil
 }
 
-// find returns the entry of exactly that name.
-func (d Directory) find(ctx context.Context, name principal.Name, group bool) (Entry, bool) {
+// lookup returns the entry of exactly that name, if there is one and its source
+// can be asked.
+func (d Directory) lookup(ctx context.Context, name principal.Name, group bool) (Entry, bool, error) {
 	s := d.source(name.Domain)
 	if s == nil || name.Domain == "" {
-		return Entry{}, false
+		return Entry{}, false, nil
 	}
 	found, err := s.Search(ctx, name.User, true)
 	if err != nil {
-		return Entry{}, false
+		return Entry{}, false, err
 	}
 	i := slices.IndexFunc(found, func(e Entry) bool { return e.Group == group && e.Name.Equal(name) })
 	if i < 0 {
-		return Entry{}, false
+		return Entry{}, false, nil
 	}
-	return found[i], true
+	return found[i], true, nil
+}
+
+// find is lookup for those to whom a source that can't be asked knows nobody.
+func (d Directory) find(ctx context.Context, name principal.Name, group bool) (Entry, bool) {
+	e, ok, _ := d.lookup(ctx, name, group)
+	return e, ok
 }
 
 func (d Directory) has(ctx context.Context, name principal.Name, group bool) bool {
