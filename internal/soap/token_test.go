@@ -1,0 +1,231 @@
+package soap
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// digits are those of the token of every session.
+var digits = strings.Repeat("0f", 20)
+
+// tokenOf makes a token of known digits, which nothing outside tests can.
+func tokenOf(digits string) (t session.Token) {
+	*(*string)(unsafe.Pointer(&t)) = digits
+	return t
+}
+
+func TestTheTokenIsTakenFromItsHeaderTheMessageOrTheCookie(t *testing.T) {
+	const token = "0123456789abcdef0123456789abcdef01234567"
+	named := strings.Replace(envelope(manager("Logout", "")), "<soapenv:Body>",
+		"<soapenv:Header><vcSessionCookie>"+token+"</vcSessionCookie></soapenv:Header><soapenv:Body>", 1)
+	for name, c := range map[string]struct {
+		header  map[string]string
+		message string
+	}{
+		"header":           {header: map[string]string{"vmware-api-session-id": token, "Cookie": `vmware_soap_session="other"`}},
+		"quoted cookie":    {header: map[string]string{"Cookie": `vmware_soap_session="` + token + `"`}},
+		"bare cookie":      {header: map[string]string{"Cookie": "a=b; vmware_soap_session=" + token + "; c=d"}},
+		"echoed cookie":    {header: map[string]string{"Cookie": `vmware_soap_session="` + token + `"; Path=/; HttpOnly; Secure;`}},
+		"message":          {message: named},
+		"message, cookie":  {message: named, header: map[string]string{"Cookie": "vmware_soap_session=other"}},
+		"header, message":  {message: strings.Replace(named, token, "other", 1), header: map[string]string{"vmware-api-session-id": token}},
+		"empty header too": {header: map[string]string{"vmware-api-session-id": "", "Cookie": "vmware_soap_session=" + token}},
+	} {
+		f := newFake()
+		if c.message == "" {
+			c.message = envelope(manager("Logout", ""))
+		}
+		w := f.post(c.message, func(r *http.Request) {
+			for k, v := range c.header {
+				r.Header.Set(k, v)
+			}
+		})
+		if len(f.calls) != 1 || f.calls[0].Token != token {
+			t.Errorf("%s: %d %+v", name, w.Code, f.calls)
+		}
+		if h := w.Header(); h.Get("Set-Cookie") != "" || h.Get("Vmware-Api-Session-Id") != "" || strings.Contains(f.log.String(), token) {
+			t.Errorf("%s: the token is repeated: %v %s", name, h, f.log.String())
+		}
+	}
+}
+
+func TestALoginSetsOneCookieAsClientsExpectIt(t *testing.T) {
+	for _, tls := range []bool{true, false} {
+		f := newFake()
+		f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
+			return vim.Result{Value: types.UserSession{}, Token: tokenOf(digits)}, nil
+		}
+		w := f.post(envelope(manager("Login", "<userName>a</userName><password>b</password>")), func(r *http.Request) {
+			*r = *r.WithContext(peer.WithContext(r.Context(), peer.Peer{TLS: tls}))
+		})
+		cookies := w.Header()["Set-Cookie"]
+		want := "; Path=/; HttpOnly;"
+		if tls {
+			want += " Secure;"
+		}
+		if len(cookies) != 1 || !strings.HasPrefix(cookies[0], `vmware_soap_session="`) || !strings.HasSuffix(cookies[0], `"`+want) ||
+			!strings.Contains(cookies[0], digits) || strings.Contains(w.Body.String(), digits) {
+			t.Errorf("TLS %v: %v", tls, cookies)
+		}
+	}
+}
+
+func TestATicketForOneRequestComesAsACookie(t *testing.T) {
+	f := newFake()
+	f.post(envelope(manager("Logout", "")), func(r *http.Request) { r.Header.Set("Cookie", "vmware_cgi_ticket=t; x=y") })
+	if len(f.calls) != 1 || f.calls[0].HTTP != (vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: "t"}) || f.calls[0].Token != "" {
+		t.Errorf("%+v", f.calls)
+	}
+}
+
+func TestAPageOfAnotherOriginCallsNothing(t *testing.T) {
+	for _, c := range []struct {
+		header  map[string]string
+		refused bool
+	}{
+		{map[string]string{"Sec-Fetch-Site": "cross-site"}, true},
+		{map[string]string{"Sec-Fetch-Site": "same-site"}, true},
+		{map[string]string{"Origin": "https://evil.example"}, true},
+		{map[string]string{"Origin": "null"}, true},
+		{map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": "https://proxy.example"}, false},
+		{map[string]string{"Sec-Fetch-Site": "none"}, false},
+		{map[string]string{"Origin": "http://example.com"}, false},
+		{map[string]string{"Origin": "https://evil.example", "vmware-api-session-id": "t"}, false},
+	} {
+		f := newFake()
+		w := f.post(envelope(manager("Logout", "")), func(r *http.Request) {
+			r.Header.Set("Cookie", "vmware_soap_session=t")
+			for k, v := range c.header {
+				r.Header.Set(k, v)
+			}
+		})
+		if c.refused {
+			wantFault(t, w, "ServerFaultCode", "InvalidRequest")
+		}
+		if refused := len(f.calls) == 0; refused != c.refused {
+			t.Errorf("%v: refused %v", c.header, refused)
+		}
+	}
+}
+
+func TestTheClientsNameForTheRequestIsLoggedClean(t *testing.T) {
+	f := newFake()
+	f.post(strings.Replace(envelope(manager("Logout", "")), "<soapenv:Body>",
+		"<soapenv:Header><operationID>ab&#10;level=ERROR\u2028ü"+strings.Repeat("x", 500)+"</operationID></soapenv:Header><soapenv:Body>", 1), nil)
+	got := f.log.String()
+	if !strings.Contains(got, `operationID="ab.level=ERROR..x`) || !strings.Contains(got, "request=r7") || strings.Contains(got, strings.Repeat("x", maxOperation)) || strings.Count(got, "\n") != 1 {
+		t.Errorf("the log is %s", got)
+	}
+}
+
+func TestTheSecurityHeaderIsKeptAsItCame(t *testing.T) {
+	security := `<wsse:Security  xmlns:wsse="` + nsSecurity + `" soapenv:mustUnderstand='1'><!-- c -->` + "\r\n" +
+		`<saml2:Assertion xmlns:saml2="urn:x" ID="_1"><a b = "c"></a>&lt;</saml2:Assertion></wsse:Security >`
+	message := func(header string) string {
+		return strings.Replace(envelope(manager("LoginByToken", "<locale>en</locale>")), "<soapenv:Body>",
+			"<soapenv:Header>\n"+header+"\n</soapenv:Header><soapenv:Body>", 1)
+	}
+	f := newFake()
+	sent := message(security + "<operationID>x</operationID>")
+	w := f.post(sent, func(r *http.Request) { r.Header.Set("Authorization", "Bearer abc") })
+	if len(f.calls) != 1 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	p := f.calls[0].Proof
+	if string(p.Security) != security || string(p.Message) != sent || p.Authorization != "Bearer abc" {
+		t.Errorf("kept %q", p.Security)
+	}
+	if w := f.post(message(`<wsse:Security xmlns:wsse="`+nsSecurity+`"/>`), nil); w.Code != 200 || string(f.calls[1].Proof.Security) != `<wsse:Security xmlns:wsse="`+nsSecurity+`"/>` {
+		t.Errorf("an empty one: %q", f.calls[1].Proof.Security)
+	}
+	for name, header := range map[string]string{
+		"two":                     security + security,
+		"two, apart":              security + "<x/>" + security,
+		"of another namespace":    `<Security xmlns="urn:other"/>`,
+		"a second of another":     security + `<Security xmlns="urn:other"/>`,
+		"unknown and mandatory":   `<x xmlns="urn:other" soapenv:mustUnderstand="1"/>`,
+		"two session cookies":     "<vcSessionCookie>a</vcSessionCookie><vcSessionCookie>b</vcSessionCookie>",
+		"a cookie with an object": "<vcSessionCookie><a/></vcSessionCookie>",
+	} {
+		f := newFake()
+		code := "ClientFaultCode"
+		if name == "unknown and mandatory" {
+			code = "soapenv:MustUnderstand"
+		}
+		wantFault(t, f.post(message(header), nil), code, "InvalidRequest")
+		if len(f.calls) != 0 {
+			t.Errorf("%s: called", name)
+		}
+	}
+}
+
+func TestTheLibrarysClientLogsInAndReads(t *testing.T) {
+	f := newFake()
+	f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
+		switch {
+		case c.Name == "Login" && c.Args.(*types.LoginRequestType).Password != "p<&>":
+			return vim.Result{}, vim.NewFault(&types.InvalidLogin{}, nil)
+		case c.Name == "Login":
+			return vim.Result{Value: types.UserSession{Key: "k", UserName: "ü"}, Token: tokenOf(digits)}, nil
+		case c.Name == "RetrievePropertiesEx":
+			return vim.Result{Value: &types.RetrieveResult{Objects: []types.ObjectContent{{
+				Obj:     types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"},
+				PropSet: []types.DynamicProperty{{Name: "currentSession", Val: types.UserSession{Key: "k"}}},
+			}}}}, nil
+		}
+		return vim.Result{}, vim.FaultOf(store.ErrUnavailable)
+	}
+	server := httptest.NewServer(f.mux())
+	defer server.Close()
+	u, err := url.Parse(server.URL + "/sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := soap.NewClient(u, true)
+	sc.Namespace, sc.Version = "urn:vim25", "8.0.3.0"
+	client := &vim25.Client{Client: sc, RoundTripper: sc}
+	this := types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
+	ctx := context.Background()
+
+	_, err = methods.Login(ctx, client, &types.Login{This: this, UserName: "a", Password: "wrong"})
+	if !soap.IsSoapFault(err) {
+		t.Fatalf("a wrong password: %v", err)
+	}
+	if _, ok := soap.ToSoapFault(err).VimFault().(types.InvalidLogin); !ok || !strings.Contains(err.Error(), "Cannot complete login") {
+		t.Errorf("a wrong password: %v %T", err, soap.ToSoapFault(err).VimFault())
+	}
+	got, err := methods.Login(ctx, client, &types.Login{This: this, UserName: "a", Password: "p<&>"})
+	if err != nil || got.Returnval.Key != "k" || got.Returnval.UserName != "ü" {
+		t.Fatalf("%+v %v", got, err)
+	}
+	read, err := methods.RetrievePropertiesEx(ctx, client, &types.RetrievePropertiesEx{
+		This: types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"},
+		SpecSet: []types.PropertyFilterSpec{{
+			PropSet: []types.PropertySpec{{Type: "SessionManager", All: types.NewBool(false), PathSet: []string{"currentSession"}}},
+			ObjectSet: []types.ObjectSpec{{Obj: this, SelectSet: []types.BaseSelectionSpec{
+				&types.TraversalSpec{SelectionSpec: types.SelectionSpec{Name: "n"}, Type: "Folder", Path: "childEntity", SelectSet: []types.BaseSelectionSpec{&types.SelectionSpec{Name: "n"}}},
+			}}},
+		}},
+	})
+	if err != nil || read.Returnval.Objects[0].PropSet[0].Val.(types.UserSession).Key != "k" {
+		t.Fatalf("%+v %v", read, err)
+	}
+	if c := f.calls[len(f.calls)-1]; c.Token != digits {
+		t.Errorf("the token sent is %q", c.Token)
+	}
+}
