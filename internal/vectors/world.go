@@ -224,14 +224,10 @@ func (w *World) Token(user string) (string, error) {
 	if ok {
 		return token, nil
 	}
-	password, ok := passwords[user]
-	if !ok {
+	if _, ok := passwords[user]; !ok {
 		return "", fmt.Errorf("there is no %s", user)
 	}
-	r, fault := w.API.Do(context.Background(), &vim.Call{
-		Object: types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, Name: "Login",
-		Args: &types.LoginRequestType{UserName: user, Password: password}, Peer: w.Peer, Release: vim.FirstRelease, Binding: "vectors",
-	})
+	r, fault := w.Login(user)
 	if fault != nil {
 		return "", fmt.Errorf("log in as %s: %w", user, fault)
 	}
@@ -239,6 +235,14 @@ func (w *World) Token(user string) (string, error) {
 	defer w.mu.Unlock()
 	w.tokens[user] = r.Token.Reveal()
 	return w.tokens[user], nil
+}
+
+// Login begins one more session of the user.
+func (w *World) Login(user string) (vim.Result, *vim.Fault) {
+	return w.API.Do(context.Background(), &vim.Call{
+		Object: types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, Name: "Login",
+		Args: &types.LoginRequestType{UserName: user, Password: passwords[user]}, Peer: w.Peer, Release: vim.FirstRelease, Binding: "vectors",
+	})
 }
 
 // Tokens are those of the sessions that Token made.

@@ -233,8 +233,13 @@ func (e *encoder) float(f float64, bits int) {
 }
 
 func (e *encoder) time(v reflect.Value) {
-	t, ok := v.Interface().(time.Time)
-	if !ok || t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
+	var t time.Time
+	if v.CanAddr() {
+		t = *v.Addr().Interface().(*time.Time) // without a copy on the heap
+	} else {
+		t = v.Interface().(time.Time)
+	}
+	if t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
 		e.fail(v)
 		return
 	}

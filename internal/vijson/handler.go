@@ -21,6 +21,9 @@ const (
 	binding = "vijson"
 )
 
+// Values of headers that every answer has. They are only read.
+var noStore, noSniff = []string{"no-store"}, []string{"nosniff"}
+
 // dispatcher is what the binding needs of *vim.API.
 type dispatcher interface {
 	Objects() []*vim.Object
@@ -51,8 +54,8 @@ func newHandler(api dispatcher) *Handler {
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header["Cache-Control"] = []string{"no-store"}
-	header["X-Content-Type-Options"] = []string{"nosniff"}
+	header["Cache-Control"] = noStore
+	header["X-Content-Type-Options"] = noSniff
 	path := r.URL.EscapedPath()
 	if path == HelloPath {
 		h.hello(w, r)

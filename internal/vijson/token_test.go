@@ -4,12 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -48,18 +48,23 @@ func TestTheTokenIsTakenFromTheHeaderBeforeTheCookie(t *testing.T) {
 	}
 }
 
-// tokenOf makes a token of known digits, which nothing outside tests can.
-func tokenOf(digits string) (t session.Token) {
-	*(*string)(unsafe.Pointer(&t)) = digits
-	return t
+// newToken is the token of a real login: nothing else makes one.
+func newToken(t *testing.T) session.Token {
+	t.Helper()
+	r, fault := vectors.NewWorld(t).Login("reader")
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	return r.Token
 }
 
 func TestAnAnswerWithATokenSetsHeaderAndCookie(t *testing.T) {
-	digits := strings.Repeat("0f", 20)
+	token := newToken(t)
+	digits := token.Reveal()
 	for _, tls := range []bool{true, false} {
 		f := newFake()
 		f.do = func(*vim.Call) (vim.Result, *vim.Fault) {
-			return vim.Result{Value: types.UserSession{}, Token: tokenOf(digits)}, nil
+			return vim.Result{Value: types.UserSession{}, Token: token}, nil
 		}
 		w := f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`, func(r *http.Request) {
 			*r = *r.WithContext(peer.WithContext(r.Context(), peer.Peer{TLS: tls}))
@@ -86,9 +91,9 @@ func TestAnAnswerWithATokenSetsHeaderAndCookie(t *testing.T) {
 }
 
 func TestAnAnswerThatCannotBeWrittenBringsNoToken(t *testing.T) {
-	f := newFake()
+	f, token := newFake(), newToken(t)
 	f.do = func(*vim.Call) (vim.Result, *vim.Fault) {
-		return vim.Result{Value: make(chan int), Token: tokenOf("secret")}, nil
+		return vim.Result{Value: make(chan int), Token: token}, nil
 	}
 	w := f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`, nil)
 	wantFault(t, w, 500, "SystemError")
