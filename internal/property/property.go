@@ -33,16 +33,21 @@ type service struct {
 
 // Serve adds the package's objects to the API. It is called before the first
 // request.
-func Serve(api *vim.API) error {
-	s := &service{
+func Serve(api *vim.API) error { return newService(api).serve() }
+
+func newService(api *vim.API) *service {
+	return &service{
 		api:    api,
 		hash:   &hasher{shapes: &shapes{}, seed: maphash.MakeSeed()},
 		owners: map[session.Key]*owner{},
 	}
+}
+
+func (s *service) serve() error {
 	for _, o := range []*vim.Object{
 		s.propertyCollector(), s.propertyFilter(), s.viewManager(), s.listView(), s.containerView(),
 	} {
-		if err := api.Add(o); err != nil {
+		if err := s.api.Add(o); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,12 @@ type reader struct {
 	wake  []<-chan struct{}
 }
 
+// watcher reads what a filter has told before. What changes is told of only
+// where it is known to: see update.mark.
+func (s *service) watcher(ctx context.Context, c *vim.Call) *reader {
+	return &reader{service: s, ctx: ctx, call: c, watch: true}
+}
+
 type known struct {
 	ref  types.ManagedObjectReference
 	name string

@@ -16,7 +16,7 @@ func (s *service) checkForUpdates(ctx context.Context, c *vim.Call, r *types.Che
 	if err != nil {
 		return nil, err
 	}
-	return k.updates(&reader{service: s, ctx: ctx, call: c}, r.Version, 0)
+	return k.updates(s.watcher(ctx, c), r.Version, 0)
 }
 
 func (s *service) waitForUpdates(ctx context.Context, c *vim.Call, r *types.WaitForUpdatesRequestType) (types.UpdateSet, error) {
@@ -65,7 +65,7 @@ func (s *service) wait(ctx context.Context, c *vim.Call, version string, limit i
 	w := s.newWaiter(ctx, c, k, timeout)
 	defer w.stop()
 	for {
-		r := &reader{service: s, ctx: ctx, call: c, watch: timeout != 0}
+		r := s.watcher(ctx, c)
 		changed, _ := k.signals()
 		r.follow(changed)
 		set, err := k.updates(r, version, limit)

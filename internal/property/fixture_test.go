@@ -1,0 +1,336 @@
+package property
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"reflect"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// fixture is the whole API over a store in memory.
+type fixture struct {
+	*vim.API
+	t       testing.TB
+	mirror  *store.Mirror
+	service *service
+}
+
+var (
+	sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
+	authorization  = types.ManagedObjectReference{Type: "AuthorizationManager", Value: "AuthorizationManager"}
+	pc             = types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"}
+	viewManager    = types.ManagedObjectReference{Type: "ViewManager", Value: "ViewManager"}
+	rootFolder     = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
+)
+
+// newFixture makes a running API. Administrator may do everything, others
+// what a live session may.
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	f := &fixture{t: t}
+	log := slog.New(slog.DiscardHandler)
+	d := f.domain(log)
+	var err error
+	f.API, err = vim.New(d)
+	f.must(err)
+	f.service = newService(f.API)
+	f.must(f.service.serve())
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = f.mirror.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	f.must(f.mirror.Wait(ctx, 0))
+	_, err = d.Accounts.Bootstrap(ctx, []byte("a good password"))
+	f.must(err)
+	return f
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) domain(log *slog.Logger) vim.Domain {
+	s := storetest.NewMemory(nil)
+	f.t.Cleanup(func() { _ = s.Close() })
+	events := event.NewLog(event.Options{Logger: log})
+	settings, err := setting.New(setting.Config{Base: setting.Defaults(), Events: events, Logger: log,
+		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err }})
+	f.must(err)
+	extensionTable := extension.NewTable(nil, log)
+	authority := access.NewTable(nil, log)
+	accountTable, sessionTable := account.NewTable("", log), session.NewTable(log)
+	f.mirror = store.NewMirror(s, settings, extensionTable, authority, accountTable, sessionTable, events)
+	settings.Attach(f.mirror)
+	sessions := session.NewManager(session.Options{Mirror: f.mirror, Table: sessionTable, Events: events,
+		Policy: func() session.Policy {
+			return session.Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: time.Minute, MaxSessions: 1 << 20, MaxPerPrincipal: 1 << 20}
+		}, Thumbprint: func() string { return "00" }})
+	end := func(context.Context, principal.Name, string) error { return errors.New("not here") }
+	yes := func(principal.Name) bool { return true }
+	accessManager := access.NewManager(access.Options{Mirror: f.mirror, Table: authority, Events: events,
+		Exists: func(principal.Name, bool) bool { return true }, Enabled: yes})
+	accounts, err := account.NewManager(account.Options{Mirror: f.mirror, Table: accountTable, Events: events, Authority: accessManager,
+		End: end, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: log})
+	f.must(err)
+	extensions := extension.NewManager(extension.Options{Mirror: f.mirror, Table: extensionTable, Events: events,
+		Authority: accessManager, End: end, Log: log})
+	return vim.Domain{
+		Sessions: sessions, Access: accessManager, Accounts: accounts, Extensions: extensions, Events: events, Settings: settings,
+		Gate: &login.Gate{Sessions: sessions, Access: authority, Throttle: login.NewThrottle(settings.Values, nil), Mirror: f.mirror,
+			Events: events, DefaultLocale: func() string { return "en" }, Log: log},
+		Directory: vim.Directory{vim.LocalUsers(accountTable)},
+		Server:    vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
+		Log:       log,
+	}
+}
+
+func name(user string) principal.Name {
+	n, err := principal.Parse(`VSPHERE.LOCAL\`+user, "")
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// grant gives a user a role.
+func (f *fixture) grant(user string, role int32) {
+	f.t.Helper()
+	f.must(f.Access.SetPermissions(context.Background(), "test", access.Root, []access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
+}
+
+// client is a session, or nobody.
+type client struct {
+	*fixture
+	live  *session.Live
+	token string
+	pc    types.ManagedObjectReference // the collector that it uses
+}
+
+func (f *fixture) login(user string) *client {
+	f.t.Helper()
+	l, token, err := f.Sessions.Start(context.Background(), session.Grant{
+		Identity: session.Identity{Name: name(user), FullName: user + " of Test"}, Method: "test", Locale: "en", MessageLocale: "en",
+	})
+	f.must(err)
+	return &client{fixture: f, live: l, token: token.Reveal(), pc: pc}
+}
+
+func (f *fixture) anonymous() *client { return &client{fixture: f, pc: pc} }
+
+func (c *client) key() string { return c.live.Key().String() }
+
+// end ends the session as another would.
+func (c *client) end() {
+	c.t.Helper()
+	c.must(c.Sessions.End(context.Background(), c.live, session.Terminated(c.live.Session(), "test")))
+}
+
+func (c *client) try(on types.ManagedObjectReference, name string, args any) (any, *vim.Fault) {
+	return c.tryContext(context.Background(), on, name, args)
+}
+
+func (c *client) tryContext(ctx context.Context, on types.ManagedObjectReference, name string, args any) (any, *vim.Fault) {
+	call := &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: c.token, Release: vim.FirstRelease, Binding: "test"}
+	r, fault := c.Do(ctx, call)
+	if v := reflect.ValueOf(r.Value); v.Kind() == reflect.Pointer && !v.IsNil() {
+		return v.Elem().Interface(), fault
+	}
+	return r.Value, fault
+}
+
+// call is try of what must succeed.
+func call[T any](c *client, on types.ManagedObjectReference, name string, args any) T {
+	c.t.Helper()
+	v, fault := c.try(on, name, args)
+	if fault != nil {
+		c.t.Fatalf("%s: %v", name, fault)
+	}
+	out, ok := v.(T)
+	if !ok {
+		c.t.Fatalf("%s gave a %T, want a %T", name, v, out)
+	}
+	return out
+}
+
+// void is call of a method without a result.
+func (c *client) void(on types.ManagedObjectReference, name string, args any) {
+	c.t.Helper()
+	if v, fault := c.try(on, name, args); fault != nil || v != nil {
+		c.t.Fatalf("%s: %v, %v", name, v, fault)
+	}
+}
+
+// fails holds a call to its fault.
+func (c *client) fails(kind string, on types.ManagedObjectReference, name string, args any) *vim.Fault {
+	c.t.Helper()
+	v, fault := c.try(on, name, args)
+	if fault == nil || fault.Kind() != kind {
+		c.t.Fatalf("%s: got %v, fault %v, want %s", name, v, fault, kind)
+	}
+	for _, in := range []string{"en", "de"} {
+		if fault.Text(in) == "" || fault.Text(in) == "fault."+kind {
+			c.t.Errorf("no text for %s in %s", kind, in)
+		}
+	}
+	return fault
+}
+
+// spec asks for paths of one object; none means all.
+func spec(ref types.ManagedObjectReference, paths ...string) types.PropertyFilterSpec {
+	p := types.PropertySpec{Type: ref.Type, PathSet: paths}
+	if len(paths) == 0 {
+		p.All = types.NewBool(true)
+	}
+	return types.PropertyFilterSpec{PropSet: []types.PropertySpec{p}, ObjectSet: []types.ObjectSpec{{Obj: ref}}}
+}
+
+func (c *client) retrieve(specs ...types.PropertyFilterSpec) []types.ObjectContent {
+	c.t.Helper()
+	return call[[]types.ObjectContent](c, c.pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: specs})
+}
+
+// one reads one path of one object; nil: there is nothing.
+func (c *client) one(ref types.ManagedObjectReference, path string) any {
+	c.t.Helper()
+	all := c.retrieve(spec(ref, path))
+	if len(all) != 1 || all[0].Obj != ref || len(all[0].MissingSet) > 0 {
+		c.t.Fatalf("%s: got %+v", path, all)
+	}
+	if len(all[0].PropSet) == 0 {
+		return nil
+	}
+	if p := all[0].PropSet[0]; len(all[0].PropSet) == 1 && p.Name == path {
+		return p.Val
+	}
+	c.t.Fatalf("%s: got %+v", path, all)
+	return nil
+}
+
+// collector gives the client a collector of its own.
+func (c *client) collector() *client {
+	own := *c
+	own.pc = call[types.ManagedObjectReference](c, c.pc, "CreatePropertyCollector", &types.CreatePropertyCollectorRequestType{})
+	return &own
+}
+
+func (c *client) filter(partial bool, s types.PropertyFilterSpec) types.ManagedObjectReference {
+	c.t.Helper()
+	return call[types.ManagedObjectReference](c, c.pc, "CreateFilter", &types.CreateFilterRequestType{Spec: s, PartialUpdates: partial})
+}
+
+// check is CheckForUpdates; nil: nothing changed.
+func (c *client) check(version string) *types.UpdateSet {
+	c.t.Helper()
+	return c.set(c.try(c.pc, "CheckForUpdates", &types.CheckForUpdatesRequestType{Version: version}))
+}
+
+func (c *client) set(v any, fault *vim.Fault) *types.UpdateSet {
+	c.t.Helper()
+	if fault != nil {
+		c.t.Fatal(fault)
+	}
+	if v == nil {
+		return nil
+	}
+	set := v.(types.UpdateSet)
+	return &set
+}
+
+// only is the one object update of a set.
+func (c *client) only(set *types.UpdateSet) types.ObjectUpdate {
+	c.t.Helper()
+	if set == nil || len(set.FilterSet) != 1 || len(set.FilterSet[0].ObjectSet) != 1 {
+		c.t.Fatalf("got %+v, want one object", set)
+	}
+	return set.FilterSet[0].ObjectSet[0]
+}
+
+// answer is what a wait that runs beside the test gave.
+type answer struct {
+	set   *types.UpdateSet
+	fault *vim.Fault
+}
+
+func (c *client) wait(version string, o *types.WaitOptions) <-chan answer {
+	return c.waitContext(context.Background(), version, o)
+}
+
+func (c *client) waitContext(ctx context.Context, version string, o *types.WaitOptions) <-chan answer {
+	out := make(chan answer, 1)
+	go func() {
+		v, fault := c.tryContext(ctx, c.pc, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Version: version, Options: o})
+		a := answer{fault: fault}
+		if v != nil {
+			set := v.(types.UpdateSet)
+			a.set = &set
+		}
+		out <- a
+	}()
+	return out
+}
+
+func (f *fixture) message(text string) {
+	f.t.Helper()
+	f.must(f.Settings.SetMessage(context.Background(), "test", text))
+}
+
+func (f *fixture) setLocale(c *client, to string) {
+	f.t.Helper()
+	c.void(sessionManager, "SetLocale", &types.SetLocaleRequestType{Locale: to})
+}
+
+func (f *fixture) register(key string) {
+	f.t.Helper()
+	f.must(f.Extensions.Register(context.Background(), "test", extension.Registration{Key: key, Data: []byte(
+		`{"_typeName":"Extension","description":{"_typeName":"Description","label":"l","summary":"s"},"key":"` + key +
+			`","version":"1.0","lastHeartbeatTime":"2026-01-01T00:00:00Z"}`)}))
+}
+
+// owners is how many sessions the service remembers something of.
+func (f *fixture) owners() int {
+	f.service.mu.Lock()
+	defer f.service.mu.Unlock()
+	return len(f.service.owners)
+}
+
+// waits is wait once it is known to have begun, which it shows by counting.
+func (c *client) waits(version string) <-chan answer {
+	c.t.Helper()
+	before := c.live.Session().CallCount
+	out := c.wait(version, nil)
+	soon(c.t, "a wait that has begun", func() bool { return c.live.Session().CallCount > before })
+	return out
+}
+
+// soon lets others run until there is what is wanted.
+func soon(t testing.TB, want string, there func() bool) {
+	t.Helper()
+	for range 1_000_000 {
+		if there() {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Fatalf("there is not %s", want)
+}
