@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,12 +32,39 @@ type Run struct {
 	Args []string
 	// Out is where its result goes.
 	Out Output
+	// silent is set where nobody may be asked and no login be made.
+	silent bool
+
+	// An interrupted command does not wait for a login that is under way.
+	mu sync.Mutex // guards what follows
 	// kept is the session that is kept for later commands; nil: none.
 	kept *keptSession
 	// leave ends the session with the command, since it can't or shall not be kept.
 	leave bool
-	// silent is set where nobody may be asked and no login be made.
-	silent bool
+}
+
+func (r *Run) keptNow() *keptSession {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kept
+}
+
+func (r *Run) setKept(k *keptSession) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = k
+}
+
+func (r *Run) leaves() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leave
+}
+
+func (r *Run) setLeave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leave = true
 }
 
 func (set *Set) newRun(cmd *cobra.Command, args []string) (*Run, error) {
@@ -77,7 +105,8 @@ func (r *Run) dial(ctx context.Context, kept *keptSession) error {
 	if err != nil {
 		return err
 	}
-	r.Client, r.kept = c, kept
+	r.Client = c
+	r.setKept(kept)
 	if kept != nil {
 		c.SetToken(kept.token)
 	}
@@ -138,14 +167,14 @@ func (r *Run) loginAgain(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return err
 	}
-	r.leave = r.leave || r.set.flags.noKeep
-	if r.leave {
+	if r.set.flags.noKeep {
+		r.setLeave()
 		return nil
 	}
 	if err := r.keep(session, c); err != nil {
 		// The command can do its work all the same, but the session must not
 		// stay behind.
-		r.leave = true
+		r.setLeave()
 		warn(r.cmd.ErrOrStderr(), "%v", err)
 	}
 	return nil
@@ -158,7 +187,7 @@ func (r *Run) keep(session *types.UserSession, c *client.Client) error {
 	if err := r.files.save(k); err != nil {
 		return err
 	}
-	r.kept = k
+	r.setKept(k)
 	return nil
 }
 
@@ -185,7 +214,7 @@ func (r *Run) Own(ctx context.Context) (*types.UserSession, error) {
 // finish ends a command that has come to an end with err.
 func (r *Run) finish(ctx context.Context, err error) error {
 	defer r.Close()
-	if r.leave {
+	if r.leaves() {
 		// Also where the command was interrupted.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -202,10 +231,11 @@ func (r *Run) finish(ctx context.Context, err error) error {
 // ended forgets the kept session, which the server does not know any more.
 func (r *Run) ended(err error) error {
 	// A token that is not the kept one is that of a newer session.
-	if token := r.Token(); r.kept == nil || !token.IsZero() && token != r.kept.token {
+	kept := r.keptNow()
+	if token := r.Token(); kept == nil || !token.IsZero() && token != kept.token {
 		return err
 	}
-	if forget := r.files.forget(r.kept); forget != nil {
+	if forget := r.files.forget(kept); forget != nil {
 		return errors.Join(err, forget)
 	}
 	return fmt.Errorf("the kept session has ended: %w", err)

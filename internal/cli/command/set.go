@@ -201,7 +201,7 @@ func (set *Set) find(ctx context.Context, cmd *cobra.Command, list func(context.
 		return nil, err
 	}
 	defer r.Close()
-	if r.kept == nil {
+	if r.keptNow() == nil {
 		return nil, errors.New("no session is kept")
 	}
 	return list(ctx, r)

@@ -30,7 +30,7 @@ func (r *Run) StartSession(ctx context.Context, enter func(context.Context) (*ty
 		// Nobody could use it.
 		return nil, errors.Join(err, r.Logout(context.WithoutCancel(ctx)))
 	}
-	if before != nil && replace && before.path == r.kept.path {
+	if before != nil && replace && before.path == r.keptNow().path {
 		r.endReplaced(ctx, before)
 	}
 	return session, nil
