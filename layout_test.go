@@ -83,7 +83,7 @@ func sources(t *testing.T, tests bool) []source {
 			return err
 		}
 		if d.IsDir() {
-			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || path == "test" || path == "tools") {
+			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || path == "test" || path == "tools" || path == "bench") {
 				return filepath.SkipDir
 			}
 			return nil

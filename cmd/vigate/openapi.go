@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/openapi"
+	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -21,6 +22,9 @@ func openapiCommand() *cobra.Command {
 			// The rows are the same whatever they work on: here, on nothing.
 			api, err := vim.New(vim.Domain{Sessions: session.NewManager(session.Options{Table: session.NewTable(nil)})})
 			if err != nil {
+				return err
+			}
+			if err := property.Serve(api); err != nil {
 				return err
 			}
 			d, err := openapi.New(api.Objects())

@@ -23,10 +23,12 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/vijson"
@@ -70,7 +72,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	if err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(filepath.Join(cfg.Data, "vigate.db"), bolt.Options{Logger: log})
+	db, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +166,10 @@ func (n *node) openAPI(cfg config.Config) error {
 		},
 		Log: n.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return property.Serve(n.api)
 }
 
 // follow starts feeding the views from the store and waits until they are whole.
@@ -188,6 +193,7 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	vi := vijson.New(n.api)
 	mux.Handle(vijson.Root, vi)
 	mux.Handle(vijson.HelloPath, vi)
+	soap.Mount(mux, n.api)
 	automation := rest.New(n.api)
 	mux.Handle(rest.APIPath, automation)
 	mux.Handle(rest.RESTPath, automation)
@@ -200,8 +206,16 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 		},
 		Logger: n.log,
 	})
+	if err != nil {
+		return err
+	}
 	n.server = s
-	return err
+	for _, name := range []string{"tls", "plain", "unix", "admin"} {
+		if addr := s.Addr(name); addr != nil {
+			n.log.Info("listening", "listener", name, "address", addr.String())
+		}
+	}
+	return nil
 }
 
 // run serves until ctx ends, then writes down what is still in memory.

@@ -76,6 +76,7 @@ func New(d Domain) (*API, error) {
 		a.serviceInstance(),
 		a.sessionManager(),
 		a.folder(),
+		a.searchIndex(),
 		a.authorizationManager(),
 		a.extensionManager(),
 		a.eventManager(),

@@ -52,10 +52,11 @@ func (a *API) impersonable(c *Call, name string) (session.Identity, error) {
 			return s.Identity, nil
 		}
 	}
-	if _, ok := a.Extensions.Find(name); !ok {
+	e, ok := a.Extensions.Find(name)
+	if !ok {
 		return session.Identity{}, session.ErrNotAllowed
 	}
-	target := session.Identity{Name: principal.Extension(name), FullName: name, Extension: true}
+	target := session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true}
 	for l := range a.Sessions.All() {
 		if a.names(name, l.Identity()) {
 			return session.Identity{}, session.ErrNotAllowed // impersonated by another already

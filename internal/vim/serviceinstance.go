@@ -34,6 +34,7 @@ var contentMembers = map[string]func(*types.ServiceContent, types.ManagedObjectR
 	"HostLocalAccountManager": func(c *types.ServiceContent, r types.ManagedObjectReference) { c.AccountManager = &r },
 	"OptionManager":           func(c *types.ServiceContent, r types.ManagedObjectReference) { c.Setting = &r },
 	"PropertyCollector":       func(c *types.ServiceContent, r types.ManagedObjectReference) { c.PropertyCollector = r },
+	"SearchIndex":             func(c *types.ServiceContent, r types.ManagedObjectReference) { c.SearchIndex = &r },
 	"SessionManager":          func(c *types.ServiceContent, r types.ManagedObjectReference) { c.SessionManager = &r },
 	"UserDirectory":           func(c *types.ServiceContent, r types.ManagedObjectReference) { c.UserDirectory = &r },
 	"ViewManager":             func(c *types.ServiceContent, r types.ManagedObjectReference) { c.ViewManager = &r },
