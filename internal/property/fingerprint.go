@@ -41,6 +41,7 @@ type hasher struct {
 func (h *hasher) sum(v reflect.Value) uint64 {
 	var m maphash.Hash
 	m.SetSeed(h.seed)
+	text(&m, v.Type().String())
 	h.write(&m, v)
 	return m.Sum64()
 }
