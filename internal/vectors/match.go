@@ -18,8 +18,6 @@ var patterns = map[string]string{
 	"int":    `-?\d+`,
 	"ticket": `[A-Za-z0-9_-]{22,}`,
 	"text":   `.+`,
-	// For what only some servers have.
-	"optional": `.*`,
 }
 
 // fill puts what is known in its places. What stays must be a pattern.

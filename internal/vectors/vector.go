@@ -26,8 +26,7 @@
 // OBJECT is a type, or type/moId. A call without an expectation has to succeed;
 // the last one needs one. ${NAME} stands for what was kept, and besides for
 // ${WHO.key}, ${WHO.token} and ${NAME.pem}; in an expectation also for what can
-// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text},
-// ${optional}.
+// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text}.
 package vectors
 
 import (

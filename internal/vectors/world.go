@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
@@ -87,6 +88,7 @@ func NewWorld(t testing.TB) *World {
 	d := w.domain(slog.New(slog.DiscardHandler))
 	api, err := vim.New(d)
 	w.must(err)
+	w.must(property.Serve(api))
 	w.API = api
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
