@@ -63,7 +63,7 @@ func (e *encoder) response(name string, value any, typed bool) (err error) {
 	e.buf = append(e.buf, head...)
 	e.buf = append(append(append(e.buf, '<'), name...), `Response xmlns="`+nsVim+`">`...)
 	if value != nil {
-		e.result("returnval", value, typed)
+		e.element("returnval", reflect.ValueOf(value), typed)
 	}
 	e.buf = append(append(append(e.buf, "</"...), name...), "Response>"+tail...)
 	return e.err

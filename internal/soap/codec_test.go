@@ -267,7 +267,7 @@ func TestEveryListHasTheNamesOfTheAPI(t *testing.T) {
 			}
 			t.Errorf("%s has elements %s, written as %s", name, inner, got)
 		}
-		if got := typeName(f.Type); elem.Kind() != reflect.String && got != name {
+		if got := listName(elem); elem.Kind() != reflect.String && got != name {
 			t.Errorf("%s is written as %s", name, got)
 		}
 		tested++

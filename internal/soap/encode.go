@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"reflect"
 	"strconv"
@@ -28,35 +29,6 @@ type encoder struct {
 	err     error
 }
 
-// result writes what a method or Fetch gave as elements of the name: a list as
-// one for each element, and, where the reader can't know the type (typed), in
-// one that says it. A list may be an iter.Seq, which is then never held whole.
-func (e *encoder) result(name string, value any, typed bool) {
-	v := reflect.ValueOf(value)
-	for v.Kind() == reflect.Pointer && !v.IsNil() {
-		v = v.Elem()
-	}
-	if !v.IsValid() || v.Kind() != reflect.Func || !v.Type().CanSeq() {
-		e.element(name, v, typed)
-		return
-	}
-	elem := v.Type().In(0).In(0) // of func(yield func(elem) bool)
-	inner, outer := name, name
-	if typed {
-		inner = bareName(elem)
-		e.open(outer, typeName(reflect.SliceOf(elem)))
-	}
-	for item := range v.Seq() {
-		e.element(inner, item, false)
-		if e.flush(); e.err != nil {
-			return
-		}
-	}
-	if typed {
-		e.close(outer)
-	}
-}
-
 // flush sends on what there is, if it is much.
 func (e *encoder) flush() {
 	if e.err != nil || e.w == nil || len(e.buf) < flushAt {
@@ -66,8 +38,9 @@ func (e *encoder) flush() {
 	e.buf = e.buf[:0]
 }
 
-// element writes a value as an element of the name, and a list as many of them.
-// typed says that the reader can't know its type otherwise.
+// element writes a value as an element of the name: a list as one for each of
+// its own, and, where the reader can't know the type otherwise (typed), in one
+// that says it. A list may be an iter.Seq, which is then never held whole.
 func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
@@ -83,7 +56,10 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	t := v.Type()
 	switch {
 	case listed(t):
-		e.list(name, v, typed)
+		e.list(name, t.Elem(), v.Seq2(), typed)
+		return
+	case t.Kind() == reflect.Func && t.CanSeq():
+		e.list(name, t.In(0).In(0), numbered(v.Seq()), typed) // of func(yield func(elem) bool)
 		return
 	case t == referenceType:
 		e.reference(name, v, typed)
@@ -103,20 +79,31 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	e.close(name)
 }
 
-func (e *encoder) list(name string, v reflect.Value, typed bool) {
-	inner, outer := name, name
+func (e *encoder) list(name string, elem reflect.Type, items iter.Seq2[reflect.Value, reflect.Value], typed bool) {
+	inner := name
 	if typed {
-		inner = bareName(v.Type().Elem())
-		e.open(outer, typeName(v.Type()))
+		inner = bareName(elem)
+		e.open(name, listName(elem))
 	}
-	for i := range v.Len() {
-		e.element(inner, v.Index(i), false)
+	for _, item := range items {
+		e.element(inner, item, false)
 		if e.flush(); e.err != nil {
 			return
 		}
 	}
 	if typed {
-		e.close(outer)
+		e.close(name)
+	}
+}
+
+// numbered gives a sequence the form of a slice's, without the numbers.
+func numbered(items iter.Seq[reflect.Value]) iter.Seq2[reflect.Value, reflect.Value] {
+	return func(yield func(_, item reflect.Value) bool) {
+		for item := range items {
+			if !yield(reflect.Value{}, item) {
+				return
+			}
+		}
 	}
 }
 

@@ -97,6 +97,8 @@ func TestFetchSaysTheTypeOfWhatItGives(t *testing.T) {
 		{types.ManagedObjectReference{Type: "Folder", Value: "f"}, `<returnval xsi:type="ManagedObjectReference" type="Folder">f</returnval>`},
 		{[]types.BaseOptionValue{&types.OptionValue{Key: "k", Value: int64(7)}}, `<returnval xsi:type="ArrayOfOptionValue"><OptionValue xsi:type="OptionValue"><key>k</key><value xsi:type="xsd:long">7</value></OptionValue></returnval>`},
 		{types.BaseEvent(&types.UserLoginSessionEvent{}), `<returnval xsi:type="UserLoginSessionEvent">`},
+		{types.DynamicProperty{Name: "sessionList", Val: iter.Seq[types.UserSession](sessions)}, `<returnval xsi:type="DynamicProperty"><name>sessionList</name><val xsi:type="ArrayOfUserSession"><UserSession><key>1</key>`},
+		{types.DynamicProperty{Name: "x", Val: []any{"a", types.Description{}}}, `<returnval xsi:type="DynamicProperty"><name>x</name><val xsi:type="ArrayOfAnyType"><anyType xsi:type="xsd:string">a</anyType><anyType xsi:type="Description">`},
 		{"text", `<returnval xsi:type="xsd:string">text</returnval>`},
 		{"", `<returnval xsi:type="xsd:string"></returnval>`},
 		{true, `<returnval xsi:type="xsd:boolean">true</returnval>`},

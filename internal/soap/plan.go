@@ -143,25 +143,22 @@ func declared(iface reflect.Type) (reflect.Type, bool) {
 	return t, ok && t.Kind() == reflect.Struct
 }
 
-// typeName is what xsi:type says of a value of the type, and bare the same
-// without the prefix that the answers have for XML Schema.
+// typeName is what xsi:type says of a value of the type that is no list.
 func typeName(t reflect.Type) string {
-	if t == octetsType || t.Kind() == reflect.Slice && t != bytesType {
-		elem := reflect.TypeFor[uint8]()
-		if t != octetsType {
-			elem = t.Elem()
-		}
-		name := bareName(elem)
-		return "ArrayOf" + strings.ToUpper(name[:1]) + name[1:]
-	}
 	if name := bareName(t); name[0] >= 'a' {
 		return "xsd:" + name
 	}
 	return t.Name()
 }
 
-// bareName is also the name of the elements of a list where it stands alone. It
-// is "anyType" for types that the API does not have.
+// listName is what xsi:type says of a list.
+func listName(elem reflect.Type) string {
+	name := bareName(elem)
+	return "ArrayOf" + strings.ToUpper(name[:1]) + name[1:]
+}
+
+// bareName is a type's name without a prefix, also of the elements of a list
+// where it stands alone. It is "anyType" for types that the API does not have.
 func bareName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Pointer:

@@ -44,14 +44,31 @@ func (r *reader) next() (xml.Token, error) {
 			line, column := r.InputPos()
 			return nil, bad("the message is not well-formed XML: line %d, column %d", line, column)
 		}
-		switch token.(type) {
+		switch t := token.(type) {
 		case xml.Comment, xml.ProcInst:
+			continue
 		case xml.Directive:
-			return nil, &malformed{reason: errDTD.Error()}
-		default:
-			return token, nil
+			return nil, bad("%s", errDTD.Error())
+		case xml.StartElement:
+			if repeated(t.Attr) {
+				return nil, bad("an attribute is repeated")
+			}
+		}
+		return token, nil
+	}
+}
+
+// repeated reports whether two attributes have one name, which the tokenizer
+// lets pass, and which other parsers would read otherwise.
+func repeated(attributes []xml.Attr) bool {
+	for i := range attributes {
+		for j := range i {
+			if attributes[i].Name == attributes[j].Name {
+				return true
+			}
 		}
 	}
+	return false
 }
 
 // child is the next element inside the one that was begun last, or nil at its
