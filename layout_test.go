@@ -29,6 +29,7 @@ var rooms = map[string]struct {
 	"internal/record":          {nil, "an encoding depends on nothing"},
 	"internal/store":           {nil, "the durable truth knows no domain"},
 	"internal/store/bolt":      {[]string{"internal/store"}, "a store knows records, not what they mean"},
+	"internal/store/etcd":      {[]string{"internal/store"}, "a store knows records, not what they mean"},
 	"internal/store/storetest": {[]string{"internal/store"}, "the suite must be about any store"},
 	"internal/event":           {[]string{"internal/store", "internal/principal", "internal/record"}, "the log holds facts; texts are made by who reads"},
 	"internal/setting":         {[]string{"internal/store", "internal/event", "internal/principal", "internal/record"}, "options are set by nobody in particular"},
@@ -56,6 +57,7 @@ var rooms = map[string]struct {
 var homes = map[string][]string{
 	"go.etcd.io/bbolt":       {"internal/store/bolt"},
 	"go.etcd.io/etcd":        {"internal/store/etcd"},
+	"google.golang.org/grpc": {"internal/store/etcd"}, "go.uber.org/zap": {"internal/store/etcd"}, // etcd's client is configured in their terms
 	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command"}, "github.com/spf13/pflag": {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2": {"internal/account"},
 	"golang.org/x/text":          {"internal/locale"},

@@ -1,0 +1,185 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// request is one Commit. Who has taken it off the queue owns it.
+type request struct {
+	ctx     context.Context
+	changes []store.Change
+	until   time.Time // by when it must have been tried
+	tries   int
+	// seen is the revision, 0 for none, at which each change's record was found
+	// to meet its condition. Empty: not looked yet.
+	seen  []int64
+	alone bool // shares no transaction
+	done  chan result
+}
+
+type result struct {
+	rev store.Revision
+	err error
+}
+
+// answer ends the request. It never waits.
+func (r *request) answer(rev store.Revision, err error) { r.done <- result{rev, err} }
+
+// queue is what waits for the writer.
+type queue struct {
+	wake chan struct{} // holds one token while there may be something to do
+
+	mu      sync.Mutex // guards what follows
+	waiting []*request
+	closed  bool
+}
+
+func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+
+func (q *queue) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// add appends the request. It returns false if the queue is closed.
+func (q *queue) add(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.waiting = append(q.waiting, r)
+	q.rouse()
+	return true
+}
+
+// withdraw removes the request if it still waits.
+func (q *queue) withdraw(r *request) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting, r)
+	if i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+	}
+	return i >= 0
+}
+
+// take removes the oldest requests that can share a transaction.
+func (q *queue) take(k keys) *group {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g := newGroup(k)
+	q.waiting = slices.DeleteFunc(q.waiting, g.join)
+	return g
+}
+
+// back puts requests before all others.
+func (q *queue) back(rs []*request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(slices.Clone(rs), q.waiting...)
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.rouse()
+}
+
+// drain empties a closed queue.
+func (q *queue) drain() []*request {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting := q.waiting
+	q.waiting = nil
+	return waiting
+}
+
+// Commit is the contract's. A commit of more changes than etcd takes in one
+// transaction is refused: by default about a hundred with conditions, or some
+// thousands without.
+func (s *Store) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
+	if err := s.ready(ctx); err != nil {
+		return 0, err
+	}
+	if err := store.Validate(changes); err != nil {
+		return 0, err
+	}
+	r := &request{ctx: ctx, changes: changes, until: time.Now().Add(s.opts.Timeout), done: make(chan result, 1)}
+	if !s.queue.add(r) {
+		return 0, store.ErrClosed
+	}
+	select {
+	case got := <-r.done:
+		return got.rev, got.err
+	case <-ctx.Done():
+	}
+	if s.queue.withdraw(r) {
+		return 0, ctx.Err()
+	}
+	// It is under way, so that only its outcome says whether it was written.
+	got := <-r.done
+	return got.rev, got.err
+}
+
+// write is the writer: it takes what waits, as much as one transaction holds,
+// until the store closes.
+func (s *Store) write() {
+	w := writer{s: s, lane: lane{s: s}, counters: map[store.Kind]counter{}}
+	for {
+		select {
+		case <-s.queue.wake:
+		case <-s.ctx.Done():
+		}
+		for !s.closing.Load() {
+			g := s.queue.take(s.keys)
+			if len(g.requests) == 0 {
+				break
+			}
+			w.run(g)
+		}
+		if s.closing.Load() {
+			for _, r := range s.queue.drain() {
+				r.answer(0, store.ErrClosed)
+			}
+			return
+		}
+	}
+}
+
+// writer is what the writing goroutine alone uses.
+type writer struct {
+	s    *Store
+	lane lane
+	// counters are what the kinds' counters were when last seen.
+	counters map[store.Kind]counter
+}
+
+// retry puts back what was not written for the cause, or answers what has no
+// time left.
+func (w *writer) retry(rs []*request, cause error) {
+	var again []*request
+	now := time.Now()
+	for _, r := range rs {
+		switch r.tries++; {
+		case r.ctx.Err() != nil:
+			r.answer(0, r.ctx.Err())
+		case w.s.closing.Load():
+			r.answer(0, store.ErrClosed)
+		case now.After(r.until):
+			r.answer(0, fmt.Errorf("commit: %w: %w", store.ErrUnavailable, cause))
+		default:
+			again = append(again, r)
+		}
+	}
+	w.s.queue.back(again)
+}
