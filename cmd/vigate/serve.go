@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -110,14 +109,6 @@ func serve(ctx context.Context, cfg config.Config, term terminal) (err error) {
 	}
 	n.announce(cfg, first, term)
 	return n.run(ctx)
-}
-
-func newLogger(cfg config.Config, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.LogLevel}
-	if cfg.LogFormat == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // dataDir makes the data directory. Only --dev may do without one: then it is

@@ -24,7 +24,7 @@ func (c *Call) note(name, value string) {
 
 // finish measures the call, and writes its audit line: one per authentication,
 // ticket, termination, impersonation and change of authority, whatever came of
-// it.
+// it, and one per call that was denied (ASVS 16.3.2).
 func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time) {
 	kind := ""
 	if fault != nil {
@@ -33,17 +33,26 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 	if a.Observe != nil {
 		a.Observe(c.Object.Type, c.Name, kind, a.Now().Sub(began))
 	}
-	if fault != nil && fault.Cause != nil && !c.audit.wanted {
+	wanted := c.audit.wanted || denied(fault)
+	if fault != nil && fault.Cause != nil && !wanted {
 		a.Log.LogAttrs(ctx, faultLevel(fault), "call failed", slog.String("object", c.Object.Type),
 			slog.String("name", c.Name), slog.String("fault", kind), slog.Any("cause", fault.Cause),
 			slog.String("request", c.Peer.RequestID))
 	}
-	if !c.audit.wanted {
-		return
+	if wanted {
+		a.audit(ctx, c, fault)
 	}
+}
+
+// denied tells of a fault of authority. A caller without a live session is not
+// denied anything, it has only to log in.
+func denied(f *Fault) bool { return f != nil && f.Kind() == "NoPermission" }
+
+// audit writes the call's line.
+func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
 	attrs := []slog.Attr{
 		slog.String("operation", c.Object.Type+"."+c.Name),
-		slog.String("outcome", outcome(kind)),
+		slog.String("outcome", outcome(fault)),
 		slog.String("user", a.actorOf(c)),
 		slog.String("address", c.Peer.Address),
 		slog.String("binding", c.Binding),
@@ -58,11 +67,11 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 	a.Log.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", append(attrs, c.audit.attrs...)...)
 }
 
-func outcome(kind string) string {
-	if kind == "" {
+func outcome(f *Fault) string {
+	if f == nil {
 		return "success"
 	}
-	return kind
+	return f.Kind()
 }
 
 // faultLevel: what the server did wrong is an error, what the caller did is not.

@@ -3,11 +3,15 @@ package vim
 import "context"
 
 // Refuse is Do for a call that its binding can't make out: the caller's session
-// is found, for the language of the fault's text, and the fault is measured.
-// Nothing runs, no ticket is taken, and nothing counts as activity.
+// is found, for the language of the fault's text, and the fault is measured, and
+// audited where the call was denied. Nothing runs, no ticket is taken, and
+// nothing counts as activity.
 func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	if c.Token != "" {
 		c.Session = a.Sessions.Authenticate(ctx, c.Token)
+	}
+	if denied(f) {
+		a.audit(ctx, c, f)
 	}
 	if a.Observe == nil {
 		return

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/config"
+)
+
+// get reads a property of the SessionManager with one more header.
+func (s *scene) get(name, header, value string) answer {
+	s.t.Helper()
+	req, err := http.NewRequest("GET", s.plain+"/sdk/vim25/8.0.1.0/"+sm+name, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set(header, value)
+	return s.send(req)
+}
+
+func TestASVS_6_2_8_APasswordIsUsedExactlyAsItCame(t *testing.T) {
+	s := newScene(t, nil)
+	const password = " Grüße\t\"\\ 0 \x00 ẞ\u0301 "
+	s.user("ann", password, roleReadOnly)
+	for _, wrong := range []string{
+		strings.TrimSpace(password), strings.ToLower(password), strings.TrimRight(password, " "),
+		strings.ReplaceAll(password, "\x00", ""), password + " ", password[:len(password)-1],
+		strings.ReplaceAll(password, "ü", "u\u0308"),
+	} {
+		if got := s.fault("", sm+"Login", loginBody("ann", wrong)); got != "InvalidLogin" {
+			t.Errorf("%q: %s", wrong, got)
+		}
+		s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
+	}
+	s.enter("ann", password)
+}
+
+func TestASVS_6_2_9_LongPasswordsAreTakenWholeAndCountToTheLastByte(t *testing.T) {
+	s := newScene(t, nil)
+	for i, n := range []int{64, 128, 1024} {
+		name, password := fmt.Sprintf("user%d", i), strings.Repeat("x", n)
+		s.user(name, password, roleReadOnly)
+		s.enter(name, password)
+		if got := s.fault("", sm+"Login", loginBody(name, password[:n-1]+"y")); got != "InvalidLogin" {
+			t.Errorf("the last of %d bytes does not count: %s", n, got)
+		}
+	}
+	body := fmt.Sprintf(`{"user":{"_typeName":"HostAccountSpec","id":"long","password":%q}}`, strings.Repeat("x", 1025))
+	if got := s.fault(s.admin, accountPath+"CreateUser", body); got != "InvalidArgument" {
+		t.Errorf("1,025 bytes: %s", got)
+	}
+}
+
+func TestASVS_6_3_1_GuessingIsThrottledAndAnAdministratorUnlocks(t *testing.T) {
+	s := newScene(t, nil)
+	s.user("ann", "a good long password", roleReadOnly)
+	for range 5 {
+		s.fault("", sm+"Login", loginBody("ann", "wrong"))
+	}
+	if got := s.fault("", sm+"Login", loginBody("ANN@vsphere.local", "a good long password")); got != "InvalidLogin" {
+		t.Errorf("after five failures, with the right password: %s", got)
+	}
+	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "a good long password")); a.status != 401 {
+		t.Errorf("on the Automation API: %d", a.status)
+	}
+	if token, _ := s.enter(adminUser, adminPassword); !s.lives(token) {
+		t.Error("another user is locked too")
+	}
+	if a := s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"eventTypeId":["vigate.account.locked"]}}`); !strings.Contains(a.body, "vigate.account.locked") {
+		t.Errorf("no event of the lock: %s", a.body)
+	}
+	s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
+	s.enter("ann", "a good long password")
+}
+
+func TestASVS_6_3_2_ThereIsNoDefaultAccountOrPassword(t *testing.T) {
+	s := newScene(t, nil)
+	for _, name := range []string{"administrator@vsphere.local", "administrator", "admin", "root", "vpxuser", "vsphere-webclient", "guest", "user"} {
+		for _, password := range []string{"", "vmware", "VMware1!", "admin", "password", name} {
+			if got := s.fault("", sm+"Login", loginBody(name, password)); got != "InvalidLogin" {
+				t.Errorf("%s with %q: %s", name, password, got)
+			}
+		}
+	}
+	if a := s.must(s.admin, "UserDirectory/UserDirectory/RetrieveUserGroups",
+		`{"searchStr":"","exactMatch":false,"findUsers":true,"findGroups":false,"domain":"vsphere.local"}`); strings.Count(a.body, `"principal":`) != 1 {
+		t.Errorf("users of a new server: %s", a.body)
+	}
+}
+
+// Each way in that takes a password knows the same lock, the same roles, the same
+// limits. That an address is locked for every way in is shown in internal/login
+// by TestAHundredFailuresLockAnAddressForEveryWayIn.
+func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
+	s := newScene(t, func(c *config.Config) { c.MaxSessionsPerUser = 2 })
+	s.user("none", "a good long password", 0)
+	if got := s.fault("", sm+"Login", loginBody("none", "a good long password")); got != "NoPermission" {
+		t.Errorf("without a role, VI JSON: %s", got)
+	}
+	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("none", "a good long password")); a.status != 403 && a.status != 401 {
+		t.Errorf("without a role, Automation API: %d %s", a.status, a.body)
+	}
+	s.user("ann", "a good long password", roleReadOnly)
+	// Failures on one way count on the other, up to the fifth.
+	for range 2 {
+		s.fault("", sm+"Login", loginBody("ann", "wrong"))
+		automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "wrong"))
+	}
+	s.fault("", sm+"Login", loginBody("ann", "wrong"))
+	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "a good long password")); a.status != 401 {
+		t.Errorf("after five failures on two ways: %d", a.status)
+	}
+	s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
+	token, _ := s.enter("ann", "a good long password")
+	s.clone(token)
+	ticket := s.must(token, sm+"AcquireCloneTicket", "").text()
+	if a := s.call("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); a.status != 503 {
+		t.Errorf("a clone past the limit: %d %s", a.status, a.body)
+	}
+	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "a good long password")); a.status != 503 {
+		t.Errorf("a login on the Automation API past the limit: %d %s", a.status, a.body)
+	}
+}
+
+// Whether a password is wrong, a user unknown, disabled or locked must show
+// neither in the answer nor in its time. A password's hash takes most of the time
+// of a login; an answer without one would come many times faster.
+func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
+	s := newScene(t, func(c *config.Config) {
+		c.Lockout.Failures, c.Lockout.UserFailures, c.Lockout.AddressFailures = 15, 1_000_000, 1_000_000
+	})
+	const password = "a good long password"
+	for _, name := range []string{"ann", "off", "locked"} {
+		s.user(name, password, roleReadOnly)
+	}
+	s.must(s.admin, accountPath+"DisableUser", `{"userName":"off"}`)
+	for range 15 {
+		s.fault("", sm+"Login", loginBody("locked", "wrong"))
+	}
+	cases := []struct{ what, user, password string }{
+		{"wrong password", "ann", "wrong"}, {"unknown user", "nobody", password}, {"disabled user", "off", password},
+		{"locked user", "locked", password}, {"another domain", "ann@elsewhere.example", password}, {"no name", "", password},
+	}
+	took := make([][]time.Duration, len(cases))
+	var first answer
+	for range 11 {
+		for i, x := range cases {
+			began := time.Now()
+			a := s.call("", sm+"Login", loginBody(x.user, x.password))
+			took[i] = append(took[i], time.Since(began))
+			if first.body == "" {
+				first = a
+			}
+			if a.status != 500 || a.body != first.body || len(a.header) != len(first.header) {
+				t.Errorf("%s: %d %v %s, want %v %s", x.what, a.status, a.header, a.body, first.header, first.body)
+			}
+		}
+	}
+	low, high := time.Duration(math.MaxInt64), time.Duration(0)
+	for i, x := range cases {
+		slices.Sort(took[i])
+		median := took[i][len(took[i])/2]
+		t.Logf("%s: %s", x.what, median)
+		low, high = min(low, median), max(high, median)
+	}
+	if high > 3*low {
+		t.Errorf("the medians of answers are between %s and %s", low, high)
+	}
+}
+
+// Extensions too: without a certificate nobody learns which there are.
+func TestASVS_6_3_8_WhichExtensionsThereAreIsNotTold(t *testing.T) {
+	s := newScene(t, nil)
+	s.register("com.example.known", "CN=backup", "")
+	for _, method := range []string{"LoginExtensionByCertificate", "LoginExtensionBySubjectName"} {
+		known := s.call("", sm+method, `{"extensionKey":"com.example.known"}`)
+		unknown := s.call("", sm+method, `{"extensionKey":"com.example.other"}`)
+		if known.body != unknown.body || known.member("_typeName") != "NoClientCertificate" {
+			t.Errorf("%s: %s and %s", method, known.body, unknown.body)
+		}
+	}
+}
+
+// register makes an extension known, with a certificate in PEM unless that is
+// empty.
+func (s *scene) register(key, subject, certificate string) {
+	s.t.Helper()
+	s.must(s.admin, extensionPath+"RegisterExtension", fmt.Sprintf(
+		`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"l","summary":"s"},"key":%q,"version":"1","lastHeartbeatTime":"2026-01-01T00:00:00Z","subjectName":%q}}`,
+		key, subject))
+	if certificate != "" {
+		s.must(s.admin, extensionPath+"SetExtensionCertificate", fmt.Sprintf(`{"extensionKey":%q,"certificatePem":%q}`, key, certificate))
+	}
+}
+
+// Of many takers at once one wins: TestOneOfAHundredClonesWithOneTicketWins.
+func TestASVS_6_5_1_WhatIsOneTimeIsGoodOnce(t *testing.T) {
+	s := newScene(t, func(c *config.Config) { c.LocalTickets = config.LocalTicketsLoopback })
+	ticket := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
+	s.must("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`)
+	if got := s.fault("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); got != "InvalidLogin" {
+		t.Errorf("a clone ticket again: %s", got)
+	}
+	service := s.must(s.admin, sm+"AcquireGenericServiceTicket",
+		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","method":"httpGet","url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
+	for i, want := range []int{200, 500} {
+		if a := s.get("message", "Cookie", "vmware_cgi_ticket="+service); a.status != want {
+			t.Errorf("a service ticket, use %d: %d %s", i+1, a.status, a.body)
+		}
+	}
+	name, password, file := s.localTicket()
+	s.enter(name, password)
+	if _, err := os.Stat(file); err == nil {
+		t.Error("the file of a local ticket is there after its use")
+	}
+	if got := s.fault("", sm+"Login", loginBody(name, password)); got != "InvalidLogin" {
+		t.Errorf("a local ticket again: %s", got)
+	}
+}
+
+// localTicket gets a ticket for the account that runs the test. The server must
+// give local tickets to loopback callers.
+func (s *scene) localTicket() (name, password, file string) {
+	s.t.Helper()
+	me, err := user.Current()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.permit(`LOCALOS\`+me.Username, roleReadOnly)
+	a := s.must("", sm+"AcquireLocalTicket", fmt.Sprintf(`{"userName":%q}`, me.Username))
+	file = a.member("passwordFilePath")
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 || filepath.Base(filepath.Dir(file)) != "local" {
+		s.t.Fatalf("file of a local ticket: %v %v", info, err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return a.member("userName"), string(b), file
+}
