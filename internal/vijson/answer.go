@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -14,13 +15,8 @@ var contentJSON = []string{"application/json"}
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, result vim.Result) {
 	if !result.Token.IsZero() {
 		token := result.Token.Reveal()
-		w.Header()[tokenHeader] = []string{token}
-		// net/http would leave out the quotes, which are part of it.
-		cookie := tokenCookie + `="` + token + `"; Path=/; HttpOnly;`
-		if c.Peer.TLS {
-			cookie += " Secure;"
-		}
-		w.Header()["Set-Cookie"] = []string{cookie}
+		w.Header()[httptoken.Header] = []string{token}
+		httptoken.SetCookie(w.Header(), token, c.Peer.TLS)
 	}
 	if result.Value == nil {
 		w.WriteHeader(http.StatusNoContent)
@@ -36,7 +32,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 	case err == nil:
 		s.end(e.buf)
 	case !s.begun:
-		w.Header().Del(tokenHeader)
+		w.Header().Del(httptoken.Header)
 		w.Header().Del("Set-Cookie")
 		h.refuse(w, r, c, vim.FaultOf(err), http.StatusInternalServerError)
 	default:

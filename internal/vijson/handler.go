@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -120,7 +121,7 @@ func (h *Handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, p
 		return invalid(err.Error())
 	}
 	c.Release, c.Object, c.Name = t.release, t.object, t.name
-	if foreign(r) {
+	if httptoken.Foreign(r) {
 		// Whom the cookies belong to did not ask for this. Not even its
 		// language is told.
 		c.Token, c.HTTP.Ticket = "", ""

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -20,10 +21,6 @@ const (
 	// maxName bounds the names in a path, and maxID an object's id, in bytes.
 	maxName = 128
 	maxID   = 1024
-
-	tokenHeader  = "Vmware-Api-Session-Id" // in the form of http.Header's keys
-	tokenCookie  = "vmware_soap_session"
-	ticketCookie = "vmware_cgi_ticket"
 )
 
 // target is what a path names.
@@ -70,63 +67,13 @@ func parseRelease(s string) (vim.Release, error) {
 	return release, nil
 }
 
-// credentials takes the token and the ticket from the request: the token's
-// header before its cookie.
+// credentials takes the token and the ticket from the request.
 func credentials(c *vim.Call, h http.Header) {
-	if t := h[tokenHeader]; len(t) > 0 && t[0] != "" {
-		c.Token = t[0]
-	} else {
-		c.Token = cookie(h, tokenCookie)
-	}
-	c.HTTP.Ticket = cookie(h, ticketCookie)
-}
-
-// cookie returns a cookie's value without its quotes, or "". Clients send it
-// with or without them, and pyVmomi sends the attributes too, which look like
-// cookies here. The first of several counts, as the one with the longest path.
-func cookie(h http.Header, name string) string {
-	for _, line := range h["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			key, value, ok := strings.Cut(strings.Trim(part, " \t"), "=")
-			if !ok || key != name {
-				continue
-			}
-			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
-				value = value[1 : n-1]
-			}
-			return value
-		}
-	}
-	return ""
+	c.Token = httptoken.Token(h, httptoken.Cookie)
+	c.HTTP.Ticket = httptoken.Value(h, httptoken.TicketCookie)
 }
 
 var errForeign = errors.New("a browser's request for a page of another origin")
-
-// foreign reports whether a request is to be refused because a page of another
-// origin had a browser send it. Such a request may not use the cookies that the
-// browser adds, nor call a method at all: a login would plant the page's own
-// session in the browser. The header is one that no page can add without this
-// server's consent, which is never given.
-func foreign(r *http.Request) bool {
-	if h := r.Header[tokenHeader]; len(h) > 0 && h[0] != "" || !crossOrigin(r) {
-		return false
-	}
-	return r.Method == http.MethodPost || cookie(r.Header, tokenCookie) != "" || cookie(r.Header, ticketCookie) != ""
-}
-
-// crossOrigin goes by what every browser of today says of where a request comes
-// from, and for older ones by the origin's host.
-func crossOrigin(r *http.Request) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site != "same-origin" && site != "none"
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
-}
 
 // isJSON reports whether the body, by its headers, is JSON as it stands. A
 // client need not say so.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vectors"
@@ -84,8 +85,8 @@ func TestAnAnswerWithATokenSetsHeaderAndCookie(t *testing.T) {
 		}
 	}
 	f := newFake()
-	w := f.send("POST", manager+"Logout", "", func(r *http.Request) { r.Header.Set(tokenHeader, digits) })
-	if w.Header().Get(tokenHeader) != "" || w.Header().Get("Set-Cookie") != "" {
+	w := f.send("POST", manager+"Logout", "", func(r *http.Request) { r.Header.Set(httptoken.Header, digits) })
+	if w.Header().Get(httptoken.Header) != "" || w.Header().Get("Set-Cookie") != "" {
 		t.Errorf("a token is repeated: %v", w.Header())
 	}
 }
@@ -97,7 +98,7 @@ func TestAnAnswerThatCannotBeWrittenBringsNoToken(t *testing.T) {
 	}
 	w := f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`, nil)
 	wantFault(t, w, 500, "SystemError")
-	if w.Header().Get(tokenHeader) != "" || w.Header().Get("Set-Cookie") != "" {
+	if w.Header().Get(httptoken.Header) != "" || w.Header().Get("Set-Cookie") != "" {
 		t.Errorf("%v", w.Header())
 	}
 }
@@ -132,8 +133,8 @@ func TestAPageOfAnotherOriginCannotUseTheCookies(t *testing.T) {
 			body = login
 		}
 		w := f.send(c.method, manager+c.name, body, func(r *http.Request) {
-			for name, value := range map[string]string{tokenHeader: strings.TrimSpace(c.header), "Cookie": c.cookie, "Sec-Fetch-Site": c.site, "Origin": c.origin} {
-				if value != "" || name == tokenHeader && c.header != "" {
+			for name, value := range map[string]string{httptoken.Header: strings.TrimSpace(c.header), "Cookie": c.cookie, "Sec-Fetch-Site": c.site, "Origin": c.origin} {
+				if value != "" || name == httptoken.Header && c.header != "" {
 					r.Header.Set(name, value)
 				}
 			}
