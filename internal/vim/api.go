@@ -206,9 +206,8 @@ func (a *API) row(c *Call) (privilege string, run func(context.Context, *Call) (
 func (a *API) authenticate(ctx context.Context, c *Call) {
 	if c.Token != "" {
 		c.Session = a.Sessions.Authenticate(ctx, c.Token)
-		return
 	}
-	if c.HTTP.Ticket == "" {
+	if c.Session != nil || c.HTTP.Ticket == "" {
 		return
 	}
 	l, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
