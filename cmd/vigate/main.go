@@ -30,7 +30,7 @@ func rootCommand() *cobra.Command {
 		Long:    "A session manager for the vSphere API: the server, and a command line for\nit and for any other server of the Virtual Infrastructure JSON API.",
 		Version: version,
 	}
-	root.AddCommand(serveCommand(), openapiCommand())
+	root.AddCommand(serveCommand(), storeCommand(), openapiCommand())
 	cli.AddTo(root, cli.Host{})
 	return root
 }

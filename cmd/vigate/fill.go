@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+)
+
+const (
+	maxFill = 10_000_000
+	// fillers is how many sessions are started at a time: as many share an fsync.
+	fillers = 512
+)
+
+// filling makes sessions up. Each goes through session.Manager.Start, as a
+// login's does, with its event and its place in the table: what is measured on
+// them later is what logins would have left.
+type filling struct{ sessions, users int }
+
+func (f filling) run(ctx context.Context, data string) (err error) {
+	cfg := config.Default()
+	cfg.Data, cfg.LogLevel = data, slog.LevelWarn
+	cfg.MaxSessions, cfg.MaxSessionsPerUser = maxFill, maxFill
+	cfg.LocalTickets = config.LocalTicketsOff
+	if cfg.Data, _, err = dataDir(cfg); err != nil {
+		return err
+	}
+	n, err := open(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.close()) }()
+	if err := f.start(ctx, n.sessions); err != nil {
+		return fmt.Errorf("fill store: %w", err)
+	}
+	return n.trimAll(ctx)
+}
+
+func (f filling) start(ctx context.Context, m *session.Manager) error {
+	var next atomic.Int64
+	var failed error
+	var once sync.Once
+	var wg sync.WaitGroup
+	for range min(fillers, f.sessions) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= f.sessions || ctx.Err() != nil {
+					return
+				}
+				if _, _, err := m.Start(ctx, f.grant(i)); err != nil {
+					once.Do(func() { failed = err })
+					next.Store(int64(f.sessions))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(failed, ctx.Err())
+}
+
+// What a site's sessions look like: not all alike, and not all different.
+var (
+	fillAgents  = []string{"govc/0.55.0", "pyvmomi Python/3.13.5 (Linux; 6.12; x86_64)", "vigate-client", "Go-http-client/1.1", "Terraform/1.13.1 terraform-provider-vsphere/2.15.0", "curl/8.14.1", "Java/17.0.12", "okhttp/4.12.0"}
+	fillLocales = []string{"en", "en", "en", "de", "ja"}
+)
+
+func (f filling) grant(i int) session.Grant {
+	user := fmt.Sprintf("made-up-%06d", i%f.users)
+	lang := fillLocales[i%len(fillLocales)]
+	return session.Grant{
+		Identity: session.Identity{Name: principal.Name{Domain: "vsphere.local", User: user}, FullName: "Made up " + user},
+		Method:   "password", Locale: lang, MessageLocale: lang,
+		Address: fmt.Sprintf("10.0.%d.%d", i>>8&15, i&255), UserAgent: fillAgents[i%len(fillAgents)],
+	}
+}
+
+// trimAll brings the event log to the size that a running server keeps it at.
+func (n *node) trimAll(ctx context.Context) error {
+	for {
+		switch done, err := n.events.Trim(ctx, n.mirror, maxFill); {
+		case err != nil:
+			return err
+		case done == 0:
+			return nil
+		}
+	}
+}

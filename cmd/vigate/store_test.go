@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vigate/vigate/internal/cli"
+	"github.com/vigate/vigate/internal/store/bolt"
+)
+
+// vigate runs the program's command line in this process.
+func vigate(t *testing.T, args ...string) (output string, code int) {
+	t.Helper()
+	var b bytes.Buffer
+	root := rootCommand()
+	root.SetOut(&b)
+	root.SetErr(&b)
+	code = cli.Execute(t.Context(), root, args)
+	return b.String(), code
+}
+
+func TestMadeUpSessionsAreServedAsAnyOthers(t *testing.T) {
+	dir := t.TempDir()
+	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "600", "--users", "7"); code != 0 {
+		t.Fatalf("fill: %d %s", code, out)
+	}
+	out, code := vigate(t, "store", "check", "--data", dir)
+	if code != 0 || !strings.Contains(out, "600 sessions\n") || !strings.Contains(out, "600 events\n") {
+		t.Errorf("check: %d %s", code, out)
+	}
+	r := start(t, dir, nil)
+	c := httpClient(t)
+	token, _ := r.login(t, c)
+	a := vi(t, c, r.plain, token, sm+"sessionList", "GET")
+	if n := strings.Count(a.body, `"key"`); n != 601 {
+		t.Errorf("%d sessions in the list, %d", n, a.status)
+	}
+	owners := map[string]int{}
+	for l := range r.sessions.All() {
+		owners[l.Identity().Name.String()]++
+	}
+	if len(owners) != 8 {
+		t.Errorf("of %d users", len(owners))
+	}
+}
+
+func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
+	dir := t.TempDir()
+	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "5"); code != 0 {
+		t.Fatalf("fill: %d %s", code, out)
+	}
+	to := filepath.Join(t.TempDir(), "backup.db")
+	out, code := vigate(t, "store", "backup", "--data", dir, to)
+	if code != 0 || !strings.Contains(out, "5 sessions\n") {
+		t.Fatalf("backup: %d %s", code, out)
+	}
+	info, err := os.Stat(to)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("backup has mode %v, %v", info, err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 1 {
+		t.Errorf("left beside the backup: %v, %v", left, err)
+	}
+	if out, code := vigate(t, "store", "backup", "--data", dir, to); code == 0 || !strings.Contains(out, fs.ErrExist.Error()) {
+		t.Errorf("a second backup to the same file: %d %s", code, out)
+	}
+	// In the place of the store it serves the same.
+	restored := t.TempDir()
+	if err := os.Rename(to, filepath.Join(restored, storeName)); err != nil {
+		t.Fatal(err)
+	}
+	if n := start(t, restored, nil).sessions.Size(); n != 5 {
+		t.Errorf("%d sessions after the restore", n)
+	}
+}
+
+func TestAStoreInUseIsNeitherCheckedNorBackedUp(t *testing.T) {
+	dir := t.TempDir()
+	db, err := bolt.Open(filepath.Join(dir, storeName), bolt.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	to := filepath.Join(dir, "backup.db")
+	for _, args := range [][]string{{"check"}, {"backup", to}, {"fill", "--sessions", "1"}} {
+		out, code := vigate(t, append([]string{"store", "--data", dir}, args...)...)
+		if code != 1 || !strings.Contains(out, bolt.ErrLocked.Error()) {
+			t.Errorf("%s: %d %s", args[0], code, out)
+		}
+	}
+	if _, err := os.Stat(to); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a backup that failed left its file: %v", err)
+	}
+}
+
+func TestADamagedStoreIsReported(t *testing.T) {
+	dir := t.TempDir()
+	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "300"); code != 0 {
+		t.Fatalf("fill: %d %s", code, out)
+	}
+	path := filepath.Join(dir, storeName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.LastIndex(b, []byte("Made up made-up-"))
+	if at < 0 {
+		t.Fatal("no session found in the file")
+	}
+	for i := range b {
+		// Old pages may hold the same text: spoil it wherever it is.
+		if bytes.HasPrefix(b[i:], []byte("Made up made-up-000123")) {
+			b[i] = 'X'
+		}
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code := vigate(t, "store", "check", "--data", dir)
+	if code != 1 || !strings.Contains(out, "damaged record in "+path) {
+		t.Errorf("check: %d %s", code, out)
+	}
+}
+
+func TestStoreCommandsMakeNoStore(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"check"}, {"backup", filepath.Join(t.TempDir(), "b")}} {
+		if out, code := vigate(t, append([]string{"store", "--data", dir}, args...)...); code != 1 {
+			t.Errorf("%s: %d %s", args[0], code, out)
+		}
+	}
+	for _, args := range [][]string{{}, {"check"}, {"fill", "--sessions", "1"}, {"fill", "--data", dir, "--sessions", "0"}, {"nonsense"}} {
+		if out, code := vigate(t, append([]string{"store"}, args...)...); code != 2 {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("made in the directory: %v, %v", left, err)
+	}
+}
