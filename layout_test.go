@@ -40,7 +40,8 @@ var rooms = map[string]struct {
 	"internal/session":         {[]string{"internal/store", "internal/event", "internal/principal"}, "sessions must not know how one logs in, nor any wire"},
 	"internal/login":           {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer"}, "a way in must not know the API or a binding"},
 	"internal/vim":             {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer", "internal/login"}, "operations know no HTTP and no binding"},
-	"internal/property":        {[]string{"internal/vim", "internal/session"}, "properties are read through the API's own rows"},
+	"internal/property/value":  {nil, "what a value is made of does not depend on where it comes from"},
+	"internal/property":        {[]string{"internal/property/value", "internal/vim", "internal/session"}, "properties are read through the API's own rows"},
 	"internal/openapi":         {[]string{"internal/vim"}, "the document is made from the rows alone"},
 	"internal/vectors":         {[]string{"*"}, "support of tests: puts a whole API together"},
 	"internal/httptoken":       {nil, "headers and cookies depend on nothing"},
@@ -66,7 +67,7 @@ var homes = map[string][]string{
 	"go.yaml.in/yaml":            {"internal/config"},
 	"golang.org/x/sys":           {"internal/server", "internal/store/bolt"},
 	"github.com/google/uuid":     {"internal/session", "internal/vim", "internal/setting"},
-	"github.com/vmware/govmomi":  {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
+	"github.com/vmware/govmomi":  {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/property/value", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
 }
 
 type source struct {

@@ -4,26 +4,28 @@ import (
 	"reflect"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/property/value"
 )
 
 // change adds how what is at the path has changed, as shortly as the client
 // wants it.
-func (u *update) change(to []types.PropertyChange, p *path, old, now mark, r *result) []types.PropertyChange {
+func (u *update) change(to []types.PropertyChange, p *value.Path, old, now mark, r *result) []types.PropertyChange {
 	switch r.state {
-	case value:
-		if old.state == value && old.parts != nil && now.parts != nil && old.parts.typ == now.parts.typ {
-			if changes, ok := u.parts(p, old.parts.all, now.parts.all, r.value); ok {
+	case value.Present:
+		if old.state == value.Present && old.parts != nil && now.parts != nil && old.parts.Type == now.parts.Type {
+			if changes, ok := u.parts(p, old.parts.All, now.parts.All, r.at); ok {
 				return append(to, changes...)
 			}
 		}
 		op := types.PropertyChangeOpAssign
-		if old.state == removed {
+		if old.state == value.Removed {
 			op = types.PropertyChangeOpAdd
 		}
-		return append(to, types.PropertyChange{Name: p.text, Op: op, Val: u.hash.box(r.value)})
-	case unset, gone, removed:
+		return append(to, types.PropertyChange{Name: p.Text, Op: op, Val: u.values.Box(r.at)})
+	case value.Unset, value.Gone, value.Removed:
 		if op, ok := loss(old.state, r.state); ok {
-			return append(to, types.PropertyChange{Name: p.text, Op: op})
+			return append(to, types.PropertyChange{Name: p.Text, Op: op})
 		}
 	}
 	return to
@@ -32,13 +34,13 @@ func (u *update) change(to []types.PropertyChange, p *path, old, now mark, r *re
 // loss is how it is told that there is nothing any more; not at all to whom
 // nothing was told of. Something that may not be seen any longer and then is
 // not there either is told of as unset.
-func loss(old, now state) (types.PropertyChangeOp, bool) {
+func loss(old, now value.State) (types.PropertyChangeOp, bool) {
 	switch {
-	case old != value && old != missing:
+	case old != value.Present && old != missing:
 		return "", false
-	case now == removed:
+	case now == value.Removed:
 		return types.PropertyChangeOpRemove, true
-	case now == gone:
+	case now == value.Gone:
 		return types.PropertyChangeOpIndirectRemove, true
 	}
 	return types.PropertyChangeOpAssign, true
@@ -46,37 +48,37 @@ func loss(old, now state) (types.PropertyChangeOp, bool) {
 
 // parts tells the changes of a value part by part. It reports false where that
 // can't be done, or the value is another object altogether.
-func (u *update) parts(p *path, old, now []part, v reflect.Value) ([]types.PropertyChange, bool) {
-	list := isList(v.Type())
+func (u *update) parts(p *value.Path, old, now []value.Part, v reflect.Value) ([]types.PropertyChange, bool) {
+	list := value.IsList(v.Type())
 	was := make(map[string]uint64, len(old))
 	for _, o := range old {
-		was[o.name] = o.sum
+		was[o.Name] = o.Sum
 	}
 	var out []types.PropertyChange
 	for _, n := range now {
-		sum, had := was[n.name]
-		delete(was, n.name)
-		if had && sum == n.sum {
+		sum, had := was[n.Name]
+		delete(was, n.Name)
+		if had && sum == n.Sum {
 			continue
 		}
-		if n.name == ".key" {
+		if n.Name == ".key" {
 			return nil, false
 		}
 		op := types.PropertyChangeOpAssign
 		if list && !had {
 			op = types.PropertyChangeOpAdd
 		}
-		out = append(out, types.PropertyChange{Name: p.text + n.name, Op: op, Val: u.hash.box(u.hash.at(v, n.at))})
+		out = append(out, types.PropertyChange{Name: p.Text + n.Name, Op: op, Val: u.values.Box(u.values.At(v, n.At))})
 	}
 	for _, o := range old {
-		if _, left := was[o.name]; !left {
+		if _, left := was[o.Name]; !left {
 			continue
 		}
 		op := types.PropertyChangeOpAssign // of nothing: the member is unset
 		if list {
 			op = types.PropertyChangeOpRemove
 		}
-		out = append(out, types.PropertyChange{Name: p.text + o.name, Op: op})
+		out = append(out, types.PropertyChange{Name: p.Text + o.Name, Op: op})
 	}
 	return out, len(out) > 0
 }

@@ -8,11 +8,11 @@
 package property
 
 import (
-	"hash/maphash"
 	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -24,8 +24,8 @@ const (
 
 // service is what all of the package's objects share.
 type service struct {
-	api  *vim.API
-	hash *hasher
+	api    *vim.API
+	values *value.Shapes
 
 	mu     sync.Mutex // guards owners
 	owners map[session.Key]*owner
@@ -38,7 +38,7 @@ func Serve(api *vim.API) error { return newService(api).serve() }
 func newService(api *vim.API) *service {
 	return &service{
 		api:    api,
-		hash:   &hasher{shapes: &shapes{}, seed: maphash.MakeSeed()},
+		values: value.New(),
 		owners: map[session.Key]*owner{},
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -42,8 +43,8 @@ type got struct {
 
 // result is what is at one path.
 type result struct {
-	state state
-	value reflect.Value
+	state value.State
+	at    reflect.Value
 	fault *vim.Fault
 	// watched: the property can change, and changes are told of.
 	watched bool
@@ -88,15 +89,15 @@ func (r *reader) evaluate(it item) ([]result, bool, error) {
 	had := make([]named, 0, 8)
 	for i := range it.plan.paths {
 		p := &it.plan.paths[i]
-		at := slices.IndexFunc(had, func(n named) bool { return n.name == p.property })
+		at := slices.IndexFunc(had, func(n named) bool { return n.name == p.Property })
 		if at < 0 {
 			at = len(had)
-			had = append(had, named{p.property, r.read(it.ref, p.property)})
+			had = append(had, named{p.Property, r.read(it.ref, p.Property)})
 		}
 		g := &had[at].got
 		switch {
 		case g.fault == nil:
-			all[i] = r.part(g, p.steps)
+			all[i] = r.part(g, p.Steps)
 		case g.fault.Kind() == "ManagedObjectNotFound":
 			return nil, false, nil
 		case g.fault.Detail == nil || r.ctx.Err() != nil:
@@ -114,13 +115,13 @@ type named struct {
 	got  got
 }
 
-func (r *reader) part(g *got, steps []step) result {
+func (r *reader) part(g *got, steps []value.Step) result {
 	out := result{watched: g.watched}
 	switch {
 	case g.value != nil:
-		out.value, out.state = r.hash.walk(reflect.ValueOf(g.value), steps)
+		out.at, out.state = r.values.Walk(reflect.ValueOf(g.value), steps)
 	case len(steps) > 0:
-		out.state = gone
+		out.state = value.Gone
 	}
 	return out
 }

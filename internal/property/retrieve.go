@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -122,10 +123,10 @@ func (r *reader) object(it item, results []result) types.ObjectContent {
 		o.PropSet = make([]types.DynamicProperty, 0, len(results))
 	}
 	for i := range results {
-		name := it.plan.paths[i].text
+		name := it.plan.paths[i].Text
 		switch results[i].state {
-		case value:
-			o.PropSet = append(o.PropSet, types.DynamicProperty{Name: name, Val: r.hash.box(results[i].value)})
+		case value.Present:
+			o.PropSet = append(o.PropSet, types.DynamicProperty{Name: name, Val: r.values.Box(results[i].at)})
 		case missing:
 			o.MissingSet = append(o.MissingSet, r.missing(name, results[i].fault))
 		}

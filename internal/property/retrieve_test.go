@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -75,11 +76,11 @@ func TestListsAreBoxedAsTheAPIsArrays(t *testing.T) {
 // Every list that any object serves must have its array type.
 func TestEveryListServedHasABox(t *testing.T) {
 	f := newFixture(t)
-	s := &shapes{}
+	s := value.New()
 	for _, o := range f.Objects() {
 		for _, p := range o.Properties {
-			if isList(p.Type) {
-				if _, ok := s.boxOf(p.Type); !ok {
+			if value.IsList(p.Type) {
+				if box := s.Box(reflect.MakeSlice(p.Type, 0, 0)); reflect.TypeOf(box).Kind() != reflect.Struct {
 					t.Errorf("%s.%s: no array type for %v", o.Type, p.Name, p.Type)
 				}
 			}

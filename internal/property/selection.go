@@ -4,6 +4,8 @@ import (
 	"reflect"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/property/value"
 )
 
 // selection is what the object specs of a filter lead to at a time.
@@ -93,19 +95,19 @@ func (w *walk) visit(ref types.ManagedObjectReference, skip bool, steps []*trave
 // follow is where the traversal leads from the object. What the caller may not
 // see leads nowhere.
 func (w *walk) follow(ref types.ManagedObjectReference, t *traversal) ([]types.ManagedObjectReference, error) {
-	row, fault := w.api.Property(ref, t.path.property)
-	if fault != nil || !w.hash.leads(row.Type, t.path.steps) {
+	row, fault := w.api.Property(ref, t.path.Property)
+	if fault != nil || !w.values.Leads(row.Type, t.path.Steps) {
 		return nil, pathFault(t.path)
 	}
-	g := w.read(ref, t.path.property)
+	g := w.read(ref, t.path.Property)
 	switch {
 	case g.fault != nil && g.fault.Detail == nil:
 		return nil, g.fault
 	case g.fault != nil || g.value == nil:
 		return nil, nil
 	}
-	v, st := w.hash.walk(reflect.ValueOf(g.value), t.path.steps)
-	if st != value {
+	v, st := w.values.Walk(reflect.ValueOf(g.value), t.path.Steps)
+	if st != value.Present {
 		return nil, nil
 	}
 	switch refs := v.Interface().(type) {

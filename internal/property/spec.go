@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -36,7 +37,7 @@ type filterSpec struct {
 type typeSpec struct {
 	typ   string
 	all   bool
-	paths []path
+	paths []value.Path
 }
 
 type objectSpec struct {
@@ -48,7 +49,7 @@ type objectSpec struct {
 // traversal leads from an object to others.
 type traversal struct {
 	typ     string
-	path    path
+	path    value.Path
 	skip    bool
 	next    []*traversal
 	defined bool
@@ -57,7 +58,7 @@ type traversal struct {
 // plan is what is read of the objects of a type.
 type plan struct {
 	typ   string
-	paths []path
+	paths []value.Path
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
@@ -82,7 +83,7 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 		}
 		n += len(f.types[i].paths)
 		for _, p := range f.types[i].paths {
-			f.weight += 100 + 3*len(p.text)
+			f.weight += 100 + 3*len(p.Text)
 		}
 	}
 	f.objects = make([]objectSpec, len(in.ObjectSet))
@@ -114,9 +115,9 @@ func (t *typeSpec) compile(in *types.PropertySpec, limit int) error {
 	if len(in.PathSet) > limit {
 		return tooMany("pathSet", maxPaths)
 	}
-	t.paths = make([]path, len(in.PathSet))
+	t.paths = make([]value.Path, len(in.PathSet))
 	for i, text := range in.PathSet {
-		p, err := parsePath(text)
+		p, err := value.Parse(text)
 		if err != nil {
 			return vim.PropertyNotFound(clip(text))
 		}
@@ -126,7 +127,7 @@ func (t *typeSpec) compile(in *types.PropertySpec, limit int) error {
 }
 
 // clip shortens what a fault repeats to the client.
-func clip(text string) string { return text[:min(len(text), maxPath)] }
+func clip(text string) string { return text[:min(len(text), value.MaxPath)] }
 
 func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
 	*o = objectSpec{ref: in.Obj, skip: isTrue(in.Skip)}
@@ -202,7 +203,7 @@ func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, erro
 	if !isKnown(s.Type) {
 		return nil, vim.TypeNotFound(s.Type)
 	}
-	p, err := parsePath(s.Path)
+	p, err := value.Parse(s.Path)
 	if err != nil {
 		return nil, vim.PropertyNotFound(clip(s.Path))
 	}
@@ -230,16 +231,16 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 			continue
 		}
 		if p.paths == nil {
-			p.paths = make([]path, 0, len(t.paths))
+			p.paths = make([]value.Path, 0, len(t.paths))
 		}
 		if t.all {
 			for _, row := range f.api.Object(typ).Properties {
-				p.add(path{text: row.Name, property: row.Name})
+				p.add(value.Path{Text: row.Name, Property: row.Name})
 			}
 		}
 		for _, at := range t.paths {
-			row, fault := f.api.Property(types.ManagedObjectReference{Type: typ}, at.property)
-			if fault != nil || !f.hash.leads(row.Type, at.steps) {
+			row, fault := f.api.Property(types.ManagedObjectReference{Type: typ}, at.Property)
+			if fault != nil || !f.values.Leads(row.Type, at.Steps) {
 				return nil, pathFault(at)
 			}
 			p.add(at)
@@ -254,8 +255,11 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 
 // add adds a path once: some clients name one twice and fail when they are told
 // it twice.
-func (p *plan) add(at path) {
-	if !slices.ContainsFunc(p.paths, func(o path) bool { return o.text == at.text }) {
+func (p *plan) add(at value.Path) {
+	if !slices.ContainsFunc(p.paths, func(o value.Path) bool { return o.Text == at.Text }) {
 		p.paths = append(p.paths, at)
 	}
 }
+
+// pathFault: there is no such path.
+func pathFault(p value.Path) error { return vim.PropertyNotFound(p.Text) }

@@ -2,13 +2,14 @@ package property
 
 import (
 	"cmp"
-	"hash/maphash"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -18,6 +19,19 @@ type told struct {
 	objects map[types.ManagedObjectReference]*object
 	missing map[types.ManagedObjectReference]bool
 }
+
+// mark is what a client was told of one path, as little of it as tells whether
+// it is to be told again: values are not kept.
+type mark struct {
+	state value.State
+	sum   uint64
+	parts *value.Parts // in filters with partial updates
+}
+
+// missing is the state of what the caller may not have.
+const missing = value.Present + 1
+
+func (m mark) same(o mark) bool { return m.state == o.state && m.sum == o.sum }
 
 // object is what a client was told of an object: a mark per path of its plan.
 type object struct{ marks []mark }
@@ -214,13 +228,13 @@ func (u *update) mark(f *filter, results []result) *object {
 		m.state = r.state
 		switch {
 		case r.state == missing:
-			m.sum = maphash.String(u.hash.seed, r.fault.Kind())
-		case r.state == value && r.watched:
+			m.sum = u.values.Sum(reflect.ValueOf(r.fault.Kind()))
+		case r.state == value.Present && r.watched:
 			// What is not watched does not change, but for clocks, which would
 			// be news each time that they are looked at.
-			m.sum = u.hash.sum(r.value)
+			m.sum = u.values.Sum(r.at)
 			if f.partial {
-				m.parts = u.hash.parts(r.value)
+				m.parts = u.values.Parts(r.at)
 			}
 		}
 	}
@@ -242,7 +256,7 @@ func (u *update) object(it item, was, now *object, results []result) (types.Obje
 			}
 		}
 		if results[i].state == missing {
-			out.MissingSet = append(out.MissingSet, u.missing(p.text, results[i].fault))
+			out.MissingSet = append(out.MissingSet, u.missing(p.Text, results[i].fault))
 			continue
 		}
 		out.ChangeSet = u.change(out.ChangeSet, p, old, now.marks[i], &results[i])

@@ -1,4 +1,4 @@
-package property
+package value
 
 import (
 	"hash/maphash"
@@ -7,58 +7,43 @@ import (
 	"time"
 )
 
-// mark is what a client was told of one path, as little of it as tells whether
-// it is to be told again: values are not kept.
-type mark struct {
-	state state
-	sum   uint64
-	// parts, in filters with partial updates: those of the value that can be
-	// told one by one.
-	parts *parts
+// Parts are those of a value that can be told one by one.
+type Parts struct {
+	Type reflect.Type // of the value
+	All  []Part
 }
 
-type parts struct {
-	typ reflect.Type
-	all []part
+// Part is an element of a list, or a member of a data object.
+type Part struct {
+	Name string // as it stands behind the value's path
+	At   int    // which element or member it is
+	Sum  uint64
 }
 
-// part is an element of a list, or a member of a data object.
-type part struct {
-	name string // as it stands behind the value's path
-	at   int    // which element or member it is
-	sum  uint64
-}
-
-func (m mark) same(o mark) bool { return m.state == o.state && m.sum == o.sum }
-
-// hasher makes fingerprints. Two values that differ have the same one with a
-// chance of 2^-64, which nobody can better without the seed.
-type hasher struct {
-	*shapes
-	seed maphash.Seed
-}
-
-func (h *hasher) sum(v reflect.Value) uint64 {
+// Sum is v's fingerprint, which is good for this process. Two values that differ
+// have the same one with a chance of 2^-64, which nobody can better without the
+// seed.
+func (s *Shapes) Sum(v reflect.Value) uint64 {
 	var m maphash.Hash
-	m.SetSeed(h.seed)
+	m.SetSeed(s.seed)
 	text(&m, v.Type().String())
-	h.write(&m, v)
+	s.write(&m, v)
 	return m.Sum64()
 }
 
-// parts are the fingerprints of v's parts, nil where v has none that could be
+// Parts are the fingerprints of v's parts, nil where v has none that could be
 // told apart.
-func (h *hasher) parts(v reflect.Value) *parts {
-	p := &parts{typ: v.Type()}
+func (s *Shapes) Parts(v reflect.Value) *Parts {
+	p := &Parts{Type: v.Type()}
 	ok := false
 	switch {
-	case isList(p.typ):
-		p.all, ok = h.elements(v)
-	case isObject(p.typ):
+	case IsList(p.Type):
+		p.All, ok = s.elements(v)
+	case isObject(p.Type):
 		ok = true
-		for i, f := range h.of(p.typ).members {
+		for i, f := range s.of(p.Type).members {
 			if fv := v.FieldByIndex(f.index); !f.idle && concrete(fv).IsValid() && !(f.optional && isZero(fv)) {
-				p.all = append(p.all, part{"." + f.name, i, h.sum(fv)})
+				p.All = append(p.All, Part{"." + f.name, i, s.Sum(fv)})
 			}
 		}
 	}
@@ -69,35 +54,35 @@ func (h *hasher) parts(v reflect.Value) *parts {
 }
 
 // elements are the parts of a list whose elements have keys, each its own.
-func (h *hasher) elements(v reflect.Value) ([]part, bool) {
-	all := make([]part, 0, v.Len())
+func (s *Shapes) elements(v reflect.Value) ([]Part, bool) {
+	all := make([]Part, 0, v.Len())
 	seen := make(map[string]bool, v.Len())
 	for i := range v.Len() {
 		e := concrete(v.Index(i))
 		if !e.IsValid() || !isObject(e.Type()) {
 			return nil, false
 		}
-		name, ok := h.name(e)
+		name, ok := s.name(e)
 		if !ok || seen[name] {
 			return nil, false
 		}
 		seen[name] = true
-		all = append(all, part{name, i, h.sum(e)})
+		all = append(all, Part{name, i, s.Sum(e)})
 	}
 	return all, true
 }
 
-// at is v's part.
-func (h *hasher) at(v reflect.Value, i int) reflect.Value {
-	if isList(v.Type()) {
+// At is v's part.
+func (s *Shapes) At(v reflect.Value, i int) reflect.Value {
+	if IsList(v.Type()) {
 		return concrete(v.Index(i))
 	}
-	return concrete(v.FieldByIndex(h.of(v.Type()).members[i].index))
+	return concrete(v.FieldByIndex(s.of(v.Type()).members[i].index))
 }
 
-// name is how an element of a list is called in a path.
-func (h *hasher) name(e reflect.Value) (string, bool) {
-	sh := h.of(e.Type())
+// name is how an element of a list is called in a pats.
+func (s *Shapes) name(e reflect.Value) (string, bool) {
+	sh := s.of(e.Type())
 	if sh.key < 0 {
 		return "", false
 	}
@@ -110,7 +95,7 @@ func (h *hasher) name(e reflect.Value) (string, bool) {
 
 // write feeds v to the hash so that values that differ differ in what is fed:
 // what has a length is preceded by it, what may be absent by whether it is.
-func (h *hasher) write(m *maphash.Hash, v reflect.Value) {
+func (s *Shapes) write(m *maphash.Hash, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		dynamic := v.Kind() == reflect.Interface
@@ -122,7 +107,7 @@ func (h *hasher) write(m *maphash.Hash, v reflect.Value) {
 		if dynamic {
 			text(m, v.Type().String())
 		}
-		h.write(m, v)
+		s.write(m, v)
 	case reflect.Struct:
 		if v.Type() == timeType {
 			t := v.Interface().(time.Time)
@@ -130,15 +115,15 @@ func (h *hasher) write(m *maphash.Hash, v reflect.Value) {
 			number(m, uint64(t.Nanosecond()))
 			return
 		}
-		for _, f := range h.of(v.Type()).members {
+		for _, f := range s.of(v.Type()).members {
 			if !f.idle {
-				h.write(m, v.FieldByIndex(f.index))
+				s.write(m, v.FieldByIndex(f.index))
 			}
 		}
 	case reflect.Slice:
 		number(m, uint64(v.Len()))
 		for i := range v.Len() {
-			h.write(m, v.Index(i))
+			s.write(m, v.Index(i))
 		}
 	case reflect.String:
 		text(m, v.String())

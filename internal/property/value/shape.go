@@ -1,6 +1,10 @@
-package property
+// Package value knows the parts of the values that properties have: how a path
+// leads to one, and how one tells that it has changed without keeping it. It
+// goes by the types of the API, whatever they are.
+package value
 
 import (
+	"hash/maphash"
 	"reflect"
 	"slices"
 	"strings"
@@ -23,9 +27,9 @@ var idle = map[reflect.Type][]string{
 	sessionType: {"callCount", "lastActiveTime"},
 }
 
-// shapes is how the API's types are made, as far as it was asked for. The zero
-// value is ready.
-type shapes struct {
+// Shapes is how the API's types are made, as far as it was asked for.
+type Shapes struct {
+	seed  maphash.Seed
 	known sync.Map // *shape by reflect.Type of a struct; as many as there are types
 	boxes sync.Map // reflect.Type of an ArrayOf… by that of the list
 }
@@ -45,7 +49,10 @@ type field struct {
 	idle     bool
 }
 
-func (s *shapes) of(t reflect.Type) *shape {
+// New makes Shapes that know nothing yet.
+func New() *Shapes { return &Shapes{seed: maphash.MakeSeed()} }
+
+func (s *Shapes) of(t reflect.Type) *shape {
 	if got, ok := s.known.Load(t); ok {
 		return got.(*shape)
 	}
@@ -91,15 +98,15 @@ func isInt(t reflect.Type) bool { return reflect.Int <= t.Kind() && t.Kind() <= 
 // isObject reports whether t is a data object's type.
 func isObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != timeType }
 
-// isList reports whether t is a list, which []byte is not: it is binary data.
-func isList(t reflect.Type) bool {
+// IsList reports whether t is a list, which []byte is not: it is binary data.
+func IsList(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8
 }
 
-// leads reports whether the steps can lead anywhere in a value of the declared
+// Leads reports whether the steps can lead anywhere in a value of the declared
 // type. What is below a type that others derive from is not known before there
 // is a value.
-func (s *shapes) leads(t reflect.Type, steps []step) bool {
+func (s *Shapes) Leads(t reflect.Type, steps []Step) bool {
 	for _, st := range steps {
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
@@ -119,7 +126,7 @@ func (s *shapes) leads(t reflect.Type, steps []step) bool {
 			t = sh.members[i].typ
 			continue
 		}
-		if !isList(t) || !s.findsBy(t.Elem(), st.kind) {
+		if !IsList(t) || !s.findsBy(t.Elem(), st.kind) {
 			return false
 		}
 		t = t.Elem()
@@ -128,7 +135,7 @@ func (s *shapes) leads(t reflect.Type, steps []step) bool {
 }
 
 // findsBy reports whether lists of t find their elements by such a key.
-func (s *shapes) findsBy(t reflect.Type, kind stepKind) bool {
+func (s *Shapes) findsBy(t reflect.Type, kind stepKind) bool {
 	if t.Kind() == reflect.Interface {
 		base, ok := types.TypeFunc()(t.Name())
 		if !ok {
@@ -146,51 +153,51 @@ func (s *shapes) findsBy(t reflect.Type, kind stepKind) bool {
 	return (sh.members[sh.key].typ.Kind() == reflect.String) == (kind == textKey)
 }
 
-// state is whether there is something at a path.
-type state uint8
+// State is whether there is something at a path.
+type State uint8
 
+// The states that Walk finds.
 const (
-	unset   state = iota
-	gone          // unset, as what contains it is
-	removed       // there is no element with the key
-	value
-	missing // the caller may not have it
+	Unset   State = iota
+	Gone          // unset, as what contains it is
+	Removed       // there is no element with the key
+	Present
 )
 
-// walk follows the steps from v.
-func (s *shapes) walk(v reflect.Value, steps []step) (reflect.Value, state) {
+// Walk follows the steps from v.
+func (s *Shapes) Walk(v reflect.Value, steps []Step) (reflect.Value, State) {
 	for i, st := range steps {
 		v = concrete(v)
 		if !v.IsValid() {
-			return v, gone
+			return v, Gone
 		}
 		last := i == len(steps)-1
 		if st.kind != member {
 			if v = s.element(v, st); !v.IsValid() && last {
-				return v, removed
+				return v, Removed
 			}
 			continue
 		}
 		if !isObject(v.Type()) {
-			return reflect.Value{}, gone
+			return reflect.Value{}, Gone
 		}
 		sh := s.of(v.Type())
 		at, ok := sh.byName[st.text]
 		if !ok {
-			return reflect.Value{}, unset // a member of another derived type
+			return reflect.Value{}, Unset // a member of another derived type
 		}
 		f := &sh.members[at]
 		if v = v.FieldByIndex(f.index); f.optional && isZero(v) {
 			v = reflect.Value{}
 		}
 		if !v.IsValid() && last {
-			return v, unset
+			return v, Unset
 		}
 	}
 	if v = concrete(v); !v.IsValid() {
-		return v, unset
+		return v, Unset
 	}
-	return v, value
+	return v, Present
 }
 
 func isZero(v reflect.Value) bool {
@@ -213,7 +220,7 @@ func concrete(v reflect.Value) reflect.Value {
 }
 
 // element finds the element of a list.
-func (s *shapes) element(list reflect.Value, st step) reflect.Value {
+func (s *Shapes) element(list reflect.Value, st Step) reflect.Value {
 	if list.Kind() != reflect.Slice {
 		return reflect.Value{}
 	}
@@ -235,10 +242,10 @@ func (s *shapes) element(list reflect.Value, st step) reflect.Value {
 	return reflect.Value{}
 }
 
-// box makes of v what can stand where any value may: lists become the API's
+// Box makes of v what can stand where any value may: lists become the API's
 // ArrayOf types.
-func (s *shapes) box(v reflect.Value) any {
-	if !isList(v.Type()) {
+func (s *Shapes) Box(v reflect.Value) any {
+	if !IsList(v.Type()) {
 		return v.Interface()
 	}
 	t, ok := s.boxOf(v.Type())
@@ -250,7 +257,7 @@ func (s *shapes) box(v reflect.Value) any {
 	return b.Interface()
 }
 
-func (s *shapes) boxOf(list reflect.Type) (reflect.Type, bool) {
+func (s *Shapes) boxOf(list reflect.Type) (reflect.Type, bool) {
 	if t, ok := s.boxes.Load(list); ok {
 		return t.(reflect.Type), true
 	}

@@ -1,4 +1,4 @@
-package property
+package value
 
 import (
 	"strings"
@@ -6,17 +6,17 @@ import (
 )
 
 func TestPathsAreReadStepByStep(t *testing.T) {
-	p, err := parsePath(`a.b["k.[]\"\\"].c[-12].d`)
+	p, err := Parse(`a.b["k.[]\"\\"].c[-12].d`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []step{{text: "b"}, {kind: textKey, text: `k.[]"\`}, {text: "c"}, {kind: numberKey, number: -12}, {text: "d"}}
-	if p.property != "a" || len(p.steps) != len(want) {
+	want := []Step{{text: "b"}, {kind: textKey, text: `k.[]"\`}, {text: "c"}, {kind: numberKey, number: -12}, {text: "d"}}
+	if p.Property != "a" || len(p.Steps) != len(want) {
 		t.Fatalf("got %+v", p)
 	}
 	for i := range want {
-		if p.steps[i] != want[i] {
-			t.Errorf("step %d: got %+v, want %+v", i, p.steps[i], want[i])
+		if p.Steps[i] != want[i] {
+			t.Errorf("step %d: got %+v, want %+v", i, p.Steps[i], want[i])
 		}
 	}
 }
@@ -31,19 +31,19 @@ func FuzzPath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if again, err := parsePath("a" + keyed(text)); len(text) < 500 && (err != nil || len(again.steps) != 1 || again.steps[0].text != text) {
+		if again, err := Parse("a" + keyed(text)); len(text) < 500 && (err != nil || len(again.Steps) != 1 || again.Steps[0].text != text) {
 			t.Errorf("key %q: got %+v, %v", text, again, err)
 		}
-		p, err := parsePath(text)
+		p, err := Parse(text)
 		if err != nil {
 			return
 		}
-		if len(text) > maxPath || len(p.steps) > maxSteps || p.text != text {
+		if len(text) > MaxPath || len(p.Steps) > maxSteps || p.Text != text {
 			t.Fatalf("got %+v", p)
 		}
 		var b strings.Builder
-		b.WriteString(p.property)
-		for _, s := range p.steps {
+		b.WriteString(p.Property)
+		for _, s := range p.Steps {
 			switch s.kind {
 			case member:
 				b.WriteString("." + s.text)
@@ -53,19 +53,19 @@ func FuzzPath(f *testing.F) {
 				b.WriteString(numbered(s.number))
 			}
 		}
-		again, err := parsePath(b.String())
+		again, err := Parse(b.String())
 		if err != nil {
 			// Escapes may have made it too long.
-			if b.Len() <= maxPath {
+			if b.Len() <= MaxPath {
 				t.Fatalf("%q was written as %q: %v", text, b.String(), err)
 			}
 			return
 		}
-		if again.property != p.property || len(again.steps) != len(p.steps) {
+		if again.Property != p.Property || len(again.Steps) != len(p.Steps) {
 			t.Fatalf("%q was written as %q: %+v", text, b.String(), again)
 		}
-		for i := range p.steps {
-			if again.steps[i] != p.steps[i] {
+		for i := range p.Steps {
+			if again.Steps[i] != p.Steps[i] {
 				t.Fatalf("%q was written as %q: %+v", text, b.String(), again)
 			}
 		}

@@ -1,29 +1,28 @@
-package property
+package value
 
 import (
 	"errors"
 	"strconv"
 	"strings"
-
-	"github.com/vigate/vigate/internal/vim"
 )
 
-// Limits of one path: far beyond what any object's data needs.
+// MaxPath is the longest path in bytes, and maxSteps its most steps: far beyond
+// what any object's data needs.
 const (
-	maxPath  = 1 << 10 // bytes
+	MaxPath  = 1 << 10
 	maxSteps = 32
 )
 
-// path is a property, or a part of its value: message, currentSession.userName,
+// Path is a property, or a part of its value: message, currentSession.userName,
 // sessionList["KEY"].userName.
-type path struct {
-	text     string // as the client wrote it
-	property string
-	steps    []step
+type Path struct {
+	Text     string // as the client wrote it
+	Property string
+	Steps    []Step
 }
 
-// step goes from a value to a part of it.
-type step struct {
+// Step goes from a value to a part of it.
+type Step struct {
 	kind   stepKind
 	text   string // the member's name, or the key
 	number int64  // the key
@@ -37,25 +36,26 @@ const (
 	numberKey                 // the element of a list whose key is a number
 )
 
-var errPath = errors.New("not the path of a property")
+// ErrPath: a text is no path.
+var ErrPath = errors.New("not the path of a property")
 
-// parsePath reads what clients write, see PropertyChange.name in the API's
+// Parse reads what clients write, see PropertyChange.name in the API's
 // reference: foo.bar, foo.arProp["key val"], foo.arProp["key val"].baz. Inside
 // quotes a backslash takes the next byte as it is.
-func parsePath(text string) (path, error) {
-	if len(text) > maxPath {
-		return path{}, errPath
+func Parse(text string) (Path, error) {
+	if len(text) > MaxPath {
+		return Path{}, ErrPath
 	}
 	name, rest := cutName(text)
 	if name == "" {
-		return path{}, errPath
+		return Path{}, ErrPath
 	}
-	p := path{text: text, property: name}
+	p := Path{Text: text, Property: name}
 	for rest != "" {
-		if len(p.steps) == maxSteps {
-			return path{}, errPath
+		if len(p.Steps) == maxSteps {
+			return Path{}, ErrPath
 		}
-		var s step
+		var s Step
 		var ok bool
 		switch rest[0] {
 		case '.':
@@ -65,9 +65,9 @@ func parsePath(text string) (path, error) {
 			s, rest, ok = cutKey(rest[1:])
 		}
 		if !ok {
-			return path{}, errPath
+			return Path{}, ErrPath
 		}
-		p.steps = append(p.steps, s)
+		p.Steps = append(p.Steps, s)
 	}
 	return p, nil
 }
@@ -82,31 +82,31 @@ func cutName(s string) (name, rest string) {
 }
 
 // cutKey takes the key that s, which follows a bracket, begins with.
-func cutKey(s string) (_ step, rest string, ok bool) {
+func cutKey(s string) (_ Step, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		digits, rest, ok := strings.Cut(s, "]")
 		n, err := strconv.ParseInt(digits, 10, 64)
 		if !ok || err != nil || strconv.FormatInt(n, 10) != digits {
-			return step{}, "", false
+			return Step{}, "", false
 		}
-		return step{kind: numberKey, number: n}, rest, true
+		return Step{kind: numberKey, number: n}, rest, true
 	}
 	var key strings.Builder
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
 		case '"':
 			if !strings.HasPrefix(s[i+1:], "]") {
-				return step{}, "", false
+				return Step{}, "", false
 			}
-			return step{kind: textKey, text: key.String()}, s[i+2:], true
+			return Step{kind: textKey, text: key.String()}, s[i+2:], true
 		case '\\':
 			if i++; i == len(s) {
-				return step{}, "", false
+				return Step{}, "", false
 			}
 		}
 		key.WriteByte(s[i])
 	}
-	return step{}, "", false
+	return Step{}, "", false
 }
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
@@ -116,6 +116,3 @@ func keyed(key string) string { return `["` + escapes.Replace(key) + `"]` }
 
 // numbered is keyed for a number.
 func numbered(key int64) string { return "[" + strconv.FormatInt(key, 10) + "]" }
-
-// pathFault: there is no such path.
-func pathFault(p path) error { return vim.PropertyNotFound(p.text) }
