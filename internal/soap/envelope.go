@@ -26,6 +26,7 @@ type message struct {
 	api  dispatcher
 	call *vim.Call
 
+	security  []byte // the WS-Security header, a part of raw
 	cookie    string // vcSessionCookie
 	operation string // operationID, as sent
 	// typed: the answer's type is not known from the operation's name.
@@ -115,7 +116,7 @@ func (m *message) header() error {
 		case "operationID":
 			err = m.once(&m.operation)
 		case "Security":
-			err = m.security(e)
+			err = m.keepSecurity(e)
 		default:
 			if must := attribute(e, nsEnvelope, "mustUnderstand"); must == "1" || must == "true" {
 				return &malformed{"MustUnderstand", "a header that must be understood is not"}
@@ -138,17 +139,17 @@ func (m *message) once(into *string) error {
 	return err
 }
 
-// security keeps the bytes of the WS-Security header for whoever verifies them.
+// keepSecurity keeps the bytes of the WS-Security header for whoever verifies them.
 // Of two, one could be verified and the other be used; so there is one.
-func (m *message) security(e *xml.StartElement) error {
-	if e.Name.Space != nsSecurity || m.call.Proof.Security != nil {
+func (m *message) keepSecurity(e *xml.StartElement) error {
+	if e.Name.Space != nsSecurity || m.security != nil {
 		return bad("there must be one Security header, of WS-Security 1.0")
 	}
 	begin := m.at
 	if err := m.pass(); err != nil {
 		return err
 	}
-	m.call.Proof.Security = m.raw[begin:m.InputOffset():m.InputOffset()]
+	m.security = m.raw[begin:m.InputOffset():m.InputOffset()]
 	return nil
 }
 
@@ -207,6 +208,10 @@ func (m *message) method() error {
 	row, fault := m.api.Method(m.call.Object, m.call.Name)
 	if fault != nil {
 		return fault
+	}
+	if row.Privilege == vim.Anonymous {
+		// It may be a login, which is proved by the message itself.
+		m.call.Proof.Security, m.call.Proof.Message, m.call.Proof.Body = m.security, m.raw, m.raw
 	}
 	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface
 	args := row.NewArgs()

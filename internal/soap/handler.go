@@ -99,13 +99,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Binding:        binding,
 	}
 	body, done, err := h.bodies.read(w, r)
-	defer done()
 	if err != nil {
+		done()
 		h.refuse(w, r, c, bodyRefusal(err))
 		return
 	}
 	m := &message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
-	if refusal := h.prepare(m, r); refusal != nil {
+	refusal := h.prepare(m, r)
+	if m.raw, m.reader = nil, nil; c.Proof.Message != nil {
+		defer done()
+	} else {
+		// A call that is no login has what it needs of the message, and may wait
+		// for an hour.
+		done()
+	}
+	if refusal != nil {
 		h.refuse(w, r, c, refusal)
 		return
 	}
@@ -128,7 +136,6 @@ func (h *handler) prepare(m *message, r *http.Request) *refusal {
 	if !isPlain(r.Header) {
 		return clientFault("the message must be in UTF-8 and not compressed")
 	}
-	m.call.Proof.Message, m.call.Proof.Body = m.raw, m.raw
 	err := m.read()
 	if m.cookie != "" && r.Header.Get(tokenHeader) == "" {
 		// A client that names a session in the message means that one, whatever

@@ -32,9 +32,9 @@ func newFake() *fakeAPI {
 	return &fakeAPI{objects: []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
-			{Name: "Login", Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
-			{Name: "LoginByToken", Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
-			{Name: "Logout", Args: reflect.TypeFor[types.LogoutRequestType]()},
+			{Name: "Login", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
+			{Name: "LoginByToken", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
+			{Name: "Logout", Privilege: vim.View, Args: reflect.TypeFor[types.LogoutRequestType]()},
 			{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
 			{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](), Result: text},
 			{Name: "AcquireGenericServiceTicket", Args: reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](), Result: text},
