@@ -12,7 +12,6 @@ var bases = map[string]string{
 	"ManagedEntity":         "ExtensibleManagedObject",
 	"EventHistoryCollector": "HistoryCollector",
 	"ContainerView":         "ManagedObjectView",
-	"InventoryView":         "ManagedObjectView",
 	"ListView":              "ManagedObjectView",
 	"ManagedObjectView":     "View",
 }

@@ -275,6 +275,21 @@ func TestNothingFoundIsUnset(t *testing.T) {
 	}
 }
 
+func TestAPathNamedTwiceIsToldOnce(t *testing.T) {
+	f := newFixture(t)
+	s := spec(authorization, "privilegeList")
+	for range 2 {
+		for i := range 40 {
+			s.PropSet[0].PathSet = append(s.PropSet[0].PathSet, fmt.Sprintf(`description.privilege["p%d"].key`, i),
+				"privilegeList", `description.privilege["System.View"].key`)
+		}
+	}
+	all := f.login("ann").retrieve(s)
+	if len(all) != 1 || len(all[0].PropSet) != 2 {
+		t.Errorf("got %+v", all)
+	}
+}
+
 func TestRequestsAreBounded(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")

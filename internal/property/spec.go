@@ -59,6 +59,7 @@ type traversal struct {
 type plan struct {
 	typ   string
 	paths []value.Path
+	names map[string]bool // of paths, where they are many
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
@@ -256,9 +257,23 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 // add adds a path once: some clients name one twice and fail when they are told
 // it twice.
 func (p *plan) add(at value.Path) {
-	if !slices.ContainsFunc(p.paths, func(o value.Path) bool { return o.Text == at.Text }) {
-		p.paths = append(p.paths, at)
+	if len(p.paths) < 16 {
+		if slices.ContainsFunc(p.paths, func(o value.Path) bool { return o.Text == at.Text }) {
+			return
+		}
+	} else {
+		if p.names == nil {
+			p.names = make(map[string]bool, 2*len(p.paths))
+			for _, o := range p.paths {
+				p.names[o.Text] = true
+			}
+		}
+		if p.names[at.Text] {
+			return
+		}
+		p.names[at.Text] = true
 	}
+	p.paths = append(p.paths, at)
 }
 
 // pathFault: there is no such path.

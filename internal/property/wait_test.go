@@ -203,7 +203,7 @@ func TestAWaitEndsWhenItsSessionExpires(t *testing.T) {
 		version := ann.check("").Version
 		began := time.Now()
 		got := ann.wait(version, nil)
-		time.Sleep(20 * time.Minute) // of the bubble's clock
+		<-time.After(20 * time.Minute)
 		ann.one(sessionManager, "defaultLocale")
 		a := <-got
 		if a.fault == nil || a.fault.Kind() != "NotAuthenticated" {
