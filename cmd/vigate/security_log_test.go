@@ -18,6 +18,7 @@ import (
 // Each authentication leaves one line: when, who, from where, how, and what came
 // of it.
 func TestASVS_16_3_1_EveryAuthenticationLeavesOneAuditLine(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(c *config.Config) { jsonLog(c); c.LogLevel = 0; c.LocalTickets = config.LocalTicketsLoopback })
 	s.user("none", "a good long password", 0)
 	s.user("ann", "a good long password", roleReadOnly)
@@ -65,6 +66,7 @@ func TestASVS_16_3_1_EveryAuthenticationLeavesOneAuditLine(t *testing.T) {
 // What was refused for want of a privilege is in the log, and so is what changes
 // authority.
 func TestASVS_16_3_2_And_16_3_3_RefusalsAndChangesOfAuthorityAreLogged(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(c *config.Config) { jsonLog(c); c.LogLevel = 0 })
 	s.user("ann", "a good long password", roleReadOnly)
 	ann, annKey := s.enter("ann", "a good long password")
@@ -96,6 +98,7 @@ func TestASVS_16_3_2_And_16_3_3_RefusalsAndChangesOfAuthorityAreLogged(t *testin
 
 // What a client writes can neither end a line of the log nor hide in one.
 func TestASVS_16_4_1_NothingThatAClientWritesForgesALine(t *testing.T) {
+	t.Parallel()
 	const forged = "x\r\n{\"msg\":\"audit\",\"outcome\":\"forged\"}\ntime=2026-01-01T00:00:00Z level=INFO msg=audit outcome=forged\x1b[2K\u2028\u202e\x00"
 	attack := func(t *testing.T, s *scene) {
 		for _, user := range []string{forged, "ann" + forged, forged + "@vsphere.local", strings.Repeat("\n", 2000), strings.Repeat("A", 900_000)} {
@@ -180,6 +183,7 @@ func unattended(t *testing.T, dir string) *scene {
 // Without its store the server logs nobody in, ends nothing that it could not
 // write down, and says to the client nothing but that.
 func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := start(t, dir, nil)
 	token, _ := first.login(t, httpClient(t))
@@ -223,6 +227,7 @@ func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t
 
 // A record of permissions that can't be read gives nobody anything.
 func TestASVS_16_5_3_DamagedPermissionsGrantNothing(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	for _, bad := range []string{``, `{"v":1`, `{"v":99,"nextRole":1}`} {
 		good, err := s.mirror.Get(t.Context(), store.Permission, access.Root)
@@ -269,6 +274,7 @@ func (s *scene) put(value string) {
 
 // A trust that can't be read stops the start instead of being passed over.
 func TestASVS_16_5_3_AServerDoesNotStartWithTrustThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(file, []byte("-----BEGIN CERTIFICATE-----\n"+base64.StdEncoding.EncodeToString([]byte("no"))+"\n-----END CERTIFICATE-----\n"), 0o600); err != nil {
 		t.Fatal(err)

