@@ -30,7 +30,6 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
-	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -41,6 +40,7 @@ type node struct {
 	log         *slog.Logger
 	store       store.Store
 	mirror      *store.Mirror
+	fresh       func() error // why the store's views may be old; nil: never
 	certificate *server.Certificate
 
 	events     *event.Log
@@ -72,11 +72,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	if err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log})
-	if err != nil {
+	if n.store, n.fresh, err = openStore(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	n.store = db
 
 	n.events = event.NewLog(event.Options{Logger: log})
 	n.settings, err = setting.New(setting.Config{
@@ -164,7 +162,7 @@ func (n *node) openAPI(cfg config.Config) error {
 				return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 			},
 		},
-		Log: n.log,
+		Log: n.log, Fresh: n.fresh,
 	})
 	if err != nil {
 		return err
@@ -259,6 +257,8 @@ func (n *node) ready() error {
 	switch {
 	case !n.mirror.Whole():
 		return errors.New("the store is not followed")
+	case n.fresh != nil && n.fresh() != nil:
+		return errors.New("this node has not heard from the cluster for too long")
 	case n.access.Damaged() != nil:
 		return errors.New("the record of roles and permissions is damaged")
 	case n.accounts.Damaged() != nil:

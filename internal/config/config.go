@@ -18,6 +18,12 @@ type Config struct {
 	Unix        string
 	AdminListen string
 
+	Store    Store
+	EtcdCA   string
+	EtcdCert string
+	EtcdKey  string
+	NodeName string
+
 	TLSCert        string
 	TLSKey         string
 	ClientCA       []string
@@ -92,6 +98,15 @@ func (c *Config) check(from func(key string) string) []error {
 	}
 	if len(c.ClientCRL) > 0 && len(c.ClientCA) == 0 {
 		wrong("client-crl", "needs client-ca, which issues it")
+	}
+	if c.EtcdCert != "" && c.EtcdKey == "" {
+		wrong("etcd-cert", "needs etcd-key")
+	}
+	if c.EtcdKey != "" && c.EtcdCert == "" {
+		wrong("etcd-key", "needs etcd-cert")
+	}
+	if (c.EtcdCA != "" || c.EtcdCert != "") && len(c.Store.Endpoints) == 0 {
+		wrong("store", "is not on etcd, but etcd-ca or etcd-cert is set")
 	}
 	if c.MaxSessionsPerUser > c.MaxSessions {
 		wrong("max-sessions-per-user", "is more than max-sessions")

@@ -42,6 +42,11 @@ var others = map[string]struct {
 	"client-ca":                {"ca.pem", func(c Config) any { return c.ClientCA }, []string{"ca.pem"}},
 	"client-crl":               {"ca.crl", func(c Config) any { return c.ClientCRL }, []string{"ca.crl"}},
 	"trusted-proxy":            {"10.0.0.0/8", func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+	"store":                    {"etcd://a:1,b:2/v/w", func(c Config) any { return c.Store }, Store{[]string{"a:1", "b:2"}, "v/w"}},
+	"etcd-ca":                  {"eca.pem", func(c Config) any { return c.EtcdCA }, "eca.pem"},
+	"etcd-cert":                {"e.pem", func(c Config) any { return c.EtcdCert }, "e.pem"},
+	"etcd-key":                 {"ek.pem", func(c Config) any { return c.EtcdKey }, "ek.pem"},
+	"node-name":                {"a", func(c Config) any { return c.NodeName }, "a"},
 	"max-connections":          {"10", func(c Config) any { return c.MaxConnections }, 10},
 	"drain-timeout":            {"1s", func(c Config) any { return c.DrainTimeout }, time.Second},
 	"local-tickets":            {"off", func(c Config) any { return c.LocalTickets }, LocalTicketsOff},
@@ -65,7 +70,8 @@ var others = map[string]struct {
 }
 
 func TestEveryKeyIsSetByTheFileAndByItsFlag(t *testing.T) {
-	companions := map[string]string{"tls-cert": "tls-key: k.pem\n", "tls-key": "tls-cert: c.pem\n", "client-crl": "client-ca: ca.pem\n"}
+	companions := map[string]string{"tls-cert": "tls-key: k.pem\n", "tls-key": "tls-cert: c.pem\n", "client-crl": "client-ca: ca.pem\n",
+		"etcd-ca": "store: etcd://a:1/v\n", "etcd-cert": "store: etcd://a:1/v\netcd-key: ek.pem\n", "etcd-key": "store: etcd://a:1/v\netcd-cert: e.pem\n"}
 	for _, k := range Keys() {
 		o, ok := others[k.Name]
 		if !ok {
@@ -268,6 +274,17 @@ func TestAFlagSaysAtOnceWhatIsWrong(t *testing.T) {
 		if err := v.Set(others[k.Name].text); err != nil || v.String() != others[k.Name].text || v.Type() == "" {
 			t.Errorf("%s: %q, %v", k.Name, v, err)
 		}
+	}
+}
+
+func TestAStoreIsBoltOrEtcdWithAPrefix(t *testing.T) {
+	for _, bad := range []string{"", "etcd", "etcd://", "etcd://a:1", "etcd://a:1/", "etcd://a/v", "etcd://:1/v", "etcd://u:p@a:1/v", "http://a:1/v", "etcd://a:1,/v"} {
+		if got, err := parseStore(bad); err == nil {
+			t.Errorf("%q is %+v", bad, got)
+		}
+	}
+	if got, err := parseStore("bolt"); err != nil || len(got.Endpoints) != 0 {
+		t.Errorf("bolt is %+v, %v", got, err)
 	}
 }
 

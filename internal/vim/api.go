@@ -32,6 +32,10 @@ type Domain struct {
 	// Server is what this server says of itself.
 	Server ServerInfo
 
+	// Fresh says why what this node knows may be old: it then serves nobody, as
+	// a session may have been ended elsewhere. nil: it never is.
+	Fresh func() error
+
 	Log *slog.Logger // nil: slog.Default
 	Now func() time.Time
 	// Observe, if set, hears of each call after it was done: the row's names,
@@ -149,13 +153,26 @@ func (a *API) Object(typ string) *Object {
 // way to an operation, whatever the binding.
 func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 	began := a.Now()
-	a.authenticate(ctx, c)
-	result, fault := a.run(ctx, c)
+	result, fault := Result{}, a.stale()
+	if fault == nil {
+		a.authenticate(ctx, c)
+		result, fault = a.run(ctx, c)
+	}
 	if c.Session != nil {
 		a.Sessions.Count(c.Session)
 	}
 	a.finish(ctx, c, fault, began)
 	return result, fault
+}
+
+func (a *API) stale() *Fault {
+	if a.Fresh == nil {
+		return nil
+	}
+	if err := a.Fresh(); err != nil {
+		return FaultOf(err)
+	}
+	return nil
 }
 
 func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/bolt"
+	"github.com/vigate/vigate/internal/store/etcd"
+)
+
+// openStore opens the store that is configured. fresh says why what it has told
+// may be old; a store that nobody else writes to is always fresh.
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (_ store.Store, fresh func() error, _ error) {
+	if len(cfg.Store.Endpoints) == 0 {
+		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log})
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, nil, nil
+	}
+	secure, err := etcdTLS(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := etcd.Open(ctx, etcd.Options{
+		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Logger: log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.Fresh, nil
+}
+
+// etcdTLS is how etcd is spoken to: nil for without TLS, where neither its
+// authorities nor a certificate for it are configured.
+func etcdTLS(cfg config.Config) (*tls.Config, error) {
+	if cfg.EtcdCA == "" && cfg.EtcdCert == "" {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.EtcdCA != "" {
+		b, err := os.ReadFile(cfg.EtcdCA)
+		if err != nil {
+			return nil, fmt.Errorf("read authorities of etcd: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("read authorities of etcd: no certificate in %s", cfg.EtcdCA)
+		}
+	}
+	if cfg.EtcdCert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.EtcdCert, cfg.EtcdKey)
+		if err != nil {
+			return nil, fmt.Errorf("read client certificate for etcd: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+func nodeName(cfg config.Config) string {
+	if cfg.NodeName != "" {
+		return cfg.NodeName
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "node"
+	}
+	return name
+}

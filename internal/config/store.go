@@ -1,0 +1,61 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+)
+
+// Store says where the durable truth is kept.
+type Store struct {
+	// Endpoints are etcd's, as host:port. None: the embedded store in data.
+	Endpoints []string
+	// Prefix is what all keys in etcd begin with.
+	Prefix string
+}
+
+// maxEndpoints is more members than an etcd cluster should have.
+const maxEndpoints = 16
+
+// storage reads "bolt", or etcd://HOST:PORT[,HOST:PORT…]/PREFIX.
+func storage() kind {
+	return kind{name: "bolt|etcd://…", want: "bolt or etcd://HOST:PORT[,HOST:PORT…]/PREFIX", tag: stringTag, set: func(field any, s string) error {
+		v, err := parseStore(s)
+		if err == nil {
+			*field.(*Store) = v
+		}
+		return err
+	}}
+}
+
+func parseStore(s string) (Store, error) {
+	if s == "bolt" {
+		return Store{}, nil
+	}
+	if err := checkText(s, 4096); err != nil {
+		return Store{}, err
+	}
+	rest, ok := strings.CutPrefix(s, "etcd://")
+	if !ok {
+		return Store{}, fmt.Errorf("%s is not bolt or etcd://HOST:PORT[,HOST:PORT…]/PREFIX", show(s))
+	}
+	hosts, prefix, ok := strings.Cut(rest, "/")
+	if !ok || prefix == "" || strings.HasSuffix(prefix, "/") {
+		return Store{}, fmt.Errorf("%s needs a prefix behind the hosts, such as /vigate", show(s))
+	}
+	v := Store{Endpoints: strings.Split(hosts, ","), Prefix: prefix}
+	if len(v.Endpoints) > maxEndpoints {
+		return Store{}, fmt.Errorf("names %d endpoints, more than %d", len(v.Endpoints), maxEndpoints)
+	}
+	for _, e := range v.Endpoints {
+		host, port, err := net.SplitHostPort(e)
+		if err != nil || host == "" || port == "" {
+			return Store{}, fmt.Errorf("%s is not an endpoint as host:port", show(e))
+		}
+		if strings.Contains(e, "@") {
+			return Store{}, errors.New("has credentials in it: use a client certificate")
+		}
+	}
+	return v, nil
+}
