@@ -1,15 +1,20 @@
 # make test   installs what the tests need, then checks and tests everything
 # make check  the linters alone
 # make fuzz   each fuzz target for FUZZTIME
-# make bench  the benchmarks
+# make bench  vigate beside a bare server and govmomi's simulator, in 3 minutes
+#             (bench-full: with 1,000,000 sessions)
+# make bench-compare  the micro-benchmarks against the committed figures
+#             (bench-micro: runs them alone; BENCH and BENCHTIME choose)
 # make soak   the racy suites again and again
 SHELL    := /bin/bash
 FUZZTIME ?= 30s
 COUNT    ?= 50
+BENCH    ?= .
+BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod
-MODULES  := . $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: test setup check unit fuzz bench soak
+.PHONY: test setup check unit fuzz bench bench-full bench-micro bench-compare soak
 
 test: setup check unit
 
@@ -29,7 +34,17 @@ fuzz:
 	./scripts/fuzz $(FUZZTIME)
 
 bench:
-	go test -run '^$$' -bench . -benchmem ./...
+	cd bench && go run .
+
+bench-full:
+	cd bench && go run . -full
+
+bench-micro:
+	@mkdir -p bench/results
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count 6 ./... | tee bench/results/micro.txt
+
+bench-compare: bench-micro
+	$(TOOL) benchstat bench/baseline.txt bench/results/micro.txt
 
 soak:
 	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim

@@ -1,0 +1,183 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/vigate/vigate/bench/load"
+)
+
+// sample is what one measurement found.
+type sample struct {
+	rate float64 // requests per second
+	p99  float64 // µs
+	cpu  float64 // µs of the server's processor time per request
+}
+
+// samples are a server's, one of each round.
+type samples struct{ rate, p99, cpu series }
+
+func (s *samples) add(v sample) {
+	s.rate, s.p99, s.cpu = append(s.rate, v.rate), append(s.p99, v.p99), append(s.cpu, v.cpu)
+}
+
+// measure loads a server with one request.
+func (r *rig) measure(ctx context.Context, s *server, t load.Target, conns int, request []byte) (sample, error) {
+	before, err := s.CPU()
+	if err != nil {
+		return sample{}, err
+	}
+	res, err := load.Run(ctx, load.Config{Target: t, Conns: conns, Warm: r.Warm, Duration: r.Duration},
+		load.Requests(request, http.StatusOK))
+	if err != nil {
+		return sample{}, fmt.Errorf("load %s: %w", s.name, err)
+	}
+	after, err := s.CPU()
+	if err != nil {
+		return sample{}, err
+	}
+	// The warm-up's requests are in the time and not in the count.
+	share := float64(r.Duration) / float64(r.Duration+r.Warm)
+	return sample{
+		rate: res.Rate,
+		p99:  float64(res.Latencies.Quantile(0.99).Nanoseconds()) / 1000,
+		cpu:  float64((after - before).Microseconds()) * share / float64(res.Steps),
+	}, nil
+}
+
+// turn is one server's part of a round.
+type turn struct {
+	s       *server
+	t       load.Target
+	request []byte
+	to      *samples
+}
+
+// rounds has the servers take turns.
+func (r *rig) rounds(ctx context.Context, conns int, turns ...turn) error {
+	for range r.Rounds {
+		for _, t := range turns {
+			v, err := r.measure(ctx, t.s, t.t, conns, t.request)
+			if err != nil {
+				return err
+			}
+			t.to.add(v)
+		}
+	}
+	return nil
+}
+
+// basic starts the three servers, if they don't run.
+func (r *rig) basic(ctx context.Context) (err error) {
+	if r.vigate != nil {
+		return nil
+	}
+	if r.vigate, err = r.startVigate(ctx, "basic"); err != nil {
+		return err
+	}
+	if r.token, err = login(ctx, r.vigate); err != nil {
+		return err
+	}
+	size, err := check(ctx, r.vigate.target(), readSession(r.token), `"userName"`)
+	if err != nil {
+		return fmt.Errorf("read session: %w", err)
+	}
+	if r.soap, err = servesSOAP(ctx, r.vigate, r.token); err != nil {
+		return err
+	}
+	if r.floor, err = r.startFloor(ctx, size); err != nil {
+		return err
+	}
+	r.peer, err = r.startPeer(ctx)
+	return err
+}
+
+// reads are P1 and P2: one session, read again and again.
+func reads(ctx context.Context, r *rig) ([]figure, error) {
+	if err := r.basic(ctx); err != nil {
+		return nil, err
+	}
+	cookie, err := peerLogin(ctx, r.peer)
+	if err != nil {
+		return nil, err
+	}
+	peerRead := soapProperty(cookie, collector, "currentSession")
+	if _, err := check(ctx, r.peer.target(), peerRead, "loginTime"); err != nil {
+		return nil, fmt.Errorf("read session of the peer: %w", err)
+	}
+	var all []figure
+	for _, conns := range []int{16, 64} {
+		var floor, peer, json, soap samples
+		turns := []turn{
+			{r.floor, r.floor.target(), readSession(floorToken), &floor},
+			{r.vigate, r.vigate.target(), readSession(r.token), &json},
+			{r.peer, r.peer.target(), peerRead, &peer},
+		}
+		if r.soap {
+			turns = append(turns, turn{r.vigate, r.vigate.target(), soapProperty(r.token, collector, "currentSession"), &soap})
+		}
+		if err := r.rounds(ctx, conns, turns...); err != nil {
+			return nil, err
+		}
+		at := fmt.Sprintf("c=%d", conns)
+		all = append(all, readFigures("VI JSON "+at, floor, peer, json)...)
+		all = append(all, soapFigures("SOAP "+at, floor, peer, soap)...)
+
+		floor, json = samples{}, samples{}
+		if err := r.rounds(ctx, conns,
+			turn{r.floor, r.floor.tlsTarget(), readSession(floorToken), &floor},
+			turn{r.vigate, r.vigate.tlsTarget(), readSession(r.token), &json}); err != nil {
+			return nil, err
+		}
+		all = append(all, readFigures("VI JSON over TLS "+at, floor, samples{}, json)...)
+	}
+	return all, r.profileReads(ctx)
+}
+
+func readFigures(what string, floor, peer, json samples) []figure {
+	return []figure{
+		{ID: "P1", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: json.rate,
+			Against: "floor", Ratio: json.rate.over(floor.rate), Goal: atLeast(0.90)},
+		{ID: "P1", What: what + ", p99", Unit: "µs", Floor: floor.p99, Peer: peer.p99, Vigate: json.p99,
+			Against: "floor", Ratio: json.p99.over(floor.p99), Goal: atMost(1.25)},
+		{ID: "P1", What: what + ", processor", Unit: "µs/req", Floor: floor.cpu, Peer: peer.cpu, Vigate: json.cpu,
+			Against: "floor", Ratio: json.cpu.over(floor.cpu)},
+	}
+}
+
+func soapFigures(what string, floor, peer, soap samples) []figure {
+	note := ""
+	if len(soap.rate) == 0 {
+		note = "not served"
+	}
+	return []figure{
+		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
+			Against: "floor", Ratio: soap.rate.over(floor.rate), Goal: atLeast(0.55), Note: note},
+		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
+			Against: "peer", Ratio: soap.rate.over(peer.rate), Goal: atLeast(4), Note: note},
+	}
+}
+
+// profileReads takes its profiles apart from what is measured.
+func (r *rig) profileReads(ctx context.Context) error {
+	if r.Profile == "" {
+		return nil
+	}
+	requests := map[string][]byte{"p1": readSession(r.token)}
+	if r.soap {
+		requests["p2"] = soapProperty(r.token, collector, "currentSession")
+	}
+	for name, request := range requests {
+		err := r.profile(ctx, r.vigate, name, func() error {
+			_, err := r.measure(ctx, r.vigate, r.vigate.target(), 16, request)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
