@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -27,11 +28,7 @@ func (h *handler) answer(w http.ResponseWriter, c *vim.Call, result vim.Result, 
 	defer h.release(buffer)
 	s := &stream{w: w}
 	if !result.Token.IsZero() {
-		// net/http would leave out the quotes, which are part of it.
-		s.cookie = tokenCookie + `="` + result.Token.Reveal() + `"; Path=/; HttpOnly;`
-		if c.Peer.TLS {
-			s.cookie += " Secure;"
-		}
+		s.token, s.tls = result.Token.Reveal(), c.Peer.TLS
 	}
 	e := &encoder{codec: &h.codec, release: c.Release, buf: (*buffer)[:0], w: s}
 	name := c.Name
@@ -78,16 +75,17 @@ func (h *handler) release(buffer *[]byte) {
 
 // stream is an answer of which the length is not known at first.
 type stream struct {
-	w      http.ResponseWriter
-	cookie string // to set; empty: none
-	begun  bool
+	w     http.ResponseWriter
+	token string // to hand out; empty: none
+	tls   bool
+	begun bool
 }
 
 func (s *stream) Write(p []byte) (int, error) {
 	if !s.begun {
 		s.begun = true
-		if s.cookie != "" {
-			s.w.Header()["Set-Cookie"] = []string{s.cookie}
+		if s.token != "" {
+			httptoken.SetCookie(s.w.Header(), s.token, s.tls)
 		}
 		s.w.Header()["Content-Type"] = contentXML
 		s.w.WriteHeader(http.StatusOK)

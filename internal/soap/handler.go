@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -127,7 +128,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // prepare fills the message's call from the request.
 func (h *handler) prepare(m *message, r *http.Request) *refusal {
-	if foreign(r) {
+	if httptoken.Foreign(r) {
 		// Whom the credentials belong to did not ask for this. Not even its
 		// language is told.
 		return refused(vim.InvalidRequest("a page of another origin may not use this server"))
@@ -137,7 +138,7 @@ func (h *handler) prepare(m *message, r *http.Request) *refusal {
 		return clientFault("the message must be in UTF-8 and not compressed")
 	}
 	err := m.read()
-	if m.cookie != "" && r.Header.Get(tokenHeader) == "" {
+	if m.cookie != "" && r.Header.Get(httptoken.Header) == "" {
 		// A client that names a session in the message means that one, whatever
 		// cookie its HTTP layer keeps.
 		m.call.Token = m.cookie

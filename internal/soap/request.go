@@ -5,18 +5,14 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
 )
 
 const (
-	tokenHeader  = "Vmware-Api-Session-Id" // in the form of http.Header's keys
-	tokenCookie  = "vmware_soap_session"
-	ticketCookie = "vmware_cgi_ticket"
-
 	// smallBody is what requests have in practice, a token and its signature
 	// included, in bytes; larger ones share maxHeld.
 	smallBody = 64 << 10
@@ -25,57 +21,13 @@ const (
 	maxOperation = 128
 )
 
-// credentials takes the token and the ticket from the HTTP header: the token's
-// own before its cookie.
+// credentials takes the token and the ticket from the HTTP header.
 func credentials(c *vim.Call, h http.Header) {
-	if t := h[tokenHeader]; len(t) > 0 && t[0] != "" {
-		c.Token = t[0]
-	} else {
-		c.Token = cookie(h, tokenCookie)
-	}
-	c.HTTP.Ticket = cookie(h, ticketCookie)
+	c.Token = httptoken.Token(h, httptoken.Cookie)
+	c.HTTP.Ticket = httptoken.Value(h, httptoken.TicketCookie)
 	if a := h["Authorization"]; len(a) > 0 {
 		c.Proof.Authorization = a[0]
 	}
-}
-
-// cookie returns a cookie's value without its quotes, or "". Clients send it
-// with or without them, and pyVmomi sends the attributes too, which look like
-// cookies here. The first of several counts, as the one with the longest path.
-func cookie(h http.Header, name string) string {
-	for _, line := range h["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			key, value, ok := strings.Cut(strings.Trim(part, " \t"), "=")
-			if !ok || key != name {
-				continue
-			}
-			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
-				value = value[1 : n-1]
-			}
-			return value
-		}
-	}
-	return ""
-}
-
-// foreign reports whether a page of another origin had a browser send the
-// request. It may not use the cookies that the browser adds, nor call anything
-// else: a login would plant the page's own session in the browser. The token's
-// header is one that no page can add without this server's consent, which is
-// never given.
-func foreign(r *http.Request) bool {
-	if h := r.Header[tokenHeader]; len(h) > 0 && h[0] != "" {
-		return false
-	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site != "same-origin" && site != "none"
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
 // isPlain reports whether the body, by its headers, is text in UTF-8 as it
