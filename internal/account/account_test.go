@@ -118,7 +118,7 @@ func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 	} {
 		name := user(fmt.Sprint("u", i))
 		must(t, n.Create(ctx, "root", name, []byte(p), ""))
-		a, err := n.Verify(ctx, name, []byte(p))
+		a, err := n.Verify(ctx, name, "192.0.2.7", []byte(p))
 		if err != nil || !a.Name.Equal(name) {
 			t.Errorf("%q: %v", p, err)
 		}
@@ -126,13 +126,13 @@ func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 			if other == p || len(other) > 1024 {
 				continue
 			}
-			_, err := n.Verify(ctx, name, []byte(other))
+			_, err := n.Verify(ctx, name, "192.0.2.7", []byte(other))
 			wantError(t, err, account.ErrRejected)
 		}
 	}
 	for _, p := range []string{"", "1234567", "öäüöäüö", strings.Repeat("x", 1025)} {
 		wantError(t, n.Create(ctx, "root", ann, []byte(p), ""), account.ErrPassword)
-		_, err := n.Verify(ctx, admin, []byte(p))
+		_, err := n.Verify(ctx, admin, "192.0.2.7", []byte(p))
 		wantError(t, err, account.ErrRejected)
 	}
 }
@@ -146,13 +146,13 @@ func TestUnknownDisabledAndWrongAreOneAnswer(t *testing.T) {
 		user("nobody"): "password of Ann", user("Off"): "password of Off", ann: "wrong password",
 		{Domain: "CORP", User: "Ann"}: "password of Ann", principal.Extension("Ann"): "password of Ann", {}: "password of Ann",
 	} {
-		a, err := n.Verify(ctx, who, []byte(password))
+		a, err := n.Verify(ctx, who, "192.0.2.7", []byte(password))
 		if !errors.Is(err, account.ErrRejected) || a != (account.Account{}) {
 			t.Errorf("%s: %v, %v", who, a, err)
 		}
 	}
 	must(t, n.Enable(ctx, "root", user("OFF")))
-	a, err := n.Verify(ctx, user("oFF"), []byte("password of Off"))
+	a, err := n.Verify(ctx, user("oFF"), "192.0.2.7", []byte("password of Off"))
 	if err != nil || a.Name.User != "Off" || a.FullName != "Full Off" {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -172,7 +172,7 @@ func TestALoginIsHeldToTheAccountThatItVerified(t *testing.T) {
 			n.create(t, "Ann")
 		}
 		must(t, n.Enable(ctx, "root", ann))
-		a, err := n.Verify(ctx, ann, []byte("password of Ann"))
+		a, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann"))
 		must(t, err)
 		_, err = n.mirror.Commit(ctx, a.Require())
 		must(t, err)
@@ -307,7 +307,7 @@ func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
 	must(t, n.Update(ctx, "x", ann, account.Update{Password: []byte("another password of")}, ""))
-	_, wrong := n.Verify(ctx, ann, []byte("a wrong password of"))
+	_, wrong := n.Verify(ctx, ann, "192.0.2.7", []byte("a wrong password of"))
 	if strings.Contains(wrong.Error(), "password of") {
 		t.Errorf("in an error: %v", wrong)
 	}

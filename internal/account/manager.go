@@ -54,11 +54,15 @@ type Options struct {
 
 	Cost        Cost             // zero: 19 MiB, 2 passes, 1 lane
 	MinPassword int              // characters of a new password; 0: the constant MinPassword
-	Cores       int              // hashes at once; 0: runtime.GOMAXPROCS
+	Cores       int              // hashes at once at most; 0: runtime.GOMAXPROCS
 	Queue       int              // hashes that wait; 0: 32 for each core
 	Patience    time.Duration    // how long a hash waits at most; 0: 2 s
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: slog.Default
+	// Requests, if set, counts all requests since the start, logins among them:
+	// while many others come in, no more than half of Cores hash. It must be
+	// quick, and may be called at any time.
+	Requests func() uint64
 }
 
 // Manager verifies passwords and changes local users. Changes are durable when
@@ -108,7 +112,8 @@ func NewManager(o Options) (*Manager, error) {
 	return &Manager{
 		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority,
 		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
-		cost:    o.Cost, minPassword: o.MinPassword, gate: newGate(o.Cores, int64(o.Queue), o.Patience), now: o.Now,
+		cost:    o.Cost, minPassword: o.MinPassword, now: o.Now,
+		gate:   newGate(o.Cores, o.Queue, o.Patience, pressure{requests: o.Requests, now: o.Now}),
 		nobody: hash{cost: o.Cost, salt: newSalt(), key: make([]byte, keySize)},
 	}, nil
 }

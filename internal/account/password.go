@@ -40,7 +40,7 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	if len(password) > MaxPassword || utf8.RuneCount(password) < m.minPassword {
 		return hash{}, ErrPassword
 	}
-	if err := m.gate.enter(ctx); err != nil {
+	if err := m.gate.enter(ctx, ""); err != nil {
 		return hash{}, err
 	}
 	defer m.gate.leave()
@@ -52,13 +52,16 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 // Verify returns the user whose password it is. The password is used exactly as
 // it came. The caller holds the login's commit to Account.Require.
 //
+// from is the address that asks: where many wait, each user from each address
+// has its turn.
+//
 // Unknown, disabled and wrong are one answer, ErrRejected, after the same work:
 // nobody learns who has an account here. ErrBusy: too many are being verified.
-func (m *Manager) Verify(ctx context.Context, name principal.Name, password []byte) (Account, error) {
+func (m *Manager) Verify(ctx context.Context, name principal.Name, from string, password []byte) (Account, error) {
 	if len(password) == 0 || len(password) > MaxPassword {
 		return Account{}, fmt.Errorf("verify password: length out of bounds: %w", ErrRejected)
 	}
-	if err := m.gate.enter(ctx); err != nil {
+	if err := m.gate.enter(ctx, name.Key()+"\x00"+from); err != nil {
 		return Account{}, fmt.Errorf("verify password: %w", err)
 	}
 	h := m.nobody

@@ -1,13 +1,9 @@
 package account
 
 import (
-	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 // The hash of "password" under the salt "somesalt", computed with the reference
@@ -55,52 +51,6 @@ func FuzzParseHash(f *testing.F) {
 		}
 		if h.String() != s || !h.cost.valid() {
 			t.Errorf("%q became %q", s, h)
-		}
-	})
-}
-
-func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 2, 2*time.Second)
-		if err := g.enter(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		var late sync.WaitGroup
-		for range 2 {
-			late.Go(func() {
-				if err := g.enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(start) != 2*time.Second {
-					t.Errorf("after %v: %v", time.Since(start), err)
-				}
-			})
-		}
-		synctest.Wait()
-		if err := g.enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(start) != 0 {
-			t.Errorf("a full queue: %v after %v", err, time.Since(start))
-		}
-		late.Wait()
-
-		ctx, hangUp := context.WithCancel(t.Context())
-		var gone, next sync.WaitGroup
-		gone.Go(func() {
-			if err := g.enter(ctx); !errors.Is(err, context.Canceled) {
-				t.Errorf("a caller who hung up: %v", err)
-			}
-		})
-		synctest.Wait()
-		hangUp()
-		gone.Wait()
-		next.Go(func() {
-			if err := g.enter(t.Context()); err != nil {
-				t.Errorf("when it is its turn: %v", err)
-			}
-		})
-		synctest.Wait()
-		g.leave()
-		next.Wait()
-		g.leave()
-		if len(g.slots) != 0 || g.waiting.Load() != 0 {
-			t.Errorf("left over: %d slots, %d waiting", len(g.slots), g.waiting.Load())
 		}
 	})
 }

@@ -59,7 +59,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		if !errors.As(n.Damaged(), &damaged) || n.Enabled(ann) || n.Exists(ann) {
 			t.Errorf("%s: damage is %v", bad, n.Damaged())
 		}
-		_, err := n.Verify(ctx, ann, []byte("password of Ann"))
+		_, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann"))
 		wantError(t, err, account.ErrRejected)
 		for _, err := range []error{n.Create(ctx, "x", ann, first, ""), n.Enable(ctx, "x", ann), n.Disable(ctx, "x", ann),
 			n.Update(ctx, "x", ann, account.Update{Password: first}, "")} {
@@ -69,7 +69,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		}
 	}
 	put(string(good.Value))
-	if _, err := n.Verify(ctx, ann, []byte("password of Ann")); err != nil || n.Damaged() != nil {
+	if _, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann")); err != nil || n.Damaged() != nil {
 		t.Errorf("mended: %v, %v", err, n.Damaged())
 	}
 	put("{}")

@@ -26,7 +26,7 @@ func (m Local) Authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	}
 	// A spelling that names nobody is verified as the zero name: nobody's.
 	name, _ := principal.Parse(p.User, m.Accounts.Domain())
-	who, err := m.Accounts.Verify(ctx, name, p.Secret)
+	who, err := m.Accounts.Verify(ctx, name, a.Peer.Address, p.Secret)
 	switch {
 	case errors.Is(err, account.ErrRejected):
 		return session.Grant{}, fmt.Errorf("%w: %w", ErrRejected, err)
