@@ -111,8 +111,9 @@ func (c *conn) Close() error {
 
 // quota counts what is live. max bounds it.
 type quota struct {
-	max  int64
-	live atomic.Int64
+	max     int64
+	live    atomic.Int64
+	refused atomic.Uint64 // since the start
 }
 
 func newQuota(limit int) *quota { return &quota{max: int64(limit)} }
@@ -120,6 +121,7 @@ func newQuota(limit int) *quota { return &quota{max: int64(limit)} }
 func (q *quota) take() bool {
 	if q.live.Add(1) > q.max {
 		q.live.Add(-1)
+		q.refused.Add(1)
 		return false
 	}
 	return true

@@ -60,6 +60,10 @@ type Server struct {
 	sites   []*site
 	cut     context.CancelFunc // ends the contexts of all requests
 	base    context.Context
+
+	ids      *requestIDs
+	total    *quota // connections
+	requests *quota // in flight
 }
 
 // site is one way in: an http.Server and what it listens on.
@@ -68,6 +72,7 @@ type site struct {
 	http      *http.Server
 	secure    bool
 	listeners []net.Listener
+	own       *quota // its connections
 }
 
 // Open checks cfg and opens its listeners, all of them or none.
@@ -85,9 +90,13 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 		health:  &health{ready: cfg.Ready},
 		onDrain: cfg.OnDrain,
 		logger:  cfg.Logger,
+
+		ids:      ids,
+		total:    newQuota(cfg.Limits.Connections),
+		requests: newQuota(cfg.Limits.Requests),
 	}
 	s.base, s.cut = context.WithCancel(context.Background())
-	if err := s.open(ctx, cfg, ids); err != nil {
+	if err := s.open(ctx, cfg); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -138,16 +147,16 @@ func newRequestIDs(random io.Reader) (*requestIDs, error) {
 }
 
 // open opens the listeners. What it opened before an error stays in s.sites.
-func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
-	b := builder{s: s, cfg: cfg, ids: ids, total: newQuota(cfg.Limits.Connections)}
-	app := front{next: cfg.Handler, proxies: cfg.TrustedProxies, requests: newQuota(cfg.Limits.Requests)}
+func (s *Server) open(ctx context.Context, cfg Config) error {
+	b := builder{s: s, cfg: cfg}
+	app := front{next: cfg.Handler, proxies: cfg.TrustedProxies, requests: s.requests}
 	plain := app
 	if cfg.Listen != "" {
 		l, err := listenTCP(ctx, "TLS", cfg.Listen)
 		if err != nil {
 			return err
 		}
-		st := b.add("tls", l, app, b.total)
+		st := b.add("tls", l, app, s.total)
 		s.secure(st, cfg.Certificate)
 		if cfg.PlainHTTP != "" {
 			plain.tunnel = newTunnel(l.Addr(), cfg.Limits.Tunnels)
@@ -159,14 +168,14 @@ func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
 		if err != nil {
 			return err
 		}
-		b.add("plain", l, plain, b.total)
+		b.add("plain", l, plain, s.total)
 	}
 	if cfg.Unix != "" {
 		l, err := listenUnix(ctx, cfg.Unix)
 		if err != nil {
 			return err
 		}
-		b.add("unix", l, app, b.total)
+		b.add("unix", l, app, s.total)
 	}
 	if cfg.Admin != "" {
 		l, err := listenLoopback(ctx, "admin", cfg.Admin)
@@ -182,20 +191,19 @@ func (s *Server) open(ctx context.Context, cfg Config, ids *requestIDs) error {
 
 // builder is what the sites have in common while they are made.
 type builder struct {
-	s     *Server
-	cfg   Config
-	ids   *requestIDs
-	total *quota
+	s   *Server
+	cfg Config
 }
 
 // add makes a site of l; its connections count in the quotas and in one of
 // their own.
 func (b *builder) add(name string, l net.Listener, f front, quotas ...*quota) *site {
-	f.ids, f.health, f.logger = b.ids, b.s.health, b.cfg.Logger
-	st := &site{name: name, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
+	f.ids, f.health, f.logger = b.s.ids, b.s.health, b.cfg.Logger
+	own := newQuota(b.cfg.Limits.ListenerConnections)
+	st := &site{name: name, own: own, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
 		Listener: l,
 		name:     name,
-		quotas:   append(quotas, newQuota(b.cfg.Limits.ListenerConnections)),
+		quotas:   append(quotas, own),
 		proxies:  f.proxies,
 		stall:    b.cfg.Limits.Stall,
 		logger:   b.cfg.Logger,
