@@ -252,6 +252,7 @@ func fault(d *xml.Decoder) (any, error) {
 		return nil, fmt.Errorf("no faultstring: %v", err)
 	}
 	var detail struct {
+		//lint:ignore SA5008 typeattr is an option of vim25/xml
 		Fault any `xml:",any,typeattr"`
 	}
 	if found, err := next(d, "detail", func(e *xml.StartElement) error { return d.DecodeElement(&detail, e) }); err != nil || !found || detail.Fault == nil {

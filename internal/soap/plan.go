@@ -16,7 +16,6 @@ var (
 	timeType      = reflect.TypeFor[time.Time]()
 	bytesType     = reflect.TypeFor[[]byte]()          // xsd:base64Binary
 	octetsType    = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte
-	anyType       = reflect.TypeFor[types.AnyType]()
 	referenceType = reflect.TypeFor[types.ManagedObjectReference]()
 )
 

@@ -3,7 +3,6 @@ package vim
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"time"
 
@@ -273,9 +272,4 @@ func named(err error, name string) error {
 		d.Principal = name
 	}
 	return f
-}
-
-// internalFault is for what should not happen: a bug, told to the log.
-func internalFault(format string, args ...any) *Fault {
-	return newFault(&types.SystemError{Reason: "internal error"}, fmt.Errorf(format, args...))
 }

@@ -71,8 +71,7 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 	fails[types.NotSupported](off, acquire(off, "operator"))
 
 	account := &user.User{Username: "operator", Uid: strconv.Itoa(os.Geteuid()), Gid: strconv.Itoa(os.Getegid())}
-	var f *fixture
-	f = newFixture(t, func(d *Domain) {
+	f := newFixture(t, func(d *Domain) {
 		d.LocalTickets = &login.LocalTickets{Dir: filepath.Join(t.TempDir(), "local"), Access: d.Gate.Access, Mirror: d.Gate.Mirror,
 			Events: d.Events, Now: d.Now, Log: d.Log, Account: func(name string) (*user.User, error) {
 				if name != account.Username {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/vigate/vigate/internal/store"
 )
@@ -175,7 +176,7 @@ func (s *Store) view(fn func(*bolt.Tx) error) error {
 }
 
 func beginError(err error) error {
-	if errors.Is(err, bolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return store.ErrClosed
 	}
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)

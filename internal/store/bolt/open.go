@@ -9,6 +9,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/vigate/vigate/internal/store"
 )
@@ -69,7 +70,7 @@ func openBolt(path string, readOnly, noSync bool, check func(*os.File) error) (d
 	}
 	err = guard(path, func() error {
 		db, err = bolt.Open(path, 0o600, options(readOnly, noSync, open))
-		if errors.Is(err, bolt.ErrTimeout) {
+		if errors.Is(err, bolterrors.ErrTimeout) {
 			return ErrLocked
 		}
 		return err
