@@ -1,0 +1,238 @@
+package vigate_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/vigate/vigate/internal/config"
+)
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// required reads a go.mod: the version of each module that it requires, and
+// whether it says that the module is not needed by itself.
+func required(t *testing.T, path string) (version map[string]string, indirect map[string]bool) {
+	t.Helper()
+	version, indirect = map[string]string{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(?:\t|require )(\S+\.\S+/\S+|\S+\.\S+) (v\S+)( // indirect)?$`).FindAllStringSubmatch(readText(t, path), -1) {
+		version[m[1]], indirect[m[1]] = m[2], m[3] != ""
+	}
+	if len(version) == 0 {
+		t.Fatalf("%s requires nothing", path)
+	}
+	return version, indirect
+}
+
+// provider is the module, of those required, that has the package.
+func provider(version map[string]string, pkg string) string {
+	best := ""
+	for m := range version {
+		if (pkg == m || strings.HasPrefix(pkg, m+"/")) && len(m) > len(best) {
+			best = m
+		}
+	}
+	return best
+}
+
+// direct is the modules that the project's own files import, tests included.
+func direct(t *testing.T, version map[string]string) map[string]bool {
+	t.Helper()
+	used := map[string]bool{}
+	for _, tests := range []bool{false, true} {
+		for _, s := range sources(t, tests) {
+			for _, i := range s.file.Imports {
+				path, _ := strconv.Unquote(i.Path.Value)
+				first, _, _ := strings.Cut(path, "/")
+				if !strings.Contains(first, ".") || strings.HasPrefix(path, module) {
+					continue
+				}
+				m := provider(version, path)
+				if m == "" {
+					t.Errorf("%s imports %s, which go.mod does not require", s.path, path)
+				}
+				used[m] = true
+			}
+		}
+	}
+	return used
+}
+
+// tools is the packages that a go.mod names as tools.
+func tools(t *testing.T, path string) []string {
+	t.Helper()
+	var all []string
+	text := readText(t, path)
+	if _, block, ok := strings.Cut(text, "\ntool ("); ok {
+		block, _, _ = strings.Cut(block, ")")
+		all = strings.Fields(block)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^tool ([^(\s]+)$`).FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// explained is the rows of docs/dependencies.md that begin with a module and a
+// version.
+func explained(t *testing.T) map[string]string {
+	t.Helper()
+	rows := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (v[^ ]+) \\| ").FindAllStringSubmatch(readText(t, "docs/dependencies.md"), -1) {
+		rows[m[1]] = m[2]
+	}
+	return rows
+}
+
+func TestEveryDependencyIsExplained(t *testing.T) {
+	rows := explained(t)
+	want := map[string]string{}
+	version, _ := required(t, "go.mod")
+	for m := range direct(t, version) {
+		want[m] = version[m]
+	}
+	nested, err := filepath.Glob("test/*/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(nested, "tools/go.mod") {
+		version, indirect := required(t, path)
+		for _, tool := range tools(t, path) {
+			m := provider(version, tool)
+			want[m] = version[m]
+		}
+		for m, v := range version {
+			if !indirect[m] && !strings.HasPrefix(m+"/", module) {
+				want[m] = v
+			}
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(want)) {
+		if rows[m] != want[m] {
+			t.Errorf("docs/dependencies.md has %q for `%s`, want %s", rows[m], m, want[m])
+		}
+	}
+	for m := range rows {
+		if want[m] == "" {
+			t.Errorf("docs/dependencies.md explains %s, which nothing needs", m)
+		}
+	}
+}
+
+func TestEveryPackageThatTheTestsInstallIsExplained(t *testing.T) {
+	m := regexp.MustCompile(`(?m)^for p in (.*); do$`).FindStringSubmatch(readText(t, "scripts/setup"))
+	if m == nil {
+		t.Fatal("scripts/setup lists no packages")
+	}
+	doc := readText(t, "docs/dependencies.md")
+	for _, p := range strings.Fields(m[1]) {
+		if !strings.Contains(doc, "| `"+p+"` | ") {
+			t.Errorf("docs/dependencies.md does not explain the Debian package %s", p)
+		}
+	}
+}
+
+func TestEveryKeyOfTheConfigurationIsInTheOperatorsPage(t *testing.T) {
+	doc := readText(t, "docs/operations.md")
+	names := map[string]bool{}
+	for _, k := range config.Keys() {
+		names[k.Name] = true
+		value := ""
+		if k.Default != "" {
+			value = "`" + k.Default + "`"
+		}
+		if row := fmt.Sprintf("| `%s` | %s | %s |\n", k.Name, value, strings.ReplaceAll(k.Help, "|", `\|`)); !strings.Contains(doc, row) {
+			t.Errorf("docs/operations.md has not the row\n%s", row)
+		}
+	}
+	_, table, _ := strings.Cut(doc, "| key | default | what |\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(table, -1) {
+		if !names[m[1]] {
+			t.Errorf("docs/operations.md explains %s, which is no key", m[1])
+		}
+	}
+}
+
+// testNames is the tests and fuzz targets of all files, those of nested modules
+// left out.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	for _, s := range sources(t, true) {
+		for name := range s.file.Scope.Objects {
+			names[name] = true
+		}
+	}
+	return names
+}
+
+var namedTest = regexp.MustCompile("`((?:Test|Fuzz)[A-Z][A-Za-z0-9_]+)`")
+
+func TestThePageOnSecurityNamesTestsThatAreThere(t *testing.T) {
+	names := testNames(t)
+	doc := readText(t, "docs/security.md")
+	all := namedTest.FindAllStringSubmatch(doc, -1)
+	if len(all) == 0 {
+		t.Fatal("it names none")
+	}
+	for _, m := range all {
+		if !names[m[1]] {
+			t.Errorf("docs/security.md names %s, which is not there", m[1])
+		}
+	}
+	for name := range names {
+		if strings.HasPrefix(name, "TestASVS_") && !strings.Contains(doc, "`"+name+"`") {
+			t.Errorf("docs/security.md does not name %s", name)
+		}
+	}
+}
+
+// asvs is the requirements of OWASP ASVS 5.0 that the project answers for.
+var asvs = strings.Fields(`1.5.1 1.5.2 1.5.3 3.3.1 3.3.2 3.3.3 3.3.4 3.3.5 4.1.3 4.2.1 4.2.2 4.2.3 4.2.4 4.2.5
+	6.2.8 6.2.9 6.3.1 6.3.2 6.3.4 6.3.8 6.5.1 6.7.2 6.8.1 6.8.2 6.8.3 7.1.1 7.1.2 7.1.3 7.2.1 7.2.2 7.2.3 7.2.4 7.3.1 7.3.2
+	7.4.1 7.4.2 7.4.3 7.4.5 7.5.2 7.6.1 8.3.2 8.3.3 9.1.1 9.1.2 9.1.3 9.2.1 9.2.2 9.2.3 9.2.4 11.2.4 11.5.1 12.1.1 15.3.4
+	16.2.5 16.3.1 16.3.2 16.3.3 16.3.4 16.4.1 16.5.1 16.5.3`)
+
+func TestThePageOnSecurityAnswersEachRequirement(t *testing.T) {
+	answered := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\| ([0-9][^|]*) \| ([^|]*) \| ([^|]*) \|$`).FindAllStringSubmatch(readText(t, "docs/security.md"), -1) {
+		if strings.TrimSpace(m[3]) == "" {
+			t.Errorf("%s: nothing shows it", m[1])
+		}
+		for id := range strings.SplitSeq(m[1], ", ") {
+			from, to, isRange := strings.Cut(id, "–")
+			answered[from] = true
+			if !isRange {
+				continue
+			}
+			chapter := from[:strings.LastIndex(from, ".")+1]
+			first, err1 := strconv.Atoi(strings.TrimPrefix(from, chapter))
+			last, err2 := strconv.Atoi(strings.TrimPrefix(to, chapter))
+			if err1 != nil || err2 != nil {
+				t.Errorf("not a range: %s", id)
+			}
+			for n := first; n <= last; n++ {
+				answered[chapter+strconv.Itoa(n)] = true
+			}
+		}
+	}
+	for _, id := range asvs {
+		if !answered[id] {
+			t.Errorf("docs/security.md does not answer for %s", id)
+		}
+	}
+}
