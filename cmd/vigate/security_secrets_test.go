@@ -94,6 +94,27 @@ func (g *tour) do(token, path, body string) answer {
 	return g.visit(g.c, g.plain, token, path, body)
 }
 
+// soap makes a call over SOAP.
+func (g *tour) soap(method, inner string) {
+	g.t.Helper()
+	req, err := http.NewRequest("POST", g.plain+"/sdk", strings.NewReader(`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><`+
+		method+` xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this>`+inner+`</`+method+`></soapenv:Body></soapenv:Envelope>`))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
+	req.Header.Set("SOAPAction", "urn:vim25/8.0.1.0")
+	a := g.send(req)
+	g.shown.WriteString(a.body)
+	if cookie := a.header.Get("Set-Cookie"); cookie != "" {
+		_, rest, _ := strings.Cut(cookie, `"`)
+		token, _, _ := strings.Cut(rest, `"`)
+		g.secret("token of SOAP", token)
+	} else if strings.Contains(a.body, "LoginResponse") {
+		g.t.Errorf("no token in %v", a.header)
+	}
+}
+
 // passwords logs in and fails to, in all the ways that take a password, and
 // changes some.
 func (g *tour) passwords() {
@@ -126,6 +147,9 @@ func (g *tour) passwords() {
 		} else {
 			g.shown.WriteString(a.body)
 		}
+		g.soap("Login", "<userName>ann</userName><password>"+password+"</password>")
+		g.soap("Login", "<userName>ann</userName><password>"+password+"</password><password>"+password+"</password>")
+		g.soap("Login", "<userName>ann</userName><secret>"+password+"</secret>")
 		g.secret("Basic credentials", base64.StdEncoding.EncodeToString([]byte("ann:"+password)))
 	}
 }
