@@ -29,6 +29,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/vigate/vigate/internal/store"
 )
@@ -57,7 +59,7 @@ type Options struct {
 const (
 	defaultTimeout = 5 * time.Second
 
-	// etcd refuses clients that ping more often.
+	// etcd refuses clients that ping more often, or while nothing is asked.
 	pingEvery   = 5 * time.Second
 	pingTimeout = 2 * time.Second
 	// maxRedial bounds how long a node stays away after the network is back.
@@ -142,7 +144,6 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		DialTimeout:          opts.DialTimeout,
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
-		PermitWithoutStream:  true,
 		Logger:               zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: maxRedial},
@@ -178,7 +179,7 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	}
 	if txn := resp.Txn(); !txn.Succeeded {
 		if kv := first(txn.Responses[0]); kv == nil || string(kv.Value) != format {
-			return fmt.Errorf("%s: %q holds something else than this program's %q", what, key, format)
+			return fmt.Errorf("%s: %q holds %.40q, this program reads %q only", what, key, kv.GetValue(), format)
 		}
 	}
 	return nil
@@ -280,6 +281,17 @@ func hopeless(err error) bool {
 	return rejected(err)
 }
 
+// futile reports whether a write that was refused for the cause would be so for
+// as long as a call may try.
+func futile(cause error) bool {
+	for _, e := range []error{rpctypes.ErrNoSpace, rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty} {
+		if errors.Is(cause, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // rejected reports whether etcd refused a transaction before it could write any
 // of it. That it has no space is not among them: it says so too after the write
 // that exceeds the quota.
@@ -289,7 +301,9 @@ func rejected(err error) bool {
 			return true
 		}
 	}
-	return false
+	// Either side's limit of a message's size.
+	var ofEtcd rpctypes.EtcdError
+	return !errors.As(err, &ofEtcd) && status.Code(err) == codes.ResourceExhausted
 }
 
 // Get is the contract's.

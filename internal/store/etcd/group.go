@@ -51,7 +51,7 @@ func newGroup(k keys) *group { return &group{keys: k, uses: map[string]use{}} }
 
 // join adds the request if it can share the transaction.
 func (g *group) join(r *request) bool {
-	if len(g.requests) > 0 && (r.alone || g.requests[0].alone) {
+	if len(g.requests) > 0 && (r.alone || g.requests[0].alone || g.when >= flatOps || g.then >= flatOps) {
 		return false
 	}
 	when, then, bytes := cost(r)

@@ -159,7 +159,7 @@ func (l *lane) insist(ctx context.Context, make func() txn) (outcome, error) {
 	for n := 0; ; n++ {
 		o, err := l.send(ctx, make())
 		var not *notWritten
-		if !errors.As(err, &not) || time.Now().After(until) || !pause(ctx, n) {
+		if !errors.As(err, &not) || futile(not.cause) || time.Now().After(until) || !pause(ctx, n) {
 			return o, err
 		}
 	}

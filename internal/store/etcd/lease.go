@@ -93,9 +93,8 @@ func (s *Store) tenure(ctx context.Context) (*tenure, error) {
 	s.running.Go(func() {
 		for range alive {
 		}
-		lost := keep.Err() == nil
-		l.drop(t)
-		if lost {
+		if keep.Err() == nil {
+			l.drop(t)
 			s.log.Warn("the node's lease in etcd ended; another is taken with the next write")
 		}
 	})
@@ -108,6 +107,7 @@ func (l *leases) revoke(s *Store) {
 	if t == nil {
 		return
 	}
+	t.let()
 	ctx, cancel := context.WithTimeout(context.Background(), s.attempt())
 	defer cancel()
 	if _, err := s.client.Revoke(ctx, t.lease); err != nil && !errors.Is(err, context.Canceled) {

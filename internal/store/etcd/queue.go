@@ -175,7 +175,7 @@ func (w *writer) retry(rs []*request, cause error) {
 			r.answer(0, r.ctx.Err())
 		case w.s.closing.Load():
 			r.answer(0, store.ErrClosed)
-		case now.After(r.until):
+		case futile(cause), now.After(r.until):
 			r.answer(0, fmt.Errorf("commit: %w: %w", store.ErrUnavailable, cause))
 		default:
 			again = append(again, r)

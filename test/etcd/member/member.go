@@ -97,10 +97,11 @@ func (m *Member) Start() error {
 func (m *Member) serves() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	ended := m.ended
 	go func() {
 		select {
-		case err := <-m.ended:
-			m.ended <- err
+		case err := <-ended:
+			ended <- err
 			cancel()
 		case <-ctx.Done():
 		}
