@@ -13,16 +13,19 @@ import (
 //
 // Those who wait take turns by who they are, so that one who floods the gate
 // stands in its own way only; when the queue is full, who has most in it loses
-// its latest. While there is other work to do half of the cores are left to
-// it: a hash can't be interrupted by anything but the scheduler, which lets it
-// run for 10 ms, an age for a read.
+// its latest.
+//
+// While there is much other work hashing keeps to a quarter of the machine: to
+// half of its cores, half of the time. A hash can't be interrupted by anything
+// but the scheduler, which lets it run for 10 ms, an age for a read: it is not
+// enough to let them compete.
 type gate struct {
 	cores    int // hashes at once
 	limit    int // who wait at most
 	patience time.Duration
 
 	mu      sync.Mutex // guards what follows
-	running int
+	running int        // those that rest included
 	waiting int
 	queues  map[string][]*place // who waits, by who it is; none is empty
 	turns   []string            // the keys of queues, whose turn is next first
@@ -37,17 +40,28 @@ type place struct {
 }
 
 func newGate(cores, queue int, patience time.Duration, p pressure) *gate {
+	if p.now == nil {
+		p.now = time.Now
+	}
 	return &gate{cores: cores, limit: queue, patience: patience, others: p, queues: map[string][]*place{}}
 }
 
-// enter returns when it is the caller's turn; the caller must call leave. who
-// is the caller as far as turns go. ErrBusy where too many wait already or the
-// turn doesn't come in time.
-func (g *gate) enter(ctx context.Context, who string) error {
+// enter returns when it is the caller's turn; the caller must leave. who is the
+// caller as far as turns go. ErrBusy where too many wait already or the turn
+// doesn't come in time.
+func (g *gate) enter(ctx context.Context, who string) (leave func(), _ error) {
 	p, err := g.join(who)
-	if p == nil {
-		return err
+	if p != nil {
+		err = g.wait(ctx, who, p)
 	}
+	if err != nil {
+		return nil, err
+	}
+	began := g.others.now()
+	return func() { g.leave(g.others.now().Sub(began)) }, nil
+}
+
+func (g *gate) wait(ctx context.Context, who string, p *place) error {
 	late := time.NewTimer(g.patience)
 	defer late.Stop()
 	select {
@@ -129,13 +143,25 @@ func (g *gate) giveUp(who string, p *place, err error) error {
 	}
 	g.mu.Unlock()
 	if !waited && <-p.outcome == nil {
-		g.leave()
+		g.next()
 	}
 	return err
 }
 
-// leave ends a hash and gives its turn to whose it is next.
-func (g *gate) leave() {
+// leave ends a hash that took so long.
+func (g *gate) leave(took time.Duration) {
+	g.mu.Lock()
+	rest := g.others.high(g.hashes, g.refused)
+	g.mu.Unlock()
+	if rest {
+		time.AfterFunc(took, g.next)
+		return
+	}
+	g.next()
+}
+
+// next gives a turn that is over to whose it is next.
+func (g *gate) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running--
@@ -152,15 +178,15 @@ func (g *gate) leave() {
 
 // slots is how many may hash at once now. Callers hold mu.
 func (g *gate) slots() int {
-	if g.cores > 1 && g.others.high(g.hashes, g.refused) {
-		return g.cores / 2
+	if g.others.high(g.hashes, g.refused) {
+		return max(1, g.cores/2)
 	}
 	return g.cores
 }
 
 // Load is how much hashing goes on.
 type Load struct {
-	Running, Waiting int
+	Running, Waiting int // who rests after a hash counts as running
 	// Slots is how many may run now, and Queue how many may wait.
 	Slots, Queue int
 	// Hashes is how many were asked for since the start, Refused how many of

@@ -22,20 +22,21 @@ func empty(t *testing.T, g *gate) {
 func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 2, 2*time.Second, pressure{})
-		if err := g.enter(t.Context(), "ann"); err != nil {
+		leave, err := g.enter(t.Context(), "ann")
+		if err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
 		var late sync.WaitGroup
 		for range 2 {
 			late.Go(func() {
-				if err := g.enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 2*time.Second {
+				if _, err := g.enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 2*time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}
 			})
 		}
 		synctest.Wait()
-		if err := g.enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 0 {
+		if _, err := g.enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 0 {
 			t.Errorf("a full queue: %v after %v", err, time.Since(start))
 		}
 		late.Wait()
@@ -43,7 +44,7 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		var gone, next sync.WaitGroup
 		gone.Go(func() {
-			if err := g.enter(ctx, "ann"); !errors.Is(err, context.Canceled) {
+			if _, err := g.enter(ctx, "ann"); !errors.Is(err, context.Canceled) {
 				t.Errorf("a caller who hung up: %v", err)
 			}
 		})
@@ -51,14 +52,16 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 		hangUp()
 		gone.Wait()
 		next.Go(func() {
-			if err := g.enter(t.Context(), "ann"); err != nil {
+			leave, err := g.enter(t.Context(), "ann")
+			if err != nil {
 				t.Errorf("when it is its turn: %v", err)
+				return
 			}
+			leave()
 		})
 		synctest.Wait()
-		g.leave()
+		leave()
 		next.Wait()
-		g.leave()
 		empty(t, g)
 		if g.refused != 3 || g.hashes != 6 {
 			t.Errorf("%d of %d hashes refused", g.refused, g.hashes)
@@ -70,7 +73,7 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 func ask(t *testing.T, g *gate, who string, line *[]string, wg *sync.WaitGroup) {
 	t.Helper()
 	wg.Go(func() {
-		switch err := g.enter(t.Context(), who); {
+		switch _, err := g.enter(t.Context(), who); {
 		case err == nil:
 			*line = append(*line, who) // one at a time: the gate has one core
 		case errors.Is(err, ErrBusy):
@@ -94,7 +97,7 @@ func TestWhoFloodsTheGateStandsInItsOwnWayOnly(t *testing.T) {
 		ask(t, g, "bob", &line, &wg)
 		ask(t, g, "mallory", &line, &wg) // has as many as would be taken from another
 		for range 5 {
-			g.leave()
+			g.next()
 			synctest.Wait()
 		}
 		wg.Wait()
@@ -116,26 +119,27 @@ func TestATurnThatComesAsItsCallerGoesIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 4, time.Minute, pressure{})
 		for range 1000 {
-			if err := g.enter(t.Context(), "ann"); err != nil {
+			leave, err := g.enter(t.Context(), "ann")
+			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, hangUp := context.WithCancel(t.Context())
 			var gone sync.WaitGroup
 			gone.Go(func() {
-				if g.enter(ctx, "bob") == nil {
-					g.leave()
+				if leave, err := g.enter(ctx, "bob"); err == nil {
+					leave()
 				}
 			})
 			synctest.Wait()
 			gone.Go(hangUp)
-			gone.Go(g.leave)
+			gone.Go(leave)
 			gone.Wait()
 		}
 		empty(t, g)
 	})
 }
 
-func TestHalfOfTheCoresAreLeftToOtherWorkWhileThereIsSome(t *testing.T) {
+func TestHashingKeepsToAQuarterOfTheMachineWhileThereIsOtherWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var requests atomic.Uint64
 		g := newGate(4, 100, time.Minute, pressure{requests: requests.Load, now: time.Now})
@@ -144,11 +148,12 @@ func TestHalfOfTheCoresAreLeftToOtherWorkWhileThereIsSome(t *testing.T) {
 		during := func(others uint64) (slots int) {
 			for range 20 {
 				requests.Add(1 + others)
-				if err := g.enter(t.Context(), "ann"); err != nil {
+				leave, err := g.enter(t.Context(), "ann")
+				if err != nil {
 					t.Fatal(err)
 				}
 				<-time.After(25 * time.Millisecond)
-				g.leave()
+				leave()
 			}
 			return m.Load().Slots
 		}
@@ -166,31 +171,35 @@ func TestHalfOfTheCoresAreLeftToOtherWorkWhileThereIsSome(t *testing.T) {
 				t.Errorf("%s: %d slots, want %d", step.what, got, step.want)
 			}
 		}
+		<-time.After(time.Minute) // all have rested
 		during(20)
+		<-time.After(25 * time.Millisecond)
 		var wg sync.WaitGroup
+		began, ends := time.Now(), make(chan time.Duration, 4)
 		for range 4 {
 			wg.Go(func() {
-				if err := g.enter(t.Context(), "ann"); err != nil {
+				leave, err := g.enter(t.Context(), "ann")
+				if err != nil {
 					t.Error(err)
+					return
 				}
+				<-time.After(25 * time.Millisecond)
+				leave()
+				ends <- time.Since(began)
 			})
 		}
 		synctest.Wait()
 		if l := m.Load(); l.Running != 2 || l.Waiting != 2 {
 			t.Errorf("under pressure: %+v", l)
 		}
-		// The reads end: who waits gets the cores that were left to them.
-		for range 2 {
-			<-time.After(pressureEvery)
-			g.leave()
-			synctest.Wait()
-		}
-		if l := m.Load(); l.Running != 2 || l.Waiting != 0 || l.Slots != 4 {
-			t.Errorf("without pressure: %+v", l)
-		}
 		wg.Wait()
-		g.leave()
-		g.leave()
+		close(ends)
+		for end := range ends { // two hash and rest as long, then the others hash
+			if end != 25*time.Millisecond && end != 75*time.Millisecond {
+				t.Errorf("a hash under pressure ended after %v", end)
+			}
+		}
+		<-time.After(25 * time.Millisecond)
 		empty(t, g)
 
 		<-time.After(time.Hour)

@@ -60,7 +60,7 @@ type Options struct {
 	Now         func() time.Time // nil: time.Now
 	Log         *slog.Logger     // nil: slog.Default
 	// Requests, if set, counts all requests since the start, logins among them:
-	// while many others come in, no more than half of Cores hash. It must be
+	// while many others come in, hashing keeps to a quarter of Cores. It must be
 	// quick, and may be called at any time.
 	Requests func() uint64
 }

@@ -40,10 +40,11 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	if len(password) > MaxPassword || utf8.RuneCount(password) < m.minPassword {
 		return hash{}, ErrPassword
 	}
-	if err := m.gate.enter(ctx, ""); err != nil {
+	leave, err := m.gate.enter(ctx, "")
+	if err != nil {
 		return hash{}, err
 	}
-	defer m.gate.leave()
+	defer leave()
 	h := hash{cost: m.cost, salt: newSalt(), key: make([]byte, keySize)}
 	h.key = h.compute(password)
 	return h, nil
@@ -61,7 +62,8 @@ func (m *Manager) Verify(ctx context.Context, name principal.Name, from string, 
 	if len(password) == 0 || len(password) > MaxPassword {
 		return Account{}, fmt.Errorf("verify password: length out of bounds: %w", ErrRejected)
 	}
-	if err := m.gate.enter(ctx, name.Key()+"\x00"+from); err != nil {
+	leave, err := m.gate.enter(ctx, name.Key()+"\x00"+from)
+	if err != nil {
 		return Account{}, fmt.Errorf("verify password: %w", err)
 	}
 	h := m.nobody
@@ -70,7 +72,7 @@ func (m *Manager) Verify(ctx context.Context, name principal.Name, from string, 
 		h = r.hash
 	}
 	ok := h.matches(password)
-	m.gate.leave()
+	leave()
 	switch {
 	case r == nil:
 		return Account{}, fmt.Errorf("verify password: no such user: %w", ErrRejected)
