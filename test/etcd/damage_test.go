@@ -102,7 +102,7 @@ func TestOpenSaysWhenEtcdIsNotThere(t *testing.T) {
 }
 
 func TestAnEtcdWithoutSpaceIsUnavailableForWritesUntilThereIsSome(t *testing.T) {
-	m := member.Started(t, program, "--quota-backend-bytes", fmt.Sprint(4<<20))
+	m := member.Started(t, program, 1, member.Options{Args: []string{"--quota-backend-bytes", fmt.Sprint(4 << 20)}})[0]
 	opts := space()
 	opts.Endpoints = []string{m.Endpoint}
 	opts.Timeout = 500 * time.Millisecond
@@ -147,37 +147,5 @@ func TestAnEtcdWithoutSpaceIsUnavailableForWritesUntilThereIsSome(t *testing.T) 
 	state, _ := watch.upTo(t, must(t, s, store.Put(store.Session, "healed", nil, never)))
 	if len(state) != 2 {
 		t.Errorf("%d records after the space was freed, want 2", len(state))
-	}
-}
-
-func TestAPasswordOpensAnEtcdThatAsksForOne(t *testing.T) {
-	m := member.Started(t, program)
-	raw := client(t, m)
-	ctx := t.Context()
-	_, err := raw.UserAdd(ctx, "root", "right")
-	if err == nil {
-		_, err = raw.UserGrantRole(ctx, "root", "root")
-	}
-	if err == nil {
-		_, err = raw.AuthEnable(ctx)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts := space()
-	opts.Endpoints = []string{m.Endpoint}
-	opts.DialTimeout = time.Second
-	opts.Username, opts.Password = "root", "Wr0ng-secret"
-	if _, err := etcd.Open(ctx, opts); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), opts.Password) {
-		t.Errorf("Open with a wrong password = %v", err)
-	}
-	opts.Password = "right"
-	opts.DialTimeout = 0
-	s := opened(t, opts)
-	follow(t, s).upTo(t, must(t, s, store.Append(store.Event, nil, never)))
-	opts.Username, opts.Password = "", ""
-	opts.DialTimeout = time.Second
-	if _, err := etcd.Open(ctx, opts); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Open without a password = %v", err)
 	}
 }

@@ -193,7 +193,7 @@ func TestACommitOfUnknownOutcomeSaysSo(t *testing.T) {
 }
 
 func TestEtcdKilledAndStartedLosesNothing(t *testing.T) {
-	m := member.Started(t, program)
+	m := member.Started(t, program, 1, member.Options{})[0]
 	opts := space()
 	opts.Endpoints = []string{m.Endpoint}
 	opts.MaxLag = 500 * time.Millisecond

@@ -34,13 +34,17 @@ func run(m *testing.M) int {
 		program, err = member.Build(context.Background(), dir)
 	}
 	if err == nil {
-		shared, err = member.New(program, dir)
+		var members []*member.Member
+		members, err = member.New(program, dir, 1, member.Options{})
+		for _, m := range members {
+			defer m.Kill()
+			shared = m
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer shared.Kill()
 	return m.Run()
 }
 

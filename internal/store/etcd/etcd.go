@@ -39,10 +39,12 @@ import (
 type Options struct {
 	Endpoints []string // HOST:PORT or URLs of the cluster's members
 	Prefix    string   // all keys are under it; empty: vigate
-	TLS       *tls.Config
-	Username  string
-	Password  string
-	NodeName  string // names this process to those who look into etcd
+	// TLS is for members that ask for it. Their certificates must be for the
+	// endpoints' hosts: ServerName does not count.
+	TLS      *tls.Config
+	Username string
+	Password string
+	NodeName string // names this process to those who look into etcd
 
 	DialTimeout time.Duration // for connecting, and for all of Open; 0: 5 s
 	// Timeout is how long a call tries before it fails with ErrUnavailable. As
@@ -62,8 +64,10 @@ const (
 	// etcd refuses clients that ping more often, or while nothing is asked.
 	pingEvery   = 5 * time.Second
 	pingTimeout = 2 * time.Second
-	// maxRedial bounds how long a node stays away after the network is back.
-	maxRedial = time.Second
+	// Both bound how long a node stays away after the network is back: a try to
+	// connect that began before may wait in vain.
+	maxConnect = 2 * time.Second
+	maxRedial  = time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -147,7 +151,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		Logger:               zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: maxRedial},
-			MinConnectTimeout: opts.DialTimeout,
+			MinConnectTimeout: min(opts.DialTimeout, maxConnect),
 		})},
 	})
 	if err != nil {

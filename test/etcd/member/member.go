@@ -4,6 +4,7 @@ package member
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,63 +37,104 @@ func Build(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// Member is one etcd, a cluster of its own.
+// Member is one etcd of a cluster.
 type Member struct {
 	Endpoint string // HOST:PORT for clients
 
-	program, dir, peer string
-	args               []string
-	cmd                *exec.Cmd
-	ended              chan error
+	program, dir, name, peer string
+	cluster                  string // NAME=URL of all
+	opts                     Options
+	cmd                      *exec.Cmd
+	ended                    chan error
 }
 
-// New makes a member with its data in dir and starts it. It does not sync to
-// disk. Further arguments are etcd's.
-func New(program, dir string, args ...string) (*Member, error) {
-	client, peer, err := ports()
+// Options say how members are run. They never sync to disk.
+type Options struct {
+	Args []string // more of etcd's
+	// CertFile and KeyFile are the members', TLS is for their clients. If TLS is
+	// nil clients are not encrypted.
+	CertFile, KeyFile string
+	TLS               *tls.Config
+}
+
+// New makes a cluster of n members with their data under dir, and starts it.
+func New(program, dir string, n int, opts Options) ([]*Member, error) {
+	free, err := ports(2 * n)
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{Endpoint: client, program: program, dir: dir, peer: peer, args: args}
-	return m, m.Start()
+	var members []*Member
+	var cluster []string
+	for i := range n {
+		m := &Member{Endpoint: free[2*i], peer: free[2*i+1], name: fmt.Sprint("m", i), program: program, opts: opts}
+		m.dir = filepath.Join(dir, m.name)
+		members = append(members, m)
+		cluster = append(cluster, m.name+"=http://"+m.peer)
+		if err := os.Mkdir(m.dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range members {
+		m.cluster = strings.Join(cluster, ",")
+		if err := m.launch(); err != nil {
+			return members, err
+		}
+	}
+	for _, m := range members {
+		if err := m.serves(); err != nil {
+			return members, err
+		}
+	}
+	return members, nil
 }
 
-// ports finds two that are free now.
-func ports() (string, string, error) {
-	var found [2]string
-	for i := range found {
+// ports finds some that are free now.
+func ports(n int) ([]string, error) {
+	var found []string
+	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
 		defer l.Close()
-		found[i] = l.Addr().String()
+		found = append(found, l.Addr().String())
 	}
-	return found[0], found[1], nil
+	return found, nil
 }
 
 // Start starts a member that does not run, and returns once it serves.
 func (m *Member) Start() error {
+	if err := m.launch(); err != nil {
+		return err
+	}
+	return m.serves()
+}
+
+func (m *Member) launch() error {
 	log, err := os.OpenFile(filepath.Join(m.dir, "etcd.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	m.cmd = exec.Command(m.program, append([]string{
-		"--name", "m", "--data-dir", filepath.Join(m.dir, "data"), "--log-level", "warn", "--unsafe-no-fsync",
-		"--listen-client-urls", "http://" + m.Endpoint, "--advertise-client-urls", "http://" + m.Endpoint,
+	scheme := "http://"
+	var secure []string
+	if m.opts.TLS != nil {
+		scheme = "https://"
+		secure = []string{"--cert-file", m.opts.CertFile, "--key-file", m.opts.KeyFile}
+	}
+	m.cmd = exec.Command(m.program, slices.Concat([]string{
+		"--name", m.name, "--data-dir", filepath.Join(m.dir, "data"), "--log-level", "warn", "--unsafe-no-fsync",
+		"--listen-client-urls", scheme + m.Endpoint, "--advertise-client-urls", scheme + m.Endpoint,
 		"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.peer,
-		"--initial-cluster", "m=http://" + m.peer,
-	}, m.args...)...)
+		"--initial-cluster", m.cluster,
+	}, secure, m.opts.Args)...)
 	m.cmd.Stdout, m.cmd.Stderr = log, log
 	if err := m.cmd.Start(); err != nil {
 		return err
 	}
 	m.ended = make(chan error, 1)
-	go func() { m.ended <- m.cmd.Wait() }()
-	if err := m.serves(); err != nil {
-		return errors.Join(err, m.Kill())
-	}
+	ended, cmd := m.ended, m.cmd
+	go func() { ended <- cmd.Wait() }()
 	return nil
 }
 
@@ -127,29 +171,35 @@ func (m *Member) serves() error {
 
 // Client connects to the member.
 func (m *Member) Client() (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{Endpoints: []string{m.Endpoint}, Logger: zap.NewNop()})
+	return clientv3.New(clientv3.Config{Endpoints: []string{m.Endpoint}, TLS: m.opts.TLS, Logger: zap.NewNop()})
 }
 
 // Kill ends the member's process at once and returns when it is gone.
 func (m *Member) Kill() error {
+	if m.cmd == nil {
+		return nil
+	}
 	if err := m.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	<-m.ended
+	m.cmd = nil
 	return nil
 }
 
-// Started makes a member that the test ends.
-func Started(t testing.TB, program string, args ...string) *Member {
+// Started makes a cluster that the test ends.
+func Started(t testing.TB, program string, n int, opts Options) []*Member {
 	t.Helper()
-	m, err := New(program, t.TempDir(), args...)
+	members, err := New(program, t.TempDir(), n, opts)
+	t.Cleanup(func() {
+		for _, m := range members {
+			if err := m.Kill(); err != nil {
+				t.Errorf("end etcd: %v", err)
+			}
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := m.Kill(); err != nil {
-			t.Errorf("end etcd: %v", err)
-		}
-	})
-	return m
+	return members
 }
