@@ -117,13 +117,7 @@ func clones(ctx context.Context, r *rig) ([]figure, error) {
 			soap = append(soap, rate)
 		}
 	}
-	if err := r.profile(ctx, r.vigate, "p4", func() error {
-		if r.Profile == "" {
-			return nil
-		}
-		_, _, err := r.cloneRate(ctx, r.vigate, jsonCycle(r.token))
-		return err
-	}); err != nil {
+	if err := r.profileClones(ctx); err != nil {
 		return nil, err
 	}
 	what := fmt.Sprintf("AcquireCloneTicket + CloneSession c=%d, ", cloners)
@@ -136,4 +130,16 @@ func clones(ctx context.Context, r *rig) ([]figure, error) {
 		all = append(all, figure{ID: "P4", What: what + "SOAP", Unit: "cycles/s", Peer: peer, Vigate: soap, Against: "peer", Ratio: soap.over(peer)})
 	}
 	return all, nil
+}
+
+func (r *rig) profileClones(ctx context.Context) error {
+	if r.Profile == "" {
+		return nil
+	}
+	long := *r
+	long.Duration = profileTime
+	return long.profile(ctx, r.vigate, "p4", func() error {
+		_, _, err := long.cloneRate(ctx, r.vigate, jsonCycle(r.token))
+		return err
+	})
 }

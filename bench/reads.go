@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/vigate/vigate/bench/load"
 )
@@ -161,6 +162,9 @@ func soapFigures(what string, floor, peer, soap samples) []figure {
 	}
 }
 
+// profileTime is enough for a profile's samples to say something.
+const profileTime = 5 * time.Second
+
 // profileReads takes its profiles apart from what is measured.
 func (r *rig) profileReads(ctx context.Context) error {
 	if r.Profile == "" {
@@ -170,6 +174,9 @@ func (r *rig) profileReads(ctx context.Context) error {
 	if r.soap {
 		requests["p2"] = soapProperty(r.token, collector, "currentSession")
 	}
+	long := *r
+	long.Duration = profileTime
+	r = &long
 	for name, request := range requests {
 		err := r.profile(ctx, r.vigate, name, func() error {
 			_, err := r.measure(ctx, r.vigate, r.vigate.target(), 16, request)

@@ -200,11 +200,8 @@ func (s *server) transactions() (uint64, error) {
 	return n, nil
 }
 
-// profile writes a processor profile of vigate taken while f runs, if asked for.
+// profile writes a processor profile of vigate taken while f runs.
 func (r *rig) profile(ctx context.Context, s *server, name string, f func() error) error {
-	if r.Profile == "" {
-		return f()
-	}
 	seconds := max(1, int(r.Duration/time.Second))
 	done := make(chan error, 1)
 	go func() {
