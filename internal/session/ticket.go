@@ -108,7 +108,7 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 		Identity: s.Identity, Origin: s.Origin, Method: "clone", Deadline: s.Deadline,
 		Locale: s.Locale, MessageLocale: s.MessageLocale,
 		Changes: []store.Change{
-			store.DeleteAt(store.Ticket, r.ID, r.Revision),
+			spend(r),
 			store.Require(store.Session, s.Key.String()),
 			m.events.Change(event.Event{
 				Type: "EventEx", ID: "vigate.ticket.clone.used", User: s.Actor(), SessionID: s.Key.String(),
@@ -170,7 +170,7 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text, method, target str
 	if t.method != "" && t.method != method || t.target != target {
 		return nil, ErrBadTicket
 	}
-	changes := []store.Change{store.DeleteAt(store.Ticket, r.ID, r.Revision)}
+	changes := []store.Change{spend(r)}
 	e := event.Event{Type: "EventEx", ID: "vigate.ticket.generic.used"}
 	var l *Live
 	if t.session != "" {

@@ -213,7 +213,7 @@ func (g *group) touch(records []store.Record) ([]store.Revision, error) {
 			g.s.log.Error("record can't be touched", "error", err)
 			continue
 		}
-		if !o.found || o.Expired(now) || o.Revision != r.Revision {
+		if !touches(r, o, now) {
 			continue
 		}
 		g.writing = true

@@ -190,7 +190,7 @@ func (s *Store) attempt(requests []*request) error {
 			return err
 		}
 		began = true
-		return tx.Commit()
+		return s.durable(g, requests)
 	})
 	if began && err != nil {
 		return s.failed(g.revision, err)
