@@ -5,10 +5,11 @@
 #             (bench-full: with 1,000,000 sessions)
 # make bench-compare  the micro-benchmarks against the committed figures
 #             (bench-micro: runs them alone; BENCH and BENCHTIME choose)
-# make soak   the racy suites again and again
+# make soak   the racy suites again and again, and the long proof: KILLS kills under load
 SHELL    := /bin/bash
 FUZZTIME ?= 30s
 COUNT    ?= 50
+KILLS    ?= 200
 BENCH    ?= .
 BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod
@@ -48,3 +49,4 @@ bench-compare: bench-micro
 
 soak:
 	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim
+	cd test/proof && go test -count=1 -timeout 60m -v . -kills $(KILLS)

@@ -1,0 +1,134 @@
+package history
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// op makes an operation on session "s" that takes from call to ret.
+func op(k Kind, out Outcome, call, ret int64) Op {
+	return Op{Kind: k, Session: "s", User: "u", Outcome: out, Call: call, Return: ret, Seen: "s", SeenUser: "u"}
+}
+
+func redeem(ticket int, out Outcome, made string, call, ret int64) Op {
+	o := op(Redeem, out, call, ret)
+	o.Ticket, o.Made = ticket, made
+	return o
+}
+
+// texts are the violations' first words.
+func texts(v *Verdict) string {
+	var all []string
+	for _, x := range v.Violations {
+		all = append(all, strings.SplitN(x.What, ":", 2)[0])
+	}
+	if v.Illegal != nil {
+		all = append(all, "illegal")
+	}
+	return strings.Join(all, " ")
+}
+
+func TestEachBrokenPromiseIsFoundAndEachKeptOneIsNot(t *testing.T) {
+	start := op(Start, OK, 1, 2)
+	seen := op(Use, OK, 5, 6)
+	seen.Seen, seen.SeenUser = "t", "v"
+	other := op(Start, OK, 3, 4)
+	other.Session = "t"
+	for _, c := range []struct {
+		name string
+		ops  []Op
+		want string
+	}{
+		{"a life", []Op{start, op(Use, OK, 3, 4), op(End, OK, 5, 6), op(Use, Refused, 7, 8), op(End, Refused, 9, 10)}, ""},
+		{"back after its end", []Op{start, op(End, OK, 3, 4), op(Use, OK, 5, 6)}, "I1 illegal"},
+		{"used as it ends", []Op{start, op(End, OK, 3, 9), op(Use, OK, 5, 6), op(Use, Refused, 7, 8)}, ""},
+		{"over and back as it ends", []Op{start, op(End, OK, 3, 9), op(Use, Refused, 4, 5), op(Use, OK, 6, 7)}, "illegal"},
+		{"lost", []Op{start, op(Use, Refused, 3, 4)}, "I2 illegal"},
+		{"lost, as its end is told", []Op{start, op(End, Refused, 3, 4)}, "I2 illegal"},
+		{"ended by two at once", []Op{start, op(End, Refused, 3, 6), op(End, OK, 4, 5)}, ""},
+		{"ended by a call without an answer", []Op{start, op(End, Unknown, 3, Forever), op(Use, Refused, 5, 6)}, ""},
+		{"not ended by it", []Op{start, op(End, Unknown, 3, 4), op(Use, OK, 5, 6)}, ""},
+		{"ended by it after its process died", []Op{start, op(End, Unknown, 3, 4), op(Use, OK, 5, 6), op(Use, Refused, 7, 8)}, "illegal"},
+		{"ended by it, and back", []Op{start, op(End, Unknown, 3, Forever), op(Use, Refused, 5, 6), op(Use, OK, 7, 8)}, "illegal"},
+		{"a ticket once", []Op{start, redeem(1, OK, "a", 3, 4), redeem(1, Refused, "", 3, 5), redeem(2, OK, "b", 6, 7)}, ""},
+		{"a ticket twice", []Op{start, redeem(1, OK, "a", 3, 5), redeem(1, OK, "b", 3, 5)}, "I3 illegal"},
+		{"a ticket spent by nobody", []Op{start, redeem(1, Refused, "", 3, 4)}, "illegal"},
+		{"a ticket spent by who had no answer", []Op{start, redeem(1, Unknown, "", 3, 4), redeem(1, Refused, "", 5, 6)}, ""},
+		{"a ticket that outlives its session", []Op{start, op(End, OK, 3, 4), redeem(1, OK, "a", 5, 6)}, "I1 illegal"},
+		{"more than allowed", []Op{start, other}, "I4"},
+		{"another's answer", []Op{start, seen}, "I5"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rules := Rules{}
+			if c.want == "I4" {
+				rules.MaxPerUser = 1
+			}
+			if got := texts(Check(c.ops, rules)); got != c.want {
+				t.Errorf("found %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAStaleAnswerIsAllowedForItsBoundOnly(t *testing.T) {
+	ops := []Op{op(Start, OK, 1, 2), op(End, OK, 3, 4), op(Use, OK, 10, 11)}
+	for stale, want := range map[time.Duration]string{5: "I1 illegal", 7: ""} {
+		if got := texts(Check(ops, Rules{Stale: stale})); got != want {
+			t.Errorf("%d ns: found %q, want %q", stale, got, want)
+		}
+	}
+}
+
+func TestAnUnknownOutcomeEndsWithItsProcess(t *testing.T) {
+	r := NewRecorder()
+	r.Add(Op{Node: "a", Kind: End, Session: "s", Outcome: Unknown, Call: 1, Return: 2})
+	if got := r.Ops(true)[0].Return; got != Forever {
+		t.Errorf("with its process alive it ends at %d", got)
+	}
+	r.Died("b")
+	if got := r.Ops(true)[0].Return; got != Forever {
+		t.Errorf("with another's death it ends at %d", got)
+	}
+	r.Died("a")
+	if got := r.Ops(true)[0].Return; got == Forever || got < 2 {
+		t.Errorf("after its process's death it ends at %d", got)
+	}
+	if got := r.Ops(false)[0].Return; got != Forever {
+		t.Errorf("with others to act for its process it ends at %d", got)
+	}
+}
+
+// TestTheSmallestHistoryIsPrinted hides a contradiction of three operations
+// among hundreds.
+func TestTheSmallestHistoryIsPrinted(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	ops := []Op{op(Start, OK, 1, 2)}
+	for i := range 120 {
+		at := 10 + rnd.Int64N(1000)
+		ops = append(ops, op(Use, OK, at, at+rnd.Int64N(20)), redeem(i%40+1, OK, fmt.Sprint("made", i), at, at+5))
+		if i >= 40 {
+			ops = ops[:len(ops)-1] // its ticket was spent
+		}
+	}
+	ops = append(ops, op(End, OK, 2000, 2010), op(Use, OK, 2020, 2030))
+	for range 40 {
+		at := 2040 + rnd.Int64N(1000)
+		ops = append(ops, op(Use, Refused, at, at+5))
+	}
+	v := Check(ops, Rules{})
+	if v.Illegal == nil {
+		t.Fatal("not found")
+	}
+	if n := len(v.Illegal.Ops); n != 3 {
+		t.Errorf("%d operations left, want 3", n)
+	}
+	text := v.Illegal.String()
+	for _, want := range []string{"not linearizable", "start s: ok", "end s: ok", "use s: works"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package history
+
+import (
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// state is one session with the tickets it issued. It is what is linearizable
+// together: a ticket dies with its session.
+type state struct {
+	phase phase
+	spent uint64 // bit n: the session's n-th ticket
+}
+
+type phase uint8
+
+const (
+	notYet phase = iota
+	live
+	over
+)
+
+// step is an Op in the model's terms, with the ticket's number among those of
+// its session.
+type step struct {
+	op  Op
+	bit uint64
+}
+
+// model says what a session may do, one operation at a time. An operation of
+// unknown outcome may or may not have been done.
+var model = func() porcupine.Model {
+	m := porcupine.NondeterministicModel{
+		Init: func() []any { return []any{state{}} },
+		Step: func(s, input, _ any) []any { return next(s.(state), input.(step)) },
+		Hash: func(s any) uint64 { x := s.(state); return x.spent*31 + uint64(x.phase) },
+	}
+	return m.ToModel()
+}()
+
+func next(s state, in step) []any {
+	after, can := s, false // after it was done
+	switch in.op.Kind {
+	case Start:
+		after.phase, can = live, s.phase == notYet
+	case Use, Issue:
+		can = s.phase == live
+	case End:
+		after.phase, can = over, s.phase == live
+	case Redeem:
+		after.spent, can = s.spent|in.bit, s.phase == live && s.spent&in.bit == 0
+	}
+	switch {
+	case in.op.Outcome == OK && can:
+		return []any{after}
+	case in.op.Outcome == OK:
+		return nil
+	case in.op.Outcome == Refused && can:
+		return nil
+	case in.op.Outcome == Unknown && can:
+		return []any{after, s}
+	}
+	return []any{s}
+}
+
+// partition is the operations on one session.
+type partition struct {
+	session string
+	ops     []Op
+}
+
+// partitions splits the history by session. What began a session by a ticket is
+// in two of them: that of the ticket, and as its start in its own.
+func partitions(ops []Op) []partition {
+	var all []partition
+	index := map[string]int{}
+	put := func(session string, o Op) {
+		i, ok := index[session]
+		if !ok {
+			i = len(all)
+			index[session] = i
+			all = append(all, partition{session: session})
+		}
+		all[i].ops = append(all[i].ops, o)
+	}
+	for _, o := range ops {
+		put(o.Session, o)
+		if o.Kind == Redeem && o.Outcome == OK {
+			put(o.Made, Op{
+				Client: o.Client, Node: o.Node, Kind: Start, Session: o.Made, User: o.User,
+				Outcome: OK, Call: o.Call, Return: o.Return,
+			})
+		}
+	}
+	return all
+}
+
+// patience bounds the search in one partition, which is short in practice.
+const patience = time.Minute
+
+// linearizable says whether the operations on one session can have happened one
+// after the other, each between its call and its return. stale is how long after
+// a change a node may still serve what was before: such a Use counts as one that
+// was called so much earlier.
+func linearizable(ops []Op, stale time.Duration) porcupine.CheckResult {
+	bits := map[int]uint64{}
+	history := make([]porcupine.Operation, 0, len(ops))
+	for _, o := range ops {
+		if o.Outcome == Unknown && (o.Kind == Use || o.Kind == Issue || o.Kind == Start) {
+			continue // nothing depends on whether it was done
+		}
+		in := step{op: o}
+		if o.Kind == Redeem {
+			if bits[o.Ticket] == 0 {
+				bits[o.Ticket] = 1 << len(bits)
+			}
+			in.bit = bits[o.Ticket]
+		}
+		call := o.Call
+		if o.Kind == Use && o.Outcome == OK {
+			call -= int64(stale)
+		}
+		history = append(history, porcupine.Operation{ClientId: o.Client, Input: in, Call: call, Return: o.Return})
+	}
+	return porcupine.CheckOperationsTimeout(model, history, patience)
+}

@@ -1,0 +1,440 @@
+// Package load is the clients: they log in, clone, look and end sessions at
+// random, all at the same time, and write down what they saw.
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vigate/vigate/test/proof/history"
+	"github.com/vigate/vigate/test/proof/wire"
+)
+
+// Node is where calls go.
+type Node struct{ Name, Addr string }
+
+// Config of a Load.
+type Config struct {
+	Nodes   []Node
+	Users   int // besides the administrator
+	Workers int
+	Seed    uint64
+	Timeout time.Duration // of a call
+	// Target is about how many sessions there shall be. Above the limits in
+	// force, the workers press on them.
+	Target int
+	// Settled: a look at the list shows everything acknowledged, which holds with
+	// one node, and with several once they were left in peace for a moment.
+	Settled time.Duration
+}
+
+const userPassword = "another long password 8"
+
+// bounds of what one session is used for: they keep its history short enough to
+// judge.
+const (
+	maxOps     = 150
+	maxTickets = 40
+	maxEnded   = 200 // ended sessions that are looked at again
+	maxSpent   = 60  // spent tickets that are tried again
+)
+
+// session is one that the clients know.
+type session struct {
+	wire.Session
+	ops     atomic.Int64
+	tickets atomic.Int64
+}
+
+// ticket is one that was issued.
+type ticket struct {
+	text   string // secret
+	number int
+	of     *session
+}
+
+// Load is the clients of one site.
+type Load struct {
+	cfg    Config
+	client *wire.Client
+	rec    *history.Recorder
+	admin  wire.Session
+	users  []string
+
+	adminName, password string // the administrator's
+
+	tickets atomic.Int64 // issued
+	unknown atomic.Int64 // calls that may have begun a session that nobody knows
+	paused  sync.RWMutex // held for reading by each call, for writing by an audit
+
+	Stats Stats
+
+	mu      sync.Mutex // guards what follows
+	live    []*session // as far as is known
+	ended   []*session // the newest maxEnded
+	spent   []ticket   // the newest maxSpent
+	known   map[string]*session
+	orphans map[string]bool // keys of sessions that nobody was told of
+	strange []string
+}
+
+// Stats counts what happened.
+type Stats struct {
+	Logins, Clones, Ends, Uses, Refusals, Full, Busy, NoAnswer, Orphans atomic.Int64
+	LastBusy                                                            atomic.Pointer[string]
+}
+
+func (s *Stats) String() string {
+	return fmt.Sprintf("%d logins, %d clones, %d ends, %d uses, %d refusals; %d at the limit, %d told to wait, %d without an answer, %d sessions that nobody was told of",
+		s.Logins.Load(), s.Clones.Load(), s.Ends.Load(), s.Uses.Load(), s.Refusals.Load(), s.Full.Load(), s.Busy.Load(), s.NoAnswer.Load(), s.Orphans.Load())
+}
+
+// New logs the administrator in and makes the users.
+func New(ctx context.Context, cfg Config, admin, password string) (*Load, error) {
+	l := &Load{adminName: admin, password: password, cfg: cfg, client: wire.New(cfg.Timeout), rec: history.NewRecorder(), known: map[string]*session{}, orphans: map[string]bool{}}
+	a := l.client.Login(ctx, wire.JSON, cfg.Nodes[0].Addr, admin, password)
+	if a.Outcome != wire.Done {
+		return nil, fmt.Errorf("log administrator in: %+v", a.Detail)
+	}
+	l.admin = a.Session
+	for i := range cfg.Users {
+		name := fmt.Sprintf("user%d", i)
+		if err := l.client.CreateUser(ctx, cfg.Nodes[0].Addr, l.admin.Token, name, userPassword); err != nil {
+			return nil, err
+		}
+		l.users = append(l.users, name)
+	}
+	return l, nil
+}
+
+// Close drops connections.
+func (l *Load) Close() { l.client.Close() }
+
+// Recorder is where the history is.
+func (l *Load) Recorder() *history.Recorder { return l.rec }
+
+// Strange is answers that there should not be.
+func (l *Load) Strange() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.strange
+}
+
+// Run has the workers work until ctx ends.
+func (l *Load) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for i := range l.cfg.Workers {
+		w := &worker{Load: l, id: i, rnd: rand.New(rand.NewPCG(l.cfg.Seed, uint64(i)))}
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if !w.turn() {
+					// Nobody is there: do not spin.
+					select {
+					case <-ctx.Done():
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// worker is one client. Its calls are not cut short when the load ends.
+type worker struct {
+	*Load
+	id  int
+	rnd *rand.Rand
+}
+
+// turn does one thing and reports whether a server was there.
+func (w *worker) turn() bool {
+	w.paused.RLock()
+	defer w.paused.RUnlock()
+	w.mu.Lock()
+	n := len(w.live)
+	w.mu.Unlock()
+	dice := w.rnd.IntN(100)
+	switch {
+	case n == 0 || dice < 5:
+		return w.login()
+	case dice < 30 && n < w.cfg.Target:
+		return w.clone()
+	case dice < 76:
+		return w.use(w.pick())
+	case dice < 83:
+		return w.use(w.pickEnded())
+	case dice < 86:
+		return w.replay()
+	case n < w.cfg.Target*3/4 && dice < 93:
+		return w.use(w.pick()) // let them become many
+	case dice < 96:
+		return w.logout(w.pick())
+	}
+	return w.terminate(w.pick())
+}
+
+func (w *worker) node() Node { return w.cfg.Nodes[w.rnd.IntN(len(w.cfg.Nodes))] }
+
+func (w *worker) binding() wire.Binding { return wire.Binding(w.rnd.IntN(4) / 3) } // one in four is SOAP
+
+// pick is a live session, nil if there is none.
+func (w *worker) pick() *session {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return choose(w.rnd, w.live)
+}
+
+func (w *worker) pickEnded() *session {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return choose(w.rnd, w.ended)
+}
+
+func choose(rnd *rand.Rand, from []*session) *session {
+	if len(from) == 0 {
+		return nil
+	}
+	return from[rnd.IntN(len(from))]
+}
+
+// started takes note of a new session.
+func (l *Load) started(s wire.Session) *session {
+	n := &session{Session: s}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live = append(l.live, n)
+	l.known[s.Key] = n
+	return n
+}
+
+// over takes note that a session has ended.
+func (l *Load) over(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, x := range l.live {
+		if x == s {
+			l.live[i] = l.live[len(l.live)-1]
+			l.live = l.live[:len(l.live)-1]
+			l.ended = append(l.ended, s)
+			if len(l.ended) > maxEnded {
+				l.ended = l.ended[1:]
+			}
+			return
+		}
+	}
+}
+
+// note records what became of a call and reports whether it was sent. o has all
+// but the outcome and the return.
+func (l *Load) note(o history.Op, a wire.Answer) bool {
+	o.Return = l.rec.Now()
+	switch a.Outcome {
+	case wire.Done:
+		o.Outcome = history.OK
+	case wire.Refused:
+		o.Outcome = history.Refused
+		l.Stats.Refusals.Add(1)
+	case wire.Full:
+		l.Stats.Full.Add(1)
+		return true
+	case wire.NotSent:
+		return false
+	case wire.Busy:
+		// The server may say so of a commit whose outcome it could not find out.
+		o.Outcome = history.Unknown
+		l.Stats.Busy.Add(1)
+		l.Stats.LastBusy.Store(&a.Detail)
+	case wire.NoAnswer:
+		o.Outcome = history.Unknown
+		l.Stats.NoAnswer.Add(1)
+	default:
+		l.complain(fmt.Sprintf("%v: %s", o.Kind, a.Detail))
+		o.Outcome = history.Unknown
+	}
+	l.rec.Add(o)
+	return a.Outcome != wire.Busy
+}
+
+func (l *Load) complain(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.strange) < 10 {
+		l.strange = append(l.strange, what)
+	}
+}
+
+// begins counts a call that may have begun a session that nobody was told of.
+func (l *Load) begins(a wire.Answer) {
+	switch a.Outcome {
+	case wire.Busy, wire.NoAnswer, wire.Strange:
+		l.unknown.Add(1)
+	}
+}
+
+func (w *worker) login() bool {
+	node, user := w.node(), w.users[w.rnd.IntN(len(w.users))]
+	o := history.Op{Client: w.id, Node: node.Name, Kind: history.Start, Call: w.rec.Now()}
+	a := w.client.Login(context.Background(), w.binding(), node.Addr, user, userPassword)
+	w.begins(a)
+	if a.Outcome == wire.Refused {
+		w.complain("a login with the right password was refused")
+		return true
+	}
+	o.Session, o.User = a.Session.Key, a.Session.User
+	if sent := w.note(o, a); a.Outcome != wire.Done {
+		return sent
+	}
+	w.started(a.Session)
+	w.Stats.Logins.Add(1)
+	return true
+}
+
+func (w *worker) use(s *session) bool {
+	if s == nil {
+		return true
+	}
+	node := w.node()
+	w.look(w.id, node, w.binding(), s)
+	if s.ops.Add(1) > maxOps {
+		return w.logout(s)
+	}
+	return true
+}
+
+// look asks whose session the token is.
+func (l *Load) look(client int, node Node, b wire.Binding, s *session) wire.Outcome {
+	o := history.Op{Client: client, Node: node.Name, Kind: history.Use, Session: s.Key, User: s.User, Call: l.rec.Now()}
+	a := l.client.Current(context.Background(), b, node.Addr, s.Token)
+	o.Seen, o.SeenUser = a.Session.Key, a.Session.User
+	l.note(o, a)
+	switch a.Outcome {
+	case wire.Refused:
+		l.over(s)
+	case wire.Done:
+		l.Stats.Uses.Add(1)
+	}
+	return a.Outcome
+}
+
+func (w *worker) logout(s *session) bool {
+	if s == nil {
+		return true
+	}
+	node := w.node()
+	o := history.Op{Client: w.id, Node: node.Name, Kind: history.End, Session: s.Key, User: s.User, Call: w.rec.Now()}
+	return w.finish(s, o, w.client.Logout(context.Background(), w.binding(), node.Addr, s.Token))
+}
+
+func (w *worker) terminate(s *session) bool {
+	if s == nil {
+		return true
+	}
+	node := w.node()
+	o := history.Op{Client: w.id, Node: node.Name, Kind: history.End, Session: s.Key, User: s.User, Call: w.rec.Now()}
+	return w.finish(s, o, w.client.Terminate(context.Background(), node.Addr, w.admin.Token, s.Key))
+}
+
+func (w *worker) finish(s *session, o history.Op, a wire.Answer) bool {
+	sent := w.note(o, a)
+	switch a.Outcome {
+	case wire.Done:
+		w.Stats.Ends.Add(1)
+		w.over(s)
+	case wire.Refused:
+		w.over(s)
+	}
+	return sent
+}
+
+// clone gets a ticket and has up to four callers race for it.
+func (w *worker) clone() bool {
+	s := w.pick()
+	if s == nil || s.tickets.Add(1) > maxTickets {
+		return true
+	}
+	t, ok := w.issue(w.id, w.node(), s)
+	if !ok {
+		return false
+	}
+	if t.number == 0 {
+		return true
+	}
+	callers := 1 + w.rnd.IntN(4)
+	nodes := make([]Node, callers)
+	for i := range nodes {
+		nodes[i] = w.node()
+	}
+	w.race(w.id, t, nodes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.spent = append(w.spent, t); len(w.spent) > maxSpent {
+		w.spent = w.spent[1:]
+	}
+	return true
+}
+
+// issue gets a ticket of the session; number 0 if there is none to have.
+func (l *Load) issue(client int, node Node, s *session) (ticket, bool) {
+	o := history.Op{Client: client, Node: node.Name, Kind: history.Issue, Session: s.Key, User: s.User, Call: l.rec.Now()}
+	a := l.client.Ticket(context.Background(), node.Addr, s.Token)
+	if a.Outcome == wire.Done {
+		o.Ticket = int(l.tickets.Add(1))
+	}
+	sent := l.note(o, a)
+	return ticket{a.Text, o.Ticket, s}, sent
+}
+
+// race has one caller a node redeem the ticket, all at once, and returns how
+// many won.
+func (l *Load) race(client int, t ticket, nodes []Node) int {
+	var won atomic.Int64
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			if l.redeem(1000*(client+1)+i, t, n) {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return int(won.Load())
+}
+
+func (l *Load) redeem(client int, t ticket, node Node) bool {
+	o := history.Op{Client: client, Node: node.Name, Kind: history.Redeem, Session: t.of.Key, User: t.of.User, Ticket: t.number, Call: l.rec.Now()}
+	a := l.client.Clone(context.Background(), node.Addr, t.text)
+	l.begins(a)
+	o.Made = a.Session.Key
+	l.note(o, a)
+	if a.Outcome != wire.Done {
+		return false
+	}
+	if a.Session.User != t.of.User {
+		l.complain(fmt.Sprintf("a clone of %s's session is %s's", t.of.User, a.Session.User))
+	}
+	l.started(a.Session)
+	l.Stats.Clones.Add(1)
+	return true
+}
+
+// replay tries a ticket again that was tried before.
+func (w *worker) replay() bool {
+	w.mu.Lock()
+	var t ticket
+	if n := len(w.spent); n > 0 {
+		t = w.spent[w.rnd.IntN(n)]
+	}
+	w.mu.Unlock()
+	if t.number != 0 {
+		w.redeem(w.id, t, w.node())
+	}
+	return true
+}
+
+var errOrphans = errors.New("more sessions than anybody can have begun")

@@ -1,0 +1,97 @@
+//go:build linux
+
+package site
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// AdminPassword is the first administrator's on every node.
+const AdminPassword = "correct horse battery staple 7"
+
+// Admin is the first administrator.
+const Admin = "administrator@vsphere.local"
+
+// Build compiles vigate from the module at root with the build tags, into dir.
+func Build(root, dir, tags string) (string, error) {
+	out := filepath.Join(dir, "vigate"+tags)
+	cmd := exec.Command("go", "build", "-tags", tags, "-o", out, "./cmd/vigate")
+	cmd.Dir = root
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build vigate: %w\n%s", err, msg)
+	}
+	return out, nil
+}
+
+// Node is one vigate.
+type Node struct {
+	Name string
+	Addr string // host:port of its plain listener
+	Data string // its directory
+	process
+}
+
+// NewNode prepares a node with its data in dir/data. It does not run yet.
+// Limits that would get in the way of a load from one address are off.
+func NewNode(name, program, dir string, args ...string) (*Node, error) {
+	addr, err := address()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Name: name, Addr: addr, Data: filepath.Join(dir, "data")}
+	n.process = process{
+		program: program, log: filepath.Join(dir, name+".log"), env: []string{"VIGATE_ADMIN_PASSWORD=" + AdminPassword},
+		args: append([]string{
+			"serve", "--data", n.Data, "--listen", "", "--plain-http", addr, "--local-tickets", "off",
+			"--idle-timeout", "24h", "--ticket-lifetime", "1h", "--drain-timeout", "2s", "--log-level", "warn",
+			"--lockout-failures", "1000000", "--lockout-user-failures", "1000000", "--lockout-address-failures", "1000000",
+		}, args...),
+	}
+	return n, os.MkdirAll(n.Data, 0o700)
+}
+
+// Start runs the node and returns how long it took until it served.
+func (n *Node) Start(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	if err := n.Launch(); err != nil {
+		return 0, err
+	}
+	return time.Since(began), n.Ready(ctx)
+}
+
+// Launch runs the node without waiting for it.
+func (n *Node) Launch() error { return n.start() }
+
+// Ready returns when the node serves.
+func (n *Node) Ready(ctx context.Context) error {
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	return n.await(ctx, func(ctx context.Context) error { return n.serves(ctx, &c) })
+}
+
+func (n *Node) serves(ctx context.Context, c *http.Client) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Addr+"/sdk/vim25/9.1.0.0/ServiceInstance/ServiceInstance/content", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Do(r)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// Kill ends the node as a crash does (SIGKILL).
+func (n *Node) Kill() error { return n.kill() }
+
+// Stop ends the node in order (SIGTERM). The error says how it ended if not well.
+func (n *Node) Stop() error { return n.stop() }
