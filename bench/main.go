@@ -71,6 +71,10 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	rep := newReport(o, r.dir)
+	before, err := used(r.running)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	for _, s := range sections {
 		if o.Only != "" && !contains(o.Only, s.name) {
@@ -83,6 +87,11 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 		rep.Figures = append(rep.Figures, figures...)
 	}
+	after, err := used(r.running)
+	if err != nil {
+		return err
+	}
+	rep.Others = after.others(before)
 	rep.Took = time.Since(began).Round(time.Second).String()
 	rep.sort()
 	rep.print(os.Stdout)

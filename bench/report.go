@@ -28,6 +28,7 @@ type report struct {
 	Versions string    `json:"versions"`
 	Command  string    `json:"command"`
 	Took     string    `json:"took"`
+	Others   float64   `json:"others"` // share of the machine that others used meanwhile
 	Options  options   `json:"options"`
 	Figures  []figure  `json:"figures"`
 }
@@ -80,6 +81,9 @@ func memory() string {
 	return fmt.Sprintf("%.0f GiB", float64(kb)/(1<<20))
 }
 
+// quiet is the share of the machine that others may have.
+const quiet = 0.05
+
 const tmpfs = 0x01021994
 
 // fileSystem names what the data lies on.
@@ -111,8 +115,11 @@ func (r *report) sort() {
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\n%s; Linux %s; data on %s\n%s\n%s: %d rounds of %v, medians; took %s\n\n",
-		r.Time.Format(time.RFC3339), r.Machine, r.Kernel, r.Disk, r.Versions, r.Command, r.Options.Rounds, r.Options.Duration, r.Took)
+	fmt.Fprintf(w, "%s\n%s; Linux %s; data on %s\n%s\n%s: %d rounds of %v, medians; took %s\nother processes had %.0f %% of the processors meanwhile\n\n",
+		r.Time.Format(time.RFC3339), r.Machine, r.Kernel, r.Disk, r.Versions, r.Command, r.Options.Rounds, r.Options.Duration, r.Took, 100*r.Others)
+	if r.Others > quiet {
+		fmt.Fprintln(w, "THE MACHINE WAS NOT QUIET: these figures prove little")
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\tfigure\tunit\tfloor\tpeer\tvigate\tratio\tgoal\t\tnote")
 	for _, f := range r.Figures {
