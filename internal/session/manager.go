@@ -1,11 +1,14 @@
 package session
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/vigate/vigate/internal/event"
@@ -187,6 +190,16 @@ func (m *Manager) All() iter.Seq[*Live] {
 			}
 		}
 	}
+}
+
+// List is the sessions that live now, the oldest login first.
+func (m *Manager) List() []*Live {
+	list := slices.AppendSeq(make([]*Live, 0, m.Size()), m.All())
+	slices.SortFunc(list, func(a, b *Live) int {
+		x, y := a.data.Load(), b.data.Load()
+		return cmp.Or(cmp.Compare(x.login, y.login), bytes.Compare(x.key[:], y.key[:]))
+	})
+	return list
 }
 
 // Update changes the session's identity or locale and posts the events, if any.

@@ -181,6 +181,10 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		return Result{}, fault
 	}
 	if fault := a.resolve(c); fault != nil {
+		if c.Session == nil && ownedBySession(c.Object) {
+			// It may be an object of the caller's session, which is over.
+			return Result{}, NotAuthenticated(c.Object, privilege)
+		}
 		return Result{}, fault
 	}
 	if fault := a.authorise(c, privilege); fault != nil {

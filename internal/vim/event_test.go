@@ -330,10 +330,11 @@ func TestACollectorReadsInPages(t *testing.T) {
 func TestACollectorIsItsSessionsAndDiesWithIt(t *testing.T) {
 	f := newFixture(t)
 	ref := f.collect(f.ann, types.EventFilterSpec{})
-	for _, token := range []string{f.admin, "", f.login(annName, annPassword)} {
-		for name, args := range map[string]any{"latestPage": nil, "DestroyCollector": &types.DestroyCollectorRequestType{}} {
+	for name, args := range map[string]any{"latestPage": nil, "DestroyCollector": &types.DestroyCollectorRequestType{}} {
+		for _, token := range []string{f.admin, f.login(annName, annPassword)} {
 			fails[types.ManagedObjectNotFound](f, f.at(token, ref, name, args))
 		}
+		fails[types.NotAuthenticated](f, f.at("", ref, name, args))
 	}
 	ok(f, f.at(f.ann, ref, "DestroyCollector", &types.DestroyCollectorRequestType{}))
 	fails[types.ManagedObjectNotFound](f, f.at(f.ann, ref, "latestPage", nil))

@@ -218,7 +218,12 @@ func (f *fixture) do(token string, on types.ManagedObjectReference, name string,
 			f.t.Fatalf("%s.%s takes %v", on.Type, name, got)
 		}
 	}
-	return f.Do(f.t.Context(), f.last)
+	r, fault := f.Do(f.t.Context(), f.last)
+	// A streamed list is compared whole.
+	if p, none := f.Property(on, name); none == nil && p.whole != nil && fault == nil && args == nil {
+		r.Value = p.whole(r.Value)
+	}
+	return r, fault
 }
 
 // call calls a method of a type's one object, and read reads a property.

@@ -62,6 +62,9 @@ func (a *API) Read(ctx context.Context, c *Call, ref types.ManagedObjectReferenc
 	if err != nil {
 		return nil, FaultOf(err)
 	}
+	if p.whole != nil {
+		v = p.whole(v)
+	}
 	return v, nil
 }
 

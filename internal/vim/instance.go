@@ -2,6 +2,7 @@ package vim
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -34,12 +35,20 @@ func newInstances() *instances {
 	}
 }
 
+// ownedPrefix begins the moId of an object that belongs to a session, as in
+// vCenter.
+const ownedPrefix = "session["
+
+func ownedBySession(ref types.ManagedObjectReference) bool {
+	return strings.HasPrefix(ref.Value, ownedPrefix)
+}
+
 // NewInstance gives the session an object of the type with the state v. If v
 // has a Close method it is called when the object is destroyed or the session
 // ends; it must be quick.
 func (a *API) NewInstance(l *session.Live, typ string, v any) (types.ManagedObjectReference, error) {
 	key := l.Key()
-	ref := types.ManagedObjectReference{Type: typ, Value: "session[" + key.String() + "]" + uuid.NewString()}
+	ref := types.ManagedObjectReference{Type: typ, Value: ownedPrefix + key.String() + "]" + uuid.NewString()}
 	if err := a.instances.add(key, ref, v); err != nil {
 		return types.ManagedObjectReference{}, err
 	}

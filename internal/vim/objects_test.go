@@ -34,6 +34,7 @@ func TestServiceContentListsWhatIsServedAndNothingElse(t *testing.T) {
 		"Folder": "group-d1", "SessionManager": "SessionManager", "AuthorizationManager": "AuthorizationManager",
 		"ExtensionManager": "ExtensionManager", "EventManager": "EventManager", "UserDirectory": "UserDirectory",
 		"HostLocalAccountManager": "ha-localacctmgr", "OptionManager": "VpxSettings",
+		"SearchIndex": "SearchIndex",
 	}
 	if !reflect.DeepEqual(listed, want) {
 		t.Errorf("listed: %v", listed)

@@ -3,7 +3,9 @@ package vim
 import (
 	"context"
 	"fmt"
+	"iter"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -51,7 +53,9 @@ type Property struct {
 	Type      reflect.Type
 	Optional  bool
 
+	// read may give a list as an iter.Seq; whole then makes it a slice.
 	read    func(context.Context, *Call) (any, error)
+	whole   func(any) any
 	changed func(*Call) <-chan struct{}
 }
 
@@ -112,6 +116,15 @@ func property[T any](name, privilege string, read func(context.Context, *Call) (
 	for _, o := range opts {
 		o(&p)
 	}
+	return p
+}
+
+// streamed makes the row of a property that is a list too long to hold: bindings
+// write its elements one by one.
+func streamed[E any](name, privilege string, read func(context.Context, *Call) (iter.Seq[E], error), opts ...func(*Property)) Property {
+	p := property(name, privilege, read, opts...)
+	p.Type = reflect.TypeFor[[]E]()
+	p.whole = func(v any) any { return slices.AppendSeq([]E{}, v.(iter.Seq[E])) }
 	return p
 }
 

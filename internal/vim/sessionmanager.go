@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"iter"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -40,7 +41,7 @@ func (a *API) sessionManager() *Object {
 			property("defaultLocale", anonymous, a.defaultLocale, watched(a.settingsChanged)),
 			property("message", view, a.message, watched(a.settingsChanged)),
 			property("messageLocaleList", anonymous, a.messageLocaleList),
-			property("sessionList", "Sessions.TerminateSession", a.sessionList, watched(a.sessionsChanged)),
+			streamed("sessionList", "Sessions.TerminateSession", a.sessionList, watched(a.sessionsChanged)),
 			property("supportedLocaleList", anonymous, a.supportedLocaleList),
 		},
 	}
@@ -195,13 +196,20 @@ func (a *API) currentSession(_ context.Context, c *Call) (*types.UserSession, er
 	return new(userSession(&s)), nil
 }
 
-func (a *API) sessionList(context.Context, *Call) ([]types.UserSession, error) {
-	list := make([]types.UserSession, 0, a.Sessions.Size())
-	for l := range a.Sessions.All() {
-		s := l.Session()
-		list = append(list, userSession(&s))
-	}
-	return list, nil
+// sessionList yields what lives when its turn comes: sessions that end while the
+// list is written may be missing from it.
+func (a *API) sessionList(context.Context, *Call) (iter.Seq[types.UserSession], error) {
+	all := a.Sessions.List()
+	return func(yield func(types.UserSession) bool) {
+		for _, l := range all {
+			if !a.Sessions.Alive(l) {
+				continue
+			}
+			if s := l.Session(); !yield(userSession(&s)) {
+				return
+			}
+		}
+	}, nil
 }
 
 func (a *API) message(context.Context, *Call) (string, error) { return a.Settings.Message(), nil }
