@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/vigate/vigate/internal/config"
 )
 
 // usage is what a process holds.
@@ -210,6 +213,25 @@ func TestBadRequestsGetTheirFaultsAndLeaveNothingBehind(t *testing.T) {
 			t.Errorf("logged: %s", l)
 		}
 	}
+}
+
+// Failed logins are counted by the name that was sent. What is kept of them must
+// not be as long as what was sent.
+func TestLongNamesOfFailedLoginsAreNotKept(t *testing.T) {
+	s := newScene(t, func(c *config.Config) { c.Lockout.AddressFailures = 1_000_000 })
+	long := strings.Repeat("a", 1<<20-500)
+	fail := func(i int) {
+		if got := s.fault("", sm+"Login", loginBody(fmt.Sprint(i, long), "wrong")); got != "InvalidLogin" {
+			t.Errorf("%s", got)
+		}
+	}
+	fail(0)
+	s.c.CloseIdleConnections()
+	before := measure()
+	for i := range 16 {
+		fail(i)
+	}
+	returns(t, s.c, before)
 }
 
 // endless is a JSON string of n bytes that is never all there.

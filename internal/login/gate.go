@@ -28,6 +28,8 @@ type Gate struct {
 	// DefaultDomain is the domain of names that give none.
 	DefaultDomain string
 	Log           *slog.Logger
+	// Started, if set, hears of each session that was made, by the way in.
+	Started func(method string)
 }
 
 // staleTries is how often a login starts over because what it was granted on
@@ -68,6 +70,9 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 		}
 		if grant.Spent != nil {
 			grant.Spent()
+		}
+		if g.Started != nil {
+			g.Started(grant.Method)
 		}
 		return l, token, nil
 	}
@@ -136,9 +141,11 @@ func (g *Gate) reject(ctx context.Context, a Attempt, cause error) error {
 }
 
 // claimed is the canonical form of the name that the caller gives itself, or
-// the name as sent where it has none.
+// the name as sent where it has none. A name too long to be anybody's is cut:
+// it is remembered, and may be as long as a message.
 func (g *Gate) claimed(a Attempt) string {
 	name := a.Credential.Claims()
+	name = name[:min(len(name), principal.MaxLength)]
 	switch a.Credential.(type) {
 	case ExtensionCertificate, ExtensionSubject:
 		return name

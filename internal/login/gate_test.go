@@ -9,6 +9,8 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 )
 
@@ -201,6 +203,25 @@ func TestTheThrottlesMemoryIsBounded(t *testing.T) {
 	}
 	if n := len(f.Throttle.failures); n > maxKeys+3 {
 		t.Errorf("%d keys", n)
+	}
+}
+
+func TestALongNameIsNotRememberedWhole(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []Credential{
+		Password{User: strings.Repeat("a", 1<<20), Secret: []byte("wrong")}, ExtensionCertificate{Key: strings.Repeat("b", 1<<20)},
+	} {
+		if _, _, err := f.Login(t.Context(), Attempt{Credential: c, Peer: peer.Peer{Address: "192.0.2.1"}}, nil); err == nil {
+			t.Fatal("logged in")
+		}
+	}
+	for k := range f.Throttle.failures {
+		if len(k) > 2*principal.MaxLength {
+			t.Errorf("a key of %d bytes", len(k))
+		}
+	}
+	if len(f.Throttle.failures) == 0 {
+		t.Error("nothing was counted")
 	}
 }
 
