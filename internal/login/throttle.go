@@ -47,18 +47,20 @@ type rule struct {
 	key  string
 	what string // for the event
 	setting.Lockout
+	anywhere bool // the principal's, from wherever
 }
 
+// rules are those that hold for the attempt; the last is the narrowest.
 func (t *Throttle) rules(principal, address string) []rule {
 	v := t.values()
 	p := strings.ToLower(principal)
-	all := []rule{{"a\x00" + address, "address " + address, v.Address}}
+	all := []rule{{"a\x00" + address, "address " + address, v.Address, false}}
 	if p == "" {
 		return all
 	}
 	return append(all,
-		rule{"u\x00" + p, principal, v.Principal},
-		rule{"p\x00" + p + "\x00" + address, principal + " from " + address, v.Pair})
+		rule{"u\x00" + p, principal, v.Principal, true},
+		rule{"p\x00" + p + "\x00" + address, principal + " from " + address, v.Pair, false})
 }
 
 // Locked reports whether logins of the principal from the address are refused.
@@ -75,14 +77,21 @@ func (t *Throttle) Locked(principal, address string) bool {
 }
 
 // Failed counts a failed login and returns what it locked, in words.
+//
+// What comes from a pair that is locked is no guess, since it is refused
+// whatever it says, and does not count against the principal: otherwise one
+// client that goes on would lock the principal out from everywhere.
 func (t *Throttle) Failed(principal, address string) []string {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var locked []string
-	for _, r := range t.rules(principal, address) {
-		if r.Failures <= 0 {
-			continue // switched off
+	rules := t.rules(principal, address)
+	pair := t.failures[rules[len(rules)-1].key]
+	guess := pair == nil || !now.Before(pair.locked)
+	for _, r := range rules {
+		if r.Failures <= 0 || !guess && r.anywhere {
+			continue // switched off, or no guess
 		}
 		f := t.failures[r.key]
 		if f == nil {
