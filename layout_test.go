@@ -49,6 +49,7 @@ var rooms = map[string]struct {
 	"internal/soap":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/rest":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/server":          {[]string{"internal/peer"}, "listeners don't know what they serve"},
+	"internal/metrics":         {[]string{"internal/store", "internal/account", "internal/server"}, "what is measured knows nothing of it, and it knows no operation"},
 	"internal/config":          {nil, "what can be set does not depend on who uses it"},
 	"internal/cli/command":     {[]string{"client"}, "what all verbs share works against any server"},
 	"internal/cli":             {[]string{"client", "internal/cli/command"}, "the command line works against any server, through the public client"},
@@ -60,14 +61,15 @@ var homes = map[string][]string{
 	"go.etcd.io/etcd":        {"internal/store/etcd"},
 	"google.golang.org/grpc": {"internal/store/etcd"}, "go.uber.org/zap": {"internal/store/etcd"}, // etcd's client is configured in their terms
 	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command"}, "github.com/spf13/pflag": {"cmd/vigate", "internal/cli", "internal/cli/command"},
-	"golang.org/x/crypto/argon2": {"internal/account"},
-	"golang.org/x/text":          {"internal/locale"},
-	"golang.org/x/term":          {"cmd/vigate", "internal/cli", "internal/cli/command"},
-	"google.golang.org/protobuf": {"internal/session"},
-	"go.yaml.in/yaml":            {"internal/config"},
-	"golang.org/x/sys":           {"internal/server", "internal/store/bolt"},
-	"github.com/google/uuid":     {"internal/session", "internal/vim", "internal/setting"},
-	"github.com/vmware/govmomi":  {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/property/value", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
+	"golang.org/x/crypto/argon2":          {"internal/account"},
+	"golang.org/x/text":                   {"internal/locale"},
+	"golang.org/x/term":                   {"cmd/vigate", "internal/cli", "internal/cli/command"},
+	"google.golang.org/protobuf":          {"internal/session"},
+	"go.yaml.in/yaml":                     {"internal/config"},
+	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"golang.org/x/sys":                    {"internal/server", "internal/store/bolt"},
+	"github.com/google/uuid":              {"internal/session", "internal/vim", "internal/setting"},
+	"github.com/vmware/govmomi":           {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/property/value", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
 }
 
 type source struct {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/store"
@@ -17,9 +18,11 @@ import (
 
 // openStore opens the store that is configured. fresh says why what it has told
 // may be old; a store that nobody else writes to is always fresh.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (_ store.Store, fresh func() error, _ error) {
+//
+// observe hears of the transactions of a store that tells of them; nil: nobody.
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(int, time.Duration, error)) (_ store.Store, fresh func() error, _ error) {
 	if len(cfg.Store.Endpoints) == 0 {
-		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log})
+		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log, Observe: observe})
 		if err != nil {
 			return nil, nil, err
 		}

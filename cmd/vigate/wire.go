@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -22,6 +23,7 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
@@ -51,7 +53,9 @@ type node struct {
 	sessions   *session.Manager
 	local      *login.LocalTickets
 	api        *vim.API
+	metrics    *metrics.Recorder // nil: nobody could ask for them
 	server     *server.Server
+	serving    atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
 
 	cancel context.CancelFunc
 	feed   sync.WaitGroup // the mirror's
@@ -72,7 +76,8 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	if err != nil {
 		return nil, err
 	}
-	if n.store, n.fresh, err = openStore(ctx, cfg, log); err != nil {
+	h := n.measure(cfg)
+	if n.store, n.fresh, err = openStore(ctx, cfg, log, h.group); err != nil {
 		return nil, err
 	}
 
@@ -89,7 +94,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	accessTable = access.NewTable(declared(extensions), log)
 	accountTable := account.NewTable(cfg.DefaultDomain, log)
 	sessionTable := session.NewTable(log)
-	n.mirror = store.NewMirror(n.store, n.settings, extensions, accessTable, accountTable, sessionTable, n.events)
+	n.mirror = store.NewMirror(h.store(n.store), n.settings, extensions, accessTable, accountTable, sessionTable, n.events)
 	n.settings.Attach(n.mirror)
 
 	n.sessions = session.NewManager(session.Options{
@@ -103,6 +108,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	})
 	n.accounts, err = account.NewManager(account.Options{
 		Mirror: n.mirror, Table: accountTable, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
+		Requests: n.requests,
 	})
 	if err != nil {
 		return nil, err
@@ -110,14 +116,14 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	n.extensions = extension.NewManager(extension.Options{
 		Mirror: n.mirror, Table: extensions, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
 	})
-	if err := n.openAPI(cfg); err != nil {
+	if err := n.openAPI(cfg, h); err != nil {
 		return nil, err
 	}
 	return n, n.follow(ctx)
 }
 
 // openAPI makes the ways in and the managed objects.
-func (n *node) openAPI(cfg config.Config) error {
+func (n *node) openAPI(cfg config.Config, h hooks) error {
 	trust, err := login.LoadTrust(cfg.ClientCA, cfg.ClientCRL)
 	if err != nil {
 		return err
@@ -149,6 +155,7 @@ func (n *node) openAPI(cfg config.Config) error {
 			Methods: methods, Sessions: n.sessions, Access: n.access.Table, Throttle: throttle,
 			Mirror: n.mirror, Events: n.events, Log: n.log, DefaultDomain: cfg.DefaultDomain,
 			DefaultLocale: func() string { return n.settings.Values().DefaultLocale },
+			Started:       h.started,
 		},
 		Access: n.access, Accounts: n.accounts, Extensions: n.extensions,
 		Events: n.events, Settings: n.settings, LocalTickets: n.local,
@@ -162,12 +169,16 @@ func (n *node) openAPI(cfg config.Config) error {
 				return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 			},
 		},
-		Log: n.log, Fresh: n.fresh,
+		Log: n.log, Fresh: n.fresh, Observe: h.call,
 	})
 	if err != nil {
 		return err
 	}
-	return property.Serve(n.api)
+	if err := property.Serve(n.api); err != nil {
+		return err
+	}
+	n.know(methods)
+	return nil
 }
 
 // follow starts feeding the views from the store and waits until they are whole.
@@ -198,7 +209,7 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	s, err := server.Open(ctx, server.Config{
 		Handler: mux, Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
-		TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.api.Drain,
+		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.api.Drain,
 		Limits: server.Limits{
 			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections, Drain: cfg.DrainTimeout,
 		},
@@ -208,6 +219,7 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 		return err
 	}
 	n.server = s
+	n.serving.Store(s)
 	for _, name := range []string{"tls", "plain", "unix", "admin"} {
 		if addr := s.Addr(name); addr != nil {
 			n.log.Info("listening", "listener", name, "address", addr.String())
@@ -267,6 +279,14 @@ func (n *node) ready() error {
 		return errors.New("records of extensions are damaged")
 	}
 	return nil
+}
+
+// requests is how many requests have come in since the start.
+func (n *node) requests() uint64 {
+	if s := n.serving.Load(); s != nil {
+		return s.Requests()
+	}
+	return 0
 }
 
 // policy is the session rules in force.

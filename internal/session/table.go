@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/vigate/vigate/internal/store"
 )
@@ -25,10 +26,11 @@ type Table struct {
 	tokens [shards]tokenShard
 	keys   [shards]keyShard
 
-	mu      sync.Mutex     // guards what follows
-	size    int            // sessions, reserved ones included
-	owners  map[string]int // sessions by principal.Name.Key of their owner, reserved ones included
-	claims  map[Key]string // sessions about to be, by key: owner. Counted already.
+	mu      sync.Mutex                    // guards what follows
+	size    int                           // sessions, reserved ones included
+	owners  map[string]int                // sessions by principal.Name.Key of their owner, reserved ones included
+	methods map[unique.Handle[string]]int // sessions by way in, without the reserved ones
+	claims  map[Key]string                // sessions about to be, by key: owner. Counted already.
 	ends    []func(Key)
 	changed chan struct{}
 	waited  bool // somebody has asked for changed
@@ -53,7 +55,7 @@ func NewTable(log *slog.Logger) *Table {
 	if log == nil {
 		log = slog.Default()
 	}
-	t := &Table{log: log, owners: map[string]int{}, claims: map[Key]string{}, changed: make(chan struct{})}
+	t := &Table{log: log, owners: map[string]int{}, methods: map[unique.Handle[string]]int{}, claims: map[Key]string{}, changed: make(chan struct{})}
 	for i := range t.tokens {
 		t.tokens[i].live = map[Hash]*Live{}
 		t.keys[i].live = map[Key]*Live{}
@@ -117,9 +119,9 @@ func (t *Table) Put(r store.Record) {
 	} else {
 		was := l.data.Load()
 		l.update(r, &s)
-		// Token and owner stay for life, and a token must be findable all the
+		// Token, owner and method stay for life, and a token must be findable all the
 		// time; a record that breaks this is followed all the same.
-		if now := l.data.Load(); was.token != now.token || was.owner() != now.owner() {
+		if now := l.data.Load(); was.token != now.token || was.owner() != now.owner() || was.method != now.method {
 			t.unindex(was)
 			t.index(l)
 		}
@@ -136,7 +138,7 @@ func (t *Table) index(l *Live) {
 	ts.mu.Lock()
 	ts.live[p.token] = l
 	ts.mu.Unlock()
-	t.count(p.key, p.owner())
+	t.count(p)
 }
 
 func (t *Table) unindex(p *packed) {
@@ -147,6 +149,9 @@ func (t *Table) unindex(p *packed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.add(p.owner(), -1)
+	if t.methods[p.method]--; t.methods[p.method] == 0 {
+		delete(t.methods, p.method)
+	}
 }
 
 // Delete is part of store.View.
@@ -231,14 +236,15 @@ func (t *Table) release(key Key) {
 }
 
 // count adds a session to the counts, in place of its claim if it has one.
-func (t *Table) count(key Key, owner string) {
+func (t *Table) count(p *packed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if claimed, ok := t.claims[key]; ok {
-		delete(t.claims, key)
+	if claimed, ok := t.claims[p.key]; ok {
+		delete(t.claims, p.key)
 		t.add(claimed, -1)
 	}
-	t.add(owner, 1)
+	t.add(p.owner(), 1)
+	t.methods[p.method]++
 }
 
 // add changes the counts. Callers hold mu.
@@ -254,6 +260,18 @@ func (t *Table) Size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.size
+}
+
+// Methods is the number of sessions by the way in by which they came, those
+// expired and not swept yet included.
+func (t *Table) Methods() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[string]int, len(t.methods))
+	for method, n := range t.methods {
+		all[method.Value()] = n
+	}
+	return all
 }
 
 // Damaged is how many records could not be read since the start.

@@ -131,6 +131,13 @@ func (m *Mirror) Whole() bool {
 	return m.whole && m.failed == nil
 }
 
+// Applied is the revision that the views show; 0 before they are whole.
+func (m *Mirror) Applied() Revision {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.applied
+}
+
 // Commit commits to the store and returns once the change is durable and the
 // views of this process show it.
 //

@@ -33,6 +33,9 @@ var ErrLocked = errors.New("store is in use by another process")
 type Options struct {
 	Now    func() time.Time // the clock that records expire by; nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
+	// Observe, if set, hears of each transaction: how many writes it held, how
+	// long it took until it was durable, and its failure. It must be quick.
+	Observe func(writes int, took time.Duration, err error)
 
 	noSync bool // for tests of what does not depend on a disk
 	lag    int  // bytes that a watcher may be behind; 0: maxLag
@@ -40,12 +43,13 @@ type Options struct {
 
 // Store is an open file. It is a store.Store.
 type Store struct {
-	db     *bolt.DB
-	path   string
-	now    func() time.Time
-	log    *slog.Logger
-	writer writer
-	hub    hub
+	db      *bolt.DB
+	path    string
+	now     func() time.Time
+	log     *slog.Logger
+	observe func(writes int, took time.Duration, err error) // Options.Observe, or nothing
+	writer  writer
+	hub     hub
 
 	closing atomic.Bool
 	close   sync.Once
@@ -62,6 +66,9 @@ func Open(path string, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
+	if opts.Observe == nil {
+		opts.Observe = func(int, time.Duration, error) {}
+	}
 	if opts.lag == 0 {
 		opts.lag = maxLag
 	}
@@ -69,7 +76,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	s := &Store{db: db, path: path, now: opts.Now, log: opts.Logger, stopped: make(chan struct{})}
+	s := &Store{db: db, path: path, now: opts.Now, log: opts.Logger, observe: opts.Observe, stopped: make(chan struct{})}
 	s.writer.init()
 	s.hub.init(rev, opts.lag)
 	go s.write()

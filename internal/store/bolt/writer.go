@@ -167,7 +167,7 @@ func (s *Store) attempt(requests []*request) error {
 		return err
 	}
 	var g *group
-	began := false
+	start, began := s.now(), false
 	err := guard(s.path, func() error {
 		tx, err := s.db.Begin(true)
 		if err != nil {
@@ -192,6 +192,9 @@ func (s *Store) attempt(requests []*request) error {
 		began = true
 		return s.durable(g, requests)
 	})
+	if began {
+		s.observe(len(requests), s.now().Sub(start), err)
+	}
 	if began && err != nil {
 		return s.failed(g.revision, err)
 	}

@@ -1,0 +1,39 @@
+package login
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+// A client that goes on after its pair was locked can't have the principal
+// locked from everywhere, however long it does.
+func TestOneClientCantLockAPrincipalOutFromElsewhere(t *testing.T) {
+	f := newFixture(t)
+	for range 60 {
+		for range 20 {
+			_ = f.try(t, from("198.51.100.66", "administrator", "wrong"))
+		}
+		if err := f.try(t, from("198.51.100.66", "administrator", "right")); !errors.Is(err, ErrRejected) {
+			t.Fatalf("a client that guesses is not locked: %v", err)
+		}
+		f.clock.add(time.Minute)
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Errorf("the administrator from elsewhere: %v", err)
+	}
+}
+
+func TestTheGateTellsOfTheSessionsThatItMade(t *testing.T) {
+	f := newFixture(t)
+	var heard []string
+	f.Started = func(method string) { heard = append(heard, method) }
+	_ = f.try(t, from(addr, "administrator", "wrong"))
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(heard, []string{"known"}) {
+		t.Errorf("heard of %q", heard)
+	}
+}
