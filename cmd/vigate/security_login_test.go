@@ -32,7 +32,7 @@ func TestASVS_6_2_8_APasswordIsUsedExactlyAsItCame(t *testing.T) {
 	const password = " Grüße\t\"\\ 0 \x00 ẞ\u0301 "
 	s.user("ann", password, roleReadOnly)
 	for _, wrong := range []string{
-		strings.TrimSpace(password), strings.ToLower(password), strings.TrimRight(password, " "),
+		strings.TrimSpace(password), strings.ToLower(password), strings.TrimRight(password, " "), strings.TrimLeft(password, " "), " " + password,
 		strings.ReplaceAll(password, "\x00", ""), password + " ", password[:len(password)-1],
 		strings.ReplaceAll(password, "ü", "u\u0308"),
 	} {
