@@ -42,7 +42,7 @@ bench-full:
 
 bench-micro:
 	@mkdir -p bench/results
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count 6 ./... | tee bench/results/micro.txt
+	@set -o pipefail; go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count 6 ./... | tee bench/results/micro.txt
 
 bench-compare: bench-micro
 	$(TOOL) benchstat bench/baseline.txt bench/results/micro.txt
