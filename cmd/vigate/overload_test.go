@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/config"
+)
+
+// loginFrom logs in as a client at the address, which a trusted proxy tells.
+func (r *running) loginFrom(t testing.TB, c *http.Client, address, password string) answer {
+	t.Helper()
+	req, err := http.NewRequest("POST", r.plain+"/sdk/vim25/8.0.1.0/"+sm+"Login",
+		strings.NewReader(`{"userName":"`+adminUser+`","password":"`+password+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Forwarded-For", address)
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Error(err)
+		return answer{}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(b)}
+}
+
+func behindProxy(c *config.Config) {
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+}
+
+func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	token, _ := r.login(t, c)
+	queue := r.accounts.Load().Queue
+	var in, refused atomic.Int64
+	var storm sync.WaitGroup
+	for range 3 * queue {
+		storm.Go(func() {
+			switch a := vi(t, c, r.plain, "", sm+"Login", `{"userName":"`+adminUser+`","password":"`+adminPassword+`"}`); {
+			case a.status == http.StatusOK:
+				in.Add(1)
+			case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
+				refused.Add(1)
+			default:
+				t.Errorf("%d %v %s", a.status, a.header, a.body)
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { storm.Wait(); close(over) }()
+	reads, slowest := 0, time.Duration(0)
+	for going := true; going; {
+		select {
+		case <-over:
+			going = false
+		default:
+		}
+		began := time.Now()
+		if a := vi(t, c, r.plain, token, sm+"currentSession", "GET"); a.status != http.StatusOK {
+			t.Fatalf("a read in the storm: %d %s", a.status, a.body)
+		}
+		slowest = max(slowest, time.Since(began))
+		reads++
+	}
+	t.Logf("%d logged in, %d refused; %d reads meanwhile, the slowest took %v", in.Load(), refused.Load(), reads, slowest)
+	if in.Load() == 0 || refused.Load() == 0 {
+		t.Errorf("%d logged in, %d refused", in.Load(), refused.Load())
+	}
+	// One after the other, while all the logins were being hashed.
+	if reads < 10 {
+		t.Errorf("only %d reads", reads)
+	}
+	if l := r.accounts.Load(); l.Waiting != 0 {
+		t.Errorf("after the storm: %+v", l)
+	}
+}
+
+func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
+	r := start(t, t.TempDir(), behindProxy)
+	c := httpClient(t)
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	full := make(chan struct{})
+	var refused atomic.Int64
+	for range 2 * r.accounts.Load().Queue {
+		flood.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if a := r.loginFrom(t, c, "198.51.100.66", "wrong"); a.status == http.StatusServiceUnavailable && refused.Add(1) == 1 {
+					close(full)
+				}
+			}
+		})
+	}
+	<-full
+	// The very user whose name it is, from elsewhere.
+	for range 3 {
+		if a := r.loginFrom(t, c, "192.0.2.7", adminPassword); a.status != http.StatusOK {
+			t.Errorf("beside a flood: %d %s", a.status, a.body)
+		}
+	}
+	close(stop)
+	flood.Wait()
+	if a := r.loginFrom(t, c, "198.51.100.66", adminPassword); a.status == http.StatusOK {
+		t.Error("who flooded is not locked")
+	}
+}
+
+// memory is what the process holds, garbage left out.
+func memory() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first has freed by finalizers
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+func TestIdleConnectionsCostBoundedMemory(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	for _, tt := range []struct {
+		name        string
+		connections int
+		dial        func() (net.Conn, error)
+		most        uint64 // bytes for a connection, the client's end included
+	}{
+		{"plain", 2000, func() (net.Conn, error) { return net.Dial("tcp", r.server.Addr("plain").String()) }, 24 << 10},
+		{"tls", 500, func() (net.Conn, error) {
+			return tls.Dial("tcp", r.server.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true})
+		}, 96 << 10},
+	} {
+		before := memory()
+		open := make([]net.Conn, tt.connections)
+		for i := range open {
+			conn, err := tt.dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			open[i] = conn
+			if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatal(resp, err)
+			}
+			resp.Body.Close()
+		}
+		if got := r.server.Load().Connections[tt.name]; got != int64(tt.connections) {
+			t.Errorf("%s: %d connections open", tt.name, got)
+		}
+		each := (memory() - before) / uint64(tt.connections)
+		t.Logf("%s: %d bytes a connection", tt.name, each)
+		if each > tt.most {
+			t.Errorf("%s: an idle connection costs %d bytes", tt.name, each)
+		}
+		for _, conn := range open {
+			conn.Close()
+		}
+		for r.server.Load().Connections[tt.name] > 0 { // as the server finds out
+			runtime.Gosched()
+		}
+	}
+}
