@@ -56,8 +56,7 @@ func newSnapshot(doc *document, words *vocabulary) *snapshot {
 // the newest change. It takes no lock and allocates nothing.
 //
 // It knows nothing of sessions: that System.Anonymous is anyone's, and
-// System.View that of any live session, is for the caller to know. See
-// sessionmanager §1.
+// System.View that of any live session, is for the caller to know.
 func (t *Table) Has(who Subject, privilege string) bool {
 	s := t.now.Load()
 	own := s.own(who)

@@ -9,7 +9,7 @@ import (
 )
 
 // Cost is what a password hash costs: Argon2id's parameters. The zero value is
-// 19 MiB, 2 passes, 1 lane, which sessionmanager §6 asks for at least.
+// 19 MiB, 2 passes, 1 lane.
 type Cost struct {
 	Memory uint32 // KiB
 	Time   uint32 // passes

@@ -79,7 +79,7 @@ func checkPublicKey(text string) error {
 // AuthenticateCertificate returns the extension whose registered certificate is,
 // byte for byte, the one that the client has presented and proved to hold the key
 // of. Neither expiry nor chain is looked at: who registered it said that it is
-// the one. See sessionmanager §4.
+// the one.
 //
 // Errors: ErrNoCertificate, ErrRejected.
 func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Extension, error) {
