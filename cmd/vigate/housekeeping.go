@@ -53,8 +53,10 @@ func (n *node) housekeeping(ctx context.Context) {
 	wg.Wait()
 }
 
+// sweepSessions is called by one goroutine, which counts the turns.
 func (n *node) sweepSessions(ctx context.Context) error {
-	_, err := n.sessions.SweepExpired(ctx)
+	n.sweeps++
+	_, err := n.sessions.SweepTurn(ctx, n.sweeps)
 	return err
 }
 

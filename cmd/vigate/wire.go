@@ -57,6 +57,7 @@ type node struct {
 	server     *server.Server
 	serving    atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
 
+	sweeps int // turns at sweeping sessions
 	cancel context.CancelFunc
 	feed   sync.WaitGroup // the mirror's
 }

@@ -158,6 +158,28 @@ func TestSweepingPostsALogoutForEachExpiredSession(t *testing.T) {
 	}
 }
 
+func TestALargeTableIsSweptInTurnsAndWhole(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	f.policy.MaxSessions, f.policy.MaxPerPrincipal = 1<<20, 1<<20
+	for range smallTable + 1 {
+		f.start(t, "alice")
+	}
+	f.clock.add(time.Hour)
+	total := 0
+	for turn := range sweepTurns {
+		n, err := f.SweepTurn(t.Context(), turn)
+		if err != nil || n == 0 || n > smallTable/sweepTurns*2 && f.Size() > smallTable {
+			t.Fatalf("turn %d swept %d, %v", turn, n, err)
+		}
+		if total += n; f.Size() <= smallTable && turn > 0 {
+			break // small by now: the last turn took all
+		}
+	}
+	if n, err := f.SweepExpired(t.Context()); err != nil || total+n != smallTable+1 || f.Size() != 0 {
+		t.Errorf("%d swept, then %d, %d left, %v", total, n, f.Size(), err)
+	}
+}
+
 func TestLimitsHoldUnderAnyNumberOfLogins(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	f.policy.MaxSessions, f.policy.MaxPerPrincipal = 40, 25

@@ -47,11 +47,37 @@ func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func
 
 // SweepExpired ends the sessions whose time is over and returns how many.
 func (m *Manager) SweepExpired(ctx context.Context) (int, error) {
+	return m.sweep(ctx, 0, shards)
+}
+
+// A table of more than smallTable sessions is swept in sweepTurns turns, so that
+// looking at a million sessions does not take a tenth of a core for good. That
+// a session is swept late changes nothing for its holder: it is dead.
+const (
+	smallTable = 20_000
+	sweepTurns = 16
+)
+
+// SweepTurn sweeps its share of the table: all of it if it is small. turn counts
+// the calls.
+func (m *Manager) SweepTurn(ctx context.Context, turn int) (int, error) {
+	if m.Size() <= smallTable {
+		return m.SweepExpired(ctx)
+	}
+	const share = shards / sweepTurns
+	from := turn % sweepTurns * share
+	return m.sweep(ctx, from, from+share)
+}
+
+// sweep ends what has expired in some shards.
+func (m *Manager) sweep(ctx context.Context, from, to int) (int, error) {
 	now, idle := m.now(), m.policy().Idle
 	var dead []*Live
-	for l := range m.all() {
-		if !l.Alive(now, idle) {
-			dead = append(dead, l)
+	for i := from; i < to; i++ {
+		for _, l := range m.shard(i) {
+			if !l.Alive(now, idle) {
+				dead = append(dead, l)
+			}
 		}
 	}
 	return m.endEach(ctx, dead, Logout)
