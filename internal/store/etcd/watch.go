@@ -65,7 +65,7 @@ func (s *Store) Watch(ctx context.Context, apply func(store.Batch) error) error 
 			return fmt.Errorf("follow store: %w", err)
 		case errors.Is(err, rpctypes.ErrCompacted), errors.Is(err, errBack):
 			s.log.Warn("the stream of changes begins anew", "error", err)
-			st.next = 0
+			st.next = s.afterGap(ctx)
 		case time.Since(warned) > warnEvery:
 			warned = time.Now()
 			s.log.Warn("the stream of changes is interrupted", "error", err)
