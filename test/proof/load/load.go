@@ -28,6 +28,9 @@ type Config struct {
 	// Target is about how many sessions there shall be. Above the limits in
 	// force, the workers press on them.
 	Target int
+	// Sticky: each worker keeps to one node, so that one that hangs does not hold
+	// up those of the others.
+	Sticky bool
 	// Settled: a look at the list shows everything acknowledged, which holds with
 	// one node, and with several once they were left in peace for a moment.
 	Settled time.Duration
@@ -68,9 +71,10 @@ type Load struct {
 
 	adminName, password string // the administrator's
 
-	tickets atomic.Int64 // issued
-	unknown atomic.Int64 // calls that may have begun a session that nobody knows
-	paused  sync.RWMutex // held for reading by each call, for writing by an audit
+	tickets atomic.Int64           // issued
+	avoided atomic.Pointer[string] // name of the node that races leave out
+	unknown atomic.Int64           // calls that may have begun a session that nobody knows
+	paused  sync.RWMutex           // held for reading by each call, for writing by an audit
 
 	Stats Stats
 
@@ -179,7 +183,24 @@ func (w *worker) turn() bool {
 	return w.terminate(w.pick())
 }
 
-func (w *worker) node() Node { return w.cfg.Nodes[w.rnd.IntN(len(w.cfg.Nodes))] }
+func (w *worker) node() Node {
+	if w.cfg.Sticky {
+		return w.cfg.Nodes[w.id%len(w.cfg.Nodes)]
+	}
+	return w.cfg.Nodes[w.rnd.IntN(len(w.cfg.Nodes))]
+}
+
+// racer is a node to race on: any but the one that is cut off.
+func (w *worker) racer() Node {
+	n := w.cfg.Nodes[w.rnd.IntN(len(w.cfg.Nodes))]
+	if avoid := w.avoided.Load(); avoid != nil && n.Name == *avoid {
+		return w.node()
+	}
+	return n
+}
+
+// Avoid has races leave the node out; empty: none.
+func (l *Load) Avoid(name string) { l.avoided.Store(&name) }
 
 func (w *worker) binding() wire.Binding { return wire.Binding(w.rnd.IntN(4) / 3) } // one in four is SOAP
 
@@ -368,7 +389,7 @@ func (w *worker) clone() bool {
 	callers := 1 + w.rnd.IntN(4)
 	nodes := make([]Node, callers)
 	for i := range nodes {
-		nodes[i] = w.node()
+		nodes[i] = w.racer()
 	}
 	w.race(w.id, t, nodes)
 	w.mu.Lock()

@@ -1,0 +1,151 @@
+//go:build linux
+
+package site
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// BuildEtcd compiles etcd as the module in the directory has it, into dir.
+func BuildEtcd(module, dir string) (string, error) {
+	out := filepath.Join(dir, "etcd")
+	cmd := exec.Command("go", "build", "-o", out, "go.etcd.io/etcd/server/v3")
+	cmd.Dir = module
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build etcd: %w\n%s", err, msg)
+	}
+	return out, nil
+}
+
+// Member is one etcd. It syncs to disk as in earnest.
+type Member struct {
+	Addr string // host:port for clients
+	process
+}
+
+// NewMembers prepares a cluster of n members with their data under dir. They do
+// not run yet.
+func NewMembers(program, dir string, n int) ([]*Member, error) {
+	peers, all := make([]string, n), make([]*Member, n)
+	for i := range all {
+		addr, err := address()
+		if err != nil {
+			return nil, err
+		}
+		peer, err := address()
+		if err != nil {
+			return nil, err
+		}
+		peers[i] = fmt.Sprintf("m%d=http://%s", i, peer)
+		all[i] = &Member{Addr: addr}
+	}
+	for i, m := range all {
+		name, peer, _ := strings.Cut(peers[i], "=")
+		m.process = process{
+			program: program, log: filepath.Join(dir, name+".log"),
+			args: []string{
+				"--name", name, "--data-dir", filepath.Join(dir, name), "--log-level", "warn",
+				"--listen-client-urls", "http://" + m.Addr, "--advertise-client-urls", "http://" + m.Addr,
+				"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+				"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-token", filepath.Base(dir),
+			},
+		}
+	}
+	return all, os.MkdirAll(dir, 0o700)
+}
+
+// Launch runs the member without waiting for it.
+func (m *Member) Launch() error { return m.start() }
+
+// Ready returns when the member answers, and so is part of a quorum.
+func (m *Member) Ready(ctx context.Context) error {
+	return m.await(ctx, func(ctx context.Context) error {
+		_, err := m.ask(ctx, "kv/range", map[string]any{"key": "AA=="}) // some key
+		return err
+	})
+}
+
+// Kill ends the member as a crash does (SIGKILL).
+func (m *Member) Kill() error { return m.kill() }
+
+// status is what the member says of itself.
+type status struct {
+	Header struct {
+		Member   string `json:"member_id"`
+		Revision int64  `json:"revision,string"`
+	}
+	Leader string
+}
+
+// ask makes a call of etcd's JSON gateway.
+func (m *Member) ask(ctx context.Context, method string, arguments map[string]any) ([]byte, error) {
+	body, err := json.Marshal(arguments)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+m.Addr+"/v3/"+method, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %.200s", method, resp.StatusCode, b)
+	}
+	return b, err
+}
+
+func (m *Member) status(ctx context.Context) (status, error) {
+	b, err := m.ask(ctx, "maintenance/status", map[string]any{})
+	if err != nil {
+		return status{}, err
+	}
+	var s status
+	return s, json.Unmarshal(b, &s)
+}
+
+// Leader is which of the members leads.
+func Leader(ctx context.Context, all []*Member) (*Member, error) {
+	var errs []error
+	for _, m := range all {
+		s, err := m.status(ctx)
+		if err == nil && s.Leader == s.Header.Member {
+			return m, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(append(errs, errors.New("no member leads"))...)
+}
+
+// Compact forgets all of the past up to now.
+func (m *Member) Compact(ctx context.Context) error {
+	s, err := m.status(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = m.ask(ctx, "kv/compaction", map[string]any{"revision": fmt.Sprint(s.Header.Revision), "physical": true})
+	if err != nil && strings.Contains(err.Error(), "has been compacted") {
+		return nil
+	}
+	return err
+}
+
+// Defragment has the member rewrite its file, during which it answers nothing.
+func (m *Member) Defragment(ctx context.Context) error {
+	_, err := m.ask(ctx, "maintenance/defragment", map[string]any{})
+	return err
+}
