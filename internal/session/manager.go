@@ -38,6 +38,7 @@ type Manager struct {
 	thumbprint func() string
 	now        func() time.Time
 	random     io.Reader
+	strangers  strangers
 }
 
 // NewManager makes the manager of the sessions in o.Table.

@@ -86,6 +86,8 @@ var (
 	ErrNoSession = errors.New("no live session")
 	// ErrBadTicket: unknown, spent, expired, malformed, or its session ended.
 	ErrBadTicket = errors.New("ticket not valid")
+	// ErrTooManyTickets: callers without a session hold as many as they may.
+	ErrTooManyTickets = errors.New("too many tickets without a session")
 	// ErrStale: what a login was granted on changed before it was committed.
 	ErrStale = errors.New("grant no longer holds")
 	// ErrNotAllowed: the target of an impersonation can't be impersonated.

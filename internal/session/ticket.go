@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -142,12 +145,37 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 	value := appendText(appendText(nil, fieldTicketMethod, method), fieldTicketTarget, target)
 	e := event.Event{Type: "EventEx", ID: "vigate.ticket.generic.issued"}
 	if l == nil {
+		if !m.strangers.take(m.now(), m.policy().TicketLifetime) {
+			return "", ErrTooManyTickets
+		}
 		return text, m.issue(ctx, ticketID(httpTicket, text), value, nil, e)
 	}
 	s := l.Session()
 	value = appendText(value, fieldTicketSession, s.Key.String())
 	e.User, e.SessionID = s.Actor(), s.Key.String()
 	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e)
+}
+
+// maxStrangers is how many unexpired tickets callers without a session may have
+// been given at a time: each is a record, and anybody can ask.
+const maxStrangers = 1000
+
+// strangers counts the tickets given to callers without a session.
+type strangers struct {
+	mu      sync.Mutex // guards expires
+	expires []time.Time
+}
+
+// take reports whether one more may be given at now.
+func (s *strangers) take(now time.Time, lifetime time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expires = slices.DeleteFunc(s.expires, func(t time.Time) bool { return !now.Before(t) })
+	if len(s.expires) >= maxStrangers {
+		return false
+	}
+	s.expires = append(s.expires, now.Add(lifetime))
+	return true
 }
 
 // RedeemHTTPTicket spends a ticket on the request and returns the session whose

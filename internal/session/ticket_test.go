@@ -176,6 +176,26 @@ func TestAnAnonymousCallersGenericTicketIsAnonymous(t *testing.T) {
 	}
 }
 
+func TestStrangersCanNotFillTheStoreWithTickets(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	for i := range maxStrangers {
+		if _, err := f.AcquireHTTPTicket(t.Context(), nil, "", "/x"); err != nil {
+			t.Fatalf("ticket %d: %v", i, err)
+		}
+	}
+	if _, err := f.AcquireHTTPTicket(t.Context(), nil, "", "/x"); !errors.Is(err, ErrTooManyTickets) {
+		t.Errorf("one more: %v", err)
+	}
+	l, _ := f.start(t, "alice")
+	if _, err := f.AcquireHTTPTicket(t.Context(), l, "", "/x"); err != nil {
+		t.Errorf("with a session: %v", err)
+	}
+	f.clock.add(2 * time.Minute)
+	if _, err := f.AcquireHTTPTicket(t.Context(), nil, "", "/x"); err != nil {
+		t.Errorf("when the others have expired: %v", err)
+	}
+}
+
 func FuzzSessionRecordsDecodeOrFail(f *testing.F) {
 	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5), Deadline: time.Unix(9, 0)}
 	f.Add(s.encode())
