@@ -122,17 +122,11 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 
 // ticketSession finds the session that a ticket belongs to.
 func (m *Manager) ticketSession(ctx context.Context, key string) (*Live, error) {
-	l, err := m.Find(key)
-	if err != nil {
-		// Another node may have started it an instant ago.
-		if err := m.mirror.Sync(ctx); err != nil {
-			return nil, fmt.Errorf("find session of ticket: %w", err)
-		}
-		if l, err = m.Find(key); err != nil {
-			return nil, ErrBadTicket
-		}
+	l, err := m.Lookup(ctx, key)
+	if errors.Is(err, ErrNoSession) {
+		return nil, ErrBadTicket
 	}
-	return l, nil
+	return l, err
 }
 
 // AcquireHTTPTicket issues a ticket for one HTTP request with the method (empty:

@@ -224,19 +224,19 @@ func (a *API) sessionHas(l *session.Live, privilege string) bool {
 }
 
 // bySession finds the session that is asked about.
-func (a *API) bySession(key string) (*session.Live, error) {
-	l, err := a.Sessions.Find(key)
-	if err != nil {
+func (a *API) bySession(ctx context.Context, key string) (*session.Live, error) {
+	l, err := a.Sessions.Lookup(ctx, key)
+	if errors.Is(err, session.ErrNoSession) {
 		return nil, InvalidArgument("sessionId", err)
 	}
-	return l, nil
+	return l, err
 }
 
-func (a *API) hasPrivilegeOnEntity(_ context.Context, _ *Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
+func (a *API) hasPrivilegeOnEntity(ctx context.Context, _ *Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
 	if err := entity(r.Entity); err != nil {
 		return nil, err
 	}
-	l, err := a.bySession(r.SessionId)
+	l, err := a.bySession(ctx, r.SessionId)
 	if err != nil {
 		return nil, err
 	}
@@ -247,13 +247,13 @@ func (a *API) hasPrivilegeOnEntity(_ context.Context, _ *Call, r *types.HasPrivi
 	return has, nil
 }
 
-func (a *API) hasPrivilegeOnEntities(_ context.Context, _ *Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+func (a *API) hasPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
 	for _, e := range r.Entity {
 		if err := entity(e); err != nil {
 			return nil, err
 		}
 	}
-	l, err := a.bySession(r.SessionId)
+	l, err := a.bySession(ctx, r.SessionId)
 	if err != nil {
 		return nil, err
 	}

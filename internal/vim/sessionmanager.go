@@ -160,9 +160,11 @@ func (a *API) terminateSession(ctx context.Context, c *Call, r *types.TerminateS
 		if key == own.Key.String() {
 			return InvalidArgument("sessionId", errors.New("a session can't terminate itself"))
 		}
-		l, err := a.Sessions.Find(key)
-		if err != nil {
+		l, err := a.Sessions.Lookup(ctx, key)
+		if errors.Is(err, session.ErrNoSession) {
 			return newFault(&types.NotFound{}, err)
+		} else if err != nil {
+			return err
 		}
 		s := l.Session()
 		if err := a.Sessions.End(ctx, l, session.Terminated(s, own.Actor())); errors.Is(err, session.ErrNoSession) {
@@ -175,10 +177,12 @@ func (a *API) terminateSession(ctx context.Context, c *Call, r *types.TerminateS
 	return nil
 }
 
-func (a *API) sessionIsActive(_ context.Context, _ *Call, r *types.SessionIsActiveRequestType) (bool, error) {
-	l, err := a.Sessions.Find(r.SessionID)
-	if err != nil {
+func (a *API) sessionIsActive(ctx context.Context, _ *Call, r *types.SessionIsActiveRequestType) (bool, error) {
+	l, err := a.Sessions.Lookup(ctx, r.SessionID)
+	if errors.Is(err, session.ErrNoSession) {
 		return false, nil
+	} else if err != nil {
+		return false, err
 	}
 	return a.names(r.UserName, l.Identity()), nil
 }
