@@ -231,6 +231,20 @@ type Store interface {
 	Close() error
 }
 
+// Sequencer is a store whose sequences can be read and moved on, so that a copy
+// goes on where the original ended. Every store of the suite is one.
+type Sequencer interface {
+	// Sequences returns the last number that Append has given, for each kind
+	// that it has given one for.
+	Sequences(ctx context.Context) (map[Kind]uint64, error)
+
+	// Advance has the kind's next Append take a number above n, durably. A
+	// sequence that is further stays so. It changes no record, so that a stream
+	// has nothing to tell. After an error it may be done or not, and asking again
+	// does no harm.
+	Advance(ctx context.Context, k Kind, n uint64) error
+}
+
 var (
 	// ErrNotFound: no such record, or it has expired.
 	ErrNotFound = errors.New("record not found")

@@ -18,6 +18,7 @@ type group struct {
 	revision store.Revision // of the last commit
 	deltas   []store.Delta
 	writing  bool // the current request has begun to write
+	advanced bool // a sequence was moved, of which no delta tells
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) (*group, error) {

@@ -183,7 +183,7 @@ func (s *Store) attempt(requests []*request) error {
 				return errAborted
 			}
 		}
-		if len(g.deltas) == 0 {
+		if len(g.deltas) == 0 && !g.advanced {
 			return nil
 		}
 		if err := putNumber(tx, revisionKey, uint64(g.revision)); err != nil {
@@ -198,7 +198,7 @@ func (s *Store) attempt(requests []*request) error {
 	if began && err != nil {
 		return s.failed(g.revision, err)
 	}
-	if err != nil || len(g.deltas) == 0 {
+	if err != nil || !began {
 		return err
 	}
 	s.hub.publish(store.Batch{Revision: g.revision, Deltas: g.deltas})

@@ -45,6 +45,7 @@ type Options struct {
 	Username string
 	Password string
 	NodeName string // names this process to those who look into etcd
+	Purpose  Purpose
 
 	DialTimeout time.Duration // for connecting, and for all of Open; 0: 5 s
 	// Timeout is how long a call tries before it fails with ErrUnavailable. As
@@ -104,6 +105,7 @@ type Store struct {
 	bulk     lane
 	bulkTurn turn
 	fresh    freshness
+	mark     string // the format that says that this Store fills the prefix
 
 	ctx     context.Context // ends when Close begins
 	stop    context.CancelFunc
@@ -128,9 +130,9 @@ func (t turn) take(ctx context.Context) error {
 func (t turn) give() { <-t }
 
 // Open connects to the cluster and makes sure that what is under the prefix is
-// a store that this program can read, or nothing. Errors: store.ErrUnavailable
-// where no quorum answers within DialTimeout, and one that says so where a newer
-// program made the store.
+// what the purpose asks for. Errors: store.ErrUnavailable where no quorum answers
+// within DialTimeout, ErrUnfinished, ErrNotEmpty, ErrNoStore, and one that says so
+// where a newer program made the store.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
 	s := &Store{opts: opts, now: opts.Now, log: opts.Logger, keys: newKeys(opts.Prefix), bulkTurn: make(turn, 1)}
@@ -158,35 +160,13 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		s.stop()
 		return nil, fmt.Errorf("open store in etcd: %w: %w", store.ErrUnavailable, err)
 	}
-	if err := s.checkFormat(ctx); err != nil {
+	if err := s.claim(ctx); err != nil {
 		s.stop()
 		return nil, errors.Join(err, s.client.Close())
 	}
 	s.running.Go(s.write)
 	s.running.Go(s.listen)
 	return s, nil
-}
-
-// checkFormat claims an empty prefix, and refuses what it can't read.
-func (s *Store) checkFormat(ctx context.Context) error {
-	const what = "open store in etcd"
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DialTimeout)
-	defer cancel()
-	key := s.keys.format()
-	// Asking again does no harm: whoever is first writes the same.
-	resp, err := s.ask(ctx, clientv3.OpTxn(
-		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key), "=", 0)},
-		[]clientv3.Op{clientv3.OpPut(key, format)},
-		[]clientv3.Op{clientv3.OpGet(key)}))
-	if err != nil {
-		return fmt.Errorf("%s: %w: %w", what, store.ErrUnavailable, err)
-	}
-	if txn := resp.Txn(); !txn.Succeeded {
-		if kv := first(txn.Responses[0]); kv == nil || string(kv.Value) != format {
-			return fmt.Errorf("%s: %q holds %.40q, this program reads %q only", what, key, kv.GetValue(), format)
-		}
-	}
-	return nil
 }
 
 // Close waits for the writes that were begun, ends the watches and gives up the

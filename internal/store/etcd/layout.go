@@ -17,7 +17,8 @@ import (
 
 // The keys, layout 1, each under the prefix:
 //
-//	format             "vigate store 1"
+//	format             "vigate store 1", or while it is being filled "vigate
+//	                   store 1, being filled " and who fills it
 //	r/head             nothing: written with every commit, so that its revision
 //	                   is that of the newest one, and that a watch of r/ sees
 //	                   every commit
@@ -41,7 +42,8 @@ import (
 //
 // Sums are CRC-32C over the kind, the id, and all but the sum.
 const (
-	format = "vigate store 1"
+	format  = "vigate store 1"
+	filling = format + ", being filled "
 
 	major        = 1
 	minor        = 0
@@ -82,7 +84,21 @@ func (k keys) kind(kind store.Kind) string { return fmt.Sprintf("%sr/%02x/", k.p
 
 func (k keys) record(kind store.Kind, id string) string { return k.kind(kind) + id }
 
-func (k keys) counter(kind store.Kind) string { return fmt.Sprintf("%sq/%02x", k.prefix, uint8(kind)) }
+func (k keys) counters() string { return k.prefix + "q/" }
+
+func (k keys) counter(kind store.Kind) string {
+	return fmt.Sprintf("%s%02x", k.counters(), uint8(kind))
+}
+
+// counterKind finds which kind's counter a key under counters is.
+func (k keys) counterKind(key []byte) (store.Kind, error) {
+	rest, ok := strings.CutPrefix(string(key), k.counters())
+	kind, err := hex.DecodeString(rest)
+	if !ok || err != nil || len(kind) != 1 {
+		return 0, damaged(key, errKey)
+	}
+	return store.Kind(kind[0]), nil
+}
 
 func (k keys) lease(lease int64) string { return fmt.Sprintf("%slease/%016x", k.prefix, lease) }
 

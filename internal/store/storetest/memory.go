@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -269,6 +270,27 @@ func (m *memory) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (int
 	}
 	b.finish(deltas)
 	return len(deltas), nil
+}
+
+func (m *memory) Sequences(ctx context.Context) (map[store.Kind]uint64, error) {
+	if err := m.ready(ctx); err != nil {
+		return nil, err
+	}
+	m.b.mu.Lock()
+	defer m.b.mu.Unlock()
+	return maps.Clone(m.b.sequences), nil
+}
+
+func (m *memory) Advance(ctx context.Context, k store.Kind, n uint64) error {
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	m.b.mu.Lock()
+	defer m.b.mu.Unlock()
+	if n > m.b.sequences[k] {
+		m.b.sequences[k] = n
+	}
+	return nil
 }
 
 func (m *memory) Close() error {

@@ -28,7 +28,7 @@ type Opener func(t *testing.T, now func() time.Time) Data
 
 // Run holds a store to the contract of package store.
 func Run(t *testing.T, open Opener) {
-	for _, group := range [][]test{basics, conditions, expiry, races, streams} {
+	for _, group := range [][]test{basics, sequences, conditions, expiry, races, streams} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) { c.run(newFixture(t, open)) })
 		}
