@@ -111,19 +111,21 @@ func TestGovcHearsWhatAVCenterWouldSay(t *testing.T) {
 // account adds a local user with a role, by way of the product's own commands.
 func (s *server) account(t *testing.T, name, role string) {
 	t.Helper()
-	for _, args := range [][]string{
-		{"user", "add", name, "--new-password-file", "-"},
-		{"permission", "set", name, role},
-	} {
-		cmd := exec.Command(bin.vigate, args...)
-		cmd.Stdin = strings.NewReader(userPassword)
-		cmd.Env = []string{
-			"HOME=" + s.home, "VIGATE_URL=https://" + s.tls, "VIGATE_INSECURE=true",
-			"VIGATE_USERNAME=" + adminUser, "VIGATE_PASSWORD=" + adminPassword,
-		}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("vigate %v: %v\n%s", args, err, out)
-		}
+	s.vigate(t, userPassword, "user", "add", name, "--new-password-file", "-")
+	s.vigate(t, "", "permission", "set", name, role)
+}
+
+// vigate runs the product's own command line as the administrator.
+func (s *server) vigate(t *testing.T, stdin string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(bin.vigate, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Env = []string{
+		"HOME=" + s.home, "VIGATE_URL=https://" + s.tls, "VIGATE_INSECURE=true",
+		"VIGATE_USERNAME=" + adminUser, "VIGATE_PASSWORD=" + adminPassword,
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("vigate %v: %v\n%s", args, err, out)
 	}
 }
 
@@ -197,14 +199,7 @@ func TestGovcWaitsForAChange(t *testing.T) {
 			out, bad, _ := g.try("object.collect", "-wait", "20s", "SessionManager:SessionManager", "-message", text)
 			done <- out + bad
 		}()
-		cmd := exec.Command(bin.vigate, "session", "message", text)
-		cmd.Env = []string{
-			"HOME=" + s.home, "VIGATE_URL=https://" + s.tls, "VIGATE_INSECURE=true",
-			"VIGATE_USERNAME=" + adminUser, "VIGATE_PASSWORD=" + adminPassword,
-		}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("vigate session message: %v\n%s", err, out)
-		}
+		s.vigate(t, "", "session", "message", text)
 		has(t, "what the waiter saw", <-done, text)
 	})
 }

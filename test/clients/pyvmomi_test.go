@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"os/user"
 	"strings"
 	"testing"
 	"time"
@@ -22,4 +23,29 @@ func TestPyVmomiHasTheWholeSessionManager(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	has(t, "pyVmomi", string(out), "ok properties", "ok bad_logins", "ok methods", "ok waiting")
+}
+
+const localTicket = `
+import ssl, sys
+from pyVim.connect import SmartConnect, Disconnect
+si = SmartConnect(host="localhost", port=int(sys.argv[1]), user=sys.argv[2], pwd="", sslContext=ssl._create_unverified_context())
+print(si.content.sessionManager.currentSession.userName)
+Disconnect(si)
+`
+
+func TestPyVmomiLogsInByALocalTicketWithoutAPassword(t *testing.T) {
+	self, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, "--local-tickets", "loopback")
+	s.vigate(t, "", "permission", "set", `LOCALOS\`+self.Username, "ReadOnly")
+	_, port, _ := strings.Cut(s.tls, ":")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "/usr/bin/python3", "-c", localTicket, port, self.Username).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	has(t, "session of a local ticket", string(out), `LOCALOS\`+self.Username)
 }
