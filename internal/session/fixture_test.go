@@ -85,8 +85,15 @@ func (f *fixture) start(t testing.TB, user string) (*Live, Token) {
 	return l, token
 }
 
-func (f *fixture) live(token Token) bool {
-	return f.Authenticate(context.Background(), token.Reveal()) != nil
+func (f *fixture) live(token Token) bool { return f.found(token.Reveal()) != nil }
+
+// found is the live session of the text as token, or nil.
+func (f *fixture) found(text string) *Live {
+	l, err := f.Authenticate(context.Background(), text)
+	if err != nil {
+		panic(err) // no store of these tests is out of reach
+	}
+	return l
 }
 
 func (f *fixture) posted(typ string) []event.Event {

@@ -141,23 +141,28 @@ func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) er
 	return m.reserve(key, owner, p)
 }
 
-// Authenticate returns the live session of what a caller sent as token, or nil.
-func (m *Manager) Authenticate(ctx context.Context, token string) *Live {
+// Authenticate returns the live session of what a caller sent as token, or nil
+// where there is none. The error is the store's, where that can't be found out:
+// a caller must not hear then that its session is over.
+func (m *Manager) Authenticate(ctx context.Context, token string) (*Live, error) {
 	l := m.byToken(token)
 	if l == nil {
+		if len(token) != TokenLength {
+			return nil, nil
+		}
 		// On a shared store the login may have been acknowledged by another
 		// node an instant ago: look again once this one has caught up.
-		if len(token) != TokenLength || m.mirror.Sync(ctx) != nil {
-			return nil
+		if err := m.mirror.Sync(ctx); err != nil {
+			return nil, fmt.Errorf("find session of token: %w", err)
 		}
 		if l = m.byToken(token); l == nil {
-			return nil
+			return nil, nil
 		}
 	}
 	if !l.Alive(m.now(), m.policy().Idle) {
-		return nil
+		return nil, nil
 	}
-	return l
+	return l, nil
 }
 
 // Count adds one API call to the session and makes now its last activity.

@@ -19,7 +19,7 @@ func TestASessionIsFoundByItsTokenAndByNothingElse(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	l, token := f.start(t, "alice")
 	s := l.Session()
-	if got := f.Authenticate(t.Context(), token.Reveal()); got != l {
+	if got := f.found(token.Reveal()); got != l {
 		t.Fatalf("token finds %v, want the session", got)
 	}
 	ticket, err := f.AcquireCloneTicket(t.Context(), l)
@@ -32,7 +32,7 @@ func TestASessionIsFoundByItsTokenAndByNothingElse(t *testing.T) {
 		"one digit less": token.Reveal()[1:], "its hash": fmt.Sprintf("%x", s.token)[:40],
 		"another": strings.Repeat("0", 40), "spaces": " " + token.Reveal()[:39],
 	} {
-		if f.Authenticate(t.Context(), wrong) != nil {
+		if f.found(wrong) != nil {
 			t.Errorf("%s authenticates", name)
 		}
 	}
@@ -238,7 +238,7 @@ func TestActivitySurvivesARestartAndIsNeverCountedTwice(t *testing.T) {
 		}
 	}
 	g := newFixture(t, s, c)
-	again := g.Authenticate(t.Context(), token.Reveal())
+	again := g.found(token.Reveal())
 	if again == nil {
 		t.Fatal("lost in the restart")
 	}

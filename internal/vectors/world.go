@@ -264,7 +264,10 @@ func (w *World) Key(user string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l := w.API.Sessions.Authenticate(context.Background(), token)
+	l, err := w.API.Sessions.Authenticate(context.Background(), token)
+	if err != nil {
+		return "", err
+	}
 	if l == nil {
 		return "", fmt.Errorf("the session of %s is over", user)
 	}

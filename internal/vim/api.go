@@ -2,6 +2,7 @@ package vim
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -155,7 +156,9 @@ func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 	began := a.Now()
 	result, fault := Result{}, a.stale()
 	if fault == nil {
-		a.authenticate(ctx, c)
+		fault = a.authenticate(ctx, c)
+	}
+	if fault == nil {
 		result, fault = a.run(ctx, c)
 	}
 	if c.Session != nil {
@@ -223,20 +226,29 @@ func (a *API) row(c *Call) (privilege string, run func(context.Context, *Call) (
 }
 
 // authenticate finds the caller's session. A dead or unknown token is as good
-// as none, and so is a ticket that is not for this request.
-func (a *API) authenticate(ctx context.Context, c *Call) {
+// as none, and so is a ticket that is not for this request. The fault is that it
+// can't be found out.
+func (a *API) authenticate(ctx context.Context, c *Call) *Fault {
 	if c.Token != "" {
-		c.Session = a.Sessions.Authenticate(ctx, c.Token)
+		l, err := a.Sessions.Authenticate(ctx, c.Token)
+		if err != nil {
+			return FaultOf(err)
+		}
+		c.Session = l
 	}
 	if c.Session != nil || c.HTTP.Ticket == "" {
-		return
+		return nil
 	}
 	l, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
-	if err != nil {
+	switch {
+	case errors.Is(err, session.ErrBadTicket):
 		a.Log.DebugContext(ctx, "ticket of request not taken", "err", err)
-		return
+	case err != nil:
+		return FaultOf(err)
+	default:
+		c.Session = l
 	}
-	c.Session = l
+	return nil
 }
 
 // authorise holds the call to its row's privilege. It fails closed: an unknown

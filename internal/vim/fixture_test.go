@@ -350,13 +350,24 @@ func (f *fixture) needs(privilege, typ, name string, args any) {
 
 // alive reports whether the token is a live session's.
 func (f *fixture) alive(token string) bool {
-	return f.Sessions.Authenticate(f.t.Context(), token) != nil
+	f.t.Helper()
+	return f.session(token) != nil
+}
+
+// session is the token's live session, or nil.
+func (f *fixture) session(token string) *session.Live {
+	f.t.Helper()
+	l, err := f.Sessions.Authenticate(f.t.Context(), token)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return l
 }
 
 // key is the public id of the token's session.
 func (f *fixture) key(token string) string {
 	f.t.Helper()
-	l := f.Sessions.Authenticate(f.t.Context(), token)
+	l := f.session(token)
 	if l == nil {
 		f.t.Fatal("the session is over")
 	}

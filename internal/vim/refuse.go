@@ -8,7 +8,8 @@ import "context"
 // nothing counts as activity.
 func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	if c.Token != "" {
-		c.Session = a.Sessions.Authenticate(ctx, c.Token)
+		// Where that can't be found out, the fault is told in the language of all.
+		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token)
 	}
 	if denied(f) {
 		a.audit(ctx, c, f)

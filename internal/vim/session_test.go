@@ -244,7 +244,7 @@ func TestTheServiceMessageIsForAll(t *testing.T) {
 		return f.on(sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: s})
 	}
 	for _, s := range []string{"Back at 10.\nSorry.", ""} {
-		changed := f.Changed(&Call{Session: f.Sessions.Authenticate(t.Context(), f.ann)}, f.ref(sessions), "message")
+		changed := f.Changed(&Call{Session: f.session(f.ann)}, f.ref(sessions), "message")
 		ok(f, update(s))
 		select {
 		case <-changed:
