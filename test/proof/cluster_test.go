@@ -195,6 +195,8 @@ func TestANodeCutOffServesNobodyUntilItHasCaughtUp(t *testing.T) {
 			for _, k := range c.Links(off) {
 				part(k)
 			}
+			elsewhere := make(chan error, 1)
+			go func() { elsewhere <- c.load.BeginElsewhere(0, c.node(0), c.node(off)) }()
 			served, refused := c.load.Serves(c.node(off), began.Add(*away))
 			t.Logf("served for %v after it was cut off, then told clients to wait; %d refusals", served.Round(time.Millisecond), refused)
 			if served > bound+100*time.Millisecond {
@@ -203,6 +205,7 @@ func TestANodeCutOffServesNobodyUntilItHasCaughtUp(t *testing.T) {
 			if refused == 0 {
 				t.Error("the node never stopped to serve")
 			}
+			c.must(<-elsewhere)
 			for _, k := range c.Links(off) {
 				k.Heal()
 			}
@@ -237,16 +240,16 @@ func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
 	watched, stop := context.WithCancel(context.Background())
 	defer stop()
 	availability := c.load.Availability(watched)
+	c.wait(time.Second)
 	for range *leaders {
-		c.wait(*every)
 		m, err := site.Leader(t.Context(), c.Members)
 		c.must(err)
 		c.must(m.Kill())
 		c.wait(*every / 3)
 		c.must(m.Launch())
 		c.must(m.Ready(t.Context()))
+		c.wait(*every * 2 / 3)
 	}
-	c.wait(*every)
 	stop()
 	a := <-availability
 	t.Logf("etcd's leader killed %d times, every %v: %v", *leaders, *every, a)

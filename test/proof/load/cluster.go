@@ -199,3 +199,14 @@ func (l *Load) Fill(sessions, callers int) error {
 	l.unknown.Add(int64(sessions)) // they are in no history
 	return errors.Join(errs...)
 }
+
+// BeginElsewhere begins a session on one node and uses it at once on another,
+// which may not have heard of it and may say so, but not that it is over.
+func (l *Load) BeginElsewhere(user int, on, then Node) error {
+	s, err := l.begin(user, on)
+	if err != nil {
+		return err
+	}
+	l.look(auditor+1, then, wire.JSON, s)
+	return nil
+}
