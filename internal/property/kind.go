@@ -31,10 +31,11 @@ func isA(typ, base string) bool {
 	return true
 }
 
-// isKnown reports whether the API has managed objects of the type, served here
-// or not: clients name those of an inventory that is not there.
-func isKnown(typ string) bool {
-	if typ == root || mo.IsManagedObjectType(typ) {
+// isKnown reports whether there are managed objects of the type: served here,
+// also those that the API itself does not have, or not, as clients name those of
+// an inventory that is not there.
+func (s *service) isKnown(typ string) bool {
+	if typ == root || s.api.Object(typ) != nil || mo.IsManagedObjectType(typ) {
 		return true
 	}
 	for _, base := range bases {

@@ -247,13 +247,15 @@ func TestTypesDeriveFromOneAnother(t *testing.T) {
 			t.Errorf("%s is a %s: %v", c.typ, c.base, got)
 		}
 	}
-	for typ, want := range map[string]bool{"View": true, "VirtualMachine": true, "ManagedObject": true, "UserSession": false, "": false, "folder": false} {
-		if isKnown(typ) != want {
+	f := newFixture(t)
+	f.must(f.Add(&vim.Object{Type: "OfItsOwn", ID: "own"}))
+	for typ, want := range map[string]bool{"OfItsOwn": true, "OfNobody": false, "View": true, "VirtualMachine": true, "ManagedObject": true, "UserSession": false, "": false, "folder": false} {
+		if f.service.isKnown(typ) != want {
 			t.Errorf("%q is known: %v", typ, !want)
 		}
 	}
-	for _, o := range newFixture(t).Objects() {
-		if !isKnown(o.Type) {
+	for _, o := range f.Objects() {
+		if !f.service.isKnown(o.Type) {
 			t.Errorf("%s is served and not known", o.Type)
 		}
 	}

@@ -79,6 +79,9 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 	f.types = make([]typeSpec, len(in.PropSet))
 	n := 0
 	for i := range in.PropSet {
+		if !s.isKnown(in.PropSet[i].Type) {
+			return nil, vim.TypeNotFound(in.PropSet[i].Type)
+		}
 		if err := f.types[i].compile(&in.PropSet[i], maxPaths-n); err != nil {
 			return nil, err
 		}
@@ -106,9 +109,6 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 }
 
 func (t *typeSpec) compile(in *types.PropertySpec, limit int) error {
-	if !isKnown(in.Type) {
-		return vim.TypeNotFound(in.Type)
-	}
 	*t = typeSpec{typ: in.Type, all: isTrue(in.All)}
 	if t.all {
 		return nil
@@ -136,9 +136,9 @@ func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
 	if len(in.SelectSet) == 0 {
 		return nil
 	}
-	b := selections{named: map[string]*traversal{}}
+	b := selections{service: f.service, named: map[string]*traversal{}}
 	var err error
-	if o.steps, err = b.compile(in.SelectSet, 0); err != nil {
+	if o.steps, err = b.all(in.SelectSet, 0); err != nil {
 		return err
 	}
 	f.weight += 200*b.count + b.bytes
@@ -153,11 +153,12 @@ func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
 // selections compiles the traversals of one object spec. A name may be used
 // before the traversal that it is of.
 type selections struct {
+	*service
 	named        map[string]*traversal
 	count, bytes int
 }
 
-func (b *selections) compile(set []types.BaseSelectionSpec, depth int) ([]*traversal, error) {
+func (b *selections) all(set []types.BaseSelectionSpec, depth int) ([]*traversal, error) {
 	if depth == maxNesting {
 		return nil, vim.InvalidArgument("selectSet", errors.New("nested too deep"))
 	}
@@ -201,7 +202,7 @@ func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, erro
 		}
 	}
 	b.bytes += len(s.Name) + len(s.Type) + len(s.Path)
-	if !isKnown(s.Type) {
+	if !b.isKnown(s.Type) {
 		return nil, vim.TypeNotFound(s.Type)
 	}
 	p, err := value.Parse(s.Path)
@@ -209,7 +210,7 @@ func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, erro
 		return nil, vim.PropertyNotFound(clip(s.Path))
 	}
 	t.typ, t.path, t.skip, t.defined = s.Type, p, isTrue(s.Skip), true
-	t.next, err = b.compile(s.SelectSet, depth+1)
+	t.next, err = b.all(s.SelectSet, depth+1)
 	return t, err
 }
 
