@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -17,6 +18,8 @@ const (
 	ticketEvery = 10 * time.Second
 	trimEvery   = time.Minute
 	sweepLimit  = 1000 // records of one sweep
+	trimRounds  = 1000 // sweeps of one trim of events, at most
+	tuneEvery   = 5 * time.Second
 )
 
 // housekeeping runs the chores until ctx ends, each on its own clock, so that a
@@ -30,7 +33,9 @@ func (n *node) housekeeping(ctx context.Context) {
 		{"flush activity", flushEvery, n.sessions.Flush},
 		{"sweep sessions", sweepEvery, n.sweepSessions},
 		{"sweep tickets", ticketEvery, n.sweepTickets},
+		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
+		{"tune the garbage collector", tuneEvery, func(context.Context) error { tuneGC(); return nil }},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 	}
 	var wg sync.WaitGroup
@@ -64,14 +69,24 @@ func (n *node) sweepTickets(ctx context.Context) error {
 	if n.local != nil {
 		n.local.Sweep()
 	}
-	_, err := n.mirror.Sweep(ctx, sweepLimit, store.Ticket, store.Spent)
+	_, err := n.mirror.Sweep(ctx, sweepLimit, store.Ticket, store.Spent, store.Node)
 	return err
 }
 
+// trimEvents goes on until nothing is left to trim: logins can post thousands of
+// events a second.
 func (n *node) trimEvents(ctx context.Context) error {
-	_, err := n.events.Trim(ctx, n.mirror, sweepLimit)
-	_, sweepErr := n.mirror.Sweep(ctx, sweepLimit, store.Event)
-	return errors.Join(err, sweepErr)
+	for range trimRounds {
+		trimmed, err := n.events.Trim(ctx, n.mirror, sweepLimit)
+		swept, sweepErr := n.mirror.Sweep(ctx, sweepLimit, store.Event)
+		if err := errors.Join(err, sweepErr); err != nil {
+			return err
+		}
+		if trimmed < sweepLimit && swept < sweepLimit {
+			return nil
+		}
+	}
+	return nil
 }
 
 // resume does what a crash has kept an earlier run from doing.
