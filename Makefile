@@ -10,6 +10,7 @@ SHELL    := /bin/bash
 FUZZTIME ?= 30s
 COUNT    ?= 50
 KILLS    ?= 200
+SESSIONS ?= 20000
 BENCH    ?= .
 BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod
@@ -49,4 +50,4 @@ bench-compare: bench-micro
 
 soak:
 	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim
-	cd test/proof && go test -count=1 -timeout 60m -v . -kills $(KILLS)
+	cd test/proof && go test -count=1 -timeout 90m -v . -kills $(KILLS) -crashes $(KILLS) -races 200 -ends 500 -soon 100ms -away 30s -leaders 12 -every 10s -sessions $(SESSIONS)

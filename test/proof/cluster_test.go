@@ -1,4 +1,4 @@
-//go:build linux && cluster
+//go:build linux
 
 package proof_test
 
@@ -18,10 +18,11 @@ import (
 )
 
 var (
-	races    = flag.Int("races", 20, "how often callers on all nodes race for a ticket")
-	ends     = flag.Int("ends", 100, "how many sessions are ended to measure when all nodes know")
-	away     = flag.Duration("away", 8*time.Second, "how long a node is cut off from etcd")
-	leaders  = flag.Int("leaders", 2, "how often etcd's leader is killed")
+	races    = flag.Int("races", 6, "how often callers on all nodes race for a ticket")
+	ends     = flag.Int("ends", 40, "how many sessions are ended to measure when all nodes know")
+	crashes  = flag.Int("crashes", 4, "how often a node or a member of the cluster is killed under load")
+	away     = flag.Duration("away", 6500*time.Millisecond, "how long a node is cut off from etcd")
+	leaders  = flag.Int("leaders", 1, "how often etcd's leader is killed")
 	every    = flag.Duration("every", 3*time.Second, "time between kills of the leader")
 	soon     = flag.Duration("soon", time.Second, "in what time 99 of 100 ended sessions are to be dead on all nodes")
 	sessions = flag.Int("sessions", 1000, "how many sessions there are when all is restarted")
@@ -128,17 +129,6 @@ func (c *cluster) crash(i int) {
 	c.must(err)
 }
 
-// TestLimitsHoldAcrossNodes is I4: the load presses on the limits on all nodes.
-func TestLimitsHoldAcrossNodes(t *testing.T) {
-	c := loaded(t, bin.vigate)
-	c.rules.MaxSessions, c.rules.MaxPerUser = maxSessions, maxPerUser
-	c.wait(4 * time.Second)
-	c.prove()
-	if c.load.Stats.Full.Load() == 0 {
-		t.Error("the load never reached a limit")
-	}
-}
-
 func TestATicketRacedOnAllNodesHasOneWinner(t *testing.T) {
 	const callers = 64
 	c := newCluster(t, bin.vigate)
@@ -185,8 +175,10 @@ func TestASessionEndedOnOneNodeIsSoonDeadOnAll(t *testing.T) {
 // TestANodeCutOffServesNobodyUntilItHasCaughtUp is I6, for links that are cut and
 // for links that swallow everything.
 func TestANodeCutOffServesNobodyUntilItHasCaughtUp(t *testing.T) {
+	t.Parallel()
 	for name, part := range map[string]func(*site.Link){"cut": (*site.Link).Cut, "stalled": (*site.Link).Stall} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it mostly waits
 			c := loaded(t, bin.vigate)
 			c.wait(time.Second)
 			const off = 1
@@ -236,6 +228,7 @@ func (c *cluster) until(what string, ok func() bool) {
 }
 
 func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := loaded(t, bin.vigate)
 	watched, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -271,6 +264,7 @@ func (c *cluster) serve() bool {
 }
 
 func TestEtcdIsCompactedAndDefragmentedUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := loaded(t, bin.vigate)
 	for i := range 6 {
 		off := i % len(c.Nodes)
@@ -293,8 +287,9 @@ func TestEtcdIsCompactedAndDefragmentedUnderLoad(t *testing.T) {
 }
 
 func TestNodesAndMembersAreKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	c := loaded(t, bin.vigate)
-	for i := range *kills {
+	for i := range *crashes {
 		c.wait(time.Duration(100+c.rnd.IntN(400)) * time.Millisecond)
 		switch i % 4 {
 		case 3:
@@ -317,12 +312,13 @@ func TestNodesAndMembersAreKilledUnderLoad(t *testing.T) {
 			c.must(c.load.Audit(t.Context()))
 		}
 	}
-	t.Logf("%d kills", *kills)
+	t.Logf("%d kills", *crashes)
 	c.until("all nodes serve", c.serve)
 	c.prove()
 }
 
 func TestEverythingIsRestartedWithManySessions(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, bin.vigate, "--max-sessions", "1000000", "--max-sessions-per-user", "1000000")
 	c.must(c.load.Fill(*sessions, 64))
 	before, _, err := c.load.Listed(t.Context(), c.node(0))
@@ -346,6 +342,7 @@ func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 // TestAWatchThatSkipsWhatWasCompactedIsFound plants that bug, misses a node some
 // changes, and has them compacted.
 func TestAWatchThatSkipsWhatWasCompactedIsFound(t *testing.T) {
+	t.Parallel()
 	program, err := site.Build(root, bin.dir, "mutant_watch")
 	if err != nil {
 		t.Fatal(err)

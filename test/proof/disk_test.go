@@ -17,6 +17,7 @@ const diskSize = 48 << 20
 // are refused with a reason and reads go on; with room again all is well without
 // a restart; a crash on the full disk loses nothing that was acknowledged.
 func TestAFullDiskIsToldAndHealsAndLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := own(t, "node")
 	d, err := site.NewDisk(dir, diskSize)
 	if err != nil {
@@ -34,6 +35,7 @@ func TestAFullDiskIsToldAndHealsAndLosesNothing(t *testing.T) {
 // TestAFileThatMayNotGrowIsAFullDisk is the same by a limit of the process, the
 // way that is there where mounting is not permitted.
 func TestAFileThatMayNotGrowIsAFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := own(t, "node")
 	starve(t, site.LimitedDisk(dir), dir)
 }

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	kills = flag.Int("kills", 12, "how often a node is killed under load")
+	kills = flag.Int("kills", 8, "how often a node is killed under load")
 	seed  = flag.Uint64("seed", rand.Uint64(), "of what is random")
 )
 
@@ -35,6 +35,10 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	flag.Parse()
 	fmt.Println("seed", *seed)
+	// The tests wait more than they compute.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err) // the flag is the testing package's
+	}
 	var err error
 	if bin.dir, err = os.MkdirTemp("", "vigate-proof-"); err == nil {
 		defer os.RemoveAll(bin.dir)

@@ -16,6 +16,7 @@ const rounds = 60
 // TestPlantedBugsAreFound shows that the proof can fail: each of these programs
 // has one bug, planted by a build tag where the real code is.
 func TestPlantedBugsAreFound(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		tag  string
 		what string
@@ -26,6 +27,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"mutant_ticket", "a ticket is read, and then deleted", false},
 	} {
 		t.Run(c.tag, func(t *testing.T) {
+			t.Parallel()
 			program, err := site.Build(root, bin.dir, c.tag)
 			if err != nil {
 				t.Fatal(err)
