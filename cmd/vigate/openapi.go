@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
+	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/openapi"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/session"
@@ -24,7 +27,11 @@ func openapiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := property.Serve(api); err != nil {
+			nodes, err := cluster.New(cluster.Options{})
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(property.Serve(api), nodes.Serve(api)); err != nil {
 				return err
 			}
 			d, err := openapi.New(api.Objects())

@@ -16,29 +16,39 @@ import (
 	"github.com/vigate/vigate/internal/store/etcd"
 )
 
-// openStore opens the store that is configured. fresh says why what it has told
-// may be old; a store that nobody else writes to is always fresh.
-//
-// observe hears of the transactions of a store that tells of them; nil: nobody.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(int, time.Duration, error)) (_ store.Store, fresh func() error, _ error) {
+// openedStore is a store with what it knows of itself. A store that nobody else
+// writes to is always fresh.
+type openedStore struct {
+	store.Store
+	fresh func() error                 // why what it has told may be old; nil: never
+	lag   func() (time.Duration, bool) // see cluster.Options; nil: none
+}
+
+// openStore opens the store that is configured. observe hears of the
+// transactions of a store that tells of them; nil: nobody.
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(int, time.Duration, error)) (openedStore, error) {
 	if len(cfg.Store.Endpoints) == 0 {
 		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log, Observe: observe})
 		if err != nil {
-			return nil, nil, err
+			return openedStore{}, err
 		}
-		return s, nil, nil
+		return openedStore{Store: s}, nil
 	}
+	s, err := openEtcd(ctx, cfg, etcd.Serve, log)
+	if err != nil {
+		return openedStore{}, err
+	}
+	return openedStore{s, s.Fresh, s.Lag}, nil
+}
+
+func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log *slog.Logger) (*etcd.Store, error) {
 	secure, err := etcdTLS(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s, err := etcd.Open(ctx, etcd.Options{
-		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Logger: log,
+	return etcd.Open(ctx, etcd.Options{
+		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Purpose: purpose, Logger: log,
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, s.Fresh, nil
 }
 
 // etcdTLS is how etcd is spoken to: nil for without TLS, where neither its

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
@@ -43,6 +44,7 @@ type node struct {
 	store       store.Store
 	mirror      *store.Mirror
 	fresh       func() error // why the store's views may be old; nil: never
+	cluster     *cluster.Cluster
 	certificate *server.Certificate
 
 	events     *event.Log
@@ -78,9 +80,11 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 		return nil, err
 	}
 	h := n.measure(cfg)
-	if n.store, n.fresh, err = openStore(ctx, cfg, log, h.group); err != nil {
+	s, err := openStore(ctx, cfg, log, h.group)
+	if err != nil {
 		return nil, err
 	}
+	n.store, n.fresh = s.Store, s.fresh
 
 	n.events = event.NewLog(event.Options{Logger: log})
 	n.settings, err = setting.New(setting.Config{
@@ -95,8 +99,15 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	accessTable = access.NewTable(declared(extensions), log)
 	accountTable := account.NewTable(cfg.DefaultDomain, log)
 	sessionTable := session.NewTable(log)
-	n.mirror = store.NewMirror(h.store(n.store), n.settings, extensions, accessTable, accountTable, sessionTable, n.events)
+	n.cluster, err = cluster.New(cluster.Options{
+		Name: nodeName(cfg), Version: version, Sessions: sessionTable.Size, Lag: s.lag, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.mirror = store.NewMirror(h.store(n.store), n.settings, extensions, accessTable, accountTable, sessionTable, n.events, n.cluster)
 	n.settings.Attach(n.mirror)
+	n.cluster.Attach(n.mirror)
 
 	n.sessions = session.NewManager(session.Options{
 		Mirror: n.mirror, Table: sessionTable, Events: n.events,
@@ -175,7 +186,7 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 	if err != nil {
 		return err
 	}
-	if err := property.Serve(n.api); err != nil {
+	if err := errors.Join(property.Serve(n.api), n.cluster.Serve(n.api)); err != nil {
 		return err
 	}
 	n.know(methods)
@@ -221,11 +232,18 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	}
 	n.server = s
 	n.serving.Store(s)
-	for _, name := range []string{"tls", "plain", "unix", "admin"} {
-		if addr := s.Addr(name); addr != nil {
-			n.log.Info("listening", "listener", name, "address", addr.String())
+	var public []string
+	for _, l := range []struct{ name, scheme string }{{"tls", "https://"}, {"plain", "http://"}, {"unix", ""}, {"admin", ""}} {
+		addr := s.Addr(l.name)
+		if addr == nil {
+			continue
+		}
+		n.log.Info("listening", "listener", l.name, "address", addr.String())
+		if l.scheme != "" {
+			public = append(public, l.scheme+addr.String())
 		}
 	}
+	n.cluster.Listens(public...)
 	return nil
 }
 
@@ -234,6 +252,9 @@ func (n *node) run(ctx context.Context) error {
 	e := n.events.Change(event.Event{Type: "ServerStartedSessionEvent"})
 	if _, err := n.mirror.Commit(context.WithoutCancel(ctx), e); err != nil {
 		return fmt.Errorf("post start: %w", err)
+	}
+	if err := n.cluster.Report(context.WithoutCancel(ctx)); err != nil {
+		return err
 	}
 	chores, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -249,7 +270,11 @@ func (n *node) run(ctx context.Context) error {
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(err, n.sessions.Flush(last))
+	err = errors.Join(err, n.sessions.Flush(last))
+	if left := n.cluster.Leave(last); left != nil {
+		n.log.Warn("this node is shown to others until its record expires", "err", left)
+	}
+	return err
 }
 
 func (n *node) close() error {

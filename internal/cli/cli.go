@@ -1,6 +1,6 @@
 // Package cli is the commands with which people use a server that runs: they
-// log in, look at sessions and end them, and manage users, roles, permissions,
-// extensions, events and options. It calls servers through package client and
+// log in, look at sessions and end them, manage users, roles, permissions,
+// extensions, events and options, and look at the nodes of a cluster. It calls servers through package client and
 // works against any that serves VI JSON.
 //
 // [AddTo] puts the commands on the program's root command, [Execute] runs it
@@ -39,7 +39,7 @@ func AddTo(root *cobra.Command, host Host) {
 	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands for a server that runs:"})
 	for _, cmd := range []*cobra.Command{
 		a.login(), a.logout(), a.whoami(), a.about(),
-		a.session(), a.user(), a.role(), a.permission(), a.extension(), a.event(), a.option(),
+		a.session(), a.user(), a.role(), a.permission(), a.extension(), a.event(), a.option(), a.node(),
 	} {
 		cmd.GroupID = clientGroup
 		cmd.PersistentFlags().AddFlagSet(a.Flags())

@@ -19,6 +19,9 @@ func ref(typ, id string) string {
 const (
 	rolesJSON = `[{"_typeName":"AuthorizationRole","roleId":-1,"system":true,"name":"Admin","info":{"_typeName":"Description","label":"Administrator","summary":"all"},"privilege":["System.View","Sessions.TerminateSession"]},` +
 		`{"_typeName":"AuthorizationRole","roleId":7,"system":false,"name":"ops","info":{"_typeName":"Description","label":"ops","summary":"ops"},"privilege":["System.View"]}]`
+	nodesJSON = `[{"_typeName":"VigateNode","key":"k1","name":"a\u001b","self":true,"address":["https://192.0.2.1:443","http://192.0.2.1:80"],"version":"1.2",` +
+		`"startTime":"2025-01-02T03:03:05Z","reportTime":"2025-01-02T04:07:00Z","sessionCount":7,"lagMillis":12},` +
+		`{"_typeName":"VigateNode","key":"k2","name":"b","self":false,"version":"1.3","startTime":"2025-01-02T04:03:00Z","reportTime":"2025-01-02T04:07:04Z","sessionCount":6}]`
 	eventsJSON = `[{"_typeName":"EventEx","key":3,"chainId":3,"createdTime":"2025-01-02T03:00:02Z","userName":"b","fullFormattedMessage":"third","eventTypeId":"vigate.third"},` +
 		`{"_typeName":"UserLoginSessionEvent","key":2,"chainId":2,"createdTime":"2025-01-02T03:00:01Z","userName":"a","fullFormattedMessage":"second","ipAddress":"::1","locale":"en","sessionId":"x"}]`
 )
@@ -55,6 +58,9 @@ func TestEachVerbCallsItsOperation(t *testing.T) {
 		{"session service-ticket --vmomi cloneSession", map[string]string{"POST SessionManager.AcquireGenericServiceTicket": `{"_typeName":"SessionManagerGenericServiceTicket","id":"t-1"}`}, "",
 			`"_typeName":"SessionManagerVmomiServiceRequestSpec","method":"cloneSession"`, "t-1"},
 		{"session local-ticket root", map[string]string{"POST SessionManager.AcquireLocalTicket": `{"_typeName":"SessionManagerLocalTicket","userName":"root","passwordFilePath":"/run/p"}`}, "", `{"userName":"root"}`, "/run/p"},
+		{"node ls", map[string]string{"GET VigateCluster.nodes": nodesJSON}, "", "GET VigateCluster.nodes",
+			"*  a\ufffd    k1   1.2      1h4m  5s    12ms     7         https://192.0.2.1:443 http://192.0.2.1:80\n   b     k2   1.3      4m5s  1s    unknown  6\n"},
+		{"node ls -o json", map[string]string{"GET VigateCluster.nodes": nodesJSON}, "", "GET VigateCluster.nodes", `"lagMillis": 12`},
 		{"about", nil, "", "GET ServiceInstance.content", "fake 1.0"},
 		{"user ls adm", map[string]string{"POST UserDirectory.RetrieveUserGroups": `[{"_typeName":"UserSearchResult","principal":"VSPHERE.LOCAL\\adm","fullName":"A","group":false}]`}, "",
 			`"searchStr":"adm","exactMatch":false,"findUsers":true,"findGroups":false`, `VSPHERE.LOCAL\adm  A`},
@@ -265,4 +271,12 @@ func TestEveryOperationOfSessionManagerCanBeReached(t *testing.T) {
 		}
 	}
 	contains(t, root.Long, "Exit codes:")
+}
+
+func TestAServerWithoutNodesIsToldAsOne(t *testing.T) {
+	for _, body := range []string{`{"_typeName":"InvalidType","faultstring":"A specified parameter was not correct.","argument":"VigateCluster"}`,
+		`{"_typeName":"ManagedObjectNotFound","faultstring":"gone","obj":` + ref("VigateCluster", "cluster") + `}`} {
+		s := startServer(t, map[string]string{"GET VigateCluster.nodes": "fault " + body})
+		contains(t, newShell(t, s).fails(5, "node", "ls"), "does not tell of its nodes")
+	}
 }

@@ -1,0 +1,58 @@
+package cluster
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// The managed object by which clients see the nodes. It is an addition to the
+// API: ServiceContent, whose members are the API's, does not name it, and other
+// servers do not have it.
+const (
+	objectType = "VigateCluster"
+	objectID   = "cluster"
+)
+
+// VigateNode is a node as clients see it. The type's name is the one on the wire.
+type VigateNode struct {
+	Key  string `xml:"key" json:"key"`
+	Name string `xml:"name" json:"name"`
+	// Self: it is the node that answers.
+	Self         bool      `xml:"self" json:"self"`
+	Address      []string  `xml:"address,omitempty" json:"address,omitempty"`
+	Version      string    `xml:"version" json:"version"`
+	StartTime    time.Time `xml:"startTime" json:"startTime"`
+	ReportTime   time.Time `xml:"reportTime" json:"reportTime"`
+	SessionCount int32     `xml:"sessionCount" json:"sessionCount"`
+	// LagMillis is unset while the node does not know all that is in the store.
+	LagMillis *int64 `xml:"lagMillis,omitempty" json:"lagMillis,omitempty"`
+}
+
+// Serve adds the object to the API. It is called before the first request.
+func (c *Cluster) Serve(api *vim.API) error {
+	return api.Add(&vim.Object{
+		Type: objectType, ID: objectID,
+		Properties: []vim.Property{
+			vim.NewProperty("nodes", "System.Read", c.read).
+				Watch(func(*vim.Call) <-chan struct{} { return c.Changed() }),
+		},
+	})
+}
+
+func (c *Cluster) read(context.Context, *vim.Call) ([]VigateNode, error) {
+	var all []VigateNode
+	for _, n := range c.Nodes() {
+		shown := VigateNode{
+			Key: n.Key, Name: n.Name, Self: n.Key == c.self.Key, Address: n.Addresses, Version: n.Version,
+			StartTime: n.Started, ReportTime: n.Reported, SessionCount: int32(min(n.Sessions, math.MaxInt32)),
+		}
+		if n.Lag != nil {
+			shown.LagMillis = new(n.Lag.Milliseconds())
+		}
+		all = append(all, shown)
+	}
+	return all, nil
+}
