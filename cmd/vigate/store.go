@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,12 +26,12 @@ func storeCommand() *cobra.Command {
 	var data string
 	cmd := &cobra.Command{
 		Use:   "store",
-		Short: "Check and back up the data of a server that is stopped",
+		Short: "Check, back up and move the data of a server that is stopped",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  command.NeedSubcommand,
 	}
 	cmd.PersistentFlags().StringVar(&data, "data", "", "data directory of the server")
-	cmd.AddCommand(storeCheckCommand(&data), storeBackupCommand(&data), storeFillCommand(&data))
+	cmd.AddCommand(storeCheckCommand(&data), storeBackupCommand(&data), storeCopyCommand(), storeFillCommand(&data))
 	return cmd
 }
 
@@ -86,15 +87,14 @@ func checkStore(w io.Writer, path string) error {
 		return errDamaged
 	}
 	fmt.Fprintf(w, "%s is sound, at revision %d\n", path, report.Revision)
-	var kinds []store.Kind
-	for k := range report.Records {
-		kinds = append(kinds, k)
-	}
-	slices.Sort(kinds)
-	for _, k := range kinds {
-		fmt.Fprintf(w, "%12d %s\n", report.Records[k], kindNames[k])
-	}
+	printCounts(w, report.Records)
 	return nil
+}
+
+func printCounts(w io.Writer, records map[store.Kind]int) {
+	for _, k := range slices.Sorted(maps.Keys(records)) {
+		fmt.Fprintf(w, "%12d %s\n", records[k], kindNames[k])
+	}
 }
 
 func storeBackupCommand(data *string) *cobra.Command {
@@ -143,6 +143,11 @@ func backUp(path, to string) (err error) {
 		}
 		return err
 	}
+	return syncDir(dir)
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -279,11 +279,11 @@ func TestAFlagSaysAtOnceWhatIsWrong(t *testing.T) {
 
 func TestAStoreIsBoltOrEtcdWithAPrefix(t *testing.T) {
 	for _, bad := range []string{"", "etcd", "etcd://", "etcd://a:1", "etcd://a:1/", "etcd://a/v", "etcd://:1/v", "etcd://u:p@a:1/v", "http://a:1/v", "etcd://a:1,/v"} {
-		if got, err := parseStore(bad); err == nil {
+		if got, err := ParseStore(bad); err == nil {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}
-	if got, err := parseStore("bolt"); err != nil || len(got.Endpoints) != 0 {
+	if got, err := ParseStore("bolt"); err != nil || len(got.Endpoints) != 0 {
 		t.Errorf("bolt is %+v, %v", got, err)
 	}
 }

@@ -21,7 +21,7 @@ const maxEndpoints = 16
 // storage reads "bolt", or etcd://HOST:PORT[,HOST:PORT…]/PREFIX.
 func storage() kind {
 	return kind{name: "bolt|etcd://…", want: "bolt or etcd://HOST:PORT[,HOST:PORT…]/PREFIX", tag: stringTag, set: func(field any, s string) error {
-		v, err := parseStore(s)
+		v, err := ParseStore(s)
 		if err == nil {
 			*field.(*Store) = v
 		}
@@ -29,7 +29,8 @@ func storage() kind {
 	}}
 }
 
-func parseStore(s string) (Store, error) {
+// ParseStore reads what the key store takes.
+func ParseStore(s string) (Store, error) {
 	if s == "bolt" {
 		return Store{}, nil
 	}
