@@ -36,8 +36,8 @@ func (c *Cluster) Serve(api *vim.API) error {
 	return api.Add(&vim.Object{
 		Type: objectType, ID: objectID,
 		Properties: []vim.Property{
-			vim.NewProperty("nodes", "System.Read", c.read).
-				Watch(func(*vim.Call) <-chan struct{} { return c.Changed() }),
+			vim.NewProperty("nodes", "System.Read", c.read,
+				vim.Watched(func(*vim.Call) <-chan struct{} { return c.Changed() })),
 		},
 	})
 }

@@ -58,20 +58,20 @@ func (s *service) propertyCollector() *vim.Object {
 	return &vim.Object{
 		Type: collectorType, ID: "propertyCollector",
 		Methods: []vim.Method{
-			vim.NewVoid("CancelRetrievePropertiesEx", vim.Anonymous, s.cancelRetrieve, "InvalidArgument"),
+			vim.NewVoid("CancelRetrievePropertiesEx", vim.Anonymous, s.cancelRetrieve, vim.Faults("InvalidArgument")),
 			vim.NewVoid("CancelWaitForUpdates", vim.View, s.cancelWait),
-			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, "InvalidCollectorVersion"),
-			vim.NewMethod("ContinueRetrievePropertiesEx", vim.Anonymous, s.continueRetrieve, "InvalidArgument"),
-			vim.NewMethod("CreateFilter", vim.View, s.createFilter, "InvalidProperty", "InvalidType", "InvalidArgument"),
+			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, vim.Faults("InvalidCollectorVersion")),
+			vim.NewMethod("ContinueRetrievePropertiesEx", vim.Anonymous, s.continueRetrieve, vim.Faults("InvalidArgument")),
+			vim.NewMethod("CreateFilter", vim.View, s.createFilter, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
 			vim.NewMethod("CreatePropertyCollector", vim.View, s.createCollector),
-			vim.NewVoid("DestroyPropertyCollector", vim.View, s.destroyCollector, "NotSupported"),
-			vim.NewMethod("RetrieveProperties", vim.Anonymous, s.retrieveProperties, "InvalidProperty", "InvalidType", "InvalidArgument"),
-			vim.NewMethod("RetrievePropertiesEx", vim.Anonymous, s.retrievePropertiesEx, "InvalidProperty", "InvalidType", "InvalidArgument"),
-			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, "InvalidCollectorVersion", "RequestCanceled"),
-			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, "InvalidCollectorVersion", "InvalidArgument", "RequestCanceled"),
+			vim.NewVoid("DestroyPropertyCollector", vim.View, s.destroyCollector, vim.Faults("NotSupported")),
+			vim.NewMethod("RetrieveProperties", vim.Anonymous, s.retrieveProperties, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
+			vim.NewMethod("RetrievePropertiesEx", vim.Anonymous, s.retrievePropertiesEx, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
+			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, vim.Faults("InvalidCollectorVersion", "RequestCanceled")),
+			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, vim.Faults("InvalidCollectorVersion", "InvalidArgument", "RequestCanceled")),
 		},
 		Properties: []vim.Property{
-			vim.NewProperty("filter", vim.View, s.filters).Watch(s.filtersChanged),
+			vim.NewProperty("filter", vim.View, s.filters, vim.Watched(s.filtersChanged)),
 		},
 	}
 }

@@ -25,11 +25,11 @@ func (s *service) viewManager() *vim.Object {
 	return &vim.Object{
 		Type: "ViewManager", ID: "ViewManager",
 		Methods: []vim.Method{
-			vim.NewMethod("CreateContainerView", vim.View, s.createContainerView, "ManagedObjectNotFound", "InvalidArgument"),
-			vim.NewMethod("CreateListView", vim.View, s.createListView, "ManagedObjectNotFound"),
+			vim.NewMethod("CreateContainerView", vim.View, s.createContainerView, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("CreateListView", vim.View, s.createListView, vim.Faults("ManagedObjectNotFound")),
 		},
 		Properties: []vim.Property{
-			vim.NewProperty("viewList", vim.View, s.viewList).Watch(s.viewListChanged),
+			vim.NewProperty("viewList", vim.View, s.viewList, vim.Watched(s.viewListChanged)),
 		},
 	}
 }
@@ -41,10 +41,10 @@ func (s *service) listView() *vim.Object {
 			vim.NewVoid("DestroyView", vim.View, s.destroyView),
 			vim.NewMethod("ModifyListView", vim.View, s.modifyListView),
 			vim.NewMethod("ResetListView", vim.View, s.resetListView),
-			vim.NewVoid("ResetListViewFromView", vim.View, s.resetListViewFromView, "ManagedObjectNotFound"),
+			vim.NewVoid("ResetListViewFromView", vim.View, s.resetListViewFromView, vim.Faults("ManagedObjectNotFound")),
 		},
 		Properties: []vim.Property{
-			vim.NewProperty("view", vim.View, s.listed).Watch(viewChanged),
+			vim.NewProperty("view", vim.View, s.listed, vim.Watched(viewChanged)),
 		},
 	}
 }
@@ -65,7 +65,7 @@ func (s *service) containerView() *vim.Object {
 			vim.NewProperty("type", vim.View, func(_ context.Context, c *vim.Call) ([]string, error) {
 				return c.Instance.(*view).types, nil
 			}),
-			vim.NewProperty("view", vim.View, s.contained).Watch(viewChanged),
+			vim.NewProperty("view", vim.View, s.contained, vim.Watched(viewChanged)),
 		},
 	}
 }

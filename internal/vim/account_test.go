@@ -189,7 +189,7 @@ func (f *fixture) search(r types.RetrieveUserGroupsRequestType) answer {
 
 func TestUsersAreFoundInTheirDomain(t *testing.T) {
 	f := newFixture(t)
-	f.needs(view, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{})
+	f.needs(View, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{})
 	ok(f, f.create("bob", "password of bob", "Bob Builder"))
 	ok(f, f.on("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{Extension: anExtension("bobby")}))
 	for name, c := range map[string]struct {

@@ -19,13 +19,13 @@ func (a *API) accountManager() *Object {
 	return &Object{
 		Type: "HostLocalAccountManager", ID: "ha-localacctmgr",
 		Methods: []Method{
-			void("CreateUser", access.HostManageUserGroups, a.createUser, audited, faults("AlreadyExists", "InvalidArgument")),
-			void("DisableUser", access.HostManageUserGroups, a.disableUser, audited, faults("UserNotFound", "AuthMinimumAdminPermission")),
-			void("EnableUser", access.HostManageUserGroups, a.enableUser, audited, faults("UserNotFound")),
-			void("RemoveUser", access.HostManageUserGroups, a.removeUser, audited, faults("UserNotFound", "AuthMinimumAdminPermission")),
-			void("UnlockUser", access.HostManageUserGroups, a.unlockUser, audited, faults("UserNotFound")),
+			NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, Audited, Faults("AlreadyExists", "InvalidArgument")),
+			NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, Audited, Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, Audited, Faults("UserNotFound")),
+			NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, Audited, Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, Audited, Faults("UserNotFound")),
 			// Of another user than oneself: Host.Local.ManageUserGroups.
-			void("UpdateUser", view, a.updateUser, audited, faults("UserNotFound", "InvalidArgument", "NoPermission")),
+			NewVoid("UpdateUser", View, a.updateUser, Audited, Faults("UserNotFound", "InvalidArgument", "NoPermission")),
 		},
 	}
 }
@@ -58,7 +58,7 @@ func accountSpec(c *Call, s types.BaseHostAccountSpec) (*types.HostAccountSpec, 
 		return nil, InvalidArgument("user", errors.New("unset"))
 	}
 	spec := s.GetHostAccountSpec()
-	c.note("target", spec.Id)
+	c.Note("target", spec.Id)
 	if posix, ok := s.(*types.HostPosixAccountSpec); ok {
 		switch {
 		case posix.PosixId != 0:
@@ -140,7 +140,7 @@ func (a *API) enableUser(ctx context.Context, c *Call, r *EnableUserRequestType)
 }
 
 func (a *API) onUser(ctx context.Context, c *Call, spelling string, do func(context.Context, string, principal.Name) error) error {
-	c.note("target", spelling)
+	c.Note("target", spelling)
 	name, err := a.localUser(spelling)
 	if err != nil {
 		return named(err, spelling)
@@ -152,7 +152,7 @@ func (a *API) onUser(ctx context.Context, c *Call, spelling string, do func(cont
 // unlockUser forgets the failed logins of any principal: users of other domains
 // and extensions are locked like local users.
 func (a *API) unlockUser(ctx context.Context, c *Call, r *UnlockUserRequestType) error {
-	c.note("target", r.UserName)
+	c.Note("target", r.UserName)
 	name, err := principal.Parse(r.UserName, a.Gate.DefaultDomain)
 	if err != nil {
 		return named(account.ErrNotFound, r.UserName)
@@ -169,5 +169,5 @@ func (a *API) unlockUser(ctx context.Context, c *Call, r *UnlockUserRequestType)
 	case !locked:
 		return nil
 	}
-	return a.post(ctx, c, event.Event{Type: "EventEx", ID: "vigate.account.unlocked", Subject: name.String()})
+	return a.Post(ctx, c, event.Event{Type: "EventEx", ID: "vigate.account.unlocked", Subject: name.String()})
 }

@@ -255,11 +255,11 @@ func (a *API) authenticate(ctx context.Context, c *Call) *Fault {
 // privilege is one that nobody has.
 func (a *API) authorise(c *Call, privilege string) *Fault {
 	switch {
-	case privilege == anonymous:
+	case privilege == Anonymous:
 		return nil
 	case c.Session == nil:
 		return NotAuthenticated(c.Object, privilege)
-	case privilege == view:
+	case privilege == View:
 		return nil
 	case a.Has(c, privilege):
 		return nil

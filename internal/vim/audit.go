@@ -17,8 +17,8 @@ type audit struct {
 // actor sets who tries to log in, as far as the request says.
 func (c *Call) actor(user string) { c.audit.user = user }
 
-// note adds what the call is about to the audit line: a key, a name, a role.
-func (c *Call) note(name, value string) {
+// Note adds what the call is about to the audit line: a key, a name, a role.
+func (c *Call) Note(name, value string) {
 	c.audit.attrs = append(c.audit.attrs, slog.String(name, value))
 }
 

@@ -20,17 +20,17 @@ func (f *fixture) addRole(name string, privileges ...string) int32 {
 
 func (f *fixture) set(token string, all ...types.Permission) answer {
 	f.t.Helper()
-	return f.as(token, authority, "SetEntityPermissions", &types.SetEntityPermissionsRequestType{Entity: rootFolder, Permission: all})
+	return f.as(token, authority, "SetEntityPermissions", &types.SetEntityPermissionsRequestType{Entity: RootFolder(), Permission: all})
 }
 
 func (f *fixture) reset(token string, all ...types.Permission) answer {
 	f.t.Helper()
-	return f.as(token, authority, "ResetEntityPermissions", &types.ResetEntityPermissionsRequestType{Entity: rootFolder, Permission: all})
+	return f.as(token, authority, "ResetEntityPermissions", &types.ResetEntityPermissionsRequestType{Entity: RootFolder(), Permission: all})
 }
 
 func (f *fixture) unset(token, name string, group bool) answer {
 	f.t.Helper()
-	return f.as(token, authority, "RemoveEntityPermission", &types.RemoveEntityPermissionRequestType{Entity: rootFolder, User: name, IsGroup: group})
+	return f.as(token, authority, "RemoveEntityPermission", &types.RemoveEntityPermissionRequestType{Entity: RootFolder(), User: name, IsGroup: group})
 }
 
 // role is a role as roleList shows it to the token.
@@ -123,21 +123,21 @@ func TestAChangeOfAuthorityHoldsAtOnce(t *testing.T) {
 
 func TestPermissionsAreShownAsTheyWereSet(t *testing.T) {
 	f := newFixture(t)
-	ok(f, f.set(f.admin, types.Permission{Principal: "ann", RoleId: access.NoAccess, Propagate: true, Entity: &rootFolder}))
+	ok(f, f.set(f.admin, types.Permission{Principal: "ann", RoleId: access.NoAccess, Propagate: true, Entity: new(RootFolder())}))
 	want := []types.Permission{
-		{Entity: &rootFolder, Principal: adminName, RoleId: -1, Propagate: true},
-		{Entity: &rootFolder, Principal: annName, RoleId: access.NoAccess, Propagate: true},
+		{Entity: new(RootFolder()), Principal: adminName, RoleId: -1, Propagate: true},
+		{Entity: new(RootFolder()), Principal: annName, RoleId: access.NoAccess, Propagate: true},
 	}
 	same := func(got, want []types.Permission) {
 		t.Helper()
 		if !slices.EqualFunc(got, want, func(a, b types.Permission) bool {
-			return a.Entity != nil && *a.Entity == rootFolder && a.Principal == b.Principal && a.RoleId == b.RoleId && a.Group == b.Group && a.Propagate == b.Propagate
+			return a.Entity != nil && *a.Entity == RootFolder() && a.Principal == b.Principal && a.RoleId == b.RoleId && a.Group == b.Group && a.Propagate == b.Propagate
 		}) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
 	same(get[[]types.Permission](f, f.on(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{})), want)
-	same(get[[]types.Permission](f, f.on(authority, "RetrieveEntityPermissions", &types.RetrieveEntityPermissionsRequestType{Entity: rootFolder, Inherited: true})), want)
+	same(get[[]types.Permission](f, f.on(authority, "RetrieveEntityPermissions", &types.RetrieveEntityPermissionsRequestType{Entity: RootFolder(), Inherited: true})), want)
 	same(get[[]types.Permission](f, f.on(authority, "RetrieveRolePermissions", &types.RetrieveRolePermissionsRequestType{RoleId: access.NoAccess})), want[1:])
 	fails[types.NotFound](f, f.on(authority, "RetrieveRolePermissions", &types.RetrieveRolePermissionsRequestType{RoleId: 77}))
 	ok(f, f.reset(f.admin, types.Permission{Principal: adminName, RoleId: -1}))
@@ -179,7 +179,7 @@ func TestPermissionsThatCannotBeAreRefused(t *testing.T) {
 		"RemoveEntityPermission":    &types.RemoveEntityPermissionRequestType{Entity: other, User: "ann"},
 		"RetrieveEntityPermissions": &types.RetrieveEntityPermissionsRequestType{Entity: other},
 		"HasPrivilegeOnEntity":      &types.HasPrivilegeOnEntityRequestType{Entity: other},
-		"HasPrivilegeOnEntities":    &types.HasPrivilegeOnEntitiesRequestType{Entity: []types.ManagedObjectReference{rootFolder, other}},
+		"HasPrivilegeOnEntities":    &types.HasPrivilegeOnEntitiesRequestType{Entity: []types.ManagedObjectReference{RootFolder(), other}},
 		"HasUserPrivilegeOnEntities": &types.HasUserPrivilegeOnEntitiesRequestType{
 			Entities: []types.ManagedObjectReference{other}, UserName: "ann"},
 		"FetchUserPrivilegeOnEntities": &types.FetchUserPrivilegeOnEntitiesRequestType{
@@ -217,7 +217,7 @@ func TestNobodyGrantsOrTakesWhatItDoesNotHave(t *testing.T) {
 	lacks := func(a answer, privilege string) {
 		t.Helper()
 		got := fails[types.NoPermission](f, a)
-		if len(got.MissingPrivileges) != 1 || got.MissingPrivileges[0].Entity != rootFolder || !slices.Contains(got.MissingPrivileges[0].PrivilegeIds, privilege) {
+		if len(got.MissingPrivileges) != 1 || got.MissingPrivileges[0].Entity != RootFolder() || !slices.Contains(got.MissingPrivileges[0].PrivilegeIds, privilege) {
 			t.Errorf("missing: %+v", got)
 		}
 	}
@@ -243,7 +243,7 @@ func TestPrivilegesOfASessionAreAskedByItsKey(t *testing.T) {
 	f := newFixture(t)
 	ids := []string{"System.Read", "Sessions.TerminateSession", "No.Such", "System.View"}
 	one := func(key string) answer {
-		return f.as(f.ann, authority, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntityRequestType{Entity: rootFolder, SessionId: key, PrivId: ids})
+		return f.as(f.ann, authority, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntityRequestType{Entity: RootFolder(), SessionId: key, PrivId: ids})
 	}
 	if got := get[[]bool](f, one(f.key(f.ann))); !slices.Equal(got, []bool{true, false, false, true}) {
 		t.Errorf("Ann: %v", got)
@@ -252,8 +252,8 @@ func TestPrivilegesOfASessionAreAskedByItsKey(t *testing.T) {
 		t.Errorf("administrator: %v", got)
 	}
 	many := get[[]types.EntityPrivilege](f, f.as(f.ann, authority, "HasPrivilegeOnEntities",
-		&types.HasPrivilegeOnEntitiesRequestType{Entity: []types.ManagedObjectReference{rootFolder}, SessionId: f.key(f.ann), PrivId: ids[:2]}))
-	if len(many) != 1 || many[0].Entity != rootFolder || !slices.Equal(many[0].PrivAvailability, []types.PrivilegeAvailability{{PrivId: ids[0], IsGranted: true}, {PrivId: ids[1]}}) {
+		&types.HasPrivilegeOnEntitiesRequestType{Entity: []types.ManagedObjectReference{RootFolder()}, SessionId: f.key(f.ann), PrivId: ids[:2]}))
+	if len(many) != 1 || many[0].Entity != RootFolder() || !slices.Equal(many[0].PrivAvailability, []types.PrivilegeAvailability{{PrivId: ids[0], IsGranted: true}, {PrivId: ids[1]}}) {
 		t.Errorf("%+v", many)
 	}
 	for _, key := range []string{"", f.ann, uuid.NewString()} { // a token is no key
@@ -266,7 +266,7 @@ func TestPrivilegesOfAUserAreAskedByName(t *testing.T) {
 	f := newFixture(t)
 	for name, want := range map[string][]bool{"ann@VSPHERE.LOCAL": {true, false}, `vsphere.local\administrator`: {true, true}, "nobody": {false, false}} {
 		got := get[[]types.EntityPrivilege](f, f.as(f.ann, authority, "HasUserPrivilegeOnEntities", &types.HasUserPrivilegeOnEntitiesRequestType{
-			Entities: []types.ManagedObjectReference{f.ref("SessionManager"), rootFolder}, UserName: name, PrivId: []string{"System.Read", "Global.Settings"}}))
+			Entities: []types.ManagedObjectReference{f.ref("SessionManager"), RootFolder()}, UserName: name, PrivId: []string{"System.Read", "Global.Settings"}}))
 		for _, e := range got {
 			if e.PrivAvailability[0].IsGranted != want[0] || e.PrivAvailability[1].IsGranted != want[1] {
 				t.Errorf("%s: %+v", name, got)
@@ -277,7 +277,7 @@ func TestPrivilegesOfAUserAreAskedByName(t *testing.T) {
 		}
 	}
 	fetch := func(name string) answer {
-		return f.as(f.ann, authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{Entities: []types.ManagedObjectReference{rootFolder}, UserName: name})
+		return f.as(f.ann, authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{Entities: []types.ManagedObjectReference{RootFolder()}, UserName: name})
 	}
 	if got := get[[]types.UserPrivilegeResult](f, fetch("ann")); len(got) != 1 || !slices.Equal(got[0].Privileges, []string{"System.Anonymous", "System.Read", "System.View"}) {
 		t.Errorf("%+v", got)

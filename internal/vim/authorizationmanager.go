@@ -19,25 +19,25 @@ func (a *API) authorizationManager() *Object {
 	return &Object{
 		Type: "AuthorizationManager", ID: "AuthorizationManager",
 		Methods: []Method{
-			method("AddAuthorizationRole", access.ModifyRoles, a.addAuthorizationRole, audited, faults("AlreadyExists", "InvalidName", "InvalidArgument")),
-			method("FetchUserPrivilegeOnEntities", view, a.fetchUserPrivilegeOnEntities, faults("ManagedObjectNotFound", "InvalidArgument")),
-			method("HasPrivilegeOnEntities", access.SystemRead, a.hasPrivilegeOnEntities, faults("ManagedObjectNotFound", "InvalidArgument")),
-			method("HasPrivilegeOnEntity", access.SystemRead, a.hasPrivilegeOnEntity, faults("ManagedObjectNotFound", "InvalidArgument")),
-			method("HasUserPrivilegeOnEntities", view, a.hasUserPrivilegeOnEntities, faults("ManagedObjectNotFound", "InvalidArgument")),
-			void("MergePermissions", access.ReassignRolePermissions, a.mergePermissions, audited, faults("AuthMinimumAdminPermission", "NotFound", "InvalidArgument", "NoPermission")),
-			void("RemoveAuthorizationRole", access.ModifyRoles, a.removeAuthorizationRole, audited, faults("NotFound", "InvalidArgument", "RemoveFailed", "NoPermission")),
-			void("RemoveEntityPermission", access.ModifyPermissions, a.removeEntityPermission, audited, faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "NoPermission")),
-			void("ResetEntityPermissions", access.ModifyPermissions, a.resetEntityPermissions, audited, faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
-			method("RetrieveAllPermissions", view, a.retrieveAllPermissions),
-			method("RetrieveEntityPermissions", access.SystemRead, a.retrieveEntityPermissions, faults("ManagedObjectNotFound")),
-			method("RetrieveRolePermissions", view, a.retrieveRolePermissions, faults("NotFound")),
-			void("SetEntityPermissions", access.ModifyPermissions, a.setEntityPermissions, audited, faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
-			void("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, audited, faults("NotFound", "InvalidArgument", "InvalidName", "AlreadyExists", "NoPermission")),
+			NewMethod("AddAuthorizationRole", access.ModifyRoles, a.addAuthorizationRole, Audited, Faults("AlreadyExists", "InvalidName", "InvalidArgument")),
+			NewMethod("FetchUserPrivilegeOnEntities", View, a.fetchUserPrivilegeOnEntities, Faults("ManagedObjectNotFound", "InvalidArgument")),
+			NewMethod("HasPrivilegeOnEntities", access.SystemRead, a.hasPrivilegeOnEntities, Faults("ManagedObjectNotFound", "InvalidArgument")),
+			NewMethod("HasPrivilegeOnEntity", access.SystemRead, a.hasPrivilegeOnEntity, Faults("ManagedObjectNotFound", "InvalidArgument")),
+			NewMethod("HasUserPrivilegeOnEntities", View, a.hasUserPrivilegeOnEntities, Faults("ManagedObjectNotFound", "InvalidArgument")),
+			NewVoid("MergePermissions", access.ReassignRolePermissions, a.mergePermissions, Audited, Faults("AuthMinimumAdminPermission", "NotFound", "InvalidArgument", "NoPermission")),
+			NewVoid("RemoveAuthorizationRole", access.ModifyRoles, a.removeAuthorizationRole, Audited, Faults("NotFound", "InvalidArgument", "RemoveFailed", "NoPermission")),
+			NewVoid("RemoveEntityPermission", access.ModifyPermissions, a.removeEntityPermission, Audited, Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "NoPermission")),
+			NewVoid("ResetEntityPermissions", access.ModifyPermissions, a.resetEntityPermissions, Audited, Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
+			NewMethod("RetrieveAllPermissions", View, a.retrieveAllPermissions),
+			NewMethod("RetrieveEntityPermissions", access.SystemRead, a.retrieveEntityPermissions, Faults("ManagedObjectNotFound")),
+			NewMethod("RetrieveRolePermissions", View, a.retrieveRolePermissions, Faults("NotFound")),
+			NewVoid("SetEntityPermissions", access.ModifyPermissions, a.setEntityPermissions, Audited, Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
+			NewVoid("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, Audited, Faults("NotFound", "InvalidArgument", "InvalidName", "AlreadyExists", "NoPermission")),
 		},
 		Properties: []Property{
-			property("description", view, a.authorizationDescription, watched(a.authorityChanged)),
-			property("privilegeList", view, a.privilegeList, watched(a.authorityChanged)),
-			property("roleList", view, a.roleList, watched(a.authorityChanged)),
+			NewProperty("description", View, a.authorizationDescription, Watched(a.authorityChanged)),
+			NewProperty("privilegeList", View, a.privilegeList, Watched(a.authorityChanged)),
+			NewProperty("roleList", View, a.roleList, Watched(a.authorityChanged)),
 		},
 	}
 }
@@ -100,26 +100,26 @@ func describe(in string, resources map[string]string, id, key, name string) *typ
 		return otherwise
 	}
 	label := find(key+".label", name)
-	e := element(id, label, find(key+".summary", label))
+	e := Element(id, label, find(key+".summary", label))
 	return &e
 }
 
 func (a *API) addAuthorizationRole(ctx context.Context, c *Call, r *types.AddAuthorizationRoleRequestType) (int32, error) {
-	c.note("role", r.Name)
+	c.Note("role", r.Name)
 	s := c.Session.Session()
 	id, err := a.Access.AddRole(ctx, s.Actor(), r.Name, r.PrivIds)
 	if err != nil {
 		return 0, named(err, r.Name)
 	}
-	c.note("roleId", strconv.Itoa(int(id)))
+	c.Note("roleId", strconv.Itoa(int(id)))
 	return id, nil
 }
 
 // updateAuthorizationRole: whoever has the role gets what is added to it, so the
 // caller must have that itself.
 func (a *API) updateAuthorizationRole(ctx context.Context, c *Call, r *types.UpdateAuthorizationRoleRequestType) error {
-	c.note("role", r.NewName)
-	c.note("roleId", strconv.Itoa(int(r.RoleId)))
+	c.Note("role", r.NewName)
+	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
 	role, ok := a.role(r.RoleId)
 	if !ok {
 		return access.ErrRole
@@ -137,7 +137,7 @@ func (a *API) updateAuthorizationRole(ctx context.Context, c *Call, r *types.Upd
 // removeAuthorizationRole may take permissions away with the role, see
 // removeEntityPermission.
 func (a *API) removeAuthorizationRole(ctx context.Context, c *Call, r *types.RemoveAuthorizationRoleRequestType) error {
-	c.note("roleId", strconv.Itoa(int(r.RoleId)))
+	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
 	used, err := a.Access.PermissionsOf(r.RoleId)
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func (a *API) mayGrant(c *Call, privileges []string) error {
 	if len(lacks) == 0 {
 		return nil
 	}
-	f := missing(rootFolder, lacks[0])
+	f := missing(RootFolder(), lacks[0])
 	f.MissingPrivileges[0].PrivilegeIds = lacks
-	return newFault(&f, errors.New("grants more than the caller has"))
+	return NewFault(&f, errors.New("grants more than the caller has"))
 }

@@ -102,7 +102,7 @@ func TestEveryPartOfTheFilterCounts(t *testing.T) {
 	f := newFixture(t)
 	start := f.clock.now()
 	f.clock.pass(time.Minute)
-	ok(f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: rootFolder, Msg: "hello"}))
+	ok(f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: RootFolder(), Msg: "hello"}))
 	ok(f, f.on(eventsOf, "PostEvent", &types.PostEventRequestType{EventToPost: &types.EventEx{Event: types.Event{ChainId: 70007, ChangeTag: "tag"}, EventTypeId: "com.acme.it", Severity: "warning"}}))
 	later := f.clock.now()
 	alarm := types.ManagedObjectReference{Type: "Alarm", Value: "alarm-1"}
@@ -120,8 +120,8 @@ func TestEveryPartOfTheFilterCounts(t *testing.T) {
 		"id":        {types.EventFilterSpec{EventTypeId: []string{"com.acme.it"}}, both[1:]},
 		"type":      {types.EventFilterSpec{Type: []string{"GeneralUserEvent"}}, both[:1]},
 		"category":  {types.EventFilterSpec{Category: []string{"warning", "user"}}, both},
-		"entity":    {types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: rootFolder, Recursion: "self"}, Time: &types.EventFilterSpecByTime{BeginTime: &later}}, both},
-		"children":  {types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: rootFolder, Recursion: "children"}}, nil},
+		"entity":    {types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: RootFolder(), Recursion: "self"}, Time: &types.EventFilterSpecByTime{BeginTime: &later}}, both},
+		"children":  {types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: RootFolder(), Recursion: "children"}}, nil},
 		"alarm":     {types.EventFilterSpec{Alarm: &alarm}, nil},
 		"task":      {types.EventFilterSpec{ScheduledTask: &alarm}, nil},
 		"count":     {types.EventFilterSpec{MaxCount: 1}, both[1:]},
@@ -142,7 +142,7 @@ func TestEveryPartOfTheFilterCounts(t *testing.T) {
 			invalid(f, "filter.maxCount", a)
 		}
 	}
-	for _, a := range ask(types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: rootFolder, Recursion: "deep"}}) {
+	for _, a := range ask(types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: RootFolder(), Recursion: "deep"}}) {
 		invalid(f, "filter.entity.recursion", a)
 	}
 	for _, a := range ask(types.EventFilterSpec{Entity: &types.EventFilterSpecByEntity{Entity: alarm, Recursion: "self"}}) {
@@ -153,7 +153,7 @@ func TestEveryPartOfTheFilterCounts(t *testing.T) {
 func TestPostedEventsAreTheCallersAndNobodyElses(t *testing.T) {
 	f := newFixture(t)
 	f.needs("Global.LogEvent", eventsOf, "PostEvent", &types.PostEventRequestType{EventToPost: &types.EventEx{EventTypeId: "x"}})
-	f.needs("Global.LogEvent", eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: rootFolder})
+	f.needs("Global.LogEvent", eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: RootFolder()})
 	posted := &types.EventEx{
 		Event:       types.Event{Key: 99, UserName: "somebody else", CreatedTime: time.Unix(0, 0), FullFormattedMessage: "ignored"},
 		EventTypeId: "com.acme.it", Severity: "error", Message: "It happened.", ObjectId: "o1", ObjectType: "Thing", ObjectName: "One",
@@ -167,10 +167,10 @@ func TestPostedEventsAreTheCallersAndNobodyElses(t *testing.T) {
 		t.Errorf("event %+v", x)
 	}
 	ok(f, f.on(eventsOf, "PostEvent", &types.PostEventRequestType{EventToPost: &types.GeneralUserEvent{GeneralEvent: types.GeneralEvent{Message: "hello"}}}))
-	if u := newest[*types.GeneralUserEvent](f); u.Message != "hello" || u.UserName != adminName || u.Entity == nil || u.Entity.Entity != rootFolder {
+	if u := newest[*types.GeneralUserEvent](f); u.Message != "hello" || u.UserName != adminName || u.Entity == nil || u.Entity.Entity != RootFolder() {
 		t.Errorf("event %+v", u)
 	}
-	ok(f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: rootFolder, Msg: "logged"}))
+	ok(f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: RootFolder(), Msg: "logged"}))
 	if u := newest[*types.GeneralUserEvent](f); u.Message != "logged" {
 		t.Errorf("event %+v", u)
 	}
@@ -191,7 +191,7 @@ func TestEventsThatClientsMayNotPostAreRefused(t *testing.T) {
 		"long argument":     &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: long}}},
 		"twice":             &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}}},
 		"disguised":         &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "@objectId", Value: "1"}}},
-		"not simple":        &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: rootFolder}}},
+		"not simple":        &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: RootFolder()}}},
 		"nothing":           &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a"}}},
 		"many":              &types.EventEx{EventTypeId: "x", Arguments: make([]types.KeyAnyValue, 30)},
 		"chain":             &types.EventEx{Event: types.Event{ChainId: -1}, EventTypeId: "x"},
@@ -203,7 +203,7 @@ func TestEventsThatClientsMayNotPostAreRefused(t *testing.T) {
 	}
 	invalid(f, "eventToPost", f.on(eventsOf, "PostEvent", &types.PostEventRequestType{}))
 	invalid(f, "taskInfo", f.on(eventsOf, "PostEvent", &types.PostEventRequestType{EventToPost: &types.EventEx{EventTypeId: "x"}, TaskInfo: &types.TaskInfo{}}))
-	invalid(f, "msg", f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: rootFolder, Msg: strings.Repeat("x", 17<<10)}))
+	invalid(f, "msg", f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: RootFolder(), Msg: strings.Repeat("x", 17<<10)}))
 	fails[types.ManagedObjectNotFound](f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{}))
 }
 
@@ -283,7 +283,7 @@ func (f *fixture) at(token string, ref types.ManagedObjectReference, name string
 func TestACollectorReadsInPages(t *testing.T) {
 	f := newFixture(t)
 	for _, s := range []string{"1", "2", "3", "4"} {
-		ok(f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: rootFolder, Msg: s}))
+		ok(f, f.on(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: RootFolder(), Msg: s}))
 	}
 	spec := types.EventFilterSpec{Type: []string{"GeneralUserEvent"}, DisableFullMessage: new(true)}
 	ref := f.collect(f.ann, spec)
@@ -339,11 +339,11 @@ func TestACollectorIsItsSessionsAndDiesWithIt(t *testing.T) {
 	ok(f, f.at(f.ann, ref, "DestroyCollector", &types.DestroyCollectorRequestType{}))
 	fails[types.ManagedObjectNotFound](f, f.at(f.ann, ref, "latestPage", nil))
 
-	for range maxInstances {
+	for range MaxInstances {
 		f.collect(f.ann, types.EventFilterSpec{})
 	}
 	fails[types.InvalidState](f, f.as(f.ann, eventsOf, "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{}))
-	if got := get[int32](f, f.prop(f.ann, eventsOf, "maxCollector")); got != maxInstances {
+	if got := get[int32](f, f.prop(f.ann, eventsOf, "maxCollector")); got != MaxInstances {
 		t.Errorf("maxCollector %d", got)
 	}
 	ok(f, f.as(f.ann, "SessionManager", "Logout", &types.LogoutRequestType{}))

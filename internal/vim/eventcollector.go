@@ -15,16 +15,16 @@ func (a *API) eventHistoryCollector() *Object {
 	return &Object{
 		Type: "EventHistoryCollector",
 		Methods: []Method{
-			void("DestroyCollector", view, a.destroyCollector),
-			method("ReadNextEvents", view, a.readNextEvents, faults("InvalidArgument")),
-			method("ReadPreviousEvents", view, a.readPreviousEvents, faults("InvalidArgument")),
-			void("ResetCollector", view, a.resetCollector),
-			void("RewindCollector", view, a.rewindCollector),
-			void("SetCollectorPageSize", view, a.setCollectorPageSize, faults("InvalidArgument")),
+			NewVoid("DestroyCollector", View, a.destroyCollector),
+			NewMethod("ReadNextEvents", View, a.readNextEvents, Faults("InvalidArgument")),
+			NewMethod("ReadPreviousEvents", View, a.readPreviousEvents, Faults("InvalidArgument")),
+			NewVoid("ResetCollector", View, a.resetCollector),
+			NewVoid("RewindCollector", View, a.rewindCollector),
+			NewVoid("SetCollectorPageSize", View, a.setCollectorPageSize, Faults("InvalidArgument")),
 		},
 		Properties: []Property{
-			property("filter", view, a.collectorFilter),
-			property("latestPage", view, a.latestPage, watched(a.eventsChanged)),
+			NewProperty("filter", View, a.collectorFilter),
+			NewProperty("latestPage", View, a.latestPage, Watched(a.eventsChanged)),
 		},
 	}
 }
@@ -47,7 +47,7 @@ func (a *API) createCollectorForEvents(_ context.Context, c *Call, r *types.Crea
 	ref, err := a.NewInstance(c.Session, "EventHistoryCollector", &collector{made, r.Filter})
 	if f, ok := errors.AsType[*Fault](err); ok && f.Kind() == "LimitExceeded" {
 		// The API's word for more collectors than maxCollector.
-		return types.ManagedObjectReference{}, newFault(&types.InvalidState{}, err)
+		return types.ManagedObjectReference{}, NewFault(&types.InvalidState{}, err)
 	}
 	return ref, err
 }

@@ -59,7 +59,7 @@ func (a *API) eventDescription(_ context.Context, c *Call) (types.EventDescripti
 	d := types.EventDescription{Category: []types.BaseElementDescription{}, EventInfo: []types.EventDescriptionEventDetail{}}
 	for _, category := range []string{"info", "warning", "error", "user"} {
 		label := locale.Text(in, "category."+category)
-		e := element(category, label, label)
+		e := Element(category, label, label)
 		d.Category = append(d.Category, &e)
 	}
 	for _, e := range described() {

@@ -15,17 +15,17 @@ func (a *API) eventManager() *Object {
 	return &Object{
 		Type: "EventManager", ID: "EventManager",
 		Methods: []Method{
-			method("CreateCollectorForEvents", view, a.createCollectorForEvents, faults("InvalidState", "InvalidArgument", "ManagedObjectNotFound")),
-			void("LogUserEvent", access.GlobalLogEvent, a.logUserEvent, faults("ManagedObjectNotFound", "InvalidArgument")),
-			void("PostEvent", access.GlobalLogEvent, a.postEvent, faults("InvalidEvent", "InvalidArgument")),
-			method("QueryEvents", view, a.queryEvents, faults("InvalidArgument", "ManagedObjectNotFound")),
-			method("RetrieveArgumentDescription", view, a.retrieveArgumentDescription),
+			NewMethod("CreateCollectorForEvents", View, a.createCollectorForEvents, Faults("InvalidState", "InvalidArgument", "ManagedObjectNotFound")),
+			NewVoid("LogUserEvent", access.GlobalLogEvent, a.logUserEvent, Faults("ManagedObjectNotFound", "InvalidArgument")),
+			NewVoid("PostEvent", access.GlobalLogEvent, a.postEvent, Faults("InvalidEvent", "InvalidArgument")),
+			NewMethod("QueryEvents", View, a.queryEvents, Faults("InvalidArgument", "ManagedObjectNotFound")),
+			NewMethod("RetrieveArgumentDescription", View, a.retrieveArgumentDescription),
 		},
 		Properties: []Property{
-			property("description", view, a.eventDescription),
-			property("latestEvent", view, a.latestEvent, optional, watched(a.eventsChanged)),
+			NewProperty("description", View, a.eventDescription),
+			NewProperty("latestEvent", View, a.latestEvent, optional, Watched(a.eventsChanged)),
 			// All objects of a session's own count together.
-			fixed("maxCollector", view, int32(maxInstances)),
+			NewFixed("maxCollector", View, int32(MaxInstances)),
 		},
 	}
 }
@@ -71,7 +71,7 @@ func (a *API) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 		Categories: s.Category, Types: s.Type, IDs: s.EventTypeId, Tags: s.Tag, MaxCount: int(s.MaxCount),
 	}
 	if s.Entity != nil {
-		if err := entity(s.Entity.Entity); err != nil {
+		if err := CheckEntity(s.Entity.Entity); err != nil {
 			return event.Filter{}, err
 		}
 		f.Entity = &event.Entity{ID: s.Entity.Entity.Value, Recursion: string(s.Entity.Recursion)}

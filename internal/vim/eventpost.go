@@ -22,13 +22,13 @@ const (
 
 // logUserEvent posts a GeneralUserEvent of the caller's.
 func (a *API) logUserEvent(ctx context.Context, c *Call, r *types.LogUserEventRequestType) error {
-	if err := entity(r.Entity); err != nil {
+	if err := CheckEntity(r.Entity); err != nil {
 		return err
 	}
 	if len(r.Msg) > maxPostedMessage {
 		return InvalidArgument("msg", errors.New("too long"))
 	}
-	return a.post(ctx, c, event.Event{Type: "GeneralUserEvent", Message: r.Msg})
+	return a.Post(ctx, c, event.Event{Type: "GeneralUserEvent", Message: r.Msg})
 }
 
 // postEvent posts an EventEx or a GeneralUserEvent as the caller's own: who, when
@@ -48,7 +48,7 @@ func (a *API) postEvent(ctx context.Context, c *Call, r *types.PostEventRequestT
 		e, err = postedEventEx(posted)
 	case *types.GeneralUserEvent:
 		if posted.Entity != nil {
-			err = entity(posted.Entity.Entity)
+			err = CheckEntity(posted.Entity.Entity)
 		}
 		e = event.Event{Type: "GeneralUserEvent", Message: posted.Message}
 	default:
@@ -58,9 +58,9 @@ func (a *API) postEvent(ctx context.Context, c *Call, r *types.PostEventRequestT
 		err = postable(&e, r.EventToPost.GetEvent())
 	}
 	if err != nil {
-		return newFault(&types.InvalidEvent{}, err)
+		return NewFault(&types.InvalidEvent{}, err)
 	}
-	return a.post(ctx, c, e)
+	return a.Post(ctx, c, e)
 }
 
 // postable takes over what all types of events have, and checks it.
@@ -133,12 +133,4 @@ func postedArguments(all []types.KeyAnyValue) (map[string]string, error) {
 		}
 	}
 	return args, nil
-}
-
-// post writes the caller's event.
-func (a *API) post(ctx context.Context, c *Call, e event.Event) error {
-	s := c.Session.Session()
-	e.User, e.SessionID = s.Actor(), s.Key.String()
-	_, err := a.Gate.Mirror.Commit(ctx, a.Events.Change(e))
-	return err
 }

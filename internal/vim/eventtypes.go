@@ -25,7 +25,7 @@ var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 		return &types.GeneralUserEvent{
 			GeneralEvent: types.GeneralEvent{Event: b, Message: e.Message},
 			Entity: &types.ManagedEntityEventArgument{
-				EntityEventArgument: types.EntityEventArgument{Name: rootName}, Entity: rootFolder,
+				EntityEventArgument: types.EntityEventArgument{Name: RootName}, Entity: RootFolder(),
 			},
 		}
 	},
@@ -134,7 +134,7 @@ func eventEx(e event.Event, base types.Event) *types.EventEx {
 	}
 	args := map[string]string{}
 	if strings.HasPrefix(e.ID, ownEvents) {
-		x.ObjectId, x.ObjectType, x.ObjectName = rootFolder.Value, rootFolder.Type, rootName
+		x.ObjectId, x.ObjectType, x.ObjectName = RootFolder().Value, RootFolder().Type, RootName
 		args["subject"], args["sessionId"], args["ipAddress"] = e.Subject, e.SessionID, e.Address
 	}
 	maps.Copy(args, e.Args)

@@ -152,7 +152,7 @@ func TestPrivilegesThatAnExtensionDeclaresCanBeGranted(t *testing.T) {
 	ok(f, f.register(anExtension("com.acme")))
 	role := f.addRole("Doer", "Acme.Do")
 	ok(f, f.set(f.admin, types.Permission{Principal: "ann", RoleId: role}))
-	if got := get[[]bool](f, f.as(f.ann, authority, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntityRequestType{Entity: rootFolder, SessionId: f.key(f.ann), PrivId: []string{"Acme.Do"}})); !slices.Equal(got, []bool{true}) {
+	if got := get[[]bool](f, f.as(f.ann, authority, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntityRequestType{Entity: RootFolder(), SessionId: f.key(f.ann), PrivId: []string{"Acme.Do"}})); !slices.Equal(got, []bool{true}) {
 		t.Errorf("has %v", got)
 	}
 	ok(f, f.as(f.ann, "SessionManager", "SetLocale", &types.SetLocaleRequestType{Locale: "de"}))
@@ -175,7 +175,7 @@ func TestAPermissionOfAnExtensionIsNotAUsers(t *testing.T) {
 		t.Errorf("principal %q", got)
 	}
 	if got := get[[]types.UserPrivilegeResult](f, f.on(authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{
-		Entities: []types.ManagedObjectReference{rootFolder}, UserName: "com.acme"})); !slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
+		Entities: []types.ManagedObjectReference{RootFolder()}, UserName: "com.acme"})); !slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
 		t.Errorf("privileges %v", got)
 	}
 	ok(f, f.create("com.acme", "password of acme", ""))

@@ -20,18 +20,18 @@ func (a *API) extensionManager() *Object {
 	return &Object{
 		Type: "ExtensionManager", ID: "ExtensionManager",
 		Methods: []Method{
-			method("FindExtension", view, a.findExtension),
-			method("GetPublicKey", view, a.getPublicKey),
-			method("QueryExtensionIpAllocationUsage", view, a.queryExtensionIPAllocationUsage),
-			method("QueryManagedBy", view, a.queryManagedBy),
-			void("RegisterExtension", access.ExtensionRegister, a.registerExtension, audited, faults("InvalidArgument")),
-			void("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, audited, faults("NotFound", "InvalidArgument", "NoClientCertificate")),
-			void("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, audited, faults("NotFound", "InvalidArgument")),
-			void("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, audited, faults("NotFound")),
-			void("UpdateExtension", access.ExtensionUpdate, a.updateExtension, audited, faults("NotFound", "InvalidArgument")),
+			NewMethod("FindExtension", View, a.findExtension),
+			NewMethod("GetPublicKey", View, a.getPublicKey),
+			NewMethod("QueryExtensionIpAllocationUsage", View, a.queryExtensionIPAllocationUsage),
+			NewMethod("QueryManagedBy", View, a.queryManagedBy),
+			NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, Audited, Faults("InvalidArgument")),
+			NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, Audited, Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
+			NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, Audited, Faults("NotFound", "InvalidArgument")),
+			NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, Audited, Faults("NotFound")),
+			NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, Audited, Faults("NotFound", "InvalidArgument")),
 		},
 		Properties: []Property{
-			property("extensionList", view, a.extensionList, watched(a.extensionsChanged)),
+			NewProperty("extensionList", View, a.extensionList, Watched(a.extensionsChanged)),
 		},
 	}
 }
@@ -41,7 +41,7 @@ func (a *API) extensionsChanged(*Call) <-chan struct{} { return a.Extensions.Cha
 // registration is what is kept of an extension: a few facts that the server goes
 // by, and all of it as the API writes it.
 func registration(c *Call, x *types.Extension) (extension.Registration, error) {
-	c.note("extension", x.Key)
+	c.Note("extension", x.Key)
 	if x.Description == nil {
 		return extension.Registration{}, InvalidArgument("extension.description", errors.New("unset"))
 	}
@@ -107,7 +107,7 @@ func (a *API) updateExtension(ctx context.Context, c *Call, r *types.UpdateExten
 }
 
 func (a *API) unregisterExtension(ctx context.Context, c *Call, r *types.UnregisterExtensionRequestType) error {
-	c.note("extension", r.ExtensionKey)
+	c.Note("extension", r.ExtensionKey)
 	s := c.Session.Session()
 	return a.Extensions.Unregister(ctx, s.Actor(), r.ExtensionKey)
 }
@@ -115,11 +115,11 @@ func (a *API) unregisterExtension(ctx context.Context, c *Call, r *types.Unregis
 // setExtensionCertificate takes the certificate that is given, or else the one
 // that the caller has presented on its connection.
 func (a *API) setExtensionCertificate(ctx context.Context, c *Call, r *types.SetExtensionCertificateRequestType) error {
-	c.note("extension", r.ExtensionKey)
+	c.Note("extension", r.ExtensionKey)
 	certificate := []byte(r.CertificatePem)
 	if len(certificate) == 0 {
 		if len(c.Peer.Certificates) == 0 {
-			return newFault(&types.NoClientCertificate{}, nil)
+			return NewFault(&types.NoClientCertificate{}, nil)
 		}
 		certificate = c.Peer.Certificates[0].Raw
 	}
@@ -128,7 +128,7 @@ func (a *API) setExtensionCertificate(ctx context.Context, c *Call, r *types.Set
 }
 
 func (a *API) setPublicKey(ctx context.Context, c *Call, r *types.SetPublicKeyRequestType) error {
-	c.note("extension", r.ExtensionKey)
+	c.Note("extension", r.ExtensionKey)
 	s := c.Session.Session()
 	return a.Extensions.SetPublicKey(ctx, s.Actor(), r.ExtensionKey, r.PublicKey)
 }
@@ -136,7 +136,7 @@ func (a *API) setPublicKey(ctx context.Context, c *Call, r *types.SetPublicKeyRe
 // getPublicKey is the server's own key, for extensions to check what it signs.
 func (a *API) getPublicKey(context.Context, *Call, *types.GetPublicKeyRequestType) (string, error) {
 	if a.Server.PublicKey == nil {
-		return "", notSupported("the server's public key is not configured to be told")
+		return "", NotSupported("the server's public key is not configured to be told")
 	}
 	return a.Server.PublicKey(), nil
 }

@@ -55,28 +55,29 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Cause }
 
-// newFault makes a fault whose text is its type's.
-func newFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
+// NewFault makes a fault of the API's type, with its type's text. args are those
+// of the text; cause goes to the log alone.
+func NewFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
 	f := &Fault{Detail: detail, Cause: cause, args: args}
 	f.key = "fault." + f.Kind()
 	return f
 }
 
-// notSupported is for what this server, as it is set up, does not do.
-func notSupported(why string) *Fault {
-	return newFault(&types.NotSupported{}, errors.New(why))
+// NotSupported is for what this server, as it is set up, does not do.
+func NotSupported(why string) *Fault {
+	return NewFault(&types.NotSupported{}, errors.New(why))
 }
 
 // InvalidArgument names the argument that is wrong, as a path of members.
 func InvalidArgument(property string, cause error) *Fault {
-	return newFault(&types.InvalidArgument{InvalidProperty: property}, cause, property)
+	return NewFault(&types.InvalidArgument{InvalidProperty: property}, cause, property)
 }
 
 // InvalidRequest says why the request can't be understood. The reason goes to
 // the caller: it must be about the caller's own bytes, and hold none of them
 // that could be a secret.
 func InvalidRequest(reason string) *Fault {
-	f := newFault(&types.InvalidRequest{}, nil, reason)
+	f := NewFault(&types.InvalidRequest{}, nil, reason)
 	f.key += ".reason"
 	return f
 }
@@ -84,35 +85,35 @@ func InvalidRequest(reason string) *Fault {
 // MethodNotFound, PropertyNotFound, TypeNotFound and ObjectNotFound are for
 // names that the table does not have.
 func MethodNotFound(ref types.ManagedObjectReference, name string) *Fault {
-	return newFault(&types.MethodNotFound{Receiver: ref, Method: name}, nil)
+	return NewFault(&types.MethodNotFound{Receiver: ref, Method: name}, nil)
 }
 
 // PropertyNotFound: the type has no such property.
 func PropertyNotFound(name string) *Fault {
-	return newFault(&types.InvalidProperty{Name: name}, nil)
+	return NewFault(&types.InvalidProperty{Name: name}, nil)
 }
 
 // TypeNotFound: there is no such type of managed object, or none is served.
 func TypeNotFound(name string) *Fault {
-	return newFault(&types.InvalidType{Argument: name}, nil)
+	return NewFault(&types.InvalidType{Argument: name}, nil)
 }
 
 // ObjectNotFound: there is no such object, or it is another session's.
 func ObjectNotFound(ref types.ManagedObjectReference) *Fault {
-	return newFault(&types.ManagedObjectNotFound{Obj: ref}, nil, "vim."+ref.Type+":"+ref.Value)
+	return NewFault(&types.ManagedObjectNotFound{Obj: ref}, nil, "vim."+ref.Type+":"+ref.Value)
 }
 
 // NotAuthenticated: the row needs a live session and the caller has none.
 func NotAuthenticated(ref types.ManagedObjectReference, privilege string) *Fault {
 	f := &types.NotAuthenticated{}
 	f.NoPermission = missing(ref, privilege)
-	return newFault(f, nil)
+	return NewFault(f, nil)
 }
 
 // NoPermission: the session lacks the privilege on the object.
 func NoPermission(ref types.ManagedObjectReference, privilege string, cause error) *Fault {
 	f := missing(ref, privilege)
-	return newFault(&f, cause)
+	return NewFault(&f, cause)
 }
 
 func missing(ref types.ManagedObjectReference, privilege string) types.NoPermission {
@@ -144,12 +145,12 @@ func FaultOf(err error) *Fault {
 	case errors.Is(err, session.ErrTooManyTickets), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUncertain), errors.Is(err, store.ErrClosed):
 		return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return newFault(&types.RequestCanceled{}, err)
+		return NewFault(&types.RequestCanceled{}, err)
 	}
 	if f := domainFault(err); f != nil {
 		return f
 	}
-	return newFault(&types.SystemError{Reason: "internal error"}, err)
+	return NewFault(&types.SystemError{Reason: "internal error"}, err)
 }
 
 func limitKey(l *session.LimitError) string {
@@ -206,7 +207,7 @@ var domainFaults = []struct {
 
 	{isA[*setting.UnknownError], func(err error) *Fault {
 		unknown, _ := errors.AsType[*setting.UnknownError](err)
-		return newFault(&types.InvalidName{Name: unknown.Name}, err)
+		return NewFault(&types.InvalidName{Name: unknown.Name}, err)
 	}},
 	{isA[*setting.InvalidError], func(err error) *Fault {
 		invalid, _ := errors.AsType[*setting.InvalidError](err)
@@ -229,7 +230,7 @@ func kind[T any, P interface {
 	*T
 	types.BaseMethodFault
 }](err error) *Fault {
-	return newFault(P(new(T)), err)
+	return NewFault(P(new(T)), err)
 }
 
 func argument(property string) func(error) *Fault {
@@ -242,7 +243,7 @@ func busy(err error) *Fault {
 
 // ended: the session was ended while its call was running.
 func ended(err error) *Fault {
-	f := NotAuthenticated(types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, view)
+	f := NotAuthenticated(types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, View)
 	f.Cause = err
 	return f
 }

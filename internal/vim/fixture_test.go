@@ -254,7 +254,7 @@ func (f *fixture) user(name string, privileges ...string) string {
 	f.t.Helper()
 	ok(f, f.on("HostLocalAccountManager", "CreateUser", &types.CreateUserRequestType{User: &types.HostAccountSpec{Id: name, Password: "password of " + name}}))
 	role := get[int32](f, f.on("AuthorizationManager", "AddAuthorizationRole", &types.AddAuthorizationRoleRequestType{Name: "role of " + name, PrivIds: privileges}))
-	ok(f, f.on("AuthorizationManager", "SetEntityPermissions", &types.SetEntityPermissionsRequestType{Entity: rootFolder,
+	ok(f, f.on("AuthorizationManager", "SetEntityPermissions", &types.SetEntityPermissionsRequestType{Entity: RootFolder(),
 		Permission: []types.Permission{{Principal: name, RoleId: role, Propagate: true}}}))
 	return f.login(name, "password of "+name)
 }
@@ -340,7 +340,7 @@ func (f *fixture) needs(privilege, typ, name string, args any) {
 	if got := fails[types.NotAuthenticated](f, f.as("", typ, name, args)); got.PrivilegeId != privilege || got.Object == nil || got.Object.Type != typ {
 		f.t.Errorf("%s: %+v", name, got)
 	}
-	if privilege == view {
+	if privilege == View {
 		return
 	}
 	if got := fails[types.NoPermission](f, f.as(f.ann, typ, name, args)); got.PrivilegeId != privilege {

@@ -2,6 +2,7 @@ package vim
 
 import (
 	"context"
+	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -9,42 +10,51 @@ import (
 	"github.com/vigate/vigate/internal/login"
 )
 
+// RootFolder is the one entity that there is.
+func RootFolder() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "Folder", Value: access.Root}
+}
+
+// RootName is the root folder's name, which is vCenter's.
+const RootName = "Datacenters"
+
+// CheckEntity holds a reference to the one managed entity that there is.
+func CheckEntity(ref types.ManagedObjectReference) error {
+	if root := RootFolder(); ref.Type != root.Type || ref.Value != root.Value {
+		return ObjectNotFound(ref)
+	}
+	return nil
+}
+
 // folder is the root folder: the entity that permissions are on and events are
 // of. It has no children, and no method would have anything to work on.
 func (a *API) folder() *Object {
+	root := RootFolder()
 	return &Object{
-		Type: rootFolder.Type, ID: rootFolder.Value,
+		Type: root.Type, ID: root.Value,
 		Properties: []Property{
-			fixed("availableField", view, []types.CustomFieldDef{}),
-			fixed("childEntity", view, []types.ManagedObjectReference{}),
+			NewFixed("availableField", View, []types.CustomFieldDef{}),
+			NewFixed("childEntity", View, []types.ManagedObjectReference{}),
 			// What it is a folder of tells clients that it is the root.
-			fixed("childType", view, []string{"Folder", "Datacenter"}),
-			fixed("configIssue", view, []types.BaseEvent{}),
+			NewFixed("childType", View, []string{"Folder", "Datacenter"}),
+			NewFixed("configIssue", View, []types.BaseEvent{}),
 			// Nobody watches how it does: gray is the API's word for that.
-			fixed("configStatus", view, types.ManagedEntityStatusGray),
-			fixed("customValue", view, []types.BaseCustomFieldValue{}),
-			fixed("declaredAlarmState", view, []types.AlarmState{}),
-			fixed("disabledMethod", view, []string{}),
-			property("effectiveRole", view, a.effectiveRole, watched(a.authorityChanged)),
-			fixed("name", view, rootName),
-			fixed[*string]("namespace", view, nil),
-			fixed("overallStatus", view, types.ManagedEntityStatusGray),
-			fixed[*types.ManagedObjectReference]("parent", view, nil),
-			property("permission", access.SystemRead, a.folderPermission, watched(a.authorityChanged)),
-			fixed("recentTask", view, []types.ManagedObjectReference{}),
-			fixed("tag", view, []types.Tag{}),
-			fixed("triggeredAlarmState", view, []types.AlarmState{}),
-			fixed("value", view, []types.BaseCustomFieldValue{}),
+			NewFixed("configStatus", View, types.ManagedEntityStatusGray),
+			NewFixed("customValue", View, []types.BaseCustomFieldValue{}),
+			NewFixed("declaredAlarmState", View, []types.AlarmState{}),
+			NewFixed("disabledMethod", View, []string{}),
+			NewProperty("effectiveRole", View, a.effectiveRole, Watched(a.authorityChanged)),
+			NewFixed("name", View, RootName),
+			NewFixed[*string]("namespace", View, nil),
+			NewFixed("overallStatus", View, types.ManagedEntityStatusGray),
+			NewFixed[*types.ManagedObjectReference]("parent", View, nil),
+			NewProperty("permission", access.SystemRead, a.folderPermission, Watched(a.authorityChanged)),
+			NewFixed("recentTask", View, []types.ManagedObjectReference{}),
+			NewFixed("tag", View, []types.Tag{}),
+			NewFixed("triggeredAlarmState", View, []types.AlarmState{}),
+			NewFixed("value", View, []types.BaseCustomFieldValue{}),
 		},
 	}
-}
-
-// rootName is the root folder's name, which is vCenter's.
-const rootName = "Datacenters"
-
-// fixed makes the row of a property that has always the same value.
-func fixed[T any](name, privilege string, value T) Property {
-	return property(name, privilege, func(context.Context, *Call) (T, error) { return value, nil })
 }
 
 // effectiveRole is the roles that the caller's session has here: its user's own,
@@ -65,7 +75,7 @@ func (a *API) effectiveRole(_ context.Context, c *Call) ([]int32, error) {
 
 func isMember(who access.Subject, p access.Permission) bool {
 	for _, g := range who.Groups {
-		if sameName(g, p.Principal.String()) {
+		if strings.EqualFold(g, p.Principal.String()) {
 			return true
 		}
 	}
@@ -73,5 +83,5 @@ func isMember(who access.Subject, p access.Permission) bool {
 }
 
 func (a *API) folderPermission(context.Context, *Call) ([]types.Permission, error) {
-	return permissions(a.Access.Permissions()), nil
+	return Permissions(a.Access.Permissions()), nil
 }

@@ -4,44 +4,19 @@ import (
 	"context"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/event"
 )
 
-// What packages need that serve managed objects of their own over this API's
-// objects: the rows' constructors, and reading properties as a caller.
+// What packages need beside the rows' constructors that serve managed objects of
+// their own over this API: posting events, and reading properties as a caller.
 
-// Privileges that decide whether a session is needed at all.
-const (
-	Anonymous = anonymous // anyone may call
-	View      = view      // any live session may call
-)
-
-// NewMethod makes the row of a method that answers with an R; a pointer R is an
-// optional result. faults are those that the API names for it.
-func NewMethod[A, R any](name, privilege string, run func(context.Context, *Call, *A) (R, error), named ...string) Method {
-	return method(name, privilege, run, faults(named...))
-}
-
-// NewVoid makes the row of a method without a result.
-func NewVoid[A any](name, privilege string, run func(context.Context, *Call, *A) error, named ...string) Method {
-	return void(name, privilege, run, faults(named...))
-}
-
-// NewProperty makes the row of a property; a pointer T is an optional one.
-func NewProperty[T any](name, privilege string, read func(context.Context, *Call) (T, error)) Property {
-	return property(name, privilege, read)
-}
-
-// Watch is the row with how to learn of changes of the property: f's channel is
-// closed at the next one that the caller might see.
-func (p Property) Watch(f func(*Call) <-chan struct{}) Property {
-	p.changed = f
-	return p
-}
-
-// NewFault makes a fault of the API's type, with its text. args are those of the
-// text; cause goes to the log alone.
-func NewFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
-	return newFault(detail, cause, args...)
+// Post writes an event as the caller's own.
+func (a *API) Post(ctx context.Context, c *Call, e event.Event) error {
+	s := c.Session.Session()
+	e.User, e.SessionID = s.Actor(), s.Key.String()
+	_, err := a.Gate.Mirror.Commit(ctx, a.Events.Change(e))
+	return err
 }
 
 // Read reads one property on behalf of the call c: with its session's authority,

@@ -68,7 +68,7 @@ func TestAGroupsPermissionIsItsMembers(t *testing.T) {
 	fails[types.NoPermission](f, f.setOption(dora))
 	for name, want := range map[string]bool{`CORP\Carl`: true, `CORP\Dora`: false} {
 		got := get[[]types.EntityPrivilege](f, f.as(dora, authority, "HasUserPrivilegeOnEntities", &types.HasUserPrivilegeOnEntitiesRequestType{
-			Entities: []types.ManagedObjectReference{rootFolder}, UserName: name, PrivId: []string{"Global.Settings"}}))
+			Entities: []types.ManagedObjectReference{RootFolder()}, UserName: name, PrivId: []string{"Global.Settings"}}))
 		if got[0].PrivAvailability[0].IsGranted != want {
 			t.Errorf("%s: %+v", name, got)
 		}

@@ -15,7 +15,7 @@ import (
 // impersonateUser makes the caller's session act as another. Key and token
 // stay; who really acts is kept beside the new identity.
 func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.ImpersonateUserRequestType) (types.UserSession, error) {
-	c.note("target", r.UserName)
+	c.Note("target", r.UserName)
 	choice, err := a.Gate.Locale(r.Locale)
 	if err != nil {
 		return types.UserSession{}, err

@@ -11,9 +11,9 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// maxInstances is how many objects of its own a session may have at a time:
+// MaxInstances is how many objects of its own a session may have at a time:
 // far more than clients make, few enough that one session can't fill memory.
-const maxInstances = 1000
+const MaxInstances = 1000
 
 // instances are the objects that belong to sessions, such as event collectors.
 // They live in this process and die with their session.
@@ -94,8 +94,8 @@ func (a *API) resolve(c *Call) *Fault {
 func (s *instances) add(key session.Key, ref types.ManagedObjectReference, v any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.owned[key]) >= maxInstances {
-		return newFault(&types.LimitExceeded{}, nil)
+	if len(s.owned[key]) >= MaxInstances {
+		return NewFault(&types.LimitExceeded{}, nil)
 	}
 	s.owned[key] = append(s.owned[key], ref)
 	s.state[ref] = instance{key, v}

@@ -3,12 +3,10 @@ package vim
 import (
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/session"
 )
-
-// rootFolder is the one entity that permissions are set on.
-var rootFolder = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
 
 // userSession is the session as the API shows it.
 func userSession(s *session.Session) types.UserSession {
@@ -25,6 +23,22 @@ func userSession(s *session.Session) types.UserSession {
 		UserAgent:        s.UserAgent,
 		CallCount:        s.CallCount,
 	}
+}
+
+// Permissions are the permissions as the API shows them.
+func Permissions(all []access.Permission) []types.Permission {
+	out := make([]types.Permission, len(all))
+	for i, p := range all {
+		out[i] = types.Permission{
+			Entity: new(RootFolder()), Principal: p.Principal.String(), Group: p.Group, RoleId: p.Role, Propagate: p.Propagate,
+		}
+	}
+	return out
+}
+
+// Element describes something that has a key.
+func Element(key, label, summary string) types.ElementDescription {
+	return types.ElementDescription{Description: types.Description{Label: label, Summary: summary}, Key: key}
 }
 
 // anonymousLocale is the locale of the texts for a caller without a session:

@@ -56,7 +56,7 @@ func TestAnObjectThatIsAddedIsListed(t *testing.T) {
 
 func TestTheTimeIsForThoseWithASession(t *testing.T) {
 	f := newFixture(t)
-	f.needs(view, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{})
+	f.needs(View, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{})
 	f.clock.pass(time.Minute)
 	for _, a := range []answer{
 		f.as(f.ann, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{}),
@@ -144,7 +144,7 @@ func TestEveryPropertyCanBeReadAndNeedsWhatItsRowSays(t *testing.T) {
 				t.Errorf("%s.%s is a %T, its row says %v", o.Type, p.Name, r.Value, p.Type)
 			}
 			_, fault = f.do("", o.Ref(), p.Name, nil)
-			if p.Privilege == anonymous {
+			if p.Privilege == Anonymous {
 				if fault != nil {
 					t.Errorf("%s.%s is for anybody: %v", o.Type, p.Name, fault)
 				}
@@ -160,7 +160,7 @@ func TestNoMethodThatNeedsASessionIsCalledWithoutOne(t *testing.T) {
 	for _, o := range f.Objects() {
 		for i := range o.Methods {
 			m := &o.Methods[i]
-			if m.Privilege == anonymous || o.ID == "" {
+			if m.Privilege == Anonymous || o.ID == "" {
 				continue
 			}
 			for _, token := range []string{"", "not a token", strings.Repeat("0", 40)} {
@@ -178,7 +178,7 @@ func TestNoMethodIsCalledWithoutItsPrivilege(t *testing.T) {
 	for _, o := range f.Objects() {
 		for i := range o.Methods {
 			m := &o.Methods[i]
-			if slices.Contains([]string{anonymous, view, "System.Read"}, m.Privilege) {
+			if slices.Contains([]string{Anonymous, View, "System.Read"}, m.Privilege) {
 				continue
 			}
 			_, fault := f.do(nobody, o.Ref(), m.Name, m.NewArgs())

@@ -15,12 +15,12 @@ func (a *API) optionManager() *Object {
 	return &Object{
 		Type: "OptionManager", ID: "VpxSettings",
 		Methods: []Method{
-			method("QueryOptions", view, a.queryOptions, faults("InvalidName")),
-			void("UpdateOptions", access.GlobalSettings, a.updateOptions, audited, faults("InvalidName", "InvalidArgument")),
+			NewMethod("QueryOptions", View, a.queryOptions, Faults("InvalidName")),
+			NewVoid("UpdateOptions", access.GlobalSettings, a.updateOptions, Audited, Faults("InvalidName", "InvalidArgument")),
 		},
 		Properties: []Property{
-			property("setting", view, a.setting, watched(a.settingsChanged)),
-			property("supportedOption", view, a.supportedOption),
+			NewProperty("setting", View, a.setting, Watched(a.settingsChanged)),
+			NewProperty("supportedOption", View, a.supportedOption),
 		},
 	}
 }
@@ -53,7 +53,7 @@ func (a *API) updateOptions(ctx context.Context, c *Call, r *types.UpdateOptions
 			return InvalidArgument("changedValue", errors.New("unset"))
 		}
 		o := v.GetOptionValue()
-		c.note("option", o.Key)
+		c.Note("option", o.Key)
 		set[i] = setting.Option{Name: o.Key, Value: o.Value}
 	}
 	s := c.Session.Session()
@@ -64,7 +64,7 @@ func (a *API) supportedOption(context.Context, *Call) ([]types.OptionDef, error)
 	var all []types.OptionDef
 	for _, d := range a.Settings.Definitions() {
 		all = append(all, types.OptionDef{
-			ElementDescription: element(d.Name, d.Label, d.Summary),
+			ElementDescription: Element(d.Name, d.Label, d.Summary),
 			OptionType:         optionType(d),
 		})
 	}
@@ -80,9 +80,4 @@ func optionType(d setting.Definition) types.BaseOptionType {
 	}
 	text, _ := d.Default.(string)
 	return &types.StringOption{OptionType: writable, DefaultValue: text}
-}
-
-// element describes something that has a key.
-func element(key, label, summary string) types.ElementDescription {
-	return types.ElementDescription{Description: types.Description{Label: label, Summary: summary}, Key: key}
 }

@@ -15,27 +15,16 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// permissions are the permissions as the API shows them.
-func permissions(all []access.Permission) []types.Permission {
-	out := make([]types.Permission, len(all))
-	for i, p := range all {
-		out[i] = types.Permission{
-			Entity: new(rootFolder), Principal: p.Principal.String(), Group: p.Group, RoleId: p.Role, Propagate: p.Propagate,
-		}
-	}
-	return out
-}
-
 func (a *API) retrieveAllPermissions(context.Context, *Call, *types.RetrieveAllPermissionsRequestType) ([]types.Permission, error) {
-	return permissions(a.Access.Permissions()), nil
+	return Permissions(a.Access.Permissions()), nil
 }
 
 // retrieveEntityPermissions: the root folder inherits from nothing.
 func (a *API) retrieveEntityPermissions(_ context.Context, _ *Call, r *types.RetrieveEntityPermissionsRequestType) ([]types.Permission, error) {
-	if err := entity(r.Entity); err != nil {
+	if err := CheckEntity(r.Entity); err != nil {
 		return nil, err
 	}
-	return permissions(a.Access.Permissions()), nil
+	return Permissions(a.Access.Permissions()), nil
 }
 
 func (a *API) retrieveRolePermissions(_ context.Context, _ *Call, r *types.RetrieveRolePermissionsRequestType) ([]types.Permission, error) {
@@ -43,15 +32,7 @@ func (a *API) retrieveRolePermissions(_ context.Context, _ *Call, r *types.Retri
 	if err != nil {
 		return nil, err
 	}
-	return permissions(all), nil
-}
-
-// entity holds a reference to the one managed entity that there is.
-func entity(ref types.ManagedObjectReference) error {
-	if ref.Type != rootFolder.Type || ref.Value != rootFolder.Value {
-		return ObjectNotFound(ref)
-	}
-	return nil
+	return Permissions(all), nil
 }
 
 func (a *API) setEntityPermissions(ctx context.Context, c *Call, r *types.SetEntityPermissionsRequestType) error {
@@ -85,15 +66,15 @@ func (a *API) resetEntityPermissions(ctx context.Context, c *Call, r *types.Rese
 // wantedPermissions reads the permissions that a caller sets, and holds it to
 // what it may grant.
 func (a *API) wantedPermissions(ctx context.Context, c *Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
-	if err := entity(on); err != nil {
+	if err := CheckEntity(on); err != nil {
 		return nil, err
 	}
 	set := make([]access.Permission, len(all))
 	roles := make([]int32, len(all))
 	for i, p := range all {
-		c.note("principal", p.Principal)
-		c.note("roleId", strconv.Itoa(int(p.RoleId)))
-		if p.Entity != nil && *p.Entity != rootFolder {
+		c.Note("principal", p.Principal)
+		c.Note("roleId", strconv.Itoa(int(p.RoleId)))
+		if p.Entity != nil && *p.Entity != RootFolder() {
 			return nil, InvalidArgument("permission.entity", errors.New("not the entity that permissions are set on"))
 		}
 		if !grantable(p.RoleId) {
@@ -101,7 +82,7 @@ func (a *API) wantedPermissions(ctx context.Context, c *Call, on types.ManagedOb
 		}
 		name, err := a.principal(ctx, p.Principal, p.Group)
 		if errors.Is(err, principal.ErrInvalid) {
-			return nil, newFault(&types.UserNotFound{Principal: p.Principal}, err)
+			return nil, NewFault(&types.UserNotFound{Principal: p.Principal}, err)
 		} else if err != nil {
 			return nil, InvalidArgument("permission.principal", err)
 		}
@@ -161,15 +142,15 @@ func (a *API) permissionFault(ctx context.Context, err error, set []access.Permi
 	for _, p := range set {
 		_, known, unreached := a.Directory.lookup(ctx, p.Principal, p.Group)
 		if !known && !a.isExtension(p.Principal, p.Group) {
-			return newFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil}, errors.Join(err, unreached))
+			return NewFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil}, errors.Join(err, unreached))
 		}
 	}
 	return err
 }
 
 func (a *API) removeEntityPermission(ctx context.Context, c *Call, r *types.RemoveEntityPermissionRequestType) error {
-	c.note("principal", r.User)
-	if err := entity(r.Entity); err != nil {
+	c.Note("principal", r.User)
+	if err := CheckEntity(r.Entity); err != nil {
 		return err
 	}
 	p, ok := a.permissionOf(r.User, r.IsGroup)
@@ -205,8 +186,8 @@ func (a *API) permissionOf(spelling string, group bool) (access.Permission, bool
 }
 
 func (a *API) mergePermissions(ctx context.Context, c *Call, r *types.MergePermissionsRequestType) error {
-	c.note("from", strconv.Itoa(int(r.SrcRoleId)))
-	c.note("to", strconv.Itoa(int(r.DstRoleId)))
+	c.Note("from", strconv.Itoa(int(r.SrcRoleId)))
+	c.Note("to", strconv.Itoa(int(r.DstRoleId)))
 	if !grantable(r.DstRoleId) {
 		return InvalidArgument("dstRoleId", errors.New("a role that can't be granted"))
 	}
@@ -220,7 +201,7 @@ func (a *API) mergePermissions(ctx context.Context, c *Call, r *types.MergePermi
 // sessionHas reports whether the session has the privilege on the root folder;
 // see access.Table.Has for the two that sessions have by being there.
 func (a *API) sessionHas(l *session.Live, privilege string) bool {
-	return privilege == anonymous || privilege == view || a.Access.Has(login.Subject(l.Identity()), privilege)
+	return privilege == Anonymous || privilege == View || a.Access.Has(login.Subject(l.Identity()), privilege)
 }
 
 // bySession finds the session that is asked about.
@@ -233,7 +214,7 @@ func (a *API) bySession(ctx context.Context, key string) (*session.Live, error) 
 }
 
 func (a *API) hasPrivilegeOnEntity(ctx context.Context, _ *Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
-	if err := entity(r.Entity); err != nil {
+	if err := CheckEntity(r.Entity); err != nil {
 		return nil, err
 	}
 	l, err := a.bySession(ctx, r.SessionId)
@@ -249,7 +230,7 @@ func (a *API) hasPrivilegeOnEntity(ctx context.Context, _ *Call, r *types.HasPri
 
 func (a *API) hasPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
 	for _, e := range r.Entity {
-		if err := entity(e); err != nil {
+		if err := CheckEntity(e); err != nil {
 			return nil, err
 		}
 	}
@@ -277,7 +258,7 @@ func (a *API) hasUserPrivilegeOnEntities(ctx context.Context, c *Call, r *types.
 
 func (a *API) fetchUserPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
 	for _, e := range r.Entities {
-		if err := entity(e); err != nil {
+		if err := CheckEntity(e); err != nil {
 			return nil, err
 		}
 	}

@@ -11,10 +11,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// The API's own privilege names that decide whether a session is needed at all.
+// Privileges that decide whether a session is needed at all, by the API's own
+// names.
 const (
-	anonymous = "System.Anonymous" // anyone may call
-	view      = "System.View"      // any live session may call
+	Anonymous = "System.Anonymous" // anyone may call
+	View      = "System.View"      // any live session may call
 )
 
 // Object is a type of managed object: the table of what it answers.
@@ -59,9 +60,9 @@ type Property struct {
 	changed func(*Call) <-chan struct{}
 }
 
-// method makes the row of a method that answers with an R; a pointer R is an
+// NewMethod makes the row of a method that answers with an R; a pointer R is an
 // optional result.
-func method[A, R any](name, privilege string, run func(context.Context, *Call, *A) (R, error), opts ...func(*Method)) Method {
+func NewMethod[A, R any](name, privilege string, run func(context.Context, *Call, *A) (R, error), opts ...func(*Method)) Method {
 	result := reflect.TypeFor[R]()
 	m := Method{Name: name, Privilege: privilege, Args: reflect.TypeFor[A](), Result: result}
 	if result.Kind() == reflect.Pointer {
@@ -77,8 +78,8 @@ func method[A, R any](name, privilege string, run func(context.Context, *Call, *
 	return m.with(opts)
 }
 
-// void makes the row of a method without a result.
-func void[A any](name, privilege string, run func(context.Context, *Call, *A) error, opts ...func(*Method)) Method {
+// NewVoid makes the row of a method without a result.
+func NewVoid[A any](name, privilege string, run func(context.Context, *Call, *A) error, opts ...func(*Method)) Method {
 	m := Method{Name: name, Privilege: privilege, Args: reflect.TypeFor[A]()}
 	m.run = func(ctx context.Context, c *Call) (any, error) { return nil, run(ctx, c, c.Args.(*A)) }
 	return m.with(opts)
@@ -91,16 +92,16 @@ func (m Method) with(opts []func(*Method)) Method {
 	return m
 }
 
-// faults names the faults that the API documents for the method.
-func faults(names ...string) func(*Method) {
+// Faults names the faults that the API documents for the method.
+func Faults(names ...string) func(*Method) {
 	return func(m *Method) { m.Faults = names }
 }
 
-// audited has each call of the method leave a line in the audit log.
-func audited(m *Method) { m.Audited = true }
+// Audited has each call of the method leave a line in the audit log.
+func Audited(m *Method) { m.Audited = true }
 
-// property makes the row of a property; a pointer T is an optional one.
-func property[T any](name, privilege string, read func(context.Context, *Call) (T, error), opts ...func(*Property)) Property {
+// NewProperty makes the row of a property; a pointer T is an optional one.
+func NewProperty[T any](name, privilege string, read func(context.Context, *Call) (T, error), opts ...func(*Property)) Property {
 	typ := reflect.TypeFor[T]()
 	p := Property{Name: name, Privilege: privilege, Type: typ}
 	if typ.Kind() == reflect.Pointer {
@@ -119,25 +120,30 @@ func property[T any](name, privilege string, read func(context.Context, *Call) (
 	return p
 }
 
+// NewFixed makes the row of a property that has always the same value.
+func NewFixed[T any](name, privilege string, value T) Property {
+	return NewProperty(name, privilege, func(context.Context, *Call) (T, error) { return value, nil })
+}
+
 // streamed makes the row of a property that is a list too long to hold: bindings
 // write its elements one by one.
 func streamed[E any](name, privilege string, read func(context.Context, *Call) (iter.Seq[E], error), opts ...func(*Property)) Property {
-	p := property(name, privilege, read, opts...)
+	p := NewProperty(name, privilege, read, opts...)
 	p.Type = reflect.TypeFor[[]E]()
 	p.whole = func(v any) any { return slices.AppendSeq([]E{}, v.(iter.Seq[E])) }
 	return p
 }
 
-// watched tells how to learn of changes of the property: f's channel is closed
+// Watched tells how to learn of changes of the property: f's channel is closed
 // at the next one that the caller might see.
-func watched(f func(*Call) <-chan struct{}) func(*Property) {
+func Watched(f func(*Call) <-chan struct{}) func(*Property) {
 	return func(p *Property) { p.changed = f }
 }
 
 // starts makes the row of a way in: a method that makes a session, answers with
 // it, and is audited.
 func starts[A any](name string, run func(context.Context, *Call, *A) (Result, error), opts ...func(*Method)) Method {
-	m := method(name, anonymous, run, append(opts, audited)...)
+	m := NewMethod(name, Anonymous, run, append(opts, Audited)...)
 	m.Result = reflect.TypeFor[types.UserSession]()
 	return m
 }

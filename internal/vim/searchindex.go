@@ -13,15 +13,15 @@ func (a *API) searchIndex() *Object {
 	return &Object{
 		Type: "SearchIndex", ID: "SearchIndex",
 		Methods: []Method{
-			method("FindAllByDnsName", view, none[types.FindAllByDnsNameRequestType]),
-			method("FindAllByIp", view, none[types.FindAllByIpRequestType]),
-			method("FindAllByUuid", view, none[types.FindAllByUuidRequestType]),
-			method("FindByDatastorePath", view, nothing[types.FindByDatastorePathRequestType]),
-			method("FindByDnsName", view, nothing[types.FindByDnsNameRequestType]),
-			method("FindByInventoryPath", view, a.findByInventoryPath),
-			method("FindByIp", view, nothing[types.FindByIpRequestType]),
-			method("FindByUuid", view, nothing[types.FindByUuidRequestType]),
-			method("FindChild", view, nothing[types.FindChildRequestType]),
+			NewMethod("FindAllByDnsName", View, none[types.FindAllByDnsNameRequestType]),
+			NewMethod("FindAllByIp", View, none[types.FindAllByIpRequestType]),
+			NewMethod("FindAllByUuid", View, none[types.FindAllByUuidRequestType]),
+			NewMethod("FindByDatastorePath", View, nothing[types.FindByDatastorePathRequestType]),
+			NewMethod("FindByDnsName", View, nothing[types.FindByDnsNameRequestType]),
+			NewMethod("FindByInventoryPath", View, a.findByInventoryPath),
+			NewMethod("FindByIp", View, nothing[types.FindByIpRequestType]),
+			NewMethod("FindByUuid", View, nothing[types.FindByUuidRequestType]),
+			NewMethod("FindChild", View, nothing[types.FindChildRequestType]),
 		},
 	}
 }
@@ -32,7 +32,7 @@ func (a *API) findByInventoryPath(_ context.Context, _ *Call, r *types.FindByInv
 	if strings.Trim(r.InventoryPath, "/") != "" {
 		return nil, nil
 	}
-	return new(rootFolder), nil
+	return new(RootFolder()), nil
 }
 
 // nothing and none answer searches for what a server without machines, hosts and

@@ -12,14 +12,14 @@ func (a *API) serviceInstance() *Object {
 	return &Object{
 		Type: "ServiceInstance", ID: "ServiceInstance",
 		Methods: []Method{
-			method("CurrentTime", view, a.currentTime),
-			method("RetrieveProductComponents", anonymous, a.retrieveProductComponents),
-			method("RetrieveServiceContent", anonymous, a.retrieveServiceContent),
+			NewMethod("CurrentTime", View, a.currentTime),
+			NewMethod("RetrieveProductComponents", Anonymous, a.retrieveProductComponents),
+			NewMethod("RetrieveServiceContent", Anonymous, a.retrieveServiceContent),
 		},
 		Properties: []Property{
-			property("capability", view, a.capability),
-			property("content", anonymous, a.content),
-			property("serverClock", view, a.serverClock),
+			NewProperty("capability", View, a.capability),
+			NewProperty("content", Anonymous, a.content),
+			NewProperty("serverClock", View, a.serverClock),
 		},
 	}
 }

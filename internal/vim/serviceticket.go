@@ -66,7 +66,7 @@ func (a *API) vmomiTicket(ctx context.Context, c *Call, spec *types.SessionManag
 		return "", InvalidArgument("spec.method", errors.New("only cloneSession"))
 	}
 	if c.Session == nil {
-		return "", NotAuthenticated(c.Object, view)
+		return "", NotAuthenticated(c.Object, View)
 	}
 	return a.Sessions.AcquireCloneTicket(ctx, c.Session)
 }

@@ -81,7 +81,7 @@ func TestALoginWithoutARoleIsRefused(t *testing.T) {
 	f := newFixture(t)
 	ok(f, f.create("norole", "password of norole", ""))
 	got := fails[types.NoPermission](f, f.as("", sessions, "Login", &types.LoginRequestType{UserName: "norole", Password: "password of norole"}))
-	if got.Object == nil || *got.Object != rootFolder || got.PrivilegeId != view {
+	if got.Object == nil || *got.Object != RootFolder() || got.PrivilegeId != View {
 		t.Errorf("%+v", got)
 	}
 }
@@ -100,7 +100,7 @@ func TestALoginOnALiveSessionIsRefusedAndSpendsNothing(t *testing.T) {
 
 func TestACloneIsANewSessionOfTheSameUser(t *testing.T) {
 	f := newFixture(t)
-	f.needs(view, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{})
+	f.needs(View, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{})
 	ok(f, f.as(f.ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "fr"}))
 	ticket := get[string](f, f.as(f.ann, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
 	if !strings.HasPrefix(ticket, "cst-VCT-") || !strings.Contains(ticket, "--tp-00-11-") {
@@ -189,7 +189,7 @@ func TestSessionsAreTerminatedInOrderUpToTheFirstFailure(t *testing.T) {
 
 func TestALogoutEndsTheSession(t *testing.T) {
 	f := newFixture(t)
-	f.needs(view, sessions, "Logout", &types.LogoutRequestType{})
+	f.needs(View, sessions, "Logout", &types.LogoutRequestType{})
 	ok(f, f.as(f.ann, sessions, "Logout", &types.LogoutRequestType{}))
 	fails[types.NotAuthenticated](f, f.as(f.ann, sessions, "Logout", &types.LogoutRequestType{}))
 }
@@ -218,7 +218,7 @@ func TestSessionIsActiveGoesByKeyAndUser(t *testing.T) {
 
 func TestLocalesAreSetAndListed(t *testing.T) {
 	f := newFixture(t)
-	f.needs(view, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "de"})
+	f.needs(View, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "de"})
 	for wanted, got := range map[string][2]string{"zh-Hant-TW": {"zh_TW", "zh_TW"}, "pt_BR": {"pt_BR", "en"}, "": {"en", "en"}} {
 		ok(f, f.as(f.ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wanted}))
 		if s := get[*types.UserSession](f, f.prop(f.ann, sessions, "currentSession")); s.Locale != got[0] || s.MessageLocale != got[1] {

@@ -19,30 +19,30 @@ func (a *API) sessionManager() *Object {
 	return &Object{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []Method{
-			method("AcquireCloneTicket", view, a.acquireCloneTicket, audited),
-			method("AcquireGenericServiceTicket", anonymous, a.acquireGenericServiceTicket, audited, faults("InvalidArgument")),
-			method("AcquireLocalTicket", anonymous, a.acquireLocalTicket, audited, faults("InvalidLogin", "NoPermission", "NotSupported", "InvalidRequest")),
-			starts("CloneSession", a.cloneSession, faults("InvalidLogin", "NotSupported")),
-			method("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, audited, faults("InvalidLogin", "InvalidLocale")),
-			starts("Login", a.login, faults("InvalidLogin", "NoPermission", "InvalidLocale")),
-			starts("LoginBySSPI", a.loginBySSPI, faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
-			starts("LoginByToken", a.loginByToken, faults("InvalidLogin", "NoPermission", "InvalidLocale")),
-			void("LoginExtension", anonymous, a.loginExtension, audited, faults("NotSupported")),
-			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
-			starts("LoginExtensionBySubjectName", a.loginExtensionBySubjectName, faults("InvalidLogin", "InvalidLocale", "NoClientCertificate", "NoSubjectName", "InvalidClientCertificate")),
-			void("Logout", view, a.logout, audited),
-			method("SessionIsActive", "Sessions.ValidateSession", a.sessionIsActive),
-			void("SetLocale", view, a.setLocale, faults("InvalidLocale")),
-			void("TerminateSession", "Sessions.TerminateSession", a.terminateSession, audited, faults("NotFound", "InvalidArgument")),
-			void("UpdateServiceMessage", "Sessions.GlobalMessage", a.updateServiceMessage, faults("InvalidArgument")),
+			NewMethod("AcquireCloneTicket", View, a.acquireCloneTicket, Audited),
+			NewMethod("AcquireGenericServiceTicket", Anonymous, a.acquireGenericServiceTicket, Audited, Faults("InvalidArgument")),
+			NewMethod("AcquireLocalTicket", Anonymous, a.acquireLocalTicket, Audited, Faults("InvalidLogin", "NoPermission", "NotSupported", "InvalidRequest")),
+			starts("CloneSession", a.cloneSession, Faults("InvalidLogin", "NotSupported")),
+			NewMethod("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, Audited, Faults("InvalidLogin", "InvalidLocale")),
+			starts("Login", a.login, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
+			starts("LoginBySSPI", a.loginBySSPI, Faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
+			starts("LoginByToken", a.loginByToken, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
+			NewVoid("LoginExtension", Anonymous, a.loginExtension, Audited, Faults("NotSupported")),
+			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
+			starts("LoginExtensionBySubjectName", a.loginExtensionBySubjectName, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate", "NoSubjectName", "InvalidClientCertificate")),
+			NewVoid("Logout", View, a.logout, Audited),
+			NewMethod("SessionIsActive", "Sessions.ValidateSession", a.sessionIsActive),
+			NewVoid("SetLocale", View, a.setLocale, Faults("InvalidLocale")),
+			NewVoid("TerminateSession", "Sessions.TerminateSession", a.terminateSession, Audited, Faults("NotFound", "InvalidArgument")),
+			NewVoid("UpdateServiceMessage", "Sessions.GlobalMessage", a.updateServiceMessage, Faults("InvalidArgument")),
 		},
 		Properties: []Property{
-			property("currentSession", anonymous, a.currentSession, watched(a.sessionsChanged)),
-			property("defaultLocale", anonymous, a.defaultLocale, watched(a.settingsChanged)),
-			property("message", view, a.message, watched(a.settingsChanged)),
-			property("messageLocaleList", anonymous, a.messageLocaleList),
-			streamed("sessionList", "Sessions.TerminateSession", a.sessionList, watched(a.sessionsChanged)),
-			property("supportedLocaleList", anonymous, a.supportedLocaleList),
+			NewProperty("currentSession", Anonymous, a.currentSession, Watched(a.sessionsChanged)),
+			NewProperty("defaultLocale", Anonymous, a.defaultLocale, Watched(a.settingsChanged)),
+			NewProperty("message", View, a.message, Watched(a.settingsChanged)),
+			NewProperty("messageLocaleList", Anonymous, a.messageLocaleList),
+			streamed("sessionList", "Sessions.TerminateSession", a.sessionList, Watched(a.sessionsChanged)),
+			NewProperty("supportedLocaleList", Anonymous, a.supportedLocaleList),
 		},
 	}
 }
@@ -56,8 +56,8 @@ func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, w
 	}
 	s := l.Session()
 	c.actor(s.Actor())
-	c.note("started", s.Key.String())
-	c.note("method", s.Method)
+	c.Note("started", s.Key.String())
+	c.Note("method", s.Method)
 	return Result{Value: userSession(&s), Token: token}, nil
 }
 
@@ -65,9 +65,9 @@ func (a *API) loginFault(c *Call, err error) error {
 	var leg *login.Continue
 	switch {
 	case errors.As(err, &leg):
-		return newFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token)}, nil)
+		return NewFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token)}, nil)
 	case errors.Is(err, login.ErrNoAccess):
-		return NoPermission(rootFolder, view, err)
+		return NoPermission(RootFolder(), View, err)
 	}
 	return err
 }
@@ -84,7 +84,7 @@ func (a *API) loginBySSPI(ctx context.Context, c *Call, r *types.LoginBySSPIRequ
 	}
 	result, err := a.enter(ctx, c, login.SSPI{Token: token}, r.Locale)
 	if errors.Is(err, login.ErrNotMine) {
-		return Result{}, notSupported("no Kerberos service is configured")
+		return Result{}, NotSupported("no Kerberos service is configured")
 	}
 	return result, err
 }
@@ -101,7 +101,7 @@ func (a *API) loginByToken(ctx context.Context, c *Call, r *types.LoginByTokenRe
 // loginExtension was withdrawn in API 5.0.
 func (a *API) loginExtension(_ context.Context, c *Call, r *LoginExtensionRequestType) error {
 	c.actor(r.ExtensionKey)
-	return notSupported("withdrawn since API 5.0")
+	return NotSupported("withdrawn since API 5.0")
 }
 
 func (a *API) loginExtensionByCertificate(ctx context.Context, c *Call, r *types.LoginExtensionByCertificateRequestType) (Result, error) {
@@ -123,14 +123,14 @@ func (a *API) acquireCloneTicket(ctx context.Context, c *Call, _ *types.AcquireC
 func (a *API) acquireLocalTicket(ctx context.Context, c *Call, r *types.AcquireLocalTicketRequestType) (types.SessionManagerLocalTicket, error) {
 	c.actor(r.UserName)
 	if a.LocalTickets == nil {
-		return types.SessionManagerLocalTicket{}, notSupported("local tickets are switched off")
+		return types.SessionManagerLocalTicket{}, NotSupported("local tickets are switched off")
 	}
 	t, err := a.LocalTickets.Issue(ctx, c.Peer, r.UserName)
 	switch {
 	case errors.Is(err, login.ErrRemote):
-		return types.SessionManagerLocalTicket{}, newFault(&types.InvalidRequest{}, err)
+		return types.SessionManagerLocalTicket{}, NewFault(&types.InvalidRequest{}, err)
 	case errors.Is(err, login.ErrCannotGive):
-		return types.SessionManagerLocalTicket{}, newFault(&types.NotSupported{}, err)
+		return types.SessionManagerLocalTicket{}, NewFault(&types.NotSupported{}, err)
 	case err != nil:
 		return types.SessionManagerLocalTicket{}, a.loginFault(c, err)
 	}
@@ -162,17 +162,17 @@ func (a *API) terminateSession(ctx context.Context, c *Call, r *types.TerminateS
 		}
 		l, err := a.Sessions.Lookup(ctx, key)
 		if errors.Is(err, session.ErrNoSession) {
-			return newFault(&types.NotFound{}, err)
+			return NewFault(&types.NotFound{}, err)
 		} else if err != nil {
 			return err
 		}
 		s := l.Session()
 		if err := a.Sessions.End(ctx, l, session.Terminated(s, own.Actor())); errors.Is(err, session.ErrNoSession) {
-			return newFault(&types.NotFound{}, err)
+			return NewFault(&types.NotFound{}, err)
 		} else if err != nil {
 			return err
 		}
-		c.note("terminated", key)
+		c.Note("terminated", key)
 	}
 	return nil
 }

@@ -142,10 +142,10 @@ func (a *API) userDirectory() *Object {
 	return &Object{
 		Type: "UserDirectory", ID: "UserDirectory",
 		Methods: []Method{
-			method("RetrieveUserGroups", view, a.retrieveUserGroups, faults("NotFound")),
+			NewMethod("RetrieveUserGroups", View, a.retrieveUserGroups, Faults("NotFound")),
 		},
 		Properties: []Property{
-			property("domainList", view, a.domainList),
+			NewProperty("domainList", View, a.domainList),
 		},
 	}
 }
@@ -163,7 +163,7 @@ func (a *API) domainList(context.Context, *Call) ([]string, error) {
 func (a *API) retrieveUserGroups(ctx context.Context, _ *Call, r *types.RetrieveUserGroupsRequestType) ([]types.BaseUserSearchResult, error) {
 	source := a.Directory.source(r.Domain)
 	if source == nil {
-		return nil, newFault(&types.NotFound{}, errors.New("no such domain"))
+		return nil, NewFault(&types.NotFound{}, errors.New("no such domain"))
 	}
 	member, err := a.memberships(ctx, source.Domain(), r)
 	if err != nil {
@@ -190,18 +190,18 @@ func (a *API) memberships(ctx context.Context, domain string, r *types.RetrieveU
 	if r.BelongsToGroup != "" {
 		name, err := principal.Parse(r.BelongsToGroup, domain)
 		if err != nil || !a.Directory.has(ctx, name, true) {
-			return nil, newFault(&types.NotFound{}, errors.New("no such group"))
+			return nil, NewFault(&types.NotFound{}, errors.New("no such group"))
 		}
 		group = name.String()
 	}
 	if r.BelongsToUser != "" {
 		name, err := principal.Parse(r.BelongsToUser, domain)
 		if err != nil {
-			return nil, newFault(&types.NotFound{}, err)
+			return nil, NewFault(&types.NotFound{}, err)
 		}
 		u, ok := a.Directory.find(ctx, name, false)
 		if !ok {
-			return nil, newFault(&types.NotFound{}, errors.New("no such user"))
+			return nil, NewFault(&types.NotFound{}, errors.New("no such user"))
 		}
 		groups = u.Groups
 	}
