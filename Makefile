@@ -49,5 +49,5 @@ bench-compare: bench-micro
 	$(TOOL) benchstat bench/baseline.txt bench/results/micro.txt
 
 soak:
-	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim
+	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim ./internal/admin ./internal/history
 	cd test/proof && go test -count=1 -timeout 90m -v . -kills $(KILLS) -crashes $(KILLS) -races 200 -ends 500 -soon 100ms -away 30s -leaders 12 -every 10s -sessions $(SESSIONS)

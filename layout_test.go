@@ -41,6 +41,9 @@ var rooms = map[string]struct {
 	"internal/session":         {[]string{"internal/store", "internal/event", "internal/principal"}, "sessions must not know how one logs in, nor any wire"},
 	"internal/login":           {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer"}, "a way in must not know the API or a binding"},
 	"internal/vim":             {[]string{"internal/store", "internal/event", "internal/principal", "internal/session", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/locale", "internal/peer", "internal/login"}, "operations know no HTTP and no binding"},
+	"internal/vim/vimtest":     {[]string{"*"}, "support of tests: puts a whole API together"},
+	"internal/admin":           {[]string{"internal/vim", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/event", "internal/principal", "internal/session", "internal/login", "internal/locale"}, "administration is operations on the domain: no store, no HTTP, no binding"},
+	"internal/history":         {[]string{"internal/vim", "internal/access", "internal/event", "internal/locale"}, "the log is read and posted to through the API, and knows no store"},
 	"internal/cluster":         {[]string{"internal/store", "internal/record", "internal/vim"}, "who runs decides nothing: it knows no session and no other domain"},
 	"internal/property/value":  {nil, "what a value is made of does not depend on where it comes from"},
 	"internal/property":        {[]string{"internal/property/value", "internal/vim", "internal/session"}, "properties are read through the API's own rows"},
@@ -71,7 +74,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"golang.org/x/sys":                    {"internal/server", "internal/store/bolt"},
 	"github.com/google/uuid":              {"internal/session", "internal/vim", "internal/setting"},
-	"github.com/vmware/govmomi":           {"client", "cmd/vigate", "internal/vim", "internal/property", "internal/property/value", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
+	"github.com/vmware/govmomi":           {"client", "cmd/vigate", "internal/vim", "internal/vim/vimtest", "internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
 }
 
 type source struct {

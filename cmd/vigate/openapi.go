@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/openapi"
-	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -31,7 +29,7 @@ func openapiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := errors.Join(property.Serve(api), nodes.Serve(api)); err != nil {
+			if err := serveObjects(api, admin.Domain{}, nodes); err != nil {
 				return err
 			}
 			d, err := openapi.New(api.Objects())

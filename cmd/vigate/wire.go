@@ -18,10 +18,12 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
@@ -169,9 +171,8 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 			DefaultLocale: func() string { return n.settings.Values().DefaultLocale },
 			Started:       h.started,
 		},
-		Access: n.access, Accounts: n.accounts, Extensions: n.extensions,
+		Access: n.access, Extensions: n.extensions,
 		Events: n.events, Settings: n.settings, LocalTickets: n.local,
-		Directory: vim.Directory{vim.LocalUsers(n.accounts.Table), vim.SystemUsers(nil)},
 		Server: vim.ServerInfo{
 			HostName: host, About: about(),
 			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
@@ -186,11 +187,18 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(property.Serve(n.api), n.cluster.Serve(n.api)); err != nil {
+	if err := serveObjects(n.api, admin.Domain{
+		Accounts: n.accounts, Directory: admin.Directory{admin.LocalUsers(n.accounts.Table), admin.SystemUsers(nil)},
+	}, n.cluster); err != nil {
 		return err
 	}
 	n.know(methods)
 	return nil
+}
+
+// serveObjects adds to the API the objects that have packages of their own.
+func serveObjects(api *vim.API, d admin.Domain, nodes *cluster.Cluster) error {
+	return errors.Join(admin.Serve(api, d), history.Serve(api), property.Serve(api), nodes.Serve(api))
 }
 
 // follow starts feeding the views from the store and waits until they are whole.

@@ -12,8 +12,10 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
@@ -46,10 +48,12 @@ func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	log := slog.New(slog.DiscardHandler)
-	d := f.domain(log)
+	d, a := f.domain(log)
 	var err error
 	f.API, err = vim.New(d)
 	f.must(err)
+	f.must(admin.Serve(f.API, a))
+	f.must(history.Serve(f.API))
 	f.service = newService(f.API)
 	f.must(f.service.serve())
 	ctx, stop := context.WithCancel(context.Background())
@@ -57,7 +61,7 @@ func newFixture(t testing.TB) *fixture {
 	go func() { defer close(done); _ = f.mirror.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	f.must(f.mirror.Wait(ctx, 0))
-	_, err = d.Accounts.Bootstrap(ctx, []byte("a good password"))
+	_, err = a.Accounts.Bootstrap(ctx, []byte("a good password"))
 	f.must(err)
 	return f
 }
@@ -69,7 +73,7 @@ func (f *fixture) must(err error) {
 	}
 }
 
-func (f *fixture) domain(log *slog.Logger) vim.Domain {
+func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	s := storetest.NewMemory(nil)
 	f.t.Cleanup(func() { _ = s.Close() })
 	events := event.NewLog(event.Options{Logger: log})
@@ -95,13 +99,12 @@ func (f *fixture) domain(log *slog.Logger) vim.Domain {
 	extensions := extension.NewManager(extension.Options{Mirror: f.mirror, Table: extensionTable, Events: events,
 		Authority: accessManager, End: end, Log: log})
 	return vim.Domain{
-		Sessions: sessions, Access: accessManager, Accounts: accounts, Extensions: extensions, Events: events, Settings: settings,
+		Sessions: sessions, Access: accessManager, Extensions: extensions, Events: events, Settings: settings,
 		Gate: &login.Gate{Sessions: sessions, Access: authority, Throttle: login.NewThrottle(settings.Values, nil), Mirror: f.mirror,
 			Events: events, DefaultLocale: func() string { return "en" }, Log: log},
-		Directory: vim.Directory{vim.LocalUsers(accountTable)},
-		Server:    vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
-		Log:       log,
-	}
+		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
+		Log:    log,
+	}, admin.Domain{Accounts: accounts, Directory: admin.Directory{admin.LocalUsers(accountTable)}}
 }
 
 func name(user string) principal.Name {

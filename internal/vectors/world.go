@@ -13,8 +13,10 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
@@ -85,9 +87,11 @@ func NewWorld(t testing.TB) *World {
 	var err error
 	w.authority, err = newAuthority()
 	w.must(err)
-	d := w.domain(slog.New(slog.DiscardHandler))
+	d, a := w.domain(slog.New(slog.DiscardHandler))
 	api, err := vim.New(d)
 	w.must(err)
+	w.must(admin.Serve(api, a))
+	w.must(history.Serve(api))
 	w.must(property.Serve(api))
 	w.API = api
 	ctx, stop := context.WithCancel(context.Background())
@@ -97,10 +101,10 @@ func NewWorld(t testing.TB) *World {
 	w.must(w.mirror.Wait(ctx, 0))
 	_, err = d.Settings.EnsureInstance(ctx)
 	w.must(err)
-	_, err = d.Accounts.Bootstrap(ctx, []byte(passwords["administrator"]))
+	_, err = a.Accounts.Bootstrap(ctx, []byte(passwords["administrator"]))
 	w.must(err)
 	for _, name := range []string{"reader", "nobody"} {
-		w.must(d.Accounts.Create(ctx, "test", w.name(name), []byte(passwords[name]), "The "+name))
+		w.must(a.Accounts.Create(ctx, "test", w.name(name), []byte(passwords[name]), "The "+name))
 	}
 	w.must(d.Access.SetPermissions(ctx, "test", access.Root, []access.Permission{
 		{Principal: w.name("reader"), Role: access.ReadOnly, Propagate: true},
@@ -150,13 +154,12 @@ func (w *World) tables(log *slog.Logger) tables {
 }
 
 // domain puts the parts together as the server does.
-func (w *World) domain(log *slog.Logger) vim.Domain {
+func (w *World) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	now, t := w.clock.now, w.tables(log)
 	sessions := session.NewManager(session.Options{
 		Mirror: w.mirror, Table: t.sessions, Events: t.events, Policy: func() session.Policy { return policyOf(t.settings) },
 		Thumbprint: func() string { return thumbprint }, Now: now,
 	})
-	directory := vim.Directory{vim.LocalUsers(t.accounts)}
 	manager := access.NewManager(access.Options{
 		Mirror: w.mirror, Table: t.authority, Events: t.events, Enabled: t.accounts.Enabled,
 		Exists: func(who principal.Name, group bool) bool { return !group },
@@ -174,7 +177,7 @@ func (w *World) domain(log *slog.Logger) vim.Domain {
 	})
 	w.must(err)
 	return vim.Domain{
-		Sessions: sessions, Access: manager, Accounts: accounts, Events: t.events, Settings: t.settings, Directory: directory,
+		Sessions: sessions, Access: manager, Events: t.events, Settings: t.settings,
 		Extensions: extension.NewManager(extension.Options{
 			Mirror: w.mirror, Table: t.extensions, Events: t.events, Authority: manager, End: end, Now: now, Log: log,
 		}),
@@ -187,7 +190,7 @@ func (w *World) domain(log *slog.Logger) vim.Domain {
 			DefaultLocale: func() string { return t.settings.Values().DefaultLocale }, DefaultDomain: account.DefaultDomain, Log: log,
 		},
 		Server: server(), Log: log, Now: now,
-	}
+	}, admin.Domain{Accounts: accounts, Directory: admin.Directory{admin.LocalUsers(t.accounts)}}
 }
 
 func (w *World) trust() extension.Trust {

@@ -10,7 +10,6 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
@@ -23,11 +22,9 @@ type Domain struct {
 	Sessions   *session.Manager
 	Gate       *login.Gate
 	Access     *access.Manager
-	Accounts   *account.Manager
 	Extensions *extension.Manager
 	Events     *event.Log
 	Settings   *setting.Settings
-	Directory  Directory
 	// LocalTickets issues local tickets; nil: not supported here.
 	LocalTickets *login.LocalTickets
 	// Server is what this server says of itself.
@@ -67,7 +64,8 @@ type table struct {
 	properties map[string]*Property
 }
 
-// New makes the API over the domain.
+// New makes the API over the domain, with the objects of the sessions. Other
+// packages serve more: see Add.
 func New(d Domain) (*API, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
@@ -82,13 +80,6 @@ func New(d Domain) (*API, error) {
 		a.sessionManager(),
 		a.folder(),
 		a.searchIndex(),
-		a.authorizationManager(),
-		a.extensionManager(),
-		a.eventManager(),
-		a.eventHistoryCollector(),
-		a.userDirectory(),
-		a.accountManager(),
-		a.optionManager(),
 	} {
 		if err := a.Add(o); err != nil {
 			return nil, err
@@ -264,7 +255,7 @@ func (a *API) authorise(c *Call, privilege string) *Fault {
 	case a.Has(c, privilege):
 		return nil
 	}
-	return NoPermission(c.Object, privilege, nil)
+	return NoPermission(c.Object, nil, privilege)
 }
 
 // Has reports whether the caller has the privilege on the root folder.

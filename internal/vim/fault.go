@@ -110,16 +110,16 @@ func NotAuthenticated(ref types.ManagedObjectReference, privilege string) *Fault
 	return NewFault(f, nil)
 }
 
-// NoPermission: the session lacks the privilege on the object.
-func NoPermission(ref types.ManagedObjectReference, privilege string, cause error) *Fault {
-	f := missing(ref, privilege)
+// NoPermission: the session lacks the privileges on the object, one at least.
+func NoPermission(ref types.ManagedObjectReference, cause error, privileges ...string) *Fault {
+	f := missing(ref, privileges...)
 	return NewFault(&f, cause)
 }
 
-func missing(ref types.ManagedObjectReference, privilege string) types.NoPermission {
+func missing(ref types.ManagedObjectReference, privileges ...string) types.NoPermission {
 	return types.NoPermission{
-		Object: &ref, PrivilegeId: privilege,
-		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: ref, PrivilegeIds: []string{privilege}}},
+		Object: &ref, PrivilegeId: privileges[0],
+		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: ref, PrivilegeIds: privileges}},
 	}
 }
 
@@ -255,22 +255,4 @@ func domainFault(err error) *Fault {
 		}
 	}
 	return nil
-}
-
-// named is FaultOf with the name that the call was about, where the API's fault
-// has a member for it.
-func named(err error, name string) error {
-	if err == nil {
-		return nil
-	}
-	f := FaultOf(err)
-	switch d := f.Detail.(type) {
-	case *types.AlreadyExists:
-		d.Name = name
-	case *types.InvalidName:
-		d.Name = name
-	case *types.UserNotFound:
-		d.Principal = name
-	}
-	return f
 }

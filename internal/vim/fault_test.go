@@ -54,28 +54,3 @@ func TestACauseIsForTheLogAlone(t *testing.T) {
 		t.Errorf("%+v: %s", f.Detail, f.Text("en"))
 	}
 }
-
-func TestWhatIsNotServedHasItsOwnFault(t *testing.T) {
-	f := newFixture(t)
-	folder := f.ref("Folder")
-	for _, c := range []struct {
-		on   types.ManagedObjectReference
-		name string
-		want string
-	}{
-		{folder, "noSuch", "InvalidProperty"}, {types.ManagedObjectReference{Type: "HostSystem", Value: "host-1"}, "name", "InvalidType"},
-		{types.ManagedObjectReference{Type: "Folder", Value: "group-d2"}, "name", "ManagedObjectNotFound"},
-		{types.ManagedObjectReference{Type: "EventHistoryCollector"}, "filter", "ManagedObjectNotFound"},
-	} {
-		_, fault := f.do(f.admin, c.on, c.name, nil)
-		if fault == nil || fault.Kind() != c.want || fault.Text("en") == fault.key {
-			t.Errorf("%v.%s: %v", c.on, c.name, fault)
-		}
-	}
-	if _, fault := f.Method(folder, "CreateFolder"); fault == nil || fault.Kind() != "MethodNotFound" {
-		t.Errorf("method: %v", fault)
-	}
-	if _, fault := f.Method(types.ManagedObjectReference{Type: "HostSystem"}, "Reload"); fault == nil || fault.Kind() != "InvalidType" {
-		t.Errorf("type: %v", fault)
-	}
-}

@@ -57,6 +57,8 @@ func (a *API) folder() *Object {
 	}
 }
 
+func (a *API) authorityChanged(*Call) <-chan struct{} { return a.AuthorityChanged() }
+
 // effectiveRole is the roles that the caller's session has here: its user's own,
 // or else those of its groups.
 func (a *API) effectiveRole(_ context.Context, c *Call) ([]int32, error) {

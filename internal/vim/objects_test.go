@@ -1,4 +1,4 @@
-package vim
+package vim_test
 
 import (
 	"reflect"
@@ -9,12 +9,15 @@ import (
 
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 func TestServiceContentListsWhatIsServedAndNothingElse(t *testing.T) {
 	f := newFixture(t)
-	c := get[types.ServiceContent](f, f.prop("", "ServiceInstance", "content"))
-	if again := get[types.ServiceContent](f, f.as("", "ServiceInstance", "RetrieveServiceContent", &types.RetrieveServiceContentRequestType{})); !reflect.DeepEqual(c, again) {
+	c := vimtest.Get[types.ServiceContent](f.Prop("", "ServiceInstance", "content"))
+	if again := vimtest.Get[types.ServiceContent](f.As("", "ServiceInstance", "RetrieveServiceContent", &types.RetrieveServiceContentRequestType{})); !reflect.DeepEqual(c, again) {
 		t.Errorf("property and method differ: %+v, %+v", c, again)
 	}
 	listed := map[string]string{}
@@ -46,9 +49,9 @@ func TestServiceContentListsWhatIsServedAndNothingElse(t *testing.T) {
 
 func TestAnObjectThatIsAddedIsListed(t *testing.T) {
 	f := newFixture(t)
-	f.must(f.Add(&Object{Type: "PropertyCollector", ID: "propertyCollector"}))
-	f.must(f.Add(&Object{Type: "ViewManager", ID: "ViewManager"}))
-	c := get[types.ServiceContent](f, f.prop("", "ServiceInstance", "content"))
+	f.Must(f.Add(&vim.Object{Type: "PropertyCollector", ID: "propertyCollector"}))
+	f.Must(f.Add(&vim.Object{Type: "ViewManager", ID: "ViewManager"}))
+	c := vimtest.Get[types.ServiceContent](f.Prop("", "ServiceInstance", "content"))
 	if c.PropertyCollector.Value != "propertyCollector" || c.ViewManager == nil || c.ViewManager.Value != "ViewManager" {
 		t.Errorf("content: %+v", c)
 	}
@@ -56,21 +59,21 @@ func TestAnObjectThatIsAddedIsListed(t *testing.T) {
 
 func TestTheTimeIsForThoseWithASession(t *testing.T) {
 	f := newFixture(t)
-	f.needs(View, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{})
-	f.clock.pass(time.Minute)
-	for _, a := range []answer{
-		f.as(f.ann, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{}),
-		f.prop(f.ann, "ServiceInstance", "serverClock"),
+	f.Needs(vim.View, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{})
+	f.Pass(time.Minute)
+	for _, a := range []vimtest.Answer{
+		f.As(f.Ann, "ServiceInstance", "CurrentTime", &types.CurrentTimeRequestType{}),
+		f.Prop(f.Ann, "ServiceInstance", "serverClock"),
 	} {
-		if got := get[time.Time](f, a); !got.Equal(f.clock.now()) || got.Location() != time.UTC {
+		if got := vimtest.Get[time.Time](a); !got.Equal(f.Now()) || got.Location() != time.UTC {
 			t.Errorf("time %v", got)
 		}
 	}
-	fails[types.NotAuthenticated](f, f.prop("", "ServiceInstance", "serverClock"))
-	if c := get[types.Capability](f, f.prop(f.ann, "ServiceInstance", "capability")); c.ProvisioningSupported || c.MultiHostSupported {
+	vimtest.Fails[types.NotAuthenticated](f.Prop("", "ServiceInstance", "serverClock"))
+	if c := vimtest.Get[types.Capability](f.Prop(f.Ann, "ServiceInstance", "capability")); c.ProvisioningSupported || c.MultiHostSupported {
 		t.Errorf("capability: %+v", c)
 	}
-	if p := get[[]types.ProductComponentInfo](f, f.as("", "ServiceInstance", "RetrieveProductComponents", &types.RetrieveProductComponentsRequestType{})); p == nil || len(p) != 0 {
+	if p := vimtest.Get[[]types.ProductComponentInfo](f.As("", "ServiceInstance", "RetrieveProductComponents", &types.RetrieveProductComponentsRequestType{})); p == nil || len(p) != 0 {
 		t.Errorf("components: %#v", p)
 	}
 }
@@ -85,7 +88,7 @@ func TestEveryPropertyThatClientsKnowIsServedInItsType(t *testing.T) {
 		"UserDirectory": mo.UserDirectory{}, "HostLocalAccountManager": mo.HostLocalAccountManager{}, "OptionManager": mo.OptionManager{},
 		"SessionManager": mo.SessionManager{},
 	} {
-		served := map[string]Property{}
+		served := map[string]vim.Property{}
 		for _, p := range f.Object(typ).Properties {
 			served[p.Name] = p
 		}
@@ -134,7 +137,7 @@ func TestEveryPropertyCanBeReadAndNeedsWhatItsRowSays(t *testing.T) {
 			continue
 		}
 		for _, p := range o.Properties {
-			r, fault := f.do(f.admin, o.Ref(), p.Name, nil)
+			r, fault := f.Send(f.Admin, o.Ref(), p.Name, nil)
 			switch {
 			case fault != nil:
 				t.Errorf("%s.%s: %v", o.Type, p.Name, fault)
@@ -143,8 +146,8 @@ func TestEveryPropertyCanBeReadAndNeedsWhatItsRowSays(t *testing.T) {
 			case r.Value != nil && !reflect.TypeOf(r.Value).AssignableTo(p.Type) && !(p.Optional && reflect.TypeOf(r.Value).Elem() == p.Type):
 				t.Errorf("%s.%s is a %T, its row says %v", o.Type, p.Name, r.Value, p.Type)
 			}
-			_, fault = f.do("", o.Ref(), p.Name, nil)
-			if p.Privilege == Anonymous {
+			_, fault = f.Send("", o.Ref(), p.Name, nil)
+			if p.Privilege == vim.Anonymous {
 				if fault != nil {
 					t.Errorf("%s.%s is for anybody: %v", o.Type, p.Name, fault)
 				}
@@ -160,11 +163,11 @@ func TestNoMethodThatNeedsASessionIsCalledWithoutOne(t *testing.T) {
 	for _, o := range f.Objects() {
 		for i := range o.Methods {
 			m := &o.Methods[i]
-			if m.Privilege == Anonymous || o.ID == "" {
+			if m.Privilege == vim.Anonymous || o.ID == "" {
 				continue
 			}
 			for _, token := range []string{"", "not a token", strings.Repeat("0", 40)} {
-				if _, fault := f.do(token, o.Ref(), m.Name, m.NewArgs()); fault == nil || fault.Kind() != "NotAuthenticated" {
+				if _, fault := f.Send(token, o.Ref(), m.Name, m.NewArgs()); fault == nil || fault.Kind() != "NotAuthenticated" {
 					t.Errorf("%s.%s without a session: %v", o.Type, m.Name, fault)
 				}
 			}
@@ -174,14 +177,14 @@ func TestNoMethodThatNeedsASessionIsCalledWithoutOne(t *testing.T) {
 
 func TestNoMethodIsCalledWithoutItsPrivilege(t *testing.T) {
 	f := newFixture(t)
-	nobody := f.user("nobody")
+	nobody := f.User("nobody")
 	for _, o := range f.Objects() {
 		for i := range o.Methods {
 			m := &o.Methods[i]
-			if slices.Contains([]string{Anonymous, View, "System.Read"}, m.Privilege) {
+			if slices.Contains([]string{vim.Anonymous, vim.View, "System.Read"}, m.Privilege) {
 				continue
 			}
-			_, fault := f.do(nobody, o.Ref(), m.Name, m.NewArgs())
+			_, fault := f.Send(nobody, o.Ref(), m.Name, m.NewArgs())
 			if fault == nil || fault.Kind() != "NoPermission" {
 				t.Errorf("%s.%s: %v", o.Type, m.Name, fault)
 			}
@@ -198,35 +201,74 @@ func TestNoMethodFailsInsideOnAnEmptyRequest(t *testing.T) {
 			if o.ID == "" || m.Name == "Logout" {
 				continue
 			}
-			if _, fault := f.do(f.admin, o.Ref(), m.Name, m.NewArgs()); fault != nil && fault.Kind() == "SystemError" {
+			if _, fault := f.Send(f.Admin, o.Ref(), m.Name, m.NewArgs()); fault != nil && fault.Kind() == "SystemError" {
 				t.Errorf("%s.%s: %v", o.Type, m.Name, fault)
 			}
 		}
 	}
 	// ResetEntityPermissions among them must not have locked all out.
-	if !f.alive(f.admin) || len(f.Access.Permissions()) == 0 {
+	if !f.Alive(f.Admin) || len(f.Access.Permissions()) == 0 {
 		t.Error("an empty request took the administrator's authority")
 	}
 }
 
 func TestTheRootFolderIsEmptyAndCalledAsInVCenter(t *testing.T) {
 	f := newFixture(t)
-	if got := get[string](f, f.prop(f.ann, "Folder", "name")); got != "Datacenters" {
+	if got := vimtest.Get[string](f.Prop(f.Ann, "Folder", "name")); got != "Datacenters" {
 		t.Errorf("name %q", got)
 	}
-	if got := get[[]types.ManagedObjectReference](f, f.prop(f.ann, "Folder", "childEntity")); got == nil || len(got) != 0 {
+	if got := vimtest.Get[[]types.ManagedObjectReference](f.Prop(f.Ann, "Folder", "childEntity")); got == nil || len(got) != 0 {
 		t.Errorf("children: %#v", got)
 	}
-	if a := f.prop(f.ann, "Folder", "parent"); a.fault != nil || a.value != nil {
+	if a := f.Prop(f.Ann, "Folder", "parent"); a.Fault != nil || a.Value != nil {
 		t.Errorf("parent: %+v", a)
 	}
-	if got := get[[]int32](f, f.prop(f.admin, "Folder", "effectiveRole")); !slices.Equal(got, []int32{-1}) {
+	if got := vimtest.Get[[]int32](f.Prop(f.Admin, "Folder", "effectiveRole")); !slices.Equal(got, []int32{-1}) {
 		t.Errorf("roles of the administrator: %v", got)
 	}
-	if got := get[[]int32](f, f.prop(f.ann, "Folder", "effectiveRole")); !slices.Equal(got, []int32{-2}) {
+	if got := vimtest.Get[[]int32](f.Prop(f.Ann, "Folder", "effectiveRole")); !slices.Equal(got, []int32{-2}) {
 		t.Errorf("roles of Ann: %v", got)
 	}
-	if got := get[[]types.Permission](f, f.prop(f.ann, "Folder", "permission")); len(got) != 2 || got[0].Principal != adminName {
+	if got := vimtest.Get[[]types.Permission](f.Prop(f.Ann, "Folder", "permission")); len(got) != 2 || got[0].Principal != vimtest.AdminName {
 		t.Errorf("permissions: %+v", got)
+	}
+}
+
+func TestWhatIsNotServedHasItsOwnFault(t *testing.T) {
+	f := newFixture(t)
+	folder := f.Ref("Folder")
+	for _, c := range []struct {
+		on   types.ManagedObjectReference
+		name string
+		want string
+	}{
+		{folder, "noSuch", "InvalidProperty"}, {types.ManagedObjectReference{Type: "HostSystem", Value: "host-1"}, "name", "InvalidType"},
+		{types.ManagedObjectReference{Type: "Folder", Value: "group-d2"}, "name", "ManagedObjectNotFound"},
+		{types.ManagedObjectReference{Type: "EventHistoryCollector"}, "filter", "ManagedObjectNotFound"},
+	} {
+		_, fault := f.Send(f.Admin, c.on, c.name, nil)
+		if fault == nil || fault.Kind() != c.want || strings.HasPrefix(fault.Text("en"), "fault.") {
+			t.Errorf("%v.%s: %v", c.on, c.name, fault)
+		}
+	}
+	if _, fault := f.Method(folder, "CreateFolder"); fault == nil || fault.Kind() != "MethodNotFound" {
+		t.Errorf("method: %v", fault)
+	}
+	if _, fault := f.Method(types.ManagedObjectReference{Type: "HostSystem"}, "Reload"); fault == nil || fault.Kind() != "InvalidType" {
+		t.Errorf("type: %v", fault)
+	}
+}
+
+func TestNothingIsLeftOfTheObjectsOfASessionThatIsOver(t *testing.T) {
+	f := newFixture(t)
+	for range 3 {
+		vimtest.Get[types.ManagedObjectReference](f.As(f.Ann, "EventManager", "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{}))
+	}
+	if objects, sessions := f.Owned(); objects != 3 || sessions != 1 {
+		t.Fatalf("%d objects of %d sessions", objects, sessions)
+	}
+	vimtest.OK(f.As(f.Ann, "SessionManager", "Logout", &types.LogoutRequestType{}))
+	if objects, sessions := f.Owned(); objects+sessions != 0 {
+		t.Errorf("%d objects of %d sessions are left", objects, sessions)
 	}
 }

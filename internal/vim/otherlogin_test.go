@@ -1,4 +1,4 @@
-package vim
+package vim_test
 
 import (
 	"context"
@@ -18,6 +18,8 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // exchange is a way in by SSPI and by tokens: two legs, of which the second says
@@ -48,50 +50,50 @@ func (exchange) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 
 func TestSSPIIsNotSupportedWhereItIsNotConfigured(t *testing.T) {
 	f := newFixture(t)
-	fails[types.NotSupported](f, f.as("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "AAAA"}))
-	fails[types.InvalidLogin](f, f.as("", sessions, "LoginByToken", &types.LoginByTokenRequestType{}))
-	fails[types.InvalidLocale](f, f.as("", sessions, "LoginByToken", &types.LoginByTokenRequestType{Locale: "xx_YY"}))
-	fails[types.NotSupported](f, f.as("", sessions, "LoginExtension", &LoginExtensionRequestType{ExtensionKey: "x"}))
+	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "AAAA"}))
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "LoginByToken", &types.LoginByTokenRequestType{}))
+	vimtest.Fails[types.InvalidLocale](f.As("", sessions, "LoginByToken", &types.LoginByTokenRequestType{Locale: "xx_YY"}))
+	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginExtension", &vim.LoginExtensionRequestType{ExtensionKey: "x"}))
 }
 
 func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
-	f := newFixture(t, func(d *Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
-	leg := func(said, locale string) (Result, answer) {
-		r, fault := f.do("", f.ref(sessions), "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte(said)), Locale: locale})
-		return r, answer{r.Value, fault}
+	f := newFixture(t, func(d *vimtest.Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
+	leg := func(said, locale string) (vim.Result, vimtest.Answer) {
+		r, fault := f.Send("", f.Ref(sessions), "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte(said)), Locale: locale})
+		return r, f.Answer(r.Value, fault)
 	}
 	_, a := leg("first", "")
-	if got := fails[types.SSPIChallenge](f, a); got.Base64Token != base64.StdEncoding.EncodeToString([]byte("go on")) {
+	if got := vimtest.Fails[types.SSPIChallenge](a); got.Base64Token != base64.StdEncoding.EncodeToString([]byte("go on")) {
 		t.Errorf("challenge %q", got.Base64Token)
 	}
 	_, a = leg("bad", "")
-	fails[types.InvalidLogin](f, a)
+	vimtest.Fails[types.InvalidLogin](a)
 	_, a = leg("nobody", "")
-	fails[types.NoPermission](f, a)
+	vimtest.Fails[types.NoPermission](a)
 	_, a = leg("ann", "english")
-	fails[types.InvalidLocale](f, a)
+	vimtest.Fails[types.InvalidLocale](a)
 	r, a := leg("ann", "it")
-	if s := get[types.UserSession](f, a); s.UserName != `VSPHERE.LOCAL\ann` || s.Locale != "it" || !f.alive(r.Token.Reveal()) {
+	if s := vimtest.Get[types.UserSession](a); s.UserName != `VSPHERE.LOCAL\ann` || s.Locale != "it" || !f.Alive(r.Token.Reveal()) {
 		t.Errorf("session %+v", s)
 	}
-	if a := f.as("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "***"}); a.fault == nil || a.fault.Kind() != "InvalidArgument" {
-		t.Errorf("not base64: %v", a.fault)
+	if a := f.As("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "***"}); a.Fault == nil || a.Fault.Kind() != "InvalidArgument" {
+		t.Errorf("not base64: %v", a.Fault)
 	}
 }
 
 func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
-	f := newFixture(t, func(d *Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
-	by := func(said string) (Result, *Fault) {
-		f.last = &Call{Object: f.ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: f.peer, Proof: Proof{Authorization: said}}
-		return f.Do(t.Context(), f.last)
+	f := newFixture(t, func(d *vimtest.Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
+	by := func(said string) (vim.Result, *vim.Fault) {
+		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: f.Peer, Proof: vim.Proof{Authorization: said}}
+		return f.Do(t.Context(), f.Last)
 	}
-	if r, fault := by("ann"); fault != nil || !f.alive(r.Token.Reveal()) {
+	if r, fault := by("ann"); fault != nil || !f.Alive(r.Token.Reveal()) {
 		t.Errorf("fault %v", fault)
 	}
 	_, fault := by("nobody")
-	fails[types.NoPermission](f, answer{nil, fault})
+	vimtest.Fails[types.NoPermission](f.Answer(nil, fault))
 	_, fault = by("bad")
-	fails[types.InvalidLogin](f, answer{nil, fault})
+	vimtest.Fails[types.InvalidLogin](f.Answer(nil, fault))
 }
 
 // signed makes an authority and a client's certificate of it.
@@ -128,7 +130,7 @@ func signed(t *testing.T, now time.Time, subject pkix.Name) (*x509.CertPool, *x5
 func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 	subject := pkix.Name{CommonName: "com.acme", Organization: []string{"ACME"}}
 	roots, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
-	f := newFixture(t, func(d *Domain) {
+	f := newFixture(t, func(d *vimtest.Domain) {
 		for i, m := range d.Gate.Methods {
 			if s, is := m.(login.BySubject); is {
 				s.Trust = extension.Trust{Roots: roots}
@@ -136,28 +138,28 @@ func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 			}
 		}
 	})
-	by := func(key, locale string) answer {
-		return f.as("", sessions, "LoginExtensionBySubjectName", &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: key, Locale: locale})
+	by := func(key, locale string) vimtest.Answer {
+		return f.As("", sessions, "LoginExtensionBySubjectName", &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: key, Locale: locale})
 	}
-	ok(f, f.register(anExtension("com.acme")))
-	nameless := anExtension("nameless")
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	nameless := vimtest.Extension("nameless")
 	nameless.SubjectName, nameless.PrivilegeList = "", nil
-	ok(f, f.register(nameless))
-	fails[types.NoClientCertificate](f, by("com.acme", ""))
-	f.peer.Certificates = []*x509.Certificate{certificate(t, "com.acme")}
-	fails[types.InvalidClientCertificate](f, by("com.acme", ""))
-	f.peer.Certificates = []*x509.Certificate{leaf}
-	fails[types.InvalidLocale](f, by("com.acme", "x"))
-	fails[types.InvalidLogin](f, by("no.such", ""))
-	fails[types.NoSubjectName](f, by("nameless", ""))
-	if s := get[types.UserSession](f, by("com.acme", "de")); s.UserName != "com.acme" || !s.ExtensionSession || s.Locale != "de" {
+	vimtest.OK(f.Register(nameless))
+	vimtest.Fails[types.NoClientCertificate](by("com.acme", ""))
+	f.Peer.Certificates = []*x509.Certificate{f.Certificate("com.acme")}
+	vimtest.Fails[types.InvalidClientCertificate](by("com.acme", ""))
+	f.Peer.Certificates = []*x509.Certificate{leaf}
+	vimtest.Fails[types.InvalidLocale](by("com.acme", "x"))
+	vimtest.Fails[types.InvalidLogin](by("no.such", ""))
+	vimtest.Fails[types.NoSubjectName](by("nameless", ""))
+	if s := vimtest.Get[types.UserSession](by("com.acme", "de")); s.UserName != "com.acme" || !s.ExtensionSession || s.Locale != "de" {
 		t.Errorf("session %+v", s)
 	}
-	certified := func(locale string) answer {
-		return f.as("", sessions, "LoginExtensionByCertificate", &types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme", Locale: locale})
+	certified := func(locale string) vimtest.Answer {
+		return f.As("", sessions, "LoginExtensionByCertificate", &types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme", Locale: locale})
 	}
-	fails[types.InvalidLogin](f, certified("")) // none was set
-	fails[types.InvalidLocale](f, certified("x"))
-	f.peer.Certificates = nil
-	fails[types.NoClientCertificate](f, certified(""))
+	vimtest.Fails[types.InvalidLogin](certified("")) // none was set
+	vimtest.Fails[types.InvalidLocale](certified("x"))
+	f.Peer.Certificates = nil
+	vimtest.Fails[types.NoClientCertificate](certified(""))
 }

@@ -1,4 +1,4 @@
-package vim
+package vim_test
 
 import (
 	"os"
@@ -12,21 +12,23 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-func (f *fixture) generic(token string, spec types.BaseSessionManagerServiceRequestSpec) answer {
+func (f *fixture) generic(token string, spec types.BaseSessionManagerServiceRequestSpec) vimtest.Answer {
 	f.t.Helper()
-	return f.as(token, sessions, "AcquireGenericServiceTicket", &types.AcquireGenericServiceTicketRequestType{Spec: spec})
+	return f.As(token, sessions, "AcquireGenericServiceTicket", &types.AcquireGenericServiceTicketRequestType{Spec: spec})
 }
 
 func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 	f := newFixture(t)
-	ticket := get[types.SessionManagerGenericServiceTicket](f, f.generic(f.ann, &types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://vigate.test/x?y=1"}))
+	ticket := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann, &types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://vigate.test/x?y=1"}))
 	if ticket.HostName != "vigate.test" || ticket.SslThumbprint != "00:11" || len(ticket.CertThumbprintList) != 1 || ticket.TicketType != string(types.SessionManagerGenericServiceTicketTicketTypeVcServiceTicket) {
 		t.Errorf("ticket %+v", ticket)
 	}
 	use := func(method, target string) string {
-		c := &Call{Object: f.ref(sessions), Name: "currentSession", Read: true, Peer: f.peer, HTTP: HTTPRequest{Method: method, Target: target, Ticket: ticket.Id}}
+		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: f.Peer, HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: ticket.Id}}
 		r, fault := f.Do(t.Context(), c)
 		if fault != nil || r.Value == nil {
 			return ""
@@ -34,13 +36,13 @@ func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 		return r.Value.(*types.UserSession).UserName
 	}
 	for _, c := range []struct{ method, target, want string }{
-		{"POST", "/x?y=1", ""}, {"GET", "/x", ""}, {"GET", "/x?y=1", annName}, {"GET", "/x?y=1", ""},
+		{"POST", "/x?y=1", ""}, {"GET", "/x", ""}, {"GET", "/x?y=1", vimtest.AnnName}, {"GET", "/x?y=1", ""},
 	} {
 		if got := use(c.method, c.target); got != c.want {
 			t.Errorf("%s %s: %q, want %q", c.method, c.target, got, c.want)
 		}
 	}
-	if got := get[types.SessionManagerGenericServiceTicket](f, f.generic("", &types.SessionManagerHttpServiceRequestSpec{Url: "/x"})); got.Id == "" {
+	if got := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic("", &types.SessionManagerHttpServiceRequestSpec{Url: "/x"})); got.Id == "" {
 		t.Error("nobody gets no ticket")
 	}
 }
@@ -48,30 +50,30 @@ func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 func TestAServiceTicketForCloneSessionIsACloneTicket(t *testing.T) {
 	f := newFixture(t)
 	for _, method := range []string{"cloneSession", "vim.SessionManager.CLONESESSION"} {
-		got := get[types.SessionManagerGenericServiceTicket](f, f.generic(f.ann, &types.SessionManagerVmomiServiceRequestSpec{Method: method}))
-		if s, _ := f.enter("CloneSession", &types.CloneSessionRequestType{CloneTicket: got.Id}); s.UserName != annName {
+		got := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann, &types.SessionManagerVmomiServiceRequestSpec{Method: method}))
+		if s, _ := f.enter("CloneSession", &types.CloneSessionRequestType{CloneTicket: got.Id}); s.UserName != vimtest.AnnName {
 			t.Errorf("clone %+v", s)
 		}
 	}
-	fails[types.NotAuthenticated](f, f.generic("", &types.SessionManagerVmomiServiceRequestSpec{Method: "cloneSession"}))
-	invalid(f, "spec.method", f.generic(f.ann, &types.SessionManagerVmomiServiceRequestSpec{Method: "login"}))
-	invalid(f, "spec.method", f.generic(f.ann, &types.SessionManagerHttpServiceRequestSpec{Method: "GET", Url: "/x"}))
+	vimtest.Fails[types.NotAuthenticated](f.generic("", &types.SessionManagerVmomiServiceRequestSpec{Method: "cloneSession"}))
+	vimtest.Invalid("spec.method", f.generic(f.Ann, &types.SessionManagerVmomiServiceRequestSpec{Method: "login"}))
+	vimtest.Invalid("spec.method", f.generic(f.Ann, &types.SessionManagerHttpServiceRequestSpec{Method: "GET", Url: "/x"}))
 	for _, url := range []string{"", "x", "mailto:x", "https://vigate.test", "/" + strings.Repeat("x", 9000)} {
-		invalid(f, "spec.url", f.generic(f.ann, &types.SessionManagerHttpServiceRequestSpec{Url: url}))
+		vimtest.Invalid("spec.url", f.generic(f.Ann, &types.SessionManagerHttpServiceRequestSpec{Url: url}))
 	}
-	invalid(f, "spec", f.generic(f.ann, &types.SessionManagerServiceRequestSpec{}))
-	invalid(f, "spec", f.generic(f.ann, nil))
+	vimtest.Invalid("spec", f.generic(f.Ann, &types.SessionManagerServiceRequestSpec{}))
+	vimtest.Invalid("spec", f.generic(f.Ann, nil))
 }
 
 func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
-	acquire := func(f *fixture, name string) answer {
-		return f.as("", sessions, "AcquireLocalTicket", &types.AcquireLocalTicketRequestType{UserName: name})
+	acquire := func(f *fixture, name string) vimtest.Answer {
+		return f.As("", sessions, "AcquireLocalTicket", &types.AcquireLocalTicketRequestType{UserName: name})
 	}
 	off := newFixture(t)
-	fails[types.NotSupported](off, acquire(off, "operator"))
+	vimtest.Fails[types.NotSupported](acquire(off, "operator"))
 
 	account := &user.User{Username: "operator", Uid: strconv.Itoa(os.Geteuid()), Gid: strconv.Itoa(os.Getegid())}
-	f := newFixture(t, func(d *Domain) {
+	f := newFixture(t, func(d *vimtest.Domain) {
 		d.LocalTickets = &login.LocalTickets{Dir: filepath.Join(t.TempDir(), "local"), Access: d.Gate.Access, Mirror: d.Gate.Mirror,
 			Events: d.Events, Now: d.Now, Log: d.Log, Account: func(name string) (*user.User, error) {
 				if name != account.Username {
@@ -84,19 +86,19 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 		}
 		d.Gate.Methods = slices.Insert(d.Gate.Methods, 0, login.Method(d.LocalTickets))
 	})
-	f.peer.Local = true
-	fails[types.InvalidRequest](f, acquire(f, "operator")) // by TCP
-	f.peer.UnixUID = new(uint32)
-	fails[types.InvalidLogin](f, acquire(f, "nobody"))
-	fails[types.NoPermission](f, acquire(f, "operator"))
-	ok(f, f.set(f.admin, types.Permission{Principal: `LOCALOS\operator`, RoleId: -2}))
-	ticket := get[types.SessionManagerLocalTicket](f, acquire(f, "operator"))
+	f.Peer.Local = true
+	vimtest.Fails[types.InvalidRequest](acquire(f, "operator")) // by TCP
+	f.Peer.UnixUID = new(uint32)
+	vimtest.Fails[types.InvalidLogin](acquire(f, "nobody"))
+	vimtest.Fails[types.NoPermission](acquire(f, "operator"))
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `LOCALOS\operator`, RoleId: -2}))
+	ticket := vimtest.Get[types.SessionManagerLocalTicket](acquire(f, "operator"))
 	secret, err := os.ReadFile(ticket.PasswordFilePath)
-	f.must(err)
+	f.Must(err)
 	if s, _ := f.enter("Login", &types.LoginRequestType{UserName: ticket.UserName, Password: string(secret)}); s.UserName != `LOCALOS\operator` {
 		t.Errorf("session %+v", s)
 	}
-	fails[types.InvalidLogin](f, f.as("", sessions, "Login", &types.LoginRequestType{UserName: ticket.UserName, Password: string(secret)}))
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "Login", &types.LoginRequestType{UserName: ticket.UserName, Password: string(secret)}))
 	account.Uid = "not a number"
-	fails[types.NotSupported](f, acquire(f, "operator"))
+	vimtest.Fails[types.NotSupported](acquire(f, "operator"))
 }

@@ -1,4 +1,4 @@
-package vim
+package vim_test
 
 import (
 	"slices"
@@ -9,7 +9,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 const sessions = "SessionManager"
@@ -17,7 +20,7 @@ const sessions = "SessionManager"
 // enter calls a way in, which must succeed, and returns session and token.
 func (f *fixture) enter(name string, args any) (types.UserSession, string) {
 	f.t.Helper()
-	r, fault := f.do("", f.ref(sessions), name, args)
+	r, fault := f.Send("", f.Ref(sessions), name, args)
 	if fault != nil {
 		f.t.Fatalf("%s: %v", name, fault)
 	}
@@ -26,24 +29,24 @@ func (f *fixture) enter(name string, args any) (types.UserSession, string) {
 
 func TestALoginGivesASessionWithItsFacts(t *testing.T) {
 	f := newFixture(t)
-	s, token := f.enter("Login", &types.LoginRequestType{UserName: "ANN@vsphere.local", Password: annPassword, Locale: "de_AT"})
-	now := f.clock.now()
-	if s.UserName != annName || s.FullName != "Ann Example" || s.Locale != "de_AT" || s.MessageLocale != "de" || s.CallCount != 0 ||
+	s, token := f.enter("Login", &types.LoginRequestType{UserName: "ANN@vsphere.local", Password: vimtest.AnnPassword, Locale: "de_AT"})
+	now := f.Now()
+	if s.UserName != vimtest.AnnName || s.FullName != "Ann Example" || s.Locale != "de_AT" || s.MessageLocale != "de" || s.CallCount != 0 ||
 		!s.LoginTime.Equal(now) || !s.LastActiveTime.Equal(now) || s.ExtensionSession || s.IpAddress != "192.0.2.7" || s.UserAgent != "test/1" {
 		t.Errorf("session %+v", s)
 	}
 	if _, err := uuid.Parse(s.Key); err != nil || len(token) != 40 || strings.Trim(token, "0123456789abcdef") != "" {
 		t.Errorf("key %q, token of %d", s.Key, len(token))
 	}
-	f.clock.pass(time.Minute)
+	f.Pass(time.Minute)
 	for range 2 {
-		get[*types.UserSession](f, f.prop(token, sessions, "currentSession"))
+		vimtest.Get[*types.UserSession](f.Prop(token, sessions, "currentSession"))
 	}
-	if s := get[*types.UserSession](f, f.prop(token, sessions, "currentSession")); s.CallCount != 2 || !s.LastActiveTime.Equal(f.clock.now()) {
+	if s := vimtest.Get[*types.UserSession](f.Prop(token, sessions, "currentSession")); s.CallCount != 2 || !s.LastActiveTime.Equal(f.Now()) {
 		t.Errorf("after two calls: %+v", s)
 	}
 	for _, token := range []string{"", s.Key, strings.Repeat("f", 40)} {
-		if a := f.prop(token, sessions, "currentSession"); a.value != nil || a.fault != nil {
+		if a := f.Prop(token, sessions, "currentSession"); a.Value != nil || a.Fault != nil {
 			t.Errorf("currentSession of nobody: %+v", a)
 		}
 	}
@@ -51,232 +54,232 @@ func TestALoginGivesASessionWithItsFacts(t *testing.T) {
 
 func TestEveryFailedLoginIsOneAnswer(t *testing.T) {
 	f := newFixture(t)
-	ok(f, f.create("off", "password of off", ""))
-	ok(f, f.on(accounts, "DisableUser", &DisableUserRequestType{UserName: "off"}))
+	vimtest.OK(f.Create("off", "password of off", ""))
+	vimtest.OK(f.On("HostLocalAccountManager", "DisableUser", &admin.DisableUserRequestType{UserName: "off"}))
 	var texts []string
 	try := func(name, password string) {
 		t.Helper()
-		a := f.as("", sessions, "Login", &types.LoginRequestType{UserName: name, Password: password})
-		fails[types.InvalidLogin](f, a)
-		texts = append(texts, a.fault.Text("en"))
+		a := f.As("", sessions, "Login", &types.LoginRequestType{UserName: name, Password: password})
+		vimtest.Fails[types.InvalidLogin](a)
+		texts = append(texts, a.Fault.Text("en"))
 	}
 	try("ann", "wrong")
-	try("nobody", annPassword)
+	try("nobody", vimtest.AnnPassword)
 	try("off", "password of off")
 	try("", "")
-	try(`CORP\ann`, annPassword)
-	try("com.acme", annPassword)
+	try(`CORP\ann`, vimtest.AnnPassword)
+	try("com.acme", vimtest.AnnPassword)
 	for range 5 {
 		try("ann", "wrong")
 	}
-	try("ann", annPassword) // locked
+	try("ann", vimtest.AnnPassword) // locked
 	if len(slices.Compact(texts)) != 1 {
 		t.Errorf("answers differ: %q", texts)
 	}
-	a := f.as("", sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: annPassword, Locale: "german"})
-	fails[types.InvalidLocale](f, a) // before the credentials are looked at
+	a := f.As("", sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword, Locale: "german"})
+	vimtest.Fails[types.InvalidLocale](a) // before the credentials are looked at
 }
 
 func TestALoginWithoutARoleIsRefused(t *testing.T) {
 	f := newFixture(t)
-	ok(f, f.create("norole", "password of norole", ""))
-	got := fails[types.NoPermission](f, f.as("", sessions, "Login", &types.LoginRequestType{UserName: "norole", Password: "password of norole"}))
-	if got.Object == nil || *got.Object != RootFolder() || got.PrivilegeId != View {
+	vimtest.OK(f.Create("norole", "password of norole", ""))
+	got := vimtest.Fails[types.NoPermission](f.As("", sessions, "Login", &types.LoginRequestType{UserName: "norole", Password: "password of norole"}))
+	if got.Object == nil || *got.Object != vim.RootFolder() || got.PrivilegeId != vim.View {
 		t.Errorf("%+v", got)
 	}
 }
 
 func TestALoginOnALiveSessionIsRefusedAndSpendsNothing(t *testing.T) {
 	f := newFixture(t)
-	ticket := get[string](f, f.on(sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
-	fails[types.InvalidLogin](f, f.as(f.ann, sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: ticket}))
-	fails[types.InvalidLogin](f, f.as(f.ann, sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: annPassword}))
+	ticket := vimtest.Get[string](f.On(sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
+	vimtest.Fails[types.InvalidLogin](f.As(f.Ann, sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: ticket}))
+	vimtest.Fails[types.InvalidLogin](f.As(f.Ann, sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword}))
 	f.enter("CloneSession", &types.CloneSessionRequestType{CloneTicket: ticket})
-	r, fault := f.do(strings.Repeat("0", 40), f.ref(sessions), "Login", &types.LoginRequestType{UserName: "ann", Password: annPassword})
-	if fault != nil || !f.alive(r.Token.Reveal()) {
+	r, fault := f.Send(strings.Repeat("0", 40), f.Ref(sessions), "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword})
+	if fault != nil || !f.Alive(r.Token.Reveal()) {
 		t.Errorf("a dead token: %v", fault)
 	}
 }
 
 func TestACloneIsANewSessionOfTheSameUser(t *testing.T) {
 	f := newFixture(t)
-	f.needs(View, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{})
-	ok(f, f.as(f.ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "fr"}))
-	ticket := get[string](f, f.as(f.ann, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
+	f.Needs(vim.View, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{})
+	vimtest.OK(f.As(f.Ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "fr"}))
+	ticket := vimtest.Get[string](f.As(f.Ann, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
 	if !strings.HasPrefix(ticket, "cst-VCT-") || !strings.Contains(ticket, "--tp-00-11-") {
 		t.Errorf("ticket of another form")
 	}
 	s, token := f.enter("CloneSession", &types.CloneSessionRequestType{CloneTicket: ticket})
-	if s.Key == f.key(f.ann) || token == f.ann || s.UserName != annName || s.Locale != "fr" {
+	if s.Key == f.Key(f.Ann) || token == f.Ann || s.UserName != vimtest.AnnName || s.Locale != "fr" {
 		t.Errorf("clone %+v", s)
 	}
 	for _, spent := range []string{ticket, "", "cst-VCT-x", token} {
-		fails[types.InvalidLogin](f, f.as("", sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: spent}))
+		vimtest.Fails[types.InvalidLogin](f.As("", sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: spent}))
 	}
-	late := get[string](f, f.as(f.ann, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
-	f.clock.pass(121 * time.Second)
-	fails[types.InvalidLogin](f, f.as("", sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: late}))
+	late := vimtest.Get[string](f.As(f.Ann, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
+	f.Pass(121 * time.Second)
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: late}))
 }
 
 func TestASessionTakesOnAnothersIdentityAndAuthority(t *testing.T) {
 	f := newFixture(t)
-	impersonate := func(token, name, locale string) answer {
-		return f.as(token, sessions, "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: name, Locale: locale})
+	impersonate := func(token, name, locale string) vimtest.Answer {
+		return f.As(token, sessions, "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: name, Locale: locale})
 	}
-	f.needs("Sessions.ImpersonateUser", sessions, "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"})
-	agent := f.user("agent", "Sessions.ImpersonateUser")
-	key := f.key(agent)
-	fails[types.InvalidLocale](f, impersonate(agent, "ann", "x"))
-	fails[types.InvalidLogin](f, impersonate(agent, "nobody", ""))
-	ok(f, f.create("idle", "password of idle", ""))
-	fails[types.InvalidLogin](f, impersonate(agent, "idle", "")) // has no session
-	if s := get[types.UserSession](f, impersonate(agent, "administrator", "de")); s.Key != key || s.UserName != adminName || s.Locale != "de" {
+	f.Needs("Sessions.ImpersonateUser", sessions, "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"})
+	agent := f.User("agent", "Sessions.ImpersonateUser")
+	key := f.Key(agent)
+	vimtest.Fails[types.InvalidLocale](impersonate(agent, "ann", "x"))
+	vimtest.Fails[types.InvalidLogin](impersonate(agent, "nobody", ""))
+	vimtest.OK(f.Create("idle", "password of idle", ""))
+	vimtest.Fails[types.InvalidLogin](impersonate(agent, "idle", "")) // has no session
+	if s := vimtest.Get[types.UserSession](impersonate(agent, "administrator", "de")); s.Key != key || s.UserName != vimtest.AdminName || s.Locale != "de" {
 		t.Errorf("session %+v", s)
 	}
-	if x := newest[*types.EventEx](f); x.EventTypeId != "vigate.session.impersonated" || x.UserName != `VSPHERE.LOCAL\agent` {
+	if x := vimtest.Get[*types.EventEx](f.Newest()); x.EventTypeId != "vigate.session.impersonated" || x.UserName != `VSPHERE.LOCAL\agent` {
 		t.Errorf("event %+v", x)
 	}
-	ok(f, f.as(agent, sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: "from the agent"}))
-	if m := newest[*types.GlobalMessageChangedEvent](f); !strings.Contains(m.UserName, "agent") || !strings.Contains(m.UserName, "Administrator") {
+	vimtest.OK(f.As(agent, sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: "from the agent"}))
+	if m := vimtest.Get[*types.GlobalMessageChangedEvent](f.Newest()); !strings.Contains(m.UserName, "agent") || !strings.Contains(m.UserName, "Administrator") {
 		t.Errorf("event names %q", m.UserName)
 	}
-	weak := f.user("weak", "Sessions.ImpersonateUser")
+	weak := f.User("weak", "Sessions.ImpersonateUser")
 	// An extension that has no session, by one who has what it has.
-	ok(f, f.register(anExtension("com.acme")))
-	if s := get[types.UserSession](f, impersonate(f.admin, "com.acme", "")); s.UserName != "com.acme" {
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	if s := vimtest.Get[types.UserSession](impersonate(f.Admin, "com.acme", "")); s.UserName != "com.acme" {
 		t.Errorf("session %+v", s)
 	}
-	fails[types.InvalidLogin](f, impersonate(weak, "com.acme", "")) // another is it already
+	vimtest.Fails[types.InvalidLogin](impersonate(weak, "com.acme", "")) // another is it already
 }
 
 func TestTheSessionListIsForThoseWhoMayEndSessions(t *testing.T) {
 	f := newFixture(t)
-	fails[types.NotAuthenticated](f, f.prop("", sessions, "sessionList"))
-	fails[types.NoPermission](f, f.prop(f.ann, sessions, "sessionList"))
+	vimtest.Fails[types.NotAuthenticated](f.Prop("", sessions, "sessionList"))
+	vimtest.Fails[types.NoPermission](f.Prop(f.Ann, sessions, "sessionList"))
 	var names []string
-	for _, s := range get[[]types.UserSession](f, f.prop(f.admin, sessions, "sessionList")) {
+	for _, s := range vimtest.Get[[]types.UserSession](f.Prop(f.Admin, sessions, "sessionList")) {
 		names = append(names, s.UserName)
 	}
 	slices.Sort(names)
-	if !slices.Equal(names, []string{adminName, annName}) {
+	if !slices.Equal(names, []string{vimtest.AdminName, vimtest.AnnName}) {
 		t.Errorf("sessions of %v", names)
 	}
 }
 
 func TestSessionsAreTerminatedInOrderUpToTheFirstFailure(t *testing.T) {
 	f := newFixture(t)
-	terminate := func(keys ...string) answer {
-		return f.on(sessions, "TerminateSession", &types.TerminateSessionRequestType{SessionId: keys})
+	terminate := func(keys ...string) vimtest.Answer {
+		return f.On(sessions, "TerminateSession", &types.TerminateSessionRequestType{SessionId: keys})
 	}
-	f.needs("Sessions.TerminateSession", sessions, "TerminateSession", &types.TerminateSessionRequestType{})
-	a, b := f.login(annName, annPassword), f.login(annName, annPassword)
-	keyA, keyB := f.key(a), f.key(b)
-	ok(f, terminate())
-	fails[types.NotFound](f, terminate(keyA, uuid.NewString(), keyB))
-	if f.alive(a) || !f.alive(b) {
+	f.Needs("Sessions.TerminateSession", sessions, "TerminateSession", &types.TerminateSessionRequestType{})
+	a, b := f.Login(vimtest.AnnName, vimtest.AnnPassword), f.Login(vimtest.AnnName, vimtest.AnnPassword)
+	keyA, keyB := f.Key(a), f.Key(b)
+	vimtest.OK(terminate())
+	vimtest.Fails[types.NotFound](terminate(keyA, uuid.NewString(), keyB))
+	if f.Alive(a) || !f.Alive(b) {
 		t.Error("not in order")
 	}
 	for _, wrong := range []string{keyA, "", b, "x"} {
-		fails[types.NotFound](f, terminate(wrong))
+		vimtest.Fails[types.NotFound](terminate(wrong))
 	}
-	invalid(f, "sessionId", terminate(f.key(f.admin)))
-	if !f.alive(f.admin) || !f.alive(b) {
+	vimtest.Invalid("sessionId", terminate(f.Key(f.Admin)))
+	if !f.Alive(f.Admin) || !f.Alive(b) {
 		t.Error("ended what should live")
 	}
-	ok(f, terminate(keyB))
-	fails[types.NotAuthenticated](f, f.prop(b, sessions, "message"))
+	vimtest.OK(terminate(keyB))
+	vimtest.Fails[types.NotAuthenticated](f.Prop(b, sessions, "message"))
 }
 
 func TestALogoutEndsTheSession(t *testing.T) {
 	f := newFixture(t)
-	f.needs(View, sessions, "Logout", &types.LogoutRequestType{})
-	ok(f, f.as(f.ann, sessions, "Logout", &types.LogoutRequestType{}))
-	fails[types.NotAuthenticated](f, f.as(f.ann, sessions, "Logout", &types.LogoutRequestType{}))
+	f.Needs(vim.View, sessions, "Logout", &types.LogoutRequestType{})
+	vimtest.OK(f.As(f.Ann, sessions, "Logout", &types.LogoutRequestType{}))
+	vimtest.Fails[types.NotAuthenticated](f.As(f.Ann, sessions, "Logout", &types.LogoutRequestType{}))
 }
 
 func TestSessionIsActiveGoesByKeyAndUser(t *testing.T) {
 	f := newFixture(t)
-	f.needs("Sessions.ValidateSession", sessions, "SessionIsActive", &types.SessionIsActiveRequestType{})
-	key := f.key(f.ann)
-	f.clock.pass(29 * time.Minute)
-	get[*types.UserSession](f, f.prop(f.admin, sessions, "currentSession"))
-	for name, want := range map[string]bool{"ann": true, "ANN@VSPHERE.LOCAL": true, annName: true, "administrator": false, "": false, `CORP\ann`: false} {
-		if got := get[bool](f, f.on(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: key, UserName: name})); got != want {
+	f.Needs("Sessions.ValidateSession", sessions, "SessionIsActive", &types.SessionIsActiveRequestType{})
+	key := f.Key(f.Ann)
+	f.Pass(29 * time.Minute)
+	vimtest.Get[*types.UserSession](f.Prop(f.Admin, sessions, "currentSession"))
+	for name, want := range map[string]bool{"ann": true, "ANN@VSPHERE.LOCAL": true, vimtest.AnnName: true, "administrator": false, "": false, `CORP\ann`: false} {
+		if got := vimtest.Get[bool](f.On(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: key, UserName: name})); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
 	}
-	for _, wrong := range []string{f.ann, uuid.NewString(), ""} {
-		if get[bool](f, f.on(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: wrong, UserName: "ann"})) {
+	for _, wrong := range []string{f.Ann, uuid.NewString(), ""} {
+		if vimtest.Get[bool](f.On(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: wrong, UserName: "ann"})) {
 			t.Error("active by something else than the key")
 		}
 	}
-	f.clock.pass(2 * time.Minute) // asking has not kept it alive
-	if get[bool](f, f.on(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: key, UserName: "ann"})) {
+	f.Pass(2 * time.Minute) // asking has not kept it alive
+	if vimtest.Get[bool](f.On(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: key, UserName: "ann"})) {
 		t.Error("active after its time")
 	}
 }
 
 func TestLocalesAreSetAndListed(t *testing.T) {
 	f := newFixture(t)
-	f.needs(View, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "de"})
+	f.Needs(vim.View, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "de"})
 	for wanted, got := range map[string][2]string{"zh-Hant-TW": {"zh_TW", "zh_TW"}, "pt_BR": {"pt_BR", "en"}, "": {"en", "en"}} {
-		ok(f, f.as(f.ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wanted}))
-		if s := get[*types.UserSession](f, f.prop(f.ann, sessions, "currentSession")); s.Locale != got[0] || s.MessageLocale != got[1] {
+		vimtest.OK(f.As(f.Ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wanted}))
+		if s := vimtest.Get[*types.UserSession](f.Prop(f.Ann, sessions, "currentSession")); s.Locale != got[0] || s.MessageLocale != got[1] {
 			t.Errorf("%q: %s, %s", wanted, s.Locale, s.MessageLocale)
 		}
 	}
 	for _, wrong := range []string{"english", "xx", "de_XX1"} {
-		fails[types.InvalidLocale](f, f.as(f.ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wrong}))
+		vimtest.Fails[types.InvalidLocale](f.As(f.Ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wrong}))
 	}
-	if got := get[string](f, f.prop("", sessions, "defaultLocale")); got != "en" {
+	if got := vimtest.Get[string](f.Prop("", sessions, "defaultLocale")); got != "en" {
 		t.Errorf("default %q", got)
 	}
-	messages := get[[]string](f, f.prop("", sessions, "messageLocaleList"))
-	if supported := get[[]string](f, f.prop("", sessions, "supportedLocaleList")); len(messages) < 9 || len(supported) < len(messages) {
+	messages := vimtest.Get[[]string](f.Prop("", sessions, "messageLocaleList"))
+	if supported := vimtest.Get[[]string](f.Prop("", sessions, "supportedLocaleList")); len(messages) < 9 || len(supported) < len(messages) {
 		t.Errorf("%v, %v", messages, supported)
 	}
 }
 
 func TestTheServiceMessageIsForAll(t *testing.T) {
 	f := newFixture(t)
-	f.needs("Sessions.GlobalMessage", sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{})
-	update := func(s string) answer {
-		return f.on(sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: s})
+	f.Needs("Sessions.GlobalMessage", sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{})
+	update := func(s string) vimtest.Answer {
+		return f.On(sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: s})
 	}
 	for _, s := range []string{"Back at 10.\nSorry.", ""} {
-		changed := f.Changed(&Call{Session: f.session(f.ann)}, f.ref(sessions), "message")
-		ok(f, update(s))
+		changed := f.Changed(&vim.Call{Session: f.Session(f.Ann)}, f.Ref(sessions), "message")
+		vimtest.OK(update(s))
 		select {
 		case <-changed:
 		default:
 			t.Error("watchers were not told")
 		}
-		if got := get[string](f, f.prop(f.ann, sessions, "message")); got != s {
+		if got := vimtest.Get[string](f.Prop(f.Ann, sessions, "message")); got != s {
 			t.Errorf("message %q", got)
 		}
 	}
-	invalid(f, "message", update("bell\a"))
-	invalid(f, "message", update(strings.Repeat("x", 16<<10+1)))
-	fails[types.NotAuthenticated](f, f.prop("", sessions, "message"))
+	vimtest.Invalid("message", update("bell\a"))
+	vimtest.Invalid("message", update(strings.Repeat("x", 16<<10+1)))
+	vimtest.Fails[types.NotAuthenticated](f.Prop("", sessions, "message"))
 }
 
 func TestALimitAsksToComeBackLater(t *testing.T) {
 	f := newFixture(t)
-	ok(f, f.setOption(f.admin, types.OptionValue{Key: "vigate.session.maxPerUser", Value: int32(1)}))
-	a := f.as("", sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: annPassword})
-	if a.fault == nil || a.fault.Detail != nil || a.fault.RetryAfter <= 0 || !strings.Contains(a.fault.Text("en"), "1") {
-		t.Errorf("fault %+v", a.fault)
+	vimtest.OK(f.SetOption(f.Admin, types.OptionValue{Key: "vigate.session.maxPerUser", Value: int32(1)}))
+	a := f.As("", sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword})
+	if a.Fault == nil || a.Fault.Detail != nil || a.Fault.RetryAfter <= 0 || !strings.Contains(a.Fault.Text("en"), "1") {
+		t.Errorf("fault %+v", a.Fault)
 	}
 }
 
 func TestAFaultIsInTheLanguageThatTheCallAsksFor(t *testing.T) {
 	f := newFixture(t)
-	_, fault := f.do("", f.ref(sessions), "Login", &types.LoginRequestType{UserName: "x", Password: "y", Locale: "de"})
-	if fault.Text(f.MessageLocale(f.last)) != locale.Text("de", "fault.InvalidLogin") {
-		t.Errorf("%q", fault.Text(f.MessageLocale(f.last)))
+	_, fault := f.Send("", f.Ref(sessions), "Login", &types.LoginRequestType{UserName: "x", Password: "y", Locale: "de"})
+	if fault.Text(f.MessageLocale(f.Last)) != locale.Text("de", "fault.InvalidLogin") {
+		t.Errorf("%q", fault.Text(f.MessageLocale(f.Last)))
 	}
-	f.last = &Call{Object: f.ref(sessions), Name: "message", Read: true, AcceptLanguage: "xx, ja;q=0.5"}
-	if got := f.MessageLocale(f.last); got != "ja" {
+	f.Last = &vim.Call{Object: f.Ref(sessions), Name: "message", Read: true, AcceptLanguage: "xx, ja;q=0.5"}
+	if got := f.MessageLocale(f.Last); got != "ja" {
 		t.Errorf("locale %q", got)
 	}
 }

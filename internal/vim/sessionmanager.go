@@ -67,7 +67,7 @@ func (a *API) loginFault(c *Call, err error) error {
 	case errors.As(err, &leg):
 		return NewFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token)}, nil)
 	case errors.Is(err, login.ErrNoAccess):
-		return NoPermission(RootFolder(), View, err)
+		return NoPermission(RootFolder(), err, View)
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package vim
+package admin
 
 import (
 	"bytes"
@@ -13,37 +13,38 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // extensionManager is the programs that are registered with the server.
-func (a *API) extensionManager() *Object {
-	return &Object{
+func (a *api) extensionManager() *vim.Object {
+	return &vim.Object{
 		Type: "ExtensionManager", ID: "ExtensionManager",
-		Methods: []Method{
-			NewMethod("FindExtension", View, a.findExtension),
-			NewMethod("GetPublicKey", View, a.getPublicKey),
-			NewMethod("QueryExtensionIpAllocationUsage", View, a.queryExtensionIPAllocationUsage),
-			NewMethod("QueryManagedBy", View, a.queryManagedBy),
-			NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, Audited, Faults("InvalidArgument")),
-			NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, Audited, Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
-			NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, Audited, Faults("NotFound", "InvalidArgument")),
-			NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, Audited, Faults("NotFound")),
-			NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, Audited, Faults("NotFound", "InvalidArgument")),
+		Methods: []vim.Method{
+			vim.NewMethod("FindExtension", vim.View, a.findExtension),
+			vim.NewMethod("GetPublicKey", vim.View, a.getPublicKey),
+			vim.NewMethod("QueryExtensionIpAllocationUsage", vim.View, a.queryExtensionIPAllocationUsage),
+			vim.NewMethod("QueryManagedBy", vim.View, a.queryManagedBy),
+			vim.NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, vim.Audited, vim.Faults("InvalidArgument")),
+			vim.NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, vim.Audited, vim.Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
+			vim.NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, vim.Audited, vim.Faults("NotFound", "InvalidArgument")),
+			vim.NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, vim.Audited, vim.Faults("NotFound")),
+			vim.NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, vim.Audited, vim.Faults("NotFound", "InvalidArgument")),
 		},
-		Properties: []Property{
-			NewProperty("extensionList", View, a.extensionList, Watched(a.extensionsChanged)),
+		Properties: []vim.Property{
+			vim.NewProperty("extensionList", vim.View, a.extensionList, vim.Watched(a.extensionsChanged)),
 		},
 	}
 }
 
-func (a *API) extensionsChanged(*Call) <-chan struct{} { return a.Extensions.Changed() }
+func (a *api) extensionsChanged(*vim.Call) <-chan struct{} { return a.Extensions.Changed() }
 
 // registration is what is kept of an extension: a few facts that the server goes
 // by, and all of it as the API writes it.
-func registration(c *Call, x *types.Extension) (extension.Registration, error) {
+func registration(c *vim.Call, x *types.Extension) (extension.Registration, error) {
 	c.Note("extension", x.Key)
 	if x.Description == nil {
-		return extension.Registration{}, InvalidArgument("extension.description", errors.New("unset"))
+		return extension.Registration{}, vim.InvalidArgument("extension.description", errors.New("unset"))
 	}
 	r := extension.Registration{Key: x.Key, SubjectName: x.SubjectName}
 	for _, p := range x.PrivilegeList {
@@ -51,7 +52,7 @@ func registration(c *Call, x *types.Extension) (extension.Registration, error) {
 	}
 	var b bytes.Buffer
 	if err := types.NewJSONEncoder(&b).Encode(*x); err != nil {
-		return extension.Registration{}, InvalidArgument("extension", err)
+		return extension.Registration{}, vim.InvalidArgument("extension", err)
 	}
 	r.Data = b.Bytes()
 	return r, nil
@@ -68,7 +69,7 @@ func apiExtension(e extension.Extension) (*types.Extension, error) {
 	return x, nil
 }
 
-func (a *API) extensionList(context.Context, *Call) ([]types.Extension, error) {
+func (a *api) extensionList(context.Context, *vim.Call) ([]types.Extension, error) {
 	var all []types.Extension
 	for _, e := range a.Extensions.List() {
 		x, err := apiExtension(e)
@@ -80,7 +81,7 @@ func (a *API) extensionList(context.Context, *Call) ([]types.Extension, error) {
 	return all, nil
 }
 
-func (a *API) findExtension(_ context.Context, _ *Call, r *types.FindExtensionRequestType) (*types.Extension, error) {
+func (a *api) findExtension(_ context.Context, _ *vim.Call, r *types.FindExtensionRequestType) (*types.Extension, error) {
 	e, ok := a.Extensions.Find(r.ExtensionKey)
 	if !ok {
 		return nil, nil
@@ -88,7 +89,7 @@ func (a *API) findExtension(_ context.Context, _ *Call, r *types.FindExtensionRe
 	return apiExtension(e)
 }
 
-func (a *API) registerExtension(ctx context.Context, c *Call, r *types.RegisterExtensionRequestType) error {
+func (a *api) registerExtension(ctx context.Context, c *vim.Call, r *types.RegisterExtensionRequestType) error {
 	reg, err := registration(c, &r.Extension)
 	if err != nil {
 		return err
@@ -97,7 +98,7 @@ func (a *API) registerExtension(ctx context.Context, c *Call, r *types.RegisterE
 	return a.Extensions.Register(ctx, s.Actor(), reg)
 }
 
-func (a *API) updateExtension(ctx context.Context, c *Call, r *types.UpdateExtensionRequestType) error {
+func (a *api) updateExtension(ctx context.Context, c *vim.Call, r *types.UpdateExtensionRequestType) error {
 	reg, err := registration(c, &r.Extension)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (a *API) updateExtension(ctx context.Context, c *Call, r *types.UpdateExten
 	return a.Extensions.Update(ctx, s.Actor(), reg)
 }
 
-func (a *API) unregisterExtension(ctx context.Context, c *Call, r *types.UnregisterExtensionRequestType) error {
+func (a *api) unregisterExtension(ctx context.Context, c *vim.Call, r *types.UnregisterExtensionRequestType) error {
 	c.Note("extension", r.ExtensionKey)
 	s := c.Session.Session()
 	return a.Extensions.Unregister(ctx, s.Actor(), r.ExtensionKey)
@@ -114,12 +115,12 @@ func (a *API) unregisterExtension(ctx context.Context, c *Call, r *types.Unregis
 
 // setExtensionCertificate takes the certificate that is given, or else the one
 // that the caller has presented on its connection.
-func (a *API) setExtensionCertificate(ctx context.Context, c *Call, r *types.SetExtensionCertificateRequestType) error {
+func (a *api) setExtensionCertificate(ctx context.Context, c *vim.Call, r *types.SetExtensionCertificateRequestType) error {
 	c.Note("extension", r.ExtensionKey)
 	certificate := []byte(r.CertificatePem)
 	if len(certificate) == 0 {
 		if len(c.Peer.Certificates) == 0 {
-			return NewFault(&types.NoClientCertificate{}, nil)
+			return vim.NewFault(&types.NoClientCertificate{}, nil)
 		}
 		certificate = c.Peer.Certificates[0].Raw
 	}
@@ -127,32 +128,32 @@ func (a *API) setExtensionCertificate(ctx context.Context, c *Call, r *types.Set
 	return a.Extensions.SetCertificate(ctx, s.Actor(), r.ExtensionKey, certificate)
 }
 
-func (a *API) setPublicKey(ctx context.Context, c *Call, r *types.SetPublicKeyRequestType) error {
+func (a *api) setPublicKey(ctx context.Context, c *vim.Call, r *types.SetPublicKeyRequestType) error {
 	c.Note("extension", r.ExtensionKey)
 	s := c.Session.Session()
 	return a.Extensions.SetPublicKey(ctx, s.Actor(), r.ExtensionKey, r.PublicKey)
 }
 
 // getPublicKey is the server's own key, for extensions to check what it signs.
-func (a *API) getPublicKey(context.Context, *Call, *types.GetPublicKeyRequestType) (string, error) {
+func (a *api) getPublicKey(context.Context, *vim.Call, *types.GetPublicKeyRequestType) (string, error) {
 	if a.Server.PublicKey == nil {
-		return "", NotSupported("the server's public key is not configured to be told")
+		return "", vim.NotSupported("the server's public key is not configured to be told")
 	}
 	return a.Server.PublicKey(), nil
 }
 
 // queryManagedBy: there are no entities that an extension could manage.
-func (a *API) queryManagedBy(context.Context, *Call, *types.QueryManagedByRequestType) ([]types.ManagedObjectReference, error) {
+func (a *api) queryManagedBy(context.Context, *vim.Call, *types.QueryManagedByRequestType) ([]types.ManagedObjectReference, error) {
 	return nil, nil
 }
 
 // queryExtensionIPAllocationUsage: there are no pools to allocate from.
-func (a *API) queryExtensionIPAllocationUsage(context.Context, *Call, *types.QueryExtensionIpAllocationUsageRequestType) ([]types.ExtensionManagerIpAllocationUsage, error) {
+func (a *api) queryExtensionIPAllocationUsage(context.Context, *vim.Call, *types.QueryExtensionIpAllocationUsageRequestType) ([]types.ExtensionManagerIpAllocationUsage, error) {
 	return nil, nil
 }
 
 // extensionName is the principal of the extension with the key.
-func (a *API) extensionName(key string) (principal.Name, bool) {
+func (a *api) extensionName(key string) (principal.Name, bool) {
 	e, ok := a.Extensions.Find(key)
 	if !ok {
 		return principal.Name{}, false
@@ -162,7 +163,7 @@ func (a *API) extensionName(key string) (principal.Name, bool) {
 
 // resources are the texts of a module that extensions bring in the language, or
 // in English where they have none in it. No extension speaks over another.
-func (a *API) resources(module, messageLocale string) map[string]string {
+func (a *api) resources(module, messageLocale string) map[string]string {
 	texts := map[string]string{}
 	for _, e := range a.Extensions.List() {
 		x, err := apiExtension(e)

@@ -1,4 +1,4 @@
-package vim
+package admin_test
 
 import (
 	"testing"
@@ -7,21 +7,13 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
-
-func (f *fixture) setOption(token string, all ...types.OptionValue) answer {
-	f.t.Helper()
-	r := &types.UpdateOptionsRequestType{}
-	for _, o := range all {
-		r.ChangedValue = append(r.ChangedValue, &o)
-	}
-	return f.as(token, "OptionManager", "UpdateOptions", r)
-}
 
 // option is the value that the name has for a reader.
 func (f *fixture) option(name string) any {
 	f.t.Helper()
-	found := get[[]types.BaseOptionValue](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: name}))
+	found := vimtest.Get[[]types.BaseOptionValue](f.As(f.Ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: name}))
 	if len(found) != 1 || found[0].GetOptionValue().Key != name {
 		f.t.Fatalf("%s: %+v", name, found)
 	}
@@ -33,14 +25,14 @@ func TestAnOptionIsInForceAtOnce(t *testing.T) {
 	if got := f.option(setting.IdleTimeout); got != int32(30) {
 		t.Errorf("idle timeout %v (%T)", got, got)
 	}
-	f.clock.pass(10 * time.Minute)
-	ok(f, f.setOption(f.admin, types.OptionValue{Key: setting.IdleTimeout, Value: int32(5)}, types.OptionValue{Key: setting.InstanceName, Value: "mine"}))
-	fails[types.NotAuthenticated](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{}))
-	f.ann = f.login(annName, annPassword)
+	f.Pass(10 * time.Minute)
+	vimtest.OK(f.SetOption(f.Admin, types.OptionValue{Key: setting.IdleTimeout, Value: int32(5)}, types.OptionValue{Key: setting.InstanceName, Value: "mine"}))
+	vimtest.Fails[types.NotAuthenticated](f.As(f.Ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{}))
+	f.Ann = f.Login(vimtest.AnnName, vimtest.AnnPassword)
 	if got := f.option(setting.IdleTimeout); got != int32(5) {
 		t.Errorf("idle timeout %v", got)
 	}
-	ok(f, f.setOption(f.admin, types.OptionValue{Key: setting.IdleTimeout, Value: ""}))
+	vimtest.OK(f.SetOption(f.Admin, types.OptionValue{Key: setting.IdleTimeout, Value: ""}))
 	if got := f.option(setting.IdleTimeout); got != int32(30) {
 		t.Errorf("idle timeout %v after it was taken back", got)
 	}
@@ -48,12 +40,12 @@ func TestAnOptionIsInForceAtOnce(t *testing.T) {
 
 func TestOptionsAreReadInTheirTypes(t *testing.T) {
 	f := newFixture(t)
-	ok(f, f.setOption(f.admin, types.OptionValue{Key: setting.InstanceName, Value: "mine"}, types.OptionValue{Key: setting.MaxSessions, Value: int64(500)}))
+	vimtest.OK(f.SetOption(f.Admin, types.OptionValue{Key: setting.InstanceName, Value: "mine"}, types.OptionValue{Key: setting.MaxSessions, Value: int64(500)}))
 	if a, b := f.option(setting.InstanceName), f.option(setting.MaxSessions); a != "mine" || b != int32(500) {
 		t.Errorf("%v (%T), %v (%T)", a, a, b, b)
 	}
-	all := get[[]types.BaseOptionValue](f, f.prop(f.ann, "OptionManager", "setting"))
-	defs := get[[]types.OptionDef](f, f.prop(f.ann, "OptionManager", "supportedOption"))
+	all := vimtest.Get[[]types.BaseOptionValue](f.Prop(f.Ann, "OptionManager", "setting"))
+	defs := vimtest.Get[[]types.OptionDef](f.Prop(f.Ann, "OptionManager", "supportedOption"))
 	if len(all) != len(defs) || len(all) == 0 {
 		t.Fatalf("%d options, %d defined", len(all), len(defs))
 	}
@@ -74,7 +66,7 @@ func TestOptionsAreReadInTheirTypes(t *testing.T) {
 			t.Errorf("%s: %T", d.Key, o)
 		}
 	}
-	below := get[[]types.BaseOptionValue](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: "config.vmacore.soap."}))
+	below := vimtest.Get[[]types.BaseOptionValue](f.As(f.Ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: "config.vmacore.soap."}))
 	if len(below) != 2 {
 		t.Errorf("below a prefix: %+v", below)
 	}
@@ -82,18 +74,18 @@ func TestOptionsAreReadInTheirTypes(t *testing.T) {
 
 func TestOptionsThatCannotBeAreRefusedAndNoneIsSet(t *testing.T) {
 	f := newFixture(t)
-	f.needs("Global.Settings", "OptionManager", "UpdateOptions", &types.UpdateOptionsRequestType{})
+	f.Needs("Global.Settings", "OptionManager", "UpdateOptions", &types.UpdateOptionsRequestType{})
 	good := types.OptionValue{Key: setting.InstanceName, Value: "mine"}
-	if got := fails[types.InvalidName](f, f.setOption(f.admin, good, types.OptionValue{Key: "no.such", Value: "x"})); got.Name != "no.such" {
+	if got := vimtest.Fails[types.InvalidName](f.SetOption(f.Admin, good, types.OptionValue{Key: "no.such", Value: "x"})); got.Name != "no.such" {
 		t.Errorf("name %q", got.Name)
 	}
 	for _, v := range []any{int32(0), "soon", true, nil, 1.5} {
-		invalid(f, setting.MaxSessions, f.setOption(f.admin, good, types.OptionValue{Key: setting.MaxSessions, Value: v}))
+		vimtest.Invalid(setting.MaxSessions, f.SetOption(f.Admin, good, types.OptionValue{Key: setting.MaxSessions, Value: v}))
 	}
-	invalid(f, setting.DefaultLocale, f.setOption(f.admin, types.OptionValue{Key: setting.DefaultLocale, Value: "xx_XX"}))
-	invalid(f, "changedValue", f.on("OptionManager", "UpdateOptions", &types.UpdateOptionsRequestType{ChangedValue: []types.BaseOptionValue{nil}}))
+	vimtest.Invalid(setting.DefaultLocale, f.SetOption(f.Admin, types.OptionValue{Key: setting.DefaultLocale, Value: "xx_XX"}))
+	vimtest.Invalid("changedValue", f.On("OptionManager", "UpdateOptions", &types.UpdateOptionsRequestType{ChangedValue: []types.BaseOptionValue{nil}}))
 	if got := f.option(setting.InstanceName); got != "vigate" {
 		t.Errorf("set to %v", got)
 	}
-	fails[types.InvalidName](f, f.as(f.ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: "no.such"}))
+	vimtest.Fails[types.InvalidName](f.As(f.Ann, "OptionManager", "QueryOptions", &types.QueryOptionsRequestType{Name: "no.such"}))
 }

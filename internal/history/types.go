@@ -1,4 +1,4 @@
-package vim
+package history
 
 import (
 	"maps"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // eventTypes makes the API's event of each type that the log has. What is not
@@ -25,7 +26,7 @@ var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 		return &types.GeneralUserEvent{
 			GeneralEvent: types.GeneralEvent{Event: b, Message: e.Message},
 			Entity: &types.ManagedEntityEventArgument{
-				EntityEventArgument: types.EntityEventArgument{Name: RootName}, Entity: RootFolder(),
+				EntityEventArgument: types.EntityEventArgument{Name: vim.RootName}, Entity: vim.RootFolder(),
 			},
 		}
 	},
@@ -134,7 +135,7 @@ func eventEx(e event.Event, base types.Event) *types.EventEx {
 	}
 	args := map[string]string{}
 	if strings.HasPrefix(e.ID, ownEvents) {
-		x.ObjectId, x.ObjectType, x.ObjectName = RootFolder().Value, RootFolder().Type, RootName
+		x.ObjectId, x.ObjectType, x.ObjectName = vim.RootFolder().Value, vim.RootFolder().Type, vim.RootName
 		args["subject"], args["sessionId"], args["ipAddress"] = e.Subject, e.SessionID, e.Address
 	}
 	maps.Copy(args, e.Args)

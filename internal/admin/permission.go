@@ -1,4 +1,4 @@
-package vim
+package admin
 
 import (
 	"context"
@@ -13,29 +13,30 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vim"
 )
 
-func (a *API) retrieveAllPermissions(context.Context, *Call, *types.RetrieveAllPermissionsRequestType) ([]types.Permission, error) {
-	return Permissions(a.Access.Permissions()), nil
+func (a *api) retrieveAllPermissions(context.Context, *vim.Call, *types.RetrieveAllPermissionsRequestType) ([]types.Permission, error) {
+	return vim.Permissions(a.Access.Permissions()), nil
 }
 
 // retrieveEntityPermissions: the root folder inherits from nothing.
-func (a *API) retrieveEntityPermissions(_ context.Context, _ *Call, r *types.RetrieveEntityPermissionsRequestType) ([]types.Permission, error) {
-	if err := CheckEntity(r.Entity); err != nil {
+func (a *api) retrieveEntityPermissions(_ context.Context, _ *vim.Call, r *types.RetrieveEntityPermissionsRequestType) ([]types.Permission, error) {
+	if err := vim.CheckEntity(r.Entity); err != nil {
 		return nil, err
 	}
-	return Permissions(a.Access.Permissions()), nil
+	return vim.Permissions(a.Access.Permissions()), nil
 }
 
-func (a *API) retrieveRolePermissions(_ context.Context, _ *Call, r *types.RetrieveRolePermissionsRequestType) ([]types.Permission, error) {
+func (a *api) retrieveRolePermissions(_ context.Context, _ *vim.Call, r *types.RetrieveRolePermissionsRequestType) ([]types.Permission, error) {
 	all, err := a.Access.PermissionsOf(r.RoleId)
 	if err != nil {
 		return nil, err
 	}
-	return Permissions(all), nil
+	return vim.Permissions(all), nil
 }
 
-func (a *API) setEntityPermissions(ctx context.Context, c *Call, r *types.SetEntityPermissionsRequestType) error {
+func (a *api) setEntityPermissions(ctx context.Context, c *vim.Call, r *types.SetEntityPermissionsRequestType) error {
 	set, err := a.wantedPermissions(ctx, c, r.Entity, r.Permission)
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func (a *API) setEntityPermissions(ctx context.Context, c *Call, r *types.SetEnt
 	return a.permissionFault(ctx, a.Access.SetPermissions(ctx, s.Actor(), r.Entity.Value, set), set)
 }
 
-func (a *API) resetEntityPermissions(ctx context.Context, c *Call, r *types.ResetEntityPermissionsRequestType) error {
+func (a *api) resetEntityPermissions(ctx context.Context, c *vim.Call, r *types.ResetEntityPermissionsRequestType) error {
 	set, err := a.wantedPermissions(ctx, c, r.Entity, r.Permission)
 	if err != nil {
 		return err
@@ -65,8 +66,8 @@ func (a *API) resetEntityPermissions(ctx context.Context, c *Call, r *types.Rese
 
 // wantedPermissions reads the permissions that a caller sets, and holds it to
 // what it may grant.
-func (a *API) wantedPermissions(ctx context.Context, c *Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
-	if err := CheckEntity(on); err != nil {
+func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
+	if err := vim.CheckEntity(on); err != nil {
 		return nil, err
 	}
 	set := make([]access.Permission, len(all))
@@ -74,17 +75,17 @@ func (a *API) wantedPermissions(ctx context.Context, c *Call, on types.ManagedOb
 	for i, p := range all {
 		c.Note("principal", p.Principal)
 		c.Note("roleId", strconv.Itoa(int(p.RoleId)))
-		if p.Entity != nil && *p.Entity != RootFolder() {
-			return nil, InvalidArgument("permission.entity", errors.New("not the entity that permissions are set on"))
+		if p.Entity != nil && *p.Entity != vim.RootFolder() {
+			return nil, vim.InvalidArgument("permission.entity", errors.New("not the entity that permissions are set on"))
 		}
 		if !grantable(p.RoleId) {
-			return nil, InvalidArgument("permission.roleId", errors.New("a role that can't be granted"))
+			return nil, vim.InvalidArgument("permission.roleId", errors.New("a role that can't be granted"))
 		}
 		name, err := a.principal(ctx, p.Principal, p.Group)
 		if errors.Is(err, principal.ErrInvalid) {
-			return nil, NewFault(&types.UserNotFound{Principal: p.Principal}, err)
+			return nil, vim.NewFault(&types.UserNotFound{Principal: p.Principal}, err)
 		} else if err != nil {
-			return nil, InvalidArgument("permission.principal", err)
+			return nil, vim.InvalidArgument("permission.principal", err)
 		}
 		roles[i] = p.RoleId
 		set[i] = access.Permission{Principal: name, Group: p.Group, Role: p.RoleId, Propagate: p.Propagate}
@@ -93,7 +94,7 @@ func (a *API) wantedPermissions(ctx context.Context, c *Call, on types.ManagedOb
 }
 
 // replaced are the roles that those who get a permission lose by it.
-func (a *API) replaced(set []access.Permission) []int32 {
+func (a *api) replaced(set []access.Permission) []int32 {
 	id := func(p access.Permission) string { return strconv.FormatBool(p.Group) + p.Principal.Key() }
 	now := map[string]int32{}
 	for _, p := range a.Access.Permissions() {
@@ -112,7 +113,7 @@ func (a *API) replaced(set []access.Permission) []int32 {
 func grantable(role int32) bool { return role != access.View && role != access.Anonymous }
 
 // mayAssign holds the caller to having all of what the roles grant.
-func (a *API) mayAssign(c *Call, ids ...int32) error {
+func (a *api) mayAssign(c *vim.Call, ids ...int32) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -135,22 +136,22 @@ func (a *API) mayAssign(c *Call, ids ...int32) error {
 
 // permissionFault names the principal that there is not, or that can't be found
 // out about now.
-func (a *API) permissionFault(ctx context.Context, err error, set []access.Permission) error {
+func (a *api) permissionFault(ctx context.Context, err error, set []access.Permission) error {
 	if !errors.Is(err, access.ErrPrincipal) {
 		return err
 	}
 	for _, p := range set {
 		_, known, unreached := a.Directory.lookup(ctx, p.Principal, p.Group)
 		if !known && !a.isExtension(p.Principal, p.Group) {
-			return NewFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil}, errors.Join(err, unreached))
+			return vim.NewFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil}, errors.Join(err, unreached))
 		}
 	}
 	return err
 }
 
-func (a *API) removeEntityPermission(ctx context.Context, c *Call, r *types.RemoveEntityPermissionRequestType) error {
+func (a *api) removeEntityPermission(ctx context.Context, c *vim.Call, r *types.RemoveEntityPermissionRequestType) error {
 	c.Note("principal", r.User)
-	if err := CheckEntity(r.Entity); err != nil {
+	if err := vim.CheckEntity(r.Entity); err != nil {
 		return err
 	}
 	p, ok := a.permissionOf(r.User, r.IsGroup)
@@ -166,7 +167,7 @@ func (a *API) removeEntityPermission(ctx context.Context, c *Call, r *types.Remo
 
 // permissionOf finds the permission of a principal: the one that is shown under
 // this very name first.
-func (a *API) permissionOf(spelling string, group bool) (access.Permission, bool) {
+func (a *api) permissionOf(spelling string, group bool) (access.Permission, bool) {
 	all := a.Access.Permissions()
 	for _, p := range all {
 		if p.Group == group && sameName(p.Principal.String(), spelling) {
@@ -185,11 +186,11 @@ func (a *API) permissionOf(spelling string, group bool) (access.Permission, bool
 	return access.Permission{}, false
 }
 
-func (a *API) mergePermissions(ctx context.Context, c *Call, r *types.MergePermissionsRequestType) error {
+func (a *api) mergePermissions(ctx context.Context, c *vim.Call, r *types.MergePermissionsRequestType) error {
 	c.Note("from", strconv.Itoa(int(r.SrcRoleId)))
 	c.Note("to", strconv.Itoa(int(r.DstRoleId)))
 	if !grantable(r.DstRoleId) {
-		return InvalidArgument("dstRoleId", errors.New("a role that can't be granted"))
+		return vim.InvalidArgument("dstRoleId", errors.New("a role that can't be granted"))
 	}
 	if err := a.mayAssign(c, r.SrcRoleId, r.DstRoleId); err != nil {
 		return err
@@ -200,21 +201,21 @@ func (a *API) mergePermissions(ctx context.Context, c *Call, r *types.MergePermi
 
 // sessionHas reports whether the session has the privilege on the root folder;
 // see access.Table.Has for the two that sessions have by being there.
-func (a *API) sessionHas(l *session.Live, privilege string) bool {
-	return privilege == Anonymous || privilege == View || a.Access.Has(login.Subject(l.Identity()), privilege)
+func (a *api) sessionHas(l *session.Live, privilege string) bool {
+	return privilege == vim.Anonymous || privilege == vim.View || a.Access.Has(login.Subject(l.Identity()), privilege)
 }
 
 // bySession finds the session that is asked about.
-func (a *API) bySession(ctx context.Context, key string) (*session.Live, error) {
+func (a *api) bySession(ctx context.Context, key string) (*session.Live, error) {
 	l, err := a.Sessions.Lookup(ctx, key)
 	if errors.Is(err, session.ErrNoSession) {
-		return nil, InvalidArgument("sessionId", err)
+		return nil, vim.InvalidArgument("sessionId", err)
 	}
 	return l, err
 }
 
-func (a *API) hasPrivilegeOnEntity(ctx context.Context, _ *Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
-	if err := CheckEntity(r.Entity); err != nil {
+func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
+	if err := vim.CheckEntity(r.Entity); err != nil {
 		return nil, err
 	}
 	l, err := a.bySession(ctx, r.SessionId)
@@ -228,9 +229,9 @@ func (a *API) hasPrivilegeOnEntity(ctx context.Context, _ *Call, r *types.HasPri
 	return has, nil
 }
 
-func (a *API) hasPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+func (a *api) hasPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
 	for _, e := range r.Entity {
-		if err := CheckEntity(e); err != nil {
+		if err := vim.CheckEntity(e); err != nil {
 			return nil, err
 		}
 	}
@@ -243,7 +244,7 @@ func (a *API) hasPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.HasP
 
 // hasUserPrivilegeOnEntities takes any object: those that are no entities are
 // judged as the root folder.
-func (a *API) hasUserPrivilegeOnEntities(ctx context.Context, c *Call, r *types.HasUserPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+func (a *api) hasUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.HasUserPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
 	for _, e := range r.Entities {
 		if fault := a.Exists(c, e); fault != nil {
 			return nil, fault
@@ -256,9 +257,9 @@ func (a *API) hasUserPrivilegeOnEntities(ctx context.Context, c *Call, r *types.
 	return entityPrivileges(r.Entities, r.PrivId, has.Has), nil
 }
 
-func (a *API) fetchUserPrivilegeOnEntities(ctx context.Context, _ *Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
+func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
 	for _, e := range r.Entities {
-		if err := CheckEntity(e); err != nil {
+		if err := vim.CheckEntity(e); err != nil {
 			return nil, err
 		}
 	}
@@ -286,10 +287,10 @@ func entityPrivileges(entities []types.ManagedObjectReference, ids []string, has
 
 // privilegesOf is what a user has without regard to any session. A name that is
 // nobody's has nothing: who there is is not told here.
-func (a *API) privilegesOf(ctx context.Context, spelling string) (access.Set, error) {
+func (a *api) privilegesOf(ctx context.Context, spelling string) (access.Set, error) {
 	name, err := a.principal(ctx, spelling, false)
 	if err != nil {
-		return access.Set{}, InvalidArgument("userName", err)
+		return access.Set{}, vim.InvalidArgument("userName", err)
 	}
 	return a.Access.Privileges(access.Subject{
 		Principal: name, Groups: a.Directory.groups(ctx, name), Extension: a.isExtension(name, false),
@@ -303,7 +304,7 @@ var errAmbiguous = errors.New("names both a user and an extension")
 // where it knows it. A bare name is an extension's key where there is such an
 // extension, or else a user's of the default domain; where it is both, guessing
 // would give one what is meant for the other.
-func (a *API) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
+func (a *api) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
 	name, err := principal.Parse(spelling, a.Gate.DefaultDomain)
 	if err != nil {
 		return principal.Name{}, err
@@ -325,7 +326,7 @@ func (a *API) principal(ctx context.Context, spelling string, group bool) (princ
 }
 
 // isExtension reports whether the name is that of a registered extension.
-func (a *API) isExtension(name principal.Name, group bool) bool {
+func (a *api) isExtension(name principal.Name, group bool) bool {
 	if group || name.Domain != "" {
 		return false
 	}

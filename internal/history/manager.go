@@ -1,4 +1,4 @@
-package vim
+package history
 
 import (
 	"context"
@@ -8,34 +8,35 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // eventManager is the log of what happened.
-func (a *API) eventManager() *Object {
-	return &Object{
+func (a *api) eventManager() *vim.Object {
+	return &vim.Object{
 		Type: "EventManager", ID: "EventManager",
-		Methods: []Method{
-			NewMethod("CreateCollectorForEvents", View, a.createCollectorForEvents, Faults("InvalidState", "InvalidArgument", "ManagedObjectNotFound")),
-			NewVoid("LogUserEvent", access.GlobalLogEvent, a.logUserEvent, Faults("ManagedObjectNotFound", "InvalidArgument")),
-			NewVoid("PostEvent", access.GlobalLogEvent, a.postEvent, Faults("InvalidEvent", "InvalidArgument")),
-			NewMethod("QueryEvents", View, a.queryEvents, Faults("InvalidArgument", "ManagedObjectNotFound")),
-			NewMethod("RetrieveArgumentDescription", View, a.retrieveArgumentDescription),
+		Methods: []vim.Method{
+			vim.NewMethod("CreateCollectorForEvents", vim.View, a.createCollectorForEvents, vim.Faults("InvalidState", "InvalidArgument", "ManagedObjectNotFound")),
+			vim.NewVoid("LogUserEvent", access.GlobalLogEvent, a.logUserEvent, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewVoid("PostEvent", access.GlobalLogEvent, a.postEvent, vim.Faults("InvalidEvent", "InvalidArgument")),
+			vim.NewMethod("QueryEvents", vim.View, a.queryEvents, vim.Faults("InvalidArgument", "ManagedObjectNotFound")),
+			vim.NewMethod("RetrieveArgumentDescription", vim.View, a.retrieveArgumentDescription),
 		},
-		Properties: []Property{
-			NewProperty("description", View, a.eventDescription),
-			NewProperty("latestEvent", View, a.latestEvent, optional, Watched(a.eventsChanged)),
+		Properties: []vim.Property{
+			vim.NewProperty("description", vim.View, a.eventDescription),
+			vim.NewProperty("latestEvent", vim.View, a.latestEvent, optional, vim.Watched(a.eventsChanged)),
 			// All objects of a session's own count together.
-			NewFixed("maxCollector", View, int32(MaxInstances)),
+			vim.NewFixed("maxCollector", vim.View, int32(vim.MaxInstances)),
 		},
 	}
 }
 
 // optional marks a property whose type can't tell that it may be unset.
-func optional(p *Property) { p.Optional = true }
+func optional(p *vim.Property) { p.Optional = true }
 
-func (a *API) eventsChanged(*Call) <-chan struct{} { return a.Events.Changed() }
+func (a *api) eventsChanged(*vim.Call) <-chan struct{} { return a.Events.Changed() }
 
-func (a *API) latestEvent(_ context.Context, c *Call) (types.BaseEvent, error) {
+func (a *api) latestEvent(_ context.Context, c *vim.Call) (types.BaseEvent, error) {
 	e, ok := a.Events.Latest()
 	if !ok {
 		return nil, nil
@@ -43,7 +44,7 @@ func (a *API) latestEvent(_ context.Context, c *Call) (types.BaseEvent, error) {
 	return apiEvent(e, a.MessageLocale(c)), nil
 }
 
-func (a *API) queryEvents(_ context.Context, c *Call, r *types.QueryEventsRequestType) ([]types.BaseEvent, error) {
+func (a *api) queryEvents(_ context.Context, c *vim.Call, r *types.QueryEventsRequestType) ([]types.BaseEvent, error) {
 	f, err := a.eventFilter(&r.Filter)
 	if err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func (a *API) queryEvents(_ context.Context, c *Call, r *types.QueryEventsReques
 }
 
 // apiEvents are the events for the reader. A filter may do without messages.
-func (a *API) apiEvents(c *Call, all []event.Event, filter *types.EventFilterSpec) []types.BaseEvent {
+func (a *api) apiEvents(c *vim.Call, all []event.Event, filter *types.EventFilterSpec) []types.BaseEvent {
 	out := make([]types.BaseEvent, len(all))
 	in := a.MessageLocale(c)
 	for i, e := range all {
@@ -65,13 +66,13 @@ func (a *API) apiEvents(c *Call, all []event.Event, filter *types.EventFilterSpe
 }
 
 // eventFilter is the API's filter as the log understands it.
-func (a *API) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
+func (a *api) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 	f := event.Filter{
 		ChainID: s.EventChainId, Alarm: s.Alarm != nil, ScheduledTask: s.ScheduledTask != nil,
 		Categories: s.Category, Types: s.Type, IDs: s.EventTypeId, Tags: s.Tag, MaxCount: int(s.MaxCount),
 	}
 	if s.Entity != nil {
-		if err := CheckEntity(s.Entity.Entity); err != nil {
+		if err := vim.CheckEntity(s.Entity.Entity); err != nil {
 			return event.Filter{}, err
 		}
 		f.Entity = &event.Entity{ID: s.Entity.Entity.Value, Recursion: string(s.Entity.Recursion)}
@@ -89,9 +90,9 @@ func (a *API) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 	}
 	switch err := f.Check(); {
 	case errors.Is(err, event.ErrMaxCount):
-		return event.Filter{}, InvalidArgument("filter.maxCount", err)
+		return event.Filter{}, vim.InvalidArgument("filter.maxCount", err)
 	case errors.Is(err, event.ErrRecursion):
-		return event.Filter{}, InvalidArgument("filter.entity.recursion", err)
+		return event.Filter{}, vim.InvalidArgument("filter.entity.recursion", err)
 	case err != nil:
 		return event.Filter{}, err
 	}

@@ -1,4 +1,4 @@
-package vim
+package admin
 
 import (
 	"context"
@@ -10,41 +10,42 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // authorizationManager is roles, permissions and questions about them. The
 // privileges are those that the API asks for on the method or on the entity that
 // it is given, which is the root folder.
-func (a *API) authorizationManager() *Object {
-	return &Object{
+func (a *api) authorizationManager() *vim.Object {
+	return &vim.Object{
 		Type: "AuthorizationManager", ID: "AuthorizationManager",
-		Methods: []Method{
-			NewMethod("AddAuthorizationRole", access.ModifyRoles, a.addAuthorizationRole, Audited, Faults("AlreadyExists", "InvalidName", "InvalidArgument")),
-			NewMethod("FetchUserPrivilegeOnEntities", View, a.fetchUserPrivilegeOnEntities, Faults("ManagedObjectNotFound", "InvalidArgument")),
-			NewMethod("HasPrivilegeOnEntities", access.SystemRead, a.hasPrivilegeOnEntities, Faults("ManagedObjectNotFound", "InvalidArgument")),
-			NewMethod("HasPrivilegeOnEntity", access.SystemRead, a.hasPrivilegeOnEntity, Faults("ManagedObjectNotFound", "InvalidArgument")),
-			NewMethod("HasUserPrivilegeOnEntities", View, a.hasUserPrivilegeOnEntities, Faults("ManagedObjectNotFound", "InvalidArgument")),
-			NewVoid("MergePermissions", access.ReassignRolePermissions, a.mergePermissions, Audited, Faults("AuthMinimumAdminPermission", "NotFound", "InvalidArgument", "NoPermission")),
-			NewVoid("RemoveAuthorizationRole", access.ModifyRoles, a.removeAuthorizationRole, Audited, Faults("NotFound", "InvalidArgument", "RemoveFailed", "NoPermission")),
-			NewVoid("RemoveEntityPermission", access.ModifyPermissions, a.removeEntityPermission, Audited, Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "NoPermission")),
-			NewVoid("ResetEntityPermissions", access.ModifyPermissions, a.resetEntityPermissions, Audited, Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
-			NewMethod("RetrieveAllPermissions", View, a.retrieveAllPermissions),
-			NewMethod("RetrieveEntityPermissions", access.SystemRead, a.retrieveEntityPermissions, Faults("ManagedObjectNotFound")),
-			NewMethod("RetrieveRolePermissions", View, a.retrieveRolePermissions, Faults("NotFound")),
-			NewVoid("SetEntityPermissions", access.ModifyPermissions, a.setEntityPermissions, Audited, Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
-			NewVoid("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, Audited, Faults("NotFound", "InvalidArgument", "InvalidName", "AlreadyExists", "NoPermission")),
+		Methods: []vim.Method{
+			vim.NewMethod("AddAuthorizationRole", access.ModifyRoles, a.addAuthorizationRole, vim.Audited, vim.Faults("AlreadyExists", "InvalidName", "InvalidArgument")),
+			vim.NewMethod("FetchUserPrivilegeOnEntities", vim.View, a.fetchUserPrivilegeOnEntities, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("HasPrivilegeOnEntities", access.SystemRead, a.hasPrivilegeOnEntities, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("HasPrivilegeOnEntity", access.SystemRead, a.hasPrivilegeOnEntity, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("HasUserPrivilegeOnEntities", vim.View, a.hasUserPrivilegeOnEntities, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewVoid("MergePermissions", access.ReassignRolePermissions, a.mergePermissions, vim.Audited, vim.Faults("AuthMinimumAdminPermission", "NotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("RemoveAuthorizationRole", access.ModifyRoles, a.removeAuthorizationRole, vim.Audited, vim.Faults("NotFound", "InvalidArgument", "RemoveFailed", "NoPermission")),
+			vim.NewVoid("RemoveEntityPermission", access.ModifyPermissions, a.removeEntityPermission, vim.Audited, vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "NoPermission")),
+			vim.NewVoid("ResetEntityPermissions", access.ModifyPermissions, a.resetEntityPermissions, vim.Audited, vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewMethod("RetrieveAllPermissions", vim.View, a.retrieveAllPermissions),
+			vim.NewMethod("RetrieveEntityPermissions", access.SystemRead, a.retrieveEntityPermissions, vim.Faults("ManagedObjectNotFound")),
+			vim.NewMethod("RetrieveRolePermissions", vim.View, a.retrieveRolePermissions, vim.Faults("NotFound")),
+			vim.NewVoid("SetEntityPermissions", access.ModifyPermissions, a.setEntityPermissions, vim.Audited, vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, vim.Audited, vim.Faults("NotFound", "InvalidArgument", "InvalidName", "AlreadyExists", "NoPermission")),
 		},
-		Properties: []Property{
-			NewProperty("description", View, a.authorizationDescription, Watched(a.authorityChanged)),
-			NewProperty("privilegeList", View, a.privilegeList, Watched(a.authorityChanged)),
-			NewProperty("roleList", View, a.roleList, Watched(a.authorityChanged)),
+		Properties: []vim.Property{
+			vim.NewProperty("description", vim.View, a.authorizationDescription, vim.Watched(a.authorityChanged)),
+			vim.NewProperty("privilegeList", vim.View, a.privilegeList, vim.Watched(a.authorityChanged)),
+			vim.NewProperty("roleList", vim.View, a.roleList, vim.Watched(a.authorityChanged)),
 		},
 	}
 }
 
-func (a *API) authorityChanged(*Call) <-chan struct{} { return a.Access.Changed() }
+func (a *api) authorityChanged(*vim.Call) <-chan struct{} { return a.AuthorityChanged() }
 
-func (a *API) roleList(_ context.Context, c *Call) ([]types.AuthorizationRole, error) {
+func (a *api) roleList(_ context.Context, c *vim.Call) ([]types.AuthorizationRole, error) {
 	in := a.MessageLocale(c)
 	var all []types.AuthorizationRole
 	for _, r := range a.Access.Roles() {
@@ -58,7 +59,7 @@ func (a *API) roleList(_ context.Context, c *Call) ([]types.AuthorizationRole, e
 	return all, nil
 }
 
-func (a *API) privilegeList(context.Context, *Call) ([]types.AuthorizationPrivilege, error) {
+func (a *api) privilegeList(context.Context, *vim.Call) ([]types.AuthorizationPrivilege, error) {
 	var all []types.AuthorizationPrivilege
 	for _, p := range a.Access.PrivilegeList() {
 		all = append(all, types.AuthorizationPrivilege{
@@ -70,7 +71,7 @@ func (a *API) privilegeList(context.Context, *Call) ([]types.AuthorizationPrivil
 
 // authorizationDescription is the privileges' and groups' names for people.
 // Those that extensions declare are described by the extension, if it cares.
-func (a *API) authorizationDescription(_ context.Context, c *Call) (types.AuthorizationDescription, error) {
+func (a *api) authorizationDescription(_ context.Context, c *vim.Call) (types.AuthorizationDescription, error) {
 	in := a.MessageLocale(c)
 	d := types.AuthorizationDescription{
 		Privilege: []types.BaseElementDescription{}, PrivilegeGroup: []types.BaseElementDescription{},
@@ -100,11 +101,11 @@ func describe(in string, resources map[string]string, id, key, name string) *typ
 		return otherwise
 	}
 	label := find(key+".label", name)
-	e := Element(id, label, find(key+".summary", label))
+	e := vim.Element(id, label, find(key+".summary", label))
 	return &e
 }
 
-func (a *API) addAuthorizationRole(ctx context.Context, c *Call, r *types.AddAuthorizationRoleRequestType) (int32, error) {
+func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.AddAuthorizationRoleRequestType) (int32, error) {
 	c.Note("role", r.Name)
 	s := c.Session.Session()
 	id, err := a.Access.AddRole(ctx, s.Actor(), r.Name, r.PrivIds)
@@ -117,7 +118,7 @@ func (a *API) addAuthorizationRole(ctx context.Context, c *Call, r *types.AddAut
 
 // updateAuthorizationRole: whoever has the role gets what is added to it, so the
 // caller must have that itself.
-func (a *API) updateAuthorizationRole(ctx context.Context, c *Call, r *types.UpdateAuthorizationRoleRequestType) error {
+func (a *api) updateAuthorizationRole(ctx context.Context, c *vim.Call, r *types.UpdateAuthorizationRoleRequestType) error {
 	c.Note("role", r.NewName)
 	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
 	role, ok := a.role(r.RoleId)
@@ -136,7 +137,7 @@ func (a *API) updateAuthorizationRole(ctx context.Context, c *Call, r *types.Upd
 
 // removeAuthorizationRole may take permissions away with the role, see
 // removeEntityPermission.
-func (a *API) removeAuthorizationRole(ctx context.Context, c *Call, r *types.RemoveAuthorizationRoleRequestType) error {
+func (a *api) removeAuthorizationRole(ctx context.Context, c *vim.Call, r *types.RemoveAuthorizationRoleRequestType) error {
 	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
 	used, err := a.Access.PermissionsOf(r.RoleId)
 	if err != nil {
@@ -153,7 +154,7 @@ func (a *API) removeAuthorizationRole(ctx context.Context, c *Call, r *types.Rem
 }
 
 // role is the role with the id.
-func (a *API) role(id int32) (access.Role, bool) {
+func (a *api) role(id int32) (access.Role, bool) {
 	roles := a.Access.Roles()
 	i := slices.IndexFunc(roles, func(r access.Role) bool { return r.ID == id })
 	if i < 0 {
@@ -163,7 +164,7 @@ func (a *API) role(id int32) (access.Role, bool) {
 }
 
 // known leaves the ids that are privileges.
-func (a *API) known(ids []string) []string {
+func (a *api) known(ids []string) []string {
 	all := a.Access.PrivilegeList()
 	return slices.DeleteFunc(ids, func(id string) bool {
 		return !slices.ContainsFunc(all, func(p access.Privilege) bool { return p.ID == id })
@@ -172,7 +173,7 @@ func (a *API) known(ids []string) []string {
 
 // mayGrant holds the caller to having every one of the privileges itself: nobody
 // gives, or takes from others, what it doesn't have.
-func (a *API) mayGrant(c *Call, privileges []string) error {
+func (a *api) mayGrant(c *vim.Call, privileges []string) error {
 	var lacks []string
 	for _, id := range privileges {
 		if !a.sessionHas(c.Session, id) {
@@ -182,7 +183,5 @@ func (a *API) mayGrant(c *Call, privileges []string) error {
 	if len(lacks) == 0 {
 		return nil
 	}
-	f := missing(RootFolder(), lacks[0])
-	f.MissingPrivileges[0].PrivilegeIds = lacks
-	return NewFault(&f, errors.New("grants more than the caller has"))
+	return vim.NoPermission(vim.RootFolder(), errors.New("grants more than the caller has"), lacks...)
 }

@@ -1,4 +1,4 @@
-package vim
+package admin
 
 import (
 	"context"
@@ -8,32 +8,35 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // optionManager is the server's settings.
-func (a *API) optionManager() *Object {
-	return &Object{
+func (a *api) optionManager() *vim.Object {
+	return &vim.Object{
 		Type: "OptionManager", ID: "VpxSettings",
-		Methods: []Method{
-			NewMethod("QueryOptions", View, a.queryOptions, Faults("InvalidName")),
-			NewVoid("UpdateOptions", access.GlobalSettings, a.updateOptions, Audited, Faults("InvalidName", "InvalidArgument")),
+		Methods: []vim.Method{
+			vim.NewMethod("QueryOptions", vim.View, a.queryOptions, vim.Faults("InvalidName")),
+			vim.NewVoid("UpdateOptions", access.GlobalSettings, a.updateOptions, vim.Audited, vim.Faults("InvalidName", "InvalidArgument")),
 		},
-		Properties: []Property{
-			NewProperty("setting", View, a.setting, Watched(a.settingsChanged)),
-			NewProperty("supportedOption", View, a.supportedOption),
+		Properties: []vim.Property{
+			vim.NewProperty("setting", vim.View, a.setting, vim.Watched(a.settingsChanged)),
+			vim.NewProperty("supportedOption", vim.View, a.supportedOption),
 		},
 	}
 }
 
-func (a *API) setting(context.Context, *Call) ([]types.BaseOptionValue, error) {
+func (a *api) settingsChanged(*vim.Call) <-chan struct{} { return a.Settings.Changed() }
+
+func (a *api) setting(context.Context, *vim.Call) ([]types.BaseOptionValue, error) {
 	return a.optionValues("")
 }
 
-func (a *API) queryOptions(_ context.Context, _ *Call, r *types.QueryOptionsRequestType) ([]types.BaseOptionValue, error) {
+func (a *api) queryOptions(_ context.Context, _ *vim.Call, r *types.QueryOptionsRequestType) ([]types.BaseOptionValue, error) {
 	return a.optionValues(r.Name)
 }
 
-func (a *API) optionValues(name string) ([]types.BaseOptionValue, error) {
+func (a *api) optionValues(name string) ([]types.BaseOptionValue, error) {
 	options, err := a.Settings.Query(name)
 	if err != nil {
 		return nil, err
@@ -46,11 +49,11 @@ func (a *API) optionValues(name string) ([]types.BaseOptionValue, error) {
 }
 
 // updateOptions sets all of the values or none.
-func (a *API) updateOptions(ctx context.Context, c *Call, r *types.UpdateOptionsRequestType) error {
+func (a *api) updateOptions(ctx context.Context, c *vim.Call, r *types.UpdateOptionsRequestType) error {
 	set := make([]setting.Option, len(r.ChangedValue))
 	for i, v := range r.ChangedValue {
 		if v == nil {
-			return InvalidArgument("changedValue", errors.New("unset"))
+			return vim.InvalidArgument("changedValue", errors.New("unset"))
 		}
 		o := v.GetOptionValue()
 		c.Note("option", o.Key)
@@ -60,11 +63,11 @@ func (a *API) updateOptions(ctx context.Context, c *Call, r *types.UpdateOptions
 	return a.Settings.Update(ctx, s.Actor(), set)
 }
 
-func (a *API) supportedOption(context.Context, *Call) ([]types.OptionDef, error) {
+func (a *api) supportedOption(context.Context, *vim.Call) ([]types.OptionDef, error) {
 	var all []types.OptionDef
 	for _, d := range a.Settings.Definitions() {
 		all = append(all, types.OptionDef{
-			ElementDescription: Element(d.Name, d.Label, d.Summary),
+			ElementDescription: vim.Element(d.Name, d.Label, d.Summary),
 			OptionType:         optionType(d),
 		})
 	}

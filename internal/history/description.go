@@ -1,4 +1,4 @@
-package vim
+package history
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // eventArguments are the members of events, or arguments of an EventEx, that
@@ -54,12 +55,12 @@ func described() []event.Event {
 // eventDescription is the categories and types of events in the caller's
 // language. An EventEx's format begins with the id that it is for, as vCenter
 // writes it.
-func (a *API) eventDescription(_ context.Context, c *Call) (types.EventDescription, error) {
+func (a *api) eventDescription(_ context.Context, c *vim.Call) (types.EventDescription, error) {
 	in := a.MessageLocale(c)
 	d := types.EventDescription{Category: []types.BaseElementDescription{}, EventInfo: []types.EventDescriptionEventDetail{}}
 	for _, category := range []string{"info", "warning", "error", "user"} {
 		label := locale.Text(in, "category."+category)
-		e := Element(category, label, label)
+		e := vim.Element(category, label, label)
 		d.Category = append(d.Category, &e)
 	}
 	for _, e := range described() {
@@ -88,7 +89,7 @@ func eventFormat(e event.Event, in string) string {
 
 // retrieveArgumentDescription tells what the message of an event of that id is
 // made of; nothing of an id that this server doesn't post.
-func (a *API) retrieveArgumentDescription(_ context.Context, _ *Call, r *types.RetrieveArgumentDescriptionRequestType) ([]types.EventArgDesc, error) {
+func (a *api) retrieveArgumentDescription(_ context.Context, _ *vim.Call, r *types.RetrieveArgumentDescriptionRequestType) ([]types.EventArgDesc, error) {
 	id := strings.TrimPrefix(r.EventTypeId, "vim.event.")
 	var all []types.EventArgDesc
 	for _, e := range described() {

@@ -1,4 +1,4 @@
-package vim
+package history
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // Bounds of what clients post. The log cuts what is longer; here it is refused,
@@ -21,12 +22,12 @@ const (
 )
 
 // logUserEvent posts a GeneralUserEvent of the caller's.
-func (a *API) logUserEvent(ctx context.Context, c *Call, r *types.LogUserEventRequestType) error {
-	if err := CheckEntity(r.Entity); err != nil {
+func (a *api) logUserEvent(ctx context.Context, c *vim.Call, r *types.LogUserEventRequestType) error {
+	if err := vim.CheckEntity(r.Entity); err != nil {
 		return err
 	}
 	if len(r.Msg) > maxPostedMessage {
-		return InvalidArgument("msg", errors.New("too long"))
+		return vim.InvalidArgument("msg", errors.New("too long"))
 	}
 	return a.Post(ctx, c, event.Event{Type: "GeneralUserEvent", Message: r.Msg})
 }
@@ -34,12 +35,12 @@ func (a *API) logUserEvent(ctx context.Context, c *Call, r *types.LogUserEventRe
 // postEvent posts an EventEx or a GeneralUserEvent as the caller's own: who, when
 // and which number are not for the caller to say. All other types tell of what
 // this server alone knows.
-func (a *API) postEvent(ctx context.Context, c *Call, r *types.PostEventRequestType) error {
+func (a *api) postEvent(ctx context.Context, c *vim.Call, r *types.PostEventRequestType) error {
 	if r.TaskInfo != nil {
-		return InvalidArgument("taskInfo", errors.New("there are no tasks here"))
+		return vim.InvalidArgument("taskInfo", errors.New("there are no tasks here"))
 	}
 	if r.EventToPost == nil {
-		return InvalidArgument("eventToPost", errors.New("unset"))
+		return vim.InvalidArgument("eventToPost", errors.New("unset"))
 	}
 	var e event.Event
 	var err error
@@ -48,7 +49,7 @@ func (a *API) postEvent(ctx context.Context, c *Call, r *types.PostEventRequestT
 		e, err = postedEventEx(posted)
 	case *types.GeneralUserEvent:
 		if posted.Entity != nil {
-			err = CheckEntity(posted.Entity.Entity)
+			err = vim.CheckEntity(posted.Entity.Entity)
 		}
 		e = event.Event{Type: "GeneralUserEvent", Message: posted.Message}
 	default:
@@ -58,7 +59,7 @@ func (a *API) postEvent(ctx context.Context, c *Call, r *types.PostEventRequestT
 		err = postable(&e, r.EventToPost.GetEvent())
 	}
 	if err != nil {
-		return NewFault(&types.InvalidEvent{}, err)
+		return vim.NewFault(&types.InvalidEvent{}, err)
 	}
 	return a.Post(ctx, c, e)
 }

@@ -1,4 +1,4 @@
-package vim
+package admin
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // Entry is a user or a group as an identity source knows it.
@@ -126,7 +127,7 @@ func (d Directory) find(ctx context.Context, name principal.Name, group bool) (E
 	return e, ok
 }
 
-func (d Directory) has(ctx context.Context, name principal.Name, group bool) bool {
+func (d Directory) Has(ctx context.Context, name principal.Name, group bool) bool {
 	_, ok := d.find(ctx, name, group)
 	return ok
 }
@@ -138,19 +139,19 @@ func (d Directory) groups(ctx context.Context, name principal.Name) []string {
 }
 
 // userDirectory answers who there is.
-func (a *API) userDirectory() *Object {
-	return &Object{
+func (a *api) userDirectory() *vim.Object {
+	return &vim.Object{
 		Type: "UserDirectory", ID: "UserDirectory",
-		Methods: []Method{
-			NewMethod("RetrieveUserGroups", View, a.retrieveUserGroups, Faults("NotFound")),
+		Methods: []vim.Method{
+			vim.NewMethod("RetrieveUserGroups", vim.View, a.retrieveUserGroups, vim.Faults("NotFound")),
 		},
-		Properties: []Property{
-			NewProperty("domainList", View, a.domainList),
+		Properties: []vim.Property{
+			vim.NewProperty("domainList", vim.View, a.domainList),
 		},
 	}
 }
 
-func (a *API) domainList(context.Context, *Call) ([]string, error) {
+func (a *api) domainList(context.Context, *vim.Call) ([]string, error) {
 	var all []string
 	for _, s := range a.Directory {
 		all = append(all, s.Domain())
@@ -160,10 +161,10 @@ func (a *API) domainList(context.Context, *Call) ([]string, error) {
 
 // retrieveUserGroups searches one domain, the default one where none is named.
 // A blank search matches all, also where an exact match is asked for.
-func (a *API) retrieveUserGroups(ctx context.Context, _ *Call, r *types.RetrieveUserGroupsRequestType) ([]types.BaseUserSearchResult, error) {
+func (a *api) retrieveUserGroups(ctx context.Context, _ *vim.Call, r *types.RetrieveUserGroupsRequestType) ([]types.BaseUserSearchResult, error) {
 	source := a.Directory.source(r.Domain)
 	if source == nil {
-		return nil, NewFault(&types.NotFound{}, errors.New("no such domain"))
+		return nil, vim.NewFault(&types.NotFound{}, errors.New("no such domain"))
 	}
 	member, err := a.memberships(ctx, source.Domain(), r)
 	if err != nil {
@@ -184,24 +185,24 @@ func (a *API) retrieveUserGroups(ctx context.Context, _ *Call, r *types.Retrieve
 
 // memberships is what the request asks of entries beside their names: to belong
 // to a group, or to be a group that a user belongs to.
-func (a *API) memberships(ctx context.Context, domain string, r *types.RetrieveUserGroupsRequestType) (func(Entry) bool, error) {
+func (a *api) memberships(ctx context.Context, domain string, r *types.RetrieveUserGroupsRequestType) (func(Entry) bool, error) {
 	var groups []string // of the user
 	group := ""
 	if r.BelongsToGroup != "" {
 		name, err := principal.Parse(r.BelongsToGroup, domain)
-		if err != nil || !a.Directory.has(ctx, name, true) {
-			return nil, NewFault(&types.NotFound{}, errors.New("no such group"))
+		if err != nil || !a.Directory.Has(ctx, name, true) {
+			return nil, vim.NewFault(&types.NotFound{}, errors.New("no such group"))
 		}
 		group = name.String()
 	}
 	if r.BelongsToUser != "" {
 		name, err := principal.Parse(r.BelongsToUser, domain)
 		if err != nil {
-			return nil, NewFault(&types.NotFound{}, err)
+			return nil, vim.NewFault(&types.NotFound{}, err)
 		}
 		u, ok := a.Directory.find(ctx, name, false)
 		if !ok {
-			return nil, NewFault(&types.NotFound{}, errors.New("no such user"))
+			return nil, vim.NewFault(&types.NotFound{}, errors.New("no such user"))
 		}
 		groups = u.Groups
 	}

@@ -1,4 +1,4 @@
-package vim
+package admin
 
 import (
 	"context"
@@ -11,21 +11,22 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // accountManager is the local users. DisableUser, EnableUser and UnlockUser are
 // vigate's own: the API has no words for them.
-func (a *API) accountManager() *Object {
-	return &Object{
+func (a *api) accountManager() *vim.Object {
+	return &vim.Object{
 		Type: "HostLocalAccountManager", ID: "ha-localacctmgr",
-		Methods: []Method{
-			NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, Audited, Faults("AlreadyExists", "InvalidArgument")),
-			NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, Audited, Faults("UserNotFound", "AuthMinimumAdminPermission")),
-			NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, Audited, Faults("UserNotFound")),
-			NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, Audited, Faults("UserNotFound", "AuthMinimumAdminPermission")),
-			NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, Audited, Faults("UserNotFound")),
+		Methods: []vim.Method{
+			vim.NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, vim.Audited, vim.Faults("AlreadyExists", "InvalidArgument")),
+			vim.NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, vim.Audited, vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, vim.Audited, vim.Faults("UserNotFound")),
+			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited, vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited, vim.Faults("UserNotFound")),
 			// Of another user than oneself: Host.Local.ManageUserGroups.
-			NewVoid("UpdateUser", View, a.updateUser, Audited, Faults("UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
 		},
 	}
 }
@@ -53,25 +54,25 @@ type UnlockUserRequestType struct {
 
 // accountSpec is what the two methods that take one are given. What only a POSIX
 // account has is refused, and not dropped.
-func accountSpec(c *Call, s types.BaseHostAccountSpec) (*types.HostAccountSpec, error) {
+func accountSpec(c *vim.Call, s types.BaseHostAccountSpec) (*types.HostAccountSpec, error) {
 	if s == nil {
-		return nil, InvalidArgument("user", errors.New("unset"))
+		return nil, vim.InvalidArgument("user", errors.New("unset"))
 	}
 	spec := s.GetHostAccountSpec()
 	c.Note("target", spec.Id)
 	if posix, ok := s.(*types.HostPosixAccountSpec); ok {
 		switch {
 		case posix.PosixId != 0:
-			return nil, InvalidArgument("user.posixId", errors.New("users have no POSIX id"))
+			return nil, vim.InvalidArgument("user.posixId", errors.New("users have no POSIX id"))
 		case posix.ShellAccess != nil && *posix.ShellAccess:
-			return nil, InvalidArgument("user.shellAccess", errors.New("there is no shell"))
+			return nil, vim.InvalidArgument("user.shellAccess", errors.New("there is no shell"))
 		}
 	}
 	return spec, nil
 }
 
 // localUser reads the name of a local user.
-func (a *API) localUser(spelling string) (principal.Name, error) {
+func (a *api) localUser(spelling string) (principal.Name, error) {
 	name, err := principal.Parse(spelling, a.Accounts.Domain())
 	if err != nil {
 		return principal.Name{}, account.ErrNotFound
@@ -79,7 +80,7 @@ func (a *API) localUser(spelling string) (principal.Name, error) {
 	return name, nil
 }
 
-func (a *API) createUser(ctx context.Context, c *Call, r *types.CreateUserRequestType) error {
+func (a *api) createUser(ctx context.Context, c *vim.Call, r *types.CreateUserRequestType) error {
 	spec, err := accountSpec(c, r.User)
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func (a *API) createUser(ctx context.Context, c *Call, r *types.CreateUserReques
 // updateUser changes what is given. A user may change its own password; its
 // other sessions then end. An impersonating session is not the user that it
 // acts as.
-func (a *API) updateUser(ctx context.Context, c *Call, r *types.UpdateUserRequestType) error {
+func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRequestType) error {
 	spec, err := accountSpec(c, r.User)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (a *API) updateUser(ctx context.Context, c *Call, r *types.UpdateUserReques
 	manages := a.Has(c, access.HostManageUserGroups)
 	switch {
 	case !manages && (!own || spec.Description != ""):
-		return NoPermission(c.Object, access.HostManageUserGroups, nil)
+		return vim.NoPermission(c.Object, nil, access.HostManageUserGroups)
 	case err != nil:
 		return named(err, spec.Id)
 	}
@@ -127,19 +128,19 @@ func (a *API) updateUser(ctx context.Context, c *Call, r *types.UpdateUserReques
 	return named(a.Accounts.Update(ctx, s.Actor(), name, u, keep), spec.Id)
 }
 
-func (a *API) removeUser(ctx context.Context, c *Call, r *types.RemoveUserRequestType) error {
+func (a *api) removeUser(ctx context.Context, c *vim.Call, r *types.RemoveUserRequestType) error {
 	return a.onUser(ctx, c, r.UserName, a.Accounts.Remove)
 }
 
-func (a *API) disableUser(ctx context.Context, c *Call, r *DisableUserRequestType) error {
+func (a *api) disableUser(ctx context.Context, c *vim.Call, r *DisableUserRequestType) error {
 	return a.onUser(ctx, c, r.UserName, a.Accounts.Disable)
 }
 
-func (a *API) enableUser(ctx context.Context, c *Call, r *EnableUserRequestType) error {
+func (a *api) enableUser(ctx context.Context, c *vim.Call, r *EnableUserRequestType) error {
 	return a.onUser(ctx, c, r.UserName, a.Accounts.Enable)
 }
 
-func (a *API) onUser(ctx context.Context, c *Call, spelling string, do func(context.Context, string, principal.Name) error) error {
+func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, do func(context.Context, string, principal.Name) error) error {
 	c.Note("target", spelling)
 	name, err := a.localUser(spelling)
 	if err != nil {
@@ -151,14 +152,14 @@ func (a *API) onUser(ctx context.Context, c *Call, spelling string, do func(cont
 
 // unlockUser forgets the failed logins of any principal: users of other domains
 // and extensions are locked like local users.
-func (a *API) unlockUser(ctx context.Context, c *Call, r *UnlockUserRequestType) error {
+func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestType) error {
 	c.Note("target", r.UserName)
 	name, err := principal.Parse(r.UserName, a.Gate.DefaultDomain)
 	if err != nil {
 		return named(account.ErrNotFound, r.UserName)
 	}
 	locked := a.Gate.Throttle.Unlock(name.String())
-	known := a.Directory.has(ctx, name, false)
+	known := a.Directory.Has(ctx, name, false)
 	if !strings.ContainsAny(r.UserName, `\@`) {
 		locked = a.Gate.Throttle.Unlock(r.UserName) || locked // an extension's key
 		known = known || a.isExtension(principal.Extension(r.UserName), false)

@@ -1,4 +1,4 @@
-package vim
+package admin_test
 
 import (
 	"context"
@@ -10,9 +10,12 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // corp is another identity source: Carl, who is of the staff, and Dora, who is
@@ -23,12 +26,12 @@ func corpName(user string) principal.Name { return principal.Name{Domain: "CORP"
 
 func (corp) Domain() string { return "CORP" }
 
-func (c corp) Search(_ context.Context, text string, exact bool) ([]Entry, error) {
+func (c corp) Search(_ context.Context, text string, exact bool) ([]admin.Entry, error) {
 	if c.down {
 		return nil, errors.New("the directory can't be reached")
 	}
-	var found []Entry
-	for _, e := range []Entry{
+	var found []admin.Entry
+	for _, e := range []admin.Entry{
 		{Name: corpName("Carl"), Groups: []string{`CORP\Staff`}}, {Name: corpName("Dora")}, {Name: corpName("Staff"), Group: true},
 	} {
 		user, text := strings.ToLower(e.Name.User), strings.ToLower(text)
@@ -47,39 +50,42 @@ func (c corp) Authenticate(ctx context.Context, a login.Attempt) (session.Grant,
 	if !ok || err != nil || name.Domain != "CORP" {
 		return session.Grant{}, login.ErrNotMine
 	}
-	e, _ := Directory{c}.find(ctx, name, false)
-	return session.Grant{Identity: session.Identity{Name: e.Name, Groups: e.Groups}}, nil
+	found, err := c.Search(ctx, name.User, true)
+	if err != nil || len(found) != 1 || found[0].Group {
+		return session.Grant{}, errors.Join(login.ErrRejected, err)
+	}
+	return session.Grant{Identity: session.Identity{Name: found[0].Name, Groups: found[0].Groups}}, nil
 }
 
-func withCorp(d *Domain) {
-	d.Directory = append(d.Directory, corp{})
+func withCorp(d *vimtest.Domain) {
+	d.Admin.Directory = append(d.Admin.Directory, corp{})
 	d.Gate.Methods = slices.Insert(d.Gate.Methods, 0, login.Method(corp{}))
 }
 
 func TestAGroupsPermissionIsItsMembers(t *testing.T) {
 	f := newFixture(t, withCorp)
-	role := f.addRole("Staff", "Global.Settings")
-	ok(f, f.set(f.admin, types.Permission{Principal: `corp\staff`, Group: true, RoleId: role}, types.Permission{Principal: `CORP\dora`, RoleId: access.ReadOnly}))
-	carl, dora := f.login(`CORP\carl`, ""), f.login("dora@corp", "")
-	if got := get[[]int32](f, f.prop(carl, "Folder", "effectiveRole")); !slices.Equal(got, []int32{role}) {
+	role := f.AddRole("Staff", "Global.Settings")
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `corp\staff`, Group: true, RoleId: role}, types.Permission{Principal: `CORP\dora`, RoleId: access.ReadOnly}))
+	carl, dora := f.Login(`CORP\carl`, ""), f.Login("dora@corp", "")
+	if got := vimtest.Get[[]int32](f.Prop(carl, "Folder", "effectiveRole")); !slices.Equal(got, []int32{role}) {
 		t.Errorf("roles of Carl: %v", got)
 	}
-	ok(f, f.setOption(carl))
-	fails[types.NoPermission](f, f.setOption(dora))
+	vimtest.OK(f.SetOption(carl))
+	vimtest.Fails[types.NoPermission](f.SetOption(dora))
 	for name, want := range map[string]bool{`CORP\Carl`: true, `CORP\Dora`: false} {
-		got := get[[]types.EntityPrivilege](f, f.as(dora, authority, "HasUserPrivilegeOnEntities", &types.HasUserPrivilegeOnEntitiesRequestType{
-			Entities: []types.ManagedObjectReference{RootFolder()}, UserName: name, PrivId: []string{"Global.Settings"}}))
+		got := vimtest.Get[[]types.EntityPrivilege](f.As(dora, authority, "HasUserPrivilegeOnEntities", &types.HasUserPrivilegeOnEntitiesRequestType{
+			Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: name, PrivId: []string{"Global.Settings"}}))
 		if got[0].PrivAvailability[0].IsGranted != want {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
 	// A permission of the user's own stands before those of its groups.
-	ok(f, f.set(f.admin, types.Permission{Principal: `CORP\Carl`, RoleId: access.ReadOnly}))
-	fails[types.NoPermission](f, f.setOption(carl))
-	ok(f, f.unset(f.admin, `CORP\Carl`, false))
-	fails[types.NotFound](f, f.unset(f.admin, `CORP\Staff`, false)) // a user of that name
-	ok(f, f.unset(f.admin, `CORP\Staff`, true))
-	fails[types.NoPermission](f, f.setOption(carl))
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `CORP\Carl`, RoleId: access.ReadOnly}))
+	vimtest.Fails[types.NoPermission](f.SetOption(carl))
+	vimtest.OK(f.Revoke(f.Admin, `CORP\Carl`, false))
+	vimtest.Fails[types.NotFound](f.Revoke(f.Admin, `CORP\Staff`, false)) // a user of that name
+	vimtest.OK(f.Revoke(f.Admin, `CORP\Staff`, true))
+	vimtest.Fails[types.NoPermission](f.SetOption(carl))
 }
 
 func TestMembersAndGroupsAreFound(t *testing.T) {
@@ -95,7 +101,7 @@ func TestMembersAndGroupsAreFound(t *testing.T) {
 		r := all
 		edit(&r)
 		var names []string
-		for _, e := range get[[]types.BaseUserSearchResult](f, f.search(r)) {
+		for _, e := range vimtest.Get[[]types.BaseUserSearchResult](f.search(r)) {
 			names = append(names, e.GetUserSearchResult().Principal)
 		}
 		if got := strings.Join(names, ","); got != want {
@@ -105,11 +111,11 @@ func TestMembersAndGroupsAreFound(t *testing.T) {
 }
 
 func TestADirectoryThatCannotBeReachedIsNotAnEmptyOne(t *testing.T) {
-	f := newFixture(t, func(d *Domain) { d.Directory = append(d.Directory, corp{down: true}) })
-	if a := f.search(types.RetrieveUserGroupsRequestType{Domain: "CORP"}); a.fault == nil || a.fault.Kind() != "SystemError" {
+	f := newFixture(t, func(d *vimtest.Domain) { d.Admin.Directory = append(d.Admin.Directory, corp{down: true}) })
+	if a := f.search(types.RetrieveUserGroupsRequestType{Domain: "CORP"}); a.Fault == nil || a.Fault.Kind() != "SystemError" {
 		t.Errorf("%+v", a)
 	}
-	if got := fails[types.UserNotFound](f, f.set(f.admin, types.Permission{Principal: `CORP\Carl`, RoleId: -1})); !got.Unresolved {
+	if got := vimtest.Fails[types.UserNotFound](f.Grant(f.Admin, types.Permission{Principal: `CORP\Carl`, RoleId: -1})); !got.Unresolved {
 		t.Errorf("%+v", got)
 	}
 }

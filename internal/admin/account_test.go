@@ -1,0 +1,230 @@
+package admin_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
+)
+
+const accounts = "HostLocalAccountManager"
+
+func (f *fixture) update(token, id, password, fullName string) vimtest.Answer {
+	f.t.Helper()
+	return f.As(token, accounts, "UpdateUser", &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: id, Password: password, Description: fullName}})
+}
+
+// enters reports whether the user can log in.
+func (f *fixture) enters(name, password string) bool {
+	f.t.Helper()
+	fault := f.As("", "SessionManager", "Login", &types.LoginRequestType{UserName: name, Password: password}).Fault
+	return fault == nil || fault.Kind() == "NoPermission" // which comes after the password
+}
+
+func TestAUserIsCreatedAndRemoved(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Create("bob", "password of bob", "Bob Builder"))
+	if !f.enters("BOB@vsphere.local", "password of bob") {
+		t.Error("bob can't log in")
+	}
+	if got := vimtest.Fails[types.AlreadyExists](f.Create("Bob", "password of bob", "")); !strings.EqualFold(got.Name, `VSPHERE.LOCAL\bob`) {
+		t.Errorf("name %q", got.Name)
+	}
+	vimtest.OK(f.On(accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: "bob"}))
+	if f.enters("bob", "password of bob") {
+		t.Error("bob can log in")
+	}
+	for _, name := range []string{"bob", `CORP\bob`, "", `a\b\c`} {
+		if got := vimtest.Fails[types.UserNotFound](f.On(accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: name})); got.Principal != name {
+			t.Errorf("principal %q", got.Principal)
+		}
+	}
+}
+
+func TestAUserThatCannotBeIsRefused(t *testing.T) {
+	f := newFixture(t)
+	vimtest.Invalid("user.id", f.Create("", "password of nobody", ""))
+	vimtest.Invalid("user.id", f.Create(`CORP\bob`, "password of bob", ""))
+	vimtest.Invalid("user.id", f.Create(strings.Repeat("x", 400), "password of x", ""))
+	vimtest.Invalid("user.password", f.Create("bob", "", ""))
+	vimtest.Invalid("user.password", f.Create("bob", strings.Repeat("x", 1025), ""))
+	vimtest.Invalid("user.description", f.Create("bob", "password of bob", "Bob\x00"))
+	vimtest.Invalid("user", f.On(accounts, "CreateUser", &types.CreateUserRequestType{}))
+	vimtest.Invalid("user.posixId", f.On(accounts, "CreateUser", &types.CreateUserRequestType{User: &types.HostPosixAccountSpec{PosixId: 1}}))
+	vimtest.Invalid("user.shellAccess", f.On(accounts, "CreateUser", &types.CreateUserRequestType{User: &types.HostPosixAccountSpec{ShellAccess: new(true)}}))
+	vimtest.Invalid("user.password", f.update(f.Admin, "ann", "short", ""))
+	vimtest.Invalid("user.description", f.update(f.Admin, "ann", "", strings.Repeat("x", 1000)))
+	if got := vimtest.Fails[types.UserNotFound](f.update(f.Admin, "nobody", "password of nobody", "")); got.Principal != "nobody" {
+		t.Errorf("principal %q", got.Principal)
+	}
+	vimtest.Fails[types.UserNotFound](f.update(f.Admin, "", "password of nobody", ""))
+}
+
+func TestAUserChangesItsOwnPasswordAndItsOtherSessionsEnd(t *testing.T) {
+	f := newFixture(t)
+	other := f.Login(vimtest.AnnName, vimtest.AnnPassword)
+	vimtest.OK(f.update(f.Ann, "ann@vsphere.local", "a new password", ""))
+	if !f.Alive(f.Ann) || f.Alive(other) || !f.Alive(f.Admin) {
+		t.Errorf("alive: own %v, other %v, administrator %v", f.Alive(f.Ann), f.Alive(other), f.Alive(f.Admin))
+	}
+	if f.enters(vimtest.AnnName, vimtest.AnnPassword) || !f.enters(vimtest.AnnName, "a new password") {
+		t.Error("the old password is in force")
+	}
+	// But nothing else, and nobody else's.
+	for _, a := range []vimtest.Answer{
+		f.update(f.Ann, "ann", "", "Queen Ann"), f.update(f.Ann, "administrator", "a new password", ""),
+		f.update(f.Ann, "nobody", "a new password", ""), f.update(f.Ann, `\`, "a new password", ""),
+	} {
+		if got := vimtest.Fails[types.NoPermission](a); got.PrivilegeId != "Host.Local.ManageUserGroups" {
+			t.Errorf("privilege %q", got.PrivilegeId)
+		}
+	}
+}
+
+func TestANewPasswordByAnotherEndsAllSessions(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.update(f.Admin, "ann", "", "Queen Ann"))
+	if !f.Alive(f.Ann) {
+		t.Error("a new full name ended the session")
+	}
+	vimtest.OK(f.update(f.Admin, "ann", "a new password", ""))
+	if f.Alive(f.Ann) || !f.Alive(f.Admin) {
+		t.Error("the wrong session is alive")
+	}
+	vimtest.OK(f.update(f.Admin, "administrator", "a new password", ""))
+	if !f.Alive(f.Admin) {
+		t.Error("the administrator's own session ended")
+	}
+}
+
+func TestAnImpersonatorIsNotTheUser(t *testing.T) {
+	f := newFixture(t)
+	agent := f.User("agent", "Sessions.ImpersonateUser")
+	vimtest.Get[types.UserSession](f.As(agent, "SessionManager", "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"}))
+	vimtest.Fails[types.NoPermission](f.update(agent, "ann", "a new password", ""))
+	if !f.enters(vimtest.AnnName, vimtest.AnnPassword) {
+		t.Error("the password was changed")
+	}
+}
+
+func TestDisablingAndRemovingEndEverySessionThatTheUserIsIn(t *testing.T) {
+	for name, args := range map[string]any{
+		"DisableUser": &admin.DisableUserRequestType{UserName: "ann"}, "RemoveUser": &types.RemoveUserRequestType{UserName: "ann"},
+	} {
+		f := newFixture(t)
+		agent := f.User("agent", "Sessions.ImpersonateUser")
+		vimtest.Get[types.UserSession](f.As(agent, "SessionManager", "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"}))
+		vimtest.OK(f.On(accounts, name, args))
+		if f.Alive(f.Ann) || f.Alive(agent) || !f.Alive(f.Admin) {
+			t.Errorf("%s: alive: ann %v, impersonator %v, administrator %v", name, f.Alive(f.Ann), f.Alive(agent), f.Alive(f.Admin))
+		}
+		if f.enters(vimtest.AnnName, vimtest.AnnPassword) {
+			t.Errorf("%s: can log in", name)
+		}
+	}
+}
+
+func TestADisabledUserIsEnabledAgain(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.On(accounts, "DisableUser", &admin.DisableUserRequestType{UserName: "ann"}))
+	vimtest.OK(f.On(accounts, "EnableUser", &admin.EnableUserRequestType{UserName: "ANN"}))
+	f.Login(vimtest.AnnName, vimtest.AnnPassword)
+	vimtest.Fails[types.UserNotFound](f.On(accounts, "DisableUser", &admin.DisableUserRequestType{UserName: "nobody"}))
+	vimtest.Fails[types.UserNotFound](f.On(accounts, "EnableUser", &admin.EnableUserRequestType{UserName: "nobody"}))
+}
+
+func TestALockedUserIsUnlocked(t *testing.T) {
+	f := newFixture(t)
+	for range 5 {
+		f.enters("ann", "wrong password")
+	}
+	if f.enters(vimtest.AnnName, vimtest.AnnPassword) {
+		t.Fatal("not locked")
+	}
+	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"}))
+	if e := vimtest.Get[*types.EventEx](f.Newest()); e.EventTypeId != "vigate.account.unlocked" || e.UserName != vimtest.AdminName {
+		t.Errorf("event %+v", e)
+	}
+	if !f.enters(vimtest.AnnName, vimtest.AnnPassword) {
+		t.Error("still locked")
+	}
+	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"})) // nothing to do
+	for _, name := range []string{"nobody", ""} {
+		vimtest.Fails[types.UserNotFound](f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: name}))
+	}
+}
+
+func TestPasswordsAreInNoLogAndNoEvent(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Create("bob", "the first secret", "Bob"))
+	vimtest.OK(f.update(f.Admin, "bob", "the second secret", ""))
+	f.enters("bob", "the wrong secret")
+	vimtest.Invalid("user.password", f.Create("eve", strings.Repeat("third secret", 100), ""))
+	var b strings.Builder
+	for _, e := range vimtest.Get[[]types.BaseEvent](f.On("EventManager", "QueryEvents", &types.QueryEventsRequestType{})) {
+		b.WriteString(e.GetEvent().FullFormattedMessage)
+		if x, is := e.(*types.EventEx); is {
+			for _, kv := range x.Arguments {
+				b.WriteString(kv.Value.(string))
+			}
+		}
+	}
+	for _, secret := range []string{"first secret", "second secret", "wrong secret", "third secret", vimtest.AdminPassword, f.Admin, f.Ann} {
+		if strings.Contains(b.String(), secret) || strings.Contains(f.Logged(), secret) {
+			t.Errorf("%q is in a log or an event", secret)
+		}
+	}
+}
+
+func (f *fixture) search(r types.RetrieveUserGroupsRequestType) vimtest.Answer {
+	f.t.Helper()
+	return f.As(f.Ann, "UserDirectory", "RetrieveUserGroups", &r)
+}
+
+func TestUsersAreFoundInTheirDomain(t *testing.T) {
+	f := newFixture(t)
+	f.Needs(vim.View, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{})
+	vimtest.OK(f.Create("bob", "password of bob", "Bob Builder"))
+	vimtest.OK(f.On("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{Extension: vimtest.Extension("bobby")}))
+	for name, c := range map[string]struct {
+		ask  types.RetrieveUserGroupsRequestType
+		want []string
+	}{
+		"all":                  {types.RetrieveUserGroupsRequestType{FindUsers: true}, []string{"Administrator", "Ann", "bob"}},
+		"all, exactly":         {types.RetrieveUserGroupsRequestType{FindUsers: true, ExactMatch: true}, []string{"Administrator", "Ann", "bob"}},
+		"part of a name":       {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "MINI"}, []string{"Administrator"}},
+		"part of a full name":  {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "build"}, []string{"bob"}},
+		"exact":                {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "BOB", ExactMatch: true, Domain: "vsphere.local"}, []string{"bob"}},
+		"no extension":         {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "bobby"}, nil},
+		"groups":               {types.RetrieveUserGroupsRequestType{FindGroups: true}, nil},
+		"nobody asked for":     {types.RetrieveUserGroupsRequestType{SearchStr: "ann"}, nil},
+		"groups of a user":     {types.RetrieveUserGroupsRequestType{FindUsers: true, FindGroups: true, BelongsToUser: "ann"}, nil},
+		"system account":       {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "operator", ExactMatch: true, Domain: "localos"}, []string{"operator"}},
+		"no system account":    {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "daemon", ExactMatch: true, Domain: "localos"}, nil},
+		"system is not listed": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "oper", Domain: "localos"}, nil},
+	} {
+		found := vimtest.Get[[]types.BaseUserSearchResult](f.search(c.ask))
+		var names []string
+		for _, u := range found {
+			names = append(names, u.GetUserSearchResult().Principal)
+		}
+		if found == nil || !slices.Equal(names, c.want) {
+			t.Errorf("%s: %v", name, names)
+		}
+	}
+	bob := vimtest.Get[[]types.BaseUserSearchResult](f.search(types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "bob"}))[0].GetUserSearchResult()
+	if bob.FullName != "Bob Builder" || bob.Group {
+		t.Errorf("%+v", bob)
+	}
+	for _, r := range []types.RetrieveUserGroupsRequestType{{Domain: "CORP"}, {BelongsToGroup: "staff"}, {BelongsToUser: "nobody"}, {BelongsToUser: `\`}} {
+		vimtest.Fails[types.NotFound](f.search(r))
+	}
+	if got := vimtest.Get[[]string](f.Prop(f.Ann, "UserDirectory", "domainList")); !slices.Equal(got, []string{"VSPHERE.LOCAL", "LOCALOS"}) {
+		t.Errorf("domains: %v", got)
+	}
+}

@@ -1,0 +1,54 @@
+// Package admin serves the objects by which the server is administered: who may
+// what, who there is, which extensions are registered, and the settings.
+package admin
+
+import (
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// Domain is what these objects work on beside what all do.
+type Domain struct {
+	Accounts  *account.Manager
+	Directory Directory
+}
+
+// api is the API that these objects are part of, and their own domain.
+type api struct {
+	*vim.API
+	Domain
+}
+
+// Serve adds the package's objects to the API. It is called before the first
+// request.
+func Serve(to *vim.API, d Domain) error {
+	a := &api{to, d}
+	for _, o := range []*vim.Object{
+		a.authorizationManager(), a.extensionManager(), a.userDirectory(), a.accountManager(), a.optionManager(),
+	} {
+		if err := to.Add(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named is FaultOf with the name that the call was about, where the API's fault
+// has a member for it.
+func named(err error, name string) error {
+	if err == nil {
+		return nil
+	}
+	f := vim.FaultOf(err)
+	switch d := f.Detail.(type) {
+	case *types.AlreadyExists:
+		d.Name = name
+	case *types.InvalidName:
+		d.Name = name
+	case *types.UserNotFound:
+		d.Principal = name
+	}
+	return f
+}

@@ -1,0 +1,181 @@
+package admin_test
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
+)
+
+const extensions = "ExtensionManager"
+
+func (f *fixture) find(key string) *types.Extension {
+	f.t.Helper()
+	a := f.As(f.Ann, extensions, "FindExtension", &types.FindExtensionRequestType{ExtensionKey: key})
+	if a.Fault == nil && a.Value == nil {
+		return nil
+	}
+	return vimtest.Get[*types.Extension](a)
+}
+
+func TestAnExtensionIsKeptAsItRegistered(t *testing.T) {
+	f := newFixture(t)
+	if x := f.find("com.acme"); x != nil {
+		t.Errorf("found %+v", x)
+	}
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	x := f.find("COM.acme")
+	if x == nil || x.Key != "com.acme" || x.Version != "1.2" || x.Description.GetDescription().Label != "An extension" ||
+		len(x.Server) != 1 || x.Server[0].Description.GetDescription().Label != "S" || !x.LastHeartbeatTime.Equal(f.Now()) {
+		t.Fatalf("found %+v", x)
+	}
+	f.Pass(time.Minute)
+	changed := vimtest.Extension("com.acme")
+	changed.Version = "2"
+	vimtest.OK(f.On(extensions, "UpdateExtension", &types.UpdateExtensionRequestType{Extension: changed}))
+	list := vimtest.Get[[]types.Extension](f.Prop(f.Ann, extensions, "extensionList"))
+	if len(list) != 1 || list[0].Version != "2" || !list[0].LastHeartbeatTime.Equal(f.Now()) {
+		t.Errorf("list %+v", list)
+	}
+	vimtest.OK(f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "com.acme"}))
+	if x := f.find("com.acme"); x != nil {
+		t.Errorf("found %+v", x)
+	}
+}
+
+func TestAnExtensionThatCannotBeIsRefused(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	for property, edit := range map[string]func(*types.Extension){
+		"extension.key":           func(x *types.Extension) { x.Key = "" },
+		"extension.description":   func(x *types.Extension) { x.Description = nil },
+		"extension.subjectName":   func(x *types.Extension) { x.SubjectName = "no name" },
+		"extension.privilegeList": func(x *types.Extension) { x.PrivilegeList = append(x.PrivilegeList, x.PrivilegeList...) },
+		"extension":               func(x *types.Extension) { x.Company = strings.Repeat("x", 300<<10) },
+	} {
+		x := vimtest.Extension("com.other")
+		edit(&x)
+		vimtest.Invalid(property, f.Register(x))
+		x.Key = "com.acme"
+		if property != "extension.key" {
+			vimtest.Invalid(property, f.On(extensions, "UpdateExtension", &types.UpdateExtensionRequestType{Extension: x}))
+		}
+	}
+	vimtest.Invalid("extension.key", f.Register(vimtest.Extension("COM.ACME")))
+	vimtest.Fails[types.NotFound](f.On(extensions, "UpdateExtension", &types.UpdateExtensionRequestType{Extension: vimtest.Extension("no")}))
+	vimtest.Fails[types.NotFound](f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "no"}))
+}
+
+func TestAnExtensionLogsInWithTheCertificateThatWasSetUntilItIsUnregistered(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	set := func(key, pem string) vimtest.Answer {
+		return f.On(extensions, "SetExtensionCertificate", &types.SetExtensionCertificateRequestType{ExtensionKey: key, CertificatePem: pem})
+	}
+	own, other := f.Certificate("com.acme"), f.Certificate("other")
+	vimtest.Fails[types.NoClientCertificate](set("com.acme", ""))
+	vimtest.Invalid("certificatePem", set("com.acme", "nonsense"))
+	vimtest.Fails[types.NotFound](set("no", pemOf("CERTIFICATE", own.Raw)))
+	vimtest.OK(set("com.acme", pemOf("CERTIFICATE", other.Raw)))
+	f.Peer.Certificates = []*x509.Certificate{own}
+	login := func() (vim.Result, *vim.Fault) {
+		return f.Send("", f.Ref("SessionManager"), "LoginExtensionByCertificate", &types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme"})
+	}
+	if _, fault := login(); fault == nil || fault.Kind() != "InvalidLogin" {
+		t.Errorf("another's certificate: %v", fault)
+	}
+	vimtest.OK(set("com.acme", "")) // that of the connection
+	r, fault := login()
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	s := r.Value.(types.UserSession)
+	if s.UserName != "com.acme" || !s.ExtensionSession {
+		t.Errorf("session %+v", s)
+	}
+	vimtest.OK(f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "com.acme"}))
+	if f.Alive(r.Token.Reveal()) || !f.Alive(f.Admin) {
+		t.Error("the wrong session is alive")
+	}
+}
+
+func TestPublicKeysAreSetAndTheServersIsTold(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	set := func(key, text string) vimtest.Answer {
+		return f.On(extensions, "SetPublicKey", &types.SetPublicKeyRequestType{ExtensionKey: key, PublicKey: text})
+	}
+	good := pemOf("PUBLIC KEY", f.Certificate("x").RawSubjectPublicKeyInfo)
+	vimtest.OK(set("com.acme", good))
+	if e, _ := f.Extensions.Find("com.acme"); e.PublicKey != good {
+		t.Errorf("kept %q", e.PublicKey)
+	}
+	vimtest.Invalid("publicKey", set("com.acme", "nonsense"))
+	vimtest.Fails[types.NotFound](set("no", good))
+	if got := vimtest.Get[string](f.As(f.Ann, extensions, "GetPublicKey", &types.GetPublicKeyRequestType{})); got != "server's key" {
+		t.Errorf("server's key %q", got)
+	}
+}
+
+func TestExtensionsManageAndAllocateNothing(t *testing.T) {
+	f := newFixture(t)
+	if got := vimtest.Get[[]types.ManagedObjectReference](f.As(f.Ann, extensions, "QueryManagedBy", &types.QueryManagedByRequestType{ExtensionKey: "x"})); got == nil || len(got) > 0 {
+		t.Errorf("%#v", got)
+	}
+	if got := vimtest.Get[[]types.ExtensionManagerIpAllocationUsage](f.As(f.Ann, extensions, "QueryExtensionIpAllocationUsage", &types.QueryExtensionIpAllocationUsageRequestType{})); got == nil || len(got) > 0 {
+		t.Errorf("%#v", got)
+	}
+}
+
+func TestPrivilegesThatAnExtensionDeclaresCanBeGranted(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	role := f.AddRole("Doer", "Acme.Do")
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "ann", RoleId: role}))
+	if got := vimtest.Get[[]bool](f.As(f.Ann, authority, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntityRequestType{Entity: vim.RootFolder(), SessionId: f.Key(f.Ann), PrivId: []string{"Acme.Do"}})); !slices.Equal(got, []bool{true}) {
+		t.Errorf("has %v", got)
+	}
+	vimtest.OK(f.As(f.Ann, "SessionManager", "SetLocale", &types.SetLocaleRequestType{Locale: "de"}))
+	d := vimtest.Get[types.AuthorizationDescription](f.Prop(f.Ann, authority, "description"))
+	labels := map[string]string{}
+	for _, e := range append(d.Privilege, d.PrivilegeGroup...) {
+		labels[e.GetElementDescription().Key] = e.GetElementDescription().Label
+	}
+	if labels["Acme.Do"] != "Tun" || labels["Acme"] != "Acme" || labels["System.View"] == "Falsch" {
+		t.Errorf("labels %v", labels)
+	}
+}
+
+func TestAPermissionOfAnExtensionIsNotAUsers(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "com.acme", RoleId: -2}))
+	all := vimtest.Get[[]types.Permission](f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{}))
+	if got := all[len(all)-1].Principal; got != "com.acme" {
+		t.Errorf("principal %q", got)
+	}
+	if got := vimtest.Get[[]types.UserPrivilegeResult](f.On(authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{
+		Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "com.acme"})); !slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
+		t.Errorf("privileges %v", got)
+	}
+	vimtest.OK(f.Create("com.acme", "password of acme", ""))
+	vimtest.Invalid("permission.principal", f.Grant(f.Admin, types.Permission{Principal: "com.acme", RoleId: -1})) // which of them?
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `vsphere.local\com.acme`, RoleId: -1}))
+	vimtest.OK(f.Revoke(f.Admin, "com.acme", false)) // the one that is shown so
+	for _, p := range vimtest.Get[[]types.Permission](f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{})) {
+		if p.Principal == "com.acme" {
+			t.Errorf("still there: %+v", p)
+		}
+	}
+}
+
+func pemOf(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}

@@ -1,0 +1,18 @@
+package admin_test
+
+import (
+	"testing"
+
+	"github.com/vigate/vigate/internal/vim/vimtest"
+)
+
+// fixture is vimtest's, with what these tests do often.
+type fixture struct {
+	*vimtest.Fixture
+	t *testing.T
+}
+
+func newFixture(t *testing.T, edit ...func(*vimtest.Domain)) *fixture {
+	t.Helper()
+	return &fixture{vimtest.New(t, edit...), t}
+}

@@ -1,0 +1,41 @@
+package history
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// The texts name events by type: each must be one that can be shown as its type.
+func TestEveryTypeThatHasATextIsShownAsItself(t *testing.T) {
+	for _, k := range locale.Keys() {
+		name, is := strings.CutPrefix(k, "event.")
+		if !is || name == "other" || strings.HasPrefix(name, ownEvents) {
+			continue
+		}
+		if got := reflect.TypeOf(apiEvent(event.Event{Type: name}, "en")).Elem().Name(); got != name {
+			t.Errorf("%s is shown as %s", name, got)
+		}
+	}
+	if _, plain := apiEvent(event.Event{Type: "NewerEvent"}, "en").(*types.Event); !plain {
+		t.Error("a type that is not known is not shown as Event")
+	}
+}
+
+func TestTheLatestEventIsUnsetWhereThereIsNone(t *testing.T) {
+	a := &api{&vim.API{Domain: vim.Domain{Events: event.NewLog(event.Options{})}}}
+	if v, err := a.latestEvent(t.Context(), &vim.Call{}); v != nil || err != nil {
+		t.Errorf("%v, %v", v, err)
+	}
+	for _, p := range a.eventManager().Properties {
+		if p.Name == "latestEvent" && !p.Optional {
+			t.Error("its row says that it is always set")
+		}
+	}
+}
