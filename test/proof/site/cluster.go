@@ -17,6 +17,7 @@ type Cluster struct {
 	Members []*Member
 	Nodes   []*Node
 	links   [][]*Link // by node, then member
+	founded bool      // a node has set the instance up
 }
 
 // size is how many members and how many nodes there are.
@@ -54,6 +55,14 @@ func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (
 
 // Start runs everything that is not there, and returns once all of it serves.
 func (c *Cluster) Start(ctx context.Context) error {
+	if err := c.StartMembers(ctx); err != nil {
+		return err
+	}
+	return c.StartNodes(ctx)
+}
+
+// StartMembers runs all of etcd.
+func (c *Cluster) StartMembers(ctx context.Context) error {
 	for _, m := range c.Members {
 		if err := m.Launch(); err != nil {
 			return err
@@ -64,9 +73,25 @@ func (c *Cluster) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	// The first node sets the instance up.
+	return nil
+}
+
+// StartNodes runs all nodes, all at once but for the first time: then the first
+// sets the instance up.
+func (c *Cluster) StartNodes(ctx context.Context) error {
 	for _, n := range c.Nodes {
-		if _, err := n.Start(ctx); err != nil {
+		if err := n.Launch(); err != nil {
+			return err
+		}
+		if !c.founded {
+			if err := n.Ready(ctx); err != nil {
+				return err
+			}
+			c.founded = true
+		}
+	}
+	for _, n := range c.Nodes {
+		if err := n.Ready(ctx); err != nil {
 			return err
 		}
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a process may take to serve or to end.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // process is a program that can be killed and started again.
 type process struct {
