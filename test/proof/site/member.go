@@ -38,16 +38,8 @@ type Member struct {
 func NewMembers(program, dir string, n int) ([]*Member, error) {
 	peers, all := make([]string, n), make([]*Member, n)
 	for i := range all {
-		addr, err := address()
-		if err != nil {
-			return nil, err
-		}
-		peer, err := address()
-		if err != nil {
-			return nil, err
-		}
-		peers[i] = fmt.Sprintf("m%d=http://%s", i, peer)
-		all[i] = &Member{Addr: addr}
+		peers[i] = fmt.Sprintf("m%d=http://%s", i, address())
+		all[i] = &Member{Addr: address()}
 	}
 	for i, m := range all {
 		name, peer, _ := strings.Cut(peers[i], "=")
