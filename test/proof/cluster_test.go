@@ -253,10 +253,10 @@ func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
 	c.prove()
 }
 
-// serve reports whether all nodes serve reads and logins.
+// serve reports whether all nodes serve reads and changes.
 func (c *cluster) serve() bool {
 	for i := range c.Nodes {
-		if p := c.load.Probe(c.node(i)); !p.Reads || !p.Began && p.Busy {
+		if p := c.load.Probe(c.node(i)); !p.Reads || !p.Writes {
 			return false
 		}
 	}

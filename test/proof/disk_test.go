@@ -48,12 +48,12 @@ func starve(t *testing.T, d *site.Disk, dir string) {
 		x.must(d.Fill(x.node.PID()))
 		x.until("a change is refused", func(p load.Probe) bool { return p.Busy && p.Retry > 0 })
 		x.wait(300*time.Millisecond, 600*time.Millisecond)
-		if p := x.probe(); !p.Reads || p.Began {
-			t.Errorf("on the full disk: %+v, want reads and no logins", p)
+		if p := x.probe(); !p.Reads || p.Writes {
+			t.Errorf("on the full disk: %+v, want reads and no changes", p)
 		}
 		x.must(d.Free(x.node.PID()))
 		began := time.Now()
-		x.until("logins work again", func(p load.Probe) bool { return p.Began && p.Reads })
+		x.until("changes are made again", func(p load.Probe) bool { return p.Writes && p.Reads })
 		t.Logf("healed %v after there was room", time.Since(began).Round(time.Millisecond))
 		x.wait(200*time.Millisecond, 300*time.Millisecond)
 		x.must(x.load.Audit(t.Context()))
@@ -76,7 +76,7 @@ func starve(t *testing.T, d *site.Disk, dir string) {
 	x.prove()
 }
 
-// probe is one try of a login and of a read.
+// probe is one try of a change and of a read.
 func (x *trial) probe() load.Probe { return x.load.Probe(x.load.First()) }
 
 func (x *trial) until(what string, ok func(load.Probe) bool) {

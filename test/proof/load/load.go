@@ -69,8 +69,6 @@ type Load struct {
 	admin  wire.Session
 	users  []string
 
-	adminName, password string // the administrator's
-
 	tickets atomic.Int64           // issued
 	avoided atomic.Pointer[string] // name of the node that races leave out
 	unknown atomic.Int64           // calls that may have begun a session that nobody knows
@@ -100,7 +98,7 @@ func (s *Stats) String() string {
 
 // New logs the administrator in and makes the users.
 func New(ctx context.Context, cfg Config, admin, password string) (*Load, error) {
-	l := &Load{adminName: admin, password: password, cfg: cfg, client: wire.New(cfg.Timeout), rec: history.NewRecorder(), known: map[string]*session{}, orphans: map[string]bool{}}
+	l := &Load{cfg: cfg, client: wire.New(cfg.Timeout), rec: history.NewRecorder(), known: map[string]*session{}, orphans: map[string]bool{}}
 	a := l.client.Login(ctx, wire.JSON, cfg.Nodes[0].Addr, admin, password)
 	if a.Outcome != wire.Done {
 		return nil, fmt.Errorf("log administrator in: %+v", a.Detail)
