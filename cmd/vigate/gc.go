@@ -7,13 +7,14 @@ import (
 )
 
 // How much garbage may gather before it is collected. By Go's default as much
-// as there is in use: a small server then collects all the time (reads cost a
-// fifth more processor time), and one with a million sessions needs twice their
-// memory. So the bound is on the garbage itself.
+// as there is in use, so that a small server collects all the time: its reads
+// cost a fifth more processor time than with room to spare. A large one keeps the
+// default: less would have it mark a million sessions too often, more would
+// double their memory.
 const (
-	garbage    = 256 << 20 // bytes
-	mostGC     = 400       // per cent of what is in use
-	leastGC    = 50
+	garbage    = 64 << 20 // bytes; what there may be beside little in use
+	mostGC     = 400      // per cent of what is in use
+	leastGC    = 100
 	liveMetric = "/gc/heap/live:bytes"
 )
 

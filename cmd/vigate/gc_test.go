@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-func TestGarbageIsBoundedWhateverIsInUse(t *testing.T) {
-	for live, want := range map[uint64]int{0: 400, 1 << 20: 400, 64 << 20: 400, 128 << 20: 200, 256 << 20: 100, 400 << 20: 64, 8 << 30: 50} {
+func TestASmallHeapGetsRoomAndALargeOneKeepsTheDefault(t *testing.T) {
+	for live, want := range map[uint64]int{0: 400, 1 << 20: 400, 16 << 20: 400, 32 << 20: 200, 64 << 20: 100, 400 << 20: 100, 8 << 30: 100} {
 		if got := gcPercent(live); got != want {
 			t.Errorf("%d MiB in use: %d %%, want %d", live>>20, got, want)
 		}
