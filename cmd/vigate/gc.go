@@ -13,7 +13,7 @@ import (
 // double their memory.
 const (
 	garbage    = 64 << 20 // bytes; what there may be beside little in use
-	mostGC     = 400      // per cent of what is in use
+	mostGC     = 4000     // per cent of what is in use
 	leastGC    = 100
 	liveMetric = "/gc/heap/live:bytes"
 )
