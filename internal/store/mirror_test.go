@@ -1,0 +1,150 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+// view keeps the records of one kind.
+type view struct {
+	mu      sync.Mutex // guards what follows
+	records map[string]store.Record
+	whole   bool
+}
+
+func (v *view) Kinds() []store.Kind { return []store.Kind{store.Role} }
+
+func (v *view) Reset() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.records, v.whole = map[string]store.Record{}, false
+}
+
+func (v *view) Put(r store.Record) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.records[r.ID] = r
+}
+
+func (v *view) Delete(_ store.Kind, id string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.records, id)
+}
+
+func (v *view) Whole() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.whole = true
+}
+
+func (v *view) get(id string) (string, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r, ok := v.records[id]
+	return string(r.Value), ok && v.whole
+}
+
+// follow runs a mirror of s until the test or stop ends it.
+func follow(t *testing.T, s store.Store, v *view) (m *store.Mirror, stop func()) {
+	t.Helper()
+	m = store.NewMirror(s, v)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = m.Run(ctx) }()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return m, stop
+}
+
+var never time.Time
+
+func TestACommitReturnsWhenTheViewsShowIt(t *testing.T) {
+	v := &view{}
+	m, _ := follow(t, storetest.NewMemory(time.Now), v)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			id := fmt.Sprint(i)
+			rev, err := m.Commit(t.Context(), store.Create(store.Role, id, []byte(id), never))
+			if got, ok := v.get(id); err != nil || !ok || got != id {
+				t.Errorf("%s: %q %v, %v", id, got, ok, err)
+			}
+			revs, err := m.Touch(t.Context(), store.Record{Kind: store.Role, ID: id, Value: []byte("t"), Revision: rev})
+			if got, _ := v.get(id); err != nil || revs[0] == 0 || got != "t" {
+				t.Errorf("touch of %s: %q, %v", id, got, err)
+			}
+			if _, err := m.Commit(t.Context(), store.Delete(store.Role, id)); err != nil {
+				t.Error(err)
+			}
+			if _, ok := v.get(id); ok {
+				t.Errorf("%s is still shown", id)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestAMirrorBeginsWithTheWholeStateAndSeesWhatOthersWrite(t *testing.T) {
+	s := storetest.NewMemory(time.Now)
+	if _, err := s.Commit(t.Context(), store.Create(store.Role, "before", []byte("1"), never)); err != nil {
+		t.Fatal(err)
+	}
+	v := &view{}
+	m, _ := follow(t, s, v)
+	if err := m.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := v.get("before"); !ok || got != "1" || !m.Whole() {
+		t.Errorf("at the start: %q %v", got, ok)
+	}
+	if _, err := s.Commit(t.Context(), store.Put(store.Role, "other", []byte("2"), never)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := v.get("other"); !ok || got != "2" {
+		t.Errorf("after Sync: %q %v", got, ok)
+	}
+}
+
+func TestAMirrorThatFollowsNoMoreSaysSo(t *testing.T) {
+	v := &view{}
+	m, stop := follow(t, storetest.NewMemory(time.Now), v)
+	if err := m.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if m.Whole() {
+		t.Error("it says that it is whole")
+	}
+	if _, err := m.Commit(t.Context(), store.Put(store.Role, "late", nil, never)); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a commit that nobody shows: %v", err)
+	}
+}
+
+func TestWaitingIsGivenUpWithItsContext(t *testing.T) {
+	m := store.NewMirror(storetest.NewMemory(time.Now)) // follows nothing
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := m.Wait(ctx, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTwoViewsOfOneKindAreAMistake(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("nobody minds")
+		}
+	}()
+	store.NewMirror(storetest.NewMemory(time.Now), &view{}, &view{})
+}
