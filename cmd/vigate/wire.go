@@ -27,7 +27,6 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
-	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
@@ -121,14 +120,14 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 		Exists: directory.Exists, Enabled: accountTable.Enabled,
 	})
 	n.accounts, err = account.NewManager(account.Options{
-		Mirror: n.mirror, Table: accountTable, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
+		Mirror: n.mirror, Table: accountTable, Events: n.events, Authority: n.access, End: n.sessions.Evict, Log: log,
 		Requests: n.requests,
 	})
 	if err != nil {
 		return nil, err
 	}
 	n.extensions = extension.NewManager(extension.Options{
-		Mirror: n.mirror, Table: extensions, Events: n.events, Authority: n.access, End: n.endSessions, Log: log,
+		Mirror: n.mirror, Table: extensions, Events: n.events, Authority: n.access, End: n.sessions.Evict, Log: log,
 	})
 	if err := n.openAPI(cfg, h); err != nil {
 		return nil, err
@@ -330,16 +329,6 @@ func (n *node) policy() session.Policy {
 		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
 		MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
 	}
-}
-
-// endSessions ends all sessions of who lost its access, those in which another
-// acts as it included.
-func (n *node) endSessions(ctx context.Context, who principal.Name, keep string) error {
-	_, err := n.sessions.EndAll(ctx, func(s *session.Session) bool {
-		owner := s.Owner()
-		return s.Key.String() != keep && (s.Identity.Name.Equal(who) || owner.Name.Equal(who))
-	}, func(s session.Session) event.Event { return session.Terminated(s, who.String()) })
-	return err
 }
 
 // ticketThumbprint is the certificate's SHA-1 as clone tickets carry it.

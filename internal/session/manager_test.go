@@ -353,6 +353,35 @@ func TestEndingAllOfAUserLeavesNoCloneBehind(t *testing.T) {
 	}
 }
 
+func TestWhoLostItsAccessKeepsNoSessionButTheOneNamed(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	kept, keptToken := f.start(t, "alice")
+	_, own := f.start(t, "ALICE")
+	actingAs, asAlice := f.start(t, "bob")
+	actingFrom, fromAlice := f.start(t, "alice")
+	_, other := f.start(t, "bob")
+	for l, name := range map[*Live]string{actingAs: "alice", actingFrom: "bob"} {
+		if err := f.Update(t.Context(), l, func(s *Session) []event.Event {
+			owner := s.Owner()
+			s.Identity, s.Origin = named(name).Identity, &owner
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Evict(t.Context(), named("Alice").Identity.Name, kept.Key().String()); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		token Token
+		live  bool
+	}{"kept": {keptToken, true}, "own": {own, false}, "acting as it": {asAlice, false}, "acting as another": {fromAlice, false}, "another's": {other, true}} {
+		if f.live(c.token) != c.live {
+			t.Errorf("%s: alive is %v", name, !c.live)
+		}
+	}
+}
+
 func TestARecordOfANewerVersionKeepsItsFields(t *testing.T) {
 	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5), Deadline: time.Unix(9, 0), LastActiveTime: time.Unix(2, 0)}
 	newer := appendText(s.encode(), 99, "from the future")

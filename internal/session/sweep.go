@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -43,6 +44,17 @@ func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func
 			return total, err
 		}
 	}
+}
+
+// Evict ends all sessions of who lost its access but the one with the key keep,
+// those in which another acts as it, and those in which it acts as another,
+// included. Empty keep: all.
+func (m *Manager) Evict(ctx context.Context, who principal.Name, keep string) error {
+	_, err := m.EndAll(ctx, func(s *Session) bool {
+		owner := s.Owner()
+		return s.Key.String() != keep && (s.Identity.Name.Equal(who) || owner.Name.Equal(who))
+	}, func(s Session) event.Event { return Terminated(s, who.String()) })
+	return err
 }
 
 // SweepExpired ends the sessions whose time is over and returns how many.

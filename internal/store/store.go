@@ -26,15 +26,15 @@ type Kind uint8
 const (
 	Session    Kind = 1  // session: one live session
 	Ticket     Kind = 2  // session: one unspent one-time ticket
-	Spent      Kind = 3  // login: an artefact that was used and must not be used again
+	Spent      Kind = 3  // kept for login: an artefact that was used and must not be used again
 	Account    Kind = 4  // account: a local user
-	Role       Kind = 5  // access
+	Role       Kind = 5  // kept for access, whose roles are in its one Permission record
 	Permission Kind = 6  // access
 	Extension  Kind = 7  // extension
 	Setting    Kind = 8  // setting: options, the service message, the instance's identity
 	Event      Kind = 9  // event: appended only
-	Lockout    Kind = 10 // login: failed logins that lock
-	Node       Kind = 11 // a running server of a cluster
+	Lockout    Kind = 10 // kept for login, which counts failures in memory
+	Node       Kind = 11 // cluster: a running server
 )
 
 // Revision numbers commits: a later commit has a larger one. 0 is no revision.

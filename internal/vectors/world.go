@@ -164,22 +164,15 @@ func (w *World) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 		Mirror: w.mirror, Table: t.authority, Events: t.events, Enabled: t.accounts.Enabled,
 		Exists: func(who principal.Name, group bool) bool { return !group },
 	})
-	end := func(ctx context.Context, who principal.Name, keep string) error {
-		_, err := sessions.EndAll(ctx, func(s *session.Session) bool {
-			owner := s.Owner()
-			return s.Key.String() != keep && (s.Identity.Name.Equal(who) || owner.Name.Equal(who))
-		}, func(s session.Session) event.Event { return session.Terminated(s, who.String()) })
-		return err
-	}
 	accounts, err := account.NewManager(account.Options{
-		Mirror: w.mirror, Table: t.accounts, Events: t.events, Authority: manager, End: end,
+		Mirror: w.mirror, Table: t.accounts, Events: t.events, Authority: manager, End: sessions.Evict,
 		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
 	})
 	w.must(err)
 	return vim.Domain{
 		Sessions: sessions, Access: manager, Events: t.events, Settings: t.settings,
 		Extensions: extension.NewManager(extension.Options{
-			Mirror: w.mirror, Table: t.extensions, Events: t.events, Authority: manager, End: end, Now: now, Log: log,
+			Mirror: w.mirror, Table: t.extensions, Events: t.events, Authority: manager, End: sessions.Evict, Now: now, Log: log,
 		}),
 		Gate: &login.Gate{
 			Methods: []login.Method{

@@ -78,23 +78,16 @@ func (f *Fixture) domain(log *slog.Logger) *Domain {
 			return who.Domain == "" && !group && t.extensions.Exists(who.User) || d.Admin.Directory.Has(context.Background(), who, group)
 		},
 	})
-	end := func(ctx context.Context, who principal.Name, keep string) error {
-		_, err := sessions.EndAll(ctx, func(s *session.Session) bool {
-			owner := s.Owner()
-			return s.Key.String() != keep && (s.Identity.Name.Equal(who) || owner.Name.Equal(who))
-		}, func(s session.Session) event.Event { return session.Terminated(s, who.String()) })
-		return err
-	}
 	accounts, err := account.NewManager(account.Options{
 		Mirror: f.mirror, Table: t.accounts, Events: t.events, Authority: manager,
-		End: end, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: f.Now, Log: log,
+		End: sessions.Evict, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: f.Now, Log: log,
 	})
 	f.Must(err)
 	d.Admin = admin.Domain{Accounts: accounts, Directory: admin.Directory{admin.LocalUsers(t.accounts), admin.SystemUsers(systemAccount)}}
 	d.Domain = vim.Domain{
 		Sessions: sessions, Access: manager, Events: t.events, Settings: t.settings,
 		Extensions: extension.NewManager(extension.Options{
-			Mirror: f.mirror, Table: t.extensions, Events: t.events, Authority: manager, End: end, Now: f.Now, Log: log,
+			Mirror: f.mirror, Table: t.extensions, Events: t.events, Authority: manager, End: sessions.Evict, Now: f.Now, Log: log,
 		}),
 		Gate: &login.Gate{
 			Methods: []login.Method{
