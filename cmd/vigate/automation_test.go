@@ -62,7 +62,7 @@ func TestGovmomisRESTClientHasItsSession(t *testing.T) {
 	if err := c.Logout(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if r.sessions.Size() != 0 {
+	if r.Sessions.Size() != 0 {
 		t.Error("the session lives after its logout")
 	}
 }
@@ -144,7 +144,7 @@ func TestWhatTheAutomationAPIRefusesItRefusesClearly(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
-	if r.sessions.Size() != 0 {
+	if r.Sessions.Size() != 0 {
 		t.Error("a session was made")
 	}
 }

@@ -36,17 +36,17 @@ const passwordVariable = "VIGATE_ADMIN_PASSWORD"
 // bootstrap sets up the instance and the first administrator, once in the life
 // of a data directory.
 func (n *node) bootstrap(ctx context.Context, cfg config.Config, t terminal) (first, error) {
-	if _, err := n.settings.EnsureInstance(ctx); err != nil {
+	if _, err := n.Settings.EnsureInstance(ctx); err != nil {
 		return first{}, err
 	}
-	if n.access.Founded() {
+	if n.Access.Founded() {
 		return first{}, nil
 	}
 	f, password, err := firstPassword(cfg, t)
 	if err != nil {
 		return first{}, err
 	}
-	if _, err := n.accounts.Bootstrap(ctx, password); err != nil {
+	if _, err := n.Accounts.Bootstrap(ctx, password); err != nil {
 		return first{}, fmt.Errorf("make the first administrator: %w", err)
 	}
 	return f, nil

@@ -37,7 +37,7 @@ func (f filling) run(ctx context.Context, data string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.close()) }()
-	if err := f.start(ctx, n.sessions); err != nil {
+	if err := f.start(ctx, n.Sessions); err != nil {
 		return fmt.Errorf("fill store: %w", err)
 	}
 	return n.trimAll(ctx)
@@ -86,7 +86,7 @@ func (f filling) grant(i int) session.Grant {
 // trimAll brings the event log to the size that a running server keeps it at.
 func (n *node) trimAll(ctx context.Context) error {
 	for {
-		switch done, err := n.events.Trim(ctx, n.mirror, maxFill); {
+		switch done, err := n.Events.Trim(ctx, n.Mirror, maxFill); {
 		case err != nil:
 			return err
 		case done == 0:

@@ -30,7 +30,7 @@ func (n *node) housekeeping(ctx context.Context) {
 		every time.Duration
 		do    func(context.Context) error
 	}{
-		{"flush activity", flushEvery, n.sessions.Flush},
+		{"flush activity", flushEvery, n.Sessions.Flush},
 		{"sweep sessions", sweepEvery, n.sweepSessions},
 		{"sweep tickets", ticketEvery, n.sweepTickets},
 		{"report node", cluster.ReportEvery, n.cluster.Report},
@@ -61,7 +61,7 @@ func (n *node) housekeeping(ctx context.Context) {
 // sweepSessions is called by one goroutine, which counts the turns.
 func (n *node) sweepSessions(ctx context.Context) error {
 	n.sweeps++
-	_, err := n.sessions.SweepTurn(ctx, n.sweeps)
+	_, err := n.Sessions.SweepTurn(ctx, n.sweeps)
 	return err
 }
 
@@ -69,7 +69,7 @@ func (n *node) sweepTickets(ctx context.Context) error {
 	if n.local != nil {
 		n.local.Sweep()
 	}
-	_, err := n.mirror.Sweep(ctx, sweepLimit, store.Ticket, store.Spent, store.Node)
+	_, err := n.Mirror.Sweep(ctx, sweepLimit, store.Ticket, store.Spent, store.Node)
 	return err
 }
 
@@ -77,8 +77,8 @@ func (n *node) sweepTickets(ctx context.Context) error {
 // events a second.
 func (n *node) trimEvents(ctx context.Context) error {
 	for range trimRounds {
-		trimmed, err := n.events.Trim(ctx, n.mirror, sweepLimit)
-		swept, sweepErr := n.mirror.Sweep(ctx, sweepLimit, store.Event)
+		trimmed, err := n.Events.Trim(ctx, n.Mirror, sweepLimit)
+		swept, sweepErr := n.Mirror.Sweep(ctx, sweepLimit, store.Event)
 		if err := errors.Join(err, sweepErr); err != nil {
 			return err
 		}
@@ -91,5 +91,5 @@ func (n *node) trimEvents(ctx context.Context) error {
 
 // resume does what a crash has kept an earlier run from doing.
 func (n *node) resume(ctx context.Context) error {
-	return errors.Join(n.accounts.Resume(ctx), n.extensions.Resume(ctx))
+	return errors.Join(n.Accounts.Resume(ctx), n.Extensions.Resume(ctx))
 }

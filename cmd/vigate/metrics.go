@@ -61,14 +61,14 @@ func (n *node) know(waysIn []login.Method) {
 	}
 	n.metrics.Know(rows, names)
 	n.metrics.Sample(metrics.Sources{
-		Sessions: n.sessions.Methods, Hashing: n.accounts.Load, Ready: n.ready,
+		Sessions: n.Sessions.Methods, Hashing: n.Accounts.Load, Ready: n.ready,
 		Serving: func() server.Load {
 			if s := n.serving.Load(); s != nil {
 				return s.Load()
 			}
 			return server.Load{}
 		},
-		Applied: n.mirror.Applied, Newest: n.store.Newest,
+		Applied: n.Mirror.Applied, Newest: n.store.Newest,
 	})
 }
 

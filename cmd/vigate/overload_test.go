@@ -47,7 +47,7 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 	r := start(t, t.TempDir(), nil)
 	c := httpClient(t)
 	token, _ := r.login(t, c)
-	queue := r.accounts.Load().Queue
+	queue := r.Accounts.Load().Queue
 	var in, refused atomic.Int64
 	var storm sync.WaitGroup
 	for range 3 * queue {
@@ -86,7 +86,7 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 	if reads < 10 {
 		t.Errorf("only %d reads", reads)
 	}
-	if l := r.accounts.Load(); l.Waiting != 0 {
+	if l := r.Accounts.Load(); l.Waiting != 0 {
 		t.Errorf("after the storm: %+v", l)
 	}
 }
@@ -98,7 +98,7 @@ func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 	var flood sync.WaitGroup
 	full := make(chan struct{})
 	var refused atomic.Int64
-	for range 2 * r.accounts.Load().Queue {
+	for range 2 * r.Accounts.Load().Queue {
 		flood.Go(func() {
 			for {
 				select {

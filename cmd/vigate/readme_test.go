@@ -35,7 +35,7 @@ func TestTheReadmesSessionWorksAsPrinted(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, out)
 		}
 	}
-	if n := r.sessions.Size(); n != 0 {
+	if n := r.Sessions.Size(); n != 0 {
 		t.Errorf("%d sessions left", n)
 	}
 }

@@ -204,8 +204,8 @@ func TestBadRequestsGetTheirFaultsAndLeaveNothingBehind(t *testing.T) {
 	for range 2 {
 		round()
 	}
-	if !s.lives(s.admin) || s.sessions.Size() != 1 {
-		t.Errorf("%d sessions", s.sessions.Size())
+	if !s.lives(s.admin) || s.Sessions.Size() != 1 {
+		t.Errorf("%d sessions", s.Sessions.Size())
 	}
 	returns(t, s.c, before)
 	for l := range strings.Lines(s.log.String()) {

@@ -217,7 +217,7 @@ func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t
 			}
 		}
 	}
-	if n := s.sessions.Size(); n != 1 {
+	if n := s.Sessions.Size(); n != 1 {
 		t.Errorf("%d sessions", n)
 	}
 	if a := s.call(token, sm+"Logout", ""); a.status == 204 {
@@ -230,7 +230,7 @@ func TestASVS_16_5_3_DamagedPermissionsGrantNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	for _, bad := range []string{``, `{"v":1`, `{"v":99,"nextRole":1}`} {
-		good, err := s.mirror.Get(t.Context(), store.Permission, access.Root)
+		good, err := s.Mirror.Get(t.Context(), store.Permission, access.Root)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,11 +263,11 @@ func TestASVS_16_5_3_DamagedPermissionsGrantNothing(t *testing.T) {
 // put writes the record of permissions as it stands.
 func (s *scene) put(value string) {
 	s.t.Helper()
-	old, err := s.mirror.Get(s.t.Context(), store.Permission, access.Root)
+	old, err := s.Mirror.Get(s.t.Context(), store.Permission, access.Root)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.mirror.Commit(s.t.Context(), store.Put(store.Permission, access.Root, []byte(value), old.Expires)); err != nil {
+	if _, err := s.Mirror.Commit(s.t.Context(), store.Put(store.Permission, access.Root, []byte(value), old.Expires)); err != nil {
 		s.t.Fatal(err)
 	}
 }

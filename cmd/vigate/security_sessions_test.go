@@ -14,7 +14,7 @@ import (
 // live is the session with the key, as the server has it.
 func (s *scene) live(key string) *session.Live {
 	s.t.Helper()
-	l, err := s.sessions.Find(key)
+	l, err := s.Sessions.Find(key)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -72,11 +72,11 @@ func TestASVS_7_2_3_And_11_5_1_TokensKeysAndTicketsAreRandomInEveryBit(t *testin
 	s := newScene(t, nil)
 	tokens, tickets := map[string]bool{}, map[string]bool{}
 	for range 100 {
-		_, token, err := s.sessions.Start(t.Context(), session.Grant{Identity: s.live(s.key).Identity(), Method: "test"})
+		_, token, err := s.Sessions.Start(t.Context(), session.Grant{Identity: s.live(s.key).Identity(), Method: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ticket, err := s.sessions.AcquireCloneTicket(t.Context(), s.live(s.key))
+		ticket, err := s.Sessions.AcquireCloneTicket(t.Context(), s.live(s.key))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +301,7 @@ func TestASVS_7_4_5_AnAdministratorEndsOneUsersSessionsOrAll(t *testing.T) {
 		}
 	}
 	terminate(s.listed(s.admin)[`VSPHERE.LOCAL\bob`])
-	if by := s.listed(s.admin); len(by) != 1 || s.sessions.Size() != 1 {
+	if by := s.listed(s.admin); len(by) != 1 || s.Sessions.Size() != 1 {
 		t.Errorf("left: %v", by)
 	}
 }

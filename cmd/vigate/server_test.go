@@ -60,7 +60,7 @@ func TestGovmomiInJSONModeHasItsWholeSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	var cloned types.UserSession
-	for l := range r.sessions.All() {
+	for l := range r.Sessions.All() {
 		if s := l.Session(); s.Method == "clone" {
 			cloned.Key, cloned.UserName = s.Key.String(), s.Identity.Name.String()
 		}
@@ -87,8 +87,8 @@ func TestGovmomiInJSONModeHasItsWholeSession(t *testing.T) {
 	if err := m.Logout(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if r.sessions.Size() != 0 {
-		t.Errorf("%d sessions left", r.sessions.Size())
+	if r.Sessions.Size() != 0 {
+		t.Errorf("%d sessions left", r.Sessions.Size())
 	}
 }
 

@@ -42,7 +42,7 @@ func TestMadeUpSessionsAreServedAsAnyOthers(t *testing.T) {
 		t.Errorf("%d sessions in the list, %d", n, a.status)
 	}
 	owners := map[string]int{}
-	for l := range r.sessions.All() {
+	for l := range r.Sessions.All() {
 		owners[l.Identity().Name.String()]++
 	}
 	if len(owners) != 8 {
@@ -75,7 +75,7 @@ func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
 	if err := os.Rename(to, filepath.Join(restored, storeName)); err != nil {
 		t.Fatal(err)
 	}
-	if n := start(t, restored, nil).sessions.Size(); n != 5 {
+	if n := start(t, restored, nil).Sessions.Size(); n != 5 {
 		t.Errorf("%d sessions after the restore", n)
 	}
 }

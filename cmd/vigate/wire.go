@@ -16,21 +16,18 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
-	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
-	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
-	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
-	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
@@ -43,22 +40,17 @@ import (
 type node struct {
 	log         *slog.Logger
 	store       store.Store
-	mirror      *store.Mirror
 	fresh       func() error // why the store's views may be old; nil: never
 	cluster     *cluster.Cluster
 	certificate *server.Certificate
 
-	events     *event.Log
-	settings   *setting.Settings
-	access     *access.Manager
-	accounts   *account.Manager
-	extensions *extension.Manager
-	sessions   *session.Manager
-	local      *login.LocalTickets
-	api        *vim.API
-	metrics    *metrics.Recorder // nil: nobody could ask for them
-	server     *server.Server
-	serving    atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
+	*domain.Domain
+	directory admin.Directory // who there is
+	local     *login.LocalTickets
+	api       *vim.API
+	metrics   *metrics.Recorder // nil: nobody could ask for them
+	server    *server.Server
+	serving   atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
 
 	sweeps int // turns at sweeping sessions
 	cancel context.CancelFunc
@@ -87,48 +79,22 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	}
 	n.store, n.fresh = s.Store, s.fresh
 
-	n.events = event.NewLog(event.Options{Logger: log})
-	n.settings, err = setting.New(setting.Config{
-		Base: baseValues(cfg), Events: n.events, Logger: log,
-		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err },
-	})
-	if err != nil {
-		return nil, err
-	}
-	var accessTable *access.Table
-	extensions := extension.NewTable(func() { accessTable.Refresh() }, log)
-	accessTable = access.NewTable(declared(extensions), log)
-	accountTable := account.NewTable(cfg.DefaultDomain, log)
-	sessionTable := session.NewTable(log)
 	n.cluster, err = cluster.New(cluster.Options{
-		Name: nodeName(cfg), Version: version, Sessions: sessionTable.Size, Lag: s.lag, Logger: log,
+		Name: nodeName(cfg), Version: version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.mirror = store.NewMirror(h.store(n.store), n.settings, extensions, accessTable, accountTable, sessionTable, n.events, n.cluster)
-	n.settings.Attach(n.mirror)
-	n.cluster.Attach(n.mirror)
-
-	n.sessions = session.NewManager(session.Options{
-		Mirror: n.mirror, Table: sessionTable, Events: n.events,
-		Policy: n.policy, Thumbprint: n.ticketThumbprint,
-	})
-	directory := directory{accounts: accountTable, extensions: extensions}
-	n.access = access.NewManager(access.Options{
-		Mirror: n.mirror, Table: accessTable, Events: n.events,
-		Exists: directory.Exists, Enabled: accountTable.Enabled,
-	})
-	n.accounts, err = account.NewManager(account.Options{
-		Mirror: n.mirror, Table: accountTable, Events: n.events, Authority: n.access, End: n.sessions.Evict, Log: log,
-		Requests: n.requests,
+	n.Domain, err = domain.New(domain.Options{
+		Store: h.store(n.store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
+		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster}, Requests: n.requests, Log: log,
+		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.extensions = extension.NewManager(extension.Options{
-		Mirror: n.mirror, Table: extensions, Events: n.events, Authority: n.access, End: n.sessions.Evict, Log: log,
-	})
+	n.directory = admin.Directory{admin.LocalUsers(n.Accounts.Table), admin.SystemUsers(nil)}
+	n.cluster.Attach(n.Mirror)
 	if err := n.openAPI(cfg, h); err != nil {
 		return nil, err
 	}
@@ -142,36 +108,32 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 		return err
 	}
 	methods := []login.Method{
-		login.Clone{Sessions: n.sessions},
-		login.ByCertificate{Extensions: n.extensions.Table},
-		login.BySubject{Extensions: n.extensions.Table, Trust: trust, Now: time.Now},
+		login.Clone{Sessions: n.Sessions},
+		login.ByCertificate{Extensions: n.Extensions.Table},
+		login.BySubject{Extensions: n.Extensions.Table, Trust: trust, Now: time.Now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		n.local = &login.LocalTickets{
 			Dir: filepath.Join(cfg.Data, "local"), Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
-			Access: n.access.Table, Mirror: n.mirror, Events: n.events, Now: time.Now, Log: n.log,
+			Access: n.Access.Table, Mirror: n.Mirror, Events: n.Events, Now: time.Now, Log: n.log,
 		}
 		if err := n.local.Open(); err != nil {
 			return err
 		}
 		methods = append(methods, n.local)
 	}
-	methods = append(methods, login.Local{Accounts: n.accounts})
-	throttle := login.NewThrottle(n.settings.Values, nil)
+	methods = append(methods, login.Local{Accounts: n.Accounts})
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
 	}
+	gate := n.Gate(methods...)
+	gate.Started = h.started
 	n.api, err = vim.New(vim.Domain{
-		Sessions: n.sessions,
-		Gate: &login.Gate{
-			Methods: methods, Sessions: n.sessions, Access: n.access.Table, Throttle: throttle,
-			Mirror: n.mirror, Events: n.events, Log: n.log, DefaultDomain: cfg.DefaultDomain,
-			DefaultLocale: func() string { return n.settings.Values().DefaultLocale },
-			Started:       h.started,
-		},
-		Access: n.access, Extensions: n.extensions,
-		Events: n.events, Settings: n.settings, LocalTickets: n.local,
+		Sessions: n.Sessions,
+		Gate:     gate,
+		Access:   n.Access, Extensions: n.Extensions,
+		Events: n.Events, Settings: n.Settings, LocalTickets: n.local,
 		Server: vim.ServerInfo{
 			HostName: host, About: about(),
 			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
@@ -187,7 +149,7 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 		return err
 	}
 	if err := serveObjects(n.api, admin.Domain{
-		Accounts: n.accounts, Directory: admin.Directory{admin.LocalUsers(n.accounts.Table), admin.SystemUsers(nil)},
+		Accounts: n.Accounts, Directory: n.directory,
 	}, n.cluster); err != nil {
 		return err
 	}
@@ -205,11 +167,11 @@ func (n *node) follow(ctx context.Context) error {
 	feed, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.feed.Go(func() {
-		if err := n.mirror.Run(feed); err != nil && feed.Err() == nil {
+		if err := n.Mirror.Run(feed); err != nil && feed.Err() == nil {
 			n.log.Error("the store is not followed any more", "err", err)
 		}
 	})
-	if err := n.mirror.Wait(ctx, 0); err != nil {
+	if err := n.Mirror.Wait(ctx, 0); err != nil {
 		return fmt.Errorf("read store: %w", err)
 	}
 	return nil
@@ -256,8 +218,8 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 
 // run serves until ctx ends, then writes down what is still in memory.
 func (n *node) run(ctx context.Context) error {
-	e := n.events.Change(event.Event{Type: "ServerStartedSessionEvent"})
-	if _, err := n.mirror.Commit(context.WithoutCancel(ctx), e); err != nil {
+	e := n.Events.Change(event.Event{Type: "ServerStartedSessionEvent"})
+	if _, err := n.Mirror.Commit(context.WithoutCancel(ctx), e); err != nil {
 		return fmt.Errorf("post start: %w", err)
 	}
 	if err := n.cluster.Report(context.WithoutCancel(ctx)); err != nil {
@@ -277,7 +239,7 @@ func (n *node) run(ctx context.Context) error {
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err = errors.Join(err, n.sessions.Flush(last))
+	err = errors.Join(err, n.Sessions.Flush(last))
 	if left := n.cluster.Leave(last); left != nil {
 		n.log.Warn("this node is shown to others until its record expires", "err", left)
 	}
@@ -300,15 +262,15 @@ func (n *node) close() error {
 // ready says why the server can't serve now.
 func (n *node) ready() error {
 	switch {
-	case !n.mirror.Whole():
+	case !n.Mirror.Whole():
 		return errors.New("the store is not followed")
 	case n.fresh != nil && n.fresh() != nil:
 		return errors.New("this node has not heard from the cluster for too long")
-	case n.access.Damaged() != nil:
+	case n.Access.Damaged() != nil:
 		return errors.New("the record of roles and permissions is damaged")
-	case n.accounts.Damaged() != nil:
+	case n.Accounts.Damaged() != nil:
 		return errors.New("records of users are damaged")
-	case n.extensions.Damaged() != nil:
+	case n.Extensions.Damaged() != nil:
 		return errors.New("records of extensions are damaged")
 	}
 	return nil
@@ -322,15 +284,6 @@ func (n *node) requests() uint64 {
 	return 0
 }
 
-// policy is the session rules in force.
-func (n *node) policy() session.Policy {
-	v := n.settings.Values()
-	return session.Policy{
-		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
-		MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
-	}
-}
-
 // ticketThumbprint is the certificate's SHA-1 as clone tickets carry it.
 func (n *node) ticketThumbprint() string {
 	sum, _ := n.certificate.Thumbprints()
@@ -339,17 +292,6 @@ func (n *node) ticketThumbprint() string {
 
 func colons(b []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", b), " ", ":")
-}
-
-// declared are the privileges that registered extensions add to the API's.
-func declared(t *extension.Table) func() []access.Privilege {
-	return func() []access.Privilege {
-		var all []access.Privilege
-		for _, p := range t.Declared() {
-			all = append(all, access.Privilege{ID: p.ID, Group: p.Group})
-		}
-		return all
-	}
 }
 
 // baseValues are the options as flags and file set them.

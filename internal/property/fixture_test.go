@@ -6,18 +6,15 @@ import (
 	"reflect"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
-	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
-	"github.com/vigate/vigate/internal/locale"
-	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
@@ -76,35 +73,19 @@ func (f *fixture) must(err error) {
 func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	s := storetest.NewMemory(nil)
 	f.t.Cleanup(func() { _ = s.Close() })
-	events := event.NewLog(event.Options{Logger: log})
-	settings, err := setting.New(setting.Config{Base: setting.Defaults(), Events: events, Logger: log,
-		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err }})
+	base := setting.Defaults()
+	base.MaxSessions, base.MaxPerPrincipal = 1<<20, 1<<20
+	d, err := domain.New(domain.Options{
+		Store: s, Base: base, Thumbprint: func() string { return "00" }, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: log,
+		Exists: func(principal.Name, bool) bool { return true },
+	})
 	f.must(err)
-	extensionTable := extension.NewTable(nil, log)
-	authority := access.NewTable(nil, log)
-	accountTable, sessionTable := account.NewTable("", log), session.NewTable(log)
-	f.mirror = store.NewMirror(s, settings, extensionTable, authority, accountTable, sessionTable, events)
-	settings.Attach(f.mirror)
-	sessions := session.NewManager(session.Options{Mirror: f.mirror, Table: sessionTable, Events: events,
-		Policy: func() session.Policy {
-			return session.Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: time.Minute, MaxSessions: 1 << 20, MaxPerPrincipal: 1 << 20}
-		}, Thumbprint: func() string { return "00" }})
-	end := func(context.Context, principal.Name, string) error { return nil }
-	yes := func(principal.Name) bool { return true }
-	accessManager := access.NewManager(access.Options{Mirror: f.mirror, Table: authority, Events: events,
-		Exists: func(principal.Name, bool) bool { return true }, Enabled: yes})
-	accounts, err := account.NewManager(account.Options{Mirror: f.mirror, Table: accountTable, Events: events, Authority: accessManager,
-		End: end, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: log})
-	f.must(err)
-	extensions := extension.NewManager(extension.Options{Mirror: f.mirror, Table: extensionTable, Events: events,
-		Authority: accessManager, End: end, Log: log})
+	f.mirror = d.Mirror
 	return vim.Domain{
-		Sessions: sessions, Access: accessManager, Extensions: extensions, Events: events, Settings: settings,
-		Gate: &login.Gate{Sessions: sessions, Access: authority, Throttle: login.NewThrottle(settings.Values, nil), Mirror: f.mirror,
-			Events: events, DefaultLocale: func() string { return "en" }, Log: log},
+		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings, Gate: d.Gate(),
 		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
 		Log:    log,
-	}, admin.Domain{Accounts: accounts, Directory: admin.Directory{admin.LocalUsers(accountTable)}}
+	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
 }
 
 func name(user string) principal.Name {

@@ -14,15 +14,13 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
-	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
-	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
-	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
@@ -118,72 +116,26 @@ func (w *World) name(user string) principal.Name {
 	return n
 }
 
-// tables are the views of the store that the managers share.
-type tables struct {
-	settings   *setting.Settings
-	events     *event.Log
-	extensions *extension.Table
-	authority  *access.Table
-	accounts   *account.Table
-	sessions   *session.Table
-}
-
-func (w *World) tables(log *slog.Logger) tables {
+// domain puts the parts together as the server does.
+func (w *World) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	now := w.clock.now
 	s := storetest.NewMemory(now)
 	w.t.Cleanup(func() { _ = s.Close() })
-	events := event.NewLog(event.Options{Now: now, Logger: log})
-	settings, err := setting.New(setting.Config{
-		Base: setting.Defaults(), Events: events, Logger: log,
-		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err },
+	d, err := domain.New(domain.Options{
+		Store: s, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint },
+		Exists: func(_ principal.Name, group bool) bool { return !group }, // exchanges name users of any source
+		Cost:   account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
 	})
 	w.must(err)
-	var authority *access.Table
-	extensions := extension.NewTable(func() { authority.Refresh() }, log)
-	authority = access.NewTable(func() []access.Privilege {
-		var all []access.Privilege
-		for _, p := range extensions.Declared() {
-			all = append(all, access.Privilege{ID: p.ID, Group: p.Group})
-		}
-		return all
-	}, log)
-	t := tables{settings, events, extensions, authority, account.NewTable("", log), session.NewTable(log)}
-	w.mirror = store.NewMirror(s, settings, extensions, authority, t.accounts, t.sessions, events)
-	settings.Attach(w.mirror)
-	return t
-}
-
-// domain puts the parts together as the server does.
-func (w *World) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
-	now, t := w.clock.now, w.tables(log)
-	sessions := session.NewManager(session.Options{
-		Mirror: w.mirror, Table: t.sessions, Events: t.events, Policy: func() session.Policy { return policyOf(t.settings) },
-		Thumbprint: func() string { return thumbprint }, Now: now,
-	})
-	manager := access.NewManager(access.Options{
-		Mirror: w.mirror, Table: t.authority, Events: t.events, Enabled: t.accounts.Enabled,
-		Exists: func(who principal.Name, group bool) bool { return !group },
-	})
-	accounts, err := account.NewManager(account.Options{
-		Mirror: w.mirror, Table: t.accounts, Events: t.events, Authority: manager, End: sessions.Evict,
-		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
-	})
-	w.must(err)
+	w.mirror = d.Mirror
 	return vim.Domain{
-		Sessions: sessions, Access: manager, Events: t.events, Settings: t.settings,
-		Extensions: extension.NewManager(extension.Options{
-			Mirror: w.mirror, Table: t.extensions, Events: t.events, Authority: manager, End: sessions.Evict, Now: now, Log: log,
-		}),
-		Gate: &login.Gate{
-			Methods: []login.Method{
-				login.Clone{Sessions: sessions}, login.ByCertificate{Extensions: t.extensions},
-				login.BySubject{Extensions: t.extensions, Trust: w.trust(), Now: now}, login.Local{Accounts: accounts},
-			},
-			Sessions: sessions, Access: t.authority, Throttle: login.NewThrottle(t.settings.Values, now), Mirror: w.mirror, Events: t.events,
-			DefaultLocale: func() string { return t.settings.Values().DefaultLocale }, DefaultDomain: account.DefaultDomain, Log: log,
-		},
+		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
+		Gate: d.Gate(
+			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table},
+			login.BySubject{Extensions: d.Extensions.Table, Trust: w.trust(), Now: now}, login.Local{Accounts: d.Accounts},
+		),
 		Server: server(), Log: log, Now: now,
-	}, admin.Domain{Accounts: accounts, Directory: admin.Directory{admin.LocalUsers(t.accounts)}}
+	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
 }
 
 func (w *World) trust() extension.Trust {
@@ -202,14 +154,6 @@ func server() vim.ServerInfo {
 		SHA1:      func() string { return "00:11" },
 		SHA256:    func() string { return "22:33" },
 		PublicKey: func() string { return "the server's key" },
-	}
-}
-
-func policyOf(s *setting.Settings) session.Policy {
-	v := s.Values()
-	return session.Policy{
-		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
-		MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
 	}
 }
 

@@ -1,0 +1,141 @@
+// Package domain puts the managers of the domain together over one store: what
+// depends on what, and which setting is whose rule, is said here once, for the
+// server as for tests of a whole API.
+package domain
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
+)
+
+// Options of a domain. Store, Base and Thumbprint are needed.
+type Options struct {
+	Store store.Store
+	// Base is what the settings are where no client has set them.
+	Base setting.Values
+	// Thumbprint is the SHA-1 of the server's certificate as AA-BB-…, which
+	// clone tickets carry.
+	Thumbprint func() string
+	// DefaultDomain is that of the local users; "": account.DefaultDomain.
+	DefaultDomain string
+	// Views are fed from the store beside the domain's own.
+	Views []store.View
+
+	// Exists reports whether there is such a user, or group. Extensions are
+	// known here. nil: there are the local users.
+	Exists   func(who principal.Name, group bool) bool
+	Cost     account.Cost     // of a password's hash; zero: account's default
+	Requests func() uint64    // see account.Options; may be nil
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: slog.Default
+}
+
+// Domain is the managers over one store, whose views Mirror feeds.
+type Domain struct {
+	Mirror     *store.Mirror
+	Events     *event.Log
+	Settings   *setting.Settings
+	Sessions   *session.Manager
+	Access     *access.Manager
+	Accounts   *account.Manager
+	Extensions *extension.Manager
+
+	defaultDomain string
+	now           func() time.Time
+	log           *slog.Logger
+}
+
+// New puts a domain together. It is empty until Mirror runs and is whole.
+func New(o Options) (*Domain, error) {
+	if o.DefaultDomain == "" {
+		o.DefaultDomain = account.DefaultDomain
+	}
+	d := &Domain{
+		Events:        event.NewLog(event.Options{Now: o.Now, Logger: o.Log}),
+		defaultDomain: o.DefaultDomain, now: o.Now, log: o.Log,
+	}
+	var err error
+	d.Settings, err = setting.New(setting.Config{
+		Base: o.Base, Events: d.Events, Logger: o.Log,
+		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err },
+	})
+	if err != nil {
+		return nil, err
+	}
+	var authority *access.Table
+	extensions := extension.NewTable(func() { authority.Refresh() }, o.Log)
+	authority = access.NewTable(declared(extensions), o.Log)
+	accounts := account.NewTable(o.DefaultDomain, o.Log)
+	if o.Exists == nil {
+		o.Exists = func(who principal.Name, group bool) bool { return !group && accounts.Exists(who) }
+	}
+	sessions := session.NewTable(o.Log)
+	d.Mirror = store.NewMirror(o.Store, append([]store.View{
+		d.Settings, extensions, authority, accounts, sessions, d.Events,
+	}, o.Views...)...)
+	d.Settings.Attach(d.Mirror)
+
+	d.Sessions = session.NewManager(session.Options{
+		Mirror: d.Mirror, Table: sessions, Events: d.Events, Policy: d.policy, Thumbprint: o.Thumbprint, Now: o.Now,
+	})
+	d.Access = access.NewManager(access.Options{
+		Mirror: d.Mirror, Table: authority, Events: d.Events,
+		Exists: func(who principal.Name, group bool) bool {
+			if who.Domain == "" {
+				return !group && extensions.Exists(who.User)
+			}
+			return o.Exists(who, group)
+		},
+		Enabled: accounts.Enabled,
+	})
+	d.Extensions = extension.NewManager(extension.Options{
+		Mirror: d.Mirror, Table: extensions, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict, Now: o.Now, Log: o.Log,
+	})
+	d.Accounts, err = account.NewManager(account.Options{
+		Mirror: d.Mirror, Table: accounts, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict,
+		Cost: o.Cost, Requests: o.Requests, Now: o.Now, Log: o.Log,
+	})
+	return d, err
+}
+
+// Gate is what every login passes, with the ways in that there are, in the order
+// in which they are tried.
+func (d *Domain) Gate(methods ...login.Method) *login.Gate {
+	return &login.Gate{
+		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table,
+		Throttle: login.NewThrottle(d.Settings.Values, d.now),
+		Mirror:   d.Mirror, Events: d.Events, Log: d.log, DefaultDomain: d.defaultDomain,
+		DefaultLocale: func() string { return d.Settings.Values().DefaultLocale },
+	}
+}
+
+// policy is the rules of sessions in force.
+func (d *Domain) policy() session.Policy {
+	v := d.Settings.Values()
+	return session.Policy{
+		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
+		MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
+	}
+}
+
+// declared are the privileges that registered extensions add to the API's.
+func declared(t *extension.Table) func() []access.Privilege {
+	return func() []access.Privilege {
+		var all []access.Privilege
+		for _, p := range t.Declared() {
+			all = append(all, access.Privilege{ID: p.ID, Group: p.Group})
+		}
+		return all
+	}
+}
