@@ -258,13 +258,13 @@ func (t *Table) Search(text string, exact bool) []Account {
 	return found
 }
 
-// similar reports whether there is another user whose name a reader, or
-// principal.Name.Equal, takes for the same.
+// similar reports whether there is another user whose name a reader takes for the
+// same: to strings.EqualFold, unlike to principal.Name.Equal, a long s is an s.
 func (t *Table) similar(name principal.Name) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, r := range t.users {
-		if r.name().Equal(name) {
+		if strings.EqualFold(r.User, name.User) {
 			return true
 		}
 	}

@@ -64,10 +64,9 @@ func (n Name) String() string {
 // Key is equal for names that are the same principal.
 func (n Name) Key() string { return strings.ToLower(n.String()) }
 
-// Equal reports whether both are the same principal.
-func (n Name) Equal(o Name) bool {
-	return strings.EqualFold(n.User, o.User) && strings.EqualFold(n.Domain, o.Domain)
-}
+// Equal reports whether both are the same principal, by the rule of Key, which
+// is stricter than strings.EqualFold: to that a long s is an s.
+func (n Name) Equal(o Name) bool { return n == o || n.Key() == o.Key() }
 
 // IsZero reports whether n is nobody.
 func (n Name) IsZero() bool { return n.User == "" }
