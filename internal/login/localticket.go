@@ -216,8 +216,8 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 	}
 	return session.Grant{
 		Identity: session.Identity{Name: who, FullName: full},
+		Tickets:  []store.Record{r},
 		Changes: []store.Change{
-			store.DeleteAt(store.Ticket, r.ID, r.Revision),
 			t.Events.Change(event.Event{
 				Type: "EventEx", ID: "vigate.ticket.local.used", User: who.String(), Address: a.Peer.Address, Subject: who.String(),
 			}),

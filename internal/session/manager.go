@@ -65,12 +65,15 @@ type Grant struct {
 	Locale, MessageLocale string
 	Address, UserAgent    string
 	// Changes are committed with the session: conditions that must still hold
-	// of what the proof was made on, and the one-time artefacts it spends. If
-	// one of their conditions fails there is no session, and Start returns
-	// ErrStale.
+	// of what the proof was made on, and events. If one of their conditions
+	// fails there is no session, and Start returns ErrStale.
 	Changes []store.Change
+	// Tickets are the one-time artefacts that the proof was made with, as they
+	// were read: they are spent in the commit of the session, or there is none and
+	// Start returns ErrStale.
+	Tickets []store.Record
 	// Spent, if set, is called once the session is durable, to clear away what
-	// Changes can't reach.
+	// no commit can reach.
 	Spent func()
 }
 
@@ -103,7 +106,8 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 		s.Deadline = g.NotAfter
 	}
 	owner := s.Owner()
-	if err := m.admit(ctx, key, owner.Name.Key(), policy); err != nil {
+	place, err := m.admit(ctx, key, owner.Name.Key(), policy)
+	if err != nil {
 		return nil, Token{}, err
 	}
 	defer m.release(key)
@@ -115,6 +119,9 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 			Address: s.Address, UserAgent: s.UserAgent, Locale: s.Locale,
 		}),
 	}, g.Changes...)
+	for _, r := range g.Tickets {
+		changes = append(changes, spend(r))
+	}
 	switch _, err := m.mirror.Commit(ctx, changes...); {
 	case errors.Is(err, store.ErrConflict):
 		return nil, Token{}, ErrStale
@@ -125,20 +132,10 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	if l == nil {
 		return nil, Token{}, ErrNoSession // ended by another in the same instant
 	}
+	if err := m.confirm(ctx, l, place, g.Tickets); err != nil {
+		return nil, Token{}, err
+	}
 	return l, token, nil
-}
-
-// admit reserves a place for the session, sweeping expired ones away first if
-// that is what it takes.
-func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) error {
-	err := m.reserve(key, owner, p)
-	if err == nil {
-		return nil
-	}
-	if n, sweepErr := m.SweepExpired(ctx); n == 0 || sweepErr != nil {
-		return err
-	}
-	return m.reserve(key, owner, p)
 }
 
 // Authenticate returns the live session of what a caller sent as token, or nil
@@ -245,7 +242,12 @@ func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) []e
 //
 // It and its twin for many sessions, EndAll, are the only ones that end one.
 func (m *Manager) End(ctx context.Context, l *Live, e event.Event) error {
-	_, err := m.mirror.Commit(ctx, store.Delete(store.Session, l.Key().String()), m.events.Change(e))
+	return m.end(ctx, l, e)
+}
+
+// end is End with more changes in the same commit.
+func (m *Manager) end(ctx context.Context, l *Live, e event.Event, more ...store.Change) error {
+	_, err := m.mirror.Commit(ctx, append(more, store.Delete(store.Session, l.Key().String()), m.events.Change(e))...)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return ErrNoSession

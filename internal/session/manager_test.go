@@ -205,6 +205,9 @@ func TestLimitsHoldUnderAnyNumberOfLogins(t *testing.T) {
 	if started.Load() != 40 || f.Size() != 40 {
 		t.Errorf("%d started (%d user limit, %d limit of all), %d there; want exactly 40", started.Load(), userFull.Load(), allFull.Load(), f.Size())
 	}
+	if in, out := len(f.posted("UserLoginSessionEvent")), len(f.posted("UserLogoutSessionEvent")); in != 40 || out != 0 {
+		t.Errorf("%d logins and %d logouts: one process alone claims exactly, and takes none back", in, out)
+	}
 }
 
 func TestOnePrincipalsLimitLeavesTheOthersAlone(t *testing.T) {

@@ -30,7 +30,8 @@ type Table struct {
 	size    int                           // sessions, reserved ones included
 	owners  map[string]int                // sessions by principal.Name.Key of their owner, reserved ones included
 	methods map[unique.Handle[string]]int // sessions by way in, without the reserved ones
-	claims  map[Key]string                // sessions about to be, by key: owner. Counted already.
+	claims  map[Key]*claim                // sessions about to be, by key. Counted already.
+	loading bool                          // between Reset and Whole
 	ends    []func(Key)
 	changed chan struct{}
 	waited  bool // somebody has asked for changed
@@ -55,7 +56,7 @@ func NewTable(log *slog.Logger) *Table {
 	if log == nil {
 		log = slog.Default()
 	}
-	t := &Table{log: log, owners: map[string]int{}, methods: map[unique.Handle[string]]int{}, claims: map[Key]string{}, changed: make(chan struct{})}
+	t := &Table{log: log, owners: map[string]int{}, methods: map[unique.Handle[string]]int{}, claims: map[Key]*claim{}, changed: make(chan struct{})}
 	for i := range t.tokens {
 		t.tokens[i].live = map[Hash]*Live{}
 		t.keys[i].live = map[Key]*Live{}
@@ -74,6 +75,7 @@ func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Session} }
 // Reset is part of store.View. Sessions stay usable until Whole tells which of
 // them are still there.
 func (t *Table) Reset() {
+	t.load(true)
 	for l := range t.all() {
 		l.seen.Store(false)
 	}
@@ -90,6 +92,7 @@ func (t *Table) Whole() {
 	for _, l := range gone {
 		t.remove(l.Key())
 	}
+	t.load(false)
 }
 
 // Put is part of store.View.
@@ -209,42 +212,21 @@ func (t *Table) broadcast() {
 	}
 }
 
-// reserve claims a place for a session that is about to be, so that no number
-// of logins at the same time exceeds the limits.
-func (t *Table) reserve(key Key, owner string, p Policy) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.size >= p.MaxSessions {
-		return &LimitError{Limit: "sessions", Max: p.MaxSessions, Live: t.size}
-	}
-	if n := t.owners[owner]; n >= p.MaxPerPrincipal {
-		return &LimitError{Limit: "user", Max: p.MaxPerPrincipal, Live: n}
-	}
-	t.claims[key] = owner
-	t.add(owner, 1)
-	return nil
-}
-
-// release gives a claim back, if the session did not come to be.
-func (t *Table) release(key Key) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if owner, ok := t.claims[key]; ok {
-		delete(t.claims, key)
-		t.add(owner, -1)
-	}
-}
-
 // count adds a session to the counts, in place of its claim if it has one.
 func (t *Table) count(p *packed) {
+	owner := p.owner()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if claimed, ok := t.claims[p.key]; ok {
+	c := t.claims[p.key]
+	if c != nil {
 		delete(t.claims, p.key)
-		t.add(claimed, -1)
+		t.add(c.owner, -1)
 	}
-	t.add(p.owner(), 1)
+	t.add(owner, 1)
 	t.methods[p.method]++
+	if c != nil {
+		c.fits = !t.loading && t.beyond(c.owner, c.policy) == nil
+	}
 }
 
 // add changes the counts. Callers hold mu.

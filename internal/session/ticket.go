@@ -110,8 +110,8 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 	return Grant{
 		Identity: s.Identity, Origin: s.Origin, Method: "clone", Deadline: s.Deadline,
 		Locale: s.Locale, MessageLocale: s.MessageLocale,
+		Tickets: []store.Record{r},
 		Changes: []store.Change{
-			spend(r),
 			store.Require(store.Session, s.Key.String()),
 			m.events.Change(event.Event{
 				Type: "EventEx", ID: "vigate.ticket.clone.used", User: s.Actor(), SessionID: s.Key.String(),

@@ -1,4 +1,4 @@
-//go:build linux && exact
+//go:build linux
 
 package proof_test
 
@@ -9,6 +9,7 @@ import (
 
 // TestLimitsHoldAcrossNodes is I4: the load presses on the limits on all nodes.
 func TestLimitsHoldAcrossNodes(t *testing.T) {
+	t.Parallel()
 	c := loaded(t, bin.vigate)
 	c.rules.MaxSessions, c.rules.MaxPerUser = maxSessions, maxPerUser
 	c.wait(4 * time.Second)

@@ -30,11 +30,13 @@ func (k Kind) String() string {
 // Outcome is what a client knows of an operation.
 type Outcome uint8
 
-// The outcomes. What certainly was not done is not recorded.
+// The outcomes. What certainly was not done is not recorded, unless others can
+// have noticed that it was tried.
 const (
 	OK      Outcome = iota + 1 // done; of Use: the session works
 	Refused                    // the session is over, or the ticket not good
 	Unknown                    // no answer came: done or not
+	Full                       // of Redeem: not done for a limit; its ticket may have been taken and given back meanwhile
 )
 
 // Forever is the Return of an operation that may yet take effect.
@@ -71,6 +73,8 @@ func (o Op) String() string {
 		outcome = "ok"
 	case o.Outcome == Refused:
 		outcome = "refused"
+	case o.Outcome == Full:
+		outcome = "beyond a limit"
 	}
 	if o.Made != "" {
 		outcome += ", began " + short(o.Made)

@@ -57,6 +57,8 @@ func TestEachBrokenPromiseIsFoundAndEachKeptOneIsNot(t *testing.T) {
 		{"a ticket twice", []Op{start, redeem(1, OK, "a", 3, 5), redeem(1, OK, "b", 3, 5)}, "I3 illegal"},
 		{"a ticket spent by nobody", []Op{start, redeem(1, Refused, "", 3, 4)}, "illegal"},
 		{"a ticket spent by who had no answer", []Op{start, redeem(1, Unknown, "", 3, 4), redeem(1, Refused, "", 5, 6)}, ""},
+		{"a ticket in the hands of who has to give it back", []Op{start, redeem(1, Full, "", 3, 6), redeem(1, Refused, "", 4, 5), redeem(1, OK, "a", 7, 8)}, ""},
+		{"a ticket not given back", []Op{start, redeem(1, Full, "", 3, 6), redeem(1, Refused, "", 7, 8)}, "illegal"},
 		{"a ticket that outlives its session", []Op{start, op(End, OK, 3, 4), redeem(1, OK, "a", 5, 6)}, "I1 illegal"},
 		{"more than allowed", []Op{start, other}, "I4"},
 		{"another's answer", []Op{start, seen}, "I5"},

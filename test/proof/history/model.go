@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -99,6 +100,14 @@ func partitions(ops []Op) []partition {
 // patience bounds the search in one partition, which is short in practice.
 const patience = time.Minute
 
+// lent reports whether the ticket that was refused may have been in the hands
+// of another just then who had to give it back, so that the refusal says nothing.
+func lent(ops []Op, refused Op) bool {
+	return slices.ContainsFunc(ops, func(o Op) bool {
+		return o.Outcome == Full && o.Ticket == refused.Ticket && o.Call <= refused.Return && refused.Call <= o.Return
+	})
+}
+
 // linearizable says whether the operations on one session can have happened one
 // after the other, each between its call and its return. stale is how long after
 // a change a node may still serve what was before: such a Use counts as one that
@@ -109,6 +118,9 @@ func linearizable(ops []Op, stale time.Duration) porcupine.CheckResult {
 	for _, o := range ops {
 		if o.Outcome == Unknown && (o.Kind == Use || o.Kind == Issue || o.Kind == Start) {
 			continue // nothing depends on whether it was done
+		}
+		if o.Outcome == Full || o.Kind == Redeem && o.Outcome == Refused && lent(ops, o) {
+			continue
 		}
 		in := step{op: o}
 		if o.Kind == Redeem {

@@ -261,6 +261,10 @@ func (l *Load) note(o history.Op, a wire.Answer) bool {
 		l.Stats.Refusals.Add(1)
 	case wire.Full:
 		l.Stats.Full.Add(1)
+		if o.Kind == history.Redeem {
+			o.Outcome = history.Full
+			l.rec.Add(o)
+		}
 		return true
 	case wire.NotSent:
 		return false

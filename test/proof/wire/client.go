@@ -33,7 +33,7 @@ type Outcome uint8
 const (
 	Done     Outcome = iota + 1
 	Refused          // the fault of a session that is over or a ticket that is spent
-	Full             // a limit on sessions was reached; nothing was done
+	Full             // a limit on sessions was reached; nothing was done that lasts
 	NotSent          // nobody was there; nothing was done
 	Busy             // 503: the server can't say now, or could not find out
 	NoAnswer         // the call was sent, and may or may not have been done
