@@ -37,7 +37,12 @@ const (
 	fieldExtension
 )
 
-var errCodec = errors.New("malformed session record")
+var (
+	errCodec = errors.New("malformed session record")
+	// Without one of these a session could not be told from another, or would
+	// never end.
+	errMissing = fmt.Errorf("decode session: required field missing: %w", errCodec)
+)
 
 func (s *Session) encode() []byte {
 	b := make([]byte, 0, 256)
@@ -127,39 +132,71 @@ func fields(b []byte, f func(field) error) error {
 	return nil
 }
 
-func decodeSession(key Key, b []byte) (Session, error) {
-	s := Session{Key: key}
+// packed is a session's record as it is read a million times at start: numbers,
+// and as bytes still what another session's record has most likely said before.
+type packed struct {
+	token    Hash
+	login    int64 // times are ns since 1970
+	deadline int64
+	active   int64
+	calls    int64
+	address  []byte // of the record
+	facts    []byte // the fields that decodeFacts reads
+}
+
+// unpack reads a record, but not its facts, which it appends to buffer.
+func unpack(b, buffer []byte) (packed, error) {
+	p := packed{facts: buffer}
+	var login, deadline bool
 	err := fields(b, func(f field) error {
-		var err error
 		switch f.num {
 		case fieldToken:
-			if copy(s.token[:], f.bytes) != len(s.token) || len(f.bytes) != len(s.token) {
+			if copy(p.token[:], f.bytes) != len(p.token) || len(f.bytes) != len(p.token) {
 				return fmt.Errorf("token hash of %d bytes: %w", len(f.bytes), errCodec)
 			}
+		case fieldLogin:
+			p.login, login = int64(f.number), true
+		case fieldDeadline:
+			p.deadline, deadline = int64(f.number), true
+		case fieldLastActive:
+			p.active = int64(f.number)
+		case fieldCallCount:
+			p.calls = int64(f.number)
+		case fieldAddress:
+			p.address = f.bytes
+		default:
+			p.facts = append(p.facts, f.raw...)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return packed{}, fmt.Errorf("decode session: %w", err)
+	case p.token == Hash{} || !login || !deadline:
+		return packed{}, errMissing
+	}
+	return p, nil
+}
+
+func decodeFacts(raw string) (facts, error) {
+	var s facts
+	err := fields([]byte(raw), func(f field) error {
+		var err error
+		switch f.num {
 		case fieldIdentity:
-			s.Identity, err = decodeIdentity(f.bytes)
+			s.identity, err = decodeIdentity(f.bytes)
 		case fieldOrigin:
 			var o Identity
 			o, err = decodeIdentity(f.bytes)
-			s.Origin = &o
+			s.origin = &o
 		case fieldLocale:
-			s.Locale = string(f.bytes)
+			s.locale = string(f.bytes)
 		case fieldMessageLocale:
-			s.MessageLocale = string(f.bytes)
-		case fieldLogin:
-			s.LoginTime = time.Unix(0, int64(f.number)).UTC()
-		case fieldDeadline:
-			s.Deadline = time.Unix(0, int64(f.number)).UTC()
-		case fieldLastActive:
-			s.LastActiveTime = time.Unix(0, int64(f.number)).UTC()
-		case fieldCallCount:
-			s.CallCount = int64(f.number)
-		case fieldAddress:
-			s.Address = string(f.bytes)
+			s.messages = string(f.bytes)
 		case fieldUserAgent:
-			s.UserAgent = string(f.bytes)
+			s.agent = string(f.bytes)
 		case fieldMethod:
-			s.Method = string(f.bytes)
+			s.method = string(f.bytes)
 		default:
 			s.extra += string(f.raw)
 		}
@@ -167,11 +204,13 @@ func decodeSession(key Key, b []byte) (Session, error) {
 	})
 	switch {
 	case err != nil:
-		return Session{}, fmt.Errorf("decode session: %w", err)
-	case s.token == Hash{} || s.Identity.Name.IsZero() || s.LoginTime.IsZero() || s.Deadline.IsZero():
-		// Without one of these the session could not be told from another, or
-		// would never end.
-		return Session{}, fmt.Errorf("decode session: required field missing: %w", errCodec)
+		return facts{}, fmt.Errorf("decode session: %w", err)
+	case s.identity.Name.IsZero():
+		return facts{}, errMissing
+	}
+	s.owner = s.identity.Name.Key()
+	if s.origin != nil {
+		s.owner = s.origin.Name.Key()
 	}
 	return s, nil
 }

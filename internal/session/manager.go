@@ -199,8 +199,7 @@ func (m *Manager) All() iter.Seq[*Live] {
 func (m *Manager) List() []*Live {
 	list := slices.AppendSeq(make([]*Live, 0, m.Size()), m.All())
 	slices.SortFunc(list, func(a, b *Live) int {
-		x, y := a.data.Load(), b.data.Load()
-		return cmp.Or(cmp.Compare(x.login, y.login), bytes.Compare(x.key[:], y.key[:]))
+		return cmp.Or(cmp.Compare(a.login.Load(), b.login.Load()), bytes.Compare(a.key[:], b.key[:]))
 	})
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
@@ -149,8 +150,8 @@ func (m *Manager) flush(ctx context.Context, batch []*Live) error {
 		// The revision first: a record that changes after it makes the touch
 		// lose instead of overwriting the change.
 		rev := store.Revision(l.revision.Load())
-		n, base := l.calls.Load(), l.base.Load()
-		l.flushing.Store(n)
+		n, base := min(l.calls.Load(), math.MaxUint32), l.base.Load()
+		l.flushing.Store(uint32(n))
 		s := l.Session()
 		s.CallCount = base + n
 		records = append(records, store.Record{Kind: store.Session, ID: s.Key.String(), Value: s.encode(), Revision: rev})

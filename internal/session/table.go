@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unique"
 
 	"github.com/vigate/vigate/internal/store"
 )
@@ -26,12 +25,17 @@ type Table struct {
 	tokens [shards]tokenShard
 	keys   [shards]keyShard
 
-	mu      sync.Mutex                    // guards what follows
-	size    int                           // sessions, reserved ones included
-	owners  map[string]int                // sessions by principal.Name.Key of their owner, reserved ones included
-	methods map[unique.Handle[string]]int // sessions by way in, without the reserved ones
-	claims  map[Key]*claim                // sessions about to be, by key. Counted already.
-	loading bool                          // between Reset and Whole
+	// Used by what is called by whoever feeds the view only, one call at a time.
+	facts     pool[facts]
+	addresses pool[string]
+	scratch   []byte // of Put
+
+	mu      sync.Mutex     // guards what follows
+	size    int            // sessions, reserved ones included
+	owners  map[string]int // sessions by principal.Name.Key of their owner, reserved ones included
+	methods map[string]int // sessions by way in, without the reserved ones
+	claims  map[Key]*claim // sessions about to be, by key. Counted already.
+	loading bool           // between Reset and Whole
 	ends    []func(Key)
 	changed chan struct{}
 	waited  bool // somebody has asked for changed
@@ -41,13 +45,13 @@ type Table struct {
 
 type tokenShard struct {
 	mu   sync.RWMutex // guards live
-	live map[Hash]*Live
-	_    [40]byte // a cache line each
+	live index[Hash]
+	_    [24]byte // a cache line each
 }
 
 type keyShard struct {
 	mu    sync.RWMutex // guards live and dirty
-	live  map[Key]*Live
+	live  index[Key]
 	dirty []*Live // changed by use since the last flush
 }
 
@@ -56,12 +60,7 @@ func NewTable(log *slog.Logger) *Table {
 	if log == nil {
 		log = slog.Default()
 	}
-	t := &Table{log: log, owners: map[string]int{}, methods: map[unique.Handle[string]]int{}, claims: map[Key]*claim{}, changed: make(chan struct{})}
-	for i := range t.tokens {
-		t.tokens[i].live = map[Hash]*Live{}
-		t.keys[i].live = map[Key]*Live{}
-	}
-	return t
+	return &Table{log: log, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{}, changed: make(chan struct{})}
 }
 
 func (t *Table) tokenShard(h Hash) *tokenShard { return &t.tokens[h[0]%shards] }
@@ -77,7 +76,7 @@ func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Session} }
 func (t *Table) Reset() {
 	t.load(true)
 	for l := range t.all() {
-		l.seen.Store(false)
+		l.flags.And(^uint32(seen))
 	}
 }
 
@@ -85,7 +84,7 @@ func (t *Table) Reset() {
 func (t *Table) Whole() {
 	var gone []*Live
 	for l := range t.all() {
-		if !l.seen.Load() {
+		if l.flags.Load()&seen == 0 {
 			gone = append(gone, l)
 		}
 	}
@@ -97,64 +96,69 @@ func (t *Table) Whole() {
 
 // Put is part of store.View.
 func (t *Table) Put(r store.Record) {
-	key, ok := ParseKey(r.ID)
-	s, err := decodeSession(key, r.Value)
-	if err == nil && !ok {
-		err = errors.New("session id is not a UUID")
-	}
-	if err != nil {
+	if err := t.put(r); err != nil {
 		// The session is not served: whoever holds its token must log in again.
 		t.damaged.Add(1)
 		t.log.Error("session record can't be read and is not served", "id", r.ID, "err", err)
-		return
 	}
-	ks := t.keyShard(key)
-	ks.mu.Lock()
-	l := ks.live[key]
-	fresh := l == nil
-	if fresh {
-		l = newLive(r, &s)
-		ks.live[key] = l
+}
+
+func (t *Table) put(r store.Record) error {
+	key, ok := ParseKey(r.ID)
+	if !ok {
+		return errors.New("session id is not a UUID")
 	}
-	ks.mu.Unlock()
-	if fresh {
+	p, err := unpack(r.Value, t.scratch[:0])
+	if err != nil {
+		return err
+	}
+	t.scratch = p.facts
+	f, err := t.facts.take(p.facts, decodeFacts)
+	if err != nil {
+		return err
+	}
+	address, err := t.addresses.take(p.address, func(s string) (string, error) { return s, nil })
+	if err != nil {
+		return err
+	}
+	l := t.byKey(key)
+	if l != nil && l.token != p.token {
+		// A session keeps its token for life: this is another one.
+		t.remove(key)
+		l = nil
+	}
+	if l == nil {
+		l = &Live{key: key, token: p.token}
+		l.active.Store(p.active)
+		l.take(r, &p, f, address)
 		t.index(l)
 	} else {
-		was := l.data.Load()
-		l.update(r, &s)
-		// Token, owner and method stay for life, and a token must be findable all the
-		// time; a record that breaks this is followed all the same.
-		if now := l.data.Load(); was.token != now.token || was.owner() != now.owner() || was.method != now.method {
-			t.unindex(was)
-			t.index(l)
+		wasFacts, wasAddress := l.take(r, &p, f, address)
+		// Owner and method stay for life, too; a record that breaks this is
+		// followed all the same.
+		if was, now := &wasFacts.value, &f.value; was.owner != now.owner || was.method != now.method {
+			t.uncount(was)
+			t.count(key, now)
 		}
+		t.facts.drop(wasFacts)
+		t.addresses.drop(wasAddress)
 	}
-	l.seen.Store(true)
+	l.flags.Or(seen)
 	t.broadcast()
+	return nil
 }
 
-// index makes a session that the key map holds findable by its token, and
-// counts it.
+// index makes a session findable, and counts it.
 func (t *Table) index(l *Live) {
-	p := l.data.Load()
-	ts := t.tokenShard(p.token)
+	ks := t.keyShard(l.key)
+	ks.mu.Lock()
+	ks.live.put(l.key, l)
+	ks.mu.Unlock()
+	ts := t.tokenShard(l.token)
 	ts.mu.Lock()
-	ts.live[p.token] = l
+	ts.live.put(l.token, l)
 	ts.mu.Unlock()
-	t.count(p)
-}
-
-func (t *Table) unindex(p *packed) {
-	ts := t.tokenShard(p.token)
-	ts.mu.Lock()
-	delete(ts.live, p.token)
-	ts.mu.Unlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.add(p.owner(), -1)
-	if t.methods[p.method]--; t.methods[p.method] == 0 {
-		delete(t.methods, p.method)
-	}
+	t.count(l.key, &l.facts.Load().value)
 }
 
 // Delete is part of store.View.
@@ -167,16 +171,23 @@ func (t *Table) Delete(_ store.Kind, id string) {
 // remove ends a session in this process: no request that begins after it finds
 // the session, and those that wait on it are woken.
 func (t *Table) remove(key Key) {
-	ks := t.keyShard(key)
-	ks.mu.Lock()
-	l := ks.live[key]
-	delete(ks.live, key)
-	ks.mu.Unlock()
+	l := t.byKey(key)
 	if l == nil {
 		return
 	}
+	ks := t.keyShard(key)
+	ks.mu.Lock()
+	ks.live.remove(key, l)
+	ks.mu.Unlock()
 	l.end()
-	t.unindex(l.data.Load())
+	ts := t.tokenShard(l.token)
+	ts.mu.Lock()
+	ts.live.remove(l.token, l)
+	ts.mu.Unlock()
+	f := l.facts.Load()
+	t.uncount(&f.value)
+	t.facts.drop(f)
+	t.addresses.drop(l.address.Load())
 	t.mu.Lock()
 	ends := t.ends
 	t.mu.Unlock()
@@ -213,19 +224,28 @@ func (t *Table) broadcast() {
 }
 
 // count adds a session to the counts, in place of its claim if it has one.
-func (t *Table) count(p *packed) {
-	owner := p.owner()
+func (t *Table) count(key Key, f *facts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := t.claims[p.key]
+	c := t.claims[key]
 	if c != nil {
-		delete(t.claims, p.key)
+		delete(t.claims, key)
 		t.add(c.owner, -1)
 	}
-	t.add(owner, 1)
-	t.methods[p.method]++
+	t.add(f.owner, 1)
+	t.methods[f.method]++
 	if c != nil {
 		c.fits = !t.loading && t.beyond(c.owner, c.policy) == nil
+	}
+}
+
+// uncount takes a session from the counts.
+func (t *Table) uncount(f *facts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(f.owner, -1)
+	if t.methods[f.method]--; t.methods[f.method] == 0 {
+		delete(t.methods, f.method)
 	}
 }
 
@@ -249,11 +269,7 @@ func (t *Table) Size() int {
 func (t *Table) Methods() map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make(map[string]int, len(t.methods))
-	for method, n := range t.methods {
-		all[method.Value()] = n
-	}
-	return all
+	return maps.Clone(t.methods)
 }
 
 // Damaged is how many records could not be read since the start.
@@ -267,7 +283,7 @@ func (t *Table) byToken(token string) *Live {
 	}
 	ts := t.tokenShard(h)
 	ts.mu.RLock()
-	l := ts.live[h]
+	l := ts.live.get(h)
 	ts.mu.RUnlock()
 	return l
 }
@@ -277,7 +293,7 @@ func (t *Table) byKey(key Key) *Live {
 	ks := t.keyShard(key)
 	ks.mu.RLock()
 	defer ks.mu.RUnlock()
-	return ks.live[key]
+	return ks.live.get(key)
 }
 
 // all yields every session, alive or expired. The table may change meanwhile:
@@ -298,7 +314,7 @@ func (t *Table) shard(i int) []*Live {
 	ks := &t.keys[i]
 	ks.mu.RLock()
 	defer ks.mu.RUnlock()
-	return slices.AppendSeq(make([]*Live, 0, len(ks.live)), maps.Values(ks.live))
+	return slices.AppendSeq(make([]*Live, 0, ks.live.size()), ks.live.all())
 }
 
 // touch counts one call of the session at now.
@@ -310,7 +326,7 @@ func (t *Table) touch(l *Live, now time.Time) {
 
 // markDirty has the session written by the next flush.
 func (t *Table) markDirty(l *Live) {
-	if l.dirty.Load() || l.dirty.Swap(true) {
+	if l.flags.Load()&dirty != 0 || l.flags.Or(dirty)&dirty != 0 {
 		return
 	}
 	ks := t.keyShard(l.Key())
@@ -331,7 +347,7 @@ func (t *Table) takeDirty() []*Live {
 		ks.mu.Unlock()
 	}
 	for _, l := range all {
-		l.dirty.Store(false)
+		l.flags.And(^uint32(dirty))
 	}
 	return all
 }

@@ -196,21 +196,9 @@ func TestStrangersCanNotFillTheStoreWithTickets(t *testing.T) {
 	}
 }
 
-func FuzzSessionRecordsDecodeOrFail(f *testing.F) {
-	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5), Deadline: time.Unix(9, 0)}
-	f.Add(s.encode())
+func FuzzTicketRecordsDecodeOrFail(f *testing.F) {
 	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := decodeSession(Key{1}, b)
-		if err != nil {
-			return
-		}
-		again, err := decodeSession(Key{1}, got.encode())
-		if err != nil || again.token != got.token || !again.Identity.Name.Equal(got.Identity.Name) {
-			t.Fatalf("does not survive: %v", err)
-		}
-		_, _ = decodeTicket(b)
-	})
+	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = decodeTicket(b) })
 }
 
 func BenchmarkTokenLookup(b *testing.B) {
