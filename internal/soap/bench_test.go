@@ -2,7 +2,6 @@ package soap
 
 import (
 	"bytes"
-	"encoding/xml"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,11 +14,6 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/vim"
-)
-
-type (
-	startElement = xml.StartElement
-	endElement   = xml.EndElement
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

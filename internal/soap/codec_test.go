@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/parser"
-	"go/token"
+	gotoken "go/token"
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
@@ -30,13 +30,13 @@ func typeNames(t *testing.T) []string {
 	if err != nil {
 		t.Fatalf("find the types: %v", err)
 	}
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil, parser.SkipObjectResolution)
+	f, err := parser.ParseFile(gotoken.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	for _, d := range f.Decls {
-		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.TYPE {
+		if g, ok := d.(*ast.GenDecl); ok && g.Tok == gotoken.TYPE {
 			names = append(names, g.Specs[0].(*ast.TypeSpec).Name.Name)
 		}
 	}

@@ -1,8 +1,8 @@
 package soap
 
 import (
+	"bytes"
 	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"reflect"
@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -29,7 +31,28 @@ type decoder struct {
 	*reader
 	codec  *codec
 	memory int
-	path   []string
+	path   []step
+}
+
+// step is a member on the way to what is read, and, of a list, which item.
+type step struct {
+	name string
+	item int // -1: no list
+}
+
+// where is the way to what is read and to a member of it, if one is named.
+func (d *decoder) where(member ...string) string {
+	var b strings.Builder
+	for _, s := range d.path {
+		b.WriteString("." + s.name)
+		if s.item >= 0 {
+			b.WriteString("[" + strconv.Itoa(s.item) + "]")
+		}
+	}
+	for _, name := range member {
+		b.WriteString("." + name)
+	}
+	return strings.TrimPrefix(b.String(), ".")
 }
 
 // object reads the children of the element that was begun last into a struct.
@@ -47,16 +70,16 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 		if e == nil {
 			break
 		}
-		i, ok := p.byName[e.Name.Local]
-		if !ok || !ours(e.Name.Space) {
-			return d.invalid("unknown element " + quote(e.Name.Local))
+		i, ok := p.byName[string(e.name)]
+		if !ok || !e.ours() {
+			return d.invalid("unknown element " + quote(string(e.name)))
 		}
 		m := &p.members[i]
 		list := listed(m.typ)
 		if seen[i] && !list {
 			return d.invalid("the element " + quote(m.name) + " is repeated")
 		}
-		if absent(e) {
+		if e.absent() {
 			if err := d.pass(); err != nil {
 				return err
 			}
@@ -79,27 +102,26 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != bytesType }
 
 // member reads one element of a member.
-func (d *decoder) member(v reflect.Value, m *member, e *xml.StartElement, list bool) error {
-	if !list {
-		d.path = append(d.path, m.name)
-		err := d.value(v, e)
-		d.path = d.path[:len(d.path)-1]
-		return err
+func (d *decoder) member(v reflect.Value, m *member, e *token, list bool) error {
+	item := -1
+	if list {
+		// Growing doubles, so that an element costs up to two.
+		if err := d.charge(2 * int(m.typ.Elem().Size())); err != nil {
+			return err
+		}
+		item = v.Len()
+		v.Grow(1)
+		v.SetLen(item + 1)
+		v = v.Index(item)
 	}
-	// Appending doubles, so that an element costs up to two.
-	if err := d.charge(2 * int(v.Type().Elem().Size())); err != nil {
-		return err
-	}
-	n := v.Len()
-	v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
-	d.path = append(d.path, m.name+"["+strconv.Itoa(n)+"]")
-	err := d.value(v.Index(n), e)
+	d.path = append(d.path, step{m.name, item})
+	err := d.value(v, e)
 	d.path = d.path[:len(d.path)-1]
 	return err
 }
 
 // value reads the element that was begun into v, whose type decides.
-func (d *decoder) value(v reflect.Value, e *xml.StartElement) error {
+func (d *decoder) value(v reflect.Value, e *token) error {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if err := d.charge(int(v.Type().Elem().Size())); err != nil {
@@ -110,7 +132,7 @@ func (d *decoder) value(v reflect.Value, e *xml.StartElement) error {
 	case reflect.Interface:
 		return d.dynamic(v, e)
 	}
-	if name := claimed(e); name != "" && !fits(name, v.Type()) {
+	if name := e.claimed(); name != "" && !fits(name, v.Type()) {
 		return d.invalid(quote(name) + " is not a kind of " + bareName(v.Type()))
 	}
 	if v.Kind() != reflect.Struct || v.Type() == timeType {
@@ -151,12 +173,12 @@ func integer(t reflect.Type) bool {
 
 // reference reads a reference to a managed object, all of which but the id is
 // in attributes.
-func (d *decoder) reference(v reflect.Value, e *xml.StartElement) error {
+func (d *decoder) reference(v reflect.Value, e *token) error {
 	ref, err := d.managedObject(e)
 	if err != nil {
 		return err
 	}
-	v.Set(reflect.ValueOf(ref))
+	*v.Addr().Interface().(*types.ManagedObjectReference) = ref
 	return nil
 }
 
@@ -173,21 +195,21 @@ func (d *decoder) simple(v reflect.Value) error {
 		return err
 	}
 	if v.Kind() == reflect.String {
-		return d.string(v, text)
+		return d.string(v, string(text))
 	}
 	if v.Type() == bytesType {
-		b, err := base64.StdEncoding.DecodeString(strings.Map(dropSpace, text))
+		b, err := base64.StdEncoding.AppendDecode(nil, bytes.Map(dropSpace, text))
 		if err != nil {
 			return d.want("base64")
 		}
 		v.SetBytes(b)
 		return nil
 	}
-	text = strings.Trim(text, " \t\r\n")
+	text = bytes.Trim(text, " \t\r\n")
 	if v.Type() == timeType {
-		return d.time(v, text)
+		return d.time(v, string(text))
 	}
-	if err := setNumber(v, text); err != nil {
+	if err := setNumber(v, string(text)); err != nil {
 		return d.want("a " + bareName(v.Type()))
 	}
 	return nil
@@ -203,8 +225,11 @@ func dropSpace(r rune) rune {
 
 func (d *decoder) string(v reflect.Value, text string) error {
 	v.SetString(text)
+	if v.Type() == stringType {
+		return nil
+	}
 	if e, ok := v.Interface().(interface{ Strings() []string }); ok && !slices.Contains(e.Strings(), text) {
-		return vim.InvalidArgument(strings.Join(d.path, "."), fmt.Errorf("not a value of %s", v.Type().Name()))
+		return vim.InvalidArgument(d.where(), fmt.Errorf("not a value of %s", v.Type().Name()))
 	}
 	return nil
 }
@@ -272,11 +297,11 @@ func (d *decoder) invalid(reason string) error { return vim.InvalidRequest(reaso
 // want says what should have stood here. What did is not repeated: it may be a
 // password.
 func (d *decoder) want(what string) error {
-	return vim.InvalidRequest(strings.Join(d.path, ".") + ": want " + what)
+	return vim.InvalidRequest(d.where() + ": want " + what)
 }
 
 func (d *decoder) missing(name string) error {
-	return vim.InvalidArgument(strings.Join(append(slices.Clone(d.path), name), "."), errors.New("not given"))
+	return vim.InvalidArgument(d.where(name), errors.New("not given"))
 }
 
 // quote repeats a stranger's name, cut and escaped.

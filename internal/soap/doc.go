@@ -2,9 +2,11 @@
 // the clients that post envelopes to /sdk, properties by Fetch among them.
 //
 // A request passes three gates. The bytes are scanned for what no client sends
-// and for what would cost too much, before anything is made of them. Then the
-// standard library's tokenizer reads them, once, which is also what verifies
-// signatures over them. Last, the elements are read straight into the type that
+// and for what would cost too much, before anything is made of them. Then they
+// are read into tags and text: by a reader of the plain XML that clients write,
+// and from where a message is anything else by the standard library's tokenizer,
+// which the former is held to; a signed message by the latter alone, for so are
+// signatures verified. Last, the elements are read straight into the type that
 // the operation's row declares; what has no place there is refused.
 //
 // The codec for the API's types is the package's own. The library's (vim25/xml)
@@ -28,4 +30,7 @@ const (
 
 // ours reports whether an element may be one of the API's by its namespace.
 // Clients made by hand leave it out of the members.
-func ours(space string) bool { return space == nsVim || space == nsInternal || space == "" }
+func (t *token) ours() bool { return t.isOperation() || len(t.space) == 0 }
+
+// isOperation reports whether an element may be an operation by its namespace.
+func (t *token) isOperation() bool { return string(t.space) == nsVim || string(t.space) == nsInternal }

@@ -1,7 +1,6 @@
 package soap
 
 import (
-	"encoding/xml"
 	"errors"
 	"reflect"
 
@@ -11,8 +10,8 @@ import (
 // dynamic reads an element whose xsi:type says what it is, into an interface:
 // one of the types under a base type, or, where any value may be, whatever the
 // API has.
-func (d *decoder) dynamic(v reflect.Value, e *xml.StartElement) error {
-	name := claimed(e)
+func (d *decoder) dynamic(v reflect.Value, e *token) error {
+	name := e.claimed()
 	if v.NumMethod() == 0 {
 		return d.anything(v, e, name)
 	}
@@ -39,7 +38,7 @@ func (d *decoder) dynamic(v reflect.Value, e *xml.StartElement) error {
 
 // anything reads a value of the declared type any. The library's types hold
 // data objects there as structs, not as pointers.
-func (d *decoder) anything(v reflect.Value, e *xml.StartElement, name string) error {
+func (d *decoder) anything(v reflect.Value, e *token, name string) error {
 	if name == "" {
 		return d.want("an xsi:type")
 	}
@@ -70,18 +69,19 @@ func (d *decoder) anything(v reflect.Value, e *xml.StartElement, name string) er
 
 // managedObject reads the element that was begun as a reference. versionId and
 // other attributes say nothing here.
-func (d *decoder) managedObject(e *xml.StartElement) (types.ManagedObjectReference, error) {
-	ref := types.ManagedObjectReference{Type: attribute(e, "", "type"), ServerGUID: attribute(e, "", "serverGuid")}
+func (d *decoder) managedObject(e *token) (types.ManagedObjectReference, error) {
+	ref := types.ManagedObjectReference{Type: string(e.attribute("", "type")), ServerGUID: string(e.attribute("", "serverGuid"))}
 	if ref.Type == "" {
 		return ref, d.want("a reference with a type")
 	}
-	var err error
-	if ref.Value, err = d.text(); errors.Is(err, errNotText) {
+	value, err := d.text()
+	if errors.Is(err, errNotText) {
 		return ref, d.want("a reference")
 	}
 	if err != nil {
 		return ref, err
 	}
+	ref.Value = string(value)
 	return ref, d.charge(len(ref.Type) + len(ref.Value) + len(ref.ServerGUID))
 }
 

@@ -1,12 +1,10 @@
 package soap
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
-	"strings"
 
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -45,11 +43,16 @@ func (m *message) read() (err error) {
 		return bad("%s", err.Error())
 	}
 	m.reader = newReader(m.raw)
+	return m.envelope()
+}
+
+// envelope reads all that the message is.
+func (m *message) envelope() error {
 	if err := m.root(); err != nil {
 		return err
 	}
 	e, err := m.child()
-	if err == nil && e != nil && e.Name == (xml.Name{Space: nsEnvelope, Local: "Header"}) {
+	if err == nil && e != nil && e.is(nsEnvelope, "Header") {
 		if err := m.header(); err != nil {
 			return err
 		}
@@ -58,7 +61,7 @@ func (m *message) read() (err error) {
 	if err != nil {
 		return err
 	}
-	if e == nil || e.Name != (xml.Name{Space: nsEnvelope, Local: "Body"}) {
+	if e == nil || !e.is(nsEnvelope, "Body") {
 		return bad("want a Body in the envelope, after its only Header")
 	}
 	if err := m.body(); err != nil {
@@ -76,27 +79,22 @@ func (m *message) read() (err error) {
 // root finds the envelope.
 func (m *message) root() error {
 	for {
-		token, err := m.next()
+		t, err := m.next()
 		if errors.Is(err, io.EOF) {
 			return bad("there is no envelope")
 		}
 		if err != nil {
 			return err
 		}
-		switch t := token.(type) {
-		case xml.CharData:
-			// Space before the root; other text the tokenizer passes, and what
-			// is no envelope is refused with what follows.
-			if strings.TrimLeft(string(t), " \t\r\n") != "" {
-				return bad("there is text before the envelope")
-			}
-		case xml.StartElement:
-			switch {
-			case t.Name == xml.Name{Space: nsEnvelope, Local: "Envelope"}:
-				return nil
-			case t.Name.Space == nsEnvelope12:
-				return &malformed{"VersionMismatch", "SOAP 1.2 is not spoken here, but 1.1"}
-			}
+		switch {
+		case t.kind == text && t.blank():
+		case t.kind == text:
+			return bad("there is text before the envelope")
+		case t.is(nsEnvelope, "Envelope"):
+			return nil
+		case string(t.space) == nsEnvelope12:
+			return &malformed{"VersionMismatch", "SOAP 1.2 is not spoken here, but 1.1"}
+		default:
 			return bad("want an Envelope of SOAP 1.1")
 		}
 	}
@@ -110,7 +108,7 @@ func (m *message) header() error {
 		if err != nil || e == nil {
 			return err
 		}
-		switch e.Name.Local {
+		switch string(e.name) {
 		case "vcSessionCookie":
 			err = m.once(&m.cookie)
 		case "operationID":
@@ -118,7 +116,7 @@ func (m *message) header() error {
 		case "Security":
 			err = m.keepSecurity(e)
 		default:
-			if must := attribute(e, nsEnvelope, "mustUnderstand"); must == "1" || must == "true" {
+			if must := string(e.attribute(nsEnvelope, "mustUnderstand")); must == "1" || must == "true" {
 				return &malformed{"MustUnderstand", "a header that must be understood is not"}
 			}
 			err = m.pass()
@@ -135,21 +133,21 @@ func (m *message) once(into *string) error {
 	if errors.Is(err, errNotText) || err == nil && *into != "" {
 		return bad("a header is not as it must be, or repeated")
 	}
-	*into = text
+	*into = string(text)
 	return err
 }
 
 // keepSecurity keeps the bytes of the WS-Security header for whoever verifies them.
 // Of two, one could be verified and the other be used; so there is one.
-func (m *message) keepSecurity(e *xml.StartElement) error {
-	if e.Name.Space != nsSecurity || m.security != nil {
+func (m *message) keepSecurity(e *token) error {
+	if string(e.space) != nsSecurity || m.security != nil {
 		return bad("there must be one Security header, of WS-Security 1.0")
 	}
-	begin := m.at
+	begin := e.begin
 	if err := m.pass(); err != nil {
 		return err
 	}
-	m.security = m.raw[begin:m.InputOffset():m.InputOffset()]
+	m.security = m.raw[begin:m.last:m.last]
 	return nil
 }
 
@@ -162,10 +160,10 @@ func (m *message) body() error {
 	if e == nil {
 		return bad("the Body is empty")
 	}
-	if e.Name.Space != nsVim && e.Name.Space != nsInternal {
+	if !e.isOperation() {
 		return bad("the operation is not in the namespace %s", nsVim)
 	}
-	m.call.Name = e.Name.Local
+	m.call.Name = string(e.name)
 	if err := m.target(); err != nil {
 		return err
 	}
@@ -192,10 +190,10 @@ func (m *message) target() error {
 	if err != nil {
 		return err
 	}
-	if e == nil || e.Name.Local != "_this" || !ours(e.Name.Space) {
+	if e == nil || string(e.name) != "_this" || !e.ours() {
 		return m.missing("_this")
 	}
-	m.path = append(m.path, "_this")
+	m.path = append(m.path, step{"_this", -1})
 	ref, err := m.managedObject(e)
 	m.path = m.path[:0]
 	// The reference is one of this server's, whatever it says of others.

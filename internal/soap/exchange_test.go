@@ -28,6 +28,7 @@ const xsi = "http://www.w3.org/2001/XMLSchema-instance"
 // the form of VI JSON. It shares no code with the server's codec: it writes from
 // JSON, and reads with the library's decoder.
 type binding struct {
+	t   testing.TB
 	api *vim.API
 	mux *http.ServeMux
 }
@@ -37,6 +38,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 	if err != nil {
 		return vectors.Outcome{}, err
 	}
+	soap.SamePlain(b.t, []byte(message))
 	r := httptest.NewRequest("POST", "/sdk", strings.NewReader(message))
 	r.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	r.Header.Set("SOAPAction", `"urn:vim25/8.0.1.0"`)
@@ -321,9 +323,9 @@ func objectForm(v reflect.Value) any {
 }
 
 func TestVectors(t *testing.T) {
-	vectors.Run(t, func(_ testing.TB, api *vim.API) vectors.Binding {
+	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
 		mux := http.NewServeMux()
 		soap.Mount(mux, api)
-		return &binding{api, mux}
+		return &binding{t, api, mux}
 	})
 }

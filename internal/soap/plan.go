@@ -13,6 +13,7 @@ import (
 )
 
 var (
+	stringType    = reflect.TypeFor[string]()
 	timeType      = reflect.TypeFor[time.Time]()
 	bytesType     = reflect.TypeFor[[]byte]()          // xsd:base64Binary
 	octetsType    = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte

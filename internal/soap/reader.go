@@ -2,11 +2,9 @@ package soap
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // malformed is a message that is no SOAP request at all: the client's fault, in
@@ -20,107 +18,135 @@ func (m *malformed) Error() string { return m.reason }
 
 func bad(format string, args ...any) error { return &malformed{reason: fmt.Sprintf(format, args...)} }
 
-// reader gives the tokens of one message that has been scanned.
+// token is a tag or a piece of text. It and its bytes are good until the next
+// one is read; what is kept of them is copied.
+type token struct {
+	kind        kind
+	space, name []byte // of a start tag; the space is the namespace, not the prefix
+	// attributes of a start tag, but for declarations of namespaces.
+	attributes []attribute
+	text       []byte
+	begin, end int // where it is in the message
+}
+
+type attribute struct{ space, name, value []byte }
+
+type kind byte
+
+const (
+	startTag kind = iota
+	endTag
+	text
+)
+
+// is reports whether the tag has the name.
+func (t *token) is(space, name string) bool {
+	return string(t.space) == space && string(t.name) == name
+}
+
+// attribute is an attribute's value, or nil.
+func (t *token) attribute(space, name string) []byte {
+	for i := range t.attributes {
+		if a := &t.attributes[i]; string(a.name) == name && string(a.space) == space {
+			return a.value
+		}
+	}
+	return nil
+}
+
+// claimed is the type that the element says it has, without the prefix, or "".
+func (t *token) claimed() string {
+	name := bytes.TrimSpace(t.attribute(nsInstance, "type"))
+	return string(name[bytes.LastIndexByte(name, ':')+1:])
+}
+
+// absent reports whether the element says that it is not there.
+func (t *token) absent() bool {
+	v := bytes.TrimSpace(t.attribute(nsInstance, "nil"))
+	return string(v) == "true" || string(v) == "1"
+}
+
+// blank reports whether the text is nothing but space.
+func (t *token) blank() bool { return len(bytes.TrimLeft(t.text, " \t\r\n")) == 0 }
+
+// reader gives the tokens of one message that has been scanned. They are those
+// of the standard library's tokenizer, which reads the message from where it is
+// not plain any more.
 type reader struct {
-	*xml.Decoder
-	at int64 // where the last token began
+	plain    plain
+	given    int       // tokens that plain gave
+	standard *standard // nil: not needed yet
+	last     int       // where the last token ended
+	value    []byte    // the last that text gave
 }
 
 func newReader(message []byte) *reader {
-	return &reader{Decoder: xml.NewDecoder(bytes.NewReader(message))}
+	r := &reader{}
+	r.plain.start(message)
+	return r
 }
 
-// next is the next tag or text: comments and the declaration are nothing. It is
-// io.EOF at the end.
-func (r *reader) next() (xml.Token, error) {
-	for {
-		r.at = r.InputOffset()
-		token, err := r.Token()
-		if errors.Is(err, io.EOF) {
-			return nil, io.EOF
-		}
-		if err != nil {
-			// The tokenizer's own words may repeat the message's.
-			line, column := r.InputPos()
-			return nil, bad("the message is not well-formed XML: line %d, column %d", line, column)
-		}
-		switch t := token.(type) {
-		case xml.Comment, xml.ProcInst:
-			continue
-		case xml.Directive:
-			return nil, bad("%s", errDTD.Error())
-		case xml.StartElement:
-			if repeated(t.Attr) {
-				return nil, bad("an attribute is repeated")
-			}
-		}
-		return token, nil
+// next is the next token. It is io.EOF at the end.
+func (r *reader) next() (*token, error) {
+	t, err := r.token()
+	if err == nil {
+		r.last = t.end
 	}
+	return t, err
 }
 
-// repeated reports whether two attributes have one name, which the tokenizer
-// lets pass, and which other parsers would read otherwise.
-func repeated(attributes []xml.Attr) bool {
-	for i := range attributes {
-		for j := range i {
-			if attributes[i].Name == attributes[j].Name {
-				return true
+func (r *reader) token() (*token, error) {
+	if r.standard == nil {
+		t, err := r.plain.next()
+		if !errors.Is(err, errNotPlain) {
+			r.given++
+			return t, err
+		}
+		r.standard = newStandard(r.plain.message)
+		for range r.given {
+			if _, err := r.standard.next(); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return false
+	return r.standard.next()
 }
 
 // child is the next element inside the one that was begun last, or nil at its
 // end. There is no text between elements.
-func (r *reader) child() (*xml.StartElement, error) {
+func (r *reader) child() (*token, error) {
 	for {
-		token, err := r.next()
+		t, err := r.next()
 		if err != nil {
 			return nil, whole(err)
 		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			return &t, nil
-		case xml.EndElement:
+		switch {
+		case t.kind == startTag:
+			return t, nil
+		case t.kind == endTag:
 			return nil, nil
-		case xml.CharData:
-			if len(bytes.TrimLeft(t, " \t\r\n")) > 0 {
-				return nil, bad("there is text between elements")
-			}
+		case !t.blank():
+			return nil, bad("there is text between elements")
 		}
 	}
 }
 
-// text is all of the element that was begun last, which has no child.
-func (r *reader) text() (string, error) {
-	var first string
-	var rest *strings.Builder
-	for n := 0; ; n++ {
-		token, err := r.next()
+// text is all of the element that was begun last, which has no child. It is good
+// until the next text is read.
+func (r *reader) text() ([]byte, error) {
+	r.value = r.value[:0]
+	for {
+		t, err := r.next()
 		if err != nil {
-			return "", whole(err)
+			return nil, whole(err)
 		}
-		switch t := token.(type) {
-		case xml.EndElement:
-			if rest != nil {
-				return rest.String(), nil
-			}
-			return first, nil
-		case xml.CharData:
-			switch {
-			case n == 0:
-				first = string(t)
-			case rest == nil:
-				rest = &strings.Builder{}
-				rest.WriteString(first)
-				fallthrough
-			default:
-				rest.Write(t)
-			}
-		default:
-			return "", errNotText
+		switch t.kind {
+		case endTag:
+			return r.value, nil
+		case startTag:
+			return nil, errNotText
 		}
+		r.value = append(r.value, t.text...)
 	}
 }
 
@@ -130,14 +156,14 @@ var errNotText = errors.New("an element where a simple value must be")
 // pass skips the rest of the element that was begun last.
 func (r *reader) pass() error {
 	for depth := 1; depth > 0; {
-		token, err := r.next()
+		t, err := r.next()
 		if err != nil {
 			return whole(err)
 		}
-		switch token.(type) {
-		case xml.StartElement:
+		switch t.kind {
+		case startTag:
 			depth++
-		case xml.EndElement:
+		case endTag:
 			depth--
 		}
 	}
@@ -147,14 +173,14 @@ func (r *reader) pass() error {
 // end makes sure that nothing comes any more.
 func (r *reader) end() error {
 	for {
-		token, err := r.next()
+		t, err := r.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if t, ok := token.(xml.CharData); !ok || len(bytes.TrimLeft(t, " \t\r\n")) > 0 {
+		if t.kind != text || !t.blank() {
 			return bad("there is something after the envelope")
 		}
 	}
@@ -165,26 +191,4 @@ func whole(err error) error {
 		return bad("the message ends early")
 	}
 	return err
-}
-
-// attribute is an attribute's value, or "".
-func attribute(e *xml.StartElement, space, name string) string {
-	for _, a := range e.Attr {
-		if a.Name.Local == name && a.Name.Space == space {
-			return a.Value
-		}
-	}
-	return ""
-}
-
-// claimed is the type that the element says it has, without the prefix, or "".
-func claimed(e *xml.StartElement) string {
-	name := strings.TrimSpace(attribute(e, nsInstance, "type"))
-	return name[strings.LastIndexByte(name, ':')+1:]
-}
-
-// absent reports whether the element says that it is not there.
-func absent(e *xml.StartElement) bool {
-	v := strings.TrimSpace(attribute(e, nsInstance, "nil"))
-	return v == "true" || v == "1"
 }
