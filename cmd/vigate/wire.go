@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,18 +176,23 @@ func (n *node) follow(ctx context.Context) error {
 	return nil
 }
 
-// listen opens the listeners.
-func (n *node) listen(ctx context.Context, cfg config.Config) error {
-	mux := http.NewServeMux()
+// routes are the bindings at their paths.
+func (n *node) routes() *server.Mux {
+	mux := server.NewMux()
 	vi := vijson.New(n.api)
-	mux.Handle(vijson.Root, vi)
+	mux.HandleTree(vijson.Root, vi)
 	mux.Handle(vijson.HelloPath, vi)
-	soap.Mount(mux, n.api)
+	soap.Mount(mux.Handle, n.api)
 	automation := rest.New(n.api)
 	mux.Handle(rest.APIPath, automation)
 	mux.Handle(rest.RESTPath, automation)
+	return mux
+}
+
+// listen opens the listeners.
+func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	s, err := server.Open(ctx, server.Config{
-		Handler: mux, Certificate: n.certificate,
+		Handler: n.routes(), Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
 		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.api.Drain,
 		Limits: server.Limits{

@@ -2,12 +2,10 @@
 // connection tells: facts for decisions further in, never a decision itself.
 package peer
 
-import (
-	"context"
-	"crypto/x509"
-)
+import "crypto/x509"
 
-// Peer is the other end of one request.
+// Peer is the other end of one request. The zero one is neither local nor known
+// by anything.
 type Peer struct {
 	// Address is the client's IP address without a port: the connection's, or
 	// that which a configured proxy named. A client on the Unix socket has
@@ -31,20 +29,4 @@ type Peer struct {
 	// RequestID names the request in the logs. The server makes it up; it says
 	// nothing about the client and is no secret.
 	RequestID string
-}
-
-type contextKey struct{}
-
-// WithContext returns a context that carries p.
-func WithContext(ctx context.Context, p Peer) context.Context {
-	return context.WithValue(ctx, contextKey{}, &p)
-}
-
-// FromContext returns the peer that ctx carries, and a zero one, which is
-// neither local nor known by anything, where it carries none.
-func FromContext(ctx context.Context) Peer {
-	if p, ok := ctx.Value(contextKey{}).(*Peer); ok {
-		return *p
-	}
-	return Peer{}
 }

@@ -36,7 +36,8 @@ type Handler struct{ api *vim.API }
 // New makes the handler of the API.
 func New(api *vim.API) *Handler { return &Handler{api} }
 
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Serve serves one call.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
@@ -46,7 +47,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.call = vim.Call{
-		Object: sessionManager, Binding: "rest", Peer: peer.FromContext(r.Context()),
+		Object: sessionManager, Binding: "rest", Peer: from,
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI, Ticket: httptoken.Value(r.Header, httptoken.TicketCookie)},
 		Token:          httptoken.Token(r.Header, httptoken.APICookie, httptoken.Cookie),
 		Proof:          vim.Proof{Authorization: r.Header.Get("Authorization"), Body: body},

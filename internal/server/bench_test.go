@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 // BenchmarkFront is what the server adds to each request, without the network.
 func BenchmarkFront(b *testing.B) {
 	f := &front{
-		next:     http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+		next:     peer.HandlerFunc(func(http.ResponseWriter, *http.Request, *peer.Peer) {}),
 		ids:      &requestIDs{prefix: "01234567-"},
 		requests: newQuota(10),
 		health:   &health{},

@@ -10,12 +10,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	draining := make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-leave
 		if r.Context().Err() != nil {
@@ -58,7 +60,7 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 
 func TestADrainWakesCallsThatWaitOverHTTP2(t *testing.T) {
 	entered, wake := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-wake
 		io.WriteString(w, "woken")
@@ -113,7 +115,7 @@ func TestReadinessEndsOnConnectionsThatStayWhileDraining(t *testing.T) {
 
 func TestWhatDoesNotFinishIsCutAtTheDrainLimit(t *testing.T) {
 	entered, cancelled := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: peer.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-r.Context().Done()
 		close(cancelled)

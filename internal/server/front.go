@@ -18,7 +18,7 @@ import (
 // front is what every request passes before the application: who is there,
 // limits, health, and what becomes of a panic.
 type front struct {
-	next     http.Handler
+	next     peer.Handler
 	proxies  []netip.Prefix
 	ids      *requestIDs
 	requests *quota
@@ -65,18 +65,23 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.requests.give()
 
 	from, _ := r.Context().Value(originKey{}).(origin)
-	p := peerOf(r, from, f.proxies, f.ids.next())
+	x := &exchange{answer: answer{ResponseWriter: w}, from: peerOf(r, from, f.proxies, f.ids.next())}
 	if r.Method == http.MethodConnect {
-		f.tunnel.serveConnect(w, r, p)
+		f.tunnel.serveConnect(w, r, &x.from)
 		return
 	}
-	a := &answer{ResponseWriter: w}
-	r = r.WithContext(peer.WithContext(r.Context(), p))
 	if f.logger.Enabled(r.Context(), slog.LevelDebug) {
-		defer f.logAccess(a, r, p, time.Now())
+		defer f.logAccess(x, r, time.Now())
 	}
-	defer f.recoverPanic(a, r, p.RequestID) // before the access line, which shall have its status
-	f.next.ServeHTTP(a, r)
+	defer f.recoverPanic(x, r) // before the access line, which shall have its status
+	f.next.Serve(&x.answer, r, &x.from)
+}
+
+// exchange is what is known of one request and its answer, together since each
+// request makes one.
+type exchange struct {
+	answer answer
+	from   peer.Peer
 }
 
 // unsafeFraming tells of requests after which the connection is closed. RFC
@@ -112,11 +117,12 @@ func trimBrackets(s string) string {
 
 // recoverPanic ends the one request that panicked. The client learns only the
 // request's id; the log has the stack.
-func (f *front) recoverPanic(a *answer, r *http.Request, id string) {
+func (f *front) recoverPanic(x *exchange, r *http.Request) {
 	v := recover()
 	if v == nil {
 		return
 	}
+	a, id := &x.answer, x.from.RequestID
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler) // asked for: net/http drops the connection
 	}
@@ -132,7 +138,8 @@ func (f *front) recoverPanic(a *answer, r *http.Request, id string) {
 }
 
 // logAccess writes no header and no query: tokens travel in them.
-func (f *front) logAccess(a *answer, r *http.Request, p peer.Peer, start time.Time) {
+func (f *front) logAccess(x *exchange, r *http.Request, start time.Time) {
+	a, p := &x.answer, &x.from
 	f.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelDebug, "request",
 		slog.String("request", p.RequestID), slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)),
 		slog.String("proto", r.Proto), slog.String("peer", p.Address), slog.Int("status", a.status),

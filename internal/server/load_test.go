@@ -4,13 +4,15 @@ import (
 	"io"
 	"net/http"
 	"testing"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 func TestAServerTellsWhatItCarriesAndWhatItRefused(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	r := start(t, Config{
 		PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Limits: Limits{Connections: 2, Requests: 1},
-		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		Handler: peer.HandlerFunc(func(http.ResponseWriter, *http.Request, *peer.Peer) {
 			entered <- struct{}{}
 			<-leave
 		}),

@@ -18,14 +18,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 // Config is what a server is made of. Addresses are host:port; an empty one
 // means no such listener. One listener besides Admin is needed.
 type Config struct {
-	// Handler serves all requests but those for the server's health. Its
-	// requests carry a [peer.Peer].
-	Handler http.Handler
+	// Handler serves all requests but those for the server's health.
+	Handler peer.Handler
 
 	Listen      string       // HTTPS, HTTP/1.1 and HTTP/2; needs Certificate
 	Certificate *Certificate // shown by the listener at Listen
@@ -184,7 +185,7 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		}
 		// Its connections and requests count apart: it must answer when the
 		// others are full.
-		b.add("admin", l, front{next: adminHandler(cfg.Metrics), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
+		b.add("admin", l, front{next: peer.Whoever(adminHandler(cfg.Metrics)), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
 	}
 	return nil
 }

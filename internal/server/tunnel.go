@@ -52,7 +52,7 @@ func (t *tunnel) Close() error   { t.close(); return nil }
 func (t *tunnel) Addr() net.Addr { return t.addr }
 
 // serveConnect answers a CONNECT. t is nil where there are no tunnels.
-func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p peer.Peer) {
+func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Peer) {
 	// Whatever the answer, no further request on this connection: what follows
 	// a refused CONNECT may be meant for its target.
 	w.Header().Set("Connection", "close")

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 // through connects to the TLS side by CONNECT, with further headers of it.
@@ -157,7 +159,7 @@ func TestTunnelsAreBoundedAndTheirPlacesComeBack(t *testing.T) {
 
 func TestADrainEndsIdleTunnelsAndLetsBusyOnesFinish(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := start(t, Config{Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-leave
 		io.WriteString(w, "finished")

@@ -16,7 +16,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 
-	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
@@ -30,7 +30,7 @@ const xsi = "http://www.w3.org/2001/XMLSchema-instance"
 type binding struct {
 	t   testing.TB
 	api *vim.API
-	mux *http.ServeMux
+	mux *server.Mux
 }
 
 func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
@@ -49,7 +49,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 		r.Header.Set("Accept-Language", c.AcceptLanguage)
 	}
 	w := httptest.NewRecorder()
-	b.mux.ServeHTTP(w, r.WithContext(peer.WithContext(ctx, c.Peer)))
+	b.mux.Serve(w, r.WithContext(ctx), &c.Peer)
 	o, err := b.outcome(w, c)
 	if err != nil {
 		err = fmt.Errorf("%d %s: %w", w.Code, w.Body, err)
@@ -324,8 +324,8 @@ func objectForm(v reflect.Value) any {
 
 func TestVectors(t *testing.T) {
 	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
-		mux := http.NewServeMux()
-		soap.Mount(mux, api)
+		mux := server.NewMux()
+		soap.Mount(mux.Handle, api)
 		return &binding{t, api, mux}
 	})
 }

@@ -25,7 +25,7 @@ const (
 
 // Paths are where envelopes are posted: the first by all clients, the others by
 // old ones.
-var Paths = []string{"/sdk", "/sdk/{$}", "/sdk/vimService"}
+var Paths = []string{"/sdk", "/sdk/", "/sdk/vimService"}
 
 // dispatcher is what the binding needs of *vim.API.
 type dispatcher interface {
@@ -46,9 +46,9 @@ type handler struct {
 	buffers  sync.Pool // of *[]byte
 }
 
-// Mount serves SOAP on Paths, and the versions on VersionsPath.
-func Mount(mux *http.ServeMux, api *vim.API) {
-	newHandler(api, api.Log, api.Server.About.ApiVersion).mount(mux)
+// Mount has handle serve SOAP on Paths, and the versions on VersionsPath.
+func Mount(handle func(path string, h peer.Handler), api *vim.API) {
+	newHandler(api, api.Log, api.Server.About.ApiVersion).mount(handle)
 }
 
 // newHandler makes the handler of an API whose table is complete and whose
@@ -60,15 +60,20 @@ func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
 	}
 }
 
-func (h *handler) mount(mux *http.ServeMux) {
+func (h *handler) mount(handle func(path string, h peer.Handler)) {
 	for _, path := range Paths {
-		mux.Handle(path, h)
+		handle(path, h)
 	}
-	mux.HandleFunc("GET "+VersionsPath, h.serveVersions)
+	handle(VersionsPath, peer.HandlerFunc(h.serveVersions))
 }
 
-func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
+func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 	secure(w.Header())
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header()["Allow"] = []string{"GET, HEAD"}
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
 	w.Header()["Content-Type"] = contentXML
 	// The client that went away is told nothing.
 	_, _ = w.Write(h.versions)
@@ -79,8 +84,8 @@ func secure(header http.Header) {
 	header["X-Content-Type-Options"] = []string{"nosniff"}
 }
 
-// ServeHTTP serves one call.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Serve serves one call.
+func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
@@ -93,7 +98,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	secure(w.Header())
 	c := &vim.Call{
-		Peer:           peer.FromContext(r.Context()),
+		Peer:           from,
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
 		Release:        actionRelease(r.Header.Get("SOAPAction")),
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),

@@ -14,11 +14,13 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/vim"
 )
 
 // fakeAPI has a small table, and answers every call with what do gives.
 type fakeAPI struct {
+	from    peer.Peer
 	objects []*vim.Object
 	do      func(*vim.Call) (vim.Result, *vim.Fault)
 	calls   []*vim.Call
@@ -29,7 +31,7 @@ type fakeAPI struct {
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{objects: []*vim.Object{{
+	return &fakeAPI{from: peer.Peer{Address: "192.0.2.1", TLS: true, RequestID: "r7"}, objects: []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
 			{Name: "Login", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
@@ -121,11 +123,11 @@ func (f *fakeAPI) gives(value any) *fakeAPI {
 	return f
 }
 
-func (f *fakeAPI) mux() *http.ServeMux {
-	mux := http.NewServeMux()
+func (f *fakeAPI) mux() http.Handler {
+	mux := server.NewMux()
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	newHandler(f, log, "8.0.3.0").mount(mux)
-	return mux
+	newHandler(f, log, "8.0.3.0").mount(mux.Handle)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.Serve(w, r, &f.from) })
 }
 
 // post sends an envelope; change, if set, changes the request first.
@@ -133,7 +135,6 @@ func (f *fakeAPI) post(message string, change func(*http.Request)) *httptest.Res
 	r := httptest.NewRequest("POST", "/sdk", strings.NewReader(message))
 	r.Header.Set("Content-Type", `text/xml; charset="utf-8"`)
 	r.Header.Set("SOAPAction", "urn:vim25/8.0.3.0")
-	r = r.WithContext(peer.WithContext(r.Context(), peer.Peer{Address: "192.0.2.1", TLS: true, RequestID: "r7"}))
 	if change != nil {
 		change(r)
 	}

@@ -70,9 +70,8 @@ func TestALoginSetsOneCookieAsClientsExpectIt(t *testing.T) {
 		f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
 			return vim.Result{Value: types.UserSession{}, Token: tokenOf(digits)}, nil
 		}
-		w := f.post(envelope(manager("Login", "<userName>a</userName><password>b</password>")), func(r *http.Request) {
-			*r = *r.WithContext(peer.WithContext(r.Context(), peer.Peer{TLS: tls}))
-		})
+		f.from = peer.Peer{TLS: tls}
+		w := f.post(envelope(manager("Login", "<userName>a</userName><password>b</password>")), nil)
 		cookies := w.Header()["Set-Cookie"]
 		want := "; Path=/; HttpOnly;"
 		if tls {

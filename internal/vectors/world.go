@@ -183,7 +183,7 @@ func (w *World) Token(user string) (string, error) {
 func (w *World) Login(user string) (vim.Result, *vim.Fault) {
 	return w.API.Do(context.Background(), &vim.Call{
 		Object: types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, Name: "Login",
-		Args: &types.LoginRequestType{UserName: user, Password: passwords[user]}, Peer: w.Peer, Release: vim.FirstRelease, Binding: "vectors",
+		Args: &types.LoginRequestType{UserName: user, Password: passwords[user]}, Peer: &w.Peer, Release: vim.FirstRelease, Binding: "vectors",
 	})
 }
 

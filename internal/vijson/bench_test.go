@@ -52,7 +52,7 @@ func BenchmarkReadOfAProperty(b *testing.B) {
 	for b.Loop() {
 		f.calls = f.calls[:0]
 		clear(w.header)
-		h.ServeHTTP(w, r)
+		h.Serve(w, r, &f.from)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
-	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vijson"
 )
@@ -22,7 +21,7 @@ func serve(t *testing.T) (*vectors.World, *httptest.Server) {
 	w := vectors.NewWorld(t)
 	handler := vijson.New(w.API)
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		handler.ServeHTTP(rw, r.WithContext(peer.WithContext(r.Context(), w.Peer)))
+		handler.Serve(rw, r, &w.Peer)
 	}))
 	t.Cleanup(s.Close)
 	return w, s

@@ -30,7 +30,7 @@ const (
 // binding makes the calls of vectors over VI JSON, and holds each exchange to
 // the document that the server gives of itself.
 type binding struct {
-	handler http.Handler
+	handler peer.Handler
 	router  func() (routers.Router, error)
 }
 
@@ -40,9 +40,9 @@ func newBinding(t testing.TB, api *vim.API) *binding {
 }
 
 // newRouter reads the document that the server gives of itself.
-func newRouter(handler http.Handler) (routers.Router, error) {
+func newRouter(handler peer.Handler) (routers.Router, error) {
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil))
+	handler.Serve(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil), &peer.Peer{})
 	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
 	if err != nil {
 		return nil, err
@@ -72,9 +72,9 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 	if c.AcceptLanguage != "" {
 		r.Header.Set("Accept-Language", c.AcceptLanguage)
 	}
-	r = r.WithContext(peer.WithContext(ctx, c.Peer))
+	r = r.WithContext(ctx)
 	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, r)
+	b.handler.Serve(w, r, &c.Peer)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := b.validate(ctx, r, w); err != nil {
 		return vectors.Outcome{}, fmt.Errorf("%s %s: %d %s: %w", method, r.URL.Path, w.Code, w.Body, err)

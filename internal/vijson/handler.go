@@ -53,7 +53,8 @@ func newHandler(api dispatcher) *Handler {
 	}
 }
 
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// Serve serves one request.
+func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
@@ -71,14 +72,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.serveDocument(w, r, release)
 		return
 	}
-	h.call(w, r, rest)
+	h.call(w, r, from, rest)
 }
 
 // call serves one request to a managed object.
-func (h *Handler) call(w http.ResponseWriter, r *http.Request, path string) {
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, from *peer.Peer, path string) {
 	c := &vim.Call{
 		Read:           r.Method == http.MethodGet || r.Method == http.MethodHead,
-		Peer:           peer.FromContext(r.Context()),
+		Peer:           from,
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
 		Binding:        binding,

@@ -23,6 +23,7 @@ const (
 
 // fakeAPI has a small table, and answers every call with what do gives.
 type fakeAPI struct {
+	from    peer.Peer
 	objects []*vim.Object
 	do      func(*vim.Call) (vim.Result, *vim.Fault)
 	calls   []*vim.Call
@@ -32,7 +33,7 @@ type fakeAPI struct {
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{objects: []*vim.Object{{
+	return &fakeAPI{from: peer.Peer{Address: "192.0.2.1", TLS: true}, objects: []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
 			{Name: "Login", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
@@ -112,12 +113,11 @@ func (f *fakeAPI) send(method, path, body string, change func(*http.Request)) *h
 	if body == "" {
 		r = httptest.NewRequest(method, path, nil)
 	}
-	r = r.WithContext(peer.WithContext(r.Context(), peer.Peer{Address: "192.0.2.1", TLS: true}))
 	if change != nil {
 		change(r)
 	}
 	w := httptest.NewRecorder()
-	newHandler(f).ServeHTTP(w, r)
+	newHandler(f).Serve(w, r, &f.from)
 	return w
 }
 

@@ -67,9 +67,8 @@ func TestAnAnswerWithATokenSetsHeaderAndCookie(t *testing.T) {
 		f.do = func(*vim.Call) (vim.Result, *vim.Fault) {
 			return vim.Result{Value: types.UserSession{}, Token: token}, nil
 		}
-		w := f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`, func(r *http.Request) {
-			*r = *r.WithContext(peer.WithContext(r.Context(), peer.Peer{TLS: tls}))
-		})
+		f.from = peer.Peer{TLS: tls}
+		w := f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`, nil)
 		want := `vmware_soap_session="` + digits + `"; Path=/; HttpOnly;`
 		if tls {
 			want += " Secure;"

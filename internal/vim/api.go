@@ -145,6 +145,7 @@ func (a *API) Object(typ string) *Object {
 // way to an operation, whatever the binding.
 func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 	began := a.Now()
+	c.introduce()
 	result, fault := Result{}, a.stale()
 	if fault == nil {
 		fault = a.authenticate(ctx, c)

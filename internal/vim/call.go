@@ -31,7 +31,8 @@ type Call struct {
 	HTTP HTTPRequest
 	// Proof is what a login brings outside its arguments.
 	Proof Proof
-	Peer  peer.Peer
+	// Peer is the other end of the request; nil: nothing is known of it.
+	Peer *peer.Peer
 	// Release is the version of the API that the caller speaks.
 	Release Release
 	// AcceptLanguage is the header's value, for callers without a session.
@@ -46,6 +47,16 @@ type Call struct {
 	Instance any
 
 	audit audit
+}
+
+// stranger is the peer of calls of which nothing is known. It is only read.
+var stranger peer.Peer
+
+// introduce gives a call without a peer the one that has no standing.
+func (c *Call) introduce() {
+	if c.Peer == nil {
+		c.Peer = &stranger
+	}
 }
 
 // HTTPRequest is the line of the HTTP request, and the ticket that came with it.

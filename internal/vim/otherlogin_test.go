@@ -84,7 +84,7 @@ func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
 	f := newFixture(t, func(d *vimtest.Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
 	by := func(said string) (vim.Result, *vim.Fault) {
-		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: f.Peer, Proof: vim.Proof{Authorization: said}}
+		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: &f.Peer, Proof: vim.Proof{Authorization: said}}
 		return f.Do(t.Context(), f.Last)
 	}
 	if r, fault := by("ann"); fault != nil || !f.Alive(r.Token.Reveal()) {

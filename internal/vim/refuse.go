@@ -7,6 +7,7 @@ import "context"
 // audited where the call was denied. Nothing runs, no ticket is taken, and
 // nothing counts as activity.
 func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
+	c.introduce()
 	if c.Token != "" {
 		// Where that can't be found out, the fault is told in the language of all.
 		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token)

@@ -28,7 +28,7 @@ func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 		t.Errorf("ticket %+v", ticket)
 	}
 	use := func(method, target string) string {
-		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: f.Peer, HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: ticket.Id}}
+		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: &f.Peer, HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: ticket.Id}}
 		r, fault := f.Do(t.Context(), c)
 		if fault != nil || r.Value == nil {
 			return ""

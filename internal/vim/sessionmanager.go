@@ -50,7 +50,7 @@ func (a *API) sessionManager() *Object {
 // enter is the end of every way in: it makes the session and its answer.
 func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, wanted string) (Result, error) {
 	c.actor(credential.Claims())
-	l, token, err := a.Gate.Login(ctx, login.Attempt{Credential: credential, Locale: wanted, Peer: c.Peer}, c.Session)
+	l, token, err := a.Gate.Login(ctx, login.Attempt{Credential: credential, Locale: wanted, Peer: *c.Peer}, c.Session)
 	if err != nil {
 		return Result{}, a.loginFault(c, err)
 	}
@@ -125,7 +125,7 @@ func (a *API) acquireLocalTicket(ctx context.Context, c *Call, r *types.AcquireL
 	if a.LocalTickets == nil {
 		return types.SessionManagerLocalTicket{}, NotSupported("local tickets are switched off")
 	}
-	t, err := a.LocalTickets.Issue(ctx, c.Peer, r.UserName)
+	t, err := a.LocalTickets.Issue(ctx, *c.Peer, r.UserName)
 	switch {
 	case errors.Is(err, login.ErrRemote):
 		return types.SessionManagerLocalTicket{}, NewFault(&types.InvalidRequest{}, err)

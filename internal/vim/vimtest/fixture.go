@@ -134,7 +134,7 @@ func (f *Fixture) Ref(typ string) types.ManagedObjectReference {
 // the read of a property.
 func (f *Fixture) Send(token string, on types.ManagedObjectReference, name string, args any) (vim.Result, *vim.Fault) {
 	f.t.Helper()
-	f.Last = &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: f.Peer, Release: vim.FirstRelease,
+	f.Last = &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: &f.Peer, Release: vim.FirstRelease,
 		Binding: "test", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk"}}
 	if args != nil {
 		m, fault := f.Method(on, name)
