@@ -37,9 +37,8 @@ type Table struct {
 	claims  map[Key]*claim // sessions about to be, by key. Counted already.
 	loading bool           // between Reset and Whole
 	ends    []func(Key)
-	changed chan struct{}
-	waited  bool // somebody has asked for changed
 
+	watch   watch
 	damaged atomic.Int64
 }
 
@@ -60,7 +59,7 @@ func NewTable(log *slog.Logger) *Table {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Table{log: log, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{}, changed: make(chan struct{})}
+	return &Table{log: log, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{}}
 }
 
 func (t *Table) tokenShard(h Hash) *tokenShard { return &t.tokens[h[0]%shards] }
@@ -144,7 +143,7 @@ func (t *Table) put(r store.Record) error {
 		t.addresses.drop(wasAddress)
 	}
 	l.flags.Or(seen)
-	t.broadcast()
+	t.broadcast(key)
 	return nil
 }
 
@@ -194,7 +193,7 @@ func (t *Table) remove(key Key) {
 	for _, f := range ends {
 		f(key)
 	}
-	t.broadcast()
+	t.broadcast(key)
 }
 
 // OnEnd has f called after each end of a session, whoever ended it, so that
@@ -204,23 +203,6 @@ func (t *Table) OnEnd(f func(Key)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ends = append(t.ends[:len(t.ends):len(t.ends)], f)
-}
-
-// Changed is closed at the next change of the list of sessions.
-func (t *Table) Changed() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.waited = true
-	return t.changed
-}
-
-func (t *Table) broadcast() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.waited {
-		close(t.changed)
-		t.changed, t.waited = make(chan struct{}), false
-	}
 }
 
 // count adds a session to the counts, in place of its claim if it has one.

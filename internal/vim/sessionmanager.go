@@ -37,7 +37,7 @@ func (a *API) sessionManager() *Object {
 			NewVoid("UpdateServiceMessage", "Sessions.GlobalMessage", a.updateServiceMessage, Faults("InvalidArgument")),
 		},
 		Properties: []Property{
-			NewProperty("currentSession", Anonymous, a.currentSession, Watched(a.sessionsChanged)),
+			NewProperty("currentSession", Anonymous, a.currentSession, Watched(a.ownSessionChanged)),
 			NewProperty("defaultLocale", Anonymous, a.defaultLocale, Watched(a.settingsChanged)),
 			NewProperty("message", View, a.message, Watched(a.settingsChanged)),
 			NewProperty("messageLocaleList", Anonymous, a.messageLocaleList),
@@ -231,4 +231,10 @@ func (a *API) supportedLocaleList(context.Context, *Call) ([]string, error) {
 }
 
 func (a *API) sessionsChanged(*Call) <-chan struct{} { return a.Sessions.Changed() }
+func (a *API) ownSessionChanged(c *Call) <-chan struct{} {
+	if c.Session == nil {
+		return nil
+	}
+	return a.Sessions.ChangedOne(c.Session)
+}
 func (a *API) settingsChanged(*Call) <-chan struct{} { return a.Settings.Changed() }
