@@ -6,27 +6,37 @@ import (
 	"runtime/metrics"
 )
 
-// How much garbage may gather before it is collected. By Go's default as much
-// as there is in use, so that a small server collects all the time: its reads
-// cost a fifth more processor time than with room to spare. A large one keeps the
-// default: less would have it mark a million sessions too often, more would
-// double their memory.
+// reserved is how much garbage may gather beside little in use before it is
+// collected; beside more, as much as is in use. By Go's default a small server
+// collects all the time: its reads cost a fifth more processor time than with
+// room to spare. A large one keeps the default: less would have it mark a
+// million sessions too often, more would double their memory.
 const (
-	garbage    = 64 << 20 // bytes; what there may be beside little in use
-	mostGC     = 4000     // per cent of what is in use
-	leastGC    = 100
+	reserved   = 64 << 20 // bytes
 	liveMetric = "/gc/heap/live:bytes"
 )
 
-// gcPercent is the collector's setting for a heap with so much in use.
-func gcPercent(live uint64) int {
-	return int(min(mostGC, max(leastGC, garbage*100/max(live, 1))))
+// collector keeps the garbage collector's setting.
+//
+// That is a percentage of what is in use, and what is in use changes faster than
+// it can follow: a login's hash holds 19 MiB for some 20 ms, seven times what a
+// small server holds. A setting made for the one would let a gigabyte gather
+// beside the other, all of it memory that the system has to clear anew. So a part
+// of the heap is taken and never touched, which costs addresses and no memory:
+// with it no setting from 50 to 100 % is far off.
+type collector struct{ reserve []byte }
+
+// newCollector makes the setting. GOGC in the environment goes before it.
+func newCollector() *collector {
+	if os.Getenv("GOGC") != "" {
+		return &collector{}
+	}
+	return &collector{reserve: make([]byte, reserved)}
 }
 
-// tuneGC keeps the collector's setting in step with what is in use. GOGC in the
-// environment goes before it.
-func tuneGC() {
-	if os.Getenv("GOGC") != "" {
+// tune keeps the setting in step with what is in use.
+func (c *collector) tune() {
+	if c.reserve == nil {
 		return
 	}
 	sample := []metrics.Sample{{Name: liveMetric}}
@@ -34,4 +44,13 @@ func tuneGC() {
 	if sample[0].Value.Kind() == metrics.KindUint64 {
 		debug.SetGCPercent(gcPercent(sample[0].Value.Uint64()))
 	}
+}
+
+// gcPercent is the collector's setting for a heap with so much alive, the
+// reserve included.
+func gcPercent(live uint64) int {
+	if live <= reserved {
+		return 100
+	}
+	return int(100 * max(reserved, live-reserved) / live)
 }

@@ -1,18 +1,32 @@
 package main
 
-import (
-	"runtime/metrics"
-	"testing"
-)
+import "testing"
 
-func TestASmallHeapGetsRoomAndALargeOneKeepsTheDefault(t *testing.T) {
-	for live, want := range map[uint64]int{0: 4000, 1 << 20: 4000, 16 << 20: 400, 32 << 20: 200, 64 << 20: 100, 400 << 20: 100, 8 << 30: 100} {
-		if got := gcPercent(live); got != want {
-			t.Errorf("%d MiB in use: %d %%, want %d", live>>20, got, want)
+func TestASmallHeapGetsRoomAndALargeOneAsMuchAsItHolds(t *testing.T) {
+	const mib = 1 << 20
+	for inUse, want := range map[uint64]uint64{0: 64, 3: 64, 41: 64, 64: 64, 100: 100, 400: 400, 8000: 8000} {
+		live := reserved + inUse*mib
+		room := live * uint64(gcPercent(live)) / 100 / mib
+		if room > want || room+live/mib/100+1 < want { // per cent are whole
+			t.Errorf("%d MiB in use: room for %d MiB of garbage, want %d", inUse, room, want)
 		}
 	}
-	sample := []metrics.Sample{{Name: liveMetric}}
-	if metrics.Read(sample); sample[0].Value.Kind() != metrics.KindUint64 {
-		t.Errorf("the runtime does not tell %s", liveMetric)
+	if p := gcPercent(mib); p != 100 {
+		t.Errorf("before anything was collected: %d %%", p)
+	}
+}
+
+// A storm of logins begins and ends between two looks at the heap.
+func TestASettingThatIsLateLetsLittleMoreGarbageGather(t *testing.T) {
+	const mib = 1 << 20
+	for _, hashes := range []uint64{1, 2, 8, 64} {
+		idle, busy := uint64(reserved+3*mib), reserved+(3+19*hashes)*mib
+		late := busy * uint64(gcPercent(idle)) / 100
+		if most := reserved + (3+19*hashes)*mib; late > most {
+			t.Errorf("%d hashes on the setting of an idle server: %d MiB of garbage", hashes, late/mib)
+		}
+		if late = idle * uint64(gcPercent(busy)) / 100; late < reserved/2 {
+			t.Errorf("none on the setting for %d hashes: room for %d MiB only", hashes, late/mib)
+		}
 	}
 }
