@@ -22,16 +22,15 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	buffer := h.buffers.Get().(*[]byte)
-	defer h.release(buffer)
-	e := encoder{codec: &h.codec, buf: (*buffer)[:0], w: &stream{w: w, head: r.Method == http.MethodHead}}
-	err := e.encode(result.Value)
-	*buffer = e.buf
-	s := e.w.(*stream)
+	p := h.take()
+	defer h.release(p)
+	p.stream = stream{w: w, head: r.Method == http.MethodHead}
+	p.encoder.w = &p.stream
+	err := p.encode(result.Value)
 	switch {
 	case err == nil:
-		s.end(e.buf)
-	case !s.begun:
+		p.end(p.buf)
+	case !p.begun:
 		w.Header().Del(httptoken.Header)
 		w.Header().Del("Set-Cookie")
 		h.refuse(w, r, c, vim.FaultOf(err), http.StatusInternalServerError)
@@ -42,12 +41,29 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 	}
 }
 
-// release gives a buffer back, unless it has grown too large to keep.
-func (h *Handler) release(buffer *[]byte) {
-	if cap(*buffer) <= 4*flushAt {
-		h.buffers.Put(buffer)
+// reply is what an answer is made with, one after the other.
+type reply struct {
+	encoder
+	stream
+}
+
+func (h *Handler) take() *reply {
+	return h.replies.Get().(*reply)
+}
+
+// release gives a reply back with nothing in it but its buffer, unless that has
+// grown too large to keep.
+func (h *Handler) release(p *reply) {
+	if cap(p.buf) <= 4*flushAt {
+		*p = reply{encoder: encoder{codec: &h.codec, buf: p.buf[:0]}}
+		h.replies.Put(p)
 	}
 }
+
+// ownLength is how long an answer may be of which net/http tells the length
+// itself when the handler is done, without a header made for it: its buffers,
+// of HTTP/1 and HTTP/2, are not smaller. HEAD has no body to be counted.
+const ownLength = 2<<10 - 1
 
 // stream is an answer of which the length is not known at first.
 type stream struct {
@@ -70,7 +86,7 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // end writes the last part. If it is the only one, its length is known.
 func (s *stream) end(p []byte) {
-	if !s.begun {
+	if !s.begun && (s.head || len(p) > ownLength) {
 		s.w.Header()["Content-Length"] = []string{strconv.Itoa(len(p))}
 	}
 	// The client that went away is told nothing.
@@ -79,9 +95,8 @@ func (s *stream) end(p []byte) {
 
 // refuse writes a fault, in the caller's language.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *vim.Fault, status int) {
-	buffer := h.buffers.Get().(*[]byte)
-	defer h.release(buffer)
-	e := encoder{codec: &h.codec, buf: (*buffer)[:0]}
+	e := h.take()
+	defer h.release(e)
 	text := f.Text(h.api.MessageLocale(c))
 	if f.Detail == nil {
 		// The API has no fault for this; it is HTTP's to say.
@@ -93,9 +108,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f 
 		e.string(text)
 		e.buf = append(e.buf, '}')
 	} else if err := e.fault(f.Detail, text); err != nil {
-		e.buf = append((*buffer)[:0], `{"_typeName":"SystemError","faultstring":"","reason":"internal error"}`...)
+		e.buf = append(e.buf[:0], `{"_typeName":"SystemError","faultstring":"","reason":"internal error"}`...)
 	}
-	*buffer = e.buf
 	writeJSON(w, r, status, e.buf)
 }
 

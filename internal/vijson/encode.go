@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"reflect"
 	"strconv"
@@ -27,8 +28,24 @@ type encoder struct {
 }
 
 // encode writes the result of a call. A list may be an iter.Seq, which is then
-// never held whole.
+// never held whole. Sessions, which clients read most, one by one and by the
+// hundred thousand, have a way of their own.
 func (e *encoder) encode(value any) error {
+	switch v := value.(type) {
+	case *types.UserSession:
+		if v != nil {
+			e.session(v)
+			return e.err
+		}
+	case iter.Seq[types.UserSession]:
+		e.sessions(v)
+		return e.err
+	}
+	return e.reflect(value)
+}
+
+// reflect is encode for values of any type.
+func (e *encoder) reflect(value any) error {
 	v := reflect.ValueOf(value)
 	switch {
 	case v.Kind() == reflect.Func && v.Type().CanSeq():
@@ -94,7 +111,12 @@ func (e *encoder) fault(detail types.BaseMethodFault, text string) error {
 func (e *encoder) value(v reflect.Value) {
 	switch t := v.Type(); {
 	case t == timeType:
-		e.time(v)
+		if v.CanAddr() {
+			e.time(v.Addr().Interface().(*time.Time)) // without a copy on the heap
+			return
+		}
+		at := v.Interface().(time.Time)
+		e.time(&at)
 		return
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		e.buf = append(e.buf, '"')
@@ -232,19 +254,14 @@ func (e *encoder) float(f float64, bits int) {
 	}
 }
 
-func (e *encoder) time(v reflect.Value) {
-	var t time.Time
-	if v.CanAddr() {
-		t = *v.Addr().Interface().(*time.Time) // without a copy on the heap
-	} else {
-		t = v.Interface().(time.Time)
-	}
-	if t.UTC().Year() < 0 || t.UTC().Year() > 9999 {
-		e.fail(v)
+func (e *encoder) time(at *time.Time) {
+	t := at.UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
+		e.err = fmt.Errorf("encode answer: no form for a time of the year %d", year)
 		return
 	}
 	e.buf = append(e.buf, '"')
-	e.buf = t.UTC().AppendFormat(e.buf, time.RFC3339Nano)
+	e.buf = t.AppendFormat(e.buf, time.RFC3339Nano)
 	e.buf = append(e.buf, '"')
 }
 

@@ -83,11 +83,19 @@ func FuzzPath(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		got, err := parsePath(path)
+		got, err := parsePath(path, true)
+		if u, bad := url.ParseRequestURI("/" + path); bad == nil && u.RawPath == "" {
+			// What the handler does where nothing was escaped that could matter.
+			plain, plainErr := parsePath(u.Path[1:], false)
+			slow, slowErr := parsePath(u.EscapedPath()[1:], true)
+			if plain != slow || plainErr != slowErr {
+				t.Fatalf("%+v, %v, but escaped %+v, %v", plain, plainErr, slow, slowErr)
+			}
+		}
 		if err != nil {
 			return
 		}
-		again, err := parsePath(got.release.String() + "/" + url.PathEscape(got.object.Type) + "/" + url.PathEscape(got.object.Value) + "/" + url.PathEscape(got.name))
+		again, err := parsePath(got.release.String()+"/"+url.PathEscape(got.object.Type)+"/"+url.PathEscape(got.object.Value)+"/"+url.PathEscape(got.name), true)
 		if err != nil || again != got {
 			t.Fatalf("%+v, then %+v, %v", got, again, err)
 		}

@@ -39,7 +39,7 @@ type dispatcher interface {
 type Handler struct {
 	api     dispatcher
 	codec   codec
-	buffers sync.Pool // of *[]byte
+	replies sync.Pool // of *reply
 	openapi document
 }
 
@@ -47,10 +47,9 @@ type Handler struct {
 func New(api *vim.API) *Handler { return newHandler(api) }
 
 func newHandler(api dispatcher) *Handler {
-	return &Handler{
-		api:     api,
-		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }},
-	}
+	h := &Handler{api: api}
+	h.replies.New = func() any { return &reply{encoder: encoder{codec: &h.codec, buf: make([]byte, 0, 4<<10)}} }
+	return h
 }
 
 // Serve serves one request.
@@ -58,7 +57,12 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
-	path := r.URL.EscapedPath()
+	// Without a RawPath nothing was escaped that could matter, a slash least of
+	// all: the path's parts are then what they say.
+	path, escaped := r.URL.Path, r.URL.RawPath != ""
+	if escaped {
+		path = r.URL.EscapedPath()
+	}
 	if path == HelloPath {
 		h.hello(w, r)
 		return
@@ -72,12 +76,15 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 		h.serveDocument(w, r, release)
 		return
 	}
-	h.call(w, r, from, rest)
+	t, err := parsePath(rest, escaped)
+	h.call(w, r, from, t, err)
 }
 
-// call serves one request to a managed object.
-func (h *Handler) call(w http.ResponseWriter, r *http.Request, from *peer.Peer, path string) {
+// call serves one request to a managed object; broken says what is wrong with its
+// path.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, from *peer.Peer, t target, broken error) {
 	c := &vim.Call{
+		Object: t.object, Name: t.name, Release: t.release,
 		Read:           r.Method == http.MethodGet || r.Method == http.MethodHead,
 		Peer:           from,
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
@@ -87,7 +94,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, from *peer.Peer, 
 	if a := r.Header["Authorization"]; len(a) > 0 {
 		c.Proof.Authorization = a[0]
 	}
-	if fault := h.prepare(c, w, r, path); fault != nil {
+	if fault := h.prepare(c, w, r, broken); fault != nil {
 		h.api.Refuse(r.Context(), c, fault.Fault)
 		h.refuse(w, r, c, fault.Fault, fault.status)
 		return
@@ -115,13 +122,11 @@ func refused(f *vim.Fault) *refusal {
 }
 
 // prepare fills the call from the request.
-func (h *Handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, path string) *refusal {
+func (h *Handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, broken error) *refusal {
 	credentials(c, r.Header)
-	t, err := parsePath(path)
-	if err != nil {
-		return invalid(err.Error())
+	if broken != nil {
+		return invalid(broken.Error())
 	}
-	c.Release, c.Object, c.Name = t.release, t.object, t.name
 	if httptoken.Foreign(r) {
 		// Whom the cookies belong to did not ask for this. Not even its
 		// language is told.

@@ -35,18 +35,26 @@ var (
 	errRelease = errors.New("the release is not one that is served")
 )
 
-// parsePath reads {release}/{type}/{moId}/{name}, escaped as in a URL.
-func parsePath(escaped string) (target, error) {
-	parts := strings.Split(escaped, "/")
-	if len(parts) != 4 {
-		return target{}, errPath
-	}
+// parsePath reads {release}/{type}/{moId}/{name}. Where it is escaped, as in a
+// URL, its parts are unescaped once they are told apart.
+func parsePath(path string, escaped bool) (target, error) {
+	var parts [4]string
 	for i, max := range [...]int{maxName, maxName, maxID, maxName} {
-		s, err := url.PathUnescape(parts[i])
-		if err != nil || s == "" || len(s) > max || !utf8.ValidString(s) || strings.ContainsFunc(s, control) {
+		part, rest, more := strings.Cut(path, "/")
+		if more != (i < 3) {
 			return target{}, errPath
 		}
-		parts[i] = s
+		path = rest
+		if escaped {
+			var err error
+			if part, err = url.PathUnescape(part); err != nil {
+				return target{}, errPath
+			}
+		}
+		if part == "" || len(part) > max || !isText(part) {
+			return target{}, errPath
+		}
+		parts[i] = part
 	}
 	release, err := parseRelease(parts[0])
 	if err != nil {
@@ -55,7 +63,17 @@ func parsePath(escaped string) (target, error) {
 	return target{release, types.ManagedObjectReference{Type: parts[1], Value: parts[2]}, parts[3]}, nil
 }
 
-func control(r rune) bool { return r < ' ' || r == 0x7f }
+// isText: s is UTF-8 without control characters.
+func isText(s string) bool {
+	ascii := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+		ascii = ascii && s[i] < utf8.RuneSelf
+	}
+	return ascii || utf8.ValidString(s)
+}
 
 // parseRelease reads a release that is served: every one, with all its four
 // numbers, since VI JSON exists.

@@ -96,13 +96,13 @@ var FirstRelease = Release{8, 0, 1, 0}
 // being 0.
 func ParseRelease(s string) (Release, error) {
 	var r Release
-	parts := strings.Split(s, ".")
-	if len(parts) > len(r) || len(s) > 32 {
-		return Release{}, fmt.Errorf("parse release: want at most %d numbers", len(r))
-	}
-	for i, p := range parts {
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || p != strconv.FormatUint(n, 10) {
+	for i, more := 0, true; more; i++ {
+		var part string
+		if part, s, more = strings.Cut(s, "."); i == len(r) {
+			return Release{}, fmt.Errorf("parse release: want at most %d numbers", len(r))
+		}
+		n, err := strconv.ParseUint(part, 10, 16)
+		if err != nil || part[0] == '0' && part != "0" {
 			return Release{}, fmt.Errorf("parse release: part %d is not a number", i+1)
 		}
 		r[i] = int(n)
