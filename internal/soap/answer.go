@@ -20,7 +20,12 @@ const (
 	serverFault = "ServerFaultCode"
 )
 
-var contentXML = []string{"text/xml; charset=utf-8"}
+// Values of headers, which nobody changes.
+var (
+	contentXML = []string{"text/xml; charset=utf-8"}
+	noStore    = []string{"no-store"}
+	noSniff    = []string{"nosniff"}
+)
 
 // answer writes the result of a call.
 func (h *handler) answer(w http.ResponseWriter, c *vim.Call, result vim.Result, m *message) {

@@ -155,7 +155,9 @@ func parsed(c *codec, document []byte, into any) error {
 	if err := scan(document); err != nil {
 		return err
 	}
-	d := decoder{reader: newReader(document), codec: c}
+	r, done := c.reader(document)
+	defer done()
+	d := decoder{reader: r, codec: c}
 	e, err := d.child()
 	if err != nil {
 		return err

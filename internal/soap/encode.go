@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"iter"
 	"math"
 	"reflect"
 	"strconv"
@@ -56,10 +55,10 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	t := v.Type()
 	switch {
 	case listed(t):
-		e.list(name, t.Elem(), v.Seq2(), typed)
+		e.list(name, v, t.Elem(), typed)
 		return
 	case t.Kind() == reflect.Func && t.CanSeq():
-		e.list(name, t.In(0).In(0), numbered(v.Seq()), typed) // of func(yield func(elem) bool)
+		e.list(name, v, t.In(0).In(0), typed) // of func(yield func(elem) bool)
 		return
 	case t == referenceType:
 		e.reference(name, v, typed)
@@ -79,32 +78,31 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	e.close(name)
 }
 
-func (e *encoder) list(name string, elem reflect.Type, items iter.Seq2[reflect.Value, reflect.Value], typed bool) {
+func (e *encoder) list(name string, v reflect.Value, elem reflect.Type, typed bool) {
 	inner := name
 	if typed {
 		inner = bareName(elem)
 		e.open(name, listName(elem))
 	}
-	for _, item := range items {
-		e.element(inner, item, false)
-		if e.flush(); e.err != nil {
-			return
+	if v.Kind() == reflect.Slice {
+		for i := 0; i < v.Len() && e.err == nil; i++ {
+			e.item(inner, v.Index(i))
+		}
+	} else {
+		for item := range v.Seq() {
+			if e.item(inner, item); e.err != nil {
+				break
+			}
 		}
 	}
-	if typed {
+	if typed && e.err == nil {
 		e.close(name)
 	}
 }
 
-// numbered gives a sequence the form of a slice's, without the numbers.
-func numbered(items iter.Seq[reflect.Value]) iter.Seq2[reflect.Value, reflect.Value] {
-	return func(yield func(_, item reflect.Value) bool) {
-		for item := range items {
-			if !yield(reflect.Value{}, item) {
-				return
-			}
-		}
-	}
+func (e *encoder) item(name string, v reflect.Value) {
+	e.element(name, v, false)
+	e.flush()
 }
 
 func (e *encoder) open(name, xsi string) {

@@ -42,7 +42,12 @@ func (m *message) read() (err error) {
 	if err := scan(m.raw); err != nil {
 		return bad("%s", err.Error())
 	}
-	m.reader = newReader(m.raw)
+	var done func()
+	m.reader, done = m.codec.reader(m.raw)
+	defer func() {
+		m.reader = nil
+		done()
+	}()
 	return m.envelope()
 }
 

@@ -80,8 +80,8 @@ func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request, _ *peer.
 }
 
 func secure(header http.Header) {
-	header["Cache-Control"] = []string{"no-store"}
-	header["X-Content-Type-Options"] = []string{"nosniff"}
+	header["Cache-Control"] = noStore
+	header["X-Content-Type-Options"] = noSniff
 }
 
 // Serve serves one call.
@@ -112,7 +112,7 @@ func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 	}
 	m := &message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
 	refusal := h.prepare(m, r)
-	if m.raw, m.reader = nil, nil; c.Proof.Message != nil {
+	if m.raw = nil; c.Proof.Message != nil {
 		defer done()
 	} else {
 		// A call that is no login has what it needs of the message, and may wait

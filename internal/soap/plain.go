@@ -52,7 +52,7 @@ var openings = [][]byte{
 	[]byte(`<?xml version="1.0"?>`), []byte(`<?xml version="1.0" ?>`),
 }
 
-// start begins with a message.
+// start begins with a message. The zero value is ready for it.
 func (p *plain) start(message []byte) {
 	p.message = message
 	p.open, p.spaces = p.elements[:0], p.declarations[:0]

@@ -32,7 +32,8 @@ func samePlain(t testing.TB, message []byte) bool {
 	var p plain
 	p.start(message)
 	plainly := true
-	r, twin := newReader(message), newStandard(message)
+	twin := newStandard(message)
+	r, _ := new(codec).reader(message)
 	for {
 		token, err := twin.next()
 		want := show(token, err)
@@ -66,7 +67,8 @@ func sameCall(t testing.TB, raw []byte) {
 		}
 		return m, ""
 	}
-	got, gotErr := read(newReader(raw))
+	plainly, _ := new(codec).reader(raw)
+	got, gotErr := read(plainly)
 	want, wantErr := read(&reader{standard: newStandard(raw)})
 	same := got.call.Args == nil && want.call.Args == nil ||
 		got.call.Args != nil && want.call.Args != nil && equal(got.call.Args, want.call.Args)
@@ -205,7 +207,7 @@ func TestTheReaderGoesOnWherePlainStops(t *testing.T) {
 	signed := strings.Replace(envelope(manager("LoginByToken", "")), "<soapenv:Body>",
 		"<soapenv:Header><operationID>x</operationID>"+security+"</soapenv:Header><soapenv:Body>", 1)
 	m := &message{decoder: decoder{codec: &codec{}}, raw: []byte(signed), api: newFake(), call: &vim.Call{}}
-	if err := m.read(); err != nil || string(m.security) != security || m.operation != "x" || m.standard == nil || m.given == 0 {
+	if err := m.read(); err != nil || string(m.security) != security || m.operation != "x" {
 		t.Errorf("%v: %q %q", err, m.security, m.operation)
 	}
 }
@@ -224,6 +226,9 @@ func FuzzPlainAndTheStandardLibraryReadTheSame(f *testing.F) {
 		f.Add([]byte(message))
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
+		if len(message) > 64<<10 {
+			return // time is better spent on short ones
+		}
 		samePlain(t, message)
 		sameCall(t, message)
 	})

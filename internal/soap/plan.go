@@ -61,7 +61,22 @@ type member struct {
 
 // codec reads and writes the API's types. Its zero value is ready.
 type codec struct {
-	plans sync.Map // of *plan by reflect.Type; as many as there are types
+	plans   sync.Map  // of *plan by reflect.Type; as many as there are types
+	readers sync.Pool // of *reader, which are zero
+}
+
+// reader is one for the message. done is called when nothing uses it any more;
+// it leaves nothing of the message behind.
+func (c *codec) reader(message []byte) (r *reader, done func()) {
+	r, ok := c.readers.Get().(*reader)
+	if !ok {
+		r = &reader{}
+	}
+	r.plain.start(message)
+	return r, func() {
+		*r = reader{}
+		c.readers.Put(r)
+	}
 }
 
 func (c *codec) plan(t reflect.Type) *plan {

@@ -80,12 +80,6 @@ type reader struct {
 	value    []byte    // the last that text gave
 }
 
-func newReader(message []byte) *reader {
-	r := &reader{}
-	r.plain.start(message)
-	return r
-}
-
 // next is the next token. It is io.EOF at the end.
 func (r *reader) next() (*token, error) {
 	t, err := r.token()

@@ -38,6 +38,10 @@ func isPlain(h http.Header) bool {
 		return false
 	}
 	for _, t := range h["Content-Type"] {
+		switch t {
+		case `text/xml; charset="utf-8"`, "text/xml; charset=utf-8", "text/xml; charset=UTF-8":
+			continue // what clients send
+		}
 		_, params, err := mime.ParseMediaType(t)
 		if charset, ok := params["charset"]; err == nil && ok && !strings.EqualFold(charset, "utf-8") {
 			return false
@@ -80,8 +84,13 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, done
 	var held int64
 	done = func() { b.held.Add(-held) }
 	in := http.MaxBytesReader(w, r.Body, maxBody)
-	// What is announced need not come: room for much is made as it does.
-	body = make([]byte, 0, min(max(r.ContentLength, 0)+1, smallBody)+511)
+	// What is announced need not come: room for much is made as it does. One
+	// byte more takes the end.
+	room := int64(512)
+	if r.ContentLength >= 0 {
+		room = min(r.ContentLength, smallBody) + 1
+	}
+	body = make([]byte, 0, room)
 	for {
 		n, err := in.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
