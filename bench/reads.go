@@ -159,6 +159,8 @@ func soapFigures(what string, floor, peer, soap samples) []figure {
 			Against: "floor", Ratio: soap.rate.over(floor.rate), Goal: atLeast(0.55), Note: note},
 		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
 			Against: "peer", Ratio: soap.rate.over(peer.rate), Goal: atLeast(4), Note: note},
+		{ID: "P2", What: what + ", processor", Unit: "µs/req", Floor: floor.cpu, Peer: peer.cpu, Vigate: soap.cpu,
+			Against: "floor", Ratio: soap.cpu.over(floor.cpu), Note: note},
 	}
 }
 
