@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -36,6 +35,9 @@ type Options struct {
 	// Observe, if set, hears of each transaction: how many writes it held, how
 	// long it took until it was durable, and its failure. It must be quick.
 	Observe func(writes int, took time.Duration, err error)
+	// ReadOnly opens a file that is there, a sealed one included, for as long as
+	// nobody has it open to write. Writes fail with store.ErrUnavailable.
+	ReadOnly bool
 
 	noSync bool // for tests of what does not depend on a disk
 	lag    int  // bytes that a watcher may be behind; 0: maxLag
@@ -57,8 +59,8 @@ type Store struct {
 }
 
 // Open opens the file, or makes it, mode 0600, if there is none. Errors:
-// ErrLocked, *store.DamagedError, and one that says so where a newer program
-// has written the file.
+// ErrLocked, ErrSealed, *store.DamagedError, and one that says so where a newer
+// program has written the file.
 func Open(path string, opts Options) (*Store, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -72,7 +74,7 @@ func Open(path string, opts Options) (*Store, error) {
 	if opts.lag == 0 {
 		opts.lag = maxLag
 	}
-	db, rev, err := openFile(path, opts.noSync)
+	db, rev, err := openFile(path, opts.ReadOnly, opts.noSync)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
@@ -137,19 +139,6 @@ func (s *Store) Newest(ctx context.Context) (store.Revision, error) {
 		return 0, err
 	}
 	return s.hub.revision(), nil
-}
-
-// Backup writes a copy of the store as of now, that can be opened in its place.
-// Commits go on meanwhile.
-func (s *Store) Backup(w io.Writer) error {
-	err := s.view(func(tx *bolt.Tx) error {
-		_, err := tx.WriteTo(w)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("back up store %s: %w", s.path, err)
-	}
-	return nil
 }
 
 // read finds a record whether or not it has expired. Its Value lives as long as

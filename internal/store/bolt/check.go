@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -18,6 +19,7 @@ const maxDamage = 1000
 type Report struct {
 	Revision store.Revision     // of the newest commit
 	Records  map[store.Kind]int // that can be read, expired ones included
+	Sealed   time.Time          // when the file was made as a backup; zero: it is none
 	Damage   []error            // *store.DamagedError each, at most 1,000
 }
 
@@ -62,6 +64,9 @@ var errPages = errors.New("pages are damaged")
 
 func (r *Report) read(tx *bolt.Tx) (err error) {
 	if r.Revision, err = checkSchema(tx); err != nil {
+		return err
+	}
+	if r.Sealed, err = sealed(tx); err != nil {
 		return err
 	}
 	for k := 1; k <= maxKind; k++ {

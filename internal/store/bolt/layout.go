@@ -19,6 +19,7 @@ import (
 //	                     "schema"          uint32
 //	                     "revision"        uint64, of the newest commit
 //	                     "sequence"+kind   uint64, last number given by Append
+//	                     "sealed"          uint64, seconds from 1970; of a backup, see Seal
 //	bucket "r"+kind    id → format(1)=1 sum(4) revision(8) seconds(8) nanoseconds(4) value
 //	bucket "x"+kind    seconds(8) nanoseconds(4) id → nothing: records by expiry
 //

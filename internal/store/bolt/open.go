@@ -22,34 +22,40 @@ const (
 	lockTimeout = 100 * time.Millisecond
 )
 
-// openFile opens the file, or makes it, and returns its newest revision.
-func openFile(path string, noSync bool) (*bolt.DB, store.Revision, error) {
+// openFile opens the file, or makes it unless it is only to be read, and returns
+// its newest revision.
+func openFile(path string, readOnly, noSync bool) (*bolt.DB, store.Revision, error) {
 	_, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !readOnly {
 		err = create(path)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	db, err := openBolt(path, false, noSync, func(f *os.File) error {
-		var first error
-		checkPages(f, func(err error) bool { first = err; return false })
-		return first
-	})
+	db, err := openBolt(path, readOnly, noSync, soundPages)
 	if err != nil {
 		return nil, 0, err
 	}
 	var rev store.Revision
 	err = guard(path, func() error {
 		return db.View(func(tx *bolt.Tx) (err error) {
-			rev, err = checkSchema(tx)
-			return err
+			if rev, err = checkSchema(tx); err != nil || readOnly {
+				return err
+			}
+			return checkUnsealed(tx)
 		})
 	})
 	if err != nil {
 		return nil, 0, errors.Join(err, db.Close())
 	}
 	return db, rev, nil
+}
+
+// soundPages returns the first damage of the pages, if any.
+func soundPages(f *os.File) error {
+	var first error
+	checkPages(f, func(err error) bool { first = err; return false })
+	return first
 }
 
 // openBolt opens an existing file under its lock, after check found no fault
