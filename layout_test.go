@@ -55,6 +55,7 @@ var rooms = map[string]struct {
 	"internal/soap":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/rest":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/server":          {[]string{"internal/peer"}, "listeners don't know what they serve"},
+	"internal/control":         {[]string{"internal/peer"}, "the door for this machine's commands does not know what it gives"},
 	"internal/metrics":         {[]string{"internal/store", "internal/account", "internal/server"}, "what is measured knows nothing of it, and it knows no operation"},
 	"internal/config":          {nil, "what can be set does not depend on who uses it"},
 	"internal/cli/command":     {[]string{"client"}, "what all verbs share works against any server"},
@@ -73,7 +74,7 @@ var homes = map[string][]string{
 	"google.golang.org/protobuf":          {"internal/session"},
 	"go.yaml.in/yaml":                     {"internal/config"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
-	"golang.org/x/sys":                    {"internal/server", "internal/store/bolt"},
+	"golang.org/x/sys":                    {"internal/peer"},
 	"github.com/google/uuid":              {"internal/session", "internal/vim", "internal/setting"},
 	"github.com/vmware/govmomi":           {"client", "cmd/vigate", "internal/vim", "internal/vim/vimtest", "internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
 }

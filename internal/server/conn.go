@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 // origin is what a connection tells about its other end, before any header.
@@ -205,7 +207,7 @@ func originOf(c net.Conn, proxies []netip.Prefix) origin {
 	case *net.UnixAddr:
 		o := origin{address: "127.0.0.1", local: true}
 		if u, ok := c.(*net.UnixConn); ok {
-			if uid, err := peerUID(u); err == nil {
+			if uid, err := peer.UID(u); err == nil {
 				o.uid = &uid
 			}
 		}

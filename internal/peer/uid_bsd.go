@@ -1,6 +1,6 @@
 //go:build darwin || freebsd
 
-package server
+package peer
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerUID is the user of the process that connected, as of its connect call
+// UID is the user of the process that connected, as of its connect call
 // (unix(4), LOCAL_PEERCRED).
-func peerUID(c *net.UnixConn) (uint32, error) {
+func UID(c *net.UnixConn) (uint32, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, fmt.Errorf("read peer credentials: %w", err)

@@ -1,4 +1,4 @@
-package server
+package peer
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerUID is the user of the process that connected, as of its connect call
+// UID is the user of the process that connected, as of its connect call
 // (unix(7), SO_PEERCRED).
-func peerUID(c *net.UnixConn) (uint32, error) {
+func UID(c *net.UnixConn) (uint32, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, fmt.Errorf("read peer credentials: %w", err)
