@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +24,9 @@ type openedStore struct {
 	store.Store
 	fresh func() error                 // why what it has told may be old; nil: never
 	lag   func() (time.Duration, bool) // see cluster.Options; nil: none
+	// backup writes a copy of a store that nobody but this process can read; nil:
+	// others can.
+	backup func(io.Writer) error
 }
 
 // openStore opens the store that is configured. observe hears of the
@@ -29,16 +34,19 @@ type openedStore struct {
 func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(int, time.Duration, error)) (openedStore, error) {
 	if len(cfg.Store.Endpoints) == 0 {
 		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log, Observe: observe})
+		if errors.Is(err, bolt.ErrSealed) {
+			err = fmt.Errorf("%w: use vigate store restore", err)
+		}
 		if err != nil {
 			return openedStore{}, err
 		}
-		return openedStore{Store: s}, nil
+		return openedStore{Store: s, backup: s.Backup}, nil
 	}
 	s, err := openEtcd(ctx, cfg, etcd.Serve, log)
 	if err != nil {
 		return openedStore{}, err
 	}
-	return openedStore{s, s.Fresh, s.Lag}, nil
+	return openedStore{Store: s, fresh: s.Fresh, lag: s.Lag}, nil
 }
 
 func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log *slog.Logger) (*etcd.Store, error) {

@@ -13,11 +13,13 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +31,17 @@ import (
 
 func TestMain(m *testing.M) {
 	// In scripts, this program's test is the program itself.
-	testscript.Main(m, map[string]func(){"vigate": main})
+	testscript.Main(m, map[string]func(){"vigate": main, "vigate-on-full-disk": mainOnFullDisk, "vigate-half-a-backup": halfABackup})
+}
+
+// mainOnFullDisk is the program where files can't grow above 8 KiB, which fails
+// writes as a full disk does.
+func mainOnFullDisk() {
+	signal.Ignore(syscall.SIGXFSZ)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 8 << 10, Max: 8 << 10}); err != nil {
+		panic(err)
+	}
+	main()
 }
 
 // TestScripts runs each script in testdata/script against a server of its own.
@@ -41,11 +53,12 @@ func TestScripts(t *testing.T) {
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
 			socket := filepath.Join(shortTempDir(t), "s")
-			r := start(t, t.TempDir(), func(c *config.Config) { c.Unix = socket })
+			data := t.TempDir()
+			r := start(t, data, func(c *config.Config) { c.Unix = socket })
 			testscript.Run(t, testscript.Params{
 				Files:               []string{script},
 				RequireExplicitExec: true,
-				Setup:               func(env *testscript.Env) error { return setupScript(env, r, socket) },
+				Setup:               func(env *testscript.Env) error { return setupScript(env, r, socket, data) },
 				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "let": let},
 			})
 		})
@@ -63,14 +76,14 @@ func shortTempDir(t *testing.T) string {
 	return dir
 }
 
-func setupScript(env *testscript.Env, r *running, socket string) error {
+func setupScript(env *testscript.Env, r *running, socket, data string) error {
 	me, err := user.Current()
 	if err != nil {
 		return err
 	}
 	for name, value := range map[string]string{
 		"VIGATE_URL": r.tls, "VIGATE_USERNAME": adminUser, "VIGATE_PASSWORD": adminPassword, "VIGATE_INSECURE": "true",
-		"XDG_STATE_HOME": filepath.Join(env.WorkDir, ".state"), "SOCKET": "unix://" + socket, "PLAIN": r.plain, "ME": me.Username,
+		"XDG_STATE_HOME": filepath.Join(env.WorkDir, ".state"), "SOCKET": "unix://" + socket, "PLAIN": r.plain, "ME": me.Username, "DATA": data,
 		// The race detector otherwise makes each command sleep for a second at
 		// its end.
 		"GORACE": "atexit_sleep_ms=0",

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,12 +26,12 @@ func storeCommand() *cobra.Command {
 	var data string
 	cmd := &cobra.Command{
 		Use:   "store",
-		Short: "Check, back up and move the data of a server that is stopped",
+		Short: "Check, back up, restore and move the data of a server",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  command.NeedSubcommand,
 	}
 	cmd.PersistentFlags().StringVar(&data, "data", "", "data directory of the server")
-	cmd.AddCommand(storeCheckCommand(&data), storeBackupCommand(&data), storeCopyCommand(), storeFillCommand(&data))
+	cmd.AddCommand(storeCheckCommand(&data), storeBackupCommand(&data), storeRestoreCommand(&data), storeCopyCommand(), storeFillCommand(&data))
 	return cmd
 }
 
@@ -50,18 +50,34 @@ func storeFile(data string) (string, error) {
 
 func storeCheckCommand(data *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check",
-		Short: "Read all of the store and report what is damaged",
-		Long: `Read all of the store and report what is damaged. Nothing is changed.
+		Use:   "check [FILE]",
+		Short: "Read all of a store or backup and report what is damaged",
+		Long: `Read all of the store in the data directory, or of a backup FILE, and report
+what is damaged. Nothing is changed.
 
-The server must be stopped; check the backup of one that runs.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := storeFile(*data)
-			if err != nil {
+The server must be stopped. Of one that runs make a backup: it is checked.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && *data != "" {
+				return command.Usage("give a FILE or --data DIR, not both")
+			}
+			path := strings.Join(args, "")
+			if path == "" {
+				var err error
+				if path, err = storeFile(*data); err != nil {
+					return err
+				}
+			}
+			w := cmd.OutOrStdout()
+			report, err := inspect(w, path)
+			switch {
+			case errors.Is(err, bolt.ErrLocked):
+				return fmt.Errorf("%w: store backup checks what a running server has", err)
+			case err != nil:
 				return err
 			}
-			return checkStore(cmd.OutOrStdout(), path)
+			printReport(w, path, report)
+			return nil
 		},
 	}
 }
@@ -75,75 +91,34 @@ var kindNames = map[store.Kind]string{
 
 var errDamaged = errors.New("the store is damaged: restore a backup, or ask for help with what is left")
 
-func checkStore(w io.Writer, path string) error {
+// inspect reads all of a file, and tells of its damage.
+func inspect(w io.Writer, path string) (bolt.Report, error) {
 	report, err := bolt.Check(path)
 	if err != nil {
-		return err
+		return report, err
 	}
 	for _, err := range report.Damage {
 		fmt.Fprintln(w, command.Clean(err.Error()))
 	}
 	if len(report.Damage) > 0 {
-		return errDamaged
+		return report, errDamaged
 	}
-	fmt.Fprintf(w, "%s is sound, at revision %d\n", path, report.Revision)
+	return report, nil
+}
+
+func printReport(w io.Writer, name string, report bolt.Report) {
+	made := ""
+	if !report.Sealed.IsZero() {
+		made = ", a backup of " + report.Sealed.Format(time.RFC3339)
+	}
+	fmt.Fprintf(w, "%s is sound, at revision %d%s\n", name, report.Revision, made)
 	printCounts(w, report.Records)
-	return nil
 }
 
 func printCounts(w io.Writer, records map[store.Kind]int) {
 	for _, k := range slices.Sorted(maps.Keys(records)) {
 		fmt.Fprintf(w, "%12d %s\n", records[k], kindNames[k])
 	}
-}
-
-func storeBackupCommand(data *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "backup FILE",
-		Short: "Write a copy of the store to a new file",
-		Long: `Write a copy of the store to a new file, readable by its owner only, and check
-the copy. It holds password hashes. To restore, stop the server and put the
-file in the place of ` + storeName + ` in the data directory.
-
-The server must be stopped.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := storeFile(*data)
-			if err != nil {
-				return err
-			}
-			if err := backUp(path, args[0]); err != nil {
-				return fmt.Errorf("back up store: %w", err)
-			}
-			return checkStore(cmd.OutOrStdout(), args[0])
-		},
-	}
-}
-
-// backUp copies the store at path to a file that must not be there. A file of
-// that name is whole and durable or it is not there at all.
-func backUp(path, to string) (err error) {
-	dir := filepath.Dir(to)
-	temp, err := os.CreateTemp(dir, "."+filepath.Base(to)+".part-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, temp.Close(), os.Remove(temp.Name())) }()
-	db, err := bolt.Open(path, bolt.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(db.Backup(temp), db.Close(), temp.Sync()); err != nil {
-		return err
-	}
-	// A link, unlike a rename, does not replace what is there.
-	if err := os.Link(temp.Name(), to); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("%s: %w", to, fs.ErrExist)
-		}
-		return err
-	}
-	return syncDir(dir)
 }
 
 // syncDir makes the names in a directory durable.

@@ -70,17 +70,18 @@ func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
 	if out, code := vigate(t, "store", "backup", "--data", dir, to); code == 0 || !strings.Contains(out, fs.ErrExist.Error()) {
 		t.Errorf("a second backup to the same file: %d %s", code, out)
 	}
-	// In the place of the store it serves the same.
-	restored := t.TempDir()
-	if err := os.Rename(to, filepath.Join(restored, storeName)); err != nil {
-		t.Fatal(err)
+	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "1"); code != 0 {
+		t.Fatalf("fill: %d %s", code, out)
 	}
-	if n := start(t, restored, nil).Sessions.Size(); n != 5 {
-		t.Errorf("%d sessions after the restore", n)
+	if out, code := vigate(t, "store", "backup", "--replace", "--data", dir, to); code != 0 || !strings.Contains(out, "6 sessions\n") {
+		t.Errorf("a backup that replaces the file: %d %s", code, out)
+	}
+	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 1 {
+		t.Errorf("left beside the backup: %v, %v", left, err)
 	}
 }
 
-func TestAStoreInUseIsNeitherCheckedNorBackedUp(t *testing.T) {
+func TestAStoreInUseByNoServerIsNeitherCheckedNorBackedUp(t *testing.T) {
 	dir := t.TempDir()
 	db, err := bolt.Open(filepath.Join(dir, storeName), bolt.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -17,15 +17,17 @@ import (
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
 	"github.com/vigate/vigate/internal/store/transfer"
 )
 
-// move is one run of store copy.
+// move is one run of store copy, or of another command that copies records.
 type move struct {
 	from, to string
 	force    bool
+	without  []store.Kind
 	etcd     config.Config // how etcd is spoken to
 	out, err io.Writer
 	log      *slog.Logger
@@ -46,6 +48,11 @@ Sessions, tickets, users, roles, permissions, extensions, settings and events
 are copied as they are, with their expiries. The source is not changed. Of the
 data directory only the store is copied, not the certificate.
 
+A copy is for moving: the source must not be served any more, or a session that
+ends on one lives on on the other. With --force, sessions that end during the
+copy or later are live on the copy. For a backup there is store backup, whose
+file is restored without sessions.
+
 What was copied in part is no store: in a directory it is removed, and in etcd
 it is marked so that servers refuse it until it is removed from there.`,
 		Args:                  cobra.NoArgs,
@@ -54,20 +61,32 @@ it is marked so that servers refuse it until it is removed from there.`,
 			if cmd.Flags().Changed("data") {
 				return command.Usage("--data is not for this: give --from bolt:DIR or --to bolt:DIR")
 			}
-			if (m.etcd.EtcdCert == "") != (m.etcd.EtcdKey == "") {
-				return command.Usage("--etcd-cert and --etcd-key go together")
+			if err := m.begin(cmd); err != nil {
+				return err
 			}
-			m.out, m.err, m.log = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
 			return m.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&m.from, "from", "", "the store to copy")
 	cmd.Flags().StringVar(&m.to, "to", "", "where to: a store that is not there yet")
 	cmd.Flags().BoolVar(&m.force, "force", false, "copy from etcd although nodes use it: what they do meanwhile may be lost")
+	m.etcdFlags(cmd)
+	return cmd
+}
+
+func (m *move) etcdFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.etcd.EtcdCA, "etcd-ca", "", "PEM file of the authorities of etcd's certificates")
 	cmd.Flags().StringVar(&m.etcd.EtcdCert, "etcd-cert", "", "PEM file of a client certificate for etcd")
 	cmd.Flags().StringVar(&m.etcd.EtcdKey, "etcd-key", "", "PEM file of the private key of etcd-cert")
-	return cmd
+}
+
+// begin takes what the command's flags say.
+func (m *move) begin(cmd *cobra.Command) error {
+	if (m.etcd.EtcdCert == "") != (m.etcd.EtcdKey == "") {
+		return command.Usage("--etcd-cert and --etcd-key go together")
+	}
+	m.out, m.err, m.log = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
+	return nil
 }
 
 // place is what a STORE says.
@@ -106,6 +125,18 @@ func (m *move) run(ctx context.Context) (err error) {
 		return fmt.Errorf("open the store to copy: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
+	report, err := m.into(ctx, from, target)
+	if err != nil {
+		return err
+	}
+	if report.Changed {
+		fmt.Fprintln(m.err, "The source was written to meanwhile: the copy is the source as it was at the start.")
+	}
+	m.tell("copied", report)
+	return nil
+}
+
+func (m *move) into(ctx context.Context, from transfer.Store, target place) (transfer.Report, error) {
 	if target.dir != "" {
 		return m.intoDir(ctx, from, target.dir)
 	}
@@ -148,58 +179,76 @@ func opened[S transfer.Store](s S, err error) (transfer.Store, error) {
 	return s, nil
 }
 
-// intoDir fills a store beside its place, and puts it there when it is whole.
-func (m *move) intoDir(ctx context.Context, from transfer.Store, dir string) (err error) {
-	path := filepath.Join(dir, storeName)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+// intoDir makes the store of a data directory.
+func (m *move) intoDir(ctx context.Context, from transfer.Store, dir string) (report transfer.Report, err error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil { // as a server makes it
+		return report, fmt.Errorf("make data directory: %w", err)
+	}
+	err = putFile(ctx, filepath.Join(dir, storeName), ".copy-*", false, func(file string) error {
+		report, err = m.intoFile(ctx, from, file)
+		return err
+	})
+	if err != nil {
+		return report, fmt.Errorf("make store: %w", err)
+	}
+	return report, nil
+}
+
+func (m *move) intoFile(ctx context.Context, from transfer.Store, file string) (transfer.Report, error) {
+	to, err := bolt.Open(file, bolt.Options{Logger: m.log})
+	if err != nil {
+		return transfer.Report{}, err
+	}
+	report, err := m.copy(ctx, from, to)
+	return report, errors.Join(err, to.Close())
+}
+
+// putFile has fill make a file beside its place, durably, and puts it there when
+// it is whole, so that a file of that name is whole or not there at all.
+func putFile(ctx context.Context, to, pattern string, replace bool, fill func(file string) error) (err error) {
+	if _, err := os.Lstat(to); !replace && !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = fs.ErrExist
 		}
-		return fmt.Errorf("make store %s: %w", path, err)
+		return fmt.Errorf("%s: %w", to, err)
 	}
-	if err := os.MkdirAll(dir, 0o711); err != nil { // as a server makes it
-		return fmt.Errorf("make data directory: %w", err)
-	}
-	temp, err := os.MkdirTemp(dir, ".copy-*")
+	dir := filepath.Dir(to)
+	temp, err := os.MkdirTemp(dir, pattern) // mode 0700
 	if err != nil {
-		return fmt.Errorf("make store: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	file := filepath.Join(temp, storeName)
-	to, err := bolt.Open(file, bolt.Options{Logger: m.log})
-	if err != nil {
+	if err := fill(file); err != nil {
 		return err
 	}
-	report, err := m.copy(ctx, from, to)
-	if err = errors.Join(err, to.Close()); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	// A link, unlike a rename, does not replace what is there.
-	if err := os.Link(file, path); err != nil {
-		return fmt.Errorf("put store into place: %w", err)
+	put := os.Link // which, unlike a rename, does not replace what is there
+	if replace {
+		put = os.Rename
 	}
-	if err := syncDir(dir); err != nil {
-		return fmt.Errorf("put store into place: %w", err)
+	if err := put(file, to); err != nil {
+		return err
 	}
-	m.tell(report)
-	return nil
+	return syncDir(dir)
 }
 
-func (m *move) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Config) (err error) {
+func (m *move) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Config) (transfer.Report, error) {
 	to, err := openEtcd(ctx, cfg, etcd.Fill, m.log)
 	if err != nil {
-		return err
+		return transfer.Report{}, err
 	}
 	report, err := m.copy(ctx, from, to)
 	if err == nil {
 		err = to.Finish(ctx)
 	}
 	if err = errors.Join(err, to.Close()); err != nil {
-		return fmt.Errorf("%w: what was written is marked as unfinished, and servers refuse it: remove all keys that begin with /%s/ to begin again",
+		return report, fmt.Errorf("%w: what was written is marked as unfinished, and servers refuse it: remove all keys that begin with /%s/ to begin again",
 			err, strings.Trim(cfg.Store.Prefix, "/"))
 	}
-	m.tell(report)
-	return nil
+	return report, nil
 }
 
 // tellEvery bounds how often the progress is told.
@@ -218,14 +267,10 @@ func (m *move) copy(ctx context.Context, from, to transfer.Store) (transfer.Repo
 			fmt.Fprintf(m.err, "copied %d records\n", copied)
 		}
 	}
-	report, err := transfer.Copy(ctx, from, to, transfer.Options{Progress: progress, Changing: m.force})
-	if err == nil && report.Changed {
-		fmt.Fprintln(m.err, "The source was written to meanwhile: the copy is the source as it was at the start.")
-	}
-	return report, err
+	return transfer.Copy(ctx, from, to, transfer.Options{Progress: progress, Changing: m.force, Without: m.without})
 }
 
-func (m *move) tell(r transfer.Report) {
-	fmt.Fprintf(m.out, "copied and verified, SHA-256 %s\n", r.Digest)
+func (m *move) tell(done string, r transfer.Report) {
+	fmt.Fprintf(m.out, "%s and verified, SHA-256 %s\n", done, r.Digest)
 	printCounts(m.out, r.Records)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/control"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
@@ -39,7 +41,8 @@ import (
 type node struct {
 	log         *slog.Logger
 	store       store.Store
-	fresh       func() error // why the store's views may be old; nil: never
+	fresh       func() error    // why the store's views may be old; nil: never
+	control     *control.Server // nil: the store can be copied without asking, or nobody can ask
 	cluster     *cluster.Cluster
 	certificate *server.Certificate
 
@@ -77,6 +80,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 		return nil, err
 	}
 	n.store, n.fresh = s.Store, s.fresh
+	n.openControl(cfg, s.backup)
 
 	n.cluster, err = cluster.New(cluster.Options{
 		Name: nodeName(cfg), Version: version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Logger: log,
@@ -98,6 +102,18 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 		return nil, err
 	}
 	return n, n.follow(ctx)
+}
+
+// openControl opens the socket for commands of this machine, which a server can
+// do without.
+func (n *node) openControl(cfg config.Config, backup func(io.Writer) error) {
+	if backup == nil {
+		return
+	}
+	var err error
+	if n.control, err = control.Listen(cfg.Data, control.Options{Backup: backup, Logger: n.log}); err != nil {
+		n.log.Warn("no backup can be made while this server runs", "err", err)
+	}
 }
 
 // openAPI makes the ways in and the managed objects.
@@ -256,6 +272,9 @@ func (n *node) close() error {
 	var errs []error
 	if n.server != nil {
 		errs = append(errs, n.server.Close())
+	}
+	if n.control != nil {
+		errs = append(errs, n.control.Close())
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

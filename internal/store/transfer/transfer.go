@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/vigate/vigate/internal/store"
 )
@@ -45,6 +46,8 @@ type Options struct {
 	// Changing takes a source that others write to: the copy is the source as it
 	// was at one instant, and what they wrote later is not in it.
 	Changing bool
+	// Without leaves all records of these kinds out.
+	Without []store.Kind
 }
 
 // Report is what a copy holds.
@@ -52,17 +55,20 @@ type Report struct {
 	Records map[store.Kind]int // expired ones included
 	// Digest is a SHA-256 over all records' kinds, ids, values and expiries.
 	Digest string
+	// LeftOut is how many records of each kind of Options.Without there were.
+	LeftOut map[store.Kind]int
 	// Changed: the source was written to meanwhile, see Options.Changing.
 	Changed bool
 }
 
 // Copy copies all of from into to, which must be empty, and reads to back. After
-// an error to holds a part of it, and must not be used.
+// an error to holds a part of it, and must not be used. Numbers that Append has
+// given are not given again, also those of kinds that are left out.
 func Copy(ctx context.Context, from, to Store, opts Options) (Report, error) {
 	if opts.Progress == nil {
 		opts.Progress = func(int, int) {}
 	}
-	c := copying{to: to, tally: newTally(), progress: opts.Progress}
+	c := copying{to: to, without: opts.Without, left: map[store.Kind]int{}, tally: newTally(), progress: opts.Progress}
 	at, err := state(ctx, from, c.add)
 	if err == nil {
 		err = c.flush(ctx)
@@ -76,6 +82,7 @@ func Copy(ctx context.Context, from, to Store, opts Options) (Report, error) {
 		return Report{}, fmt.Errorf("copy store: %w", err)
 	}
 	report := c.tally.report()
+	report.LeftOut = c.left
 	newest, err := from.Newest(ctx)
 	if err != nil {
 		return Report{}, fmt.Errorf("copy store: %w", err)
@@ -92,6 +99,8 @@ func Copy(ctx context.Context, from, to Store, opts Options) (Report, error) {
 // copying is a copy under way.
 type copying struct {
 	to       Store
+	without  []store.Kind
+	left     map[store.Kind]int // of those, that were seen
 	tally    *tally
 	progress func(copied, verified int)
 	changes  []store.Change
@@ -100,6 +109,10 @@ type copying struct {
 }
 
 func (c *copying) add(ctx context.Context, r store.Record) error {
+	if slices.Contains(c.without, r.Kind) {
+		c.left[r.Kind]++
+		return nil
+	}
 	size := overhead + len(r.ID) + len(r.Value)
 	if len(c.changes) == maxRecords || len(c.changes) > 0 && c.bytes+size > maxBytes {
 		if err := c.flush(ctx); err != nil {

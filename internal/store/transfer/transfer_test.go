@@ -194,3 +194,25 @@ func TestAFailedWriteEndsTheCopy(t *testing.T) {
 		t.Errorf("an interrupted copy = %v", err)
 	}
 }
+
+func TestKindsThatAreLeftOutAreCountedAndNotCopied(t *testing.T) {
+	from, to := filled(t, memory()), embedded(t)
+	must(t, from, store.Append(store.Ticket, []byte("numbered"), never))
+	got, err := Copy(t.Context(), from, to, Options{Without: []store.Kind{store.Session, store.Ticket, store.Spent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Records[store.Session] != 0 || got.Records[store.Ticket] != 0 || got.Records[store.Event] != 3 || got.Records[store.Setting] != 1 {
+		t.Errorf("copied %v", got.Records)
+	}
+	if len(got.LeftOut) != 2 || got.LeftOut[store.Session] != 1200 || got.LeftOut[store.Ticket] != 2 {
+		t.Errorf("left out %v", got.LeftOut)
+	}
+	if _, err := to.Get(t.Context(), store.Session, "s0"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a session was copied: %v", err)
+	}
+	numbers, err := to.Sequences(t.Context())
+	if err != nil || numbers[store.Ticket] != 1 || numbers[store.Event] != 5 {
+		t.Errorf("the sequences are at %v, %v", numbers, err)
+	}
+}
