@@ -61,7 +61,7 @@ func (s *service) wait(ctx context.Context, c *vim.Call, version string, limit i
 	}
 	// The call counts when it begins, too: a session whose owner has just begun
 	// to wait is in use.
-	s.api.Sessions.Count(c.Session)
+	s.api.Sessions.Count(c.Session, s.api.Now())
 	w := s.newWaiter(ctx, c, k, timeout)
 	defer w.stop()
 	for {

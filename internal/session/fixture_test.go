@@ -89,7 +89,7 @@ func (f *fixture) live(token Token) bool { return f.found(token.Reveal()) != nil
 
 // found is the live session of the text as token, or nil.
 func (f *fixture) found(text string) *Live {
-	l, err := f.Authenticate(context.Background(), text)
+	l, err := f.Authenticate(context.Background(), text, f.now())
 	if err != nil {
 		panic(err) // no store of these tests is out of reach
 	}

@@ -138,10 +138,10 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	return l, token, nil
 }
 
-// Authenticate returns the live session of what a caller sent as token, or nil
-// where there is none. The error is the store's, where that can't be found out:
+// Authenticate returns the session of what a caller sent as token that lives at
+// now, the caller's reading of the clock, or nil where there is none. The error is the store's, where that can't be found out:
 // a caller must not hear then that its session is over.
-func (m *Manager) Authenticate(ctx context.Context, token string) (*Live, error) {
+func (m *Manager) Authenticate(ctx context.Context, token string, now time.Time) (*Live, error) {
 	l := m.byToken(token)
 	if l == nil {
 		if len(token) != TokenLength {
@@ -155,18 +155,22 @@ func (m *Manager) Authenticate(ctx context.Context, token string) (*Live, error)
 		if l = m.byToken(token); l == nil {
 			return nil, nil
 		}
+		now = m.now() // that may have taken its time
 	}
-	if !l.Alive(m.now(), m.policy().Idle) {
+	if !m.AliveAt(l, now) {
 		return nil, nil
 	}
 	return l, nil
 }
 
-// Count adds one API call to the session and makes now its last activity.
-func (m *Manager) Count(l *Live) { m.touch(l, m.now()) }
+// Count adds one API call to the session, and makes now its last activity.
+func (m *Manager) Count(l *Live, now time.Time) { m.touch(l, now) }
 
 // Alive reports whether the session lives now.
-func (m *Manager) Alive(l *Live) bool { return l.Alive(m.now(), m.policy().Idle) }
+func (m *Manager) Alive(l *Live) bool { return m.AliveAt(l, m.now()) }
+
+// AliveAt is Alive for who has just read the clock.
+func (m *Manager) AliveAt(l *Live, now time.Time) bool { return l.Alive(now, m.policy().Idle) }
 
 // Remaining is how long the session lives if it is not used again.
 func (m *Manager) Remaining(l *Live) time.Duration {

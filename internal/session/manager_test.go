@@ -99,7 +99,7 @@ func TestUseProlongsASessionOnlyToItsDeadline(t *testing.T) {
 	for range 72 {
 		f.clock.add(20 * time.Minute)
 		if f.live(token) {
-			f.Count(l)
+			f.Count(l, f.now())
 		}
 	}
 	if f.live(token) {
@@ -232,7 +232,7 @@ func TestActivitySurvivesARestartAndIsNeverCountedTwice(t *testing.T) {
 	l, token := f.start(t, "alice")
 	for i := range 5 {
 		c.add(time.Second)
-		f.Count(l)
+		f.Count(l, f.now())
 		if err := f.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +256,7 @@ func TestALocaleChangeAndItsCountersMeetInOneRecord(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for range 200 {
-			f.Count(l)
+			f.Count(l, f.now())
 		}
 	})
 	wg.Go(func() {
@@ -295,7 +295,7 @@ func TestAFlushThatRacesAnEndNeverBringsTheSessionBack(t *testing.T) {
 	for range 300 {
 		l, token := f.start(t, "alice")
 		var wg sync.WaitGroup
-		wg.Go(func() { f.Count(l); _ = f.Flush(context.Background()) })
+		wg.Go(func() { f.Count(l, f.now()); _ = f.Flush(context.Background()) })
 		wg.Go(func() { _ = f.End(context.Background(), l, Logout(l.Session())) })
 		wg.Wait()
 		if f.live(token) {

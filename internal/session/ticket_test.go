@@ -207,10 +207,10 @@ func BenchmarkTokenLookup(b *testing.B) {
 	text, ctx := token.Reveal(), context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if l, _ := f.Authenticate(ctx, text); l == nil {
+		if l, _ := f.Authenticate(ctx, text, f.now()); l == nil {
 			b.Fatal("not found")
 		} else {
-			f.Count(l)
+			f.Count(l, f.now())
 		}
 	}
 }

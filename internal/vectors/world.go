@@ -204,7 +204,7 @@ func (w *World) Key(user string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	l, err := w.API.Sessions.Authenticate(context.Background(), token)
+	l, err := w.API.Sessions.Authenticate(context.Background(), token, w.API.Now())
 	if err != nil {
 		return "", err
 	}

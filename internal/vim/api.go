@@ -34,8 +34,8 @@ type Domain struct {
 	// a session may have been ended elsewhere. nil: it never is.
 	Fresh func() error
 
-	Log *slog.Logger // nil: slog.Default
-	Now func() time.Time
+	Log *slog.Logger     // nil: slog.Default
+	Now func() time.Time // the clock that Sessions go by; nil: time.Now
 	// Observe, if set, hears of each call after it was done: the row's names,
 	// the fault's kind or "", and how long it took.
 	Observe func(object, name, fault string, took time.Duration)
@@ -146,15 +146,19 @@ func (a *API) Object(typ string) *Object {
 func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 	began := a.Now()
 	c.introduce()
+	c.done = time.Time{}
 	result, fault := Result{}, a.stale()
 	if fault == nil {
-		fault = a.authenticate(ctx, c)
+		fault = a.authenticate(ctx, c, began)
 	}
 	if fault == nil {
 		result, fault = a.run(ctx, c)
 	}
+	if c.done.IsZero() {
+		c.done = a.Now()
+	}
 	if c.Session != nil {
-		a.Sessions.Count(c.Session)
+		a.Sessions.Count(c.Session, c.done)
 	}
 	a.finish(ctx, c, fault, began)
 	return result, fault
@@ -186,10 +190,11 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		return Result{}, fault
 	}
 	value, err := run(ctx, c)
+	c.done = a.Now()
 	if err != nil {
 		return Result{}, FaultOf(err)
 	}
-	if c.Read && c.Session != nil && !a.Sessions.Alive(c.Session) {
+	if c.Read && c.Session != nil && !a.Sessions.AliveAt(c.Session, c.done) {
 		// Ended while it was read: what was acknowledged as ended gets no
 		// answer any more.
 		return Result{}, NotAuthenticated(c.Object, privilege)
@@ -220,9 +225,9 @@ func (a *API) row(c *Call) (privilege string, run func(context.Context, *Call) (
 // authenticate finds the caller's session. A dead or unknown token is as good
 // as none, and so is a ticket that is not for this request. The fault is that it
 // can't be found out.
-func (a *API) authenticate(ctx context.Context, c *Call) *Fault {
+func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 	if c.Token != "" {
-		l, err := a.Sessions.Authenticate(ctx, c.Token)
+		l, err := a.Sessions.Authenticate(ctx, c.Token, now)
 		if err != nil {
 			return FaultOf(err)
 		}

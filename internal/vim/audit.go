@@ -31,7 +31,7 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 		kind = fault.Kind()
 	}
 	if a.Observe != nil {
-		a.Observe(c.Object.Type, c.Name, kind, a.Now().Sub(began))
+		a.Observe(c.Object.Type, c.Name, kind, c.done.Sub(began))
 	}
 	wanted := c.audit.wanted || denied(fault)
 	if fault != nil && fault.Cause != nil && !wanted {

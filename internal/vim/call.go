@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -46,6 +47,7 @@ type Call struct {
 	// dispatcher sets it.
 	Instance any
 
+	done  time.Time // when what was called had run
 	audit audit
 }
 

@@ -10,7 +10,7 @@ func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	c.introduce()
 	if c.Token != "" {
 		// Where that can't be found out, the fault is told in the language of all.
-		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token)
+		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token, a.Now())
 	}
 	if denied(f) {
 		a.audit(ctx, c, f)

@@ -175,7 +175,7 @@ func (f *Fixture) User(name string, privileges ...string) string {
 // Session is the token's live session, or nil.
 func (f *Fixture) Session(token string) *session.Live {
 	f.t.Helper()
-	l, err := f.Sessions.Authenticate(context.Background(), token)
+	l, err := f.Sessions.Authenticate(context.Background(), token, f.Now())
 	f.Must(err)
 	return l
 }
