@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/cli"
 	"github.com/vigate/vigate/internal/control"
@@ -99,7 +100,7 @@ func TestABackupUnderLoadHasWhatWasAcknowledgedBefore(t *testing.T) {
 	}
 	again := start(t, restored, nil)
 	lives := func(token string) bool {
-		live, err := again.Sessions.Authenticate(t.Context(), token)
+		live, err := again.Sessions.Authenticate(t.Context(), token, time.Now())
 		if err != nil {
 			t.Error(err)
 		}
