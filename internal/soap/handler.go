@@ -100,7 +100,7 @@ func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 	c := &vim.Call{
 		Peer:           from,
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
-		Release:        actionRelease(r.Header.Get("SOAPAction")),
+		Release:        actionRelease(strings.Join(r.Header["Soapaction"], ",")),
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
 		Binding:        binding,
 	}

@@ -75,15 +75,19 @@ type bodies struct {
 	held atomic.Int64 // bytes of bodies past the first smallBody of each
 }
 
+// tooLarge ends the connection, rather than read the body to its end.
+func tooLarge(w http.ResponseWriter) error {
+	w.Header().Set("Connection", "close")
+	return errTooLarge
+}
+
 // read reads a whole body. done is called when nothing uses it any more.
 func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	if r.ContentLength > maxBody {
-		w.Header().Set("Connection", "close") // rather than read it to its end
-		return nil, func() {}, errTooLarge
+		return nil, func() {}, tooLarge(w)
 	}
 	var held int64
 	done = func() { b.held.Add(-held) }
-	in := http.MaxBytesReader(w, r.Body, maxBody)
 	// What is announced need not come: room for much is made as it does. One
 	// byte more takes the end.
 	room := int64(512)
@@ -92,14 +96,13 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, done
 	}
 	body = make([]byte, 0, room)
 	for {
-		n, err := in.Read(body[len(body):cap(body)])
+		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		var limit *http.MaxBytesError
 		switch {
+		case len(body) > maxBody:
+			return nil, done, tooLarge(w)
 		case errors.Is(err, io.EOF):
 			return body, done, nil
-		case errors.As(err, &limit):
-			return nil, done, errTooLarge
 		case err != nil:
 			return nil, done, errCutShort
 		}

@@ -75,24 +75,33 @@ func (s *scanner) past(end string) bool {
 
 // markup passes what began with '<'.
 func (s *scanner) markup() error {
-	end := ">"
-	switch {
-	case bytes.HasPrefix(s.rest, []byte("!--")):
-		s.rest = s.rest[len("!--"):]
-		end = "-->"
-	case bytes.HasPrefix(s.rest, []byte("![CDATA[")):
-		end = "]]>"
-	case bytes.HasPrefix(s.rest, []byte("!")):
-		return errDTD
-	case bytes.HasPrefix(s.rest, []byte("?")):
-		return errProcessing
-	case bytes.HasPrefix(s.rest, []byte("/")):
+	if len(s.rest) == 0 {
+		return errForm
+	}
+	switch s.rest[0] {
+	case '/':
 		if s.depth--; s.depth < 0 {
 			return errForm
 		}
+		return s.closed(">")
+	case '?':
+		return errProcessing
+	case '!':
 	default:
 		return s.element()
 	}
+	switch {
+	case bytes.HasPrefix(s.rest, []byte("!--")):
+		s.rest = s.rest[len("!--"):]
+		return s.closed("-->")
+	case bytes.HasPrefix(s.rest, []byte("![CDATA[")):
+		return s.closed("]]>")
+	}
+	return errDTD
+}
+
+// closed passes the rest of what has the end.
+func (s *scanner) closed(end string) error {
 	if !s.past(end) {
 		return errForm
 	}
