@@ -31,7 +31,6 @@ type decoder struct {
 	*reader
 	codec  *codec
 	memory int
-	path   []step
 }
 
 // step is a member on the way to what is read, and, of a list, which item.

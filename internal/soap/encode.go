@@ -118,10 +118,11 @@ func (e *encoder) close(name string) {
 }
 
 func (e *encoder) reference(name string, v reflect.Value, typed bool) {
-	ref, ok := v.Interface().(types.ManagedObjectReference)
-	if !ok {
-		e.fail(v)
-		return
+	var ref types.ManagedObjectReference
+	if v.CanAddr() {
+		ref = *v.Addr().Interface().(*types.ManagedObjectReference) // makes no copy to point at
+	} else {
+		ref = v.Interface().(types.ManagedObjectReference)
 	}
 	e.buf = append(append(e.buf, '<'), name...)
 	if typed {

@@ -73,6 +73,7 @@ func (c *codec) reader(message []byte) (r *reader, done func()) {
 		r = &reader{}
 	}
 	r.plain.start(message)
+	r.path = r.steps[:0]
 	return r, func() {
 		*r = reader{}
 		c.readers.Put(r)

@@ -78,6 +78,8 @@ type reader struct {
 	standard *standard // nil: not needed yet
 	last     int       // where the last token ended
 	value    []byte    // the last that text gave
+	path     []step    // to what is read, for whoever reads it
+	steps    [8]step   // as much as nearly all requests need of path
 }
 
 // next is the next token. It is io.EOF at the end.
