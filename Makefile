@@ -5,18 +5,20 @@
 #             (bench-full: with 1,000,000 sessions)
 # make bench-compare  the micro-benchmarks against the committed figures
 #             (bench-micro: runs them alone; BENCH and BENCHTIME choose)
-# make soak   the racy suites again and again, and the long proof: KILLS kills under load
+# make soak   the racy suites again and again, the long proof: KILLS kills under load,
+#             and vigate under full load for DURATION (soak-load: that alone)
 SHELL    := /bin/bash
 FUZZTIME ?= 30s
 COUNT    ?= 50
 KILLS    ?= 200
+DURATION ?= 20m
 SESSIONS ?= 20000
 BENCH    ?= .
 BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod
 MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: test setup check unit fuzz bench bench-full bench-micro bench-compare soak
+.PHONY: test setup check unit fuzz bench bench-full bench-micro bench-compare soak soak-load
 
 test: setup check unit
 
@@ -51,3 +53,7 @@ bench-compare: bench-micro
 soak:
 	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim ./internal/admin ./internal/history
 	cd test/proof && go test -count=1 -timeout 90m -v . -kills $(KILLS) -crashes $(KILLS) -races 200 -ends 500 -soon 100ms -away 30s -leaders 12 -every 10s -sessions $(SESSIONS)
+	$(MAKE) soak-load
+
+soak-load:
+	cd bench && go run . -soak $(DURATION)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/bench/wire"
 	goclient "github.com/vigate/vigate/client"
 )
 
@@ -59,7 +60,7 @@ func client(ctx context.Context, r *rig) ([]figure, error) {
 }
 
 func bareRead(ctx context.Context, hc *http.Client, base, token string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+sm+"currentSession", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+wire.SessionManager+"currentSession", nil)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vigate/vigate/bench/load"
+	"github.com/vigate/vigate/bench/wire"
 )
 
 // cycle is how a server's sessions are cloned.
@@ -20,20 +21,20 @@ type cycle struct {
 
 func jsonCycle(token string) cycle {
 	return cycle{
-		acquire: post(sm+"AcquireCloneTicket", token, ""),
-		ticket:  jsonTicket,
+		acquire: wire.Post(wire.SessionManager+"AcquireCloneTicket", token, ""),
+		ticket:  wire.JSONTicket,
 		clone: func(ticket string) []byte {
-			return post(sm+"CloneSession", "", fmt.Sprintf(`{"cloneTicket":%q}`, ticket))
+			return wire.Post(wire.SessionManager+"CloneSession", "", fmt.Sprintf(`{"cloneTicket":%q}`, ticket))
 		},
 	}
 }
 
 func soapCycle(cookie string) cycle {
 	return cycle{
-		acquire: soapMethod(cookie, "AcquireCloneTicket", ""),
-		ticket:  soapTicket,
+		acquire: wire.SOAPMethod(cookie, "AcquireCloneTicket", ""),
+		ticket:  wire.SOAPTicket,
 		clone: func(ticket string) []byte {
-			return soapMethod("", "CloneSession", "<cloneTicket>"+ticket+"</cloneTicket>")
+			return wire.SOAPMethod("", "CloneSession", "<cloneTicket>"+ticket+"</cloneTicket>")
 		},
 	}
 }

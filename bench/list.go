@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/bench/load"
+	"github.com/vigate/vigate/bench/wire"
 )
 
 // list is P6: the whole list of sessions, read at once.
@@ -35,12 +36,12 @@ func list(ctx context.Context, r *rig) ([]figure, error) {
 	}
 	var own, theirs, more, moreTheirs series
 	for range r.Rounds {
-		took, grown, err := readList(ctx, s, get(sm+"sessionList", token), r.List)
+		took, grown, err := readList(ctx, s, wire.Get(wire.SessionManager+"sessionList", token), r.List)
 		if err != nil {
 			return nil, err
 		}
 		own, more = append(own, took), append(more, grown)
-		if took, grown, err = readList(ctx, peer, soapProperty(cookie, collector, "sessionList"), r.PeerList); err != nil {
+		if took, grown, err = readList(ctx, peer, wire.SOAPProperty(cookie, "sessionList"), r.PeerList); err != nil {
 			return nil, err
 		}
 		// A list of more takes the peer longer in proportion, at least.

@@ -3,7 +3,8 @@
 // Command bench measures vigate beside a floor, a bare net/http server, and a
 // peer, govmomi's simulator: each a process of its own, under the same load,
 // taking turns. It prints a table of the figures with their goals and writes it
-// as JSON too. See docs/performance.md.
+// as JSON too. With -soak it holds vigate alone under load for long. See
+// docs/performance.md.
 package main
 
 import (
@@ -53,8 +54,12 @@ func run(ctx context.Context, args []string) (err error) {
 	dir := flags.String("dir", "data", "directory on a real disk for the servers' data")
 	results := flags.String("results", "results", "directory for the JSON")
 	profile := flags.String("profile", "", "directory for profiles of vigate: processor under P1, P2 and P4, memory of P5")
+	soakFor := flags.Duration("soak", 0, "hold a vigate under full load for so long instead, and tell whether it grows or errs")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *soakFor > 0 {
+		return runSoak(ctx, *dir, *soakFor, os.Stdout)
 	}
 	o := quick
 	limit := 10 * time.Minute
@@ -65,7 +70,7 @@ func run(ctx context.Context, args []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
-	r, err := newRig(ctx, o, *dir)
+	r, err := newRig(ctx, o, *dir, append(beside, vigateProgram)...)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/bench/load"
+	"github.com/vigate/vigate/bench/wire"
 )
 
 // sample is what one measurement found.
@@ -105,7 +106,7 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	peerRead := soapProperty(cookie, collector, "currentSession")
+	peerRead := wire.SOAPProperty(cookie, "currentSession")
 	if _, err := check(ctx, r.peer.target(), peerRead, "loginTime"); err != nil {
 		return nil, fmt.Errorf("read session of the peer: %w", err)
 	}
@@ -118,7 +119,7 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 			{r.peer, r.peer.target(), peerRead, &peer},
 		}
 		if r.soap {
-			turns = append(turns, turn{r.vigate, r.vigate.target(), soapProperty(r.token, collector, "currentSession"), &soap})
+			turns = append(turns, turn{r.vigate, r.vigate.target(), wire.SOAPProperty(r.token, "currentSession"), &soap})
 		}
 		if err := r.rounds(ctx, conns, turns...); err != nil {
 			return nil, err
@@ -174,7 +175,7 @@ func (r *rig) profileReads(ctx context.Context) error {
 	}
 	requests := map[string][]byte{"p1": readSession(r.token)}
 	if r.soap {
-		requests["p2"] = soapProperty(r.token, collector, "currentSession")
+		requests["p2"] = wire.SOAPProperty(r.token, "currentSession")
 	}
 	long := *r
 	long.Duration = profileTime

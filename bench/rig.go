@@ -48,8 +48,17 @@ const (
 	startLimit    = 2 * time.Minute
 )
 
+// program is one that is built: its name, the folder of its module and its
+// package there.
+type program struct{ name, module, path string }
+
+var (
+	vigateProgram = program{"vigate", "..", "./cmd/vigate"}
+	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"}}
+)
+
 // newRig builds the programs.
-func newRig(ctx context.Context, o options, dir string) (*rig, error) {
+func newRig(ctx context.Context, o options, dir string, programs ...program) (*rig, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -64,11 +73,11 @@ func newRig(ctx context.Context, o options, dir string) (*rig, error) {
 		return nil, err
 	}
 	r := &rig{options: o, dir: dir, running: map[*server]bool{}}
-	for _, b := range [][]string{{"floor", ".", "./floor"}, {"peer", ".", "./peer"}, {"vigate", "..", "./cmd/vigate"}} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", r.program(b[0]), b[2])
-		cmd.Dir, cmd.Stderr = b[1], os.Stderr
+	for _, p := range programs {
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", r.program(p.name), p.path)
+		cmd.Dir, cmd.Stderr = p.module, os.Stderr
 		if err := cmd.Run(); err != nil {
-			return nil, errors.Join(fmt.Errorf("build %s: %w", b[0], err), r.close())
+			return nil, errors.Join(fmt.Errorf("build %s: %w", p.name, err), r.close())
 		}
 	}
 	return r, nil

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/vigate/vigate/bench/wire"
 )
 
 // start is P7's clean start: from the start of the process to the answer to
@@ -160,7 +162,7 @@ func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure,
 		request func(token string) []byte
 	}{
 		{"P1", true, readSession},
-		{"P2", r.soap, func(token string) []byte { return soapProperty(token, collector, "currentSession") }},
+		{"P2", r.soap, func(token string) []byte { return wire.SOAPProperty(token, "currentSession") }},
 	}
 	var all []figure
 	for _, k := range kinds {

@@ -1,0 +1,75 @@
+//go:build linux
+
+package soak
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// tally counts what was done, by kind.
+type tally struct {
+	mu    sync.Mutex // guards what follows
+	done  map[string]int
+	asked map[string]int // refusals that were provoked
+	wrong map[string]int // answers that should not have been
+}
+
+func newTally() *tally {
+	return &tally{done: map[string]int{}, asked: map[string]int{}, wrong: map[string]int{}}
+}
+
+// maxKinds bounds what is kept of answers that should not have been.
+const maxKinds = 200
+
+func (t *tally) add(to map[string]int, kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, known := to[kind]; !known && len(to) >= maxKinds {
+		kind = "of more kinds"
+	}
+	to[kind]++
+}
+
+func (t *tally) did(kind string)      { t.add(t.done, kind) }
+func (t *tally) provoked(kind string) { t.add(t.asked, kind) }
+func (t *tally) failed(kind string)   { t.add(t.wrong, kind) }
+
+// errors is how many answers should not have been.
+func (t *tally) errors() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, v := range t.wrong {
+		n += v
+	}
+	return n
+}
+
+// line is the tally so far in short.
+func (t *tally) line() string {
+	wrong := t.errors()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Sprintf("%d logins, %d clones, %d reads, %d errors", t.done[didLogin], t.done[didClone], t.done[didRead], wrong)
+}
+
+func (t *tally) print(w io.Writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, part := range []struct {
+		title string
+		of    map[string]int
+	}{{"done", t.done}, {"refused as it was asked for", t.asked}, {"NOT ASKED FOR", t.wrong}} {
+		if len(part.of) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "%s:\n", part.title)
+		for _, kind := range slices.Sorted(maps.Keys(part.of)) {
+			fmt.Fprintf(w, "  %9d  %s\n", part.of[kind], kind)
+		}
+	}
+}

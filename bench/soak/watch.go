@@ -1,0 +1,166 @@
+//go:build linux
+
+package soak
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Sample is what the server holds at an instant.
+type Sample struct {
+	At         time.Duration `json:"at"`       // since the load began
+	Resident   float64       `json:"resident"` // bytes
+	Live       float64       `json:"live"`     // bytes of heap that the last collection left
+	Goroutines float64       `json:"goroutines"`
+	Files      float64       `json:"files"` // open ones, connections among them
+	Sessions   float64       `json:"sessions"`
+	Store      float64       `json:"store"` // bytes of its file
+}
+
+// String is the sample in a line.
+func (v Sample) String() string {
+	const mib = 1 << 20
+	return fmt.Sprintf("resident %3.0f MiB, live %3.0f MiB, %3.0f goroutines, %3.0f files, %5.0f sessions, store %3.0f MiB",
+		v.Resident/mib, v.Live/mib, v.Goroutines, v.Files, v.Sessions, v.Store/mib)
+}
+
+// watch looks at the server.
+type watch struct {
+	Config
+	http *http.Client
+}
+
+func newWatch(ctx context.Context, c Config) (*watch, error) {
+	w := &watch{c, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: 30 * time.Second}}
+	// The first look opens the connection that the later ones go over.
+	_, err := w.sample(ctx)
+	return w, err
+}
+
+func (w *watch) close() { w.http.CloseIdleConnections() }
+
+func (w *watch) sample(ctx context.Context) (Sample, error) {
+	m, err := w.metrics(ctx)
+	if err != nil {
+		return Sample{}, fmt.Errorf("take a sample: %w", err)
+	}
+	v := Sample{Goroutines: m["go_goroutines"], Sessions: m["vigate_sessions"]}
+	// The goal of the next collection is what the last one left and the room for
+	// garbage beside it.
+	v.Live = m["go_memstats_next_gc_bytes"] * 100 / (100 + m["go_gc_gogc_percent"])
+	proc := fmt.Sprintf("/proc/%d/", w.PID)
+	status, err := os.ReadFile(proc + "statm")
+	if err != nil {
+		return v, fmt.Errorf("take a sample: %w", err)
+	}
+	pages, err := strconv.ParseFloat(string(bytes.Fields(status)[1]), 64)
+	if err != nil {
+		return v, fmt.Errorf("take a sample: %w", err)
+	}
+	v.Resident = pages * float64(os.Getpagesize())
+	files, err := os.ReadDir(proc + "fd")
+	if err != nil {
+		return v, fmt.Errorf("take a sample: %w", err)
+	}
+	v.Files = float64(len(files))
+	st, err := os.Stat(w.Store)
+	if err != nil {
+		return v, fmt.Errorf("take a sample: %w", err)
+	}
+	v.Store = float64(st.Size())
+	return v, nil
+}
+
+// metrics reads those that have one value, and the sum of those with labels.
+func (w *watch) metrics(ctx context.Context) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.Admin+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read metrics: status %d", resp.StatusCode)
+	}
+	m, err := sums(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	for _, needed := range []string{"go_goroutines", "vigate_sessions", "go_memstats_next_gc_bytes", "go_gc_gogc_percent"} {
+		if _, ok := m[needed]; !ok {
+			return nil, errors.New("read metrics: there is no " + needed)
+		}
+	}
+	return m, nil
+}
+
+// sums reads the text form of Prometheus.
+func sums(r io.Reader) (map[string]float64, error) {
+	m := map[string]float64{}
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		line := s.Text()
+		i := strings.LastIndexByte(line, ' ')
+		if i < 0 || line[0] == '#' {
+			continue
+		}
+		v, err := strconv.ParseFloat(line[i+1:], 64)
+		if err != nil {
+			return nil, fmt.Errorf("not a metric: %q", line)
+		}
+		name, _, _ := strings.Cut(line[:i], "{")
+		m[name] += v
+	}
+	return m, s.Err()
+}
+
+// logged counts the lines of a log that warn or tell of errors, by their
+// message and its cause. Those of the audit tell of answers, which the clients judge.
+func logged(path string) (map[string]int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines := map[string]int{}
+	s := bufio.NewScanner(f)
+	s.Buffer(nil, 1<<20)
+	for s.Scan() {
+		line := s.Text()
+		if _, ok := field(line, "level="); !ok {
+			lines["not a line of a log"]++ // a crash, or the race detector
+		} else if !strings.Contains(line, "level=INFO") && !strings.Contains(line, "level=DEBUG") {
+			if msg, _ := field(line, "msg="); msg != "audit" && len(lines) < maxKinds {
+				cause, _ := field(line, "err=")
+				lines[msg+" "+cause]++
+			}
+		}
+	}
+	return lines, s.Err()
+}
+
+// field is a value in a line of key=value.
+func field(line, key string) (string, bool) {
+	_, rest, ok := strings.Cut(line, key)
+	if !ok {
+		return "", false
+	}
+	if quoted, err := strconv.QuotedPrefix(rest); err == nil {
+		return quoted, true
+	}
+	v, _, _ := strings.Cut(rest, " ")
+	return v, true
+}

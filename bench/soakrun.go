@@ -1,0 +1,85 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/vigate/vigate/bench/soak"
+)
+
+// soakLoad says for how long a soak lasts.
+type soakLoad struct {
+	duration time.Duration
+	idle     time.Duration // how long sessions live without a call
+	clones   int           // a second
+	// events fill the log of events before the load begins, which holds 100,000:
+	// else it would grow for minutes and look like a leak.
+	events int
+}
+
+var longSoak = soakLoad{idle: 10 * time.Second, clones: 200, events: 100_000}
+
+var errSoak = errors.New("the server is not as it should be under load")
+
+// runSoak loads a vigate for as long as is asked and fails where it grows, or
+// answers what it should not.
+func runSoak(ctx context.Context, dir string, d time.Duration, out io.Writer) error {
+	l := longSoak
+	l.duration = d
+	rep, err := soakVigate(ctx, dir, l, out)
+	if err != nil {
+		return fmt.Errorf("soak: %w", err)
+	}
+	wrong := append(rep.Errors(), rep.Growth(d)...)
+	rep.Print(out, d)
+	for _, w := range wrong {
+		fmt.Fprintln(out, "WRONG:", w)
+	}
+	if len(wrong) > 0 {
+		return errSoak
+	}
+	fmt.Fprintln(out, "flat, and no error that was not asked for")
+	return nil
+}
+
+func soakVigate(ctx context.Context, dir string, l soakLoad, out io.Writer) (_ *soak.Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, l.duration+15*time.Minute)
+	defer cancel()
+	r, err := newRig(ctx, quick, dir, vigateProgram)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if l.events > 0 {
+		if err := r.fill(ctx, "soak", l.events); err != nil {
+			return nil, err
+		}
+	}
+	s, err := r.launch("vigate", r.data("soak"), func(s *server) []string {
+		return []string{
+			"serve", "--data", s.data, "--plain-http", s.plain, "--listen", s.secure, "--admin-listen", s.admin,
+			"--max-sessions", "1000000", "--max-sessions-per-user", "1000000", "--idle-timeout", l.idle.String(),
+			// All clients have one address, which wrong passwords must not lock.
+			"--lockout-address-failures", "1000000", "--lockout-address-window", "1s",
+			"--log-level", "warn",
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	return soak.Run(ctx, soak.Config{
+		Target: s.target(), Admin: s.admin, PID: s.PID(), Log: filepath.Join(r.dir, "vigate.log"),
+		Store: filepath.Join(s.data, "vigate.db"), User: adminUser, Password: adminPassword, Idle: l.idle,
+		Duration: l.duration, Every: min(2*time.Second, l.duration/40), Line: min(time.Minute, l.duration/4),
+		Clones: l.clones, Out: out,
+	})
+}
