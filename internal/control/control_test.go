@@ -62,7 +62,8 @@ func listenTest(t *testing.T, data string, opts Options) *Server {
 func TestACopyComesWholeAndTheDoorIsTheOwnersOnly(t *testing.T) {
 	data := t.TempDir()
 	want := bytes.Repeat([]byte("a page of the store "), 200_000)
-	s := listenTest(t, data, Options{Backup: giving(want)})
+	var log bytes.Buffer // read after Close
+	s := listenTest(t, data, Options{Backup: giving(want), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 2 {
 		var got bytes.Buffer
 		if err := Backup(t.Context(), data, &got); err != nil || !bytes.Equal(got.Bytes(), want) {
@@ -79,6 +80,9 @@ func TestACopyComesWholeAndTheDoorIsTheOwnersOnly(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if line := fmt.Sprintf(`msg="backup given" uid=%d bytes=%d `, os.Geteuid(), len(want)); strings.Count(log.String(), line) != 2 {
+		t.Errorf("the log has not twice %s: %s", line, log.String())
 	}
 	if on, err := Running(t.Context(), data); on || err != nil {
 		t.Errorf("Running after the end = %v, %v", on, err)

@@ -168,7 +168,10 @@ func (s *Server) begin() bool {
 	return !s.closing
 }
 
-type connKey struct{}
+type (
+	connKey struct{} // the connection
+	uidKey  struct{} // who is at its other end
+)
 
 // guard answers nobody but the account that this process runs as, and root. Who
 // it is the kernel says, of the time of the caller's connect call; where it does
@@ -194,7 +197,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			s.opts.Logger.Warn("a caller of the control socket is refused", "uid", uid)
 			http.Error(w, "this is for the account that the server runs as, and root", http.StatusForbidden)
 		default:
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), uidKey{}, uid)))
 		}
 	})
 }
@@ -213,12 +216,12 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 		deadline: http.NewResponseController(w).SetWriteDeadline,
 	}
 	err := s.opts.Backup(out)
-	took := time.Since(start).Round(time.Millisecond)
+	log := s.opts.Logger.With("uid", r.Context().Value(uidKey{}), "bytes", out.written, "took", time.Since(start).Round(time.Millisecond))
 	if err == nil {
-		s.opts.Logger.Info("backup given", "bytes", out.written, "took", took)
+		log.Info("backup given")
 		return
 	}
-	s.opts.Logger.Error("backup failed", "err", err, "bytes", out.written, "took", took)
+	log.Error("backup failed", "err", err)
 	if out.written == 0 {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
