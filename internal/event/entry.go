@@ -31,13 +31,16 @@ func encode(e Event) []byte {
 	return b
 }
 
-func decode(value []byte) (Event, error) {
+func decode(value string) (Event, error) {
 	if len(value) > maxStored {
 		return Event{}, fmt.Errorf("decode event: %d bytes are too many", len(value))
 	}
 	var s stored
-	if err := json.Unmarshal(value, &s); err != nil {
-		return Event{}, fmt.Errorf("decode event: %w", err)
+	if !scan(value, &s.Event) {
+		s = stored{}
+		if err := json.Unmarshal([]byte(value), &s); err != nil {
+			return Event{}, fmt.Errorf("decode event: %w", err)
+		}
 	}
 	switch {
 	case s.V != 0:
@@ -74,7 +77,8 @@ func newEntry(r store.Record) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	e, err := decode(r.Value)
+	value := string(r.Value) // a copy of the right size
+	e, err := decode(value)
 	if err != nil {
 		return entry{}, err
 	}
@@ -83,7 +87,7 @@ func newEntry(r store.Record) (entry, error) {
 		created: e.Created.UnixNano(),
 		class:   unique.Make(class{e.Type, e.ID, e.Severity, e.Tag}),
 		actor:   unique.Make(actorOf(e)),
-		value:   string(r.Value), // a copy of the right size
+		value:   value,
 		chain:   e.ChainID,
 	}
 	if n.chain == 0 {
@@ -113,7 +117,7 @@ func (e *entry) expired(now int64) bool { return e.expires != 0 && now >= e.expi
 
 // event is the event in full.
 func (e *entry) event() Event {
-	out, err := decode([]byte(e.value))
+	out, err := decode(e.value)
 	if err != nil {
 		panic("event: an entry that was read can't be read again: " + err.Error())
 	}
