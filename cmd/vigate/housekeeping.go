@@ -26,7 +26,6 @@ const (
 // housekeeping runs the chores until ctx ends, each on its own clock, so that a
 // slow one holds up no other.
 func (n *node) housekeeping(ctx context.Context) {
-	gc := newCollector()
 	chores := []struct {
 		name  string
 		every time.Duration
@@ -37,7 +36,7 @@ func (n *node) housekeeping(ctx context.Context) {
 		{"sweep tickets", ticketEvery, n.sweepTickets},
 		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
-		{"tune the garbage collector", tuneEvery, func(context.Context) error { gc.tune(); return nil }},
+		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 	}
 	var wg sync.WaitGroup

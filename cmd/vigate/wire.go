@@ -40,6 +40,7 @@ import (
 // what depends on what.
 type node struct {
 	log         *slog.Logger
+	gc          *collector
 	store       store.Store
 	fresh       func() error    // why the store's views may be old; nil: never
 	control     *control.Server // nil: the store can be copied without asking, or nobody can ask
@@ -62,7 +63,7 @@ type node struct {
 // open puts the parts together over the store in cfg.Data and waits until they
 // hold what is stored. Nothing listens yet.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{log: log, cancel: func() {}}
+	n := &node{log: log, gc: newCollector(), cancel: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
