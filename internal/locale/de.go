@@ -45,6 +45,7 @@ var german = map[string]string{
 	"limit.user":     "Der Benutzer hat den Grenzwert für Sitzungen erreicht: %[1]s von höchstens %[2]s sind aktiv.",
 	"overload.login": "Zurzeit werden zu viele Anmeldungen verarbeitet. Versuchen Sie es später erneut.",
 	"unavailable":    "Der Dienst ist zurzeit nicht erreichbar oder kann nicht geändert werden. Versuchen Sie es später erneut.",
+	"uncertain":      "Es konnte nicht festgestellt werden, ob die Änderung vorgenommen wurde. Prüfen Sie das Ergebnis, bevor Sie es erneut versuchen.",
 
 	"principal.anonymous":                    "(nicht authentifiziert)",
 	"event.AlreadyAuthenticatedSessionEvent": "Benutzer %[1]s kann sich nicht anmelden, da die Sitzung bereits authentifiziert ist",

@@ -47,6 +47,7 @@ var english = map[string]string{
 	"limit.user":     "The user has reached the limit of sessions: %[1]s of at most %[2]s are live.",
 	"overload.login": "Too many logins are in progress. Try again later.",
 	"unavailable":    "The service cannot be reached or cannot be changed at present. Try again later.",
+	"uncertain":      "It could not be found out whether the change was made. Check its result before you try again.",
 
 	// Events, by the API's type name or the eventTypeId.
 	"principal.anonymous":                    "(not authenticated)",

@@ -45,6 +45,7 @@ var spanish = map[string]string{
 	"limit.user":     "El usuario alcanzó su límite de sesiones: %[1]s activas de un máximo de %[2]s.",
 	"overload.login": "Hay demasiados inicios de sesión en curso. Inténtelo de nuevo más tarde.",
 	"unavailable":    "En este momento no se puede acceder al servicio o no se puede modificar. Inténtelo de nuevo más tarde.",
+	"uncertain":      "No se ha podido determinar si se ha realizado el cambio. Compruebe el resultado antes de volver a intentarlo.",
 
 	"principal.anonymous":                    "(no autenticado)",
 	"event.AlreadyAuthenticatedSessionEvent": "El usuario %[1]s no puede iniciar sesión porque la sesión ya está autenticada",

@@ -45,6 +45,7 @@ var french = map[string]string{
 	"limit.user":     "L’utilisateur a atteint sa limite de sessions : %[1]s actives sur %[2]s au maximum.",
 	"overload.login": "Trop de connexions sont en cours. Réessayez plus tard.",
 	"unavailable":    "Le service est actuellement inaccessible ou ne peut pas être modifié. Réessayez plus tard.",
+	"uncertain":      "Impossible de déterminer si la modification a été effectuée. Vérifiez le résultat avant de réessayer.",
 
 	"principal.anonymous":                    "(non authentifié)",
 	"event.AlreadyAuthenticatedSessionEvent": "L’utilisateur %[1]s ne peut pas se connecter, car la session est déjà authentifiée",

@@ -45,6 +45,7 @@ var italian = map[string]string{
 	"limit.user":     "L’utente ha raggiunto il limite di sessioni: %[1]s attive su un massimo di %[2]s.",
 	"overload.login": "Sono in corso troppi accessi. Riprovare più tardi.",
 	"unavailable":    "Al momento il servizio non è raggiungibile o non può essere modificato. Riprovare più tardi.",
+	"uncertain":      "Non è stato possibile stabilire se la modifica sia stata eseguita. Verificare il risultato prima di riprovare.",
 
 	"principal.anonymous":                    "(non autenticato)",
 	"event.AlreadyAuthenticatedSessionEvent": "L’utente %[1]s non può eseguire l’accesso perché la sessione è già autenticata",

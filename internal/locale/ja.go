@@ -45,6 +45,7 @@ var japanese = map[string]string{
 	"limit.user":     "ユーザーのセッション数が上限に達しました: 最大 %[2]s 件のうち %[1]s 件が有効です。",
 	"overload.login": "処理中のログインが多すぎます。しばらくしてから再試行してください。",
 	"unavailable":    "現在、サービスにアクセスできないか、サービスを変更できません。しばらくしてから再試行してください。",
+	"uncertain":      "変更が行われたかどうかを確認できませんでした。再試行する前に結果を確認してください。",
 
 	"principal.anonymous":                    "(未認証)",
 	"event.AlreadyAuthenticatedSessionEvent": "セッションがすでに認証されているため、ユーザー %[1]s はログインできません",

@@ -47,6 +47,7 @@ var korean = map[string]string{
 	"limit.user":     "사용자가 세션 제한에 도달했습니다. 최대 %[2]s개 중 %[1]s개가 활성 상태입니다.",
 	"overload.login": "진행 중인 로그인이 너무 많습니다. 나중에 다시 시도하십시오.",
 	"unavailable":    "현재 서비스에 연결할 수 없거나 서비스를 변경할 수 없습니다. 나중에 다시 시도하십시오.",
+	"uncertain":      "변경 내용이 적용되었는지 확인할 수 없습니다. 다시 시도하기 전에 결과를 확인하십시오.",
 
 	"principal.anonymous":                    "(인증되지 않음)",
 	"event.AlreadyAuthenticatedSessionEvent": "세션이 이미 인증되었으므로 %[1]s 사용자는 로그인할 수 없습니다",

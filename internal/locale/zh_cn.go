@@ -45,6 +45,7 @@ var simplifiedChinese = map[string]string{
 	"limit.user":     "用户的会话数已达到上限: 最多 %[2]s 个，当前有 %[1]s 个处于活动状态。",
 	"overload.login": "正在处理的登录过多。请稍后重试。",
 	"unavailable":    "目前无法访问或更改该服务。请稍后重试。",
+	"uncertain":      "无法确定更改是否已完成。请先检查结果，然后再重试。",
 
 	"principal.anonymous":                    "(未经身份验证)",
 	"event.AlreadyAuthenticatedSessionEvent": "用户 %[1]s 无法登录，因为会话已经过身份验证",

@@ -45,6 +45,7 @@ var traditionalChinese = map[string]string{
 	"limit.user":     "使用者的工作階段數已達上限: 最多 %[2]s 個，目前有 %[1]s 個作用中。",
 	"overload.login": "正在處理的登入過多。請稍後再試。",
 	"unavailable":    "目前無法連線或變更該服務。請稍後再試。",
+	"uncertain":      "無法確定變更是否已完成。請先檢查結果，然後再重試。",
 
 	"principal.anonymous":                    "(未經驗證)",
 	"event.AlreadyAuthenticatedSessionEvent": "使用者 %[1]s 無法登入，因為工作階段已經過驗證",

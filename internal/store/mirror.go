@@ -142,13 +142,18 @@ func (m *Mirror) Applied() Revision {
 // views of this process show it.
 //
 // The commit itself is not given up when ctx ends after it was begun: the
-// caller then gets ctx's error while the change stands.
+// caller then gets ctx's error while the change stands. ErrUnavailable says that
+// nothing was written, ErrUncertain that something may have been.
 func (m *Mirror) Commit(ctx context.Context, changes ...Change) (Revision, error) {
 	rev, err := m.store.Commit(ctx, changes...)
 	if err != nil {
 		return 0, err
 	}
-	return rev, m.Wait(ctx, rev)
+	err = m.Wait(ctx, rev)
+	if errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: it did, but is not shown: %v", ErrUncertain, err)
+	}
+	return rev, err
 }
 
 // Touch touches in the store and returns once the views of this process show it.

@@ -142,7 +142,9 @@ func FaultOf(err error) *Fault {
 		return fault
 	case errors.As(err, &limit):
 		return &Fault{RetryAfter: retryLimit, Cause: err, key: "limit." + limitKey(limit), args: []any{limit.Live, limit.Max}}
-	case errors.Is(err, session.ErrTooManyTickets), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrUncertain), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrUncertain):
+		return &Fault{RetryAfter: retryBusy, Cause: err, key: "uncertain"}
+	case errors.Is(err, session.ErrTooManyTickets), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
 		return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return NewFault(&types.RequestCanceled{}, err)
