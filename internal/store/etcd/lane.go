@@ -74,8 +74,14 @@ func (l *lane) send(ctx context.Context, t txn) (outcome, error) {
 		append(t.otws[:n:n], clientv3.OpGet(l.slot)))
 	resp, err := l.s.once(context.Background(), op)
 	if err != nil {
-		if rejected(err) {
+		switch {
+		case rejected(err):
 			return outcome{}, err
+		case errors.Is(err, rpctypes.ErrNoLeader):
+			// A member that has no leader refuses what asks for one before it looks
+			// at it. To find out what is known would cost requests, and in the
+			// client's rounds of members may lead to this one again and again.
+			return outcome{}, &notWritten{err}
 		}
 		return l.findOut(err)
 	}
