@@ -72,8 +72,16 @@ func (n *node) sweepTickets(ctx context.Context) error {
 	if n.local != nil {
 		n.local.Sweep()
 	}
-	_, err := n.Mirror.Sweep(ctx, sweepLimit, store.Ticket, store.Spent, store.Node)
+	_, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node)
 	return err
+}
+
+// sweepRecords removes what has expired, where this node may say so.
+func (n *node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, error) {
+	if _, ok := n.maySweep(); !ok {
+		return 0, nil
+	}
+	return n.Mirror.Sweep(ctx, sweepLimit, kinds...)
 }
 
 // trimEvents goes on until nothing is left to trim: logins can post thousands of
@@ -81,7 +89,7 @@ func (n *node) sweepTickets(ctx context.Context) error {
 func (n *node) trimEvents(ctx context.Context) error {
 	for range trimRounds {
 		trimmed, err := n.Events.Trim(ctx, n.Mirror, sweepLimit)
-		swept, sweepErr := n.Mirror.Sweep(ctx, sweepLimit, store.Event)
+		swept, sweepErr := n.sweepRecords(ctx, store.Event)
 		if err := errors.Join(err, sweepErr); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ type openedStore struct {
 // transactions of a store that tells of them; nil: nobody.
 func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(int, time.Duration, error)) (openedStore, error) {
 	if len(cfg.Store.Endpoints) == 0 {
-		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Logger: log, Observe: observe})
+		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Now: clock(), Logger: log, Observe: observe})
 		if errors.Is(err, bolt.ErrSealed) {
 			err = fmt.Errorf("%w: use vigate store restore", err)
 		}
@@ -55,7 +55,7 @@ func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log 
 		return nil, err
 	}
 	return etcd.Open(ctx, etcd.Options{
-		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Purpose: purpose, Logger: log,
+		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Purpose: purpose, Now: clock(), Logger: log,
 	})
 }
 

@@ -42,7 +42,8 @@ type node struct {
 	log         *slog.Logger
 	gc          *collector
 	store       store.Store
-	fresh       func() error    // why the store's views may be old; nil: never
+	now         func() time.Time
+	fresh       func() error    // why it must serve nobody now; nil: never
 	control     *control.Server // nil: the store can be copied without asking, or nobody can ask
 	cluster     *cluster.Cluster
 	certificate *server.Certificate
@@ -63,7 +64,7 @@ type node struct {
 // open puts the parts together over the store in cfg.Data and waits until they
 // hold what is stored. Nothing listens yet.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{log: log, gc: newCollector(), cancel: func() {}}
+	n := &node{log: log, gc: newCollector(), now: clock(), cancel: func() {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -80,18 +81,28 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	if err != nil {
 		return nil, err
 	}
-	n.store, n.fresh = s.Store, s.fresh
+	n.store = s.Store
 	n.openControl(cfg, s.backup)
 
+
 	n.cluster, err = cluster.New(cluster.Options{
-		Name: nodeName(cfg), Version: version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Logger: log,
+		Name: nodeName(cfg), Version: version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Now: n.now, Logger: log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	if s.fresh != nil {
+		n.fresh = func() error {
+			if err := s.fresh(); err != nil {
+				return err
+			}
+			return n.cluster.Clock()
+		}
+	}
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
-		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster}, Requests: n.requests, Log: log,
+		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster}, Requests: n.requests,
+		Sweeps: n.maySweep, Now: n.now, Log: log,
 		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
 	})
 	if err != nil {
@@ -126,12 +137,12 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 	methods := []login.Method{
 		login.Clone{Sessions: n.Sessions},
 		login.ByCertificate{Extensions: n.Extensions.Table},
-		login.BySubject{Extensions: n.Extensions.Table, Trust: trust, Now: time.Now},
+		login.BySubject{Extensions: n.Extensions.Table, Trust: trust, Now: n.now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		n.local = &login.LocalTickets{
 			Dir: filepath.Join(cfg.Data, "local"), Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
-			Access: n.Access.Table, Mirror: n.Mirror, Events: n.Events, Now: time.Now, Log: n.log,
+			Access: n.Access.Table, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
 		}
 		if err := n.local.Open(); err != nil {
 			return err
@@ -159,7 +170,7 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 				return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 			},
 		},
-		Log: n.log, Fresh: n.fresh, Observe: h.call,
+		Log: n.log, Now: n.now, Fresh: n.fresh, Observe: h.call,
 	})
 	if err != nil {
 		return err
@@ -283,11 +294,23 @@ func (n *node) close() error {
 	return errors.Join(errs...)
 }
 
+// maySweep says whether this node may end for all what has expired by its clock,
+// and how long after. On a shared store others may have prolonged it, and not
+// have said so yet, and their clocks are not quite the same.
+func (n *node) maySweep() (grace time.Duration, ok bool) {
+	if n.fresh == nil {
+		return 0, true
+	}
+	return cluster.MaxSkew, n.fresh() == nil && n.cluster.MayExpire()
+}
+
 // ready says why the server can't serve now.
 func (n *node) ready() error {
 	switch {
 	case !n.Mirror.Whole():
 		return errors.New("the store is not followed")
+	case n.cluster.Clock() != nil:
+		return errors.New("this node's clock is not that of the others")
 	case n.fresh != nil && n.fresh() != nil:
 		return errors.New("this node has not heard from the cluster for too long")
 	case n.Access.Damaged() != nil:

@@ -2,7 +2,7 @@
 // itself time and again, which expires when it has not done so for a while. Who
 // runs alone is a cluster of one.
 //
-// It decides nothing: no server does anything else because of these records.
+// One thing is decided by these records: whether this server's clock can be right.
 package cluster
 
 import (
@@ -94,9 +94,10 @@ type Options struct {
 	// store, false while it does not; nil: it always does.
 	Lag func() (time.Duration, bool)
 
-	Now    func() time.Time // nil: time.Now
-	Random io.Reader        // nil: crypto/rand
-	Logger *slog.Logger     // nil: slog.Default
+	Now    func() time.Time     // nil: time.Now
+	Steady func() time.Duration // of a clock that nobody sets; nil: since New
+	Random io.Reader            // nil: crypto/rand
+	Logger *slog.Logger         // nil: slog.Default
 }
 
 // Cluster is the view of store.Node, and this server's own part in it.
@@ -113,6 +114,10 @@ func New(o Options) (*Cluster, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Steady == nil {
+		began := time.Now()
+		o.Steady = func() time.Duration { return time.Since(began) }
+	}
 	if o.Random == nil {
 		o.Random = rand.Reader
 	}
@@ -124,7 +129,7 @@ func New(o Options) (*Cluster, error) {
 		return nil, fmt.Errorf("make key of node: %w", err)
 	}
 	return &Cluster{
-		view: newView(o.Logger), opts: o,
+		view: newView(o.Name, o.Steady, o.Logger), opts: o,
 		self: Node{Key: hex.EncodeToString(key[:]), Name: o.Name, Version: o.Version, Started: o.Now().UTC()},
 	}, nil
 }
@@ -137,6 +142,11 @@ func (c *Cluster) Listens(addresses ...string) { c.listens.Store(&addresses) }
 
 // Report writes this server's record.
 func (c *Cluster) Report(ctx context.Context) error {
+	if err := c.Clock(); err != nil {
+		c.opts.Logger.Warn("this node serves nobody", "err", err)
+	} else if all, off, by := c.clocks(); off > 0 {
+		c.opts.Logger.Warn("the clocks of nodes disagree", "nodes", all, "off", off, "by", by.Round(time.Second).String())
+	}
 	n := c.self
 	n.Reported = c.opts.Now().UTC()
 	if a := c.listens.Load(); a != nil {
@@ -176,7 +186,7 @@ func (c *Cluster) Nodes() []Node { return c.live(c.opts.Now()) }
 
 // Live reads from the store which servers use it.
 func Live(ctx context.Context, s store.Store, now time.Time) ([]Node, error) {
-	v := newView(slog.New(slog.DiscardHandler))
+	v := newView("", func() time.Duration { return 0 }, slog.New(slog.DiscardHandler))
 	m := store.NewMirror(s, v)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

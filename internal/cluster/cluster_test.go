@@ -31,7 +31,9 @@ func newSite(t *testing.T) *site {
 // server starts a server, which has not reported yet.
 func (s *site) server(o Options) *Cluster {
 	s.t.Helper()
-	o.Now = func() time.Time { return s.now }
+	if o.Now == nil {
+		o.Now = func() time.Time { return s.now }
+	}
 	o.Logger = slog.New(slog.DiscardHandler)
 	c, err := New(o)
 	if err != nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vigate/vigate/internal/store"
@@ -12,10 +13,14 @@ import (
 type view struct {
 	log    *slog.Logger
 	staged map[string]entry // between Reset and Whole; only the mirror's goroutine uses it
+	self   string           // name of this server
+	steady func() time.Duration
+	others atomic.Pointer[[]heard] // for those who compare clocks; the list does not change
 
 	mu      sync.Mutex // guards what follows
 	nodes   map[string]entry
-	changed chan struct{} // closed at the next change; nil while nobody waits
+	heard   map[string]heard // by name
+	changed chan struct{}    // closed at the next change; nil while nobody waits
 }
 
 type entry struct {
@@ -23,7 +28,11 @@ type entry struct {
 	expires time.Time
 }
 
-func newView(log *slog.Logger) *view { return &view{log: log, nodes: map[string]entry{}} }
+// newView makes the view of the server with the name, whose steady clock began at
+// zero.
+func newView(self string, steady func() time.Duration, log *slog.Logger) *view {
+	return &view{self: self, steady: steady, log: log, nodes: map[string]entry{}, heard: map[string]heard{}}
+}
 
 // Kinds is store.View's.
 func (v *view) Kinds() []store.Kind { return []store.Kind{store.Node} }
@@ -48,6 +57,7 @@ func (v *view) Put(r store.Record) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.nodes[r.ID] = e
+	v.hear(n)
 	v.tell()
 }
 

@@ -35,10 +35,11 @@ type Options struct {
 	// Exists reports whether there is such a user, or group. Extensions are
 	// known here. nil: there are the local users.
 	Exists   func(who principal.Name, group bool) bool
-	Cost     account.Cost     // of a password's hash; zero: account's default
-	Requests func() uint64    // see account.Options; may be nil
-	Now      func() time.Time // nil: time.Now
-	Log      *slog.Logger     // nil: slog.Default
+	Cost     account.Cost                 // of a password's hash; zero: account's default
+	Requests func() uint64                // see account.Options; may be nil
+	Sweeps   func() (time.Duration, bool) // see session.Options; may be nil
+	Now      func() time.Time             // nil: time.Now
+	Log      *slog.Logger                 // nil: slog.Default
 }
 
 // Domain is the managers over one store, whose views Mirror feeds.
@@ -87,7 +88,8 @@ func New(o Options) (*Domain, error) {
 	d.Settings.Attach(d.Mirror)
 
 	d.Sessions = session.NewManager(session.Options{
-		Mirror: d.Mirror, Table: sessions, Events: d.Events, Policy: d.policy, Thumbprint: o.Thumbprint, Now: o.Now,
+		Mirror: d.Mirror, Table: sessions, Events: d.Events, Policy: d.policy, Thumbprint: o.Thumbprint,
+		Sweeps: o.Sweeps, Now: o.Now,
 	})
 	d.Access = access.NewManager(access.Options{
 		Mirror: d.Mirror, Table: authority, Events: d.Events,

@@ -24,8 +24,11 @@ type Options struct {
 	// Thumbprint is the SHA-1 of the server's certificate as AA-BB-…, which
 	// clone tickets carry.
 	Thumbprint func() string
-	Now        func() time.Time // nil: time.Now
-	Random     io.Reader        // nil: crypto/rand
+	// Sweeps says whether this server may end for all what has expired by its
+	// clock and as far as it knows, and how long after. nil: at once.
+	Sweeps func() (grace time.Duration, ok bool)
+	Now    func() time.Time // nil: time.Now
+	Random io.Reader        // nil: crypto/rand
 }
 
 // Manager starts and ends sessions and issues tickets. All methods may be
@@ -36,6 +39,7 @@ type Manager struct {
 	events     *event.Log
 	policy     func() Policy
 	thumbprint func() string
+	sweeps     func() (time.Duration, bool)
 	now        func() time.Time
 	random     io.Reader
 	strangers  strangers
@@ -45,10 +49,13 @@ type Manager struct {
 func NewManager(o Options) *Manager {
 	m := &Manager{
 		Table: o.Table, mirror: o.Mirror, events: o.Events, policy: o.Policy,
-		thumbprint: o.Thumbprint, now: o.Now, random: randomOr(o.Random),
+		thumbprint: o.Thumbprint, sweeps: o.Sweeps, now: o.Now, random: randomOr(o.Random),
 	}
 	if m.now == nil {
 		m.now = time.Now
+	}
+	if m.sweeps == nil {
+		m.sweeps = func() (time.Duration, bool) { return 0, true }
 	}
 	return m
 }
@@ -250,7 +257,12 @@ func (m *Manager) End(ctx context.Context, l *Live, e event.Event) error {
 
 // end is End with more changes in the same commit.
 func (m *Manager) end(ctx context.Context, l *Live, e event.Event, more ...store.Change) error {
-	_, err := m.mirror.Commit(ctx, append(more, store.Delete(store.Session, l.Key().String()), m.events.Change(e))...)
+	return m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), e, more...)
+}
+
+// commitEnd makes the change that ends a session, with the event and more changes.
+func (m *Manager) commitEnd(ctx context.Context, change store.Change, e event.Event, more ...store.Change) error {
+	_, err := m.mirror.Commit(ctx, append(more, change, m.events.Change(e))...)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return ErrNoSession

@@ -30,10 +30,10 @@ func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func
 		if err := m.mirror.Sync(ctx); err != nil {
 			return total, fmt.Errorf("end sessions: %w", err)
 		}
-		var found []*Live
+		var found []ending
 		for l := range m.all() {
 			if s := l.Session(); match(&s) {
-				found = append(found, l)
+				found = append(found, ending{l, store.Delete(store.Session, s.Key.String())})
 			}
 		}
 		if len(found) == 0 {
@@ -82,39 +82,51 @@ func (m *Manager) SweepTurn(ctx context.Context, turn int) (int, error) {
 	return m.sweep(ctx, from, from+share)
 }
 
-// sweep ends what has expired in some shards.
+// sweep ends what has expired in some shards. That was found out from what this
+// server knows: it is ended as it was known, so that a session whose use another
+// has written down meanwhile lives on.
 func (m *Manager) sweep(ctx context.Context, from, to int) (int, error) {
-	now, idle := m.now(), m.policy().Idle
-	var dead []*Live
+	grace, ok := m.sweeps()
+	if !ok {
+		return 0, nil
+	}
+	now, idle := m.now().Add(-grace), m.policy().Idle
+	var dead []ending
 	for i := from; i < to; i++ {
 		for _, l := range m.shard(i) {
+			at := store.Revision(l.revision.Load()) // before what it says
 			if !l.Alive(now, idle) {
-				dead = append(dead, l)
+				dead = append(dead, ending{l, store.DeleteAt(store.Session, l.Key().String(), at)})
 			}
 		}
 	}
 	return m.endEach(ctx, dead, Logout)
 }
 
-func (m *Manager) endEach(ctx context.Context, all []*Live, of func(Session) event.Event) (int, error) {
+// ending is a session and the change that ends it.
+type ending struct {
+	*Live
+	change store.Change
+}
+
+func (m *Manager) endEach(ctx context.Context, all []ending, of func(Session) event.Event) (int, error) {
 	ended := 0
 	for len(all) > 0 {
 		n := min(endBatch, len(all))
 		batch := all[:n]
 		all = all[n:]
 		var changes []store.Change
-		for _, l := range batch {
-			s := l.Session()
-			changes = append(changes, store.Delete(store.Session, s.Key.String()), m.events.Change(of(s)))
+		for _, e := range batch {
+			changes = append(changes, e.change, m.events.Change(of(e.Session())))
 		}
 		_, err := m.mirror.Commit(ctx, changes...)
 		switch {
 		case err == nil:
 			ended += n
 		case errors.Is(err, store.ErrConflict):
-			// One of them was ended by another: go through them one by one.
-			for _, l := range batch {
-				switch err := m.End(ctx, l, of(l.Session())); {
+			// One of them was ended, or used, by another: go through them one by one.
+			for _, e := range batch {
+				switch err := m.commitEnd(ctx, e.change, of(e.Session())); {
 				case err == nil:
 					ended++
 				case !errors.Is(err, ErrNoSession):
