@@ -45,6 +45,12 @@ var etcd = sync.OnceValues(func() (string, error) { return site.BuildEtcd("../et
 
 func newCluster(t *testing.T, program string, args ...string) *cluster {
 	t.Helper()
+	return newFilled(t, 0, program, args...)
+}
+
+// newFilled is a cluster with sessions of users that nobody knows.
+func newFilled(t *testing.T, sessions int, program string, args ...string) *cluster {
+	t.Helper()
 	program2, err := etcd()
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +69,12 @@ func newCluster(t *testing.T, program string, args ...string) *cluster {
 		}
 	})
 	c.must(err)
+	if sessions > 0 {
+		began := time.Now()
+		c.must(s.Fill(t.Context(), own(t, "fill"), sessions))
+		t.Logf("%d sessions made and copied into etcd in %v", sessions, time.Since(began).Round(time.Millisecond))
+	}
+	c.must(s.StartNodes(t.Context()))
 	var nodes []load.Node
 	for _, n := range s.Nodes {
 		nodes = append(nodes, load.Node{Name: n.Name, Addr: n.Addr})
@@ -80,6 +92,12 @@ func newCluster(t *testing.T, program string, args ...string) *cluster {
 func loaded(t *testing.T, program string) *cluster {
 	t.Helper()
 	c := newCluster(t, program, "--max-sessions", fmt.Sprint(maxSessions), "--max-sessions-per-user", fmt.Sprint(maxPerUser))
+	c.work()
+	return c
+}
+
+// work loads the cluster.
+func (c *cluster) work() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -87,7 +105,6 @@ func loaded(t *testing.T, program string) *cluster {
 		c.load.Run(ctx)
 	}()
 	c.stop = func() { cancel(); <-done }
-	return c
 }
 
 func (c *cluster) must(err error) {
@@ -117,6 +134,11 @@ func (c *cluster) prove() {
 	for _, s := range c.load.Strange() {
 		c.t.Errorf("an answer that there should not be: %s", s)
 	}
+}
+
+// broken holds what was seen so far to the invariants.
+func (c *cluster) broken() []history.Violation {
+	return history.Invariants(c.load.Recorder().Ops(false), c.rules)
 }
 
 // crash kills a node and starts it again.
@@ -232,11 +254,12 @@ func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
 	c := loaded(t, bin.vigate)
 	watched, stop := context.WithCancel(context.Background())
 	defer stop()
-	availability := c.load.Availability(watched)
+	availability := c.load.Availability(watched, c.reaching(noNode)...)
 	c.wait(time.Second)
 	for range *leaders {
-		m, err := site.Leader(t.Context(), c.Members)
+		leads, err := site.Leader(t.Context(), c.Members)
 		c.must(err)
+		m := c.Members[leads]
 		c.must(m.Kill())
 		c.wait(*every / 3)
 		c.must(m.Launch())
@@ -254,18 +277,12 @@ func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
 }
 
 // serve reports whether all nodes serve reads and changes.
-func (c *cluster) serve() bool {
-	for i := range c.Nodes {
-		if p := c.load.Probe(c.node(i)); !p.Reads || !p.Writes {
-			return false
-		}
-	}
-	return true
-}
+func (c *cluster) serve() bool { return c.served(noNode) }
 
 func TestEtcdIsCompactedAndDefragmentedUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, bin.vigate)
+	var defragmented time.Duration
 	for i := range 6 {
 		off := i % len(c.Nodes)
 		// A node that misses changes that are compacted meanwhile must begin anew.
@@ -279,11 +296,21 @@ func TestEtcdIsCompactedAndDefragmentedUnderLoad(t *testing.T) {
 			k.Heal()
 		}
 		c.load.Avoid("")
+		at := c.load.Recorder().Now()
 		c.must(c.Members[i%len(c.Members)].Defragment(t.Context()))
+		defragmented += time.Duration(c.load.Recorder().Now() - at)
 		c.wait(300 * time.Millisecond)
 	}
 	c.until("all nodes serve", c.serve)
 	c.prove()
+	anew := 0
+	for _, n := range c.Nodes {
+		anew += n.Logged("the stream of changes begins anew")
+	}
+	t.Logf("each member was compacted and defragmented twice, in %v; %d streams met what was compacted and began anew", defragmented.Round(time.Millisecond), anew)
+	if anew == 0 {
+		t.Error("no stream ever met what was compacted: nothing was put to the proof")
+	}
 }
 
 func TestNodesAndMembersAreKilledUnderLoad(t *testing.T) {
@@ -317,12 +344,13 @@ func TestNodesAndMembersAreKilledUnderLoad(t *testing.T) {
 	c.prove()
 }
 
+// TestEverythingIsRestartedWithManySessions kills all at once: all sessions are
+// there again, and those that clients hold work on each node.
 func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, bin.vigate, "--max-sessions", "1000000", "--max-sessions-per-user", "1000000")
-	c.must(c.load.Fill(*sessions, 64))
-	before, _, err := c.load.Listed(t.Context(), c.node(0))
-	c.must(err)
+	c := newFilled(t, *sessions, bin.vigate, "--max-sessions", "1000000", "--max-sessions-per-user", "1000000")
+	const held = 60
+	c.must(c.load.Begin(held))
 	c.must(c.Kill())
 	for _, n := range c.Nodes {
 		c.load.Recorder().Died(n.Name)
@@ -331,15 +359,19 @@ func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 	c.must(c.StartMembers(t.Context()))
 	members := time.Since(began)
 	c.must(c.StartNodes(t.Context()))
-	t.Logf("%d sessions: all were started again, etcd was ready after %v, three nodes %v later", before,
-		members.Round(time.Millisecond), (time.Since(began) - members).Round(time.Millisecond))
-	for i := range c.Nodes {
-		total, _, err := c.load.Listed(t.Context(), c.node(i))
-		c.must(err)
-		if total != before {
-			t.Errorf("%s has %d sessions, want %d", c.Nodes[i].Name, total, before)
+	nodes := time.Since(began) - members
+	counts, err := c.load.Counts(t.Context(), c.node(0))
+	c.must(err)
+	c.must(c.load.Everywhere())
+	t.Logf("%d sessions: all were started again, etcd was ready after %v, three nodes %v later; %d sessions of clients worked on all nodes after %v",
+		counts[c.Nodes[0].Name], members.Round(time.Millisecond), nodes.Round(time.Millisecond), held, time.Since(began).Round(time.Millisecond))
+	for _, n := range c.Nodes {
+		// The administrator's own session is one of them.
+		if got, want := counts[n.Name], *sessions+held+1; got != want {
+			t.Errorf("%s has %d sessions, want %d", n.Name, got, want)
 		}
 	}
+	report(t, history.Check(c.load.Recorder().Ops(false), c.rules))
 }
 
 // TestAWatchThatSkipsWhatWasCompactedIsFound plants that bug, misses a node some

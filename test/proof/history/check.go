@@ -105,27 +105,33 @@ func minimise(ops []Op, stale time.Duration) []Op {
 		}
 	}
 	ops = upTo(high)
-	for i := len(ops) - 1; i >= 0; i-- {
-		if !droppable(ops, i) {
-			continue
-		}
-		if less := slices.Delete(slices.Clone(ops), i, i+1); illegal(less) {
-			ops = less
+	// What can go may let others go: until nothing can.
+	for smaller := true; smaller; {
+		smaller = false
+		for i := len(ops) - 1; i >= 0; i-- {
+			if !droppable(ops, i) {
+				continue
+			}
+			if less := slices.Delete(slices.Clone(ops), i, i+1); illegal(less) {
+				ops, smaller = less, true
+			}
 		}
 	}
 	return ops
 }
 
 // droppable reports whether a history without the operation is held to no more
-// than with it: it only observed, or spent a ticket that nothing else asked for.
+// than with it: it only observed, or what it changed explains no refusal.
 func droppable(ops []Op, i int) bool {
 	switch o := ops[i]; {
-	case o.Kind == Use, o.Outcome == Refused:
+	case o.Kind == Use, o.Kind == Issue, o.Outcome == Refused:
 		return true
-	case o.Kind == Redeem, o.Kind == Issue:
+	case o.Kind == Redeem:
 		return !slices.ContainsFunc(ops, func(p Op) bool {
 			return p.Kind == Redeem && p.Ticket == o.Ticket && p.Outcome == Refused
 		})
+	case o.Kind == End:
+		return !slices.ContainsFunc(ops, func(p Op) bool { return p.Outcome == Refused && p.Return >= o.Call })
 	}
 	return false
 }

@@ -134,3 +134,42 @@ func TestTheSmallestHistoryIsPrinted(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsPrintedCanNotBeSmaller plants each contradiction in histories of all
+// that can be there, which are good without it.
+func TestWhatIsPrintedCanNotBeSmaller(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		plant []Op
+		want  int // operations left, with the start
+	}{
+		{"back after its end", []Op{op(End, OK, 5000, 5010), op(Use, OK, 5020, 5030)}, 3},
+		{"a ticket twice", []Op{redeem(99, OK, "a", 5000, 5010), redeem(99, OK, "b", 5000, 5010)}, 3},
+		{"a ticket spent by nobody", []Op{redeem(99, Refused, "", 1500, 1510)}, 2},
+		{"over, and back", []Op{op(Use, Refused, 5000, 5010), op(Use, OK, 5020, 5030)}, 4}, // with the end that may explain the first
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for seed := range uint64(4) {
+				rnd := rand.New(rand.NewPCG(seed, 3))
+				ops := append([]Op{op(Start, OK, 1, 2)}, c.plant...)
+				for i := range 30 {
+					at := 10 + rnd.Int64N(1900)
+					ops = append(ops, op(Use, OK, at, at+rnd.Int64N(20)), op(Issue, OK, at+3, at+9),
+						redeem(i+1, OK, fmt.Sprint("made", i), at, at+5), redeem(i+1, Refused, "", at+6, at+30), redeem(60+i, Unknown, "", at, at+5))
+				}
+				for i := range 3 {
+					ops = append(ops, redeem(50+i, Unknown, "", 100, 120), redeem(50+i, Refused, "", 1990, 1995))
+				}
+				ops = append(ops, op(End, Unknown, 2000, Forever))
+				rnd.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
+				v := Check(ops, Rules{})
+				if v.Illegal == nil {
+					t.Fatalf("seed %d: not found", seed)
+				}
+				if n := len(v.Illegal.Ops); n != c.want {
+					t.Fatalf("seed %d: %d operations left, want %d:\n%s", seed, n, c.want, v.Illegal)
+				}
+			}
+		})
+	}
+}

@@ -114,9 +114,15 @@ func lent(ops []Op, refused Op) bool {
 // was called so much earlier.
 func linearizable(ops []Op, stale time.Duration) porcupine.CheckResult {
 	bits := map[int]uint64{}
+	refused := map[int]bool{} // tickets
+	for _, o := range ops {
+		if o.Kind == Redeem && o.Outcome == Refused {
+			refused[o.Ticket] = true
+		}
+	}
 	history := make([]porcupine.Operation, 0, len(ops))
 	for _, o := range ops {
-		if o.Outcome == Unknown && (o.Kind == Use || o.Kind == Issue || o.Kind == Start) {
+		if o.Outcome == Unknown && (o.Kind == Use || o.Kind == Issue || o.Kind == Start || o.Kind == Redeem && !refused[o.Ticket]) {
 			continue // nothing depends on whether it was done
 		}
 		if o.Outcome == Full || o.Kind == Redeem && o.Outcome == Refused && lent(ops, o) {

@@ -2,8 +2,11 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,17 +15,24 @@ import (
 	"github.com/vigate/vigate/test/proof/wire"
 )
 
-// begin logs a user in, for what is no part of the random load.
+// begin logs a user in, for what is no part of the random load. Like any good
+// client it tries again when the node has too much to do.
 func (l *Load) begin(user int, n Node) (*session, error) {
-	o := history.Op{Client: auditor, Node: n.Name, Kind: history.Start, Call: l.rec.Now()}
-	a := l.client.Login(context.Background(), wire.JSON, n.Addr, l.users[user], userPassword)
-	l.begins(a)
-	if a.Outcome != wire.Done {
-		return nil, fmt.Errorf("log in on %s: %s", n.Name, a.Detail)
+	for late := time.Now().Add(l.cfg.Timeout); ; {
+		o := history.Op{Client: auditor, Node: n.Name, Kind: history.Start, Call: l.rec.Now()}
+		a := l.client.Login(context.Background(), wire.JSON, n.Addr, l.users[user], userPassword)
+		l.begins(a)
+		if a.Outcome == wire.Busy && time.Now().Before(late) {
+			<-time.After(50 * time.Millisecond)
+			continue
+		}
+		if a.Outcome != wire.Done {
+			return nil, fmt.Errorf("log in on %s: outcome %d %s", n.Name, a.Outcome, a.Detail)
+		}
+		o.Session, o.User = a.Session.Key, a.Session.User
+		l.note(o, a)
+		return l.started(a.Session), nil
 	}
-	o.Session, o.User = a.Session.Key, a.Session.User
-	l.note(o, a)
-	return l.started(a.Session), nil
 }
 
 // Race has one caller a node redeem one ticket, all at once, and returns how
@@ -95,6 +105,68 @@ func (l *Load) EndAndWatch(user int, on Node, others []Node) (time.Duration, err
 	return time.Duration(worst.Load()), nil
 }
 
+// Waking is what came of requests to a node that had been paused, for sessions
+// that had ended meanwhile.
+type Waking struct {
+	Served, Waits, Refused int
+	Took                   time.Duration // from its waking to the last session's refusal
+}
+
+// EndBehind begins sessions that both nodes serve, pauses one, ends them on the
+// other, and asks the first for all of them from shortly before it goes on, away
+// after it was paused, until it refuses them.
+func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, resume func() error) (Waking, error) {
+	all := make([]*session, sessions)
+	for i := range all {
+		var err error
+		if all[i], err = l.begin(i%len(l.users), on); err != nil {
+			return Waking{}, err
+		}
+		l.over(all[i]) // so that no worker ends it
+		if got := l.look(auditor+1, off, wire.JSON, all[i]); got != wire.Done {
+			return Waking{}, fmt.Errorf("a new session is not served on %s: outcome %d", off.Name, got)
+		}
+	}
+	if err := pause(); err != nil {
+		return Waking{}, err
+	}
+	wakes := time.Now().Add(away)
+	for _, s := range all {
+		if err := l.end(s, on); err != nil {
+			return Waking{}, errors.Join(err, resume())
+		}
+	}
+	const early = 200 * time.Millisecond
+	<-time.After(time.Until(wakes) - early)
+	var mu sync.Mutex // guards w
+	var w Waking
+	var wg sync.WaitGroup
+	for i, s := range all {
+		wg.Go(func() {
+			for over := false; !over; {
+				got := l.look(2*auditor+i, off, wire.JSON, s)
+				mu.Lock()
+				switch got {
+				case wire.Done:
+					w.Served++
+				case wire.Refused:
+					w.Refused++
+				default:
+					w.Waits++
+				}
+				mu.Unlock()
+				over = got == wire.Refused || time.Since(wakes) > time.Minute
+			}
+		})
+	}
+	<-time.After(early)
+	woken := time.Now()
+	err := resume()
+	wg.Wait()
+	w.Took = time.Since(woken)
+	return w, err
+}
+
 // Serves asks the node until the time comes. It returns how long it served, to
 // the last answer that says a session works, and how often it told to wait.
 func (l *Load) Serves(n Node, until time.Time) (served time.Duration, waits int) {
@@ -125,14 +197,14 @@ func (s Shares) String() string {
 		100*float64(s.Writes)/float64(max(1, s.AllWrites)), s.AllWrites, s.LongestGap.Round(time.Millisecond))
 }
 
-// Availability tries, on each node and until ctx ends, a read and a write every
-// few milliseconds.
-func (l *Load) Availability(ctx context.Context) <-chan Shares {
+// Availability tries, on each of the nodes and until ctx ends, a read and a write
+// every few milliseconds.
+func (l *Load) Availability(ctx context.Context, nodes ...Node) <-chan Shares {
 	result := make(chan Shares, 1)
 	var mu sync.Mutex // guards all
 	var all Shares
 	var wg sync.WaitGroup
-	for _, n := range l.cfg.Nodes {
+	for _, n := range nodes {
 		wg.Go(func() {
 			l.try(ctx, &mu, &all.Reads, &all.AllReads, &all.LongestRead, func() wire.Answer {
 				return l.client.Current(context.Background(), wire.JSON, n.Addr, l.admin.Token)
@@ -169,35 +241,51 @@ func (l *Load) try(ctx context.Context, mu *sync.Mutex, worked, all *int, gap *t
 	}
 }
 
-// Fill makes so many sessions, with so many callers at a time.
-func (l *Load) Fill(sessions, callers int) error {
-	var left atomic.Int64
-	left.Store(int64(sessions))
-	var roots []*session
-	for i := range l.users {
-		s, err := l.begin(i, l.First())
-		if err != nil {
+// Begin has the users log in so often in all.
+func (l *Load) Begin(sessions int) error {
+	for i := range sessions {
+		if _, err := l.begin(i%len(l.users), l.cfg.Nodes[i%len(l.cfg.Nodes)]); err != nil {
 			return err
 		}
-		roots = append(roots, s)
 	}
-	errs := make([]error, callers)
-	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			n, s := l.cfg.Nodes[i%len(l.cfg.Nodes)], roots[i%len(roots)]
-			for left.Add(-1) >= 0 {
-				t := l.client.Ticket(context.Background(), n.Addr, s.Token)
-				if c := l.client.Clone(context.Background(), n.Addr, t.Text); t.Outcome != wire.Done || c.Outcome != wire.Done {
-					errs[i] = fmt.Errorf("fill: %s %s", t.Detail, c.Detail)
-					return
-				}
+	return nil
+}
+
+// Everywhere looks at each session that the clients hold, on each node, and fails
+// unless all work.
+func (l *Load) Everywhere() error {
+	for _, s := range l.sessions() {
+		for i, n := range l.cfg.Nodes {
+			if got := l.look(auditor+1+i, n, wire.JSON, s); got != wire.Done {
+				return fmt.Errorf("session %s on %s: outcome %d", s.Key, n.Name, got)
 			}
-		})
+		}
 	}
-	wg.Wait()
-	l.unknown.Add(int64(sessions)) // they are in no history
-	return errors.Join(errs...)
+	return nil
+}
+
+// Counts is how many sessions each node says it has, by the node's name.
+func (l *Load) Counts(ctx context.Context, n Node) (map[string]int, error) {
+	status, b, err := l.client.Call(ctx, n.Addr, l.admin.Token, "VigateCluster/cluster/nodes", "GET")
+	if err != nil || status != http.StatusOK {
+		return nil, fmt.Errorf("list nodes: status %d: %w: %.200s", status, err, b)
+	}
+	type shown struct {
+		Name         string
+		SessionCount int
+		StartTime    time.Time
+	}
+	var nodes []shown
+	if err := json.Unmarshal(b, &nodes); err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	// Those that were killed are shown for a while, too.
+	slices.SortFunc(nodes, func(a, b shown) int { return a.StartTime.Compare(b.StartTime) })
+	counts := map[string]int{}
+	for _, x := range nodes {
+		counts[x.Name] = x.SessionCount
+	}
+	return counts, nil
 }
 
 // BeginElsewhere begins a session on one node and uses it at once on another,

@@ -87,13 +87,13 @@ type Load struct {
 
 // Stats counts what happened.
 type Stats struct {
-	Logins, Clones, Ends, Uses, Refusals, Full, Busy, NoAnswer, Orphans atomic.Int64
-	LastBusy                                                            atomic.Pointer[string]
+	Logins, Clones, Ends, Uses, Refusals, Full, Busy, Unsure, NoAnswer, Orphans atomic.Int64
+	LastBusy                                                                    atomic.Pointer[string]
 }
 
 func (s *Stats) String() string {
-	return fmt.Sprintf("%d logins, %d clones, %d ends, %d uses, %d refusals; %d at the limit, %d told to wait, %d without an answer, %d sessions that nobody was told of",
-		s.Logins.Load(), s.Clones.Load(), s.Ends.Load(), s.Uses.Load(), s.Refusals.Load(), s.Full.Load(), s.Busy.Load(), s.NoAnswer.Load(), s.Orphans.Load())
+	return fmt.Sprintf("%d logins, %d clones, %d ends, %d uses, %d refusals; %d at the limit, %d told to wait, %d told that it is not known, %d without an answer, %d sessions that nobody was told of",
+		s.Logins.Load(), s.Clones.Load(), s.Ends.Load(), s.Uses.Load(), s.Refusals.Load(), s.Full.Load(), s.Busy.Load(), s.Unsure.Load(), s.NoAnswer.Load(), s.Orphans.Load())
 }
 
 // New logs the administrator in and makes the users.
@@ -269,10 +269,13 @@ func (l *Load) note(o history.Op, a wire.Answer) bool {
 	case wire.NotSent:
 		return false
 	case wire.Busy:
-		// The server may say so of a commit whose outcome it could not find out.
-		o.Outcome = history.Unknown
+		// What was refused was not done: if it was, it shows.
 		l.Stats.Busy.Add(1)
 		l.Stats.LastBusy.Store(&a.Detail)
+		return false
+	case wire.Unsure:
+		o.Outcome = history.Unknown
+		l.Stats.Unsure.Add(1)
 	case wire.NoAnswer:
 		o.Outcome = history.Unknown
 		l.Stats.NoAnswer.Add(1)
@@ -281,7 +284,7 @@ func (l *Load) note(o history.Op, a wire.Answer) bool {
 		o.Outcome = history.Unknown
 	}
 	l.rec.Add(o)
-	return a.Outcome != wire.Busy
+	return true
 }
 
 func (l *Load) complain(what string) {
@@ -295,7 +298,7 @@ func (l *Load) complain(what string) {
 // begins counts a call that may have begun a session that nobody was told of.
 func (l *Load) begins(a wire.Answer) {
 	switch a.Outcome {
-	case wire.Busy, wire.NoAnswer, wire.Strange:
+	case wire.Unsure, wire.NoAnswer, wire.Strange:
 		l.unknown.Add(1)
 	}
 }
@@ -306,7 +309,7 @@ func (w *worker) login() bool {
 	a := w.client.Login(context.Background(), w.binding(), node.Addr, user, userPassword)
 	w.begins(a)
 	if a.Outcome == wire.Refused {
-		w.complain("a login with the right password was refused")
+		w.complain(fmt.Sprintf("a login with the right password was refused by %s after %v", node.Name, time.Duration(w.rec.Now()-o.Call)))
 		return true
 	}
 	o.Session, o.User = a.Session.Key, a.Session.User

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,18 +17,22 @@ import (
 type Cluster struct {
 	Members []*Member
 	Nodes   []*Node
+	Peers   *Peers    // what is between the members
 	links   [][]*Link // by node, then member
 	founded bool      // a node has set the instance up
 }
 
+// prefix is where the nodes keep what they share.
+const prefix = "/proof"
+
 // size is how many members and how many nodes there are.
 const size = 3
 
-// NewCluster starts three members and three nodes with their data under dir.
-// Close ends it, after an error too.
+// NewCluster starts three members, and prepares three nodes, with their data under
+// dir. Close ends it, after an error too.
 func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (c *Cluster, err error) {
 	c = &Cluster{}
-	if c.Members, err = NewMembers(etcd, filepath.Join(dir, "etcd"), size); err != nil {
+	if c.Members, c.Peers, err = NewMembers(etcd, filepath.Join(dir, "etcd"), size); err != nil {
 		return c, err
 	}
 	for i := range size {
@@ -43,22 +48,32 @@ func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (
 		c.links = append(c.links, links)
 		name := fmt.Sprintf("n%d", i)
 		n, err := NewNode(name, vigate, filepath.Join(dir, name), append([]string{
-			"--store", "etcd://" + strings.Join(addrs, ",") + "/proof", "--node-name", name,
+			"--store", "etcd://" + strings.Join(addrs, ",") + prefix, "--node-name", name,
 		}, args...)...)
 		if err != nil {
 			return c, err
 		}
 		c.Nodes = append(c.Nodes, n)
 	}
-	return c, c.Start(ctx)
+	return c, c.StartMembers(ctx)
 }
 
-// Start runs everything that is not there, and returns once all of it serves.
-func (c *Cluster) Start(ctx context.Context) error {
-	if err := c.StartMembers(ctx); err != nil {
-		return err
+// Fill makes so many sessions before the first node runs, as a site that moves to
+// a cluster has them: in an embedded store, which is copied.
+func (c *Cluster) Fill(ctx context.Context, dir string, sessions int) error {
+	var addrs []string
+	for _, m := range c.Members {
+		addrs = append(addrs, m.Addr)
 	}
-	return c.StartNodes(ctx)
+	for _, args := range [][]string{
+		{"store", "fill", "--data", dir, "--sessions", fmt.Sprint(sessions)},
+		{"store", "copy", "--from", "bolt:" + dir, "--to", "etcd://" + strings.Join(addrs, ",") + prefix},
+	} {
+		if out, err := exec.CommandContext(ctx, c.Nodes[0].program, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("vigate %s: %w\n%s", strings.Join(args[:2], " "), err, out)
+		}
+	}
+	return nil
 }
 
 // StartMembers runs all of etcd.
@@ -118,6 +133,9 @@ func (c *Cluster) Links(i int) []*Link { return c.links[i] }
 // Close ends the processes and the links.
 func (c *Cluster) Close() error {
 	err := c.Kill()
+	if c.Peers != nil {
+		err = errors.Join(err, c.Peers.Close())
+	}
 	for _, links := range c.links {
 		for _, k := range links {
 			err = errors.Join(err, k.Close())

@@ -9,18 +9,26 @@ import (
 	"sync"
 )
 
-// Link is a connection of two processes that can be cut: a proxy for TCP.
+// Link is the connections of one process to another, which can be cut: a proxy
+// for TCP.
 type Link struct {
-	Addr string // where it listens
+	Addr string // where it listens; empty: connections come by a switchboard
 	to   string
 	l    net.Listener
 
-	mu      sync.Mutex // guards what follows
-	cut     bool
-	stalled chan struct{} // closed when data may flow again; nil: it may
-	conns   map[net.Conn]bool
-	wg      sync.WaitGroup
+	mu  sync.Mutex // guards what follows
+	cut bool
+	// held is closed when data may flow again, there and back; nil: it may.
+	held  [2]chan struct{}
+	conns map[net.Conn]bool
+	wg    sync.WaitGroup
 }
+
+// The ways that data goes on a link.
+const (
+	there = iota // from who called
+	back
+)
 
 // NewLink makes a link to the address.
 func NewLink(to string) (*Link, error) {
@@ -29,10 +37,13 @@ func NewLink(to string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Link{Addr: addr, to: to, l: l, conns: map[net.Conn]bool{}}
+	k := newLink(to)
+	k.Addr, k.l = addr, l
 	k.wg.Go(k.accept)
 	return k, nil
 }
+
+func newLink(to string) *Link { return &Link{to: to, conns: map[net.Conn]bool{}} }
 
 func (k *Link) accept() {
 	for {
@@ -60,28 +71,29 @@ func (k *Link) serve(in net.Conn) {
 	}
 	defer k.remove(out)
 	done := make(chan struct{}, 2)
-	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+	for way, pair := range [][2]net.Conn{there: {out, in}, back: {in, out}} {
 		k.wg.Go(func() {
 			// Either end may go at any time; both are closed then.
-			_, _ = io.Copy(gate{pair[0], k}, pair[1])
+			_, _ = io.Copy(gate{pair[0], k, way}, pair[1])
 			done <- struct{}{}
 		})
 	}
 	<-done
 }
 
-// gate holds back what is written while the link is stalled.
+// gate holds back what is written while its way is stalled.
 type gate struct {
 	io.Writer
 	link *Link
+	way  int
 }
 
 func (g gate) Write(b []byte) (int, error) {
 	g.link.mu.Lock()
-	stalled := g.link.stalled
+	held := g.link.held[g.way]
 	g.link.mu.Unlock()
-	if stalled != nil {
-		<-stalled
+	if held != nil {
+		<-held
 	}
 	return g.Writer.Write(b)
 }
@@ -115,10 +127,16 @@ func (k *Link) Cut() {
 // Stall keeps connections open and lets nothing through, as a network does that
 // loses all packets.
 func (k *Link) Stall() {
+	k.hold(there)
+	k.hold(back)
+}
+
+// hold stalls one way.
+func (k *Link) hold(way int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.stalled == nil {
-		k.stalled = make(chan struct{})
+	if k.held[way] == nil {
+		k.held[way] = make(chan struct{})
 	}
 }
 
@@ -127,9 +145,11 @@ func (k *Link) Heal() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.cut = false
-	if k.stalled != nil {
-		close(k.stalled)
-		k.stalled = nil
+	for way, held := range k.held {
+		if held != nil {
+			close(held)
+			k.held[way] = nil
+		}
 	}
 }
 
@@ -137,7 +157,10 @@ func (k *Link) Heal() {
 func (k *Link) Close() error {
 	k.Cut()
 	k.Heal()
-	err := k.l.Close()
+	var err error
+	if k.l != nil {
+		err = k.l.Close()
+	}
 	k.Cut()
 	k.wg.Wait()
 	if errors.Is(err, net.ErrClosed) {

@@ -33,27 +33,34 @@ type Member struct {
 	process
 }
 
-// NewMembers prepares a cluster of n members with their data under dir. They do
-// not run yet.
-func NewMembers(program, dir string, n int) ([]*Member, error) {
-	peers, all := make([]string, n), make([]*Member, n)
+// NewMembers prepares a cluster of n members with their data under dir, and the
+// network between them. They do not run yet.
+func NewMembers(program, dir string, n int) ([]*Member, *Peers, error) {
+	listen, urls, all := make([]string, n), make([]string, n), make([]*Member, n)
 	for i := range all {
-		peers[i] = fmt.Sprintf("m%d=http://%s", i, address())
+		listen[i] = address()
+		_, port, _ := strings.Cut(listen[i], ":")
+		urls[i] = fmt.Sprintf("m%d=http://%s:%s", i, peerName(i), port)
 		all[i] = &Member{Addr: address()}
 	}
+	peers, err := newPeers(listen)
+	if err != nil {
+		return nil, peers, err
+	}
 	for i, m := range all {
-		name, peer, _ := strings.Cut(peers[i], "=")
+		name, peer, _ := strings.Cut(urls[i], "=")
 		m.process = process{
 			program: program, log: filepath.Join(dir, name+".log"),
+			env: []string{"HTTP_PROXY=socks5://" + peers.boards[i].addr, "NO_PROXY=", "no_proxy="},
 			args: []string{
 				"--name", name, "--data-dir", filepath.Join(dir, name), "--log-level", "warn",
 				"--listen-client-urls", "http://" + m.Addr, "--advertise-client-urls", "http://" + m.Addr,
-				"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-				"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-token", filepath.Base(dir),
+				"--listen-peer-urls", "http://" + listen[i], "--initial-advertise-peer-urls", peer,
+				"--initial-cluster", strings.Join(urls, ","), "--initial-cluster-token", filepath.Base(dir),
 			},
 		}
 	}
-	return all, os.MkdirAll(dir, 0o700)
+	return all, peers, os.MkdirAll(dir, 0o700)
 }
 
 // Launch runs the member without waiting for it.
@@ -110,17 +117,17 @@ func (m *Member) status(ctx context.Context) (status, error) {
 	return s, json.Unmarshal(b, &s)
 }
 
-// Leader is which of the members leads.
-func Leader(ctx context.Context, all []*Member) (*Member, error) {
+// Leader is which of the members leads, by its number.
+func Leader(ctx context.Context, all []*Member) (int, error) {
 	var errs []error
-	for _, m := range all {
+	for i, m := range all {
 		s, err := m.status(ctx)
 		if err == nil && s.Leader == s.Header.Member {
-			return m, nil
+			return i, nil
 		}
 		errs = append(errs, err)
 	}
-	return nil, errors.Join(append(errs, errors.New("no member leads"))...)
+	return 0, errors.Join(append(errs, errors.New("no member leads"))...)
 }
 
 // Compact forgets all of the past up to now.

@@ -35,6 +35,16 @@ type Node struct {
 	Addr string // host:port of its plain listener
 	Data string // its directory
 	process
+	clock string // file that says by how much its clock is off
+}
+
+// SetClock has the clock of a node that was built with the tag proof be off.
+func (n *Node) SetClock(off time.Duration) error {
+	temp := n.clock + ".new"
+	if err := os.WriteFile(temp, []byte(off.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, n.clock)
 }
 
 // NewNode prepares a node with its data in dir/data. It does not run yet.
@@ -42,8 +52,10 @@ type Node struct {
 func NewNode(name, program, dir string, args ...string) (*Node, error) {
 	addr := address()
 	n := &Node{Name: name, Addr: addr, Data: filepath.Join(dir, "data")}
+	n.clock = filepath.Join(dir, "clock")
 	n.process = process{
-		program: program, log: filepath.Join(dir, name+".log"), env: []string{"VIGATE_ADMIN_PASSWORD=" + AdminPassword},
+		program: program, log: filepath.Join(dir, name+".log"),
+		env: []string{"VIGATE_ADMIN_PASSWORD=" + AdminPassword, "VIGATE_PROOF_CLOCK=" + n.clock},
 		args: append([]string{
 			"serve", "--data", n.Data, "--listen", "", "--plain-http", addr, "--local-tickets", "off",
 			"--idle-timeout", "24h", "--ticket-lifetime", "1h", "--drain-timeout", "2s", "--log-level", "warn",

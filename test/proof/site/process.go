@@ -6,6 +6,7 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -145,6 +146,15 @@ func (p *process) await(ctx context.Context, try func(context.Context) error) er
 
 // Log is the end of what the process has logged.
 func (p *process) Log() string { return tail(p.log) }
+
+// Logged is how often the process has logged the text.
+func (p *process) Logged(text string) int {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return 0
+	}
+	return bytes.Count(b, []byte(text))
+}
 
 // tail is the last few kilobytes of a file.
 func tail(path string) string {

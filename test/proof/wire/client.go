@@ -35,7 +35,8 @@ const (
 	Refused          // the fault of a session that is over or a ticket that is spent
 	Full             // a limit on sessions was reached; nothing was done that lasts
 	NotSent          // nobody was there; nothing was done
-	Busy             // 503: the server can't say now, or could not find out
+	Busy             // 503: the server can't say or do it now; nothing was done
+	Unsure           // 503: the server could not find out whether it was done
 	NoAnswer         // the call was sent, and may or may not have been done
 	Strange          // an answer that there should not be
 )
@@ -51,8 +52,8 @@ type Answer struct {
 	Outcome Outcome
 	Session Session       // of Login, Clone, and of Current as the server tells it
 	Text    string        // a ticket
-	Detail  string        // of Strange and Busy
-	Retry   time.Duration // of Busy, what the server asks for
+	Detail  string        // of Strange, Busy and Unsure
+	Retry   time.Duration // of a 503, what the server asks for
 }
 
 // Client makes calls. The zero value is not ready, use New.
@@ -130,8 +131,11 @@ func (c *Client) json(ctx context.Context, addr, token, path, body string) reply
 	return c.do(ctx, method, "http://"+addr+root+path, head, body)
 }
 
-// full is how the texts begin by which a limit is told from other reasons for 503.
-var full = regexp.MustCompile(`limit of sessions`)
+// By their texts the reasons for a 503 are told from each other.
+var (
+	full   = regexp.MustCompile(`limit of sessions`)
+	unsure = regexp.MustCompile(`could not be found out`)
+)
 
 // judge sorts what is not success.
 func (r reply) judge() Answer {
@@ -145,8 +149,11 @@ func (r reply) judge() Answer {
 		if s, err := time.ParseDuration(r.header.Get("Retry-After") + "s"); err == nil {
 			a.Retry = s
 		}
-		if full.MatchString(a.Detail) {
+		switch {
+		case full.MatchString(a.Detail):
 			a.Outcome = Full
+		case unsure.MatchString(a.Detail):
+			a.Outcome = Unsure
 		}
 		return a
 	}

@@ -1,0 +1,50 @@
+//go:build linux
+
+package proof_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/test/proof/site"
+)
+
+// TestANodeWithAWrongClockServesNobodyAndEndsNothing has the clock of one node
+// jump by more than any session or ticket lives, under load: to that node all has
+// expired, or nothing ever will.
+func TestANodeWithAWrongClockServesNobodyAndEndsNothing(t *testing.T) {
+	t.Parallel()
+	program, err := site.Build(root, bin.dir, "proof")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := loaded(t, program)
+	// Before, no node may end for others what has expired.
+	c.wait(21 * time.Second)
+	for i, off := range []time.Duration{25 * time.Hour, -25 * time.Hour, time.Minute} {
+		n := i % len(c.Nodes)
+		c.load.Avoid(c.Nodes[n].Name)
+		release := c.load.Hold() // a call may not see two times
+		c.must(c.Nodes[n].SetClock(off))
+		release()
+		// Sessions are swept every second.
+		served, refused := c.load.Serves(c.node(n), time.Now().Add(3*time.Second))
+		if served > 0 || refused == 0 {
+			t.Errorf("a node whose clock is off by %v served for %v, and refused %d times", off, served, refused)
+		}
+		if !c.served(n) {
+			t.Errorf("the others do not serve while the clock of a node is off by %v", off)
+		}
+		release = c.load.Hold()
+		c.must(c.Nodes[n].SetClock(0))
+		release()
+		c.until("all nodes serve", c.serve)
+		c.load.Avoid("")
+		c.must(c.load.Audit(t.Context()))
+		if v := c.broken(); len(v) > 0 {
+			t.Errorf("broken by a clock that was off by %v", off)
+			break
+		}
+	}
+	c.prove()
+}

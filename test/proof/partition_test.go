@@ -1,0 +1,189 @@
+//go:build linux
+
+package proof_test
+
+import (
+	"context"
+	"flag"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/test/proof/load"
+	"github.com/vigate/vigate/test/proof/site"
+)
+
+var (
+	split  = flag.Duration("split", time.Second, "how long members of etcd are cut off from each other, or paused")
+	splits = flag.Int("splits", 4, "in how many ways, of all that there are")
+)
+
+// noNode: all nodes reach all members.
+const noNode = -1
+
+// patience is for what takes no time, on a machine that has none.
+const patience = 10 * time.Second
+
+// rift is something between the members of etcd that is not as it should be.
+type rift struct {
+	name string
+	do   func(c *cluster, leader int) error
+	undo func(c *cluster, leader int) error
+	// alone: a member reaches no other. One node reaches that member only then.
+	alone func(leader int) int
+	// quorum: there are members enough that hear each other.
+	quorum bool
+}
+
+func next(i int) int { return (i + 1) % 3 }
+
+func cutOff(part func(*site.Peers, int), which func(int) int) (do, undo func(*cluster, int) error) {
+	return func(c *cluster, leader int) error { part(c.Peers, which(leader)); return nil },
+		func(c *cluster, _ int) error { c.Peers.Heal(); return nil }
+}
+
+// rifts are told by who leads as each begins.
+func rifts() []rift {
+	leads := func(leader int) int { return leader }
+	follows := next
+	var all []rift
+	for _, r := range []struct {
+		name  string
+		part  func(*site.Peers, int)
+		which func(int) int
+		alone bool
+	}{
+		{"packets of the leader are lost", (*site.Peers).Stall, leads, true},
+		{"the leader is cut off", (*site.Peers).Cut, leads, true},
+		{"packets of a follower are lost", (*site.Peers).Stall, follows, true},
+		{"the leader is not heard", (*site.Peers).Mute, leads, false},
+		{"the leader hears nobody", (*site.Peers).Deafen, leads, false},
+		{"a follower is not heard", (*site.Peers).Mute, follows, false},
+		{"a follower hears nobody", (*site.Peers).Deafen, follows, false},
+		{"the leader and a follower do not hear each other", func(p *site.Peers, i int) { p.Part(i, next(i)) }, leads, false},
+	} {
+		x := rift{name: r.name, quorum: true}
+		x.do, x.undo = cutOff(r.part, r.which)
+		if r.alone {
+			x.alone = r.which
+		}
+		all = append(all, x)
+	}
+	pause := func(members ...func(int) int) (do, undo func(*cluster, int) error) {
+		each := func(do func(*site.Member) error) func(*cluster, int) error {
+			return func(c *cluster, leader int) error {
+				for _, m := range members {
+					if err := do(c.Members[m(leader)]); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+		}
+		return each((*site.Member).Pause), each((*site.Member).Resume)
+	}
+	one, both := rift{name: "the leader is paused", quorum: true}, rift{name: "the leader and a follower are paused"}
+	one.do, one.undo = pause(leads)
+	both.do, both.undo = pause(leads, follows)
+	return append(all, one, both)
+}
+
+// TestMembersOfEtcdLoseEachOtherUnderLoad is all invariants while members of etcd
+// do not hear each other, or stand still: who reaches a majority is served, and a
+// node that reaches only who does not serves nobody after its bound.
+func TestMembersOfEtcdLoseEachOtherUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := loaded(t, bin.vigate)
+	all := rifts()
+	c.rnd.Shuffle(len(all)-1, func(i, j int) { all[i+1], all[j+1] = all[j+1], all[i+1] })
+	for i, r := range all[:min(*splits, len(all))] {
+		c.until("all nodes serve", c.serve)
+		hold := *split
+		if i == 0 {
+			hold = max(hold, *away)
+		}
+		c.suffer(r, hold, i%len(c.Nodes))
+		if v := c.broken(); len(v) > 0 {
+			t.Errorf("broken: %s", r.name)
+			break
+		}
+	}
+	c.prove()
+}
+
+// suffer has the rift for a while, with the node's links to all but a member
+// that is alone cut, and looks at who serves.
+func (c *cluster) suffer(r rift, hold time.Duration, off int) {
+	c.t.Helper()
+	leader, err := site.Leader(c.t.Context(), c.Members)
+	c.must(err)
+	if r.alone == nil {
+		off = noNode
+	} else {
+		c.load.Avoid(c.Nodes[off].Name)
+		for m, k := range c.Links(off) {
+			if m != r.alone(leader) {
+				k.Cut()
+			}
+		}
+	}
+	began := time.Now()
+	c.must(r.do(c, leader))
+	watched, stop := context.WithCancel(c.t.Context())
+	availability := c.load.Availability(watched, c.reaching(off)...)
+	served, refused := c.whoServes(r, began.Add(hold), off)
+	if hold > bound && r.quorum {
+		late := time.Now()
+		c.until("nodes that reach a majority serve: "+r.name, func() bool { return c.served(off) })
+		if d := time.Since(late); d > patience {
+			c.t.Errorf("%s: nodes that reach a majority all served only %v after %v of it", r.name, d, hold)
+		}
+	}
+	stop()
+	c.must(r.undo(c, leader))
+	if off != noNode {
+		for _, k := range c.Links(off) {
+			k.Heal()
+		}
+	}
+	a, healed := <-availability, time.Now()
+	c.until("all nodes serve after: "+r.name, c.serve)
+	c.load.Avoid("")
+	c.t.Logf("%s for %v: %v; %v, %d refusals; well again after %v", r.name, time.Since(began).Round(time.Millisecond), a,
+		served.Round(time.Millisecond), refused, time.Since(healed).Round(time.Millisecond))
+	if served > bound+100*time.Millisecond {
+		c.t.Errorf("%s: a node that reaches no majority served for %v, want at most %v", r.name, served, bound)
+	}
+}
+
+// whoServes waits until the time, and returns how long who must not serve did.
+func (c *cluster) whoServes(r rift, until time.Time, off int) (time.Duration, int) {
+	switch {
+	case !r.quorum:
+		return c.load.Serves(c.node(0), until)
+	case off != noNode:
+		return c.load.Serves(c.node(off), until)
+	}
+	c.wait(time.Until(until))
+	return 0, 0
+}
+
+// reaching is the nodes but the one.
+func (c *cluster) reaching(off int) []load.Node {
+	var all []load.Node
+	for i := range c.Nodes {
+		if i != off {
+			all = append(all, c.node(i))
+		}
+	}
+	return all
+}
+
+// served reports whether all nodes but the one serve reads and changes.
+func (c *cluster) served(off int) bool {
+	for _, n := range c.reaching(off) {
+		if p := c.load.Probe(n); !p.Reads || !p.Writes {
+			return false
+		}
+	}
+	return true
+}
