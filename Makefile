@@ -5,14 +5,62 @@
 #             (bench-full: with 1,000,000 sessions)
 # make bench-compare  the micro-benchmarks against the committed figures
 #             (bench-micro: runs them alone; BENCH and BENCHTIME choose)
-# make soak   the racy suites again and again, the long proof: KILLS kills under load,
-#             and vigate under full load for DURATION (soak-load: that alone)
+# make soak   the suites of stores and the racy packages COUNT times, the long proof
+#             with KILLS kills under load, and vigate under full load for DURATION
+#             (soak-load: that alone), with a summary at the end
 SHELL    := /bin/bash
 FUZZTIME ?= 30s
 COUNT    ?= 50
 KILLS    ?= 200
 DURATION ?= 20m
-SESSIONS ?= 20000
+SESSIONS ?= 200000
+BENCH    ?= .
+BENCHTIME ?= 200ms
+TOOL     := go tool -modfile=tools/go.mod
+MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+
+.PHONY: test setup check unit fuzz bench bench-full bench-micro bench-compare soak soak-load
+
+test: setup check unit
+
+setup:
+	./scripts/setup
+
+check:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt wants changes in:"; echo "$$bad"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && echo "go vet, staticcheck: $$m" && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
+	@./scripts/vulncheck
+
+unit:
+	@mkdir -p bin
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 15m ./...) || exit 1; done
+
+fuzz:
+	./scripts/fuzz $(FUZZTIME)
+
+bench:
+	cd bench && go run .
+
+bench-full:
+	cd bench && go run . -full
+
+bench-micro:
+	@mkdir -p bench/results
+	@set -o pipefail; go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count 6 ./... | tee bench/results/micro.txt
+
+bench-compare: bench-micro
+	$(TOOL) benchstat bench/baseline.txt bench/results/micro.txt
+
+soak:
+	@./scripts/soak $(COUNT) $(KILLS) $(SESSIONS) $(DURATION)
+
+soak-load: that alone)
+SHELL    := /bin/bash
+FUZZTIME ?= 30s
+COUNT    ?= 50
+KILLS    ?= 200
+DURATION ?= 20m
+SESSIONS ?= 200000
 BENCH    ?= .
 BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod

@@ -45,7 +45,7 @@ var rooms = map[string]struct {
 	"internal/vim/vimtest":     {[]string{"*"}, "support of tests: puts a whole API together"},
 	"internal/admin":           {[]string{"internal/vim", "internal/access", "internal/account", "internal/extension", "internal/setting", "internal/event", "internal/principal", "internal/session", "internal/login", "internal/locale"}, "administration is operations on the domain: no store, no HTTP, no binding"},
 	"internal/history":         {[]string{"internal/vim", "internal/access", "internal/event", "internal/locale"}, "the log is read and posted to through the API, and knows no store"},
-	"internal/cluster":         {[]string{"internal/store", "internal/record", "internal/vim"}, "who runs decides nothing: it knows no session and no other domain"},
+	"internal/cluster":         {[]string{"internal/store", "internal/record", "internal/vim"}, "who runs, and whose clock is right, is no matter of sessions or another domain"},
 	"internal/property/value":  {nil, "what a value is made of does not depend on where it comes from"},
 	"internal/property":        {[]string{"internal/property/value", "internal/vim", "internal/session"}, "properties are read through the API's own rows"},
 	"internal/openapi":         {[]string{"internal/vim"}, "the document is made from the rows alone"},

@@ -88,10 +88,16 @@ func newFilled(t *testing.T, sessions int, program string, args ...string) *clus
 	return c
 }
 
-// loaded is a cluster whose limits the load presses on.
+// limited is a cluster with limits that a load would press on.
+func limited(t *testing.T, program string) *cluster {
+	t.Helper()
+	return newCluster(t, program, "--max-sessions", fmt.Sprint(maxSessions), "--max-sessions-per-user", fmt.Sprint(maxPerUser))
+}
+
+// loaded is one with that load.
 func loaded(t *testing.T, program string) *cluster {
 	t.Helper()
-	c := newCluster(t, program, "--max-sessions", fmt.Sprint(maxSessions), "--max-sessions-per-user", fmt.Sprint(maxPerUser))
+	c := limited(t, program)
 	c.work()
 	return c
 }

@@ -36,7 +36,7 @@ func run(m *testing.M) int {
 	flag.Parse()
 	fmt.Println("seed", *seed)
 	// The tests wait more than they compute.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err) // the flag is the testing package's
 	}
 	var err error
@@ -151,10 +151,10 @@ func (x *trial) prove() {
 func report(t *testing.T, v *history.Verdict) {
 	t.Helper()
 	for i := range v.Violations {
-		t.Errorf("%s", &v.Violations[i])
+		t.Errorf("violation: %s", &v.Violations[i])
 	}
 	if v.Illegal != nil {
-		t.Errorf("%s", v.Illegal)
+		t.Errorf("violation: %s", v.Illegal)
 	}
 	if v.Unsure > 0 {
 		t.Errorf("%d sessions could not be judged in time", v.Unsure)
