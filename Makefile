@@ -54,54 +54,5 @@ bench-compare: bench-micro
 soak:
 	@./scripts/soak $(COUNT) $(KILLS) $(SESSIONS) $(DURATION)
 
-soak-load: that alone)
-SHELL    := /bin/bash
-FUZZTIME ?= 30s
-COUNT    ?= 50
-KILLS    ?= 200
-DURATION ?= 20m
-SESSIONS ?= 200000
-BENCH    ?= .
-BENCHTIME ?= 200ms
-TOOL     := go tool -modfile=tools/go.mod
-MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
-
-.PHONY: test setup check unit fuzz bench bench-full bench-micro bench-compare soak soak-load
-
-test: setup check unit
-
-setup:
-	./scripts/setup
-
-check:
-	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt wants changes in:"; echo "$$bad"; exit 1; }
-	@for m in $(MODULES); do (cd $$m && echo "go vet, staticcheck: $$m" && go vet ./... && go tool -modfile=$(CURDIR)/tools/go.mod staticcheck ./...) || exit 1; done
-	@./scripts/vulncheck
-
-unit:
-	@mkdir -p bin
-	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 15m ./...) || exit 1; done
-
-fuzz:
-	./scripts/fuzz $(FUZZTIME)
-
-bench:
-	cd bench && go run .
-
-bench-full:
-	cd bench && go run . -full
-
-bench-micro:
-	@mkdir -p bench/results
-	@set -o pipefail; go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count 6 ./... | tee bench/results/micro.txt
-
-bench-compare: bench-micro
-	$(TOOL) benchstat bench/baseline.txt bench/results/micro.txt
-
-soak:
-	go test -race -shuffle=on -count=$(COUNT) -timeout 60m ./internal/session ./internal/store/... ./internal/login ./internal/event ./internal/access ./internal/account ./internal/vim ./internal/admin ./internal/history
-	cd test/proof && go test -count=1 -timeout 90m -v . -kills $(KILLS) -crashes $(KILLS) -races 200 -ends 500 -soon 100ms -away 30s -leaders 12 -every 10s -sessions $(SESSIONS)
-	$(MAKE) soak-load
-
 soak-load:
 	cd bench && go run . -soak $(DURATION)
