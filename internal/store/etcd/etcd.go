@@ -98,8 +98,11 @@ type Store struct {
 	client *clientv3.Client
 	keys   keys
 
-	queue  queue
-	leases leases
+	queue     queue
+	writer    writer
+	writing   turn // taken by who uses writer
+	leases    leases
+	sightings sightings
 	// bulk is the lane of touches and sweeps, so that commits need not wait for
 	// them. Who has taken bulkTurn may use it.
 	bulk     lane
@@ -135,10 +138,12 @@ func (t turn) give() { <-t }
 // where a newer program made the store.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	s := &Store{opts: opts, now: opts.Now, log: opts.Logger, keys: newKeys(opts.Prefix), bulkTurn: make(turn, 1)}
+	s := &Store{opts: opts, now: opts.Now, log: opts.Logger, keys: newKeys(opts.Prefix), writing: make(turn, 1), bulkTurn: make(turn, 1)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.queue.init()
 	s.leases.init()
+	s.sightings.init()
+	s.writer = writer{s: s, lane: lane{s: s}, counters: map[store.Kind]counter{}}
 	s.bulk.s = s
 	s.fresh.init()
 	var err error
@@ -178,6 +183,7 @@ func (s *Store) Close() error {
 		s.stop()
 		s.bulkTurn <- struct{}{} // kept: no touch or sweep begins any more
 		s.running.Wait()
+		s.writing <- struct{}{} // kept, too
 		s.leases.revoke(s)
 		// It only says that its context has ended, which is meant.
 		_ = s.client.Close()

@@ -49,7 +49,8 @@ func (q *queue) rouse() {
 	}
 }
 
-// add appends the request. It returns false if the queue is closed.
+// add appends the request. It returns false if the queue is closed. Who adds
+// sees to it that somebody writes.
 func (q *queue) add(r *request) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,7 +58,6 @@ func (q *queue) add(r *request) bool {
 		return false
 	}
 	q.waiting = append(q.waiting, r)
-	q.rouse()
 	return true
 }
 
@@ -88,6 +88,12 @@ func (q *queue) back(rs []*request) {
 	q.waiting = append(slices.Clone(rs), q.waiting...)
 }
 
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting) == 0
+}
+
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -95,10 +101,11 @@ func (q *queue) close() {
 	q.rouse()
 }
 
-// drain empties a closed queue.
+// drain closes and empties the queue.
 func (q *queue) drain() []*request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.closed = true
 	waiting := q.waiting
 	q.waiting = nil
 	return waiting
@@ -118,6 +125,7 @@ func (s *Store) Commit(ctx context.Context, changes ...store.Change) (store.Revi
 	if !s.queue.add(r) {
 		return 0, store.ErrClosed
 	}
+	s.push()
 	select {
 	case got := <-r.done:
 		return got.rev, got.err
@@ -131,22 +139,34 @@ func (s *Store) Commit(ctx context.Context, changes ...store.Change) (store.Revi
 	return got.rev, got.err
 }
 
-// write is the writer: it takes what waits, as much as one transaction holds,
-// until the store closes.
+// push has what waits written: here and now if nobody else writes, which spares
+// the way to another goroutine and back.
+func (s *Store) push() {
+	select {
+	case s.writing <- struct{}{}:
+		s.writer.step()
+		s.writing.give()
+		if s.queue.empty() {
+			return
+		}
+	default:
+	}
+	s.queue.rouse()
+}
+
+// write writes what waits, as much at a time as one transaction holds, until the
+// store closes. What came while a caller of Commit wrote is left to it, so that
+// none of them writes for all others for long.
 func (s *Store) write() {
-	w := writer{s: s, lane: lane{s: s}, counters: map[store.Kind]counter{}}
 	for {
 		select {
 		case <-s.queue.wake:
 		case <-s.ctx.Done():
 		}
-		for !s.closing.Load() {
-			g := s.queue.take(s.keys)
-			if len(g.requests) == 0 {
-				break
-			}
-			w.run(g)
+		s.writing <- struct{}{} // nobody keeps it for longer than a try takes
+		for !s.closing.Load() && s.writer.step() {
 		}
+		s.writing.give()
 		if s.closing.Load() {
 			for _, r := range s.queue.drain() {
 				r.answer(0, store.ErrClosed)
@@ -156,12 +176,22 @@ func (s *Store) write() {
 	}
 }
 
-// writer is what the writing goroutine alone uses.
+// writer is what writes. Who has taken Store.writing may use it.
 type writer struct {
 	s    *Store
 	lane lane
 	// counters are what the kinds' counters were when last seen.
 	counters map[store.Kind]counter
+}
+
+// step tries the oldest requests that can share a transaction. It returns false
+// if there are none.
+func (w *writer) step() bool {
+	g := w.s.queue.take(w.s.keys)
+	if len(g.requests) > 0 {
+		w.run(g)
+	}
+	return len(g.requests) > 0
 }
 
 // retry puts back what was not written for the cause, or answers what has no

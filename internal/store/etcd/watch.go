@@ -126,6 +126,9 @@ func (s *Store) events(st *stream, events []*clientv3.Event) error {
 			return err
 		}
 		b.Deltas = append(b.Deltas, d)
+		if e.IsCreate() {
+			s.sightings.see(d.Record)
+		}
 	}
 	if err := st.apply(b); err != nil {
 		return applyError{err}

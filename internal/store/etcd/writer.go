@@ -207,14 +207,20 @@ func (k keys) counterOf(kind store.Kind, kv *mvccpb.KeyValue) (counter, error) {
 	return counter{n, kv.ModRevision}, nil
 }
 
-// learn reads what must be known before the group's transaction can be built:
-// counters not seen yet, and the records of a commit of so many conditions that
+// learn finds out what must be known before the group's transaction can be built:
+// counters not known yet, and the records of a commit of so many conditions that
 // each may take one only. It returns false if the group has been dealt with.
 func (w *writer) learn(g *group) bool {
 	for _, r := range g.requests {
 		for _, c := range r.changes {
 			k := c.Record.Kind
-			if _, ok := w.counters[k]; ok || c.Op != store.OpAppend {
+			if c.Op != store.OpAppend {
+				continue
+			}
+			if seen, ok := w.s.sightings.take(k); ok && seen.rev > w.counters[k].rev {
+				w.counters[k] = seen
+			}
+			if _, ok := w.counters[k]; ok {
 				continue
 			}
 			if err := w.count(k); err != nil {
