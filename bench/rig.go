@@ -54,7 +54,7 @@ type program struct{ name, module, path string }
 
 var (
 	vigateProgram = program{"vigate", "..", "./cmd/vigate"}
-	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"}}
+	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"}, {"etcd", etcdModule, "go.etcd.io/etcd/server/v3"}}
 )
 
 // newRig builds the programs.
@@ -159,12 +159,12 @@ func (r *rig) startVigate(ctx context.Context, data string) (*server, error) {
 	return s, s.ready(ctx)
 }
 
-func (r *rig) launchVigate(data string) (*server, error) {
+func (r *rig) launchVigate(data string, more ...string) (*server, error) {
 	return r.launch("vigate", r.data(data), func(s *server) []string {
-		return []string{
+		return append([]string{
 			"serve", "--data", s.data, "--plain-http", s.plain, "--listen", s.secure, "--admin-listen", s.admin,
 			"--max-sessions", "10000000", "--max-sessions-per-user", "10000000", "--idle-timeout", "24h",
-		}
+		}, more...)
 	})
 }
 

@@ -15,8 +15,9 @@ import (
 
 // Target is where a server listens.
 type Target struct {
-	Address string
-	TLS     bool
+	Address     string
+	TLS         bool
+	Certificate *tls.Certificate // that the client shows, if any
 }
 
 // Conn is one keep-alive connection of HTTP/1.1. It does next to nothing with
@@ -51,7 +52,11 @@ func Dial(ctx context.Context, t Target) (*Conn, error) {
 		return nil, fmt.Errorf("dial: %w", err)
 	}
 	if t.TLS {
-		s := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+		cfg := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}
+		if t.Certificate != nil {
+			cfg.Certificates = []tls.Certificate{*t.Certificate}
+		}
+		s := tls.Client(c, cfg)
 		if err := s.HandshakeContext(ctx); err != nil {
 			return nil, fmt.Errorf("dial: %w", errors.Join(err, c.Close()))
 		}

@@ -1,0 +1,157 @@
+// Package etcd asks a cluster's etcd what a login has written there, what it is
+// asked for, and how long the least transaction takes.
+package etcd
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Client is connected to all members.
+type Client struct {
+	members []string // HOST:PORT
+	etcd    *clientv3.Client
+}
+
+// Dial connects to the members, HOST:PORT.
+func Dial(members []string) (*Client, error) {
+	c, err := clientv3.New(clientv3.Config{Endpoints: members, DialTimeout: time.Minute})
+	if err != nil {
+		return nil, fmt.Errorf("connect to etcd: %w", err)
+	}
+	return &Client{members, c}, nil
+}
+
+// Close ends the connections.
+func (c *Client) Close() error { return c.etcd.Close() }
+
+// Requests is how many messages the members have had from clients, those of
+// streams included.
+func (c *Client) Requests(ctx context.Context) (float64, error) {
+	total := 0.0
+	for _, m := range c.members {
+		n, err := metric(ctx, m, "grpc_server_msg_received_total")
+		if err != nil {
+			return 0, fmt.Errorf("count requests: %w", err)
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// metric is the sum of a member's metric over its labels.
+func metric(ctx context.Context, member, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+member+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	total, found := 0.0, false
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if !strings.HasPrefix(lines.Text(), name+"{") {
+			continue
+		}
+		v, err := strconv.ParseFloat(lines.Text()[strings.LastIndexByte(lines.Text(), ' ')+1:], 64)
+		if err != nil {
+			return 0, err
+		}
+		total, found = total+v, true
+	}
+	if err := lines.Err(); err != nil {
+		return 0, err
+	}
+	if !found {
+		return 0, fmt.Errorf("no metric %s", name)
+	}
+	return total, nil
+}
+
+// Bare does with etcd what the least login could: one transaction that writes
+// a session's record and an event's, of the size that vigate's have, on the
+// condition that the former is not there.
+type Bare struct {
+	etcd    *clientv3.Client
+	records [2]string
+	n       atomic.Int64
+}
+
+// After makes the bare transaction of the size of the commit that vigate has made
+// last under the prefix, which is a login. Of the keys of that commit the two
+// records are the largest; the others are vigate's bookkeeping.
+func (c *Client) After(ctx context.Context, prefix string) (*Bare, error) {
+	// With every commit the head is written.
+	head, err := c.etcd.Get(ctx, prefix+"r/head")
+	if err != nil {
+		return nil, fmt.Errorf("look at a login's records: %w", err)
+	}
+	if len(head.Kvs) != 1 {
+		return nil, errors.New("look at a login's records: no commit in etcd")
+	}
+	resp, err := c.etcd.Get(ctx, prefix+"r/", clientv3.WithPrefix(), clientv3.WithMinModRev(head.Kvs[0].ModRevision))
+	if err != nil {
+		return nil, fmt.Errorf("look at a login's records: %w", err)
+	}
+	var values []string
+	for _, kv := range resp.Kvs {
+		values = append(values, string(kv.Value))
+	}
+	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	if len(values) < 2 || len(values[1]) == 0 {
+		return nil, errors.New("look at a login's records: they are not in etcd")
+	}
+	return &Bare{etcd: c.etcd, records: [2]string(values)}, nil
+}
+
+// Once does one transaction.
+func (b *Bare) Once(ctx context.Context) error {
+	n := b.n.Add(1)
+	// As long as vigate's keys.
+	session, event := fmt.Sprintf("/bare/r/01/%036x", n), fmt.Sprintf("/bare/r/09/%016x", n)
+	resp, err := b.etcd.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(session), "=", 0)).
+		Then(clientv3.OpPut(session, b.records[0]), clientv3.OpPut(event, b.records[1])).Commit()
+	if err == nil && !resp.Succeeded {
+		err = fmt.Errorf("%s is there", session)
+	}
+	if err != nil {
+		return fmt.Errorf("bare transaction: %w", err)
+	}
+	return nil
+}
+
+// Rate is how many per second so many callers get through.
+func (b *Bare) Rate(ctx context.Context, callers int, warm, d time.Duration) (float64, error) {
+	from := time.Now().Add(warm)
+	until := from.Add(d)
+	var n atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, callers)
+	for i := range callers {
+		wg.Go(func() {
+			for errs[i] == nil && time.Now().Before(until) {
+				errs[i] = b.Once(ctx)
+				if now := time.Now(); !now.Before(from) && now.Before(until) {
+					n.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return float64(n.Load()) / d.Seconds(), errors.Join(errs...)
+}

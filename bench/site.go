@@ -1,0 +1,166 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/bench/etcd"
+	"github.com/vigate/vigate/bench/load"
+	"github.com/vigate/vigate/bench/process"
+	"github.com/vigate/vigate/bench/wire"
+)
+
+// siteSize is how many members of etcd and how many nodes there are.
+const siteSize = 3
+
+// etcdModule is where the module is that names etcd's version.
+const etcdModule = "../test/etcd"
+
+// site is vigate nodes on one etcd, all on this machine and disk. The members
+// sync to disk.
+type site struct {
+	members, nodes []*server
+	etcd           *etcd.Client
+	admin          string          // token of an administrator
+	extension      tls.Certificate // of extensionKey
+}
+
+const (
+	extensionKey  = "com.example.bench"
+	extensionRoot = wire.Root + "ExtensionManager/ExtensionManager/"
+)
+
+// extensionLogin is a login that no password is hashed for.
+func extensionLogin() []byte {
+	return wire.Post(wire.SessionManager+"LoginExtensionByCertificate", "", fmt.Sprintf(`{"extensionKey":%q}`, extensionKey))
+}
+
+// login is where extensionLogin can be sent to on the i-th node.
+func (s *site) login(i int) load.Target {
+	return load.Target{Address: s.nodes[i%siteSize].secure, TLS: true, Certificate: &s.extension}
+}
+
+// startSite starts all of a cluster.
+func (r *rig) startSite(ctx context.Context) (*site, error) {
+	s := &site{}
+	if err := r.startMembers(ctx, s); err != nil {
+		return nil, err
+	}
+	var endpoints []string
+	for _, m := range s.members {
+		endpoints = append(endpoints, m.plain)
+	}
+	for i := range siteSize {
+		n, err := r.launchVigate(fmt.Sprintf("node%d", i), "--store", "etcd://"+strings.Join(endpoints, ",")+"/vigate", "--node-name", fmt.Sprintf("n%d", i))
+		if err != nil {
+			return nil, err
+		}
+		s.nodes = append(s.nodes, n)
+		if err := n.ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if s.etcd, err = etcd.Dial(endpoints); err != nil {
+		return nil, err
+	}
+	if s.admin, err = login(ctx, s.nodes[0]); err != nil {
+		return nil, err
+	}
+	return s, s.register(ctx)
+}
+
+// startMembers starts etcd.
+func (r *rig) startMembers(ctx context.Context, s *site) error {
+	var peers []string
+	for i := range siteSize {
+		address, err := process.FreeAddress()
+		if err != nil {
+			return err
+		}
+		peers = append(peers, fmt.Sprintf("m%d=http://%s", i, address))
+	}
+	for _, p := range peers {
+		name, peer, _ := strings.Cut(p, "=")
+		m, err := r.launch("etcd", "", func(m *server) []string {
+			return []string{
+				"--name", name, "--data-dir", r.data(name), "--log-level", "warn",
+				"--listen-client-urls", "http://" + m.plain, "--advertise-client-urls", "http://" + m.plain,
+				"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", strings.Join(peers, ","),
+			}
+		})
+		if err != nil {
+			return err
+		}
+		s.members = append(s.members, m)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for _, m := range s.members {
+		if err := m.Ready(ctx, "http://"+m.plain+"/health"); err != nil {
+			return fmt.Errorf("start etcd: %w", err)
+		}
+	}
+	return nil
+}
+
+// register makes an extension that logs in by its certificate.
+func (s *site) register(ctx context.Context) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make certificate: %w", err)
+	}
+	form := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: extensionKey},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
+	if err != nil {
+		return fmt.Errorf("make certificate: %w", err)
+	}
+	s.extension = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for _, step := range [][2]string{
+		{"RegisterExtension", fmt.Sprintf(`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"bench","summary":"bench"},`+
+			`"key":%q,"version":"1","lastHeartbeatTime":"2026-01-01T00:00:00Z"}}`, extensionKey)},
+		{"SetExtensionCertificate", fmt.Sprintf(`{"extensionKey":%q,"certificatePem":%q}`, extensionKey, text)},
+	} {
+		a, err := once(ctx, s.nodes[0].target(), wire.Post(extensionRoot+step[0], s.admin, step[1]))
+		if err != nil {
+			return fmt.Errorf("register extension: %w", err)
+		}
+		if a.Status/100 != 2 {
+			return fmt.Errorf("register extension: %s: status %d: %.300s", step[0], a.Status, a.Body)
+		}
+	}
+	for i := range s.nodes {
+		if _, err := check(ctx, s.login(i), extensionLogin(), `"userName"`); err != nil {
+			return fmt.Errorf("log extension in: %w", err)
+		}
+	}
+	return nil
+}
+
+// stopSite ends the nodes before what they stand on.
+func (r *rig) stopSite(s *site) error {
+	err := s.etcd.Close()
+	for _, p := range slices.Concat(s.nodes, s.members) {
+		err = errors.Join(err, r.stop(p))
+	}
+	return err
+}
