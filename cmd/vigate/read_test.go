@@ -1,0 +1,94 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/peer"
+)
+
+// unsent is an answer that goes nowhere.
+type unsent struct {
+	header http.Header
+	length int
+}
+
+func (u *unsent) Header() http.Header { return u.header }
+func (u *unsent) WriteHeader(int)     {}
+func (u *unsent) Write(p []byte) (int, error) {
+	u.length += len(p)
+	return len(p), nil
+}
+
+// reader gives a server's routes the request that clients send most, again and
+// again: no network, and no net/http.
+func reader(t testing.TB) (read func() int) {
+	r := start(t, t.TempDir(), func(c *config.Config) { c.AdminListen = "127.0.0.1:0" }) // with metrics
+	token, _ := r.login(t, httpClient(t))
+	request := httptest.NewRequest("GET", "/sdk/vim25/8.0.3.0/"+sm+"currentSession", nil)
+	request.Header.Set("vmware-api-session-id", token)
+	request.Header.Set("User-Agent", "reader")
+	routes, from, w := r.routes(), peer.Peer{Address: "192.0.2.1"}, &unsent{header: http.Header{}}
+	return func() int {
+		clear(w.header)
+		w.length = 0
+		routes.Serve(w, request, &from)
+		return w.length
+	}
+}
+
+func TestAReadAllocatesHardlyAnything(t *testing.T) {
+	read := reader(t)
+	if n := read(); n < 300 {
+		t.Fatalf("the answer has %d bytes", n)
+	}
+	// The call, the session and two of its texts; and buffers, where a collection
+	// or the race detector has taken them from the pool.
+	const most = 4 + 3
+	if got := testing.AllocsPerRun(1000, func() { read() }); got > most {
+		t.Errorf("%v allocations, want %d at most", got, most)
+	}
+}
+
+func BenchmarkARead(b *testing.B) {
+	read := reader(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		read()
+	}
+}
+
+func TestTheLengthOfAnAnswerIsTold(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	token, _ := r.login(t, c)
+	for _, base := range []string{r.plain, r.tls} { // HTTP/1.1 and HTTP/2
+		// Short enough that net/http counts it, and too long.
+		for _, path := range []string{sm + "defaultLocale", "AuthorizationManager/AuthorizationManager/privilegeList"} {
+			lengths := map[string]int64{}
+			for _, method := range []string{"GET", "HEAD"} {
+				req, err := http.NewRequest(method, base+"/sdk/vim25/8.0.1.0/"+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("vmware-api-session-id", token)
+				resp, err := c.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || resp.StatusCode != 200 || len(resp.TransferEncoding) > 0 || method == "GET" && resp.ContentLength != int64(len(body)) {
+					t.Errorf("%s %s %s: %d, length %d of %d, %v, %v", resp.Proto, method, path, resp.StatusCode, resp.ContentLength, len(body), resp.TransferEncoding, err)
+				}
+				lengths[method] = resp.ContentLength
+			}
+			if got := lengths["HEAD"]; got < 1 || got != lengths["GET"] {
+				t.Errorf("%s %s: lengths %v", base, path, lengths)
+			}
+		}
+	}
+}
