@@ -1,0 +1,78 @@
+package session
+
+import (
+	"crypto/sha256"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// withToken is a session that is found by the token of the digit, 40 times.
+func withToken(key Key, digit string) (Session, string) {
+	s := sampleSession()
+	token := strings.Repeat(digit, TokenLength)
+	s.Key, s.token = key, sha256.Sum256([]byte(token))
+	return s, token
+}
+
+func TestASessionIsFoundByItsTokenAllThroughAReload(t *testing.T) {
+	table := NewTable(nil)
+	kept, keptToken := withToken(Key{1}, "a")
+	gone, goneToken := withToken(Key{2}, "b")
+	table.Reset()
+	table.Put(storeRecord(kept))
+	table.Put(storeRecord(gone))
+	table.Whole()
+	l := table.byToken(keptToken)
+	if l == nil || table.byToken(goneToken) == nil || table.Size() != 2 {
+		t.Fatalf("not there; size %d", table.Size())
+	}
+	kept.Locale, kept.Method, kept.Origin, kept.Address = "ja_JP", "certificate", nil, "192.0.2.8"
+	for _, step := range []func(){table.Reset, func() { table.Put(storeRecord(kept)) }, table.Whole} {
+		step()
+		if table.byToken(keptToken) != l || table.byKey(kept.Key) != l || !l.Alive(time.Unix(4, 0), time.Hour) {
+			t.Fatal("lost")
+		}
+	}
+	if table.byToken(goneToken) != nil || table.byKey(gone.Key) != nil {
+		t.Error("what the reload did not bring is still there")
+	}
+	if s := l.Session(); s.Locale != "ja_JP" || s.Origin != nil || s.Address != "192.0.2.8" {
+		t.Errorf("not as the reload brought it: %+v", s)
+	}
+	owner := kept.Identity.Name.Key()
+	if !maps.Equal(table.Methods(), map[string]int{"certificate": 1}) || !maps.Equal(table.owners, map[string]int{owner: 1}) {
+		t.Errorf("counted as %v, %v", table.Methods(), table.owners)
+	}
+	if len(table.facts.all) != 1 || len(table.addresses.all) != 1 {
+		t.Errorf("%d facts and %d addresses of one session", len(table.facts.all), len(table.addresses.all))
+	}
+}
+
+func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
+	table := NewTable(nil)
+	first, firstToken := withToken(Key{1}, "a")
+	second, secondToken := withToken(Key{1}, "b")
+	table.Put(storeRecord(first))
+	was := table.byToken(firstToken)
+	ends := 0
+	table.OnEnd(func(Key) { ends++ })
+	table.Put(storeRecord(second))
+	select {
+	case <-was.Done():
+	default:
+		t.Error("the first still lives")
+	}
+	now := table.byToken(secondToken)
+	if table.byToken(firstToken) != nil || now == nil || now == was || table.byKey(Key{1}) != now || ends != 1 || table.Size() != 1 {
+		t.Errorf("first %p, second %p, by key %p, %d ends, size %d", table.byToken(firstToken), now, table.byKey(Key{1}), ends, table.Size())
+	}
+	table.Delete(store.Session, Key{9}.String())
+	table.Delete(store.Session, "of no form")
+	if table.Size() != 1 {
+		t.Errorf("size %d after deletions of others", table.Size())
+	}
+}
