@@ -84,7 +84,6 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 	n.store = s.Store
 	n.openControl(cfg, s.backup)
 
-
 	n.cluster, err = cluster.New(cluster.Options{
 		Name: nodeName(cfg), Version: version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Now: n.now, Logger: log,
 	})
