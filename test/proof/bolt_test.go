@@ -10,6 +10,7 @@ import (
 // TestNothingIsLostNorComesBackWhenANodeIsKilled is I1 to I5 on one node with
 // the embedded store: killed, paused and restarted under load.
 func TestNothingIsLostNorComesBackWhenANodeIsKilled(t *testing.T) {
+	t.Parallel()
 	x := newTrial(t, bin.vigate, own(t, "node"))
 	var away, longest time.Duration
 	for i := range *kills {

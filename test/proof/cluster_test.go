@@ -158,6 +158,7 @@ func (c *cluster) crash(i int) {
 }
 
 func TestATicketRacedOnAllNodesHasOneWinner(t *testing.T) {
+	t.Parallel()
 	const callers = 64
 	c := newCluster(t, bin.vigate)
 	nodes := make([]load.Node, callers)
@@ -176,6 +177,7 @@ func TestATicketRacedOnAllNodesHasOneWinner(t *testing.T) {
 	c.prove()
 }
 
+// It runs before the others, which are parallel: it measures.
 func TestASessionEndedOnOneNodeIsSoonDeadOnAll(t *testing.T) {
 	c := newCluster(t, bin.vigate)
 	var took []time.Duration

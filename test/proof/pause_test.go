@@ -17,7 +17,7 @@ func TestANodeThatWakesServesNobodyWhoEndedMeanwhile(t *testing.T) {
 	c := newCluster(t, bin.vigate) // no limit is in the way
 	c.work()
 	c.wait(time.Second)
-	const off, ended = 2, 40
+	const off, ended = 2, 20
 	c.load.Avoid(c.Nodes[off].Name)
 	w, err := c.load.EndBehind(ended, c.node(0), c.node(off), *paused, c.Nodes[off].Pause, c.Nodes[off].Resume)
 	c.must(err)

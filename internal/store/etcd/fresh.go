@@ -104,8 +104,9 @@ func (f *freshness) learned(newest, etcd store.Revision, asked time.Time, maxLag
 			a.heard, a.wanted = asked, 0
 		case a.wanted == 0:
 			a.wanted, a.asked = newest, asked
-		case asked.Sub(a.asked) > maxLag:
-			// etcd answers, but its messages don't come.
+		case asked.Sub(a.asked) > maxLag/2:
+			// etcd answers, but its messages don't come: there is time to follow
+			// another member before the node is too late to serve.
 			a.asked, a.wanted = asked, newest
 			a.cancel(errEnded)
 		}

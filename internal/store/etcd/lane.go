@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -54,6 +55,9 @@ type notWritten struct{ cause error }
 
 func (e *notWritten) Error() string { return "not written: " + e.cause.Error() }
 func (e *notWritten) Unwrap() error { return e.cause }
+
+// shiftTimeout bounds a request that is only made to move on.
+const shiftTimeout = 100 * time.Millisecond
 
 var (
 	errSlotGone = errors.New("the node's lease ended")
@@ -135,6 +139,7 @@ func (l *lane) findOut(cause error) (outcome, error) {
 		[]clientv3.Op{clientv3.OpDelete(l.slot)},
 		[]clientv3.Op{clientv3.OpGet(l.slot), clientv3.OpGet(owner)})
 	resp, err := l.s.ask(ctx, fence)
+	l.s.shift()
 	gone := l.tenure
 	l.tenure = nil
 	if err != nil {
@@ -156,6 +161,19 @@ func (l *lane) findOut(cause error) (outcome, error) {
 	l.s.leases.drop(gone)
 	l.s.log.Error("it could not be found out whether a commit happened", "error", cause, "then", errSlotGone)
 	return outcome{}, fmt.Errorf("%w: %w: %w", store.ErrUncertain, cause, errSlotGone)
+}
+
+// shift moves on, by chance, in the round in which the client asks the members.
+// The lost transaction, what found out about it and the new slot are as many
+// requests as there often are members: without this the next transaction could
+// go to the very member that did not answer, again and again.
+func (s *Store) shift() {
+	for range rand.IntN(len(s.client.Endpoints())) {
+		ctx, cancel := context.WithTimeout(s.ctx, shiftTimeout)
+		// What it says, and whether it does, is of no interest.
+		_, _ = s.client.Do(ctx, clientv3.OpGet(s.keys.head(), clientv3.WithSerializable()))
+		cancel()
+	}
 }
 
 // insist sends the transaction that make makes until it is applied or its
