@@ -27,7 +27,7 @@ type origin struct {
 // conn is an accepted connection: it knows its origin, gives its place back
 // when it is closed, and doesn't wait for a client that stopped reading.
 type conn struct {
-	net.Conn
+	lazyDeadline
 	from    origin
 	release func() // called once
 
@@ -93,7 +93,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 
 // SetDeadline is [conn.SetWriteDeadline] and the read deadline.
 func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.Conn.SetReadDeadline(t), c.SetWriteDeadline(t))
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // CloseWrite lets net/http end an answer politely where the request was not
@@ -178,10 +178,10 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		return &conn{
-			Conn:    raw,
-			from:    originOf(raw, l.proxies),
-			release: sync.OnceFunc(func() { giveAll(l.quotas) }),
-			stall:   l.stall,
+			lazyDeadline: lazyDeadline{Conn: raw},
+			from:         originOf(raw, l.proxies),
+			release:      sync.OnceFunc(func() { giveAll(l.quotas) }),
+			stall:        l.stall,
 		}, nil
 	}
 }

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// readDeadlines records the read deadlines that are set on a connection.
+type readDeadlines struct {
+	net.Conn
+	set []time.Time
+}
+
+func (d *readDeadlines) SetReadDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return d.Conn.SetReadDeadline(t)
+}
+
+func TestADeadlineOfReadsIsSetWhenSomebodyReads(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	d := &readDeadlines{Conn: near}
+	l := &lazyDeadline{Conn: d}
+	later := time.Now().Add(time.Hour)
+	for _, at := range []time.Time{time.Unix(1, 0), {}, time.Now().Add(time.Minute), later} {
+		if err := l.SetReadDeadline(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(d.set) != 0 {
+		t.Fatalf("set %v while nobody reads", d.set)
+	}
+	for range 2 {
+		go far.Write([]byte("x"))
+		if n, err := l.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if len(d.set) != 1 || !d.set[0].Equal(later) {
+		t.Fatalf("set %v, want %v once", d.set, later)
+	}
+}
+
+func TestADeadlineThatIsMovedEndsTheReadUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		l := &lazyDeadline{Conn: near}
+		if err := l.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		began, ended := time.Now(), make(chan error, 1)
+		go func() { _, err := l.Read(make([]byte, 1)); ended <- err }()
+		synctest.Wait()
+		if err := l.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if _, err := l.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a read after the deadline: %v", err)
+		}
+		near.Close()
+		if err := errors.Join(l.SetReadDeadline(time.Time{}), second(l.Read(make([]byte, 1)))); err == nil {
+			t.Error("a closed connection is read")
+		}
+	})
+}
+
+func second(_ int, err error) error { return err }
+
+// TestReadsEndAsUnderTheConnectionsOwnDeadlines holds lazyDeadline to what it
+// stands before, over moves of the deadline between and during reads.
+func TestReadsEndAsUnderTheConnectionsOwnDeadlines(t *testing.T) {
+	for seed := range uint64(200) {
+		synctest.Test(t, func(t *testing.T) {
+			lazy, plain := reads(seed, true), reads(seed, false)
+			if len(lazy) == 0 || len(lazy) != len(plain) {
+				t.Fatalf("seed %d: %d reads, and %d", seed, len(lazy), len(plain))
+			}
+			for i := range lazy {
+				if lazy[i] != plain[i] {
+					t.Fatalf("seed %d: read %d ends %v, of the connection itself %v", seed, i, lazy[i], plain[i])
+				}
+			}
+		})
+	}
+}
+
+// end is how a read ended, and how long it took.
+type end struct {
+	expired bool
+	took    time.Duration
+}
+
+// reads reads from a client that never writes, while deadlines are moved.
+func reads(seed uint64, lazy bool) (all []end) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	near, far := net.Pipe()
+	defer far.Close()
+	defer near.Close()
+	c := near
+	if lazy {
+		c = &lazyDeadline{Conn: near}
+	}
+	move := func() {
+		at := time.Now().Add(time.Duration(r.IntN(7)-2) * time.Second)
+		if r.IntN(4) == 0 {
+			at = time.Time{}
+		}
+		c.SetReadDeadline(at)
+	}
+	for range 6 {
+		for range r.IntN(4) {
+			move()
+		}
+		began, done := time.Now(), make(chan end, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			done <- end{errors.Is(err, os.ErrDeadlineExceeded), time.Since(began)}
+		}()
+		for range r.IntN(3) {
+			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond) // in the bubble
+			move()
+		}
+		time.Sleep(10 * time.Second)
+		c.SetReadDeadline(time.Now()) // whatever it was, this one ends
+		all = append(all, <-done)
+	}
+	return all
+}
