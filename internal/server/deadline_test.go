@@ -126,10 +126,10 @@ func reads(seed uint64, lazy bool) (all []end) {
 			done <- end{errors.Is(err, os.ErrDeadlineExceeded), time.Since(began)}
 		}()
 		for range r.IntN(3) {
-			time.Sleep(time.Duration(r.IntN(2000)) * time.Millisecond) // in the bubble
+			<-time.After(time.Duration(r.IntN(2000)) * time.Millisecond) // of the bubble
 			move()
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		c.SetReadDeadline(time.Now()) // whatever it was, this one ends
 		all = append(all, <-done)
 	}
