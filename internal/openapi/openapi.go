@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -127,7 +128,7 @@ func (s *schemas) method(o *vim.Object, m *vim.Method) object {
 	op := s.operation(o, m.Name, m.Privilege, m.Faults)
 	request := s.request(m)
 	op["requestBody"] = object{
-		"required": len(vim.Required(m.Args)) > 0,
+		"required": slices.ContainsFunc(schema.Of(m.Args, "json").Members, func(m schema.Member) bool { return !m.OmitEmpty }),
 		"content":  object{jsonType: object{"schema": object{"$ref": refSchema + request}}},
 	}
 	s.answer(op, m.Result, m.Optional, starts(m))

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/schema"
 
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -111,11 +112,11 @@ func names(m *vim.Method) []string {
 // types are its own.
 func (s *schemas) make(t reflect.Type) object {
 	if t.Kind() == reflect.String {
-		schema := object{"type": "string"}
+		text := object{"type": "string"}
 		if e, ok := reflect.Zero(t).Interface().(interface{ Strings() []string }); ok {
-			schema["enum"] = e.Strings()
+			text["enum"] = e.Strings()
 		}
-		return schema
+		return text
 	}
 	if t.Kind() != reflect.Struct {
 		s.err = fmt.Errorf("%v is no data object", t)
@@ -126,14 +127,10 @@ func (s *schemas) make(t reflect.Type) object {
 		self["enum"] = []string{types.VmomiTypeName(t)}
 	}
 	properties, required := object{typeName: self}, []string{typeName}
-	for _, f := range reflect.VisibleFields(t) {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous || name == "" || name == "-" {
-			continue
-		}
-		properties[name] = s.of(f.Type)
-		if !strings.Contains(options, "omitempty") {
-			required = append(required, name)
+	for _, m := range schema.Of(t, "json").Members {
+		properties[m.Name] = s.of(m.Field.Type)
+		if !m.OmitEmpty {
+			required = append(required, m.Name)
 		}
 	}
 	return object{"type": "object", "properties": properties, "required": required}

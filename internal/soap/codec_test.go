@@ -17,6 +17,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	vimxml "github.com/vmware/govmomi/vim25/xml"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -59,14 +60,14 @@ const deepest = 3
 
 func (f *filler) fill(t *testing.T, v reflect.Value, depth int) {
 	switch v.Type() {
-	case timeType:
+	case schema.Time:
 		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), f.Int64N(1e9)).UTC()))
 		return
-	case bytesType, octetsType:
-		f.binary = f.binary || v.Type() == bytesType
+	case schema.Bytes, octetsType:
+		f.binary = f.binary || v.Type() == schema.Bytes
 		v.SetBytes([]byte{1, 200, 255, 0, byte(f.IntN(256))})
 		return
-	case referenceType:
+	case schema.Reference:
 		v.Set(reflect.ValueOf(types.ManagedObjectReference{Type: "Folder", Value: f.text()}))
 		return
 	}
@@ -118,10 +119,10 @@ func (f *filler) fillInterface(t *testing.T, v reflect.Value, depth int) {
 			types.ArrayOfByte{Byte: []byte{1, 255}}, types.OptionValue{Key: "k", Value: "v"}, types.ManagedEntityStatusRed,
 		}
 		v.Set(reflect.ValueOf(all[f.IntN(len(all))]))
-		f.binary = f.binary || v.Elem().Type() == bytesType
+		f.binary = f.binary || v.Elem().Type() == schema.Bytes
 		return
 	}
-	base, ok := declared(v.Type())
+	base, ok := schema.Declared(v.Type())
 	if !ok {
 		t.Fatalf("no type for %v", v.Type())
 	}
@@ -233,7 +234,7 @@ func hollow(v reflect.Value) bool {
 		}
 	case reflect.Struct:
 		var c codec
-		if v.Type() == timeType {
+		if v.Type() == schema.Time {
 			return false
 		}
 		for _, m := range c.plan(v.Type()).members {

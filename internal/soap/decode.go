@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -98,7 +99,7 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 }
 
 // listed reports whether the type is a list of elements.
-func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != bytesType }
+func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != schema.Bytes }
 
 // member reads one element of a member.
 func (d *decoder) member(v reflect.Value, m *member, e *token, list bool) error {
@@ -134,10 +135,10 @@ func (d *decoder) value(v reflect.Value, e *token) error {
 	if name := e.claimed(); name != "" && !fits(name, v.Type()) {
 		return d.invalid(quote(name) + " is not a kind of " + bareName(v.Type()))
 	}
-	if v.Kind() != reflect.Struct || v.Type() == timeType {
+	if v.Kind() != reflect.Struct || v.Type() == schema.Time {
 		return d.simple(v)
 	}
-	if v.Type() == referenceType {
+	if v.Type() == schema.Reference {
 		return d.reference(v, e)
 	}
 	return d.object(v, d.codec.plan(v.Type()))
@@ -196,7 +197,7 @@ func (d *decoder) simple(v reflect.Value) error {
 	if v.Kind() == reflect.String {
 		return d.string(v, string(text))
 	}
-	if v.Type() == bytesType {
+	if v.Type() == schema.Bytes {
 		b, err := base64.StdEncoding.AppendDecode(nil, bytes.Map(dropSpace, text))
 		if err != nil {
 			return d.want("base64")
@@ -205,7 +206,7 @@ func (d *decoder) simple(v reflect.Value) error {
 		return nil
 	}
 	text = bytes.Trim(text, " \t\r\n")
-	if v.Type() == timeType {
+	if v.Type() == schema.Time {
 		return d.time(v, string(text))
 	}
 	if err := setNumber(v, string(text)); err != nil {

@@ -5,6 +5,8 @@ import (
 	"reflect"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/schema"
 )
 
 // dynamic reads an element whose xsi:type says what it is, into an interface:
@@ -15,7 +17,7 @@ func (d *decoder) dynamic(v reflect.Value, e *token) error {
 	if v.NumMethod() == 0 {
 		return d.anything(v, e, name)
 	}
-	base, ok := declared(v.Type())
+	base, ok := schema.Declared(v.Type())
 	if !ok {
 		return d.invalid("an element of a type that can't be given")
 	}
@@ -53,9 +55,9 @@ func (d *decoder) anything(v reflect.Value, e *token, name string) error {
 		return err
 	}
 	switch {
-	case t == referenceType:
+	case t == schema.Reference:
 		err = d.reference(p.Elem(), e)
-	case t.Kind() == reflect.Struct && t != timeType:
+	case t.Kind() == reflect.Struct && t != schema.Time:
 		err = d.object(p.Elem(), d.codec.plan(t))
 	default:
 		err = d.simple(p.Elem())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -60,7 +61,7 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	case t.Kind() == reflect.Func && t.CanSeq():
 		e.list(name, v, t.In(0).In(0), typed) // of func(yield func(elem) bool)
 		return
-	case t == referenceType:
+	case t == schema.Reference:
 		e.reference(name, v, typed)
 		return
 	}
@@ -70,7 +71,7 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	}
 	e.open(name, xsi)
 	switch {
-	case t.Kind() == reflect.Struct && t != timeType:
+	case t.Kind() == reflect.Struct && t != schema.Time:
 		e.members(v, e.codec.plan(t))
 	default:
 		e.simple(v)

@@ -2,40 +2,22 @@ package soap
 
 import (
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
 var (
-	stringType    = reflect.TypeFor[string]()
-	timeType      = reflect.TypeFor[time.Time]()
-	bytesType     = reflect.TypeFor[[]byte]()          // xsd:base64Binary
-	octetsType    = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte
-	referenceType = reflect.TypeFor[types.ManagedObjectReference]()
+	stringType = reflect.TypeFor[string]()
+	octetsType = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte
 )
 
 // simple are the types of XML Schema, by their name there, that the API uses.
-// The API's own names begin with a capital letter, so that neither can be
-// mistaken for the other whatever the prefix.
-var simple = map[string]reflect.Type{
-	"boolean":      reflect.TypeFor[bool](),
-	"byte":         reflect.TypeFor[uint8](), // signed on the wire
-	"short":        reflect.TypeFor[int16](),
-	"int":          reflect.TypeFor[int32](),
-	"long":         reflect.TypeFor[int64](),
-	"float":        reflect.TypeFor[float32](),
-	"double":       reflect.TypeFor[float64](),
-	"string":       reflect.TypeFor[string](),
-	"anyURI":       reflect.TypeFor[string](),
-	"base64Binary": bytesType,
-	"dateTime":     timeType,
-}
+var simple = schema.Simple()
 
 // plan is how a struct stands in XML.
 type plan struct {
@@ -84,40 +66,17 @@ func (c *codec) plan(t reflect.Type) *plan {
 	if p, ok := c.plans.Load(t); ok {
 		return p.(*plan)
 	}
-	p := &plan{name: t.Name(), byName: map[string]int{}}
-	p.add(t, nil)
-	for i, m := range p.members {
-		p.byName[m.name] = i
+	of := schema.Of(t, "xml")
+	p := &plan{name: t.Name(), byName: map[string]int{}, request: of.Request}
+	for i, m := range of.Members {
+		p.byName[m.Name] = i
+		p.members = append(p.members, member{
+			name: m.Name, index: m.Index, typ: m.Field.Type,
+			omitted: m.OmitEmpty, required: !listed(m.Field.Type) && !m.Optional, since: since(m.Owner, m.Field),
+		})
 	}
 	got, _ := c.plans.LoadOrStore(t, p)
 	return got.(*plan)
-}
-
-// add appends t's members, those of an embedded base type first. A member that
-// is in the base as well takes the base's place.
-func (p *plan) add(t reflect.Type, index []int) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		at := append(slices.Clone(index), i)
-		name, options, _ := strings.Cut(f.Tag.Get("xml"), ",")
-		if f.Anonymous && f.Type.Kind() == reflect.Struct && name == "" {
-			p.add(f.Type, at)
-			continue
-		}
-		if name == "_this" {
-			p.request = true
-			continue
-		}
-		_, json, _ := strings.Cut(f.Tag.Get("json"), ",")
-		list := f.Type.Kind() == reflect.Slice && f.Type != bytesType
-		p.members = slices.DeleteFunc(p.members, func(m member) bool { return m.name == name })
-		p.members = append(p.members, member{
-			name: name, index: at, typ: f.Type,
-			omitted:  slices.Contains(strings.Split(options, ","), "omitempty"),
-			required: !list && !slices.Contains(strings.Split(json, ","), "omitempty"),
-			since:    since(t, f),
-		})
-	}
 }
 
 // since is when a member came into the API.
@@ -132,31 +91,10 @@ func since(t reflect.Type, f reflect.StructField) vim.Release {
 	return r
 }
 
-// dataType finds the type that a stranger's xsi:type means: a plain name of the
-// API's, and exactly the one that the type is written with. So no name is ever
-// taken apart, and no type is made.
+// dataType finds the type that a stranger's xsi:type means.
 func (c *codec) dataType(name string) (reflect.Type, bool) {
-	t, ok := types.TypeFunc()(name)
-	if !ok || t.Name() != name {
-		return nil, false
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		return t, !c.plan(t).request
-	case reflect.String:
-		return t, true
-	}
-	return nil, false
-}
-
-// declared is the type of the API that an interface such as BaseEvent stands
-// for.
-func declared(iface reflect.Type) (reflect.Type, bool) {
-	if !strings.HasPrefix(iface.Name(), "Base") {
-		return nil, false
-	}
-	t, ok := types.TypeFunc()(iface.Name())
-	return t, ok && t.Kind() == reflect.Struct
+	t, ok := schema.Named(name, reflect.Type.Name)
+	return t, ok && (t.Kind() != reflect.Struct || !c.plan(t).request)
 }
 
 // typeName is what xsi:type says of a value of the type that is no list.
@@ -199,12 +137,12 @@ func bareName(t reflect.Type) string {
 	case reflect.Float64:
 		return "double"
 	case reflect.String, reflect.Struct:
-		if t == timeType {
+		if t == schema.Time {
 			return "dateTime"
 		}
 		return t.Name() // "string" of the plain one
 	case reflect.Slice:
-		if t == bytesType {
+		if t == schema.Bytes {
 			return "base64Binary"
 		}
 	}

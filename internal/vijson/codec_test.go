@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/schema"
 )
 
 // typeNames lists the names of the API's types, from the library's source.
@@ -49,7 +51,7 @@ const deepest = 3
 
 func (f filler) fill(t *testing.T, v reflect.Value, depth int) {
 	switch {
-	case v.Type() == timeType:
+	case v.Type() == schema.Time:
 		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), f.Int64N(1e9)).UTC()))
 		return
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
@@ -107,7 +109,7 @@ func (f filler) fillInterface(t *testing.T, v reflect.Value, depth int) {
 		v.Set(reflect.ValueOf(all[f.IntN(len(all))]))
 		return
 	}
-	base, ok := declared(v.Type())
+	base, ok := schema.Declared(v.Type())
 	if !ok {
 		t.Fatalf("no type for %v", v.Type())
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -127,7 +128,7 @@ func (d *decoder) named(names []string) error {
 // value reads what comes into v, whose type decides.
 func (d *decoder) value(v reflect.Value) error {
 	switch t := v.Type(); {
-	case t == timeType:
+	case t == schema.Time:
 		return d.time(v)
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return d.binary(v)

@@ -2,6 +2,8 @@ package vijson
 
 import (
 	"reflect"
+
+	"github.com/vigate/vigate/internal/schema"
 )
 
 // dynamic reads an object whose _typeName says what it is, into an interface:
@@ -21,7 +23,7 @@ func (d *decoder) dynamic(v reflect.Value) error {
 	if v.NumMethod() == 0 {
 		return d.anything(v, name)
 	}
-	base, ok := declared(v.Type())
+	base, ok := schema.Declared(v.Type())
 	if !ok {
 		return d.invalid("a field of a type that can't be given")
 	}
@@ -59,7 +61,7 @@ func (d *decoder) anything(v reflect.Value, name string) error {
 	if err != nil {
 		return err
 	}
-	if primitive || t.Kind() == reflect.String || t == referenceType && d.has(valueKey) {
+	if primitive || t.Kind() == reflect.String || t == schema.Reference && d.has(valueKey) {
 		err = d.box(p.Elem(), name)
 	} else {
 		err = d.value(p.Elem())

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/schema"
 )
 
 // flushAt bounds what an answer holds in memory before it is sent on.
@@ -110,7 +112,7 @@ func (e *encoder) fault(detail types.BaseMethodFault, text string) error {
 
 func (e *encoder) value(v reflect.Value) {
 	switch t := v.Type(); {
-	case t == timeType:
+	case t == schema.Time:
 		if v.CanAddr() {
 			e.time(v.Addr().Interface().(*time.Time)) // without a copy on the heap
 			return
@@ -196,7 +198,7 @@ func (e *encoder) dynamic(v reflect.Value) {
 	switch {
 	case !v.IsValid() || v.Kind() == reflect.Pointer:
 		e.fail(v)
-	case v.Kind() == reflect.Struct && v.Type() != timeType:
+	case v.Kind() == reflect.Struct && v.Type() != schema.Time:
 		e.value(v)
 	default:
 		e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)

@@ -6,7 +6,6 @@ import (
 	"iter"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -167,26 +166,6 @@ func unset(v any) any {
 // Ref is the reference of the type's one object.
 func (o *Object) Ref() types.ManagedObjectReference {
 	return types.ManagedObjectReference{Type: o.Type, Value: o.ID}
-}
-
-// Required lists the members of a request or data object that must be given:
-// those that its JSON tag does not make optional, the reference of the object
-// asked left out.
-func Required(t reflect.Type) []string {
-	var names []string
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous {
-			names = append(names, Required(f.Type)...)
-			continue
-		}
-		tag := f.Tag.Get("json")
-		name, opts, _ := strings.Cut(tag, ",")
-		if name != "" && name != "-" && !strings.Contains(opts, "omitempty") {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // check refuses a table that names a row twice.

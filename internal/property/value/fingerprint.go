@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"github.com/vigate/vigate/internal/schema"
 )
 
 // Parts are those of a value that can be told one by one.
@@ -109,7 +111,7 @@ func (s *Shapes) write(m *maphash.Hash, v reflect.Value) {
 		}
 		s.write(m, v)
 	case reflect.Struct:
-		if v.Type() == timeType {
+		if v.Type() == schema.Time {
 			t := v.Interface().(time.Time)
 			number(m, uint64(t.Unix()))
 			number(m, uint64(t.Nanosecond()))

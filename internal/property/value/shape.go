@@ -9,15 +9,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/schema"
 )
 
-var (
-	timeType    = reflect.TypeFor[time.Time]()
-	sessionType = reflect.TypeFor[types.UserSession]()
-)
+var sessionType = reflect.TypeFor[types.UserSession]()
 
 // idle are members whose change alone is no change of the object: each call
 // changes them in the session that makes it, and waiting for changes would end
@@ -57,11 +55,13 @@ func (s *Shapes) of(t reflect.Type) *shape {
 		return got.(*shape)
 	}
 	made := &shape{byName: map[string]int{}, key: -1}
-	made.add(t, nil)
-	for i := range made.members {
-		f := &made.members[i]
+	for i, m := range schema.Of(t, "json").Members {
+		f := field{
+			name: m.Name, index: m.Index, typ: m.Field.Type, optional: m.OmitEmpty,
+			idle: slices.Contains(idle[t], m.Name),
+		}
+		made.members = append(made.members, f)
 		made.byName[f.name] = i
-		f.idle = slices.Contains(idle[t], f.name)
 		if f.name == "key" && (f.typ.Kind() == reflect.String || isInt(f.typ)) {
 			made.key = i
 		}
@@ -70,33 +70,12 @@ func (s *Shapes) of(t reflect.Type) *shape {
 	return got.(*shape)
 }
 
-// add appends t's members, those of its base type first. The JSON tags of the
-// library's types hold the API's names.
-func (s *shape) add(t reflect.Type, index []int) {
-	for i := range t.NumField() {
-		f := t.Field(i)
-		at := append(slices.Clone(index), i)
-		tag := f.Tag.Get("json")
-		if f.Anonymous && f.Type.Kind() == reflect.Struct && tag == "" {
-			s.add(f.Type, at)
-			continue
-		}
-		name, options, _ := strings.Cut(tag, ",")
-		if name == "" || name == "-" {
-			continue
-		}
-		s.members = append(s.members, field{
-			name: name, index: at, typ: f.Type, optional: strings.Contains(options, "omitempty"),
-		})
-	}
-}
-
 func (s *shape) keyOf(v reflect.Value) reflect.Value { return v.FieldByIndex(s.members[s.key].index) }
 
 func isInt(t reflect.Type) bool { return reflect.Int <= t.Kind() && t.Kind() <= reflect.Int64 }
 
 // isObject reports whether t is a data object's type.
-func isObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != timeType }
+func isObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != schema.Time }
 
 // IsList reports whether t is a list, which []byte is not: it is binary data.
 func IsList(t reflect.Type) bool {
