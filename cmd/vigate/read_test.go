@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/vigate/vigate/internal/config"
@@ -55,6 +56,42 @@ func TestAReadAllocatesHardlyAnything(t *testing.T) {
 
 func BenchmarkARead(b *testing.B) {
 	read := reader(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		read()
+	}
+}
+
+// soapReader is reader for the same over SOAP, as govmomi asks.
+func soapReader(t testing.TB) (read func() int) {
+	const body = `<?xml version="1.0" encoding="UTF-8"?>
+<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this>` +
+		`<specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet>` +
+		`<objectSet><obj type="SessionManager">SessionManager</obj></objectSet></specSet><options></options></RetrievePropertiesEx></Body></Envelope>`
+	r := start(t, t.TempDir(), func(c *config.Config) { c.AdminListen = "127.0.0.1:0" })
+	token, _ := r.login(t, httpClient(t))
+	text := strings.NewReader(body)
+	request := httptest.NewRequest("POST", "/sdk", nil)
+	request.ContentLength = int64(len(body))
+	request.Body = io.NopCloser(text)
+	request.Header.Set("Cookie", `vmware_soap_session="`+token+`"`)
+	request.Header.Set("Content-Type", `text/xml; charset="utf-8"`)
+	request.Header.Set("SOAPAction", "urn:vim25/8.0.3.0")
+	routes, from, w := r.routes(), peer.Peer{Address: "192.0.2.1"}, &unsent{header: http.Header{}}
+	return func() int {
+		clear(w.header)
+		w.length = 0
+		text.Reset(body)
+		routes.Serve(w, request, &from)
+		return w.length
+	}
+}
+
+func BenchmarkAReadOverSOAP(b *testing.B) {
+	read := soapReader(b)
+	if n := read(); n < 800 {
+		b.Fatalf("the answer has %d bytes", n)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		read()
