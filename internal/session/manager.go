@@ -146,8 +146,9 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 }
 
 // Authenticate returns the session of what a caller sent as token that lives at
-// now, the caller's reading of the clock, or nil where there is none. The error is the store's, where that can't be found out:
-// a caller must not hear then that its session is over.
+// now, the caller's reading of the clock, or nil where there is none. The error
+// is the store's, where that can't be found out: a caller must not hear then that
+// its session is over.
 func (m *Manager) Authenticate(ctx context.Context, token string, now time.Time) (*Live, error) {
 	l := m.byToken(token)
 	if l == nil {
