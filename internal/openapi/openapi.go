@@ -30,7 +30,7 @@ type object = map[string]any
 
 // anyFault are those that every operation may give, whatever its row says.
 var anyFault = []string{
-	"InvalidArgument", "InvalidProperty", "InvalidRequest", "InvalidType", "ManagedObjectNotFound", "MethodNotFound",
+	"InvalidArgument", "InvalidProperty", "InvalidRequest", "InvalidType", "LimitExceeded", "ManagedObjectNotFound", "MethodNotFound",
 	"NoPermission", "NotAuthenticated", "RequestCanceled", "SystemError",
 }
 
