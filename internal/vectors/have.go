@@ -18,10 +18,12 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vim"
 )
 
-// Have configures what a server has only where an operator wants it: kerberos,
-// issuer USER, local-tickets.
+// Have configures what a server has only where an operator wants it (kerberos,
+// issuer USER, local-tickets), or brings it where calls do not easily (objects
+// USER, shutdown).
 func (w *World) Have(rest string) error {
 	what, value, _ := strings.Cut(rest, " ")
 	switch what {
@@ -31,6 +33,10 @@ func (w *World) Have(rest string) error {
 		w.API.Gate.Methods = append(w.API.Gate.Methods, issuer{value})
 	case "local-tickets":
 		return w.localTickets()
+	case "objects":
+		return w.objects(value)
+	case "shutdown":
+		w.API.Drain()
 	default:
 		return fmt.Errorf("have what? %q", what)
 	}
@@ -95,6 +101,17 @@ func (w *World) localTickets() error {
 	w.API.LocalTickets = t
 	w.API.Gate.Methods = append([]login.Method{t}, w.API.Gate.Methods...)
 	return t.Open()
+}
+
+// objects gives the user's session as many objects of its own as it may have.
+func (w *World) objects(user string) error {
+	l, err := w.session(user)
+	for range vim.MaxInstances {
+		if err == nil {
+			_, err = w.API.NewInstance(l, "ListView", struct{}{})
+		}
+	}
+	return err
 }
 
 // authority issues the certificates of clients.

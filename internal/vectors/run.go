@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,7 +240,8 @@ func (r *runner) silent(got Outcome) error {
 }
 
 // Uncovered lists what the rows of the objects promise and no vector shows: a
-// success of each operation, and each of its faults.
+// success of each operation, each of its faults, and that it is refused to who
+// may not call it.
 func Uncovered(objects []*vim.Object, all []Vector) []string {
 	shown := map[string]bool{}
 	for _, v := range all {
@@ -256,17 +258,33 @@ func Uncovered(objects []*vim.Object, all []Vector) []string {
 	for _, o := range objects {
 		for _, p := range o.Properties {
 			want(o.Type + "." + p.Name)
+			for _, fault := range refusals(p.Privilege) {
+				want(o.Type + "." + p.Name + " " + fault)
+			}
 		}
 		for _, m := range o.Methods {
 			if m.Name != "LoginExtension" { // it never succeeds
 				want(o.Type + "." + m.Name)
 			}
-			for _, fault := range m.Faults {
+			faults := append(refusals(m.Privilege), m.Faults...)
+			slices.Sort(faults)
+			for _, fault := range slices.Compact(faults) {
 				want(o.Type + "." + m.Name + " " + fault)
 			}
 		}
 	}
 	return missing
+}
+
+// refusals are the faults that a row gives by its privilege.
+func refusals(privilege string) []string {
+	switch privilege {
+	case vim.Anonymous:
+		return nil
+	case vim.View:
+		return []string{"NotAuthenticated"}
+	}
+	return []string{"NotAuthenticated", "NoPermission"}
 }
 
 // shows is TYPE.NAME of a step that expects a success, TYPE.NAME FAULT of one

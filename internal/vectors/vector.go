@@ -13,6 +13,8 @@
 //	have kerberos         the server has a keytab: a token is a user's name
 //	have issuer USER      it trusts an issuer, whose tokens are the user's
 //	have local-tickets    it gives local tickets on loopback
+//	have objects USER     the user's session has all objects of its own that it may
+//	have shutdown         the server is about to shut down
 //	after DURATION        time passes
 //	call OBJECT.METHOD    with its arguments as JSON on the lines that follow
 //	read OBJECT.PROPERTY
@@ -26,7 +28,8 @@
 // OBJECT is a type, or type/moId. A call without an expectation has to succeed;
 // the last one needs one. ${NAME} stands for what was kept, and besides for
 // ${WHO.key}, ${WHO.token} and ${NAME.pem}; in an expectation also for what can
-// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text}.
+// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text}; and for the rest of
+// a list that is long, or that grows with the server: ${more}, its last element.
 package vectors
 
 import (
@@ -44,7 +47,7 @@ var files embed.FS
 
 // Vector is one file.
 type Vector struct {
-	// Name is OBJECT/OPERATION-CASE.
+	// Name is OBJECT/OPERATION-CASE, or OBJECT/CASE of what many operations show.
 	Name  string
 	Steps []Step
 }

@@ -53,6 +53,9 @@ func TestAnExpectationIsHeldToEveryMember(t *testing.T) {
 		{`"a-${uuid}-b"`, `"a-52b1c0a0-0000-4000-8000-0123456789ab-b"`, true},
 		{`"${time}"`, `"2026-03-04T05:06:07.000008Z"`, true}, {`"${time}"`, `"2026-03-04T05:06:07+00:00"`, false},
 		{`"${int}"`, `12`, true}, {`"x${int}"`, `12`, false}, {`"${unheard}"`, `"a"`, false}, {`"a.b"`, `"axb"`, false},
+		{`[1,"${more}"]`, `[1,2,3]`, true}, {`[1,"${more}"]`, `[1]`, true}, {`["${more}"]`, `[]`, true}, {`[1,"${more}"]`, `[]`, false},
+		{`[1,"${more}"]`, `[2,1]`, false}, {`["${more}",1]`, `[1,1]`, false}, {`["${more}"]`, `{}`, false}, {`"${more}"`, `"a"`, false},
+		{`10000000`, `10000000`, true}, {`10000000`, `1000000`, false},
 		{`9007199254740993`, `9007199254740993`, false}, // past what a vector can say: it must use ${int}
 	} {
 		if err := match(json.RawMessage(c.want), json.RawMessage(c.got)); (err == nil) != c.ok {
@@ -74,11 +77,11 @@ func TestUncoveredNamesWhatNoVectorShows(t *testing.T) {
 		t.Fatal(err)
 	}
 	objects := []*vim.Object{{
-		Type: "A", Methods: []vim.Method{{Name: "M", Args: reflect.TypeFor[types.LogoutRequestType](), Faults: []string{"F", "G"}}},
-		Properties: []vim.Property{{Name: "p"}},
+		Type: "A", Methods: []vim.Method{{Name: "M", Privilege: "P", Args: reflect.TypeFor[types.LogoutRequestType](), Faults: []string{"F", "G"}}},
+		Properties: []vim.Property{{Name: "p", Privilege: vim.View}, {Name: "q", Privilege: vim.Anonymous}},
 	}}
 	got := strings.Join(Uncovered(objects, []Vector{{"A/M-f", steps}}), ", ")
-	if want := "A.p, A.M, A.M G"; got != want {
+	if want := "A.p, A.p NotAuthenticated, A.q, A.M, A.M G, A.M NoPermission, A.M NotAuthenticated"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
+	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
@@ -200,18 +201,23 @@ func (w *World) Tokens() []string {
 
 // Key is the public id of the user's session.
 func (w *World) Key(user string) (string, error) {
-	token, err := w.Token(user)
+	l, err := w.session(user)
 	if err != nil {
 		return "", err
-	}
-	l, err := w.API.Sessions.Authenticate(context.Background(), token, w.API.Now())
-	if err != nil {
-		return "", err
-	}
-	if l == nil {
-		return "", fmt.Errorf("the session of %s is over", user)
 	}
 	return l.Key().String(), nil
+}
+
+func (w *World) session(user string) (*session.Live, error) {
+	token, err := w.Token(user)
+	if err != nil {
+		return nil, err
+	}
+	l, err := w.API.Sessions.Authenticate(context.Background(), token, w.API.Now())
+	if err == nil && l == nil {
+		err = fmt.Errorf("the session of %s is over", user)
+	}
+	return l, err
 }
 
 // ID is the moId of a type's one object; the type itself where it has none.
