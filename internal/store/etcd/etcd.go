@@ -92,12 +92,12 @@ func (o Options) withDefaults() Options {
 
 // Store is a connection to the cluster. It is a store.Store.
 type Store struct {
-	opts   Options
-	now    func() time.Time
-	log    *slog.Logger
-	client *clientv3.Client
-	keys   keys
+	opts Options
+	now  func() time.Time
+	log  *slog.Logger
+	keys keys
 
+	members   members
 	queue     queue
 	writer    writer
 	writing   turn // taken by who uses writer
@@ -146,8 +146,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.writer = writer{s: s, lane: lane{s: s}, counters: map[store.Kind]counter{}}
 	s.bulk.s = s
 	s.fresh.init()
-	var err error
-	s.client, err = clientv3.New(clientv3.Config{
+	err := s.members.init(clientv3.Config{
 		Endpoints:            opts.Endpoints,
 		TLS:                  opts.TLS,
 		Username:             opts.Username,
@@ -155,7 +154,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		DialTimeout:          opts.DialTimeout,
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
-		Logger:               zap.NewNop(),
+		// One more than the first, for which a new token of a password may be
+		// needed. Nothing else is tried again with the same member.
+		MaxUnaryRetries: 2,
+		Logger:          zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: maxRedial},
 			MinConnectTimeout: min(opts.DialTimeout, maxConnect),
@@ -167,7 +169,8 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err := s.claim(ctx); err != nil {
 		s.stop()
-		return nil, errors.Join(err, s.client.Close())
+		s.members.close()
+		return nil, err
 	}
 	s.running.Go(s.write)
 	s.running.Go(s.listen)
@@ -185,8 +188,7 @@ func (s *Store) Close() error {
 		s.running.Wait()
 		s.writing <- struct{}{} // kept, too
 		s.leases.revoke(s)
-		// It only says that its context has ended, which is meant.
-		_ = s.client.Close()
+		s.members.close()
 	})
 	return nil
 }
@@ -254,10 +256,12 @@ func (s *Store) ask(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, e
 }
 
 // once sends one request. A member that has no leader refuses it.
-func (s *Store) once(ctx context.Context, op clientv3.Op) (clientv3.OpResponse, error) {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.attempt())
-	defer cancel()
-	return s.client.Do(ctx, op)
+func (s *Store) once(ctx context.Context, op clientv3.Op) (resp clientv3.OpResponse, err error) {
+	err = s.with(ctx, func(ctx context.Context, c *clientv3.Client) (err error) {
+		resp, err = c.Do(clientv3.WithRequireLeader(ctx), op)
+		return err
+	})
+	return resp, err
 }
 
 // hopeless reports whether etcd will answer the same the next time.
@@ -343,9 +347,15 @@ func (s *Store) Newest(ctx context.Context) (store.Revision, error) {
 // newest returns the revision of the newest commit and etcd's own, which may be
 // later, as of a moment after the call: a quorum has confirmed it.
 func (s *Store) newest(ctx context.Context) (newest, etcd store.Revision, err error) {
-	resp, err := s.ask(ctx, clientv3.OpGet(s.keys.head()))
-	if err != nil {
-		return 0, 0, err
+	var resp clientv3.OpResponse
+	for n := 0; ; n++ {
+		resp, err = s.race(ctx, clientv3.OpGet(s.keys.head()), patience)
+		if err == nil {
+			break
+		}
+		if hopeless(err) || !pause(ctx, n) {
+			return 0, 0, err
+		}
 	}
 	get := resp.Get()
 	if len(get.Kvs) > 0 {

@@ -30,6 +30,7 @@ type freshness struct {
 type acquaintance struct {
 	f       *freshness
 	cancel  context.CancelCauseFunc // ends the present try to follow
+	from    *member                 // whom it follows
 	is      bool                    // a whole state was passed on
 	applied store.Revision
 	before  store.Revision // applied, when etcd was last asked
@@ -56,10 +57,10 @@ func (f *freshness) remove(a *acquaintance) {
 	delete(f.streams, a)
 }
 
-func (a *acquaintance) begin(cancel context.CancelCauseFunc) {
+func (a *acquaintance) begin(from *member, cancel context.CancelCauseFunc) {
 	a.f.mu.Lock()
 	defer a.f.mu.Unlock()
-	a.cancel = cancel
+	a.from, a.cancel = from, cancel
 }
 
 // whole: the stream has passed on a state that was complete at the time.
@@ -158,15 +159,26 @@ func (s *Store) listen() {
 		if !s.fresh.ask() {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, s.opts.MaxLag)
+		s.progress()
+		// There is time to ask once more before the node is too late to serve.
+		ctx, cancel := context.WithTimeout(s.ctx, s.opts.MaxLag/2)
 		asked := time.Now()
-		// Has the watches go on from later after an interruption, so that less is
-		// compacted before them. Nothing depends on it.
-		_ = s.client.RequestProgress(clientv3.WithRequireLeader(ctx))
 		newest, etcd, err := s.newest(ctx)
 		cancel()
 		if err == nil {
 			s.fresh.learned(newest, etcd, asked, s.opts.MaxLag)
+		}
+	}
+}
+
+// progress has the watches go on from later after an interruption, so that less
+// is compacted before them. Nothing depends on it.
+func (s *Store) progress() {
+	ctx, cancel := context.WithTimeout(s.ctx, minPause)
+	defer cancel()
+	for _, x := range s.fresh.followed() {
+		if c := x.client.Load(); c != nil {
+			_ = c.RequestProgress(clientv3.WithRequireLeader(ctx))
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -56,9 +55,6 @@ type notWritten struct{ cause error }
 func (e *notWritten) Error() string { return "not written: " + e.cause.Error() }
 func (e *notWritten) Unwrap() error { return e.cause }
 
-// shiftTimeout bounds a request that is only made to move on.
-const shiftTimeout = 100 * time.Millisecond
-
 var (
 	errSlotGone = errors.New("the node's lease ended")
 	errContend  = errors.New("others were faster each time")
@@ -81,10 +77,9 @@ func (l *lane) send(ctx context.Context, t txn) (outcome, error) {
 		switch {
 		case rejected(err):
 			return outcome{}, err
-		case errors.Is(err, rpctypes.ErrNoLeader):
-			// A member that has no leader refuses what asks for one before it looks
-			// at it. To find out what is known would cost requests, and in the
-			// client's rounds of members may lead to this one again and again.
+		case errors.Is(err, rpctypes.ErrNoLeader), errors.Is(err, errNobody):
+			// It was not sent, or to a member that has no leader, which refuses what
+			// asks for one before it looks at it.
 			return outcome{}, &notWritten{err}
 		}
 		return l.findOut(err)
@@ -139,7 +134,6 @@ func (l *lane) findOut(cause error) (outcome, error) {
 		[]clientv3.Op{clientv3.OpDelete(l.slot)},
 		[]clientv3.Op{clientv3.OpGet(l.slot), clientv3.OpGet(owner)})
 	resp, err := l.s.ask(ctx, fence)
-	l.s.shift()
 	gone := l.tenure
 	l.tenure = nil
 	if err != nil {
@@ -161,19 +155,6 @@ func (l *lane) findOut(cause error) (outcome, error) {
 	l.s.leases.drop(gone)
 	l.s.log.Error("it could not be found out whether a commit happened", "error", cause, "then", errSlotGone)
 	return outcome{}, fmt.Errorf("%w: %w: %w", store.ErrUncertain, cause, errSlotGone)
-}
-
-// shift moves on, by chance, in the round in which the client asks the members.
-// The lost transaction, what found out about it and the new slot are as many
-// requests as there often are members: without this the next transaction could
-// go to the very member that did not answer, again and again.
-func (s *Store) shift() {
-	for range rand.IntN(len(s.client.Endpoints())) {
-		ctx, cancel := context.WithTimeout(s.ctx, shiftTimeout)
-		// What it says, and whether it does, is of no interest.
-		_, _ = s.client.Do(ctx, clientv3.OpGet(s.keys.head(), clientv3.WithSerializable()))
-		cancel()
-	}
 }
 
 // insist sends the transaction that make makes until it is applied or its

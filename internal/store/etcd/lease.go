@@ -7,12 +7,16 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // leaseTTL is how long after a node's death its keys go, and another may sweep.
 // It is longer than anything waits for the outcome of a write, see lane.
 const leaseTTL = 30 * time.Second
+
+// keepsPerTTL is how often in that time the lease is prolonged.
+const keepsPerTTL = 3
 
 // tenure is a time in which the node holds one lease. What it learned about its
 // keys is only true in it.
@@ -69,36 +73,54 @@ func (s *Store) tenure(ctx context.Context) (*tenure, error) {
 	if t := l.get(); t != nil {
 		return t, nil
 	}
-	attempt, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.attempt())
-	defer cancel()
-	granted, err := s.client.Grant(attempt, int64(leaseTTL/time.Second))
+	var id clientv3.LeaseID
+	err := s.with(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		ctx = clientv3.WithRequireLeader(ctx)
+		granted, err := c.Grant(ctx, int64(leaseTTL/time.Second))
+		if err != nil {
+			return err
+		}
+		id = granted.ID
+		_, err = c.Put(ctx, s.keys.lease(int64(id)), s.opts.NodeName, clientv3.WithLease(id))
+		return err // what was granted ends by itself
+	})
 	if err != nil {
 		return nil, fmt.Errorf("take lease: %w", err)
 	}
-	_, err = s.client.Put(attempt, s.keys.lease(int64(granted.ID)), s.opts.NodeName, clientv3.WithLease(granted.ID))
-	if err != nil {
-		return nil, fmt.Errorf("take lease: %w", err) // it ends by itself
-	}
-	// Not under a leader's condition: the stream is to outlast elections.
 	keep, let := context.WithCancel(s.ctx)
-	alive, err := s.client.KeepAlive(keep, granted.ID)
-	if err != nil {
-		let()
-		return nil, fmt.Errorf("keep lease: %w", err)
-	}
-	t := &tenure{lease: granted.ID, let: let}
+	t := &tenure{lease: id, let: let}
 	l.mu.Lock()
 	l.current = t
 	l.mu.Unlock()
-	s.running.Go(func() {
-		for range alive {
-		}
-		if keep.Err() == nil {
-			l.drop(t)
-			s.log.Warn("the node's lease in etcd ended; another is taken with the next write")
-		}
-	})
+	s.running.Go(func() { s.keep(keep, t) })
 	return t, nil
+}
+
+// keep keeps the lease until ctx ends, by whichever member is in use.
+func (s *Store) keep(ctx context.Context, t *tenure) {
+	for wait := leaseTTL / keepsPerTTL; ; {
+		next := time.NewTimer(wait)
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			next.Stop()
+			return
+		}
+		err := s.with(ctx, func(ctx context.Context, c *clientv3.Client) error {
+			_, err := c.KeepAliveOnce(ctx, t.lease)
+			return err
+		})
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			s.leases.drop(t)
+			s.log.Warn("the node's lease in etcd ended; another is taken with the next write")
+			return
+		case err != nil:
+			wait = maxPause
+		default:
+			wait = leaseTTL / keepsPerTTL
+		}
+	}
 }
 
 // revoke gives the lease up, so that its keys go at once.
@@ -110,7 +132,11 @@ func (l *leases) revoke(s *Store) {
 	t.let()
 	ctx, cancel := context.WithTimeout(context.Background(), s.attempt())
 	defer cancel()
-	if _, err := s.client.Revoke(ctx, t.lease); err != nil && !errors.Is(err, context.Canceled) {
+	err := s.with(ctx, func(ctx context.Context, c *clientv3.Client) error {
+		_, err := c.Revoke(ctx, t.lease)
+		return err
+	})
+	if err != nil {
 		s.log.Warn("the node's lease in etcd could not be given up and ends by itself", "error", err)
 	}
 }

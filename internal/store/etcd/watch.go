@@ -81,16 +81,37 @@ func (s *Store) Watch(ctx context.Context, apply func(store.Batch) error) error 
 func (s *Store) follow(ctx context.Context, st *stream) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	st.heard.begin(cancel)
 	if st.next == 0 {
 		if err := s.snapshot(ctx, st); err != nil {
 			return err
 		}
 	}
-	watched := s.client.Watch(clientv3.WithRequireLeader(ctx), s.keys.records(),
+	x, err := s.member(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := s.members.dial(ctx, x)
+	if err != nil {
+		s.members.doubt(x)
+		return err
+	}
+	st.heard.begin(x, cancel)
+	if now, _ := s.members.trusted(); now != x {
+		return errMoved
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		s.desert(ctx, x, c, cancel)
+	}()
+	defer func() { cancel(nil); <-gone }()
+	watched := c.Watch(clientv3.WithRequireLeader(ctx), s.keys.records(),
 		clientv3.WithPrefix(), clientv3.WithRev(st.next), clientv3.WithProgressNotify())
 	for resp := range watched {
 		if err := resp.Err(); err != nil {
+			if !hopeless(err) {
+				s.members.doubt(x)
+			}
 			return err
 		}
 		if resp.IsProgressNotify() {
