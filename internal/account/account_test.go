@@ -363,3 +363,67 @@ func (n *node) records(t *testing.T, prefix string) int {
 	})
 	return found
 }
+
+// behind is a store whose stream waits until somebody asks how far it should be.
+type behind struct {
+	store.Store
+	asked chan struct{} // closed then
+	once  sync.Once
+	down  atomic.Bool
+}
+
+func (b *behind) Newest(ctx context.Context) (store.Revision, error) {
+	if b.down.Load() {
+		return 0, store.ErrUnavailable
+	}
+	b.once.Do(func() { close(b.asked) })
+	return b.Store.Newest(ctx)
+}
+
+func (b *behind) Watch(ctx context.Context, apply func(store.Batch) error) error {
+	whole := false
+	return b.Store.Watch(ctx, func(batch store.Batch) error {
+		if whole {
+			select {
+			case <-b.asked:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		whole = whole || batch.Whole
+		return apply(batch)
+	})
+}
+
+func TestAPasswordThatAnotherNodeHasTakenIsRightOnANodeThatIsBehind(t *testing.T) {
+	new, name := []byte("second password"), principal.Name{Domain: "VSPHERE.LOCAL", User: "user"}
+	for what, change := range map[string]func(*testing.T, *node){
+		"made": func(t *testing.T, n *node) { must(t, n.Create(t.Context(), "test", name, new, "")) },
+		"changed": func(t *testing.T, n *node) {
+			must(t, n.Update(t.Context(), "test", name, account.Update{Password: new}, ""))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := storetest.NewMemory(nil)
+			ahead := newNode(t, s)
+			if what == "changed" {
+				must(t, ahead.Create(t.Context(), "test", name, first, ""))
+			}
+			late := &behind{Store: s, asked: make(chan struct{})}
+			n := newNode(t, late)
+			change(t, ahead)
+			late.down.Store(true)
+			if _, err := n.Verify(t.Context(), name, "192.0.2.1", new); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, account.ErrRejected) {
+				t.Errorf("while nobody can tell: %v", err)
+			}
+			late.down.Store(false)
+			a, err := n.Verify(t.Context(), name, "192.0.2.1", new)
+			if err != nil || a.Name != name {
+				t.Errorf("the right password: %+v, %v", a, err)
+			}
+			if _, err := n.Verify(t.Context(), name, "192.0.2.1", first); !errors.Is(err, account.ErrRejected) {
+				t.Errorf("another: %v", err)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -57,8 +58,27 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 // has its turn.
 //
 // Unknown, disabled and wrong are one answer, ErrRejected, after the same work:
-// nobody learns who has an account here. ErrBusy: too many are being verified.
+// nobody learns who has an account here. It is given only once this process
+// knows what others were acknowledged: the user may have been made, enabled or
+// given this password on another node an instant ago. ErrBusy: too many are
+// being verified. Otherwise the store's, where that can't be found out.
 func (m *Manager) Verify(ctx context.Context, name principal.Name, from string, password []byte) (Account, error) {
+	before, _ := m.get(name)
+	a, err := m.verify(ctx, name, from, password)
+	if !errors.Is(err, ErrRejected) {
+		return a, err
+	}
+	if err := m.mirror.Sync(ctx); err != nil {
+		return Account{}, fmt.Errorf("verify password: %w", err)
+	}
+	if now, _ := m.get(name); now == before {
+		return Account{}, err
+	}
+	return m.verify(ctx, name, from, password)
+}
+
+// verify is Verify by what this process knows.
+func (m *Manager) verify(ctx context.Context, name principal.Name, from string, password []byte) (Account, error) {
 	if len(password) == 0 || len(password) > MaxPassword {
 		return Account{}, fmt.Errorf("verify password: length out of bounds: %w", ErrRejected)
 	}

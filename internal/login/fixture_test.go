@@ -71,12 +71,18 @@ func (k known) Authenticate(_ context.Context, a Attempt) (session.Grant, error)
 
 func newFixture(t *testing.T, methods ...Method) *fixture {
 	t.Helper()
+	return newFixtureOn(t, func(s store.Store) store.Store { return s }, methods...)
+}
+
+// newFixtureOn is newFixture on what on makes of the store.
+func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Method) *fixture {
+	t.Helper()
 	c := &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	v := setting.Defaults()
 	f := &fixture{clock: c, values: &v}
 	events := event.NewLog(event.Options{Now: c.now})
 	sessions, table := session.NewTable(nil), access.NewTable(nil, nil)
-	mirror := store.NewMirror(storetest.NewMemory(c.now), sessions, table, events)
+	mirror := store.NewMirror(on(storetest.NewMemory(c.now)), sessions, table, events)
 	f.access = access.NewManager(access.Options{
 		Mirror: mirror, Table: table, Events: events,
 		Exists:  func(principal.Name, bool) bool { return true },

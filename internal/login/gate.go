@@ -41,7 +41,8 @@ const staleTries = 3
 // nothing.
 //
 // Errors: locale.ErrInvalid, ErrRejected, ErrNoAccess, *session.LimitError,
-// those of Method, or the store's.
+// session.ErrStale where others were faster each time, those of Method, or the
+// store's. What the store could not tell or take is never ErrRejected.
 func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*session.Live, session.Token, error) {
 	if current != nil {
 		s := current.Session()
@@ -63,6 +64,11 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 		grant.Address, grant.UserAgent = a.Peer.Address, a.Peer.UserAgent
 		l, token, err := g.Sessions.Start(ctx, grant)
 		if errors.Is(err, session.ErrStale) {
+			// Another was faster, on another node perhaps: what it did must be known
+			// here before the credential is judged anew.
+			if err := g.Mirror.Sync(ctx); err != nil {
+				return nil, session.Token{}, fmt.Errorf("log in: %w", err)
+			}
 			continue
 		}
 		if err != nil {
@@ -76,7 +82,8 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 		}
 		return l, token, nil
 	}
-	return nil, session.Token{}, g.reject(ctx, a, session.ErrStale)
+	// The credential was good each time: it is no failed login.
+	return nil, session.Token{}, fmt.Errorf("log in: %w", session.ErrStale)
 }
 
 // Locale is what a caller gets that asks for wanted: the default if it asks for
@@ -95,6 +102,13 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	// time must not tell a lock from a wrong password.
 	locked := g.Throttle.Locked(claimed, a.Peer.Address)
 	grant, err := g.ask(ctx, a)
+	if errors.Is(err, ErrRejected) && registered(a.Credential) {
+		// Another node may have registered the extension an instant ago.
+		if err := g.Mirror.Sync(ctx); err != nil {
+			return session.Grant{}, fmt.Errorf("find extension: %w", err)
+		}
+		grant, err = g.ask(ctx, a)
+	}
 	switch {
 	case errors.Is(err, ErrRejected), errors.Is(err, session.ErrBadTicket):
 		return session.Grant{}, g.reject(ctx, a, err)
@@ -103,12 +117,28 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	case locked:
 		return session.Grant{}, g.reject(ctx, a, errors.New("locked after failed logins"))
 	}
-	if !g.Access.HasRole(Subject(grant.Identity)) {
+	has, err := g.hasRole(ctx, grant.Identity)
+	if err != nil {
+		return session.Grant{}, err
+	}
+	if !has {
 		g.post(ctx, event.Event{Type: "NoAccessUserEvent", User: grant.Identity.Name.String(), Address: a.Peer.Address})
 		return session.Grant{}, ErrNoAccess
 	}
 	g.Throttle.Succeeded(claimed, a.Peer.Address)
 	return grant, nil
+}
+
+// hasRole reports whether the identity has a role here, by all that any node
+// was acknowledged where this one knows of none.
+func (g *Gate) hasRole(ctx context.Context, i session.Identity) (bool, error) {
+	if g.Access.HasRole(Subject(i)) {
+		return true, nil
+	}
+	if err := g.Mirror.Sync(ctx); err != nil {
+		return false, fmt.Errorf("find role: %w", err)
+	}
+	return g.Access.HasRole(Subject(i)), nil
 }
 
 func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
@@ -146,14 +176,22 @@ func (g *Gate) reject(ctx context.Context, a Attempt, cause error) error {
 func (g *Gate) claimed(a Attempt) string {
 	name := a.Credential.Claims()
 	name = name[:min(len(name), principal.MaxLength)]
-	switch a.Credential.(type) {
-	case ExtensionCertificate, ExtensionSubject:
+	if registered(a.Credential) {
 		return name
 	}
 	if n, err := principal.Parse(name, g.DefaultDomain); err == nil {
 		return n.String()
 	}
 	return name
+}
+
+// registered reports whether the credential is an extension's.
+func registered(c Credential) bool {
+	switch c.(type) {
+	case ExtensionCertificate, ExtensionSubject:
+		return true
+	}
+	return false
 }
 
 // post writes an event of its own. That a failed login can't be written down

@@ -1,9 +1,11 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
 )
 
 const addr = "192.0.2.1"
@@ -229,5 +232,64 @@ func TestASubjectIsTheIdentity(t *testing.T) {
 	s := Subject(session.Identity{Name: admin, Groups: []string{`VSPHERE.LOCAL\Admins`}, Extension: true})
 	if !s.Principal.Equal(admin) || len(s.Groups) != 1 || !s.Extension {
 		t.Errorf("%+v", s)
+	}
+}
+
+// outpaced is a store in which others are faster: so many commits of sessions
+// meet a conflict.
+type outpaced struct {
+	store.Store
+	left atomic.Int32
+	down atomic.Bool // nobody can tell then how far the store is
+}
+
+func (o *outpaced) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
+	if changes[0].Record.Kind == store.Session && o.left.Add(-1) >= 0 {
+		return 0, &store.ConflictError{Index: len(changes) - 1}
+	}
+	return o.Store.Commit(ctx, changes...)
+}
+
+func (o *outpaced) Newest(ctx context.Context) (store.Revision, error) {
+	if o.down.Load() {
+		return 0, store.ErrUnavailable
+	}
+	return o.Store.Newest(ctx)
+}
+
+func TestARightPasswordIsNeverRejectedBecauseOfTheStore(t *testing.T) {
+	var s *outpaced
+	f := newFixtureOn(t, func(m store.Store) store.Store { s = &outpaced{Store: m}; return s })
+	right := from(addr, "administrator", "right")
+	for range 6 { // more than lock
+		s.left.Store(staleTries)
+		if err := f.try(t, right); !errors.Is(err, session.ErrStale) || errors.Is(err, ErrRejected) {
+			t.Fatalf("others faster each time: %v", err)
+		}
+		s.left.Store(1)
+		s.down.Store(true)
+		if err := f.try(t, right); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrRejected) {
+			t.Fatalf("it can't be known what others did: %v", err)
+		}
+		s.down.Store(false)
+	}
+	if n := len(f.posted("BadUsernameSessionEvent")); n != 0 {
+		t.Errorf("%d events of failed logins", n)
+	}
+	s.left.Store(staleTries - 1)
+	if err := f.try(t, right); err != nil {
+		t.Errorf("others faster but once: %v", err)
+	}
+}
+
+func TestNobodyIsToldToHaveNoRoleWhileTheStoreCannotTell(t *testing.T) {
+	var s *outpaced
+	f := newFixtureOn(t, func(m store.Store) store.Store { s = &outpaced{Store: m}; return s })
+	if err := f.try(t, from(addr, "stranger", "right")); !errors.Is(err, ErrNoAccess) {
+		t.Errorf("one without a role: %v", err)
+	}
+	s.down.Store(true)
+	if err := f.try(t, from(addr, "stranger", "right")); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrNoAccess) {
+		t.Errorf("while the store can't tell: %v", err)
 	}
 }

@@ -175,7 +175,6 @@ var domainFaults = []struct {
 	{is(login.ErrBadCertificate), kind[types.InvalidClientCertificate]},
 	{is(login.ErrBusy), busy},
 	{is(session.ErrBadTicket), kind[types.InvalidLogin]},
-	{is(session.ErrStale), kind[types.InvalidLogin]},
 	{is(session.ErrNotAllowed), kind[types.InvalidLogin]},
 	{is(session.ErrNoSession), ended}, // the caller's own, in the midst of its call
 
@@ -217,7 +216,12 @@ var domainFaults = []struct {
 	}},
 
 	// Others were faster each time.
-	{is(store.ErrConflict), func(err error) *Fault { return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"} }},
+	{is(store.ErrConflict), contended},
+	{is(session.ErrStale), contended},
+}
+
+func contended(err error) *Fault {
+	return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
 }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }

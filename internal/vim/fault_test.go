@@ -22,7 +22,7 @@ func TestEveryErrorOfTheDomainIsAFaultWithATextInEveryLanguage(t *testing.T) {
 	for err, want := range map[error]string{
 		locale.ErrInvalid: "InvalidLocale", login.ErrRejected: "InvalidLogin", login.ErrNotMine: "InvalidLogin",
 		login.ErrNoCertificate: "NoClientCertificate", login.ErrNoSubject: "NoSubjectName", login.ErrBadCertificate: "InvalidClientCertificate",
-		login.ErrBusy: "Unavailable", session.ErrBadTicket: "InvalidLogin", session.ErrStale: "InvalidLogin",
+		login.ErrBusy: "Unavailable", session.ErrBadTicket: "InvalidLogin", session.ErrStale: "Unavailable",
 		session.ErrNotAllowed: "InvalidLogin", session.ErrNoSession: "NotAuthenticated",
 		&session.LimitError{Limit: "user"}: "Unavailable", &session.LimitError{Limit: "sessions"}: "Unavailable",
 		access.ErrLastAdministrator: "AuthMinimumAdminPermission", access.ErrRole: "NotFound", access.ErrSystemRole: "InvalidArgument",
