@@ -1,0 +1,129 @@
+package etcd_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/etcd"
+	"github.com/vigate/vigate/test/etcd/member"
+	"github.com/vigate/vigate/test/etcd/proxy"
+)
+
+// ways are two to one member, which the store takes for two members.
+func ways(t *testing.T, m *member.Member, opts etcd.Options) (etcd.Options, [2]*proxy.Proxy) {
+	t.Helper()
+	both := [2]*proxy.Proxy{proxy.New(t, m.Endpoint), proxy.New(t, m.Endpoint)}
+	opts.Endpoints = []string{both[0].Addr, both[1].Addr}
+	return opts, both
+}
+
+// TestASilentMemberCostsATimeOutOnce: which of the two is in use can't be seen,
+// so that each is silent in turn, and then the first again.
+func TestASilentMemberCostsATimeOutOnce(t *testing.T) {
+	t.Parallel()
+	opts, both := ways(t, shared, space())
+	opts.MaxLag = 4 * time.Second
+	s := opened(t, opts)
+	watch := follow(t, s)
+	eventually(t, "the node is fresh", func() bool { return s.Fresh() == nil })
+	n := 0
+	for _, i := range []int{0, 1, 0} {
+		both[i].Cut()
+		// The first, which may be sent to the silent one, takes a try and finding
+		// out what became of it.
+		slow := 0
+		for began := time.Now(); time.Since(began) < opts.MaxLag+time.Second; n++ {
+			one := time.Now()
+			rev := must(t, s, store.Create(store.Session, fmt.Sprint("s", n), nil, never), store.Append(store.Event, nil, never))
+			if time.Since(one) > time.Second {
+				slow++
+			}
+			watch.upTo(t, rev)
+			if d := time.Since(one); d > 5*time.Second {
+				t.Errorf("a commit took %v until it was shown", d)
+			}
+			if err := s.Fresh(); err != nil {
+				t.Errorf("with one silent member of two: %v", err)
+			}
+		}
+		if slow > 1 {
+			t.Errorf("%d commits met the silent member, want one at most", slow)
+		}
+		both[i].Heal()
+	}
+	state, resets := watch.upTo(t, must(t, s, store.Put(store.Setting, "last", nil, never)))
+	if len(state) != 2*n+1 || resets != 1 {
+		t.Errorf("%d records after %d commits, %d resets", len(state), n, resets)
+	}
+}
+
+// TestAQuietNodeIsFreshAndFollowsWhileItsMemberIsSilent: nothing but its own
+// questions shows it that the member in use does not answer.
+func TestAQuietNodeIsFreshAndFollowsWhileItsMemberIsSilent(t *testing.T) {
+	t.Parallel()
+	direct := space()
+	other := opened(t, direct)
+	opts, both := ways(t, shared, direct)
+	opts.MaxLag = 4 * time.Second
+	s := opened(t, opts)
+	watch := follow(t, s)
+	eventually(t, "the node is fresh", func() bool { return s.Fresh() == nil })
+	for _, p := range both {
+		p.Cut()
+		began := time.Now()
+		watch.upTo(t, must(t, other, store.Put(store.Setting, "s", nil, never)))
+		if d := time.Since(began); d > opts.MaxLag-time.Second {
+			t.Errorf("it took %v to hear of a change", d)
+		}
+		if err := s.Fresh(); err != nil {
+			t.Error(err)
+		}
+		p.Heal()
+	}
+}
+
+func TestAStoreOpensByTheMemberThatAnswers(t *testing.T) {
+	t.Parallel()
+	for i := range 2 {
+		for range 3 { // the first that is asked is found by chance
+			opts, both := ways(t, shared, space())
+			both[i].Cut()
+			must(t, opened(t, opts), store.Put(store.Setting, "s", nil, never))
+		}
+	}
+}
+
+// TestTheLeaseIsKept: what it has left grows again before it ends.
+func TestTheLeaseIsKept(t *testing.T) {
+	t.Parallel()
+	m := member.Started(t, program, 1, member.Options{})[0]
+	opts := space()
+	opts.Endpoints = []string{m.Endpoint}
+	must(t, opened(t, opts), store.Put(store.Setting, "s", nil, never))
+	raw := client(t, m)
+	leases, err := raw.Leases(t.Context())
+	if err != nil || len(leases.Leases) != 1 {
+		t.Fatalf("leases: %+v, %v, want one", leases, err)
+	}
+	id := leases.Leases[0].ID
+	left := func() int64 {
+		resp, err := raw.TimeToLive(t.Context(), clientv3.LeaseID(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.TTL
+	}
+	least := left()
+	eventually(t, "the lease is prolonged", func() bool {
+		now := left()
+		least = min(least, now)
+		return now > least+5
+	})
+	if least < 15 {
+		t.Errorf("it was prolonged with %d s left", least)
+	}
+}
