@@ -49,8 +49,8 @@ func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) (*
 
 // confirm returns nil if the committed session is within the limits. If not it
 // ends the session, gives back the tickets that it was made with, and returns
-// *LimitError, or why it could not: then there is a session that nobody has the
-// token of, until it expires.
+// *LimitError, or why it could not, which is store.ErrUncertain: then there is a
+// session that nobody has the token of, until it expires.
 func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []store.Record) error {
 	if m.fits(c) {
 		return nil
@@ -71,7 +71,9 @@ func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []stor
 	}
 	err := m.end(ctx, l, Logout(l.Session()), back...)
 	if err != nil && !errors.Is(err, ErrNoSession) { // then another has ended it, and what it spent stays spent
-		return fmt.Errorf("step back from the limit: %w", err)
+		// There may be a session now: the store's word that its end was not written
+		// must not be taken for one that nothing was.
+		return fmt.Errorf("step back from the limit: %w: %w", store.ErrUncertain, err)
 	}
 	return limit
 }

@@ -280,7 +280,7 @@ func TestASessionThatCouldNotBeEndedAgainIsNobodysUntilItExpires(t *testing.T) {
 	if won.err != nil {
 		won, lost = lost, won
 	}
-	if won.err != nil || !errors.Is(lost.err, store.ErrUnavailable) || lost.token != (Token{}) {
+	if won.err != nil || !errors.Is(lost.err, store.ErrUncertain) || lost.token != (Token{}) {
 		t.Fatalf("%v and %v", got[0].err, got[1].err)
 	}
 	n.store.onEnd(nil)

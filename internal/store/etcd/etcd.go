@@ -154,9 +154,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		DialTimeout:          opts.DialTimeout,
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
-		// One more than the first, for which a new token of a password may be
-		// needed. Nothing else is tried again with the same member.
-		MaxUnaryRetries: 2,
+		// The client sends nothing again by itself: what became of the first must be
+		// known before, and another member may be the one to ask.
+		MaxUnaryRetries: 1,
 		Logger:          zap.NewNop(),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: maxRedial},

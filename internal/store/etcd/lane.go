@@ -56,8 +56,9 @@ func (e *notWritten) Error() string { return "not written: " + e.cause.Error() }
 func (e *notWritten) Unwrap() error { return e.cause }
 
 var (
-	errSlotGone = errors.New("the node's lease ended")
-	errContend  = errors.New("others were faster each time")
+	errSlotGone  = errors.New("the node's lease ended")
+	errSlotTaken = errors.New("another wrote the node's slot")
+	errContend   = errors.New("others were faster each time")
 )
 
 // send sends the transaction once. Errors: *notWritten, one for which rejected
@@ -90,10 +91,15 @@ func (l *lane) send(ctx context.Context, t txn) (outcome, error) {
 		l.rev = answer.Header.Revision
 		return outcome{done: true, rev: rev, responses: answer.Responses}, nil
 	}
-	if kv := first(answer.Responses[n]); kv == nil || kv.ModRevision != l.rev {
+	switch kv := first(answer.Responses[n]); {
+	case kv == nil:
 		l.s.leases.drop(l.tenure)
 		l.tenure = nil
 		return outcome{}, &notWritten{errSlotGone}
+	case kv.ModRevision != l.rev:
+		// Who else writes the slot can't be told, nor whether this transaction did.
+		l.tenure = nil
+		return outcome{}, fmt.Errorf("%w: %w", store.ErrUncertain, errSlotTaken)
 	}
 	return outcome{rev: rev, responses: answer.Responses[:n]}, nil
 }
