@@ -136,7 +136,7 @@ func (c *cluster) prove() {
 	ops := c.load.Recorder().Ops(false)
 	v := history.Check(ops, c.rules)
 	c.t.Logf("%d operations on %d sessions (%s)", len(ops), v.Sessions, &c.load.Stats)
-	report(c.t, v)
+	report(c.t, v, c.load.Recorder())
 	for _, s := range c.load.Strange() {
 		c.t.Errorf("an answer that there should not be: %s", s)
 	}
@@ -379,7 +379,7 @@ func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 			t.Errorf("%s has %d sessions, want %d", n.Name, got, want)
 		}
 	}
-	report(t, history.Check(c.load.Recorder().Ops(false), c.rules))
+	report(t, history.Check(c.load.Recorder().Ops(false), c.rules), c.load.Recorder())
 }
 
 // TestAWatchThatSkipsWhatWasCompactedIsFound plants that bug, misses a node some

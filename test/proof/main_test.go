@@ -6,6 +6,7 @@
 package proof_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -142,19 +143,31 @@ func (x *trial) prove() {
 	began := time.Now()
 	v := history.Check(ops, rules)
 	x.t.Logf("%d operations on %d sessions (%s); checked in %v", len(ops), v.Sessions, &x.load.Stats, time.Since(began).Round(time.Millisecond))
-	report(x.t, v)
+	report(x.t, v, x.load.Recorder())
 	for _, s := range x.load.Strange() {
 		x.t.Errorf("an answer that there should not be: %s", s)
 	}
 }
 
-func report(t *testing.T, v *history.Verdict) {
+// report tells what was found, and all that is known of the sessions it is about.
+func report(t *testing.T, v *history.Verdict, r *history.Recorder) {
 	t.Helper()
+	told := map[string]bool{}
+	whole := func(found *history.Violation) {
+		for _, o := range found.Ops {
+			if key := cmp.Or(o.Made, o.Session); key != "" && !told[key] {
+				told[key] = true
+				t.Logf("all of session %s:\n%s", key, history.Format(r.Of(key)))
+			}
+		}
+	}
 	for i := range v.Violations {
 		t.Errorf("violation: %s", &v.Violations[i])
+		whole(&v.Violations[i])
 	}
 	if v.Illegal != nil {
 		t.Errorf("violation: %s", v.Illegal)
+		whole(v.Illegal)
 	}
 	if v.Unsure > 0 {
 		t.Errorf("%d sessions could not be judged in time", v.Unsure)

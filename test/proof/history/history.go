@@ -37,6 +37,7 @@ const (
 	Refused                    // the session is over, or the ticket not good
 	Unknown                    // no answer came: done or not
 	Full                       // of Redeem: not done for a limit; its ticket may have been taken and given back meanwhile
+	PutOff                     // not done, and to be asked for again: see Recorder.PutOff
 )
 
 // Forever is the Return of an operation that may yet take effect.
@@ -75,6 +76,8 @@ func (o Op) String() string {
 		outcome = "refused"
 	case o.Outcome == Full:
 		outcome = "beyond a limit"
+	case o.Outcome == PutOff:
+		outcome = "put off"
 	}
 	if o.Made != "" {
 		outcome += ", began " + short(o.Made)
@@ -109,6 +112,7 @@ type Recorder struct {
 
 	mu     sync.Mutex // guards what follows
 	ops    []Op
+	putOff []Op               // what was answered with "try again": not done
 	deaths map[string][]int64 // of each node, when its process was surely gone
 }
 
@@ -123,6 +127,27 @@ func (r *Recorder) Add(o Op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ops = append(r.ops, o)
+}
+
+// PutOff records an operation that the server says was not done, and may be
+// asked for again. The history is judged without it.
+func (r *Recorder) PutOff(o Op) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.putOff = append(r.putOff, o)
+}
+
+// Of is all that is known of the session, what was put off included.
+func (r *Recorder) Of(session string) []Op {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []Op
+	for _, o := range slices.Concat(r.ops, r.putOff) {
+		if o.Session == session || o.Made == session {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // Died records that the node's process is gone: what it was asked before and

@@ -272,6 +272,8 @@ func (l *Load) note(o history.Op, a wire.Answer) bool {
 		// What was refused was not done: if it was, it shows.
 		l.Stats.Busy.Add(1)
 		l.Stats.LastBusy.Store(&a.Detail)
+		o.Outcome = history.PutOff
+		l.rec.PutOff(o)
 		return false
 	case wire.Unsure:
 		o.Outcome = history.Unknown

@@ -150,9 +150,9 @@ func (r reply) judge() Answer {
 			a.Retry = s
 		}
 		switch {
-		case full.MatchString(a.Detail):
+		case full.Match(r.body):
 			a.Outcome = Full
-		case unsure.MatchString(a.Detail):
+		case unsure.Match(r.body):
 			a.Outcome = Unsure
 		}
 		return a
