@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/vigate/vigate/bench/load"
@@ -58,8 +59,10 @@ type turn struct {
 	to      *samples
 }
 
-// rounds has the servers take turns.
+// rounds has the servers take turns, every other round backwards, so that none is
+// always the first.
 func (r *rig) rounds(ctx context.Context, conns int, turns ...turn) error {
+	turns = slices.Clone(turns)
 	for range r.Rounds {
 		for _, t := range turns {
 			v, err := r.measure(ctx, t.s, t.t, conns, t.request)
@@ -68,6 +71,7 @@ func (r *rig) rounds(ctx context.Context, conns int, turns ...turn) error {
 			}
 			t.to.add(v)
 		}
+		slices.Reverse(turns)
 	}
 	return nil
 }
@@ -97,11 +101,16 @@ func (r *rig) basic(ctx context.Context) (err error) {
 	return err
 }
 
+// readWarm is enough for connections that were just opened.
+const readWarm = 150 * time.Millisecond
+
 // reads are P1 and P2: one session, read again and again.
 func reads(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
+	short := *r
+	short.Rounds, short.Duration, short.Warm = r.ReadRounds, r.ReadDuration, readWarm
 	cookie, err := peerLogin(ctx, r.peer)
 	if err != nil {
 		return nil, err
@@ -121,7 +130,7 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 		if r.soap {
 			turns = append(turns, turn{r.vigate, r.vigate.target(), wire.SOAPProperty(r.token, "currentSession"), &soap})
 		}
-		if err := r.rounds(ctx, conns, turns...); err != nil {
+		if err := short.rounds(ctx, conns, turns...); err != nil {
 			return nil, err
 		}
 		at := fmt.Sprintf("c=%d", conns)
@@ -129,7 +138,7 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 		all = append(all, soapFigures("SOAP "+at, floor, peer, soap)...)
 
 		floor, json = samples{}, samples{}
-		if err := r.rounds(ctx, conns,
+		if err := short.rounds(ctx, conns,
 			turn{r.floor, r.floor.tlsTarget(), readSession(floorToken), &floor},
 			turn{r.vigate, r.vigate.tlsTarget(), readSession(r.token), &json}); err != nil {
 			return nil, err
