@@ -20,20 +20,22 @@ const (
 
 // heard is what the reports of another server say about its clock: what it showed
 // when this server's steady clock was at zero, twice. A report that was long on
-// its way makes the clock look slow, so that the later of two is the better.
+// its way makes the clock look slow, so that the later of two is the better; but
+// one that shows less than the one before comes from a clock that was set back.
 type heard struct {
-	at   time.Duration // of the last, on the steady clock
-	last time.Time
-	zero time.Time
+	at       time.Duration // of the last, on the steady clock
+	reported time.Time     // in it
+	last     time.Time
+	zero     time.Time
 }
 
 func (h heard) next(reported time.Time, at time.Duration) heard {
 	last := reported.Add(-at)
 	zero := last
-	if h.last.After(last) {
+	if h.last.After(last) && reported.After(h.reported) {
 		zero = h.last
 	}
-	return heard{at, last, zero}
+	return heard{at, reported, last, zero}
 }
 
 // hear takes note of a report that came as it was made. Servers are told apart
