@@ -21,8 +21,6 @@ const (
 	// maxMemory bounds what one message of up to maxBody may become: a few
 	// bytes, "<x/>", can be an object of a kilobyte.
 	maxMemory = 64 << 20
-	// maxQuote bounds what an answer repeats of a stranger's names, in bytes.
-	maxQuote = 64
 )
 
 // decoder reads elements into the types that are declared for them. Its errors
@@ -72,12 +70,12 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 		}
 		i, ok := p.byName[string(e.name)]
 		if !ok || !e.ours() {
-			return d.invalid("unknown element " + quote(string(e.name)))
+			return d.invalid("unknown element " + vim.Quote(string(e.name)))
 		}
 		m := &p.members[i]
 		list := listed(m.typ)
 		if seen[i] && !list {
-			return d.invalid("the element " + quote(m.name) + " is repeated")
+			return d.invalid("the element " + vim.Quote(m.name) + " is repeated")
 		}
 		if e.absent() {
 			if err := d.pass(); err != nil {
@@ -133,7 +131,7 @@ func (d *decoder) value(v reflect.Value, e *token) error {
 		return d.dynamic(v, e)
 	}
 	if name := e.claimed(); name != "" && !fits(name, v.Type()) {
-		return d.invalid(quote(name) + " is not a kind of " + bareName(v.Type()))
+		return d.invalid(vim.Quote(name) + " is not a kind of " + bareName(v.Type()))
 	}
 	if v.Kind() != reflect.Struct || v.Type() == schema.Time {
 		return d.simple(v)
@@ -302,12 +300,4 @@ func (d *decoder) want(what string) error {
 
 func (d *decoder) missing(name string) error {
 	return vim.InvalidArgument(d.where(name), errors.New("not given"))
-}
-
-// quote repeats a stranger's name, cut and escaped.
-func quote(name string) string {
-	if len(name) > maxQuote {
-		name = strings.ToValidUTF8(name[:maxQuote], "") + "…"
-	}
-	return strconv.QuoteToASCII(name)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/schema"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // dynamic reads an element whose xsi:type says what it is, into an interface:
@@ -24,7 +25,7 @@ func (d *decoder) dynamic(v reflect.Value, e *token) error {
 	t := base
 	if name != "" {
 		if t, ok = d.codec.dataType(name); !ok || !reflect.PointerTo(t).Implements(v.Type()) {
-			return d.invalid(quote(name) + " is not a kind of " + base.Name())
+			return d.invalid(vim.Quote(name) + " is not a kind of " + base.Name())
 		}
 	}
 	p, err := d.fresh(t)
@@ -47,7 +48,7 @@ func (d *decoder) anything(v reflect.Value, e *token, name string) error {
 	t, ok := simple[name]
 	if !ok {
 		if t, ok = d.codec.dataType(name); !ok {
-			return d.invalid("unknown type " + quote(name))
+			return d.invalid("unknown type " + vim.Quote(name))
 		}
 	}
 	p, err := d.fresh(t)

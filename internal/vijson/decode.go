@@ -19,8 +19,6 @@ const (
 	// maxMemory bounds what one body of up to maxBody may become: three bytes,
 	// "{},", can be an object of a kilobyte.
 	maxMemory = 16 << 20
-	// maxQuote bounds what an answer repeats of a stranger's names, in bytes.
-	maxQuote = 64
 )
 
 // decoder reads one body into the type that is declared for it.
@@ -75,10 +73,10 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 		}
 		i, ok := p.byName[key]
 		if !ok {
-			return d.invalid("unknown field " + quote(key))
+			return d.invalid("unknown field " + vim.Quote(key))
 		}
 		if seen[i] {
-			return d.invalid("the key " + quote(key) + " is repeated")
+			return d.invalid("the key " + vim.Quote(key) + " is repeated")
 		}
 		seen[i] = true
 		if given, err := d.member(v, &p.members[i]); err != nil {
@@ -120,7 +118,7 @@ func (d *decoder) named(names []string) error {
 		return d.invalid(err.Error())
 	}
 	if !slices.Contains(names, name) {
-		return d.invalid(quote(name) + " is not the type expected, " + names[0])
+		return d.invalid(vim.Quote(name) + " is not the type expected, " + names[0])
 	}
 	return nil
 }
@@ -321,12 +319,4 @@ func (d *decoder) want(what string) error {
 
 func (d *decoder) missing(name string) error {
 	return vim.InvalidArgument(strings.Join(append(slices.Clone(d.path), name), "."), fmt.Errorf("not given"))
-}
-
-// quote repeats a stranger's name, cut and escaped.
-func quote(name string) string {
-	if len(name) > maxQuote {
-		name = strings.ToValidUTF8(name[:maxQuote], "") + "…"
-	}
-	return strconv.QuoteToASCII(name)
 }

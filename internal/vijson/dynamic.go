@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	"github.com/vigate/vigate/internal/schema"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // dynamic reads an object whose _typeName says what it is, into an interface:
@@ -30,7 +31,7 @@ func (d *decoder) dynamic(v reflect.Value) error {
 	t := base
 	if name != "" {
 		if t, ok = d.codec.dataType(name); !ok || !reflect.PointerTo(t).Implements(v.Type()) {
-			return d.invalid(quote(name) + " is not a kind of " + base.Name())
+			return d.invalid(vim.Quote(name) + " is not a kind of " + base.Name())
 		}
 	}
 	p, err := d.fresh(t)
@@ -54,7 +55,7 @@ func (d *decoder) anything(v reflect.Value, name string) error {
 	if !primitive {
 		var ok bool
 		if t, ok = d.codec.dataType(name); !ok {
-			return d.invalid("unknown type " + quote(name))
+			return d.invalid("unknown type " + vim.Quote(name))
 		}
 	}
 	p, err := d.fresh(t)
@@ -93,7 +94,7 @@ func (d *decoder) box(v reflect.Value, name string) error {
 		case key == typeNameKey, key == valueKey:
 			err = d.invalid("the key " + key + " is repeated")
 		default:
-			err = d.invalid("unknown field " + quote(key))
+			err = d.invalid("unknown field " + vim.Quote(key))
 		}
 		if err != nil {
 			return err

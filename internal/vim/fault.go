@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -80,6 +82,17 @@ func InvalidRequest(reason string) *Fault {
 	f := NewFault(&types.InvalidRequest{}, nil, reason)
 	f.key += ".reason"
 	return f
+}
+
+// maxQuote bounds what an answer repeats of a stranger's names, in bytes.
+const maxQuote = 64
+
+// Quote is a stranger's name for InvalidRequest's reason, cut and escaped.
+func Quote(name string) string {
+	if len(name) > maxQuote {
+		name = strings.ToValidUTF8(name[:maxQuote], "") + "…"
+	}
+	return strconv.QuoteToASCII(name)
 }
 
 // MethodNotFound, PropertyNotFound, TypeNotFound and ObjectNotFound are for
