@@ -69,7 +69,7 @@ func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []stor
 	for _, r := range tickets {
 		back = append(back, store.Create(r.Kind, r.ID, r.Value, r.Expires))
 	}
-	err := m.end(ctx, l, Logout(l.Session()), back...)
+	err := m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), Logout(l.Session()), back...)
 	if err != nil && !errors.Is(err, ErrNoSession) { // then another has ended it, and what it spent stays spent
 		// There may be a session now: the store's word that its end was not written
 		// must not be taken for one that nothing was.

@@ -253,12 +253,7 @@ func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) []e
 //
 // It and its twin for many sessions, EndAll, are the only ones that end one.
 func (m *Manager) End(ctx context.Context, l *Live, e event.Event) error {
-	return m.end(ctx, l, e)
-}
-
-// end is End with more changes in the same commit.
-func (m *Manager) end(ctx context.Context, l *Live, e event.Event, more ...store.Change) error {
-	return m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), e, more...)
+	return m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), e)
 }
 
 // commitEnd makes the change that ends a session, with the event and more changes.
