@@ -2,29 +2,13 @@
 
 package peer
 
-import (
-	"fmt"
-	"net"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
-
-// UID is the user of the process that connected, as of its connect call
-// (unix(4), LOCAL_PEERCRED).
-func UID(c *net.UnixConn) (uint32, error) {
-	raw, err := c.SyscallConn()
+// credential is LOCAL_PEERCRED of unix(4).
+func credential(fd int) (uint32, error) {
+	cred, err := unix.GetsockoptXucred(fd, 0, unix.LOCAL_PEERCRED)
 	if err != nil {
-		return 0, fmt.Errorf("read peer credentials: %w", err)
-	}
-	var cred *unix.Xucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptXucred(int(fd), 0, unix.LOCAL_PEERCRED)
-	}); err != nil {
-		return 0, fmt.Errorf("read peer credentials: %w", err)
-	}
-	if credErr != nil {
-		return 0, fmt.Errorf("read peer credentials: %w", credErr)
+		return 0, err
 	}
 	return cred.Uid, nil
 }

@@ -1,0 +1,26 @@
+//go:build linux || darwin || freebsd
+
+package peer
+
+import (
+	"fmt"
+	"net"
+)
+
+// UID is the user of the process that connected, as of its connect call, by what
+// the kernel says.
+func UID(c *net.UnixConn) (uint32, error) {
+	raw, err := c.SyscallConn()
+	var uid uint32
+	var credErr error
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { uid, credErr = credential(int(fd)) })
+	}
+	if err == nil {
+		err = credErr
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read peer credentials: %w", err)
+	}
+	return uid, nil
+}
