@@ -11,14 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/control"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
 // backup is one run of store backup.
 type backup struct {
-	move    // of its fields, those about etcd
+	copier
 	data    string
 	store   string
 	replace bool
@@ -53,18 +52,6 @@ directory. It can't be served as it is: see store restore.`,
 	cmd.Flags().BoolVar(&b.replace, "replace", false, "replace a file of that name, once the copy is whole")
 	b.etcdFlags(cmd)
 	return cmd
-}
-
-// etcdPlace is what --store says, which is an etcd.
-func (m *move) etcdPlace(data, text string) (place, error) {
-	if data != "" {
-		return place{}, command.Usage("give --data DIR or --store STORE, not both")
-	}
-	p, err := m.place("store", text)
-	if err == nil && p.dir != "" {
-		err = command.Usage("--store takes etcd://HOST:PORT/PREFIX: give --data DIR for an embedded store")
-	}
-	return p, err
 }
 
 func (b *backup) run(ctx context.Context, to string) error {

@@ -23,14 +23,19 @@ import (
 	"github.com/vigate/vigate/internal/store/transfer"
 )
 
-// move is one run of store copy, or of another command that copies records.
-type move struct {
-	from, to string
-	force    bool
-	without  []store.Kind
+// copier is what the commands that copy records have in common.
+type copier struct {
+	force    bool          // from etcd although nodes use it
+	without  []store.Kind  // what is left out
 	etcd     config.Config // how etcd is spoken to
 	out, err io.Writer
 	log      *slog.Logger
+}
+
+// move is one run of store copy.
+type move struct {
+	copier
+	from, to string
 }
 
 func storeCopyCommand() *cobra.Command {
@@ -74,18 +79,18 @@ it is marked so that servers refuse it until it is removed from there.`,
 	return cmd
 }
 
-func (m *move) etcdFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.etcd.EtcdCA, "etcd-ca", "", "PEM file of the authorities of etcd's certificates")
-	cmd.Flags().StringVar(&m.etcd.EtcdCert, "etcd-cert", "", "PEM file of a client certificate for etcd")
-	cmd.Flags().StringVar(&m.etcd.EtcdKey, "etcd-key", "", "PEM file of the private key of etcd-cert")
+func (c *copier) etcdFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.etcd.EtcdCA, "etcd-ca", "", "PEM file of the authorities of etcd's certificates")
+	cmd.Flags().StringVar(&c.etcd.EtcdCert, "etcd-cert", "", "PEM file of a client certificate for etcd")
+	cmd.Flags().StringVar(&c.etcd.EtcdKey, "etcd-key", "", "PEM file of the private key of etcd-cert")
 }
 
 // begin takes what the command's flags say.
-func (m *move) begin(cmd *cobra.Command) error {
-	if (m.etcd.EtcdCert == "") != (m.etcd.EtcdKey == "") {
+func (c *copier) begin(cmd *cobra.Command) error {
+	if (c.etcd.EtcdCert == "") != (c.etcd.EtcdKey == "") {
 		return command.Usage("--etcd-cert and --etcd-key go together")
 	}
-	m.out, m.err, m.log = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
+	c.out, c.err, c.log = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
 	return nil
 }
 
@@ -95,7 +100,7 @@ type place struct {
 	etcd config.Config
 }
 
-func (m *move) place(flag, text string) (place, error) {
+func (c *copier) place(flag, text string) (place, error) {
 	if dir, ok := strings.CutPrefix(text, "bolt:"); ok && dir != "" {
 		return place{dir: dir}, nil
 	}
@@ -106,9 +111,21 @@ func (m *move) place(flag, text string) (place, error) {
 	if err != nil {
 		return place{}, command.Usage("--%s: %w", flag, err)
 	}
-	p := place{etcd: m.etcd}
+	p := place{etcd: c.etcd}
 	p.etcd.Store, p.etcd.NodeName = s, "store copy"
 	return p, nil
+}
+
+// etcdPlace is what --store says, which is an etcd.
+func (c *copier) etcdPlace(data, text string) (place, error) {
+	if data != "" {
+		return place{}, command.Usage("give --data DIR or --store STORE, not both")
+	}
+	p, err := c.place("store", text)
+	if err == nil && p.dir != "" {
+		err = command.Usage("--store takes etcd://HOST:PORT/PREFIX: give --data DIR for an embedded store")
+	}
+	return p, err
 }
 
 func (m *move) run(ctx context.Context) (err error) {
@@ -136,25 +153,25 @@ func (m *move) run(ctx context.Context) (err error) {
 	return nil
 }
 
-func (m *move) into(ctx context.Context, from transfer.Store, target place) (transfer.Report, error) {
+func (c *copier) into(ctx context.Context, from transfer.Store, target place) (transfer.Report, error) {
 	if target.dir != "" {
-		return m.intoDir(ctx, from, target.dir)
+		return c.intoDir(ctx, from, target.dir)
 	}
-	return m.intoEtcd(ctx, from, target.etcd)
+	return c.intoEtcd(ctx, from, target.etcd)
 }
 
 // openSource opens the store that is copied, which must be there and which
 // nobody may use. The lock of an embedded one says so.
-func (m *move) openSource(ctx context.Context, p place) (transfer.Store, error) {
+func (c *copier) openSource(ctx context.Context, p place) (transfer.Store, error) {
 	if p.dir != "" {
 		path, err := storeFile(p.dir)
 		if err != nil {
 			return nil, err
 		}
-		return opened(bolt.Open(path, bolt.Options{Logger: m.log}))
+		return opened(bolt.Open(path, bolt.Options{Logger: c.log}))
 	}
-	s, err := opened(openEtcd(ctx, p.etcd, etcd.Read, m.log))
-	if err != nil || m.force {
+	s, err := opened(openEtcd(ctx, p.etcd, etcd.Read, c.log))
+	if err != nil || c.force {
 		return s, err
 	}
 	nodes, err := cluster.Live(ctx, s, time.Now())
@@ -180,12 +197,12 @@ func opened[S transfer.Store](s S, err error) (transfer.Store, error) {
 }
 
 // intoDir makes the store of a data directory.
-func (m *move) intoDir(ctx context.Context, from transfer.Store, dir string) (report transfer.Report, err error) {
+func (c *copier) intoDir(ctx context.Context, from transfer.Store, dir string) (report transfer.Report, err error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil { // as a server makes it
 		return report, fmt.Errorf("make data directory: %w", err)
 	}
 	err = putFile(ctx, filepath.Join(dir, storeName), ".copy-*", false, func(file string) error {
-		report, err = m.intoFile(ctx, from, file)
+		report, err = c.intoFile(ctx, from, file)
 		return err
 	})
 	if err != nil {
@@ -194,12 +211,12 @@ func (m *move) intoDir(ctx context.Context, from transfer.Store, dir string) (re
 	return report, nil
 }
 
-func (m *move) intoFile(ctx context.Context, from transfer.Store, file string) (transfer.Report, error) {
-	to, err := bolt.Open(file, bolt.Options{Logger: m.log})
+func (c *copier) intoFile(ctx context.Context, from transfer.Store, file string) (transfer.Report, error) {
+	to, err := bolt.Open(file, bolt.Options{Logger: c.log})
 	if err != nil {
 		return transfer.Report{}, err
 	}
-	report, err := m.copy(ctx, from, to)
+	report, err := c.copy(ctx, from, to)
 	return report, errors.Join(err, to.Close())
 }
 
@@ -235,12 +252,12 @@ func putFile(ctx context.Context, to, pattern string, replace bool, fill func(fi
 	return syncDir(dir)
 }
 
-func (m *move) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Config) (transfer.Report, error) {
-	to, err := openEtcd(ctx, cfg, etcd.Fill, m.log)
+func (c *copier) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Config) (transfer.Report, error) {
+	to, err := openEtcd(ctx, cfg, etcd.Fill, c.log)
 	if err != nil {
 		return transfer.Report{}, err
 	}
-	report, err := m.copy(ctx, from, to)
+	report, err := c.copy(ctx, from, to)
 	if err == nil {
 		err = to.Finish(ctx)
 	}
@@ -254,7 +271,7 @@ func (m *move) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Con
 // tellEvery bounds how often the progress is told.
 const tellEvery = 2 * time.Second
 
-func (m *move) copy(ctx context.Context, from, to transfer.Store) (transfer.Report, error) {
+func (c *copier) copy(ctx context.Context, from, to transfer.Store) (transfer.Report, error) {
 	told := time.Now()
 	progress := func(copied, verified int) {
 		if time.Since(told) < tellEvery {
@@ -262,15 +279,15 @@ func (m *move) copy(ctx context.Context, from, to transfer.Store) (transfer.Repo
 		}
 		told = time.Now()
 		if verified > 0 {
-			fmt.Fprintf(m.err, "verified %d of %d records\n", verified, copied)
+			fmt.Fprintf(c.err, "verified %d of %d records\n", verified, copied)
 		} else {
-			fmt.Fprintf(m.err, "copied %d records\n", copied)
+			fmt.Fprintf(c.err, "copied %d records\n", copied)
 		}
 	}
-	return transfer.Copy(ctx, from, to, transfer.Options{Progress: progress, Changing: m.force, Without: m.without})
+	return transfer.Copy(ctx, from, to, transfer.Options{Progress: progress, Changing: c.force, Without: c.without})
 }
 
-func (m *move) tell(done string, r transfer.Report) {
-	fmt.Fprintf(m.out, "%s and verified, SHA-256 %s\n", done, r.Digest)
-	printCounts(m.out, r.Records)
+func (c *copier) tell(done string, r transfer.Report) {
+	fmt.Fprintf(c.out, "%s and verified, SHA-256 %s\n", done, r.Digest)
+	printCounts(c.out, r.Records)
 }

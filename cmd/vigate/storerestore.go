@@ -15,7 +15,7 @@ import (
 
 // restore is one run of store restore.
 type restore struct {
-	move  // of its fields, those about etcd
+	copier
 	data  string
 	store string
 	keep  bool
