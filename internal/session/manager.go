@@ -250,13 +250,13 @@ func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) []e
 // End ends the session and posts e in the same commit. It returns once the end
 // is durable and no request can use the session any more. ErrNoSession: it was
 // over already.
-//
-// It and its twin for many sessions, EndAll, are the only ones that end one.
 func (m *Manager) End(ctx context.Context, l *Live, e event.Event) error {
 	return m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), e)
 }
 
 // commitEnd makes the change that ends a session, with the event and more changes.
+// It and its twin for many sessions, endEach, are the only ones that end one:
+// for End and EndAll, for what has expired, and for what is beyond a limit.
 func (m *Manager) commitEnd(ctx context.Context, change store.Change, e event.Event, more ...store.Change) error {
 	_, err := m.mirror.Commit(ctx, append(more, change, m.events.Change(e))...)
 	switch {
