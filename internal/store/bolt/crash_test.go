@@ -187,12 +187,17 @@ func fillDisk(arg string) error {
 		_, err := s.Commit(ctx, store.Create(store.Session, sessionID(written), make([]byte, limit/100), time.Now().Add(time.Hour)))
 		return err
 	}
-	for err = put(); err == nil; err = put() {
-		if written++; written > 1000 {
-			return errors.New("the disk did not get full")
+	// A commit may find room again after one that did not: in pages of the file
+	// that are free since.
+	for refused := 0; refused < 3; {
+		err := put()
+		if err == nil {
+			if written++; written > 1000 {
+				return errors.New("the disk did not get full")
+			}
+			continue
 		}
-	}
-	for range 3 { // still full
+		refused++
 		if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUncertain) {
 			return fmt.Errorf("commit on a full disk: %w", err)
 		}
@@ -204,7 +209,6 @@ func fillDisk(arg string) error {
 				return fmt.Errorf("get on a full disk: %w", err)
 			}
 		}
-		err = put()
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		return err
