@@ -32,9 +32,9 @@ type conn struct {
 	release func() // called once
 
 	stall time.Duration
-	// writeBy is the deadline in force for writes that the stall limit set, in
-	// Unix nanoseconds. It is renewed only when a quarter of it is used up,
-	// since setting one costs as much as a short answer.
+	// writeBy is the deadline in force for writes that the stall limit set, as
+	// the time after the connection was opened. It is renewed only when a quarter
+	// of it is used up, since setting one costs as much as a short answer.
 	writeBy atomic.Int64
 	// fixed: somebody else set a write deadline, which holds until it is unset.
 	fixed atomic.Bool
@@ -69,13 +69,13 @@ func (c *conn) renew() error {
 	if c.fixed.Load() {
 		return nil
 	}
-	now := time.Now()
-	if by := c.writeBy.Load(); by-now.UnixNano() > int64(c.stall-c.stall/4) {
+	age := time.Since(c.opened)
+	if by := c.writeBy.Load(); by-int64(age) > int64(c.stall-c.stall/4) {
 		return nil
 	}
-	by := now.Add(c.stall)
-	c.writeBy.Store(by.UnixNano())
-	return c.Conn.SetWriteDeadline(by)
+	by := age + c.stall
+	c.writeBy.Store(int64(by))
+	return c.Conn.SetWriteDeadline(c.opened.Add(by))
 }
 
 // SetWriteDeadline overrides the stall limit. net/http unsets the deadline
@@ -178,7 +178,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		return &conn{
-			lazyDeadline: lazyDeadline{Conn: raw},
+			lazyDeadline: lazyDeadline{Conn: raw, opened: time.Now()},
 			from:         originOf(raw, l.proxies),
 			release:      sync.OnceFunc(func() { giveAll(l.quotas) }),
 			stall:        l.stall,

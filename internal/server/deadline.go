@@ -1,68 +1,103 @@
 package server
 
 import (
+	"errors"
+	"math"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // lazyDeadline is a connection whose read deadline is set where it begins to
 // count. net/http moves it six times for a request, and each time costs as much
-// as finding the session; but between two reads only the last one matters. So a
-// read runs under the newest deadline always, and one that is moved while nobody
-// reads is kept until somebody does.
+// as finding the session; but between two reads only the newest matters, and one
+// that is later than what is set matters when that has passed. So a read runs
+// under the newest deadline or an earlier one, which it outlives.
 type lazyDeadline struct {
 	net.Conn
+	opened time.Time // what is not after it has passed
 
-	mu      sync.Mutex // guards what follows
-	reading int        // reads under way
-	want    time.Time  // as asked for
-	set     time.Time  // as the connection has it
+	reading atomic.Int32 // reads under way
+	want    atomic.Int64 // the deadline that was asked for; see instant
+	set     atomic.Int64 // the connection's
+	mu      sync.Mutex   // held to set the connection's
+}
+
+// Deadlines as numbers in their order: how long after the connection was opened,
+// by the clock that nobody sets, counted from passed.
+const (
+	never  int64 = 0 // there is none
+	passed int64 = -math.MaxInt64
+)
+
+func (l *lazyDeadline) instant(t time.Time) int64 {
+	if t.IsZero() {
+		return never
+	}
+	return passed + max(0, int64(t.Sub(l.opened)))
+}
+
+func (l *lazyDeadline) time(instant int64) time.Time {
+	if instant == never {
+		return time.Time{}
+	}
+	return l.opened.Add(time.Duration(instant - passed))
 }
 
 // Read reads, under the deadline that was asked for last.
 func (l *lazyDeadline) Read(b []byte) (int, error) {
-	if err := l.begin(); err != nil {
-		return 0, err
+	l.reading.Add(1)
+	defer l.reading.Add(-1)
+	for {
+		want, set := l.want.Load(), l.set.Load()
+		if want == passed {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if want < set || set == passed {
+			if err := l.apply(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := l.Conn.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !l.early() {
+			return n, err
+		}
+		if err := l.apply(); err != nil {
+			return 0, err
+		}
 	}
-	defer l.end()
-	return l.Conn.Read(b)
 }
 
-func (l *lazyDeadline) begin() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.apply(); err != nil {
-		return err
-	}
-	l.reading++
-	return nil
+// early: the deadline that was asked for has not come.
+func (l *lazyDeadline) early() bool {
+	want := l.want.Load()
+	return want == never || time.Until(l.time(want)) > 0
 }
 
-func (l *lazyDeadline) end() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.reading--
-}
-
-// apply is called with mu held.
+// apply sets the connection's deadline to the newest.
 func (l *lazyDeadline) apply() error {
-	if l.want.Equal(l.set) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	want := l.want.Load()
+	if want == l.set.Load() {
 		return nil
 	}
-	if err := l.Conn.SetReadDeadline(l.want); err != nil {
+	if err := l.Conn.SetReadDeadline(l.time(want)); err != nil {
 		return err
 	}
-	l.set = l.want
+	l.set.Store(want)
 	return nil
 }
 
 // SetReadDeadline sets the deadline of reads, of those under way too.
 func (l *lazyDeadline) SetReadDeadline(t time.Time) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.want = t
-	if l.reading == 0 {
+	want := l.instant(t)
+	l.want.Store(want)
+	// A read that begins now sees it. One under way need not hear that it has
+	// more time until its own deadline comes.
+	if l.reading.Load() == 0 || want >= l.set.Load() {
 		return nil
 	}
 	return l.apply()

@@ -25,7 +25,7 @@ func TestADeadlineOfReadsIsSetWhenSomebodyReads(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
 	d := &readDeadlines{Conn: near}
-	l := &lazyDeadline{Conn: d}
+	l := &lazyDeadline{Conn: d, opened: time.Now()}
 	later := time.Now().Add(time.Hour)
 	for _, at := range []time.Time{time.Unix(1, 0), {}, time.Now().Add(time.Minute), later} {
 		if err := l.SetReadDeadline(at); err != nil {
@@ -35,14 +35,40 @@ func TestADeadlineOfReadsIsSetWhenSomebodyReads(t *testing.T) {
 	if len(d.set) != 0 {
 		t.Fatalf("set %v while nobody reads", d.set)
 	}
-	for range 2 {
+	read := func() {
+		t.Helper()
 		go far.Write([]byte("x"))
 		if n, err := l.Read(make([]byte, 1)); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 	}
+	read()
+	read()
 	if len(d.set) != 1 || !d.set[0].Equal(later) {
 		t.Fatalf("set %v, want %v once", d.set, later)
+	}
+	for _, at := range []time.Time{later.Add(time.Minute), {}} {
+		if err := l.SetReadDeadline(at); err != nil {
+			t.Fatal(err)
+		}
+		read()
+	}
+	if len(d.set) != 1 {
+		t.Fatalf("set %v, though the deadline was only put off", d.set)
+	}
+	if err := l.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || len(d.set) != 1 {
+		t.Fatalf("a read after its deadline: %v; set %v", err, d.set)
+	}
+	sooner := time.Now().Add(time.Minute)
+	if err := l.SetReadDeadline(sooner); err != nil {
+		t.Fatal(err)
+	}
+	read()
+	if len(d.set) != 2 || !d.set[1].Equal(sooner) {
+		t.Fatalf("set %v, want %v too", d.set, sooner)
 	}
 }
 
@@ -50,7 +76,7 @@ func TestADeadlineThatIsMovedEndsTheReadUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		l := &lazyDeadline{Conn: near}
+		l := &lazyDeadline{Conn: near, opened: time.Now()}
 		if err := l.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +133,7 @@ func reads(seed uint64, lazy bool) (all []end) {
 	defer near.Close()
 	c := near
 	if lazy {
-		c = &lazyDeadline{Conn: near}
+		c = &lazyDeadline{Conn: near, opened: time.Now()}
 	}
 	move := func() {
 		at := time.Now().Add(time.Duration(r.IntN(7)-2) * time.Second)
