@@ -2,7 +2,10 @@
 // connection tells: facts for decisions further in, never a decision itself.
 package peer
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+	"strconv"
+)
 
 // Peer is the other end of one request. The zero one is neither local nor known
 // by anything.
@@ -26,7 +29,19 @@ type Peer struct {
 	// UserAgent is what the client calls itself, at most 512 bytes of valid
 	// UTF-8 without control characters.
 	UserAgent string
-	// RequestID names the request in the logs. The server makes it up; it says
-	// nothing about the client and is no secret.
-	RequestID string
+	// Request names the request in the logs.
+	Request RequestID
+}
+
+// RequestID names a request. The server makes it up; it says nothing about the
+// client and is no secret. It is written out only where somebody reads it.
+type RequestID struct {
+	Run    string // of the server: differs from start to start
+	Number uint64 // of the request in this run
+}
+
+func (id RequestID) String() string {
+	b := make([]byte, 0, 24)
+	b = append(append(b, id.Run...), '-')
+	return string(strconv.AppendUint(b, id.Number, 36))
 }

@@ -14,7 +14,7 @@ import (
 func BenchmarkFront(b *testing.B) {
 	f := &front{
 		next:     peer.HandlerFunc(func(http.ResponseWriter, *http.Request, *peer.Peer) {}),
-		ids:      &requestIDs{prefix: "01234567-"},
+		ids:      &requestIDs{run: "01234567"},
 		requests: newQuota(10),
 		health:   &health{},
 		logger:   slog.New(slog.DiscardHandler),

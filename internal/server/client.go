@@ -17,13 +17,13 @@ const (
 )
 
 // peerOf is the other end of r, which came over a connection from o.
-func peerOf(r *http.Request, o origin, proxies []netip.Prefix, requestID string) peer.Peer {
+func peerOf(r *http.Request, o origin, proxies []netip.Prefix, id peer.RequestID) peer.Peer {
 	p := peer.Peer{
 		Address:   o.address,
 		Local:     o.local,
 		UnixUID:   o.uid,
 		UserAgent: cleanText(r.UserAgent(), maxUserAgent),
-		RequestID: requestID,
+		Request:   id,
 	}
 	if r.TLS != nil {
 		p.TLS = true

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -122,7 +121,7 @@ func (f *front) recoverPanic(x *exchange, r *http.Request) {
 	if v == nil {
 		return
 	}
-	a, id := &x.answer, x.from.RequestID
+	a, id := &x.answer, x.from.Request.String()
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler) // asked for: net/http drops the connection
 	}
@@ -141,7 +140,7 @@ func (f *front) recoverPanic(x *exchange, r *http.Request) {
 func (f *front) logAccess(x *exchange, r *http.Request, start time.Time) {
 	a, p := &x.answer, &x.from
 	f.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelDebug, "request",
-		slog.String("request", p.RequestID), slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)),
+		slog.String("request", p.Request.String()), slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)),
 		slog.String("proto", r.Proto), slog.String("peer", p.Address), slog.Int("status", a.status),
 		slog.Int64("bytes", a.bytes), slog.Duration("took", time.Since(start)))
 }
@@ -185,16 +184,15 @@ func (a *answer) Flush() {
 // Unwrap is for http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// requestIDs makes names that differ within a run of the server and, by the
-// prefix, between runs.
+// requestIDs makes names that differ within a run of the server, and between
+// runs.
 type requestIDs struct {
-	prefix string
-	last   atomic.Uint64
+	run  string
+	last atomic.Uint64
 }
 
-func (ids *requestIDs) next() string {
-	var buf [32]byte
-	return string(strconv.AppendUint(append(buf[:0], ids.prefix...), ids.last.Add(1), 36))
+func (ids *requestIDs) next() peer.RequestID {
+	return peer.RequestID{Run: ids.run, Number: ids.last.Add(1)}
 }
 
 // health answers /healthz and /readyz.

@@ -144,7 +144,7 @@ func newRequestIDs(random io.Reader) (*requestIDs, error) {
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return nil, fmt.Errorf("open server: read random bytes: %w", err)
 	}
-	return &requestIDs{prefix: hex.EncodeToString(b[:]) + "-"}, nil
+	return &requestIDs{run: hex.EncodeToString(b[:])}, nil
 }
 
 // open opens the listeners. What it opened before an error stays in s.sites.

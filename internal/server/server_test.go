@@ -378,7 +378,7 @@ func TestNeitherHeadersNorQueriesAreLogged(t *testing.T) {
 
 func TestRequestIDsAreTheServersOwnAndDiffer(t *testing.T) {
 	r := start(t, Config{Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, p *peer.Peer) {
-		io.WriteString(w, p.RequestID)
+		io.WriteString(w, p.Request.String())
 	})})
 	_, first := r.get("plain", "/", http.Header{"X-Request-Id": {"mine"}})
 	_, second := r.get("tls", "/", nil)

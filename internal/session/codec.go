@@ -208,7 +208,7 @@ func decodeFacts(raw string) (facts, error) {
 	case s.identity.Name.IsZero():
 		return facts{}, errMissing
 	}
-	s.owner = s.identity.Name.Key()
+	s.name, s.owner = s.identity.Name.String(), s.identity.Name.Key()
 	if s.origin != nil {
 		s.owner = s.origin.Name.Key()
 	}

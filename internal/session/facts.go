@@ -12,6 +12,7 @@ type facts struct {
 	agent    string
 	method   string
 	extra    string // see Session
+	name     string // identity.Name as it is shown
 	owner    string // principal.Name.Key of who really logged in: the name that limits go by
 }
 

@@ -105,6 +105,20 @@ func (l *Live) Session() Session {
 	return s
 }
 
+// Summary is what others are shown of the session as it is now. It is what most
+// calls want of it, and costs much less than Session.
+func (l *Live) Summary() Summary {
+	f := &l.facts.Load().value
+	return Summary{
+		Key: l.key, Name: f.name, FullName: f.identity.FullName, Extension: f.identity.Extension,
+		Locale: f.locale, MessageLocale: f.messages,
+		Address: l.address.Load().value, UserAgent: f.agent,
+		LoginTime:      instant(l.login.Load()),
+		LastActiveTime: instant(l.active.Load()),
+		CallCount:      l.base.Load() + l.calls.Load(),
+	}
+}
+
 func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
 // MessageLocale is the locale of the session's messages.

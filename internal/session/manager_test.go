@@ -57,6 +57,27 @@ func TestASessionBeginsAsTheSpecificationSays(t *testing.T) {
 	}
 }
 
+func TestASummaryTellsWhatTheSessionDoes(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	g := named("alice")
+	g.Identity.Extension, g.Identity.Groups = true, []string{`VSPHERE.LOCAL\Users`}
+	l, _, err := f.Start(t.Context(), g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.clock.add(time.Minute)
+	f.Count(l, f.now())
+	s := l.Session()
+	want := Summary{
+		Key: s.Key, Name: s.Identity.Name.String(), FullName: s.Identity.FullName, Extension: s.Identity.Extension,
+		Locale: s.Locale, MessageLocale: s.MessageLocale, Address: s.Address, UserAgent: s.UserAgent,
+		LoginTime: s.LoginTime, LastActiveTime: s.LastActiveTime, CallCount: s.CallCount,
+	}
+	if got := l.Summary(); got != want || got.CallCount != 1 || got.Name != `VSPHERE.LOCAL\alice` {
+		t.Errorf("summary %+v of session %+v", got, s)
+	}
+}
+
 func TestTokensPrintAsAPlaceholder(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	_, token := f.start(t, "alice")

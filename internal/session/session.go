@@ -54,6 +54,22 @@ type Session struct {
 	extra string
 }
 
+// Summary is what others are shown of a session at one instant.
+type Summary struct {
+	Key           Key
+	Name          string // of who it acts as
+	FullName      string
+	Extension     bool
+	Locale        string
+	MessageLocale string
+	Address       string
+	UserAgent     string
+
+	LoginTime      time.Time
+	LastActiveTime time.Time
+	CallCount      int64
+}
+
 // Owner is who really logged in: the identity that limits and audit go by.
 func (s *Session) Owner() Identity {
 	if s.Origin != nil {

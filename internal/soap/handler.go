@@ -150,7 +150,7 @@ func (h *handler) prepare(m *message, r *http.Request) *refusal {
 	}
 	if m.operation != "" {
 		h.log.LogAttrs(r.Context(), slog.LevelDebug, "operation named by the client",
-			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.RequestID))
+			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))
 	}
 	if err != nil {
 		return refusalOf(err)

@@ -31,7 +31,7 @@ type fakeAPI struct {
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{from: peer.Peer{Address: "192.0.2.1", TLS: true, RequestID: "r7"}, objects: []*vim.Object{{
+	return &fakeAPI{from: peer.Peer{Address: "192.0.2.1", TLS: true, Request: peer.RequestID{Run: "r", Number: 7}}, objects: []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
 			{Name: "Login", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginRequestType](), Result: session},

@@ -79,7 +79,7 @@ func (w *World) Pass(d time.Duration) {
 func NewWorld(t testing.TB) *World {
 	t.Helper()
 	w := &World{
-		t: t, Peer: peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", RequestID: "r", TLS: true},
+		t: t, Peer: peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true},
 		tokens: map[string]string{}, certificates: map[string]*x509.Certificate{},
 	}
 	w.clock.at = time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)

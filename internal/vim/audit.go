@@ -37,7 +37,7 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 	if fault != nil && fault.Cause != nil && !wanted {
 		a.Log.LogAttrs(ctx, faultLevel(fault), "call failed", slog.String("object", c.Object.Type),
 			slog.String("name", c.Name), slog.String("fault", kind), slog.Any("cause", fault.Cause),
-			slog.String("request", c.Peer.RequestID))
+			slog.String("request", c.Peer.Request.String()))
 	}
 	if wanted {
 		a.audit(ctx, c, fault)
@@ -56,7 +56,7 @@ func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
 		slog.String("user", a.actorOf(c)),
 		slog.String("address", c.Peer.Address),
 		slog.String("binding", c.Binding),
-		slog.String("request", c.Peer.RequestID),
+		slog.String("request", c.Peer.Request.String()),
 	}
 	if c.Session != nil {
 		attrs = append(attrs, slog.String("session", c.Session.Key().String()))

@@ -39,8 +39,7 @@ func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.Impersonate
 	if err != nil {
 		return types.UserSession{}, err
 	}
-	s := c.Session.Session()
-	return userSession(&s), nil
+	return userSession(c.Session), nil
 }
 
 // impersonable finds the identity that may be taken on: that of somebody with a

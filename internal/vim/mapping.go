@@ -9,16 +9,17 @@ import (
 )
 
 // userSession is the session as the API shows it.
-func userSession(s *session.Session) types.UserSession {
+func userSession(l *session.Live) types.UserSession {
+	s := l.Summary()
 	return types.UserSession{
 		Key:              s.Key.String(),
-		UserName:         s.Identity.Name.String(),
-		FullName:         s.Identity.FullName,
+		UserName:         s.Name,
+		FullName:         s.FullName,
 		LoginTime:        s.LoginTime,
 		LastActiveTime:   s.LastActiveTime,
 		Locale:           s.Locale,
 		MessageLocale:    s.MessageLocale,
-		ExtensionSession: s.Identity.Extension,
+		ExtensionSession: s.Extension,
 		IpAddress:        s.Address,
 		UserAgent:        s.UserAgent,
 		CallCount:        s.CallCount,

@@ -58,7 +58,7 @@ func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, w
 	c.actor(s.Actor())
 	c.Note("started", s.Key.String())
 	c.Note("method", s.Method)
-	return Result{Value: userSession(&s), Token: token}, nil
+	return Result{Value: userSession(l), Token: token}, nil
 }
 
 func (a *API) loginFault(c *Call, err error) error {
@@ -196,8 +196,7 @@ func (a *API) currentSession(_ context.Context, c *Call) (*types.UserSession, er
 	if c.Session == nil {
 		return nil, nil
 	}
-	s := c.Session.Session()
-	return new(userSession(&s)), nil
+	return new(userSession(c.Session)), nil
 }
 
 // sessionList yields what lives when its turn comes: sessions that end while the
@@ -209,7 +208,7 @@ func (a *API) sessionList(context.Context, *Call) (iter.Seq[types.UserSession], 
 			if !a.Sessions.Alive(l) {
 				continue
 			}
-			if s := l.Session(); !yield(userSession(&s)) {
+			if !yield(userSession(l)) {
 				return
 			}
 		}

@@ -92,7 +92,7 @@ func (f *Fixture) Logged() string {
 // works on before it is used.
 func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 	t.Helper()
-	f := &Fixture{t: t, Peer: peer.Peer{Address: "192.0.2.7", UserAgent: "test/1", RequestID: "r1", TLS: true}}
+	f := &Fixture{t: t, Peer: peer.Peer{Address: "192.0.2.7", UserAgent: "test/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true}}
 	f.clock.at = time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
 	d := f.domain(slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	for _, e := range edit {
