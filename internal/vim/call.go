@@ -6,8 +6,7 @@ package vim
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
+	"math"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -98,19 +97,30 @@ var FirstRelease = Release{8, 0, 1, 0}
 // being 0.
 func ParseRelease(s string) (Release, error) {
 	var r Release
-	for i, more := 0, true; more; i++ {
-		var part string
-		if part, s, more = strings.Cut(s, "."); i == len(r) {
+	part, digits := 0, 0
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '.' && digits > 0 && part == len(r)-1:
 			return Release{}, fmt.Errorf("parse release: want at most %d numbers", len(r))
+		case c == '.' && digits > 0:
+			part, digits = part+1, 0
+			continue
+		case c < '0' || c > '9', digits > 0 && r[part] == 0:
+			return Release{}, notANumber(part)
 		}
-		n, err := strconv.ParseUint(part, 10, 16)
-		if err != nil || part[0] == '0' && part != "0" {
-			return Release{}, fmt.Errorf("parse release: part %d is not a number", i+1)
+		digits++
+		if r[part] = r[part]*10 + int(c-'0'); r[part] > math.MaxUint16 {
+			return Release{}, notANumber(part)
 		}
-		r[i] = int(n)
+	}
+	if digits == 0 {
+		return Release{}, notANumber(part)
 	}
 	return r, nil
 }
+
+func notANumber(part int) error { return fmt.Errorf("parse release: part %d is not a number", part+1) }
 
 // Before reports whether r is older than o.
 func (r Release) Before(o Release) bool {
