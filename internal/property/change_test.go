@@ -39,7 +39,7 @@ func TestPartialUpdatesTellOfElements(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	for _, c := range o.ChangeSet {
-		if u, ok := c.Val.(types.UserSession); !ok || u.Key == "" {
+		if u, ok := c.Val.(*types.UserSession); !ok || u.Key == "" {
 			t.Errorf("%s is a %T", c.Name, c.Val)
 		}
 	}
@@ -84,7 +84,7 @@ func TestAnotherObjectInThePlaceIsToldWhole(t *testing.T) {
 	if got := ops(o); !slices.Equal(got, []op{{"latestEvent", types.PropertyChangeOpAssign}}) {
 		t.Errorf("got %v", got)
 	}
-	if e, ok := o.ChangeSet[0].Val.(types.GlobalMessageChangedEvent); !ok || e.Message != "2" {
+	if e, ok := o.ChangeSet[0].Val.(*types.GlobalMessageChangedEvent); !ok || e.Message != "2" {
 		t.Errorf("got %#v", o.ChangeSet[0].Val)
 	}
 }

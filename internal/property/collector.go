@@ -144,7 +144,7 @@ func (s *service) createFilter(ctx context.Context, c *vim.Call, r *types.Create
 		return none, err
 	}
 	// Finding the objects now tells of those that are not there.
-	if _, err := (&reader{service: s, ctx: ctx, call: c}).selectObjects(spec, true); err != nil {
+	if _, err := s.newReader(ctx, c).selectObjects(spec, true); err != nil {
 		return none, err
 	}
 	f := &filter{of: k, given: r.Spec, partial: r.PartialUpdates, spec: spec}

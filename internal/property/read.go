@@ -14,20 +14,33 @@ import (
 // reader reads objects on behalf of one call, each property once.
 type reader struct {
 	*service
-	ctx  context.Context
-	call *vim.Call
+	ctx     context.Context
+	call    *vim.Call
+	reading vim.Reading
 	// keep has what was read kept for other filter specs of the call.
 	keep map[known]got
 	// watch has the channels gathered that tell of changes of what is read. A
 	// channel is taken before its value, so that no change is missed.
 	watch bool
 	wake  []<-chan struct{}
+
+	results []result // of the last object
+	few     [4]result
+}
+
+func (s *service) newReader(ctx context.Context, c *vim.Call) *reader {
+	r := &reader{service: s, ctx: ctx, call: c}
+	r.reading.Begin(s.api, c)
+	r.results = r.few[:0]
+	return r
 }
 
 // watcher reads what a filter has told before. What changes is told of only
 // where it is known to: see update.mark.
 func (s *service) watcher(ctx context.Context, c *vim.Call) *reader {
-	return &reader{service: s, ctx: ctx, call: c, watch: true}
+	r := s.newReader(ctx, c)
+	r.watch = true
+	return r
 }
 
 type known struct {
@@ -62,12 +75,12 @@ func (r *reader) read(ref types.ManagedObjectReference, name string) got {
 	}
 	var g got
 	if r.watch {
-		g.watched = r.follow(r.api.Changed(r.call, ref, name))
+		g.watched = r.follow(r.reading.Changed(ref, name))
 		if row, fault := r.api.Property(ref, name); fault == nil && row.Privilege != vim.Anonymous && row.Privilege != vim.View {
 			r.follow(r.api.AuthorityChanged())
 		}
 	}
-	g.value, g.fault = r.api.Read(r.ctx, r.call, ref, name)
+	g.value, g.fault = r.reading.Read(r.ctx, ref, name)
 	if r.keep != nil {
 		r.keep[known{ref, name}] = g
 	}
@@ -84,8 +97,10 @@ func (r *reader) follow(c <-chan struct{}) bool {
 }
 
 // evaluate reads what the plan says. It reports false where the object is gone.
+// The results are good until the next object's.
 func (r *reader) evaluate(it item) ([]result, bool, error) {
-	all := make([]result, len(it.plan.paths))
+	r.results = slices.Grow(r.results[:0], len(it.plan.paths))
+	all := r.results[:len(it.plan.paths)]
 	had := make([]named, 0, 8)
 	for i := range it.plan.paths {
 		p := &it.plan.paths[i]

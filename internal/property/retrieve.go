@@ -16,7 +16,7 @@ func (s *service) retrieveProperties(ctx context.Context, c *vim.Call, r *types.
 	if err != nil {
 		return nil, err
 	}
-	return read.content(&rest, len(rest))
+	return read.content(&retrieval{}, &rest, len(rest))
 }
 
 // retrievePropertiesEx gives no token to callers without a session, for it could
@@ -45,7 +45,8 @@ func (s *service) continueRetrieve(ctx context.Context, c *vim.Call, r *types.Co
 	if err != nil {
 		return types.RetrieveResult{}, err
 	}
-	read := &reader{service: s, ctx: ctx, call: c, keep: map[known]got{}}
+	read := s.newReader(ctx, c)
+	read.keep = map[known]got{}
 	out, err := s.next(read, p.rest, p.limit)
 	if err != nil {
 		return types.RetrieveResult{}, err
@@ -63,7 +64,7 @@ func (s *service) prepare(ctx context.Context, c *vim.Call, specs []types.Proper
 	if len(specs) > maxSpecs {
 		return nil, nil, tooMany("specSet", maxSpecs)
 	}
-	read := &reader{service: s, ctx: ctx, call: c}
+	read := s.newReader(ctx, c)
 	if len(specs) > 1 {
 		read.keep = map[known]got{}
 	}
@@ -86,13 +87,21 @@ func (s *service) prepare(ctx context.Context, c *vim.Call, specs []types.Proper
 	return read, all, nil
 }
 
+// retrieval is a result, and room for what most are: one property of one object.
+type retrieval struct {
+	result  types.RetrieveResult
+	objects [1]types.ObjectContent
+	values  [1]types.DynamicProperty
+}
+
 // next reads the next objects, and keeps a page of what is left.
 func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveResult, error) {
-	objects, err := read.content(&rest, limit)
-	if err != nil {
+	var err error
+	made := &retrieval{}
+	out := &made.result
+	if out.Objects, err = read.content(made, &rest, limit); err != nil {
 		return nil, err
 	}
-	out := &types.RetrieveResult{Objects: objects}
 	if len(rest) > 0 {
 		out.Token, err = s.keepPage(read.call, page{read.call.Object, rest, limit})
 	}
@@ -101,8 +110,8 @@ func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveRes
 
 // content reads up to limit of the objects and takes them off. Those that have
 // gone meanwhile are left out.
-func (r *reader) content(rest *[]item, limit int) ([]types.ObjectContent, error) {
-	all := make([]types.ObjectContent, 0, min(limit, len(*rest)))
+func (r *reader) content(made *retrieval, rest *[]item, limit int) ([]types.ObjectContent, error) {
+	all, few := room(made.objects[:], min(limit, len(*rest)))[:0], made.values[:]
 	for len(*rest) > 0 && len(all) < limit {
 		it := (*rest)[0]
 		*rest = (*rest)[1:]
@@ -111,16 +120,17 @@ func (r *reader) content(rest *[]item, limit int) ([]types.ObjectContent, error)
 			return nil, err
 		}
 		if ok {
-			all = append(all, r.object(it, results))
+			all = append(all, r.object(it, results, few))
+			few = nil
 		}
 	}
 	return all, nil
 }
 
-func (r *reader) object(it item, results []result) types.ObjectContent {
+func (r *reader) object(it item, results []result, few []types.DynamicProperty) types.ObjectContent {
 	o := types.ObjectContent{Obj: it.ref}
 	if len(results) > 0 {
-		o.PropSet = make([]types.DynamicProperty, 0, len(results))
+		o.PropSet = room(few, len(results))[:0]
 	}
 	for i := range results {
 		name := it.plan.paths[i].Text

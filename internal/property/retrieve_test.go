@@ -43,7 +43,7 @@ func TestPathsLeadIntoValues(t *testing.T) {
 			t.Errorf("%s: got %#v, want %#v", path, got, want.want)
 		}
 	}
-	if u, ok := admin.one(sessionManager, "sessionList["+key+"]").(types.UserSession); !ok || u.Key != ann.key() {
+	if u, ok := admin.one(sessionManager, "sessionList["+key+"]").(*types.UserSession); !ok || u.Key != ann.key() {
 		t.Errorf("an element of a list is not boxed as itself: %#v", u)
 	}
 }
@@ -67,7 +67,7 @@ func TestListsAreBoxedAsTheAPIsArrays(t *testing.T) {
 	if _, ok := admin.one(authorization, "roleList").(types.ArrayOfAuthorizationRole); !ok {
 		t.Error("roleList is not an ArrayOfAuthorizationRole")
 	}
-	u, ok := admin.one(sessionManager, "currentSession").(types.UserSession)
+	u, ok := admin.one(sessionManager, "currentSession").(*types.UserSession)
 	if !ok || u.Key != admin.key() {
 		t.Errorf("currentSession is %#v", u)
 	}

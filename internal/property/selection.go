@@ -8,7 +8,8 @@ import (
 	"github.com/vigate/vigate/internal/property/value"
 )
 
-// selection is what the object specs of a filter lead to at a time.
+// selection is what the object specs of a filter lead to at a time. It is good
+// until the filter's next.
 type selection struct {
 	items   []item
 	missing []types.ManagedObjectReference // named by the filter, and not there
@@ -36,7 +37,7 @@ type visit struct {
 // filter names and that is not there is a fault, unless the filter has it
 // reported.
 func (r *reader) selectObjects(f *filterSpec, must bool) (selection, error) {
-	w := walk{reader: r, spec: f}
+	w := walk{reader: r, spec: f, out: selection{items: f.one.items[:0]}}
 	if len(f.objects) > 1 || len(f.objects) == 1 && len(f.objects[0].steps) > 0 {
 		w.seen, w.done = map[types.ManagedObjectReference]bool{}, map[visit]bool{}
 	}

@@ -32,6 +32,26 @@ type filterSpec struct {
 	// weight is about how many bytes of memory the filter needs.
 	weight int
 	plans  []*plan
+
+	// What a filter of one path of one object needs of the above, and of what is
+	// made of it, at once: nearly all are such.
+	one struct {
+		types   [1]typeSpec
+		objects [1]objectSpec
+		plans   [1]*plan
+		plan    plan
+		items   [1]item
+		// paths of the type and of the plan
+		paths, planned [1]value.Path
+	}
+}
+
+// room is for n, in few if that is enough. It is never nil.
+func room[T any](few []T, n int) []T {
+	if few != nil && n <= len(few) {
+		return few[:n:n]
+	}
+	return make([]T, n)
 }
 
 type typeSpec struct {
@@ -76,21 +96,22 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 	case len(in.ObjectSet) > maxObjects:
 		return nil, tooMany("objectSet", maxObjects)
 	}
-	f.types = make([]typeSpec, len(in.PropSet))
-	n := 0
+	f.types, f.plans = room(f.one.types[:], len(in.PropSet)), f.one.plans[:0]
+	few, n := f.one.paths[:], 0
 	for i := range in.PropSet {
 		if !s.isKnown(in.PropSet[i].Type) {
 			return nil, vim.TypeNotFound(in.PropSet[i].Type)
 		}
-		if err := f.types[i].compile(&in.PropSet[i], maxPaths-n); err != nil {
+		if err := f.types[i].compile(&in.PropSet[i], maxPaths-n, few); err != nil {
 			return nil, err
 		}
+		few = nil
 		n += len(f.types[i].paths)
 		for _, p := range f.types[i].paths {
 			f.weight += 100 + 3*len(p.Text)
 		}
 	}
-	f.objects = make([]objectSpec, len(in.ObjectSet))
+	f.objects = room(f.one.objects[:], len(in.ObjectSet))
 	for i := range in.ObjectSet {
 		if err := f.compileObject(&f.objects[i], &in.ObjectSet[i]); err != nil {
 			return nil, err
@@ -108,7 +129,7 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 	return f, nil
 }
 
-func (t *typeSpec) compile(in *types.PropertySpec, limit int) error {
+func (t *typeSpec) compile(in *types.PropertySpec, limit int, few []value.Path) error {
 	*t = typeSpec{typ: in.Type, all: isTrue(in.All)}
 	if t.all {
 		return nil
@@ -116,7 +137,7 @@ func (t *typeSpec) compile(in *types.PropertySpec, limit int) error {
 	if len(in.PathSet) > limit {
 		return tooMany("pathSet", maxPaths)
 	}
-	t.paths = make([]value.Path, len(in.PathSet))
+	t.paths = room(few, len(in.PathSet))
 	for i, text := range in.PathSet {
 		p, err := value.Parse(text)
 		if err != nil {
@@ -226,14 +247,18 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 			return p, nil
 		}
 	}
-	p := &plan{typ: typ}
+	p, few := &plan{}, []value.Path(nil)
+	if len(f.plans) == 0 {
+		p, few = &f.one.plan, f.one.planned[:]
+	}
+	p.typ = typ
 	for i := range f.types {
 		t := &f.types[i]
 		if !isA(typ, t.typ) {
 			continue
 		}
 		if p.paths == nil {
-			p.paths = make([]value.Path, 0, len(t.paths))
+			p.paths = room(few, len(t.paths))[:0]
 		}
 		if t.all {
 			for _, row := range f.api.Object(typ).Properties {

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/vmware/govmomi/vim25/types"
+
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -29,28 +31,48 @@ var (
 
 // answer writes the result of a call.
 func (h *handler) answer(w http.ResponseWriter, c *vim.Call, result vim.Result, m *message) {
-	buffer := h.buffers.Get().(*[]byte)
-	defer h.release(buffer)
-	s := &stream{w: w}
+	p := h.take(c)
+	defer h.release(p)
+	p.stream.w = w
 	if !result.Token.IsZero() {
-		s.token, s.tls = result.Token.Reveal(), c.Peer.TLS
+		p.token, p.tls = result.Token.Reveal(), c.Peer.TLS
 	}
-	e := &encoder{codec: &h.codec, release: c.Release, buf: (*buffer)[:0], w: s}
+	p.encoder.w = &p.stream
 	name := c.Name
 	if c.Read {
 		name = fetch
 	}
-	err := e.response(name, result.Value, m.typed)
-	*buffer = e.buf
+	err := p.response(name, result.Value, m.typed)
 	switch {
 	case err == nil:
-		s.end(e.buf)
-	case !s.begun:
+		p.end(p.buf)
+	case !p.begun:
 		h.fault(w, c, vim.FaultOf(err), serverFault)
 	default:
 		// A part is on its way: break the connection, so that the client can't
 		// take it for the whole.
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// reply is what an answer is made with, one after the other.
+type reply struct {
+	encoder
+	stream
+}
+
+func (h *handler) take(c *vim.Call) *reply {
+	p := h.replies.Get().(*reply)
+	p.release = c.Release
+	return p
+}
+
+// release gives a reply back with nothing in it but its buffer, unless that has
+// grown too large to keep.
+func (h *handler) release(p *reply) {
+	if cap(p.buf) <= 4*flushAt {
+		*p = reply{encoder: encoder{codec: &h.codec, buf: p.buf[:0]}}
+		h.replies.Put(p)
 	}
 }
 
@@ -64,19 +86,19 @@ func (e *encoder) response(name string, value any, typed bool) (err error) {
 	}()
 	e.buf = append(e.buf, head...)
 	e.buf = append(append(append(e.buf, '<'), name...), `Response xmlns="`+nsVim+`">`...)
-	if value != nil {
+	if r, ok := value.(*types.RetrieveResult); ok && r != nil && !typed {
+		e.retrieved("returnval", r)
+	} else if value != nil {
 		e.element("returnval", reflect.ValueOf(value), typed)
 	}
 	e.buf = append(append(append(e.buf, "</"...), name...), "Response>"+tail...)
 	return e.err
 }
 
-// release gives a buffer back, unless it has grown too large to keep.
-func (h *handler) release(buffer *[]byte) {
-	if cap(*buffer) <= 4*flushAt {
-		h.buffers.Put(buffer)
-	}
-}
+// ownLength is how long an answer may be of which net/http tells the length
+// itself when the handler is done, without a header made for it: its buffers,
+// of HTTP/1 and HTTP/2, are not smaller.
+const ownLength = 2<<10 - 1
 
 // stream is an answer of which the length is not known at first.
 type stream struct {
@@ -100,7 +122,7 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // end writes the last part. If it is the only one, its length is known.
 func (s *stream) end(p []byte) {
-	if !s.begun {
+	if !s.begun && len(p) > ownLength {
 		s.w.Header()["Content-Length"] = []string{strconv.Itoa(len(p))}
 	}
 	// The client that went away is told nothing.
@@ -109,15 +131,14 @@ func (s *stream) end(p []byte) {
 
 // fault writes a fault, in the caller's language.
 func (h *handler) fault(w http.ResponseWriter, c *vim.Call, f *vim.Fault, code string) {
-	buffer := h.buffers.Get().(*[]byte)
-	defer h.release(buffer)
+	e := h.take(c)
+	defer h.release(e)
 	text := f.Text(h.api.MessageLocale(c))
 	status := http.StatusInternalServerError
-	e := &encoder{codec: &h.codec, release: c.Release, buf: (*buffer)[:0]}
 	e.fault(f, code, text)
-	if e.err != nil {
-		e = &encoder{codec: &h.codec, buf: (*buffer)[:0]}
-		e.fault(vim.FaultOf(e.err), serverFault, text)
+	if err := e.err; err != nil {
+		e.err, e.release, e.buf = nil, vim.Release{}, e.buf[:0]
+		e.fault(vim.FaultOf(err), serverFault, text)
 	}
 	if f.Detail == nil {
 		// The API has no fault for this; it is HTTP's to say.
@@ -126,7 +147,6 @@ func (h *handler) fault(w http.ResponseWriter, c *vim.Call, f *vim.Fault, code s
 			w.Header()["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds())))}
 		}
 	}
-	*buffer = e.buf
 	w.Header()["Content-Type"] = contentXML
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(e.buf))}
 	w.WriteHeader(status)

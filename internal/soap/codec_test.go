@@ -156,8 +156,8 @@ func parsed(c *codec, document []byte, into any) error {
 	if err := scan(document); err != nil {
 		return err
 	}
-	r, done := c.reader(document)
-	defer done()
+	r := c.reader(document)
+	defer c.done(r)
 	d := decoder{reader: r, codec: c}
 	e, err := d.child()
 	if err != nil {

@@ -62,9 +62,18 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 		e.list(name, v, t.In(0).In(0), typed) // of func(yield func(elem) bool)
 		return
 	case t == schema.Reference:
-		e.reference(name, v, typed)
+		e.reference(name, addressed[types.ManagedObjectReference](v), typed)
+		return
+	case t == sessionType:
+		e.session(name, addressed[types.UserSession](v), typed)
 		return
 	}
+	e.structure(name, v, typed)
+}
+
+// structure writes a value that is no list and no reference.
+func (e *encoder) structure(name string, v reflect.Value, typed bool) {
+	t := v.Type()
 	xsi := ""
 	if typed {
 		xsi = typeName(t)
@@ -118,13 +127,15 @@ func (e *encoder) close(name string) {
 	e.buf = append(append(append(e.buf, "</"...), name...), '>')
 }
 
-func (e *encoder) reference(name string, v reflect.Value, typed bool) {
-	var ref types.ManagedObjectReference
+// addressed is what v is, a T, where it stands, or else a copy.
+func addressed[T any](v reflect.Value) *T {
 	if v.CanAddr() {
-		ref = *v.Addr().Interface().(*types.ManagedObjectReference) // makes no copy to point at
-	} else {
-		ref = v.Interface().(types.ManagedObjectReference)
+		return v.Addr().Interface().(*T)
 	}
+	return new(v.Interface().(T))
+}
+
+func (e *encoder) reference(name string, ref *types.ManagedObjectReference, typed bool) {
 	e.buf = append(append(e.buf, '<'), name...)
 	if typed {
 		e.buf = append(e.buf, ` xsi:type="ManagedObjectReference"`...)
@@ -179,14 +190,9 @@ func (e *encoder) simple(v reflect.Value) {
 	case reflect.Slice:
 		e.buf = base64.StdEncoding.AppendEncode(e.buf, v.Bytes())
 	case reflect.Struct:
-		t, ok := v.Interface().(time.Time)
-		if !ok || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
-			e.fail(v)
-			return
-		}
-		e.buf = t.UTC().AppendFormat(e.buf, time.RFC3339Nano)
+		e.time(addressed[time.Time](v))
 	default:
-		e.fail(v)
+		e.fail(v.Type())
 	}
 }
 
@@ -203,13 +209,26 @@ func (e *encoder) float(f float64, bits int) {
 }
 
 // fail is for values that the API's types can't have.
-func (e *encoder) fail(v reflect.Value) {
-	e.err = fmt.Errorf("encode answer: no form for a %v", v.Type())
+func (e *encoder) fail(t reflect.Type) {
+	e.err = fmt.Errorf("encode answer: no form for a %v", t)
 }
 
 // appendText writes text so that it can stand in an element and in an
 // attribute. What XML can't hold becomes U+FFFD.
 func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if !asText[s[i]] {
+			return appendEscaped(b, s)
+		}
+	}
+	return append(b, s...)
+}
+
+// asText are the bytes that a text has as they are, but for those past ASCII.
+var asText = bytesOf(" !#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
+
+// appendEscaped is appendText for any text.
+func appendEscaped(b []byte, s string) []byte {
 	done := 0
 	for i := 0; i < len(s); {
 		r, size := rune(s[i]), 1

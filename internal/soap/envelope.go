@@ -42,11 +42,10 @@ func (m *message) read() (err error) {
 	if err := scan(m.raw); err != nil {
 		return bad("%s", err.Error())
 	}
-	var done func()
-	m.reader, done = m.codec.reader(m.raw)
+	m.reader = m.codec.reader(m.raw)
 	defer func() {
+		m.codec.done(m.reader)
 		m.reader = nil
-		done()
 	}()
 	return m.envelope()
 }

@@ -43,7 +43,7 @@ type handler struct {
 	versions []byte
 	codec    codec
 	bodies   bodies
-	buffers  sync.Pool // of *[]byte
+	replies  sync.Pool // of *reply
 }
 
 // Mount has handle serve SOAP on Paths, and the versions on VersionsPath.
@@ -54,10 +54,9 @@ func Mount(handle func(path string, h peer.Handler), api *vim.API) {
 // newHandler makes the handler of an API whose table is complete and whose
 // version is the one given.
 func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
-	return &handler{
-		api: api, log: log, versions: versions(version),
-		buffers: sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }},
-	}
+	h := &handler{api: api, log: log, versions: versions(version)}
+	h.replies.New = func() any { return &reply{encoder: encoder{codec: &h.codec, buf: make([]byte, 0, 4<<10)}} }
+	return h
 }
 
 func (h *handler) mount(handle func(path string, h peer.Handler)) {
@@ -97,27 +96,28 @@ func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 		return
 	}
 	secure(w.Header())
-	c := &vim.Call{
+	x := &exchange{call: vim.Call{
 		Peer:           from,
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
 		Release:        actionRelease(strings.Join(r.Header["Soapaction"], ",")),
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
 		Binding:        binding,
-	}
-	body, done, err := h.bodies.read(w, r)
+	}}
+	c, m := &x.call, &x.message
+	body, held, err := h.bodies.read(w, r)
 	if err != nil {
-		done()
+		h.bodies.done(held)
 		h.refuse(w, r, c, bodyRefusal(err))
 		return
 	}
-	m := &message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
+	*m = message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
 	refusal := h.prepare(m, r)
 	if m.raw = nil; c.Proof.Message != nil {
-		defer done()
+		defer h.bodies.done(held)
 	} else {
 		// A call that is no login has what it needs of the message, and may wait
 		// for an hour.
-		done()
+		h.bodies.done(held)
 	}
 	if refusal != nil {
 		h.refuse(w, r, c, refusal)
@@ -129,6 +129,13 @@ func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 		return
 	}
 	h.answer(w, c, result, m)
+}
+
+// exchange is a call and the message that it is read from, which are made at
+// once.
+type exchange struct {
+	call    vim.Call
+	message message
 }
 
 // prepare fills the message's call from the request.

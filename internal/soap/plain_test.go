@@ -33,7 +33,7 @@ func samePlain(t testing.TB, message []byte) bool {
 	p.start(message)
 	plainly := true
 	twin := newStandard(message)
-	r, _ := new(codec).reader(message)
+	r := new(codec).reader(message)
 	for {
 		token, err := twin.next()
 		want := show(token, err)
@@ -67,7 +67,7 @@ func sameCall(t testing.TB, raw []byte) {
 		}
 		return m, ""
 	}
-	plainly, _ := new(codec).reader(raw)
+	plainly := new(codec).reader(raw)
 	got, gotErr := read(plainly)
 	want, wantErr := read(&reader{standard: newStandard(raw)})
 	same := got.call.Args == nil && want.call.Args == nil ||

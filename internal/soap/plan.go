@@ -12,8 +12,9 @@ import (
 )
 
 var (
-	stringType = reflect.TypeFor[string]()
-	octetsType = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte
+	stringType  = reflect.TypeFor[string]()
+	octetsType  = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte
+	sessionType = reflect.TypeFor[types.UserSession]()
 )
 
 // simple are the types of XML Schema, by their name there, that the API uses.
@@ -47,19 +48,22 @@ type codec struct {
 	readers sync.Pool // of *reader, which are zero
 }
 
-// reader is one for the message. done is called when nothing uses it any more;
-// it leaves nothing of the message behind.
-func (c *codec) reader(message []byte) (r *reader, done func()) {
+// reader is one for the message. It is given back by done.
+func (c *codec) reader(message []byte) *reader {
 	r, ok := c.readers.Get().(*reader)
 	if !ok {
 		r = &reader{}
 	}
 	r.plain.start(message)
-	r.path = r.steps[:0]
-	return r, func() {
-		*r = reader{}
-		c.readers.Put(r)
-	}
+	r.path, r.value = r.steps[:0], r.short[:0]
+	return r
+}
+
+// done takes back a reader that nothing uses any more, and leaves nothing of the
+// message in it.
+func (c *codec) done(r *reader) {
+	*r = reader{}
+	c.readers.Put(r)
 }
 
 func (c *codec) plan(t reflect.Type) *plan {

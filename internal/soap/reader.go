@@ -79,7 +79,10 @@ type reader struct {
 	last     int       // where the last token ended
 	value    []byte    // the last that text gave
 	path     []step    // to what is read, for whoever reads it
-	steps    [8]step   // as much as nearly all requests need of path
+
+	// As much as nearly all requests need of path and value.
+	steps [8]step
+	short [64]byte
 }
 
 // next is the next token. It is io.EOF at the end.

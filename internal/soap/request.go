@@ -81,13 +81,12 @@ func tooLarge(w http.ResponseWriter) error {
 	return errTooLarge
 }
 
-// read reads a whole body. done is called when nothing uses it any more.
-func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
+// read reads a whole body. held is for done, when nothing uses the body any
+// more, also where there is an error.
+func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, held int64, err error) {
 	if r.ContentLength > maxBody {
-		return nil, func() {}, tooLarge(w)
+		return nil, 0, tooLarge(w)
 	}
-	var held int64
-	done = func() { b.held.Add(-held) }
 	// What is announced need not come: room for much is made as it does. One
 	// byte more takes the end.
 	room := int64(512)
@@ -100,19 +99,25 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, done
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > maxBody:
-			return nil, done, tooLarge(w)
+			return nil, held, tooLarge(w)
 		case errors.Is(err, io.EOF):
-			return body, done, nil
+			return body, held, nil
 		case err != nil:
-			return nil, done, errCutShort
+			return nil, held, errCutShort
 		}
 		if len(body) < cap(body) {
 			continue
 		}
 		more := int64(len(body)) // the room doubles
 		if held += more; b.held.Add(more) > maxHeld {
-			return nil, done, errCrowded
+			return nil, held, errCrowded
 		}
 		body = append(make([]byte, 0, 2*len(body)), body...)
+	}
+}
+
+func (b *bodies) done(held int64) {
+	if held > 0 {
+		b.held.Add(-held)
 	}
 }

@@ -22,15 +22,51 @@ func (a *API) Post(ctx context.Context, c *Call, e event.Event) error {
 // Read reads one property on behalf of the call c: with its session's authority,
 // and without counting as a call of its own. nil: unset.
 func (a *API) Read(ctx context.Context, c *Call, ref types.ManagedObjectReference, name string) (any, *Fault) {
-	sub := a.sub(c, ref, name)
-	p, fault := a.Property(ref, name)
+	var r Reading
+	r.Begin(a, c)
+	return r.Read(ctx, ref, name)
+}
+
+// Exists reports whether the caller can address the object.
+func (a *API) Exists(c *Call, ref types.ManagedObjectReference) *Fault {
+	t := a.objects[ref.Type]
+	if t == nil || !(t.ID != "" && ref.Value == t.ID) && a.Instance(c.Session, ref) == nil {
+		return ObjectNotFound(ref)
+	}
+	return nil
+}
+
+// Reading reads properties one after the other on behalf of one call. What it
+// calls them with is made once.
+type Reading struct {
+	api  *API
+	call Call
+}
+
+// Begin makes r read on behalf of the call c.
+func (r *Reading) Begin(a *API, c *Call) {
+	r.api = a
+	r.call = Call{
+		Read: true, Session: c.Session, Peer: c.Peer, Release: c.Release, AcceptLanguage: c.AcceptLanguage, Binding: c.Binding,
+	}
+}
+
+func (r *Reading) at(ref types.ManagedObjectReference, name string) *Call {
+	r.call.Object, r.call.Name, r.call.Instance = ref, name, nil
+	return &r.call
+}
+
+// Read is API.Read.
+func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, name string) (any, *Fault) {
+	p, fault := r.api.Property(ref, name)
 	if fault != nil {
 		return nil, fault
 	}
-	if fault := a.resolve(sub); fault != nil {
+	sub := r.at(ref, name)
+	if fault := r.api.resolve(sub); fault != nil {
 		return nil, fault
 	}
-	if fault := a.authorise(sub, p.Privilege); fault != nil {
+	if fault := r.api.authorise(sub, p.Privilege); fault != nil {
 		return nil, fault
 	}
 	v, err := p.read(ctx, sub)
@@ -43,23 +79,15 @@ func (a *API) Read(ctx context.Context, c *Call, ref types.ManagedObjectReferenc
 	return v, nil
 }
 
-// Exists reports whether the caller can address the object.
-func (a *API) Exists(c *Call, ref types.ManagedObjectReference) *Fault {
-	if a.objects[ref.Type] == nil {
-		return ObjectNotFound(ref)
-	}
-	return a.resolve(a.sub(c, ref, ""))
-}
-
 // Changed is closed at the next change of the property that the caller might
 // see; nil where the property does not change, or is not watched.
-func (a *API) Changed(c *Call, ref types.ManagedObjectReference, name string) <-chan struct{} {
-	p, fault := a.Property(ref, name)
+func (r *Reading) Changed(ref types.ManagedObjectReference, name string) <-chan struct{} {
+	p, fault := r.api.Property(ref, name)
 	if fault != nil || p.changed == nil {
 		return nil
 	}
-	sub := a.sub(c, ref, name)
-	if a.resolve(sub) != nil {
+	sub := r.at(ref, name)
+	if r.api.resolve(sub) != nil {
 		return nil
 	}
 	return p.changed(sub)
@@ -67,10 +95,3 @@ func (a *API) Changed(c *Call, ref types.ManagedObjectReference, name string) <-
 
 // AuthorityChanged is closed at the next change of who may do what.
 func (a *API) AuthorityChanged() <-chan struct{} { return a.Access.Changed() }
-
-func (a *API) sub(c *Call, ref types.ManagedObjectReference, name string) *Call {
-	return &Call{
-		Object: ref, Name: name, Read: true, Session: c.Session, Peer: c.Peer, Release: c.Release,
-		AcceptLanguage: c.AcceptLanguage, Binding: c.Binding,
-	}
-}

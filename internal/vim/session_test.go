@@ -247,7 +247,9 @@ func TestTheServiceMessageIsForAll(t *testing.T) {
 		return f.On(sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: s})
 	}
 	for _, s := range []string{"Back at 10.\nSorry.", ""} {
-		changed := f.Changed(&vim.Call{Session: f.Session(f.Ann)}, f.Ref(sessions), "message")
+		var r vim.Reading
+		r.Begin(f.API, &vim.Call{Session: f.Session(f.Ann)})
+		changed := r.Changed(f.Ref(sessions), "message")
 		vimtest.OK(update(s))
 		select {
 		case <-changed:

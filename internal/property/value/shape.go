@@ -222,8 +222,12 @@ func (s *Shapes) element(list reflect.Value, st Step) reflect.Value {
 }
 
 // Box makes of v what can stand where any value may: lists become the API's
-// ArrayOf types.
+// ArrayOf types. A data object may be given by its address, so as not to be
+// copied.
 func (s *Shapes) Box(v reflect.Value) any {
+	if v.CanAddr() && isObject(v.Type()) && v.Type() != schema.Reference {
+		return v.Addr().Interface()
+	}
 	if !IsList(v.Type()) {
 		return v.Interface()
 	}
