@@ -100,6 +100,7 @@ func BenchmarkDecode(b *testing.B) {
 	f := newFake()
 	b.ReportAllocs()
 	var c codec
+	c.learn(f.Objects())
 	for b.Loop() {
 		m := &message{decoder: decoder{codec: &c}, raw: []byte(retrieve), api: f, call: &vim.Call{}}
 		if err := m.read(); err != nil {

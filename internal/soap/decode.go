@@ -60,7 +60,7 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 	if len(p.members) > len(few) {
 		seen = make([]bool, len(p.members))
 	}
-	for {
+	for i := 0; ; {
 		e, err := d.child()
 		if err != nil {
 			return err
@@ -68,12 +68,16 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 		if e == nil {
 			break
 		}
-		i, ok := p.byName[string(e.name)]
+		// Clients write members in the order of the API.
+		ok := i < len(p.members) && p.members[i].name == string(e.name)
+		if !ok {
+			i, ok = p.byName[string(e.name)]
+		}
 		if !ok || !e.ours() {
 			return d.invalid("unknown element " + vim.Quote(string(e.name)))
 		}
 		m := &p.members[i]
-		list := listed(m.typ)
+		list := m.list
 		if seen[i] && !list {
 			return d.invalid("the element " + vim.Quote(m.name) + " is repeated")
 		}
@@ -84,8 +88,11 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 			continue
 		}
 		seen[i] = true
-		if err := d.member(v.FieldByIndex(m.index), m, e, list); err != nil {
+		if err := d.member(m.of(v), m, e, list); err != nil {
 			return err
+		}
+		if !list {
+			i++
 		}
 	}
 	for i := range p.members {
@@ -193,7 +200,7 @@ func (d *decoder) simple(v reflect.Value) error {
 		return err
 	}
 	if v.Kind() == reflect.String {
-		return d.string(v, string(text))
+		return d.string(v, d.codec.text(text))
 	}
 	if v.Type() == schema.Bytes {
 		b, err := base64.StdEncoding.AppendDecode(nil, bytes.Map(dropSpace, text))

@@ -73,7 +73,7 @@ func (d *decoder) anything(v reflect.Value, e *token, name string) error {
 // managedObject reads the element that was begun as a reference. versionId and
 // other attributes say nothing here.
 func (d *decoder) managedObject(e *token) (types.ManagedObjectReference, error) {
-	ref := types.ManagedObjectReference{Type: string(e.attribute("", "type")), ServerGUID: string(e.attribute("", "serverGuid"))}
+	ref := types.ManagedObjectReference{Type: d.codec.text(e.attribute("", "type")), ServerGUID: string(e.attribute("", "serverGuid"))}
 	if ref.Type == "" {
 		return ref, d.want("a reference with a type")
 	}
@@ -84,7 +84,7 @@ func (d *decoder) managedObject(e *token) (types.ManagedObjectReference, error) 
 	if err != nil {
 		return ref, err
 	}
-	ref.Value = string(value)
+	ref.Value = d.codec.text(value)
 	return ref, d.charge(len(ref.Type) + len(ref.Value) + len(ref.ServerGUID))
 }
 

@@ -155,7 +155,7 @@ func (e *encoder) members(v reflect.Value, p *plan) {
 		if e.release.Before(m.since) {
 			continue
 		}
-		f := v.FieldByIndex(m.index)
+		f := m.of(v)
 		if m.omitted && empty(f) {
 			continue
 		}

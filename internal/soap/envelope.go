@@ -167,7 +167,7 @@ func (m *message) body() error {
 	if !e.isOperation() {
 		return bad("the operation is not in the namespace %s", nsVim)
 	}
-	m.call.Name = string(e.name)
+	m.call.Name = m.codec.text(e.name)
 	if err := m.target(); err != nil {
 		return err
 	}

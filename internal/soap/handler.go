@@ -29,6 +29,7 @@ var Paths = []string{"/sdk", "/sdk/", "/sdk/vimService"}
 
 // dispatcher is what the binding needs of *vim.API.
 type dispatcher interface {
+	Objects() []*vim.Object
 	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
 	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
 	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
@@ -55,6 +56,7 @@ func Mount(handle func(path string, h peer.Handler), api *vim.API) {
 // version is the one given.
 func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
 	h := &handler{api: api, log: log, versions: versions(version)}
+	h.codec.learn(api.Objects())
 	h.replies.New = func() any { return &reply{encoder: encoder{codec: &h.codec, buf: make([]byte, 0, 4<<10)}} }
 	return h
 }

@@ -64,6 +64,8 @@ func newFake() *fakeAPI {
 	}}}
 }
 
+func (f *fakeAPI) Objects() []*vim.Object { return f.objects }
+
 func (f *fakeAPI) object(typ string) *vim.Object {
 	for _, o := range f.objects {
 		if o.Type == typ {

@@ -109,6 +109,29 @@ func (p *plain) characters() bool {
 	return true
 }
 
+// leaf reads all that is left of the element that was begun last, where that is
+// text as it stands, at once. It reports how many tokens that is; 0: another way
+// must be taken, and nothing was read.
+func (p *plain) leaf() (value []byte, tokens int) {
+	rest := p.message[p.at:]
+	n := 0
+	for n < len(rest) && asIs[rest[n]] {
+		n++
+	}
+	if p.empty || len(rest)-n < 2 || rest[n] != '<' || rest[n+1] != '/' {
+		return nil, 0
+	}
+	p.at += n
+	if !p.endTag(rest[n+2:]) {
+		p.at -= n
+		return nil, 0
+	}
+	if n == 0 {
+		return rest[:0], 1
+	}
+	return rest[:n:n], 2
+}
+
 // endTag reads a tag of which rest begins with the name. The name must be that
 // of the element which was begun last, with the same prefix.
 func (p *plain) endTag(rest []byte) bool {

@@ -33,6 +33,7 @@ type member struct {
 	name  string
 	index []int
 	typ   reflect.Type
+	list  bool // of elements
 	// omitted where it has its type's zero value.
 	omitted bool
 	// required in a request. A list is not: an empty one has no element.
@@ -42,10 +43,44 @@ type member struct {
 	since vim.Release
 }
 
+// of is the member of the struct v.
+func (m *member) of(v reflect.Value) reflect.Value {
+	if len(m.index) == 1 {
+		return v.Field(m.index[0])
+	}
+	return v.FieldByIndex(m.index)
+}
+
 // codec reads and writes the API's types. Its zero value is ready.
 type codec struct {
 	plans   sync.Map  // of *plan by reflect.Type; as many as there are types
 	readers sync.Pool // of *reader, which are zero
+	// names are those of the API's objects and of what they have, by themselves.
+	// It is set before the first request, and only read.
+	names map[string]string
+}
+
+// learn takes the names of the API's objects and of what they have, which are
+// most of what a request says.
+func (c *codec) learn(objects []*vim.Object) {
+	c.names = map[string]string{}
+	for _, o := range objects {
+		c.names[o.Type], c.names[o.ID] = o.Type, o.ID
+		for i := range o.Methods {
+			c.names[o.Methods[i].Name] = o.Methods[i].Name
+		}
+		for i := range o.Properties {
+			c.names[o.Properties[i].Name] = o.Properties[i].Name
+		}
+	}
+}
+
+// text is what the bytes say: for a name of the API the one that is there.
+func (c *codec) text(b []byte) string {
+	if name, ok := c.names[string(b)]; ok {
+		return name
+	}
+	return string(b)
 }
 
 // reader is one for the message. It is given back by done.
@@ -75,7 +110,7 @@ func (c *codec) plan(t reflect.Type) *plan {
 	for i, m := range of.Members {
 		p.byName[m.Name] = i
 		p.members = append(p.members, member{
-			name: m.Name, index: m.Index, typ: m.Field.Type,
+			name: m.Name, index: m.Index, typ: m.Field.Type, list: listed(m.Field.Type),
 			omitted: m.OmitEmpty, required: !listed(m.Field.Type) && !m.Optional, since: since(m.Owner, m.Field),
 		})
 	}

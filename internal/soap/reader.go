@@ -56,12 +56,18 @@ func (t *token) attribute(space, name string) []byte {
 
 // claimed is the type that the element says it has, without the prefix, or "".
 func (t *token) claimed() string {
+	if len(t.attributes) == 0 {
+		return ""
+	}
 	name := bytes.TrimSpace(t.attribute(nsInstance, "type"))
 	return string(name[bytes.LastIndexByte(name, ':')+1:])
 }
 
 // absent reports whether the element says that it is not there.
 func (t *token) absent() bool {
+	if len(t.attributes) == 0 {
+		return false
+	}
 	v := bytes.TrimSpace(t.attribute(nsInstance, "nil"))
 	return string(v) == "true" || string(v) == "1"
 }
@@ -133,6 +139,18 @@ func (r *reader) child() (*token, error) {
 // text is all of the element that was begun last, which has no child. It is good
 // until the next text is read.
 func (r *reader) text() ([]byte, error) {
+	if r.standard == nil {
+		if value, tokens := r.plain.leaf(); tokens > 0 {
+			r.given += tokens
+			r.last = r.plain.at
+			return value, nil
+		}
+	}
+	return r.gather()
+}
+
+// gather is text for any element.
+func (r *reader) gather() ([]byte, error) {
 	r.value = r.value[:0]
 	for {
 		t, err := r.next()

@@ -83,7 +83,12 @@ func (s *scanner) markup() error {
 		if s.depth--; s.depth < 0 {
 			return errForm
 		}
-		return s.closed(">")
+		at := bytes.IndexByte(s.rest, '>')
+		if at < 0 {
+			return errForm
+		}
+		s.rest = s.rest[at+1:]
+		return nil
 	case '?':
 		return errProcessing
 	case '!':

@@ -43,12 +43,12 @@ type Reading struct {
 	call Call
 }
 
-// Begin makes r read on behalf of the call c.
+// Begin makes r, which is zero, read on behalf of the call c.
 func (r *Reading) Begin(a *API, c *Call) {
 	r.api = a
-	r.call = Call{
-		Read: true, Session: c.Session, Peer: c.Peer, Release: c.Release, AcceptLanguage: c.AcceptLanguage, Binding: c.Binding,
-	}
+	sub := &r.call
+	sub.Read, sub.Session, sub.Peer, sub.Release = true, c.Session, c.Peer, c.Release
+	sub.AcceptLanguage, sub.Binding = c.AcceptLanguage, c.Binding
 }
 
 func (r *Reading) at(ref types.ManagedObjectReference, name string) *Call {
