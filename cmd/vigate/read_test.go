@@ -87,6 +87,19 @@ func soapReader(t testing.TB) (read func() int) {
 	}
 }
 
+func TestAReadOverSOAPAllocatesLittle(t *testing.T) {
+	read := soapReader(t)
+	if n := read(); n < 800 {
+		t.Fatalf("the answer has %d bytes", n)
+	}
+	// The body, the call with its message, its arguments and room in them; the
+	// reader, the filter and the result; the session and two of its texts.
+	const most = 10 + 5
+	if got := testing.AllocsPerRun(1000, func() { read() }); got > most {
+		t.Errorf("%v allocations, want %d at most", got, most)
+	}
+}
+
 func BenchmarkAReadOverSOAP(b *testing.B) {
 	read := soapReader(b)
 	if n := read(); n < 800 {
@@ -95,6 +108,32 @@ func BenchmarkAReadOverSOAP(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		read()
+	}
+}
+
+func TestTheLengthOfAnAnswerOverSOAPIsTold(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	token, _ := r.login(t, c)
+	for _, base := range []string{r.plain, r.tls} {
+		for _, of := range []string{"SessionManager.defaultLocale", "AuthorizationManager.privilegeList"} {
+			object, property, _ := strings.Cut(of, ".")
+			req, err := http.NewRequest("POST", base+"/sdk", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
+				`<Fetch xmlns="urn:vim25"><_this type="`+object+`">`+object+`</_this><prop>`+property+`</prop></Fetch></Body></Envelope>`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("vmware-api-session-id", token)
+			resp, err := c.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode != 200 || len(resp.TransferEncoding) > 0 || len(body) == 0 || resp.ContentLength != int64(len(body)) {
+				t.Errorf("%s %s: %d, length %d of %d, %v, %v", resp.Proto, of, resp.StatusCode, resp.ContentLength, len(body), resp.TransferEncoding, err)
+			}
+		}
 	}
 }
 

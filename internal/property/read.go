@@ -25,7 +25,7 @@ type reader struct {
 	wake  []<-chan struct{}
 
 	results []result // of the last object
-	few     [4]result
+	few     [1]result
 }
 
 func (s *service) newReader(ctx context.Context, c *vim.Call) *reader {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"reflect"
 
+	"github.com/vmware/govmomi/vim25/types"
+
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -217,11 +219,28 @@ func (m *message) method() error {
 	}
 	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface
 	args := row.NewArgs()
+	if r, ok := args.(*types.RetrievePropertiesExRequestType); ok {
+		makeRoom(r)
+	}
 	if err := m.arguments(args); err != nil {
 		return err
 	}
 	m.call.Args = args
 	return nil
+}
+
+// makeRoom makes room at once for what most retrievals are: one property of one
+// object.
+func makeRoom(r *types.RetrievePropertiesExRequestType) {
+	var few struct {
+		specs      [1]types.PropertyFilterSpec
+		properties [1]types.PropertySpec
+		objects    [1]types.ObjectSpec
+		paths      [1]string
+	}
+	few.properties[0].PathSet = few.paths[:0]
+	few.specs[0].PropSet, few.specs[0].ObjectSet = few.properties[:0], few.objects[:0]
+	r.SpecSet = few.specs[:0]
 }
 
 // property reads what Fetch asks for.
