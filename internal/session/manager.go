@@ -237,9 +237,6 @@ func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) []e
 		if !errors.Is(err, store.ErrConflict) {
 			return fmt.Errorf("update session: %w", err)
 		}
-		if err := m.mirror.Sync(ctx); err != nil {
-			return fmt.Errorf("update session: %w", err)
-		}
 		if !m.Alive(l) {
 			return ErrNoSession
 		}

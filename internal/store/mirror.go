@@ -143,9 +143,16 @@ func (m *Mirror) Applied() Revision {
 //
 // The commit itself is not given up when ctx ends after it was begun: the
 // caller then gets ctx's error while the change stands. ErrUnavailable says that
-// nothing was written, ErrUncertain that something may have been.
+// nothing was written, ErrUncertain that something may have been. ErrConflict
+// comes once the views show what was in the way: who is told that a session has
+// ended must not find it alive right after.
 func (m *Mirror) Commit(ctx context.Context, changes ...Change) (Revision, error) {
 	rev, err := m.store.Commit(ctx, changes...)
+	if errors.Is(err, ErrConflict) {
+		if behind := m.Sync(ctx); behind != nil {
+			err = fmt.Errorf("see what was in the way: %w", behind)
+		}
+	}
 	if err != nil {
 		return 0, err
 	}

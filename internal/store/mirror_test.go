@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vigate/vigate/internal/store"
@@ -53,7 +54,7 @@ func (v *view) get(id string) (string, bool) {
 }
 
 // follow runs a mirror of s until the test or stop ends it.
-func follow(t *testing.T, s store.Store, v *view) (m *store.Mirror, stop func()) {
+func follow(t *testing.T, s store.Store, v store.View) (m *store.Mirror, stop func()) {
 	t.Helper()
 	m = store.NewMirror(s, v)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -90,6 +91,63 @@ func TestACommitReturnsWhenTheViewsShowIt(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// slow is a view that is told of a deletion only when it is let.
+type slow struct {
+	*view
+	let chan struct{}
+}
+
+func (s *slow) Delete(k store.Kind, id string) {
+	<-s.let
+	s.view.Delete(k, id)
+}
+
+func TestAConflictIsToldOnceTheViewsShowWhatWasInTheWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &slow{&view{}, make(chan struct{})}
+		m, stop := follow(t, storetest.NewMemory(time.Now), v)
+		defer stop()
+		if _, err := m.Commit(t.Context(), store.Create(store.Role, "a", []byte("1"), never)); err != nil {
+			t.Fatal(err)
+		}
+		deleted, refused := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := m.Commit(t.Context(), store.Delete(store.Role, "a"))
+			deleted <- err
+		}()
+		synctest.Wait()
+		go func() {
+			_, err := m.Commit(t.Context(), store.Require(store.Role, "a"), store.Put(store.Role, "b", nil, never))
+			if _, ok := v.get("a"); ok {
+				t.Error("told of a conflict with a deletion that is not shown")
+			}
+			refused <- err
+		}()
+		synctest.Wait()
+		close(v.let)
+		if err := <-deleted; err != nil {
+			t.Error(err)
+		}
+		if err := <-refused; !errors.Is(err, store.ErrConflict) {
+			t.Errorf("want a conflict, got %v", err)
+		}
+	})
+}
+
+func TestAConflictOfWhoFollowsNoMoreIsNotTold(t *testing.T) {
+	m, stop := follow(t, storetest.NewMemory(time.Now), &view{})
+	if err := m.Wait(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if _, err := m.Commit(t.Context(), store.Create(store.Role, "a", nil, never)); !errors.Is(err, store.ErrUncertain) {
+		t.Fatal(err)
+	}
+	if _, err := m.Commit(t.Context(), store.Create(store.Role, "a", nil, never)); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrConflict) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestAMirrorBeginsWithTheWholeStateAndSeesWhatOthersWrite(t *testing.T) {
