@@ -29,7 +29,9 @@ const noNode = -1
 const (
 	leastReads = 0.9 // of all
 	longestGap = 5 * time.Second
-	soonServed = 3 * time.Second // once the rift is older than bound
+	// soonServed is how long it may take to find all nodes serving, one after the
+	// other, once the rift is older than bound: one of them may be amid such a gap.
+	soonServed = longestGap
 )
 
 // rift is something between the members of etcd that is not as it should be.
