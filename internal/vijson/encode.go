@@ -263,32 +263,9 @@ func (e *encoder) time(at *time.Time) {
 		return
 	}
 	e.buf = append(e.buf, '"')
-	e.buf = appendTime(e.buf, t)
+	e.buf = t.AppendFormat(e.buf, time.RFC3339Nano)
 	e.buf = append(e.buf, '"')
 }
-
-// appendTime writes t, which is in UTC and of a year of four digits, as
-// AppendFormat does in the form time.RFC3339Nano.
-func appendTime(b []byte, t time.Time) []byte {
-	year, month, day := t.Date()
-	hour, minute, second := t.Clock()
-	b = appendTwo(appendTwo(b, year/100), year%100)
-	b = appendTwo(append(b, '-'), int(month))
-	b = appendTwo(append(b, '-'), day)
-	b = appendTwo(append(b, 'T'), hour)
-	b = appendTwo(append(b, ':'), minute)
-	b = appendTwo(append(b, ':'), second)
-	if rest := t.Nanosecond(); rest > 0 {
-		b = append(b, '.')
-		for unit := 100_000_000; rest > 0; unit /= 10 {
-			b = append(b, '0'+byte(rest/unit))
-			rest %= unit
-		}
-	}
-	return append(b, 'Z')
-}
-
-func appendTwo(b []byte, n int) []byte { return append(b, '0'+byte(n/10), '0'+byte(n%10)) }
 
 const hexDigits = "0123456789abcdef"
 

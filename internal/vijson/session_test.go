@@ -46,23 +46,6 @@ func TestASessionIsEncodedAsAnyValueIs(t *testing.T) {
 	}
 }
 
-func TestATimeIsEncodedAsItsPackageDoes(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	first, last := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
-	all := []time.Time{first, last, {}, time.Unix(0, 0), time.Date(2024, 2, 29, 0, 0, 0, 1, time.UTC)}
-	for unit := int64(1); unit < 1e9; unit *= 10 {
-		for range 500 {
-			all = append(all, time.Unix(first.Unix()+r.Int64N(last.Unix()-first.Unix()), r.Int64N(1e9)/unit*unit))
-		}
-	}
-	for _, at := range all {
-		at = at.UTC()
-		if got, want := string(appendTime(nil, at)), at.Format(time.RFC3339Nano); got != want {
-			t.Fatalf("%s, want %s", got, want)
-		}
-	}
-}
-
 func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 	f.Add("key", "DOMAIN\\user", "a \"name\"\x00\u2028", int64(1), int64(-1), "xx", true, int64(17))
 	f.Add("\xff", "ä", "\x7f\n", int64(1e10), int64(-1e12), "\xed\xa0\x80", false, int64(-1))
