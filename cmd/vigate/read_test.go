@@ -43,7 +43,7 @@ func (r *running) again(request *http.Request, ready func()) func() int {
 		clear(w.header)
 		w.length = 0
 		ready()
-		routes.Serve(w, request, &from)
+		routes.Serve(request.Context(), w, request, &from)
 		return w.length
 	}
 }

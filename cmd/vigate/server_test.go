@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi/session"
 	"github.com/vmware/govmomi/vim25"
@@ -154,6 +155,46 @@ func TestNoRequestSucceedsAfterItsSessionWasTerminated(t *testing.T) {
 		}
 		close(stop)
 		wg.Wait()
+	}
+}
+
+func TestACallThatWaitsEndsWhenItsClientGoes(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	token, _ := r.login(t, httpClient(t))
+	inFlight := func(want int64) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%d requests in flight", want), func() bool { return r.server.Load().InFlight == want })
+	}
+	const collector = "PropertyCollector/propertyCollector/"
+	for _, base := range []string{r.plain, r.tls} {
+		for path, body := range map[string]string{
+			"/sdk/vim25/8.0.1.0/" + collector + "WaitForUpdatesEx": `{}`,
+			"/sdk": `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><WaitForUpdatesEx xmlns="urn:vim25">` +
+				`<_this type="PropertyCollector">propertyCollector</_this></WaitForUpdatesEx></Body></Envelope>`,
+		} {
+			inFlight(0)
+			ctx, leave := context.WithCancel(t.Context())
+			req, err := http.NewRequestWithContext(ctx, "POST", base+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("vmware-api-session-id", token)
+			ended := make(chan error, 1)
+			go func() {
+				resp, err := httpClient(t).Do(req)
+				if err == nil {
+					err = errors.Join(fmt.Errorf("%s: %s", path, resp.Status), resp.Body.Close())
+				}
+				ended <- err
+			}()
+			inFlight(1)
+			<-time.After(10 * time.Millisecond) // for it to wait; it must end all the same
+			leave()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			inFlight(0)
+		}
 	}
 }
 

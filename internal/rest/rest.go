@@ -4,6 +4,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"math"
@@ -37,7 +38,7 @@ type Handler struct{ api *vim.API }
 func New(api *vim.API) *Handler { return &Handler{api} }
 
 // Serve serves one call.
-func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+func (h *Handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
@@ -61,11 +62,11 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 	action := r.URL.Query().Get("~action")
 	switch {
 	case r.Method == http.MethodPost && x.wrapped && action == "get", r.Method == http.MethodGet && !x.wrapped:
-		x.get()
+		x.get(ctx)
 	case r.Method == http.MethodPost && action == "":
-		x.create()
+		x.create(ctx)
 	case r.Method == http.MethodDelete:
-		x.delete()
+		x.delete(ctx)
 	default:
 		allow := "GET, POST, DELETE"
 		if x.wrapped {
@@ -89,7 +90,7 @@ type exchange struct {
 
 // create logs in, by what stands in the Authorization header: Basic, or a
 // token's proof (SIGN, Bearer).
-func (x *exchange) create() {
+func (x *exchange) create(ctx context.Context) {
 	if user, password, ok := x.r.BasicAuth(); ok {
 		x.call.Name, x.call.Args = "Login", &types.LoginRequestType{UserName: user, Password: password}
 	} else if x.call.Proof.Authorization != "" {
@@ -98,7 +99,7 @@ func (x *exchange) create() {
 		x.unauthenticated("Authentication required.")
 		return
 	}
-	result, fault := x.api.Do(x.r.Context(), &x.call)
+	result, fault := x.api.Do(ctx, &x.call)
 	if fault != nil {
 		x.fault(fault)
 		return
@@ -125,9 +126,9 @@ type info struct {
 	LastUsed time.Time `json:"last_accessed_time"`
 }
 
-func (x *exchange) get() {
+func (x *exchange) get(ctx context.Context) {
 	x.call.Name, x.call.Read = "currentSession", true
-	result, fault := x.api.Do(x.r.Context(), &x.call)
+	result, fault := x.api.Do(ctx, &x.call)
 	if fault != nil {
 		x.fault(fault)
 		return
@@ -140,9 +141,9 @@ func (x *exchange) get() {
 	x.answer(http.StatusOK, info{s.UserName, s.LoginTime, s.LastActiveTime})
 }
 
-func (x *exchange) delete() {
+func (x *exchange) delete(ctx context.Context) {
 	x.call.Name, x.call.Args = "Logout", &types.LogoutRequestType{}
-	if _, fault := x.api.Do(x.r.Context(), &x.call); fault != nil {
+	if _, fault := x.api.Do(ctx, &x.call); fault != nil {
 		x.fault(fault)
 		return
 	}

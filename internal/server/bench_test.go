@@ -13,7 +13,7 @@ import (
 // BenchmarkFront is what the server adds to each request, without the network.
 func BenchmarkFront(b *testing.B) {
 	f := &front{
-		next:     peer.HandlerFunc(func(http.ResponseWriter, *http.Request, *peer.Peer) {}),
+		next:     peer.HandlerFunc(func(context.Context, http.ResponseWriter, *http.Request, *peer.Peer) {}),
 		ids:      &requestIDs{run: "01234567"},
 		requests: newQuota(10),
 		health:   &health{},

@@ -22,12 +22,15 @@ type origin struct {
 	// proxy: a trusted one, whose X-Forwarded-For is believed.
 	proxy bool
 	uid   *uint32
+	// client is where net/http reads requests from, if that says whether the client
+	// is still there; else net/http finds out itself.
+	client *presence
 }
 
 // conn is an accepted connection: it knows its origin, gives its place back
 // when it is closed, and doesn't wait for a client that stopped reading.
 type conn struct {
-	lazyDeadline
+	presence
 	from    origin
 	release func() // called once
 
@@ -178,10 +181,10 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		return &conn{
-			lazyDeadline: lazyDeadline{Conn: raw, opened: time.Now()},
-			from:         originOf(raw, l.proxies),
-			release:      sync.OnceFunc(func() { giveAll(l.quotas) }),
-			stall:        l.stall,
+			presence: presence{lazyDeadline: lazyDeadline{Conn: raw, opened: time.Now()}},
+			from:     originOf(raw, l.proxies),
+			release:  sync.OnceFunc(func() { giveAll(l.quotas) }),
+			stall:    l.stall,
 		}, nil
 	}
 }

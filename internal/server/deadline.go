@@ -80,14 +80,13 @@ func (l *lazyDeadline) early() bool {
 func (l *lazyDeadline) apply() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	want := l.want.Load()
-	if want == l.set.Load() {
-		return nil
+	// Who moves it meanwhile may still see the one that was set, and leave it at that.
+	for want := l.want.Load(); want != l.set.Load(); want = l.want.Load() {
+		if err := l.Conn.SetReadDeadline(l.time(want)); err != nil {
+			return err
+		}
+		l.set.Store(want)
 	}
-	if err := l.Conn.SetReadDeadline(l.time(want)); err != nil {
-		return err
-	}
-	l.set.Store(want)
 	return nil
 }
 

@@ -99,6 +99,57 @@ func TestADeadlineThatIsMovedEndsTheReadUnderWay(t *testing.T) {
 	})
 }
 
+// meanwhile is called once while a deadline is set on a connection.
+type meanwhile struct {
+	net.Conn
+	do func()
+}
+
+func (m *meanwhile) SetReadDeadline(t time.Time) error {
+	err := m.Conn.SetReadDeadline(t)
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return err
+}
+
+// TestADeadlineThatIsMovedWhileAnotherIsSetHolds has the deadline moved while a
+// read sets the one before.
+func TestADeadlineThatIsMovedWhileAnotherIsSetHolds(t *testing.T) {
+	for name, tt := range map[string]struct{ set, then, last time.Duration }{
+		"one that is lifted after its time":    {0, -1, 0},
+		"one that is put off, and then sooner": {1, 3, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			defer far.Close()
+			m := &meanwhile{Conn: near}
+			l := &lazyDeadline{Conn: m, opened: time.Now()}
+			began, ended := time.Now(), make(chan error, 1)
+			move := func(seconds time.Duration) {
+				at := time.Time{}
+				if seconds >= 0 {
+					at = began.Add(seconds * time.Second)
+				}
+				if err := l.SetReadDeadline(at); err != nil {
+					t.Error(err)
+				}
+			}
+			move(tt.set)
+			if err := l.apply(); err != nil {
+				t.Fatal(err)
+			}
+			move(tt.then)
+			m.do = func() { move(tt.last) }
+			go func() { _, err := l.Read(make([]byte, 1)); ended <- err }()
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != tt.last*time.Second {
+				t.Errorf("%s: %v after %v, want %ds", name, err, time.Since(began), tt.last)
+			}
+		})
+	}
+}
+
 func second(_ int, err error) error { return err }
 
 // TestReadsEndAsUnderTheConnectionsOwnDeadlines holds lazyDeadline to what it
@@ -151,6 +202,7 @@ func reads(seed uint64, lazy bool) (all []end) {
 			_, err := c.Read(make([]byte, 1))
 			done <- end{errors.Is(err, os.ErrDeadlineExceeded), time.Since(began)}
 		}()
+		synctest.Wait() // else it is chance which of them it begins under
 		for range r.IntN(3) {
 			<-time.After(time.Duration(r.IntN(2000)) * time.Millisecond) // of the bubble
 			move()

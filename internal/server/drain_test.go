@@ -17,7 +17,7 @@ import (
 func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	draining := make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-leave
 		if r.Context().Err() != nil {
@@ -60,7 +60,7 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 
 func TestADrainWakesCallsThatWaitOverHTTP2(t *testing.T) {
 	entered, wake := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-wake
 		io.WriteString(w, "woken")
@@ -115,9 +115,9 @@ func TestReadinessEndsOnConnectionsThatStayWhileDraining(t *testing.T) {
 
 func TestWhatDoesNotFinishIsCutAtTheDrainLimit(t *testing.T) {
 	entered, cancelled := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: peer.HandlerFunc(func(_ http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: peer.HandlerFunc(func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
-		<-r.Context().Done()
+		<-ctx.Done()
 		close(cancelled)
 	})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -32,13 +32,19 @@ type originKey struct{}
 
 // connContext is for http.Server: it hands the connection's origin on.
 func connContext(ctx context.Context, c net.Conn) context.Context {
+	below := c
 	if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
-		c = wrapped.NetConn()
+		below = wrapped.NetConn()
 	}
-	if known, ok := c.(interface{ origin() origin }); ok {
-		return context.WithValue(ctx, originKey{}, known.origin())
+	known, ok := below.(interface{ origin() origin })
+	if !ok {
+		return ctx
 	}
-	return ctx
+	from := known.origin()
+	if plain, ok := c.(*conn); ok {
+		from.client = &plain.presence
+	}
+	return context.WithValue(ctx, originKey{}, from)
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +79,13 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer f.logAccess(x, r, time.Now())
 	}
 	defer f.recoverPanic(x, r) // before the access line, which shall have its status
-	f.next.Serve(&x.answer, r, &x.from)
+	ctx := r.Context()
+	if from.client != nil {
+		x.ctx = requestContext{Context: ctx, client: from.client}
+		ctx = &x.ctx
+		defer x.ctx.end()
+	}
+	f.next.Serve(ctx, &x.answer, r, &x.from)
 }
 
 // exchange is what is known of one request and its answer, together since each
@@ -81,6 +93,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type exchange struct {
 	answer answer
 	from   peer.Peer
+	ctx    requestContext // of a request that net/http reads from a presence
 }
 
 // unsafeFraming tells of requests after which the connection is closed. RFC

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -26,7 +27,9 @@ type tree struct {
 type known struct{ peer.Handler }
 
 // ServeHTTP is for a request whose other end nobody knows.
-func (k known) ServeHTTP(w http.ResponseWriter, r *http.Request) { k.Serve(w, r, &peer.Peer{}) }
+func (k known) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	k.Serve(r.Context(), w, r, &peer.Peer{})
+}
 
 // NewMux makes one without handlers.
 func NewMux() *Mux {
@@ -80,14 +83,14 @@ func unclean(path string) bool {
 }
 
 // Serve is for [peer.Handler].
-func (m *Mux) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+func (m *Mux) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	if h := m.find(r); h != nil {
-		h.Serve(w, r, from)
+		h.Serve(ctx, w, r, from)
 		return
 	}
 	h, _ := m.all.Handler(r)
 	if ours, ok := h.(known); ok {
-		ours.Serve(w, r, from)
+		ours.Serve(ctx, w, r, from)
 		return
 	}
 	m.all.ServeHTTP(w, r)

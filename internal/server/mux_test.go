@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,7 +13,7 @@ import (
 // named is a handler that says which it is.
 type named string
 
-func (n named) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+func (n named) Serve(_ context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	http.Error(w, string(n)+" "+from.Address, http.StatusTeapot)
 }
 
@@ -34,7 +35,7 @@ func TestAPathIsServedByItsOwnHandlerOrItsTrees(t *testing.T) {
 		"/sdk/vim25/a%2Fb": "tree", "/sdk/vim25/a%20b": "tree", "/sdk/vim25/.hidden": "tree", "/s%64k": "/sdk", "/other/x/": "other",
 	} {
 		w := httptest.NewRecorder()
-		m.Serve(w, httptest.NewRequest("POST", target, nil), &peer.Peer{Address: "192.0.2.1"})
+		m.Serve(t.Context(), w, httptest.NewRequest("POST", target, nil), &peer.Peer{Address: "192.0.2.1"})
 		if w.Code != http.StatusTeapot || w.Body.String() != want+" 192.0.2.1\n" {
 			t.Errorf("%s: %d %q, want %q", target, w.Code, w.Body, want)
 		}
@@ -51,7 +52,7 @@ func TestNothingIsServedBesideThePathsAndUncleanOnesAreSentToCleanOnes(t *testin
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("POST", "/", nil)
 		r.URL = &url.URL{Path: target}
-		m.Serve(w, r, &peer.Peer{})
+		m.Serve(t.Context(), w, r, &peer.Peer{})
 		status := http.StatusTemporaryRedirect
 		if want == "" {
 			status = http.StatusNotFound

@@ -156,7 +156,7 @@ func status(t *testing.T, r *bufio.Reader) int {
 }
 
 // tellPeer answers with the facts of its request's peer.
-var tellPeer = peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, p *peer.Peer) {
+var tellPeer = peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, p *peer.Peer) {
 	uid := "none"
 	if p.UnixUID != nil {
 		uid = fmt.Sprint(*p.UnixUID)
@@ -165,7 +165,7 @@ var tellPeer = peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, p *
 })
 
 // readBody reads the request to its end, as the bindings do.
-var readBody = peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+var readBody = peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 	b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
@@ -208,7 +208,7 @@ func TestAClientCertificateIsPassedOnAndNotJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make(chan []*x509.Certificate, 1)
-	r := start(t, Config{Handler: peer.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request, p *peer.Peer) {
+	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, _ http.ResponseWriter, _ *http.Request, p *peer.Peer) {
 		got <- p.Certificates
 	})})
 	c, base := r.client("tls", cert)
@@ -336,7 +336,7 @@ func TestTheAdminListenerServesProfilesAndMetricsToThisMachineOnly(t *testing.T)
 }
 
 func TestAPanicEndsOneRequestAndIsLogged(t *testing.T) {
-	r := start(t, Config{Handler: peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 		w.Header().Set("Set-Cookie", "left=over")
 		if r.URL.Path == "/late" {
 			io.WriteString(w, "half an ans")
@@ -377,7 +377,7 @@ func TestNeitherHeadersNorQueriesAreLogged(t *testing.T) {
 }
 
 func TestRequestIDsAreTheServersOwnAndDiffer(t *testing.T) {
-	r := start(t, Config{Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, p *peer.Peer) {
+	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, p *peer.Peer) {
 		io.WriteString(w, p.Request.String())
 	})})
 	_, first := r.get("plain", "/", http.Header{"X-Request-Id": {"mine"}})
@@ -389,7 +389,7 @@ func TestRequestIDsAreTheServersOwnAndDiffer(t *testing.T) {
 
 func TestRequestsPastTheLimitAreToldToComeBack(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Limits: Limits{Requests: 1}, Handler: peer.HandlerFunc(func(http.ResponseWriter, *http.Request, *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Requests: 1}, Handler: peer.HandlerFunc(func(context.Context, http.ResponseWriter, *http.Request, *peer.Peer) {
 		entered <- struct{}{}
 		<-leave
 	})})

@@ -159,7 +159,7 @@ func TestTunnelsAreBoundedAndTheirPlacesComeBack(t *testing.T) {
 
 func TestADrainEndsIdleTunnelsAndLetsBusyOnesFinish(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		entered <- struct{}{}
 		<-leave
 		io.WriteString(w, "finished")

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -19,9 +20,9 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 	seen := make(chan string, 100)
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, p *peer.Peer) {
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: peer.HandlerFunc(func(ctx context.Context, w http.ResponseWriter, r *http.Request, p *peer.Peer) {
 		seen <- r.URL.Path
-		readBody(w, r, p)
+		readBody(ctx, w, r, p)
 	})})
 	post := "POST /first HTTP/1.1\r\nHost: x\r\n"
 	for name, tt := range map[string]struct {
@@ -135,7 +136,7 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 
 func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
 	const limit = 30 * time.Millisecond
-	r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: peer.HandlerFunc(func(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 		if _, err := io.ReadAll(r.Body); err != nil {
 			http.Error(w, err.Error(), 400)
 			return
@@ -162,7 +163,7 @@ func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
 
 func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	ended := make(chan error, 1)
-	r := start(t, Config{Limits: Limits{Stall: 100 * time.Millisecond}, Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Stall: 100 * time.Millisecond}, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		block := make([]byte, 1<<20)
 		for {
 			if _, err := w.Write(block); err != nil {
@@ -187,7 +188,7 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 
 func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	const size = 4 << 20
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: peer.HandlerFunc(func(w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
 		w.Write(make([]byte, size)) // far more than one write's chunk
 	})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -211,7 +212,7 @@ func (d *deadlines) Write(b []byte) (int, error)        { return len(b), nil }
 
 func TestTheStallLimitIsRenewedSparinglyAndGivesWayToOtherDeadlines(t *testing.T) {
 	d := &deadlines{}
-	c := &conn{lazyDeadline: lazyDeadline{Conn: d, opened: time.Now()}, stall: time.Hour, release: func() {}}
+	c := &conn{presence: presence{lazyDeadline: lazyDeadline{Conn: d, opened: time.Now()}}, stall: time.Hour, release: func() {}}
 	write := func() {
 		t.Helper()
 		if _, err := c.Write([]byte("x")); err != nil {

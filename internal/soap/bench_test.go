@@ -67,7 +67,7 @@ func benchmarkCall(b *testing.B, message string, value any) {
 	for b.Loop() {
 		r.Body = io.NopCloser(strings.NewReader(message))
 		r.ContentLength = int64(len(message))
-		h.Serve(w.reset(), r, &f.from)
+		h.Serve(r.Context(), w.reset(), r, &f.from)
 		f.calls = f.calls[:0]
 	}
 	if len(f.refused) > 0 {

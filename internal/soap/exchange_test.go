@@ -49,7 +49,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 		r.Header.Set("Accept-Language", c.AcceptLanguage)
 	}
 	w := httptest.NewRecorder()
-	b.mux.Serve(w, r.WithContext(ctx), &c.Peer)
+	b.mux.Serve(ctx, w, r, &c.Peer)
 	o, err := b.outcome(w, c)
 	if err != nil {
 		err = fmt.Errorf("%d %s: %w", w.Code, w.Body, err)

@@ -68,7 +68,7 @@ func (h *handler) mount(handle func(path string, h peer.Handler)) {
 	handle(VersionsPath, peer.HandlerFunc(h.serveVersions))
 }
 
-func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+func (h *handler) serveVersions(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 	secure(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
@@ -86,7 +86,7 @@ func secure(header http.Header) {
 }
 
 // Serve serves one call.
-func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+func (h *handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
@@ -109,11 +109,11 @@ func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 	body, held, err := h.bodies.read(w, r)
 	if err != nil {
 		h.bodies.done(held)
-		h.refuse(w, r, c, bodyRefusal(err))
+		h.refuse(ctx, w, c, bodyRefusal(err))
 		return
 	}
 	*m = message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
-	refusal := h.prepare(m, r)
+	refusal := h.prepare(ctx, m, r)
 	if m.raw = nil; c.Proof.Message != nil {
 		defer h.bodies.done(held)
 	} else {
@@ -122,10 +122,10 @@ func (h *handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 		h.bodies.done(held)
 	}
 	if refusal != nil {
-		h.refuse(w, r, c, refusal)
+		h.refuse(ctx, w, c, refusal)
 		return
 	}
-	result, fault := h.api.Do(r.Context(), c)
+	result, fault := h.api.Do(ctx, c)
 	if fault != nil {
 		h.fault(w, c, fault, serverFault)
 		return
@@ -141,7 +141,7 @@ type exchange struct {
 }
 
 // prepare fills the message's call from the request.
-func (h *handler) prepare(m *message, r *http.Request) *refusal {
+func (h *handler) prepare(ctx context.Context, m *message, r *http.Request) *refusal {
 	if httptoken.Foreign(r) {
 		// Whom the credentials belong to did not ask for this. Not even its
 		// language is told.
@@ -158,7 +158,7 @@ func (h *handler) prepare(m *message, r *http.Request) *refusal {
 		m.call.Token = m.cookie
 	}
 	if m.operation != "" {
-		h.log.LogAttrs(r.Context(), slog.LevelDebug, "operation named by the client",
+		h.log.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
 			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))
 	}
 	if err != nil {
@@ -199,7 +199,7 @@ func bodyRefusal(err error) *refusal {
 }
 
 // refuse answers a request that makes no call.
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *refusal) {
-	h.api.Refuse(r.Context(), c, f.Fault)
+func (h *handler) refuse(ctx context.Context, w http.ResponseWriter, c *vim.Call, f *refusal) {
+	h.api.Refuse(ctx, c, f.Fault)
 	h.fault(w, c, f.Fault, f.code)
 }

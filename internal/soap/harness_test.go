@@ -129,7 +129,7 @@ func (f *fakeAPI) mux() http.Handler {
 	mux := server.NewMux()
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	newHandler(f, log, "8.0.3.0").mount(mux.Handle)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.Serve(w, r, &f.from) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.Serve(r.Context(), w, r, &f.from) })
 }
 
 // post sends an envelope; change, if set, changes the request first.

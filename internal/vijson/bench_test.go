@@ -52,7 +52,7 @@ func BenchmarkReadOfAProperty(b *testing.B) {
 	for b.Loop() {
 		f.calls = f.calls[:0]
 		clear(w.header)
-		h.Serve(w, r, &f.from)
+		h.Serve(r.Context(), w, r, &f.from)
 	}
 }
 

@@ -21,7 +21,7 @@ func serve(t *testing.T) (*vectors.World, *httptest.Server) {
 	w := vectors.NewWorld(t)
 	handler := vijson.New(w.API)
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		handler.Serve(rw, r, &w.Peer)
+		handler.Serve(r.Context(), rw, r, &w.Peer)
 	}))
 	t.Cleanup(s.Close)
 	return w, s

@@ -42,7 +42,7 @@ func newBinding(t testing.TB, api *vim.API) *binding {
 // newRouter reads the document that the server gives of itself.
 func newRouter(handler peer.Handler) (routers.Router, error) {
 	w := httptest.NewRecorder()
-	handler.Serve(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil), &peer.Peer{})
+	handler.Serve(context.Background(), w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil), &peer.Peer{})
 	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
 	if err != nil {
 		return nil, err
@@ -72,9 +72,8 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 	if c.AcceptLanguage != "" {
 		r.Header.Set("Accept-Language", c.AcceptLanguage)
 	}
-	r = r.WithContext(ctx)
 	w := httptest.NewRecorder()
-	b.handler.Serve(w, r, &c.Peer)
+	b.handler.Serve(ctx, w, r, &c.Peer)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := b.validate(ctx, r, w); err != nil {
 		return vectors.Outcome{}, fmt.Errorf("%s %s: %d %s: %w", method, r.URL.Path, w.Code, w.Body, err)

@@ -53,7 +53,7 @@ func newHandler(api dispatcher) *Handler {
 }
 
 // Serve serves one request.
-func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+func (h *Handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
@@ -77,12 +77,12 @@ func (h *Handler) Serve(w http.ResponseWriter, r *http.Request, from *peer.Peer)
 		return
 	}
 	t, err := parsePath(rest, escaped)
-	h.call(w, r, from, t, err)
+	h.call(ctx, w, r, from, t, err)
 }
 
 // call serves one request to a managed object; broken says what is wrong with its
 // path.
-func (h *Handler) call(w http.ResponseWriter, r *http.Request, from *peer.Peer, t target, broken error) {
+func (h *Handler) call(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer, t target, broken error) {
 	c := &vim.Call{
 		Object: t.object, Name: t.name, Release: t.release,
 		Read:           r.Method == http.MethodGet || r.Method == http.MethodHead,
@@ -95,11 +95,11 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, from *peer.Peer, 
 		c.Proof.Authorization = a[0]
 	}
 	if fault := h.prepare(c, w, r, broken); fault != nil {
-		h.api.Refuse(r.Context(), c, fault.Fault)
+		h.api.Refuse(ctx, c, fault.Fault)
 		h.refuse(w, r, c, fault.Fault, fault.status)
 		return
 	}
-	result, fault := h.api.Do(r.Context(), c)
+	result, fault := h.api.Do(ctx, c)
 	if fault != nil {
 		h.refuse(w, r, c, fault, http.StatusInternalServerError)
 		return

@@ -117,7 +117,7 @@ func (f *fakeAPI) send(method, path, body string, change func(*http.Request)) *h
 		change(r)
 	}
 	w := httptest.NewRecorder()
-	newHandler(f).Serve(w, r, &f.from)
+	newHandler(f).Serve(r.Context(), w, r, &f.from)
 	return w
 }
 
