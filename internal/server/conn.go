@@ -30,7 +30,8 @@ type origin struct {
 // conn is an accepted connection: it knows its origin, gives its place back
 // when it is closed, and doesn't wait for a client that stopped reading.
 type conn struct {
-	presence
+	net.Conn
+	opened  time.Time
 	from    origin
 	release func() // called once
 
@@ -181,10 +182,11 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		return &conn{
-			presence: presence{lazyDeadline: lazyDeadline{Conn: raw, opened: time.Now()}},
-			from:     originOf(raw, l.proxies),
-			release:  sync.OnceFunc(func() { giveAll(l.quotas) }),
-			stall:    l.stall,
+			Conn:    raw,
+			opened:  time.Now(),
+			from:    originOf(raw, l.proxies),
+			release: sync.OnceFunc(func() { giveAll(l.quotas) }),
+			stall:   l.stall,
 		}, nil
 	}
 }

@@ -32,19 +32,25 @@ type originKey struct{}
 
 // connContext is for http.Server: it hands the connection's origin on.
 func connContext(ctx context.Context, c net.Conn) context.Context {
-	below := c
-	if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
-		below = wrapped.NetConn()
-	}
-	known, ok := below.(interface{ origin() origin })
-	if !ok {
-		return ctx
-	}
-	from := known.origin()
-	if plain, ok := c.(*conn); ok {
-		from.client = &plain.presence
+	from := knownOrigin(c)
+	if p, ok := c.(interface{ self() *presence }); ok {
+		from.client = p.self()
 	}
 	return context.WithValue(ctx, originKey{}, from)
+}
+
+// knownOrigin is the origin of the connection below TLS and presence.
+func knownOrigin(c net.Conn) origin {
+	for {
+		switch layer := c.(type) {
+		case interface{ origin() origin }:
+			return layer.origin()
+		case interface{ NetConn() net.Conn }:
+			c = layer.NetConn()
+		default:
+			return origin{}
+		}
+	}
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -24,6 +25,26 @@ type presence struct {
 	live  int         // reads under way, but for ours
 	look  chan []byte // where our read of one byte leaves what it read; nil: there is none
 	ahead []byte      // what a look has read, if anything: the next to be read
+}
+
+// self is the presence of a connection that is one.
+func (p *presence) self() *presence { return p }
+
+// NetConn is the connection below.
+func (p *presence) NetConn() net.Conn { return p.Conn }
+
+// CloseWrite lets net/http end an answer politely where the request was not
+// read to its end: without it the client may see a reset and no answer.
+func (p *presence) CloseWrite() error {
+	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// SetDeadline sets both deadlines.
+func (p *presence) SetDeadline(t time.Time) error {
+	return errors.Join(p.SetReadDeadline(t), p.SetWriteDeadline(t))
 }
 
 // Read reads, what looks have read before anything else.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -253,11 +254,15 @@ func (h *waiter) Serve(ctx context.Context, w http.ResponseWriter, r *http.Reque
 func TestARequestEndsWhenItsClientGoes(t *testing.T) {
 	h := newWaiter()
 	r := start(t, Config{Handler: h, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s"})
-	for _, listener := range []string{"plain", "tls", "unix"} {
+	for _, way := range []struct {
+		listener string
+		h2       bool
+	}{{"plain", false}, {"tls", false}, {"tls", true}, {"unix", false}} {
 		for _, path := range []string{"/", "/child"} {
 			for _, body := range []string{"", "some"} {
 				ctx, leave := context.WithCancel(t.Context())
-				c, base := r.client(listener)
+				c, base := r.client(way.listener)
+				c.Transport.(*http.Transport).ForceAttemptHTTP2 = way.h2
 				req, err := http.NewRequestWithContext(ctx, "POST", base+path, strings.NewReader(body))
 				if err != nil {
 					t.Fatal(err)
@@ -275,10 +280,10 @@ func TestARequestEndsWhenItsClientGoes(t *testing.T) {
 				select {
 				case err := <-h.gone:
 					if !errors.Is(err, context.Canceled) {
-						t.Errorf("%s %s: %v", listener, path, err)
+						t.Errorf("%v %s: %v", way, path, err)
 					}
 				case <-time.After(10 * time.Second):
-					t.Fatalf("%s %s with %q: nobody noticed", listener, path, body)
+					t.Fatalf("%v %s with %q: nobody noticed", way, path, body)
 				}
 			}
 		}
@@ -287,11 +292,20 @@ func TestARequestEndsWhenItsClientGoes(t *testing.T) {
 
 func TestAConnectionIsAsGoodAfterALook(t *testing.T) {
 	h := newWaiter()
-	r := start(t, Config{Handler: h, PlainHTTP: "127.0.0.1:0"})
+	r := start(t, Config{Handler: h})
+	for _, listener := range []string{"plain", "tls"} {
+		c := r.dial(listener)
+		lookAndGoOn(t, h, c, bufio.NewReader(c))
+	}
+}
+
+// lookAndGoOn has requests come one after the other, alone and together, before
+// and during looks.
+func lookAndGoOn(t *testing.T, h *waiter, c net.Conn, answers *bufio.Reader) {
+	t.Helper()
 	post := func(path, body string) string {
 		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
 	}
-	c, answers := r.raw("")
 	want := func(want string) {
 		t.Helper()
 		resp, err := http.ReadResponse(answers, nil)
@@ -349,18 +363,19 @@ func TestNobodyLooksForAClientUnasked(t *testing.T) {
 		return strings.Count(b.String(), ").backgroundRead(") + strings.Count(b.String(), ").lookOut(")
 	}
 	entered, answer := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: peer.HandlerFunc(func(ctx context.Context, _ http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Handler: peer.HandlerFunc(func(ctx context.Context, _ http.ResponseWriter, r *http.Request, _ *peer.Peer) {
 		if r.URL.Path == "/wait" {
 			_ = ctx.Done()
 		}
 		entered <- struct{}{}
 		<-answer
 	})})
-	c, answers := r.raw("")
+	conns := map[string]net.Conn{"plain": r.dial("plain"), "tls": r.dial("tls")}
 	for _, tt := range []struct {
-		path string
-		want int
-	}{{"/wait", 1}, {"/", 0}, {"/wait", 1}, {"/", 0}} {
+		listener, path string
+		want           int
+	}{{"plain", "/wait", 1}, {"plain", "/", 0}, {"plain", "/wait", 1}, {"tls", "/", 0}, {"tls", "/wait", 1}, {"tls", "/", 0}} {
+		c := conns[tt.listener]
 		if _, err := io.WriteString(c, "GET "+tt.path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -372,11 +387,11 @@ func TestNobodyLooksForAClientUnasked(t *testing.T) {
 				break
 			}
 			if tries == 1000 {
-				t.Fatalf("%s: %d looks under way, want %d", tt.path, got, tt.want)
+				t.Fatalf("%s %s: %d looks under way, want %d", tt.listener, tt.path, got, tt.want)
 			}
 		}
 		answer <- struct{}{}
-		if code := status(t, answers); code != http.StatusOK {
+		if code := status(t, bufio.NewReader(c)); code != http.StatusOK {
 			t.Errorf("%s: %d", tt.path, code)
 		}
 	}

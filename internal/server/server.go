@@ -71,9 +71,9 @@ type Server struct {
 type site struct {
 	name      string
 	http      *http.Server
-	secure    bool
 	listeners []net.Listener
 	own       *quota // its connections
+	logger    *slog.Logger
 }
 
 // Open checks cfg and opens its listeners, all of them or none.
@@ -201,7 +201,7 @@ type builder struct {
 func (b *builder) add(name string, l net.Listener, f front, quotas ...*quota) *site {
 	f.ids, f.health, f.logger = b.s.ids, b.s.health, b.cfg.Logger
 	own := newQuota(b.cfg.Limits.ListenerConnections)
-	st := &site{name: name, own: own, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
+	st := &site{name: name, own: own, logger: b.cfg.Logger, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
 		Listener: l,
 		name:     name,
 		quotas:   append(quotas, own),
@@ -230,7 +230,6 @@ func (s *Server) newHTTPServer(f *front) *http.Server {
 
 // secure makes a site one of TLS and HTTP/2.
 func (s *Server) secure(st *site, c *Certificate) {
-	st.secure = true
 	st.http.TLSConfig = c.tlsConfig()
 	st.http.Protocols = protocols(true)
 	st.http.HTTP2 = &http.HTTP2Config{
@@ -307,10 +306,10 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (st *site) serve(l net.Listener) error {
-	if st.secure {
-		return st.http.ServeTLS(l, "", "")
+	if st.http.TLSConfig != nil {
+		return st.http.Serve(newSecureListener(l, st.http.TLSConfig, st.http.ReadHeaderTimeout, st.logger))
 	}
-	return st.http.Serve(l)
+	return st.http.Serve(plainListener{l})
 }
 
 // drain starts where ctx of Run ended, so it has a context of its own.
@@ -333,14 +332,14 @@ func (s *Server) drain() error {
 	return errors.Join(errs...)
 }
 
-// errorLog is where net/http complains. What clients cause, such as broken
-// handshakes, is for debugging; the rest is worth a look.
+// errorLog is where net/http complains. What clients of HTTP/2 cause is for
+// debugging; the rest is worth a look.
 type errorLog struct{ logger *slog.Logger }
 
 func (e *errorLog) Write(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
 	level := slog.LevelWarn
-	if strings.HasPrefix(text, "http: TLS handshake error") || strings.HasPrefix(text, "http2: ") {
+	if strings.HasPrefix(text, "http2: ") {
 		level = slog.LevelDebug
 	}
 	e.logger.Log(context.Background(), level, cleanText(text, 1024))

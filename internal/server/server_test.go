@@ -124,10 +124,10 @@ func (r *running) get(name, path string, header http.Header) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// raw sends bytes to the plain listener.
-func (r *running) raw(request string) (net.Conn, *bufio.Reader) {
+// dial connects to the plain or the TLS listener, there for HTTP/1.1.
+func (r *running) dial(name string) net.Conn {
 	r.t.Helper()
-	c, err := net.Dial("tcp", r.Addr("plain").String())
+	c, err := net.Dial("tcp", r.Addr(name).String())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -135,6 +135,16 @@ func (r *running) raw(request string) (net.Conn, *bufio.Reader) {
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		r.t.Fatal(err)
 	}
+	if name == "tls" {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	}
+	return c
+}
+
+// raw sends bytes to the plain listener.
+func (r *running) raw(request string) (net.Conn, *bufio.Reader) {
+	r.t.Helper()
+	c := r.dial("plain")
 	if _, err := io.WriteString(c, request); err != nil {
 		r.t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func (d *deadlines) Write(b []byte) (int, error)        { return len(b), nil }
 
 func TestTheStallLimitIsRenewedSparinglyAndGivesWayToOtherDeadlines(t *testing.T) {
 	d := &deadlines{}
-	c := &conn{presence: presence{lazyDeadline: lazyDeadline{Conn: d, opened: time.Now()}}, stall: time.Hour, release: func() {}}
+	c := &conn{Conn: d, opened: time.Now(), stall: time.Hour, release: func() {}}
 	write := func() {
 		t.Helper()
 		if _, err := c.Write([]byte("x")); err != nil {
