@@ -32,7 +32,7 @@ func attacks() map[string]string {
 		"another encoding":              strings.Replace(good, "UTF-8", "UTF-16", 1),
 		"XML 1.1":                       strings.Replace(good, `version="1.0"`, `version="1.1"`, 1),
 		"depth":                         body(strings.Repeat("<a>", 100_000)),
-		"depth closed":                  body(manager("Login", strings.Repeat("<a>", 100_000)+strings.Repeat("</a>", 100_000))),
+		"depth closed":                  strings.Replace(good, "<soapenv:Body>", "<soapenv:Header>"+strings.Repeat("<a>", 100_000)+strings.Repeat("</a>", 100_000)+"</soapenv:Header><soapenv:Body>", 1),
 		"attributes":                    body("<Login " + strings.Repeat(`a="" `, 1_000_000) + "/>"),
 		"attributes in the header":      strings.Replace(good, "<soapenv:Body>", "<soapenv:Header><x "+strings.Repeat(`a="" `, 1_000_000)+"/></soapenv:Header><soapenv:Body>", 1),
 		"namespace storm":               body("<Login " + strings.Repeat(`xmlns:a="" `, 100_000) + "/>"),

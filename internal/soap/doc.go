@@ -1,13 +1,13 @@
 // Package soap is the SOAP 1.1 binding: the managed objects of internal/vim for
 // the clients that post envelopes to /sdk, properties by Fetch among them.
 //
-// A request passes three gates. The bytes are scanned for what no client sends
-// and for what would cost too much, before anything is made of them. Then they
-// are read into tags and text: by a reader of the plain XML that clients write,
-// and from where a message is anything else by the standard library's tokenizer,
-// which the former is held to; a signed message by the latter alone, for so are
-// signatures verified. Last, the elements are read straight into the type that
-// the operation's row declares; what has no place there is refused.
+// A request is read in two steps. First into tags and text: by a reader of the
+// plain XML that clients write, and from where a message is anything else by the
+// standard library's tokenizer, which the former is held to; what is signed by
+// the latter alone, for so are signatures verified. Before that one sees a message,
+// its bytes are scanned for what no client sends and for what would cost too much;
+// the reader of plain XML has the same limits. Second, the elements are read straight
+// into the type that the operation's row declares; what has no place there is refused.
 //
 // The codec for the API's types is the package's own. The library's (vim25/xml)
 // is the reference that the tests hold it to, but can't be given a stranger's

@@ -41,9 +41,6 @@ func (m *message) read() (err error) {
 			err = vim.FaultOf(fmt.Errorf("read request: %v", p))
 		}
 	}()
-	if err := scan(m.raw); err != nil {
-		return bad("%s", err.Error())
-	}
 	m.reader = m.codec.reader(m.raw)
 	defer func() {
 		m.codec.done(m.reader)

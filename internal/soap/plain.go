@@ -12,8 +12,8 @@ import (
 // plain reads the XML that clients really send: tags with declared prefixes and
 // text, names in ASCII, the references that every parser knows. It gives the
 // tokens that standard gives, at a fraction of the cost, or errNotPlain where it
-// is not certain that it would, also for all that is an error. So nothing is
-// accepted, refused or understood otherwise for its sake.
+// is not certain that it would, also for all that is an error or beyond a limit of
+// scan. So nothing is accepted, refused or understood otherwise for its sake.
 //
 // It stops where a message declares the namespace of signatures, before any
 // element of that: what is signed is read by the tokenizer that verifies it.
@@ -23,6 +23,7 @@ type plain struct {
 	token   token
 	open    []element     // the elements begun and not ended
 	spaces  []declaration // the namespaces declared, in scope
+	markup  int           // tags read
 	// empty: the tag just given was <x/>, whose end is the next token.
 	empty bool
 	// written has the token's values that are not in the message as they are.
@@ -139,9 +140,10 @@ func (p *plain) endTag(rest []byte) bool {
 		return false
 	}
 	name := p.open[len(p.open)-1].name
-	if !bytes.HasPrefix(rest, name) || len(rest) == len(name) || rest[len(name)] != '>' {
+	if !bytes.HasPrefix(rest, name) || len(rest) == len(name) || rest[len(name)] != '>' || p.markup >= maxMarkup {
 		return false
 	}
+	p.markup++
 	p.at += len("</") + len(name) + len(">")
 	p.close()
 	return true
@@ -155,6 +157,10 @@ func (p *plain) close() {
 }
 
 func (p *plain) startTag() bool {
+	if len(p.open) >= maxDepth || p.markup >= maxMarkup {
+		return false
+	}
+	p.markup++
 	outside := len(p.spaces)
 	at := p.at + len("<")
 	prefix, local := p.name(at)
@@ -228,12 +234,14 @@ func (p *plain) attributesAt(at, outside int) (end int, empty, ok bool) {
 func (p *plain) attribute(prefix, local, raw []byte, outside int) bool {
 	value, ok := p.unescape(raw, true)
 	switch {
-	case !ok:
+	case !ok || len(p.token.attributes)+len(p.spaces)-outside >= maxAttributes:
 		return false
 	case prefix == nil && string(local) == "xmlns":
 		return p.declare(nil, raw, value, outside)
 	case string(prefix) == "xmlns":
 		return len(value) > 0 && p.declare(local, raw, value, outside)
+	case bytes.HasPrefix(prefix, []byte("xmlns")) || prefix == nil && bytes.HasPrefix(local, []byte("xmlns")):
+		return false // scan counts it as a declaration
 	}
 	p.token.attributes = append(p.token.attributes, attribute{prefix, local, value})
 	return true
@@ -242,6 +250,9 @@ func (p *plain) attribute(prefix, local, raw []byte, outside int) bool {
 func (p *plain) declare(prefix, raw, value []byte, outside int) bool {
 	if len(raw) > 0 && &raw[0] != &value[0] {
 		return false // it would outlive the token
+	}
+	if len(p.spaces) >= maxNamespaces {
+		return false
 	}
 	switch string(prefix) {
 	case "xml", "xmlns":

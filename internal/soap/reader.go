@@ -75,9 +75,9 @@ func (t *token) absent() bool {
 // blank reports whether the text is nothing but space.
 func (t *token) blank() bool { return len(bytes.TrimLeft(t.text, " \t\r\n")) == 0 }
 
-// reader gives the tokens of one message that has been scanned. They are those
-// of the standard library's tokenizer, which reads the message from where it is
-// not plain any more.
+// reader gives the tokens of one message. They are those of the standard library's
+// tokenizer, which reads the message from where it is not plain any more, if the
+// scan lets it.
 type reader struct {
 	plain    plain
 	given    int       // tokens that plain gave
@@ -106,6 +106,9 @@ func (r *reader) token() (*token, error) {
 		if !errors.Is(err, errNotPlain) {
 			r.given++
 			return t, err
+		}
+		if err := scan(r.plain.message); err != nil {
+			return nil, bad("%s", err.Error())
 		}
 		r.standard = newStandard(r.plain.message)
 		for range r.given {

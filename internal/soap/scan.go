@@ -27,10 +27,12 @@ var (
 	errForm       = errors.New("the message is not well-formed XML")
 )
 
-// scan refuses messages that would cost too much to read, in one pass over the
-// bytes that makes nothing of them. It does not decide what the message says, or
-// whether it is well formed: the tokenizer does. It only bounds the tokenizer's
-// work, and so may be stricter, never laxer, than that.
+// scan refuses messages that the standard library's tokenizer must not be given,
+// since they would cost too much to read or hold what no client sends, in one pass
+// over the bytes that makes nothing of them. It does not decide what the message
+// says, or whether it is well formed: the tokenizer does. It only bounds the
+// tokenizer's work, and so may be stricter, never laxer, than that. What plain
+// reads to its end is what scan lets pass.
 func scan(message []byte) error {
 	if !utf8.Valid(message) {
 		return errEncoding
