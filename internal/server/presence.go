@@ -62,13 +62,12 @@ func (p *presence) Read(b []byte) (int, error) {
 func (p *presence) begin(b []byte) (n int, told bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.collect()
 	if len(b) == 1 && (p.look != nil || !p.told && !p.asked) {
 		p.told = true
 		return 0, true
 	}
-	if p.look != nil {
-		p.stop() // what comes is wanted
-	}
+	p.stop() // what comes is wanted
 	if n := copy(b, p.ahead); n > 0 {
 		p.ahead = nil
 		return n, false
@@ -113,23 +112,28 @@ func (p *presence) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked = false
-	if p.look != nil {
-		p.stop()
+	p.stop()
+}
+
+// collect takes what a look has left that is over. Callers hold mu.
+func (p *presence) collect() {
+	select {
+	case p.ahead = <-p.look:
+		p.look = nil
+	default:
 	}
 }
 
-// stop ends the look. Callers hold mu.
+// stop ends the look, if there is one. Callers hold mu.
 func (p *presence) stop() {
-	select {
-	case p.ahead = <-p.look:
-	default:
-		before := p.time(p.want.Load())
-		// A connection that takes no deadline is closed, and all its reads end.
-		_ = p.SetReadDeadline(time.Unix(1, 0))
-		p.ahead = <-p.look
-		_ = p.SetReadDeadline(before)
+	if p.collect(); p.look == nil {
+		return
 	}
-	p.look = nil
+	before := p.time(p.want.Load())
+	// A connection that takes no deadline is closed, and all its reads end.
+	_ = p.SetReadDeadline(time.Unix(1, 0))
+	p.ahead, p.look = <-p.look, nil
+	_ = p.SetReadDeadline(before)
 }
 
 // requestContext is the context of a request on a presence: it ends with the

@@ -124,7 +124,8 @@ func TestALookGivesWayToAReaderAndLeavesTheDeadline(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.ask(func() { t.Error("gone") })
-		<-time.After(2 * time.Second) // of the bubble
+		<-time.After(2 * time.Second)                 // of the bubble
+		wantRead(t, p, 1, "", os.ErrDeadlineExceeded) // and net/http looks itself from there
 		p.forget()
 		// Nor does one that ended keep the next from looking.
 		if err := p.SetReadDeadline(time.Time{}); err != nil {
