@@ -100,10 +100,13 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// CloseWrite lets net/http end an answer politely where the request was not
+// CloseWrite is for net/http.
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+// closeWrite lets net/http end an answer politely where the request was not
 // read to its end: without it the client may see a reset and no answer.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil

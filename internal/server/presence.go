@@ -27,20 +27,30 @@ type presence struct {
 	ahead []byte      // what a look has read, if anything: the next to be read
 }
 
+func newPresence(c net.Conn) *presence {
+	return &presence{lazyDeadline: lazyDeadline{Conn: c, opened: time.Now()}}
+}
+
+// plainListener is a listener whose connections are presences.
+type plainListener struct{ net.Listener }
+
+// Accept returns the next connection.
+func (l plainListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return newPresence(c), nil
+}
+
 // self is the presence of a connection that is one.
 func (p *presence) self() *presence { return p }
 
 // NetConn is the connection below.
 func (p *presence) NetConn() net.Conn { return p.Conn }
 
-// CloseWrite lets net/http end an answer politely where the request was not
-// read to its end: without it the client may see a reset and no answer.
-func (p *presence) CloseWrite() error {
-	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
+// CloseWrite is for net/http.
+func (p *presence) CloseWrite() error { return closeWrite(p.Conn) }
 
 // SetDeadline sets both deadlines.
 func (p *presence) SetDeadline(t time.Time) error {

@@ -21,9 +21,9 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-func newPresence() (p *presence, far net.Conn) {
+func pipePresence() (p *presence, far net.Conn) {
 	near, far := net.Pipe()
-	return &presence{lazyDeadline: lazyDeadline{Conn: near, opened: time.Now()}}, far
+	return newPresence(near), far
 }
 
 func wantRead(t *testing.T, p *presence, size int, want string, wantErr error) {
@@ -44,7 +44,7 @@ func wantBody(t *testing.T, p *presence) {
 }
 
 func TestTheFirstReadOfOneByteIsToldToWait(t *testing.T) {
-	p, far := newPresence()
+	p, far := pipePresence()
 	defer far.Close()
 	go io.WriteString(far, "abcdef")
 	for _, read := range []struct {
@@ -57,7 +57,7 @@ func TestTheFirstReadOfOneByteIsToldToWait(t *testing.T) {
 
 func TestAClientThatGoesIsMissedByThoseWhoAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, far := newPresence()
+		p, far := pipePresence()
 		wantRead(t, p, 1, "", nil)
 		gone := make(chan struct{})
 		p.ask(func() { close(gone) })
@@ -78,7 +78,7 @@ func TestAClientThatGoesIsMissedByThoseWhoAsked(t *testing.T) {
 func TestWhatALookReadsIsNotLost(t *testing.T) {
 	for _, size := range []int{1, 2, 10} {
 		synctest.Test(t, func(t *testing.T) {
-			p, far := newPresence()
+			p, far := pipePresence()
 			p.ask(func() { t.Error("gone") })
 			go func() {
 				io.WriteString(far, "ab")
@@ -104,7 +104,7 @@ func (s sized) Read(b []byte) (int, error) { return s.Reader.Read(b[:min(len(b),
 
 func TestALookGivesWayToAReaderAndLeavesTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, far := newPresence()
+		p, far := pipePresence()
 		defer far.Close()
 		if err := p.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestALookGivesWayToAReaderAndLeavesTheDeadline(t *testing.T) {
 
 func TestWhoAskedIsServedByTheLookOfNetHTTPToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, far := newPresence()
+		p, far := pipePresence()
 		wantRead(t, p, 1, "", nil)
 		looked := make(chan error)
 		go func() { // a request that came in one piece with the one before
@@ -156,7 +156,7 @@ func TestWhoAskedIsServedByTheLookOfNetHTTPToo(t *testing.T) {
 		synctest.Wait()
 		p.forget()
 		// After a body that was read while somebody asked, net/http's look is the one.
-		p, far = newPresence()
+		p, far = pipePresence()
 		p.ask(func() { t.Error("the look was over") })
 		synctest.Wait()
 		go io.WriteString(far, "body")
@@ -178,7 +178,7 @@ func TestWhoAskedIsServedByTheLookOfNetHTTPToo(t *testing.T) {
 func TestNoByteIsLostOrMovedByLooks(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		p, far := newPresence()
+		p, far := pipePresence()
 		sent := make([]byte, 200)
 		for i := range sent {
 			sent[i] = byte(i)

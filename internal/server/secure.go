@@ -110,7 +110,7 @@ func (s *secureListener) handshake(raw net.Conn) (_ net.Conn, err error) {
 	if c.ConnectionState().NegotiatedProtocol == "h2" {
 		return c, nil
 	}
-	return &securePresence{presence{lazyDeadline: lazyDeadline{Conn: c, opened: time.Now()}}}, nil
+	return &securePresence{newPresence(c)}, nil
 }
 
 // looksLikeHTTP: what should be the header of a record of TLS is a request's begin.
@@ -123,21 +123,9 @@ func looksLikeHTTP(b [5]byte) bool {
 }
 
 // securePresence is a presence over TLS.
-type securePresence struct{ presence }
+type securePresence struct{ *presence }
 
 // ConnectionState is for net/http, which hands it on with each request.
 func (s *securePresence) ConnectionState() tls.ConnectionState {
 	return s.Conn.(*tls.Conn).ConnectionState()
-}
-
-// plainListener is a listener whose connections are presences.
-type plainListener struct{ net.Listener }
-
-// Accept returns the next connection.
-func (l plainListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &presence{lazyDeadline: lazyDeadline{Conn: c, opened: time.Now()}}, nil
 }
