@@ -16,6 +16,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 
+	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vectors"
@@ -164,13 +165,26 @@ func object(s *strings.Builder, name string, v map[string]any, t reflect.Type) {
 	fmt.Fprintf(s, "</%s>", name)
 }
 
+// ArrayOfVigateNode is how SOAP boxes a list of a type that is vigate's own.
+type ArrayOfVigateNode struct {
+	VigateNode []cluster.VigateNode `json:"_value"`
+}
+
+// typeNamed knows vigate's own types besides those of the library.
+func typeNamed(name string) (reflect.Type, bool) {
+	if name == "ArrayOfVigateNode" {
+		return reflect.TypeFor[ArrayOfVigateNode](), true
+	}
+	return types.TypeFunc()(name)
+}
+
 // outcome reads the answer.
 func (b *binding) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vectors.Outcome, err error) {
 	if cookie := w.Header().Get("Set-Cookie"); cookie != "" {
 		o.Token = strings.Split(cookie, `"`)[1]
 	}
 	d := xml.NewDecoder(w.Body)
-	d.TypeFunc = types.TypeFunc()
+	d.TypeFunc = typeNamed
 	switch w.Code {
 	case http.StatusOK:
 		v, found, err := b.result(d, c)

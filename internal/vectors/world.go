@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
@@ -47,8 +48,9 @@ type World struct {
 	Peer peer.Peer
 
 	t      testing.TB
+	store  store.Store
 	mirror *store.Mirror
-	clock  clock
+	clock  *clock
 	// authority is the one whose certificates the server believes.
 	authority *authority
 
@@ -78,37 +80,73 @@ func (w *World) Pass(d time.Duration) {
 // NewWorld makes one, running until the test ends.
 func NewWorld(t testing.TB) *World {
 	t.Helper()
-	w := &World{
-		t: t, Peer: peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true},
-		tokens: map[string]string{}, certificates: map[string]*x509.Certificate{},
-	}
-	w.clock.at = time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)
+	return NewWorldOver(t, func(s store.Store) store.Store { return s })
+}
+
+// NewWorldOver is NewWorld for a test that must see, or act upon, what reaches
+// the store: the world works on what wrap makes of its store in memory.
+func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
+	t.Helper()
+	w := &World{t: t, clock: &clock{at: time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)}}
+	memory := storetest.NewMemory(w.clock.now)
+	t.Cleanup(func() { _ = memory.Close() })
+	w.store = wrap(memory)
 	var err error
 	w.authority, err = newAuthority()
 	w.must(err)
-	d, a := w.domain(slog.New(slog.DiscardHandler))
-	api, err := vim.New(d)
-	w.must(err)
-	w.must(admin.Serve(api, a))
-	w.must(history.Serve(api))
-	w.must(property.Serve(api))
-	w.API = api
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = w.mirror.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	w.must(w.mirror.Wait(ctx, 0))
-	_, err = d.Settings.EnsureInstance(ctx)
+	a := w.run()
+	ctx := context.Background()
+	_, err = w.API.Settings.EnsureInstance(ctx)
 	w.must(err)
 	_, err = a.Accounts.Bootstrap(ctx, []byte(passwords["administrator"]))
 	w.must(err)
 	for _, name := range []string{"reader", "nobody"} {
 		w.must(a.Accounts.Create(ctx, "test", w.name(name), []byte(passwords[name]), "The "+name))
 	}
-	w.must(d.Access.SetPermissions(ctx, "test", access.Root, []access.Permission{
+	w.must(w.API.Access.SetPermissions(ctx, "test", access.Root, []access.Permission{
 		{Principal: w.name("reader"), Role: access.ReadOnly, Propagate: true},
 	}))
 	return w
+}
+
+// Beside makes another server of the same cluster as w, which works on the store
+// s: the store of w, or a handle on it.
+func (w *World) Beside(s store.Store) *World {
+	w.t.Helper()
+	b := &World{t: w.t, store: s, clock: w.clock, authority: w.authority}
+	b.run()
+	return b
+}
+
+// run makes the server and feeds its views until the test ends.
+func (w *World) run() admin.Domain {
+	w.Peer = peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true}
+	w.tokens, w.certificates = map[string]string{}, map[string]*x509.Certificate{}
+	nodes, err := cluster.New(cluster.Options{Name: "vectors", Version: "1", Now: w.clock.now})
+	w.must(err)
+	d, a := w.domain(slog.New(slog.DiscardHandler), nodes)
+	api, err := vim.New(d)
+	w.must(err)
+	w.must(admin.Serve(api, a))
+	w.must(history.Serve(api))
+	w.must(property.Serve(api))
+	w.must(nodes.Serve(api))
+	w.API = api
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = w.mirror.Run(ctx) }()
+	w.t.Cleanup(func() { stop(); <-done })
+	w.must(w.mirror.Wait(ctx, 0))
+	nodes.Attach(w.mirror)
+	w.must(nodes.Report(ctx))
+	return a
+}
+
+// Sync returns once the server knows all that any of the cluster has been
+// acknowledged.
+func (w *World) Sync() {
+	w.t.Helper()
+	w.must(w.mirror.Sync(context.Background()))
 }
 
 func (w *World) name(user string) principal.Name {
@@ -118,12 +156,10 @@ func (w *World) name(user string) principal.Name {
 }
 
 // domain puts the parts together as the server does.
-func (w *World) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
+func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, admin.Domain) {
 	now := w.clock.now
-	s := storetest.NewMemory(now)
-	w.t.Cleanup(func() { _ = s.Close() })
 	d, err := domain.New(domain.Options{
-		Store: s, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint },
+		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint }, Views: []store.View{nodes},
 		Exists: func(_ principal.Name, group bool) bool { return !group }, // exchanges name users of any source
 		Cost:   account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
 	})
