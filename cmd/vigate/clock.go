@@ -1,8 +1,6 @@
-//go:build !proof
-
 package main
 
 import "time"
 
-// clock is the wall clock that sessions, tickets and reports go by.
+// clock returns the wall clock for sessions, tickets and reports.
 func clock() func() time.Time { return time.Now }

@@ -212,6 +212,10 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text, method, target str
 	return l, nil
 }
 
+// spend returns the change that uses a ticket up. Of all commits that hold it for
+// one ticket, exactly one succeeds.
+func spend(r store.Record) store.Change { return store.DeleteAt(store.Ticket, r.ID, r.Revision) }
+
 // SweepTickets removes expired tickets, at most limit, and returns how many.
 func (m *Manager) SweepTickets(ctx context.Context, limit int) (int, error) {
 	return m.mirror.Sweep(ctx, limit, store.Ticket)

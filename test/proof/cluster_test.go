@@ -389,11 +389,7 @@ func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 // changes, and has them compacted.
 func TestAWatchThatSkipsWhatWasCompactedIsFound(t *testing.T) {
 	t.Parallel()
-	program, err := site.Build(root, bin.dir, "mutant_watch")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := loaded(t, program)
+	c := loaded(t, watchMutant.build(t))
 	for round := range 20 {
 		c.wait(500 * time.Millisecond)
 		off := round % len(c.Nodes)

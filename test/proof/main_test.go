@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	var err error
 	if bin.dir, err = os.MkdirTemp("", "vigate-proof-"); err == nil {
 		defer os.RemoveAll(bin.dir)
-		bin.vigate, err = site.Build(root, bin.dir, "")
+		bin.vigate, err = site.Build(root, bin.dir, "plain")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

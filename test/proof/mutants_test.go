@@ -13,30 +13,93 @@ import (
 // rounds bounds how long a planted bug may hide.
 const rounds = 60
 
-// TestPlantedBugsAreFound shows that the proof can fail: each of these programs
-// has one bug, planted by a build tag where the real code is.
+// mutant is a program with a planted bug: a small patch, applied to a copy of the
+// source file as the program is built.
+type mutant struct {
+	name  string
+	what  string
+	kill  bool // only a crash shows the bug
+	patch site.Patch
+}
+
+var (
+	touchMutant = mutant{
+		name: "mutant_touch", what: "a touch creates again what was deleted",
+		patch: site.Patch{
+			File: "internal/store/bolt/group.go",
+			Old:  "if !o.found || o.Expired(now) || o.Revision != r.Revision {",
+			New:  "if _ = now; o.found && o.Revision != r.Revision {",
+		},
+	}
+	ackMutant = mutant{
+		name: "mutant_ack", what: "an answer goes out before what it says is durable", kill: true,
+		patch: site.Patch{
+			File: "internal/store/bolt/writer.go",
+			Old:  "\t\treturn tx.Commit()\n",
+			New: `
+		s.hub.publish(store.Batch{Revision: g.revision, Deltas: g.deltas})
+		for _, r := range requests {
+			close(r.done)
+			r.done = make(chan struct{}) // the answer after the commit closes it
+		}
+		return tx.Commit()
+`,
+		},
+	}
+	ticketMutant = mutant{
+		name: "mutant_ticket", what: "a ticket is read, and then deleted without a condition",
+		patch: site.Patch{
+			File: "internal/session/ticket.go",
+			Old:  "return store.DeleteAt(store.Ticket, r.ID, r.Revision)",
+			New:  "return store.Clear(store.Ticket, r.ID)",
+		},
+	}
+	watchMutant = mutant{
+		name: "mutant_watch", what: "a stream skips the changes that were compacted",
+		patch: site.Patch{
+			File: "internal/store/etcd/watch.go",
+			Old:  "\t\t\tst.next = 0 // a snapshot: the changes in between can't be read any more\n",
+			New: `
+			st.next = 0
+			if _, at, err := s.newest(ctx); err == nil {
+				st.next = int64(at) + 1
+			}
+`,
+		},
+	}
+)
+
+// build compiles the program with the bug.
+func (m mutant) build(t *testing.T) string {
+	t.Helper()
+	program, err := site.Build(root, bin.dir, m.name, m.patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// TestEveryPlantedBugFitsTheSource fails at once if a file was changed where a bug
+// is to be planted.
+func TestEveryPlantedBugFitsTheSource(t *testing.T) {
+	for _, m := range []mutant{touchMutant, ackMutant, ticketMutant, watchMutant} {
+		if _, err := m.patch.Apply(root); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+}
+
+// TestPlantedBugsAreFound shows that the proof can fail.
 func TestPlantedBugsAreFound(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		tag  string
-		what string
-		kill bool // it takes crashes to be seen
-	}{
-		{"mutant_touch", "a touch creates again what was deleted", false},
-		{"mutant_ack", "an answer goes out before what it says is durable", true},
-		{"mutant_ticket", "a ticket is read, and then deleted", false},
-	} {
-		t.Run(c.tag, func(t *testing.T) {
+	for _, m := range []mutant{touchMutant, ackMutant, ticketMutant} {
+		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			program, err := site.Build(root, bin.dir, c.tag)
-			if err != nil {
-				t.Fatal(err)
-			}
-			x := newTrial(t, program, own(t, "node"))
+			x := newTrial(t, m.build(t), own(t, "node"))
 			began := time.Now()
 			for round := range rounds {
 				x.wait(100*time.Millisecond, 300*time.Millisecond)
-				if c.kill {
+				if m.kill {
 					x.crash()
 				}
 				// The list can show more sessions than anybody can have begun: that is
@@ -44,14 +107,14 @@ func TestPlantedBugsAreFound(t *testing.T) {
 				_ = x.load.Audit(t.Context())
 				v := history.Check(x.load.Recorder().Ops(true), rules)
 				if v.Illegal != nil {
-					t.Logf("found in round %d, after %v: %s\n%s", round+1, time.Since(began).Round(time.Millisecond), c.what, v.Illegal)
+					t.Logf("found in round %d, after %v: %s\n%s", round+1, time.Since(began).Round(time.Millisecond), m.what, v.Illegal)
 					for i := range v.Violations {
 						t.Logf("%s", &v.Violations[i])
 					}
 					return
 				}
 			}
-			t.Errorf("not found in %d rounds: %s", rounds, c.what)
+			t.Errorf("not found in %d rounds: %s", rounds, m.what)
 		})
 	}
 }

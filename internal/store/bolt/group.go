@@ -214,7 +214,8 @@ func (g *group) touch(records []store.Record) ([]store.Revision, error) {
 			g.s.log.Error("record can't be touched", "error", err)
 			continue
 		}
-		if !touches(r, o, now) {
+		// A touch writes only over the very record that its caller has read.
+		if !o.found || o.Expired(now) || o.Revision != r.Revision {
 			continue
 		}
 		g.writing = true

@@ -190,7 +190,7 @@ func (s *Store) attempt(requests []*request) error {
 			return err
 		}
 		began = true
-		return s.durable(g, requests)
+		return tx.Commit()
 	})
 	if began {
 		s.observe(len(requests), s.now().Sub(start), err)

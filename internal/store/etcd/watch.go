@@ -65,7 +65,7 @@ func (s *Store) Watch(ctx context.Context, apply func(store.Batch) error) error 
 			return fmt.Errorf("follow store: %w", err)
 		case errors.Is(err, rpctypes.ErrCompacted), errors.Is(err, errBack):
 			s.log.Warn("the stream of changes begins anew", "error", err)
-			st.next = s.afterGap(ctx)
+			st.next = 0 // a snapshot: the changes in between can't be read any more
 		case time.Since(warned) > warnEvery:
 			warned = time.Now()
 			s.log.Warn("the stream of changes is interrupted", "error", err)

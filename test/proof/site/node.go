@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -17,17 +16,6 @@ const AdminPassword = "correct horse battery staple 7"
 
 // Admin is the first administrator.
 const Admin = "administrator@vsphere.local"
-
-// Build compiles vigate from the module at root with the build tags, into dir.
-func Build(root, dir, tags string) (string, error) {
-	out := filepath.Join(dir, "vigate"+tags)
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", out, "./cmd/vigate")
-	cmd.Dir = root
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build vigate: %w\n%s", err, msg)
-	}
-	return out, nil
-}
 
 // Node is one vigate.
 type Node struct {
