@@ -3,7 +3,12 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
@@ -79,4 +84,40 @@ func TestASessionIsNotSaidToBeOverWhereThatCannotBeFoundOut(t *testing.T) {
 	if got, err := here.Authenticate(t.Context(), "not a token", here.now()); got != nil || err != nil {
 		t.Errorf("what no token looks like: %v, %v", got, err)
 	}
+}
+
+// remote is a store that counts the reads of its newest revision, each of which
+// takes a millisecond.
+type remote struct {
+	store.Store
+	reads atomic.Int32
+}
+
+func (r *remote) Newest(ctx context.Context) (store.Revision, error) {
+	r.reads.Add(1)
+	<-time.After(time.Millisecond)
+	return r.Store.Newest(ctx)
+}
+
+func TestUnknownTokensShareTheirReadsOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock()
+		s := &remote{Store: storetest.NewMemory(c.now)}
+		f := newFixture(t, s, c)
+		const callers, each = 20, 100
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
+				for n := range each {
+					if f.found(fmt.Sprintf("%020x%020x", i, n)) != nil {
+						t.Error("a made-up token is a session's")
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := s.reads.Load(); n > callers*each/5 {
+			t.Errorf("%d reads for %d unknown tokens of %d callers", n, callers*each, callers)
+		}
+	})
 }

@@ -35,6 +35,8 @@ type Mirror struct {
 	whole   bool       // the views hold a whole state
 	failed  error      // Run has ended
 	wake    chan struct{}
+	reading bool  // a read of the newest revision is on its way
+	next    *read // the read after that one, if anybody waits for it
 }
 
 // NewMirror makes a mirror of s that feeds the views once Run is called.
@@ -184,10 +186,103 @@ func (m *Mirror) Sweep(ctx context.Context, limit int, kinds ...Kind) (int, erro
 
 // Sync returns once the views hold everything that any process had been
 // acknowledged before the call.
+//
+// On a shared store it costs a read that a quorum confirms. However many calls
+// come at once, one read is on its way and one waits to begin: see newest.
 func (m *Mirror) Sync(ctx context.Context) error {
-	rev, err := m.store.Newest(ctx)
+	rev, err := m.newest(ctx)
 	if err != nil {
 		return err
 	}
 	return m.Wait(ctx, rev)
+}
+
+// read is one read of the newest revision for all the calls that came before it
+// began.
+type read struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	callers int // who still wait for it; guarded by Mirror.mu
+
+	done chan struct{} // closed when it is over; then what follows holds
+	rev  Revision
+	err  error
+}
+
+// newest is a revision at or after the newest that was acknowledged before the
+// call.
+//
+// A call never joins the read that is on its way: that one may have passed the
+// store before something that the caller must see was acknowledged. It joins the
+// next, which begins when the one on its way is over, and so after the call.
+func (m *Mirror) newest(ctx context.Context) (Revision, error) {
+	m.mu.Lock()
+	if !m.reading {
+		m.reading = true
+		m.mu.Unlock()
+		var err error
+		defer func() { m.readNext(err) }()
+		var rev Revision
+		rev, err = m.store.Newest(ctx)
+		return rev, err
+	}
+	r := m.next
+	if r == nil {
+		r = &read{done: make(chan struct{})}
+		// No caller's: the read goes on for the others when one of them has gone.
+		r.ctx, r.cancel = context.WithCancel(context.Background())
+		m.next = r
+	}
+	r.callers++
+	m.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.rev, r.err
+	case <-ctx.Done():
+		m.leave(r)
+		return 0, ctx.Err()
+	}
+}
+
+// leave gives up waiting for r. A read that nobody waits for any more is
+// cancelled.
+func (m *Mirror) leave(r *read) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.callers--; r.callers > 0 {
+		return
+	}
+	r.cancel()
+	if m.next == r {
+		m.next = nil // it has not begun, and nobody may join one that is cancelled
+	}
+}
+
+// readNext begins the next read, if anybody waits for it, after one that ended
+// with err. If that one found the store unavailable, those who wait are told the
+// same: they have waited as long as a read of their own may take.
+func (m *Mirror) readNext(err error) {
+	m.mu.Lock()
+	r := m.next
+	m.next = nil
+	unavailable := errors.Is(err, ErrUnavailable)
+	m.reading = r != nil && !unavailable
+	m.mu.Unlock()
+	switch {
+	case r == nil:
+	case unavailable:
+		r.end(0, err)
+	default:
+		go func() {
+			rev, err := m.store.Newest(r.ctx)
+			r.end(rev, err)
+			m.readNext(err)
+		}()
+	}
+}
+
+func (r *read) end(rev Revision, err error) {
+	r.cancel()
+	r.rev, r.err = rev, err
+	close(r.done)
 }
