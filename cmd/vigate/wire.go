@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,15 +205,11 @@ func (n *node) follow(ctx context.Context) error {
 }
 
 // routes are the bindings at their paths.
-func (n *node) routes() *server.Mux {
-	mux := server.NewMux()
-	vi := vijson.New(n.api)
-	mux.HandleTree(vijson.Root, vi)
-	mux.Handle(vijson.HelloPath, vi)
-	soap.Mount(mux.Handle, n.api)
-	automation := rest.New(n.api)
-	mux.Handle(rest.APIPath, automation)
-	mux.Handle(rest.RESTPath, automation)
+func (n *node) routes() http.Handler {
+	mux := http.NewServeMux()
+	vijson.Mount(mux, n.api)
+	soap.Mount(mux, n.api)
+	rest.Mount(mux, n.api)
 	return mux
 }
 

@@ -31,14 +31,19 @@ const maxBody = 64 << 10
 
 var sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
 
-// Handler serves both forms.
-type Handler struct{ api *vim.API }
+// Mount has mux serve both forms.
+func Mount(mux *http.ServeMux, api *vim.API) {
+	h := &handler{api}
+	mux.Handle(APIPath, h)
+	mux.Handle(RESTPath, h)
+}
 
-// New makes the handler of the API.
-func New(api *vim.API) *Handler { return &Handler{api} }
+// handler serves both forms.
+type handler struct{ api *vim.API }
 
-// Serve serves one call.
-func (h *Handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+// ServeHTTP serves one call.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
@@ -48,7 +53,7 @@ func (h *Handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	x.call = vim.Call{
-		Object: sessionManager, Binding: "rest", Peer: from,
+		Object: sessionManager, Binding: "rest", Peer: peer.From(ctx),
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI, Ticket: httptoken.Value(r.Header, httptoken.TicketCookie)},
 		Token:          httptoken.Token(r.Header, httptoken.APICookie, httptoken.Cookie),
 		Proof:          vim.Proof{Authorization: r.Header.Get("Authorization"), Body: body},

@@ -6,14 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-
-	"github.com/vigate/vigate/internal/peer"
 )
 
 // BenchmarkFront is what the server adds to each request, without the network.
 func BenchmarkFront(b *testing.B) {
 	f := &front{
-		next:     peer.HandlerFunc(func(context.Context, http.ResponseWriter, *http.Request, *peer.Peer) {}),
+		next:     http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
 		ids:      &requestIDs{run: "01234567"},
 		requests: newQuota(10),
 		health:   &health{},

@@ -22,9 +22,6 @@ type origin struct {
 	// proxy: a trusted one, whose X-Forwarded-For is believed.
 	proxy bool
 	uid   *uint32
-	// client is where net/http reads requests from, if that says whether the client
-	// is still there; else net/http finds out itself.
-	client *presence
 }
 
 // conn is an accepted connection: it knows its origin, gives its place back
@@ -100,13 +97,10 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// CloseWrite is for net/http.
-func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
-
-// closeWrite lets net/http end an answer politely where the request was not
-// read to its end: without it the client may see a reset and no answer.
-func closeWrite(c net.Conn) error {
-	if half, ok := c.(interface{ CloseWrite() error }); ok {
+// CloseWrite lets net/http end an answer politely if the request was not read
+// to its end: without it the client may see a reset and no answer.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return nil

@@ -10,14 +10,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/vigate/vigate/internal/peer"
 )
 
 func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	draining := make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
 		<-leave
 		if r.Context().Err() != nil {
@@ -60,7 +58,7 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 
 func TestADrainWakesCallsThatWaitOverHTTP2(t *testing.T) {
 	entered, wake := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		entered <- struct{}{}
 		<-wake
 		io.WriteString(w, "woken")
@@ -115,9 +113,9 @@ func TestReadinessEndsOnConnectionsThatStayWhileDraining(t *testing.T) {
 
 func TestWhatDoesNotFinishIsCutAtTheDrainLimit(t *testing.T) {
 	entered, cancelled := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: peer.HandlerFunc(func(ctx context.Context, _ http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
-		<-ctx.Done()
+		<-r.Context().Done()
 		close(cancelled)
 	})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -17,7 +17,7 @@ import (
 // front is what every request passes before the application: who is there,
 // limits, health, and what becomes of a panic.
 type front struct {
-	next     peer.Handler
+	next     http.Handler
 	proxies  []netip.Prefix
 	ids      *requestIDs
 	requests *quota
@@ -32,14 +32,10 @@ type originKey struct{}
 
 // connContext is for http.Server: it hands the connection's origin on.
 func connContext(ctx context.Context, c net.Conn) context.Context {
-	from := knownOrigin(c)
-	if p, ok := c.(interface{ self() *presence }); ok {
-		from.client = p.self()
-	}
-	return context.WithValue(ctx, originKey{}, from)
+	return context.WithValue(ctx, originKey{}, knownOrigin(c))
 }
 
-// knownOrigin is the origin of the connection below TLS and presence.
+// knownOrigin is the origin of the connection below TLS.
 func knownOrigin(c net.Conn) origin {
 	for {
 		switch layer := c.(type) {
@@ -85,13 +81,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer f.logAccess(x, r, time.Now())
 	}
 	defer f.recoverPanic(x, r) // before the access line, which shall have its status
-	ctx := r.Context()
-	if from.client != nil {
-		x.ctx = requestContext{Context: ctx, client: from.client}
-		ctx = &x.ctx
-		defer x.ctx.end()
-	}
-	f.next.Serve(ctx, &x.answer, r, &x.from)
+	f.next.ServeHTTP(&x.answer, r.WithContext(peer.With(r.Context(), &x.from)))
 }
 
 // exchange is what is known of one request and its answer, together since each
@@ -99,7 +89,6 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type exchange struct {
 	answer answer
 	from   peer.Peer
-	ctx    requestContext // of a request that net/http reads from a presence
 }
 
 // unsafeFraming tells of requests after which the connection is closed. RFC

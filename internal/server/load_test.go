@@ -1,19 +1,16 @@
 package server
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"testing"
-
-	"github.com/vigate/vigate/internal/peer"
 )
 
 func TestAServerTellsWhatItCarriesAndWhatItRefused(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	r := start(t, Config{
 		PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Limits: Limits{Connections: 2, Requests: 1},
-		Handler: peer.HandlerFunc(func(context.Context, http.ResponseWriter, *http.Request, *peer.Peer) {
+		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			entered <- struct{}{}
 			<-leave
 		}),

@@ -1,6 +1,7 @@
 // Package server is where requests come in: listeners, certificates, limits,
 // time-outs, health, and the end of it all. It knows nothing of what it serves;
-// what it learns about the other end it hands on as a [peer.Peer].
+// what it learns about the other end of a request stands in the request's
+// context, see [peer.From].
 package server
 
 import (
@@ -18,15 +19,14 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/vigate/vigate/internal/peer"
 )
 
 // Config is what a server is made of. Addresses are host:port; an empty one
 // means no such listener. One listener besides Admin is needed.
 type Config struct {
-	// Handler serves all requests but those for the server's health.
-	Handler peer.Handler
+	// Handler serves all requests but those for the server's health. Their
+	// contexts carry the peer, and end when the client goes.
+	Handler http.Handler
 
 	Listen      string       // HTTPS, HTTP/1.1 and HTTP/2; needs Certificate
 	Certificate *Certificate // shown by the listener at Listen
@@ -73,7 +73,6 @@ type site struct {
 	http      *http.Server
 	listeners []net.Listener
 	own       *quota // its connections
-	logger    *slog.Logger
 }
 
 // Open checks cfg and opens its listeners, all of them or none.
@@ -185,7 +184,7 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		}
 		// Its connections and requests count apart: it must answer when the
 		// others are full.
-		b.add("admin", l, front{next: peer.Whoever(adminHandler(cfg.Metrics)), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
+		b.add("admin", l, front{next: adminHandler(cfg.Metrics), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
 	}
 	return nil
 }
@@ -201,7 +200,7 @@ type builder struct {
 func (b *builder) add(name string, l net.Listener, f front, quotas ...*quota) *site {
 	f.ids, f.health, f.logger = b.s.ids, b.s.health, b.cfg.Logger
 	own := newQuota(b.cfg.Limits.ListenerConnections)
-	st := &site{name: name, own: own, logger: b.cfg.Logger, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
+	st := &site{name: name, own: own, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
 		Listener: l,
 		name:     name,
 		quotas:   append(quotas, own),
@@ -307,9 +306,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (st *site) serve(l net.Listener) error {
 	if st.http.TLSConfig != nil {
-		return st.http.Serve(newSecureListener(l, st.http.TLSConfig, st.http.ReadHeaderTimeout, st.logger))
+		return st.http.ServeTLS(l, "", "") // the certificate is in TLSConfig
 	}
-	return st.http.Serve(plainListener{l})
+	return st.http.Serve(l)
 }
 
 // drain starts where ctx of Run ended, so it has a context of its own.
@@ -332,14 +331,14 @@ func (s *Server) drain() error {
 	return errors.Join(errs...)
 }
 
-// errorLog is where net/http complains. What clients of HTTP/2 cause is for
+// errorLog is where net/http complains. What any client can cause is for
 // debugging; the rest is worth a look.
 type errorLog struct{ logger *slog.Logger }
 
 func (e *errorLog) Write(b []byte) (int, error) {
 	text := strings.TrimSpace(string(b))
 	level := slog.LevelWarn
-	if strings.HasPrefix(text, "http2: ") {
+	if strings.HasPrefix(text, "http2: ") || strings.HasPrefix(text, "http: TLS handshake error ") {
 		level = slog.LevelDebug
 	}
 	e.logger.Log(context.Background(), level, cleanText(text, 1024))

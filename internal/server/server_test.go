@@ -166,8 +166,8 @@ func status(t *testing.T, r *bufio.Reader) int {
 }
 
 // tellPeer answers with the facts of its request's peer.
-var tellPeer = peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, p *peer.Peer) {
-	uid := "none"
+var tellPeer = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	uid, p := "none", peer.From(r.Context())
 	if p.UnixUID != nil {
 		uid = fmt.Sprint(*p.UnixUID)
 	}
@@ -175,7 +175,7 @@ var tellPeer = peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r
 })
 
 // readBody reads the request to its end, as the bindings do.
-var readBody = peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+var readBody = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
@@ -218,8 +218,8 @@ func TestAClientCertificateIsPassedOnAndNotJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make(chan []*x509.Certificate, 1)
-	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, _ http.ResponseWriter, _ *http.Request, p *peer.Peer) {
-		got <- p.Certificates
+	r := start(t, Config{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got <- peer.From(r.Context()).Certificates
 	})})
 	c, base := r.client("tls", cert)
 	resp, err := c.Get(base)
@@ -346,7 +346,7 @@ func TestTheAdminListenerServesProfilesAndMetricsToThisMachineOnly(t *testing.T)
 }
 
 func TestAPanicEndsOneRequestAndIsLogged(t *testing.T) {
-	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Set-Cookie", "left=over")
 		if r.URL.Path == "/late" {
 			io.WriteString(w, "half an ans")
@@ -387,8 +387,8 @@ func TestNeitherHeadersNorQueriesAreLogged(t *testing.T) {
 }
 
 func TestRequestIDsAreTheServersOwnAndDiffer(t *testing.T) {
-	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, p *peer.Peer) {
-		io.WriteString(w, p.Request.String())
+	r := start(t, Config{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, peer.From(r.Context()).Request.String())
 	})})
 	_, first := r.get("plain", "/", http.Header{"X-Request-Id": {"mine"}})
 	_, second := r.get("tls", "/", nil)
@@ -399,7 +399,7 @@ func TestRequestIDsAreTheServersOwnAndDiffer(t *testing.T) {
 
 func TestRequestsPastTheLimitAreToldToComeBack(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Limits: Limits{Requests: 1}, Handler: peer.HandlerFunc(func(context.Context, http.ResponseWriter, *http.Request, *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Requests: 1}, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		entered <- struct{}{}
 		<-leave
 	})})

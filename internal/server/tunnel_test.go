@@ -12,8 +12,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/vigate/vigate/internal/peer"
 )
 
 // through connects to the TLS side by CONNECT, with further headers of it.
@@ -159,7 +157,7 @@ func TestTunnelsAreBoundedAndTheirPlacesComeBack(t *testing.T) {
 
 func TestADrainEndsIdleTunnelsAndLetsBusyOnesFinish(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		entered <- struct{}{}
 		<-leave
 		io.WriteString(w, "finished")

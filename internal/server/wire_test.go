@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
@@ -11,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/vigate/vigate/internal/peer"
 )
 
 // smuggled is a second request that only a server which lost the framing sees.
@@ -20,9 +17,9 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 	seen := make(chan string, 100)
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: peer.HandlerFunc(func(ctx context.Context, w http.ResponseWriter, r *http.Request, p *peer.Peer) {
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen <- r.URL.Path
-		readBody(ctx, w, r, p)
+		readBody(w, r)
 	})})
 	post := "POST /first HTTP/1.1\r\nHost: x\r\n"
 	for name, tt := range map[string]struct {
@@ -136,7 +133,7 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 
 func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
 	const limit = 30 * time.Millisecond
-	r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadAll(r.Body); err != nil {
 			http.Error(w, err.Error(), 400)
 			return
@@ -163,7 +160,7 @@ func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
 
 func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	ended := make(chan error, 1)
-	r := start(t, Config{Limits: Limits{Stall: 100 * time.Millisecond}, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{Limits: Limits{Stall: 100 * time.Millisecond}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		block := make([]byte, 1<<20)
 		for {
 			if _, err := w.Write(block); err != nil {
@@ -188,7 +185,7 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 
 func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	const size = 4 << 20
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: peer.HandlerFunc(func(_ context.Context, w http.ResponseWriter, _ *http.Request, _ *peer.Peer) {
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, size)) // far more than one write's chunk
 	})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")

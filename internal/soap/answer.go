@@ -95,11 +95,6 @@ func (e *encoder) response(name string, value any, typed bool) (err error) {
 	return e.err
 }
 
-// ownLength is how long an answer may be of which net/http tells the length
-// itself when the handler is done, without a header made for it: its buffers,
-// of HTTP/1 and HTTP/2, are not smaller.
-const ownLength = 2<<10 - 1
-
 // stream is an answer of which the length is not known at first.
 type stream struct {
 	w     http.ResponseWriter
@@ -122,7 +117,7 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // end writes the last part. If it is the only one, its length is known.
 func (s *stream) end(p []byte) {
-	if !s.begun && len(p) > ownLength {
+	if !s.begun {
 		s.w.Header()["Content-Length"] = []string{strconv.Itoa(len(p))}
 	}
 	// The client that went away is told nothing.

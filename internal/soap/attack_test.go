@@ -153,7 +153,7 @@ func TestLargeMessagesShareABound(t *testing.T) {
 	large := envelope(manager("Logout", strings.Repeat(" ", 1<<20)))
 	post := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		h.Serve(t.Context(), w, httptest.NewRequest("POST", "/sdk", strings.NewReader(large)), &f.from)
+		h.ServeHTTP(w, f.known(httptest.NewRequest("POST", "/sdk", strings.NewReader(large))))
 		return w
 	}
 	h.bodies.held.Store(maxHeld - 1<<19)
@@ -164,7 +164,7 @@ func TestLargeMessagesShareABound(t *testing.T) {
 		t.Errorf("a refused message holds %d bytes", held-(maxHeld-1<<19))
 	}
 	w := httptest.NewRecorder()
-	h.Serve(t.Context(), w, httptest.NewRequest("POST", "/sdk", strings.NewReader(envelope(manager("Logout", "")))), &f.from)
+	h.ServeHTTP(w, f.known(httptest.NewRequest("POST", "/sdk", strings.NewReader(envelope(manager("Logout", ""))))))
 	if w.Code != 200 {
 		t.Errorf("a small message past the bound: %d %s", w.Code, w.Body)
 	}

@@ -57,7 +57,7 @@ func (s *sink) reset() http.ResponseWriter { clear(s.header); return s }
 func benchmarkCall(b *testing.B, message string, value any) {
 	f := newFake().gives(value)
 	h := newHandler(f, discard(), "8.0.3.0")
-	r := httptest.NewRequest("POST", "/sdk", nil)
+	r := f.known(httptest.NewRequest("POST", "/sdk", nil))
 	r.Header.Set("Content-Type", `text/xml; charset="utf-8"`)
 	r.Header.Set("SOAPAction", "urn:vim25/8.0.3.0")
 	r.Header.Set("Cookie", `vmware_soap_session="`+digits+`"`)
@@ -67,7 +67,7 @@ func benchmarkCall(b *testing.B, message string, value any) {
 	for b.Loop() {
 		r.Body = io.NopCloser(strings.NewReader(message))
 		r.ContentLength = int64(len(message))
-		h.Serve(r.Context(), w.reset(), r, &f.from)
+		h.ServeHTTP(w.reset(), r)
 		f.calls = f.calls[:0]
 	}
 	if len(f.refused) > 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/vmware/govmomi/vim25/xml"
 
 	"github.com/vigate/vigate/internal/cluster"
-	"github.com/vigate/vigate/internal/server"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
@@ -31,7 +31,7 @@ const xsi = "http://www.w3.org/2001/XMLSchema-instance"
 type binding struct {
 	t   testing.TB
 	api *vim.API
-	mux *server.Mux
+	mux *http.ServeMux
 }
 
 func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
@@ -50,7 +50,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 		r.Header.Set("Accept-Language", c.AcceptLanguage)
 	}
 	w := httptest.NewRecorder()
-	b.mux.Serve(ctx, w, r, &c.Peer)
+	b.mux.ServeHTTP(w, r.WithContext(peer.With(ctx, &c.Peer)))
 	o, err := b.outcome(w, c)
 	if err != nil {
 		err = fmt.Errorf("%d %s: %w", w.Code, w.Body, err)
@@ -338,8 +338,8 @@ func objectForm(v reflect.Value) any {
 
 func TestVectors(t *testing.T) {
 	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
-		mux := server.NewMux()
-		soap.Mount(mux.Handle, api)
+		mux := http.NewServeMux()
+		soap.Mount(mux, api)
 		return &binding{t, api, mux}
 	})
 }

@@ -23,9 +23,9 @@ const (
 	VersionsPath = "/sdk/vimServiceVersions.xml"
 )
 
-// Paths are where envelopes are posted: the first by all clients, the others by
-// old ones.
-var Paths = []string{"/sdk", "/sdk/", "/sdk/vimService"}
+// patterns are the paths at which envelopes are posted: the first by all clients,
+// the others by old ones.
+var patterns = []string{"/sdk", "/sdk/{$}", "/sdk/vimService"}
 
 // dispatcher is what the binding needs of *vim.API.
 type dispatcher interface {
@@ -47,9 +47,10 @@ type handler struct {
 	replies  sync.Pool // of *reply
 }
 
-// Mount has handle serve SOAP on Paths, and the versions on VersionsPath.
-func Mount(handle func(path string, h peer.Handler), api *vim.API) {
-	newHandler(api, api.Log, api.Server.About.ApiVersion).mount(handle)
+// Mount has mux serve SOAP, and the list of versions at VersionsPath. The API's
+// table must be complete.
+func Mount(mux *http.ServeMux, api *vim.API) {
+	newHandler(api, api.Log, api.Server.About.ApiVersion).mount(mux)
 }
 
 // newHandler makes the handler of an API whose table is complete and whose
@@ -61,14 +62,14 @@ func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
 	return h
 }
 
-func (h *handler) mount(handle func(path string, h peer.Handler)) {
-	for _, path := range Paths {
-		handle(path, h)
+func (h *handler) mount(mux *http.ServeMux) {
+	for _, pattern := range patterns {
+		mux.Handle(pattern, h)
 	}
-	handle(VersionsPath, peer.HandlerFunc(h.serveVersions))
+	mux.HandleFunc(VersionsPath, h.serveVersions)
 }
 
-func (h *handler) serveVersions(_ context.Context, w http.ResponseWriter, r *http.Request, _ *peer.Peer) {
+func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
@@ -85,8 +86,8 @@ func secure(header http.Header) {
 	header["X-Content-Type-Options"] = noSniff
 }
 
-// Serve serves one call.
-func (h *handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+// ServeHTTP serves one call.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
@@ -98,8 +99,9 @@ func (h *handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	secure(w.Header())
+	ctx := r.Context()
 	x := &exchange{call: vim.Call{
-		Peer:           from,
+		Peer:           peer.From(ctx),
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
 		Release:        actionRelease(strings.Join(r.Header["Soapaction"], ",")),
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),

@@ -14,7 +14,6 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/peer"
-	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -126,10 +125,15 @@ func (f *fakeAPI) gives(value any) *fakeAPI {
 }
 
 func (f *fakeAPI) mux() http.Handler {
-	mux := server.NewMux()
+	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	newHandler(f, log, "8.0.3.0").mount(mux.Handle)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.Serve(r.Context(), w, r, &f.from) })
+	newHandler(f, log, "8.0.3.0").mount(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, f.known(r)) })
+}
+
+// known is the request with the fake's peer.
+func (f *fakeAPI) known(r *http.Request) *http.Request {
+	return r.WithContext(peer.With(r.Context(), &f.from))
 }
 
 // post sends an envelope; change, if set, changes the request first.

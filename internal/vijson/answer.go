@@ -12,7 +12,7 @@ import (
 var contentJSON = []string{"application/json"}
 
 // answer writes the result of a call: 204 for none, or one that is unset.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, result vim.Result) {
+func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, result vim.Result) {
 	if !result.Token.IsZero() {
 		token := result.Token.Reveal()
 		w.Header()[httptoken.Header] = []string{token}
@@ -47,23 +47,18 @@ type reply struct {
 	stream
 }
 
-func (h *Handler) take() *reply {
+func (h *handler) take() *reply {
 	return h.replies.Get().(*reply)
 }
 
 // release gives a reply back with nothing in it but its buffer, unless that has
 // grown too large to keep.
-func (h *Handler) release(p *reply) {
+func (h *handler) release(p *reply) {
 	if cap(p.buf) <= 4*flushAt {
 		*p = reply{encoder: encoder{codec: &h.codec, buf: p.buf[:0]}}
 		h.replies.Put(p)
 	}
 }
-
-// ownLength is how long an answer may be of which net/http tells the length
-// itself when the handler is done, without a header made for it: its buffers,
-// of HTTP/1 and HTTP/2, are not smaller. HEAD has no body to be counted.
-const ownLength = 2<<10 - 1
 
 // stream is an answer of which the length is not known at first.
 type stream struct {
@@ -86,7 +81,7 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // end writes the last part. If it is the only one, its length is known.
 func (s *stream) end(p []byte) {
-	if !s.begun && (s.head || len(p) > ownLength) {
+	if !s.begun {
 		s.w.Header()["Content-Length"] = []string{strconv.Itoa(len(p))}
 	}
 	// The client that went away is told nothing.
@@ -94,7 +89,7 @@ func (s *stream) end(p []byte) {
 }
 
 // refuse writes a fault, in the caller's language.
-func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *vim.Fault, status int) {
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *vim.Fault, status int) {
 	e := h.take()
 	defer h.release(e)
 	text := f.Text(h.api.MessageLocale(c))

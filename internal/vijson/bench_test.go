@@ -45,14 +45,14 @@ func BenchmarkReadOfAProperty(b *testing.B) {
 	f := newFake()
 	f.do = gives(aSession())
 	h := newHandler(f)
-	r := httptest.NewRequest("GET", manager+"currentSession", nil)
+	r := f.known(httptest.NewRequest("GET", manager+"currentSession", nil))
 	r.Header.Set("vmware-api-session-id", "0123456789012345678901234567890123456789")
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
 		f.calls = f.calls[:0]
 		clear(w.header)
-		h.Serve(r.Context(), w, r, &f.from)
+		h.ServeHTTP(w, r)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vijson"
 )
@@ -19,9 +20,10 @@ import (
 func serve(t *testing.T) (*vectors.World, *httptest.Server) {
 	t.Helper()
 	w := vectors.NewWorld(t)
-	handler := vijson.New(w.API)
+	mux := http.NewServeMux()
+	vijson.Mount(mux, w.API)
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		handler.Serve(r.Context(), rw, r, &w.Peer)
+		mux.ServeHTTP(rw, r.WithContext(peer.With(r.Context(), &w.Peer)))
 	}))
 	t.Cleanup(s.Close)
 	return w, s

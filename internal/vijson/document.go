@@ -15,7 +15,7 @@ type document struct {
 	err  error
 }
 
-func (h *Handler) serveDocument(w http.ResponseWriter, r *http.Request, release string) {
+func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
 		w.WriteHeader(http.StatusMethodNotAllowed)

@@ -30,19 +30,21 @@ const (
 // binding makes the calls of vectors over VI JSON, and holds each exchange to
 // the document that the server gives of itself.
 type binding struct {
-	handler peer.Handler
+	handler http.Handler
 	router  func() (routers.Router, error)
 }
 
 func newBinding(t testing.TB, api *vim.API) *binding {
 	t.Helper()
-	return &binding{handler: vijson.New(api), router: sync.OnceValues(func() (routers.Router, error) { return newRouter(vijson.New(api)) })}
+	mux := http.NewServeMux()
+	vijson.Mount(mux, api)
+	return &binding{handler: mux, router: sync.OnceValues(func() (routers.Router, error) { return newRouter(mux) })}
 }
 
 // newRouter reads the document that the server gives of itself.
-func newRouter(handler peer.Handler) (routers.Router, error) {
+func newRouter(handler http.Handler) (routers.Router, error) {
 	w := httptest.NewRecorder()
-	handler.Serve(context.Background(), w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil), &peer.Peer{})
+	handler.ServeHTTP(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil))
 	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
 	if err != nil {
 		return nil, err
@@ -73,7 +75,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 		r.Header.Set("Accept-Language", c.AcceptLanguage)
 	}
 	w := httptest.NewRecorder()
-	b.handler.Serve(ctx, w, r, &c.Peer)
+	b.handler.ServeHTTP(w, r.WithContext(peer.With(ctx, &c.Peer)))
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if err := b.validate(ctx, r, w); err != nil {
 		return vectors.Outcome{}, fmt.Errorf("%s %s: %d %s: %w", method, r.URL.Path, w.Code, w.Body, err)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// Root is where the managed objects are served, and HelloPath where clients
-	// settle on a release: the patterns to register a Handler for.
+	// Root is the path below which the managed objects are served, and HelloPath
+	// the one at which clients settle on a release.
 	Root      = "/sdk/vim25/"
 	HelloPath = "/api/vcenter/system"
 
@@ -35,25 +35,30 @@ type dispatcher interface {
 	MessageLocale(*vim.Call) string
 }
 
-// Handler serves VI JSON. It may serve many requests at a time.
-type Handler struct {
+// handler serves VI JSON. It may serve many requests at a time.
+type handler struct {
 	api     dispatcher
 	codec   codec
 	replies sync.Pool // of *reply
 	openapi document
 }
 
-// New makes the handler of an API whose table is complete.
-func New(api *vim.API) *Handler { return newHandler(api) }
+// Mount has mux serve VI JSON. The API's table must be complete.
+func Mount(mux *http.ServeMux, api *vim.API) { newHandler(api).mount(mux) }
 
-func newHandler(api dispatcher) *Handler {
-	h := &Handler{api: api}
+func newHandler(api dispatcher) *handler {
+	h := &handler{api: api}
 	h.replies.New = func() any { return &reply{encoder: encoder{codec: &h.codec, buf: make([]byte, 0, 4<<10)}} }
 	return h
 }
 
-// Serve serves one request.
-func (h *Handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer) {
+func (h *handler) mount(mux *http.ServeMux) {
+	mux.Handle(Root, h)
+	mux.Handle(HelloPath, h)
+}
+
+// ServeHTTP serves one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header["Cache-Control"] = noStore
 	header["X-Content-Type-Options"] = noSniff
@@ -77,16 +82,17 @@ func (h *Handler) Serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		return
 	}
 	t, err := parsePath(rest, escaped)
-	h.call(ctx, w, r, from, t, err)
+	h.call(w, r, t, err)
 }
 
 // call serves one request to a managed object; broken says what is wrong with its
 // path.
-func (h *Handler) call(ctx context.Context, w http.ResponseWriter, r *http.Request, from *peer.Peer, t target, broken error) {
+func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken error) {
+	ctx := r.Context()
 	c := &vim.Call{
 		Object: t.object, Name: t.name, Release: t.release,
 		Read:           r.Method == http.MethodGet || r.Method == http.MethodHead,
-		Peer:           from,
+		Peer:           peer.From(ctx),
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
 		Binding:        binding,
@@ -122,7 +128,7 @@ func refused(f *vim.Fault) *refusal {
 }
 
 // prepare fills the call from the request.
-func (h *Handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, broken error) *refusal {
+func (h *handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, broken error) *refusal {
 	credentials(c, r.Header)
 	if broken != nil {
 		return invalid(broken.Error())
@@ -139,7 +145,7 @@ func (h *Handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, b
 	return h.prepareMethod(c, w, r)
 }
 
-func (h *Handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
+func (h *handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
 	_, fault := h.api.Property(c.Object, c.Name)
 	if fault == nil {
 		return nil
@@ -150,7 +156,7 @@ func (h *Handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
 	return refused(fault)
 }
 
-func (h *Handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Request) *refusal {
+func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Request) *refusal {
 	m, fault := h.api.Method(c.Object, c.Name)
 	if fault != nil {
 		if _, none := h.api.Property(c.Object, c.Name); none == nil {

@@ -157,7 +157,7 @@ func TestALongListIsSentInPieces(t *testing.T) {
 	f := newFake()
 	f.do = gives(list)
 	w := &pieces{ResponseRecorder: httptest.NewRecorder()}
-	newHandler(f).Serve(t.Context(), w, httptest.NewRequest("GET", manager+"sessionList", nil), &f.from)
+	newHandler(f).ServeHTTP(w, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
 	if w.largest > 2*flushAt || w.n < 10 {
 		t.Errorf("%d pieces, the largest %d bytes", w.n, w.largest)
 	}
@@ -173,7 +173,7 @@ func TestALongListIsSentInPieces(t *testing.T) {
 				t.Errorf("%v, want the connection broken", r)
 			}
 		}()
-		newHandler(f).Serve(t.Context(), &pieces{ResponseRecorder: httptest.NewRecorder(), fail: true}, httptest.NewRequest("GET", manager+"sessionList", nil), &f.from)
+		newHandler(f).ServeHTTP(&pieces{ResponseRecorder: httptest.NewRecorder(), fail: true}, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
 	}()
 	if made > 1000 {
 		t.Errorf("%d sessions were made for nobody", made)

@@ -117,8 +117,13 @@ func (f *fakeAPI) send(method, path, body string, change func(*http.Request)) *h
 		change(r)
 	}
 	w := httptest.NewRecorder()
-	newHandler(f).Serve(r.Context(), w, r, &f.from)
+	newHandler(f).ServeHTTP(w, f.known(r))
 	return w
+}
+
+// known is the request with the fake's peer.
+func (f *fakeAPI) known(r *http.Request) *http.Request {
+	return r.WithContext(peer.With(r.Context(), &f.from))
 }
 
 // wantFault checks that the answer is the fault, in the form that all have.

@@ -18,7 +18,7 @@ type helloSpec struct {
 
 // hello tells a client the first of its releases that is served. It belongs to
 // the Automation API, whose errors are not this API's faults.
-func (h *Handler) hello(w http.ResponseWriter, r *http.Request) {
+func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("action") != "hello" {
 		automationError(w, r, http.StatusNotFound, "NOT_FOUND", "there is no such action here")
 		return
