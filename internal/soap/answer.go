@@ -11,6 +11,7 @@ import (
 
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 const (
@@ -152,7 +153,7 @@ func (h *handler) fault(w http.ResponseWriter, c *vim.Call, f *vim.Fault, code s
 // the element's name, others in xsi:type.
 func (e *encoder) fault(f *vim.Fault, code, text string) {
 	e.buf = append(append(e.buf, head+"<soapenv:Fault><faultcode>"...), code...)
-	e.buf = appendText(append(e.buf, "</faultcode><faultstring>"...), text)
+	e.buf = xmltoken.AppendText(append(e.buf, "</faultcode><faultstring>"...), text)
 	e.buf = append(e.buf, "</faultstring>"...)
 	if f.Detail != nil {
 		v := reflect.ValueOf(f.Detail).Elem()

@@ -86,16 +86,6 @@ func BenchmarkRetrieveCurrentSession(b *testing.B) {
 	}}})
 }
 
-func BenchmarkScan(b *testing.B) {
-	b.ReportAllocs()
-	b.SetBytes(int64(len(retrieve)))
-	for b.Loop() {
-		if err := scan([]byte(retrieve)); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func BenchmarkDecode(b *testing.B) {
 	f := newFake()
 	b.ReportAllocs()

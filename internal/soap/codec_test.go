@@ -156,14 +156,14 @@ func parsed(c *codec, document []byte, into any) error {
 	r := c.reader(document)
 	defer c.done(r)
 	d := decoder{reader: r, codec: c}
-	e, err := d.child()
+	e, err := d.Child()
 	if err != nil {
 		return err
 	}
 	if err := d.value(reflect.ValueOf(into).Elem(), e); err != nil {
 		return err
 	}
-	return d.end()
+	return d.End()
 }
 
 func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {

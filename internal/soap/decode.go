@@ -15,6 +15,7 @@ import (
 
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 )
 
 // decoder reads elements into the types that are declared for them. Its errors
-// are *vim.Fault for what the API does not have, and *malformed for what is no
+// are *vim.Fault for what the API does not have, and *xmltoken.Error for what is no
 // XML.
 type decoder struct {
 	*reader
@@ -61,7 +62,7 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 		seen = make([]bool, len(p.members))
 	}
 	for i := 0; ; {
-		e, err := d.child()
+		e, err := d.Child()
 		if err != nil {
 			return err
 		}
@@ -69,20 +70,20 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 			break
 		}
 		// Clients write members in the order of the API.
-		ok := i < len(p.members) && p.members[i].name == string(e.name)
+		ok := i < len(p.members) && p.members[i].name == string(e.Name)
 		if !ok {
-			i, ok = p.byName[string(e.name)]
+			i, ok = p.byName[string(e.Name)]
 		}
-		if !ok || !e.ours() {
-			return d.invalid("unknown element " + vim.Quote(string(e.name)))
+		if !ok || !ours(e) {
+			return d.invalid("unknown element " + vim.Quote(string(e.Name)))
 		}
 		m := &p.members[i]
 		list := m.list
 		if seen[i] && !list {
 			return d.invalid("the element " + vim.Quote(m.name) + " is repeated")
 		}
-		if e.absent() {
-			if err := d.pass(); err != nil {
+		if absent(e) {
+			if err := d.Skip(); err != nil {
 				return err
 			}
 			continue
@@ -107,7 +108,7 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != schema.Bytes }
 
 // member reads one element of a member.
-func (d *decoder) member(v reflect.Value, m *member, e *token, list bool) error {
+func (d *decoder) member(v reflect.Value, m *member, e *xmltoken.Token, list bool) error {
 	item := -1
 	if list {
 		// Growing doubles, so that an element costs up to two.
@@ -126,7 +127,7 @@ func (d *decoder) member(v reflect.Value, m *member, e *token, list bool) error 
 }
 
 // value reads the element that was begun into v, whose type decides.
-func (d *decoder) value(v reflect.Value, e *token) error {
+func (d *decoder) value(v reflect.Value, e *xmltoken.Token) error {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if err := d.charge(int(v.Type().Elem().Size())); err != nil {
@@ -137,7 +138,7 @@ func (d *decoder) value(v reflect.Value, e *token) error {
 	case reflect.Interface:
 		return d.dynamic(v, e)
 	}
-	if name := e.claimed(); name != "" && !fits(name, v.Type()) {
+	if name := claimed(e); name != "" && !fits(name, v.Type()) {
 		return d.invalid(vim.Quote(name) + " is not a kind of " + bareName(v.Type()))
 	}
 	if v.Kind() != reflect.Struct || v.Type() == schema.Time {
@@ -178,7 +179,7 @@ func integer(t reflect.Type) bool {
 
 // reference reads a reference to a managed object, all of which but the id is
 // in attributes.
-func (d *decoder) reference(v reflect.Value, e *token) error {
+func (d *decoder) reference(v reflect.Value, e *xmltoken.Token) error {
 	ref, err := d.managedObject(e)
 	if err != nil {
 		return err
@@ -189,8 +190,8 @@ func (d *decoder) reference(v reflect.Value, e *token) error {
 
 // simple reads the text of the element that was begun.
 func (d *decoder) simple(v reflect.Value) error {
-	text, err := d.text()
-	if errors.Is(err, errNotText) {
+	text, err := d.Text()
+	if errors.Is(err, xmltoken.ErrNotText) {
 		return d.want("a simple value")
 	}
 	if err != nil {

@@ -1,13 +1,11 @@
 // Package soap is the SOAP 1.1 binding: the managed objects of internal/vim for
 // the clients that post envelopes to /sdk, properties by Fetch among them.
 //
-// A request is read in two steps. First into tags and text: by a reader of the
-// plain XML that clients write, and from where a message is anything else by the
-// standard library's tokenizer, which the former is held to; what is signed by
-// the latter alone, for so are signatures verified. Before that one sees a message,
-// its bytes are scanned for what no client sends and for what would cost too much;
-// the reader of plain XML has the same limits. Second, the elements are read straight
-// into the type that the operation's row declares; what has no place there is refused.
+// A request is read by internal/xmltoken, which bounds what a message may cost and
+// gives tags and texts. This package reads the envelope from them (envelope.go), and
+// the operation's elements straight into the type that its row declares (decode.go);
+// an element that has no place there is refused. A WS-Security header is kept as it
+// was sent, for the login method that verifies it.
 //
 // The codec for the API's types is the package's own. The library's (vim25/xml)
 // is the reference that the tests hold it to, but can't be given a stranger's
@@ -15,6 +13,8 @@
 // ones, panics where xsi:type names a type that has no place, and can't leave
 // out the members that are newer than the caller.
 package soap
+
+import "github.com/vigate/vigate/internal/xmltoken"
 
 // The namespaces that the binding knows.
 const (
@@ -30,7 +30,9 @@ const (
 
 // ours reports whether an element may be one of the API's by its namespace.
 // Clients made by hand leave it out of the members.
-func (t *token) ours() bool { return t.isOperation() || len(t.space) == 0 }
+func ours(t *xmltoken.Token) bool { return isOperation(t) || len(t.Space) == 0 }
 
 // isOperation reports whether an element may be an operation by its namespace.
-func (t *token) isOperation() bool { return string(t.space) == nsVim || string(t.space) == nsInternal }
+func isOperation(t *xmltoken.Token) bool {
+	return string(t.Space) == nsVim || string(t.Space) == nsInternal
+}

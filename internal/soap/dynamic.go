@@ -1,6 +1,7 @@
 package soap
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 
@@ -8,13 +9,33 @@ import (
 
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
+
+// claimed returns the type that the element's xsi:type names, without the prefix,
+// or "".
+func claimed(e *xmltoken.Token) string {
+	if len(e.Attributes) == 0 {
+		return ""
+	}
+	name := bytes.TrimSpace(e.Attribute(nsInstance, "type"))
+	return string(name[bytes.LastIndexByte(name, ':')+1:])
+}
+
+// absent reports whether the element's xsi:nil says that it is not there.
+func absent(e *xmltoken.Token) bool {
+	if len(e.Attributes) == 0 {
+		return false
+	}
+	v := bytes.TrimSpace(e.Attribute(nsInstance, "nil"))
+	return string(v) == "true" || string(v) == "1"
+}
 
 // dynamic reads an element whose xsi:type says what it is, into an interface:
 // one of the types under a base type, or, where any value may be, whatever the
 // API has.
-func (d *decoder) dynamic(v reflect.Value, e *token) error {
-	name := e.claimed()
+func (d *decoder) dynamic(v reflect.Value, e *xmltoken.Token) error {
+	name := claimed(e)
 	if v.NumMethod() == 0 {
 		return d.anything(v, e, name)
 	}
@@ -41,7 +62,7 @@ func (d *decoder) dynamic(v reflect.Value, e *token) error {
 
 // anything reads a value of the declared type any. The library's types hold
 // data objects there as structs, not as pointers.
-func (d *decoder) anything(v reflect.Value, e *token, name string) error {
+func (d *decoder) anything(v reflect.Value, e *xmltoken.Token, name string) error {
 	if name == "" {
 		return d.want("an xsi:type")
 	}
@@ -72,13 +93,13 @@ func (d *decoder) anything(v reflect.Value, e *token, name string) error {
 
 // managedObject reads the element that was begun as a reference. versionId and
 // other attributes say nothing here.
-func (d *decoder) managedObject(e *token) (types.ManagedObjectReference, error) {
-	ref := types.ManagedObjectReference{Type: d.codec.text(e.attribute("", "type")), ServerGUID: string(e.attribute("", "serverGuid"))}
+func (d *decoder) managedObject(e *xmltoken.Token) (types.ManagedObjectReference, error) {
+	ref := types.ManagedObjectReference{Type: d.codec.text(e.Attribute("", "type")), ServerGUID: string(e.Attribute("", "serverGuid"))}
 	if ref.Type == "" {
 		return ref, d.want("a reference with a type")
 	}
-	value, err := d.text()
-	if errors.Is(err, errNotText) {
+	value, err := d.Text()
+	if errors.Is(err, xmltoken.ErrNotText) {
 		return ref, d.want("a reference")
 	}
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 	"reflect"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 // flushAt bounds what an answer holds in memory before it is sent on.
@@ -140,11 +140,11 @@ func (e *encoder) reference(name string, ref *types.ManagedObjectReference, type
 	if typed {
 		e.buf = append(e.buf, ` xsi:type="ManagedObjectReference"`...)
 	}
-	e.buf = append(appendText(append(e.buf, ` type="`...), ref.Type), '"')
+	e.buf = append(xmltoken.AppendText(append(e.buf, ` type="`...), ref.Type), '"')
 	if ref.ServerGUID != "" {
-		e.buf = append(appendText(append(e.buf, ` serverGuid="`...), ref.ServerGUID), '"')
+		e.buf = append(xmltoken.AppendText(append(e.buf, ` serverGuid="`...), ref.ServerGUID), '"')
 	}
-	e.buf = appendText(append(e.buf, '>'), ref.Value)
+	e.buf = xmltoken.AppendText(append(e.buf, '>'), ref.Value)
 	e.close(name)
 }
 
@@ -178,7 +178,7 @@ func empty(v reflect.Value) bool {
 func (e *encoder) simple(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		e.buf = appendText(e.buf, v.String())
+		e.buf = xmltoken.AppendText(e.buf, v.String())
 	case reflect.Bool:
 		e.buf = strconv.AppendBool(e.buf, v.Bool())
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
@@ -211,61 +211,4 @@ func (e *encoder) float(f float64, bits int) {
 // fail is for values that the API's types can't have.
 func (e *encoder) fail(t reflect.Type) {
 	e.err = fmt.Errorf("encode answer: no form for a %v", t)
-}
-
-// appendText writes text so that it can stand in an element and in an
-// attribute. What XML can't hold becomes U+FFFD.
-func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if !asText[s[i]] {
-			return appendEscaped(b, s)
-		}
-	}
-	return append(b, s...)
-}
-
-// asText are the bytes that a text has as they are, but for those past ASCII.
-var asText = bytesOf(" !#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
-
-// appendEscaped is appendText for any text.
-func appendEscaped(b []byte, s string) []byte {
-	done := 0
-	for i := 0; i < len(s); {
-		r, size := rune(s[i]), 1
-		if r >= utf8.RuneSelf {
-			r, size = utf8.DecodeRuneInString(s[i:])
-		}
-		if escape := escaped(r, size); escape != "" {
-			b = append(append(b, s[done:i]...), escape...)
-			done = i + size
-		}
-		i += size
-	}
-	return append(b, s[done:]...)
-}
-
-// escaped is how a character is written, "" where as it is.
-func escaped(r rune, size int) string {
-	switch r {
-	case '&':
-		return "&amp;"
-	case '<':
-		return "&lt;"
-	case '>':
-		return "&gt;"
-	case '"':
-		return "&#34;"
-	case '\t':
-		return "&#x9;"
-	case '\n':
-		return "&#xA;"
-	case '\r':
-		return "&#xD;" // else read as a line's end
-	case 0xfffe, 0xffff:
-		return "\ufffd"
-	}
-	if r < ' ' || r == utf8.RuneError && size == 1 {
-		return "\ufffd"
-	}
-	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 // fetch is the operation that reads a property. No table has it, and no
@@ -18,6 +19,18 @@ const fetch = "Fetch"
 type fetchRequest struct {
 	Prop string `xml:"prop" json:"prop"`
 }
+
+// malformed is a message that is no SOAP request: a fault of the client, in SOAP's
+// terms. Its reason holds nothing of the message. One that is no XML is an
+// *xmltoken.Error.
+type malformed struct {
+	code   string // in soapenv if the standard has one; empty: ClientFaultCode
+	reason string
+}
+
+func (m *malformed) Error() string { return m.reason }
+
+func bad(format string, args ...any) error { return &malformed{reason: fmt.Sprintf(format, args...)} }
 
 // message is one request on its way into a call.
 type message struct {
@@ -33,8 +46,8 @@ type message struct {
 	typed bool
 }
 
-// read fills the call from the message. Its errors are *malformed and
-// *vim.Fault.
+// read fills the call from the message. Its errors are *malformed, *xmltoken.Error
+// and *vim.Fault.
 func (m *message) read() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,35 +67,38 @@ func (m *message) envelope() error {
 	if err := m.root(); err != nil {
 		return err
 	}
-	e, err := m.child()
-	if err == nil && e != nil && e.is(nsEnvelope, "Header") {
+	e, err := m.Child()
+	if err == nil && e != nil && e.Is(nsEnvelope, "Header") {
 		if err := m.header(); err != nil {
 			return err
 		}
-		e, err = m.child()
+		e, err = m.Child()
 	}
 	if err != nil {
 		return err
 	}
-	if e == nil || !e.is(nsEnvelope, "Body") {
+	if e == nil || !e.Is(nsEnvelope, "Body") {
 		return bad("want a Body in the envelope, after its only Header")
 	}
 	if err := m.body(); err != nil {
 		return err
 	}
-	if e, err = m.child(); err != nil {
+	if e, err = m.Child(); err != nil {
 		return err
 	}
 	if e != nil {
 		return bad("there is an element after the Body")
 	}
-	return m.end()
+	if err := m.End(); !errors.Is(err, xmltoken.ErrMore) {
+		return err
+	}
+	return bad("there is something after the envelope")
 }
 
 // root finds the envelope.
 func (m *message) root() error {
 	for {
-		t, err := m.next()
+		t, err := m.Next()
 		if errors.Is(err, io.EOF) {
 			return bad("there is no envelope")
 		}
@@ -90,12 +106,12 @@ func (m *message) root() error {
 			return err
 		}
 		switch {
-		case t.kind == text && t.blank():
-		case t.kind == text:
+		case t.Kind == xmltoken.Text && t.Blank():
+		case t.Kind == xmltoken.Text:
 			return bad("there is text before the envelope")
-		case t.is(nsEnvelope, "Envelope"):
+		case t.Is(nsEnvelope, "Envelope"):
 			return nil
-		case string(t.space) == nsEnvelope12:
+		case string(t.Space) == nsEnvelope12:
 			return &malformed{"VersionMismatch", "SOAP 1.2 is not spoken here, but 1.1"}
 		default:
 			return bad("want an Envelope of SOAP 1.1")
@@ -107,11 +123,11 @@ func (m *message) root() error {
 // that must be understood, ends the request: SOAP 1.1, section 4.2.3.
 func (m *message) header() error {
 	for {
-		e, err := m.child()
+		e, err := m.Child()
 		if err != nil || e == nil {
 			return err
 		}
-		switch string(e.name) {
+		switch string(e.Name) {
 		case "vcSessionCookie":
 			err = m.once(&m.cookie)
 		case "operationID":
@@ -119,10 +135,10 @@ func (m *message) header() error {
 		case "Security":
 			err = m.keepSecurity(e)
 		default:
-			if must := string(e.attribute(nsEnvelope, "mustUnderstand")); must == "1" || must == "true" {
+			if must := string(e.Attribute(nsEnvelope, "mustUnderstand")); must == "1" || must == "true" {
 				return &malformed{"MustUnderstand", "a header that must be understood is not"}
 			}
-			err = m.pass()
+			err = m.Skip()
 		}
 		if err != nil {
 			return err
@@ -132,8 +148,8 @@ func (m *message) header() error {
 
 // once reads a header's text, which may be there once.
 func (m *message) once(into *string) error {
-	text, err := m.text()
-	if errors.Is(err, errNotText) || err == nil && *into != "" {
+	text, err := m.Text()
+	if errors.Is(err, xmltoken.ErrNotText) || err == nil && *into != "" {
 		return bad("a header is not as it must be, or repeated")
 	}
 	*into = string(text)
@@ -142,31 +158,31 @@ func (m *message) once(into *string) error {
 
 // keepSecurity keeps the bytes of the WS-Security header for whoever verifies them.
 // Of two, one could be verified and the other be used; so there is one.
-func (m *message) keepSecurity(e *token) error {
-	if string(e.space) != nsSecurity || m.security != nil {
+func (m *message) keepSecurity(e *xmltoken.Token) error {
+	if string(e.Space) != nsSecurity || m.security != nil {
 		return bad("there must be one Security header, of WS-Security 1.0")
 	}
-	begin := e.begin
-	if err := m.pass(); err != nil {
+	begin := e.Begin
+	if err := m.Skip(); err != nil {
 		return err
 	}
-	m.security = m.raw[begin:m.last:m.last]
+	m.security = m.raw[begin:m.Offset():m.Offset()]
 	return nil
 }
 
 // body reads the one element in the Body, the operation.
 func (m *message) body() error {
-	e, err := m.child()
+	e, err := m.Child()
 	if err != nil {
 		return err
 	}
 	if e == nil {
 		return bad("the Body is empty")
 	}
-	if !e.isOperation() {
+	if !isOperation(e) {
 		return bad("the operation is not in the namespace %s", nsVim)
 	}
-	m.call.Name = m.codec.text(e.name)
+	m.call.Name = m.codec.text(e.Name)
 	if err := m.target(); err != nil {
 		return err
 	}
@@ -178,7 +194,7 @@ func (m *message) body() error {
 	if err != nil {
 		return err
 	}
-	if e, err = m.child(); err != nil {
+	if e, err = m.Child(); err != nil {
 		return err
 	}
 	if e != nil {
@@ -189,11 +205,11 @@ func (m *message) body() error {
 
 // target reads the operation's first element, the object that it is for.
 func (m *message) target() error {
-	e, err := m.child()
+	e, err := m.Child()
 	if err != nil {
 		return err
 	}
-	if e == nil || string(e.name) != "_this" || !e.ours() {
+	if e == nil || string(e.Name) != "_this" || !ours(e) {
 		return m.missing("_this")
 	}
 	m.path = append(m.path, step{"_this", -1})

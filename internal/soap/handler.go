@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 const (
@@ -182,8 +183,11 @@ func clientFault(reason string) *refusal {
 }
 
 func refusalOf(err error) *refusal {
-	var m *malformed
-	if !errors.As(err, &m) {
+	if broken, ok := errors.AsType[*xmltoken.Error](err); ok {
+		return clientFault(broken.Error())
+	}
+	m, ok := errors.AsType[*malformed](err)
+	if !ok {
 		return refused(vim.FaultOf(err))
 	}
 	r := clientFault(m.reason)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 var (
@@ -83,19 +84,30 @@ func (c *codec) text(b []byte) string {
 	return string(b)
 }
 
-// reader is one for the message. It is given back by done.
+// reader reads a message, and keeps the path to what is read.
+type reader struct {
+	xmltoken.Reader
+	path []step
+
+	steps [8]step // the first memory of path, enough for nearly all requests
+}
+
+// signed are what a login method verifies: the WS-Security header.
+var signed = xmltoken.Options{Signed: []string{nsSecurity}}
+
+// reader returns a reader of the message. It is given back with done.
 func (c *codec) reader(message []byte) *reader {
 	r, ok := c.readers.Get().(*reader)
 	if !ok {
 		r = &reader{}
 	}
-	r.plain.start(message)
-	r.path, r.value = r.steps[:0], r.short[:0]
+	r.Start(message, signed)
+	r.path = r.steps[:0]
 	return r
 }
 
-// done takes back a reader that nothing uses any more, and leaves nothing of the
-// message in it.
+// done takes back a reader that is no longer used, and clears all of the message
+// from it.
 func (c *codec) done(r *reader) {
 	*r = reader{}
 	c.readers.Put(r)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 // unmarked are members of what is served that the library's types do not mark
@@ -59,7 +60,7 @@ func versions(current string) []byte {
 	var b strings.Builder
 	b.WriteString(`<?xml version="1.0" encoding="UTF-8" ?>` + "\n" + `<namespaces version="1.0">` + "\n" + ` <namespace>` +
 		"\n  <name>" + nsVim + "</name>\n  <version>")
-	b.Write(appendText(nil, current))
+	b.Write(xmltoken.AppendText(nil, current))
 	b.WriteString("</version>\n  <priorVersions>\n")
 	now, err := vim.ParseRelease(current)
 	for _, v := range slices.DeleteFunc(slices.Clone(prior), func(v string) bool {

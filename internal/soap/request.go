@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	maxBody = 8 << 20
 	// smallBody is what requests have in practice, a token and its signature
 	// included, in bytes; larger ones share maxHeld.
 	smallBody = 64 << 10

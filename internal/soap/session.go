@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 // What clients read most has ways of its own into XML: a session, alone and by
@@ -19,19 +21,19 @@ func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 		xsi = "UserSession"
 	}
 	e.open(name, xsi)
-	e.buf = appendText(append(e.buf, "<key>"...), s.Key)
-	e.buf = appendText(append(e.buf, "</key><userName>"...), s.UserName)
-	e.buf = appendText(append(e.buf, "</userName><fullName>"...), s.FullName)
+	e.buf = xmltoken.AppendText(append(e.buf, "<key>"...), s.Key)
+	e.buf = xmltoken.AppendText(append(e.buf, "</key><userName>"...), s.UserName)
+	e.buf = xmltoken.AppendText(append(e.buf, "</userName><fullName>"...), s.FullName)
 	e.buf = append(e.buf, "</fullName><loginTime>"...)
 	e.time(&s.LoginTime)
 	e.buf = append(e.buf, "</loginTime><lastActiveTime>"...)
 	e.time(&s.LastActiveTime)
-	e.buf = appendText(append(e.buf, "</lastActiveTime><locale>"...), s.Locale)
-	e.buf = appendText(append(e.buf, "</locale><messageLocale>"...), s.MessageLocale)
+	e.buf = xmltoken.AppendText(append(e.buf, "</lastActiveTime><locale>"...), s.Locale)
+	e.buf = xmltoken.AppendText(append(e.buf, "</locale><messageLocale>"...), s.MessageLocale)
 	e.buf = append(e.buf, "</messageLocale><extensionSession>"...)
 	e.buf = strconv.AppendBool(e.buf, s.ExtensionSession)
-	e.buf = appendText(append(e.buf, "</extensionSession><ipAddress>"...), s.IpAddress)
-	e.buf = appendText(append(e.buf, "</ipAddress><userAgent>"...), s.UserAgent)
+	e.buf = xmltoken.AppendText(append(e.buf, "</extensionSession><ipAddress>"...), s.IpAddress)
+	e.buf = xmltoken.AppendText(append(e.buf, "</ipAddress><userAgent>"...), s.UserAgent)
 	e.buf = append(e.buf, "</userAgent><callCount>"...)
 	e.buf = strconv.AppendInt(e.buf, s.CallCount, 10)
 	e.buf = append(e.buf, "</callCount>"...)
@@ -42,7 +44,7 @@ func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 func (e *encoder) retrieved(name string, r *types.RetrieveResult) {
 	e.open(name, "")
 	if r.Token != "" {
-		e.buf = appendText(append(e.buf, "<token>"...), r.Token)
+		e.buf = xmltoken.AppendText(append(e.buf, "<token>"...), r.Token)
 		e.buf = append(e.buf, "</token>"...)
 	}
 	for i := 0; i < len(r.Objects) && e.err == nil; i++ {
@@ -57,7 +59,7 @@ func (e *encoder) content(name string, o *types.ObjectContent) {
 	e.reference("obj", &o.Obj, false)
 	for i := 0; i < len(o.PropSet) && e.err == nil; i++ {
 		p := &o.PropSet[i]
-		e.buf = appendText(append(e.buf, "<propSet><name>"...), p.Name)
+		e.buf = xmltoken.AppendText(append(e.buf, "<propSet><name>"...), p.Name)
 		e.buf = append(e.buf, "</name>"...)
 		e.any("val", p.Val)
 		e.buf = append(e.buf, "</propSet>"...)
@@ -80,7 +82,7 @@ func (e *encoder) any(name string, value any) {
 		}
 	case string:
 		e.open(name, "xsd:string")
-		e.buf = appendText(e.buf, v)
+		e.buf = xmltoken.AppendText(e.buf, v)
 		e.close(name)
 	default:
 		e.element(name, reflect.ValueOf(value), true)

@@ -72,11 +72,6 @@ func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active), LastActiveTime: time.Unix(active, login),
 			Locale: locale, MessageLocale: locale + user, ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
 		})
-		for _, text := range []string{key, user, full, locale} {
-			if quick, slow := appendText(nil, text), appendEscaped(nil, text); !bytes.Equal(quick, slow) {
-				t.Fatalf("%q is written as %q, want %q", text, quick, slow)
-			}
-		}
 	})
 }
 

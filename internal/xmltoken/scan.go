@@ -1,43 +1,35 @@
-package soap
+package xmltoken
 
 import (
 	"bytes"
-	"errors"
 	"unicode/utf8"
 )
 
-// Limits of one message. Real requests stay below a tenth of each: the deepest
-// seen nests selections some fifteen levels, and a signed login less.
-const (
-	maxBody       = 8 << 20
-	maxDepth      = 64
-	maxMarkup     = 500_000 // tags, comments and sections
-	maxAttributes = 64      // of one element
-	maxNamespaces = 128     // declared and in scope at one place
-)
-
 var (
-	errEncoding   = errors.New("the message is not UTF-8")
-	errDTD        = errors.New("a document type is not allowed")
-	errProcessing = errors.New("a processing instruction is not allowed")
-	errDepth      = errors.New("the message is nested too deeply")
-	errMarkup     = errors.New("the message has too many elements")
-	errAttributes = errors.New("an element has too many attributes")
-	errNamespaces = errors.New("too many namespaces are declared")
-	errForm       = errors.New("the message is not well-formed XML")
+	errEncoding   = errorf("the message is not UTF-8")
+	errDTD        = errorf("a document type is not allowed")
+	errProcessing = errorf("a processing instruction is not allowed")
+	errDepth      = errorf("the message is nested too deeply")
+	errMarkup     = errorf("the message has too many elements")
+	errAttributes = errorf("an element has too many attributes")
+	errNamespaces = errorf("too many namespaces are declared")
+	errForm       = errorf("the message is not well-formed XML")
 )
 
-// scan refuses messages that the standard library's tokenizer must not be given,
-// since they would cost too much to read or hold what no client sends, in one pass
-// over the bytes that makes nothing of them. It does not decide what the message
-// says, or whether it is well formed: the tokenizer does. It only bounds the
-// tokenizer's work, and so may be stricter, never laxer, than that. What plain
-// reads to its end is what scan lets pass.
-func scan(message []byte) error {
+// Check reports why a message must not be given to encoding/xml, or to a library
+// that uses it: it is beyond the limits, or it holds what no client sends, such as a
+// document type. A message that passes may still be no XML. The error is an *Error.
+func Check(message []byte, l Limits) error { return scan(message, l.orDefault()) }
+
+// scan bounds the work of encoding/xml on a message, in one pass over its bytes
+// that makes no tokens. It does not decide what the message says, or whether it is
+// well-formed: encoding/xml does. So it may be stricter than that, but never laxer.
+// It lets every message pass that plain reads to the end.
+func scan(message []byte, l Limits) error {
 	if !utf8.Valid(message) {
 		return errEncoding
 	}
-	s := scanner{rest: message}
+	s := scanner{rest: message, limits: l, declared: make([]int, 1, 16)}
 	if bytes.HasPrefix(s.rest, []byte("<?xml ")) {
 		if !s.past("?>") {
 			return errForm
@@ -48,7 +40,7 @@ func scan(message []byte) error {
 		if at < 0 {
 			return nil
 		}
-		if markup >= maxMarkup {
+		if markup >= l.Markup {
 			return errMarkup
 		}
 		s.rest = s.rest[at+1:]
@@ -59,10 +51,11 @@ func scan(message []byte) error {
 }
 
 type scanner struct {
-	rest  []byte
-	depth int
-	// declared are the namespace declarations in scope, by depth.
-	declared [maxDepth + 1]int
+	rest   []byte
+	limits Limits
+	// declared has, for each element that is open, the number of namespace
+	// declarations in scope; the first is for outside of all elements.
+	declared []int
 }
 
 // past moves behind the next end.
@@ -82,9 +75,10 @@ func (s *scanner) markup() error {
 	}
 	switch s.rest[0] {
 	case '/':
-		if s.depth--; s.depth < 0 {
+		if len(s.declared) == 1 {
 			return errForm
 		}
+		s.declared = s.declared[:len(s.declared)-1]
 		at := bytes.IndexByte(s.rest, '>')
 		if at < 0 {
 			return errForm
@@ -107,7 +101,7 @@ func (s *scanner) markup() error {
 	return errDTD
 }
 
-// closed passes the rest of what has the end.
+// closed passes the rest of a comment or a section, which ends with end.
 func (s *scanner) closed(end string) error {
 	if !s.past(end) {
 		return errForm
@@ -117,16 +111,16 @@ func (s *scanner) closed(end string) error {
 
 // element passes a start tag.
 func (s *scanner) element() error {
-	if s.depth >= maxDepth {
+	if len(s.declared) > s.limits.Depth {
 		return errDepth
 	}
-	declared, attributes, name := s.declared[s.depth], 0, 0
+	declared, attributes, name := s.declared[len(s.declared)-1], 0, 0
 	for i := 0; i < len(s.rest); i++ {
 		switch c := s.rest[i]; c {
 		case ' ', '\t', '\r', '\n':
 			name = i + 1
 		case '"', '\'':
-			if attributes++; attributes > maxAttributes {
+			if attributes++; attributes > s.limits.Attributes {
 				return errAttributes
 			}
 			if bytes.HasPrefix(s.rest[name:], []byte("xmlns")) {
@@ -139,12 +133,11 @@ func (s *scanner) element() error {
 			i += n + 1
 			name = i + 1
 		case '>':
-			if declared > maxNamespaces {
+			if declared > s.limits.Namespaces {
 				return errNamespaces
 			}
 			if i == 0 || s.rest[i-1] != '/' {
-				s.depth++
-				s.declared[s.depth] = declared
+				s.declared = append(s.declared, declared)
 			}
 			s.rest = s.rest[i+1:]
 			return nil

@@ -1,4 +1,4 @@
-package soap
+package xmltoken
 
 import (
 	"bytes"
@@ -9,53 +9,57 @@ import (
 	"unicode/utf8"
 )
 
-// plain reads the XML that clients really send: tags with declared prefixes and
-// text, names in ASCII, the references that every parser knows. It gives the
-// tokens that standard gives, at a fraction of the cost, or errNotPlain where it
-// is not certain that it would, also for all that is an error or beyond a limit of
-// scan. So nothing is accepted, refused or understood otherwise for its sake.
+// plain is the fast tokenizer. It reads the XML that clients really send: tags with
+// declared prefixes, text, names in ASCII, and the references that every parser
+// knows. It gives the same tokens as standard, at a fraction of the cost. Where it
+// is not certain of that it returns errNotPlain: for whatever it does not know, for
+// every error in the message, and for whatever is beyond a limit of scan. So no
+// message is accepted, refused or understood otherwise because of it.
 //
-// It stops where a message declares the namespace of signatures, before any
-// element of that: what is signed is read by the tokenizer that verifies it.
+// It also stops at a tag that declares a namespace of Options.Signed.
 type plain struct {
 	message []byte
 	at      int
-	token   token
-	open    []element     // the elements begun and not ended
+	limits  Limits
+	signed  []string
+	token   Token
+	open    []element     // the elements that have begun and not ended
 	spaces  []declaration // the namespaces declared, in scope
 	markup  int           // tags read
-	// empty: the tag just given was <x/>, whose end is the next token.
+	// empty: the last tag was <x/>, whose end is the next token.
 	empty bool
-	// written has the token's values that are not in the message as they are.
+	// written has those values of the token that differ from the message's bytes.
 	written []byte
 
-	// As much as nearly all requests need of the above.
+	// The first memory of open, spaces and the token's attributes, enough for
+	// nearly all requests.
 	elements     [12]element
 	declarations [6]declaration
-	attributes   [4]attribute
+	attributes   [4]Attribute
 }
 
 type element struct {
 	name   []byte // with its prefix
-	spaces int    // declared outside of it
+	spaces int    // how many namespaces were declared outside of it
 }
 
-// declaration is a prefix that stands for a namespace, "" the default one.
+// declaration is a prefix and the namespace that it stands for. The default
+// namespace has no prefix.
 type declaration struct{ prefix, space []byte }
 
-// errNotPlain: from here on the standard tokenizer reads.
+// errNotPlain: the standard tokenizer reads from here on.
 var errNotPlain = errors.New("not in plain XML")
 
-// openings are the forms in which clients open a document.
+// openings are the forms in which clients begin a document.
 var openings = [][]byte{
 	[]byte(`<?xml version="1.0" encoding="UTF-8"?>`), []byte(`<?xml version="1.0" encoding="utf-8"?>`),
 	[]byte(`<?xml version="1.0" encoding="UTF-8" ?>`), []byte(`<?xml version='1.0' encoding='UTF-8'?>`),
 	[]byte(`<?xml version="1.0"?>`), []byte(`<?xml version="1.0" ?>`),
 }
 
-// start begins with a message. The zero value is ready for it.
-func (p *plain) start(message []byte) {
-	p.message = message
+// start begins with a message. p is zero.
+func (p *plain) start(message []byte, o Options) {
+	p.message, p.limits, p.signed = message, o.Limits.orDefault(), o.Signed
 	p.open, p.spaces = p.elements[:0], p.declarations[:0]
 	for _, d := range openings {
 		if bytes.HasPrefix(message, d) {
@@ -65,9 +69,10 @@ func (p *plain) start(message []byte) {
 	}
 }
 
-// next is the next token, io.EOF or errNotPlain. After an error there is none.
-func (p *plain) next() (*token, error) {
-	p.token = token{begin: p.at, attributes: p.attributes[:0]}
+// next returns the next token. Its error is io.EOF or errNotPlain; after it there
+// is no other token.
+func (p *plain) next() (*Token, error) {
+	p.token = Token{Begin: p.at, Attributes: p.attributes[:0]}
 	p.written = p.written[:0]
 	if !p.read() {
 		if p.at == len(p.message) && len(p.open) == 0 {
@@ -75,7 +80,7 @@ func (p *plain) next() (*token, error) {
 		}
 		return nil, errNotPlain
 	}
-	p.token.end = p.at
+	p.token.End = p.at
 	return &p.token, nil
 }
 
@@ -105,14 +110,14 @@ func (p *plain) characters() bool {
 	if !ok {
 		return false
 	}
-	p.token.kind, p.token.text = text, value
+	p.token.Kind, p.token.Text = Text, value
 	p.at += len(raw)
 	return true
 }
 
-// leaf reads all that is left of the element that was begun last, where that is
-// text as it stands, at once. It reports how many tokens that is; 0: another way
-// must be taken, and nothing was read.
+// leaf reads at once the rest of the element that was begun last, if that is text
+// without references, and its end. It returns how many tokens these are, or 0: then
+// it has read nothing, and the caller reads token by token.
 func (p *plain) leaf() (value []byte, tokens int) {
 	rest := p.message[p.at:]
 	n := 0
@@ -133,14 +138,14 @@ func (p *plain) leaf() (value []byte, tokens int) {
 	return rest[:n:n], 2
 }
 
-// endTag reads a tag of which rest begins with the name. The name must be that
-// of the element which was begun last, with the same prefix.
+// endTag reads an end tag; rest begins with its name. The name must be that of the
+// element that was begun last, with the same prefix.
 func (p *plain) endTag(rest []byte) bool {
 	if len(p.open) == 0 {
 		return false
 	}
 	name := p.open[len(p.open)-1].name
-	if !bytes.HasPrefix(rest, name) || len(rest) == len(name) || rest[len(name)] != '>' || p.markup >= maxMarkup {
+	if !bytes.HasPrefix(rest, name) || len(rest) == len(name) || rest[len(name)] != '>' || p.markup >= p.limits.Markup {
 		return false
 	}
 	p.markup++
@@ -150,14 +155,14 @@ func (p *plain) endTag(rest []byte) bool {
 }
 
 func (p *plain) close() {
-	p.token.kind = endTag
+	p.token.Kind = EndTag
 	last := len(p.open) - 1
 	p.spaces = p.spaces[:p.open[last].spaces]
 	p.open = p.open[:last]
 }
 
 func (p *plain) startTag() bool {
-	if len(p.open) >= maxDepth || p.markup >= maxMarkup {
+	if len(p.open) >= p.limits.Depth || p.markup >= p.limits.Markup {
 		return false
 	}
 	p.markup++
@@ -172,33 +177,33 @@ func (p *plain) startTag() bool {
 	if !ok {
 		return false
 	}
-	// Declarations hold for the whole tag that they are in, so that prefixes are
-	// told apart last.
+	// A declaration holds for the whole tag that it stands in, so prefixes are
+	// resolved after all attributes are read.
 	t := &p.token
-	if t.space, ok = p.namespace(prefix); !ok {
+	if t.Space, ok = p.namespace(prefix); !ok {
 		return false
 	}
-	for i := range t.attributes {
-		a := &t.attributes[i]
-		if a.space == nil {
-			continue // the default namespace is not for attributes
+	for i := range t.Attributes {
+		a := &t.Attributes[i]
+		if a.Space == nil {
+			continue // the default namespace does not apply to attributes
 		}
-		if a.space, ok = p.namespace(a.space); !ok {
+		if a.Space, ok = p.namespace(a.Space); !ok {
 			return false
 		}
 	}
 	if p.repeats() {
 		return false
 	}
-	t.kind, t.name = startTag, local
+	t.Kind, t.Name = StartTag, local
 	p.open = append(p.open, element{name, outside})
 	p.at, p.empty = at, empty
 	return true
 }
 
-// attributesAt reads the rest of a start tag. The attributes have their prefix
-// in the place of the namespace. It reports where the tag ends, and whether it
-// is that of an empty element.
+// attributesAt reads the rest of a start tag. It puts the attributes into the token,
+// with their prefixes in the place of the namespaces. It returns where the tag ends,
+// and whether it is that of an empty element.
 func (p *plain) attributesAt(at, outside int) (end int, empty, ok bool) {
 	for {
 		spaced := at
@@ -230,37 +235,41 @@ func (p *plain) attributesAt(at, outside int) (end int, empty, ok bool) {
 	}
 }
 
-// attribute takes an attribute or the declaration of a namespace.
+// attribute adds an attribute to the token, or a declaration to the namespaces.
 func (p *plain) attribute(prefix, local, raw []byte, outside int) bool {
 	value, ok := p.unescape(raw, true)
 	switch {
-	case !ok || len(p.token.attributes)+len(p.spaces)-outside >= maxAttributes:
+	case !ok || len(p.token.Attributes)+len(p.spaces)-outside >= p.limits.Attributes:
 		return false
 	case prefix == nil && string(local) == "xmlns":
 		return p.declare(nil, raw, value, outside)
 	case string(prefix) == "xmlns":
 		return len(value) > 0 && p.declare(local, raw, value, outside)
 	case bytes.HasPrefix(prefix, []byte("xmlns")) || prefix == nil && bytes.HasPrefix(local, []byte("xmlns")):
-		return false // scan counts it as a declaration
+		return false // scan counts it as a declaration, and plain must not be laxer
 	}
-	p.token.attributes = append(p.token.attributes, attribute{prefix, local, value})
+	p.token.Attributes = append(p.token.Attributes, Attribute{prefix, local, value})
 	return true
 }
 
 func (p *plain) declare(prefix, raw, value []byte, outside int) bool {
 	if len(raw) > 0 && &raw[0] != &value[0] {
-		return false // it would outlive the token
+		return false // value is in written, which the next token overwrites
 	}
-	if len(p.spaces) >= maxNamespaces {
+	if len(p.spaces) >= p.limits.Namespaces {
 		return false
 	}
 	switch string(prefix) {
 	case "xml", "xmlns":
 		return false
 	}
-	switch string(value) {
-	case "xmlns", nsSecurity:
+	if string(value) == "xmlns" {
 		return false
+	}
+	for i := range p.signed {
+		if string(value) == p.signed[i] {
+			return false
+		}
 	}
 	for _, b := range p.spaces[outside:] {
 		if bytes.Equal(b.prefix, prefix) {
@@ -271,7 +280,7 @@ func (p *plain) declare(prefix, raw, value []byte, outside int) bool {
 	return true
 }
 
-// namespace is what a prefix stands for. Without one it is the default.
+// namespace returns what a prefix stands for; without a prefix, the default.
 func (p *plain) namespace(prefix []byte) (space []byte, ok bool) {
 	for _, b := range slices.Backward(p.spaces) {
 		if bytes.Equal(b.prefix, prefix) {
@@ -281,11 +290,11 @@ func (p *plain) namespace(prefix []byte) (space []byte, ok bool) {
 	return nil, prefix == nil
 }
 
-// repeats reports whether two attributes have one name.
+// repeats reports whether two attributes have the same name.
 func (p *plain) repeats() bool {
-	for i, a := range p.token.attributes {
-		for _, b := range p.token.attributes[:i] {
-			if bytes.Equal(a.name, b.name) && bytes.Equal(a.space, b.space) {
+	for i, a := range p.token.Attributes {
+		for _, b := range p.token.Attributes[:i] {
+			if bytes.Equal(a.Name, b.Name) && bytes.Equal(a.Space, b.Space) {
 				return true
 			}
 		}
@@ -293,8 +302,8 @@ func (p *plain) repeats() bool {
 	return false
 }
 
-// name reads a name with its prefix, if it has one. local is nil where there is
-// none, or one that needs a closer look.
+// name reads a name, with its prefix if it has one. local is nil if there is no
+// name, or one that is not plain.
 func (p *plain) name(at int) (prefix, local []byte) {
 	rest := p.message[at:]
 	n := 0
@@ -317,7 +326,7 @@ func (p *plain) name(at int) (prefix, local []byte) {
 	return prefix, rest[:n:n]
 }
 
-// nameSize is how many bytes a name takes.
+// nameSize returns how many bytes a name takes in the message.
 func nameSize(prefix, local []byte) int {
 	if prefix == nil {
 		return len(local)
@@ -329,12 +338,10 @@ func letter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' |
 
 func space(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// inName are the bytes of names, but for ':'. Those past ASCII need a closer
-// look.
+// inName are the bytes of plain names, without ':'.
 var inName = bytesOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
-// asIs are the bytes that stand for themselves wherever they are in a text or a
-// value.
+// asIs are the bytes that stand for themselves anywhere in a text or an attribute.
 var asIs = bytesOf("\t\n !\"#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
 
 func bytesOf(all string) (set [256]bool) {
@@ -344,7 +351,8 @@ func bytesOf(all string) (set [256]bool) {
 	return set
 }
 
-// unescape is what a text or a value stands for: mostly what it is.
+// unescape returns what a text or an attribute's value says. That is mostly raw
+// itself.
 func (p *plain) unescape(raw []byte, quoted bool) (value []byte, ok bool) {
 	for i, c := range raw {
 		if !asIs[c] {
@@ -354,7 +362,8 @@ func (p *plain) unescape(raw []byte, quoted bool) (value []byte, ok bool) {
 	return raw, true
 }
 
-// rewrite is unescape from a byte on that does not stand for itself.
+// rewrite is unescape for a raw whose byte i does not stand for itself. The result
+// is in p.written.
 func (p *plain) rewrite(raw []byte, i int, quoted bool) (value []byte, ok bool) {
 	from := len(p.written)
 	p.written = append(p.written, raw[:i]...)
@@ -370,7 +379,7 @@ func (p *plain) rewrite(raw []byte, i int, quoted bool) (value []byte, ok bool) 
 			}
 			p.written = utf8.AppendRune(p.written, r)
 		case c == '\r':
-			// A line's end, also with the '\n' that may follow.
+			// "\r" and "\r\n" both mean "\n".
 			p.written = append(p.written, '\n')
 			if i+1 < len(raw) && raw[i+1] == '\n' {
 				n = 2
@@ -391,14 +400,14 @@ func (p *plain) rewrite(raw []byte, i int, quoted bool) (value []byte, ok bool) 
 	return p.written[from:len(p.written):len(p.written)], true
 }
 
-// character reports whether XML may have the character, which is not a control
-// character that it has.
+// character reports whether XML allows the character. Tab, "\r" and "\n" are not
+// asked for here.
 func character(r rune) bool {
 	return r >= ' ' && r < 0xd800 || r > 0xdfff && r < 0xfffe || r > 0xffff && r <= utf8.MaxRune
 }
 
-// reference reads a reference to a character. size is 0 where it is none of
-// those that XML has without a document type.
+// reference reads a reference to a character. size is 0 if it is not one that XML
+// defines without a document type.
 func reference(raw []byte) (r rune, size int) {
 	const longest = len("&#x10FFFF;")
 	end := bytes.IndexByte(raw[:min(len(raw), longest)], ';')

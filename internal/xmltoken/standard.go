@@ -1,0 +1,76 @@
+package xmltoken
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+)
+
+// standard reads tokens with encoding/xml, which decides what is XML and what it
+// says. It is only given messages that scan lets pass.
+type standard struct {
+	tokens *xml.Decoder
+	token  Token
+}
+
+func newStandard(message []byte) *standard {
+	return &standard{tokens: xml.NewDecoder(bytes.NewReader(message))}
+}
+
+// next returns the next tag or text, io.EOF at the end, or an *Error. Comments and
+// the XML declaration are passed over.
+func (s *standard) next() (*Token, error) {
+	for {
+		s.token = Token{Begin: int(s.tokens.InputOffset())}
+		read, err := s.tokens.Token()
+		if errors.Is(err, io.EOF) {
+			return nil, io.EOF
+		}
+		if err != nil {
+			// The text of the library's error may repeat bytes of the message.
+			line, column := s.tokens.InputPos()
+			return nil, errorf("the message is not well-formed XML: line %d, column %d", line, column)
+		}
+		s.token.End = int(s.tokens.InputOffset())
+		switch t := read.(type) {
+		case xml.StartElement:
+			if repeated(t.Attr) {
+				return nil, errorf("an attribute is repeated")
+			}
+			s.start(t)
+		case xml.EndElement:
+			s.token.Kind = EndTag
+		case xml.CharData:
+			s.token.Kind, s.token.Text = Text, t
+		case xml.Directive:
+			return nil, errDTD
+		default:
+			continue
+		}
+		return &s.token, nil
+	}
+}
+
+func (s *standard) start(e xml.StartElement) {
+	t := &s.token
+	t.Kind, t.Space, t.Name = StartTag, []byte(e.Name.Space), []byte(e.Name.Local)
+	for _, a := range e.Attr {
+		if a.Name.Space != "xmlns" && a.Name != (xml.Name{Local: "xmlns"}) {
+			t.Attributes = append(t.Attributes, Attribute{[]byte(a.Name.Space), []byte(a.Name.Local), []byte(a.Value)})
+		}
+	}
+}
+
+// repeated reports whether two attributes have the same name. encoding/xml accepts
+// that, and other parsers would take another one of the two values.
+func repeated(attributes []xml.Attr) bool {
+	for i := range attributes {
+		for j := range i {
+			if attributes[i].Name == attributes[j].Name {
+				return true
+			}
+		}
+	}
+	return false
+}
