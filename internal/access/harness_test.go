@@ -75,7 +75,7 @@ func newStore(t *testing.T) store.Store {
 
 func (n *node) found(t *testing.T, name string) {
 	t.Helper()
-	changes, err := n.Found(t.Context(), "", user(name))
+	changes, err := n.Found(t.Context(), event.Actor{}, user(name))
 	must(t, err)
 	_, err = n.mirror.Commit(t.Context(), changes...)
 	must(t, err)
@@ -89,7 +89,7 @@ func (n *node) give(t *testing.T, role int32, names ...string) {
 		p.Principal.User, p.Group = strings.CutPrefix(name, "group:")
 		all = append(all, p)
 	}
-	must(t, n.SetPermissions(t.Context(), "root", access.Root, all))
+	must(t, n.SetPermissions(t.Context(), event.By("root"), access.Root, all))
 }
 
 func must(t *testing.T, err error) {

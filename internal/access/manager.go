@@ -141,7 +141,7 @@ func (m *Manager) administrators(doc *document, but principal.Name) int {
 // last administrator, one wins.
 //
 // Errors: ErrLastAdministrator.
-func (m *Manager) Retire(ctx context.Context, by string, who principal.Name, forget bool) ([]store.Change, error) {
+func (m *Manager) Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error) {
 	s, err := m.settled(ctx, m.mirror)
 	if err != nil {
 		return nil, fmt.Errorf("retire user: %w", err)
@@ -173,7 +173,7 @@ func (m *Manager) Retire(ctx context.Context, by string, who principal.Name, for
 // Found returns what must be part of the commit that makes the first
 // administrator, and none where that was done before: it can be committed once in
 // the life of a store.
-func (m *Manager) Found(ctx context.Context, by string, who principal.Name) ([]store.Change, error) {
+func (m *Manager) Found(ctx context.Context, by event.Actor, who principal.Name) ([]store.Change, error) {
 	s, err := m.settled(ctx, m.mirror)
 	if err != nil {
 		return nil, fmt.Errorf("set up first administrator: %w", err)

@@ -64,7 +64,7 @@ func (t *Table) PermissionsOf(role int32) ([]Permission, error) {
 //
 // Errors: ErrEntity, ErrRole, ErrPrincipal, ErrDuplicate, ErrTooMany, and those
 // of every change: see Manager.
-func (m *Manager) SetPermissions(ctx context.Context, by, entity string, permissions []Permission) error {
+func (m *Manager) SetPermissions(ctx context.Context, by event.Actor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "set permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
 		for _, row := range rows {
 			if i := d.permission(row.id()); i >= 0 {
@@ -79,7 +79,7 @@ func (m *Manager) SetPermissions(ctx context.Context, by, entity string, permiss
 
 // ResetPermissions makes the permissions all that there are. Errors are those of
 // SetPermissions.
-func (m *Manager) ResetPermissions(ctx context.Context, by, entity string, permissions []Permission) error {
+func (m *Manager) ResetPermissions(ctx context.Context, by event.Actor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "reset permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
 		for k, row := range rows {
 			if i := d.permission(row.id()); i >= 0 {
@@ -93,7 +93,7 @@ func (m *Manager) ResetPermissions(ctx context.Context, by, entity string, permi
 // RemovePermission takes the principal's permission away.
 //
 // Errors: ErrEntity, ErrPermission, and those of every change: see Manager.
-func (m *Manager) RemovePermission(ctx context.Context, by, entity string, who principal.Name, group bool) error {
+func (m *Manager) RemovePermission(ctx context.Context, by event.Actor, entity string, who principal.Name, group bool) error {
 	const what = "remove permission"
 	if entity != Root {
 		return fmt.Errorf("%s: %w", what, ErrEntity)
@@ -113,7 +113,7 @@ func (m *Manager) RemovePermission(ctx context.Context, by, entity string, who p
 // MergePermissions gives all who have the role src the role dst instead.
 //
 // Errors: ErrRole, ErrTooMany, and those of every change: see Manager.
-func (m *Manager) MergePermissions(ctx context.Context, by string, src, dst int32) error {
+func (m *Manager) MergePermissions(ctx context.Context, by event.Actor, src, dst int32) error {
 	return m.change(ctx, "merge permissions", func(d *document) ([]event.Event, error) {
 		if d.roleName(src) == "" || d.roleName(dst) == "" {
 			return nil, ErrRole
@@ -129,7 +129,7 @@ func (m *Manager) MergePermissions(ctx context.Context, by string, src, dst int3
 }
 
 // edit checks the permissions and has apply put them into the document.
-func (m *Manager) edit(ctx context.Context, what, by, entity string, permissions []Permission,
+func (m *Manager) edit(ctx context.Context, what string, by event.Actor, entity string, permissions []Permission,
 	apply func(*document, []permissionRow)) error {
 	if entity != Root {
 		return fmt.Errorf("%s: %w", what, ErrEntity)
@@ -212,7 +212,7 @@ const (
 
 // events tells of the changes: one event for each permission, or, where many
 // principals get the same, for as many as one event's subject can name.
-func (d diff) events(by string) ([]event.Event, error) {
+func (d diff) events(by event.Actor) ([]event.Event, error) {
 	all := slices.Clone(d)
 	slices.SortStableFunc(all, func(a, b difference) int {
 		return cmp.Compare(a.kind(), b.kind())
@@ -240,12 +240,12 @@ func (x difference) kind() string {
 	return fmt.Sprint(x.removed, x.permission.Role, x.permission.Group, x.permission.Propagate)
 }
 
-func (x difference) event(by, name string) event.Event {
+func (x difference) event(by event.Actor, name string) event.Event {
 	id := "vigate.permission.set"
 	if x.removed {
 		id = "vigate.permission.removed"
 	}
-	return event.Event{Type: "EventEx", ID: id, User: by, Subject: name, Args: map[string]string{
+	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: name, Args: map[string]string{
 		"entity":    Root,
 		"role":      x.role,
 		"roleId":    strconv.Itoa(int(x.permission.Role)),

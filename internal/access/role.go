@@ -100,7 +100,7 @@ func (t *Table) PrivilegeList() []Privilege {
 //
 // Errors: ErrRoleName, ErrRoleExists, ErrPrivilege, ErrTooMany, and those of
 // every change: see Manager.
-func (m *Manager) AddRole(ctx context.Context, by, name string, privileges []string) (int32, error) {
+func (m *Manager) AddRole(ctx context.Context, by event.Actor, name string, privileges []string) (int32, error) {
 	var id int32
 	err := m.change(ctx, "add role", func(d *document) ([]event.Event, error) {
 		if len(d.Roles) >= maxRoles {
@@ -124,7 +124,7 @@ func (m *Manager) AddRole(ctx context.Context, by, name string, privileges []str
 // UpdateRole gives a role a name and privileges in place of those it has.
 //
 // Errors: ErrRole, ErrSystemRole, and those of AddRole.
-func (m *Manager) UpdateRole(ctx context.Context, by string, id int32, name string, privileges []string) error {
+func (m *Manager) UpdateRole(ctx context.Context, by event.Actor, id int32, name string, privileges []string) error {
 	return m.change(ctx, "update role", func(d *document) ([]event.Event, error) {
 		i, err := d.custom(id)
 		if err != nil {
@@ -144,7 +144,7 @@ func (m *Manager) UpdateRole(ctx context.Context, by string, id int32, name stri
 // where failIfUsed is set and there are such permissions.
 //
 // Errors: ErrRole, ErrSystemRole, ErrRoleInUse, ErrTooMany.
-func (m *Manager) RemoveRole(ctx context.Context, by string, id int32, failIfUsed bool) error {
+func (m *Manager) RemoveRole(ctx context.Context, by event.Actor, id int32, failIfUsed bool) error {
 	return m.change(ctx, "remove role", func(d *document) ([]event.Event, error) {
 		i, err := d.custom(id)
 		if err != nil {
@@ -216,8 +216,8 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []string) error {
 	return nil
 }
 
-func roleEvent(id, by string, r roleRow) event.Event {
-	return event.Event{Type: "EventEx", ID: id, User: by, Subject: r.Name, Args: map[string]string{
+func roleEvent(id string, by event.Actor, r roleRow) event.Event {
+	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: r.Name, Args: map[string]string{
 		"roleId":     fmt.Sprint(r.ID),
 		"privileges": strings.Join(r.Privileges, ","),
 	}}

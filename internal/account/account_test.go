@@ -85,7 +85,7 @@ var admin, ann = user("administrator"), user("Ann")
 
 func (n *node) create(t *testing.T, name string) {
 	t.Helper()
-	must(t, n.Create(t.Context(), "root", user(name), []byte("password of "+name), "Full "+name))
+	must(t, n.Create(t.Context(), event.By("root"), user(name), []byte("password of "+name), "Full "+name))
 }
 
 func (n *node) takeEnded() string {
@@ -117,7 +117,7 @@ func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 		strings.Repeat("correct horse ", 5), "new\nline\r\n", "o\u0308 not composed",
 	} {
 		name := user(fmt.Sprint("u", i))
-		must(t, n.Create(ctx, "root", name, []byte(p), ""))
+		must(t, n.Create(ctx, event.By("root"), name, []byte(p), ""))
 		a, err := n.Verify(ctx, name, "192.0.2.7", []byte(p))
 		if err != nil || !a.Name.Equal(name) {
 			t.Errorf("%q: %v", p, err)
@@ -131,7 +131,7 @@ func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 		}
 	}
 	for _, p := range []string{"", "1234567", "öäüöäüö", strings.Repeat("x", 1025)} {
-		wantError(t, n.Create(ctx, "root", ann, []byte(p), ""), account.ErrPassword)
+		wantError(t, n.Create(ctx, event.By("root"), ann, []byte(p), ""), account.ErrPassword)
 		_, err := n.Verify(ctx, admin, "192.0.2.7", []byte(p))
 		wantError(t, err, account.ErrRejected)
 	}
@@ -141,7 +141,7 @@ func TestUnknownDisabledAndWrongAreOneAnswer(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
 	n.create(t, "Off")
-	must(t, n.Disable(ctx, "root", user("off")))
+	must(t, n.Disable(ctx, event.By("root"), user("off")))
 	for who, password := range map[principal.Name]string{
 		user("nobody"): "password of Ann", user("Off"): "password of Off", ann: "wrong password",
 		{Domain: "CORP", User: "Ann"}: "password of Ann", principal.Extension("Ann"): "password of Ann", {}: "password of Ann",
@@ -151,7 +151,7 @@ func TestUnknownDisabledAndWrongAreOneAnswer(t *testing.T) {
 			t.Errorf("%s: %v, %v", who, a, err)
 		}
 	}
-	must(t, n.Enable(ctx, "root", user("OFF")))
+	must(t, n.Enable(ctx, event.By("root"), user("OFF")))
 	a, err := n.Verify(ctx, user("oFF"), "192.0.2.7", []byte("password of Off"))
 	if err != nil || a.Name.User != "Off" || a.FullName != "Full Off" {
 		t.Errorf("%+v, %v", a, err)
@@ -163,15 +163,15 @@ func TestALoginIsHeldToTheAccountThatItVerified(t *testing.T) {
 	n.create(t, "Ann")
 	for name, spoil := range map[string]func() error{
 		"password": func() error {
-			return n.Update(ctx, "root", ann, account.Update{Password: []byte("password of Ann")}, "")
+			return n.Update(ctx, event.By("root"), ann, account.Update{Password: []byte("password of Ann")}, "")
 		},
-		"disable": func() error { return n.Disable(ctx, "root", ann) },
-		"remove":  func() error { return n.Remove(ctx, "root", ann) },
+		"disable": func() error { return n.Disable(ctx, event.By("root"), ann) },
+		"remove":  func() error { return n.Remove(ctx, event.By("root"), ann) },
 	} {
 		if !n.Exists(ann) {
 			n.create(t, "Ann")
 		}
-		must(t, n.Enable(ctx, "root", ann))
+		must(t, n.Enable(ctx, event.By("root"), ann))
 		a, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann"))
 		must(t, err)
 		_, err = n.mirror.Commit(ctx, a.Require())
@@ -187,20 +187,20 @@ func TestWhatTakesAccessEndsTheSessions(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
 	name := "A. N. N."
-	must(t, n.Update(ctx, "ann", ann, account.Update{FullName: &name}, "k1"))
+	must(t, n.Update(ctx, event.By("ann"), ann, account.Update{FullName: &name}, "k1"))
 	if got := n.takeEnded(); got != "" {
 		t.Errorf("a new full name ended %q", got)
 	}
-	must(t, n.Update(ctx, "ann", user("ANN"), account.Update{Password: []byte("new password")}, "k1"))
+	must(t, n.Update(ctx, event.By("ann"), user("ANN"), account.Update{Password: []byte("new password")}, "k1"))
 	if got := n.takeEnded(); got != "Ann k1" {
 		t.Errorf("a new password ended %q", got)
 	}
-	must(t, n.Disable(ctx, "root", ann))
-	must(t, n.Disable(ctx, "root", ann))
+	must(t, n.Disable(ctx, event.By("root"), ann))
+	must(t, n.Disable(ctx, event.By("root"), ann))
 	if got := n.takeEnded(); got != "Ann ,Ann " {
 		t.Errorf("disabling ended %q", got)
 	}
-	must(t, n.Remove(ctx, "root", ann))
+	must(t, n.Remove(ctx, event.By("root"), ann))
 	if got := n.takeEnded(); got != "Ann " {
 		t.Errorf("removal ended %q", got)
 	}
@@ -218,7 +218,7 @@ func TestSessionsThatCouldNotBeEndedAreEndedLater(t *testing.T) {
 	must(t, err)
 	n.create(t, "Ann")
 	n.fail.Store(true)
-	wantError(t, n.Remove(ctx, "root", ann), errEnd)
+	wantError(t, n.Remove(ctx, event.By("root"), ann), errEnd)
 	if n.Exists(ann) {
 		t.Error("the account is still there")
 	}
@@ -239,7 +239,7 @@ func TestAUserIsCreatedOnce(t *testing.T) {
 	for i := range 10 {
 		n, name := []*node{a, b}[i%2], []string{"Ann", "ANN", "ann"}[i%3]
 		race.Go(func() {
-			err := n.Create(t.Context(), "root", user(name), first, "")
+			err := n.Create(t.Context(), event.By("root"), user(name), first, "")
 			switch {
 			case err == nil:
 				made.Add(1)
@@ -252,10 +252,10 @@ func TestAUserIsCreatedOnce(t *testing.T) {
 	if made.Load() != 1 {
 		t.Errorf("created %d times", made.Load())
 	}
-	must(t, a.Create(t.Context(), "root", user("kelly"), first, ""))
-	wantError(t, a.Create(t.Context(), "root", user("\u212aelly"), first, ""), account.ErrExists) // the Kelvin sign
-	must(t, a.Create(t.Context(), "root", user("sam"), first, ""))
-	wantError(t, a.Create(t.Context(), "root", user("\u017fam"), first, ""), account.ErrExists) // the long s
+	must(t, a.Create(t.Context(), event.By("root"), user("kelly"), first, ""))
+	wantError(t, a.Create(t.Context(), event.By("root"), user("\u212aelly"), first, ""), account.ErrExists) // the Kelvin sign
+	must(t, a.Create(t.Context(), event.By("root"), user("sam"), first, ""))
+	wantError(t, a.Create(t.Context(), event.By("root"), user("\u017fam"), first, ""), account.ErrExists) // the long s
 }
 
 func TestNamesOfUsersAreChecked(t *testing.T) {
@@ -264,20 +264,20 @@ func TestNamesOfUsersAreChecked(t *testing.T) {
 		user(""), user(" x"), user("x "), user("a@b"), user(`a\b`), user("a\nb"), user("a\x00"), user("\xff"),
 		user(strings.Repeat("x", 129)), {Domain: "CORP", User: "x"}, {User: "x"},
 	} {
-		wantError(t, n.Create(ctx, "root", bad, first, ""), account.ErrName)
+		wantError(t, n.Create(ctx, event.By("root"), bad, first, ""), account.ErrName)
 	}
-	must(t, n.Create(ctx, "root", user(strings.Repeat("x", 128)), first, ""))
+	must(t, n.Create(ctx, event.By("root"), user(strings.Repeat("x", 128)), first, ""))
 	for _, bad := range []string{"a\nb", "\xff", strings.Repeat("x", 513)} {
-		wantError(t, n.Create(ctx, "root", ann, first, bad), account.ErrFullName)
-		wantError(t, n.Update(ctx, "root", admin, account.Update{FullName: &bad}, ""), account.ErrFullName)
+		wantError(t, n.Create(ctx, event.By("root"), ann, first, bad), account.ErrFullName)
+		wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{FullName: &bad}, ""), account.ErrFullName)
 	}
 	for _, err := range []error{
-		n.Update(ctx, "root", ann, account.Update{Password: first}, ""), n.Update(ctx, "root", ann, account.Update{}, ""),
-		n.Disable(ctx, "root", ann), n.Enable(ctx, "root", ann), n.Remove(ctx, "root", ann),
+		n.Update(ctx, event.By("root"), ann, account.Update{Password: first}, ""), n.Update(ctx, event.By("root"), ann, account.Update{}, ""),
+		n.Disable(ctx, event.By("root"), ann), n.Enable(ctx, event.By("root"), ann), n.Remove(ctx, event.By("root"), ann),
 	} {
 		wantError(t, err, account.ErrNotFound)
 	}
-	wantError(t, n.Update(ctx, "root", admin, account.Update{Password: []byte("short")}, ""), account.ErrPassword)
+	wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{Password: []byte("short")}, ""), account.ErrPassword)
 }
 
 func TestUsersAreSearchedByTheirNames(t *testing.T) {
@@ -306,7 +306,7 @@ func TestUsersAreSearchedByTheirNames(t *testing.T) {
 func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.Update(ctx, "x", ann, account.Update{Password: []byte("another password of")}, ""))
+	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: []byte("another password of")}, ""))
 	_, wrong := n.Verify(ctx, ann, "192.0.2.7", []byte("a wrong password of"))
 	if strings.Contains(wrong.Error(), "password of") {
 		t.Errorf("in an error: %v", wrong)
@@ -318,9 +318,9 @@ func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
 func TestChangesPostEvents(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.Update(ctx, "x", ann, account.Update{Password: first}, ""))
-	must(t, n.Disable(ctx, "x", ann))
-	must(t, n.Remove(ctx, "x", ann))
+	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: first}, ""))
+	must(t, n.Disable(ctx, event.By("x"), ann))
+	must(t, n.Remove(ctx, event.By("x"), ann))
 	var got []string
 	for i := uint64(1); ; i++ {
 		r, err := n.mirror.Get(ctx, store.Event, store.SequenceID(i))
@@ -398,16 +398,16 @@ func (b *behind) Watch(ctx context.Context, apply func(store.Batch) error) error
 func TestAPasswordThatAnotherNodeHasTakenIsRightOnANodeThatIsBehind(t *testing.T) {
 	new, name := []byte("second password"), principal.Name{Domain: "VSPHERE.LOCAL", User: "user"}
 	for what, change := range map[string]func(*testing.T, *node){
-		"made": func(t *testing.T, n *node) { must(t, n.Create(t.Context(), "test", name, new, "")) },
+		"made": func(t *testing.T, n *node) { must(t, n.Create(t.Context(), event.By("test"), name, new, "")) },
 		"changed": func(t *testing.T, n *node) {
-			must(t, n.Update(t.Context(), "test", name, account.Update{Password: new}, ""))
+			must(t, n.Update(t.Context(), event.By("test"), name, account.Update{Password: new}, ""))
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := storetest.NewMemory(nil)
 			ahead := newNode(t, s)
 			if what == "changed" {
-				must(t, ahead.Create(t.Context(), "test", name, first, ""))
+				must(t, ahead.Create(t.Context(), event.By("test"), name, first, ""))
 			}
 			late := &behind{Store: s, asked: make(chan struct{})}
 			n := newNode(t, late)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -39,8 +40,8 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 		t.Errorf("made %d times", made.Load())
 	}
 	n.create(t, "Ann")
-	must(t, n.access.SetPermissions(ctx, "root", access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
-	must(t, n.Remove(ctx, "root", admin))
+	must(t, n.access.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.Remove(ctx, event.By("root"), admin))
 	for _, n := range append(nodes, newNode(t, s)) {
 		if made, err := n.Bootstrap(ctx, first); made || err != nil {
 			t.Errorf("a later start: %v, %v", made, err)
@@ -58,8 +59,8 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 func TestARemovedUsersNamesakeInheritsNothing(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.access.SetPermissions(ctx, "root", access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
-	must(t, n.Remove(ctx, "root", ann))
+	must(t, n.access.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.Remove(ctx, event.By("root"), ann))
 	n.create(t, "Ann")
 	if n.access.HasRole(access.Subject{Principal: ann}) {
 		t.Error("the new user has the old one's role")
@@ -69,13 +70,13 @@ func TestARemovedUsersNamesakeInheritsNothing(t *testing.T) {
 func TestTheLastAdministratorStays(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	wantError(t, n.Disable(ctx, "root", admin), access.ErrLastAdministrator)
-	wantError(t, n.Remove(ctx, "root", admin), access.ErrLastAdministrator)
-	must(t, n.access.SetPermissions(ctx, "root", access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
-	must(t, n.Disable(ctx, "root", ann))
-	wantError(t, n.Remove(ctx, "root", admin), access.ErrLastAdministrator)
-	must(t, n.Enable(ctx, "root", ann))
-	must(t, n.Remove(ctx, "root", admin))
+	wantError(t, n.Disable(ctx, event.By("root"), admin), access.ErrLastAdministrator)
+	wantError(t, n.Remove(ctx, event.By("root"), admin), access.ErrLastAdministrator)
+	must(t, n.access.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.Disable(ctx, event.By("root"), ann))
+	wantError(t, n.Remove(ctx, event.By("root"), admin), access.ErrLastAdministrator)
+	must(t, n.Enable(ctx, event.By("root"), ann))
+	must(t, n.Remove(ctx, event.By("root"), admin))
 	if got := n.takeEnded(); got != "Ann ,Administrator " {
 		t.Errorf("ended %q", got)
 	}
@@ -88,19 +89,19 @@ func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 		return []access.Permission{{Principal: name, Role: role}}
 	}
 	pairs := [][2]func(context.Context, *node) error{
-		{func(ctx context.Context, n *node) error { return n.Disable(ctx, "x", admin) },
-			func(ctx context.Context, n *node) error { return n.Disable(ctx, "x", ann) }},
-		{func(ctx context.Context, n *node) error { return n.Remove(ctx, "x", admin) },
+		{func(ctx context.Context, n *node) error { return n.Disable(ctx, event.By("x"), admin) },
+			func(ctx context.Context, n *node) error { return n.Disable(ctx, event.By("x"), ann) }},
+		{func(ctx context.Context, n *node) error { return n.Remove(ctx, event.By("x"), admin) },
 			func(ctx context.Context, n *node) error {
-				return n.access.RemovePermission(ctx, "x", access.Root, ann, false)
+				return n.access.RemovePermission(ctx, event.By("x"), access.Root, ann, false)
 			}},
-		{func(ctx context.Context, n *node) error { return n.Disable(ctx, "x", user("bob")) },
+		{func(ctx context.Context, n *node) error { return n.Disable(ctx, event.By("x"), user("bob")) },
 			func(ctx context.Context, n *node) error {
-				return n.access.ResetPermissions(ctx, "x", access.Root, permission(user("bob"), access.Admin))
+				return n.access.ResetPermissions(ctx, event.By("x"), access.Root, permission(user("bob"), access.Admin))
 			}},
-		{func(ctx context.Context, n *node) error { return n.Remove(ctx, "x", admin) },
+		{func(ctx context.Context, n *node) error { return n.Remove(ctx, event.By("x"), admin) },
 			func(ctx context.Context, n *node) error {
-				return n.access.SetPermissions(ctx, "x", access.Root, permission(ann, access.NoAccess))
+				return n.access.SetPermissions(ctx, event.By("x"), access.Root, permission(ann, access.NoAccess))
 			}},
 	}
 	for i := range 200 {
@@ -111,7 +112,7 @@ func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 		must(t, err)
 		a.create(t, "Ann")
 		a.create(t, "Bob")
-		must(t, a.access.SetPermissions(ctx, "x", access.Root, permission(ann, access.Admin)))
+		must(t, a.access.SetPermissions(ctx, event.By("x"), access.Root, permission(ann, access.Admin)))
 		var race sync.WaitGroup
 		var done atomic.Int32
 		for k, n := range []*node{a, b} {

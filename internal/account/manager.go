@@ -36,10 +36,10 @@ type Authority interface {
 	// Retire returns what must be part of the commit that disables a user, or,
 	// with forget, removes it; an error where it is the last administrator. It
 	// is called anew for each attempt to commit.
-	Retire(ctx context.Context, by string, who principal.Name, forget bool) ([]store.Change, error)
+	Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error)
 	// Found returns what must be part of the commit that makes the first
 	// administrator; nothing where there once was one.
-	Found(ctx context.Context, by string, who principal.Name) ([]store.Change, error)
+	Found(ctx context.Context, by event.Actor, who principal.Name) ([]store.Change, error)
 }
 
 // Options of a Manager. Mirror, Table, Events, Authority and End are needed.
@@ -121,7 +121,7 @@ func NewManager(o Options) (*Manager, error) {
 // Create makes a user.
 //
 // Errors: ErrName, ErrFullName, ErrPassword, ErrExists, ErrBusy.
-func (m *Manager) Create(ctx context.Context, by string, name principal.Name, password []byte, fullName string) error {
+func (m *Manager) Create(ctx context.Context, by event.Actor, name principal.Name, password []byte, fullName string) error {
 	r, err := m.fresh(ctx, name, password, fullName)
 	if err != nil {
 		return fmt.Errorf("create user: %w", err)
@@ -185,7 +185,7 @@ type Update struct {
 // one with the key keep, where the user itself has set it.
 //
 // Errors: ErrNotFound, ErrFullName, ErrPassword, ErrBusy.
-func (m *Manager) Update(ctx context.Context, by string, name principal.Name, u Update, keep string) error {
+func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Name, u Update, keep string) error {
 	const what = "update user"
 	if u.FullName != nil && !validFullName(*u.FullName) {
 		return fmt.Errorf("%s: %w", what, ErrFullName)
@@ -223,7 +223,7 @@ func (m *Manager) Update(ctx context.Context, by string, name principal.Name, u 
 // again is no error.
 //
 // Errors: ErrNotFound, and what Authority refuses with.
-func (m *Manager) Disable(ctx context.Context, by string, name principal.Name) error {
+func (m *Manager) Disable(ctx context.Context, by event.Actor, name principal.Name) error {
 	return m.change(ctx, "disable user", by, name, func(r *row) (step, error) {
 		changes, err := m.authority.Retire(ctx, by, name, false)
 		if err != nil {
@@ -237,7 +237,7 @@ func (m *Manager) Disable(ctx context.Context, by string, name principal.Name) e
 // Enable lets a user log in again.
 //
 // Errors: ErrNotFound.
-func (m *Manager) Enable(ctx context.Context, by string, name principal.Name) error {
+func (m *Manager) Enable(ctx context.Context, by event.Actor, name principal.Name) error {
 	return m.change(ctx, "enable user", by, name, func(r *row) (step, error) {
 		r.Disabled = false
 		return step{events: []string{"updated"}}, nil
@@ -248,7 +248,7 @@ func (m *Manager) Enable(ctx context.Context, by string, name principal.Name) er
 // whose record can't be read.
 //
 // Errors: ErrNotFound, and what Authority refuses with.
-func (m *Manager) Remove(ctx context.Context, by string, name principal.Name) error {
+func (m *Manager) Remove(ctx context.Context, by event.Actor, name principal.Name) error {
 	return m.change(ctx, "remove user", by, name, func(*row) (step, error) {
 		changes, err := m.authority.Retire(ctx, by, name, true)
 		return step{changes: changes, events: []string{"removed"}, end: true, remove: true}, err
@@ -269,7 +269,7 @@ func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) 
 	var err error
 	for range attempts {
 		var changes []store.Change
-		if changes, err = m.authority.Found(ctx, "", name); err != nil || len(changes) == 0 {
+		if changes, err = m.authority.Found(ctx, event.Actor{}, name); err != nil || len(changes) == 0 {
 			return false, err
 		}
 		if r == nil { // hashed only where it is needed, and once
@@ -279,7 +279,7 @@ func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) 
 		}
 		var create store.Change
 		if create, err = m.create(r); err == nil {
-			_, err = m.mirror.Commit(ctx, append(changes, create, m.event("created", "", r))...)
+			_, err = m.mirror.Commit(ctx, append(changes, create, m.event("created", event.Actor{}, r))...)
 		}
 		if err == nil {
 			return true, nil
@@ -307,7 +307,7 @@ const attempts = 20
 // change has edit change a copy of the user's record and commits it. edit may be
 // called several times; it gets an empty record to remove where the real one
 // can't be read.
-func (m *Manager) change(ctx context.Context, what, by string, name principal.Name,
+func (m *Manager) change(ctx context.Context, what string, by event.Actor, name principal.Name,
 	edit func(*row) (step, error)) error {
 	var err error
 	for done, n := false, 0; !done && n < attempts; n++ {
@@ -320,7 +320,7 @@ func (m *Manager) change(ctx context.Context, what, by string, name principal.Na
 }
 
 // try reports whether it is of no use to try again.
-func (m *Manager) try(ctx context.Context, by string, name principal.Name,
+func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 	edit func(*row) (step, error)) (bool, error) {
 	if err := m.mirror.Sync(ctx); err != nil {
 		return true, err
@@ -357,7 +357,7 @@ func (m *Manager) try(ctx context.Context, by string, name principal.Name,
 	return true, err
 }
 
-func (m *Manager) changes(r *row, s step, by string) ([]store.Change, error) {
+func (m *Manager) changes(r *row, s step, by event.Actor) ([]store.Change, error) {
 	id := r.name().Key()
 	own := store.DeleteAt(store.Account, id, r.revision)
 	if !s.remove {
@@ -377,8 +377,8 @@ func (m *Manager) changes(r *row, s step, by string) ([]store.Change, error) {
 	return changes, nil
 }
 
-func (m *Manager) event(id, by string, r *row) store.Change {
-	e := event.Event{Type: "EventEx", ID: "vigate.account." + id, User: by, Subject: r.name().String()}
+func (m *Manager) event(id string, by event.Actor, r *row) store.Change {
+	e := event.Event{Type: "EventEx", ID: "vigate.account." + id, User: by.User, Origin: by.Origin, Subject: r.name().String()}
 	if r.Disabled {
 		e.Args = map[string]string{"disabled": "true"}
 	}

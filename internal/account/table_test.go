@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -61,8 +62,8 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		}
 		_, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann"))
 		wantError(t, err, account.ErrRejected)
-		for _, err := range []error{n.Create(ctx, "x", ann, first, ""), n.Enable(ctx, "x", ann), n.Disable(ctx, "x", ann),
-			n.Update(ctx, "x", ann, account.Update{Password: first}, "")} {
+		for _, err := range []error{n.Create(ctx, event.By("x"), ann, first, ""), n.Enable(ctx, event.By("x"), ann), n.Disable(ctx, event.By("x"), ann),
+			n.Update(ctx, event.By("x"), ann, account.Update{Password: first}, "")} {
 			if !errors.As(err, &damaged) {
 				t.Errorf("%s: got %v", bad, err)
 			}
@@ -73,7 +74,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		t.Errorf("mended: %v, %v", err, n.Damaged())
 	}
 	put("{}")
-	must(t, n.Remove(ctx, "root", ann))
+	must(t, n.Remove(ctx, event.By("root"), ann))
 	if n.Damaged() != nil {
 		t.Error("removed, but still reported")
 	}
@@ -86,7 +87,7 @@ func TestUnknownMembersOfARecordAreKept(t *testing.T) {
 	must(t, err)
 	_, err = n.mirror.Commit(ctx, store.Put(store.Account, admin.Key(), []byte(strings.Replace(string(r.Value), "{", `{"later":[1],`, 1)), time.Time{}))
 	must(t, err)
-	must(t, n.Update(ctx, "x", admin, account.Update{Password: first}, ""))
+	must(t, n.Update(ctx, event.By("x"), admin, account.Update{Password: first}, ""))
 	r, err = n.mirror.Get(ctx, store.Account, admin.Key())
 	must(t, err)
 	if !strings.Contains(string(r.Value), `"later":[1]`) {

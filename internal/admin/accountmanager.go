@@ -140,7 +140,7 @@ func (a *api) enableUser(ctx context.Context, c *vim.Call, r *EnableUserRequestT
 	return a.onUser(ctx, c, r.UserName, a.Accounts.Enable)
 }
 
-func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, do func(context.Context, string, principal.Name) error) error {
+func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, do func(context.Context, event.Actor, principal.Name) error) error {
 	c.Note("target", spelling)
 	name, err := a.localUser(spelling)
 	if err != nil {

@@ -69,8 +69,8 @@ type entry struct {
 // class is what an event is.
 type class struct{ typ, id, severity, tag string }
 
-// actor is who acted, as principal keys.
-type actor struct{ name, by string }
+// actor is who acted, as principal keys: the event is both principals'.
+type actor struct{ name, origin string }
 
 func newEntry(r store.Record) (entry, error) {
 	seq, err := store.Sequence(r.ID)
@@ -86,7 +86,7 @@ func newEntry(r store.Record) (entry, error) {
 		seq:     seq,
 		created: e.Created.UnixNano(),
 		class:   unique.Make(class{e.Type, e.ID, e.Severity, e.Tag}),
-		actor:   unique.Make(actorOf(e)),
+		actor:   unique.Make(actor{strings.ToLower(e.User), strings.ToLower(e.Origin)}),
 		value:   value,
 		chain:   e.ChainID,
 	}
@@ -97,20 +97,6 @@ func newEntry(r store.Record) (entry, error) {
 		n.expires = r.Expires.UnixNano()
 	}
 	return n, nil
-}
-
-// actorOf takes apart the name of an impersonating session, which
-// session.Session.Actor puts together: the events are both principals'. A name
-// that only somebody typed is left whole.
-func actorOf(e Event) actor {
-	user := strings.ToLower(e.User)
-	if e.Type == "BadUsernameSessionEvent" {
-		return actor{name: user}
-	}
-	if name, rest, ok := strings.Cut(user, " (impersonated by "); ok && strings.HasSuffix(rest, ")") {
-		return actor{name, strings.TrimSuffix(rest, ")")}
-	}
-	return actor{name: user}
 }
 
 func (e *entry) expired(now int64) bool { return e.expires != 0 && now >= e.expires }

@@ -23,9 +23,10 @@ type Event struct {
 	// the API has no type for are EventEx, with an ID of the form vigate.*.
 	Type string `json:"type"`
 	ID   string `json:"id,omitempty"`
-	// User is the principal who acted; impersonating sessions name both, see
-	// session.Identity.
+	// User is the principal who acted, with its own authority or, where Origin
+	// is set, impersonated by that one. Of a failed login it is the name as sent.
 	User    string    `json:"user"`
+	Origin  string    `json:"origin,omitempty"`
 	Created time.Time `json:"created"`
 
 	// What the types carry, each empty where the type has no such member.
@@ -62,7 +63,7 @@ const (
 // bounded returns e with every string cut and cleaned, and times that JSON
 // can't hold removed.
 func (e Event) bounded() Event {
-	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject, &e.Severity, &e.Tag} {
+	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.Origin, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject, &e.Severity, &e.Tag} {
 		*s = clean(*s, maxWord, "")
 	}
 	for _, s := range []*string{&e.Message, &e.PrevMessage} {

@@ -178,7 +178,7 @@ func (m *matcher) wantsActor(e *entry) bool {
 	case len(m.f.Users.Keys) == 0:
 		ok = true
 	default:
-		ok = m.users[a.name] || a.by != "" && m.users[a.by]
+		ok = m.users[a.name] || a.origin != "" && m.users[a.origin]
 	}
 	if len(m.actors) < maxActors {
 		m.actors[e.actor] = ok

@@ -17,7 +17,7 @@ func story(t *testing.T) *bench {
 		event.Event{Created: at(1), Type: "ServerStartedSessionEvent"},
 		event.Event{Created: at(2), Type: "UserLoginSessionEvent", User: `VSPHERE.LOCAL\Bob`},
 		event.Event{Created: at(3), Type: "BadUsernameSessionEvent", User: `x (impersonated by vsphere.local\bob)`},
-		event.Event{Created: at(4), Type: "EventEx", ID: "vigate.ticket.issued", User: `VSPHERE.LOCAL\alice (impersonated by VSPHERE.LOCAL\bob)`, ChainID: 2},
+		event.Event{Created: at(4), Type: "EventEx", ID: "vigate.ticket.issued", User: `VSPHERE.LOCAL\alice`, Origin: `VSPHERE.LOCAL\bob`, ChainID: 2},
 		event.Event{Created: at(5), Type: "GeneralUserEvent", User: "com.example.ext", Message: "hi", Tag: "red"},
 		event.Event{Created: at(6), Type: "EventEx", ID: "com.example.bad", User: `OTHER\bob`, Severity: "warning"},
 		event.Event{Created: at(7), Type: "PermissionAddedEvent", User: `VSPHERE.LOCAL\alice`, Severity: "odd"},

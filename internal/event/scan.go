@@ -38,6 +38,8 @@ func scanMember(name, s string, e *Event) (rest string, ok bool) {
 		e.ID, s, ok = quoted(s)
 	case "user":
 		e.User, s, ok = quoted(s)
+	case "origin":
+		e.Origin, s, ok = quoted(s)
 	case "session":
 		e.SessionID, s, ok = quoted(s)
 	case "addr":

@@ -26,7 +26,7 @@ func scanned(t *testing.T, text string) bool {
 func fullEvent() Event {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 	return Event{
-		ChainID: math.MaxInt32, Type: "EventEx", ID: "vigate.x", User: `VSPHERE.LOCAL\jürgen "j"`, Created: at, SessionID: "52", Address: "192.0.2.7",
+		ChainID: math.MaxInt32, Type: "EventEx", ID: "vigate.x", User: `VSPHERE.LOCAL\jürgen "j"`, Origin: "o", Created: at, SessionID: "52", Address: "192.0.2.7",
 		UserAgent: "a/1", Locale: "de", LoginTime: at.Add(-time.Hour), CallCount: math.MaxInt64, Subject: `A\b`, Message: "m", PrevMessage: "p", Severity: "info", Tag: "t",
 	}
 }

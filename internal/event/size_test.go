@@ -13,7 +13,7 @@ import (
 
 func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
 	f.Add([]byte(plain(1).Value))
-	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b (impersonated by C\\d)","created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
+	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b","origin":"C\\d","created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
 	f.Add([]byte(`{"v":9}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		l := event.NewLog(event.Options{Logger: slog.New(slog.DiscardHandler)})

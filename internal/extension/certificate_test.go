@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 )
 
@@ -95,11 +96,11 @@ func chain(all ...*issuer) []*x509.Certificate {
 
 func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
-	must(t, n.Register(ctx, "x", registration("com.example.A")))
-	must(t, n.Register(ctx, "x", registration("com.example.B")))
+	must(t, n.Register(ctx, event.By("x"), registration("com.example.A")))
+	must(t, n.Register(ctx, event.By("x"), registration("com.example.B")))
 	expired := func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Minute) }
 	mine := issue(t, nil, "A", expired) // expired, self-signed: not looked at
-	must(t, n.SetCertificate(ctx, "x", "com.example.a", mine.pem()))
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.a", mine.pem()))
 	e, err := n.AuthenticateCertificate("com.example.A", mine.cert)
 	if err != nil || e.Key != "com.example.A" {
 		t.Errorf("got %v, %v", e.Key, err)
@@ -119,14 +120,14 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 		wantError(t, err, c.want)
 	}
 	// DER is taken too, and a new certificate is in force at once.
-	must(t, n.SetCertificate(ctx, "x", "com.example.A", twin.cert.Raw))
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", twin.cert.Raw))
 	_, err = n.AuthenticateCertificate("com.example.A", mine.cert)
 	wantError(t, err, extension.ErrRejected)
 	_, err = n.AuthenticateCertificate("com.example.A", twin.cert)
 	must(t, err)
 	for _, bad := range [][]byte{nil, []byte("x"), append(mine.pem(), twin.pem()...), append(mine.cert.Raw[:len(mine.cert.Raw):len(mine.cert.Raw)], 0),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: mine.cert.Raw}), make([]byte, 64<<10+1)} {
-		wantError(t, n.SetCertificate(ctx, "x", "com.example.A", bad), extension.ErrBadCertificate)
+		wantError(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", bad), extension.ErrBadCertificate)
 	}
 }
 
@@ -134,8 +135,8 @@ func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testi
 	n, ctx := newNode(t), t.Context()
 	reg := registration("com.example.A")
 	reg.SubjectName = "cn=ext a,o=EXAMPLE INC."
-	must(t, n.Register(ctx, "x", reg))
-	must(t, n.Register(ctx, "x", registration("com.example.none")))
+	must(t, n.Register(ctx, event.By("x"), reg))
+	must(t, n.Register(ctx, event.By("x"), registration("com.example.none")))
 	root := issue(t, nil, "Root", authority)
 	middle := issue(t, root, "Middle", authority)
 	stranger := issue(t, nil, "Root", authority)
@@ -182,7 +183,7 @@ func TestARevokedCertificateIsRefused(t *testing.T) {
 	n := newNode(t)
 	reg := registration("com.example.A")
 	reg.SubjectName = "CN=Ext A,O=Example Inc."
-	must(t, n.Register(t.Context(), "x", reg))
+	must(t, n.Register(t.Context(), event.By("x"), reg))
 	root := issue(t, nil, "Root", authority)
 	namesake := issue(t, nil, "Root", authority)
 	middle := issue(t, root, "Middle", authority)
@@ -231,7 +232,7 @@ func FuzzSetCertificate(f *testing.F) {
 	f.Add([]byte{0x30, 0x82})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := extension.NewManager(extension.Options{Table: extension.NewTable(nil, discard)})
-		if n.SetCertificate(canceled, "", "x", b) == nil || n.SetPublicKey(canceled, "", "x", string(b)) == nil {
+		if n.SetCertificate(canceled, event.Actor{}, "x", b) == nil || n.SetPublicKey(canceled, event.Actor{}, "x", string(b)) == nil {
 			t.Error("a certificate or a key that was made up")
 		}
 	})

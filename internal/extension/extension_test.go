@@ -103,22 +103,22 @@ func wantError(t *testing.T, got, want error) {
 
 func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
-	must(t, n.Register(ctx, "x", registration("com.example.B")))
-	must(t, n.Register(ctx, "x", registration("com.example.a")))
-	wantError(t, n.Register(ctx, "x", registration("COM.example.b")), extension.ErrExists)
+	must(t, n.Register(ctx, event.By("x"), registration("com.example.B")))
+	must(t, n.Register(ctx, event.By("x"), registration("com.example.a")))
+	wantError(t, n.Register(ctx, event.By("x"), registration("COM.example.b")), extension.ErrExists)
 	mine := issue(t, nil, "B", nil)
-	must(t, n.SetCertificate(ctx, "x", "com.example.b", mine.pem()))
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.b", mine.pem()))
 	public, err := x509.MarshalPKIXPublicKey(mine.key.Public())
 	must(t, err)
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
-	must(t, n.SetPublicKey(ctx, "x", "com.example.B", text))
+	must(t, n.SetPublicKey(ctx, event.By("x"), "com.example.B", text))
 	for _, bad := range []string{"", "x", text + text, strings.Replace(text, "M", "N", 1), string(mine.pem()), strings.Repeat("x", 20000)} {
-		wantError(t, n.SetPublicKey(ctx, "x", "com.example.B", bad), extension.ErrBadPublicKey)
+		wantError(t, n.SetPublicKey(ctx, event.By("x"), "com.example.B", bad), extension.ErrBadPublicKey)
 	}
 
 	reg := extension.Registration{Key: "com.example.B", SubjectName: "CN=b", Data: []byte(`{"version":"2.0"}`),
 		Privileges: []extension.Privilege{{ID: "com.example.Fly", Group: "com.example"}}}
-	must(t, n.Update(ctx, "x", reg))
+	must(t, n.Update(ctx, event.By("x"), reg))
 	e, ok := n.Find("com.EXAMPLE.b")
 	if !ok || e.SubjectName != "CN=b" || string(e.Data) != `{"version":"2.0"}` || !slices.Equal(e.Privileges, reg.Privileges) ||
 		string(e.Certificate) != string(mine.cert.Raw) || e.PublicKey != text || !e.Updated.Equal(now) || !e.Registered.Equal(now) {
@@ -131,12 +131,12 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 	if !slices.Equal(keys, []string{"com.example.a", "com.example.B"}) {
 		t.Errorf("listed %v", keys)
 	}
-	must(t, n.Unregister(ctx, "x", "com.example.b"))
+	must(t, n.Unregister(ctx, event.By("x"), "com.example.b"))
 	if n.Exists("com.example.B") || len(n.List()) != 1 {
 		t.Error("still there")
 	}
-	for _, err := range []error{n.Unregister(ctx, "x", "com.example.B"), n.Update(ctx, "x", reg),
-		n.SetCertificate(ctx, "x", "com.example.B", mine.pem()), n.SetPublicKey(ctx, "x", "com.example.B", text)} {
+	for _, err := range []error{n.Unregister(ctx, event.By("x"), "com.example.B"), n.Update(ctx, event.By("x"), reg),
+		n.SetCertificate(ctx, event.By("x"), "com.example.B", mine.pem()), n.SetPublicKey(ctx, event.By("x"), "com.example.B", text)} {
 		wantError(t, err, extension.ErrNotFound)
 	}
 	if !slices.Equal(n.ended, []string{"com.example.B "}) {
@@ -146,17 +146,17 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 
 func TestWhatIsRegisteredIsChecked(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
-	must(t, n.Register(ctx, "x", registration("good")))
+	must(t, n.Register(ctx, event.By("x"), registration("good")))
 	edit := func(f func(*extension.Registration)) extension.Registration {
 		r := registration("good")
 		f(&r)
 		return r
 	}
 	for _, key := range []string{"", " x", "x ", "a@b", `a\b`, "a\nb", "a\x00", "\xff", strings.Repeat("x", 481), strings.Repeat("Ⱥ", 200)} {
-		wantError(t, n.Register(ctx, "x", registration(key)), extension.ErrKey)
+		wantError(t, n.Register(ctx, event.By("x"), registration(key)), extension.ErrKey)
 	}
-	must(t, n.Register(ctx, "x", registration(strings.Repeat("x", 480))))
-	must(t, n.Register(ctx, "x", registration("end:good"))) // not mistaken for a duty
+	must(t, n.Register(ctx, event.By("x"), registration(strings.Repeat("x", 480))))
+	must(t, n.Register(ctx, event.By("x"), registration("end:good"))) // not mistaken for a duty
 	if !n.Exists("end:good") {
 		t.Error("a key is mistaken for a duty")
 	}
@@ -177,7 +177,7 @@ func TestWhatIsRegisteredIsChecked(t *testing.T) {
 		{edit(privileges(extension.Privilege{ID: "a", Group: strings.Repeat("x", 257)})), extension.ErrPrivilege},
 		{edit(privileges(make([]extension.Privilege, 1001)...)), extension.ErrPrivilege},
 	} {
-		wantError(t, n.Update(ctx, "x", c.reg), c.want)
+		wantError(t, n.Update(ctx, event.By("x"), c.reg), c.want)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestRacingRegistrationsOfOneKeyHaveOneWinner(t *testing.T) {
 	for i := range 10 {
 		n, key := []*node{a, b}[i%2], []string{"K", "k"}[i/5]
 		race.Go(func() {
-			switch err := n.Register(t.Context(), "x", registration(key)); {
+			switch err := n.Register(t.Context(), event.By("x"), registration(key)); {
 			case err == nil:
 				won.Add(1)
 			case !errors.Is(err, extension.ErrExists):
@@ -206,14 +206,14 @@ func TestRacingRegistrationsOfOneKeyHaveOneWinner(t *testing.T) {
 func TestPrivilegesAreDeclaredAsLongAsTheExtensionIsRegistered(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	admin := principal.Name{Domain: "D", User: "root"}
-	changes, err := n.access.Found(ctx, "", admin)
+	changes, err := n.access.Found(ctx, event.Actor{}, admin)
 	must(t, err)
 	_, err = n.mirror.Commit(ctx, changes...)
 	must(t, err)
 	for _, key := range []string{"b", "a"} {
 		reg := registration(key)
 		reg.Privileges = []extension.Privilege{{ID: "shared", Group: key}, {ID: "of." + key}}
-		must(t, n.Register(ctx, "x", reg))
+		must(t, n.Register(ctx, event.By("x"), reg))
 	}
 	if got := fmt.Sprint(n.Declared()); got != "[{shared a} {of.a } {of.b }]" {
 		t.Errorf("declared %s", got)
@@ -222,7 +222,7 @@ func TestPrivilegesAreDeclaredAsLongAsTheExtensionIsRegistered(t *testing.T) {
 	if !n.access.Has(who, "of.b") {
 		t.Error("not in force")
 	}
-	must(t, n.Unregister(ctx, "x", "b"))
+	must(t, n.Unregister(ctx, event.By("x"), "b"))
 	if n.access.Has(who, "of.b") || !n.access.Has(who, "shared") {
 		t.Error("still in force")
 	}
@@ -231,16 +231,16 @@ func TestPrivilegesAreDeclaredAsLongAsTheExtensionIsRegistered(t *testing.T) {
 // Who may register extensions must not come by the rights of one that is gone.
 func TestALaterExtensionOfTheSameKeyInheritsNothing(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
-	changes, err := n.access.Found(ctx, "", principal.Name{Domain: "D", User: "root"})
+	changes, err := n.access.Found(ctx, event.Actor{}, principal.Name{Domain: "D", User: "root"})
 	must(t, err)
 	_, err = n.mirror.Commit(ctx, changes...)
 	must(t, err)
-	must(t, n.Register(ctx, "x", registration("K")))
+	must(t, n.Register(ctx, event.By("x"), registration("K")))
 	mine := issue(t, nil, "K", nil)
-	must(t, n.SetCertificate(ctx, "x", "K", mine.pem()))
-	must(t, n.access.SetPermissions(ctx, "x", access.Root, []access.Permission{{Principal: principal.Extension("k"), Role: access.Admin}}))
-	must(t, n.Unregister(ctx, "x", "K"))
-	must(t, n.Register(ctx, "x", registration("k")))
+	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem()))
+	must(t, n.access.SetPermissions(ctx, event.By("x"), access.Root, []access.Permission{{Principal: principal.Extension("k"), Role: access.Admin}}))
+	must(t, n.Unregister(ctx, event.By("x"), "K"))
+	must(t, n.Register(ctx, event.By("x"), registration("k")))
 	if n.access.Has(access.Subject{Principal: principal.Extension("k"), Extension: true}, access.ModifyRoles) {
 		t.Error("it has the old one's role")
 	}
@@ -252,13 +252,13 @@ func TestALoginIsHeldToTheExtensionThatItVerified(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	mine := issue(t, nil, "K", nil)
 	for name, spoil := range map[string]func() error{
-		"certificate": func() error { return n.SetCertificate(ctx, "x", "k", issue(t, nil, "K", nil).pem()) },
-		"unregister":  func() error { return n.Unregister(ctx, "x", "k") },
+		"certificate": func() error { return n.SetCertificate(ctx, event.By("x"), "k", issue(t, nil, "K", nil).pem()) },
+		"unregister":  func() error { return n.Unregister(ctx, event.By("x"), "k") },
 	} {
 		if !n.Exists("k") {
-			must(t, n.Register(ctx, "x", registration("K")))
+			must(t, n.Register(ctx, event.By("x"), registration("K")))
 		}
-		must(t, n.SetCertificate(ctx, "x", "k", mine.pem()))
+		must(t, n.SetCertificate(ctx, event.By("x"), "k", mine.pem()))
 		e, err := n.AuthenticateCertificate("K", mine.cert)
 		must(t, err)
 		_, err = n.mirror.Commit(ctx, e.Require())
@@ -273,9 +273,9 @@ func TestALoginIsHeldToTheExtensionThatItVerified(t *testing.T) {
 func TestSessionsThatCouldNotBeEndedAreEndedLater(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	n, ctx := nodeOn(t, s), t.Context()
-	must(t, n.Register(ctx, "x", registration("K")))
+	must(t, n.Register(ctx, event.By("x"), registration("K")))
 	n.fail.Store(true)
-	wantError(t, n.Unregister(ctx, "x", "K"), errEnd)
+	wantError(t, n.Unregister(ctx, event.By("x"), "K"), errEnd)
 	again := nodeOn(t, s) // after a crash
 	must(t, again.Resume(ctx))
 	must(t, again.Resume(ctx))
@@ -287,8 +287,8 @@ func TestSessionsThatCouldNotBeEndedAreEndedLater(t *testing.T) {
 func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	mine := issue(t, nil, "K", nil)
-	must(t, n.Register(ctx, "x", registration("K")))
-	must(t, n.SetCertificate(ctx, "x", "K", mine.pem()))
+	must(t, n.Register(ctx, event.By("x"), registration("K")))
+	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem()))
 	good, err := n.mirror.Get(ctx, store.Extension, "ext:k")
 	must(t, err)
 	put := func(value string) {
@@ -309,20 +309,20 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 		}
 		_, err := n.AuthenticateCertificate("K", mine.cert)
 		wantError(t, err, extension.ErrRejected)
-		for _, err := range []error{n.Register(ctx, "x", registration("k")), n.Update(ctx, "x", registration("K"))} {
+		for _, err := range []error{n.Register(ctx, event.By("x"), registration("k")), n.Update(ctx, event.By("x"), registration("K"))} {
 			if !errors.As(err, &damaged) {
 				t.Errorf("%s: got %v", bad, err)
 			}
 		}
 	}
 	put(strings.Replace(string(good.Value), `{`, `{"later":1,`, 1))
-	must(t, n.Update(ctx, "x", registration("K")))
+	must(t, n.Update(ctx, event.By("x"), registration("K")))
 	if r, err := n.mirror.Get(ctx, store.Extension, "ext:k"); err != nil || !strings.Contains(string(r.Value), `"later":1`) {
 		t.Errorf("a newer version's member is lost: %s, %v", r.Value, err)
 	}
 	put("{}")
-	must(t, n.Unregister(ctx, "x", "K"))
-	must(t, n.Register(ctx, "x", registration("K")))
+	must(t, n.Unregister(ctx, event.By("x"), "K"))
+	must(t, n.Register(ctx, event.By("x"), registration("K")))
 	if n.Damaged() != nil {
 		t.Error("unregistered, but still reported")
 	}
@@ -330,7 +330,7 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 
 func TestTheTableFollowsAWholeState(t *testing.T) {
 	n := newNode(t)
-	must(t, n.Register(t.Context(), "x", registration("K")))
+	must(t, n.Register(t.Context(), event.By("x"), registration("K")))
 	r, err := n.mirror.Get(t.Context(), store.Extension, "ext:k")
 	must(t, err)
 	calls := 0
@@ -355,10 +355,10 @@ func TestTheTableFollowsAWholeState(t *testing.T) {
 
 func TestChangesPostEvents(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
-	must(t, n.Register(ctx, `D\x`, registration("K")))
-	must(t, n.Update(ctx, `D\x`, registration("K")))
-	must(t, n.SetCertificate(ctx, `D\x`, "K", issue(t, nil, "K", nil).pem()))
-	must(t, n.Unregister(ctx, `D\x`, "k"))
+	must(t, n.Register(ctx, event.By(`D\x`), registration("K")))
+	must(t, n.Update(ctx, event.By(`D\x`), registration("K")))
+	must(t, n.SetCertificate(ctx, event.By(`D\x`), "K", issue(t, nil, "K", nil).pem()))
+	must(t, n.Unregister(ctx, event.By(`D\x`), "k"))
 	var got []string
 	for i := uint64(1); ; i++ {
 		r, err := n.mirror.Get(ctx, store.Event, store.SequenceID(i))

@@ -29,7 +29,7 @@ var (
 type Authority interface {
 	// Retire returns what must be part of the commit that removes a principal.
 	// It is called anew for each attempt to commit.
-	Retire(ctx context.Context, by string, who principal.Name, forget bool) ([]store.Change, error)
+	Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error)
 }
 
 // Options of a Manager. Mirror, Table, Events, Authority and End are needed.
@@ -74,7 +74,7 @@ func NewManager(o Options) *Manager {
 // Register makes an extension.
 //
 // Errors: ErrExists, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
-func (m *Manager) Register(ctx context.Context, by string, reg Registration) error {
+func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration) error {
 	const what = "register extension"
 	if err := reg.check(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -112,7 +112,7 @@ func (m *Manager) fill(r *row, reg Registration) {
 // stay.
 //
 // Errors: ErrNotFound, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
-func (m *Manager) Update(ctx context.Context, by string, reg Registration) error {
+func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration) error {
 	if err := reg.check(); err != nil {
 		return fmt.Errorf("update extension: %w", err)
 	}
@@ -123,7 +123,7 @@ func (m *Manager) Update(ctx context.Context, by string, reg Registration) error
 // with.
 //
 // Errors: ErrNotFound, ErrBadCertificate.
-func (m *Manager) SetCertificate(ctx context.Context, by, key string, certificate []byte) error {
+func (m *Manager) SetCertificate(ctx context.Context, by event.Actor, key string, certificate []byte) error {
 	c, err := parseCertificate(certificate)
 	if err != nil {
 		return fmt.Errorf("set extension's certificate: %w", err)
@@ -136,7 +136,7 @@ func (m *Manager) SetCertificate(ctx context.Context, by, key string, certificat
 // SetPublicKey sets the extension's public key, in PEM.
 //
 // Errors: ErrNotFound, ErrBadPublicKey.
-func (m *Manager) SetPublicKey(ctx context.Context, by, key, publicKey string) error {
+func (m *Manager) SetPublicKey(ctx context.Context, by event.Actor, key, publicKey string) error {
 	if err := checkPublicKey(publicKey); err != nil {
 		return fmt.Errorf("set extension's public key: %w", err)
 	}
@@ -148,7 +148,7 @@ const attempts = 20
 
 // change has edit change a copy of the extension's record and commits it. edit
 // may be called several times.
-func (m *Manager) change(ctx context.Context, what, eventID, by, key string, edit func(*row)) error {
+func (m *Manager) change(ctx context.Context, what, eventID string, by event.Actor, key string, edit func(*row)) error {
 	var err error
 	for range attempts {
 		if err = m.try(ctx, eventID, by, key, edit); !errors.Is(err, store.ErrConflict) {
@@ -161,7 +161,7 @@ func (m *Manager) change(ctx context.Context, what, eventID, by, key string, edi
 	return nil
 }
 
-func (m *Manager) try(ctx context.Context, eventID, by, key string, edit func(*row)) error {
+func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key string, edit func(*row)) error {
 	if err := m.mirror.Sync(ctx); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (m *Manager) try(ctx context.Context, eventID, by, key string, edit func(*r
 // removes one whose record can't be read.
 //
 // Errors: ErrNotFound.
-func (m *Manager) Unregister(ctx context.Context, by, key string) error {
+func (m *Manager) Unregister(ctx context.Context, by event.Actor, key string) error {
 	var err error
 	for done, n := false, 0; !done && n < attempts; n++ {
 		done, err = m.tryUnregister(ctx, by, key)
@@ -200,7 +200,7 @@ func (m *Manager) Unregister(ctx context.Context, by, key string) error {
 }
 
 // tryUnregister reports whether it is of no use to try again.
-func (m *Manager) tryUnregister(ctx context.Context, by, key string) (bool, error) {
+func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string) (bool, error) {
 	if err := m.mirror.Sync(ctx); err != nil {
 		return true, err
 	}
@@ -232,8 +232,8 @@ func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ct
 
 func (r *row) encode() ([]byte, error) { return record.Encode(formatVersion, r, r.extra) }
 
-func (m *Manager) event(eventID, by string, r *row) store.Change {
-	e := event.Event{Type: "EventEx", ID: "vigate.extension." + eventID, User: by, Subject: r.Key}
+func (m *Manager) event(eventID string, by event.Actor, r *row) store.Change {
+	e := event.Event{Type: "EventEx", ID: "vigate.extension." + eventID, User: by.User, Origin: by.Origin, Subject: r.Key}
 	if eventID == "certificate" {
 		sum := sha256.Sum256(r.Certificate)
 		e.Args = map[string]string{"sha256": hex.EncodeToString(sum[:])}

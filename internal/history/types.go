@@ -61,7 +61,7 @@ var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 // apiEvent is the event in the API's type, with its message in the locale.
 func apiEvent(e event.Event, messageLocale string) types.BaseEvent {
 	base := types.Event{
-		Key: e.Key, ChainId: e.ChainID, CreatedTime: e.Created, UserName: e.User, ChangeTag: e.Tag,
+		Key: e.Key, ChainId: e.ChainID, CreatedTime: e.Created, UserName: e.Actor().String(), ChangeTag: e.Tag,
 		FullFormattedMessage: message(e, messageLocale),
 	}
 	if of := eventTypes[e.Type]; of != nil {
@@ -91,7 +91,7 @@ func fact(e event.Event, name, in string) any {
 		if e.User == "" {
 			return locale.Text(in, "principal.anonymous")
 		}
-		return e.User
+		return e.Actor().String()
 	case "address":
 		return e.Address
 	case "agent":
@@ -137,6 +137,7 @@ func eventEx(e event.Event, base types.Event) *types.EventEx {
 	if strings.HasPrefix(e.ID, ownEvents) {
 		x.ObjectId, x.ObjectType, x.ObjectName = vim.RootFolder().Value, vim.RootFolder().Type, vim.RootName
 		args["subject"], args["sessionId"], args["ipAddress"] = e.Subject, e.SessionID, e.Address
+		args["origin"] = e.Origin
 	}
 	maps.Copy(args, e.Args)
 	for _, k := range slices.Sorted(maps.Keys(args)) {

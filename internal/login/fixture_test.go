@@ -110,7 +110,7 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	if err := mirror.Wait(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	changes, err := f.access.Found(t.Context(), "test", admin)
+	changes, err := f.access.Found(t.Context(), event.By("test"), admin)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ const staleTries = 3
 func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*session.Live, session.Token, error) {
 	if current != nil {
 		s := current.Session()
-		g.post(ctx, event.Event{Type: "AlreadyAuthenticatedSessionEvent", User: s.Actor(), SessionID: s.Key.String()})
+		g.post(ctx, event.Event{Type: "AlreadyAuthenticatedSessionEvent", SessionID: s.Key.String()}.By(s.Actor()))
 		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrRejected)
 	}
 	choice, err := g.Locale(a.Locale)

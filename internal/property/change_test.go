@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/event"
 )
 
 // op is a change without its value.
@@ -104,7 +106,7 @@ func TestWhatComesAndGoesAtAPathIsTold(t *testing.T) {
 	if got, want := ops(admin.only(set)), []op{{key, types.PropertyChangeOpAdd}, {key + ".version", types.PropertyChangeOpAssign}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	f.must(f.Extensions.Unregister(t.Context(), "test", "com.vigate.a"))
+	f.must(f.Extensions.Unregister(t.Context(), event.By("test"), "com.vigate.a"))
 	set = admin.check(set.Version)
 	if got, want := ops(admin.only(set)), []op{{key, types.PropertyChangeOpRemove}, {key + ".version", types.PropertyChangeOpIndirectRemove}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

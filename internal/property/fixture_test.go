@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/domain"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/principal"
@@ -99,7 +100,7 @@ func name(user string) principal.Name {
 // grant gives a user a role.
 func (f *fixture) grant(user string, role int32) {
 	f.t.Helper()
-	f.must(f.Access.SetPermissions(context.Background(), "test", access.Root, []access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
+	f.must(f.Access.SetPermissions(context.Background(), event.By("test"), access.Root, []access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
 }
 
 // client is a session, or nobody.
@@ -126,7 +127,7 @@ func (c *client) key() string { return c.live.Key().String() }
 // end ends the session as another would.
 func (c *client) end() {
 	c.t.Helper()
-	c.must(c.Sessions.End(context.Background(), c.live, session.Terminated(c.live.Session(), "test")))
+	c.must(c.Sessions.End(context.Background(), c.live, session.Terminated(c.live.Session(), event.By("test"))))
 }
 
 func (c *client) try(on types.ManagedObjectReference, name string, args any) (any, *vim.Fault) {
@@ -275,7 +276,7 @@ func (c *client) waitContext(ctx context.Context, version string, o *types.WaitO
 
 func (f *fixture) message(text string) {
 	f.t.Helper()
-	f.must(f.Settings.SetMessage(context.Background(), "test", text))
+	f.must(f.Settings.SetMessage(context.Background(), event.By("test"), text))
 }
 
 func (f *fixture) setLocale(c *client, to string) {
@@ -285,7 +286,7 @@ func (f *fixture) setLocale(c *client, to string) {
 
 func (f *fixture) register(key string) {
 	f.t.Helper()
-	f.must(f.Extensions.Register(context.Background(), "test", extension.Registration{Key: key, Data: []byte(
+	f.must(f.Extensions.Register(context.Background(), event.By("test"), extension.Registration{Key: key, Data: []byte(
 		`{"_typeName":"Extension","description":{"_typeName":"Description","label":"l","summary":"s"},"key":"` + key +
 			`","version":"1.0","lastHeartbeatTime":"2026-01-01T00:00:00Z"}`)}))
 }

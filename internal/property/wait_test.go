@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/session"
 )
 
@@ -130,7 +131,7 @@ func TestAWaitEndsAtTheChange(t *testing.T) {
 			{sessionManager, "sessionList", func() { f.login("ann") }},
 			{sessionManager, "currentSession", func() { f.setLocale(admin, "de") }},
 			{types.ManagedObjectReference{Type: "EventManager", Value: "EventManager"}, "latestEvent", func() { f.message("more") }},
-			{authorization, "roleList", func() { _, err := f.Access.AddRole(t.Context(), "test", "role", nil); f.must(err) }},
+			{authorization, "roleList", func() { _, err := f.Access.AddRole(t.Context(), event.By("test"), "role", nil); f.must(err) }},
 			{types.ManagedObjectReference{Type: "ExtensionManager", Value: "ExtensionManager"}, "extensionList", func() { f.register("com.vigate.a") }},
 			{rootFolder, "permission", func() { f.grant("ann", access.ReadOnly) }},
 			{sessionManager, "currentSession.locale", func() { f.setLocale(admin, "en") }},

@@ -122,9 +122,9 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	changes := append([]store.Change{
 		store.Create(store.Session, key.String(), s.encode(), time.Time{}),
 		m.events.Change(event.Event{
-			Type: "UserLoginSessionEvent", User: s.Actor(), SessionID: key.String(),
+			Type: "UserLoginSessionEvent", SessionID: key.String(),
 			Address: s.Address, UserAgent: s.UserAgent, Locale: s.Locale,
-		}),
+		}.By(s.Actor())),
 	}, g.Changes...)
 	for _, r := range g.Tickets {
 		changes = append(changes, spend(r))
@@ -268,15 +268,15 @@ func (m *Manager) commitEnd(ctx context.Context, change store.Change, e event.Ev
 // Logout is the event of a session that ends by its own will or by expiry.
 func Logout(s Session) event.Event {
 	return event.Event{
-		Type: "UserLogoutSessionEvent", User: s.Actor(), SessionID: s.Key.String(),
+		Type: "UserLogoutSessionEvent", SessionID: s.Key.String(),
 		Address: s.Address, UserAgent: s.UserAgent, CallCount: s.CallCount, LoginTime: s.LoginTime,
-	}
+	}.By(s.Actor())
 }
 
 // Terminated is the event of a session that another ends.
-func Terminated(s Session, by string) event.Event {
+func Terminated(s Session, by event.Actor) event.Event {
 	return event.Event{
-		Type: "SessionTerminatedEvent", User: by, SessionID: s.Key.String(),
+		Type: "SessionTerminatedEvent", User: by.User, Origin: by.Origin, SessionID: s.Key.String(),
 		Subject: s.Identity.Name.String(),
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
 )
 
@@ -78,13 +79,14 @@ func (s *Session) Owner() Identity {
 	return s.Identity
 }
 
-// Actor names who acts, for events and logs. An impersonating session names
-// both: who is acted as, and by whom.
-func (s *Session) Actor() string {
+// Actor is who acts, for events and logs: of an impersonating session both who
+// is acted as, and by whom.
+func (s *Session) Actor() event.Actor {
+	a := event.By(s.Identity.Name.String())
 	if s.Origin != nil {
-		return s.Identity.Name.String() + " (impersonated by " + s.Origin.Name.String() + ")"
+		a.Origin = s.Origin.Name.String()
 	}
-	return s.Identity.Name.String()
+	return a
 }
 
 // Policy is the lifetimes and limits in force. It is read anew at each use, so

@@ -54,7 +54,7 @@ func (m *Manager) Evict(ctx context.Context, who principal.Name, keep string) er
 	_, err := m.EndAll(ctx, func(s *Session) bool {
 		owner := s.Owner()
 		return s.Key.String() != keep && (s.Identity.Name.Equal(who) || owner.Name.Equal(who))
-	}, func(s Session) event.Event { return Terminated(s, who.String()) })
+	}, func(s Session) event.Event { return Terminated(s, event.By(who.String())) })
 	return err
 }
 

@@ -57,8 +57,8 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (string, erro
 	s := l.Session()
 	value := appendText(nil, fieldTicketSession, s.Key.String())
 	return text, m.issue(ctx, ticketID(cloneTicket, text), value, &s, event.Event{
-		Type: "EventEx", ID: "vigate.ticket.clone.issued", User: s.Actor(), SessionID: s.Key.String(),
-	})
+		Type: "EventEx", ID: "vigate.ticket.clone.issued", SessionID: s.Key.String(),
+	}.By(s.Actor()))
 }
 
 // issue stores a ticket, on the condition that its session, if any, is live.
@@ -114,8 +114,8 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 		Changes: []store.Change{
 			store.Require(store.Session, s.Key.String()),
 			m.events.Change(event.Event{
-				Type: "EventEx", ID: "vigate.ticket.clone.used", User: s.Actor(), SessionID: s.Key.String(),
-			}),
+				Type: "EventEx", ID: "vigate.ticket.clone.used", SessionID: s.Key.String(),
+			}.By(s.Actor())),
 		},
 	}, nil
 }
@@ -146,8 +146,8 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 	}
 	s := l.Session()
 	value = appendText(value, fieldTicketSession, s.Key.String())
-	e.User, e.SessionID = s.Actor(), s.Key.String()
-	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e)
+	e.SessionID = s.Key.String()
+	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
 }
 
 // maxStrangers is how many unexpired tickets callers without a session may have
@@ -200,7 +200,8 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text, method, target str
 			return nil, err
 		}
 		s := l.Session()
-		e.User, e.SessionID = s.Actor(), t.session
+		e = e.By(s.Actor())
+		e.SessionID = t.session
 		changes = append(changes, store.Require(store.Session, t.session))
 	}
 	_, err = m.mirror.Commit(ctx, append(changes, m.events.Change(e))...)

@@ -57,7 +57,7 @@ const maxMessage = 16 << 10
 // text of white space clears it. *InvalidError where the text is longer than
 // 16 KiB, not UTF-8, or has control characters other than line feed and
 // carriage return.
-func (s *Settings) SetMessage(ctx context.Context, by, text string) error {
+func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) error {
 	if len(text) > maxMessage {
 		return &InvalidError{"message", "longer than 16 KiB"}
 	}
@@ -78,7 +78,7 @@ func (s *Settings) SetMessage(ctx context.Context, by, text string) error {
 		if r.Text == text {
 			return nil, nil, nil
 		}
-		post := event.Event{Type: "GlobalMessageChangedEvent", User: by, Message: text, PrevMessage: r.Text}
+		post := event.Event{Type: "GlobalMessageChangedEvent", User: by.User, Origin: by.Origin, Message: text, PrevMessage: r.Text}
 		value, err := json.Marshal(messageRecord{text})
 		return value, []event.Event{post}, err
 	})
@@ -92,7 +92,7 @@ func (s *Settings) SetMessage(ctx context.Context, by, text string) error {
 // for each that it changes. An empty string takes back what clients have set,
 // so that the base value holds again. Of two values of one option the later
 // counts. *UnknownError, *InvalidError.
-func (s *Settings) Update(ctx context.Context, by string, set []Option) error {
+func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) error {
 	trial := s.base
 	for _, c := range set {
 		o := find(c.Name)
@@ -126,7 +126,7 @@ func (s *Settings) Update(ctx context.Context, by string, set []Option) error {
 
 // override puts the values, which were checked, into the record, and returns
 // what to post: nothing where the record is as it was.
-func (s *Settings) override(r *optionsRecord, by string, set []Option) []event.Event {
+func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []event.Event {
 	was := s.overridden(r.Options)
 	stored := maps.Clone(r.Options)
 	if r.Options == nil {
@@ -152,7 +152,7 @@ func (s *Settings) override(r *optionsRecord, by string, set []Option) []event.E
 			continue
 		}
 		posts = append(posts, event.Event{
-			Type: "EventEx", ID: "vigate.setting.updated", User: by, Subject: o.name,
+			Type: "EventEx", ID: "vigate.setting.updated", User: by.User, Origin: by.Origin, Subject: o.name,
 			Args: map[string]string{"option": o.name, "value": o.text(&v), "previous": o.text(&was)},
 		})
 	}

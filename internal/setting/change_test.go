@@ -60,7 +60,7 @@ func TestUpdatesAtTheSameTimeLoseNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, name := range []string{"pair.failures", "pair.interval", "pair.duration", "principal.failures", "principal.interval", "address.failures"} {
 		wg.Go(func() {
-			err := nodes[i%2].Update(t.Context(), "x", []setting.Option{{"vigate.lockout." + name, int32(42)}})
+			err := nodes[i%2].Update(t.Context(), event.By("x"), []setting.Option{{"vigate.lockout." + name, int32(42)}})
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -78,7 +78,7 @@ func TestMessagesSetAtTheSameTimeEachNameTheOneBefore(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			if err := s.SetMessage(t.Context(), "x", fmt.Sprint(i)); err != nil {
+			if err := s.SetMessage(t.Context(), event.By("x"), fmt.Sprint(i)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -116,7 +116,7 @@ func (c *contested) Commit(ctx context.Context, changes ...store.Change) (store.
 func TestAChangeThatNeverWinsEndsWithAConflict(t *testing.T) {
 	c := &contested{Store: storetest.NewMemory(clock)}
 	s := start(t, c, nil)
-	if err := s.SetMessage(t.Context(), "x", "mine"); !errors.Is(err, store.ErrConflict) {
+	if err := s.SetMessage(t.Context(), event.By("x"), "mine"); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("%v", err)
 	}
 	if c.n < 2 || c.n > 100 {
@@ -133,9 +133,9 @@ func TestChangedWakesAtEachChange(t *testing.T) {
 	default:
 	}
 	for _, change := range []func() error{
-		func() error { return s.SetMessage(t.Context(), "x", "hello") },
+		func() error { return s.SetMessage(t.Context(), event.By("x"), "hello") },
 		func() error {
-			return s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}})
+			return s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}})
 		},
 	} {
 		changed := s.Changed()
@@ -152,7 +152,7 @@ func TestChangedWakesAtEachChange(t *testing.T) {
 
 func TestADamagedRecordChangesNothingAndIsNotOverwritten(t *testing.T) {
 	s := begin(t)
-	if err := s.SetMessage(t.Context(), "x", "kept"); err != nil {
+	if err := s.SetMessage(t.Context(), event.By("x"), "kept"); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"options", "message", "instance"} {
@@ -161,10 +161,10 @@ func TestADamagedRecordChangesNothingAndIsNotOverwritten(t *testing.T) {
 		}
 	}
 	var damaged *store.DamagedError
-	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); !errors.As(err, &damaged) {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); !errors.As(err, &damaged) {
 		t.Errorf("options: %v", err)
 	}
-	if err := s.SetMessage(t.Context(), "x", "new"); !errors.As(err, &damaged) {
+	if err := s.SetMessage(t.Context(), event.By("x"), "new"); !errors.As(err, &damaged) {
 		t.Errorf("message: %v", err)
 	}
 	if _, err := s.EnsureInstance(t.Context()); !errors.As(err, &damaged) {
@@ -190,7 +190,7 @@ func TestWhatANewerVersionSetIsKept(t *testing.T) {
 	if v := s.Values(); v.MaxPerPrincipal != 3 || v.TicketLifetime != 2*time.Minute {
 		t.Errorf("values are %+v", v)
 	}
-	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := backing.Get(t.Context(), store.Setting, "options")
@@ -205,10 +205,10 @@ func TestWhatANewerVersionSetIsKept(t *testing.T) {
 
 func TestWhatIsDeletedIsTheBaseAgain(t *testing.T) {
 	s := begin(t)
-	if err := s.SetMessage(t.Context(), "x", "gone soon"); err != nil {
+	if err := s.SetMessage(t.Context(), event.By("x"), "gone soon"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
 		t.Fatal(err)
 	}
 	changed := s.Changed()
@@ -222,7 +222,7 @@ func TestWhatIsDeletedIsTheBaseAgain(t *testing.T) {
 
 func TestReadersSeeTheOldStateUntilTheNewIsWhole(t *testing.T) {
 	s := begin(t)
-	if err := s.SetMessage(t.Context(), "x", "old"); err != nil {
+	if err := s.SetMessage(t.Context(), event.By("x"), "old"); err != nil {
 		t.Fatal(err)
 	}
 	s.Reset()

@@ -67,7 +67,7 @@ func (s *server) value(t *testing.T, name string) any {
 func TestTheMessageIsKeptAcrossAStartWithItsNewlines(t *testing.T) {
 	s := begin(t)
 	text := "Down at noon.\r\nSave your work – bitte!\n"
-	if err := s.SetMessage(t.Context(), `VSPHERE.LOCAL\admin`, text); err != nil {
+	if err := s.SetMessage(t.Context(), event.By(`VSPHERE.LOCAL\admin`), text); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Message(); got != text {
@@ -76,7 +76,7 @@ func TestTheMessageIsKeptAcrossAStartWithItsNewlines(t *testing.T) {
 	if got := start(t, s.store, nil).Message(); got != text {
 		t.Errorf("after a new start the message is %q", got)
 	}
-	if err := s.SetMessage(t.Context(), "x", " \n "); err != nil || s.Message() != "" {
+	if err := s.SetMessage(t.Context(), event.By("x"), " \n "); err != nil || s.Message() != "" {
 		t.Errorf("blank left %q, %v", s.Message(), err)
 	}
 	e, _ := s.log.Latest()
@@ -88,7 +88,7 @@ func TestTheMessageIsKeptAcrossAStartWithItsNewlines(t *testing.T) {
 func TestTheSameMessageAgainPostsNothing(t *testing.T) {
 	s := begin(t)
 	for range 3 {
-		if err := s.SetMessage(t.Context(), "x", "once"); err != nil {
+		if err := s.SetMessage(t.Context(), event.By("x"), "once"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestTheSameMessageAgainPostsNothing(t *testing.T) {
 
 func TestABadMessageIsRefusedWithItsReason(t *testing.T) {
 	s := begin(t)
-	if err := s.SetMessage(t.Context(), "x", "stays"); err != nil {
+	if err := s.SetMessage(t.Context(), event.By("x"), "stays"); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
@@ -107,21 +107,21 @@ func TestABadMessageIsRefusedWithItsReason(t *testing.T) {
 		"delete": "a\x7f", "c1": "a\u0085b", "not UTF-8": "a\xff",
 	} {
 		var invalid *setting.InvalidError
-		if err := s.SetMessage(t.Context(), "x", text); !errors.As(err, &invalid) || invalid.Name != "message" || invalid.Reason == "" {
+		if err := s.SetMessage(t.Context(), event.By("x"), text); !errors.As(err, &invalid) || invalid.Name != "message" || invalid.Reason == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if s.Message() != "stays" {
 		t.Errorf("message is %q", s.Message())
 	}
-	if err := s.SetMessage(t.Context(), "x", strings.Repeat("a", 16<<10)); err != nil {
+	if err := s.SetMessage(t.Context(), event.By("x"), strings.Repeat("a", 16<<10)); err != nil {
 		t.Errorf("16 KiB: %v", err)
 	}
 }
 
 func TestAnUpdateIsInForceAtOnceAndStays(t *testing.T) {
 	s := begin(t)
-	err := s.Update(t.Context(), `VSPHERE.LOCAL\admin`, []setting.Option{
+	err := s.Update(t.Context(), event.By(`VSPHERE.LOCAL\admin`), []setting.Option{
 		{Name: setting.IdleTimeout, Value: int32(45)},
 		{Name: "vigate.session.maxLifetime", Value: int64(60)},
 		{Name: "vigate.session.maxPerUser", Value: "7"},
@@ -161,7 +161,7 @@ func TestEveryOptionChangesTheValueItNamesAndNoOther(t *testing.T) {
 		if d.Default == set {
 			t.Fatalf("%s: the test would change nothing", d.Name)
 		}
-		if err := s.Update(t.Context(), "x", []setting.Option{{Name: d.Name, Value: set}}); err != nil {
+		if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: d.Name, Value: set}}); err != nil {
 			t.Fatalf("%s: %v", d.Name, err)
 		}
 		if got := s.value(t, d.Name); got != set {
@@ -176,7 +176,7 @@ func TestEveryOptionChangesTheValueItNamesAndNoOther(t *testing.T) {
 				t.Errorf("%s changed %s", d.Name, o.Name)
 			}
 		}
-		if err := s.Update(t.Context(), "x", []setting.Option{{Name: d.Name, Value: ""}}); err != nil {
+		if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: d.Name, Value: ""}}); err != nil {
 			t.Fatalf("%s: %v", d.Name, err)
 		}
 		if *s.Values() != before {
@@ -210,13 +210,13 @@ func TestDefinitionsAreSortedCompleteAndHoldTheirDefaults(t *testing.T) {
 			continue
 		}
 		for _, n := range []int32{d.Min, d.Max} {
-			if err := s.Update(t.Context(), "x", []setting.Option{{Name: d.Name, Value: n}}); err != nil {
+			if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: d.Name, Value: n}}); err != nil {
 				t.Errorf("%s: bound %d refused: %v", d.Name, n, err)
 			}
 		}
 		for _, n := range []any{int64(d.Min) - 1, int64(d.Max) + 1} {
 			var invalid *setting.InvalidError
-			if err := s.Update(t.Context(), "x", []setting.Option{{Name: d.Name, Value: n}}); !errors.As(err, &invalid) || invalid.Name != d.Name {
+			if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: d.Name, Value: n}}); !errors.As(err, &invalid) || invalid.Name != d.Name {
 				t.Errorf("%s: %v past the bound: %v", d.Name, n, err)
 			}
 		}
@@ -228,7 +228,7 @@ func TestATimeThatIsNoWholeUnitIsAString(t *testing.T) {
 	for set, want := range map[any]any{
 		"90s": "1m30s", "2m": int32(2), "3": int32(3), int16(4): int32(4), "1s": "1s",
 	} {
-		if err := s.Update(t.Context(), "x", []setting.Option{{Name: setting.IdleTimeout, Value: set}}); err != nil {
+		if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: setting.IdleTimeout, Value: set}}); err != nil {
 			t.Fatalf("%v: %v", set, err)
 		}
 		if got := s.value(t, setting.IdleTimeout); got != want {
@@ -261,13 +261,13 @@ func TestOneBadValueRefusesTheWholeUpdate(t *testing.T) {
 	for name, o := range bad {
 		for _, set := range [][]setting.Option{{good, o}, {o, good}} {
 			var invalid *setting.InvalidError
-			if err := s.Update(t.Context(), "x", set); !errors.As(err, &invalid) || invalid.Name != o.Name || invalid.Reason == "" {
+			if err := s.Update(t.Context(), event.By("x"), set); !errors.As(err, &invalid) || invalid.Name != o.Name || invalid.Reason == "" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
 	var unknown *setting.UnknownError
-	err := s.Update(t.Context(), "x", []setting.Option{good, {Name: "vigate.Ticket.lifetime", Value: int32(1)}})
+	err := s.Update(t.Context(), event.By("x"), []setting.Option{good, {Name: "vigate.Ticket.lifetime", Value: int32(1)}})
 	if !errors.As(err, &unknown) || unknown.Name != "vigate.Ticket.lifetime" {
 		t.Errorf("unknown option: %v", err)
 	}
@@ -278,7 +278,7 @@ func TestOneBadValueRefusesTheWholeUpdate(t *testing.T) {
 
 func TestOfTwoValuesOfOneOptionTheLaterCounts(t *testing.T) {
 	s := begin(t)
-	err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}, {setting.MaxSessions, int32(6)}})
+	err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}, {setting.MaxSessions, int32(6)}})
 	if err != nil || s.Values().MaxSessions != 6 || len(s.log.Query(event.Filter{})) != 1 {
 		t.Errorf("%v, %d", err, s.Values().MaxSessions)
 	}
@@ -303,7 +303,7 @@ func TestQueryTakesANameAPrefixOrNothing(t *testing.T) {
 
 func TestWhatClientsSetGoesBeforeTheBase(t *testing.T) {
 	s := begin(t)
-	if err := s.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, s.store, func(c *setting.Config) {
@@ -313,7 +313,7 @@ func TestWhatClientsSetGoesBeforeTheBase(t *testing.T) {
 	if v := again.Values(); v.MaxSessions != 5 || v.IdleTimeout != 90*time.Second {
 		t.Errorf("values are %+v", v)
 	}
-	if err := again.Update(t.Context(), "x", []setting.Option{{setting.MaxSessions, ""}}); err != nil {
+	if err := again.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, ""}}); err != nil {
 		t.Fatal(err)
 	}
 	if n := again.Values().MaxSessions; n != 77 {
@@ -339,11 +339,11 @@ func TestADefaultLocaleMustBeServed(t *testing.T) {
 			return nil
 		}
 	})
-	if err := s.Update(t.Context(), "x", []setting.Option{{setting.DefaultLocale, "de"}}); err != nil || s.Values().DefaultLocale != "de" {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.DefaultLocale, "de"}}); err != nil || s.Values().DefaultLocale != "de" {
 		t.Errorf("de: %v", err)
 	}
 	var invalid *setting.InvalidError
-	if err := s.Update(t.Context(), "x", []setting.Option{{setting.DefaultLocale, "xx"}}); !errors.As(err, &invalid) {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.DefaultLocale, "xx"}}); !errors.As(err, &invalid) {
 		t.Errorf("xx: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/domain"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/login"
@@ -101,9 +102,9 @@ func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 	_, err = a.Accounts.Bootstrap(ctx, []byte(passwords["administrator"]))
 	w.must(err)
 	for _, name := range []string{"reader", "nobody"} {
-		w.must(a.Accounts.Create(ctx, "test", w.name(name), []byte(passwords[name]), "The "+name))
+		w.must(a.Accounts.Create(ctx, event.By("test"), w.name(name), []byte(passwords[name]), "The "+name))
 	}
-	w.must(w.API.Access.SetPermissions(ctx, "test", access.Root, []access.Permission{
+	w.must(w.API.Access.SetPermissions(ctx, event.By("test"), access.Root, []access.Permission{
 		{Principal: w.name("reader"), Role: access.ReadOnly, Propagate: true},
 	}))
 	return w

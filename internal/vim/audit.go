@@ -4,18 +4,20 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/vigate/vigate/internal/event"
 )
 
 // audit is what an operation tells of itself for the audit log. Nothing secret
 // may be put into it.
 type audit struct {
 	wanted bool
-	user   string      // who acts or tries to, where no session says so
+	actor  event.Actor // who acts or tries to, where no session says so
 	attrs  []slog.Attr // what it is about
 }
 
 // actor sets who tries to log in, as far as the request says.
-func (c *Call) actor(user string) { c.audit.user = user }
+func (c *Call) actor(a event.Actor) { c.audit.actor = a }
 
 // Note adds what the call is about to the audit line: a key, a name, a role.
 func (c *Call) Note(name, value string) {
@@ -50,13 +52,17 @@ func denied(f *Fault) bool { return f != nil && f.Kind() == "NoPermission" }
 
 // audit writes the call's line.
 func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
+	who := actorOf(c)
 	attrs := []slog.Attr{
 		slog.String("operation", c.Object.Type+"."+c.Name),
 		slog.String("outcome", outcome(fault)),
-		slog.String("user", a.actorOf(c)),
+		slog.String("user", who.User),
 		slog.String("address", c.Peer.Address),
 		slog.String("binding", c.Binding),
 		slog.String("request", c.Peer.Request.String()),
+	}
+	if who.Origin != "" {
+		attrs = append(attrs, slog.String("origin", who.Origin))
 	}
 	if c.Session != nil {
 		attrs = append(attrs, slog.String("session", c.Session.Key().String()))
@@ -87,13 +93,13 @@ func faultLevel(f *Fault) slog.Level {
 	return slog.LevelDebug
 }
 
-func (a *API) actorOf(c *Call) string {
+func actorOf(c *Call) event.Actor {
 	switch {
-	case c.audit.user != "":
-		return c.audit.user
+	case c.audit.actor != event.Actor{}:
+		return c.audit.actor
 	case c.Session != nil:
 		s := c.Session.Session()
 		return s.Actor()
 	}
-	return ""
+	return event.Actor{}
 }

@@ -14,8 +14,8 @@ import (
 // Post writes an event as the caller's own.
 func (a *API) Post(ctx context.Context, c *Call, e event.Event) error {
 	s := c.Session.Session()
-	e.User, e.SessionID = s.Actor(), s.Key.String()
-	_, err := a.Gate.Mirror.Commit(ctx, a.Events.Change(e))
+	e.SessionID = s.Key.String()
+	_, err := a.Gate.Mirror.Commit(ctx, a.Events.Change(e.By(s.Actor())))
 	return err
 }
 

@@ -2,6 +2,7 @@ package vim_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -140,8 +141,13 @@ func TestASessionTakesOnAnothersIdentityAndAuthority(t *testing.T) {
 		t.Errorf("event %+v", x)
 	}
 	vimtest.OK(f.As(agent, sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: "from the agent"}))
-	if m := vimtest.Get[*types.GlobalMessageChangedEvent](f.Newest()); !strings.Contains(m.UserName, "agent") || !strings.Contains(m.UserName, "Administrator") {
+	if m := vimtest.Get[*types.GlobalMessageChangedEvent](f.Newest()); m.UserName != `VSPHERE.LOCAL\Administrator (impersonated by VSPHERE.LOCAL\agent)` {
 		t.Errorf("event names %q", m.UserName)
+	}
+	vimtest.Get[string](f.As(agent, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
+	audit := f.audit("AcquireCloneTicket")
+	if !strings.Contains(audit, ` user=VSPHERE.LOCAL\Administrator `) || !strings.Contains(audit, ` origin=VSPHERE.LOCAL\agent `) {
+		t.Errorf("audit line %s", audit)
 	}
 	weak := f.User("weak", "Sessions.ImpersonateUser")
 	// An extension that has no session, by one who has what it has.
@@ -150,6 +156,39 @@ func TestASessionTakesOnAnothersIdentityAndAuthority(t *testing.T) {
 		t.Errorf("session %+v", s)
 	}
 	vimtest.Fails[types.InvalidLogin](impersonate(weak, "com.acme", "")) // another is it already
+}
+
+// audit is the newest audit line of the operation.
+func (f *fixture) audit(operation string) string {
+	f.t.Helper()
+	newest := ""
+	for l := range strings.Lines(f.Logged()) {
+		if strings.Contains(l, "msg=audit operation=SessionManager."+operation+" ") {
+			newest = l
+		}
+	}
+	return newest
+}
+
+// Who fails to log in may give any name, one that looks like an impersonation
+// too. It is shown in quotes, has no origin, and is nobody else's event.
+func TestATypedNameIsNotTakenForAnImpersonation(t *testing.T) {
+	f := newFixture(t)
+	const typed = `VSPHERE.LOCAL\ann (impersonated by VSPHERE.LOCAL\Administrator)`
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "Login", &types.LoginRequestType{UserName: typed, Password: "wrong"}))
+	e := vimtest.Get[*types.BadUsernameSessionEvent](f.Newest())
+	if e.UserName != strconv.Quote(typed) || !strings.Contains(e.FullFormattedMessage, strconv.Quote(typed)) {
+		t.Errorf("event of %s: %s", e.UserName, e.FullFormattedMessage)
+	}
+	if l := f.audit("Login"); !strings.Contains(l, strconv.Quote(typed)) || strings.Contains(l, "origin=") {
+		t.Errorf("audit line %s", l)
+	}
+	for _, name := range []string{"administrator", "ann"} {
+		q := &types.QueryEventsRequestType{Filter: types.EventFilterSpec{UserName: &types.EventFilterSpecByUsername{UserList: []string{name}}, Type: []string{"BadUsernameSessionEvent"}}}
+		if all := vimtest.Get[[]types.BaseEvent](f.On("EventManager", "QueryEvents", q)); len(all) != 0 {
+			t.Errorf("%s has %d failed logins", name, len(all))
+		}
+	}
 }
 
 func TestTheSessionListIsForThoseWhoMayEndSessions(t *testing.T) {

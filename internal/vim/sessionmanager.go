@@ -49,7 +49,7 @@ func (a *API) sessionManager() *Object {
 
 // enter is the end of every way in: it makes the session and its answer.
 func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, wanted string) (Result, error) {
-	c.actor(credential.Claims())
+	c.actor(event.By(credential.Claims()))
 	l, token, err := a.Gate.Login(ctx, login.Attempt{Credential: credential, Locale: wanted, Peer: *c.Peer}, c.Session)
 	if err != nil {
 		return Result{}, a.loginFault(c, err)
@@ -100,7 +100,7 @@ func (a *API) loginByToken(ctx context.Context, c *Call, r *types.LoginByTokenRe
 
 // loginExtension was withdrawn in API 5.0.
 func (a *API) loginExtension(_ context.Context, c *Call, r *LoginExtensionRequestType) error {
-	c.actor(r.ExtensionKey)
+	c.actor(event.By(r.ExtensionKey))
 	return NotSupported("withdrawn since API 5.0")
 }
 
@@ -121,7 +121,7 @@ func (a *API) acquireCloneTicket(ctx context.Context, c *Call, _ *types.AcquireC
 }
 
 func (a *API) acquireLocalTicket(ctx context.Context, c *Call, r *types.AcquireLocalTicketRequestType) (types.SessionManagerLocalTicket, error) {
-	c.actor(r.UserName)
+	c.actor(event.By(r.UserName))
 	if a.LocalTickets == nil {
 		return types.SessionManagerLocalTicket{}, NotSupported("local tickets are switched off")
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
@@ -114,8 +115,8 @@ func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 	f.Must(err)
 	ann, err := principal.Parse(AnnName, "")
 	f.Must(err)
-	f.Must(d.Admin.Accounts.Create(ctx, "test", ann, []byte(AnnPassword), "Ann Example"))
-	f.Must(d.Access.SetPermissions(ctx, "test", access.Root, []access.Permission{{Principal: ann, Role: access.ReadOnly, Propagate: true}}))
+	f.Must(d.Admin.Accounts.Create(ctx, event.By("test"), ann, []byte(AnnPassword), "Ann Example"))
+	f.Must(d.Access.SetPermissions(ctx, event.By("test"), access.Root, []access.Permission{{Principal: ann, Role: access.ReadOnly, Propagate: true}}))
 	f.Admin, f.Ann = f.Login(AdminName, AdminPassword), f.Login(AnnName, AnnPassword)
 	return f
 }
