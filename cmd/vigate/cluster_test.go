@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
@@ -31,7 +32,7 @@ func TestAServerShowsItselfAsTheOnlyNode(t *testing.T) {
 	if !strings.HasPrefix(a.body, `[{"_typeName":"VigateNode","key":"`+n.Key+`"`) {
 		t.Errorf("nodes: %s", a.body)
 	}
-	if n.Name != "alone" || !n.Self || n.Version != version || len(n.Address) != 2 || n.Address[0] != r.tls || n.Address[1] != r.plain ||
+	if n.Name != "alone" || !n.Self || n.Version != serve.Version || len(n.Address) != 2 || n.Address[0] != r.tls || n.Address[1] != r.plain ||
 		n.LagMillis == nil || *n.LagMillis != 0 || time.Since(n.StartTime) > time.Minute || n.ReportTime.Before(n.StartTime) {
 		t.Errorf("the node is %+v", n)
 	}

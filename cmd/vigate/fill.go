@@ -10,6 +10,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/session"
 )
 
@@ -29,18 +30,18 @@ func (f filling) run(ctx context.Context, data string) (err error) {
 	cfg.Data, cfg.LogLevel = data, slog.LevelWarn
 	cfg.MaxSessions, cfg.MaxSessionsPerUser = maxFill, maxFill
 	cfg.LocalTickets = config.LocalTicketsOff
-	if cfg.Data, _, err = dataDir(cfg); err != nil {
+	if cfg.Data, _, err = serve.DataDir(cfg); err != nil {
 		return err
 	}
-	n, err := open(ctx, cfg, slog.New(slog.DiscardHandler))
+	n, err := serve.Open(ctx, cfg, serve.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.close()) }()
+	defer func() { err = errors.Join(err, n.Close()) }()
 	if err := f.start(ctx, n.Sessions); err != nil {
 		return fmt.Errorf("fill store: %w", err)
 	}
-	return n.trimAll(ctx)
+	return trimAll(ctx, n)
 }
 
 func (f filling) start(ctx context.Context, m *session.Manager) error {
@@ -84,7 +85,7 @@ func (f filling) grant(i int) session.Grant {
 }
 
 // trimAll brings the event log to the size that a running server keeps it at.
-func (n *node) trimAll(ctx context.Context) error {
+func trimAll(ctx context.Context, n *serve.Node) error {
 	for {
 		switch done, err := n.Events.Trim(ctx, n.Mirror, maxFill); {
 		case err != nil:

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 const (
@@ -40,7 +41,7 @@ func (o *output) String() string {
 
 // running is a whole server in this process, on ports of its own.
 type running struct {
-	*node
+	*serve.Node
 	tls, plain string // base URLs
 	log        *output
 	stop       func() // ends it and waits; may be called twice
@@ -56,34 +57,34 @@ func start(t testing.TB, dir string, change func(*config.Config)) *running {
 	}
 	r := &running{log: &output{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	n, err := open(ctx, cfg, newLogger(cfg, r.log))
+	n, err := serve.Open(ctx, cfg, serve.Options{Logger: serve.NewLogger(cfg, r.log)})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
 	}
 	env := func(name string) string {
-		if name == passwordVariable {
+		if name == serve.PasswordVariable {
 			return adminPassword
 		}
 		return ""
 	}
-	if _, err = n.bootstrap(ctx, cfg, terminal{out: io.Discard, err: io.Discard, getenv: env, isTerminal: func(io.Writer) bool { return false }}); err == nil {
-		err = n.listen(ctx, cfg)
+	if _, err = n.Bootstrap(ctx, cfg, serve.Terminal{Out: io.Discard, Err: io.Discard, Getenv: env, IsTerminal: func(io.Writer) bool { return false }}); err == nil {
+		err = n.Listen(ctx, cfg)
 	}
 	if err != nil {
 		cancel()
-		_ = n.close()
+		_ = n.Close()
 		t.Fatal(err)
 	}
-	r.node, r.tls, r.plain = n, "https://"+n.server.Addr("tls").String(), "http://"+n.server.Addr("plain").String()
+	r.Node, r.tls, r.plain = n, "https://"+n.Addr("tls").String(), "http://"+n.Addr("plain").String()
 	ended := make(chan error, 1)
-	go func() { ended <- n.run(ctx) }()
+	go func() { ended <- n.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("run: %v", err)
 		}
-		if err := n.close(); err != nil {
+		if err := n.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func rootCommand() *cobra.Command {
 		Use:     "vigate",
 		Short:   "A session manager for the vSphere API",
 		Long:    "A session manager for the vSphere API: the server, and a command line for\nit and for any other server of the Virtual Infrastructure JSON API.",
-		Version: version,
+		Version: serve.Version,
 	}
 	root.AddCommand(serveCommand(), storeCommand(), openapiCommand())
 	cli.AddTo(root, cli.Host{})

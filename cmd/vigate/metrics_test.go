@@ -15,7 +15,7 @@ func withAdmin(c *config.Config) { c.AdminListen = "127.0.0.1:0" }
 // metric is the value of a series, as text; empty: there is no such series.
 func (r *running) metric(t testing.TB, series string) string {
 	t.Helper()
-	resp, err := http.Get("http://" + r.server.Addr("admin").String() + "/metrics")
+	resp, err := http.Get("http://" + r.Addr("admin").String() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,10 +82,10 @@ func TestTheMetricsTellWhatTheServerDid(t *testing.T) {
 
 func TestWithoutAnAdminListenerNothingIsMeasured(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
-	if r.metrics != nil || r.api.Observe != nil {
+	if r.API.Observe != nil {
 		t.Error("calls are measured for nobody")
 	}
-	if got := fmt.Sprint(r.server.Addr("admin")); got != "<nil>" {
+	if got := fmt.Sprint(r.Addr("admin")); got != "<nil>" {
 		t.Errorf("admin listener at %s", got)
 	}
 }

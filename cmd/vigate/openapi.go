@@ -3,10 +3,8 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/vigate/vigate/internal/admin"
-	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/openapi"
-	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -20,19 +18,11 @@ func openapiCommand() *cobra.Command {
 			if _, err := vim.ParseRelease(release); err != nil {
 				return err
 			}
-			// The rows are the same whatever they work on: here, on nothing.
-			api, err := vim.New(vim.Domain{Sessions: session.NewManager(session.Options{Table: session.NewTable(nil)})})
+			objects, err := serve.Objects()
 			if err != nil {
 				return err
 			}
-			nodes, err := cluster.New(cluster.Options{})
-			if err != nil {
-				return err
-			}
-			if err := serveObjects(api, admin.Domain{}, nodes); err != nil {
-				return err
-			}
-			d, err := openapi.New(api.Objects())
+			d, err := openapi.New(objects)
 			if err != nil {
 				return err
 			}
@@ -40,6 +30,6 @@ func openapiCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&release, "release", apiRelease, "release of the API that the document is for")
+	cmd.Flags().StringVar(&release, "release", serve.Release, "release of the API that the document is for")
 	return cmd
 }

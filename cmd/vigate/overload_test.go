@@ -148,9 +148,9 @@ func TestIdleConnectionsCostBoundedMemory(t *testing.T) {
 		dial        func() (net.Conn, error)
 		most        uint64 // bytes for a connection, the client's end included
 	}{
-		{"plain", 2000, func() (net.Conn, error) { return net.Dial("tcp", r.server.Addr("plain").String()) }, 24 << 10},
+		{"plain", 2000, func() (net.Conn, error) { return net.Dial("tcp", r.Addr("plain").String()) }, 24 << 10},
 		{"tls", 500, func() (net.Conn, error) {
-			return tls.Dial("tcp", r.server.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true})
+			return tls.Dial("tcp", r.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true})
 		}, 96 << 10},
 	} {
 		before := memory()
@@ -170,7 +170,7 @@ func TestIdleConnectionsCostBoundedMemory(t *testing.T) {
 			}
 			resp.Body.Close()
 		}
-		if got := r.server.Load().Connections[tt.name]; got != int64(tt.connections) {
+		if got := r.Load().Connections[tt.name]; got != int64(tt.connections) {
 			t.Errorf("%s: %d connections open", tt.name, got)
 		}
 		each := (memory() - before) / uint64(tt.connections)
@@ -181,7 +181,7 @@ func TestIdleConnectionsCostBoundedMemory(t *testing.T) {
 		for _, conn := range open {
 			conn.Close()
 		}
-		for r.server.Load().Connections[tt.name] > 0 { // as the server finds out
+		for r.Load().Connections[tt.name] > 0 { // as the server finds out
 			runtime.Gosched()
 		}
 	}

@@ -38,7 +38,7 @@ func reader(t testing.TB) (read func() int) {
 // again has the routes serve a request as often as the function is called, which
 // returns the length of the answer. ready is called before each.
 func (r *running) again(request *http.Request, ready func()) func() int {
-	routes, w := r.routes(), &unsent{header: http.Header{}}
+	routes, w := r.Handler(), &unsent{header: http.Header{}}
 	request = request.WithContext(peer.With(request.Context(), &peer.Peer{Address: "192.0.2.1"}))
 	return func() int {
 		clear(w.header)

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/vigate/vigate/internal/serve"
 )
 
 // TestTheReadmesSessionWorksAsPrinted runs what the README tells people to type,
@@ -22,7 +24,7 @@ func TestTheReadmesSessionWorksAsPrinted(t *testing.T) {
 	}
 	r := start(t, t.TempDir(), nil)
 	cmd := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c", strings.ReplaceAll(script, address, r.tls))
-	cmd.Env = append(os.Environ(), passwordVariable+"="+adminPassword)
+	cmd.Env = append(os.Environ(), serve.PasswordVariable+"="+adminPassword)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

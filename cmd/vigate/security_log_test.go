@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -157,26 +158,25 @@ func unattended(t *testing.T, dir string) *scene {
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.PlainHTTP, cfg.LogLevel = dir, "127.0.0.1:0", "127.0.0.1:0", -4
 	log := &output{}
-	n, err := open(t.Context(), cfg, newLogger(cfg, log))
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, log)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.listen(t.Context(), cfg); err != nil {
+	if err := n.Listen(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	serving := n.server
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = serving.Run(ctx)
+		_ = n.Run(ctx) // its end is not looked at: the store is gone by then
 	}()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
-		_ = n.close()
+		_ = n.Close()
 	})
-	r := &running{node: n, tls: "https://" + serving.Addr("tls").String(), plain: "http://" + serving.Addr("plain").String(), log: log}
+	r := &running{Node: n, tls: "https://" + n.Addr("tls").String(), plain: "http://" + n.Addr("plain").String(), log: log}
 	return &scene{running: r, t: t, c: httpClient(t)}
 }
 
@@ -193,7 +193,7 @@ func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t
 		t.Fatal("the session is lost")
 	}
 	ticket := s.must(token, sm+"AcquireCloneTicket", "").text()
-	if err := s.store.Close(); err != nil {
+	if err := s.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for path, body := range map[string]string{
@@ -289,9 +289,9 @@ func TestASVS_16_5_3_AServerDoesNotStartWithTrustThatCannotBeRead(t *testing.T) 
 		cfg := config.Default()
 		cfg.Data, cfg.Listen = t.TempDir(), "127.0.0.1:0"
 		change(&cfg)
-		n, err := open(t.Context(), cfg, newLogger(cfg, io.Discard))
+		n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
 		if err == nil {
-			_ = n.close()
+			_ = n.Close()
 			t.Errorf("%s: starts", what)
 		} else if !strings.Contains(err.Error(), filepath.Base(file)) {
 			t.Errorf("%s: %v does not name the file", what, err)

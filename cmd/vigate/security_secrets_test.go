@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 // tour is a server that was used in every way, with all the secrets that were
@@ -265,7 +266,7 @@ func TestASVS_16_2_5_NoSecretIsInALogAnEventAnAnswerOrAFile(t *testing.T) {
 	g.tickets()
 	g.otherWays()
 	g.rest()
-	rows := g.api.Object("SessionManager")
+	rows := g.API.Object("SessionManager")
 	n := 0
 	for _, m := range rows.Methods {
 		if n++; !g.called[m.Name] {
@@ -309,7 +310,7 @@ func TestTheDataDirectoryIsItsOwners(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	cfg := config.Default()
 	cfg.Data = dir
-	made, clean, err := dataDir(cfg)
+	made, clean, err := serve.DataDir(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

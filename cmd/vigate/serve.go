@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 // maxConfigFile bounds what is read of a file that an operator names.
@@ -39,9 +38,9 @@ A flag goes before the file.`,
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, terminal{
-				out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), getenv: os.Getenv, isTerminal: isTerminal,
-			})
+			return serve.Run(cmd.Context(), cfg, serve.Terminal{
+				Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Getenv: os.Getenv, IsTerminal: isTerminal,
+			}, nil)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
@@ -79,57 +78,7 @@ func loadConfig(file string, flags []*config.FlagValue) (config.Config, error) {
 	return config.Load(file, src, given)
 }
 
-// terminal is where serve speaks to the person who started it.
-type terminal struct {
-	out, err   io.Writer
-	getenv     func(string) string
-	isTerminal func(io.Writer) bool
-}
-
-// serve runs a server until ctx ends.
-func serve(ctx context.Context, cfg config.Config, term terminal) (err error) {
-	log := newLogger(cfg, term.err)
-	dir, clean, err := dataDir(cfg)
-	if err != nil {
-		return err
-	}
-	defer clean()
-	cfg.Data = dir
-	n, err := open(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.close()) }()
-	first, err := n.bootstrap(ctx, cfg, term)
-	if err != nil {
-		return err
-	}
-	if err := n.listen(ctx, cfg); err != nil {
-		return err
-	}
-	n.announce(cfg, first, term)
-	return n.run(ctx)
-}
-
-// dataDir makes the data directory. Only --dev may do without one: then it is
-// temporary, and clean removes it.
-func dataDir(cfg config.Config) (dir string, clean func(), err error) {
-	clean = func() {}
-	switch {
-	case cfg.Data != "":
-		// Others may pass through to the one local ticket that they were told
-		// the name of; every file is 0600.
-		if err := os.MkdirAll(cfg.Data, 0o711); err != nil {
-			return "", nil, fmt.Errorf("make data directory: %w", err)
-		}
-		dir, err = filepath.Abs(cfg.Data)
-		return dir, clean, err
-	case !cfg.Dev:
-		return "", nil, errors.New("--data DIR is needed: it keeps the sessions, users and events (or try --dev)")
-	}
-	dir, err = os.MkdirTemp("", "vigate-dev-")
-	if err != nil {
-		return "", nil, fmt.Errorf("make temporary data directory: %w", err)
-	}
-	return dir, func() { _ = os.RemoveAll(dir) }, nil
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

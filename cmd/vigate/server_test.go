@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +20,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
@@ -163,7 +162,7 @@ func TestACallThatWaitsEndsWhenItsClientGoes(t *testing.T) {
 	token, _ := r.login(t, httpClient(t))
 	inFlight := func(want int64) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%d requests in flight", want), func() bool { return r.server.Load().InFlight == want })
+		eventually(t, fmt.Sprintf("%d requests in flight", want), func() bool { return r.Load().InFlight == want })
 	}
 	const collector = "PropertyCollector/propertyCollector/"
 	for _, base := range []string{r.plain, r.tls} {
@@ -238,9 +237,9 @@ func TestASecondInstanceOnTheSameDirectoryIsRefused(t *testing.T) {
 	start(t, dir, nil)
 	cfg := config.Default()
 	cfg.Data = dir
-	n, err := open(t.Context(), cfg, newLogger(cfg, io.Discard))
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
 	if err == nil {
-		_ = n.close()
+		_ = n.Close()
 		t.Fatal("two servers on one directory")
 	}
 	if !errors.Is(err, bolt.ErrLocked) || !strings.Contains(err.Error(), dir) {
@@ -251,40 +250,15 @@ func TestASecondInstanceOnTheSameDirectoryIsRefused(t *testing.T) {
 func TestPlainHTTPIsForLoopbackOnly(t *testing.T) {
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.PlainHTTP = t.TempDir(), "127.0.0.1:0", "0.0.0.0:0"
-	n, err := open(t.Context(), cfg, newLogger(cfg, io.Discard))
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.listen(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "loopback") {
+	if err := n.Listen(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "loopback") {
 		t.Errorf("got %v", err)
 	}
-	if err := n.close(); err != nil {
+	if err := n.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestTheFirstStartNeedsAPasswordAndTakesItFromWhereItIsGiven(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(file, []byte("from a file\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	none := func(string) string { return "" }
-	tty := func(io.Writer) bool { return true }
-	noTTY := func(io.Writer) bool { return false }
-	cfg := config.Default()
-	if _, _, err := firstPassword(cfg, terminal{getenv: none, isTerminal: noTTY}); err == nil || !strings.Contains(err.Error(), passwordVariable) {
-		t.Errorf("nowhere: %v", err)
-	}
-	if f, p, err := firstPassword(cfg, terminal{getenv: none, isTerminal: tty}); err != nil || len(p) < 20 || f.password != string(p) {
-		t.Errorf("terminal: %v", err)
-	}
-	cfg.AdminPasswordFile = file
-	if f, p, err := firstPassword(cfg, terminal{getenv: none, isTerminal: noTTY}); err != nil || string(p) != "from a file" || f.password != "" {
-		t.Errorf("file: %v", err)
-	}
-	env := func(string) string { return "from the environment" }
-	if f, p, err := firstPassword(cfg, terminal{getenv: env, isTerminal: tty}); err != nil || string(p) != "from the environment" || f.password != "" {
-		t.Errorf("environment: %v", err)
 	}
 }
 
@@ -296,7 +270,9 @@ func TestServeEndsWithoutErrorWhenItIsTold(t *testing.T) {
 	ended := make(chan error, 1)
 	ready := make(chan struct{})
 	go func() {
-		ended <- serve(ctx, cfg, terminal{out: writeOnce{&out, ready}, err: &log, getenv: func(string) string { return "" }, isTerminal: func(io.Writer) bool { return false }})
+		ended <- serve.Run(ctx, cfg, serve.Terminal{
+			Out: writeOnce{&out, ready}, Err: &log, Getenv: func(string) string { return "" }, IsTerminal: func(io.Writer) bool { return false },
+		}, nil)
 	}()
 	<-ready
 	cancel()

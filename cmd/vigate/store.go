@@ -15,12 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-// storeName is the embedded store's file in the data directory.
-const storeName = "vigate.db"
+const storeName = serve.StoreName
 
 func storeCommand() *cobra.Command {
 	var data string

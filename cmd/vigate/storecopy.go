@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
@@ -170,7 +171,7 @@ func (c *copier) openSource(ctx context.Context, p place) (transfer.Store, error
 		}
 		return opened(bolt.Open(path, bolt.Options{Logger: c.log}))
 	}
-	s, err := opened(openEtcd(ctx, p.etcd, etcd.Read, c.log))
+	s, err := opened(serve.OpenEtcd(ctx, p.etcd, etcd.Read, c.log))
 	if err != nil || c.force {
 		return s, err
 	}
@@ -253,7 +254,7 @@ func putFile(ctx context.Context, to, pattern string, replace bool, fill func(fi
 }
 
 func (c *copier) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Config) (transfer.Report, error) {
-	to, err := openEtcd(ctx, cfg, etcd.Fill, c.log)
+	to, err := serve.OpenEtcd(ctx, cfg, etcd.Fill, c.log)
 	if err != nil {
 		return transfer.Report{}, err
 	}

@@ -9,44 +9,12 @@ import (
 	"github.com/vigate/vigate/test/proof/site"
 )
 
-// settableClock gives the program a clock that is off by what the file says whose
-// path is in VIGATE_PROOF_CLOCK.
-var settableClock = site.Patch{
-	File: "cmd/vigate/clock.go",
-	Old: `import "time"
-
-// clock returns the wall clock for sessions, tickets and reports.
-func clock() func() time.Time { return time.Now }
-`,
-	New: `import (
-	"os"
-	"strings"
-	"time"
-)
-
-func clock() func() time.Time {
-	path := os.Getenv("VIGATE_PROOF_CLOCK")
-	return func() time.Time {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return time.Now()
-		}
-		off, err := time.ParseDuration(strings.TrimSpace(string(b)))
-		if err != nil {
-			panic(err) // the proof wrote it
-		}
-		return time.Now().Round(0).Add(off) // without the monotonic reading
-	}
-}
-`,
-}
-
 // TestANodeWithAWrongClockServesNobodyAndEndsNothing has the clock of one node
 // jump by more than any session or ticket lives, under load: to that node all has
 // expired, or nothing ever will.
 func TestANodeWithAWrongClockServesNobodyAndEndsNothing(t *testing.T) {
 	t.Parallel()
-	program, err := site.Build(root, bin.dir, "clock", settableClock)
+	program, err := site.BuildClocked(bin.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,12 +24,24 @@ func Build(root, dir, name string, patches ...Patch) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
-	cmd := exec.Command("go", "build", "-overlay", overlay, "-o", out, "./cmd/vigate")
-	cmd.Dir = root
+	return out, compile(root, "-overlay", overlay, "-o", out, "./cmd/vigate")
+}
+
+// BuildClocked compiles the server whose clock Node.SetClock sets, into dir. It is
+// run in a package of this module.
+func BuildClocked(dir string) (string, error) {
+	out := filepath.Join(dir, "clocked")
+	return out, compile(".", "-o", out, "github.com/vigate/vigate/test/proof/clocked")
+}
+
+// compile runs go build in the directory.
+func compile(dir string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build"}, args...)...)
+	cmd.Dir = dir
 	if msg, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", name, err, msg)
+		return fmt.Errorf("go build %s: %w\n%s", strings.Join(args, " "), err, msg)
 	}
-	return out, nil
+	return nil
 }
 
 // writeOverlay writes the patched copies into dir, which it makes, and returns

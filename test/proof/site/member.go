@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -19,12 +18,7 @@ import (
 // BuildEtcd compiles etcd as the module in the directory has it, into dir.
 func BuildEtcd(module, dir string) (string, error) {
 	out := filepath.Join(dir, "etcd")
-	cmd := exec.Command("go", "build", "-o", out, "go.etcd.io/etcd/server/v3")
-	cmd.Dir = module
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build etcd: %w\n%s", err, msg)
-	}
-	return out, nil
+	return out, compile(module, "-o", out, "go.etcd.io/etcd/server/v3")
 }
 
 // Member is one etcd. It syncs to disk as in earnest.

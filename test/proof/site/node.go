@@ -26,7 +26,8 @@ type Node struct {
 	clock string // file that says by how much its clock is off
 }
 
-// SetClock has the clock of a node that was built with the tag proof be off.
+// SetClock sets by how much the clock of a node is off whose program is of
+// BuildClocked.
 func (n *Node) SetClock(off time.Duration) error {
 	temp := n.clock + ".new"
 	if err := os.WriteFile(temp, []byte(off.String()), 0o600); err != nil {

@@ -1,9 +1,9 @@
-package main
+package serve
 
 // What the server calls itself, and the release of the API that it speaks as
 // its newest.
 const (
-	version    = "0.1.0"
+	Version    = "0.1.0"
 	apiVersion = "8.0.3"
-	apiRelease = "8.0.3.0"
+	Release    = "8.0.3.0"
 )

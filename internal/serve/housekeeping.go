@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 
 // housekeeping runs the chores until ctx ends, each on its own clock, so that a
 // slow one holds up no other.
-func (n *node) housekeeping(ctx context.Context) {
+func (n *Node) housekeeping(ctx context.Context) {
 	chores := []struct {
 		name  string
 		every time.Duration
@@ -62,13 +62,13 @@ func (n *node) housekeeping(ctx context.Context) {
 }
 
 // sweepSessions is called by one goroutine, which counts the turns.
-func (n *node) sweepSessions(ctx context.Context) error {
+func (n *Node) sweepSessions(ctx context.Context) error {
 	n.sweeps++
 	_, err := n.Sessions.SweepTurn(ctx, n.sweeps)
 	return err
 }
 
-func (n *node) sweepTickets(ctx context.Context) error {
+func (n *Node) sweepTickets(ctx context.Context) error {
 	if n.local != nil {
 		n.local.Sweep()
 	}
@@ -77,7 +77,7 @@ func (n *node) sweepTickets(ctx context.Context) error {
 }
 
 // sweepRecords removes what has expired, where this node may say so.
-func (n *node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, error) {
+func (n *Node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, error) {
 	if _, ok := n.maySweep(); !ok {
 		return 0, nil
 	}
@@ -86,7 +86,7 @@ func (n *node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, erro
 
 // trimEvents goes on until nothing is left to trim: logins can post thousands of
 // events a second.
-func (n *node) trimEvents(ctx context.Context) error {
+func (n *Node) trimEvents(ctx context.Context) error {
 	for range trimRounds {
 		trimmed, err := n.Events.Trim(ctx, n.Mirror, sweepLimit)
 		swept, sweepErr := n.sweepRecords(ctx, store.Event)
@@ -101,6 +101,6 @@ func (n *node) trimEvents(ctx context.Context) error {
 }
 
 // resume does what a crash has kept an earlier run from doing.
-func (n *node) resume(ctx context.Context) error {
+func (n *Node) resume(ctx context.Context) error {
 	return errors.Join(n.Accounts.Resume(ctx), n.Extensions.Resume(ctx))
 }

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"io"
@@ -15,7 +15,8 @@ import (
 // names, and a name can be as long as a body.
 const maxLogText = 1024
 
-func newLogger(cfg config.Config, w io.Writer) *slog.Logger {
+// NewLogger returns the logger that cfg asks for. It writes to w.
+func NewLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: plainAttr}
 	if cfg.LogFormat == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(w, o))

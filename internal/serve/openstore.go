@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -18,6 +18,9 @@ import (
 	"github.com/vigate/vigate/internal/store/etcd"
 )
 
+// StoreName is the embedded store's file in the data directory.
+const StoreName = "vigate.db"
+
 // openedStore is a store with what it knows of itself. A store that nobody else
 // writes to is always fresh.
 type openedStore struct {
@@ -31,9 +34,9 @@ type openedStore struct {
 
 // openStore opens the store that is configured. observe hears of the
 // transactions of a store that tells of them; nil: nobody.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe func(int, time.Duration, error)) (openedStore, error) {
+func openStore(ctx context.Context, cfg config.Config, now func() time.Time, log *slog.Logger, observe func(int, time.Duration, error)) (openedStore, error) {
 	if len(cfg.Store.Endpoints) == 0 {
-		s, err := bolt.Open(filepath.Join(cfg.Data, storeName), bolt.Options{Now: clock(), Logger: log, Observe: observe})
+		s, err := bolt.Open(filepath.Join(cfg.Data, StoreName), bolt.Options{Now: now, Logger: log, Observe: observe})
 		if errors.Is(err, bolt.ErrSealed) {
 			err = fmt.Errorf("%w: use vigate store restore", err)
 		}
@@ -42,20 +45,25 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, observe
 		}
 		return openedStore{Store: s, backup: s.Backup}, nil
 	}
-	s, err := openEtcd(ctx, cfg, etcd.Serve, log)
+	s, err := openEtcd(ctx, cfg, etcd.Serve, now, log)
 	if err != nil {
 		return openedStore{}, err
 	}
 	return openedStore{Store: s, fresh: s.Fresh, lag: s.Lag}, nil
 }
 
-func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log *slog.Logger) (*etcd.Store, error) {
+// OpenEtcd opens the etcd that is configured, for a command.
+func OpenEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log *slog.Logger) (*etcd.Store, error) {
+	return openEtcd(ctx, cfg, purpose, time.Now, log)
+}
+
+func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, now func() time.Time, log *slog.Logger) (*etcd.Store, error) {
 	secure, err := etcdTLS(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return etcd.Open(ctx, etcd.Options{
-		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Purpose: purpose, Now: clock(), Logger: log,
+		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Purpose: purpose, Now: now, Logger: log,
 	})
 }
 

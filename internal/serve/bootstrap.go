@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"bytes"
@@ -9,8 +9,6 @@ import (
 	"io"
 	"os"
 	"strings"
-
-	"golang.org/x/term"
 
 	"github.com/vigate/vigate/internal/config"
 )
@@ -25,47 +23,49 @@ const (
 	madeUp
 )
 
-// first is what the first start made.
-type first struct {
+// First is what the first start made.
+type First struct {
 	source   passwordSource
 	password string // only if made up: it is shown once
 }
 
-const passwordVariable = "VIGATE_ADMIN_PASSWORD"
+// PasswordVariable names the environment variable that gives the first
+// administrator's password.
+const PasswordVariable = "VIGATE_ADMIN_PASSWORD"
 
-// bootstrap sets up the instance and the first administrator, once in the life
+// Bootstrap sets up the instance and the first administrator, once in the life
 // of a data directory.
-func (n *node) bootstrap(ctx context.Context, cfg config.Config, t terminal) (first, error) {
+func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (First, error) {
 	if _, err := n.Settings.EnsureInstance(ctx); err != nil {
-		return first{}, err
+		return First{}, err
 	}
 	if n.Access.Founded() {
-		return first{}, nil
+		return First{}, nil
 	}
 	f, password, err := firstPassword(cfg, t)
 	if err != nil {
-		return first{}, err
+		return First{}, err
 	}
 	if _, err := n.Accounts.Bootstrap(ctx, password); err != nil {
-		return first{}, fmt.Errorf("make the first administrator: %w", err)
+		return First{}, fmt.Errorf("make the first administrator: %w", err)
 	}
 	return f, nil
 }
 
-func firstPassword(cfg config.Config, t terminal) (first, []byte, error) {
-	if p := t.getenv(passwordVariable); p != "" {
-		return first{source: fromEnvironment}, []byte(p), nil
+func firstPassword(cfg config.Config, t Terminal) (First, []byte, error) {
+	if p := t.Getenv(PasswordVariable); p != "" {
+		return First{source: fromEnvironment}, []byte(p), nil
 	}
 	if cfg.AdminPasswordFile != "" {
 		p, err := readPassword(cfg.AdminPasswordFile)
-		return first{source: fromFile}, p, err
+		return First{source: fromFile}, p, err
 	}
-	if !cfg.Dev && !t.isTerminal(t.out) {
-		return first{}, nil, fmt.Errorf("the first start needs a password for administrator@%s: set %s or --admin-password-file, or start on a terminal to be shown one",
-			cfg.DefaultDomain, passwordVariable)
+	if !cfg.Dev && !t.IsTerminal(t.Out) {
+		return First{}, nil, fmt.Errorf("the first start needs a password for administrator@%s: set %s or --admin-password-file, or start on a terminal to be shown one",
+			cfg.DefaultDomain, PasswordVariable)
 	}
 	p := rand.Text()
-	return first{source: madeUp, password: p}, []byte(p), nil
+	return First{source: madeUp, password: p}, []byte(p), nil
 }
 
 // readPassword reads a password file; the one newline that editors end a file
@@ -87,32 +87,27 @@ func readPassword(path string) ([]byte, error) {
 	return b, nil
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // announce tells the person at the terminal where the server is and how to go
 // on. It is not part of the log.
-func (n *node) announce(cfg config.Config, f first, t terminal) {
+func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	admin := "administrator@" + strings.ToLower(cfg.DefaultDomain)
 	if f.source == madeUp {
-		fmt.Fprintf(t.out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin, f.password)
+		fmt.Fprintf(t.Out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin, f.password)
 	}
 	if !cfg.Dev {
 		return
 	}
-	url := "https://" + n.server.Addr("tls").String()
+	url := "https://" + n.Addr("tls").String()
 	password := "'the password'"
 	switch f.source {
 	case madeUp:
 		password = "'" + f.password + "'"
 	case fromEnvironment:
-		password = `"$` + passwordVariable + `"`
+		password = `"$` + PasswordVariable + `"`
 	case fromFile:
 		password = `"$(cat ` + cfg.AdminPasswordFile + `)"`
 	}
-	fmt.Fprintf(t.out, devBanner, url, cfg.Data, admin, password)
+	fmt.Fprintf(t.Out, devBanner, url, cfg.Data, admin, password)
 }
 
 // devBanner takes the server's URL, the data directory, the administrator, and

@@ -1,12 +1,14 @@
-package main
+package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,6 +32,7 @@ import (
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
+	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
@@ -37,12 +40,18 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// node is one server with all its parts. Reading open from top to bottom tells
+// Options of Open.
+type Options struct {
+	Logger *slog.Logger     // nil: slog.Default
+	Now    func() time.Time // the wall clock for sessions, tickets and reports; nil: time.Now
+}
+
+// Node is one server with all its parts. Reading Open from top to bottom tells
 // what depends on what.
-type node struct {
+type Node struct {
 	log         *slog.Logger
 	gc          *collector
-	store       store.Store
+	Store       store.Store
 	now         func() time.Time
 	fresh       func() error    // why it must serve nobody now; nil: never
 	control     *control.Server // nil: the store can be copied without asking, or nobody can ask
@@ -52,7 +61,7 @@ type node struct {
 	*domain.Domain
 	directory admin.Directory // who there is
 	local     *login.LocalTickets
-	api       *vim.API
+	API       *vim.API
 	metrics   *metrics.Recorder // nil: nobody could ask for them
 	server    *server.Server
 	serving   atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
@@ -62,31 +71,34 @@ type node struct {
 	feed   sync.WaitGroup // the mirror's
 }
 
-// open puts the parts together over the store in cfg.Data and waits until they
+// Open puts the parts together over the store in cfg.Data and waits until they
 // hold what is stored. Nothing listens yet.
-func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{log: log, gc: newCollector(), now: clock(), cancel: func() {}}
+func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
+	n := &Node{log: cmp.Or(o.Logger, slog.Default()), gc: newCollector(), now: o.Now, cancel: func() {}}
+	if n.now == nil {
+		n.now = time.Now
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.close())
+			err = errors.Join(err, n.Close())
 		}
 	}()
 	n.certificate, err = server.OpenCertificate(server.CertificateConfig{
-		Dir: cfg.Data, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: log,
+		Dir: cfg.Data, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	h := n.measure(cfg)
-	s, err := openStore(ctx, cfg, log, h.group)
+	s, err := openStore(ctx, cfg, n.now, n.log, h.group)
 	if err != nil {
 		return nil, err
 	}
-	n.store = s.Store
+	n.Store = s.Store
 	n.openControl(cfg, s.backup)
 
 	n.cluster, err = cluster.New(cluster.Options{
-		Name: nodeName(cfg), Version: version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Now: n.now, Logger: log,
+		Name: nodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Now: n.now, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -100,9 +112,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 		}
 	}
 	n.Domain, err = domain.New(domain.Options{
-		Store: h.store(n.store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
+		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster}, Requests: n.requests,
-		Sweeps: n.maySweep, Now: n.now, Log: log,
+		Sweeps: n.maySweep, Now: n.now, Log: n.log,
 		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
 	})
 	if err != nil {
@@ -118,7 +130,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *node, er
 
 // openControl opens the socket for commands of this machine, which a server can
 // do without.
-func (n *node) openControl(cfg config.Config, backup func(io.Writer) error) {
+func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 	if backup == nil {
 		return
 	}
@@ -129,7 +141,7 @@ func (n *node) openControl(cfg config.Config, backup func(io.Writer) error) {
 }
 
 // openAPI makes the ways in and the managed objects.
-func (n *node) openAPI(cfg config.Config, h hooks) error {
+func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	trust, err := login.LoadTrust(cfg.ClientCA, cfg.ClientCRL)
 	if err != nil {
 		return err
@@ -156,7 +168,7 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 	}
 	gate := n.Gate(methods...)
 	gate.Started = h.started
-	n.api, err = vim.New(vim.Domain{
+	n.API, err = vim.New(vim.Domain{
 		Sessions: n.Sessions,
 		Gate:     gate,
 		Access:   n.Access, Extensions: n.Extensions,
@@ -175,7 +187,7 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 	if err != nil {
 		return err
 	}
-	if err := serveObjects(n.api, admin.Domain{
+	if err := serveObjects(n.API, admin.Domain{
 		Accounts: n.Accounts, Directory: n.directory,
 	}, n.cluster); err != nil {
 		return err
@@ -184,13 +196,30 @@ func (n *node) openAPI(cfg config.Config, h hooks) error {
 	return nil
 }
 
+// Objects returns the managed objects that a server serves, over no data.
+func Objects() ([]*vim.Object, error) {
+	// The rows are the same whatever they work on.
+	api, err := vim.New(vim.Domain{Sessions: session.NewManager(session.Options{Table: session.NewTable(nil)})})
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := cluster.New(cluster.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := serveObjects(api, admin.Domain{}, nodes); err != nil {
+		return nil, err
+	}
+	return api.Objects(), nil
+}
+
 // serveObjects adds to the API the objects that have packages of their own.
 func serveObjects(api *vim.API, d admin.Domain, nodes *cluster.Cluster) error {
 	return errors.Join(admin.Serve(api, d), history.Serve(api), property.Serve(api), nodes.Serve(api))
 }
 
 // follow starts feeding the views from the store and waits until they are whole.
-func (n *node) follow(ctx context.Context) error {
+func (n *Node) follow(ctx context.Context) error {
 	feed, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.feed.Go(func() {
@@ -204,21 +233,21 @@ func (n *node) follow(ctx context.Context) error {
 	return nil
 }
 
-// routes are the bindings at their paths.
-func (n *node) routes() http.Handler {
+// Handler returns the bindings at their paths.
+func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
-	vijson.Mount(mux, n.api)
-	soap.Mount(mux, n.api)
-	rest.Mount(mux, n.api)
+	vijson.Mount(mux, n.API)
+	soap.Mount(mux, n.API)
+	rest.Mount(mux, n.API)
 	return mux
 }
 
-// listen opens the listeners.
-func (n *node) listen(ctx context.Context, cfg config.Config) error {
+// Listen opens the listeners.
+func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 	s, err := server.Open(ctx, server.Config{
-		Handler: n.routes(), Certificate: n.certificate,
+		Handler: n.Handler(), Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
-		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.api.Drain,
+		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.API.Drain,
 		Limits: server.Limits{
 			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections, Drain: cfg.DrainTimeout,
 		},
@@ -244,8 +273,25 @@ func (n *node) listen(ctx context.Context, cfg config.Config) error {
 	return nil
 }
 
-// run serves until ctx ends, then writes down what is still in memory.
-func (n *node) run(ctx context.Context) error {
+// Addr returns the address of a listener ("tls", "plain", "unix" or "admin"), nil
+// if there is none.
+func (n *Node) Addr(listener string) net.Addr {
+	if s := n.serving.Load(); s != nil {
+		return s.Addr(listener)
+	}
+	return nil
+}
+
+// Load returns how many connections and requests are being served.
+func (n *Node) Load() server.Load {
+	if s := n.serving.Load(); s != nil {
+		return s.Load()
+	}
+	return server.Load{}
+}
+
+// Run serves until ctx ends, then writes down what is still in memory.
+func (n *Node) Run(ctx context.Context) error {
 	e := n.Events.Change(event.Event{Type: "ServerStartedSessionEvent"})
 	if _, err := n.Mirror.Commit(context.WithoutCancel(ctx), e); err != nil {
 		return fmt.Errorf("post start: %w", err)
@@ -274,7 +320,8 @@ func (n *node) run(ctx context.Context) error {
 	return err
 }
 
-func (n *node) close() error {
+// Close releases everything that Open and Listen have opened.
+func (n *Node) Close() error {
 	n.cancel()
 	n.feed.Wait()
 	var errs []error
@@ -284,8 +331,8 @@ func (n *node) close() error {
 	if n.control != nil {
 		errs = append(errs, n.control.Close())
 	}
-	if n.store != nil {
-		errs = append(errs, n.store.Close())
+	if n.Store != nil {
+		errs = append(errs, n.Store.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -293,7 +340,7 @@ func (n *node) close() error {
 // maySweep says whether this node may end for all what has expired by its clock,
 // and how long after. On a shared store others may have prolonged it, and not
 // have said so yet, and their clocks are not quite the same.
-func (n *node) maySweep() (grace time.Duration, ok bool) {
+func (n *Node) maySweep() (grace time.Duration, ok bool) {
 	if n.fresh == nil {
 		return 0, true
 	}
@@ -301,7 +348,7 @@ func (n *node) maySweep() (grace time.Duration, ok bool) {
 }
 
 // ready says why the server can't serve now.
-func (n *node) ready() error {
+func (n *Node) ready() error {
 	switch {
 	case !n.Mirror.Whole():
 		return errors.New("the store is not followed")
@@ -320,7 +367,7 @@ func (n *node) ready() error {
 }
 
 // requests is how many requests have come in since the start.
-func (n *node) requests() uint64 {
+func (n *Node) requests() uint64 {
 	if s := n.serving.Load(); s != nil {
 		return s.Requests()
 	}
@@ -328,7 +375,7 @@ func (n *node) requests() uint64 {
 }
 
 // ticketThumbprint is the certificate's SHA-1 as clone tickets carry it.
-func (n *node) ticketThumbprint() string {
+func (n *Node) ticketThumbprint() string {
 	sum, _ := n.certificate.Thumbprints()
 	return strings.ReplaceAll(colons(sum[:]), ":", "-")
 }
@@ -354,8 +401,8 @@ func baseValues(cfg config.Config) setting.Values {
 // an honest name.
 func about() types.AboutInfo {
 	return types.AboutInfo{
-		Name: "vigate", FullName: "vigate " + version + " session manager for the vSphere API", Vendor: "vigate",
-		Version: apiVersion, Build: version, OsType: "linux-x64", ProductLineId: "vpx",
-		ApiType: "VirtualCenter", ApiVersion: apiRelease, LocaleVersion: "INTL", LocaleBuild: "000",
+		Name: "vigate", FullName: "vigate " + Version + " session manager for the vSphere API", Vendor: "vigate",
+		Version: apiVersion, Build: Version, OsType: "linux-x64", ProductLineId: "vpx",
+		ApiType: "VirtualCenter", ApiVersion: Release, LocaleVersion: "INTL", LocaleBuild: "000",
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"net/http"
@@ -10,7 +10,6 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
-	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -33,16 +32,16 @@ func (h hooks) store(s store.Store) store.Store {
 }
 
 // measure makes the metrics, if anybody can ask for them.
-func (n *node) measure(cfg config.Config) hooks {
+func (n *Node) measure(cfg config.Config) hooks {
 	if cfg.AdminListen == "" {
 		return hooks{}
 	}
-	n.metrics = metrics.New(metrics.Options{Version: version, Logger: n.log})
+	n.metrics = metrics.New(metrics.Options{Version: Version, Logger: n.log})
 	return hooks{group: n.metrics.Group, started: n.metrics.Started, call: n.metrics.Observe, counted: n.metrics.Store}
 }
 
 // know gives the metrics what they name.
-func (n *node) know(waysIn []login.Method) {
+func (n *Node) know(waysIn []login.Method) {
 	if n.metrics == nil {
 		return
 	}
@@ -51,7 +50,7 @@ func (n *node) know(waysIn []login.Method) {
 		names = append(names, m.Name())
 	}
 	var rows []metrics.Row
-	for _, o := range n.api.Objects() {
+	for _, o := range n.API.Objects() {
 		for _, m := range o.Methods {
 			rows = append(rows, metrics.Row{Object: o.Type, Name: m.Name, Login: isWayIn(&m)})
 		}
@@ -62,13 +61,8 @@ func (n *node) know(waysIn []login.Method) {
 	n.metrics.Know(rows, names)
 	n.metrics.Sample(metrics.Sources{
 		Sessions: n.Sessions.Methods, Hashing: n.Accounts.Load, Ready: n.ready,
-		Serving: func() server.Load {
-			if s := n.serving.Load(); s != nil {
-				return s.Load()
-			}
-			return server.Load{}
-		},
-		Applied: n.Mirror.Applied, Newest: n.store.Newest,
+		Serving: n.Load,
+		Applied: n.Mirror.Applied, Newest: n.Store.Newest,
 	})
 }
 
@@ -77,7 +71,7 @@ func isWayIn(m *vim.Method) bool {
 	return m.Privilege == "System.Anonymous" && m.Result == reflect.TypeFor[types.UserSession]()
 }
 
-func (n *node) metricsHandler() http.Handler {
+func (n *Node) metricsHandler() http.Handler {
 	if n.metrics == nil {
 		return nil
 	}

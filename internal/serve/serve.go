@@ -1,0 +1,71 @@
+// Package serve puts a server together: the store, the domain, the API, its
+// bindings and the listeners. Open in wire.go is the one place where all of it can
+// be read. The program is only one user of it: what runs a server for tests opens
+// a Node in its own process.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/vigate/vigate/internal/config"
+)
+
+// Terminal is where serve speaks to the person who started it.
+type Terminal struct {
+	Out, Err   io.Writer
+	Getenv     func(string) string
+	IsTerminal func(io.Writer) bool
+}
+
+// Run runs a server until ctx ends. now is its wall clock, nil the real one.
+func Run(ctx context.Context, cfg config.Config, term Terminal, now func() time.Time) (err error) {
+	dir, clean, err := DataDir(cfg)
+	if err != nil {
+		return err
+	}
+	defer clean()
+	cfg.Data = dir
+	n, err := Open(ctx, cfg, Options{Logger: NewLogger(cfg, term.Err), Now: now})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, n.Close()) }()
+	first, err := n.Bootstrap(ctx, cfg, term)
+	if err != nil {
+		return err
+	}
+	if err := n.Listen(ctx, cfg); err != nil {
+		return err
+	}
+	n.announce(cfg, first, term)
+	return n.Run(ctx)
+}
+
+// DataDir makes the data directory. Only --dev may do without one: then it is
+// temporary, and clean removes it.
+func DataDir(cfg config.Config) (dir string, clean func(), err error) {
+	clean = func() {}
+	switch {
+	case cfg.Data != "":
+		// Others may pass through to the one local ticket that they were told
+		// the name of; every file is 0600.
+		if err := os.MkdirAll(cfg.Data, 0o711); err != nil {
+			return "", nil, fmt.Errorf("make data directory: %w", err)
+		}
+		dir, err = filepath.Abs(cfg.Data)
+		return dir, clean, err
+	case !cfg.Dev:
+		return "", nil, errors.New("--data DIR is needed: it keeps the sessions, users and events (or try --dev)")
+	}
+	dir, err = os.MkdirTemp("", "vigate-dev-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make temporary data directory: %w", err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, nil
+}
