@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -183,7 +184,25 @@ func TestPasswordsAreInNoLogAndNoEvent(t *testing.T) {
 
 func (f *fixture) search(r types.RetrieveUserGroupsRequestType) vimtest.Answer {
 	f.t.Helper()
-	return f.As(f.Ann, "UserDirectory", "RetrieveUserGroups", &r)
+	return f.On("UserDirectory", "RetrieveUserGroups", &r)
+}
+
+func TestUsersAreListedOnlyForCallersThatGivePermissionsOrManageUsers(t *testing.T) {
+	f := newFixture(t)
+	list := func(token string) vimtest.Answer {
+		return f.As(token, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{FindUsers: true})
+	}
+	for _, privilege := range []string{access.ModifyPermissions, access.HostManageUserGroups} {
+		found := vimtest.Get[[]types.BaseUserSearchResult](list(f.User("has "+privilege, privilege)))
+		if len(found) < 3 {
+			t.Errorf("with %s: %v", privilege, found)
+		}
+	}
+	for _, token := range []string{f.Ann, f.User("roles only", access.ModifyRoles)} {
+		if got := vimtest.Fails[types.NoPermission](list(token)); got.PrivilegeId != access.ModifyPermissions {
+			t.Errorf("%+v", got)
+		}
+	}
 }
 
 func TestUsersAreFoundInTheirDomain(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
@@ -143,7 +144,8 @@ func (a *api) userDirectory() *vim.Object {
 	return &vim.Object{
 		Type: "UserDirectory", ID: "UserDirectory",
 		Methods: []vim.Method{
-			vim.NewMethod("RetrieveUserGroups", vim.View, a.retrieveUserGroups, vim.Faults("NotFound")),
+			// Authorization.ModifyPermissions or Host.Local.ManageUserGroups.
+			vim.NewMethod("RetrieveUserGroups", vim.View, a.retrieveUserGroups, vim.Faults("NotFound", "NoPermission")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("domainList", vim.View, a.domainList),
@@ -160,8 +162,12 @@ func (a *api) domainList(context.Context, *vim.Call) ([]string, error) {
 }
 
 // retrieveUserGroups searches one domain, the default one where none is named.
-// A blank search matches all, also where an exact match is asked for.
-func (a *api) retrieveUserGroups(ctx context.Context, _ *vim.Call, r *types.RetrieveUserGroupsRequestType) ([]types.BaseUserSearchResult, error) {
+// A blank search matches all, also where an exact match is asked for. The list of
+// users is for callers that give permissions to them or manage them.
+func (a *api) retrieveUserGroups(ctx context.Context, c *vim.Call, r *types.RetrieveUserGroupsRequestType) ([]types.BaseUserSearchResult, error) {
+	if !a.Has(c, access.ModifyPermissions) && !a.Has(c, access.HostManageUserGroups) {
+		return nil, vim.NoPermission(c.Object, nil, access.ModifyPermissions)
+	}
 	source := a.Directory.source(r.Domain)
 	if source == nil {
 		return nil, vim.NewFault(&types.NotFound{}, errors.New("no such domain"))

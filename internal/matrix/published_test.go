@@ -1,0 +1,69 @@
+package matrix
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// What published.txt has in place of a privilege.
+const (
+	unstated = "-"   // the reference states none
+	ownRow   = "own" // the row is not in the reference
+)
+
+// published is a row of the reference.
+type published struct {
+	privilege string
+	why       string // the row asks for another privilege here
+}
+
+func readPublished(t *testing.T) map[string]published {
+	t.Helper()
+	text, err := os.ReadFile("testdata/published.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]published{}
+	for line := range strings.Lines(string(text)) {
+		line, why, _ := strings.Cut(line, "|")
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0 || strings.HasPrefix(line, "#"):
+		case len(fields) != 2 || all[fields[0]] != (published{}):
+			t.Errorf("published.txt: %q is not a row and its privilege, or there twice", line)
+		default:
+			all[fields[0]] = published{fields[1], strings.TrimSpace(why)}
+		}
+	}
+	return all
+}
+
+// A row whose reference states no privilege needs a live session with a role.
+func (p published) same(privilege string) bool {
+	return p.privilege == privilege || p.privilege == unstated && privilege == vim.View
+}
+
+func TestEveryRowAsksForThePublishedPrivilegeOrSaysWhyNot(t *testing.T) {
+	reference := readPublished(t)
+	for _, r := range rows(t) {
+		p, there := reference[r.String()]
+		delete(reference, r.String())
+		switch {
+		case !there:
+			t.Errorf("published.txt does not have %s: write down the privilege that the API's reference states, or %q", r, ownRow)
+		case p.privilege == ownRow && p.why == "":
+			t.Errorf("published.txt does not say what %s is for", r)
+		case p.privilege == ownRow:
+		case p.same(r.privilege) && p.why != "":
+			t.Errorf("%s needs %s, as published: it has nothing to explain by %q", r, r.privilege, p.why)
+		case !p.same(r.privilege) && p.why == "":
+			t.Errorf("%s needs %s, published is %s, and published.txt gives no reason", r, r.privilege, p.privilege)
+		}
+	}
+	for name := range reference {
+		t.Errorf("published.txt has %s, which is not served", name)
+	}
+}
