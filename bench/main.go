@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 
-	r, err := newRig(ctx, o, *dir, append(beside, vigateProgram)...)
+	r, err := newRig(ctx, o, *dir, append(beside, vigateProgram, fillProgram)...)
 	if err != nil {
 		return err
 	}

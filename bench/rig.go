@@ -54,6 +54,7 @@ type program struct{ name, module, path string }
 
 var (
 	vigateProgram = program{"vigate", "..", "./cmd/vigate"}
+	fillProgram   = program{"fill", ".", "./fill"}
 	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"}, {"etcd", etcdModule, "go.etcd.io/etcd/server/v3"}}
 )
 
@@ -178,7 +179,7 @@ func (s *server) ready(ctx context.Context) error {
 
 // fill makes up sessions in a data directory that no server has open.
 func (r *rig) fill(ctx context.Context, data string, sessions int) error {
-	cmd := exec.CommandContext(ctx, r.program("vigate"), "store", "fill", "--data", r.data(data), "--sessions", strconv.Itoa(sessions))
+	cmd := exec.CommandContext(ctx, r.program("fill"), "--data", r.data(data), "--sessions", strconv.Itoa(sessions))
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("fill store: %w", err)

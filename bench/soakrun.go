@@ -51,7 +51,7 @@ func runSoak(ctx context.Context, dir string, d time.Duration, out io.Writer) er
 func soakVigate(ctx context.Context, dir string, l soakLoad, out io.Writer) (_ *soak.Report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.duration+15*time.Minute)
 	defer cancel()
-	r, err := newRig(ctx, quick, dir, vigateProgram)
+	r, err := newRig(ctx, quick, dir, vigateProgram, fillProgram)
 	if err != nil {
 		return nil, err
 	}

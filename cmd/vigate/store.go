@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +30,7 @@ func storeCommand() *cobra.Command {
 		RunE:  command.NeedSubcommand,
 	}
 	cmd.PersistentFlags().StringVar(&data, "data", "", "data directory of the server")
-	cmd.AddCommand(storeCheckCommand(&data), storeBackupCommand(&data), storeRestoreCommand(&data), storeCopyCommand(), storeFillCommand(&data))
+	cmd.AddCommand(storeCheckCommand(&data), storeBackupCommand(&data), storeRestoreCommand(&data), storeCopyCommand())
 	return cmd
 }
 
@@ -128,32 +127,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-func storeFillCommand(data *string) *cobra.Command {
-	var f filling
-	cmd := &cobra.Command{
-		Use:    "fill",
-		Short:  "Make sessions up, to measure with",
-		Hidden: true, // for benchmarks
-		Long: `Make sessions up in the store of a server that is stopped, as logins of many
-users from many addresses would: for benchmarks. Nobody is told their tokens.
-
-A server that shall serve them needs --max-sessions and --idle-timeout to fit.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if *data == "" {
-				return command.Usage("--data DIR is needed")
-			}
-			if f.sessions < 1 || f.users < 1 || f.sessions > maxFill || f.users > maxFill {
-				return command.Usage("--sessions and --users must be 1 to %d", maxFill)
-			}
-			ctx, cancel := context.WithCancel(cmd.Context())
-			defer cancel()
-			return f.run(ctx, *data)
-		},
-	}
-	cmd.Flags().IntVar(&f.sessions, "sessions", 0, "how many sessions to make")
-	cmd.Flags().IntVar(&f.users, "users", 1000, "of how many users")
-	return cmd
 }

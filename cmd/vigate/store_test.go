@@ -3,14 +3,20 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vigate/vigate/internal/cli"
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
@@ -25,36 +31,42 @@ func vigate(t *testing.T, args ...string) (output string, code int) {
 	return b.String(), code
 }
 
-func TestMadeUpSessionsAreServedAsAnyOthers(t *testing.T) {
-	dir := t.TempDir()
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "600", "--users", "7"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
+// fill starts sessions in a data directory that no server has open. The full name
+// of the i-th owner is "Made up made-up-00000i".
+func fill(t *testing.T, dir string, sessions int) {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Data, cfg.MaxSessionsPerUser = dir, 1_000_000
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	out, code := vigate(t, "store", "check", "--data", dir)
-	if code != 0 || !strings.Contains(out, "600 sessions\n") || !strings.Contains(out, "600 events\n") {
-		t.Errorf("check: %d %s", code, out)
+	var wg sync.WaitGroup
+	for i := range sessions {
+		wg.Go(func() {
+			if _, _, err := n.Sessions.Start(t.Context(), madeUp(i)); err != nil {
+				t.Errorf("start session: %v", err)
+			}
+		})
 	}
-	r := start(t, dir, nil)
-	c := httpClient(t)
-	token, _ := r.login(t, c)
-	a := vi(t, c, r.plain, token, sm+"sessionList", "GET")
-	if n := strings.Count(a.body, `"key"`); n != 601 {
-		t.Errorf("%d sessions in the list, %d", n, a.status)
+	wg.Wait()
+	if err := n.Close(); err != nil || t.Failed() {
+		t.Fatalf("fill store: %v", err)
 	}
-	owners := map[string]int{}
-	for l := range r.Sessions.All() {
-		owners[l.Identity().Name.String()]++
-	}
-	if len(owners) != 8 {
-		t.Errorf("of %d users", len(owners))
+}
+
+// madeUp is what the login of a user gives who has no account.
+func madeUp(i int) session.Grant {
+	user := fmt.Sprintf("made-up-%06d", i)
+	return session.Grant{
+		Identity: session.Identity{Name: principal.Name{Domain: "vsphere.local", User: user}, FullName: "Made up " + user},
+		Method:   "password", Locale: "en", MessageLocale: "en", Address: "10.0.0.1", UserAgent: "test",
 	}
 }
 
 func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
 	dir := t.TempDir()
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "5"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
-	}
+	fill(t, dir, 5)
 	to := filepath.Join(t.TempDir(), "backup.db")
 	out, code := vigate(t, "store", "backup", "--data", dir, to)
 	if code != 0 || !strings.Contains(out, "5 sessions\n") {
@@ -70,9 +82,7 @@ func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
 	if out, code := vigate(t, "store", "backup", "--data", dir, to); code == 0 || !strings.Contains(out, fs.ErrExist.Error()) {
 		t.Errorf("a second backup to the same file: %d %s", code, out)
 	}
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "1"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
-	}
+	fill(t, dir, 1)
 	if out, code := vigate(t, "store", "backup", "--replace", "--data", dir, to); code != 0 || !strings.Contains(out, "6 sessions\n") {
 		t.Errorf("a backup that replaces the file: %d %s", code, out)
 	}
@@ -89,7 +99,7 @@ func TestAStoreInUseByNoServerIsNeitherCheckedNorBackedUp(t *testing.T) {
 	}
 	defer db.Close()
 	to := filepath.Join(dir, "backup.db")
-	for _, args := range [][]string{{"check"}, {"backup", to}, {"fill", "--sessions", "1"}} {
+	for _, args := range [][]string{{"check"}, {"backup", to}} {
 		out, code := vigate(t, append([]string{"store", "--data", dir}, args...)...)
 		if code != 1 || !strings.Contains(out, bolt.ErrLocked.Error()) {
 			t.Errorf("%s: %d %s", args[0], code, out)
@@ -102,9 +112,7 @@ func TestAStoreInUseByNoServerIsNeitherCheckedNorBackedUp(t *testing.T) {
 
 func TestADamagedStoreIsReported(t *testing.T) {
 	dir := t.TempDir()
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "300"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
-	}
+	fill(t, dir, 300)
 	path := filepath.Join(dir, storeName)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -136,7 +144,7 @@ func TestStoreCommandsMakeNoStore(t *testing.T) {
 			t.Errorf("%s: %d %s", args[0], code, out)
 		}
 	}
-	for _, args := range [][]string{{}, {"check"}, {"fill", "--sessions", "1"}, {"fill", "--data", dir, "--sessions", "0"}, {"nonsense"}} {
+	for _, args := range [][]string{{}, {"check"}, {"fill"}, {"nonsense"}} {
 		if out, code := vigate(t, append([]string{"store"}, args...)...); code != 2 {
 			t.Errorf("%v: %d %s", args, code, out)
 		}

@@ -46,7 +46,7 @@ func (l *lives) snapshot() (alive, ended []string) {
 // after each.
 func (l *lives) churn(ctx context.Context, t *testing.T, r *running, seen func()) {
 	for i := 0; ctx.Err() == nil; i++ {
-		live, token, err := r.Sessions.Start(t.Context(), filling{users: 10}.grant(i))
+		live, token, err := r.Sessions.Start(t.Context(), madeUp(i%10))
 		if err != nil {
 			t.Errorf("start: %v", err)
 			return
@@ -220,9 +220,7 @@ func (h *half) Write(p []byte) (int, error) {
 
 func TestAServerKilledDuringABackupLeavesNoFileAndIsNoHindrance(t *testing.T) {
 	dir := t.TempDir()
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "500"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
-	}
+	fill(t, dir, 500)
 	server := exec.CommandContext(t.Context(), "vigate-half-a-backup", dir)
 	server.Stderr = os.Stderr
 	stdout, err := server.StdoutPipe()
@@ -307,9 +305,7 @@ func TestAnInterruptedBackupLeavesNothing(t *testing.T) {
 
 func TestABackupOfADamagedStoreIsNotKept(t *testing.T) {
 	dir := t.TempDir()
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "50"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
-	}
+	fill(t, dir, 50)
 	path := filepath.Join(dir, storeName)
 	b, err := os.ReadFile(path)
 	if err != nil {

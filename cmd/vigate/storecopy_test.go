@@ -52,9 +52,7 @@ func TestSessionsLiveOnOnACopy(t *testing.T) {
 func TestACopyReplacesNothingAndMakesNothingOfNothing(t *testing.T) {
 	full, other := t.TempDir(), t.TempDir()
 	for _, dir := range []string{full, other} {
-		if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "5"); code != 0 {
-			t.Fatalf("fill: %d %s", code, out)
-		}
+		fill(t, dir, 5)
 	}
 	was, err := os.ReadFile(filepath.Join(other, storeName))
 	if err != nil {
@@ -97,9 +95,7 @@ func TestACopyReplacesNothingAndMakesNothingOfNothing(t *testing.T) {
 
 func TestACopyThatFailsLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	if out, code := vigate(t, "store", "fill", "--data", dir, "--sessions", "5"); code != 0 {
-		t.Fatalf("fill: %d %s", code, out)
-	}
+	fill(t, dir, 5)
 	path := filepath.Join(dir, storeName)
 	db, err := bolt.Open(path, bolt.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/store/transfer"
@@ -209,10 +210,7 @@ func TestSessionsMoveToEtcdAndBack(t *testing.T) {
 }
 
 func TestACopyThatFailsIsNoStore(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := command(t, "store", "fill", "--data", dir, "--sessions", "700").CombinedOutput(); err != nil {
-		t.Fatalf("fill: %v\n%s", err, out)
-	}
+	dir := embedded(t, 700)
 	// Amid the copy somebody gives up: what is there must not be taken for a store.
 	opts := space()
 	uri := "etcd://" + opts.Endpoints[0] + opts.Prefix
@@ -252,6 +250,23 @@ func (i interrupted) Commit(ctx context.Context, changes ...store.Change) (store
 	rev, err := i.Store.Commit(ctx, changes...)
 	i.cancel()
 	return rev, err
+}
+
+// embedded is a data directory whose store has some records.
+func embedded(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := bolt.Open(filepath.Join(dir, "vigate.db"), bolt.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := transfer.Copy(t.Context(), copied(t, n), s, transfer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // copied is a store in memory with some records.

@@ -71,7 +71,7 @@ func newFilled(t *testing.T, sessions int, program string, args ...string) *clus
 	c.must(err)
 	if sessions > 0 {
 		began := time.Now()
-		c.must(s.Fill(t.Context(), own(t, "fill"), sessions))
+		c.must(s.Fill(t.Context(), root+"/bench", own(t, "fill"), sessions))
 		t.Logf("%d sessions made and copied into etcd in %v", sessions, time.Since(began).Round(time.Millisecond))
 	}
 	c.must(s.StartNodes(t.Context()))

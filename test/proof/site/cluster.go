@@ -59,18 +59,24 @@ func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (
 }
 
 // Fill makes so many sessions before the first node runs, as a site that moves to
-// a cluster has them: in an embedded store, which is copied.
-func (c *Cluster) Fill(ctx context.Context, dir string, sessions int) error {
+// a cluster has them: in an embedded store, which is copied. bench is where the
+// module is that makes them up.
+func (c *Cluster) Fill(ctx context.Context, bench, dir string, sessions int) error {
+	fill := filepath.Join(dir, "fill")
+	if err := compile(bench, "-o", fill, "./fill"); err != nil {
+		return err
+	}
 	var addrs []string
 	for _, m := range c.Members {
 		addrs = append(addrs, m.Addr)
 	}
-	for _, args := range [][]string{
-		{"store", "fill", "--data", dir, "--sessions", fmt.Sprint(sessions)},
-		{"store", "copy", "--from", "bolt:" + dir, "--to", "etcd://" + strings.Join(addrs, ",") + prefix},
+	data := filepath.Join(dir, "data")
+	for _, command := range [][]string{
+		{fill, "--data", data, "--sessions", fmt.Sprint(sessions)},
+		{c.Nodes[0].program, "store", "copy", "--from", "bolt:" + data, "--to", "etcd://" + strings.Join(addrs, ",") + prefix},
 	} {
-		if out, err := exec.CommandContext(ctx, c.Nodes[0].program, args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("vigate %s: %w\n%s", strings.Join(args[:2], " "), err, out)
+		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
 		}
 	}
 	return nil

@@ -1,10 +1,16 @@
+// Command fill makes sessions up in the store of a server that is stopped, as
+// logins of many users from many addresses would. Nobody is told their tokens. A
+// server that shall serve them needs --max-sessions and --idle-timeout to fit.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 
@@ -20,15 +26,35 @@ const (
 	fillers = 512
 )
 
+func main() {
+	var f filling
+	data := flag.String("data", "", "data directory of the server")
+	flag.IntVar(&f.sessions, "sessions", 0, "how many sessions to make")
+	flag.IntVar(&f.users, "users", 1000, "of how many users")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := f.run(ctx, *data)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fill:", err)
+		os.Exit(1)
+	}
+}
+
 // filling makes sessions up. Each goes through session.Manager.Start, as a
 // login's does, with its event and its place in the table: what is measured on
 // them later is what logins would have left.
 type filling struct{ sessions, users int }
 
 func (f filling) run(ctx context.Context, data string) (err error) {
+	if data == "" {
+		return errors.New("--data DIR is needed")
+	}
+	if f.sessions < 1 || f.users < 1 || f.sessions > maxFill || f.users > maxFill {
+		return fmt.Errorf("--sessions and --users must be 1 to %d", maxFill)
+	}
 	cfg := config.Default()
-	cfg.Data, cfg.LogLevel = data, slog.LevelWarn
-	cfg.MaxSessions, cfg.MaxSessionsPerUser = maxFill, maxFill
+	cfg.Data, cfg.MaxSessions, cfg.MaxSessionsPerUser = data, maxFill, maxFill
 	cfg.LocalTickets = config.LocalTicketsOff
 	if cfg.Data, _, err = serve.DataDir(cfg); err != nil {
 		return err
@@ -39,7 +65,7 @@ func (f filling) run(ctx context.Context, data string) (err error) {
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
 	if err := f.start(ctx, n.Sessions); err != nil {
-		return fmt.Errorf("fill store: %w", err)
+		return fmt.Errorf("start sessions: %w", err)
 	}
 	return trimAll(ctx, n)
 }
@@ -70,7 +96,10 @@ func (f filling) start(ctx context.Context, m *session.Manager) error {
 
 // What a site's sessions look like: not all alike, and not all different.
 var (
-	fillAgents  = []string{"govc/0.55.0", "pyvmomi Python/3.13.5 (Linux; 6.12; x86_64)", "vigate-client", "Go-http-client/1.1", "Terraform/1.13.1 terraform-provider-vsphere/2.15.0", "curl/8.14.1", "Java/17.0.12", "okhttp/4.12.0"}
+	fillAgents = []string{
+		"govc/0.55.0", "pyvmomi Python/3.13.5 (Linux; 6.12; x86_64)", "vigate-client", "Go-http-client/1.1",
+		"Terraform/1.13.1 terraform-provider-vsphere/2.15.0", "curl/8.14.1", "Java/17.0.12", "okhttp/4.12.0",
+	}
 	fillLocales = []string{"en", "en", "en", "de", "ja"}
 )
 
