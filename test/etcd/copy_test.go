@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,9 +29,8 @@ import (
 // vigate is the program, compiled when it is first asked for.
 var vigate = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(filepath.Dir(program), "vigate")
-	_, self, _, _ := runtime.Caller(0)
 	cmd := exec.Command("go", "build", "-o", path, "./cmd/vigate")
-	cmd.Dir = filepath.Join(filepath.Dir(self), "..", "..")
+	cmd.Dir = filepath.Join("..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build vigate: %w\n%s", err, out)
 	}

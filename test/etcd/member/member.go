@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -24,13 +23,11 @@ import (
 // patience is how long a member may take to serve.
 const patience = time.Minute
 
-// Build compiles etcd as this module's go.mod has it, into dir, and returns the
-// program's path. The build cache makes all but the first quick.
+// Build compiles etcd as go.mod has it, into dir, and returns the program's path.
+// The working directory must be in this module, as a test's is. The build cache makes all but the first quick.
 func Build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "etcd")
-	_, self, _, _ := runtime.Caller(0)
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "go.etcd.io/etcd/server/v3")
-	cmd.Dir = filepath.Dir(self)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build etcd: %w\n%s", err, out)
 	}
