@@ -141,14 +141,22 @@ func (m *Mirror) Applied() Revision {
 }
 
 // Commit commits to the store and returns once the change is durable and the
-// views of this process show it.
+// views of this process show it. If ctx has a Guard, the commit is held to it;
+// the Guard's error is returned as it is.
 //
 // The commit itself is not given up when ctx ends after it was begun: the
 // caller then gets ctx's error while the change stands. ErrUnavailable says that
 // nothing was written, ErrUncertain that something may have been. ErrConflict
-// comes once the views show what was in the way: who is told that a session has
-// ended must not find it alive right after.
+// comes once the views show what was in the way: a caller that learns from it
+// that a session has ended must not find the session alive right after.
 func (m *Mirror) Commit(ctx context.Context, changes ...Change) (Revision, error) {
+	if g, _ := ctx.Value(guardKey{}).(Guard); g != nil {
+		return m.commitGuarded(ctx, g, changes)
+	}
+	return m.commit(ctx, changes)
+}
+
+func (m *Mirror) commit(ctx context.Context, changes []Change) (Revision, error) {
 	rev, err := m.store.Commit(ctx, changes...)
 	if errors.Is(err, ErrConflict) {
 		if behind := m.Sync(ctx); behind != nil {
