@@ -124,6 +124,13 @@ func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 // MessageLocale is the locale of the session's messages.
 func (l *Live) MessageLocale() string { return l.facts.Load().value.messages }
 
+// Who is who the session acts as, and who really logged in if that is another;
+// otherwise origin is nil. Both are shared: callers must not change them.
+func (l *Live) Who() (identity, origin *Identity) {
+	f := &l.facts.Load().value
+	return &f.identity, f.origin
+}
+
 // Identity is who the session acts as.
 func (l *Live) Identity() Identity { return l.facts.Load().value.identity.copy() }
 

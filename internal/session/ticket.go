@@ -30,6 +30,7 @@ const (
 	fieldTicketSession = iota + 1 // key of the session that acquired it, absent for anonymous
 	fieldTicketMethod             // HTTP method, absent for any
 	fieldTicketTarget             // path and query
+	fieldTicketActor              // who the session acted as, see actorOf; absent for anonymous
 )
 
 func ticketID(sort, text string) string {
@@ -55,7 +56,7 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (string, erro
 	}
 	text := "cst-VCT-" + u + "--tp-" + m.thumbprint()
 	s := l.Session()
-	value := appendText(nil, fieldTicketSession, s.Key.String())
+	value := appendText(appendText(nil, fieldTicketSession, s.Key.String()), fieldTicketActor, actorOf(s.Identity))
 	return text, m.issue(ctx, ticketID(cloneTicket, text), value, &s, event.Event{
 		Type: "EventEx", ID: "vigate.ticket.clone.issued", SessionID: s.Key.String(),
 	}.By(s.Actor()))
@@ -102,17 +103,16 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	l, err := m.ticketSession(ctx, t.session)
+	s, unchanged, err := m.ticketSession(ctx, t)
 	if err != nil {
 		return Grant{}, err
 	}
-	s := l.Session()
 	return Grant{
 		Identity: s.Identity, Origin: s.Origin, Method: "clone", Deadline: s.Deadline,
 		Locale: s.Locale, MessageLocale: s.MessageLocale,
 		Tickets: []store.Record{r},
 		Changes: []store.Change{
-			store.Require(store.Session, s.Key.String()),
+			unchanged,
 			m.events.Change(event.Event{
 				Type: "EventEx", ID: "vigate.ticket.clone.used", SessionID: s.Key.String(),
 			}.By(s.Actor())),
@@ -120,14 +120,28 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 	}, nil
 }
 
-// ticketSession finds the session that a ticket belongs to.
-func (m *Manager) ticketSession(ctx context.Context, key string) (*Live, error) {
-	l, err := m.Lookup(ctx, key)
+// ticketSession returns the session that a ticket belongs to, and the condition
+// that it is unchanged. A session that acts as another principal than when it
+// acquired the ticket does not give the ticket that principal's authority.
+func (m *Manager) ticketSession(ctx context.Context, t ticket) (Session, store.Change, error) {
+	l, err := m.Lookup(ctx, t.session)
 	if errors.Is(err, ErrNoSession) {
-		return nil, ErrBadTicket
+		return Session{}, store.Change{}, ErrBadTicket
+	} else if err != nil {
+		return Session{}, store.Change{}, err
 	}
-	return l, err
+	// The revision first: if the identity is newer, the condition fails.
+	at := store.Revision(l.revision.Load())
+	s := l.Session()
+	if t.actor != actorOf(s.Identity) {
+		return Session{}, store.Change{}, ErrBadTicket
+	}
+	return s, store.RequireAt(store.Session, t.session, at), nil
 }
+
+// actorOf tells principals apart. An extension's name has no domain, so no user's
+// is the same.
+func actorOf(i Identity) string { return i.Name.Key() }
 
 // AcquireHTTPTicket issues a ticket for one HTTP request with the method (empty:
 // any) to the path and query, to run with the authority of l; nil: anonymous.
@@ -145,7 +159,7 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 		return text, m.issue(ctx, ticketID(httpTicket, text), value, nil, e)
 	}
 	s := l.Session()
-	value = appendText(value, fieldTicketSession, s.Key.String())
+	value = appendText(appendText(value, fieldTicketSession, s.Key.String()), fieldTicketActor, actorOf(s.Identity))
 	e.SessionID = s.Key.String()
 	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
 }
@@ -192,25 +206,52 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text, method, target str
 	if t.method != "" && t.method != method || t.target != target {
 		return nil, ErrBadTicket
 	}
-	changes := []store.Change{spend(r)}
-	e := event.Event{Type: "EventEx", ID: "vigate.ticket.generic.used"}
-	var l *Live
-	if t.session != "" {
-		if l, err = m.ticketSession(ctx, t.session); err != nil {
+	if t.session == "" {
+		return nil, m.spendTicket(ctx, r, event.Event{}, nil)
+	}
+	for range ticketTries {
+		var s Session
+		var unchanged store.Change
+		if s, unchanged, err = m.ticketSession(ctx, t); err != nil {
 			return nil, err
 		}
-		s := l.Session()
-		e = e.By(s.Actor())
-		e.SessionID = t.session
-		changes = append(changes, store.Require(store.Session, t.session))
+		err = m.spendTicket(ctx, r, event.Event{SessionID: t.session}.By(s.Actor()), &unchanged)
+		if !errors.Is(err, errTouched) {
+			break
+		}
 	}
-	_, err = m.mirror.Commit(ctx, append(changes, m.events.Change(e))...)
-	if errors.Is(err, store.ErrConflict) {
-		return nil, ErrBadTicket
-	} else if err != nil {
-		return nil, fmt.Errorf("spend ticket: %w", err)
+	if err != nil {
+		return nil, err
 	}
-	return l, nil
+	return m.Find(t.session)
+}
+
+// ticketTries is how often a ticket is judged anew because its session was
+// written meanwhile, as its activity is every few seconds.
+const ticketTries = 20
+
+// errTouched: the session of a ticket was written meanwhile.
+var errTouched = fmt.Errorf("spend ticket: session changed: %w", store.ErrUnavailable)
+
+// spendTicket spends the ticket, if its session is unchanged. unchanged is nil
+// for a ticket without a session.
+func (m *Manager) spendTicket(ctx context.Context, r store.Record, e event.Event, unchanged *store.Change) error {
+	e.Type, e.ID = "EventEx", "vigate.ticket.generic.used"
+	changes := []store.Change{spend(r), m.events.Change(e)}
+	if unchanged != nil {
+		changes = append(changes, *unchanged)
+	}
+	_, err := m.mirror.Commit(ctx, changes...)
+	var conflict *store.ConflictError
+	switch {
+	case errors.As(err, &conflict) && conflict.Index == len(changes)-1 && unchanged != nil:
+		return errTouched
+	case errors.Is(err, store.ErrConflict):
+		return ErrBadTicket
+	case err != nil:
+		return fmt.Errorf("spend ticket: %w", err)
+	}
+	return nil
 }
 
 // spend returns the change that uses a ticket up. Of all commits that hold it for
@@ -222,7 +263,7 @@ func (m *Manager) SweepTickets(ctx context.Context, limit int) (int, error) {
 	return m.mirror.Sweep(ctx, limit, store.Ticket)
 }
 
-type ticket struct{ session, method, target string }
+type ticket struct{ session, method, target, actor string }
 
 func decodeTicket(b []byte) (ticket, error) {
 	var t ticket
@@ -234,6 +275,8 @@ func decodeTicket(b []byte) (ticket, error) {
 			t.method = string(f.bytes)
 		case fieldTicketTarget:
 			t.target = string(f.bytes)
+		case fieldTicketActor:
+			t.actor = string(f.bytes)
 		}
 		return nil
 	})
