@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // Subject is whose authority is asked for.
@@ -14,6 +15,10 @@ type Subject struct {
 	Groups []string
 	// Extension: the session of an extension, logged in as itself.
 	Extension bool
+	// Origin is the principal that really logged in, if it impersonates this
+	// one; nil otherwise. The subject has its authority only while Origin has
+	// Sessions.ImpersonateUser. Origin's own Origin is not looked at.
+	Origin *Subject
 }
 
 // snapshot is all authority of one instant. It never changes.
@@ -23,6 +28,8 @@ type snapshot struct {
 	users     map[string]*grant // by principal.Name.Key
 	groups    map[string]*grant
 	extension *grant // what being an extension grants
+	revision  store.Revision
+	damaged   bool // the document can't be read: nobody has anything
 }
 
 // grant is what one role gives.
@@ -32,9 +39,13 @@ type grant struct {
 	none bool
 }
 
-func newSnapshot(doc *document, words *vocabulary) *snapshot {
-	s := &snapshot{words: words, doc: doc, users: map[string]*grant{}, groups: map[string]*grant{}}
-	s.extension = &grant{set: words.set(ImpersonateUser)}
+func newSnapshot(of state, words *vocabulary) *snapshot {
+	doc := of.doc
+	s := &snapshot{
+		words: words, doc: doc, users: map[string]*grant{}, groups: map[string]*grant{},
+		revision: of.revision, damaged: of.damage != nil,
+	}
+	s.extension = &grant{set: words.set(SystemAnonymous, SystemView, ImpersonateUser)}
 	roles := map[int32]*grant{}
 	for _, r := range systemRoles {
 		roles[r.id] = &grant{set: r.set(words), none: r.id == NoAccess}
@@ -54,11 +65,22 @@ func newSnapshot(doc *document, words *vocabulary) *snapshot {
 
 // Has reports whether the subject has the privilege on the root folder, as of
 // the newest change. It takes no lock and allocates nothing.
-//
-// It knows nothing of sessions: that System.Anonymous is anyone's, and
-// System.View that of any live session, is for the caller to know.
 func (t *Table) Has(who Subject, privilege string) bool {
-	s := t.now.Load()
+	return t.now.Load().has(&who, privilege)
+}
+
+func (s *snapshot) has(who *Subject, privilege string) bool {
+	return s.trusts(who) && s.grants(who, privilege)
+}
+
+// trusts reports whether the subject may have any authority: permissions can be
+// read, and an impersonator may impersonate still.
+func (s *snapshot) trusts(who *Subject) bool {
+	return !s.damaged && (who.Origin == nil || s.grants(who.Origin, ImpersonateUser))
+}
+
+// grants reports whether permissions give the subject the privilege.
+func (s *snapshot) grants(who *Subject, privilege string) bool {
 	own := s.own(who)
 	switch {
 	case own != nil && own.none:
@@ -77,11 +99,12 @@ func (t *Table) Has(who Subject, privilege string) bool {
 }
 
 // Privileges returns all that the subject has on the root folder.
-func (t *Table) Privileges(who Subject) Set {
-	s := t.now.Load()
+func (t *Table) Privileges(who Subject) Set { return t.now.Load().privileges(&who) }
+
+func (s *snapshot) privileges(who *Subject) Set {
 	all := s.words.set()
 	own := s.own(who)
-	if own != nil && own.none {
+	if !s.trusts(who) || own != nil && own.none {
 		return all
 	}
 	if who.Extension {
@@ -104,7 +127,10 @@ func (t *Table) Privileges(who Subject) Set {
 // permission names it and says NoAccess.
 func (t *Table) HasRole(who Subject) bool {
 	s := t.now.Load()
-	if own := s.own(who); own != nil {
+	if !s.trusts(&who) {
+		return false
+	}
+	if own := s.own(&who); own != nil {
 		return !own.none
 	}
 	return who.Extension || slices.ContainsFunc(who.Groups, func(name string) bool {
@@ -114,7 +140,7 @@ func (t *Table) HasRole(who Subject) bool {
 }
 
 // own is what the subject's own permission grants, nil where it has none.
-func (s *snapshot) own(who Subject) *grant {
+func (s *snapshot) own(who *Subject) *grant {
 	var buf [128]byte
 	key, plain := buf[:0], true
 	if who.Principal.Domain != "" {

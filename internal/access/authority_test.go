@@ -17,9 +17,9 @@ var ten = []string{"System.Anonymous", "System.Read", "System.View"}
 
 func TestAUsersOwnPermissionOverridesThoseOfItsGroups(t *testing.T) {
 	n := founded(t)
-	sessions, err := n.AddRole(t.Context(), event.By("root"), "Sessions", []string{access.TerminateSession})
+	sessions, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Sessions", []string{access.TerminateSession})
 	must(t, err)
-	messages, err := n.AddRole(t.Context(), event.By("root"), "Messages", []string{access.GlobalMessage})
+	messages, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Messages", []string{access.GlobalMessage})
 	must(t, err)
 	n.give(t, sessions, "group:ops")
 	n.give(t, messages, "group:news")
@@ -84,12 +84,12 @@ func TestAnExtensionMayImpersonateBesidesWhatItsPermissionGrants(t *testing.T) {
 	n := founded(t)
 	ext := principal.Extension("com.example.X")
 	who := access.Subject{Principal: ext, Extension: true}
-	if got := n.Privileges(who).IDs(); !slices.Equal(got, []string{access.ImpersonateUser}) || !n.HasRole(who) {
+	if got := n.Privileges(who).IDs(); !slices.Equal(got, []string{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) || !n.HasRole(who) {
 		t.Errorf("without permission: %v", got)
 	}
 	set := func(role int32) {
 		t.Helper()
-		must(t, n.SetPermissions(t.Context(), event.By("root"), access.Root, []access.Permission{{Principal: ext, Role: role}}))
+		must(t, n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ext, Role: role}}))
 	}
 	set(access.View)
 	if got := n.Privileges(who).IDs(); !slices.Equal(got, []string{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) {
@@ -113,13 +113,13 @@ func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 		n.mu.Unlock()
 		n.Refresh()
 	}
-	_, err := n.AddRole(t.Context(), event.By("root"), "Pilot", []string{mine.ID})
+	_, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []string{mine.ID})
 	wantError(t, err, access.ErrPrivilege)
 	declare(mine, access.Privilege{ID: access.SystemView, Group: "fake"})
 	if !n.Has(access.Subject{Principal: user("root")}, mine.ID) {
 		t.Error("the administrator lacks a declared privilege")
 	}
-	id, err := n.AddRole(t.Context(), event.By("root"), "Pilot", []string{mine.ID})
+	id, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []string{mine.ID})
 	must(t, err)
 	n.give(t, id, "ann")
 	ann := access.Subject{Principal: user("ann")}
@@ -130,7 +130,7 @@ func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 	if n.Has(ann, mine.ID) || n.Has(access.Subject{Principal: user("root")}, mine.ID) {
 		t.Error("a privilege outlives its declaration")
 	}
-	must(t, n.UpdateRole(t.Context(), event.By("root"), id, "Pilot", []string{access.GlobalMessage}))
+	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), id, "Pilot", []string{access.GlobalMessage}))
 	declare(mine)
 	if !n.Has(ann, mine.ID) || !n.Has(ann, access.GlobalMessage) {
 		t.Error("a role lost what its extension declares again")
@@ -183,7 +183,7 @@ func TestAChangeIsInForceWhenItReturns(t *testing.T) {
 		if !n.Has(ann, access.SystemRead) {
 			t.Fatal("granted, but not in force")
 		}
-		must(t, n.RemovePermission(t.Context(), event.By("root"), access.Root, user("ANN"), false))
+		must(t, n.RemovePermission(t.Context(), access.Server(event.By("root")), access.Root, user("ANN"), false))
 		if n.Has(ann, access.SystemRead) {
 			t.Fatal("removed, but still in force")
 		}
@@ -211,8 +211,8 @@ func TestAReaderNeverSeesHalfAChange(t *testing.T) {
 		})
 	}
 	for range 100 {
-		must(t, n.ResetPermissions(t.Context(), event.By("root"), access.Root, []access.Permission{root, own, group}))
-		must(t, n.ResetPermissions(t.Context(), event.By("root"), access.Root, []access.Permission{root}))
+		must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{root, own, group}))
+		must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{root}))
 	}
 	stop()
 	readers.Wait()
@@ -241,7 +241,7 @@ func TestDamagedPermissionsGrantNobodyAnythingAndCannotBeWrittenOver(t *testing.
 		if n.Has(root, access.SystemView) || n.HasRole(root) || !n.Privileges(root).Empty() {
 			t.Errorf("%s: somebody has privileges", bad)
 		}
-		err = n.SetPermissions(t.Context(), event.By("root"), access.Root, []access.Permission{{Principal: user("eve"), Role: access.Admin}})
+		err = n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("eve"), Role: access.Admin}})
 		if !errorsAs(err, &damaged) {
 			t.Errorf("%s: change got %v", bad, err)
 		}
@@ -301,8 +301,8 @@ func TestUnknownMembersOfTheRecordAreKept(t *testing.T) {
 	must(t, err)
 	_, err = n.mirror.Commit(t.Context(), store.Put(store.Permission, access.Root, []byte(doc), r.Expires))
 	must(t, err)
-	must(t, n.UpdateRole(t.Context(), event.By("root"), 3, "S", nil))
-	must(t, n.ResetPermissions(t.Context(), event.By("root"), access.Root, []access.Permission{{Principal: user("root"), Role: access.Admin, Propagate: true}}))
+	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), 3, "S", nil))
+	must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("root"), Role: access.Admin, Propagate: true}}))
 	r, err = n.mirror.Get(t.Context(), store.Permission, access.Root)
 	must(t, err)
 	for _, want := range []string{`"later":1`, `"colour":"red"`, `"until":"2030"`, `"name":"S"`} {

@@ -89,7 +89,7 @@ func (n *node) give(t *testing.T, role int32, names ...string) {
 		p.Principal.User, p.Group = strings.CutPrefix(name, "group:")
 		all = append(all, p)
 	}
-	must(t, n.SetPermissions(t.Context(), event.By("root"), access.Root, all))
+	must(t, n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, all))
 }
 
 func must(t *testing.T, err error) {

@@ -35,7 +35,7 @@ type Options struct {
 // Manager changes roles and permissions. A change is in force on all sessions,
 // and durable, when the call returns.
 //
-// Every change may fail with ErrLastAdministrator, with ErrNotFounded, with
+// Every change may fail with a *GrantError, with ErrLastAdministrator, with ErrNotFounded, with
 // what the store fails with, and with store.ErrConflict where others change
 // authority all the time.
 type Manager struct {
@@ -61,7 +61,7 @@ const attempts = 20
 
 // change has edit make the change in a copy of the document and commits it with
 // the events. edit may be called several times. No event: nothing to do.
-func (m *Manager) change(ctx context.Context, what string, edit func(*document) ([]event.Event, error)) error {
+func (m *Manager) change(ctx context.Context, what string, by Grantor, edit func(*document) ([]event.Event, error)) error {
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()
@@ -70,7 +70,7 @@ func (m *Manager) change(ctx context.Context, what string, edit func(*document) 
 	}
 	var err error
 	for range attempts {
-		if err = m.try(ctx, edit); !errors.Is(err, store.ErrConflict) {
+		if err = m.try(ctx, by, edit); !errors.Is(err, store.ErrConflict) {
 			break
 		}
 	}
@@ -80,7 +80,7 @@ func (m *Manager) change(ctx context.Context, what string, edit func(*document) 
 	return nil
 }
 
-func (m *Manager) try(ctx context.Context, edit func(*document) ([]event.Event, error)) error {
+func (m *Manager) try(ctx context.Context, by Grantor, edit func(*document) ([]event.Event, error)) error {
 	s, err := m.settled(ctx, m.mirror)
 	if err != nil {
 		return err
@@ -91,6 +91,9 @@ func (m *Manager) try(ctx context.Context, edit func(*document) ([]event.Event, 
 	doc := s.doc.clone()
 	events, err := edit(doc)
 	if err != nil || len(events) == 0 {
+		return err
+	}
+	if err := m.judge(by, s, doc); err != nil {
 		return err
 	}
 	if m.administrators(s.doc, principal.Name{}) > 0 && m.administrators(doc, principal.Name{}) == 0 {

@@ -24,8 +24,8 @@ func TestSystemRolesAreVCentersAndCannotBeChanged(t *testing.T) {
 		if got := fmt.Sprint(r.ID, " ", r.Name); got != want[i] || !r.System {
 			t.Errorf("role %q, want %q", got, want[i])
 		}
-		wantError(t, n.UpdateRole(t.Context(), event.By("root"), r.ID, "X", nil), access.ErrSystemRole)
-		wantError(t, n.RemoveRole(t.Context(), event.By("root"), r.ID, false), access.ErrSystemRole)
+		wantError(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), r.ID, "X", nil), access.ErrSystemRole)
+		wantError(t, n.RemoveRole(t.Context(), access.Server(event.By("root")), r.ID, false), access.ErrSystemRole)
 	}
 	if got := n.Roles()[0].Privileges; len(got) != len(n.PrivilegeList()) {
 		t.Errorf("Admin has %d of %d privileges", len(got), len(n.PrivilegeList()))
@@ -34,7 +34,7 @@ func TestSystemRolesAreVCentersAndCannotBeChanged(t *testing.T) {
 
 func TestRolesAreMadeChangedAndRemoved(t *testing.T) {
 	n, ctx := founded(t), t.Context()
-	id, err := n.AddRole(ctx, event.By("root"), "Ops", []string{access.TerminateSession, access.SystemView, access.TerminateSession})
+	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Ops", []string{access.TerminateSession, access.SystemView, access.TerminateSession})
 	must(t, err)
 	if id != 1 {
 		t.Errorf("first role has id %d", id)
@@ -47,26 +47,26 @@ func TestRolesAreMadeChangedAndRemoved(t *testing.T) {
 		"ops": access.ErrRoleExists, "ADMIN": access.ErrRoleExists, "": access.ErrRoleName, " x": access.ErrRoleName,
 		"a\nb": access.ErrRoleName, strings.Repeat("x", 101): access.ErrRoleName, "\xff": access.ErrRoleName,
 	} {
-		_, err := n.AddRole(ctx, event.By("root"), name, nil)
+		_, err := n.AddRole(ctx, access.Server(event.By("root")), name, nil)
 		wantError(t, err, want)
 	}
-	_, err = n.AddRole(ctx, event.By("root"), "Other", []string{"No.Such"})
+	_, err = n.AddRole(ctx, access.Server(event.By("root")), "Other", []string{"No.Such"})
 	wantError(t, err, access.ErrPrivilege)
-	must(t, n.UpdateRole(ctx, event.By("root"), id, "OPS", []string{access.GlobalMessage}))
-	wantError(t, n.UpdateRole(ctx, event.By("root"), 77, "x", nil), access.ErrRole)
+	must(t, n.UpdateRole(ctx, access.Server(event.By("root")), id, "OPS", []string{access.GlobalMessage}))
+	wantError(t, n.UpdateRole(ctx, access.Server(event.By("root")), 77, "x", nil), access.ErrRole)
 	n.give(t, id, "ann", "group:g")
-	wantError(t, n.RemoveRole(ctx, event.By("root"), id, true), access.ErrRoleInUse)
-	must(t, n.RemoveRole(ctx, event.By("root"), id, false))
-	wantError(t, n.RemoveRole(ctx, event.By("root"), id, false), access.ErrRole)
+	wantError(t, n.RemoveRole(ctx, access.Server(event.By("root")), id, true), access.ErrRoleInUse)
+	must(t, n.RemoveRole(ctx, access.Server(event.By("root")), id, false))
+	wantError(t, n.RemoveRole(ctx, access.Server(event.By("root")), id, false), access.ErrRole)
 	if got := n.Permissions(); len(got) != 1 {
 		t.Errorf("permissions of a removed role are left: %v", got)
 	}
-	again, err := n.AddRole(ctx, event.By("root"), "Ops", nil)
+	again, err := n.AddRole(ctx, access.Server(event.By("root")), "Ops", nil)
 	must(t, err)
 	if again <= id {
 		t.Errorf("id %d was used again", again)
 	}
-	must(t, n.RemoveRole(ctx, event.By("root"), again, true))
+	must(t, n.RemoveRole(ctx, access.Server(event.By("root")), again, true))
 }
 
 func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
@@ -92,7 +92,7 @@ func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
 	wantError(t, err, access.ErrEntity)
 
 	set := func(entity, name string, role int32) error {
-		return n.SetPermissions(ctx, event.By("root"), entity, []access.Permission{
+		return n.SetPermissions(ctx, access.Server(event.By("root")), entity, []access.Permission{
 			{Principal: user("fine"), Role: access.View}, {Principal: user(name), Role: role}})
 	}
 	wantError(t, set("group-v1", "x", access.View), access.ErrEntity)
@@ -105,13 +105,13 @@ func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
 	if len(n.Permissions()) != 3 {
 		t.Errorf("a refused change did something: %v", n.Permissions())
 	}
-	wantError(t, n.RemovePermission(ctx, event.By("root"), "group-v1", user("ann"), true), access.ErrEntity)
-	wantError(t, n.RemovePermission(ctx, event.By("root"), access.Root, user("zoe"), false), access.ErrPermission)
-	must(t, n.RemovePermission(ctx, event.By("root"), access.Root, user("Ann"), true))
-	must(t, n.ResetPermissions(ctx, event.By("root"), access.Root, []access.Permission{
+	wantError(t, n.RemovePermission(ctx, access.Server(event.By("root")), "group-v1", user("ann"), true), access.ErrEntity)
+	wantError(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("zoe"), false), access.ErrPermission)
+	must(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("Ann"), true))
+	must(t, n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{
 		{Principal: user("root"), Role: access.Admin}, {Principal: user("bob"), Role: access.ReadOnly}}))
-	must(t, n.MergePermissions(ctx, event.By("root"), access.ReadOnly, access.View))
-	wantError(t, n.MergePermissions(ctx, event.By("root"), access.ReadOnly, 99), access.ErrRole)
+	must(t, n.MergePermissions(ctx, access.Server(event.By("root")), access.ReadOnly, access.View))
+	wantError(t, n.MergePermissions(ctx, access.Server(event.By("root")), access.ReadOnly, 99), access.ErrRole)
 	if got := fmt.Sprint(n.Permissions()); got != `[{VSPHERE.LOCAL\root false -1 false} {VSPHERE.LOCAL\bob false -3 false}]` {
 		t.Errorf("in the end: %s", got)
 	}
@@ -119,14 +119,14 @@ func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
 
 func TestEveryChangePostsAnEventInItsCommit(t *testing.T) {
 	n, ctx := founded(t), t.Context()
-	id, err := n.AddRole(ctx, event.By(`VSPHERE.LOCAL\root`), "Ops", nil)
+	id, err := n.AddRole(ctx, access.Server(event.By(`VSPHERE.LOCAL\root`)), "Ops", nil)
 	must(t, err)
-	must(t, n.UpdateRole(ctx, event.By("root"), id, "Ops2", nil))
+	must(t, n.UpdateRole(ctx, access.Server(event.By("root")), id, "Ops2", nil))
 	n.give(t, id, "ann")
 	n.give(t, id, "ann") // changes nothing, posts nothing
-	must(t, n.RemoveRole(ctx, event.By("root"), id, false))
+	must(t, n.RemoveRole(ctx, access.Server(event.By("root")), id, false))
 	n.give(t, access.View, "ann", "bob")
-	must(t, n.RemovePermission(ctx, event.By("root"), access.Root, user("ann"), false))
+	must(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("ann"), false))
 	got := n.log(t)
 	want := []string{
 		`vigate.permission.set VSPHERE.LOCAL\root`,
@@ -181,20 +181,24 @@ func (n *node) log(t *testing.T) []string {
 
 func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 	n, ctx := founded(t, "two"), t.Context()
-	id, err := n.AddRole(ctx, event.By("root"), "Everything", all(n))
+	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Everything", all(n))
 	must(t, err)
 	n.give(t, access.Admin, "group:ops", "off") // a group, and one who can't log in
 	n.give(t, id, "two")                        // has all, but is no Admin
 	for name, try := range map[string]func() error{
-		"remove": func() error { return n.RemovePermission(ctx, event.By("root"), access.Root, user("Root"), false) },
+		"remove": func() error {
+			return n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("Root"), false)
+		},
 		"set": func() error {
-			return n.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: user("root"), Role: id}})
+			return n.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("root"), Role: id}})
 		},
-		"reset to nothing": func() error { return n.ResetPermissions(ctx, event.By("root"), access.Root, nil) },
+		"reset to nothing": func() error { return n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, nil) },
 		"reset to the disabled": func() error {
-			return n.ResetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: user("off"), Role: access.Admin}})
+			return n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("off"), Role: access.Admin}})
 		},
-		"merge":  func() error { return n.MergePermissions(ctx, event.By("root"), access.Admin, access.View) },
+		"merge": func() error {
+			return n.MergePermissions(ctx, access.Server(event.By("root")), access.Admin, access.View)
+		},
 		"retire": func() error { _, err := n.Retire(ctx, event.By("root"), user("ROOT"), true); return err },
 	} {
 		if err := try(); !errors.Is(err, access.ErrLastAdministrator) {
@@ -205,8 +209,8 @@ func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 		t.Fatal("the administrator is gone")
 	}
 	n.give(t, access.Admin, "two")
-	must(t, n.RemovePermission(ctx, event.By("root"), access.Root, user("root"), false))
-	wantError(t, n.RemovePermission(ctx, event.By("two"), access.Root, user("two"), false), access.ErrLastAdministrator)
+	must(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("root"), false))
+	wantError(t, n.RemovePermission(ctx, access.Server(event.By("two")), access.Root, user("two"), false), access.ErrLastAdministrator)
 }
 
 func TestOfTheTwoLastAdministratorsOneStaysWhoeverRemovesThem(t *testing.T) {
@@ -219,7 +223,7 @@ func TestOfTheTwoLastAdministratorsOneStaysWhoeverRemovesThem(t *testing.T) {
 		var race sync.WaitGroup
 		for n, name := range map[*node]string{a: "root", b: "two"} {
 			race.Go(func() {
-				err := n.RemovePermission(t.Context(), event.By("x"), access.Root, user(name), false)
+				err := n.RemovePermission(t.Context(), access.Server(event.By("x")), access.Root, user(name), false)
 				switch {
 				case errors.Is(err, access.ErrLastAdministrator):
 					lost.Add(1)
@@ -247,7 +251,7 @@ func TestManyChangesAtOnceAllHappen(t *testing.T) {
 	for i := range 20 {
 		n := []*node{a, b}[i%2]
 		all.Go(func() {
-			if _, err := n.AddRole(t.Context(), event.By("x"), fmt.Sprint("role ", i), nil); err != nil {
+			if _, err := n.AddRole(t.Context(), access.Server(event.By("x")), fmt.Sprint("role ", i), nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -288,7 +292,7 @@ func TestRetiringAUserTakesItsPermissionAlong(t *testing.T) {
 func TestTheFirstAdministratorIsSetUpOnce(t *testing.T) {
 	s := newStore(t)
 	n := newNode(t, s, "root", "two")
-	wantError(t, n.SetPermissions(t.Context(), event.By("x"), access.Root, []access.Permission{{Principal: user("x"), Role: access.View}}), access.ErrNotFounded)
+	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, []access.Permission{{Principal: user("x"), Role: access.View}}), access.ErrNotFounded)
 	if n.Founded() {
 		t.Error("founded too early")
 	}
@@ -316,10 +320,10 @@ func TestBoundsOfRolesAndPermissionsHold(t *testing.T) {
 	for i := range many {
 		many[i] = access.Permission{Principal: principal.Name{Domain: "D", User: fmt.Sprint("u", i)}, Role: access.View}
 	}
-	wantError(t, n.SetPermissions(t.Context(), event.By("x"), access.Root, many), access.ErrTooMany)
-	wantError(t, n.SetPermissions(t.Context(), event.By("x"), access.Root, many[:4000]), access.ErrTooMany)
+	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many), access.ErrTooMany)
+	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many[:4000]), access.ErrTooMany)
 	for i := range 4 {
-		must(t, n.SetPermissions(t.Context(), event.By("x"), access.Root, many[i*999:(i+1)*999]))
+		must(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many[i*999:(i+1)*999]))
 	}
 	if got := len(n.Permissions()); got != 3997 {
 		t.Errorf("%d permissions", got)

@@ -64,7 +64,7 @@ func (t *Table) PermissionsOf(role int32) ([]Permission, error) {
 //
 // Errors: ErrEntity, ErrRole, ErrPrincipal, ErrDuplicate, ErrTooMany, and those
 // of every change: see Manager.
-func (m *Manager) SetPermissions(ctx context.Context, by event.Actor, entity string, permissions []Permission) error {
+func (m *Manager) SetPermissions(ctx context.Context, by Grantor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "set permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
 		for _, row := range rows {
 			if i := d.permission(row.id()); i >= 0 {
@@ -79,7 +79,7 @@ func (m *Manager) SetPermissions(ctx context.Context, by event.Actor, entity str
 
 // ResetPermissions makes the permissions all that there are. Errors are those of
 // SetPermissions.
-func (m *Manager) ResetPermissions(ctx context.Context, by event.Actor, entity string, permissions []Permission) error {
+func (m *Manager) ResetPermissions(ctx context.Context, by Grantor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "reset permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
 		for k, row := range rows {
 			if i := d.permission(row.id()); i >= 0 {
@@ -93,28 +93,28 @@ func (m *Manager) ResetPermissions(ctx context.Context, by event.Actor, entity s
 // RemovePermission takes the principal's permission away.
 //
 // Errors: ErrEntity, ErrPermission, and those of every change: see Manager.
-func (m *Manager) RemovePermission(ctx context.Context, by event.Actor, entity string, who principal.Name, group bool) error {
+func (m *Manager) RemovePermission(ctx context.Context, by Grantor, entity string, who principal.Name, group bool) error {
 	const what = "remove permission"
 	if entity != Root {
 		return fmt.Errorf("%s: %w", what, ErrEntity)
 	}
 	id := permissionRow{Domain: who.Domain, User: who.User, Group: group}.id()
-	return m.change(ctx, what, func(d *document) ([]event.Event, error) {
+	return m.change(ctx, what, by, func(d *document) ([]event.Event, error) {
 		i := d.permission(id)
 		if i < 0 {
 			return nil, ErrPermission
 		}
 		gone := diff{{permission: d.Permissions[i], role: d.roleName(d.Permissions[i].Role), removed: true}}
 		d.Permissions = slices.Delete(d.Permissions, i, i+1)
-		return gone.events(by)
+		return gone.events(by.By)
 	})
 }
 
 // MergePermissions gives all who have the role src the role dst instead.
 //
 // Errors: ErrRole, ErrTooMany, and those of every change: see Manager.
-func (m *Manager) MergePermissions(ctx context.Context, by event.Actor, src, dst int32) error {
-	return m.change(ctx, "merge permissions", func(d *document) ([]event.Event, error) {
+func (m *Manager) MergePermissions(ctx context.Context, by Grantor, src, dst int32) error {
+	return m.change(ctx, "merge permissions", by, func(d *document) ([]event.Event, error) {
 		if d.roleName(src) == "" || d.roleName(dst) == "" {
 			return nil, ErrRole
 		}
@@ -124,12 +124,12 @@ func (m *Manager) MergePermissions(ctx context.Context, by event.Actor, src, dst
 				d.Permissions[i].Role = dst
 			}
 		}
-		return compare(before, d).events(by)
+		return compare(before, d).events(by.By)
 	})
 }
 
 // edit checks the permissions and has apply put them into the document.
-func (m *Manager) edit(ctx context.Context, what string, by event.Actor, entity string, permissions []Permission,
+func (m *Manager) edit(ctx context.Context, what string, by Grantor, entity string, permissions []Permission,
 	apply func(*document, []permissionRow)) error {
 	if entity != Root {
 		return fmt.Errorf("%s: %w", what, ErrEntity)
@@ -137,7 +137,7 @@ func (m *Manager) edit(ctx context.Context, what string, by event.Actor, entity 
 	if len(permissions) > maxPermissions {
 		return fmt.Errorf("%s: %w", what, ErrTooMany)
 	}
-	return m.change(ctx, what, func(d *document) ([]event.Event, error) {
+	return m.change(ctx, what, by, func(d *document) ([]event.Event, error) {
 		rows, err := m.rows(d, permissions)
 		if err != nil {
 			return nil, err
@@ -147,7 +147,7 @@ func (m *Manager) edit(ctx context.Context, what string, by event.Actor, entity 
 		if len(d.Permissions) > maxPermissions {
 			return nil, ErrTooMany
 		}
-		return compare(before, d).events(by)
+		return compare(before, d).events(by.By)
 	})
 }
 

@@ -128,6 +128,16 @@ func (s Set) Has(privilege string) bool {
 	return ok && s.bits[i/64]&(1<<(i%64)) != 0
 }
 
+// knows reports whether there was such a privilege at the set's instant. The
+// zero Set knows every one: that nobody has anything is true at any instant.
+func (s Set) knows(privilege string) bool {
+	if s.words == nil {
+		return true
+	}
+	_, ok := s.words.index[privilege]
+	return ok
+}
+
 // Empty reports whether nothing is in the set.
 func (s Set) Empty() bool {
 	return !slices.ContainsFunc(s.bits, func(w uint64) bool { return w != 0 })

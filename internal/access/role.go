@@ -100,9 +100,9 @@ func (t *Table) PrivilegeList() []Privilege {
 //
 // Errors: ErrRoleName, ErrRoleExists, ErrPrivilege, ErrTooMany, and those of
 // every change: see Manager.
-func (m *Manager) AddRole(ctx context.Context, by event.Actor, name string, privileges []string) (int32, error) {
+func (m *Manager) AddRole(ctx context.Context, by Grantor, name string, privileges []string) (int32, error) {
 	var id int32
-	err := m.change(ctx, "add role", func(d *document) ([]event.Event, error) {
+	err := m.change(ctx, "add role", by, func(d *document) ([]event.Event, error) {
 		if len(d.Roles) >= maxRoles {
 			return nil, ErrTooMany
 		}
@@ -113,7 +113,7 @@ func (m *Manager) AddRole(ctx context.Context, by event.Actor, name string, priv
 		id = row.ID
 		d.NextRole++
 		d.Roles = append(d.Roles, row)
-		return []event.Event{roleEvent("vigate.role.added", by, row)}, nil
+		return []event.Event{roleEvent("vigate.role.added", by.By, row)}, nil
 	})
 	if err != nil {
 		return 0, err
@@ -124,8 +124,8 @@ func (m *Manager) AddRole(ctx context.Context, by event.Actor, name string, priv
 // UpdateRole gives a role a name and privileges in place of those it has.
 //
 // Errors: ErrRole, ErrSystemRole, and those of AddRole.
-func (m *Manager) UpdateRole(ctx context.Context, by event.Actor, id int32, name string, privileges []string) error {
-	return m.change(ctx, "update role", func(d *document) ([]event.Event, error) {
+func (m *Manager) UpdateRole(ctx context.Context, by Grantor, id int32, name string, privileges []string) error {
+	return m.change(ctx, "update role", by, func(d *document) ([]event.Event, error) {
 		i, err := d.custom(id)
 		if err != nil {
 			return nil, err
@@ -136,7 +136,7 @@ func (m *Manager) UpdateRole(ctx context.Context, by event.Actor, id int32, name
 			return nil, err
 		}
 		d.Roles[i] = row
-		return []event.Event{roleEvent("vigate.role.updated", by, row)}, nil
+		return []event.Event{roleEvent("vigate.role.updated", by.By, row)}, nil
 	})
 }
 
@@ -144,8 +144,8 @@ func (m *Manager) UpdateRole(ctx context.Context, by event.Actor, id int32, name
 // where failIfUsed is set and there are such permissions.
 //
 // Errors: ErrRole, ErrSystemRole, ErrRoleInUse, ErrTooMany.
-func (m *Manager) RemoveRole(ctx context.Context, by event.Actor, id int32, failIfUsed bool) error {
-	return m.change(ctx, "remove role", func(d *document) ([]event.Event, error) {
+func (m *Manager) RemoveRole(ctx context.Context, by Grantor, id int32, failIfUsed bool) error {
+	return m.change(ctx, "remove role", by, func(d *document) ([]event.Event, error) {
 		i, err := d.custom(id)
 		if err != nil {
 			return nil, err
@@ -159,11 +159,11 @@ func (m *Manager) RemoveRole(ctx context.Context, by event.Actor, id int32, fail
 		if failIfUsed && len(gone) > 0 {
 			return nil, ErrRoleInUse
 		}
-		events, err := gone.events(by)
+		events, err := gone.events(by.By)
 		if err != nil {
 			return nil, err
 		}
-		events = append(events, roleEvent("vigate.role.removed", by, d.Roles[i]))
+		events = append(events, roleEvent("vigate.role.removed", by.By, d.Roles[i]))
 		d.Roles = slices.Delete(d.Roles, i, i+1)
 		d.Permissions = slices.DeleteFunc(d.Permissions, func(p permissionRow) bool { return p.Role == id })
 		return events, nil

@@ -63,7 +63,7 @@ func NewTable(declared func() []Privilege, log *slog.Logger) *Table {
 		log = slog.Default()
 	}
 	t := &Table{log: log, declared: declared, current: emptyState()}
-	t.now.Store(newSnapshot(t.current.doc, newVocabulary(nil)))
+	t.now.Store(newSnapshot(t.current, newVocabulary(nil)))
 	return t
 }
 
@@ -123,7 +123,7 @@ func (t *Table) show(s state) {
 		return
 	}
 	t.current = s
-	t.replace(newSnapshot(s.doc, newVocabulary(declared)))
+	t.replace(newSnapshot(s, newVocabulary(declared)))
 }
 
 // replace makes s what questions are answered from. Callers hold mu.
@@ -150,13 +150,25 @@ func (t *Table) Refresh() {
 	declared := t.declared()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.replace(newSnapshot(t.current.doc, newVocabulary(declared)))
+	t.replace(newSnapshot(t.current, newVocabulary(declared)))
 }
 
 // Damaged returns why the permissions can't be read, nil where they can. While
 // they can't, nobody has any privilege and nothing can be changed.
 func (t *Table) Damaged() error {
 	return t.state().damage
+}
+
+// Require returns the condition that authority is still what the table answers
+// from now: a commit that is held to it was allowed at its very instant, if it
+// was allowed by answers that were asked for afterwards. ok is false while there
+// are no permissions, or none that can be read.
+func (t *Table) Require() (c store.Change, ok bool) {
+	s := t.now.Load()
+	if s.revision == 0 || s.damaged {
+		return store.Change{}, false
+	}
+	return store.RequireAt(store.Permission, Root, s.revision), true
 }
 
 // Founded reports whether the first administrator was ever set up.

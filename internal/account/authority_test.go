@@ -40,7 +40,7 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 		t.Errorf("made %d times", made.Load())
 	}
 	n.create(t, "Ann")
-	must(t, n.access.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
 	must(t, n.Remove(ctx, event.By("root"), admin))
 	for _, n := range append(nodes, newNode(t, s)) {
 		if made, err := n.Bootstrap(ctx, first); made || err != nil {
@@ -59,7 +59,7 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 func TestARemovedUsersNamesakeInheritsNothing(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.access.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
 	must(t, n.Remove(ctx, event.By("root"), ann))
 	n.create(t, "Ann")
 	if n.access.HasRole(access.Subject{Principal: ann}) {
@@ -72,7 +72,7 @@ func TestTheLastAdministratorStays(t *testing.T) {
 	n.create(t, "Ann")
 	wantError(t, n.Disable(ctx, event.By("root"), admin), access.ErrLastAdministrator)
 	wantError(t, n.Remove(ctx, event.By("root"), admin), access.ErrLastAdministrator)
-	must(t, n.access.SetPermissions(ctx, event.By("root"), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
 	must(t, n.Disable(ctx, event.By("root"), ann))
 	wantError(t, n.Remove(ctx, event.By("root"), admin), access.ErrLastAdministrator)
 	must(t, n.Enable(ctx, event.By("root"), ann))
@@ -93,15 +93,15 @@ func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 			func(ctx context.Context, n *node) error { return n.Disable(ctx, event.By("x"), ann) }},
 		{func(ctx context.Context, n *node) error { return n.Remove(ctx, event.By("x"), admin) },
 			func(ctx context.Context, n *node) error {
-				return n.access.RemovePermission(ctx, event.By("x"), access.Root, ann, false)
+				return n.access.RemovePermission(ctx, access.Server(event.By("x")), access.Root, ann, false)
 			}},
 		{func(ctx context.Context, n *node) error { return n.Disable(ctx, event.By("x"), user("bob")) },
 			func(ctx context.Context, n *node) error {
-				return n.access.ResetPermissions(ctx, event.By("x"), access.Root, permission(user("bob"), access.Admin))
+				return n.access.ResetPermissions(ctx, access.Server(event.By("x")), access.Root, permission(user("bob"), access.Admin))
 			}},
 		{func(ctx context.Context, n *node) error { return n.Remove(ctx, event.By("x"), admin) },
 			func(ctx context.Context, n *node) error {
-				return n.access.SetPermissions(ctx, event.By("x"), access.Root, permission(ann, access.NoAccess))
+				return n.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root, permission(ann, access.NoAccess))
 			}},
 	}
 	for i := range 200 {
@@ -112,7 +112,7 @@ func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 		must(t, err)
 		a.create(t, "Ann")
 		a.create(t, "Bob")
-		must(t, a.access.SetPermissions(ctx, event.By("x"), access.Root, permission(ann, access.Admin)))
+		must(t, a.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root, permission(ann, access.Admin)))
 		var race sync.WaitGroup
 		var done atomic.Int32
 		for k, n := range []*node{a, b} {

@@ -20,13 +20,13 @@ func (a *api) accountManager() *vim.Object {
 	return &vim.Object{
 		Type: "HostLocalAccountManager", ID: "ha-localacctmgr",
 		Methods: []vim.Method{
-			vim.NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, vim.Audited, vim.Faults("AlreadyExists", "InvalidArgument")),
-			vim.NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, vim.Audited, vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
-			vim.NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, vim.Audited, vim.Faults("UserNotFound")),
-			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited, vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, vim.Audited, vim.ChangesAuthority(ruleNewUser), vim.Faults("AlreadyExists", "InvalidArgument")),
+			vim.NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound")),
+			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
 			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited, vim.Faults("UserNotFound")),
 			// Of another user than oneself: Host.Local.ManageUserGroups.
-			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.ChangesAuthority(rulePassword), vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
 		},
 	}
 }
@@ -89,6 +89,9 @@ func (a *api) createUser(ctx context.Context, c *vim.Call, r *types.CreateUserRe
 	if err != nil {
 		return account.ErrName
 	}
+	if err := a.judgeUser(ctx, c, name, true); err != nil {
+		return err
+	}
 	s := c.Session.Session()
 	return named(a.Accounts.Create(ctx, s.Actor(), name, []byte(spec.Password), spec.Description), name.String())
 }
@@ -104,11 +107,10 @@ func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRe
 	s := c.Session.Session()
 	name, err := a.localUser(spec.Id)
 	own := err == nil && s.Origin == nil && name.Equal(s.Identity.Name)
-	manages := a.Has(c, access.HostManageUserGroups)
-	switch {
-	case !manages && (!own || spec.Description != ""):
-		return vim.NoPermission(c.Object, nil, access.HostManageUserGroups)
-	case err != nil:
+	if fault := a.judgeUpdateUser(ctx, c, name, own, spec); fault != nil {
+		return fault
+	}
+	if err != nil {
 		return named(err, spec.Id)
 	}
 	var u account.Update
@@ -120,31 +122,33 @@ func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRe
 		u.Password = []byte(spec.Password)
 		if own {
 			keep = s.Key.String()
-		} else if err := a.mayGrant(c, a.Access.Privileges(access.Subject{Principal: name}).IDs()); err != nil {
-			// Who sets a password can be that user.
-			return err
 		}
 	}
 	return named(a.Accounts.Update(ctx, s.Actor(), name, u, keep), spec.Id)
 }
 
 func (a *api) removeUser(ctx context.Context, c *vim.Call, r *types.RemoveUserRequestType) error {
-	return a.onUser(ctx, c, r.UserName, a.Accounts.Remove)
+	return a.onUser(ctx, c, r.UserName, false, a.Accounts.Remove)
 }
 
 func (a *api) disableUser(ctx context.Context, c *vim.Call, r *DisableUserRequestType) error {
-	return a.onUser(ctx, c, r.UserName, a.Accounts.Disable)
+	return a.onUser(ctx, c, r.UserName, false, a.Accounts.Disable)
 }
 
 func (a *api) enableUser(ctx context.Context, c *vim.Call, r *EnableUserRequestType) error {
-	return a.onUser(ctx, c, r.UserName, a.Accounts.Enable)
+	return a.onUser(ctx, c, r.UserName, true, a.Accounts.Enable)
 }
 
-func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, do func(context.Context, event.Actor, principal.Name) error) error {
+// onUser has do change whether the user gets in.
+func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, comesIn bool,
+	do func(context.Context, event.Actor, principal.Name) error) error {
 	c.Note("target", spelling)
 	name, err := a.localUser(spelling)
 	if err != nil {
 		return named(err, spelling)
+	}
+	if err := a.judgeUser(ctx, c, name, comesIn); err != nil {
+		return err
 	}
 	s := c.Session.Session()
 	return named(do(ctx, s.Actor(), name), spelling)

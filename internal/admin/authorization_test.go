@@ -222,8 +222,10 @@ func TestNobodyGrantsOrTakesWhatItDoesNotHave(t *testing.T) {
 	lacks(f.As(clerk, "HostLocalAccountManager", "UpdateUser", &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: vimtest.AdminName, Password: "another password"}}), want)
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "ann", RoleId: strong}))
 	lacks(f.As(clerk, authority, "RemoveAuthorizationRole", &types.RemoveAuthorizationRoleRequestType{RoleId: strong}), want)
-	// What it has it may give.
-	vimtest.OK(f.As(clerk, authority, "UpdateAuthorizationRole", &types.UpdateAuthorizationRoleRequestType{RoleId: strong, NewName: "Weaker", PrivIds: []string{"Authorization.ModifyRoles"}}))
+	lacks(f.As(clerk, authority, "UpdateAuthorizationRole", &types.UpdateAuthorizationRoleRequestType{RoleId: strong, NewName: "Weaker", PrivIds: []string{"Authorization.ModifyRoles"}}), want)
+	// It may give and take what it has.
+	vimtest.OK(f.As(f.Admin, authority, "UpdateAuthorizationRole", &types.UpdateAuthorizationRoleRequestType{RoleId: strong, NewName: "Weaker", PrivIds: []string{"Authorization.ModifyRoles"}}))
+	vimtest.OK(f.As(clerk, authority, "UpdateAuthorizationRole", &types.UpdateAuthorizationRoleRequestType{RoleId: strong, NewName: "Weakest"}))
 	vimtest.OK(f.Grant(clerk, types.Permission{Principal: "ann", RoleId: own}))
 }
 

@@ -25,11 +25,11 @@ func (a *api) extensionManager() *vim.Object {
 			vim.NewMethod("GetPublicKey", vim.View, a.getPublicKey),
 			vim.NewMethod("QueryExtensionIpAllocationUsage", vim.View, a.queryExtensionIPAllocationUsage),
 			vim.NewMethod("QueryManagedBy", vim.View, a.queryManagedBy),
-			vim.NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, vim.Audited, vim.Faults("InvalidArgument")),
-			vim.NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, vim.Audited, vim.Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
-			vim.NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, vim.Audited, vim.Faults("NotFound", "InvalidArgument")),
-			vim.NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, vim.Audited, vim.Faults("NotFound")),
-			vim.NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, vim.Audited, vim.Faults("NotFound", "InvalidArgument")),
+			vim.NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, vim.Audited, vim.ChangesAuthority(ruleRegister), vim.Faults("InvalidArgument")),
+			vim.NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, vim.Audited, vim.ChangesAuthority(ruleWayIn), vim.Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
+			vim.NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, vim.Audited, vim.ChangesAuthority(ruleWayIn), vim.Faults("NotFound", "InvalidArgument")),
+			vim.NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, vim.Audited, vim.ChangesAuthority(ruleUnregister), vim.Faults("NotFound")),
+			vim.NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, vim.Audited, vim.ChangesAuthority(ruleUpdate), vim.Faults("NotFound", "InvalidArgument")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("extensionList", vim.View, a.extensionList, vim.Watched(a.extensionsChanged)),
@@ -94,6 +94,9 @@ func (a *api) registerExtension(ctx context.Context, c *vim.Call, r *types.Regis
 	if err != nil {
 		return err
 	}
+	if err := a.judgeRegister(c, reg); err != nil {
+		return err
+	}
 	s := c.Session.Session()
 	return a.Extensions.Register(ctx, s.Actor(), reg)
 }
@@ -103,12 +106,18 @@ func (a *api) updateExtension(ctx context.Context, c *vim.Call, r *types.UpdateE
 	if err != nil {
 		return err
 	}
+	if err := a.judgeUpdate(c, reg); err != nil {
+		return err
+	}
 	s := c.Session.Session()
-	return a.Extensions.Update(ctx, s.Actor(), reg)
+	return a.Extensions.Update(ctx, s.Actor(), reg, ownSession(c, reg.Key))
 }
 
 func (a *api) unregisterExtension(ctx context.Context, c *vim.Call, r *types.UnregisterExtensionRequestType) error {
 	c.Note("extension", r.ExtensionKey)
+	if err := a.judgeUnregister(c, r.ExtensionKey); err != nil {
+		return err
+	}
 	s := c.Session.Session()
 	return a.Extensions.Unregister(ctx, s.Actor(), r.ExtensionKey)
 }
@@ -124,12 +133,28 @@ func (a *api) setExtensionCertificate(ctx context.Context, c *vim.Call, r *types
 		}
 		certificate = c.Peer.Certificates[0].Raw
 	}
+	if err := a.judgeExtension(c, r.ExtensionKey); err != nil {
+		return err
+	}
 	s := c.Session.Session()
-	return a.Extensions.SetCertificate(ctx, s.Actor(), r.ExtensionKey, certificate)
+	return a.Extensions.SetCertificate(ctx, s.Actor(), r.ExtensionKey, certificate, ownSession(c, r.ExtensionKey))
+}
+
+// ownSession is the key of the caller's session if it is the extension's own,
+// which stays when the extension renews how it logs in; "" otherwise.
+func ownSession(c *vim.Call, key string) string {
+	s := c.Session.Session()
+	if s.Origin == nil && s.Identity.Extension && s.Identity.Name.Equal(principal.Extension(key)) {
+		return s.Key.String()
+	}
+	return ""
 }
 
 func (a *api) setPublicKey(ctx context.Context, c *vim.Call, r *types.SetPublicKeyRequestType) error {
 	c.Note("extension", r.ExtensionKey)
+	if err := a.judgeExtension(c, r.ExtensionKey); err != nil {
+		return err
+	}
 	s := c.Session.Session()
 	return a.Extensions.SetPublicKey(ctx, s.Actor(), r.ExtensionKey, r.PublicKey)
 }

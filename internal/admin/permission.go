@@ -3,14 +3,12 @@ package admin
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
@@ -41,11 +39,7 @@ func (a *api) setEntityPermissions(ctx context.Context, c *vim.Call, r *types.Se
 	if err != nil {
 		return err
 	}
-	if err := a.mayAssign(c, a.replaced(set)...); err != nil {
-		return err
-	}
-	s := c.Session.Session()
-	return a.permissionFault(ctx, a.Access.SetPermissions(ctx, s.Actor(), r.Entity.Value, set), set)
+	return a.permissionFault(ctx, a.Access.SetPermissions(ctx, a.grantor(ctx, c), r.Entity.Value, set), set)
 }
 
 func (a *api) resetEntityPermissions(ctx context.Context, c *vim.Call, r *types.ResetEntityPermissionsRequestType) error {
@@ -53,25 +47,15 @@ func (a *api) resetEntityPermissions(ctx context.Context, c *vim.Call, r *types.
 	if err != nil {
 		return err
 	}
-	var lost []int32
-	for _, p := range a.Access.Permissions() {
-		lost = append(lost, p.Role)
-	}
-	if err := a.mayAssign(c, lost...); err != nil {
-		return err
-	}
-	s := c.Session.Session()
-	return a.permissionFault(ctx, a.Access.ResetPermissions(ctx, s.Actor(), r.Entity.Value, set), set)
+	return a.permissionFault(ctx, a.Access.ResetPermissions(ctx, a.grantor(ctx, c), r.Entity.Value, set), set)
 }
 
-// wantedPermissions reads the permissions that a caller sets, and holds it to
-// what it may grant.
+// wantedPermissions reads the permissions that a caller sets.
 func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
 	if err := vim.CheckEntity(on); err != nil {
 		return nil, err
 	}
 	set := make([]access.Permission, len(all))
-	roles := make([]int32, len(all))
 	for i, p := range all {
 		c.Note("principal", p.Principal)
 		c.Note("roleId", strconv.Itoa(int(p.RoleId)))
@@ -87,52 +71,13 @@ func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.Manag
 		} else if err != nil {
 			return nil, vim.InvalidArgument("permission.principal", err)
 		}
-		roles[i] = p.RoleId
 		set[i] = access.Permission{Principal: name, Group: p.Group, Role: p.RoleId, Propagate: p.Propagate}
 	}
-	return set, a.mayAssign(c, roles...)
-}
-
-// replaced are the roles that those who get a permission lose by it.
-func (a *api) replaced(set []access.Permission) []int32 {
-	id := func(p access.Permission) string { return strconv.FormatBool(p.Group) + p.Principal.Key() }
-	now := map[string]int32{}
-	for _, p := range a.Access.Permissions() {
-		now[id(p)] = p.Role
-	}
-	var lost []int32
-	for _, p := range set {
-		if role, ok := now[id(p)]; ok && role != p.Role {
-			lost = append(lost, role)
-		}
-	}
-	return lost
+	return set, nil
 }
 
 // grantable: the API keeps two of its roles for itself.
 func grantable(role int32) bool { return role != access.View && role != access.Anonymous }
-
-// mayAssign holds the caller to having all of what the roles grant.
-func (a *api) mayAssign(c *vim.Call, ids ...int32) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	granted := map[int32][]string{}
-	for _, r := range a.Access.Roles() {
-		granted[r.ID] = r.Privileges
-	}
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
-		privileges, ok := granted[id]
-		if !ok {
-			return access.ErrRole
-		}
-		if err := a.mayGrant(c, privileges); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // permissionFault names the principal that there is not, or that can't be found
 // out about now.
@@ -158,11 +103,7 @@ func (a *api) removeEntityPermission(ctx context.Context, c *vim.Call, r *types.
 	if !ok {
 		return access.ErrPermission
 	}
-	if err := a.mayAssign(c, p.Role); err != nil {
-		return err
-	}
-	s := c.Session.Session()
-	return a.Access.RemovePermission(ctx, s.Actor(), r.Entity.Value, p.Principal, p.Group)
+	return a.Access.RemovePermission(ctx, a.grantor(ctx, c), r.Entity.Value, p.Principal, p.Group)
 }
 
 // permissionOf finds the permission of a principal: the one that is shown under
@@ -192,17 +133,7 @@ func (a *api) mergePermissions(ctx context.Context, c *vim.Call, r *types.MergeP
 	if !grantable(r.DstRoleId) {
 		return vim.InvalidArgument("dstRoleId", errors.New("a role that can't be granted"))
 	}
-	if err := a.mayAssign(c, r.SrcRoleId, r.DstRoleId); err != nil {
-		return err
-	}
-	s := c.Session.Session()
-	return a.Access.MergePermissions(ctx, s.Actor(), r.SrcRoleId, r.DstRoleId)
-}
-
-// sessionHas reports whether the session has the privilege on the root folder;
-// see access.Table.Has for the two that sessions have by being there.
-func (a *api) sessionHas(l *session.Live, privilege string) bool {
-	return privilege == vim.Anonymous || privilege == vim.View || a.Access.Has(login.Subject(l.Identity()), privilege)
+	return a.Access.MergePermissions(ctx, a.grantor(ctx, c), r.SrcRoleId, r.DstRoleId)
 }
 
 // bySession finds the session that is asked about.
@@ -224,7 +155,7 @@ func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.Ha
 	}
 	has := make([]bool, len(r.PrivId))
 	for i, id := range r.PrivId {
-		has[i] = a.sessionHas(l, id)
+		has[i] = a.SessionHas(l, id)
 	}
 	return has, nil
 }
@@ -239,7 +170,7 @@ func (a *api) hasPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *types.
 	if err != nil {
 		return nil, err
 	}
-	return entityPrivileges(r.Entity, r.PrivId, func(id string) bool { return a.sessionHas(l, id) }), nil
+	return entityPrivileges(r.Entity, r.PrivId, func(id string) bool { return a.SessionHas(l, id) }), nil
 }
 
 // hasUserPrivilegeOnEntities takes any object: those that are no entities are

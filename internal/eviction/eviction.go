@@ -94,7 +94,8 @@ func (e *Evictor) Note(who principal.Name, keep string) store.Change {
 // Settle does the duty that was noted in the commit at the revision. Where it
 // fails the duty stays.
 func (e *Evictor) Settle(ctx context.Context, who principal.Name, keep string, at store.Revision) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	// The duty is the server's own: the session that caused it may end by it.
+	ctx, stop := context.WithTimeout(store.WithoutGuard(context.WithoutCancel(ctx)), patience)
 	defer stop()
 	if err := e.End(ctx, who, keep); err != nil {
 		return fmt.Errorf("end sessions of %s: %w", who, err)

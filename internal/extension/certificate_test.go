@@ -100,7 +100,7 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 	must(t, n.Register(ctx, event.By("x"), registration("com.example.B")))
 	expired := func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Minute) }
 	mine := issue(t, nil, "A", expired) // expired, self-signed: not looked at
-	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.a", mine.pem()))
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.a", mine.pem(), ""))
 	e, err := n.AuthenticateCertificate("com.example.A", mine.cert)
 	if err != nil || e.Key != "com.example.A" {
 		t.Errorf("got %v, %v", e.Key, err)
@@ -120,14 +120,14 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 		wantError(t, err, c.want)
 	}
 	// DER is taken too, and a new certificate is in force at once.
-	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", twin.cert.Raw))
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", twin.cert.Raw, ""))
 	_, err = n.AuthenticateCertificate("com.example.A", mine.cert)
 	wantError(t, err, extension.ErrRejected)
 	_, err = n.AuthenticateCertificate("com.example.A", twin.cert)
 	must(t, err)
 	for _, bad := range [][]byte{nil, []byte("x"), append(mine.pem(), twin.pem()...), append(mine.cert.Raw[:len(mine.cert.Raw):len(mine.cert.Raw)], 0),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: mine.cert.Raw}), make([]byte, 64<<10+1)} {
-		wantError(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", bad), extension.ErrBadCertificate)
+		wantError(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", bad, ""), extension.ErrBadCertificate)
 	}
 }
 
@@ -232,7 +232,7 @@ func FuzzSetCertificate(f *testing.F) {
 	f.Add([]byte{0x30, 0x82})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := extension.NewManager(extension.Options{Table: extension.NewTable(nil, discard)})
-		if n.SetCertificate(canceled, event.Actor{}, "x", b) == nil || n.SetPublicKey(canceled, event.Actor{}, "x", string(b)) == nil {
+		if n.SetCertificate(canceled, event.Actor{}, "x", b, "") == nil || n.SetPublicKey(canceled, event.Actor{}, "x", string(b)) == nil {
 			t.Error("a certificate or a key that was made up")
 		}
 	})

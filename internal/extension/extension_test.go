@@ -107,7 +107,7 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 	must(t, n.Register(ctx, event.By("x"), registration("com.example.a")))
 	wantError(t, n.Register(ctx, event.By("x"), registration("COM.example.b")), extension.ErrExists)
 	mine := issue(t, nil, "B", nil)
-	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.b", mine.pem()))
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.b", mine.pem(), ""))
 	public, err := x509.MarshalPKIXPublicKey(mine.key.Public())
 	must(t, err)
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
@@ -118,7 +118,7 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 
 	reg := extension.Registration{Key: "com.example.B", SubjectName: "CN=b", Data: []byte(`{"version":"2.0"}`),
 		Privileges: []extension.Privilege{{ID: "com.example.Fly", Group: "com.example"}}}
-	must(t, n.Update(ctx, event.By("x"), reg))
+	must(t, n.Update(ctx, event.By("x"), reg, ""))
 	e, ok := n.Find("com.EXAMPLE.b")
 	if !ok || e.SubjectName != "CN=b" || string(e.Data) != `{"version":"2.0"}` || !slices.Equal(e.Privileges, reg.Privileges) ||
 		string(e.Certificate) != string(mine.cert.Raw) || e.PublicKey != text || !e.Updated.Equal(now) || !e.Registered.Equal(now) {
@@ -135,11 +135,12 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 	if n.Exists("com.example.B") || len(n.List()) != 1 {
 		t.Error("still there")
 	}
-	for _, err := range []error{n.Unregister(ctx, event.By("x"), "com.example.B"), n.Update(ctx, event.By("x"), reg),
-		n.SetCertificate(ctx, event.By("x"), "com.example.B", mine.pem()), n.SetPublicKey(ctx, event.By("x"), "com.example.B", text)} {
+	for _, err := range []error{n.Unregister(ctx, event.By("x"), "com.example.B"), n.Update(ctx, event.By("x"), reg, ""),
+		n.SetCertificate(ctx, event.By("x"), "com.example.B", mine.pem(), ""), n.SetPublicKey(ctx, event.By("x"), "com.example.B", text)} {
 		wantError(t, err, extension.ErrNotFound)
 	}
-	if !slices.Equal(n.ended, []string{"com.example.B "}) {
+	// By a certificate, by another subject name, and by its end.
+	if !slices.Equal(n.ended, []string{"com.example.B ", "com.example.B ", "com.example.B "}) {
 		t.Errorf("ended %q", n.ended)
 	}
 }
@@ -177,7 +178,7 @@ func TestWhatIsRegisteredIsChecked(t *testing.T) {
 		{edit(privileges(extension.Privilege{ID: "a", Group: strings.Repeat("x", 257)})), extension.ErrPrivilege},
 		{edit(privileges(make([]extension.Privilege, 1001)...)), extension.ErrPrivilege},
 	} {
-		wantError(t, n.Update(ctx, event.By("x"), c.reg), c.want)
+		wantError(t, n.Update(ctx, event.By("x"), c.reg, ""), c.want)
 	}
 }
 
@@ -237,8 +238,8 @@ func TestALaterExtensionOfTheSameKeyInheritsNothing(t *testing.T) {
 	must(t, err)
 	must(t, n.Register(ctx, event.By("x"), registration("K")))
 	mine := issue(t, nil, "K", nil)
-	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem()))
-	must(t, n.access.SetPermissions(ctx, event.By("x"), access.Root, []access.Permission{{Principal: principal.Extension("k"), Role: access.Admin}}))
+	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem(), ""))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root, []access.Permission{{Principal: principal.Extension("k"), Role: access.Admin}}))
 	must(t, n.Unregister(ctx, event.By("x"), "K"))
 	must(t, n.Register(ctx, event.By("x"), registration("k")))
 	if n.access.Has(access.Subject{Principal: principal.Extension("k"), Extension: true}, access.ModifyRoles) {
@@ -252,13 +253,13 @@ func TestALoginIsHeldToTheExtensionThatItVerified(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	mine := issue(t, nil, "K", nil)
 	for name, spoil := range map[string]func() error{
-		"certificate": func() error { return n.SetCertificate(ctx, event.By("x"), "k", issue(t, nil, "K", nil).pem()) },
+		"certificate": func() error { return n.SetCertificate(ctx, event.By("x"), "k", issue(t, nil, "K", nil).pem(), "") },
 		"unregister":  func() error { return n.Unregister(ctx, event.By("x"), "k") },
 	} {
 		if !n.Exists("k") {
 			must(t, n.Register(ctx, event.By("x"), registration("K")))
 		}
-		must(t, n.SetCertificate(ctx, event.By("x"), "k", mine.pem()))
+		must(t, n.SetCertificate(ctx, event.By("x"), "k", mine.pem(), ""))
 		e, err := n.AuthenticateCertificate("K", mine.cert)
 		must(t, err)
 		_, err = n.mirror.Commit(ctx, e.Require())
@@ -288,7 +289,7 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	mine := issue(t, nil, "K", nil)
 	must(t, n.Register(ctx, event.By("x"), registration("K")))
-	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem()))
+	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem(), ""))
 	good, err := n.mirror.Get(ctx, store.Extension, "ext:k")
 	must(t, err)
 	put := func(value string) {
@@ -309,14 +310,14 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 		}
 		_, err := n.AuthenticateCertificate("K", mine.cert)
 		wantError(t, err, extension.ErrRejected)
-		for _, err := range []error{n.Register(ctx, event.By("x"), registration("k")), n.Update(ctx, event.By("x"), registration("K"))} {
+		for _, err := range []error{n.Register(ctx, event.By("x"), registration("k")), n.Update(ctx, event.By("x"), registration("K"), "")} {
 			if !errors.As(err, &damaged) {
 				t.Errorf("%s: got %v", bad, err)
 			}
 		}
 	}
 	put(strings.Replace(string(good.Value), `{`, `{"later":1,`, 1))
-	must(t, n.Update(ctx, event.By("x"), registration("K")))
+	must(t, n.Update(ctx, event.By("x"), registration("K"), ""))
 	if r, err := n.mirror.Get(ctx, store.Extension, "ext:k"); err != nil || !strings.Contains(string(r.Value), `"later":1`) {
 		t.Errorf("a newer version's member is lost: %s, %v", r.Value, err)
 	}
@@ -356,8 +357,8 @@ func TestTheTableFollowsAWholeState(t *testing.T) {
 func TestChangesPostEvents(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	must(t, n.Register(ctx, event.By(`D\x`), registration("K")))
-	must(t, n.Update(ctx, event.By(`D\x`), registration("K")))
-	must(t, n.SetCertificate(ctx, event.By(`D\x`), "K", issue(t, nil, "K", nil).pem()))
+	must(t, n.Update(ctx, event.By(`D\x`), registration("K"), ""))
+	must(t, n.SetCertificate(ctx, event.By(`D\x`), "K", issue(t, nil, "K", nil).pem(), ""))
 	must(t, n.Unregister(ctx, event.By(`D\x`), "k"))
 	var got []string
 	for i := uint64(1); ; i++ {

@@ -38,7 +38,8 @@ type Options struct {
 	Table     *Table
 	Events    *event.Log
 	Authority Authority
-	// End ends the sessions of an extension that is unregistered.
+	// End ends the sessions of an extension that is unregistered, or that logs in
+	// in another way than before.
 	End eviction.Ender
 	Now func() time.Time // nil: time.Now
 	Log *slog.Logger     // nil: slog.Default
@@ -109,26 +110,28 @@ func (m *Manager) fill(r *row, reg Registration) {
 }
 
 // Update replaces what the extension says of itself. Certificate and public key
-// stay.
+// stay. Another subject name ends the extension's sessions, all but the one with
+// the key keep.
 //
 // Errors: ErrNotFound, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
-func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration) error {
+func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration, keep string) error {
 	if err := reg.check(); err != nil {
 		return fmt.Errorf("update extension: %w", err)
 	}
-	return m.change(ctx, "update extension", "updated", by, reg.Key, func(r *row) { m.fill(r, reg) })
+	return m.change(ctx, "update extension", "updated", by, reg.Key, keep, func(r *row) { m.fill(r, reg) })
 }
 
 // SetCertificate sets the certificate, in PEM or DER, that the extension logs in
-// with.
+// with. Another one than before ends the extension's sessions, all but the one
+// with the key keep.
 //
 // Errors: ErrNotFound, ErrBadCertificate.
-func (m *Manager) SetCertificate(ctx context.Context, by event.Actor, key string, certificate []byte) error {
+func (m *Manager) SetCertificate(ctx context.Context, by event.Actor, key string, certificate []byte, keep string) error {
 	c, err := parseCertificate(certificate)
 	if err != nil {
 		return fmt.Errorf("set extension's certificate: %w", err)
 	}
-	return m.change(ctx, "set extension's certificate", "certificate", by, key, func(r *row) {
+	return m.change(ctx, "set extension's certificate", "certificate", by, key, keep, func(r *row) {
 		r.Certificate = bytes.Clone(c.Raw)
 	})
 }
@@ -140,20 +143,24 @@ func (m *Manager) SetPublicKey(ctx context.Context, by event.Actor, key, publicK
 	if err := checkPublicKey(publicKey); err != nil {
 		return fmt.Errorf("set extension's public key: %w", err)
 	}
-	return m.change(ctx, "set extension's public key", "publickey", by, key, func(r *row) { r.PublicKey = publicKey })
+	return m.change(ctx, "set extension's public key", "publickey", by, key, "", func(r *row) { r.PublicKey = publicKey })
 }
 
 // attempts is how often a change is tried anew when another one was faster.
 const attempts = 20
 
-// change has edit change a copy of the extension's record and commits it. edit
-// may be called several times.
-func (m *Manager) change(ctx context.Context, what, eventID string, by event.Actor, key string, edit func(*row)) error {
+// change has edit change a copy of the extension's record and commits it. If the
+// extension logs in in another way afterwards, its sessions end, all but the one
+// with the key keep. edit may be called several times.
+func (m *Manager) change(ctx context.Context, what, eventID string, by event.Actor, key, keep string, edit func(*row)) error {
+	return m.again(what, func() (bool, error) { return m.try(ctx, eventID, by, key, keep, edit) })
+}
+
+// again calls try until it is done, or others were faster too often.
+func (m *Manager) again(what string, try func() (done bool, err error)) error {
 	var err error
-	for range attempts {
-		if err = m.try(ctx, eventID, by, key, edit); !errors.Is(err, store.ErrConflict) {
-			break
-		}
+	for done, n := false, 0; !done && n < attempts; n++ {
+		done, err = try()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -161,26 +168,42 @@ func (m *Manager) change(ctx context.Context, what, eventID string, by event.Act
 	return nil
 }
 
-func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key string, edit func(*row)) error {
+func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, keep string, edit func(*row)) (bool, error) {
 	if err := m.mirror.Sync(ctx); err != nil {
-		return err
+		return true, err
 	}
 	old, broken := m.get(key)
 	switch {
 	case broken != nil:
-		return broken.err
+		return true, broken.err
 	case old == nil:
-		return ErrNotFound
+		return true, ErrNotFound
 	}
 	r := *old
 	edit(&r)
 	b, err := r.encode()
 	if err != nil {
-		return err
+		return true, err
 	}
-	_, err = m.mirror.Commit(ctx, store.Update(store.Extension, id(key), old.revision, b, time.Time{}),
-		m.event(eventID, by, &r))
-	return err
+	changes := []store.Change{
+		store.Update(store.Extension, id(key), old.revision, b, time.Time{}), m.event(eventID, by, &r),
+	}
+	if bytes.Equal(r.Certificate, old.Certificate) && r.SubjectName == old.SubjectName {
+		rev, err := m.mirror.Commit(ctx, changes...)
+		return rev != 0 || !errors.Is(err, store.ErrConflict), err
+	}
+	return m.commitAndEnd(ctx, r.extension().Principal(), keep, changes)
+}
+
+// commitAndEnd commits the changes with the duty to end the sessions of the
+// extension, and ends them. It reports whether it is of no use to try again.
+func (m *Manager) commitAndEnd(ctx context.Context, who principal.Name, keep string, changes []store.Change) (bool, error) {
+	rev, err := m.mirror.Commit(ctx, append(changes, m.evictor.Note(who, keep))...)
+	if rev == 0 {
+		return !errors.Is(err, store.ErrConflict), err
+	}
+	// Also if ctx has ended: the change is made.
+	return true, errors.Join(err, m.evictor.Settle(ctx, who, keep, rev))
 }
 
 // Unregister removes the extension, its permission and its sessions. Who
@@ -189,14 +212,7 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key s
 //
 // Errors: ErrNotFound.
 func (m *Manager) Unregister(ctx context.Context, by event.Actor, key string) error {
-	var err error
-	for done, n := false, 0; !done && n < attempts; n++ {
-		done, err = m.tryUnregister(ctx, by, key)
-	}
-	if err != nil {
-		return fmt.Errorf("unregister extension: %w", err)
-	}
-	return nil
+	return m.again("unregister extension", func() (bool, error) { return m.tryUnregister(ctx, by, key) })
 }
 
 // tryUnregister reports whether it is of no use to try again.
@@ -216,14 +232,8 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	if err != nil {
 		return true, err
 	}
-	changes = append(changes, store.DeleteAt(store.Extension, id(key), old.revision),
-		m.evictor.Note(who, ""), m.event("unregistered", by, old))
-	rev, err := m.mirror.Commit(ctx, changes...)
-	if rev == 0 {
-		return !errors.Is(err, store.ErrConflict), err
-	}
-	// Also where ctx has ended: the change is made.
-	return true, errors.Join(err, m.evictor.Settle(ctx, who, "", rev))
+	changes = append(changes, store.DeleteAt(store.Extension, id(key), old.revision), m.event("unregistered", by, old))
+	return m.commitAndEnd(ctx, who, "", changes)
 }
 
 // Resume ends the sessions that a crash or a failure has kept from being ended.

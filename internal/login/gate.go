@@ -117,7 +117,7 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	case locked:
 		return session.Grant{}, g.reject(ctx, a, errors.New("locked after failed logins"))
 	}
-	has, err := g.hasRole(ctx, grant.Identity)
+	has, err := g.hasRole(ctx, grant)
 	if err != nil {
 		return session.Grant{}, err
 	}
@@ -129,16 +129,20 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	return grant, nil
 }
 
-// hasRole reports whether the identity has a role here, by all that any node
-// was acknowledged where this one knows of none.
-func (g *Gate) hasRole(ctx context.Context, i session.Identity) (bool, error) {
-	if g.Access.HasRole(Subject(i)) {
+// hasRole reports whether the identity of the grant has a role here. If this node
+// knows of none, it asks for all that any node was acknowledged.
+func (g *Gate) hasRole(ctx context.Context, grant session.Grant) (bool, error) {
+	who := Subject(grant.Identity)
+	if grant.Origin != nil {
+		who.Origin = new(Subject(*grant.Origin))
+	}
+	if g.Access.HasRole(who) {
 		return true, nil
 	}
 	if err := g.Mirror.Sync(ctx); err != nil {
 		return false, fmt.Errorf("find role: %w", err)
 	}
-	return g.Access.HasRole(Subject(i)), nil
+	return g.Access.HasRole(who), nil
 }
 
 func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {

@@ -30,7 +30,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 		t.Fatal(err)
 	}
 	f.Methods = append([]Method{local}, f.Methods...)
-	err = f.access.SetPermissions(t.Context(), event.By("test"), access.Root, []access.Permission{
+	err = f.access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root, []access.Permission{
 		{Principal: principal.Name{Domain: LocalDomain, User: self.Username}, Role: access.ReadOnly, Propagate: true},
 	})
 	if err != nil {

@@ -110,6 +110,17 @@ type Continue struct{ Token []byte }
 
 func (*Continue) Error() string { return "another leg of the exchange is needed" }
 
+// SubjectOf is whose authority the session has: that of who it acts as, on the
+// condition that who really logged in may still impersonate.
+func SubjectOf(l *session.Live) access.Subject {
+	identity, origin := l.Who()
+	who := Subject(*identity)
+	if origin != nil {
+		who.Origin = new(Subject(*origin))
+	}
+	return who
+}
+
 // Subject is the identity as authority knows it.
 func Subject(i session.Identity) access.Subject {
 	return access.Subject{Principal: i.Name, Groups: i.Groups, Extension: i.Extension}

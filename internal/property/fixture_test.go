@@ -100,7 +100,7 @@ func name(user string) principal.Name {
 // grant gives a user a role.
 func (f *fixture) grant(user string, role int32) {
 	f.t.Helper()
-	f.must(f.Access.SetPermissions(context.Background(), event.By("test"), access.Root, []access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
+	f.must(f.Access.SetPermissions(context.Background(), access.Server(event.By("test")), access.Root, []access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
 }
 
 // client is a session, or nobody.
@@ -111,8 +111,12 @@ type client struct {
 	pc    types.ManagedObjectReference // the collector that it uses
 }
 
+// login starts a session of the user, who gets the role ReadOnly if it has none.
 func (f *fixture) login(user string) *client {
 	f.t.Helper()
+	if !f.Access.HasRole(access.Subject{Principal: name(user)}) {
+		f.grant(user, access.ReadOnly)
+	}
 	l, token, err := f.Sessions.Start(context.Background(), session.Grant{
 		Identity: session.Identity{Name: name(user), FullName: user + " of Test"}, Method: "test", Locale: "en", MessageLocale: "en",
 	})

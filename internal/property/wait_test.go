@@ -131,9 +131,12 @@ func TestAWaitEndsAtTheChange(t *testing.T) {
 			{sessionManager, "sessionList", func() { f.login("ann") }},
 			{sessionManager, "currentSession", func() { f.setLocale(admin, "de") }},
 			{types.ManagedObjectReference{Type: "EventManager", Value: "EventManager"}, "latestEvent", func() { f.message("more") }},
-			{authorization, "roleList", func() { _, err := f.Access.AddRole(t.Context(), event.By("test"), "role", nil); f.must(err) }},
+			{authorization, "roleList", func() {
+				_, err := f.Access.AddRole(t.Context(), access.Server(event.By("test")), "role", nil)
+				f.must(err)
+			}},
 			{types.ManagedObjectReference{Type: "ExtensionManager", Value: "ExtensionManager"}, "extensionList", func() { f.register("com.vigate.a") }},
-			{rootFolder, "permission", func() { f.grant("ann", access.ReadOnly) }},
+			{rootFolder, "permission", func() { f.grant("bob", access.ReadOnly) }},
 			{sessionManager, "currentSession.locale", func() { f.setLocale(admin, "en") }},
 		} {
 			c := admin.collector()

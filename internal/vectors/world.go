@@ -104,7 +104,7 @@ func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 	for _, name := range []string{"reader", "nobody"} {
 		w.must(a.Accounts.Create(ctx, event.By("test"), w.name(name), []byte(passwords[name]), "The "+name))
 	}
-	w.must(w.API.Access.SetPermissions(ctx, event.By("test"), access.Root, []access.Permission{
+	w.must(w.API.Access.SetPermissions(ctx, access.Server(event.By("test")), access.Root, []access.Permission{
 		{Principal: w.name("reader"), Role: access.ReadOnly, Propagate: true},
 	}))
 	return w

@@ -175,29 +175,33 @@ func (a *API) stale() *Fault {
 }
 
 func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
-	privilege, run, fault := a.row(c)
+	r, fault := a.row(c)
 	if fault != nil {
 		return Result{}, fault
 	}
 	if fault := a.resolve(c); fault != nil {
 		if c.Session == nil && ownedBySession(c.Object) {
 			// It may be an object of the caller's session, which is over.
-			return Result{}, NotAuthenticated(c.Object, privilege)
+			return Result{}, NotAuthenticated(c.Object, r.privilege)
 		}
 		return Result{}, fault
 	}
-	if fault := a.authorise(c, privilege); fault != nil {
+	if fault := a.authorise(c, r.privilege, r.own()); fault != nil {
 		return Result{}, fault
 	}
-	value, err := run(ctx, c)
+	if c.Session != nil {
+		ctx = a.hold(ctx, c, r.method)
+	}
+	value, err := r.run(ctx, c)
 	c.done = a.Now()
 	if err != nil {
 		return Result{}, FaultOf(err)
 	}
-	if c.Read && c.Session != nil && !a.Sessions.AliveAt(c.Session, c.done) {
-		// Ended while it was read: what was acknowledged as ended gets no
-		// answer any more.
-		return Result{}, NotAuthenticated(c.Object, privilege)
+	if c.Session != nil && !c.guard.used && !a.Sessions.AliveAt(c.Session, c.done) {
+		// The session ended while the call was reading: a session that was
+		// acknowledged as ended gets no answer any more. A call that has
+		// committed something did so while its session lived, or has ended it.
+		return Result{}, NotAuthenticated(c.Object, r.privilege)
 	}
 	if r, ok := value.(Result); ok {
 		return r, nil
@@ -205,21 +209,30 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	return Result{Value: value}, nil
 }
 
+// row is what a call runs.
+type row struct {
+	privilege string
+	run       func(context.Context, *Call) (any, error)
+	method    *Method // nil: a property
+}
+
+func (r row) own() bool { return r.method != nil && r.method.OwnSession }
+
 // row finds the call's row.
-func (a *API) row(c *Call) (privilege string, run func(context.Context, *Call) (any, error), _ *Fault) {
+func (a *API) row(c *Call) (row, *Fault) {
 	if c.Read {
 		p, fault := a.Property(c.Object, c.Name)
 		if fault != nil {
-			return "", nil, fault
+			return row{}, fault
 		}
-		return p.Privilege, p.read, nil
+		return row{privilege: p.Privilege, run: p.read}, nil
 	}
 	m, fault := a.Method(c.Object, c.Name)
 	if fault != nil {
-		return "", nil, fault
+		return row{}, fault
 	}
 	c.audit.wanted = m.Audited
-	return m.Privilege, m.run, nil
+	return row{privilege: m.Privilege, run: m.run, method: m}, nil
 }
 
 // authenticate finds the caller's session. A dead or unknown token is as good
@@ -248,17 +261,16 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 	return nil
 }
 
-// authorise holds the call to its row's privilege. It fails closed: an unknown
+// authorise holds the call to its row's privilege, or only to a live session if
+// the row concerns the caller's own session. It fails closed: an unknown
 // privilege is one that nobody has.
-func (a *API) authorise(c *Call, privilege string) *Fault {
+func (a *API) authorise(c *Call, privilege string, own bool) *Fault {
 	switch {
 	case privilege == Anonymous:
 		return nil
 	case c.Session == nil:
 		return NotAuthenticated(c.Object, privilege)
-	case privilege == View:
-		return nil
-	case a.Has(c, privilege):
+	case own, a.Has(c, privilege):
 		return nil
 	}
 	return NoPermission(c.Object, nil, privilege)
@@ -266,7 +278,12 @@ func (a *API) authorise(c *Call, privilege string) *Fault {
 
 // Has reports whether the caller has the privilege on the root folder.
 func (a *API) Has(c *Call, privilege string) bool {
-	return c.Session != nil && a.Access.Has(login.Subject(c.Session.Identity()), privilege)
+	return c.Session != nil && a.SessionHas(c.Session, privilege)
+}
+
+// SessionHas reports whether the session has the privilege on the root folder.
+func (a *API) SessionHas(l *session.Live, privilege string) bool {
+	return a.Access.Has(login.SubjectOf(l), privilege)
 }
 
 // MessageLocale is the locale of the texts that the caller gets.

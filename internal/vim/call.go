@@ -13,6 +13,7 @@ import (
 
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // Call is one request to a managed object, whatever binding it came by.
@@ -46,8 +47,10 @@ type Call struct {
 	// dispatcher sets it.
 	Instance any
 
-	done  time.Time // when what was called had run
-	audit audit
+	done    time.Time // when what was called had run
+	audit   audit
+	guard   guard
+	guarded store.GuardedContext
 }
 
 // stranger is the peer of calls of which nothing is known. It is only read.

@@ -191,6 +191,10 @@ var domainFaults = []struct {
 	{is(session.ErrNotAllowed), kind[types.InvalidLogin]},
 	{is(session.ErrNoSession), ended}, // the caller's own, in the midst of its call
 
+	{isA[*access.GrantError], func(err error) *Fault {
+		refused, _ := errors.AsType[*access.GrantError](err)
+		return NoPermission(RootFolder(), err, refused.Lacks...)
+	}},
 	{is(access.ErrLastAdministrator), kind[types.AuthMinimumAdminPermission]},
 	{is(access.ErrRoleExists), kind[types.AlreadyExists]},
 	{is(access.ErrRoleName), kind[types.InvalidName]},

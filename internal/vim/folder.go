@@ -62,7 +62,7 @@ func (a *API) authorityChanged(*Call) <-chan struct{} { return a.AuthorityChange
 // effectiveRole is the roles that the caller's session has here: its user's own,
 // or else those of its groups.
 func (a *API) effectiveRole(_ context.Context, c *Call) ([]int32, error) {
-	who := login.Subject(c.Session.Identity())
+	who := login.SubjectOf(c.Session)
 	var ofGroups []int32
 	for _, p := range a.Access.Permissions() {
 		switch {

@@ -66,7 +66,7 @@ func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, na
 	if fault := r.api.resolve(sub); fault != nil {
 		return nil, fault
 	}
-	if fault := r.api.authorise(sub, p.Privilege); fault != nil {
+	if fault := r.api.authorise(sub, p.Privilege, false); fault != nil {
 		return nil, fault
 	}
 	v, err := p.read(ctx, sub)

@@ -61,7 +61,7 @@ func (a *API) impersonable(c *Call, name string) (session.Identity, error) {
 			return session.Identity{}, session.ErrNotAllowed // impersonated by another already
 		}
 	}
-	has := a.Access.Privileges(login.Subject(c.Session.Identity()))
+	has := a.Access.Privileges(login.SubjectOf(c.Session))
 	if !has.Covers(a.Access.Privileges(login.Subject(target))) {
 		return session.Identity{}, session.ErrNotAllowed
 	}

@@ -21,7 +21,7 @@ func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	// Names that the table does not have would be a stranger's labels in the
 	// metrics.
 	object, name := c.Object.Type, c.Name
-	if _, _, unknown := a.row(c); unknown != nil {
+	if _, unknown := a.row(c); unknown != nil {
 		object, name = "", ""
 	}
 	a.Observe(object, name, f.Kind(), 0)

@@ -14,7 +14,7 @@ import (
 // names.
 const (
 	Anonymous = "System.Anonymous" // anyone may call
-	View      = "System.View"      // any live session may call
+	View      = "System.View"      // whoever has an effective role may call
 )
 
 // Object is a type of managed object: the table of what it answers.
@@ -39,6 +39,12 @@ type Method struct {
 	Faults []string
 	// Audited methods leave a line in the audit log.
 	Audited bool
+	// OwnSession methods concern the caller's own session alone: any live session
+	// may call them, whatever its privileges.
+	OwnSession bool
+	// Authority is the rule by which the method changes what principals may do or
+	// how they get in. Empty: it does not, and a commit that does is refused.
+	Authority string
 
 	run func(context.Context, *Call) (any, error)
 }
@@ -98,6 +104,14 @@ func Faults(names ...string) func(*Method) {
 
 // Audited has each call of the method leave a line in the audit log.
 func Audited(m *Method) { m.Audited = true }
+
+// OwnSession lets any live session call the method.
+func OwnSession(m *Method) { m.OwnSession = true }
+
+// ChangesAuthority declares that the method changes authority, by the rule.
+func ChangesAuthority(rule string) func(*Method) {
+	return func(m *Method) { m.Authority = rule }
+}
 
 // NewProperty makes the row of a property; a pointer T is an optional one.
 func NewProperty[T any](name, privilege string, read func(context.Context, *Call) (T, error), opts ...func(*Property)) Property {

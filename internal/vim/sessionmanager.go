@@ -30,7 +30,7 @@ func (a *API) sessionManager() *Object {
 			NewVoid("LoginExtension", Anonymous, a.loginExtension, Audited, Faults("NotSupported")),
 			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
 			starts("LoginExtensionBySubjectName", a.loginExtensionBySubjectName, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate", "NoSubjectName", "InvalidClientCertificate")),
-			NewVoid("Logout", View, a.logout, Audited),
+			NewVoid("Logout", View, a.logout, Audited, OwnSession),
 			NewMethod("SessionIsActive", "Sessions.ValidateSession", a.sessionIsActive),
 			NewVoid("SetLocale", View, a.setLocale, Faults("InvalidLocale")),
 			NewVoid("TerminateSession", "Sessions.TerminateSession", a.terminateSession, Audited, Faults("NotFound", "InvalidArgument")),

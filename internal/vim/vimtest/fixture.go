@@ -116,7 +116,7 @@ func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 	ann, err := principal.Parse(AnnName, "")
 	f.Must(err)
 	f.Must(d.Admin.Accounts.Create(ctx, event.By("test"), ann, []byte(AnnPassword), "Ann Example"))
-	f.Must(d.Access.SetPermissions(ctx, event.By("test"), access.Root, []access.Permission{{Principal: ann, Role: access.ReadOnly, Propagate: true}}))
+	f.Must(d.Access.SetPermissions(ctx, access.Server(event.By("test")), access.Root, []access.Permission{{Principal: ann, Role: access.ReadOnly, Propagate: true}}))
 	f.Admin, f.Ann = f.Login(AdminName, AdminPassword), f.Login(AnnName, AnnPassword)
 	return f
 }
