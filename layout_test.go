@@ -57,7 +57,7 @@ var rooms = map[string]struct {
 	"internal/vijson":          {[]string{"internal/vim", "internal/schema", "internal/peer", "internal/openapi", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/soap":            {[]string{"internal/vim", "internal/schema", "internal/peer", "internal/httptoken", "internal/xmltoken"}, "no binding knows another, none touches the store"},
 	"internal/rest":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
-	"internal/server":          {[]string{"internal/peer"}, "listeners don't know what they serve"},
+	"internal/server":          {[]string{"internal/peer", "internal/httptoken"}, "listeners don't know what they serve, but which header keeps a request from being another origin's"},
 	"internal/control":         {[]string{"internal/peer"}, "the door for this machine's commands does not know what it gives"},
 	"internal/metrics":         {[]string{"internal/store", "internal/account", "internal/server"}, "what is measured knows nothing of it, and it knows no operation"},
 	"internal/config":          {nil, "what can be set does not depend on who uses it"},

@@ -330,7 +330,7 @@ func TestSlowClientsHoldUpNobodyAndLeaveNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)
-		text := "POST /sdk/vim25/8.0.1.0/" + sm + "Login HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{\"userName\":"
+		text := "POST /sdk/vim25/8.0.1.0/" + sm + "Login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{\"userName\":"
 		if _, err := io.WriteString(conn, text[:len(text)-i%2*40]); err != nil { // every other stops in the header
 			t.Fatal(err)
 		}

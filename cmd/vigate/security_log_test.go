@@ -111,8 +111,8 @@ func TestASVS_16_4_1_NothingThatAClientWritesForgesALine(t *testing.T) {
 		s.call(s.admin, "SessionManager/x%0Aaudit%0D/message", "GET")
 		s.post(s.plain, "Login", loginBody("ann", "wrong"), http.Header{"User-Agent": {"x\tlevel=INFO msg=audit outcome=forged\xff\u202e"}})
 		s.post(s.plain, "Login", loginBody("ann", "wrong"), http.Header{"X-Forwarded-For": {"x outcome=forged"}})
-		s.exchange("GET /%0Aaudit HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-		s.exchange("BAD\x1b[2K / HTTP/1.1\r\nHost: x\r\n\r\n")
+		s.exchange("GET /%0Aaudit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		s.exchange("BAD\x1b[2K / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		for i, l := range strings.Split(s.log.String(), "\n") {
 			if len(l) > 8<<10 {
 				t.Errorf("line %d has %d bytes", i, len(l))

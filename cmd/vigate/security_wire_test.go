@@ -182,8 +182,8 @@ func (s *scene) exchange(raw string) string {
 func TestASVS_4_2_1_NoRequestIsSmuggledBehindAnother(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
-	logout := "POST /sdk/vim25/8.0.1.0/" + sm + "Logout HTTP/1.1\r\nHost: x\r\nvmware-api-session-id: " + s.admin + "\r\nContent-Length: 0\r\n\r\n"
-	request := "POST /sdk/vim25/8.0.1.0/" + sm + "AcquireCloneTicket HTTP/1.1\r\nHost: x\r\n"
+	logout := "POST /sdk/vim25/8.0.1.0/" + sm + "Logout HTTP/1.1\r\nHost: localhost\r\nvmware-api-session-id: " + s.admin + "\r\nContent-Length: 0\r\n\r\n"
+	request := "POST /sdk/vim25/8.0.1.0/" + sm + "AcquireCloneTicket HTTP/1.1\r\nHost: localhost\r\n"
 	n := fmt.Sprint(len(logout))
 	for what, raw := range map[string]string{
 		"both lengths":              request + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + logout,
@@ -216,8 +216,8 @@ func TestASVS_4_2_5_OverlongHeadersAndTargetsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	for what, raw := range map[string]string{
-		"target": "GET /sdk/vim25/8.0.1.0/" + strings.Repeat("a", 100<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n",
-		"header": "GET /sdk/vim25/8.0.1.0/" + sm + "message HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 100<<10) + "\r\n\r\n",
+		"target": "GET /sdk/vim25/8.0.1.0/" + strings.Repeat("a", 100<<10) + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"header": "GET /sdk/vim25/8.0.1.0/" + sm + "message HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 100<<10) + "\r\n\r\n",
 	} {
 		if got := s.exchange(raw); !strings.HasPrefix(got, "HTTP/1.1 431 ") {
 			t.Errorf("%s: %.80q", what, got)

@@ -11,12 +11,13 @@ import (
 // Config is what the keys of the table say. The table, in keys.go, tells what
 // each means, and its default.
 type Config struct {
-	Data        string
-	Dev         bool
-	Listen      string
-	PlainHTTP   string
-	Unix        string
-	AdminListen string
+	Data           string
+	Dev            bool
+	Listen         string
+	PlainHTTP      string
+	PlainHTTPHosts []string
+	Unix           string
+	AdminListen    string
 
 	Store    Store
 	EtcdCA   string
@@ -29,7 +30,10 @@ type Config struct {
 	ClientCA       []string
 	ClientCRL      []string
 	TrustedProxies []netip.Prefix
-	MaxConnections int
+
+	MaxConnections        int
+	MaxAddressConnections int // 0: a quarter of MaxConnections
+	IdleConnectionTimeout time.Duration
 
 	LocalTickets       LocalTickets
 	MaxSessions        int

@@ -31,42 +31,45 @@ var others = map[string]struct {
 	field func(Config) any
 	want  any
 }{
-	"data":                     {"/var/lib/vigate", func(c Config) any { return c.Data }, "/var/lib/vigate"},
-	"dev":                      {"true", func(c Config) any { return c.Dev }, true},
-	"listen":                   {"0.0.0.0:443", func(c Config) any { return c.Listen }, "0.0.0.0:443"},
-	"plain-http":               {"localhost:8080", func(c Config) any { return c.PlainHTTP }, "localhost:8080"},
-	"unix":                     {"/run/vigate.sock", func(c Config) any { return c.Unix }, "/run/vigate.sock"},
-	"admin-listen":             {"127.0.0.1:9090", func(c Config) any { return c.AdminListen }, "127.0.0.1:9090"},
-	"tls-cert":                 {"c.pem", func(c Config) any { return c.TLSCert }, "c.pem"},
-	"tls-key":                  {"k.pem", func(c Config) any { return c.TLSKey }, "k.pem"},
-	"client-ca":                {"ca.pem", func(c Config) any { return c.ClientCA }, []string{"ca.pem"}},
-	"client-crl":               {"ca.crl", func(c Config) any { return c.ClientCRL }, []string{"ca.crl"}},
-	"trusted-proxy":            {"10.0.0.0/8", func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-	"store":                    {"etcd://a:1,b:2/v/w", func(c Config) any { return c.Store }, Store{[]string{"a:1", "b:2"}, "v/w"}},
-	"etcd-ca":                  {"eca.pem", func(c Config) any { return c.EtcdCA }, "eca.pem"},
-	"etcd-cert":                {"e.pem", func(c Config) any { return c.EtcdCert }, "e.pem"},
-	"etcd-key":                 {"ek.pem", func(c Config) any { return c.EtcdKey }, "ek.pem"},
-	"node-name":                {"a", func(c Config) any { return c.NodeName }, "a"},
-	"max-connections":          {"10", func(c Config) any { return c.MaxConnections }, 10},
-	"drain-timeout":            {"1s", func(c Config) any { return c.DrainTimeout }, time.Second},
-	"local-tickets":            {"off", func(c Config) any { return c.LocalTickets }, LocalTicketsOff},
-	"max-sessions":             {"50000", func(c Config) any { return c.MaxSessions }, 50000},
-	"max-sessions-per-user":    {"20", func(c Config) any { return c.MaxSessionsPerUser }, 20},
-	"idle-timeout":             {"2h", func(c Config) any { return c.IdleTimeout }, 2 * time.Hour},
-	"max-lifetime":             {"48h", func(c Config) any { return c.MaxLifetime }, 48 * time.Hour},
-	"ticket-lifetime":          {"30s", func(c Config) any { return c.TicketLifetime }, 30 * time.Second},
-	"default-domain":           {"example.org", func(c Config) any { return c.DefaultDomain }, "example.org"},
-	"default-locale":           {"de", func(c Config) any { return c.DefaultLocale }, "de"},
-	"admin-password-file":      {"pw", func(c Config) any { return c.AdminPasswordFile }, "pw"},
-	"lockout-failures":         {"6", func(c Config) any { return c.Lockout.Failures }, 6},
-	"lockout-window":           {"6s", func(c Config) any { return c.Lockout.Window }, 6 * time.Second},
-	"lockout-duration":         {"7s", func(c Config) any { return c.Lockout.Duration }, 7 * time.Second},
-	"lockout-user-failures":    {"8", func(c Config) any { return c.Lockout.UserFailures }, 8},
-	"lockout-user-window":      {"9s", func(c Config) any { return c.Lockout.UserWindow }, 9 * time.Second},
-	"lockout-address-failures": {"10", func(c Config) any { return c.Lockout.AddressFailures }, 10},
-	"lockout-address-window":   {"11s", func(c Config) any { return c.Lockout.AddressWindow }, 11 * time.Second},
-	"log-format":               {"json", func(c Config) any { return c.LogFormat }, LogJSON},
-	"log-level":                {"debug", func(c Config) any { return c.LogLevel }, slog.LevelDebug},
+	"data":                        {"/var/lib/vigate", func(c Config) any { return c.Data }, "/var/lib/vigate"},
+	"dev":                         {"true", func(c Config) any { return c.Dev }, true},
+	"listen":                      {"0.0.0.0:443", func(c Config) any { return c.Listen }, "0.0.0.0:443"},
+	"plain-http":                  {"localhost:8080", func(c Config) any { return c.PlainHTTP }, "localhost:8080"},
+	"plain-http-host":             {"vigate.example", func(c Config) any { return c.PlainHTTPHosts }, []string{"vigate.example"}},
+	"unix":                        {"/run/vigate.sock", func(c Config) any { return c.Unix }, "/run/vigate.sock"},
+	"admin-listen":                {"127.0.0.1:9090", func(c Config) any { return c.AdminListen }, "127.0.0.1:9090"},
+	"tls-cert":                    {"c.pem", func(c Config) any { return c.TLSCert }, "c.pem"},
+	"tls-key":                     {"k.pem", func(c Config) any { return c.TLSKey }, "k.pem"},
+	"client-ca":                   {"ca.pem", func(c Config) any { return c.ClientCA }, []string{"ca.pem"}},
+	"client-crl":                  {"ca.crl", func(c Config) any { return c.ClientCRL }, []string{"ca.crl"}},
+	"trusted-proxy":               {"10.0.0.0/8", func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+	"store":                       {"etcd://a:1,b:2/v/w", func(c Config) any { return c.Store }, Store{[]string{"a:1", "b:2"}, "v/w"}},
+	"etcd-ca":                     {"eca.pem", func(c Config) any { return c.EtcdCA }, "eca.pem"},
+	"etcd-cert":                   {"e.pem", func(c Config) any { return c.EtcdCert }, "e.pem"},
+	"etcd-key":                    {"ek.pem", func(c Config) any { return c.EtcdKey }, "ek.pem"},
+	"node-name":                   {"a", func(c Config) any { return c.NodeName }, "a"},
+	"max-connections":             {"10", func(c Config) any { return c.MaxConnections }, 10},
+	"max-connections-per-address": {"9", func(c Config) any { return c.MaxAddressConnections }, 9},
+	"idle-connection-timeout":     {"3m", func(c Config) any { return c.IdleConnectionTimeout }, 3 * time.Minute},
+	"drain-timeout":               {"1s", func(c Config) any { return c.DrainTimeout }, time.Second},
+	"local-tickets":               {"off", func(c Config) any { return c.LocalTickets }, LocalTicketsOff},
+	"max-sessions":                {"50000", func(c Config) any { return c.MaxSessions }, 50000},
+	"max-sessions-per-user":       {"20", func(c Config) any { return c.MaxSessionsPerUser }, 20},
+	"idle-timeout":                {"2h", func(c Config) any { return c.IdleTimeout }, 2 * time.Hour},
+	"max-lifetime":                {"48h", func(c Config) any { return c.MaxLifetime }, 48 * time.Hour},
+	"ticket-lifetime":             {"30s", func(c Config) any { return c.TicketLifetime }, 30 * time.Second},
+	"default-domain":              {"example.org", func(c Config) any { return c.DefaultDomain }, "example.org"},
+	"default-locale":              {"de", func(c Config) any { return c.DefaultLocale }, "de"},
+	"admin-password-file":         {"pw", func(c Config) any { return c.AdminPasswordFile }, "pw"},
+	"lockout-failures":            {"6", func(c Config) any { return c.Lockout.Failures }, 6},
+	"lockout-window":              {"6s", func(c Config) any { return c.Lockout.Window }, 6 * time.Second},
+	"lockout-duration":            {"7s", func(c Config) any { return c.Lockout.Duration }, 7 * time.Second},
+	"lockout-user-failures":       {"8", func(c Config) any { return c.Lockout.UserFailures }, 8},
+	"lockout-user-window":         {"9s", func(c Config) any { return c.Lockout.UserWindow }, 9 * time.Second},
+	"lockout-address-failures":    {"10", func(c Config) any { return c.Lockout.AddressFailures }, 10},
+	"lockout-address-window":      {"11s", func(c Config) any { return c.Lockout.AddressWindow }, 11 * time.Second},
+	"log-format":                  {"json", func(c Config) any { return c.LogFormat }, LogJSON},
+	"log-level":                   {"debug", func(c Config) any { return c.LogLevel }, slog.LevelDebug},
 }
 
 func TestEveryKeyIsSetByTheFileAndByItsFlag(t *testing.T) {
@@ -285,6 +288,19 @@ func TestAStoreIsBoltOrEtcdWithAPrefix(t *testing.T) {
 	}
 	if got, err := ParseStore("bolt"); err != nil || len(got.Endpoints) != 0 {
 		t.Errorf("bolt is %+v, %v", got, err)
+	}
+}
+
+func TestAHostIsANameOrAnAddressWithoutAPort(t *testing.T) {
+	for text, good := range map[string]bool{
+		"vigate.example": true, "VIGATE": true, "192.0.2.1": true, "2001:db8::1": true, `"*"`: true,
+		`""`: false, "vigate.example:80": false, "http://vigate.example": false, "a/b": false, "a b": false, "u@a": false, `"[2001:db8::1]"`: false,
+		`"*.example"`: false, `"a,b"`: false, strings.Repeat("a", 256): false,
+	} {
+		c, err := Load("v.yaml", []byte("data: d\nplain-http-host: ["+text+"]\n"), nil)
+		if (err == nil) != good || good && len(c.PlainHTTPHosts) != 1 {
+			t.Errorf("%.40s: %q, %v", text, c.PlainHTTPHosts, err)
+		}
 	}
 }
 

@@ -164,6 +164,23 @@ func level() kind {
 	}}
 }
 
+// hosts are names and addresses as they stand in a Host header, without a port, or
+// * for all of them.
+func hosts() kind {
+	return kind{name: "host", want: "a host's name", tag: stringTag, list: true, set: func(field any, s string) error {
+		if err := checkText(s, 255); err != nil {
+			return err
+		}
+		_, notAddress := netip.ParseAddr(s)
+		if s != "*" && (s == "" || notAddress != nil && strings.ContainsAny(s, " /:@[]*,")) {
+			return fmt.Errorf("%s is not a host's name or address without a port, nor *", show(s))
+		}
+		list := field.(*[]string)
+		*list = append(*list, s)
+		return nil
+	}}
+}
+
 func prefixes() kind {
 	return kind{name: "CIDR", want: "a network such as 10.0.0.0/8", tag: stringTag, list: true, set: func(field any, s string) error {
 		p, err := netip.ParsePrefix(s)

@@ -67,7 +67,7 @@ func SetCookie(h http.Header, token string, tls bool) {
 // own session in the browser. The token's header is one that no page can add
 // without this server's consent, which is never given.
 func Foreign(r *http.Request) bool {
-	if h := r.Header[Header]; len(h) > 0 && h[0] != "" || !crossOrigin(r) {
+	if !CrossOrigin(r) {
 		return false
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -81,9 +81,13 @@ func Foreign(r *http.Request) bool {
 	return false
 }
 
-// crossOrigin goes by what every browser of today says of where a request comes
-// from, and for older ones by the origin's host.
-func crossOrigin(r *http.Request) bool {
+// CrossOrigin reports whether a page of another origin had a browser send r, by
+// what every browser of today says of where a request comes from, and for older
+// ones by the origin's host. A request with the token's header is none of those.
+func CrossOrigin(r *http.Request) bool {
+	if h := r.Header[Header]; len(h) > 0 && h[0] != "" {
+		return false
+	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
 		return site != "same-origin" && site != "none"
 	}

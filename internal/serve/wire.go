@@ -246,10 +246,11 @@ func (n *Node) Handler() http.Handler {
 func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 	s, err := server.Open(ctx, server.Config{
 		Handler: n.Handler(), Certificate: n.certificate,
-		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, Unix: cfg.Unix, Admin: cfg.AdminListen,
+		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, PlainHosts: cfg.PlainHTTPHosts, Unix: cfg.Unix, Admin: cfg.AdminListen,
 		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.API.Drain,
 		Limits: server.Limits{
-			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections, Drain: cfg.DrainTimeout,
+			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections, AddressConnections: cfg.MaxAddressConnections,
+			Idle: cfg.IdleConnectionTimeout, Drain: cfg.DrainTimeout,
 		},
 		Logger: n.log,
 	})

@@ -1,15 +1,23 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"slices"
+	"strings"
+
+	runtime "runtime/pprof"
 )
 
-// adminHandler is for operators of this machine: profiles, and metrics where
-// there are any.
+// adminHandler is for operators of this machine: profiles, and metrics if there
+// are any.
 func adminHandler(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/{$}", listProfiles)
+	mux.HandleFunc("/debug/pprof/{name}", func(w http.ResponseWriter, r *http.Request) {
+		pprof.Handler(r.PathValue("name")).ServeHTTP(w, r)
+	})
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
@@ -18,4 +26,15 @@ func adminHandler(metrics http.Handler) http.Handler {
 		mux.Handle("GET /metrics", metrics)
 	}
 	return mux
+}
+
+// listProfiles names the profiles, in place of net/http/pprof's page of HTML.
+func listProfiles(w http.ResponseWriter, _ *http.Request) {
+	names := []string{"cmdline", "profile", "symbol", "trace"}
+	for _, p := range runtime.Profiles() {
+		names = append(names, p.Name())
+	}
+	slices.Sort(names)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, strings.Join(names, "\n"))
 }

@@ -17,13 +17,12 @@ const (
 )
 
 // peerOf is the other end of r, which came over a connection from o.
-func peerOf(r *http.Request, o origin, proxies []netip.Prefix, id peer.RequestID) peer.Peer {
+func peerOf(r *http.Request, o origin, proxies []netip.Prefix) peer.Peer {
 	p := peer.Peer{
 		Address:   o.address,
 		Local:     o.local,
 		UnixUID:   o.uid,
 		UserAgent: cleanText(r.UserAgent(), maxUserAgent),
-		Request:   id,
 	}
 	if r.TLS != nil {
 		p.TLS = true

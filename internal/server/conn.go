@@ -154,17 +154,14 @@ type listener struct {
 	net.Listener
 	name    string
 	quotas  []*quota
+	each    *addressQuota // nil: addresses are not counted
 	proxies []netip.Prefix
 	stall   time.Duration
 	logger  *slog.Logger
 	now     func() time.Time
 
-	refused atomic.Int64 // since the last line in the log
-	nextLog atomic.Int64 // Unix nanoseconds
+	full, greedy refusals // of all connections, and of one address
 }
-
-// refusalLogPeriod keeps a flood of connections from becoming one of lines.
-const refusalLogPeriod = 10 * time.Second
 
 // Accept returns the next connection that there is room for.
 func (l *listener) Accept() (net.Conn, error) {
@@ -173,29 +170,62 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !takeAll(l.quotas) {
+		from := originOf(raw, l.proxies)
+		release, ok := l.admit(from)
+		if !ok {
 			raw.Close()
-			l.logRefusal()
 			continue
 		}
-		return &conn{
-			Conn:    raw,
-			opened:  time.Now(),
-			from:    originOf(raw, l.proxies),
-			release: sync.OnceFunc(func() { giveAll(l.quotas) }),
-			stall:   l.stall,
-		}, nil
+		return &conn{Conn: raw, opened: time.Now(), from: from, release: release, stall: l.stall}, nil
 	}
 }
 
-func (l *listener) logRefusal() {
-	l.refused.Add(1)
-	now := l.now()
-	next := l.nextLog.Load()
-	if now.UnixNano() < next || !l.nextLog.CompareAndSwap(next, now.Add(refusalLogPeriod).UnixNano()) {
-		return
+// admit takes the places of a connection. release gives them back, once.
+func (l *listener) admit(from origin) (release func(), ok bool) {
+	owner := ""
+	if l.each != nil {
+		owner = from.owner()
 	}
-	l.logger.Warn("connections refused, the limit is reached", "listener", l.name, "count", l.refused.Swap(0))
+	if owner != "" && !l.each.take(owner) {
+		if n := l.greedy.count(l.now()); n > 0 {
+			l.logger.Warn("connections refused, one address has its share", "listener", l.name, "address", owner, "count", n)
+		}
+		return nil, false
+	}
+	if !takeAll(l.quotas) {
+		if owner != "" {
+			l.each.give(owner)
+		}
+		if n := l.full.count(l.now()); n > 0 {
+			l.logger.Warn("connections refused, the limit is reached", "listener", l.name, "count", n)
+		}
+		return nil, false
+	}
+	return sync.OnceFunc(func() {
+		giveAll(l.quotas)
+		if owner != "" {
+			l.each.give(owner)
+		}
+	}), true
+}
+
+// refusals counts refusals for the log.
+type refusals struct {
+	since atomic.Int64 // the last line
+	next  atomic.Int64 // when there may be one, in Unix nanoseconds
+}
+
+// refusalLogPeriod keeps a flood of connections from becoming one of lines.
+const refusalLogPeriod = 10 * time.Second
+
+// count counts one, and returns the number that a line is to tell, or 0.
+func (r *refusals) count(now time.Time) int64 {
+	r.since.Add(1)
+	next := r.next.Load()
+	if now.UnixNano() < next || !r.next.CompareAndSwap(next, now.Add(refusalLogPeriod).UnixNano()) {
+		return 0
+	}
+	return r.since.Swap(0)
 }
 
 // originOf reads the facts of a fresh connection. What can't be learnt is

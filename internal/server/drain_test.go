@@ -24,7 +24,7 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 		}
 		io.WriteString(w, "finished")
 	})})
-	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	r.stop()
 	<-draining
@@ -103,7 +103,7 @@ func TestReadinessEndsOnConnectionsThatStayWhileDraining(t *testing.T) {
 	}
 	defer c.Close()
 	for path, want := range map[string]int{"/readyz": 503, "/healthz": 200} {
-		io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if code := status(t, bufio.NewReader(c)); code != want {
 			t.Errorf("%s: %d", path, code)
 		}
@@ -118,7 +118,7 @@ func TestWhatDoesNotFinishIsCutAtTheDrainLimit(t *testing.T) {
 		<-r.Context().Done()
 		close(cancelled)
 	})})
-	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	r.stop()
 	if err := <-r.done; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "drain plain listener") {

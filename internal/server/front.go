@@ -23,9 +23,10 @@ type front struct {
 	requests *quota
 	health   *health
 	tunnel   *tunnel // nil: CONNECT is refused
+	guard    guard
+	guarded  *refusals // by guard
 	logger   *slog.Logger
-	// loopbackNames: only requests whose Host is a name of this machine.
-	loopbackNames bool
+	now      func() time.Time
 }
 
 type originKey struct{}
@@ -49,46 +50,64 @@ func knownOrigin(c net.Conn) origin {
 	}
 }
 
+// ServeHTTP serves one request.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setCommon(w.Header())
 	if unsafeFraming(r) {
 		w.Header().Set("Connection", "close")
 	}
+	from, _ := r.Context().Value(originKey{}).(origin)
+	x := &exchange{from: peerOf(r, from, f.proxies)}
+	r = x.attach(w, r)
+	defer x.answer.finish()
 	if r.ProtoMajor != 1 && r.TLS == nil { // the preface of HTTP/2, which net/http passes on
-		http.Error(w, "HTTP/2 is served over TLS", http.StatusHTTPVersionNotSupported)
+		http.Error(&x.answer, "HTTP/2 is served over TLS", http.StatusHTTPVersionNotSupported)
 		return
 	}
-	if f.loopbackNames && !loopbackHost(r.Host) {
-		http.Error(w, "this listener is for this machine", http.StatusForbidden)
+	if reason := f.guard.refuses(r); reason != "" {
+		f.logGuarded(r, reason)
+		http.Error(&x.answer, reason, http.StatusForbidden)
 		return
 	}
-	if f.health.serve(w, r) {
+	if f.health.serve(&x.answer, r) {
 		return
 	}
 	if !f.requests.take() {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many requests in flight", http.StatusServiceUnavailable)
+		http.Error(&x.answer, "too many requests in flight", http.StatusServiceUnavailable)
 		return
 	}
 	defer f.requests.give()
-
-	from, _ := r.Context().Value(originKey{}).(origin)
-	x := &exchange{answer: answer{ResponseWriter: w}, from: peerOf(r, from, f.proxies, f.ids.next())}
+	x.from.Request = f.ids.next() // nobody has seen x.from before
 	if r.Method == http.MethodConnect {
-		f.tunnel.serveConnect(w, r, &x.from)
+		f.tunnel.serveConnect(&x.answer, r, &x.from)
 		return
 	}
 	if f.logger.Enabled(r.Context(), slog.LevelDebug) {
 		defer f.logAccess(x, r, time.Now())
 	}
 	defer f.recoverPanic(x, r) // before the access line, which shall have its status
-	f.next.ServeHTTP(&x.answer, r.WithContext(peer.With(r.Context(), &x.from)))
+	f.next.ServeHTTP(&x.answer, r)
 }
 
 // exchange is what is known of one request and its answer, together since each
 // request makes one.
 type exchange struct {
 	answer answer
+	body   requestBody
 	from   peer.Peer
+}
+
+// attach makes x the exchange of r, and w its answer's way out. It returns the
+// request for the handler.
+func (x *exchange) attach(w http.ResponseWriter, r *http.Request) *http.Request {
+	x.answer.ResponseWriter, x.answer.isHead = w, r.Method == http.MethodHead
+	r = r.WithContext(peer.With(r.Context(), &x.from))
+	if needsReadOn(r) {
+		x.body.ReadCloser, x.body.waits = r.Body, len(r.Header["Expect"]) > 0
+		x.answer.body, r.Body = &x.body, &x.body
+	}
+	return r
 }
 
 // unsafeFraming tells of requests after which the connection is closed. RFC
@@ -101,27 +120,6 @@ func unsafeFraming(r *http.Request) bool {
 	return r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0)
 }
 
-// loopbackHost: a page of a web site can make the browser of this machine's
-// user send requests here under the site's own name (DNS rebinding).
-func loopbackHost(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	if name == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(trimBrackets(name))
-	return err == nil && ip.IsLoopback()
-}
-
-func trimBrackets(s string) string {
-	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
-		return s[1 : len(s)-1]
-	}
-	return s
-}
-
 // recoverPanic ends the one request that panicked. The client learns only the
 // request's id; the log has the stack.
 func (f *front) recoverPanic(x *exchange, r *http.Request) {
@@ -131,17 +129,34 @@ func (f *front) recoverPanic(x *exchange, r *http.Request) {
 	}
 	a, id := &x.answer, x.from.Request.String()
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		a.abandon()
 		panic(http.ErrAbortHandler) // asked for: net/http drops the connection
 	}
 	f.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "request panicked",
 		slog.String("request", id), slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)),
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-	if a.status != 0 {
+	if a.begun() {
+		a.abandon()
 		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 	}
+	a.forget()
+	last := a.Header()["Connection"]
 	clear(a.Header())
+	setCommon(a.Header())
+	if last != nil {
+		a.Header()["Connection"] = last
+	}
 	a.Header().Set("X-Request-Id", id)
 	http.Error(a, "internal error, request "+id, http.StatusInternalServerError)
+}
+
+// logGuarded tells of requests that the guard refused: a page may be trying what
+// it can reach on this machine.
+func (f *front) logGuarded(r *http.Request, reason string) {
+	if n := f.guarded.count(f.now()); n > 0 {
+		f.logger.Warn("requests refused that a web page may have sent", "reason", reason, "host", shorten(r.Host),
+			"origin", shorten(r.Header.Get("Origin")), "path", shorten(r.URL.Path), "count", n)
+	}
 }
 
 // logAccess writes no header and no query: tokens travel in them.
@@ -155,42 +170,6 @@ func (f *front) logAccess(x *exchange, r *http.Request, start time.Time) {
 
 // shorten is for what clients write and logs show.
 func shorten(s string) string { return cleanText(s, 256) }
-
-// answer knows what was sent.
-type answer struct {
-	http.ResponseWriter
-	status int // 0: nothing yet
-	bytes  int64
-}
-
-func (a *answer) WriteHeader(status int) {
-	// 1xx are announcements (RFC 9110 §15.2), but 101 is final.
-	if a.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		a.status = status
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-func (a *answer) Write(b []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	n, err := a.ResponseWriter.Write(b)
-	a.bytes += int64(n)
-	return n, err
-}
-
-// Flush is for handlers that ask for http.Flusher.
-func (a *answer) Flush() {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	// Without a flusher below there is nothing to flush early.
-	_ = http.NewResponseController(a.ResponseWriter).Flush()
-}
-
-// Unwrap is for http.ResponseController.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // requestIDs makes names that differ within a run of the server, and between
 // runs.
@@ -224,7 +203,6 @@ func (h *health) serve(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return true
 	}
-	w.Header().Set("Cache-Control", "no-store")
 	if err != nil {
 		http.Error(w, cleanText(err.Error(), 200), http.StatusServiceUnavailable)
 		return true

@@ -10,6 +10,10 @@ type Limits struct {
 	// is told so can go elsewhere, one that waits in a queue can't.
 	Connections         int
 	ListenerConnections int
+	// AddressConnections of one IPv4 address, one /64 of IPv6 or one user of the
+	// Unix socket, without the admin listener's and those of trusted proxies (a
+	// quarter of Connections). Past it they are closed at once.
+	AddressConnections int
 	// Requests in flight in all, long polls among them (50,000). It bounds
 	// what HTTP/2 streams multiply. Past it: 503 with Retry-After.
 	Requests int
@@ -26,7 +30,9 @@ type Limits struct {
 	// byte (30 s). It ends with the body: a call that waits for updates is not
 	// cut off by it.
 	Request time.Duration
-	// Idle is how long a connection may be without a request (2 min).
+	// Idle is how long a connection may be without a request (15 min and 2 s).
+	// pyVmomi uses one again that has been idle for up to 15 minutes, and fails
+	// if it is closed by then.
 	Idle time.Duration
 	// Stall is how long the client may take no byte of an answer (1 min).
 	//
@@ -51,13 +57,14 @@ func (l Limits) withDefaults() Limits {
 	}
 	number(&l.Connections, 20_000)
 	number(&l.ListenerConnections, 20_000)
+	number(&l.AddressConnections, max(1, l.Connections/4))
 	number(&l.Requests, 50_000)
 	number(&l.Tunnels, 1_000)
 	number(&l.HeaderBytes, 64<<10)
 	number(&l.StreamsPerConnection, 128)
 	span(&l.Header, 10*time.Second)
 	span(&l.Request, 30*time.Second)
-	span(&l.Idle, 2*time.Minute)
+	span(&l.Idle, 15*time.Minute+2*time.Second)
 	span(&l.Stall, time.Minute)
 	span(&l.Drain, 15*time.Second)
 	return l

@@ -29,8 +29,13 @@ func checkLoopback(what, addr string) error {
 	return fmt.Errorf("check %s address: %q is not a loopback address; without TLS only 127.0.0.1, ::1 and localhost are served", what, addr)
 }
 
+// keepAlive finds clients that went without a word, such as those that lost their
+// power or their network: after 90 s their connections end, and with them the
+// calls that wait on them.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
+
 func listenTCP(ctx context.Context, what, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("open %s listener: %w", what, err)

@@ -6,7 +6,7 @@ type Load struct {
 	Connections map[string]int64 // open now, by the listener's name, see Addr
 	InFlight    int64            // requests being served, long polls among them
 
-	RefusedConnections uint64 // past the limits of connections
+	RefusedConnections uint64 // past the limits of connections, in all and of one address
 	RefusedRequests    uint64 // past the limit of requests in flight
 }
 
@@ -14,7 +14,7 @@ type Load struct {
 func (s *Server) Load() Load {
 	l := Load{
 		Connections: make(map[string]int64, len(s.sites)), InFlight: s.requests.live.Load(),
-		RefusedConnections: s.total.refused.Load(), RefusedRequests: s.requests.refused.Load(),
+		RefusedConnections: s.total.refused.Load() + s.each.refused.Load(), RefusedRequests: s.requests.refused.Load(),
 	}
 	for _, st := range s.sites {
 		l.Connections[st.name] = st.own.live.Load()

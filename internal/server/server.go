@@ -31,6 +31,7 @@ type Config struct {
 	Listen      string       // HTTPS, HTTP/1.1 and HTTP/2; needs Certificate
 	Certificate *Certificate // shown by the listener at Listen
 	PlainHTTP   string       // HTTP without TLS; a loopback address
+	PlainHosts  []string     // that PlainHTTP answers to besides loopback names; see AnyHost
 	Unix        string       // HTTP on a Unix socket; a path in a directory that is there
 	Admin       string       // profiles and Metrics; a loopback address
 	Metrics     http.Handler // served at /metrics of Admin; nil: none
@@ -63,8 +64,9 @@ type Server struct {
 	base    context.Context
 
 	ids      *requestIDs
-	total    *quota // connections
-	requests *quota // in flight
+	total    *quota        // connections
+	each     *addressQuota // connections of each address
+	requests *quota        // in flight
 }
 
 // site is one way in: an http.Server and what it listens on.
@@ -93,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 
 		ids:      ids,
 		total:    newQuota(cfg.Limits.Connections),
+		each:     newAddressQuota(cfg.Limits.AddressConnections),
 		requests: newQuota(cfg.Limits.Requests),
 	}
 	s.base, s.cut = context.WithCancel(context.Background())
@@ -156,7 +159,7 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		st := b.add("tls", l, app, s.total)
+		st := b.add("tls", l, s.each, app, s.total)
 		s.secure(st, cfg.Certificate)
 		if cfg.PlainHTTP != "" {
 			plain.tunnel = newTunnel(l.Addr(), cfg.Limits.Tunnels)
@@ -168,14 +171,15 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		b.add("plain", l, plain, s.total)
+		plain.guard = guard{loopback: true, names: cfg.PlainHosts}
+		b.add("plain", l, s.each, plain, s.total)
 	}
 	if cfg.Unix != "" {
 		l, err := listenUnix(ctx, cfg.Unix)
 		if err != nil {
 			return err
 		}
-		b.add("unix", l, app, s.total)
+		b.add("unix", l, s.each, app, s.total)
 	}
 	if cfg.Admin != "" {
 		l, err := listenLoopback(ctx, "admin", cfg.Admin)
@@ -184,7 +188,7 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		}
 		// Its connections and requests count apart: it must answer when the
 		// others are full.
-		b.add("admin", l, front{next: adminHandler(cfg.Metrics), loopbackNames: true, requests: newQuota(cfg.Limits.Requests)})
+		b.add("admin", l, nil, front{next: adminHandler(cfg.Metrics), guard: guard{loopback: true, sameOrigin: true}, requests: newQuota(cfg.Limits.Requests)})
 	}
 	return nil
 }
@@ -195,15 +199,16 @@ type builder struct {
 	cfg Config
 }
 
-// add makes a site of l; its connections count in the quotas and in one of
-// their own.
-func (b *builder) add(name string, l net.Listener, f front, quotas ...*quota) *site {
-	f.ids, f.health, f.logger = b.s.ids, b.s.health, b.cfg.Logger
+// add makes a site of l; its connections count in the quotas, in each if that is
+// not nil, and in a quota of their own.
+func (b *builder) add(name string, l net.Listener, each *addressQuota, f front, quotas ...*quota) *site {
+	f.ids, f.health, f.guarded, f.logger, f.now = b.s.ids, b.s.health, new(refusals), b.cfg.Logger, b.cfg.Now
 	own := newQuota(b.cfg.Limits.ListenerConnections)
 	st := &site{name: name, own: own, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
 		Listener: l,
 		name:     name,
 		quotas:   append(quotas, own),
+		each:     each,
 		proxies:  f.proxies,
 		stall:    b.cfg.Limits.Stall,
 		logger:   b.cfg.Logger,
@@ -224,6 +229,8 @@ func (s *Server) newHTTPServer(f *front) *http.Server {
 		BaseContext:       func(net.Listener) context.Context { return s.base },
 		ConnContext:       connContext,
 		Protocols:         protocols(false),
+
+		DisableGeneralOptionsHandler: true, // its answer has no headers of ours
 	}
 }
 

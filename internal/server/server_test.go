@@ -39,6 +39,10 @@ func (l *logs) String() string {
 	return l.buf.String()
 }
 
+func logger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 type running struct {
 	*Server
 	t    *testing.T
@@ -52,7 +56,7 @@ type running struct {
 func start(t *testing.T, cfg Config) *running {
 	t.Helper()
 	r := &running{t: t, logs: &logs{}, done: make(chan error, 1)}
-	cfg.Logger = slog.New(slog.NewTextHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	cfg.Logger = logger(r.logs)
 	if cfg.Listen == "" && cfg.PlainHTTP == "" && cfg.Unix == "" {
 		cfg.Listen, cfg.PlainHTTP = "127.0.0.1:0", "127.0.0.1:0"
 	}
@@ -314,7 +318,7 @@ func TestHealthIsAnsweredOnEveryListener(t *testing.T) {
 	if code, _ := r.get("plain", "/healthz", nil); code != 200 {
 		t.Errorf("healthz: %d", code)
 	}
-	_, answer := r.raw("POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+	_, answer := r.raw("POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 	if code := status(t, answer); code != 405 {
 		t.Errorf("POST healthz: %d", code)
 	}
@@ -364,7 +368,7 @@ func TestAPanicEndsOneRequestAndIsLogged(t *testing.T) {
 	if l := r.logs.String(); !strings.Contains(l, "the reason") || !strings.Contains(l, "server_test.go") || !strings.Contains(l, "status=500") {
 		t.Errorf("the log lacks the reason, its stack or the access line:\n%s", l)
 	}
-	_, answer := r.raw("GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, answer := r.raw("GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	resp, err := http.ReadResponse(answer, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -403,7 +407,7 @@ func TestRequestsPastTheLimitAreToldToComeBack(t *testing.T) {
 		entered <- struct{}{}
 		<-leave
 	})})
-	first, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	first, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	if code, _ := r.get("plain", "/", nil); code != 503 {
 		t.Errorf("the second got %d", code)
@@ -420,7 +424,7 @@ func TestRequestsPastTheLimitAreToldToComeBack(t *testing.T) {
 
 func TestConnectionsPastTheLimitAreClosedAndLoggedOnce(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, Limits: Limits{ListenerConnections: 1}})
-	first, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	first, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if code := status(t, answer); code != 200 {
 		t.Fatal(code)
 	}
@@ -438,12 +442,12 @@ func TestConnectionsPastTheLimitAreClosedAndLoggedOnce(t *testing.T) {
 		t.Errorf("tls: %d", code)
 	}
 	// The place of a closed connection is free again.
-	io.WriteString(first, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	io.WriteString(first, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	io.Copy(io.Discard, answer)
 	first.Close()
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		c, again := r.raw("")
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if resp, err := http.ReadResponse(again, nil); err == nil {
 			resp.Body.Close()
 			return
@@ -456,7 +460,7 @@ func TestConnectionsPastTheLimitAreClosedAndLoggedOnce(t *testing.T) {
 
 func TestTheConnectionsOfAllListenersCountTogether(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, Admin: "127.0.0.1:0", Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Limits: Limits{Connections: 1}})
-	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if code := status(t, answer); code != 200 {
 		t.Fatal(code)
 	}

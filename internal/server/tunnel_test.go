@@ -58,7 +58,7 @@ func TestCONNECTToAnythingElseIsRefused(t *testing.T) {
 		inside: 403, "localhost:8089": 403, "sdkTunnel:443": 403, "sdktunnel:8089": 403, "sdkTunnel:08089": 403,
 		"sdkTunnel:8089.": 400, "169.254.169.254:80": 403, "sdkTunnel": 403,
 	} {
-		_, answer := r.raw("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, answer := r.raw("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\nGET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if code := status(t, answer); code != want {
 			t.Errorf("%s: %d, want %d", target, code, want)
 		}
@@ -93,7 +93,7 @@ func TestOnlyThePlainListenerTunnels(t *testing.T) {
 func TestHeadersInsideATunnelCannotNameAnotherClient(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	c := r.through("X-Forwarded-For: 203.0.113.9\r\n") // written by the proxy
-	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n")
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestTunnelsAreBoundedAndTheirPlacesComeBack(t *testing.T) {
 	if code := status(t, answer); code != 503 {
 		t.Fatalf("the second got %d", code)
 	}
-	fmt.Fprint(first, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	fmt.Fprint(first, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	if _, err := io.ReadAll(first); err != nil { // the server closed its end
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestADrainEndsIdleTunnelsAndLetsBusyOnesFinish(t *testing.T) {
 		io.WriteString(w, "finished")
 	}), OnDrain: func() { close(leave) }})
 	busy := r.through("")
-	io.WriteString(busy, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	io.WriteString(busy, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	r.stop()
 	resp, err := http.ReadResponse(bufio.NewReader(busy), nil)

@@ -13,7 +13,7 @@ import (
 )
 
 // smuggled is a second request that only a server which lost the framing sees.
-const smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 	seen := make(chan string, 100)
@@ -21,7 +21,7 @@ func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 		seen <- r.URL.Path
 		readBody(w, r)
 	})})
-	post := "POST /first HTTP/1.1\r\nHost: x\r\n"
+	post := "POST /first HTTP/1.1\r\nHost: localhost\r\n"
 	for name, tt := range map[string]struct {
 		request string
 		want    int
@@ -39,7 +39,7 @@ func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 		"a folded header":             {post + " Content-Length: 5\r\n\r\nhello" + smuggled, 400},
 		"a bare CR in a header":       {post + "X: a\rContent-Length: 5\r\n\r\nhello" + smuggled, 400},
 		"a NUL in a header":           {post + "X: a\x00b\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
-		"two hosts":                   {"POST /first HTTP/1.1\r\nHost: x\r\nHost: y\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
+		"two hosts":                   {"POST /first HTTP/1.1\r\nHost: localhost\r\nHost: y\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
 		"no host":                     {"POST /first HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
 		"a chunk size that is none":   {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
 		"a signed chunk size":         {post + "Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
@@ -70,11 +70,11 @@ func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 
 func TestHonestRequestsKeepTheirConnection(t *testing.T) {
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: readBody})
-	c, answer := r.raw("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+	c, answer := r.raw("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello")
 	if code := status(t, answer); code != 200 {
 		t.Fatal(code)
 	}
-	io.WriteString(c, "GET /b HTTP/1.1\r\nHost: x\r\n\r\n")
+	io.WriteString(c, "GET /b HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if code := status(t, answer); code != 200 {
 		t.Fatal(code)
 	}
@@ -82,7 +82,7 @@ func TestHonestRequestsKeepTheirConnection(t *testing.T) {
 
 func TestOverlongHeadersAreRefused(t *testing.T) {
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: readBody, Limits: Limits{HeaderBytes: 4096}})
-	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", 16<<10) + "\r\n\r\n")
+	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 16<<10) + "\r\n\r\n")
 	if code := status(t, answer); code != 431 {
 		t.Fatal(code)
 	}
@@ -111,7 +111,7 @@ func TestASilentHandshakeIsCutOff(t *testing.T) {
 
 func TestASlowBodyIsCutOff(t *testing.T) {
 	r := start(t, Config{Handler: readBody, Limits: Limits{Request: 50 * time.Millisecond}})
-	_, answer := r.raw("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+	_, answer := r.raw("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
 	if code := status(t, answer); code != 408 {
 		t.Errorf("HTTP/1.1: %d", code)
 	}
@@ -169,7 +169,7 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 			}
 		}
 	})})
-	r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if err := <-ended; !isTimeout(err) {
 		t.Errorf("plain: %v", err)
 	}
@@ -188,7 +188,7 @@ func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, size)) // far more than one write's chunk
 	})})
-	_, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	resp, err := http.ReadResponse(answer, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +263,7 @@ func TestHTTP2StreamsAreBounded(t *testing.T) {
 
 func TestHTTP2IsForTLSOnly(t *testing.T) {
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: tellPeer})
-	c, answer := r.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
+	c, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
 	if code := status(t, answer); code != 200 {
 		t.Fatal(code)
 	}

@@ -3,6 +3,8 @@ package vijson
 import (
 	"net/http"
 	"strconv"
+
+	"github.com/vigate/vigate/internal/httptoken"
 )
 
 const (
@@ -26,6 +28,10 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header()["Allow"] = []string{"POST"}
 		automationError(w, r, http.StatusMethodNotAllowed, "NOT_ALLOWED_IN_CURRENT_STATE", "the action hello is called with POST")
+		return
+	}
+	if httptoken.Foreign(r) {
+		automationError(w, r, http.StatusForbidden, "UNAUTHORIZED", "a browser sent this for a page of another origin")
 		return
 	}
 	if !isJSON(r.Header) {
