@@ -49,7 +49,7 @@ var rooms = map[string]struct {
 	"internal/history":         {[]string{"internal/vim", "internal/access", "internal/event", "internal/locale"}, "the log is read and posted to through the API, and knows no store"},
 	"internal/cluster":         {[]string{"internal/store", "internal/record", "internal/vim"}, "who runs, and whose clock is right, is no matter of sessions or another domain"},
 	"internal/property/value":  {[]string{"internal/schema"}, "what a value is made of does not depend on where it comes from"},
-	"internal/property":        {[]string{"internal/property/value", "internal/vim", "internal/session"}, "properties are read through the API's own rows"},
+	"internal/property":        {[]string{"internal/property/value", "internal/schema", "internal/vim", "internal/session"}, "properties are read through the API's own rows"},
 	"internal/openapi":         {[]string{"internal/vim", "internal/schema"}, "the document is made from the rows alone"},
 	"internal/vectors":         {[]string{"*"}, "support of tests: puts a whole API together"},
 	"internal/httptoken":       {nil, "headers and cookies depend on nothing"},

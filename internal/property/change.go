@@ -6,6 +6,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/property/value"
+	"github.com/vigate/vigate/internal/schema"
 )
 
 // change adds how what is at the path has changed, as shortly as the client
@@ -49,7 +50,7 @@ func loss(old, now value.State) (types.PropertyChangeOp, bool) {
 // parts tells the changes of a value part by part. It reports false where that
 // can't be done, or the value is another object altogether.
 func (u *update) parts(p *value.Path, old, now []value.Part, v reflect.Value) ([]types.PropertyChange, bool) {
-	list := value.IsList(v.Type())
+	list := schema.IsList(v.Type())
 	was := make(map[string]uint64, len(old))
 	for _, o := range old {
 		was[o.Name] = o.Sum

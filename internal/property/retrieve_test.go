@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/property/value"
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -79,7 +80,7 @@ func TestEveryListServedHasABox(t *testing.T) {
 	s := value.New()
 	for _, o := range f.Objects() {
 		for _, p := range o.Properties {
-			if value.IsList(p.Type) {
+			if schema.IsList(p.Type) {
 				if box := s.Box(reflect.MakeSlice(p.Type, 0, 0)); reflect.TypeOf(box).Kind() != reflect.Struct {
 					t.Errorf("%s.%s: no array type for %v", o.Type, p.Name, p.Type)
 				}

@@ -106,6 +106,32 @@ func Named(name string, spell func(reflect.Type) string) (reflect.Type, bool) {
 	return t, t.Kind() == reflect.String || t.Kind() == reflect.Struct
 }
 
+// IsList reports whether a type is a list. []byte is not: it is binary data.
+func IsList(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8
+}
+
+// IsObject reports whether a type is a struct with members. A time is not.
+func IsObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != Time }
+
+// Empty reports whether a member that may be left out has the value that means that
+// it is. Times and objects are never empty.
+func Empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice:
+		return v.Len() == 0
+	case reflect.Struct:
+		return false
+	}
+	return v.IsZero()
+}
+
+// ListName is the API's name of a list, given that of its elements.
+func ListName(elem string) string {
+	elem = strings.TrimPrefix(elem, "Base")
+	return "ArrayOf" + strings.ToUpper(elem[:1]) + elem[1:]
+}
+
 // Declared is the type of the API that an interface such as BaseEvent stands
 // for.
 func Declared(iface reflect.Type) (reflect.Type, bool) {

@@ -72,7 +72,7 @@ func (h *handler) take(c *vim.Call) *reply {
 // grown too large to keep.
 func (h *handler) release(p *reply) {
 	if cap(p.buf) <= 4*flushAt {
-		*p = reply{encoder: encoder{codec: &h.codec, buf: p.buf[:0]}}
+		*p = reply{encoder: encoder{codec: h.codec, buf: p.buf[:0]}}
 		h.replies.Put(p)
 	}
 }
@@ -157,11 +157,11 @@ func (e *encoder) fault(f *vim.Fault, code, text string) {
 	e.buf = append(e.buf, "</faultstring>"...)
 	if f.Detail != nil {
 		v := reflect.ValueOf(f.Detail).Elem()
-		p := e.codec.plan(v.Type())
-		e.buf = append(append(append(e.buf, "<detail><"...), p.name...), `Fault xmlns="`+nsVim+`" xsi:type="`...)
-		e.buf = append(append(e.buf, p.name...), `">`...)
+		p := e.codec.plans.Of(v.Type())
+		e.buf = append(append(append(e.buf, "<detail><"...), p.Name...), `Fault xmlns="`+nsVim+`" xsi:type="`...)
+		e.buf = append(append(e.buf, p.Name...), `">`...)
 		e.members(v, p)
-		e.buf = append(append(append(e.buf, "</"...), p.name...), "Fault></detail>"...)
+		e.buf = append(append(append(e.buf, "</"...), p.Name...), "Fault></detail>"...)
 	}
 	e.buf = append(e.buf, "</soapenv:Fault>"+tail...)
 }

@@ -223,8 +223,8 @@ func FuzzARequest(f *testing.F) {
 			return
 		}
 		again := newFake()
-		var codec codec
-		e := encoder{codec: &codec, release: newest}
+		codec := newCodec()
+		e := encoder{codec: codec, release: newest}
 		e.arguments(c.Args)
 		again.call(operation(c.Object.Type, "x", c.Name, string(e.buf)))
 		if e.err == nil && (len(again.calls) != 1 || !equal(again.calls[0].Args, c.Args)) {

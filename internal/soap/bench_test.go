@@ -21,14 +21,14 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // arguments writes the members of a request.
 func (e *encoder) arguments(args any) {
 	v := reflect.ValueOf(args).Elem()
-	e.members(v, e.codec.plan(v.Type()))
+	e.members(v, e.codec.plans.Of(v.Type()))
 }
 
 // equal compares arguments in their form on the wire, so that an empty list is
 // the same as none and NaN the same as itself.
 func equal(a, b any) bool {
-	var c codec
-	x, y := encoder{codec: &c, release: newest}, encoder{codec: &c, release: newest}
+	c := newCodec()
+	x, y := encoder{codec: c, release: newest}, encoder{codec: c, release: newest}
 	x.arguments(a)
 	y.arguments(b)
 	return bytes.Equal(x.buf, y.buf)
@@ -89,10 +89,10 @@ func BenchmarkRetrieveCurrentSession(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	f := newFake()
 	b.ReportAllocs()
-	var c codec
+	c := newCodec()
 	c.learn(f.Objects())
 	for b.Loop() {
-		m := &message{decoder: decoder{codec: &c}, raw: []byte(retrieve), api: f, call: &vim.Call{}}
+		m := &message{decoder: decoder{codec: c}, raw: []byte(retrieve), api: f, call: &vim.Call{}}
 		if err := m.read(); err != nil {
 			b.Fatal(err)
 		}
@@ -100,8 +100,8 @@ func BenchmarkDecode(b *testing.B) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	var c codec
-	e := encoder{codec: &c, release: newest}
+	c := newCodec()
+	e := encoder{codec: c, release: newest}
 	s := someSession()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -167,18 +167,18 @@ func parsed(c *codec, document []byte, into any) error {
 }
 
 func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
-	var c codec
+	c := newCodec()
 	f := &filler{Rand: rand.New(rand.NewPCG(1, 2))}
 	tested := 0
 	for _, name := range typeNames(t) {
-		typ, ok := c.dataType(name)
+		typ, ok := c.plans.DataType(name)
 		if !ok || typ.Kind() != reflect.Struct {
 			continue
 		}
 		v := reflect.New(typ)
 		f.binary = false
 		f.fill(t, v.Elem(), 0)
-		out := written(t, &c, v.Interface(), newest)
+		out := written(t, c, v.Interface(), newest)
 		theirs := reflect.New(typ)
 		d := vimxml.NewDecoder(bytes.NewReader(out))
 		d.TypeFunc = types.TypeFunc()
@@ -194,7 +194,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 			continue // a required member that the filler stopped short of
 		}
 		ours := reflect.New(typ)
-		if err := parsed(&c, out, ours.Interface()); err != nil || !reflect.DeepEqual(ours.Interface(), v.Interface()) {
+		if err := parsed(c, out, ours.Interface()); err != nil || !reflect.DeepEqual(ours.Interface(), v.Interface()) {
 			t.Errorf("%s: %v: not read as it was written:\n%.900s", name, err, out)
 			continue
 		}
@@ -208,7 +208,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 		}
 		ours = reflect.New(typ)
 		document := bytes.Replace(b.Bytes(), []byte("<x"), []byte("<x"+prefixes), 1)
-		if err := parsed(&c, document, ours.Interface()); err != nil || !reflect.DeepEqual(ours.Interface(), v.Interface()) {
+		if err := parsed(c, document, ours.Interface()); err != nil || !reflect.DeepEqual(ours.Interface(), v.Interface()) {
 			t.Errorf("%s: %v: not read as the library writes it:\n%.900s", name, err, document)
 		}
 	}
@@ -230,13 +230,12 @@ func hollow(v reflect.Value) bool {
 			}
 		}
 	case reflect.Struct:
-		var c codec
 		if v.Type() == schema.Time {
 			return false
 		}
-		for _, m := range c.plan(v.Type()).members {
-			f := v.FieldByIndex(m.index)
-			if (f.Kind() == reflect.Interface || f.Kind() == reflect.Pointer) && f.IsNil() && m.required || hollow(f) {
+		for _, m := range schema.Of(v.Type(), "xml").Members {
+			f := v.FieldByIndex(m.Index)
+			if (f.Kind() == reflect.Interface || f.Kind() == reflect.Pointer) && f.IsNil() && !m.Optional || hollow(f) {
 				return true
 			}
 		}
@@ -267,7 +266,7 @@ func TestEveryListHasTheNamesOfTheAPI(t *testing.T) {
 			}
 			t.Errorf("%s has elements %s, written as %s", name, inner, got)
 		}
-		if got := listName(elem); elem.Kind() != reflect.String && got != name {
+		if got := schema.ListName(bareName(elem)); elem.Kind() != reflect.String && got != name {
 			t.Errorf("%s is written as %s", name, got)
 		}
 		tested++

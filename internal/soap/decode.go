@@ -58,8 +58,8 @@ func (d *decoder) where(member ...string) string {
 func (d *decoder) object(v reflect.Value, p *plan) error {
 	var few [24]bool
 	seen := few[:]
-	if len(p.members) > len(few) {
-		seen = make([]bool, len(p.members))
+	if len(p.Members) > len(few) {
+		seen = make([]bool, len(p.Members))
 	}
 	for i := 0; ; {
 		e, err := d.Child()
@@ -70,17 +70,17 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 			break
 		}
 		// Clients write members in the order of the API.
-		ok := i < len(p.members) && p.members[i].name == string(e.Name)
+		ok := i < len(p.Members) && p.Members[i].Name == string(e.Name)
 		if !ok {
-			i, ok = p.byName[string(e.Name)]
+			i, ok = p.ByName[string(e.Name)]
 		}
 		if !ok || !ours(e) {
 			return d.invalid("unknown element " + vim.Quote(string(e.Name)))
 		}
-		m := &p.members[i]
-		list := m.list
+		m := &p.Members[i]
+		list := m.Own.list
 		if seen[i] && !list {
-			return d.invalid("the element " + vim.Quote(m.name) + " is repeated")
+			return d.invalid("the element " + vim.Quote(m.Name) + " is repeated")
 		}
 		if absent(e) {
 			if err := d.Skip(); err != nil {
@@ -89,16 +89,16 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 			continue
 		}
 		seen[i] = true
-		if err := d.member(m.of(v), m, e, list); err != nil {
+		if err := d.member(m.Of(v), m, e, list); err != nil {
 			return err
 		}
 		if !list {
 			i++
 		}
 	}
-	for i := range p.members {
-		if p.members[i].required && !seen[i] {
-			return d.missing(p.members[i].name)
+	for i := range p.Members {
+		if p.Members[i].Own.required && !seen[i] {
+			return d.missing(p.Members[i].Name)
 		}
 	}
 	return nil
@@ -108,11 +108,11 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != schema.Bytes }
 
 // member reads one element of a member.
-func (d *decoder) member(v reflect.Value, m *member, e *xmltoken.Token, list bool) error {
+func (d *decoder) member(v reflect.Value, m *field, e *xmltoken.Token, list bool) error {
 	item := -1
 	if list {
 		// Growing doubles, so that an element costs up to two.
-		if err := d.charge(2 * int(m.typ.Elem().Size())); err != nil {
+		if err := d.charge(2 * int(m.Type.Elem().Size())); err != nil {
 			return err
 		}
 		item = v.Len()
@@ -120,7 +120,7 @@ func (d *decoder) member(v reflect.Value, m *member, e *xmltoken.Token, list boo
 		v.SetLen(item + 1)
 		v = v.Index(item)
 	}
-	d.path = append(d.path, step{m.name, item})
+	d.path = append(d.path, step{m.Name, item})
 	err := d.value(v, e)
 	d.path = d.path[:len(d.path)-1]
 	return err
@@ -141,13 +141,13 @@ func (d *decoder) value(v reflect.Value, e *xmltoken.Token) error {
 	if name := claimed(e); name != "" && !fits(name, v.Type()) {
 		return d.invalid(vim.Quote(name) + " is not a kind of " + bareName(v.Type()))
 	}
-	if v.Kind() != reflect.Struct || v.Type() == schema.Time {
+	if !schema.IsObject(v.Type()) {
 		return d.simple(v)
 	}
 	if v.Type() == schema.Reference {
 		return d.reference(v, e)
 	}
-	return d.object(v, d.codec.plan(v.Type()))
+	return d.object(v, d.codec.plans.Of(v.Type()))
 }
 
 // fits reports whether a type that an element claims may stand where t is

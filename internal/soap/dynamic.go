@@ -39,21 +39,18 @@ func (d *decoder) dynamic(v reflect.Value, e *xmltoken.Token) error {
 	if v.NumMethod() == 0 {
 		return d.anything(v, e, name)
 	}
-	base, ok := schema.Declared(v.Type())
-	if !ok {
+	t, base, ok := d.codec.plans.Under(v.Type(), name)
+	switch {
+	case base == nil:
 		return d.invalid("an element of a type that can't be given")
-	}
-	t := base
-	if name != "" {
-		if t, ok = d.codec.dataType(name); !ok || !reflect.PointerTo(t).Implements(v.Type()) {
-			return d.invalid(vim.Quote(name) + " is not a kind of " + base.Name())
-		}
+	case !ok:
+		return d.invalid(vim.Quote(name) + " is not a kind of " + base.Name())
 	}
 	p, err := d.fresh(t)
 	if err != nil {
 		return err
 	}
-	if err := d.object(p.Elem(), d.codec.plan(t)); err != nil {
+	if err := d.object(p.Elem(), d.codec.plans.Of(t)); err != nil {
 		return err
 	}
 	v.Set(p)
@@ -68,7 +65,7 @@ func (d *decoder) anything(v reflect.Value, e *xmltoken.Token, name string) erro
 	}
 	t, ok := simple[name]
 	if !ok {
-		if t, ok = d.codec.dataType(name); !ok {
+		if t, ok = d.codec.plans.DataType(name); !ok {
 			return d.invalid("unknown type " + vim.Quote(name))
 		}
 	}
@@ -79,8 +76,8 @@ func (d *decoder) anything(v reflect.Value, e *xmltoken.Token, name string) erro
 	switch {
 	case t == schema.Reference:
 		err = d.reference(p.Elem(), e)
-	case t.Kind() == reflect.Struct && t != schema.Time:
-		err = d.object(p.Elem(), d.codec.plan(t))
+	case schema.IsObject(t):
+		err = d.object(p.Elem(), d.codec.plans.Of(t))
 	default:
 		err = d.simple(p.Elem())
 	}

@@ -80,8 +80,8 @@ func (e *encoder) structure(name string, v reflect.Value, typed bool) {
 	}
 	e.open(name, xsi)
 	switch {
-	case t.Kind() == reflect.Struct && t != schema.Time:
-		e.members(v, e.codec.plan(t))
+	case schema.IsObject(t):
+		e.members(v, e.codec.plans.Of(t))
 	default:
 		e.simple(v)
 	}
@@ -92,7 +92,7 @@ func (e *encoder) list(name string, v reflect.Value, elem reflect.Type, typed bo
 	inner := name
 	if typed {
 		inner = bareName(elem)
-		e.open(name, listName(elem))
+		e.open(name, schema.ListName(bareName(elem)))
 	}
 	if v.Kind() == reflect.Slice {
 		for i := 0; i < v.Len() && e.err == nil; i++ {
@@ -150,29 +150,17 @@ func (e *encoder) reference(name string, ref *types.ManagedObjectReference, type
 
 // members writes those that are set and that the caller's release has.
 func (e *encoder) members(v reflect.Value, p *plan) {
-	for i := range p.members {
-		m := &p.members[i]
-		if e.release.Before(m.since) {
+	for i := range p.Members {
+		m := &p.Members[i]
+		if e.release.Before(m.Own.since) {
 			continue
 		}
-		f := m.of(v)
-		if m.omitted && empty(f) {
+		f := m.Of(v)
+		if m.OmitEmpty && schema.Empty(f) {
 			continue
 		}
-		e.element(m.name, f, false)
+		e.element(m.Name, f, false)
 	}
-}
-
-// empty is what a member that may be left out has when it is not set. Times and
-// objects always are.
-func empty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Slice:
-		return v.Len() == 0
-	case reflect.Struct:
-		return false
-	}
-	return v.IsZero()
 }
 
 func (e *encoder) simple(v reflect.Value) {

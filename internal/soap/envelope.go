@@ -274,5 +274,5 @@ func (m *message) property() error {
 // arguments reads the rest of the operation into what args points to.
 func (m *message) arguments(args any) error {
 	v := reflect.ValueOf(args).Elem()
-	return m.object(v, m.codec.plan(v.Type()))
+	return m.object(v, m.codec.plans.Of(v.Type()))
 }

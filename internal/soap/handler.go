@@ -43,7 +43,7 @@ type handler struct {
 	api      dispatcher
 	log      *slog.Logger
 	versions []byte
-	codec    codec
+	codec    *codec
 	bodies   bodies
 	replies  sync.Pool // of *reply
 }
@@ -57,9 +57,9 @@ func Mount(mux *http.ServeMux, api *vim.API) {
 // newHandler makes the handler of an API whose table is complete and whose
 // version is the one given.
 func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
-	h := &handler{api: api, log: log, versions: versions(version)}
+	h := &handler{api: api, log: log, versions: versions(version), codec: newCodec()}
 	h.codec.learn(api.Objects())
-	h.replies.New = func() any { return &reply{encoder: encoder{codec: &h.codec, buf: make([]byte, 0, 4<<10)}} }
+	h.replies.New = func() any { return &reply{encoder: encoder{codec: h.codec, buf: make([]byte, 0, 4<<10)}} }
 	return h
 }
 
@@ -115,7 +115,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(ctx, w, c, bodyRefusal(err))
 		return
 	}
-	*m = message{decoder: decoder{codec: &h.codec}, raw: body, api: h.api, call: c}
+	*m = message{decoder: decoder{codec: h.codec}, raw: body, api: h.api, call: c}
 	refusal := h.prepare(ctx, m, r)
 	if m.raw = nil; c.Proof.Message != nil {
 		defer h.bodies.done(held)

@@ -21,22 +21,9 @@ var (
 // simple are the types of XML Schema, by their name there, that the API uses.
 var simple = schema.Simple()
 
-// plan is how a struct stands in XML.
-type plan struct {
-	name    string
-	members []member
-	byName  map[string]int
-	// request: the type is a method's, which is no data object.
-	request bool
-}
-
+// member is what the codec keeps for a member of a struct.
 type member struct {
-	name  string
-	index []int
-	typ   reflect.Type
-	list  bool // of elements
-	// omitted where it has its type's zero value.
-	omitted bool
+	list bool // of elements
 	// required in a request. A list is not: an empty one has no element.
 	required bool
 	// since is the first release that has the member; zero: older than any that
@@ -44,21 +31,29 @@ type member struct {
 	since vim.Release
 }
 
-// of is the member of the struct v.
-func (m *member) of(v reflect.Value) reflect.Value {
-	if len(m.index) == 1 {
-		return v.Field(m.index[0])
-	}
-	return v.FieldByIndex(m.index)
-}
+// plan and field are how a struct and a member of it stand in XML.
+type (
+	plan  = schema.Plan[member]
+	field = schema.Field[member]
+)
 
-// codec reads and writes the API's types. Its zero value is ready.
+// codec reads and writes the API's types.
 type codec struct {
-	plans   sync.Map  // of *plan by reflect.Type; as many as there are types
+	plans   *schema.Plans[member]
 	readers sync.Pool // of *reader, which are zero
 	// names are those of the API's objects and of what they have, by themselves.
 	// It is set before the first request, and only read.
 	names map[string]string
+}
+
+func newCodec() *codec {
+	return &codec{plans: schema.NewPlans(schema.Codec[member]{
+		Tag: "xml", Spell: reflect.Type.Name,
+		Own: func(_ reflect.Type, m schema.Member) member {
+			list := listed(m.Field.Type)
+			return member{list: list, required: !list && !m.Optional, since: since(m.Owner, m.Field)}
+		},
+	})}
 }
 
 // learn takes the names of the API's objects and of what they have, which are
@@ -113,23 +108,6 @@ func (c *codec) done(r *reader) {
 	c.readers.Put(r)
 }
 
-func (c *codec) plan(t reflect.Type) *plan {
-	if p, ok := c.plans.Load(t); ok {
-		return p.(*plan)
-	}
-	of := schema.Of(t, "xml")
-	p := &plan{name: t.Name(), byName: map[string]int{}, request: of.Request}
-	for i, m := range of.Members {
-		p.byName[m.Name] = i
-		p.members = append(p.members, member{
-			name: m.Name, index: m.Index, typ: m.Field.Type, list: listed(m.Field.Type),
-			omitted: m.OmitEmpty, required: !listed(m.Field.Type) && !m.Optional, since: since(m.Owner, m.Field),
-		})
-	}
-	got, _ := c.plans.LoadOrStore(t, p)
-	return got.(*plan)
-}
-
 // since is when a member came into the API.
 func since(t reflect.Type, f reflect.StructField) vim.Release {
 	if r, ok := unmarked[t.Name()+"."+f.Name]; ok {
@@ -142,24 +120,12 @@ func since(t reflect.Type, f reflect.StructField) vim.Release {
 	return r
 }
 
-// dataType finds the type that a stranger's xsi:type means.
-func (c *codec) dataType(name string) (reflect.Type, bool) {
-	t, ok := schema.Named(name, reflect.Type.Name)
-	return t, ok && (t.Kind() != reflect.Struct || !c.plan(t).request)
-}
-
 // typeName is what xsi:type says of a value of the type that is no list.
 func typeName(t reflect.Type) string {
 	if name := bareName(t); name[0] >= 'a' {
 		return "xsd:" + name
 	}
 	return t.Name()
-}
-
-// listName is what xsi:type says of a list.
-func listName(elem reflect.Type) string {
-	name := bareName(elem)
-	return "ArrayOf" + strings.ToUpper(name[:1]) + name[1:]
 }
 
 // bareName is a type's name without a prefix, also of the elements of a list

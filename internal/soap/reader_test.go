@@ -41,7 +41,7 @@ func sameCall(t testing.TB, raw []byte) {
 	read := func(o xmltoken.Options) (*message, string) {
 		r := &reader{}
 		r.Start(raw, o)
-		m := &message{decoder: decoder{reader: r, codec: &codec{}}, raw: raw, api: newFake(), call: &vim.Call{}}
+		m := &message{decoder: decoder{reader: r, codec: newCodec()}, raw: raw, api: newFake(), call: &vim.Call{}}
 		if err := m.envelope(); err != nil {
 			return m, err.Error()
 		}
@@ -127,7 +127,7 @@ func TestAHeaderThatIsSignedIsKeptAsItWasSent(t *testing.T) {
 	security := `<Security xmlns="` + nsSecurity + `"><a>1</a></Security>`
 	signed := strings.Replace(envelope(manager("LoginByToken", "")), "<soapenv:Body>",
 		"<soapenv:Header><operationID>x</operationID>"+security+"</soapenv:Header><soapenv:Body>", 1)
-	m := &message{decoder: decoder{codec: &codec{}}, raw: []byte(signed), api: newFake(), call: &vim.Call{}}
+	m := &message{decoder: decoder{codec: newCodec()}, raw: []byte(signed), api: newFake(), call: &vim.Call{}}
 	if err := m.read(); err != nil || string(m.security) != security || m.operation != "x" {
 		t.Errorf("%v: %q %q", err, m.security, m.operation)
 	}

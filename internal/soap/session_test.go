@@ -51,24 +51,24 @@ func retrievedBothWays(t *testing.T, c *codec, r *types.RetrieveResult) {
 }
 
 func TestASessionIsEncodedAsAnyValueIs(t *testing.T) {
-	var c codec
+	c := newCodec()
 	f := &filler{Rand: rand.New(rand.NewPCG(1, 2))}
 	for range 500 {
 		var s types.UserSession
 		f.fill(t, reflect.ValueOf(&s).Elem(), 0)
-		sessionBothWays(t, &c, &s)
+		sessionBothWays(t, c, &s)
 	}
-	sessionBothWays(t, &c, &types.UserSession{})
-	sessionBothWays(t, &c, &types.UserSession{LoginTime: time.Unix(1e12, 0)})
+	sessionBothWays(t, c, &types.UserSession{})
+	sessionBothWays(t, c, &types.UserSession{LoginTime: time.Unix(1e12, 0)})
 }
 
 func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 	f.Add("key", "DOMAIN\\user", "a \"name\"\x00\u2028", int64(1), int64(-1), "xx", true, int64(17))
 	f.Add("\xff", "ä", "\x7f\n\r\t", int64(1e10), int64(-1e12), "\xed\xa0\x80", false, int64(-1))
 	f.Add("", "<&>", "\ufffe", int64(1e12), int64(0), "", false, int64(0))
-	var c codec
+	c := newCodec()
 	f.Fuzz(func(t *testing.T, key, user, full string, login, active int64, locale string, extension bool, calls int64) {
-		sessionBothWays(t, &c, &types.UserSession{
+		sessionBothWays(t, c, &types.UserSession{
 			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active), LastActiveTime: time.Unix(active, login),
 			Locale: locale, MessageLocale: locale + user, ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
 		})
@@ -76,12 +76,12 @@ func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 }
 
 func TestWhatIsRetrievedIsEncodedAsAnyValueIs(t *testing.T) {
-	var c codec
+	c := newCodec()
 	f := &filler{Rand: rand.New(rand.NewPCG(3, 4))}
 	for range 500 {
 		var r types.RetrieveResult
 		f.fill(t, reflect.ValueOf(&r).Elem(), 0)
-		retrievedBothWays(t, &c, &r)
+		retrievedBothWays(t, c, &r)
 	}
 	s := someSession()
 	many := types.ObjectContent{}
@@ -91,13 +91,13 @@ func TestWhatIsRetrievedIsEncodedAsAnyValueIs(t *testing.T) {
 		types.ArrayOfString{String: []string{strings.Repeat("x", flushAt), "y"}}, make(chan int), time.Time{},
 	} {
 		p := types.DynamicProperty{Name: "a&b", Val: v}
-		retrievedBothWays(t, &c, &types.RetrieveResult{Objects: []types.ObjectContent{{PropSet: []types.DynamicProperty{p, {Name: "n", Val: "v"}}}}})
+		retrievedBothWays(t, c, &types.RetrieveResult{Objects: []types.ObjectContent{{PropSet: []types.DynamicProperty{p, {Name: "n", Val: "v"}}}}})
 		if reflect.ValueOf(v).Kind() != reflect.Chan {
 			many.PropSet = append(many.PropSet, p)
 		}
 	}
 	many.MissingSet = []types.MissingProperty{{Path: "p", Fault: types.LocalizedMethodFault{Fault: &types.NoPermission{}, LocalizedMessage: "<no>"}}}
 	for n := range 4 {
-		retrievedBothWays(t, &c, &types.RetrieveResult{Token: strings.Repeat("<", n), Objects: []types.ObjectContent{many, {}, many}[:min(n, 3)]})
+		retrievedBothWays(t, c, &types.RetrieveResult{Token: strings.Repeat("<", n), Objects: []types.ObjectContent{many, {}, many}[:min(n, 3)]})
 	}
 }

@@ -55,7 +55,7 @@ func (h *handler) take() *reply {
 // grown too large to keep.
 func (h *handler) release(p *reply) {
 	if cap(p.buf) <= 4*flushAt {
-		*p = reply{encoder: encoder{codec: &h.codec, buf: p.buf[:0]}}
+		*p = reply{encoder: encoder{codec: h.codec, buf: p.buf[:0]}}
 		h.replies.Put(p)
 	}
 }

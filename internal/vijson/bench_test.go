@@ -18,7 +18,7 @@ func aSession() *types.UserSession {
 }
 
 func BenchmarkEncodeASession(b *testing.B) {
-	e := encoder{codec: &codec{}}
+	e := encoder{codec: newCodec()}
 	s := aSession()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -30,7 +30,7 @@ func BenchmarkEncodeASession(b *testing.B) {
 }
 
 func BenchmarkDecodeALogin(b *testing.B) {
-	var c codec
+	c := newCodec()
 	body := []byte(`{"_typeName":"Login","userName":"administrator","password":"a password of some length","locale":"en_US"}`)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -139,17 +139,17 @@ func reference(t *testing.T, v any) string {
 }
 
 func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
-	var c codec
+	c := newCodec()
 	f := filler{rand.New(rand.NewPCG(1, 2))}
 	tested := 0
 	for _, name := range typeNames(t) {
-		typ, ok := c.dataType(name)
+		typ, ok := c.plans.DataType(name)
 		if !ok || typ.Kind() != reflect.Struct {
 			continue
 		}
 		v := reflect.New(typ)
 		f.fill(t, v.Elem(), 0)
-		e := encoder{codec: &c}
+		e := encoder{codec: c}
 		if err := e.encode(v.Interface()); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -168,7 +168,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 				t.Errorf("%s is not read: %v %v", name, err, fmt.Sprintf("%.300s", e.buf))
 				continue
 			}
-			again := encoder{codec: &c}
+			again := encoder{codec: c}
 			if err := again.encode(back.Interface()); err != nil || string(again.buf) != want {
 				t.Errorf("%s is read as\n%s\nwant\n%s", name, cut(string(again.buf), want), cut(want, string(again.buf)))
 			}

@@ -41,7 +41,7 @@ func (c *codec) decode(body []byte, into any, names ...string) error {
 	}
 	d := decoder{cursor: cursor{data: body}, codec: c}
 	v := reflect.ValueOf(into).Elem()
-	return d.object(v, c.plan(v.Type()), names)
+	return d.object(v, c.plans.Of(v.Type()), names)
 }
 
 // object reads an object into a struct.
@@ -52,8 +52,8 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 	defer d.leave()
 	var few [24]bool
 	seen := few[:]
-	if len(p.members) > len(few) {
-		seen = make([]bool, len(p.members))
+	if len(p.Members) > len(few) {
+		seen = make([]bool, len(p.Members))
 	}
 	named := false
 	for first := true; d.more('}', first); first = false {
@@ -71,7 +71,7 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 			}
 			continue
 		}
-		i, ok := p.byName[key]
+		i, ok := p.ByName[key]
 		if !ok {
 			return d.invalid("unknown field " + vim.Quote(key))
 		}
@@ -79,15 +79,15 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 			return d.invalid("the key " + vim.Quote(key) + " is repeated")
 		}
 		seen[i] = true
-		if given, err := d.member(v, &p.members[i]); err != nil {
+		if given, err := d.member(v, &p.Members[i]); err != nil {
 			return err
 		} else if !given {
 			return d.missing(key)
 		}
 	}
-	for i := range p.members {
-		if p.members[i].required && !seen[i] {
-			return d.missing(p.members[i].name)
+	for i := range p.Members {
+		if !p.Members[i].OmitEmpty && !seen[i] {
+			return d.missing(p.Members[i].Name)
 		}
 	}
 	return nil
@@ -96,12 +96,12 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 // member reads a member's value. A null is as good as none; of a list, as good
 // as an empty one, which is what govmomi writes then. It reports false for a
 // null that may not be.
-func (d *decoder) member(v reflect.Value, m *member) (given bool, err error) {
+func (d *decoder) member(v reflect.Value, m *field) (given bool, err error) {
 	if d.null() {
-		return !m.required || m.typ.Kind() == reflect.Slice, nil
+		return m.OmitEmpty || m.Type.Kind() == reflect.Slice, nil
 	}
-	d.path = append(d.path, m.name)
-	if err := d.value(v.FieldByIndex(m.index)); err != nil {
+	d.path = append(d.path, m.Name)
+	if err := d.value(m.Of(v)); err != nil {
 		return true, err
 	}
 	d.path = d.path[:len(d.path)-1]
@@ -141,8 +141,8 @@ func (d *decoder) value(v reflect.Value) error {
 	case reflect.Interface:
 		return d.dynamic(v)
 	case reflect.Struct:
-		p := d.codec.plan(v.Type())
-		return d.object(v, p, []string{p.name})
+		p := d.codec.plans.Of(v.Type())
+		return d.object(v, p, []string{p.Name})
 	case reflect.Slice:
 		return d.list(v)
 	case reflect.String:

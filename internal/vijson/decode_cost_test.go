@@ -21,7 +21,7 @@ var costly = map[string]string{
 }
 
 func TestNoBodyTakesMuchMemory(t *testing.T) {
-	var c codec
+	c := newCodec()
 	for what, body := range costly {
 		if len(body) > maxBody {
 			t.Errorf("%s: %d bytes would not be read", what, len(body))
@@ -37,7 +37,7 @@ func TestNoBodyTakesMuchMemory(t *testing.T) {
 }
 
 func TestWhatIsLegalIsReadAtItsWorst(t *testing.T) {
-	var c codec
+	c := newCodec()
 	for _, what := range []string{"many polymorphic elements", "types named last", "escapes"} {
 		var r types.UpdateOptionsRequestType
 		if err := c.decode([]byte(costly[what]), &r, "UpdateOptions"); err != nil || reflect.ValueOf(r.ChangedValue).Len() == 0 {
@@ -49,7 +49,7 @@ func TestWhatIsLegalIsReadAtItsWorst(t *testing.T) {
 func BenchmarkDecodeAtItsWorst(b *testing.B) {
 	for what, body := range costly {
 		b.Run(what, func(b *testing.B) {
-			var c codec
+			c := newCodec()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
 				_ = c.decode([]byte(body), new(types.UpdateOptionsRequestType), "UpdateOptions")

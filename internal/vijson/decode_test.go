@@ -199,7 +199,7 @@ func TestValuesOfAnyTypeAreRead(t *testing.T) {
 		`{"key":"a","_typeName":"KeyValue","value":"b"}`:                                       types.KeyValue{Key: "a", Value: "b"},
 	} {
 		var r types.UpdateOptionsRequestType
-		var c codec
+		c := newCodec()
 		if err := c.decode([]byte(option(value)), &r, "UpdateOptions"); err != nil {
 			t.Errorf("%s: %v %v", value, err, fmt.Sprint(err))
 			continue

@@ -24,15 +24,12 @@ func (d *decoder) dynamic(v reflect.Value) error {
 	if v.NumMethod() == 0 {
 		return d.anything(v, name)
 	}
-	base, ok := schema.Declared(v.Type())
-	if !ok {
+	t, base, ok := d.codec.plans.Under(v.Type(), name)
+	switch {
+	case base == nil:
 		return d.invalid("a field of a type that can't be given")
-	}
-	t := base
-	if name != "" {
-		if t, ok = d.codec.dataType(name); !ok || !reflect.PointerTo(t).Implements(v.Type()) {
-			return d.invalid(vim.Quote(name) + " is not a kind of " + base.Name())
-		}
+	case !ok:
+		return d.invalid(vim.Quote(name) + " is not a kind of " + base.Name())
 	}
 	p, err := d.fresh(t)
 	if err != nil {
@@ -54,7 +51,7 @@ func (d *decoder) anything(v reflect.Value, name string) error {
 	t, primitive := boxed[name]
 	if !primitive {
 		var ok bool
-		if t, ok = d.codec.dataType(name); !ok {
+		if t, ok = d.codec.plans.DataType(name); !ok {
 			return d.invalid("unknown type " + vim.Quote(name))
 		}
 	}

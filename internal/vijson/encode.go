@@ -8,7 +8,6 @@ import (
 	"math"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -52,7 +51,7 @@ func (e *encoder) reflect(value any) error {
 	switch {
 	case v.Kind() == reflect.Func && v.Type().CanSeq():
 		e.sequence(v)
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
+	case schema.IsList(v.Type()):
 		e.list(v)
 	default:
 		e.value(v)
@@ -102,7 +101,7 @@ func (e *encoder) flush() {
 // fault writes a fault with its text beside its members.
 func (e *encoder) fault(detail types.BaseMethodFault, text string) error {
 	v := reflect.ValueOf(detail).Elem()
-	p := e.codec.plan(v.Type())
+	p := e.codec.plans.Of(v.Type())
 	e.open(p)
 	e.buf = append(e.buf, `,"faultstring":`...)
 	e.string(text)
@@ -128,7 +127,7 @@ func (e *encoder) value(v reflect.Value) {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		p := e.codec.plan(v.Type())
+		p := e.codec.plans.Of(v.Type())
 		e.open(p)
 		e.members(v, p)
 	case reflect.Pointer:
@@ -158,35 +157,30 @@ func (e *encoder) nested(v reflect.Value) {
 
 func (e *encoder) open(p *plan) {
 	e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)
-	e.buf = append(e.buf, p.name...)
+	e.buf = append(e.buf, p.Name...)
 	e.buf = append(e.buf, '"')
 }
 
 // members writes the members that are set, and closes the object. A required
 // list is there even when it is empty; null is never written.
 func (e *encoder) members(v reflect.Value, p *plan) {
-	for i := range p.members {
-		m := &p.members[i]
-		f := v.FieldByIndex(m.index)
-		if unset(f, m.required) {
+	for i := range p.Members {
+		m := &p.Members[i]
+		f := m.Of(v)
+		if unset(f, !m.OmitEmpty) {
 			continue
 		}
-		e.buf = append(e.buf, m.head...)
+		e.buf = append(e.buf, m.Own.head...)
 		e.value(f)
 	}
 	e.buf = append(e.buf, '}')
 }
 
 func unset(v reflect.Value, required bool) bool {
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
+	if k := v.Kind(); k == reflect.Pointer || k == reflect.Interface {
 		return v.IsNil()
-	case reflect.Slice:
-		return !required && v.Len() == 0
-	case reflect.Struct:
-		return false
 	}
-	return !required && v.IsZero()
+	return !required && schema.Empty(v)
 }
 
 // dynamic writes a value whose type the reader can't know: data objects say
@@ -198,7 +192,7 @@ func (e *encoder) dynamic(v reflect.Value) {
 	switch {
 	case !v.IsValid() || v.Kind() == reflect.Pointer:
 		e.fail(v)
-	case v.Kind() == reflect.Struct && v.Type() != schema.Time:
+	case schema.IsObject(v.Type()):
 		e.value(v)
 	default:
 		e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)
@@ -212,15 +206,14 @@ func (e *encoder) dynamic(v reflect.Value) {
 // boxName is the API's name of what is no data object: a list's is made of its
 // elements'.
 func boxName(t reflect.Type) string {
-	if t.Kind() != reflect.Slice || t.Elem().Kind() == reflect.Uint8 {
+	if !schema.IsList(t) {
 		return types.VmomiTypeName(t)
 	}
 	elem := t.Elem()
 	if elem.Kind() == reflect.Interface && elem.NumMethod() == 0 {
 		return "ArrayOfAnyType"
 	}
-	name := strings.TrimPrefix(types.VmomiTypeName(elem), "Base")
-	return "ArrayOf" + strings.ToUpper(name[:1]) + name[1:]
+	return schema.ListName(types.VmomiTypeName(elem))
 }
 
 func (e *encoder) primitive(v reflect.Value) {

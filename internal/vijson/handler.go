@@ -38,7 +38,7 @@ type dispatcher interface {
 // handler serves VI JSON. It may serve many requests at a time.
 type handler struct {
 	api     dispatcher
-	codec   codec
+	codec   *codec
 	replies sync.Pool // of *reply
 	openapi document
 }
@@ -47,8 +47,8 @@ type handler struct {
 func Mount(mux *http.ServeMux, api *vim.API) { newHandler(api).mount(mux) }
 
 func newHandler(api dispatcher) *handler {
-	h := &handler{api: api}
-	h.replies.New = func() any { return &reply{encoder: encoder{codec: &h.codec, buf: make([]byte, 0, 4<<10)}} }
+	h := &handler{api: api, codec: newCodec()}
+	h.replies.New = func() any { return &reply{encoder: encoder{codec: h.codec, buf: make([]byte, 0, 4<<10)}} }
 	return h
 }
 

@@ -2,7 +2,6 @@ package vijson
 
 import (
 	"reflect"
-	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -22,48 +21,25 @@ var boxed = func() map[string]reflect.Type {
 	return all
 }()
 
-// plan is how a struct stands in JSON.
-type plan struct {
-	name    string
-	members []member
-	byName  map[string]int
-	// request: the type is a method's, which is no data object.
-	request bool
-}
-
+// member is what the codec keeps for a member of a struct.
 type member struct {
-	name  string
-	index []int
-	typ   reflect.Type
-	// required: the tag does not say omitempty.
-	required bool
-	// head is what stands before the value: ,"name":
-	head string
+	head string // what stands before the value: ,"name":
 }
 
-// codec reads and writes the API's types. Its zero value is ready.
+// plan and field are how a struct and a member of it stand in JSON.
+type (
+	plan  = schema.Plan[member]
+	field = schema.Field[member]
+)
+
+// codec reads and writes the API's types.
 type codec struct {
-	plans sync.Map // of *plan by reflect.Type; as many as there are types
+	plans *schema.Plans[member]
 }
 
-func (c *codec) plan(t reflect.Type) *plan {
-	if p, ok := c.plans.Load(t); ok {
-		return p.(*plan)
-	}
-	of := schema.Of(t, "json")
-	p := &plan{name: types.VmomiTypeName(t), byName: map[string]int{}, request: of.Request}
-	for i, m := range of.Members {
-		p.byName[m.Name] = i
-		p.members = append(p.members, member{
-			name: m.Name, index: m.Index, typ: m.Field.Type, required: !m.OmitEmpty, head: `,"` + m.Name + `":`,
-		})
-	}
-	got, _ := c.plans.LoadOrStore(t, p)
-	return got.(*plan)
-}
-
-// dataType finds the type that a stranger's _typeName means.
-func (c *codec) dataType(name string) (reflect.Type, bool) {
-	t, ok := schema.Named(name, types.VmomiTypeName)
-	return t, ok && (t.Kind() != reflect.Struct || !c.plan(t).request)
+func newCodec() *codec {
+	return &codec{schema.NewPlans(schema.Codec[member]{
+		Tag: "json", Spell: types.VmomiTypeName,
+		Own: func(_ reflect.Type, m schema.Member) member { return member{`,"` + m.Name + `":`} },
+	})}
 }

@@ -30,19 +30,19 @@ func bothWays(t *testing.T, c *codec, value any) {
 }
 
 func TestASessionIsEncodedAsAnyValueIs(t *testing.T) {
-	var c codec
+	c := newCodec()
 	f := filler{rand.New(rand.NewPCG(1, 2))}
 	var all []types.UserSession
 	for range 500 {
 		var s types.UserSession
 		f.fill(t, reflect.ValueOf(&s).Elem(), 0)
-		bothWays(t, &c, &s)
+		bothWays(t, c, &s)
 		all = append(all, s)
 	}
-	bothWays(t, &c, &types.UserSession{})
-	bothWays(t, &c, (*types.UserSession)(nil))
+	bothWays(t, c, &types.UserSession{})
+	bothWays(t, c, (*types.UserSession)(nil))
 	for _, n := range []int{0, 1, 2, 500} { // the last is more than is held before it is sent on
-		bothWays(t, &c, iter.Seq[types.UserSession](slices.Values(all[:n])))
+		bothWays(t, c, iter.Seq[types.UserSession](slices.Values(all[:n])))
 	}
 }
 
@@ -50,9 +50,9 @@ func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 	f.Add("key", "DOMAIN\\user", "a \"name\"\x00\u2028", int64(1), int64(-1), "xx", true, int64(17))
 	f.Add("\xff", "ä", "\x7f\n", int64(1e10), int64(-1e12), "\xed\xa0\x80", false, int64(-1))
 	f.Add("", "", "", int64(1e12), int64(0), "", false, int64(0))
-	var c codec
+	c := newCodec()
 	f.Fuzz(func(t *testing.T, key, user, full string, login, active int64, locale string, extension bool, calls int64) {
-		bothWays(t, &c, &types.UserSession{
+		bothWays(t, c, &types.UserSession{
 			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active), LastActiveTime: time.Unix(active, login),
 			Locale: locale, MessageLocale: locale + user, ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
 		})

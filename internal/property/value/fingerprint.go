@@ -39,13 +39,16 @@ func (s *Shapes) Parts(v reflect.Value) *Parts {
 	p := &Parts{Type: v.Type()}
 	ok := false
 	switch {
-	case IsList(p.Type):
+	case schema.IsList(p.Type):
 		p.All, ok = s.elements(v)
-	case isObject(p.Type):
+	case schema.IsObject(p.Type):
 		ok = true
-		for i, f := range s.of(p.Type).members {
-			if fv := v.FieldByIndex(f.index); !f.idle && concrete(fv).IsValid() && !(f.optional && isZero(fv)) {
-				p.All = append(p.All, Part{"." + f.name, i, s.Sum(fv)})
+		members := s.of(p.Type).Members
+		for i := range members {
+			f := &members[i]
+			fv := f.Of(v)
+			if !f.Own.idle && concrete(fv).IsValid() && !(f.OmitEmpty && schema.Empty(fv)) {
+				p.All = append(p.All, Part{"." + f.Name, i, s.Sum(fv)})
 			}
 		}
 	}
@@ -61,7 +64,7 @@ func (s *Shapes) elements(v reflect.Value) ([]Part, bool) {
 	seen := make(map[string]bool, v.Len())
 	for i := range v.Len() {
 		e := concrete(v.Index(i))
-		if !e.IsValid() || !isObject(e.Type()) {
+		if !e.IsValid() || !schema.IsObject(e.Type()) {
 			return nil, false
 		}
 		name, ok := s.name(e)
@@ -76,19 +79,19 @@ func (s *Shapes) elements(v reflect.Value) ([]Part, bool) {
 
 // At is v's part.
 func (s *Shapes) At(v reflect.Value, i int) reflect.Value {
-	if IsList(v.Type()) {
+	if schema.IsList(v.Type()) {
 		return concrete(v.Index(i))
 	}
-	return concrete(v.FieldByIndex(s.of(v.Type()).members[i].index))
+	return concrete(s.of(v.Type()).Members[i].Of(v))
 }
 
 // name is how an element of a list is called in a pats.
 func (s *Shapes) name(e reflect.Value) (string, bool) {
 	sh := s.of(e.Type())
-	if sh.key < 0 {
+	if sh.Key < 0 {
 		return "", false
 	}
-	k := sh.keyOf(e)
+	k := sh.Members[sh.Key].Of(e)
 	if k.Kind() == reflect.String {
 		return keyed(k.String()), true
 	}
@@ -117,9 +120,10 @@ func (s *Shapes) write(m *maphash.Hash, v reflect.Value) {
 			number(m, uint64(t.Nanosecond()))
 			return
 		}
-		for _, f := range s.of(v.Type()).members {
-			if !f.idle {
-				s.write(m, v.FieldByIndex(f.index))
+		members := s.of(v.Type()).Members
+		for i := range members {
+			if f := &members[i]; !f.Own.idle {
+				s.write(m, f.Of(v))
 			}
 		}
 	case reflect.Slice:

@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -25,62 +24,29 @@ var idle = map[reflect.Type][]string{
 	sessionType: {"callCount", "lastActiveTime"},
 }
 
+// own is what is kept for a member of a struct.
+type own struct {
+	idle bool
+}
+
+type shape = schema.Plan[own]
+
 // Shapes is how the API's types are made, as far as it was asked for.
 type Shapes struct {
 	seed  maphash.Seed
-	known sync.Map // *shape by reflect.Type of a struct; as many as there are types
+	plans *schema.Plans[own]
 	boxes sync.Map // reflect.Type of an ArrayOf… by that of the list
 }
 
-// shape is a data object's type.
-type shape struct {
-	members []field
-	byName  map[string]int
-	key     int // index of the member by which lists find the object; -1: none
-}
-
-type field struct {
-	name     string
-	index    []int
-	typ      reflect.Type
-	optional bool // the zero value means unset
-	idle     bool
-}
-
 // New makes Shapes that know nothing yet.
-func New() *Shapes { return &Shapes{seed: maphash.MakeSeed()} }
-
-func (s *Shapes) of(t reflect.Type) *shape {
-	if got, ok := s.known.Load(t); ok {
-		return got.(*shape)
-	}
-	made := &shape{byName: map[string]int{}, key: -1}
-	for i, m := range schema.Of(t, "json").Members {
-		f := field{
-			name: m.Name, index: m.Index, typ: m.Field.Type, optional: m.OmitEmpty,
-			idle: slices.Contains(idle[t], m.Name),
-		}
-		made.members = append(made.members, f)
-		made.byName[f.name] = i
-		if f.name == "key" && (f.typ.Kind() == reflect.String || isInt(f.typ)) {
-			made.key = i
-		}
-	}
-	got, _ := s.known.LoadOrStore(t, made)
-	return got.(*shape)
+func New() *Shapes {
+	return &Shapes{seed: maphash.MakeSeed(), plans: schema.NewPlans(schema.Codec[own]{
+		Tag: "json", Spell: types.VmomiTypeName,
+		Own: func(t reflect.Type, m schema.Member) own { return own{slices.Contains(idle[t], m.Name)} },
+	})}
 }
 
-func (s *shape) keyOf(v reflect.Value) reflect.Value { return v.FieldByIndex(s.members[s.key].index) }
-
-func isInt(t reflect.Type) bool { return reflect.Int <= t.Kind() && t.Kind() <= reflect.Int64 }
-
-// isObject reports whether t is a data object's type.
-func isObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != schema.Time }
-
-// IsList reports whether t is a list, which []byte is not: it is binary data.
-func IsList(t reflect.Type) bool {
-	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8
-}
+func (s *Shapes) of(t reflect.Type) *shape { return s.plans.Of(t) }
 
 // Leads reports whether the steps can lead anywhere in a value of the declared
 // type. What is below a type that others derive from is not known before there
@@ -94,18 +60,18 @@ func (s *Shapes) Leads(t reflect.Type, steps []Step) bool {
 			return true
 		}
 		if st.kind == member {
-			if !isObject(t) {
+			if !schema.IsObject(t) {
 				return false
 			}
 			sh := s.of(t)
-			i, ok := sh.byName[st.text]
+			i, ok := sh.ByName[st.text]
 			if !ok {
 				return false
 			}
-			t = sh.members[i].typ
+			t = sh.Members[i].Type
 			continue
 		}
-		if !IsList(t) || !s.findsBy(t.Elem(), st.kind) {
+		if !schema.IsList(t) || !s.findsBy(t.Elem(), st.kind) {
 			return false
 		}
 		t = t.Elem()
@@ -122,14 +88,14 @@ func (s *Shapes) findsBy(t reflect.Type, kind stepKind) bool {
 		}
 		t = base
 	}
-	if !isObject(t) {
+	if !schema.IsObject(t) {
 		return false
 	}
 	sh := s.of(t)
-	if sh.key < 0 {
+	if sh.Key < 0 {
 		return false
 	}
-	return (sh.members[sh.key].typ.Kind() == reflect.String) == (kind == textKey)
+	return (sh.Members[sh.Key].Type.Kind() == reflect.String) == (kind == textKey)
 }
 
 // State is whether there is something at a path.
@@ -157,16 +123,16 @@ func (s *Shapes) Walk(v reflect.Value, steps []Step) (reflect.Value, State) {
 			}
 			continue
 		}
-		if !isObject(v.Type()) {
+		if !schema.IsObject(v.Type()) {
 			return reflect.Value{}, Gone
 		}
 		sh := s.of(v.Type())
-		at, ok := sh.byName[st.text]
+		at, ok := sh.ByName[st.text]
 		if !ok {
 			return reflect.Value{}, Unset // a member of another derived type
 		}
-		f := &sh.members[at]
-		if v = v.FieldByIndex(f.index); f.optional && isZero(v) {
+		f := &sh.Members[at]
+		if v = f.Of(v); f.OmitEmpty && schema.Empty(v) {
 			v = reflect.Value{}
 		}
 		if !v.IsValid() && last {
@@ -177,16 +143,6 @@ func (s *Shapes) Walk(v reflect.Value, steps []Step) (reflect.Value, State) {
 		return v, Unset
 	}
 	return v, Present
-}
-
-func isZero(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Slice:
-		return v.Len() == 0
-	case reflect.Struct:
-		return false
-	}
-	return v.IsZero()
 }
 
 // concrete takes pointers and interfaces off; the zero Value if there is
@@ -205,14 +161,14 @@ func (s *Shapes) element(list reflect.Value, st Step) reflect.Value {
 	}
 	for i := range list.Len() {
 		e := concrete(list.Index(i))
-		if !e.IsValid() || !isObject(e.Type()) {
+		if !e.IsValid() || !schema.IsObject(e.Type()) {
 			continue
 		}
 		sh := s.of(e.Type())
-		if sh.key < 0 {
+		if sh.Key < 0 {
 			continue
 		}
-		k := sh.keyOf(e)
+		k := sh.Members[sh.Key].Of(e)
 		if k.Kind() == reflect.String && st.kind == textKey && k.String() == st.text ||
 			k.CanInt() && st.kind == numberKey && k.Int() == st.number {
 			return e
@@ -225,10 +181,10 @@ func (s *Shapes) element(list reflect.Value, st Step) reflect.Value {
 // ArrayOf types. A data object may be given by its address, so as not to be
 // copied.
 func (s *Shapes) Box(v reflect.Value) any {
-	if v.CanAddr() && isObject(v.Type()) && v.Type() != schema.Reference {
+	if v.CanAddr() && schema.IsObject(v.Type()) && v.Type() != schema.Reference {
 		return v.Addr().Interface()
 	}
-	if !IsList(v.Type()) {
+	if !schema.IsList(v.Type()) {
 		return v.Interface()
 	}
 	t, ok := s.boxOf(v.Type())
@@ -247,10 +203,9 @@ func (s *Shapes) boxOf(list reflect.Type) (reflect.Type, bool) {
 	elem := list.Elem()
 	name := "AnyType"
 	if elem.Kind() != reflect.Interface || elem.NumMethod() > 0 {
-		name = strings.TrimPrefix(types.VmomiTypeName(elem), "Base")
-		name = strings.ToUpper(name[:1]) + name[1:]
+		name = types.VmomiTypeName(elem)
 	}
-	t, ok := types.TypeFunc()("ArrayOf" + name)
+	t, ok := types.TypeFunc()(schema.ListName(name))
 	if !ok || t.Kind() != reflect.Struct || t.NumField() != 1 || t.Field(0).Type != list {
 		return nil, false
 	}
