@@ -24,7 +24,8 @@ var (
 	away     = flag.Duration("away", 6500*time.Millisecond, "how long a node is cut off from etcd")
 	leaders  = flag.Int("leaders", 1, "how often etcd's leader is killed")
 	every    = flag.Duration("every", 3*time.Second, "time between kills of the leader")
-	soon     = flag.Duration("soon", time.Second, "in what time 99 of 100 ended sessions are to be dead on all nodes")
+	soon     = flag.Duration("soon", 100*time.Millisecond, "in what time 99 of 100 ended sessions are to be dead on all nodes, with -quiet")
+	quiet    = flag.Bool("quiet", false, "the machine does nothing else: judge how long things take, too")
 	sessions = flag.Int("sessions", 1000, "how many sessions there are when all is restarted")
 )
 
@@ -80,8 +81,8 @@ func newFilled(t *testing.T, sessions int, program string, args ...string) *clus
 		nodes = append(nodes, load.Node{Name: n.Name, Addr: n.Addr})
 	}
 	c.load, err = load.New(t.Context(), load.Config{
-		Nodes: nodes, Users: 4, Workers: 12, Seed: *seed, Target: maxSessions + 10, Timeout: 30 * time.Second,
-		Sticky: true, Settled: 500 * time.Millisecond,
+		Nodes: nodes, Users: 4, Workers: 12, Seed: *seed, Target: maxSessions + 10, Timeout: load.Generous,
+		Sticky: true,
 	}, site.Admin, site.AdminPassword)
 	c.must(err)
 	t.Cleanup(c.load.Close)
@@ -98,12 +99,12 @@ func limited(t *testing.T, program string) *cluster {
 func loaded(t *testing.T, program string) *cluster {
 	t.Helper()
 	c := limited(t, program)
-	c.work()
+	c.begin()
 	return c
 }
 
-// work loads the cluster.
-func (c *cluster) work() {
+// begin loads the cluster.
+func (c *cluster) begin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -121,6 +122,18 @@ func (c *cluster) must(err error) {
 }
 
 func (c *cluster) wait(d time.Duration) { <-time.After(d) }
+
+// work lets the load work for a time, and until nodes have acknowledged more
+// operations, and more that change something.
+func (c *cluster) work(d time.Duration, operations, changes int64) {
+	c.t.Helper()
+	s := &c.load.Stats
+	all, some := s.Acknowledged()+operations, s.Changes()+changes
+	c.wait(d)
+	eventually(c.t, fmt.Sprintf("%d operations are acknowledged, %d of them changes", operations, changes), func() bool {
+		return s.Acknowledged() >= all && s.Changes() >= some
+	})
+}
 
 // node is how clients know the i-th node.
 func (c *cluster) node(i int) load.Node {
@@ -166,11 +179,16 @@ func TestATicketRacedOnAllNodesHasOneWinner(t *testing.T) {
 		nodes[i] = c.node(i % len(c.Nodes))
 	}
 	began := time.Now()
-	for i := range *races {
-		won, err := c.load.Race(i%4, nodes)
+	for i := 0; i < *races; {
+		won, decided, err := c.load.Race(i%4, nodes)
 		c.must(err)
-		if won != 1 {
+		if won != 1 && decided {
 			t.Errorf("race %d: %d winners of %d callers, want 1", i+1, won, callers)
+		}
+		if decided {
+			i++
+		} else if time.Since(began) > load.Generous {
+			t.Fatalf("%d races are decided after %v, of %d", i, time.Since(began), *races)
 		}
 	}
 	t.Logf("%d races of %d callers in %v, one winner each", *races, callers, time.Since(began).Round(time.Millisecond))
@@ -196,7 +214,7 @@ func TestASessionEndedOnOneNodeIsSoonDeadOnAll(t *testing.T) {
 	p99 := took[(len(took)*99+99)/100-1]
 	t.Logf("%d sessions ended on one node were dead on all others after: median %v, p99 %v, at most %v",
 		len(took), took[len(took)/2], p99, took[len(took)-1])
-	if p99 > *soon {
+	if *quiet && p99 > *soon {
 		t.Errorf("p99 is %v, want at most %v", p99, *soon)
 	}
 	c.prove()
@@ -210,7 +228,7 @@ func TestANodeCutOffServesNobodyUntilItHasCaughtUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it mostly waits
 			c := loaded(t, bin.vigate)
-			c.wait(time.Second)
+			c.work(time.Second, acknowledged, 1)
 			const off = 1
 			c.load.Avoid(c.Nodes[off].Name)
 			began := time.Now()
@@ -219,7 +237,7 @@ func TestANodeCutOffServesNobodyUntilItHasCaughtUp(t *testing.T) {
 			}
 			elsewhere := make(chan error, 1)
 			go func() { elsewhere <- c.load.BeginElsewhere(0, c.node(0), c.node(off)) }()
-			served, refused := c.load.Serves(c.node(off), began.Add(*away))
+			served, refused := c.load.Serves(c.node(off), began.Add(*away), 1)
 			t.Logf("served for %v after it was cut off, then told clients to wait; %d refusals", served.Round(time.Millisecond), refused)
 			if served > bound+100*time.Millisecond {
 				t.Errorf("a node cut off served for %v, want at most %v", served, bound)
@@ -232,28 +250,15 @@ func TestANodeCutOffServesNobodyUntilItHasCaughtUp(t *testing.T) {
 				k.Heal()
 			}
 			healed := time.Now()
-			c.until("the node serves again", func() bool { return c.load.Probe(c.node(off)).Reads })
+			eventually(t, "the node serves again", func() bool { return c.load.Probe(c.node(off)).Reads })
 			t.Logf("served again %v after it was joined again", time.Since(healed).Round(time.Millisecond))
-			if d := time.Since(healed); d > 5*time.Second {
+			if d := time.Since(healed); *quiet && d > 5*time.Second {
 				t.Errorf("healed after %v, want at most 5 s", d)
 			}
 			c.load.Avoid("")
-			c.wait(time.Second)
+			c.work(time.Second, acknowledged, 1)
 			c.prove()
 		})
-	}
-}
-
-// until waits for what takes a while.
-func (c *cluster) until(what string, ok func() bool) {
-	c.t.Helper()
-	late := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-late:
-			c.t.Fatalf("not in 30 s: %s", what)
-		case <-time.After(5 * time.Millisecond):
-		}
 	}
 }
 
@@ -263,16 +268,14 @@ func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
 	watched, stop := context.WithCancel(context.Background())
 	defer stop()
 	availability := c.load.Availability(watched, c.reaching(noNode)...)
-	c.wait(time.Second)
+	c.work(time.Second, acknowledged, 1)
 	for range *leaders {
-		leads, err := site.Leader(t.Context(), c.Members)
-		c.must(err)
-		m := c.Members[leads]
+		m := c.Members[c.leader()]
 		c.must(m.Kill())
-		c.wait(*every / 3)
+		c.work(*every/3, acknowledged, 1)
 		c.must(m.Launch())
 		c.must(m.Ready(t.Context()))
-		c.wait(*every * 2 / 3)
+		c.work(*every*2/3, acknowledged, 1)
 	}
 	stop()
 	a := <-availability
@@ -280,8 +283,19 @@ func TestTheLeaderOfEtcdIsKilledUnderLoad(t *testing.T) {
 	if a.Reads == 0 || a.Writes == 0 {
 		t.Error("nothing was served at all")
 	}
-	c.until("all nodes serve", c.serve)
+	eventually(t, "all nodes serve", c.serve)
 	c.prove()
+}
+
+// leader returns which member leads, once one does.
+func (c *cluster) leader() (leads int) {
+	c.t.Helper()
+	eventually(c.t, "a member of etcd leads", func() (ok bool) {
+		i, err := site.Leader(c.t.Context(), c.Members)
+		leads = i
+		return err == nil
+	})
+	return leads
 }
 
 // serve reports whether all nodes serve reads and changes.
@@ -290,42 +304,47 @@ func (c *cluster) serve() bool { return c.served(noNode) }
 func TestEtcdIsCompactedAndDefragmentedUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, bin.vigate)
+	// anew is how many streams have met what was compacted.
+	anew := func() (n int) {
+		for _, node := range c.Nodes {
+			n += node.Logged("the stream of changes begins anew")
+		}
+		return n
+	}
+	began := time.Now()
 	var defragmented time.Duration
-	for i := range 6 {
+	for i := 0; i < 6 || anew() == 0; i++ {
+		if time.Since(began) > load.Generous {
+			t.Fatal("no stream ever met what was compacted: nothing was put to the proof")
+		}
 		off := i % len(c.Nodes)
 		// A node that misses changes that are compacted meanwhile must begin anew.
 		c.load.Avoid(c.Nodes[off].Name)
 		for _, k := range c.Links(off) {
 			k.Cut()
 		}
-		c.wait(400 * time.Millisecond)
+		c.work(400*time.Millisecond, 0, 5)
 		c.must(c.Members[i%len(c.Members)].Compact(t.Context()))
 		for _, k := range c.Links(off) {
 			k.Heal()
 		}
 		c.load.Avoid("")
-		at := c.load.Recorder().Now()
+		at := time.Now()
 		c.must(c.Members[i%len(c.Members)].Defragment(t.Context()))
-		defragmented += time.Duration(c.load.Recorder().Now() - at)
-		c.wait(300 * time.Millisecond)
+		defragmented += time.Since(at)
+		c.work(300*time.Millisecond, acknowledged, 0)
 	}
-	c.until("all nodes serve", c.serve)
+	eventually(t, "all nodes serve", c.serve)
 	c.prove()
-	anew := 0
-	for _, n := range c.Nodes {
-		anew += n.Logged("the stream of changes begins anew")
-	}
-	t.Logf("each member was compacted and defragmented twice, in %v; %d streams met what was compacted and began anew", defragmented.Round(time.Millisecond), anew)
-	if anew == 0 {
-		t.Error("no stream ever met what was compacted: nothing was put to the proof")
-	}
+	t.Logf("members were compacted and defragmented in turn, in %v; %d streams met what was compacted and began anew",
+		defragmented.Round(time.Millisecond), anew())
 }
 
 func TestNodesAndMembersAreKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, bin.vigate)
 	for i := range *crashes {
-		c.wait(time.Duration(100+c.rnd.IntN(400)) * time.Millisecond)
+		c.work(time.Duration(100+c.rnd.IntN(400))*time.Millisecond, acknowledged, 1)
 		switch i % 4 {
 		case 3:
 			m := c.Members[c.rnd.IntN(len(c.Members))]
@@ -343,12 +362,12 @@ func TestNodesAndMembersAreKilledUnderLoad(t *testing.T) {
 			c.crash(c.rnd.IntN(len(c.Nodes)))
 		}
 		if i%4 == 3 {
-			c.until("all nodes serve", c.serve)
+			eventually(t, "all nodes serve", c.serve)
 			c.must(c.load.Audit(t.Context()))
 		}
 	}
 	t.Logf("%d kills", *crashes)
-	c.until("all nodes serve", c.serve)
+	eventually(t, "all nodes serve", c.serve)
 	c.prove()
 }
 
@@ -376,10 +395,9 @@ func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 	// What a node tells of another is what that one reported last, which may have
 	// been before the kill.
 	for _, n := range c.Nodes {
-		c.until(fmt.Sprintf("%s reports %d sessions", n.Name, want), func() bool {
-			counts, err := c.load.Counts(t.Context(), c.node(0))
-			c.must(err)
-			return counts[n.Name] == want
+		eventually(t, fmt.Sprintf("%s reports %d sessions", n.Name, want), func() bool {
+			reports, err := c.load.Reports(t.Context(), c.node(0))
+			return err == nil && reports[n.Name].SessionCount == want
 		})
 	}
 	report(t, history.Check(c.load.Recorder().Ops(false), c.rules), c.load.Recorder())
@@ -390,14 +408,15 @@ func TestEverythingIsRestartedWithManySessions(t *testing.T) {
 func TestAWatchThatSkipsWhatWasCompactedIsFound(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, watchMutant.build(t))
-	for round := range 20 {
-		c.wait(500 * time.Millisecond)
+	began := time.Now()
+	for round := 0; time.Since(began) < load.Generous; round++ {
+		c.work(500*time.Millisecond, acknowledged, 0)
 		off := round % len(c.Nodes)
 		c.load.Avoid(c.Nodes[off].Name)
 		for _, k := range c.Links(off) {
 			k.Cut()
 		}
-		c.wait(500 * time.Millisecond)
+		c.work(500*time.Millisecond, 0, 5)
 		c.must(c.Members[0].Compact(t.Context()))
 		for _, k := range c.Links(off) {
 			k.Heal()
@@ -405,7 +424,7 @@ func TestAWatchThatSkipsWhatWasCompactedIsFound(t *testing.T) {
 		c.load.Avoid("")
 		// It shows at once where a new session is missing, and after the time for
 		// which a node may be behind where an old one is still there.
-		c.wait(time.Second)
+		c.work(time.Second, acknowledged, 0)
 		_ = c.load.Audit(t.Context()) // may find the list wrong, which is a finding, too
 		if v := history.Check(c.load.Recorder().Ops(false), c.rules); v.Illegal != nil {
 			t.Logf("found in round %d\n%s", round+1, v.Illegal)
@@ -415,5 +434,5 @@ func TestAWatchThatSkipsWhatWasCompactedIsFound(t *testing.T) {
 			return
 		}
 	}
-	t.Error("not found in 20 rounds")
+	t.Errorf("not found in %v", load.Generous)
 }

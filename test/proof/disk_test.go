@@ -43,7 +43,7 @@ func TestAFileThatMayNotGrowIsAFullDisk(t *testing.T) {
 func starve(t *testing.T, d *site.Disk, dir string) {
 	t.Helper()
 	x := newTrial(t, bin.vigate, dir)
-	x.wait(500*time.Millisecond, 700*time.Millisecond)
+	x.work(500*time.Millisecond, 700*time.Millisecond, acknowledged)
 	for range 2 {
 		x.must(d.Fill(x.node.PID()))
 		x.until("a change is refused", func(p load.Probe) bool { return p.Busy && p.Retry > 0 })
@@ -55,7 +55,7 @@ func starve(t *testing.T, d *site.Disk, dir string) {
 		began := time.Now()
 		x.until("changes are made again", func(p load.Probe) bool { return p.Writes && p.Reads })
 		t.Logf("healed %v after there was room", time.Since(began).Round(time.Millisecond))
-		x.wait(200*time.Millisecond, 300*time.Millisecond)
+		x.work(200*time.Millisecond, 300*time.Millisecond, acknowledged)
 		x.must(x.load.Audit(t.Context()))
 	}
 	// Nothing that was refused for want of room was done.
@@ -69,7 +69,7 @@ func starve(t *testing.T, d *site.Disk, dir string) {
 	x.must(d.Free(0))
 	_, err := x.node.Start(t.Context())
 	x.must(err)
-	x.wait(200*time.Millisecond, 300*time.Millisecond)
+	x.work(200*time.Millisecond, 300*time.Millisecond, acknowledged)
 	if busy := x.load.Stats.LastBusy.Load(); busy != nil {
 		t.Logf("a client was told: %s", *busy)
 	}
@@ -81,12 +81,5 @@ func (x *trial) probe() load.Probe { return x.load.Probe(x.load.First()) }
 
 func (x *trial) until(what string, ok func(load.Probe) bool) {
 	x.t.Helper()
-	late := time.After(20 * time.Second)
-	for p := x.probe(); !ok(p); p = x.probe() {
-		select {
-		case <-late:
-			x.t.Fatalf("not in 20 s: %s; last: %+v\n%s", what, p, x.node.Log())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	eventually(x.t, what, func() bool { return ok(x.probe()) })
 }

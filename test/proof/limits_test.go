@@ -12,7 +12,7 @@ func TestLimitsHoldAcrossNodes(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, bin.vigate)
 	c.rules.MaxSessions, c.rules.MaxPerUser = maxSessions, maxPerUser
-	c.until("the load reaches a limit", func() bool { return c.load.Stats.Full.Load() > 0 })
-	c.wait(2 * time.Second)
+	eventually(t, "the load reaches each limit", c.load.Stats.Pressed)
+	c.work(2*time.Second, 10*acknowledged, 10)
 	c.prove()
 }

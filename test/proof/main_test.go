@@ -36,7 +36,8 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	flag.Parse()
 	fmt.Println("seed", *seed)
-	// The tests wait more than they compute.
+	// The tests wait more than they compute. What one of them waits for it sees in
+	// the end, however much the others take from it.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err) // the flag is the testing package's
 	}
@@ -86,7 +87,7 @@ func newTrial(t *testing.T, program, dir string) *trial {
 		t.Fatal(err)
 	}
 	l, err := load.New(t.Context(), load.Config{
-		Nodes: []load.Node{{Name: n.Name, Addr: n.Addr}}, Users: 4, Workers: 12, Seed: *seed, Target: maxSessions + 10, Timeout: 20 * time.Second,
+		Nodes: []load.Node{{Name: n.Name, Addr: n.Addr}}, Users: 4, Workers: 12, Seed: *seed, Target: maxSessions + 10, Timeout: load.Generous,
 	}, site.Admin, site.AdminPassword)
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +107,30 @@ func newTrial(t *testing.T, program, dir string) *trial {
 // wait lets the load work for a random time.
 func (x *trial) wait(from, to time.Duration) {
 	<-time.After(from + time.Duration(x.rnd.Int64N(int64(to-from))))
+}
+
+// work lets the load work for a random time, and until more operations have been
+// acknowledged: what follows finds something done, however slow the machine is.
+func (x *trial) work(from, to time.Duration, operations int64) {
+	x.t.Helper()
+	enough := x.load.Stats.Acknowledged() + operations
+	x.wait(from, to)
+	eventually(x.t, fmt.Sprintf("%d operations are acknowledged", operations), func() bool {
+		return x.load.Stats.Acknowledged() >= enough
+	})
+}
+
+// eventually waits for what happens in the end.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	late := time.After(load.Generous)
+	for !ok() {
+		select {
+		case <-late:
+			t.Fatalf("not in %v: %s", load.Generous, what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // must ends the test on an error of what is not under test.

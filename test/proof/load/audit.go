@@ -24,12 +24,8 @@ func (l *Load) Hold() (release func()) {
 // of the history. Sessions that nobody was told of are ended.
 func (l *Load) Audit(ctx context.Context) error {
 	defer l.Hold()()
-	if l.cfg.Settled > 0 {
-		select {
-		case <-time.After(l.cfg.Settled):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := l.settle(ctx); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	all := append(append([]*session(nil), l.live...), l.ended...)
@@ -50,14 +46,50 @@ func (l *Load) Audit(ctx context.Context) error {
 	return nil
 }
 
+// settle returns when every node shows all that was acknowledged before: a change
+// that is made now reaches each of them after everything else.
+func (l *Load) settle(ctx context.Context) error {
+	if len(l.cfg.Nodes) == 1 {
+		return nil
+	}
+	text := fmt.Sprintf("as of %d", l.rec.Now())
+	late := time.Now().Add(Generous)
+	until := func(n Node, ok func() bool) error {
+		for ; !ok(); <-time.After(5 * time.Millisecond) {
+			if time.Now().After(late) {
+				return fmt.Errorf("audit %s: it does not show a change of the service message", n.Name)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+	n := l.cfg.Nodes[0]
+	err := until(n, func() bool { return l.client.SetMessage(ctx, n.Addr, l.admin.Token, text).Outcome == wire.Done })
+	for _, n := range l.cfg.Nodes {
+		if err == nil {
+			err = until(n, func() bool { return l.client.Message(ctx, n.Addr, l.admin.Token).Text == text })
+		}
+	}
+	return err
+}
+
 // list compares the list of sessions with what the clients know.
 func (l *Load) list(ctx context.Context, n Node) error {
-	call := l.rec.Now()
-	listed, err := l.client.List(ctx, n.Addr, l.admin.Token)
-	if err != nil {
-		return fmt.Errorf("audit %s: %w", n.Name, err)
+	var call, ret int64
+	var listed []wire.Session
+	for late := time.Now().Add(Generous); ; <-time.After(50 * time.Millisecond) {
+		call = l.rec.Now()
+		var err error
+		if listed, err = l.client.List(ctx, n.Addr, l.admin.Token); err == nil {
+			ret = l.rec.Now()
+			break
+		}
+		if ctx.Err() != nil || time.Now().After(late) {
+			return fmt.Errorf("audit %s: %w", n.Name, err)
+		}
 	}
-	ret := l.rec.Now()
 	there := map[string]string{}
 	for _, s := range listed {
 		there[s.Key] = s.User
@@ -89,7 +121,9 @@ func (l *Load) list(ctx context.Context, n Node) error {
 	}
 	l.Stats.Orphans.Add(int64(len(orphans)))
 	for _, key := range orphans {
-		if a := l.client.Terminate(ctx, n.Addr, l.admin.Token, key); a.Outcome != wire.Done {
+		tries := 0
+		a := patiently(func() wire.Answer { tries++; return l.client.Terminate(ctx, n.Addr, l.admin.Token, key) })
+		if a.Outcome != wire.Done && (a.Outcome != wire.Refused || tries == 1) { // an earlier try may have ended it
 			return fmt.Errorf("audit %s: end a session that nobody knows: %s", n.Name, a.Detail)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,44 +16,45 @@ import (
 	"github.com/vigate/vigate/test/proof/wire"
 )
 
-// begin logs a user in, for what is no part of the random load. Like any good
-// client it tries again when the node has too much to do.
+// begin logs a user in, for what is no part of the random load. It tries again
+// until the node has the time for it and knows what it did.
 func (l *Load) begin(user int, n Node) (*session, error) {
-	for late := time.Now().Add(l.cfg.Timeout); ; {
+	for late := time.Now().Add(Generous); ; <-time.After(50 * time.Millisecond) {
 		o := history.Op{Client: auditor, Node: n.Name, Kind: history.Start, Call: l.rec.Now()}
 		a := l.client.Login(context.Background(), wire.JSON, n.Addr, l.users[user], userPassword)
 		l.begins(a)
-		if a.Outcome == wire.Busy && time.Now().Before(late) {
-			<-time.After(50 * time.Millisecond)
-			continue
+		if a.Outcome == wire.Done {
+			o.Session, o.User = a.Session.Key, a.Session.User
+			l.note(o, a)
+			return l.started(a.Session), nil
 		}
-		if a.Outcome != wire.Done {
+		if !undecided(a.Outcome) || time.Now().After(late) {
 			return nil, fmt.Errorf("log in on %s: outcome %d %s", n.Name, a.Outcome, a.Detail)
 		}
-		o.Session, o.User = a.Session.Key, a.Session.User
-		l.note(o, a)
-		return l.started(a.Session), nil
 	}
 }
 
 // Race has one caller a node redeem one ticket, all at once, and returns how
-// many won. All sessions of it are ended then.
-func (l *Load) Race(user int, nodes []Node) (int, error) {
+// many won. All sessions of it are ended then. decided is false if nobody won
+// because the nodes put callers off.
+func (l *Load) Race(user int, nodes []Node) (won int, decided bool, err error) {
 	s, err := l.begin(user, nodes[0])
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	t, _ := l.issue(auditor, nodes[0], s)
-	if t.number == 0 {
-		return 0, errors.New("no ticket to race for")
-	}
-	won := l.race(auditor, t, nodes)
-	for _, x := range l.sessions() {
-		if err := l.end(x, nodes[0]); err != nil {
-			return won, err
+	var t ticket
+	for late := time.Now().Add(Generous); t.number == 0; {
+		if t, _ = l.issue(auditor, nodes[0], s); time.Now().After(late) {
+			return 0, false, errors.New("no ticket to race for")
 		}
 	}
-	return won, nil
+	won, unknown := l.race(auditor, t, nodes)
+	for _, x := range l.sessions() {
+		if err := l.end(x, nodes[0]); err != nil {
+			return won, false, err
+		}
+	}
+	return won, won > 0 || unknown == 0, nil
 }
 
 // sessions is those that live, as far as is known.
@@ -62,16 +64,36 @@ func (l *Load) sessions() []*session {
 	return append([]*session(nil), l.live...)
 }
 
+// end ends the session, as begin begins one.
 func (l *Load) end(s *session, n Node) error {
-	o := history.Op{Client: auditor, Node: n.Name, Kind: history.End, Session: s.Key, User: s.User, Call: l.rec.Now()}
-	a := l.client.Logout(context.Background(), wire.JSON, n.Addr, s.Token)
-	l.note(o, a)
-	if a.Outcome != wire.Done {
-		return fmt.Errorf("log out on %s: outcome %d %s", n.Name, a.Outcome, a.Detail)
+	maybe := false // an earlier try may have ended it
+	for late := time.Now().Add(Generous); ; <-time.After(50 * time.Millisecond) {
+		o := history.Op{Client: auditor, Node: n.Name, Kind: history.End, Session: s.Key, User: s.User, Call: l.rec.Now()}
+		a := l.client.Logout(context.Background(), wire.JSON, n.Addr, s.Token)
+		l.note(o, a)
+		if a.Outcome == wire.Done || a.Outcome == wire.Refused && maybe {
+			l.Stats.Ends.Add(1)
+			l.over(s)
+			return nil
+		}
+		if !undecided(a.Outcome) || time.Now().After(late) {
+			return fmt.Errorf("log out on %s: outcome %d %s", n.Name, a.Outcome, a.Detail)
+		}
+		maybe = maybe || a.Outcome != wire.Busy
 	}
-	l.Stats.Ends.Add(1)
-	l.over(s)
-	return nil
+}
+
+// served looks at the session until the node says whether it works.
+func (l *Load) served(client int, n Node, s *session) error {
+	for late := time.Now().Add(Generous); ; <-time.After(10 * time.Millisecond) {
+		got := l.look(client, n, wire.JSON, s)
+		if got == wire.Done {
+			return nil
+		}
+		if !undecided(got) || time.Now().After(late) {
+			return fmt.Errorf("session %s is not served on %s: outcome %d", s.Key, n.Name, got)
+		}
+	}
 }
 
 // EndAndWatch begins a session, has all nodes serve it, ends it on one and
@@ -82,8 +104,8 @@ func (l *Load) EndAndWatch(user int, on Node, others []Node) (time.Duration, err
 		return 0, err
 	}
 	for i, n := range others {
-		if got := l.look(auditor+1+i, n, wire.JSON, s); got != wire.Done {
-			return 0, fmt.Errorf("a new session is not served on %s: outcome %d", n.Name, got)
+		if err := l.served(auditor+1+i, n, s); err != nil {
+			return 0, err
 		}
 	}
 	if err := l.end(s, on); err != nil {
@@ -114,7 +136,7 @@ type Waking struct {
 
 // EndBehind begins sessions that both nodes serve, pauses one, ends them on the
 // other, and asks the first for all of them from shortly before it goes on, away
-// after it was paused, until it refuses them.
+// after the last has ended, until it refuses them.
 func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, resume func() error) (Waking, error) {
 	all := make([]*session, sessions)
 	for i := range all {
@@ -123,28 +145,34 @@ func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, 
 			return Waking{}, err
 		}
 		l.over(all[i]) // so that no worker ends it
-		if got := l.look(auditor+1, off, wire.JSON, all[i]); got != wire.Done {
-			return Waking{}, fmt.Errorf("a new session is not served on %s: outcome %d", off.Name, got)
+		if err := l.served(auditor+1, off, all[i]); err != nil {
+			return Waking{}, err
 		}
 	}
 	if err := pause(); err != nil {
 		return Waking{}, err
 	}
-	wakes := time.Now().Add(away)
 	for _, s := range all {
 		if err := l.end(s, on); err != nil {
 			return Waking{}, errors.Join(err, resume())
 		}
 	}
+	wakes := time.Now().Add(away)
 	const early = 200 * time.Millisecond
 	<-time.After(time.Until(wakes) - early)
 	var mu sync.Mutex // guards w
 	var w Waking
-	var wg sync.WaitGroup
+	var wg, sent sync.WaitGroup
+	sent.Add(len(all))
 	for i, s := range all {
+		// The first request of each is on its way before the node goes on.
+		first := sync.OnceFunc(sent.Done)
+		ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+			WroteRequest: func(httptrace.WroteRequestInfo) { first() },
+		})
 		wg.Go(func() {
 			for over := false; !over; {
-				got := l.look(2*auditor+i, off, wire.JSON, s)
+				got := l.lookWith(ctx, 2*auditor+i, off, wire.JSON, s)
 				mu.Lock()
 				switch got {
 				case wire.Done:
@@ -155,11 +183,12 @@ func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, 
 					w.Waits++
 				}
 				mu.Unlock()
-				over = got == wire.Refused || time.Since(wakes) > time.Minute
+				over = got == wire.Refused || time.Since(wakes) > Generous
 			}
 		})
 	}
-	<-time.After(early)
+	sent.Wait()
+	<-time.After(time.Until(wakes))
 	woken := time.Now()
 	err := resume()
 	wg.Wait()
@@ -167,15 +196,15 @@ func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, 
 	return w, err
 }
 
-// Serves asks the node until the time comes. It returns how long it served, to
-// the last answer that says a session works, and how often it told to wait.
-func (l *Load) Serves(n Node, until time.Time) (served time.Duration, waits int) {
+// Serves asks the node until the time comes, and until it has told to wait at
+// least so often. It returns how long it served, to the last answer that says a
+// session works, and how often it told to wait.
+func (l *Load) Serves(n Node, until time.Time, least int) (served time.Duration, waits int) {
 	began := time.Now()
-	for time.Now().Before(until) {
-		call := time.Since(began)
+	for now := began; now.Before(until) || waits < least && now.Before(until.Add(Generous)); now = time.Now() {
 		switch a := l.client.Current(context.Background(), wire.JSON, n.Addr, l.admin.Token); a.Outcome {
 		case wire.Done:
-			served = call
+			served = now.Sub(began)
 		case wire.Busy:
 			waits++
 		}
@@ -256,36 +285,38 @@ func (l *Load) Begin(sessions int) error {
 func (l *Load) Everywhere() error {
 	for _, s := range l.sessions() {
 		for i, n := range l.cfg.Nodes {
-			if got := l.look(auditor+1+i, n, wire.JSON, s); got != wire.Done {
-				return fmt.Errorf("session %s on %s: outcome %d", s.Key, n.Name, got)
+			if err := l.served(auditor+1+i, n, s); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// Counts is how many sessions each node says it has, by the node's name.
-func (l *Load) Counts(ctx context.Context, n Node) (map[string]int, error) {
+// Report is what a node says of itself to the others.
+type Report struct {
+	Name                  string
+	SessionCount          int
+	StartTime, ReportTime time.Time
+}
+
+// Reports is the newest report of each node, as the one that is asked has it.
+func (l *Load) Reports(ctx context.Context, n Node) (map[string]Report, error) {
 	status, b, err := l.client.Call(ctx, n.Addr, l.admin.Token, "VigateCluster/cluster/nodes", "GET")
 	if err != nil || status != http.StatusOK {
 		return nil, fmt.Errorf("list nodes: status %d: %w: %.200s", status, err, b)
 	}
-	type shown struct {
-		Name         string
-		SessionCount int
-		StartTime    time.Time
-	}
-	var nodes []shown
+	var nodes []Report
 	if err := json.Unmarshal(b, &nodes); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
 	// Those that were killed are shown for a while, too.
-	slices.SortFunc(nodes, func(a, b shown) int { return a.StartTime.Compare(b.StartTime) })
-	counts := map[string]int{}
+	slices.SortFunc(nodes, func(a, b Report) int { return a.StartTime.Compare(b.StartTime) })
+	reports := map[string]Report{}
 	for _, x := range nodes {
-		counts[x.Name] = x.SessionCount
+		reports[x.Name] = x
 	}
-	return counts, nil
+	return reports, nil
 }
 
 // BeginElsewhere begins a session on one node and uses it at once on another,

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is how long a process may take to serve or to end.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
 // process is a program that can be killed and started again.
 type process struct {
@@ -128,7 +128,7 @@ func (p *process) await(ctx context.Context, try func(context.Context) error) er
 	defer cancel()
 	_, ended := p.running()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		err := try(attempt)
 		cancel()
 		if err == nil {

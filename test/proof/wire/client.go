@@ -54,6 +54,7 @@ type Answer struct {
 	Text    string        // a ticket
 	Detail  string        // of Strange, Busy and Unsure
 	Retry   time.Duration // of a 503, what the server asks for
+	PerUser bool          // of Full: it is the limit of one user that was reached
 }
 
 // Client makes calls. The zero value is not ready, use New.
@@ -134,6 +135,7 @@ func (c *Client) json(ctx context.Context, addr, token, path, body string) reply
 // By their texts the reasons for a 503 are told from each other.
 var (
 	full   = regexp.MustCompile(`limit of sessions`)
+	ofUser = regexp.MustCompile(`The user has reached the limit of sessions`)
 	unsure = regexp.MustCompile(`could not be found out`)
 )
 
@@ -151,7 +153,7 @@ func (r reply) judge() Answer {
 		}
 		switch {
 		case full.Match(r.body):
-			a.Outcome = Full
+			a.Outcome, a.PerUser = Full, ofUser.Match(r.body)
 		case unsure.Match(r.body):
 			a.Outcome = Unsure
 		}
@@ -194,7 +196,11 @@ func (c *Client) Clone(ctx context.Context, addr, ticket string) Answer {
 
 // Ticket gets a ticket for a clone of the session.
 func (c *Client) Ticket(ctx context.Context, addr, token string) Answer {
-	r := c.json(ctx, addr, token, manager+"AcquireCloneTicket", "")
+	return c.json(ctx, addr, token, manager+"AcquireCloneTicket", "").text()
+}
+
+// text reads an answer that is a string.
+func (r reply) text() Answer {
 	if r.status != http.StatusOK {
 		return r.judge()
 	}
@@ -238,6 +244,16 @@ func (r reply) void() Answer {
 	return r.judge()
 }
 
+// SetMessage changes the service message, which all nodes show.
+func (c *Client) SetMessage(ctx context.Context, addr, token, text string) Answer {
+	return c.json(ctx, addr, token, manager+"UpdateServiceMessage", object("message", text)).void()
+}
+
+// Message reads the service message.
+func (c *Client) Message(ctx context.Context, addr, token string) Answer {
+	return c.json(ctx, addr, token, manager+"message", "GET").text()
+}
+
 // List is the sessions that live, as the token may see them.
 func (c *Client) List(ctx context.Context, addr, token string) ([]Session, error) {
 	r := c.json(ctx, addr, token, manager+"sessionList", "GET")
@@ -269,19 +285,14 @@ func object(pairs ...string) string {
 }
 
 // CreateUser makes a user that may look at everything, by the administrator's
-// token.
-func (c *Client) CreateUser(ctx context.Context, addr, token, name, password string) error {
+// token. It may be tried again.
+func (c *Client) CreateUser(ctx context.Context, addr, token, name, password string) Answer {
 	spec := object("_typeName", "HostAccountSpec", "id", name, "password", password, "description", "a user")
-	calls := [][2]string{
-		{"HostLocalAccountManager/ha-localacctmgr/CreateUser", `{"user":` + spec + `}`},
-		{"AuthorizationManager/AuthorizationManager/SetEntityPermissions", `{"entity":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"},` +
-			`"permission":[{"_typeName":"Permission","principal":"` + name + `","group":false,"roleId":-2,"propagate":true}]}`},
+	r := c.json(ctx, addr, token, "HostLocalAccountManager/ha-localacctmgr/CreateUser", `{"user":`+spec+`}`)
+	if r.status != http.StatusNoContent && !bytes.Contains(r.body, []byte(`"AlreadyExists"`)) {
+		return r.judge()
 	}
-	for _, call := range calls {
-		r := c.json(ctx, addr, token, call[0], call[1])
-		if r.err != nil || r.status != http.StatusNoContent && r.status != http.StatusOK {
-			return fmt.Errorf("make user: %s: status %d: %w: %.300s", call[0], r.status, r.err, r.body)
-		}
-	}
-	return nil
+	return c.json(ctx, addr, token, "AuthorizationManager/AuthorizationManager/SetEntityPermissions",
+		`{"entity":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"},`+
+			`"permission":[{"_typeName":"Permission","principal":"`+name+`","group":false,"roleId":-2,"propagate":true}]}`).void()
 }
