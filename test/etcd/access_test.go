@@ -44,7 +44,7 @@ func TestAPasswordOpensAnEtcdThatAsksForOne(t *testing.T) {
 		t.Errorf("Open with a wrong password = %v", err)
 	}
 	opts.Password = "right"
-	opts.DialTimeout = 0
+	opts.DialTimeout = slow
 	s := opened(t, opts)
 	follow(t, s).upTo(t, must(t, s, store.Append(store.Event, nil, never)))
 	opts.Username, opts.Password = "", ""

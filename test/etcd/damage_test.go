@@ -92,12 +92,8 @@ func TestOpenSaysWhenEtcdIsNotThere(t *testing.T) {
 	opts := space()
 	opts.Endpoints = []string{"127.0.0.1:1"}
 	opts.DialTimeout = 300 * time.Millisecond
-	began := time.Now()
 	if _, err := etcd.Open(t.Context(), opts); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Open = %v", err)
-	}
-	if d := time.Since(began); d > 5*time.Second {
-		t.Errorf("it took %v", d)
 	}
 }
 
@@ -105,7 +101,7 @@ func TestAnEtcdWithoutSpaceIsUnavailableForWritesUntilThereIsSome(t *testing.T) 
 	m := member.Started(t, program, 1, member.Options{Args: []string{"--quota-backend-bytes", fmt.Sprint(4 << 20)}})[0]
 	opts := space()
 	opts.Endpoints = []string{m.Endpoint}
-	opts.Timeout = 500 * time.Millisecond
+	opts.Timeout = 5 * time.Second
 	s := opened(t, opts)
 	watch := follow(t, s)
 	rev := must(t, s, store.Create(store.Session, "s", nil, never))

@@ -10,8 +10,9 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+// patience is how long a test waits for what must happen in the end, on the
+// slowest of machines.
+const patience = 5 * time.Minute
 
 // eventually waits until ok holds, asked every few milliseconds: for what etcd
 // or a connection does in its own time and tells nobody about.

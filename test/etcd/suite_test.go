@@ -48,9 +48,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// slow is how long etcd may take for an answer on a machine that has much else to
+// do. Tests that wait for a time-out set a shorter one.
+const slow = time.Minute
+
 // space is a prefix of its own on the shared member.
 func space() etcd.Options {
 	return etcd.Options{
+		DialTimeout: slow, Timeout: slow,
 		Endpoints: []string{shared.Endpoint},
 		Prefix:    fmt.Sprintf("/test/%d", prefixes.Add(1)),
 		Logger:    slog.New(slog.DiscardHandler),

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a member may take to serve.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // Build compiles etcd as go.mod has it, into dir, and returns the program's path.
 // The working directory must be in this module, as a test's is. The build cache makes all but the first quick.
@@ -153,7 +153,7 @@ func (m *Member) serves() error {
 	}
 	defer c.Close()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		_, err := c.Get(attempt, "x")
 		cancel()
 		if err == nil {
