@@ -205,7 +205,7 @@ func TestAnAnswerThatIsNotWhatItShouldBeIsRefused(t *testing.T) {
 	}
 }
 
-func TestACallEndsWithItsContextAndItsTimeout(t *testing.T) {
+func TestACallEndsWithItsContext(t *testing.T) {
 	hang := make(chan struct{})
 	f := newFake()
 	f.on(messageOp, func(_ http.ResponseWriter, r *http.Request) {
@@ -230,14 +230,33 @@ func TestACallEndsWithItsContextAndItsTimeout(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after cancellation: %v", err)
 	}
-	short := start(t, f, func(cfg *Config) { cfg.Timeout = 20 * time.Millisecond })
-	if _, err := short.Message(t.Context()); err == nil {
-		t.Error("no timeout")
-	}
-	if n := f.count(messageOp); n != 2 {
-		t.Errorf("%d calls: a timeout was repeated", n)
-	}
 }
+
+func TestACallThatTimesOutIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		c := startInProcess(t, newFake(), func(cfg *Config) {
+			cfg.Timeout = 20 * time.Millisecond
+			cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				calls++
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			})
+		})
+		began := time.Now()
+		if _, err := c.Message(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 20*time.Millisecond {
+			t.Errorf("after %v: %v, want a timeout after 20 ms", time.Since(began), err)
+		}
+		if calls != 1 {
+			t.Errorf("%d calls: a timeout was repeated", calls)
+		}
+	})
+}
+
+// roundTrip is a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestOnlyALoginChangesTheToken(t *testing.T) {
 	f := newFake()

@@ -95,7 +95,7 @@ func TestGovmomisSessionManagerWorksOverBothBindings(t *testing.T) {
 
 func TestGovmomiWaitsForUpdatesOverBothBindings(t *testing.T) {
 	both(t, func(t *testing.T, s *server, json bool) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		c, _ := s.login(t, json)
 		_, writer := s.login(t, json)
@@ -180,7 +180,7 @@ func TestGovmomisKeepAliveLogsInAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the handler noticed nothing")
 	}
 	if err := m.Logout(ctx); err != nil {

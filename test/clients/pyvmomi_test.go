@@ -7,13 +7,12 @@ import (
 	"os/user"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestPyVmomiHasTheWholeSessionManager(t *testing.T) {
 	s := newServer(t)
 	_, port, _ := strings.Cut(s.tls, ":")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	// Debian's Python, which has Debian's pyVmomi.
 	cmd := exec.CommandContext(ctx, "/usr/bin/python3", "testdata/pyvmomi.py", port)
@@ -41,7 +40,7 @@ func TestPyVmomiLogsInByALocalTicketWithoutAPassword(t *testing.T) {
 	s := newServer(t, "--local-tickets", "loopback")
 	s.vigate(t, "", "permission", "set", `LOCALOS\`+self.Username, "ReadOnly")
 	_, port, _ := strings.Cut(s.tls, ":")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "/usr/bin/python3", "-c", localTicket, port, self.Username).CombinedOutput()
 	if err != nil {

@@ -119,12 +119,12 @@ def waiting():
         objectSet=[vmodl.query.PropertyCollector.ObjectSpec(obj=sm)],
         propSet=[vmodl.query.PropertyCollector.PropertySpec(type=vim.SessionManager, pathSet=["message"])])
     f = pc.CreateFilter(spec, True)
-    first = pc.WaitForUpdatesEx("", vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=10))
+    first = pc.WaitForUpdatesEx("", vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=120))
     assert first.filterSet[0].objectSet[0].changeSet[0].name == "message"
     text = "back at noon\nor later"
     timer = threading.Timer(0.2, lambda: writer.content.sessionManager.UpdateServiceMessage(text))
     timer.start()
-    second = pc.WaitForUpdatesEx(first.version, vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=30))
+    second = pc.WaitForUpdatesEx(first.version, vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=300))
     timer.join()
     assert second.filterSet[0].objectSet[0].changeSet[0].val == text, second
     assert sm.message == text
@@ -133,12 +133,12 @@ def waiting():
     writer.content.sessionManager.UpdateServiceMessage("")
     # a waiter whose session is terminated is told so at once
     pc.CreateFilter(spec, True)
-    version = pc.WaitForUpdatesEx("", vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=10)).version
+    version = pc.WaitForUpdatesEx("", vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=120)).version
     key = sm.currentSession.key
     timer = threading.Timer(0.2, lambda: writer.content.sessionManager.TerminateSession([key]))
     timer.start()
     raises(vim.fault.NotAuthenticated, pc.WaitForUpdatesEx, version,
-           vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=60))
+           vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=300))
     timer.join()
     Disconnect(writer)
 
