@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
@@ -20,6 +21,10 @@ const (
 	adminUser     = "administrator@vsphere.local"
 	adminPassword = "correct horse battery staple 7"
 )
+
+// patience is how long a test waits for what must happen in the end, on the
+// slowest of machines.
+const patience = 5 * time.Minute
 
 // output is a log that may be written and read at the same time.
 type output struct {
@@ -50,6 +55,12 @@ type running struct {
 // start runs a server over dir. change, if not nil, changes its configuration.
 func start(t testing.TB, dir string, change func(*config.Config)) *running {
 	t.Helper()
+	return startAt(t, dir, nil, change)
+}
+
+// startAt is start with another clock than the real one.
+func startAt(t testing.TB, dir string, now func() time.Time, change func(*config.Config)) *running {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.PlainHTTP, cfg.LogLevel = dir, "127.0.0.1:0", "127.0.0.1:0", slog.LevelDebug
 	if change != nil {
@@ -57,7 +68,7 @@ func start(t testing.TB, dir string, change func(*config.Config)) *running {
 	}
 	r := &running{log: &output{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	n, err := serve.Open(ctx, cfg, serve.Options{Logger: serve.NewLogger(cfg, r.log)})
+	n, err := serve.Open(ctx, cfg, serve.Options{Logger: serve.NewLogger(cfg, r.log), Now: now})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -48,23 +48,28 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 	c := httpClient(t)
 	token, _ := r.login(t, c)
 	queue := r.Accounts.Load().Queue
-	var in, refused atomic.Int64
+	var in, refused, reads atomic.Int64
+	// The storm goes on until some are in, some were refused, and reads went on.
+	enough := func() bool { return in.Load() > 0 && refused.Load() > 0 && reads.Load() >= 10 }
+	late := time.Now().Add(patience)
 	var storm sync.WaitGroup
 	for range 3 * queue {
 		storm.Go(func() {
-			switch a := vi(t, c, r.plain, "", sm+"Login", `{"userName":"`+adminUser+`","password":"`+adminPassword+`"}`); {
-			case a.status == http.StatusOK:
-				in.Add(1)
-			case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
-				refused.Add(1)
-			default:
-				t.Errorf("%d %v %s", a.status, a.header, a.body)
+			for first := true; (first || !enough()) && time.Now().Before(late) && !t.Failed(); first = false {
+				switch a := vi(t, c, r.plain, "", sm+"Login", `{"userName":"`+adminUser+`","password":"`+adminPassword+`"}`); {
+				case a.status == http.StatusOK:
+					in.Add(1)
+				case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
+					refused.Add(1)
+				default:
+					t.Errorf("%d %v %s", a.status, a.header, a.body)
+				}
 			}
 		})
 	}
 	over := make(chan struct{})
 	go func() { storm.Wait(); close(over) }()
-	reads, slowest := 0, time.Duration(0)
+	slowest := time.Duration(0)
 	for going := true; going; {
 		select {
 		case <-over:
@@ -73,23 +78,24 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 		}
 		began := time.Now()
 		if a := vi(t, c, r.plain, token, sm+"currentSession", "GET"); a.status != http.StatusOK {
-			t.Fatalf("a read in the storm: %d %s", a.status, a.body)
+			t.Errorf("a read in the storm: %d %s", a.status, a.body)
+			break
 		}
 		slowest = max(slowest, time.Since(began))
-		reads++
+		reads.Add(1)
 	}
-	t.Logf("%d logged in, %d refused; %d reads meanwhile, the slowest took %v", in.Load(), refused.Load(), reads, slowest)
-	if in.Load() == 0 || refused.Load() == 0 {
-		t.Errorf("%d logged in, %d refused", in.Load(), refused.Load())
-	}
-	// One after the other, while all the logins were being hashed.
-	if reads < 10 {
-		t.Errorf("only %d reads", reads)
+	<-over
+	t.Logf("%d logged in, %d refused; %d reads meanwhile, the slowest took %v", in.Load(), refused.Load(), reads.Load(), slowest)
+	if !enough() {
+		t.Errorf("%d logged in, %d refused, %d reads", in.Load(), refused.Load(), reads.Load())
 	}
 	if l := r.Accounts.Load(); l.Waiting != 0 {
 		t.Errorf("after the storm: %+v", l)
 	}
 }
+
+// loginWaits is how long a login waits for its hash before it is put off.
+const loginWaits = 2 * time.Second
 
 func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 	r := start(t, t.TempDir(), behindProxy)
@@ -97,7 +103,7 @@ func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 	stop := make(chan struct{})
 	var flood sync.WaitGroup
 	full := make(chan struct{})
-	var refused atomic.Int64
+	var refused, guessed atomic.Int64
 	for range 2 * r.Accounts.Load().Queue {
 		flood.Go(func() {
 			for {
@@ -106,24 +112,34 @@ func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 					return
 				default:
 				}
-				if a := r.loginFrom(t, c, "198.51.100.66", "wrong"); a.status == http.StatusServiceUnavailable && refused.Add(1) == 1 {
+				switch a := r.loginFrom(t, c, "198.51.100.66", "wrong"); {
+				case a.status == http.StatusServiceUnavailable && refused.Add(1) == 1:
 					close(full)
+				case a.status == http.StatusInternalServerError:
+					guessed.Add(1)
 				}
 			}
 		})
 	}
 	<-full
-	// The very user whose name it is, from elsewhere. Its turn comes next, but where
-	// a hash takes seconds it may be told to come back.
+	// The very user whose name it is, from elsewhere. It has a place in the queue and
+	// its turn comes next. Only if hashes take seconds it may be told to come back,
+	// after it has waited as long as a login may.
 	for range 3 {
-		a := r.loginFrom(t, c, "192.0.2.7", adminPassword)
-		for tries := 1; a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "" && tries < 5; tries++ {
-			a = r.loginFrom(t, c, "192.0.2.7", adminPassword)
-		}
-		if a.status != http.StatusOK {
-			t.Errorf("beside a flood: %d %s", a.status, a.body)
+		for late := time.Now().Add(patience); ; {
+			began := time.Now()
+			a := r.loginFrom(t, c, "192.0.2.7", adminPassword)
+			if a.status == http.StatusOK {
+				break
+			}
+			waited := time.Since(began)
+			if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || waited < loginWaits || time.Now().After(late) {
+				t.Errorf("beside a flood: %d %s after %v", a.status, a.body, waited)
+				break
+			}
 		}
 	}
+	eventually(t, "the flood has guessed often enough to be locked", func() bool { return guessed.Load() >= 10 })
 	close(stop)
 	flood.Wait()
 	if a := r.loginFrom(t, c, "198.51.100.66", adminPassword); a.status == http.StatusOK {

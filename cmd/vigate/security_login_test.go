@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"os"
 	"os/user"
@@ -154,13 +153,23 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 		{"wrong password", "ann", "wrong"}, {"unknown user", "nobody", password}, {"disabled user", "off", password},
 		{"locked user", "locked", password}, {"another domain", "ann@elsewhere.example", password}, {"no name", "", password},
 	}
-	took := make([][]time.Duration, len(cases))
+	// Each answer takes one hash, and about the same time. What a machine with other
+	// work adds to one of them, the quickest of many answers shows less and less.
+	quickest := make([]time.Duration, len(cases))
+	alike := func() bool { return slices.Max(quickest) <= 3*slices.Min(quickest) }
 	var first answer
-	for range 7 {
+	for round := 0; round < 7 || !alike() && round < 200; round++ {
+		s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
 		for i, x := range cases {
-			began := time.Now()
+			hashes, began := s.Accounts.Load().Hashes, time.Now()
 			a := s.call("", sm+"Login", loginBody(x.user, x.password))
-			took[i] = append(took[i], time.Since(began))
+			took := time.Since(began)
+			if n := s.Accounts.Load().Hashes - hashes; n != 1 {
+				t.Errorf("%s: %d hashes for an answer, want 1", x.what, n)
+			}
+			if quickest[i] == 0 || took < quickest[i] {
+				quickest[i] = took
+			}
 			if first.body == "" {
 				first = a
 			}
@@ -169,15 +178,11 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 			}
 		}
 	}
-	low, high := time.Duration(math.MaxInt64), time.Duration(0)
 	for i, x := range cases {
-		slices.Sort(took[i])
-		median := took[i][len(took[i])/2]
-		t.Logf("%s: %s", x.what, median)
-		low, high = min(low, median), max(high, median)
+		t.Logf("%s: %s", x.what, quickest[i])
 	}
-	if high > 3*low {
-		t.Errorf("the medians of answers are between %s and %s", low, high)
+	if !alike() {
+		t.Errorf("the quickest answers took between %s and %s", slices.Min(quickest), slices.Max(quickest))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/testclock"
 )
 
 // live is the session with the key, as the server has it.
@@ -26,7 +27,7 @@ func (s *scene) ends(l *session.Live) {
 	s.t.Helper()
 	select {
 	case <-l.Done():
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		s.t.Fatal("the session was not swept")
 	}
 }
@@ -151,9 +152,11 @@ func TestASVS_7_2_4_EveryAuthenticationMakesATokenOfItsOwn(t *testing.T) {
 
 // To the nanosecond: TestAnIdleSessionDiesToTheNanosecond in internal/session.
 func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
-	s := newScene(t, func(c *config.Config) { c.IdleTimeout = 2 * time.Second })
+	clock := testclock.New(time.Time{})
+	s := newSceneAt(t, clock.Now, func(c *config.Config) { c.IdleTimeout = time.Minute })
 	l := s.live(s.key)
 	ticket := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
+	clock.Advance(time.Minute)
 	s.ends(l)
 	if s.lives(s.admin) {
 		t.Error("the token of an idle session is alive")
@@ -169,15 +172,21 @@ func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
 
 // To the nanosecond: TestUseProlongsASessionOnlyToItsDeadline in internal/session.
 func TestASVS_7_3_2_ABusySessionEndsAtItsDeadlineAndCloningDoesNotProlongIt(t *testing.T) {
-	s := newScene(t, func(c *config.Config) { c.MaxLifetime = 3 * time.Second })
+	clock := testclock.New(time.Time{})
+	s := newSceneAt(t, clock.Now, func(c *config.Config) { c.MaxLifetime, c.IdleTimeout = time.Hour, 50*time.Minute })
 	l := s.live(s.key)
+	clock.Advance(40 * time.Minute)
 	clone, key := s.clone(s.admin)
 	if got, want := s.live(key).Session().Deadline, l.Session().Deadline; !got.Equal(want) {
 		t.Errorf("the clone may live until %s, its source until %s", got, want)
 	}
-	eventually(t, "the deadline", func() bool { return !s.lives(s.admin) && !s.lives(clone) })
-	if got, max := time.Now(), l.Session().Deadline; got.Before(max) {
-		t.Errorf("dead %s before its deadline", max.Sub(got))
+	clock.Set(l.Session().Deadline.Add(-time.Nanosecond))
+	if !s.lives(s.admin) || !s.lives(clone) {
+		t.Error("dead before the deadline")
+	}
+	clock.Advance(time.Nanosecond)
+	if s.lives(s.admin) || s.lives(clone) {
+		t.Error("alive at the deadline")
 	}
 }
 

@@ -41,7 +41,13 @@ type scene struct {
 
 func newScene(t *testing.T, change func(*config.Config)) *scene {
 	t.Helper()
-	s := &scene{running: start(t, t.TempDir(), change), t: t, c: httpClient(t)}
+	return newSceneAt(t, nil, change)
+}
+
+// newSceneAt is newScene with another clock than the real one.
+func newSceneAt(t *testing.T, now func() time.Time, change func(*config.Config)) *scene {
+	t.Helper()
+	s := &scene{running: startAt(t, t.TempDir(), now, change), t: t, c: httpClient(t)}
 	s.admin, s.key = s.login(t, s.c)
 	return s
 }
@@ -179,12 +185,12 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(patience)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("not in 20 s: %s", what)
+			t.Fatalf("not in %v: %s", patience, what)
 		}
 	}
 }

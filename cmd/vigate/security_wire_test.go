@@ -165,7 +165,7 @@ func (s *scene) exchange(raw string) string {
 		s.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		s.t.Fatal(err)
 	}
