@@ -241,6 +241,10 @@ func TestDamagedPermissionsGrantNobodyAnythingAndCannotBeWrittenOver(t *testing.
 		if n.Has(root, access.SystemView) || n.HasRole(root) || !n.Privileges(root).Empty() {
 			t.Errorf("%s: somebody has privileges", bad)
 		}
+		ext := access.Subject{Principal: principal.Extension("com.example.a"), Extension: true}
+		if n.Has(ext, access.ImpersonateUser) || n.HasRole(ext) || !n.Privileges(ext).Empty() {
+			t.Errorf("%s: an extension has privileges", bad)
+		}
 		err = n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("eve"), Role: access.Admin}})
 		if !errorsAs(err, &damaged) {
 			t.Errorf("%s: change got %v", bad, err)

@@ -12,6 +12,9 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
+// ruleImpersonate is what ImpersonateUser asks for besides its privilege.
+const ruleImpersonate = "for an extension without a session: every privilege of the extension"
+
 // impersonateUser makes the caller's session act as another. Key and token
 // stay; who really acts is kept beside the new identity.
 func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.ImpersonateUserRequestType) (types.UserSession, error) {

@@ -23,7 +23,7 @@ func (a *API) sessionManager() *Object {
 			NewMethod("AcquireGenericServiceTicket", Anonymous, a.acquireGenericServiceTicket, Audited, Faults("InvalidArgument")),
 			NewMethod("AcquireLocalTicket", Anonymous, a.acquireLocalTicket, Audited, Faults("InvalidLogin", "NoPermission", "NotSupported", "InvalidRequest")),
 			starts("CloneSession", a.cloneSession, Faults("InvalidLogin", "NotSupported")),
-			NewMethod("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, Audited, Faults("InvalidLogin", "InvalidLocale")),
+			NewMethod("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, Audited, ChangesAuthority(ruleImpersonate), Faults("InvalidLogin", "InvalidLocale")),
 			starts("Login", a.login, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
 			starts("LoginBySSPI", a.loginBySSPI, Faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
 			starts("LoginByToken", a.loginByToken, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),

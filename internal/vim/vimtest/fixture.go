@@ -63,6 +63,9 @@ func (f *Fixture) Now() time.Time {
 	return f.clock.at
 }
 
+// Mirror is the one that feeds the API.
+func (f *Fixture) Mirror() *store.Mirror { return f.mirror }
+
 // Pass lets time go on.
 func (f *Fixture) Pass(d time.Duration) {
 	f.clock.mu.Lock()
