@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Collector reads the events that a filter selects in pages, as the API's
@@ -14,12 +15,26 @@ import (
 type Collector struct {
 	log    *Log
 	filter Filter
+	wants  *criteria
+	closed bool // guarded by log.mu
 
 	mu   sync.Mutex // guards what follows
 	page int        // events in the latest page
 	// at: the position is behind the event of this number and all before.
 	// Being a number, and no index, it survives what is trimmed.
-	at uint64
+	at    uint64
+	known known
+}
+
+// known is what was found when the latest page was last asked for, so that only
+// the events since are looked at the next time: a log has 100,000.
+type known struct {
+	scans int // of the whole log so far; 0: nothing is known
+	epoch uint64
+	page  int
+	upTo  uint64   // the last event that was judged
+	seqs  []uint64 // of the page's events, oldest first
+	older bool     // events before the page match too
 }
 
 // NewCollector makes a collector whose position is before the oldest event, as
@@ -28,7 +43,7 @@ func (l *Log) NewCollector(f Filter) (*Collector, error) {
 	if err := f.Check(); err != nil {
 		return nil, fmt.Errorf("create event collector: %w", err)
 	}
-	return &Collector{log: l, filter: f, page: cmp.Or(f.MaxCount, defaultPage)}, nil
+	return &Collector{log: l, filter: f, wants: newCriteria(f), page: cmp.Or(f.MaxCount, defaultPage)}, nil
 }
 
 // Filter is what the collector was made with.
@@ -41,20 +56,85 @@ func (c *Collector) SetPageSize(n int) error {
 		return fmt.Errorf("set page size: %w", ErrMaxCount)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.page = n
+	c.mu.Unlock()
+	c.log.wakeCollector(c)
 	return nil
+}
+
+// PageSize is how many events the latest page holds at most.
+func (c *Collector) PageSize() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.page
 }
 
 // LatestPage is the newest events, newest first. It moves nothing.
 func (c *Collector) LatestPage() []Event { return events(c.latest()) }
 
 func (c *Collector) latest() []entry {
+	entries, epoch := c.log.view()
+	now := c.log.now()
 	c.mu.Lock()
-	n := c.page
-	c.mu.Unlock()
-	return c.log.newest(newMatcher(c.filter, c.log.now()), n)
+	defer c.mu.Unlock()
+	if found, ok := c.update(entries, epoch, now); ok {
+		return found
+	}
+	found := newest(entries, c.wants.over(len(entries), now), c.page+1)
+	k := known{scans: c.known.scans + 1, epoch: epoch, page: c.page, older: len(found) > c.page}
+	found = found[:min(len(found), c.page)]
+	if n := len(entries); n > 0 {
+		k.upTo = entries[n-1].seq
+	}
+	for _, e := range slices.Backward(found) {
+		k.seqs = append(k.seqs, e.seq)
+	}
+	c.known = k
+	return found
 }
+
+// update finds the latest page by what is known of it. It reports false if that
+// can't be done. Callers hold mu.
+func (c *Collector) update(entries []entry, epoch uint64, now time.Time) ([]entry, bool) {
+	k := &c.known
+	if k.scans == 0 || k.epoch != epoch || k.page != c.page {
+		return nil, false
+	}
+	fresh := entries[after(entries, k.upTo):]
+	m := c.wants.over(len(fresh), now)
+	for i := range fresh {
+		if k.upTo = fresh[i].seq; m.matches(&fresh[i]) {
+			k.seqs = append(k.seqs, fresh[i].seq)
+		}
+	}
+	if n := len(k.seqs) - c.page; n > 0 {
+		k.seqs, k.older = slices.Clone(k.seqs[n:]), true
+	}
+	found := make([]entry, 0, len(k.seqs))
+	for _, seq := range slices.Backward(k.seqs) {
+		i := after(entries, seq) - 1
+		if i < 0 || entries[i].seq != seq {
+			break // trimmed, and all that are older
+		}
+		if entries[i].expired(m.now) {
+			if k.older {
+				return nil, false // one that is older may live longer
+			}
+			continue
+		}
+		found = append(found, entries[i])
+	}
+	return found, true
+}
+
+// Changed returns a channel that is closed when the latest page may be another:
+// at the next event that the filter selects, or when another page size is set.
+// Take it before the page. Close ends its use.
+func (c *Collector) Changed() <-chan struct{} { return c.log.watch(c) }
+
+// Close wakes who waits for the collector's events. None are told apart for it
+// any more.
+func (c *Collector) Close() { c.log.unwatch(c) }
 
 // Rewind puts the position before the oldest event.
 func (c *Collector) Rewind() { c.move(0) }
@@ -86,8 +166,8 @@ func (c *Collector) ReadNext(n int) ([]Event, error) {
 	if n < 1 || n > MaxCount {
 		return nil, fmt.Errorf("read next events: %w", ErrMaxCount)
 	}
-	m := newMatcher(c.filter, c.log.now())
 	entries := c.log.snapshot()
+	m := c.wants.over(len(entries), c.log.now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found []entry
@@ -108,8 +188,8 @@ func (c *Collector) ReadPrevious(n int) ([]Event, error) {
 	if n < 1 || n > MaxCount {
 		return nil, fmt.Errorf("read previous events: %w", ErrMaxCount)
 	}
-	m := newMatcher(c.filter, c.log.now())
 	entries := c.log.snapshot()
+	m := c.wants.over(len(entries), c.log.now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found []entry

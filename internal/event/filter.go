@@ -104,33 +104,80 @@ func (f Filter) limit() int {
 	return f.MaxCount
 }
 
-// matcher is a filter made ready for many events.
-type matcher struct {
-	f        Filter
-	now      int64
-	none     bool // no event can match
-	hasBegin bool
-	hasEnd   bool
-	users    map[string]bool
+// criteria are a filter made ready for many events. They never change, so many
+// may use them at the same time. How long a filter's lists are does not matter
+// to the time that one event takes.
+type criteria struct {
+	none                    bool // no event can match
+	hasBegin, hasEnd        bool
+	begin, end              time.Time
+	chain                   int32
+	categories, types, tags set
+	ids, typeIDs            set // as event type ids of an EventEx, and of all others
+	users                   *Users
+	userKeys                set
+}
 
-	// Few kinds of event make up a log: each is judged once.
-	classes map[unique.Handle[class]]bool
+// set is the words that a list of a filter has; nil: the list is empty, so any
+// word will do.
+type set map[string]struct{}
+
+func setOf(words []string, trim string) set {
+	if len(words) == 0 {
+		return nil
+	}
+	s := make(set, len(words))
+	for _, w := range words {
+		s[strings.TrimPrefix(w, trim)] = struct{}{}
+	}
+	return s
+}
+
+// has reports whether the set has the word, or is of any words.
+func (s set) has(word string) bool {
+	_, ok := s[word]
+	return ok || s == nil
+}
+
+// hasType reports whether the set has the type or one that it derives from.
+func (s set) hasType(typ string) bool {
+	for t := typ; t != ""; t = supertypes[t] {
+		if s.has(t) {
+			return true
+		}
+	}
+	return s.has("Event")
+}
+
+func newCriteria(f Filter) *criteria {
+	c := &criteria{
+		none:     f.Alarm || f.ScheduledTask || !f.Entity.holdsEvents(),
+		hasBegin: !f.Begin.IsZero(), hasEnd: !f.End.IsZero(), begin: f.Begin, end: f.End,
+		chain:      f.ChainID,
+		categories: setOf(f.Categories, ""), types: setOf(f.Types, typePrefix), tags: setOf(f.Tags, ""),
+		ids: setOf(f.IDs, ""), typeIDs: setOf(f.IDs, typePrefix),
+		users: f.Users,
+	}
+	if f.Users != nil {
+		c.userKeys = setOf(f.Users.Keys, "")
+	}
+	return c
+}
+
+// matcher judges events at one time. Where many are to be judged it remembers
+// what it found: few kinds of event make up a log.
+type matcher struct {
+	*criteria
+	now     int64
+	classes map[unique.Handle[class]]bool // nil: nothing is remembered
 	actors  map[unique.Handle[actor]]bool
 }
 
-func newMatcher(f Filter, now time.Time) *matcher {
-	m := &matcher{
-		f: f, now: now.UnixNano(),
-		none:     f.Alarm || f.ScheduledTask || !f.Entity.holdsEvents(),
-		hasBegin: !f.Begin.IsZero(), hasEnd: !f.End.IsZero(),
-		classes: map[unique.Handle[class]]bool{},
-		actors:  map[unique.Handle[actor]]bool{},
-	}
-	if f.Users != nil {
-		m.users = make(map[string]bool, len(f.Users.Keys))
-		for _, k := range f.Users.Keys {
-			m.users[k] = true
-		}
+// over makes a matcher for so many events.
+func (c *criteria) over(events int, now time.Time) *matcher {
+	m := &matcher{criteria: c, now: now.UnixNano()}
+	if events > 16 {
+		m.classes, m.actors = map[unique.Handle[class]]bool{}, map[unique.Handle[actor]]bool{}
 	}
 	return m
 }
@@ -145,27 +192,29 @@ func (m *matcher) matches(e *entry) bool {
 	if m.none || e.expired(m.now) || !m.inTime(e) {
 		return false
 	}
-	if m.f.ChainID != 0 && e.chain != m.f.ChainID {
+	if m.chain != 0 && e.chain != m.chain {
 		return false
 	}
 	ok, known := m.classes[e.class]
 	if !known {
 		ok = m.wantsClass(e.class.Value())
-		m.classes[e.class] = ok
+		if m.classes != nil && len(m.classes) < maxRemembered {
+			m.classes[e.class] = ok
+		}
 	}
-	return ok && (m.f.Users == nil || m.wantsActor(e))
+	return ok && (m.users == nil || m.wantsActor(e))
 }
 
-func (m *matcher) inTime(e *entry) bool {
-	if m.hasBegin && e.time().Before(m.f.Begin) {
+func (c *criteria) inTime(e *entry) bool {
+	if c.hasBegin && e.time().Before(c.begin) {
 		return false
 	}
-	return !m.hasEnd || !e.time().After(m.f.End)
+	return !c.hasEnd || !e.time().After(c.end)
 }
 
-// maxActors bounds the memory of one query: a log may be full of the names
-// that a stranger tried.
-const maxActors = 1024
+// maxRemembered bounds the memory of one query: a log may be full of the names
+// that a stranger tried, or of the event type ids that a client posted.
+const maxRemembered = 1024
 
 func (m *matcher) wantsActor(e *entry) bool {
 	ok, known := m.actors[e.actor]
@@ -174,37 +223,22 @@ func (m *matcher) wantsActor(e *entry) bool {
 	}
 	switch a := e.actor.Value(); {
 	case a.name == "":
-		ok = m.f.Users.System
-	case len(m.f.Users.Keys) == 0:
-		ok = true
+		ok = m.users.System
 	default:
-		ok = m.users[a.name] || a.origin != "" && m.users[a.origin]
+		ok = m.userKeys.has(a.name) || a.origin != "" && m.userKeys.has(a.origin)
 	}
-	if len(m.actors) < maxActors {
+	if m.actors != nil && len(m.actors) < maxRemembered {
 		m.actors[e.actor] = ok
 	}
 	return ok
 }
 
-func (m *matcher) wantsClass(c class) bool {
-	f := m.f
-	return anyOf(f.Categories, func(s string) bool { return s == category(c.typ, c.severity) }) &&
-		anyOf(f.Tags, func(s string) bool { return s == c.tag }) &&
-		anyOf(f.Types, func(s string) bool { return isA(c.typ, s) }) &&
-		anyOf(f.IDs, func(s string) bool {
-			if c.typ == "EventEx" || c.typ == "ExtendedEvent" {
-				return s == c.id
-			}
-			return isA(c.typ, s)
-		})
-}
-
-// anyOf reports whether want is empty or has what is asked for.
-func anyOf(want []string, ok func(string) bool) bool {
-	for _, s := range want {
-		if ok(s) {
-			return true
-		}
+func (c *criteria) wantsClass(k class) bool {
+	if !c.categories.has(category(k.typ, k.severity)) || !c.tags.has(k.tag) || !c.types.hasType(k.typ) {
+		return false
 	}
-	return len(want) == 0
+	if k.typ == "EventEx" || k.typ == "ExtendedEvent" {
+		return c.ids.has(k.id)
+	}
+	return c.typeIDs.hasType(k.typ)
 }

@@ -1,7 +1,5 @@
 package event
 
-import "strings"
-
 // supertypes are the API's, of the event types that vigate posts or lets
 // clients post. Of any other type only Event is known.
 var supertypes = map[string]string{
@@ -39,17 +37,6 @@ var categories = map[string]string{
 
 // typePrefix is how vCenter spells a type as an id: vim.event.UserLoginSessionEvent.
 const typePrefix = "vim.event."
-
-// isA reports whether typ is the type called name or a subtype of it.
-func isA(typ, name string) bool {
-	name = strings.TrimPrefix(name, typePrefix)
-	for t := typ; t != ""; t = supertypes[t] {
-		if t == name {
-			return true
-		}
-	}
-	return name == "Event"
-}
 
 // Category is the event's severity: info, warning, error or user.
 func Category(e Event) string { return category(e.Type, e.Severity) }

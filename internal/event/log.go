@@ -39,8 +39,11 @@ type Log struct {
 	mu      sync.Mutex // guards what follows
 	window  window     // what readers see
 	staged  *staging   // between Reset and Whole
+	epoch   uint64     // counts the changes of window other than new events and the end of the oldest
 	damaged int
 	changed chan struct{} // closed at the next event; nil while nobody waits
+	// watched are the collectors of which somebody waits for the next event.
+	watched map[*Collector]chan struct{}
 }
 
 // NewLog makes an empty log. Feed it from a store.Mirror.
@@ -105,9 +108,15 @@ func (l *Log) Put(r store.Record) {
 		l.staged.add(e)
 		return
 	}
-	if l.window.add(e) {
-		l.wake()
+	last := l.window.last()
+	if !l.window.add(e) {
+		return
 	}
+	if e.seq <= last {
+		l.epoch++
+	}
+	l.wake()
+	l.wakeCollectors(&e)
 }
 
 // Delete is part of store.View.
@@ -122,7 +131,9 @@ func (l *Log) Delete(_ store.Kind, id string) {
 		l.staged.remove(seq)
 		return
 	}
-	l.window.remove(seq)
+	if l.window.remove(seq) {
+		l.epoch++
+	}
 }
 
 // Whole is part of store.View.
@@ -133,7 +144,9 @@ func (l *Log) Whole() {
 		return
 	}
 	l.window, l.staged = l.staged.window(), nil
+	l.epoch++
 	l.wake()
+	l.wakeCollectors(nil)
 }
 
 // wake tells the waiters. Callers hold mu.
@@ -149,6 +162,11 @@ func (l *Log) wake() {
 func (l *Log) Changed() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.next()
+}
+
+// next is closed at the next event. Callers hold mu.
+func (l *Log) next() <-chan struct{} {
 	if l.changed == nil {
 		l.changed = make(chan struct{})
 	}
@@ -165,10 +183,19 @@ func (l *Log) Damaged() int {
 
 // snapshot is the events in memory, oldest first. Nobody changes the slice.
 func (l *Log) snapshot() []entry {
+	entries, _ := l.view()
+	return entries
+}
+
+// view is snapshot with the epoch that it is of.
+func (l *Log) view() (_ []entry, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.window.snapshot()
+	return l.window.snapshot(), l.epoch
 }
+
+// Size is how many events are in memory.
+func (l *Log) Size() int { return len(l.snapshot()) }
 
 // Latest is the newest event, if there is one.
 func (l *Log) Latest() (Event, bool) {
@@ -184,14 +211,14 @@ func (l *Log) Latest() (Event, bool) {
 // Query returns the newest events that the filter selects, at most its
 // MaxCount, oldest first.
 func (l *Log) Query(f Filter) []Event {
-	found := l.newest(newMatcher(f, l.now()), f.limit())
+	entries := l.snapshot()
+	found := newest(entries, newCriteria(f).over(len(entries), l.now()), f.limit())
 	slices.Reverse(found)
 	return events(found)
 }
 
-// newest returns the newest n entries that match, newest first.
-func (l *Log) newest(m *matcher, n int) []entry {
-	entries := l.snapshot()
+// newest returns the newest n of the entries that match, newest first.
+func newest(entries []entry, m *matcher, n int) []entry {
 	var found []entry
 	for i := len(entries) - 1; i >= 0 && len(found) < n; i-- {
 		if m.matches(&entries[i]) {

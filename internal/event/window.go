@@ -65,17 +65,18 @@ func (w *window) cutFirst() {
 	}
 }
 
-func (w *window) remove(seq uint64) {
+// remove reports whether an entry other than the oldest has gone.
+func (w *window) remove(seq uint64) bool {
 	if i, found := w.search(seq); found {
 		if i == 0 {
 			w.cutFirst()
-			return
+			return false
 		}
 		if w.gone == nil {
 			w.gone = map[uint64]bool{}
 		}
 		w.gone[seq] = true
-		return
+		return true
 	}
 	if i, found := slices.BinarySearch(w.excess, seq); found {
 		if i == 0 {
@@ -84,6 +85,15 @@ func (w *window) remove(seq uint64) {
 			w.excess = slices.Delete(w.excess, i, i+1)
 		}
 	}
+	return false
+}
+
+// last is the number of the newest entry; 0: there is none.
+func (w *window) last() uint64 {
+	if n := len(w.entries); n > 0 {
+		return w.entries[n-1].seq
+	}
+	return 0
 }
 
 func (w *window) addExcess(seq uint64) {
