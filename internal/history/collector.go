@@ -6,6 +6,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -25,7 +26,7 @@ func (a *api) eventHistoryCollector() *vim.Object {
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("filter", vim.View, a.collectorFilter),
-			vim.NewProperty("latestPage", vim.View, a.latestPage, vim.Watched(a.eventsChanged)),
+			vim.NewProperty("latestPage", vim.View, a.latestPage, vim.Watched(pageChanged)),
 		},
 	}
 }
@@ -36,6 +37,13 @@ type collector struct {
 	filter types.EventFilterSpec
 }
 
+// weight is about how many bytes the collector takes with pages of the size. What
+// the log makes of the filter takes three times as much as the filter; of a page
+// the numbers are kept.
+func (k *collector) weight(page int) int64 { return 4*budget.Weight(&k.filter) + 8*int64(page) }
+
+func pageChanged(c *vim.Call) <-chan struct{} { return collectorOf(c).Changed() }
+
 func (a *api) createCollectorForEvents(_ context.Context, c *vim.Call, r *types.CreateCollectorForEventsRequestType) (types.ManagedObjectReference, error) {
 	f, err := a.eventFilter(&r.Filter)
 	if err != nil {
@@ -45,8 +53,9 @@ func (a *api) createCollectorForEvents(_ context.Context, c *vim.Call, r *types.
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
-	ref, err := a.NewInstance(c.Session, "EventHistoryCollector", &collector{made, r.Filter})
-	if f, ok := errors.AsType[*vim.Fault](err); ok && f.Kind() == "LimitExceeded" {
+	k := &collector{made, r.Filter}
+	ref, err := a.NewInstance(c.Session, "EventHistoryCollector", k, k.weight(made.PageSize()))
+	if e, ok := errors.AsType[*budget.ExceededError](err); ok && e.Kind == budget.Objects && !e.Passing() {
 		// The API's word for more collectors than maxCollector.
 		return types.ManagedObjectReference{}, vim.NewFault(&types.InvalidState{}, err)
 	}
@@ -59,25 +68,33 @@ func (a *api) collectorFilter(_ context.Context, c *vim.Call) (types.AnyType, er
 	return collectorOf(c).filter, nil
 }
 
-func (a *api) latestPage(_ context.Context, c *vim.Call) ([]types.BaseEvent, error) {
+func (a *api) latestPage(ctx context.Context, c *vim.Call) ([]types.BaseEvent, error) {
 	k := collectorOf(c)
-	return a.apiEvents(c, k.LatestPage(), &k.filter), nil
+	return a.apiEvents(ctx, c, k.LatestPage(), &k.filter)
 }
 
-func (a *api) readNextEvents(_ context.Context, c *vim.Call, r *types.ReadNextEventsRequestType) ([]types.BaseEvent, error) {
-	return a.page(c, collectorOf(c).ReadNext, r.MaxCount)
+func (a *api) readNextEvents(ctx context.Context, c *vim.Call, r *types.ReadNextEventsRequestType) ([]types.BaseEvent, error) {
+	return a.page(ctx, c, collectorOf(c).ReadNext, r.MaxCount)
 }
 
-func (a *api) readPreviousEvents(_ context.Context, c *vim.Call, r *types.ReadPreviousEventsRequestType) ([]types.BaseEvent, error) {
-	return a.page(c, collectorOf(c).ReadPrevious, r.MaxCount)
+func (a *api) readPreviousEvents(ctx context.Context, c *vim.Call, r *types.ReadPreviousEventsRequestType) ([]types.BaseEvent, error) {
+	return a.page(ctx, c, collectorOf(c).ReadPrevious, r.MaxCount)
 }
 
-func (a *api) page(c *vim.Call, read func(int) ([]event.Event, error), n int32) ([]types.BaseEvent, error) {
+func (a *api) page(ctx context.Context, c *vim.Call, read func(int) ([]event.Event, error), n int32) ([]types.BaseEvent, error) {
+	if err := a.look(ctx, c); err != nil {
+		return nil, err
+	}
+	// Before the position moves: an answer that is refused must not be skipped.
+	const each = 1 << 10 // bytes of an event, about
+	if fault := a.Answer(c, each*int64(max(0, min(n, event.MaxCount)))); fault != nil {
+		return nil, fault
+	}
 	found, err := read(int(n))
 	if err != nil {
 		return nil, maxCountFault(err)
 	}
-	return a.apiEvents(c, found, &collectorOf(c).filter), nil
+	return a.apiEvents(ctx, c, found, &collectorOf(c).filter)
 }
 
 func maxCountFault(err error) error {
@@ -98,7 +115,13 @@ func (a *api) resetCollector(_ context.Context, c *vim.Call, _ *types.ResetColle
 }
 
 func (a *api) setCollectorPageSize(_ context.Context, c *vim.Call, r *types.SetCollectorPageSizeRequestType) error {
-	return maxCountFault(collectorOf(c).SetPageSize(int(r.MaxCount)))
+	k, page := collectorOf(c), int(r.MaxCount)
+	if page > 0 && page <= event.MaxCount { // others are refused below
+		if err := a.Resize(c.Object, k.weight(page)); err != nil {
+			return err
+		}
+	}
+	return maxCountFault(k.SetPageSize(page))
 }
 
 func (a *api) destroyCollector(_ context.Context, c *vim.Call, _ *types.DestroyCollectorRequestType) error {

@@ -318,11 +318,11 @@ func TestACollectorIsItsSessionsAndDiesWithIt(t *testing.T) {
 	vimtest.OK(f.At(f.Ann, ref, "DestroyCollector", &types.DestroyCollectorRequestType{}))
 	vimtest.Fails[types.ManagedObjectNotFound](f.At(f.Ann, ref, "latestPage", nil))
 
-	for range vim.MaxInstances {
+	for range f.MaxInstances() {
 		f.collect(f.Ann, types.EventFilterSpec{})
 	}
 	vimtest.Fails[types.InvalidState](f.As(f.Ann, eventsOf, "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{}))
-	if got := vimtest.Get[int32](f.Prop(f.Ann, eventsOf, "maxCollector")); got != vim.MaxInstances {
+	if got := vimtest.Get[int32](f.Prop(f.Ann, eventsOf, "maxCollector")); got != int32(f.MaxInstances()) {
 		t.Errorf("maxCollector %d", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -26,7 +27,9 @@ func (a *api) eventManager() *vim.Object {
 			vim.NewProperty("description", vim.View, a.eventDescription),
 			vim.NewProperty("latestEvent", vim.View, a.latestEvent, optional, vim.Watched(a.eventsChanged)),
 			// All objects of a session's own count together.
-			vim.NewFixed("maxCollector", vim.View, int32(vim.MaxInstances)),
+			vim.NewProperty("maxCollector", vim.View, func(context.Context, *vim.Call) (int32, error) {
+				return int32(a.MaxInstances()), nil
+			}),
 		},
 	}
 }
@@ -44,16 +47,36 @@ func (a *api) latestEvent(_ context.Context, c *vim.Call) (types.BaseEvent, erro
 	return apiEvent(e, a.MessageLocale(c)), nil
 }
 
-func (a *api) queryEvents(_ context.Context, c *vim.Call, r *types.QueryEventsRequestType) ([]types.BaseEvent, error) {
+// look counts the work of looking at the whole log.
+func (a *api) look(ctx context.Context, c *vim.Call) error {
+	const atOnce = 32 // events that a unit of work is enough for
+	return a.Work(ctx, c, a.Events.Size()/atOnce)
+}
+
+func (a *api) queryEvents(ctx context.Context, c *vim.Call, r *types.QueryEventsRequestType) ([]types.BaseEvent, error) {
 	f, err := a.eventFilter(&r.Filter)
 	if err != nil {
 		return nil, err
 	}
-	return a.apiEvents(c, a.Events.Query(f), &r.Filter), nil
+	if err := a.look(ctx, c); err != nil {
+		return nil, err
+	}
+	found, err := a.apiEvents(ctx, c, a.Events.Query(f), &r.Filter)
+	if err != nil {
+		return nil, err
+	}
+	if fault := a.Answer(c, budget.Weight(found)); fault != nil {
+		return nil, fault
+	}
+	return found, nil
 }
 
 // apiEvents are the events for the reader. A filter may do without messages.
-func (a *api) apiEvents(c *vim.Call, all []event.Event, filter *types.EventFilterSpec) []types.BaseEvent {
+func (a *api) apiEvents(ctx context.Context, c *vim.Call, all []event.Event, filter *types.EventFilterSpec) ([]types.BaseEvent, error) {
+	const each = 4 // units of work
+	if err := a.Work(ctx, c, each*len(all)); err != nil {
+		return nil, err
+	}
 	out := make([]types.BaseEvent, len(all))
 	in := a.MessageLocale(c)
 	for i, e := range all {
@@ -62,7 +85,7 @@ func (a *api) apiEvents(c *vim.Call, all []event.Event, filter *types.EventFilte
 			out[i].GetEvent().FullFormattedMessage = ""
 		}
 	}
-	return out
+	return out, nil
 }
 
 // eventFilter is the API's filter as the log understands it.

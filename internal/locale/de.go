@@ -41,8 +41,12 @@ var german = map[string]string{
 	"fault.UserNotFound":               "Der Benutzer oder die Gruppe wurde nicht gefunden.",
 	"fault.VimFault":                   "Der Server konnte den Vorgang nicht abschließen.",
 
+	"limit.answers":  "Die Antworten an die Sitzung oder den Benutzer belegen zu viel Speicher. Der Grenzwert beträgt %[1]s Byte.",
+	"limit.memory":   "Die Objekte der Sitzung oder des Benutzers belegen zu viel Speicher. Der Grenzwert beträgt %[1]s Byte.",
+	"limit.objects":  "Die Sitzung oder der Benutzer hat zu viele Objekte. Der Grenzwert beträgt %[1]s.",
 	"limit.sessions": "Der Server hat den Grenzwert für Sitzungen erreicht: %[1]s von höchstens %[2]s sind aktiv.",
 	"limit.user":     "Der Benutzer hat den Grenzwert für Sitzungen erreicht: %[1]s von höchstens %[2]s sind aktiv.",
+	"limit.waits":    "Zu viele Aufrufe der Sitzung oder des Benutzers warten auf Änderungen. Der Grenzwert beträgt %[1]s.",
 	"overload.login": "Zurzeit werden zu viele Anmeldungen verarbeitet. Versuchen Sie es später erneut.",
 	"unavailable":    "Der Dienst ist zurzeit nicht erreichbar oder kann nicht geändert werden. Versuchen Sie es später erneut.",
 	"uncertain":      "Es konnte nicht festgestellt werden, ob die Änderung vorgenommen wurde. Prüfen Sie das Ergebnis, bevor Sie es erneut versuchen.",

@@ -43,8 +43,12 @@ var english = map[string]string{
 	"fault.VimFault":                   "The server could not complete the operation.",
 
 	// Refusals that ask to come back later.
+	"limit.answers":  "The answers to the session or the user take too much memory. The limit is %[1]s bytes.",
+	"limit.memory":   "The objects of the session or the user take too much memory. The limit is %[1]s bytes.",
+	"limit.objects":  "The session or the user has too many objects. The limit is %[1]s.",
 	"limit.sessions": "The server has reached its limit of sessions: %[1]s of at most %[2]s are live.",
 	"limit.user":     "The user has reached the limit of sessions: %[1]s of at most %[2]s are live.",
+	"limit.waits":    "The session or the user has too many calls that wait for changes. The limit is %[1]s.",
 	"overload.login": "Too many logins are in progress. Try again later.",
 	"unavailable":    "The service cannot be reached or cannot be changed at present. Try again later.",
 	"uncertain":      "It could not be found out whether the change was made. Check its result before you try again.",

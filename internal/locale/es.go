@@ -41,8 +41,12 @@ var spanish = map[string]string{
 	"fault.UserNotFound":               "No se encontró el usuario o el grupo.",
 	"fault.VimFault":                   "El servidor no pudo completar la operación.",
 
+	"limit.answers":  "Las respuestas a la sesión o al usuario ocupan demasiada memoria. El límite es de %[1]s bytes.",
+	"limit.memory":   "Los objetos de la sesión o del usuario ocupan demasiada memoria. El límite es de %[1]s bytes.",
+	"limit.objects":  "La sesión o el usuario tiene demasiados objetos. El límite es %[1]s.",
 	"limit.sessions": "El servidor alcanzó su límite de sesiones: %[1]s activas de un máximo de %[2]s.",
 	"limit.user":     "El usuario alcanzó su límite de sesiones: %[1]s activas de un máximo de %[2]s.",
+	"limit.waits":    "Demasiadas llamadas de la sesión o del usuario esperan cambios. El límite es %[1]s.",
 	"overload.login": "Hay demasiados inicios de sesión en curso. Inténtelo de nuevo más tarde.",
 	"unavailable":    "En este momento no se puede acceder al servicio o no se puede modificar. Inténtelo de nuevo más tarde.",
 	"uncertain":      "No se ha podido determinar si se ha realizado el cambio. Compruebe el resultado antes de volver a intentarlo.",

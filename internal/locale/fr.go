@@ -41,8 +41,12 @@ var french = map[string]string{
 	"fault.UserNotFound":               "L’utilisateur ou le groupe est introuvable.",
 	"fault.VimFault":                   "Le serveur n’a pas pu terminer l’opération.",
 
+	"limit.answers":  "Les réponses à la session ou à l’utilisateur occupent trop de mémoire. La limite est de %[1]s octets.",
+	"limit.memory":   "Les objets de la session ou de l’utilisateur occupent trop de mémoire. La limite est de %[1]s octets.",
+	"limit.objects":  "La session ou l’utilisateur possède trop d’objets. La limite est de %[1]s.",
 	"limit.sessions": "Le serveur a atteint sa limite de sessions : %[1]s actives sur %[2]s au maximum.",
 	"limit.user":     "L’utilisateur a atteint sa limite de sessions : %[1]s actives sur %[2]s au maximum.",
+	"limit.waits":    "Trop d’appels de la session ou de l’utilisateur attendent des modifications. La limite est de %[1]s.",
 	"overload.login": "Trop de connexions sont en cours. Réessayez plus tard.",
 	"unavailable":    "Le service est actuellement inaccessible ou ne peut pas être modifié. Réessayez plus tard.",
 	"uncertain":      "Impossible de déterminer si la modification a été effectuée. Vérifiez le résultat avant de réessayer.",

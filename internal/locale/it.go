@@ -41,8 +41,12 @@ var italian = map[string]string{
 	"fault.UserNotFound":               "Impossibile trovare l’utente o il gruppo.",
 	"fault.VimFault":                   "Il server non ha potuto completare l’operazione.",
 
+	"limit.answers":  "Le risposte alla sessione o all’utente occupano troppa memoria. Il limite è di %[1]s byte.",
+	"limit.memory":   "Gli oggetti della sessione o dell’utente occupano troppa memoria. Il limite è di %[1]s byte.",
+	"limit.objects":  "La sessione o l’utente ha troppi oggetti. Il limite è %[1]s.",
 	"limit.sessions": "Il server ha raggiunto il limite di sessioni: %[1]s attive su un massimo di %[2]s.",
 	"limit.user":     "L’utente ha raggiunto il limite di sessioni: %[1]s attive su un massimo di %[2]s.",
+	"limit.waits":    "Troppe chiamate della sessione o dell’utente attendono modifiche. Il limite è %[1]s.",
 	"overload.login": "Sono in corso troppi accessi. Riprovare più tardi.",
 	"unavailable":    "Al momento il servizio non è raggiungibile o non può essere modificato. Riprovare più tardi.",
 	"uncertain":      "Non è stato possibile stabilire se la modifica sia stata eseguita. Verificare il risultato prima di riprovare.",

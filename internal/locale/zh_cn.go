@@ -41,8 +41,12 @@ var simplifiedChinese = map[string]string{
 	"fault.UserNotFound":               "找不到该用户或组。",
 	"fault.VimFault":                   "服务器无法完成该操作。",
 
+	"limit.answers":  "对会话或用户的响应占用的内存过多。上限为 %[1]s 字节。",
+	"limit.memory":   "会话或用户的对象占用的内存过多。上限为 %[1]s 字节。",
+	"limit.objects":  "会话或用户的对象过多。上限为 %[1]s。",
 	"limit.sessions": "服务器的会话数已达到上限: 最多 %[2]s 个，当前有 %[1]s 个处于活动状态。",
 	"limit.user":     "用户的会话数已达到上限: 最多 %[2]s 个，当前有 %[1]s 个处于活动状态。",
+	"limit.waits":    "会话或用户等待更改的调用过多。上限为 %[1]s。",
 	"overload.login": "正在处理的登录过多。请稍后重试。",
 	"unavailable":    "目前无法访问或更改该服务。请稍后重试。",
 	"uncertain":      "无法确定更改是否已完成。请先检查结果，然后再重试。",

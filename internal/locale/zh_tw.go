@@ -41,8 +41,12 @@ var traditionalChinese = map[string]string{
 	"fault.UserNotFound":               "找不到該使用者或群組。",
 	"fault.VimFault":                   "伺服器無法完成該作業。",
 
+	"limit.answers":  "對工作階段或使用者的回應佔用的記憶體過多。上限為 %[1]s 位元組。",
+	"limit.memory":   "工作階段或使用者的物件佔用的記憶體過多。上限為 %[1]s 位元組。",
+	"limit.objects":  "工作階段或使用者的物件過多。上限為 %[1]s。",
 	"limit.sessions": "伺服器的工作階段數已達上限: 最多 %[2]s 個，目前有 %[1]s 個作用中。",
 	"limit.user":     "使用者的工作階段數已達上限: 最多 %[2]s 個，目前有 %[1]s 個作用中。",
+	"limit.waits":    "工作階段或使用者等待變更的呼叫過多。上限為 %[1]s。",
 	"overload.login": "正在處理的登入過多。請稍後再試。",
 	"unavailable":    "目前無法連線或變更該服務。請稍後再試。",
 	"uncertain":      "無法確定變更是否已完成。請先檢查結果，然後再重試。",

@@ -35,7 +35,7 @@ func BenchmarkOneChange(b *testing.B) {
 			f := newFixture(b)
 			clients, waits, versions := make([]*client, n), make([]<-chan answer, n), make([]string, n)
 			for i := range clients {
-				clients[i] = f.login("ann").collector()
+				clients[i] = f.login(fmt.Sprint("user", i%100)).collector() // one user may not have as many
 				clients[i].filter(false, spec(sessionManager, "message"))
 				versions[i] = clients[i].check("").Version
 			}
@@ -58,8 +58,8 @@ func BenchmarkOneChange(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("idle=%d", n), func(b *testing.B) {
 			f := newFixture(b)
-			for range n {
-				c := f.login("ann").collector()
+			for i := range n {
+				c := f.login(fmt.Sprint("user", i%100)).collector()
 				c.filter(false, spec(sessionManager, "message"))
 				c.waits(c.check("").Version)
 			}

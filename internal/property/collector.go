@@ -8,11 +8,9 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/vim"
 )
-
-// maxWeight is about how many bytes the filters of one session may take.
-const maxWeight = 4 << 20
 
 // collector is the state of a PropertyCollector.
 type collector struct {
@@ -90,6 +88,10 @@ type filter struct {
 	now, before *told
 }
 
+// weight is about how many bytes the filter takes, what the client was told of
+// its objects left out.
+func (f *filter) weight() int64 { return int64(f.spec.weight) + budget.Weight(&f.given) }
+
 // Close takes the filter out of its collector.
 func (f *filter) Close() {
 	c := f.of
@@ -99,9 +101,6 @@ func (f *filter) Close() {
 		c.touch()
 	}
 	c.mu.Unlock()
-	c.owner.mu.Lock()
-	defer c.owner.mu.Unlock()
-	c.owner.weight -= f.spec.weight
 }
 
 // collectorOf is the collector that is called: a session's own, or the default
@@ -122,7 +121,7 @@ func (s *service) createCollector(_ context.Context, c *vim.Call, _ *types.Creat
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
-	return s.instance(c, collectorType, s.newCollector(o))
+	return s.instance(c, collectorType, s.newCollector(o), 0)
 }
 
 func (s *service) destroyCollector(_ context.Context, c *vim.Call, _ *types.DestroyPropertyCollectorRequestType) error {
@@ -148,12 +147,8 @@ func (s *service) createFilter(ctx context.Context, c *vim.Call, r *types.Create
 		return none, err
 	}
 	f := &filter{of: k, given: r.Spec, partial: r.PartialUpdates, spec: spec}
-	if err := k.owner.load(spec.weight); err != nil {
-		return none, err
-	}
-	ref, err := s.instance(c, filterType, f)
+	ref, err := s.instance(c, filterType, f, f.weight())
 	if err != nil {
-		k.owner.unload(spec.weight)
 		return none, err
 	}
 	if !k.add(f, ref) {
@@ -161,23 +156,6 @@ func (s *service) createFilter(ctx context.Context, c *vim.Call, r *types.Create
 		return none, vim.ObjectNotFound(c.Object)
 	}
 	return ref, nil
-}
-
-// load makes room for a filter of the weight.
-func (o *owner) load(weight int) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.weight+weight > maxWeight {
-		return vim.NewFault(&types.LimitExceeded{}, errors.New("the session's filters are too big together"))
-	}
-	o.weight += weight
-	return nil
-}
-
-func (o *owner) unload(weight int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.weight -= weight
 }
 
 // add reports false where the collector has ended.

@@ -60,15 +60,15 @@ func (s *service) propertyCollector() *vim.Object {
 		Methods: []vim.Method{
 			vim.NewVoid("CancelRetrievePropertiesEx", vim.Anonymous, s.cancelRetrieve, vim.Faults("InvalidArgument")),
 			vim.NewVoid("CancelWaitForUpdates", vim.View, s.cancelWait),
-			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, vim.Faults("InvalidCollectorVersion")),
+			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, vim.Waits, vim.Faults("InvalidCollectorVersion")),
 			vim.NewMethod("ContinueRetrievePropertiesEx", vim.Anonymous, s.continueRetrieve, vim.Faults("InvalidArgument")),
 			vim.NewMethod("CreateFilter", vim.View, s.createFilter, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
 			vim.NewMethod("CreatePropertyCollector", vim.View, s.createCollector),
 			vim.NewVoid("DestroyPropertyCollector", vim.View, s.destroyCollector, vim.Faults("NotSupported")),
 			vim.NewMethod("RetrieveProperties", vim.Anonymous, s.retrieveProperties, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
 			vim.NewMethod("RetrievePropertiesEx", vim.Anonymous, s.retrievePropertiesEx, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
-			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, vim.Faults("InvalidCollectorVersion", "RequestCanceled")),
-			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, vim.Faults("InvalidCollectorVersion", "InvalidArgument", "RequestCanceled")),
+			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, vim.Waits, vim.Faults("InvalidCollectorVersion", "RequestCanceled")),
+			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, vim.Waits, vim.Faults("InvalidCollectorVersion", "InvalidArgument", "RequestCanceled")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("filter", vim.View, s.filters, vim.Watched(s.filtersChanged)),
@@ -98,7 +98,6 @@ type owner struct {
 	mu     sync.Mutex // guards what follows
 	pages  map[uint64]page
 	tokens uint64 // of pages, the last
-	weight int    // of the session's filters together
 	views  []types.ManagedObjectReference
 	// viewsChanged is closed when a view comes or goes.
 	viewsChanged chan struct{}
@@ -134,7 +133,7 @@ func (s *service) own(c *vim.Call) (*owner, error) {
 	}
 	s.owners[key] = o
 	s.mu.Unlock()
-	if _, err := s.instance(c, collectorType, o.base); err != nil {
+	if _, err := s.instance(c, collectorType, o.base, 0); err != nil {
 		s.forget(key, o)
 		return nil, err
 	}
@@ -149,9 +148,9 @@ func (s *service) forget(key session.Key, o *owner) {
 	}
 }
 
-// instance gives the caller's session an object.
-func (s *service) instance(c *vim.Call, typ string, v any) (types.ManagedObjectReference, error) {
-	ref, err := s.api.NewInstance(c.Session, typ, v)
+// instance gives the caller's session an object, whose state takes so many bytes.
+func (s *service) instance(c *vim.Call, typ string, v any, weight int64) (types.ManagedObjectReference, error) {
+	ref, err := s.api.NewInstance(c.Session, typ, v, weight)
 	if err != nil && !s.api.Sessions.Alive(c.Session) {
 		return ref, vim.NotAuthenticated(c.Object, vim.View)
 	}

@@ -24,6 +24,7 @@ type reader struct {
 	watch bool
 	wake  []<-chan struct{}
 
+	weight  int64    // of what is left to read, should it be kept as a page
 	results []result // of the last object
 	few     [1]result
 }

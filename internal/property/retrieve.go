@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -33,6 +34,9 @@ func (s *service) retrievePropertiesEx(ctx context.Context, c *vim.Call, r *type
 	if limit == 0 || c.Session == nil {
 		limit = len(rest)
 	}
+	if limit < len(rest) {
+		read.weight += weightOf(rest)
+	}
 	out, err := s.next(read, rest, limit)
 	if err != nil || len(out.Objects) == 0 {
 		return nil, err // the API's way to say that there is nothing
@@ -47,6 +51,7 @@ func (s *service) continueRetrieve(ctx context.Context, c *vim.Call, r *types.Co
 	}
 	read := s.newReader(ctx, c)
 	read.keep = map[known]got{}
+	read.weight = p.weight
 	out, err := s.next(read, p.rest, p.limit)
 	if err != nil {
 		return types.RetrieveResult{}, err
@@ -78,6 +83,7 @@ func (s *service) prepare(ctx context.Context, c *vim.Call, specs []types.Proper
 		if err != nil {
 			return nil, nil, err
 		}
+		read.weight += int64(f.weight)
 		if i == 0 {
 			all = found.items
 		} else {
@@ -103,7 +109,7 @@ func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveRes
 		return nil, err
 	}
 	if len(rest) > 0 {
-		out.Token, err = s.keepPage(read.call, page{read.call.Object, rest, limit})
+		out.Token, err = s.keepPage(read.call, page{of: read.call.Object, rest: rest, limit: limit, weight: read.weight})
 	}
 	return out, err
 }
@@ -158,15 +164,31 @@ const maxPages = 32
 
 // page is what is left of a retrieval.
 type page struct {
-	of    types.ManagedObjectReference // the collector that it was asked of
-	rest  []item
-	limit int
+	of     types.ManagedObjectReference // the collector that it was asked of
+	rest   []item
+	limit  int
+	weight int64 // about how many bytes it takes
+	hold   *budget.Hold
+}
+
+// weightOf is about how many bytes of memory the items take, beside their plans.
+func weightOf(items []item) int64 {
+	const each = 64
+	n := int64(0)
+	for i := range items {
+		n += each + int64(len(items[i].ref.Value))
+	}
+	return n
 }
 
 func (s *service) keepPage(c *vim.Call, p page) (string, error) {
 	o, err := s.own(c)
 	if err != nil {
 		return "", err
+	}
+	var fault *vim.Fault
+	if p.hold, fault = s.api.Hold(c, budget.Of(budget.Memory, p.weight)); fault != nil {
+		return "", fault
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -180,6 +202,7 @@ func (s *service) keepPage(c *vim.Call, p page) (string, error) {
 		for t := range o.pages {
 			oldest = min(oldest, t)
 		}
+		o.pages[oldest].hold.Give()
 		delete(o.pages, oldest)
 	}
 	return strconv.FormatUint(o.tokens, 10), nil
@@ -201,5 +224,6 @@ func (s *service) takePage(c *vim.Call, token string) (page, error) {
 		return page{}, vim.InvalidArgument("token", errToken)
 	}
 	delete(o.pages, n)
+	p.hold.Give()
 	return p, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -125,7 +126,7 @@ func (s *service) newView(c *vim.Call, typ string, v *view) (types.ManagedObject
 		return types.ManagedObjectReference{}, err
 	}
 	v.owner, v.changed = o, make(chan struct{})
-	ref, err := s.instance(c, typ, v)
+	ref, err := s.instance(c, typ, v, v.weight(v.list))
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
@@ -140,6 +141,11 @@ func (s *service) newView(c *vim.Call, typ string, v *view) (types.ManagedObject
 	o.views = append(o.views[:len(o.views):len(o.views)], ref)
 	o.touchViews()
 	return ref, nil
+}
+
+// weight is about how many bytes the view takes if it holds the list.
+func (v *view) weight(list []types.ManagedObjectReference) int64 {
+	return budget.Weight(v.container) + budget.Weight(v.types) + budget.Weight(list)
 }
 
 func (s *service) viewList(_ context.Context, c *vim.Call) ([]types.ManagedObjectReference, error) {
@@ -250,10 +256,14 @@ func (v *view) change(f func([]types.ManagedObjectReference) []types.ManagedObje
 	if len(list) > maxViewed {
 		return tooMany("obj", maxViewed)
 	}
-	if !slices.Equal(list, v.list) {
-		v.list = list
-		v.touch()
+	if slices.Equal(list, v.list) {
+		return nil
 	}
+	if err := v.owner.base.api.Resize(v.ref, v.weight(list)); err != nil {
+		return err
+	}
+	v.list = list
+	v.touch()
 	return nil
 }
 

@@ -104,6 +104,7 @@ func (x *exchange) create(ctx context.Context) {
 		x.unauthenticated("Authentication required.")
 		return
 	}
+	defer x.call.Answered()
 	result, fault := x.api.Do(ctx, &x.call)
 	if fault != nil {
 		x.fault(fault)
@@ -133,6 +134,7 @@ type info struct {
 
 func (x *exchange) get(ctx context.Context) {
 	x.call.Name, x.call.Read = "currentSession", true
+	defer x.call.Answered()
 	result, fault := x.api.Do(ctx, &x.call)
 	if fault != nil {
 		x.fault(fault)

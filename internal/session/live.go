@@ -134,6 +134,10 @@ func (l *Live) Who() (identity, origin *Identity) {
 // Identity is who the session acts as.
 func (l *Live) Identity() Identity { return l.facts.Load().value.identity.copy() }
 
+// Owner is the canonical name of the principal who really logged in, also while
+// the session impersonates another. It never changes.
+func (l *Live) Owner() string { return l.facts.Load().value.owner }
+
 // Done is closed when the session is ended. A session that merely expired is
 // closed when it is swept, so who waits on Done looks at ExpiresAt as well.
 func (l *Live) Done() <-chan struct{} {

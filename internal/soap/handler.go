@@ -128,6 +128,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(ctx, w, c, refusal)
 		return
 	}
+	defer c.Answered()
 	result, fault := h.api.Do(ctx, c)
 	if fault != nil {
 		h.fault(w, c, fault, serverFault)

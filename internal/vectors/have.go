@@ -18,7 +18,6 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
-	"github.com/vigate/vigate/internal/vim"
 )
 
 // Have configures what a server has only where an operator wants it (kerberos,
@@ -106,9 +105,9 @@ func (w *World) localTickets() error {
 // objects gives the user's session as many objects of its own as it may have.
 func (w *World) objects(user string) error {
 	l, err := w.session(user)
-	for range vim.MaxInstances {
+	for range w.API.MaxInstances() {
 		if err == nil {
-			_, err = w.API.NewInstance(l, "ListView", struct{}{})
+			_, err = w.API.NewInstance(l, "ListView", struct{}{}, 0)
 		}
 	}
 	return err

@@ -105,6 +105,7 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken 
 		h.refuse(w, r, c, fault.Fault, fault.status)
 		return
 	}
+	defer c.Answered()
 	result, fault := h.api.Do(ctx, c)
 	if fault != nil {
 		h.refuse(w, r, c, fault, http.StatusInternalServerError)

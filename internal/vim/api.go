@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
@@ -34,6 +35,9 @@ type Domain struct {
 	// a session may have been ended elsewhere. nil: it never is.
 	Fresh func() error
 
+	// Limits bound what sessions hold; nil: budget.Default.
+	Limits *budget.Limits
+
 	Log *slog.Logger     // nil: slog.Default
 	Now func() time.Time // the clock that Sessions go by; nil: time.Now
 	// Observe, if set, hears of each call after it was done: the row's names,
@@ -47,7 +51,9 @@ type API struct {
 	objects   map[string]*table
 	order     []*Object
 	instances *instances
-	drain     chan struct{} // closed when the server shuts down
+	ledger    *budget.Ledger // what sessions hold
+	turns     *budget.Turns  // of requests that take long work
+	drain     chan struct{}  // closed when the server shuts down
 	drainOnce sync.Once
 }
 
@@ -74,7 +80,8 @@ func New(d Domain) (*API, error) {
 		d.Now = time.Now
 	}
 	a := &API{Domain: d, objects: map[string]*table{}, instances: newInstances(), drain: make(chan struct{})}
-	d.Sessions.OnEnd(a.instances.endSession)
+	a.bound()
+	d.Sessions.OnEnd(a.endSession)
 	for _, o := range []*Object{
 		a.serviceInstance(),
 		a.sessionManager(),
@@ -189,6 +196,14 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	if fault := a.authorise(c, r.privilege, r.own()); fault != nil {
 		return Result{}, fault
 	}
+	if r.method != nil && r.method.Waits {
+		wait, fault := a.Hold(c, budget.Of(budget.Waits, 1))
+		if fault != nil {
+			return Result{}, fault
+		}
+		defer wait.Give()
+	}
+	defer a.Rest(c)
 	if c.Session != nil {
 		ctx = a.hold(ctx, c, r.method)
 	}
@@ -202,6 +217,9 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		// acknowledged as ended gets no answer any more. A call that has
 		// committed something did so while its session lived, or has ended it.
 		return Result{}, NotAuthenticated(c.Object, r.privilege)
+	}
+	if fault := a.weigh(c, value); fault != nil {
+		return Result{}, fault
 	}
 	if r, ok := value.(Result); ok {
 		return r, nil

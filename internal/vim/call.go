@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
@@ -51,6 +52,12 @@ type Call struct {
 	audit   audit
 	guard   guard
 	guarded store.GuardedContext
+	// of is the call that reads a property on behalf of its client; nil: itself.
+	of   *Call
+	work work         // done so far
+	held *budget.Hold // the answer's memory, until it is sent
+	// weight is about how many bytes the answer takes, as far as it is known.
+	weight int64
 }
 
 // stranger is the peer of calls of which nothing is known. It is only read.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
@@ -157,10 +158,13 @@ func FaultOf(err error) *Fault {
 		return &Fault{RetryAfter: retryLimit, Cause: err, key: "limit." + limitKey(limit), args: []any{limit.Live, limit.Max}}
 	case errors.Is(err, store.ErrUncertain):
 		return &Fault{RetryAfter: retryBusy, Cause: err, key: "uncertain"}
-	case errors.Is(err, session.ErrTooManyTickets), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, session.ErrTooManyTickets), errors.Is(err, budget.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
 		return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return NewFault(&types.RequestCanceled{}, err)
+	}
+	if isA[*budget.ExceededError](err) {
+		return limitFault(err)
 	}
 	if f := domainFault(err); f != nil {
 		return f

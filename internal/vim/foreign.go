@@ -47,6 +47,7 @@ type Reading struct {
 func (r *Reading) Begin(a *API, c *Call) {
 	r.api = a
 	sub := &r.call
+	sub.of = c.root()
 	sub.Read, sub.Session, sub.Peer, sub.Release = true, c.Session, c.Peer, c.Release
 	sub.AcceptLanguage, sub.Binding = c.AcceptLanguage, c.Binding
 }

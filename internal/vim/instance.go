@@ -1,6 +1,7 @@
 package vim
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -8,12 +9,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/session"
 )
 
-// MaxInstances is how many objects of its own a session may have at a time:
-// far more than clients make, few enough that one session can't fill memory.
-const MaxInstances = 1000
+// baseWeight is what an object of a session's own takes beside its state, in
+// bytes: its id, which is in three places, and the places.
+const baseWeight = 512
 
 // instances are the objects that belong to sessions, such as event collectors.
 // They live in this process and die with their session.
@@ -26,6 +28,7 @@ type instances struct {
 type instance struct {
 	owner session.Key
 	value any
+	hold  *budget.Hold
 }
 
 func newInstances() *instances {
@@ -43,21 +46,44 @@ func ownedBySession(ref types.ManagedObjectReference) bool {
 	return strings.HasPrefix(ref.Value, ownedPrefix)
 }
 
-// NewInstance gives the session an object of the type with the state v. If v
-// has a Close method it is called when the object is destroyed or the session
-// ends; it must be quick.
-func (a *API) NewInstance(l *session.Live, typ string, v any) (types.ManagedObjectReference, error) {
+// MaxInstances is how many objects of its own a session may have at a time.
+func (a *API) MaxInstances() int { return int(a.ledger.Limits()[budget.Objects].Session) }
+
+// NewInstance gives the session an object of the type with the state v, which
+// takes so many bytes of memory. If v has a Close method it is called when the
+// object is destroyed or the session ends; it must be quick.
+//
+// Errors: *budget.ExceededError, session.ErrNoSession.
+func (a *API) NewInstance(l *session.Live, typ string, v any, weight int64) (types.ManagedObjectReference, error) {
 	key := l.Key()
-	ref := types.ManagedObjectReference{Type: typ, Value: ownedPrefix + key.String() + "]" + uuid.NewString()}
-	if err := a.instances.add(key, ref, v); err != nil {
-		return types.ManagedObjectReference{}, err
+	amounts := budget.Of(budget.Memory, baseWeight+weight)
+	amounts[budget.Objects] = 1
+	hold, err := a.take(l, amounts)
+	if err != nil {
+		return types.ManagedObjectReference{}, fmt.Errorf("make %s: %w", typ, err)
 	}
+	ref := types.ManagedObjectReference{Type: typ, Value: ownedPrefix + key.String() + "]" + uuid.NewString()}
+	a.instances.add(ref, instance{key, v, hold})
 	if !a.Sessions.Alive(l) {
 		// It ended before the object was known to be its own.
-		a.instances.endSession(key)
+		a.endSession(key)
 		return types.ManagedObjectReference{}, session.ErrNoSession
 	}
 	return ref, nil
+}
+
+// Resize tells how many bytes the state of a session's own object takes now. An
+// object that is gone takes none.
+//
+// Errors: *budget.ExceededError; the object then has the weight that it had.
+func (a *API) Resize(ref types.ManagedObjectReference, weight int64) error {
+	a.instances.mu.Lock()
+	i, ok := a.instances.state[ref]
+	a.instances.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	return i.hold.Resize(budget.Memory, baseWeight+weight)
 }
 
 // Destroy removes an object of a session.
@@ -91,15 +117,11 @@ func (a *API) resolve(c *Call) *Fault {
 	return ObjectNotFound(c.Object)
 }
 
-func (s *instances) add(key session.Key, ref types.ManagedObjectReference, v any) error {
+func (s *instances) add(ref types.ManagedObjectReference, i instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.owned[key]) >= MaxInstances {
-		return NewFault(&types.LimitExceeded{}, nil)
-	}
-	s.owned[key] = append(s.owned[key], ref)
-	s.state[ref] = instance{key, v}
-	return nil
+	s.owned[i.owner] = append(s.owned[i.owner], ref)
+	s.state[ref] = i
 }
 
 func (s *instances) remove(ref types.ManagedObjectReference) {
@@ -114,6 +136,7 @@ func (s *instances) remove(ref types.ManagedObjectReference) {
 	}
 	s.mu.Unlock()
 	closeInstance(i.value)
+	i.hold.Give()
 }
 
 func (s *instances) endSession(key session.Key) {

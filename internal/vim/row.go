@@ -45,6 +45,9 @@ type Method struct {
 	// Authority is the rule by which the method changes what principals may do or
 	// how they get in. Empty: it does not, and a commit that does is refused.
 	Authority string
+	// Waits: a call may wait until something changes. How many such calls a
+	// session may have at a time is bounded.
+	Waits bool
 
 	run func(context.Context, *Call) (any, error)
 }
@@ -112,6 +115,9 @@ func OwnSession(m *Method) { m.OwnSession = true }
 func ChangesAuthority(rule string) func(*Method) {
 	return func(m *Method) { m.Authority = rule }
 }
+
+// Waits marks a method whose calls may wait until something changes.
+func Waits(m *Method) { m.Waits = true }
 
 // NewProperty makes the row of a property; a pointer T is an optional one.
 func NewProperty[T any](name, privilege string, read func(context.Context, *Call) (T, error), opts ...func(*Property)) Property {
@@ -188,6 +194,9 @@ func (o *Object) check() error {
 	for _, m := range o.Methods {
 		if seen[m.Name] {
 			return fmt.Errorf("%s has two rows %s", o.Type, m.Name)
+		}
+		if m.Waits && m.Privilege == Anonymous {
+			return fmt.Errorf("%s.%s waits and needs no session that it could count for", o.Type, m.Name)
 		}
 		seen[m.Name] = true
 	}

@@ -1,0 +1,205 @@
+package vim
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"runtime"
+	"strconv"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/budget"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// What a call may take of the machine: how long it works without a look at its
+// client, and what its session holds.
+
+const (
+	// stretch is how much work a call does between two looks at its client and
+	// its session, in units: objects visited, elements of lists read. A unit
+	// takes about a microsecond or less.
+	stretch = 1000
+	// short is the work of a call that needs no turn. Longer calls work a few at
+	// a time, so that others are served beside them.
+	short = 10_000
+)
+
+// work is what a call has done.
+type work struct {
+	done int // units
+	look int // after which to look again
+	turn bool
+}
+
+// bound makes the account of what sessions hold.
+func (a *API) bound() {
+	limits := budget.Default()
+	if a.Limits != nil {
+		limits = *a.Limits
+	}
+	a.ledger = budget.NewLedger(limits)
+	a.turns = budget.NewTurns(max(1, runtime.GOMAXPROCS(0)/2))
+}
+
+// root is the call that the client made.
+func (c *Call) root() *Call {
+	if c.of != nil {
+		return c.of
+	}
+	return c
+}
+
+// Work counts n more units of work of the call. Every loop whose length a client
+// can choose calls it. The fault ends the call: its client went away, its
+// session ended, or too many calls work for long.
+//
+// It may wait for a turn, so callers hold no lock that others need; see Rest.
+func (a *API) Work(ctx context.Context, c *Call, n int) error {
+	c = c.root()
+	w := &c.work
+	if w.done += n; w.done < w.look {
+		return nil
+	}
+	w.look = w.done + stretch
+	if err := a.wanted(ctx, c); err != nil {
+		return err
+	}
+	if w.done < short || w.turn && !a.turns.Contended() {
+		return nil
+	}
+	a.Rest(c)
+	if err := a.turns.Enter(ctx, principalOf(c)); err != nil {
+		return FaultOf(err)
+	}
+	w.turn = true
+	w.look = w.done + short
+	return a.wanted(ctx, c)
+}
+
+// wanted reports why nobody wants the call's answer any more.
+func (a *API) wanted(ctx context.Context, c *Call) error {
+	if err := ctx.Err(); err != nil {
+		return FaultOf(err)
+	}
+	if c.Session != nil && !a.Sessions.Alive(c.Session) {
+		return NotAuthenticated(c.Object, View)
+	}
+	return nil
+}
+
+// Rest gives back the call's turn, if it has one. It is called before a call
+// waits, and when it has run.
+func (a *API) Rest(c *Call) {
+	if c = c.root(); c.work.turn {
+		c.work.turn = false
+		a.turns.Leave()
+	}
+}
+
+// Begin counts the work of a call anew: for one that waits and then looks again.
+func (a *API) Begin(c *Call) {
+	a.Rest(c)
+	c.root().work = work{}
+}
+
+// principalOf is whose turns the call takes: its user's or, without a session,
+// its address's.
+func principalOf(c *Call) string {
+	if c.Session != nil {
+		return c.Session.Owner()
+	}
+	return "address " + c.Peer.Address
+}
+
+// Hold lets the caller's session hold the amounts. They are given back by Give,
+// and when the session ends.
+func (a *API) Hold(c *Call, amounts budget.Amounts) (*budget.Hold, *Fault) {
+	h, err := a.take(c.Session, amounts)
+	switch {
+	case err == nil:
+		return h, nil
+	case !a.Sessions.Alive(c.Session):
+		return nil, NotAuthenticated(c.Object, View)
+	}
+	return nil, FaultOf(err)
+}
+
+func (a *API) take(l *session.Live, amounts budget.Amounts) (*budget.Hold, error) {
+	h, err := a.ledger.Take(l.Key().String(), l.Owner(), amounts)
+	if err == nil && !a.Sessions.Alive(l) {
+		// It ended before the ledger knew that it holds something.
+		a.endSession(l.Key())
+		return nil, session.ErrNoSession
+	}
+	return h, err
+}
+
+// Held is what the session holds.
+func (a *API) Held(l *session.Live) budget.Amounts { return a.ledger.Session(l.Key().String()) }
+
+// Ledger is what all sessions hold, and how many of them hold something.
+func (a *API) Ledger() (held budget.Amounts, sessions int) { return a.ledger.Server() }
+
+// endSession ends all that belongs to a session.
+func (a *API) endSession(key session.Key) {
+	a.instances.endSession(key)
+	a.ledger.End(key.String())
+}
+
+// freeAnswer is how many bytes of an answer do not count, since nearly all are
+// shorter: counting them would cost more than they do.
+const freeAnswer = 16 << 10
+
+// Answer counts n more bytes of the call's answer, which are held until it is
+// sent. The answer to nobody's session is not counted: it holds what all have in
+// common.
+func (a *API) Answer(c *Call, n int64) *Fault {
+	c = c.root()
+	c.weight += n
+	if c.Session == nil || c.weight <= freeAnswer {
+		return nil
+	}
+	if c.held != nil {
+		if err := c.held.Resize(budget.Answers, c.weight); err != nil {
+			return FaultOf(err)
+		}
+		return nil
+	}
+	var fault *Fault
+	c.held, fault = a.Hold(c, budget.Of(budget.Answers, c.weight))
+	return fault
+}
+
+// Answered gives back the memory of the call's answer. Bindings call it when the
+// answer is sent.
+func (c *Call) Answered() {
+	c.held.Give()
+	c.held = nil
+}
+
+// weigh counts the answer to the read of a property that is a list. Methods
+// whose answers can be long count them before they change anything.
+func (a *API) weigh(c *Call, value any) *Fault {
+	if !c.Read || c.Session == nil || value == nil {
+		return nil
+	}
+	v := reflect.ValueOf(value)
+	if v.Kind() != reflect.Slice || v.Len() == 0 {
+		return nil
+	}
+	return a.Answer(c, budget.WeightOf(v))
+}
+
+// limitFault is the fault of a hold that is refused.
+func limitFault(err error) *Fault {
+	e, _ := errors.AsType[*budget.ExceededError](err)
+	if e.Passing() {
+		return Unavailable(err)
+	}
+	limit := int32(min(e.Max, 1<<31-1))
+	f := NewFault(&types.LimitExceeded{Property: e.Kind.String(), Limit: &limit}, err, strconv.FormatInt(e.Max, 10))
+	f.key = "limit." + e.Kind.String()
+	return f
+}
