@@ -151,7 +151,7 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 func readFigures(what string, floor, peer, json samples) []figure {
 	return []figure{
 		{ID: "P1", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: json.rate,
-			Against: "floor", Ratio: json.rate.over(floor.rate), Goal: atLeast(0.90)},
+			Against: "floor", Ratio: json.rate.over(floor.rate), Goal: atLeast(0.80)},
 		{ID: "P1", What: what + ", p99", Unit: "µs", Floor: floor.p99, Peer: peer.p99, Vigate: json.p99,
 			Against: "floor", Ratio: json.p99.over(floor.p99), Goal: atMost(1.25)},
 		{ID: "P1", What: what + ", processor", Unit: "µs/req", Floor: floor.cpu, Peer: peer.cpu, Vigate: json.cpu,
@@ -166,9 +166,9 @@ func soapFigures(what string, floor, peer, soap samples) []figure {
 	}
 	return []figure{
 		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
-			Against: "floor", Ratio: soap.rate.over(floor.rate), Goal: atLeast(0.55), Note: note},
+			Against: "floor", Ratio: soap.rate.over(floor.rate), Goal: atLeast(0.60), Note: note},
 		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
-			Against: "peer", Ratio: soap.rate.over(peer.rate), Goal: atLeast(4), Note: note},
+			Against: "peer", Ratio: soap.rate.over(peer.rate), Goal: atLeast(3.5), Note: note},
 		{ID: "P2", What: what + ", processor", Unit: "µs/req", Floor: floor.cpu, Peer: peer.cpu, Vigate: soap.cpu,
 			Against: "floor", Ratio: soap.cpu.over(floor.cpu), Note: note},
 	}

@@ -45,7 +45,7 @@ func serve(plain, secure string, size int) error {
 		}
 		s := &http.Server{
 			Handler: h, TLSConfig: conf,
-			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 902 * time.Second,
 			MaxHeaderBytes: 64 << 10,
 		}
 		go func() {

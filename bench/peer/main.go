@@ -32,7 +32,7 @@ func serve(address string) error {
 	}
 	s := &http.Server{
 		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 902 * time.Second,
 		MaxHeaderBytes: 64 << 10,
 	}
 	return s.Serve(l)

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,4 +71,55 @@ func TestAConnectionAtRestIsKeptForFifteenMinutes(t *testing.T) {
 		c.CloseIdleConnections()
 		h.Close()
 	})
+}
+
+func TestAConnectionWithoutARequestIsClosedAfterItsTime(t *testing.T) {
+	r := start(t, Config{Handler: tellPeer, Limits: Limits{Idle: 50 * time.Millisecond}})
+	for _, listener := range []string{"plain", "tls"} {
+		c := r.dial(listener)
+		answers := bufio.NewReader(c)
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if code := status(t, answers); code != 200 {
+			t.Errorf("%s: %d", listener, code)
+		}
+		if _, err := answers.ReadByte(); err == nil || isTimeout(err) {
+			t.Errorf("%s is still connected: %v", listener, err)
+		}
+	}
+	// Over HTTP/2 the server says so, and the client closes its end.
+	dialled := make(chan *watched, 10)
+	c, base := r.client("tls")
+	tr := c.Transport.(*http.Transport)
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		w := &watched{Conn: conn, ended: make(chan struct{})}
+		dialled <- w
+		return w, nil
+	}
+	resp, err := c.Get(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	select {
+	case <-(<-dialled).ended:
+	case <-time.After(time.Minute):
+		t.Errorf("a connection of %s is still open", resp.Proto)
+	}
+}
+
+// watched is a client's connection that tells when the client closes it.
+type watched struct {
+	net.Conn
+	once  sync.Once
+	ended chan struct{}
+}
+
+func (w *watched) Close() error {
+	w.once.Do(func() { close(w.ended) })
+	return w.Conn.Close()
 }
