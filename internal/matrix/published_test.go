@@ -53,7 +53,7 @@ func TestEveryRowAsksForThePublishedPrivilegeOrSaysWhyNot(t *testing.T) {
 		delete(reference, r.String())
 		switch {
 		case !there:
-			t.Errorf("published.txt does not have %s: write down the privilege that the API's reference states, or %q", r, ownRow)
+			t.Errorf("published.txt does not have %s: write down the privilege that the reference states, or %q", r, ownRow)
 		case p.privilege == ownRow && p.why == "":
 			t.Errorf("published.txt does not say what %s is for", r)
 		case p.privilege == ownRow:
@@ -61,6 +61,11 @@ func TestEveryRowAsksForThePublishedPrivilegeOrSaysWhyNot(t *testing.T) {
 			t.Errorf("%s needs %s, as published: it has nothing to explain by %q", r, r.privilege, p.why)
 		case !p.same(r.privilege) && p.why == "":
 			t.Errorf("%s needs %s, published is %s, and published.txt gives no reason", r, r.privilege, p.privilege)
+		}
+	}
+	for _, r := range rows(t) {
+		if r.method != nil && r.method.OwnSession != (own[r.String()] != "") {
+			t.Errorf("%s is for every live session: %v; the table own says %q", r, r.method.OwnSession, own[r.String()])
 		}
 	}
 	for name := range reference {

@@ -7,9 +7,13 @@ package matrix
 import (
 	"testing"
 
+	"github.com/vmware/govmomi/vim25/types"
+
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
 )
+
+type reference = types.ManagedObjectReference
 
 // row is a method or a property of a type of managed object.
 type row struct {
@@ -21,6 +25,17 @@ type row struct {
 }
 
 func (r row) String() string { return r.object.Type + "." + r.name }
+
+// read reports whether the row is a property.
+func (r row) read() bool { return r.method == nil }
+
+// empty is a request of the row that says nothing, nil for a property.
+func (r row) empty() any {
+	if r.read() {
+		return nil
+	}
+	return r.method.NewArgs()
+}
 
 // rowsOf are the rows of all that the API serves.
 func rowsOf(api *vim.API) []row {

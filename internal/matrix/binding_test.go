@@ -1,0 +1,147 @@
+package matrix
+
+import (
+	"net/http"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// TestEveryRowIsRefusedOverBothBindings makes all calls of the matrix that must be
+// refused by the bytes of VI JSON and of SOAP. At the end the callers that lost
+// their authority get it back, and find their own objects as they were.
+func TestEveryRowIsRefusedOverBothBindings(t *testing.T) {
+	w := newWorld(t)
+	h := w.handler()
+	all := w.callers(w.named("SessionManager.sessionList"))
+	for _, r := range rowsOf(w.API) {
+		for _, c := range all {
+			if c.may(r) {
+				continue
+			}
+			request := w.request(c, r)
+			before := w.store.newest(t)
+			for _, on := range c.objectsOf(r) {
+				for _, b := range bindings {
+					got, err := b.call(w, h, c.token, on, r.name, request)
+					if err != nil || got.fault != c.refusal() || got.privilege != r.privilege {
+						t.Errorf("%s as %s over %s: came %s, %v, want %s for want of %s",
+							r, c, b.name, got, err, c.refusal(), r.privilege)
+					}
+					// What can't be read as a request of the row is told so, and nothing else.
+					got, err = b.call(w, h, c.token, on, r.name, r.empty())
+					if err != nil || !slices.Contains([]string{c.refusal(), "InvalidRequest", "InvalidArgument"}, got.fault) {
+						t.Errorf("%s as %s over %s, with an empty request: came %s, %v, want %s",
+							r, c, b.name, got, err, c.refusal())
+					}
+				}
+			}
+			if w.store.newest(t) != before {
+				t.Errorf("%s as %s: it was refused, and wrote to the store", r, c)
+			}
+		}
+	}
+	w.mustHaveKept(all)
+}
+
+// keeper is a property by which an object shows that it is there.
+var keeper = map[string]string{
+	"PropertyCollector": "filter", "PropertyFilter": "spec", "EventHistoryCollector": "filter",
+	"ListView": "view", "ContainerView": "view",
+}
+
+// mustHaveKept holds the callers' own objects to being as they were made.
+func (w *world) mustHaveKept(all []*caller) {
+	w.t.Helper()
+	kept := 0
+	for _, c := range all {
+		if c.restore == nil {
+			continue
+		}
+		c.restore()
+		for typ, ref := range c.objects {
+			if got := w.do(c.token, ref, keeper[typ], nil); got.fault != nil {
+				w.t.Errorf("%s: its %s is not there any more: %s", c, typ, got)
+			}
+		}
+		for name, n := range map[string]int{"ViewManager.viewList": 2, "PropertyCollector.filter": 1} {
+			r := w.named(name)
+			got := w.do(c.token, r.object.Ref(), r.name, nil)
+			if refs, _ := got.value.([]reference); len(refs) != n {
+				w.t.Errorf("%s: %s is %v, want %d objects", c, r, got.value, n)
+			}
+		}
+		kept++
+	}
+	if kept == 0 {
+		w.t.Error("no caller got its authority back")
+	}
+}
+
+// TestAPropertyIsTheSameByEveryWayOfReadingIt reads each property as each kind of
+// caller: by GET, by Fetch, and by RetrievePropertiesEx over both bindings.
+func TestAPropertyIsTheSameByEveryWayOfReadingIt(t *testing.T) {
+	w := newWorld(t)
+	h := w.handler()
+	for _, r := range rowsOf(w.API) {
+		if !r.read() {
+			continue
+		}
+		for _, c := range w.readers() {
+			for _, on := range c.objectsOf(r) {
+				want, err := callJSON(w, h, c.token, on, r.name, nil)
+				if err != nil {
+					t.Errorf("%s as %s: %v", r, c, err)
+				}
+				if refused := want.fault != ""; refused == c.may(r) && (c.live || on.Value == r.object.ID) {
+					t.Errorf("%s as %s: came %s", r, c, want)
+				}
+				if got, err := callSOAP(w, h, c.token, on, r.name, nil); err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s as %s: Fetch gives %s, %v; GET gives %s", r, c, got, err, want)
+				}
+				for _, b := range bindings {
+					got, err := retrieve(w, h, b, c.token, on, r.name)
+					if !c.live && on.Value != r.object.ID && got.fault == "ManagedObjectNotFound" {
+						continue // it is an object of no session of the caller's
+					}
+					if err != nil || !reflect.DeepEqual(got, want) {
+						t.Errorf("%s as %s: RetrievePropertiesEx over %s gives %s, %v; GET gives %s",
+							r, c, b.name, got, err, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// readers are the callers, made once.
+func (w *world) readers() []*caller {
+	if w.all == nil {
+		w.all = w.callers(w.named("SessionManager.sessionList"))
+	}
+	return w.all
+}
+
+// retrieve reads one property by the property collector.
+func retrieve(w *world, h http.Handler, b binding, token string, on reference, name string) (wire, error) {
+	request := &types.RetrievePropertiesExRequestType{SpecSet: []types.PropertyFilterSpec{spec(on, name)}}
+	got, err := b.call(w, h, token, w.ref("PropertyCollector"), "RetrievePropertiesEx", request)
+	if err != nil || got.fault != "" {
+		return got, err
+	}
+	result, _ := got.value.(map[string]any)
+	objects, _ := result["objects"].([]any)
+	if len(objects) != 1 {
+		return got, nil
+	}
+	object, _ := objects[0].(map[string]any)
+	if set, _ := object["propSet"].([]any); len(set) == 1 {
+		return wire{value: set[0].(map[string]any)["val"]}, nil
+	}
+	if set, _ := object["missingSet"].([]any); len(set) == 1 {
+		return faultOf(set[0].(map[string]any)["fault"].(map[string]any)["fault"])
+	}
+	return wire{}, nil
+}

@@ -1,0 +1,178 @@
+package matrix
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// find is the row of that name in the world's own table.
+func (w *world) find(r row) row {
+	w.t.Helper()
+	all := rowsOf(w.API)
+	i := slices.IndexFunc(all, func(o row) bool { return o.String() == r.String() })
+	if i < 0 {
+		w.t.Fatalf("there is no row %s", r)
+	}
+	return all[i]
+}
+
+// own are the rows that every live session may use, whatever its authority.
+var own = map[string]string{
+	"SessionManager.Logout": "a session may end itself",
+}
+
+// needsSession reports whether somebody without a session may not use the row.
+func (r row) needsSession() bool { return r.privilege != vim.Anonymous }
+
+// outcome is what came of a call.
+type outcome struct {
+	value any
+	fault *vim.Fault
+}
+
+func (o outcome) String() string {
+	if o.fault == nil {
+		return fmt.Sprintf("the result %.100s", fmt.Sprint(o.value))
+	}
+	if n := o.noPermission(); n != nil {
+		return fmt.Sprintf("%s for want of %s", o.fault.Kind(), n.PrivilegeId)
+	}
+	return fmt.Sprintf("the fault %v", o.fault)
+}
+
+// noPermission is the refusal that the call got; nil: it was not refused.
+func (o outcome) noPermission() *types.NoPermission {
+	if o.fault == nil {
+		return nil
+	}
+	switch d := o.fault.Detail.(type) {
+	case *types.NotAuthenticated:
+		return &d.NoPermission
+	case *types.NoPermission:
+		return d
+	}
+	return nil
+}
+
+// refusedFor reports whether the call was refused as the row refuses the caller.
+func (o outcome) refusedFor(r row, c *caller, on reference) bool {
+	n := o.noPermission()
+	return n != nil && o.value == nil && o.fault.Kind() == c.refusal() && n.PrivilegeId == r.privilege &&
+		n.Object != nil && *n.Object == on
+}
+
+// call makes a call of the row at the server.
+func (w *world) call(c *caller, r row, on reference, args any) outcome {
+	w.t.Helper()
+	return w.do(c.token, on, r.name, args)
+}
+
+// do makes any call; a property is read where there are no args.
+func (w *world) do(token string, on reference, name string, args any) outcome {
+	w.t.Helper()
+	from := w.Peer
+	from.Certificates = w.acme
+	ctx, stop := context.WithTimeout(w.t.Context(), time.Minute) // of calls that should not wait
+	defer stop()
+	result, fault := w.API.Do(ctx, &vim.Call{
+		Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: &from, Release: vim.FirstRelease,
+		Binding: "matrix", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk"},
+	})
+	if v := reflect.ValueOf(result.Value); v.Kind() == reflect.Pointer && !v.IsNil() {
+		result.Value = v.Elem().Interface()
+	}
+	return outcome{result.Value, fault}
+}
+
+// TestEveryRowIsRefusedToWhoMayNotUseIt is the matrix: each row of the API as each
+// kind of caller. A call that is refused names the row's privilege, whatever its
+// arguments are, and changes nothing.
+func TestEveryRowIsRefusedToWhoMayNotUseIt(t *testing.T) {
+	for _, r := range rows(t) {
+		t.Run(r.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.find(r)
+			all := w.callers(r)
+			for _, c := range all {
+				if !c.may(r) {
+					w.mustRefuse(c, r)
+				}
+			}
+			done := false
+			for _, c := range all {
+				if c.may(r) {
+					done = w.mustAllow(c, r) || done
+				}
+			}
+			if why := never[r.String()]; done == (why != "") {
+				t.Errorf("%s: a caller succeeded: %v; in the table never: %q. The arguments of calls are in requests.",
+					r, done, why)
+			}
+		})
+	}
+}
+
+// mustRefuse holds the row to being refused to the caller, with good arguments and
+// with none, at each object that it could ask.
+func (w *world) mustRefuse(c *caller, r row) {
+	w.t.Helper()
+	for _, on := range c.objectsOf(r) {
+		for _, args := range []any{w.request(c, r), r.empty()} {
+			before := w.store.newest(w.t)
+			if got := w.call(c, r, on, args); !got.refusedFor(r, c, on) {
+				w.t.Errorf("%s as %s: came %s, want %s for want of %s", r, c, got, c.refusal(), r.privilege)
+				return
+			}
+			if w.store.newest(w.t) != before {
+				w.t.Errorf("%s as %s: it was refused, and wrote to the store", r, c)
+			}
+		}
+	}
+}
+
+// mustAllow holds the row to not being refused to the caller, and reports whether
+// the call succeeded.
+func (w *world) mustAllow(c *caller, r row) bool {
+	w.t.Helper()
+	done := false
+	for _, on := range c.objectsOf(r) {
+		got := w.call(c, r, on, w.request(c, r))
+		n := got.noPermission()
+		switch {
+		case !c.live && on.Value != r.object.ID:
+			if !got.refusedFor(r, c, on) {
+				w.t.Errorf("%s as %s, at an object of a session: came %s", r, c, got)
+			}
+		case got.fault == nil:
+			done = true
+		case got.fault.Kind() == "SystemError" || got.fault.Kind() == "Unavailable":
+			w.t.Errorf("%s as %s: came %s", r, c, got)
+		case n != nil && (n.PrivilegeId == r.privilege || further[r.String()] == ""):
+			w.t.Errorf("%s as %s, which has %s: came %s", r, c, r.privilege, got)
+		case n != nil && c.has(n.PrivilegeId):
+			w.t.Errorf("%s as %s: came %s, which it has", r, c, got)
+		}
+	}
+	return done
+}
+
+// named is the row of that name.
+func (w *world) named(name string) row {
+	w.t.Helper()
+	typ, name, _ := strings.Cut(name, ".")
+	o := w.API.Object(typ)
+	if o == nil {
+		w.t.Fatalf("there is no type %s", typ)
+	}
+	return w.find(row{object: o, name: name})
+}

@@ -1,0 +1,218 @@
+package matrix
+
+import (
+	"iter"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+)
+
+// demotions take authority from a session that watches all properties.
+var demotions = []struct {
+	name string
+	live bool
+	has  func(string) bool
+	make func(w *world, c *caller)
+}{
+	{"to ReadOnly", true, only(implied...), func(w *world, c *caller) { w.permit(c.user, access.ReadOnly) }},
+	{"to NoAccess", true, none, func(w *world, c *caller) { w.permit(c.user, access.NoAccess) }},
+	{"to no role at all", true, none, func(w *world, c *caller) { w.forbid(c.user) }},
+	{"by the end of its session", false, none, func(w *world, c *caller) { w.terminate(w.key(c.token)) }},
+}
+
+// TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead has filters on all
+// properties of all objects, and a retrieval of them that is half done, go on
+// after the demotion, with a wait on its way.
+func TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead(t *testing.T) {
+	for _, d := range demotions {
+		for _, acts := range []bool{false, true} {
+			w := newWorld(t)
+			c := w.watcher(acts)
+			if c.name = "a watcher demoted " + d.name; acts {
+				c.name = "an impersonating " + c.name[2:]
+			}
+			specs := w.watchAll(c)
+			version, values := w.deliver(c, w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{}))
+			if version == "" || !values["SessionManager.sessionList"] || !values["SessionManager.message"] ||
+				!values["ListView.view"] {
+				t.Fatalf("%s: version %q, values of %v", c, version, values)
+			}
+			page := w.firstPage(c, specs)
+			waiting := w.waitFor(c, version)
+
+			d.make(w, c)
+			if c.live, c.has = d.live, d.has; acts {
+				c.has = none
+			}
+			w.stir()
+
+			w.deliver(c, <-waiting)
+			for _, from := range []string{version, ""} {
+				w.deliver(c, w.collect(c, "CheckForUpdates", &types.CheckForUpdatesRequestType{Version: from}))
+				w.deliver(c, w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{
+					Version: from, Options: &types.WaitOptions{MaxWaitSeconds: new(int32)},
+				}))
+			}
+			w.goOn(c, page)
+		}
+	}
+}
+
+// collect calls a method of the property collector.
+func (w *world) collect(c *caller, method string, args any) outcome {
+	w.t.Helper()
+	return w.do(c.token, w.ref("PropertyCollector"), method, args)
+}
+
+// watcher is an administrator, or who impersonates one. What it loses it loses as
+// the user that logged in.
+func (w *world) watcher(acts bool) *caller {
+	w.t.Helper()
+	if !acts {
+		return w.member("", "second", access.Admin, all)
+	}
+	token := w.newUser("actor", w.role(access.ImpersonateUser))
+	w.impersonate(token, "administrator")
+	return &caller{token: token, live: true, has: all, user: "actor", objects: w.equip(token)}
+}
+
+// watchAll makes a filter on all properties of each object that the caller can ask.
+func (w *world) watchAll(c *caller) []types.PropertyFilterSpec {
+	w.t.Helper()
+	var specs []types.PropertyFilterSpec
+	for _, o := range w.API.Objects() {
+		var names []string
+		for _, p := range o.Properties {
+			names = append(names, p.Name)
+		}
+		if len(names) == 0 {
+			continue
+		}
+		for _, on := range c.objectsOf(row{object: o}) {
+			specs = append(specs, spec(on, names...))
+			if got := w.collect(c, "CreateFilter", &types.CreateFilterRequestType{Spec: specs[len(specs)-1]}); got.fault != nil {
+				w.t.Fatalf("CreateFilter: %s", got)
+			}
+		}
+	}
+	return specs
+}
+
+// deliver judges what an answer tells the caller. It returns the version, and the
+// properties that have values.
+func (w *world) deliver(c *caller, got outcome) (version string, values map[string]bool) {
+	w.t.Helper()
+	values = map[string]bool{}
+	if got.fault != nil {
+		if got.fault.Kind() != c.refusal() {
+			w.t.Errorf("%s: came %s", c, got)
+		}
+		return "", values
+	}
+	set, _ := got.value.(types.UpdateSet)
+	for _, f := range set.FilterSet {
+		for _, o := range f.ObjectSet {
+			for _, change := range o.ChangeSet {
+				w.mayKnow(c, o.Obj, change.Name)
+				values[o.Obj.Type+"."+change.Name] = change.Val != nil
+			}
+		}
+	}
+	return set.Version, values
+}
+
+// mayKnow holds a property, of which the caller was told, to being for it.
+func (w *world) mayKnow(c *caller, ref reference, path string) {
+	w.t.Helper()
+	name := path
+	if i := strings.IndexAny(path, ".["); i >= 0 {
+		name = path[:i]
+	}
+	if r := w.named(ref.Type + "." + name); !c.may(r) {
+		w.t.Errorf("%s: it was told of %s", c, r)
+	}
+}
+
+// firstPage begins a retrieval and returns the token by which it goes on.
+func (w *world) firstPage(c *caller, specs []types.PropertyFilterSpec) string {
+	w.t.Helper()
+	result, _ := w.collect(c, "RetrievePropertiesEx", &types.RetrievePropertiesExRequestType{
+		SpecSet: specs, Options: types.RetrieveOptions{MaxObjects: 1},
+	}).value.(types.RetrieveResult)
+	if len(result.Objects) != 1 || result.Token == "" {
+		w.t.Fatalf("the first page is %+v", result)
+	}
+	return result.Token
+}
+
+// goOn gets the rest of a retrieval, as far as it is given.
+func (w *world) goOn(c *caller, page string) {
+	w.t.Helper()
+	for range 100 {
+		got := w.collect(c, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: page})
+		result, _ := got.value.(types.RetrieveResult)
+		for _, o := range result.Objects {
+			for _, p := range o.PropSet {
+				w.mayKnow(c, o.Obj, p.Name)
+			}
+		}
+		if page = result.Token; page == "" {
+			return
+		}
+	}
+	w.t.Errorf("%s: the retrieval does not end", c)
+}
+
+// waitFor begins to wait for changes since the version, and returns when the wait
+// is known to have begun.
+func (w *world) waitFor(c *caller, version string) <-chan outcome {
+	w.t.Helper()
+	key := w.key(c.token)
+	calls := func() int64 {
+		for _, s := range w.sessions() {
+			if s.Key == key {
+				return s.CallCount
+			}
+		}
+		return -1
+	}
+	before := calls()
+	out := make(chan outcome, 1)
+	go func() {
+		out <- w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Version: version})
+	}()
+	// A wait counts as a call when it begins.
+	for range 1_000_000 {
+		if calls() > before {
+			return out
+		}
+		runtime.Gosched()
+	}
+	w.t.Fatal("the wait does not begin")
+	return nil
+}
+
+func (w *world) sessions() []types.UserSession {
+	w.t.Helper()
+	var list []types.UserSession
+	all, _ := w.must("SessionManager", "sessionList", nil).(iter.Seq[types.UserSession])
+	for s := range all {
+		list = append(list, s)
+	}
+	return list
+}
+
+// stir changes something that each watched property tells of.
+func (w *world) stir() {
+	w.t.Helper()
+	w.must("SessionManager", "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: w.fresh("a secret ")})
+	w.must("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{
+		Extension: extension(w.fresh("com.example.x")),
+	})
+	w.must("OptionManager", "UpdateOptions", requests["OptionManager.UpdateOptions"](w, nil))
+	w.newUser(w.fresh("visitor"), w.role())
+}
