@@ -23,6 +23,9 @@ import (
 // cheap is a cost that tests can afford.
 var cheap = account.Cost{Memory: 8, Time: 1, Lanes: 1}
 
+// here is where the tests' callers are.
+var here = account.Caller{Network: "192.0.2.7"}
+
 // node is one server with its users and its authority.
 type node struct {
 	*account.Manager
@@ -118,7 +121,7 @@ func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 	} {
 		name := user(fmt.Sprint("u", i))
 		must(t, n.Create(ctx, event.By("root"), name, []byte(p), ""))
-		a, err := n.Verify(ctx, name, "192.0.2.7", []byte(p))
+		a, err := n.Verify(ctx, name, here, []byte(p))
 		if err != nil || !a.Name.Equal(name) {
 			t.Errorf("%q: %v", p, err)
 		}
@@ -126,13 +129,13 @@ func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 			if other == p || len(other) > 1024 {
 				continue
 			}
-			_, err := n.Verify(ctx, name, "192.0.2.7", []byte(other))
+			_, err := n.Verify(ctx, name, here, []byte(other))
 			wantError(t, err, account.ErrRejected)
 		}
 	}
 	for _, p := range []string{"", "1234567", "öäüöäüö", strings.Repeat("x", 1025)} {
 		wantError(t, n.Create(ctx, event.By("root"), ann, []byte(p), ""), account.ErrPassword)
-		_, err := n.Verify(ctx, admin, "192.0.2.7", []byte(p))
+		_, err := n.Verify(ctx, admin, here, []byte(p))
 		wantError(t, err, account.ErrRejected)
 	}
 }
@@ -146,13 +149,13 @@ func TestUnknownDisabledAndWrongAreOneAnswer(t *testing.T) {
 		user("nobody"): "password of Ann", user("Off"): "password of Off", ann: "wrong password",
 		{Domain: "CORP", User: "Ann"}: "password of Ann", principal.Extension("Ann"): "password of Ann", {}: "password of Ann",
 	} {
-		a, err := n.Verify(ctx, who, "192.0.2.7", []byte(password))
+		a, err := n.Verify(ctx, who, here, []byte(password))
 		if !errors.Is(err, account.ErrRejected) || a != (account.Account{}) {
 			t.Errorf("%s: %v, %v", who, a, err)
 		}
 	}
 	must(t, n.Enable(ctx, event.By("root"), user("OFF")))
-	a, err := n.Verify(ctx, user("oFF"), "192.0.2.7", []byte("password of Off"))
+	a, err := n.Verify(ctx, user("oFF"), here, []byte("password of Off"))
 	if err != nil || a.Name.User != "Off" || a.FullName != "Full Off" {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -172,7 +175,7 @@ func TestALoginIsHeldToTheAccountThatItVerified(t *testing.T) {
 			n.create(t, "Ann")
 		}
 		must(t, n.Enable(ctx, event.By("root"), ann))
-		a, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann"))
+		a, err := n.Verify(ctx, ann, here, []byte("password of Ann"))
 		must(t, err)
 		_, err = n.mirror.Commit(ctx, a.Require())
 		must(t, err)
@@ -307,7 +310,7 @@ func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
 	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: []byte("another password of")}, ""))
-	_, wrong := n.Verify(ctx, ann, "192.0.2.7", []byte("a wrong password of"))
+	_, wrong := n.Verify(ctx, ann, here, []byte("a wrong password of"))
 	if strings.Contains(wrong.Error(), "password of") {
 		t.Errorf("in an error: %v", wrong)
 	}
@@ -413,15 +416,15 @@ func TestAPasswordThatAnotherNodeHasTakenIsRightOnANodeThatIsBehind(t *testing.T
 			n := newNode(t, late)
 			change(t, ahead)
 			late.down.Store(true)
-			if _, err := n.Verify(t.Context(), name, "192.0.2.1", new); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, account.ErrRejected) {
+			if _, err := n.Verify(t.Context(), name, here, new); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, account.ErrRejected) {
 				t.Errorf("while nobody can tell: %v", err)
 			}
 			late.down.Store(false)
-			a, err := n.Verify(t.Context(), name, "192.0.2.1", new)
+			a, err := n.Verify(t.Context(), name, here, new)
 			if err != nil || a.Name != name {
 				t.Errorf("the right password: %+v, %v", a, err)
 			}
-			if _, err := n.Verify(t.Context(), name, "192.0.2.1", first); !errors.Is(err, account.ErrRejected) {
+			if _, err := n.Verify(t.Context(), name, here, first); !errors.Is(err, account.ErrRejected) {
 				t.Errorf("another: %v", err)
 			}
 		})

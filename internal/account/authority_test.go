@@ -28,7 +28,7 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 			}
 			if ok {
 				made.Add(1)
-				if _, err := n.Verify(t.Context(), admin, "192.0.2.7", fmt.Appendf(nil, "password %d", i)); err != nil {
+				if _, err := n.Verify(t.Context(), admin, here, fmt.Appendf(nil, "password %d", i)); err != nil {
 					t.Errorf("who made it can't log in: %v", err)
 				}
 			}

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,15 +15,20 @@ import (
 // empty holds a gate to keep nothing of who has gone.
 func empty(t *testing.T, g *gate) {
 	t.Helper()
-	if g.running != 0 || g.waiting != 0 || len(g.queues) != 0 || len(g.turns) != 0 {
-		t.Errorf("left over: %d running, %d waiting, queues %v, turns %v", g.running, g.waiting, g.queues, g.turns)
+	if g.running != 0 || g.waiting() != 0 {
+		t.Errorf("left over: %d running, %d waiting", g.running, g.waiting())
+	}
+	for _, q := range []*queue{&g.front, &g.behind} {
+		if len(q.networks) != 0 || q.turns.Len() != 0 {
+			t.Errorf("left over: networks %v", q.networks)
+		}
 	}
 }
 
 func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 2, 2*time.Second, pressure{})
-		leave, err := g.enter(t.Context(), "ann")
+		leave, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,13 +36,13 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 		var late sync.WaitGroup
 		for range 2 {
 			late.Go(func() {
-				if _, err := g.enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 2*time.Second {
+				if _, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 2*time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}
 			})
 		}
 		synctest.Wait()
-		if _, err := g.enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 0 {
+		if _, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 0 {
 			t.Errorf("a full queue: %v after %v", err, time.Since(start))
 		}
 		late.Wait()
@@ -44,7 +50,7 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		var gone, next sync.WaitGroup
 		gone.Go(func() {
-			if _, err := g.enter(ctx, "ann"); !errors.Is(err, context.Canceled) {
+			if _, err := g.enter(ctx, Caller{Network: "ann"}, "ann"); !errors.Is(err, context.Canceled) {
 				t.Errorf("a caller who hung up: %v", err)
 			}
 		})
@@ -52,7 +58,7 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 		hangUp()
 		gone.Wait()
 		next.Go(func() {
-			leave, err := g.enter(t.Context(), "ann")
+			leave, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann")
 			if err != nil {
 				t.Errorf("when it is its turn: %v", err)
 				return
@@ -69,11 +75,17 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 	})
 }
 
-// ask asks for a turn, waits until it has come or not, and tells in line.
+// ask asks for a turn of the name from a network of the same name, waits until it
+// has come or not, and tells in line.
 func ask(t *testing.T, g *gate, who string, line *[]string, wg *sync.WaitGroup) {
 	t.Helper()
+	askFrom(t, g, Caller{Network: who}, who, line, wg)
+}
+
+func askFrom(t *testing.T, g *gate, from Caller, who string, line *[]string, wg *sync.WaitGroup) {
+	t.Helper()
 	wg.Go(func() {
-		switch _, err := g.enter(t.Context(), who); {
+		switch _, err := g.enter(t.Context(), from, who); {
 		case err == nil:
 			*line = append(*line, who) // one at a time: the gate has one core
 		case errors.Is(err, ErrBusy):
@@ -115,18 +127,112 @@ func TestWhoFloodsTheGateStandsInItsOwnWayOnly(t *testing.T) {
 	})
 }
 
+// serve serves n of those who wait, one after the other.
+func serve(g *gate, n int) {
+	for range n {
+		g.next()
+		synctest.Wait()
+	}
+}
+
+func TestWhoMakesNamesUpOnOneNetworkStandsInTheWayOfThatNetworkOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queue = 64
+		g := newGate(1, queue, time.Minute, pressure{})
+		var line []string
+		var wg sync.WaitGroup
+		mallory, home := Caller{Network: "198.51.100.66"}, Caller{Network: "192.0.2.1"}
+		for i := range 1 + queue + 100 {
+			askFrom(t, g, mallory, fmt.Sprintf("made up %d", i), &line, &wg)
+		}
+		if len(line) != 101 { // one is served, and 100 are refused
+			t.Fatalf("%d of the flood are answered", len(line))
+		}
+		line = nil
+		askFrom(t, g, home, "ann", &line, &wg)
+		askFrom(t, g, home, "bob", &line, &wg)
+		askFrom(t, g, mallory, "one more", &line, &wg)
+		if want := []string{"made up 64 refused", "made up 63 refused", "one more refused"}; !slices.Equal(line, want) {
+			t.Errorf("refused: %q, want %q", line, want)
+		}
+		line = nil
+		serve(g, 4) // of the flood, ann, of the flood, bob
+		if want := []string{"made up 1", "ann", "made up 2", "bob"}; !slices.Equal(line, want) {
+			t.Errorf("turns: %q, want %q", line, want)
+		}
+		serve(g, 1+queue-4)
+		wg.Wait()
+		empty(t, g)
+	})
+}
+
+func TestNamesOfOneNetworkTakeTurnsAndTheOneWithMostPlacesLosesOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 4, time.Minute, pressure{})
+		var line []string
+		var wg sync.WaitGroup
+		office := Caller{Network: "203.0.113.1"}
+		for _, who := range []string{"mallory", "mallory", "mallory", "mallory", "mallory", "ann", "bob", "mallory"} {
+			askFrom(t, g, office, who, &line, &wg)
+		}
+		serve(g, 5)
+		wg.Wait()
+		want := []string{
+			"mallory", "mallory refused", "mallory refused", "mallory refused",
+			"mallory", "ann", "bob", "mallory",
+		}
+		if !slices.Equal(line, want) {
+			t.Errorf("turns: %q, want %q", line, want)
+		}
+		empty(t, g)
+	})
+}
+
+func TestWhoIsBehindHasATurnOnlyWhenNobodyElseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 4, time.Minute, pressure{})
+		var line []string
+		var wg sync.WaitGroup
+		locked := func(i int) Caller { return Caller{Network: fmt.Sprint("198.51.100.", i), Behind: true} }
+		for i := range 5 { // one enters, since nobody waits
+			askFrom(t, g, locked(i), fmt.Sprint("locked ", i), &line, &wg)
+		}
+		askFrom(t, g, locked(9), "locked 9", &line, &wg) // no more right to a place than those who have one
+		for _, who := range []string{"ann", "bob", "carol", "dave"} {
+			ask(t, g, who, &line, &wg) // each in place of one of them
+		}
+		askFrom(t, g, locked(0), "locked 0 again", &line, &wg)
+		ask(t, g, "eve", &line, &wg) // as many wait already that are not behind
+		serve(g, 1)
+		askFrom(t, g, locked(1), "locked 1 again", &line, &wg)
+		ask(t, g, "frank", &line, &wg)
+		serve(g, 1+4)
+		wg.Wait()
+		want := []string{
+			"locked 0", "locked 9 refused",
+			"locked 4 refused", "locked 3 refused", "locked 2 refused", "locked 1 refused",
+			"locked 0 again refused", "eve refused",
+			"ann", "locked 1 again refused", "bob", "carol", "dave", "frank",
+		}
+		if !slices.Equal(line, want) {
+			t.Errorf("turns: %q, want %q", line, want)
+		}
+		empty(t, g)
+	})
+}
+
 func TestATurnThatComesAsItsCallerGoesIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 4, time.Minute, pressure{})
 		for range 1000 {
-			leave, err := g.enter(t.Context(), "ann")
+			leave, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann")
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx, hangUp := context.WithCancel(t.Context())
 			var gone sync.WaitGroup
 			gone.Go(func() {
-				if leave, err := g.enter(ctx, "bob"); err == nil {
+				if leave, err := g.enter(ctx, Caller{Network: "bob"}, "bob"); err == nil {
 					leave()
 				}
 			})
@@ -148,7 +254,7 @@ func TestHashingKeepsToAQuarterOfTheMachineWhileThereIsOtherWork(t *testing.T) {
 		during := func(others uint64) (slots int) {
 			for range 20 {
 				requests.Add(1 + others)
-				leave, err := g.enter(t.Context(), "ann")
+				leave, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -178,7 +284,7 @@ func TestHashingKeepsToAQuarterOfTheMachineWhileThereIsOtherWork(t *testing.T) {
 		began, ends := time.Now(), make(chan time.Duration, 4)
 		for range 4 {
 			wg.Go(func() {
-				leave, err := g.enter(t.Context(), "ann")
+				leave, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann")
 				if err != nil {
 					t.Error(err)
 					return

@@ -27,6 +27,9 @@ var (
 	ErrPassword = errors.New("password's length is out of bounds")
 	// ErrRejected: no such user, or disabled, or the wrong password.
 	ErrRejected = errors.New("user or password rejected")
+	// ErrUnconfirmed: rejected by what this process knows, and it could not find out
+	// whether it knows all.
+	ErrUnconfirmed = errors.New("rejection not confirmed")
 	// ErrBusy: too many passwords are being hashed; try later.
 	ErrBusy = errors.New("too many passwords to hash at once")
 )

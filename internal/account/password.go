@@ -41,7 +41,7 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	if len(password) > MaxPassword || utf8.RuneCount(password) < m.minPassword {
 		return hash{}, ErrPassword
 	}
-	leave, err := m.gate.enter(ctx, "")
+	leave, err := m.gate.enter(ctx, Caller{}, "")
 	if err != nil {
 		return hash{}, err
 	}
@@ -51,38 +51,48 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	return h, nil
 }
 
+// Caller is who asks for a password to be verified. Where many wait, networks
+// take turns, and the users of each among themselves.
+type Caller struct {
+	Network string
+	// Behind: it has its turn only when nobody waits who is not Behind.
+	Behind bool
+}
+
 // Verify returns the user whose password it is. The password is used exactly as
 // it came. The caller holds the login's commit to Account.Require.
-//
-// from is the address that asks: where many wait, each user from each address
-// has its turn.
 //
 // Unknown, disabled and wrong are one answer, ErrRejected, after the same work:
 // nobody learns who has an account here. It is given only once this process
 // knows what others were acknowledged: the user may have been made, enabled or
-// given this password on another node an instant ago. ErrBusy: too many are
-// being verified. Otherwise the store's, where that can't be found out.
-func (m *Manager) Verify(ctx context.Context, name principal.Name, from string, password []byte) (Account, error) {
+// given this password on another node an instant ago. ErrUnconfirmed, wrapped
+// with the cause, if that can't be found out; ErrBusy if too many are being
+// verified. After ErrBusy, or ctx's error without ErrUnconfirmed, nothing was.
+func (m *Manager) Verify(ctx context.Context, name principal.Name, from Caller, password []byte) (Account, error) {
 	before, _ := m.get(name)
 	a, err := m.verify(ctx, name, from, password)
 	if !errors.Is(err, ErrRejected) {
 		return a, err
 	}
 	if err := m.mirror.Sync(ctx); err != nil {
-		return Account{}, fmt.Errorf("verify password: %w", err)
+		return Account{}, fmt.Errorf("verify password: %w: %w", ErrUnconfirmed, err)
 	}
 	if now, _ := m.get(name); now == before {
 		return Account{}, err
 	}
-	return m.verify(ctx, name, from, password)
+	a, err = m.verify(ctx, name, from, password)
+	if err != nil && !errors.Is(err, ErrRejected) {
+		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+	}
+	return a, err
 }
 
 // verify is Verify by what this process knows.
-func (m *Manager) verify(ctx context.Context, name principal.Name, from string, password []byte) (Account, error) {
+func (m *Manager) verify(ctx context.Context, name principal.Name, from Caller, password []byte) (Account, error) {
 	if len(password) == 0 || len(password) > MaxPassword {
 		return Account{}, fmt.Errorf("verify password: length out of bounds: %w", ErrRejected)
 	}
-	leave, err := m.gate.enter(ctx, name.Key()+"\x00"+from)
+	leave, err := m.gate.enter(ctx, from, name.Key())
 	if err != nil {
 		return Account{}, fmt.Errorf("verify password: %w", err)
 	}

@@ -60,7 +60,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		if !errors.As(n.Damaged(), &damaged) || n.Enabled(ann) || n.Exists(ann) {
 			t.Errorf("%s: damage is %v", bad, n.Damaged())
 		}
-		_, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann"))
+		_, err := n.Verify(ctx, ann, here, []byte("password of Ann"))
 		wantError(t, err, account.ErrRejected)
 		for _, err := range []error{n.Create(ctx, event.By("x"), ann, first, ""), n.Enable(ctx, event.By("x"), ann), n.Disable(ctx, event.By("x"), ann),
 			n.Update(ctx, event.By("x"), ann, account.Update{Password: first}, "")} {
@@ -70,7 +70,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		}
 	}
 	put(string(good.Value))
-	if _, err := n.Verify(ctx, ann, "192.0.2.7", []byte("password of Ann")); err != nil || n.Damaged() != nil {
+	if _, err := n.Verify(ctx, ann, here, []byte("password of Ann")); err != nil || n.Damaged() != nil {
 		t.Errorf("mended: %v, %v", err, n.Damaged())
 	}
 	put("{}")

@@ -162,10 +162,10 @@ func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestT
 	if err != nil {
 		return named(account.ErrNotFound, r.UserName)
 	}
-	locked := a.Gate.Throttle.Unlock(name.String())
+	locked := a.Gate.Throttle.Unlock(name)
 	known := a.Directory.Has(ctx, name, false)
 	if !strings.ContainsAny(r.UserName, `\@`) {
-		locked = a.Gate.Throttle.Unlock(r.UserName) || locked // an extension's key
+		locked = a.Gate.Throttle.Unlock(principal.Extension(r.UserName)) || locked // an extension's key
 		known = known || a.isExtension(principal.Extension(r.UserName), false)
 	}
 	switch {

@@ -116,10 +116,19 @@ func New(o Options) (*Domain, error) {
 func (d *Domain) Gate(methods ...login.Method) *login.Gate {
 	return &login.Gate{
 		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table,
-		Throttle: login.NewThrottle(d.Settings.Values, d.now),
+		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),
 		Mirror:   d.Mirror, Events: d.Events, Log: d.log, DefaultDomain: d.defaultDomain,
 		DefaultLocale: func() string { return d.Settings.Values().DefaultLocale },
 	}
+}
+
+// known reports whether there is such a local user or extension, at the cost of
+// finding one in memory, whatever the answer.
+func (d *Domain) known(who principal.Name) bool {
+	if who.Domain == "" {
+		return d.Extensions.Exists(who.User)
+	}
+	return d.Accounts.Exists(who)
 }
 
 // policy is the rules of sessions in force.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os/user"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,12 @@ type fixture struct {
 	clock  *clock
 	values *setting.Values
 	access *access.Manager
+}
+
+// exists: the directory of these tests has the administrator and users that are
+// called so.
+func (f *fixture) exists(who principal.Name) bool {
+	return who.Equal(admin) || strings.HasPrefix(who.User, "user")
 }
 
 // known takes the password "right" of anybody.
@@ -100,7 +107,7 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	}
 	f.Gate = &Gate{
 		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Events: events, Log: slog.Default(),
-		Throttle:      NewThrottle(func() *setting.Values { return &v }, c.now),
+		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.now),
 		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -128,6 +135,13 @@ func (f *fixture) try(t *testing.T, a Attempt) error {
 	t.Helper()
 	_, _, err := f.Login(t.Context(), a, nil)
 	return err
+}
+
+// locked reports whether a login of the principal from the address is refused.
+func (f *fixture) locked(who principal.Name, address string) bool {
+	g := f.Throttle.begin(claim{text: who.String(), name: who}, address)
+	defer g.giveBack()
+	return g.refused
 }
 
 func (f *fixture) posted(typ string) []event.Event {

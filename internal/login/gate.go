@@ -9,6 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
@@ -97,36 +98,59 @@ func (g *Gate) Locale(wanted string) (locale.Choice, error) {
 
 // authenticate proves the credential and the right to be here at all.
 func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
-	claimed := g.claimed(a)
+	guess := g.Throttle.begin(g.claimed(a), peer.Network(a.Peer.Address))
+	defer guess.wrong() // unless it is decided: what panics was judged
+	a.behind = guess.behind
 	// A locked caller's credential is checked all the same: the answer and its
 	// time must not tell a lock from a wrong password.
-	locked := g.Throttle.Locked(claimed, a.Peer.Address)
-	grant, err := g.ask(ctx, a)
-	if errors.Is(err, ErrRejected) && registered(a.Credential) {
-		// Another node may have registered the extension an instant ago.
-		if err := g.Mirror.Sync(ctx); err != nil {
-			return session.Grant{}, fmt.Errorf("find extension: %w", err)
-		}
-		grant, err = g.ask(ctx, a)
-	}
+	grant, err := g.judge(ctx, a)
 	switch {
 	case errors.Is(err, ErrRejected), errors.Is(err, session.ErrBadTicket):
-		return session.Grant{}, g.reject(ctx, a, err)
-	case err != nil:
+		return session.Grant{}, g.reject(ctx, a, guess, err)
+	case errors.Is(err, ErrUnconfirmed):
+		// It was judged, so it counts. If the store is out of reach there is nothing
+		// to post to; if it is only that the client has gone, there is.
+		if ctx.Err() != nil {
+			_ = g.reject(ctx, a, guess, err)
+		}
+		guess.wrong()
 		return session.Grant{}, err
-	case locked:
-		return session.Grant{}, g.reject(ctx, a, errors.New("locked after failed logins"))
+	case err != nil:
+		guess.giveBack()
+		return session.Grant{}, err
+	}
+	taken, err := guess.right(ctx, g.Mirror.Sync)
+	if err != nil {
+		return session.Grant{}, fmt.Errorf("log in: %w", err)
+	}
+	if !taken {
+		return session.Grant{}, g.reject(ctx, a, guess, errors.New("locked after failed logins"))
 	}
 	has, err := g.hasRole(ctx, grant)
 	if err != nil {
+		guess.giveBack()
 		return session.Grant{}, err
 	}
 	if !has {
+		guess.giveBack()
 		g.post(ctx, event.Event{Type: "NoAccessUserEvent", User: grant.Identity.Name.String(), Address: a.Peer.Address})
 		return session.Grant{}, ErrNoAccess
 	}
-	g.Throttle.Succeeded(claimed, a.Peer.Address)
+	guess.succeeded()
 	return grant, nil
+}
+
+// judge asks the methods, an extension's once more if need be: another node may
+// have registered the extension an instant ago.
+func (g *Gate) judge(ctx context.Context, a Attempt) (session.Grant, error) {
+	grant, err := g.ask(ctx, a)
+	if !errors.Is(err, ErrRejected) || !registered(a.Credential) {
+		return grant, err
+	}
+	if err := g.Mirror.Sync(ctx); err != nil {
+		return session.Grant{}, fmt.Errorf("find extension: %w: %w", ErrUnconfirmed, err)
+	}
+	return g.ask(ctx, a)
 }
 
 // hasRole reports whether the identity of the grant has a role here. If this node
@@ -160,14 +184,19 @@ func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
 }
 
 // reject counts a failed login, posts it and returns the one answer for it.
-func (g *Gate) reject(ctx context.Context, a Attempt, cause error) error {
-	claimed := g.claimed(a)
-	g.post(ctx, event.Event{Type: "BadUsernameSessionEvent", User: claimed, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent})
-	for _, lock := range g.Throttle.Failed(claimed, a.Peer.Address) {
-		g.post(ctx, event.Event{
-			Type: "EventEx", ID: "vigate.account.locked", User: claimed, Subject: lock, Address: a.Peer.Address,
+//
+// All that it posts is one commit: a lock that begins must not show in the time
+// that the answer takes. A client that hangs up can't keep it from being posted.
+func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error) error {
+	events := []event.Event{{
+		Type: "BadUsernameSessionEvent", User: guess.text, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent,
+	}}
+	for _, lock := range guess.wrong() {
+		events = append(events, event.Event{
+			Type: "EventEx", ID: "vigate.account.locked", User: guess.text, Subject: lock, Address: a.Peer.Address,
 		})
 	}
+	g.post(context.WithoutCancel(ctx), events...)
 	if errors.Is(cause, ErrRejected) {
 		return cause
 	}
@@ -175,18 +204,18 @@ func (g *Gate) reject(ctx context.Context, a Attempt, cause error) error {
 }
 
 // claimed is the canonical form of the name that the caller gives itself, or
-// the name as sent where it has none. A name too long to be anybody's is cut:
-// it is remembered, and may be as long as a message.
-func (g *Gate) claimed(a Attempt) string {
+// the name as sent if it has none. A name too long to be anybody's is cut: it is
+// remembered, and may be as long as a message.
+func (g *Gate) claimed(a Attempt) claim {
 	name := a.Credential.Claims()
 	name = name[:min(len(name), principal.MaxLength)]
-	if registered(a.Credential) {
-		return name
+	switch n, err := principal.Parse(name, g.DefaultDomain); {
+	case registered(a.Credential):
+		return claim{text: name, name: principal.Extension(name)}
+	case err == nil:
+		return claim{text: n.String(), name: n}
 	}
-	if n, err := principal.Parse(name, g.DefaultDomain); err == nil {
-		return n.String()
-	}
-	return name
+	return claim{text: name}
 }
 
 // registered reports whether the credential is an extension's.
@@ -198,10 +227,14 @@ func registered(c Credential) bool {
 	return false
 }
 
-// post writes an event of its own. That a failed login can't be written down
+// post writes events of their own. That a failed login can't be written down
 // does not turn it into another answer.
-func (g *Gate) post(ctx context.Context, e event.Event) {
-	if _, err := g.Mirror.Commit(ctx, g.Events.Change(e)); err != nil {
-		g.Log.ErrorContext(ctx, "event not posted", "type", e.Type, "id", e.ID, "err", err)
+func (g *Gate) post(ctx context.Context, events ...event.Event) {
+	changes := make([]store.Change, len(events))
+	for i, e := range events {
+		changes[i] = g.Events.Change(e)
+	}
+	if _, err := g.Mirror.Commit(ctx, changes...); err != nil {
+		g.Log.ErrorContext(ctx, "events not posted", "type", events[0].Type, "id", events[0].ID, "err", err)
 	}
 }

@@ -19,6 +19,10 @@ type Attempt struct {
 	// Locale as the caller asked for it; empty: the server's default.
 	Locale string
 	Peer   peer.Peer
+
+	// behind: a method that has callers wait for their turn has this one wait
+	// behind all others. The gate sets it.
+	behind bool
 }
 
 // Credential is what the caller brings, one type for each way in. Credentials
@@ -83,7 +87,9 @@ type Method interface {
 	// own commit or not at all.
 	//
 	// Errors: ErrNotMine, ErrRejected (wrapped, with a cause for the log),
-	// *Continue, ErrBusy, the certificate errors; anything else is internal.
+	// ErrUnconfirmed, *Continue, ErrBusy, the certificate errors; anything else is
+	// internal. ErrRejected and ErrUnconfirmed count as failed logins; after any
+	// other error nobody may have learned anything about the credential.
 	Authenticate(context.Context, Attempt) (session.Grant, error)
 }
 
@@ -92,6 +98,10 @@ var (
 	ErrNotMine = errors.New("credential of another kind")
 	// ErrRejected: wrong, unknown, disabled, locked, spent; callers learn no more.
 	ErrRejected = errors.New("credential rejected")
+	// ErrUnconfirmed: rejected by what this process knows, and it could not find out
+	// whether it knows all. It is wrapped with the error that kept it from that,
+	// which is the one to answer with.
+	ErrUnconfirmed = errors.New("rejection not confirmed")
 	// ErrNoAccess: authenticated, but without a role on the root folder.
 	ErrNoAccess = errors.New("no role on the root folder")
 	// ErrBusy: too many logins wait to be checked; try later.

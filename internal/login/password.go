@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
@@ -26,8 +27,10 @@ func (m Local) Authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	}
 	// A spelling that names nobody is verified as the zero name: nobody's.
 	name, _ := principal.Parse(p.User, m.Accounts.Domain())
-	who, err := m.Accounts.Verify(ctx, name, a.Peer.Address, p.Secret)
+	who, err := m.Accounts.Verify(ctx, name, account.Caller{Network: peer.Network(a.Peer.Address), Behind: a.behind}, p.Secret)
 	switch {
+	case errors.Is(err, account.ErrUnconfirmed):
+		return session.Grant{}, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	case errors.Is(err, account.ErrRejected):
 		return session.Grant{}, fmt.Errorf("%w: %w", ErrRejected, err)
 	case errors.Is(err, account.ErrBusy):

@@ -1,165 +1,178 @@
 package login
 
 import (
+	"container/list"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/setting"
 )
 
-// Throttle counts failed logins and locks: one principal from one address, one
-// principal from anywhere, and one address for anybody. The first of them has the
-// lowest limit, so that a stranger elsewhere can't lock an administrator out
-// with a few guesses.
+// Throttle counts failed logins and locks: one principal from one network, one
+// principal from anywhere, and one network for anybody. A network is an address,
+// or the /64 of an IPv6 address: see peer.Network. The first rule has the lowest
+// limit, so that a stranger elsewhere can't lock an administrator out with a few
+// guesses; and the second does not hold for networks from which the principal has
+// logged in lately, so that many strangers can't either.
+//
+// Guesses count from when they begin: see guess. However many are tried at once,
+// no more of them can succeed than if they were tried one after the other.
 //
 // It lives in this process: on a cluster a guesser has the limits once for each
 // node.
 type Throttle struct {
 	values func() *setting.Values
+	known  func(principal.Name) bool
 	now    func() time.Time
+	start  time.Time
 
-	mu       sync.Mutex // guards failures
-	failures map[string]*failures
+	mu        sync.Mutex // guards what follows
+	networks  *table
+	strangers *table // principals that do not exist, and their pairs
+	names     names
+	flights   map[string]*list.List // turns of the guesses in flight, by rule and key, in order
+	turn      uint64                // of the latest guess
+	decided   chan struct{}         // closed when a guess is decided; nil while nobody waits for that
 }
 
-// failures are those of one key within the longest interval, oldest first.
-type failures struct {
-	at     []time.Time
-	locked time.Time // until then
-}
-
-// maxKeys bounds the memory that strangers can make the throttle use. Past it
-// the keys with nothing current go first, then any.
-const maxKeys = 50_000
+// The bounds of the memory that strangers can make the throttle use.
+const (
+	maxNetworks     = 50_000
+	sharedNetworks  = 256
+	maxStrangers    = 4_096
+	sharedStrangers = 64
+)
 
 // NewThrottle counts against the limits in values, which are read anew at each
-// use.
-func NewThrottle(values func() *setting.Values, now func() time.Time) *Throttle {
+// use. known reports whether there is such a principal, as far as this process
+// knows. It must do the same work whatever the answer, and may be called at any
+// time. A principal that it does not know counts as one that exists once it has
+// logged in.
+func NewThrottle(values func() *setting.Values, known func(principal.Name) bool, now func() time.Time) *Throttle {
 	if now == nil {
 		now = time.Now
 	}
-	return &Throttle{values: values, now: now, failures: map[string]*failures{}}
+	return &Throttle{
+		values: values, known: known, now: now, start: now(),
+		networks:  newTable(maxNetworks, sharedNetworks, false),
+		strangers: newTable(maxStrangers, sharedStrangers, false),
+		names:     names{byKey: map[string]*name{}},
+		flights:   map[string]*list.List{},
+	}
 }
 
-// rule is one way of counting.
+// claim is who a caller says that it is.
+type claim struct {
+	text string         // canonical, or as sent; "": it names nobody
+	name principal.Name // zero: the text can't be anybody's name
+}
+
+// key is equal for claims that are the same principal. No user has an extension's.
+func (c claim) key() string {
+	switch {
+	case c.text == "":
+		return ""
+	case c.name.IsZero():
+		return "?\x00" + strings.ToLower(c.text)
+	}
+	return nameKey(c.name)
+}
+
+func nameKey(n principal.Name) string {
+	if n.Domain == "" {
+		return "e\x00" + n.Key()
+	}
+	return n.Key()
+}
+
+// kind is a way of counting.
+type kind byte
+
+const (
+	byNetwork kind = 'a'
+	byName    kind = 'n'
+	byPair    kind = 'p'
+)
+
+// rule is a way of counting, as it applies to one guess.
 type rule struct {
-	key  string
-	what string // for the event
+	kind
 	setting.Lockout
-	anywhere bool // the principal's, from wherever
+	id string // of what it counts, among all
 }
 
-// rules are those that hold for the attempt; the last is the narrowest.
-func (t *Throttle) rules(principal, address string) []rule {
+// rules are those that apply to the guess.
+func (t *Throttle) rules(g *guess) []rule {
 	v := t.values()
-	p := strings.ToLower(principal)
-	all := []rule{{"a\x00" + address, "address " + address, v.Address, false}}
-	if p == "" {
+	all := []rule{{byNetwork, v.Address, string(byNetwork) + g.network}}
+	if g.key == "" {
 		return all
 	}
 	return append(all,
-		rule{"u\x00" + p, principal, v.Principal, true},
-		rule{"p\x00" + p + "\x00" + address, principal + " from " + address, v.Pair, false})
+		rule{byName, v.Principal, string(byName) + g.key},
+		rule{byPair, v.Pair, string(byPair) + g.key + "\x00" + g.network})
 }
 
-// Locked reports whether logins of the principal from the address are refused.
-func (t *Throttle) Locked(principal, address string) bool {
-	now := t.now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, r := range t.rules(principal, address) {
-		if f := t.failures[r.key]; f != nil && now.Before(f.locked) {
-			return true
+// counter returns what counts the guess by a rule, and the table that it is in,
+// which may be nil. Without create it is nil if nothing was counted. Callers hold
+// mu.
+func (t *Throttle) counter(g *guess, r rule, create bool) (*table, *counter) {
+	now := t.since()
+	in, key, own := t.strangers, r.id, false
+	switch {
+	case r.kind == byNetwork:
+		in = t.networks
+	case g.exists:
+		n := t.names.byKey[g.key]
+		if create {
+			n = t.names.make(g.key, now)
+			n.over = max(n.over, now+max(r.Interval, r.Duration))
+		} else if n == nil {
+			return nil, nil
 		}
+		if r.kind == byName {
+			return nil, &n.own
+		}
+		if create && n.pairs == nil {
+			n.pairs = newTable(maxPairs, 1, true)
+		}
+		in, key, own = n.pairs, g.network, g.usual
 	}
-	return false
-}
-
-// Failed counts a failed login and returns what it locked, in words.
-//
-// What comes from a pair that is locked is no guess, since it is refused
-// whatever it says, and does not count against the principal: otherwise one
-// client that goes on would lock the principal out from everywhere.
-func (t *Throttle) Failed(principal, address string) []string {
-	now := t.now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var locked []string
-	rules := t.rules(principal, address)
-	pair := t.failures[rules[len(rules)-1].key]
-	guess := pair == nil || !now.Before(pair.locked)
-	for _, r := range rules {
-		if r.Failures <= 0 || !guess && r.anywhere {
-			continue // switched off, or no guess
-		}
-		f := t.failures[r.key]
-		if f == nil {
-			t.makeRoom(now)
-			f = &failures{}
-			t.failures[r.key] = f
-		}
-		f.at = append(after(f.at, now.Add(-r.Interval)), now)
-		if len(f.at) >= r.Failures {
-			if !now.Before(f.locked) {
-				locked = append(locked, r.what)
-			}
-			f.at, f.locked = nil, now.Add(r.Duration)
-		}
+	if create {
+		return in, in.make(key, own, now)
 	}
-	return locked
+	return in, in.find(key, own)
 }
 
-// Succeeded forgets the failures of the principal from the address.
-func (t *Throttle) Succeeded(principal, address string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.failures, "p\x00"+strings.ToLower(principal)+"\x00"+address)
-}
+// since is the time as counters have it.
+func (t *Throttle) since() time.Duration { return t.now().Sub(t.start) }
 
 // Unlock forgets all failures of the principal, from wherever, and reports
 // whether anything was locked.
-func (t *Throttle) Unlock(principal string) bool {
-	now := t.now()
-	p := strings.ToLower(principal)
+func (t *Throttle) Unlock(who principal.Name) bool {
+	key := nameKey(who)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was := false
-	for k, f := range t.failures {
-		if k == "u\x00"+p || strings.HasPrefix(k, "p\x00"+p+"\x00") {
-			was = was || now.Before(f.locked)
-			delete(t.failures, k)
+	now, was := t.since(), false
+	forget := func(c *counter) { was = was || c.locked(now) }
+	if n := t.names.byKey[key]; n != nil {
+		forget(&n.own)
+		if n.pairs != nil {
+			for _, c := range n.pairs.counters {
+				forget(c)
+			}
+			forget(&n.pairs.shared[0])
+		}
+		n.own, n.pairs = counter{}, nil
+	}
+	own, pair := string(byName)+key, string(byPair)+key+"\x00"
+	for k, c := range t.strangers.counters {
+		if k == own || strings.HasPrefix(k, pair) {
+			forget(c)
+			t.strangers.drop(c)
 		}
 	}
 	return was
-}
-
-// makeRoom keeps the map within maxKeys. Callers hold mu.
-func (t *Throttle) makeRoom(now time.Time) {
-	if len(t.failures) < maxKeys {
-		return
-	}
-	v := t.values()
-	old := now.Add(-max(v.Pair.Interval, v.Principal.Interval, v.Address.Interval))
-	for k, f := range t.failures {
-		if f.at = after(f.at, old); len(f.at) == 0 && !now.Before(f.locked) {
-			delete(t.failures, k)
-		}
-	}
-	for k, f := range t.failures {
-		if len(t.failures) < maxKeys*9/10 {
-			return
-		}
-		if !now.Before(f.locked) {
-			delete(t.failures, k) // a lock in force stays
-		}
-	}
-}
-
-// after drops the times up to and including t.
-func after(at []time.Time, t time.Time) []time.Time {
-	for len(at) > 0 && !at[0].After(t) {
-		at = at[1:]
-	}
-	return at
 }

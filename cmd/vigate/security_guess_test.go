@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// bindings are the ways to log in with a password over the wire. Each makes the
+// request; the server is behind a proxy that tells the client's address.
+var bindings = []struct {
+	name  string
+	login func(base, user, password string) (*http.Request, error)
+}{
+	{"vijson", func(base, user, password string) (*http.Request, error) {
+		return http.NewRequest("POST", base+"/sdk/vim25/8.0.1.0/"+sm+"Login", strings.NewReader(loginBody(user, password)))
+	}},
+	{"soap", func(base, user, password string) (*http.Request, error) {
+		return http.NewRequest("POST", base+"/sdk", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
+			`<Login xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>`+user+`</userName><password>`+password+
+			`</password></Login></Body></Envelope>`))
+	}},
+	{"rest", func(base, user, password string) (*http.Request, error) {
+		r, err := http.NewRequest("POST", base+"/api/session", nil)
+		if err == nil {
+			r.SetBasicAuth(user, password)
+		}
+		return r, err
+	}},
+}
+
+// verdict is what a login comes to.
+type verdict string
+
+const (
+	in       verdict = "logged in"
+	rejected verdict = "rejected"
+	busy     verdict = "busy"
+)
+
+// attempt logs in over the i-th binding from the address. What is none of the
+// verdicts is an error of the test.
+func (s *scene) attempt(i int, address, user, password string) verdict {
+	b := bindings[i%len(bindings)]
+	r, err := b.login(s.plain, user, password)
+	if err != nil {
+		s.t.Error(err)
+		return ""
+	}
+	r.Header.Set("X-Forwarded-For", address)
+	resp, err := s.c.Do(r)
+	if err != nil {
+		s.t.Error(err)
+		return ""
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+	case resp.StatusCode == 200 || resp.StatusCode == 201:
+		return in
+	case resp.StatusCode == 503 && resp.Header.Get("Retry-After") != "":
+		return busy
+	case resp.StatusCode == 401, strings.Contains(string(body), "InvalidLogin"):
+		return rejected
+	}
+	s.t.Errorf("%s: %d %s %v", b.name, resp.StatusCode, body, err)
+	return ""
+}
+
+func TestASVS_6_3_1_GuessesAtOnceAreAsManyAsOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, behindProxy)
+	const password, guesses = "a good long password", 8
+	for i, b := range bindings {
+		name, address := "user-of-"+b.name, fmt.Sprint("198.51.100.", i)
+		s.user(name, password, roleReadOnly)
+		// A round in which logins are told to come back shows nothing.
+		failed, last := 0, busy
+		for round := 0; round < 5 && (failed < 5 || last == busy); round++ {
+			s.must(s.admin, accountPath+"UnlockUser", `{"userName":"`+name+`"}`)
+			failed, last = s.guess(i, address, name, password, guesses)
+		}
+		if failed < 5 || last == busy {
+			t.Errorf("%s: %d of %d guesses were judged, and the right one was %s", b.name, failed, guesses, last)
+		}
+		if last == in {
+			t.Errorf("%s: %d wrong guesses at once, and the right one is taken", b.name, failed)
+		}
+		for j := range bindings {
+			if v := s.attempt(j, address, name, password); v == in {
+				t.Errorf("%s: the lock does not hold over %s", b.name, bindings[j].name)
+			}
+		}
+	}
+}
+
+// guess makes so many wrong guesses at once, and the right one while they are on
+// their way. It returns how many of the wrong ones were rejected, not told to
+// come back, and what became of the right one.
+func (s *scene) guess(i int, address, name, password string, guesses int) (failed int, last verdict) {
+	s.t.Helper()
+	asked := s.Accounts.Load().Hashes
+	verdicts := make([]verdict, guesses)
+	var wrong sync.WaitGroup
+	for n := range guesses {
+		wrong.Go(func() { verdicts[n] = s.attempt(i, address, name, fmt.Sprint("wrong ", n)) })
+	}
+	eventually(s.t, "all guesses have begun", func() bool { return s.Accounts.Load().Hashes >= asked+uint64(guesses) })
+	last = s.attempt(i, address, name, password)
+	wrong.Wait()
+	for _, v := range verdicts {
+		switch v {
+		case in:
+			s.t.Error("a wrong password logs in")
+		case rejected:
+			failed++
+		}
+	}
+	return failed, last
+}
+
+func TestAFloodOfMadeUpNamesFromOneAddressKeepsNobodyElseOut(t *testing.T) {
+	s := newScene(t, behindProxy)
+	const clients = 100
+	var names, refused atomic.Int64
+	var flood sync.WaitGroup
+	stop, full := make(chan struct{}), make(chan struct{})
+	for i := range clients {
+		flood.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				name := fmt.Sprint("made-up-", names.Add(1))
+				if s.attempt(i, "198.51.100.66", name, "wrong") == busy && refused.Add(1) == 1 {
+					close(full)
+				}
+			}
+		})
+	}
+	<-full
+	for i := range 4 * len(bindings) {
+		// Its turn comes next, but where a hash takes seconds it may be told to come
+		// back.
+		v := s.attempt(i, "192.0.2.7", adminUser, adminPassword)
+		for tries := 1; v == busy && tries < 5; tries++ {
+			v = s.attempt(i, "192.0.2.7", adminUser, adminPassword)
+		}
+		if v != in {
+			t.Errorf("beside the flood, over %s: %s", bindings[i%len(bindings)].name, v)
+		}
+	}
+	close(stop)
+	flood.Wait()
+	if l := s.Accounts.Load(); l.Waiting != 0 {
+		t.Errorf("after the flood: %+v", l)
+	}
+}

@@ -1,0 +1,161 @@
+package account
+
+import "container/list"
+
+// queue is callers that wait for their turn. Networks take turns, and within
+// each its names; who is of the same name and network is served in the order of
+// arrival. The zero queue is empty. Whoever has the gate's mutex uses it.
+type queue struct {
+	waiting  int
+	networks map[string]*network
+	turns    list.List // *network, whose turn is next first; none is empty
+}
+
+// network is those who wait that come from one network.
+type network struct {
+	key     string
+	of      *queue
+	turn    *list.Element
+	waiting int
+	lines   map[string]*line
+	turns   list.List // *line, whose turn is next first; none is empty
+}
+
+// line is those who wait for one name from one network.
+type line struct {
+	name   string
+	of     *network
+	turn   *list.Element
+	places list.List // *place, who came first is first
+}
+
+// place is one who waits.
+type place struct {
+	outcome chan error // buffered: nil when it is its turn, or ErrBusy
+	of      *line
+	element *list.Element // nil once the place is out of the queue
+}
+
+// add returns a new place at the end of its line.
+func (q *queue) add(from, name string) *place {
+	n := q.networks[from]
+	if n == nil {
+		if q.networks == nil {
+			q.networks = map[string]*network{}
+		}
+		n = &network{key: from, of: q, lines: map[string]*line{}}
+		n.turn = q.turns.PushBack(n)
+		q.networks[from] = n
+	}
+	l := n.lines[name]
+	if l == nil {
+		l = &line{name: name, of: n}
+		l.turn = n.turns.PushBack(l)
+		n.lines[name] = l
+	}
+	p := &place{outcome: make(chan error, 1), of: l}
+	p.element = l.places.PushBack(p)
+	q.waiting++
+	n.waiting++
+	return p
+}
+
+// remove takes the place out of the queue, and returns false if it is out
+// already.
+func (p *place) remove() bool {
+	if p.element == nil {
+		return false
+	}
+	l, n := p.of, p.of.of
+	q := n.of
+	l.places.Remove(p.element)
+	p.element = nil
+	if l.places.Len() == 0 {
+		n.turns.Remove(l.turn)
+		delete(n.lines, l.name)
+	}
+	q.waiting--
+	if n.waiting--; n.waiting == 0 {
+		q.turns.Remove(n.turn)
+		delete(q.networks, n.key)
+	}
+	return true
+}
+
+// take removes and returns the place whose turn it is; nil: nobody waits.
+func (q *queue) take() *place {
+	if q.waiting == 0 {
+		return nil
+	}
+	n := q.turns.Front().Value.(*network)
+	l := n.turns.Front().Value.(*line)
+	p := l.places.Front().Value.(*place)
+	// The next turns are others', if it is still there after that.
+	q.turns.MoveToBack(n.turn)
+	n.turns.MoveToBack(l.turn)
+	p.remove()
+	return p
+}
+
+// loser returns who must go for a newcomer: the latest of the network that has
+// most places or, if the newcomer's has about as many, of the name that has most
+// places of its network. nil: the newcomer has about as many itself.
+func (q *queue) loser(from, name string) *place {
+	own, line := q.networks[from], (*line)(nil)
+	if own != nil {
+		line = own.lines[name]
+	}
+	if n := q.largest(); n != nil && n.waiting > own.size()+1 {
+		return n.largest().last()
+	}
+	if own == nil {
+		return nil
+	}
+	if l := own.largest(); l.size() > line.size()+1 {
+		return l.last()
+	}
+	return nil
+}
+
+// largest returns the network that has most places, of equals the one whose turn
+// is last; nil: nobody waits.
+func (q *queue) largest() *network {
+	var most *network
+	for e := q.turns.Back(); e != nil; e = e.Prev() {
+		if n := e.Value.(*network); n.waiting > most.size() {
+			most = n
+		}
+	}
+	return most
+}
+
+// largest returns the line that has most places, of equals the one whose turn is
+// last.
+func (n *network) largest() *line {
+	var most *line
+	for e := n.turns.Back(); e != nil; e = e.Prev() {
+		if l := e.Value.(*line); l.size() > most.size() {
+			most = l
+		}
+	}
+	return most
+}
+
+// size is how many places it has; nil has none.
+func (n *network) size() int {
+	if n == nil {
+		return 0
+	}
+	return n.waiting
+}
+
+// size is how many places it has; nil has none.
+func (l *line) size() int {
+	if l == nil {
+		return 0
+	}
+	return l.places.Len()
+}
+
+// last is the place of who came last.
+func (l *line) last() *place { return l.places.Back().Value.(*place) }

@@ -1,0 +1,380 @@
+package login
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/setting"
+)
+
+// bench is a throttle without a gate. Users whose name begins with "user" exist.
+type bench struct {
+	*Throttle
+	clock  *clock
+	values *setting.Values
+}
+
+func newBench() bench {
+	c := &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	v := setting.Defaults()
+	exists := func(n principal.Name) bool { return strings.HasPrefix(n.User, "user") }
+	return bench{NewThrottle(func() *setting.Values { return &v }, exists, c.now), c, &v}
+}
+
+// newSmallBench has room for fewer networks and strangers, so that a test fills it.
+func newSmallBench() bench {
+	b := newBench()
+	b.networks, b.strangers = newTable(2000, 16, false), newTable(400, 8, false)
+	return b
+}
+
+func named(user string) claim {
+	n := principal.Name{Domain: "VSPHERE.LOCAL", User: user}
+	return claim{text: n.String(), name: n}
+}
+
+// fail is a wrong guess. It reports whether a lock refused it.
+func (b bench) fail(c claim, network string) (refused bool) {
+	g := b.begin(c, network)
+	g.wrong()
+	return g.refused
+}
+
+func (b bench) locked(c claim, network string) bool {
+	g := b.begin(c, network)
+	g.giveBack()
+	return g.refused
+}
+
+// login is a right guess.
+func (b bench) login(t *testing.T, c claim, network string) (taken bool) {
+	t.Helper()
+	g := b.begin(c, network)
+	taken, err := g.right(t.Context(), func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken {
+		g.succeeded()
+	}
+	g.giveBack()
+	return taken
+}
+
+// guesses is how many guesses of the name from the network are no more refused
+// than a lock needs, up to most.
+func (b bench) guesses(c claim, network string, most int) int {
+	for n := range most {
+		if b.fail(c, network) {
+			return n
+		}
+	}
+	return most
+}
+
+// address is the i-th of many addresses.
+func address(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
+
+// size is how many counters there are in all.
+func (b bench) size() int {
+	n := len(b.networks.counters) + len(b.strangers.counters)
+	for _, name := range b.names.byKey {
+		n++
+		if name.pairs != nil {
+			n += len(name.pairs.counters)
+		}
+	}
+	return n
+}
+
+func TestAFloodOfMadeUpNamesSwitchesNothingOff(t *testing.T) {
+	b := newSmallBench()
+	b.values.Pair.Failures = 2
+	for i := range 100 { // of all these two guesses lock
+		b.fail(named("user1"), address(i))
+	}
+	if !b.locked(named("user1"), "192.0.2.1") {
+		t.Fatal("a hundred failures do not lock")
+	}
+	b.fail(named("user2"), "192.0.2.2")
+	b.fail(named("user2"), "192.0.2.2")
+	for i := range 30_000 { // each name twice, from an address of its own
+		b.fail(named(fmt.Sprint("made up ", i/2)), address(1000+i/2))
+	}
+	if got, most := b.size(), b.networks.max+b.strangers.max+2+200; got > most {
+		t.Errorf("%d counters, more than %d", got, most)
+	}
+	if !b.locked(named("user1"), "192.0.2.1") || !b.locked(named("user2"), "192.0.2.2") {
+		t.Error("a lock in force is gone")
+	}
+	if n := b.guesses(named("user3"), "192.0.2.3", 50); n != 2 {
+		t.Errorf("%d guesses of a user who exists before a lock, want 2", n)
+	}
+	if n := b.guesses(named("made up last"), "192.0.2.4", 50); n > 2 {
+		t.Errorf("%d guesses of a name that does not exist before a lock", n)
+	}
+	b.clock.add(time.Hour)
+	for i := range 2000 {
+		b.fail(named(fmt.Sprint("made up ", i%10)), address(i%200))
+	}
+	if got := b.size(); got > 600 { // what counts now, and the pairs of one user
+		t.Errorf("%d counters an hour after the flood", got)
+	}
+}
+
+func TestALockedAddressHasNoCountersMadeForNames(t *testing.T) {
+	b := newBench()
+	for range 100 {
+		b.fail(claim{}, "192.0.2.1")
+	}
+	before := b.size()
+	for i := range 1000 {
+		b.fail(named(fmt.Sprint("made up ", i)), "192.0.2.1")
+		b.fail(named(fmt.Sprint("user", i)), "192.0.2.1")
+	}
+	if got := b.size(); got != before {
+		t.Errorf("%d counters, %d when the address was locked", got, before)
+	}
+	if b.locked(named("user7"), "192.0.2.2") || !b.locked(named("user7"), "192.0.2.1") {
+		t.Error("what came from the locked address counted as guesses, or the lock is gone")
+	}
+}
+
+// With a lock for all room that there is, locks hold and the next is counted.
+func TestALockInForceIsNeverDroppedForWantOfRoom(t *testing.T) {
+	b := newSmallBench()
+	b.values.Address.Failures, b.values.Pair.Failures = 2, 2
+	many := 3 * b.networks.max
+	for i := range many {
+		b.fail(named(fmt.Sprint("made up ", i)), address(i))
+		b.fail(named(fmt.Sprint("made up ", i)), address(i))
+	}
+	if n := len(b.networks.counters); n > b.networks.max {
+		t.Errorf("%d counters of addresses, want %d", n, b.networks.max)
+	}
+	for i := range many {
+		if !b.locked(claim{}, address(i)) {
+			t.Fatalf("address %d is not locked", i)
+		}
+	}
+	b.clock.add(300*time.Second - 1)
+	if !b.locked(claim{}, address(1)) || !b.locked(claim{}, address(many-1)) {
+		t.Error("a lock ends early")
+	}
+	b.clock.add(1)
+	if b.locked(claim{}, address(1)) || b.locked(claim{}, address(many-1)) {
+		t.Error("a lock that is over holds")
+	}
+}
+
+// With the rule for principals switched off, no number of addresses has more
+// guesses than there is room for, and the user still gets in from where it was.
+func TestGuessesOfOneUserFromManyAddressesAreBounded(t *testing.T) {
+	b := newBench()
+	b.values.Principal.Failures = 0
+	if !b.login(t, named("user1"), "192.0.2.1") {
+		t.Fatal("not logged in")
+	}
+	guesses := 0
+	for range 20 {
+		for i := range 1000 {
+			if !b.fail(named("user1"), address(i)) {
+				guesses++
+			}
+		}
+	}
+	if most := 5 * (maxPairs + 1); guesses > most {
+		t.Errorf("%d guesses from a thousand addresses, want %d at the most", guesses, most)
+	}
+	if n := len(b.names.byKey[named("user1").key()].pairs.counters); n > maxPairs {
+		t.Errorf("%d counters of pairs", n)
+	}
+	if b.locked(named("user1"), "192.0.2.1") {
+		t.Error("locked where it has logged in lately")
+	}
+	if n := b.guesses(named("user1"), "192.0.2.1", 50); n != 5 {
+		t.Errorf("%d guesses there before a lock, want 5", n)
+	}
+	if b.locked(named("user2"), address(0)) {
+		t.Error("another user is locked")
+	}
+}
+
+func TestAddressesOfOneIPv6NetworkAreOneGuesser(t *testing.T) {
+	f := newFixture(t)
+	for i := range 5 {
+		_ = f.try(t, from(fmt.Sprintf("2001:db8::%x", i+1), "administrator", "wrong"))
+	}
+	if err := f.try(t, from("2001:db8::ffff:1", "administrator", "right")); err == nil {
+		t.Error("another address of the /64 has guesses of its own")
+	}
+	if err := f.try(t, from("2001:db8:0:1::1", "administrator", "right")); err != nil {
+		t.Errorf("from another /64: %v", err)
+	}
+	for range 5 {
+		_ = f.try(t, from("::ffff:192.0.2.9", "administrator", "wrong"))
+	}
+	if err := f.try(t, from("192.0.2.9", "administrator", "right")); err == nil {
+		t.Error("an IPv4 address has guesses of its own when it is written as an IPv6 one")
+	}
+}
+
+func TestStrangersCannotLockAPrincipalOutFromWhereItLogsIn(t *testing.T) {
+	f := newFixture(t)
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		_ = f.try(t, from(fmt.Sprint("198.51.100.", i/4), "administrator", "wrong"))
+	}
+	if err := f.try(t, from("192.0.2.99", "administrator", "right")); err == nil {
+		t.Error("from a new address: not locked")
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
+		t.Errorf("from its own address: %v", err)
+	}
+	for range 5 {
+		_ = f.try(t, from(addr, "administrator", "wrong"))
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); err == nil {
+		t.Error("guesses from its own address are without a limit")
+	}
+}
+
+func TestOnlyTheLatestAddressesOfAPrincipalAreItsOwnAndNotForEver(t *testing.T) {
+	b := newBench()
+	for i := range maxUsual + 1 {
+		if !b.login(t, named("user1"), address(i)) {
+			t.Fatal("not logged in")
+		}
+	}
+	for i := range 100 {
+		b.fail(named("user1"), fmt.Sprint("198.51.100.", i/4))
+	}
+	if !b.locked(named("user1"), address(0)) {
+		t.Error("the address before the latest eight is remembered")
+	}
+	for i := range maxUsual {
+		if b.locked(named("user1"), address(i+1)) {
+			t.Errorf("the address of login %d is locked", i+1)
+		}
+	}
+	b.clock.add(usualTime)
+	for i := range 100 {
+		b.fail(named("user1"), fmt.Sprint("198.51.100.", i/4))
+	}
+	if !b.locked(named("user1"), address(maxUsual)) {
+		t.Error("an address is remembered for more than a week")
+	}
+}
+
+func TestAPrincipalThatHasLoggedInExists(t *testing.T) {
+	b := newBench()
+	ldap := claim{text: `CORP\ann`, name: principal.Name{Domain: "CORP", User: "ann"}}
+	b.fail(ldap, "192.0.2.1")
+	if n := len(b.names.byKey); n != 0 {
+		t.Fatal("a name that nobody knows counts as one that exists")
+	}
+	if !b.login(t, ldap, "192.0.2.1") || len(b.names.byKey) != 1 {
+		t.Error("not remembered after its login")
+	}
+	if n := b.guesses(ldap, "192.0.2.2", 50); n != 5 || len(b.strangers.counters) > 2 {
+		t.Errorf("%d guesses before a lock, %d counters of strangers", n, len(b.strangers.counters))
+	}
+}
+
+// The key of an extension is no user's name, whatever it is made of.
+func TestAnExtensionsFailuresAreNotAUsers(t *testing.T) {
+	b := newBench()
+	ext := claim{text: `VSPHERE.LOCAL\user1`, name: principal.Extension(`VSPHERE.LOCAL\user1`)}
+	if n := b.guesses(ext, "192.0.2.1", 50); n != 5 {
+		t.Errorf("%d guesses before a lock", n)
+	}
+	if b.locked(named("user1"), "192.0.2.1") {
+		t.Error("the user is locked")
+	}
+}
+
+func TestUnlockForgetsAllOfOnePrincipalAndNothingOfAnother(t *testing.T) {
+	for _, who := range []string{"user1", "made up"} {
+		b := newBench()
+		b.values.Principal.Failures = 20
+		if b.Unlock(named(who).name) {
+			t.Errorf("%s was locked from the start", who)
+		}
+		for i := range 4 {
+			for range 5 {
+				b.fail(named(who), address(i))
+				b.fail(named("user9"), address(i))
+			}
+		}
+		if !b.locked(named(who), "192.0.2.1") || !b.Unlock(named(who).name) {
+			t.Errorf("%s was not locked", who)
+		}
+		if b.locked(named(who), "192.0.2.1") || b.locked(named(who), address(0)) || b.Unlock(named(who).name) {
+			t.Errorf("%s is still locked", who)
+		}
+		if !b.locked(named("user9"), address(0)) || !b.locked(named("user9"), "192.0.2.1") {
+			t.Error("another is unlocked too")
+		}
+	}
+}
+
+// Whether a name exists shows in nothing that the throttle says of it.
+func TestTheThrottleTreatsNamesAlikeWhetherTheyExistOrNot(t *testing.T) {
+	b := newBench()
+	random := rand.New(rand.NewPCG(1, 2))
+	for step := range 20_000 {
+		// Each its own addresses, so that neither's guesses count against the other's.
+		i, wrong := random.IntN(40), random.IntN(10) > 0
+		var refused, locks [2]string
+		for k, c := range []claim{named("user1"), named("ghost1")} {
+			g := b.begin(c, fmt.Sprint("192.0.", k, ".", i))
+			refused[k] = fmt.Sprint(g.refused, g.behind)
+			if wrong {
+				locks[k] = fmt.Sprint(len(g.wrong()))
+			}
+			g.giveBack()
+		}
+		if refused[0] != refused[1] || locks[0] != locks[1] {
+			t.Fatalf("step %d: a user who exists: %s %s; one who does not: %s %s", step, refused[0], locks[0], refused[1], locks[1])
+		}
+		b.clock.add(time.Duration(random.IntN(4000)) * time.Millisecond)
+	}
+}
+
+func TestARuleThatIsSwitchedOffCountsNothing(t *testing.T) {
+	b := newBench()
+	b.values.Address.Failures, b.values.Principal.Failures, b.values.Pair.Failures = 0, 0, 0
+	if n := b.guesses(named("user1"), "192.0.2.1", 1000); n != 1000 || b.size() != 0 {
+		t.Errorf("%d guesses, %d counters", n, b.size())
+	}
+	if !b.login(t, named("user1"), "192.0.2.1") {
+		t.Error("not logged in")
+	}
+}
+
+func TestTheThrottlesTablesAreBounded(t *testing.T) {
+	b := newBench()
+	if b.networks.max != 50_000 || b.strangers.max != 4_096 || maxPairs != 128 || maxUsual != 8 {
+		t.Error("the bounds are not those that docs/operations.md tells")
+	}
+}
+
+func BenchmarkAFailureInAFullTable(t *testing.B) {
+	b := newBench()
+	b.values.Address.Failures = 2
+	for i := range 2 * b.networks.max {
+		b.fail(named(fmt.Sprint("made up ", i)), address(i))
+	}
+	i := 2 * b.networks.max
+	for t.Loop() {
+		b.fail(named(fmt.Sprint("made up ", i)), address(i))
+		i++
+	}
+}
