@@ -45,7 +45,7 @@ func (s *server) tlsTarget() load.Target { return load.Target{Address: s.secure,
 const (
 	adminUser     = "administrator@vsphere.local"
 	adminPassword = "correct horse battery staple 7"
-	startLimit    = 2 * time.Minute
+	startLimit    = 5 * time.Minute
 )
 
 // program is one that is built: its name, the folder of its module and its

@@ -16,6 +16,8 @@ import (
 // soakLoad says for how long a soak lasts.
 type soakLoad struct {
 	duration time.Duration
+	// patience is for how long the load goes on if not everything has happened yet.
+	patience time.Duration
 	idle     time.Duration // how long sessions live without a call
 	clones   int           // a second
 	// events fill the log of events before the load begins, which holds 100,000:
@@ -49,7 +51,7 @@ func runSoak(ctx context.Context, dir string, d time.Duration, out io.Writer) er
 }
 
 func soakVigate(ctx context.Context, dir string, l soakLoad, out io.Writer) (_ *soak.Report, err error) {
-	ctx, cancel := context.WithTimeout(ctx, l.duration+15*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, l.duration+l.patience+15*time.Minute)
 	defer cancel()
 	r, err := newRig(ctx, quick, dir, vigateProgram, fillProgram)
 	if err != nil {
@@ -79,7 +81,7 @@ func soakVigate(ctx context.Context, dir string, l soakLoad, out io.Writer) (_ *
 	return soak.Run(ctx, soak.Config{
 		Target: s.target(), Admin: s.admin, PID: s.PID(), Log: filepath.Join(r.dir, "vigate.log"),
 		Store: filepath.Join(s.data, "vigate.db"), User: adminUser, Password: adminPassword, Idle: l.idle,
-		Duration: l.duration, Every: min(2*time.Second, l.duration/40), Line: min(time.Minute, l.duration/4),
+		Duration: l.duration, Patience: l.patience, Every: min(2*time.Second, l.duration/40), Line: min(time.Minute, l.duration/4),
 		Clones: l.clones, Out: out,
 	})
 }

@@ -46,7 +46,7 @@ type Answer struct {
 // Dial opens a connection. The server's certificate is not checked: it is on
 // this machine and measures only.
 func Dial(ctx context.Context, t Target) (*Conn, error) {
-	d := net.Dialer{Timeout: 10 * time.Second}
+	d := net.Dialer{Timeout: time.Minute}
 	c, err := d.DialContext(ctx, "tcp", t.Address)
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)

@@ -82,7 +82,7 @@ func (s *soak) client() *client { return &client{s: s} }
 
 const (
 	callsOfAConnection = 2000
-	callTimeout        = time.Minute
+	callTimeout        = 5 * time.Minute
 )
 
 func (c *client) close() {

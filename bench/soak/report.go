@@ -86,10 +86,11 @@ func (r *Report) Errors() []string {
 	if n := r.Tally.errors(); n > 0 {
 		all = append(all, fmt.Sprintf("%d answers that were not asked for", n))
 	}
-	for _, kind := range kinds {
-		if r.Tally.done[kind]+r.Tally.asked[kind] == 0 {
-			all = append(all, "never happened: "+kind)
-		}
+	for _, kind := range r.Tally.missing() {
+		all = append(all, "never happened: "+kind)
+	}
+	if n := len(r.Samples); n < fewSamples {
+		all = append(all, fmt.Sprintf("%d samples are too few", n))
 	}
 	for _, msg := range slices.Sorted(maps.Keys(r.Logged)) {
 		all = append(all, fmt.Sprintf("in the server's log %d times: %s", r.Logged[msg], msg))

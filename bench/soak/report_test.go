@@ -73,6 +73,7 @@ func TestWhatShouldNotHaveBeenIsAnError(t *testing.T) {
 		"open files: 10 before":                  func(r *Report) { r.After.Files = 13 },
 		"1 answers that were not":                func(r *Report) { r.Tally.failed("log out: status 500 SystemError") },
 		"never happened: " + askedTerminated:     func(r *Report) { delete(r.Tally.done, askedTerminated) },
+		"9 samples are too few":                  func(r *Report) { r.Samples = r.Samples[:9] },
 		"in the server's log 2 times: \"chore f": func(r *Report) { r.Logged = map[string]int{`"chore failed"`: 2} },
 	} {
 		r := whole()

@@ -30,6 +30,9 @@ type Config struct {
 	Idle time.Duration
 
 	Duration time.Duration
+	// Patience is for how long the load goes on after Duration while something that
+	// it asks for has not happened, or samples are few.
+	Patience time.Duration
 	Every    time.Duration // between two samples
 	Line     time.Duration // between two lines of Out
 	// Clones is how many sessions a second are cloned. It is a fixed number, since
@@ -49,7 +52,7 @@ type soak struct {
 
 // settle is how long the server may take, beside the sessions' time, until all
 // that the load has left is gone.
-const settle = 45 * time.Second
+const settle = 3 * time.Minute
 
 // Run loads the server and returns what it found. An error is that of the run
 // itself: what the server did wrong is in the report.
@@ -70,7 +73,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	rep := &Report{Idle: idle, Tally: s.tally}
 	s.say("before the load  %v", idle)
 	s.began = time.Now()
-	loadCtx, stop := context.WithTimeout(ctx, c.Duration)
+	loadCtx, stop := context.WithTimeout(ctx, c.Duration+c.Patience)
 	defer stop()
 	var wg sync.WaitGroup
 	for _, w := range s.workers() {
@@ -111,7 +114,10 @@ func (s *soak) workers() []func(context.Context) {
 	return all
 }
 
-// observe takes samples until the load ends.
+// fewSamples are too few to tell anything.
+const fewSamples = 10
+
+// observe takes samples until the load is to end.
 func (s *soak) observe(ctx context.Context, w *watch, rep *Report) error {
 	tick := time.NewTicker(s.Every)
 	defer tick.Stop()
@@ -129,6 +135,9 @@ func (s *soak) observe(ctx context.Context, w *watch, rep *Report) error {
 		}
 		v.At = time.Since(s.began)
 		rep.Samples = append(rep.Samples, v)
+		if v.At >= s.Duration && len(rep.Samples) >= fewSamples && len(s.tally.missing()) == 0 {
+			return nil
+		}
 		if v.At >= line {
 			line += s.Line
 			s.say("%6s  %v  %s", v.At.Round(time.Second), v, s.tally.line())
@@ -138,7 +147,7 @@ func (s *soak) observe(ctx context.Context, w *watch, rep *Report) error {
 
 // empty waits until no session is left.
 func (s *soak) empty(ctx context.Context, w *watch) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute+s.Idle)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+s.Idle)
 	defer cancel()
 	for {
 		v, err := w.sample(ctx)

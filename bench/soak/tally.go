@@ -38,6 +38,18 @@ func (t *tally) did(kind string)      { t.add(t.done, kind) }
 func (t *tally) provoked(kind string) { t.add(t.asked, kind) }
 func (t *tally) failed(kind string)   { t.add(t.wrong, kind) }
 
+// missing are the kinds that have not happened.
+func (t *tally) missing() (all []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, kind := range kinds {
+		if t.done[kind]+t.asked[kind] == 0 {
+			all = append(all, kind)
+		}
+	}
+	return all
+}
+
 // errors is how many answers should not have been.
 func (t *tally) errors() int {
 	t.mu.Lock()

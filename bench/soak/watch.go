@@ -41,7 +41,7 @@ type watch struct {
 }
 
 func newWatch(ctx context.Context, c Config) (*watch, error) {
-	w := &watch{c, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: 30 * time.Second}}
+	w := &watch{c, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: callTimeout}}
 	// The first look opens the connection that the later ones go over.
 	_, err := w.sample(ctx)
 	return w, err
