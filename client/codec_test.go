@@ -202,7 +202,7 @@ func TestAHostileAnswerIsAnError(t *testing.T) {
 		if err := decode([]byte(body), &res); err == nil {
 			t.Errorf("%s became %#v", name, res)
 		}
-		if d := time.Since(began); d > 5*time.Second {
+		if d := time.Since(began); d > time.Minute {
 			t.Errorf("%s took %v", name, d)
 		}
 	}

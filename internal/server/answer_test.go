@@ -148,16 +148,22 @@ func TestAnAnswerGivenBeforeTheBodyWasReadIsWholeForAClientThatStops(t *testing.
 }
 
 func TestABodyIsReadOnForABoundedTimeAndSize(t *testing.T) {
-	r := start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: 50 * time.Millisecond}})
-	_, answers := r.raw("POST /text HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nbody")
-	if got, _ := wholeBody(t, "a client that stops", answers); got != 413 {
-		t.Errorf("a client that stops: %d", got)
-	}
-	if _, err := answers.ReadByte(); err == nil || isTimeout(err) {
-		t.Errorf("the connection of a client that stops: %v", err)
-	}
+	longEnough(t, func(limit time.Duration) error {
+		r := start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: limit}})
+		_, answers := r.raw("POST /text HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nbody")
+		if _, err := answers.Peek(1); err != nil {
+			return fmt.Errorf("a client that stops: %w", err)
+		}
+		if got, _ := wholeBody(t, "a client that stops", answers); got != 413 {
+			t.Errorf("a client that stops: %d", got)
+		}
+		if _, err := answers.ReadByte(); err == nil || isTimeout(err) {
+			t.Errorf("the connection of a client that stops: %v", err)
+		}
+		return nil
+	})
 
-	r = start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: time.Hour}})
+	r := start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: time.Hour}})
 	c, _ := r.raw("POST /text HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000\r\n\r\n")
 	const most = 1 << 30 // far more than is read and what sockets hold
 	piece := make([]byte, 1<<20)

@@ -58,7 +58,7 @@ func (h *waiter) wantGone(t *testing.T, what string) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", what, err)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatalf("%s: the request's context did not end", what)
 	}
 }

@@ -136,7 +136,7 @@ func (r *running) dial(name string) net.Conn {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		r.t.Fatal(err)
 	}
 	if name == "tls" {
@@ -445,7 +445,7 @@ func TestConnectionsPastTheLimitAreClosedAndLoggedOnce(t *testing.T) {
 	io.WriteString(first, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	io.Copy(io.Discard, answer)
 	first.Close()
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		c, again := r.raw("")
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if resp, err := http.ReadResponse(again, nil); err == nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -103,58 +104,92 @@ func TestASilentHandshakeIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if n, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Fatalf("read %d bytes, %v: still connected", n, err)
 	}
 }
 
-func TestASlowBodyIsCutOff(t *testing.T) {
-	r := start(t, Config{Handler: readBody, Limits: Limits{Request: 50 * time.Millisecond}})
-	_, answer := r.raw("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
-	if code := status(t, answer); code != 408 {
-		t.Errorf("HTTP/1.1: %d", code)
-	}
-	if _, err := answer.ReadByte(); err == nil || isTimeout(err) {
-		t.Errorf("HTTP/1.1: still connected, %v", err)
-	}
-	body, feed := io.Pipe()
-	defer feed.Close()
-	c, base := r.client("tls")
-	resp, err := c.Post(base, "text/plain", body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.ProtoMajor != 2 || resp.StatusCode != 408 {
-		t.Errorf("%s: %d", resp.Proto, resp.StatusCode)
+// patience is how long a test waits for what must happen in the end, on the
+// slowest of machines.
+const patience = 5 * time.Minute
+
+// longEnough runs a trial with longer and longer limits until one is long enough
+// for all that must happen within it on this machine.
+func longEnough(t *testing.T, trial func(limit time.Duration) error) {
+	t.Helper()
+	for limit := 50 * time.Millisecond; ; limit *= 3 {
+		err := trial(limit)
+		if err == nil {
+			return
+		}
+		if limit > patience/10 {
+			t.Fatalf("with a limit of %v: %v", limit, err)
+		}
 	}
 }
 
-func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
-	const limit = 30 * time.Millisecond
-	r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err != nil {
-			http.Error(w, err.Error(), 400)
-			return
-		}
-		select {
-		case <-time.After(6 * limit):
-			io.WriteString(w, "news")
-		case <-r.Context().Done():
-			http.Error(w, "cancelled", 500)
-		}
-	})})
-	for _, name := range []string{"plain", "tls"} {
-		c, base := r.client(name)
-		resp, err := c.Post(base, "text/plain", strings.NewReader("wait"))
+func TestASlowBodyIsCutOff(t *testing.T) {
+	longEnough(t, func(limit time.Duration) error {
+		r := start(t, Config{Handler: readBody, Limits: Limits{Request: limit}})
+		_, answer := r.raw("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
+		resp, err := http.ReadResponse(answer, nil)
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			return fmt.Errorf("HTTP/1.1: %w", err)
 		}
-		if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "news" {
-			t.Errorf("%s: %q, %v", name, b, err)
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != 408 {
+			return fmt.Errorf("HTTP/1.1: %s, %v", resp.Status, err)
 		}
-		resp.Body.Close()
+		if _, err := answer.ReadByte(); err == nil || isTimeout(err) {
+			t.Errorf("HTTP/1.1: still connected, %v", err)
+		}
+		return nil
+	})
+	longEnough(t, func(limit time.Duration) error {
+		r := start(t, Config{Handler: readBody, Limits: Limits{Request: limit}})
+		body, feed := io.Pipe()
+		defer feed.Close()
+		c, base := r.client("tls")
+		resp, err := c.Post(base, "text/plain", body)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.ProtoMajor != 2 || resp.StatusCode != 408 {
+			return fmt.Errorf("%s: %d", resp.Proto, resp.StatusCode)
+		}
+		return nil
+	})
+}
+
+func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
+	for _, name := range []string{"plain", "tls"} {
+		longEnough(t, func(limit time.Duration) error {
+			wait := func(w http.ResponseWriter, r *http.Request) {
+				if _, err := io.ReadAll(r.Body); err != nil {
+					http.Error(w, err.Error(), 400)
+					return
+				}
+				select {
+				case <-time.After(4 * limit):
+					io.WriteString(w, "news")
+				case <-r.Context().Done():
+					http.Error(w, "cancelled", 500)
+				}
+			}
+			r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: http.HandlerFunc(wait)})
+			c, base := r.client(name)
+			resp, err := c.Post(base, "text/plain", strings.NewReader("wait"))
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			defer resp.Body.Close()
+			if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "news" {
+				return fmt.Errorf("%s: %q, %v", name, b, err)
+			}
+			return nil
+		})
 	}
 }
 
@@ -175,17 +210,15 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	}
 	c, base := r.client("tls")
 	c.Transport.(*http.Transport).ForceAttemptHTTP2 = false
-	resp, err := c.Get(base)
-	if err != nil {
-		t.Fatal(err)
+	if resp, err := c.Get(base); err == nil { // a slow client may be cut off before it has read the header
+		defer resp.Body.Close()
 	}
-	defer resp.Body.Close()
 	<-ended
 }
 
 func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	const size = 4 << 20
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: 2 * time.Second}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: patience}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write(make([]byte, size)) // far more than one write's chunk
 	})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -82,7 +82,7 @@ func TestAnAttackGetsAFaultInBoundedTimeAndMemory(t *testing.T) {
 		}
 		// All that was made on the way, most of it no longer there: the body
 		// itself is read into a few growing buffers.
-		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 || took > 10*time.Second {
+		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 || took > time.Minute {
 			t.Errorf("%s: %d MiB, %v", name, made>>20, took)
 		}
 	}

@@ -71,7 +71,7 @@ func TestAnAttackIsRefusedInBoundedTimeAndMemory(t *testing.T) {
 			t.Errorf("%s: %v, want an *Error", name, err)
 		}
 		// All that was allocated, whether or not it is still in use.
-		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 || took > 10*time.Second {
+		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 || took > time.Minute {
 			t.Errorf("%s: %d MiB, %v", name, made>>20, took)
 		}
 	}

@@ -93,7 +93,7 @@ func hold(t *testing.T, s *Store) (free func()) {
 // queued waits until so many requests wait for the writer.
 func queued(t *testing.T, s *Store, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(5 * time.Minute); ; {
 		s.writer.mu.Lock()
 		got := len(s.writer.queue)
 		s.writer.mu.Unlock()
@@ -238,7 +238,7 @@ func TestCloseFinishesWhatWasBegun(t *testing.T) {
 
 func TestAWatcherFarBehindGetsTheWholeStateAgain(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "store.db"), Options{lag: 10_000})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	const commits = 1000
 	entered, resume := make(chan struct{}), make(chan struct{})
@@ -310,7 +310,7 @@ func TestAStateReadInPiecesAmidCommitsIsWhole(t *testing.T) {
 	seen, times := map[string]store.Revision{}, map[string]int{}
 	var last store.Revision
 	batches, wholes := 0, 0
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	err := s.Watch(ctx, func(b store.Batch) error {
 		batches++
