@@ -18,8 +18,9 @@ import (
 // Bounds of the document, so that it stays below record.MaxSize: names and
 // privilege ids are short.
 const (
-	maxRoles       = 500
-	maxPermissions = 4000
+	maxRoles = 500
+	// MaxPermissions is how many permissions there may be.
+	MaxPermissions = 4000
 	maxRoleName    = 100 // bytes
 	maxName        = 480 // bytes of a principal's key
 )
@@ -115,7 +116,7 @@ func (d *document) encode() ([]byte, error) {
 }
 
 func (d *document) check() error {
-	if len(d.Roles) > maxRoles || len(d.Permissions) > maxPermissions || d.NextRole < 1 {
+	if len(d.Roles) > maxRoles || len(d.Permissions) > MaxPermissions || d.NextRole < 1 {
 		return errors.New("check permissions: a count is out of bounds")
 	}
 	ids, names := map[int32]bool{}, map[string]bool{}
@@ -158,6 +159,15 @@ func (d *document) roleName(id int32) string {
 // role is the index of the custom role with the id, or -1.
 func (d *document) role(id int32) int {
 	return slices.IndexFunc(d.Roles, func(r roleRow) bool { return r.ID == id })
+}
+
+// places are the indexes of all permissions by their ids, for a change of many.
+func (d *document) places() map[string]int {
+	at := make(map[string]int, len(d.Permissions))
+	for i, p := range d.Permissions {
+		at[p.id()] = i
+	}
+	return at
 }
 
 // permission is the index of the permission with the id, or -1.

@@ -66,8 +66,9 @@ func (t *Table) PermissionsOf(role int32) ([]Permission, error) {
 // of every change: see Manager.
 func (m *Manager) SetPermissions(ctx context.Context, by Grantor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "set permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
+		at := d.places()
 		for _, row := range rows {
-			if i := d.permission(row.id()); i >= 0 {
+			if i, ok := at[row.id()]; ok {
 				row.extra = d.Permissions[i].extra
 				d.Permissions[i] = row
 				continue
@@ -81,8 +82,9 @@ func (m *Manager) SetPermissions(ctx context.Context, by Grantor, entity string,
 // SetPermissions.
 func (m *Manager) ResetPermissions(ctx context.Context, by Grantor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "reset permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
+		at := d.places()
 		for k, row := range rows {
-			if i := d.permission(row.id()); i >= 0 {
+			if i, ok := at[row.id()]; ok {
 				rows[k].extra = d.Permissions[i].extra
 			}
 		}
@@ -134,7 +136,7 @@ func (m *Manager) edit(ctx context.Context, what string, by Grantor, entity stri
 	if entity != Root {
 		return fmt.Errorf("%s: %w", what, ErrEntity)
 	}
-	if len(permissions) > maxPermissions {
+	if len(permissions) > MaxPermissions {
 		return fmt.Errorf("%s: %w", what, ErrTooMany)
 	}
 	return m.change(ctx, what, by, func(d *document) ([]event.Event, error) {
@@ -144,7 +146,7 @@ func (m *Manager) edit(ctx context.Context, what string, by Grantor, entity stri
 		}
 		before := d.clone()
 		apply(d, rows)
-		if len(d.Permissions) > maxPermissions {
+		if len(d.Permissions) > MaxPermissions {
 			return nil, ErrTooMany
 		}
 		return compare(before, d).events(by.By)

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,10 @@ func (a *api) resetEntityPermissions(ctx context.Context, c *vim.Call, r *types.
 func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
 	if err := vim.CheckEntity(on); err != nil {
 		return nil, err
+	}
+	if len(all) > access.MaxPermissions {
+		// Before each is looked up in a directory.
+		return nil, access.ErrTooMany
 	}
 	set := make([]access.Permission, len(all))
 	for i, p := range all {
@@ -145,6 +150,20 @@ func (a *api) bySession(ctx context.Context, key string) (*session.Live, error) 
 	return l, err
 }
 
+// maxPairs is how many pairs of an entity and a privilege one answer tells about.
+const maxPairs = 100_000
+
+// bounded holds a question about each privilege on each entity to maxPairs: what
+// is asked for as two lists is answered as their product. property names the list
+// of entities.
+func (a *api) bounded(ctx context.Context, c *vim.Call, property string, entities, privileges int) error {
+	// Divided, since a product could overflow.
+	if privileges > 0 && entities > maxPairs/privileges {
+		return vim.InvalidArgument(property, fmt.Errorf("%d entities and %d privileges are more than %d pairs", entities, privileges, maxPairs))
+	}
+	return a.Work(ctx, c, entities+privileges)
+}
+
 func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
 	if err := vim.CheckEntity(r.Entity); err != nil {
 		return nil, err
@@ -160,7 +179,10 @@ func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.Ha
 	return has, nil
 }
 
-func (a *api) hasPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+func (a *api) hasPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+	if err := a.bounded(ctx, c, "entity", len(r.Entity), len(r.PrivId)); err != nil {
+		return nil, err
+	}
 	for _, e := range r.Entity {
 		if err := vim.CheckEntity(e); err != nil {
 			return nil, err
@@ -176,6 +198,9 @@ func (a *api) hasPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *types.
 // hasUserPrivilegeOnEntities takes any object: those that are no entities are
 // judged as the root folder.
 func (a *api) hasUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.HasUserPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+	if err := a.bounded(ctx, c, "entities", len(r.Entities), len(r.PrivId)); err != nil {
+		return nil, err
+	}
 	for _, e := range r.Entities {
 		if fault := a.Exists(c, e); fault != nil {
 			return nil, fault
@@ -188,7 +213,7 @@ func (a *api) hasUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *ty
 	return entityPrivileges(r.Entities, r.PrivId, has.Has), nil
 }
 
-func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
+func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
 	for _, e := range r.Entities {
 		if err := vim.CheckEntity(e); err != nil {
 			return nil, err
@@ -198,20 +223,27 @@ func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, _ *vim.Call, r *
 	if err != nil {
 		return nil, err
 	}
-	all, ids := make([]types.UserPrivilegeResult, len(r.Entities)), has.IDs()
+	ids := has.IDs()
+	if err := a.bounded(ctx, c, "entities", len(r.Entities), len(ids)); err != nil {
+		return nil, err
+	}
+	all := make([]types.UserPrivilegeResult, len(r.Entities))
 	for i, e := range r.Entities {
 		all[i] = types.UserPrivilegeResult{Entity: e, Privileges: ids}
 	}
 	return all, nil
 }
 
+// entityPrivileges tells of each privilege on each entity. There is one entity
+// that permissions are set on, so the list of privileges is the same for all.
 func entityPrivileges(entities []types.ManagedObjectReference, ids []string, has func(string) bool) []types.EntityPrivilege {
+	granted := make([]types.PrivilegeAvailability, len(ids))
+	for i, id := range ids {
+		granted[i] = types.PrivilegeAvailability{PrivId: id, IsGranted: has(id)}
+	}
 	all := make([]types.EntityPrivilege, len(entities))
 	for i, e := range entities {
-		all[i] = types.EntityPrivilege{Entity: e, PrivAvailability: make([]types.PrivilegeAvailability, len(ids))}
-		for k, id := range ids {
-			all[i].PrivAvailability[k] = types.PrivilegeAvailability{PrivId: id, IsGranted: has(id)}
-		}
+		all[i] = types.EntityPrivilege{Entity: e, PrivAvailability: granted}
 	}
 	return all
 }

@@ -1,0 +1,4 @@
+package admin
+
+// MaxPairs is the bound of entities times privileges.
+const MaxPairs = maxPairs
