@@ -1,4 +1,6 @@
 # make test   installs what the tests need, then checks and tests everything
+#             (make test PKG=./internal/soap tests one package, or PKG=./internal/...
+#             those below a folder, with nothing installed; RUN=REGEXP chooses tests)
 # make check  the linters alone
 # make fuzz   each fuzz target for FUZZTIME
 # make bench  vigate beside a bare server and govmomi's simulator, in 3 minutes
@@ -19,9 +21,16 @@ BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod
 MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: test setup check unit fuzz bench bench-full bench-micro bench-compare soak soak-load
+.PHONY: test one setup check unit fuzz bench bench-full bench-micro bench-compare soak soak-load
 
+ifdef PKG
+test: one
+else
 test: setup check unit
+endif
+
+one:
+	@cd $(patsubst %/...,%,$(PKG)) && go test -race -shuffle=on -timeout 30m $(if $(RUN),-run '$(RUN)') .$(if $(filter %/...,$(PKG)),/...)
 
 setup:
 	./scripts/setup
@@ -33,7 +42,7 @@ check:
 
 unit:
 	@mkdir -p bin
-	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 15m ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 30m ./...) || exit 1; done
 
 fuzz:
 	./scripts/fuzz $(FUZZTIME)
