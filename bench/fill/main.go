@@ -116,7 +116,7 @@ func (f filling) grant(i int) session.Grant {
 // trimAll brings the event log to the size that a running server keeps it at.
 func trimAll(ctx context.Context, n *serve.Node) error {
 	for {
-		switch done, err := n.Events.Trim(ctx, n.Mirror, maxFill); {
+		switch done, err := n.Events.Trim(ctx, n.Mirror, maxFill, false); {
 		case err != nil:
 			return err
 		case done == 0:

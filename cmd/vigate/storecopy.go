@@ -154,7 +154,7 @@ func (m *move) run(ctx context.Context) (err error) {
 	return nil
 }
 
-func (c *copier) into(ctx context.Context, from transfer.Store, target place) (transfer.Report, error) {
+func (c *copier) into(ctx context.Context, from store.Store, target place) (transfer.Report, error) {
 	if target.dir != "" {
 		return c.intoDir(ctx, from, target.dir)
 	}
@@ -163,7 +163,7 @@ func (c *copier) into(ctx context.Context, from transfer.Store, target place) (t
 
 // openSource opens the store that is copied, which must be there and which
 // nobody may use. The lock of an embedded one says so.
-func (c *copier) openSource(ctx context.Context, p place) (transfer.Store, error) {
+func (c *copier) openSource(ctx context.Context, p place) (store.Store, error) {
 	if p.dir != "" {
 		path, err := storeFile(p.dir)
 		if err != nil {
@@ -190,7 +190,7 @@ func (c *copier) openSource(ctx context.Context, p place) (transfer.Store, error
 }
 
 // opened keeps a nil pointer from becoming an interface that is none.
-func opened[S transfer.Store](s S, err error) (transfer.Store, error) {
+func opened[S store.Store](s S, err error) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func opened[S transfer.Store](s S, err error) (transfer.Store, error) {
 }
 
 // intoDir makes the store of a data directory.
-func (c *copier) intoDir(ctx context.Context, from transfer.Store, dir string) (report transfer.Report, err error) {
+func (c *copier) intoDir(ctx context.Context, from store.Store, dir string) (report transfer.Report, err error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil { // as a server makes it
 		return report, fmt.Errorf("make data directory: %w", err)
 	}
@@ -212,7 +212,7 @@ func (c *copier) intoDir(ctx context.Context, from transfer.Store, dir string) (
 	return report, nil
 }
 
-func (c *copier) intoFile(ctx context.Context, from transfer.Store, file string) (transfer.Report, error) {
+func (c *copier) intoFile(ctx context.Context, from store.Store, file string) (transfer.Report, error) {
 	to, err := bolt.Open(file, bolt.Options{Logger: c.log})
 	if err != nil {
 		return transfer.Report{}, err
@@ -253,7 +253,7 @@ func putFile(ctx context.Context, to, pattern string, replace bool, fill func(fi
 	return syncDir(dir)
 }
 
-func (c *copier) intoEtcd(ctx context.Context, from transfer.Store, cfg config.Config) (transfer.Report, error) {
+func (c *copier) intoEtcd(ctx context.Context, from store.Store, cfg config.Config) (transfer.Report, error) {
 	to, err := serve.OpenEtcd(ctx, cfg, etcd.Fill, c.log)
 	if err != nil {
 		return transfer.Report{}, err
@@ -272,7 +272,7 @@ func (c *copier) intoEtcd(ctx context.Context, from transfer.Store, cfg config.C
 // tellEvery bounds how often the progress is told.
 const tellEvery = 2 * time.Second
 
-func (c *copier) copy(ctx context.Context, from, to transfer.Store) (transfer.Report, error) {
+func (c *copier) copy(ctx context.Context, from, to store.Store) (transfer.Report, error) {
 	told := time.Now()
 	progress := func(copied, verified int) {
 		if time.Since(told) < tellEvery {

@@ -107,7 +107,7 @@ func TestACopyThatFailsLeavesNothing(t *testing.T) {
 	}
 	// A record of a kind that is read last is damaged.
 	const mark = "the mark by which it is found"
-	if _, err := db.Commit(t.Context(), store.Append(store.Kind(99), []byte(mark), time.Time{})); err != nil {
+	if _, err := db.Commit(t.Context(), store.Put(store.Kind(99), "last", []byte(mark), time.Time{})); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -19,6 +19,7 @@ import (
 // node is one server's authority on a store that others may share.
 type node struct {
 	*access.Manager
+	store  store.Store
 	mirror *store.Mirror
 	mu     sync.Mutex // guards enabled and declared
 	// enabled are the users who can log in; all others are there but disabled,
@@ -31,7 +32,7 @@ func user(name string) principal.Name { return principal.Name{Domain: "VSPHERE.L
 
 func newNode(t *testing.T, s store.Store, enabled ...string) *node {
 	t.Helper()
-	n := &node{enabled: map[string]bool{}}
+	n := &node{store: s, enabled: map[string]bool{}}
 	for _, name := range enabled {
 		n.enabled[user(name).Key()] = true
 	}

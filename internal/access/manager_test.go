@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
 )
 
 func errorsAs(err error, target any) bool { return errors.As(err, target) }
@@ -165,18 +166,14 @@ func TestAChangeOfManyPermissionsNamesThemAllInFewEvents(t *testing.T) {
 func (n *node) log(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for i := uint64(1); ; i++ {
-		r, err := n.mirror.Get(t.Context(), store.Event, store.SequenceID(i))
-		if errors.Is(err, store.ErrNotFound) {
-			return all
-		}
-		must(t, err)
+	for _, r := range storetest.Appended(t, n.store, store.Event) {
 		e := decodeEvent(t, r)
 		if e.Type != "EventEx" || e.Created.IsZero() {
 			t.Errorf("event %+v", e)
 		}
 		all = append(all, e.ID+" "+e.Subject)
 	}
+	return all
 }
 
 func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {

@@ -325,12 +325,7 @@ func TestChangesPostEvents(t *testing.T) {
 	must(t, n.Disable(ctx, event.By("x"), ann))
 	must(t, n.Remove(ctx, event.By("x"), ann))
 	var got []string
-	for i := uint64(1); ; i++ {
-		r, err := n.mirror.Get(ctx, store.Event, store.SequenceID(i))
-		if errors.Is(err, store.ErrNotFound) {
-			break
-		}
-		must(t, err)
+	for _, r := range storetest.Appended(t, n.store, store.Event) {
 		var e event.Event
 		must(t, json.Unmarshal(r.Value, &e))
 		got = append(got, strings.TrimPrefix(e.ID, "vigate.")+" "+strings.TrimPrefix(e.Subject, `VSPHERE.LOCAL\`))

@@ -203,12 +203,3 @@ func (c *Collector) ReadPrevious(n int) ([]Event, error) {
 	}
 	return events(found), nil
 }
-
-// after is the index of the first entry behind the position.
-func after(entries []entry, at uint64) int {
-	i, found := slices.BinarySearchFunc(entries, at, func(e entry, at uint64) int { return cmp.Compare(e.seq, at) })
-	if found {
-		i++
-	}
-	return i
-}

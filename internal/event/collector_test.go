@@ -114,7 +114,7 @@ func TestAPositionOutlivesWhatWasTrimmed(t *testing.T) {
 	c := collect(t, l, event.Filter{})
 	same(t, "first page", read(t, c.ReadNext, 3), 1, 2, 3)
 	for _, seq := range []uint64{1, 2, 3, 4, 5, 7} {
-		l.Delete(store.Event, store.SequenceID(seq))
+		l.Delete(store.Event, store.NumberedID(seq))
 	}
 	same(t, "what is left behind it", read(t, c.ReadNext, 2), 6, 8)
 	same(t, "and before it", read(t, c.ReadPrevious, 5), 8, 6)

@@ -57,13 +57,14 @@ func inRange(t time.Time) bool { y := t.UTC().Year(); return y >= 1700 && y <= 2
 // entry is an event in memory: what filters ask of it, and the rest as stored.
 // What many events share is held once.
 type entry struct {
-	seq     uint64
-	created int64 // Unix nanoseconds
-	expires int64 // Unix nanoseconds; 0: never
+	seq     uint64 // its number; 0: not known yet
+	created int64  // Unix nanoseconds
+	expires int64  // Unix nanoseconds; 0: never
 	class   unique.Handle[class]
 	actor   unique.Handle[actor]
-	value   string // as stored
-	chain   int32
+	stored  string // the record's id, then its value; of a record that can't be read the id
+	idLen   uint16
+	chain   int32 // 0: it began the chain
 }
 
 // class is what an event is.
@@ -72,50 +73,60 @@ type class struct{ typ, id, severity, tag string }
 // actor is who acted, as principal keys: the event is both principals'.
 type actor struct{ name, origin string }
 
+// newEntry returns an error if the record can't be read. The entry then takes the
+// record's place among the others, as it counts for their numbers, and is none
+// that readers see.
 func newEntry(r store.Record) (entry, error) {
-	seq, err := store.Sequence(r.ID)
-	if err != nil {
-		return entry{}, err
-	}
-	value := string(r.Value) // a copy of the right size
-	e, err := decode(value)
-	if err != nil {
-		return entry{}, err
-	}
-	n := entry{
-		seq:     seq,
-		created: e.Created.UnixNano(),
-		class:   unique.Make(class{e.Type, e.ID, e.Severity, e.Tag}),
-		actor:   unique.Make(actor{strings.ToLower(e.User), strings.ToLower(e.Origin)}),
-		value:   value,
-		chain:   e.ChainID,
-	}
-	if n.chain == 0 {
-		n.chain = keyOf(seq)
-	}
+	n := entry{stored: r.ID, idLen: uint16(len(r.ID))}
 	if !r.Expires.IsZero() {
 		n.expires = r.Expires.UnixNano()
 	}
+	stored := r.ID + string(r.Value)
+	e, err := decode(stored[len(r.ID):])
+	if err != nil {
+		return n, err
+	}
+	n.stored = stored
+	n.created = e.Created.UnixNano()
+	n.class = unique.Make(class{e.Type, e.ID, e.Severity, e.Tag})
+	n.actor = unique.Make(actor{strings.ToLower(e.User), strings.ToLower(e.Origin)})
+	n.chain = e.ChainID
 	return n, nil
+}
+
+func (e *entry) id() string { return e.stored[:e.idLen] }
+
+// readable reports whether the record could be read.
+func (e *entry) readable() bool { return len(e.stored) > int(e.idLen) }
+
+// visible reports whether readers see the event at now.
+func (e *entry) visible(now int64) bool { return e.readable() && !e.expired(now) }
+
+// chainKey is the key of the event that began the chain.
+func (e *entry) chainKey() int32 {
+	if e.chain == 0 {
+		return keyOf(e.seq)
+	}
+	return e.chain
 }
 
 func (e *entry) expired(now int64) bool { return e.expires != 0 && now >= e.expires }
 
 // event is the event in full.
 func (e *entry) event() Event {
-	out, err := decode(e.value)
+	out, err := decode(e.stored[e.idLen:])
 	if err != nil {
 		panic("event: an entry that was read can't be read again: " + err.Error())
 	}
-	out.Key, out.ChainID = keyOf(e.seq), e.chain
+	out.Key, out.ChainID = keyOf(e.seq), e.chainKey()
 	return out
 }
 
-// keyOf is the API's number of the event with that sequence number. The API
+// keyOf is the API's number of the event with that number in the store. The API
 // gives keys 31 bits, which a server with 100 logins a second uses up in some
 // eight months: they then begin again at 1. A key that stood still would make
 // all later events one to every client, and a negative one is invalid to many.
-// Order and cursors go by the sequence number, which never ends.
+// Order and cursors go by the store's number, which never ends.
 func keyOf(seq uint64) int32 {
 	if seq == 0 {
 		return 0

@@ -189,10 +189,10 @@ func (e *Entity) holdsEvents() bool {
 }
 
 func (m *matcher) matches(e *entry) bool {
-	if m.none || e.expired(m.now) || !m.inTime(e) {
+	if m.none || !e.visible(m.now) || !m.inTime(e) {
 		return false
 	}
-	if m.chain != 0 && e.chain != m.chain {
+	if m.chain != 0 && e.chainKey() != m.chain {
 		return false
 	}
 	ok, known := m.classes[e.class]

@@ -29,7 +29,12 @@ const (
 )
 
 // Log makes events durable, holds the newest in memory and answers queries. It
-// is the store.View of store.Event. All methods may be called at the same time.
+// is the store.View of store.Event and store.Numbers. All methods may be called at
+// the same time.
+//
+// An event's number is not stored with it: it follows from the event's place in
+// the order of commits, see store.Numbering. So it is known when the store's
+// stream brings the event, and is the same in every process that reads the store.
 type Log struct {
 	now       func() time.Time
 	retention time.Duration
@@ -73,7 +78,7 @@ func (l *Log) Change(e Event) store.Change {
 }
 
 // Kinds is part of store.View.
-func (l *Log) Kinds() []store.Kind { return []store.Kind{store.Event} }
+func (l *Log) Kinds() []store.Kind { return []store.Kind{store.Event, store.Numbers} }
 
 // Reset is part of store.View. Readers see the old state until Whole.
 func (l *Log) Reset() {
@@ -91,6 +96,10 @@ const maxDamageLogged = 10
 // written by a newer version, is counted and passed over: one bad event must
 // not take the log away.
 func (l *Log) Put(r store.Record) {
+	if r.Kind == store.Numbers {
+		l.putNumbering(r)
+		return
+	}
 	e, err := newEntry(r)
 	if err != nil {
 		l.mu.Lock()
@@ -100,38 +109,52 @@ func (l *Log) Put(r store.Record) {
 		if n <= maxDamageLogged {
 			l.logger.Warn("event passed over", "record", r.ID, "cause", err.Error(), "so_far", n)
 		}
-		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.staged != nil {
-		l.staged.add(e)
+		l.staged.add(e, r.Revision)
 		return
 	}
-	last := l.window.last()
-	if !l.window.add(e) {
+	e = l.window.add(e)
+	if !e.readable() {
 		return
-	}
-	if e.seq <= last {
-		l.epoch++
 	}
 	l.wake()
 	l.wakeCollectors(&e)
 }
 
-// Delete is part of store.View.
-func (l *Log) Delete(_ store.Kind, id string) {
-	seq, err := store.Sequence(id)
+// putNumbering takes the store's Numbering. Events that are in the window have
+// their numbers already.
+func (l *Log) putNumbering(r store.Record) {
+	if r.ID != store.NumberingID(store.Event) {
+		return
+	}
+	n, err := store.ParseNumbering(r)
 	if err != nil {
-		return // Put never took it either
+		l.logger.Error("events can't be numbered as they were", "err", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.staged != nil {
-		l.staged.remove(seq)
+		l.staged.numbering = numbering{n, r.Revision, err}
 		return
 	}
-	if l.window.remove(seq) {
+	l.window.numbering = numbering{n, r.Revision, err}
+}
+
+// Delete is part of store.View.
+func (l *Log) Delete(k store.Kind, id string) {
+	if k == store.Numbers {
+		return // nobody deletes it
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.staged != nil {
+		l.staged.remove(id)
+		return
+	}
+	if l.window.remove(id) {
 		l.epoch++
 	}
 }
@@ -201,7 +224,7 @@ func (l *Log) Size() int { return len(l.snapshot()) }
 func (l *Log) Latest() (Event, bool) {
 	entries, now := l.snapshot(), l.now().UnixNano()
 	for i := len(entries) - 1; i >= 0; i-- {
-		if !entries[i].expired(now) {
+		if entries[i].visible(now) {
 			return entries[i].event(), true
 		}
 	}

@@ -23,7 +23,7 @@ func isClosed(c <-chan struct{}) bool {
 // of is an event of a type, in the log under the number.
 func of(typ string, seq uint64) store.Record {
 	c := event.NewLog(event.Options{}).Change(event.Event{Type: typ, User: "u", Created: time.Unix(int64(seq), 0)})
-	return store.Record{Kind: store.Event, ID: store.SequenceID(seq), Value: c.Record.Value}
+	return store.Record{Kind: store.Event, ID: store.NumberedID(seq), Value: c.Record.Value}
 }
 
 func TestACollectorsWaitersWakeAtTheNextEventThatItSelects(t *testing.T) {
@@ -108,7 +108,7 @@ func TestTheLatestPageIsThatOfTheWholeLogWhateverHappened(t *testing.T) {
 			case k < 14 && next > 3:
 				put(next - uint64(random.IntN(3))) // out of order, or once more
 			case k < 16 && next > 0:
-				l.Delete(store.Event, store.SequenceID(1+random.Uint64N(next)))
+				l.Delete(store.Event, store.NumberedID(1+random.Uint64N(next)))
 			case k == 16:
 				f.MaxCount = 1 + random.IntN(5)
 				if err := c.SetPageSize(f.MaxCount); err != nil {

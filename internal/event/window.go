@@ -2,8 +2,10 @@ package event
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"strings"
+
+	"github.com/vigate/vigate/internal/store"
 )
 
 // window is the newest events in memory, and which older ones the store still
@@ -16,42 +18,44 @@ type window struct {
 	entries []entry
 	// cut is how many entries before entries are still held by its array.
 	cut int
-	// gone are entries that were deleted, until the next snapshot leaves them
-	// out: a sweep deletes many at once, and one copy serves for all.
+	// gone are the numbers of entries that were deleted, until the next snapshot
+	// leaves them out: one copy serves for all.
 	gone map[uint64]bool
-	// excess are the numbers, ascending, of stored events that have no place
-	// among the newest keep.
-	excess []uint64
+	// excess are the stored records before entries, in their order.
+	excess []place
+
+	numbers   store.Numberer
+	numbering numbering
 }
 
-// add takes an entry and reports whether readers can now see it.
-func (w *window) add(e entry) bool {
-	n := len(w.entries)
-	switch {
-	case n == 0 || e.seq > w.entries[n-1].seq:
-		w.entries = append(w.entries, e)
-	case n == w.keep && e.seq < w.entries[0].seq:
-		w.addExcess(e.seq)
-		return false
-	default: // out of order, or once more: a store's right, but rare
-		i, found := w.search(e.seq)
-		w.entries, w.cut = slices.Clone(w.entries), 0
-		if found {
-			w.entries[i] = e
-		} else {
-			w.entries = slices.Insert(w.entries, i, e)
-		}
-		delete(w.gone, e.seq)
-	}
+// place is where a record stands that is not held in memory.
+type place struct {
+	seq uint64
+	id  string
+}
+
+// numbering is the store's, with the revision of its record; 0: there is none.
+type numbering struct {
+	store.Numbering
+	at      store.Revision
+	damaged error // why the record can't be read
+}
+
+// add takes the entry that comes after all others and returns it with its number.
+func (w *window) add(e entry) entry {
+	e.seq = w.numbers.Next(e.id())
+	w.entries = append(w.entries, e)
 	for len(w.entries) > w.keep {
-		if first := w.entries[0].seq; w.gone[first] {
-			delete(w.gone, first)
+		first := &w.entries[0]
+		if w.gone[first.seq] {
+			delete(w.gone, first.seq)
 		} else {
-			w.addExcess(first)
+			// Without the clone the place would keep the event's text in memory.
+			w.excess = append(w.excess, place{first.seq, strings.Clone(first.id())})
 		}
 		w.cutFirst()
 	}
-	return true
+	return e
 }
 
 // cutFirst drops the oldest entry. Its memory is returned when an eighth of
@@ -65,45 +69,30 @@ func (w *window) cutFirst() {
 	}
 }
 
-// remove reports whether an entry other than the oldest has gone.
-func (w *window) remove(seq uint64) bool {
-	if i, found := w.search(seq); found {
-		if i == 0 {
-			w.cutFirst()
-			return false
-		}
-		if w.gone == nil {
-			w.gone = map[uint64]bool{}
-		}
-		w.gone[seq] = true
-		return true
+// remove drops the record. Records are removed from the front, so that it is
+// found at once; nodes of an earlier version may remove others. It reports whether
+// an entry other than the oldest has gone.
+func (w *window) remove(id string) bool {
+	if i := slices.IndexFunc(w.excess, func(p place) bool { return p.id == id }); i == 0 {
+		w.excess = w.excess[1:]
+		return false
+	} else if i > 0 {
+		w.excess = slices.Delete(w.excess, i, i+1)
+		return false
 	}
-	if i, found := slices.BinarySearch(w.excess, seq); found {
-		if i == 0 {
-			w.excess = w.excess[1:]
-		} else {
-			w.excess = slices.Delete(w.excess, i, i+1)
-		}
+	i := slices.IndexFunc(w.entries, func(e entry) bool { return e.id() == id })
+	switch {
+	case i < 0:
+		return false
+	case i == 0 && len(w.gone) == 0:
+		w.cutFirst()
+		return false
 	}
-	return false
-}
-
-// last is the number of the newest entry; 0: there is none.
-func (w *window) last() uint64 {
-	if n := len(w.entries); n > 0 {
-		return w.entries[n-1].seq
+	if w.gone == nil {
+		w.gone = map[uint64]bool{}
 	}
-	return 0
-}
-
-func (w *window) addExcess(seq uint64) {
-	if i, found := slices.BinarySearch(w.excess, seq); !found {
-		w.excess = slices.Insert(w.excess, i, seq)
-	}
-}
-
-func (w *window) search(seq uint64) (int, bool) {
-	return slices.BinarySearchFunc(w.entries, seq, func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+	w.gone[w.entries[i].seq] = true
+	return true
 }
 
 // snapshot returns the entries, which nobody writes to any more.
@@ -123,51 +112,97 @@ func (w *window) snapshot() []entry {
 // staging gathers a whole state, in any order, in memory that is bounded by
 // the number of events to keep.
 type staging struct {
-	keep    int
-	entries []entry
-	gone    map[uint64]bool
-	excess  map[uint64]bool
+	keep      int
+	entries   []stagedEntry
+	gone      map[string]bool           // ids of entries that were deleted
+	excess    map[string]store.Revision // records before entries
+	numbering numbering
 }
+
+// stagedEntry is an entry without a number, with what orders it.
+type stagedEntry struct {
+	entry
+	revision store.Revision
+}
+
+func (s *stagedEntry) record() store.Record { return store.Record{ID: s.id(), Revision: s.revision} }
 
 func newStaging(keep int) *staging {
-	return &staging{keep: keep, gone: map[uint64]bool{}, excess: map[uint64]bool{}}
+	return &staging{keep: keep, gone: map[string]bool{}, excess: map[string]store.Revision{}}
 }
 
-func (s *staging) add(e entry) {
-	delete(s.gone, e.seq)
-	s.entries = append(s.entries, e)
+func (s *staging) add(e entry, at store.Revision) {
+	s.entries = append(s.entries, stagedEntry{e, at})
 	if len(s.entries) >= 2*s.keep {
 		s.shrink()
 	}
 }
 
-func (s *staging) remove(seq uint64) {
-	s.gone[seq] = true
-	delete(s.excess, seq)
+func (s *staging) remove(id string) {
+	if _, is := s.excess[id]; is {
+		delete(s.excess, id)
+	} else {
+		s.gone[id] = true
+	}
 }
 
 // shrink sorts the entries and leaves the newest keep.
 func (s *staging) shrink() {
-	s.entries = slices.DeleteFunc(s.entries, func(e entry) bool { return s.gone[e.seq] })
-	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.seq, b.seq) })
-	// Of an event that came twice, the later stands.
-	slices.Reverse(s.entries)
-	s.entries = slices.CompactFunc(s.entries, func(a, b entry) bool { return a.seq == b.seq })
-	slices.Reverse(s.entries)
+	s.entries = slices.DeleteFunc(s.entries, func(e stagedEntry) bool { return s.gone[e.id()] })
+	clear(s.gone)
+	slices.SortFunc(s.entries, func(a, b stagedEntry) int { return store.Before(a.record(), b.record()) })
 	if n := len(s.entries) - s.keep; n > 0 {
-		for _, e := range s.entries[:n] {
-			s.excess[e.seq] = true
+		for i := range s.entries[:n] {
+			e := &s.entries[i]
+			s.excess[strings.Clone(e.id())] = e.revision
 		}
 		s.entries = slices.Delete(s.entries, 0, n)
 	}
 }
 
-// window is the state that was gathered.
+// window is the state that was gathered, with its numbers.
 func (s *staging) window() window {
 	s.shrink()
-	return window{
-		keep:    s.keep,
-		entries: slices.Clip(slices.Clone(s.entries)),
-		excess:  slices.Sorted(maps.Keys(s.excess)),
+	w := window{keep: s.keep, numbering: s.numbering, numbers: s.numbering.Numberer()}
+	before := make([]store.Record, 0, len(s.excess))
+	for id, at := range s.excess {
+		before = append(before, store.Record{ID: id, Revision: at})
 	}
+	slices.SortFunc(before, store.Before)
+	w.excess = make([]place, len(before))
+	for i, r := range before {
+		w.excess[i] = place{w.numbers.Next(r.ID), r.ID}
+	}
+	w.entries = make([]entry, len(s.entries))
+	for i, e := range s.entries {
+		e.seq = w.numbers.Next(e.id())
+		w.entries[i] = e.entry
+	}
+	return w
+}
+
+// oldest returns up to limit of the first records: those that have no place among
+// the newest, and if they have expired at now also those after them. Now 0: none
+// has. The last of them has the number.
+func (w *window) oldest(limit int, now int64) (ids []string, last uint64) {
+	last = w.numbering.Removed
+	for _, p := range w.excess[:min(limit, len(w.excess))] {
+		ids, last = append(ids, p.id), p.seq
+	}
+	for _, e := range w.snapshot() {
+		if len(ids) == limit || now == 0 || !e.expired(now) {
+			break
+		}
+		ids, last = append(ids, strings.Clone(e.id())), e.seq
+	}
+	return ids, last
+}
+
+// after is the index of the first entry behind the position.
+func after(entries []entry, at uint64) int {
+	i, found := slices.BinarySearchFunc(entries, at, func(e entry, at uint64) int { return cmp.Compare(e.seq, at) })
+	if found {
+		i++
+	}
+	return i
 }

@@ -29,6 +29,7 @@ var discard = slog.New(slog.DiscardHandler)
 type node struct {
 	*extension.Manager
 	access  *access.Manager
+	store   store.Store
 	mirror  *store.Mirror
 	changes atomic.Int32
 	mu      sync.Mutex // guards ended
@@ -42,7 +43,7 @@ func newNode(t *testing.T) *node { return nodeOn(t, storetest.NewMemory(nil)) }
 
 func nodeOn(t *testing.T, s store.Store) *node {
 	t.Helper()
-	n := &node{}
+	n := &node{store: s}
 	var authority *access.Table
 	table := extension.NewTable(func() { n.changes.Add(1); authority.Refresh() }, discard)
 	authority = access.NewTable(func() []access.Privilege {
@@ -361,12 +362,7 @@ func TestChangesPostEvents(t *testing.T) {
 	must(t, n.SetCertificate(ctx, event.By(`D\x`), "K", issue(t, nil, "K", nil).pem(), ""))
 	must(t, n.Unregister(ctx, event.By(`D\x`), "k"))
 	var got []string
-	for i := uint64(1); ; i++ {
-		r, err := n.mirror.Get(ctx, store.Event, store.SequenceID(i))
-		if errors.Is(err, store.ErrNotFound) {
-			break
-		}
-		must(t, err)
+	for _, r := range storetest.Appended(t, n.store, store.Event) {
 		var e event.Event
 		must(t, json.Unmarshal(r.Value, &e))
 		got = append(got, e.ID+" "+e.Subject+" "+e.User)

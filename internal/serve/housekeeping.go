@@ -85,16 +85,14 @@ func (n *Node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, erro
 }
 
 // trimEvents goes on until nothing is left to trim: logins can post thousands of
-// events a second.
+// events a second. Events that have expired are trimmed if this node may end what
+// has expired by its clock.
 func (n *Node) trimEvents(ctx context.Context) error {
 	for range trimRounds {
-		trimmed, err := n.Events.Trim(ctx, n.Mirror, sweepLimit)
-		swept, sweepErr := n.sweepRecords(ctx, store.Event)
-		if err := errors.Join(err, sweepErr); err != nil {
+		_, expired := n.maySweep()
+		trimmed, err := n.Events.Trim(ctx, n.Mirror, sweepLimit, expired)
+		if err != nil || trimmed < sweepLimit {
 			return err
-		}
-		if trimmed < sweepLimit && swept < sweepLimit {
-			return nil
 		}
 	}
 	return nil

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -32,10 +31,15 @@ const (
 	Permission Kind = 6  // access
 	Extension  Kind = 7  // extension
 	Setting    Kind = 8  // setting: options, the service message, the instance's identity
-	Event      Kind = 9  // event: appended only
+	Event      Kind = 9  // event: appended only, see Append
 	Lockout    Kind = 10 // kept for login, which counts failures in memory
 	Node       Kind = 11 // cluster: a running server
+	Numbers    Kind = 12 // store: one record for each appended kind, see Numbering
 )
+
+// Appended reports whether the kind's records are written by Append. They have
+// an order and numbers, see Numbering.
+func (k Kind) Appended() bool { return k == Event }
 
 // Revision numbers commits: a later commit has a larger one. 0 is no revision.
 type Revision uint64
@@ -64,7 +68,7 @@ const (
 	OpPut    Op = iota + 1 // write the record
 	OpDelete               // remove the record
 	OpCheck                // write nothing, only hold the commit to the condition
-	OpAppend               // write a new record under the kind's next sequence number, see SequenceID
+	OpAppend               // write a new record under an id that the store makes
 )
 
 // Condition is what must hold of a record at the instant of the commit.
@@ -154,24 +158,18 @@ func RequireAt(k Kind, id string, at Revision) Change {
 	return Change{OpCheck, Record{Kind: k, ID: id}, Condition{condAt, at}}
 }
 
-// Append writes a new record whose id is the next number of the kind's
-// sequence. Numbers only grow, and a number is never used twice, also when its
-// record was deleted.
+// Append writes a new record under an id that no other record has had. The kind
+// must be an appended one.
+//
+// Appended records have an order: that of their commits, and within a commit
+// that of its changes. The store makes the ids so that this is the order by
+// Revision and then by ID, see Before. It takes no counter to make one, so that
+// commits that append do not contend with each other.
+//
+// Appended records are neither changed nor swept. They are removed by the changes
+// that Numbering.Trim returns, the first in the order first.
 func Append(k Kind, value []byte, expires time.Time) Change {
 	return Change{OpAppend, Record{Kind: k, Value: value, Expires: expires}, Condition{}}
-}
-
-// SequenceID is the id under which sequence number n is stored: fixed width, so
-// that ids sort as numbers do. n starts at 1.
-func SequenceID(n uint64) string { return fmt.Sprintf("%016x", n) }
-
-// Sequence is the number of an appended record's id.
-func Sequence(id string) (uint64, error) {
-	n, err := strconv.ParseUint(id, 16, 64)
-	if err != nil || len(id) != 16 {
-		return 0, fmt.Errorf("parse sequence id %q: want 16 hex digits", id)
-	}
-	return n, nil
 }
 
 // Delta is what a commit, or a part of the whole state, did to one record.
@@ -189,7 +187,10 @@ type Batch struct {
 	// batch of a stream has it, and one after a gap that can't be filled.
 	Reset bool
 	// Whole: with this batch the state that Reset began is complete.
-	Whole  bool
+	Whole bool
+	// Deltas of a whole state are in any order. Those of later batches are in
+	// the order of their commits, and the records that one commit has appended
+	// are in the order of their ids.
 	Deltas []Delta
 }
 
@@ -225,24 +226,11 @@ type Store interface {
 	Newest(ctx context.Context) (Revision, error)
 
 	// Sweep removes up to limit expired records of the kinds and returns how
-	// many. On a shared store one node sweeps at a time; the others return 0.
+	// many. Appended kinds are refused. On a shared store one node sweeps at a
+	// time; the others return 0.
 	Sweep(ctx context.Context, limit int, kinds ...Kind) (int, error)
 
 	Close() error
-}
-
-// Sequencer is a store whose sequences can be read and moved on, so that a copy
-// goes on where the original ended. Every store of the suite is one.
-type Sequencer interface {
-	// Sequences returns the last number that Append has given, for each kind
-	// that it has given one for.
-	Sequences(ctx context.Context) (map[Kind]uint64, error)
-
-	// Advance has the kind's next Append take a number above n, durably. A
-	// sequence that is further stays so. It changes no record, so that a stream
-	// has nothing to tell. After an error it may be done or not, and asking again
-	// does no harm.
-	Advance(ctx context.Context, k Kind, n uint64) error
 }
 
 var (

@@ -23,6 +23,9 @@ func Validate(changes []Change) error {
 			return fmt.Errorf("validate change %d: record has no kind", i)
 		}
 		if c.Op == OpAppend {
+			if !c.Record.Kind.Appended() {
+				return fmt.Errorf("validate change %d: records of kind %d are not appended", i, c.Record.Kind)
+			}
 			continue
 		}
 		if c.Op < OpPut || c.Op > OpAppend {
@@ -30,6 +33,11 @@ func Validate(changes []Change) error {
 		}
 		if !ValidID(c.Record.ID) {
 			return fmt.Errorf("validate change %d: %w", i, errBadID)
+		}
+		if c.Op == OpPut && c.Record.Kind.Appended() {
+			if _, err := idNumber(c.Record.ID); err != nil {
+				return fmt.Errorf("validate change %d: put record of kind %d: %w", i, c.Record.Kind, err)
+			}
 		}
 	}
 	return validateDistinct(changes)
@@ -55,6 +63,16 @@ func validateDistinct(changes []Change) error {
 			return fmt.Errorf("validate change %d: its record is named twice in one commit", i)
 		}
 		seen[n] = true
+	}
+	return nil
+}
+
+// ValidateSweep refuses kinds whose records must be removed from the front.
+func ValidateSweep(kinds []Kind) error {
+	for _, k := range kinds {
+		if k.Appended() {
+			return fmt.Errorf("sweep expired records: kind %d is removed in its order only", k)
+		}
 	}
 	return nil
 }

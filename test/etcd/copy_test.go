@@ -240,7 +240,7 @@ func TestACopyThatFailsIsNoStore(t *testing.T) {
 
 // interrupted gives up before the second commit.
 type interrupted struct {
-	transfer.Store
+	store.Store
 	cancel context.CancelFunc
 }
 
@@ -268,14 +268,15 @@ func embedded(t *testing.T, n int) string {
 }
 
 // copied is a store in memory with some records.
-func copied(t *testing.T, n int) transfer.Store {
+func copied(t *testing.T, n int) store.Store {
 	s := storetest.NewMemory(nil)
 	for i := range n {
 		must(t, s, store.Put(store.Session, fmt.Sprint("s", i), []byte(strings.Repeat("v", i)), time.Now().Add(time.Hour+time.Duration(i))))
 	}
 	must(t, s, store.Append(store.Event, []byte("1"), never), store.Append(store.Event, []byte("2"), never))
-	must(t, s, store.Delete(store.Event, store.SequenceID(2)), store.Put(store.Setting, "large", make([]byte, 1<<20), never))
-	return s.(transfer.Store)
+	first := storetest.Appended(t, s, store.Event)[0]
+	must(t, s, append(store.Numbering{}.Trim(store.Event, 0, 1, first.ID), store.Put(store.Setting, "large", make([]byte, 1<<20), never))...)
+	return s
 }
 
 func filling(t *testing.T, opts etcd.Options) *etcd.Store {
@@ -304,8 +305,8 @@ func TestACopyInEtcdIsAStoreOnceItIsFinished(t *testing.T) {
 	}
 	s := opened(t, opts)
 	must(t, s, store.Append(store.Event, []byte("3"), never))
-	if r, err := s.Get(t.Context(), store.Event, store.SequenceID(3)); err != nil || string(r.Value) != "3" {
-		t.Errorf("the next event: %q, %v", r.Value, err)
+	if all := storetest.Appended(t, s, store.Event); len(all) != 2 || all[0].ID != store.NumberedID(2) || string(all[0].Value) != "2" || string(all[1].Value) != "3" {
+		t.Errorf("the events are %+v", all)
 	}
 	if err := s.Finish(t.Context()); err != nil {
 		t.Errorf("Finish of what is finished: %v", err)

@@ -281,6 +281,9 @@ func TestDamagedNumbersAreFound(t *testing.T) {
 	for _, key := range [][]byte{schemaKey, revisionKey, sequenceKey(store.Event)} {
 		path := sample(t)
 		edit(t, path, func(tx *bolt.Tx) error {
+			return errors.Join(putNumber(tx, schemaKey, countedSchema), putNumber(tx, sequenceKey(store.Event), 4))
+		})
+		edit(t, path, func(tx *bolt.Tx) error {
 			v := append([]byte(nil), tx.Bucket(metaBucket).Get(key)...)
 			v[len(v)-1] ^= 1
 			return tx.Bucket(metaBucket).Put(key, v)
@@ -306,14 +309,24 @@ func TestDamagedNumbersAreFound(t *testing.T) {
 	}
 }
 
-func TestALostSequenceOverwritesNothing(t *testing.T) {
-	path := sample(t)
-	edit(t, path, func(tx *bolt.Tx) error { return tx.Bucket(metaBucket).Delete(sequenceKey(store.Event)) })
-	s := openTest(t, path, Options{})
-	if _, err := s.Commit(t.Context(), store.Append(store.Event, nil, time.Time{})); !isDamage(err, path, store.SequenceID(1)) {
+func TestANewestRevisionThatIsBehindOverwritesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := openTest(t, path, Options{noSync: true})
+	event := store.Append(store.Event, []byte("event"), time.Time{})
+	rev, err := s.Commit(t.Context(), event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, func(tx *bolt.Tx) error { return putNumber(tx, revisionKey, uint64(rev-1)) })
+	s = openTest(t, path, Options{})
+	id := store.AppendedID(rev, 0)
+	if _, err := s.Commit(t.Context(), event); !isDamage(err, path, id) {
 		t.Errorf("Append: %v", err)
 	}
-	if r, err := s.Get(t.Context(), store.Event, store.SequenceID(1)); err != nil || len(r.Value) == 0 {
+	if r, err := s.Get(t.Context(), store.Event, id); err != nil || string(r.Value) != "event" {
 		t.Errorf("Get = %+v, %v", r, err)
 	}
 }
@@ -322,7 +335,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	path := sample(t)
 	edit(t, path, func(tx *bolt.Tx) error { return putNumber(tx, schemaKey, schema+1) })
 	_, err := Open(path, Options{})
-	if err == nil || isDamage(err) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "schema 2") {
+	if err == nil || isDamage(err) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), fmt.Sprint("schema ", schema+1)) {
 		t.Errorf("Open: %v", err)
 	}
 	if _, err := Check(path); err == nil {

@@ -18,12 +18,15 @@ type group struct {
 	revision store.Revision // of the last commit
 	deltas   []store.Delta
 	writing  bool // the current request has begun to write
-	advanced bool // a sequence was moved, of which no delta tells
 }
 
 func (s *Store) newGroup(tx *bolt.Tx) (*group, error) {
 	rev, err := newest(tx)
-	return &group{s: s, tx: tx, revision: rev}, err
+	if err != nil {
+		return nil, err
+	}
+	g := &group{s: s, tx: tx, revision: rev}
+	return g, g.upgrade()
 }
 
 // guarded runs one request.
@@ -60,6 +63,9 @@ func (s *Store) Touch(ctx context.Context, records ...store.Record) (revs []stor
 
 // Sweep is the contract's. All of the call is one commit.
 func (s *Store) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (n int, err error) {
+	if err := store.ValidateSweep(kinds); err != nil {
+		return 0, err
+	}
 	err = s.submit(ctx, func(g *group) error {
 		n, err = g.sweep(limit, kinds)
 		return err
@@ -95,7 +101,7 @@ func (g *group) commit(changes []store.Change) (store.Revision, error) {
 	done := len(g.deltas)
 	g.writing = true
 	for i, c := range changes {
-		if err := g.change(c, before[i]); err != nil {
+		if err := g.change(i, c, before[i]); err != nil {
 			return 0, err
 		}
 	}
@@ -116,26 +122,21 @@ func (g *group) read(k store.Kind, id string) (old, error) {
 	return old{r, found}, err
 }
 
-func (g *group) change(c store.Change, before old) error {
+// change does change i of a commit.
+func (g *group) change(i int, c store.Change, before old) error {
 	switch r := c.Record; c.Op {
 	case store.OpPut:
 		return g.put(r, before)
 	case store.OpAppend:
-		n, _, err := number(g.tx, sequenceKey(r.Kind))
-		if err != nil {
-			return err
-		}
-		r.ID = store.SequenceID(n + 1)
-		if err := putNumber(g.tx, sequenceKey(r.Kind), n+1); err != nil {
-			return err
-		}
-		if before, err = g.read(r.Kind, r.ID); err == nil && before.found {
-			err = damaged(g.s.path, r.Kind, []byte(r.ID), errSequence)
+		r.ID = store.AppendedID(g.revision+1, i)
+		before, err := g.read(r.Kind, r.ID)
+		if err == nil && before.found {
+			err = damaged(g.s.path, r.Kind, []byte(r.ID), errBehind)
 		}
 		if err != nil {
 			return err
 		}
-		return g.put(r, before)
+		return g.put(r, old{})
 	case store.OpDelete:
 		if before.found {
 			return g.remove(r.Kind, r.ID, before)
@@ -231,7 +232,7 @@ func (g *group) touch(records []store.Record) ([]store.Revision, error) {
 var (
 	errNoRecord = errors.New("the index of expiries names a record that is not there")
 	errNoEntry  = errors.New("the index of expiries lacks the record")
-	errSequence = errors.New("the kind's sequence is behind its records")
+	errBehind   = errors.New("the newest revision is behind the record")
 )
 
 func (g *group) sweep(limit int, kinds []store.Kind) (int, error) {

@@ -13,12 +13,12 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// The file, schema 1. All numbers are big-endian.
+// The file, schema 2. All numbers are big-endian.
 //
 //	bucket "meta"      name → sum(4) payload
 //	                     "schema"          uint32
 //	                     "revision"        uint64, of the newest commit
-//	                     "sequence"+kind   uint64, last number given by Append
+//	                     "sequence"+kind   uint64, schema 1 only: a counter, see counted
 //	                     "sealed"          uint64, seconds from 1970; of a backup, see Seal
 //	bucket "r"+kind    id → format(1)=1 sum(4) revision(8) seconds(8) nanoseconds(4) value
 //	bucket "x"+kind    seconds(8) nanoseconds(4) id → nothing: records by expiry
@@ -28,7 +28,8 @@ import (
 // the "x" bucket. Sums are CRC-32C over the kind, the id or name, and all that
 // follows the sum.
 const (
-	schema = 1
+	schema        = 2
+	countedSchema = 1
 
 	recordFormat = 1
 	recordHeader = 1 + 4 + 8 + 8 + 4

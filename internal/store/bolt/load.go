@@ -104,6 +104,15 @@ func (r *reader) next(tx *bolt.Tx) (deltas []store.Delta, last bool, err error) 
 	size, read := 0, 0
 	for ; r.kind <= maxKind; r.kind, r.after = r.kind+1, nil {
 		k := store.Kind(r.kind)
+		if k == store.Numbers && r.after == nil {
+			records, err := counted(tx)
+			if err != nil {
+				return nil, false, err
+			}
+			for _, record := range records {
+				deltas = append(deltas, store.Delta{Record: record})
+			}
+		}
 		b := tx.Bucket(recordBucket(k))
 		if b == nil {
 			continue

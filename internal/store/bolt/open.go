@@ -156,7 +156,7 @@ func checkSchema(tx *bolt.Tx) (store.Revision, error) {
 		return 0, &store.DamagedError{Where: path, Cause: errors.New("no schema: not a store, or not all of one")}
 	case n > schema:
 		return 0, fmt.Errorf("file has schema %d, this program knows none above %d: a newer one is needed", n, schema)
-	case n < schema:
+	case n < countedSchema:
 		return 0, &store.DamagedError{Where: path, Cause: fmt.Errorf("schema %d, which never was", n)}
 	}
 	return newest(tx)

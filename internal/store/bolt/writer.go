@@ -183,7 +183,7 @@ func (s *Store) attempt(requests []*request) error {
 				return errAborted
 			}
 		}
-		if len(g.deltas) == 0 && !g.advanced {
+		if len(g.deltas) == 0 {
 			return nil
 		}
 		if err := putNumber(tx, revisionKey, uint64(g.revision)); err != nil {

@@ -48,7 +48,7 @@ func (s *Store) claim(ctx context.Context) error {
 	case Read:
 		then = []clientv3.Op{clientv3.OpGet(key)}
 	case Fill:
-		s.mark = filling + rand.Text()
+		s.mark = format + beingFilled + rand.Text()
 		mine, then = s.mark, []clientv3.Op{clientv3.OpPut(key, s.mark)}
 		absent = clientv3.Compare(clientv3.CreateRevision(s.keys.prefix), "=", 0).WithPrefix()
 	}
@@ -57,8 +57,13 @@ func (s *Store) claim(ctx context.Context) error {
 		return fmt.Errorf("%s: %w: %w", what, store.ErrUnavailable, err)
 	}
 	if txn := resp.Txn(); !txn.Succeeded {
-		kv := first(txn.Responses[0])
-		err = s.refusal(string(kv.GetValue()), mine)
+		found := string(first(txn.Responses[0]).GetValue())
+		s.counted = found == countedFormat && s.opts.Purpose == Read
+		if found == countedFormat && s.opts.Purpose == Serve {
+			err = s.upgrade(ctx)
+		} else if !s.counted {
+			err = s.refusal(found, mine)
+		}
 	} else if s.opts.Purpose == Read {
 		err = ErrNoStore
 	}
@@ -73,7 +78,7 @@ func (s *Store) refusal(found, mine string) error {
 	switch {
 	case found == mine:
 		return nil
-	case strings.HasPrefix(found, filling):
+	case strings.HasPrefix(found, format+beingFilled), strings.HasPrefix(found, countedFormat+beingFilled):
 		return fmt.Errorf("%q: %w: remove all under the prefix, and fill it anew", s.keys.format(), ErrUnfinished)
 	case s.opts.Purpose == Fill:
 		return fmt.Errorf("%q: %w", s.keys.prefix, ErrNotEmpty)

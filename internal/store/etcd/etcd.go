@@ -4,8 +4,8 @@
 // said in a transaction's conditions is: a commit costs one round trip unless
 // it loses a race. The commits that one process asks for at about the same time
 // share a transaction, and so a revision, where none names a record that
-// another writes: that matters because Append is a counter that all nodes
-// contend for.
+// another writes. No commit writes a key that commits of other nodes compare,
+// unless it names the same record.
 //
 // A transaction whose answer is lost is never guessed about: see lane.
 //
@@ -97,18 +97,18 @@ type Store struct {
 	log  *slog.Logger
 	keys keys
 
-	members   members
-	queue     queue
-	writer    writer
-	writing   turn // taken by who uses writer
-	leases    leases
-	sightings sightings
+	members members
+	queue   queue
+	writer  writer
+	writing turn // taken by who uses writer
+	leases  leases
 	// bulk is the lane of touches and sweeps, so that commits need not wait for
 	// them. Who has taken bulkTurn may use it.
 	bulk     lane
 	bulkTurn turn
 	fresh    freshness
 	mark     string // the format that says that this Store fills the prefix
+	counted  bool   // the store is of layout 1 and is only read
 
 	ctx     context.Context // ends when Close begins
 	stop    context.CancelFunc
@@ -142,8 +142,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.queue.init()
 	s.leases.init()
-	s.sightings.init()
-	s.writer = writer{s: s, lane: lane{s: s}, counters: map[store.Kind]counter{}}
+	s.writer = writer{s: s, lane: lane{s: s}, ids: newIDs()}
 	s.bulk.s = s
 	s.fresh.init()
 	err := s.members.init(clientv3.Config{

@@ -83,18 +83,14 @@ func (g *group) join(r *request) bool {
 
 // cost is what a request needs, at the most.
 func cost(r *request) (when, then, bytes int) {
-	appends := map[store.Kind]bool{}
 	for _, c := range r.changes {
 		when += conditions(c, len(r.seen) > 0)
 		if c.Op != store.OpCheck {
 			then++
 		}
-		if c.Op == store.OpAppend {
-			appends[c.Record.Kind] = true
-		}
 		bytes += len(c.Record.Value) + 2*len(c.Record.ID) + 128
 	}
-	return when + 2*len(appends), then + len(appends), bytes
+	return when, then, bytes
 }
 
 // conditional reports whether the change has a condition at all.
@@ -118,9 +114,9 @@ func conditions(c store.Change, seen bool) int {
 // writesNothing reports whether the group consists of checks.
 func (g *group) writesNothing() bool { return g.then == 0 }
 
-// build makes the group's transaction. reread are the keys that otws gets, in
-// its order.
-func (g *group) build(counters map[store.Kind]counter) (t txn, reread []string, err error) {
+// build makes the group's transaction, with appended records under ids that
+// newID makes. reread are the keys that otws gets, in its order.
+func (g *group) build(newID func() string) (t txn, reread []string, err error) {
 	wanted := map[string]bool{}
 	get := func(key string) {
 		if !wanted[key] {
@@ -128,7 +124,6 @@ func (g *group) build(counters map[store.Kind]counter) (t txn, reread []string, 
 			reread = append(reread, key)
 		}
 	}
-	next := map[store.Kind]uint64{}
 	for _, r := range g.requests {
 		for i, c := range r.changes {
 			if conditional(c) {
@@ -136,19 +131,10 @@ func (g *group) build(counters map[store.Kind]counter) (t txn, reread []string, 
 				t.when = append(t.when, g.condition(key, r, i)...)
 				get(key)
 			}
-			if op, ok := g.op(c, counters, next); ok {
+			if op, ok := g.op(c, newID); ok {
 				t.then = append(t.then, op)
 			}
 		}
-	}
-	for k, n := range next {
-		key := g.keys.counter(k)
-		t.when = append(t.when, clientv3.Compare(clientv3.ModRevision(key), "=", counters[k].rev),
-			// No number above the counter was ever used, or records would be lost.
-			clientv3.Compare(clientv3.CreateRevision(g.keys.record(k, store.SequenceID(counters[k].n+1))), "=", 0).
-				WithRange(g.keys.record(k, store.SequenceID(n+1))))
-		t.then = append(t.then, clientv3.OpPut(key, encodeCounter(k, n)))
-		get(key)
 	}
 	for _, key := range reread {
 		t.otws = append(t.otws, clientv3.OpGet(key))
@@ -174,16 +160,12 @@ func (g *group) condition(key string, r *request, i int) []clientv3.Cmp {
 	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", 0)}
 }
 
-// op is what the change does. next counts the numbers that are given out.
-func (g *group) op(c store.Change, counters map[store.Kind]counter, next map[store.Kind]uint64) (clientv3.Op, bool) {
+// op is what the change does.
+func (g *group) op(c store.Change, newID func() string) (clientv3.Op, bool) {
 	r := c.Record
 	switch c.Op {
 	case store.OpAppend:
-		if _, ok := next[r.Kind]; !ok {
-			next[r.Kind] = counters[r.Kind].n
-		}
-		next[r.Kind]++
-		r.ID = store.SequenceID(next[r.Kind])
+		r.ID = newID()
 		return clientv3.OpPut(g.keys.record(r.Kind, r.ID), encode(r)), true
 	case store.OpPut:
 		return clientv3.OpPut(g.keys.record(r.Kind, r.ID), encode(r)), true

@@ -15,15 +15,15 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// The keys, layout 1, each under the prefix:
+// The keys, layout 2, each under the prefix:
 //
-//	format             "vigate store 1", or while it is being filled "vigate
-//	                   store 1, being filled " and who fills it
+//	format             "vigate store 2", or while it is being filled "vigate
+//	                   store 2, being filled " and who fills it
 //	r/head             nothing: written with every commit, so that its revision
 //	                   is that of the newest one, and that a watch of r/ sees
 //	                   every commit
 //	r/KIND/ID          a record; KIND is two hex digits
-//	q/KIND             last number given by Append
+//	q/KIND             layout 1 only: a counter, see counted
 //	lease/LEASE        the node's name, as long as it lives
 //	slot/LEASE/NUMBER  nothing: see lane
 //	sweep              the name of the node that sweeps
@@ -42,8 +42,9 @@ import (
 //
 // Sums are CRC-32C over the kind, the id, and all but the sum.
 const (
-	format  = "vigate store 1"
-	filling = format + ", being filled "
+	format        = "vigate store 2"
+	countedFormat = "vigate store 1"
+	beingFilled   = ", being filled "
 
 	major        = 1
 	minor        = 0

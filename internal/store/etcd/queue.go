@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"sync"
@@ -180,8 +181,25 @@ func (s *Store) write() {
 type writer struct {
 	s    *Store
 	lane lane
-	// counters are what the kinds' counters were when last seen.
-	counters map[store.Kind]counter
+	ids  ids
+}
+
+// ids makes ids of appended records: no other process makes the same, and those
+// of one process ascend, so that the records of one commit are in the order of
+// its changes.
+type ids struct {
+	process string // made up at the start
+	n       uint64
+}
+
+func newIDs() ids { return ids{process: rand.Text()[:idRandom]} }
+
+// idRandom is how many of rand.Text's characters tell processes apart: 80 bits.
+const idRandom = 16
+
+func (i *ids) next() string {
+	i.n++
+	return fmt.Sprintf("%s-%010x", i.process, i.n)
 }
 
 // step tries the oldest requests that can share a transaction. It returns false

@@ -146,6 +146,9 @@ func (s *Store) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (int,
 	if err := s.ready(ctx); err != nil {
 		return 0, err
 	}
+	if err := store.ValidateSweep(kinds); err != nil {
+		return 0, err
+	}
 	if limit <= 0 {
 		return 0, nil
 	}

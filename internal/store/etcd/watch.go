@@ -147,9 +147,6 @@ func (s *Store) events(st *stream, events []*clientv3.Event) error {
 			return err
 		}
 		b.Deltas = append(b.Deltas, d)
-		if e.IsCreate() {
-			s.sightings.see(d.Record)
-		}
 	}
 	if err := st.apply(b); err != nil {
 		return applyError{err}
@@ -197,6 +194,15 @@ func (s *Store) snapshot(ctx context.Context, st *stream) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.counted {
+		records, _, err := s.readCounted(ctx, int64(rev))
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			last.Deltas = append(last.Deltas, store.Delta{Record: r})
+		}
 	}
 	last.Whole, last.Revision = true, rev
 	if err := st.apply(*last); err != nil {

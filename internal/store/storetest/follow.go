@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,9 +18,10 @@ type follower struct {
 	done chan struct{}
 	err  error // why Watch ended, once done is closed
 
-	mu   sync.Mutex // guards what follows
-	seen seen
-	wake chan struct{} // closed and replaced with every batch
+	mu     sync.Mutex // guards what follows
+	seen   seen
+	ledger *ledger       // nil: the events are not numbered
+	wake   chan struct{} // closed and replaced with every batch
 }
 
 // seen is what a follower knows.
@@ -32,9 +34,11 @@ type seen struct {
 	problem  error // the first
 }
 
-func (f *fixture) follow(s store.Store) *follower {
+func (f *fixture) follow(s store.Store) *follower { return f.followWith(s, nil) }
+
+func (f *fixture) followWith(s store.Store, l *ledger) *follower {
 	ctx, cancel := context.WithCancel(f.ctx)
-	w := &follower{f: f, stop: cancel, done: make(chan struct{}), wake: make(chan struct{})}
+	w := &follower{f: f, stop: cancel, done: make(chan struct{}), ledger: l, wake: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		w.err = s.Watch(ctx, w.apply)
@@ -89,7 +93,11 @@ func (w *follower) upTo(rev store.Revision) seen {
 func (w *follower) apply(b store.Batch) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.seen.apply(b); err != nil && w.seen.problem == nil {
+	err := w.seen.apply(b)
+	if w.ledger != nil {
+		err = errors.Join(err, w.ledger.apply(b))
+	}
+	if w.seen.problem == nil {
 		w.seen.problem = err
 	}
 	close(w.wake)
@@ -136,6 +144,10 @@ func (s *seen) delta(d store.Delta, upTo store.Revision) error {
 		}
 		if n := len(s.log); n > 0 && d.Record.Revision < s.log[n-1].Record.Revision {
 			return fmt.Errorf("a change of revision %d after %d", d.Record.Revision, s.log[n-1].Record.Revision)
+		}
+		if n := len(s.log); n > 0 && !d.Deleted && d.Record.Kind.Appended() && s.log[n-1].Record.Kind == d.Record.Kind &&
+			!s.log[n-1].Deleted && store.Before(s.log[n-1].Record, d.Record) >= 0 {
+			return fmt.Errorf("%q was appended after %q", d.Record.ID, s.log[n-1].Record.ID)
 		}
 		s.log = append(s.log, d)
 	}

@@ -8,7 +8,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -29,11 +29,10 @@ type name struct {
 type backing struct {
 	now func() time.Time
 
-	mu        sync.Mutex // guards what follows
-	records   map[name]store.Record
-	revision  store.Revision
-	sequences map[store.Kind]uint64
-	watches   map[*watch]bool
+	mu       sync.Mutex // guards what follows
+	records  map[name]store.Record
+	revision store.Revision
+	watches  map[*watch]bool
 }
 
 func newBacking(now func() time.Time) *backing {
@@ -41,10 +40,9 @@ func newBacking(now func() time.Time) *backing {
 		now = time.Now
 	}
 	return &backing{
-		now:       now,
-		records:   map[name]store.Record{},
-		sequences: map[store.Kind]uint64{},
-		watches:   map[*watch]bool{},
+		now:     now,
+		records: map[name]store.Record{},
+		watches: map[*watch]bool{},
 	}
 }
 
@@ -135,11 +133,10 @@ func (m *memory) Commit(ctx context.Context, changes ...store.Change) (store.Rev
 		}
 	}
 	var deltas []store.Delta
-	for _, c := range changes {
+	for i, c := range changes {
 		switch r := c.Record; c.Op {
 		case store.OpAppend:
-			b.sequences[r.Kind]++
-			r.ID = store.SequenceID(b.sequences[r.Kind])
+			r.ID = appendedID(b.revision+1, i)
 			deltas = append(deltas, b.put(r, b.revision+1))
 		case store.OpPut:
 			deltas = append(deltas, b.put(r, b.revision+1))
@@ -150,6 +147,12 @@ func (m *memory) Commit(ctx context.Context, changes ...store.Change) (store.Rev
 		}
 	}
 	return b.finish(deltas), nil
+}
+
+// appendedID is an id that tells nothing of the order of commits, as those of a
+// shared store do not.
+func appendedID(at store.Revision, index int) string {
+	return fmt.Sprintf("%016x-%06x", bits.Reverse64(uint64(at)), index)
 }
 
 func (m *memory) Touch(ctx context.Context, records ...store.Record) ([]store.Revision, error) {
@@ -219,7 +222,7 @@ func (m *memory) Watch(ctx context.Context, apply func(store.Batch) error) error
 	}
 }
 
-// watch begins a watch and returns the whole state before it, oldest first.
+// watch begins a watch and returns the whole state before it.
 func (b *backing) watch(w *watch) store.Batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -228,9 +231,9 @@ func (b *backing) watch(w *watch) store.Batch {
 	for _, r := range b.records {
 		batch.Deltas = append(batch.Deltas, store.Delta{Record: r})
 	}
+	// By kind and id, as other stores read it.
 	slices.SortFunc(batch.Deltas, func(x, y store.Delta) int {
-		return cmp.Or(cmp.Compare(x.Record.Revision, y.Record.Revision),
-			cmp.Compare(x.Record.Kind, y.Record.Kind), cmp.Compare(x.Record.ID, y.Record.ID))
+		return cmp.Or(cmp.Compare(x.Record.Kind, y.Record.Kind), cmp.Compare(x.Record.ID, y.Record.ID))
 	})
 	batch.Deltas = clone(batch.Deltas)
 	return batch
@@ -255,6 +258,9 @@ func (m *memory) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (int
 	if err := m.ready(ctx); err != nil {
 		return 0, err
 	}
+	if err := store.ValidateSweep(kinds); err != nil {
+		return 0, err
+	}
 	b := m.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -270,27 +276,6 @@ func (m *memory) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (int
 	}
 	b.finish(deltas)
 	return len(deltas), nil
-}
-
-func (m *memory) Sequences(ctx context.Context) (map[store.Kind]uint64, error) {
-	if err := m.ready(ctx); err != nil {
-		return nil, err
-	}
-	m.b.mu.Lock()
-	defer m.b.mu.Unlock()
-	return maps.Clone(m.b.sequences), nil
-}
-
-func (m *memory) Advance(ctx context.Context, k store.Kind, n uint64) error {
-	if err := m.ready(ctx); err != nil {
-		return err
-	}
-	m.b.mu.Lock()
-	defer m.b.mu.Unlock()
-	if n > m.b.sequences[k] {
-		m.b.sequences[k] = n
-	}
-	return nil
 }
 
 func (m *memory) Close() error {

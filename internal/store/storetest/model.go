@@ -42,7 +42,7 @@ func (h *history) read(r store.Record) {
 // a stream from the end hold: that is, the store was serializable.
 func randomOperations(f *fixture) {
 	const workers, steps = 6, 120
-	early := f.follow(f.data.Second(f.T, f.Store))
+	early := f.ledger(f.data.Second(f.T, f.Store))
 	early.upTo(0)
 	var h history
 	seed := rand.Uint64()
@@ -86,6 +86,8 @@ func randomOperations(f *fixture) {
 	for _, c := range h.commits {
 		deltas += len(c.changes)
 	}
+	m.numbers(f, early.ledgerNow())
+	m.numbers(f, f.ledger(f.Store).numbersUpTo(newest))
 	if len(seen.log) != deltas {
 		f.Errorf("the stream had %d changes, the commits %d", len(seen.log), deltas)
 	}
@@ -181,10 +183,9 @@ func (o *operator) touch(r store.Record, value string) error {
 
 // model is what the acknowledged commits lead to.
 type model struct {
-	state   map[name]store.Record
-	written map[string]bool // every record that ever was, described
-	last    store.Revision
-	number  uint64 // last appended
+	state    map[name]store.Record
+	written  map[string]bool // every record that ever was, described
+	appended []store.Record  // in their order
 }
 
 // replay applies a commit, taking the ids of what it appended from the stream.
@@ -203,9 +204,10 @@ func (m *model) replay(c commit, log []store.Delta) error {
 		r.Revision = c.rev
 		if change.Op == store.OpAppend {
 			var err error
-			if r.ID, err = m.appended(r, log); err != nil {
+			if r.ID, err = m.idOf(r, log); err != nil {
 				return err
 			}
+			m.appended = append(m.appended, r)
 		}
 		if change.Op == store.OpDelete {
 			delete(m.state, name{r.Kind, r.ID})
@@ -214,23 +216,40 @@ func (m *model) replay(c commit, log []store.Delta) error {
 			m.written[describe(r)] = true
 		}
 	}
-	m.last = c.rev
 	return nil
 }
 
-func (m *model) appended(r store.Record, log []store.Delta) (string, error) {
+// idOf finds the id of an appended record in the stream.
+func (m *model) idOf(r store.Record, log []store.Delta) (string, error) {
 	for _, d := range log {
 		if d.Record.Kind != r.Kind || d.Record.Revision != r.Revision || string(d.Record.Value) != string(r.Value) {
 			continue
 		}
-		n, err := store.Sequence(d.Record.ID)
-		if err != nil || n <= m.number && r.Revision != m.last {
-			return "", fmt.Errorf("appended as %q after number %d: %w", d.Record.ID, m.number, err)
+		if _, is := m.state[name{r.Kind, d.Record.ID}]; is {
+			return "", fmt.Errorf("%q names two appended records", d.Record.ID)
 		}
-		m.number = max(m.number, n)
 		return d.Record.ID, nil
 	}
 	return "", fmt.Errorf("the stream lacks what it appended")
+}
+
+// numbers wants the appended records to be numbered in the order of commits,
+// which several that share a revision have in the order of their records.
+func (m *model) numbers(f *fixture, l ledger) {
+	f.Helper()
+	slices.SortStableFunc(m.appended, func(a, b store.Record) int { return cmp.Compare(a.Revision, b.Revision) })
+	if len(m.appended) != len(l.events) {
+		f.Fatalf("%d records have numbers, %d were appended", len(l.events), len(m.appended))
+	}
+	revisions := map[string]store.Revision{}
+	for _, r := range m.appended {
+		revisions[r.ID] = r.Revision
+	}
+	for i, e := range l.events {
+		if e.number != uint64(i+1) || e.Revision != m.appended[i].Revision || revisions[e.ID] != e.Revision {
+			f.Errorf("%s has number %d, want %d", describe(e.Record), e.number, i+1)
+		}
+	}
 }
 
 func (m *model) compare(f *fixture, what string, got map[name]store.Record) {

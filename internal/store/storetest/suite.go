@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +27,7 @@ type Opener func(t *testing.T, now func() time.Time) Data
 
 // Run holds a store to the contract of package store.
 func Run(t *testing.T, open Opener) {
-	for _, group := range [][]test{basics, sequences, conditions, expiry, races, streams} {
+	for _, group := range [][]test{basics, numbers, conditions, expiry, races, streams} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) { c.run(newFixture(t, open)) })
 		}
@@ -255,7 +254,6 @@ var basics = []test{
 			f.Errorf("revision %d after reopening, %d before", next, rev)
 		}
 	}},
-	{"an appended record gets a number that is never used again", appendNumbers},
 	{"a closed store says so", func(f *fixture) {
 		watch := f.follow(f.Store)
 		watch.upTo(f.must(store.Put(store.Session, "a", nil, never)))
@@ -280,46 +278,4 @@ var basics = []test{
 		}
 		f.lacks(store.Session, "b")
 	}},
-}
-
-func appendNumbers(f *fixture) {
-	event := store.Append(store.Event, []byte("event"), never)
-	var last uint64
-	// expect wants so many events to have been appended at the revision.
-	expect := func(rev store.Revision, want int) (ids []string) {
-		f.Helper()
-		watch := f.follow(f.Store)
-		for id, r := range watch.upTo(rev).state {
-			if id.kind == store.Event && r.Revision == rev {
-				ids = append(ids, r.ID)
-			}
-		}
-		slices.Sort(ids)
-		for _, id := range ids {
-			n, err := store.Sequence(id)
-			if err != nil || n <= last {
-				f.Fatalf("appended as %q after number %d: %v", id, last, err)
-			}
-			last = n
-		}
-		if len(ids) != want {
-			f.Fatalf("%d records appended at revision %d, want %d", len(ids), rev, want)
-		}
-		return ids
-	}
-	first := expect(f.must(event), 1)
-	if first[0] != store.SequenceID(1) {
-		f.Errorf("first id %q, want %q", first[0], store.SequenceID(1))
-	}
-	f.has(store.Event, first[0], "event")
-	expect(f.must(event, store.Put(store.Setting, "s", nil, never), event), 2)
-	f.must(store.Append(store.Setting, nil, never)) // a sequence of its own
-	newest := expect(f.must(event), 1)
-	f.must(store.Delete(store.Event, newest[0]))
-	newest = expect(f.must(event), 1)
-	f.must(store.Delete(store.Event, newest[0]))
-	f.reopen()
-	expect(f.must(event, event), 2)
-	f.conflict(1, event, store.Require(store.Event, "none"))
-	expect(f.must(event), 1)
 }

@@ -1,13 +1,13 @@
 // Package transfer copies one store into another, of whatever make: every record
-// as it is, expired ones and their ids and expiries included, and how far the
-// sequences have come. It says afterwards whether both hold the same.
+// as it is, expired ones and their ids and expiries included. Appended records
+// keep their numbers instead of their ids: in the copy their ids state them. It
+// says afterwards whether both hold the same.
 package transfer
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/vigate/vigate/internal/store"
@@ -32,12 +32,6 @@ var (
 // that run on the source only.
 var volatile = map[store.Kind]bool{store.Node: true}
 
-// Store is what can be copied, and copied into.
-type Store interface {
-	store.Store
-	store.Sequencer
-}
-
 // Options may be left zero.
 type Options struct {
 	// Progress, if set, hears now and then how many records were copied, and how
@@ -46,14 +40,16 @@ type Options struct {
 	// Changing takes a source that others write to: the copy is the source as it
 	// was at one instant, and what they wrote later is not in it.
 	Changing bool
-	// Without leaves all records of these kinds out.
+	// Without leaves all records of these kinds out. What is appended to the copy
+	// has numbers above those of records that are left out.
 	Without []store.Kind
 }
 
 // Report is what a copy holds.
 type Report struct {
 	Records map[store.Kind]int // expired ones included
-	// Digest is a SHA-256 over all records' kinds, ids, values and expiries.
+	// Digest is a SHA-256 over all records' kinds, ids, values and expiries. Of
+	// appended records the numbers count, not the ids.
 	Digest string
 	// LeftOut is how many records of each kind of Options.Without there were.
 	LeftOut map[store.Kind]int
@@ -62,21 +58,16 @@ type Report struct {
 }
 
 // Copy copies all of from into to, which must be empty, and reads to back. After
-// an error to holds a part of it, and must not be used. Numbers that Append has
-// given are not given again, also those of kinds that are left out.
-func Copy(ctx context.Context, from, to Store, opts Options) (Report, error) {
+// an error to holds a part of it, and must not be used. Appended records are held
+// in memory until all others are copied.
+func Copy(ctx context.Context, from, to store.Store, opts Options) (Report, error) {
 	if opts.Progress == nil {
 		opts.Progress = func(int, int) {}
 	}
 	c := copying{to: to, without: opts.Without, left: map[store.Kind]int{}, tally: newTally(), progress: opts.Progress}
-	at, err := state(ctx, from, c.add)
+	at, err := state(ctx, from, opts.Without, c.add)
 	if err == nil {
 		err = c.flush(ctx)
-	}
-	var numbers map[store.Kind]uint64
-	if err == nil {
-		// After the records: no number among them is above.
-		numbers, err = sequences(ctx, from, to)
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("copy store: %w", err)
@@ -90,7 +81,7 @@ func Copy(ctx context.Context, from, to Store, opts Options) (Report, error) {
 	if report.Changed = newest > at; report.Changed && !opts.Changing {
 		return Report{}, fmt.Errorf("copy store: %w: stop all servers that use it", ErrChanged)
 	}
-	if err := verify(ctx, to, report, numbers, opts); err != nil {
+	if err := verify(ctx, to, report, opts); err != nil {
 		return Report{}, fmt.Errorf("verify copy: %w", err)
 	}
 	return report, nil
@@ -98,7 +89,7 @@ func Copy(ctx context.Context, from, to Store, opts Options) (Report, error) {
 
 // copying is a copy under way.
 type copying struct {
-	to       Store
+	to       store.Store
 	without  []store.Kind
 	left     map[store.Kind]int // of those, that were seen
 	tally    *tally
@@ -138,31 +129,14 @@ func (c *copying) flush(ctx context.Context) error {
 	return nil
 }
 
-// sequences moves the target's as far as the source's have come, and returns them.
-func sequences(ctx context.Context, from, to Store) (map[store.Kind]uint64, error) {
-	all, err := from.Sequences(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for k := range volatile {
-		delete(all, k)
-	}
-	for k, n := range all {
-		if err := to.Advance(ctx, k, n); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
 // verify reads all of the copy.
-func verify(ctx context.Context, to Store, want Report, numbers map[store.Kind]uint64, opts Options) error {
+func verify(ctx context.Context, to store.Store, want Report, opts Options) error {
 	got := newTally()
 	total, read := 0, 0
 	for _, n := range want.Records {
 		total += n
 	}
-	_, err := state(ctx, to, func(_ context.Context, r store.Record) error {
+	_, err := state(ctx, to, nil, func(_ context.Context, r store.Record) error {
 		got.add(r)
 		if read++; read%maxRecords == 0 {
 			opts.Progress(total, read)
@@ -173,20 +147,16 @@ func verify(ctx context.Context, to Store, want Report, numbers map[store.Kind]u
 		return err
 	}
 	opts.Progress(total, read)
-	if err := got.report().same(want); err != nil {
-		return err
-	}
-	has, err := to.Sequences(ctx)
-	if err == nil && !maps.Equal(has, numbers) {
-		err = fmt.Errorf("%w: the sequences are at %v, want %v", ErrDiffers, has, numbers)
-	}
-	return err
+	return got.report().same(want)
 }
 
 // state calls each for every record of the store as of one revision, which it
-// returns, those of volatile kinds left out.
-func state(ctx context.Context, s store.Store, each func(context.Context, store.Record) error) (store.Revision, error) {
+// returns, those of volatile kinds left out. Appended records come last, in their
+// order, under ids that state their numbers. The Numbering of kinds that are left
+// out says that they were removed.
+func state(ctx context.Context, s store.Store, without []store.Kind, each func(context.Context, store.Record) error) (store.Revision, error) {
 	var at store.Revision
+	var a appended
 	whole, begun := errors.New("whole"), false
 	err := s.Watch(ctx, func(b store.Batch) error {
 		if b.Reset && begun {
@@ -197,7 +167,7 @@ func state(ctx context.Context, s store.Store, each func(context.Context, store.
 			if d.Deleted {
 				return ErrChanged
 			}
-			if volatile[d.Record.Kind] {
+			if volatile[d.Record.Kind] || a.take(d.Record) {
 				continue
 			}
 			if err := each(ctx, d.Record); err != nil {
@@ -210,7 +180,7 @@ func state(ctx context.Context, s store.Store, each func(context.Context, store.
 		return nil
 	})
 	if errors.Is(err, whole) {
-		return at, nil
+		return at, a.each(ctx, without, each)
 	}
 	if err == nil {
 		err = store.ErrClosed

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,9 +18,9 @@ import (
 
 var never time.Time
 
-func memory() Store { return storetest.NewMemory(nil).(Store) }
+func memory() store.Store { return storetest.NewMemory(nil) }
 
-func embedded(t *testing.T) Store {
+func embedded(t *testing.T) store.Store {
 	t.Helper()
 	s, err := bolt.Open(filepath.Join(t.TempDir(), "store.db"), bolt.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -37,24 +38,52 @@ func must(t *testing.T, s store.Store, changes ...store.Change) {
 }
 
 // filled puts records of all sorts into the store.
-func filled(t *testing.T, s Store) Store {
+func filled(t *testing.T, s store.Store) store.Store {
 	t.Helper()
 	later := time.Now().Add(time.Hour)
 	for i := range 1200 {
 		must(t, s, store.Put(store.Session, fmt.Sprint("s", i), []byte(strings.Repeat("v", i)), later.Add(time.Duration(i))))
 	}
-	for range 5 {
-		must(t, s, store.Append(store.Event, []byte("event"), never))
+	for i := range 5 {
+		must(t, s, store.Append(store.Event, fmt.Append(nil, "event ", i+1), never))
 	}
-	must(t, s, store.Delete(store.Event, store.SequenceID(5)), store.Delete(store.Event, store.SequenceID(2)),
+	trim(t, s, 2)
+	must(t, s,
 		store.Put(store.Setting, "\xff/odd id", make([]byte, maxBytes+1), never),
 		store.Put(store.Ticket, "expired", []byte("t"), time.Now().Add(-time.Hour)),
 		store.Put(store.Node, "n", []byte("node"), later), store.Put(store.Role, "empty", nil, never))
 	return s
 }
 
+// events are the store's, with their numbers.
+func events(t *testing.T, s store.Store) []string {
+	t.Helper()
+	var all []string
+	_, err := state(t.Context(), s, nil, func(_ context.Context, r store.Record) error {
+		if r.Kind == store.Event {
+			all = append(all, r.ID[len(r.ID)-2:]+" "+string(r.Value))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// trim removes the first n events, of a store that has removed none yet.
+func trim(t *testing.T, s store.Store, n int) {
+	t.Helper()
+	records := storetest.Appended(t, s, store.Event)
+	var ids []string
+	for _, r := range records[:n] {
+		ids = append(ids, r.ID)
+	}
+	must(t, s, store.Numbering{}.Trim(store.Event, 0, uint64(n), ids...)...)
+}
+
 func TestACopyHoldsEveryRecordAndGoesOnNumbering(t *testing.T) {
-	for name, to := range map[string]Store{"bolt": embedded(t), "memory": memory()} {
+	for name, to := range map[string]store.Store{"bolt": embedded(t), "memory": memory()} {
 		t.Run(name, func(t *testing.T) {
 			from := filled(t, memory())
 			copied, verified := 0, 0
@@ -65,7 +94,7 @@ func TestACopyHoldsEveryRecordAndGoesOnNumbering(t *testing.T) {
 			if got.Records[store.Session] != 1200 || got.Records[store.Event] != 3 || got.Records[store.Ticket] != 1 || got.Records[store.Node] != 0 {
 				t.Errorf("copied %v", got.Records)
 			}
-			if copied != 1206 || verified != 1206 || got.Changed {
+			if copied != 1207 || verified != 1207 || got.Changed {
 				t.Errorf("%d copied, %d verified, changed %v", copied, verified, got.Changed)
 			}
 			if _, err := to.Get(t.Context(), store.Node, "n"); !errors.Is(err, store.ErrNotFound) {
@@ -81,10 +110,17 @@ func TestACopyHoldsEveryRecordAndGoesOnNumbering(t *testing.T) {
 					t.Errorf("%s: %d bytes until %v, %v", id, len(r.Value), r.Expires, err)
 				}
 			}
-			// 5 was given and its record removed: it must not be given again.
 			must(t, to, store.Append(store.Event, []byte("next"), never))
-			if r, err := to.Get(t.Context(), store.Event, store.SequenceID(6)); err != nil || string(r.Value) != "next" {
-				t.Errorf("the next event: %q, %v", r.Value, err)
+			want := []string{"03 event 3", "04 event 4", "05 event 5", "06 next"}
+			if got := events(t, to); !slices.Equal(got, want) {
+				t.Errorf("the events are %q, want %q", got, want)
+			}
+			again := memory()
+			if _, err := Copy(t.Context(), to, again, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if got := events(t, again); !slices.Equal(got, want) {
+				t.Errorf("the events of a copy of the copy are %q, want %q", got, want)
 			}
 			if n, err := to.Sweep(t.Context(), 10, store.Ticket); err != nil || n != 1 {
 				t.Errorf("%d expired tickets swept, %v", n, err)
@@ -128,10 +164,9 @@ func TestADigestDependsOnEveryPartOfARecord(t *testing.T) {
 
 // bad is a store with one fault.
 type bad struct {
-	Store
+	store.Store
 	commit func([]store.Change) []store.Change
 	before func() // each commit
-	number uint64 // added where a sequence is advanced
 }
 
 func (b bad) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
@@ -144,27 +179,32 @@ func (b bad) Commit(ctx context.Context, changes ...store.Change) (store.Revisio
 	return b.Store.Commit(ctx, changes...)
 }
 
-func (b bad) Advance(ctx context.Context, k store.Kind, n uint64) error {
-	return b.Store.Advance(ctx, k, n+b.number)
-}
-
 func TestACopyThatIsNotExactIsAnError(t *testing.T) {
-	change := func(do func(*store.Change)) func([]store.Change) []store.Change {
+	of := func(k store.Kind, do func(*store.Change)) func([]store.Change) []store.Change {
 		return func(changes []store.Change) []store.Change {
-			do(&changes[len(changes)-1])
+			for i := range changes {
+				if changes[i].Record.Kind == k {
+					do(&changes[i])
+				}
+			}
 			return changes
 		}
 	}
-	for name, to := range map[string]Store{
-		"a value":          bad{Store: memory(), commit: change(func(c *store.Change) { c.Record.Value = []byte("X") })},
-		"an expiry":        bad{Store: memory(), commit: change(func(c *store.Change) { c.Record.Expires = time.Unix(5, 0) })},
-		"an id":            bad{Store: memory(), commit: change(func(c *store.Change) { c.Record.ID += "X" })},
+	for name, to := range map[string]store.Store{
+		"a value":          bad{Store: memory(), commit: of(store.Session, func(c *store.Change) { c.Record.Value = []byte("X") })},
+		"an expiry":        bad{Store: memory(), commit: of(store.Session, func(c *store.Change) { c.Record.Expires = time.Unix(5, 0) })},
+		"an id":            bad{Store: memory(), commit: of(store.Session, func(c *store.Change) { c.Record.ID += "X" })},
 		"a record is lost": bad{Store: memory(), commit: func(c []store.Change) []store.Change { return c[1:] }},
-		"a sequence":       bad{Store: memory(), number: 1},
-		"not empty":        filled(t, memory()),
+		"a number":         bad{Store: memory(), commit: of(store.Event, func(c *store.Change) { c.Record.ID = store.NumberedID(7) })},
+		"the numbering": bad{Store: memory(), commit: of(store.Numbers, func(c *store.Change) {
+			c.Record.Value = store.Numbering{Removed: 2}.Record(store.Event).Value
+		})},
+		"not empty": filled(t, memory()),
 	} {
 		from := memory()
-		must(t, from, store.Put(store.Session, "a", []byte("1"), never), store.Append(store.Event, []byte("1"), never))
+		must(t, from, store.Put(store.Session, "a", []byte("1"), never), store.Append(store.Event, []byte("1"), never),
+			store.Append(store.Event, []byte("2"), never))
+		trim(t, from, 1)
 		if _, err := Copy(t.Context(), from, to, Options{}); !errors.Is(err, ErrDiffers) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -197,7 +237,6 @@ func TestAFailedWriteEndsTheCopy(t *testing.T) {
 
 func TestKindsThatAreLeftOutAreCountedAndNotCopied(t *testing.T) {
 	from, to := filled(t, memory()), embedded(t)
-	must(t, from, store.Append(store.Ticket, []byte("numbered"), never))
 	got, err := Copy(t.Context(), from, to, Options{Without: []store.Kind{store.Session, store.Ticket, store.Spent}})
 	if err != nil {
 		t.Fatal(err)
@@ -205,14 +244,42 @@ func TestKindsThatAreLeftOutAreCountedAndNotCopied(t *testing.T) {
 	if got.Records[store.Session] != 0 || got.Records[store.Ticket] != 0 || got.Records[store.Event] != 3 || got.Records[store.Setting] != 1 {
 		t.Errorf("copied %v", got.Records)
 	}
-	if len(got.LeftOut) != 2 || got.LeftOut[store.Session] != 1200 || got.LeftOut[store.Ticket] != 2 {
+	if len(got.LeftOut) != 2 || got.LeftOut[store.Session] != 1200 || got.LeftOut[store.Ticket] != 1 {
 		t.Errorf("left out %v", got.LeftOut)
 	}
 	if _, err := to.Get(t.Context(), store.Session, "s0"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a session was copied: %v", err)
 	}
-	numbers, err := to.Sequences(t.Context())
-	if err != nil || numbers[store.Ticket] != 1 || numbers[store.Event] != 5 {
-		t.Errorf("the sequences are at %v, %v", numbers, err)
+}
+
+func TestWhatIsAppendedAfterEventsThatWereLeftOutIsNumberedOn(t *testing.T) {
+	from, to := filled(t, memory()), embedded(t)
+	got, err := Copy(t.Context(), from, to, Options{Without: []store.Kind{store.Event}})
+	if err != nil || got.LeftOut[store.Event] != 3 || got.Records[store.Event] != 0 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	must(t, to, store.Append(store.Event, []byte("next"), never))
+	if got, want := events(t, to), []string{"06 next"}; !slices.Equal(got, want) {
+		t.Errorf("the events are %q, want %q", got, want)
+	}
+}
+
+func TestManyEventsOfACopyAreInTheirOrder(t *testing.T) {
+	from, to := memory(), embedded(t)
+	const n = 3*maxRecords + 7
+	for i := 0; i < n; i += 3 {
+		var changes []store.Change
+		for j := i; j < min(i+3, n); j++ {
+			changes = append(changes, store.Append(store.Event, fmt.Append(nil, j), never))
+		}
+		must(t, from, changes...)
+	}
+	if _, err := Copy(t.Context(), from, to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range storetest.Appended(t, to, store.Event) {
+		if string(r.Value) != fmt.Sprint(i) || r.ID != store.NumberedID(uint64(i+1)) {
+			t.Fatalf("event %d is %q under %q", i, r.Value, r.ID)
+		}
 	}
 }
