@@ -350,7 +350,7 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 		return true, err
 	}
 	rev, err := m.mirror.Commit(ctx, changes...)
-	if rev == 0 {
+	if _, stands := errors.AsType[*store.CommittedError](err); err != nil && !stands {
 		return !errors.Is(err, store.ErrConflict), err
 	}
 	if s.end {

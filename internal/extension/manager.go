@@ -189,8 +189,8 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 		store.Update(store.Extension, id(key), old.revision, b, time.Time{}), m.event(eventID, by, &r),
 	}
 	if bytes.Equal(r.Certificate, old.Certificate) && r.SubjectName == old.SubjectName {
-		rev, err := m.mirror.Commit(ctx, changes...)
-		return rev != 0 || !errors.Is(err, store.ErrConflict), err
+		_, err := m.mirror.Commit(ctx, changes...)
+		return !errors.Is(err, store.ErrConflict), err
 	}
 	return m.commitAndEnd(ctx, r.extension().Principal(), keep, changes)
 }
@@ -199,7 +199,7 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 // extension, and ends them. It reports whether it is of no use to try again.
 func (m *Manager) commitAndEnd(ctx context.Context, who principal.Name, keep string, changes []store.Change) (bool, error) {
 	rev, err := m.mirror.Commit(ctx, append(changes, m.evictor.Note(who, keep))...)
-	if rev == 0 {
+	if _, stands := errors.AsType[*store.CommittedError](err); err != nil && !stands {
 		return !errors.Is(err, store.ErrConflict), err
 	}
 	// Also if ctx has ended: the change is made.

@@ -55,27 +55,39 @@ func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []stor
 	if m.fits(c) {
 		return nil
 	}
-	// Who no longer waits must not leave the session behind.
+	// A caller that no longer waits must not leave the session behind.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepBackTime)
 	defer cancel()
-	// Expired sessions count until they are swept. Whether or not that works, what
-	// is left decides.
+	// Expired sessions count until they are swept. Whether or not that works, the
+	// number that remains decides.
 	_, _ = m.SweepExpired(ctx)
 	limit := m.exceeded(c.owner, m.policy())
 	if limit == nil {
 		return nil
 	}
+	if err := m.stepBack(ctx, l.Session(), tickets); err != nil {
+		return err
+	}
+	return limit
+}
+
+// stepBack ends a session whose token nobody gets, and gives back the tickets
+// that it was made with. It does not depend on the caller, who may be gone. If
+// the session can't be ended the error is store.ErrUncertain.
+func (m *Manager) stepBack(ctx context.Context, s Session, tickets []store.Record) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepBackTime)
+	defer cancel()
 	back := make([]store.Change, 0, len(tickets))
 	for _, r := range tickets {
 		back = append(back, store.Create(r.Kind, r.ID, r.Value, r.Expires))
 	}
-	err := m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), Logout(l.Session()), back...)
+	err := m.commitEnd(ctx, store.Delete(store.Session, s.Key.String()), Logout(s), back...)
 	if err != nil && !errors.Is(err, ErrNoSession) { // then another has ended it, and what it spent stays spent
 		// There may be a session now: the store's word that its end was not written
 		// must not be taken for one that nothing was.
-		return fmt.Errorf("step back from the limit: %w: %w", store.ErrUncertain, err)
+		return fmt.Errorf("step back from session: %w: %w", store.ErrUncertain, err)
 	}
-	return limit
+	return nil
 }
 
 // reserve claims a place for a session that is about to be, so that no number

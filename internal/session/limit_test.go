@@ -257,9 +257,12 @@ func TestASessionBeyondTheLimitEndsThoughItsCallerIsGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n.store.onEnd(func() error { cancel(); return nil })
 	got := n.race(ctx, named("alice"), named("alice"))
-	refused := 0
+	refused, held := 0, 0
 	for _, s := range got {
-		if limitOf(s.err) == "sessions 1 of 1" {
+		switch {
+		case s.err == nil:
+			held++
+		case limitOf(s.err) == "sessions 1 of 1":
 			refused++
 		}
 	}
@@ -267,8 +270,9 @@ func TestASessionBeyondTheLimitEndsThoughItsCallerIsGone(t *testing.T) {
 		t.Errorf("%v and %v, want one at the limit", got[0].err, got[1].err)
 	}
 	n.sync(t)
-	if n.a.Size() != 1 {
-		t.Errorf("%d sessions, want 1", n.a.Size())
+	// The other's caller may be gone before its login was shown: then it has ended too.
+	if n.a.Size() != held {
+		t.Errorf("%d sessions, and %d are somebody's", n.a.Size(), held)
 	}
 }
 

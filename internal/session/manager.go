@@ -129,7 +129,12 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	for _, r := range g.Tickets {
 		changes = append(changes, spend(r))
 	}
-	switch _, err := m.mirror.Commit(ctx, changes...); {
+	_, err = m.mirror.Commit(ctx, changes...)
+	_, stands := errors.AsType[*store.CommittedError](err)
+	switch {
+	case stands:
+		// Nobody will get the token: the session must not live on and count.
+		return nil, Token{}, errors.Join(fmt.Errorf("start session: %w", err), m.stepBack(ctx, s, g.Tickets))
 	case errors.Is(err, store.ErrConflict):
 		return nil, Token{}, ErrStale
 	case err != nil:

@@ -144,11 +144,12 @@ func (m *Mirror) Applied() Revision {
 // views of this process show it. If ctx has a Guard, the commit is held to it;
 // the Guard's error is returned as it is.
 //
-// The commit itself is not given up when ctx ends after it was begun: the
-// caller then gets ctx's error while the change stands. ErrUnavailable says that
-// nothing was written, ErrUncertain that something may have been. ErrConflict
-// comes once the views show what was in the way: a caller that learns from it
-// that a session has ended must not find the session alive right after.
+// The commit itself is not given up when ctx ends after it was begun: then the
+// change stands, and the error is a *CommittedError. ErrUncertain says that
+// something may have been written; after any other error nothing was.
+// ErrConflict comes once the views show what was in the way: a caller that
+// learns from it that a session has ended must not find the session alive right
+// after.
 func (m *Mirror) Commit(ctx context.Context, changes ...Change) (Revision, error) {
 	if g, _ := ctx.Value(guardKey{}).(Guard); g != nil {
 		return m.commitGuarded(ctx, g, changes)
@@ -166,11 +167,31 @@ func (m *Mirror) commit(ctx context.Context, changes []Change) (Revision, error)
 	if err != nil {
 		return 0, err
 	}
-	err = m.Wait(ctx, rev)
-	if errors.Is(err, ErrUnavailable) {
-		err = fmt.Errorf("%w: it did, but is not shown: %v", ErrUncertain, err)
+	if err := m.Wait(ctx, rev); err != nil {
+		return rev, &CommittedError{Revision: rev, Err: err}
 	}
-	return rev, err
+	return rev, nil
+}
+
+// CommittedError says that a commit stands although its caller gets an error:
+// the caller stopped waiting, or this process no longer follows the store,
+// before its views showed the change. Towards clients it is ErrUncertain.
+type CommittedError struct {
+	Revision Revision
+	Err      error // why the wait ended
+}
+
+func (e *CommittedError) Error() string {
+	return "committed, but not yet visible on this node: " + e.Err.Error()
+}
+
+// Unwrap is the cause, or ErrUncertain in place of ErrUnavailable: that would
+// say that nothing was written.
+func (e *CommittedError) Unwrap() error {
+	if errors.Is(e.Err, ErrUnavailable) {
+		return ErrUncertain
+	}
+	return e.Err
 }
 
 // Touch touches in the store and returns once the views of this process show it.
