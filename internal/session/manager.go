@@ -119,26 +119,8 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	}
 	defer m.release(key)
 
-	changes := append([]store.Change{
-		store.Create(store.Session, key.String(), s.encode(), time.Time{}),
-		m.events.Change(event.Event{
-			Type: "UserLoginSessionEvent", SessionID: key.String(),
-			Address: s.Address, UserAgent: s.UserAgent, Locale: s.Locale,
-		}.By(s.Actor())),
-	}, g.Changes...)
-	for _, r := range g.Tickets {
-		changes = append(changes, spend(r))
-	}
-	_, err = m.mirror.Commit(ctx, changes...)
-	_, stands := errors.AsType[*store.CommittedError](err)
-	switch {
-	case stands:
-		// Nobody will get the token: the session must not live on and count.
-		return nil, Token{}, errors.Join(fmt.Errorf("start session: %w", err), m.stepBack(ctx, s, g.Tickets))
-	case errors.Is(err, store.ErrConflict):
-		return nil, Token{}, ErrStale
-	case err != nil:
-		return nil, Token{}, fmt.Errorf("start session: %w", err)
+	if err := m.commitStart(ctx, s, g); err != nil {
+		return nil, Token{}, err
 	}
 	l := m.byKey(key)
 	if l == nil {
@@ -148,6 +130,32 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 		return nil, Token{}, err
 	}
 	return l, token, nil
+}
+
+// commitStart commits the session with all that its grant asks for.
+func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
+	changes := append([]store.Change{
+		store.Create(store.Session, s.Key.String(), s.encode(), time.Time{}),
+		m.events.Change(event.Event{
+			Type: "UserLoginSessionEvent", SessionID: s.Key.String(),
+			Address: s.Address, UserAgent: s.UserAgent, Locale: s.Locale,
+		}.By(s.Actor())),
+	}, g.Changes...)
+	for _, r := range g.Tickets {
+		changes = append(changes, spend(r))
+	}
+	_, err := m.mirror.Commit(ctx, changes...)
+	_, stands := errors.AsType[*store.CommittedError](err)
+	switch {
+	case stands:
+		// Nobody will get the token: the session must not live on and count.
+		return errors.Join(fmt.Errorf("start session: %w", err), m.stepBack(ctx, s, g.Tickets))
+	case errors.Is(err, store.ErrConflict):
+		return ErrStale
+	case err != nil:
+		return fmt.Errorf("start session: %w", err)
+	}
+	return nil
 }
 
 // Authenticate returns the session of what a caller sent as token that lives at
