@@ -244,3 +244,39 @@ func TestALoginWhoseProofIsTakenInItsMidstMakesNoSession(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst takes the target of an
+// impersonation at the instant at which the impersonation's commit arrives at the
+// store.
+func TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst(t *testing.T) {
+	for _, target := range []struct {
+		name   string
+		losses []loss
+		enter  bool
+	}{
+		{"boss", losses[:4], true},
+		{extensionKey, lossesOfExtensions[2:3], false},
+	} {
+		for _, l := range target.losses {
+			w := newWorld(t)
+			v := &victim{user: target.name}
+			if target.enter {
+				v.key = w.key(w.newUser(target.name, access.Admin))
+			}
+			actor := w.newUser("second", access.Admin)
+			before, other := w.key(actor), w.beside()
+			var then contents
+			w.store.count(1, func() {
+				l.make(other, v)
+				then = w.store.contents(t)
+			})
+			got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: target.name})
+			if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
+				t.Errorf("%s with %s: came %s, want InvalidLogin", target.name, l.name, got)
+			}
+			if written := w.store.contents(t).since(then); len(written) > 0 || w.key(actor) != before {
+				t.Errorf("%s with %s: it wrote %q", target.name, l.name, written)
+			}
+		}
+	}
+}

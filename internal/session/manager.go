@@ -229,21 +229,23 @@ func (m *Manager) List() []*Live {
 	return list
 }
 
-// Update changes the session's identity or locale and posts the events, if any.
-// change sees the session as it is and may be called more than once.
-func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) []event.Event) error {
-	const tries = 20 // each lost to another writer of this very session
+// Update changes the session's identity or locale. change sees the session as it
+// is and returns what is committed with it: events, and conditions on other
+// records. It is called again if one of them does not hold. Its error is
+// returned as it is.
+func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) ([]store.Change, error)) error {
+	const tries = 20 // each lost to another writer
 	for range tries {
 		at := store.Revision(l.revision.Load())
 		s := l.Session()
 		// What this process has counted reaches the record by Flush only.
 		s.CallCount = l.base.Load()
-		events := change(&s)
-		changes := []store.Change{store.Update(store.Session, s.Key.String(), at, s.encode(), time.Time{})}
-		for _, e := range events {
-			changes = append(changes, m.events.Change(e))
+		with, err := change(&s)
+		if err != nil {
+			return err
 		}
-		_, err := m.mirror.Commit(ctx, changes...)
+		changes := []store.Change{store.Update(store.Session, s.Key.String(), at, s.encode(), time.Time{})}
+		_, err = m.mirror.Commit(ctx, append(changes, with...)...)
 		if err == nil {
 			return nil
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
@@ -289,7 +289,7 @@ func TestALocaleChangeAndItsCountersMeetInOneRecord(t *testing.T) {
 	})
 	for i := range 50 {
 		want := []string{"de", "fr"}[i%2]
-		err := f.Update(t.Context(), l, func(s *Session) []event.Event { s.Locale = want; return nil })
+		err := f.Update(t.Context(), l, func(s *Session) ([]store.Change, error) { s.Locale = want; return nil, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,10 +385,10 @@ func TestWhoLostItsAccessKeepsNoSessionButTheOneNamed(t *testing.T) {
 	actingFrom, fromAlice := f.start(t, "alice")
 	_, other := f.start(t, "bob")
 	for l, name := range map[*Live]string{actingAs: "alice", actingFrom: "bob"} {
-		if err := f.Update(t.Context(), l, func(s *Session) []event.Event {
+		if err := f.Update(t.Context(), l, func(s *Session) ([]store.Change, error) {
 			owner := s.Owner()
 			s.Identity, s.Origin = named(name).Identity, &owner
-			return nil
+			return nil, nil
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,7 @@ package session
 import (
 	"testing"
 
-	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
 )
 
 func told(c <-chan struct{}) bool {
@@ -21,7 +21,7 @@ func TestWhoWatchesOneSessionIsNotWokenByOthers(t *testing.T) {
 	other, _ := f.start(t, "ann")
 	any, one := f.Changed(), f.ChangedOne(mine)
 
-	if err := f.Update(t.Context(), other, func(s *Session) []event.Event { s.Locale = "de"; return nil }); err != nil {
+	if err := f.Update(t.Context(), other, func(s *Session) ([]store.Change, error) { s.Locale = "de"; return nil, nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !told(any) || told(one) {
@@ -34,7 +34,7 @@ func TestWhoWatchesOneSessionIsNotWokenByOthers(t *testing.T) {
 	if told(one) {
 		t.Error("told of others' ends and logins")
 	}
-	if err := f.Update(t.Context(), mine, func(s *Session) []event.Event { s.Locale = "ja"; return nil }); err != nil {
+	if err := f.Update(t.Context(), mine, func(s *Session) ([]store.Change, error) { s.Locale = "ja"; return nil, nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !told(one) {

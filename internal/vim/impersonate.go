@@ -10,6 +10,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // ruleImpersonate is what ImpersonateUser asks for besides its privilege.
@@ -23,21 +24,21 @@ func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.Impersonate
 	if err != nil {
 		return types.UserSession{}, err
 	}
-	target, err := a.impersonable(c, r.UserName)
-	if err != nil {
-		return types.UserSession{}, err
-	}
-	err = a.Sessions.Update(ctx, c.Session, func(s *session.Session) []event.Event {
+	err = a.Sessions.Update(ctx, c.Session, func(s *session.Session) ([]store.Change, error) {
+		target, changes, err := a.impersonable(c, r.UserName)
+		if err != nil {
+			return nil, err
+		}
 		owner := s.Owner()
 		s.Identity, s.Origin = target, &owner
 		if target.Name.Equal(owner.Name) {
 			s.Origin = nil // back to its own self
 		}
 		s.Locale, s.MessageLocale = choice.Locale, choice.MessageLocale
-		return []event.Event{{
+		return append(changes, a.Events.Change(event.Event{
 			Type: "EventEx", ID: "vigate.session.impersonated", User: owner.Name.String(),
 			SessionID: s.Key.String(), Subject: target.Name.String(), Address: c.Peer.Address,
-		}}
+		})), nil
 	})
 	if err != nil {
 		return types.UserSession{}, err
@@ -47,28 +48,33 @@ func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.Impersonate
 
 // impersonable finds the identity that may be taken on: that of somebody with a
 // live session of its own, or of an extension that has none and whose authority
-// the caller already has.
-func (a *API) impersonable(c *Call, name string) (session.Identity, error) {
+// the caller already has. The session, or the extension, must still be there when
+// the identity is taken on, which is what the changes require: if it is lost at
+// that moment, the sessions that act as it may already have been ended.
+func (a *API) impersonable(c *Call, name string) (session.Identity, []store.Change, error) {
 	for l := range a.Sessions.All() {
 		if s := l.Session(); s.Origin == nil && a.names(name, s.Identity) {
-			return s.Identity, nil
+			if l == c.Session {
+				return s.Identity, nil, nil
+			}
+			return s.Identity, []store.Change{store.Require(store.Session, s.Key.String())}, nil
 		}
 	}
 	e, ok := a.Extensions.Find(name)
 	if !ok {
-		return session.Identity{}, session.ErrNotAllowed
+		return session.Identity{}, nil, session.ErrNotAllowed
 	}
 	target := session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true}
 	for l := range a.Sessions.All() {
 		if a.names(name, l.Identity()) {
-			return session.Identity{}, session.ErrNotAllowed // impersonated by another already
+			return session.Identity{}, nil, session.ErrNotAllowed // impersonated by another already
 		}
 	}
 	has := a.Access.Privileges(login.SubjectOf(c.Session))
 	if !has.Covers(a.Access.Privileges(login.Subject(target))) {
-		return session.Identity{}, session.ErrNotAllowed
+		return session.Identity{}, nil, session.ErrNotAllowed
 	}
-	return target, nil
+	return target, []store.Change{e.Require()}, nil
 }
 
 // names reports whether the spelling names the identity.

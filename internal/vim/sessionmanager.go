@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // sessionManager is the table of the 22 operations.
@@ -146,9 +147,9 @@ func (a *API) setLocale(ctx context.Context, c *Call, r *types.SetLocaleRequestT
 	if err != nil {
 		return err
 	}
-	return a.Sessions.Update(ctx, c.Session, func(s *session.Session) []event.Event {
+	return a.Sessions.Update(ctx, c.Session, func(s *session.Session) ([]store.Change, error) {
 		s.Locale, s.MessageLocale = choice.Locale, choice.MessageLocale
-		return nil
+		return nil, nil
 	})
 }
 
