@@ -74,8 +74,7 @@ func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
 	n, ctx := founded(t), t.Context()
 	n.give(t, access.ReadOnly, "ann", "group:ann")
 	n.give(t, access.View, "ANN")
-	on, err := n.PermissionsOn(access.Root)
-	must(t, err)
+	on := n.Permissions()
 	want := []string{"root -1 false", "ANN -3 false", "ann -2 true"}
 	for i, p := range on {
 		if got := fmt.Sprintln(p.Principal.User, p.Role, p.Group); got != want[i]+"\n" {
@@ -89,8 +88,6 @@ func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
 	}
 	_, err = n.PermissionsOf(99)
 	wantError(t, err, access.ErrRole)
-	_, err = n.PermissionsOn("group-v1")
-	wantError(t, err, access.ErrEntity)
 
 	set := func(entity, name string, role int32) error {
 		return n.SetPermissions(ctx, access.Server(event.By("root")), entity, []access.Permission{

@@ -34,15 +34,6 @@ func (t *Table) Permissions() []Permission {
 	return all
 }
 
-// PermissionsOn returns the permissions on the entity: ErrEntity if it is not
-// Root.
-func (t *Table) PermissionsOn(entity string) ([]Permission, error) {
-	if entity != Root {
-		return nil, fmt.Errorf("list permissions: %w", ErrEntity)
-	}
-	return t.Permissions(), nil
-}
-
 // PermissionsOf returns the permissions that give the role: ErrRole if there is
 // no such role.
 func (t *Table) PermissionsOf(role int32) ([]Permission, error) {

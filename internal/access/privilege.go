@@ -138,11 +138,6 @@ func (s Set) knows(privilege string) bool {
 	return ok
 }
 
-// Empty reports whether nothing is in the set.
-func (s Set) Empty() bool {
-	return !slices.ContainsFunc(s.bits, func(w uint64) bool { return w != 0 })
-}
-
 // IDs are the privileges in the set, sorted.
 func (s Set) IDs() []string {
 	var ids []string
