@@ -130,6 +130,28 @@ func TestAnAnswerGivenBeforeTheBodyWasReadReachesAClientThatSendsOn(t *testing.T
 	}
 }
 
+func TestAClientOfNetHTTPReadsAnAnswerThatDidNotWaitForItsBody(t *testing.T) {
+	r := start(t, Config{Handler: early})
+	for _, way := range []struct {
+		listener string
+		h2       bool
+	}{{"plain", false}, {"tls", false}, {"tls", true}} {
+		for path, want := range earlyStatus {
+			c, base := r.client(way.listener)
+			c.Transport.(*http.Transport).ForceAttemptHTTP2 = way.h2
+			resp, err := c.Post(base+path, "text/plain", bytes.NewReader(make([]byte, 12<<20)))
+			if err != nil {
+				t.Errorf("%v %s: %v", way, path, err)
+				continue
+			}
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want || (resp.ProtoMajor == 2) != way.h2 {
+				t.Errorf("%v %s: %s %d, %v", way, path, resp.Proto, resp.StatusCode, err)
+			}
+			resp.Body.Close()
+		}
+	}
+}
+
 func TestAnAnswerGivenBeforeTheBodyWasReadIsWholeForAClientThatStops(t *testing.T) {
 	r := start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: time.Hour}})
 	for path, want := range earlyStatus {

@@ -3,9 +3,11 @@ package server
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -117,7 +119,9 @@ func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	mux := http.NewServeMux()
-	mux.Handle("/behind/", &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }})
+	mux.Handle("/behind/", &httputil.ReverseProxy{
+		Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorLog: log.New(io.Discard, "", 0),
+	})
 	front := start(t, Config{Handler: mux, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s"})
 	for _, way := range []struct {
 		listener string
@@ -144,6 +148,23 @@ func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); string(b) != "long body\n" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
+}
+
+// TestARequestOverHTTP2EndsWhenItsClientIsDead has a client that sends a request
+// and then nothing more: no end of its connection and no answer to pings.
+func TestARequestOverHTTP2EndsWhenItsClientIsDead(t *testing.T) {
+	h := newWaiter()
+	r := start(t, Config{Handler: h, Listen: "127.0.0.1:0", Limits: Limits{Stall: 50 * time.Millisecond, Header: 3 * time.Second}})
+	c, err := tls.Dial("tcp", r.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	// The preface, SETTINGS, and HEADERS with GET, https, / and the authority.
+	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+
+		"\x00\x00\x0e\x01\x05\x00\x00\x00\x01\x82\x87\x84\x41\x09localhost")
+	<-h.entered
+	h.wantGone(t, "a request of a dead client")
 }
 
 func TestRequestsThatComeDuringAWaitAreServedAfterIt(t *testing.T) {
