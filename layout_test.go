@@ -74,7 +74,7 @@ var homes = map[string][]string{
 	"google.golang.org/grpc": {"internal/store/etcd"}, "go.uber.org/zap": {"internal/store/etcd"}, // etcd's client is configured in their terms
 	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command"}, "github.com/spf13/pflag": {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
-	"golang.org/x/text":                   {"internal/locale"},
+	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
 	"golang.org/x/term":                   {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"google.golang.org/protobuf":          {"internal/session"},
 	"go.yaml.in/yaml":                     {"internal/config"},

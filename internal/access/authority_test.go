@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
@@ -329,4 +330,29 @@ func BenchmarkHas(b *testing.B) {
 			}
 		}
 	})
+}
+
+// An older version took some names for different that are the same now. What one
+// had must not be the other's: both have nothing until somebody decides.
+func TestPermissionsOfNamesThatBecameTheSameGiveNothing(t *testing.T) {
+	n := founded(t)
+	n.give(t, access.Admin, "sam")
+	r, err := n.mirror.Get(t.Context(), store.Permission, access.Root)
+	must(t, err)
+	own := `"user":"sam","role":-1,"propagate":true}`
+	value := strings.Replace(string(r.Value), own, own+`,{"domain":"VSPHERE.LOCAL","user":"ſam","role":-2}`, 1)
+	if value == string(r.Value) {
+		t.Fatalf("no such permission in %s", value)
+	}
+	_, err = n.mirror.Commit(t.Context(), store.Put(store.Permission, access.Root, []byte(value), time.Time{}))
+	must(t, err)
+	for _, name := range []string{"sam", "ſam", "SAM"} {
+		if who := (access.Subject{Principal: user(name)}); n.Has(who, access.SystemRead) || n.HasRole(who) || n.Damaged() != nil {
+			t.Errorf("%s has a role; damage %v", name, n.Damaged())
+		}
+	}
+	n.give(t, access.ReadOnly, "sam")
+	if who := (access.Subject{Principal: user("sam")}); !n.Has(who, access.SystemRead) || len(n.Permissions()) != 2 {
+		t.Errorf("set again: %v", n.Permissions())
+	}
 }

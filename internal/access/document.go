@@ -39,6 +39,8 @@ type document struct {
 	Roles       []roleRow       `json:"roles"`
 	Permissions []permissionRow `json:"permissions"`
 	extra       record.Extra
+	// merged are the names of permissions that became one: see merge.
+	merged []string
 }
 
 type roleRow struct {
@@ -92,11 +94,13 @@ func (p permissionRow) public() Permission {
 }
 
 // id tells permissions apart: a user and a group may have one name.
-func (p permissionRow) id() string {
+func (p permissionRow) id() string { return p.kind() + p.name().Key() }
+
+func (p permissionRow) kind() string {
 	if p.Group {
-		return "g:" + p.name().Key()
+		return "g:"
 	}
-	return "u:" + p.name().Key()
+	return "u:"
 }
 
 // decode reads the document and refuses one that is not consistent: what it
@@ -108,7 +112,30 @@ func decode(b []byte) (*document, error) {
 		return nil, err
 	}
 	d.extra = extra
-	return d, d.check()
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	d.merge()
+	return d, nil
+}
+
+// merge makes one permission of those whose names an older version took for
+// different ones and that are the same now. Its role is NoAccess, as anything
+// else would give one what was meant for the other, until somebody sets it anew.
+func (d *document) merge() {
+	first := map[string]int{}
+	all := d.Permissions[:0:0]
+	for _, p := range d.Permissions {
+		i, again := first[p.id()]
+		if !again {
+			first[p.id()] = len(all)
+			all = append(all, p)
+			continue
+		}
+		all[i].Role = NoAccess
+		d.merged = append(d.merged, all[i].name().String(), p.name().String())
+	}
+	d.Permissions = all
 }
 
 func (d *document) encode() ([]byte, error) {
@@ -121,7 +148,7 @@ func (d *document) check() error {
 	}
 	ids, names := map[int32]bool{}, map[string]bool{}
 	for _, r := range d.Roles {
-		folded := strings.ToLower(r.Name)
+		folded := strings.ToLower(r.Name) // as versions before principal.Fold had it
 		if r.ID < 1 || r.ID >= d.NextRole || ids[r.ID] || names[folded] || !validRoleName(r.Name) {
 			return fmt.Errorf("check role %d: bad or double", r.ID)
 		}
@@ -129,10 +156,11 @@ func (d *document) check() error {
 	}
 	seen := map[string]bool{}
 	for i, p := range d.Permissions {
-		if p.User == "" || seen[p.id()] || d.roleName(p.Role) == "" {
+		id := p.kind() + p.name().FormerKey()
+		if p.User == "" || seen[id] || d.roleName(p.Role) == "" {
 			return fmt.Errorf("check permission %d: bad or double", i)
 		}
-		seen[p.id()] = true
+		seen[id] = true
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
 )
 
 // The roles that are always there. Their ids and names are vCenter's.
@@ -187,7 +188,12 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []string) error {
 	if !validRoleName(row.Name) {
 		return ErrRoleName
 	}
-	same := func(id int32, name string) bool { return id != row.ID && strings.EqualFold(name, row.Name) }
+	i := d.role(row.ID)
+	renamed := i < 0 || d.Roles[i].Name != row.Name
+	if renamed && !principal.ValidText(row.Name) {
+		return ErrRoleName
+	}
+	same := func(id int32, name string) bool { return renamed && id != row.ID && principal.Alike(name, row.Name) }
 	if slices.ContainsFunc(systemRoles, func(s system) bool { return same(s.id, s.name) }) ||
 		slices.ContainsFunc(d.Roles, func(r roleRow) bool { return same(r.ID, r.Name) }) {
 		return ErrRoleExists

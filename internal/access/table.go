@@ -91,6 +91,9 @@ func (t *Table) Put(r store.Record) {
 		s.damage = &store.DamagedError{Where: fmt.Sprintf("permissions on %s", Root), Cause: err}
 		t.log.Error("permissions can't be read: nobody has any privilege", "error", s.damage)
 	default:
+		if len(doc.merged) > 0 {
+			t.log.Error("permissions are of names that are the same: they give no access until they are set again", "names", doc.merged)
+		}
 		s.doc = doc
 	}
 	t.show(s)

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/vigate/vigate/internal/eviction"
 	"github.com/vigate/vigate/internal/principal"
@@ -32,13 +30,14 @@ type Account struct {
 	PasswordChanged time.Time
 	// Revision is that of the record.
 	Revision store.Revision
+	record   string // its id
 }
 
 // Require holds a commit to the account being as it was when a says it was: a
 // login whose user is disabled meanwhile, or gets another password, fails with
 // a conflict.
 func (a Account) Require() store.Change {
-	return store.RequireAt(store.Account, a.Name.Key(), a.Revision)
+	return store.RequireAt(store.Account, a.record, a.Revision)
 }
 
 const formatVersion = 1
@@ -53,6 +52,8 @@ type row struct {
 	Created         time.Time `json:"created"`
 	PasswordChanged time.Time `json:"passwordChanged"`
 
+	id       string // the record's
+	look     string // principal.Look of User
 	hash     hash
 	revision store.Revision
 	extra    record.Extra
@@ -62,7 +63,7 @@ func (r *row) name() principal.Name { return principal.Name{Domain: r.Domain, Us
 
 func (r *row) account() Account {
 	return Account{Name: r.name(), FullName: r.FullName, Disabled: r.Disabled, Created: r.Created,
-		PasswordChanged: r.PasswordChanged, Revision: r.revision}
+		PasswordChanged: r.PasswordChanged, Revision: r.revision, record: r.id}
 }
 
 func (r *row) encode() ([]byte, error) { return record.Encode(formatVersion, r, r.extra) }
@@ -70,7 +71,7 @@ func (r *row) encode() ([]byte, error) { return record.Encode(formatVersion, r, 
 var errWrongID = errors.New("its name is not the record's")
 
 func (t *Table) decode(rec store.Record) (*row, error) {
-	r := &row{revision: rec.Revision}
+	r := &row{id: rec.ID, revision: rec.Revision}
 	extra, err := record.Decode(rec.Value, formatVersion, r)
 	if err != nil {
 		return nil, err
@@ -79,9 +80,10 @@ func (t *Table) decode(rec store.Record) (*row, error) {
 	if r.hash, err = parseHash(r.Hash); err != nil {
 		return nil, err
 	}
-	if r.name().Key() != rec.ID || r.User == "" {
+	if n := r.name(); n.Key() != rec.ID && n.FormerKey() != rec.ID || r.User == "" {
 		return nil, errWrongID
 	}
+	r.look = principal.Look(r.User)
 	if !strings.EqualFold(r.Domain, t.domain) {
 		// Served under its old name it would be another domain's user; served
 		// under the new one, another user.
@@ -97,20 +99,26 @@ type Table struct {
 	log    *slog.Logger
 	duties eviction.Duties
 
-	mu      sync.RWMutex // guards what follows
-	users   map[string]*row
-	damaged map[string]damage
+	mu sync.RWMutex // guards what follows
+	content
 	// staged is what a whole state that is being read has had so far; nil
 	// otherwise.
 	staged *content
 }
 
 type content struct {
-	users   map[string]*row
+	users   map[string]*row // by record id
+	names   principal.Index // of users
 	damaged map[string]damage
 }
 
+func newContent() content {
+	return content{users: map[string]*row{}, names: principal.Index{}, damaged: map[string]damage{}}
+}
+
+// damage is why a record is not served.
 type damage struct {
+	id       string
 	revision store.Revision
 	err      error
 }
@@ -127,7 +135,7 @@ func NewTable(domain string, log *slog.Logger) *Table {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Table{domain: strings.ToUpper(domain), log: log, users: map[string]*row{}, damaged: map[string]damage{}}
+	return &Table{domain: strings.ToUpper(domain), log: log, content: newContent()}
 }
 
 // Domain is the domain of all local users, in upper case.
@@ -141,7 +149,8 @@ func (t *Table) Reset() {
 	t.duties.Reset()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.staged = &content{users: map[string]*row{}, damaged: map[string]damage{}}
+	staged := newContent()
+	t.staged = &staged
 }
 
 // Whole is part of store.View.
@@ -149,7 +158,7 @@ func (t *Table) Whole() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.staged != nil {
-		t.users, t.damaged, t.staged = t.staged.users, t.staged.damaged, nil
+		t.content, t.staged = *t.staged, nil
 	}
 }
 
@@ -167,13 +176,16 @@ func (t *Table) Put(rec store.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	to := t.target()
+	to.remove(rec.ID)
 	if err != nil {
-		delete(to.users, rec.ID)
-		to.damaged[rec.ID] = damage{rec.Revision, err}
+		to.damaged[rec.ID] = damage{rec.ID, rec.Revision, err}
 		return
 	}
-	delete(to.damaged, rec.ID)
 	to.users[rec.ID] = r
+	to.names.Put(r.name(), r.id)
+	if ids := to.names.Find(r.name()); len(ids) > 1 {
+		t.log.Error("users have the same name: none of them can log in until all but one are removed", "records", ids)
+	}
 }
 
 // Delete is part of store.View.
@@ -183,9 +195,15 @@ func (t *Table) Delete(_ store.Kind, id string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	to := t.target()
-	delete(to.users, id)
-	delete(to.damaged, id)
+	t.target().remove(id)
+}
+
+func (c content) remove(id string) {
+	if r := c.users[id]; r != nil {
+		c.names.Delete(r.name(), id)
+	}
+	delete(c.users, id)
+	delete(c.damaged, id)
 }
 
 // target is what changes go to. Callers hold mu.
@@ -193,19 +211,41 @@ func (t *Table) target() content {
 	if t.staged != nil {
 		return *t.staged
 	}
-	return content{t.users, t.damaged}
+	return t.content
 }
 
-// get returns the user's record, which nobody may write to, or why it can't be
-// read. Both nil: there is none.
+// errSameName: an older version, which compared names less strictly, has stored
+// several users of one name. What is meant for one would be another's.
+var errSameName = errors.New("another user's name is the same")
+
+// get returns the user's record, which nobody may write to, or why it is not
+// served. Both nil: there is none.
 func (t *Table) get(name principal.Name) (*row, *damage) {
-	key := name.Key()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if d, ok := t.damaged[key]; ok {
-		return nil, &d
+	for _, id := range []string{name.Key(), name.FormerKey()} {
+		if d, ok := t.damaged[id]; ok {
+			return nil, &d
+		}
 	}
-	return t.users[key], nil
+	ids := t.names.Find(name)
+	switch len(ids) {
+	case 0:
+		return nil, nil
+	case 1:
+		return t.users[ids[0]], nil
+	}
+	meant := t.users[ids[0]]
+	for _, id := range ids {
+		if r := t.users[id]; r.User == name.User {
+			meant = r
+		}
+	}
+	return nil, &damage{meant.id, meant.revision, meant.clash()}
+}
+
+func (r *row) clash() error {
+	return &store.DamagedError{Where: fmt.Sprintf("account %q", r.id), Cause: errSameName}
 }
 
 // Find returns the user with the name.
@@ -236,6 +276,11 @@ func (t *Table) Damaged() error {
 	for _, id := range slices.Sorted(maps.Keys(t.damaged)) {
 		all = append(all, t.damaged[id].err)
 	}
+	for _, ids := range t.names {
+		if len(ids) > 1 {
+			all = append(all, t.users[ids[0]].clash())
+		}
+	}
 	return errors.Join(all...)
 }
 
@@ -243,12 +288,12 @@ func (t *Table) Damaged() error {
 // the text, without regard to case, sorted by name. An empty text is in all
 // names.
 func (t *Table) Search(text string, exact bool) []Account {
-	text = strings.ToLower(text)
+	text = principal.Fold(text)
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var found []Account
 	for _, r := range t.users {
-		user := strings.ToLower(r.User)
+		user := principal.Fold(r.User)
 		if exact && text != "" && user != text || !strings.Contains(user, text) {
 			continue
 		}
@@ -258,13 +303,14 @@ func (t *Table) Search(text string, exact bool) []Account {
 	return found
 }
 
-// similar reports whether there is another user whose name a reader takes for the
-// same: to strings.EqualFold, unlike to principal.Name.Equal, a long s is an s.
-func (t *Table) similar(name principal.Name) bool {
+// Alike reports whether there is a user whose name a reader takes for this one:
+// see principal.Alike.
+func (t *Table) Alike(user string) bool {
+	look := principal.Look(user)
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, r := range t.users {
-		if strings.EqualFold(r.User, name.User) {
+		if r.look == look {
 			return true
 		}
 	}
@@ -277,13 +323,15 @@ const (
 	maxFullName = 512
 )
 
-// validName reports whether a user of the domain can be called so.
-func (t *Table) validName(n principal.Name) bool {
-	return strings.EqualFold(n.Domain, t.domain) && n.User != "" && len(n.User) <= maxUser &&
-		utf8.ValidString(n.User) && strings.TrimSpace(n.User) == n.User &&
-		!strings.ContainsAny(n.User, `\@`) && !strings.ContainsFunc(n.User, unicode.IsControl)
+// checkName returns why no new user of the domain can be called so.
+func (t *Table) checkName(n principal.Name) error {
+	if !strings.EqualFold(n.Domain, t.domain) {
+		return fmt.Errorf("%w: not of this domain", ErrName)
+	}
+	if err := principal.CheckNew(n.User, maxUser); err != nil {
+		return fmt.Errorf("%w: %w", ErrName, err)
+	}
+	return nil
 }
 
-func validFullName(s string) bool {
-	return len(s) <= maxFullName && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
-}
+func validFullName(s string) bool { return len(s) <= maxFullName && principal.ValidText(s) }

@@ -255,10 +255,6 @@ func TestAUserIsCreatedOnce(t *testing.T) {
 	if made.Load() != 1 {
 		t.Errorf("created %d times", made.Load())
 	}
-	must(t, a.Create(t.Context(), event.By("root"), user("kelly"), first, ""))
-	wantError(t, a.Create(t.Context(), event.By("root"), user("\u212aelly"), first, ""), account.ErrExists) // the Kelvin sign
-	must(t, a.Create(t.Context(), event.By("root"), user("sam"), first, ""))
-	wantError(t, a.Create(t.Context(), event.By("root"), user("\u017fam"), first, ""), account.ErrExists) // the long s
 }
 
 func TestNamesOfUsersAreChecked(t *testing.T) {

@@ -17,11 +17,12 @@ import (
 var (
 	// ErrNotFound: there is no such local user.
 	ErrNotFound = errors.New("no such local user")
-	// ErrExists: there is such a user already.
+	// ErrExists: there is a user or an extension already whose name is the same or
+	// alike.
 	ErrExists = errors.New("user exists already")
 	// ErrName: not a local user's name, or not of this domain.
 	ErrName = errors.New("not a local user's name")
-	// ErrFullName: the full name is too long or has control characters.
+	// ErrFullName: the full name is too long or has characters that are not seen.
 	ErrFullName = errors.New("not a full name")
 	// ErrPassword: the new password is too short or too long.
 	ErrPassword = errors.New("password's length is out of bounds")
@@ -51,6 +52,9 @@ type Options struct {
 	Table     *Table
 	Events    *event.Log
 	Authority Authority
+	// Taken reports whether somebody else than a user of Table, an extension, is
+	// called so or alike; nil: nobody.
+	Taken func(user string) bool
 	// End ends the sessions of a user who is disabled, removed or has a new
 	// password.
 	End eviction.Ender
@@ -77,6 +81,7 @@ type Manager struct {
 	mirror      *store.Mirror
 	events      *event.Log
 	authority   Authority
+	taken       func(string) bool
 	evictor     *eviction.Evictor
 	cost        Cost
 	minPassword int
@@ -112,8 +117,11 @@ func NewManager(o Options) (*Manager, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Taken == nil {
+		o.Taken = func(string) bool { return false }
+	}
 	return &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority,
+		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, taken: o.Taken,
 		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
 		cost:    o.Cost, minPassword: o.MinPassword, now: o.Now,
 		gate:   newGate(o.Cores, o.Queue, o.Patience, pressure{requests: o.Requests, now: o.Now}),
@@ -148,10 +156,10 @@ func (m *Manager) Create(ctx context.Context, by event.Actor, name principal.Nam
 
 // fresh makes a new user's record.
 func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byte, fullName string) (*row, error) {
-	switch {
-	case !m.validName(name):
-		return nil, ErrName
-	case !validFullName(fullName):
+	if err := m.checkName(name); err != nil {
+		return nil, err
+	}
+	if !validFullName(fullName) {
 		return nil, ErrFullName
 	}
 	h, err := m.hash(ctx, password)
@@ -159,8 +167,9 @@ func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byt
 		return nil, err
 	}
 	now := m.now().UTC()
-	return &row{Domain: m.domain, User: name.User, FullName: fullName, Hash: h.String(), hash: h,
-		Created: now, PasswordChanged: now}, nil
+	r := &row{Domain: m.domain, User: name.User, FullName: fullName, Hash: h.String(), hash: h, Created: now, PasswordChanged: now}
+	r.id = r.name().Key()
+	return r, nil
 }
 
 // create is the change that makes the user.
@@ -168,14 +177,14 @@ func (m *Manager) create(r *row) (store.Change, error) {
 	if _, d := m.get(r.name()); d != nil {
 		return store.Change{}, d.err
 	}
-	if m.similar(r.name()) {
+	if m.Alike(r.User) || m.taken(r.User) {
 		return store.Change{}, ErrExists
 	}
 	b, err := r.encode()
 	if err != nil {
 		return store.Change{}, err
 	}
-	return store.Create(store.Account, r.name().Key(), b, time.Time{}), nil
+	return store.Create(store.Account, r.id, b, time.Time{}), nil
 }
 
 // Update is what to change of a user.
@@ -332,7 +341,7 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 	var r row
 	switch {
 	case broken != nil:
-		r = row{Domain: name.Domain, User: name.User, revision: broken.revision}
+		r = row{id: broken.id, Domain: name.Domain, User: name.User, revision: broken.revision}
 	case old == nil:
 		return true, ErrNotFound
 	default:
@@ -361,14 +370,13 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 }
 
 func (m *Manager) changes(r *row, s step, by event.Actor) ([]store.Change, error) {
-	id := r.name().Key()
-	own := store.DeleteAt(store.Account, id, r.revision)
+	own := store.DeleteAt(store.Account, r.id, r.revision)
 	if !s.remove {
 		b, err := r.encode()
 		if err != nil {
 			return nil, err
 		}
-		own = store.Update(store.Account, id, r.revision, b, time.Time{})
+		own = store.Update(store.Account, r.id, r.revision, b, time.Time{})
 	}
 	changes := append(s.changes, own)
 	if s.end {

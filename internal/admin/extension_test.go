@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -165,15 +166,45 @@ func TestAPermissionOfAnExtensionIsNotAUsers(t *testing.T) {
 		Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "com.acme"})); !slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
 		t.Errorf("privileges %v", got)
 	}
-	vimtest.OK(f.Create("com.acme", "password of acme", ""))
-	vimtest.Invalid("permission.principal", f.Grant(f.Admin, types.Permission{Principal: "com.acme", RoleId: -1})) // which of them?
-	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `vsphere.local\com.acme`, RoleId: -1}))
-	vimtest.OK(f.Revoke(f.Admin, "com.acme", false)) // the one that is shown so
+	vimtest.OK(f.Revoke(f.Admin, "com.acme", false))
 	for _, p := range vimtest.Get[[]types.Permission](f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{})) {
 		if p.Principal == "com.acme" {
 			t.Errorf("still there: %+v", p)
 		}
 	}
+}
+
+// A name is a user's or an extension's, and never both: neither is made new where
+// the other is, in whatever spelling. Where an older version did, the user goes
+// first, and the permission that is shown under the bare name can be removed by it.
+func TestUsersGoBeforeExtensionsOfTheSameName(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Create("kate", "password of kate", ""))
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	for _, taken := range []string{"kate", "KATE", "Kate"} {
+		vimtest.Invalid("extension.key", f.Register(vimtest.Extension(taken)))
+	}
+	for _, taken := range []string{"com.acme", "Com.Acme", "com.ɑcme"} {
+		vimtest.Fails[types.AlreadyExists](f.Create(taken, "password of acme", ""))
+	}
+	raw := func(value string) {
+		t.Helper()
+		_, err := f.Gate.Mirror.Commit(t.Context(), store.Put(store.Extension, "ext:kate", []byte(value), time.Time{}))
+		f.Must(err)
+	}
+	raw(`{"v":1,"key":"kate","data":{"_typeName":"Extension","key":"kate","version":"1"},"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`)
+	for range 5 {
+		vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "kate", RoleId: -2}))
+	}
+	if p := f.Access.Permissions(); len(p) == 0 || p[len(p)-1].Principal.String() != `VSPHERE.LOCAL\kate` {
+		t.Errorf("permissions %v", p)
+	}
+	fetch := &types.FetchUserPrivilegeOnEntitiesRequestType{Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "kate"}
+	if got := vimtest.Get[[]types.UserPrivilegeResult](f.On(authority, "FetchUserPrivilegeOnEntities", fetch)); slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
+		t.Errorf("the user has what being an extension grants: %v", got)
+	}
+	vimtest.OK(f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "kate"}))
+	f.Login("kate", "password of kate")
 }
 
 func pemOf(kind string, der []byte) string {

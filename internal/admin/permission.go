@@ -260,13 +260,11 @@ func (a *api) privilegesOf(ctx context.Context, spelling string) (access.Set, er
 	}), nil
 }
 
-// errAmbiguous: both a user and an extension are called so.
-var errAmbiguous = errors.New("names both a user and an extension")
-
 // principal reads a name as clients spell it, and returns it as its source does
-// where it knows it. A bare name is an extension's key where there is such an
-// extension, or else a user's of the default domain; where it is both, guessing
-// would give one what is meant for the other.
+// where it knows it. A bare name is a user's of the default domain where there is
+// such a user, else an extension's key where there is such an extension. New
+// extensions are not called as a user is, nor the reverse; where an older version
+// let them, who can register an extension must not take a user's name away.
 func (a *api) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
 	name, err := principal.Parse(spelling, a.Gate.DefaultDomain)
 	if err != nil {
@@ -274,15 +272,12 @@ func (a *api) principal(ctx context.Context, spelling string, group bool) (princ
 	}
 	entry, known := a.Directory.find(ctx, name, group)
 	if known {
-		name = entry.Name
+		return entry.Name, nil
 	}
 	if group || strings.ContainsAny(spelling, `\@`) {
 		return name, nil
 	}
-	switch e, ok := a.extensionName(spelling); {
-	case ok && known:
-		return principal.Name{}, errAmbiguous
-	case ok:
+	if e, ok := a.extensionName(spelling); ok {
 		return e, nil
 	}
 	return name, nil
@@ -298,4 +293,4 @@ func (a *api) isExtension(name principal.Name, group bool) bool {
 }
 
 // sameName compares names as principals are compared.
-func sameName(a, b string) bool { return strings.EqualFold(a, b) }
+func sameName(a, b string) bool { return principal.Fold(a) == principal.Fold(b) }

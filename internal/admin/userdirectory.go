@@ -57,9 +57,9 @@ func (l localUsers) Search(_ context.Context, text string, exact bool) ([]Entry,
 		}
 		return found, nil
 	}
-	text = strings.ToLower(text)
+	text = principal.Fold(text)
 	for _, a := range l.Table.Search("", false) {
-		if strings.Contains(strings.ToLower(a.Name.User), text) || strings.Contains(strings.ToLower(a.FullName), text) {
+		if strings.Contains(principal.Fold(a.Name.User), text) || strings.Contains(principal.Fold(a.FullName), text) {
 			found = append(found, Entry{Name: a.Name, FullName: a.FullName})
 		}
 	}

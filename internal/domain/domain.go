@@ -102,11 +102,12 @@ func New(o Options) (*Domain, error) {
 		Enabled: accounts.Enabled,
 	})
 	d.Extensions = extension.NewManager(extension.Options{
-		Mirror: d.Mirror, Table: extensions, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict, Now: o.Now, Log: o.Log,
+		Mirror: d.Mirror, Table: extensions, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict,
+		Taken: accounts.Alike, Now: o.Now, Log: o.Log,
 	})
 	d.Accounts, err = account.NewManager(account.Options{
 		Mirror: d.Mirror, Table: accounts, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict,
-		Cost: o.Cost, Requests: o.Requests, Now: o.Now, Log: o.Log,
+		Taken: extensions.Alike, Cost: o.Cost, Requests: o.Requests, Now: o.Now, Log: o.Log,
 	})
 	return d, err
 }

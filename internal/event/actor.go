@@ -3,6 +3,8 @@ package event
 import (
 	"strconv"
 	"strings"
+
+	"github.com/vigate/vigate/internal/principal"
 )
 
 // Actor is who acts: a principal, and, where its session impersonates it, the
@@ -27,7 +29,7 @@ func (a Actor) String() string {
 	switch {
 	case a.Origin != "":
 		return a.User + impersonated + a.Origin + ")"
-	case strings.Contains(strings.ToLower(a.User), strings.TrimSpace(impersonated)):
+	case strings.Contains(principal.Look(a.User), "impersonated by "):
 		return strconv.QuoteToASCII(a.User)
 	}
 	return a.User

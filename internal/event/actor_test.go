@@ -15,6 +15,7 @@ func TestOnlyAnImpersonationIsShownAsOne(t *testing.T) {
 		{User: `D\ann`, Origin: "agent"}:        `D\ann (impersonated by agent)`,
 		{User: `D\ann (impersonated by agent)`}: `"D\\ann (impersonated by agent)"`,
 		{User: `ann (IMPERSONATED BY agent`}:    `"ann (IMPERSONATED BY agent"`,
+		{User: "ann（impеrsonated\u00a0by agent）"}: `"ann\uff08imp\u0435rsonated\u00a0by agent\uff09"`,
 	} {
 		if got := actor.String(); got != want {
 			t.Errorf("%+v is shown as %s", actor, got)

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 	"unique"
 
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -89,7 +89,7 @@ func newEntry(r store.Record) (entry, error) {
 	n.stored = stored
 	n.created = e.Created.UnixNano()
 	n.class = unique.Make(class{e.Type, e.ID, e.Severity, e.Tag})
-	n.actor = unique.Make(actor{strings.ToLower(e.User), strings.ToLower(e.Origin)})
+	n.actor = unique.Make(actor{principal.Fold(e.User), principal.Fold(e.Origin)})
 	n.chain = e.ChainID
 	return n, nil
 }

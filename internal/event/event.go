@@ -64,10 +64,10 @@ const (
 // can't hold removed.
 func (e Event) bounded() Event {
 	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.Origin, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject, &e.Severity, &e.Tag} {
-		*s = clean(*s, maxWord, "")
+		*s = clean(*s, maxWord, word)
 	}
 	for _, s := range []*string{&e.Message, &e.PrevMessage} {
-		*s = clean(*s, maxMessage, "\n")
+		*s = clean(*s, maxMessage, line)
 	}
 	if e.Type == "" {
 		e.Type = "Event" // the API's supertype of all: better than an event lost
@@ -91,24 +91,35 @@ func boundedArgs(args map[string]string) map[string]string {
 		if len(out) == maxArgs {
 			break
 		}
-		out[clean(k, maxArgName, "")] = clean(args[k], maxWord, "")
+		out[clean(k, maxArgName, word)] = clean(args[k], maxWord, word)
 	}
 	return out
 }
 
-// clean removes control characters, but those in keep, and cuts s to at most
-// limit bytes at a character's end. What is not UTF-8 becomes U+FFFD.
-func clean(s string, limit int, keep string) string {
+// clean maps every character of s, U+FFFD for each byte that is not UTF-8, and
+// cuts the result to at most limit bytes at a character's end.
+func clean(s string, limit int, character func(rune) rune) string {
 	// Cut first: the length of what strangers send is theirs to choose, the
 	// work is not.
-	s = cut(s, 4*limit)
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && !strings.ContainsRune(keep, r) {
-			return -1
-		}
-		return r // also U+FFFD for each byte that is not UTF-8
-	}, s)
-	return cut(s, limit)
+	return cut(strings.Map(character, cut(s, 4*limit)), limit)
+}
+
+// word puts U+FFFD in the place of characters that are not seen or that end a
+// line. It removes none: a name that somebody typed must not become another's.
+func word(r rune) rune {
+	if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+		return unicode.ReplacementChar
+	}
+	return r
+}
+
+// line removes control characters but line feeds, and the characters of
+// direction.
+func line(r rune) rune {
+	if unicode.IsControl(r) && r != '\n' || unicode.Is(unicode.Bidi_Control, r) {
+		return -1
+	}
+	return r
 }
 
 // cut returns at most limit bytes of s without splitting a character.

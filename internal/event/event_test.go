@@ -125,7 +125,7 @@ func TestHostileStringsAreCleanedAndCut(t *testing.T) {
 		args[fmt.Sprintf("%03d", i)+huge] = huge
 	}
 	b.post(t, event.Event{
-		Type: "BadUsernameSessionEvent", User: huge, UserAgent: huge + "\n", Message: "a\r\nb\tc\u0085" + huge, PrevMessage: huge, Subject: huge, Address: huge,
+		Type: "BadUsernameSessionEvent", User: huge, UserAgent: huge + "\n", Message: "a\r\nb\tc\u0085\u202e" + huge, PrevMessage: huge, Subject: huge, Address: huge,
 		LoginTime: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC), Args: args,
 	})
 	e, ok := b.Latest()
@@ -139,6 +139,9 @@ func TestHostileStringsAreCleanedAndCut(t *testing.T) {
 	}
 	if !strings.HasPrefix(e.Message, "a\nbc[2J") || len(e.Message) > 16<<10 || len(e.PrevMessage) > 16<<10 {
 		t.Errorf("message %.20q, %d and %d bytes", e.Message, len(e.Message), len(e.PrevMessage))
+	}
+	if !strings.HasPrefix(e.User, "\ufffd[2J") {
+		t.Errorf("user %.20q: what was typed has become another name", e.User)
 	}
 	if len(e.Args) != 32 || !e.LoginTime.IsZero() {
 		t.Errorf("%d args, login %v", len(e.Args), e.LoginTime)

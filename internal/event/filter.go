@@ -60,8 +60,8 @@ type Users struct {
 func UserKeys(names []string, defaultDomain string) []string {
 	var keys []string
 	for _, s := range names {
-		keys = append(keys, strings.ToLower(s))
-		if n, err := principal.Parse(s, defaultDomain); err == nil && n.Key() != strings.ToLower(s) {
+		keys = append(keys, principal.Fold(s))
+		if n, err := principal.Parse(s, defaultDomain); err == nil && n.Key() != principal.Fold(s) {
 			keys = append(keys, n.Key())
 		}
 	}

@@ -5,9 +5,11 @@
 package extension
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -62,6 +64,7 @@ type Extension struct {
 	Updated     time.Time // when it last said something of itself
 	// Revision is that of the record.
 	Revision store.Revision
+	record   string // its id
 }
 
 // Principal is the extension as a user.
@@ -71,12 +74,17 @@ func (e Extension) Principal() principal.Name { return principal.Extension(e.Key
 // login that an unregistration or another certificate overtakes fails with a
 // conflict.
 func (e Extension) Require() store.Change {
-	return store.RequireAt(store.Extension, id(e.Key), e.Revision)
+	return store.RequireAt(store.Extension, e.record, e.Revision)
 }
 
 // id is the record's. The prefix keeps keys apart from the duties of package
 // eviction.
-func id(key string) string { return "ext:" + principal.Extension(key).Key() }
+func id(key string) string { return prefix + principal.Extension(key).Key() }
+
+// formerID is the one that an older version gave the record.
+func formerID(key string) string { return prefix + principal.Extension(key).FormerKey() }
+
+const prefix = "ext:"
 
 const formatVersion = 1
 
@@ -91,26 +99,30 @@ type row struct {
 	Registered  time.Time       `json:"registered"`
 	Updated     time.Time       `json:"updated"`
 
+	id       string // the record's
+	look     string // principal.Look of Key
 	revision store.Revision
 	extra    record.Extra
 }
+
+func (r *row) name() principal.Name { return principal.Extension(r.Key) }
 
 func (r *row) extension() Extension {
 	return Extension{
 		Registration: Registration{Key: r.Key, SubjectName: r.SubjectName, Privileges: r.Privileges, Data: r.Data},
 		Certificate:  r.Certificate, PublicKey: r.PublicKey, Registered: r.Registered, Updated: r.Updated,
-		Revision: r.revision,
+		Revision: r.revision, record: r.id,
 	}
 }
 
 func decode(rec store.Record) (*row, error) {
-	r := &row{revision: rec.Revision}
+	r := &row{id: rec.ID, revision: rec.Revision}
 	extra, err := record.Decode(rec.Value, formatVersion, r)
 	if err != nil {
 		return nil, err
 	}
 	r.extra = extra
-	if id(r.Key) != rec.ID {
+	if id(r.Key) != rec.ID && formerID(r.Key) != rec.ID {
 		return nil, errors.New("its key is not the record's")
 	}
 	if err := r.extension().check(); err != nil {
@@ -121,6 +133,7 @@ func decode(rec store.Record) (*row, error) {
 			return nil, err
 		}
 	}
+	r.look = principal.Look(r.Key)
 	return r, nil
 }
 
@@ -133,11 +146,55 @@ var (
 	ErrPrivilege = errors.New("not a list of privileges")
 	// ErrData: not JSON, or too long.
 	ErrData = errors.New("not an extension's data")
+	// ErrText: a text in the data has characters that are not seen.
+	ErrText = errors.New("not a text that can be shown")
 )
+
+// checkNew is check, and what is asked of what an extension says of itself now.
+// An older version may have stored what it refuses.
+func (r Registration) checkNew() error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	for _, p := range r.Privileges {
+		if !principal.ValidText(p.ID) || !principal.ValidText(p.Group) {
+			return ErrPrivilege
+		}
+	}
+	return checkTexts(r.Data, r.Key)
+}
+
+// lines are the members of the data that may have several lines. All others
+// stand in lists.
+var lines = map[string]bool{"summary": true, "value": true}
+
+// checkTexts holds every text of a JSON value to what can be shown, but the key,
+// which has a rule of its own.
+func checkTexts(data []byte, key string) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	member := "" // that the next text is of
+	for {
+		token, err := d.Token()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrData, err)
+		}
+		text, ok := token.(string)
+		if !ok {
+			continue
+		}
+		if text != key && !principal.ValidText(text) && !(lines[member] && principal.ValidLines(text)) {
+			return ErrText
+		}
+		member = text
+	}
+}
 
 func (r Registration) check() error {
 	folded := principal.Extension(r.Key).Key()
-	switch {
+	switch { // what versions before CheckNew took, too
 	case r.Key == "" || len(folded) > MaxKey || !clean(r.Key, MaxKey) || strings.TrimSpace(r.Key) != r.Key ||
 		strings.ContainsAny(r.Key, `\@`):
 		return ErrKey
@@ -182,16 +239,19 @@ type Table struct {
 
 type content struct {
 	rows    map[string]*row // by record id
+	names   principal.Index // of rows
 	damaged map[string]damage
 }
 
+// damage is why a record is not served.
 type damage struct {
+	id       string
 	revision store.Revision
 	err      error
 }
 
 func newContent() content {
-	return content{rows: map[string]*row{}, damaged: map[string]damage{}}
+	return content{rows: map[string]*row{}, names: principal.Index{}, damaged: map[string]damage{}}
 }
 
 // NewTable makes an empty table. changed, nil for none, is called after each
@@ -260,12 +320,15 @@ func (t *Table) Put(rec store.Record) {
 		t.log.Error("extension can't be read: it can't log in", "error", err)
 	}
 	t.edit(func(c content) {
-		delete(c.rows, rec.ID)
-		delete(c.damaged, rec.ID)
+		c.remove(rec.ID)
 		if err != nil {
-			c.damaged[rec.ID] = damage{rec.Revision, err}
-		} else {
-			c.rows[rec.ID] = r
+			c.damaged[rec.ID] = damage{rec.ID, rec.Revision, err}
+			return
+		}
+		c.rows[rec.ID] = r
+		c.names.Put(r.name(), r.id)
+		if ids := c.names.Find(r.name()); len(ids) > 1 {
+			t.log.Error("extensions have the same key: none of them can log in until all but one are unregistered", "records", ids)
 		}
 	})
 }
@@ -275,10 +338,15 @@ func (t *Table) Delete(_ store.Kind, id string) {
 	if t.duties.Delete(id) {
 		return
 	}
-	t.edit(func(c content) {
-		delete(c.rows, id)
-		delete(c.damaged, id)
-	})
+	t.edit(func(c content) { c.remove(id) })
+}
+
+func (c content) remove(id string) {
+	if r := c.rows[id]; r != nil {
+		c.names.Delete(r.name(), id)
+	}
+	delete(c.rows, id)
+	delete(c.damaged, id)
 }
 
 func (t *Table) edit(change func(content)) {
@@ -296,16 +364,52 @@ func (t *Table) edit(change func(content)) {
 	}
 }
 
-// get returns the extension's record, which nobody may write to, or why it can't
-// be read. Both nil: there is none.
+// errSameKey: an older version, which compared keys less strictly, has stored
+// several extensions of one key. What is meant for one would be another's.
+var errSameKey = errors.New("another extension's key is the same")
+
+// get returns the extension's record, which nobody may write to, or why it is not
+// served. Both nil: there is none.
 func (t *Table) get(key string) (*row, *damage) {
-	id := id(key)
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if d, ok := t.damaged[id]; ok {
-		return nil, &d
+	for _, id := range []string{id(key), formerID(key)} {
+		if d, ok := t.damaged[id]; ok {
+			return nil, &d
+		}
 	}
-	return t.rows[id], nil
+	ids := t.names.Find(principal.Extension(key))
+	switch len(ids) {
+	case 0:
+		return nil, nil
+	case 1:
+		return t.rows[ids[0]], nil
+	}
+	meant := t.rows[ids[0]]
+	for _, id := range ids {
+		if r := t.rows[id]; r.Key == key {
+			meant = r
+		}
+	}
+	return nil, &damage{meant.id, meant.revision, meant.clash()}
+}
+
+func (r *row) clash() error {
+	return &store.DamagedError{Where: fmt.Sprintf("extension %q", r.id), Cause: errSameKey}
+}
+
+// Alike reports whether there is an extension whose key a reader takes for this
+// name: see principal.Alike.
+func (t *Table) Alike(name string) bool {
+	look := principal.Look(name)
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, r := range t.rows {
+		if r.look == look {
+			return true
+		}
+	}
+	return false
 }
 
 // Find returns the extension with the key.
@@ -356,6 +460,11 @@ func (t *Table) Damaged() error {
 	var all []error
 	for _, id := range slices.Sorted(maps.Keys(t.damaged)) {
 		all = append(all, t.damaged[id].err)
+	}
+	for _, ids := range t.names {
+		if len(ids) > 1 {
+			all = append(all, t.rows[ids[0]].clash())
+		}
 	}
 	return errors.Join(all...)
 }

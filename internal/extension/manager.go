@@ -21,7 +21,7 @@ import (
 var (
 	// ErrNotFound: no extension has the key.
 	ErrNotFound = errors.New("no such extension")
-	// ErrExists: an extension has the key already.
+	// ErrExists: an extension or a user is called so already, or alike.
 	ErrExists = errors.New("extension exists already")
 )
 
@@ -38,6 +38,9 @@ type Options struct {
 	Table     *Table
 	Events    *event.Log
 	Authority Authority
+	// Taken reports whether somebody else than an extension of Table, a user, is
+	// called so or alike; nil: nobody.
+	Taken func(key string) bool
 	// End ends the sessions of an extension that is unregistered, or that logs in
 	// in another way than before.
 	End eviction.Ender
@@ -54,6 +57,7 @@ type Manager struct {
 	mirror    *store.Mirror
 	events    *event.Log
 	authority Authority
+	taken     func(string) bool
 	evictor   *eviction.Evictor
 	now       func() time.Time
 }
@@ -66,18 +70,24 @@ func NewManager(o Options) *Manager {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Taken == nil {
+		o.Taken = func(string) bool { return false }
+	}
 	return &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, now: o.Now,
+		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, taken: o.Taken, now: o.Now,
 		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
 	}
 }
 
 // Register makes an extension.
 //
-// Errors: ErrExists, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
+// Errors: ErrExists, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
 func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration) error {
 	const what = "register extension"
-	if err := reg.check(); err != nil {
+	if err := principal.CheckNew(reg.Key, MaxKey); err != nil {
+		return fmt.Errorf("%s: %w: %w", what, ErrKey, err)
+	}
+	if err := reg.checkNew(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if err := m.mirror.Sync(ctx); err != nil {
@@ -86,13 +96,16 @@ func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration
 	if _, d := m.get(reg.Key); d != nil {
 		return fmt.Errorf("%s: %w", what, d.err)
 	}
-	r := &row{Registered: m.now().UTC()}
+	if m.Alike(reg.Key) || m.taken(reg.Key) {
+		return fmt.Errorf("%s: %w", what, ErrExists)
+	}
+	r := &row{id: id(reg.Key), Key: reg.Key, Registered: m.now().UTC()}
 	m.fill(r, reg)
 	b, err := r.encode()
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	_, err = m.mirror.Commit(ctx, store.Create(store.Extension, id(reg.Key), b, time.Time{}),
+	_, err = m.mirror.Commit(ctx, store.Create(store.Extension, r.id, b, time.Time{}),
 		m.event("registered", by, r))
 	if errors.Is(err, store.ErrConflict) {
 		err = ErrExists
@@ -103,9 +116,10 @@ func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration
 	return nil
 }
 
-// fill writes what an extension says of itself into its record.
+// fill writes what an extension says of itself into its record. Its key stays as
+// it was registered.
 func (m *Manager) fill(r *row, reg Registration) {
-	r.Key, r.SubjectName, r.Updated = reg.Key, reg.SubjectName, m.now().UTC()
+	r.SubjectName, r.Updated = reg.SubjectName, m.now().UTC()
 	r.Privileges, r.Data = slices.Clone(reg.Privileges), bytes.Clone(reg.Data)
 }
 
@@ -113,9 +127,9 @@ func (m *Manager) fill(r *row, reg Registration) {
 // stay. Another subject name ends the extension's sessions, all but the one with
 // the key keep.
 //
-// Errors: ErrNotFound, ErrKey, ErrSubjectName, ErrPrivilege, ErrData.
+// Errors: ErrNotFound, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
 func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration, keep string) error {
-	if err := reg.check(); err != nil {
+	if err := reg.checkNew(); err != nil {
 		return fmt.Errorf("update extension: %w", err)
 	}
 	return m.change(ctx, "update extension", "updated", by, reg.Key, keep, func(r *row) { m.fill(r, reg) })
@@ -186,7 +200,7 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 		return true, err
 	}
 	changes := []store.Change{
-		store.Update(store.Extension, id(key), old.revision, b, time.Time{}), m.event(eventID, by, &r),
+		store.Update(store.Extension, old.id, old.revision, b, time.Time{}), m.event(eventID, by, &r),
 	}
 	if bytes.Equal(r.Certificate, old.Certificate) && r.SubjectName == old.SubjectName {
 		_, err := m.mirror.Commit(ctx, changes...)
@@ -223,7 +237,7 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	old, broken := m.get(key)
 	switch {
 	case broken != nil:
-		old = &row{Key: key, revision: broken.revision}
+		old = &row{id: broken.id, Key: key, revision: broken.revision}
 	case old == nil:
 		return true, ErrNotFound
 	}
@@ -232,7 +246,7 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	if err != nil {
 		return true, err
 	}
-	changes = append(changes, store.DeleteAt(store.Extension, id(key), old.revision), m.event("unregistered", by, old))
+	changes = append(changes, store.DeleteAt(store.Extension, old.id, old.revision), m.event("unregistered", by, old))
 	return m.commitAndEnd(ctx, who, "", changes)
 }
 

@@ -27,7 +27,8 @@ const MaxLength = 512
 var ErrInvalid = errors.New("not a principal's name")
 
 // Parse reads `user`, `DOMAIN\user` or `user@domain`. A bare name is in
-// defaultDomain. The user part keeps its case.
+// defaultDomain. The user part keeps its case. Parse takes names that CheckNew
+// refuses: an older version may have stored them.
 func Parse(s, defaultDomain string) (Name, error) {
 	if s == "" || len(s) > MaxLength || !utf8.ValidString(s) {
 		return Name{}, fmt.Errorf("parse principal: %w", ErrInvalid)
@@ -61,11 +62,15 @@ func (n Name) String() string {
 	return n.Domain + `\` + n.User
 }
 
-// Key is equal for names that are the same principal.
-func (n Name) Key() string { return strings.ToLower(n.String()) }
+// Key is equal for names that are the same principal: see Fold.
+func (n Name) Key() string { return Fold(n.String()) }
 
-// Equal reports whether both are the same principal, by the rule of Key, which
-// is stricter than strings.EqualFold: to that a long s is an s.
+// FormerKey is the key by which older versions kept records. It is another than
+// Key for names with one of some twenty letters, the Greek final sigma among
+// them.
+func (n Name) FormerKey() string { return strings.ToLower(n.String()) }
+
+// Equal reports whether both are the same principal, by the rule of Key.
 func (n Name) Equal(o Name) bool { return n == o || n.Key() == o.Key() }
 
 // IsZero reports whether n is nobody.

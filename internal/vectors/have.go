@@ -18,11 +18,12 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // Have configures what a server has only where an operator wants it (kerberos,
 // issuer USER, local-tickets), or brings it where calls do not easily (objects
-// USER, shutdown).
+// USER, namesake USER, shutdown).
 func (w *World) Have(rest string) error {
 	what, value, _ := strings.Cut(rest, " ")
 	switch what {
@@ -32,6 +33,8 @@ func (w *World) Have(rest string) error {
 		w.API.Gate.Methods = append(w.API.Gate.Methods, issuer{value})
 	case "local-tickets":
 		return w.localTickets()
+	case "namesake":
+		return w.namesake(value)
 	case "objects":
 		return w.objects(value)
 	case "shutdown":
@@ -100,6 +103,13 @@ func (w *World) localTickets() error {
 	w.API.LocalTickets = t
 	w.API.Gate.Methods = append([]login.Method{t}, w.API.Gate.Methods...)
 	return t.Open()
+}
+
+// namesake registers an extension as versions did that let it have a user's name.
+func (w *World) namesake(user string) error {
+	record := fmt.Appendf(nil, `{"v":1,"key":%q,"data":{"_typeName":"Extension","key":%[1]q,"version":"1"},"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`, user)
+	_, err := w.mirror.Commit(context.Background(), store.Create(store.Extension, "ext:"+user, record, time.Time{}))
+	return err
 }
 
 // objects gives the user's session as many objects of its own as it may have.

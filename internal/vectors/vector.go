@@ -13,6 +13,8 @@
 //	have kerberos         the server has a keytab: a token is a user's name
 //	have issuer USER      it trusts an issuer, whose tokens are the user's
 //	have local-tickets    it gives local tickets on loopback
+//	have namesake USER    an older version has registered an extension under the
+//	                      user's name
 //	have objects USER     the user's session has all objects of its own that it may
 //	have shutdown         the server is about to shut down
 //	after DURATION        time passes

@@ -224,6 +224,7 @@ var domainFaults = []struct {
 	{is(extension.ErrSubjectName), argument("extension.subjectName")},
 	{is(extension.ErrPrivilege), argument("extension.privilegeList")},
 	{is(extension.ErrData), argument("extension")},
+	{is(extension.ErrText), argument("extension")},
 	{is(extension.ErrBadCertificate), argument("certificatePem")},
 	{is(extension.ErrBadPublicKey), argument("publicKey")},
 

@@ -2,7 +2,6 @@ package vim
 
 import (
 	"context"
-	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -48,16 +47,20 @@ func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.Impersonate
 
 // impersonable finds the identity that may be taken on: that of somebody with a
 // live session of its own, or of an extension that has none and whose authority
-// the caller already has. The session, or the extension, must still be there when
-// the identity is taken on, which is what the changes require: if it is lost at
-// that moment, the sessions that act as it may already have been ended.
+// the caller already has. A user goes before an extension of the same name. The
+// session, or the extension, must still be there when the identity is taken on,
+// which is what the changes require: if it is lost at that moment, the sessions
+// that act as it may already have been ended.
 func (a *API) impersonable(c *Call, name string) (session.Identity, []store.Change, error) {
-	for l := range a.Sessions.All() {
-		if s := l.Session(); s.Origin == nil && a.names(name, s.Identity) {
-			if l == c.Session {
-				return s.Identity, nil, nil
-			}
-			return s.Identity, []store.Change{store.Require(store.Session, s.Key.String())}, nil
+	user, ext := a.acting(name)
+	for _, who := range []acting{user, ext} {
+		switch {
+		case who.own != nil && who.own.Key == c.Session.Key():
+			return who.own.Identity, nil, nil
+		case who.own != nil:
+			return who.own.Identity, []store.Change{store.Require(store.Session, who.own.Key.String())}, nil
+		case who.any:
+			return session.Identity{}, nil, session.ErrNotAllowed // impersonated by another already
 		}
 	}
 	e, ok := a.Extensions.Find(name)
@@ -65,11 +68,6 @@ func (a *API) impersonable(c *Call, name string) (session.Identity, []store.Chan
 		return session.Identity{}, nil, session.ErrNotAllowed
 	}
 	target := session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true}
-	for l := range a.Sessions.All() {
-		if a.names(name, l.Identity()) {
-			return session.Identity{}, nil, session.ErrNotAllowed // impersonated by another already
-		}
-	}
 	has := a.Access.Privileges(login.SubjectOf(c.Session))
 	if !has.Covers(a.Access.Privileges(login.Subject(target))) {
 		return session.Identity{}, nil, session.ErrNotAllowed
@@ -77,10 +75,43 @@ func (a *API) impersonable(c *Call, name string) (session.Identity, []store.Chan
 	return target, []store.Change{e.Require()}, nil
 }
 
+// acting are the live sessions that act as one identity.
+type acting struct {
+	any bool
+	own *session.Session // the newest of those that don't impersonate it; nil: none
+}
+
+// acting finds the live sessions of the user and of the extension with the name.
+func (a *API) acting(name string) (user, ext acting) {
+	for l := range a.Sessions.All() {
+		if !a.names(name, l.Identity()) {
+			continue
+		}
+		s := l.Session()
+		of := &user
+		if s.Identity.Extension {
+			of = &ext
+		}
+		of.any = true
+		if s.Origin == nil && (of.own == nil || newer(&s, of.own)) {
+			of.own = &s
+		}
+	}
+	return user, ext
+}
+
+// newer is an order of sessions, so that of several the same one is found again.
+func newer(s, than *session.Session) bool {
+	if !s.LoginTime.Equal(than.LoginTime) {
+		return s.LoginTime.After(than.LoginTime)
+	}
+	return s.Key.String() > than.Key.String()
+}
+
 // names reports whether the spelling names the identity.
 func (a *API) names(spelling string, i session.Identity) bool {
 	if i.Extension {
-		return strings.EqualFold(spelling, i.Name.User)
+		return principal.Extension(spelling).Equal(i.Name)
 	}
 	n, err := principal.Parse(spelling, a.Gate.DefaultDomain)
 	return err == nil && n.Equal(i.Name)

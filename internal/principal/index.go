@@ -1,0 +1,31 @@
+package principal
+
+import "slices"
+
+// Index finds the records that are of one name. There is one for each name,
+// unless an older version, which compared names less strictly, has stored two.
+type Index map[string][]string // ids of records by Name.Key, sorted
+
+// Put adds a record of the name.
+func (x Index) Put(n Name, id string) {
+	key := n.Key()
+	if i, ok := slices.BinarySearch(x[key], id); !ok {
+		x[key] = slices.Insert(slices.Clone(x[key]), i, id)
+	}
+}
+
+// Delete takes the record of the name away.
+func (x Index) Delete(n Name, id string) {
+	key := n.Key()
+	i, ok := slices.BinarySearch(x[key], id)
+	switch {
+	case !ok:
+	case len(x[key]) == 1:
+		delete(x, key)
+	default:
+		x[key] = slices.Delete(slices.Clone(x[key]), i, i+1)
+	}
+}
+
+// Find returns the ids of the records of the name.
+func (x Index) Find(n Name) []string { return x[n.Key()] }
