@@ -34,7 +34,7 @@ var rooms = map[string]struct {
 	"internal/store/bolt":      {[]string{"internal/store"}, "a store knows records, not what they mean"},
 	"internal/store/etcd":      {[]string{"internal/store"}, "a store knows records, not what they mean"},
 	"internal/store/transfer":  {[]string{"internal/store"}, "a copy knows records, not what they mean"},
-	"internal/store/storetest": {[]string{"internal/store"}, "the suite must be about any store"},
+	"internal/store/storetest": {[]string{"internal/store", "internal/testclock"}, "the suite must be about any store"},
 	"internal/testclock":       {nil, "support of tests: a clock depends on nothing"},
 	"internal/event":           {[]string{"internal/store", "internal/principal", "internal/record"}, "the log holds facts; texts are made by who reads"},
 	"internal/setting":         {[]string{"internal/store", "internal/event", "internal/principal", "internal/record"}, "options are set by nobody in particular"},

@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -51,11 +50,7 @@ func newNode(t *testing.T, s store.Store, enabled ...string) *node {
 			return n.enabled[who.Key()]
 		},
 	})
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = n.mirror.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	must(t, n.mirror.Wait(t.Context(), 0))
+	storetest.Follow(t, n.mirror)
 	return n
 }
 

@@ -61,11 +61,7 @@ func newNode(t *testing.T, s store.Store) *node {
 			return nil
 		}})
 	must(t, err)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = n.mirror.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	must(t, n.mirror.Wait(t.Context(), 0))
+	storetest.Follow(t, n.mirror)
 	return n
 }
 

@@ -69,11 +69,7 @@ func nodeOn(t *testing.T, s store.Store) *node {
 			n.ended = append(n.ended, who.String()+" "+keep)
 			return nil
 		}})
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = n.mirror.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	must(t, n.mirror.Wait(t.Context(), 0))
+	storetest.Follow(t, n.mirror)
 	return n
 }
 

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os/user"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,32 +17,15 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/testclock"
 )
-
-// clock is a time that tests set.
-type clock struct {
-	mu sync.Mutex // guards t
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
 
 var admin = principal.Name{Domain: "VSPHERE.LOCAL", User: "administrator"}
 
 // fixture is a gate over a store in memory, with a method of the test's own.
 type fixture struct {
 	*Gate
-	clock  *clock
+	clock  *testclock.Clock
 	values *setting.Values
 	access *access.Manager
 }
@@ -84,19 +66,19 @@ func newFixture(t *testing.T, methods ...Method) *fixture {
 // newFixtureOn is newFixture on what on makes of the store.
 func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Method) *fixture {
 	t.Helper()
-	c := &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	c := testclock.New(time.Time{})
 	v := setting.Defaults()
 	f := &fixture{clock: c, values: &v}
-	events := event.NewLog(event.Options{Now: c.now})
+	events := event.NewLog(event.Options{Now: c.Now})
 	sessions, table := session.NewTable(nil), access.NewTable(nil, nil)
-	mirror := store.NewMirror(on(storetest.NewMemory(c.now)), sessions, table, events)
+	mirror := store.NewMirror(on(storetest.NewMemory(c.Now)), sessions, table, events)
 	f.access = access.NewManager(access.Options{
 		Mirror: mirror, Table: table, Events: events,
 		Exists:  func(principal.Name, bool) bool { return true },
 		Enabled: func(principal.Name) bool { return true },
 	})
 	m := session.NewManager(session.Options{
-		Mirror: mirror, Table: sessions, Events: events, Now: c.now,
+		Mirror: mirror, Table: sessions, Events: events, Now: c.Now,
 		Policy: func() session.Policy {
 			return session.Policy{Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime, MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal}
 		},
@@ -107,16 +89,10 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	}
 	f.Gate = &Gate{
 		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Events: events, Log: slog.Default(),
-		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.now),
+		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.Now),
 		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = mirror.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	if err := mirror.Wait(t.Context(), 0); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Follow(t, mirror)
 	changes, err := f.access.Found(t.Context(), event.By("test"), admin)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func TestOneClientCantLockAPrincipalOutFromElsewhere(t *testing.T) {
 		if err := f.try(t, from("198.51.100.66", "administrator", "right")); !errors.Is(err, ErrRejected) {
 			t.Fatalf("a client that guesses is not locked: %v", err)
 		}
-		f.clock.add(time.Minute)
+		f.clock.Advance(time.Minute)
 	}
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
 		t.Errorf("the administrator from elsewhere: %v", err)

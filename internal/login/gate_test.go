@@ -48,11 +48,11 @@ func TestFiveFailuresLockThePairAndNobodyElse(t *testing.T) {
 	if err := f.try(t, from(addr, "ADMINISTRATOR@vsphere.local", "right")); !errors.Is(err, ErrRejected) {
 		t.Errorf("other spelling of the locked: %v", err)
 	}
-	f.clock.add(300*time.Second - 1)
+	f.clock.Advance(300*time.Second - 1)
 	if err := f.try(t, from(addr, "administrator", "right")); !errors.Is(err, ErrRejected) {
 		t.Errorf("a nanosecond early: %v", err)
 	}
-	f.clock.add(1)
+	f.clock.Advance(1)
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
 		t.Errorf("after the lock: %v", err)
 	}
@@ -73,7 +73,7 @@ func TestSuccessForgetsAndTimeForgives(t *testing.T) {
 	for range 4 {
 		_ = f.try(t, from(addr, "administrator", "wrong"))
 	}
-	f.clock.add(180 * time.Second)
+	f.clock.Advance(180 * time.Second)
 	_ = f.try(t, from(addr, "administrator", "wrong"))
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
 		t.Errorf("locked by failures that are over: %v", err)

@@ -353,7 +353,7 @@ func TestALockEndsForGuessesAtOnceToo(t *testing.T) {
 		for range 5 {
 			_ = g.begin(t, from(addr, "administrator", "wrong")).answer()
 		}
-		g.clock.add(300 * time.Second)
+		g.clock.Advance(300 * time.Second)
 		right := g.begin(t, from(addr, "administrator", "right"))
 		if err := right.answer(); err != nil {
 			t.Errorf("after the lock: %v", err)

@@ -24,7 +24,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	f := newFixture(t)
 	local := &LocalTickets{
 		Dir: filepath.Join(t.TempDir(), "local"), Access: f.Access, Mirror: f.Mirror, Events: f.Events,
-		Now: f.clock.now, Log: slog.Default(), Account: accounts(self),
+		Now: f.clock.Now, Log: slog.Default(), Account: accounts(self),
 	}
 	if err := local.Open(); err != nil {
 		t.Fatal(err)
@@ -115,12 +115,12 @@ func TestAnExpiredLocalTicketIsNoPasswordAndItsFileIsSwept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.clock.add(60*time.Second - 1)
+	f.clock.Advance(60*time.Second - 1)
 	local.Sweep()
 	if _, err := os.Stat(ticket.Path); err != nil {
 		t.Errorf("swept early: %v", err)
 	}
-	f.clock.add(1)
+	f.clock.Advance(1)
 	if err := f.try(t, from(addr, ticket.User, string(secret))); !errors.Is(err, ErrRejected) {
 		t.Errorf("expired: %v", err)
 	}

@@ -10,20 +10,21 @@ import (
 
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/testclock"
 )
 
 // bench is a throttle without a gate. Users whose name begins with "user" exist.
 type bench struct {
 	*Throttle
-	clock  *clock
+	clock  *testclock.Clock
 	values *setting.Values
 }
 
 func newBench() bench {
-	c := &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	c := testclock.New(time.Time{})
 	v := setting.Defaults()
 	exists := func(n principal.Name) bool { return strings.HasPrefix(n.User, "user") }
-	return bench{NewThrottle(func() *setting.Values { return &v }, exists, c.now), c, &v}
+	return bench{NewThrottle(func() *setting.Values { return &v }, exists, c.Now), c, &v}
 }
 
 // newSmallBench has room for fewer networks and strangers, so that a test fills it.
@@ -118,7 +119,7 @@ func TestAFloodOfMadeUpNamesSwitchesNothingOff(t *testing.T) {
 	if n := b.guesses(named("made up last"), "192.0.2.4", 50); n > 2 {
 		t.Errorf("%d guesses of a name that does not exist before a lock", n)
 	}
-	b.clock.add(time.Hour)
+	b.clock.Advance(time.Hour)
 	for i := range 2000 {
 		b.fail(named(fmt.Sprint("made up ", i%10)), address(i%200))
 	}
@@ -162,11 +163,11 @@ func TestALockInForceIsNeverDroppedForWantOfRoom(t *testing.T) {
 			t.Fatalf("address %d is not locked", i)
 		}
 	}
-	b.clock.add(300*time.Second - 1)
+	b.clock.Advance(300*time.Second - 1)
 	if !b.locked(claim{}, address(1)) || !b.locked(claim{}, address(many-1)) {
 		t.Error("a lock ends early")
 	}
-	b.clock.add(1)
+	b.clock.Advance(1)
 	if b.locked(claim{}, address(1)) || b.locked(claim{}, address(many-1)) {
 		t.Error("a lock that is over holds")
 	}
@@ -264,7 +265,7 @@ func TestOnlyTheLatestAddressesOfAPrincipalAreItsOwnAndNotForEver(t *testing.T) 
 			t.Errorf("the address of login %d is locked", i+1)
 		}
 	}
-	b.clock.add(usualTime)
+	b.clock.Advance(usualTime)
 	for i := range 100 {
 		b.fail(named("user1"), fmt.Sprint("198.51.100.", i/4))
 	}
@@ -344,7 +345,7 @@ func TestTheThrottleTreatsNamesAlikeWhetherTheyExistOrNot(t *testing.T) {
 		if refused[0] != refused[1] || locks[0] != locks[1] {
 			t.Fatalf("step %d: a user who exists: %s %s; one who does not: %s %s", step, refused[0], locks[0], refused[1], locks[1])
 		}
-		b.clock.add(time.Duration(random.IntN(4000)) * time.Millisecond)
+		b.clock.Advance(time.Duration(random.IntN(4000)) * time.Millisecond)
 	}
 }
 

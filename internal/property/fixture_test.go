@@ -54,12 +54,8 @@ func newFixture(t testing.TB) *fixture {
 	f.must(history.Serve(f.API))
 	f.service = newService(f.API)
 	f.must(f.service.serve())
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = f.mirror.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	f.must(f.mirror.Wait(ctx, 0))
-	_, err = a.Accounts.Bootstrap(ctx, []byte("a good password"))
+	storetest.Follow(t, f.mirror)
+	_, err = a.Accounts.Bootstrap(t.Context(), []byte("a good password"))
 	f.must(err)
 	return f
 }

@@ -12,22 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/vigate/vigate/internal/testclock"
 )
 
-// clock is set by the test.
-type clock struct{ nanos atomic.Int64 }
-
-func newClock() *clock {
-	c := &clock{}
-	c.nanos.Store(time.Now().UnixNano())
-	return c
-}
-
-func (c *clock) now() time.Time          { return time.Unix(0, c.nanos.Load()) }
-func (c *clock) advance(d time.Duration) { c.nanos.Add(int64(d)) }
+func newClock() *testclock.Clock { return testclock.New(time.Now()) }
 
 func write(t *testing.T, file string, b []byte) {
 	t.Helper()
@@ -132,7 +123,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	clk, out := newClock(), &logs{}
-	c, err := OpenCertificate(CertificateConfig{CertFile: certFile, KeyFile: keyFile, Now: clk.now, Logger: slog.New(slog.NewTextHandler(out, nil))})
+	c, err := OpenCertificate(CertificateConfig{CertFile: certFile, KeyFile: keyFile, Now: clk.Now, Logger: slog.New(slog.NewTextHandler(out, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,11 +145,11 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	}
 	// Half of the change is a pair that doesn't match.
 	write(t, certFile, read(t, newCert))
-	clk.advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * certificateCheckPeriod)
 	if !served().Equal(first) {
 		t.Fatal("a certificate without its key is served")
 	}
-	clk.advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * certificateCheckPeriod)
 	served()
 	if n := strings.Count(out.String(), "can't be used"); n != 1 {
 		t.Errorf("the broken pair is logged %d times:\n%s", n, out)
@@ -167,7 +158,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	if !served().Equal(first) {
 		t.Error("the files are looked at more than once a second")
 	}
-	clk.advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * certificateCheckPeriod)
 	second := served()
 	if second.Equal(first) || !second.Equal(c.Leaf()) {
 		t.Fatal("the new certificate is not served")
@@ -178,7 +169,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	if err := os.Remove(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	clk.advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * certificateCheckPeriod)
 	if !served().Equal(second) {
 		t.Fatal("the certificate went with its file")
 	}
@@ -212,7 +203,7 @@ func TestExpiryAndReadableKeysAreWarnedOf(t *testing.T) {
 func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
 	dir := t.TempDir()
 	clk := newClock()
-	c, err := OpenCertificate(CertificateConfig{Dir: dir, Now: clk.now})
+	c, err := OpenCertificate(CertificateConfig{Dir: dir, Now: clk.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +212,7 @@ func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
 	for range 4 {
 		go func() {
 			for range 300 {
-				clk.advance(time.Second / 10)
+				clk.Advance(time.Second / 10)
 				if got, err := c.getCertificate(nil); err != nil || got.Leaf == nil {
 					t.Error("no certificate")
 				}
@@ -235,7 +226,7 @@ func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
 	for range 4 {
 		<-done
 	}
-	clk.advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * certificateCheckPeriod)
 	if c.Leaf().Equal(before) {
 		t.Error("the new certificate is not in use")
 	}

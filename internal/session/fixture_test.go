@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -10,62 +9,39 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/testclock"
 )
 
-// clock is a time that tests set.
-type clock struct {
-	mu sync.Mutex // guards t
-	t  time.Time
-}
-
-func newClock() *clock { return &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
+func newClock() *testclock.Clock { return testclock.New(time.Time{}) }
 
 const thumbprint = "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33"
 
 type fixture struct {
 	*Manager
-	clock  *clock
+	clock  *testclock.Clock
 	policy *Policy // change it before use by others
 	events *event.Log
 	store  store.Store
 }
 
 // newFixture runs a manager over s, or over a new store in memory.
-func newFixture(t testing.TB, s store.Store, c *clock) *fixture {
+func newFixture(t testing.TB, s store.Store, c *testclock.Clock) *fixture {
 	t.Helper()
 	if c == nil {
 		c = newClock()
 	}
 	if s == nil {
-		s = storetest.NewMemory(c.now)
+		s = storetest.NewMemory(c.Now)
 	}
-	f := &fixture{clock: c, store: s, events: event.NewLog(event.Options{Now: c.now})}
+	f := &fixture{clock: c, store: s, events: event.NewLog(event.Options{Now: c.Now})}
 	f.policy = &Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: 2 * time.Minute, MaxSessions: 1000, MaxPerPrincipal: 500}
 	table := NewTable(nil)
 	mirror := store.NewMirror(s, table, f.events)
 	f.Manager = NewManager(Options{
-		Mirror: mirror, Table: table, Events: f.events, Now: c.now,
+		Mirror: mirror, Table: table, Events: f.events, Now: c.Now,
 		Policy: func() Policy { return *f.policy }, Thumbprint: func() string { return thumbprint },
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = mirror.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
-	if err := mirror.Wait(t.Context(), 0); err != nil {
-		t.Fatal(err)
-	}
+	storetest.Follow(t, mirror)
 	return f
 }
 

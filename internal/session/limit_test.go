@@ -75,7 +75,7 @@ type nodes struct {
 func newNodes(t *testing.T, all, each int) *nodes {
 	t.Helper()
 	c := newClock()
-	h := hold(storetest.NewMemory(c.now))
+	h := hold(storetest.NewMemory(c.Now))
 	n := &nodes{newFixture(t, h, c), newFixture(t, h, c), h}
 	for _, f := range []*fixture{n.a, n.b} {
 		f.policy.MaxSessions, f.policy.MaxPerPrincipal = all, each
@@ -204,7 +204,7 @@ func TestATicketIsGivenBackWhenItsSessionWasBeyondTheLimit(t *testing.T) {
 		}
 		texts, grants = append(texts, text), append(grants, g)
 	}
-	n.a.clock.add(time.Minute)
+	n.a.clock.Advance(time.Minute)
 	got := n.race(t.Context(), grants...)
 	won, lost := 0, 1
 	if got[0].err != nil {
@@ -240,7 +240,7 @@ func TestExpiredSessionsMakeRoomForOneBeyondTheLimit(t *testing.T) {
 	n := newNodes(t, 2, 2)
 	n.a.start(t, "alice")
 	n.sync(t)
-	n.a.clock.add(time.Hour)
+	n.a.clock.Advance(time.Hour)
 	for i, s := range n.race(t.Context(), named("alice"), named("alice")) {
 		if s.err != nil {
 			t.Errorf("login %d: %v", i, s.err)
@@ -295,7 +295,7 @@ func TestASessionThatCouldNotBeEndedAgainIsNobodysUntilItExpires(t *testing.T) {
 	if _, _, err := n.a.Start(t.Context(), named("alice")); limitOf(err) != "sessions 2 of 1" {
 		t.Errorf("a login meanwhile: %v", err)
 	}
-	n.a.clock.add(time.Hour)
+	n.a.clock.Advance(time.Hour)
 	n.a.start(t, "alice")
 	if n.a.Size() != 1 {
 		t.Errorf("%d sessions after all expired, want 1", n.a.Size())

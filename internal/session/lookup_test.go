@@ -43,7 +43,7 @@ func (s lagging) Newest(ctx context.Context) (store.Revision, error) {
 
 func TestASessionThatAnotherNodeHasJustStartedIsFoundByItsKey(t *testing.T) {
 	c := newClock()
-	shared := storetest.NewMemory(c.now)
+	shared := storetest.NewMemory(c.Now)
 	here := newFixture(t, lagging{shared, make(chan struct{}, 1)}, c)
 	there := newFixture(t, shared, c)
 	l, _ := there.start(t, "ann")
@@ -67,7 +67,7 @@ func (cutOff) Newest(context.Context) (store.Revision, error) { return 0, store.
 
 func TestASessionIsNotSaidToBeOverWhereThatCannotBeFoundOut(t *testing.T) {
 	c := newClock()
-	shared := storetest.NewMemory(c.now)
+	shared := storetest.NewMemory(c.Now)
 	there := newFixture(t, shared, c)
 	old, token := there.start(t, "ann")
 	here := newFixture(t, cutOff{lagging{shared, nil}}, c)
@@ -102,7 +102,7 @@ func (r *remote) Newest(ctx context.Context) (store.Revision, error) {
 func TestUnknownTokensShareTheirReadsOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
-		s := &remote{Store: storetest.NewMemory(c.now)}
+		s := &remote{Store: storetest.NewMemory(c.Now)}
 		f := newFixture(t, s, c)
 		const callers, each = 20, 100
 		var wg sync.WaitGroup

@@ -42,7 +42,7 @@ func TestASessionBeginsAsTheSpecificationSays(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	l, token := f.start(t, "alice")
 	s := l.Session()
-	now := f.clock.now()
+	now := f.clock.Now()
 	if !s.LoginTime.Equal(now) || !s.LastActiveTime.Equal(now) || s.CallCount != 0 {
 		t.Errorf("times %v %v, count %d", s.LoginTime, s.LastActiveTime, s.CallCount)
 	}
@@ -65,7 +65,7 @@ func TestASummaryTellsWhatTheSessionDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.clock.add(time.Minute)
+	f.clock.Advance(time.Minute)
 	f.Count(l, f.now())
 	s := l.Session()
 	want := Summary{
@@ -104,11 +104,11 @@ func TestTwoSessionsShareNeitherKeyNorToken(t *testing.T) {
 func TestAnIdleSessionDiesToTheNanosecond(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	_, token := f.start(t, "alice")
-	f.clock.add(30*time.Minute - 1)
+	f.clock.Advance(30*time.Minute - 1)
 	if !f.live(token) {
 		t.Fatal("dead one nanosecond early")
 	}
-	f.clock.add(1)
+	f.clock.Advance(1)
 	if f.live(token) {
 		t.Fatal("alive at its time, unswept")
 	}
@@ -118,7 +118,7 @@ func TestUseProlongsASessionOnlyToItsDeadline(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	l, token := f.start(t, "alice")
 	for range 72 {
-		f.clock.add(20 * time.Minute)
+		f.clock.Advance(20 * time.Minute)
 		if f.live(token) {
 			f.Count(l, f.now())
 		}
@@ -164,9 +164,9 @@ func TestSweepingPostsALogoutForEachExpiredSession(t *testing.T) {
 	for range 130 {
 		f.start(t, "alice")
 	}
-	f.clock.add(29 * time.Minute)
+	f.clock.Advance(29 * time.Minute)
 	_, fresh := f.start(t, "bob")
-	f.clock.add(2 * time.Minute)
+	f.clock.Advance(2 * time.Minute)
 	n, err := f.SweepExpired(t.Context())
 	if err != nil || n != 130 {
 		t.Fatalf("swept %d, %v", n, err)
@@ -185,7 +185,7 @@ func TestALargeTableIsSweptInTurnsAndWhole(t *testing.T) {
 	for range smallTable + 1 {
 		f.start(t, "alice")
 	}
-	f.clock.add(time.Hour)
+	f.clock.Advance(time.Hour)
 	total := 0
 	for turn := range sweepTurns {
 		n, err := f.SweepTurn(t.Context(), turn)
@@ -242,17 +242,17 @@ func TestOnePrincipalsLimitLeavesTheOthersAlone(t *testing.T) {
 		t.Fatalf("third: %v", err)
 	}
 	f.start(t, "bob")
-	f.clock.add(time.Hour)
+	f.clock.Advance(time.Hour)
 	f.start(t, "alice") // expired ones make room
 }
 
 func TestActivitySurvivesARestartAndIsNeverCountedTwice(t *testing.T) {
 	c := newClock()
-	s := storetest.NewMemory(c.now)
+	s := storetest.NewMemory(c.Now)
 	f := newFixture(t, s, c)
 	l, token := f.start(t, "alice")
 	for i := range 5 {
-		c.add(time.Second)
+		c.Advance(time.Second)
 		f.Count(l, f.now())
 		if err := f.Flush(t.Context()); err != nil {
 			t.Fatal(err)
@@ -311,7 +311,7 @@ func TestALocaleChangeAndItsCountersMeetInOneRecord(t *testing.T) {
 
 func TestAFlushThatRacesAnEndNeverBringsTheSessionBack(t *testing.T) {
 	c := newClock()
-	s := storetest.NewMemory(c.now)
+	s := storetest.NewMemory(c.Now)
 	f := newFixture(t, s, c)
 	for range 300 {
 		l, token := f.start(t, "alice")

@@ -30,9 +30,9 @@ func (u usedElsewhere) Commit(ctx context.Context, changes ...store.Change) (sto
 
 func TestSweepingDoesNotEndWhatWasUsedElsewhereMeanwhile(t *testing.T) {
 	c := newClock()
-	f := newFixture(t, usedElsewhere{storetest.NewMemory(c.now)}, c)
+	f := newFixture(t, usedElsewhere{storetest.NewMemory(c.Now)}, c)
 	l, _ := f.start(t, "u")
-	f.clock.add(31 * time.Minute)
+	f.clock.Advance(31 * time.Minute)
 	if n, err := f.SweepExpired(t.Context()); n != 0 || err != nil {
 		t.Errorf("swept %d, %v", n, err)
 	}
@@ -51,7 +51,7 @@ func TestSweepingWaitsUntilItMayAndForItsGrace(t *testing.T) {
 		may  bool
 		want int
 	}{{31 * time.Minute, false, 0}, {-55 * time.Second, true, 0}, {5 * time.Second, true, 1}} {
-		f.clock.add(step.by)
+		f.clock.Advance(step.by)
 		may = step.may
 		if n, err := f.SweepExpired(t.Context()); n != step.want || err != nil {
 			t.Errorf("%v later swept %d, %v, want %d", step.by, n, err, step.want)

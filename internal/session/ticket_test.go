@@ -42,7 +42,7 @@ func TestACloneTicketHasTheFormThatClientsKnow(t *testing.T) {
 func TestACloneIsANewSessionWithTheSourcesIdentityAndDeadline(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	l, token := f.start(t, "alice")
-	f.clock.add(time.Minute)
+	f.clock.Advance(time.Minute)
 	ticket, err := f.AcquireCloneTicket(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestOneOfManyTakersWinsATicket(t *testing.T) {
 
 func TestATicketDiesWithItsSessionWithItsTimeAndWithItsUse(t *testing.T) {
 	c := newClock()
-	s := storetest.NewMemory(c.now)
+	s := storetest.NewMemory(c.Now)
 	f := newFixture(t, s, c)
 	acquire := func(l *Live) string {
 		ticket, err := f.AcquireCloneTicket(t.Context(), l)
@@ -116,7 +116,7 @@ func TestATicketDiesWithItsSessionWithItsTimeAndWithItsUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := acquire(l)
-	c.add(2 * time.Minute)
+	c.Advance(2 * time.Minute)
 	restarted := newFixture(t, s, c)
 	for name, ticket := range map[string]string{
 		"of an ended session": ended, "spent": spent, "expired": old, "malformed": "cst-VCT-", "empty": "",
@@ -190,7 +190,7 @@ func TestStrangersCanNotFillTheStoreWithTickets(t *testing.T) {
 	if _, err := f.AcquireHTTPTicket(t.Context(), l, "", "/x"); err != nil {
 		t.Errorf("with a session: %v", err)
 	}
-	f.clock.add(2 * time.Minute)
+	f.clock.Advance(2 * time.Minute)
 	if _, err := f.AcquireHTTPTicket(t.Context(), nil, "", "/x"); err != nil {
 		t.Errorf("when the others have expired: %v", err)
 	}

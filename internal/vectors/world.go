@@ -27,6 +27,7 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -51,7 +52,7 @@ type World struct {
 	t      testing.TB
 	store  store.Store
 	mirror *store.Mirror
-	clock  *clock
+	clock  *testclock.Clock
 	// authority is the one whose certificates the server believes.
 	authority *authority
 
@@ -60,23 +61,8 @@ type World struct {
 	certificates map[string]*x509.Certificate
 }
 
-type clock struct {
-	mu sync.Mutex // guards at
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
 // Pass lets time go on.
-func (w *World) Pass(d time.Duration) {
-	w.clock.mu.Lock()
-	defer w.clock.mu.Unlock()
-	w.clock.at = w.clock.at.Add(d)
-}
+func (w *World) Pass(d time.Duration) { w.clock.Advance(d) }
 
 // NewWorld makes one, running until the test ends.
 func NewWorld(t testing.TB) *World {
@@ -88,8 +74,8 @@ func NewWorld(t testing.TB) *World {
 // the store: the world works on what wrap makes of its store in memory.
 func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 	t.Helper()
-	w := &World{t: t, clock: &clock{at: time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC)}}
-	memory := storetest.NewMemory(w.clock.now)
+	w := &World{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC))}
+	memory := storetest.NewMemory(w.clock.Now)
 	t.Cleanup(func() { _ = memory.Close() })
 	w.store = wrap(memory)
 	var err error
@@ -123,7 +109,7 @@ func (w *World) Beside(s store.Store) *World {
 func (w *World) run() admin.Domain {
 	w.Peer = peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true}
 	w.tokens, w.certificates = map[string]string{}, map[string]*x509.Certificate{}
-	nodes, err := cluster.New(cluster.Options{Name: "vectors", Version: "1", Now: w.clock.now})
+	nodes, err := cluster.New(cluster.Options{Name: "vectors", Version: "1", Now: w.clock.Now})
 	w.must(err)
 	d, a := w.domain(slog.New(slog.DiscardHandler), nodes)
 	api, err := vim.New(d)
@@ -133,13 +119,9 @@ func (w *World) run() admin.Domain {
 	w.must(property.Serve(api))
 	w.must(nodes.Serve(api))
 	w.API = api
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = w.mirror.Run(ctx) }()
-	w.t.Cleanup(func() { stop(); <-done })
-	w.must(w.mirror.Wait(ctx, 0))
+	storetest.Follow(w.t, w.mirror)
 	nodes.Attach(w.mirror)
-	w.must(nodes.Report(ctx))
+	w.must(nodes.Report(w.t.Context()))
 	return a
 }
 
@@ -158,7 +140,7 @@ func (w *World) name(user string) principal.Name {
 
 // domain puts the parts together as the server does.
 func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, admin.Domain) {
-	now := w.clock.now
+	now := w.clock.Now
 	d, err := domain.New(domain.Options{
 		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint }, Views: []store.View{nodes},
 		Exists: func(_ principal.Name, group bool) bool { return !group }, // exchanges name users of any source

@@ -62,7 +62,7 @@ var conditions = []test{
 		f.has(store.Lockout, "m", "")
 	}},
 	{"a touch writes what is unchanged, passes over the rest and creates nothing", func(f *fixture) {
-		expires := f.clock.now().Add(time.Hour)
+		expires := f.clock.Now().Add(time.Hour)
 		old := f.must(store.Create(store.Session, "a", []byte("1"), expires))
 		f.must(store.Create(store.Session, "b", []byte("1"), expires))
 		newer := f.must(store.Put(store.Session, "b", []byte("2"), expires))

@@ -10,15 +10,15 @@ import (
 
 var expiry = []test{
 	{"a record expires to the nanosecond", func(f *fixture) {
-		f.must(store.Create(store.Session, "a", []byte("1"), f.clock.now().Add(time.Second)))
-		f.clock.add(time.Second - time.Nanosecond)
+		f.must(store.Create(store.Session, "a", []byte("1"), f.clock.Now().Add(time.Second)))
+		f.clock.Advance(time.Second - time.Nanosecond)
 		f.has(store.Session, "a", "1")
-		f.clock.add(time.Nanosecond)
+		f.clock.Advance(time.Nanosecond)
 		f.lacks(store.Session, "a")
 	}},
 	{"an expired record counts as absent", func(f *fixture) {
-		rev := f.must(store.Create(store.Session, "a", []byte("1"), f.clock.now().Add(time.Second)))
-		f.clock.add(time.Second)
+		rev := f.must(store.Create(store.Session, "a", []byte("1"), f.clock.Now().Add(time.Second)))
+		f.clock.Advance(time.Second)
 		f.conflict(0, store.Update(store.Session, "a", rev, nil, never))
 		f.conflict(0, store.DeleteAt(store.Session, "a", rev))
 		f.conflict(0, store.Delete(store.Session, "a"))
@@ -29,7 +29,7 @@ var expiry = []test{
 			f.Errorf("Touch of an expired record = %v, %v", revs, err)
 		}
 		f.lacks(store.Session, "a")
-		f.must(store.Create(store.Session, "a", []byte("2"), f.clock.now().Add(time.Second)))
+		f.must(store.Create(store.Session, "a", []byte("2"), f.clock.Now().Add(time.Second)))
 		f.has(store.Session, "a", "2")
 		if n := f.sweep(10, store.Session); n != 0 {
 			f.Errorf("%d swept, but the record was created anew", n)
@@ -37,19 +37,19 @@ var expiry = []test{
 		f.has(store.Session, "a", "2")
 	}},
 	{"a record's expiry can be moved and dropped", func(f *fixture) {
-		rev := f.must(store.Create(store.Session, "a", []byte("1"), f.clock.now().Add(time.Second)))
-		revs, err := f.Touch(f.ctx, store.Record{Kind: store.Session, ID: "a", Value: []byte("2"), Revision: rev, Expires: f.clock.now().Add(time.Hour)})
+		rev := f.must(store.Create(store.Session, "a", []byte("1"), f.clock.Now().Add(time.Second)))
+		revs, err := f.Touch(f.ctx, store.Record{Kind: store.Session, ID: "a", Value: []byte("2"), Revision: rev, Expires: f.clock.Now().Add(time.Hour)})
 		if err != nil || revs[0] == 0 {
 			f.Fatalf("Touch = %v, %v", revs, err)
 		}
-		f.must(store.Put(store.Session, "b", []byte("1"), f.clock.now().Add(time.Second)))
+		f.must(store.Put(store.Session, "b", []byte("1"), f.clock.Now().Add(time.Second)))
 		f.must(store.Put(store.Session, "b", []byte("2"), never))
-		f.clock.add(time.Minute)
+		f.clock.Advance(time.Minute)
 		if n := f.sweep(10, store.Session); n != 0 {
 			f.Errorf("%d swept at an expiry that was moved", n)
 		}
 		f.has(store.Session, "a", "2")
-		f.clock.add(time.Hour)
+		f.clock.Advance(time.Hour)
 		if n := f.sweep(10, store.Session); n != 1 {
 			f.Errorf("%d swept, want 1", n)
 		}
@@ -83,7 +83,7 @@ func (f *fixture) sweep(limit int, kinds ...store.Kind) int {
 
 func sweepMany(f *fixture) {
 	const sessions, perCommit, limit = 10_000, 50, 700
-	early := f.clock.now().Add(time.Minute)
+	early := f.clock.Now().Add(time.Minute)
 	for i := 0; i < sessions; i += perCommit {
 		var changes []store.Change
 		for j := i; j < i+perCommit; j++ {
@@ -114,10 +114,10 @@ func sweepMany(f *fixture) {
 		if swept != wanted {
 			f.Fatalf("%d swept, want %d", swept, wanted)
 		}
-		if f.clock.now().Before(early) {
-			f.clock.add(time.Minute)
+		if f.clock.Now().Before(early) {
+			f.clock.Advance(time.Minute)
 		} else {
-			f.clock.add(time.Nanosecond)
+			f.clock.Advance(time.Nanosecond)
 		}
 	}
 	newest, err := f.Newest(f.ctx)

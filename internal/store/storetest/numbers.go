@@ -202,7 +202,7 @@ var numbers = []test{
 		f.ledger(f.Store).numbersUpTo(rev).expect(f, want...)
 	}},
 	{"an appended record is read under its id, with its value, revision and expiry", func(f *fixture) {
-		expires := f.clock.now().Add(1)
+		expires := f.clock.Now().Add(1)
 		rev := f.must(store.Append(store.Event, []byte("event"), expires))
 		got := f.ledger(f.Store).numbersUpTo(rev).events[0]
 		r := f.has(store.Event, got.ID, "event")

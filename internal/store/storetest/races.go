@@ -53,7 +53,7 @@ var races = []test{
 	{"a ticket is taken once by 32 racers", func(f *fixture) {
 		for round := range 10 {
 			ticket := fmt.Sprint("ticket", round)
-			f.must(store.Create(store.Ticket, ticket, []byte("for"), f.clock.now().Add(1)))
+			f.must(store.Create(store.Ticket, ticket, []byte("for"), f.clock.Now().Add(1)))
 			var winners atomic.Int32
 			race(32, func(i int) {
 				r, err := f.Get(f.ctx, store.Ticket, ticket)

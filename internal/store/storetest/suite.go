@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/testclock"
 )
 
 // Data is one test's own data, empty at first.
@@ -39,31 +39,13 @@ type test struct {
 	run  func(*fixture)
 }
 
-// clock is set by hand.
-type clock struct {
-	mu sync.Mutex // guards at
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // fixture is what each test starts with: an open store on data of its own. Its
 // helpers end the test where they can't do what they say.
 type fixture struct {
 	*testing.T
 	store.Store
 	ctx   context.Context // ends when something hangs
-	clock *clock
+	clock *testclock.Clock
 	data  Data
 }
 
@@ -73,8 +55,8 @@ const patience = time.Minute
 func newFixture(t *testing.T, open Opener) *fixture {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	c := &clock{at: time.Date(2030, 1, 2, 3, 4, 5, 678901234, time.UTC)}
-	f := &fixture{T: t, ctx: ctx, clock: c, data: open(t, c.now)}
+	c := testclock.New(time.Date(2030, 1, 2, 3, 4, 5, 678901234, time.UTC))
+	f := &fixture{T: t, ctx: ctx, clock: c, data: open(t, c.Now)}
 	f.Store = f.data.Open(t)
 	t.Cleanup(func() {
 		if err := f.Store.Close(); err != nil {
@@ -139,7 +121,7 @@ var never time.Time
 
 var basics = []test{
 	{"a created record is there with its value, revision and expiry", func(f *fixture) {
-		expires := f.clock.now().Add(time.Hour + time.Nanosecond)
+		expires := f.clock.Now().Add(time.Hour + time.Nanosecond)
 		rev := f.must(store.Create(store.Session, "a", []byte("1"), expires))
 		r := f.has(store.Session, "a", "1")
 		if r.Revision != rev || !r.Expires.Equal(expires) {
@@ -195,7 +177,7 @@ var basics = []test{
 	{"large values and long ids are kept", func(f *fixture) {
 		id := strings.Repeat("\xff\x01", 256)
 		value := strings.Repeat("0123456789abcdef", 1<<13)
-		f.must(store.Create(store.Setting, id, []byte(value), f.clock.now().Add(time.Hour)))
+		f.must(store.Create(store.Setting, id, []byte(value), f.clock.Now().Add(time.Hour)))
 		f.has(store.Setting, id, value)
 		f.reopen()
 		f.has(store.Setting, id, value)
@@ -239,7 +221,7 @@ var basics = []test{
 		f.lacks(store.Session, "b")
 	}},
 	{"reopening keeps sessions and keeps spent tickets spent", func(f *fixture) {
-		expires := f.clock.now().Add(time.Minute)
+		expires := f.clock.Now().Add(time.Minute)
 		f.must(store.Create(store.Session, "s", []byte("session"), expires), store.Create(store.Ticket, "t", []byte("t"), expires))
 		r := f.has(store.Ticket, "t", "t")
 		rev := f.must(store.DeleteAt(store.Ticket, "t", r.Revision), store.Create(store.Session, "clone", []byte("clone"), expires))

@@ -24,6 +24,8 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -47,31 +49,18 @@ type Fixture struct {
 
 	t      testing.TB
 	mirror *store.Mirror
-	clock  clock
+	clock  *testclock.Clock
 	log    logBuffer
 }
 
-type clock struct {
-	mu sync.Mutex // guards at
-	at time.Time
-}
-
 // Now is the time that it is there.
-func (f *Fixture) Now() time.Time {
-	f.clock.mu.Lock()
-	defer f.clock.mu.Unlock()
-	return f.clock.at
-}
+func (f *Fixture) Now() time.Time { return f.clock.Now() }
 
 // Mirror is the one that feeds the API.
 func (f *Fixture) Mirror() *store.Mirror { return f.mirror }
 
 // Pass lets time go on.
-func (f *Fixture) Pass(d time.Duration) {
-	f.clock.mu.Lock()
-	defer f.clock.mu.Unlock()
-	f.clock.at = f.clock.at.Add(d)
-}
+func (f *Fixture) Pass(d time.Duration) { f.clock.Advance(d) }
 
 // logBuffer is a log that tests can read while others write.
 type logBuffer struct {
@@ -97,7 +86,7 @@ func (f *Fixture) Logged() string {
 func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 	t.Helper()
 	f := &Fixture{t: t, Peer: peer.Peer{Address: "192.0.2.7", UserAgent: "test/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true}}
-	f.clock.at = time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
+	f.clock = testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC))
 	d := f.domain(slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	for _, e := range edit {
 		e(d)
@@ -107,11 +96,8 @@ func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 	f.Must(err)
 	f.Must(admin.Serve(f.API, d.Admin))
 	f.Must(history.Serve(f.API))
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = f.mirror.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done })
-	f.Must(f.mirror.Wait(ctx, 0))
+	storetest.Follow(t, f.mirror)
+	ctx := t.Context()
 	_, err = d.Settings.EnsureInstance(ctx)
 	f.Must(err)
 	_, err = d.Admin.Accounts.Bootstrap(ctx, []byte(AdminPassword))
