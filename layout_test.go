@@ -94,13 +94,22 @@ type source struct {
 // left out.
 func sources(t *testing.T, tests bool) []source {
 	t.Helper()
+	return slices.DeleteFunc(parsed(t, tests), func(s source) bool {
+		first, _, _ := strings.Cut(s.dir, "/")
+		return first == "test" || first == "tools" || first == "bench"
+	})
+}
+
+// parsed is all files of all modules, test data left out.
+func parsed(t *testing.T, tests bool) []source {
+	t.Helper()
 	var all []source
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if d.IsDir() {
-			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || path == "test" || path == "tools" || path == "bench") {
+			if path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
 				return filepath.SkipDir
 			}
 			return nil
@@ -120,6 +129,58 @@ func sources(t *testing.T, tests bool) []source {
 		t.Fatal("no source found")
 	}
 	return all
+}
+
+// theDomain is what the table of docs/design.md calls by that name.
+var theDomain = []string{"store", "event", "principal", "session", "access", "account", "extension", "setting"}
+
+func TestTheTableOfRoomsIsThatOfTheDesign(t *testing.T) {
+	_, table, ok := strings.Cut(readText(t, "docs/design.md"), "\n| package | owns | may import (ours) |\n|--|--|--|\n")
+	if !ok {
+		t.Fatal("docs/design.md has no table of rooms")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	seen := map[string]bool{}
+	for row := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(row), "|"), "|")
+		if len(cells) != 3 || strings.TrimSpace(cells[1]) == "" {
+			t.Errorf("a row of three cells is needed: %s", row)
+			continue
+		}
+		var may []string
+		for name := range strings.SplitSeq(strings.TrimSpace(cells[2]), ", ") {
+			switch name {
+			case "all":
+				may = append(may, "*")
+			case "–":
+			case "the domain":
+				for _, d := range theDomain {
+					may = append(may, "internal/"+d)
+				}
+			case "client":
+				may = append(may, name)
+			default:
+				may = append(may, "internal/"+name)
+			}
+		}
+		slices.Sort(may)
+		for name := range strings.SplitSeq(strings.TrimSpace(cells[0]), ", ") {
+			name = strings.Trim(name, "`")
+			room, ok := rooms[name]
+			if !ok || seen[name] {
+				t.Errorf("docs/design.md: %s is no room, or has two rows", name)
+			}
+			seen[name] = true
+			if want := slices.Sorted(slices.Values(room.may)); !slices.Equal(may, want) {
+				t.Errorf("docs/design.md: %s may import %v, but the test says %v", name, may, want)
+			}
+		}
+	}
+	for name := range rooms {
+		if !seen[name] {
+			t.Errorf("docs/design.md has no row for %s", name)
+		}
+	}
 }
 
 func TestEveryPackageImportsOnlyWhatItsRoomMay(t *testing.T) {
@@ -166,10 +227,13 @@ func TestEveryThirdPartyModuleHasAHome(t *testing.T) {
 var long = []string{"internal/config.Keys", "internal/serve.Open"}
 
 func TestFilesAndFunctionsStaySmall(t *testing.T) {
-	for _, s := range sources(t, false) {
+	for _, s := range slices.Concat(parsed(t, false), parsed(t, true)) {
 		lines := s.fset.Position(s.file.End()).Line
 		if lines > 500 && !strings.HasPrefix(s.path, "internal/locale/") {
 			t.Errorf("%s has %d lines, more than 500", s.path, lines)
+		}
+		if strings.HasSuffix(s.path, "_test.go") {
+			continue // a table of cases may be long
 		}
 		for _, d := range s.file.Decls {
 			f, ok := d.(*ast.FuncDecl)
@@ -179,6 +243,45 @@ func TestFilesAndFunctionsStaySmall(t *testing.T) {
 			if n := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1; n > 60 {
 				t.Errorf("%s: %s has %d lines, more than 60", s.path, f.Name.Name, n)
 			}
+		}
+	}
+}
+
+// large are the packages that have more than 2,000 lines, tests left out: how many
+// they may have, and why they are not divided.
+var large = map[string]struct {
+	lines int
+	why   string
+}{
+	"bench":               {2450, "one program that is no part of what ships; its parts that others use are packages"},
+	"client":              {2450, "one public package is what users import; the codec is not theirs to see"},
+	"internal/property":   {2250, "a collector, its filters and views are one managed object's state"},
+	"internal/server":     {2250, "what bounds a connection is useless in parts: listeners, limits and drain share it"},
+	"internal/session":    {2300, "a session, its tokens and its limits change in the same commits"},
+	"internal/store/bolt": {2200, "the checks of the file's pages belong to the only code that may know them"},
+	"internal/store/etcd": {2900, "leases, fencing, streams and counters are one protocol that no other package may see half of"},
+	"internal/vim":        {2700, "the table of operations is one; the objects that it is tested on from elsewhere have packages"},
+}
+
+func TestPackagesStaySmall(t *testing.T) {
+	size := map[string]int{}
+	for _, s := range parsed(t, false) {
+		size[s.dir] += s.fset.Position(s.file.End()).Line
+	}
+	for dir, n := range size {
+		most := 2000
+		if l, ok := large[dir]; ok {
+			if most = l.lines; n <= 2000 {
+				t.Errorf("%s has %d lines: it needs no exemption", dir, n)
+			}
+		}
+		if n > most {
+			t.Errorf("%s has %d lines, more than %d: divide it, or argue why it may be so large", dir, n, most)
+		}
+	}
+	for dir := range large {
+		if size[dir] == 0 {
+			t.Errorf("%s, which may be large, is not there", dir)
 		}
 	}
 }
