@@ -28,6 +28,9 @@ import (
 // LocalDomain is the domain of operating-system accounts, as vCenter calls it.
 const LocalDomain = "LOCALOS"
 
+// LocalMethod is what sessions and metrics call the way in by a local ticket.
+const LocalMethod = "local ticket"
+
 // localLifetime is how long a local ticket can be used.
 const localLifetime = 60 * time.Second
 
@@ -191,7 +194,7 @@ func localID(who principal.Name, password string) string {
 }
 
 // Name is part of Method.
-func (t *LocalTickets) Name() string { return "local ticket" }
+func (t *LocalTickets) Name() string { return LocalMethod }
 
 // Authenticate is part of Method. A password that is no ticket of this server
 // is for the next method.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 )
 
@@ -68,6 +69,32 @@ func (SSPI) Claims() string                   { return "" }
 func (Assertion) Claims() string              { return "" }
 func (e ExtensionCertificate) Claims() string { return e.Key }
 func (e ExtensionSubject) Claims() string     { return e.Key }
+
+// TicketKind is a kind of ticket, as the log names it.
+type TicketKind string
+
+// The kinds of tickets. A service ticket is none of a login: it comes with any
+// request.
+const (
+	CloneKind   TicketKind = "clone"
+	LocalKind   TicketKind = "local"
+	ServiceKind TicketKind = "service"
+)
+
+// TicketOf is the kind of ticket that the credential is, or tries to be; "" for
+// none, or where it does not say: a bare name may be a local user's or an account's.
+// The password of an account of the operating system is always a ticket.
+func TicketOf(c Credential, defaultDomain string) TicketKind {
+	switch c := c.(type) {
+	case CloneTicket:
+		return CloneKind
+	case Password:
+		if n, err := principal.Parse(c.User, defaultDomain); err == nil && n.Domain == LocalDomain {
+			return LocalKind
+		}
+	}
+	return ""
+}
 
 func (Password) String() string      { return "password" }
 func (Password) GoString() string    { return "password" }

@@ -249,7 +249,7 @@ func (a *API) row(c *Call) (row, *Fault) {
 	if fault != nil {
 		return row{}, fault
 	}
-	c.audit.wanted = m.Audited
+	c.audit.wanted = c.audit.wanted || m.Audited
 	return row{privilege: m.Privilege, run: m.run, method: m}, nil
 }
 
@@ -267,13 +267,15 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 	if c.Session != nil || c.HTTP.Ticket == "" {
 		return nil
 	}
+	c.uses(login.ServiceKind)
 	l, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
 	switch {
 	case errors.Is(err, session.ErrBadTicket):
-		a.Log.DebugContext(ctx, "ticket of request not taken", "err", err)
+		c.Note("ticketOutcome", "refused")
 	case err != nil:
 		return FaultOf(err)
 	default:
+		c.Note("ticketOutcome", "spent")
 		c.Session = l
 	}
 	return nil

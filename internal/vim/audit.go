@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/login"
 )
 
 // audit is what an operation tells of itself for the audit log. Nothing secret
@@ -24,9 +25,15 @@ func (c *Call) Note(name, value string) {
 	c.audit.attrs = append(c.audit.attrs, slog.String(name, value))
 }
 
+// uses tells that the call came with a ticket, which always leaves an audit line.
+func (c *Call) uses(kind login.TicketKind) {
+	c.audit.wanted = true
+	c.Note("ticket", string(kind))
+}
+
 // finish measures the call, and writes its audit line: one per authentication,
-// ticket, termination, impersonation and change of authority, whatever came of
-// it, and one per call that was denied (ASVS 16.3.2).
+// ticket and its use, termination, impersonation and change of authority,
+// whatever came of it, and one per call that was denied (ASVS 16.3.2).
 func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time) {
 	kind := ""
 	if fault != nil {

@@ -51,6 +51,10 @@ func (a *API) sessionManager() *Object {
 // enter is the end of every way in: it makes the session and its answer.
 func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, wanted string) (Result, error) {
 	c.actor(event.By(credential.Claims()))
+	ticket := login.TicketOf(credential, a.Gate.DefaultDomain)
+	if ticket != "" {
+		c.uses(ticket)
+	}
 	l, token, err := a.Gate.Login(ctx, login.Attempt{Credential: credential, Locale: wanted, Peer: *c.Peer}, c.Session)
 	if err != nil {
 		return Result{}, a.loginFault(c, err)
@@ -59,6 +63,9 @@ func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, w
 	c.actor(s.Actor())
 	c.Note("started", s.Key.String())
 	c.Note("method", s.Method)
+	if ticket == "" && s.Method == login.LocalMethod {
+		c.uses(login.LocalKind)
+	}
 	return Result{Value: userSession(l), Token: token}, nil
 }
 
