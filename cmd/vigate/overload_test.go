@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -97,6 +98,24 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 // loginWaits is how long a login waits for its hash before it is put off.
 const loginWaits = 2 * time.Second
 
+// beside wants a login beside a flood to succeed. It has a place in the queue and
+// its turn comes next: only if hashes take seconds it may be told to come back, and
+// then it has waited as long as a login may.
+func beside(t *testing.T, flood string, login func() (in, busy bool, what string)) {
+	t.Helper()
+	for late := time.Now().Add(patience); ; {
+		began := time.Now()
+		in, busy, what := login()
+		if in {
+			return
+		}
+		if waited := time.Since(began); !busy || waited < loginWaits || time.Now().After(late) {
+			t.Errorf("beside %s: %s after %v", flood, what, waited)
+			return
+		}
+	}
+}
+
 func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 	r := start(t, t.TempDir(), behindProxy)
 	c := httpClient(t)
@@ -122,22 +141,13 @@ func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 		})
 	}
 	<-full
-	// The very user whose name it is, from elsewhere. It has a place in the queue and
-	// its turn comes next. Only if hashes take seconds it may be told to come back,
-	// after it has waited as long as a login may.
+	// The very user whose name it is, from elsewhere.
 	for range 3 {
-		for late := time.Now().Add(patience); ; {
-			began := time.Now()
+		beside(t, "the flood", func() (bool, bool, string) {
 			a := r.loginFrom(t, c, "192.0.2.7", adminPassword)
-			if a.status == http.StatusOK {
-				break
-			}
-			waited := time.Since(began)
-			if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" || waited < loginWaits || time.Now().After(late) {
-				t.Errorf("beside a flood: %d %s after %v", a.status, a.body, waited)
-				break
-			}
-		}
+			busy := a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
+			return a.status == http.StatusOK, busy, fmt.Sprint(a.status, a.body)
+		})
 	}
 	eventually(t, "the flood has guessed often enough to be locked", func() bool { return guessed.Load() >= 10 })
 	close(stop)
