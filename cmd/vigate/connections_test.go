@@ -22,7 +22,7 @@ func TestTheConfigurationBoundsConnectionsOfAnAddressAndTheirRest(t *testing.T) 
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		_ = c.SetDeadline(time.Now().Add(patience))
 		return c, bufio.NewReader(c)
 	}
 	c, answers := dial()

@@ -81,7 +81,7 @@ func (w *world) do(token string, on reference, name string, args any) outcome {
 	w.t.Helper()
 	from := w.Peer
 	from.Certificates = w.acme
-	ctx, stop := context.WithTimeout(w.t.Context(), time.Minute) // of calls that should not wait
+	ctx, stop := context.WithTimeout(w.t.Context(), 10*time.Minute) // of calls that should not wait
 	defer stop()
 	result, fault := w.API.Do(ctx, &vim.Call{
 		Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: &from, Release: vim.FirstRelease,

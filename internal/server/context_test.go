@@ -153,18 +153,30 @@ func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 // TestARequestOverHTTP2EndsWhenItsClientIsDead has a client that sends a request
 // and then nothing more: no end of its connection and no answer to pings.
 func TestARequestOverHTTP2EndsWhenItsClientIsDead(t *testing.T) {
-	h := newWaiter()
-	r := start(t, Config{Handler: h, Listen: "127.0.0.1:0", Limits: Limits{Stall: 50 * time.Millisecond, Header: 3 * time.Second}})
-	c, err := tls.Dial("tcp", r.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	// The preface, SETTINGS, and HEADERS with GET, https, / and the authority.
-	io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+
-		"\x00\x00\x0e\x01\x05\x00\x00\x00\x01\x82\x87\x84\x41\x09localhost")
-	<-h.entered
-	h.wantGone(t, "a request of a dead client")
+	longEnough(t, func(limit time.Duration) error {
+		h := newWaiter()
+		r := start(t, Config{Handler: h, Listen: "127.0.0.1:0", Limits: Limits{Stall: limit, Header: 60 * limit}})
+		c, err := tls.Dial("tcp", r.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		// The preface, SETTINGS, and HEADERS with GET, https, / and the authority.
+		io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"+
+			"\x00\x00\x0e\x01\x05\x00\x00\x00\x01\x82\x87\x84\x41\x09localhost")
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			io.Copy(io.Discard, c) // nothing is sent any more
+		}()
+		select {
+		case <-h.entered:
+		case <-closed:
+			return errors.New("the server closed the connection before it had the request")
+		}
+		h.wantGone(t, "a request of a dead client")
+		return nil
+	})
 }
 
 func TestRequestsThatComeDuringAWaitAreServedAfterIt(t *testing.T) {

@@ -87,6 +87,15 @@ func TestAConnectionWithoutARequestIsClosedAfterItsTime(t *testing.T) {
 		}
 	}
 	// Over HTTP/2 the server says so, and the client closes its end.
+	longEnough(t, func(limit time.Duration) error {
+		return closesItsEnd(t, start(t, Config{Handler: tellPeer, Limits: Limits{Idle: limit}}))
+	})
+}
+
+// closesItsEnd makes a request over HTTP/2 and waits until the client has closed the
+// connection that it rests on.
+func closesItsEnd(t *testing.T, r *running) error {
+	t.Helper()
 	dialled := make(chan *watched, 10)
 	c, base := r.client("tls")
 	tr := c.Transport.(*http.Transport)
@@ -102,14 +111,15 @@ func TestAConnectionWithoutARequestIsClosedAfterItsTime(t *testing.T) {
 	}
 	resp, err := c.Get(base)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	resp.Body.Close()
 	select {
 	case <-(<-dialled).ended:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Errorf("a connection of %s is still open", resp.Proto)
 	}
+	return nil
 }
 
 // watched is a client's connection that tells when the client closes it.
