@@ -270,7 +270,8 @@ func TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst(t *testing.T) {
 				l.make(other, v)
 				then = w.store.contents(t)
 			})
-			got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: target.name})
+			request := &types.ImpersonateUserRequestType{UserName: target.name}
+			got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", request)
 			if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
 				t.Errorf("%s with %s: came %s, want InvalidLogin", target.name, l.name, got)
 			}

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"fmt"
 	"iter"
 	"runtime"
 	"strings"
@@ -26,40 +27,56 @@ var demotions = []struct {
 
 // TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead has filters on all
 // properties of all objects, and a retrieval of them that is half done, go on
-// after the demotion, with a wait on its way.
+// after the demotion, with a wait on its way. The demotion is made on the same
+// server and on another.
 func TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead(t *testing.T) {
 	for _, d := range demotions {
 		for _, acts := range []bool{false, true} {
-			w := newWorld(t)
-			c := w.watcher(acts)
-			if c.name = "a watcher demoted " + d.name; acts {
-				c.name = "an impersonating " + c.name[2:]
+			for _, elsewhere := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, impersonating: %v, on another server: %v", d.name, acts, elsewhere), func(t *testing.T) {
+					t.Parallel()
+					w := newWorld(t)
+					by := w
+					if elsewhere {
+						by = w.beside()
+					}
+					c := w.watcher(acts)
+					c.name = "a watcher demoted " + d.name
+					w.mustDeliverNothing(c, func() {
+						d.make(by, c)
+						w.Sync()
+						if c.live, c.has = d.live, d.has; acts {
+							c.has = none
+						}
+					})
+				})
 			}
-			specs := w.watchAll(c)
-			version, values := w.deliver(c, w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{}))
-			if version == "" || !values["SessionManager.sessionList"] || !values["SessionManager.message"] ||
-				!values["ListView.view"] {
-				t.Fatalf("%s: version %q, values of %v", c, version, values)
-			}
-			page := w.firstPage(c, specs)
-			waiting := w.waitFor(c, version)
-
-			d.make(w, c)
-			if c.live, c.has = d.live, d.has; acts {
-				c.has = none
-			}
-			w.stir()
-
-			w.deliver(c, <-waiting)
-			for _, from := range []string{version, ""} {
-				w.deliver(c, w.collect(c, "CheckForUpdates", &types.CheckForUpdatesRequestType{Version: from}))
-				w.deliver(c, w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{
-					Version: from, Options: &types.WaitOptions{MaxWaitSeconds: new(int32)},
-				}))
-			}
-			w.goOn(c, page)
 		}
 	}
+}
+
+// mustDeliverNothing has the caller watch all, and go on after the demotion.
+func (w *world) mustDeliverNothing(c *caller, demote func()) {
+	w.t.Helper()
+	specs := w.watchAll(c)
+	version, values := w.deliver(c, w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{}))
+	if version == "" || !values["SessionManager.sessionList"] || !values["ListView.view"] {
+		w.t.Fatalf("%s: version %q, values of %v", c, version, values)
+	}
+	page := w.firstPage(c, specs)
+	waiting := w.waitFor(c, version)
+
+	demote()
+	w.stir()
+
+	w.deliver(c, <-waiting)
+	for _, from := range []string{version, ""} {
+		w.deliver(c, w.collect(c, "CheckForUpdates", &types.CheckForUpdatesRequestType{Version: from}))
+		w.deliver(c, w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{
+			Version: from, Options: &types.WaitOptions{MaxWaitSeconds: new(int32)},
+		}))
+	}
+	w.goOn(c, page)
 }
 
 // collect calls a method of the property collector.

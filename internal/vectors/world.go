@@ -141,10 +141,15 @@ func (w *World) name(user string) principal.Name {
 // domain puts the parts together as the server does.
 func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, admin.Domain) {
 	now := w.clock.Now
-	d, err := domain.New(domain.Options{
+	var d *domain.Domain
+	var err error
+	d, err = domain.New(domain.Options{
 		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint }, Views: []store.View{nodes},
-		Exists: func(_ principal.Name, group bool) bool { return !group }, // exchanges name users of any source
-		Cost:   account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
+		// Vectors name users of any source: those of another than the server's own exist.
+		Exists: func(who principal.Name, group bool) bool {
+			return !group && (who.Domain != account.DefaultDomain || d.Accounts.Exists(who))
+		},
+		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
 	})
 	w.must(err)
 	w.mirror = d.Mirror
