@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -17,7 +18,7 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// cluster is P9.
+// cluster is P9 and P9b.
 func cluster(ctx context.Context, r *rig) (all []figure, err error) {
 	s, err := r.startSite(ctx)
 	if err != nil {
@@ -115,43 +116,78 @@ func turns(ctx context.Context, d time.Duration, b *etcd.Bare, conn func(i int) 
 	return floor, own, nil
 }
 
-// atOnce is the rate of many logins at a time, beside that of as many bare
-// transactions. Logins share transactions, which bare ones don't.
+// atOnceConns is how many log in at a time, on one node or on all together.
+const atOnceConns = 48
+
+// atOnce is P9b: the rate of many logins at a time on all nodes, beside that of as
+// many on one, and that of as many bare transactions from as many clients as there
+// are nodes. They take turns. Logins of one node share transactions, which bare
+// ones don't.
 func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error) {
-	var all []figure
-	for _, k := range []struct {
-		what  string
-		nodes int
-	}{{"one node", 1}, {"all nodes", siteSize}} {
-		const conns = 48
-		floor, err := b.Rate(ctx, conns, r.Warm, r.Duration)
-		if err != nil {
-			return nil, err
+	var bare, one, all series
+	for round := range 2*r.Rounds - 1 {
+		steps := []func() error{
+			func() error {
+				rate, err := b.Rate(ctx, atOnceConns, r.Warm, r.Duration)
+				bare = append(bare, rate)
+				return err
+			},
+			func() error {
+				rate, err := s.loginRate(ctx, r, s.nodes[round%siteSize:][:1])
+				one = append(one, rate)
+				return err
+			},
+			func() error {
+				rate, err := s.loginRate(ctx, r, s.nodes)
+				all = append(all, rate)
+				return err
+			},
 		}
-		var mu sync.Mutex // guards rate and errs
-		var rate float64
-		var wg sync.WaitGroup
-		errs := make([]error, k.nodes)
-		for i := range k.nodes {
-			wg.Go(func() {
-				res, err := load.Run(ctx, load.Config{Target: s.login(i), Conns: conns / k.nodes, Warm: r.Warm, Duration: r.Duration},
-					load.Requests(extensionLogin(), http.StatusOK))
-				mu.Lock()
-				defer mu.Unlock()
-				rate, errs[i] = rate+res.Rate, err
-			})
+		if round%2 == 1 {
+			slices.Reverse(steps)
 		}
-		wg.Wait()
-		for _, err := range errs {
-			if err != nil {
+		for _, step := range steps {
+			if err := step(); err != nil {
 				return nil, fmt.Errorf("log in at once: %w", err)
 			}
 		}
-		v, f := series{rate}, series{floor}
-		all = append(all, figure{ID: "P9", What: fmt.Sprintf("logins on etcd c=%d, %s", conns, k.what), Unit: "logins/s",
-			Floor: f, Vigate: v, Against: "bare", Ratio: v.over(f)})
 	}
-	return all, nil
+	what := func(where string) string { return fmt.Sprintf("logins on etcd c=%d, %s", atOnceConns, where) }
+	figures := []figure{
+		{ID: "P9", What: what("one node"), Unit: "logins/s", Floor: bare, Vigate: one, Against: "bare", Ratio: one.over(bare)},
+		{ID: "P9b", What: what("three nodes against one"), Unit: "logins/s", Floor: one, Vigate: all, Against: "one",
+			Ratio: all.over(one), Goal: atLeast(0.95), Note: "one node in the floor's column"},
+		{ID: "P9b", What: what("three nodes against bare"), Unit: "logins/s", Floor: bare, Vigate: all, Against: "bare",
+			Ratio: all.over(bare), Goal: atLeast(0.6), Note: "bare transactions from three clients in the floor's column"},
+	}
+	if r.Profile == "" {
+		return figures, nil
+	}
+	long := *r
+	long.Duration = profileTime
+	return figures, long.profile(ctx, s.nodes[0], "p9b", func() error {
+		_, err := s.loginRate(ctx, &long, s.nodes)
+		return err
+	})
+}
+
+// loginRate is how many logins per second the nodes take together.
+func (s *site) loginRate(ctx context.Context, r *rig, nodes []*server) (float64, error) {
+	rates, errs := make(series, len(nodes)), make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			config := load.Config{Target: s.loginAt(n), Conns: atOnceConns / len(nodes), Warm: r.Warm, Duration: r.Duration}
+			res, err := load.Run(ctx, config, load.Requests(extensionLogin(), http.StatusOK))
+			rates[i], errs[i] = res.Rate, err
+		})
+	}
+	wg.Wait()
+	var sum float64
+	for _, rate := range rates {
+		sum += rate
+	}
+	return sum, errors.Join(errs...)
 }
 
 // flushes is a time in which a node writes down its sessions' activity once at

@@ -50,8 +50,10 @@ func extensionLogin() []byte {
 }
 
 // login is where extensionLogin can be sent to on the i-th node.
-func (s *site) login(i int) load.Target {
-	return load.Target{Address: s.nodes[i%siteSize].secure, TLS: true, Certificate: &s.extension}
+func (s *site) login(i int) load.Target { return s.loginAt(s.nodes[i%siteSize]) }
+
+func (s *site) loginAt(n *server) load.Target {
+	return load.Target{Address: n.secure, TLS: true, Certificate: &s.extension}
 }
 
 // startSite starts all of a cluster.
@@ -75,7 +77,7 @@ func (r *rig) startSite(ctx context.Context) (*site, error) {
 		}
 	}
 	var err error
-	if s.etcd, err = etcd.Dial(endpoints); err != nil {
+	if s.etcd, err = etcd.Dial(endpoints, siteSize); err != nil {
 		return nil, err
 	}
 	if s.admin, err = login(ctx, s.nodes[0]); err != nil {

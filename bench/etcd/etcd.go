@@ -19,23 +19,33 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Client is connected to all members.
+// Client is a number of clients, each connected to all members.
 type Client struct {
 	members []string // HOST:PORT
-	etcd    *clientv3.Client
+	clients []*clientv3.Client
 }
 
-// Dial connects to the members, HOST:PORT.
-func Dial(members []string) (*Client, error) {
-	c, err := clientv3.New(clientv3.Config{Endpoints: members, DialTimeout: time.Minute})
-	if err != nil {
-		return nil, fmt.Errorf("connect to etcd: %w", err)
+// Dial connects so many clients to the members, HOST:PORT.
+func Dial(members []string, clients int) (*Client, error) {
+	c := &Client{members: members}
+	for range clients {
+		one, err := clientv3.New(clientv3.Config{Endpoints: members, DialTimeout: time.Minute})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("connect to etcd: %w", err), c.Close())
+		}
+		c.clients = append(c.clients, one)
 	}
-	return &Client{members, c}, nil
+	return c, nil
 }
 
 // Close ends the connections.
-func (c *Client) Close() error { return c.etcd.Close() }
+func (c *Client) Close() error {
+	var errs []error
+	for _, one := range c.clients {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // Requests is how many messages the members have had from clients, those of
 // streams included.
@@ -87,7 +97,7 @@ func metric(ctx context.Context, member, name string) (float64, error) {
 // a session's record and an event's, of the size that vigate's have, on the
 // condition that the former is not there.
 type Bare struct {
-	etcd    *clientv3.Client
+	clients []*clientv3.Client
 	records [2]string
 	n       atomic.Int64
 }
@@ -97,14 +107,14 @@ type Bare struct {
 // records are the largest; the others are vigate's bookkeeping.
 func (c *Client) After(ctx context.Context, prefix string) (*Bare, error) {
 	// With every commit the head is written.
-	head, err := c.etcd.Get(ctx, prefix+"r/head")
+	head, err := c.clients[0].Get(ctx, prefix+"r/head")
 	if err != nil {
 		return nil, fmt.Errorf("look at a login's records: %w", err)
 	}
 	if len(head.Kvs) != 1 {
 		return nil, errors.New("look at a login's records: no commit in etcd")
 	}
-	resp, err := c.etcd.Get(ctx, prefix+"r/", clientv3.WithPrefix(), clientv3.WithMinModRev(head.Kvs[0].ModRevision))
+	resp, err := c.clients[0].Get(ctx, prefix+"r/", clientv3.WithPrefix(), clientv3.WithMinModRev(head.Kvs[0].ModRevision))
 	if err != nil {
 		return nil, fmt.Errorf("look at a login's records: %w", err)
 	}
@@ -116,15 +126,17 @@ func (c *Client) After(ctx context.Context, prefix string) (*Bare, error) {
 	if len(values) < 2 || len(values[1]) == 0 {
 		return nil, errors.New("look at a login's records: they are not in etcd")
 	}
-	return &Bare{etcd: c.etcd, records: [2]string(values)}, nil
+	return &Bare{clients: c.clients, records: [2]string(values)}, nil
 }
 
 // Once does one transaction.
-func (b *Bare) Once(ctx context.Context) error {
+func (b *Bare) Once(ctx context.Context) error { return b.once(ctx, b.clients[0]) }
+
+func (b *Bare) once(ctx context.Context, c *clientv3.Client) error {
 	n := b.n.Add(1)
 	// As long as vigate's keys.
-	session, event := fmt.Sprintf("/bare/r/01/%036x", n), fmt.Sprintf("/bare/r/09/%016x", n)
-	resp, err := b.etcd.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(session), "=", 0)).
+	session, event := fmt.Sprintf("/bare/r/01/%036x", n), fmt.Sprintf("/bare/r/09/%027x", n)
+	resp, err := c.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(session), "=", 0)).
 		Then(clientv3.OpPut(session, b.records[0]), clientv3.OpPut(event, b.records[1])).Commit()
 	if err == nil && !resp.Succeeded {
 		err = fmt.Errorf("%s is there", session)
@@ -135,7 +147,8 @@ func (b *Bare) Once(ctx context.Context) error {
 	return nil
 }
 
-// Rate is how many per second so many callers get through.
+// Rate is how many per second so many callers get through, who share the clients
+// evenly.
 func (b *Bare) Rate(ctx context.Context, callers int, warm, d time.Duration) (float64, error) {
 	from := time.Now().Add(warm)
 	until := from.Add(d)
@@ -145,7 +158,7 @@ func (b *Bare) Rate(ctx context.Context, callers int, warm, d time.Duration) (fl
 	for i := range callers {
 		wg.Go(func() {
 			for errs[i] == nil && time.Now().Before(until) {
-				errs[i] = b.Once(ctx)
+				errs[i] = b.once(ctx, b.clients[i%len(b.clients)])
 				if now := time.Now(); !now.Before(from) && now.Before(until) {
 					n.Add(1)
 				}
