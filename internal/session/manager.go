@@ -42,7 +42,6 @@ type Manager struct {
 	sweeps     func() (time.Duration, bool)
 	now        func() time.Time
 	random     io.Reader
-	strangers  strangers
 }
 
 // NewManager makes the manager of the sessions in o.Table.

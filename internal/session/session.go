@@ -104,8 +104,9 @@ var (
 	ErrNoSession = errors.New("no live session")
 	// ErrBadTicket: unknown, spent, expired, malformed, or its session ended.
 	ErrBadTicket = errors.New("ticket not valid")
-	// ErrTooManyTickets: callers without a session hold as many as they may.
-	ErrTooManyTickets = errors.New("too many tickets without a session")
+	// ErrTooManyTickets: there are as many unspent tickets as there may be, of the
+	// caller or in all.
+	ErrTooManyTickets = errors.New("too many unspent tickets")
 	// ErrStale: what a login was granted on changed before it was committed.
 	ErrStale = errors.New("grant no longer holds")
 	// ErrNotAllowed: the target of an impersonation can't be impersonated.

@@ -18,7 +18,7 @@ import (
 // sessions seldom meet in one.
 const shards = 64
 
-// Table is all sessions of the store, in memory. It is a store.View.
+// Table is all sessions and tickets of the store, in memory. It is a store.View.
 type Table struct {
 	log *slog.Logger
 
@@ -38,6 +38,7 @@ type Table struct {
 	loading bool           // between Reset and Whole
 	ends    []func(Key)
 
+	tickets *tickets
 	watch   watch
 	damaged atomic.Int64
 }
@@ -59,7 +60,7 @@ func NewTable(log *slog.Logger) *Table {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Table{log: log, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{}}
+	return &Table{log: log, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{}, tickets: newTickets()}
 }
 
 func (t *Table) tokenShard(h Hash) *tokenShard { return &t.tokens[h[0]%shards] }
@@ -68,11 +69,12 @@ func (t *Table) keyShard(k Key) *keyShard {
 }
 
 // Kinds is part of store.View.
-func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Session} }
+func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Session, store.Ticket} }
 
 // Reset is part of store.View. Sessions stay usable until Whole tells which of
 // them are still there.
 func (t *Table) Reset() {
+	t.tickets.reset()
 	t.load(true)
 	for l := range t.all() {
 		l.flags.And(^uint32(seen))
@@ -81,6 +83,7 @@ func (t *Table) Reset() {
 
 // Whole is part of store.View.
 func (t *Table) Whole() {
+	t.tickets.whole()
 	var gone []*Live
 	for l := range t.all() {
 		if l.flags.Load()&seen == 0 {
@@ -95,6 +98,10 @@ func (t *Table) Whole() {
 
 // Put is part of store.View.
 func (t *Table) Put(r store.Record) {
+	if r.Kind == store.Ticket {
+		t.tickets.put(r)
+		return
+	}
 	if err := t.put(r); err != nil {
 		// The session is not served: whoever holds its token must log in again.
 		t.damaged.Add(1)
@@ -161,7 +168,11 @@ func (t *Table) index(l *Live) {
 }
 
 // Delete is part of store.View.
-func (t *Table) Delete(_ store.Kind, id string) {
+func (t *Table) Delete(k store.Kind, id string) {
+	if k == store.Ticket {
+		t.tickets.remove(id)
+		return
+	}
 	if key, ok := ParseKey(id); ok {
 		t.remove(key)
 	}

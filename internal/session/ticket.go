@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
-	"sync"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -63,16 +60,25 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (string, erro
 }
 
 // issue stores a ticket, on the condition that its session, if any, is live.
+//
+// Errors: ErrNoSession, ErrTooManyTickets, or the store's.
 func (m *Manager) issue(ctx context.Context, id string, value []byte, s *Session, e event.Event) error {
-	expires := m.now().Add(m.policy().TicketLifetime)
+	now, owner := m.now(), ""
+	expires := now.Add(m.policy().TicketLifetime)
 	changes := []store.Change{m.events.Change(e)}
 	if s != nil {
+		owner = actorOf(s.Identity)
 		if s.Deadline.Before(expires) {
 			expires = s.Deadline
 		}
 		changes = append(changes, store.Require(store.Session, s.Key.String()))
 	}
-	_, err := m.mirror.Commit(ctx, append(changes, store.Create(store.Ticket, id, value, expires))...)
+	release, err := m.tickets.reserve(owner, now)
+	if err != nil {
+		return err
+	}
+	defer release()
+	_, err = m.mirror.Commit(ctx, append(changes, store.Create(store.Ticket, id, value, expires))...)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return ErrNoSession
@@ -93,11 +99,9 @@ func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 	if len(text) > 256 || !cloneForm.MatchString(text) {
 		return Grant{}, ErrBadTicket
 	}
-	r, err := m.mirror.Get(ctx, store.Ticket, ticketID(cloneTicket, text))
-	if errors.Is(err, store.ErrNotFound) {
-		return Grant{}, ErrBadTicket
-	} else if err != nil {
-		return Grant{}, fmt.Errorf("read ticket: %w", err)
+	r, err := m.Ticket(ctx, ticketID(cloneTicket, text))
+	if err != nil {
+		return Grant{}, err
 	}
 	t, err := decodeTicket(r.Value)
 	if err != nil {
@@ -153,37 +157,12 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 	value := appendText(appendText(nil, fieldTicketMethod, method), fieldTicketTarget, target)
 	e := event.Event{Type: "EventEx", ID: "vigate.ticket.generic.issued"}
 	if l == nil {
-		if !m.strangers.take(m.now(), m.policy().TicketLifetime) {
-			return "", ErrTooManyTickets
-		}
 		return text, m.issue(ctx, ticketID(httpTicket, text), value, nil, e)
 	}
 	s := l.Session()
 	value = appendText(appendText(value, fieldTicketSession, s.Key.String()), fieldTicketActor, actorOf(s.Identity))
 	e.SessionID = s.Key.String()
 	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
-}
-
-// maxStrangers is how many unexpired tickets callers without a session may have
-// been given at a time: each is a record, and anybody can ask.
-const maxStrangers = 1000
-
-// strangers counts the tickets given to callers without a session.
-type strangers struct {
-	mu      sync.Mutex // guards expires
-	expires []time.Time
-}
-
-// take reports whether one more may be given at now.
-func (s *strangers) take(now time.Time, lifetime time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.expires = slices.DeleteFunc(s.expires, func(t time.Time) bool { return !now.Before(t) })
-	if len(s.expires) >= maxStrangers {
-		return false
-	}
-	s.expires = append(s.expires, now.Add(lifetime))
-	return true
 }
 
 // RedeemHTTPTicket spends a ticket on the request and returns the session whose
@@ -193,11 +172,9 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text, method, target str
 	if len(text) != 36 {
 		return nil, ErrBadTicket
 	}
-	r, err := m.mirror.Get(ctx, store.Ticket, ticketID(httpTicket, text))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrBadTicket
-	} else if err != nil {
-		return nil, fmt.Errorf("read ticket: %w", err)
+	r, err := m.Ticket(ctx, ticketID(httpTicket, text))
+	if err != nil {
+		return nil, err
 	}
 	t, err := decodeTicket(r.Value)
 	if err != nil {

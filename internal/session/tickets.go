@@ -1,0 +1,182 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// The most unexpired tickets that there may be at a time, past which none is
+// issued: each is a record of the store, and is kept in memory. docs/operations.md
+// lists them.
+const (
+	maxTickets    = 20_000 // in all
+	maxOwnTickets = 2_000  // of one principal: as many as it may have sessions
+	maxStrangers  = 1_000  // of callers without a session: anybody can ask
+)
+
+// expireEvery is how often expired tickets that were not swept yet are looked for
+// to make room.
+const expireEvery = time.Second
+
+// tickets are the unspent tickets of the store, in memory: looking for one that
+// was made up costs no read of the store of its own.
+type tickets struct {
+	mu      sync.Mutex // guards what follows
+	content heldTickets
+	staged  *heldTickets   // what a whole state that is being read has had so far; nil otherwise
+	pending map[string]int // about to be issued, by owner
+	total   int            // of those
+	expired time.Time      // when expired tickets were last looked for
+}
+
+// heldTickets are tickets, and how many of them each principal has acquired. Those
+// of callers without a session are nobody's, "".
+type heldTickets struct {
+	records map[string]heldTicket
+	owners  map[string]int
+}
+
+type heldTicket struct {
+	store.Record
+	owner   string
+	counted bool // clone and service tickets are counted here
+}
+
+func newHeldTickets() heldTickets {
+	return heldTickets{records: map[string]heldTicket{}, owners: map[string]int{}}
+}
+
+func (h heldTickets) put(r store.Record) {
+	h.remove(r.ID)
+	t := heldTicket{Record: r}
+	if t.counted = strings.HasPrefix(r.ID, cloneTicket) || strings.HasPrefix(r.ID, httpTicket); t.counted {
+		// One that can't be read is nobody's. Whoever uses it is told.
+		d, _ := decodeTicket(r.Value)
+		t.owner = d.actor
+		h.owners[t.owner]++
+	}
+	h.records[r.ID] = t
+}
+
+func (h heldTickets) remove(id string) {
+	t, ok := h.records[id]
+	if !ok {
+		return
+	}
+	delete(h.records, id)
+	if !t.counted {
+		return
+	}
+	if h.owners[t.owner]--; h.owners[t.owner] == 0 {
+		delete(h.owners, t.owner)
+	}
+}
+
+func newTickets() *tickets {
+	return &tickets{content: newHeldTickets(), pending: map[string]int{}}
+}
+
+// reset, put, remove and whole are the store.View's, see Table.
+func (t *tickets) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	staged := newHeldTickets()
+	t.staged = &staged
+}
+
+func (t *tickets) put(r store.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.target().put(r)
+}
+
+func (t *tickets) remove(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.target().remove(id)
+}
+
+func (t *tickets) whole() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.staged != nil {
+		t.content, t.staged = *t.staged, nil
+	}
+}
+
+// target is what changes go to. Callers hold mu.
+func (t *tickets) target() heldTickets {
+	if t.staged != nil {
+		return *t.staged
+	}
+	return t.content
+}
+
+func (t *tickets) get(id string, now time.Time) (store.Record, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.content.records[id]
+	return r.Record, ok && !r.Expired(now)
+}
+
+// reserve keeps a place for a ticket of the owner that is about to be issued. The
+// caller gives it back by release once the ticket is in the table, or is not
+// issued.
+func (t *tickets) reserve(owner string, now time.Time) (release func(), _ error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.full(owner) && now.Sub(t.expired) >= expireEvery {
+		t.expired = now
+		for id, r := range t.content.records {
+			if r.Expired(now) {
+				t.content.remove(id)
+			}
+		}
+	}
+	if t.full(owner) {
+		return nil, ErrTooManyTickets
+	}
+	t.pending[owner]++
+	t.total++
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.total--
+		if t.pending[owner]--; t.pending[owner] == 0 {
+			delete(t.pending, owner)
+		}
+	}, nil
+}
+
+// full reports whether the owner may have no more tickets. Callers hold mu.
+func (t *tickets) full(owner string) bool {
+	most := maxOwnTickets
+	if owner == "" {
+		most = maxStrangers
+	}
+	return t.content.owners[owner]+t.pending[owner] >= most || len(t.content.records)+t.total >= maxTickets
+}
+
+// Ticket returns the unspent ticket with the id, by all that any node was
+// acknowledged.
+//
+// Errors: ErrBadTicket if there is none, or the store's if that can't be found
+// out.
+func (m *Manager) Ticket(ctx context.Context, id string) (store.Record, error) {
+	if r, ok := m.tickets.get(id, m.now()); ok {
+		return r, nil
+	}
+	// On a shared store another node may have issued it an instant ago.
+	if err := m.mirror.Sync(ctx); err != nil {
+		return store.Record{}, fmt.Errorf("find ticket: %w", err)
+	}
+	if r, ok := m.tickets.get(id, m.now()); ok {
+		return r, nil
+	}
+	return store.Record{}, ErrBadTicket
+}
