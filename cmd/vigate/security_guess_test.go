@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os/user"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/vigate/vigate/internal/config"
 )
 
 // bindings are the ways to log in with a password over the wire. Each makes the
@@ -157,4 +160,35 @@ func TestAFloodOfMadeUpNamesFromOneAddressKeepsNobodyElseOut(t *testing.T) {
 	if l := s.Accounts.Load(); l.Waiting != 0 {
 		t.Errorf("after the flood: %+v", l)
 	}
+}
+
+func TestLocalTicketsPastTheirBoundAreRefusedOverEachBindingAndNobodyElseIs(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *config.Config) { c.LocalTickets = config.LocalTicketsLoopback })
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.permit(`LOCALOS\`+me.Username, roleReadOnly)
+	body := fmt.Sprintf(`{"userName":%q}`, me.Username)
+	for i := range 8 {
+		if a := s.call("", sm+"AcquireLocalTicket", body); a.status != 200 {
+			t.Fatalf("ticket %d: %d %s", i, a.status, a.body)
+		}
+	}
+	if a := s.call("", sm+"AcquireLocalTicket", body); a.status != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("one more over VI JSON: %d %v %s", a.status, a.header, a.body)
+	}
+	resp, err := s.c.Post(s.plain+"/sdk", "text/xml", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
+		`<AcquireLocalTicket xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>`+me.Username+
+		`</userName></AcquireLocalTicket></Body></Envelope>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("one more over SOAP: %d %v", resp.StatusCode, resp.Header)
+	}
+	s.must(s.admin, sm+"AcquireCloneTicket", "")
+	s.enter(adminUser, adminPassword)
 }

@@ -34,6 +34,13 @@ const LocalMethod = "local ticket"
 // localLifetime is how long a local ticket can be used.
 const localLifetime = 60 * time.Second
 
+// The most unexpired tickets that there may be on this node at a time: each is a
+// file and a record, and any local caller can ask. docs/operations.md lists them.
+const (
+	maxLocal        = 1000 // in all
+	maxLocalAccount = 8    // of one account
+)
+
 var (
 	// ErrRemote: the caller is not on this machine, as far as local tickets go.
 	ErrRemote = errors.New("caller is not local")
@@ -48,6 +55,7 @@ type LocalTickets struct {
 	Dir      string // made by the server, which alone can write there
 	Loopback bool   // loopback callers count as local, not those of the Unix socket alone
 	Access   *access.Table
+	Sessions *session.Manager
 	Mirror   *store.Mirror
 	Events   *event.Log
 	Now      func() time.Time
@@ -56,8 +64,24 @@ type LocalTickets struct {
 	// Account looks up an operating-system account; nil: os/user.Lookup.
 	Account func(name string) (*user.User, error)
 
-	mu    sync.Mutex           // guards files
-	files map[string]time.Time // issued, by path: when they expire
+	mu     sync.Mutex           // guards what follows
+	files  map[string]localFile // of tickets issued or about to be, by path
+	counts map[localOwner]int   // of files
+	others int                  // files of tickets that others than their account asked for
+}
+
+// localFile is the file of a ticket.
+type localFile struct {
+	expires time.Time
+	owner   localOwner
+}
+
+// localOwner is an account, and whether its tickets were asked for by itself, as
+// the kernel says of callers of the Unix socket. Those count apart, so that others
+// who ask for tickets of an account can't keep it from having its own.
+type localOwner struct {
+	account string // principal.Name.Key
+	itself  bool
 }
 
 // LocalTicket is what the caller gets.
@@ -65,7 +89,7 @@ type LocalTicket struct{ User, Path string }
 
 // Open makes the directory and removes what an earlier run left in it.
 func (t *LocalTickets) Open() error {
-	t.files = map[string]time.Time{}
+	t.files, t.counts, t.others = map[string]localFile{}, map[localOwner]int{}, 0
 	if err := os.MkdirAll(t.Dir, 0o711); err != nil {
 		return fmt.Errorf("make directory of local tickets: %w", err)
 	}
@@ -86,7 +110,7 @@ func (t *LocalTickets) Open() error {
 }
 
 // Issue gives the account a ticket. Errors: ErrRemote, ErrRejected for a name
-// that is no account, ErrNoAccess, ErrCannotGive.
+// that is no account, ErrNoAccess, ErrCannotGive, session.ErrTooManyTickets.
 func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (LocalTicket, error) {
 	if p.UnixUID == nil && (!t.Loopback || !p.Local) {
 		return LocalTicket{}, ErrRemote
@@ -109,13 +133,15 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 		return LocalTicket{}, err
 	}
 	path := filepath.Join(t.Dir, fileName)
+	itself := p.UnixUID != nil && account.Uid == strconv.FormatUint(uint64(*p.UnixUID), 10)
+	expires := t.Now().Add(localLifetime)
+	if !t.take(path, localFile{expires, localOwner{who.Key(), itself}}) {
+		return LocalTicket{}, fmt.Errorf("issue local ticket: %w", session.ErrTooManyTickets)
+	}
 	if err := t.write(path, password, account); err != nil {
+		t.remove(path)
 		return LocalTicket{}, err
 	}
-	expires := t.Now().Add(localLifetime)
-	t.mu.Lock()
-	t.files[path] = expires
-	t.mu.Unlock()
 	_, err = t.Mirror.Commit(ctx,
 		store.Create(store.Ticket, localID(who, password), []byte(path), expires),
 		t.Events.Change(event.Event{
@@ -159,7 +185,7 @@ func (t *LocalTickets) secret(bytes int) (string, error) {
 }
 
 // write makes the file, new, mode 0600, owned by the account before the secret
-// is in it.
+// is in it. After an error the caller removes it.
 func (t *LocalTickets) write(path, password string, u *user.User) (err error) {
 	uid, errUID := strconv.Atoi(u.Uid)
 	gid, errGID := strconv.Atoi(u.Gid)
@@ -170,12 +196,7 @@ func (t *LocalTickets) write(path, password string, u *user.User) (err error) {
 	if err != nil {
 		return fmt.Errorf("write local ticket: %w", err)
 	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		if err != nil {
-			t.remove(path)
-		}
-	}()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	if uid != os.Geteuid() {
 		if err := f.Chown(uid, gid); err != nil {
 			return fmt.Errorf("%w: %w", ErrCannotGive, err)
@@ -207,8 +228,8 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 	if err != nil || who.Domain != LocalDomain {
 		return session.Grant{}, ErrNotMine
 	}
-	r, err := t.Mirror.Get(ctx, store.Ticket, localID(who, strings.TrimSuffix(string(p.Secret), "\n")))
-	if errors.Is(err, store.ErrNotFound) {
+	r, err := t.Sessions.Ticket(ctx, localID(who, strings.TrimSuffix(string(p.Secret), "\n")))
+	if errors.Is(err, session.ErrBadTicket) {
 		return session.Grant{}, ErrNotMine
 	} else if err != nil {
 		return session.Grant{}, fmt.Errorf("read local ticket: %w", err)
@@ -231,24 +252,67 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 
 // Sweep removes the files of tickets that expired unused.
 func (t *LocalTickets) Sweep() {
-	now := t.Now()
-	t.mu.Lock()
-	var old []string
-	for path, expires := range t.files {
-		if !now.Before(expires) {
-			old = append(old, path)
-		}
-	}
-	t.mu.Unlock()
-	for _, path := range old {
+	for _, path := range t.expired() {
 		t.remove(path)
 	}
 }
 
-func (t *LocalTickets) remove(path string) {
+func (t *LocalTickets) expired() []string {
+	now := t.Now()
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	var old []string
+	for path, f := range t.files {
+		if !now.Before(f.expires) {
+			old = append(old, path)
+		}
+	}
+	return old
+}
+
+// take counts a file that is about to be written, and reports whether there may
+// be one more. It sweeps if that is what it takes.
+func (t *LocalTickets) take(path string, f localFile) bool {
+	if t.tryTake(path, f) {
+		return true
+	}
+	t.Sweep()
+	return t.tryTake(path, f)
+}
+
+func (t *LocalTickets) tryTake(path string, f localFile) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts[f.owner] >= maxLocalAccount || !f.owner.itself && t.others >= maxLocal {
+		return false
+	}
+	t.files[path] = f
+	t.counts[f.owner]++
+	if !f.owner.itself {
+		t.others++
+	}
+	return true
+}
+
+// forget is the opposite of tryTake.
+func (t *LocalTickets) forget(path string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, ok := t.files[path]
+	if !ok {
+		return
+	}
 	delete(t.files, path)
-	t.mu.Unlock()
+	if t.counts[f.owner]--; t.counts[f.owner] == 0 {
+		delete(t.counts, f.owner)
+	}
+	if !f.owner.itself {
+		t.others--
+	}
+}
+
+func (t *LocalTickets) remove(path string) {
+	t.forget(path)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Log.Error("file of local ticket not removed", "err", err)
 	}

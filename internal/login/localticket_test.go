@@ -2,6 +2,7 @@ package login
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/user"
@@ -13,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
 )
 
 func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
@@ -23,7 +25,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	}
 	f := newFixture(t)
 	local := &LocalTickets{
-		Dir: filepath.Join(t.TempDir(), "local"), Access: f.Access, Mirror: f.Mirror, Events: f.Events,
+		Dir: filepath.Join(t.TempDir(), "local"), Access: f.Access, Sessions: f.Sessions, Mirror: f.Mirror, Events: f.Events,
 		Now: f.clock.Now, Log: slog.Default(), Account: accounts(self),
 	}
 	if err := local.Open(); err != nil {
@@ -141,5 +143,114 @@ func TestFilesOfAnEarlierRunAreRemovedAtStart(t *testing.T) {
 	}
 	if _, err := os.Stat(ticket.Path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("left: %v", err)
+	}
+}
+
+// manyAccounts has the accounts user0, user1 and so on, whose files belong to
+// whoever runs the test, each with a role. Their callers come by the socket.
+func manyAccounts(t *testing.T, n int) (f *fixture, local *LocalTickets, itself, other peer.Peer) {
+	t.Helper()
+	f, local, _ = newLocal(t)
+	self, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	local.Account = func(name string) (*user.User, error) {
+		return &user.User{Username: name, Uid: self.Uid, Gid: self.Gid}, nil
+	}
+	var all []access.Permission
+	for i := range n {
+		all = append(all, access.Permission{
+			Principal: principal.Name{Domain: LocalDomain, User: fmt.Sprint("user", i)}, Role: access.ReadOnly, Propagate: true,
+		})
+	}
+	if err := f.access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root, all); err != nil {
+		t.Fatal(err)
+	}
+	itself, other = onSocket(), onSocket()
+	*other.UnixUID++
+	return f, local, itself, other
+}
+
+func TestLocalTicketsOfAnAccountAreFew(t *testing.T) {
+	f, local, itself, other := manyAccounts(t, 2)
+	var last LocalTicket
+	for _, p := range []peer.Peer{other, itself} { // those that others ask for take no place of its own
+		for i := range maxLocalAccount {
+			var err error
+			if last, err = local.Issue(t.Context(), p, "user0"); err != nil {
+				t.Fatalf("ticket %d: %v", i, err)
+			}
+		}
+		if _, err := local.Issue(t.Context(), p, "USER0@localos"); err == nil {
+			t.Error("another spelling has tickets of its own")
+		}
+		if _, err := local.Issue(t.Context(), p, "user0"); !errors.Is(err, session.ErrTooManyTickets) {
+			t.Errorf("one more: %v", err)
+		}
+		if _, err := local.Issue(t.Context(), p, "user1"); err != nil {
+			t.Errorf("of another account: %v", err)
+		}
+	}
+	secret, err := os.ReadFile(last.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.try(t, from(addr, last.User, string(secret))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := local.Issue(t.Context(), itself, "user0"); err != nil {
+		t.Errorf("after one is used: %v", err)
+	}
+	f.clock.Add(localLifetime)
+	for i := range maxLocalAccount {
+		if _, err := local.Issue(t.Context(), itself, "user0"); err != nil {
+			t.Errorf("ticket %d, after all have expired: %v", i, err)
+		}
+	}
+}
+
+func TestLocalTicketsAreBoundedInAll(t *testing.T) {
+	const accounts = maxLocal/maxLocalAccount + 10
+	f, local, itself, other := manyAccounts(t, accounts)
+	issued := 0
+	for i := range accounts {
+		for range maxLocalAccount {
+			switch _, err := local.Issue(t.Context(), other, fmt.Sprint("user", i)); {
+			case err == nil:
+				issued++
+			case !errors.Is(err, session.ErrTooManyTickets):
+				t.Fatal(err)
+			}
+		}
+	}
+	files, err := os.ReadDir(local.Dir)
+	if err != nil || issued != maxLocal || len(files) != maxLocal {
+		t.Errorf("%d tickets, %d files, %v, want %d", issued, len(files), err, maxLocal)
+	}
+	if _, err := local.Issue(t.Context(), itself, fmt.Sprint("user", accounts-1)); err != nil {
+		t.Errorf("an account that asks for its own: %v", err)
+	}
+	f.clock.Add(localLifetime)
+	if _, err := local.Issue(t.Context(), other, "user0"); err != nil {
+		t.Errorf("after all have expired: %v", err)
+	}
+	if files, err = os.ReadDir(local.Dir); err != nil || len(files) != 1 {
+		t.Errorf("%d files are left, %v", len(files), err)
+	}
+}
+
+func TestAFileThatCannotBeGivenTakesNoPlace(t *testing.T) {
+	_, local, _, other := manyAccounts(t, 1)
+	local.Account = func(name string) (*user.User, error) {
+		return &user.User{Username: name, Uid: "no number", Gid: "no number"}, nil
+	}
+	for range 2 * maxLocalAccount {
+		if _, err := local.Issue(t.Context(), other, "user0"); !errors.Is(err, ErrCannotGive) {
+			t.Fatal(err)
+		}
+	}
+	if len(local.files) != 0 || len(local.counts) != 0 || local.others != 0 {
+		t.Errorf("%d files, %v, %d", len(local.files), local.counts, local.others)
 	}
 }

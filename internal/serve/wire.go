@@ -154,7 +154,7 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		n.local = &login.LocalTickets{
 			Dir: filepath.Join(cfg.Data, "local"), Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
-			Access: n.Access.Table, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
+			Access: n.Access.Table, Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
 		}
 		if err := n.local.Open(); err != nil {
 			return err

@@ -61,7 +61,7 @@ func TestTicketsOfOnePrincipalAreBounded(t *testing.T) {
 		}
 	}
 	refused("then")
-	f.clock.add(f.policy.TicketLifetime)
+	f.clock.Add(f.policy.TicketLifetime)
 	if _, err := f.AcquireCloneTicket(t.Context(), l); err != nil {
 		t.Errorf("after all have expired: %v", err)
 	}
@@ -119,7 +119,7 @@ func TestTicketsAreBoundedInAll(t *testing.T) {
 
 func TestATicketThatAnotherNodeHasJustIssuedIsFound(t *testing.T) {
 	c := newClock()
-	shared := storetest.NewMemory(c.now)
+	shared := storetest.NewMemory(c.Now)
 	here := newFixture(t, lagging{shared, make(chan struct{}, 1)}, c)
 	there := newFixture(t, shared, c)
 	text, err := there.AcquireHTTPTicket(t.Context(), nil, "GET", "/x")
@@ -127,7 +127,7 @@ func TestATicketThatAnotherNodeHasJustIssuedIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := ticketID(httpTicket, text)
-	if _, ok := here.tickets.get(id, c.now()); ok {
+	if _, ok := here.tickets.get(id, c.Now()); ok {
 		t.Fatal("the node does not lag")
 	}
 	if r, err := here.Ticket(t.Context(), id); err != nil || r.ID != id {
@@ -137,7 +137,7 @@ func TestATicketThatAnotherNodeHasJustIssuedIsFound(t *testing.T) {
 
 func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 	c := newClock()
-	shared := storetest.NewMemory(c.now)
+	shared := storetest.NewMemory(c.Now)
 	here, there := newFixture(t, shared, c), newFixture(t, shared, c)
 	l, _ := there.start(t, "ann")
 	ticket, err := there.AcquireHTTPTicket(t.Context(), l, "", "/x")
@@ -162,7 +162,7 @@ func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 
 func TestATicketIsNotSaidToBeBadWhereThatCannotBeFoundOut(t *testing.T) {
 	c := newClock()
-	here := newFixture(t, cutOff{storetest.NewMemory(c.now)}, c)
+	here := newFixture(t, cutOff{storetest.NewMemory(c.Now)}, c)
 	if _, err := here.RedeemHTTPTicket(t.Context(), uuid.NewString(), "GET", "/x"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("service ticket: %v", err)
 	}
@@ -182,7 +182,7 @@ func (r *remote) Get(ctx context.Context, k store.Kind, id string) (store.Record
 func TestUnknownTicketsShareTheirReadsOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClock()
-		s := &remote{Store: storetest.NewMemory(c.now)}
+		s := &remote{Store: storetest.NewMemory(c.Now)}
 		f := newFixture(t, s, c)
 		const callers, each = 20, 100
 		var wg sync.WaitGroup

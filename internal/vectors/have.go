@@ -91,7 +91,7 @@ func (w *World) localTickets() error {
 		return err
 	}
 	t := &login.LocalTickets{
-		Dir: w.t.TempDir(), Loopback: true, Access: w.API.Gate.Access, Mirror: w.mirror, Events: w.API.Events, Now: w.clock.Now,
+		Dir: w.t.TempDir(), Loopback: true, Access: w.API.Gate.Access, Sessions: w.API.Sessions, Mirror: w.mirror, Events: w.API.Events, Now: w.clock.Now,
 		Log: w.API.Log,
 		Account: func(name string) (*user.User, error) {
 			if name != "operator" && name != "guest" {

@@ -74,7 +74,7 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 
 	account := &user.User{Username: "operator", Uid: strconv.Itoa(os.Geteuid()), Gid: strconv.Itoa(os.Getegid())}
 	f := newFixture(t, func(d *vimtest.Domain) {
-		d.LocalTickets = &login.LocalTickets{Dir: filepath.Join(t.TempDir(), "local"), Access: d.Gate.Access, Mirror: d.Gate.Mirror,
+		d.LocalTickets = &login.LocalTickets{Dir: filepath.Join(t.TempDir(), "local"), Access: d.Gate.Access, Sessions: d.Sessions, Mirror: d.Gate.Mirror,
 			Events: d.Events, Now: d.Now, Log: d.Log, Account: func(name string) (*user.User, error) {
 				if name != account.Username {
 					return nil, user.UnknownUserError(name)
