@@ -202,7 +202,7 @@ func TestLocalTicketsOfAnAccountAreFew(t *testing.T) {
 	if _, err := local.Issue(t.Context(), itself, "user0"); err != nil {
 		t.Errorf("after one is used: %v", err)
 	}
-	f.clock.Add(localLifetime)
+	f.clock.Advance(localLifetime)
 	for i := range maxLocalAccount {
 		if _, err := local.Issue(t.Context(), itself, "user0"); err != nil {
 			t.Errorf("ticket %d, after all have expired: %v", i, err)
@@ -231,7 +231,7 @@ func TestLocalTicketsAreBoundedInAll(t *testing.T) {
 	if _, err := local.Issue(t.Context(), itself, fmt.Sprint("user", accounts-1)); err != nil {
 		t.Errorf("an account that asks for its own: %v", err)
 	}
-	f.clock.Add(localLifetime)
+	f.clock.Advance(localLifetime)
 	if _, err := local.Issue(t.Context(), other, "user0"); err != nil {
 		t.Errorf("after all have expired: %v", err)
 	}

@@ -231,6 +231,7 @@ func TestATicketIsGivenBackWhenItsSessionWasBeyondTheLimit(t *testing.T) {
 	if _, _, err := n.b.Start(t.Context(), again); err != nil {
 		t.Errorf("there is room, and the ticket was given back: %v", err)
 	}
+	n.sync(t)
 	if _, err := n.a.CloneGrant(t.Context(), texts[lost]); !errors.Is(err, ErrBadTicket) {
 		t.Errorf("the ticket after it was spent: %v", err)
 	}

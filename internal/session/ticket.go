@@ -94,7 +94,9 @@ var cloneForm = regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-
 // impersonation, locale and deadline of its session. The ticket is spent when
 // the grant is committed by Start, and by nobody else.
 //
-// ErrBadTicket: unknown, spent, expired, malformed, or its session is over.
+// ErrBadTicket: unknown, spent, expired, malformed, or its session is over. Of a
+// ticket that another node has spent an instant ago there may still be a grant;
+// Start then returns ErrStale.
 func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
 	if len(text) > 256 || !cloneForm.MatchString(text) {
 		return Grant{}, ErrBadTicket

@@ -162,8 +162,9 @@ func (t *tickets) full(owner string) bool {
 	return t.content.owners[owner]+t.pending[owner] >= most || len(t.content.records)+t.total >= maxTickets
 }
 
-// Ticket returns the unspent ticket with the id, by all that any node was
-// acknowledged.
+// Ticket returns the ticket with the id. It knows of every ticket that any node
+// was acknowledged. One that another node has spent an instant ago may still be
+// returned: the commit that spends it must be held to its revision.
 //
 // Errors: ErrBadTicket if there is none, or the store's if that can't be found
 // out.

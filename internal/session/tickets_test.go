@@ -61,7 +61,7 @@ func TestTicketsOfOnePrincipalAreBounded(t *testing.T) {
 		}
 	}
 	refused("then")
-	f.clock.Add(f.policy.TicketLifetime)
+	f.clock.Advance(f.policy.TicketLifetime)
 	if _, err := f.AcquireCloneTicket(t.Context(), l); err != nil {
 		t.Errorf("after all have expired: %v", err)
 	}
