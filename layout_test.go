@@ -255,7 +255,7 @@ var large = map[string]struct {
 }{
 	"bench":               {2450, "one program that is no part of what ships; its parts that others use are packages"},
 	"client":              {2450, "one public package is what users import; the codec is not theirs to see"},
-	"internal/property":   {2250, "a collector, its filters and views are one managed object's state"},
+	"internal/property":   {2450, "a collector, its filters and views are one managed object's state, and count their work where they do it"},
 	"internal/server":     {2250, "what bounds a connection is useless in parts: listeners, limits and drain share it"},
 	"internal/session":    {2300, "a session, its tokens and its limits change in the same commits"},
 	"internal/store/bolt": {2200, "the checks of the file's pages belong to the only code that may know them"},

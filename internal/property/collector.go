@@ -19,8 +19,10 @@ type collector struct {
 	onClose func()
 
 	// calc guards what the client was told: versions here, and what the filters
-	// hold of them. It is held while properties are read.
-	calc sync.Mutex
+	// hold of them. It is held while properties are read, which may take long, so
+	// it is a channel: a call waits for it no longer than for anything else. See
+	// lock.
+	calc chan struct{}
 	// last numbers the versions. 0 is the empty one, that of who knows nothing.
 	last uint64
 	// now is the version that was told last, and before the one that the client
@@ -36,7 +38,7 @@ type collector struct {
 
 func (s *service) newCollector(o *owner) *collector {
 	return &collector{
-		service: s, owner: o, onClose: func() {},
+		service: s, owner: o, onClose: func() {}, calc: make(chan struct{}, 1),
 		changed: make(chan struct{}), cancel: make(chan struct{}), closed: make(chan struct{}),
 	}
 }
@@ -60,6 +62,20 @@ func (c *collector) Close() {
 	}
 	c.onClose()
 }
+
+// lock takes calc.
+func (c *collector) lock(ctx context.Context, call *vim.Call) error {
+	select {
+	case c.calc <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.closed:
+		return vim.ObjectNotFound(call.Object)
+	}
+}
+
+func (c *collector) unlock() { <-c.calc }
 
 // signals are the channels of what happens to the collector itself.
 func (c *collector) signals() (changed, cancel <-chan struct{}) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/property/value"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -22,8 +23,11 @@ type reader struct {
 	// watch has the channels gathered that tell of changes of what is read. A
 	// channel is taken before its value, so that no change is missed.
 	watch bool
-	wake  []<-chan struct{}
+	wake  channels // of all that is read
+	mine  channels // of the last object
 
+	visits  int      // of traversals
+	objects int      // read
 	weight  int64    // of what is left to read, should it be kept as a page
 	results []result // of the last object
 	few     [1]result
@@ -42,6 +46,36 @@ func (s *service) watcher(ctx context.Context, c *vim.Call) *reader {
 	r := s.newReader(ctx, c)
 	r.watch = true
 	return r
+}
+
+// channels is a list of channels, each once.
+type channels struct {
+	all   []<-chan struct{}
+	known map[<-chan struct{}]struct{} // if they are many
+}
+
+// fewChannels are found as fast without a map.
+const fewChannels = 16
+
+func (c *channels) add(one <-chan struct{}) {
+	switch {
+	case len(c.all) < fewChannels:
+		if slices.Contains(c.all, one) {
+			return
+		}
+	default:
+		if c.known == nil {
+			c.known = map[<-chan struct{}]struct{}{}
+			for _, o := range c.all {
+				c.known[o] = struct{}{}
+			}
+		}
+		if _, ok := c.known[one]; ok {
+			return
+		}
+		c.known[one] = struct{}{}
+	}
+	c.all = append(c.all, one)
 }
 
 type known struct {
@@ -70,29 +104,40 @@ type item struct {
 	plan *plan
 }
 
-func (r *reader) read(ref types.ManagedObjectReference, name string) got {
+func (r *reader) read(ref types.ManagedObjectReference, name string) (got, error) {
 	if g, ok := r.keep[known{ref, name}]; ok {
-		return g
+		return g, nil
 	}
 	var g got
 	if r.watch {
 		g.watched = r.follow(r.reading.Changed(ref, name))
-		if row, fault := r.api.Property(ref, name); fault == nil && row.Privilege != vim.Anonymous && row.Privilege != vim.View {
+		if row, fault := r.api.Property(ref, name); fault == nil && row.Privilege != vim.Anonymous {
 			r.follow(r.api.AuthorityChanged())
 		}
 	}
 	g.value, g.fault = r.reading.Read(r.ctx, ref, name)
+	if v := reflect.ValueOf(g.value); v.IsValid() && v.Kind() == reflect.Slice {
+		if err := r.api.Work(r.ctx, r.call, v.Len()); err != nil {
+			return got{}, err
+		}
+		if r.keep != nil {
+			// It stays in memory, whatever of it goes into the answer.
+			if fault := r.api.Answer(r.call, budget.WeightOf(v)); fault != nil {
+				return got{}, fault
+			}
+		}
+	}
 	if r.keep != nil {
 		r.keep[known{ref, name}] = g
 	}
-	return g
+	return g, nil
 }
 
-// follow adds a channel to those that wake the waiter. Objects share them, so
-// there are few.
+// follow adds a channel to those that wake the waiter.
 func (r *reader) follow(c <-chan struct{}) bool {
-	if c != nil && !slices.Contains(r.wake, c) {
-		r.wake = append(r.wake, c)
+	if c != nil {
+		r.wake.add(c)
+		r.mine.add(c)
 	}
 	return c != nil
 }
@@ -101,19 +146,28 @@ func (r *reader) follow(c <-chan struct{}) bool {
 // The results are good until the next object's.
 func (r *reader) evaluate(it item) ([]result, bool, error) {
 	r.results = slices.Grow(r.results[:0], len(it.plan.paths))
+	r.objects++
+	r.mine = channels{}
 	all := r.results[:len(it.plan.paths)]
+	if err := r.api.Work(r.ctx, r.call, 1+len(all)); err != nil {
+		return nil, false, err
+	}
 	had := make([]named, 0, 8)
 	for i := range it.plan.paths {
 		p := &it.plan.paths[i]
 		at := slices.IndexFunc(had, func(n named) bool { return n.name == p.Property })
 		if at < 0 {
+			g, err := r.read(it.ref, p.Property)
+			if err != nil {
+				return nil, false, err
+			}
 			at = len(had)
-			had = append(had, named{p.Property, r.read(it.ref, p.Property)})
+			had = append(had, named{name: p.Property, got: g})
 		}
 		g := &had[at].got
 		switch {
 		case g.fault == nil:
-			all[i] = r.part(g, p.Steps)
+			all[i] = r.part(&had[at], p.Steps)
 		case g.fault.Kind() == "ManagedObjectNotFound":
 			return nil, false, nil
 		case g.fault.Detail == nil || r.ctx.Err() != nil:
@@ -126,18 +180,48 @@ func (r *reader) evaluate(it item) ([]result, bool, error) {
 	return all, true, nil
 }
 
+// named is a property that was read.
 type named struct {
 	name string
-	got  got
+	got
+	index value.Index
 }
 
-func (r *reader) part(g *got, steps []value.Step) result {
-	out := result{watched: g.watched}
+func (r *reader) part(n *named, steps []value.Step) result {
+	out := result{watched: n.watched}
 	switch {
-	case g.value != nil:
-		out.at, out.state = r.values.Walk(reflect.ValueOf(g.value), steps)
+	case n.value != nil:
+		out.at, out.state = r.values.Walk(reflect.ValueOf(n.value), steps, &n.index)
 	case len(steps) > 0:
 		out.state = value.Gone
 	}
 	return out
+}
+
+const (
+	// fewResults of one call are taken to be small unless they are lists, since
+	// most calls ask for no more.
+	fewResults = 16
+	// Bytes of an answer, about, beside the values in it.
+	objectWeight  = 128
+	resultWeight  = 64
+	missingWeight = 512
+)
+
+// weigh is about how many bytes the results of one object take in the answer.
+func (r *reader) weigh(results []result) int64 {
+	n := int64(objectWeight)
+	many := r.objects > fewResults || len(results) > fewResults
+	for i := range results {
+		switch at := results[i].at; results[i].state {
+		case missing:
+			n += missingWeight
+		case value.Present:
+			n += resultWeight
+			if many || at.Kind() == reflect.Slice {
+				n += budget.WeightOf(at)
+			}
+		}
+	}
+	return n
 }

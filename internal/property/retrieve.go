@@ -3,6 +3,7 @@ package property
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -17,7 +18,7 @@ func (s *service) retrieveProperties(ctx context.Context, c *vim.Call, r *types.
 	if err != nil {
 		return nil, err
 	}
-	return read.content(&retrieval{}, &rest, len(rest))
+	return read.content(&retrieval{}, &rest, len(rest), false)
 }
 
 // retrievePropertiesEx gives no token to callers without a session, for it could
@@ -34,9 +35,6 @@ func (s *service) retrievePropertiesEx(ctx context.Context, c *vim.Call, r *type
 	if limit == 0 || c.Session == nil {
 		limit = len(rest)
 	}
-	if limit < len(rest) {
-		read.weight += weightOf(rest)
-	}
 	out, err := s.next(read, rest, limit)
 	if err != nil || len(out.Objects) == 0 {
 		return nil, err // the API's way to say that there is nothing
@@ -51,7 +49,7 @@ func (s *service) continueRetrieve(ctx context.Context, c *vim.Call, r *types.Co
 	}
 	read := s.newReader(ctx, c)
 	read.keep = map[known]got{}
-	read.weight = p.weight
+	read.weight = p.plans
 	out, err := s.next(read, p.rest, p.limit)
 	if err != nil {
 		return types.RetrieveResult{}, err
@@ -105,20 +103,29 @@ func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveRes
 	var err error
 	made := &retrieval{}
 	out := &made.result
-	if out.Objects, err = read.content(made, &rest, limit); err != nil {
+	if out.Objects, err = read.content(made, &rest, limit, read.call.Session != nil); err != nil {
 		return nil, err
 	}
 	if len(rest) > 0 {
-		out.Token, err = s.keepPage(read.call, page{of: read.call.Object, rest: rest, limit: limit, weight: read.weight})
+		// A copy, so that what was read is not kept.
+		rest = slices.Clone(rest)
+		out.Token, err = s.keepPage(read.call, page{of: read.call.Object, rest: rest, limit: limit, plans: read.weight})
 	}
 	return out, err
 }
 
+// pageBytes is about how long an answer gets before the rest is left for another
+// call.
+const pageBytes = 8 << 20
+
 // content reads up to limit of the objects and takes them off. Those that have
-// gone meanwhile are left out.
-func (r *reader) content(made *retrieval, rest *[]item, limit int) ([]types.ObjectContent, error) {
+// gone meanwhile are left out. With pages it stops when the answer is long.
+func (r *reader) content(made *retrieval, rest *[]item, limit int, pages bool) ([]types.ObjectContent, error) {
 	all, few := room(made.objects[:], min(limit, len(*rest)))[:0], made.values[:]
 	for len(*rest) > 0 && len(all) < limit {
+		if pages && r.call.Weight() > pageBytes && len(all) > 0 {
+			break
+		}
 		it := (*rest)[0]
 		*rest = (*rest)[1:]
 		results, ok, err := r.evaluate(it)
@@ -126,6 +133,9 @@ func (r *reader) content(made *retrieval, rest *[]item, limit int) ([]types.Obje
 			return nil, err
 		}
 		if ok {
+			if fault := r.api.Answer(r.call, r.weigh(results)); fault != nil {
+				return nil, fault
+			}
 			all = append(all, r.object(it, results, few))
 			few = nil
 		}
@@ -164,11 +174,11 @@ const maxPages = 32
 
 // page is what is left of a retrieval.
 type page struct {
-	of     types.ManagedObjectReference // the collector that it was asked of
-	rest   []item
-	limit  int
-	weight int64 // about how many bytes it takes
-	hold   *budget.Hold
+	of    types.ManagedObjectReference // the collector that it was asked of
+	rest  []item
+	limit int
+	plans int64 // about how many bytes the plans of its items take
+	hold  *budget.Hold
 }
 
 // weightOf is about how many bytes of memory the items take, beside their plans.
@@ -187,7 +197,7 @@ func (s *service) keepPage(c *vim.Call, p page) (string, error) {
 		return "", err
 	}
 	var fault *vim.Fault
-	if p.hold, fault = s.api.Hold(c, budget.Of(budget.Memory, p.weight)); fault != nil {
+	if p.hold, fault = s.api.Hold(c, budget.Of(budget.Memory, p.plans+weightOf(p.rest))); fault != nil {
 		return "", fault
 	}
 	o.mu.Lock()

@@ -30,8 +30,9 @@ type filterSpec struct {
 	// reportMissing: objects that are not there are told of, and no fault.
 	reportMissing bool
 	// weight is about how many bytes of memory the filter needs.
-	weight int
-	plans  []*plan
+	weight     int
+	traversals int // of all objects together
+	plans      []*plan
 
 	// What a filter of one path of one object needs of the above, and of what is
 	// made of it, at once: nearly all are such.
@@ -73,13 +74,16 @@ type traversal struct {
 	skip    bool
 	next    []*traversal
 	defined bool
+	number  int // of those of the filter spec
 }
 
 // plan is what is read of the objects of a type.
 type plan struct {
 	typ   string
 	paths []value.Path
-	names map[string]bool // of paths, where they are many
+	names map[string]bool // of paths, if they are many
+	// restless: a path leads to what changes without being told of.
+	restless bool
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
@@ -117,8 +121,7 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 			return nil, err
 		}
 	}
-	// Each object may have a mark for each path.
-	f.weight += len(in.ObjectSet) * (200 + 50*n)
+	f.weight += 100 * len(in.ObjectSet)
 	for i := range f.types {
 		if s.api.Object(f.types[i].typ) != nil {
 			if _, err := f.plan(f.types[i].typ); err != nil {
@@ -157,7 +160,7 @@ func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
 	if len(in.SelectSet) == 0 {
 		return nil
 	}
-	b := selections{service: f.service, named: map[string]*traversal{}}
+	b := selections{service: f.service, spec: f, named: map[string]*traversal{}}
 	var err error
 	if o.steps, err = b.all(in.SelectSet, 0); err != nil {
 		return err
@@ -175,6 +178,7 @@ func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
 // before the traversal that it is of.
 type selections struct {
 	*service
+	spec         *filterSpec
 	named        map[string]*traversal
 	count, bytes int
 }
@@ -209,18 +213,24 @@ func (b *selections) all(set []types.BaseSelectionSpec, depth int) ([]*traversal
 func (b *selections) byName(name string) *traversal {
 	t := b.named[name]
 	if t == nil {
-		t = &traversal{}
+		t = b.make()
 		b.named[name] = t
 	}
 	return t
 }
 
+func (b *selections) make() *traversal {
+	b.spec.traversals++
+	return &traversal{number: b.spec.traversals - 1}
+}
+
 func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, error) {
-	t := &traversal{}
+	var t *traversal
 	if s.Name != "" {
-		if t = b.byName(s.Name); t.defined {
-			t = &traversal{} // the first of a name has it
-		}
+		t = b.byName(s.Name)
+	}
+	if t == nil || t.defined { // the first of a name has it
+		t = b.make()
 	}
 	b.bytes += len(s.Name) + len(s.Type) + len(s.Path)
 	if !b.isKnown(s.Type) {
@@ -271,6 +281,7 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 				return nil, pathFault(at)
 			}
 			p.add(at)
+			p.restless = p.restless || f.values.Idle(row.Type, at.Steps)
 		}
 	}
 	f.plans = append(f.plans, p)

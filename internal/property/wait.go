@@ -77,7 +77,7 @@ func (s *service) wait(ctx context.Context, c *vim.Call, version string, limit i
 		case set != nil || timeout == 0:
 			return set, nil
 		}
-		if over, err := w.sleep(r.wake); over || err != nil {
+		if over, err := w.sleep(r.wake.all); over || err != nil {
 			return nil, err
 		}
 	}

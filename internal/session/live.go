@@ -138,6 +138,10 @@ func (l *Live) Identity() Identity { return l.facts.Load().value.identity.copy()
 // the session impersonates another. It never changes.
 func (l *Live) Owner() string { return l.facts.Load().value.owner }
 
+// Standing is another value, which compares unequal, once the session acts as
+// somebody else or has another locale.
+func (l *Live) Standing() any { return l.facts.Load() }
+
 // Done is closed when the session is ended. A session that merely expired is
 // closed when it is swept, so who waits on Done looks at ExpiresAt as well.
 func (l *Live) Done() <-chan struct{} {

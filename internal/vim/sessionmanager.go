@@ -209,8 +209,14 @@ func (a *API) currentSession(_ context.Context, c *Call) (*types.UserSession, er
 
 // sessionList yields what lives when its turn comes: sessions that end while the
 // list is written may be missing from it.
-func (a *API) sessionList(context.Context, *Call) (iter.Seq[types.UserSession], error) {
+func (a *API) sessionList(ctx context.Context, c *Call) (iter.Seq[types.UserSession], error) {
+	if err := a.Work(ctx, c, a.Sessions.Size()); err != nil {
+		return nil, err
+	}
 	all := a.Sessions.List()
+	if fault := a.Answer(c, 8*int64(len(all))); fault != nil {
+		return nil, fault
+	}
 	return func(yield func(types.UserSession) bool) {
 		for _, l := range all {
 			if !a.Sessions.Alive(l) {

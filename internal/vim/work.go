@@ -31,6 +31,7 @@ type work struct {
 	done int // units
 	look int // after which to look again
 	turn bool
+	pass int // after which to give the turn to others who wait
 }
 
 // bound makes the account of what sessions hold.
@@ -66,15 +67,14 @@ func (a *API) Work(ctx context.Context, c *Call, n int) error {
 	if err := a.wanted(ctx, c); err != nil {
 		return err
 	}
-	if w.done < short || w.turn && !a.turns.Contended() {
+	if w.done < short || w.turn && (w.done < w.pass || !a.turns.Contended()) {
 		return nil
 	}
 	a.Rest(c)
 	if err := a.turns.Enter(ctx, principalOf(c)); err != nil {
 		return FaultOf(err)
 	}
-	w.turn = true
-	w.look = w.done + short
+	w.turn, w.pass = true, w.done+short
 	return a.wanted(ctx, c)
 }
 
@@ -152,25 +152,40 @@ func (a *API) endSession(key session.Key) {
 // shorter: counting them would cost more than they do.
 const freeAnswer = 16 << 10
 
+// maxStrangers is how long the answer to a caller without a session may be, in
+// bytes: what such a caller may read is short.
+const maxStrangers = 256 << 10
+
 // Answer counts n more bytes of the call's answer, which are held until it is
-// sent. The answer to nobody's session is not counted: it holds what all have in
-// common.
+// sent.
 func (a *API) Answer(c *Call, n int64) *Fault {
 	c = c.root()
 	c.weight += n
-	if c.Session == nil || c.weight <= freeAnswer {
+	switch {
+	case c.weight <= freeAnswer:
 		return nil
-	}
-	if c.held != nil {
-		if err := c.held.Resize(budget.Answers, c.weight); err != nil {
-			return FaultOf(err)
-		}
+	case c.Session == nil && c.weight <= maxStrangers:
 		return nil
+	case c.Session == nil:
+		return limitFault(&budget.ExceededError{Kind: budget.Answers, Scope: budget.OfSession, Max: maxStrangers, Asked: c.weight})
 	}
-	var fault *Fault
-	c.held, fault = a.Hold(c, budget.Of(budget.Answers, c.weight))
-	return fault
+	var err error
+	if c.held == nil {
+		c.held, err = a.take(c.Session, budget.Of(budget.Answers, c.weight))
+	} else {
+		err = c.held.Resize(budget.Answers, c.weight)
+	}
+	if e, ok := errors.AsType[*budget.ExceededError](err); ok {
+		e.Asked = c.weight // by this call, whether or not others have an answer too
+	}
+	if err != nil {
+		return FaultOf(err)
+	}
+	return nil
 }
+
+// Weight is about how many bytes the call's answer takes, as far as it is known.
+func (c *Call) Weight() int64 { return c.root().weight }
 
 // Answered gives back the memory of the call's answer. Bindings call it when the
 // answer is sent.

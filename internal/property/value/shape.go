@@ -79,6 +79,33 @@ func (s *Shapes) Leads(t reflect.Type, steps []Step) bool {
 	return true
 }
 
+// Idle reports whether the steps lead to a member of the declared type that
+// changes without being a change of the object that has it.
+func (s *Shapes) Idle(t reflect.Type, steps []Step) bool {
+	for _, st := range steps {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch {
+		case st.kind != member && schema.IsList(t):
+			t = t.Elem()
+		case st.kind == member && schema.IsObject(t):
+			sh := s.of(t)
+			i, ok := sh.ByName[st.text]
+			if !ok {
+				return false
+			}
+			if sh.Members[i].Own.idle {
+				return true
+			}
+			t = sh.Members[i].Type
+		default:
+			return false
+		}
+	}
+	return false
+}
+
 // findsBy reports whether lists of t find their elements by such a key.
 func (s *Shapes) findsBy(t reflect.Type, kind stepKind) bool {
 	if t.Kind() == reflect.Interface {
@@ -109,8 +136,9 @@ const (
 	Present
 )
 
-// Walk follows the steps from v.
-func (s *Shapes) Walk(v reflect.Value, steps []Step) (reflect.Value, State) {
+// Walk follows the steps from v. index, which may be nil, remembers what was
+// found in v from one walk to the next.
+func (s *Shapes) Walk(v reflect.Value, steps []Step, index *Index) (reflect.Value, State) {
 	for i, st := range steps {
 		v = concrete(v)
 		if !v.IsValid() {
@@ -118,7 +146,10 @@ func (s *Shapes) Walk(v reflect.Value, steps []Step) (reflect.Value, State) {
 		}
 		last := i == len(steps)-1
 		if st.kind != member {
-			if v = s.element(v, st); !v.IsValid() && last {
+			if i > 0 {
+				index = nil
+			}
+			if v = s.element(v, st, index); !v.IsValid() && last {
 				return v, Removed
 			}
 			continue
@@ -155,26 +186,35 @@ func concrete(v reflect.Value) reflect.Value {
 }
 
 // element finds the element of a list.
-func (s *Shapes) element(list reflect.Value, st Step) reflect.Value {
+func (s *Shapes) element(list reflect.Value, st Step, index *Index) reflect.Value {
 	if list.Kind() != reflect.Slice {
 		return reflect.Value{}
 	}
+	if index != nil {
+		return index.element(s, list, st)
+	}
 	for i := range list.Len() {
-		e := concrete(list.Index(i))
-		if !e.IsValid() || !schema.IsObject(e.Type()) {
-			continue
-		}
-		sh := s.of(e.Type())
-		if sh.Key < 0 {
-			continue
-		}
-		k := sh.Members[sh.Key].Of(e)
-		if k.Kind() == reflect.String && st.kind == textKey && k.String() == st.text ||
-			k.CanInt() && st.kind == numberKey && k.Int() == st.number {
+		e, k := s.keyed(list.Index(i))
+		if k.IsValid() && (k.Kind() == reflect.String && st.kind == textKey && k.String() == st.text ||
+			k.CanInt() && st.kind == numberKey && k.Int() == st.number) {
 			return e
 		}
 	}
 	return reflect.Value{}
+}
+
+// keyed is an element of a list and its key. One that has none has the zero
+// Value for key.
+func (s *Shapes) keyed(e reflect.Value) (element, key reflect.Value) {
+	e = concrete(e)
+	if !e.IsValid() || !schema.IsObject(e.Type()) {
+		return e, reflect.Value{}
+	}
+	sh := s.of(e.Type())
+	if sh.Key < 0 {
+		return e, reflect.Value{}
+	}
+	return e, sh.Members[sh.Key].Of(e)
 }
 
 // Box makes of v what can stand where any value may: lists become the API's

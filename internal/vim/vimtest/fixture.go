@@ -135,6 +135,7 @@ func (f *Fixture) Send(token string, on types.ManagedObjectReference, name strin
 			f.t.Fatalf("%s.%s takes %v", on.Type, name, got)
 		}
 	}
+	defer f.Last.Answered()
 	r, fault := f.Do(context.Background(), f.Last)
 	// A streamed list is compared whole.
 	if all, streamed := r.Value.(iter.Seq[types.UserSession]); streamed {

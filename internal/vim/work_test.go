@@ -1,0 +1,136 @@
+package vim_test
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/budget"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
+)
+
+// request is the request of the methods below.
+type request struct {
+	Units int
+	Leave chan struct{}
+}
+
+// toil is an object whose method works for so many units, and then does more if
+// the test says so.
+func toil(f *vimtest.Fixture, more func(*request)) types.ManagedObjectReference {
+	o := &vim.Object{Type: "Toil", ID: "toil", Methods: []vim.Method{
+		vim.NewVoid("Work", vim.View, func(ctx context.Context, c *vim.Call, r *request) error {
+			if err := f.Work(ctx, c, r.Units); err != nil {
+				return err
+			}
+			more(r)
+			return nil
+		}),
+	}}
+	f.Must(f.Add(o))
+	return o.Ref()
+}
+
+// call is one that runs beside the test.
+type call struct {
+	*request
+	done chan *vim.Fault
+}
+
+func (c call) end(t *testing.T) {
+	t.Helper()
+	close(c.Leave)
+	if fault := <-c.done; fault != nil {
+		t.Error(fault)
+	}
+}
+
+func begin(f *vimtest.Fixture, token string, on types.ManagedObjectReference, units int) call {
+	r := call{&request{units, make(chan struct{})}, make(chan *vim.Fault, 1)}
+	go func() {
+		c := &vim.Call{Object: on, Name: "Work", Args: r.request, Token: token, Release: vim.FirstRelease, Binding: "test"}
+		_, fault := f.Do(context.Background(), c)
+		c.Answered()
+		r.done <- fault
+	}()
+	return r
+}
+
+func TestLongWorkTakesTurnsAndShortWorkDoesNot(t *testing.T) {
+	f := newFixture(t)
+	entered := make(chan *request)
+	on := toil(f.Fixture, func(r *request) {
+		entered <- r
+		<-r.Leave
+	})
+	const long = 1_000_000
+	slots := max(1, runtime.GOMAXPROCS(0)/2)
+	var running []call
+	for range slots {
+		running = append(running, begin(f.Fixture, f.Ann, on, long))
+		<-entered
+	}
+	waiting := begin(f.Fixture, f.Admin, on, long)
+	for f.WaitingForTurns() == 0 {
+		runtime.Gosched()
+	}
+	short := begin(f.Fixture, f.Admin, on, 100)
+	if <-entered != short.request { // while all turns are taken
+		t.Error("a long call has a turn more than there are")
+	}
+	short.end(t)
+	running[0].end(t)
+	if <-entered != waiting.request {
+		t.Error("another call had the turn")
+	}
+	for _, c := range append(running[1:], waiting) {
+		c.end(t)
+	}
+	if n := f.WaitingForTurns(); n != 0 {
+		t.Errorf("%d wait", n)
+	}
+}
+
+func TestATurnIsGivenBackWhateverBecomesOfTheCall(t *testing.T) {
+	f := newFixture(t)
+	on := toil(f.Fixture, func(*request) { panic("a bug") })
+	for range 10 * runtime.GOMAXPROCS(0) {
+		func() {
+			defer func() { _ = recover() }()
+			c := &vim.Call{Object: on, Name: "Work", Args: &request{Units: 1_000_000}, Token: f.Ann, Release: vim.FirstRelease, Binding: "test"}
+			_, _ = f.Do(context.Background(), c)
+		}()
+	}
+	if running, _ := f.Turns(); running != 0 {
+		t.Errorf("%d turns are taken", running)
+	}
+}
+
+func TestALongListIsCountedUntilItIsSent(t *testing.T) {
+	f := newFixture(t)
+	key := f.Session(f.Admin)
+	const n = 3000
+	for i := range n {
+		who := f.Session([]string{f.Ann, f.Admin}[i%2]).Identity()
+		_, _, err := f.Sessions.Start(t.Context(), session.Grant{Identity: who, Method: "test"})
+		f.Must(err)
+	}
+	read := func(name string) *vim.Call {
+		c := &vim.Call{Object: f.Ref("SessionManager"), Name: name, Read: true, Token: f.Admin, Release: vim.FirstRelease, Binding: "test"}
+		if _, fault := f.Do(context.Background(), c); fault != nil {
+			t.Fatal(fault)
+		}
+		return c
+	}
+	list := read("sessionList")
+	if held := f.Held(key)[budget.Answers]; held < n*8 || held > n*100 {
+		t.Errorf("the list weighs %d", held)
+	}
+	if list.Answered(); f.Held(key)[budget.Answers] != 0 {
+		t.Errorf("%v is left", f.Held(key))
+	}
+}
