@@ -1,6 +1,7 @@
 package access
 
 import (
+	_ "embed"
 	"slices"
 	"strings"
 )
@@ -46,26 +47,43 @@ const (
 	HostManageUserGroups    = "Host.Local.ManageUserGroups"
 )
 
-// builtin are the API's privileges that this program has a use for, in the order
+// enforced are the API's privileges that rows of this program name, in the order
 // in which they are listed.
-var builtin = []Privilege{
-	{ID: SystemAnonymous, Group: "System"},
-	{ID: SystemView, Group: "System"},
-	{ID: SystemRead, Group: "System"},
-	{ID: GlobalSettings, Group: "Global"},
-	{ID: GlobalLogEvent, Group: "Global"},
-	{ID: HostManageUserGroups, Group: "Host.Local"},
-	{ID: TerminateSession, Group: "Sessions"},
-	{ID: ImpersonateUser, Group: "Sessions"},
-	{ID: ValidateSession, Group: "Sessions"},
-	{ID: GlobalMessage, Group: "Sessions"},
-	{ID: CollectPrivilegeChecks, Group: "Sessions"},
-	{ID: ExtensionRegister, Group: "Extension"},
-	{ID: ExtensionUpdate, Group: "Extension"},
-	{ID: ExtensionUnregister, Group: "Extension"},
-	{ID: ModifyRoles, Group: "Authorization"},
-	{ID: ModifyPermissions, Group: "Authorization"},
-	{ID: ReassignRolePermissions, Group: "Authorization"},
+var enforced = []string{
+	SystemAnonymous, SystemView, SystemRead, GlobalSettings, GlobalLogEvent, HostManageUserGroups,
+	TerminateSession, ImpersonateUser, ValidateSession, GlobalMessage, CollectPrivilegeChecks,
+	ExtensionRegister, ExtensionUpdate, ExtensionUnregister,
+	ModifyRoles, ModifyPermissions, ReassignRolePermissions,
+}
+
+//go:embed privileges.txt
+var published string
+
+// builtin are all privileges of the API: the enforced ones, then those that only
+// roles name. Clients define roles for other servers by them.
+var builtin = readBuiltin(published)
+
+func readBuiltin(text string) []Privilege {
+	listed := map[string]Privilege{}
+	var rest []string
+	for line := range strings.Lines(text) {
+		id, group, named := strings.Cut(strings.TrimSpace(line), " ")
+		if id == "#" || id == "" {
+			continue
+		}
+		if !named {
+			group = id[:max(0, strings.LastIndexByte(id, '.'))]
+		}
+		listed[id] = Privilege{ID: id, Group: group}
+		if !slices.Contains(enforced, id) {
+			rest = append(rest, id)
+		}
+	}
+	all := make([]Privilege, 0, len(listed))
+	for _, id := range slices.Concat(enforced, rest) {
+		all = append(all, listed[id])
+	}
+	return all
 }
 
 // implied are in every role that somebody made, as in vCenter.

@@ -184,7 +184,6 @@ func TestEventsThatClientsMayNotPostAreRefused(t *testing.T) {
 		"a session's":       &types.UserLoginSessionEvent{},
 		"the server's own":  &types.EventEx{EventTypeId: "vigate.role.added"},
 		"nearly its own":    &types.EventEx{EventTypeId: "Vigate.role.added"},
-		"no id":             &types.EventEx{},
 		"severity":          &types.EventEx{EventTypeId: "x", Severity: "bad"},
 		"a fault":           &types.EventEx{EventTypeId: "x", Fault: &types.LocalizedMethodFault{}},
 		"long id":           &types.EventEx{EventTypeId: long},

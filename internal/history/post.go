@@ -87,7 +87,7 @@ func postable(e *event.Event, base *types.Event) error {
 }
 
 // postedEventEx reads what a client posts. It can't be taken for one of the
-// server's own events.
+// server's own events. It may be without an id, as govc posts one.
 func postedEventEx(x *types.EventEx) (event.Event, error) {
 	e := event.Event{Type: "EventEx", ID: x.EventTypeId, Severity: x.Severity, Message: x.Message}
 	switch e.Severity {
@@ -96,8 +96,6 @@ func postedEventEx(x *types.EventEx) (event.Event, error) {
 		return e, errors.New("unknown severity")
 	}
 	switch {
-	case e.ID == "":
-		return e, errors.New("no event type id")
 	case strings.HasPrefix(strings.ToLower(e.ID), ownEvents):
 		return e, errors.New("the id of an event that the server posts itself")
 	case x.Fault != nil:

@@ -37,10 +37,12 @@ func Token(h http.Header, cookies ...string) string {
 func Value(h http.Header, name string) string {
 	for _, line := range h["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
-			key, value, ok := strings.Cut(strings.Trim(part, " \t"), "=")
-			if !ok || key != name {
+			key, value, ok := strings.Cut(part, "=")
+			if !ok || strings.Trim(key, " \t") != name {
 				continue
 			}
+			// Senders put blanks around both, as RFC 6265 §5.2 lets them.
+			value = strings.Trim(value, " \t")
 			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 				value = value[1 : n-1]
 			}

@@ -20,6 +20,9 @@ func TestATokenIsTakenFromTheHeaderFirstAndFromAnyFormOfTheCookie(t *testing.T) 
 		{"", `xvmware_soap_session=c`, ""},
 		{"", `vmware_soap_session="`, `"`},
 		{"", `vmware-api-session-id=d`, "d"},
+		{"", `vmware_soap_session= "c"`, "c"},
+		{"", `vmware_soap_session = c ; other= x`, "c"},
+		{"", "a=b;\tvmware_soap_session =\t\"c\" ", "c"},
 	} {
 		h := http.Header{}
 		if c.header != "" {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -403,7 +404,22 @@ func baseValues(cfg config.Config) setting.Values {
 func about() types.AboutInfo {
 	return types.AboutInfo{
 		Name: "vigate", FullName: "vigate " + Version + " session manager for the vSphere API", Vendor: "vigate",
-		Version: apiVersion, Build: Version, OsType: "linux-x64", ProductLineId: "vpx",
+		Version: apiVersion, PatchLevel: "00000", Build: buildNumber(Version), OsType: "linux-x64", ProductLineId: "vpx",
+		LicenseProductName: "vigate", LicenseProductVersion: apiVersion[:strings.LastIndexByte(apiVersion, '.')],
 		ApiType: "VirtualCenter", ApiVersion: Release, LocaleVersion: "INTL", LocaleBuild: "000",
 	}
+}
+
+// buildNumber is the version as the number that clients expect a build to be:
+// three digits each for minor and patch behind the major.
+func buildNumber(version string) string {
+	var n int
+	for part := range strings.SplitSeq(version, ".") {
+		digits, err := strconv.Atoi(part)
+		if err != nil {
+			break // such as "0-dev"
+		}
+		n = n*1000 + digits
+	}
+	return strconv.Itoa(n)
 }
