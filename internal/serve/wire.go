@@ -364,6 +364,8 @@ func (n *Node) ready() error {
 		return errors.New("records of users are damaged")
 	case n.Extensions.Damaged() != nil:
 		return errors.New("records of extensions are damaged")
+	case n.Settings.Damaged() != nil:
+		return errors.New("the record of options is damaged: the strictest values that are known are in force")
 	}
 	return nil
 }

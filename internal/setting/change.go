@@ -71,14 +71,16 @@ func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) 
 		text = ""
 	}
 	err := s.change(ctx, idMessage, func(old []byte) ([]byte, []event.Event, error) {
-		var r messageRecord
-		if err := decode(idMessage, old, &r); err != nil {
-			return nil, nil, err
+		prev := ""
+		var err error
+		if old != nil {
+			// What can't be read is replaced: it was shown to nobody.
+			prev, err = decodeMessage(old)
 		}
-		if r.Text == text {
+		if prev == text && err == nil {
 			return nil, nil, nil
 		}
-		post := event.Event{Type: "GlobalMessageChangedEvent", User: by.User, Origin: by.Origin, Message: text, PrevMessage: r.Text}
+		post := event.Event{Type: "GlobalMessageChangedEvent", User: by.User, Origin: by.Origin, Message: text, PrevMessage: prev}
 		value, err := json.Marshal(messageRecord{text})
 		return value, []event.Event{post}, err
 	})
@@ -91,7 +93,8 @@ func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) 
 // Update sets all of the options or none, and posts a vigate.setting.updated
 // for each that it changes. An empty string takes back what clients have set,
 // so that the base value holds again. Of two values of one option the later
-// counts. *UnknownError, *InvalidError.
+// counts. A record that can't be read is replaced, also where set is empty: by
+// what is in force, and set. *UnknownError, *InvalidError.
 func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) error {
 	trial := s.base
 	for _, c := range set {
@@ -108,11 +111,18 @@ func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) err
 	}
 	err := s.change(ctx, idOptions, func(old []byte) ([]byte, []event.Event, error) {
 		var r optionsRecord
-		if err := decode(idOptions, old, &r); err != nil {
-			return nil, nil, err
+		var damage error
+		if old != nil {
+			if r.Options, damage = decodeOptions(old); damage == nil {
+				_, damage = s.overridden(r.Options)
+			}
+		}
+		if damage != nil {
+			s.logger.Warn("the record of options that can't be read is replaced", "err", damage)
+			r.Options = s.mended(old)
 		}
 		posts := s.override(&r, by, set)
-		if posts == nil {
+		if posts == nil && damage == nil {
 			return nil, nil, nil
 		}
 		value, err := json.Marshal(r)
@@ -127,7 +137,7 @@ func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) err
 // override puts the values, which were checked, into the record, and returns
 // what to post: nothing where the record is as it was.
 func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []event.Event {
-	was := s.overridden(r.Options)
+	was, _ := s.overridden(r.Options) // Update has seen to what can't be read
 	stored := maps.Clone(r.Options)
 	if r.Options == nil {
 		r.Options = map[string]string{}
@@ -164,7 +174,11 @@ func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []ev
 func (s *Settings) EnsureInstance(ctx context.Context) (string, error) {
 	err := s.change(ctx, idInstance, func(old []byte) ([]byte, []event.Event, error) {
 		if old != nil {
-			return nil, nil, decode(idInstance, old, &instanceRecord{})
+			// It is not replaced: clients and records of others may name it.
+			if _, err := decodeInstance(old); err != nil {
+				return nil, nil, damaged(idInstance, err)
+			}
+			return nil, nil, nil
 		}
 		id, err := s.uuid()
 		if err != nil {
@@ -191,16 +205,4 @@ func (s *Settings) uuid() (string, error) {
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
-}
-
-// decode reads a record before it is changed. One that can't be read is not
-// overwritten: what it held would be lost.
-func decode(id string, value []byte, into any) error {
-	if value == nil {
-		return nil
-	}
-	if err := json.Unmarshal(value, into); err != nil {
-		return &store.DamagedError{Where: "setting " + id, Cause: err}
-	}
-	return nil
 }

@@ -150,35 +150,6 @@ func TestChangedWakesAtEachChange(t *testing.T) {
 	}
 }
 
-func TestADamagedRecordChangesNothingAndIsNotOverwritten(t *testing.T) {
-	s := begin(t)
-	if err := s.SetMessage(t.Context(), event.By("x"), "kept"); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"options", "message", "instance"} {
-		if _, err := s.store.Commit(t.Context(), store.Put(store.Setting, id, []byte("{"), time.Time{})); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var damaged *store.DamagedError
-	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); !errors.As(err, &damaged) {
-		t.Errorf("options: %v", err)
-	}
-	if err := s.SetMessage(t.Context(), event.By("x"), "new"); !errors.As(err, &damaged) {
-		t.Errorf("message: %v", err)
-	}
-	if _, err := s.EnsureInstance(t.Context()); !errors.As(err, &damaged) {
-		t.Errorf("instance: %v", err)
-	}
-	if s.Message() != "kept" {
-		t.Errorf("message is %q", s.Message())
-	}
-	again := start(t, s.store, nil)
-	if *again.Values() != setting.Defaults() || strings.Count(again.said.String(), "setting not taken over") != 3 {
-		t.Errorf("after a new start: %+v, %s", again.Values(), again.said)
-	}
-}
-
 func TestWhatANewerVersionSetIsKept(t *testing.T) {
 	backing := storetest.NewMemory(clock)
 	value := []byte(`{"options":{"vigate.future":"x","vigate.ticket.lifetime":"9000h0m0s","vigate.session.maxPerUser":"3"}}`)

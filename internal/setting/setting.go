@@ -6,12 +6,9 @@ package setting
 import (
 	"cmp"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -54,6 +51,7 @@ type state struct {
 	values   Values
 	message  string
 	instance string
+	damage   error // why options are not known for certain
 }
 
 // The records, each JSON.
@@ -170,23 +168,26 @@ func (s *Settings) Kinds() []store.Kind { return []store.Kind{store.Setting} }
 // Reset is part of store.View. Readers see the old state until Whole.
 func (s *Settings) Reset() { s.staged = &state{values: s.base} }
 
-// Put is part of store.View. A record that can't be read changes nothing: what
-// held before goes on, and the log says so.
+// Put is part of store.View. Of a record that can't be read, the message and the
+// identity stay what they were; for options see strictest.
 func (s *Settings) Put(r store.Record) {
 	next := s.next()
 	if err := s.apply(next, r.ID, r.Value); err != nil {
-		s.logger.Error("setting not taken over", "record", r.ID, "cause", err.Error())
-		return
+		s.logger.Error("setting can't be read", "record", r.ID, "err", err)
 	}
 	s.publish(next)
 }
+
+// Damaged returns why options are not known for certain, nil if they are. The
+// strictest values that are known are then in force, until Update is called.
+func (s *Settings) Damaged() error { return s.state.Load().damage }
 
 // Delete is part of store.View.
 func (s *Settings) Delete(_ store.Kind, id string) {
 	next := s.next()
 	switch id {
 	case idOptions:
-		next.values = s.base
+		next.values, next.damage = s.base, nil
 	case idMessage:
 		next.message = ""
 	case idInstance:
@@ -226,43 +227,29 @@ func (s *Settings) publish(next *state) {
 }
 
 // apply changes the state as the record says.
-func (s *Settings) apply(next *state, id string, value []byte) error {
+func (s *Settings) apply(next *state, id string, value []byte) (err error) {
 	switch id {
 	case idOptions:
-		var r optionsRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return err
+		var set map[string]string
+		if set, err = decodeOptions(value); err != nil {
+			next.values = s.strictest(value)
+		} else {
+			next.values, err = s.overridden(set)
 		}
-		next.values = s.overridden(r.Options)
+		if err != nil {
+			err = damaged(id, err)
+		}
+		next.damage = err
 	case idMessage:
-		var r messageRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return err
+		text := ""
+		if text, err = decodeMessage(value); err == nil {
+			next.message = text
 		}
-		next.message = r.Text
 	case idInstance:
-		var r instanceRecord
-		if err := json.Unmarshal(value, &r); err != nil {
-			return err
-		}
-		next.instance = r.UUID
-	}
-	return nil // other ids are a newer version's
-}
-
-// overridden is the base with what clients have set. A value that is out of
-// bounds, in this version, leaves the base's.
-func (s *Settings) overridden(set map[string]string) Values {
-	v := s.base
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		o := find(name)
-		if o == nil {
-			s.logger.Warn("stored option is not known", "option", name)
-			continue
-		}
-		if err := s.set(o, &v, set[name]); err != nil {
-			s.logger.Warn("stored option not taken over", "option", name, "cause", err.Error())
+		text := ""
+		if text, err = decodeInstance(value); err == nil {
+			next.instance = text
 		}
 	}
-	return v
+	return err // other ids are a newer version's
 }

@@ -70,41 +70,51 @@ type option struct {
 	at             func(*Values) any
 	unit           time.Duration // of a number on the wire, for times
 	min, max       int64         // of numbers, and nanoseconds of times
+	strict         strictness
 	label, summary string
 }
 
+// strictness says which of two values of an option lets strangers do less.
+type strictness int
+
+const (
+	neither strictness = iota // a text: none is stricter
+	less                      // the smaller number, the shorter time
+	more                      // the greater number, the longer time
+)
+
 // options are all there are, in the order of their names.
 var options = []option{
-	{"VirtualCenter.InstanceName", func(v *Values) any { return &v.InstanceName }, 0, 1, maxText,
+	{"VirtualCenter.InstanceName", func(v *Values) any { return &v.InstanceName }, 0, 1, maxText, neither,
 		"Instance name", "What the server calls itself."},
-	{"config.vmacore.soap.maxSessionCount", func(v *Values) any { return &v.MaxSessions }, 0, 1, manyCount,
+	{"config.vmacore.soap.maxSessionCount", func(v *Values) any { return &v.MaxSessions }, 0, 1, manyCount, less,
 		"Maximum sessions", "How many sessions may be live at a time. Logins past it are refused."},
-	{"config.vmacore.soap.sessionTimeout", func(v *Values) any { return &v.IdleTimeout }, time.Minute, int64(time.Second), int64(year),
+	{"config.vmacore.soap.sessionTimeout", func(v *Values) any { return &v.IdleTimeout }, time.Minute, int64(time.Second), int64(year), less,
 		"Idle timeout", "After how many minutes without a call a session ends."},
-	{"vigate.locale.default", func(v *Values) any { return &v.DefaultLocale }, 0, 2, 35,
+	{"vigate.locale.default", func(v *Values) any { return &v.DefaultLocale }, 0, 2, 35, neither,
 		"Default locale", "The locale of sessions and messages where none is asked for."},
-	{"vigate.lockout.address.duration", func(v *Values) any { return &v.Address.Duration }, time.Second, int64(time.Second), int64(day),
+	{"vigate.lockout.address.duration", func(v *Values) any { return &v.Address.Duration }, time.Second, int64(time.Second), int64(day), more,
 		"Address lock", "For how many seconds an address stays locked."},
-	{"vigate.lockout.address.failures", func(v *Values) any { return &v.Address.Failures }, 0, 1, manyCount,
+	{"vigate.lockout.address.failures", func(v *Values) any { return &v.Address.Failures }, 0, 1, manyCount, less,
 		"Failures per address", "How many failed logins from one address lock it."},
-	{"vigate.lockout.address.interval", func(v *Values) any { return &v.Address.Interval }, time.Second, int64(time.Second), int64(day),
+	{"vigate.lockout.address.interval", func(v *Values) any { return &v.Address.Interval }, time.Second, int64(time.Second), int64(day), more,
 		"Interval per address", "Within how many seconds failed logins from one address count together."},
-	{"vigate.lockout.pair.duration", func(v *Values) any { return &v.Pair.Duration }, time.Second, int64(time.Second), int64(day),
+	{"vigate.lockout.pair.duration", func(v *Values) any { return &v.Pair.Duration }, time.Second, int64(time.Second), int64(day), more,
 		"Lock of user and address", "For how many seconds a user stays locked for an address."},
-	{"vigate.lockout.pair.failures", func(v *Values) any { return &v.Pair.Failures }, 0, 1, manyCount,
+	{"vigate.lockout.pair.failures", func(v *Values) any { return &v.Pair.Failures }, 0, 1, manyCount, less,
 		"Failures per user and address", "How many failed logins of one user from one address lock that user for that address."},
-	{"vigate.lockout.pair.interval", func(v *Values) any { return &v.Pair.Interval }, time.Second, int64(time.Second), int64(day),
+	{"vigate.lockout.pair.interval", func(v *Values) any { return &v.Pair.Interval }, time.Second, int64(time.Second), int64(day), more,
 		"Interval per user and address", "Within how many seconds failed logins of one user from one address count together."},
-	{"vigate.lockout.principal.duration", func(v *Values) any { return &v.Principal.Duration }, time.Second, int64(time.Second), int64(day),
+	{"vigate.lockout.principal.duration", func(v *Values) any { return &v.Principal.Duration }, time.Second, int64(time.Second), int64(day), more,
 		"User lock", "For how many seconds a user stays locked for all addresses."},
-	{"vigate.lockout.principal.failures", func(v *Values) any { return &v.Principal.Failures }, 0, 1, manyCount,
+	{"vigate.lockout.principal.failures", func(v *Values) any { return &v.Principal.Failures }, 0, 1, manyCount, less,
 		"Failures per user", "How many failed logins of one user, from anywhere, lock that user."},
-	{"vigate.lockout.principal.interval", func(v *Values) any { return &v.Principal.Interval }, time.Second, int64(time.Second), int64(day),
+	{"vigate.lockout.principal.interval", func(v *Values) any { return &v.Principal.Interval }, time.Second, int64(time.Second), int64(day), more,
 		"Interval per user", "Within how many seconds failed logins of one user count together."},
-	{"vigate.session.maxLifetime", func(v *Values) any { return &v.MaxLifetime }, time.Minute, int64(time.Second), int64(year),
+	{"vigate.session.maxLifetime", func(v *Values) any { return &v.MaxLifetime }, time.Minute, int64(time.Second), int64(year), less,
 		"Maximum lifetime", "How many minutes after its login a session ends, however much it is used."},
-	{"vigate.session.maxPerUser", func(v *Values) any { return &v.MaxPerPrincipal }, 0, 1, manyCount,
+	{"vigate.session.maxPerUser", func(v *Values) any { return &v.MaxPerPrincipal }, 0, 1, manyCount, less,
 		"Maximum sessions per user", "How many sessions of one user may be live at a time. Logins past it are refused."},
-	{"vigate.ticket.lifetime", func(v *Values) any { return &v.TicketLifetime }, time.Second, int64(time.Second), int64(day),
+	{"vigate.ticket.lifetime", func(v *Values) any { return &v.TicketLifetime }, time.Second, int64(time.Second), int64(day), less,
 		"Ticket lifetime", "For how many seconds a clone ticket or a service ticket can be used."},
 }

@@ -1,0 +1,215 @@
+package setting
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/vigate/vigate/internal/store"
+)
+
+// A record that can't be read must not loosen a limit without a word. Of options
+// the strictest value that is known is then in force, Damaged says so, and the
+// next Update replaces the record.
+
+var (
+	errNoOptions  = errors.New("it has no options")
+	errNoText     = errors.New("it has no text")
+	errNoInstance = errors.New("it is no identity")
+)
+
+func decodeOptions(value []byte) (map[string]string, error) {
+	var r optionsRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, err
+	}
+	if r.Options == nil {
+		return nil, errNoOptions
+	}
+	return r.Options, nil
+}
+
+func decodeMessage(value []byte) (string, error) {
+	var r struct {
+		Text *string `json:"text"`
+	}
+	if err := json.Unmarshal(value, &r); err != nil {
+		return "", err
+	}
+	if r.Text == nil {
+		return "", errNoText
+	}
+	return *r.Text, nil
+}
+
+func decodeInstance(value []byte) (string, error) {
+	var r instanceRecord
+	if err := json.Unmarshal(value, &r); err != nil {
+		return "", err
+	}
+	if _, err := uuid.Parse(r.UUID); err != nil {
+		return "", errNoInstance
+	}
+	return r.UUID, nil
+}
+
+func damaged(id string, cause error) error {
+	return &store.DamagedError{Where: "setting " + id, Cause: cause}
+}
+
+// readable are the options that stand whole in a damaged record, up to where it
+// can't be read any more.
+func readable(value []byte) map[string]string {
+	found := map[string]string{}
+	d := json.NewDecoder(bytes.NewReader(value))
+	depth, name, options := 0, "", false
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return found
+		}
+		switch t := token.(type) {
+		case json.Delim:
+			if t == '{' || t == '[' {
+				options = options || depth == 1 && name == "options"
+				depth++
+			} else if depth--; depth < 2 {
+				options = false
+			}
+			name = ""
+		case string:
+			if !options || depth != 2 || name == "" {
+				name = t
+				continue
+			}
+			found[name], name = t, ""
+		default:
+			name = ""
+		}
+	}
+}
+
+// number is the value of an option that is no text.
+func (o *option) number(v *Values) int64 {
+	switch p := o.at(v).(type) {
+	case *time.Duration:
+		return int64(*p)
+	case *int:
+		return int64(*p)
+	}
+	return 0
+}
+
+// copy gives the option in v the value that it has in from.
+func (o *option) copy(v, from *Values) {
+	switch p := o.at(v).(type) {
+	case *time.Duration:
+		*p = *o.at(from).(*time.Duration)
+	case *int:
+		*p = *o.at(from).(*int)
+	case *string:
+		*p = *o.at(from).(*string)
+	}
+}
+
+// tighten gives the option in v the value that it has in by if that is stricter.
+func (o *option) tighten(v, by *Values) {
+	a, b := o.number(v), o.number(by)
+	if o.strict == less && b < a || o.strict == more && b > a {
+		o.copy(v, by)
+	}
+}
+
+// nearest is the value in bounds that is nearest to a number or a time that is not,
+// false for what is neither.
+func (o *option) nearest(text string) (Values, bool) {
+	var v Values
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch p := o.at(&v).(type) {
+	case *time.Duration:
+		d := time.Duration(min(max(n, 0), o.max/int64(o.unit)+1)) * o.unit
+		if err != nil {
+			if d, err = time.ParseDuration(text); err != nil {
+				return v, false
+			}
+		}
+		*p = time.Duration(min(max(int64(d), o.min), o.max))
+	case *int:
+		if err != nil {
+			return v, false
+		}
+		*p = int(min(max(n, o.min), o.max))
+	default:
+		return v, false
+	}
+	return v, true
+}
+
+// overridden is the base with what clients have set. A number that is out of this
+// version's bounds counts with the nearest that is not, but never loosens the base.
+// The error names values that can't be read: of those options the stricter of base
+// and what is in force is taken.
+func (s *Settings) overridden(set map[string]string) (Values, error) {
+	v := s.base
+	var bad []error
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		o := find(name)
+		if o == nil {
+			s.logger.Warn("stored option is not known", "option", name)
+			continue
+		}
+		err := s.set(o, &v, set[name])
+		if err == nil {
+			continue
+		}
+		if near, ok := o.nearest(set[name]); ok {
+			o.tighten(&v, &near)
+		} else if o.strict != neither {
+			o.tighten(&v, s.Values())
+			bad = append(bad, err)
+		}
+		s.logger.Warn("stored option not taken over", "option", name, "err", err)
+	}
+	return v, errors.Join(bad...)
+}
+
+// strictest is what is in force while the record of options can't be read: for each
+// option the strictest of the base, of what was in force, and of what can be read.
+func (s *Settings) strictest(value []byte) Values {
+	v := *s.Values()
+	found := readable(value)
+	read, _ := s.overridden(found)
+	for i := range options {
+		o := &options[i]
+		o.tighten(&v, &s.base)
+		if _, ok := found[o.name]; !ok {
+			continue
+		}
+		if o.strict == neither {
+			o.copy(&v, &read)
+			continue
+		}
+		o.tighten(&v, &read)
+	}
+	return v
+}
+
+// mended are the options to put in the place of a record that can't be read: those
+// that can, and those in force that are not the base, so that nothing is loosened
+// by it.
+func (s *Settings) mended(value []byte) map[string]string {
+	set, v := readable(value), s.Values()
+	for i := range options {
+		o := &options[i]
+		if o.text(v) != o.text(&s.base) || set[o.name] != "" {
+			set[o.name] = o.text(v)
+		}
+	}
+	return set
+}
