@@ -9,7 +9,6 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
-	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
@@ -98,7 +97,7 @@ func (g *Gate) Locale(wanted string) (locale.Choice, error) {
 
 // authenticate proves the credential and the right to be here at all.
 func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
-	guess := g.Throttle.begin(g.claimed(a), peer.Network(a.Peer.Address))
+	guess := g.Throttle.begin(g.claimed(a), a.Peer.Network())
 	defer guess.wrong() // unless it is decided: what panics was judged
 	a.behind = guess.behind
 	// A locked caller's credential is checked all the same: the answer and its

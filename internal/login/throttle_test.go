@@ -225,6 +225,27 @@ func TestAddressesOfOneIPv6NetworkAreOneGuesser(t *testing.T) {
 	}
 }
 
+func TestOneUserOfTheUnixSocketCannotLockAnotherOut(t *testing.T) {
+	f := newFixture(t)
+	by := func(uid uint32, password string) Attempt {
+		a := from("127.0.0.1", "administrator", password)
+		a.Peer.Local, a.Peer.UnixUID = true, &uid
+		return a
+	}
+	for range 100 {
+		_ = f.try(t, by(1000, "wrong"))
+	}
+	if err := f.try(t, by(1000, "right")); err == nil {
+		t.Error("who guesses is not locked")
+	}
+	if err := f.try(t, by(0, "right")); err != nil {
+		t.Errorf("another user of the socket: %v", err)
+	}
+	if err := f.try(t, from("127.0.0.1", "administrator", "right")); err != nil {
+		t.Errorf("a loopback connection: %v", err)
+	}
+}
+
 func TestStrangersCannotLockAPrincipalOutFromWhereItLogsIn(t *testing.T) {
 	f := newFixture(t)
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {

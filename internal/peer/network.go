@@ -1,6 +1,19 @@
 package peer
 
-import "net/netip"
+import (
+	"net/netip"
+	"strconv"
+)
+
+// Network is what the peer counts as where many peers may be one client: a user
+// of the Unix socket as itself, whoever else has come by the socket, and any other
+// peer as the network of its address.
+func (p *Peer) Network() string {
+	if p.UnixUID != nil {
+		return "unix:" + strconv.FormatUint(uint64(*p.UnixUID), 10)
+	}
+	return Network(p.Address)
+}
 
 // Network is what an address counts as where many of them are one client: an
 // IPv6 address as its /64, of which a client has all 2^64, an IPv4-mapped one as

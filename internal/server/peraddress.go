@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 // addressQuota counts the live connections of each address, and bounds them: a
@@ -32,16 +34,10 @@ func (o origin) owner() string {
 	if o.uid != nil {
 		return "uid " + strconv.FormatUint(uint64(*o.uid), 10)
 	}
-	ip, err := netip.ParseAddr(o.address)
-	if err != nil {
+	if _, err := netip.ParseAddr(o.address); err != nil {
 		return "unknown"
 	}
-	if ip.Is6() {
-		if site, err := ip.Prefix(64); err == nil {
-			return site.String()
-		}
-	}
-	return o.address
+	return peer.Network(o.address)
 }
 
 func (q *addressQuota) take(owner string) bool {
