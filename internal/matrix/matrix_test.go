@@ -87,6 +87,9 @@ func (w *world) do(token string, on reference, name string, args any) outcome {
 		Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: &from, Release: vim.FirstRelease,
 		Binding: "matrix", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk"},
 	})
+	if ctx.Err() != nil {
+		w.t.Errorf("%s.%s waits for ever", on.Type, name)
+	}
 	if v := reflect.ValueOf(result.Value); v.Kind() == reflect.Pointer && !v.IsNil() {
 		result.Value = v.Elem().Interface()
 	}

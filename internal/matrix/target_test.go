@@ -169,6 +169,7 @@ func TestWhatIsRemovedInTheMidstOfACallAboutItStaysRemoved(t *testing.T) {
 			fired := false
 			w.store.count(1, func() {
 				fired = true
+				other.Sync()
 				about.remove(other)
 			})
 			got := w.do(w.admin, r.object.Ref(), r.name, args)

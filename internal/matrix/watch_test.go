@@ -43,6 +43,7 @@ func TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead(t *testing.T)
 					c := w.watcher(acts)
 					c.name = "a watcher demoted " + d.name
 					w.mustDeliverNothing(c, func() {
+						by.Sync()
 						d.make(by, c)
 						w.Sync()
 						if c.live, c.has = d.live, d.has; acts {
