@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-// maxLogText is the most bytes of one value in a line of the log. Clients choose
-// names, and a name can be as long as a body.
+// maxLogText is the most bytes of one value in a line of the log, as it is
+// written there. Clients choose names, and a name can be as long as a body.
 const maxLogText = 1024
 
 // NewLogger returns the logger that cfg asks for. It writes to w.
@@ -52,6 +52,9 @@ func plainText(s string) string {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		s = strconv.Quote(s)
 		s = s[1 : len(s)-1]
+	}
+	if len(s) > maxLogText {
+		s, cut = strings.ToValidUTF8(s[:maxLogText], ""), true
 	}
 	if cut {
 		s += "…"

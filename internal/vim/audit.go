@@ -3,6 +3,8 @@ package vim
 import (
 	"context"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vigate/vigate/internal/event"
@@ -15,14 +17,35 @@ type audit struct {
 	wanted bool
 	actor  event.Actor // who acts or tries to, where no session says so
 	attrs  []slog.Attr // what it is about
+	size   int         // of attrs in a line, in bytes
+	more   int         // notes that had no room
 }
+
+// What the notes of one call take of its line. A call may be about thousands of
+// names, each as long as a body.
+const (
+	maxNotes = 32
+	maxNote  = 512     // bytes of one value
+	maxNoted = 4 << 10 // bytes of all, as a log writes them
+)
 
 // actor sets who tries to log in, as far as the request says.
 func (c *Call) actor(a event.Actor) { c.audit.actor = a }
 
-// Note adds what the call is about to the audit line: a key, a name, a role.
+// Note adds what the call is about to the audit line: a key, a name, a role. Of
+// many only the first are in the line, and the number of the rest.
 func (c *Call) Note(name, value string) {
-	c.audit.attrs = append(c.audit.attrs, slog.String(name, value))
+	a := &c.audit
+	if len(value) > maxNote {
+		value = strings.ToValidUTF8(value[:maxNote], "") + "…"
+	}
+	size := len(name) + len(strconv.Quote(value))
+	if a.more > 0 || len(a.attrs) == maxNotes || a.size+size > maxNoted {
+		a.more++
+		return
+	}
+	a.size += size
+	a.attrs = append(a.attrs, slog.String(name, value))
 }
 
 // uses tells that the call came with a ticket, which always leaves an audit line.
@@ -77,7 +100,11 @@ func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
 	if fault != nil && fault.Cause != nil {
 		attrs = append(attrs, slog.Any("cause", fault.Cause))
 	}
-	a.Log.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", append(attrs, c.audit.attrs...)...)
+	attrs = append(attrs, c.audit.attrs...)
+	if n := c.audit.more; n > 0 {
+		attrs = append(attrs, slog.Int("more", n))
+	}
+	a.Log.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", attrs...)
 }
 
 func outcome(f *Fault) string {
