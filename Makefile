@@ -30,7 +30,7 @@ test: setup check unit
 endif
 
 one:
-	@cd $(patsubst %/...,%,$(PKG)) && go test -race -shuffle=on -timeout 30m $(if $(RUN),-run '$(RUN)') .$(if $(filter %/...,$(PKG)),/...)
+	@cd $(patsubst %/...,%,$(PKG)) && go test -race -shuffle=on -timeout 60m $(if $(RUN),-run '$(RUN)') .$(if $(filter %/...,$(PKG)),/...)
 
 setup:
 	./scripts/setup
@@ -42,7 +42,7 @@ check:
 
 unit:
 	@mkdir -p bin
-	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 30m ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/scripts/gotest -race -shuffle=on -timeout 60m ./...) || exit 1; done
 
 fuzz:
 	./scripts/fuzz $(FUZZTIME)
