@@ -55,11 +55,12 @@ type running struct {
 // start runs a server over dir. change, if not nil, changes its configuration.
 func start(t testing.TB, dir string, change func(*config.Config)) *running {
 	t.Helper()
-	return startAt(t, dir, nil, change)
+	// On a slow machine a login may wait for its hash as long as it takes.
+	return startWith(t, dir, serve.Options{Patience: patience}, change)
 }
 
-// startAt is start with another clock than the real one.
-func startAt(t testing.TB, dir string, now func() time.Time, change func(*config.Config)) *running {
+// startWith is start with other options. The logger is the test's.
+func startWith(t testing.TB, dir string, o serve.Options, change func(*config.Config)) *running {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.PlainHTTP, cfg.LogLevel = dir, "127.0.0.1:0", "127.0.0.1:0", slog.LevelDebug
@@ -68,7 +69,8 @@ func startAt(t testing.TB, dir string, now func() time.Time, change func(*config
 	}
 	r := &running{log: &output{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	n, err := serve.Open(ctx, cfg, serve.Options{Logger: serve.NewLogger(cfg, r.log), Now: now})
+	o.Logger = serve.NewLogger(cfg, r.log)
+	n, err := serve.Open(ctx, cfg, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 // loginFrom logs in as a client at the address, which a trusted proxy tells.
@@ -117,7 +118,7 @@ func beside(t *testing.T, flood string, login func() (in, busy bool, what string
 }
 
 func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
-	r := start(t, t.TempDir(), behindProxy)
+	r := startWith(t, t.TempDir(), serve.Options{}, behindProxy)
 	c := httpClient(t)
 	stop := make(chan struct{})
 	var flood sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 // bindings are the ways to log in with a password over the wire. Each makes the
@@ -82,12 +83,7 @@ func TestASVS_6_3_1_GuessesAtOnceAreAsManyAsOneAfterTheOther(t *testing.T) {
 	for i, b := range bindings {
 		name, address := "user-of-"+b.name, fmt.Sprint("198.51.100.", i)
 		s.user(name, password, roleReadOnly)
-		// A round in which logins are told to come back shows nothing.
-		failed, last := 0, busy
-		for round := 0; round < 5 && (failed < 5 || last == busy); round++ {
-			s.must(s.admin, accountPath+"UnlockUser", `{"userName":"`+name+`"}`)
-			failed, last = s.guess(i, address, name, password, guesses)
-		}
+		failed, last := s.guess(i, address, name, password, guesses)
 		if failed < 5 || last == busy {
 			t.Errorf("%s: %d of %d guesses were judged, and the right one was %s", b.name, failed, guesses, last)
 		}
@@ -128,7 +124,7 @@ func (s *scene) guess(i int, address, name, password string, guesses int) (faile
 }
 
 func TestAFloodOfMadeUpNamesFromOneAddressKeepsNobodyElseOut(t *testing.T) {
-	s := newScene(t, behindProxy)
+	s := newSceneWith(t, serve.Options{}, behindProxy)
 	const clients = 100
 	var names, refused atomic.Int64
 	var flood sync.WaitGroup
@@ -152,7 +148,7 @@ func TestAFloodOfMadeUpNamesFromOneAddressKeepsNobodyElseOut(t *testing.T) {
 	for i := range 4 * len(bindings) {
 		beside(t, "the flood, over "+bindings[i%len(bindings)].name, func() (bool, bool, string) {
 			v := s.attempt(i, "192.0.2.7", adminUser, adminPassword)
-			return v == in, v == busy, fmt.Sprint(v)
+			return v == in, v == busy, string(v)
 		})
 	}
 	close(stop)

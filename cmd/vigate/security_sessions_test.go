@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/testclock"
 )
@@ -153,7 +154,7 @@ func TestASVS_7_2_4_EveryAuthenticationMakesATokenOfItsOwn(t *testing.T) {
 // To the nanosecond: TestAnIdleSessionDiesToTheNanosecond in internal/session.
 func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
 	clock := testclock.New(time.Time{})
-	s := newSceneAt(t, clock.Now, func(c *config.Config) { c.IdleTimeout = time.Minute })
+	s := newSceneWith(t, serve.Options{Now: clock.Now, Patience: patience}, func(c *config.Config) { c.IdleTimeout = time.Minute })
 	l := s.live(s.key)
 	ticket := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
 	clock.Advance(time.Minute)
@@ -173,7 +174,7 @@ func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
 // To the nanosecond: TestUseProlongsASessionOnlyToItsDeadline in internal/session.
 func TestASVS_7_3_2_ABusySessionEndsAtItsDeadlineAndCloningDoesNotProlongIt(t *testing.T) {
 	clock := testclock.New(time.Time{})
-	s := newSceneAt(t, clock.Now, func(c *config.Config) { c.MaxLifetime, c.IdleTimeout = time.Hour, 50*time.Minute })
+	s := newSceneWith(t, serve.Options{Now: clock.Now, Patience: patience}, func(c *config.Config) { c.MaxLifetime, c.IdleTimeout = time.Hour, 50*time.Minute })
 	l := s.live(s.key)
 	clock.Advance(40 * time.Minute)
 	clone, key := s.clone(s.admin)

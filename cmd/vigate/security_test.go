@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve"
 )
 
 // The tests in the files security_*_test.go are about a whole server, through
@@ -41,13 +42,13 @@ type scene struct {
 
 func newScene(t *testing.T, change func(*config.Config)) *scene {
 	t.Helper()
-	return newSceneAt(t, nil, change)
+	return newSceneWith(t, serve.Options{Patience: patience}, change)
 }
 
-// newSceneAt is newScene with another clock than the real one.
-func newSceneAt(t *testing.T, now func() time.Time, change func(*config.Config)) *scene {
+// newSceneWith is newScene with other options.
+func newSceneWith(t *testing.T, o serve.Options, change func(*config.Config)) *scene {
 	t.Helper()
-	s := &scene{running: startAt(t, t.TempDir(), now, change), t: t, c: httpClient(t)}
+	s := &scene{running: startWith(t, t.TempDir(), o, change), t: t, c: httpClient(t)}
 	s.admin, s.key = s.login(t, s.c)
 	return s
 }

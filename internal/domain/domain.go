@@ -36,6 +36,7 @@ type Options struct {
 	// known here. nil: there are the local users.
 	Exists   func(who principal.Name, group bool) bool
 	Cost     account.Cost                 // of a password's hash; zero: account's default
+	Patience time.Duration                // how long a login waits for its hash; 0: account's default
 	Requests func() uint64                // see account.Options; may be nil
 	Sweeps   func() (time.Duration, bool) // see session.Options; may be nil
 	Now      func() time.Time             // nil: time.Now
@@ -107,7 +108,7 @@ func New(o Options) (*Domain, error) {
 	})
 	d.Accounts, err = account.NewManager(account.Options{
 		Mirror: d.Mirror, Table: accounts, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict,
-		Taken: extensions.Alike, Cost: o.Cost, Requests: o.Requests, Now: o.Now, Log: o.Log,
+		Taken: extensions.Alike, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Log: o.Log,
 	})
 	return d, err
 }

@@ -45,6 +45,9 @@ import (
 type Options struct {
 	Logger *slog.Logger     // nil: slog.Default
 	Now    func() time.Time // the wall clock for sessions, tickets and reports; nil: time.Now
+	// Patience is how long a login waits for its hash before it is told to come
+	// back. 0: 2 s, which a slow machine with many logins may need more than.
+	Patience time.Duration
 }
 
 // Node is one server with all its parts. Reading Open from top to bottom tells
@@ -115,7 +118,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster}, Requests: n.requests,
-		Sweeps: n.maySweep, Now: n.now, Log: n.log,
+		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Log: n.log,
 		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
 	})
 	if err != nil {
