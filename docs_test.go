@@ -2,6 +2,10 @@ package vigate_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/token"
+	gotypes "go/types"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/config"
 )
 
@@ -198,6 +203,126 @@ func TestThePageOnSecurityNamesTestsThatAreThere(t *testing.T) {
 		if strings.HasPrefix(name, "TestASVS_") && !strings.Contains(doc, "`"+name+"`") {
 			t.Errorf("docs/security.md does not name %s", name)
 		}
+	}
+}
+
+// bounds are the numbers of the table of bounds in docs/operations.md: by how its
+// row begins, the constants and how the row writes them.
+func bounds(t *testing.T) map[string][]int64 {
+	number := constants(t)
+	limits := budget.Default()
+	scopes := func(k budget.Kind) []int64 { return []int64{limits[k].Session, limits[k].Principal, limits[k].Server} }
+	return map[string][]int64{
+		"objects of sessions":   scopes(budget.Objects),
+		"memory of these":       scopes(budget.Memory),
+		"calls that may wait":   scopes(budget.Waits),
+		"answers of more":       append(scopes(budget.Answers), number("vim", "freeAnswer"), number("property", "pageBytes")),
+		"an answer without":     {number("vim", "maxStrangers")},
+		"visits of":             {number("property", "maxVisits"), number("property", "maxDeep")},
+		"work of a request":     {number("vim", "stretch")},
+		"requests that work":    {number("budget", "maxWaitingEach"), number("budget", "maxWaiting")},
+		"unfinished retrievals": {number("property", "maxPages")},
+		"filter specs": {
+			number("property", "maxSpecs"), number("property", "maxTypes"), number("property", "maxPaths"),
+			number("property", "maxObjects"), number("property", "maxSelections"), number("property", "maxNesting"),
+		},
+		"entities times":       {number("admin", "maxPairs")},
+		"roles, and":           {number("access", "maxRoles"), number("access", "MaxPermissions")},
+		"collectors of events": {number("event", "maxWatched")},
+		"values in one line":   {number("vim", "maxNotes"), number("vim", "maxNoted")},
+	}
+}
+
+// constants finds the integer constants of the packages in internal.
+func constants(t *testing.T) func(pkg, name string) int64 {
+	t.Helper()
+	all := sources(t, false)
+	return func(pkg, name string) int64 {
+		t.Helper()
+		for _, s := range all {
+			if s.dir != "internal/"+pkg {
+				continue
+			}
+			for _, d := range s.file.Decls {
+				g, ok := d.(*ast.GenDecl)
+				if !ok || g.Tok != token.CONST {
+					continue
+				}
+				for _, spec := range g.Specs {
+					v := spec.(*ast.ValueSpec)
+					i := slices.IndexFunc(v.Names, func(n *ast.Ident) bool { return n.Name == name })
+					if i < 0 || i >= len(v.Values) {
+						continue
+					}
+					got, err := gotypes.Eval(token.NewFileSet(), nil, token.NoPos, gotypes.ExprString(v.Values[i]))
+					if err != nil {
+						t.Fatal(err)
+					}
+					n, _ := constant.Int64Val(got.Value)
+					return n
+				}
+			}
+		}
+		t.Errorf("internal/%s has no constant %s", pkg, name)
+		return -1
+	}
+}
+
+// spelled is how the page writes a number: 1,000,000, or 16 MiB.
+func spelled(n int64) []string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	all := []string{digits}
+	if n > 0 && n%(1<<10) == 0 {
+		all = append(all, fmt.Sprint(n>>10, " KiB"))
+	}
+	if n > 0 && n%(1<<20) == 0 {
+		all = append(all, fmt.Sprint(n>>20, " MiB"))
+	}
+	return all
+}
+
+func TestTheTableOfBoundsIsThatOfTheCode(t *testing.T) {
+	_, table, found := strings.Cut(readText(t, "docs/operations.md"), "| what | bound | past it | test |\n|--|--|--|--|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	names, want := testNames(t), bounds(t)
+	rows := strings.Split(table, "\n")
+	if !found || len(rows) < len(want) {
+		t.Fatalf("docs/operations.md has a table of %d bounds", len(rows))
+	}
+	for _, row := range rows {
+		cells := strings.Split(row, " | ")
+		if len(cells) != 4 {
+			t.Errorf("not four cells: %s", row)
+			continue
+		}
+		tests := namedTest.FindAllStringSubmatch(cells[3], -1)
+		if len(tests) == 0 && !strings.HasPrefix(cells[3], "the same") {
+			t.Errorf("no test floods it: %s", row)
+		}
+		for _, m := range tests {
+			if !names[m[1]] {
+				t.Errorf("docs/operations.md names %s, which is not there", m[1])
+			}
+		}
+		for begin, numbers := range want {
+			if !strings.HasPrefix(row, "| "+begin) {
+				continue
+			}
+			delete(want, begin)
+			for _, n := range numbers {
+				if !slices.ContainsFunc(spelled(n), func(s string) bool {
+					return regexp.MustCompile(`(^|[^0-9,])` + s + `($|[^0-9,]|,[^0-9])`).MatchString(strings.Join(cells[:3], " "))
+				}) {
+					t.Errorf("%q does not say %v", begin, spelled(n))
+				}
+			}
+		}
+	}
+	for begin := range want {
+		t.Errorf("docs/operations.md has no row %q", begin)
 	}
 }
 
