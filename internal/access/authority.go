@@ -101,6 +101,15 @@ func (s *snapshot) grants(who *Subject, privilege string) bool {
 // Privileges returns all that the subject has on the root folder.
 func (t *Table) Privileges(who Subject) Set { return t.now.Load().privileges(&who) }
 
+// Authority is Privileges with those besides that the subject's roles name and that
+// no extension declares now: whoever registers the extension again, for an upgrade
+// say, gives the subject these. Who may change authority is judged by it.
+func (t *Table) Authority(who Subject) Set {
+	now := t.state()
+	words := t.now.Load().words.with(now.doc)
+	return newSnapshot(now, words).privileges(&who)
+}
+
 func (s *snapshot) privileges(who *Subject) Set {
 	all := s.words.set()
 	own := s.own(who)

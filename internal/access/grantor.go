@@ -14,7 +14,8 @@ import (
 // and after the change, it returns the privileges in which the two differ and
 // which are not in has, sorted. A privilege that only one of the two instants
 // knows of (an extension that declares it comes or goes) belongs to nobody yet,
-// or to nobody any more, and is not counted.
+// or to nobody any more, and is not counted. One that a role names counts, also
+// while no extension declares it: see Authority.
 func Lacking(has, before, after Set) []string {
 	var lacks []string
 	for _, id := range append(before.IDs(), after.IDs()...) {
@@ -122,7 +123,7 @@ func (g Grantor) effect(s *snapshot, p permissionRow) Set {
 
 // judge is mayChange for the documents of one try.
 func (t *Table) judge(g Grantor, before state, after *document) error {
-	words := t.now.Load().words
+	words := t.now.Load().words.with(before.doc, after)
 	err := g.mayChange(newSnapshot(before, words), newSnapshot(state{doc: after, revision: before.revision}, words))
 	if err != nil {
 		return fmt.Errorf("change authority: %w", err)

@@ -111,6 +111,25 @@ func newVocabulary(declared []Privilege) *vocabulary {
 	return v
 }
 
+// with is the vocabulary with all privileges that the roles of the documents name,
+// those that no extension declares now included.
+func (v *vocabulary) with(docs ...*document) *vocabulary {
+	all := v.all
+	for _, d := range docs {
+		for _, r := range d.Roles {
+			for _, id := range r.Privileges {
+				if _, ok := v.index[id]; !ok {
+					all = append(all[:len(all):len(all)], Privilege{ID: id})
+				}
+			}
+		}
+	}
+	if len(all) == len(v.all) {
+		return v
+	}
+	return newVocabulary(all[len(builtin):])
+}
+
 // set makes the set of the ids; those that nobody declares any more grant
 // nothing.
 func (v *vocabulary) set(ids ...string) Set {

@@ -160,6 +160,24 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 	}
 }
 
+func TestOnlyWhoHasAllThatAUserHasUnlocksIt(t *testing.T) {
+	f := newFixture(t)
+	clerk := f.User("clerk", "Host.Local.ManageUserGroups")
+	unlock := func(name string) vimtest.Answer {
+		return f.As(clerk, accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: name})
+	}
+	for range 5 {
+		f.enters("administrator", "wrong password")
+	}
+	vimtest.Fails[types.NoPermission](unlock("administrator"))
+	if f.enters(vimtest.AdminName, vimtest.AdminPassword) {
+		t.Error("who lacks what the administrator has gave guessers more tries")
+	}
+	vimtest.OK(unlock("ann"))
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	vimtest.Fails[types.NoPermission](unlock("com.acme"))
+}
+
 func TestPasswordsAreInNoLogAndNoEvent(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Create("bob", "the first secret", "Bob"))

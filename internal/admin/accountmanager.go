@@ -24,7 +24,7 @@ func (a *api) accountManager() *vim.Object {
 			vim.NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
 			vim.NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound")),
 			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
-			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited, vim.Faults("UserNotFound")),
+			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited, vim.ChangesAuthority(ruleUnlock), vim.Faults("UserNotFound", "NoPermission")),
 			// Of another user than oneself: Host.Local.ManageUserGroups.
 			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.ChangesAuthority(rulePassword), vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
 		},
@@ -162,11 +162,17 @@ func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestT
 	if err != nil {
 		return named(account.ErrNotFound, r.UserName)
 	}
-	locked := a.Gate.Throttle.Unlock(name)
-	known := a.Directory.Has(ctx, name, false)
+	all := []principal.Name{name}
 	if !strings.ContainsAny(r.UserName, `\@`) {
-		locked = a.Gate.Throttle.Unlock(principal.Extension(r.UserName)) || locked // an extension's key
-		known = known || a.isExtension(principal.Extension(r.UserName), false)
+		all = append(all, principal.Extension(r.UserName)) // an extension's key
+	}
+	if err := a.judgeUnlock(ctx, c, all...); err != nil {
+		return err
+	}
+	locked, known := false, a.Directory.Has(ctx, name, false)
+	for _, who := range all {
+		locked = a.Gate.Throttle.Unlock(who) || locked
+		known = known || a.isExtension(who, false)
 	}
 	switch {
 	case !locked && !known:

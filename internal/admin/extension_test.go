@@ -10,6 +10,8 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -152,6 +154,30 @@ func TestPrivilegesThatAnExtensionDeclaresCanBeGranted(t *testing.T) {
 	if labels["Acme.Do"] != "Tun" || labels["Acme"] != "Acme" || labels["System.View"] == "Falsch" {
 		t.Errorf("labels %v", labels)
 	}
+}
+
+func TestAPrivilegeThatNoExtensionDeclaresNowIsNotGivenOrTakenWithoutHavingIt(t *testing.T) {
+	f := newFixture(t)
+	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
+	role := f.AddRole("Doer", "Acme.Do")
+	vimtest.OK(f.Create("holder", "password of holder", ""))
+	clerk := f.User("clerk", "Authorization.ModifyPermissions", "Authorization.ModifyRoles", "Authorization.ReassignRolePermissions", "Host.Local.ManageUserGroups")
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "holder", RoleId: role, Propagate: true}))
+	vimtest.OK(f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "com.acme"}))
+	for name, a := range map[string]vimtest.Answer{
+		"gives it itself":     f.Grant(clerk, types.Permission{Principal: "clerk", RoleId: role}),
+		"merges it":           f.As(clerk, authority, "MergePermissions", &types.MergePermissionsRequestType{SrcRoleId: access.ReadOnly, DstRoleId: role}),
+		"takes it":            f.Revoke(clerk, "holder", false),
+		"removes the role":    f.As(clerk, authority, "RemoveAuthorizationRole", &types.RemoveAuthorizationRoleRequestType{RoleId: role}),
+		"sets its password":   f.As(clerk, accounts, "UpdateUser", &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: "holder", Password: "another password"}}),
+		"removes its holder":  f.As(clerk, accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: "holder"}),
+		"disables its holder": f.As(clerk, accounts, "DisableUser", &admin.DisableUserRequestType{UserName: "holder"}),
+	} {
+		if got := a.Fault; got == nil || got.Kind() != "NoPermission" {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "clerk", RoleId: role}))
 }
 
 func TestAPermissionOfAnExtensionIsNotAUsers(t *testing.T) {

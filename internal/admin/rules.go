@@ -21,6 +21,7 @@ const (
 	ruleNewRole     = "nothing: nobody has the role yet"
 	ruleNewUser     = "every privilege that permissions give a user of that name"
 	rulePassword    = "for another user's password: every privilege of that user; never as an impersonator of the user"
+	ruleUnlock      = "every privilege of the user or extension"
 	ruleUserAccess  = "every privilege of the user; never as an impersonator of the user"
 	ruleRegister    = "with a subject name, by which it can log in: every privilege of the extension"
 	ruleUpdate      = "for another subject name: every privilege of the extension; never as an impersonator of it"
@@ -37,12 +38,12 @@ func (a *api) grantor(ctx context.Context, c *vim.Call) access.Grantor {
 
 // userAuthority is what a local user may do once it is logged in.
 func (a *api) userAuthority(ctx context.Context, name principal.Name) access.Set {
-	return a.Access.Privileges(access.Subject{Principal: name, Groups: a.Directory.groups(ctx, name)})
+	return a.Access.Authority(access.Subject{Principal: name, Groups: a.Directory.groups(ctx, name)})
 }
 
 // extensionAuthority is what an extension may do once it is logged in.
 func (a *api) extensionAuthority(key string) access.Set {
-	return a.Access.Privileges(access.Subject{Principal: principal.Extension(key), Extension: true})
+	return a.Access.Authority(access.Subject{Principal: principal.Extension(key), Extension: true})
 }
 
 var errBorrowed = errors.New("an impersonator can't change how its target gets in")
@@ -76,6 +77,23 @@ func (a *api) judgeUser(ctx context.Context, c *vim.Call, name principal.Name, c
 			return access.Set{}, a.userAuthority(ctx, name)
 		}
 		return a.userAuthority(ctx, name), access.Set{}
+	})
+}
+
+// judgeUnlock judges that failed logins of the principals are forgotten, which gives
+// whoever guesses their passwords more tries.
+func (a *api) judgeUnlock(ctx context.Context, c *vim.Call, all ...principal.Name) error {
+	return a.Judge(c, func() error {
+		for _, who := range all {
+			authority := a.userAuthority(ctx, who)
+			if a.isExtension(who, false) {
+				authority = a.extensionAuthority(who.User)
+			}
+			if err := a.MayChange(c, access.Set{}, authority); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -132,6 +150,6 @@ func (a *api) judgeUnregister(c *vim.Call, key string) error {
 	return a.judgeAccess(c, principal.Extension(key), access.ExtensionUnregister, func() (before, after access.Set) {
 		e, known := a.Extensions.Find(key)
 		wayIn := !known || len(e.Certificate) > 0 || e.SubjectName != ""
-		return a.Access.Privileges(access.Subject{Principal: principal.Extension(key), Extension: wayIn}), access.Set{}
+		return a.Access.Authority(access.Subject{Principal: principal.Extension(key), Extension: wayIn}), access.Set{}
 	})
 }

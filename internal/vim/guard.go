@@ -93,7 +93,7 @@ func (a *API) Judge(c *Call, check func() error) error {
 // is that of a principal who can do nothing: one that is not there, is disabled,
 // or has no way in.
 func (a *API) MayChange(c *Call, before, after access.Set) error {
-	lacks := access.Lacking(a.Access.Privileges(login.SubjectOf(c.Session)), before, after)
+	lacks := access.Lacking(a.Access.Authority(login.SubjectOf(c.Session)), before, after)
 	if len(lacks) == 0 {
 		return nil
 	}

@@ -68,8 +68,8 @@ func (a *API) impersonable(c *Call, name string) (session.Identity, []store.Chan
 		return session.Identity{}, nil, session.ErrNotAllowed
 	}
 	target := session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true}
-	has := a.Access.Privileges(login.SubjectOf(c.Session))
-	if !has.Covers(a.Access.Privileges(login.Subject(target))) {
+	has := a.Access.Authority(login.SubjectOf(c.Session))
+	if !has.Covers(a.Access.Authority(login.Subject(target))) {
 		return session.Identity{}, nil, session.ErrNotAllowed
 	}
 	return target, []store.Change{e.Require()}, nil
