@@ -267,6 +267,13 @@ func (m *Manager) Remove(ctx context.Context, by event.Actor, name principal.Nam
 	})
 }
 
+// Spares returns the condition that the session with the key, of the user or of
+// one that acts as it, need not end for what became of the user. ok is false if
+// it must, and is not ended yet.
+func (m *Manager) Spares(who principal.Name, key string) (condition store.Change, ok bool) {
+	return m.evictor.Spares(who, key)
+}
+
 // Resume ends the sessions that a crash or a failure has kept from being ended.
 // Call it at the start and from time to time.
 func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ctx) }

@@ -90,7 +90,7 @@ func New(o Options) (*Domain, error) {
 
 	d.Sessions = session.NewManager(session.Options{
 		Mirror: d.Mirror, Table: sessions, Events: d.Events, Policy: d.policy, Thumbprint: o.Thumbprint,
-		Sweeps: o.Sweeps, Now: o.Now,
+		Sweeps: o.Sweeps, Spares: d.spares, Now: o.Now,
 	})
 	d.Access = access.NewManager(access.Options{
 		Mirror: d.Mirror, Table: authority, Events: d.Events,
@@ -131,6 +131,15 @@ func (d *Domain) known(who principal.Name) bool {
 		return d.Extensions.Exists(who.User)
 	}
 	return d.Accounts.Exists(who)
+}
+
+// spares is Options.Spares of the sessions: those who lose their way in are local
+// users and extensions.
+func (d *Domain) spares(who principal.Name, key string) (store.Change, bool) {
+	if who.Domain == "" {
+		return d.Extensions.Spares(who, key)
+	}
+	return d.Accounts.Spares(who, key)
 }
 
 // policy is the rules of sessions in force.

@@ -71,6 +71,13 @@ func (d *Duties) Reset() {
 	d.due = nil
 }
 
+func (d *Duties) get(id string) (store.Record, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, ok := d.due[id]
+	return r, ok
+}
+
 func (d *Duties) list() []store.Record {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,6 +96,19 @@ type Evictor struct {
 // Note is the part of a commit that makes the ending a duty.
 func (e *Evictor) Note(who principal.Name, keep string) store.Change {
 	return store.Put(e.Kind, prefix+who.Key(), []byte(keep), time.Time{})
+}
+
+// Spares returns the condition that no duty is noted by which the session with
+// the key, of who, must end. ok is false if one is: the session lives only because
+// it is not ended yet.
+func (e *Evictor) Spares(who principal.Name, key string) (condition store.Change, ok bool) {
+	switch r, due := e.Duties.get(prefix + who.Key()); {
+	case !due:
+		return store.Forbid(e.Kind, prefix+who.Key()), true
+	case string(r.Value) == key:
+		return store.RequireAt(e.Kind, r.ID, r.Revision), true
+	}
+	return store.Change{}, false
 }
 
 // Settle does the duty that was noted in the commit at the revision. Where it

@@ -250,6 +250,13 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	return m.commitAndEnd(ctx, who, "", changes)
 }
 
+// Spares returns the condition that the session with the key, of the extension or of
+// one that acts as it, need not end for what became of the extension. ok is false if
+// it must, and is not ended yet.
+func (m *Manager) Spares(who principal.Name, key string) (condition store.Change, ok bool) {
+	return m.evictor.Spares(who, key)
+}
+
 // Resume ends the sessions that a crash or a failure has kept from being ended.
 // Call it at the start and from time to time.
 func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ctx) }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -27,6 +28,9 @@ type Options struct {
 	// Sweeps says whether this server may end for all what has expired by its
 	// clock and as far as it knows, and how long after. nil: at once.
 	Sweeps func() (grace time.Duration, ok bool)
+	// Spares returns the condition that no session of the principal is about to be
+	// ended, but for that with the key. ok is false if they are. nil: none ever is.
+	Spares func(who principal.Name, key string) (condition store.Change, ok bool)
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 }
@@ -40,6 +44,7 @@ type Manager struct {
 	policy     func() Policy
 	thumbprint func() string
 	sweeps     func() (time.Duration, bool)
+	spares     func(principal.Name, string) (store.Change, bool)
 	now        func() time.Time
 	random     io.Reader
 }
@@ -48,7 +53,7 @@ type Manager struct {
 func NewManager(o Options) *Manager {
 	m := &Manager{
 		Table: o.Table, mirror: o.Mirror, events: o.Events, policy: o.Policy,
-		thumbprint: o.Thumbprint, sweeps: o.Sweeps, now: o.Now, random: randomOr(o.Random),
+		thumbprint: o.Thumbprint, sweeps: o.Sweeps, spares: o.Spares, now: o.Now, random: randomOr(o.Random),
 	}
 	if m.now == nil {
 		m.now = time.Now
@@ -183,8 +188,46 @@ func (m *Manager) Authenticate(ctx context.Context, token string, now time.Time)
 	return l, nil
 }
 
-// Count adds one API call to the session, and makes now its last activity.
-func (m *Manager) Count(l *Live, now time.Time) { m.touch(l, now) }
+// Use makes now, when a call of the session begins, its last activity.
+func (m *Manager) Use(l *Live, now time.Time) {
+	n := now.UnixNano()
+	for was := l.active.Load(); n > was && !l.active.CompareAndSwap(was, n); was = l.active.Load() {
+	}
+}
+
+// Count adds one API call to the session, and makes now, when the call ends, its
+// last activity. That does not bring back a session that has expired meanwhile.
+func (m *Manager) Count(l *Live, now time.Time) {
+	if m.AliveAt(l, now) {
+		m.touch(l, now)
+	}
+}
+
+// Standing returns what a commit on behalf of the session is held to: that the
+// session is there, and that nothing that was committed before must end it, such
+// as another password of its user. ok is false if it is over.
+func (m *Manager) Standing(l *Live) (conditions []store.Change, ok bool) {
+	if !m.Alive(l) {
+		return nil, false
+	}
+	key := l.Key().String()
+	conditions = []store.Change{store.Require(store.Session, key)}
+	if m.spares == nil {
+		return conditions, true
+	}
+	identity, origin := l.Who()
+	for _, who := range []*Identity{identity, origin} {
+		if who == nil {
+			continue
+		}
+		spared, ok := m.spares(who.Name, key)
+		if !ok {
+			return nil, false
+		}
+		conditions = append(conditions, spared)
+	}
+	return conditions, true
+}
 
 // Alive reports whether the session lives now.
 func (m *Manager) Alive(l *Live) bool { return m.AliveAt(l, m.now()) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Guard states what must hold at the instant of every commit that is made on
@@ -49,8 +50,7 @@ func (m *Mirror) commitGuarded(ctx context.Context, g Guard, changes []Change) (
 		if err != nil {
 			return 0, err
 		}
-		all := append(changes[:len(changes):len(changes)], unnamed(conditions, changes)...)
-		rev, err := m.commit(ctx, all)
+		rev, err := m.commit(ctx, held(changes, conditions))
 		var conflict *ConflictError
 		if !errors.As(err, &conflict) || conflict.Index < len(changes) {
 			return rev, err
@@ -59,18 +59,21 @@ func (m *Mirror) commitGuarded(ctx context.Context, g Guard, changes []Change) (
 	return 0, fmt.Errorf("%w: the caller's authority changes all the time", ErrUnavailable)
 }
 
-// unnamed are the conditions on records that no change names. A commit may name
-// a record only once, and a change of it has a condition of its own.
-func unnamed(conditions, changes []Change) []Change {
-	var rest []Change
+// held returns the changes with the conditions. A commit may name a record only
+// once: a change that has no condition of its own takes that of its record, and
+// one that has its own keeps it.
+func held(changes, conditions []Change) []Change {
+	all := slices.Clone(changes)
 	for _, c := range conditions {
-		named := false
-		for _, x := range changes {
-			named = named || x.Op != OpAppend && x.Record.Kind == c.Record.Kind && x.Record.ID == c.Record.ID
-		}
-		if !named {
-			rest = append(rest, c)
+		i := slices.IndexFunc(changes, func(x Change) bool {
+			return x.Op != OpAppend && x.Record.Kind == c.Record.Kind && x.Record.ID == c.Record.ID
+		})
+		switch {
+		case i < 0:
+			all = append(all, c)
+		case all[i].If.kind == condAlways:
+			all[i].If = c.If
 		}
 	}
-	return rest
+	return all
 }

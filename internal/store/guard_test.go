@@ -109,3 +109,26 @@ func TestWorkInItsOwnRightHasNoGuard(t *testing.T) {
 		t.Fatalf("got %v after %d judgements", err, g.asked)
 	}
 }
+
+func TestAChangeWithoutAConditionTakesTheOneOfItsGuard(t *testing.T) {
+	m, _ := follow(t, storetest.NewMemory(time.Now), &view{})
+	refused := errors.New("refused")
+	g := &guard{}
+	g.ask = func([]store.Change) ([]store.Change, error) {
+		if g.asked > 1 {
+			return nil, refused
+		}
+		_, err := m.Commit(t.Context(), store.Create(store.Role, "x", []byte("another's"), never))
+		return []store.Change{store.Forbid(store.Role, "x")}, err
+	}
+	change := store.Put(store.Role, "x", []byte("own"), never)
+	if _, err := m.Commit(guarded(t, g), change); !errors.Is(err, store.ErrConflict) {
+		t.Fatalf("got %v", err)
+	}
+	if r, err := m.Get(t.Context(), store.Role, "x"); err != nil || string(r.Value) != "another's" {
+		t.Fatalf("the record is %q, %v", r.Value, err)
+	}
+	if change.If != (store.Condition{}) {
+		t.Error("the caller's change was written into")
+	}
+}

@@ -158,6 +158,11 @@ func RequireAt(k Kind, id string, at Revision) Change {
 	return Change{OpCheck, Record{Kind: k, ID: id}, Condition{condAt, at}}
 }
 
+// Forbid holds the commit to the record not being there.
+func Forbid(k Kind, id string) Change {
+	return Change{OpCheck, Record{Kind: k, ID: id}, Condition{kind: condAbsent}}
+}
+
 // Append writes a new record under an id that no other record has had. The kind
 // must be an appended one.
 //

@@ -159,6 +159,9 @@ func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 		fault = a.authenticate(ctx, c, began)
 	}
 	if fault == nil {
+		if c.Session != nil {
+			a.Sessions.Use(c.Session, began)
+		}
 		result, fault = a.run(ctx, c)
 	}
 	if c.done.IsZero() {

@@ -44,13 +44,13 @@ func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 	if g.row != nil && !g.row.OwnSession {
 		privilege = g.row.Privilege
 	}
-	if !g.api.Sessions.Alive(c.Session) {
+	conditions, ok := g.api.Sessions.Standing(c.Session)
+	if !ok {
 		return nil, NotAuthenticated(c.Object, privilege)
 	}
-	conditions := []store.Change{store.Require(store.Session, c.Session.Key().String())}
 	// Before the questions: an answer that is newer than the condition makes the
 	// commit fail, one that is older can't be given.
-	unchanged, ok := g.api.Access.Require()
+	unchanged, known := g.api.Access.Require()
 	if fault := g.api.authorise(c, privilege, g.row != nil && g.row.OwnSession); fault != nil {
 		return nil, fault
 	}
@@ -59,7 +59,7 @@ func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 			return nil, err
 		}
 	}
-	if ok && privilege != Anonymous {
+	if known && privilege != Anonymous {
 		conditions = append(conditions, unchanged)
 	}
 	return conditions, nil
