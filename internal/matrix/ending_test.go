@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
 )
 
 // TestWhoseSessionsAreAboutToEndWritesNothing takes a caller's way in while its
@@ -74,4 +76,20 @@ func comeBetween(t *testing.T, r row, kind string, victimOf func(*world) *victim
 	if got.fault == nil || len(written) > 0 {
 		t.Errorf("came %s, and it wrote %q", got, written)
 	}
+}
+
+// TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst gives the target of an
+// impersonation more at the instant at which the impersonation's commit arrives at
+// the store.
+func TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst(t *testing.T) {
+	w := newWorld(t)
+	actor := w.newUser("actor", w.role(access.ImpersonateUser))
+	other := w.beside()
+	w.store.count(1, func() { other.permit(extensionKey, access.Admin) })
+	got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: extensionKey})
+	if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
+		t.Errorf("came %s, want InvalidLogin", got)
+	}
+	other.forbid(extensionKey)
+	w.impersonate(actor, extensionKey)
 }

@@ -23,9 +23,19 @@ func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.Impersonate
 	if err != nil {
 		return types.UserSession{}, err
 	}
+	var extension *session.Identity // the target, if the caller needs all that it has
+	if err := a.Judge(c, func() error { return a.covers(c, extension) }); err != nil {
+		return types.UserSession{}, err
+	}
 	err = a.Sessions.Update(ctx, c.Session, func(s *session.Session) ([]store.Change, error) {
-		target, changes, err := a.impersonable(c, r.UserName)
+		target, changes, lone, err := a.impersonable(c, r.UserName)
 		if err != nil {
+			return nil, err
+		}
+		if extension = nil; lone {
+			extension = &target
+		}
+		if err := a.covers(c, extension); err != nil {
 			return nil, err
 		}
 		owner := s.Owner()
@@ -45,34 +55,42 @@ func (a *API) impersonateUser(ctx context.Context, c *Call, r *types.Impersonate
 	return userSession(c.Session), nil
 }
 
+// covers judges that the caller has all that the extension, if it is one, may do.
+func (a *API) covers(c *Call, extension *session.Identity) error {
+	if extension == nil {
+		return nil
+	}
+	has := a.Access.Authority(login.SubjectOf(c.Session))
+	if !has.Covers(a.Access.Authority(login.Subject(*extension))) {
+		return session.ErrNotAllowed
+	}
+	return nil
+}
+
 // impersonable finds the identity that may be taken on: that of somebody with a
-// live session of its own, or of an extension that has none and whose authority
-// the caller already has. A user goes before an extension of the same name. The
-// session, or the extension, must still be there when the identity is taken on,
-// which is what the changes require: if it is lost at that moment, the sessions
-// that act as it may already have been ended.
-func (a *API) impersonable(c *Call, name string) (session.Identity, []store.Change, error) {
+// live session of its own, or of an extension that is lone: it has none, and the
+// caller must have its authority already, see covers. A user goes before an
+// extension of the same name. The session, or the extension, must still be there
+// when the identity is taken on, which is what the changes require: if it is lost
+// at that moment, the sessions that act as it may already have been ended.
+func (a *API) impersonable(c *Call, name string) (target session.Identity, changes []store.Change, lone bool, err error) {
 	user, ext := a.acting(name)
 	for _, who := range []acting{user, ext} {
 		switch {
 		case who.own != nil && who.own.Key == c.Session.Key():
-			return who.own.Identity, nil, nil
+			return who.own.Identity, nil, false, nil
 		case who.own != nil:
-			return who.own.Identity, []store.Change{store.Require(store.Session, who.own.Key.String())}, nil
+			return who.own.Identity, []store.Change{store.Require(store.Session, who.own.Key.String())}, false, nil
 		case who.any:
-			return session.Identity{}, nil, session.ErrNotAllowed // impersonated by another already
+			return session.Identity{}, nil, false, session.ErrNotAllowed // impersonated by another already
 		}
 	}
 	e, ok := a.Extensions.Find(name)
 	if !ok {
-		return session.Identity{}, nil, session.ErrNotAllowed
+		return session.Identity{}, nil, false, session.ErrNotAllowed
 	}
-	target := session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true}
-	has := a.Access.Authority(login.SubjectOf(c.Session))
-	if !has.Covers(a.Access.Authority(login.Subject(target))) {
-		return session.Identity{}, nil, session.ErrNotAllowed
-	}
-	return target, []store.Change{e.Require()}, nil
+	target = session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true}
+	return target, []store.Change{e.Require()}, true, nil
 }
 
 // acting are the live sessions that act as one identity.
