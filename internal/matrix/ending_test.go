@@ -90,6 +90,6 @@ func TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst(t *testing.T) {
 	if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
 		t.Errorf("came %s, want InvalidLogin", got)
 	}
-	other.forbid(extensionKey)
+	w.forbid(extensionKey)
 	w.impersonate(actor, extensionKey)
 }
