@@ -257,7 +257,7 @@ var large = map[string]struct {
 	"client":              {2450, "one public package is what users import; the codec is not theirs to see"},
 	"internal/property":   {2450, "a collector, its filters and views are one managed object's state, and count their work where they do it"},
 	"internal/server":     {2250, "what bounds a connection is useless in parts: listeners, limits and drain share it"},
-	"internal/session":    {2300, "a session, its tokens and its limits change in the same commits"},
+	"internal/session":    {2400, "a session, its tickets, its limits and what its commits are held to change together"},
 	"internal/store/bolt": {2200, "the checks of the file's pages belong to the only code that may know them"},
 	"internal/store/etcd": {2900, "leases, fencing, streams and counters are one protocol that no other package may see half of"},
 	"internal/vim":        {2700, "the table of operations is one; the objects that it is tested on from elsewhere have packages"},
