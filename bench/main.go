@@ -4,7 +4,8 @@
 // peer, govmomi's simulator: each a process of its own, under the same load,
 // taking turns; and a cluster of it beside the etcd that it stands on. It prints
 // a table of the figures with their goals and writes it as JSON too. With -soak
-// it holds vigate alone under load for long. See docs/performance.md.
+// it holds vigate alone under load for long, with -flood it sends it floods. See
+// docs/performance.md.
 package main
 
 import (
@@ -60,8 +61,12 @@ func run(ctx context.Context, args []string) (err error) {
 	results := flags.String("results", "results", "directory for the JSON")
 	profile := flags.String("profile", "", "directory for profiles of vigate: processor under P1, P2, P4 and P9, memory of P5")
 	soakFor := flags.Duration("soak", 0, "hold a vigate under full load for so long instead, and tell whether it grows or errs")
+	floodFor := flags.Duration("flood", 0, "send a vigate four floods for so long instead, and tell how another user fares")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *floodFor > 0 {
+		return runFlood(ctx, *dir, *floodFor, os.Stdout)
 	}
 	if *soakFor > 0 {
 		return runSoak(ctx, *dir, *soakFor, os.Stdout)
