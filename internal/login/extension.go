@@ -1,6 +1,7 @@
 package login
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -99,16 +100,46 @@ func LoadTrust(authorities, revocations []string) (extension.Trust, error) {
 		if err != nil {
 			return extension.Trust{}, err
 		}
-		if block, _ := pem.Decode(b); block != nil {
-			b = block.Bytes
-		}
-		list, err := x509.ParseRevocationList(b)
+		lists, err := parseRevocations(b)
 		if err != nil {
 			return extension.Trust{}, fmt.Errorf("read revocations in %s: %w", path, err)
 		}
-		t.Revoked = append(t.Revoked, list)
+		t.Revoked = append(t.Revoked, lists...)
 	}
 	return t, nil
+}
+
+// revocationBlock is the type of a list in PEM.
+const revocationBlock = "X509 CRL"
+
+var errTrailing = errors.New("there is more behind the list")
+
+// parseRevocations reads the revocation lists of a file: one in DER, or all in
+// PEM. A list that was passed over would let revoked certificates in, so a file
+// with anything else in it is refused.
+func parseRevocations(b []byte) ([]*x509.RevocationList, error) {
+	block, rest := pem.Decode(b)
+	if block == nil {
+		block, rest = &pem.Block{Type: revocationBlock, Bytes: b}, nil
+	}
+	var lists []*x509.RevocationList
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != revocationBlock {
+			return nil, fmt.Errorf("a %q is no revocation list", block.Type)
+		}
+		list, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		if len(list.Raw) != len(block.Bytes) {
+			return nil, errTrailing
+		}
+		lists = append(lists, list)
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errTrailing
+	}
+	return lists, nil
 }
 
 func readTrust(path string) ([]byte, error) {
