@@ -150,7 +150,9 @@ func (c *collector) parse(from string) (uint64, error) {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(from, 10, 64)
-	if err != nil || n == 0 || n != c.now && n != c.before {
+	// The call keeps the text as long as it waits: leading zeros could be a
+	// megabyte of it.
+	if err != nil || n == 0 || n != c.now && n != c.before || from != strconv.FormatUint(n, 10) {
 		return 0, vim.NewFault(&types.InvalidCollectorVersion{}, err)
 	}
 	return n, nil

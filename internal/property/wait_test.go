@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,7 +72,7 @@ func TestVersionsFollowOneAnother(t *testing.T) {
 	f.message("4")
 	v4 := told(v3, "4")
 	ann.fails("InvalidCollectorVersion", pc, "CheckForUpdates", &types.CheckForUpdatesRequestType{Version: v1})
-	for _, v := range []string{"0", "x", "-1", "99", v4 + " "} {
+	for _, v := range []string{"0", "x", "-1", "99", v4 + " ", "0" + v4, strings.Repeat("0", 1<<20) + v4} {
 		ann.fails("InvalidCollectorVersion", pc, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Version: v})
 	}
 	v5 := told("", "4")
