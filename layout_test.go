@@ -56,9 +56,10 @@ var rooms = map[string]struct {
 	"internal/vectors":         {[]string{"*"}, "support of tests: puts a whole API together"},
 	"internal/httptoken":       {nil, "headers and cookies depend on nothing"},
 	"internal/xmltoken":        {nil, "XML is read the same, whoever needs it: no SOAP, no API"},
-	"internal/vijson":          {[]string{"internal/vim", "internal/schema", "internal/peer", "internal/openapi", "internal/httptoken"}, "no binding knows another, none touches the store"},
-	"internal/soap":            {[]string{"internal/vim", "internal/schema", "internal/peer", "internal/httptoken", "internal/xmltoken"}, "no binding knows another, none touches the store"},
-	"internal/rest":            {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "no binding knows another, none touches the store"},
+	"internal/binding":         {[]string{"internal/vim", "internal/peer", "internal/httptoken"}, "what all bindings share knows none of them, and no codec"},
+	"internal/vijson":          {[]string{"internal/binding", "internal/vim", "internal/schema", "internal/openapi", "internal/httptoken"}, "no binding knows another, none touches the store"},
+	"internal/soap":            {[]string{"internal/binding", "internal/vim", "internal/schema", "internal/httptoken", "internal/xmltoken"}, "no binding knows another, none touches the store"},
+	"internal/rest":            {[]string{"internal/binding", "internal/vim", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/server":          {[]string{"internal/peer", "internal/httptoken"}, "listeners don't know what they serve, but which header keeps a request from being another origin's"},
 	"internal/control":         {[]string{"internal/peer"}, "the door for this machine's commands does not know what it gives"},
 	"internal/metrics":         {[]string{"internal/store", "internal/account", "internal/server"}, "what is measured knows nothing of it, and it knows no operation"},
@@ -81,7 +82,7 @@ var homes = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"golang.org/x/sys":                    {"internal/peer"},
 	"github.com/google/uuid":              {"internal/session", "internal/vim", "internal/setting"},
-	"github.com/vmware/govmomi":           {"client", "internal/serve", "internal/vim", "internal/vim/vimtest", "internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
+	"github.com/vmware/govmomi":           {"client", "internal/serve", "internal/vim", "internal/vim/vimtest", "internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema", "internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli", "internal/vectors", "internal/cli/command"},
 }
 
 type source struct {

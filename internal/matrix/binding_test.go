@@ -125,7 +125,7 @@ func (w *world) readers() []*caller {
 }
 
 // retrieve reads one property by the property collector.
-func retrieve(w *world, h http.Handler, b binding, token string, on reference, name string) (wire, error) {
+func retrieve(w *world, h http.Handler, b wayIn, token string, on reference, name string) (wire, error) {
 	request := &types.RetrievePropertiesExRequestType{SpecSet: []types.PropertyFilterSpec{spec(on, name)}}
 	got, err := b.call(w, h, token, w.ref("PropertyCollector"), "RetrievePropertiesEx", request)
 	if err != nil || got.fault != "" {

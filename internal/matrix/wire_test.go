@@ -14,15 +14,16 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vijson"
 )
 
-// binding makes calls by the bytes of a way in, through its real handler. Of
+// wayIn makes calls by the bytes of a way in, through its real handler. Of
 // what comes it makes JSON, whatever the way.
-type binding struct {
+type wayIn struct {
 	name string
 	// call makes a call; where there are no args it reads a property.
 	call func(w *world, h http.Handler, token string, on reference, name string, args any) (wire, error)
@@ -43,12 +44,12 @@ func (o wire) String() string {
 	return fmt.Sprintf("the result %.200v", o.value)
 }
 
-var bindings = []binding{{"VI JSON", callJSON}, {"SOAP", callSOAP}}
+var bindings = []wayIn{{"VI JSON", callJSON}, {"SOAP", callSOAP}}
 
 func (w *world) handler() http.Handler {
-	mux := http.NewServeMux()
-	vijson.Mount(mux, w.API)
-	soap.Mount(mux, w.API)
+	mux, bodies := http.NewServeMux(), binding.NewBodies(0)
+	vijson.Mount(mux, w.API, bodies)
+	soap.Mount(mux, w.API, bodies)
 	return mux
 }
 

@@ -6,17 +6,16 @@ package rest
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"math"
+	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
-	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -24,6 +23,8 @@ import (
 const (
 	APIPath  = "/api/session"
 	RESTPath = "/rest/com/vmware/cis/session"
+
+	way = "rest"
 )
 
 // maxBody is far above what any client sends: the calls take no body.
@@ -32,35 +33,38 @@ const maxBody = 64 << 10
 var sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
 
 // Mount has mux serve both forms.
-func Mount(mux *http.ServeMux, api *vim.API) {
-	h := &handler{api}
+// bodies are those of all bindings.
+func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
+	h := &handler{api, bodies}
 	mux.Handle(APIPath, h)
 	mux.Handle(RESTPath, h)
 }
 
 // handler serves both forms.
-type handler struct{ api *vim.API }
+type handler struct {
+	api    binding.Dispatcher
+	bodies *binding.Bodies
+}
 
 // ServeHTTP serves one call.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	binding.SetCommon(w.Header())
 	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	var foreign bool
+	x.call, foreign = binding.NewCall(r, way, httptoken.APICookie, httptoken.Cookie)
+	x.call.Object, x.call.Release = sessionManager, vim.FirstRelease
+	body, err := h.bodies.Read(w, r, maxBody)
+	defer body.Free()
+	switch {
+	case errors.Is(err, binding.ErrCrowded):
+		x.fault(vim.Unavailable(fmt.Errorf("read request: %w", err)))
+		return
+	case err != nil:
 		x.fail(http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "invalid_argument", "The request's body is too large or was not sent.")
 		return
 	}
-	x.call = vim.Call{
-		Object: sessionManager, Binding: "rest", Peer: peer.From(ctx),
-		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI, Ticket: httptoken.Value(r.Header, httptoken.TicketCookie)},
-		Token:          httptoken.Token(r.Header, httptoken.APICookie, httptoken.Cookie),
-		Proof:          vim.Proof{Authorization: r.Header.Get("Authorization"), Body: body},
-		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
-		Release:        vim.FirstRelease,
-	}
-	if httptoken.Foreign(r) {
+	if foreign {
 		x.fail(http.StatusForbidden, "UNAUTHORIZED", "cross_origin", "A browser sent this for a page of another origin.")
 		return
 	}
@@ -69,7 +73,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPost && x.wrapped && action == "get", r.Method == http.MethodGet && !x.wrapped:
 		x.get(ctx)
 	case r.Method == http.MethodPost && action == "":
-		x.create(ctx)
+		x.create(ctx, &body)
 	case r.Method == http.MethodDelete:
 		x.delete(ctx)
 	default:
@@ -87,7 +91,7 @@ type form struct{ wrapped bool }
 
 type exchange struct {
 	form
-	api  *vim.API
+	api  binding.Dispatcher
 	w    http.ResponseWriter
 	r    *http.Request
 	call vim.Call
@@ -95,11 +99,13 @@ type exchange struct {
 
 // create logs in, by what stands in the Authorization header: Basic, or a
 // token's proof (SIGN, Bearer).
-func (x *exchange) create(ctx context.Context) {
+func (x *exchange) create(ctx context.Context, body *binding.Body) {
 	if user, password, ok := x.r.BasicAuth(); ok {
+		body.Free()
 		x.call.Name, x.call.Args = "Login", &types.LoginRequestType{UserName: user, Password: password}
 	} else if x.call.Proof.Authorization != "" {
 		x.call.Name, x.call.Args = "LoginByToken", &types.LoginByTokenRequestType{}
+		x.call.Proof.Body = body.Bytes
 	} else {
 		x.unauthenticated("Authentication required.")
 		return
@@ -178,9 +184,8 @@ func (x *exchange) answer(status int, v any) {
 // fault turns a fault of the API into an error of this one.
 func (x *exchange) fault(f *vim.Fault) {
 	text := f.Text(x.api.MessageLocale(&x.call))
-	if f.RetryAfter != 0 {
-		x.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
-		x.fail(http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE", "overloaded", text)
+	if f.Detail == nil {
+		x.fail(binding.Status(x.w.Header(), f, 0), "SERVICE_UNAVAILABLE", "overloaded", text)
 		return
 	}
 	switch f.Detail.(type) {

@@ -21,6 +21,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/control"
@@ -240,9 +241,10 @@ func (n *Node) follow(ctx context.Context) error {
 // Handler returns the bindings at their paths.
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
-	vijson.Mount(mux, n.API)
-	soap.Mount(mux, n.API)
-	rest.Mount(mux, n.API)
+	bodies := binding.NewBodies(0)
+	vijson.Mount(mux, n.API, bodies)
+	soap.Mount(mux, n.API, bodies)
+	rest.Mount(mux, n.API, bodies)
 	return mux
 }
 

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -147,36 +147,54 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("reset") }
 
 func TestLargeMessagesShareABound(t *testing.T) {
 	f := newFake()
-	h := newHandler(f, nil, "8.0.3.0")
-	h.log = discard()
+	f.bodies = binding.NewBodies(4 << 20) // an address has a quarter
 	large := envelope(manager("Logout", strings.Repeat(" ", 1<<20)))
-	post := func() *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, f.known(httptest.NewRequest("POST", "/sdk", strings.NewReader(large))))
-		return w
-	}
-	h.bodies.held.Store(maxHeld - 1<<19)
-	if w := post(); w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "<faultstring>") {
+	if w := f.post(large, nil); w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "<faultstring>") {
 		t.Errorf("past the bound: %d %s", w.Code, w.Body)
 	}
-	if held := h.bodies.held.Load(); held != maxHeld-1<<19 {
-		t.Errorf("a refused message holds %d bytes", held-(maxHeld-1<<19))
+	if held := f.bodies.Held(); held != 0 {
+		t.Errorf("a refused message holds %d bytes", held)
 	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, f.known(httptest.NewRequest("POST", "/sdk", strings.NewReader(envelope(manager("Logout", ""))))))
-	if w.Code != 200 {
+	if w := f.post(envelope(manager("Logout", "")), nil); w.Code != 200 {
 		t.Errorf("a small message past the bound: %d %s", w.Code, w.Body)
 	}
-	h.bodies.held.Store(0)
+	f.bodies = binding.NewBodies(0)
 	f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
 		// It may be one that waits.
-		if held := h.bodies.held.Load(); held != 0 || c.Proof.Message != nil || c.Proof.Body != nil {
+		if held := f.bodies.Held(); held != 0 || c.Proof.Message != nil || c.Proof.Body != nil {
 			t.Errorf("a call on its way holds %d bytes of its message", held)
 		}
 		return vim.Result{}, nil
 	}
-	if w := post(); w.Code != 200 || h.bodies.held.Load() != 0 {
-		t.Errorf("below the bound: %d, %d bytes held after it", w.Code, h.bodies.held.Load())
+	if w := f.post(large, nil); w.Code != 200 || f.bodies.Held() != 0 {
+		t.Errorf("below the bound: %d, %d bytes held after it", w.Code, f.bodies.Held())
+	}
+}
+
+// A login by a token is verified by the message as it was sent, and no other call is.
+func TestOnlyACallThatNeedsProofKeepsItsMessage(t *testing.T) {
+	security := `<Security xmlns="` + nsSecurity + `"><a>` + strings.Repeat("x", 10<<10) + `</a></Security>`
+	for name, needs := range map[string]bool{"LoginByToken": true, "Login": false, "Logout": false} {
+		members := ""
+		if name == "Login" {
+			members = "<userName>a</userName><password>b</password>"
+		}
+		message := strings.Replace(envelope(manager(name, members)), "<soapenv:Body>",
+			"<soapenv:Header>"+security+"</soapenv:Header><soapenv:Body>", 1)
+		f := newFake()
+		f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
+			p := c.Proof
+			switch {
+			case needs && (string(p.Message) != message || string(p.Security) != security || string(p.Body) != message || f.bodies.Held() == 0):
+				t.Errorf("%s: the proof is %.100q, and %d bytes are counted", name, p.Message, f.bodies.Held())
+			case !needs && (p.Message != nil || p.Security != nil || p.Body != nil || f.bodies.Held() != 0):
+				t.Errorf("%s keeps %.100q, and %d bytes are counted", name, p.Message, f.bodies.Held())
+			}
+			return vim.Result{}, nil
+		}
+		if w := f.post(message, nil); w.Code != 200 || f.bodies.Held() != 0 {
+			t.Errorf("%s: %d %s, and %d bytes are counted", name, w.Code, w.Body, f.bodies.Held())
+		}
 	}
 }
 
@@ -226,9 +244,9 @@ func FuzzARequest(f *testing.F) {
 		codec := newCodec()
 		e := encoder{codec: codec, release: newest}
 		e.arguments(c.Args)
-		again.call(operation(c.Object.Type, "x", c.Name, string(e.buf)))
-		if e.err == nil && (len(again.calls) != 1 || !equal(again.calls[0].Args, c.Args)) {
-			t.Fatalf("read as %+v, and again %+v from %s", c.Args, again.refused, e.buf)
+		again.call(operation(c.Object.Type, "x", c.Name, string(e.Buf)))
+		if e.Err == nil && (len(again.calls) != 1 || !equal(again.calls[0].Args, c.Args)) {
+			t.Fatalf("read as %+v, and again %+v from %s", c.Args, again.refused, e.Buf)
 		}
 	})
 }

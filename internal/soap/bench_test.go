@@ -31,7 +31,7 @@ func equal(a, b any) bool {
 	x, y := encoder{codec: c, release: newest}, encoder{codec: c, release: newest}
 	x.arguments(a)
 	y.arguments(b)
-	return bytes.Equal(x.buf, y.buf)
+	return bytes.Equal(x.Buf, y.Buf)
 }
 
 // retrieve is how govmomi asks for the current session.
@@ -56,7 +56,7 @@ func (s *sink) reset() http.ResponseWriter { clear(s.header); return s }
 
 func benchmarkCall(b *testing.B, message string, value any) {
 	f := newFake().gives(value)
-	h := newHandler(f, discard(), "8.0.3.0")
+	h := newHandler(f, f.bodies, discard(), "8.0.3.0")
 	r := f.known(httptest.NewRequest("POST", "/sdk", nil))
 	r.Header.Set("Content-Type", `text/xml; charset="utf-8"`)
 	r.Header.Set("SOAPAction", "urn:vim25/8.0.3.0")
@@ -105,7 +105,7 @@ func BenchmarkEncode(b *testing.B) {
 	s := someSession()
 	b.ReportAllocs()
 	for b.Loop() {
-		e.buf = e.buf[:0]
+		e.Buf = e.Buf[:0]
 		if err := e.response("Fetch", &s, true); err != nil {
 			b.Fatal(err)
 		}

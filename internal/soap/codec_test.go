@@ -145,10 +145,10 @@ func written(t *testing.T, c *codec, v any, r vim.Release) []byte {
 	t.Helper()
 	e := encoder{codec: c, release: r}
 	e.element("x", reflect.ValueOf(v), false)
-	if e.err != nil {
-		t.Fatal(e.err)
+	if e.Err != nil {
+		t.Fatal(e.Err)
 	}
-	return bytes.Replace(e.buf, []byte("<x"), []byte("<x"+prefixes), 1)
+	return bytes.Replace(e.Buf, []byte("<x"), []byte("<x"+prefixes), 1)
 }
 
 // parsed reads an element in a document of its own into what into points to.

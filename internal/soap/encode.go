@@ -3,7 +3,6 @@ package soap
 import (
 	"encoding/base64"
 	"fmt"
-	"io"
 	"math"
 	"reflect"
 	"strconv"
@@ -11,31 +10,17 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// flushAt bounds what an answer holds in memory before it is sent on.
-const flushAt = 32 << 10
-
-// encoder writes values for a caller of one release. If w is set, what is
-// written goes to it piece by piece, and buf ends with the rest.
+// encoder writes values for a caller of one release. Lists are sent piece by piece.
 type encoder struct {
+	binding.Output
 	codec   *codec
 	release vim.Release
-	buf     []byte
-	w       io.Writer
-	err     error
-}
-
-// flush sends on what there is, if it is much.
-func (e *encoder) flush() {
-	if e.err != nil || e.w == nil || len(e.buf) < flushAt {
-		return
-	}
-	_, e.err = e.w.Write(e.buf)
-	e.buf = e.buf[:0]
 }
 
 // element writes a value as an element of the name: a list as one for each of
@@ -50,7 +35,7 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 		v = v.Elem()
 	}
 	if !v.IsValid() {
-		e.err = fmt.Errorf("encode answer: nothing where a value must be")
+		e.Err = fmt.Errorf("encode answer: nothing where a value must be")
 		return
 	}
 	t := v.Type()
@@ -95,36 +80,36 @@ func (e *encoder) list(name string, v reflect.Value, elem reflect.Type, typed bo
 		e.open(name, schema.ListName(bareName(elem)))
 	}
 	if v.Kind() == reflect.Slice {
-		for i := 0; i < v.Len() && e.err == nil; i++ {
+		for i := 0; i < v.Len() && e.Err == nil; i++ {
 			e.item(inner, v.Index(i))
 		}
 	} else {
 		for item := range v.Seq() {
-			if e.item(inner, item); e.err != nil {
+			if e.item(inner, item); e.Err != nil {
 				break
 			}
 		}
 	}
-	if typed && e.err == nil {
+	if typed && e.Err == nil {
 		e.close(name)
 	}
 }
 
 func (e *encoder) item(name string, v reflect.Value) {
 	e.element(name, v, false)
-	e.flush()
+	e.Flush()
 }
 
 func (e *encoder) open(name, xsi string) {
-	e.buf = append(append(e.buf, '<'), name...)
+	e.Buf = append(append(e.Buf, '<'), name...)
 	if xsi != "" {
-		e.buf = append(append(append(e.buf, ` xsi:type="`...), xsi...), '"')
+		e.Buf = append(append(append(e.Buf, ` xsi:type="`...), xsi...), '"')
 	}
-	e.buf = append(e.buf, '>')
+	e.Buf = append(e.Buf, '>')
 }
 
 func (e *encoder) close(name string) {
-	e.buf = append(append(append(e.buf, "</"...), name...), '>')
+	e.Buf = append(append(append(e.Buf, "</"...), name...), '>')
 }
 
 // addressed is what v is, a T, where it stands, or else a copy.
@@ -136,15 +121,15 @@ func addressed[T any](v reflect.Value) *T {
 }
 
 func (e *encoder) reference(name string, ref *types.ManagedObjectReference, typed bool) {
-	e.buf = append(append(e.buf, '<'), name...)
+	e.Buf = append(append(e.Buf, '<'), name...)
 	if typed {
-		e.buf = append(e.buf, ` xsi:type="ManagedObjectReference"`...)
+		e.Buf = append(e.Buf, ` xsi:type="ManagedObjectReference"`...)
 	}
-	e.buf = append(xmltoken.AppendText(append(e.buf, ` type="`...), ref.Type), '"')
+	e.Buf = append(xmltoken.AppendText(append(e.Buf, ` type="`...), ref.Type), '"')
 	if ref.ServerGUID != "" {
-		e.buf = append(xmltoken.AppendText(append(e.buf, ` serverGuid="`...), ref.ServerGUID), '"')
+		e.Buf = append(xmltoken.AppendText(append(e.Buf, ` serverGuid="`...), ref.ServerGUID), '"')
 	}
-	e.buf = xmltoken.AppendText(append(e.buf, '>'), ref.Value)
+	e.Buf = xmltoken.AppendText(append(e.Buf, '>'), ref.Value)
 	e.close(name)
 }
 
@@ -166,17 +151,17 @@ func (e *encoder) members(v reflect.Value, p *plan) {
 func (e *encoder) simple(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		e.buf = xmltoken.AppendText(e.buf, v.String())
+		e.Buf = xmltoken.AppendText(e.Buf, v.String())
 	case reflect.Bool:
-		e.buf = strconv.AppendBool(e.buf, v.Bool())
+		e.Buf = strconv.AppendBool(e.Buf, v.Bool())
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
-		e.buf = strconv.AppendInt(e.buf, v.Int(), 10)
+		e.Buf = strconv.AppendInt(e.Buf, v.Int(), 10)
 	case reflect.Uint8:
-		e.buf = strconv.AppendInt(e.buf, int64(int8(v.Uint())), 10)
+		e.Buf = strconv.AppendInt(e.Buf, int64(int8(v.Uint())), 10)
 	case reflect.Float32, reflect.Float64:
 		e.float(v.Float(), v.Type().Bits())
 	case reflect.Slice:
-		e.buf = base64.StdEncoding.AppendEncode(e.buf, v.Bytes())
+		e.Buf = base64.StdEncoding.AppendEncode(e.Buf, v.Bytes())
 	case reflect.Struct:
 		e.time(addressed[time.Time](v))
 	default:
@@ -188,15 +173,15 @@ func (e *encoder) simple(v reflect.Value) {
 func (e *encoder) float(f float64, bits int) {
 	switch {
 	case math.IsInf(f, 1):
-		e.buf = append(e.buf, "INF"...)
+		e.Buf = append(e.Buf, "INF"...)
 	case math.IsInf(f, -1):
-		e.buf = append(e.buf, "-INF"...)
+		e.Buf = append(e.Buf, "-INF"...)
 	default:
-		e.buf = strconv.AppendFloat(e.buf, f, 'g', -1, bits) // NaN as NaN
+		e.Buf = strconv.AppendFloat(e.Buf, f, 'g', -1, bits) // NaN as NaN
 	}
 }
 
 // fail is for values that the API's types can't have.
 func (e *encoder) fail(t reflect.Type) {
-	e.err = fmt.Errorf("encode answer: no form for a %v", t)
+	e.Err = fmt.Errorf("encode answer: no form for a %v", t)
 }

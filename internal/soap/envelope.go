@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/xmltoken"
 )
@@ -36,7 +37,7 @@ func bad(format string, args ...any) error { return &malformed{reason: fmt.Sprin
 type message struct {
 	decoder
 	raw  []byte
-	api  dispatcher
+	api  binding.Dispatcher
 	call *vim.Call
 
 	security  []byte // the WS-Security header, a part of raw
@@ -146,13 +147,17 @@ func (m *message) header() error {
 	}
 }
 
+// maxHeader is how much of a header's text is kept, in bytes: it stays in memory for
+// as long as the call takes. A session's token is shorter.
+const maxHeader = 128
+
 // once reads a header's text, which may be there once.
 func (m *message) once(into *string) error {
 	text, err := m.Text()
 	if errors.Is(err, xmltoken.ErrNotText) || err == nil && *into != "" {
 		return bad("a header is not as it must be, or repeated")
 	}
-	*into = string(text)
+	*into = string(text[:min(len(text), maxHeader)])
 	return err
 }
 
@@ -226,8 +231,7 @@ func (m *message) method() error {
 	if fault != nil {
 		return fault
 	}
-	if row.Privilege == vim.Anonymous {
-		// It may be a login, which is proved by the message itself.
+	if row.NeedsProof {
 		m.call.Proof.Security, m.call.Proof.Message, m.call.Proof.Body = m.security, m.raw, m.raw
 	}
 	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface

@@ -16,6 +16,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 	"github.com/vmware/govmomi/vim25/xml"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/soap"
@@ -25,16 +26,16 @@ import (
 
 const xsi = "http://www.w3.org/2001/XMLSchema-instance"
 
-// binding makes the calls of vectors over SOAP, and tells what came of them in
+// overWire makes the calls of vectors over SOAP, and tells what came of them in
 // the form of VI JSON. It shares no code with the server's codec: it writes from
 // JSON, and reads with the library's decoder.
-type binding struct {
+type overWire struct {
 	t   testing.TB
 	api *vim.API
 	mux *http.ServeMux
 }
 
-func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
+func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
 	message, err := b.message(c)
 	if err != nil {
 		return vectors.Outcome{}, err
@@ -59,7 +60,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 }
 
 // message writes the call's envelope.
-func (b *binding) message(c vectors.Call) (string, error) {
+func (b *overWire) message(c vectors.Call) (string, error) {
 	var s strings.Builder
 	fmt.Fprintf(&s, `<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi=%q><e:Body>`, xsi)
 	name := c.Name
@@ -179,7 +180,7 @@ func typeNamed(name string) (reflect.Type, bool) {
 }
 
 // outcome reads the answer.
-func (b *binding) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vectors.Outcome, err error) {
+func (b *overWire) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vectors.Outcome, err error) {
 	if cookie := w.Header().Get("Set-Cookie"); cookie != "" {
 		o.Token = strings.Split(cookie, `"`)[1]
 	}
@@ -204,7 +205,7 @@ func (b *binding) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vecto
 
 // result reads what the operation gave. A method's list has an element for each;
 // one that Fetch gave is in one.
-func (b *binding) result(d *xml.Decoder, c vectors.Call) (v reflect.Value, found bool, err error) {
+func (b *overWire) result(d *xml.Decoder, c vectors.Call) (v reflect.Value, found bool, err error) {
 	if c.Read {
 		var value any
 		found, err := next(d, "returnval", func(e *xml.StartElement) error { return d.DecodeElement(&value, e) })
@@ -339,7 +340,7 @@ func objectForm(v reflect.Value) any {
 func TestVectors(t *testing.T) {
 	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
 		mux := http.NewServeMux()
-		soap.Mount(mux, api)
-		return &binding{t, api, mux}
+		soap.Mount(mux, api, binding.NewBodies(0))
+		return &overWire{t, api, mux}
 	})
 }

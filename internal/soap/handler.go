@@ -7,18 +7,15 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 
-	"github.com/vmware/govmomi/vim25/types"
-
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
-	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 const (
-	binding = "soap"
+	way = "soap"
 
 	// VersionsPath is where clients find which versions of the API are spoken.
 	VersionsPath = "/sdk/vimServiceVersions.xml"
@@ -28,38 +25,30 @@ const (
 // the others by old ones.
 var patterns = []string{"/sdk", "/sdk/{$}", "/sdk/vimService"}
 
-// dispatcher is what the binding needs of *vim.API.
-type dispatcher interface {
-	Objects() []*vim.Object
-	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
-	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
-	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
-	Refuse(context.Context, *vim.Call, *vim.Fault)
-	MessageLocale(*vim.Call) string
-}
-
 // handler serves SOAP. It may serve many requests at a time.
 type handler struct {
-	api      dispatcher
+	api      binding.Dispatcher
+	bodies   *binding.Bodies
 	log      *slog.Logger
 	versions []byte
 	codec    *codec
-	bodies   bodies
-	replies  sync.Pool // of *reply
+	replies  *binding.Pool[reply]
 }
 
 // Mount has mux serve SOAP, and the list of versions at VersionsPath. The API's
-// table must be complete.
-func Mount(mux *http.ServeMux, api *vim.API) {
-	newHandler(api, api.Log, api.Server.About.ApiVersion).mount(mux)
+// table must be complete. bodies are those of all bindings.
+func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
+	newHandler(api, bodies, api.Log, api.Server.About.ApiVersion).mount(mux)
 }
 
 // newHandler makes the handler of an API whose table is complete and whose
 // version is the one given.
-func newHandler(api dispatcher, log *slog.Logger, version string) *handler {
-	h := &handler{api: api, log: log, versions: versions(version), codec: newCodec()}
+func newHandler(api binding.Dispatcher, bodies *binding.Bodies, log *slog.Logger, version string) *handler {
+	h := &handler{
+		api: api, bodies: bodies, log: log, versions: versions(version), codec: newCodec(),
+		replies: binding.NewPool(func(p *reply) *binding.Output { return &p.Output }),
+	}
 	h.codec.learn(api.Objects())
-	h.replies.New = func() any { return &reply{encoder: encoder{codec: h.codec, buf: make([]byte, 0, 4<<10)}} }
 	return h
 }
 
@@ -71,7 +60,7 @@ func (h *handler) mount(mux *http.ServeMux) {
 }
 
 func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
-	secure(w.Header())
+	binding.SetCommon(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -80,11 +69,6 @@ func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Content-Type"] = contentXML
 	// The client that went away is told nothing.
 	_, _ = w.Write(h.versions)
-}
-
-func secure(header http.Header) {
-	header["Cache-Control"] = noStore
-	header["X-Content-Type-Options"] = noSniff
 }
 
 // ServeHTTP serves one call.
@@ -99,30 +83,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	secure(w.Header())
+	binding.SetCommon(w.Header())
 	ctx := r.Context()
-	x := &exchange{call: vim.Call{
-		Peer:           peer.From(ctx),
-		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
-		Release:        actionRelease(strings.Join(r.Header["Soapaction"], ",")),
-		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
-		Binding:        binding,
-	}}
+	x := new(exchange)
 	c, m := &x.call, &x.message
-	body, held, err := h.bodies.read(w, r)
+	var foreign bool
+	x.call, foreign = binding.NewCall(r, way, httptoken.Cookie)
+	c.Release = actionRelease(strings.Join(r.Header["Soapaction"], ","))
+	body, err := h.bodies.Read(w, r, maxBody)
+	defer body.Free()
 	if err != nil {
-		h.bodies.done(held)
 		h.refuse(ctx, w, c, bodyRefusal(err))
 		return
 	}
-	*m = message{decoder: decoder{codec: h.codec}, raw: body, api: h.api, call: c}
-	refusal := h.prepare(ctx, m, r)
-	if m.raw = nil; c.Proof.Message != nil {
-		defer h.bodies.done(held)
-	} else {
-		// A call that is no login has what it needs of the message, and may wait
-		// for an hour.
-		h.bodies.done(held)
+	*m = message{decoder: decoder{codec: h.codec}, raw: body.Bytes, api: h.api, call: c}
+	refusal := h.prepare(ctx, m, r, foreign)
+	if m.raw, m.security = nil, nil; c.Proof.Message == nil {
+		body.Free()
 	}
 	if refusal != nil {
 		h.refuse(ctx, w, c, refusal)
@@ -145,13 +122,10 @@ type exchange struct {
 }
 
 // prepare fills the message's call from the request.
-func (h *handler) prepare(ctx context.Context, m *message, r *http.Request) *refusal {
-	if httptoken.Foreign(r) {
-		// Whom the credentials belong to did not ask for this. Not even its
-		// language is told.
+func (h *handler) prepare(ctx context.Context, m *message, r *http.Request, foreign bool) *refusal {
+	if foreign {
 		return refused(vim.InvalidRequest("a page of another origin may not use this server"))
 	}
-	credentials(m.call, r.Header)
 	if !isPlain(r.Header) {
 		return clientFault("the message must be in UTF-8 and not compressed")
 	}
@@ -199,10 +173,13 @@ func refusalOf(err error) *refusal {
 }
 
 func bodyRefusal(err error) *refusal {
-	if errors.Is(err, errCrowded) {
+	switch {
+	case errors.Is(err, binding.ErrTooLarge):
+		return clientFault("the message is larger than 8 MiB")
+	case errors.Is(err, binding.ErrCrowded):
 		return refused(vim.Unavailable(fmt.Errorf("read request: %w", err)))
 	}
-	return clientFault(err.Error())
+	return clientFault("the message did not come whole")
 }
 
 // refuse answers a request that makes no call.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -25,16 +26,17 @@ type fakeAPI struct {
 	calls   []*vim.Call
 	refused []*vim.Fault
 	log     strings.Builder
+	bodies  *binding.Bodies
 }
 
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{from: peer.Peer{Address: "192.0.2.1", TLS: true, Request: peer.RequestID{Run: "r", Number: 7}}, objects: []*vim.Object{{
+	return &fakeAPI{bodies: binding.NewBodies(0), from: peer.Peer{Address: "192.0.2.1", TLS: true, Request: peer.RequestID{Run: "r", Number: 7}}, objects: []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
 			{Name: "Login", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
-			{Name: "LoginByToken", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
+			{Name: "LoginByToken", Privilege: vim.Anonymous, NeedsProof: true, Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
 			{Name: "Logout", Privilege: vim.View, Args: reflect.TypeFor[types.LogoutRequestType]()},
 			{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
 			{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](), Result: text},
@@ -127,7 +129,7 @@ func (f *fakeAPI) gives(value any) *fakeAPI {
 func (f *fakeAPI) mux() http.Handler {
 	mux := http.NewServeMux()
 	log := slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	newHandler(f, log, "8.0.3.0").mount(mux)
+	newHandler(f, f.bodies, log, "8.0.3.0").mount(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, f.known(r)) })
 }
 

@@ -21,22 +21,22 @@ func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 		xsi = "UserSession"
 	}
 	e.open(name, xsi)
-	e.buf = xmltoken.AppendText(append(e.buf, "<key>"...), s.Key)
-	e.buf = xmltoken.AppendText(append(e.buf, "</key><userName>"...), s.UserName)
-	e.buf = xmltoken.AppendText(append(e.buf, "</userName><fullName>"...), s.FullName)
-	e.buf = append(e.buf, "</fullName><loginTime>"...)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "<key>"...), s.Key)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "</key><userName>"...), s.UserName)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "</userName><fullName>"...), s.FullName)
+	e.Buf = append(e.Buf, "</fullName><loginTime>"...)
 	e.time(&s.LoginTime)
-	e.buf = append(e.buf, "</loginTime><lastActiveTime>"...)
+	e.Buf = append(e.Buf, "</loginTime><lastActiveTime>"...)
 	e.time(&s.LastActiveTime)
-	e.buf = xmltoken.AppendText(append(e.buf, "</lastActiveTime><locale>"...), s.Locale)
-	e.buf = xmltoken.AppendText(append(e.buf, "</locale><messageLocale>"...), s.MessageLocale)
-	e.buf = append(e.buf, "</messageLocale><extensionSession>"...)
-	e.buf = strconv.AppendBool(e.buf, s.ExtensionSession)
-	e.buf = xmltoken.AppendText(append(e.buf, "</extensionSession><ipAddress>"...), s.IpAddress)
-	e.buf = xmltoken.AppendText(append(e.buf, "</ipAddress><userAgent>"...), s.UserAgent)
-	e.buf = append(e.buf, "</userAgent><callCount>"...)
-	e.buf = strconv.AppendInt(e.buf, s.CallCount, 10)
-	e.buf = append(e.buf, "</callCount>"...)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "</lastActiveTime><locale>"...), s.Locale)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "</locale><messageLocale>"...), s.MessageLocale)
+	e.Buf = append(e.Buf, "</messageLocale><extensionSession>"...)
+	e.Buf = strconv.AppendBool(e.Buf, s.ExtensionSession)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "</extensionSession><ipAddress>"...), s.IpAddress)
+	e.Buf = xmltoken.AppendText(append(e.Buf, "</ipAddress><userAgent>"...), s.UserAgent)
+	e.Buf = append(e.Buf, "</userAgent><callCount>"...)
+	e.Buf = strconv.AppendInt(e.Buf, s.CallCount, 10)
+	e.Buf = append(e.Buf, "</callCount>"...)
 	e.close(name)
 }
 
@@ -44,12 +44,12 @@ func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 func (e *encoder) retrieved(name string, r *types.RetrieveResult) {
 	e.open(name, "")
 	if r.Token != "" {
-		e.buf = xmltoken.AppendText(append(e.buf, "<token>"...), r.Token)
-		e.buf = append(e.buf, "</token>"...)
+		e.Buf = xmltoken.AppendText(append(e.Buf, "<token>"...), r.Token)
+		e.Buf = append(e.Buf, "</token>"...)
 	}
-	for i := 0; i < len(r.Objects) && e.err == nil; i++ {
+	for i := 0; i < len(r.Objects) && e.Err == nil; i++ {
 		e.content("objects", &r.Objects[i])
-		e.flush()
+		e.Flush()
 	}
 	e.close(name)
 }
@@ -57,13 +57,13 @@ func (e *encoder) retrieved(name string, r *types.RetrieveResult) {
 func (e *encoder) content(name string, o *types.ObjectContent) {
 	e.open(name, "")
 	e.reference("obj", &o.Obj, false)
-	for i := 0; i < len(o.PropSet) && e.err == nil; i++ {
+	for i := 0; i < len(o.PropSet) && e.Err == nil; i++ {
 		p := &o.PropSet[i]
-		e.buf = xmltoken.AppendText(append(e.buf, "<propSet><name>"...), p.Name)
-		e.buf = append(e.buf, "</name>"...)
+		e.Buf = xmltoken.AppendText(append(e.Buf, "<propSet><name>"...), p.Name)
+		e.Buf = append(e.Buf, "</name>"...)
 		e.any("val", p.Val)
-		e.buf = append(e.buf, "</propSet>"...)
-		e.flush()
+		e.Buf = append(e.Buf, "</propSet>"...)
+		e.Flush()
 	}
 	if len(o.MissingSet) > 0 {
 		e.element("missingSet", reflect.ValueOf(o.MissingSet), false)
@@ -82,7 +82,7 @@ func (e *encoder) any(name string, value any) {
 		}
 	case string:
 		e.open(name, "xsd:string")
-		e.buf = xmltoken.AppendText(e.buf, v)
+		e.Buf = xmltoken.AppendText(e.Buf, v)
 		e.close(name)
 	default:
 		e.element(name, reflect.ValueOf(value), true)
@@ -96,5 +96,5 @@ func (e *encoder) time(t *time.Time) {
 		e.fail(reflect.TypeFor[time.Time]())
 		return
 	}
-	e.buf = utc.AppendFormat(e.buf, time.RFC3339Nano)
+	e.Buf = utc.AppendFormat(e.Buf, time.RFC3339Nano)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -22,10 +23,10 @@ func bothWays(t *testing.T, c *codec, quick, slow func(*encoder)) {
 		var all [2]bytes.Buffer
 		var errs [2]error
 		for i, write := range []func(*encoder){quick, slow} {
-			e := encoder{codec: c, release: release, w: &all[i]}
+			e := encoder{codec: c, release: release, Output: binding.Output{To: &all[i]}}
 			write(&e)
-			all[i].Write(e.buf)
-			errs[i] = e.err
+			all[i].Write(e.Buf)
+			errs[i] = e.Err
 		}
 		if fmt.Sprint(errs[0]) != fmt.Sprint(errs[1]) {
 			t.Fatalf("errors %v and %v", errs[0], errs[1])
@@ -88,7 +89,7 @@ func TestWhatIsRetrievedIsEncodedAsAnyValueIs(t *testing.T) {
 	for _, v := range []any{
 		s, &s, (*types.UserSession)(nil), nil, "", "a<b", types.ManagedEntityStatusRed, new("a"), &types.AboutInfo{Name: "n"}, types.ArrayOfUserSession{UserSession: []types.UserSession{s, s}},
 		[]string{"a"}, []types.BaseEvent{&types.UserLoginSessionEvent{}}, types.ManagedObjectReference{Type: "T", Value: "v"}, s.LoginTime, int32(1), true, []byte{1},
-		types.ArrayOfString{String: []string{strings.Repeat("x", flushAt), "y"}}, make(chan int), time.Time{},
+		types.ArrayOfString{String: []string{strings.Repeat("x", binding.FlushAt), "y"}}, make(chan int), time.Time{},
 	} {
 		p := types.DynamicProperty{Name: "a&b", Val: v}
 		retrievedBothWays(t, c, &types.RetrieveResult{Objects: []types.ObjectContent{{PropSet: []types.DynamicProperty{p, {Name: "n", Val: "v"}}}}})

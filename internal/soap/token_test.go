@@ -127,8 +127,23 @@ func TestTheClientsNameForTheRequestIsLoggedClean(t *testing.T) {
 	f.post(strings.Replace(envelope(manager("Logout", "")), "<soapenv:Body>",
 		"<soapenv:Header><operationID>ab&#10;level=ERROR\u2028ü"+strings.Repeat("x", 500)+"</operationID></soapenv:Header><soapenv:Body>", 1), nil)
 	got := f.log.String()
-	if !strings.Contains(got, `operationID="ab.level=ERROR..x`) || !strings.Contains(got, "request=r-7") || strings.Contains(got, strings.Repeat("x", maxOperation)) || strings.Count(got, "\n") != 1 {
+	if !strings.Contains(got, `operationID="ab.level=ERROR..x`) || !strings.Contains(got, "request=r-7") || strings.Contains(got, strings.Repeat("x", maxHeader)) || strings.Count(got, "\n") != 1 {
 		t.Errorf("the log is %s", got)
+	}
+}
+
+// What a call keeps of its headers stays in memory for as long as the call waits.
+func TestLongHeadersAreCut(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	raw := strings.Replace(envelope(manager("Logout", "")), "<soapenv:Body>",
+		"<soapenv:Header><operationID>"+long+"</operationID><vcSessionCookie>"+long+"</vcSessionCookie></soapenv:Header><soapenv:Body>", 1)
+	m := &message{decoder: decoder{codec: newCodec()}, raw: []byte(raw), api: newFake(), call: &vim.Call{}}
+	if err := m.read(); err != nil || m.operation != long[:maxHeader] || m.cookie != long[:maxHeader] {
+		t.Errorf("%v: %d and %d bytes are kept", err, len(m.operation), len(m.cookie))
+	}
+	f := newFake()
+	if w := f.post(raw, nil); w.Code != 200 || len(f.calls) != 1 || len(f.calls[0].Token) > maxHeader {
+		t.Errorf("%d %.300s", w.Code, w.Body)
 	}
 }
 

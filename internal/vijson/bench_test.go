@@ -22,7 +22,7 @@ func BenchmarkEncodeASession(b *testing.B) {
 	s := aSession()
 	b.ReportAllocs()
 	for b.Loop() {
-		e.buf = e.buf[:0]
+		e.Buf = e.Buf[:0]
 		if err := e.encode(s); err != nil {
 			b.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func BenchmarkDecodeALogin(b *testing.B) {
 func BenchmarkReadOfAProperty(b *testing.B) {
 	f := newFake()
 	f.do = gives(aSession())
-	h := newHandler(f)
+	h := newHandler(f, f.bodies)
 	r := f.known(httptest.NewRequest("GET", manager+"currentSession", nil))
 	r.Header.Set("vmware-api-session-id", "0123456789012345678901234567890123456789")
 	w := &discard{header: http.Header{}}

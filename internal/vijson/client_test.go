@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vijson"
@@ -21,7 +22,7 @@ func serve(t *testing.T) (*vectors.World, *httptest.Server) {
 	t.Helper()
 	w := vectors.NewWorld(t)
 	mux := http.NewServeMux()
-	vijson.Mount(mux, w.API)
+	vijson.Mount(mux, w.API, binding.NewBodies(0))
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(rw, r.WithContext(peer.With(r.Context(), &w.Peer)))
 	}))

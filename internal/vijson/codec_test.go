@@ -158,19 +158,19 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 		if nulls(want) {
 			continue
 		}
-		if got := string(e.buf); got != want {
+		if got := string(e.Buf); got != want {
 			t.Errorf("%s is written\n%s\nwant\n%s", name, cut(got, want), cut(want, got))
 			continue
 		}
 		back := reflect.New(typ)
-		if len(e.buf) <= maxBody {
-			if err := c.decode(e.buf, back.Interface(), name); err != nil {
-				t.Errorf("%s is not read: %v %v", name, err, fmt.Sprintf("%.300s", e.buf))
+		if len(e.Buf) <= maxBody {
+			if err := c.decode(e.Buf, back.Interface(), name); err != nil {
+				t.Errorf("%s is not read: %v %v", name, err, fmt.Sprintf("%.300s", e.Buf))
 				continue
 			}
 			again := encoder{codec: c}
-			if err := again.encode(back.Interface()); err != nil || string(again.buf) != want {
-				t.Errorf("%s is read as\n%s\nwant\n%s", name, cut(string(again.buf), want), cut(want, string(again.buf)))
+			if err := again.encode(back.Interface()); err != nil || string(again.Buf) != want {
+				t.Errorf("%s is read as\n%s\nwant\n%s", name, cut(string(again.Buf), want), cut(want, string(again.Buf)))
 			}
 		}
 		tested++

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/openapi"
 )
 
@@ -31,5 +32,5 @@ func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release 
 		http.Error(w, "the document could not be made", http.StatusInternalServerError)
 		return
 	}
-	writeJSON(w, r, http.StatusOK, d.doc.JSON(release))
+	binding.Send(w, r.Method, http.StatusOK, contentJSON, d.doc.JSON(release))
 }

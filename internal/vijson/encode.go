@@ -3,7 +3,6 @@ package vijson
 import (
 	"encoding/base64"
 	"fmt"
-	"io"
 	"iter"
 	"math"
 	"reflect"
@@ -13,19 +12,16 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/schema"
 )
 
-// flushAt bounds what an answer holds in memory before it is sent on.
-const flushAt = 32 << 10
-
-// encoder writes one value. If w is set, long lists at the root go to it piece
-// by piece, and buf ends with the rest.
+// encoder writes one value. Long lists at the root are sent piece by piece.
 type encoder struct {
+	binding.Output
 	codec *codec
-	buf   []byte
-	w     io.Writer
-	err   error
+	// within: what is written is inside an object, which is sent as a whole.
+	within bool
 }
 
 // encode writes the result of a call. A list may be an iter.Seq, which is then
@@ -36,11 +32,11 @@ func (e *encoder) encode(value any) error {
 	case *types.UserSession:
 		if v != nil {
 			e.session(v)
-			return e.err
+			return e.Err
 		}
 	case iter.Seq[types.UserSession]:
 		e.sessions(v)
-		return e.err
+		return e.Err
 	}
 	return e.reflect(value)
 }
@@ -56,46 +52,45 @@ func (e *encoder) reflect(value any) error {
 	default:
 		e.value(v)
 	}
-	return e.err
+	return e.Err
 }
 
 func (e *encoder) sequence(v reflect.Value) {
-	e.buf = append(e.buf, '[')
+	e.Buf = append(e.Buf, '[')
 	start := true
 	for elem := range v.Seq() {
 		if !start {
-			e.buf = append(e.buf, ',')
+			e.Buf = append(e.Buf, ',')
 		}
 		start = false
 		e.value(elem)
-		if e.flush(); e.err != nil {
+		if e.flush(); e.Err != nil {
 			return
 		}
 	}
-	e.buf = append(e.buf, ']')
+	e.Buf = append(e.Buf, ']')
 }
 
 func (e *encoder) list(v reflect.Value) {
-	e.buf = append(e.buf, '[')
+	e.Buf = append(e.Buf, '[')
 	for i := range v.Len() {
 		if i > 0 {
-			e.buf = append(e.buf, ',')
+			e.Buf = append(e.Buf, ',')
 		}
 		e.value(v.Index(i))
-		if e.flush(); e.err != nil {
+		if e.flush(); e.Err != nil {
 			return
 		}
 	}
-	e.buf = append(e.buf, ']')
+	e.Buf = append(e.Buf, ']')
 }
 
-// flush sends on what there is, if it is much.
+// flush sends what there is, if it is much, between the elements of a list at the
+// root.
 func (e *encoder) flush() {
-	if e.err != nil || e.w == nil || len(e.buf) < flushAt {
-		return
+	if !e.within {
+		e.Flush()
 	}
-	_, e.err = e.w.Write(e.buf)
-	e.buf = e.buf[:0]
 }
 
 // fault writes a fault with its text beside its members.
@@ -103,10 +98,10 @@ func (e *encoder) fault(detail types.BaseMethodFault, text string) error {
 	v := reflect.ValueOf(detail).Elem()
 	p := e.codec.plans.Of(v.Type())
 	e.open(p)
-	e.buf = append(e.buf, `,"faultstring":`...)
+	e.Buf = append(e.Buf, `,"faultstring":`...)
 	e.string(text)
 	e.members(v, p)
-	return e.err
+	return e.Err
 }
 
 func (e *encoder) value(v reflect.Value) {
@@ -120,9 +115,9 @@ func (e *encoder) value(v reflect.Value) {
 		e.time(&at)
 		return
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
-		e.buf = append(e.buf, '"')
-		e.buf = base64.StdEncoding.AppendEncode(e.buf, v.Bytes())
-		e.buf = append(e.buf, '"')
+		e.Buf = append(e.Buf, '"')
+		e.Buf = base64.StdEncoding.AppendEncode(e.Buf, v.Bytes())
+		e.Buf = append(e.Buf, '"')
 		return
 	}
 	switch v.Kind() {
@@ -147,18 +142,18 @@ func (e *encoder) value(v reflect.Value) {
 	}
 }
 
-// nested writes a list inside an object. It is flushed with the whole.
+// nested writes a list inside an object.
 func (e *encoder) nested(v reflect.Value) {
-	w := e.w
-	e.w = nil
+	within := e.within
+	e.within = true
 	e.list(v)
-	e.w = w
+	e.within = within
 }
 
 func (e *encoder) open(p *plan) {
-	e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)
-	e.buf = append(e.buf, p.Name...)
-	e.buf = append(e.buf, '"')
+	e.Buf = append(e.Buf, `{"`+typeNameKey+`":"`...)
+	e.Buf = append(e.Buf, p.Name...)
+	e.Buf = append(e.Buf, '"')
 }
 
 // members writes the members that are set, and closes the object. A required
@@ -170,10 +165,10 @@ func (e *encoder) members(v reflect.Value, p *plan) {
 		if unset(f, !m.OmitEmpty) {
 			continue
 		}
-		e.buf = append(e.buf, m.Own.head...)
+		e.Buf = append(e.Buf, m.Own.head...)
 		e.value(f)
 	}
-	e.buf = append(e.buf, '}')
+	e.Buf = append(e.Buf, '}')
 }
 
 func unset(v reflect.Value, required bool) bool {
@@ -195,11 +190,11 @@ func (e *encoder) dynamic(v reflect.Value) {
 	case schema.IsObject(v.Type()):
 		e.value(v)
 	default:
-		e.buf = append(e.buf, `{"`+typeNameKey+`":"`...)
-		e.buf = append(e.buf, boxName(v.Type())...)
-		e.buf = append(e.buf, `","`+valueKey+`":`...)
+		e.Buf = append(e.Buf, `{"`+typeNameKey+`":"`...)
+		e.Buf = append(e.Buf, boxName(v.Type())...)
+		e.Buf = append(e.Buf, `","`+valueKey+`":`...)
 		e.value(v)
-		e.buf = append(e.buf, '}')
+		e.Buf = append(e.Buf, '}')
 	}
 }
 
@@ -219,11 +214,11 @@ func boxName(t reflect.Type) string {
 func (e *encoder) primitive(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Bool:
-		e.buf = strconv.AppendBool(e.buf, v.Bool())
+		e.Buf = strconv.AppendBool(e.Buf, v.Bool())
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
-		e.buf = strconv.AppendInt(e.buf, v.Int(), 10)
+		e.Buf = strconv.AppendInt(e.Buf, v.Int(), 10)
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		e.buf = strconv.AppendUint(e.buf, v.Uint(), 10)
+		e.Buf = strconv.AppendUint(e.Buf, v.Uint(), 10)
 	case reflect.Float32, reflect.Float64:
 		e.float(v.Float(), v.Type().Bits())
 	default:
@@ -234,7 +229,7 @@ func (e *encoder) primitive(v reflect.Value) {
 // float writes f as encoding/json does, which is as ECMAScript does.
 func (e *encoder) float(f float64, bits int) {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
-		e.err = fmt.Errorf("encode answer: %v is no number in JSON", f)
+		e.Err = fmt.Errorf("encode answer: %v is no number in JSON", f)
 		return
 	}
 	format := byte('f')
@@ -242,29 +237,29 @@ func (e *encoder) float(f float64, bits int) {
 		bits == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21)) {
 		format = 'e'
 	}
-	e.buf = strconv.AppendFloat(e.buf, f, format, -1, bits)
-	if n := len(e.buf); format == 'e' && n >= 4 && e.buf[n-4] == 'e' && e.buf[n-3] == '-' && e.buf[n-2] == '0' {
-		e.buf[n-2] = e.buf[n-1]
-		e.buf = e.buf[:n-1]
+	e.Buf = strconv.AppendFloat(e.Buf, f, format, -1, bits)
+	if n := len(e.Buf); format == 'e' && n >= 4 && e.Buf[n-4] == 'e' && e.Buf[n-3] == '-' && e.Buf[n-2] == '0' {
+		e.Buf[n-2] = e.Buf[n-1]
+		e.Buf = e.Buf[:n-1]
 	}
 }
 
 func (e *encoder) time(at *time.Time) {
 	t := at.UTC()
 	if year := t.Year(); year < 0 || year > 9999 {
-		e.err = fmt.Errorf("encode answer: no form for a time of the year %d", year)
+		e.Err = fmt.Errorf("encode answer: no form for a time of the year %d", year)
 		return
 	}
-	e.buf = append(e.buf, '"')
-	e.buf = t.AppendFormat(e.buf, time.RFC3339Nano)
-	e.buf = append(e.buf, '"')
+	e.Buf = append(e.Buf, '"')
+	e.Buf = t.AppendFormat(e.Buf, time.RFC3339Nano)
+	e.Buf = append(e.Buf, '"')
 }
 
 const hexDigits = "0123456789abcdef"
 
 // string writes s quoted. What is not UTF-8 becomes U+FFFD.
 func (e *encoder) string(s string) {
-	b := append(e.buf, '"')
+	b := append(e.Buf, '"')
 	done := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -291,7 +286,7 @@ func (e *encoder) string(s string) {
 		}
 		i += size
 	}
-	e.buf = append(append(b, s[done:]...), '"')
+	e.Buf = append(append(b, s[done:]...), '"')
 }
 
 func appendEscape(b []byte, c byte) []byte {
@@ -311,8 +306,8 @@ func appendEscape(b []byte, c byte) []byte {
 // fail is for values that the API's types can't have.
 func (e *encoder) fail(v reflect.Value) {
 	if !v.IsValid() {
-		e.err = fmt.Errorf("encode answer: nothing where a value must be")
+		e.Err = fmt.Errorf("encode answer: nothing where a value must be")
 		return
 	}
-	e.err = fmt.Errorf("encode answer: no form for a %v", v.Type())
+	e.Err = fmt.Errorf("encode answer: no form for a %v", v.Type())
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vijson"
@@ -27,18 +28,18 @@ const (
 	prefix = "/sdk/vim25/8.0.1.0/"
 )
 
-// binding makes the calls of vectors over VI JSON, and holds each exchange to
+// overWire makes the calls of vectors over VI JSON, and holds each exchange to
 // the document that the server gives of itself.
-type binding struct {
+type overWire struct {
 	handler http.Handler
 	router  func() (routers.Router, error)
 }
 
-func newBinding(t testing.TB, api *vim.API) *binding {
+func newBinding(t testing.TB, api *vim.API) *overWire {
 	t.Helper()
 	mux := http.NewServeMux()
-	vijson.Mount(mux, api)
-	return &binding{handler: mux, router: sync.OnceValues(func() (routers.Router, error) { return newRouter(mux) })}
+	vijson.Mount(mux, api, binding.NewBodies(0))
+	return &overWire{handler: mux, router: sync.OnceValues(func() (routers.Router, error) { return newRouter(mux) })}
 }
 
 // newRouter reads the document that the server gives of itself.
@@ -59,7 +60,7 @@ func newRouter(handler http.Handler) (routers.Router, error) {
 	return legacy.NewRouter(doc)
 }
 
-func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
+func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
 	method, body := "POST", []byte(c.Args)
 	if c.Read {
 		method = "GET"
@@ -84,7 +85,7 @@ func (b *binding) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, erro
 }
 
 // validate holds the exchange to the document.
-func (b *binding) validate(ctx context.Context, r *http.Request, w *httptest.ResponseRecorder) error {
+func (b *overWire) validate(ctx context.Context, r *http.Request, w *httptest.ResponseRecorder) error {
 	router, err := b.router()
 	if err != nil {
 		return err
@@ -139,7 +140,7 @@ func outcome(w *httptest.ResponseRecorder) (vectors.Outcome, error) {
 }
 
 func TestVectors(t *testing.T) {
-	var first *binding
+	var first *overWire
 	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
 		b := newBinding(t, api)
 		if first == nil {

@@ -57,20 +57,20 @@ func FuzzBody(f *testing.F) {
 			t.Fatalf("what was read can't be written: %v", err)
 		}
 		again := reflect.New(typ)
-		if err := c.decode(e.buf, again.Interface(), typ.Name()); err != nil {
-			t.Fatalf("%s is not read again: %v", e.buf, err)
+		if err := c.decode(e.Buf, again.Interface(), typ.Name()); err != nil {
+			t.Fatalf("%s is not read again: %v", e.Buf, err)
 		}
 		// The library knows no boxed references and no base64Binary.
 		if typ == requests[len(requests)-1] || bytes.Contains(body, []byte(`_value`)) || len(bytes.TrimSpace(body)) == 0 {
 			return
 		}
 		theirs := reflect.New(typ)
-		if err := types.NewJSONDecoder(bytes.NewReader(e.buf)).Decode(theirs.Interface()); err != nil {
-			t.Fatalf("the library refuses %s: %v", e.buf, err)
+		if err := types.NewJSONDecoder(bytes.NewReader(e.Buf)).Decode(theirs.Interface()); err != nil {
+			t.Fatalf("the library refuses %s: %v", e.Buf, err)
 		}
 		other := encoder{codec: c}
-		if err := other.encode(theirs.Interface()); err != nil || !bytes.Equal(other.buf, e.buf) {
-			t.Fatalf("read as\n%s\nby the library as\n%s", e.buf, other.buf)
+		if err := other.encode(theirs.Interface()); err != nil || !bytes.Equal(other.Buf, e.Buf) {
+			t.Fatalf("read as\n%s\nby the library as\n%s", e.Buf, other.Buf)
 		}
 	})
 }

@@ -1,15 +1,15 @@
 package vijson
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
-	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -19,37 +19,29 @@ const (
 	Root      = "/sdk/vim25/"
 	HelloPath = "/api/vcenter/system"
 
-	binding = "vijson"
+	way = "vijson"
 )
-
-// Values of headers that every answer has. They are only read.
-var noStore, noSniff = []string{"no-store"}, []string{"nosniff"}
-
-// dispatcher is what the binding needs of *vim.API.
-type dispatcher interface {
-	Objects() []*vim.Object
-	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
-	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
-	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
-	Refuse(context.Context, *vim.Call, *vim.Fault)
-	MessageLocale(*vim.Call) string
-}
 
 // handler serves VI JSON. It may serve many requests at a time.
 type handler struct {
-	api     dispatcher
+	api     binding.Dispatcher
+	bodies  *binding.Bodies
 	codec   *codec
-	replies sync.Pool // of *reply
+	replies *binding.Pool[reply]
 	openapi document
 }
 
-// Mount has mux serve VI JSON. The API's table must be complete.
-func Mount(mux *http.ServeMux, api *vim.API) { newHandler(api).mount(mux) }
+// Mount has mux serve VI JSON. The API's table must be complete. bodies are those of
+// all bindings.
+func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
+	newHandler(api, bodies).mount(mux)
+}
 
-func newHandler(api dispatcher) *handler {
-	h := &handler{api: api, codec: newCodec()}
-	h.replies.New = func() any { return &reply{encoder: encoder{codec: h.codec, buf: make([]byte, 0, 4<<10)}} }
-	return h
+func newHandler(api binding.Dispatcher, bodies *binding.Bodies) *handler {
+	return &handler{
+		api: api, bodies: bodies, codec: newCodec(),
+		replies: binding.NewPool(func(p *reply) *binding.Output { return &p.Output }),
+	}
 }
 
 func (h *handler) mount(mux *http.ServeMux) {
@@ -59,9 +51,7 @@ func (h *handler) mount(mux *http.ServeMux) {
 
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header["Cache-Control"] = noStore
-	header["X-Content-Type-Options"] = noSniff
+	binding.SetCommon(w.Header())
 	// Without a RawPath nothing was escaped that could matter, a slash least of
 	// all: the path's parts are then what they say.
 	path, escaped := r.URL.Path, r.URL.RawPath != ""
@@ -89,20 +79,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // path.
 func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken error) {
 	ctx := r.Context()
-	c := &vim.Call{
-		Object: t.object, Name: t.name, Release: t.release,
-		Read:           r.Method == http.MethodGet || r.Method == http.MethodHead,
-		Peer:           peer.From(ctx),
-		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
-		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
-		Binding:        binding,
+	made, foreign := binding.NewCall(r, way, httptoken.Cookie)
+	c := &made
+	c.Object, c.Name, c.Release = t.object, t.name, t.release
+	c.Read = r.Method == http.MethodGet || r.Method == http.MethodHead
+	var refusal *refusal
+	switch {
+	case broken != nil:
+		refusal = invalid(broken.Error())
+	case foreign:
+		refusal = refused(vim.NewFault(&types.NoPermission{Object: &c.Object}, errForeign))
+	case c.Read:
+		refusal = h.prepareRead(c, w)
+	default:
+		var body binding.Body
+		body, refusal = h.prepareMethod(c, w, r)
+		defer body.Free()
 	}
-	if a := r.Header["Authorization"]; len(a) > 0 {
-		c.Proof.Authorization = a[0]
-	}
-	if fault := h.prepare(c, w, r, broken); fault != nil {
-		h.api.Refuse(ctx, c, fault.Fault)
-		h.refuse(w, r, c, fault.Fault, fault.status)
+	if refusal != nil {
+		h.api.Refuse(ctx, c, refusal.Fault)
+		h.refuse(w, r, c, refusal.Fault, refusal.status)
 		return
 	}
 	defer c.Answered()
@@ -128,24 +124,6 @@ func refused(f *vim.Fault) *refusal {
 	return &refusal{f, http.StatusInternalServerError}
 }
 
-// prepare fills the call from the request.
-func (h *handler) prepare(c *vim.Call, w http.ResponseWriter, r *http.Request, broken error) *refusal {
-	credentials(c, r.Header)
-	if broken != nil {
-		return invalid(broken.Error())
-	}
-	if httptoken.Foreign(r) {
-		// Whom the cookies belong to did not ask for this. Not even its
-		// language is told.
-		c.Token, c.HTTP.Ticket = "", ""
-		return refused(vim.NewFault(&types.NoPermission{Object: &c.Object}, errForeign))
-	}
-	if c.Read {
-		return h.prepareRead(c, w)
-	}
-	return h.prepareMethod(c, w, r)
-}
-
 func (h *handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
 	_, fault := h.api.Property(c.Object, c.Name)
 	if fault == nil {
@@ -157,31 +135,47 @@ func (h *handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
 	return refused(fault)
 }
 
-func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Request) *refusal {
+// prepareMethod reads a method's arguments into the call. It returns the body for a
+// method that needs it, and else frees it.
+func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Request) (kept binding.Body, _ *refusal) {
 	m, fault := h.api.Method(c.Object, c.Name)
 	if fault != nil {
 		if _, none := h.api.Property(c.Object, c.Name); none == nil {
-			return notAllowed(w, "GET, HEAD", "a property is read with GET")
+			return kept, notAllowed(w, "GET, HEAD", "a property is read with GET")
 		}
-		return refused(fault)
+		return kept, refused(fault)
 	}
 	if r.Method != http.MethodPost {
-		return notAllowed(w, "POST", "a method is called with POST")
+		return kept, notAllowed(w, "POST", "a method is called with POST")
 	}
 	if !isJSON(r.Header) {
-		return invalid("the body must be application/json, in UTF-8 and not compressed")
+		return kept, invalid("the body must be application/json, in UTF-8 and not compressed")
 	}
-	body, refusal := readBody(w, r)
-	if refusal != nil {
-		return refusal
+	body, err := h.bodies.Read(w, r, maxBody)
+	if err != nil {
+		return kept, bodyRefusal(err)
 	}
-	c.Proof.Body = body
+	defer func() { body.Free() }()
 	args := m.NewArgs()
-	if err := h.codec.decode(body, args, m.Name, m.Args.Name(), m.Name+"RequestType"); err != nil {
-		return refused(vim.FaultOf(err))
+	if err := h.codec.decode(body.Bytes, args, m.Name, m.Args.Name(), m.Name+"RequestType"); err != nil {
+		return kept, refused(vim.FaultOf(err))
 	}
 	c.Args = args
-	return nil
+	if m.NeedsProof {
+		c.Proof.Body = body.Bytes
+		kept, body = body, kept
+	}
+	return kept, nil
+}
+
+func bodyRefusal(err error) *refusal {
+	switch {
+	case errors.Is(err, binding.ErrTooLarge):
+		return &refusal{vim.InvalidRequest("the body is larger than 1 MiB"), http.StatusRequestEntityTooLarge}
+	case errors.Is(err, binding.ErrCrowded):
+		return refused(vim.Unavailable(fmt.Errorf("read request: %w", err)))
+	}
+	return invalid("the body did not come whole")
 }
 
 func notAllowed(w http.ResponseWriter, allow, reason string) *refusal {

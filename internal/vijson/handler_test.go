@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -157,8 +158,8 @@ func TestALongListIsSentInPieces(t *testing.T) {
 	f := newFake()
 	f.do = gives(list)
 	w := &pieces{ResponseRecorder: httptest.NewRecorder()}
-	newHandler(f).ServeHTTP(w, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
-	if w.largest > 2*flushAt || w.n < 10 {
+	newHandler(f, f.bodies).ServeHTTP(w, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
+	if w.largest > 2*binding.FlushAt || w.n < 10 {
 		t.Errorf("%d pieces, the largest %d bytes", w.n, w.largest)
 	}
 	var all []types.UserSession
@@ -173,7 +174,7 @@ func TestALongListIsSentInPieces(t *testing.T) {
 				t.Errorf("%v, want the connection broken", r)
 			}
 		}()
-		newHandler(f).ServeHTTP(&pieces{ResponseRecorder: httptest.NewRecorder(), fail: true}, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
+		newHandler(f, f.bodies).ServeHTTP(&pieces{ResponseRecorder: httptest.NewRecorder(), fail: true}, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
 	}()
 	if made > 1000 {
 		t.Errorf("%d sessions were made for nobody", made)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -23,6 +24,7 @@ const (
 
 // fakeAPI has a small table, and answers every call with what do gives.
 type fakeAPI struct {
+	bodies  *binding.Bodies
 	from    peer.Peer
 	objects []*vim.Object
 	do      func(*vim.Call) (vim.Result, *vim.Fault)
@@ -33,10 +35,11 @@ type fakeAPI struct {
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{from: peer.Peer{Address: "192.0.2.1", TLS: true}, objects: []*vim.Object{{
+	return &fakeAPI{bodies: binding.NewBodies(0), from: peer.Peer{Address: "192.0.2.1", TLS: true}, objects: []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
 			{Name: "Login", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
+			{Name: "LoginByToken", Privilege: "System.Anonymous", NeedsProof: true, Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
 			{Name: "Logout", Privilege: "System.View", Args: reflect.TypeFor[types.LogoutRequestType]()},
 			{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
 			{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](), Result: text},
@@ -117,7 +120,7 @@ func (f *fakeAPI) send(method, path, body string, change func(*http.Request)) *h
 		change(r)
 	}
 	w := httptest.NewRecorder()
-	newHandler(f).ServeHTTP(w, f.known(r))
+	newHandler(f, f.bodies).ServeHTTP(w, f.known(r))
 	return w
 }
 

@@ -1,10 +1,13 @@
 package vijson
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 const (
@@ -38,17 +41,22 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 		automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "the body is not JSON")
 		return
 	}
-	body, refusal := readBody(w, r)
-	if refusal != nil {
-		status := refusal.status
-		if status == http.StatusInternalServerError {
-			status = http.StatusBadRequest
-		}
-		automationError(w, r, status, "INVALID_ARGUMENT", "the body is too large or broken")
+	body, err := h.bodies.Read(w, r, maxBody)
+	defer body.Free()
+	switch {
+	case errors.Is(err, binding.ErrCrowded):
+		status := binding.Status(w.Header(), vim.Unavailable(err), http.StatusServiceUnavailable)
+		automationError(w, r, status, "SERVICE_UNAVAILABLE", "too much is going on, try again")
+		return
+	case errors.Is(err, binding.ErrTooLarge):
+		automationError(w, r, http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "the body is too large or broken")
+		return
+	case err != nil:
+		automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "the body is too large or broken")
 		return
 	}
 	var spec helloSpec
-	if err := h.codec.decode(body, &spec, "HelloSpec"); err != nil {
+	if err := h.codec.decode(body.Bytes, &spec, "HelloSpec"); err != nil {
 		automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "the body is not {\"api_releases\":[…]}")
 		return
 	}
@@ -66,11 +74,11 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 			chosen = s
 		}
 	}
-	writeJSON(w, r, http.StatusOK, []byte(`{"api_release":`+strconv.Quote(chosen)+`}`))
+	binding.Send(w, r.Method, http.StatusOK, contentJSON, []byte(`{"api_release":`+strconv.Quote(chosen)+`}`))
 }
 
 // automationError writes an error as the Automation API has them.
 func automationError(w http.ResponseWriter, r *http.Request, status int, kind, text string) {
-	writeJSON(w, r, status, []byte(`{"error_type":"`+kind+`","messages":[{"id":"vigate.hello","default_message":`+
+	binding.Send(w, r.Method, status, contentJSON, []byte(`{"error_type":"`+kind+`","messages":[{"id":"vigate.hello","default_message":`+
 		strconv.Quote(text)+`,"args":[]}]}`))
 }

@@ -1,9 +1,7 @@
 package vijson
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -12,7 +10,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
-	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -85,18 +83,12 @@ func parseRelease(s string) (vim.Release, error) {
 	return release, nil
 }
 
-// credentials takes the token and the ticket from the request.
-func credentials(c *vim.Call, h http.Header) {
-	c.Token = httptoken.Token(h, httptoken.Cookie)
-	c.HTTP.Ticket = httptoken.Value(h, httptoken.TicketCookie)
-}
-
 var errForeign = errors.New("a browser's request for a page of another origin")
 
 // isJSON reports whether the body, by its headers, is JSON as it stands. A
 // client need not say so.
 func isJSON(h http.Header) bool {
-	if e := h["Content-Encoding"]; len(e) > 0 && !(len(e) == 1 && strings.EqualFold(e[0], "identity")) {
+	if binding.Encoded(h) {
 		return false
 	}
 	all := h["Content-Type"]
@@ -114,30 +106,4 @@ func isJSON(h http.Header) bool {
 		return false
 	}
 	return err == nil && kind == "application/json"
-}
-
-// readBody reads the whole body, within its limit.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
-	}
-	tooLarge := &refusal{vim.InvalidRequest("the body is larger than 1 MiB"), http.StatusRequestEntityTooLarge}
-	if r.ContentLength > maxBody {
-		w.Header().Set("Connection", "close") // rather than read it to its end
-		return nil, tooLarge
-	}
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		// What is announced need not come: room for it is made as it does.
-		b.Grow(int(min(r.ContentLength, 8<<10)) + bytes.MinRead)
-	}
-	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
-	var limit *http.MaxBytesError
-	switch {
-	case errors.As(err, &limit):
-		return nil, tooLarge
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, invalid("the body did not come whole")
-	}
-	return b.Bytes(), nil
 }

@@ -9,44 +9,44 @@ import (
 
 // session writes a session as value does, which is what its test holds it to.
 func (e *encoder) session(s *types.UserSession) {
-	e.buf = append(e.buf, `{"`+typeNameKey+`":"UserSession","key":`...)
+	e.Buf = append(e.Buf, `{"`+typeNameKey+`":"UserSession","key":`...)
 	e.string(s.Key)
-	e.buf = append(e.buf, `,"userName":`...)
+	e.Buf = append(e.Buf, `,"userName":`...)
 	e.string(s.UserName)
-	e.buf = append(e.buf, `,"fullName":`...)
+	e.Buf = append(e.Buf, `,"fullName":`...)
 	e.string(s.FullName)
-	e.buf = append(e.buf, `,"loginTime":`...)
+	e.Buf = append(e.Buf, `,"loginTime":`...)
 	e.time(&s.LoginTime)
-	e.buf = append(e.buf, `,"lastActiveTime":`...)
+	e.Buf = append(e.Buf, `,"lastActiveTime":`...)
 	e.time(&s.LastActiveTime)
-	e.buf = append(e.buf, `,"locale":`...)
+	e.Buf = append(e.Buf, `,"locale":`...)
 	e.string(s.Locale)
-	e.buf = append(e.buf, `,"messageLocale":`...)
+	e.Buf = append(e.Buf, `,"messageLocale":`...)
 	e.string(s.MessageLocale)
-	e.buf = append(e.buf, `,"extensionSession":`...)
-	e.buf = strconv.AppendBool(e.buf, s.ExtensionSession)
-	e.buf = append(e.buf, `,"ipAddress":`...)
+	e.Buf = append(e.Buf, `,"extensionSession":`...)
+	e.Buf = strconv.AppendBool(e.Buf, s.ExtensionSession)
+	e.Buf = append(e.Buf, `,"ipAddress":`...)
 	e.string(s.IpAddress)
-	e.buf = append(e.buf, `,"userAgent":`...)
+	e.Buf = append(e.Buf, `,"userAgent":`...)
 	e.string(s.UserAgent)
-	e.buf = append(e.buf, `,"callCount":`...)
-	e.buf = strconv.AppendInt(e.buf, s.CallCount, 10)
-	e.buf = append(e.buf, '}')
+	e.Buf = append(e.Buf, `,"callCount":`...)
+	e.Buf = strconv.AppendInt(e.Buf, s.CallCount, 10)
+	e.Buf = append(e.Buf, '}')
 }
 
 // sessions writes a list of sessions as sequence does.
 func (e *encoder) sessions(all iter.Seq[types.UserSession]) {
-	e.buf = append(e.buf, '[')
+	e.Buf = append(e.Buf, '[')
 	start := true
 	for s := range all {
 		if !start {
-			e.buf = append(e.buf, ',')
+			e.Buf = append(e.Buf, ',')
 		}
 		start = false
 		e.session(&s)
-		if e.flush(); e.err != nil {
+		if e.flush(); e.Err != nil {
 			return
 		}
 	}
-	e.buf = append(e.buf, ']')
+	e.Buf = append(e.Buf, ']')
 }

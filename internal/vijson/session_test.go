@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/binding"
 )
 
 // bothWays encodes a value by the way of its own and by the one of all, whose
@@ -17,10 +19,11 @@ import (
 func bothWays(t *testing.T, c *codec, value any) {
 	t.Helper()
 	var quick, slow bytes.Buffer
-	q, s := encoder{codec: c, w: &quick}, encoder{codec: c, w: &slow}
+	q := encoder{codec: c, Output: binding.Output{To: &quick}}
+	s := encoder{codec: c, Output: binding.Output{To: &slow}}
 	quickErr, slowErr := q.encode(value), s.reflect(value)
-	quick.Write(q.buf)
-	slow.Write(s.buf)
+	quick.Write(q.Buf)
+	slow.Write(s.Buf)
 	if (quickErr == nil) != (slowErr == nil) {
 		t.Fatalf("errors %v and %v", quickErr, slowErr)
 	}

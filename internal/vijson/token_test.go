@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
@@ -149,8 +150,14 @@ func TestAPageOfAnotherOriginCannotUseTheCookies(t *testing.T) {
 
 func TestWhatALoginBringsOutsideItsArgumentsReachesTheCall(t *testing.T) {
 	f := newFake()
-	body := `{"_typeName":"Login", "userName":"a","password":"b"}`
-	f.send("POST", manager+"Login", body, func(r *http.Request) {
+	body := `{"_typeName":"LoginByToken", "locale":"` + strings.Repeat("x", 10<<10) + `"}`
+	f.do = func(*vim.Call) (vim.Result, *vim.Fault) {
+		if f.bodies.Held() < int64(len(body)) {
+			t.Errorf("a body of %d bytes is kept, and %d are counted", len(body), f.bodies.Held())
+		}
+		return vim.Result{}, nil
+	}
+	f.send("POST", manager+"LoginByToken", body, func(r *http.Request) {
 		r.Header.Set("Authorization", `SIGN token="x"`)
 		r.Header["Accept-Language"] = []string{"de", "en;q=0.5"}
 	})
@@ -158,5 +165,42 @@ func TestWhatALoginBringsOutsideItsArgumentsReachesTheCall(t *testing.T) {
 	if c.Proof.Authorization != `SIGN token="x"` || string(c.Proof.Body) != body || c.AcceptLanguage != "de,en;q=0.5" ||
 		c.Binding != "vijson" || c.Peer.Address != "192.0.2.1" || c.Release != vim.FirstRelease {
 		t.Errorf("%+v", c)
+	}
+	if held := f.bodies.Held(); held != 0 {
+		t.Errorf("after the call %d bytes are counted", held)
+	}
+}
+
+func TestOnlyACallThatNeedsProofKeepsItsBody(t *testing.T) {
+	f := newFake()
+	f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
+		if held := f.bodies.Held(); held != 0 || c.Proof.Body != nil {
+			t.Errorf("%s keeps %.60q, and %d bytes are counted", c.Name, c.Proof.Body, held)
+		}
+		return vim.Result{}, nil
+	}
+	f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`+strings.Repeat(" ", 100<<10), nil)
+	f.send("POST", manager+"Logout", strings.Repeat(" ", 100<<10), nil)
+	if len(f.calls) != 2 || f.bodies.Held() != 0 {
+		t.Errorf("%d calls, and %d bytes are counted after them: %v", len(f.calls), f.bodies.Held(), f.refused)
+	}
+}
+
+func TestLargeBodiesShareABound(t *testing.T) {
+	f := newFake()
+	f.bodies = binding.NewBodies(2 << 20) // an address has a quarter
+	large := `{"userName":"a","password":"b"}` + strings.Repeat(" ", 600<<10)
+	w := f.send("POST", manager+"Login", large, nil)
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"faultstring"`) || len(f.refused) != 1 {
+		t.Errorf("past the bound: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if w := f.send("POST", HelloPath+"?action=hello", large, nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("hello past the bound: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if held := f.bodies.Held(); held != 0 {
+		t.Errorf("refused bodies hold %d bytes", held)
+	}
+	if w := f.send("POST", manager+"Login", `{"userName":"a","password":"b"}`, nil); w.Code != 204 {
+		t.Errorf("a small body past the bound: %d %s", w.Code, w.Body)
 	}
 }

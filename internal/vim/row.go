@@ -39,6 +39,10 @@ type Method struct {
 	Faults []string
 	// Audited methods leave a line in the audit log.
 	Audited bool
+	// NeedsProof: the method verifies the request as it was sent, so that the
+	// binding keeps that in Call.Proof. For all others it is forgotten before the
+	// method runs: it may hold a password, and a call may wait for an hour.
+	NeedsProof bool
 	// OwnSession methods concern the caller's own session alone: any live session
 	// may call them, whatever its privileges.
 	OwnSession bool
@@ -104,6 +108,9 @@ func (m Method) with(opts []func(*Method)) Method {
 func Faults(names ...string) func(*Method) {
 	return func(m *Method) { m.Faults = names }
 }
+
+// NeedsProof has bindings keep the request's bytes for the method.
+func NeedsProof(m *Method) { m.NeedsProof = true }
 
 // Audited has each call of the method leave a line in the audit log.
 func Audited(m *Method) { m.Audited = true }

@@ -27,7 +27,7 @@ func (a *API) sessionManager() *Object {
 			NewMethod("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, Audited, ChangesAuthority(ruleImpersonate), Faults("InvalidLogin", "InvalidLocale")),
 			starts("Login", a.login, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
 			starts("LoginBySSPI", a.loginBySSPI, Faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
-			starts("LoginByToken", a.loginByToken, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
+			starts("LoginByToken", a.loginByToken, NeedsProof, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
 			NewVoid("LoginExtension", Anonymous, a.loginExtension, Audited, Faults("NotSupported")),
 			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
 			starts("LoginExtensionBySubjectName", a.loginExtensionBySubjectName, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate", "NoSubjectName", "InvalidClientCertificate")),

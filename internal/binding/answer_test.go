@@ -1,0 +1,137 @@
+package binding
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
+)
+
+var contentType = []string{"text/test"}
+
+func TestAnAnswerThatFitsHasItsLengthAndOneThatDoesNotIsSentInParts(t *testing.T) {
+	for _, parts := range []int{0, 1, 3} {
+		for _, head := range []bool{false, true} {
+			w := httptest.NewRecorder()
+			s := Stream{W: w, ContentType: contentType, Head: head, Begin: func(h http.Header) { h.Set("X-Begun", "yes") }}
+			o := Output{To: &s}
+			want := ""
+			for range parts {
+				part := strings.Repeat("x", FlushAt)
+				o.Buf = append(o.Buf, part...)
+				o.Flush()
+				want += part
+			}
+			o.Buf = append(o.Buf, "rest"...)
+			o.Flush()
+			if want += "rest"; !s.Finish(o.Buf, o.Err) {
+				t.Errorf("%d parts: not sent", parts)
+			}
+			if head {
+				want = ""
+			}
+			h := w.Header()
+			if w.Code != 200 || w.Body.String() != want || h.Get("X-Begun") != "yes" || h.Get("Content-Type") != "text/test" {
+				t.Errorf("%d parts, HEAD %v: %d %v, %d bytes", parts, head, w.Code, h, w.Body.Len())
+			}
+			if length := h.Get("Content-Length"); (length == "4") != (parts == 0) {
+				t.Errorf("%d parts: the length is %q", parts, length)
+			}
+		}
+	}
+}
+
+func TestAnAnswerThatFailsIsAnotherOneOrBroken(t *testing.T) {
+	failed := errors.New("failed")
+	w := httptest.NewRecorder()
+	s := Stream{W: w, Begin: func(h http.Header) { h.Set("X-Begun", "yes") }}
+	if s.Finish([]byte("half"), failed) || w.Body.Len() != 0 || w.Header().Get("X-Begun") != "" {
+		t.Errorf("before anything was sent: %v %s", w.Header(), w.Body)
+	}
+	defer func() {
+		if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // the very value is what net/http looks for
+			t.Errorf("after a part was sent: %v", p)
+		}
+	}()
+	_, _ = s.Write([]byte("part"))
+	t.Errorf("the failure of a part that was sent gives %v", s.Finish([]byte("half"), failed))
+}
+
+// broken fails to send.
+type broken struct{ writes int }
+
+func (b *broken) Write([]byte) (int, error) {
+	b.writes++
+	return 0, errors.New("gone")
+}
+
+func TestNothingIsSentAfterAnError(t *testing.T) {
+	var to broken
+	o := Output{To: &to}
+	for range 3 {
+		o.Buf = append(o.Buf, make([]byte, FlushAt)...)
+		o.Flush()
+	}
+	if to.writes != 1 || o.Err == nil {
+		t.Errorf("%d writes, %v", to.writes, o.Err)
+	}
+	var kept Output
+	kept.Buf = make([]byte, 2*FlushAt)
+	if kept.Flush(); len(kept.Buf) != 2*FlushAt || kept.Err != nil {
+		t.Errorf("%d bytes are kept, %v", len(kept.Buf), kept.Err)
+	}
+}
+
+func TestAWholeAnswerHasItsLengthAlsoForHEAD(t *testing.T) {
+	for method, want := range map[string]string{"POST": "body", "GET": "body", "HEAD": ""} {
+		w := httptest.NewRecorder()
+		Send(w, method, 418, contentType, []byte("body"))
+		if w.Code != 418 || w.Body.String() != want || w.Header().Get("Content-Length") != "4" || w.Header().Get("Content-Type") != "text/test" {
+			t.Errorf("%s: %d %v %s", method, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
+func TestAFaultThatTheAPIDoesNotHaveIsStatus503(t *testing.T) {
+	for _, tt := range []struct {
+		fault  *vim.Fault
+		status int
+		after  string
+	}{
+		{vim.InvalidRequest("x"), 500, ""},
+		{vim.NewFault(&types.NotFound{}, nil), 500, ""},
+		{vim.Unavailable(nil), 503, "2"},
+		{&vim.Fault{RetryAfter: 1500 * time.Millisecond}, 503, "2"},
+		{&vim.Fault{}, 503, ""},
+	} {
+		h := http.Header{}
+		if got := Status(h, tt.fault, 500); got != tt.status || h.Get("Retry-After") != tt.after {
+			t.Errorf("%+v: %d %v", tt.fault, got, h)
+		}
+	}
+}
+
+// encoder is one of a binding's.
+type encoder struct {
+	Output
+	secret string
+}
+
+func TestAPoolKeepsNothingButBuffersThatAreNotLarge(t *testing.T) {
+	p := NewPool(func(e *encoder) *Output { return &e.Output })
+	for _, size := range []int{0, 100, keptBuffer, keptBuffer + 1, 10 * keptBuffer} {
+		e := p.Get()
+		if e.secret != "" || len(e.Buf) != 0 || cap(e.Buf) == 0 || cap(e.Buf) > 2*keptBuffer || e.To != nil || e.Err != nil {
+			t.Errorf("an encoder is %+v, with %d bytes of %d", e, len(e.Buf), cap(e.Buf))
+		}
+		e.secret, e.To, e.Err = "secret", &broken{}, errors.New("failed")
+		e.Buf = append(e.Buf, make([]byte, size)...)
+		p.Put(e)
+	}
+}

@@ -1,0 +1,55 @@
+package binding
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// Dispatcher is what a binding needs of *vim.API.
+type Dispatcher interface {
+	Objects() []*vim.Object
+	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
+	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
+	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
+	Refuse(context.Context, *vim.Call, *vim.Fault)
+	MessageLocale(*vim.Call) string
+}
+
+// NewCall makes the call of a request, without its object, operation and arguments.
+// way is the binding's name in logs. cookies are those that may bring the session's
+// token, the first one that is there counts, after the token's header.
+//
+// foreign means that a browser sent the request for a page of another origin, and
+// that the binding must refuse it. The call then has no credentials: their owner did
+// not ask for it, so not even the owner's language is told.
+func NewCall(r *http.Request, way string, cookies ...string) (c vim.Call, foreign bool) {
+	c = vim.Call{
+		Peer:           peer.From(r.Context()),
+		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
+		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
+		Binding:        way,
+	}
+	if httptoken.Foreign(r) {
+		return c, true
+	}
+	c.Token = httptoken.Token(r.Header, cookies...)
+	c.HTTP.Ticket = httptoken.Value(r.Header, httptoken.TicketCookie)
+	if a := r.Header["Authorization"]; len(a) > 0 {
+		c.Proof.Authorization = a[0]
+	}
+	return c, false
+}
+
+// Encoded reports whether a request's body is compressed, or encoded in another way
+// that no binding reads.
+func Encoded(h http.Header) bool {
+	e := h["Content-Encoding"]
+	return len(e) > 0 && !(len(e) == 1 && strings.EqualFold(e[0], "identity"))
+}
