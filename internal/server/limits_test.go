@@ -40,7 +40,7 @@ func TestAConnectionAtRestIsKeptForFifteenMinutes(t *testing.T) {
 		go h.Serve(b)
 		near, far := net.Pipe()
 		b.conns <- far
-		c := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) {
+		c := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			if near == nil {
 				return nil, net.ErrClosed
 			}

@@ -87,10 +87,6 @@ func (k keys) record(kind store.Kind, id string) string { return k.kind(kind) + 
 
 func (k keys) counters() string { return k.prefix + "q/" }
 
-func (k keys) counter(kind store.Kind) string {
-	return fmt.Sprintf("%s%02x", k.counters(), uint8(kind))
-}
-
 // counterKind finds which kind's counter a key under counters is.
 func (k keys) counterKind(key []byte) (store.Kind, error) {
 	rest, ok := strings.CutPrefix(string(key), k.counters())
