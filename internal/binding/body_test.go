@@ -205,28 +205,28 @@ func TestASmallBodyWaitsForRoomForAWhile(t *testing.T) {
 			c.add(t.Context(), 15, small, func(int) string { return everyone(i) })
 		}
 		synctest.Wait()
-		read := func(ctx context.Context, size int) (error, time.Duration) {
+		read := func(ctx context.Context, size int) (time.Duration, error) {
 			began := time.Now()
 			body, err := c.b.Read(httptest.NewRecorder(), request(ctx, "198.51.100.1", strings.NewReader(strings.Repeat("y", size)), int64(size)), 8<<20)
 			body.Free()
-			return err, time.Since(began)
+			return time.Since(began), err
 		}
 		if held := c.b.Held(); held != bound-small {
 			t.Fatalf("%d bytes are held, want nearly %d", held, bound)
 		}
-		if err, took := read(t.Context(), small); !errors.Is(err, ErrCrowded) || took != patience {
+		if took, err := read(t.Context(), small); !errors.Is(err, ErrCrowded) || took != patience {
 			t.Errorf("without room: %v after %v", err, took)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer time.AfterFunc(patience/2, cancel).Stop()
-		if err, took := read(ctx, small); !errors.Is(err, ErrCutShort) || took != patience/2 {
+		if took, err := read(ctx, small); !errors.Is(err, ErrCutShort) || took != patience/2 {
 			t.Errorf("a request that ends: %v after %v", err, took)
 		}
 		if c.b.waiting != 0 {
 			t.Errorf("%d still wait", c.b.waiting)
 		}
 		time.AfterFunc(patience/2, func() { close(c.rest) })
-		if err, took := read(t.Context(), small); err != nil || took != patience/2 {
+		if took, err := read(t.Context(), small); err != nil || took != patience/2 {
 			t.Errorf("with room after a while: %v after %v", err, took)
 		}
 		c.all.Wait()
