@@ -118,7 +118,7 @@ func TestTheLengthOfAnAnswerOverSOAPIsTold(t *testing.T) {
 	c := httpClient(t)
 	token, _ := r.login(t, c)
 	for _, base := range []string{r.plain, r.tls} {
-		for _, of := range []string{"SessionManager.defaultLocale", "AuthorizationManager.privilegeList"} {
+		for _, of := range []string{"SessionManager.defaultLocale", "ServiceInstance.content"} {
 			object, property, _ := strings.Cut(of, ".")
 			req, err := http.NewRequest("POST", base+"/sdk", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
 				`<Fetch xmlns="urn:vim25"><_this type="`+object+`">`+object+`</_this><prop>`+property+`</prop></Fetch></Body></Envelope>`))
@@ -145,7 +145,7 @@ func TestTheLengthOfAnAnswerIsTold(t *testing.T) {
 	token, _ := r.login(t, c)
 	for _, base := range []string{r.plain, r.tls} { // HTTP/1.1 and HTTP/2
 		// Short enough that net/http counts it, and too long.
-		for _, path := range []string{sm + "defaultLocale", "AuthorizationManager/AuthorizationManager/privilegeList"} {
+		for _, path := range []string{sm + "defaultLocale", "ServiceInstance/ServiceInstance/content"} {
 			lengths := map[string]int64{}
 			for _, method := range []string{"GET", "HEAD"} {
 				req, err := http.NewRequest(method, base+"/sdk/vim25/8.0.1.0/"+path, nil)
