@@ -65,11 +65,11 @@ func newSnapshot(of state, words *vocabulary) *snapshot {
 
 // Has reports whether the subject has the privilege on the root folder, as of
 // the newest change. It takes no lock and allocates nothing.
-func (t *Table) Has(who Subject, privilege string) bool {
+func (t *Table) Has(who Subject, privilege Privilege) bool {
 	return t.now.Load().has(&who, privilege)
 }
 
-func (s *snapshot) has(who *Subject, privilege string) bool {
+func (s *snapshot) has(who *Subject, privilege Privilege) bool {
 	return s.trusts(who) && s.grants(who, privilege)
 }
 
@@ -80,7 +80,7 @@ func (s *snapshot) trusts(who *Subject) bool {
 }
 
 // grants reports whether permissions give the subject the privilege.
-func (s *snapshot) grants(who *Subject, privilege string) bool {
+func (s *snapshot) grants(who *Subject, privilege Privilege) bool {
 	own := s.own(who)
 	switch {
 	case own != nil && own.none:

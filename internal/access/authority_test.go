@@ -14,13 +14,13 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-var ten = []string{"System.Anonymous", "System.Read", "System.View"}
+var ten = []access.Privilege{"System.Anonymous", "System.Read", "System.View"}
 
 func TestAUsersOwnPermissionOverridesThoseOfItsGroups(t *testing.T) {
 	n := founded(t)
-	sessions, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Sessions", []string{access.TerminateSession})
+	sessions, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Sessions", []access.Privilege{access.TerminateSession})
 	must(t, err)
-	messages, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Messages", []string{access.GlobalMessage})
+	messages, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Messages", []access.Privilege{access.GlobalMessage})
 	must(t, err)
 	n.give(t, sessions, "group:ops")
 	n.give(t, messages, "group:news")
@@ -36,15 +36,15 @@ func TestAUsersOwnPermissionOverridesThoseOfItsGroups(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		who    access.Subject
-		want   []string
+		want   []access.Privilege
 		noRole bool
 	}{
 		{"administrator", access.Subject{Principal: user("ROOT")}, all(n), false},
-		{"one group", access.Subject{Principal: user("bob"), Groups: groups("Ops")}, append([]string{access.TerminateSession}, ten...), false},
+		{"one group", access.Subject{Principal: user("bob"), Groups: groups("Ops")}, append([]access.Privilege{access.TerminateSession}, ten...), false},
 		{"two groups unite", access.Subject{Principal: user("bob"), Groups: groups("ops", "NEWS")},
-			append([]string{access.TerminateSession, access.GlobalMessage}, ten...), false},
+			append([]access.Privilege{access.TerminateSession, access.GlobalMessage}, ten...), false},
 		{"a group without access takes nothing", access.Subject{Principal: user("bob"), Groups: groups("out", "ops")},
-			append([]string{access.TerminateSession}, ten...), false},
+			append([]access.Privilege{access.TerminateSession}, ten...), false},
 		{"only a group without access", access.Subject{Principal: user("bob"), Groups: groups("out")}, nil, true},
 		{"own permission wins", access.Subject{Principal: user("Ann"), Groups: groups("ops")}, ten, false},
 		{"own refusal wins", access.Subject{Principal: user("eve"), Groups: groups("ops")}, nil, true},
@@ -73,8 +73,8 @@ func TestAUsersOwnPermissionOverridesThoseOfItsGroups(t *testing.T) {
 	}
 }
 
-func all(n *node) []string {
-	var ids []string
+func all(n *node) []access.Privilege {
+	var ids []access.Privilege
 	for _, p := range n.PrivilegeList() {
 		ids = append(ids, p.ID)
 	}
@@ -85,7 +85,7 @@ func TestAnExtensionMayImpersonateBesidesWhatItsPermissionGrants(t *testing.T) {
 	n := founded(t)
 	ext := principal.Extension("com.example.X")
 	who := access.Subject{Principal: ext, Extension: true}
-	if got := n.Privileges(who).IDs(); !slices.Equal(got, []string{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) || !n.HasRole(who) {
+	if got := n.Privileges(who).IDs(); !slices.Equal(got, []access.Privilege{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) || !n.HasRole(who) {
 		t.Errorf("without permission: %v", got)
 	}
 	set := func(role int32) {
@@ -93,7 +93,7 @@ func TestAnExtensionMayImpersonateBesidesWhatItsPermissionGrants(t *testing.T) {
 		must(t, n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ext, Role: role}}))
 	}
 	set(access.View)
-	if got := n.Privileges(who).IDs(); !slices.Equal(got, []string{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) {
+	if got := n.Privileges(who).IDs(); !slices.Equal(got, []access.Privilege{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) {
 		t.Errorf("with View: %v", got)
 	}
 	if !n.Has(who, access.ImpersonateUser) || !n.Has(who, access.SystemView) || n.Has(who, access.SystemRead) {
@@ -107,20 +107,20 @@ func TestAnExtensionMayImpersonateBesidesWhatItsPermissionGrants(t *testing.T) {
 
 func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 	n := founded(t)
-	mine := access.Privilege{ID: "com.example.Fly", Group: "com.example"}
-	declare := func(p ...access.Privilege) {
+	mine := access.PrivilegeInfo{ID: "com.example.Fly", Group: "com.example"}
+	declare := func(p ...access.PrivilegeInfo) {
 		n.mu.Lock()
 		n.declared = p
 		n.mu.Unlock()
 		n.Refresh()
 	}
-	_, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []string{mine.ID})
+	_, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []access.Privilege{mine.ID})
 	wantError(t, err, access.ErrPrivilege)
-	declare(mine, access.Privilege{ID: access.SystemView, Group: "fake"})
+	declare(mine, access.PrivilegeInfo{ID: access.SystemView, Group: "fake"})
 	if !n.Has(access.Subject{Principal: user("root")}, mine.ID) {
 		t.Error("the administrator lacks a declared privilege")
 	}
-	id, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []string{mine.ID})
+	id, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []access.Privilege{mine.ID})
 	must(t, err)
 	n.give(t, id, "ann")
 	ann := access.Subject{Principal: user("ann")}
@@ -131,7 +131,7 @@ func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 	if n.Has(ann, mine.ID) || n.Has(access.Subject{Principal: user("root")}, mine.ID) {
 		t.Error("a privilege outlives its declaration")
 	}
-	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), id, "Pilot", []string{access.GlobalMessage}))
+	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), id, "Pilot", []access.Privilege{access.GlobalMessage}))
 	declare(mine)
 	if !n.Has(ann, mine.ID) || !n.Has(ann, access.GlobalMessage) {
 		t.Error("a role lost what its extension declares again")

@@ -44,9 +44,9 @@ type document struct {
 }
 
 type roleRow struct {
-	ID         int32    `json:"id"`
-	Name       string   `json:"name"`
-	Privileges []string `json:"privileges"` // without the implied ones
+	ID         int32       `json:"id"`
+	Name       string      `json:"name"`
+	Privileges []Privilege `json:"privileges"` // without the implied ones
 	extra      record.Extra
 }
 

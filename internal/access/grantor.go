@@ -16,8 +16,8 @@ import (
 // knows of (an extension that declares it comes or goes) belongs to nobody yet,
 // or to nobody any more, and is not counted. One that a role names counts, also
 // while no extension declares it: see Authority.
-func Lacking(has, before, after Set) []string {
-	var lacks []string
+func Lacking(has, before, after Set) []Privilege {
+	var lacks []Privilege
 	for _, id := range append(before.IDs(), after.IDs()...) {
 		if before.Has(id) != after.Has(id) && before.knows(id) && after.knows(id) && !has.Has(id) {
 			lacks = append(lacks, id)
@@ -43,10 +43,10 @@ type Grantor struct {
 func Server(by event.Actor) Grantor { return Grantor{By: by, server: true} }
 
 // GrantError refuses a change of authority that the one who makes it lacks.
-type GrantError struct{ Lacks []string }
+type GrantError struct{ Lacks []Privilege }
 
 func (e *GrantError) Error() string {
-	return "change of authority that the caller lacks: " + strings.Join(e.Lacks, ", ")
+	return "change of authority that the caller lacks: " + strings.Join(Names(e.Lacks...), ", ")
 }
 
 // mayChange judges the change of the document from before to after.
@@ -55,7 +55,7 @@ func (g Grantor) mayChange(before, after *snapshot) error {
 		return nil
 	}
 	has := before.privileges(&g.Who)
-	var lacks []string
+	var lacks []Privilege
 	for _, p := range changed(before, after) {
 		lacks = append(lacks, Lacking(has, g.effect(before, p), g.effect(after, p))...)
 	}

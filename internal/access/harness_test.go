@@ -24,7 +24,7 @@ type node struct {
 	// enabled are the users who can log in; all others are there but disabled,
 	// unless their name begins with "no".
 	enabled  map[string]bool
-	declared []access.Privilege
+	declared []access.PrivilegeInfo
 }
 
 func user(name string) principal.Name { return principal.Name{Domain: "VSPHERE.LOCAL", User: name} }
@@ -35,7 +35,7 @@ func newNode(t *testing.T, s store.Store, enabled ...string) *node {
 	for _, name := range enabled {
 		n.enabled[user(name).Key()] = true
 	}
-	table := access.NewTable(func() []access.Privilege {
+	table := access.NewTable(func() []access.PrivilegeInfo {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return n.declared

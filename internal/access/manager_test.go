@@ -35,13 +35,13 @@ func TestSystemRolesAreVCentersAndCannotBeChanged(t *testing.T) {
 
 func TestRolesAreMadeChangedAndRemoved(t *testing.T) {
 	n, ctx := founded(t), t.Context()
-	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Ops", []string{access.TerminateSession, access.SystemView, access.TerminateSession})
+	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Ops", []access.Privilege{access.TerminateSession, access.SystemView, access.TerminateSession})
 	must(t, err)
 	if id != 1 {
 		t.Errorf("first role has id %d", id)
 	}
 	got := n.Roles()[5]
-	if want := append([]string{access.TerminateSession}, ten...); got.Name != "Ops" || got.System || !slices.Equal(got.Privileges, want) {
+	if want := append([]access.Privilege{access.TerminateSession}, ten...); got.Name != "Ops" || got.System || !slices.Equal(got.Privileges, want) {
 		t.Errorf("got %+v", got)
 	}
 	for name, want := range map[string]error{
@@ -51,9 +51,9 @@ func TestRolesAreMadeChangedAndRemoved(t *testing.T) {
 		_, err := n.AddRole(ctx, access.Server(event.By("root")), name, nil)
 		wantError(t, err, want)
 	}
-	_, err = n.AddRole(ctx, access.Server(event.By("root")), "Other", []string{"No.Such"})
+	_, err = n.AddRole(ctx, access.Server(event.By("root")), "Other", []access.Privilege{"No.Such"})
 	wantError(t, err, access.ErrPrivilege)
-	must(t, n.UpdateRole(ctx, access.Server(event.By("root")), id, "OPS", []string{access.GlobalMessage}))
+	must(t, n.UpdateRole(ctx, access.Server(event.By("root")), id, "OPS", []access.Privilege{access.GlobalMessage}))
 	wantError(t, n.UpdateRole(ctx, access.Server(event.By("root")), 77, "x", nil), access.ErrRole)
 	n.give(t, id, "ann", "group:g")
 	wantError(t, n.RemoveRole(ctx, access.Server(event.By("root")), id, true), access.ErrRoleInUse)
@@ -351,14 +351,14 @@ func decodeEvent(t *testing.T, r store.Record) event.Event {
 
 func TestPrivilegesAreNamedAsTheAPINamesThem(t *testing.T) {
 	n := founded(t)
-	seen := map[string]bool{}
+	seen := map[access.Privilege]bool{}
 	for _, p := range n.PrivilegeList() {
-		if p.Group+"."+p.Name() != p.ID || p.Name() == "" || p.LabelKey() != "privilege."+p.ID || seen[p.ID] {
+		if p.Group+"."+p.Name() != string(p.ID) || p.Name() == "" || p.LabelKey() != "privilege."+string(p.ID) || seen[p.ID] {
 			t.Errorf("%+v is %q", p, p.Name())
 		}
 		seen[p.ID] = true
 	}
-	if own := (access.Privilege{ID: "com.example.Fly", Group: "Example"}); own.Name() != own.ID {
+	if own := (access.PrivilegeInfo{ID: "com.example.Fly", Group: "Example"}); own.Name() != string(own.ID) {
 		t.Errorf("a name without its group is %q", own.Name())
 	}
 	if len(seen) != 482 {

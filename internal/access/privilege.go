@@ -6,10 +6,32 @@ import (
 	"strings"
 )
 
-// Privilege is one thing that a role can grant.
-type Privilege struct {
-	// ID is the API's name, such as Sessions.TerminateSession.
-	ID string
+// Privilege is the id of one thing that a role can grant, such as
+// Sessions.TerminateSession. Only this package spells ids: all others name the
+// constants, or pass on what a client or an extension sent.
+type Privilege string
+
+// Privileges are the ids that a client or an extension sent, unchecked.
+func Privileges(ids []string) []Privilege {
+	all := make([]Privilege, len(ids))
+	for i, id := range ids {
+		all[i] = Privilege(id)
+	}
+	return all
+}
+
+// Names are the privileges as texts, for messages and for the API's types.
+func Names(all ...Privilege) []string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = string(p)
+	}
+	return names
+}
+
+// PrivilegeInfo is what is told of a privilege.
+type PrivilegeInfo struct {
+	ID Privilege
 	// Group is the API's privGroupName: the ID without its last part for the
 	// API's own privileges, what the extension says for its own.
 	Group string
@@ -18,38 +40,38 @@ type Privilege struct {
 }
 
 // Name is the ID without its group.
-func (p Privilege) Name() string {
-	return strings.TrimPrefix(p.ID, p.Group+".")
+func (p PrivilegeInfo) Name() string {
+	return strings.TrimPrefix(string(p.ID), p.Group+".")
 }
 
 // LabelKey is the key of the privilege's label and summary in a catalogue of
 // messages.
-func (p Privilege) LabelKey() string { return "privilege." + p.ID }
+func (p PrivilegeInfo) LabelKey() string { return "privilege." + string(p.ID) }
 
 // The privileges that the rules of this program name.
 const (
-	SystemAnonymous         = "System.Anonymous"
-	SystemView              = "System.View"
-	SystemRead              = "System.Read"
-	TerminateSession        = "Sessions.TerminateSession"
-	ImpersonateUser         = "Sessions.ImpersonateUser"
-	ValidateSession         = "Sessions.ValidateSession"
-	GlobalMessage           = "Sessions.GlobalMessage"
-	CollectPrivilegeChecks  = "Sessions.CollectPrivilegeChecks"
-	ExtensionRegister       = "Extension.Register"
-	ExtensionUpdate         = "Extension.Update"
-	ExtensionUnregister     = "Extension.Unregister"
-	ModifyRoles             = "Authorization.ModifyRoles"
-	ModifyPermissions       = "Authorization.ModifyPermissions"
-	ReassignRolePermissions = "Authorization.ReassignRolePermissions"
-	GlobalSettings          = "Global.Settings"
-	GlobalLogEvent          = "Global.LogEvent"
-	HostManageUserGroups    = "Host.Local.ManageUserGroups"
+	SystemAnonymous         Privilege = "System.Anonymous"
+	SystemView              Privilege = "System.View"
+	SystemRead              Privilege = "System.Read"
+	TerminateSession        Privilege = "Sessions.TerminateSession"
+	ImpersonateUser         Privilege = "Sessions.ImpersonateUser"
+	ValidateSession         Privilege = "Sessions.ValidateSession"
+	GlobalMessage           Privilege = "Sessions.GlobalMessage"
+	CollectPrivilegeChecks  Privilege = "Sessions.CollectPrivilegeChecks"
+	ExtensionRegister       Privilege = "Extension.Register"
+	ExtensionUpdate         Privilege = "Extension.Update"
+	ExtensionUnregister     Privilege = "Extension.Unregister"
+	ModifyRoles             Privilege = "Authorization.ModifyRoles"
+	ModifyPermissions       Privilege = "Authorization.ModifyPermissions"
+	ReassignRolePermissions Privilege = "Authorization.ReassignRolePermissions"
+	GlobalSettings          Privilege = "Global.Settings"
+	GlobalLogEvent          Privilege = "Global.LogEvent"
+	HostManageUserGroups    Privilege = "Host.Local.ManageUserGroups"
 )
 
 // enforced are the API's privileges that rows of this program name, in the order
 // in which they are listed.
-var enforced = []string{
+var enforced = []Privilege{
 	SystemAnonymous, SystemView, SystemRead, GlobalSettings, GlobalLogEvent, HostManageUserGroups,
 	TerminateSession, ImpersonateUser, ValidateSession, GlobalMessage, CollectPrivilegeChecks,
 	ExtensionRegister, ExtensionUpdate, ExtensionUnregister,
@@ -63,23 +85,24 @@ var published string
 // roles name. Clients define roles for other servers by them.
 var builtin = readBuiltin(published)
 
-func readBuiltin(text string) []Privilege {
-	listed := map[string]Privilege{}
-	var rest []string
+func readBuiltin(text string) []PrivilegeInfo {
+	listed := map[Privilege]PrivilegeInfo{}
+	var rest []Privilege
 	for line := range strings.Lines(text) {
-		id, group, named := strings.Cut(strings.TrimSpace(line), " ")
-		if id == "#" || id == "" {
+		word, group, named := strings.Cut(strings.TrimSpace(line), " ")
+		if word == "#" || word == "" {
 			continue
 		}
 		if !named {
-			group = id[:max(0, strings.LastIndexByte(id, '.'))]
+			group = word[:max(0, strings.LastIndexByte(word, '.'))]
 		}
-		listed[id] = Privilege{ID: id, Group: group}
+		id := Privilege(word)
+		listed[id] = PrivilegeInfo{ID: id, Group: group}
 		if !slices.Contains(enforced, id) {
 			rest = append(rest, id)
 		}
 	}
-	all := make([]Privilege, 0, len(listed))
+	all := make([]PrivilegeInfo, 0, len(listed))
 	for _, id := range slices.Concat(enforced, rest) {
 		all = append(all, listed[id])
 	}
@@ -87,19 +110,19 @@ func readBuiltin(text string) []Privilege {
 }
 
 // implied are in every role that somebody made, as in vCenter.
-var implied = []string{SystemAnonymous, SystemView, SystemRead}
+var implied = []Privilege{SystemAnonymous, SystemView, SystemRead}
 
 // vocabulary is all privileges of one instant, numbered. It never changes.
 type vocabulary struct {
-	all   []Privilege
-	index map[string]int
+	all   []PrivilegeInfo
+	index map[Privilege]int
 }
 
 // newVocabulary numbers the API's privileges and those that extensions declare.
 // An extension can't redefine a privilege that is there.
-func newVocabulary(declared []Privilege) *vocabulary {
-	v := &vocabulary{index: map[string]int{}}
-	for _, list := range [][]Privilege{builtin, declared} {
+func newVocabulary(declared []PrivilegeInfo) *vocabulary {
+	v := &vocabulary{index: map[Privilege]int{}}
+	for _, list := range [][]PrivilegeInfo{builtin, declared} {
 		for _, p := range list {
 			if _, ok := v.index[p.ID]; ok || p.ID == "" {
 				continue
@@ -119,7 +142,7 @@ func (v *vocabulary) with(docs ...*document) *vocabulary {
 		for _, r := range d.Roles {
 			for _, id := range r.Privileges {
 				if _, ok := v.index[id]; !ok {
-					all = append(all[:len(all):len(all)], Privilege{ID: id})
+					all = append(all[:len(all):len(all)], PrivilegeInfo{ID: id})
 				}
 			}
 		}
@@ -132,7 +155,7 @@ func (v *vocabulary) with(docs ...*document) *vocabulary {
 
 // set makes the set of the ids; those that nobody declares any more grant
 // nothing.
-func (v *vocabulary) set(ids ...string) Set {
+func (v *vocabulary) set(ids ...Privilege) Set {
 	s := Set{words: v, bits: make([]uint64, (len(v.all)+63)/64)}
 	for _, id := range ids {
 		if i, ok := v.index[id]; ok {
@@ -157,7 +180,7 @@ type Set struct {
 }
 
 // Has reports whether the privilege is in the set. It allocates nothing.
-func (s Set) Has(privilege string) bool {
+func (s Set) Has(privilege Privilege) bool {
 	if s.words == nil {
 		return false
 	}
@@ -167,7 +190,7 @@ func (s Set) Has(privilege string) bool {
 
 // knows reports whether there was such a privilege at the set's instant. The
 // zero Set knows every one: that nobody has anything is true at any instant.
-func (s Set) knows(privilege string) bool {
+func (s Set) knows(privilege Privilege) bool {
 	if s.words == nil {
 		return true
 	}
@@ -176,8 +199,8 @@ func (s Set) knows(privilege string) bool {
 }
 
 // IDs are the privileges in the set, sorted.
-func (s Set) IDs() []string {
-	var ids []string
+func (s Set) IDs() []Privilege {
+	var ids []Privilege
 	if s.words != nil {
 		for i, p := range s.words.all {
 			if s.bits[i/64]&(1<<(i%64)) != 0 {

@@ -26,20 +26,20 @@ type Role struct {
 	Name   string
 	System bool // can't be changed
 	// Privileges is sorted. Admin's are all that there are.
-	Privileges []string
+	Privileges []Privilege
 }
 
 type system struct {
 	id         int32
 	name       string
-	privileges []string
+	privileges []Privilege
 }
 
 var systemRoles = []system{
 	{Admin, "Admin", nil},
-	{ReadOnly, "ReadOnly", []string{SystemAnonymous, SystemView, SystemRead}},
-	{View, "View", []string{SystemAnonymous, SystemView}},
-	{Anonymous, "Anonymous", []string{SystemAnonymous}},
+	{ReadOnly, "ReadOnly", []Privilege{SystemAnonymous, SystemView, SystemRead}},
+	{View, "View", []Privilege{SystemAnonymous, SystemView}},
+	{Anonymous, "Anonymous", []Privilege{SystemAnonymous}},
 	{NoAccess, "NoAccess", nil},
 }
 
@@ -92,7 +92,7 @@ func (t *Table) Roles() []Role {
 }
 
 // PrivilegeList returns all privileges that there are now.
-func (t *Table) PrivilegeList() []Privilege {
+func (t *Table) PrivilegeList() []PrivilegeInfo {
 	return slices.Clone(t.now.Load().words.all)
 }
 
@@ -101,7 +101,7 @@ func (t *Table) PrivilegeList() []Privilege {
 //
 // Errors: ErrRoleName, ErrRoleExists, ErrPrivilege, ErrTooMany, and those of
 // every change: see Manager.
-func (m *Manager) AddRole(ctx context.Context, by Grantor, name string, privileges []string) (int32, error) {
+func (m *Manager) AddRole(ctx context.Context, by Grantor, name string, privileges []Privilege) (int32, error) {
 	var id int32
 	err := m.change(ctx, "add role", by, func(d *document) ([]event.Event, error) {
 		if len(d.Roles) >= maxRoles {
@@ -125,7 +125,7 @@ func (m *Manager) AddRole(ctx context.Context, by Grantor, name string, privileg
 // UpdateRole gives a role a name and privileges in place of those it has.
 //
 // Errors: ErrRole, ErrSystemRole, and those of AddRole.
-func (m *Manager) UpdateRole(ctx context.Context, by Grantor, id int32, name string, privileges []string) error {
+func (m *Manager) UpdateRole(ctx context.Context, by Grantor, id int32, name string, privileges []Privilege) error {
 	return m.change(ctx, "update role", by, func(d *document) ([]event.Event, error) {
 		i, err := d.custom(id)
 		if err != nil {
@@ -184,7 +184,7 @@ func (d *document) custom(id int32) (int, error) {
 }
 
 // fill checks the name and the privileges of a row, and sets the latter.
-func (m *Manager) fill(d *document, row *roleRow, privileges []string) error {
+func (m *Manager) fill(d *document, row *roleRow, privileges []Privilege) error {
 	if !validRoleName(row.Name) {
 		return ErrRoleName
 	}
@@ -199,7 +199,7 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []string) error {
 		return ErrRoleExists
 	}
 	words := m.now.Load().words
-	kept := []string{}
+	kept := []Privilege{}
 	for _, id := range privileges {
 		if _, ok := words.index[id]; !ok {
 			// Not quoted: it is a stranger's text of any length.
@@ -225,6 +225,6 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []string) error {
 func roleEvent(id string, by event.Actor, r roleRow) event.Event {
 	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: r.Name, Args: map[string]string{
 		"roleId":     fmt.Sprint(r.ID),
-		"privileges": strings.Join(r.Privileges, ","),
+		"privileges": strings.Join(Names(r.Privileges...), ","),
 	}}
 }

@@ -32,7 +32,7 @@ type Permission struct {
 // for concurrent use.
 type Table struct {
 	log      *slog.Logger
-	declared func() []Privilege
+	declared func() []PrivilegeInfo
 
 	now atomic.Pointer[snapshot] // what questions are answered from
 
@@ -55,9 +55,9 @@ func emptyState() state { return state{doc: &document{NextRole: 1}} }
 // NewTable makes an empty table. declared returns the privileges that
 // registered extensions declare, nil for none; call Refresh when they change. It
 // must not call the table. Damage is logged to log, nil for slog.Default.
-func NewTable(declared func() []Privilege, log *slog.Logger) *Table {
+func NewTable(declared func() []PrivilegeInfo, log *slog.Logger) *Table {
 	if declared == nil {
-		declared = func() []Privilege { return nil }
+		declared = func() []PrivilegeInfo { return nil }
 	}
 	if log == nil {
 		log = slog.Default()

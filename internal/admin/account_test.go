@@ -210,14 +210,14 @@ func TestUsersAreListedOnlyForCallersThatGivePermissionsOrManageUsers(t *testing
 	list := func(token string) vimtest.Answer {
 		return f.As(token, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{FindUsers: true})
 	}
-	for _, privilege := range []string{access.ModifyPermissions, access.HostManageUserGroups} {
-		found := vimtest.Get[[]types.BaseUserSearchResult](list(f.User("has "+privilege, privilege)))
+	for _, privilege := range []access.Privilege{access.ModifyPermissions, access.HostManageUserGroups} {
+		found := vimtest.Get[[]types.BaseUserSearchResult](list(f.User("has "+string(privilege), privilege)))
 		if len(found) < 3 {
 			t.Errorf("with %s: %v", privilege, found)
 		}
 	}
 	for _, token := range []string{f.Ann, f.User("roles only", access.ModifyRoles)} {
-		if got := vimtest.Fails[types.NoPermission](list(token)); got.PrivilegeId != access.ModifyPermissions {
+		if got := vimtest.Fails[types.NoPermission](list(token)); got.PrivilegeId != string(access.ModifyPermissions) {
 			t.Errorf("%+v", got)
 		}
 	}

@@ -52,7 +52,9 @@ func (a *api) roleList(_ context.Context, c *vim.Call) ([]types.AuthorizationRol
 			info.Label = locale.Text(in, "role."+r.Name+".label")
 			info.Summary = locale.Text(in, "role."+r.Name+".summary")
 		}
-		all = append(all, types.AuthorizationRole{RoleId: r.ID, System: r.System, Name: r.Name, Info: info, Privilege: r.Privileges})
+		all = append(all, types.AuthorizationRole{
+			RoleId: r.ID, System: r.System, Name: r.Name, Info: info, Privilege: access.Names(r.Privileges...),
+		})
 	}
 	return all, nil
 }
@@ -61,7 +63,7 @@ func (a *api) privilegeList(context.Context, *vim.Call) ([]types.AuthorizationPr
 	var all []types.AuthorizationPrivilege
 	for _, p := range a.Access.PrivilegeList() {
 		all = append(all, types.AuthorizationPrivilege{
-			PrivId: p.ID, OnParent: p.OnParent, Name: p.Name(), PrivGroupName: p.Group,
+			PrivId: string(p.ID), OnParent: p.OnParent, Name: p.Name(), PrivGroupName: p.Group,
 		})
 	}
 	return all, nil
@@ -77,7 +79,7 @@ func (a *api) authorizationDescription(_ context.Context, c *vim.Call) (types.Au
 	resources := a.resources("auth", in)
 	described := map[string]bool{}
 	for _, p := range a.Access.PrivilegeList() {
-		d.Privilege = append(d.Privilege, describe(in, resources, p.ID, p.LabelKey(), p.Name()))
+		d.Privilege = append(d.Privilege, describe(in, resources, string(p.ID), p.LabelKey(), p.Name()))
 		if !described[p.Group] {
 			described[p.Group] = true
 			d.PrivilegeGroup = append(d.PrivilegeGroup, describe(in, resources, p.Group, "group."+p.Group, p.Group))
@@ -105,7 +107,7 @@ func describe(in string, resources map[string]string, id, key, name string) *typ
 
 func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.AddAuthorizationRoleRequestType) (int32, error) {
 	c.Note("role", r.Name)
-	id, err := a.Access.AddRole(ctx, a.grantor(ctx, c), r.Name, r.PrivIds)
+	id, err := a.Access.AddRole(ctx, a.grantor(ctx, c), r.Name, access.Privileges(r.PrivIds))
 	if err != nil {
 		return 0, named(err, r.Name)
 	}
@@ -116,7 +118,7 @@ func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.Ad
 func (a *api) updateAuthorizationRole(ctx context.Context, c *vim.Call, r *types.UpdateAuthorizationRoleRequestType) error {
 	c.Note("role", r.NewName)
 	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
-	return named(a.Access.UpdateRole(ctx, a.grantor(ctx, c), r.RoleId, r.NewName, r.PrivIds), r.NewName)
+	return named(a.Access.UpdateRole(ctx, a.grantor(ctx, c), r.RoleId, r.NewName, access.Privileges(r.PrivIds)), r.NewName)
 }
 
 // removeAuthorizationRole may take permissions away with the role.

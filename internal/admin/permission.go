@@ -174,7 +174,7 @@ func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.Ha
 	}
 	has := make([]bool, len(r.PrivId))
 	for i, id := range r.PrivId {
-		has[i] = a.SessionHas(l, id)
+		has[i] = a.SessionHas(l, access.Privilege(id))
 	}
 	return has, nil
 }
@@ -192,7 +192,7 @@ func (a *api) hasPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.
 	if err != nil {
 		return nil, err
 	}
-	return entityPrivileges(r.Entity, r.PrivId, func(id string) bool { return a.SessionHas(l, id) }), nil
+	return entityPrivileges(r.Entity, r.PrivId, func(id string) bool { return a.SessionHas(l, access.Privilege(id)) }), nil
 }
 
 // hasUserPrivilegeOnEntities takes any object: those that are no entities are
@@ -210,7 +210,7 @@ func (a *api) hasUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *ty
 	if err != nil {
 		return nil, err
 	}
-	return entityPrivileges(r.Entities, r.PrivId, has.Has), nil
+	return entityPrivileges(r.Entities, r.PrivId, func(id string) bool { return has.Has(access.Privilege(id)) }), nil
 }
 
 func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
@@ -223,7 +223,7 @@ func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *
 	if err != nil {
 		return nil, err
 	}
-	ids := has.IDs()
+	ids := access.Names(has.IDs()...)
 	if err := a.bounded(ctx, c, "entities", len(r.Entities), len(ids)); err != nil {
 		return nil, err
 	}

@@ -51,7 +51,9 @@ var errBorrowed = errors.New("an impersonator can't change how its target gets i
 // judgeAccess has the change of whether, or how, a principal gets in judged:
 // authority is what the principal may do, privilege that of the row. An
 // impersonator has the target's authority for a while, and must not keep it.
-func (a *api) judgeAccess(c *vim.Call, who principal.Name, privilege string, authority func() (before, after access.Set)) error {
+func (a *api) judgeAccess(
+	c *vim.Call, who principal.Name, privilege access.Privilege, authority func() (before, after access.Set),
+) error {
 	return a.Judge(c, func() error {
 		if err := notBorrowed(c, who, privilege); err != nil {
 			return err
@@ -62,7 +64,7 @@ func (a *api) judgeAccess(c *vim.Call, who principal.Name, privilege string, aut
 }
 
 // notBorrowed refuses an impersonator of the principal itself.
-func notBorrowed(c *vim.Call, who principal.Name, privilege string) error {
+func notBorrowed(c *vim.Call, who principal.Name, privilege access.Privilege) error {
 	identity, origin := c.Session.Who()
 	if origin != nil && identity.Name.Equal(who) {
 		return vim.NoPermission(c.Object, errBorrowed, privilege)

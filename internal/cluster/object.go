@@ -36,7 +36,7 @@ func (c *Cluster) Serve(api *vim.API) error {
 	return api.Add(&vim.Object{
 		Type: objectType, ID: objectID,
 		Properties: []vim.Property{
-			vim.NewProperty("nodes", "System.Read", c.read,
+			vim.NewProperty("nodes", vim.Read, c.read,
 				vim.Watched(func(*vim.Call) <-chan struct{} { return c.Changed() })),
 		},
 	})

@@ -152,11 +152,11 @@ func (d *Domain) policy() session.Policy {
 }
 
 // declared are the privileges that registered extensions add to the API's.
-func declared(t *extension.Table) func() []access.Privilege {
-	return func() []access.Privilege {
-		var all []access.Privilege
+func declared(t *extension.Table) func() []access.PrivilegeInfo {
+	return func() []access.PrivilegeInfo {
+		var all []access.PrivilegeInfo
 		for _, p := range t.Declared() {
-			all = append(all, access.Privilege{ID: p.ID, Group: p.Group})
+			all = append(all, access.PrivilegeInfo{ID: access.Privilege(p.ID), Group: p.Group})
 		}
 		return all
 	}

@@ -46,10 +46,10 @@ func nodeOn(t *testing.T, s store.Store) *node {
 	n := &node{store: s}
 	var authority *access.Table
 	table := extension.NewTable(func() { n.changes.Add(1); authority.Refresh() }, discard)
-	authority = access.NewTable(func() []access.Privilege {
-		var all []access.Privilege
+	authority = access.NewTable(func() []access.PrivilegeInfo {
+		var all []access.PrivilegeInfo
 		for _, p := range table.Declared() {
-			all = append(all, access.Privilege{ID: p.ID, Group: p.Group})
+			all = append(all, access.PrivilegeInfo{ID: access.Privilege(p.ID), Group: p.Group})
 		}
 		return all
 	}, discard)

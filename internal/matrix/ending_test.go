@@ -83,7 +83,7 @@ func comeBetween(t *testing.T, r row, kind string, victimOf func(*world) *victim
 // the store.
 func TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst(t *testing.T) {
 	w := newWorld(t)
-	actor := w.newUser("actor", w.role(access.ImpersonateUser))
+	actor := w.newUser("actor", w.role(string(access.ImpersonateUser)))
 	other := w.beside()
 	w.store.count(1, func() { other.permit(extensionKey, access.Admin) })
 	got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: extensionKey})

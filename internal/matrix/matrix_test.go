@@ -31,7 +31,7 @@ var own = map[string]string{
 }
 
 // needsSession reports whether somebody without a session may not use the row.
-func (r row) needsSession() bool { return r.privilege != vim.Anonymous }
+func (r row) needsSession() bool { return r.privilege != string(vim.Anonymous) }
 
 // outcome is what came of a call.
 type outcome struct {

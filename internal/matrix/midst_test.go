@@ -74,7 +74,7 @@ var kinds = []struct {
 		return w.victimOf(w.newUser("second", access.Admin), "second", all)
 	}},
 	{"an impersonator", losses, func(w *world) *victim {
-		token := w.newUser("actor", w.role(access.ImpersonateUser))
+		token := w.newUser("actor", w.role(string(access.ImpersonateUser)))
 		w.impersonate(token, "administrator")
 		return w.victimOf(token, "actor", all)
 	}},

@@ -118,7 +118,7 @@ func TestDamagedPermissionsGrantNothingInAnyRow(t *testing.T) {
 		"LoginByToken":                requests["SessionManager.LoginByToken"],
 	} {
 		got := w.do("", w.ref("SessionManager"), name, args)
-		if n := got.noPermission(); n == nil || n.PrivilegeId != vim.View {
+		if n := got.noPermission(); n == nil || n.PrivilegeId != string(vim.View) {
 			t.Errorf("%s with damaged permissions: came %s, want NoPermission", name, got)
 		}
 	}

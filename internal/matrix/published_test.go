@@ -43,7 +43,7 @@ func readPublished(t *testing.T) map[string]published {
 
 // A row whose reference states no privilege needs a live session with a role.
 func (p published) same(privilege string) bool {
-	return p.privilege == privilege || p.privilege == unstated && privilege == vim.View
+	return p.privilege == privilege || p.privilege == unstated && privilege == string(vim.View)
 }
 
 func TestEveryRowAsksForThePublishedPrivilegeOrSaysWhyNot(t *testing.T) {

@@ -43,11 +43,11 @@ func rowsOf(api *vim.API) []row {
 	for _, o := range api.Objects() {
 		for i := range o.Methods {
 			m := &o.Methods[i]
-			all = append(all, row{object: o, method: m, name: m.Name, privilege: m.Privilege})
+			all = append(all, row{object: o, method: m, name: m.Name, privilege: string(m.Privilege)})
 		}
 		for i := range o.Properties {
 			p := &o.Properties[i]
-			all = append(all, row{object: o, property: p, name: p.Name, privilege: p.Privilege})
+			all = append(all, row{object: o, property: p, name: p.Name, privilege: string(p.Privilege)})
 		}
 	}
 	return all

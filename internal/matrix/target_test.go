@@ -136,7 +136,7 @@ func targetRole() target {
 		calls: map[string]func(w *world) any{
 			"AuthorizationManager.UpdateAuthorizationRole": func(w *world) any {
 				return &types.UpdateAuthorizationRoleRequestType{
-					RoleId: w.targetRole(), NewName: targetName, PrivIds: []string{access.GlobalLogEvent},
+					RoleId: w.targetRole(), NewName: targetName, PrivIds: access.Names(access.GlobalLogEvent),
 				}
 			},
 			"AuthorizationManager.SetEntityPermissions": func(w *world) any {

@@ -93,7 +93,7 @@ func (w *world) watcher(acts bool) *caller {
 	if !acts {
 		return w.member("", "second", access.Admin, all)
 	}
-	token := w.newUser("actor", w.role(access.ImpersonateUser))
+	token := w.newUser("actor", w.role(string(access.ImpersonateUser)))
 	w.impersonate(token, "administrator")
 	return &caller{token: token, live: true, has: all, user: "actor", objects: w.equip(token)}
 }

@@ -303,8 +303,8 @@ func only(privileges ...string) func(string) bool {
 
 // What every role that somebody made has, and what being an extension gives.
 var (
-	implied   = []string{access.SystemAnonymous, access.SystemView, access.SystemRead}
-	extending = []string{access.SystemAnonymous, access.SystemView, access.ImpersonateUser}
+	implied   = access.Names(access.SystemAnonymous, access.SystemView, access.SystemRead)
+	extending = access.Names(access.SystemAnonymous, access.SystemView, access.ImpersonateUser)
 )
 
 // callers are all kinds of them for the row.
@@ -383,7 +383,7 @@ func (w *world) taken() []*caller {
 func (w *world) actors() []*caller {
 	w.t.Helper()
 	actor := func(name, user string, has func(string) bool) *caller {
-		token := w.newUser(user, w.role(access.ImpersonateUser))
+		token := w.newUser(user, w.role(string(access.ImpersonateUser)))
 		w.impersonate(token, "administrator")
 		return &caller{name: name, token: token, live: true, has: has, objects: w.equip(token)}
 	}
@@ -392,7 +392,7 @@ func (w *world) actors() []*caller {
 	role := w.role()
 	w.permit("former", role)
 	lost.restore = func() func() {
-		back := w.role(access.ImpersonateUser)
+		back := w.role(string(access.ImpersonateUser))
 		w.permit("former", back)
 		return func() { w.permit("former", role) }
 	}

@@ -20,7 +20,6 @@ const (
 	helloPath  = "/api/vcenter/system"
 	scheme     = "session"
 	tokenName  = "vmware-api-session-id"
-	anonymous  = "System.Anonymous"
 	faultsName = "x-vigate-faults"
 )
 
@@ -125,7 +124,7 @@ func components(s *schemas) object {
 }
 
 func (s *schemas) method(o *vim.Object, m *vim.Method) object {
-	op := s.operation(o, m.Name, m.Privilege, m.Faults)
+	op := s.operation(o, m.Name, string(m.Privilege), m.Faults)
 	request := s.request(m)
 	op["requestBody"] = object{
 		"required": slices.ContainsFunc(schema.Of(m.Args, "json").Members, func(m schema.Member) bool { return !m.OmitEmpty }),
@@ -136,7 +135,7 @@ func (s *schemas) method(o *vim.Object, m *vim.Method) object {
 }
 
 func (s *schemas) property(o *vim.Object, p *vim.Property) object {
-	op := s.operation(o, p.Name, p.Privilege, nil)
+	op := s.operation(o, p.Name, string(p.Privilege), nil)
 	s.answer(op, p.Type, p.Optional, false)
 	return op
 }
@@ -155,7 +154,7 @@ func (s *schemas) operation(o *vim.Object, name, privilege string, faults []stri
 	} else {
 		op["description"] = "The objects belong to sessions. Privilege: " + privilege + "."
 	}
-	if privilege == anonymous {
+	if privilege == string(vim.Anonymous) {
 		op["security"] = []object{{}, {scheme: []string{}}}
 	}
 	if len(faults) > 0 {
@@ -189,7 +188,7 @@ func (s *schemas) fault(faults []string) object {
 
 // starts reports whether the method is a way in, whose answer brings a token.
 func starts(m *vim.Method) bool {
-	return m.Privilege == anonymous && m.Result == reflect.TypeFor[types.UserSession]()
+	return m.Privilege == vim.Anonymous && m.Result == reflect.TypeFor[types.UserSession]()
 }
 
 // answer adds the successes: the result, or none.

@@ -168,7 +168,7 @@ func (r *reader) evaluate(it item) ([]result, bool, error) {
 		switch {
 		case g.fault == nil:
 			all[i] = r.part(&had[at], p.Steps)
-		case g.fault.Kind() == "ManagedObjectNotFound":
+		case vim.IsFault[*types.ManagedObjectNotFound](g.fault):
 			return nil, false, nil
 		case g.fault.Detail == nil || r.ctx.Err() != nil:
 			// Not of this property: the whole call can't be served now.

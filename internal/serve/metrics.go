@@ -68,7 +68,7 @@ func (n *Node) know(waysIn []login.Method) {
 
 // isWayIn: what answers anybody with a session.
 func isWayIn(m *vim.Method) bool {
-	return m.Privilege == "System.Anonymous" && m.Result == reflect.TypeFor[types.UserSession]()
+	return m.Privilege == vim.Anonymous && m.Result == reflect.TypeFor[types.UserSession]()
 }
 
 func (n *Node) metricsHandler() http.Handler {

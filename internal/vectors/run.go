@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -277,7 +278,7 @@ func Uncovered(objects []*vim.Object, all []Vector) []string {
 }
 
 // refusals are the faults that a row gives by its privilege.
-func refusals(privilege string) []string {
+func refusals(privilege access.Privilege) []string {
 	switch privilege {
 	case vim.Anonymous:
 		return nil

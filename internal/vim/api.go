@@ -232,7 +232,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 
 // row is what a call runs.
 type row struct {
-	privilege string
+	privilege access.Privilege
 	run       func(context.Context, *Call) (any, error)
 	method    *Method // nil: a property
 }
@@ -287,7 +287,7 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 // authorise holds the call to its row's privilege, or only to a live session if
 // the row concerns the caller's own session. It fails closed: an unknown
 // privilege is one that nobody has.
-func (a *API) authorise(c *Call, privilege string, own bool) *Fault {
+func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
 	switch {
 	case privilege == Anonymous:
 		return nil
@@ -300,12 +300,12 @@ func (a *API) authorise(c *Call, privilege string, own bool) *Fault {
 }
 
 // Has reports whether the caller has the privilege on the root folder.
-func (a *API) Has(c *Call, privilege string) bool {
+func (a *API) Has(c *Call, privilege access.Privilege) bool {
 	return c.Session != nil && a.SessionHas(c.Session, privilege)
 }
 
 // SessionHas reports whether the session has the privilege on the root folder.
-func (a *API) SessionHas(l *session.Live, privilege string) bool {
+func (a *API) SessionHas(l *session.Live, privilege access.Privilege) bool {
 	return a.Access.Has(login.SubjectOf(l), privilege)
 }
 

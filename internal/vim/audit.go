@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vmware/govmomi/vim25/types"
+
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/login"
 )
@@ -78,7 +80,7 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 
 // denied tells of a fault of authority. A caller without a live session is not
 // denied anything, it has only to log in.
-func denied(f *Fault) bool { return f != nil && f.Kind() == "NoPermission" }
+func denied(f *Fault) bool { return IsFault[*types.NoPermission](f) }
 
 // audit writes the call's line.
 func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
@@ -119,7 +121,7 @@ func faultLevel(f *Fault) slog.Level {
 	switch {
 	case f == nil:
 		return slog.LevelInfo
-	case f.Kind() == "SystemError":
+	case IsFault[*types.SystemError](f):
 		return slog.LevelError
 	case f.RetryAfter != 0:
 		return slog.LevelWarn

@@ -49,6 +49,16 @@ func (f *Fault) Kind() string {
 	return reflect.TypeOf(f.Detail).Elem().Name()
 }
 
+// IsFault reports whether f is the API's fault of the type T, and none of those
+// that extend it. nil is no fault.
+func IsFault[T types.BaseMethodFault](f *Fault) bool {
+	if f == nil {
+		return false
+	}
+	_, is := f.Detail.(T)
+	return is
+}
+
 func (f *Fault) Error() string {
 	if f.Cause != nil {
 		return f.Kind() + ": " + f.Cause.Error()
@@ -118,22 +128,23 @@ func ObjectNotFound(ref types.ManagedObjectReference) *Fault {
 }
 
 // NotAuthenticated: the row needs a live session and the caller has none.
-func NotAuthenticated(ref types.ManagedObjectReference, privilege string) *Fault {
+func NotAuthenticated(ref types.ManagedObjectReference, privilege access.Privilege) *Fault {
 	f := &types.NotAuthenticated{}
 	f.NoPermission = missing(ref, privilege)
 	return NewFault(f, nil)
 }
 
 // NoPermission: the session lacks the privileges on the object, one at least.
-func NoPermission(ref types.ManagedObjectReference, cause error, privileges ...string) *Fault {
+func NoPermission(ref types.ManagedObjectReference, cause error, privileges ...access.Privilege) *Fault {
 	f := missing(ref, privileges...)
 	return NewFault(&f, cause)
 }
 
-func missing(ref types.ManagedObjectReference, privileges ...string) types.NoPermission {
+func missing(ref types.ManagedObjectReference, privileges ...access.Privilege) types.NoPermission {
+	ids := access.Names(privileges...)
 	return types.NoPermission{
-		Object: &ref, PrivilegeId: privileges[0],
-		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: ref, PrivilegeIds: privileges}},
+		Object: &ref, PrivilegeId: ids[0],
+		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: ref, PrivilegeIds: ids}},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -181,7 +182,7 @@ func TestNoMethodIsCalledWithoutItsPrivilege(t *testing.T) {
 	for _, o := range f.Objects() {
 		for i := range o.Methods {
 			m := &o.Methods[i]
-			if slices.Contains([]string{vim.Anonymous, vim.View, "System.Read"}, m.Privilege) {
+			if slices.Contains([]access.Privilege{vim.Anonymous, vim.View, vim.Read}, m.Privilege) {
 				continue
 			}
 			_, fault := f.Send(nobody, o.Ref(), m.Name, m.NewArgs())

@@ -8,13 +8,15 @@ import (
 	"slices"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
 )
 
-// Privileges that decide whether a session is needed at all, by the API's own
-// names.
+// The API's privileges that most rows need, for packages that know no authority.
 const (
-	Anonymous = "System.Anonymous" // anyone may call
-	View      = "System.View"      // whoever has an effective role may call
+	Anonymous = access.SystemAnonymous // anyone may call
+	View      = access.SystemView      // whoever has an effective role may call
+	Read      = access.SystemRead      // whoever has one that may read
 )
 
 // Object is a type of managed object: the table of what it answers.
@@ -30,7 +32,7 @@ type Object struct {
 // Method is the row of one operation.
 type Method struct {
 	Name      string
-	Privilege string
+	Privilege access.Privilege
 	// Args is the request's type, Result the answer's, nil for void.
 	Args, Result reflect.Type
 	// Optional: the result may be unset.
@@ -62,7 +64,7 @@ func (m *Method) NewArgs() any { return reflect.New(m.Args).Interface() }
 // Property is the row of one property.
 type Property struct {
 	Name      string
-	Privilege string
+	Privilege access.Privilege
 	Type      reflect.Type
 	Optional  bool
 
@@ -74,7 +76,9 @@ type Property struct {
 
 // NewMethod makes the row of a method that answers with an R; a pointer R is an
 // optional result.
-func NewMethod[A, R any](name, privilege string, run func(context.Context, *Call, *A) (R, error), opts ...func(*Method)) Method {
+func NewMethod[A, R any](
+	name string, privilege access.Privilege, run func(context.Context, *Call, *A) (R, error), opts ...func(*Method),
+) Method {
 	result := reflect.TypeFor[R]()
 	m := Method{Name: name, Privilege: privilege, Args: reflect.TypeFor[A](), Result: result}
 	if result.Kind() == reflect.Pointer {
@@ -91,7 +95,9 @@ func NewMethod[A, R any](name, privilege string, run func(context.Context, *Call
 }
 
 // NewVoid makes the row of a method without a result.
-func NewVoid[A any](name, privilege string, run func(context.Context, *Call, *A) error, opts ...func(*Method)) Method {
+func NewVoid[A any](
+	name string, privilege access.Privilege, run func(context.Context, *Call, *A) error, opts ...func(*Method),
+) Method {
 	m := Method{Name: name, Privilege: privilege, Args: reflect.TypeFor[A]()}
 	m.run = func(ctx context.Context, c *Call) (any, error) { return nil, run(ctx, c, c.Args.(*A)) }
 	return m.with(opts)
@@ -127,7 +133,9 @@ func ChangesAuthority(rule string) func(*Method) {
 func Waits(m *Method) { m.Waits = true }
 
 // NewProperty makes the row of a property; a pointer T is an optional one.
-func NewProperty[T any](name, privilege string, read func(context.Context, *Call) (T, error), opts ...func(*Property)) Property {
+func NewProperty[T any](
+	name string, privilege access.Privilege, read func(context.Context, *Call) (T, error), opts ...func(*Property),
+) Property {
 	typ := reflect.TypeFor[T]()
 	p := Property{Name: name, Privilege: privilege, Type: typ}
 	if typ.Kind() == reflect.Pointer {
@@ -147,13 +155,16 @@ func NewProperty[T any](name, privilege string, read func(context.Context, *Call
 }
 
 // NewFixed makes the row of a property that has always the same value.
-func NewFixed[T any](name, privilege string, value T) Property {
+func NewFixed[T any](name string, privilege access.Privilege, value T) Property {
 	return NewProperty(name, privilege, func(context.Context, *Call) (T, error) { return value, nil })
 }
 
 // streamed makes the row of a property that is a list too long to hold: bindings
 // write its elements one by one.
-func streamed[E any](name, privilege string, read func(context.Context, *Call) (iter.Seq[E], error), opts ...func(*Property)) Property {
+func streamed[E any](
+	name string, privilege access.Privilege, read func(context.Context, *Call) (iter.Seq[E], error),
+	opts ...func(*Property),
+) Property {
 	p := NewProperty(name, privilege, read, opts...)
 	p.Type = reflect.TypeFor[[]E]()
 	p.whole = func(v any) any { return slices.AppendSeq([]E{}, v.(iter.Seq[E])) }

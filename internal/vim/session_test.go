@@ -85,7 +85,7 @@ func TestALoginWithoutARoleIsRefused(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Create("norole", "password of norole", ""))
 	got := vimtest.Fails[types.NoPermission](f.As("", sessions, "Login", &types.LoginRequestType{UserName: "norole", Password: "password of norole"}))
-	if got.Object == nil || *got.Object != vim.RootFolder() || got.PrivilegeId != vim.View {
+	if got.Object == nil || *got.Object != vim.RootFolder() || got.PrivilegeId != string(vim.View) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
@@ -24,7 +25,8 @@ func (a *API) sessionManager() *Object {
 			NewMethod("AcquireGenericServiceTicket", Anonymous, a.acquireGenericServiceTicket, Audited, Faults("InvalidArgument")),
 			NewMethod("AcquireLocalTicket", Anonymous, a.acquireLocalTicket, Audited, Faults("InvalidLogin", "NoPermission", "NotSupported", "InvalidRequest")),
 			starts("CloneSession", a.cloneSession, Faults("InvalidLogin", "NotSupported")),
-			NewMethod("ImpersonateUser", "Sessions.ImpersonateUser", a.impersonateUser, Audited, ChangesAuthority(ruleImpersonate), Faults("InvalidLogin", "InvalidLocale")),
+			NewMethod("ImpersonateUser", access.ImpersonateUser, a.impersonateUser,
+				Audited, ChangesAuthority(ruleImpersonate), Faults("InvalidLogin", "InvalidLocale")),
 			starts("Login", a.login, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
 			starts("LoginBySSPI", a.loginBySSPI, Faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
 			starts("LoginByToken", a.loginByToken, NeedsProof, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
@@ -32,17 +34,18 @@ func (a *API) sessionManager() *Object {
 			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
 			starts("LoginExtensionBySubjectName", a.loginExtensionBySubjectName, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate", "NoSubjectName", "InvalidClientCertificate")),
 			NewVoid("Logout", View, a.logout, Audited, OwnSession),
-			NewMethod("SessionIsActive", "Sessions.ValidateSession", a.sessionIsActive),
+			NewMethod("SessionIsActive", access.ValidateSession, a.sessionIsActive),
 			NewVoid("SetLocale", View, a.setLocale, Faults("InvalidLocale")),
-			NewVoid("TerminateSession", "Sessions.TerminateSession", a.terminateSession, Audited, Faults("NotFound", "InvalidArgument")),
-			NewVoid("UpdateServiceMessage", "Sessions.GlobalMessage", a.updateServiceMessage, Faults("InvalidArgument")),
+			NewVoid("TerminateSession", access.TerminateSession, a.terminateSession,
+				Audited, Faults("NotFound", "InvalidArgument")),
+			NewVoid("UpdateServiceMessage", access.GlobalMessage, a.updateServiceMessage, Faults("InvalidArgument")),
 		},
 		Properties: []Property{
 			NewProperty("currentSession", Anonymous, a.currentSession, Watched(a.ownSessionChanged)),
 			NewProperty("defaultLocale", Anonymous, a.defaultLocale, Watched(a.settingsChanged)),
 			NewProperty("message", View, a.message, Watched(a.settingsChanged)),
 			NewProperty("messageLocaleList", Anonymous, a.messageLocaleList),
-			streamed("sessionList", "Sessions.TerminateSession", a.sessionList, Watched(a.sessionsChanged)),
+			streamed("sessionList", access.TerminateSession, a.sessionList, Watched(a.sessionsChanged)),
 			NewProperty("supportedLocaleList", Anonymous, a.supportedLocaleList),
 		},
 	}

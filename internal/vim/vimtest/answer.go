@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -106,15 +107,15 @@ func Invalid(property string, a Answer) {
 
 // Needs holds a method to its privilege: nobody may call it without a session,
 // and nobody with one who lacks the privilege.
-func (f *Fixture) Needs(privilege, typ, name string, args any) {
+func (f *Fixture) Needs(privilege access.Privilege, typ, name string, args any) {
 	f.t.Helper()
-	if got := Fails[types.NotAuthenticated](f.As("", typ, name, args)); got.PrivilegeId != privilege || got.Object == nil || got.Object.Type != typ {
+	if got := Fails[types.NotAuthenticated](f.As("", typ, name, args)); got.PrivilegeId != string(privilege) || got.Object == nil || got.Object.Type != typ {
 		f.t.Errorf("%s: %+v", name, got)
 	}
 	if privilege == vim.View {
 		return
 	}
-	if got := Fails[types.NoPermission](f.As(f.Ann, typ, name, args)); got.PrivilegeId != privilege {
+	if got := Fails[types.NoPermission](f.As(f.Ann, typ, name, args)); got.PrivilegeId != string(privilege) {
 		f.t.Errorf("%s: %+v", name, got)
 	}
 }

@@ -155,7 +155,7 @@ func (f *Fixture) Login(name, password string) string {
 }
 
 // User makes a user with a role of these privileges, and returns its token.
-func (f *Fixture) User(name string, privileges ...string) string {
+func (f *Fixture) User(name string, privileges ...access.Privilege) string {
 	f.t.Helper()
 	OK(f.Create(name, "password of "+name, ""))
 	role := f.AddRole("role of "+name, privileges...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -22,9 +23,9 @@ func (f *Fixture) Create(id, password, fullName string) Answer {
 }
 
 // AddRole makes a role and returns its id.
-func (f *Fixture) AddRole(name string, privileges ...string) int32 {
+func (f *Fixture) AddRole(name string, privileges ...access.Privilege) int32 {
 	f.t.Helper()
-	return Get[int32](f.On("AuthorizationManager", "AddAuthorizationRole", &types.AddAuthorizationRoleRequestType{Name: name, PrivIds: privileges}))
+	return Get[int32](f.On("AuthorizationManager", "AddAuthorizationRole", &types.AddAuthorizationRoleRequestType{Name: name, PrivIds: access.Names(privileges...)}))
 }
 
 // Grant sets permissions.
