@@ -30,7 +30,13 @@ const (
 type decoder struct {
 	*reader
 	codec  *codec
+	types  typer
 	memory int
+}
+
+// typer finds the type of an object by its id; "" if the id does not tell it.
+type typer interface {
+	typeOf(id string) (string, error)
 }
 
 // step is a member on the way to what is read, and, of a list, which item.

@@ -28,11 +28,13 @@ const (
 	nsInternal   = "urn:internalvim25"
 )
 
-// ours reports whether an element may be one of the API's by its namespace.
-// Clients made by hand leave it out of the members.
-func ours(t *xmltoken.Token) bool { return isOperation(t) || len(t.Space) == 0 }
-
-// isOperation reports whether an element may be an operation by its namespace.
-func isOperation(t *xmltoken.Token) bool {
-	return string(t.Space) == nsVim || string(t.Space) == nsInternal
+// ours reports whether an element may be one of the API's by its namespace: an
+// operation, or a member. Clients made by hand leave the namespace out. If the
+// envelope's own namespace is their default one, the elements in it then have that.
+func ours(t *xmltoken.Token) bool {
+	switch string(t.Space) {
+	case nsVim, "", nsEnvelope, nsInternal:
+		return true
+	}
+	return false
 }

@@ -89,12 +89,9 @@ func (d *decoder) anything(v reflect.Value, e *xmltoken.Token, name string) erro
 }
 
 // managedObject reads the element that was begun as a reference. versionId and
-// other attributes say nothing here.
+// other attributes say nothing here. If there is no type, the id has to tell it.
 func (d *decoder) managedObject(e *xmltoken.Token) (types.ManagedObjectReference, error) {
 	ref := types.ManagedObjectReference{Type: d.codec.text(e.Attribute("", "type")), ServerGUID: string(e.Attribute("", "serverGuid"))}
-	if ref.Type == "" {
-		return ref, d.want("a reference with a type")
-	}
 	value, err := d.Text()
 	if errors.Is(err, xmltoken.ErrNotText) {
 		return ref, d.want("a reference")
@@ -103,6 +100,14 @@ func (d *decoder) managedObject(e *xmltoken.Token) (types.ManagedObjectReference
 		return ref, err
 	}
 	ref.Value = d.codec.text(value)
+	if ref.Type == "" {
+		if ref.Type, err = d.types.typeOf(ref.Value); err != nil {
+			return ref, err
+		}
+		if ref.Type == "" {
+			return ref, d.want("a reference with a type, or with the id of an object that is served")
+		}
+	}
 	return ref, d.charge(len(ref.Type) + len(ref.Value) + len(ref.ServerGUID))
 }
 

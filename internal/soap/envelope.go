@@ -1,6 +1,7 @@
 package soap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,8 +38,12 @@ func bad(format string, args ...any) error { return &malformed{reason: fmt.Sprin
 type message struct {
 	decoder
 	raw  []byte
+	ctx  context.Context
 	api  binding.Dispatcher
 	call *vim.Call
+	// names: a session that the message names is the one that is meant, whatever
+	// cookie the HTTP layer of the client keeps.
+	names bool
 
 	security  []byte // the WS-Security header, a part of raw
 	cookie    string // vcSessionCookie
@@ -65,6 +70,7 @@ func (m *message) read() (err error) {
 
 // envelope reads all that the message is.
 func (m *message) envelope() error {
+	m.types = m
 	if err := m.root(); err != nil {
 		return err
 	}
@@ -72,6 +78,9 @@ func (m *message) envelope() error {
 	if err == nil && e != nil && e.Is(nsEnvelope, "Header") {
 		if err := m.header(); err != nil {
 			return err
+		}
+		if m.names && m.cookie != "" {
+			m.call.Token = m.cookie
 		}
 		e, err = m.Child()
 	}
@@ -184,7 +193,7 @@ func (m *message) body() error {
 	if e == nil {
 		return bad("the Body is empty")
 	}
-	if !isOperation(e) {
+	if !ours(e) {
 		return bad("the operation is not in the namespace %s", nsVim)
 	}
 	m.call.Name = m.codec.text(e.Name)
@@ -224,6 +233,15 @@ func (m *message) target() error {
 	ref.ServerGUID = ""
 	m.call.Object = ref
 	return err
+}
+
+// typeOf finds the type of an object by its id.
+func (m *message) typeOf(id string) (string, error) {
+	typ, fault := m.api.TypeOf(m.ctx, m.call, id)
+	if fault != nil {
+		return "", fault
+	}
+	return typ, nil
 }
 
 func (m *message) method() error {

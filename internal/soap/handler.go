@@ -96,7 +96,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(ctx, w, c, bodyRefusal(err))
 		return
 	}
-	*m = message{decoder: decoder{codec: h.codec}, raw: body.Bytes, api: h.api, call: c}
+	*m = message{decoder: decoder{codec: h.codec}, raw: body.Bytes, ctx: ctx, api: h.api, call: c}
 	refusal := h.prepare(ctx, m, r, foreign)
 	if m.raw, m.security = nil, nil; c.Proof.Message == nil {
 		body.Free()
@@ -129,12 +129,8 @@ func (h *handler) prepare(ctx context.Context, m *message, r *http.Request, fore
 	if !isPlain(r.Header) {
 		return clientFault("the message must be in UTF-8 and not compressed")
 	}
+	m.names = r.Header.Get(httptoken.Header) == ""
 	err := m.read()
-	if m.cookie != "" && r.Header.Get(httptoken.Header) == "" {
-		// A client that names a session in the message means that one, whatever
-		// cookie its HTTP layer keeps.
-		m.call.Token = m.cookie
-	}
 	if m.operation != "" {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
 			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))

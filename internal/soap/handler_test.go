@@ -164,7 +164,7 @@ func TestWhatTheTypesHaveNoPlaceForIsRefused(t *testing.T) {
 		"missing inside":            {option(""), "InvalidArgument", "<invalidProperty>changedValue[0].value</invalidProperty>"},
 		"no object":                 {`<Login xmlns="urn:vim25"><userName>a</userName><password>b</password></Login>`, "InvalidArgument", "<invalidProperty>_this</invalidProperty>"},
 		"no object at all":          {`<Login xmlns="urn:vim25"/>`, "InvalidArgument", "<invalidProperty>_this</invalidProperty>"},
-		"object without type":       {`<Logout xmlns="urn:vim25"><_this>SessionManager</_this></Logout>`, "InvalidRequest", ""},
+		"an id of no object":        {`<Logout xmlns="urn:vim25"><_this>nothing</_this></Logout>`, "InvalidRequest", ""},
 		"unknown":                   {login("<userName>a</userName><password>b</password><extra/>"), "InvalidRequest", ""},
 		"of another namespace":      {login(`<userName xmlns="urn:other">a</userName><password>b</password>`), "InvalidRequest", ""},
 		"repeated":                  {login("<userName>a</userName><userName>c</userName><password>b</password>"), "InvalidRequest", ""},

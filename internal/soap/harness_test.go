@@ -102,6 +102,15 @@ func (f *fakeAPI) Property(ref types.ManagedObjectReference, name string) (*vim.
 	return nil, vim.PropertyNotFound(name)
 }
 
+func (f *fakeAPI) TypeOf(_ context.Context, _ *vim.Call, id string) (string, *vim.Fault) {
+	for _, o := range f.objects {
+		if o.ID == id {
+			return o.Type, nil
+		}
+	}
+	return "", nil
+}
+
 func (f *fakeAPI) Do(_ context.Context, c *vim.Call) (vim.Result, *vim.Fault) {
 	f.calls = append(f.calls, c)
 	if f.do == nil {

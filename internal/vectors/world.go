@@ -212,6 +212,9 @@ func (w *World) Login(user string) (vim.Result, *vim.Fault) {
 	})
 }
 
+// Password returns the user's password.
+func Password(user string) string { return passwords[user] }
+
 // Tokens are those of the sessions that Token made.
 func (w *World) Tokens() []string {
 	w.mu.Lock()

@@ -3,6 +3,7 @@ package vim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ type Domain struct {
 type API struct {
 	Domain
 	objects   map[string]*table
+	ids       map[string]string // the types of the objects that have an id of their own
 	order     []*Object
 	instances *instances
 	ledger    *budget.Ledger // what sessions hold
@@ -79,7 +81,7 @@ func New(d Domain) (*API, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	a := &API{Domain: d, objects: map[string]*table{}, instances: newInstances(), drain: make(chan struct{})}
+	a := &API{Domain: d, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
 	a.bound()
 	d.Sessions.OnEnd(a.endSession)
 	for _, o := range []*Object{
@@ -109,6 +111,12 @@ func (a *API) Add(o *Object) error {
 		t.properties[o.Properties[i].Name] = &o.Properties[i]
 	}
 	a.objects[o.Type] = t
+	if o.ID != "" {
+		if other, ok := a.ids[o.ID]; ok {
+			return fmt.Errorf("%s and %s have the same id %s", other, o.Type, o.ID)
+		}
+		a.ids[o.ID] = o.Type
+	}
 	a.order = append(a.order, o)
 	return nil
 }
@@ -260,6 +268,7 @@ func (a *API) row(c *Call) (row, *Fault) {
 // as none, and so is a ticket that is not for this request. The fault is that it
 // can't be found out.
 func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
+	c.Session = nil // whatever its binding has looked up
 	if c.Token != "" {
 		l, err := a.Sessions.Authenticate(ctx, c.Token, now)
 		if err != nil {

@@ -48,6 +48,7 @@ type Call struct {
 	// dispatcher sets it.
 	Instance any
 
+	found   bool      // caller has looked for the session
 	done    time.Time // when what was called had run
 	audit   audit
 	guard   guard

@@ -1,6 +1,12 @@
 package vim
 
-import "context"
+import (
+	"context"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/session"
+)
 
 // Refuse is Do for a call that its binding can't make out: the caller's session
 // is found, for the language of the fault's text, and the fault is measured, and
@@ -8,10 +14,8 @@ import "context"
 // nothing counts as activity.
 func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	c.introduce()
-	if c.Token != "" {
-		// Where that can't be found out, the fault is told in the language of all.
-		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token, a.Now())
-	}
+	// If the session can't be found, the text is in the default language.
+	a.caller(ctx, c)
 	if denied(f) {
 		a.audit(ctx, c, f)
 	}
@@ -25,6 +29,41 @@ func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 		object, name = "", ""
 	}
 	a.Observe(object, name, f.Kind(), 0)
+}
+
+// caller finds the session of a call before the call is admitted, by its token
+// alone: no ticket is taken, and nothing counts as activity. It looks once, however
+// often it is asked, as a look may cost a request to the store.
+func (a *API) caller(ctx context.Context, c *Call) *session.Live {
+	if !c.found && c.Token != "" {
+		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token, a.Now())
+	}
+	c.found = true
+	return c.Session
+}
+
+// TypeOf returns the type of the object that an id alone stands for, to the caller:
+// the object of the API that has the id, or one of the caller's session. It is "" if
+// there is none. Clients written by hand often leave the type out.
+func (a *API) TypeOf(ctx context.Context, c *Call, id string) (string, *Fault) {
+	if typ, ok := a.ids[id]; ok {
+		return typ, nil
+	}
+	ref := types.ManagedObjectReference{Value: id}
+	if !ownedBySession(ref) {
+		return "", nil
+	}
+	l := a.caller(ctx, c)
+	if l == nil {
+		// It may be an object of the caller's session, which is over.
+		return "", NotAuthenticated(ref, View)
+	}
+	for _, o := range a.order {
+		if ref.Type = o.Type; a.Instance(l, ref) != nil {
+			return o.Type, nil
+		}
+	}
+	return "", nil
 }
 
 // Unavailable refuses a call for want of something that will be back soon.
