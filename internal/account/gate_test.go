@@ -19,7 +19,7 @@ func empty(t *testing.T, g *gate) {
 		t.Errorf("left over: %d running, %d waiting", g.running, g.waiting())
 	}
 	for _, q := range []*queue{&g.front, &g.behind} {
-		if len(q.networks) != 0 || q.turns.Len() != 0 {
+		if len(q.networks) != 0 || q.turns.len() != 0 {
 			t.Errorf("left over: networks %v", q.networks)
 		}
 	}
@@ -124,6 +124,57 @@ func TestWhoFloodsTheGateStandsInItsOwnWayOnly(t *testing.T) {
 		if g.refused != 4 {
 			t.Errorf("%d refused", g.refused)
 		}
+	})
+}
+
+func TestANewcomerHasTheNextTurnWhileAnotherNetworkAlwaysWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 16, time.Minute, pressure{})
+		var line []string
+		var wg sync.WaitGroup
+		for range 8 { // one is served, seven wait
+			ask(t, g, "mallory", &line, &wg)
+		}
+		serve(g, 2) // mallory has had turns from the queue
+		for _, who := range []string{"ann", "bob", "eve"} {
+			ask(t, g, who, &line, &wg)
+			serve(g, 1)
+		}
+		serve(g, 5)
+		wg.Wait()
+		want := []string{
+			"mallory", "mallory", "mallory", "ann", "bob", "eve", "mallory", "mallory", "mallory", "mallory", "mallory",
+		}
+		if !slices.Equal(line, want) {
+			t.Errorf("turns: %q, want %q", line, want)
+		}
+		serve(g, 1)
+		empty(t, g)
+	})
+}
+
+func TestNewcomersDoNotShutOutThoseThatWaitedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 16, time.Minute, pressure{})
+		var line []string
+		var wg sync.WaitGroup
+		for range 4 {
+			ask(t, g, "ann", &line, &wg)
+		}
+		serve(g, 1)
+		for i := range 8 { // another newcomer before each turn
+			ask(t, g, fmt.Sprint("new ", i), &line, &wg)
+			serve(g, 1)
+		}
+		if n := slices.Index(line[2:], "ann"); n < 0 || n > maxAhead {
+			t.Errorf("turns: %q: ann waits for more than %d newcomers", line, maxAhead)
+		}
+		for g.waiting() > 0 {
+			serve(g, 1)
+		}
+		wg.Wait()
+		serve(g, 1)
+		empty(t, g)
 	})
 }
 

@@ -3,12 +3,13 @@ package account
 import "container/list"
 
 // queue is callers that wait for their turn. Networks take turns, and within
-// each its names; who is of the same name and network is served in the order of
-// arrival. The zero queue is empty. Whoever has the gate's mutex uses it.
+// each network its names; callers of the same name and network are served in the
+// order of arrival. The zero queue is empty. Callers of its methods hold the
+// gate's mutex.
 type queue struct {
 	waiting  int
 	networks map[string]*network
-	turns    list.List // *network, whose turn is next first; none is empty
+	turns    round[*network] // none is empty
 }
 
 // network is those who wait that come from one network.
@@ -18,7 +19,7 @@ type network struct {
 	turn    *list.Element
 	waiting int
 	lines   map[string]*line
-	turns   list.List // *line, whose turn is next first; none is empty
+	turns   round[*line] // none is empty
 }
 
 // line is those who wait for one name from one network.
@@ -44,13 +45,13 @@ func (q *queue) add(from, name string) *place {
 			q.networks = map[string]*network{}
 		}
 		n = &network{key: from, of: q, lines: map[string]*line{}}
-		n.turn = q.turns.PushBack(n)
+		n.turn = q.turns.add(n)
 		q.networks[from] = n
 	}
 	l := n.lines[name]
 	if l == nil {
 		l = &line{name: name, of: n}
-		l.turn = n.turns.PushBack(l)
+		l.turn = n.turns.add(l)
 		n.lines[name] = l
 	}
 	p := &place{outcome: make(chan error, 1), of: l}
@@ -71,12 +72,12 @@ func (p *place) remove() bool {
 	l.places.Remove(p.element)
 	p.element = nil
 	if l.places.Len() == 0 {
-		n.turns.Remove(l.turn)
+		n.turns.remove(l.turn)
 		delete(n.lines, l.name)
 	}
 	q.waiting--
 	if n.waiting--; n.waiting == 0 {
-		q.turns.Remove(n.turn)
+		q.turns.remove(n.turn)
 		delete(q.networks, n.key)
 	}
 	return true
@@ -87,12 +88,10 @@ func (q *queue) take() *place {
 	if q.waiting == 0 {
 		return nil
 	}
-	n := q.turns.Front().Value.(*network)
-	l := n.turns.Front().Value.(*line)
+	n := q.turns.next()
+	l := n.turns.next()
+	n.turn, l.turn = q.turns.served(n.turn), n.turns.served(l.turn)
 	p := l.places.Front().Value.(*place)
-	// The next turns are others', if it is still there after that.
-	q.turns.MoveToBack(n.turn)
-	n.turns.MoveToBack(l.turn)
 	p.remove()
 	return p
 }
@@ -121,8 +120,8 @@ func (q *queue) loser(from, name string) *place {
 // is last; nil: nobody waits.
 func (q *queue) largest() *network {
 	var most *network
-	for e := q.turns.Back(); e != nil; e = e.Prev() {
-		if n := e.Value.(*network); n.waiting > most.size() {
+	for n := range q.turns.backward {
+		if n.waiting > most.size() {
 			most = n
 		}
 	}
@@ -133,8 +132,8 @@ func (q *queue) largest() *network {
 // last.
 func (n *network) largest() *line {
 	var most *line
-	for e := n.turns.Back(); e != nil; e = e.Prev() {
-		if l := e.Value.(*line); l.size() > most.size() {
+	for l := range n.turns.backward {
+		if l.size() > most.size() {
 			most = l
 		}
 	}
