@@ -41,6 +41,13 @@ const (
 	maxLocalAccount = 8    // of one account
 )
 
+// localSecret is how many random bytes a ticket's password has. The password is
+// their hexadecimal digits; a client may send the file's last newline with it.
+const (
+	localSecret      = 32
+	maxLocalPassword = 2*localSecret + 1
+)
+
 var (
 	// ErrRemote: the caller is not on this machine, as far as local tickets go.
 	ErrRemote = errors.New("caller is not local")
@@ -128,7 +135,7 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 	if err != nil {
 		return LocalTicket{}, err
 	}
-	password, err := t.secret(32)
+	password, err := t.secret(localSecret)
 	if err != nil {
 		return LocalTicket{}, err
 	}
@@ -221,7 +228,7 @@ func (t *LocalTickets) Name() string { return LocalMethod }
 // is for the next method.
 func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
-	if !ok {
+	if !ok || len(p.Secret) > maxLocalPassword {
 		return session.Grant{}, ErrNotMine
 	}
 	who, err := principal.Parse(p.User, LocalDomain)

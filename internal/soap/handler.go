@@ -130,7 +130,12 @@ func (h *handler) prepare(ctx context.Context, m *message, r *http.Request, fore
 		return clientFault("the message must be in UTF-8 and not compressed")
 	}
 	m.names = r.Header.Get(httptoken.Header) == ""
+	done, fault := h.api.Decode(ctx, m.call, len(m.raw))
+	if fault != nil {
+		return refused(fault)
+	}
 	err := m.read()
+	done()
 	if m.operation != "" {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
 			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))

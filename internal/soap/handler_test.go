@@ -340,3 +340,27 @@ func TestAnAnswerThatBreaksOffIsNotTakenForTheWhole(t *testing.T) {
 type broken struct{ *httptest.ResponseRecorder }
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("gone") }
+
+func TestTheMessageIsReadInATurnThatEndsBeforeTheCall(t *testing.T) {
+	message := envelope(manager("Login", "<userName>a</userName><password>"+strings.Repeat("x", 100<<10)+"</password>"))
+	f := newFake()
+	f.do = func(*vim.Call) (vim.Result, *vim.Fault) {
+		if f.decoded != 1 {
+			t.Error("the turn has not ended when the call is run")
+		}
+		return vim.Result{}, nil
+	}
+	if w := f.post(message, nil); len(f.calls) != 1 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if len(f.decoding) != 1 || f.decoding[0] != len(message) {
+		t.Errorf("turns for %d bytes, want %d", f.decoding, len(message))
+	}
+	f.crowded = true
+	if w := f.post(message, nil); w.Code != 503 || len(f.calls) != 1 || len(f.refused) != 1 {
+		t.Errorf("without a turn: %d %s", w.Code, w.Body)
+	}
+	if f.bodies.Held() != 0 {
+		t.Errorf("%d bytes of bodies are held", f.bodies.Held())
+	}
+}

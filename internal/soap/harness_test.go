@@ -14,6 +14,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -25,8 +26,12 @@ type fakeAPI struct {
 	do      func(*vim.Call) (vim.Result, *vim.Fault)
 	calls   []*vim.Call
 	refused []*vim.Fault
-	log     strings.Builder
-	bodies  *binding.Bodies
+
+	decoding []int // the bytes that a turn was asked for
+	decoded  int   // the turns that ended
+	crowded  bool  // no turn is to be had
+	log      strings.Builder
+	bodies   *binding.Bodies
 }
 
 func newFake() *fakeAPI {
@@ -117,6 +122,14 @@ func (f *fakeAPI) Do(_ context.Context, c *vim.Call) (vim.Result, *vim.Fault) {
 		return vim.Result{}, nil
 	}
 	return f.do(c)
+}
+
+func (f *fakeAPI) Decode(_ context.Context, _ *vim.Call, bytes int) (func(), *vim.Fault) {
+	f.decoding = append(f.decoding, bytes)
+	if f.crowded {
+		return nil, vim.Unavailable(budget.ErrBusy)
+	}
+	return func() { f.decoded++ }, nil
 }
 
 func (f *fakeAPI) Refuse(_ context.Context, c *vim.Call, fault *vim.Fault) {

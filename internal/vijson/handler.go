@@ -156,6 +156,11 @@ func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Requ
 		return kept, bodyRefusal(err)
 	}
 	defer func() { body.Free() }()
+	done, fault := h.api.Decode(r.Context(), c, len(body.Bytes))
+	if fault != nil {
+		return kept, refused(fault)
+	}
+	defer done()
 	args := m.NewArgs()
 	if err := h.codec.decode(body.Bytes, args, m.Name, m.Args.Name(), m.Name+"RequestType"); err != nil {
 		return kept, refused(vim.FaultOf(err))

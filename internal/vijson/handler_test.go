@@ -282,3 +282,27 @@ func TestTheDocumentIsServedForEachRelease(t *testing.T) {
 		t.Errorf("POST: %d", w.Code)
 	}
 }
+
+func TestTheBodyIsDecodedInATurnThatEndsBeforeTheCall(t *testing.T) {
+	body := `{"userName":"a","password":"` + strings.Repeat("x", 100<<10) + `"}`
+	f := newFake()
+	f.do = func(*vim.Call) (vim.Result, *vim.Fault) {
+		if f.decoded != 1 {
+			t.Error("the turn has not ended when the call is run")
+		}
+		return vim.Result{}, nil
+	}
+	if w := f.send("POST", manager+"Login", body, nil); len(f.calls) != 1 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if len(f.decoding) != 1 || f.decoding[0] != len(body) {
+		t.Errorf("turns for %d bytes, want %d", f.decoding, len(body))
+	}
+	f.crowded = true
+	if w := f.send("POST", manager+"Login", body, nil); w.Code != 503 || len(f.calls) != 1 || len(f.refused) != 1 {
+		t.Errorf("without a turn: %d %s", w.Code, w.Body)
+	}
+	if f.bodies.Held() != 0 {
+		t.Errorf("%d bytes of bodies are held", f.bodies.Held())
+	}
+}

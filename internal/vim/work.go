@@ -26,6 +26,25 @@ const (
 	short = 10_000
 )
 
+// small is how many bytes of arguments a binding decodes without a turn: nearly
+// all requests have less. Larger ones take milliseconds of a core.
+const small = 64 << 10
+
+// Decode is called before the binding decodes the call's arguments, which take so
+// many bytes. If they are large it waits for a turn, which done ends: the
+// networks that send large requests then wait for each other, and others are
+// served beside them. The session is not known yet, so it has no say in that.
+func (a *API) Decode(ctx context.Context, c *Call, bytes int) (done func(), _ *Fault) {
+	if bytes <= small {
+		return func() {}, nil
+	}
+	c.introduce()
+	if err := a.turns.Enter(ctx, "network "+c.Peer.Network()); err != nil {
+		return nil, FaultOf(err)
+	}
+	return a.turns.Leave, nil
+}
+
 // work is what a call has done.
 type work struct {
 	done int // units

@@ -8,6 +8,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/budget"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -132,5 +133,49 @@ func TestALongListIsCountedUntilItIsSent(t *testing.T) {
 	}
 	if list.Answered(); f.Held(key)[budget.Answers] != 0 {
 		t.Errorf("%v is left", f.Held(key))
+	}
+}
+
+func TestLargeArgumentsAreDecodedInTurnsAndSmallOnesAtOnce(t *testing.T) {
+	f := newFixture(t)
+	from := func(address string) *vim.Call {
+		return &vim.Call{Peer: &peer.Peer{Address: address}, Binding: "test"}
+	}
+	const small, large = 64 << 10, 64<<10 + 1
+	var running []func()
+	for range max(1, runtime.GOMAXPROCS(0)/2) {
+		done, fault := f.Decode(t.Context(), from("192.0.2.1"), large)
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		running = append(running, done)
+	}
+	next := make(chan func())
+	go func() {
+		done, fault := f.Decode(t.Context(), from("192.0.2.2"), large)
+		if fault != nil {
+			t.Error(fault)
+		}
+		next <- done
+	}()
+	for f.WaitingForTurns() == 0 {
+		runtime.Gosched()
+	}
+	done, fault := f.Decode(t.Context(), from("192.0.2.1"), small)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	done()
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	if _, fault := f.Decode(gone, from("192.0.2.3"), large); fault == nil {
+		t.Error("a client that has hung up has a turn")
+	}
+	running[0]()
+	for _, done := range append(running[1:], <-next) {
+		done()
+	}
+	if running, waiting := f.Turns(); running != 0 || waiting != 0 {
+		t.Errorf("%d turns are taken and %d wait", running, waiting)
 	}
 }
