@@ -25,7 +25,7 @@ const (
 // openFile opens the file, or makes it unless it is only to be read, and returns
 // its newest revision.
 func openFile(path string, readOnly, noSync bool) (*bolt.DB, store.Revision, error) {
-	_, err := os.Stat(path)
+	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) && !readOnly {
 		err = create(path)
 	}
@@ -58,11 +58,39 @@ func soundPages(f *os.File) error {
 	return first
 }
 
+// openRegular opens an existing file. What is to be written must be a regular file
+// and no link: who put a link there may have meant another's file.
+func openRegular(path string, flag int, mode os.FileMode, readOnly bool) (*os.File, error) {
+	flag &^= os.O_CREATE
+	if readOnly {
+		return os.OpenFile(path, flag, mode)
+	}
+	found, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !found.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s (%s) is not a regular file", path, found.Mode())
+	}
+	f, err := os.OpenFile(path, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !os.SameFile(found, info) {
+		err = fmt.Errorf("%s was exchanged while it was opened", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // openBolt opens an existing file under its lock, after check found no fault
 // with its pages: bbolt trusts them.
 func openBolt(path string, readOnly, noSync bool, check func(*os.File) error) (db *bolt.DB, err error) {
 	open := func(path string, flag int, mode os.FileMode) (*os.File, error) {
-		f, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
+		f, err := openRegular(path, flag, mode, readOnly)
 		if err != nil {
 			return nil, err
 		}
