@@ -61,6 +61,7 @@ var rooms = map[string]struct {
 	"internal/soap":            {[]string{"internal/binding", "internal/vim", "internal/schema", "internal/httptoken", "internal/xmltoken"}, "no binding knows another, none touches the store"},
 	"internal/rest":            {[]string{"internal/binding", "internal/vim", "internal/httptoken"}, "no binding knows another, none touches the store"},
 	"internal/server":          {[]string{"internal/peer", "internal/httptoken"}, "listeners don't know what they serve, but which header keeps a request from being another origin's"},
+	"internal/datadir":         {nil, "who may change a directory does not depend on what is kept in it"},
 	"internal/control":         {[]string{"internal/peer"}, "the door for this machine's commands does not know what it gives"},
 	"internal/metrics":         {[]string{"internal/store", "internal/account", "internal/server"}, "what is measured knows nothing of it, and it knows no operation"},
 	"internal/config":          {nil, "what can be set does not depend on who uses it"},

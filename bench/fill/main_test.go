@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vigate/vigate/internal/config"
@@ -11,6 +13,12 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
+
+func TestMain(m *testing.M) {
+	// Directories that tests make are data directories, in which a group may not write.
+	syscall.Umask(0o022)
+	os.Exit(m.Run())
+}
 
 func TestMadeUpSessionsAreThoseThatAServerFinds(t *testing.T) {
 	dir := t.TempDir()

@@ -30,6 +30,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Directories that tests make are data directories, in which a group may not write.
+	syscall.Umask(0o022)
 	// In scripts, this program's test is the program itself.
 	testscript.Main(m, map[string]func(){"vigate": main, "vigate-on-full-disk": mainOnFullDisk, "vigate-half-a-backup": halfABackup})
 }

@@ -90,25 +90,11 @@ func Listen(data string, opts Options) (*Server, error) {
 }
 
 func listen(data string) (net.Listener, error) {
-	dir := filepath.Join(data, directory)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	info, err := os.Lstat(dir)
-	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is not a directory", dir)
-	}
-	if err == nil {
-		err = os.Chmod(dir, 0o700)
-	}
-	if err == nil {
-		err = removeStale(filepath.Join(dir, socket))
-	}
-	if err != nil {
+	if err := makeRoom(data); err != nil {
 		return nil, err
 	}
 	var l *net.UnixListener
-	err = withAddress(data, func(name string) (err error) {
+	err := withAddress(data, func(name string) (err error) {
 		if l, err = net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"}); err != nil {
 			return err
 		}
@@ -124,18 +110,46 @@ func listen(data string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale removes the socket that a killed server has left, and nothing else.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
+// makeRoom makes the directory of the socket, and removes the socket that a killed
+// server has left. No link is followed.
+func makeRoom(data string) (err error) {
+	in, err := os.OpenRoot(data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if err := in.Mkdir(directory, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := in.Lstat(directory)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", filepath.Join(data, directory))
+	}
+	dir, err := in.OpenRoot(directory)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	self, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(self.Chmod(0o700), self.Close()); err != nil {
+		return err
+	}
+	info, err = dir.Lstat(socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there and is not a socket", path)
+		return fmt.Errorf("%s is there and is not a socket", filepath.Join(dir.Name(), socket))
 	}
-	return os.Remove(path)
+	return dir.Remove(socket)
 }
 
 // Close cuts off those who are being answered, waits until nothing is read of

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/user"
@@ -59,8 +60,8 @@ var (
 // password into a file that only the account can read, and whoever can tell it
 // is the account. It is a Method for the passwords it has issued.
 type LocalTickets struct {
-	Dir      string // made by the server, which alone can write there
-	Loopback bool   // loopback callers count as local, not those of the Unix socket alone
+	Dir      *os.Root // nobody but the server can write there
+	Loopback bool     // loopback callers count as local, not those of the Unix socket alone
 	Access   *access.Table
 	Sessions *session.Manager
 	Mirror   *store.Mirror
@@ -72,7 +73,7 @@ type LocalTickets struct {
 	Account func(name string) (*user.User, error)
 
 	mu     sync.Mutex           // guards what follows
-	files  map[string]localFile // of tickets issued or about to be, by path
+	files  map[string]localFile // of tickets issued or about to be, by name
 	counts map[localOwner]int   // of files
 	others int                  // files of tickets that others than their account asked for
 }
@@ -94,22 +95,15 @@ type localOwner struct {
 // LocalTicket is what the caller gets.
 type LocalTicket struct{ User, Path string }
 
-// Open makes the directory and removes what an earlier run left in it.
+// Open removes what an earlier run left in the directory.
 func (t *LocalTickets) Open() error {
 	t.files, t.counts, t.others = map[string]localFile{}, map[localOwner]int{}, 0
-	if err := os.MkdirAll(t.Dir, 0o711); err != nil {
-		return fmt.Errorf("make directory of local tickets: %w", err)
-	}
-	// Others pass through to the one file whose name they were told.
-	if err := os.Chmod(t.Dir, 0o711); err != nil {
-		return fmt.Errorf("open directory of local tickets: %w", err)
-	}
-	left, err := os.ReadDir(t.Dir)
+	left, err := fs.ReadDir(t.Dir.FS(), ".")
 	if err != nil {
 		return fmt.Errorf("read directory of local tickets: %w", err)
 	}
 	for _, f := range left {
-		if err := os.Remove(filepath.Join(t.Dir, f.Name())); err != nil {
+		if err := t.Dir.Remove(f.Name()); err != nil {
 			return fmt.Errorf("remove old local ticket: %w", err)
 		}
 	}
@@ -139,26 +133,25 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 	if err != nil {
 		return LocalTicket{}, err
 	}
-	path := filepath.Join(t.Dir, fileName)
 	itself := p.UnixUID != nil && account.Uid == strconv.FormatUint(uint64(*p.UnixUID), 10)
 	expires := t.Now().Add(localLifetime)
-	if !t.take(path, localFile{expires, localOwner{who.Key(), itself}}) {
+	if !t.take(fileName, localFile{expires, localOwner{who.Key(), itself}}) {
 		return LocalTicket{}, fmt.Errorf("issue local ticket: %w", session.ErrTooManyTickets)
 	}
-	if err := t.write(path, password, account); err != nil {
-		t.remove(path)
+	if err := t.write(fileName, password, account); err != nil {
+		t.remove(fileName)
 		return LocalTicket{}, err
 	}
 	_, err = t.Mirror.Commit(ctx,
-		store.Create(store.Ticket, localID(who, password), []byte(path), expires),
+		store.Create(store.Ticket, localID(who, password), []byte(fileName), expires),
 		t.Events.Change(event.Event{
 			Type: "EventEx", ID: "vigate.ticket.local.issued", User: who.String(), Address: p.Address, Subject: who.String(),
 		}))
 	if err != nil {
-		t.remove(path)
+		t.remove(fileName)
 		return LocalTicket{}, fmt.Errorf("issue local ticket: %w", err)
 	}
-	return LocalTicket{User: who.String(), Path: path}, nil
+	return LocalTicket{User: who.String(), Path: filepath.Join(t.Dir.Name(), fileName)}, nil
 }
 
 // lookup finds the account that a spelling names: bare, or in the domain of
@@ -193,13 +186,13 @@ func (t *LocalTickets) secret(bytes int) (string, error) {
 
 // write makes the file, new, mode 0600, owned by the account before the secret
 // is in it. After an error the caller removes it.
-func (t *LocalTickets) write(path, password string, u *user.User) (err error) {
+func (t *LocalTickets) write(fileName, password string, u *user.User) (err error) {
 	uid, errUID := strconv.Atoi(u.Uid)
 	gid, errGID := strconv.Atoi(u.Gid)
 	if errUID != nil || errGID != nil {
 		return ErrCannotGive
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := t.Dir.OpenFile(fileName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("write local ticket: %w", err)
 	}
@@ -253,14 +246,15 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 				Type: "EventEx", ID: "vigate.ticket.local.used", User: who.String(), Address: a.Peer.Address, Subject: who.String(),
 			}),
 		},
-		Spent: func() { t.remove(string(r.Value)) },
+		// Earlier versions wrote the path.
+		Spent: func() { t.remove(filepath.Base(string(r.Value))) },
 	}, nil
 }
 
 // Sweep removes the files of tickets that expired unused.
 func (t *LocalTickets) Sweep() {
-	for _, path := range t.expired() {
-		t.remove(path)
+	for _, fileName := range t.expired() {
+		t.remove(fileName)
 	}
 }
 
@@ -269,9 +263,9 @@ func (t *LocalTickets) expired() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var old []string
-	for path, f := range t.files {
+	for fileName, f := range t.files {
 		if !now.Before(f.expires) {
-			old = append(old, path)
+			old = append(old, fileName)
 		}
 	}
 	return old
@@ -279,21 +273,21 @@ func (t *LocalTickets) expired() []string {
 
 // take counts a file that is about to be written, and reports whether there may
 // be one more. It sweeps if that is what it takes.
-func (t *LocalTickets) take(path string, f localFile) bool {
-	if t.tryTake(path, f) {
+func (t *LocalTickets) take(fileName string, f localFile) bool {
+	if t.tryTake(fileName, f) {
 		return true
 	}
 	t.Sweep()
-	return t.tryTake(path, f)
+	return t.tryTake(fileName, f)
 }
 
-func (t *LocalTickets) tryTake(path string, f localFile) bool {
+func (t *LocalTickets) tryTake(fileName string, f localFile) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts[f.owner] >= maxLocalAccount || !f.owner.itself && t.others >= maxLocal {
 		return false
 	}
-	t.files[path] = f
+	t.files[fileName] = f
 	t.counts[f.owner]++
 	if !f.owner.itself {
 		t.others++
@@ -302,14 +296,14 @@ func (t *LocalTickets) tryTake(path string, f localFile) bool {
 }
 
 // forget is the opposite of tryTake.
-func (t *LocalTickets) forget(path string) {
+func (t *LocalTickets) forget(fileName string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f, ok := t.files[path]
+	f, ok := t.files[fileName]
 	if !ok {
 		return
 	}
-	delete(t.files, path)
+	delete(t.files, fileName)
 	if t.counts[f.owner]--; t.counts[f.owner] == 0 {
 		delete(t.counts, f.owner)
 	}
@@ -318,9 +312,9 @@ func (t *LocalTickets) forget(path string) {
 	}
 }
 
-func (t *LocalTickets) remove(path string) {
-	t.forget(path)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (t *LocalTickets) remove(fileName string) {
+	t.forget(fileName)
+	if err := t.Dir.Remove(fileName); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Log.Error("file of local ticket not removed", "err", err)
 	}
 }

@@ -17,6 +17,17 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
+// openRoot opens a new directory until the test ends.
+func openRoot(t *testing.T) *os.Root {
+	t.Helper()
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return root
+}
+
 func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	t.Helper()
 	self, err := user.Current()
@@ -25,7 +36,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	}
 	f := newFixture(t)
 	local := &LocalTickets{
-		Dir: filepath.Join(t.TempDir(), "local"), Access: f.Access, Sessions: f.Sessions, Mirror: f.Mirror, Events: f.Events,
+		Dir: openRoot(t), Access: f.Access, Sessions: f.Sessions, Mirror: f.Mirror, Events: f.Events,
 		Now: f.clock.Now, Log: slog.Default(), Account: accounts(self),
 	}
 	if err := local.Open(); err != nil {
@@ -146,6 +157,34 @@ func TestFilesOfAnEarlierRunAreRemovedAtStart(t *testing.T) {
 	}
 }
 
+func TestWhatALinkAmongTheFilesLeadsToStays(t *testing.T) {
+	_, local, _ := newLocal(t)
+	elsewhere := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(elsewhere, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{elsewhere, filepath.Dir(elsewhere)} {
+		link := filepath.Join(local.Dir.Name(), "link")
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+		if err := local.Open(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(link); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the link to %s: %v", to, err)
+		}
+		if _, err := os.Stat(elsewhere); err != nil {
+			t.Error(err)
+		}
+	}
+	local.remove("../" + filepath.Base(elsewhere)) // as no record of a ticket says
+	local.remove(elsewhere)
+	if _, err := os.Stat(elsewhere); err != nil {
+		t.Error(err)
+	}
+}
+
 // manyAccounts has the accounts user0, user1 and so on, whose files belong to
 // whoever runs the test, each with a role. Their callers come by the socket.
 func manyAccounts(t *testing.T, n int) (f *fixture, local *LocalTickets, itself, other peer.Peer) {
@@ -224,7 +263,7 @@ func TestLocalTicketsAreBoundedInAll(t *testing.T) {
 			}
 		}
 	}
-	files, err := os.ReadDir(local.Dir)
+	files, err := os.ReadDir(local.Dir.Name())
 	if err != nil || issued != maxLocal || len(files) != maxLocal {
 		t.Errorf("%d tickets, %d files, %v, want %d", issued, len(files), err, maxLocal)
 	}
@@ -235,7 +274,7 @@ func TestLocalTicketsAreBoundedInAll(t *testing.T) {
 	if _, err := local.Issue(t.Context(), other, "user0"); err != nil {
 		t.Errorf("after all have expired: %v", err)
 	}
-	if files, err = os.ReadDir(local.Dir); err != nil || len(files) != 1 {
+	if files, err = os.ReadDir(local.Dir.Name()); err != nil || len(files) != 1 {
 		t.Errorf("%d files are left, %v", len(files), err)
 	}
 }

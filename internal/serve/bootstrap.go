@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"log/slog"
 	"strings"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/datadir"
 )
 
 // Where the first administrator's password came from.
@@ -42,7 +43,7 @@ func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (Fi
 	if n.Access.Founded() {
 		return First{}, nil
 	}
-	f, password, err := firstPassword(cfg, t)
+	f, password, err := firstPassword(cfg, t, n.log)
 	if err != nil {
 		return First{}, err
 	}
@@ -52,12 +53,12 @@ func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (Fi
 	return f, nil
 }
 
-func firstPassword(cfg config.Config, t Terminal) (First, []byte, error) {
+func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []byte, error) {
 	if p := t.Getenv(PasswordVariable); p != "" {
 		return First{source: fromEnvironment}, []byte(p), nil
 	}
 	if cfg.AdminPasswordFile != "" {
-		p, err := readPassword(cfg.AdminPasswordFile)
+		p, err := readPassword(cfg.AdminPasswordFile, log)
 		return First{source: fromFile}, p, err
 	}
 	if !cfg.Dev && !t.IsTerminal(t.Out) {
@@ -69,13 +70,18 @@ func firstPassword(cfg config.Config, t Terminal) (First, []byte, error) {
 }
 
 // readPassword reads a password file; the one newline that editors end a file
-// with is not part of the password.
-func readPassword(path string) ([]byte, error) {
-	f, err := os.Open(path)
+// with is not part of the password. A file that others could change is refused.
+// One that they can read is not: systems that hand out secrets make such files.
+func readPassword(path string, log *slog.Logger) ([]byte, error) {
+	f, err := datadir.OpenFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read administrator's password: %w", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
+		log.Warn("the file with the administrator's first password can be read by others: remove it after this start",
+			"file", path, "mode", info.Mode().String())
+	}
 	b, err := io.ReadAll(io.LimitReader(f, 4096))
 	if err != nil {
 		return nil, fmt.Errorf("read administrator's password: %w", err)

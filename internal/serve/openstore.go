@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
 )
 
 // StoreName is the embedded store's file in the data directory.
-const StoreName = "vigate.db"
+const StoreName = datadir.Store
 
 // openedStore is a store with what it knows of itself. A store that nobody else
 // writes to is always fresh.

@@ -47,17 +47,12 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, now func() time.
 	return n.Run(ctx)
 }
 
-// DataDir makes the data directory. Only --dev may do without one: then it is
-// temporary, and clean removes it.
+// DataDir is where the data directory is, which Open makes. Only --dev may do
+// without one: then it is temporary, and clean removes it.
 func DataDir(cfg config.Config) (dir string, clean func(), err error) {
 	clean = func() {}
 	switch {
 	case cfg.Data != "":
-		// Others may pass through to the one local ticket that they were told
-		// the name of; every file is 0600.
-		if err := os.MkdirAll(cfg.Data, 0o711); err != nil {
-			return "", nil, fmt.Errorf("make data directory: %w", err)
-		}
 		dir, err = filepath.Abs(cfg.Data)
 		return dir, clean, err
 	case !cfg.Dev:

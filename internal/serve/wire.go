@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +24,7 @@ import (
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/control"
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
@@ -56,6 +56,7 @@ type Options struct {
 type Node struct {
 	log         *slog.Logger
 	gc          *collector
+	data        *datadir.Dir
 	Store       store.Store
 	now         func() time.Time
 	fresh       func() error    // why it must serve nobody now; nil: never
@@ -65,6 +66,7 @@ type Node struct {
 
 	*domain.Domain
 	directory admin.Directory // who there is
+	tickets   *os.Root        // of local's files
 	local     *login.LocalTickets
 	API       *vim.API
 	metrics   *metrics.Recorder // nil: nobody could ask for them
@@ -76,8 +78,8 @@ type Node struct {
 	feed   sync.WaitGroup // the mirror's
 }
 
-// Open puts the parts together over the store in cfg.Data and waits until they
-// hold what is stored. Nothing listens yet.
+// Open puts the parts together over the store in cfg.Data, which is made if there
+// is none, and waits until they hold what is stored. Nothing listens yet.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
 	n := &Node{log: cmp.Or(o.Logger, slog.Default()), gc: newCollector(), now: o.Now, cancel: func() {}}
 	if n.now == nil {
@@ -88,8 +90,12 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 			err = errors.Join(err, n.Close())
 		}
 	}()
+	if n.data, err = datadir.Open(cfg.Data, n.log); err != nil {
+		return nil, err
+	}
+	cfg.Data = n.data.Path()
 	n.certificate, err = server.OpenCertificate(server.CertificateConfig{
-		Dir: cfg.Data, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: n.log,
+		Dir: n.data.Root(), CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -157,8 +163,12 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 		login.BySubject{Extensions: n.Extensions.Table, Trust: trust, Now: n.now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
+		// Others pass through to the one file whose name they were told.
+		if n.tickets, err = n.data.Sub(datadir.Local, 0o711); err != nil {
+			return fmt.Errorf("open directory of local tickets: %w", err)
+		}
 		n.local = &login.LocalTickets{
-			Dir: filepath.Join(cfg.Data, "local"), Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
+			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
 			Access: n.Access.Table, Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
 		}
 		if err := n.local.Open(); err != nil {
@@ -340,6 +350,12 @@ func (n *Node) Close() error {
 	}
 	if n.Store != nil {
 		errs = append(errs, n.Store.Close())
+	}
+	if n.tickets != nil {
+		errs = append(errs, n.tickets.Close())
+	}
+	if n.data != nil {
+		errs = append(errs, n.data.Close())
 	}
 	return errors.Join(errs...)
 }

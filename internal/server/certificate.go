@@ -19,8 +19,9 @@ import (
 // CertificateConfig says which certificate the server shows.
 type CertificateConfig struct {
 	// Dir is where a generated certificate is kept, as cert.pem and key.pem. It
-	// is used where CertFile and KeyFile are empty, and must be there.
-	Dir string
+	// is used if CertFile and KeyFile are empty, and stays open as long as the
+	// certificate is used. No link in it is followed.
+	Dir *os.Root
 	// CertFile is PEM, leaf first; KeyFile its private key. Both or none.
 	CertFile, KeyFile string
 
@@ -33,7 +34,7 @@ type CertificateConfig struct {
 // can't be used is logged, and the old one stays.
 type Certificate struct {
 	certFile, keyFile string
-	generated         bool
+	kept              *os.Root // where a generated pair is kept; nil: it was given
 	now               func() time.Time
 	logger            *slog.Logger
 
@@ -49,6 +50,12 @@ type pair struct {
 	sha1   [sha1.Size]byte
 	sha256 [sha256.Size]byte
 }
+
+// The names of a generated pair.
+const (
+	keptCert = "cert.pem"
+	keptKey  = "key.pem"
+)
 
 const (
 	certificateCheckPeriod = time.Second
@@ -72,16 +79,16 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 		return nil, errors.New("open certificate: the certificate's file and the key's file go together, one is not given")
 	}
 	if c.certFile == "" {
-		c.generated = true
-		c.certFile, c.keyFile = filepath.Join(cfg.Dir, "cert.pem"), filepath.Join(cfg.Dir, "key.pem")
+		c.kept = cfg.Dir
+		c.certFile, c.keyFile = filepath.Join(cfg.Dir.Name(), keptCert), filepath.Join(cfg.Dir.Name(), keptKey)
 		if err := c.ensureGenerated(); err != nil {
 			return nil, err
 		}
 	}
-	c.seen = stampsOf(c.certFile, c.keyFile)
-	p, err := loadPair(c.certFile, c.keyFile)
+	c.seen = c.stamps()
+	p, err := c.loadPair()
 	if err != nil {
-		if c.generated {
+		if c.kept != nil {
 			return nil, fmt.Errorf("%w (it is not replaced by itself, since clients may have pinned it; "+
 				"to get a new one, move %s and %s away)", err, c.certFile, c.keyFile)
 		}
@@ -95,12 +102,12 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 
 // ensureGenerated makes the pair where there is none.
 func (c *Certificate) ensureGenerated() error {
-	_, certErr := os.Lstat(c.certFile)
-	_, keyErr := os.Lstat(c.keyFile)
+	_, certErr := c.kept.Lstat(keptCert)
+	_, keyErr := c.kept.Lstat(keptKey)
 	certMissing, keyMissing := errors.Is(certErr, fs.ErrNotExist), errors.Is(keyErr, fs.ErrNotExist)
 	switch {
 	case certMissing && keyMissing:
-		if err := generatePair(c.certFile, c.keyFile, c.now()); err != nil {
+		if err := generatePair(c.kept, c.now()); err != nil {
 			return fmt.Errorf("generate certificate: %w", err)
 		}
 		c.logger.Info("made a certificate", "file", c.certFile)
@@ -140,14 +147,14 @@ func (c *Certificate) current() *pair {
 
 // reload is called by whoever holds loading.
 func (c *Certificate) reload() {
-	found := stampsOf(c.certFile, c.keyFile)
+	found := c.stamps()
 	if found.same(c.seen) {
 		return
 	}
 	// The stamps are older than what is read next, so a change in between is
 	// seen as another change the next time.
 	c.seen = found
-	p, err := loadPair(c.certFile, c.keyFile)
+	p, err := c.loadPair()
 	if err != nil {
 		c.logger.Error("certificate files changed but can't be used, the old certificate stays", "error", err)
 		return
@@ -170,26 +177,26 @@ func (c *Certificate) warn(p *pair) {
 	}
 	// A group may well share a key that somebody else issued; ours is nobody's.
 	others := fs.FileMode(0o007)
-	if c.generated {
+	if c.kept != nil {
 		others = 0o077
 	}
-	if info, err := os.Stat(c.keyFile); err == nil && info.Mode().Perm()&others != 0 {
+	if info, err := c.stat(c.keyFile); err == nil && info.Mode().Perm()&others != 0 {
 		c.logger.Warn("the private key can be read by others", "file", c.keyFile, "mode", info.Mode().Perm().String())
 	}
 }
 
-func loadPair(certFile, keyFile string) (*pair, error) {
-	certPEM, err := readSmall(certFile)
+func (c *Certificate) loadPair() (*pair, error) {
+	certPEM, err := c.readSmall(c.certFile)
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
-	keyPEM, err := readSmall(keyFile)
+	keyPEM, err := c.readSmall(c.keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read private key: %w", err)
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("read certificate %s with key %s: %w", certFile, keyFile, err)
+		return nil, fmt.Errorf("read certificate %s with key %s: %w", c.certFile, c.keyFile, err)
 	}
 	return &pair{
 		tls:    cert,
@@ -198,8 +205,31 @@ func loadPair(certFile, keyFile string) (*pair, error) {
 	}, nil
 }
 
-func readSmall(file string) ([]byte, error) {
-	f, err := os.Open(file)
+// stat is about one of the two files. A link is not followed if the pair is kept.
+func (c *Certificate) stat(file string) (fs.FileInfo, error) {
+	if c.kept == nil {
+		return os.Stat(file)
+	}
+	return c.kept.Lstat(filepath.Base(file))
+}
+
+// open opens one of the two files.
+func (c *Certificate) open(file string) (*os.File, error) {
+	if c.kept == nil {
+		return os.Open(file)
+	}
+	info, err := c.stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", file)
+	}
+	return c.kept.Open(filepath.Base(file))
+}
+
+func (c *Certificate) readSmall(file string) ([]byte, error) {
+	f, err := c.open(file)
 	if err != nil {
 		return nil, err
 	}
@@ -217,10 +247,10 @@ func readSmall(file string) ([]byte, error) {
 // stamps tell whether two files changed. A file that is not there is nil.
 type stamps [2]fs.FileInfo
 
-func stampsOf(files ...string) stamps {
+func (c *Certificate) stamps() stamps {
 	var s stamps
-	for i, f := range files {
-		if info, err := os.Stat(f); err == nil {
+	for i, f := range [...]string{c.certFile, c.keyFile} {
+		if info, err := c.stat(f); err == nil {
 			s[i] = info
 		}
 	}

@@ -36,9 +36,36 @@ func read(t *testing.T, file string) []byte {
 	return b
 }
 
+// openRoot opens a directory until the test ends.
+func openRoot(t testing.TB, dir string) *os.Root {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return root
+}
+
+// makePair writes a new certificate and its key to those files.
+func makePair(t testing.TB, certFile, keyFile string, now time.Time) {
+	t.Helper()
+	dir := t.TempDir()
+	err := generatePair(openRoot(t, dir), now)
+	if err == nil {
+		err = os.Rename(filepath.Join(dir, keptKey), keyFile)
+	}
+	if err == nil {
+		err = os.Rename(filepath.Join(dir, keptCert), certFile)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAGeneratedCertificateIsGoodForThisMachineAndStays(t *testing.T) {
 	dir := t.TempDir()
-	c, err := OpenCertificate(CertificateConfig{Dir: dir})
+	c, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, dir)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +94,7 @@ func TestAGeneratedCertificateIsGoodForThisMachineAndStays(t *testing.T) {
 	if one != sha1.Sum(leaf.Raw) || two != sha256.Sum256(leaf.Raw) {
 		t.Error("the thumbprints are another's")
 	}
-	again, err := OpenCertificate(CertificateConfig{Dir: dir})
+	again, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, dir)})
 	if err != nil || !again.Leaf().Equal(leaf) {
 		t.Errorf("the second start has another certificate, %v", err)
 	}
@@ -82,15 +109,12 @@ func TestADamagedCertificateIsAnErrorAndIsNotReplaced(t *testing.T) {
 		"key missing":         func(_, key string) error { return os.Remove(key) },
 		"certificate huge":    func(cert, _ string) error { return os.Truncate(cert, maxCertificateFile+1) },
 		"another's key": func(_, key string) error {
-			other := t.TempDir()
-			if err := generatePair(filepath.Join(other, "c"), key, time.Now()); err != nil {
-				return err
-			}
+			makePair(t, filepath.Join(t.TempDir(), "c"), key, time.Now())
 			return nil
 		},
 	} {
 		dir := t.TempDir()
-		if _, err := OpenCertificate(CertificateConfig{Dir: dir}); err != nil {
+		if _, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, dir)}); err != nil {
 			t.Fatal(err)
 		}
 		cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -98,12 +122,59 @@ func TestADamagedCertificateIsAnErrorAndIsNotReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		certBefore, _ := os.ReadFile(cert)
-		_, err := OpenCertificate(CertificateConfig{Dir: dir})
+		_, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, dir)})
 		if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "move") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if certAfter, _ := os.ReadFile(cert); !bytes.Equal(certBefore, certAfter) {
 			t.Errorf("%s: the certificate was replaced", name)
+		}
+	}
+}
+
+func TestAKeptPairIsNeverReadThroughALink(t *testing.T) {
+	for name, link := range map[string]func(from, to string) error{
+		"out of the directory": os.Symlink,
+		"within the directory": func(from, to string) error {
+			aside := filepath.Join(filepath.Dir(to), "aside")
+			if err := os.Rename(from, aside); err != nil {
+				return err
+			}
+			return os.Symlink("aside", to)
+		},
+	} {
+		for _, file := range []string{keptCert, keptKey} {
+			dir, clk, out := t.TempDir(), newClock(), &logs{}
+			open := func() (*Certificate, error) {
+				return OpenCertificate(CertificateConfig{
+					Dir: openRoot(t, dir), Now: clk.Now, Logger: slog.New(slog.NewTextHandler(out, nil)),
+				})
+			}
+			c, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := c.Leaf()
+			other := t.TempDir()
+			makePair(t, filepath.Join(other, keptCert), filepath.Join(other, keptKey), time.Now())
+			for _, f := range []string{keptCert, keptKey} {
+				from, to := filepath.Join(other, f), filepath.Join(dir, f)
+				if f != file {
+					err = os.Rename(from, to)
+				} else if err = os.Remove(to); err == nil {
+					err = link(from, to)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			clk.Advance(2 * certificateCheckPeriod)
+			if !c.Leaf().Equal(first) || !strings.Contains(out.String(), file+" is not a regular file") {
+				t.Errorf("%s, %s, while it is served: %s", file, name, out)
+			}
+			if _, err := open(); err == nil || !strings.Contains(err.Error(), file+" is not a regular file") {
+				t.Errorf("%s, %s, at the start: %v", file, name, err)
+			}
 		}
 	}
 }
@@ -119,9 +190,7 @@ func TestOneFileOfAPairIsAnError(t *testing.T) {
 func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
-	if err := generatePair(certFile, keyFile, time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	makePair(t, certFile, keyFile, time.Now())
 	clk, out := newClock(), &logs{}
 	c, err := OpenCertificate(CertificateConfig{CertFile: certFile, KeyFile: keyFile, Now: clk.Now, Logger: slog.New(slog.NewTextHandler(out, nil))})
 	if err != nil {
@@ -140,9 +209,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	first := served()
 
 	newCert, newKey := filepath.Join(dir, "c2.pem"), filepath.Join(dir, "k2.pem")
-	if err := generatePair(newCert, newKey, time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	makePair(t, newCert, newKey, time.Now())
 	// Half of the change is a pair that doesn't match.
 	write(t, certFile, read(t, newCert))
 	clk.Advance(2 * certificateCheckPeriod)
@@ -178,9 +245,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 func TestExpiryAndReadableKeysAreWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
-	if err := generatePair(certFile, keyFile, time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	makePair(t, certFile, keyFile, time.Now())
 	if err := os.Chmod(keyFile, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +268,7 @@ func TestExpiryAndReadableKeysAreWarnedOf(t *testing.T) {
 func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
 	dir := t.TempDir()
 	clk := newClock()
-	c, err := OpenCertificate(CertificateConfig{Dir: dir, Now: clk.Now})
+	c, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, dir), Now: clk.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,9 +285,7 @@ func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
 			done <- true
 		}()
 	}
-	if err := generatePair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	makePair(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), time.Now())
 	for range 4 {
 		<-done
 	}

@@ -7,11 +7,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -21,9 +21,9 @@ import (
 // could revoke it; a shorter life would only make them fail one day.
 const generatedLife = 10 * 365 * 24 * time.Hour
 
-// generatePair writes a self-signed certificate and its key. The certificate
-// comes last, and neither file is ever half there.
-func generatePair(certFile, keyFile string, now time.Time) error {
+// generatePair writes a self-signed certificate and its key into the directory.
+// The certificate comes last, and neither file is ever half there.
+func generatePair(dir *os.Root, now time.Time) error {
 	// Randomness is crypto/rand's whatever one passes: so is Go's rule for keys.
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,10 +48,10 @@ func generatePair(certFile, keyFile string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+	if err := writeNew(dir, keptKey, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
 		return err
 	}
-	return writeNew(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return writeNew(dir, keptCert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
 // certificateNames are the names that clients of this machine use, the host's
@@ -85,34 +85,26 @@ func usableName(s string) bool {
 }
 
 // writeNew writes the file whole, or not at all, and lasting.
-func writeNew(file string, b []byte, mode fs.FileMode) (err error) {
-	dir := filepath.Dir(file)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(file)+"-*") // made with 0600
+func writeNew(dir *os.Root, name string, b []byte, mode fs.FileMode) error {
+	temp := "." + name + "-" + rand.Text()
+	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(b); err != nil {
-		return err
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Chmod(mode)
 	}
-	if err := f.Chmod(mode); err != nil {
-		return err
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = dir.Rename(temp, name)
 	}
-	if err := f.Close(); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, dir.Remove(temp))
 	}
-	if err := os.Rename(f.Name(), file); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
+	d, err := dir.Open(".")
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}

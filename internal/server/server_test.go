@@ -61,7 +61,7 @@ func start(t *testing.T, cfg Config) *running {
 		cfg.Listen, cfg.PlainHTTP = "127.0.0.1:0", "127.0.0.1:0"
 	}
 	if cfg.Listen != "" && cfg.Certificate == nil {
-		c, err := OpenCertificate(CertificateConfig{Dir: t.TempDir(), Logger: cfg.Logger})
+		c, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, t.TempDir()), Logger: cfg.Logger})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,9 +214,7 @@ func TestThePlainListenerServesHTTP1AndIsNotTLS(t *testing.T) {
 
 func TestAClientCertificateIsPassedOnAndNotJudged(t *testing.T) {
 	dir := t.TempDir()
-	if err := generatePair(dir+"/c.pem", dir+"/k.pem", time.Now().Add(-20*generatedLife)); err != nil {
-		t.Fatal(err)
-	}
+	makePair(t, dir+"/c.pem", dir+"/k.pem", time.Now().Add(-20*generatedLife))
 	cert, err := tls.LoadX509KeyPair(dir+"/c.pem", dir+"/k.pem") // of nobody's authority, and expired
 	if err != nil {
 		t.Fatal(err)

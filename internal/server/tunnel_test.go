@@ -27,7 +27,7 @@ func (r *running) through(header string) *tls.Conn {
 
 func TestCONNECTToTheTunnelReachesTheTLSSideWithTheClientsCertificate(t *testing.T) {
 	dir := t.TempDir()
-	own, err := OpenCertificate(CertificateConfig{Dir: dir})
+	own, err := OpenCertificate(CertificateConfig{Dir: openRoot(t, dir)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"os/user"
 	"strings"
 	"time"
@@ -90,8 +91,13 @@ func (w *World) localTickets() error {
 	if err != nil {
 		return err
 	}
+	dir, err := os.OpenRoot(w.t.TempDir())
+	if err != nil {
+		return err
+	}
+	w.t.Cleanup(func() { dir.Close() })
 	t := &login.LocalTickets{
-		Dir: w.t.TempDir(), Loopback: true, Access: w.API.Gate.Access, Sessions: w.API.Sessions, Mirror: w.mirror, Events: w.API.Events, Now: w.clock.Now,
+		Dir: dir, Loopback: true, Access: w.API.Gate.Access, Sessions: w.API.Sessions, Mirror: w.mirror, Events: w.API.Events, Now: w.clock.Now,
 		Log: w.API.Log,
 		Account: func(name string) (*user.User, error) {
 			if name != "operator" && name != "guest" {

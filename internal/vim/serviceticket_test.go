@@ -3,7 +3,6 @@ package vim_test
 import (
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,7 +73,12 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 
 	account := &user.User{Username: "operator", Uid: strconv.Itoa(os.Geteuid()), Gid: strconv.Itoa(os.Getegid())}
 	f := newFixture(t, func(d *vimtest.Domain) {
-		d.LocalTickets = &login.LocalTickets{Dir: filepath.Join(t.TempDir(), "local"), Access: d.Gate.Access, Sessions: d.Sessions, Mirror: d.Gate.Mirror,
+		dir, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { dir.Close() })
+		d.LocalTickets = &login.LocalTickets{Dir: dir, Access: d.Gate.Access, Sessions: d.Sessions, Mirror: d.Gate.Mirror,
 			Events: d.Events, Now: d.Now, Log: d.Log, Account: func(name string) (*user.User, error) {
 				if name != account.Username {
 					return nil, user.UnknownUserError(name)

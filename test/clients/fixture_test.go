@@ -38,6 +38,8 @@ const patience = 5 * time.Minute
 var bin struct{ vigate, govc string }
 
 func TestMain(m *testing.M) {
+	// Directories that tests make are data directories, in which a group may not write.
+	syscall.Umask(0o022)
 	dir, err := os.MkdirTemp("", "vigate-clients-")
 	if err != nil {
 		panic(err)

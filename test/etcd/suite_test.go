@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	// Directories that tests make are data directories, in which a group may not write.
+	syscall.Umask(0o022)
 	dir, err := os.MkdirTemp("", "etcd")
 	if err == nil {
 		defer os.RemoveAll(dir)
