@@ -255,7 +255,7 @@ func (n *Node) Handler() http.Handler {
 	vijson.Mount(mux, n.API, bodies)
 	soap.Mount(mux, n.API, bodies)
 	rest.Mount(mux, n.API, bodies)
-	return mux
+	return binding.OneSlash(mux)
 }
 
 // Listen opens the listeners.

@@ -52,20 +52,23 @@ const soapNS = "http://schemas.xmlsoap.org/soap/envelope/"
 var dialects = map[string]struct{ envelope, prefix string }{
 	// As the namespace of the envelope is the default one, the operation is in it.
 	"Ansible roles: the envelope's namespace": {
-		`<Envelope xmlns="` + soapNS + `" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><Body>%s</Body></Envelope>`, "",
+		`<Envelope xmlns="` + soapNS + `" xmlns:xsi="` + xsi + `"><Body>%s</Body></Envelope>`, "",
 	},
 	"PHP, and govc's holder-of-key login: no namespace": {
-		`<SOAP-ENV:Envelope xmlns:SOAP-ENV="` + soapNS + `" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">` +
+		`<SOAP-ENV:Envelope xmlns:SOAP-ENV="` + soapNS + `" xmlns:xsi="` + xsi + `">` +
 			"\n\t<SOAP-ENV:Body>\n%s</SOAP-ENV:Body></SOAP-ENV:Envelope>", "",
 	},
 	"node: the API's namespace is the default": {
-		`<?xml version="1.0" encoding="utf-8"?><soapenv:Envelope xmlns="urn:vim25" xmlns:soapenv="` + soapNS + `"><soapenv:Header/><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`, "",
+		`<?xml version="1.0" encoding="utf-8"?><soapenv:Envelope xmlns="urn:vim25" xmlns:soapenv="` + soapNS + `">` +
+			`<soapenv:Header/><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`, "",
 	},
 	"node-soap: a prefix": {
-		`<soap:Envelope xmlns:soap="` + soapNS + `" xmlns:vim25="urn:vim25"><soap:Body>%s</soap:Body></soap:Envelope>`, "vim25:",
+		`<soap:Envelope xmlns:soap="` + soapNS + `" xmlns:vim25="urn:vim25"><soap:Body>%s</soap:Body></soap:Envelope>`,
+		"vim25:",
 	},
 	"suds: another prefix": {
-		`<SOAP-ENV:Envelope xmlns:ns0="` + soapNS + `" xmlns:ns1="urn:vim25" xmlns:SOAP-ENV="` + soapNS + `"><SOAP-ENV:Header/><ns0:Body>%s</ns0:Body></SOAP-ENV:Envelope>`, "ns1:",
+		`<SOAP-ENV:Envelope xmlns:ns0="` + soapNS + `" xmlns:ns1="urn:vim25" xmlns:SOAP-ENV="` + soapNS + `">` +
+			`<SOAP-ENV:Header/><ns0:Body>%s</ns0:Body></SOAP-ENV:Envelope>`, "ns1:",
 	},
 }
 
@@ -74,15 +77,18 @@ func said(envelope, prefix, operation string) string {
 	return strings.Replace(envelope, "%s", strings.ReplaceAll(operation, "NS:", prefix), 1)
 }
 
+const content = "<NS:RetrieveServiceContent><NS:_this>ServiceInstance</NS:_this></NS:RetrieveServiceContent>"
+
 func TestOperationsAreTakenInWhateverNamespaceClientsWriteThem(t *testing.T) {
 	s := newSite(t)
 	for name, d := range dialects {
-		w := s.post("/sdk", said(d.envelope, d.prefix, "<NS:RetrieveServiceContent><NS:_this>ServiceInstance</NS:_this></NS:RetrieveServiceContent>"), "", nil)
-		if w.Code != 200 || !strings.Contains(w.Body.String(), `<sessionManager type="SessionManager">SessionManager</sessionManager>`) {
+		w := s.post("/sdk", said(d.envelope, d.prefix, content), "", nil)
+		want := `<sessionManager type="SessionManager">SessionManager</sessionManager>`
+		if w.Code != 200 || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
-		login := `<NS:Login><NS:_this>SessionManager</NS:_this><NS:userName>administrator@vsphere.local</NS:userName><NS:password>` +
-			vectors.Password("administrator") + `</NS:password></NS:Login>`
+		login := `<NS:Login><NS:_this>SessionManager</NS:_this><NS:userName>administrator@vsphere.local</NS:userName>` +
+			`<NS:password>` + vectors.Password("administrator") + `</NS:password></NS:Login>`
 		w = s.post("/sdk", said(d.envelope, d.prefix, login), "", nil)
 		token := cookie.FindStringSubmatch(w.Header().Get("Set-Cookie"))
 		if w.Code != 200 || token == nil {
@@ -91,7 +97,8 @@ func TestOperationsAreTakenInWhateverNamespaceClientsWriteThem(t *testing.T) {
 		// Members of members, the type of a value, and references without one.
 		w = s.post("/sdk", said(d.envelope, d.prefix, `<NS:RetrievePropertiesEx><NS:_this>propertyCollector</NS:_this>`+
 			`<NS:specSet><NS:propSet><NS:type>SessionManager</NS:type><NS:pathSet>currentSession</NS:pathSet></NS:propSet>`+
-			`<NS:objectSet><NS:obj>SessionManager</NS:obj></NS:objectSet></NS:specSet><NS:options/></NS:RetrievePropertiesEx>`), token[1], nil)
+			`<NS:objectSet><NS:obj>SessionManager</NS:obj></NS:objectSet></NS:specSet><NS:options/>`+
+			`</NS:RetrievePropertiesEx>`), token[1], nil)
 		if w.Code != 200 || !strings.Contains(w.Body.String(), `<userName>VSPHERE.LOCAL\Administrator</userName>`) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
@@ -102,9 +109,9 @@ func TestAnOperationOfAnotherNamespaceIsRefused(t *testing.T) {
 	s := newSite(t)
 	d := dialects["suds: another prefix"]
 	for _, message := range []string{
-		strings.Replace(said(d.envelope, d.prefix, "<NS:RetrieveServiceContent><NS:_this>ServiceInstance</NS:_this></NS:RetrieveServiceContent>"), "urn:vim25", "urn:other", 1),
-		said(d.envelope, "undeclared:", "<NS:RetrieveServiceContent><NS:_this>ServiceInstance</NS:_this></NS:RetrieveServiceContent>"),
-		said(d.envelope, d.prefix, `<NS:RetrieveServiceContent><x:_this xmlns:x="urn:other">ServiceInstance</x:_this></NS:RetrieveServiceContent>`),
+		strings.Replace(said(d.envelope, d.prefix, content), "urn:vim25", "urn:other", 1),
+		said(d.envelope, "undeclared:", content),
+		said(d.envelope, d.prefix, strings.ReplaceAll(content, "NS:_this", `x:_this xmlns:x="urn:other"`)),
 	} {
 		if w := s.post("/sdk", message, "", nil); w.Code != 500 || !strings.Contains(w.Body.String(), "<faultstring>") {
 			t.Errorf("%d %s: %s", w.Code, w.Body, message)
@@ -123,7 +130,8 @@ func TestTheIDTellsTheTypeOfAnObjectOfTheCallersSession(t *testing.T) {
 		}
 		return token
 	}
-	w := s.post("/sdk", said(d.envelope, d.prefix, `<CreateListView><_this>ViewManager</_this></CreateListView>`), token("administrator"), nil)
+	create := said(d.envelope, d.prefix, `<CreateListView><_this>ViewManager</_this></CreateListView>`)
+	w := s.post("/sdk", create, token("administrator"), nil)
 	made := regexp.MustCompile(`<returnval type="ListView">([^<]+)</returnval>`).FindStringSubmatch(w.Body.String())
 	if made == nil {
 		t.Fatalf("%d %s", w.Code, w.Body)
@@ -139,7 +147,8 @@ func TestTheIDTellsTheTypeOfAnObjectOfTheCallersSession(t *testing.T) {
 		}
 	}
 	// The session may be named in the message.
-	named := strings.Replace(destroy, "\n\t<SOAP-ENV:Body>", "<SOAP-ENV:Header><vcSessionCookie>"+token("administrator")+"</vcSessionCookie></SOAP-ENV:Header><SOAP-ENV:Body>", 1)
+	header := "<SOAP-ENV:Header><vcSessionCookie>" + token("administrator") + "</vcSessionCookie></SOAP-ENV:Header>"
+	named := strings.Replace(destroy, "\n\t<SOAP-ENV:Body>", header+"<SOAP-ENV:Body>", 1)
 	if w := s.post("/sdk", named, "", nil); w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -148,7 +157,9 @@ func TestTheIDTellsTheTypeOfAnObjectOfTheCallersSession(t *testing.T) {
 func TestAnIDThatNamesNoObjectNeedsAType(t *testing.T) {
 	s := newSite(t)
 	d := dialects["PHP, and govc's holder-of-key login: no namespace"]
-	for _, this := range []string{"<_this>nothing</_this>", "<_this/>", `<_this type="">nothing</_this>`, "<_this>session[x]y</_this>"} {
+	for _, this := range []string{
+		"<_this>nothing</_this>", "<_this/>", `<_this type="">nothing</_this>`, "<_this>session[x]y</_this>",
+	} {
 		w := s.post("/sdk", said(d.envelope, d.prefix, "<Logout>"+this+"</Logout>"), "", nil)
 		got := w.Body.String()
 		if w.Code != 500 || !strings.Contains(got, "InvalidRequestFault") && !strings.Contains(got, "NotAuthenticatedFault") {

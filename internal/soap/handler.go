@@ -21,9 +21,10 @@ const (
 	VersionsPath = "/sdk/vimServiceVersions.xml"
 )
 
-// patterns are the paths at which envelopes are posted: the first by all clients,
-// the others by old ones.
-var patterns = []string{"/sdk", "/sdk/{$}", "/sdk/vimService"}
+// patterns are the paths at which envelopes are posted: the first by most clients,
+// the others by old ones. vSphere's SDK for Perl posts to /sdk/webService, and
+// clients that are made from the WSDL post to where they read it.
+var patterns = []string{"/sdk", "/sdk/{$}", "/sdk/vimService", "/sdk/vimService.wsdl", "/sdk/webService"}
 
 // handler serves SOAP. It may serve many requests at a time.
 type handler struct {

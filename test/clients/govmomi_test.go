@@ -2,6 +2,8 @@ package clients
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -44,6 +46,23 @@ func (s *server) login(t *testing.T, json bool) (*vim25.Client, *session.Manager
 		t.Fatal(err)
 	}
 	return c, m
+}
+
+// Perl's SDK posts to /sdk/webService, and clients whose base address ends in a slash
+// to //sdk.
+func TestGovmomiLogsInAtEveryPathThatClientsPostTo(t *testing.T) {
+	s := newServer(t)
+	for _, path := range []string{"/sdk", "//sdk", "/sdk/", "/sdk/webService", "//sdk/webService", "/sdk/vimService", "/sdk/vimService.wsdl"} {
+		sc := soap.NewClient(&url.URL{Scheme: "https", Host: s.tls, Path: path}, true)
+		sc.CheckRedirect = func(r *http.Request, _ []*http.Request) error { return fmt.Errorf("redirect to %s", r.URL) }
+		c, err := vim25.NewClient(t.Context(), sc)
+		if err == nil {
+			err = session.NewManager(c).Login(t.Context(), url.UserPassword(adminUser, adminPassword))
+		}
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 }
 
 func both(t *testing.T, f func(t *testing.T, s *server, json bool)) { everyBinding(t, f) }
