@@ -56,7 +56,7 @@ func TestGovmomisRESTClientHasItsSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := c.Session(ctx)
-	if err != nil || s == nil || s.User != `VSPHERE.LOCAL\Administrator` {
+	if err != nil || s == nil || s.User != "Administrator@VSPHERE.LOCAL" {
 		t.Errorf("session %+v, %v", s, err)
 	}
 	if err := c.Logout(ctx); err != nil {

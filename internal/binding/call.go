@@ -43,7 +43,8 @@ func NewCall(r *http.Request, way string, cookies ...string) (c vim.Call, foreig
 	}
 	c.Token = httptoken.Token(r.Header, cookies...)
 	c.HTTP.Ticket = httptoken.Value(r.Header, httptoken.TicketCookie)
-	if a := r.Header["Authorization"]; len(a) > 0 {
+	// Of two, one could be meant and the other be judged, by whoever stands between.
+	if a := r.Header["Authorization"]; len(a) == 1 {
 		c.Proof.Authorization = a[0]
 	}
 	return c, false

@@ -1,6 +1,10 @@
 // Package rest serves the sessions of the Automation API, in its two forms:
 // /api/session, and the older /rest/com/vmware/cis/session that govmomi uses.
 // A session made here is the same as any other: its token works everywhere.
+//
+// A request names its session in the header or the cookie vmware-api-session-id. The
+// cookie of SOAP and service tickets have no meaning here: clients of both APIs send
+// them along, and a logout from one API must not end the session of the other.
 package rest
 
 import (
@@ -52,7 +56,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	binding.SetCommon(w.Header())
 	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
 	var foreign bool
-	x.call, foreign = binding.NewCall(r, way, httptoken.APICookie, httptoken.Cookie)
+	x.call, foreign = binding.NewCall(r, way, httptoken.APICookie)
+	x.call.HTTP.Ticket = ""
 	x.call.Object, x.call.Release = sessionManager, vim.FirstRelease
 	body, err := h.bodies.Read(w, r, maxBody)
 	defer body.Free()
@@ -60,8 +65,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, binding.ErrCrowded):
 		x.fault(vim.Unavailable(fmt.Errorf("read request: %w", err)))
 		return
+	case errors.Is(err, binding.ErrTooLarge):
+		x.fail(http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "invalid_argument", "The request's body is too large.")
+		return
 	case err != nil:
-		x.fail(http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "invalid_argument", "The request's body is too large or was not sent.")
+		x.fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid_argument", "The request's body did not come whole.")
 		return
 	}
 	if foreign {
@@ -98,15 +106,21 @@ type exchange struct {
 }
 
 // create logs in, by what stands in the Authorization header: Basic, or a
-// token's proof (SIGN, Bearer).
+// token's proof (SIGN, Bearer). It makes a session whatever other one the request
+// names: clients add the id that they have to all requests.
 func (x *exchange) create(ctx context.Context, body *binding.Body) {
-	if user, password, ok := x.r.BasicAuth(); ok {
+	x.call.Token = ""
+	user, password, isBasic := basic(x.call.Proof.Authorization)
+	switch {
+	case isBasic:
+		// A broken one is a failed login by password, of nobody.
 		body.Free()
+		x.call.Proof.Authorization = ""
 		x.call.Name, x.call.Args = "Login", &types.LoginRequestType{UserName: user, Password: password}
-	} else if x.call.Proof.Authorization != "" {
+	case x.call.Proof.Authorization != "":
 		x.call.Name, x.call.Args = "LoginByToken", &types.LoginByTokenRequestType{}
 		x.call.Proof.Body = body.Bytes
-	} else {
+	default:
 		x.unauthenticated("Authentication required.")
 		return
 	}
@@ -121,7 +135,7 @@ func (x *exchange) create(ctx context.Context, body *binding.Body) {
 		x.answer(http.StatusCreated, token)
 		return
 	}
-	if x.r.Header.Get("Vmware-Use-Header-Authn") == "" {
+	if cookieWanted(x.r.Header) {
 		line := httptoken.APICookie + "=" + token + ";Path=/rest;HttpOnly"
 		if x.call.Peer.TLS {
 			line += ";Secure"
@@ -131,12 +145,30 @@ func (x *exchange) create(ctx context.Context, body *binding.Body) {
 	x.answer(http.StatusOK, token)
 }
 
+// cookieWanted reports whether a login in the older form sets its cookie. A client
+// that sends the token in the header says so, with any value but false.
+func cookieWanted(h http.Header) bool {
+	v := h.Get("Vmware-Use-Header-Authn")
+	return v == "" || strings.EqualFold(v, "false")
+}
+
 // info is what GET tells of a session.
 type info struct {
-	User     string    `json:"user"`
-	Created  time.Time `json:"created_time"`
-	LastUsed time.Time `json:"last_accessed_time"`
+	User     string `json:"user"`
+	Created  string `json:"created_time"`
+	LastUsed string `json:"last_accessed_time"`
 }
+
+// fullName is the name of a session's user as this API has it: Administrator@DOMAIN.
+func fullName(name string) string {
+	if domain, user, ok := strings.Cut(name, `\`); ok {
+		return user + "@" + domain
+	}
+	return name
+}
+
+// timeText is a time as this API has it. Its clients read no other number of digits.
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func (x *exchange) get(ctx context.Context) {
 	x.call.Name, x.call.Read = "currentSession", true
@@ -151,7 +183,7 @@ func (x *exchange) get(ctx context.Context) {
 		x.unauthenticated(vim.NotAuthenticated(sessionManager, vim.View).Text(x.api.MessageLocale(&x.call)))
 		return
 	}
-	x.answer(http.StatusOK, info{s.UserName, s.LoginTime, s.LastActiveTime})
+	x.answer(http.StatusOK, info{fullName(s.UserName), timeText(s.LoginTime), timeText(s.LastActiveTime)})
 }
 
 func (x *exchange) delete(ctx context.Context) {
@@ -198,10 +230,12 @@ func (x *exchange) fault(f *vim.Fault) {
 	}
 }
 
-const challenge = `Basic realm="VAPI endpoint",SIGN realm="VAPI endpoint"`
+// challenges are the ways to log in. They are one line each in the header: a client
+// that reads only the first of a list knows Basic.
+var challenges = []string{`Basic realm="VAPI endpoint", charset="UTF-8"`, `SIGN realm="VAPI endpoint"`}
 
 func (x *exchange) unauthenticated(text string) {
-	x.w.Header().Set("WWW-Authenticate", challenge)
+	x.w.Header()["Www-Authenticate"] = challenges
 	x.fail(http.StatusUnauthorized, "UNAUTHENTICATED", "authentication_required", text)
 }
 
@@ -216,7 +250,7 @@ type message struct {
 func (x *exchange) fail(status int, kind, id, text string) {
 	body := map[string]any{"messages": []message{{[]string{}, text, "vigate." + id}}}
 	if status == http.StatusUnauthorized {
-		body["challenge"] = challenge
+		body["challenge"] = strings.Join(challenges, ", ")
 	}
 	if x.wrapped {
 		body = map[string]any{"type": "com.vmware.vapi.std.errors." + strings.ToLower(kind), "value": body}

@@ -27,7 +27,11 @@ func keysOf(ls, user string) []string {
 	return keys
 }
 
-const admin = `VSPHERE.LOCAL\Administrator`
+// The administrator's name, and as the Automation API has it.
+const (
+	admin     = `VSPHERE.LOCAL\Administrator`
+	adminName = "Administrator@VSPHERE.LOCAL"
+)
 
 func TestGovcSeesTheServerAndItsSessions(t *testing.T) {
 	everyBinding(t, func(t *testing.T, s *server, asJSON bool) {

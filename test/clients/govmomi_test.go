@@ -207,6 +207,50 @@ func TestGovmomisKeepAliveLogsInAgain(t *testing.T) {
 	}
 }
 
+// The Kubernetes cluster API provider logs in so: the client of the Automation API
+// shares the cookies of the other, which has a session.
+func TestGovmomisRESTClientLogsInBesideALiveSession(t *testing.T) {
+	both(t, func(t *testing.T, s *server, json bool) {
+		ctx := t.Context()
+		user := url.UserPassword(adminUser, adminPassword)
+		c := &govmomi.Client{Client: s.client(t, json)}
+		c.SessionManager = session.NewManager(c.Client)
+		if err := c.Login(ctx, user); err != nil {
+			t.Fatal(err)
+		}
+		own, err := c.SessionManager.UserSession(ctx)
+		if err != nil || own == nil {
+			t.Fatalf("%+v %v", own, err)
+		}
+		rc := rest.NewClient(c.Client)
+		for range 2 { // the second login brings the id of the first session
+			if err := rc.Login(ctx, user); err != nil {
+				t.Fatalf("login beside a live session: %v", err)
+			}
+		}
+		if rs, err := rc.Session(ctx); err != nil || rs == nil || rs.User != adminName {
+			t.Errorf("session of the Automation API: %+v %v", rs, err)
+		}
+		if err := rc.Logout(ctx); err != nil {
+			t.Error(err)
+		}
+		if left, err := c.SessionManager.UserSession(ctx); err != nil || left == nil || left.Key != own.Key {
+			t.Errorf("after the logout of the other client: %+v %v", left, err)
+		}
+		// Without its id the client has the other's cookie only, which is no session here.
+		rc.SessionID("")
+		if rs, err := rc.Session(ctx); err != nil || rs != nil {
+			t.Errorf("by the other's cookie: %+v %v", rs, err)
+		}
+		if err := rc.Logout(ctx); err == nil {
+			t.Error("a logout by the other's cookie succeeds")
+		}
+		if left, err := c.SessionManager.UserSession(ctx); err != nil || left == nil || left.Key != own.Key {
+			t.Errorf("after a logout by its cookie: %+v %v", left, err)
+		}
+	})
+}
+
 // soapOf is the client below its handlers, so that the handler's own call does
 // not wake the handler.
 func soapOf(c *vim25.Client) soap.RoundTripper { return c.Client }
@@ -252,7 +296,7 @@ func TestOneTokenServesAllThreeBindings(t *testing.T) {
 	token := strings.Trim(c.SessionCookie().Value, `"`)
 	rc := rest.NewClient(s.client(t, false))
 	rc.SessionID(token)
-	if rs, err := rc.Session(ctx); err != nil || rs == nil || rs.User != admin {
+	if rs, err := rc.Session(ctx); err != nil || rs == nil || rs.User != adminName {
 		t.Errorf("over the Automation API: %+v %v", rs, err)
 	}
 	jc := s.client(t, true)
