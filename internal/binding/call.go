@@ -53,6 +53,12 @@ func NewCall(r *http.Request, way string, cookies ...string) (c vim.Call, foreig
 // Encoded reports whether a request's body is compressed, or encoded in another way
 // that no binding reads.
 func Encoded(h http.Header) bool {
-	e := h["Content-Encoding"]
-	return len(e) > 0 && !(len(e) == 1 && strings.EqualFold(e[0], "identity"))
+	for _, line := range h["Content-Encoding"] {
+		for element := range strings.SplitSeq(line, ",") {
+			if e := strings.Trim(element, " \t"); e != "" && !strings.EqualFold(e, "identity") {
+				return true
+			}
+		}
+	}
+	return false
 }

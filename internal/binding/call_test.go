@@ -59,7 +59,8 @@ func TestABodyIsEncodedUnlessItSaysThatItIsNot(t *testing.T) {
 		want   bool
 	}{
 		{nil, false}, {[]string{"identity"}, false}, {[]string{"Identity"}, false},
-		{[]string{"gzip"}, true}, {[]string{""}, true}, {[]string{"identity", "gzip"}, true}, {[]string{"identity, gzip"}, true},
+		{[]string{""}, false}, {[]string{"identity", "identity"}, false}, {[]string{"identity ,, IDENTITY"}, false},
+		{[]string{"gzip"}, true}, {[]string{"", "GZIP"}, true}, {[]string{"identity", "gzip"}, true}, {[]string{"identity, gzip"}, true},
 	} {
 		if got := binding.Encoded(http.Header{"Content-Encoding": tt.values}); got != tt.want {
 			t.Errorf("%q: %v", tt.values, got)

@@ -6,6 +6,7 @@ package httptoken
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -18,10 +19,10 @@ const (
 )
 
 // Token is what the request brings to authenticate: the header before the
-// cookies, in the order given. Empty: nothing.
+// cookies, in the order given. Empty: nothing, or headers that contradict each other.
 func Token(h http.Header, cookies ...string) string {
-	if t := h[Header]; len(t) > 0 && t[0] != "" {
-		return t[0]
+	if t, ok := headerToken(h); ok {
+		return t
 	}
 	for _, name := range cookies {
 		if t := Value(h, name); t != "" {
@@ -29,6 +30,33 @@ func Token(h http.Header, cookies ...string) string {
 		}
 	}
 	return ""
+}
+
+// headerToken is the token in the header, and ok reports whether the header says
+// anything. Whoever stands between may have sent it twice, or have joined two of them
+// to a list. It is nothing if they differ, since only one of them can be meant.
+func headerToken(h http.Header) (token string, ok bool) {
+	for _, line := range h[Header] {
+		for element := range strings.SplitSeq(line, ",") {
+			element = unquote(strings.Trim(element, " \t"))
+			switch {
+			case element == "":
+			case ok && element != token:
+				return "", true
+			default:
+				token, ok = element, true
+			}
+		}
+	}
+	return token, ok
+}
+
+// unquote takes the quotes off, if it has them.
+func unquote(s string) string {
+	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {
+		return s[1 : n-1]
+	}
+	return s
 }
 
 // Value returns a cookie's value without its quotes, or "". Clients send it with
@@ -42,11 +70,7 @@ func Value(h http.Header, name string) string {
 				continue
 			}
 			// Senders put blanks around both, as RFC 6265 §5.2 lets them.
-			value = strings.Trim(value, " \t")
-			if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
-				value = value[1 : n-1]
-			}
-			return value
+			return unquote(strings.Trim(value, " \t"))
 		}
 	}
 	return ""
@@ -87,16 +111,32 @@ func Foreign(r *http.Request) bool {
 // what every browser of today says of where a request comes from, and for older
 // ones by the origin's host. A request with the token's header is none of those.
 func CrossOrigin(r *http.Request) bool {
-	if h := r.Header[Header]; len(h) > 0 && h[0] != "" {
+	if _, ok := headerToken(r.Header); ok {
 		return false
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site != "same-origin" && site != "none"
+	if r.Header.Get("Sec-Fetch-Site") != "" {
+		return slices.ContainsFunc(r.Header["Sec-Fetch-Site"], func(site string) bool { return site != "same-origin" && site != "none" })
 	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
+	return slices.ContainsFunc(r.Header["Origin"], func(origin string) bool { return origin != "" && !isOrigin(origin, r.Host) })
+}
+
+// isOrigin reports whether a page of the origin is the host's own. An origin leaves
+// out the port that its scheme has by default; a Host header may name it.
+func isOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return strings.EqualFold(withoutPort(u.Host, u.Scheme), withoutPort(host, u.Scheme))
+}
+
+func withoutPort(host, scheme string) string {
+	host = strings.TrimSuffix(host, ":")
+	switch {
+	case strings.EqualFold(scheme, "https"):
+		return strings.TrimSuffix(host, ":443")
+	case strings.EqualFold(scheme, "http"):
+		return strings.TrimSuffix(host, ":80")
+	}
+	return host
 }

@@ -37,6 +37,28 @@ func TestATokenIsTakenFromTheHeaderFirstAndFromAnyFormOfTheCookie(t *testing.T) 
 	}
 }
 
+func TestATokenMayBeSentTwiceButNotTwoOfThem(t *testing.T) {
+	for _, c := range []struct {
+		header []string
+		want   string
+	}{
+		{[]string{`"h"`}, "h"},
+		{[]string{"h", "h"}, "h"},
+		{[]string{"", "h"}, "h"},
+		{[]string{`h, "h"`, ",h"}, "h"},
+		{[]string{""}, "c"},
+		{[]string{`""`, ","}, "c"},
+		{[]string{"h", "x"}, ""},
+		{[]string{"h,x"}, ""},
+		{[]string{"h", "H"}, ""},
+	} {
+		h := http.Header{Header: c.header, "Cookie": {"a=b", "vmware_soap_session=c"}}
+		if got := Token(h, Cookie); got != c.want {
+			t.Errorf("%q: %q, want %q", c.header, got, c.want)
+		}
+	}
+}
+
 func TestTheCookieIsSecureExactlyOverTLS(t *testing.T) {
 	for tls, want := range map[bool]string{
 		true:  `vmware_soap_session="abc"; Path=/; HttpOnly; Secure;`,
@@ -68,6 +90,10 @@ func TestAPageOfAnotherOriginUsesNoCookieAndChangesNothing(t *testing.T) {
 		{"POST", "", "https://example.com", "c", "", false},
 		{"POST", "", "null", "c", "", true},
 		{"POST", "", "", "c", "", false},
+		{"POST", "", "https://EXAMPLE.com:443", "c", "", false},
+		{"POST", "", "https://example.com:80", "c", "", true},
+		{"POST", "Same-Origin", "", "c", "", true},
+		{"POST", "same-origin", "https://evil.example", "c", "", false}, // by the newer header
 	} {
 		r := httptest.NewRequest(c.method, "https://example.com/sdk", strings.NewReader(""))
 		for name, value := range map[string]string{"Sec-Fetch-Site": c.site, "Origin": c.origin, Header: c.token} {
@@ -80,6 +106,28 @@ func TestAPageOfAnotherOriginUsesNoCookieAndChangesNothing(t *testing.T) {
 		}
 		if got := Foreign(r); got != c.foreign {
 			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	for _, c := range []struct {
+		host    string
+		header  http.Header
+		foreign bool
+	}{
+		{"Example.COM:443", http.Header{"Origin": {"https://example.com"}}, false},
+		{"example.com:", http.Header{"Origin": {"https://example.com"}}, false},
+		{"example.com:80", http.Header{"Origin": {"http://example.com"}}, false},
+		{"example.com:80", http.Header{"Origin": {"https://example.com"}}, true},
+		{"example.com:8443", http.Header{"Origin": {"https://example.com"}}, true},
+		{"[::1]:443", http.Header{"Origin": {"https://[::1]"}}, false},
+		{"example.com", http.Header{"Origin": {"https://example.com", "https://evil.example"}}, true},
+		{"example.com", http.Header{"Sec-Fetch-Site": {"same-origin", "cross-site"}}, true},
+		{"example.com", http.Header{"Sec-Fetch-Site": {"cross-site"}, Header: {"", "t"}}, false},
+		{"example.com", http.Header{"Sec-Fetch-Site": {"cross-site"}, Header: {`""`}}, true},
+	} {
+		r := httptest.NewRequest("POST", "https://"+c.host+"/sdk", nil)
+		r.Host, r.Header = c.host, c.header
+		if got := Foreign(r); got != c.foreign {
+			t.Errorf("%s %v: %v", c.host, c.header, got)
 		}
 	}
 }

@@ -207,7 +207,8 @@ func AcceptLanguage(header string) string {
 		var one string
 		one, ranges, _ = strings.Cut(ranges, ",")
 		// One by one, as a single unknown tag would spoil them all.
-		tags, weights, err := language.ParseAcceptLanguage(one)
+		// The parser knows the weight's name in lower case only.
+		tags, weights, err := language.ParseAcceptLanguage(strings.ToLower(one))
 		if err != nil || len(tags) != 1 {
 			continue
 		}

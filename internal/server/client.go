@@ -78,10 +78,15 @@ func forwardedFor(headers []string, proxies []netip.Prefix) (string, bool) {
 	return furthest, seen > 0
 }
 
-// forwardedAddress reads an address; some proxies write its port too.
+// forwardedAddress reads an address; some proxies write its port too, or the brackets
+// of IPv6.
 func forwardedAddress(s string) (netip.Addr, bool) {
 	s = strings.Trim(s, " \t")
-	ip, err := netip.ParseAddr(s)
+	bare := s
+	if n := len(s); n > 2 && s[0] == '[' && s[n-1] == ']' {
+		bare = s[1 : n-1]
+	}
+	ip, err := netip.ParseAddr(bare)
 	if err != nil {
 		withPort, err := netip.ParseAddrPort(s)
 		if err != nil {

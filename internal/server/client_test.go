@@ -24,6 +24,7 @@ func TestForwardedForIsTheRightmostUntrustedAddress(t *testing.T) {
 		"all trusted":                      {[]string{"10.2.2.2, 10.1.1.1"}, "10.2.2.2"},
 		"IPv6":                             {[]string{"2001:DB9::1, 2001:db8::2"}, "2001:db9::1"},
 		"with ports":                       {[]string{"192.0.2.1:555, [2001:db8::2]:443"}, "192.0.2.1"},
+		"IPv6 in brackets":                 {[]string{"[2001:DB9::1],[2001:db8::2]:443"}, "2001:db9::1"},
 		"IPv4 in IPv6":                     {[]string{"::ffff:192.0.2.1, ::ffff:10.0.0.1"}, "192.0.2.1"},
 		"rubbish that the client wrote":    {[]string{"<script>, , 192.0.2.1"}, "192.0.2.1"},
 		"a flood that the client wrote":    {[]string{many(5000, "x") + ",192.0.2.1"}, "192.0.2.1"},

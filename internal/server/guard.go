@@ -41,7 +41,7 @@ func (g *guard) answersTo(r *http.Request) bool {
 	if r.Host == "" && r.ProtoMinor == 0 {
 		return true
 	}
-	name := hostName(r.Host)
+	name := strings.TrimSuffix(hostName(r.Host), ".") // a whole name of the DNS may end so
 	return isLoopback(name) || slices.ContainsFunc(g.names, func(own string) bool {
 		return own == AnyHost || strings.EqualFold(own, name)
 	})

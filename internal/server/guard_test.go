@@ -41,7 +41,7 @@ func TestLoopbackListenersAnswerToLoopbackNamesOnly(t *testing.T) {
 	for listener, paths := range loopbackPaths {
 		for _, path := range paths {
 			for _, host := range []string{
-				"localhost", "LocalHost:80", "127.0.0.1", "127.0.0.1:8989", "127.8.9.1", "[::1]", "[::1]:80", "::1", "[::ffff:127.0.0.1]:1",
+				"localhost", "LocalHost:80", "localhost.", "LOCALHOST.:80", "localhost:", "127.0.0.1", "127.0.0.1:8989", "127.8.9.1", "[::1]", "[::1]:80", "::1", "[::ffff:127.0.0.1]:1",
 			} {
 				if got := r.ask(listener, path, "Host: "+host+"\r\n"); got != 200 {
 					t.Errorf("%s %s to %s: %d", listener, path, host, got)

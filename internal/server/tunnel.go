@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/vigate/vigate/internal/peer"
@@ -60,7 +61,7 @@ func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Pe
 	case t == nil:
 		http.Error(w, "CONNECT is not served here", http.StatusMethodNotAllowed)
 		return
-	case r.RequestURI != tunnelTarget || r.Host != tunnelTarget:
+	case !strings.EqualFold(r.RequestURI, tunnelTarget) || !strings.EqualFold(r.Host, tunnelTarget):
 		http.Error(w, "CONNECT is served for "+tunnelTarget+" only", http.StatusForbidden)
 		return
 	case r.ContentLength != 0:

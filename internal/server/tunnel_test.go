@@ -55,7 +55,7 @@ func TestCONNECTToAnythingElseIsRefused(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer})
 	inside := r.Addr("tls").String()
 	for target, want := range map[string]int{
-		inside: 403, "localhost:8089": 403, "sdkTunnel:443": 403, "sdktunnel:8089": 403, "sdkTunnel:08089": 403,
+		inside: 403, "localhost:8089": 403, "sdkTunnel:443": 403, "sdkTunnel:08089": 403,
 		"sdkTunnel:8089.": 400, "169.254.169.254:80": 403, "sdkTunnel": 403,
 	} {
 		_, answer := r.raw("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\nGET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -179,5 +179,15 @@ func TestADrainEndsIdleTunnelsAndLetsBusyOnesFinish(t *testing.T) {
 	if c, err := new(net.Dialer).DialContext(context.Background(), "tcp", r.Addr("plain").String()); err == nil {
 		c.Close()
 		t.Error("the plain listener is still open")
+	}
+}
+
+func TestCONNECTNamesItsTargetInAnyCase(t *testing.T) {
+	r := start(t, Config{Handler: tellPeer})
+	for _, target := range []string{"sdktunnel:8089", "SDKTUNNEL:8089", "SdkTunnel:8089"} {
+		_, answer := r.raw("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\n")
+		if code := status(t, answer); code != 200 {
+			t.Errorf("%s: %d", target, code)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
@@ -90,7 +89,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, m := &x.call, &x.message
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, way, httptoken.Cookie)
-	c.Release = actionRelease(strings.Join(r.Header["Soapaction"], ","))
+	c.Release = requestRelease(r.Header)
 	body, err := h.bodies.Read(w, r, maxBody)
 	defer body.Free()
 	if err != nil {
@@ -130,7 +129,7 @@ func (h *handler) prepare(ctx context.Context, m *message, r *http.Request, fore
 	if !isPlain(r.Header) {
 		return clientFault("the message must be in UTF-8 and not compressed")
 	}
-	m.names = r.Header.Get(httptoken.Header) == ""
+	m.names = httptoken.Token(r.Header) == ""
 	done, fault := h.api.Decode(ctx, m.call, len(m.raw))
 	if fault != nil {
 		return refused(fault)

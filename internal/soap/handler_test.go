@@ -268,10 +268,38 @@ func TestSOAPActionSaysTheRelease(t *testing.T) {
 	for action, want := range map[string]vim.Release{
 		"urn:vim25/8.0.2.0": {8, 0, 2, 0}, `"urn:vim25/7.0"`: {7}, " urn:vim25/6.7.1 ": {6, 7, 1}, "urn:internalvim25/4.1": {4, 1},
 		"urn:vim25/2.5u2": {2, 5}, "urn:vim25/6.8.7-x": {6, 8, 7}, "": {}, "urn:vim25": {}, "urn:vim25/": {}, "urn:vim25/dev": {},
-		"urn:vim25/1.2.3.4.5": {}, "urn:vim25/99999999999": {}, "urn:vim2/2.0": {}, "urn:vim25/..": {},
+		"URN:Vim25/8.0.2.0": {8, 0, 2, 0}, "urn:vim25/1.2.3.4.5": {}, "urn:vim25/99999999999": {}, "urn:vim2/2.0": {}, "urn:vim25/..": {},
 	} {
 		if got := actionRelease(action); got != want {
 			t.Errorf("%q is %v, want %v", action, got, want)
+		}
+	}
+}
+
+func TestTheReleaseIsReadFromEveryHeaderThatMaySayIt(t *testing.T) {
+	const action = "urn:vim25/8.0.2.0"
+	for _, tt := range []struct {
+		action []string
+		kind   string
+		want   vim.Release
+	}{
+		{nil, "", vim.Release{}},
+		{nil, "text/xml; charset=utf-8", vim.Release{}},
+		{nil, `text/xml; action="` + action + `"`, vim.Release{}}, // SOAP 1.1 has no such parameter
+		{nil, `application/soap+xml; charset=utf-8; action="` + action + `"`, vim.Release{8, 0, 2}},
+		{nil, `Application/SOAP+XML;Action=` + `"` + action + `";charset="UTF-8"`, vim.Release{8, 0, 2}},
+		{[]string{`""`}, `application/soap+xml; action="` + action + `"`, vim.Release{8, 0, 2}},
+		{[]string{"urn:vim25/7.0"}, `application/soap+xml; action="` + action + `"`, vim.Release{7}},
+		{[]string{"", `"` + action + `"`}, "text/xml", vim.Release{8, 0, 2}},
+		{[]string{action, action}, "text/xml", vim.Release{8, 0, 2}},
+		{[]string{action + ", " + action}, "text/xml", vim.Release{8, 0, 2}},
+	} {
+		h := http.Header{"Soapaction": tt.action}
+		if tt.kind != "" {
+			h.Set("Content-Type", tt.kind)
+		}
+		if got := requestRelease(h); got != tt.want {
+			t.Errorf("%q, %q: %v, want %v", tt.action, tt.kind, got, tt.want)
 		}
 	}
 }

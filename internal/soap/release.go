@@ -1,6 +1,8 @@
 package soap
 
 import (
+	"mime"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -32,12 +34,28 @@ var prior = []string{
 	"5.5", "5.1", "5.0", "4.1", "4.0", "2.5u2", "2.5",
 }
 
-// actionRelease is the release that SOAPAction says: urn:vim25/8.0.2.0, quoted
-// or not. A caller that does not say what it knows gets what all know.
+// requestRelease is the release that a request says: in SOAPAction, or, as SOAP 1.2
+// has it, in the parameter action of the Content-Type.
+func requestRelease(h http.Header) vim.Release {
+	for _, action := range h["Soapaction"] {
+		if strings.Trim(action, " \t\"") != "" {
+			return actionRelease(action)
+		}
+	}
+	for _, value := range h["Content-Type"] {
+		if kind, params, err := mime.ParseMediaType(value); err == nil && kind == "application/soap+xml" {
+			return actionRelease(params["action"])
+		}
+	}
+	return vim.Release{}
+}
+
+// actionRelease is the release that an action says: urn:vim25/8.0.2.0, quoted or not,
+// in any case. A caller that does not say what it knows gets what all know.
 func actionRelease(action string) vim.Release {
 	action = strings.Trim(action, " \t\"")
 	space, version, _ := strings.Cut(action, "/")
-	if space != nsVim && space != nsInternal {
+	if !strings.EqualFold(space, nsVim) && !strings.EqualFold(space, nsInternal) {
 		return vim.Release{}
 	}
 	if r, err := vim.ParseRelease(version); err == nil {

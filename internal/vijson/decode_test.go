@@ -158,6 +158,7 @@ func TestTheBodyHasALimit(t *testing.T) {
 func TestOnlyJSONIsRead(t *testing.T) {
 	for value, ok := range map[string]bool{
 		"application/json": true, "application/json; charset=utf-8": true, "Application/JSON;charset=UTF-8": true,
+		`application/json;Charset="utf-8"`: true, "APPLICATION/JSON ; CHARSET=utf8;": true, `application/json; charset="utf-16"`: false,
 		"application/json; charset=utf-16": false, "text/plain": false, "application/x-www-form-urlencoded": false,
 		"text/xml": false, "": false, ";": false, "application/json, text/plain": false,
 	} {

@@ -102,8 +102,13 @@ func isJSON(h http.Header) bool {
 		return true
 	}
 	kind, params, err := mime.ParseMediaType(all[0])
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+	if charset, ok := params["charset"]; ok && !isUTF8(charset) {
 		return false
 	}
 	return err == nil && kind == "application/json"
+}
+
+// isUTF8 reports whether a charset is UTF-8: by its name, or as many write it.
+func isUTF8(charset string) bool {
+	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
