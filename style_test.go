@@ -1,0 +1,294 @@
+package vigate_test
+
+import (
+	"go/ast"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// maxColumns is the width of a line of Go and of a document. A tab counts as four columns.
+const maxColumns = 120
+
+// The following lists name the packages and documents that don't keep a rule yet. A test fails if
+// a package is listed although it keeps the rule, so the lists can only shrink.
+var (
+	wideGo = []string{
+		".",
+		"bench",
+		"bench/etcd",
+		"bench/fill",
+		"bench/flood",
+		"bench/load",
+		"bench/soak",
+		"bench/wire",
+		"client",
+		"cmd/vigate",
+		"internal/access",
+		"internal/account",
+		"internal/admin",
+		"internal/binding",
+		"internal/cli",
+		"internal/cli/command",
+		"internal/cluster",
+		"internal/config",
+		"internal/control",
+		"internal/datadir",
+		"internal/event",
+		"internal/eviction",
+		"internal/extension",
+		"internal/history",
+		"internal/httptoken",
+		"internal/locale",
+		"internal/login",
+		"internal/matrix",
+		"internal/metrics",
+		"internal/openapi",
+		"internal/peer",
+		"internal/principal",
+		"internal/property",
+		"internal/property/value",
+		"internal/rest",
+		"internal/schema",
+		"internal/serve",
+		"internal/server",
+		"internal/session",
+		"internal/setting",
+		"internal/soap",
+		"internal/store",
+		"internal/store/bolt",
+		"internal/store/etcd",
+		"internal/store/storetest",
+		"internal/store/transfer",
+		"internal/vectors",
+		"internal/vijson",
+		"internal/vim",
+		"internal/vim/vimtest",
+		"internal/xmltoken",
+		"test/clients",
+		"test/etcd",
+		"test/proof",
+		"test/proof/history",
+		"test/proof/load",
+		"test/proof/site",
+		"test/proof/wire",
+	}
+	wideDocuments = []string{
+		"README.md",
+		"docs/cluster.md",
+		"docs/dependencies.md",
+		"docs/design.md",
+		"docs/metrics.md",
+		"docs/operations.md",
+		"docs/performance.md",
+		"docs/security.md",
+	}
+	shortDocs = []string{
+		"bench/etcd",
+		"bench/load",
+		"bench/peer",
+		"bench/process",
+		"bench/soak",
+		"bench/wire",
+		"cmd/vigate",
+		"internal/admin",
+		"internal/cli/command",
+		"internal/config",
+		"internal/domain",
+		"internal/history",
+		"internal/httptoken",
+		"internal/locale",
+		"internal/openapi",
+		"internal/peer",
+		"internal/principal",
+		"internal/schema",
+		"internal/setting",
+		"internal/store/storetest",
+		"internal/testclock",
+		"test/clients/govc",
+		"test/etcd/member",
+		"test/etcd/proxy",
+		"test/proof/clocked",
+		"test/proof/history",
+		"test/proof/load",
+		"test/proof/wire",
+	}
+	oddLogs = []string{
+		"cmd/vigate",
+		"internal/access",
+		"internal/account",
+		"internal/cluster",
+		"internal/domain",
+		"internal/eviction",
+		"internal/extension",
+		"internal/login",
+		"internal/metrics",
+		"internal/serve",
+		"internal/server",
+		"internal/session",
+		"internal/soap",
+		"internal/store/bolt",
+		"internal/store/etcd",
+		"internal/vim",
+	}
+)
+
+// exceptions reports violations of one rule, except those in the places that are listed.
+type exceptions struct {
+	t      *testing.T
+	listed []string
+	used   map[string]bool
+}
+
+func newExceptions(t *testing.T, listed []string) *exceptions {
+	return &exceptions{t, listed, map[string]bool{}}
+}
+
+// errorf reports a violation in place, which is a package's directory or a document.
+func (e *exceptions) errorf(place, format string, args ...any) {
+	e.t.Helper()
+	if e.used[place] = true; !slices.Contains(e.listed, place) {
+		e.t.Errorf(format, args...)
+	}
+}
+
+// check fails the test for every exception that no violation needed.
+func (e *exceptions) check() {
+	e.t.Helper()
+	for _, place := range e.listed {
+		if !e.used[place] {
+			e.t.Errorf("%s keeps the rule: remove it from the list in style_test.go", place)
+		}
+	}
+}
+
+func columns(line string) int {
+	return utf8.RuneCountInString(line) + 3*strings.Count(line, "\t")
+}
+
+func TestLinesOfGoAreAtMost120ColumnsWide(t *testing.T) {
+	e := newExceptions(t, wideGo)
+	for _, s := range slices.Concat(parsed(t, false), parsed(t, true)) {
+		n := 0
+		for line := range strings.Lines(readText(t, s.path)) {
+			n++
+			if c := columns(strings.TrimRight(line, "\n")); c > maxColumns {
+				e.errorf(s.dir, "%s:%d has %d columns, more than %d", s.path, n, c, maxColumns)
+			}
+		}
+	}
+	e.check()
+}
+
+// linkTarget matches the part of a line that can't be wrapped: the target of a link, or a URL.
+var linkTarget = regexp.MustCompile(`\]\([^)]*\)|https?://\S+`)
+
+// prose returns the lines of a Markdown document by number, without table rows and code blocks.
+func prose(document string) map[int]string {
+	lines, n, code := map[int]string{}, 0, false
+	for line := range strings.Lines(document) {
+		n++
+		line = strings.TrimRight(line, "\n")
+		trimmed := strings.TrimSpace(line)
+		if strings.HasPrefix(trimmed, "```") {
+			code = !code
+			continue
+		}
+		if !code && !strings.HasPrefix(trimmed, "|") {
+			lines[n] = line
+		}
+	}
+	return lines
+}
+
+func TestLinesOfDocumentsAreAtMost120ColumnsWide(t *testing.T) {
+	e := newExceptions(t, wideDocuments)
+	found := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".md":
+			return nil
+		}
+		found++
+		for n, line := range prose(readText(t, path)) {
+			if c := columns(linkTarget.ReplaceAllString(line, "")); c > maxColumns {
+				e.errorf(filepath.ToSlash(path), "%s:%d has %d columns, more than %d", path, n, c, maxColumns)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 5 {
+		t.Errorf("found only %d documents", found)
+	}
+	e.check()
+}
+
+var endOfSentence = regexp.MustCompile(`[.!?][")\]]*(\s|$)`)
+
+func TestEveryPackageHasADocCommentOfTwoSentences(t *testing.T) {
+	docs := map[string]string{}
+	for _, s := range parsed(t, false) {
+		docs[s.dir] += s.file.Doc.Text()
+	}
+	e := newExceptions(t, shortDocs)
+	for dir, doc := range docs {
+		if n := len(endOfSentence.FindAllString(doc, -1)); n < 2 {
+			e.errorf(dir, "package %s: its doc comment has %d sentences, fewer than two", dir, n)
+		}
+	}
+	e.check()
+}
+
+// logCalls are the functions of log/slog, and methods of its types, that take keys.
+var logCalls = regexp.MustCompile(`^((Debug|Info|Warn|Error)(Context)?|Log|With|Any|String|Group)$`)
+
+func TestLogsAreUniform(t *testing.T) {
+	e := newExceptions(t, oddLogs)
+	for _, s := range parsed(t, false) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CallExpr:
+				sel, ok := n.Fun.(*ast.SelectorExpr)
+				if !ok || len(n.Args) < 2 || !logCalls.MatchString(sel.Sel.Name) {
+					break
+				}
+				for _, arg := range n.Args[:len(n.Args)-1] { // the last argument is no key
+					if literal(arg) == "error" {
+						e.errorf(s.dir, `%s: the key of an error is "err"`, s.fset.Position(arg.Pos()))
+					}
+				}
+			case *ast.StructType:
+				for _, f := range n.Fields.List {
+					for _, name := range f.Names {
+						if isLogger(f.Type) && !strings.EqualFold(name.Name, "logger") {
+							e.errorf(s.dir, "%s: name the field Logger or logger", s.fset.Position(name.Pos()))
+						}
+					}
+				}
+			}
+			return true
+		})
+	}
+	e.check()
+}
+
+// isLogger reports whether the expression is the type *slog.Logger.
+func isLogger(e ast.Expr) bool {
+	star, ok := e.(*ast.StarExpr)
+	if !ok {
+		return false
+	}
+	sel, ok := star.X.(*ast.SelectorExpr)
+	return ok && sel.Sel.Name == "Logger"
+}
