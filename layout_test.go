@@ -257,6 +257,7 @@ var large = map[string]struct {
 }{
 	"bench":               {2450, "one program that is no part of what ships; its parts that others use are packages"},
 	"client":              {2450, "one public package is what users import; the codec is not theirs to see"},
+	"internal/event":      {2100, "numbers, parts and positions are of one sequence of events in memory, which only its queries may know"},
 	"internal/property":   {2450, "a collector, its filters and views are one managed object's state, and count their work where they do it"},
 	"internal/server":     {2250, "what bounds a connection is useless in parts: listeners, limits and drain share it"},
 	"internal/session":    {2400, "a session, its tickets, its limits and what its commits are held to change together"},

@@ -20,8 +20,8 @@ type soakLoad struct {
 	patience time.Duration
 	idle     time.Duration // how long sessions live without a call
 	clones   int           // a second
-	// events fill the log of events before the load begins, which holds 100,000:
-	// else it would grow for minutes and look like a leak.
+	// events fill the log's part for logins before the load begins, which holds
+	// 40,000: else it would grow for minutes and look like a leak.
 	events int
 }
 

@@ -176,6 +176,9 @@ var damageCases = []damageCase{
 	{"an event", store.Event, last, 200, "event passed over", func(_ *damageScene, s *scene) {
 		s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`)
 	}},
+	{"an event that outlives later ones", store.KeptEvent, last, 200, "event passed over", func(_ *damageScene, s *scene) {
+		s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`)
+	}},
 	{"the numbering of events", store.Numbers, id(store.NumberingID(store.Event)), 200, "", func(_ *damageScene, s *scene) {
 		s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`)
 	}},
@@ -189,6 +192,9 @@ func TestADamagedRecordOfAnyKindDoesWhatIsDocumented(t *testing.T) {
 	t.Parallel()
 	d := newDamageScene(t)
 	d.records[store.Numbers] = append(d.records[store.Numbers], store.Numbering{Removed: 1}.Record(store.Event))
+	kept := d.record(t, store.Event, "")
+	kept.Kind, kept.ID = store.KeptEvent, store.NumberedID(1)
+	d.records[store.KeptEvent] = append(d.records[store.KeptEvent], kept)
 	for kind, name := range kindNames {
 		covered := slices.ContainsFunc(damageCases, func(c damageCase) bool { return c.kind == kind })
 		if covered == slices.Contains(unused, kind) || slices.Contains(unused, kind) && len(d.records[kind]) > 0 {

@@ -86,6 +86,7 @@ var kindNames = map[store.Kind]string{
 	store.Session: "sessions", store.Ticket: "tickets", store.Spent: "spent logins", store.Account: "users",
 	store.Role: "roles", store.Permission: "permissions", store.Extension: "extensions", store.Setting: "settings",
 	store.Event: "events", store.Lockout: "lockouts", store.Node: "nodes", store.Numbers: "numberings of events",
+	store.KeptEvent: "events that outlive later ones",
 }
 
 var errDamaged = errors.New("the store is damaged: restore a backup, or ask for help with what is left")

@@ -3,6 +3,8 @@ package event
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -73,19 +75,17 @@ func (c *Collector) PageSize() int {
 func (c *Collector) LatestPage() []Event { return events(c.latest()) }
 
 func (c *Collector) latest() []entry {
-	entries, epoch := c.log.view()
+	v, epoch := c.log.view()
 	now := c.log.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if found, ok := c.update(entries, epoch, now); ok {
+	if found, ok := c.update(v, epoch, now); ok {
 		return found
 	}
-	found := newest(entries, c.wants.over(len(entries), now), c.page+1)
+	found := c.wants.over(v.len(), now).first(v.upTo(math.MaxUint64), c.page+1)
 	k := known{scans: c.known.scans + 1, epoch: epoch, page: c.page, older: len(found) > c.page}
 	found = found[:min(len(found), c.page)]
-	if n := len(entries); n > 0 {
-		k.upTo = entries[n-1].seq
-	}
+	k.upTo = v.last()
 	for _, e := range slices.Backward(found) {
 		k.seqs = append(k.seqs, e.seq)
 	}
@@ -95,16 +95,15 @@ func (c *Collector) latest() []entry {
 
 // update finds the latest page by what is known of it. It reports false if that
 // can't be done. Callers hold mu.
-func (c *Collector) update(entries []entry, epoch uint64, now time.Time) ([]entry, bool) {
+func (c *Collector) update(v *view, epoch uint64, now time.Time) ([]entry, bool) {
 	k := &c.known
 	if k.scans == 0 || k.epoch != epoch || k.page != c.page {
 		return nil, false
 	}
-	fresh := entries[after(entries, k.upTo):]
-	m := c.wants.over(len(fresh), now)
-	for i := range fresh {
-		if k.upTo = fresh[i].seq; m.matches(&fresh[i]) {
-			k.seqs = append(k.seqs, fresh[i].seq)
+	m := c.wants.over(int(min(v.last()-min(k.upTo, v.last()), uint64(v.len()))), now)
+	for e := range v.after(k.upTo) {
+		if k.upTo = e.seq; m.matches(e) {
+			k.seqs = append(k.seqs, e.seq)
 		}
 	}
 	if n := len(k.seqs) - c.page; n > 0 {
@@ -112,17 +111,13 @@ func (c *Collector) update(entries []entry, epoch uint64, now time.Time) ([]entr
 	}
 	found := make([]entry, 0, len(k.seqs))
 	for _, seq := range slices.Backward(k.seqs) {
-		i := after(entries, seq) - 1
-		if i < 0 || entries[i].seq != seq {
-			break // trimmed, and all that are older
+		e := v.find(seq)
+		switch gone := e == nil || e.expired(m.now); {
+		case gone && k.older:
+			return nil, false // one that is older may live longer
+		case !gone:
+			found = append(found, *e)
 		}
-		if entries[i].expired(m.now) {
-			if k.older {
-				return nil, false // one that is older may live longer
-			}
-			continue
-		}
-		found = append(found, entries[i])
 	}
 	return found, true
 }
@@ -142,16 +137,12 @@ func (c *Collector) Rewind() { c.move(0) }
 // Reset puts the position right before the latest page: ReadPrevious then
 // returns what is older than that page, ReadNext the page and what follows it.
 func (c *Collector) Reset() {
-	entries := c.log.snapshot()
-	page := c.latest()
-	switch {
-	case len(page) > 0:
+	v := c.log.snapshot()
+	if page := c.latest(); len(page) > 0 {
 		c.move(page[len(page)-1].seq - 1)
-	case len(entries) > 0:
-		c.move(entries[len(entries)-1].seq)
-	default:
-		c.move(0)
+		return
 	}
+	c.move(v.last())
 }
 
 func (c *Collector) move(at uint64) {
@@ -163,43 +154,27 @@ func (c *Collector) move(at uint64) {
 // ReadNext returns up to n events behind the position, oldest first, and moves
 // it behind them. n is 1 to 1,000, else ErrMaxCount.
 func (c *Collector) ReadNext(n int) ([]Event, error) {
-	if n < 1 || n > MaxCount {
-		return nil, fmt.Errorf("read next events: %w", ErrMaxCount)
-	}
-	entries := c.log.snapshot()
-	m := c.wants.over(len(entries), c.log.now())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var found []entry
-	for i := after(entries, c.at); i < len(entries) && len(found) < n; i++ {
-		if m.matches(&entries[i]) {
-			found = append(found, entries[i])
-		}
-	}
-	if len(found) > 0 {
-		c.at = found[len(found)-1].seq
-	}
-	return events(found), nil
+	return c.read("next", n, (*view).after, 0)
 }
 
 // ReadPrevious returns up to n events before the position, newest first, and
 // moves it before them. n is 1 to 1,000, else ErrMaxCount.
 func (c *Collector) ReadPrevious(n int) ([]Event, error) {
+	return c.read("previous", n, (*view).upTo, 1)
+}
+
+// read moves the position to before less than the last event that it returns.
+func (c *Collector) read(which string, n int, from func(*view, uint64) iter.Seq[*entry], before uint64) ([]Event, error) {
 	if n < 1 || n > MaxCount {
-		return nil, fmt.Errorf("read previous events: %w", ErrMaxCount)
+		return nil, fmt.Errorf("read %s events: %w", which, ErrMaxCount)
 	}
-	entries := c.log.snapshot()
-	m := c.wants.over(len(entries), c.log.now())
+	v := c.log.snapshot()
+	m := c.wants.over(v.len(), c.log.now())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var found []entry
-	for i := after(entries, c.at) - 1; i >= 0 && len(found) < n; i-- {
-		if m.matches(&entries[i]) {
-			found = append(found, entries[i])
-		}
-	}
+	found := m.first(from(v, c.at), n)
 	if len(found) > 0 {
-		c.at = found[len(found)-1].seq - 1
+		c.at = found[len(found)-1].seq - before
 	}
 	return events(found), nil
 }

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,13 +23,17 @@ type stored struct {
 // maxStored bounds what is decoded. Change never makes as much.
 const maxStored = 256 << 10
 
+// encode writes characters as they are where it can: no browser reads it, and six
+// bytes for one would add up.
 func encode(e Event) []byte {
-	b, err := json.Marshal(stored{Event: e})
-	if err != nil {
+	var b bytes.Buffer
+	to := json.NewEncoder(&b)
+	to.SetEscapeHTML(false)
+	if err := to.Encode(stored{Event: e}); err != nil {
 		// bounded left nothing that JSON can't hold.
 		panic("event: encode " + e.Type + ": " + err.Error())
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func decode(value string) (Event, error) {
@@ -64,6 +69,7 @@ type entry struct {
 	actor   unique.Handle[actor]
 	stored  string // the record's id, then its value; of a record that can't be read the id
 	idLen   uint16
+	share   share
 	chain   int32 // 0: it began the chain
 }
 
@@ -77,7 +83,7 @@ type actor struct{ name, origin string }
 // record's place among the others, as it counts for their numbers, and is none
 // that readers see.
 func newEntry(r store.Record) (entry, error) {
-	n := entry{stored: r.ID, idLen: uint16(len(r.ID))}
+	n := entry{stored: r.ID, idLen: uint16(len(r.ID)), share: others}
 	if !r.Expires.IsZero() {
 		n.expires = r.Expires.UnixNano()
 	}
@@ -86,7 +92,7 @@ func newEntry(r store.Record) (entry, error) {
 	if err != nil {
 		return n, err
 	}
-	n.stored = stored
+	n.stored, n.share = stored, shareOf(&e)
 	n.created = e.Created.UnixNano()
 	n.class = unique.Make(class{e.Type, e.ID, e.Severity, e.Tag})
 	n.actor = unique.Make(actor{principal.Fold(e.User), principal.Fold(e.Origin)})
@@ -95,6 +101,20 @@ func newEntry(r store.Record) (entry, error) {
 }
 
 func (e *entry) id() string { return e.stored[:e.idLen] }
+
+// size is how many bytes of the event are stored. Ids do not count: those of a
+// copy have another length.
+func (e *entry) size() int { return len(e.stored) - int(e.idLen) }
+
+// kept is the change that stores the event as one that stays for longer than
+// those after it.
+func (e *entry) kept() store.Change {
+	var expires time.Time
+	if e.expires != 0 {
+		expires = time.Unix(0, e.expires).UTC()
+	}
+	return store.Put(store.KeptEvent, store.NumberedID(e.seq), []byte(e.stored[e.idLen:]), expires)
+}
 
 // readable reports whether the record could be read.
 func (e *entry) readable() bool { return len(e.stored) > int(e.idLen) }

@@ -4,6 +4,8 @@
 package event
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -58,6 +60,11 @@ const (
 	maxMessage = 16 << 10 // Message, PrevMessage
 	maxArgs    = 32       // number of Args
 	maxArgName = 128
+	maxArgText = 8 << 10 // names and values of Args together
+
+	// maxEvent is what the record of an event has at the most: JSON may write a
+	// byte as two.
+	maxEvent = 96 << 10
 )
 
 // bounded returns e with every string cut and cleaned, and times that JSON
@@ -87,11 +94,13 @@ func boundedArgs(args map[string]string) map[string]string {
 		return nil
 	}
 	out := make(map[string]string, min(len(args), maxArgs))
-	for _, k := range sortedKeys(args) {
-		if len(out) == maxArgs {
+	left := maxArgText
+	for _, k := range slices.Sorted(maps.Keys(args)) {
+		name, value := clean(k, maxArgName, word), clean(args[k], maxWord, word)
+		if left -= len(name) + len(value); len(out) == maxArgs || left < 0 {
 			break
 		}
-		out[clean(k, maxArgName, word)] = clean(args[k], maxWord, word)
+		out[name] = value
 	}
 	return out
 }

@@ -17,3 +17,6 @@ func (c *Collector) Known() (scans int, upTo uint64) {
 	defer c.mu.Unlock()
 	return c.known.scans, c.known.upTo
 }
+
+// MaxStored bounds one event.
+const MaxStored = maxEvent

@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 	"unique"
@@ -186,6 +187,20 @@ func (c *criteria) over(events int, now time.Time) *matcher {
 // root folder itself, none on a child of anything.
 func (e *Entity) holdsEvents() bool {
 	return e == nil || e.ID == RootFolder && e.Recursion != "children"
+}
+
+// first returns the first n of the entries that match.
+func (m *matcher) first(entries iter.Seq[*entry], n int) []entry {
+	var found []entry
+	for e := range entries {
+		if len(found) == n {
+			break
+		}
+		if m.matches(e) {
+			found = append(found, *e)
+		}
+	}
+	return found
 }
 
 func (m *matcher) matches(e *entry) bool {

@@ -3,7 +3,7 @@ package event
 import (
 	"cmp"
 	"log/slog"
-	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -16,21 +16,24 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 	// Retention is how long an event is kept. 0: 30 days.
 	Retention time.Duration
-	// Keep is how many events are kept: the newest. 0: 100,000.
+	// Keep is how many events of each part of the log are kept: the newest. 0: as
+	// many as quotas say, 100,000 in all.
 	Keep int
+	// KeepBytes is how many bytes the kept events of each part have. 0: as many as
+	// quotas say, 64 MiB in all.
+	KeepBytes int
 	// Logger hears of records that can't be read. nil: slog.Default.
 	Logger *slog.Logger
 }
 
-// Defaults of Options.
-const (
-	defaultRetention = 30 * 24 * time.Hour
-	defaultKeep      = 100_000
-)
+const defaultRetention = 30 * 24 * time.Hour
 
 // Log makes events durable, holds the newest in memory and answers queries. It
-// is the store.View of store.Event and store.Numbers. All methods may be called at
-// the same time.
+// is the store.View of store.Event, store.KeptEvent and store.Numbers. All methods
+// may be called at the same time.
+//
+// The log has parts, see share: each keeps its newest events, within bounds of
+// its own.
 //
 // An event's number is not stored with it: it follows from the event's place in
 // the order of commits, see store.Numbering. So it is known when the store's
@@ -38,7 +41,7 @@ const (
 type Log struct {
 	now       func() time.Time
 	retention time.Duration
-	keep      int
+	quotas    [shares]quota
 	logger    *slog.Logger
 
 	mu      sync.Mutex // guards what follows
@@ -56,13 +59,17 @@ func NewLog(o Options) *Log {
 	l := &Log{
 		now:       o.Now,
 		retention: cmp.Or(o.Retention, defaultRetention),
-		keep:      cmp.Or(o.Keep, defaultKeep),
+		quotas:    quotas,
 		logger:    cmp.Or(o.Logger, slog.Default()),
 	}
 	if l.now == nil {
 		l.now = time.Now
 	}
-	l.window.keep = l.keep
+	for s := range l.quotas {
+		q := &l.quotas[s]
+		q.events, q.bytes = cmp.Or(o.Keep, q.events), cmp.Or(o.KeepBytes, q.bytes)
+	}
+	l.window = newWindow(l.quotas)
 	return l
 }
 
@@ -78,13 +85,15 @@ func (l *Log) Change(e Event) store.Change {
 }
 
 // Kinds is part of store.View.
-func (l *Log) Kinds() []store.Kind { return []store.Kind{store.Event, store.Numbers} }
+func (l *Log) Kinds() []store.Kind {
+	return []store.Kind{store.Event, store.KeptEvent, store.Numbers}
+}
 
 // Reset is part of store.View. Readers see the old state until Whole.
 func (l *Log) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.staged = newStaging(l.keep)
+	l.staged = newStaging(l.quotas)
 	l.damaged = 0
 }
 
@@ -96,19 +105,17 @@ const maxDamageLogged = 10
 // written by a newer version, is counted and passed over: one bad event must
 // not take the log away.
 func (l *Log) Put(r store.Record) {
-	if r.Kind == store.Numbers {
+	switch r.Kind {
+	case store.Numbers:
 		l.putNumbering(r)
+		return
+	case store.KeptEvent:
+		l.putKept(r)
 		return
 	}
 	e, err := newEntry(r)
 	if err != nil {
-		l.mu.Lock()
-		l.damaged++
-		n := l.damaged
-		l.mu.Unlock()
-		if n <= maxDamageLogged {
-			l.logger.Warn("event passed over", "record", r.ID, "cause", err.Error(), "so_far", n)
-		}
+		l.passOver(r, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,6 +129,35 @@ func (l *Log) Put(r store.Record) {
 	}
 	l.wake()
 	l.wakeCollectors(&e)
+}
+
+// passOver counts a record that can't be read.
+func (l *Log) passOver(r store.Record, cause error) {
+	l.mu.Lock()
+	l.damaged++
+	n := l.damaged
+	l.mu.Unlock()
+	if n <= maxDamageLogged {
+		l.logger.Warn("event passed over", "record", r.ID, "cause", cause.Error(), "so_far", n)
+	}
+}
+
+// putKept takes an event that was moved out of the way of those after it.
+func (l *Log) putKept(r store.Record) {
+	e, err := newEntry(r)
+	seq, badID := store.IDNumber(r.ID)
+	if err = cmp.Or(err, badID); err != nil {
+		l.passOver(r, err)
+		return
+	}
+	e.seq = seq
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.staged != nil {
+		l.staged.kept[seq] = e
+	} else if l.window.keep(e) {
+		l.epoch++
+	}
 }
 
 // putNumbering takes the store's Numbering. Events that are in the window have
@@ -150,11 +186,19 @@ func (l *Log) Delete(k store.Kind, id string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.staged != nil {
+	seq, _ := store.IDNumber(id) // of an event that is kept; others were not taken
+	inside := false
+	switch {
+	case k == store.KeptEvent && l.staged != nil:
+		delete(l.staged.kept, seq)
+	case k == store.KeptEvent:
+		inside = l.window.removeKept(seq)
+	case l.staged != nil:
 		l.staged.remove(id)
-		return
+	default:
+		inside = l.window.remove(id)
 	}
-	if l.window.remove(id) {
+	if inside {
 		l.epoch++
 	}
 }
@@ -204,29 +248,26 @@ func (l *Log) Damaged() int {
 	return l.damaged
 }
 
-// snapshot is the events in memory, oldest first. Nobody changes the slice.
-func (l *Log) snapshot() []entry {
-	entries, _ := l.view()
-	return entries
+// snapshot is the events in memory.
+func (l *Log) snapshot() *view {
+	v, _ := l.view()
+	return v
 }
 
 // view is snapshot with the epoch that it is of.
-func (l *Log) view() (_ []entry, epoch uint64) {
+func (l *Log) view() (_ *view, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.window.snapshot(), l.epoch
 }
 
 // Size is how many events are in memory.
-func (l *Log) Size() int { return len(l.snapshot()) }
+func (l *Log) Size() int { return l.snapshot().len() }
 
 // Latest is the newest event, if there is one.
 func (l *Log) Latest() (Event, bool) {
-	entries, now := l.snapshot(), l.now().UnixNano()
-	for i := len(entries) - 1; i >= 0; i-- {
-		if entries[i].visible(now) {
-			return entries[i].event(), true
-		}
+	if found := l.Query(Filter{MaxCount: 1}); len(found) > 0 {
+		return found[0], true
 	}
 	return Event{}, false
 }
@@ -234,21 +275,10 @@ func (l *Log) Latest() (Event, bool) {
 // Query returns the newest events that the filter selects, at most its
 // MaxCount, oldest first.
 func (l *Log) Query(f Filter) []Event {
-	entries := l.snapshot()
-	found := newest(entries, newCriteria(f).over(len(entries), l.now()), f.limit())
+	v := l.snapshot()
+	found := newCriteria(f).over(v.len(), l.now()).first(v.upTo(math.MaxUint64), f.limit())
 	slices.Reverse(found)
 	return events(found)
-}
-
-// newest returns the newest n of the entries that match, newest first.
-func newest(entries []entry, m *matcher, n int) []entry {
-	var found []entry
-	for i := len(entries) - 1; i >= 0 && len(found) < n; i-- {
-		if m.matches(&entries[i]) {
-			found = append(found, entries[i])
-		}
-	}
-	return found
 }
 
 func events(entries []entry) []Event {
@@ -258,5 +288,3 @@ func events(entries []entry) []Event {
 	}
 	return out
 }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

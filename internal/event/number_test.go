@@ -172,7 +172,7 @@ func TestEventsThatACounterNumberedKeepTheirNumbers(t *testing.T) {
 	for name, s := range map[string]store.Store{"the file": openFile(t, path, &now, false), "a copy": copied} {
 		b := beginOn(t, s, &now, event.Options{Keep: 5})
 		same(t, name, b.Query(event.Filter{}), kept[1:]...)
-		b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent"})
+		b.post(t, event.Event{Type: "UserLoginSessionEvent"}, event.Event{Type: "UserLoginSessionEvent"})
 		same(t, name+" with new events", b.Query(event.Filter{}), 7, 8, 9, 11, 12)
 		if n, err := b.Trim(t.Context(), b.m, 2, false); n != 2 || err != nil {
 			t.Errorf("%s: trimmed %d, %v", name, n, err)

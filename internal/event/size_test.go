@@ -33,13 +33,23 @@ func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
 	})
 }
 
-// filled is a log of n logins by a thousand users.
+// filled is a log of n events by a thousand users, of every part as many as it
+// keeps of 100,000.
 func filled(n int) *event.Log {
 	l := event.NewLog(event.Options{Now: func() time.Time { return epoch }})
 	l.Reset()
 	for i := range n {
+		typ := "UserLoginSessionEvent"
+		switch part := i % 20; {
+		case part < 5:
+			typ = "RoleAddedEvent"
+		case part < 9:
+			typ = "BadUsernameSessionEvent"
+		case part < 12:
+			typ = "SessionEvent"
+		}
 		c := l.Change(event.Event{
-			Type: "UserLoginSessionEvent", User: fmt.Sprintf(`VSPHERE.LOCAL\user-%d`, i%1000), SessionID: fmt.Sprintf("52%034d", i),
+			Type: typ, User: fmt.Sprintf(`VSPHERE.LOCAL\user-%d`, i%1000), SessionID: fmt.Sprintf("52%034d", i),
 			Address: "192.0.2.17", UserAgent: "govc/0.55.0", Locale: "en",
 		})
 		c.Record.ID = store.NumberedID(uint64(i + 1))

@@ -1,6 +1,7 @@
 package history_test
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -180,6 +181,10 @@ func TestPostedEventsAreTheCallersAndNobodyElses(t *testing.T) {
 func TestEventsThatClientsMayNotPostAreRefused(t *testing.T) {
 	f := newFixture(t)
 	long := strings.Repeat("x", 600)
+	var fat []types.KeyAnyValue
+	for i := range 17 {
+		fat = append(fat, types.KeyAnyValue{Key: fmt.Sprint("a", i), Value: long[:500]})
+	}
 	for name, e := range map[string]types.BaseEvent{
 		"a session's":       &types.UserLoginSessionEvent{},
 		"the server's own":  &types.EventEx{EventTypeId: "vigate.role.added"},
@@ -189,6 +194,7 @@ func TestEventsThatClientsMayNotPostAreRefused(t *testing.T) {
 		"long id":           &types.EventEx{EventTypeId: long},
 		"long message":      &types.EventEx{EventTypeId: "x", Message: strings.Repeat("x", 17<<10)},
 		"long argument":     &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: long}}},
+		"long arguments":    &types.EventEx{EventTypeId: "x", Arguments: fat},
 		"twice":             &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}}},
 		"disguised":         &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "@objectId", Value: "1"}}},
 		"not simple":        &types.EventEx{EventTypeId: "x", Arguments: []types.KeyAnyValue{{Key: "a", Value: vim.RootFolder()}}},

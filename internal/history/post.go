@@ -19,6 +19,7 @@ const (
 	maxPostedMessage   = 16 << 10 // bytes
 	maxPostedWord      = 512      // bytes of every other text
 	maxPostedArguments = 20
+	maxPostedText      = 8 << 10 // bytes of all arguments
 )
 
 // logUserEvent posts a GeneralUserEvent of the caller's.
@@ -78,9 +79,10 @@ func postable(e *event.Event, base *types.Event) error {
 			return errors.New("text too long")
 		}
 	}
+	text := 0
 	for name, s := range e.Args {
-		if len(name) > 128 || len(s) > maxPostedWord {
-			return errors.New("argument too long")
+		if text += len(name) + len(s); len(name) > 128 || len(s) > maxPostedWord || text > maxPostedText {
+			return errors.New("arguments too long")
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func (n *Node) sweepTickets(ctx context.Context) error {
 	if n.local != nil {
 		n.local.Sweep()
 	}
-	_, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node)
+	_, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node, store.KeptEvent)
 	return err
 }
 

@@ -88,7 +88,7 @@ func (n Numbering) Numberer() Numberer { return Numberer{n.Removed, n.Counted} }
 
 // Next returns the number of the next record in the order.
 func (n *Numberer) Next(id string) uint64 {
-	if stated, err := idNumber(id); err == nil {
+	if stated, err := IDNumber(id); err == nil {
 		n.last = max(n.last+1, stated)
 	} else {
 		n.last = max(n.last, n.counted) + 1
@@ -106,9 +106,9 @@ func NumberedID(n uint64) string { return fmt.Sprintf("%0*x", numberDigits, n) }
 
 var errNoNumber = errors.New("id states no number")
 
-// idNumber is the number that an id states. Numbers have 63 bits, so that none
-// that a store may hold leaves no room for the next.
-func idNumber(id string) (uint64, error) {
+// IDNumber is the number that an id states, see NumberedID. Numbers have 63 bits,
+// so that none that a store may hold leaves no room for the next.
+func IDNumber(id string) (uint64, error) {
 	if len(id) != numberDigits {
 		return 0, errNoNumber
 	}

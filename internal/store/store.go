@@ -35,6 +35,7 @@ const (
 	Lockout    Kind = 10 // kept for login, which counts failures in memory
 	Node       Kind = 11 // cluster: a running server
 	Numbers    Kind = 12 // store: one record for each appended kind, see Numbering
+	KeptEvent  Kind = 13 // event: an event that outlives those after it, under its number
 )
 
 // Appended reports whether the kind's records are written by Append. They have

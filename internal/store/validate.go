@@ -35,7 +35,7 @@ func Validate(changes []Change) error {
 			return fmt.Errorf("validate change %d: %w", i, errBadID)
 		}
 		if c.Op == OpPut && c.Record.Kind.Appended() {
-			if _, err := idNumber(c.Record.ID); err != nil {
+			if _, err := IDNumber(c.Record.ID); err != nil {
 				return fmt.Errorf("validate change %d: put record of kind %d: %w", i, c.Record.Kind, err)
 			}
 		}

@@ -43,7 +43,7 @@ func logOf(t *testing.T, s store.Store, keep int) log {
 
 func (l log) post(t *testing.T, user string) {
 	t.Helper()
-	if _, err := l.m.Commit(t.Context(), l.Change(event.Event{Type: "SessionEvent", User: user})); err != nil {
+	if _, err := l.m.Commit(t.Context(), l.Change(event.Event{Type: "UserLoginSessionEvent", User: user})); err != nil {
 		t.Fatal(err)
 	}
 }
