@@ -26,7 +26,6 @@ var (
 		"bench/load",
 		"bench/soak",
 		"bench/wire",
-		"client",
 		"cmd/vigate",
 		"internal/access",
 		"internal/account",

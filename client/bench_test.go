@@ -12,9 +12,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// BenchmarkCurrentSession compares a read of currentSession with the same call
-// by net/http and encoding/json alone, on the same server. "ratio" takes turns,
-// so that both meet the same noise, and reports the medians' ratio.
+// BenchmarkCurrentSession compares a read of currentSession through the client with the same call
+// through net/http and encoding/json alone, on the same server. Its sub-benchmark "ratio"
+// alternates between the two, so that both see the same noise, and reports the ratio of the
+// medians.
 func BenchmarkCurrentSession(b *testing.B) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("vmware-api-session-id") == "" {
@@ -67,8 +68,8 @@ func BenchmarkCurrentSession(b *testing.B) {
 	})
 }
 
-// bareCurrentSession is the call as a program makes it that uses no client: with
-// a timeout, and decoded.
+// bareCurrentSession makes the call as a program without the client would: with a timeout, and with
+// a decoded result.
 func bareCurrentSession(b *testing.B, hc *http.Client, base, token string) {
 	target := base + "/sdk/vim25/8.0.1.0/SessionManager/SessionManager/currentSession"
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, target, nil)
@@ -88,7 +89,7 @@ func bareCurrentSession(b *testing.B, hc *http.Client, base, token string) {
 	}
 }
 
-// BenchmarkDecode shows what decoding takes of that.
+// BenchmarkDecode measures the part of a call that decoding takes.
 func BenchmarkDecode(b *testing.B) {
 	body := []byte(sessionJSON)
 	b.Run("inspect", func(b *testing.B) {

@@ -15,37 +15,36 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Errors of the client itself.
+// Errors of the client itself. They are compared with errors.Is.
 var (
-	// ErrNoValue is the cause where the server's answer has no value and the
-	// API promises one.
-	ErrNoValue = errors.New("the answer holds no value")
-	// ErrClosed is the cause of calls after Close.
+	// ErrNoValue means that the server's response has no value although the API promises one.
+	ErrNoValue = errors.New("the response has no value")
+	// ErrClosed means that the client was closed before the call.
 	ErrClosed = errors.New("the client is closed")
-	// ErrLoggedOut is the reason why a keep-alive ended that Logout ended.
+	// ErrLoggedOut is the reason that KeepAlive reports after a Logout.
 	ErrLoggedOut = errors.New("logged out")
 )
 
-// Client is a client of one server, with at most one session. It is safe for
-// concurrent use. Make one with [New].
+// Client calls one server and has at most one session at a time. It is safe for concurrent use. Use
+// [New] to make one.
 type Client struct {
 	base        url.URL // scheme and authority
-	prefix      string  // path with the release, up to the managed object's type
+	prefix      string  // URL path including the release, up to the managed object's type
 	release     string
-	headerJSON  []string // application/json, as a header's value; shared, never changed
-	headerAgent []string // the user agent, likewise
+	headerJSON  []string // value of the Content-Type header: application/json; shared, never changed
+	headerAgent []string // value of the User-Agent header; shared, never changed
 	maxResponse int64
-	timeout     time.Duration // of one exchange; 0: none
+	timeout     time.Duration // of one HTTP request; 0 means no timeout
 	tries       int
 	login       func(context.Context, *Client) error
 	http        *http.Client
-	// jitter returns a random part of a pause, so that clients that failed
-	// together don't come back together.
+	// jitter returns a random duration between zero and its argument. It spreads the retries of
+	// clients that failed at the same time.
 	jitter func(time.Duration) time.Duration
 
 	content atomic.Pointer[types.ServiceContent]
 	session session
-	// life ends with Close, and with it the client's own goroutines.
+	// life is cancelled by Close. The client's own goroutines end with it.
 	life context.Context
 	end  context.CancelCauseFunc
 }
@@ -72,52 +71,56 @@ func newClient(cfg Config, base url.URL, transport http.RoundTripper) *Client {
 	}
 	c.http = &http.Client{
 		Transport: transport,
-		// A redirect would carry the token, which is in a header of its own, to
-		// wherever the answer says.
+		// Redirects are not followed: the session's token is in a header, and a redirect would send
+		// that header to another server.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c
 }
 
-// Release returns the release of the API in use, such as "8.0.1.0".
+// Release returns the release of the API that the client uses, such as "8.0.1.0".
 func (c *Client) Release() string { return c.release }
 
-// Close ends the client: its keep-alive stops, idle connections are closed, and
-// later calls fail with [ErrClosed]. It does not log out: the session lives on,
-// and another client can take it over by its token.
+// Close stops the keep-alive and closes idle connections. Later calls fail with [ErrClosed].
+//
+// Close does not log out: the session stays alive on the server, and another client can use it
+// through its token.
 func (c *Client) Close() {
 	c.session.close()
 	c.end(ErrClosed)
 	c.http.CloseIdleConnections()
 }
 
-// Invoke calls a method of a managed object. req points to a request type of
-// vim25/types, or a struct like it (its This is not looked at: ref is what
-// counts), or is nil for a method without parameters. res points to where the
-// result goes, or is nil for a method without one. Where the server answers
-// without a value, *res is left as it is.
+// Invoke calls a method of a managed object.
 //
-// A method is sent once, besides the repetition after a renewed login.
+// req is a pointer to a request type of vim25/types or to a struct of the same form, or nil if the
+// method has no parameters. A member This of req is ignored; ref names the object. res is a pointer
+// to a variable for the result, or nil if the method has no result. If the response has no value,
+// *res is not changed.
+//
+// Invoke sends the method once, and a second time only if [Config].Login renewed the session in
+// between.
 func (c *Client) Invoke(ctx context.Context, ref types.ManagedObjectReference, method string, req, res any) error {
 	return c.invoke(ctx, ref, method, req, res, call{})
 }
 
-// Property reads a property of a managed object into what res points to. Where
-// it is unset, *res is left as it is. The read may be repeated, see [Config].
+// Property reads a property of a managed object and stores it in the variable that res points to.
+// If the property is unset, *res is not changed. Property may repeat the read after a failure, see
+// [Config].ReadTries.
 func (c *Client) Property(ctx context.Context, ref types.ManagedObjectReference, name string, res any) error {
 	if res == nil {
-		return fmt.Errorf("call %s.%s: a property needs a place to go", ref.Type, name)
+		return fmt.Errorf("call %s.%s: the result must not be nil", ref.Type, name)
 	}
 	target, err := c.target(ref, name)
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, exchange{operation: ref.Type + "." + name, method: http.MethodGet, url: target, read: true}, res)
+	return c.do(ctx, request{operation: ref.Type + "." + name, method: http.MethodGet, url: target, read: true}, res)
 }
 
-// ServiceContent returns the server's list of its managers, read once. It is
-// shared: its members must not be changed.
+// ServiceContent returns the list of the server's managers. The client reads the list once and
+// keeps it, so the caller must not change its members.
 func (c *Client) ServiceContent(ctx context.Context) (types.ServiceContent, error) {
 	content, err := c.serviceContent(ctx)
 	if err != nil {
@@ -145,14 +148,16 @@ func serviceInstance() types.ManagedObjectReference {
 	return types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"}
 }
 
-// call is what is special about one call of a method.
+// call holds the options of one method call.
 type call struct {
 	sign    Signer
 	secrets []string
-	token   *Token // used instead of the session's; the call stands on its own
+	token   *Token // used instead of the session's token; the response does not change the session
 }
 
-func (c *Client) invoke(ctx context.Context, ref types.ManagedObjectReference, method string, req, res any, opt call) error {
+func (c *Client) invoke(
+	ctx context.Context, ref types.ManagedObjectReference, method string, req, res any, opt call,
+) error {
 	target, err := c.target(ref, method)
 	if err != nil {
 		return err
@@ -161,7 +166,7 @@ func (c *Client) invoke(ctx context.Context, ref types.ManagedObjectReference, m
 	if err != nil {
 		return fmt.Errorf("call %s.%s: %w", ref.Type, method, err)
 	}
-	q := exchange{
+	q := request{
 		operation: ref.Type + "." + method,
 		method:    http.MethodPost,
 		url:       target,
@@ -177,7 +182,7 @@ func (c *Client) invoke(ctx context.Context, ref types.ManagedObjectReference, m
 	return c.do(ctx, q, res)
 }
 
-// isLogin reports whether a method makes a session.
+// isLogin reports whether a successful call of the method makes a session.
 func isLogin(ref types.ManagedObjectReference, method string) bool {
 	return ref.Type == "SessionManager" && (strings.HasPrefix(method, "Login") || method == "CloneSession")
 }
@@ -185,7 +190,8 @@ func isLogin(ref types.ManagedObjectReference, method string) bool {
 // target returns the URL of a method or property.
 func (c *Client) target(ref types.ManagedObjectReference, name string) (url.URL, error) {
 	if !isTypeName(ref.Type) || !isTypeName(name) {
-		return url.URL{}, fmt.Errorf("call %.40q: not the names of a managed object's type and member", ref.Type+"."+name)
+		return url.URL{}, fmt.Errorf("call %.40q: not the name of a managed object type and a member",
+			ref.Type+"."+name)
 	}
 	if ref.Value == "" || ref.Value == "." || ref.Value == ".." {
 		return url.URL{}, fmt.Errorf("call %s.%s: %.40q is not the id of a managed object", ref.Type, name, ref.Value)
@@ -198,9 +204,10 @@ func (c *Client) target(ref types.ManagedObjectReference, name string) (url.URL,
 	return u, nil
 }
 
-// do sends with the session's token, renews the session once where that is
-// asked for, and decodes the answer.
-func (c *Client) do(ctx context.Context, q exchange, res any) error {
+// do sends the request with the session's token and decodes the response. If the response is
+// NotAuthenticated and the client can log in again, do renews the session and repeats the request
+// once.
+func (c *Client) do(ctx context.Context, q request, res any) error {
 	for renewed := false; ; renewed = true {
 		token, generation, err := c.session.current()
 		if err != nil {
@@ -221,8 +228,8 @@ func (c *Client) do(ctx context.Context, q exchange, res any) error {
 	}
 }
 
-// accept takes the token and the value out of an answer.
-func (c *Client) accept(ctx context.Context, q exchange, a answer, res any) error {
+// accept stores the session token of the response, if it has one, and decodes its value into res.
+func (c *Client) accept(ctx context.Context, q request, a response, res any) error {
 	if !a.token.IsZero() {
 		if err := c.session.login(a.token, renewing(ctx)); err != nil {
 			return fmt.Errorf("call %s: %w", q.operation, err)

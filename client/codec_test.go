@@ -28,7 +28,8 @@ func TestARequestGoesOutAsTheAPIWantsIt(t *testing.T) {
 		"nil pointer":  {(*types.Login)(nil), ``},
 		"no fields":    {&types.CurrentTime{This: root}, `{}`},
 		"request type": {&types.LoginRequestType{UserName: "u", Password: "p"}, `{"userName":"u","password":"p"}`},
-		"by value":     {types.Login{UserName: "u", Password: "p", Locale: "de"}, `{"userName":"u","password":"p","locale":"de"}`},
+		"by value": {types.Login{UserName: "u", Password: "p", Locale: "de"},
+			`{"userName":"u","password":"p","locale":"de"}`},
 		"own struct": {struct {
 			Name string `json:"name"`
 		}{"x"}, `{"name":"x"}`},
@@ -37,10 +38,13 @@ func TestARequestGoesOutAsTheAPIWantsIt(t *testing.T) {
 		"nil lists": {&types.HasPrivilegeOnEntities{SessionId: "s"}, `{"entity":[],"sessionId":"s"}`},
 		"nil list within": {&types.RegisterExtension{Extension: types.Extension{
 			Description: &types.Description{Label: "l", Summary: "s"}, Key: "k", Version: "1",
-			Server:            []types.ExtensionServerInfo{{Url: "u", Description: &types.Description{}, Company: "c", Type: "t"}},
+			Server: []types.ExtensionServerInfo{{Url: "u", Description: &types.Description{}, Company: "c",
+				Type: "t"}},
 			LastHeartbeatTime: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)}},
-			`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"l","summary":"s"},"key":"k","version":"1",` +
-				`"server":[{"_typeName":"ExtensionServerInfo","url":"u","description":{"_typeName":"Description","label":"","summary":""},"company":"c","type":"t","adminEmail":[]}],` +
+			`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"l",` +
+				`"summary":"s"},"key":"k","version":"1",` +
+				`"server":[{"_typeName":"ExtensionServerInfo","url":"u","description":{"_typeName":"Description",` +
+				`"label":"","summary":""},"company":"c","type":"t","adminEmail":[]}],` +
 				`"lastHeartbeatTime":"2025-01-02T03:04:05Z"}}`},
 		"options": {&types.UpdateOptions{ChangedValue: []types.BaseOptionValue{
 			&types.OptionValue{Key: "a", Value: "x"},
@@ -51,7 +55,8 @@ func TestARequestGoesOutAsTheAPIWantsIt(t *testing.T) {
 			`{"changedValue":[{"_typeName":"OptionValue","key":"a","value":{"_typeName":"string","_value":"x"}},` +
 				`{"_typeName":"OptionValue","key":"b","value":{"_typeName":"int","_value":30}},` +
 				`{"_typeName":"OptionValue","key":"c","value":{"_typeName":"ArrayOfString","_value":["p","q"]}},` +
-				`{"_typeName":"OptionValue","key":"d","value":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"}},` +
+				`{"_typeName":"OptionValue","key":"d","value":{"_typeName":"ManagedObjectReference","type":"Folder",` +
+				`"value":"group-d1"}},` +
 				`{"_typeName":"OptionValue","key":"e","value":{"_typeName":"boolean","_value":true}}]}`},
 	} {
 		got, err := encode(tc.req)
@@ -76,7 +81,7 @@ func TestEncodingLeavesTheCallersValueAlone(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoRequestIsRefused(t *testing.T) {
+func TestEncodingRefusesValuesThatAreNoRequest(t *testing.T) {
 	type loop struct {
 		Next *loop `json:"next"`
 	}
@@ -93,11 +98,16 @@ func TestOtherManagedObjectsAreReached(t *testing.T) {
 	f := newFake()
 	c := start(t, f, nil)
 	replies := map[string]string{
-		"POST OptionManager.QueryOptions":            `[{"_typeName":"OptionValue","key":"k","value":{"_typeName":"string","_value":"v"}}]`,
-		"POST ExtensionManager.GetPublicKey":         `"key"`,
-		"GET AuthorizationManager.roleList":          `[{"_typeName":"AuthorizationRole","roleId":-1,"system":true,"name":"Admin","info":{"_typeName":"Description","label":"a","summary":"b"}}]`,
-		"GET EventManager.latestEvent":               `{"_typeName":"UserLoginSessionEvent","key":7,"chainId":7,"createdTime":"2025-01-02T03:04:05Z","userName":"u","ipAddress":"127.0.0.1","locale":"en","sessionId":"s"}`,
-		"POST EventManager.QueryEvents":              `[{"_typeName":"SessionTerminatedEvent","key":8,"sessionId":"s","terminatedUsername":"t"},{"_typeName":"EventEx","key":9,"eventTypeId":"x"}]`,
+		"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"k",` +
+			`"value":{"_typeName":"string","_value":"v"}}]`,
+		"POST ExtensionManager.GetPublicKey": `"key"`,
+		"GET AuthorizationManager.roleList": `[{"_typeName":"AuthorizationRole","roleId":-1,"system":true,` +
+			`"name":"Admin","info":{"_typeName":"Description","label":"a","summary":"b"}}]`,
+		"GET EventManager.latestEvent": `{"_typeName":"UserLoginSessionEvent","key":7,"chainId":7,` +
+			`"createdTime":"2025-01-02T03:04:05Z","userName":"u","ipAddress":"127.0.0.1","locale":"en",` +
+			`"sessionId":"s"}`,
+		"POST EventManager.QueryEvents": `[{"_typeName":"SessionTerminatedEvent","key":8,` +
+			`"sessionId":"s","terminatedUsername":"t"},{"_typeName":"EventEx","key":9,"eventTypeId":"x"}]`,
 		"POST AuthorizationManager.MergePermissions": ``,
 	}
 	for op, body := range replies {
@@ -111,16 +121,19 @@ func TestOtherManagedObjectsAreReached(t *testing.T) {
 	}
 	ctx := t.Context()
 	var options []types.BaseOptionValue
-	if err := c.Invoke(ctx, moRef("OptionManager", "VpxSettings"), "QueryOptions", &types.QueryOptions{Name: "k"}, &options); err != nil ||
+	if err := c.Invoke(ctx, moRef("OptionManager", "VpxSettings"), "QueryOptions", &types.QueryOptions{Name: "k"},
+		&options); err != nil ||
 		len(options) != 1 || options[0].GetOptionValue().Value != "v" {
 		t.Errorf("options: %+v, %v", options, err)
 	}
 	var key string
-	if err := c.Invoke(ctx, moRef("ExtensionManager", "ExtensionManager"), "GetPublicKey", nil, &key); err != nil || key != "key" {
+	if err := c.Invoke(ctx, moRef("ExtensionManager", "ExtensionManager"), "GetPublicKey", nil, &key); err != nil ||
+		key != "key" {
 		t.Errorf("key: %q, %v", key, err)
 	}
 	var roles []types.AuthorizationRole
-	if err := c.Property(ctx, moRef("AuthorizationManager", "AuthorizationManager"), "roleList", &roles); err != nil || len(roles) != 1 || roles[0].RoleId != -1 {
+	if err := c.Property(ctx, moRef("AuthorizationManager", "AuthorizationManager"), "roleList", &roles); err != nil ||
+		len(roles) != 1 || roles[0].RoleId != -1 {
 		t.Errorf("roles: %+v, %v", roles, err)
 	}
 	var latest types.BaseEvent
@@ -130,10 +143,12 @@ func TestOtherManagedObjectsAreReached(t *testing.T) {
 		t.Errorf("latest event: %#v", latest)
 	}
 	var events []types.BaseEvent
-	if err := c.Invoke(ctx, moRef("EventManager", "EventManager"), "QueryEvents", &types.QueryEvents{}, &events); err != nil || len(events) != 2 {
+	if err := c.Invoke(ctx, moRef("EventManager", "EventManager"), "QueryEvents", &types.QueryEvents{},
+		&events); err != nil || len(events) != 2 {
 		t.Errorf("events: %+v, %v", events, err)
 	}
-	if err := c.Invoke(ctx, moRef("AuthorizationManager", "AuthorizationManager"), "MergePermissions", &types.MergePermissions{SrcRoleId: 1, DstRoleId: 2}, nil); err != nil {
+	if err := c.Invoke(ctx, moRef("AuthorizationManager", "AuthorizationManager"), "MergePermissions",
+		&types.MergePermissions{SrcRoleId: 1, DstRoleId: 2}, nil); err != nil {
 		t.Error(err)
 	}
 	if err := c.Property(ctx, moRef("Folder", "group d/1?x"), "name", &key); err == nil {
@@ -144,7 +159,7 @@ func TestOtherManagedObjectsAreReached(t *testing.T) {
 	}
 }
 
-func TestACallOfWhatIsNoNameIsNotSent(t *testing.T) {
+func TestACallWithAnInvalidNameIsNotSent(t *testing.T) {
 	f := newFake()
 	c := start(t, f, nil)
 	var res any
@@ -153,14 +168,16 @@ func TestACallOfWhatIsNoNameIsNotSent(t *testing.T) {
 		name string
 	}{
 		{moRef("", "x"), "name"}, {moRef("Folder/..", "x"), "name"}, {moRef("Folder", ""), "name"},
-		{moRef("Folder", ".."), "name"}, {moRef("Folder", "x"), "../name"}, {moRef("Folder", "x"), ""}, {moRef("Folder", "x"), "a?b"},
+		{moRef("Folder", ".."), "name"}, {moRef("Folder", "x"), "../name"}, {moRef("Folder", "x"), ""},
+		{moRef("Folder", "x"), "a?b"},
 	} {
-		if c.Property(t.Context(), bad.ref, bad.name, &res) == nil || c.Invoke(t.Context(), bad.ref, bad.name, nil, nil) == nil {
+		if c.Property(t.Context(), bad.ref, bad.name, &res) == nil || c.Invoke(t.Context(), bad.ref, bad.name, nil,
+			nil) == nil {
 			t.Errorf("%+v was sent", bad)
 		}
 	}
 	if c.Property(t.Context(), moRef("Folder", "x"), "name", nil) == nil {
-		t.Error("a property without a place to go was read")
+		t.Error("a property was read although the result is nil")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,7 +228,7 @@ func TestAHostileAnswerIsAnError(t *testing.T) {
 func TestADecodingTargetMustBeAPointer(t *testing.T) {
 	for _, res := range []any{nil, "x", (*string)(nil)} {
 		if err := decode([]byte(`"x"`), res); err == nil {
-			t.Errorf("%#v was taken", res)
+			t.Errorf("%#v was accepted", res)
 		}
 	}
 }
@@ -224,7 +241,8 @@ func TestALongListOfEventsIsDecodedInReasonableTime(t *testing.T) {
 		if i > 0 {
 			b.WriteString(" ,\n")
 		}
-		fmt.Fprintf(&b, `{"_typeName":"UserLoginSessionEvent","key":%d,"userName":"a,b]}\"","createdTime":"2025-01-02T03:04:05Z"}`, i)
+		fmt.Fprintf(&b, `{"_typeName":"UserLoginSessionEvent","key":%d,"userName":"a,b]}\"",`+
+			`"createdTime":"2025-01-02T03:04:05Z"}`, i)
 	}
 	b.WriteString(" ]")
 	var events []types.BaseEvent
@@ -238,7 +256,8 @@ func TestALongListOfEventsIsDecodedInReasonableTime(t *testing.T) {
 
 func TestALongListIsDecodedLikeAShortOne(t *testing.T) {
 	for _, body := range []string{
-		`[]`, ` [ ] `, `["a"]`, `["a","b]",  "c,"]`, `[1]`, `["a",]`, `[,"a"]`, `["a" "b"]`, `["a"],["b"]`, `["a"]]`, `["a"] x`, `[null]`, `[["a"]]`,
+		`[]`, ` [ ] `, `["a"]`, `["a","b]",  "c,"]`, `[1]`, `["a",]`, `[,"a"]`, `["a" "b"]`, `["a"],["b"]`, `["a"]]`,
+		`["a"] x`, `[null]`, `[["a"]]`,
 	} {
 		var whole, parts []string
 		wholeErr := decodeValue([]byte(body), &whole)
@@ -249,7 +268,7 @@ func TestALongListIsDecodedLikeAShortOne(t *testing.T) {
 	}
 }
 
-// decodeLong decodes a list as if it were long.
+// decodeLong decodes a list in the way that decode chooses for long lists.
 func decodeLong[T any](body []byte, list *[]T) error {
 	s, err := inspect(body)
 	if err != nil {
@@ -264,11 +283,16 @@ func decodeLong[T any](body []byte, list *[]T) error {
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		sessionJSON, `[` + sessionJSON + `]`, `"x"`, `null`, `true`, `1e9`, `[]`, `{"_typeName":"string"}`,
-		`{"_typeName":"string","_value":"x"}`, `{"_typeName":"[9]int","_value":[]}`, `{"_typeName":"ArrayOfString","_value":["a"]}`,
-		`{"_typeName":"InvalidLogin","faultstring":"no","faultCause":{"_typeName":"LocalizedMethodFault","fault":{"_typeName":"NotFound"}}}`,
-		`{"_typeName":"NoPermission","object":{"_typeName":"ManagedObjectReference","type":"a","value":"b"},"missingPrivileges":[{"privilegeIds":["x"]}]}`,
-		`{"_typeName":"ExtendedFault","faultMessage":[{"key":"k","arg":[{"key":"a","value":{"_typeName":"int","_value":1}}]}]}`,
-		`[[[[{"_typeName":"any","_value":{"_typeName":"dateTime","_value":"x"}}]]]]`, `{"_typeName":"complex64","_value":1}`,
+		`{"_typeName":"string","_value":"x"}`, `{"_typeName":"[9]int","_value":[]}`,
+		`{"_typeName":"ArrayOfString","_value":["a"]}`,
+		`{"_typeName":"InvalidLogin","faultstring":"no","faultCause":{"_typeName":"LocalizedMethodFault",` +
+			`"fault":{"_typeName":"NotFound"}}}`,
+		`{"_typeName":"NoPermission","object":{"_typeName":"ManagedObjectReference","type":"a","value":"b"},` +
+			`"missingPrivileges":[{"privilegeIds":["x"]}]}`,
+		`{"_typeName":"ExtendedFault","faultMessage":[{"key":"k","arg":[{"key":"a","value":{"_typeName":"int",` +
+			`"_value":1}}]}]}`,
+		`[[[[{"_typeName":"any","_value":{"_typeName":"dateTime","_value":"x"}}]]]]`,
+		`{"_typeName":"complex64","_value":1}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -309,7 +333,9 @@ func FuzzDecode(f *testing.F) {
 
 func TestNoValueIsAnErrorOfItsOwn(t *testing.T) {
 	f := newFake()
-	f.on("GET ServiceInstance.content", func(w http.ResponseWriter, _ *http.Request) { reply(w, `{"_typeName":"ServiceContent"}`) })
+	f.on("GET ServiceInstance.content", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, `{"_typeName":"ServiceContent"}`)
+	})
 	c := start(t, f, nil)
 	if _, err := c.Message(t.Context()); !errors.Is(err, ErrNoValue) {
 		t.Errorf("without a session manager: %v", err)

@@ -19,48 +19,48 @@ const (
 	defaultUserAgent   = "vigate-client"
 )
 
-// Config says which server a client calls, and how.
+// Config tells [New] which server to call and how.
 type Config struct {
-	// URL of the server: https://host[:port], also with the path /sdk. It must
-	// not hold credentials: they belong in a login. Plain http is accepted, and
-	// sends passwords and tokens in the clear.
+	// URL is the server's URL: https://host[:port], optionally with the path /sdk. It must not hold
+	// credentials; give them to a login instead. Plain http is accepted, but it sends passwords and
+	// tokens unencrypted.
 	URL string
-	// TLS checks the server. Not together with Transport.
+	// TLS configures how the server's certificate is checked. It excludes Transport.
 	TLS TLS
-	// Transport replaces the HTTP transport, with all of its TLS and proxies.
+	// Transport replaces the client's HTTP transport, including its TLS and proxy settings.
 	Transport http.RoundTripper
-	// UserAgent is what the session list shows for the sessions of this client.
+	// UserAgent is shown in the server's session list for the sessions of this client.
 	UserAgent string
-	// Timeout bounds each HTTP exchange, besides the context of the call. Zero
-	// is two minutes, negative is none (for WaitForUpdatesEx without a limit).
+	// Timeout limits each HTTP request, in addition to the deadline of the call's context. Zero
+	// means two minutes. A negative value means no timeout, which WaitForUpdatesEx without a time
+	// limit needs.
 	Timeout time.Duration
-	// Release of the API, such as "8.0.1.0". Empty: agreed on with the server,
-	// which takes one exchange in [New].
+	// Release is the release of the API, such as "8.0.1.0". If it is empty, New asks the server
+	// which release to use; this takes one request.
 	Release string
-	// MaxResponse bounds the body of an answer, in bytes. Zero is 64 MiB.
+	// MaxResponse limits the body of a response, in bytes. Zero means 64 MiB.
 	MaxResponse int64
-	// ReadTries is how often a read of a property is sent at most. Zero is
-	// three, negative is one.
+	// ReadTries is the maximum number of times that the read of a property is sent. Zero means
+	// three. A negative value means one.
 	ReadTries int
-	// Login, where set, is called to log in (again) when a call is answered
-	// with NotAuthenticated: once for all calls that wait, and never after
-	// Logout. It has to end in a login on the client that it is given, with the
-	// context that it is given, such as
+	// Login, if set, is called to log in again after a call failed with NotAuthenticated. One login
+	// serves all calls that wait for it. Login is never called after Logout. It must log in with
+	// the client and the context that it is given, for example:
 	//
 	//	func(ctx context.Context, c *client.Client) error {
 	//		_, err := c.Login(ctx, user, password, "")
 	//		return err
 	//	}
 	//
-	// Where the server refuses it (InvalidLogin, NoPermission), it is not called
-	// again until a login of the program's own or SetToken.
+	// If the server refuses the login (InvalidLogin, NoPermission), Login is not called again until
+	// the program logs in itself or calls SetToken.
 	Login func(ctx context.Context, c *Client) error
 }
 
 var releasePattern = regexp.MustCompile(`^[0-9]{1,4}(\.[0-9]{1,4}){1,5}$`)
 
-// New makes a client of a server. Unless [Config].Release is given it asks the
-// server for the release of the API to use; it does not log in.
+// New makes a client for a server. If [Config].Release is empty, New asks the server which release
+// of the API to use. It does not log in.
 func New(ctx context.Context, cfg Config) (*Client, error) {
 	base, err := parseURL(cfg.URL)
 	if err != nil {
@@ -86,23 +86,23 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// parseURL returns scheme and authority. Errors don't repeat the URL, which may
-// hold a password.
+// parseURL returns the scheme and the authority of the URL. Its errors don't repeat the URL,
+// because it may hold a password.
 func parseURL(raw string) (url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		// url.Error repeats the URL; its cause may quote a part of it.
+		// url.Error repeats the URL, and its cause may quote a part of it.
 		return url.URL{}, errors.New("parse URL: not a valid URL")
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return url.URL{}, errors.New("parse URL: want https://host[:port]")
 	case u.User != nil:
-		return url.URL{}, errors.New("parse URL: credentials do not belong in the URL: give them to a login")
+		return url.URL{}, errors.New("parse URL: credentials do not belong in the URL; pass them to a login")
 	case u.Hostname() == "":
 		return url.URL{}, errors.New("parse URL: no host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return url.URL{}, errors.New("parse URL: a query or fragment has no meaning here")
+		return url.URL{}, errors.New("parse URL: a query or fragment is not allowed")
 	}
 	if path := strings.TrimSuffix(u.Path, "/"); path != "" && path != "/sdk" {
 		return url.URL{}, errors.New("parse URL: the path must be empty or /sdk")
@@ -130,8 +130,8 @@ func (cfg Config) transport(base url.URL) (http.RoundTripper, error) {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		ForceAttemptHTTP2:     true,
-		// The default of two would open and close connections under any
-		// concurrency over HTTP/1.1.
+		// The default of 2 would open and close connections whenever several HTTP/1.1 calls run at
+		// once.
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -19,7 +19,7 @@ import (
 	"testing"
 )
 
-func TestAURLIsTakenWithAndWithoutSDK(t *testing.T) {
+func TestAURLIsAcceptedWithAndWithoutSDK(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://vc.example.com":          "https://vc.example.com",
 		"https://vc.example.com/":         "https://vc.example.com",
@@ -64,7 +64,7 @@ func TestAConfigThatContradictsItselfIsRefused(t *testing.T) {
 			cfg.Release = "8.0.1.0"
 		}
 		if _, err := New(t.Context(), cfg); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func TestAServerWithoutHelloGetsTheFirstRelease(t *testing.T) {
 	}
 }
 
-func TestNegotiationFailsWhereTheAnswerIsOfNoUse(t *testing.T) {
+func TestNegotiationFailsIfTheResponseIsUnusable(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"none fits": func(w http.ResponseWriter, _ *http.Request) { reply(w, `{"api_release":""}`) },
 		"not asked": func(w http.ResponseWriter, _ *http.Request) { reply(w, `{"api_release":"7.0.0.0"}`) },
@@ -120,7 +120,7 @@ func TestNegotiationFailsWhereTheAnswerIsOfNoUse(t *testing.T) {
 	}
 }
 
-func TestNoReleaseIsAskedForWhereOneIsGiven(t *testing.T) {
+func TestNoReleaseIsNegotiatedIfOneIsConfigured(t *testing.T) {
 	f := newFake()
 	c := start(t, f, func(cfg *Config) { cfg.Release = "8.0.3.0" })
 	if n := f.count("POST hello"); n != 0 || c.Release() != "8.0.3.0" {
@@ -130,7 +130,7 @@ func TestNoReleaseIsAskedForWhereOneIsGiven(t *testing.T) {
 
 func startTLS(t *testing.T, h http.Handler) *httptest.Server {
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what is tested
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // the tests refuse handshakes on purpose
 	srv.EnableHTTP2 = true
 	srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	srv.StartTLS()
@@ -182,7 +182,7 @@ func TestTheServersCertificateIsCheckedAsConfigured(t *testing.T) {
 	}
 }
 
-func TestTheClientCertificateIsShown(t *testing.T) {
+func TestTheClientCertificateIsPresented(t *testing.T) {
 	f := newFake()
 	var shown []byte
 	srv := startTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -201,7 +201,7 @@ func TestTheClientCertificateIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(shown, cert.Certificate[0]) {
-		t.Error("another certificate, or none, was shown")
+		t.Error("another certificate, or none, was presented")
 	}
 }
 

@@ -10,43 +10,43 @@ import (
 )
 
 const (
-	// maxDepth bounds the nesting of an answer. Snapshot trees, the deepest of
-	// the API, take two levels for each of at most 32 snapshots.
+	// maxDepth limits the nesting of a response. The deepest responses of the API are snapshot
+	// trees, which take two levels for each of at most 32 snapshots.
 	maxDepth = 200
-	// maxTypeName bounds a type's name in bytes.
+	// maxTypeName limits the length of a type name, in bytes.
 	maxTypeName = 128
-	// The decoder copies the rest of its input for each object of a declared
-	// type that is not concrete, while it decodes that object. These bound what
-	// it copies in all, and holds at once, for one answer.
+	// For each object whose declared type is an interface, the decoder copies the rest of its input
+	// and holds the copy while it decodes the object. maxCopied limits the bytes copied for one
+	// response, and maxHeld the bytes held at once.
 	maxCopied = 32 << 30
 	maxHeld   = 1 << 30
-	// Up to this many bytes copied, an array is decoded in one go.
+	// cheapCopy is the number of copied bytes up to which an array is decoded as a whole.
 	cheapCopy = 4 << 20
 )
 
 var (
-	errTooDeep    = errors.New("decode answer: nested too deeply")
-	errTooComplex = errors.New("decode answer: too many nested objects for its size")
-	errTypeName   = errors.New("decode answer: not a type name")
-	errSyntax     = errors.New("decode answer: not one JSON value")
+	errTooDeep    = errors.New("decode response: nested too deeply")
+	errTooComplex = errors.New("decode response: too many nested objects for its size")
+	errTypeName   = errors.New("decode response: not a type name")
+	errSyntax     = errors.New("decode response: not one JSON value")
 )
 
-// shape is what inspect finds out about a JSON value.
+// shape describes a JSON value. The function inspect finds it without decoding the value.
 type shape struct {
-	typed      int // objects that carry a type name
-	typedDepth int // how many of them are nested, at most
+	typed      int // number of objects that have a type name
+	typedDepth int // greatest number of such objects nested in each other
 	list       bool
-	elements   []span // of the list, if it is one
+	elements   []span // elements of the list, if it is a list
 }
 
 func (s shape) isTooComplex(size int) bool {
 	return int64(s.typed)*int64(size) > maxCopied || int64(s.typedDepth)*int64(size) > maxHeld
 }
 
-// span is the place of an element of the outermost array.
+// span is the position of one element of the outermost array in the response.
 type span struct{ from, to int }
 
-// decode decodes an answer into what res points to.
+// decode decodes a response into the variable that res points to.
 func decode(body []byte, res any) error {
 	s, err := inspect(body)
 	if err != nil {
@@ -54,7 +54,7 @@ func decode(body []byte, res any) error {
 	}
 	dst := reflect.ValueOf(res)
 	if dst.Kind() != reflect.Pointer || dst.IsNil() {
-		return fmt.Errorf("decode answer: %T is not a pointer to decode into", res)
+		return fmt.Errorf("decode response: %T is not a pointer to decode into", res)
 	}
 	isList := dst.Elem().Kind() == reflect.Slice && s.list
 	if isList && int64(s.typed)*int64(len(body)) > cheapCopy {
@@ -66,8 +66,8 @@ func decode(body []byte, res any) error {
 	return decodeValue(body, res)
 }
 
-// decodeList decodes a list element by element, so that the decoder's copies are
-// of elements.
+// decodeList decodes a list one element at a time, so that the decoder copies only elements and not
+// the whole list.
 func decodeList(body []byte, elements []span, dst reflect.Value) error {
 	list := reflect.MakeSlice(dst.Type(), len(elements), len(elements))
 	for i, e := range elements {
@@ -92,16 +92,16 @@ func decodeElement(element []byte, res any) error {
 
 // decodeValue runs the API's decoder on input that inspect has accepted.
 func decodeValue(body []byte, res any) (err error) {
-	// The decoder panics on some malformed values, such as a boxed primitive
-	// without its _value; nothing but res is left half done by that.
+	// The decoder panics on some malformed values, such as a boxed primitive without its _value. A
+	// panic leaves only res incomplete.
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.New("decode answer: malformed value")
+			err = errors.New("decode response: malformed value")
 		}
 	}()
 	d := types.NewJSONDecoder(bytes.NewReader(body))
 	if err := d.Decode(res); err != nil {
-		return fmt.Errorf("decode answer: %w", err)
+		return fmt.Errorf("decode response: %w", err)
 	}
 	if len(bytes.TrimLeft(body[d.InputOffset():], " \t\r\n")) > 0 {
 		return errSyntax
@@ -109,9 +109,9 @@ func decodeValue(body []byte, res any) (err error) {
 	return nil
 }
 
-// inspect walks over JSON without decoding it and refuses what the decoder must
-// not see: deep nesting, and type names that are not plain. (The decoder makes
-// Go types of names such as "[100000000]int".) It does not check all of JSON's
+// inspect walks over JSON without decoding it and refuses input that the decoder must not see: deep
+// nesting, and type names with other characters than letters, digits and underscores. (The decoder
+// would build Go types for names such as "[100000000]int".) inspect does not check the whole JSON
 // syntax; the decoder does.
 func inspect(body []byte) (shape, error) {
 	var levels [16]level
@@ -128,18 +128,20 @@ type walker struct {
 	data  []byte
 	pos   int
 	stack []level
-	nest  int // typed objects that are open
+	nest  int // number of open objects that have a type name
 
-	begun, closed bool // the outermost value has begun; the outermost object or list is at its end
+	// begun is set when the outermost value has begun, closed when the outermost object or list has
+	// ended.
+	begun, closed bool
 }
 
-// level is an object or array that is open.
+// level is an object or array that has begun and not ended yet.
 type level struct {
 	object bool
 	typed  bool
 	key    bool // in an object: the next string is a member's name
-	isType bool // in an object: the value to come is the type's name
-	from   int  // in the outermost array: where the current element starts
+	isType bool // in an object: the next value is a type name
+	from   int  // in the outermost array: start of the current element
 }
 
 func (w *walker) walk() error {
@@ -150,8 +152,8 @@ func (w *walker) walk() error {
 			continue
 		}
 		if len(w.stack) == 0 {
-			// Nothing may stand before or behind an object or a list; what
-			// stands behind another value the decoder sees.
+			// No value may precede or follow an object or a list. The decoder finds values that
+			// follow a value of another kind.
 			if w.closed || w.begun && (c == '{' || c == '[') {
 				return errSyntax
 			}
@@ -168,7 +170,7 @@ func (w *walker) walk() error {
 	return nil
 }
 
-// step takes what begins at pos and leaves pos at its last byte.
+// step handles the token that begins at pos and leaves pos at the token's last byte.
 func (w *walker) step(c byte) error {
 	switch c {
 	case '{', '[':
@@ -184,7 +186,7 @@ func (w *walker) step(c byte) error {
 	case '"':
 		return w.text()
 	default:
-		// A number or a literal, which is never the name of a type.
+		// A number or a literal is never a type name.
 		if top := w.top(); top != nil && top.isType {
 			return errTypeName
 		}
@@ -246,7 +248,7 @@ func (w *walker) comma() error {
 	return nil
 }
 
-// element notes the element of the outermost array that ends here.
+// element records the element of the outermost array that ends at pos.
 func (w *walker) element(top *level) error {
 	if w.isBlank(top.from) {
 		return errSyntax
@@ -260,7 +262,7 @@ func (w *walker) isBlank(from int) bool {
 	return len(bytes.TrimLeft(w.data[from:w.pos], " \t\r\n")) == 0
 }
 
-// text passes over a string, and looks at it where it is a name.
+// text skips a string. It checks the string if it is a member's name or a type name.
 func (w *walker) text() error {
 	start := w.pos + 1
 	end, escaped := start, false
@@ -294,9 +296,9 @@ func (w *walker) text() error {
 	return nil
 }
 
-// name looks at the name of a member.
+// name checks the name of a member.
 func (w *walker) name(top *level, s []byte, escaped bool) error {
-	// No member of the API needs an escape; one could hide a type's name.
+	// No member of the API needs an escape, and an escape could hide the member _typeName.
 	if escaped || bytes.IndexByte(s, '\\') >= 0 {
 		return errSyntax
 	}

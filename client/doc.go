@@ -1,11 +1,10 @@
-// Package client is a client of the Virtual Infrastructure JSON API (VI JSON):
-// the vSphere Web Services API as vCenter 8.0U1 and later, and servers
-// compatible with it, serve it under /sdk/vim25/{release}.
+// Package client is a Go client for the Virtual Infrastructure JSON API (VI JSON): the vSphere Web
+// Services API in JSON, which vCenter 8.0U1 and later, and compatible servers, serve under
+// /sdk/vim25/{release}.
 //
-// It knows all 22 methods and properties of SessionManager as typed calls and
-// can call every other managed object through [Client.Invoke] and
-// [Client.Property]. The types of requests and answers are those of
-// github.com/vmware/govmomi/vim25/types.
+// It has a typed function for each of the 22 methods and properties of SessionManager.
+// [Client.Invoke] and [Client.Property] call all other managed objects. The types of requests and
+// results are those of github.com/vmware/govmomi/vim25/types.
 //
 //	c, err := client.New(ctx, client.Config{URL: "https://vc.example.com"})
 //	…
@@ -15,43 +14,40 @@
 //
 // # Sessions
 //
-// A login, of whatever kind, gives the client the session's token, which then
-// goes with every request in the header vmware-api-session-id. A client has one
-// session at a time and is safe for concurrent use. [Client.Token] and
-// [Client.SetToken] carry a session from one process to the next; a [Token]
-// never shows its value unless [Token.Reveal] is called.
+// Every kind of login gives the client a session token. The client sends it with each request, in
+// the header vmware-api-session-id. A client has one session at a time and is safe for concurrent
+// use. With [Client.Token] and [Client.SetToken] a program can save a session and use it in another
+// process. A [Token] never shows its value unless [Token.Reveal] is called.
 //
-// [Client.KeepAlive] keeps the session from idling out. With [Config.Login] set,
-// a call that is answered with NotAuthenticated logs in again, one login for all
-// callers that wait, and is sent once more. This never happens for a login
-// itself, after Logout, or after the server has refused the login function's
-// credentials (which would lock the account).
+// [Client.KeepAlive] prevents the session's idle timeout. If [Config].Login is set and a call fails
+// with NotAuthenticated, the client logs in again and repeats the call once. All waiting calls
+// share one login. The client does not log in again for a login itself, after Logout, or after the
+// server has refused the credentials, because more attempts could lock the account.
 //
 // # Errors
 //
-// A fault of the API is a [*FaultError]. [As] takes the API's fault out of it,
-// by its own type or by any of its supertypes, so a NotAuthenticated fault is
-// also a NoPermission:
+// A fault of the API is returned as a [*FaultError]. [As] finds the API's fault in it by its own
+// type or by any of its supertypes. For example, a NotAuthenticated fault is also a NoPermission
+// fault:
 //
 //	var denied *types.NoPermission
 //	if client.As(err, &denied) {
 //		log.Print(denied.PrivilegeId)
 //	}
 //
-// The fault types of vim25/types do not implement error, so the standard
-// errors.As refuses pointers to them; it does take the interfaces of that
-// package, such as types.BaseInvalidLogin, and [*FaultError] itself. The
-// functions of govmomi's fault package work on these errors as well.
+// The standard errors.As does not accept pointers to the fault types of vim25/types, because these
+// do not implement error. It accepts the interfaces of that package, such as
+// types.BaseInvalidLogin, and [*FaultError]. The functions of govmomi's package fault also work on
+// these errors.
 //
-// An answer without a fault, such as 503 where a server has too many sessions,
-// is an [*HTTPError] with the status and the Retry-After. No error text holds a
-// password, a token or a ticket that the call was made with.
+// An error response without a fault, such as 503 if the server has too many sessions, is returned
+// as an [*HTTPError] with the status and the Retry-After header. The text of an error never holds a
+// password, token or ticket of the call.
 //
 // # Retries
 //
-// Reads of properties are tried again after a broken connection and after 502,
-// 503 and 504, a bounded number of times, honouring Retry-After. Methods are
-// never tried again, whatever they do: only the caller knows whether calling
-// twice is harmless. Redirects are not followed, since they would carry the
-// token elsewhere.
+// A read of a property is repeated after a broken connection and after the statuses 502, 503 and
+// 504. The number of repetitions is limited, and Retry-After is obeyed. Methods are never repeated,
+// because only the caller knows whether it is harmless to call one twice. Redirects are not
+// followed, because they would send the token to another server.
 package client

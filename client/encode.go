@@ -12,11 +12,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// encode returns the body of a method call: the members of req, a pointer to a
-// request type or a struct like one, or nil where req is nil.
+// encode returns the body of a method call: the members of req as JSON. req is a pointer to a
+// request type or to a struct of the same form. If req is nil, the body is nil.
 //
-// The outermost object carries no _typeName: what its type is, the method says.
-// All objects within carry theirs.
+// The outermost object has no _typeName, because the method determines its type. All nested objects
+// have one.
 func encode(req any) ([]byte, error) {
 	v := reflect.ValueOf(req)
 	if !v.IsValid() {
@@ -52,10 +52,10 @@ func encode(req any) ([]byte, error) {
 	return bytes.TrimSpace(buf.Bytes()), nil
 }
 
-// complete returns a copy of v in the form that the API wants and the encoder
-// does not give by itself: required lists that are nil become empty, since null
-// is nothing that the API knows, and Go lists in members of declared type any
-// become the API's ArrayOf types. The caller's value stays as it is.
+// complete returns a copy of v that encodes to the form that the API expects, which the encoder
+// does not produce by itself. Required lists that are nil become empty lists, because the API does
+// not accept null. Go lists in members of type any become the API's ArrayOf types. complete does
+// not change v.
 func complete(v reflect.Value, depth int) (reflect.Value, error) {
 	if depth > maxDepth {
 		return v, errors.New("encode request: nested too deeply")
@@ -126,8 +126,8 @@ func composite(k reflect.Kind) bool {
 	return k == reflect.Struct || k == reflect.Pointer || k == reflect.Interface || k == reflect.Slice
 }
 
-// box returns a list as the API's ArrayOf type of its elements, such as []string
-// as ArrayOfString, and anything else as it is.
+// box returns a list as the API's ArrayOf type of its elements: a []string becomes an
+// ArrayOfString. It returns any other value unchanged.
 func box(v reflect.Value) reflect.Value {
 	if v.Kind() != reflect.Slice || v.Type() == reflect.TypeFor[[]byte]() {
 		return v

@@ -41,7 +41,7 @@ func ExampleAs() {
 	switch {
 	case client.As(err, &expired):
 		fmt.Println("log in first")
-	case client.As(err, &denied): // would be true of NotAuthenticated as well
+	case client.As(err, &denied): // would also match NotAuthenticated
 		fmt.Println("missing privilege", denied.PrivilegeId)
 	case errors.As(err, &busy) && busy.RetryAfter > 0:
 		fmt.Println("come back in", busy.RetryAfter)
@@ -64,7 +64,7 @@ func ExampleConfig_login() {
 		log.Fatal(err)
 	}
 	defer c.Close()
-	// Logs in, and again whenever the session has ended.
+	// The client logs in at the first call, and again if the session has ended.
 	sessions, err := c.SessionList(context.Background())
 	if err != nil {
 		log.Fatal(err)

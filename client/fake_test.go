@@ -16,22 +16,21 @@ const fakePassword = "pass word-Secret"
 
 // received is one request that the fake server got.
 type received struct {
-	op     string // "GET SessionManager.currentSession"
+	op     string // such as "GET SessionManager.currentSession"
 	header http.Header
 	body   string
 	url    string
 }
 
-// fakeServer is a small VI JSON server, written against the specification and
-// not with the code under test.
+// fakeServer is a small VI JSON server. It follows the specification and uses no code of the
+// client.
 type fakeServer struct {
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards the fields below
 	live     map[string]bool
 	tickets  map[string]bool
 	made     int
 	requests []received
-	// override answers an operation, such as "POST SessionManager.Login",
-	// instead of the fake's own code.
+	// override replaces the handler of an operation, such as "POST SessionManager.Login".
 	override map[string]http.HandlerFunc
 }
 
@@ -123,8 +122,10 @@ func (f *fakeServer) serve(w http.ResponseWriter, op, token, body string) {
 	case "POST hello":
 		reply(w, `{"api_release":"8.0.2.0"}`)
 	case "GET ServiceInstance.content":
-		reply(w, `{"_typeName":"ServiceContent","rootFolder":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"},`+
-			`"sessionManager":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"`+sessionManagerID+`"},`+
+		reply(w, `{"_typeName":"ServiceContent","rootFolder":{"_typeName":"ManagedObjectReference","type":"Folder",`+
+			`"value":"group-d1"},`+
+			`"sessionManager":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"`+sessionManagerID+
+			`"},`+
 			`"about":{"_typeName":"AboutInfo","apiType":"VirtualCenter"}}`)
 	case "POST SessionManager.Login":
 		if in["password"] != fakePassword {
@@ -187,7 +188,8 @@ func (f *fakeServer) serveAuthenticated(w http.ResponseWriter, op, token string)
 	case "POST SessionManager.Logout":
 		delete(f.live, token)
 		w.WriteHeader(http.StatusNoContent)
-	case "POST SessionManager.SetLocale", "POST SessionManager.TerminateSession", "POST SessionManager.UpdateServiceMessage":
+	case "POST SessionManager.SetLocale", "POST SessionManager.TerminateSession",
+		"POST SessionManager.UpdateServiceMessage":
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		fault(w, "MethodNotFound", "no such thing")
@@ -195,10 +197,12 @@ func (f *fakeServer) serveAuthenticated(w http.ResponseWriter, op, token string)
 }
 
 const sessionJSON = `{"_typeName":"UserSession","key":"52f1","userName":"VSPHERE.LOCAL\\Administrator",` +
-	`"fullName":"Administrator vsphere.local","loginTime":"2025-01-02T03:04:05Z","lastActiveTime":"2025-01-02T03:04:05.123Z",` +
-	`"locale":"en","messageLocale":"en","extensionSession":false,"ipAddress":"127.0.0.1","userAgent":"test","callCount":3}`
+	`"fullName":"Administrator vsphere.local","loginTime":"2025-01-02T03:04:05Z",` +
+	`"lastActiveTime":"2025-01-02T03:04:05.123Z",` +
+	`"locale":"en","messageLocale":"en","extensionSession":false,"ipAddress":"127.0.0.1","userAgent":"test",` +
+	`"callCount":3}`
 
-// newSession is called with the lock held.
+// newSession must be called while the lock is held.
 func (f *fakeServer) newSession(w http.ResponseWriter, token string) {
 	if f.live[token] {
 		fault(w, "InvalidLogin", "already logged in")
@@ -230,8 +234,8 @@ func faultStatus(w http.ResponseWriter, status int, name, text string) {
 	_, _ = w.Write(body)
 }
 
-// inProcess is a transport that calls a handler, for tests in a synctest bubble,
-// where waiting for a socket would stop the clock.
+// inProcess is a transport that calls a handler directly. Tests in a synctest bubble use it because
+// waiting for a socket would stop the bubble's clock.
 type inProcess struct{ http.Handler }
 
 func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -247,7 +251,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// start serves the fake over loopback and returns a client of it.
+// start serves the fake server on a loopback address and returns a client for it.
 func start(t testing.TB, f http.Handler, change func(*Config)) *Client {
 	t.Helper()
 	srv := httptest.NewServer(f)
@@ -264,7 +268,7 @@ func start(t testing.TB, f http.Handler, change func(*Config)) *Client {
 	return c
 }
 
-// startInProcess is start without sockets.
+// startInProcess does the same as start, but without sockets.
 func startInProcess(t testing.TB, f http.Handler, change func(*Config)) *Client {
 	t.Helper()
 	cfg := Config{URL: "http://vc.example", Release: "8.0.1.0", Transport: inProcess{f}}

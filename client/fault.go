@@ -12,15 +12,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// maxText bounds what is taken over of a server's text, in bytes.
+// maxText limits the length of a server's text in an error, in bytes.
 const maxText = 2048
 
-// FaultError is a fault of the API. Use [As] to get at the fault itself.
+// FaultError is an error that holds a fault of the API. Use [As] to get the fault.
 type FaultError struct {
-	// Operation that failed, such as "SessionManager.Login".
+	// Operation is the operation that failed, such as "SessionManager.Login".
 	Operation string
-	// Type is the fault's name in the API, such as "InvalidLogin", even where
-	// this package's types don't know it.
+	// Type is the fault's name in the API, such as "InvalidLogin". It is set even if vim25/types
+	// has no such fault.
 	Type string
 	// Message is the server's text for people, in the session's locale.
 	Message string
@@ -28,7 +28,7 @@ type FaultError struct {
 	fault types.BaseMethodFault
 }
 
-// Error names the operation, the fault and what the server says about it.
+// Error returns the operation, the fault's name and the server's text.
 func (e *FaultError) Error() string {
 	if e.Message == "" {
 		return "call " + e.Operation + ": " + e.Type
@@ -36,14 +36,13 @@ func (e *FaultError) Error() string {
 	return "call " + e.Operation + ": " + e.Type + ": " + e.Message
 }
 
-// Fault returns the API's fault, a pointer to a type of vim25/types; a plain
-// MethodFault where the type is not known. It is what govmomi's fault.As and
-// fault.Is look for.
+// Fault returns the API's fault as a pointer to a type of vim25/types, or a *types.MethodFault if
+// the type is unknown. The functions fault.As and fault.Is of govmomi use this method.
 func (e *FaultError) Fault() types.BaseMethodFault { return e.fault }
 
-// As sets target, a pointer to a fault's pointer or to an interface that a fault
-// implements, where the fault is of that type or a subtype of it. It serves the
-// standard errors.As.
+// As sets target if the fault has target's type or a subtype of it. target is a pointer to a
+// pointer to a fault type, or a pointer to an interface that faults implement. The standard
+// errors.As calls this method.
 func (e *FaultError) As(target any) bool {
 	dst := reflect.ValueOf(target)
 	if dst.Kind() != reflect.Pointer || dst.IsNil() || e.fault == nil {
@@ -55,7 +54,7 @@ func (e *FaultError) As(target any) bool {
 			dst.Set(v)
 			return true
 		}
-		// A fault type embeds its supertype as the first field.
+		// A fault type embeds its supertype as its first field.
 		v = v.Elem()
 		if v.Kind() != reflect.Struct || v.NumField() == 0 || !v.Type().Field(0).Anonymous {
 			return false
@@ -64,13 +63,12 @@ func (e *FaultError) As(target any) bool {
 	}
 }
 
-// As sets target to the first fault of type F, or of a subtype of it, in err and
-// reports whether there is one. F is a pointer to a fault type, such as
-// *types.NoPermission (which NotAuthenticated is a subtype of), or an interface
-// that faults implement.
+// As finds the first fault of type F, or of a subtype of F, in err. If there is one, As stores it
+// in target and returns true. F is a pointer to a fault type or an interface that faults implement.
+// For example, *types.NoPermission also matches its subtype NotAuthenticated.
 func As[F any](err error, target *F) bool {
-	// The standard errors.As panics for a target that is not an error, so its
-	// walk is repeated here.
+	// The standard errors.As panics if target is not an error, so As walks the tree of errors
+	// itself.
 	if fault, ok := err.(*FaultError); ok {
 		return fault.As(target)
 	}
@@ -87,23 +85,23 @@ func As[F any](err error, target *F) bool {
 	return false
 }
 
-// HTTPError is an answer with a status that is neither a success nor a fault.
-// Where the body was a fault all the same, [As] finds it.
+// HTTPError is a response whose status is neither a success nor a fault. If its body holds a fault,
+// [As] finds it.
 type HTTPError struct {
-	// Operation that failed, such as "SessionManager.Login".
+	// Operation is the operation that failed, such as "SessionManager.Login".
 	Operation string
-	// StatusCode of the answer.
+	// StatusCode is the status of the response.
 	StatusCode int
-	// RetryAfter is the server's wish to be left alone for so long; zero where
-	// it has none.
+	// RetryAfter is how long the server asks clients to wait before they try again. It is zero if
+	// the server does not say.
 	RetryAfter time.Duration
-	// Message is what the body says, where it is one that is understood.
+	// Message is the text of the body, if the body has a form that the client knows.
 	Message string
 
 	fault *FaultError
 }
 
-// Error names the operation, the status and what the server says about it.
+// Error returns the operation, the status and the server's text.
 func (e *HTTPError) Error() string {
 	s := fmt.Sprintf("call %s: HTTP status %d %s", e.Operation, e.StatusCode, http.StatusText(e.StatusCode))
 	if e.Message != "" {
@@ -115,7 +113,7 @@ func (e *HTTPError) Error() string {
 	return s
 }
 
-// Unwrap returns the fault in the body, if there is one.
+// Unwrap returns the fault in the body, or nil.
 func (e *HTTPError) Unwrap() error {
 	if e.fault == nil {
 		return nil
@@ -128,7 +126,7 @@ func isNotAuthenticated(err error) bool {
 	return As(err, &fault)
 }
 
-// decodeFault returns the fault that a body holds, or nil if it holds none.
+// decodeFault returns the fault in the body, or nil if the body holds none.
 func decodeFault(body []byte) *FaultError {
 	if _, err := inspect(body); err != nil {
 		return nil
@@ -144,12 +142,12 @@ func decodeFault(body []byte) *FaultError {
 	known, isKnown := types.TypeFunc()(head.Type)
 	switch {
 	case !isKnown:
-		// A server of a later release has faults that are not known here.
+		// A server with a later release may send faults that vim25/types does not have.
 		fault.fault = &types.MethodFault{}
 	case !reflect.PointerTo(known).Implements(reflect.TypeFor[types.BaseMethodFault]()):
 		return nil
 	case decode(body, &fault.fault) != nil || fault.fault == nil:
-		// What it is counts more than a field that can't be read.
+		// The fault's type matters more than a field that can't be decoded.
 		fault.fault, _ = reflect.New(known).Interface().(types.BaseMethodFault)
 	}
 	if fault.Message == "" {
@@ -160,7 +158,7 @@ func decodeFault(body []byte) *FaultError {
 	return fault
 }
 
-// decodeMessage returns the text in an error body of the Automation API, or "".
+// decodeMessage returns the text of an error response of the Automation API, or "".
 func decodeMessage(body []byte) string {
 	var e struct {
 		Type     string `json:"error_type"`
@@ -183,11 +181,10 @@ func decodeMessage(body []byte) string {
 	return e.Type
 }
 
-// cleanText makes a server's text fit for an error: short, on one line, and
-// without the secrets of the call.
+// cleanText shortens a server's text, puts it on one line and removes the secrets of the call.
 func cleanText(s string, secrets []string) string {
 	for _, secret := range secrets {
-		// Shorter ones would strike ordinary words and letters.
+		// Shorter secrets are not removed, because they could match ordinary words and letters.
 		if len(secret) >= 4 {
 			s = strings.ReplaceAll(s, secret, redacted)
 		}

@@ -21,7 +21,8 @@ func TestAFaultIsFoundByItsTypeAndItsSupertypes(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 		w.WriteHeader(500)
 		fmt.Fprint(w, `{"_typeName":"NotAuthenticated","faultstring":"The session is not authenticated.",`+
-			`"object":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"},"privilegeId":"System.View"}`)
+			`"object":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"},`+
+			`"privilegeId":"System.View"}`)
 	})
 	c := start(t, f, nil)
 	_, err := c.Message(t.Context())
@@ -55,14 +56,17 @@ func TestAFaultIsFoundByItsTypeAndItsSupertypes(t *testing.T) {
 	if _, ok := govmomifault.As(err, &exact); !ok || exact == nil {
 		t.Error("govmomi's fault.As does not find it")
 	}
-	if want := "show message: call SessionManager.message: NotAuthenticated: The session is not authenticated."; err.Error() != want {
+	if want := "show message: call SessionManager.message: NotAuthenticated: The session is not " +
+		"authenticated."; err.Error() != want {
 		t.Errorf("text %q, want %q", err, want)
 	}
 }
 
 func TestAFaultOfALaterReleaseKeepsItsNameAndText(t *testing.T) {
 	f := newFake()
-	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) { fault(w, "FutureFault", "from the future") })
+	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) {
+		fault(w, "FutureFault", "from the future")
+	})
 	_, err := start(t, f, nil).Login(t.Context(), "u", "p", "")
 	fe, ok := errors.AsType[*FaultError](err)
 	if !ok || fe.Type != "FutureFault" || fe.Message != "from the future" {
@@ -73,7 +77,7 @@ func TestAFaultOfALaterReleaseKeepsItsNameAndText(t *testing.T) {
 	}
 }
 
-func TestA503ToALoginTellsWhenToComeBack(t *testing.T) {
+func TestA503ToALoginHasTheRetryAfter(t *testing.T) {
 	f := newFake()
 	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "17")
@@ -81,7 +85,8 @@ func TestA503ToALoginTellsWhenToComeBack(t *testing.T) {
 	})
 	_, err := start(t, f, nil).Login(t.Context(), "u", "p", "")
 	status, ok := errors.AsType[*HTTPError](err)
-	if !ok || status.StatusCode != 503 || status.RetryAfter != 17*time.Second || !strings.Contains(err.Error(), "2,000 of 2,000") {
+	if !ok || status.StatusCode != 503 || status.RetryAfter != 17*time.Second ||
+		!strings.Contains(err.Error(), "2,000 of 2,000") {
 		t.Errorf("got %#v", err)
 	}
 	var system *types.SystemError
@@ -131,7 +136,7 @@ func TestAnErrorDoesNotRepeatTheCallsSecrets(t *testing.T) {
 			t.Errorf("not the fault that was sent: %s", text)
 		}
 		if strings.Contains(text, secret) || strings.Contains(text, token) || strings.ContainsAny(text, "\r\n") {
-			t.Errorf("the error tells too much: %q", text)
+			t.Errorf("the error reveals too much: %q", text)
 		}
 	}
 }
@@ -154,7 +159,8 @@ func TestATokenIsNeverShown(t *testing.T) {
 	}
 	shown := log.String() + string(asJSON)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"} {
-		shown += fmt.Sprintf(verb, token) + fmt.Sprintf(verb, &token) + fmt.Sprintf(verb, h) + fmt.Sprintf(verb, h.hidden)
+		shown += fmt.Sprintf(verb, token) + fmt.Sprintf(verb, &token) + fmt.Sprintf(verb, h) +
+			fmt.Sprintf(verb, h.hidden)
 	}
 	f := newFake()
 	c := startInProcess(t, f, nil)
@@ -176,7 +182,8 @@ func TestAnAutomationAPIErrorGivesItsText(t *testing.T) {
 		fmt.Fprint(w, `{"error_type":"UNAUTHENTICATED","messages":[{"id":"x","default_message":"no session"}]}`)
 	})
 	_, err := start(t, f, nil).Message(t.Context())
-	if want := "call SessionManager.message: HTTP status 401 Unauthorized: no session"; err == nil || err.Error() != want {
+	if want := "call SessionManager.message: HTTP status 401 Unauthorized: no session"; err == nil ||
+		err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// KeepAlive calls the server once in each interval, in a goroutine of its own,
-// so that the session does not idle out. A client has at most one at a time. The
-// interval should be no more than a third of the server's idle timeout.
+// KeepAlive calls the server once per interval, so that the session does not reach its idle
+// timeout. It does so in its own goroutine until the session, the client or ctx ends. The interval
+// should be at most a third of the server's idle timeout. A client has at most one keep-alive at a
+// time.
 //
-// The channel gets the reason of its end, once, and is closed then: the error
-// that told that the session has ended (and was not renewed), [ErrLoggedOut],
-// [ErrClosed], or the cause of ctx's end. Errors that say nothing about the
-// session, such as a broken connection, do not end it. The channel does not need
-// to be read.
+// When the keep-alive ends, the channel receives the reason and is closed. The reason is the error
+// that showed that the session has ended and was not renewed, or [ErrLoggedOut], [ErrClosed] or the
+// cause of ctx's cancellation. Other errors, such as a broken connection, do not end the
+// keep-alive. The caller need not read the channel.
 func (c *Client) KeepAlive(ctx context.Context, interval time.Duration) (<-chan error, error) {
 	if interval <= 0 {
 		return nil, errors.New("keep session alive: the interval must be positive")
@@ -32,9 +32,9 @@ func (c *Client) KeepAlive(ctx context.Context, interval time.Duration) (<-chan 
 	case s.ended:
 		err = ErrLoggedOut
 	case s.stop != nil:
-		err = errors.New("it is kept alive already")
+		err = errors.New("a keep-alive is already running")
 	case s.token.IsZero():
-		err = errors.New("there is none")
+		err = errors.New("there is no session")
 	default:
 		s.stop = stop
 		s.aliveBy++
@@ -50,7 +50,7 @@ func (c *Client) KeepAlive(ctx context.Context, interval time.Duration) (<-chan 
 		reason := c.stayAlive(ctx, interval)
 		stop(reason)
 		s.mu.Lock()
-		// After a Logout and a login another keep-alive may have begun.
+		// After a Logout and a new login another keep-alive may be running.
 		if s.aliveBy == by {
 			s.stop = nil
 		}
@@ -61,7 +61,7 @@ func (c *Client) KeepAlive(ctx context.Context, interval time.Duration) (<-chan 
 	return ended, nil
 }
 
-// stayAlive returns why the session is not kept alive any longer.
+// stayAlive calls the server until the keep-alive must end, and returns the reason.
 func (c *Client) stayAlive(ctx context.Context, interval time.Duration) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -81,7 +81,7 @@ func (c *Client) stayAlive(ctx context.Context, interval time.Duration) error {
 	}
 }
 
-// touch makes a call that counts as activity and costs next to nothing.
+// touch makes a cheap call that the server counts as activity.
 func (c *Client) touch(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

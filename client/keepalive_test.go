@@ -11,8 +11,8 @@ import (
 
 const tickOp = "POST ServiceInstance.CurrentTime"
 
-// aliveTest runs a test in a bubble with a client that is logged in and kept
-// alive each minute.
+// aliveTest runs a test in a synctest bubble with a client that is logged in and that has a
+// keep-alive with an interval of one minute.
 func aliveTest(t *testing.T, change func(*Config), body func(*testing.T, *fakeServer, *Client, <-chan error)) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
@@ -24,11 +24,11 @@ func aliveTest(t *testing.T, change func(*Config), body func(*testing.T, *fakeSe
 		}
 		body(t, f, c, ended)
 		c.Close()
-		synctest.Wait() // the bubble's end fails if a goroutine is left
+		synctest.Wait() // the bubble fails the test if a goroutine remains
 	})
 }
 
-// at advances the bubble's clock.
+// at advances the bubble's clock by d.
 func at(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -86,7 +86,7 @@ func TestAKeepAliveStopsAtLogoutCloseAndItsContextsEnd(t *testing.T) {
 	}
 }
 
-func TestAKeepAliveOutlivesATroubledServer(t *testing.T) {
+func TestAKeepAliveSurvivesErrorsOfTheServer(t *testing.T) {
 	aliveTest(t, nil, func(t *testing.T, f *fakeServer, c *Client, ended <-chan error) {
 		f.on(tickOp, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
 		at(3*time.Minute + time.Second)
@@ -103,7 +103,7 @@ func TestAKeepAliveOutlivesATroubledServer(t *testing.T) {
 	})
 }
 
-func TestAKeepAliveRenewsTheSessionWhereThatIsAskedFor(t *testing.T) {
+func TestAKeepAliveRenewsTheSessionIfThereIsALoginFunction(t *testing.T) {
 	aliveTest(t, withLogin, func(t *testing.T, f *fakeServer, c *Client, ended <-chan error) {
 		f.kill()
 		at(time.Minute + time.Second)
@@ -131,7 +131,7 @@ func TestAClientHasOneKeepAliveAndOnlyForASession(t *testing.T) {
 		}
 		login(t, c)
 		if _, err := c.KeepAlive(t.Context(), 0); err == nil {
-			t.Error("an interval of zero was taken")
+			t.Error("an interval of zero was accepted")
 		}
 		if _, err := c.KeepAlive(t.Context(), time.Minute); err != nil {
 			t.Errorf("after a new login: %v", err)

@@ -9,12 +9,12 @@ import (
 	"slices"
 )
 
-// fallbackRelease is the first release with VI JSON, which every later server
-// still serves. The first ones do not know hello.
+// fallbackRelease is the first release with VI JSON. All later servers serve it too. The first
+// servers with VI JSON do not have the hello operation.
 const fallbackRelease = "8.0.1.0"
 
-// knownReleases are offered to the server, the preferred one first. The types of
-// this package's dependency know all of them.
+// knownReleases are the releases that the client offers to the server, in order of preference.
+// vim25/types knows the types of all of them.
 var knownReleases = []string{"9.1.0.0", "9.0.0.0", "8.0.3.0", "8.0.2.0", fallbackRelease}
 
 // negotiate asks the server which release of the API to use.
@@ -25,15 +25,15 @@ func (c *Client) negotiate(ctx context.Context) (string, error) {
 	}
 	target := c.base
 	target.Path, target.RawQuery = "/api/vcenter/system", "action=hello"
-	q := exchange{
+	q := request{
 		operation: "hello",
 		method:    http.MethodPost,
 		url:       target,
 		body:      body,
-		// hello changes nothing, though it is a POST.
+		// The operation hello is a POST, but it changes nothing.
 		read: true,
 	}
-	answer, err := c.send(ctx, q, Token{})
+	resp, err := c.send(ctx, q, Token{})
 	if err != nil {
 		if lacksHello(err) {
 			return fallbackRelease, nil
@@ -43,8 +43,8 @@ func (c *Client) negotiate(ctx context.Context) (string, error) {
 	var chosen struct {
 		Release string `json:"api_release"`
 	}
-	if err := json.Unmarshal(answer.body, &chosen); err != nil {
-		return "", errors.New("negotiate release: answer is not that of hello")
+	if err := json.Unmarshal(resp.body, &chosen); err != nil {
+		return "", errors.New("negotiate release: unexpected response to hello")
 	}
 	if !slices.Contains(knownReleases, chosen.Release) {
 		return "", fmt.Errorf("negotiate release: the server chose %.40q of %q", chosen.Release, knownReleases)
@@ -52,8 +52,9 @@ func (c *Client) negotiate(ctx context.Context) (string, error) {
 	return chosen.Release, nil
 }
 
-// lacksHello tells a server that does not serve hello from one that is not
-// there: any answer is from a server but those of gateways for want of one.
+// lacksHello reports whether err shows that the server exists but does not have the hello
+// operation. Every error status means that, except those that a gateway sends if it can't reach the
+// server.
 func lacksHello(err error) bool {
 	if status, ok := errors.AsType[*HTTPError](err); ok {
 		return !retryableStatus(status.StatusCode) && status.StatusCode != http.StatusTooManyRequests

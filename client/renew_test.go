@@ -61,7 +61,8 @@ func TestACallIsRenewedOnlyOnce(t *testing.T) {
 	if !isNotAuthenticated(err) {
 		t.Errorf("got %v", err)
 	}
-	if calls, logins := f.count("GET SessionManager.message"), f.count("POST SessionManager.Login"); calls != 2 || logins != 1 {
+	if calls, logins := f.count("GET SessionManager.message"), f.count("POST SessionManager.Login"); calls != 2 ||
+		logins != 1 {
 		t.Errorf("%d calls and %d logins", calls, logins)
 	}
 }
@@ -79,7 +80,9 @@ func TestWithoutALoginFunctionNotAuthenticatedIsReturned(t *testing.T) {
 
 func TestALoginIsNeverRenewed(t *testing.T) {
 	f := newFake()
-	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) { fault(w, "NotAuthenticated", "no") })
+	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) {
+		fault(w, "NotAuthenticated", "no")
+	})
 	c := start(t, f, withLogin)
 	if _, err := c.Login(t.Context(), "u", "p", ""); !isNotAuthenticated(err) {
 		t.Errorf("got %v", err)
@@ -107,14 +110,15 @@ func TestCallsOfTheLoginFunctionDoNotWaitForIt(t *testing.T) {
 	}
 }
 
-func TestALoginFunctionThatWaitsForItselfIsGivenUp(t *testing.T) {
+func TestALoginFunctionThatWaitsForItselfTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		c := startInProcess(t, f, func(cfg *Config) {
 			cfg.Login = func(_ context.Context, c *Client) error {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 				defer cancel()
-				_, err := c.Message(ctx) // a context of its own: joins the renewal that it is
+				// the context is not the one given, so this waits for its own renewal
+				_, err := c.Message(ctx)
 				return err
 			}
 		})
@@ -175,7 +179,7 @@ func TestARefusedLoginFunctionIsNotCalledAgain(t *testing.T) {
 	}
 }
 
-func TestALoginThatTheServerHasNoRoomForIsTriedAgainLater(t *testing.T) {
+func TestALoginIsTriedAgainIfTheServerHadTooManySessions(t *testing.T) {
 	f := newFake()
 	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")

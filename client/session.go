@@ -9,46 +9,48 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// errNoRenewal says that a session must not be renewed.
-var errNoRenewal = errors.New("the session is not renewed")
+// errNoRenewal means that a session must not be renewed.
+var errNoRenewal = errors.New("the session must not be renewed")
 
-// renewalTimeout bounds one run of the login function, and with it how long a
-// call waits for it, even where the function waits for itself.
+// renewalTimeout limits one run of the login function. It also limits how long a call waits for the
+// run, even if the login function waits for itself.
 const renewalTimeout = 2 * time.Minute
 
 // session is the state of the client's session.
 type session struct {
-	mu sync.Mutex // guards everything below; no I/O under it
+	mu sync.Mutex // guards the fields below; no I/O while it is held
 
 	token Token
-	// generation counts the changes of the token, so that a call which was sent
-	// with an older one does not cause a renewal.
+	// generation counts the changes of the token. A call that was sent with an older token does not
+	// cause a renewal.
 	generation uint64
 	closed     bool
-	// ended is set from Logout to the next login: no renewal then.
+	// ended is set from Logout until the next login. The session is not renewed while it is set.
 	ended bool
-	// refused is what the server answered to the login function, which is not
-	// tried again then.
+	// refused is the error if the server refused the login function's credentials. The login
+	// function is not called again while it is set.
 	refused error
-	// renewal is the one under way, or nil.
+	// renewal is the renewal that is running, or nil.
 	renewal *renewal
-	// stop ends the keep-alive that runs, nil if none does; aliveBy counts them.
+	// stop ends the running keep-alive. It is nil if none is running. aliveBy is the number of
+	// keep-alives started so far.
 	stop    context.CancelCauseFunc
 	aliveBy uint64
 }
 
-// renewal is one run of the login function, for all the calls that wait for it.
+// renewal is one run of the login function. All calls that need a new session wait for it.
 type renewal struct {
-	ctx  context.Context // of the login function; nobody waits past its end
-	done chan struct{}   // closed at the end
-	err  error           // set before done is closed, as is leftover
-	// leftover is why a session that was made while Logout came may live on.
+	ctx  context.Context // of the login function; calls stop waiting when it ends
+	done chan struct{}   // closed when the run has ended
+	err  error           // set before done is closed, and so is leftover
+	// leftover is set if the session that the run made could not be ended after a Logout.
 	leftover error
 }
 
 type renewalKey struct{}
 
-// renewing returns the renewal whose login function makes the call, or nil.
+// renewing returns the renewal whose login function makes the call, or nil if the call is not part
+// of a renewal.
 func renewing(ctx context.Context) *renewal {
 	r, _ := ctx.Value(renewalKey{}).(*renewal)
 	return r
@@ -63,8 +65,8 @@ func (s *session) current() (Token, uint64, error) {
 	return s.token, s.generation, nil
 }
 
-// login takes over the token of a new session. by is the renewal that it comes
-// from: unlike a login of the program's own, it does not undo a Logout.
+// login stores the token of a new session. by is the renewal that made the session, or nil. A login
+// by a renewal does not undo a Logout; a login by the program does.
 func (s *session) login(token Token, by *renewal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +81,7 @@ func (s *session) login(token Token, by *renewal) error {
 	return nil
 }
 
-// drop forgets the token if it still is the one given.
+// drop removes the token, unless it has changed in the meantime.
 func (s *session) drop(token Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,23 +101,23 @@ func (s *session) close() {
 	}
 }
 
-// Token returns the token of the client's session; zero where it has none.
+// Token returns the token of the client's session. It is zero if the client has no session.
 func (c *Client) Token() Token {
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
 	return c.session.token
 }
 
-// SetToken makes the client use a session that exists, such as one whose token
-// was kept in a file. The zero Token makes it anonymous. The session that the
-// client had lives on at the server.
+// SetToken makes the client use an existing session, for example one whose token was saved in a
+// file. With the zero Token the client becomes anonymous. SetToken does not end the session that
+// the client had before.
 func (c *Client) SetToken(t Token) {
-	// Only a closed client refuses, whose calls say so themselves.
+	// This fails only if the client is closed, and then every call returns ErrClosed anyway.
 	_ = c.session.login(t, nil)
 }
 
-// renew logs in again by the login function, or waits for the login that
-// another call has begun. generation is that of the token that was refused.
+// renew calls the login function, or waits if another call has already started it. generation is
+// the generation of the token that the server refused.
 func (c *Client) renew(ctx context.Context, generation uint64) error {
 	s := &c.session
 	s.mu.Lock()
@@ -125,7 +127,7 @@ func (c *Client) renew(ctx context.Context, generation uint64) error {
 		return errNoRenewal
 	case s.renewal == nil && s.generation != generation && !s.token.IsZero():
 		s.mu.Unlock()
-		return nil // renewed since
+		return nil // another call has renewed the session in the meantime
 	case s.refused != nil:
 		defer s.mu.Unlock()
 		return s.refused
@@ -134,12 +136,12 @@ func (c *Client) renew(ctx context.Context, generation uint64) error {
 	if r == nil {
 		r = &renewal{done: make(chan struct{})}
 		var cancel context.CancelFunc
-		// The login is for all who wait, so it must not end with the context of
-		// the one who happened to come first.
-		r.ctx, cancel = context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), renewalKey{}, r), renewalTimeout)
+		// All waiting calls share the login, so it must not end with the context of the first of
+		// them.
+		r.ctx, cancel = context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), renewalKey{}, r),
+			renewalTimeout)
 		s.renewal = r
-		// The dead token must not go with the login, and a call that comes now
-		// must not use it either.
+		// Neither the login nor a call that starts now may send the expired token.
 		s.token = Token{}
 		s.generation++
 		go c.runRenewal(r, cancel)
@@ -155,8 +157,8 @@ func (c *Client) renew(ctx context.Context, generation uint64) error {
 	return err
 }
 
-// wait returns nil when the renewal is done, or an error where it is not worth
-// waiting for any longer.
+// wait waits for the end of the renewal. It returns an error if ctx or the renewal's own context
+// ends first.
 func (r *renewal) wait(ctx context.Context) error {
 	select {
 	case <-r.done:
@@ -166,15 +168,15 @@ func (r *renewal) wait(ctx context.Context) error {
 	case <-r.ctx.Done():
 	}
 	select {
-	case <-r.done: // its context ends with it as well
+	case <-r.done: // the renewal's context also ends when the run is done
 		return nil
 	default:
 		return r.ctx.Err()
 	}
 }
 
-// isRefusal reports whether the server has refused to log in who asked, rather
-// than not been able to. To ask again could lock the account.
+// isRefusal reports whether the server refused the credentials, as opposed to being unable to check
+// them. Trying refused credentials again could lock the account.
 func isRefusal(err error) bool {
 	var login *types.InvalidLogin
 	var permission *types.NoPermission
@@ -194,13 +196,13 @@ func (c *Client) runRenewal(r *renewal, cancel context.CancelFunc) {
 	case err != nil && isRefusal(err) && token.IsZero():
 		s.refused = err
 	case err != nil && isRefusal(err):
-		// A login of the program's own was faster, and its session is as good.
+		// The program has logged in itself in the meantime, and that session is as good.
 		err = nil
 	case err != nil:
 	case s.ended:
 		err = errNoRenewal
 	case token.IsZero():
-		err = errors.New("the login function did not log in")
+		err = errors.New("the login function returned without logging in")
 	}
 	ended := s.ended
 	if ended {
@@ -210,8 +212,7 @@ func (c *Client) runRenewal(r *renewal, cancel context.CancelFunc) {
 	s.mu.Unlock()
 
 	if ended && !token.IsZero() {
-		// Logout came while the login was under way: the new session must not
-		// be left behind.
+		// Logout was called during the login, so the new session must be ended too.
 		r.leftover = c.logout(r.ctx, token)
 	}
 	s.mu.Lock()
@@ -221,10 +222,9 @@ func (c *Client) runRenewal(r *renewal, cancel context.CancelFunc) {
 	close(r.done)
 }
 
-// Logout ends the session at the server, the keep-alive, and renewals: until the
-// next login the client is anonymous. A session that has ended already, or none,
-// is no error. After any other error the session may still live, and Logout can
-// be called again.
+// Logout ends the session on the server, the keep-alive, and renewals. The client is then anonymous
+// until the next login. It is no error if there is no session or if the session has already ended.
+// After any other error the session may still be alive; call Logout again.
 func (c *Client) Logout(ctx context.Context) error {
 	s := &c.session
 	s.mu.Lock()
@@ -243,7 +243,7 @@ func (c *Client) Logout(ctx context.Context) error {
 		if err := r.wait(ctx); err != nil {
 			return callError("SessionManager.Logout", err)
 		}
-		// It has logged out whatever it logged in.
+		// The renewal has also ended the session that it made.
 		if r.leftover != nil {
 			return r.leftover
 		}
@@ -259,7 +259,7 @@ func (c *Client) Logout(ctx context.Context) error {
 	return nil
 }
 
-// logout ends the session of a token.
+// logout ends the session that has the token.
 func (c *Client) logout(ctx context.Context, token Token) error {
 	ref, err := c.sessionManager(ctx)
 	if err != nil {

@@ -9,15 +9,14 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Signer puts the proof of a security token on a request, for LoginByToken:
-// `Authorization: SIGN token="…"`, for a bearer or a holder-of-key token. The
-// request's body, which a signature covers, is to be had from GetBody.
-// The Signer of govmomi's package sts is one.
+// Signer adds a security token to the request of a LoginByToken, in the header `Authorization: SIGN
+// token="…"`. A holder-of-key token needs a signature over the request's body, which the Signer
+// gets from req.GetBody. The type Signer in govmomi's package sts implements this interface.
 type Signer interface {
 	SignRequest(req *http.Request) error
 }
 
-// SignerFunc makes a function a [Signer].
+// SignerFunc is a function that implements [Signer].
 type SignerFunc func(req *http.Request) error
 
 // SignRequest calls f.
@@ -39,7 +38,7 @@ func (c *Client) sessionManager(ctx context.Context) (types.ManagedObjectReferen
 	return *content.SessionManager, nil
 }
 
-// method calls a method of the session manager for its result.
+// method calls a method of the session manager that has a result.
 func method[T any](ctx context.Context, c *Client, name string, req any, opt call) (*T, error) {
 	ref, err := c.sessionManager(ctx)
 	if err != nil {
@@ -64,7 +63,7 @@ func (c *Client) void(ctx context.Context, name string, req any, opt call) error
 	return c.invoke(ctx, ref, name, req, nil, opt)
 }
 
-// property reads a property of the session manager; nil where it is unset.
+// property reads a property of the session manager. It returns nil if the property is unset.
 func property[T any](ctx context.Context, c *Client, name string) (*T, error) {
 	ref, err := c.sessionManager(ctx)
 	if err != nil {
@@ -77,7 +76,7 @@ func property[T any](ctx context.Context, c *Client, name string) (*T, error) {
 	return res, nil
 }
 
-// required is property for one that is never unset.
+// required reads a property that is always set. It returns ErrNoValue if it is unset.
 func required[T any](ctx context.Context, c *Client, name string) (T, error) {
 	res, err := property[T](ctx, c, name)
 	if err == nil && res == nil {
@@ -90,7 +89,7 @@ func required[T any](ctx context.Context, c *Client, name string) (T, error) {
 	return *res, nil
 }
 
-// list is property for a list; unset is as good as empty.
+// list reads a property that is a list. It returns nil if the property is unset.
 func list[T any](ctx context.Context, c *Client, name string) ([]T, error) {
 	res, err := property[[]T](ctx, c, name)
 	if err != nil || res == nil {
@@ -99,8 +98,8 @@ func list[T any](ctx context.Context, c *Client, name string) ([]T, error) {
 	return *res, nil
 }
 
-// AcquireCloneTicket returns a one-time ticket with which [Client.CloneSession]
-// of another client gets a session like this one. It is a secret.
+// AcquireCloneTicket returns a one-time ticket. Another client that calls [Client.CloneSession]
+// with it gets a session of the same user. The ticket is a secret.
 func (c *Client) AcquireCloneTicket(ctx context.Context) (string, error) {
 	ticket, err := method[string](ctx, c, "AcquireCloneTicket", nil, call{})
 	if err != nil {
@@ -109,40 +108,42 @@ func (c *Client) AcquireCloneTicket(ctx context.Context) (string, error) {
 	return *ticket, nil
 }
 
-// AcquireGenericServiceTicket returns a one-time ticket for one request to the
-// service that spec names: a *types.SessionManagerHttpServiceRequestSpec or a
-// *types.SessionManagerVmomiServiceRequestSpec. Its Id is a secret.
-func (c *Client) AcquireGenericServiceTicket(ctx context.Context, spec types.BaseSessionManagerServiceRequestSpec) (*types.SessionManagerGenericServiceTicket, error) {
+// AcquireGenericServiceTicket returns a one-time ticket for one request to the service that spec
+// names: a *types.SessionManagerHttpServiceRequestSpec or a
+// *types.SessionManagerVmomiServiceRequestSpec. The Id of the ticket is a secret.
+func (c *Client) AcquireGenericServiceTicket(
+	ctx context.Context, spec types.BaseSessionManagerServiceRequestSpec,
+) (*types.SessionManagerGenericServiceTicket, error) {
 	req := &types.AcquireGenericServiceTicket{Spec: spec}
 	return method[types.SessionManagerGenericServiceTicket](ctx, c, "AcquireGenericServiceTicket", req, call{})
 }
 
-// AcquireLocalTicket has the server write a one-time password for an account of
-// its operating system to a file, and returns the file's path. Login with that
-// name and the file's content spends it. Only for callers on the server itself.
+// AcquireLocalTicket makes the server write a one-time password for an account of its operating
+// system to a file. It returns the file's path. A Login with the user name and the password in the
+// file uses up the ticket. The caller must run on the same machine as the server.
 func (c *Client) AcquireLocalTicket(ctx context.Context, userName string) (*types.SessionManagerLocalTicket, error) {
 	req := &types.AcquireLocalTicket{UserName: userName}
 	return method[types.SessionManagerLocalTicket](ctx, c, "AcquireLocalTicket", req, call{})
 }
 
-// CloneSession logs in with a ticket of AcquireCloneTicket.
+// CloneSession logs in with a ticket from AcquireCloneTicket.
 func (c *Client) CloneSession(ctx context.Context, ticket string) (*types.UserSession, error) {
 	req := &types.CloneSession{CloneTicket: ticket}
 	return method[types.UserSession](ctx, c, "CloneSession", req, call{secrets: []string{ticket}})
 }
 
-// CurrentSession returns the session of the client, nil where it is anonymous or
-// its session has ended.
+// CurrentSession returns the client's session. It returns nil if the client is anonymous or if its
+// session has ended.
 func (c *Client) CurrentSession(ctx context.Context) (*types.UserSession, error) {
 	return property[types.UserSession](ctx, c, "currentSession")
 }
 
-// DefaultLocale returns the locale of sessions that ask for none.
+// DefaultLocale returns the locale of sessions that don't ask for one.
 func (c *Client) DefaultLocale(ctx context.Context) (string, error) {
 	return required[string](ctx, c, "defaultLocale")
 }
 
-// Message returns the server's message to all of its users, "" for none.
+// Message returns the server's message to all users, or "" if there is none.
 func (c *Client) Message(ctx context.Context) (string, error) {
 	message, err := property[string](ctx, c, "message")
 	if err != nil || message == nil {
@@ -151,7 +152,7 @@ func (c *Client) Message(ctx context.Context) (string, error) {
 	return *message, nil
 }
 
-// MessageLocaleList returns the locales that the server has messages in.
+// MessageLocaleList returns the locales for which the server has translated messages.
 func (c *Client) MessageLocaleList(ctx context.Context) ([]string, error) {
 	return list[string](ctx, c, "messageLocaleList")
 }
@@ -161,33 +162,34 @@ func (c *Client) SessionList(ctx context.Context) ([]types.UserSession, error) {
 	return list[types.UserSession](ctx, c, "sessionList")
 }
 
-// SupportedLocaleList returns the locales that a session can have.
+// SupportedLocaleList returns the locales that a session can use.
 func (c *Client) SupportedLocaleList(ctx context.Context) ([]string, error) {
 	return list[string](ctx, c, "supportedLocaleList")
 }
 
-// ImpersonateUser makes the session act as another user. An empty locale leaves
-// the choice to the server, here and in the logins.
+// ImpersonateUser makes the session act as another user. If locale is empty, the server chooses
+// one.
 func (c *Client) ImpersonateUser(ctx context.Context, userName, locale string) (*types.UserSession, error) {
 	req := &types.ImpersonateUser{UserName: userName, Locale: locale}
 	return method[types.UserSession](ctx, c, "ImpersonateUser", req, call{})
 }
 
-// Login logs in with a name and a password.
+// Login logs in with a user name and a password. If locale is empty, the server chooses one; this
+// holds for all logins.
 func (c *Client) Login(ctx context.Context, userName, password, locale string) (*types.UserSession, error) {
 	req := &types.Login{UserName: userName, Password: password, Locale: locale}
 	return method[types.UserSession](ctx, c, "Login", req, call{secrets: []string{password}})
 }
 
-// LoginBySSPI logs in with a GSSAPI or SSPI token, in base64. Where the exchange
-// takes another leg the error is a types.SSPIChallenge with the server's token;
-// the next call carries the answer to it.
+// LoginBySSPI logs in with a base64-encoded GSSAPI or SSPI token. If the mechanism needs another
+// step, the error is a types.SSPIChallenge with the server's token; pass the reply to the next
+// call.
 func (c *Client) LoginBySSPI(ctx context.Context, base64Token, locale string) (*types.UserSession, error) {
 	req := &types.LoginBySSPI{Base64Token: base64Token, Locale: locale}
 	return method[types.UserSession](ctx, c, "LoginBySSPI", req, call{secrets: []string{base64Token}})
 }
 
-// LoginByToken logs in with a SAML token, which sign puts on the request.
+// LoginByToken logs in with a SAML token that the Signer adds to the request.
 func (c *Client) LoginByToken(ctx context.Context, sign Signer, locale string) (*types.UserSession, error) {
 	if sign == nil {
 		return nil, callError("SessionManager.LoginByToken", errors.New("no signer"))
@@ -196,10 +198,10 @@ func (c *Client) LoginByToken(ctx context.Context, sign Signer, locale string) (
 	return method[types.UserSession](ctx, c, "LoginByToken", req, call{sign: sign})
 }
 
-// LoginExtension logs in an extension by signed credentials. Servers answer with
-// a NotSupported fault since release 5.0 of the API.
+// LoginExtension logs in an extension with signed credentials. Servers return a NotSupported fault
+// since release 5.0 of the API.
 func (c *Client) LoginExtension(ctx context.Context, extensionKey, base64SignedCredentials, locale string) error {
-	// vim25/types has dropped this request.
+	// vim25/types no longer has the type of this request.
 	req := struct {
 		ExtensionKey string `json:"extensionKey"`
 		Credentials  string `json:"base64SignedCredentials"`
@@ -208,22 +210,26 @@ func (c *Client) LoginExtension(ctx context.Context, extensionKey, base64SignedC
 	return c.void(ctx, "LoginExtension", req, call{secrets: []string{base64SignedCredentials}})
 }
 
-// LoginExtensionByCertificate logs in an extension by the certificate that is
-// registered for it, which is that of [TLS].Certificate.
-func (c *Client) LoginExtensionByCertificate(ctx context.Context, extensionKey, locale string) (*types.UserSession, error) {
+// LoginExtensionByCertificate logs in an extension by the certificate that is registered for it.
+// [TLS].Certificate must be that certificate.
+func (c *Client) LoginExtensionByCertificate(
+	ctx context.Context, extensionKey, locale string,
+) (*types.UserSession, error) {
 	req := &types.LoginExtensionByCertificate{ExtensionKey: extensionKey, Locale: locale}
 	return method[types.UserSession](ctx, c, "LoginExtensionByCertificate", req, call{})
 }
 
 // LoginExtensionBySubjectName logs in an extension by the subject name of
 // [TLS].Certificate.
-func (c *Client) LoginExtensionBySubjectName(ctx context.Context, extensionKey, locale string) (*types.UserSession, error) {
+func (c *Client) LoginExtensionBySubjectName(
+	ctx context.Context, extensionKey, locale string,
+) (*types.UserSession, error) {
 	req := &types.LoginExtensionBySubjectName{ExtensionKey: extensionKey, Locale: locale}
 	return method[types.UserSession](ctx, c, "LoginExtensionBySubjectName", req, call{})
 }
 
-// SessionIsActive reports whether the session with that key, which is not its
-// token, is live and that user's.
+// SessionIsActive reports whether the session with the given key is alive and belongs to the user.
+// The key of a session is not its token.
 func (c *Client) SessionIsActive(ctx context.Context, sessionID, userName string) (bool, error) {
 	req := &types.SessionIsActive{SessionID: sessionID, UserName: userName}
 	active, err := method[bool](ctx, c, "SessionIsActive", req, call{})
@@ -238,14 +244,13 @@ func (c *Client) SetLocale(ctx context.Context, locale string) error {
 	return c.void(ctx, "SetLocale", &types.SetLocale{Locale: locale}, call{})
 }
 
-// TerminateSession ends the sessions with these keys, in order, up to the first
-// that can't be ended.
+// TerminateSession ends the sessions with the given keys, in order. It stops at the first session
+// that it can't end.
 func (c *Client) TerminateSession(ctx context.Context, sessionIDs ...string) error {
 	return c.void(ctx, "TerminateSession", &types.TerminateSession{SessionId: sessionIDs}, call{})
 }
 
-// UpdateServiceMessage changes the server's message to all of its users; ""
-// clears it.
+// UpdateServiceMessage changes the server's message to all users. An empty message removes it.
 func (c *Client) UpdateServiceMessage(ctx context.Context, message string) error {
 	return c.void(ctx, "UpdateServiceMessage", &types.UpdateServiceMessage{Message: message}, call{})
 }

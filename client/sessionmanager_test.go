@@ -11,8 +11,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// operationCase is one of the 22 operations: how it is called, what must go out,
-// and what must come back.
+// operationCase is one of the 22 operations: how it is called, the request that the client must
+// send, and the result that it must return.
 type operationCase struct {
 	op   string
 	call func(context.Context, *Client) (any, error)
@@ -33,12 +33,14 @@ func operations() []operationCase {
 	sign := SignerFunc(func(r *http.Request) error { r.Header.Set("Authorization", `SIGN token="x"`); return nil })
 	return []operationCase{
 		{"POST SessionManager.AcquireGenericServiceTicket", func(ctx context.Context, c *Client) (any, error) {
-			ticket, err := c.AcquireGenericServiceTicket(ctx, &types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://h/x"})
+			ticket, err := c.AcquireGenericServiceTicket(ctx,
+				&types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://h/x"})
 			if err != nil {
 				return nil, err
 			}
 			return ticket.Id, nil
-		}, `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","method":"httpGet","url":"https://h/x"}}`, is("generic-1")},
+		}, `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","method":"httpGet","url":"https://h/x"}}`,
+			is("generic-1")},
 		{"POST SessionManager.AcquireLocalTicket", func(ctx context.Context, c *Client) (any, error) {
 			ticket, err := c.AcquireLocalTicket(ctx, "root")
 			if err != nil {
@@ -46,42 +48,70 @@ func operations() []operationCase {
 			}
 			return ticket.PasswordFilePath, nil
 		}, `{"userName":"root"}`, is("/run/p")},
-		{"GET SessionManager.currentSession", func(ctx context.Context, c *Client) (any, error) { return c.CurrentSession(ctx) }, "", isSession},
-		{"GET SessionManager.defaultLocale", func(ctx context.Context, c *Client) (any, error) { return c.DefaultLocale(ctx) }, "", is("en")},
-		{"GET SessionManager.message", func(ctx context.Context, c *Client) (any, error) { return c.Message(ctx) }, "", is("hello")},
-		{"GET SessionManager.messageLocaleList", func(ctx context.Context, c *Client) (any, error) { return c.MessageLocaleList(ctx) }, "", is([]string{"en", "de"})},
-		{"GET SessionManager.supportedLocaleList", func(ctx context.Context, c *Client) (any, error) { return c.SupportedLocaleList(ctx) }, "", is([]string{"en", "de"})},
+		{"GET SessionManager.currentSession",
+			func(ctx context.Context, c *Client) (any, error) { return c.CurrentSession(ctx) }, "", isSession},
+		{"GET SessionManager.defaultLocale",
+			func(ctx context.Context, c *Client) (any, error) { return c.DefaultLocale(ctx) }, "", is("en")},
+		{"GET SessionManager.message", func(ctx context.Context, c *Client) (any, error) { return c.Message(ctx) }, "",
+			is("hello")},
+		{"GET SessionManager.messageLocaleList",
+			func(ctx context.Context, c *Client) (any, error) { return c.MessageLocaleList(ctx) }, "",
+			is([]string{"en", "de"})},
+		{"GET SessionManager.supportedLocaleList",
+			func(ctx context.Context, c *Client) (any, error) { return c.SupportedLocaleList(ctx) }, "",
+			is([]string{"en", "de"})},
 		{"GET SessionManager.sessionList", func(ctx context.Context, c *Client) (any, error) {
 			list, err := c.SessionList(ctx)
 			return len(list), err
 		}, "", is(2)},
-		{"POST SessionManager.ImpersonateUser", func(ctx context.Context, c *Client) (any, error) { return c.ImpersonateUser(ctx, "bob", "de") },
+		{"POST SessionManager.ImpersonateUser", func(ctx context.Context, c *Client) (any, error) {
+			return c.ImpersonateUser(ctx, "bob", "de")
+		},
 			`{"userName":"bob","locale":"de"}`, isSession},
-		{"POST SessionManager.SessionIsActive", func(ctx context.Context, c *Client) (any, error) { return c.SessionIsActive(ctx, "k", "bob") },
+		{"POST SessionManager.SessionIsActive", func(ctx context.Context, c *Client) (any, error) {
+			return c.SessionIsActive(ctx, "k", "bob")
+		},
 			`{"sessionID":"k","userName":"bob"}`, is(true)},
-		{"POST SessionManager.SetLocale", func(ctx context.Context, c *Client) (any, error) { return nothing(c.SetLocale(ctx, "de")) },
+		{"POST SessionManager.SetLocale", func(ctx context.Context, c *Client) (any, error) {
+			return nothing(c.SetLocale(ctx, "de"))
+		},
 			`{"locale":"de"}`, is(nil)},
-		{"POST SessionManager.TerminateSession", func(ctx context.Context, c *Client) (any, error) { return nothing(c.TerminateSession(ctx, "a", "b")) },
+		{"POST SessionManager.TerminateSession", func(ctx context.Context, c *Client) (any, error) {
+			return nothing(c.TerminateSession(ctx, "a", "b"))
+		},
 			`{"sessionId":["a","b"]}`, is(nil)},
-		{"POST SessionManager.TerminateSession", func(ctx context.Context, c *Client) (any, error) { return nothing(c.TerminateSession(ctx)) },
+		{"POST SessionManager.TerminateSession", func(ctx context.Context, c *Client) (any, error) {
+			return nothing(c.TerminateSession(ctx))
+		},
 			`{"sessionId":[]}`, is(nil)},
 		{"POST SessionManager.UpdateServiceMessage", func(ctx context.Context, c *Client) (any, error) {
 			return nothing(c.UpdateServiceMessage(ctx, "<a&b>"))
 		},
 			`{"message":"<a&b>"}`, is(nil)},
-		{"POST SessionManager.Logout", func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
-		{"POST SessionManager.Login", func(ctx context.Context, c *Client) (any, error) { return c.Login(ctx, "u", fakePassword, "") },
+		{"POST SessionManager.Logout",
+			func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
+		{"POST SessionManager.Login", func(ctx context.Context, c *Client) (any, error) {
+			return c.Login(ctx, "u", fakePassword, "")
+		},
 			`{"userName":"u","password":"` + fakePassword + `"}`, isSession},
-		{"POST SessionManager.Logout", func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
-		{"POST SessionManager.LoginBySSPI", func(ctx context.Context, c *Client) (any, error) { return c.LoginBySSPI(ctx, "YII=", "ja") },
+		{"POST SessionManager.Logout",
+			func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
+		{"POST SessionManager.LoginBySSPI", func(ctx context.Context, c *Client) (any, error) {
+			return c.LoginBySSPI(ctx, "YII=", "ja")
+		},
 			`{"base64Token":"YII=","locale":"ja"}`, isSession},
-		{"POST SessionManager.Logout", func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
-		{"POST SessionManager.LoginByToken", func(ctx context.Context, c *Client) (any, error) { return c.LoginByToken(ctx, sign, "") }, `{}`, isSession},
-		{"POST SessionManager.Logout", func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
+		{"POST SessionManager.Logout",
+			func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
+		{"POST SessionManager.LoginByToken",
+			func(ctx context.Context, c *Client) (any, error) { return c.LoginByToken(ctx, sign, "") }, `{}`,
+			isSession},
+		{"POST SessionManager.Logout",
+			func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
 		{"POST SessionManager.LoginExtensionByCertificate", func(ctx context.Context, c *Client) (any, error) {
 			return c.LoginExtensionByCertificate(ctx, "ext", "")
 		}, `{"extensionKey":"ext"}`, isSession},
-		{"POST SessionManager.Logout", func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
+		{"POST SessionManager.Logout",
+			func(ctx context.Context, c *Client) (any, error) { return nothing(c.Logout(ctx)) }, "", is(nil)},
 		{"POST SessionManager.LoginExtensionBySubjectName", func(ctx context.Context, c *Client) (any, error) {
 			return c.LoginExtensionBySubjectName(ctx, "ext", "")
 		}, `{"extensionKey":"ext"}`, isSession},
@@ -111,7 +141,8 @@ func TestEachOperationSendsAndReturnsWhatTheAPISays(t *testing.T) {
 	if got := f.last(t, "POST SessionManager.LoginByToken").header.Get("Authorization"); got != `SIGN token="x"` {
 		t.Errorf("LoginByToken went with Authorization %q", got)
 	}
-	if got, want := f.last(t, "GET SessionManager.message").url, "/sdk/vim25/8.0.1.0/SessionManager/"+sessionManagerID+"/message"; got != want {
+	if got, want := f.last(t, "GET SessionManager.message").url, "/sdk/vim25/8.0.1.0/SessionManager/"+sessionManagerID+
+		"/message"; got != want {
 		t.Errorf("the session manager was called at %s, want %s", got, want)
 	}
 	if n := f.count("GET ServiceInstance.content"); n != 1 {
@@ -170,7 +201,8 @@ func TestASignerSeesTheWholeRequest(t *testing.T) {
 	if _, err := c.LoginByToken(t.Context(), sign, "de"); err != nil {
 		t.Fatal(err)
 	}
-	want := "POST " + c.base.String() + "/sdk/vim25/8.0.1.0/SessionManager/" + sessionManagerID + `/LoginByToken {"locale":"de"}`
+	want := "POST " + c.base.String() + "/sdk/vim25/8.0.1.0/SessionManager/" + sessionManagerID +
+		`/LoginByToken {"locale":"de"}`
 	if signed != want {
 		t.Errorf("signed %s, want %s", signed, want)
 	}
@@ -179,7 +211,7 @@ func TestASignerSeesTheWholeRequest(t *testing.T) {
 		t.Errorf("a signer that fails: %v", err)
 	}
 	if _, err := c.LoginByToken(t.Context(), nil, ""); err == nil {
-		t.Error("no signer was taken")
+		t.Error("a nil signer was accepted")
 	}
 	if n := f.count("POST SessionManager.LoginByToken"); n != 1 {
 		t.Errorf("%d requests", n)

@@ -11,30 +11,30 @@ import (
 	"strings"
 )
 
-// TLS says how the server's certificate is checked and which one the client
-// shows. The zero value checks against the system's authorities.
+// TLS configures how the client checks the server's certificate, and the certificate that the
+// client presents. The zero value checks against the system's certificate authorities.
 type TLS struct {
-	// CA holds PEM certificates of the authorities to trust instead of the
-	// system's. Not together with Pool.
+	// CA holds the PEM certificates of the authorities to trust instead of the system's. It
+	// excludes Pool.
 	CA []byte
-	// Pool is the same as CA, parsed.
+	// Pool holds the same authorities as CA, already parsed.
 	Pool *x509.CertPool
-	// Thumbprint is the SHA-256 of the server's own (leaf) certificate, as 64
-	// hex digits, with or without colons. It takes the place of the check of
-	// chain and name, unless CA or Pool is set as well: then both must hold.
+	// Thumbprint is the SHA-256 digest of the server's own (leaf) certificate: 64 hex digits, with
+	// or without colons. It replaces the check of the certificate chain and the host name. If CA or
+	// Pool is also set, both checks must succeed.
 	Thumbprint string
-	// Insecure accepts any certificate. A Thumbprint is still checked.
+	// Insecure accepts any certificate. Thumbprint is still checked.
 	Insecure bool
-	// Certificate is shown where the server asks for one, as
-	// LoginExtensionByCertificate needs.
+	// Certificate is presented if the server asks for a client certificate.
+	// LoginExtensionByCertificate needs it.
 	Certificate *tls.Certificate
-	// ServerName is the name expected in the server's certificate, where it is
-	// not the host of the URL.
+	// ServerName is the name that the server's certificate must have, if that is not the host of
+	// the URL.
 	ServerName string
 }
 
-// ErrThumbprint is the cause where a server's certificate is not the one that
-// [TLS].Thumbprint names.
+// ErrThumbprint means that the server's certificate does not have the thumbprint in
+// [TLS].Thumbprint.
 var ErrThumbprint = errors.New("server certificate does not have the expected thumbprint")
 
 func (t TLS) isZero() bool {
@@ -70,8 +70,7 @@ func (t TLS) config() (*tls.Config, error) {
 	if cfg.RootCAs == nil {
 		cfg.InsecureSkipVerify = true
 	}
-	// VerifyConnection, other than VerifyPeerCertificate, also runs on resumed
-	// connections.
+	// Unlike VerifyPeerCertificate, VerifyConnection also runs for resumed connections.
 	cfg.VerifyConnection = func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
 			return ErrThumbprint
@@ -91,7 +90,8 @@ func parseThumbprint(s string) ([]byte, error) {
 		return nil, errors.New("configure TLS: thumbprint is not hexadecimal")
 	}
 	if len(sum) != sha256.Size {
-		return nil, fmt.Errorf("configure TLS: thumbprint has %d bytes, a SHA-256 has %d", len(sum), sha256.Size)
+		return nil, fmt.Errorf("configure TLS: thumbprint has %d bytes, but a SHA-256 digest has %d", len(sum),
+			sha256.Size)
 	}
 	return sum, nil
 }

@@ -9,16 +9,17 @@ import (
 
 const redacted = "[redacted]"
 
-// Token is the secret that authenticates a session. However it is printed,
-// logged or marshalled, it shows as "[redacted]"; only Reveal returns it.
-// Tokens can be compared with ==. The zero Token is no token.
+// Token is the secret that identifies a session. If it is printed, logged or marshalled, it shows
+// as "[redacted]"; only Reveal returns its value. Tokens can be compared with ==. The zero Token
+// means that there is no token.
 type Token struct {
-	// A handle, not a string: package fmt can't reach the methods below where
-	// the Token is in an unexported field, and prints what it finds there.
+	// value is a handle and not a string because package fmt can't call the methods below if the
+	// Token is in an unexported field of a struct. It then prints the field itself, which is only a
+	// pointer here.
 	value unique.Handle[string]
 }
 
-// NewToken makes a Token of its value, such as one kept in a file.
+// NewToken makes a Token with the given value, for example one that was saved in a file.
 func NewToken(value string) Token {
 	if value == "" {
 		return Token{}
@@ -26,7 +27,7 @@ func NewToken(value string) Token {
 	return Token{value: unique.Make(value)}
 }
 
-// Reveal returns the token itself.
+// Reveal returns the token's value.
 func (t Token) Reveal() string {
 	if t.IsZero() {
 		return ""

@@ -19,47 +19,46 @@ import (
 )
 
 const (
-	// vmware-api-session-id, in the form that net/http keeps names in.
+	// sessionHeader is vmware-api-session-id in the canonical form of net/http.
 	sessionHeader = "Vmware-Api-Session-Id"
-	// maxFault bounds the body of an answer that is not a success.
+	// maxFault limits the body of an error response, in bytes.
 	maxFault = 1 << 20
-	// maxToken bounds what is taken for a session's token.
+	// maxToken limits the length of a session's token, in bytes.
 	maxToken = 4096
 
 	firstBackoff = 200 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-	// maxRetryAfter is the longest wait that a read obeys; past it the caller
-	// gets the error at once.
+	// maxRetryAfter is the longest Retry-After that a read waits for. If the server asks for more,
+	// the caller gets the error at once.
 	maxRetryAfter = 30 * time.Second
 )
 
 var (
-	errNotJSON  = errors.New("answer is not application/json")
-	errTooLarge = errors.New("answer is larger than the limit")
+	errNotJSON  = errors.New("response is not application/json")
+	errTooLarge = errors.New("response is larger than the limit")
 )
 
-// exchange is one request, ready to be sent any number of times.
-type exchange struct {
-	operation string // for errors: "SessionManager.Login"
+// request is one HTTP request of the API. It can be sent several times.
+type request struct {
+	operation string // for error texts, such as "SessionManager.Login"
 	method    string
 	url       url.URL
-	body      []byte // nil: none
-	read      bool   // may be sent again
-	login     bool   // the answer carries a new session's token
+	body      []byte // nil if the request has no body
+	read      bool   // a read can be repeated
+	login     bool   // the response has the token of a new session
 	sign      Signer
-	// secrets are struck from what the server says, should it repeat them.
+	// secrets are removed from the server's texts, in case the server repeats them.
 	secrets []string
 }
 
-// answer is that of an exchange that succeeded.
-type answer struct {
-	body  []byte // nil: no value
+// response is the result of a successful request.
+type response struct {
+	body  []byte // nil if the response has no value
 	token Token
 }
 
-// send does the exchange, and does it again where that is allowed and promises
-// something.
-func (c *Client) send(ctx context.Context, q exchange, token Token) (answer, error) {
+// send sends the request. It repeats a read that failed for a reason that may be temporary.
+func (c *Client) send(ctx context.Context, q request, token Token) (response, error) {
 	backoff := firstBackoff
 	for try := 1; ; try++ {
 		a, err := c.sendOnce(ctx, q, token)
@@ -67,28 +66,27 @@ func (c *Client) send(ctx context.Context, q exchange, token Token) (answer, err
 			return a, nil
 		}
 		if !q.read || try >= c.tries || ctx.Err() != nil {
-			return answer{}, err
+			return response{}, err
 		}
 		wait, ok := retryDelay(err, backoff/2+c.jitter(backoff/2))
 		if !ok {
-			return answer{}, err
+			return response{}, err
 		}
 		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < wait {
-			return answer{}, err
+			return response{}, err
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return answer{}, err
+			return response{}, err
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// retryDelay says how long to wait before a read that failed with err is sent
-// again, and whether it should be.
+// retryDelay reports whether a read that failed with err should be repeated, and after which delay.
 func retryDelay(err error, backoff time.Duration) (time.Duration, bool) {
 	if status, ok := errors.AsType[*HTTPError](err); ok {
 		wait := max(backoff, status.RetryAfter)
@@ -102,9 +100,9 @@ func retryableStatus(status int) bool {
 		status == http.StatusGatewayTimeout
 }
 
-// isConnectionError reports whether err may be gone on a new connection: not a
-// certificate that is not trusted, a name that does not exist, or a timeout,
-// which has already cost the caller as long as it was ready to wait.
+// isConnectionError reports whether a new connection may succeed although the last one failed with
+// err. It is false for an untrusted certificate and for an unknown host. It is also false for a
+// timeout, because the caller has already waited as long as it was ready to.
 func isConnectionError(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, ErrThumbprint) {
@@ -127,36 +125,36 @@ func isConnectionError(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-func (c *Client) sendOnce(ctx context.Context, q exchange, token Token) (answer, error) {
+func (c *Client) sendOnce(ctx context.Context, q request, token Token) (response, error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	req, err := c.request(ctx, q, token)
+	req, err := c.httpRequest(ctx, q, token)
 	if err != nil {
-		return answer{}, fmt.Errorf("call %s: %w", q.operation, err)
+		return response{}, fmt.Errorf("call %s: %w", q.operation, err)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		// url.Error repeats the URL, which says no more than the operation.
+		// url.Error repeats the URL, which adds nothing to the operation's name.
 		if ue, ok := errors.AsType[*url.Error](err); ok {
 			err = ue.Err
 		}
-		return answer{}, fmt.Errorf("call %s: %w", q.operation, err)
+		return response{}, fmt.Errorf("call %s: %w", q.operation, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return answer{}, c.failure(resp, q, token)
+		return response{}, c.failure(resp, q, token)
 	}
 	a, err := c.success(resp, q)
 	if err != nil {
-		return answer{}, fmt.Errorf("call %s: %w", q.operation, err)
+		return response{}, fmt.Errorf("call %s: %w", q.operation, err)
 	}
 	return a, nil
 }
 
-func (c *Client) request(ctx context.Context, q exchange, token Token) (*http.Request, error) {
+func (c *Client) httpRequest(ctx context.Context, q request, token Token) (*http.Request, error) {
 	var body io.Reader
 	if q.body != nil {
 		body = bytes.NewReader(q.body)
@@ -181,8 +179,8 @@ func (c *Client) request(ctx context.Context, q exchange, token Token) (*http.Re
 	return req, nil
 }
 
-func (c *Client) success(resp *http.Response, q exchange) (answer, error) {
-	var a answer
+func (c *Client) success(resp *http.Response, q request) (response, error) {
+	var a response
 	if q.login {
 		if v := resp.Header.Get(sessionHeader); len(v) <= maxToken {
 			a.token = NewToken(v)
@@ -193,20 +191,20 @@ func (c *Client) success(resp *http.Response, q exchange) (answer, error) {
 	}
 	body, err := readBody(resp, c.maxResponse)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if len(body) == 0 {
 		return a, nil
 	}
 	if !isJSON(resp) {
-		return answer{}, errNotJSON
+		return response{}, errNotJSON
 	}
 	a.body = body
 	return a, nil
 }
 
-// failure is the error of an answer that is not a success.
-func (c *Client) failure(resp *http.Response, q exchange, token Token) error {
+// failure returns the error for a response whose status is not a success.
+func (c *Client) failure(resp *http.Response, q request, token Token) error {
 	status := &HTTPError{
 		Operation:  q.operation,
 		StatusCode: resp.StatusCode,
@@ -214,7 +212,7 @@ func (c *Client) failure(resp *http.Response, q exchange, token Token) error {
 	}
 	body, err := readBody(resp, min(maxFault, c.maxResponse))
 	if err != nil || !isJSON(resp) {
-		// The status is what counts; there is no more to say about it.
+		// The body can't be read, so the status is all that is known.
 		return status
 	}
 	strike := q.secrets
@@ -236,25 +234,26 @@ func (c *Client) failure(resp *http.Response, q exchange, token Token) error {
 	return status
 }
 
-// readBody reads at most limit bytes.
+// readBody reads the body and returns an error if it has more than limit bytes.
 func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, errTooLarge
 	}
-	// A declared length is believed as far as it is cheap to. The byte more is to
-	// see the end, without which a connection is not used again.
+	// The buffer gets the declared length only if that is small, because the declaration may be
+	// wrong. One more byte is read to reach the end of the body; without that, the connection could
+	// not be reused.
 	if size := resp.ContentLength; size >= 0 && size <= 1<<20 {
 		body := make([]byte, size+1)
 		n, err := io.ReadFull(resp.Body, body)
 		if int64(n) == size && (err == io.EOF || err == io.ErrUnexpectedEOF) {
 			return body[:n], nil
 		}
-		return nil, fmt.Errorf("read answer: %d bytes of %d: %w", n, size, cmp.Or(err, errTooLarge))
+		return nil, fmt.Errorf("read response: %d bytes of %d: %w", n, size, cmp.Or(err, errTooLarge))
 	}
 	var buf bytes.Buffer
 	n, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
+		return nil, fmt.Errorf("read response: %w", err)
 	}
 	if n > limit {
 		return nil, errTooLarge
@@ -271,7 +270,7 @@ func isJSON(resp *http.Response) bool {
 	return err == nil && media == "application/json"
 }
 
-// retryAfter reads the header's two forms, RFC 9110 §10.2.3.
+// retryAfter parses a Retry-After header in either form of RFC 9110 §10.2.3.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {

@@ -16,7 +16,7 @@ import (
 
 const messageOp = "GET SessionManager.message"
 
-// failing answers with a status for the first n calls, and then as the fake.
+// failing makes the first n calls of op fail with h. Later calls are answered by the fake server.
 func failing(f *fakeServer, op string, n int, h http.HandlerFunc) {
 	var calls atomic.Int32
 	f.on(op, func(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +37,7 @@ func status(code int, retryAfter string) http.HandlerFunc {
 	}
 }
 
-func TestAReadIsRepeatedAfterPassingTrouble(t *testing.T) {
+func TestAReadIsRepeatedAfterATemporaryFailure(t *testing.T) {
 	for _, code := range []int{502, 503, 504} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake()
@@ -92,7 +92,7 @@ func TestARetryAfterIsObeyedUnlessItIsTooLong(t *testing.T) {
 		defer cancel()
 		began := time.Now()
 		if _, err := c.Message(ctx); err == nil || time.Since(began) != 0 {
-			t.Errorf("waited %v for what the deadline cuts off: %v", time.Since(began), err)
+			t.Errorf("waited %v although the deadline comes first: %v", time.Since(began), err)
 		}
 	})
 }
@@ -131,7 +131,8 @@ func TestAReadIsRepeatedOnANewConnection(t *testing.T) {
 }
 
 func TestAMethodIsSentOnce(t *testing.T) {
-	for name, h := range map[string]http.HandlerFunc{"503": status(503, "1"), "502": status(502, ""), "no answer": abort} {
+	for name, h := range map[string]http.HandlerFunc{"503": status(503, "1"), "502": status(502, ""),
+		"no answer": abort} {
 		f := newFake()
 		f.on("POST SessionManager.SetLocale", h)
 		f.on("POST ServiceInstance.CurrentTime", h)
@@ -170,7 +171,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNotWhatItShouldBeIsRefused(t *testing.T) {
+func TestAnInvalidResponseIsRefused(t *testing.T) {
 	text := func(media, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", media)
@@ -191,10 +192,10 @@ func TestAnAnswerThatIsNotWhatItShouldBeIsRefused(t *testing.T) {
 		"no type":        {text("", `"x"`), "not application/json"},
 		"too long":       {text("application/json", `"`+strings.Repeat("x", 2000)+`"`), "larger than the limit"},
 		"endless":        {chunks, "larger than the limit"},
-		"cut off":        {text("application/json", `"x`), "decode answer"},
-		"another type":   {text("application/json", `{"a":1}`), "decode answer"},
-		"two values":     {text("application/json", `"a" "b"`), "decode answer"},
-		"trailing brace": {text("application/json", `"a"}`), "decode answer"},
+		"cut off":        {text("application/json", `"x`), "decode response"},
+		"another type":   {text("application/json", `{"a":1}`), "decode response"},
+		"two values":     {text("application/json", `"a" "b"`), "decode response"},
+		"trailing brace": {text("application/json", `"a"}`), "decode response"},
 	} {
 		f := newFake()
 		f.on(messageOp, tc.h)
@@ -244,7 +245,8 @@ func TestACallThatTimesOutIsNotRepeated(t *testing.T) {
 			})
 		})
 		began := time.Now()
-		if _, err := c.Message(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 20*time.Millisecond {
+		if _, err := c.Message(t.Context()); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(began) != 20*time.Millisecond {
 			t.Errorf("after %v: %v, want a timeout after 20 ms", time.Since(began), err)
 		}
 		if calls != 1 {
@@ -253,7 +255,7 @@ func TestACallThatTimesOutIsNotRepeated(t *testing.T) {
 	})
 }
 
-// roundTrip is a transport.
+// roundTrip is a function that implements http.RoundTripper.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -317,8 +319,8 @@ func TestAClientIsSafeForConcurrentUse(t *testing.T) {
 				case 4:
 					_, err = c.ServiceContent(t.Context())
 				}
-				// A session that is ended between the renewal and the repetition
-				// is the one error that may be.
+				// The session may end between the renewal and the repetition. No other error is
+				// allowed.
 				if err != nil && !isNotAuthenticated(err) {
 					t.Error(err)
 				}
