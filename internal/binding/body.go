@@ -127,6 +127,37 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request, limit int64) (Body
 	}
 }
 
+// Room makes an empty body with room for size bytes, of up to limit. They are counted
+// like those of a body that is read, and freed by the caller. Room does not wait, as
+// its caller holds the body that the bytes come from.
+//
+// The error is ErrTooLarge or ErrCrowded; there is nothing to free then.
+func (b *Bodies) Room(r *http.Request, size, limit int64) (Body, error) {
+	if size > limit {
+		return Body{}, ErrTooLarge
+	}
+	body := Body{}
+	if size > uncounted {
+		body = Body{bodies: b, owner: peer.Network(peer.From(r.Context()).Address), held: size}
+		if !b.has(need{owner: body.owner, more: size, large: size > small}) {
+			return Body{}, ErrCrowded
+		}
+	}
+	body.Bytes = make([]byte, 0, size)
+	return body, nil
+}
+
+// has counts more of a body if that is within the bounds now.
+func (b *Bodies) has(n need) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.fits(n) {
+		return false
+	}
+	b.add(n)
+	return true
+}
+
 // nextSize returns the size of the buffer for a body that has filled one of the size.
 func nextSize(size int64) int64 {
 	for _, step := range []int64{uncounted + 1, small + 1} {

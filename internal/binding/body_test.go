@@ -283,3 +283,29 @@ func TestTheBoundHoldsForAnyMixOfBodies(t *testing.T) {
 		t.Errorf("%d bytes are held, %v, %d wait", b.Held(), b.shares, b.waiting)
 	}
 }
+
+func TestRoomIsCountedLikeABodyAndDoesNotWait(t *testing.T) {
+	b := NewBodies(4 << 20) // an address has a quarter
+	r := request(t.Context(), "192.0.2.1", nil, 0)
+	for size, counted := range map[int64]int64{0: 0, uncounted: 0, uncounted + 1: uncounted + 1, 1 << 20: 1 << 20} {
+		body, err := b.Room(r, size, 1<<20)
+		if err != nil || len(body.Bytes) != 0 || int64(cap(body.Bytes)) < size || b.Held() != counted {
+			t.Errorf("%d: %v, %d are counted", size, err, b.Held())
+		}
+		body.Free()
+		if b.Held() != 0 {
+			t.Errorf("%d: %d are counted after it", size, b.Held())
+		}
+	}
+	if _, err := b.Room(r, 1<<20+1, 1<<20); !errors.Is(err, ErrTooLarge) || b.Held() != 0 {
+		t.Errorf("past the limit: %v", err)
+	}
+	first, err := b.Room(r, 600<<10, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Room(r, 600<<10, 1<<20); !errors.Is(err, ErrCrowded) || b.Held() != 600<<10 {
+		t.Errorf("past the bound: %v, %d are counted", err, b.Held())
+	}
+	first.Free()
+}

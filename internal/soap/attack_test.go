@@ -2,6 +2,7 @@ package soap
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
@@ -28,7 +29,6 @@ func attacks() map[string]string {
 		"processing instruction":        prolog(`<?xml-stylesheet href="x"?>`),
 		"processing instruction inside": body("<?php x?>" + login),
 		"declaration inside":            body(`<?xml version="1.0"?>` + login),
-		"another encoding":              strings.Replace(good, "UTF-8", "UTF-16", 1),
 		"XML 1.1":                       strings.Replace(good, `version="1.0"`, `version="1.1"`, 1),
 		"depth":                         strings.Replace(good, "<soapenv:Body>", "<soapenv:Header>"+strings.Repeat("<a>", 100_000), 1),
 		"depth closed":                  strings.Replace(good, "<soapenv:Body>", "<soapenv:Header>"+strings.Repeat("<a>", 100_000)+strings.Repeat("</a>", 100_000)+"</soapenv:Header><soapenv:Body>", 1),
@@ -216,6 +216,8 @@ func FuzzARequest(f *testing.F) {
 		`<changedValue xsi:type="OptionValue"><key>a</key><value xsi:type="ArrayOfOptionDef"><OptionDef/></value></changedValue>`))))
 	f.Add([]byte(envelope(operation("EventManager", "EventManager", "PostEvent", `<eventToPost xsi:type="EventEx"><key>1</key></eventToPost>`))))
 	f.Add([]byte(retrieve))
+	f.Add([]byte("\ufeff" + retrieve))
+	f.Add([]byte(inUTF16(binary.LittleEndian, "\ufeff"+retrieve)))
 	f.Add([]byte(strings.Replace(envelope(manager("LoginByToken", "")), "<soapenv:Body>", `<soapenv:Header><operationID>x</operationID><Security xmlns="`+nsSecurity+`"><a/></Security></soapenv:Header><soapenv:Body>`, 1)))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		api := newFake()
@@ -231,7 +233,11 @@ func FuzzARequest(f *testing.F) {
 		}
 		// What was read can be written and read again, to the same.
 		c := api.calls[0]
-		if c.Proof.Message != nil && !bytes.Equal(c.Proof.Message, message) || c.Proof.Security != nil && !bytes.Contains(message, c.Proof.Security) {
+		if order, _ := encodingOf(message, ""); order != nil {
+			if c.Proof.Body != nil {
+				t.Fatal("the proof has a body that was not sent")
+			}
+		} else if !bytes.HasSuffix(message, c.Proof.Message) || !bytes.Contains(message, c.Proof.Security) {
 			t.Fatal("the proof is not what was sent")
 		}
 		if w.Code != 200 {

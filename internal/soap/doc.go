@@ -1,11 +1,12 @@
 // Package soap is the SOAP 1.1 binding: the managed objects of internal/vim for
 // the clients that post envelopes to /sdk, properties by Fetch among them.
 //
-// A request is read by internal/xmltoken, which bounds what a message may cost and
-// gives tags and texts. This package reads the envelope from them (envelope.go), and
-// the operation's elements straight into the type that its row declares (decode.go);
-// an element that has no place there is refused. A WS-Security header is kept as it
-// was sent, for the login method that verifies it.
+// A request's body is converted to UTF-8 first, if its client has chosen UTF-16
+// (charset.go). It is then read by internal/xmltoken, which bounds what a message may
+// cost and gives tags and texts. This package reads the envelope from them
+// (envelope.go), and the operation's elements straight into the type that its row
+// declares (decode.go); an element that has no place there is refused. A WS-Security
+// header is kept as it was sent, for the login method that verifies it.
 //
 // The codec for the API's types is the package's own. The library's (vim25/xml)
 // is the reference that the tests hold it to, but can't be given a stranger's

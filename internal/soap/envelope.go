@@ -37,10 +37,12 @@ func bad(format string, args ...any) error { return &malformed{reason: fmt.Sprin
 // message is one request on its way into a call.
 type message struct {
 	decoder
-	raw  []byte
-	ctx  context.Context
-	api  binding.Dispatcher
-	call *vim.Call
+	raw []byte // in UTF-8
+	// received is the body that raw is in, as it was sent; nil if it was in UTF-16.
+	received []byte
+	ctx      context.Context
+	api      binding.Dispatcher
+	call     *vim.Call
 	// names: a session that the message names is the one that is meant, whatever
 	// cookie the HTTP layer of the client keeps.
 	names bool
@@ -250,7 +252,7 @@ func (m *message) method() error {
 		return fault
 	}
 	if row.NeedsProof {
-		m.call.Proof.Security, m.call.Proof.Message, m.call.Proof.Body = m.security, m.raw, m.raw
+		m.call.Proof.Security, m.call.Proof.Message, m.call.Proof.Body = m.security, m.raw, m.received
 	}
 	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface
 	args := row.NewArgs()

@@ -90,16 +90,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, way, httptoken.Cookie)
 	c.Release = requestRelease(r.Header)
-	body, err := h.bodies.Read(w, r, maxBody)
-	defer body.Free()
+	var err error
+	x.body, err = h.bodies.Read(w, r, maxBody)
+	defer x.free()
 	if err != nil {
 		h.refuse(ctx, w, c, bodyRefusal(err))
 		return
 	}
-	*m = message{decoder: decoder{codec: h.codec}, raw: body.Bytes, ctx: ctx, api: h.api, call: c}
-	refusal := h.prepare(ctx, m, r, foreign)
-	if m.raw, m.security = nil, nil; c.Proof.Message == nil {
-		body.Free()
+	*m = message{decoder: decoder{codec: h.codec}, ctx: ctx, api: h.api, call: c}
+	refusal := h.prepare(r, x, foreign)
+	if m.raw, m.received, m.security = nil, nil, nil; c.Proof.Message == nil {
+		x.free()
 	}
 	if refusal != nil {
 		h.refuse(ctx, w, c, refusal)
@@ -119,23 +120,30 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type exchange struct {
 	call    vim.Call
 	message message
+	body    binding.Body
 }
 
-// prepare fills the message's call from the request.
-func (h *handler) prepare(ctx context.Context, m *message, r *http.Request, foreign bool) *refusal {
+func (x *exchange) free() { x.body.Free() }
+
+// prepare fills the exchange's call from the request.
+func (h *handler) prepare(r *http.Request, x *exchange, foreign bool) *refusal {
 	if foreign {
 		return refused(vim.InvalidRequest("a page of another origin may not use this server"))
 	}
-	if !isPlain(r.Header) {
-		return clientFault("the message must be in UTF-8 and not compressed")
-	}
+	ctx, m := r.Context(), &x.message
 	m.names = httptoken.Token(r.Header) == ""
-	done, fault := h.api.Decode(ctx, m.call, len(m.raw))
+	done, fault := h.api.Decode(ctx, m.call, len(x.body.Bytes))
 	if fault != nil {
 		return refused(fault)
 	}
-	err := m.read()
+	refusal, err := h.text(r, x), error(nil)
+	if refusal == nil {
+		err = m.read()
+	}
 	done()
+	if refusal != nil {
+		return refusal
+	}
 	if m.operation != "" {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
 			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))
