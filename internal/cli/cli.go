@@ -1,10 +1,12 @@
-// Package cli is the commands with which people use a server that runs: they
-// log in, look at sessions and end them, manage users, roles, permissions,
-// extensions, events and options, and look at the nodes of a cluster. It calls servers through package client and
-// works against any that serves VI JSON.
+// Package cli contains the commands for a running server. With them people log in, list and end
+// sessions, manage users, roles, permissions, extensions, events and options, and list the nodes of
+// a cluster. The commands call servers through package client and work with any server that serves
+// VI JSON.
 //
-// [AddTo] puts the commands on the program's root command, [Execute] runs it
-// and gives the process's exit code.
+// [AddTo] adds the commands to the program's root command. [Execute] runs the root command and
+// returns the process's exit code. Each file has the commands of one group. What they share, such
+// as the settings, the saved session and the output, is in package command. The commands that work
+// on a server's own data are not here but in the program's main package.
 package cli
 
 import (
@@ -20,12 +22,11 @@ import (
 
 const clientGroup = "client"
 
-// Host is what the commands use of the machine. The zero Host is the real thing.
+// Host provides what the commands need from the machine. The zero Host is the real machine.
 type Host = command.Host
 
-// AddTo adds the commands to root. It also makes root, and with it all of its
-// commands, leave the printing of errors to [Execute] and take a name that is
-// no command for wrong usage.
+// AddTo adds the commands to root. It also changes root and all of its commands so that [Execute]
+// prints their errors, and so that an unknown subcommand is a usage error.
 func AddTo(root *cobra.Command, host Host) {
 	a := &app{command.New(root, host)}
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -36,7 +37,7 @@ func AddTo(root *cobra.Command, host Host) {
 		root.RunE, root.Args = command.NeedSubcommand, cobra.ArbitraryArgs
 	}
 	root.Long = strings.TrimSpace(cmp.Or(root.Long, root.Short) + "\n\n" + command.ExitCodes)
-	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands for a server that runs:"})
+	root.AddGroup(&cobra.Group{ID: clientGroup, Title: "Commands for a running server:"})
 	for _, cmd := range []*cobra.Command{
 		a.login(), a.logout(), a.whoami(), a.about(),
 		a.session(), a.user(), a.role(), a.permission(), a.extension(), a.event(), a.option(), a.node(),
@@ -47,9 +48,9 @@ func AddTo(root *cobra.Command, host Host) {
 	}
 }
 
-// Execute runs root, which went through [AddTo], with the arguments behind the
-// program's name. It writes an error as one sentence to root's error output and
-// returns the process's exit code.
+// Execute runs the root command with the given arguments, which don't include the program's name.
+// [AddTo] must have been called for root. Execute prints an error as one line to root's error
+// output and returns the process's exit code.
 func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -61,24 +62,30 @@ func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	return code
 }
 
-// app is what the commands of one root share.
+// app makes the commands of one root command.
 type app struct{ *command.Set }
 
 // job is one run of a command.
 type job struct{ *command.Run }
 
-// command makes a command that calls the server.
-func (a *app) command(use, short string, args cobra.PositionalArgs, do func(context.Context, *job) error) *cobra.Command {
+// command makes a command that calls the server. It connects before do is called.
+func (a *app) command(
+	use, short string, args cobra.PositionalArgs, do func(context.Context, *job) error,
+) *cobra.Command {
 	return a.Connected(use, short, args, func(ctx context.Context, r *command.Run) error { return do(ctx, &job{r}) })
 }
 
-// bare makes a command that connects by itself.
-func (a *app) bare(use, short string, args cobra.PositionalArgs, do func(context.Context, *job) error) *cobra.Command {
-	return a.Bare(use, short, args, func(ctx context.Context, r *command.Run) error { return do(ctx, &job{r}) })
+// unconnected makes a command that connects to the server itself, or not at all.
+func (a *app) unconnected(
+	use, short string, args cobra.PositionalArgs, do func(context.Context, *job) error,
+) *cobra.Command {
+	return a.Unconnected(use, short, args, func(ctx context.Context, r *command.Run) error { return do(ctx, &job{r}) })
 }
 
-// complete makes a completion of what list finds on the server. several: the
-// command takes more than one of them.
+// complete returns a shell completion for the values that list finds on the server. several tells
+// whether the command takes more than one value.
 func (a *app) complete(several bool, list func(context.Context, *job) ([]string, error)) cobra.CompletionFunc {
-	return a.Complete(several, func(ctx context.Context, r *command.Run) ([]string, error) { return list(ctx, &job{r}) })
+	return a.Complete(several, func(ctx context.Context, r *command.Run) ([]string, error) {
+		return list(ctx, &job{r})
+	})
 }

@@ -16,36 +16,37 @@ import (
 )
 
 const (
-	// eventPage is how many events one call asks for at most, as the API allows.
+	// eventPage is the maximum number of events per call, as the API allows.
 	eventPage = 1000
-	// eventPause is how long a reader that follows waits before it asks again.
+	// eventPause is how long a follower waits before it asks for new events again.
 	eventPause = 2 * time.Second
 )
 
 func (a *app) event() *cobra.Command {
-	return command.Group("event", "See what happened", a.eventList())
+	return command.Group("event", "Show events", a.eventList())
 }
 
 func (a *app) eventList() *cobra.Command {
 	var follow bool
 	var count int
 	var users, kinds []string
-	cmd := a.command("ls [flags]", "List the newest events, oldest first", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		if count < 1 || count > eventPage {
-			return command.Usage("--count is from 1 to %d", eventPage)
-		}
-		r := &eventReader{job: j, filter: eventFilter(users, kinds), count: int32(count)}
-		if follow {
-			return r.follow(ctx)
-		}
-		return r.list(ctx)
-	})
+	cmd := a.command("ls [flags]", "List the newest events, oldest first", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			if count < 1 || count > eventPage {
+				return command.Usage("--count must be from 1 to %d", eventPage)
+			}
+			r := &eventReader{job: j, filter: eventFilter(users, kinds), count: int32(count)}
+			if follow {
+				return r.follow(ctx)
+			}
+			return r.list(ctx)
+		})
 	cmd.Aliases = []string{"list"}
 	f := cmd.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, "go on with those that come, until interrupted; as JSON, one on a line")
-	f.IntVarP(&count, "count", "n", 25, "how many of those that are there")
-	f.StringSliceVar(&users, "user", nil, "only of these users")
-	f.StringSliceVar(&kinds, "type", nil, "only of these types, such as UserLoginSessionEvent")
+	f.BoolVarP(&follow, "follow", "f", false, "keep printing new events until interrupted; as JSON, one event per line")
+	f.IntVarP(&count, "count", "n", 25, "show the last N events")
+	f.StringSliceVar(&users, "user", nil, "show only events of these users")
+	f.StringSliceVar(&kinds, "type", nil, "show only events of these types, such as UserLoginSessionEvent")
 	return cmd
 }
 
@@ -56,19 +57,19 @@ func eventFilter(users, kinds []string) types.EventFilterSpec {
 	}
 	for _, kind := range kinds {
 		if !strings.Contains(kind, ".") {
-			kind = "vim.event." + kind // the id of an event that is a type of the API
+			kind = "vim.event." + kind // the id of an event type that the API defines
 		}
 		filter.EventTypeId = append(filter.EventTypeId, kind)
 	}
 	return filter
 }
 
-// eventReader reads events by a filter.
+// eventReader reads and prints events that match a filter.
 type eventReader struct {
 	*job
 	filter types.EventFilterSpec
 	count  int32
-	last   *types.Event // the newest that was shown
+	last   *types.Event // the newest event that was printed
 }
 
 func (r *eventReader) list(ctx context.Context) error {
@@ -81,14 +82,16 @@ func (r *eventReader) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(list, func(a, b types.BaseEvent) int { return cmp.Compare(a.GetEvent().Key, b.GetEvent().Key) })
+	slices.SortStableFunc(list, func(a, b types.BaseEvent) int {
+		return cmp.Compare(a.GetEvent().Key, b.GetEvent().Key)
+	})
 	if len(list) > int(r.count) {
-		list = list[len(list)-int(r.count):] // not all servers keep to it
+		list = list[len(list)-int(r.count):] // some servers return more events than asked for
 	}
 	return r.Out.Show(list, func() *command.Table { return eventTable(list, true) })
 }
 
-// follow shows events until it is interrupted, which is its regular end.
+// follow prints events until the command is interrupted, which is its normal end.
 func (r *eventReader) follow(ctx context.Context) error {
 	if !r.Out.JSON {
 		if err := r.Out.Table(eventTable(nil, true)); err != nil {
@@ -101,8 +104,8 @@ func (r *eventReader) follow(ctx context.Context) error {
 		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
 			return nil
 		case r.last != nil && command.IsFault[*types.ManagedObjectNotFound](err):
-			// The collector ended with a session that was renewed since. The
-			// next one begins at the time of what was seen last.
+			// The collector ended with its session, which was renewed in the meantime. The next
+			// collector begins at the time of the last printed event.
 			from := r.last.CreatedTime
 			r.filter.Time = &types.EventFilterSpecByTime{BeginTime: &from}
 			r.count = eventPage
@@ -112,26 +115,29 @@ func (r *eventReader) follow(ctx context.Context) error {
 	}
 }
 
-// collect shows events by one collector.
+// collect prints events with one collector until the collector ends.
 func (r *eventReader) collect(ctx context.Context) error {
 	manager, err := r.events(ctx)
 	if err != nil {
 		return err
 	}
-	collector, err := invoke[types.ManagedObjectReference](ctx, r.job, manager, "CreateCollectorForEvents", &types.CreateCollectorForEvents{Filter: r.filter})
+	collector, err := invoke[types.ManagedObjectReference](ctx, r.job, manager, "CreateCollectorForEvents",
+		&types.CreateCollectorForEvents{Filter: r.filter})
 	if err != nil {
 		return err
 	}
 	defer r.destroy(ctx, collector)
-	// Reading begins right before the latest page.
-	if err := r.Invoke(ctx, collector, "SetCollectorPageSize", &types.SetCollectorPageSize{MaxCount: r.count}, nil); err != nil {
+	// The collector's position is right before its latest page.
+	if err := r.Invoke(ctx, collector, "SetCollectorPageSize", &types.SetCollectorPageSize{MaxCount: r.count},
+		nil); err != nil {
 		return err
 	}
 	if err := r.Invoke(ctx, collector, "ResetCollector", nil, nil); err != nil {
 		return err
 	}
 	for {
-		list, err := invoke[[]types.BaseEvent](ctx, r.job, collector, "ReadNextEvents", &types.ReadNextEvents{MaxCount: eventPage})
+		list, err := invoke[[]types.BaseEvent](ctx, r.job, collector, "ReadNextEvents",
+			&types.ReadNextEvents{MaxCount: eventPage})
 		if err != nil {
 			return err
 		}
@@ -149,17 +155,19 @@ func (r *eventReader) collect(ctx context.Context) error {
 	}
 }
 
-// destroy gives the collector back, since a session may only have some.
+// destroy destroys the collector, because a session may have only a limited number.
 func (r *eventReader) destroy(ctx context.Context, collector types.ManagedObjectReference) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	// It ends with its session in any case.
+	// If this fails, the collector ends with its session.
 	_ = r.Invoke(ctx, collector, "DestroyCollector", nil, nil)
 }
 
-// emit shows the events that were not shown before.
+// emit prints the events that were not printed before.
 func (r *eventReader) emit(list []types.BaseEvent) error {
-	list = slices.DeleteFunc(list, func(e types.BaseEvent) bool { return r.last != nil && e.GetEvent().Key <= r.last.Key })
+	list = slices.DeleteFunc(list, func(e types.BaseEvent) bool {
+		return r.last != nil && e.GetEvent().Key <= r.last.Key
+	})
 	if len(list) == 0 {
 		return nil
 	}
@@ -175,8 +183,8 @@ func (r *eventReader) emit(list []types.BaseEvent) error {
 	return nil
 }
 
-// eventTable makes rows whose columns stand in line from one table to the next,
-// as they come one after the other.
+// eventTable makes a table with fixed column widths, because events are printed in several tables,
+// one after the other.
 func eventTable(list []types.BaseEvent, header bool) *command.Table {
 	t := &command.Table{}
 	if header {
@@ -184,7 +192,8 @@ func eventTable(list []types.BaseEvent, header bool) *command.Table {
 	}
 	for _, e := range list {
 		event := e.GetEvent()
-		t.Rows = append(t.Rows, eventRow(command.Moment(event.CreatedTime), event.UserName, eventType(e), event.FullFormattedMessage))
+		t.Rows = append(t.Rows, eventRow(command.Moment(event.CreatedTime), event.UserName, eventType(e),
+			event.FullFormattedMessage))
 	}
 	return t
 }
@@ -194,7 +203,7 @@ func eventRow(moment, user, kind, message string) []string {
 	return []string{pad(moment, len("2006-01-02T15:04:05Z")), pad(user, 28), pad(kind, 28), message}
 }
 
-// eventType is what --type takes.
+// eventType returns the type of an event in the form that --type takes.
 func eventType(e types.BaseEvent) string {
 	switch e := e.(type) {
 	case *types.EventEx:

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) extension() *cobra.Command {
-	return command.Group("extension", "Manage extensions, which log in by certificate",
+	return command.Group("extension", "Manage extensions, which log in with a certificate",
 		a.extensionList(), a.extensionInfo(), a.extensionRegister(), a.extensionCertificate(), a.extensionUnregister())
 }
 
@@ -71,7 +71,7 @@ func (a *app) extensionInfo() *cobra.Command {
 			return err
 		}
 		if e == nil {
-			return command.NotFound("there is no extension %q: 'vigate extension ls' shows what there is", j.Args[0])
+			return command.NotFound("there is no extension %q; 'vigate extension ls' lists the extensions", j.Args[0])
 		}
 		return j.Out.Show(e, func() *command.Table {
 			t := &command.Table{}
@@ -96,65 +96,73 @@ func (a *app) extensionRegister() *cobra.Command {
 	var e types.Extension
 	var d types.Description
 	var certificate string
-	cmd := a.command("register KEY", "Register an extension", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
-		ref, err := j.extensions(ctx)
-		if err != nil {
-			return err
-		}
-		var pem string
-		if certificate != "" { // read first: a missing file shall leave nothing half done
-			if pem, err = j.Read("certificate", certificate); err != nil {
+	cmd := a.command("register KEY", "Register an extension", cobra.ExactArgs(1),
+		func(ctx context.Context, j *job) error {
+			ref, err := j.extensions(ctx)
+			if err != nil {
 				return err
 			}
-		}
-		e.Key, e.LastHeartbeatTime = j.Args[0], j.Now().UTC()
-		d.Label, d.Summary = cmp.Or(d.Label, e.Key), cmp.Or(d.Summary, d.Label, e.Key)
-		e.Description = &d
-		if err := j.Invoke(ctx, ref, "RegisterExtension", &types.RegisterExtension{Extension: e}, nil); err != nil {
-			return err
-		}
-		if pem == "" {
-			return nil
-		}
-		return j.setCertificate(ctx, ref, e.Key, pem)
-	})
+			var pem string
+			// The certificate is read first, so that a missing file does not leave an extension without
+			// one.
+			if certificate != "" {
+				if pem, err = j.Read("certificate", certificate); err != nil {
+					return err
+				}
+			}
+			e.Key, e.LastHeartbeatTime = j.Args[0], j.Now().UTC()
+			d.Label, d.Summary = cmp.Or(d.Label, e.Key), cmp.Or(d.Summary, d.Label, e.Key)
+			e.Description = &d
+			if err := j.Invoke(ctx, ref, "RegisterExtension", &types.RegisterExtension{Extension: e}, nil); err != nil {
+				return err
+			}
+			if pem == "" {
+				return nil
+			}
+			return j.setCertificate(ctx, ref, e.Key, pem)
+		})
 	f := cmd.Flags()
 	f.StringVar(&e.Version, "version", "1.0.0", "version of the extension")
-	f.StringVar(&e.Company, "company", "", "who makes it")
-	f.StringVar(&e.Type, "type", "", "what kind of extension it is")
-	f.StringVar(&e.SubjectName, "subject-name", "", "subject of the certificates that it logs in by, such as CN=backup,O=Example")
-	f.StringVar(&d.Label, "label", "", "name for people (default: the key)")
-	f.StringVar(&d.Summary, "summary", "", "what it does (default: the label)")
-	f.StringVar(&certificate, "certificate", "", "PEM file with the certificate that it logs in by, - for standard input")
+	f.StringVar(&e.Company, "company", "", "company that makes the extension")
+	f.StringVar(&e.Type, "type", "", "type of the extension")
+	f.StringVar(&e.SubjectName, "subject-name", "", "subject name of the certificates that it logs in with, such as "+
+		"CN=backup,O=Example")
+	f.StringVar(&d.Label, "label", "", "display name (default: the key)")
+	f.StringVar(&d.Summary, "summary", "", "description (default: the label)")
+	f.StringVar(&certificate, "certificate", "", "PEM file of the certificate that it logs in with, - for standard "+
+		"input")
 	return cmd
 }
 
 func (j *job) setCertificate(ctx context.Context, ref types.ManagedObjectReference, key, pem string) error {
-	return j.Invoke(ctx, ref, "SetExtensionCertificate", &types.SetExtensionCertificate{ExtensionKey: key, CertificatePem: pem}, nil)
+	return j.Invoke(ctx, ref, "SetExtensionCertificate",
+		&types.SetExtensionCertificate{ExtensionKey: key, CertificatePem: pem}, nil)
 }
 
 func (a *app) extensionCertificate() *cobra.Command {
-	cmd := a.command("setcert KEY [FILE]", "Set the certificate that an extension logs in by", cobra.RangeArgs(1, 2), func(ctx context.Context, j *job) error {
-		ref, err := j.extensions(ctx)
-		if err != nil {
-			return err
-		}
-		var pem string
-		switch {
-		case len(j.Args) == 2:
-			if pem, err = j.Read("certificate", j.Args[1]); err != nil {
+	cmd := a.command("setcert KEY [FILE]", "Set the certificate that an extension logs in with", cobra.RangeArgs(1, 2),
+		func(ctx context.Context, j *job) error {
+			ref, err := j.extensions(ctx)
+			if err != nil {
 				return err
 			}
-		case j.Certificate() == nil:
-			return command.Usage("give a FILE with the certificate, - for standard input, or log in with the certificate by --cert and --key")
-		}
-		return j.setCertificate(ctx, ref, j.Args[0], pem)
-	})
+			var pem string
+			switch {
+			case len(j.Args) == 2:
+				if pem, err = j.Read("certificate", j.Args[1]); err != nil {
+					return err
+				}
+			case j.Certificate() == nil:
+				return command.Usage("give a FILE with the certificate, - for standard input, or use --cert and --key")
+			}
+			return j.setCertificate(ctx, ref, j.Args[0], pem)
+		})
 	cmd.Long = cmd.Short + `.
 
-Without FILE it is the certificate of --cert, which the connection shows.`
+Without FILE, the certificate of --cert is used, which the connection presents.`
 	keys := a.complete(false, extensionKeys)
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
 		if len(args) == 1 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
@@ -164,15 +172,16 @@ Without FILE it is the certificate of --cert, which the connection shows.`
 }
 
 func (a *app) extensionUnregister() *cobra.Command {
-	cmd := a.command("unregister KEY…", "Remove extensions; their sessions end", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
-		ref, err := j.extensions(ctx)
-		if err != nil {
-			return err
-		}
-		return j.Each(func(key string) error {
-			return j.Invoke(ctx, ref, "UnregisterExtension", &types.UnregisterExtension{ExtensionKey: key}, nil)
+	cmd := a.command("unregister KEY…", "Remove extensions and end their sessions", cobra.MinimumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			ref, err := j.extensions(ctx)
+			if err != nil {
+				return err
+			}
+			return j.Each(func(key string) error {
+				return j.Invoke(ctx, ref, "UnregisterExtension", &types.UnregisterExtension{ExtensionKey: key}, nil)
+			})
 		})
-	})
 	cmd.Aliases = []string{"rm"}
 	cmd.ValidArgsFunction = a.complete(true, extensionKeys)
 	return cmd

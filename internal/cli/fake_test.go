@@ -28,22 +28,23 @@ const (
 	ownKey    = "52f1a2b3-0000-4000-8000-000000000001"
 )
 
-// server is a small VI JSON server, written against the specification: sessions
-// are real, the rest is answers by operation.
+// server is a small VI JSON server that follows the specification. It has real sessions; other
+// operations return fixed responses.
 type server struct {
 	*httptest.Server
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	live    map[string]bool
 	made    int
-	answers map[string]string // by "POST Type.Method": the body of a 200
-	calls   []string          // "POST Type.Method body"
+	answers map[string]string // by "POST Type.Method": the body of a response with status 200
+	calls   []string          // each as "POST Type.Method body"
 }
 
 var anonymous = map[string]bool{
 	"GET ServiceInstance.content": true, "GET SessionManager.defaultLocale": true,
 	"GET SessionManager.supportedLocaleList": true, "GET SessionManager.messageLocaleList": true,
-	"POST SessionManager.AcquireLocalTicket": true, "POST SessionManager.LoginExtension": true, "POST SessionManager.AcquireGenericServiceTicket": true,
+	"POST SessionManager.AcquireLocalTicket": true, "POST SessionManager.LoginExtension": true,
+	"POST SessionManager.AcquireGenericServiceTicket": true,
 }
 
 func startServer(t *testing.T, answers map[string]string) *server {
@@ -81,7 +82,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.answers[op] == "" && parts[3] == "Login":
 		if in["password"] != adminPass {
-			fault(w, `{"_typeName":"InvalidLogin","faultstring":"Cannot complete login due to an incorrect user name or password."}`)
+			fault(w, `{"_typeName":"InvalidLogin","faultstring":"Cannot complete login due to an incorrect user name `+
+				`or password."}`)
 			return
 		}
 		s.login(w, fmt.Sprint(in["userName"]))
@@ -94,7 +96,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(w, sessionJSON(ownKey, `VSPHERE.LOCAL\\Administrator`))
 	case !anonymous[op] && !isWayIn(parts[3]) && !s.live[token]:
-		fault(w, `{"_typeName":"NotAuthenticated","faultstring":"The session is not authenticated.","privilegeId":"System.View"}`)
+		fault(w, `{"_typeName":"NotAuthenticated","faultstring":"The session is not authenticated.",`+
+			`"privilegeId":"System.View"}`)
 	case op == "POST SessionManager.Logout":
 		delete(s.live, token)
 		w.WriteHeader(http.StatusNoContent)
@@ -157,7 +160,7 @@ func (s *server) logins() int {
 	return s.made
 }
 
-// got returns the calls whose text begins so.
+// got returns the calls that begin with prefix.
 func (s *server) got(prefix string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,30 +199,35 @@ func fault(w http.ResponseWriter, body string) {
 }
 
 func sessionJSON(key, user string) string {
-	return `{"_typeName":"UserSession","key":"` + key + `","userName":"` + user + `","fullName":"Administrator vsphere.local",` +
-		`"loginTime":"2025-01-02T03:04:05Z","lastActiveTime":"2025-01-02T03:05:05Z","locale":"en","messageLocale":"en",` +
+	return `{"_typeName":"UserSession","key":"` + key + `","userName":"` + user + `","fullName":"Administrator ` +
+		`vsphere.local",` +
+		`"loginTime":"2025-01-02T03:04:05Z","lastActiveTime":"2025-01-02T03:05:05Z","locale":"en",` +
+		`"messageLocale":"en",` +
 		`"extensionSession":false,"ipAddress":"192.0.2.1","userAgent":"test\u001b[31m/1","callCount":3}`
 }
 
 const contentJSON = `{"_typeName":"ServiceContent",` +
 	`"rootFolder":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"},` +
-	`"propertyCollector":{"_typeName":"ManagedObjectReference","type":"PropertyCollector","value":"propertyCollector"},` +
+	`"propertyCollector":{"_typeName":"ManagedObjectReference","type":"PropertyCollector",` +
+	`"value":"propertyCollector"},` +
 	`"sessionManager":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"},` +
-	`"authorizationManager":{"_typeName":"ManagedObjectReference","type":"AuthorizationManager","value":"AuthorizationManager"},` +
+	`"authorizationManager":{"_typeName":"ManagedObjectReference","type":"AuthorizationManager",` +
+	`"value":"AuthorizationManager"},` +
 	`"extensionManager":{"_typeName":"ManagedObjectReference","type":"ExtensionManager","value":"ExtensionManager"},` +
 	`"eventManager":{"_typeName":"ManagedObjectReference","type":"EventManager","value":"EventManager"},` +
 	`"userDirectory":{"_typeName":"ManagedObjectReference","type":"UserDirectory","value":"UserDirectory"},` +
 	`"setting":{"_typeName":"ManagedObjectReference","type":"OptionManager","value":"VpxSettings"},` +
 	`"accountManager":{"_typeName":"ManagedObjectReference","type":"HostLocalAccountManager","value":"accounts"},` +
-	`"about":{"_typeName":"AboutInfo","name":"fake","fullName":"fake 1.0","vendor":"nobody","version":"1.0","build":"1",` +
+	`"about":{"_typeName":"AboutInfo","name":"fake","fullName":"fake 1.0","vendor":"nobody","version":"1.0",` +
+	`"build":"1",` +
 	`"osType":"linux","productLineId":"vpx","apiType":"VirtualCenter","apiVersion":"8.0.2.0"}}`
 
-// shell runs commands as their users do, with a state directory of its own.
+// shell runs commands as a user does, with its own state directory.
 type shell struct {
 	t     *testing.T
 	env   map[string]string
 	asked []string
-	typed []string // what is typed at the prompts; none: no terminal
+	typed []string // what the user types at the prompts; nil means that there is no terminal
 }
 
 func newShell(t *testing.T, s *server) *shell {
@@ -260,7 +268,7 @@ func (sh *shell) runIn(ctx context.Context, stdin string, args ...string) result
 
 func (sh *shell) run(args ...string) result { return sh.runIn(sh.t.Context(), "", args...) }
 
-// must runs a command that has to end well, and returns its output.
+// must runs a command that must succeed, and returns its output.
 func (sh *shell) must(args ...string) string {
 	sh.t.Helper()
 	r := sh.run(args...)
@@ -270,7 +278,7 @@ func (sh *shell) must(args ...string) string {
 	return r.out
 }
 
-// fails runs a command that has to end with the code, and returns its error.
+// fails runs a command that must fail with the exit code, and returns its error text.
 func (sh *shell) fails(code int, args ...string) string {
 	sh.t.Helper()
 	r := sh.run(args...)
@@ -278,12 +286,12 @@ func (sh *shell) fails(code int, args ...string) string {
 		sh.t.Fatalf("vigate %s: exit %d, want %d: %s", strings.Join(args, " "), r.code, code, r.err)
 	}
 	if !strings.HasPrefix(r.err, "vigate: ") || strings.Count(r.err, "\n") != 1 {
-		sh.t.Errorf("vigate %s: not one sentence: %q", strings.Join(args, " "), r.err)
+		sh.t.Errorf("vigate %s: not one line: %q", strings.Join(args, " "), r.err)
 	}
 	return r.err
 }
 
-func (sh *shell) keptFiles() []string {
+func (sh *shell) savedFiles() []string {
 	sh.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(sh.env["XDG_STATE_HOME"], "vigate", "sessions", "*"))
 	if err != nil {

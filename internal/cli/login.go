@@ -18,10 +18,10 @@ import (
 	"github.com/vigate/vigate/internal/cli/command"
 )
 
-// maxLegs bounds all legs of a login together, in bytes.
+// maxLegs limits the total size of the SSPI tokens of one login, in bytes.
 const maxLegs = 1 << 20
 
-// loginFlags are those of login. Each of the first ones is a way in.
+// loginFlags are the flags of the login command. Each field up to local selects a login method.
 type loginFlags struct {
 	extension, extensionSubject, extensionLegacy string
 	tokenFile, sspi                              string
@@ -31,26 +31,33 @@ type loginFlags struct {
 }
 
 func (f *loginFlags) define(s *pflag.FlagSet) {
-	s.StringVar(&f.extension, "extension", "", "as the extension with this key, by its registered certificate (--cert, --key)")
-	s.StringVar(&f.extensionSubject, "extension-subject", "", "as the extension with this key, by its certificate's subject name (--cert, --key)")
-	s.StringVar(&f.extensionLegacy, "extension-legacy", "", "as the extension with this key, by signed credentials (servers refuse it since release 5.0)")
-	s.StringVar(&f.credentialsFile, "credentials-file", "", "file with the credentials for --extension-legacy in base64, - for standard input")
-	s.StringVar(&f.tokenFile, "token-file", "", "by the SAML token in this file, - for standard input; --cert and --key prove a holder-of-key token")
-	s.StringVar(&f.sspi, "sspi", "", "by SSPI or GSSAPI: base64 legs from this file, - for standard input, a line each; challenges are printed, a line each")
-	s.BoolVar(&f.cloneTicket, "clone-ticket-stdin", false, "by the clone ticket on standard input")
-	s.BoolVar(&f.local, "local", false, "by a local ticket, on the server's own machine (default user: the one you are)")
+	s.StringVar(&f.extension, "extension", "", "log in as the extension KEY with its registered certificate (--cert, "+
+		"--key)")
+	s.StringVar(&f.extensionSubject, "extension-subject", "",
+		"log in as the extension KEY with its certificate's subject name (--cert, --key)")
+	s.StringVar(&f.extensionLegacy, "extension-legacy", "",
+		"log in as the extension KEY with signed credentials (servers refuse this since release 5.0)")
+	s.StringVar(&f.credentialsFile, "credentials-file", "",
+		"file that holds the base64 credentials for --extension-legacy, - for standard input")
+	s.StringVar(&f.tokenFile, "token-file", "", "log in with the SAML token in FILE, - for standard input; a "+
+		"holder-of-key token needs --cert and --key")
+	s.StringVar(&f.sspi, "sspi", "", "log in with SSPI or GSSAPI; FILE holds the base64 tokens, one per line, - for "+
+		"standard input; challenges are printed, one per line")
+	s.BoolVar(&f.cloneTicket, "clone-ticket-stdin", false, "log in with the clone ticket on standard input")
+	s.BoolVar(&f.local, "local", false, "log in with a local ticket on the server's own machine (default user: your "+
+		"own account)")
 	s.StringVar(&f.locale, "locale", "", "locale of the session, such as de")
 }
 
-// way is one way to log in.
-type way struct {
+// loginMethod is one way to log in.
+type loginMethod struct {
 	chosen bool
-	enter  func(ctx context.Context, j *job) (*types.UserSession, error)
+	login  func(ctx context.Context, j *job) (*types.UserSession, error)
 }
 
-// ways lists the ways in, without that by name and password.
-func (f *loginFlags) ways() []way {
-	return []way{
+// methods returns all login methods except the one by user name and password.
+func (f *loginFlags) methods() []loginMethod {
+	return []loginMethod{
 		{f.extension != "", func(ctx context.Context, j *job) (*types.UserSession, error) {
 			return j.LoginExtensionByCertificate(ctx, f.extension, f.locale)
 		}},
@@ -65,44 +72,48 @@ func (f *loginFlags) ways() []way {
 	}
 }
 
-func (f *loginFlags) enter(ctx context.Context, j *job) (*types.UserSession, error) {
-	enter := f.byPassword
+func (f *loginFlags) login(ctx context.Context, j *job) (*types.UserSession, error) {
+	login := f.byPassword
 	chosen := 0
-	for _, w := range f.ways() {
-		if w.chosen {
-			enter = w.enter
+	for _, m := range f.methods() {
+		if m.chosen {
+			login = m.login
 			chosen++
 		}
 	}
 	if chosen > 1 {
-		return nil, command.Usage("more than one way to log in is given")
+		return nil, command.Usage("the flags select more than one way to log in")
 	}
-	return enter(ctx, j)
+	return login(ctx, j)
 }
 
 func (a *app) login() *cobra.Command {
 	var f loginFlags
-	cmd := a.bare("login [flags]", "Log in and keep the session for later commands", cobra.NoArgs,
-		func(ctx context.Context, j *job) error { return j.start(ctx, f.enter, !f.cloneTicket) })
+	cmd := a.unconnected("login [flags]", "Log in and save the session for later commands", cobra.NoArgs,
+		func(ctx context.Context, j *job) error { return j.start(ctx, f.login, !f.cloneTicket) })
 	cmd.Long = cmd.Short + `.
 
-Without other flags it is by name and password, which comes from
+By default, login uses a user name and a password. The password is read from
 --password-file, --password-stdin, VIGATE_PASSWORD, GOVC_PASSWORD or a prompt,
-never from the command line. The session goes to a file that only you can read,
-under $XDG_STATE_HOME/vigate/sessions or in --session-file. A session that was
-kept for the same user of the same server is ended.
+never from the command line. The session is saved in a file that only you can
+read, in $XDG_STATE_HOME/vigate/sessions or in --session-file. A session that
+was saved before for the same user and server is ended.
 
-Commands that need a session and find none log in by themselves where the name
-and the password are at hand. Variables of govc count only where none of
-VIGATE_URL, VIGATE_USERNAME and VIGATE_PASSWORD is set, and a password from the
-environment is only sent to the server, and with the name, that stand beside it.`
+A command that needs a session and finds none logs in by itself if it has a user
+name and a password. GOVC_* variables are used only if none of VIGATE_URL,
+VIGATE_USERNAME and VIGATE_PASSWORD is set. A password from the environment is
+used only with the URL and the user name from the same set of variables.`
 	f.define(cmd.Flags())
 	return cmd
 }
 
-// start logs in by enter, keeps the session and shows it.
-func (j *job) start(ctx context.Context, enter func(context.Context, *job) (*types.UserSession, error), replace bool) error {
-	session, err := j.StartSession(ctx, func(ctx context.Context) (*types.UserSession, error) { return enter(ctx, j) }, replace)
+// start logs in with the function login, saves the session and prints it.
+func (j *job) start(
+	ctx context.Context, login func(context.Context, *job) (*types.UserSession, error), replace bool,
+) error {
+	session, err := j.StartSession(ctx, func(ctx context.Context) (*types.UserSession, error) {
+		return login(ctx, j)
+	}, replace)
 	if err != nil {
 		return err
 	}
@@ -111,7 +122,7 @@ func (j *job) start(ctx context.Context, enter func(context.Context, *job) (*typ
 
 func (f *loginFlags) byPassword(ctx context.Context, j *job) (*types.UserSession, error) {
 	if j.User() == "" {
-		return nil, command.Usage("no user is named: give --username, or set VIGATE_USERNAME or GOVC_USERNAME")
+		return nil, command.Usage("no user is given; use --username, or set VIGATE_USERNAME or GOVC_USERNAME")
 	}
 	password, err := j.Password(ctx, true)
 	if err != nil {
@@ -131,7 +142,7 @@ func (f *loginFlags) byCredentials(ctx context.Context, j *job) (*types.UserSess
 	if err := j.LoginExtension(ctx, f.extensionLegacy, credentials, f.locale); err != nil {
 		return nil, err
 	}
-	// The one login without a result.
+	// LoginExtension is the only login that does not return the session.
 	return j.Own(ctx)
 }
 
@@ -143,10 +154,10 @@ func (f *loginFlags) byToken(ctx context.Context, j *job) (*types.UserSession, e
 	return j.LoginByToken(ctx, &sts.Signer{Token: strings.TrimSpace(token), Certificate: j.Certificate()}, f.locale)
 }
 
-// bySSPI sends one leg after the other, and prints the challenges for whoever
-// makes the next leg.
+// bySSPI sends one token after the other. It prints the server's challenges, so that the program
+// that makes the tokens can make the next one.
 func (f *loginFlags) bySSPI(ctx context.Context, j *job) (*types.UserSession, error) {
-	in, err := j.Open("legs of the login", f.sspi)
+	in, err := j.Open("SSPI tokens", f.sspi)
 	if err != nil {
 		return nil, err
 	}
@@ -157,10 +168,10 @@ func (f *loginFlags) bySSPI(ctx context.Context, j *job) (*types.UserSession, er
 		leg, err := legs.ReadString('\n')
 		if leg = strings.TrimSpace(leg); leg == "" {
 			if err != nil && !errors.Is(err, io.EOF) {
-				return nil, fmt.Errorf("read leg of the login: %w", err)
+				return nil, fmt.Errorf("read SSPI token: %w", err)
 			}
 			if last == nil {
-				last = command.Usage("there is no leg to log in with")
+				last = command.Usage("there is no SSPI token to log in with")
 			}
 			return nil, last
 		}
@@ -181,7 +192,7 @@ func (f *loginFlags) byLocalTicket(ctx context.Context, j *job) (*types.UserSess
 	if name == "" {
 		me, err := user.Current()
 		if err != nil {
-			return nil, command.Usage("no user is named: give --username")
+			return nil, command.Usage("no user is given; use --username")
 		}
 		name = me.Username
 	}
@@ -196,7 +207,7 @@ func (f *loginFlags) byLocalTicket(ctx context.Context, j *job) (*types.UserSess
 	return j.Login(ctx, ticket.UserName, password, f.locale)
 }
 
-// clone logs in by a clone ticket, which is a secret while nobody has taken it.
+// clone logs in with a clone ticket. The ticket is a secret until it is used.
 func clone(ctx context.Context, j *job, path string) (*types.UserSession, error) {
 	ticket, err := j.ReadLine("ticket", path)
 	if err != nil {
@@ -207,20 +218,21 @@ func clone(ctx context.Context, j *job, path string) (*types.UserSession, error)
 
 func (a *app) logout() *cobra.Command {
 	var forget bool
-	cmd := a.bare("logout [flags]", "End the kept session and forget it", cobra.NoArgs,
+	cmd := a.unconnected("logout [flags]", "End the saved session and remove its file", cobra.NoArgs,
 		func(ctx context.Context, j *job) error { return j.EndSession(ctx, forget) })
-	cmd.Flags().BoolVar(&forget, "forget", false, "only forget it, for a server that is gone")
+	cmd.Flags().BoolVar(&forget, "forget", false, "only remove the file, for a server that no longer exists")
 	return cmd
 }
 
 func (a *app) whoami() *cobra.Command {
-	return a.command("whoami [flags]", "Show the session that commands use", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		session, err := j.Own(ctx)
-		if err != nil {
-			return err
-		}
-		return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
-	})
+	return a.command("whoami [flags]", "Show the session that commands use", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			session, err := j.Own(ctx)
+			if err != nil {
+				return err
+			}
+			return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
+		})
 }
 
 func (j *job) sessionTable(s *types.UserSession) *command.Table {
@@ -238,23 +250,24 @@ func (j *job) sessionTable(s *types.UserSession) *command.Table {
 }
 
 func (a *app) about() *cobra.Command {
-	return a.command("about [flags]", "Show what the server is", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		content, err := j.ServiceContent(ctx)
-		if err != nil {
-			return err
-		}
-		about := content.About
-		return j.Out.Show(about, func() *command.Table {
-			t := &command.Table{}
-			t.Add("Name:", about.FullName)
-			t.Add("Vendor:", about.Vendor)
-			t.Add("Version:", about.Version)
-			t.Add("Build:", about.Build)
-			t.Add("API type:", about.ApiType)
-			t.Add("API version:", about.ApiVersion)
-			t.Add("Release in use:", j.Release())
-			t.Add("UUID:", about.InstanceUuid)
-			return t
+	return a.command("about [flags]", "Show the server's name and version", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			content, err := j.ServiceContent(ctx)
+			if err != nil {
+				return err
+			}
+			about := content.About
+			return j.Out.Show(about, func() *command.Table {
+				t := &command.Table{}
+				t.Add("Name:", about.FullName)
+				t.Add("Vendor:", about.Vendor)
+				t.Add("Version:", about.Version)
+				t.Add("Build:", about.Build)
+				t.Add("API type:", about.ApiType)
+				t.Add("API version:", about.ApiVersion)
+				t.Add("Release in use:", j.Release())
+				t.Add("UUID:", about.InstanceUuid)
+				return t
+			})
 		})
-	})
 }

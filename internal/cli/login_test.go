@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestALoginIsKeptAndReused(t *testing.T) {
+func TestALoginIsSavedAndReused(t *testing.T) {
 	s := startServer(t, nil)
 	sh := newShell(t, s)
 	contains(t, sh.must("login"), "User:", adminName, ownKey)
@@ -17,9 +17,9 @@ func TestALoginIsKeptAndReused(t *testing.T) {
 	if s.logins() != 1 {
 		t.Errorf("%d logins, want 1", s.logins())
 	}
-	files := sh.keptFiles()
+	files := sh.savedFiles()
 	if len(files) != 1 {
-		t.Fatalf("kept files: %v", files)
+		t.Fatalf("saved files: %v", files)
 	}
 	for path, want := range map[string]os.FileMode{files[0]: 0o600, filepath.Dir(files[0]): 0o700} {
 		info, err := os.Stat(path)
@@ -31,13 +31,13 @@ func TestALoginIsKeptAndReused(t *testing.T) {
 		}
 	}
 	sh.must("logout")
-	if s.sessions() != 0 || len(sh.keptFiles()) != 0 {
-		t.Errorf("after logout: %d sessions, files %v", s.sessions(), sh.keptFiles())
+	if s.sessions() != 0 || len(sh.savedFiles()) != 0 {
+		t.Errorf("after logout: %d sessions, files %v", s.sessions(), sh.savedFiles())
 	}
-	sh.must("logout") // nothing to do is no error
+	sh.must("logout") // without a session, logout succeeds
 }
 
-func TestACommandLogsInByItselfAndKeepsTheSession(t *testing.T) {
+func TestACommandLogsInByItselfAndSavesTheSession(t *testing.T) {
 	s := startServer(t, map[string]string{"GET SessionManager.message": `"hello"`})
 	sh := newShell(t, s)
 	for range 2 {
@@ -56,8 +56,8 @@ func TestASessionThatHasEndedIsRenewedOnce(t *testing.T) {
 	sh.must("login")
 	s.kill()
 	sh.must("session", "message")
-	if s.logins() != 2 || len(sh.keptFiles()) != 1 {
-		t.Errorf("%d logins, files %v", s.logins(), sh.keptFiles())
+	if s.logins() != 2 || len(sh.savedFiles()) != 1 {
+		t.Errorf("%d logins, files %v", s.logins(), sh.savedFiles())
 	}
 	s.kill()
 	sh.env["VIGATE_PASSWORD"] = "wrong"
@@ -75,8 +75,8 @@ func TestADeadSessionWithoutCredentialsIsForgotten(t *testing.T) {
 		s.kill()
 		delete(sh.env, "VIGATE_PASSWORD")
 		contains(t, sh.fails(3, args...), "vigate login")
-		if files := sh.keptFiles(); len(files) != 0 {
-			t.Errorf("%v: still kept: %v", args, files)
+		if files := sh.savedFiles(); len(files) != 0 {
+			t.Errorf("%v: still saved: %v", args, files)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestASessionFileThatOthersCanReadIsRefused(t *testing.T) {
 	s := startServer(t, nil)
 	sh := newShell(t, s)
 	sh.must("login")
-	path := sh.keptFiles()[0]
+	path := sh.savedFiles()[0]
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -98,17 +98,17 @@ func TestASessionFileThatOthersCanReadIsRefused(t *testing.T) {
 	}
 	contains(t, sh.fails(1, "login"), "chmod 700")
 	if s.sessions() != 1 {
-		t.Errorf("%d sessions, want 1: a login that can't be kept must not stay", s.sessions())
+		t.Errorf("%d sessions, want 1: a session that can't be saved must be ended", s.sessions())
 	}
 }
 
-func TestALoginEndsTheSessionThatWasKeptInItsPlace(t *testing.T) {
+func TestALoginEndsTheSessionThatItReplaces(t *testing.T) {
 	s := startServer(t, nil)
 	sh := newShell(t, s)
 	sh.must("login")
 	sh.must("login")
-	if s.logins() != 2 || s.sessions() != 1 || len(sh.keptFiles()) != 2-1 {
-		t.Errorf("%d logins, %d sessions, files %v", s.logins(), s.sessions(), sh.keptFiles())
+	if s.logins() != 2 || s.sessions() != 1 || len(sh.savedFiles()) != 2-1 {
+		t.Errorf("%d logins, %d sessions, files %v", s.logins(), s.sessions(), sh.savedFiles())
 	}
 	sh.must("whoami")
 }
@@ -153,7 +153,7 @@ func TestASessionIsNeverSentToAnotherServer(t *testing.T) {
 	}
 }
 
-func TestTheWaysIn(t *testing.T) {
+func TestAllLoginMethods(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -169,13 +169,15 @@ func TestTheWaysIn(t *testing.T) {
 		args        []string
 		stdin, want string
 	}{
-		"password file":  {[]string{"--password-file", password}, "", `Login {"userName":"administrator@vsphere.local","password":"` + adminPass + `"`},
+		"password file": {[]string{"--password-file", password}, "",
+			`Login {"userName":"administrator@vsphere.local","password":"` + adminPass + `"`},
 		"password stdin": {[]string{"--password-stdin", "--locale", "de"}, adminPass + "\r\n", `"locale":"de"`},
 		"certificate":    {[]string{"--extension", "com.x"}, "", `LoginExtensionByCertificate {"extensionKey":"com.x"`},
-		"subject":        {[]string{"--extension-subject", "com.x"}, "", `LoginExtensionBySubjectName {"extensionKey":"com.x"`},
-		"token":          {[]string{"--token-file", saml}, "", `LoginByToken`},
-		"sspi":           {[]string{"--sspi", "-"}, "bGVn\n", `LoginBySSPI {"base64Token":"bGVn"`},
-		"local":          {[]string{"--local", "--username", "root"}, "", `AcquireLocalTicket {"userName":"root"`},
+		"subject": {[]string{"--extension-subject", "com.x"}, "",
+			`LoginExtensionBySubjectName {"extensionKey":"com.x"`},
+		"token": {[]string{"--token-file", saml}, "", `LoginByToken`},
+		"sspi":  {[]string{"--sspi", "-"}, "bGVn\n", `LoginBySSPI {"base64Token":"bGVn"`},
+		"local": {[]string{"--local", "--username", "root"}, "", `AcquireLocalTicket {"userName":"root"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t, map[string]string{"POST SessionManager.AcquireLocalTicket": ticket})
@@ -189,8 +191,8 @@ func TestTheWaysIn(t *testing.T) {
 			if name == "token" && len(s.got("authorization SIGN")) != 1 {
 				t.Error("no SIGN header with the token")
 			}
-			if len(sh.keptFiles()) != 1 {
-				t.Errorf("kept files: %v", sh.keptFiles())
+			if len(sh.savedFiles()) != 1 {
+				t.Errorf("saved files: %v", sh.savedFiles())
 			}
 		})
 	}
@@ -198,17 +200,19 @@ func TestTheWaysIn(t *testing.T) {
 
 func TestALoginBySSPIPrintsTheChallenges(t *testing.T) {
 	s := startServer(t, map[string]string{
-		"POST SessionManager.LoginBySSPI": `fault {"_typeName":"SSPIChallenge","faultstring":"more","base64Token":"Y2hhbGxlbmdl"}`})
+		"POST SessionManager.LoginBySSPI": `fault {"_typeName":"SSPIChallenge","faultstring":"more",` +
+			`"base64Token":"Y2hhbGxlbmdl"}`})
 	r := newShell(t, s).runIn(t.Context(), "bGVn\nbW9yZQ==\n", "login", "--sspi", "-")
 	if r.code != 3 || r.out != "Y2hhbGxlbmdl\nY2hhbGxlbmdl\n" {
 		t.Errorf("exit %d, output %q, error %q", r.code, r.out, r.err)
 	}
-	contains(t, r.err, "another leg")
+	contains(t, r.err, "another SSPI token")
 }
 
 func TestALegacyExtensionLoginIsRefusedByTheServer(t *testing.T) {
 	s := startServer(t, map[string]string{
-		"POST SessionManager.LoginExtension": `fault {"_typeName":"NotSupported","faultstring":"The operation is not supported on the object."}`})
+		"POST SessionManager.LoginExtension": `fault {"_typeName":"NotSupported","faultstring":"The operation is not ` +
+			`supported on the object."}`})
 	sh := newShell(t, s)
 	contains(t, sh.fails(2, "login", "--extension-legacy", "com.x"), "--credentials-file")
 	r := sh.runIn(t.Context(), "c2lnbmVk", "login", "--extension-legacy", "com.x", "--credentials-file", "-")
@@ -241,7 +245,7 @@ func TestAPasswordInTheURLOfTheCommandLineIsRefused(t *testing.T) {
 	delete(sh.env, "VIGATE_URL")
 	url := strings.Replace(s.URL, "https://", "https://bob:secret-word@", 1)
 	text := sh.fails(2, "login", "--url", url)
-	contains(t, text, "seen by others", "--password-stdin")
+	contains(t, text, "can see a password in --url", "--password-stdin")
 	if strings.Contains(text, "secret-word") {
 		t.Error("the error repeats the password")
 	}
@@ -250,24 +254,25 @@ func TestAPasswordInTheURLOfTheCommandLineIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnUnkeptSessionIsLoggedOut(t *testing.T) {
+func TestASessionThatIsNotSavedIsLoggedOut(t *testing.T) {
 	s := startServer(t, map[string]string{"GET SessionManager.message": `"hello"`})
 	sh := newShell(t, s)
 	sh.must("session", "message", "--no-keep")
-	if s.logins() != 1 || s.sessions() != 0 || len(sh.keptFiles()) != 0 {
-		t.Errorf("%d logins, %d sessions, files %v", s.logins(), s.sessions(), sh.keptFiles())
+	if s.logins() != 1 || s.sessions() != 0 || len(sh.savedFiles()) != 0 {
+		t.Errorf("%d logins, %d sessions, files %v", s.logins(), s.sessions(), sh.savedFiles())
 	}
 }
 
-func TestASessionThatCanNotBeKeptIsLoggedOut(t *testing.T) {
+func TestASessionThatCannotBeSavedIsLoggedOut(t *testing.T) {
 	s := startServer(t, map[string]string{"GET SessionManager.message": `"hello"`})
 	sh := newShell(t, s)
-	r := sh.runIn(t.Context(), "", "session", "message", "--session-file", filepath.Join(t.TempDir(), "missing", "file"))
-	if r.code != 0 || r.out != "hello\n" || !strings.Contains(r.err, "warning: keep session") {
+	r := sh.runIn(t.Context(), "", "session", "message", "--session-file",
+		filepath.Join(t.TempDir(), "missing", "file"))
+	if r.code != 0 || r.out != "hello\n" || !strings.Contains(r.err, "warning: save session") {
 		t.Errorf("exit %d, output %q, error %q", r.code, r.out, r.err)
 	}
 	if s.sessions() != 0 {
-		t.Errorf("%d sessions stay", s.sessions())
+		t.Errorf("%d sessions remain", s.sessions())
 	}
 }
 
@@ -275,7 +280,8 @@ func TestNoOutputHoldsTheTokenOrThePassword(t *testing.T) {
 	s := startServer(t, map[string]string{"GET SessionManager.sessionList": "[" + sessionJSON(ownKey, "a") + "]"})
 	sh := newShell(t, s)
 	var all string
-	for _, args := range [][]string{{"login", "-o", "json"}, {"whoami", "-o", "json"}, {"session", "ls", "-o", "json"}, {"login"}, {"session", "ls"}} {
+	for _, args := range [][]string{{"login", "-o", "json"}, {"whoami", "-o", "json"}, {"session", "ls", "-o", "json"},
+		{"login"}, {"session", "ls"}} {
 		r := sh.run(args...)
 		if r.code != 0 {
 			t.Fatal(r.err)
@@ -285,7 +291,8 @@ func TestNoOutputHoldsTheTokenOrThePassword(t *testing.T) {
 		}
 		all += r.out + r.err
 	}
-	for _, secret := range []string{adminPass, "0000000000000000000000000000000000000001", "0000000000000000000000000000000000000002"} {
+	for _, secret := range []string{adminPass, "0000000000000000000000000000000000000001",
+		"0000000000000000000000000000000000000002"} {
 		if strings.Contains(all, secret) {
 			t.Errorf("output holds a secret: %s", all)
 		}

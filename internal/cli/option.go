@@ -15,11 +15,11 @@ import (
 )
 
 func (a *app) option() *cobra.Command {
-	return command.Group("option", "See and change the server's settings", a.optionList(), a.optionSet())
+	return command.Group("option", "Show and change the server's settings", a.optionList(), a.optionSet())
 }
 
-// queryOptions returns the options of that name, or below it where it ends in a
-// dot; all where it is "".
+// queryOptions returns the option with the name. If the name ends in a dot, it returns all options
+// below it, and if the name is empty, all options.
 func (j *job) queryOptions(ctx context.Context, name string) ([]types.BaseOptionValue, error) {
 	ref, err := j.options(ctx)
 	if err != nil {
@@ -33,7 +33,8 @@ func (j *job) queryOptions(ctx context.Context, name string) ([]types.BaseOption
 }
 
 func (a *app) optionList() *cobra.Command {
-	cmd := a.command("ls [NAME]", "List settings: all, one, or those below a NAME that ends in a dot", cobra.MaximumNArgs(1),
+	cmd := a.command("ls [NAME]", "List all settings, one setting, or the settings below a NAME that ends in a dot",
+		cobra.MaximumNArgs(1),
 		func(ctx context.Context, j *job) error {
 			name := ""
 			if len(j.Args) == 1 {
@@ -66,34 +67,35 @@ func optionNames(ctx context.Context, j *job) ([]string, error) {
 }
 
 func (a *app) optionSet() *cobra.Command {
-	cmd := a.command("set NAME=VALUE…", "Change settings, all of them or none", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
-		for _, arg := range j.Args {
-			if !strings.Contains(arg, "=") {
-				return command.Usage("%q is not NAME=VALUE", arg)
+	cmd := a.command("set NAME=VALUE…", "Change settings; if one change fails, none is made", cobra.MinimumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			for _, arg := range j.Args {
+				if !strings.Contains(arg, "=") {
+					return command.Usage("%q is not NAME=VALUE", arg)
+				}
 			}
-		}
-		ref, err := j.options(ctx)
-		if err != nil {
-			return err
-		}
-		req := &types.UpdateOptions{}
-		for _, arg := range j.Args {
-			name, text, _ := strings.Cut(arg, "=")
-			now, err := j.queryOptions(ctx, name)
+			ref, err := j.options(ctx)
 			if err != nil {
 				return err
 			}
-			if len(now) != 1 || now[0].GetOptionValue().Key != name {
-				return command.NotFound("there is no setting %q: 'vigate option ls' shows what there is", name)
+			req := &types.UpdateOptions{}
+			for _, arg := range j.Args {
+				name, text, _ := strings.Cut(arg, "=")
+				now, err := j.queryOptions(ctx, name)
+				if err != nil {
+					return err
+				}
+				if len(now) != 1 || now[0].GetOptionValue().Key != name {
+					return command.NotFound("there is no setting %q; 'vigate option ls' lists the settings", name)
+				}
+				value, err := parseValue(name, text, now[0].GetOptionValue().Value)
+				if err != nil {
+					return err
+				}
+				req.ChangedValue = append(req.ChangedValue, &types.OptionValue{Key: name, Value: value})
 			}
-			value, err := parseValue(name, text, now[0].GetOptionValue().Value)
-			if err != nil {
-				return err
-			}
-			req.ChangedValue = append(req.ChangedValue, &types.OptionValue{Key: name, Value: value})
-		}
-		return j.Invoke(ctx, ref, "UpdateOptions", req, nil)
-	})
+			return j.Invoke(ctx, ref, "UpdateOptions", req, nil)
+		})
 	cmd.ValidArgsFunction = a.complete(true, func(ctx context.Context, j *job) ([]string, error) {
 		names, err := optionNames(ctx, j)
 		for i := range names {
@@ -104,14 +106,15 @@ func (a *app) optionSet() *cobra.Command {
 	return cmd
 }
 
-// parseValue reads a value of the type that the option has now. A text that is
-// no number goes to the server as it is, which may take "90s" for a time.
+// parseValue parses a value of the type that the option has now. If a number is expected and the
+// text is not one, the text is sent unchanged, because the server may accept a duration such as
+// "90s".
 func parseValue(name, text string, now any) (any, error) {
 	switch now.(type) {
 	case bool:
 		value, err := strconv.ParseBool(text)
 		if err != nil {
-			return nil, command.Usage("%s is true or false", name)
+			return nil, command.Usage("%s must be true or false", name)
 		}
 		return value, nil
 	case int32:

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) permission() *cobra.Command {
-	return command.Group("permission", "Manage permissions, which give users and groups a role",
+	return command.Group("permission", "Manage permissions, which grant roles to users and groups",
 		a.permissionList(), a.permissionSet(), a.permissionRemove(), a.permissionCheck())
 }
 
@@ -62,7 +62,8 @@ func permissionTable(list []types.Permission, roles map[int32]string) *command.T
 
 func (a *app) permissionSet() *cobra.Command {
 	var group, propagate bool
-	cmd := a.command("set PRINCIPAL ROLE", "Give a user or a group a role, in place of the one it has", cobra.ExactArgs(2),
+	cmd := a.command("set PRINCIPAL ROLE", "Grant a role to a user or a group, replacing the one it has",
+		cobra.ExactArgs(2),
 		func(ctx context.Context, j *job) error {
 			role, err := j.findRole(ctx, j.Args[1])
 			if err != nil {
@@ -76,13 +77,17 @@ func (a *app) permissionSet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p := types.Permission{Entity: &root, Principal: j.Args[0], Group: group, RoleId: role.RoleId, Propagate: propagate}
-			return j.Invoke(ctx, ref, "SetEntityPermissions", &types.SetEntityPermissions{Entity: root, Permission: []types.Permission{p}}, nil)
+			p := types.Permission{Entity: &root, Principal: j.Args[0], Group: group, RoleId: role.RoleId,
+				Propagate: propagate}
+			return j.Invoke(ctx, ref, "SetEntityPermissions",
+				&types.SetEntityPermissions{Entity: root, Permission: []types.Permission{p}}, nil)
 		})
 	cmd.Flags().BoolVar(&group, "group", false, "the principal is a group")
-	cmd.Flags().BoolVar(&propagate, "propagate", true, "the permission also holds for what is below the root folder")
+	cmd.Flags().BoolVar(&propagate, "propagate", true, "the permission also applies to the objects below the root "+
+		"folder")
 	names, roles := a.complete(false, principals), a.complete(true, roleNames)
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
 		switch len(args) {
 		case 0:
 			return names(cmd, args, toComplete)
@@ -96,17 +101,19 @@ func (a *app) permissionSet() *cobra.Command {
 
 func (a *app) permissionRemove() *cobra.Command {
 	var group bool
-	cmd := a.command("rm PRINCIPAL", "Take a user's or a group's permission away", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
-		ref, err := j.authorization(ctx)
-		if err != nil {
-			return err
-		}
-		root, err := j.rootFolder(ctx)
-		if err != nil {
-			return err
-		}
-		return j.Invoke(ctx, ref, "RemoveEntityPermission", &types.RemoveEntityPermission{Entity: root, User: j.Args[0], IsGroup: group}, nil)
-	})
+	cmd := a.command("rm PRINCIPAL", "Remove the permission of a user or a group", cobra.ExactArgs(1),
+		func(ctx context.Context, j *job) error {
+			ref, err := j.authorization(ctx)
+			if err != nil {
+				return err
+			}
+			root, err := j.rootFolder(ctx)
+			if err != nil {
+				return err
+			}
+			return j.Invoke(ctx, ref, "RemoveEntityPermission",
+				&types.RemoveEntityPermission{Entity: root, User: j.Args[0], IsGroup: group}, nil)
+		})
 	cmd.Flags().BoolVar(&group, "group", false, "the principal is a group")
 	cmd.ValidArgsFunction = a.complete(false, principals)
 	return cmd
@@ -115,7 +122,8 @@ func (a *app) permissionRemove() *cobra.Command {
 func (a *app) permissionCheck() *cobra.Command {
 	var user string
 	var status bool
-	cmd := a.command("check [PRIVILEGE…]", "Tell whether you, or a user, have privileges, or list all that a user has", cobra.ArbitraryArgs,
+	cmd := a.command("check [PRIVILEGE…]", "Check whether you, or a user, have privileges, or list all privileges of "+
+		"a user", cobra.ArbitraryArgs,
 		func(ctx context.Context, j *job) error {
 			granted, err := j.check(ctx, user)
 			if err != nil {
@@ -128,19 +136,23 @@ func (a *app) permissionCheck() *cobra.Command {
 				}
 				return t
 			})
-			if err == nil && status && slices.ContainsFunc(granted, func(p types.PrivilegeAvailability) bool { return !p.IsGranted }) {
-				err = command.Answer(errors.New("not all of these privileges are granted"), command.ExitNoPermission)
+			if err == nil && status && slices.ContainsFunc(granted, func(p types.PrivilegeAvailability) bool {
+				return !p.IsGranted
+			}) {
+				err = command.WithExitCode(errors.New("not all of these privileges are granted"),
+					command.ExitNoPermission)
 			}
 			return err
 		})
-	cmd.Flags().StringVar(&user, "user", "", "the user to tell about (default: your session)")
-	cmd.Flags().BoolVar(&status, "exit-status", false, "exit with 4 where one is not granted (else with 0)")
+	cmd.Flags().StringVar(&user, "user", "", "user to check (default: your session)")
+	cmd.Flags().BoolVar(&status, "exit-status", false, "exit with 4 if a privilege is not granted (default: exit "+
+		"with 0)")
 	cmd.ValidArgsFunction = a.complete(true, privilegeIDs)
 	return cmd
 }
 
-// check returns which of the privileges in the arguments the user has on the
-// root folder; all that it has where none are named.
+// check tells which of the privileges in the arguments the user has on the root folder. If the
+// arguments name none, it returns all privileges that the user has.
 func (j *job) check(ctx context.Context, user string) ([]types.PrivilegeAvailability, error) {
 	ref, err := j.authorization(ctx)
 	if err != nil {
@@ -172,11 +184,12 @@ func (j *job) check(ctx context.Context, user string) ([]types.PrivilegeAvailabi
 		}
 		return granted, err
 	case own != nil:
-		// Of the session, and not of its user, since an extension's session may
-		// do more than its permissions say.
-		has, err := invoke[[]bool](ctx, j, ref, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntity{Entity: root, SessionId: own.Key, PrivId: j.Args})
+		// The session is checked and not its user, because the session of an extension may have
+		// more privileges than its permissions grant.
+		has, err := invoke[[]bool](ctx, j, ref, "HasPrivilegeOnEntity",
+			&types.HasPrivilegeOnEntity{Entity: root, SessionId: own.Key, PrivId: j.Args})
 		if err == nil && len(has) != len(j.Args) {
-			err = fmt.Errorf("asked for %d privileges, the server answered for %d", len(j.Args), len(has))
+			err = fmt.Errorf("asked for %d privileges, but the server returned %d", len(j.Args), len(has))
 		}
 		if err != nil {
 			return nil, err
@@ -190,7 +203,7 @@ func (j *job) check(ctx context.Context, user string) ([]types.PrivilegeAvailabi
 	list, err := invoke[[]types.EntityPrivilege](ctx, j, ref, "HasUserPrivilegeOnEntities",
 		&types.HasUserPrivilegeOnEntities{Entities: entities, UserName: user, PrivId: j.Args})
 	if err == nil && len(list) != 1 {
-		err = fmt.Errorf("asked for one object, the server answered for %d", len(list))
+		err = fmt.Errorf("asked for one object, but the server returned %d", len(list))
 	}
 	if err != nil {
 		return nil, err

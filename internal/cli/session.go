@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) session() *cobra.Command {
-	return command.Group("session", "See sessions, end them, and hand them on",
+	return command.Group("session", "List, end and clone sessions",
 		a.sessionList(), a.sessionRemove(), a.sessionActive(),
 		a.cloneTicket(), a.clone(), a.impersonate(),
 		a.locale(), a.locales(), a.message(),
@@ -23,38 +23,41 @@ func (a *app) session() *cobra.Command {
 }
 
 func (a *app) sessionList() *cobra.Command {
-	cmd := a.command("ls [flags]", "List the live sessions; * is this one", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		list, err := j.SessionList(ctx)
-		if err != nil {
-			return err
-		}
-		own, err := j.CurrentSession(ctx)
-		if err != nil {
-			return err
-		}
-		slices.SortStableFunc(list, func(a, b types.UserSession) int { return a.LoginTime.Compare(b.LoginTime) })
-		return j.Out.Show(list, func() *command.Table {
-			t := &command.Table{Header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
-			for _, s := range list {
-				mark := " "
-				if own != nil && own.Key == s.Key {
-					mark = "*"
-				}
-				t.Add(mark, s.Key, s.UserName, s.IpAddress, command.Moment(s.LoginTime), j.Out.Age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent)
+	cmd := a.command("ls [flags]", "List the live sessions; * marks your own", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			list, err := j.SessionList(ctx)
+			if err != nil {
+				return err
 			}
-			return t
+			own, err := j.CurrentSession(ctx)
+			if err != nil {
+				return err
+			}
+			slices.SortStableFunc(list, func(a, b types.UserSession) int { return a.LoginTime.Compare(b.LoginTime) })
+			return j.Out.Show(list, func() *command.Table {
+				t := &command.Table{Header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
+				for _, s := range list {
+					mark := " "
+					if own != nil && own.Key == s.Key {
+						mark = "*"
+					}
+					t.Add(mark, s.Key, s.UserName, s.IpAddress, command.Moment(s.LoginTime),
+						j.Out.Age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent)
+				}
+				return t
+			})
 		})
-	})
 	cmd.Aliases = []string{"list"}
 	return cmd
 }
 
 func (a *app) sessionRemove() *cobra.Command {
-	cmd := a.command("rm KEY…", "End sessions by their keys", cobra.MinimumNArgs(1), func(ctx context.Context, j *job) error {
-		// One call each: of one call for all, nobody could say which key it
-		// stopped at.
-		return j.Each(func(key string) error { return j.TerminateSession(ctx, key) })
-	})
+	cmd := a.command("rm KEY…", "End sessions by their keys", cobra.MinimumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			// Each key needs its own call. If one call had all keys, a failure would not show which key
+			// caused it.
+			return j.Each(func(key string) error { return j.TerminateSession(ctx, key) })
+		})
 	cmd.Aliases = []string{"terminate"}
 	cmd.ValidArgsFunction = a.complete(true, sessionKeys)
 	return cmd
@@ -74,27 +77,31 @@ func sessionKeys(ctx context.Context, j *job) ([]string, error) {
 
 func (a *app) sessionActive() *cobra.Command {
 	var status bool
-	cmd := a.command("active KEY USER", "Tell whether a session is live and that user's: true or false", cobra.ExactArgs(2),
+	cmd := a.command("active KEY USER", "Check whether a session is live and belongs to USER; prints true or false",
+		cobra.ExactArgs(2),
 		func(ctx context.Context, j *job) error {
 			active, err := j.SessionIsActive(ctx, j.Args[0], j.Args[1])
 			if err != nil {
 				return err
 			}
-			if err := j.Out.Show(active, func() *command.Table { return &command.Table{Rows: [][]string{{fmt.Sprint(active)}}} }); err != nil {
+			if err := j.Out.Show(active,
+				func() *command.Table { return &command.Table{Rows: [][]string{{fmt.Sprint(active)}}} }); err != nil {
 				return err
 			}
 			if status && !active {
-				return command.Answer(errors.New("no live session of that user has this key"), command.ExitNotFound)
+				return command.WithExitCode(errors.New("no live session of that user has this key"),
+					command.ExitNotFound)
 			}
 			return nil
 		})
-	cmd.Flags().BoolVar(&status, "exit-status", false, "exit with 5 where it is false (else with 0, whatever it is)")
+	cmd.Flags().BoolVar(&status, "exit-status", false, "exit with 5 if the result is false (default: exit with 0)")
 	cmd.ValidArgsFunction = a.complete(false, sessionKeys)
 	return cmd
 }
 
 func (a *app) cloneTicket() *cobra.Command {
-	cmd := a.command("clone-ticket [flags]", "Print a one-time ticket that gives another client a session like this one", cobra.NoArgs,
+	cmd := a.command("clone-ticket [flags]", "Print a one-time ticket with which another client gets a clone of this "+
+		"session", cobra.NoArgs,
 		func(ctx context.Context, j *job) error {
 			ticket, err := j.AcquireCloneTicket(ctx)
 			if err != nil {
@@ -104,7 +111,7 @@ func (a *app) cloneTicket() *cobra.Command {
 		})
 	cmd.Long = cmd.Short + `.
 
-The ticket is a secret until it is taken or expires. To hand it on:
+The ticket is a secret until it is used or expires. Example:
 
   vigate session clone-ticket | ssh host vigate login --clone-ticket-stdin`
 	return cmd
@@ -112,48 +119,51 @@ The ticket is a secret until it is taken or expires. To hand it on:
 
 func (a *app) clone() *cobra.Command {
 	var path string
-	cmd := a.bare("clone [flags]", "Log in by a clone ticket and keep the new session", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		enter := func(ctx context.Context, j *job) (*types.UserSession, error) { return clone(ctx, j, path) }
-		// The session in its place may be the one that was cloned.
-		return j.start(ctx, enter, false)
-	})
+	cmd := a.unconnected("clone [flags]", "Log in with a clone ticket and save the new session", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			login := func(ctx context.Context, j *job) (*types.UserSession, error) { return clone(ctx, j, path) }
+			// The replaced session must not be ended, because it may be the session that was cloned.
+			return j.start(ctx, login, false)
+		})
 	cmd.Long = cmd.Short + `.
 
-It takes the place of a kept session of the same user, which lives on at the
-server; give --session-file to keep both.`
-	cmd.Flags().StringVar(&path, "ticket-file", "-", "file with the ticket, - for standard input")
+The new session replaces a saved session of the same user, but that one stays
+alive on the server. To save both, use --session-file.`
+	cmd.Flags().StringVar(&path, "ticket-file", "-", "file that holds the ticket, - for standard input")
 	return cmd
 }
 
 func (a *app) impersonate() *cobra.Command {
 	var locale string
-	cmd := a.command("impersonate USER", "Make the session act as another user", cobra.ExactArgs(1), func(ctx context.Context, j *job) error {
-		session, err := j.ImpersonateUser(ctx, j.Args[0], locale)
-		if err != nil {
-			return err
-		}
-		return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
-	})
-	cmd.Flags().StringVar(&locale, "locale", "", "locale of the session from now on")
+	cmd := a.command("impersonate USER", "Make the session act as another user", cobra.ExactArgs(1),
+		func(ctx context.Context, j *job) error {
+			session, err := j.ImpersonateUser(ctx, j.Args[0], locale)
+			if err != nil {
+				return err
+			}
+			return j.Out.Show(session, func() *command.Table { return j.sessionTable(session) })
+		})
+	cmd.Flags().StringVar(&locale, "locale", "", "new locale of the session")
 	return cmd
 }
 
 func (a *app) locale() *cobra.Command {
-	return a.command("locale [LOCALE]", "Show the session's locale, or change it", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
-		if len(j.Args) == 1 {
-			return j.SetLocale(ctx, j.Args[0])
-		}
-		session, err := j.Own(ctx)
-		if err != nil {
-			return err
-		}
-		return j.Out.Show(sessionLocale{session.Locale, session.MessageLocale}, func() *command.Table {
-			t := &command.Table{}
-			t.Add("Locale:", session.Locale)
-			t.Add("Messages in:", session.MessageLocale)
-			return t
+	return a.command("locale [LOCALE]", "Show or change the session's locale", cobra.MaximumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			if len(j.Args) == 1 {
+				return j.SetLocale(ctx, j.Args[0])
+			}
+			session, err := j.Own(ctx)
+			if err != nil {
+				return err
+			}
+			return j.Out.Show(sessionLocale{session.Locale, session.MessageLocale}, func() *command.Table {
+				t := &command.Table{}
+				t.Add("Locale:", session.Locale)
+				t.Add("Messages in:", session.MessageLocale)
+				return t
+			})
 		})
-	})
 }
 
 type sessionLocale struct {
@@ -168,32 +178,33 @@ type serverLocales struct {
 }
 
 func (a *app) locales() *cobra.Command {
-	return a.command("locales [flags]", "Show the server's locales", cobra.NoArgs, func(ctx context.Context, j *job) error {
-		var l serverLocales
-		var err error
-		if l.Default, err = j.DefaultLocale(ctx); err != nil {
-			return err
-		}
-		if l.Supported, err = j.SupportedLocaleList(ctx); err != nil {
-			return err
-		}
-		if l.Messages, err = j.MessageLocaleList(ctx); err != nil {
-			return err
-		}
-		return j.Out.Show(l, func() *command.Table {
-			t := &command.Table{}
-			t.Add("Default:", l.Default)
-			t.Add("Messages in:", strings.Join(l.Messages, " "))
-			t.Add("Supported:", strings.Join(l.Supported, " "))
-			return t
+	return a.command("locales [flags]", "Show the server's locales", cobra.NoArgs,
+		func(ctx context.Context, j *job) error {
+			var l serverLocales
+			var err error
+			if l.Default, err = j.DefaultLocale(ctx); err != nil {
+				return err
+			}
+			if l.Supported, err = j.SupportedLocaleList(ctx); err != nil {
+				return err
+			}
+			if l.Messages, err = j.MessageLocaleList(ctx); err != nil {
+				return err
+			}
+			return j.Out.Show(l, func() *command.Table {
+				t := &command.Table{}
+				t.Add("Default:", l.Default)
+				t.Add("Messages in:", strings.Join(l.Messages, " "))
+				t.Add("Supported:", strings.Join(l.Supported, " "))
+				return t
+			})
 		})
-	})
 }
 
 func (a *app) message() *cobra.Command {
 	var path string
 	var clear bool
-	cmd := a.command("message [TEXT]", "Show the server's message to all users, or change it", cobra.MaximumNArgs(1),
+	cmd := a.command("message [TEXT]", "Show or change the server's message to all users", cobra.MaximumNArgs(1),
 		func(ctx context.Context, j *job) error {
 			given := 0
 			for _, is := range []bool{len(j.Args) == 1, path != "", clear} {
@@ -221,7 +232,7 @@ func (a *app) message() *cobra.Command {
 			}
 			return j.Out.Text(text)
 		})
-	cmd.Flags().StringVar(&path, "file", "", "file with the new message, - for standard input")
+	cmd.Flags().StringVar(&path, "file", "", "file that holds the new message, - for standard input")
 	cmd.Flags().BoolVar(&clear, "clear", false, "remove the message")
 	return cmd
 }
@@ -229,62 +240,64 @@ func (a *app) message() *cobra.Command {
 func (a *app) serviceTicket() *cobra.Command {
 	var method, vmomi string
 	var anonymous bool
-	cmd := a.command("service-ticket [URL]", "Print a one-time ticket for one request", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
-		spec, err := serviceRequest(j.Args, method, vmomi)
-		if err != nil {
-			return err
-		}
-		if !anonymous {
-			// Without a session the ticket would be an anonymous one.
-			if _, err := j.Own(ctx); err != nil {
+	cmd := a.command("service-ticket [URL]", "Print a one-time ticket for one request", cobra.MaximumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			spec, err := serviceRequest(j.Args, method, vmomi)
+			if err != nil {
 				return err
 			}
-		}
-		ticket, err := j.AcquireGenericServiceTicket(ctx, spec)
-		if err != nil {
-			return err
-		}
-		return j.Out.Show(ticket, func() *command.Table {
-			t := &command.Table{}
-			t.Add("Ticket:", ticket.Id)
-			t.Add("Type:", ticket.TicketType)
-			t.Add("Host:", ticket.HostName)
-			t.Add("SHA-1:", ticket.SslThumbprint)
-			for _, c := range ticket.CertThumbprintList {
-				t.Add(c.HashAlgorithm+":", c.Thumbprint)
+			if !anonymous {
+				// Without a session the ticket would be anonymous.
+				if _, err := j.Own(ctx); err != nil {
+					return err
+				}
 			}
-			return t
+			ticket, err := j.AcquireGenericServiceTicket(ctx, spec)
+			if err != nil {
+				return err
+			}
+			return j.Out.Show(ticket, func() *command.Table {
+				t := &command.Table{}
+				t.Add("Ticket:", ticket.Id)
+				t.Add("Type:", ticket.TicketType)
+				t.Add("Host:", ticket.HostName)
+				t.Add("SHA-1:", ticket.SslThumbprint)
+				for _, c := range ticket.CertThumbprintList {
+					t.Add(c.HashAlgorithm+":", c.Thumbprint)
+				}
+				return t
+			})
 		})
-	})
 	cmd.Long = cmd.Short + `.
 
-For an HTTP request, name its URL, and its method by --method. The ticket goes
-with the request as the cookie vmware_cgi_ticket. With --vmomi cloneSession it
-is a clone ticket.`
-	cmd.Flags().StringVar(&method, "method", "", "method of the HTTP request, such as GET (default: any)")
-	cmd.Flags().StringVar(&vmomi, "vmomi", "", "method of the API that the ticket is for: cloneSession")
-	cmd.Flags().BoolVar(&anonymous, "anonymous", false, "do not log in for it")
+For an HTTP request, give its URL, and its method with --method. The request
+must send the ticket as the cookie vmware_cgi_ticket. With --vmomi cloneSession
+the ticket is a clone ticket.`
+	cmd.Flags().StringVar(&method, "method", "", "method of the HTTP request, such as GET (default: any method)")
+	cmd.Flags().StringVar(&vmomi, "vmomi", "", "API method that the ticket allows: cloneSession")
+	cmd.Flags().BoolVar(&anonymous, "anonymous", false, "do not log in for the ticket")
 	return cmd
 }
 
 func serviceRequest(args []string, method, vmomi string) (types.BaseSessionManagerServiceRequestSpec, error) {
 	switch {
 	case vmomi != "" && (len(args) > 0 || method != ""):
-		return nil, command.Usage("--vmomi goes with neither a URL nor --method")
+		return nil, command.Usage("--vmomi can't be used with a URL or --method")
 	case vmomi != "":
 		return &types.SessionManagerVmomiServiceRequestSpec{Method: vmomi}, nil
 	case len(args) == 0:
-		return nil, command.Usage("give the URL of the request, or --vmomi")
+		return nil, command.Usage("give the URL of the request, or use --vmomi")
 	}
 	if method != "" && !strings.HasPrefix(method, "http") {
-		// GET is httpGet in the API.
+		// The API's name for GET is httpGet.
 		method = "http" + strings.ToUpper(method[:1]) + strings.ToLower(method[1:])
 	}
 	return &types.SessionManagerHttpServiceRequestSpec{Method: method, Url: args[0]}, nil
 }
 
 func (a *app) localTicket() *cobra.Command {
-	cmd := a.command("local-ticket USER", "Have the server write a one-time password to a file that only USER can read", cobra.ExactArgs(1),
+	cmd := a.command("local-ticket USER", "Make the server write a one-time password to a file that only USER can read",
+		cobra.ExactArgs(1),
 		func(ctx context.Context, j *job) error {
 			ticket, err := j.AcquireLocalTicket(ctx, j.Args[0])
 			if err != nil {
@@ -299,8 +312,8 @@ func (a *app) localTicket() *cobra.Command {
 		})
 	cmd.Long = cmd.Short + `.
 
-USER is an account of the server's operating system, and the server must be on
-this machine: use --url unix:///path/of/its/socket. 'vigate login --local' does
-all of it.`
+USER is an account of the server's operating system. The server must run on this
+machine; use --url unix:///path/to/its/socket. 'vigate login --local' also logs
+in with the password.`
 	return cmd
 }

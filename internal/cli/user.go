@@ -14,36 +14,37 @@ import (
 func (a *app) user() *cobra.Command {
 	return command.Group("user", "Manage the server's own users",
 		a.userList(), a.userAdd(), a.userPassword(),
-		a.userChange("rm", "RemoveUser", "Remove users; their sessions end"),
-		a.userChange("disable", "DisableUser", "Disable users; their sessions end"),
-		a.userChange("enable", "EnableUser", "Enable users that were disabled"),
-		a.userChange("unlock", "UnlockUser", "Let users log in again that too many failed logins have locked"),
+		a.userChange("rm", "RemoveUser", "Remove users and end their sessions"),
+		a.userChange("disable", "DisableUser", "Disable users and end their sessions"),
+		a.userChange("enable", "EnableUser", "Enable disabled users"),
+		a.userChange("unlock", "UnlockUser", "Unlock users that are locked after too many failed logins"),
 	)
 }
 
 func (a *app) userList() *cobra.Command {
 	var domain string
 	var groups bool
-	cmd := a.command("ls [SEARCH]", "List users, all or those with SEARCH in their names", cobra.MaximumNArgs(1), func(ctx context.Context, j *job) error {
-		req := &types.RetrieveUserGroups{Domain: domain, FindUsers: !groups, FindGroups: groups}
-		if len(j.Args) == 1 {
-			req.SearchStr = j.Args[0]
-		}
-		list, err := j.search(ctx, req)
-		if err != nil {
-			return err
-		}
-		return j.Out.Show(list, func() *command.Table {
-			t := &command.Table{Header: []string{"PRINCIPAL", "FULL NAME"}}
-			for _, u := range list {
-				found := u.GetUserSearchResult()
-				t.Add(found.Principal, found.FullName)
+	cmd := a.command("ls [SEARCH]", "List all users, or the users whose names contain SEARCH", cobra.MaximumNArgs(1),
+		func(ctx context.Context, j *job) error {
+			req := &types.RetrieveUserGroups{Domain: domain, FindUsers: !groups, FindGroups: groups}
+			if len(j.Args) == 1 {
+				req.SearchStr = j.Args[0]
 			}
-			return t
+			list, err := j.search(ctx, req)
+			if err != nil {
+				return err
+			}
+			return j.Out.Show(list, func() *command.Table {
+				t := &command.Table{Header: []string{"PRINCIPAL", "FULL NAME"}}
+				for _, u := range list {
+					found := u.GetUserSearchResult()
+					t.Add(found.Principal, found.FullName)
+				}
+				return t
+			})
 		})
-	})
 	cmd.Aliases = []string{"list"}
-	cmd.Flags().StringVar(&domain, "domain", "", "look only in this domain")
+	cmd.Flags().StringVar(&domain, "domain", "", "search only this domain")
 	cmd.Flags().BoolVar(&groups, "groups", false, "list groups instead of users")
 	return cmd
 }
@@ -73,9 +74,10 @@ func principals(ctx context.Context, j *job) ([]string, error) {
 	return names, err
 }
 
-// passwordFlag defines the flag for a password that is to be set.
+// passwordFlag defines the flag for the file of a new password.
 func passwordFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("new-password-file", "", "file with the password to set, - for standard input (default: ask)")
+	return cmd.Flags().String("new-password-file", "",
+		"file that holds the new password, - for standard input (default: prompt)")
 }
 
 func (a *app) userAdd() *cobra.Command {
@@ -95,7 +97,7 @@ func (a *app) userAdd() *cobra.Command {
 	})
 	cmd.Long = cmd.Short + `.
 
-A new user may do nothing: give it a role with 'vigate permission set'.`
+A new user has no privileges. Grant a role with 'vigate permission set'.`
 	cmd.Flags().StringVar(&description, "full-name", "", "the user's full name")
 	path = passwordFlag(cmd)
 	return cmd
@@ -103,7 +105,8 @@ A new user may do nothing: give it a role with 'vigate permission set'.`
 
 func (a *app) userPassword() *cobra.Command {
 	var path *string
-	cmd := a.command("passwd [NAME]", "Change a user's password, or your own; other sessions of the user end", cobra.MaximumNArgs(1),
+	cmd := a.command("passwd [NAME]", "Change a user's password or your own, and end the user's other sessions",
+		cobra.MaximumNArgs(1),
 		func(ctx context.Context, j *job) error {
 			ref, err := j.accounts(ctx)
 			if err != nil {
@@ -123,14 +126,15 @@ func (a *app) userPassword() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return j.Invoke(ctx, ref, "UpdateUser", &types.UpdateUser{User: &types.HostAccountSpec{Id: name, Password: password}}, nil)
+			return j.Invoke(ctx, ref, "UpdateUser",
+				&types.UpdateUser{User: &types.HostAccountSpec{Id: name, Password: password}}, nil)
 		})
 	path = passwordFlag(cmd)
 	cmd.ValidArgsFunction = a.complete(false, principals)
 	return cmd
 }
 
-// userRequest is the argument of the methods that only take a user's name.
+// userRequest is the request type of the methods whose only argument is a user name.
 type userRequest struct {
 	UserName string `json:"userName"`
 }

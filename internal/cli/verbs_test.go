@@ -17,17 +17,24 @@ func ref(typ, id string) string {
 }
 
 const (
-	rolesJSON = `[{"_typeName":"AuthorizationRole","roleId":-1,"system":true,"name":"Admin","info":{"_typeName":"Description","label":"Administrator","summary":"all"},"privilege":["System.View","Sessions.TerminateSession"]},` +
-		`{"_typeName":"AuthorizationRole","roleId":7,"system":false,"name":"ops","info":{"_typeName":"Description","label":"ops","summary":"ops"},"privilege":["System.View"]}]`
-	nodesJSON = `[{"_typeName":"VigateNode","key":"k1","name":"a\u001b","self":true,"address":["https://192.0.2.1:443","http://192.0.2.1:80"],"version":"1.2",` +
+	rolesJSON = `[{"_typeName":"AuthorizationRole","roleId":-1,"system":true,"name":"Admin",` +
+		`"info":{"_typeName":"Description","label":"Administrator","summary":"all"},"privilege":["System.View",` +
+		`"Sessions.TerminateSession"]},` +
+		`{"_typeName":"AuthorizationRole","roleId":7,"system":false,"name":"ops","info":{"_typeName":"Description",` +
+		`"label":"ops","summary":"ops"},"privilege":["System.View"]}]`
+	nodesJSON = `[{"_typeName":"VigateNode","key":"k1","name":"a\u001b","self":true,` +
+		`"address":["https://192.0.2.1:443","http://192.0.2.1:80"],"version":"1.2",` +
 		`"startTime":"2025-01-02T03:03:05Z","reportTime":"2025-01-02T04:07:00Z","sessionCount":7,"lagMillis":12},` +
-		`{"_typeName":"VigateNode","key":"k2","name":"b","self":false,"version":"1.3","startTime":"2025-01-02T04:03:00Z","reportTime":"2025-01-02T04:07:04Z","sessionCount":6}]`
-	eventsJSON = `[{"_typeName":"EventEx","key":3,"chainId":3,"createdTime":"2025-01-02T03:00:02Z","userName":"b","fullFormattedMessage":"third","eventTypeId":"vigate.third"},` +
-		`{"_typeName":"UserLoginSessionEvent","key":2,"chainId":2,"createdTime":"2025-01-02T03:00:01Z","userName":"a","fullFormattedMessage":"second","ipAddress":"::1","locale":"en","sessionId":"x"}]`
+		`{"_typeName":"VigateNode","key":"k2","name":"b","self":false,"version":"1.3",` +
+		`"startTime":"2025-01-02T04:03:00Z","reportTime":"2025-01-02T04:07:04Z","sessionCount":6}]`
+	eventsJSON = `[{"_typeName":"EventEx","key":3,"chainId":3,"createdTime":"2025-01-02T03:00:02Z","userName":"b",` +
+		`"fullFormattedMessage":"third","eventTypeId":"vigate.third"},` +
+		`{"_typeName":"UserLoginSessionEvent","key":2,"chainId":2,"createdTime":"2025-01-02T03:00:01Z",` +
+		`"userName":"a","fullFormattedMessage":"second","ipAddress":"::1","locale":"en","sessionId":"x"}]`
 )
 
-// TestEachVerbCallsItsOperation runs each command against the answer of its
-// operation, and looks at what was sent and shown.
+// TestEachVerbCallsItsOperation runs each command against a fixed response of its operation. It
+// checks the request and the output.
 func TestEachVerbCallsItsOperation(t *testing.T) {
 	pem := filepath.Join(t.TempDir(), "cert.pem")
 	if err := os.WriteFile(pem, []byte("-----BEGIN CERTIFICATE-----\n"), 0o600); err != nil {
@@ -37,66 +44,132 @@ func TestEachVerbCallsItsOperation(t *testing.T) {
 		args    string
 		answers map[string]string
 		stdin   string
-		sent    string // is in one of the calls
+		sent    string // text that one of the calls must contain
 		shown   string
 	}{
-		{"session ls", map[string]string{"GET SessionManager.sessionList": "[" + sessionJSON("k2", "bob") + "," + sessionJSON(ownKey, "adm") + "]"}, "",
+		{"session ls", map[string]string{"GET SessionManager.sessionList": "[" + sessionJSON("k2", "bob") + "," +
+			sessionJSON(ownKey, "adm") + "]"}, "",
 			"GET SessionManager.sessionList", "*  " + ownKey + "  adm"},
-		{"session ls -o json", map[string]string{"GET SessionManager.sessionList": "[]"}, "", "GET SessionManager.sessionList", "[]\n"},
-		{"session rm k1 k2", map[string]string{"POST SessionManager.TerminateSession": ""}, "", `TerminateSession {"sessionId":["k2"]}`, ""},
-		{"session active k1 bob", map[string]string{"POST SessionManager.SessionIsActive": "true"}, "", `SessionIsActive {"sessionID":"k1","userName":"bob"}`, "true\n"},
-		{"session impersonate bob --locale de", map[string]string{"POST SessionManager.ImpersonateUser": sessionJSON(ownKey, "bob")}, "", `ImpersonateUser {"userName":"bob","locale":"de"}`, "bob"},
+		{"session ls -o json", map[string]string{"GET SessionManager.sessionList": "[]"}, "",
+			"GET SessionManager.sessionList", "[]\n"},
+		{"session rm k1 k2", map[string]string{"POST SessionManager.TerminateSession": ""}, "",
+			`TerminateSession {"sessionId":["k2"]}`, ""},
+		{"session active k1 bob", map[string]string{"POST SessionManager.SessionIsActive": "true"}, "",
+			`SessionIsActive {"sessionID":"k1","userName":"bob"}`, "true\n"},
+		{"session impersonate bob --locale de",
+			map[string]string{"POST SessionManager.ImpersonateUser": sessionJSON(ownKey, "bob")}, "",
+			`ImpersonateUser {"userName":"bob","locale":"de"}`, "bob"},
 		{"session locale", nil, "", "GET SessionManager.currentSession", "en"},
-		{"session locale de", map[string]string{"POST SessionManager.SetLocale": ""}, "", `SetLocale {"locale":"de"}`, ""},
-		{"session locales", map[string]string{"GET SessionManager.defaultLocale": `"en"`, "GET SessionManager.supportedLocaleList": `["en","de","fi"]`, "GET SessionManager.messageLocaleList": `["en","de"]`}, "",
+		{"session locale de", map[string]string{"POST SessionManager.SetLocale": ""}, "", `SetLocale {"locale":"de"}`,
+			""},
+		{"session locales", map[string]string{"GET SessionManager.defaultLocale": `"en"`,
+			"GET SessionManager.supportedLocaleList": `["en","de","fi"]`,
+			"GET SessionManager.messageLocaleList":   `["en","de"]`}, "",
 			"GET SessionManager.defaultLocale", "en de fi"},
-		{"session message maintenance", map[string]string{"POST SessionManager.UpdateServiceMessage": ""}, "", `UpdateServiceMessage {"message":"maintenance"}`, ""},
-		{"session message --file -", map[string]string{"POST SessionManager.UpdateServiceMessage": ""}, "two\nlines\n", `{"message":"two\nlines"}`, ""},
-		{"session message --clear", map[string]string{"POST SessionManager.UpdateServiceMessage": ""}, "", `{"message":""}`, ""},
-		{"session service-ticket https://h/x --method get", map[string]string{"POST SessionManager.AcquireGenericServiceTicket": `{"_typeName":"SessionManagerGenericServiceTicket","id":"t-1","ticketType":"http"}`}, "",
+		{"session message maintenance", map[string]string{"POST SessionManager.UpdateServiceMessage": ""}, "",
+			`UpdateServiceMessage {"message":"maintenance"}`, ""},
+		{"session message --file -", map[string]string{"POST SessionManager.UpdateServiceMessage": ""}, "two\nlines\n",
+			`{"message":"two\nlines"}`, ""},
+		{"session message --clear", map[string]string{"POST SessionManager.UpdateServiceMessage": ""}, "",
+			`{"message":""}`, ""},
+		{"session service-ticket https://h/x --method get",
+			map[string]string{"POST SessionManager.AcquireGenericServiceTicket": `{"_typeName":` +
+				`"SessionManagerGenericServiceTicket","id":"t-1","ticketType":"http"}`}, "",
 			`"method":"httpGet","url":"https://h/x"`, "t-1"},
-		{"session service-ticket --vmomi cloneSession", map[string]string{"POST SessionManager.AcquireGenericServiceTicket": `{"_typeName":"SessionManagerGenericServiceTicket","id":"t-1"}`}, "",
+		{"session service-ticket --vmomi cloneSession",
+			map[string]string{"POST SessionManager.AcquireGenericServiceTicket": `{"_typeName":` +
+				`"SessionManagerGenericServiceTicket","id":"t-1"}`}, "",
 			`"_typeName":"SessionManagerVmomiServiceRequestSpec","method":"cloneSession"`, "t-1"},
-		{"session local-ticket root", map[string]string{"POST SessionManager.AcquireLocalTicket": `{"_typeName":"SessionManagerLocalTicket","userName":"root","passwordFilePath":"/run/p"}`}, "", `{"userName":"root"}`, "/run/p"},
+		{"session local-ticket root",
+			map[string]string{"POST SessionManager.AcquireLocalTicket": `{"_typeName":"SessionManagerLocalTicket",` +
+				`"userName":"root","passwordFilePath":"/run/p"}`}, "", `{"userName":"root"}`, "/run/p"},
 		{"node ls", map[string]string{"GET VigateCluster.nodes": nodesJSON}, "", "GET VigateCluster.nodes",
-			"*  a\ufffd    k1   1.2      1h4m  5s    12ms     7         https://192.0.2.1:443 http://192.0.2.1:80\n   b     k2   1.3      4m5s  1s    unknown  6\n"},
-		{"node ls -o json", map[string]string{"GET VigateCluster.nodes": nodesJSON}, "", "GET VigateCluster.nodes", `"lagMillis": 12`},
+			"*  a\ufffd    k1   1.2      1h4m  5s    12ms     7         https://192.0.2.1:443 http://192.0.2.1:80\n" +
+				"   b     k2   1.3      4m5s  1s    unknown  6\n"},
+		{"node ls -o json", map[string]string{"GET VigateCluster.nodes": nodesJSON}, "", "GET VigateCluster.nodes",
+			`"lagMillis": 12`},
 		{"about", nil, "", "GET ServiceInstance.content", "fake 1.0"},
-		{"user ls adm", map[string]string{"POST UserDirectory.RetrieveUserGroups": `[{"_typeName":"UserSearchResult","principal":"VSPHERE.LOCAL\\adm","fullName":"A","group":false}]`}, "",
+		{"user ls adm", map[string]string{"POST UserDirectory.RetrieveUserGroups": `[{"_typeName":"UserSearchResult",` +
+			`"principal":"VSPHERE.LOCAL\\adm","fullName":"A","group":false}]`}, "",
 			`"searchStr":"adm","exactMatch":false,"findUsers":true,"findGroups":false`, `VSPHERE.LOCAL\adm  A`},
-		{"user add bob --full-name Bob --new-password-file -", map[string]string{"POST HostLocalAccountManager.CreateUser": ""}, "s3cret word\n", `"id":"bob","password":"s3cret word","description":"Bob"`, ""},
-		{"user passwd bob --new-password-file -", map[string]string{"POST HostLocalAccountManager.UpdateUser": ""}, "s3cret word\n", `"id":"bob","password":"s3cret word"`, ""},
-		{"user passwd --new-password-file -", map[string]string{"POST HostLocalAccountManager.UpdateUser": ""}, "x y", `"id":"VSPHERE.LOCAL\\Administrator","password":"x y"`, ""},
-		{"user rm a b", map[string]string{"POST HostLocalAccountManager.RemoveUser": ""}, "", `RemoveUser {"userName":"b"}`, ""},
-		{"user disable a", map[string]string{"POST HostLocalAccountManager.DisableUser": ""}, "", `DisableUser {"userName":"a"}`, ""},
-		{"user enable a", map[string]string{"POST HostLocalAccountManager.EnableUser": ""}, "", `EnableUser {"userName":"a"}`, ""},
-		{"user unlock a", map[string]string{"POST HostLocalAccountManager.UnlockUser": ""}, "", `UnlockUser {"userName":"a"}`, ""},
+		{"user add bob --full-name Bob --new-password-file -",
+			map[string]string{"POST HostLocalAccountManager.CreateUser": ""}, "s3cret word\n",
+			`"id":"bob","password":"s3cret word","description":"Bob"`, ""},
+		{"user passwd bob --new-password-file -", map[string]string{"POST HostLocalAccountManager.UpdateUser": ""},
+			"s3cret word\n", `"id":"bob","password":"s3cret word"`, ""},
+		{"user passwd --new-password-file -", map[string]string{"POST HostLocalAccountManager.UpdateUser": ""}, "x y",
+			`"id":"VSPHERE.LOCAL\\Administrator","password":"x y"`, ""},
+		{"user rm a b", map[string]string{"POST HostLocalAccountManager.RemoveUser": ""}, "",
+			`RemoveUser {"userName":"b"}`, ""},
+		{"user disable a", map[string]string{"POST HostLocalAccountManager.DisableUser": ""}, "",
+			`DisableUser {"userName":"a"}`, ""},
+		{"user enable a", map[string]string{"POST HostLocalAccountManager.EnableUser": ""}, "",
+			`EnableUser {"userName":"a"}`, ""},
+		{"user unlock a", map[string]string{"POST HostLocalAccountManager.UnlockUser": ""}, "",
+			`UnlockUser {"userName":"a"}`, ""},
 		{"role ls", map[string]string{"GET AuthorizationManager.roleList": rolesJSON}, "", "", "7   ops    no      1"},
 		{"role ls ops", map[string]string{"GET AuthorizationManager.roleList": rolesJSON}, "", "", "System.View\n"},
-		{"role create ops2 System.View", map[string]string{"POST AuthorizationManager.AddAuthorizationRole": "8"}, "", `{"name":"ops2","privIds":["System.View"]}`, "8\n"},
-		{"role update OPS --add Sessions.GlobalMessage --rename ops3", map[string]string{"GET AuthorizationManager.roleList": rolesJSON, "POST AuthorizationManager.UpdateAuthorizationRole": ""}, "",
+		{"role create ops2 System.View", map[string]string{"POST AuthorizationManager.AddAuthorizationRole": "8"}, "",
+			`{"name":"ops2","privIds":["System.View"]}`, "8\n"},
+		{"role update OPS --add Sessions.GlobalMessage --rename ops3",
+			map[string]string{"GET AuthorizationManager.roleList": rolesJSON,
+				"POST AuthorizationManager.UpdateAuthorizationRole": ""}, "",
 			`{"roleId":7,"newName":"ops3","privIds":["Sessions.GlobalMessage","System.View"]}`, ""},
-		{"role rm ops", map[string]string{"GET AuthorizationManager.roleList": rolesJSON, "POST AuthorizationManager.RemoveAuthorizationRole": ""}, "", `{"roleId":7,"failIfUsed":true}`, ""},
-		{"role privileges", map[string]string{"GET AuthorizationManager.privilegeList": `[{"_typeName":"AuthorizationPrivilege","privId":"System.View","onParent":false,"name":"View","privGroupName":"System"}]`}, "", "", "System.View\n"},
-		{"permission ls", map[string]string{"GET AuthorizationManager.roleList": rolesJSON, "POST AuthorizationManager.RetrieveAllPermissions": `[{"_typeName":"Permission","entity":` + ref("Folder", "group-d1") + `,"principal":"D\\bob","group":false,"roleId":7,"propagate":true}]`}, "",
+		{"role rm ops", map[string]string{"GET AuthorizationManager.roleList": rolesJSON,
+			"POST AuthorizationManager.RemoveAuthorizationRole": ""}, "", `{"roleId":7,"failIfUsed":true}`, ""},
+		{"role privileges",
+			map[string]string{"GET AuthorizationManager.privilegeList": `[{"_typeName":"AuthorizationPrivilege",` +
+				`"privId":"System.View","onParent":false,"name":"View","privGroupName":"System"}]`}, "", "",
+			"System.View\n"},
+		{"permission ls", map[string]string{"GET AuthorizationManager.roleList": rolesJSON,
+			"POST AuthorizationManager.RetrieveAllPermissions": `[{"_typeName":"Permission","entity":` +
+				ref("Folder", "group-d1") + `,"principal":"D\\bob","group":false,"roleId":7,"propagate":true}]`}, "",
 			"", `D\bob      user  ops   group-d1  yes`},
-		{"permission set bob ops", map[string]string{"GET AuthorizationManager.roleList": rolesJSON, "POST AuthorizationManager.SetEntityPermissions": ""}, "", `"principal":"bob","group":false,"roleId":7,"propagate":true`, ""},
-		{"permission rm bob --group", map[string]string{"POST AuthorizationManager.RemoveEntityPermission": ""}, "", `"user":"bob","isGroup":true`, ""},
-		{"permission check A B", map[string]string{"POST AuthorizationManager.HasPrivilegeOnEntity": "[true,false]"}, "", `"sessionId":"` + ownKey + `","privId":["A","B"]`, "B          no"},
-		{"permission check A --user bob", map[string]string{"POST AuthorizationManager.HasUserPrivilegeOnEntities": `[{"_typeName":"EntityPrivilege","entity":` + ref("Folder", "group-d1") + `,"privAvailability":[{"_typeName":"PrivilegeAvailability","privId":"A","isGranted":true}]}]`}, "",
+		{"permission set bob ops", map[string]string{"GET AuthorizationManager.roleList": rolesJSON,
+			"POST AuthorizationManager.SetEntityPermissions": ""}, "",
+			`"principal":"bob","group":false,"roleId":7,"propagate":true`, ""},
+		{"permission rm bob --group", map[string]string{"POST AuthorizationManager.RemoveEntityPermission": ""}, "",
+			`"user":"bob","isGroup":true`, ""},
+		{"permission check A B", map[string]string{"POST AuthorizationManager.HasPrivilegeOnEntity": "[true,false]"},
+			"", `"sessionId":"` + ownKey + `","privId":["A","B"]`, "B          no"},
+		{"permission check A --user bob",
+			map[string]string{"POST AuthorizationManager.HasUserPrivilegeOnEntities": `[{"_typeName":` +
+				`"EntityPrivilege","entity":` + ref("Folder", "group-d1") +
+				`,"privAvailability":[{"_typeName":"PrivilegeAvailability","privId":"A","isGranted":true}]}]`}, "",
 			`"userName":"bob","privId":["A"]`, "A          yes"},
-		{"permission check --user bob", map[string]string{"POST AuthorizationManager.FetchUserPrivilegeOnEntities": `[{"_typeName":"UserPrivilegeResult","entity":` + ref("Folder", "group-d1") + `,"privileges":["A"]}]`}, "", `"userName":"bob"`, "A          yes"},
-		{"extension ls", map[string]string{"GET ExtensionManager.extensionList": `[{"_typeName":"Extension","description":{"_typeName":"Description","label":"X","summary":"x"},"key":"com.x","version":"1","subjectName":"CN=x","lastHeartbeatTime":"2025-01-02T03:04:05Z"}]`}, "", "", "com.x  1                 CN=x          X"},
-		{"extension info com.x", map[string]string{"POST ExtensionManager.FindExtension": `{"_typeName":"Extension","description":{"_typeName":"Description","label":"X","summary":"x"},"key":"com.x","version":"1","lastHeartbeatTime":"2025-01-02T03:04:05Z"}`}, "", `{"extensionKey":"com.x"}`, "2025-01-02T03:04:05Z"},
-		{"extension register com.x --subject-name CN=x --certificate " + pem, map[string]string{"POST ExtensionManager.RegisterExtension": "", "POST ExtensionManager.SetExtensionCertificate": ""}, "", `"certificatePem":"-----BEGIN CERTIFICATE-----\n"`, ""},
-		{"extension setcert com.x " + pem, map[string]string{"POST ExtensionManager.SetExtensionCertificate": ""}, "", `"extensionKey":"com.x"`, ""},
-		{"extension unregister com.x", map[string]string{"POST ExtensionManager.UnregisterExtension": ""}, "", `{"extensionKey":"com.x"}`, ""},
-		{"event ls -n 5 --user bob --type UserLoginSessionEvent", map[string]string{"POST EventManager.QueryEvents": eventsJSON}, "",
+		{"permission check --user bob",
+			map[string]string{"POST AuthorizationManager.FetchUserPrivilegeOnEntities": `[{"_typeName":` +
+				`"UserPrivilegeResult","entity":` + ref("Folder", "group-d1") + `,"privileges":["A"]}]`}, "",
+			`"userName":"bob"`, "A          yes"},
+		{"extension ls",
+			map[string]string{"GET ExtensionManager.extensionList": `[{"_typeName":"Extension",` +
+				`"description":{"_typeName":"Description","label":"X","summary":"x"},"key":"com.x","version":"1",` +
+				`"subjectName":"CN=x","lastHeartbeatTime":"2025-01-02T03:04:05Z"}]`}, "", "",
+			"com.x  1                 CN=x          X"},
+		{"extension info com.x",
+			map[string]string{"POST ExtensionManager.FindExtension": `{"_typeName":"Extension",` +
+				`"description":{"_typeName":"Description","label":"X","summary":"x"},"key":"com.x","version":"1",` +
+				`"lastHeartbeatTime":"2025-01-02T03:04:05Z"}`}, "", `{"extensionKey":"com.x"}`, "2025-01-02T03:04:05Z"},
+		{"extension register com.x --subject-name CN=x --certificate " + pem,
+			map[string]string{"POST ExtensionManager.RegisterExtension": "",
+				"POST ExtensionManager.SetExtensionCertificate": ""}, "",
+			`"certificatePem":"-----BEGIN CERTIFICATE-----\n"`, ""},
+		{"extension setcert com.x " + pem, map[string]string{"POST ExtensionManager.SetExtensionCertificate": ""}, "",
+			`"extensionKey":"com.x"`, ""},
+		{"extension unregister com.x", map[string]string{"POST ExtensionManager.UnregisterExtension": ""}, "",
+			`{"extensionKey":"com.x"}`, ""},
+		{"event ls -n 5 --user bob --type UserLoginSessionEvent",
+			map[string]string{"POST EventManager.QueryEvents": eventsJSON}, "",
 			`"eventTypeId":["vim.event.UserLoginSessionEvent"],"maxCount":5`, "second\n2025-01-02T03:00:02Z"},
-		{"option ls", map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b","value":{"_typeName":"int","_value":30}}]`}, "", "", "a.b   30"},
-		{"option set a.b=45", map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b","value":{"_typeName":"int","_value":30}}]`, "POST OptionManager.UpdateOptions": ""}, "",
+		{"option ls", map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b",` +
+			`"value":{"_typeName":"int","_value":30}}]`}, "", "", "a.b   30"},
+		{"option set a.b=45",
+			map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b",` +
+				`"value":{"_typeName":"int","_value":30}}]`, "POST OptionManager.UpdateOptions": ""}, "",
 			`"key":"a.b","value":{"_typeName":"int","_value":45}`, ""},
-		{"option set a.b=90s", map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b","value":{"_typeName":"int","_value":30}}]`, "POST OptionManager.UpdateOptions": ""}, "",
+		{"option set a.b=90s",
+			map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b",` +
+				`"value":{"_typeName":"int","_value":30}}]`, "POST OptionManager.UpdateOptions": ""}, "",
 			`"key":"a.b","value":{"_typeName":"string","_value":"90s"}`, ""},
 	}
 	for _, tc := range tests {
@@ -120,7 +193,8 @@ func TestEachVerbCallsItsOperation(t *testing.T) {
 }
 
 func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
-	noPermission := `fault {"_typeName":"NoPermission","faultstring":"Permission to perform this operation was denied.","privilegeId":"Sessions.TerminateSession"}`
+	noPermission := `fault {"_typeName":"NoPermission","faultstring":"Permission to perform this operation was ` +
+		`denied.","privilegeId":"Sessions.TerminateSession"}`
 	notFound := `fault {"_typeName":"NotFound","faultstring":"The object or item referred to could not be found."}`
 	for _, tc := range []struct {
 		args    string
@@ -128,14 +202,21 @@ func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
 		code    int
 		text    string
 	}{
-		{"session ls", map[string]string{"GET SessionManager.sessionList": noPermission}, 4, "needs Sessions.TerminateSession"},
-		{"session rm k1 k2", map[string]string{"POST SessionManager.TerminateSession": notFound}, 5, "k1: SessionManager.TerminateSession: The object or item"},
-		{"session impersonate bob", map[string]string{"POST SessionManager.ImpersonateUser": `fault {"_typeName":"InvalidLogin","faultstring":"Cannot complete login."}`}, 3, "live session of its own"},
-		{"session active k bob --exit-status", map[string]string{"POST SessionManager.SessionIsActive": "false"}, 5, "no live session"},
-		{"permission check A --exit-status", map[string]string{"POST AuthorizationManager.HasPrivilegeOnEntity": "[false]"}, 4, "not all"},
+		{"session ls", map[string]string{"GET SessionManager.sessionList": noPermission}, 4,
+			"needs Sessions.TerminateSession"},
+		{"session rm k1 k2", map[string]string{"POST SessionManager.TerminateSession": notFound}, 5,
+			"k1: SessionManager.TerminateSession: The object or item"},
+		{"session impersonate bob",
+			map[string]string{"POST SessionManager.ImpersonateUser": `fault {"_typeName":"InvalidLogin",` +
+				`"faultstring":"Cannot complete login."}`}, 3, "must have a live session"},
+		{"session active k bob --exit-status", map[string]string{"POST SessionManager.SessionIsActive": "false"}, 5,
+			"no live session"},
+		{"permission check A --exit-status",
+			map[string]string{"POST AuthorizationManager.HasPrivilegeOnEntity": "[false]"}, 4, "not all"},
 		{"extension info com.x", map[string]string{"POST ExtensionManager.FindExtension": ""}, 5, "no extension"},
 		{"role rm nothing", map[string]string{"GET AuthorizationManager.roleList": rolesJSON}, 5, "no role"},
-		{"session message x", map[string]string{"POST SessionManager.UpdateServiceMessage": "503"}, 6, "try again in 1m0s"},
+		{"session message x", map[string]string{"POST SessionManager.UpdateServiceMessage": "503"}, 6,
+			"try again in 1m0s"},
 		{"session message x", nil, 1, "no answer to POST SessionManager.UpdateServiceMessage"},
 		{"session", nil, 2, "needs a subcommand"},
 		{"session lss", nil, 2, "did you mean 'ls'?"},
@@ -157,7 +238,9 @@ func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
 }
 
 func TestAFailureForOneNameDoesNotStopTheOthers(t *testing.T) {
-	s := startServer(t, map[string]string{"POST SessionManager.TerminateSession": `fault {"_typeName":"NotFound","faultstring":"not there"}`})
+	s := startServer(t,
+		map[string]string{"POST SessionManager.TerminateSession": `fault {"_typeName":"NotFound","faultstring":"not ` +
+			`there"}`})
 	sh := newShell(t, s)
 	sh.must("login")
 	contains(t, sh.fails(5, "session", "rm", "k1", "k2"), "k1: ", "; k2: ")
@@ -174,12 +257,13 @@ func TestAnUntrustedCertificateIsExplained(t *testing.T) {
 	sh.must("about", "--thumbprint", s.thumbprint())
 	sh.must("about", "--ca", s.caFile(t))
 	sh.must("about", "-k")
-	contains(t, sh.fails(6, "about", "--thumbprint", strings.Repeat("00", 32)), "is not the one with the given thumbprint")
+	contains(t, sh.fails(6, "about", "--thumbprint", strings.Repeat("00", 32)),
+		"is not the one with the given thumbprint")
 	sh.env["VIGATE_THUMBPRINT"] = s.thumbprint()
 	sh.must("about")
 }
 
-func TestAServerThatIsNotThereIsExplained(t *testing.T) {
+func TestAnUnreachableServerIsExplained(t *testing.T) {
 	s := startServer(t, nil)
 	sh := newShell(t, s)
 	s.Close()
@@ -193,7 +277,8 @@ func TestEventsAreFollowedUntilInterrupted(t *testing.T) {
 		"POST EventHistoryCollector.SetCollectorPageSize": "",
 		"POST EventHistoryCollector.ResetCollector":       "",
 		"POST EventHistoryCollector.DestroyCollector":     "",
-		"POST EventHistoryCollector.ReadNextEvents":       "[" + strings.TrimSuffix(strings.SplitN(eventsJSON, "},{", 2)[0], "[")[1:] + "}]",
+		"POST EventHistoryCollector.ReadNextEvents": "[" +
+			strings.TrimSuffix(strings.SplitN(eventsJSON, "},{", 2)[0], "[")[1:] + "}]",
 	})
 	sh := newShell(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -214,11 +299,11 @@ func TestEventsAreFollowedUntilInterrupted(t *testing.T) {
 	}
 	contains(t, fmt.Sprint(s.got("POST EventHistoryCollector.SetCollectorPageSize")), `{"maxCount":7}`)
 	if len(s.got("POST EventHistoryCollector.DestroyCollector")) != 1 {
-		t.Error("the collector was not given back")
+		t.Error("the collector was not destroyed")
 	}
 }
 
-// notify calls done when the text has been written.
+// notify calls done when the given text has been written.
 type notify struct {
 	at, text string
 	done     func()
@@ -232,8 +317,9 @@ func (n *notify) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestCompletionsComeFromTheKeptSessionOnly(t *testing.T) {
-	s := startServer(t, map[string]string{"GET SessionManager.sessionList": "[" + sessionJSON("k1", "bob") + "," + sessionJSON("k2", "eve") + "]"})
+func TestCompletionsUseOnlyTheSavedSession(t *testing.T) {
+	s := startServer(t, map[string]string{"GET SessionManager.sessionList": "[" + sessionJSON("k1", "bob") + "," +
+		sessionJSON("k2", "eve") + "]"})
 	sh := newShell(t, s)
 	if out := sh.must("__complete", "session", "rm", ""); strings.Contains(out, "k1") || s.logins() != 0 {
 		t.Errorf("a completion logged in: %s", out)
@@ -245,15 +331,19 @@ func TestCompletionsComeFromTheKeptSessionOnly(t *testing.T) {
 	}
 }
 
-func TestEveryOperationOfSessionManagerCanBeReached(t *testing.T) {
+func TestEveryOperationHasACommand(t *testing.T) {
 	root := &cobra.Command{Use: "vigate"}
 	AddTo(root, Host{})
 	for _, path := range []string{
-		"login", "logout", "whoami", "about", "session ls", "session rm", "session active", "session clone-ticket", "session clone",
-		"session impersonate", "session locale", "session locales", "session message", "session service-ticket", "session local-ticket",
+		"login", "logout", "whoami", "about", "session ls", "session rm", "session active", "session clone-ticket",
+		"session clone",
+		"session impersonate", "session locale", "session locales", "session message", "session service-ticket",
+		"session local-ticket",
 		"user ls", "user add", "user passwd", "user rm", "user disable", "user enable", "user unlock",
-		"role ls", "role create", "role update", "role rm", "permission ls", "permission set", "permission rm", "permission check",
-		"extension ls", "extension info", "extension register", "extension setcert", "extension unregister", "event ls", "option ls", "option set",
+		"role ls", "role create", "role update", "role rm", "permission ls", "permission set", "permission rm",
+		"permission check",
+		"extension ls", "extension info", "extension register", "extension setcert", "extension unregister", "event ls",
+		"option ls", "option set",
 	} {
 		cmd, rest, err := root.Find(strings.Fields(path))
 		if err != nil || len(rest) != 0 || !cmd.Runnable() || cmd.Short == "" {
@@ -261,7 +351,8 @@ func TestEveryOperationOfSessionManagerCanBeReached(t *testing.T) {
 			continue
 		}
 		var missing []string
-		for _, flag := range []string{"url", "username", "password-file", "password-stdin", "insecure", "ca", "thumbprint", "cert", "key", "release", "output", "session-file", "timeout"} {
+		for _, flag := range []string{"url", "username", "password-file", "password-stdin", "insecure", "ca",
+			"thumbprint", "cert", "key", "release", "output", "session-file", "timeout"} {
 			if cmd.InheritedFlags().Lookup(flag) == nil && cmd.PersistentFlags().Lookup(flag) == nil {
 				missing = append(missing, flag)
 			}
@@ -273,10 +364,11 @@ func TestEveryOperationOfSessionManagerCanBeReached(t *testing.T) {
 	contains(t, root.Long, "Exit codes:")
 }
 
-func TestAServerWithoutNodesIsToldAsOne(t *testing.T) {
-	for _, body := range []string{`{"_typeName":"InvalidType","faultstring":"A specified parameter was not correct.","argument":"VigateCluster"}`,
+func TestAServerWithoutNodesIsExplained(t *testing.T) {
+	for _, body := range []string{`{"_typeName":"InvalidType","faultstring":"A specified parameter was not correct.",` +
+		`"argument":"VigateCluster"}`,
 		`{"_typeName":"ManagedObjectNotFound","faultstring":"gone","obj":` + ref("VigateCluster", "cluster") + `}`} {
 		s := startServer(t, map[string]string{"GET VigateCluster.nodes": "fault " + body})
-		contains(t, newShell(t, s).fails(5, "node", "ls"), "does not tell of its nodes")
+		contains(t, newShell(t, s).fails(5, "node", "ls"), "does not list its nodes")
 	}
 }

@@ -17,54 +17,56 @@ import (
 	"github.com/vigate/vigate/client"
 )
 
-// errNotLoggedIn: the command needs a session, and there are no credentials to
-// get one with.
+// errNotLoggedIn means that a command needs a session but has no credentials to log in with.
 var errNotLoggedIn = errors.New("not logged in")
 
-// Run is one run of a command.
+// Run is one run of a command: its arguments, its settings, and the client that it calls the server
+// with. The client is nil until the run connects.
 type Run struct {
-	*client.Client // nil before connect
+	*client.Client
 	settings
 
 	set *Set
 	cmd *cobra.Command
-	// Args are the command's arguments.
+	// Args holds the command's arguments.
 	Args []string
-	// Out is where its result goes.
+	// Out receives the command's result.
 	Out Output
-	// silent is set where nobody may be asked and no login be made.
-	silent bool
+	// noLogin prevents the client from logging in by itself and from asking for a password.
+	noLogin bool
 
-	// An interrupted command does not wait for a login that is under way.
-	mu sync.Mutex // guards what follows
-	// kept is the session that is kept for later commands; nil: none.
-	kept *keptSession
-	// leave ends the session with the command, since it can't or shall not be kept.
-	leave bool
+	// mu guards the fields below. They have a lock because an interrupted command does not wait for
+	// a login that is still running.
+	mu sync.Mutex
+	// saved is the session that is saved for later commands, or nil.
+	saved *savedSession
+	// logoutAtEnd is set if the session must end with the command because it can't or must not be
+	// saved.
+	logoutAtEnd bool
 }
 
-func (r *Run) keptNow() *keptSession {
+func (r *Run) currentSaved() *savedSession {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.kept
+	return r.saved
 }
 
-func (r *Run) setKept(k *keptSession) {
+func (r *Run) setSaved(k *savedSession) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.kept = k
+	r.saved = k
 }
 
-func (r *Run) leaves() bool {
+func (r *Run) logsOutAtEnd() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.leave
+	return r.logoutAtEnd
 }
 
-func (r *Run) setLeave() {
+func (r *Run) setLogoutAtEnd() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.leave = true
+	r.logoutAtEnd = true
 }
 
 func (set *Set) newRun(cmd *cobra.Command, args []string) (*Run, error) {
@@ -76,17 +78,17 @@ func (set *Set) newRun(cmd *cobra.Command, args []string) (*Run, error) {
 	return &Run{settings: s, set: set, cmd: cmd, Args: args, Out: out}, nil
 }
 
-// connect makes the run's client, with the session that is kept.
+// connect makes the run's client. The client uses the saved session, if there is one.
 func (r *Run) connect(ctx context.Context) error {
-	kept, err := r.files.find(r.url, r.user)
+	saved, err := r.files.find(r.url, r.user)
 	if err != nil {
 		return err
 	}
-	return r.dial(ctx, kept)
+	return r.dial(ctx, saved)
 }
 
-// dial makes the run's client with that session.
-func (r *Run) dial(ctx context.Context, kept *keptSession) error {
+// dial makes the run's client with the saved session saved, which may be nil.
+func (r *Run) dial(ctx context.Context, saved *savedSession) error {
 	cfg := client.Config{
 		URL: r.url, TLS: r.tls, Timeout: r.timeout, Release: r.release,
 		UserAgent: "vigate/" + cmp.Or(r.set.root.Version, "devel"),
@@ -94,11 +96,11 @@ func (r *Run) dial(ctx context.Context, kept *keptSession) error {
 	if r.socket != "" {
 		cfg.URL, cfg.Transport = "http://localhost", socketTransport(r.socket)
 	}
-	if kept != nil && cfg.Release == "" {
-		// It was agreed on when the session began, which saves asking again.
-		cfg.Release = kept.Release
+	if saved != nil && cfg.Release == "" {
+		// The release was negotiated when the session began, so the client need not ask again.
+		cfg.Release = saved.Release
 	}
-	if r.canLogin() && !r.silent {
+	if r.canLogin() && !r.noLogin {
 		cfg.Login = r.loginAgain
 	}
 	c, err := client.New(ctx, cfg)
@@ -106,9 +108,9 @@ func (r *Run) dial(ctx context.Context, kept *keptSession) error {
 		return err
 	}
 	r.Client = c
-	r.setKept(kept)
-	if kept != nil {
-		c.SetToken(kept.token)
+	r.setSaved(saved)
+	if saved != nil {
+		c.SetToken(saved.token)
 	}
 	return nil
 }
@@ -123,14 +125,14 @@ func socketTransport(path string) *http.Transport {
 	}
 }
 
-// canLogin reports whether there are a name and a password to log in with,
-// without asking anybody.
+// canLogin reports whether the run can log in without a prompt: it has a user name and a password,
+// or a place to read the password from.
 func (r *Run) canLogin() bool {
 	return r.user != "" && (r.password != nil || r.set.flags.passwordFile != "" || r.set.flags.passwordStdin)
 }
 
-// Password returns the password to log in with. ask: as a last resort,
-// somebody may be asked.
+// Password returns the password to log in with. If no password was given and ask is true, it
+// prompts for one.
 func (r *Run) Password(ctx context.Context, ask bool) (string, error) {
 	f := r.set.flags
 	path := f.passwordFile
@@ -144,7 +146,7 @@ func (r *Run) Password(ctx context.Context, ask bool) (string, error) {
 	case path != "":
 		password, err := r.ReadLine("password", path)
 		if err == nil {
-			r.password = &password // of standard input there is no second reading
+			r.password = &password // standard input can be read only once
 			f.passwordFile, f.passwordStdin = "", false
 		}
 		return password, err
@@ -157,7 +159,7 @@ func (r *Run) Password(ctx context.Context, ask bool) (string, error) {
 	return "", errNotLoggedIn
 }
 
-// loginAgain logs in where no session is kept, or it has ended.
+// loginAgain logs in if there is no saved session or if the session has ended.
 func (r *Run) loginAgain(ctx context.Context, c *client.Client) error {
 	password, err := r.Password(ctx, false)
 	if err != nil {
@@ -168,37 +170,36 @@ func (r *Run) loginAgain(ctx context.Context, c *client.Client) error {
 		return err
 	}
 	if r.set.flags.noKeep {
-		r.setLeave()
+		r.setLogoutAtEnd()
 		return nil
 	}
-	if err := r.keep(session, c); err != nil {
-		// The command can do its work all the same, but the session must not
-		// stay behind.
-		r.setLeave()
+	if err := r.save(session, c); err != nil {
+		// The command can go on without the file, but the session must not be left behind.
+		r.setLogoutAtEnd()
 		warn(r.cmd.ErrOrStderr(), "%v", err)
 	}
 	return nil
 }
 
-// keep keeps the client's session for later commands.
-func (r *Run) keep(session *types.UserSession, c *client.Client) error {
-	k := &keptSession{URL: r.url, User: r.user, UserName: session.UserName, Release: c.Release(),
+// save writes the client's session to a file for later commands.
+func (r *Run) save(session *types.UserSession, c *client.Client) error {
+	k := &savedSession{URL: r.url, User: r.user, UserName: session.UserName, Release: c.Release(),
 		Since: r.set.host.Now().UTC().Truncate(time.Second), token: c.Token()}
 	if err := r.files.save(k); err != nil {
 		return err
 	}
-	r.setKept(k)
+	r.setSaved(k)
 	return nil
 }
 
-// Own returns the client's own session, and logs in where it has none and that
-// is possible.
+// Own returns the client's current session. If there is none, it logs in if that is possible
+// without a prompt.
 func (r *Run) Own(ctx context.Context) (*types.UserSession, error) {
 	session, err := r.CurrentSession(ctx)
 	if err != nil || session != nil {
 		return session, err
 	}
-	if !r.canLogin() || r.silent {
+	if !r.canLogin() || r.noLogin {
 		return nil, r.ended(errNotLoggedIn)
 	}
 	r.SetToken(client.Token{})
@@ -211,15 +212,17 @@ func (r *Run) Own(ctx context.Context) (*types.UserSession, error) {
 	return session, err
 }
 
-// finish ends a command that has come to an end with err.
+// finish completes a command that returned err: it ends a session that must not be saved and closes
+// the client.
 func (r *Run) finish(ctx context.Context, err error) error {
 	defer r.Close()
-	if r.leaves() {
-		// Also where the command was interrupted.
+	if r.logsOutAtEnd() {
+		// The session is also ended if the command was interrupted.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if left := r.Logout(ctx); left != nil {
-			warn(r.cmd.ErrOrStderr(), "the session that was made for this command lives on until it idles out: %v", left)
+			warn(r.cmd.ErrOrStderr(), "the session of this command could not be ended and stays alive until its idle "+
+				"timeout: %v", left)
 		}
 	}
 	if IsFault[*types.NotAuthenticated](err) {
@@ -228,20 +231,21 @@ func (r *Run) finish(ctx context.Context, err error) error {
 	return err
 }
 
-// ended forgets the kept session, which the server does not know any more.
+// ended removes the saved session's file, because the server no longer knows the session.
 func (r *Run) ended(err error) error {
-	// A token that is not the kept one is that of a newer session.
-	kept := r.keptNow()
-	if token := r.Token(); kept == nil || !token.IsZero() && token != kept.token {
+	// If the client has another token than the saved session, it has logged in again in the
+	// meantime.
+	saved := r.currentSaved()
+	if token := r.Token(); saved == nil || !token.IsZero() && token != saved.token {
 		return err
 	}
-	if forget := r.files.forget(kept); forget != nil {
+	if forget := r.files.forget(saved); forget != nil {
 		return errors.Join(err, forget)
 	}
-	return fmt.Errorf("the kept session has ended: %w", err)
+	return fmt.Errorf("the saved session has ended: %w", err)
 }
 
-// serverError is an error of a command that calls a server.
+// serverError is an error of a command that calls a server. It adds the server's URL.
 type serverError struct {
 	error
 	url string
@@ -249,7 +253,7 @@ type serverError struct {
 
 func (e serverError) Unwrap() error { return e.error }
 
-// explainable adds to an error what is needed to explain it.
+// explainable wraps an error so that Explain knows the server's URL.
 func (r *Run) explainable(err error) error {
 	if err == nil {
 		return nil
@@ -263,14 +267,14 @@ func IsFault[F any](err error) bool {
 	return client.As(err, &fault)
 }
 
-// URL is that of the server, as sessions are kept under.
+// URL returns the server's URL in the form under which sessions are saved.
 func (r *Run) URL() string { return r.url }
 
-// User is the name that was given to log in with; "" for none.
+// User returns the user name that was given to log in with, or "".
 func (r *Run) User() string { return r.user }
 
-// Certificate is that which the connection shows; nil for none.
+// Certificate returns the client certificate of the connection, or nil.
 func (r *Run) Certificate() *tls.Certificate { return r.tls.Certificate }
 
-// Now is the host's clock.
+// Now returns the current time of the host's clock.
 func (r *Run) Now() time.Time { return r.set.host.Now() }

@@ -17,7 +17,7 @@ import (
 	"github.com/vigate/vigate/client"
 )
 
-// The exit codes, which are told in ExitCodes.
+// Exit codes of the program. ExitCodes explains them to the user.
 const (
 	exitGeneral      = 1
 	exitUsage        = 2
@@ -27,38 +27,37 @@ const (
 	exitUnavailable  = 6
 )
 
-// Answer makes an error of a command's own answer, which its caller asked to
-// have as the exit code.
-func Answer(err error, code int) error { return answerError{err, code} }
+// WithExitCode returns an error that ends the program with the given exit code. Commands use it if
+// the user asked for a result as the exit code.
+func WithExitCode(err error, code int) error { return exitError{err, code} }
 
-// answerError is an answer of the command's own that its caller asked to have as
-// the exit code.
-type answerError struct {
+// exitError is an error with an exit code of its own.
+type exitError struct {
 	error
 	code int
 }
 
-// rule says what a fault means to the person who called the command.
+// rule maps a kind of fault to an exit code and to a hint for the user.
 type rule struct {
 	applies func(error) bool
 	code    int
 	hint    string
 }
 
-// rules are looked through in order, so subtypes stand before their supertypes,
-// and what a renewed login was answered before what caused it.
+// rules are tried in order. Subtypes of a fault come before their supertypes. The fault of a failed
+// renewal comes before the NotAuthenticated that caused the renewal.
 var rules = []rule{
-	{isImpersonation, exitLogin, "the user needs a live session of its own"},
-	{IsFault[*types.NoClientCertificate], exitLogin, "give the extension's certificate by --cert and --key"},
-	{IsFault[*types.SSPIChallenge], exitLogin, "the server wants another leg than was given"},
-	{IsFault[types.BaseInvalidLogin], exitLogin, "check the user, and the password, ticket or token"},
+	{isImpersonation, exitLogin, "the user must have a live session"},
+	{IsFault[*types.NoClientCertificate], exitLogin, "pass the extension's certificate with --cert and --key"},
+	{IsFault[*types.SSPIChallenge], exitLogin, "the server expects another SSPI token"},
+	{IsFault[types.BaseInvalidLogin], exitLogin, "check the user name and the password, ticket or token"},
 	{IsFault[*types.NotAuthenticated], exitLogin, "run 'vigate login', or set VIGATE_USERNAME and VIGATE_PASSWORD"},
 	{IsFault[types.BaseNoPermission], ExitNoPermission, ""},
 	{IsFault[*types.ManagedObjectNotFound], ExitNotFound, ""},
 	{IsFault[*types.NotFound], ExitNotFound, ""},
 	{IsFault[*types.UserNotFound], ExitNotFound, ""},
 	{IsFault[*types.InvalidName], ExitNotFound, ""},
-	{IsFault[*types.InvalidLocale], exitGeneral, "'vigate session locales' shows what there is"},
+	{IsFault[*types.InvalidLocale], exitGeneral, "'vigate session locales' lists the locales"},
 	{IsFault[types.BaseMethodFault], exitGeneral, ""},
 }
 
@@ -67,20 +66,20 @@ func isImpersonation(err error) bool {
 	return ok && strings.HasSuffix(fault.Operation, ".ImpersonateUser") && IsFault[types.BaseInvalidLogin](err)
 }
 
-// Explain makes one sentence of an error, with what to do about it, and the exit
+// Explain returns a one-line text for the error, with a hint what to do about it, and the exit
 // code.
 func Explain(err error) (string, int) {
 	if text, code, ok := explainItems(err); ok {
 		return text, code
 	}
-	if answer, ok := errors.AsType[answerError](err); ok {
-		return answer.Error(), answer.code
+	if exit, ok := errors.AsType[exitError](err); ok {
+		return exit.Error(), exit.code
 	}
 	if mistake, ok := errors.AsType[usageError](err); ok {
 		return mistake.Error(), exitUsage
 	}
 	if errors.Is(err, errNotLoggedIn) {
-		return err.Error() + ": run 'vigate login', or set VIGATE_USERNAME and VIGATE_PASSWORD", exitLogin
+		return err.Error() + "; run 'vigate login', or set VIGATE_USERNAME and VIGATE_PASSWORD", exitLogin
 	}
 	if text, code, ok := explainFault(err); ok {
 		return text, code
@@ -92,8 +91,8 @@ func Explain(err error) (string, int) {
 	return explainServer(server)
 }
 
-// explainItems explains the errors about things that were named, each with its
-// name. The exit code is that of the first.
+// explainItems explains an error of a command that handles several arguments. The text names each
+// argument that failed. The exit code is the code of the first.
 func explainItems(err error) (string, int, bool) {
 	server, _ := errors.AsType[serverError](err)
 	var texts []string
@@ -119,7 +118,7 @@ func explainFault(err error) (string, int, bool) {
 				text += missing(denied.GetNoPermission())
 			}
 			if r.hint != "" {
-				text = strings.TrimSuffix(text, ".") + ": " + r.hint
+				text = strings.TrimSuffix(text, ".") + "; " + r.hint
 			}
 			return text, r.code, true
 		}
@@ -141,8 +140,8 @@ func missing(denied *types.NoPermission) string {
 	return " (needs " + strings.Join(ids, ", ") + ")"
 }
 
-// allOf returns the errors of that type in an error. It does not look into an
-// answer with a status of its own, such as 503, whatever its body is.
+// allOf returns all errors of type E in an error. It does not look into an HTTPError, such as a
+// 503, because its status matters more than its body.
 func allOf[E error](err error) []E {
 	switch e := err.(type) {
 	case E:
@@ -161,7 +160,7 @@ func allOf[E error](err error) []E {
 	return nil
 }
 
-// explainServer explains what went wrong between here and the server.
+// explainServer explains an error of the connection to the server.
 func explainServer(err serverError) (string, int) {
 	if status, ok := errors.AsType[*client.HTTPError](err); ok {
 		return explainStatus(err.url, status)
@@ -170,19 +169,23 @@ func explainServer(err serverError) (string, int) {
 		return explainCertificate(err.url, cert), exitUnavailable
 	}
 	if errors.Is(err, client.ErrThumbprint) {
-		return fmt.Sprintf("the certificate of %s is not the one with the given thumbprint: it was changed, or this is another server", err.url), exitUnavailable
+		return fmt.Sprintf("the certificate of %s is not the one with the given thumbprint; either it was replaced, "+
+			"or this is another server", err.url), exitUnavailable
 	}
 	if errors.Is(err, context.Canceled) {
 		return "interrupted", exitGeneral
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		return fmt.Sprintf("no answer from %s in time: try again, or give a longer --timeout", err.url), exitUnavailable
+		return fmt.Sprintf("no response from %s in time; try again, or use a longer --timeout", err.url),
+			exitUnavailable
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return fmt.Sprintf("%s does not speak TLS: is the port right, or was http:// meant?", err.url), exitUnavailable
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok ||
+		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return fmt.Sprintf("%s does not speak TLS; check the port, or use http://", err.url), exitUnavailable
 	}
 	if isConnection(err) {
-		return fmt.Sprintf("can't reach %s: %v: check --url, and whether the server runs", err.url, cause(err)), exitUnavailable
+		return fmt.Sprintf("can't reach %s: %v; check --url and whether the server is running", err.url, cause(err)),
+			exitUnavailable
 	}
 	return err.Error(), exitGeneral
 }
@@ -194,7 +197,7 @@ func isConnection(err error) bool {
 	return isOp || isDNS || isAlert
 }
 
-// cause returns the network's own words.
+// cause returns the error of the network layer.
 func cause(err error) error {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns
@@ -206,14 +209,15 @@ func cause(err error) error {
 }
 
 func explainStatus(url string, status *client.HTTPError) (string, int) {
-	text := fmt.Sprintf("%s answered %s with %d %s", url, status.Operation, status.StatusCode, http.StatusText(status.StatusCode))
+	text := fmt.Sprintf("%s answered %s with %d %s", url, status.Operation, status.StatusCode,
+		http.StatusText(status.StatusCode))
 	if status.Message != "" {
 		text += ": " + status.Message
 	}
 	switch status.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		if status.RetryAfter > 0 {
-			text += ": try again in " + status.RetryAfter.Round(time.Second).String()
+			text += "; try again in " + status.RetryAfter.Round(time.Second).String()
 		}
 		return text, exitUnavailable
 	}
@@ -223,7 +227,8 @@ func explainStatus(url string, status *client.HTTPError) (string, int) {
 func explainCertificate(url string, err *tls.CertificateVerificationError) string {
 	text := fmt.Sprintf("the certificate of %s is not trusted: %v", url, err.Err)
 	if len(err.UnverifiedCertificates) > 0 {
-		text += fmt.Sprintf("; its SHA-256 thumbprint is %s: if that is the server's, give it by --thumbprint (else its authority by --ca, or --insecure for no check at all)",
+		text += fmt.Sprintf("; its SHA-256 thumbprint is %s; if that is the right server, use --thumbprint with this "+
+			"value; otherwise use --ca with the certificate of its authority, or --insecure to skip the check",
 			thumbprint(err.UnverifiedCertificates[0].Raw))
 	}
 	return text
@@ -233,13 +238,14 @@ func thumbprint(certificate []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sha256.Sum256(certificate)), " ", ":")
 }
 
-// NotFound is the answer where the server says by an unset result that there is
-// no such thing.
+// NotFound returns an error with the exit code "not found". Commands use it if the server reports a
+// missing object by an unset result.
 func NotFound(format string, args ...any) error {
-	return answerError{fmt.Errorf(format, args...), ExitNotFound}
+	return exitError{fmt.Errorf(format, args...), ExitNotFound}
 }
 
-// Each does the same to all that the arguments name, also where some fail.
+// Each calls do for each of the command's arguments. It goes on after a failure and returns all
+// errors.
 func (r *Run) Each(do func(name string) error) error {
 	var failed []error
 	for _, name := range r.Args {
@@ -250,7 +256,7 @@ func (r *Run) Each(do func(name string) error) error {
 	return errors.Join(failed...)
 }
 
-// itemError is an error about one of several things that were named.
+// itemError is an error about one of several arguments.
 type itemError struct {
 	item string
 	error

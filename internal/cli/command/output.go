@@ -14,24 +14,24 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Output is where a command's result goes, and in which form.
+// Output writes a command's result to standard output, either as a table or as JSON.
 type Output struct {
 	w io.Writer
-	// JSON: for programs.
+	// JSON selects JSON for programs instead of a table for people.
 	JSON bool
 	now  func() time.Time
 }
 
-// Table is rows for people.
+// Table holds the rows of a table for people.
 type Table struct {
-	Header []string // nil: the first column names the second
+	Header []string // nil if the table is a list of names and values
 	Rows   [][]string
 }
 
-// Add adds a row.
+// Add appends a row.
 func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// Show writes v as JSON or what table makes of it for people.
+// Show writes v as JSON, or the table that people returns.
 func (o Output) Show(v any, people func() *Table) error {
 	if o.JSON {
 		return o.Encode(v, "  ")
@@ -39,7 +39,7 @@ func (o Output) Show(v any, people func() *Table) error {
 	return o.Table(people())
 }
 
-// Text writes a text, which is the whole of what was asked for.
+// Text writes a text, such as a message of the server. As JSON it is a string.
 func (o Output) Text(s string) error {
 	if o.JSON {
 		return o.Encode(s, "")
@@ -48,13 +48,13 @@ func (o Output) Text(s string) error {
 	return err
 }
 
-// Line writes a line as it is, whatever the form.
+// Line writes a line unchanged, in both formats.
 func (o Output) Line(s string) error {
 	_, err := fmt.Fprintln(o.w, Clean(s))
 	return err
 }
 
-// Texts writes texts, one on a line.
+// Texts writes a list of texts, one per line. As JSON it is a list.
 func (o Output) Texts(list []string) error {
 	return o.Show(list, func() *Table {
 		t := &Table{}
@@ -65,7 +65,7 @@ func (o Output) Texts(list []string) error {
 	})
 }
 
-// Table writes rows for people, columns in line.
+// Table writes the table with aligned columns.
 func (o Output) Table(t *Table) error {
 	w := tabwriter.NewWriter(o.w, 0, 0, 2, ' ', 0)
 	rows := t.Rows
@@ -84,8 +84,7 @@ func (o Output) Table(t *Table) error {
 	return w.Flush()
 }
 
-// Encode writes v in the API's JSON: objects of the API carry their type's name,
-// lists are lists, and one that is empty is [].
+// Encode writes v in the JSON of the API: objects have their _typeName, and an empty list is [].
 func (o Output) Encode(v any, indent string) error {
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Slice && r.IsNil() {
 		v = []string{}
@@ -110,8 +109,8 @@ func (o Output) Encode(v any, indent string) error {
 	return nil
 }
 
-// Clean makes a text fit for one line of a terminal. A user agent or a user name
-// is whatever its client sent, and must not steer the terminal.
+// Clean replaces all characters that could control a terminal, so that the text fits on one line.
+// Texts such as user agents and user names come from other clients and can't be trusted.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -124,7 +123,7 @@ func Clean(s string) string {
 	}, s)
 }
 
-// cleanText is Clean for a text of several lines.
+// cleanText does the same as Clean for a text of several lines.
 func cleanText(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -133,7 +132,7 @@ func cleanText(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Moment shows a time in UTC, to the second.
+// Moment formats a time in UTC, with a precision of seconds.
 func Moment(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -141,7 +140,7 @@ func Moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// Age shows how long ago a time was, in the two largest units.
+// Age formats the time that has passed since t, in its two largest units.
 func (o Output) Age(t time.Time) string {
 	d := max(0, o.now().Sub(t)).Truncate(time.Second)
 	switch {

@@ -14,9 +14,10 @@ import (
 	"github.com/vigate/vigate/client"
 )
 
-func TestNothingFromAServerSteersTheTerminal(t *testing.T) {
+func TestTextsOfAServerCannotControlTheTerminal(t *testing.T) {
 	for text, want := range map[string]string{
-		"plain Ünïcode 日本": "plain Ünïcode 日本", "a\nb\tc": "a b c", "\x1b[31mred": "\uFFFD[31mred", "x\u202egnp": "x\uFFFDgnp", "\x9b": "\uFFFD", "": "",
+		"plain Ünïcode 日本": "plain Ünïcode 日本", "a\nb\tc": "a b c", "\x1b[31mred": "\uFFFD[31mred",
+		"x\u202egnp": "x\uFFFDgnp", "\x9b": "\uFFFD", "": "",
 	} {
 		if got := Clean(text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
@@ -33,10 +34,13 @@ func TestJSONIsThatOfTheAPI(t *testing.T) {
 		value any
 		want  string
 	}{
-		"object":       {types.UserSearchResult{Principal: "p"}, `{"_typeName":"UserSearchResult","principal":"p","group":false}`},
-		"list":         {[]types.BaseUserSearchResult{&types.UserSearchResult{Principal: "<p>"}}, `[{"_typeName":"UserSearchResult","principal":"<p>","group":false}]`},
-		"no list":      {[]types.UserSession(nil), `[]`},
-		"any":          {&types.OptionValue{Key: "k", Value: int32(3)}, `{"_typeName":"OptionValue","key":"k","value":{"_typeName":"int","_value":3}}`},
+		"object": {types.UserSearchResult{Principal: "p"},
+			`{"_typeName":"UserSearchResult","principal":"p","group":false}`},
+		"list": {[]types.BaseUserSearchResult{&types.UserSearchResult{Principal: "<p>"}},
+			`[{"_typeName":"UserSearchResult","principal":"<p>","group":false}]`},
+		"no list": {[]types.UserSession(nil), `[]`},
+		"any": {&types.OptionValue{Key: "k", Value: int32(3)},
+			`{"_typeName":"OptionValue","key":"k","value":{"_typeName":"int","_value":3}}`},
 		"boolean":      {true, `true`},
 		"no API's own": {address{url: "x"}, `{}`},
 	} {
@@ -54,7 +58,8 @@ func TestAgesHaveTwoUnits(t *testing.T) {
 	now := time.Date(2025, 1, 10, 0, 0, 0, 0, time.UTC)
 	o := Output{now: func() time.Time { return now }}
 	for age, want := range map[time.Duration]string{
-		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 3*time.Hour + 5*time.Minute + time.Second: "3h5m", 49 * time.Hour: "2d1h",
+		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s",
+		3*time.Hour + 5*time.Minute + time.Second: "3h5m", 49 * time.Hour: "2d1h",
 	} {
 		if got := o.Age(now.Add(-age)); got != want {
 			t.Errorf("%s: %s, want %s", age, got, want)
@@ -62,8 +67,9 @@ func TestAgesHaveTwoUnits(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithAStatusIsExplained(t *testing.T) {
-	status := &client.HTTPError{Operation: "SessionManager.Login", StatusCode: http.StatusServiceUnavailable, RetryAfter: time.Minute, Message: "2000 sessions of 2000"}
+func TestAnErrorStatusIsExplained(t *testing.T) {
+	status := &client.HTTPError{Operation: "SessionManager.Login", StatusCode: http.StatusServiceUnavailable,
+		RetryAfter: time.Minute, Message: "2000 sessions of 2000"}
 	text, code := Explain(serverError{status, "https://h"})
 	if code != exitUnavailable || !strings.Contains(text, "2000 sessions of 2000") || !strings.Contains(text, "1m0s") {
 		t.Errorf("%d: %s", code, text)
@@ -72,7 +78,8 @@ func TestAnAnswerWithAStatusIsExplained(t *testing.T) {
 	if _, code := Explain(serverError{status, "https://h"}); code != exitGeneral {
 		t.Errorf("exit code %d", code)
 	}
-	if text, code := Explain(errors.New("open x: no such file")); code != exitGeneral || text != "open x: no such file" {
+	if text, code := Explain(errors.New("open x: no such file")); code != exitGeneral ||
+		text != "open x: no such file" {
 		t.Errorf("%d: %s", code, text)
 	}
 }

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/term"
 )
 
-// maxSecret bounds passwords, tokens and whatever else is read whole, in bytes.
+// maxSecret limits the size of passwords, tokens and other files that are read as a whole, in
+// bytes.
 const maxSecret = 1 << 20
 
-// ErrNoTerminal is what a prompt returns where there is nobody to ask.
-var ErrNoTerminal = errors.New("there is no terminal to ask for a password on")
+// ErrNoTerminal is returned by a prompt if there is no terminal.
+var ErrNoTerminal = errors.New("there is no terminal for a password prompt")
 
-// promptTerminal asks on the terminal, not on standard input and output, which
-// may be redirected.
+// promptTerminal asks on the terminal itself, because standard input and output may be redirected.
 func promptTerminal(ctx context.Context, prompt string) (string, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
@@ -55,14 +55,14 @@ func readSecret(ctx context.Context, in *os.File, out io.Writer, prompt string) 
 		}
 		return string(r.secret), nil
 	case <-ctx.Done():
-		// The read goes on to the process's end, but the terminal must show
-		// what is typed again.
+		// The goroutine keeps reading until the process ends, but the terminal must echo input
+		// again.
 		fmt.Fprintln(out)
 		return "", errors.Join(context.Cause(ctx), term.Restore(fd, before))
 	}
 }
 
-// Read reads a file whole, or standard input where path is "-".
+// Read reads a whole file, or standard input if path is "-". The errors call the content what.
 func (r *Run) Read(what, path string) (string, error) {
 	in, err := r.Open(what, path)
 	if err != nil {
@@ -79,7 +79,7 @@ func (r *Run) Read(what, path string) (string, error) {
 	return string(content), nil
 }
 
-// Open opens a file, or standard input where path is "-".
+// Open opens a file, or standard input if path is "-".
 func (r *Run) Open(what, path string) (io.ReadCloser, error) {
 	if path != "-" {
 		file, err := os.Open(path)
@@ -89,14 +89,14 @@ func (r *Run) Open(what, path string) (io.ReadCloser, error) {
 		return file, nil
 	}
 	if r.set.stdinUsed != "" {
-		return nil, Usage("standard input can't be both the %s and the %s: give one of them by a file", r.set.stdinUsed, what)
+		return nil, Usage("standard input can't be both the %s and the %s; read one of them from a file",
+			r.set.stdinUsed, what)
 	}
 	r.set.stdinUsed = what
 	return io.NopCloser(r.cmd.InOrStdin()), nil
 }
 
-// ReadLine is Read for a secret that is one line: without the end of the line,
-// which is not part of it.
+// ReadLine reads a secret that is a single line, and removes the line ending.
 func (r *Run) ReadLine(what, path string) (string, error) {
 	content, err := r.Read(what, path)
 	if err != nil {
@@ -109,17 +109,17 @@ func (r *Run) ReadLine(what, path string) (string, error) {
 	return content, nil
 }
 
-// NewPassword reads the password to be set for a user: from a file, or by
-// asking twice.
+// NewPassword returns the password to set for a user. It reads it from a file, or prompts for it
+// twice.
 func (r *Run) NewPassword(ctx context.Context, user, path string) (string, error) {
 	if path != "" {
 		return r.ReadLine("new password", path)
 	}
 	password, err := r.set.host.Prompt(ctx, "New password of "+Clean(user)+": ")
 	if err != nil {
-		return "", noPrompt(err, "give --new-password-file FILE, or - for standard input")
+		return "", noPrompt(err, "use --new-password-file FILE, or - for standard input")
 	}
-	again, err := r.set.host.Prompt(ctx, "The same again: ")
+	again, err := r.set.host.Prompt(ctx, "Repeat the password: ")
 	if err != nil {
 		return "", err
 	}
@@ -132,7 +132,7 @@ func (r *Run) NewPassword(ctx context.Context, user, path string) (string, error
 	return password, nil
 }
 
-// noPrompt says what to do where there is nobody to ask.
+// noPrompt adds a hint to an error if there is no terminal to ask on.
 func noPrompt(err error, hint string) error {
 	if errors.Is(err, ErrNoTerminal) {
 		return Usage("%w: %s", err, hint)

@@ -1,7 +1,15 @@
-// Package command is what every command for a running server needs: its
-// settings from flags and environment, a connection with the session that is
-// kept between commands, input of secrets, output as table or JSON, and errors
-// that say what to do.
+// Package command contains what all commands that call a server share: settings from flags and
+// environment variables, a connection with a saved session, input of secrets, output as a table or
+// as JSON, and errors with hints.
+//
+// A [Set] belongs to one root command. It defines the common flags and makes commands with
+// [Set.Connected] and [Set.Unconnected]. Each run of a command gets a [Run], which has the client,
+// the arguments and the [Output]. A session that a command logs in for is saved in a file that only
+// its owner can read, and later commands use it. [Explain] turns an error into a text for the user
+// and an exit code.
+//
+// The package has no commands itself; those are in package cli. It calls servers only through
+// package client.
 package command
 
 import (
@@ -17,27 +25,27 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Host is what the commands use of the machine besides the command's own input
-// and output. A nil field is the real thing.
+// Host provides what the commands need from the machine besides the input and output of the root
+// command. A nil field means the real implementation.
 type Host struct {
-	// LookupEnv reads an environment variable.
+	// LookupEnv returns the value of an environment variable.
 	LookupEnv func(name string) (string, bool)
-	// Prompt asks for a secret, without showing what is typed.
+	// Prompt asks for a secret without showing it on the terminal.
 	Prompt func(ctx context.Context, prompt string) (string, error)
-	// Now is the clock.
+	// Now returns the current time.
 	Now func() time.Time
 }
 
-// Set is what the commands of one root share.
+// Set is what all commands under one root command share.
 type Set struct {
 	host  Host
 	root  *cobra.Command
 	flags *flags
-	// stdinUsed names what has read the standard input, which can be read once.
+	// stdinUsed names what was read from standard input, which can be read only once.
 	stdinUsed string
 }
 
-// New makes the commands' common part.
+// New makes a Set for the root command and adds the common flags to it.
 func New(root *cobra.Command, host Host) *Set {
 	if host.LookupEnv == nil {
 		host.LookupEnv = lookupEnv
@@ -51,7 +59,7 @@ func New(root *cobra.Command, host Host) *Set {
 	return &Set{host: host, root: root, flags: newFlags()}
 }
 
-// flags are those that all commands have.
+// flags are the flags that all commands have.
 type flags struct {
 	set *pflag.FlagSet
 
@@ -69,42 +77,48 @@ type flags struct {
 func newFlags() *flags {
 	f := &flags{set: pflag.NewFlagSet("client", pflag.ContinueOnError)}
 	s := f.set
-	s.StringVarP(&f.url, "url", "u", "", "server: https://host[:port] or unix:///path (VIGATE_URL, GOVC_URL)")
-	s.StringVar(&f.user, "username", "", "user to log in as, or whose kept session to use (VIGATE_USERNAME, GOVC_USERNAME)")
-	s.StringVar(&f.passwordFile, "password-file", "", "file with the password, - for standard input (else VIGATE_PASSWORD, GOVC_PASSWORD)")
+	s.StringVarP(&f.url, "url", "u", "", "URL of the server: https://host[:port] or unix:///path (VIGATE_URL, "+
+		"GOVC_URL)")
+	s.StringVar(&f.user, "username", "", "user to log in as, or whose saved session to use (VIGATE_USERNAME, "+
+		"GOVC_USERNAME)")
+	s.StringVar(&f.passwordFile, "password-file", "", "file that holds the password, - for standard input (default: "+
+		"VIGATE_PASSWORD, GOVC_PASSWORD)")
 	s.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input")
-	s.BoolVarP(&f.insecure, "insecure", "k", false, "trust any server (VIGATE_INSECURE, GOVC_INSECURE)")
-	s.StringVar(&f.ca, "ca", "", "file with the certificates of the authorities to trust (VIGATE_CA, GOVC_TLS_CA_CERTS)")
-	s.StringVar(&f.thumbprint, "thumbprint", "", "SHA-256 of the server's certificate, which is then trusted (VIGATE_THUMBPRINT)")
-	s.StringVar(&f.cert, "cert", "", "file with the client certificate (VIGATE_CERTIFICATE, GOVC_CERTIFICATE)")
-	s.StringVar(&f.key, "key", "", "file with its private key (VIGATE_PRIVATE_KEY, GOVC_PRIVATE_KEY)")
-	s.StringVar(&f.release, "release", "", "release of the API, such as 8.0.1.0 (default: agreed on with the server)")
-	s.StringVarP(&f.output, "output", "o", "table", "table for people, json for programs")
-	s.StringVar(&f.sessionFile, "session-file", "", "file to keep the session in (VIGATE_SESSION_FILE; default: one per server and user)")
-	s.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long to wait for each answer")
-	s.BoolVar(&f.noKeep, "no-keep", false, "don't keep a session that this command logs in for, but log out")
+	s.BoolVarP(&f.insecure, "insecure", "k", false, "accept any server certificate (VIGATE_INSECURE, GOVC_INSECURE)")
+	s.StringVar(&f.ca, "ca", "", "PEM file of the certificate authorities to trust (VIGATE_CA, GOVC_TLS_CA_CERTS)")
+	s.StringVar(&f.thumbprint, "thumbprint", "",
+		"SHA-256 thumbprint of the server certificate to trust (VIGATE_THUMBPRINT)")
+	s.StringVar(&f.cert, "cert", "", "PEM file of the client certificate (VIGATE_CERTIFICATE, GOVC_CERTIFICATE)")
+	s.StringVar(&f.key, "key", "", "PEM file of its private key (VIGATE_PRIVATE_KEY, GOVC_PRIVATE_KEY)")
+	s.StringVar(&f.release, "release", "", "release of the API, such as 8.0.1.0 (default: negotiated with the server)")
+	s.StringVarP(&f.output, "output", "o", "table", "output format: table or json")
+	s.StringVar(&f.sessionFile, "session-file", "", "file in which the session is saved (VIGATE_SESSION_FILE; "+
+		"default: one file per server and user)")
+	s.DurationVar(&f.timeout, "timeout", 30*time.Second, "time limit for each request")
+	s.BoolVar(&f.noKeep, "no-keep", false, "if this command logs in, log out at its end instead of saving the session")
 	return f
 }
 
-// ExitCodes tells in the help what the exit codes mean.
+// ExitCodes explains the exit codes in the help.
 const ExitCodes = `Exit codes:
-  0  done
+0  success
   1  any other error
   2  wrong usage
   3  not logged in, or the login was refused
   4  no permission
   5  not found
-  6  the server can't be reached, is overloaded, or is not trusted`
+  6  the server is unreachable, overloaded or not trusted`
 
-// Flags are those that all commands of the set have.
+// Flags returns the flags that all commands of the set have.
 func (set *Set) Flags() *pflag.FlagSet { return set.flags.set }
 
-// Action is what a command does. A run of Connected has a client.
+// Action is the function of a command. If the command was made by Connected, the run has a client.
 type Action func(ctx context.Context, r *Run) error
 
-// Connected makes a command that calls the server.
+// Connected makes a command that calls the server. The run connects before do and ends its session
+// after do if that is not saved.
 func (set *Set) Connected(use, short string, args cobra.PositionalArgs, do Action) *cobra.Command {
-	return set.Bare(use, short, args, func(ctx context.Context, r *Run) error {
+	return set.Unconnected(use, short, args, func(ctx context.Context, r *Run) error {
 		if err := r.connect(ctx); err != nil {
 			return err
 		}
@@ -112,8 +126,8 @@ func (set *Set) Connected(use, short string, args cobra.PositionalArgs, do Actio
 	})
 }
 
-// Bare makes a command that connects by itself.
-func (set *Set) Bare(use, short string, args cobra.PositionalArgs, do Action) *cobra.Command {
+// Unconnected makes a command that connects to the server itself, or not at all.
+func (set *Set) Unconnected(use, short string, args cobra.PositionalArgs, do Action) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: checked(args),
 		ValidArgsFunction:     cobra.NoFileCompletions,
@@ -128,18 +142,18 @@ func (set *Set) Bare(use, short string, args cobra.PositionalArgs, do Action) *c
 	}
 }
 
-// Group makes a command that only has subcommands.
+// Group makes a command that has only subcommands.
 func Group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, RunE: NeedSubcommand, ValidArgsFunction: cobra.NoFileCompletions}
 	cmd.AddCommand(commands...)
 	return cmd
 }
 
-// NeedSubcommand is the run of a command that only has subcommands: the name of
-// none of them, or no name, is wrong usage.
+// NeedSubcommand is the function of a command that has only subcommands. It is called if the name
+// of the subcommand is missing or unknown, and returns a usage error.
 func NeedSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return Usage("%s needs a subcommand: see '%[1]s --help'", cmd.CommandPath())
+		return Usage("%s needs a subcommand; see '%[1]s --help'", cmd.CommandPath())
 	}
 	cmd.SuggestionsMinimumDistance = max(cmd.SuggestionsMinimumDistance, 2)
 	hint := ""
@@ -149,33 +163,33 @@ func NeedSubcommand(cmd *cobra.Command, args []string) error {
 	return Usage("unknown command %q: %ssee '%s --help'", args[0], hint, cmd.CommandPath())
 }
 
-// usageError is a mistake in how a command was called.
+// usageError is an error in the arguments or flags of a command.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// Usage makes an error of a mistake in how a command was called.
+// Usage returns an error for wrong arguments or flags. It has the exit code for wrong usage.
 func Usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// checked makes wrong arguments wrong usage.
+// checked returns a validator whose errors are usage errors.
 func checked(args cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, given []string) error {
 		if err := args(cmd, given); err != nil {
-			return Usage("%w: usage: %s", err, cmd.UseLine())
+			return Usage("%w; usage: %s", err, cmd.UseLine())
 		}
 		return nil
 	}
 }
 
-// Complete makes a completion of what list finds on the server, where a session
-// is kept: completions never log in. several says whether the command takes more
-// than one of them.
+// Complete returns a shell completion for the values that list finds on the server. It needs a
+// saved session, because a completion never logs in. several tells whether the command takes more
+// than one value.
 func (set *Set) Complete(several bool, list func(ctx context.Context, r *Run) ([]string, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 && !several {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		// A shell waits for it at each stroke of the key.
+		// The shell waits for the completion at each key press.
 		ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 		defer cancel()
 		found, err := set.find(ctx, cmd, list)
@@ -191,23 +205,25 @@ func (set *Set) Complete(several bool, list func(ctx context.Context, r *Run) ([
 	}
 }
 
-func (set *Set) find(ctx context.Context, cmd *cobra.Command, list func(context.Context, *Run) ([]string, error)) ([]string, error) {
+func (set *Set) find(
+	ctx context.Context, cmd *cobra.Command, list func(context.Context, *Run) ([]string, error),
+) ([]string, error) {
 	r, err := set.newRun(cmd, nil)
 	if err != nil {
 		return nil, err
 	}
-	r.silent = true
+	r.noLogin = true
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	if r.keptNow() == nil {
-		return nil, errors.New("no session is kept")
+	if r.currentSaved() == nil {
+		return nil, errors.New("there is no saved session")
 	}
 	return list(ctx, r)
 }
 
-// warn tells what went wrong beside what the command was for.
+// warn prints a warning about a failure that does not make the command fail.
 func warn(w io.Writer, format string, args ...any) {
 	fmt.Fprintln(w, "warning: "+Clean(fmt.Sprintf(format, args...)))
 }

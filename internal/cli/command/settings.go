@@ -19,24 +19,24 @@ import (
 
 func lookupEnv(name string) (string, bool) { return os.LookupEnv(name) }
 
-// settings are what flags and environment say in the end.
+// settings are the result of all flags and environment variables.
 type settings struct {
-	url      string // as sessions are kept under: without path and credentials
-	socket   string // of a unix: URL
+	url      string // in the form under which sessions are saved: without path and credentials
+	socket   string // path of the socket if the URL is a unix: URL
 	user     string
-	password *string // from the environment; nil: none, or meant for another
+	password *string // from the environment; nil if there is none or if it belongs to another user or server
 	tls      client.TLS
 	release  string
 	timeout  time.Duration
 	files    sessionFiles
 }
 
-// environment is the variables that count.
+// environment reads the environment variables.
 type environment struct {
 	lookup func(string) (string, bool)
-	// govc: those of govc count as well. They do not where a server or a user is
-	// named by vigate's own, so that a password never goes to a server, or
-	// with a name, that it was not meant for.
+	// govc tells whether the GOVC_* variables are used. They are ignored if one of VIGATE_URL,
+	// VIGATE_USERNAME and VIGATE_PASSWORD is set, so that a password is never sent to a server, or
+	// with a user name, that it was not meant for.
 	govc bool
 }
 
@@ -58,7 +58,7 @@ func (e environment) either(own, govc string) string {
 	return e.get(govc)
 }
 
-// address is a server's URL in parts.
+// address is a parsed server URL.
 type address struct {
 	url, socket    string
 	user, password string
@@ -68,7 +68,7 @@ type address struct {
 func (set *Set) settings() (settings, error) {
 	env, f := set.environment(), set.flags
 	if f.output != "table" && f.output != "json" {
-		return settings{}, Usage("--output is table or json, not %q", f.output)
+		return settings{}, Usage("--output must be table or json, not %q", f.output)
 	}
 	var fromEnv address
 	var envErr error
@@ -82,25 +82,27 @@ func (set *Set) settings() (settings, error) {
 			return settings{}, Usage("--url: %w", err)
 		}
 		if flag.hasPassword {
-			return settings{}, Usage("a password in --url can be seen by others on this machine: use --password-stdin, --password-file, VIGATE_PASSWORD or the prompt")
+			return settings{},
+				Usage("other users of this machine can see a password in --url; use --password-stdin, " +
+					"--password-file, VIGATE_PASSWORD or the prompt")
 		}
 		at = flag
 	} else if envErr != nil {
 		return settings{}, Usage("VIGATE_URL or GOVC_URL: %w", envErr)
 	}
 	if at.url == "" {
-		return settings{}, Usage("no server is named: give --url https://host, or set VIGATE_URL or GOVC_URL")
+		return settings{}, Usage("no server is given; use --url https://host, or set VIGATE_URL or GOVC_URL")
 	}
 	s := settings{url: at.url, socket: at.socket, release: f.release, timeout: f.timeout}
 	s.credentials(env, f, at, fromEnv)
-	if err := s.trust(env, f); err != nil {
+	if err := s.loadTLS(env, f); err != nil {
 		return settings{}, err
 	}
-	return s, s.place(env, f)
+	return s, s.findSessionFiles(env, f)
 }
 
-// credentials finds the user, and the environment's password where that is
-// meant for this user at this server.
+// credentials sets the user. It sets the password of the environment only if that belongs to the
+// same user and server.
 func (s *settings) credentials(env environment, f *flags, at, fromEnv address) {
 	s.user = f.user
 	if f.url != "" {
@@ -123,9 +125,9 @@ func (s *settings) credentials(env environment, f *flags, at, fromEnv address) {
 	}
 }
 
-// trust finds out how the server is checked and which certificate it is shown.
-// What flags say replaces what the environment says about the same question.
-func (s *settings) trust(env environment, f *flags) error {
+// loadTLS sets how the server's certificate is checked and which client certificate is presented. A
+// flag replaces the environment variables for the same setting.
+func (s *settings) loadTLS(env environment, f *flags) error {
 	insecure, err := parseBool(env.either("VIGATE_INSECURE", "GOVC_INSECURE"))
 	if err != nil {
 		return Usage("VIGATE_INSECURE or GOVC_INSECURE: %w", err)
@@ -134,7 +136,8 @@ func (s *settings) trust(env environment, f *flags) error {
 	if f.insecure || f.ca != "" || f.thumbprint != "" {
 		insecure, ca, thumbprint = f.insecure, f.ca, f.thumbprint
 	}
-	cert, key := env.either("VIGATE_CERTIFICATE", "GOVC_CERTIFICATE"), env.either("VIGATE_PRIVATE_KEY", "GOVC_PRIVATE_KEY")
+	cert, key := env.either("VIGATE_CERTIFICATE", "GOVC_CERTIFICATE"),
+		env.either("VIGATE_PRIVATE_KEY", "GOVC_PRIVATE_KEY")
 	if f.cert != "" || f.key != "" {
 		cert, key = f.cert, f.key
 	}
@@ -143,23 +146,23 @@ func (s *settings) trust(env environment, f *flags) error {
 			return Usage("--ca, --thumbprint, --cert and --key need an https URL")
 		}
 		if s.socket == "" && !insecure && !isLoopback(s.url) {
-			return Usage("passwords would go over the network in the clear: use https, or --insecure where that is meant")
+			return Usage("passwords would be sent unencrypted; use https, or --insecure to allow it")
 		}
 		return nil
 	}
 	if insecure && ca != "" {
-		return Usage("to trust any server and to trust only an authority's exclude each other: take one of --insecure and --ca (or of their variables)")
+		return Usage("--insecure and --ca (or their environment variables) exclude each other")
 	}
 	s.tls.Insecure, s.tls.Thumbprint = insecure, thumbprint
 	for _, path := range filepath.SplitList(ca) {
 		pem, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("read authorities' certificates: %w", err)
+			return fmt.Errorf("read CA certificates: %w", err)
 		}
 		s.tls.CA = append(append(s.tls.CA, pem...), '\n')
 	}
 	if (cert == "") != (key == "") {
-		return Usage("--cert and --key go together")
+		return Usage("--cert and --key must be used together")
 	}
 	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
@@ -171,16 +174,17 @@ func (s *settings) trust(env environment, f *flags) error {
 	return nil
 }
 
-// place finds where sessions are kept: XDG Base Directory Specification 0.8.
-func (s *settings) place(env environment, f *flags) error {
+// findSessionFiles sets where sessions are saved, according to the XDG Base Directory Specification
+// 0.8.
+func (s *settings) findSessionFiles(env environment, f *flags) error {
 	s.files.file = cmp.Or(f.sessionFile, env.get("VIGATE_SESSION_FILE"))
 	state := env.get("XDG_STATE_HOME")
-	if !filepath.IsAbs(state) { // which the specification says to ignore
+	if !filepath.IsAbs(state) { // the specification says to ignore relative paths
 		home := env.get("HOME")
 		if home == "" {
 			var err error
 			if home, err = os.UserHomeDir(); err != nil && s.files.file == "" {
-				return Usage("there is no home directory to keep sessions in: give --session-file")
+				return Usage("there is no home directory to save sessions in; use --session-file")
 			}
 		}
 		state = filepath.Join(home, ".local", "state")
@@ -191,8 +195,8 @@ func (s *settings) place(env environment, f *flags) error {
 
 var hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
 
-// parseAddress reads a URL as people write it: scheme and path can be missing,
-// as govc allows. Errors don't repeat it, since it may hold a password.
+// parseAddress parses a server URL. The scheme and the path are optional, as in govc. Errors don't
+// repeat the URL, because it may hold a password.
 func parseAddress(raw string) (address, error) {
 	raw = strings.TrimSpace(raw)
 	if !hasScheme.MatchString(raw) {
@@ -206,20 +210,20 @@ func parseAddress(raw string) (address, error) {
 	a.password, a.hasPassword = u.User.Password()
 	switch {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return address{}, errors.New("a query or fragment has no meaning here")
+		return address{}, errors.New("a query or fragment is not allowed")
 	case u.Scheme == "unix":
 		if u.Host != "" || !filepath.IsAbs(u.Path) {
-			return address{}, errors.New("want unix:///path/of/the/socket")
+			return address{}, errors.New("want unix:///path/to/the/socket")
 		}
 		a.url, a.socket = "unix://"+u.Path, u.Path
 		return a, nil
 	case u.Scheme != "https" && u.Scheme != "http":
 		return address{}, errors.New("want https://host[:port]")
 	case u.Hostname() == "":
-		return address{}, errors.New("there is no host in it")
+		return address{}, errors.New("it has no host")
 	}
 	if path := strings.TrimSuffix(u.Path, "/"); path != "" && path != "/sdk" {
-		return address{}, errors.New("its path must be empty or /sdk")
+		return address{}, errors.New("the path must be empty or /sdk")
 	}
 	host := strings.ToLower(u.Host)
 	if u.Scheme == "https" {
@@ -249,13 +253,13 @@ func parseBool(s string) (bool, error) {
 	}
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		return false, fmt.Errorf("%.20q is neither true nor false", s)
+		return false, fmt.Errorf("%.20q is not a boolean", s)
 	}
 	return b, nil
 }
 
-// canonical is a user's name in one spelling of DOMAIN\name and name@domain. A
-// name without a domain stays one.
+// canonical returns a user name in one form for both DOMAIN\name and name@domain. A name without a
+// domain stays without one.
 func canonical(user string) string {
 	user = strings.ToLower(user)
 	if domain, name, ok := strings.Cut(user, `\`); ok {

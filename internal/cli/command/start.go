@@ -7,56 +7,58 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// StartSession logs in by enter, keeps the session for later commands and
-// returns it. replace: the session that was kept in its place is ended.
-func (r *Run) StartSession(ctx context.Context, enter func(context.Context) (*types.UserSession, error), replace bool) (*types.UserSession, error) {
+// StartSession logs in with the function login, saves the session for later commands and returns
+// it. If the session replaces a saved one and replace is true, the replaced session is ended.
+func (r *Run) StartSession(
+	ctx context.Context, login func(context.Context) (*types.UserSession, error), replace bool,
+) (*types.UserSession, error) {
 	if r.set.flags.noKeep {
-		return nil, Usage("--no-keep has no meaning here: the session is for later commands")
+		return nil, Usage("--no-keep can't be used with this command, which saves the session for later commands")
 	}
-	r.silent = true // nothing but enter may log in
+	r.noLogin = true // only the function login may log in
 	if err := r.dial(ctx, nil); err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	session, err := enter(ctx)
+	session, err := login(ctx)
 	if err != nil {
 		return nil, err
 	}
 	before, err := r.files.find(r.url, session.UserName)
 	if err == nil {
-		err = r.keep(session, r.Client)
+		err = r.save(session, r.Client)
 	}
 	if err != nil {
-		// Nobody could use it.
+		// Without the file the session can't be used.
 		return nil, errors.Join(err, r.Logout(context.WithoutCancel(ctx)))
 	}
-	if before != nil && replace && before.path == r.keptNow().path {
+	if before != nil && replace && before.path == r.currentSaved().path {
 		r.endReplaced(ctx, before)
 	}
 	return session, nil
 }
 
-// endReplaced ends the session that was kept where the new one is now, since
-// nobody has its token any more.
-func (r *Run) endReplaced(ctx context.Context, before *keptSession) {
+// endReplaced ends the session that was saved in the same file before, because its token is lost.
+func (r *Run) endReplaced(ctx context.Context, before *savedSession) {
 	mine := r.Token()
 	defer r.SetToken(mine)
 	r.SetToken(before.token)
 	if err := r.Logout(ctx); err != nil {
-		warn(r.cmd.ErrOrStderr(), "the session that was kept before lives on until it idles out: %v", err)
+		warn(r.cmd.ErrOrStderr(), "the previous session could not be ended and stays alive until its idle timeout: %v",
+			err)
 	}
 }
 
-// EndSession ends the session that is kept, if there is one, and forgets it.
-// With forget it is only forgotten.
+// EndSession ends the saved session, if there is one, and removes its file. If forget is true, it
+// only removes the file.
 func (r *Run) EndSession(ctx context.Context, forget bool) error {
-	kept, err := r.files.find(r.url, r.user)
-	if err != nil || kept == nil {
+	saved, err := r.files.find(r.url, r.user)
+	if err != nil || saved == nil {
 		return err
 	}
 	if !forget {
-		r.silent = true
-		if err := r.dial(ctx, kept); err != nil {
+		r.noLogin = true
+		if err := r.dial(ctx, saved); err != nil {
 			return err
 		}
 		defer r.Close()
@@ -64,5 +66,5 @@ func (r *Run) EndSession(ctx context.Context, forget bool) error {
 			return err
 		}
 	}
-	return r.files.forget(kept)
+	return r.files.forget(saved)
 }

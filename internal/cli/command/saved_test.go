@@ -10,15 +10,16 @@ import (
 	"github.com/vigate/vigate/client"
 )
 
-func session(url, user, token string, since int64) *keptSession {
-	return &keptSession{URL: url, User: strings.ToLower(user), UserName: user, Release: "8.0.1.0",
+func session(url, user, token string, since int64) *savedSession {
+	return &savedSession{URL: url, User: strings.ToLower(user), UserName: user, Release: "8.0.1.0",
 		Since: time.Unix(since, 0).UTC(), token: client.NewToken(token)}
 }
 
 func TestSessionsAreKeptByServerAndUser(t *testing.T) {
 	files := sessionFiles{dir: filepath.Join(t.TempDir(), "[odd]*", "sessions")}
-	for _, k := range []*keptSession{
-		session("https://a", `D\Bob`, "t1", 1), session("https://a", `D\Eve`, "t2", 2), session("https://b", `D\Bob`, "t3", 3),
+	for _, k := range []*savedSession{
+		session("https://a", `D\Bob`, "t1", 1), session("https://a", `D\Eve`, "t2", 2),
+		session("https://b", `D\Bob`, "t3", 3),
 	} {
 		if err := files.save(k); err != nil {
 			t.Fatal(err)
@@ -45,7 +46,7 @@ func TestSessionsAreKeptByServerAndUser(t *testing.T) {
 func TestForgettingSparesANewerSession(t *testing.T) {
 	files := sessionFiles{file: filepath.Join(t.TempDir(), "session")}
 	old := session("https://a", `D\Bob`, "t1", 1)
-	for _, k := range []*keptSession{old, session("https://a", `D\Bob`, "t2", 2)} {
+	for _, k := range []*savedSession{old, session("https://a", `D\Bob`, "t2", 2)} {
 		if err := files.save(k); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +68,8 @@ func TestForgettingSparesANewerSession(t *testing.T) {
 
 func TestADamagedSessionFileIsReportedAndKept(t *testing.T) {
 	files := sessionFiles{file: filepath.Join(t.TempDir(), "session")}
-	for _, content := range []string{"", "{", `{"url":"https://a"}`, `{"url":"https://a","token":"a\nb"}`, strings.Repeat(" ", maxSessionFile+1)} {
+	for _, content := range []string{"", "{", `{"url":"https://a"}`, `{"url":"https://a","token":"a\nb"}`,
+		strings.Repeat(" ", maxSessionFile+1)} {
 		if err := os.WriteFile(files.file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -85,12 +87,13 @@ func TestADamagedSessionFileIsReportedAndKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := files.find("https://a", ""); err == nil {
-		t.Error("a directory is taken for a session file")
+		t.Error("a directory is accepted as a session file")
 	}
 }
 
 func FuzzSessionFile(f *testing.F) {
-	f.Add([]byte(`{"url":"https://a","userName":"D\\b","release":"8.0.1.0","since":"2025-01-02T03:04:05Z","token":"00"}`))
+	f.Add([]byte(`{"url":"https://a","userName":"D\\b","release":"8.0.1.0","since":"2025-01-02T03:04:05Z",` +
+		`"token":"00"}`))
 	f.Add([]byte(`{"url":"x","token":"a b"}`))
 	f.Add([]byte(`[`))
 	f.Fuzz(func(t *testing.T, content []byte) {
