@@ -2,13 +2,21 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/config"
@@ -279,22 +287,71 @@ func TestASVS_16_5_3_AServerDoesNotStartWithTrustThatCannotBeRead(t *testing.T) 
 	if err := os.WriteFile(file, []byte("-----BEGIN CERTIFICATE-----\n"+base64.StdEncoding.EncodeToString([]byte("no"))+"\n-----END CERTIFICATE-----\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	authority, list := authorityAndList(t, filepath.Dir(file), "one")
+	other, _ := authorityAndList(t, filepath.Dir(file), "two")
+	if n, err := openWith(t, func(c *config.Config) { c.ClientCA, c.ClientCRL = []string{other, authority}, []string{list} }); err != nil {
+		t.Errorf("with the list's authority: %v", err)
+	} else {
+		_ = n.Close()
+	}
 	for what, change := range map[string]func(*config.Config){
+		"a stranger's list": func(c *config.Config) {
+			c.ClientCA, c.ClientCRL = []string{other}, []string{list}
+		},
 		"authorities":       func(c *config.Config) { c.ClientCA = []string{file} },
 		"missing":           func(c *config.Config) { c.ClientCA = []string{file + ".none"} },
 		"revocations":       func(c *config.Config) { c.ClientCRL = []string{file} },
 		"certificate":       func(c *config.Config) { c.TLSCert, c.TLSKey = file, file },
 		"data is no folder": func(c *config.Config) { c.Data = file },
 	} {
-		cfg := config.Default()
-		cfg.Data, cfg.Listen = t.TempDir(), "127.0.0.1:0"
-		change(&cfg)
-		n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
-		if err == nil {
+		named := file
+		if what == "a stranger's list" {
+			named = list
+		}
+		if n, err := openWith(t, change); err == nil {
 			_ = n.Close()
 			t.Errorf("%s: starts", what)
-		} else if !strings.Contains(err.Error(), filepath.Base(file)) {
+		} else if !strings.Contains(err.Error(), filepath.Base(named)) {
 			t.Errorf("%s: %v does not name the file", what, err)
 		}
 	}
+}
+
+// openWith opens a server that does not listen, over a new directory.
+func openWith(t *testing.T, change func(*config.Config)) (*serve.Node, error) {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Data, cfg.Listen = t.TempDir(), "127.0.0.1:0"
+	change(&cfg)
+	return serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
+}
+
+// authorityAndList writes the certificate of a new authority and an empty
+// revocation list of it, and returns their paths.
+func authorityAndList(t *testing.T, dir, name string) (authority, list string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), SubjectKeyId: []byte(name),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), NextUpdate: time.Now().Add(time.Hour)}, c, key)
+	authority, list = filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".crl")
+	if err == nil {
+		err = os.WriteFile(list, crl, 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority, list
 }

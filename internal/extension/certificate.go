@@ -99,15 +99,6 @@ func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Ext
 	return e, nil
 }
 
-// Trust is which certificates of clients are believed.
-type Trust struct {
-	// Roots are the authorities. nil: nobody is believed.
-	Roots *x509.CertPool
-	// Revoked are revocation lists. An authority that has one here is only
-	// believed as long as a valid and current one is here.
-	Revoked []*x509.RevocationList
-}
-
 // AuthenticateSubject returns the extension whose subject name is that of the
 // certificate that the client has presented first and proved to hold the key of.
 // The certificate must be for clients, in its time, issued under a root of
@@ -144,78 +135,4 @@ func (t *Table) AuthenticateSubject(key string, peer []*x509.Certificate, trust 
 		return Extension{}, fmt.Errorf("%s: another subject: %w", what, ErrRejected)
 	}
 	return e, nil
-}
-
-func (t Trust) check(peer []*x509.Certificate, now time.Time) error {
-	// Without roots of its own x509 would believe the system's.
-	if t.Roots == nil {
-		return errors.New("no authority is configured")
-	}
-	if len(peer) > maxChain {
-		return errors.New("too many certificates")
-	}
-	between := x509.NewCertPool()
-	for _, c := range peer[1:] {
-		between.AddCert(c)
-	}
-	chains, err := peer[0].Verify(x509.VerifyOptions{
-		Roots: t.Roots, Intermediates: between, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
-		return err
-	}
-	for _, chain := range chains {
-		if err = t.unrevoked(chain, now); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-var errRevoked = errors.New("certificate is revoked")
-
-// unrevoked checks every certificate of the chain but the root.
-func (t Trust) unrevoked(chain []*x509.Certificate, now time.Time) error {
-	for i := range len(chain) - 1 {
-		configured, current := false, false
-		for _, list := range t.Revoked {
-			if !bytes.Equal(list.RawIssuer, chain[i+1].RawSubject) {
-				continue
-			}
-			configured = true
-			if list.CheckSignatureFrom(chain[i+1]) != nil {
-				continue // of a namesake, or forged
-			}
-			if lists(list, chain[i]) {
-				return errRevoked // also where the list is old
-			}
-			current = current || usable(list, now)
-		}
-		if configured && !current {
-			return errors.New("no valid and current revocation list of an issuer that has one")
-		}
-	}
-	return nil
-}
-
-func lists(list *x509.RevocationList, c *x509.Certificate) bool {
-	for _, e := range list.RevokedCertificateEntries {
-		if e.SerialNumber != nil && e.SerialNumber.Cmp(c.SerialNumber) == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// usable reports whether a certificate that the list doesn't name is not revoked
-// now. An extension that is critical, such as that of a list for some of the
-// certificates only, says that it may be revoked elsewhere (RFC 5280 §5.2).
-func usable(list *x509.RevocationList, now time.Time) bool {
-	for _, e := range list.Extensions {
-		if e.Critical {
-			return false
-		}
-	}
-	return !now.Before(list.ThisUpdate) && !list.NextUpdate.IsZero() && now.Before(list.NextUpdate)
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"math/big"
@@ -78,12 +77,12 @@ func (i *issuer) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw})
 }
 
-func pool(all ...*issuer) *x509.CertPool {
-	p := x509.NewCertPool()
-	for _, i := range all {
-		p.AddCert(i.cert)
-	}
-	return p
+// believing is a trust in the authorities.
+func believing(t *testing.T, authorities ...*issuer) extension.Trust {
+	t.Helper()
+	trust, err := extension.NewTrust(chain(authorities...))
+	must(t, err)
+	return trust
 }
 
 func chain(all ...*issuer) []*x509.Certificate {
@@ -150,25 +149,25 @@ func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testi
 		trust extension.Trust
 		want  error
 	}{
-		{"good", "com.example.A", chain(good, middle), extension.Trust{Roots: pool(root)}, nil},
-		{"key in another case", "COM.example.a", chain(good, middle), extension.Trust{Roots: pool(root)}, nil},
-		{"no certificate", "com.example.A", nil, extension.Trust{Roots: pool(root)}, extension.ErrNoCertificate},
+		{"good", "com.example.A", chain(good, middle), believing(t, root), nil},
+		{"key in another case", "COM.example.a", chain(good, middle), believing(t, root), nil},
+		{"no certificate", "com.example.A", nil, believing(t, root), extension.ErrNoCertificate},
 		{"no authority configured", "com.example.A", chain(good, middle), extension.Trust{}, extension.ErrInvalidCertificate},
-		{"no authority in the pool", "com.example.A", chain(good, middle), extension.Trust{Roots: x509.NewCertPool()}, extension.ErrInvalidCertificate},
-		{"another authority of the same name", "com.example.A", chain(good, middle), extension.Trust{Roots: pool(stranger)}, extension.ErrInvalidCertificate},
-		{"intermediate missing", "com.example.A", chain(good), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"root brought along", "com.example.A", chain(of(stranger, nil), stranger), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"issued by a client", "com.example.A", chain(of(good, nil), good, middle), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"too long", "com.example.A", append(chain(good, middle), make([]*x509.Certificate, 9)...), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"expired", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"not yet valid", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"for servers", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"another subject", "com.example.A", chain(issue(t, root, "Ext B", nil)), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
-		{"subject with more", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject.Country = []string{"DE"} })), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
-		{"no subject", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject = pkix.Name{}; c.DNSNames = []string{"x"} })), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
-		{"unknown extension", "com.example.C", chain(good, middle), extension.Trust{Roots: pool(root)}, extension.ErrRejected},
-		{"unknown extension, bad certificate", "com.example.C", chain(good), extension.Trust{Roots: pool(root)}, extension.ErrInvalidCertificate},
-		{"extension without subject name", "com.example.none", chain(good, middle), extension.Trust{Roots: pool(root)}, extension.ErrNoSubjectName},
+		{"no authority in the pool", "com.example.A", chain(good, middle), believing(t), extension.ErrInvalidCertificate},
+		{"another authority of the same name", "com.example.A", chain(good, middle), believing(t, stranger), extension.ErrInvalidCertificate},
+		{"intermediate missing", "com.example.A", chain(good), believing(t, root), extension.ErrInvalidCertificate},
+		{"root brought along", "com.example.A", chain(of(stranger, nil), stranger), believing(t, root), extension.ErrInvalidCertificate},
+		{"issued by a client", "com.example.A", chain(of(good, nil), good, middle), believing(t, root), extension.ErrInvalidCertificate},
+		{"too long", "com.example.A", append(chain(good, middle), make([]*x509.Certificate, 9)...), believing(t, root), extension.ErrInvalidCertificate},
+		{"expired", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })), believing(t, root), extension.ErrInvalidCertificate},
+		{"not yet valid", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })), believing(t, root), extension.ErrInvalidCertificate},
+		{"for servers", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), believing(t, root), extension.ErrInvalidCertificate},
+		{"another subject", "com.example.A", chain(issue(t, root, "Ext B", nil)), believing(t, root), extension.ErrRejected},
+		{"subject with more", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject.Country = []string{"DE"} })), believing(t, root), extension.ErrRejected},
+		{"no subject", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject = pkix.Name{}; c.DNSNames = []string{"x"} })), believing(t, root), extension.ErrRejected},
+		{"unknown extension", "com.example.C", chain(good, middle), believing(t, root), extension.ErrRejected},
+		{"unknown extension, bad certificate", "com.example.C", chain(good), believing(t, root), extension.ErrInvalidCertificate},
+		{"extension without subject name", "com.example.none", chain(good, middle), believing(t, root), extension.ErrNoSubjectName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e, err := n.AuthenticateSubject(c.key, c.peer, c.trust, now)
@@ -176,54 +175,6 @@ func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testi
 				t.Errorf("got %q, %v, want %v", e.Key, err, c.want)
 			}
 		})
-	}
-}
-
-func TestARevokedCertificateIsRefused(t *testing.T) {
-	n := newNode(t)
-	reg := registration("com.example.A")
-	reg.SubjectName = "CN=Ext A,O=Example Inc."
-	must(t, n.Register(t.Context(), event.By("x"), reg))
-	root := issue(t, nil, "Root", authority)
-	namesake := issue(t, nil, "Root", authority)
-	middle := issue(t, root, "Middle", authority)
-	good, other := issue(t, middle, "Ext A", nil), issue(t, middle, "Ext A", nil)
-	at := func(this, next time.Duration) func(*x509.RevocationList) {
-		return func(l *x509.RevocationList) { l.ThisUpdate, l.NextUpdate = now.Add(this), now.Add(next) }
-	}
-	partial := func(l *x509.RevocationList) {
-		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
-	}
-	forged := middle.list(t, nil)
-	forged.Signature = append([]byte(nil), namesake.list(t, nil).Signature...)
-
-	for name, c := range map[string]struct {
-		lists []*x509.RevocationList
-		good  bool
-	}{
-		"none":                      {nil, true},
-		"empty":                     {[]*x509.RevocationList{middle.list(t, nil)}, true},
-		"another is revoked":        {[]*x509.RevocationList{middle.list(t, nil, other)}, true},
-		"both authorities have one": {[]*x509.RevocationList{middle.list(t, nil, other), root.list(t, nil)}, true},
-		"of a stranger":             {[]*x509.RevocationList{issue(t, nil, "Stranger", authority).list(t, nil, good)}, true},
-		"old and new":               {[]*x509.RevocationList{middle.list(t, at(-time.Hour, -time.Second)), middle.list(t, nil)}, true},
-		"revoked":                   {[]*x509.RevocationList{middle.list(t, nil, other, good)}, false},
-		"revoked in an old list":    {[]*x509.RevocationList{middle.list(t, at(-time.Hour, -time.Second), good), middle.list(t, nil)}, false},
-		"the authority is revoked":  {[]*x509.RevocationList{root.list(t, nil, middle), middle.list(t, nil)}, false},
-		"stale":                     {[]*x509.RevocationList{middle.list(t, at(-time.Hour, 0))}, false},
-		"from tomorrow":             {[]*x509.RevocationList{middle.list(t, at(time.Second, time.Hour))}, false},
-		"partial":                   {[]*x509.RevocationList{middle.list(t, partial)}, false},
-		"forged":                    {[]*x509.RevocationList{forged}, false},
-		"of a namesake":             {[]*x509.RevocationList{namesake.list(t, nil)}, false},
-		"the authority's is stale":  {[]*x509.RevocationList{root.list(t, at(-time.Hour, -time.Second)), middle.list(t, nil)}, false},
-	} {
-		_, err := n.AuthenticateSubject("com.example.A", chain(good, middle), extension.Trust{Roots: pool(root), Revoked: c.lists}, now)
-		switch {
-		case c.good && err != nil:
-			t.Errorf("%s: %v", name, err)
-		case !c.good && !errors.Is(err, extension.ErrInvalidCertificate):
-			t.Errorf("%s: accepted, or %v", name, err)
-		}
 	}
 }
 

@@ -106,6 +106,11 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	switch {
 	case errors.Is(err, ErrRejected), errors.Is(err, session.ErrBadTicket):
 		return session.Grant{}, g.reject(ctx, a, guess, err)
+	case errors.Is(err, ErrBadCertificate), errors.Is(err, ErrNoSubject):
+		// Clients are told what is wrong with their certificate, locked or not: that
+		// tells nothing of anybody else's.
+		g.fail(ctx, a, guess)
+		return session.Grant{}, err
 	case errors.Is(err, ErrUnconfirmed):
 		// It was judged, so it counts. If the store is out of reach there is nothing
 		// to post to; if it is only that the client has gone, there is.
@@ -140,10 +145,10 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 }
 
 // judge asks the methods, an extension's once more if need be: another node may
-// have registered the extension an instant ago.
+// have registered or changed the extension an instant ago.
 func (g *Gate) judge(ctx context.Context, a Attempt) (session.Grant, error) {
 	grant, err := g.ask(ctx, a)
-	if !errors.Is(err, ErrRejected) || !registered(a.Credential) {
+	if !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNoSubject) || !registered(a.Credential) {
 		return grant, err
 	}
 	if err := g.Mirror.Sync(ctx); err != nil {
@@ -183,10 +188,19 @@ func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
 }
 
 // reject counts a failed login, posts it and returns the one answer for it.
+func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error) error {
+	g.fail(ctx, a, guess)
+	if errors.Is(cause, ErrRejected) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ErrRejected, cause)
+}
+
+// fail counts a failed login and posts it.
 //
 // All that it posts is one commit: a lock that begins must not show in the time
 // that the answer takes. A client that hangs up can't keep it from being posted.
-func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error) error {
+func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
 	events := []event.Event{{
 		Type: "BadUsernameSessionEvent", User: guess.text, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent,
 	}}
@@ -196,10 +210,6 @@ func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error)
 		})
 	}
 	g.post(context.WithoutCancel(ctx), events...)
-	if errors.Is(cause, ErrRejected) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", ErrRejected, cause)
 }
 
 // claimed is the canonical form of the name that the caller gives itself, or

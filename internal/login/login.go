@@ -115,8 +115,9 @@ type Method interface {
 	//
 	// Errors: ErrNotMine, ErrRejected (wrapped, with a cause for the log),
 	// ErrUnconfirmed, *Continue, ErrBusy, the certificate errors; anything else is
-	// internal. ErrRejected and ErrUnconfirmed count as failed logins; after any
-	// other error nobody may have learned anything about the credential.
+	// internal. ErrRejected, ErrUnconfirmed, ErrBadCertificate and ErrNoSubject count
+	// as failed logins; after any other error nobody may have learned anything about
+	// the credential.
 	Authenticate(context.Context, Attempt) (session.Grant, error)
 }
 

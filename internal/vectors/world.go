@@ -157,16 +157,16 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
 		Gate: d.Gate(
 			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table},
-			login.BySubject{Extensions: d.Extensions.Table, Trust: w.trust(), Now: now}, login.Local{Accounts: d.Accounts},
+			login.BySubject{Extensions: d.Extensions.Table, Trust: w.trust, Now: now}, login.Local{Accounts: d.Accounts},
 		),
 		Server: server(), Log: log, Now: now,
 	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
 }
 
 func (w *World) trust() extension.Trust {
-	roots := x509.NewCertPool()
-	roots.AddCert(w.authority.cert)
-	return extension.Trust{Roots: roots}
+	trust, err := extension.NewTrust([]*x509.Certificate{w.authority.cert})
+	w.must(err)
+	return trust
 }
 
 func server() vim.ServerInfo {

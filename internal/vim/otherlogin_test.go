@@ -97,7 +97,7 @@ func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
 }
 
 // signed makes an authority and a client's certificate of it.
-func signed(t *testing.T, now time.Time, subject pkix.Name) (*x509.CertPool, *x509.Certificate) {
+func signed(t *testing.T, now time.Time, subject pkix.Name) (extension.Trust, *x509.Certificate) {
 	t.Helper()
 	make := func(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509.Certificate {
 		template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
@@ -122,18 +122,20 @@ func signed(t *testing.T, now time.Time, subject pkix.Name) (*x509.CertPool, *x5
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	root = make(root, root, rootKey, rootKey)
 	leaf := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, root, key(), rootKey)
-	pool := x509.NewCertPool()
-	pool.AddCert(root)
-	return pool, leaf
+	trust, err := extension.NewTrust([]*x509.Certificate{root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trust, leaf
 }
 
 func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 	subject := pkix.Name{CommonName: "com.acme", Organization: []string{"ACME"}}
-	roots, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
+	trust, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
 	f := newFixture(t, func(d *vimtest.Domain) {
 		for i, m := range d.Gate.Methods {
 			if s, is := m.(login.BySubject); is {
-				s.Trust = extension.Trust{Roots: roots}
+				s.Trust = func() extension.Trust { return trust }
 				d.Gate.Methods[i] = s
 			}
 		}

@@ -1,0 +1,299 @@
+package login
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/testclock"
+)
+
+// authority issues certificates of clients, and lists of those that are revoked.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	last int64 // serial number
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	a := &authority{t: t}
+	a.cert, a.key = a.issue(name, func(c *x509.Certificate) {
+		c.KeyUsage, c.IsCA, c.BasicConstraintsValid = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, true, true
+	})
+	return a
+}
+
+// issue makes a certificate for clients. The first is the authority's own.
+func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.last++
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: time.Time{}.Add(-time.Hour).AddDate(2000, 0, 0), NotAfter: time.Time{}.AddDate(3000, 0, 0),
+	}
+	if edit != nil {
+		edit(c)
+	}
+	by, with := a.cert, a.key
+	if by == nil {
+		by, with = c, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, by, key.Public(), with)
+	if err == nil {
+		c, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return c, key
+}
+
+// list is a revocation list in DER, current from at for a day.
+func (a *authority) list(at time.Time, revoked ...*x509.Certificate) []byte {
+	a.t.Helper()
+	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: at, NextUpdate: at.Add(24 * time.Hour)}
+	for _, c := range revoked {
+		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: at})
+	}
+	b, err := x509.CreateRevocationList(rand.Reader, l, a.cert, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return b
+}
+
+func block(typ string, b []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: b}))
+}
+
+// trustFiles are the files of a trust.
+type trustFiles struct {
+	t       *testing.T
+	ca, crl string
+	clock   *testclock.Clock
+	log     bytes.Buffer
+}
+
+func newTrustFiles(t *testing.T) *trustFiles {
+	dir := t.TempDir()
+	return &trustFiles{t: t, ca: filepath.Join(dir, "ca.pem"), crl: filepath.Join(dir, "crl"), clock: testclock.New(time.Now())}
+}
+
+// write replaces a file at once, as its operator should.
+func (f *trustFiles) write(path, text string) {
+	f.t.Helper()
+	err := os.WriteFile(path+".new", []byte(text), 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *trustFiles) open() (*Trust, error) {
+	return OpenTrust([]string{f.ca}, []string{f.crl}, f.clock.Now, slog.New(slog.NewTextHandler(&f.log, nil)))
+}
+
+func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
+	f := newTrustFiles(t)
+	a, b, stranger := newAuthority(t, "a"), newAuthority(t, "b"), newAuthority(t, "stranger")
+	now := f.clock.Now()
+	x, _ := a.issue("x", nil)
+	y, _ := b.issue("x", nil)
+	f.write(f.ca, block("CERTIFICATE", a.cert.Raw)+"text\n"+block("CERTIFICATE", b.cert.Raw))
+	der := a.list(now, x)
+	one, two, none := block("X509 CRL", der), block("X509 CRL", b.list(now, y)), block("X509 CRL", stranger.list(now))
+	damaged := strings.Replace(two, "M", "*", 1) // is passed over by encoding/pem
+
+	manager := extension.NewManager(extension.Options{Table: extension.NewTable(nil, slog.Default())})
+	revoked := func(trust *Trust, c *x509.Certificate) bool {
+		_, err := manager.AuthenticateSubject("x", []*x509.Certificate{c}, trust.Current(), now)
+		return errors.Is(err, extension.ErrInvalidCertificate) // else there is no such extension
+	}
+	for name, c := range map[string]struct {
+		text string
+		want string // who is revoked; empty: the file is refused
+		says string
+	}{
+		"DER":                       {string(der), "x", ""},
+		"PEM":                       {one, "x", ""},
+		"two":                       {one + two, "xy", ""},
+		"two with a comment":        {"# both\n" + one + "\n" + two + "\n", "xy", ""},
+		"two of one authority":      {one + block("X509 CRL", a.list(now)) + two, "xy", ""},
+		"a certificate too":         {one + block("CERTIFICATE", der), "", "is no revocation list"},
+		"a damaged second":          {one + block("X509 CRL", der[:40]), "", ""},
+		"a cut second":              {one + two[:60], "", "more behind"},
+		"no base64 in front":        {damaged + one, "", "no PEM"},
+		"no base64 between":         {one + damaged + one, "", "no PEM"},
+		"nothing":                   {"", "", ""},
+		"DER and more behind":       {string(der) + "x", "", ""},
+		"of a stranger":             {none, "", "CN=stranger"},
+		"of a stranger, after two":  {one + two + none, "", "CN=stranger"},
+		"of a stranger, before two": {none + one + two, "", "CN=stranger"},
+	} {
+		f.write(f.crl, c.text)
+		trust, err := f.open()
+		if c.want == "" {
+			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), f.crl) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := revoked(trust, y); !revoked(trust, x) || got != strings.Contains(c.want, "y") {
+			t.Errorf("%s: of %s something is not revoked", name, c.want)
+		}
+	}
+	f.write(f.crl, one)
+	for name, text := range map[string]string{
+		"no authority": "", "a key": block("PRIVATE KEY", a.cert.Raw), "damaged": strings.Replace(block("CERTIFICATE", a.cert.Raw), "M", "*", 1),
+		"one of two damaged": block("CERTIFICATE", a.cert.Raw) + strings.Replace(block("CERTIFICATE", b.cert.Raw), "M", "*", 1),
+		"cut":                block("CERTIFICATE", a.cert.Raw[:50]), "another": block("CERTIFICATE", b.cert.Raw),
+	} {
+		f.write(f.ca, text)
+		if _, err := f.open(); err == nil {
+			t.Errorf("%s in the place of authorities was taken", name)
+		}
+	}
+}
+
+func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testing.T) {
+	f := newTrustFiles(t)
+	a, stranger := newAuthority(t, "a"), newAuthority(t, "stranger")
+	now := f.clock.Now()
+	first, _ := a.issue("x", nil)
+	second, _ := a.issue("x", nil)
+	f.write(f.ca, block("CERTIFICATE", a.cert.Raw))
+	f.write(f.crl, string(a.list(now, first)))
+	trust, err := f.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager := extension.NewManager(extension.Options{Table: extension.NewTable(nil, slog.Default())})
+	want := func(what string, revoked ...bool) {
+		t.Helper()
+		for i, c := range []*x509.Certificate{first, second} {
+			_, err := manager.AuthenticateSubject("x", []*x509.Certificate{c}, trust.Current(), now)
+			if errors.Is(err, extension.ErrInvalidCertificate) != revoked[i] {
+				t.Errorf("%s, certificate %d: %v", what, i, err)
+			}
+		}
+	}
+	want("at the start", true, false)
+	for name, text := range map[string]string{
+		"a stranger's list": string(stranger.list(now)), "a half": string(a.list(now)[:99]), "nothing": "",
+	} {
+		f.log.Reset()
+		f.write(f.crl, text)
+		f.clock.Advance(2 * trustCheckPeriod)
+		want(name, true, false)
+		f.clock.Advance(2 * trustCheckPeriod)
+		want(name, true, false)
+		if n := strings.Count(f.log.String(), "can't be used, the old ones stay"); n != 1 {
+			t.Errorf("%s: logged %d times: %s", name, n, f.log.String())
+		}
+	}
+	if err := os.Remove(f.crl); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.Advance(2 * trustCheckPeriod)
+	want("no list", true, false)
+	f.log.Reset()
+	f.write(f.crl, string(a.list(now, second)))
+	want("within the second", true, false)
+	f.clock.Advance(2 * trustCheckPeriod)
+	want("the new list", false, true)
+	if !strings.Contains(f.log.String(), "reloaded") {
+		t.Errorf("logged: %s", f.log.String())
+	}
+	f.write(f.ca, block("CERTIFICATE", stranger.cert.Raw)) // the list is of none of these
+	f.clock.Advance(2 * trustCheckPeriod)
+	want("other authorities", false, true)
+}
+
+// A certificate that is no good is a guess, as a wrong password is.
+func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *testing.T) {
+	for name, c := range map[string]struct {
+		key  string // of the extension
+		bad  bool   // the certificate is of a stranger
+		want error
+	}{
+		"bad certificate":                         {"com.example.A", true, ErrBadCertificate},
+		"bad certificate, no such extension":      {"com.example.none", true, ErrBadCertificate},
+		"good certificate, without a subject":     {"com.example.bare", false, ErrNoSubject},
+		"good certificate, another's":             {"com.example.B", false, ErrRejected},
+		"good certificate, no such extension":     {"com.example.none", false, ErrRejected},
+		"bad certificate, in the other way's key": {"com.example.bare", true, ErrBadCertificate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			a := newAuthority(t, "a")
+			trust, err := extension.NewTrust([]*x509.Certificate{a.cert})
+			if err != nil {
+				t.Fatal(err)
+			}
+			table := extension.NewTable(nil, slog.Default())
+			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table)
+			storetest.Follow(t, mirror)
+			manager := extension.NewManager(extension.Options{Mirror: mirror, Table: table, Events: event.NewLog(event.Options{Now: f.clock.Now})})
+			for key, subject := range map[string]string{"com.example.A": "CN=A", "com.example.B": "CN=B", "com.example.bare": ""} {
+				err := manager.Register(t.Context(), event.By("test"), extension.Registration{Key: key, SubjectName: subject, Data: []byte("{}")})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.Methods = []Method{BySubject{Extensions: table, Trust: func() extension.Trust { return trust }, Now: f.clock.Now}}
+			good, _ := a.issue("A", nil)
+			presented := good
+			if c.bad {
+				presented, _ = newAuthority(t, "stranger").issue("A", nil)
+			}
+			try := func(key string, cert *x509.Certificate) error {
+				return f.try(t, Attempt{
+					Credential: ExtensionSubject{Key: key},
+					Peer:       peer.Peer{Address: addr, Certificates: []*x509.Certificate{cert}},
+				})
+			}
+			for i := range f.values.Address.Failures {
+				if err := try(c.key, presented); !errors.Is(err, c.want) {
+					t.Fatalf("guess %d: %v, want %v", i, err, c.want)
+				}
+			}
+			if err := try("com.example.A", good); !errors.Is(err, ErrRejected) {
+				t.Errorf("the address is not locked: %v", err)
+			}
+			if err := try(c.key, presented); !errors.Is(err, c.want) {
+				t.Errorf("the lock shows in the answer: %v", err)
+			}
+			if n := len(f.posted("BadUsernameSessionEvent")); n != f.values.Address.Failures+2 {
+				t.Errorf("%d events for %d failures", n, f.values.Address.Failures+2)
+			}
+		})
+	}
+}
