@@ -42,6 +42,15 @@ func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
 	h := &handler{api, bodies}
 	mux.Handle(APIPath, h)
 	mux.Handle(RESTPath, h)
+	mux.HandleFunc("/api/", nothing)
+	mux.HandleFunc("/rest/", nothing)
+}
+
+// nothing answers a request to a path of the Automation API that is not served.
+func nothing(w http.ResponseWriter, r *http.Request) {
+	binding.SetCommon(w.Header())
+	x := &exchange{w: w, r: r, form: form{wrapped: strings.HasPrefix(r.URL.Path, "/rest/")}}
+	x.fail(http.StatusNotFound, "NOT_FOUND", "not_found", "There is nothing at this path.")
 }
 
 // handler serves both forms.
@@ -77,15 +86,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	action := r.URL.Query().Get("~action")
+	isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
-	case r.Method == http.MethodPost && x.wrapped && action == "get", r.Method == http.MethodGet && !x.wrapped:
+	case r.Method == http.MethodPost && x.wrapped && action == "get", isRead && !x.wrapped:
 		x.get(ctx)
 	case r.Method == http.MethodPost && action == "":
 		x.create(ctx, &body)
+	case r.Method == http.MethodPost:
+		x.fail(http.StatusNotFound, "OPERATION_NOT_FOUND", "operation_not_found", "There is no such action.")
 	case r.Method == http.MethodDelete:
 		x.delete(ctx)
 	default:
-		allow := "GET, POST, DELETE"
+		allow := "GET, HEAD, POST, DELETE"
 		if x.wrapped {
 			allow = "POST, DELETE"
 		}
@@ -204,14 +216,20 @@ func (x *exchange) answer(status int, v any) {
 	if x.wrapped {
 		v = map[string]any{"value": v}
 	}
+	x.send(status, v)
+}
+
+// send writes an answer. The values are texts and objects of them, so that they have
+// a form in JSON.
+func (x *exchange) send(status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		status, b = http.StatusInternalServerError, nil
+		panic(fmt.Errorf("write answer: %w", err))
 	}
-	x.w.Header().Set("Content-Type", "application/json")
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(b) // a client that is gone needs no answer
+	binding.Send(x.w, x.r.Method, status, contentJSON, b)
 }
+
+var contentJSON = []string{"application/json"}
 
 // fault turns a fault of the API into an error of this one.
 func (x *exchange) fault(f *vim.Fault) {
@@ -257,11 +275,5 @@ func (x *exchange) fail(status int, kind, id, text string) {
 	} else {
 		body["error_type"] = kind
 	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		status, b = http.StatusInternalServerError, nil
-	}
-	x.w.Header().Set("Content-Type", "application/json")
-	x.w.WriteHeader(status)
-	_, _ = x.w.Write(b)
+	x.send(status, body)
 }

@@ -63,27 +63,37 @@ func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
 	binding.SetCommon(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		h.wrongMethod(w, r, http.StatusMethodNotAllowed, "the versions are read with GET")
 		return
 	}
-	w.Header()["Content-Type"] = contentXML
-	// The client that went away is told nothing.
-	_, _ = w.Write(h.versions)
+	binding.Send(w, r.Method, http.StatusOK, contentXML, h.versions)
+}
+
+// wrongMethod answers a request whose HTTP method the path does not have.
+func (h *handler) wrongMethod(w http.ResponseWriter, r *http.Request, status int, reason string) {
+	c, _ := binding.NewCall(r, way)
+	f := clientFault(reason)
+	h.api.Refuse(r.Context(), &c, f.Fault)
+	e := h.reply(&c)
+	defer h.replies.Put(e)
+	e.fault(f.Fault, f.code, f.Text(h.api.MessageLocale(&c)))
+	binding.Send(w, r.Method, status, contentXML, e.Buf)
 }
 
 // ServeHTTP serves one call.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	binding.SetCommon(w.Header())
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		http.NotFound(w, r)
+		// As at vCenter: there is nothing to read here.
+		h.wrongMethod(w, r, http.StatusNotFound, "a message is sent with POST")
 		return
 	default:
 		w.Header()["Allow"] = []string{http.MethodPost}
-		w.WriteHeader(http.StatusMethodNotAllowed)
+		h.wrongMethod(w, r, http.StatusMethodNotAllowed, "a message is sent with POST")
 		return
 	}
-	binding.SetCommon(w.Header())
 	ctx := r.Context()
 	x := new(exchange)
 	c, m := &x.call, &x.message

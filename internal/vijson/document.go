@@ -1,11 +1,14 @@
 package vijson
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/openapi"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // document is the description of all that is served, made when it is first
@@ -17,19 +20,20 @@ type document struct {
 }
 
 func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release string) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header()["Allow"] = []string{"GET, HEAD"}
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		return
-	}
-	if _, err := parseRelease(release); err != nil {
-		http.NotFound(w, r)
-		return
-	}
 	d := &h.openapi
 	d.once.Do(func() { d.doc, d.err = openapi.New(h.api.Objects()) })
-	if d.err != nil {
-		http.Error(w, "the document could not be made", http.StatusInternalServerError)
+	var refusal *refusal
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refusal = notAllowed(w, "GET, HEAD", "the document is read with GET")
+	} else if _, err := parseRelease(release); err != nil {
+		refusal = invalid(err.Error())
+		refusal.status = http.StatusNotFound
+	} else if d.err != nil {
+		refusal = refused(vim.FaultOf(fmt.Errorf("make document: %w", d.err)))
+	}
+	if refusal != nil {
+		c, _ := binding.NewCall(r, way, httptoken.Cookie)
+		h.turnAway(w, r, &c, refusal)
 		return
 	}
 	binding.Send(w, r.Method, http.StatusOK, contentJSON, d.doc.JSON(release))

@@ -62,11 +62,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.hello(w, r)
 		return
 	}
-	rest, ok := strings.CutPrefix(path, Root)
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
+	// Another path than Root's is one that parsePath refuses.
+	rest, _ := strings.CutPrefix(path, Root)
 	if release, ok := strings.CutSuffix(rest, "/openapi.json"); ok && !strings.Contains(release, "/") {
 		h.serveDocument(w, r, release)
 		return
@@ -97,8 +94,7 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken 
 		defer body.Free()
 	}
 	if refusal != nil {
-		h.api.Refuse(ctx, c, refusal.Fault)
-		h.refuse(w, r, c, refusal.Fault, refusal.status)
+		h.turnAway(w, r, c, refusal)
 		return
 	}
 	defer c.Answered()
@@ -108,6 +104,12 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken 
 		return
 	}
 	h.answer(w, r, c, result)
+}
+
+// turnAway answers a request that makes no call.
+func (h *handler) turnAway(w http.ResponseWriter, r *http.Request, c *vim.Call, refusal *refusal) {
+	h.api.Refuse(r.Context(), c, refusal.Fault)
+	h.refuse(w, r, c, refusal.Fault, refusal.status)
 }
 
 // refusal is a fault of the binding's own, and its status.

@@ -3,15 +3,18 @@ package vijson
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
@@ -245,6 +248,8 @@ func TestHelloChoosesTheFirstReleaseThatIsServed(t *testing.T) {
 	}{
 		{`{"api_releases":["8.0.2.0","8.0.1.0"]}`, 200, `{"api_release":"8.0.2.0"}`},
 		{`{"api_releases":["7.0.0.0","1","9.0.0.0","8.0.1.0"]}`, 200, `{"api_release":"9.0.0.0"}`},
+		{`{"api_releases":["99.0.0.0","9.1.0.1","8.0.1.1","8.0.0.0","09.0.0.0","9.0.0.0 ","8.0.3.0"]}`, 200, `{"api_release":"8.0.3.0"}`},
+		{`{"api_releases":["99.0.0.0","10.0.0.0"]}`, 200, `{"api_release":""}`},
 		{`{"api_releases":["7.0.0.0"]}`, 200, `{"api_release":""}`},
 		{`{"api_releases":["` + id(64) + `"]}`, 200, `{"api_release":""}`},
 		{`{"api_releases":["` + id(65) + `"]}`, 400, ""},
@@ -269,17 +274,72 @@ func TestHelloChoosesTheFirstReleaseThatIsServed(t *testing.T) {
 	}
 }
 
+// The releases that hello answers are those that the library's types know: the newest
+// is the one that its clients speak.
+func TestHelloKnowsTheReleasesOfTheAPIsTypes(t *testing.T) {
+	if newest := releases[len(releases)-1]; newest != vim25.Version {
+		t.Errorf("the newest is %s, and that of the types %s", newest, vim25.Version)
+	}
+	if !slices.IsSortedFunc(releases, func(a, b string) int {
+		x, errX := parseRelease(a)
+		y, errY := parseRelease(b)
+		if err := errors.Join(errX, errY); err != nil {
+			t.Error(err)
+		}
+		return slices.Compare(x[:], y[:])
+	}) {
+		t.Errorf("%v are not in order", releases)
+	}
+	marked := map[string]bool{}
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || seen[typ] {
+			return
+		}
+		seen[typ] = true
+		for f := range typ.Fields() {
+			if release, err := parseRelease(f.Tag.Get("vim")); err == nil {
+				marked[release.String()] = true
+			}
+			walk(f.Type)
+		}
+	}
+	for _, name := range []string{"VirtualMachineConfigInfo", "ClusterConfigSpecEx", "HostConfigInfo", "HostSystemSwapConfiguration", "Capability"} {
+		typ, ok := types.TypeFunc()(name)
+		if !ok {
+			t.Fatalf("no type %s", name)
+		}
+		walk(typ)
+	}
+	if len(marked) < 3 {
+		t.Errorf("only %v are marked", marked)
+	}
+	for release := range marked {
+		if !slices.Contains(releases, release) {
+			t.Errorf("a member came with %s, which hello does not know", release)
+		}
+	}
+}
+
 func TestTheDocumentIsServedForEachRelease(t *testing.T) {
 	f := newFake()
 	w := f.send("GET", Root+"9.0.0.0/openapi.json", "", nil)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"url":"/sdk/vim25/9.0.0.0"`) {
 		t.Errorf("%d %.300s", w.Code, w.Body)
 	}
-	if w := f.send("GET", Root+"7.0.0.0/openapi.json", "", nil); w.Code != 404 {
-		t.Errorf("an old release: %d", w.Code)
+	if w := f.send("GET", Root+"99.0.0.0/openapi.json", "", nil); w.Code != 200 {
+		t.Errorf("a release that is newer than all that are known: %d", w.Code)
 	}
-	if w := f.send("POST", Root+"9.0.0.0/openapi.json", "{}", nil); w.Code != 405 {
-		t.Errorf("POST: %d", w.Code)
+	w = f.send("GET", Root+"7.0.0.0/openapi.json", "", nil)
+	wantFault(t, w, 404, "InvalidRequest")
+	w = f.send("POST", Root+"9.0.0.0/openapi.json", "{}", nil)
+	wantFault(t, w, 405, "InvalidRequest")
+	if allow := w.Header().Get("Allow"); allow != "GET, HEAD" {
+		t.Errorf("POST: Allow %q", allow)
 	}
 }
 

@@ -3,6 +3,7 @@ package vijson
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/vigate/vigate/internal/binding"
@@ -15,13 +16,18 @@ const (
 	maxReleaseLen = 64  // of each, in bytes
 )
 
+// releases are those of VI JSON that exist, up to the newest that this server's types
+// know. A path may name a newer one, but hello never answers one that may never exist:
+// the client would take all that it knows of it for served.
+var releases = []string{"8.0.1.0", "8.0.2.0", "8.0.3.0", "8.0.3.1", "9.0.0.0", "9.1.0.0"}
+
 // helloSpec is what a client says hello with: the releases it speaks, best
 // first.
 type helloSpec struct {
 	Releases []string `json:"api_releases"`
 }
 
-// hello tells a client the first of its releases that is served. It belongs to
+// hello tells a client the first of its releases that exists and is served. It belongs to
 // the Automation API, whose errors are not this API's faults.
 func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("action") != "hello" {
@@ -70,7 +76,7 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 			automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "an id of api_releases is longer than 64 bytes")
 			return
 		}
-		if _, err := parseRelease(s); err == nil && chosen == "" {
+		if chosen == "" && slices.Contains(releases, s) {
 			chosen = s
 		}
 	}
