@@ -119,7 +119,8 @@ func (d *Domain) Gate(methods ...login.Method) *login.Gate {
 	return &login.Gate{
 		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table,
 		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),
-		Mirror:   d.Mirror, Events: d.Events, Log: d.log, DefaultDomain: d.defaultDomain,
+		Reports:  login.NewReports(d.Mirror, d.Events, d.now, d.log),
+		Mirror:   d.Mirror, DefaultDomain: d.defaultDomain,
 		DefaultLocale: func() string { return d.Settings.Values().DefaultLocale },
 	}
 }

@@ -3,7 +3,9 @@ package history
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -138,6 +140,9 @@ func eventEx(e event.Event, base types.Event) *types.EventEx {
 		x.ObjectId, x.ObjectType, x.ObjectName = vim.RootFolder().Value, vim.RootFolder().Type, vim.RootName
 		args["subject"], args["sessionId"], args["ipAddress"] = e.Subject, e.SessionID, e.Address
 		args["origin"] = e.Origin
+		if e.CallCount > 0 {
+			args["callCount"], args["loginTime"] = strconv.FormatInt(e.CallCount, 10), e.LoginTime.UTC().Format(time.RFC3339)
+		}
 	}
 	maps.Copy(args, e.Args)
 	for _, k := range slices.Sorted(maps.Keys(args)) {

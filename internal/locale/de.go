@@ -86,6 +86,7 @@ var german = map[string]string{
 	"event.vigate.account.disabled":       "Benutzer %[1]s hat das Konto %[2]s deaktiviert",
 	"event.vigate.account.enabled":        "Benutzer %[1]s hat das Konto %[2]s aktiviert",
 	"event.vigate.account.locked":         "Das Konto %[2]s wurde nach zu vielen fehlgeschlagenen Anmeldungen gesperrt",
+	"event.vigate.login.failed":           "Seit %[3]s sind %[1]s weitere Anmeldungen von %[2]s fehlgeschlagen",
 	"event.vigate.account.unlocked":       "Benutzer %[1]s hat das Konto %[2]s entsperrt",
 	"event.vigate.account.password":       "Benutzer %[1]s hat das Kennwort des Kontos %[2]s geändert",
 	"event.vigate.setting.updated":        "Benutzer %[1]s hat die Einstellung %[2]s aktualisiert",

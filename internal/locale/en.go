@@ -89,6 +89,7 @@ var english = map[string]string{
 	"event.vigate.account.disabled":       "User %[1]s disabled account %[2]s",
 	"event.vigate.account.enabled":        "User %[1]s enabled account %[2]s",
 	"event.vigate.account.locked":         "Account %[2]s was locked after too many failed logins",
+	"event.vigate.login.failed":           "%[1]s more logins from %[2]s have failed since %[3]s",
 	"event.vigate.account.unlocked":       "User %[1]s unlocked account %[2]s",
 	"event.vigate.account.password":       "User %[1]s changed the password of account %[2]s",
 	"event.vigate.setting.updated":        "User %[1]s updated setting %[2]s",

@@ -86,6 +86,7 @@ var spanish = map[string]string{
 	"event.vigate.account.disabled":       "El usuario %[1]s deshabilitó la cuenta %[2]s",
 	"event.vigate.account.enabled":        "El usuario %[1]s habilitó la cuenta %[2]s",
 	"event.vigate.account.locked":         "Se bloqueó la cuenta %[2]s tras demasiados inicios de sesión fallidos",
+	"event.vigate.login.failed":           "Han fallado %[1]s inicios de sesión más desde %[2]s a partir de %[3]s",
 	"event.vigate.account.unlocked":       "El usuario %[1]s desbloqueó la cuenta %[2]s",
 	"event.vigate.account.password":       "El usuario %[1]s cambió la contraseña de la cuenta %[2]s",
 	"event.vigate.setting.updated":        "El usuario %[1]s actualizó la opción de configuración %[2]s",

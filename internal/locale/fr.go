@@ -86,6 +86,7 @@ var french = map[string]string{
 	"event.vigate.account.disabled":       "L’utilisateur %[1]s a désactivé le compte %[2]s",
 	"event.vigate.account.enabled":        "L’utilisateur %[1]s a activé le compte %[2]s",
 	"event.vigate.account.locked":         "Le compte %[2]s a été verrouillé après un trop grand nombre d’échecs de connexion",
+	"event.vigate.login.failed":           "%[1]s autres connexions depuis %[2]s ont échoué depuis le %[3]s",
 	"event.vigate.account.unlocked":       "L’utilisateur %[1]s a déverrouillé le compte %[2]s",
 	"event.vigate.account.password":       "L’utilisateur %[1]s a modifié le mot de passe du compte %[2]s",
 	"event.vigate.setting.updated":        "L’utilisateur %[1]s a mis à jour le paramètre %[2]s",

@@ -86,6 +86,7 @@ var italian = map[string]string{
 	"event.vigate.account.disabled":       "L’utente %[1]s ha disabilitato l’account %[2]s",
 	"event.vigate.account.enabled":        "L’utente %[1]s ha abilitato l’account %[2]s",
 	"event.vigate.account.locked":         "L’account %[2]s è stato bloccato dopo troppi accessi non riusciti",
+	"event.vigate.login.failed":           "Altri %[1]s accessi da %[2]s non sono riusciti dal %[3]s",
 	"event.vigate.account.unlocked":       "L’utente %[1]s ha sbloccato l’account %[2]s",
 	"event.vigate.account.password":       "L’utente %[1]s ha modificato la password dell’account %[2]s",
 	"event.vigate.setting.updated":        "L’utente %[1]s ha aggiornato l’impostazione %[2]s",

@@ -86,6 +86,7 @@ var japanese = map[string]string{
 	"event.vigate.account.disabled":       "ユーザー %[1]s がアカウント %[2]s を無効にしました",
 	"event.vigate.account.enabled":        "ユーザー %[1]s がアカウント %[2]s を有効にしました",
 	"event.vigate.account.locked":         "ログインの失敗回数が多すぎるため、アカウント %[2]s がロックされました",
+	"event.vigate.login.failed":           "%[3]s 以降、%[2]s からのログインがさらに %[1]s 回失敗しました",
 	"event.vigate.account.unlocked":       "ユーザー %[1]s がアカウント %[2]s のロックを解除しました",
 	"event.vigate.account.password":       "ユーザー %[1]s がアカウント %[2]s のパスワードを変更しました",
 	"event.vigate.setting.updated":        "ユーザー %[1]s が設定 %[2]s を更新しました",

@@ -88,6 +88,7 @@ var korean = map[string]string{
 	"event.vigate.account.disabled":       "%[1]s 사용자가 계정 %[2]s을(를) 사용하지 않도록 설정했습니다",
 	"event.vigate.account.enabled":        "%[1]s 사용자가 계정 %[2]s을(를) 사용하도록 설정했습니다",
 	"event.vigate.account.locked":         "로그인 실패 횟수가 너무 많아 계정 %[2]s이(가) 잠겼습니다",
+	"event.vigate.login.failed":           "%[3]s 이후 %[2]s에서의 로그인이 %[1]s회 더 실패했습니다",
 	"event.vigate.account.unlocked":       "%[1]s 사용자가 계정 %[2]s의 잠금을 해제했습니다",
 	"event.vigate.account.password":       "%[1]s 사용자가 계정 %[2]s의 암호를 변경했습니다",
 	"event.vigate.setting.updated":        "%[1]s 사용자가 설정 %[2]s을(를) 업데이트했습니다",

@@ -144,10 +144,11 @@ var eventFields = map[string][]string{
 	"GlobalMessageChangedEvent":        {"user", "prev", "message"},
 	"ServerStartedSessionEvent":        {},
 	"GeneralUserEvent":                 {"user", "message"},
+	"vigate.login.failed":              {"calls", "address", "login"},
 	"other":                            {"type", "user"},
 }
 
-// ownFields are those of every vigate.* event.
+// ownFields are those of every vigate.* event that is not in eventFields.
 var ownFields = []string{"user", "subject"}
 
 // EventKey returns the key of the text for an event of the API's type typ, or
@@ -161,14 +162,17 @@ var ownFields = []string{"user", "subject"}
 //	subject  whom or what it was done to
 //	message  the message
 //	prev     the message before
-//	login    when the session began, a time
-//	calls    how many calls it made, a number
+//	login    when the session began, a time; of failed logins the first of them
+//	calls    how many calls it made, a number; of failed logins how many there were
 //	type     the eventTypeId, or the type where there is none
 //
 // Events that have no text of their own get that of "event.other". The slice
 // is the caller's.
 func EventKey(typ, id string) (key string, fields []string) {
 	if typ == "EventEx" && strings.HasPrefix(id, "vigate.") {
+		if f, ok := eventFields[id]; ok {
+			return "event." + id, slices.Clone(f)
+		}
 		if _, ok := english["event."+id]; ok {
 			return "event." + id, slices.Clone(ownFields)
 		}

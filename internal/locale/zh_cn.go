@@ -86,6 +86,7 @@ var simplifiedChinese = map[string]string{
 	"event.vigate.account.disabled":       "用户 %[1]s 已禁用帐户 %[2]s",
 	"event.vigate.account.enabled":        "用户 %[1]s 已启用帐户 %[2]s",
 	"event.vigate.account.locked":         "由于登录失败次数过多，帐户 %[2]s 已被锁定",
+	"event.vigate.login.failed":           "自 %[3]s 以来，来自 %[2]s 的登录又失败了 %[1]s 次",
 	"event.vigate.account.unlocked":       "用户 %[1]s 已解锁帐户 %[2]s",
 	"event.vigate.account.password":       "用户 %[1]s 已更改帐户 %[2]s 的密码",
 	"event.vigate.setting.updated":        "用户 %[1]s 已更新设置 %[2]s",

@@ -86,6 +86,7 @@ var traditionalChinese = map[string]string{
 	"event.vigate.account.disabled":       "使用者 %[1]s 已停用帳戶 %[2]s",
 	"event.vigate.account.enabled":        "使用者 %[1]s 已啟用帳戶 %[2]s",
 	"event.vigate.account.locked":         "由於登入失敗次數過多，帳戶 %[2]s 已鎖定",
+	"event.vigate.login.failed":           "自 %[3]s 以來，來自 %[2]s 的登入又失敗了 %[1]s 次",
 	"event.vigate.account.unlocked":       "使用者 %[1]s 已解除鎖定帳戶 %[2]s",
 	"event.vigate.account.password":       "使用者 %[1]s 已變更帳戶 %[2]s 的密碼",
 	"event.vigate.setting.updated":        "使用者 %[1]s 已更新設定 %[2]s",

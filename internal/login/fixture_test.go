@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"log/slog"
 	"os/user"
 	"strings"
 	"testing"
@@ -28,6 +27,7 @@ type fixture struct {
 	clock  *testclock.Clock
 	values *setting.Values
 	access *access.Manager
+	Events *event.Log
 }
 
 // exists: the directory of these tests has the administrator and users that are
@@ -68,8 +68,8 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	t.Helper()
 	c := testclock.New(time.Time{})
 	v := setting.Defaults()
-	f := &fixture{clock: c, values: &v}
 	events := event.NewLog(event.Options{Now: c.Now})
+	f := &fixture{clock: c, values: &v, Events: events}
 	sessions, table := session.NewTable(nil), access.NewTable(nil, nil)
 	mirror := store.NewMirror(on(storetest.NewMemory(c.Now)), sessions, table, events)
 	f.access = access.NewManager(access.Options{
@@ -88,7 +88,7 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 		methods = []Method{Clone{Sessions: m}, known{}}
 	}
 	f.Gate = &Gate{
-		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Events: events, Log: slog.Default(),
+		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Reports: NewReports(mirror, events, c.Now, nil),
 		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.Now),
 		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
 	}

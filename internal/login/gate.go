@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
@@ -22,12 +21,11 @@ type Gate struct {
 	Access   *access.Table
 	Throttle *Throttle
 	Mirror   *store.Mirror
-	Events   *event.Log
+	Reports  *Reports // of failed logins
 	// DefaultLocale is for callers that name none.
 	DefaultLocale func() string
 	// DefaultDomain is the domain of names that give none.
 	DefaultDomain string
-	Log           *slog.Logger
 	// Started, if set, hears of each session that was made, by the way in.
 	Started func(method string)
 }
@@ -46,7 +44,8 @@ const staleTries = 3
 func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*session.Live, session.Token, error) {
 	if current != nil {
 		s := current.Session()
-		g.post(ctx, event.Event{Type: "AlreadyAuthenticatedSessionEvent", SessionID: s.Key.String()}.By(s.Actor()))
+		e := event.Event{Type: "AlreadyAuthenticatedSessionEvent", SessionID: s.Key.String()}
+		g.Reports.post(ctx, a.Peer.Network(), e.By(s.Actor()))
 		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrRejected)
 	}
 	choice, err := g.Locale(a.Locale)
@@ -137,7 +136,8 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	}
 	if !has {
 		guess.giveBack()
-		g.post(ctx, event.Event{Type: "NoAccessUserEvent", User: grant.Identity.Name.String(), Address: a.Peer.Address})
+		e := event.Event{Type: "NoAccessUserEvent", User: grant.Identity.Name.String(), Address: a.Peer.Address}
+		g.Reports.post(ctx, a.Peer.Network(), e)
 		return session.Grant{}, ErrNoAccess
 	}
 	guess.succeeded()
@@ -201,15 +201,16 @@ func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error)
 // All that it posts is one commit: a lock that begins must not show in the time
 // that the answer takes. A client that hangs up can't keep it from being posted.
 func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
-	events := []event.Event{{
+	failure := event.Event{
 		Type: "BadUsernameSessionEvent", User: guess.text, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent,
-	}}
+	}
+	var locks []event.Event
 	for _, lock := range guess.wrong() {
-		events = append(events, event.Event{
+		locks = append(locks, event.Event{
 			Type: "EventEx", ID: "vigate.account.locked", User: guess.text, Subject: lock, Address: a.Peer.Address,
 		})
 	}
-	g.post(context.WithoutCancel(ctx), events...)
+	g.Reports.post(context.WithoutCancel(ctx), guess.network, failure, locks...)
 }
 
 // claimed is the canonical form of the name that the caller gives itself, or
@@ -234,16 +235,4 @@ func registered(c Credential) bool {
 		return true
 	}
 	return false
-}
-
-// post writes events of their own. That a failed login can't be written down
-// does not turn it into another answer.
-func (g *Gate) post(ctx context.Context, events ...event.Event) {
-	changes := make([]store.Change, len(events))
-	for i, e := range events {
-		changes[i] = g.Events.Change(e)
-	}
-	if _, err := g.Mirror.Commit(ctx, changes...); err != nil {
-		g.Log.ErrorContext(ctx, "events not posted", "type", events[0].Type, "id", events[0].ID, "err", err)
-	}
 }

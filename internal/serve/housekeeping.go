@@ -19,6 +19,7 @@ const (
 	ticketEvery = 10 * time.Second
 	trimEvery   = time.Minute
 	sweepLimit  = 1000 // records of one sweep
+	reportEvery = 5 * time.Minute
 	trimRounds  = 1000 // sweeps of one trim of events, at most
 	tuneEvery   = 5 * time.Second
 )
@@ -36,6 +37,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"sweep tickets", ticketEvery, n.sweepTickets},
 		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
+		{"post failed logins that were counted", reportEvery, n.API.Gate.Reports.Flush},
 		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 	}
