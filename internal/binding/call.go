@@ -17,6 +17,7 @@ type Dispatcher interface {
 	Objects() []*vim.Object
 	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
 	Property(types.ManagedObjectReference, string) (*vim.Property, *vim.Fault)
+	Lookup(context.Context, *vim.Call) *vim.Fault
 	TypeOf(context.Context, *vim.Call, string) (string, *vim.Fault)
 	Decode(ctx context.Context, c *vim.Call, bytes int) (done func(), _ *vim.Fault)
 	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)

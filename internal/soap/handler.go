@@ -158,10 +158,16 @@ func (h *handler) prepare(r *http.Request, x *exchange, foreign bool) *refusal {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
 			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))
 	}
-	if err != nil {
-		return refusalOf(err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	refusal = refusalOf(err)
+	if refusal.code == serverFault {
+		if gone := h.api.Lookup(ctx, m.call); gone != nil {
+			return refused(gone)
+		}
+	}
+	return refusal
 }
 
 // refusal is a fault of the binding's own, and its code in SOAP's terms.

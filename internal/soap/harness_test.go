@@ -107,6 +107,8 @@ func (f *fakeAPI) Property(ref types.ManagedObjectReference, name string) (*vim.
 	return nil, vim.PropertyNotFound(name)
 }
 
+func (f *fakeAPI) Lookup(context.Context, *vim.Call) *vim.Fault { return nil }
+
 func (f *fakeAPI) TypeOf(_ context.Context, _ *vim.Call, id string) (string, *vim.Fault) {
 	for _, o := range f.objects {
 		if o.ID == id {

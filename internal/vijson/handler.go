@@ -1,6 +1,7 @@
 package vijson
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -87,7 +88,7 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken 
 	case foreign:
 		refusal = refused(vim.NewFault(&types.NoPermission{Object: &c.Object}, errForeign))
 	case c.Read:
-		refusal = h.prepareRead(c, w)
+		refusal = h.prepareRead(ctx, c, w)
 	default:
 		var body binding.Body
 		body, refusal = h.prepareMethod(c, w, r)
@@ -126,7 +127,16 @@ func refused(f *vim.Fault) *refusal {
 	return &refusal{f, http.StatusInternalServerError}
 }
 
-func (h *handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
+// unfit refuses a call for its operation or its arguments. An object that is not there
+// comes before both.
+func (h *handler) unfit(ctx context.Context, c *vim.Call, f *vim.Fault) *refusal {
+	if gone := h.api.Lookup(ctx, c); gone != nil {
+		return refused(gone)
+	}
+	return refused(f)
+}
+
+func (h *handler) prepareRead(ctx context.Context, c *vim.Call, w http.ResponseWriter) *refusal {
 	_, fault := h.api.Property(c.Object, c.Name)
 	if fault == nil {
 		return nil
@@ -134,7 +144,7 @@ func (h *handler) prepareRead(c *vim.Call, w http.ResponseWriter) *refusal {
 	if _, none := h.api.Method(c.Object, c.Name); none == nil {
 		return notAllowed(w, "POST", "a method is called with POST")
 	}
-	return refused(fault)
+	return h.unfit(ctx, c, fault)
 }
 
 // prepareMethod reads a method's arguments into the call. It returns the body for a
@@ -145,13 +155,14 @@ func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Requ
 		if _, none := h.api.Property(c.Object, c.Name); none == nil {
 			return kept, notAllowed(w, "GET, HEAD", "a property is read with GET")
 		}
-		return kept, refused(fault)
+		return kept, h.unfit(r.Context(), c, fault)
 	}
 	if r.Method != http.MethodPost {
 		return kept, notAllowed(w, "POST", "a method is called with POST")
 	}
 	if !isJSON(r.Header) {
-		return kept, invalid("the body must be application/json, in UTF-8 and not compressed")
+		f := vim.InvalidRequest("the body must be application/json, in UTF-8 and not compressed")
+		return kept, h.unfit(r.Context(), c, f)
 	}
 	body, err := h.bodies.Read(w, r, maxBody)
 	if err != nil {
@@ -165,7 +176,7 @@ func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Requ
 	defer done()
 	args := m.NewArgs()
 	if err := h.codec.decode(body.Bytes, args, m.Name, m.Args.Name(), m.Name+"RequestType"); err != nil {
-		return kept, refused(vim.FaultOf(err))
+		return kept, h.unfit(r.Context(), c, vim.FaultOf(err))
 	}
 	c.Args = args
 	if m.NeedsProof {

@@ -101,6 +101,8 @@ func (f *fakeAPI) Property(ref types.ManagedObjectReference, name string) (*vim.
 	return nil, vim.TypeNotFound(ref.Type)
 }
 
+func (f *fakeAPI) Lookup(context.Context, *vim.Call) *vim.Fault { return nil }
+
 func (f *fakeAPI) TypeOf(context.Context, *vim.Call, string) (string, *vim.Fault) { return "", nil }
 
 func (f *fakeAPI) Do(_ context.Context, c *vim.Call) (vim.Result, *vim.Fault) {

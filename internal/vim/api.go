@@ -3,7 +3,6 @@ package vim
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -49,8 +48,9 @@ type Domain struct {
 // API is the managed objects and their dispatcher.
 type API struct {
 	Domain
-	objects   map[string]*table
-	ids       map[string]string // the types of the objects that have an id of their own
+	objects map[string]*table
+	// ids has the type of each object that has an id of its own; "" if two have the same.
+	ids       map[string]string
 	order     []*Object
 	instances *instances
 	ledger    *budget.Ledger // what sessions hold
@@ -111,10 +111,9 @@ func (a *API) Add(o *Object) error {
 		t.properties[o.Properties[i].Name] = &o.Properties[i]
 	}
 	a.objects[o.Type] = t
-	if o.ID != "" {
-		if other, ok := a.ids[o.ID]; ok {
-			return fmt.Errorf("%s and %s have the same id %s", other, o.Type, o.ID)
-		}
+	if _, taken := a.ids[o.ID]; taken {
+		a.ids[o.ID] = ""
+	} else if o.ID != "" {
 		a.ids[o.ID] = o.Type
 	}
 	a.order = append(a.order, o)

@@ -84,8 +84,9 @@ type Proof struct {
 	Authorization string
 	// Security is the WS-Security header as received, and Message the whole
 	// envelope that it signs; both are in UTF-8. Body is the request's body as
-	// received, which SIGN proofs digest; a message in UTF-16 has none. They are set only for methods that need proof, and belong to
-	// the binding: whoever keeps them longer than the call copies them.
+	// received, which SIGN proofs digest; a message in UTF-16 has none. They are set
+	// only for methods that need proof, and belong to the binding: whoever keeps them
+	// longer than the call copies them.
 	Security, Message, Body []byte
 }
 

@@ -42,6 +42,33 @@ func (a *API) caller(ctx context.Context, c *Call) *session.Live {
 	return c.Session
 }
 
+// Lookup returns the fault of a call whose object is not there for its caller, as Do
+// gives it; nil if it is there, or there is no such type. A binding asks before it
+// refuses a call for its operation or its arguments, so that an object is found
+// before they are judged, and a call that is well made is looked up only once.
+func (a *API) Lookup(ctx context.Context, c *Call) *Fault {
+	t := a.objects[c.Object.Type]
+	if t == nil || t.ID != "" && c.Object.Value == t.ID {
+		return nil
+	}
+	l := a.caller(ctx, c)
+	switch {
+	case a.Instance(l, c.Object) != nil:
+		return nil
+	case l != nil || !ownedBySession(c.Object):
+		return ObjectNotFound(c.Object)
+	case c.HTTP.Ticket != "":
+		// It may be a ticket of the object's session, and is not taken for a call
+		// that is refused in any case.
+		return nil
+	}
+	privilege := View
+	if r, fault := a.row(c); fault == nil {
+		privilege = r.privilege
+	}
+	return NotAuthenticated(c.Object, privilege)
+}
+
 // TypeOf returns the type of the object that an id alone stands for, to the caller:
 // the object of the API that has the id, or one of the caller's session. It is "" if
 // there is none. Clients written by hand often leave the type out.
