@@ -291,8 +291,9 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 			if err := try(c.key, presented); !errors.Is(err, c.want) {
 				t.Errorf("the lock shows in the answer: %v", err)
 			}
-			if n := len(f.posted("BadUsernameSessionEvent")); n != f.values.Address.Failures+2 {
-				t.Errorf("%d events for %d failures", n, f.values.Address.Failures+2)
+			told := int64(len(f.posted("BadUsernameSessionEvent"))) + f.reported(t)[addr]
+			if told != int64(f.values.Address.Failures+2) {
+				t.Errorf("%d are told of %d failures", told, f.values.Address.Failures+2)
 			}
 		})
 	}
