@@ -26,7 +26,6 @@ var (
 		"bench/load",
 		"bench/soak",
 		"bench/wire",
-		"cmd/vigate",
 		"internal/access",
 		"internal/account",
 		"internal/admin",
@@ -91,7 +90,6 @@ var (
 		"bench/process",
 		"bench/soak",
 		"bench/wire",
-		"cmd/vigate",
 		"internal/admin",
 		"internal/config",
 		"internal/domain",
@@ -114,7 +112,6 @@ var (
 		"test/proof/wire",
 	}
 	oddLogs = []string{
-		"cmd/vigate",
 		"internal/access",
 		"internal/account",
 		"internal/cluster",

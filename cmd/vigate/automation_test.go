@@ -11,8 +11,8 @@ import (
 	"github.com/vmware/govmomi/vapi/rest"
 )
 
-// automation sends one request to the Automation API's sessions.
-func automation(t *testing.T, c *http.Client, method, url string, change func(*http.Request)) answer {
+// automation sends one request to the session resource of the Automation API.
+func automation(t *testing.T, c *http.Client, method, url string, change func(*http.Request)) response {
 	t.Helper()
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -30,7 +30,7 @@ func automation(t *testing.T, c *http.Client, method, url string, change func(*h
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(b)}
+	return response{resp.StatusCode, resp.Header, string(b)}
 }
 
 func basic(user, password string) func(*http.Request) {
@@ -75,12 +75,14 @@ func TestOneTokenServesVIJSONAndTheAutomationAPI(t *testing.T) {
 		t.Fatalf("create: %d %s", a.status, a.body)
 	}
 	token := a.text()
-	if got := vi(t, c, r.tls, token, sm+"currentSession", "GET"); got.member("userName") != `VSPHERE.LOCAL\Administrator` {
+	if got := vi(t, c, r.tls, token, sm+"currentSession",
+		"GET"); got.member("userName") != `VSPHERE.LOCAL\Administrator` {
 		t.Errorf("over VI JSON: %d %s", got.status, got.body)
 	}
 	var info map[string]string
 	a = automation(t, c, "GET", r.tls+"/api/session", withToken(token))
-	if err := json.Unmarshal([]byte(a.body), &info); err != nil || info["user"] == "" || info["created_time"] == "" || info["last_accessed_time"] == "" {
+	if err := json.Unmarshal([]byte(a.body), &info); err != nil || info["user"] == "" || info["created_time"] == "" ||
+		info["last_accessed_time"] == "" {
 		t.Errorf("get: %d %s", a.status, a.body)
 	}
 	if a = automation(t, c, "DELETE", r.tls+"/api/session", withToken(token)); a.status != 204 || a.body != "" {
@@ -94,13 +96,14 @@ func TestOneTokenServesVIJSONAndTheAutomationAPI(t *testing.T) {
 	}
 }
 
-func TestTheOlderFormWrapsItsAnswersAndSetsItsCookieUnlessTold(t *testing.T) {
+func TestTheOlderFormWrapsItsResponsesAndSetsItsCookieUnlessDisabled(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	c := httpClient(t)
 	const path = "/rest/com/vmware/cis/session"
 	a := automation(t, c, "POST", r.tls+path, basic(adminUser, adminPassword))
 	token := a.member("value")
-	if a.status != 200 || len(token) != 40 || !strings.Contains(a.header.Get("Set-Cookie"), "vmware-api-session-id="+token) {
+	if a.status != 200 || len(token) != 40 ||
+		!strings.Contains(a.header.Get("Set-Cookie"), "vmware-api-session-id="+token) {
 		t.Fatalf("create: %d %v %s", a.status, a.header, a.body)
 	}
 	a = automation(t, c, "POST", r.tls+path, func(r *http.Request) {
@@ -110,7 +113,9 @@ func TestTheOlderFormWrapsItsAnswersAndSetsItsCookieUnlessTold(t *testing.T) {
 	if a.status != 200 || a.header.Get("Set-Cookie") != "" {
 		t.Errorf("with header authentication: %d %v", a.status, a.header)
 	}
-	a = automation(t, c, "POST", r.tls+path+"?~action=get", func(r *http.Request) { r.Header.Set("Cookie", "vmware-api-session-id="+token) })
+	a = automation(t, c, "POST", r.tls+path+"?~action=get", func(r *http.Request) {
+		r.Header.Set("Cookie", "vmware-api-session-id="+token)
+	})
 	if a.status != 200 || !strings.Contains(a.body, `"value":{"user":`) {
 		t.Errorf("get by cookie: %d %s", a.status, a.body)
 	}
@@ -119,7 +124,7 @@ func TestTheOlderFormWrapsItsAnswersAndSetsItsCookieUnlessTold(t *testing.T) {
 	}
 }
 
-func TestWhatTheAutomationAPIRefusesItRefusesClearly(t *testing.T) {
+func TestTheAutomationAPIRefusesBadRequestsClearly(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	c := httpClient(t)
 	for name, x := range map[string]struct {

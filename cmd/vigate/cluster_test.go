@@ -32,14 +32,17 @@ func TestAServerShowsItselfAsTheOnlyNode(t *testing.T) {
 	if !strings.HasPrefix(a.body, `[{"_typeName":"VigateNode","key":"`+n.Key+`"`) {
 		t.Errorf("nodes: %s", a.body)
 	}
-	if n.Name != "alone" || !n.Self || n.Version != serve.Version || len(n.Address) != 2 || n.Address[0] != r.tls || n.Address[1] != r.plain ||
-		n.LagMillis == nil || *n.LagMillis != 0 || time.Since(n.StartTime) > time.Minute || n.ReportTime.Before(n.StartTime) {
+	if n.Name != "alone" || !n.Self || n.Version != serve.Version || len(n.Address) != 2 || n.Address[0] != r.tls ||
+		n.Address[1] != r.plain ||
+		n.LagMillis == nil || *n.LagMillis != 0 || time.Since(n.StartTime) > time.Minute ||
+		n.ReportTime.Before(n.StartTime) {
 		t.Errorf("the node is %+v", n)
 	}
 	if a := vi(t, c, r.plain, "", nodesPath, "GET"); a.member("_typeName") != "NotAuthenticated" {
 		t.Errorf("nodes without a session: %d %s", a.status, a.body)
 	}
-	if a := vi(t, c, r.plain, token, "ServiceInstance/ServiceInstance/content", "GET"); strings.Contains(a.body, "VigateCluster") {
+	if a := vi(t, c, r.plain, token, "ServiceInstance/ServiceInstance/content", "GET"); strings.Contains(a.body,
+		"VigateCluster") {
 		t.Errorf("the API's content names what the API does not have: %s", a.body)
 	}
 	t.Setenv("VIGATE_PASSWORD", adminPassword)
@@ -60,35 +63,42 @@ func TestAServerShowsItselfAsTheOnlyNode(t *testing.T) {
 	}
 }
 
-// VigateNode is not one of the API's types, which the library knows.
-func TestAllBindingsAndTheCollectorCanTellOfNodes(t *testing.T) {
+// VigateNode is not a type of the published API, so govmomi does not know it.
+func TestAllBindingsAndThePropertyCollectorServeNodes(t *testing.T) {
 	r := start(t, t.TempDir(), func(c *config.Config) { c.NodeName = "alone" })
 	c := httpClient(t)
 	token, _ := r.login(t, c)
 	const pathSet = `"propSet":[{"_typeName":"PropertySpec","type":"VigateCluster","pathSet":["nodes"]}]`
 	collected := vi(t, c, r.plain, token, "PropertyCollector/propertyCollector/RetrievePropertiesEx",
 		`{"specSet":[{"_typeName":"PropertyFilterSpec",`+pathSet+`,"objectSet":[{"_typeName":"ObjectSpec","obj":`+
-			`{"_typeName":"ManagedObjectReference","type":"VigateCluster","value":"cluster"}}]}],"options":{"_typeName":"RetrieveOptions"}}`)
+			`{"_typeName":"ManagedObjectReference","type":"VigateCluster","value":"cluster"}}]}],`+
+			`"options":{"_typeName":"RetrieveOptions"}}`)
 	const boxed = `"name":"nodes","val":{"_typeName":"ArrayOfVigateNode","_value":[{"_typeName":"VigateNode","key":"`
 	if collected.status != 200 || !strings.Contains(collected.body, boxed) {
 		t.Errorf("collected: %d %s", collected.status, collected.body)
 	}
 	const cluster = `type="VigateCluster">cluster<`
 	const name = `<name>alone</name><self>true</self><address>`
-	fetched := soapCall(t, c, r.plain, token, `<Fetch xmlns="urn:vim25"><_this `+cluster+`/_this><prop>nodes</prop></Fetch>`)
-	if !strings.Contains(fetched, `xsi:type="ArrayOfVigateNode"><VigateNode><key>`) || !strings.Contains(fetched, name) || !strings.Contains(fetched, `<lagMillis>0</lagMillis>`) {
+	fetched := soapCall(t, c, r.plain, token, `<Fetch xmlns="urn:vim25"><_this `+cluster+
+		`/_this><prop>nodes</prop></Fetch>`)
+	if !strings.Contains(fetched, `xsi:type="ArrayOfVigateNode"><VigateNode><key>`) ||
+		!strings.Contains(fetched, name) || !strings.Contains(fetched, `<lagMillis>0</lagMillis>`) {
 		t.Errorf("fetched: %s", fetched)
 	}
-	retrieved := soapCall(t, c, r.plain, token, `<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet>`+
-		`<propSet><type>VigateCluster</type><pathSet>nodes</pathSet></propSet><objectSet><obj `+cluster+`/obj></objectSet></specSet><options/></RetrievePropertiesEx>`)
-	if !strings.Contains(retrieved, `<name>nodes</name><val xsi:type="ArrayOfVigateNode"><VigateNode><key>`) || !strings.Contains(retrieved, name) {
+	retrieved := soapCall(t, c, r.plain, token,
+		`<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet>`+
+			`<propSet><type>VigateCluster</type><pathSet>nodes</pathSet></propSet><objectSet><obj `+cluster+
+			`/obj></objectSet></specSet><options/></RetrievePropertiesEx>`)
+	if !strings.Contains(retrieved, `<name>nodes</name><val xsi:type="ArrayOfVigateNode"><VigateNode><key>`) ||
+		!strings.Contains(retrieved, name) {
 		t.Errorf("retrieved: %s", retrieved)
 	}
 	document := vi(t, c, r.plain, "", "openapi.json", "GET").body
 	printed, code := vigate(t, "openapi")
 	for from, text := range map[string]string{"the server's document": document, "the printed document": printed} {
-		if !strings.Contains(text, `"/VigateCluster/{moId}/nodes"`) || !strings.Contains(text, `"VigateNode":{`) || code != 0 {
-			t.Errorf("%s does not tell of nodes: %.300s", from, text)
+		if !strings.Contains(text, `"/VigateCluster/{moId}/nodes"`) || !strings.Contains(text, `"VigateNode":{`) ||
+			code != 0 {
+			t.Errorf("%s does not serve nodes: %.300s", from, text)
 		}
 	}
 }

@@ -12,9 +12,11 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-func TestTheConfigurationBoundsConnectionsOfAnAddressAndTheirRest(t *testing.T) {
+func TestTheConfigurationLimitsConnectionsPerAddressAndTheirIdleTime(t *testing.T) {
 	t.Parallel()
-	r := start(t, t.TempDir(), func(c *config.Config) { c.MaxAddressConnections, c.IdleConnectionTimeout = 1, time.Second })
+	r := start(t, t.TempDir(), func(c *config.Config) {
+		c.MaxAddressConnections, c.IdleConnectionTimeout = 1, time.Second
+	})
 	dial := func() (net.Conn, *bufio.Reader) {
 		t.Helper()
 		c, err := net.Dial("tcp", strings.TrimPrefix(r.plain, "http://"))
@@ -39,6 +41,6 @@ func TestTheConfigurationBoundsConnectionsOfAnAddressAndTheirRest(t *testing.T) 
 		t.Errorf("a second connection of the address: %v", err)
 	}
 	if _, err := answers.ReadByte(); err != io.EOF {
-		t.Errorf("a connection at rest: %v", err)
+		t.Errorf("an idle connection: %v", err)
 	}
 }

@@ -22,11 +22,10 @@ const (
 	adminPassword = "correct horse battery staple 7"
 )
 
-// patience is how long a test waits for what must happen in the end, on the
-// slowest of machines.
+// patience is how long a test waits for a condition. It is long enough for the slowest machine.
 const patience = 5 * time.Minute
 
-// output is a log that may be written and read at the same time.
+// output is a log that can be written and read concurrently.
 type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -44,22 +43,23 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// running is a whole server in this process, on ports of its own.
+// running is a whole server in the test's process, on its own ports.
 type running struct {
 	*serve.Node
 	tls, plain string // base URLs
 	log        *output
-	stop       func() // ends it and waits; may be called twice
+	stop       func() // stops the server and waits for its end; may be called twice
 }
 
-// start runs a server over dir. change, if not nil, changes its configuration.
+// start runs a server with the data directory dir. If change is not nil, it changes the
+// configuration.
 func start(t testing.TB, dir string, change func(*config.Config)) *running {
 	t.Helper()
-	// On a slow machine a login may wait for its hash as long as it takes.
+	// On a slow machine, a login may wait for its hash for a long time.
 	return startWith(t, dir, serve.Options{Patience: patience}, change)
 }
 
-// startWith is start with other options. The logger is the test's.
+// startWith does the same as start with other options. The test's log replaces the logger.
 func startWith(t testing.TB, dir string, o serve.Options, change func(*config.Config)) *running {
 	t.Helper()
 	cfg := config.Default()
@@ -81,7 +81,8 @@ func startWith(t testing.TB, dir string, o serve.Options, change func(*config.Co
 		}
 		return ""
 	}
-	if _, err = n.Bootstrap(ctx, cfg, serve.Terminal{Out: io.Discard, Err: io.Discard, Getenv: env, IsTerminal: func(io.Writer) bool { return false }}); err == nil {
+	if _, err = n.Bootstrap(ctx, cfg, serve.Terminal{Out: io.Discard, Err: io.Discard, Getenv: env,
+		IsTerminal: func(io.Writer) bool { return false }}); err == nil {
 		err = n.Listen(ctx, cfg)
 	}
 	if err != nil {
@@ -105,21 +106,22 @@ func startWith(t testing.TB, dir string, o serve.Options, change func(*config.Co
 	return r
 }
 
-// httpClient trusts the server of the test.
+// httpClient returns a client that trusts the test's server.
 func httpClient(t testing.TB) *http.Client {
-	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 200, ForceAttemptHTTP2: true}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 200,
+		ForceAttemptHTTP2: true}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
 }
 
-// answer is one HTTP answer, read whole.
-type answer struct {
+// response is an HTTP response with its whole body.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (a answer) member(name string) string {
+func (a response) member(name string) string {
 	var m map[string]any
 	if json.Unmarshal([]byte(a.body), &m) != nil {
 		return ""
@@ -128,14 +130,14 @@ func (a answer) member(name string) string {
 	return s
 }
 
-func (a answer) text() string {
+func (a response) text() string {
 	var s string
 	_ = json.Unmarshal([]byte(a.body), &s)
 	return s
 }
 
-// vi sends one VI JSON request: GET where body is "GET", else POST.
-func vi(t testing.TB, c *http.Client, base, token, path, body string) answer {
+// vi sends one VI JSON request: a GET if body is "GET", and otherwise a POST.
+func vi(t testing.TB, c *http.Client, base, token, path, body string) response {
 	t.Helper()
 	method, rd := "POST", io.Reader(strings.NewReader(body))
 	if body == "GET" {
@@ -151,14 +153,14 @@ func vi(t testing.TB, c *http.Client, base, token, path, body string) answer {
 	resp, err := c.Do(req)
 	if err != nil {
 		t.Error(err)
-		return answer{}
+		return response{}
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Error(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(b)}
+	return response{resp.StatusCode, resp.Header, string(b)}
 }
 
 const sm = "SessionManager/SessionManager/"

@@ -10,10 +10,10 @@ import (
 
 const collectorPath = "PropertyCollector/propertyCollector/"
 
-// servesOthers logs in as another user and reads, while somebody floods.
+// servesOthers checks that another user can log in and read during a flood.
 func (s *scene) servesOthers(name string) {
 	s.t.Helper()
-	token, key := s.enter(name, "a good long password")
+	token, key := s.loginAs(name, "a good long password")
 	if a := s.must(token, sm+"currentSession", "GET"); a.member("key") != key {
 		s.t.Errorf("got %d %s", a.status, a.body)
 	}
@@ -21,23 +21,25 @@ func (s *scene) servesOthers(name string) {
 	s.must(token, sm+"Logout", "")
 }
 
-// flooded is a scene with ann, who floods, and bob, who is to be served.
+// flooded returns a scene with two users: ann, who sends the flood, and bob, who must still be
+// served.
 func flooded(t *testing.T) (_ *scene, ann, key string) {
 	t.Helper()
 	s := newScene(t, nil)
 	for _, name := range []string{"ann", "bob"} {
 		s.user(name, "a good long password", roleReadOnly)
 	}
-	ann, key = s.enter("ann", "a good long password")
+	ann, key = s.loginAs("ann", "a good long password")
 	return s, ann, key
 }
 
-func TestAFloodOfWaitsKeepsNobodyElseOut(t *testing.T) {
+func TestAFloodOfWaitsDoesNotBlockOtherUsers(t *testing.T) {
 	t.Parallel()
 	s, ann, key := flooded(t)
 	s.must(ann, collectorPath+"CreateFilter", `{"spec":{"_typeName":"PropertyFilterSpec",
 		"propSet":[{"_typeName":"PropertySpec","type":"SessionManager","pathSet":["defaultLocale"]}],
-		"objectSet":[{"_typeName":"ObjectSpec","obj":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"}}]},
+		"objectSet":[{"_typeName":"ObjectSpec",
+			"obj":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"}}]},
 		"partialUpdates":false}`)
 	version := s.must(ann, collectorPath+"CheckForUpdates", `{"version":""}`).member("version")
 	var waits sync.WaitGroup
@@ -45,7 +47,8 @@ func TestAFloodOfWaitsKeepsNobodyElseOut(t *testing.T) {
 	const calls = 200
 	for range calls {
 		waits.Go(func() {
-			switch a := s.call(ann, collectorPath+"WaitForUpdatesEx", `{"version":"`+version+`"}`); a.member("_typeName") {
+			switch a := s.call(ann, collectorPath+"WaitForUpdatesEx",
+				`{"version":"`+version+`"}`); a.member("_typeName") {
 			case "LimitExceeded":
 				refused.Add(1)
 			case "NotAuthenticated":
@@ -64,20 +67,22 @@ func TestAFloodOfWaitsKeepsNobodyElseOut(t *testing.T) {
 	}
 }
 
-// traversal is a request that goes from each of the views to each by each of the
+// traversal returns a request that goes from each view to every view, with the given number of
 // traversals.
 func traversal(views []string, traversals int) string {
 	var steps []string
 	for i := range traversals {
-		steps = append(steps, fmt.Sprintf(`{"_typeName":"TraversalSpec","name":"t%d","type":"ListView","path":"view"}`, i))
+		steps = append(steps, fmt.Sprintf(`{"_typeName":"TraversalSpec","name":"t%d","type":"ListView","path":"view"}`,
+			i))
 	}
 	return fmt.Sprintf(`{"specSet":[{"_typeName":"PropertyFilterSpec",
 		"propSet":[{"_typeName":"PropertySpec","type":"SessionManager","pathSet":["message"]}],
-		"objectSet":[{"_typeName":"ObjectSpec","obj":%s,"selectSet":[{"_typeName":"TraversalSpec","name":"all","type":"ListView","path":"view",
-		"selectSet":[%s]}]}]}]}`, views[0], strings.Join(steps, ","))
+		"objectSet":[{"_typeName":"ObjectSpec","obj":%s,"selectSet":[
+		{"_typeName":"TraversalSpec","name":"all","type":"ListView","path":"view","selectSet":[%s]}]}]}]}`,
+		views[0], strings.Join(steps, ","))
 }
 
-func TestAFloodOfTraversalsKeepsNobodyElseOut(t *testing.T) {
+func TestAFloodOfTraversalsDoesNotBlockOtherUsers(t *testing.T) {
 	t.Parallel()
 	s, ann, _ := flooded(t)
 	var views []string
@@ -113,7 +118,7 @@ func TestAFloodOfTraversalsKeepsNobodyElseOut(t *testing.T) {
 	flood.Wait()
 }
 
-func TestAFloodOfObjectsKeepsNobodyElseOut(t *testing.T) {
+func TestAFloodOfObjectsDoesNotBlockOtherUsers(t *testing.T) {
 	t.Parallel()
 	s, ann, key := flooded(t)
 	body := `{"filter":{"_typeName":"EventFilterSpec","eventTypeId":["` + strings.Repeat("x", 900_000) + `"]}}`

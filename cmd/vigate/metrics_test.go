@@ -12,7 +12,7 @@ import (
 
 func withAdmin(c *config.Config) { c.AdminListen = "127.0.0.1:0" }
 
-// metric is the value of a series, as text; empty: there is no such series.
+// metric returns the value of a time series as text, or "" if there is no such series.
 func (r *running) metric(t testing.TB, series string) string {
 	t.Helper()
 	resp, err := http.Get("http://" + r.Addr("admin").String() + "/metrics")
@@ -32,7 +32,7 @@ func (r *running) metric(t testing.TB, series string) string {
 	return ""
 }
 
-func TestTheMetricsTellWhatTheServerDid(t *testing.T) {
+func TestTheMetricsCountWhatTheServerDid(t *testing.T) {
 	r := start(t, t.TempDir(), withAdmin)
 	c := httpClient(t)
 	token, _ := r.login(t, c)
@@ -83,7 +83,7 @@ func TestTheMetricsTellWhatTheServerDid(t *testing.T) {
 func TestWithoutAnAdminListenerNothingIsMeasured(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	if r.API.Observe != nil {
-		t.Error("calls are measured for nobody")
+		t.Error("calls are measured although there is no admin listener")
 	}
 	if got := fmt.Sprint(r.Addr("admin")); got != "<nil>" {
 		t.Errorf("admin listener at %s", got)

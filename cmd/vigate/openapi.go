@@ -12,7 +12,7 @@ func openapiCommand() *cobra.Command {
 	var release string
 	cmd := &cobra.Command{
 		Use:   "openapi",
-		Short: "Print the OpenAPI document of all that the server serves",
+		Short: "Print the server's OpenAPI document",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := vim.ParseRelease(release); err != nil {
@@ -30,6 +30,6 @@ func openapiCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&release, "release", serve.Release, "release of the API that the document is for")
+	cmd.Flags().StringVar(&release, "release", serve.Release, "release of the API to describe")
 	return cmd
 }

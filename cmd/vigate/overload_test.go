@@ -19,8 +19,8 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// loginFrom logs in as a client at the address, which a trusted proxy tells.
-func (r *running) loginFrom(t testing.TB, c *http.Client, address, password string) answer {
+// loginFrom logs in as a client with the given address, which a trusted proxy reports.
+func (r *running) loginFrom(t testing.TB, c *http.Client, address, password string) response {
 	t.Helper()
 	req, err := http.NewRequest("POST", r.plain+"/sdk/vim25/8.0.1.0/"+sm+"Login",
 		strings.NewReader(`{"userName":"`+adminUser+`","password":"`+password+`"}`))
@@ -31,14 +31,14 @@ func (r *running) loginFrom(t testing.TB, c *http.Client, address, password stri
 	resp, err := c.Do(req)
 	if err != nil {
 		t.Error(err)
-		return answer{}
+		return response{}
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Error(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(b)}
+	return response{resp.StatusCode, resp.Header, string(b)}
 }
 
 func behindProxy(c *config.Config) {
@@ -51,14 +51,15 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 	token, _ := r.login(t, c)
 	queue := r.Accounts.Load().Queue
 	var in, refused, reads atomic.Int64
-	// The storm goes on until some are in, some were refused, and reads went on.
+	// The storm goes on until some logins succeeded, some were refused, and some reads were served.
 	enough := func() bool { return in.Load() > 0 && refused.Load() > 0 && reads.Load() >= 10 }
 	late := time.Now().Add(patience)
 	var storm sync.WaitGroup
 	for range 3 * queue {
 		storm.Go(func() {
 			for first := true; (first || !enough()) && time.Now().Before(late) && !t.Failed(); first = false {
-				switch a := vi(t, c, r.plain, "", sm+"Login", `{"userName":"`+adminUser+`","password":"`+adminPassword+`"}`); {
+				switch a := vi(t, c, r.plain, "", sm+"Login", `{"userName":"`+adminUser+`","password":"`+adminPassword+
+					`"}`); {
 				case a.status == http.StatusOK:
 					in.Add(1)
 				case a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "":
@@ -87,7 +88,8 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 		reads.Add(1)
 	}
 	<-over
-	t.Logf("%d logged in, %d refused; %d reads meanwhile, the slowest took %v", in.Load(), refused.Load(), reads.Load(), slowest)
+	t.Logf("%d logged in, %d refused; %d reads meanwhile, the slowest took %v", in.Load(), refused.Load(), reads.Load(),
+		slowest)
 	if !enough() {
 		t.Errorf("%d logged in, %d refused, %d reads", in.Load(), refused.Load(), reads.Load())
 	}
@@ -96,13 +98,13 @@ func TestMoreLoginsThanCanBeHashedAreQueuedThenRefusedWhileReadsGoOn(t *testing.
 	}
 }
 
-// loginWaits is how long a login waits for its hash before it is put off.
+// loginWaits is how long a login waits for its hash before it is refused.
 const loginWaits = 2 * time.Second
 
-// beside wants a login beside a flood to succeed. It has a place in the queue and
-// its turn comes next: only if hashes take seconds it may be told to come back, and
-// then it has waited as long as a login may.
-func beside(t *testing.T, flood string, login func() (in, busy bool, what string)) {
+// loginDuring checks that a login succeeds during a flood. The login has a place in the queue, and
+// its turn comes next. Only if hashing takes seconds, the server may refuse it, and only after the
+// longest time that a login may wait.
+func loginDuring(t *testing.T, flood string, login func() (in, busy bool, what string)) {
 	t.Helper()
 	for late := time.Now().Add(patience); ; {
 		began := time.Now()
@@ -117,7 +119,7 @@ func beside(t *testing.T, flood string, login func() (in, busy bool, what string
 	}
 }
 
-func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
+func TestAFloodOfLoginsForOneNameDoesNotBlockOtherLogins(t *testing.T) {
 	r := startWith(t, t.TempDir(), serve.Options{}, behindProxy)
 	c := httpClient(t)
 	stop := make(chan struct{})
@@ -142,9 +144,9 @@ func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 		})
 	}
 	<-full
-	// The very user whose name it is, from elsewhere.
+	// The user with the flooded name can log in from another address.
 	for range 3 {
-		beside(t, "the flood", func() (bool, bool, string) {
+		loginDuring(t, "the flood", func() (bool, bool, string) {
 			a := r.loginFrom(t, c, "192.0.2.7", adminPassword)
 			busy := a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != ""
 			return a.status == http.StatusOK, busy, fmt.Sprint(a.status, a.body)
@@ -154,14 +156,14 @@ func TestWhoFloodsOneUsersNameKeepsNobodyElseOut(t *testing.T) {
 	close(stop)
 	flood.Wait()
 	if a := r.loginFrom(t, c, "198.51.100.66", adminPassword); a.status == http.StatusOK {
-		t.Error("who flooded is not locked")
+		t.Error("the flooding address is not locked")
 	}
 }
 
-// memory is what the process holds, garbage left out.
+// memory returns the bytes that the process has in use after a garbage collection.
 func memory() uint64 {
 	runtime.GC()
-	runtime.GC() // what the first has freed by finalizers
+	runtime.GC() // frees what the first collection released through finalizers
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
@@ -173,7 +175,7 @@ func TestIdleConnectionsCostBoundedMemory(t *testing.T) {
 		name        string
 		connections int
 		dial        func() (net.Conn, error)
-		most        uint64 // bytes for a connection, the client's end included
+		most        uint64 // bytes per connection, including the client's end
 	}{
 		{"plain", 2000, func() (net.Conn, error) { return net.Dial("tcp", r.Addr("plain").String()) }, 24 << 10},
 		{"tls", 500, func() (net.Conn, error) {
@@ -208,7 +210,7 @@ func TestIdleConnectionsCostBoundedMemory(t *testing.T) {
 		for _, conn := range open {
 			conn.Close()
 		}
-		for r.Load().Connections[tt.name] > 0 { // as the server finds out
+		for r.Load().Connections[tt.name] > 0 { // until the server notices
 			runtime.Gosched()
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// TestTheReadmesSessionWorksAsPrinted runs what the README tells people to type,
-// against a server that is at another port.
+// TestTheReadmesSessionWorksAsPrinted runs the commands that the README shows, against a server on
+// another port.
 func TestTheReadmesSessionWorksAsPrinted(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -23,7 +23,8 @@ func TestTheReadmesSessionWorksAsPrinted(t *testing.T) {
 		t.Fatal("the README's session is not where it was")
 	}
 	r := start(t, t.TempDir(), nil)
-	cmd := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c", strings.ReplaceAll(script, address, r.tls))
+	cmd := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c",
+		strings.ReplaceAll(script, address, r.tls))
 	cmd.Env = append(os.Environ(), serve.PasswordVariable+"="+adminPassword)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -30,14 +30,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Directories that tests make are data directories, in which a group may not write.
+	// The tests make data directories, which a group must not be able to write.
 	syscall.Umask(0o022)
-	// In scripts, this program's test is the program itself.
-	testscript.Main(m, map[string]func(){"vigate": main, "vigate-on-full-disk": mainOnFullDisk, "vigate-half-a-backup": halfABackup})
+	// In scripts, the test binary acts as the program.
+	testscript.Main(m, map[string]func(){
+		"vigate": main, "vigate-on-full-disk": mainOnFullDisk, "vigate-half-a-backup": halfABackup,
+	})
 }
 
-// mainOnFullDisk is the program where files can't grow above 8 KiB, which fails
-// writes as a full disk does.
+// mainOnFullDisk is the program with a limit of 8 KiB for files. Writes then fail as on a full
+// disk.
 func mainOnFullDisk() {
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 8 << 10, Max: 8 << 10}); err != nil {
@@ -46,7 +48,7 @@ func mainOnFullDisk() {
 	main()
 }
 
-// TestScripts runs each script in testdata/script against a server of its own.
+// TestScripts runs each script in testdata/script against its own server.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
 	if err != nil || len(scripts) == 0 {
@@ -61,13 +63,15 @@ func TestScripts(t *testing.T) {
 				Files:               []string{script},
 				RequireExplicitExec: true,
 				Setup:               func(env *testscript.Env) error { return setupScript(env, r, socket, data) },
-				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "let": let},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"exits": exits, "let": let,
+				},
 			})
 		})
 	}
 }
 
-// shortTempDir is for sockets, whose paths must be short.
+// shortTempDir returns a directory for sockets, whose paths must be short.
 func shortTempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "vigate")
@@ -85,9 +89,9 @@ func setupScript(env *testscript.Env, r *running, socket, data string) error {
 	}
 	for name, value := range map[string]string{
 		"VIGATE_URL": r.tls, "VIGATE_USERNAME": adminUser, "VIGATE_PASSWORD": adminPassword, "VIGATE_INSECURE": "true",
-		"XDG_STATE_HOME": filepath.Join(env.WorkDir, ".state"), "SOCKET": "unix://" + socket, "PLAIN": r.plain, "ME": me.Username, "DATA": data,
-		// The race detector otherwise makes each command sleep for a second at
-		// its end.
+		"XDG_STATE_HOME": filepath.Join(env.WorkDir, ".state"), "SOCKET": "unix://" + socket, "PLAIN": r.plain,
+		"ME": me.Username, "DATA": data,
+		// Without this setting, the race detector delays the end of each command by a second.
 		"GORACE": "atexit_sleep_ms=0",
 	} {
 		env.Setenv(name, value)
@@ -95,7 +99,7 @@ func setupScript(env *testscript.Env, r *running, socket, data string) error {
 	return writeClientCertificate(env.WorkDir)
 }
 
-// writeClientCertificate writes cert.pem and key.pem, for extensions.
+// writeClientCertificate writes cert.pem and key.pem for extensions.
 func writeClientCertificate(dir string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -115,12 +119,14 @@ func writeClientCertificate(dir string) error {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(dir, "cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600),
-		os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600),
+		os.WriteFile(filepath.Join(dir, "cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+			0o600),
+		os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+			0o600),
 	)
 }
 
-// exits runs a program that has to end with an exit code: exits CODE PROGRAM…
+// exits runs a program that must end with an exit code: exits CODE PROGRAM…
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM…")
@@ -140,8 +146,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// let sets a variable to what the first group of a regular expression matches in
-// the last output: let NAME REGEXP
+// let sets a variable to the first group of a regular expression in the last output: let NAME
+// REGEXP
 func let(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: let NAME REGEXP")
@@ -153,7 +159,7 @@ func let(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], found[1])
 }
 
-func TestEventsAreFollowedAsTheyCome(t *testing.T) {
+func TestNewEventsAreFollowed(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	for name, value := range map[string]string{
 		"VIGATE_URL": r.tls, "VIGATE_USERNAME": adminUser, "VIGATE_PASSWORD": adminPassword, "VIGATE_INSECURE": "true",
@@ -169,7 +175,7 @@ func TestEventsAreFollowedAsTheyCome(t *testing.T) {
 		root.SetErr(out)
 		return cli.Execute(ctx, root, args)
 	}
-	// The first event that is shown causes the second one, which ends it.
+	// When the first event is printed, the reaction causes a second event, which ends the command.
 	out := &reaction{}
 	out.react = func(text string) {
 		switch {
@@ -182,7 +188,8 @@ func TestEventsAreFollowedAsTheyCome(t *testing.T) {
 			}
 		}
 	}
-	if code := vigate(ctx, out, "event", "ls", "-f", "--type", "UserLoginSessionEvent,GlobalMessageChangedEvent"); code != 0 {
+	if code := vigate(ctx, out, "event", "ls", "-f", "--type",
+		"UserLoginSessionEvent,GlobalMessageChangedEvent"); code != 0 {
 		t.Errorf("exit code %d: %s", code, out.text)
 	}
 	if !strings.Contains(out.text, "GlobalMessageChangedEvent") {
@@ -190,7 +197,7 @@ func TestEventsAreFollowedAsTheyCome(t *testing.T) {
 	}
 }
 
-// reaction calls react with each piece of text that is written.
+// reaction calls react with each text that is written.
 type reaction struct {
 	text  string
 	react func(string)

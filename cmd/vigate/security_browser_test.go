@@ -10,20 +10,20 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-// asked is a request to each path and what becomes of it there.
-type asked struct {
+// surfaceRequest is a request to a path and its expected response.
+type surfaceRequest struct {
 	method, path, body string
 	header             http.Header
 	status             int
 }
 
-// wholeSurface is a request of each kind to each path that is served, and to some
-// that are not.
-func wholeSurface(token string) []asked {
+// wholeSurface returns a request of each kind to each path that is served, and to some paths that
+// are not.
+func wholeSurface(token string) []surfaceRequest {
 	json, xml := http.Header{"Content-Type": {"application/json"}}, http.Header{"Content-Type": {"text/xml"}}
 	signed := http.Header{"Vmware-Api-Session-Id": {token}}
 	const root = "/sdk/vim25/8.0.1.0/"
-	return []asked{
+	return []surfaceRequest{
 		{"GET", root + sm + "currentSession", "", signed, 200},
 		{"HEAD", root + sm + "currentSession", "", signed, 200},
 		{"GET", root + sm + "currentSession", "", nil, 204},
@@ -66,8 +66,8 @@ func wholeSurface(token string) []asked {
 	}
 }
 
-// browse sends a request without following redirects.
-func (s *scene) browse(base string, x asked, more http.Header) *http.Response {
+// browse sends a request and does not follow redirects.
+func (s *scene) browse(base string, x surfaceRequest, more http.Header) *http.Response {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), x.method, base+x.path, strings.NewReader(x.body))
 	if err != nil {
@@ -112,8 +112,8 @@ func TestEveryPathAnswersWithItsHeadersAndNoneWithHTML(t *testing.T) {
 	}
 }
 
-// Whatever a page of another origin has a browser send is refused, or is a reading
-// of what anybody may see, without the cookies.
+// A request that a page of another origin makes a browser send is refused, or it reads public data
+// without cookies.
 func TestAPageOfAnotherOriginIsRefusedEverywhere(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -121,9 +121,10 @@ func TestAPageOfAnotherOriginIsRefusedEverywhere(t *testing.T) {
 	for _, x := range wholeSurface(s.admin) {
 		changes := x.method != "GET" && x.method != "HEAD"
 		if x.header.Get("Vmware-Api-Session-Id") != "" || strings.HasSuffix(x.path, "z") {
-			continue // no page can add the token's header, and health is anybody's
+			continue // no page can set the token's header, and health is public
 		}
-		for _, from := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}}, {"Origin": {"https://evil.example"}}, {"Origin": {"null"}}} {
+		for _, from := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}},
+			{"Origin": {"https://evil.example"}}, {"Origin": {"null"}}} {
 			from["Cookie"] = []string{cookies}
 			for _, base := range []string{s.tls, s.plain} {
 				if resp := s.browse(base, x, from); changes && resp.StatusCode < 300 {
@@ -144,15 +145,19 @@ func TestAReboundNameLogsNobodyInOnThePlainListener(t *testing.T) {
 	s := newScene(t, func(c *config.Config) {
 		c.LocalTickets, c.PlainHTTPHosts = config.LocalTicketsLoopback, []string{"vigate.example"}
 	})
-	login := "POST /sdk/vim25/8.0.1.0/" + sm + "Login HTTP/1.1\r\nHost: %\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: "
+	login := "POST /sdk/vim25/8.0.1.0/" + sm + "Login HTTP/1.1\r\nHost: %\r\nSec-Fetch-Site: same-origin\r\n" +
+		"Content-Type: application/json\r\nConnection: close\r\nContent-Length: "
 	body := loginBody(adminUser, adminPassword)
 	ticket := `{"userName":"root"}`
-	for host, good := range map[string]bool{"evil.example:8989": false, "evil.example": false, "localhost": true, "127.0.0.1:8989": true, "vigate.example": true} {
-		got := s.exchange(strings.Replace(login, "%", host, 1) + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
-		if in := strings.HasPrefix(got, "HTTP/1.1 200 "); in != good || in != strings.Contains(strings.ToLower(got), "set-cookie: ") {
+	for host, good := range map[string]bool{"evil.example:8989": false, "evil.example": false, "localhost": true,
+		"127.0.0.1:8989": true, "vigate.example": true} {
+		got := s.sendRaw(strings.Replace(login, "%", host, 1) + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+		if in := strings.HasPrefix(got, "HTTP/1.1 200 "); in != good ||
+			in != strings.Contains(strings.ToLower(got), "set-cookie: ") {
 			t.Errorf("a login to %s: %.100q", host, got)
 		}
-		got = s.exchange(strings.Replace(strings.Replace(login, "Login", "AcquireLocalTicket", 1), "%", host, 1) + strconv.Itoa(len(ticket)) + "\r\n\r\n" + ticket)
+		got = s.sendRaw(strings.Replace(strings.Replace(login, "Login", "AcquireLocalTicket", 1), "%", host, 1) +
+			strconv.Itoa(len(ticket)) + "\r\n\r\n" + ticket)
 		if !good && !strings.HasPrefix(got, "HTTP/1.1 403 ") {
 			t.Errorf("a local ticket to %s: %.100q", host, got)
 		}

@@ -15,8 +15,8 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// refusedData: a server does not start on the data directory, and says that the
-// path is why.
+// refusedData checks that a server refuses to start on the data directory and that the error names
+// the path.
 func refusedData(t *testing.T, dir, path string) {
 	t.Helper()
 	cfg := config.Default()
@@ -64,7 +64,7 @@ func TestADataDirectoryThatOthersCanWriteIsRefusedAndNothingBehindALinkIsTouched
 func TestADataDirectoryThatAnotherUserOwnsIsRefused(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		return // who is not root can give nothing away; internal/datadir tries all the same
+		return // only root can give files away; internal/datadir tests the check without root
 	}
 	top := t.TempDir()
 	dir := filepath.Join(top, "x", "data")
@@ -83,8 +83,8 @@ func TestADataDirectoryThatAnotherUserOwnsIsRefused(t *testing.T) {
 	start(t, dir, nil)
 }
 
-// TestWhatAServerMakesIsJudgedAtTheNextStart walks over what is there, so that
-// nothing new is left out.
+// TestWhatAServerMakesIsJudgedAtTheNextStart walks over all files that a server makes, so that new
+// files are checked too.
 func TestWhatAServerMakesIsJudgedAtTheNextStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -101,7 +101,7 @@ func TestWhatAServerMakesIsJudgedAtTheNextStart(t *testing.T) {
 	}
 	r.stop()
 	for path, kind := range made {
-		if kind == fs.ModeSocket { // which goes with its server
+		if kind == fs.ModeSocket { // a socket is removed with its server
 			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 			if err != nil {
 				t.Fatal(err)

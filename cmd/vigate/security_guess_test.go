@@ -14,19 +14,22 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// bindings are the ways to log in with a password over the wire. Each makes the
-// request; the server is behind a proxy that tells the client's address.
+// bindings are the ways to log in with a password over the network. Each makes the request. The
+// server is behind a proxy that reports the client's address.
 var bindings = []struct {
 	name  string
 	login func(base, user, password string) (*http.Request, error)
 }{
 	{"vijson", func(base, user, password string) (*http.Request, error) {
-		return http.NewRequest("POST", base+"/sdk/vim25/8.0.1.0/"+sm+"Login", strings.NewReader(loginBody(user, password)))
+		return http.NewRequest("POST", base+"/sdk/vim25/8.0.1.0/"+sm+"Login",
+			strings.NewReader(loginBody(user, password)))
 	}},
 	{"soap", func(base, user, password string) (*http.Request, error) {
-		return http.NewRequest("POST", base+"/sdk", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
-			`<Login xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>`+user+`</userName><password>`+password+
-			`</password></Login></Body></Envelope>`))
+		return http.NewRequest("POST", base+"/sdk",
+			strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
+				`<Login xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>`+user+
+				`</userName><password>`+password+
+				`</password></Login></Body></Envelope>`))
 	}},
 	{"rest", func(base, user, password string) (*http.Request, error) {
 		r, err := http.NewRequest("POST", base+"/api/session", nil)
@@ -37,7 +40,7 @@ var bindings = []struct {
 	}},
 }
 
-// verdict is what a login comes to.
+// verdict is the outcome of a login.
 type verdict string
 
 const (
@@ -46,8 +49,8 @@ const (
 	busy     verdict = "busy"
 )
 
-// attempt logs in over the i-th binding from the address. What is none of the
-// verdicts is an error of the test.
+// attempt logs in over the i-th binding from the address. It fails the test if the outcome is not
+// one of the verdicts.
 func (s *scene) attempt(i int, address, user, password string) verdict {
 	b := bindings[i%len(bindings)]
 	r, err := b.login(s.plain, user, password)
@@ -98,9 +101,8 @@ func TestASVS_6_3_1_GuessesAtOnceAreAsManyAsOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// guess makes so many wrong guesses at once, and the right one while they are on
-// their way. It returns how many of the wrong ones were rejected, not told to
-// come back, and what became of the right one.
+// guess sends wrong guesses concurrently, and the right password while they are running. It returns
+// how many wrong guesses were judged and rejected, and the verdict on the right password.
 func (s *scene) guess(i int, address, name, password string, guesses int) (failed int, last verdict) {
 	s.t.Helper()
 	asked := s.Accounts.Load().Hashes
@@ -123,7 +125,7 @@ func (s *scene) guess(i int, address, name, password string, guesses int) (faile
 	return failed, last
 }
 
-func TestAFloodOfMadeUpNamesFromOneAddressKeepsNobodyElseOut(t *testing.T) {
+func TestAFloodOfUnknownNamesFromOneAddressDoesNotBlockOtherLogins(t *testing.T) {
 	s := newSceneWith(t, serve.Options{}, behindProxy)
 	const clients = 100
 	var names, refused atomic.Int64
@@ -146,7 +148,7 @@ func TestAFloodOfMadeUpNamesFromOneAddressKeepsNobodyElseOut(t *testing.T) {
 	}
 	<-full
 	for i := range 4 * len(bindings) {
-		beside(t, "the flood, over "+bindings[i%len(bindings)].name, func() (bool, bool, string) {
+		loginDuring(t, "the flood, over "+bindings[i%len(bindings)].name, func() (bool, bool, string) {
 			v := s.attempt(i, "192.0.2.7", adminUser, adminPassword)
 			return v == in, v == busy, string(v)
 		})
@@ -175,9 +177,11 @@ func TestLocalTicketsPastTheirBoundAreRefusedOverEachBindingAndNobodyElseIs(t *t
 	if a := s.call("", sm+"AcquireLocalTicket", body); a.status != 503 || a.header.Get("Retry-After") == "" {
 		t.Errorf("one more over VI JSON: %d %v %s", a.status, a.header, a.body)
 	}
-	resp, err := s.c.Post(s.plain+"/sdk", "text/xml", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
-		`<AcquireLocalTicket xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>`+me.Username+
-		`</userName></AcquireLocalTicket></Body></Envelope>`))
+	resp, err := s.c.Post(s.plain+"/sdk", "text/xml",
+		strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+
+			`<AcquireLocalTicket xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><userName>`+
+			me.Username+
+			`</userName></AcquireLocalTicket></Body></Envelope>`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,5 +190,5 @@ func TestLocalTicketsPastTheirBoundAreRefusedOverEachBindingAndNobodyElseIs(t *t
 		t.Errorf("one more over SOAP: %d %v", resp.StatusCode, resp.Header)
 	}
 	s.must(s.admin, sm+"AcquireCloneTicket", "")
-	s.enter(adminUser, adminPassword)
+	s.loginAs(adminUser, adminPassword)
 }

@@ -16,18 +16,18 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 )
 
-// spelling is the ways to write a header. A request has each of good, after which its
-// answer has the text understood, and each of bad, after which it has not.
+// spelling lists forms of a header. If a request has one of the good forms, its response contains
+// the text understood; with one of the bad forms it does not.
 type spelling struct {
-	request    string // its first line
-	header     string // that it has besides
+	request    string // request line
+	header     string // additional header
 	body       string
 	understood string
-	good, bad  []string // lines, with <token> for a session's
+	good, bad  []string // header lines; <token> stands for a session's token
 }
 
-// headerSpellings are the headers that the server reads and the forms in which senders
-// may write them, by RFC 9110 and 6265.
+// headerSpellings returns the headers that the server reads, with the forms that RFC 9110 and 6265
+// allow.
 func headerSpellings() map[string]spelling {
 	const (
 		host     = "Host: localhost\r\n"
@@ -38,7 +38,8 @@ func headerSpellings() map[string]spelling {
 	code := base64.StdEncoding.EncodeToString([]byte(adminUser + ":" + adminPassword))
 	basic := "Authorization: Basic " + code + "\r\n"
 	read := spelling{request: "GET " + root + "message", header: host, understood: " 200 OK"}
-	change := spelling{request: "POST " + root + "SetLocale", header: host + jsonType + token, body: `{"locale":"en"}`, understood: " 204 No Content"}
+	change := spelling{request: "POST " + root + "SetLocale", header: host + jsonType + token, body: `{"locale":"en"}`,
+		understood: " 204 No Content"}
 	page := change
 	page.header = host + jsonType + "Cookie: vmware_soap_session=<token>\r\n"
 	with := func(f spelling, good, bad []string) spelling {
@@ -47,42 +48,61 @@ func headerSpellings() map[string]spelling {
 	}
 	return map[string]spelling{
 		"Cookie": with(read, []string{
-			"Cookie: vmware_soap_session=<token>", `Cookie: vmware_soap_session="<token>"`, `cookie:vmware_soap_session = "<token>" ;x=y`, "COOKIE: a=b;vmware_soap_session=\t\"<token>\"",
-			"Cookie: a=b\r\nCookie: vmware_soap_session=<token>", `Cookie: $Version="1"; vmware_soap_session="<token>"; $Path="/"`, `Cookie: vmware_soap_session="<token>"; Path=/; HttpOnly; Secure;`,
-		}, []string{"", "Cookie: VMWARE_SOAP_SESSION=<token>", "Cookie: xvmware_soap_session=<token>", "Cookie: vmware_soap_session=<token>0"}),
+			"Cookie: vmware_soap_session=<token>", `Cookie: vmware_soap_session="<token>"`,
+			`cookie:vmware_soap_session = "<token>" ;x=y`, "COOKIE: a=b;vmware_soap_session=\t\"<token>\"",
+			"Cookie: a=b\r\nCookie: vmware_soap_session=<token>",
+			`Cookie: $Version="1"; vmware_soap_session="<token>"; $Path="/"`,
+			`Cookie: vmware_soap_session="<token>"; Path=/; HttpOnly; Secure;`,
+		}, []string{"", "Cookie: VMWARE_SOAP_SESSION=<token>", "Cookie: xvmware_soap_session=<token>",
+			"Cookie: vmware_soap_session=<token>0"}),
 		httptoken.Header: with(read, []string{
-			"Vmware-Api-Session-Id: <token>", "vmware-api-session-id:<token>", "VMWARE-API-SESSION-ID:  <token>\t", `Vmware-Api-Session-Id: "<token>"`,
-			"Vmware-Api-Session-Id: <token>\r\nvmware-api-session-id: <token>", "Vmware-Api-Session-Id:\r\nVmware-Api-Session-Id: <token>, <token>",
+			"Vmware-Api-Session-Id: <token>", "vmware-api-session-id:<token>", "VMWARE-API-SESSION-ID:  <token>\t",
+			`Vmware-Api-Session-Id: "<token>"`,
+			"Vmware-Api-Session-Id: <token>\r\nvmware-api-session-id: <token>",
+			"Vmware-Api-Session-Id:\r\nVmware-Api-Session-Id: <token>, <token>",
 		}, []string{"Vmware-Api-Session-Id: <token>0", "Vmware-Api-Session-Id: <token>\r\nVmware-Api-Session-Id: 0"}),
-		"Authorization": with(spelling{request: "POST /api/session", header: host, understood: " 201 Created"}, []string{
-			"Authorization: Basic " + code, "authorization:basic " + code, "Authorization: BASIC   " + code,
-		}, []string{"", "Authorization: Basic" + code, basic + basic[:len(basic)-2]}),
-		"Vmware-Use-Header-Authn": with(spelling{request: "POST /rest/com/vmware/cis/session", header: host + basic, understood: "Set-Cookie: "}, []string{
+		"Authorization": with(spelling{request: "POST /api/session", header: host, understood: " 201 Created"},
+			[]string{
+				"Authorization: Basic " + code, "authorization:basic " + code, "Authorization: BASIC   " + code,
+			}, []string{"", "Authorization: Basic" + code, basic + basic[:len(basic)-2]}),
+		"Vmware-Use-Header-Authn": with(spelling{request: "POST /rest/com/vmware/cis/session", header: host + basic,
+			understood: "Set-Cookie: "}, []string{
 			"", "Vmware-Use-Header-Authn: false", "vmware-use-header-authn:False",
 		}, []string{"Vmware-Use-Header-Authn: true", "vmware-use-header-authn: anything"}),
-		"Content-Type": with(spelling{request: change.request, header: host + token, body: change.body, understood: change.understood}, []string{
-			"", "Content-Type: application/json", `content-type:Application/JSON;charset="UTF-8"`, "Content-Type: application/json ; Charset=utf-8",
-		}, []string{"Content-Type: text/plain", "Content-Type: application/json; charset=utf-16", "Content-Type: application/json\r\nContent-Type: application/json"}),
+		"Content-Type": with(spelling{request: change.request, header: host + token, body: change.body,
+			understood: change.understood}, []string{
+			"", "Content-Type: application/json", `content-type:Application/JSON;charset="UTF-8"`,
+			"Content-Type: application/json ; Charset=utf-8",
+		}, []string{"Content-Type: text/plain", "Content-Type: application/json; charset=utf-16",
+			"Content-Type: application/json\r\nContent-Type: application/json"}),
 		"Content-Encoding": with(change, []string{
-			"", "Content-Encoding: identity", "content-encoding:Identity", "Content-Encoding:", "Content-Encoding: identity,identity", "Content-Encoding: identity\r\nContent-Encoding: IDENTITY",
-		}, []string{"Content-Encoding: gzip", "Content-Encoding: identity, GZIP", "Content-Encoding: identity\r\nContent-Encoding: br"}),
-		"Accept-Language": with(spelling{request: read.request, header: host, understood: locale.Text("de", "fault.NotAuthenticated")}, []string{
-			"Accept-Language: de", "accept-language:DE-de", "Accept-Language: sv, en;q=0.5,de ; q=0.8", "Accept-Language: en;Q=0.5, de;Q=0.501",
-			"Accept-Language: en;q=0.5\r\nAccept-Language: de;q=1.000", "Accept-Language: ,de,", "Accept-Language: de, *;q=0.1",
+			"", "Content-Encoding: identity", "content-encoding:Identity", "Content-Encoding:",
+			"Content-Encoding: identity,identity", "Content-Encoding: identity\r\nContent-Encoding: IDENTITY",
+		}, []string{"Content-Encoding: gzip", "Content-Encoding: identity, GZIP",
+			"Content-Encoding: identity\r\nContent-Encoding: br"}),
+		"Accept-Language": with(spelling{request: read.request, header: host,
+			understood: locale.Text("de", "fault.NotAuthenticated")}, []string{
+			"Accept-Language: de", "accept-language:DE-de", "Accept-Language: sv, en;q=0.5,de ; q=0.8",
+			"Accept-Language: en;Q=0.5, de;Q=0.501",
+			"Accept-Language: en;q=0.5\r\nAccept-Language: de;q=1.000", "Accept-Language: ,de,",
+			"Accept-Language: de, *;q=0.1",
 		}, []string{"", "Accept-Language: en, de", "Accept-Language: de;q=0, en"}),
 		"Host": with(spelling{request: "GET /healthz", understood: " 200 OK"}, []string{
-			"Host: localhost", "host:LOCALHOST:80", "Host: LocalHost.", "Host: localhost:", "Host: [::1]", "Host: [0:0::0001]:8989", "Host: 127.0.0.1",
+			"Host: localhost", "host:LOCALHOST:80", "Host: LocalHost.", "Host: localhost:", "Host: [::1]",
+			"Host: [0:0::0001]:8989", "Host: 127.0.0.1",
 		}, []string{"", "Host: localhost\r\nHost: localhost", "Host: localhost.example"}),
-		"Sec-Fetch-Site": with(page, []string{"", "Sec-Fetch-Site: same-origin", "sec-fetch-site:none"}, []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: same-site"}),
-		"Origin": with(page, []string{"", "Origin: http://localhost", "origin:http://LOCALHOST", "Origin: http://localhost:80"},
-			[]string{"Origin: null", "Origin: http://localhost:81", "Origin: http://localhost.example", "Origin: http://localhost\r\nOrigin: null"}),
-		// Another one than this gets 417 from net/http.
+		"Sec-Fetch-Site": with(page, []string{"", "Sec-Fetch-Site: same-origin", "sec-fetch-site:none"},
+			[]string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: same-site"}),
+		"Origin": with(page, []string{"", "Origin: http://localhost", "origin:http://LOCALHOST",
+			"Origin: http://localhost:80"},
+			[]string{"Origin: null", "Origin: http://localhost:81", "Origin: http://localhost.example",
+				"Origin: http://localhost\r\nOrigin: null"}),
+		// net/http answers any other value with 417.
 		"Expect": with(change, []string{"", "Expect: 100-continue", "expect:100-Continue"}, []string{"Expect: 200-ok"}),
 	}
 }
 
-// readElsewhere are the headers that have their own tests, and how they may be
-// written.
+// readElsewhere lists the headers that other tests cover, and their forms.
 var readElsewhere = map[string]string{
 	"Forwarded": "its being there is all that is read", "Via": "the same", "X-Real-Ip": "the same",
 	"X-Forwarded-For": "TestForwardedForIsTheRightmostUntrustedAddress of internal/server",
@@ -99,8 +119,10 @@ func TestEveryHeaderIsReadInEveryFormThatSendersMayWrite(t *testing.T) {
 			if line != "" {
 				line += "\r\n"
 			}
-			raw := f.request + " HTTP/1.1\r\n" + f.header + line + "Connection: close\r\nContent-Length: " + strconv.Itoa(len(f.body)) + "\r\n\r\n" + f.body
-			if got := s.exchange(strings.ReplaceAll(raw, "<token>", s.admin)); strings.Contains(got, f.understood) != want {
+			raw := f.request + " HTTP/1.1\r\n" + f.header + line + "Connection: close\r\nContent-Length: " +
+				strconv.Itoa(len(f.body)) + "\r\n\r\n" + f.body
+			if got := s.sendRaw(strings.ReplaceAll(raw, "<token>", s.admin)); strings.Contains(got,
+				f.understood) != want {
 				t.Errorf("%s, written %q: understood should be %v\n%.500s", name, line, want, got)
 			}
 		}
@@ -118,8 +140,8 @@ func TestEveryHeaderIsReadInEveryFormThatSendersMayWrite(t *testing.T) {
 	}
 }
 
-// headersRead finds the headers of requests that the packages before the API read,
-// and where.
+// headersRead finds the request headers that the packages in front of the API read, and where they
+// read them.
 func headersRead(t *testing.T) map[string]string {
 	t.Helper()
 	constants := map[string]string{"Header": httptoken.Header, "httptoken.Header": httptoken.Header}
@@ -178,8 +200,8 @@ func headersRead(t *testing.T) map[string]string {
 	return read
 }
 
-// isHeader reports whether the expression is a request's header by its name. Those
-// of answers are written through a ResponseWriter.
+// isHeader reports whether the expression reads a request header by its name. Response headers are
+// written through a ResponseWriter.
 func isHeader(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -205,7 +227,7 @@ func headerName(e ast.Expr, constants map[string]string) string {
 	return ""
 }
 
-// The walk must find what it is there for.
+// The test checks that the walk finds the headers that are known to be read.
 func TestTheWalkOverHeadersFindsThoseThatAreKnownToBeRead(t *testing.T) {
 	read := headersRead(t)
 	for name := range headerSpellings() {
@@ -214,7 +236,8 @@ func TestTheWalkOverHeadersFindsThoseThatAreKnownToBeRead(t *testing.T) {
 		}
 	}
 	for name := range readElsewhere {
-		if read[name] == "" && !slices.Contains([]string{"Forwarded", "Via", "X-Real-Ip"}, name) { // those are in a list
+		// these are in a list
+		if read[name] == "" && !slices.Contains([]string{"Forwarded", "Via", "X-Real-Ip"}, name) {
 			t.Errorf("%s is not found", name)
 		}
 	}

@@ -17,22 +17,22 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-// usage is what a process holds.
+// usage is the resources that a process holds.
 type usage struct {
 	goroutines int
-	heap       uint64 // bytes in use after a collection
+	heap       uint64 // bytes in use after a garbage collection
 }
 
 func measure() usage {
 	runtime.GC()
-	runtime.GC() // what finalizers of the first let go
+	runtime.GC() // frees what the first collection released through finalizers
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return usage{runtime.NumGoroutine(), m.HeapAlloc}
 }
 
-// returns waits until the process holds hardly more than it did before.
-func returns(t *testing.T, c *http.Client, before usage) {
+// waitForRelease waits until the process holds hardly more than before.
+func waitForRelease(t *testing.T, c *http.Client, before usage) {
 	t.Helper()
 	const moreHeap, moreGoroutines = 16 << 20, 10
 	var now usage
@@ -46,8 +46,8 @@ func returns(t *testing.T, c *http.Client, before usage) {
 	})
 }
 
-// bad is one request that must be refused, and how. A kind of "" stands for an
-// answer that is not the API's to give.
+// bad is a request that must be refused, with the expected refusal. An empty kind means a response
+// that is not a fault of the API.
 type bad struct {
 	what, verb, path, body string
 	header                 http.Header
@@ -55,7 +55,7 @@ type bad struct {
 	kind                   string
 }
 
-// deep is JSON of n levels.
+// deep returns JSON that is nested n levels deep.
 func deep(n int, open, inner, end string) string {
 	return strings.Repeat(open, n) + inner + strings.Repeat(end, n)
 }
@@ -65,10 +65,12 @@ func badBodies() []bad {
 		return bad{what, "POST", sm + "Login", body, nil, 500, kind}
 	}
 	number := func(what, digits, kind string) bad {
-		return bad{what, "POST", authorityPath + "UpdateAuthorizationRole", `{"roleId":` + digits + `,"newName":"x"}`, nil, 500, kind}
+		return bad{what, "POST", authorityPath + "UpdateAuthorizationRole", `{"roleId":` + digits + `,"newName":"x"}`,
+			nil, 500, kind}
 	}
 	spec := func(what, text string) bad {
-		return bad{what, "POST", sm + "AcquireGenericServiceTicket", `{"spec":` + text + `}`, nil, 500, "InvalidRequest"}
+		return bad{what, "POST", sm + "AcquireGenericServiceTicket", `{"spec":` + text + `}`, nil, 500,
+			"InvalidRequest"}
 	}
 	return []bad{
 		login("not JSON", "hello", "InvalidRequest"),
@@ -108,7 +110,9 @@ func badBodies() []bad {
 		spec("a type of another kind", `{"_typeName":"UserSession"}`),
 		spec("no type where one is needed", `{"url":"/sdk"}`),
 		spec("a type that is not text", `{"_typeName":7}`),
-		spec("a type twice", `{"_typeName":"SessionManagerHttpServiceRequestSpec","_typeName":"SessionManagerVmomiServiceRequestSpec","method":"cloneSession"}`),
+		spec("a type twice",
+			`{"_typeName":"SessionManagerHttpServiceRequestSpec","_typeName":"SessionManagerVmomiServiceRequestSpec",`+
+				`"method":"cloneSession"}`),
 	}
 }
 
@@ -119,12 +123,15 @@ func badRequests() []bad {
 		return bad{what, verb, path, "{}", nil, status, kind}
 	}
 	return []bad{
-		{"a form", "POST", sm + "Login", "userName=a", h("Content-Type", "application/x-www-form-urlencoded"), 500, "InvalidRequest"},
+		{"a form", "POST", sm + "Login", "userName=a", h("Content-Type", "application/x-www-form-urlencoded"), 500,
+			"InvalidRequest"},
 		{"text", "POST", sm + "Login", body, h("Content-Type", "text/plain"), 500, "InvalidRequest"},
 		{"XML's type", "POST", sm + "Login", body, h("Content-Type", "text/xml"), 500, "InvalidRequest"},
-		{"another character set", "POST", sm + "Login", body, h("Content-Type", "application/json; charset=utf-7"), 500, "InvalidRequest"},
+		{"another character set", "POST", sm + "Login", body, h("Content-Type", "application/json; charset=utf-7"), 500,
+			"InvalidRequest"},
 		{"a broken type", "POST", sm + "Login", body, h("Content-Type", ";;;"), 500, "InvalidRequest"},
-		{"compressed", "POST", sm + "Login", string(squeeze(1 << 20)), http.Header{"Content-Encoding": {"gzip"}}, 500, "InvalidRequest"},
+		{"compressed", "POST", sm + "Login", string(squeeze(1 << 20)), http.Header{"Content-Encoding": {"gzip"}}, 500,
+			"InvalidRequest"},
 		at("an unknown method", "POST", sm+"Steal", 500, "MethodNotFound"),
 		at("an unknown property", "GET", sm+"secret", 500, "InvalidProperty"),
 		at("a method of Go", "POST", sm+"ServeHTTP", 500, "MethodNotFound"),
@@ -147,8 +154,10 @@ func badRequests() []bad {
 
 func badReleases() []bad {
 	var all []bad
-	for _, release := range []string{"7.0.3.0", "8.0.0.0", "8.0.1", "8.0.1.0.0", "v8.0.1.0", "08.0.1.0", "8.0.-1.0", "99999999999999999999.0.0.0", "latest", "8.0.1.0%20"} {
-		all = append(all, bad{"release " + release, "GET", "../" + release + "/" + sm + "currentSession", "", nil, 500, "InvalidRequest"})
+	for _, release := range []string{"7.0.3.0", "8.0.0.0", "8.0.1", "8.0.1.0.0", "v8.0.1.0", "08.0.1.0", "8.0.-1.0",
+		"99999999999999999999.0.0.0", "latest", "8.0.1.0%20"} {
+		all = append(all, bad{"release " + release, "GET", "../" + release + "/" + sm + "currentSession", "", nil, 500,
+			"InvalidRequest"})
 	}
 	return all
 }
@@ -172,22 +181,23 @@ func (s *scene) try(base string, x bad) {
 	}
 	req.Header.Set("vmware-api-session-id", s.admin)
 	if strings.HasPrefix(x.path, sm+"Login") {
-		req.Header.Del("vmware-api-session-id") // a login on a live session is another matter
+		req.Header.Del("vmware-api-session-id") // a login with a live session has another result
 	}
 	a := s.send(req)
-	if a.status != x.status || x.kind != "" && a.member("_typeName") != x.kind || a.header.Get("vmware-api-session-id") != "" {
+	if a.status != x.status || x.kind != "" && a.member("_typeName") != x.kind ||
+		a.header.Get("vmware-api-session-id") != "" {
 		s.t.Errorf("%s: %d %.300s, want %d %s", x.what, a.status, a.body, x.status, x.kind)
 	}
 	if x.status == 405 && a.header.Get("Allow") == "" {
 		s.t.Errorf("%s: no Allow", x.what)
 	}
 	if len(a.body) > 4<<10 {
-		s.t.Errorf("%s: the answer has %d bytes", x.what, len(a.body))
+		s.t.Errorf("%s: the response has %d bytes", x.what, len(a.body))
 	}
 }
 
-// Bad input gets its fault or status, the process lives, and what it took for it
-// comes back.
+// Bad input is refused with its fault or status. The process survives, and it releases the memory
+// that the input took.
 func TestBadRequestsGetTheirFaultsAndLeaveNothingBehind(t *testing.T) {
 	s := newScene(t, nil)
 	all := append(append(badBodies(), badRequests()...), badReleases()...)
@@ -198,7 +208,7 @@ func TestBadRequestsGetTheirFaultsAndLeaveNothingBehind(t *testing.T) {
 			}
 		}
 	}
-	round() // what is made once is made now
+	round() // the first round allocates what is allocated only once
 	s.c.CloseIdleConnections()
 	before := measure()
 	for range 2 {
@@ -207,7 +217,7 @@ func TestBadRequestsGetTheirFaultsAndLeaveNothingBehind(t *testing.T) {
 	if !s.lives(s.admin) || s.Sessions.Size() != 1 {
 		t.Errorf("%d sessions", s.Sessions.Size())
 	}
-	returns(t, s.c, before)
+	waitForRelease(t, s.c, before)
 	for l := range strings.Lines(s.log.String()) {
 		if strings.Contains(l, "panic") {
 			t.Errorf("logged: %s", l)
@@ -215,8 +225,8 @@ func TestBadRequestsGetTheirFaultsAndLeaveNothingBehind(t *testing.T) {
 	}
 }
 
-// Failed logins are counted by the name that was sent. What is kept of them must
-// not be as long as what was sent.
+// Failed logins are counted by the user name. The memory for a counter must not grow with the
+// length of the name.
 func TestLongNamesOfFailedLoginsAreNotKept(t *testing.T) {
 	s := newScene(t, func(c *config.Config) { c.Lockout.AddressFailures = 1_000_000 })
 	long := strings.Repeat("a", 1<<20-500)
@@ -231,10 +241,10 @@ func TestLongNamesOfFailedLoginsAreNotKept(t *testing.T) {
 	for i := range 16 {
 		fail(i)
 	}
-	returns(t, s.c, before)
+	waitForRelease(t, s.c, before)
 }
 
-// endless is a JSON string of n bytes that is never all there.
+// endless is a JSON string of n bytes that has no end.
 type endless struct {
 	left int64
 	read atomic.Int64
@@ -256,8 +266,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A body is read up to its limit and no further, whether its length was told or
-// not: 1 MiB of JSON, 8 of XML.
+// A body is read up to its limit and no further, whether or not its length was declared: 1 MiB of
+// JSON, 8 MiB of XML.
 func TestABodyOfAGigabyteIsCutOffAtItsLimit(t *testing.T) {
 	s := newScene(t, nil)
 	send := func(base, path string, length int64) {
@@ -273,15 +283,16 @@ func TestABodyOfAGigabyteIsCutOffAtItsLimit(t *testing.T) {
 		}
 		req.ContentLength = length
 		resp, err := s.c.Do(req)
-		// Buffers on the way hold a few MiB.
+		// Buffers between client and server hold a few MiB.
 		if n := body.read.Load(); n > 32<<20 {
 			t.Errorf("%s: %d bytes were taken", base+path, n)
 		}
 		if err != nil {
-			// The client may learn of the closed connection before it has read
-			// the answer; the next request tells whether the server lives.
+			// The client may notice the closed connection before it has read the response. The next
+			// request shows whether the server is alive.
 			var op *net.OpError
-			if !errors.As(err, &op) && !strings.Contains(err.Error(), "closed") && !strings.Contains(err.Error(), "reset") {
+			if !errors.As(err, &op) && !strings.Contains(err.Error(), "closed") &&
+				!strings.Contains(err.Error(), "reset") {
 				t.Errorf("%s: %v", base+path, err)
 			}
 			return
@@ -308,16 +319,17 @@ func TestABodyOfAGigabyteIsCutOffAtItsLimit(t *testing.T) {
 	if !s.lives(s.admin) {
 		t.Error("the session is lost")
 	}
-	returns(t, s.c, before)
-	// Just within the limit it is read, and refused for what it is.
-	if got := s.fault("", sm+"Login", `{"userName":"`+strings.Repeat("a", 1<<20-200)+`","password":"b"}`); got != "InvalidLogin" {
+	waitForRelease(t, s.c, before)
+	// A body just within the limit is read and then refused because of its content.
+	if got := s.fault("", sm+"Login", `{"userName":"`+strings.Repeat("a", 1<<20-200)+
+		`","password":"b"}`); got != "InvalidLogin" {
 		t.Errorf("a name of nearly 1 MiB: %s", got)
 	}
 }
 
-// Clients that send their bodies slowly, or not at all, keep nobody else from
-// being served. That they are cut off is shown, with shorter times, in
-// internal/server by TestASlowBodyIsCutOff and TestASlowHeaderIsCutOff.
+// Clients that send their bodies slowly, or not at all, do not block other clients.
+// TestASlowBodyIsCutOff and TestASlowHeaderIsCutOff in internal/server show with shorter times that
+// they are disconnected.
 func TestSlowClientsHoldUpNobodyAndLeaveNothingBehind(t *testing.T) {
 	s := newScene(t, nil)
 	s.lives(s.admin)
@@ -330,8 +342,10 @@ func TestSlowClientsHoldUpNobodyAndLeaveNothingBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 		conns = append(conns, conn)
-		text := "POST /sdk/vim25/8.0.1.0/" + sm + "Login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{\"userName\":"
-		if _, err := io.WriteString(conn, text[:len(text)-i%2*40]); err != nil { // every other stops in the header
+		text := "POST /sdk/vim25/8.0.1.0/" + sm + "Login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n" +
+			"\r\n{\"userName\":"
+		// every other client stops within the header
+		if _, err := io.WriteString(conn, text[:len(text)-i%2*40]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -340,14 +354,14 @@ func TestSlowClientsHoldUpNobodyAndLeaveNothingBehind(t *testing.T) {
 			t.Error("the session is lost")
 		}
 	}
-	s.enter(adminUser, adminPassword)
+	s.loginAs(adminUser, adminPassword)
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-	returns(t, s.c, before)
+	waitForRelease(t, s.c, before)
 }
 
-// squeeze is n zeros, compressed.
+// squeeze returns n zeros, compressed.
 func squeeze(n int) []byte {
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
@@ -359,8 +373,8 @@ func squeeze(n int) []byte {
 	return b.Bytes()
 }
 
-// A token in the Authorization header is compressed. Thirty-two mebibytes fit into a
-// header of 64 KiB; nothing may inflate them for a caller that nobody knows.
+// A token in the Authorization header may be compressed. A header of 64 KiB can hold 32 MiB that
+// way. The server must not decompress that much for an unauthenticated caller.
 func TestACompressedTokenIsNotInflatedWithoutBounds(t *testing.T) {
 	s := newScene(t, nil)
 	const inflated = 32 << 20
@@ -373,7 +387,8 @@ func TestACompressedTokenIsNotInflatedWithoutBounds(t *testing.T) {
 		if a := s.post(s.plain, "LoginByToken", "{}", bomb); a.member("_typeName") != "InvalidLogin" {
 			t.Errorf("VI JSON: %d %.200s", a.status, a.body)
 		}
-		if a := automation(t, s.c, "POST", s.plain+"/api/session", func(r *http.Request) { r.Header = bomb.Clone() }); a.status != 401 {
+		if a := automation(t, s.c, "POST", s.plain+"/api/session",
+			func(r *http.Request) { r.Header = bomb.Clone() }); a.status != 401 {
 			t.Errorf("Automation API: %d %.200s", a.status, a.body)
 		}
 	}

@@ -24,11 +24,14 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Each authentication leaves one line: when, who, from where, how, and what came
-// of it.
+// Each authentication is logged in one line: when, who, from where, how, and with which outcome.
 func TestASVS_16_3_1_EveryAuthenticationLeavesOneAuditLine(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, func(c *config.Config) { jsonLog(c); c.LogLevel = 0; c.LocalTickets = config.LocalTicketsLoopback })
+	s := newScene(t, func(c *config.Config) {
+		jsonLog(c)
+		c.LogLevel = 0
+		c.LocalTickets = config.LocalTicketsLoopback
+	})
 	s.user("none", "a good long password", 0)
 	s.user("ann", "a good long password", roleReadOnly)
 	name, password, _ := s.localTicket()
@@ -44,7 +47,8 @@ func TestASVS_16_3_1_EveryAuthenticationLeavesOneAuditLine(t *testing.T) {
 		{"CloneSession", `{"cloneTicket":"` + ticket + `"}`, "InvalidLogin", ""},
 		{"LoginBySSPI", `{"base64Token":"AA=="}`, "NotSupported", ""},
 		{"LoginByToken", `{}`, "InvalidLogin", ""},
-		{"LoginExtension", `{"extensionKey":"com.example.a","base64SignedCredentials":"AA=="}`, "NotSupported", "com.example.a"},
+		{"LoginExtension", `{"extensionKey":"com.example.a","base64SignedCredentials":"AA=="}`, "NotSupported",
+			"com.example.a"},
 		{"LoginExtensionByCertificate", `{"extensionKey":"com.example.a"}`, "NoClientCertificate", "com.example.a"},
 		{"LoginExtensionBySubjectName", `{"extensionKey":"com.example.a"}`, "NoClientCertificate", "com.example.a"},
 	} {
@@ -56,7 +60,8 @@ func TestASVS_16_3_1_EveryAuthenticationLeavesOneAuditLine(t *testing.T) {
 			continue
 		}
 		l := all[0]
-		if l.text("operation") != "SessionManager."+x.method || l.text("outcome") != x.outcome || !strings.EqualFold(l.text("user"), x.user) {
+		if l.text("operation") != "SessionManager."+x.method || l.text("outcome") != x.outcome ||
+			!strings.EqualFold(l.text("user"), x.user) {
 			t.Errorf("%s: want %s of %q in %v", x.method, x.outcome, x.user, l)
 		}
 		for _, field := range []string{"time", "level", "address", "binding", "request"} {
@@ -67,60 +72,69 @@ func TestASVS_16_3_1_EveryAuthenticationLeavesOneAuditLine(t *testing.T) {
 	}
 	before := s.logged()
 	automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "wrong"))
-	if all := s.audit(before); len(all) != 1 || all[0].text("outcome") != "InvalidLogin" || all[0].text("binding") != "rest" {
+	if all := s.audit(before); len(all) != 1 || all[0].text("outcome") != "InvalidLogin" ||
+		all[0].text("binding") != "rest" {
 		t.Errorf("on the Automation API: %v", all)
 	}
 }
 
-// What was refused for want of a privilege is in the log, and so is what changes
-// authority.
+// Refusals because of a missing privilege are logged, and so are changes of authority.
 func TestASVS_16_3_2_And_16_3_3_RefusalsAndChangesOfAuthorityAreLogged(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config.Config) { jsonLog(c); c.LogLevel = 0 })
 	s.user("ann", "a good long password", roleReadOnly)
-	ann, annKey := s.enter("ann", "a good long password")
+	ann, annKey := s.loginAs("ann", "a good long password")
 	for _, x := range []struct{ token, path, body, operation, outcome string }{
 		{ann, sm + "sessionList", "GET", "SessionManager.sessionList", "NoPermission"},
 		{ann, sm + "UpdateServiceMessage", `{"message":"x"}`, "SessionManager.UpdateServiceMessage", "NoPermission"},
-		{ann, sm + "TerminateSession", `{"sessionId":["` + s.key + `"]}`, "SessionManager.TerminateSession", "NoPermission"},
+		{ann, sm + "TerminateSession", `{"sessionId":["` + s.key + `"]}`, "SessionManager.TerminateSession",
+			"NoPermission"},
 		{ann, accountPath + "RemoveUser", `{"userName":"ann"}`, "HostLocalAccountManager.RemoveUser", "NoPermission"},
-		{s.admin, authorityPath + "AddAuthorizationRole", `{"name":"R","privIds":[]}`, "AuthorizationManager.AddAuthorizationRole", "success"},
+		{s.admin, authorityPath + "AddAuthorizationRole", `{"name":"R","privIds":[]}`,
+			"AuthorizationManager.AddAuthorizationRole", "success"},
 		{s.admin, sm + "AcquireCloneTicket", "", "SessionManager.AcquireCloneTicket", "success"},
 		{s.admin, sm + "ImpersonateUser", `{"userName":"nobody"}`, "SessionManager.ImpersonateUser", "InvalidLogin"},
-		{s.admin, sm + "TerminateSession", `{"sessionId":["` + annKey + `"]}`, "SessionManager.TerminateSession", "success"},
+		{s.admin, sm + "TerminateSession", `{"sessionId":["` + annKey + `"]}`, "SessionManager.TerminateSession",
+			"success"},
 		{s.admin, accountPath + "DisableUser", `{"userName":"ann"}`, "HostLocalAccountManager.DisableUser", "success"},
 		{s.admin, sm + "Logout", "", "SessionManager.Logout", "success"},
 	} {
 		before := s.logged()
 		s.call(x.token, x.path, x.body)
 		all := s.audit(before)
-		if len(all) != 1 || all[0].text("operation") != x.operation || all[0].text("outcome") != x.outcome || all[0].text("session") == "" {
+		if len(all) != 1 || all[0].text("operation") != x.operation || all[0].text("outcome") != x.outcome ||
+			all[0].text("session") == "" {
 			t.Errorf("%s: want one line with %s, got %v", x.path, x.outcome, all)
 		}
 	}
 	before := s.logged()
-	s.post(s.plain, "Logout", "", http.Header{"Cookie": {"vmware_soap_session=" + s.admin}, "Sec-Fetch-Site": {"cross-site"}})
-	if all := s.audit(before); len(all) != 1 || all[0].text("outcome") != "NoPermission" || all[0].text("address") == "" {
+	s.post(s.plain, "Logout", "",
+		http.Header{"Cookie": {"vmware_soap_session=" + s.admin}, "Sec-Fetch-Site": {"cross-site"}})
+	if all := s.audit(before); len(all) != 1 || all[0].text("outcome") != "NoPermission" ||
+		all[0].text("address") == "" {
 		t.Errorf("a request of another site: %v", all)
 	}
 }
 
-// What a client writes can neither end a line of the log nor hide in one.
+// Text that a client sends can neither end a log line nor add fields to it.
 func TestASVS_16_4_1_NothingThatAClientWritesForgesALine(t *testing.T) {
 	t.Parallel()
-	const forged = "x\r\n{\"msg\":\"audit\",\"outcome\":\"forged\"}\ntime=2026-01-01T00:00:00Z level=INFO msg=audit outcome=forged\x1b[2K\u2028\u202e\x00"
+	const forged = "x\r\n{\"msg\":\"audit\",\"outcome\":\"forged\"}\n" +
+		"time=2026-01-01T00:00:00Z level=INFO msg=audit outcome=forged\x1b[2K\u2028\u202e\x00"
 	attack := func(t *testing.T, s *scene) {
-		for _, user := range []string{forged, "ann" + forged, forged + "@vsphere.local", strings.Repeat("\n", 2000), strings.Repeat("A", 900_000)} {
+		for _, user := range []string{forged, "ann" + forged, forged + "@vsphere.local", strings.Repeat("\n", 2000),
+			strings.Repeat("A", 900_000)} {
 			s.call("", sm+"Login", loginBody(user, "wrong"))
 			s.call("", sm+"LoginExtensionByCertificate", `{"extensionKey":`+quoteJSON(user)+`}`)
 			s.call("", sm+"AcquireLocalTicket", `{"userName":`+quoteJSON(user)+`}`)
 			s.call(s.admin, accountPath+"RemoveUser", `{"userName":`+quoteJSON(user)+`}`)
 		}
 		s.call(s.admin, "SessionManager/x%0Aaudit%0D/message", "GET")
-		s.post(s.plain, "Login", loginBody("ann", "wrong"), http.Header{"User-Agent": {"x\tlevel=INFO msg=audit outcome=forged\xff\u202e"}})
+		s.post(s.plain, "Login", loginBody("ann", "wrong"),
+			http.Header{"User-Agent": {"x\tlevel=INFO msg=audit outcome=forged\xff\u202e"}})
 		s.post(s.plain, "Login", loginBody("ann", "wrong"), http.Header{"X-Forwarded-For": {"x outcome=forged"}})
-		s.exchange("GET /%0Aaudit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-		s.exchange("BAD\x1b[2K / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		s.sendRaw("GET /%0Aaudit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		s.sendRaw("BAD\x1b[2K / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		for i, l := range strings.Split(s.log.String(), "\n") {
 			if len(l) > 8<<10 {
 				t.Errorf("line %d has %d bytes", i, len(l))
@@ -146,21 +160,22 @@ func TestASVS_16_4_1_NothingThatAClientWritesForgesALine(t *testing.T) {
 		s := newScene(t, nil)
 		attack(t, s)
 		for l := range strings.Lines(s.log.String()) {
-			if _, rest, ok := strings.Cut(l, "outcome=forged"); ok && (rest == "\n" || strings.HasPrefix(rest, " ")) && strings.Count(l, `"`)%2 == 0 && !quoted(l, "outcome=forged") {
+			if _, rest, ok := strings.Cut(l, "outcome=forged"); ok && (rest == "\n" || strings.HasPrefix(rest, " ")) &&
+				strings.Count(l, `"`)%2 == 0 && !quoted(l, "outcome=forged") {
 				t.Errorf("a forged field: %q", l)
 			}
 		}
 	})
 }
 
-// quoted reports whether the text stands within quotes in the line.
+// quoted reports whether the text is within quotes in the line.
 func quoted(line, text string) bool {
 	before, _, _ := strings.Cut(line, text)
 	return strings.Count(strings.ReplaceAll(before, `\"`, ""), `"`)%2 == 1
 }
 
-// unattended is a server over the directory of one that ran before, for tests
-// that break it: how it ends is not looked at.
+// unattended starts a server on a data directory that the test then damages. How the server ends is
+// not checked.
 func unattended(t *testing.T, dir string) *scene {
 	t.Helper()
 	cfg := config.Default()
@@ -177,19 +192,20 @@ func unattended(t *testing.T, dir string) *scene {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = n.Run(ctx) // its end is not looked at: the store is gone by then
+		_ = n.Run(ctx) // its error is not checked, because the store is gone
 	}()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
 		_ = n.Close()
 	})
-	r := &running{Node: n, tls: "https://" + n.Addr("tls").String(), plain: "http://" + n.Addr("plain").String(), log: log}
+	r := &running{Node: n, tls: "https://" + n.Addr("tls").String(), plain: "http://" + n.Addr("plain").String(),
+		log: log}
 	return &scene{running: r, t: t, c: httpClient(t)}
 }
 
-// Without its store the server logs nobody in, ends nothing that it could not
-// write down, and says to the client nothing but that.
+// Without its store the server accepts no login, ends no session whose end it could not store, and
+// reveals no details to the client.
 func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -205,11 +221,13 @@ func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t
 		t.Fatal(err)
 	}
 	for path, body := range map[string]string{
-		sm + "Login":                           loginBody(adminUser, adminPassword),
-		sm + "CloneSession":                    `{"cloneTicket":"` + ticket + `"}`,
-		sm + "AcquireGenericServiceTicket":     `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":"/sdk"}}`,
+		sm + "Login":        loginBody(adminUser, adminPassword),
+		sm + "CloneSession": `{"cloneTicket":"` + ticket + `"}`,
+		sm + "AcquireGenericServiceTicket": `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec",` +
+			`"url":"/sdk"}}`,
 		authorityPath + "AddAuthorizationRole": `{"name":"R","privIds":[]}`,
-		accountPath + "CreateUser":             `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"a good long password"}}`,
+		accountPath + "CreateUser": `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"a ` +
+			`good long password"}}`,
 	} {
 		caller := token
 		if path == sm+"Login" || path == sm+"CloneSession" {
@@ -233,7 +251,7 @@ func TestASVS_16_5_1_And_16_5_3_WithoutItsStoreTheServerRefusesAndTellsNothing(t
 	}
 }
 
-// A record of permissions that can't be read gives nobody anything.
+// If the permission record can't be read, nobody has any privilege.
 func TestASVS_16_5_3_DamagedPermissionsGrantNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -244,7 +262,8 @@ func TestASVS_16_5_3_DamagedPermissionsGrantNothing(t *testing.T) {
 		}
 		s.put(bad)
 		for path, body := range map[string]string{
-			sm + "sessionList": "GET", sm + "TerminateSession": `{"sessionId":[]}`, accountPath + "RemoveUser": `{"userName":"x"}`,
+			sm + "sessionList": "GET", sm + "TerminateSession": `{"sessionId":[]}`,
+			accountPath + "RemoveUser":             `{"userName":"x"}`,
 			authorityPath + "SetEntityPermissions": `{"entity":` + rootFolderJSON + `,"permission":[]}`,
 		} {
 			if got := s.fault(s.admin, path, body); got != "NoPermission" {
@@ -264,27 +283,30 @@ func TestASVS_16_5_3_DamagedPermissionsGrantNothing(t *testing.T) {
 			t.Errorf("%q: ready: %d %s", bad, resp.StatusCode, text)
 		}
 		s.put(string(good.Value))
-		s.enter(adminUser, adminPassword)
+		s.loginAs(adminUser, adminPassword)
 	}
 }
 
-// put writes the record of permissions as it stands.
+// put overwrites the permission record.
 func (s *scene) put(value string) {
 	s.t.Helper()
 	old, err := s.Mirror.Get(s.t.Context(), store.Permission, access.Root)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.Mirror.Commit(s.t.Context(), store.Put(store.Permission, access.Root, []byte(value), old.Expires)); err != nil {
+	if _, err := s.Mirror.Commit(s.t.Context(),
+		store.Put(store.Permission, access.Root, []byte(value), old.Expires)); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// A trust that can't be read stops the start instead of being passed over.
+// If a trusted certificate can't be read, the server does not start, instead of ignoring it.
 func TestASVS_16_5_3_AServerDoesNotStartWithTrustThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, []byte("-----BEGIN CERTIFICATE-----\n"+base64.StdEncoding.EncodeToString([]byte("no"))+"\n-----END CERTIFICATE-----\n"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte("-----BEGIN CERTIFICATE-----\n"+base64.StdEncoding.EncodeToString([]byte("no"))+
+			"\n-----END CERTIFICATE-----\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	authority, list := authorityAndList(t, filepath.Dir(file), "one")

@@ -14,8 +14,8 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-// get reads a property of the SessionManager with one more header.
-func (s *scene) get(name, header, value string) answer {
+// get reads a property of the SessionManager with one additional header.
+func (s *scene) get(name, header, value string) response {
 	s.t.Helper()
 	req, err := http.NewRequest("GET", s.plain+"/sdk/vim25/8.0.1.0/"+sm+name, nil)
 	if err != nil {
@@ -31,7 +31,8 @@ func TestASVS_6_2_8_APasswordIsUsedExactlyAsItCame(t *testing.T) {
 	const password = " Grüße\t\"\\ 0 \x00 ẞ\u0301 "
 	s.user("ann", password, roleReadOnly)
 	for _, wrong := range []string{
-		strings.TrimSpace(password), strings.ToLower(password), strings.TrimRight(password, " "), strings.TrimLeft(password, " "), " " + password,
+		strings.TrimSpace(password), strings.ToLower(password), strings.TrimRight(password, " "),
+		strings.TrimLeft(password, " "), " " + password,
 		strings.ReplaceAll(password, "\x00", ""), password + " ", password[:len(password)-1],
 		strings.ReplaceAll(password, "ü", "u\u0308"),
 	} {
@@ -40,7 +41,7 @@ func TestASVS_6_2_8_APasswordIsUsedExactlyAsItCame(t *testing.T) {
 		}
 		s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
 	}
-	s.enter("ann", password)
+	s.loginAs("ann", password)
 }
 
 func TestASVS_6_2_9_LongPasswordsAreTakenWholeAndCountToTheLastByte(t *testing.T) {
@@ -49,7 +50,7 @@ func TestASVS_6_2_9_LongPasswordsAreTakenWholeAndCountToTheLastByte(t *testing.T
 	for i, n := range []int{64, 128, 1024} {
 		name, password := fmt.Sprintf("user%d", i), strings.Repeat("x", n)
 		s.user(name, password, roleReadOnly)
-		s.enter(name, password)
+		s.loginAs(name, password)
 		if got := s.fault("", sm+"Login", loginBody(name, password[:n-1]+"y")); got != "InvalidLogin" {
 			t.Errorf("the last of %d bytes does not count: %s", n, got)
 		}
@@ -73,14 +74,15 @@ func TestASVS_6_3_1_GuessingIsThrottledAndAnAdministratorUnlocks(t *testing.T) {
 	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "a good long password")); a.status != 401 {
 		t.Errorf("on the Automation API: %d", a.status)
 	}
-	if token, _ := s.enter(adminUser, adminPassword); !s.lives(token) {
+	if token, _ := s.loginAs(adminUser, adminPassword); !s.lives(token) {
 		t.Error("another user is locked too")
 	}
-	if a := s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"eventTypeId":["vigate.account.locked"]}}`); !strings.Contains(a.body, "vigate.account.locked") {
+	if a := s.must(s.admin, eventPath+"QueryEvents",
+		`{"filter":{"eventTypeId":["vigate.account.locked"]}}`); !strings.Contains(a.body, "vigate.account.locked") {
 		t.Errorf("no event of the lock: %s", a.body)
 	}
 	s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
-	s.enter("ann", "a good long password")
+	s.loginAs("ann", "a good long password")
 }
 
 func TestASVS_6_3_2_ThereIsNoDefaultAccountOrPassword(t *testing.T) {
@@ -94,14 +96,15 @@ func TestASVS_6_3_2_ThereIsNoDefaultAccountOrPassword(t *testing.T) {
 		}
 	}
 	if a := s.must(s.admin, "UserDirectory/UserDirectory/RetrieveUserGroups",
-		`{"searchStr":"","exactMatch":false,"findUsers":true,"findGroups":false,"domain":"vsphere.local"}`); strings.Count(a.body, `"principal":`) != 1 {
+		`{"searchStr":"","exactMatch":false,"findUsers":true,"findGroups":false,`+
+			`"domain":"vsphere.local"}`); strings.Count(a.body, `"principal":`) != 1 {
 		t.Errorf("users of a new server: %s", a.body)
 	}
 }
 
-// Each way in that takes a password knows the same lock, the same roles, the same
-// limits. That an address is locked for every way in is shown in internal/login
-// by TestAHundredFailuresLockAnAddressForEveryWayIn.
+// All login methods that take a password have the same lock, the same roles and the same limits.
+// TestAHundredFailuresLockAnAddressForEveryWayIn in internal/login shows that an address is locked
+// for all of them.
 func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config.Config) { c.MaxSessionsPerUser = 2 })
@@ -109,11 +112,12 @@ func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
 	if got := s.fault("", sm+"Login", loginBody("none", "a good long password")); got != "NoPermission" {
 		t.Errorf("without a role, VI JSON: %s", got)
 	}
-	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("none", "a good long password")); a.status != 403 && a.status != 401 {
+	if a := automation(t, s.c, "POST", s.tls+"/api/session", basic("none", "a good long password")); a.status != 403 &&
+		a.status != 401 {
 		t.Errorf("without a role, Automation API: %d %s", a.status, a.body)
 	}
 	s.user("ann", "a good long password", roleReadOnly)
-	// Failures on one way count on the other, up to the fifth.
+	// Failures with one login method count for the other, up to the fifth.
 	for range 2 {
 		s.fault("", sm+"Login", loginBody("ann", "wrong"))
 		automation(t, s.c, "POST", s.tls+"/api/session", basic("ann", "wrong"))
@@ -123,7 +127,7 @@ func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
 		t.Errorf("after five failures on two ways: %d", a.status)
 	}
 	s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
-	token, _ := s.enter("ann", "a good long password")
+	token, _ := s.loginAs("ann", "a good long password")
 	s.clone(token)
 	ticket := s.must(token, sm+"AcquireCloneTicket", "").text()
 	if a := s.call("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); a.status != 503 {
@@ -134,9 +138,9 @@ func TestASVS_6_3_4_EveryWayInHasTheSamePolicy(t *testing.T) {
 	}
 }
 
-// Whether a password is wrong, a user unknown, disabled or locked must show
-// neither in the answer nor in its time. A password's hash takes most of the time
-// of a login; an answer without one would come many times faster.
+// Neither the response nor its duration shows whether a password is wrong or a user is unknown,
+// disabled or locked. The hash takes most of the time of a login, so a response without one would
+// be many times faster.
 func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 	s := newScene(t, func(c *config.Config) {
 		c.Lockout.Failures, c.Lockout.UserFailures, c.Lockout.AddressFailures = 8, 1_000_000, 1_000_000
@@ -151,13 +155,14 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 	}
 	cases := []struct{ what, user, password string }{
 		{"wrong password", "ann", "wrong"}, {"unknown user", "nobody", password}, {"disabled user", "off", password},
-		{"locked user", "locked", password}, {"another domain", "ann@elsewhere.example", password}, {"no name", "", password},
+		{"locked user", "locked", password}, {"another domain", "ann@elsewhere.example", password},
+		{"no name", "", password},
 	}
-	// Each answer takes one hash, and about the same time. What a machine with other
-	// work adds to one of them, the quickest of many answers shows less and less.
+	// Each response takes one hash and about the same time. Other work on the machine adds time to
+	// some responses, but the quickest of many responses is hardly affected.
 	quickest := make([]time.Duration, len(cases))
 	alike := func() bool { return slices.Max(quickest) <= 3*slices.Min(quickest) }
-	var first answer
+	var first response
 	for round := 0; round < 7 || !alike() && round < 200; round++ {
 		s.must(s.admin, accountPath+"UnlockUser", `{"userName":"ann"}`)
 		for i, x := range cases {
@@ -165,7 +170,7 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 			a := s.call("", sm+"Login", loginBody(x.user, x.password))
 			took := time.Since(began)
 			if n := s.Accounts.Load().Hashes - hashes; n != 1 {
-				t.Errorf("%s: %d hashes for an answer, want 1", x.what, n)
+				t.Errorf("%s: %d hashes for a response, want 1", x.what, n)
 			}
 			if quickest[i] == 0 || took < quickest[i] {
 				quickest[i] = took
@@ -186,7 +191,7 @@ func TestASVS_6_3_8_WhoHasAnAccountIsNotTold(t *testing.T) {
 	}
 }
 
-// Extensions too: without a certificate nobody learns which there are.
+// The same holds for extensions: without a certificate, nobody learns which extensions exist.
 func TestASVS_6_3_8_WhichExtensionsThereAreIsNotTold(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -200,19 +205,20 @@ func TestASVS_6_3_8_WhichExtensionsThereAreIsNotTold(t *testing.T) {
 	}
 }
 
-// register makes an extension known, with a certificate in PEM unless that is
-// empty.
+// register registers an extension, with a PEM certificate unless it is empty.
 func (s *scene) register(key, subject, certificate string) {
 	s.t.Helper()
 	s.must(s.admin, extensionPath+"RegisterExtension", fmt.Sprintf(
-		`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"l","summary":"s"},"key":%q,"version":"1","lastHeartbeatTime":"2026-01-01T00:00:00Z","subjectName":%q}}`,
+		`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"l","summary":"s"},`+
+			`"key":%q,"version":"1","lastHeartbeatTime":"2026-01-01T00:00:00Z","subjectName":%q}}`,
 		key, subject))
 	if certificate != "" {
-		s.must(s.admin, extensionPath+"SetExtensionCertificate", fmt.Sprintf(`{"extensionKey":%q,"certificatePem":%q}`, key, certificate))
+		s.must(s.admin, extensionPath+"SetExtensionCertificate",
+			fmt.Sprintf(`{"extensionKey":%q,"certificatePem":%q}`, key, certificate))
 	}
 }
 
-// Of many takers at once one wins: TestOneOfAHundredClonesWithOneTicketWins.
+// TestOneOfAHundredClonesWithOneTicketWins shows that only one of many concurrent uses succeeds.
 func TestASVS_6_5_1_WhatIsOneTimeIsGoodOnce(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config.Config) { c.LocalTickets = config.LocalTicketsLoopback })
@@ -222,14 +228,15 @@ func TestASVS_6_5_1_WhatIsOneTimeIsGoodOnce(t *testing.T) {
 		t.Errorf("a clone ticket again: %s", got)
 	}
 	service := s.must(s.admin, sm+"AcquireGenericServiceTicket",
-		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","method":"httpGet","url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
+		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","method":"httpGet",`+
+			`"url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
 	for i, want := range []int{200, 500} {
 		if a := s.get("message", "Cookie", "vmware_cgi_ticket="+service); a.status != want {
 			t.Errorf("a service ticket, use %d: %d %s", i+1, a.status, a.body)
 		}
 	}
 	name, password, file := s.localTicket()
-	s.enter(name, password)
+	s.loginAs(name, password)
 	if _, err := os.Stat(file); err == nil {
 		t.Error("the file of a local ticket is there after its use")
 	}
@@ -238,8 +245,8 @@ func TestASVS_6_5_1_WhatIsOneTimeIsGoodOnce(t *testing.T) {
 	}
 }
 
-// localTicket gets a ticket for the account that runs the test. The server must
-// give local tickets to loopback callers.
+// localTicket acquires a local ticket for the account that runs the test. The server must allow
+// local tickets for loopback callers.
 func (s *scene) localTicket() (name, password, file string) {
 	s.t.Helper()
 	me, err := user.Current()

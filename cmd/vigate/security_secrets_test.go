@@ -18,18 +18,18 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// tour is a server that was used in every way, with all the secrets that were
-// used and all that the server has shown of itself.
+// tour is a server on which every login method and every operation was used. It records all secrets
+// that were used and all output of the server.
 type tour struct {
 	*scene
 	dir     string
-	client  *http.Client      // with a certificate
-	secrets map[string]string // by what they are
-	shown   bytes.Buffer      // bodies of answers, those apart that hand a secret out
-	called  map[string]bool   // operations of the SessionManager
+	client  *http.Client      // with a client certificate
+	secrets map[string]string // the secrets, by their description
+	shown   bytes.Buffer      // bodies of all responses except those that return a secret
+	called  map[string]bool   // operations of SessionManager that were called
 }
 
-// newTour starts a server that knows every way in.
+// newTour starts a server with all login methods enabled.
 func newTour(t *testing.T) *tour {
 	t.Helper()
 	certs := t.TempDir()
@@ -51,7 +51,8 @@ func newTour(t *testing.T) *tour {
 		c.ClientCA, c.LocalTickets = []string{filepath.Join(certs, "cert.pem")}, config.LocalTicketsLoopback
 		c.Lockout.Failures, c.Lockout.AddressFailures = 1000, 1000
 	})}
-	g := &tour{scene: s, dir: dir, client: &http.Client{Transport: tr}, secrets: map[string]string{}, called: map[string]bool{}}
+	g := &tour{scene: s, dir: dir, client: &http.Client{Transport: tr}, secrets: map[string]string{},
+		called: map[string]bool{}}
 	s.admin, s.key = s.login(t, s.c)
 	g.secret("administrator's token", s.admin)
 	g.secret("administrator's password", adminPassword)
@@ -60,7 +61,7 @@ func newTour(t *testing.T) *tour {
 	return g
 }
 
-// secret remembers a secret. It must be one that nothing else looks like.
+// secret records a secret. It must be long enough not to appear by chance.
 func (g *tour) secret(what, value string) string {
 	g.t.Helper()
 	if len(value) < 12 {
@@ -70,8 +71,8 @@ func (g *tour) secret(what, value string) string {
 	return value
 }
 
-// visit makes a call, and keeps what the server shows.
-func (g *tour) visit(c *http.Client, base, token, path, body string) answer {
+// visit makes a call and records the response.
+func (g *tour) visit(c *http.Client, base, token, path, body string) response {
 	g.t.Helper()
 	a := vi(g.t, c, base, token, path, body)
 	name := path[strings.LastIndex(path, "/")+1:]
@@ -90,7 +91,7 @@ func (g *tour) visit(c *http.Client, base, token, path, body string) answer {
 	return a
 }
 
-func (g *tour) do(token, path, body string) answer {
+func (g *tour) do(token, path, body string) response {
 	g.t.Helper()
 	return g.visit(g.c, g.plain, token, path, body)
 }
@@ -98,8 +99,10 @@ func (g *tour) do(token, path, body string) answer {
 // soap makes a call over SOAP.
 func (g *tour) soap(method, inner string) {
 	g.t.Helper()
-	req, err := http.NewRequest("POST", g.plain+"/sdk", strings.NewReader(`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><`+
-		method+` xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this>`+inner+`</`+method+`></soapenv:Body></soapenv:Envelope>`))
+	req, err := http.NewRequest("POST", g.plain+"/sdk",
+		strings.NewReader(`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><`+
+			method+` xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this>`+inner+`</`+method+
+			`></soapenv:Body></soapenv:Envelope>`))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -116,16 +119,18 @@ func (g *tour) soap(method, inner string) {
 	}
 }
 
-// passwords logs in and fails to, in all the ways that take a password, and
-// changes some.
+// passwords logs in, and fails to log in, with all methods that take a password, and changes
+// passwords.
 func (g *tour) passwords() {
-	first, second, third := g.secret("password", "ann's first password"), g.secret("password", "ann's second password"), g.secret("password", "ann's third password")
+	first, second, third := g.secret("password", "ann's first password"), g.secret("password", "ann's second password"),
+		g.secret("password", "ann's third password")
 	wrong := g.secret("wrong password", "a wrong password 4711")
 	spec := func(method, token, password string) {
-		g.do(token, accountPath+method, fmt.Sprintf(`{"user":{"_typeName":"HostAccountSpec","id":"ann","password":%q}}`, password))
+		g.do(token, accountPath+method, fmt.Sprintf(`{"user":{"_typeName":"HostAccountSpec","id":"ann","password":%q}}`,
+			password))
 	}
 	spec("CreateUser", g.admin, first)
-	spec("CreateUser", g.admin, wrong) // is there already
+	spec("CreateUser", g.admin, wrong) // fails because the user exists
 	g.permit("ann", roleReadOnly)
 	ann := g.do("", sm+"Login", loginBody("ann", first)).header.Get("vmware-api-session-id")
 	spec("UpdateUser", ann, second)
@@ -133,14 +138,17 @@ func (g *tour) passwords() {
 	spec("UpdateUser", "", wrong)
 	spec("UpdateUser", g.admin, g.secret("password too long", strings.Repeat("too long a password ", 60)))
 	for _, body := range []string{
-		loginBody("ann", wrong), loginBody("nobody", wrong), loginBody("ann@elsewhere.example", wrong), loginBody(`LOCALOS\root`, wrong), loginBody("", wrong),
+		loginBody("ann", wrong), loginBody("nobody", wrong), loginBody("ann@elsewhere.example", wrong),
+		loginBody(`LOCALOS\root`, wrong), loginBody("", wrong),
 		`{"userName":"ann","password":"` + wrong + `","locale":"!"}`, `{"userName":"ann","password":["` + wrong + `"]}`,
-		`{"userName":"ann","password":"` + wrong + `","password":"` + wrong + `"}`, `{"userName":"ann","secret":"` + wrong + `"}`,
-		`{"userName":"ann","password":"` + wrong + ``, `{"password":"` + wrong + `"}`, `"` + wrong + `"`, loginBody("ann", g.admin),
+		`{"userName":"ann","password":"` + wrong + `","password":"` + wrong + `"}`, `{"userName":"ann","secret":"` +
+			wrong + `"}`,
+		`{"userName":"ann","password":"` + wrong + ``, `{"password":"` + wrong + `"}`, `"` + wrong + `"`,
+		loginBody("ann", g.admin),
 	} {
 		g.do("", sm+"Login", body)
 	}
-	g.do(g.admin, sm+"Login", loginBody("ann", third)) // on a live session
+	g.do(g.admin, sm+"Login", loginBody("ann", third)) // with a live session
 	for _, password := range []string{wrong, third} {
 		a := automation(g.t, g.c, "POST", g.tls+"/api/session", basic("ann", password))
 		if a.status == 201 {
@@ -155,19 +163,21 @@ func (g *tour) passwords() {
 	}
 }
 
-// tickets takes and spends tickets of each sort, and presents secrets as what
-// they are not.
+// tickets acquires and uses tickets of each kind, and presents secrets in places where they don't
+// belong.
 func (g *tour) tickets() {
-	const spec = `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`
+	const spec = `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec",` +
+		`"url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`
 	ticket := g.do(g.admin, sm+"AcquireCloneTicket", "").text()
-	g.do(g.admin, sm+"AcquireCloneTicket", "") // stays unspent
+	g.do(g.admin, sm+"AcquireCloneTicket", "") // this ticket is never used
 	g.do("", sm+"AcquireCloneTicket", "")
 	for range 2 {
 		g.do("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`)
 	}
 	service := g.do(g.admin, sm+"AcquireGenericServiceTicket", spec).member("id")
 	g.do("", sm+"AcquireGenericServiceTicket", spec)
-	g.do(g.admin, sm+"AcquireGenericServiceTicket", `{"spec":{"_typeName":"SessionManagerVmomiServiceRequestSpec","method":"cloneSession"}}`)
+	g.do(g.admin, sm+"AcquireGenericServiceTicket", `{"spec":{"_typeName":"SessionManagerVmomiServiceRequestSpec",`+
+		`"method":"cloneSession"}}`)
 	for range 2 {
 		g.shown.WriteString(g.get("message", "Cookie", "vmware_cgi_ticket="+service).body)
 	}
@@ -185,12 +195,12 @@ func (g *tour) tickets() {
 	for range 2 {
 		g.do("", sm+"Login", loginBody(name, password))
 	}
-	_, password, _ = g.localTicket() // stays unspent
+	_, password, _ = g.localTicket() // this ticket is never used
 	g.secret("local ticket", password)
 	g.do("", sm+"AcquireLocalTicket", `{"userName":"no-such-account"}`)
 }
 
-// otherWays are those in which no password travels.
+// otherWays uses the login methods without a password.
 func (g *tour) otherWays() {
 	for _, method := range []string{"LoginExtensionByCertificate", "LoginExtensionBySubjectName"} {
 		a := g.visit(g.client, g.tls, "", sm+method, `{"extensionKey":"com.example.backup"}`)
@@ -204,20 +214,25 @@ func (g *tour) otherWays() {
 		return g.secret(what, base64.StdEncoding.EncodeToString([]byte(what+" that nobody may see")))
 	}
 	g.do("", sm+"LoginBySSPI", `{"base64Token":"`+blob("SSPI token")+`"}`)
-	g.do("", sm+"LoginExtension", `{"extensionKey":"com.example.backup","base64SignedCredentials":"`+blob("signed credentials")+`"}`)
+	g.do("", sm+"LoginExtension", `{"extensionKey":"com.example.backup","base64SignedCredentials":"`+
+		blob("signed credentials")+`"}`)
 	g.do("", sm+"LoginByToken", `{}`)
-	for _, header := range []string{`SIGN token="` + blob("SIGN token") + `"`, "Bearer " + blob("bearer token"), "Basic " + blob("Basic credentials")} {
+	for _, header := range []string{`SIGN token="` + blob("SIGN token") + `"`, "Bearer " + blob("bearer token"),
+		"Basic " + blob("Basic credentials")} {
 		g.shown.WriteString(g.post(g.plain, "LoginByToken", `{}`, http.Header{"Authorization": {header}}).body)
-		a := automation(g.t, g.c, "POST", g.plain+"/api/session", func(r *http.Request) { r.Header.Set("Authorization", header) })
+		a := automation(g.t, g.c, "POST", g.plain+"/api/session", func(r *http.Request) {
+			r.Header.Set("Authorization", header)
+		})
 		g.shown.WriteString(a.body)
 	}
 }
 
-// rest is what is left of the 22 operations.
+// rest calls the remaining ones of the 22 operations.
 func (g *tour) rest() {
 	g.do("", sm+"Login", loginBody(adminUser, adminPassword))
 	other := g.do("", sm+"Login", loginBody(adminUser, adminPassword)).header.Get("vmware-api-session-id")
-	for _, name := range []string{"currentSession", "defaultLocale", "message", "messageLocaleList", "sessionList", "supportedLocaleList"} {
+	for _, name := range []string{"currentSession", "defaultLocale", "message", "messageLocaleList", "sessionList",
+		"supportedLocaleList"} {
 		g.do("", sm+name, "GET")
 		g.do(g.admin, sm+name, "GET")
 	}
@@ -234,9 +249,10 @@ func (g *tour) rest() {
 	g.do(g.admin, eventPath+"QueryEvents", `{"filter":{}}`)
 }
 
-// forms are the spellings in which a secret could have been written down.
+// forms returns the encodings in which a secret could have been written.
 func forms(secret string) []string {
-	all := []string{secret, url.QueryEscape(secret), strings.Trim(quoteJSON(secret), `"`), base64.StdEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret))}
+	all := []string{secret, url.QueryEscape(secret), strings.Trim(quoteJSON(secret), `"`),
+		base64.StdEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret))}
 	if b, err := hex.DecodeString(secret); err == nil {
 		all = append(all, string(b))
 	}
@@ -246,13 +262,13 @@ func forms(secret string) []string {
 	return all
 }
 
-// search fails for each secret that stands in the text, in any form.
+// search fails the test for each secret that the text contains in any form.
 func (g *tour) search(where, text string) {
 	g.t.Helper()
 	for what, secret := range g.secrets {
 		for _, form := range forms(secret) {
 			if at := strings.Index(text, form); at >= 0 {
-				g.t.Errorf("%s: the %s stands there: …%q…", where, what, text[max(0, at-80):min(len(text), at+len(form)+20)])
+				g.t.Errorf("%s contains the %s: …%q…", where, what, text[max(0, at-80):min(len(text), at+len(form)+20)])
 				break
 			}
 		}
@@ -283,7 +299,7 @@ func TestASVS_16_2_5_NoSecretIsInALogAnEventAnAnswerOrAFile(t *testing.T) {
 	}
 	g.search("answers", g.shown.String())
 	key := g.key
-	g.stop() // what is in memory is written down
+	g.stop() // flushes everything from memory
 	g.search("log", g.log.String())
 	if !strings.Contains(g.log.String(), "level=DEBUG") || !strings.Contains(g.log.String(), key) {
 		t.Error("the log does not have what it is to be searched for")
@@ -291,8 +307,8 @@ func TestASVS_16_2_5_NoSecretIsInALogAnEventAnAnswerOrAFile(t *testing.T) {
 	stored := false
 	err := filepath.WalkDir(g.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || filepath.Base(filepath.Dir(path)) == "local" {
-			// A local ticket that is not spent has its password in a file that
-			// its account alone can read: that is how it gets there.
+			// The password of an unused local ticket is in a file that only its account can read,
+			// because that is how the account receives it.
 			return err
 		}
 		b, err := os.ReadFile(path)
@@ -316,7 +332,8 @@ func TestTheDataDirectoryIsItsOwners(t *testing.T) {
 	}
 	defer clean()
 	start(t, made, nil)
-	for name, most := range map[string]fs.FileMode{".": 0o711, "local": 0o711, "vigate.db": 0o600, "key.pem": 0o600, "cert.pem": 0o644} {
+	for name, most := range map[string]fs.FileMode{".": 0o711, "local": 0o711, "vigate.db": 0o600, "key.pem": 0o600,
+		"cert.pem": 0o644} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm()&^most != 0 {
 			t.Errorf("%s: %v %v, want no more than %o", name, info.Mode(), err, most)

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/testclock"
 )
 
-// live is the session with the key, as the server has it.
+// live returns the server's session with the key.
 func (s *scene) live(key string) *session.Live {
 	s.t.Helper()
 	l, err := s.Sessions.Find(key)
@@ -23,7 +23,7 @@ func (s *scene) live(key string) *session.Live {
 	return l
 }
 
-// ends waits until the server has ended the session by itself.
+// ends waits until the server has ended the session.
 func (s *scene) ends(l *session.Live) {
 	s.t.Helper()
 	select {
@@ -41,8 +41,10 @@ func TestASVS_7_2_1_ATokenIsVerifiedByTheServerAlone(t *testing.T) {
 		flipped[7] = '1'
 	}
 	for what, token := range map[string]string{
-		"one digit off": string(flipped), "upper case": strings.ToUpper(s.admin), "cut": s.admin[:39], "longer": s.admin + "0",
-		"the public key": s.key, "made up": strings.Repeat("0", 40), "long": strings.Repeat("a", 10_000), "a clone ticket": s.must(s.admin, sm+"AcquireCloneTicket", "").text(),
+		"one digit off": string(flipped), "upper case": strings.ToUpper(s.admin), "cut": s.admin[:39],
+		"longer":         s.admin + "0",
+		"the public key": s.key, "made up": strings.Repeat("0", 40), "long": strings.Repeat("a", 10_000),
+		"a clone ticket": s.must(s.admin, sm+"AcquireCloneTicket", "").text(),
 	} {
 		if token != s.admin && s.lives(token) {
 			t.Errorf("%s is taken for a token", what)
@@ -56,9 +58,9 @@ func TestASVS_7_2_1_ATokenIsVerifiedByTheServerAlone(t *testing.T) {
 func TestASVS_7_2_2_TokensAreMadeAtLoginAndDieWithTheirSession(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
-	first, firstKey := s.enter(adminUser, adminPassword)
+	first, firstKey := s.loginAs(adminUser, adminPassword)
 	s.must(first, sm+"Logout", "")
-	second, secondKey := s.enter(adminUser, adminPassword)
+	second, secondKey := s.loginAs(adminUser, adminPassword)
 	if first == second || firstKey == secondKey {
 		t.Error("two logins share a token or a key")
 	}
@@ -67,14 +69,15 @@ func TestASVS_7_2_2_TokensAreMadeAtLoginAndDieWithTheirSession(t *testing.T) {
 	}
 }
 
-// A part of a token that is not random would be the same in all of them. That one
-// of 160 random bits is the same in 100 tokens has a chance of 2^-91.
+// A part of a token that is not random would be the same in all tokens. The chance that one of 160
+// random bits is the same in 100 tokens is 2^-91.
 func TestASVS_7_2_3_And_11_5_1_TokensKeysAndTicketsAreRandomInEveryBit(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	tokens, tickets := map[string]bool{}, map[string]bool{}
 	for range 100 {
-		_, token, err := s.Sessions.Start(t.Context(), session.Grant{Identity: s.live(s.key).Identity(), Method: "test"})
+		_, token, err := s.Sessions.Start(t.Context(),
+			session.Grant{Identity: s.live(s.key).Identity(), Method: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,8 +99,8 @@ func TestASVS_7_2_3_And_11_5_1_TokensKeysAndTicketsAreRandomInEveryBit(t *testin
 	}
 }
 
-// randomBits counts the bits that are not the same in all of the texts, which are
-// hexadecimal digits.
+// randomBits counts the bits that differ in some of the texts. The texts consist of hexadecimal
+// digits.
 func randomBits(t *testing.T, texts map[string]bool) int {
 	t.Helper()
 	ones, zeros := map[int]bool{}, map[int]bool{}
@@ -125,14 +128,14 @@ func randomBits(t *testing.T, texts map[string]bool) int {
 	return n
 }
 
-// The API refuses a login on a live session; each other way to authenticate makes
-// a token of its own. Nobody can choose one.
+// The API refuses a login with a live session. Every other authentication makes a new token.
+// Clients can't choose a token.
 func TestASVS_7_2_4_EveryAuthenticationMakesATokenOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	seen := map[string]bool{s.admin: true}
 	for range 3 {
-		token, _ := s.enter(adminUser, adminPassword)
+		token, _ := s.loginAs(adminUser, adminPassword)
 		clone, _ := s.clone(token)
 		for _, got := range []string{token, clone} {
 			if len(got) != 40 || seen[got] {
@@ -151,10 +154,12 @@ func TestASVS_7_2_4_EveryAuthenticationMakesATokenOfItsOwn(t *testing.T) {
 	}
 }
 
-// To the nanosecond: TestAnIdleSessionDiesToTheNanosecond in internal/session.
+// TestAnIdleSessionDiesToTheNanosecond in internal/session checks the exact time.
 func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
 	clock := testclock.New(time.Time{})
-	s := newSceneWith(t, serve.Options{Now: clock.Now, Patience: patience}, func(c *config.Config) { c.IdleTimeout = time.Minute })
+	s := newSceneWith(t, serve.Options{Now: clock.Now, Patience: patience}, func(c *config.Config) {
+		c.IdleTimeout = time.Minute
+	})
 	l := s.live(s.key)
 	ticket := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
 	clock.Advance(time.Minute)
@@ -165,16 +170,20 @@ func TestASVS_7_3_1_AnIdleSessionEnds(t *testing.T) {
 	if got := s.fault("", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); got != "InvalidLogin" {
 		t.Errorf("its ticket: %s", got)
 	}
-	s.admin, _ = s.enter(adminUser, adminPassword)
-	if a := s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"eventTypeId":["vim.event.UserLogoutSessionEvent"]}}`); !strings.Contains(a.body, `"UserLogoutSessionEvent"`) {
+	s.admin, _ = s.loginAs(adminUser, adminPassword)
+	if a := s.must(s.admin, eventPath+"QueryEvents",
+		`{"filter":{"eventTypeId":["vim.event.UserLogoutSessionEvent"]}}`); !strings.Contains(a.body,
+		`"UserLogoutSessionEvent"`) {
 		t.Errorf("no event of its end: %s", a.body)
 	}
 }
 
-// To the nanosecond: TestUseProlongsASessionOnlyToItsDeadline in internal/session.
+// TestUseProlongsASessionOnlyToItsDeadline in internal/session checks the exact time.
 func TestASVS_7_3_2_ABusySessionEndsAtItsDeadlineAndCloningDoesNotProlongIt(t *testing.T) {
 	clock := testclock.New(time.Time{})
-	s := newSceneWith(t, serve.Options{Now: clock.Now, Patience: patience}, func(c *config.Config) { c.MaxLifetime, c.IdleTimeout = time.Hour, 50*time.Minute })
+	s := newSceneWith(t, serve.Options{Now: clock.Now, Patience: patience}, func(c *config.Config) {
+		c.MaxLifetime, c.IdleTimeout = time.Hour, 50*time.Minute
+	})
 	l := s.live(s.key)
 	clock.Advance(40 * time.Minute)
 	clone, key := s.clone(s.admin)
@@ -194,10 +203,11 @@ func TestASVS_7_3_2_ABusySessionEndsAtItsDeadlineAndCloningDoesNotProlongIt(t *t
 func TestASVS_7_4_1_AnEndedSessionIsDeadOnEveryWay(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
-	token, _ := s.enter(adminUser, adminPassword)
+	token, _ := s.loginAs(adminUser, adminPassword)
 	ticket := s.must(token, sm+"AcquireCloneTicket", "").text()
 	service := s.must(token, sm+"AcquireGenericServiceTicket",
-		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
+		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec",`+
+			`"url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
 	if a := s.call(token, sm+"Logout", ""); a.status != 204 {
 		t.Fatalf("logout: %d %s", a.status, a.body)
 	}
@@ -221,12 +231,13 @@ func TestASVS_7_4_1_AnEndedSessionIsDeadOnEveryWay(t *testing.T) {
 
 func TestASVS_7_4_2_DisablingOrRemovingAUserEndsAllItsSessions(t *testing.T) {
 	t.Parallel()
-	for method, body := range map[string]string{"DisableUser": `{"userName":"ann"}`, "RemoveUser": `{"userName":"ann"}`} {
+	for method, body := range map[string]string{"DisableUser": `{"userName":"ann"}`,
+		"RemoveUser": `{"userName":"ann"}`} {
 		t.Run(method, func(t *testing.T) {
 			s := newScene(t, nil)
 			s.user("ann", "a good long password", roleReadOnly)
-			one, _ := s.enter("ann", "a good long password")
-			two, _ := s.enter("ANN@vsphere.local", "a good long password")
+			one, _ := s.loginAs("ann", "a good long password")
+			two, _ := s.loginAs("ANN@vsphere.local", "a good long password")
 			clone, _ := s.clone(one)
 			ticket := s.must(one, sm+"AcquireCloneTicket", "").text()
 			s.must(s.admin, accountPath+method, body)
@@ -236,7 +247,8 @@ func TestASVS_7_4_2_DisablingOrRemovingAUserEndsAllItsSessions(t *testing.T) {
 				}
 			}
 			for path, body := range map[string]string{
-				sm + "Login": loginBody("ann", "a good long password"), sm + "CloneSession": `{"cloneTicket":"` + ticket + `"}`,
+				sm + "Login": loginBody("ann", "a good long password"), sm + "CloneSession": `{"cloneTicket":"` +
+					ticket + `"}`,
 			} {
 				if got := s.fault("", path, body); got != "InvalidLogin" {
 					t.Errorf("%s: %s", path, got)
@@ -253,11 +265,12 @@ func TestASVS_7_4_3_APasswordChangeEndsTheUsersOtherSessions(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
-	own, _ := s.enter("ann", "a good long password")
-	other, _ := s.enter("ann", "a good long password")
+	own, _ := s.loginAs("ann", "a good long password")
+	other, _ := s.loginAs("ann", "a good long password")
 	clone, _ := s.clone(other)
 	ticket := s.must(other, sm+"AcquireCloneTicket", "").text()
-	s.must(own, accountPath+"UpdateUser", `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"another good password"}}`)
+	s.must(own, accountPath+"UpdateUser", `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"another `+
+		`good password"}}`)
 	if !s.lives(own) || s.lives(other) || s.lives(clone) {
 		t.Error("want its own alive, and the others dead")
 	}
@@ -267,15 +280,16 @@ func TestASVS_7_4_3_APasswordChangeEndsTheUsersOtherSessions(t *testing.T) {
 	if got := s.fault("", sm+"Login", loginBody("ann", "a good long password")); got != "InvalidLogin" {
 		t.Errorf("the old password: %s", got)
 	}
-	// Set by somebody else, all end.
-	again, _ := s.enter("ann", "another good password")
-	s.must(s.admin, accountPath+"UpdateUser", `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"a third good password"}}`)
+	// If an administrator sets the password, all sessions end.
+	again, _ := s.loginAs("ann", "another good password")
+	s.must(s.admin, accountPath+"UpdateUser", `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"a third `+
+		`good password"}}`)
 	if s.lives(own) || s.lives(again) {
 		t.Error("a session outlives a password that an administrator has set")
 	}
 }
 
-// sessions is the keys in sessionList by the user's name.
+// listed returns the session keys in sessionList by user name.
 func (s *scene) listed(token string) map[string][]string {
 	s.t.Helper()
 	var all []struct{ Key, UserName string }
@@ -296,7 +310,7 @@ func TestASVS_7_4_5_AnAdministratorEndsOneUsersSessionsOrAll(t *testing.T) {
 	for _, name := range []string{"ann", "bob"} {
 		s.user(name, "a good long password", roleReadOnly)
 		for range 2 {
-			token, _ := s.enter(name, "a good long password")
+			token, _ := s.loginAs(name, "a good long password")
 			tokens = append(tokens, token)
 		}
 	}
@@ -316,31 +330,33 @@ func TestASVS_7_4_5_AnAdministratorEndsOneUsersSessionsOrAll(t *testing.T) {
 	}
 }
 
-// What the API lets a user without Sessions.TerminateSession see and end: its own
-// session, and by a new password all others of its own, and nobody else's.
+// Without the privilege Sessions.TerminateSession, a user sees and can end its own session. By
+// changing its password it ends all its other sessions. It can't end sessions of other users.
 func TestASVS_7_5_2_AUserSeesItsSessionAndEndsItsOwnAndNobodyElses(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	s.user("ann", "a good long password", roleReadOnly)
-	own, key := s.enter("ann", "a good long password")
-	other, _ := s.enter("ann", "a good long password")
+	own, key := s.loginAs("ann", "a good long password")
+	other, _ := s.loginAs("ann", "a good long password")
 	if a := s.must(own, sm+"currentSession", "GET"); a.member("key") != key {
 		t.Errorf("its session: %s", a.body)
 	}
-	for path, body := range map[string]string{sm + "sessionList": "GET", sm + "TerminateSession": `{"sessionId":["` + s.key + `"]}`} {
+	for path, body := range map[string]string{sm + "sessionList": "GET", sm + "TerminateSession": `{"sessionId":["` +
+		s.key + `"]}`} {
 		if got := s.fault(own, path, body); got != "NoPermission" {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
-	s.must(own, accountPath+"UpdateUser", `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"another good password"}}`)
+	s.must(own, accountPath+"UpdateUser", `{"user":{"_typeName":"HostAccountSpec","id":"ann","password":"another `+
+		`good password"}}`)
 	if s.lives(other) || !s.lives(own) || !s.lives(s.admin) {
 		t.Error("want the user's other session dead, and nothing else")
 	}
 	s.must(own, sm+"Logout", "")
-	// With the privilege it sees and ends them one by one.
+	// With the privilege, it sees all sessions and can end each of them.
 	s.permit("ann", s.role("Watcher", "Sessions.TerminateSession"))
-	own, key = s.enter("ann", "another good password")
-	other, otherKey := s.enter("ann", "another good password")
+	own, key = s.loginAs("ann", "another good password")
+	other, otherKey := s.loginAs("ann", "another good password")
 	if got := s.listed(own)[`VSPHERE.LOCAL\ann`]; len(got) != 2 {
 		t.Errorf("listed: %v", got)
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// The tests in the files security_*_test.go are about a whole server, through
-// its wire. Those of a requirement of OWASP's ASVS 5.0 are named by its number;
-// docs/security.md tells for each how it is met.
+// The tests in the files security_*_test.go test a whole server over the network. A test of a
+// requirement of OWASP ASVS 5.0 has the requirement's number in its name. docs/security.md
+// describes how each requirement is met.
 
 const (
 	accountPath   = "HostLocalAccountManager/ha-localacctmgr/"
@@ -31,13 +31,13 @@ const (
 	roleReadOnly = -2
 )
 
-// scene is a server with an administrator's session, and who else a test needs.
+// scene is a server with an administrator's session.
 type scene struct {
 	*running
 	t     *testing.T
 	c     *http.Client
 	admin string // token
-	key   string // of the administrator's session
+	key   string // key of the administrator's session
 }
 
 func newScene(t *testing.T, change func(*config.Config)) *scene {
@@ -45,7 +45,7 @@ func newScene(t *testing.T, change func(*config.Config)) *scene {
 	return newSceneWith(t, serve.Options{Patience: patience}, change)
 }
 
-// newSceneWith is newScene with other options.
+// newSceneWith does the same as newScene with other options.
 func newSceneWith(t *testing.T, o serve.Options, change func(*config.Config)) *scene {
 	t.Helper()
 	s := &scene{running: startWith(t, t.TempDir(), o, change), t: t, c: httpClient(t)}
@@ -53,16 +53,16 @@ func newSceneWith(t *testing.T, o serve.Options, change func(*config.Config)) *s
 	return s
 }
 
-// jsonLog has the log in a form that a test can read.
+// jsonLog selects a log format that a test can parse.
 func jsonLog(c *config.Config) { c.LogFormat = config.LogJSON }
 
-func (s *scene) call(token, path, body string) answer {
+func (s *scene) call(token, path, body string) response {
 	s.t.Helper()
 	return vi(s.t, s.c, s.plain, token, path, body)
 }
 
-// must makes the call and ends the test if it fails.
-func (s *scene) must(token, path, body string) answer {
+// must makes the call and ends the test if the call fails.
+func (s *scene) must(token, path, body string) response {
 	s.t.Helper()
 	a := s.call(token, path, body)
 	if a.status != 200 && a.status != 204 {
@@ -88,16 +88,17 @@ func loginBody(user, password string) string {
 func quoteJSON(s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // no string fails
+		panic(err) // marshalling a string can't fail
 	}
 	return string(b)
 }
 
-// user makes a user with a role on the root folder; 0: with none.
+// user makes a user with a role on the root folder. If role is 0, the user has no role.
 func (s *scene) user(name, password string, role int) {
 	s.t.Helper()
 	s.must(s.admin, accountPath+"CreateUser", fmt.Sprintf(
-		`{"user":{"_typeName":"HostAccountSpec","id":%s,"password":%s,"description":"A user"}}`, quoteJSON(name), quoteJSON(password)))
+		`{"user":{"_typeName":"HostAccountSpec","id":%s,"password":%s,"description":"A user"}}`, quoteJSON(name),
+		quoteJSON(password)))
 	if role != 0 {
 		s.permit(name, role)
 	}
@@ -106,7 +107,8 @@ func (s *scene) user(name, password string, role int) {
 func (s *scene) permit(name string, role int) {
 	s.t.Helper()
 	s.must(s.admin, authorityPath+"SetEntityPermissions", fmt.Sprintf(
-		`{"entity":%s,"permission":[{"_typeName":"Permission","principal":%s,"group":false,"roleId":%d,"propagate":true}]}`,
+		`{"entity":%s,"permission":[{"_typeName":"Permission","principal":%s,"group":false,"roleId":%d,`+
+			`"propagate":true}]}`,
 		rootFolderJSON, quoteJSON(name), role))
 }
 
@@ -125,8 +127,8 @@ func (s *scene) role(name string, privileges ...string) int {
 	return id
 }
 
-// enter logs in and returns the session's token and key.
-func (s *scene) enter(user, password string) (token, key string) {
+// loginAs logs in and returns the session's token and key.
+func (s *scene) loginAs(user, password string) (token, key string) {
 	s.t.Helper()
 	a := s.must("", sm+"Login", loginBody(user, password))
 	return a.header.Get("vmware-api-session-id"), a.member("key")
@@ -149,13 +151,12 @@ func (s *scene) lives(token string) bool {
 	return a.status == 200
 }
 
-// line is a line of the log in JSON.
+// line is a JSON line of the log.
 type line map[string]any
 
 func (l line) text(name string) string { s, _ := l[name].(string); return s }
 
-// lines reads the log from where it was offset bytes long. Each line must be
-// whole JSON.
+// lines returns the log lines after the first offset bytes. Each line must be complete JSON.
 func (s *scene) lines(offset int) []line {
 	s.t.Helper()
 	var all []line
@@ -172,16 +173,16 @@ func (s *scene) lines(offset int) []line {
 	return all
 }
 
-// audit is the audit lines since the log was offset bytes long.
+// audit returns the audit lines after the first offset bytes of the log.
 func (s *scene) audit(offset int) []line {
 	s.t.Helper()
 	return slices.DeleteFunc(s.lines(offset), func(l line) bool { return l.text("msg") != "audit" })
 }
 
-// logged is the length of the log by now.
+// logged returns the current length of the log in bytes.
 func (s *scene) logged() int { return len(s.log.String()) }
 
-// eventually waits until ok, for what the server does in the background.
+// eventually waits until ok returns true, for work that the server does in the background.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -10,16 +10,16 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 )
 
-// ticketUse is one use of a ticket and the audit line that it must leave.
+// ticketUse is one use of a ticket and the audit line that must be logged for it.
 type ticketUse struct {
 	what     string
 	use      func()
 	user     string
 	outcome  string
-	ticketed string // ticketOutcome, of service tickets
+	ticketed string // the field ticketOutcome, which only service tickets have
 }
 
-// ticketTour is a server, and the tickets that were tried there.
+// ticketTour is a server and the tickets that were used on it.
 type ticketTour struct {
 	*scene
 	secrets []string
@@ -28,7 +28,9 @@ type ticketTour struct {
 // soap sends a message without a token.
 func (s *ticketTour) soap(body, cookie string) {
 	s.t.Helper()
-	req, err := http.NewRequest("POST", s.plain+"/sdk", strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+body+`</Body></Envelope>`))
+	req, err := http.NewRequest("POST", s.plain+"/sdk",
+		strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>`+body+
+			`</Body></Envelope>`))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func (s *ticketTour) soap(body, cookie string) {
 	s.send(req)
 }
 
-// kindsOfTickets are those that events tell of: none can be added without one.
+// kindsOfTickets returns the kinds of tickets for which there are events. Every kind must have one.
 func kindsOfTickets() []string {
 	var kinds []string
 	for _, key := range locale.Keys() {
@@ -50,12 +52,16 @@ func kindsOfTickets() []string {
 	return kinds
 }
 
-// Whatever kind a ticket is of, whichever binding it comes by and whatever comes of
-// it: its use leaves one audit line, which has the kind, the operation, the outcome
-// and who, and never the ticket.
+// Each use of a ticket is logged in one audit line, for every kind of ticket, every binding and
+// every outcome. The line has the kind, the operation, the outcome and the user, and never the
+// ticket.
 func TestEveryUseOfATicketLeavesItsAuditLine(t *testing.T) {
 	t.Parallel()
-	s := &ticketTour{scene: newScene(t, func(c *config.Config) { jsonLog(c); c.LogLevel = 0; c.LocalTickets = config.LocalTicketsLoopback })}
+	s := &ticketTour{scene: newScene(t, func(c *config.Config) {
+		jsonLog(c)
+		c.LogLevel = 0
+		c.LocalTickets = config.LocalTicketsLoopback
+	})}
 	uses := map[string]map[string][]ticketUse{
 		"generic": {"service": append(s.serviceTickets("vijson"), s.serviceTickets("soap")...)},
 		"clone":   {"clone": s.cloneTickets()},
@@ -63,7 +69,7 @@ func TestEveryUseOfATicketLeavesItsAuditLine(t *testing.T) {
 	}
 	for _, kind := range kindsOfTickets() {
 		if uses[kind] == nil {
-			t.Errorf("the use of tickets of the kind %s is not tried", kind)
+			t.Errorf("tickets of the kind %s are not tested", kind)
 		}
 	}
 	if len(uses) != len(kindsOfTickets()) {
@@ -80,7 +86,8 @@ func TestEveryUseOfATicketLeavesItsAuditLine(t *testing.T) {
 					continue
 				}
 				l := lines[0]
-				if l.text("ticket") != name || l.text("outcome") != u.outcome || l.text("user") != u.user || l.text("ticketOutcome") != u.ticketed ||
+				if l.text("ticket") != name || l.text("outcome") != u.outcome || l.text("user") != u.user ||
+					l.text("ticketOutcome") != u.ticketed ||
 					l.text("operation") == "" || l.text("address") == "" || l.text("binding") == "" {
 					t.Errorf("%s, %s: want %s of %q, got %v", name, u.what, u.outcome, u.user, l)
 				}
@@ -89,19 +96,20 @@ func TestEveryUseOfATicketLeavesItsAuditLine(t *testing.T) {
 	}
 	for _, secret := range s.secrets {
 		if strings.Contains(s.log.String(), secret) {
-			t.Error("a ticket stands in the log")
+			t.Error("the log contains a ticket")
 		}
 	}
 }
 
 const administratorName = `VSPHERE.LOCAL\Administrator`
 
-// serviceTickets come as a cookie with a request of any operation.
+// serviceTickets uses service tickets, which are sent as a cookie with any operation.
 func (s *ticketTour) serviceTickets(binding string) []ticketUse {
 	const target = "/sdk/vim25/8.0.1.0/SessionManager/SessionManager/"
 	url := map[string]string{"vijson": target + "sessionList", "soap": "/sdk"}[binding]
 	acquire := func(token string) string {
-		ticket := s.must(token, sm+"AcquireGenericServiceTicket", fmt.Sprintf(`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":%q}}`, url)).member("id")
+		ticket := s.must(token, sm+"AcquireGenericServiceTicket",
+			fmt.Sprintf(`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":%q}}`, url)).member("id")
 		s.secrets = append(s.secrets, ticket)
 		return ticket
 	}
@@ -111,12 +119,14 @@ func (s *ticketTour) serviceTickets(binding string) []ticketUse {
 				s.get("sessionList", "Cookie", "vmware_cgi_ticket="+ticket)
 				return
 			}
-			s.soap(`<AcquireCloneTicket xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this></AcquireCloneTicket>`, "vmware_cgi_ticket="+ticket)
+			s.soap(`<AcquireCloneTicket xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this>`+
+				`</AcquireCloneTicket>`, "vmware_cgi_ticket="+ticket)
 		}
 	}
 	good, nobodys := acquire(s.admin), acquire("")
-	other := s.must(s.admin, sm+"AcquireGenericServiceTicket", `{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":"/other"}}`).member("id")
-	ended, _ := s.enter(adminUser, adminPassword)
+	other := s.must(s.admin, sm+"AcquireGenericServiceTicket",
+		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":"/other"}}`).member("id")
+	ended, _ := s.loginAs(adminUser, adminPassword)
 	dead := acquire(ended)
 	s.must(ended, sm+"Logout", "")
 	made := "00000000-0000-4000-8000-000000000000"
@@ -132,11 +142,12 @@ func (s *ticketTour) serviceTickets(binding string) []ticketUse {
 	}
 }
 
-// cloneTickets come as the argument of CloneSession, those of a service ticket for
-// it too.
+// cloneTickets uses clone tickets, which are the argument of CloneSession. A service ticket for
+// CloneSession is also one.
 func (s *ticketTour) cloneTickets() []ticketUse {
 	clone := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
-	generic := s.must(s.admin, sm+"AcquireGenericServiceTicket", `{"spec":{"_typeName":"SessionManagerVmomiServiceRequestSpec","method":"cloneSession"}}`).member("id")
+	generic := s.must(s.admin, sm+"AcquireGenericServiceTicket",
+		`{"spec":{"_typeName":"SessionManagerVmomiServiceRequestSpec","method":"cloneSession"}}`).member("id")
 	onLive := s.must(s.admin, sm+"AcquireCloneTicket", "").text()
 	s.secrets = append(s.secrets, clone, generic, onLive)
 	send := func(token, ticket string) func() {
@@ -144,7 +155,8 @@ func (s *ticketTour) cloneTickets() []ticketUse {
 	}
 	bySOAP := func(ticket string) func() {
 		return func() {
-			s.soap(`<CloneSession xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><cloneTicket>`+ticket+`</cloneTicket></CloneSession>`, "")
+			s.soap(`<CloneSession xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><cloneTicket>`+
+				ticket+`</cloneTicket></CloneSession>`, "")
 		}
 	}
 	return []ticketUse{
@@ -157,7 +169,8 @@ func (s *ticketTour) cloneTickets() []ticketUse {
 	}
 }
 
-// localTickets come as the password of an account of the operating system.
+// localTickets uses local tickets, which are sent as the password of an account of the operating
+// system.
 func (s *ticketTour) localTickets() []ticketUse {
 	name, password, _ := s.localTicket()
 	_, bare, _ := s.localTicket()
@@ -173,12 +186,13 @@ func (s *ticketTour) localTickets() []ticketUse {
 	}
 }
 
-// A ticket beside a live token is not used, and stays good.
+// A ticket that is sent together with a live token is not used and stays valid.
 func TestATicketBesideALiveTokenIsNotUsed(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config.Config) { jsonLog(c); c.LogLevel = 0 })
 	ticket := s.must(s.admin, sm+"AcquireGenericServiceTicket",
-		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
+		`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec",`+
+			`"url":"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/message"}}`).member("id")
 	before := s.logged()
 	s.get("message", "Cookie", `vmware_soap_session="`+s.admin+`"; vmware_cgi_ticket=`+ticket)
 	if all := s.audit(before); len(all) != 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// maxConfigFile bounds what is read of a file that an operator names.
+// maxConfigFile limits the size of a configuration file, in bytes.
 const maxConfigFile = config.MaxFile
 
 func serveCommand() *cobra.Command {
@@ -21,16 +21,17 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server until it is told to end (SIGTERM or SIGINT).
+		Long: `Run the server until it receives SIGTERM or SIGINT.
 
-The first start on a data directory needs a password for administrator@DOMAIN:
-from VIGATE_ADMIN_PASSWORD, from --admin-password-file, or one is made up and
-shown once, if there is a terminal to show it on.
+The first start with an empty data directory needs a password for the user
+administrator@DOMAIN. It is read from VIGATE_ADMIN_PASSWORD or from
+--admin-password-file. With neither, on a terminal, the server generates a
+password and prints it once.
 
-All flags but --config can be keys of the configuration file, which is YAML:
+Every flag except --config is also a key of the configuration file, in YAML:
   listen: 0.0.0.0:443
   idle-timeout: 1h
-A flag goes before the file.`,
+A flag overrides the file.`,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,8 +56,7 @@ A flag goes before the file.`,
 	return cmd
 }
 
-// loadConfig puts together the file and the flags. The error lists every
-// mistake.
+// loadConfig reads the configuration from the file and the flags. Its error lists all mistakes.
 func loadConfig(file string, flags []*config.FlagValue) (config.Config, error) {
 	var src []byte
 	if file != "" {

@@ -24,7 +24,7 @@ import (
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-// jsonClient is govmomi's own client, speaking VI JSON.
+// jsonClient is govmomi's own client in its JSON mode.
 func jsonClient(t *testing.T, base string) *vim25.Client {
 	t.Helper()
 	u, err := url.Parse(base + "/sdk")
@@ -40,7 +40,7 @@ func jsonClient(t *testing.T, base string) *vim25.Client {
 	return c
 }
 
-func TestGovmomiInJSONModeHasItsWholeSession(t *testing.T) {
+func TestGovmomiInJSONModeCanUseItsWholeSessionManager(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	ctx := t.Context()
 	c := jsonClient(t, r.tls)
@@ -99,8 +99,8 @@ func TestOneOfAHundredClonesWithOneTicketWins(t *testing.T) {
 	ticket := vi(t, c, r.plain, token, sm+"AcquireCloneTicket", "").text()
 	var won, lost atomic.Int32
 	var wg sync.WaitGroup
-	// Fewer than the failures that lock an address would do too, but the point
-	// is that a hundred race; the losers count as failed logins.
+	// A hundred concurrent uses must have one winner. The number exceeds the failures that lock an
+	// address, because each loser counts as a failed login.
 	for range 100 {
 		wg.Go(func() {
 			switch a := vi(t, c, r.plain, "", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); {
@@ -168,7 +168,8 @@ func TestACallThatWaitsEndsWhenItsClientGoes(t *testing.T) {
 	for _, base := range []string{r.plain, r.tls} {
 		for path, body := range map[string]string{
 			"/sdk/vim25/8.0.1.0/" + collector + "WaitForUpdatesEx": `{}`,
-			"/sdk": `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><WaitForUpdatesEx xmlns="urn:vim25">` +
+			"/sdk": `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><WaitForUpdatesEx ` +
+				`xmlns="urn:vim25">` +
 				`<_this type="PropertyCollector">propertyCollector</_this></WaitForUpdatesEx></Body></Envelope>`,
 		} {
 			inFlight(0)
@@ -187,7 +188,8 @@ func TestACallThatWaitsEndsWhenItsClientGoes(t *testing.T) {
 				ended <- err
 			}()
 			inFlight(1)
-			<-time.After(10 * time.Millisecond) // for it to wait; it must end all the same
+			// gives the call time to start waiting; the test also passes if it has not
+			<-time.After(10 * time.Millisecond)
 			leave()
 			if err := <-ended; !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
@@ -262,7 +264,7 @@ func TestPlainHTTPIsForLoopbackOnly(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithoutErrorWhenItIsTold(t *testing.T) {
+func TestServeEndsWithoutErrorAfterASignal(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg := config.Default()
 	cfg.Dev, cfg.Listen = true, "127.0.0.1:0"
@@ -271,7 +273,8 @@ func TestServeEndsWithoutErrorWhenItIsTold(t *testing.T) {
 	ready := make(chan struct{})
 	go func() {
 		ended <- serve.Run(ctx, cfg, serve.Terminal{
-			Out: writeOnce{&out, ready}, Err: &log, Getenv: func(string) string { return "" }, IsTerminal: func(io.Writer) bool { return false },
+			Out: writeOnce{&out, ready}, Err: &log, Getenv: func(string) string { return "" },
+			IsTerminal: func(io.Writer) bool { return false },
 		}, nil)
 	}()
 	<-ready
@@ -285,7 +288,7 @@ func TestServeEndsWithoutErrorWhenItIsTold(t *testing.T) {
 	}
 }
 
-// writeOnce closes ready when the banner is there.
+// writeOnce closes ready when the server's first line has been written.
 type writeOnce struct {
 	*output
 	ready chan struct{}
@@ -299,7 +302,7 @@ func (w writeOnce) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func TestHealthIsToldOnBothListeners(t *testing.T) {
+func TestHealthIsServedOnBothListeners(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	c := httpClient(t)
 	for _, base := range []string{r.tls, r.plain} {
@@ -316,7 +319,7 @@ func TestHealthIsToldOnBothListeners(t *testing.T) {
 	}
 }
 
-func TestALimitOfSessionsAnswers503AndSaysWhich(t *testing.T) {
+func TestASessionLimitReturns503AndNamesTheLimit(t *testing.T) {
 	r := start(t, t.TempDir(), func(c *config.Config) { c.MaxSessionsPerUser = 2 })
 	c := httpClient(t)
 	r.login(t, c)

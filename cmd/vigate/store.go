@@ -34,11 +34,11 @@ func storeCommand() *cobra.Command {
 	return cmd
 }
 
-// storeFile is the path of the store in a data directory, which must be there:
-// to look at data must not make any.
+// storeFile returns the path of the store in a data directory. The file must exist, so that no
+// command makes a store just by looking at it.
 func storeFile(data string) (string, error) {
 	if data == "" {
-		return "", command.Usage("--data DIR is needed")
+		return "", command.Usage("--data DIR is required")
 	}
 	path := filepath.Join(data, storeName)
 	if _, err := os.Stat(path); err != nil {
@@ -50,15 +50,16 @@ func storeFile(data string) (string, error) {
 func storeCheckCommand(data *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Read all of a store or backup and report what is damaged",
-		Long: `Read all of the store in the data directory, or of a backup FILE, and report
-what is damaged. Nothing is changed.
+		Short: "Read a whole store or backup and report damage",
+		Long: `Read the whole store in the data directory, or a backup FILE, and report damaged
+records. Nothing is changed.
 
-The server must be stopped. Of one that runs make a backup: it is checked.`,
+The server must be stopped. To check the store of a running server, use 'vigate
+store backup', which checks the backup that it makes.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && *data != "" {
-				return command.Usage("give a FILE or --data DIR, not both")
+				return command.Usage("FILE and --data exclude each other")
 			}
 			path := strings.Join(args, "")
 			if path == "" {
@@ -71,7 +72,7 @@ The server must be stopped. Of one that runs make a backup: it is checked.`,
 			report, err := inspect(w, path)
 			switch {
 			case errors.Is(err, bolt.ErrLocked):
-				return fmt.Errorf("%w: store backup checks what a running server has", err)
+				return fmt.Errorf("%w; to check the store of a running server, use 'vigate store backup'", err)
 			case err != nil:
 				return err
 			}
@@ -81,17 +82,17 @@ The server must be stopped. Of one that runs make a backup: it is checked.`,
 	}
 }
 
-// kindNames are what the report calls the records.
+// kindNames are the names of the record kinds in reports.
 var kindNames = map[store.Kind]string{
 	store.Session: "sessions", store.Ticket: "tickets", store.Spent: "spent logins", store.Account: "users",
 	store.Role: "roles", store.Permission: "permissions", store.Extension: "extensions", store.Setting: "settings",
-	store.Event: "events", store.Lockout: "lockouts", store.Node: "nodes", store.Numbers: "numberings of events",
-	store.KeptEvent: "events that outlive later ones",
+	store.Event: "events", store.Lockout: "lockouts", store.Node: "nodes", store.Numbers: "event numberings",
+	store.KeptEvent: "events with longer retention",
 }
 
-var errDamaged = errors.New("the store is damaged: restore a backup, or ask for help with what is left")
+var errDamaged = errors.New("the store is damaged; restore a backup, or ask for help to recover the remaining records")
 
-// inspect reads all of a file, and tells of its damage.
+// inspect reads a whole store file and prints its damage to w.
 func inspect(w io.Writer, path string) (bolt.Report, error) {
 	report, err := bolt.Check(path)
 	if err != nil {
@@ -107,11 +108,11 @@ func inspect(w io.Writer, path string) (bolt.Report, error) {
 }
 
 func printReport(w io.Writer, name string, report bolt.Report) {
-	made := ""
+	backup := ""
 	if !report.Sealed.IsZero() {
-		made = ", a backup of " + report.Sealed.Format(time.RFC3339)
+		backup = ", a backup of " + report.Sealed.Format(time.RFC3339)
 	}
-	fmt.Fprintf(w, "%s is sound, at revision %d%s\n", name, report.Revision, made)
+	fmt.Fprintf(w, "%s is sound, at revision %d%s\n", name, report.Revision, backup)
 	printCounts(w, report.Records)
 }
 
@@ -121,7 +122,7 @@ func printCounts(w io.Writer, records map[store.Kind]int) {
 	}
 }
 
-// syncDir makes the names in a directory durable.
+// syncDir makes the changes of names in a directory durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

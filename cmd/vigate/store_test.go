@@ -20,7 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-// vigate runs the program's command line in this process.
+// vigate runs the program's command line in the test's process.
 func vigate(t *testing.T, args ...string) (output string, code int) {
 	t.Helper()
 	var b bytes.Buffer
@@ -31,8 +31,8 @@ func vigate(t *testing.T, args ...string) (output string, code int) {
 	return b.String(), code
 }
 
-// fill starts sessions in a data directory that no server has open. The full name
-// of the i-th owner is "Made up made-up-00000i".
+// fill adds sessions to a data directory that no server has open. The full name of the i-th user is
+// "Made up made-up-00000i".
 func fill(t *testing.T, dir string, sessions int) {
 	t.Helper()
 	cfg := config.Default()
@@ -55,16 +55,17 @@ func fill(t *testing.T, dir string, sessions int) {
 	}
 }
 
-// madeUp is what the login of a user gives who has no account.
+// madeUp returns the grant of a login for a user without an account.
 func madeUp(i int) session.Grant {
 	user := fmt.Sprintf("made-up-%06d", i)
 	return session.Grant{
-		Identity: session.Identity{Name: principal.Name{Domain: "vsphere.local", User: user}, FullName: "Made up " + user},
-		Method:   "password", Locale: "en", MessageLocale: "en", Address: "10.0.0.1", UserAgent: "test",
+		Identity: session.Identity{Name: principal.Name{Domain: "vsphere.local", User: user},
+			FullName: "Made up " + user},
+		Method: "password", Locale: "en", MessageLocale: "en", Address: "10.0.0.1", UserAgent: "test",
 	}
 }
 
-func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
+func TestABackupIsACopyOfTheStoreAndReplacesNothing(t *testing.T) {
 	dir := t.TempDir()
 	fill(t, dir, 5)
 	to := filepath.Join(t.TempDir(), "backup.db")
@@ -79,11 +80,13 @@ func TestABackupIsTheStoreAsItWasAndReplacesNothing(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 1 {
 		t.Errorf("left beside the backup: %v, %v", left, err)
 	}
-	if out, code := vigate(t, "store", "backup", "--data", dir, to); code == 0 || !strings.Contains(out, fs.ErrExist.Error()) {
+	if out, code := vigate(t, "store", "backup", "--data", dir, to); code == 0 ||
+		!strings.Contains(out, fs.ErrExist.Error()) {
 		t.Errorf("a second backup to the same file: %d %s", code, out)
 	}
 	fill(t, dir, 1)
-	if out, code := vigate(t, "store", "backup", "--replace", "--data", dir, to); code != 0 || !strings.Contains(out, "6 sessions\n") {
+	if out, code := vigate(t, "store", "backup", "--replace", "--data", dir, to); code != 0 ||
+		!strings.Contains(out, "6 sessions\n") {
 		t.Errorf("a backup that replaces the file: %d %s", code, out)
 	}
 	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 1 {
@@ -123,7 +126,7 @@ func TestADamagedStoreIsReported(t *testing.T) {
 		t.Fatal("no session found in the file")
 	}
 	for i := range b {
-		// Old pages may hold the same text: spoil it wherever it is.
+		// Old pages may hold the same text, so it is damaged in all places.
 		if bytes.HasPrefix(b[i:], []byte("Made up made-up-000123")) {
 			b[i] = 'X'
 		}
@@ -137,7 +140,7 @@ func TestADamagedStoreIsReported(t *testing.T) {
 	}
 }
 
-func TestStoreCommandsMakeNoStore(t *testing.T) {
+func TestStoreCommandsDoNotCreateAStore(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{{"check"}, {"backup", filepath.Join(t.TempDir(), "b")}} {
 		if out, code := vigate(t, append([]string{"store", "--data", dir}, args...)...); code != 1 {

@@ -15,7 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-// backup is one run of store backup.
+// backup is one run of the command store backup.
 type backup struct {
 	copier
 	data    string
@@ -27,17 +27,17 @@ func storeBackupCommand(data *string) *cobra.Command {
 	var b backup
 	cmd := &cobra.Command{
 		Use:   "backup (--data DIR | --store STORE) FILE",
-		Short: "Write a copy of the store to a file, while it is served or not",
-		Long: `Write a copy of the store to a file that is not there yet, readable by its
-owner only, and check the copy before it gets its name. It is the store of one
-instant: all that was acknowledged before is in it.
+		Short: "Write a backup of the store, even while the server is running",
+		Long: `Write a consistent copy of the store to a new file that only its owner can read.
+The copy holds every change that was acknowledged before the command began. It
+is checked before FILE appears under its name.
 
-A server may run on the data directory, and nodes on etcd. The running server is
-asked for the copy by a socket in the data directory, which is for the account
-that it runs as, and for root, on the same machine.
+The server, or the nodes that use etcd, may be running. A running server makes
+the copy itself. The command asks it through a socket in the data directory, so
+it must run on the same machine as the server's account or as root.
 
-The file holds hashes of passwords and of tokens: keep it as you keep the data
-directory. It can't be served as it is: see store restore.`,
+The backup holds hashes of passwords and tokens. Protect it like the data
+directory. To use it, restore it with 'vigate store restore'.`,
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,8 +48,9 @@ directory. It can't be served as it is: see store restore.`,
 			return b.run(cmd.Context(), args[0])
 		},
 	}
-	cmd.Flags().StringVar(&b.store, "store", "", "etcd://HOST:PORT[,HOST:PORT…]/PREFIX, as of serve, instead of --data")
-	cmd.Flags().BoolVar(&b.replace, "replace", false, "replace a file of that name, once the copy is whole")
+	cmd.Flags().StringVar(&b.store, "store", "",
+		"etcd store to back up instead of --data: etcd://HOST:PORT[,HOST:PORT…]/PREFIX")
+	cmd.Flags().BoolVar(&b.replace, "replace", false, "replace FILE if it exists, after the copy has succeeded")
 	b.etcdFlags(cmd)
 	return cmd
 }
@@ -72,7 +73,8 @@ func (b *backup) run(ctx context.Context, to string) error {
 			return err
 		}
 		if report, err = inspect(b.err, file); errors.Is(err, errDamaged) {
-			err = fmt.Errorf("the copy is damaged, as the store is then, and is not kept: to save what is left, stop the server and copy %s", storeName)
+			err = fmt.Errorf("the copy is damaged and was deleted, so the store is damaged too; to save its "+
+				"remaining records, stop the server and copy %s", storeName)
 		}
 		return err
 	})
@@ -83,19 +85,19 @@ func (b *backup) run(ctx context.Context, to string) error {
 	return nil
 }
 
-// source returns what writes the copy, durably, to a file that is not there.
+// source returns the function that writes the copy to a new file and makes it durable.
 func (b *backup) source() (func(ctx context.Context, file string) error, error) {
 	if b.store != "" {
 		p, err := b.etcdPlace(b.data, b.store)
-		return func(ctx context.Context, file string) error { return b.ofEtcd(ctx, p, file) }, err
+		return func(ctx context.Context, file string) error { return b.fromEtcd(ctx, p, file) }, err
 	}
 	path, err := storeFile(b.data)
-	return func(ctx context.Context, file string) error { return b.ofFile(ctx, path, file) }, err
+	return func(ctx context.Context, file string) error { return b.fromFile(ctx, path, file) }, err
 }
 
-// ofEtcd copies the records as of one revision.
-func (b *backup) ofEtcd(ctx context.Context, p place, file string) (err error) {
-	b.force = true // nodes may go on
+// fromEtcd copies the records of one revision.
+func (b *backup) fromEtcd(ctx context.Context, p place, file string) (err error) {
+	b.force = true // the nodes may keep running
 	from, err := b.openSource(ctx, p)
 	if err != nil {
 		return err
@@ -105,19 +107,20 @@ func (b *backup) ofEtcd(ctx context.Context, p place, file string) (err error) {
 	return err
 }
 
-// ofFile copies the file at path, or has the server do it that has it open.
-func (b *backup) ofFile(ctx context.Context, path, file string) (err error) {
+// fromFile copies the file at path. If a server has the file open, it asks the server for the copy.
+func (b *backup) fromFile(ctx context.Context, path, file string) (err error) {
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	db, err := bolt.Open(path, bolt.Options{Logger: b.log, ReadOnly: true})
+	db, err := bolt.Open(path, bolt.Options{Logger: b.logger, ReadOnly: true})
 	switch {
 	case errors.Is(err, bolt.ErrLocked):
 		locked := err
 		if err = control.Backup(ctx, filepath.Dir(path), f); errors.Is(err, control.ErrNoServer) {
-			err = fmt.Errorf("%w, and it is no server that can be asked for a copy: one that starts or ends, or another command; try again (%w)", locked, err)
+			err = fmt.Errorf("%w; that process can't make a copy: it is a server that is starting or stopping, or "+
+				"another command; try again (%w)", locked, err)
 		}
 	case err == nil:
 		err = errors.Join(db.Backup(cancellable{ctx, f}), db.Close())
@@ -128,7 +131,7 @@ func (b *backup) ofFile(ctx context.Context, path, file string) (err error) {
 	return f.Sync()
 }
 
-// cancellable is a writer until ctx ends.
+// cancellable is a writer that fails after ctx ends.
 type cancellable struct {
 	ctx context.Context
 	w   io.Writer

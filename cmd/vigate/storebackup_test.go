@@ -23,9 +23,9 @@ import (
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-// lives is sessions that were acknowledged, and those whose end was.
+// lives records the sessions whose start was acknowledged and those whose end was acknowledged.
 type lives struct {
-	mu           sync.Mutex // guards what follows
+	mu           sync.Mutex // guards the fields below
 	begun, ended map[string]bool
 }
 
@@ -42,8 +42,7 @@ func (l *lives) snapshot() (alive, ended []string) {
 	return alive, ended
 }
 
-// churn starts sessions and ends half of them until ctx ends. seen is called
-// after each.
+// churn starts sessions and ends half of them until ctx ends. It calls seen after each.
 func (l *lives) churn(ctx context.Context, t *testing.T, r *running, seen func()) {
 	for i := 0; ctx.Err() == nil; i++ {
 		live, token, err := r.Sessions.Start(t.Context(), madeUp(i%10))
@@ -107,7 +106,7 @@ func TestABackupUnderLoadHasWhatWasAcknowledgedBefore(t *testing.T) {
 		return live != nil
 	}
 	for _, token := range alive {
-		if !lives(token) && !l.ended[token] { // which it may have been meanwhile
+		if !lives(token) && !l.ended[token] { // the session may have ended in the meantime
 			t.Error("a session that began before the backup and still lives is not in it")
 		}
 	}
@@ -129,7 +128,8 @@ func TestARestoreBringsNoEndedSessionBack(t *testing.T) {
 	ended, _ := r.login(t, c)
 	ticket := vi(t, c, r.plain, lives, sm+"AcquireCloneTicket", "").text()
 	to := filepath.Join(t.TempDir(), "backup.db")
-	if out, code := vigate(t, "store", "backup", "--data", dir, to); code != 0 || !strings.Contains(out, " 2 sessions\n") || !strings.Contains(out, " 1 tickets\n") {
+	if out, code := vigate(t, "store", "backup", "--data", dir, to); code != 0 ||
+		!strings.Contains(out, " 2 sessions\n") || !strings.Contains(out, " 1 tickets\n") {
 		t.Fatalf("backup: %d %s", code, out)
 	}
 	if a := vi(t, c, r.plain, ended, sm+"Logout", ""); a.status != 204 {
@@ -139,7 +139,8 @@ func TestARestoreBringsNoEndedSessionBack(t *testing.T) {
 
 	restored := filepath.Join(t.TempDir(), "new", "data")
 	out, code := vigate(t, "store", "restore", "--data", restored, to)
-	if code != 0 || !strings.Contains(out, "left out: 2 sessions and 1 tickets") || strings.Contains(out, " sessions\n") {
+	if code != 0 || !strings.Contains(out, "left out: 2 sessions and 1 tickets") ||
+		strings.Contains(out, " sessions\n") {
 		t.Fatalf("restore: %d %s", code, out)
 	}
 	if left, err := os.ReadDir(restored); err != nil || len(left) != 1 {
@@ -157,14 +158,16 @@ func TestARestoreBringsNoEndedSessionBack(t *testing.T) {
 	if a := vi(t, c, r.plain, "", sm+"CloneSession", `{"cloneTicket":"`+ticket+`"}`); a.status != 500 {
 		t.Errorf("a ticket of the backup is good: %d", a.status)
 	}
-	token, _ := r.login(t, c) // the users are there, and so is the log
-	if a := vi(t, c, r.plain, token, "EventManager/EventManager/QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`); strings.Count(a.body, `"UserLoginSessionEvent"`) != 3 {
+	token, _ := r.login(t, c) // the users are restored, and so is the event log
+	if a := vi(t, c, r.plain, token, "EventManager/EventManager/QueryEvents",
+		`{"filter":{"_typeName":"EventFilterSpec"}}`); strings.Count(a.body, `"UserLoginSessionEvent"`) != 3 {
 		t.Errorf("events: %s", a.body)
 	}
 
-	// For a store that is moved they are kept, as they were.
+	// With --keep-sessions, sessions are restored unchanged.
 	moved := t.TempDir()
-	if out, code := vigate(t, "store", "restore", "--keep-sessions", "--data", moved, to); code != 0 || !strings.Contains(out, " 2 sessions\n") || strings.Contains(out, "left out") {
+	if out, code := vigate(t, "store", "restore", "--keep-sessions", "--data", moved, to); code != 0 ||
+		!strings.Contains(out, " 2 sessions\n") || strings.Contains(out, "left out") {
 		t.Fatalf("restore of all: %d %s", code, out)
 	}
 	r = start(t, moved, nil)
@@ -173,7 +176,7 @@ func TestARestoreBringsNoEndedSessionBack(t *testing.T) {
 	}
 }
 
-func TestNothingIsRestoredUnderAServerThatRuns(t *testing.T) {
+func TestNothingIsRestoredUnderARunningServer(t *testing.T) {
 	dir := t.TempDir()
 	start(t, dir, nil)
 	to := filepath.Join(t.TempDir(), "backup.db")
@@ -184,7 +187,8 @@ func TestNothingIsRestoredUnderAServerThatRuns(t *testing.T) {
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := vigate(t, "store", "restore", "--data", dir, to); code != 1 || !strings.Contains(out, "a server runs on "+dir) {
+	if out, code := vigate(t, "store", "restore", "--data", dir, to); code != 1 ||
+		!strings.Contains(out, "a server is running on "+dir) {
 		t.Errorf("restore: %d %s", code, out)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -192,11 +196,13 @@ func TestNothingIsRestoredUnderAServerThatRuns(t *testing.T) {
 	}
 }
 
-// halfABackup is a server that gives a part of its store, says so, and no more.
+// halfABackup is a server that sends a part of its store, reports that, and then stops sending.
 func halfABackup() {
 	db, err := bolt.Open(filepath.Join(os.Args[1], storeName), bolt.Options{})
 	if err == nil {
-		_, err = control.Listen(os.Args[1], control.Options{Backup: func(w io.Writer) error { return db.Backup(&half{w: w}) }})
+		_, err = control.Listen(os.Args[1], control.Options{Backup: func(w io.Writer) error {
+			return db.Backup(&half{w: w})
+		}})
 	}
 	if err != nil {
 		panic(err)
@@ -259,13 +265,14 @@ func TestAServerKilledDuringABackupLeavesNoFileAndIsNoHindrance(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
-	// Its socket is still there. With no server, the file itself is read; and the
-	// next server replaces the socket.
+	// The socket still exists. Without a server, backup reads the file itself. The next server
+	// replaces the socket.
 	if _, err := os.Stat(filepath.Join(dir, "control", "sock")); err != nil {
 		t.Error(err)
 	}
 	for i := range 2 {
-		if out, code := vigate(t, "store", "backup", "--data", dir, to+fmt.Sprint(i)); code != 0 || !strings.Contains(out, " 500 sessions\n") {
+		if out, code := vigate(t, "store", "backup", "--data", dir, to+fmt.Sprint(i)); code != 0 ||
+			!strings.Contains(out, " 500 sessions\n") {
 			t.Errorf("backup %d: %d %s", i, code, out)
 		}
 		if i == 0 {
@@ -311,11 +318,13 @@ func TestABackupOfADamagedStoreIsNotKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("Made up made-up-000023"), []byte("Made up made-up-666623")), 0o600); err != nil {
+	if err := os.WriteFile(path,
+		bytes.ReplaceAll(b, []byte("Made up made-up-000023"), []byte("Made up made-up-666623")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "backup.db")
-	if out, code := vigate(t, "store", "backup", "--data", dir, to); code != 1 || !strings.Contains(out, "damaged record in ") || !strings.Contains(out, "is not kept") {
+	if out, code := vigate(t, "store", "backup", "--data", dir, to); code != 1 ||
+		!strings.Contains(out, "damaged record in ") || !strings.Contains(out, "was deleted") {
 		t.Errorf("backup: %d %s", code, out)
 	}
 	if left, err := os.ReadDir(filepath.Dir(to)); err != nil || len(left) != 0 {

@@ -24,16 +24,16 @@ import (
 	"github.com/vigate/vigate/internal/store/transfer"
 )
 
-// copier is what the commands that copy records have in common.
+// copier holds what the commands that copy records have in common.
 type copier struct {
-	force    bool          // from etcd although nodes use it
-	without  []store.Kind  // what is left out
-	etcd     config.Config // how etcd is spoken to
+	force    bool          // copy from etcd although nodes use it
+	without  []store.Kind  // kinds of records that are left out
+	etcd     config.Config // settings of the connection to etcd
 	out, err io.Writer
-	log      *slog.Logger
+	logger   *slog.Logger
 }
 
-// move is one run of store copy.
+// move is one run of the command store copy.
 type move struct {
 	copier
 	from, to string
@@ -43,29 +43,29 @@ func storeCopyCommand() *cobra.Command {
 	var m move
 	cmd := &cobra.Command{
 		Use:   "copy --from STORE --to STORE",
-		Short: "Copy a store into an empty one, of the same make or another",
-		Long: `Copy all of a store into an empty one, and verify the copy. All servers that
-use either must be stopped.
+		Short: "Copy a store into an empty store of the same or another type",
+		Long: `Copy a whole store into an empty one and verify the copy. All servers that use
+either store must be stopped.
 
-A STORE is bolt:DIR, where DIR is a server's data directory, or
-etcd://HOST:PORT[,HOST:PORT…]/PREFIX as serve --store takes it.
+STORE is bolt:DIR, where DIR is a server's data directory, or
+etcd://HOST:PORT[,HOST:PORT…]/PREFIX, as for serve --store.
 
 Sessions, tickets, users, roles, permissions, extensions, settings and events
-are copied as they are, with their expiries. The source is not changed. Of the
+are copied unchanged, with their expiry times. The source is not changed. From a
 data directory only the store is copied, not the certificate.
 
-A copy is for moving: the source must not be served any more, or a session that
-ends on one lives on on the other. With --force, sessions that end during the
-copy or later are live on the copy. For a backup there is store backup, whose
-file is restored without sessions.
+Use this command to move a server. Do not run a server on the source afterwards,
+because a session that ends in one store stays alive in the other. With --force,
+sessions that end during the copy or later are alive in the copy. For backups
+use store backup, whose files are restored without sessions.
 
-What was copied in part is no store: in a directory it is removed, and in etcd
-it is marked so that servers refuse it until it is removed from there.`,
+If the copy fails, a partial copy in a directory is removed. A partial copy in
+etcd is marked, and servers refuse it until its keys are removed.`,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("data") {
-				return command.Usage("--data is not for this: give --from bolt:DIR or --to bolt:DIR")
+				return command.Usage("--data can't be used with store copy; use --from bolt:DIR or --to bolt:DIR")
 			}
 			if err := m.begin(cmd); err != nil {
 				return err
@@ -73,31 +73,32 @@ it is marked so that servers refuse it until it is removed from there.`,
 			return m.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&m.from, "from", "", "the store to copy")
-	cmd.Flags().StringVar(&m.to, "to", "", "where to: a store that is not there yet")
-	cmd.Flags().BoolVar(&m.force, "force", false, "copy from etcd although nodes use it: what they do meanwhile may be lost")
+	cmd.Flags().StringVar(&m.from, "from", "", "store to copy")
+	cmd.Flags().StringVar(&m.to, "to", "", "new store to create")
+	cmd.Flags().BoolVar(&m.force, "force", false, "copy from etcd although nodes use it; changes during the copy may "+
+		"be lost")
 	m.etcdFlags(cmd)
 	return cmd
 }
 
 func (c *copier) etcdFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.etcd.EtcdCA, "etcd-ca", "", "PEM file of the authorities of etcd's certificates")
+	cmd.Flags().StringVar(&c.etcd.EtcdCA, "etcd-ca", "", "PEM file of the certificate authorities to trust for etcd")
 	cmd.Flags().StringVar(&c.etcd.EtcdCert, "etcd-cert", "", "PEM file of a client certificate for etcd")
-	cmd.Flags().StringVar(&c.etcd.EtcdKey, "etcd-key", "", "PEM file of the private key of etcd-cert")
+	cmd.Flags().StringVar(&c.etcd.EtcdKey, "etcd-key", "", "PEM file of the private key for --etcd-cert")
 }
 
-// begin takes what the command's flags say.
+// begin checks the command's flags and sets its outputs.
 func (c *copier) begin(cmd *cobra.Command) error {
 	if (c.etcd.EtcdCert == "") != (c.etcd.EtcdKey == "") {
-		return command.Usage("--etcd-cert and --etcd-key go together")
+		return command.Usage("--etcd-cert and --etcd-key must be used together")
 	}
-	c.out, c.err, c.log = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
+	c.out, c.err, c.logger = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
 	return nil
 }
 
-// place is what a STORE says.
+// place is a parsed STORE argument.
 type place struct {
-	dir  string // of an embedded store
+	dir  string // data directory of an embedded store
 	etcd config.Config
 }
 
@@ -107,7 +108,7 @@ func (c *copier) place(flag, text string) (place, error) {
 	}
 	s, err := config.ParseStore(text)
 	if err == nil && len(s.Endpoints) == 0 {
-		err = errors.New("needs a directory: bolt:DIR")
+		err = errors.New("a directory is required: bolt:DIR")
 	}
 	if err != nil {
 		return place{}, command.Usage("--%s: %w", flag, err)
@@ -117,14 +118,14 @@ func (c *copier) place(flag, text string) (place, error) {
 	return p, nil
 }
 
-// etcdPlace is what --store says, which is an etcd.
+// etcdPlace parses the value of --store, which must be an etcd store.
 func (c *copier) etcdPlace(data, text string) (place, error) {
 	if data != "" {
-		return place{}, command.Usage("give --data DIR or --store STORE, not both")
+		return place{}, command.Usage("--data and --store exclude each other")
 	}
 	p, err := c.place("store", text)
 	if err == nil && p.dir != "" {
-		err = command.Usage("--store takes etcd://HOST:PORT/PREFIX: give --data DIR for an embedded store")
+		err = command.Usage("--store must be etcd://HOST:PORT/PREFIX; for an embedded store use --data DIR")
 	}
 	return p, err
 }
@@ -148,9 +149,9 @@ func (m *move) run(ctx context.Context) (err error) {
 		return err
 	}
 	if report.Changed {
-		fmt.Fprintln(m.err, "The source was written to meanwhile: the copy is the source as it was at the start.")
+		fmt.Fprintln(m.err, "The source was changed during the copy. The copy has its state at the start.")
 	}
-	m.tell("copied", report)
+	m.printResult("copied", report)
 	return nil
 }
 
@@ -161,17 +162,17 @@ func (c *copier) into(ctx context.Context, from store.Store, target place) (tran
 	return c.intoEtcd(ctx, from, target.etcd)
 }
 
-// openSource opens the store that is copied, which must be there and which
-// nobody may use. The lock of an embedded one says so.
+// openSource opens the store to copy. It must exist, and no server may use it. For an embedded
+// store, its lock ensures that.
 func (c *copier) openSource(ctx context.Context, p place) (store.Store, error) {
 	if p.dir != "" {
 		path, err := storeFile(p.dir)
 		if err != nil {
 			return nil, err
 		}
-		return opened(bolt.Open(path, bolt.Options{Logger: c.log}))
+		return opened(bolt.Open(path, bolt.Options{Logger: c.logger}))
 	}
-	s, err := opened(serve.OpenEtcd(ctx, p.etcd, etcd.Read, c.log))
+	s, err := opened(serve.OpenEtcd(ctx, p.etcd, etcd.Read, c.logger))
 	if err != nil || c.force {
 		return s, err
 	}
@@ -181,7 +182,8 @@ func (c *copier) openSource(ctx context.Context, p place) (store.Store, error) {
 		for _, n := range nodes {
 			names = append(names, fmt.Sprintf("%q", n.Name))
 		}
-		err = fmt.Errorf("it is in use by %s: stop them, or wait 20 s for those that died, or give --force", strings.Join(names, ", "))
+		err = fmt.Errorf("it is in use by %s; stop these nodes, wait 20 s if they have crashed, or use --force",
+			strings.Join(names, ", "))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -189,7 +191,7 @@ func (c *copier) openSource(ctx context.Context, p place) (store.Store, error) {
 	return s, nil
 }
 
-// opened keeps a nil pointer from becoming an interface that is none.
+// opened returns a nil interface after an error, instead of an interface that holds a nil pointer.
 func opened[S store.Store](s S, err error) (store.Store, error) {
 	if err != nil {
 		return nil, err
@@ -199,7 +201,7 @@ func opened[S store.Store](s S, err error) (store.Store, error) {
 
 // intoDir makes the store of a data directory.
 func (c *copier) intoDir(ctx context.Context, from store.Store, dir string) (report transfer.Report, err error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil { // as a server makes it
+	if err := os.MkdirAll(dir, 0o711); err != nil { // the mode that a server uses
 		return report, fmt.Errorf("make data directory: %w", err)
 	}
 	err = putFile(ctx, filepath.Join(dir, storeName), ".copy-*", false, func(file string) error {
@@ -213,7 +215,7 @@ func (c *copier) intoDir(ctx context.Context, from store.Store, dir string) (rep
 }
 
 func (c *copier) intoFile(ctx context.Context, from store.Store, file string) (transfer.Report, error) {
-	to, err := bolt.Open(file, bolt.Options{Logger: c.log})
+	to, err := bolt.Open(file, bolt.Options{Logger: c.logger})
 	if err != nil {
 		return transfer.Report{}, err
 	}
@@ -221,8 +223,8 @@ func (c *copier) intoFile(ctx context.Context, from store.Store, file string) (t
 	return report, errors.Join(err, to.Close())
 }
 
-// putFile has fill make a file beside its place, durably, and puts it there when
-// it is whole, so that a file of that name is whole or not there at all.
+// putFile calls fill to write a temporary file, and then gives the file its final name. fill must
+// make the file durable. A file with the final name is therefore always complete.
 func putFile(ctx context.Context, to, pattern string, replace bool, fill func(file string) error) (err error) {
 	if _, err := os.Lstat(to); !replace && !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
@@ -243,7 +245,7 @@ func putFile(ctx context.Context, to, pattern string, replace bool, fill func(fi
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	put := os.Link // which, unlike a rename, does not replace what is there
+	put := os.Link // unlike Rename, Link does not replace an existing file
 	if replace {
 		put = os.Rename
 	}
@@ -254,7 +256,7 @@ func putFile(ctx context.Context, to, pattern string, replace bool, fill func(fi
 }
 
 func (c *copier) intoEtcd(ctx context.Context, from store.Store, cfg config.Config) (transfer.Report, error) {
-	to, err := serve.OpenEtcd(ctx, cfg, etcd.Fill, c.log)
+	to, err := serve.OpenEtcd(ctx, cfg, etcd.Fill, c.logger)
 	if err != nil {
 		return transfer.Report{}, err
 	}
@@ -263,22 +265,23 @@ func (c *copier) intoEtcd(ctx context.Context, from store.Store, cfg config.Conf
 		err = to.Finish(ctx)
 	}
 	if err = errors.Join(err, to.Close()); err != nil {
-		return report, fmt.Errorf("%w: what was written is marked as unfinished, and servers refuse it: remove all keys that begin with /%s/ to begin again",
+		return report, fmt.Errorf("%w; the partial copy is marked as unfinished, and servers refuse it; remove all "+
+			"keys that begin with /%s/ before you try again",
 			err, strings.Trim(cfg.Store.Prefix, "/"))
 	}
 	return report, nil
 }
 
-// tellEvery bounds how often the progress is told.
-const tellEvery = 2 * time.Second
+// progressInterval is the minimum time between two progress messages.
+const progressInterval = 2 * time.Second
 
 func (c *copier) copy(ctx context.Context, from, to store.Store) (transfer.Report, error) {
-	told := time.Now()
+	reported := time.Now()
 	progress := func(copied, verified int) {
-		if time.Since(told) < tellEvery {
+		if time.Since(reported) < progressInterval {
 			return
 		}
-		told = time.Now()
+		reported = time.Now()
 		if verified > 0 {
 			fmt.Fprintf(c.err, "verified %d of %d records\n", verified, copied)
 		} else {
@@ -288,7 +291,7 @@ func (c *copier) copy(ctx context.Context, from, to store.Store) (transfer.Repor
 	return transfer.Copy(ctx, from, to, transfer.Options{Progress: progress, Changing: c.force, Without: c.without})
 }
 
-func (c *copier) tell(done string, r transfer.Report) {
+func (c *copier) printResult(done string, r transfer.Report) {
 	fmt.Fprintf(c.out, "%s and verified, SHA-256 %s\n", done, r.Digest)
 	printCounts(c.out, r.Records)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-func TestSessionsLiveOnOnACopy(t *testing.T) {
+func TestSessionsStayAliveInACopy(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, dir, nil)
 	c := httpClient(t)
@@ -26,7 +26,8 @@ func TestSessionsLiveOnOnACopy(t *testing.T) {
 	r.stop()
 	to := filepath.Join(t.TempDir(), "new", "data")
 	out, code := vigate(t, "store", "copy", "--from", "bolt:"+dir, "--to", "bolt:"+to)
-	if code != 0 || !strings.Contains(out, "copied and verified") || !strings.Contains(out, " 1 sessions\n") || strings.Contains(out, "nodes") {
+	if code != 0 || !strings.Contains(out, "copied and verified") || !strings.Contains(out, " 1 sessions\n") ||
+		strings.Contains(out, "nodes") {
 		t.Fatalf("copy: %d %s", code, out)
 	}
 	if left, err := os.ReadDir(to); err != nil || len(left) != 1 {
@@ -42,14 +43,15 @@ func TestSessionsLiveOnOnACopy(t *testing.T) {
 	if a := vi(t, c, r.plain, ended, sm+"currentSession", "GET"); a.status != 204 {
 		t.Errorf("an ended session on the copy: %d %s", a.status, a.body)
 	}
-	r.login(t, c) // the users are there
-	if a := vi(t, c, r.plain, token, "EventManager/EventManager/QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`); strings.Count(a.body, `"UserLoginSessionEvent"`) != 3 ||
+	r.login(t, c) // the users are copied
+	if a := vi(t, c, r.plain, token, "EventManager/EventManager/QueryEvents",
+		`{"filter":{"_typeName":"EventFilterSpec"}}`); strings.Count(a.body, `"UserLoginSessionEvent"`) != 3 ||
 		strings.Count(a.body, `"ServerStartedSessionEvent"`) != 2 {
 		t.Errorf("events on the copy: %s", a.body)
 	}
 }
 
-func TestACopyReplacesNothingAndMakesNothingOfNothing(t *testing.T) {
+func TestACopyNeedsASourceAndReplacesNothing(t *testing.T) {
 	full, other := t.TempDir(), t.TempDir()
 	for _, dir := range []string{full, other} {
 		fill(t, dir, 5)
@@ -70,7 +72,7 @@ func TestACopyReplacesNothingAndMakesNothingOfNothing(t *testing.T) {
 		{"bolt:" + filepath.Join(empty, "none"), "bolt:" + t.TempDir(), 1, "find store"},
 		{"", "bolt:" + empty, 2, "--from"},
 		{"bolt:" + full, "", 2, "--to"},
-		{"bolt", "bolt:" + empty, 2, "needs a directory"},
+		{"bolt", "bolt:" + empty, 2, "a directory is required"},
 		{"bolt:" + full, "bolt:", 2, "--to"},
 		{"bolt:" + full, "etcd://127.0.0.1:1", 2, "prefix"},
 		{"bolt:" + full, "/some/dir", 2, "--to"},
@@ -81,7 +83,8 @@ func TestACopyReplacesNothingAndMakesNothingOfNothing(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"--data", full}, {"--etcd-cert", "x"}} {
-		if out, code := vigate(t, append([]string{"store", "copy", "--from", "bolt:" + full, "--to", "bolt:" + empty}, args...)...); code != 2 {
+		if out, code := vigate(t, append([]string{"store", "copy", "--from", "bolt:" + full, "--to", "bolt:" + empty},
+			args...)...); code != 2 {
 			t.Errorf("%v: %d %s", args, code, out)
 		}
 	}
@@ -102,10 +105,11 @@ func TestACopyThatFailsLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(t.TempDir(), "data")
-	if out, code := vigate(t, "store", "copy", "--from", "bolt:"+dir, "--to", "bolt:"+to); code != 1 || !strings.Contains(out, bolt.ErrLocked.Error()) {
+	if out, code := vigate(t, "store", "copy", "--from", "bolt:"+dir, "--to", "bolt:"+to); code != 1 ||
+		!strings.Contains(out, bolt.ErrLocked.Error()) {
 		t.Errorf("of a store in use: %d %s", code, out)
 	}
-	// A record of a kind that is read last is damaged.
+	// The damaged record is of the kind that is read last.
 	const mark = "the mark by which it is found"
 	if _, err := db.Commit(t.Context(), store.Put(store.Kind(99), "last", []byte(mark), time.Time{})); err != nil {
 		t.Fatal(err)
@@ -120,7 +124,8 @@ func TestACopyThatFailsLeavesNothing(t *testing.T) {
 	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte(mark), []byte(strings.ToUpper(mark))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := vigate(t, "store", "copy", "--from", "bolt:"+dir, "--to", "bolt:"+to); code != 1 || !strings.Contains(out, "damaged record") {
+	if out, code := vigate(t, "store", "copy", "--from", "bolt:"+dir, "--to", "bolt:"+to); code != 1 ||
+		!strings.Contains(out, "damaged record") {
 		t.Errorf("of a damaged store: %d %s", code, out)
 	}
 	if left, err := os.ReadDir(to); err == nil && len(left) != 0 {

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-// restore is one run of store restore.
+// restore is one run of the command store restore.
 type restore struct {
 	copier
 	data  string
@@ -25,15 +25,15 @@ func storeRestoreCommand(data *string) *cobra.Command {
 	var r restore
 	cmd := &cobra.Command{
 		Use:   "restore (--data DIR | --store STORE) FILE",
-		Short: "Make a store of a backup",
-		Long: `Check a backup, and make of it the store of a data directory, or of a prefix in
-etcd, that has none. No server may run there. Run it as the account that the
-server runs as. What is not in the store, as the certificate, is not restored.
+		Short: "Verify a backup and restore it into a new store",
+		Long: `Verify a backup and restore it into an empty data directory or an empty etcd
+prefix. No server may run there. Run the command as the server's account. Files
+that are not part of the store, such as the certificate, are not restored.
 
-All sessions and tickets are left out, and everybody logs in again: the backup
-does not know which were ended after it was made, and an end is final. With
---keep-sessions they are kept. That is for a store that was not served after the
-backup began, and is moved.`,
+Sessions and tickets are not restored, and users must log in again, because the
+backup does not know which sessions have ended since it was made. Use
+--keep-sessions only to move a server: the original must not have run since the
+backup started.`,
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,8 +47,10 @@ backup began, and is moved.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&r.store, "store", "", "etcd://HOST:PORT[,HOST:PORT…]/PREFIX, as of serve, instead of --data")
-	cmd.Flags().BoolVar(&r.keep, "keep-sessions", false, "keep sessions and tickets: those that were ended since the backup are live again")
+	cmd.Flags().StringVar(&r.store, "store", "",
+		"etcd store to restore into instead of --data: etcd://HOST:PORT[,HOST:PORT…]/PREFIX")
+	cmd.Flags().BoolVar(&r.keep, "keep-sessions", false, "also restore sessions and tickets; those that have ended "+
+		"since the backup are alive again")
 	r.etcdFlags(cmd)
 	return cmd
 }
@@ -58,7 +60,7 @@ func (r *restore) target() (place, error) {
 		return r.etcdPlace(r.data, r.store)
 	}
 	if r.data == "" {
-		return place{}, command.Usage("--data DIR or --store STORE is needed")
+		return place{}, command.Usage("--data DIR or --store STORE is required")
 	}
 	return place{dir: r.data}, nil
 }
@@ -69,10 +71,10 @@ func (r *restore) run(ctx context.Context, file string) (err error) {
 		return err
 	}
 	if target.dir != "" {
-		// Its file may have been moved away under it.
-		on, err := control.Running(ctx, target.dir)
-		if err == nil && on {
-			err = fmt.Errorf("a server runs on %s: stop it", target.dir)
+		// A running server is detected even if its store file was moved away.
+		running, err := control.Running(ctx, target.dir)
+		if err == nil && running {
+			err = fmt.Errorf("a server is running on %s; stop it", target.dir)
 		}
 		if err != nil {
 			return err
@@ -81,7 +83,7 @@ func (r *restore) run(ctx context.Context, file string) (err error) {
 	if _, err := inspect(r.err, file); err != nil {
 		return err
 	}
-	from, err := opened(bolt.Open(file, bolt.Options{Logger: r.log, ReadOnly: true}))
+	from, err := opened(bolt.Open(file, bolt.Options{Logger: r.logger, ReadOnly: true}))
 	if err != nil {
 		return err
 	}
@@ -93,9 +95,10 @@ func (r *restore) run(ctx context.Context, file string) (err error) {
 	if err != nil {
 		return err
 	}
-	r.tell("restored", report)
+	r.printResult("restored", report)
 	if n := report.LeftOut; n[store.Session]+n[store.Ticket] > 0 {
-		fmt.Fprintf(r.out, "left out: %d sessions and %d tickets. Their users log in again.\n", n[store.Session], n[store.Ticket])
+		fmt.Fprintf(r.out, "left out: %d sessions and %d tickets. Their users must log in again.\n", n[store.Session],
+			n[store.Ticket])
 	}
 	return nil
 }
