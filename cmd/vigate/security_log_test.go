@@ -311,7 +311,10 @@ func TestASVS_16_5_3_AServerDoesNotStartWithTrustThatCannotBeRead(t *testing.T) 
 	}
 	authority, list := authorityAndList(t, filepath.Dir(file), "one")
 	other, _ := authorityAndList(t, filepath.Dir(file), "two")
-	if n, err := openWith(t, func(c *config.Config) { c.ClientCA, c.ClientCRL = []string{other, authority}, []string{list} }); err != nil {
+	if n, err := openWith(t, func(c *config.Config) {
+		c.ClientCA, c.ClientCRL = []string{other, authority},
+			[]string{list}
+	}); err != nil {
 		t.Errorf("with the list's authority: %v", err)
 	} else {
 		_ = n.Close()
@@ -357,14 +360,16 @@ func authorityAndList(t *testing.T, dir, name string) (authority, list string) {
 		t.Fatal(err)
 	}
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), SubjectKeyId: []byte(name),
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		SubjectKeyId: []byte(name),
+		KeyUsage:     x509.KeyUsageCertSign | x509.KeyUsageCRLSign, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	crl, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), NextUpdate: time.Now().Add(time.Hour)}, c, key)
+	crl, err := x509.CreateRevocationList(rand.Reader,
+		&x509.RevocationList{Number: big.NewInt(1), NextUpdate: time.Now().Add(time.Hour)}, c, key)
 	authority, list = filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".crl")
 	if err == nil {
 		err = os.WriteFile(list, crl, 0o600)

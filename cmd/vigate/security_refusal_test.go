@@ -11,14 +11,13 @@ import (
 	"testing"
 )
 
-// shape is the form that a binding's refusals have. wrong says what of it the body
-// has not, or nothing.
+// shape is the form of a binding's refusals. wrong returns what a body lacks of that form, or "".
 type shape struct {
-	kind  string // of the content
+	kind  string // content type
 	wrong func(body []byte) string
 }
 
-// The forms of the bindings' refusals.
+// The forms of refusals, by binding.
 var (
 	viFault = shape{"application/json", func(body []byte) string {
 		var f struct {
@@ -45,7 +44,8 @@ var (
 			Type  string             `json:"type"`
 			Value automationMessages `json:"value"`
 		}
-		if err := json.Unmarshal(body, &f); err != nil || !strings.HasPrefix(f.Type, "com.vmware.vapi.std.errors.") || f.Value.empty() {
+		if err := json.Unmarshal(body, &f); err != nil || !strings.HasPrefix(f.Type, "com.vmware.vapi.std.errors.") ||
+			f.Value.empty() {
 			return "no error of the older form"
 		}
 		return ""
@@ -70,50 +70,58 @@ type automationMessages struct {
 
 func (m automationMessages) empty() bool { return len(m.Messages) == 0 || m.Messages[0].Text == "" }
 
-// refusingPaths are paths of each binding, and the form of what they refuse.
+// refusingPaths returns paths of each binding, with the form of their refusals.
 func refusingPaths() map[string]shape {
 	const root = "/sdk/vim25/8.0.1.0/"
 	all := map[string]shape{}
 	for _, path := range []string{
-		root, root + sm, root + sm + "Login", root + sm + "Logout", root + sm + "currentSession", root + sm + "message", root + sm + "nothing",
-		root + sm + "currentSession/", root + sm + "Login/", root + sm + "a/b", root + "SessionManager/other/message", root + "Nothing/x/y",
-		"/sdk/vim25/", "/sdk/vim25/7.0.3.0/" + sm + "message", "/sdk/vim25/latest/" + sm + "Login", root + "openapi.json", root + "openapi.json/",
+		root, root + sm, root + sm + "Login", root + sm + "Logout", root + sm + "currentSession", root + sm + "message",
+		root + sm + "nothing",
+		root + sm + "currentSession/", root + sm + "Login/", root + sm + "a/b", root + "SessionManager/other/message",
+		root + "Nothing/x/y",
+		"/sdk/vim25/", "/sdk/vim25/7.0.3.0/" + sm + "message", "/sdk/vim25/latest/" + sm + "Login",
+		root + "openapi.json", root + "openapi.json/",
 		"/sdk/vim25/7.0.3.0/openapi.json", root + sm + "%00", root + "openapi.json?release=x",
 	} {
 		all[path] = viFault
 	}
 	for _, path := range []string{
-		"/api/session", "/api/session?~action=get", "/api/session/", "/api/", "/api/vcenter/vm", "/api/vcenter/system", "/api/vcenter/system?action=hello",
+		"/api/session", "/api/session?~action=get", "/api/session/", "/api/", "/api/vcenter/vm", "/api/vcenter/system",
+		"/api/vcenter/system?action=hello",
 		"/api/vcenter/system?action=other", "/api/vcenter/system/",
 	} {
 		all[path] = automationFault
 	}
 	for _, path := range []string{
-		"/rest/com/vmware/cis/session", "/rest/com/vmware/cis/session?~action=get", "/rest/com/vmware/cis/session?~action=other", "/rest/com/vmware/cis/session/", "/rest/",
+		"/rest/com/vmware/cis/session", "/rest/com/vmware/cis/session?~action=get",
+		"/rest/com/vmware/cis/session?~action=other", "/rest/com/vmware/cis/session/", "/rest/",
 		"/rest/com/vmware/cis/tagging/tag",
 	} {
 		all[path] = olderFault
 	}
-	for _, path := range []string{"/sdk", "/sdk/", "//sdk", "/sdk/vimService", "/sdk/webService", "/sdk/vimServiceVersions.xml"} {
+	for _, path := range []string{"/sdk", "/sdk/", "//sdk", "/sdk/vimService", "/sdk/webService",
+		"/sdk/vimServiceVersions.xml"} {
 		all[path] = soapFault
 	}
 	return all
 }
 
-// Every method on every path with everything that can be wrong with a request:
-// whatever is refused is refused in the binding's form.
+// The test sends every method to every path, with every flaw that a request can have. Each refusal
+// must have the form of its binding.
 func TestEveryRefusalHasTheFormOfItsBinding(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	cookie := `vmware_soap_session="` + s.admin + `"`
-	flaws := map[string]asked{
-		"nothing":           {},
-		"no message":        {body: "nothing"},
-		"another type":      {body: "{}", header: http.Header{"Content-Type": {"text/plain"}}},
-		"compressed":        {body: "{}", header: http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}},
-		"another set":       {body: "{}", header: http.Header{"Content-Type": {"application/json; charset=utf-7"}}},
-		"unknown members":   {body: `{"a":1}`, header: http.Header{"Content-Type": {"application/json"}}},
-		"too large":         {body: strings.Repeat(" ", 9<<20), header: http.Header{"Content-Type": {"application/json"}}},
+	flaws := map[string]surfaceRequest{
+		"nothing":      {},
+		"no message":   {body: "nothing"},
+		"another type": {body: "{}", header: http.Header{"Content-Type": {"text/plain"}}},
+		"compressed": {body: "{}",
+			header: http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}},
+		"another set":     {body: "{}", header: http.Header{"Content-Type": {"application/json; charset=utf-7"}}},
+		"unknown members": {body: `{"a":1}`, header: http.Header{"Content-Type": {"application/json"}}},
+		"too large": {body: strings.Repeat(" ", 9<<20),
+			header: http.Header{"Content-Type": {"application/json"}}},
 		"another origin":    {header: http.Header{"Sec-Fetch-Site": {"cross-site"}, "Cookie": {cookie}}},
 		"a dead token":      {header: http.Header{"Vmware-Api-Session-Id": {strings.Repeat("0", 40)}}},
 		"wrong credentials": {header: http.Header{"Authorization": {"Bearer x"}}},
@@ -123,7 +131,7 @@ func TestEveryRefusalHasTheFormOfItsBinding(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"} {
 			for what, x := range flaws {
 				if x.body != "" && method != "POST" {
-					continue // which has no meaning for other methods
+					continue // the flaw has no meaning for other methods
 				}
 				x.method, x.path = method, path
 				base := s.plain
@@ -144,8 +152,8 @@ func TestEveryRefusalHasTheFormOfItsBinding(t *testing.T) {
 	}
 }
 
-// refusal sends a request and says what is wrong with the refusal, if it is one.
-func (s *scene) refusal(base string, x asked, want shape) (status int, wrong string) {
+// refusal sends a request. If the response is a refusal, it returns what is wrong with its form.
+func (s *scene) refusal(base string, x surfaceRequest, want shape) (status int, wrong string) {
 	s.t.Helper()
 	var body io.Reader
 	if x.body != "" {

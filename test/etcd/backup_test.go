@@ -57,7 +57,7 @@ func TestACommonStoreIsBackedUpWhileItIsServedAndRestored(t *testing.T) {
 
 	again := space()
 	uri = "etcd://" + again.Endpoints[0] + again.Prefix
-	storeCommand(t, false, "Their users log in again", "restore", "--store", uri, file)
+	storeCommand(t, false, "must log in again", "restore", "--store", uri, file)
 	s = serve(t, t.TempDir(), "--store", uri)
 	for _, token := range []string{before, ended} {
 		if b, _ := s.call("GET", "SessionManager/SessionManager/currentSession", token, ""); strings.Contains(b, `"key"`) {
