@@ -85,8 +85,8 @@ func TestASVS_7_2_3_And_11_5_1_TokensKeysAndTicketsAreRandomInEveryBit(t *testin
 		if err != nil {
 			t.Fatal(err)
 		}
-		ticket, _, _ = strings.Cut(strings.TrimPrefix(ticket, "cst-VCT-"), "--tp-")
-		tokens[token.Reveal()], tickets[strings.ReplaceAll(ticket, "-", "")] = true, true
+		digits, _, _ := strings.Cut(strings.TrimPrefix(ticket.Reveal(), "cst-VCT-"), "--tp-")
+		tokens[token.Reveal()], tickets[strings.ReplaceAll(digits, "-", "")] = true, true
 	}
 	if len(tokens) != 100 || len(tickets) != 100 {
 		t.Fatalf("%d tokens and %d tickets of 100 each", len(tokens), len(tickets))

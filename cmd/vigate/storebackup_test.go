@@ -19,6 +19,7 @@ import (
 
 	"github.com/vigate/vigate/internal/cli"
 	"github.com/vigate/vigate/internal/control"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
@@ -99,7 +100,7 @@ func TestABackupUnderLoadHasWhatWasAcknowledgedBefore(t *testing.T) {
 	}
 	again := start(t, restored, nil)
 	lives := func(token string) bool {
-		live, err := again.Sessions.Authenticate(t.Context(), token, time.Now())
+		live, err := again.Sessions.Authenticate(t.Context(), secret.New(token), time.Now())
 		if err != nil {
 			t.Error(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -42,11 +43,11 @@ func NewCall(r *http.Request, way string, cookies ...string) (c vim.Call, foreig
 	if httptoken.Foreign(r) {
 		return c, true
 	}
-	c.Token = httptoken.Token(r.Header, cookies...)
-	c.HTTP.Ticket = httptoken.Value(r.Header, httptoken.TicketCookie)
+	c.Token = secret.New(httptoken.Token(r.Header, cookies...))
+	c.HTTP.Ticket = secret.New(httptoken.Value(r.Header, httptoken.TicketCookie))
 	// Of two, one could be meant and the other be judged, by whoever stands between.
 	if a := r.Header["Authorization"]; len(a) == 1 {
-		c.Proof.Authorization = a[0]
+		c.Proof.Authorization = secret.New(a[0])
 	}
 	return c, false
 }

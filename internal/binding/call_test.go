@@ -9,6 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -20,22 +21,22 @@ func TestACallHasWhatTheRequestSaysOfItsCaller(t *testing.T) {
 	r.Header.Set("Authorization", "SIGN x")
 	r.Header.Set("Cookie", `vmware_cgi_ticket=ticket; vmware_soap_session="soap"; vmware-api-session-id=rest`)
 	want := vim.Call{
-		Token: "soap", HTTP: vim.HTTPRequest{Method: "POST", Target: "/path?query=1", Ticket: "ticket"},
-		Proof: vim.Proof{Authorization: "SIGN x"}, Peer: from, AcceptLanguage: "de,en;q=0.5", Binding: "test",
+		Token: secret.New("soap"), HTTP: vim.HTTPRequest{Method: "POST", Target: "/path?query=1", Ticket: secret.New("ticket")},
+		Proof: vim.Proof{Authorization: secret.New("SIGN x")}, Peer: from, AcceptLanguage: "de,en;q=0.5", Binding: "test",
 	}
 	if c, foreign := binding.NewCall(r, "test", httptoken.Cookie, httptoken.APICookie); foreign || !reflect.DeepEqual(c, want) {
 		t.Errorf("foreign %v, %+v", foreign, c)
 	}
-	want.Token = "rest"
+	want.Token = secret.New("rest")
 	if c, _ := binding.NewCall(r, "test", httptoken.APICookie, httptoken.Cookie); !reflect.DeepEqual(c, want) {
 		t.Errorf("another order of cookies: %+v", c)
 	}
-	want.Token = ""
+	want.Token = secret.Text{}
 	if c, _ := binding.NewCall(r, "test"); !reflect.DeepEqual(c, want) {
 		t.Errorf("no cookies: %+v", c)
 	}
 	r.Header.Set(httptoken.Header, "header")
-	want.Token = "header"
+	want.Token = secret.New("header")
 	if c, _ := binding.NewCall(r, "test", httptoken.Cookie); !reflect.DeepEqual(c, want) {
 		t.Errorf("the header: %+v", c)
 	}
@@ -48,7 +49,7 @@ func TestACallOfAnotherOriginHasNoCredentials(t *testing.T) {
 	r.Header.Set("Authorization", "Basic x")
 	r.Header.Set("Cookie", `vmware_cgi_ticket=ticket; vmware_soap_session="soap"`)
 	c, foreign := binding.NewCall(r, "test", httptoken.Cookie)
-	if !foreign || c.Token != "" || c.HTTP.Ticket != "" || c.Proof.Authorization != "" || c.AcceptLanguage != "de" || c.Peer == nil {
+	if !foreign || !c.Token.IsZero() || !c.HTTP.Ticket.IsZero() || !c.Proof.Authorization.IsZero() || c.AcceptLanguage != "de" || c.Peer == nil {
 		t.Errorf("foreign %v, %+v", foreign, c)
 	}
 }

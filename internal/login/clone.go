@@ -18,5 +18,5 @@ func (m Clone) Authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	if !ok {
 		return session.Grant{}, ErrNotMine
 	}
-	return m.Sessions.CloneGrant(ctx, t.Text)
+	return m.Sessions.CloneGrant(ctx, t.Ticket)
 }

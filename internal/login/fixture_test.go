@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
@@ -48,7 +49,7 @@ func (k known) Authenticate(_ context.Context, a Attempt) (session.Grant, error)
 		return session.Grant{}, ErrNotMine
 	case k.busy:
 		return session.Grant{}, ErrBusy
-	case string(p.Secret) != "right":
+	case p.Secret.Reveal() != "right":
 		return session.Grant{}, ErrRejected
 	}
 	n, err := principal.Parse(p.User, "vsphere.local")
@@ -104,7 +105,7 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 }
 
 func from(address, name, password string) Attempt {
-	return Attempt{Credential: Password{User: name, Secret: []byte(password)}, Peer: peer.Peer{Address: address, UserAgent: "test"}}
+	return Attempt{Credential: Password{User: name, Secret: secret.New(password)}, Peer: peer.Peer{Address: address, UserAgent: "test"}}
 }
 
 func (f *fixture) try(t *testing.T, a Attempt) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -106,13 +107,13 @@ func TestAHundredFailuresLockAnAddressForEveryWayIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := Attempt{Credential: CloneTicket{Text: "nonsense"}}
+	bad := Attempt{Credential: CloneTicket{Ticket: secret.New("nonsense")}}
 	bad.Peer.Address = addr
 	for range 100 {
 		_ = f.try(t, bad)
 	}
 	good := bad
-	good.Credential = CloneTicket{Text: ticket}
+	good.Credential = CloneTicket{Ticket: ticket}
 	if err := f.try(t, good); !errors.Is(err, ErrRejected) {
 		t.Errorf("clone from the locked address: %v", err)
 	}
@@ -132,7 +133,7 @@ func TestALoginOnALiveSessionIsRefusedAndSpendsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clone := Attempt{Credential: CloneTicket{Text: ticket}}
+	clone := Attempt{Credential: CloneTicket{Ticket: ticket}}
 	if _, _, err := f.Login(t.Context(), clone, l); !errors.Is(err, ErrRejected) {
 		t.Errorf("on a live session: %v", err)
 	}
@@ -183,15 +184,15 @@ func TestOverloadIsNoFailedLogin(t *testing.T) {
 
 func TestACredentialThatNoMethodKnowsIsNobodys(t *testing.T) {
 	f := newFixture(t)
-	if err := f.try(t, Attempt{Credential: SSPI{Token: []byte("x")}}); !errors.Is(err, ErrNotMine) {
+	if err := f.try(t, Attempt{Credential: SSPI{Token: secret.NewBytes([]byte("x"))}}); !errors.Is(err, ErrNotMine) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestCredentialsDoNotPrint(t *testing.T) {
 	for _, c := range []Credential{
-		Password{User: "u", Secret: []byte("hunter2hunter2")}, CloneTicket{Text: "hunter2hunter2"},
-		SSPI{Token: []byte("hunter2hunter2")}, Assertion{Authorization: "hunter2hunter2"},
+		Password{User: "u", Secret: secret.New("hunter2hunter2")}, CloneTicket{Ticket: secret.New("hunter2hunter2")},
+		SSPI{Token: secret.NewBytes([]byte("hunter2hunter2"))}, Assertion{Authorization: secret.New("hunter2hunter2")},
 	} {
 		if s := fmt.Sprintf("%v %+v %s %#v", c, c, c, c); strings.Contains(s, "hunter2") {
 			t.Errorf("%T prints %q", c, s)
@@ -202,7 +203,7 @@ func TestCredentialsDoNotPrint(t *testing.T) {
 func TestALongNameIsNotRememberedWhole(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range []Credential{
-		Password{User: strings.Repeat("a", 1<<20), Secret: []byte("wrong")}, ExtensionCertificate{Key: strings.Repeat("b", 1<<20)},
+		Password{User: strings.Repeat("a", 1<<20), Secret: secret.New("wrong")}, ExtensionCertificate{Key: strings.Repeat("b", 1<<20)},
 	} {
 		if _, _, err := f.Login(t.Context(), Attempt{Credential: c, Peer: peer.Peer{Address: "192.0.2.1"}}, nil); err == nil {
 			t.Fatal("logged in")

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -26,19 +27,19 @@ func (*parked) Name() string { return "parked" }
 
 func (p *parked) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	p.begun.Add(1)
-	secret := ""
+	said := ""
 	switch c := a.Credential.(type) {
 	case Password:
-		secret = string(c.Secret)
+		said = c.Secret.Reveal()
 	case CloneTicket:
-		secret = c.Text
+		said = c.Ticket.Reveal()
 	default:
 		return session.Grant{}, ErrNotMine
 	}
 	if let, ok := ctx.Value(letKey{}).(chan struct{}); ok {
 		<-let
 	}
-	switch secret {
+	switch said {
 	case "right":
 		return session.Grant{Identity: session.Identity{Name: admin}}, nil
 	case "busy":
@@ -114,7 +115,7 @@ func (g guessing) empty(t *testing.T) {
 
 func ticketFrom(address, text string) Attempt {
 	a := from(address, "", "")
-	a.Credential = CloneTicket{Text: text}
+	a.Credential = CloneTicket{Ticket: secret.New(text)}
 	return a
 }
 

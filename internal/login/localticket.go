@@ -22,6 +22,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -125,11 +126,11 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 	}
 	// Two independent secrets: the name of the file is told to the caller, its
 	// content only to the account.
-	fileName, err := t.secret(16)
+	fileName, err := t.random(16)
 	if err != nil {
 		return LocalTicket{}, err
 	}
-	password, err := t.secret(localSecret)
+	password, err := t.password()
 	if err != nil {
 		return LocalTicket{}, err
 	}
@@ -172,7 +173,13 @@ func (t *LocalTickets) lookup(name string) (principal.Name, *user.User, error) {
 	return n, u, nil
 }
 
-func (t *LocalTickets) secret(bytes int) (string, error) {
+func (t *LocalTickets) password() (secret.Text, error) {
+	p, err := t.random(localSecret)
+	return secret.New(p), err
+}
+
+// random is so many random bytes in hex.
+func (t *LocalTickets) random(bytes int) (string, error) {
 	r := t.Random
 	if r == nil {
 		r = rand.Reader
@@ -186,7 +193,7 @@ func (t *LocalTickets) secret(bytes int) (string, error) {
 
 // write makes the file, new, mode 0600, owned by the account before the secret
 // is in it. After an error the caller removes it.
-func (t *LocalTickets) write(fileName, password string, u *user.User) (err error) {
+func (t *LocalTickets) write(fileName string, password secret.Text, u *user.User) (err error) {
 	uid, errUID := strconv.Atoi(u.Uid)
 	gid, errGID := strconv.Atoi(u.Gid)
 	if errUID != nil || errGID != nil {
@@ -202,15 +209,15 @@ func (t *LocalTickets) write(fileName, password string, u *user.User) (err error
 			return fmt.Errorf("%w: %w", ErrCannotGive, err)
 		}
 	}
-	if _, err := f.WriteString(password); err != nil {
+	if _, err := f.WriteString(password.Reveal()); err != nil {
 		return fmt.Errorf("write local ticket: %w", err)
 	}
 	return nil
 }
 
 // localID ties the password to the account that it was issued to.
-func localID(who principal.Name, password string) string {
-	h := sha256.Sum256([]byte(who.Key() + "\x00" + password))
+func localID(who principal.Name, password secret.Text) string {
+	h := sha256.Sum256([]byte(who.Key() + "\x00" + password.Reveal()))
 	return "local/" + hex.EncodeToString(h[:])
 }
 
@@ -221,14 +228,14 @@ func (t *LocalTickets) Name() string { return LocalMethod }
 // is for the next method.
 func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
-	if !ok || len(p.Secret) > maxLocalPassword {
+	if !ok || len(p.Secret.Reveal()) > maxLocalPassword {
 		return session.Grant{}, ErrNotMine
 	}
 	who, err := principal.Parse(p.User, LocalDomain)
 	if err != nil || who.Domain != LocalDomain {
 		return session.Grant{}, ErrNotMine
 	}
-	r, err := t.Sessions.Ticket(ctx, localID(who, strings.TrimSuffix(string(p.Secret), "\n")))
+	r, err := t.Sessions.Ticket(ctx, localID(who, secret.New(strings.TrimSuffix(p.Secret.Reveal(), "\n"))))
 	if errors.Is(err, session.ErrBadTicket) {
 		return session.Grant{}, ErrNotMine
 	} else if err != nil {

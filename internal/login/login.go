@@ -11,6 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 )
 
@@ -26,8 +27,7 @@ type Attempt struct {
 	behind bool
 }
 
-// Credential is what the caller brings, one type for each way in. Credentials
-// print as their type's name only.
+// Credential is what the caller brings, one type for each way in.
 type Credential interface {
 	// Claims is the name that the caller gives itself, as sent, for throttling
 	// and events; empty where the credential names nobody.
@@ -37,22 +37,22 @@ type Credential interface {
 // Password is a user name and its password, or a local ticket's.
 type Password struct {
 	User   string
-	Secret []byte
+	Secret secret.Text
 }
 
 // CloneTicket is a ticket of AcquireCloneTicket.
-type CloneTicket struct{ Text string }
+type CloneTicket struct{ Ticket secret.Text }
 
 // SSPI is one leg of a Kerberos or NTLM exchange, decoded from base64.
-type SSPI struct{ Token []byte }
+type SSPI struct{ Token secret.Bytes }
 
 // Assertion is a security token of a trusted issuer, as it came: in the HTTP
 // Authorization header, or in the WS-Security header of a SOAP message.
 type Assertion struct {
-	Authorization     string
+	Authorization     secret.Text
 	Method, Target    string // of the HTTP request that a SIGN proof covers
-	Body              []byte
-	Security, Message []byte
+	Body              secret.Bytes
+	Security, Message secret.Bytes
 }
 
 // ExtensionCertificate is an extension whose TLS client certificate is the one
@@ -96,15 +96,6 @@ func TicketOf(c Credential, defaultDomain string) TicketKind {
 	return ""
 }
 
-func (Password) String() string      { return "password" }
-func (Password) GoString() string    { return "password" }
-func (CloneTicket) String() string   { return "clone ticket" }
-func (CloneTicket) GoString() string { return "clone ticket" }
-func (SSPI) String() string          { return "SSPI token" }
-func (SSPI) GoString() string        { return "SSPI token" }
-func (Assertion) String() string     { return "assertion" }
-func (Assertion) GoString() string   { return "assertion" }
-
 // Method is one way in.
 type Method interface {
 	// Name is what sessions and metrics call it.
@@ -144,7 +135,7 @@ var (
 )
 
 // Continue asks the caller for another leg of an exchange.
-type Continue struct{ Token []byte }
+type Continue struct{ Token secret.Bytes }
 
 func (*Continue) Error() string { return "another leg of the exchange is needed" }
 

@@ -26,7 +26,7 @@ func (m Local) Authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	}
 	// A spelling that names nobody is verified as the zero name: nobody's.
 	name, _ := principal.Parse(p.User, m.Accounts.Domain())
-	who, err := m.Accounts.Verify(ctx, name, account.Caller{Network: a.Peer.Network(), Behind: a.behind}, p.Secret)
+	who, err := m.Accounts.Verify(ctx, name, account.Caller{Network: a.Peer.Network(), Behind: a.behind}, []byte(p.Secret.Reveal()))
 	switch {
 	case errors.Is(err, account.ErrUnconfirmed):
 		return session.Grant{}, fmt.Errorf("%w: %w", ErrUnconfirmed, err)

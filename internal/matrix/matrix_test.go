@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -84,7 +85,7 @@ func (w *world) do(token string, on reference, name string, args any) outcome {
 	ctx, stop := context.WithTimeout(w.t.Context(), 10*time.Minute) // of calls that should not wait
 	defer stop()
 	result, fault := w.API.Do(ctx, &vim.Call{
-		Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: &from, Release: vim.FirstRelease,
+		Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(token), Peer: &from, Release: vim.FirstRelease,
 		Binding: "matrix", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk"},
 	})
 	if ctx.Err() != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -64,7 +65,7 @@ func (w *world) byTicket(ticket string, on reference, name string, args any) out
 	w.t.Helper()
 	result, fault := w.API.Do(w.t.Context(), &vim.Call{
 		Object: on, Name: name, Args: args, Read: args == nil, Peer: &w.Peer, Release: vim.FirstRelease,
-		Binding: "matrix", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: ticket},
+		Binding: "matrix", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: secret.New(ticket)},
 	})
 	return outcome{result.Value, fault}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -18,7 +19,7 @@ func BenchmarkRetrieveCurrentSession(b *testing.B) {
 		b.Run(fmt.Sprintf("session=%v", token != ""), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				c := &vim.Call{Object: pc, Name: "RetrievePropertiesEx", Args: req, Token: token, Release: vim.FirstRelease, Binding: "test"}
+				c := &vim.Call{Object: pc, Name: "RetrievePropertiesEx", Args: req, Token: secret.New(token), Release: vim.FirstRelease, Binding: "test"}
 				if _, fault := ann.Do(context.Background(), c); fault != nil {
 					b.Fatal(fault)
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
@@ -135,7 +136,7 @@ func (c *client) try(on types.ManagedObjectReference, name string, args any) (an
 }
 
 func (c *client) tryContext(ctx context.Context, on types.ManagedObjectReference, name string, args any) (any, *vim.Fault) {
-	call := &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: c.token, Release: vim.FirstRelease, Binding: "test"}
+	call := &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(c.token), Release: vim.FirstRelease, Binding: "test"}
 	defer call.Answered()
 	r, fault := c.Do(ctx, call)
 	if v := reflect.ValueOf(r.Value); v.Kind() == reflect.Pointer && !v.IsNil() {

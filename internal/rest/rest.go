@@ -20,6 +20,7 @@ import (
 
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -66,7 +67,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, way, httptoken.APICookie)
-	x.call.HTTP.Ticket = ""
+	x.call.HTTP.Ticket = secret.Text{}
 	x.call.Object, x.call.Release = sessionManager, vim.FirstRelease
 	body, err := h.bodies.Read(w, r, maxBody)
 	defer body.Free()
@@ -121,17 +122,17 @@ type exchange struct {
 // token's proof (SIGN, Bearer). It makes a session whatever other one the request
 // names: clients add the id that they have to all requests.
 func (x *exchange) create(ctx context.Context, body *binding.Body) {
-	x.call.Token = ""
-	user, password, isBasic := basic(x.call.Proof.Authorization)
+	x.call.Token = secret.Text{}
+	user, password, isBasic := basic(x.call.Proof.Authorization.Reveal())
 	switch {
 	case isBasic:
 		// A broken one is a failed login by password, of nobody.
 		body.Free()
-		x.call.Proof.Authorization = ""
+		x.call.Proof.Authorization = secret.Text{}
 		x.call.Name, x.call.Args = "Login", &types.LoginRequestType{UserName: user, Password: password}
-	case x.call.Proof.Authorization != "":
+	case !x.call.Proof.Authorization.IsZero():
 		x.call.Name, x.call.Args = "LoginByToken", &types.LoginByTokenRequestType{}
-		x.call.Proof.Body = body.Bytes
+		x.call.Proof.Body = secret.NewBytes(body.Bytes)
 	default:
 		x.unauthenticated("Authentication required.")
 		return

@@ -15,6 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/rest"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
@@ -147,7 +148,7 @@ func TestAServiceTicketIsNotSpentHere(t *testing.T) {
 	f := newFixture(t)
 	ticket := f.ticket("Get", rest.APIPath)
 	f.send("GET", rest.APIPath, "Cookie: vmware_cgi_ticket="+ticket)
-	if l, err := f.Sessions.RedeemHTTPTicket(t.Context(), ticket, "GET", rest.APIPath); err != nil || l == nil {
+	if l, err := f.Sessions.RedeemHTTPTicket(t.Context(), secret.New(ticket), "GET", rest.APIPath); err != nil || l == nil {
 		t.Errorf("the ticket is spent: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/secret"
 )
 
 // Where the first administrator's password came from.
@@ -27,7 +28,7 @@ const (
 // First is what the first start made.
 type First struct {
 	source   passwordSource
-	password string // only if made up: it is shown once
+	password secret.Text // only if made up: it is shown once
 }
 
 // PasswordVariable names the environment variable that gives the first
@@ -66,7 +67,7 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 			cfg.DefaultDomain, PasswordVariable)
 	}
 	p := rand.Text()
-	return First{source: madeUp, password: p}, []byte(p), nil
+	return First{source: madeUp, password: secret.New(p)}, []byte(p), nil
 }
 
 // readPassword reads a password file; the one newline that editors end a file
@@ -98,7 +99,7 @@ func readPassword(path string, log *slog.Logger) ([]byte, error) {
 func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	admin := "administrator@" + strings.ToLower(cfg.DefaultDomain)
 	if f.source == madeUp {
-		fmt.Fprintf(t.Out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin, f.password)
+		fmt.Fprintf(t.Out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin, f.password.Reveal())
 	}
 	if !cfg.Dev {
 		return
@@ -107,7 +108,7 @@ func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	password := "'the password'"
 	switch f.source {
 	case madeUp:
-		password = "'" + f.password + "'"
+		password = "'" + f.password.Reveal() + "'"
 	case fromEnvironment:
 		password = `"$` + PasswordVariable + `"`
 	case fromFile:

@@ -27,15 +27,15 @@ func TestTheFirstStartNeedsAPasswordAndTakesItFromWhereItIsGiven(t *testing.T) {
 	if _, _, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err == nil || !strings.Contains(err.Error(), PasswordVariable) {
 		t.Errorf("nowhere: %v", err)
 	}
-	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: tty}, slog.Default()); err != nil || len(p) < 20 || f.password != string(p) {
+	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: tty}, slog.Default()); err != nil || len(p) < 20 || f.password.Reveal() != string(p) {
 		t.Errorf("terminal: %v", err)
 	}
 	cfg.AdminPasswordFile = file
-	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err != nil || string(p) != "from a file" || f.password != "" {
+	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err != nil || string(p) != "from a file" || !f.password.IsZero() {
 		t.Errorf("file: %v", err)
 	}
 	env := func(string) string { return "from the environment" }
-	if f, p, err := firstPassword(cfg, Terminal{Getenv: env, IsTerminal: tty}, slog.Default()); err != nil || string(p) != "from the environment" || f.password != "" {
+	if f, p, err := firstPassword(cfg, Terminal{Getenv: env, IsTerminal: tty}, slog.Default()); err != nil || string(p) != "from the environment" || !f.password.IsZero() {
 		t.Errorf("environment: %v", err)
 	}
 }

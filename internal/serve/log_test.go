@@ -15,6 +15,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/property"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
@@ -129,9 +130,9 @@ func TestNoArgumentMakesALongLineOfTheLog(t *testing.T) {
 					filler().fill(reflect.ValueOf(args).Elem(), 0)
 					for _, token := range []string{f.Admin, f.Ann, ""} {
 						c := &vim.Call{
-							Object: types.ManagedObjectReference{Type: o.Type, Value: o.ID}, Name: m.Name, Args: args, Token: token,
+							Object: types.ManagedObjectReference{Type: o.Type, Value: o.ID}, Name: m.Name, Args: args, Token: secret.New(token),
 							Release: vim.FirstRelease, Binding: "test", AcceptLanguage: hostile,
-							HTTP: vim.HTTPRequest{Method: "POST", Target: hostile, Ticket: hostile},
+							HTTP: vim.HTTPRequest{Method: "POST", Target: hostile, Ticket: secret.New(hostile)},
 						}
 						if o.ID == "" {
 							c.Object.Value = hostile

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/testclock"
@@ -65,7 +66,7 @@ func (f *fixture) live(token Token) bool { return f.found(token.Reveal()) != nil
 
 // found is the live session of the text as token, or nil.
 func (f *fixture) found(text string) *Live {
-	l, err := f.Authenticate(context.Background(), text, f.now())
+	l, err := f.Authenticate(context.Background(), secret.New(text), f.now())
 	if err != nil {
 		panic(err) // no store of these tests is out of reach
 	}

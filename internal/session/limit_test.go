@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -137,7 +138,7 @@ func TestOfTwoNodesThatRaceForTheLastPlaceOneGetsIt(t *testing.T) {
 				if won.err != nil || limitOf(lost.err) != want {
 					t.Fatalf("%v and %v, want one session and %q", got[0].err, got[1].err, want)
 				}
-				if lost.l != nil || lost.token != (Token{}) {
+				if lost.l != nil || !lost.token.IsZero() {
 					t.Error("who was refused got a session")
 				}
 				n.sync(t)
@@ -191,7 +192,7 @@ func TestATicketIsGivenBackWhenItsSessionWasBeyondTheLimit(t *testing.T) {
 	n := newNodes(t, 100, 2)
 	l, _ := n.a.start(t, "alice")
 	n.sync(t)
-	var texts []string
+	var texts []secret.Text
 	var grants []Grant
 	for _, f := range []*fixture{n.a, n.b} {
 		text, err := f.AcquireCloneTicket(t.Context(), l)
@@ -285,7 +286,7 @@ func TestASessionThatCouldNotBeEndedAgainIsNobodysUntilItExpires(t *testing.T) {
 	if won.err != nil {
 		won, lost = lost, won
 	}
-	if won.err != nil || !errors.Is(lost.err, store.ErrUncertain) || lost.token != (Token{}) {
+	if won.err != nil || !errors.Is(lost.err, store.ErrUncertain) || !lost.token.IsZero() {
 		t.Fatalf("%v and %v", got[0].err, got[1].err)
 	}
 	n.store.onEnd(nil)

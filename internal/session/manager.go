@@ -13,6 +13,7 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -166,10 +167,11 @@ func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
 // now, the caller's reading of the clock, or nil where there is none. The error
 // is the store's, where that can't be found out: a caller must not hear then that
 // its session is over.
-func (m *Manager) Authenticate(ctx context.Context, token string, now time.Time) (*Live, error) {
-	l := m.byToken(token)
+func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.Time) (*Live, error) {
+	digits := token.Reveal()
+	l := m.byToken(digits)
 	if l == nil {
-		if len(token) != TokenLength {
+		if len(digits) != TokenLength {
 			return nil, nil
 		}
 		// On a shared store the login may have been acknowledged by another
@@ -177,7 +179,7 @@ func (m *Manager) Authenticate(ctx context.Context, token string, now time.Time)
 		if err := m.mirror.Sync(ctx); err != nil {
 			return nil, fmt.Errorf("find session of token: %w", err)
 		}
-		if l = m.byToken(token); l == nil {
+		if l = m.byToken(digits); l == nil {
 			return nil, nil
 		}
 		now = m.now() // that may have taken its time

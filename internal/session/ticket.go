@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -30,28 +31,28 @@ const (
 	fieldTicketActor              // who the session acted as, see actorOf; absent for anonymous
 )
 
-func ticketID(sort, text string) string {
-	h := sha256.Sum256([]byte(text))
+func ticketID(sort string, text secret.Text) string {
+	h := sha256.Sum256([]byte(text.Reveal()))
 	return sort + hex.EncodeToString(h[:])
 }
 
 // ticketText is 16 secure random bytes in UUID form, all of them random.
-func ticketText(random io.Reader) (string, error) {
+func ticketText(random io.Reader) (secret.Text, error) {
 	var u uuid.UUID
 	if _, err := io.ReadFull(random, u[:]); err != nil {
-		return "", fmt.Errorf("make ticket: %w", err)
+		return secret.Text{}, fmt.Errorf("make ticket: %w", err)
 	}
-	return u.String(), nil
+	return secret.New(u.String()), nil
 }
 
 // AcquireCloneTicket issues a one-time ticket that CloneGrant takes. It lives
 // no longer than its session.
-func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (string, error) {
+func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (secret.Text, error) {
 	u, err := ticketText(m.random)
 	if err != nil {
-		return "", err
+		return secret.Text{}, err
 	}
-	text := "cst-VCT-" + u + "--tp-" + m.thumbprint()
+	text := secret.New("cst-VCT-" + u.Reveal() + "--tp-" + m.thumbprint())
 	s := l.Session()
 	value := appendText(appendText(nil, fieldTicketSession, s.Key.String()), fieldTicketActor, actorOf(s.Identity))
 	return text, m.issue(ctx, ticketID(cloneTicket, text), value, &s, event.Event{
@@ -97,8 +98,8 @@ var cloneForm = regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-
 // ErrBadTicket: unknown, spent, expired, malformed, or its session is over. Of a
 // ticket that another node has spent an instant ago there may still be a grant;
 // Start then returns ErrStale.
-func (m *Manager) CloneGrant(ctx context.Context, text string) (Grant, error) {
-	if len(text) > 256 || !cloneForm.MatchString(text) {
+func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, error) {
+	if s := text.Reveal(); len(s) > 256 || !cloneForm.MatchString(s) {
 		return Grant{}, ErrBadTicket
 	}
 	r, err := m.Ticket(ctx, ticketID(cloneTicket, text))
@@ -151,10 +152,10 @@ func actorOf(i Identity) string { return i.Name.Key() }
 
 // AcquireHTTPTicket issues a ticket for one HTTP request with the method (empty:
 // any) to the path and query, to run with the authority of l; nil: anonymous.
-func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target string) (string, error) {
+func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target string) (secret.Text, error) {
 	text, err := ticketText(m.random)
 	if err != nil {
-		return "", err
+		return secret.Text{}, err
 	}
 	value := appendText(appendText(nil, fieldTicketMethod, method), fieldTicketTarget, target)
 	e := event.Event{Type: "EventEx", ID: "vigate.ticket.generic.issued"}
@@ -170,8 +171,8 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 // RedeemHTTPTicket spends a ticket on the request and returns the session whose
 // authority the request has; nil: anonymous. A request that the ticket is not
 // for is ErrBadTicket and leaves it unspent.
-func (m *Manager) RedeemHTTPTicket(ctx context.Context, text, method, target string) (*Live, error) {
-	if len(text) != 36 {
+func (m *Manager) RedeemHTTPTicket(ctx context.Context, text secret.Text, method, target string) (*Live, error) {
+	if len(text.Reveal()) != 36 {
 		return nil, ErrBadTicket
 	}
 	r, err := m.Ticket(ctx, ticketID(httpTicket, text))

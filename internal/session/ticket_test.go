@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -18,7 +19,7 @@ func storeRecord(s Session) store.Record {
 	return store.Record{Kind: store.Session, ID: s.Key.String(), Value: s.encode(), Revision: 1}
 }
 
-func (f *fixture) clone(ticket string) (*Live, Token, error) {
+func (f *fixture) clone(ticket secret.Text) (*Live, Token, error) {
 	g, err := f.CloneGrant(context.Background(), ticket)
 	if err != nil {
 		return nil, Token{}, err
@@ -34,8 +35,8 @@ func TestACloneTicketHasTheFormThatClientsKnow(t *testing.T) {
 		t.Fatal(err)
 	}
 	form := regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}--tp(-[0-9A-F]{2}){20}$`)
-	if !form.MatchString(ticket) {
-		t.Errorf("ticket %q", ticket)
+	if !form.MatchString(ticket.Reveal()) {
+		t.Errorf("ticket %q", ticket.Reveal())
 	}
 }
 
@@ -52,7 +53,7 @@ func TestACloneIsANewSessionWithTheSourcesIdentityAndDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := l.Session(), c.Session()
-	if a.Key == b.Key || token == cloned {
+	if a.Key == b.Key || token.Reveal() == cloned.Reveal() {
 		t.Error("key or token is shared")
 	}
 	if !a.Identity.Name.Equal(b.Identity.Name) || a.Locale != b.Locale || !a.Deadline.Equal(b.Deadline) {
@@ -98,7 +99,7 @@ func TestATicketDiesWithItsSessionWithItsTimeAndWithItsUse(t *testing.T) {
 	c := newClock()
 	s := storetest.NewMemory(c.Now)
 	f := newFixture(t, s, c)
-	acquire := func(l *Live) string {
+	acquire := func(l *Live) secret.Text {
 		ticket, err := f.AcquireCloneTicket(t.Context(), l)
 		if err != nil {
 			t.Fatal(err)
@@ -118,9 +119,9 @@ func TestATicketDiesWithItsSessionWithItsTimeAndWithItsUse(t *testing.T) {
 	old := acquire(l)
 	c.Advance(2 * time.Minute)
 	restarted := newFixture(t, s, c)
-	for name, ticket := range map[string]string{
-		"of an ended session": ended, "spent": spent, "expired": old, "malformed": "cst-VCT-", "empty": "",
-		"long": strings.Repeat("c", 1<<16), "changed": strings.Replace(old, "--tp-00", "--tp-01", 1),
+	for name, ticket := range map[string]secret.Text{
+		"of an ended session": ended, "spent": spent, "expired": old, "malformed": secret.New("cst-VCT-"), "empty": {},
+		"long": secret.New(strings.Repeat("c", 1<<16)), "changed": secret.New(strings.Replace(old.Reveal(), "--tp-00", "--tp-01", 1)),
 	} {
 		if _, _, err := f.clone(ticket); !errors.Is(err, ErrBadTicket) {
 			t.Errorf("%s: %v", name, err)
@@ -204,7 +205,7 @@ func FuzzTicketRecordsDecodeOrFail(f *testing.F) {
 func BenchmarkTokenLookup(b *testing.B) {
 	f := newFixture(b, nil, nil)
 	_, token := f.start(b, "alice")
-	text, ctx := token.Reveal(), context.Background()
+	text, ctx := token.Text, context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
 		if l, _ := f.Authenticate(ctx, text, f.now()); l == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -20,7 +21,7 @@ func TestTicketsOfOnePrincipalAreBounded(t *testing.T) {
 	l, _ := f.start(t, "alice")
 	again, _ := f.start(t, "ALICE") // another session of the same principal
 	bob, _ := f.start(t, "bob")
-	var clone, service string
+	var clone, service secret.Text
 	for i := range maxOwnTickets / 2 {
 		var err error
 		if clone, err = f.AcquireCloneTicket(t.Context(), l); err != nil {
@@ -163,7 +164,7 @@ func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 func TestATicketIsNotSaidToBeBadWhereThatCannotBeFoundOut(t *testing.T) {
 	c := newClock()
 	here := newFixture(t, cutOff{storetest.NewMemory(c.Now)}, c)
-	if _, err := here.RedeemHTTPTicket(t.Context(), uuid.NewString(), "GET", "/x"); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := here.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("service ticket: %v", err)
 	}
 	if _, err := here.CloneGrant(t.Context(), madeUpCloneTicket()); !errors.Is(err, store.ErrUnavailable) {
@@ -171,7 +172,9 @@ func TestATicketIsNotSaidToBeBadWhereThatCannotBeFoundOut(t *testing.T) {
 	}
 }
 
-func madeUpCloneTicket() string { return "cst-VCT-" + uuid.NewString() + "--tp-" + thumbprint }
+func madeUpCloneTicket() secret.Text {
+	return secret.New("cst-VCT-" + uuid.NewString() + "--tp-" + thumbprint)
+}
 
 // Get is counted with the reads of the newest revision.
 func (r *remote) Get(ctx context.Context, k store.Kind, id string) (store.Record, error) {
@@ -193,7 +196,7 @@ func TestUnknownTicketsShareTheirReadsOfTheStore(t *testing.T) {
 					if i%2 == 0 {
 						_, err = f.CloneGrant(t.Context(), madeUpCloneTicket())
 					} else {
-						_, err = f.RedeemHTTPTicket(t.Context(), uuid.NewString(), "GET", "/x")
+						_, err = f.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x")
 					}
 					if !errors.Is(err, ErrBadTicket) {
 						t.Errorf("a made-up ticket: %v", err)

@@ -9,14 +9,15 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/vigate/vigate/internal/secret"
 )
 
 // Token is the secret that authenticates a request: 20 bytes from the system's
 // secure random source, as the 40 lower-case hex digits that vCenter sends.
 //
-// It prints as a placeholder everywhere, so that it can't reach a log or an
-// error by accident; Reveal is for the answer's header and cookie only.
-type Token struct{ digits string }
+// Reveal is for the answer's header and cookie only.
+type Token struct{ secret.Text }
 
 // TokenLength is the length of a token on the wire, in bytes.
 const TokenLength = 40
@@ -26,20 +27,8 @@ func newToken(random io.Reader) (Token, error) {
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return Token{}, fmt.Errorf("make token: %w", err)
 	}
-	return Token{hex.EncodeToString(b[:])}, nil
+	return Token{secret.New(hex.EncodeToString(b[:]))}, nil
 }
-
-// Reveal is the token as it goes to its owner.
-func (t Token) Reveal() string { return t.digits }
-
-// IsZero reports whether there is no token.
-func (t Token) IsZero() bool { return t.digits == "" }
-
-func (Token) String() string   { return "[token]" }
-func (Token) GoString() string { return "[token]" }
-
-// MarshalText keeps a token out of every encoder.
-func (Token) MarshalText() ([]byte, error) { return []byte("[token]"), nil }
 
 // Hash is what is kept of a token or a ticket, at rest and in memory.
 type Hash [sha256.Size]byte

@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/xmltoken"
 )
@@ -82,7 +83,7 @@ func (m *message) envelope() error {
 			return err
 		}
 		if m.names && m.cookie != "" {
-			m.call.Token = m.cookie
+			m.call.Token = secret.New(m.cookie)
 		}
 		e, err = m.Child()
 	}
@@ -252,7 +253,8 @@ func (m *message) method() error {
 		return fault
 	}
 	if row.NeedsProof {
-		m.call.Proof.Security, m.call.Proof.Message, m.call.Proof.Body = m.security, m.raw, m.received
+		m.call.Proof.Security, m.call.Proof.Message = secret.NewBytes(m.security), secret.NewBytes(m.raw)
+		m.call.Proof.Body = secret.NewBytes(m.received)
 	}
 	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface
 	args := row.NewArgs()

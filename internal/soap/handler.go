@@ -109,7 +109,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	*m = message{decoder: decoder{codec: h.codec}, ctx: ctx, api: h.api, call: c}
 	refusal := h.prepare(r, x, foreign)
-	if m.raw, m.received, m.security = nil, nil, nil; c.Proof.Message == nil {
+	if m.raw, m.received, m.security = nil, nil, nil; c.Proof.Message.IsZero() {
 		x.free()
 	}
 	if refusal != nil {

@@ -38,7 +38,7 @@ func TestAMethodIsCalledWithItsArguments(t *testing.T) {
 			c.Release != (vim.Release{8, 0, 3, 0}) || c.HTTP.Method != "POST" || c.HTTP.Target != "/sdk" || c.Peer.Address != "192.0.2.1" {
 			t.Errorf("%s: the call is %+v", name, c)
 		}
-		if c.Proof.Message != nil || c.Proof.Body != nil || c.Proof.Security != nil {
+		if !c.Proof.Message.IsZero() || !c.Proof.Body.IsZero() || !c.Proof.Security.IsZero() {
 			t.Errorf("%s: the message, with its password, is kept", name)
 		}
 		if got := w.Body.String(); w.Code != 200 || !strings.HasPrefix(got, head+`<LoginResponse xmlns="urn:vim25"><returnval><key>k</key>`) ||

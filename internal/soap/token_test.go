@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -15,6 +15,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/vim"
@@ -23,11 +24,8 @@ import (
 // digits are those of the token of every session.
 var digits = strings.Repeat("0f", 20)
 
-// tokenOf makes a token of known digits, which nothing outside tests can.
-func tokenOf(digits string) (t session.Token) {
-	*(*string)(unsafe.Pointer(&t)) = digits
-	return t
-}
+// tokenOf makes a token of known digits.
+func tokenOf(digits string) session.Token { return session.Token{Text: secret.New(digits)} }
 
 func TestTheTokenIsTakenFromItsHeaderTheMessageOrTheCookie(t *testing.T) {
 	const token = "0123456789abcdef0123456789abcdef01234567"
@@ -55,7 +53,7 @@ func TestTheTokenIsTakenFromItsHeaderTheMessageOrTheCookie(t *testing.T) {
 				r.Header.Set(k, v)
 			}
 		})
-		if len(f.calls) != 1 || f.calls[0].Token != token {
+		if len(f.calls) != 1 || f.calls[0].Token.Reveal() != token {
 			t.Errorf("%s: %d %+v", name, w.Code, f.calls)
 		}
 		if h := w.Header(); h.Get("Set-Cookie") != "" || h.Get("Vmware-Api-Session-Id") != "" || strings.Contains(f.log.String(), token) {
@@ -87,7 +85,7 @@ func TestALoginSetsOneCookieAsClientsExpectIt(t *testing.T) {
 func TestATicketForOneRequestComesAsACookie(t *testing.T) {
 	f := newFake()
 	f.post(envelope(manager("Logout", "")), func(r *http.Request) { r.Header.Set("Cookie", "vmware_cgi_ticket=t; x=y") })
-	if len(f.calls) != 1 || f.calls[0].HTTP != (vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: "t"}) || f.calls[0].Token != "" {
+	if len(f.calls) != 1 || !reflect.DeepEqual(f.calls[0].HTTP, vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: secret.New("t")}) || !f.calls[0].Token.IsZero() {
 		t.Errorf("%+v", f.calls)
 	}
 }
@@ -142,7 +140,7 @@ func TestLongHeadersAreCut(t *testing.T) {
 		t.Errorf("%v: %d and %d bytes are kept", err, len(m.operation), len(m.cookie))
 	}
 	f := newFake()
-	if w := f.post(raw, nil); w.Code != 200 || len(f.calls) != 1 || len(f.calls[0].Token) > maxHeader {
+	if w := f.post(raw, nil); w.Code != 200 || len(f.calls) != 1 || len(f.calls[0].Token.Reveal()) > maxHeader {
 		t.Errorf("%d %.300s", w.Code, w.Body)
 	}
 }
@@ -161,11 +159,11 @@ func TestTheSecurityHeaderIsKeptAsItCame(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	p := f.calls[0].Proof
-	if string(p.Security) != security || string(p.Message) != sent || p.Authorization != "Bearer abc" {
-		t.Errorf("kept %q", p.Security)
+	if string(p.Security.Reveal()) != security || string(p.Message.Reveal()) != sent || p.Authorization.Reveal() != "Bearer abc" {
+		t.Errorf("kept %q", p.Security.Reveal())
 	}
-	if w := f.post(message(`<wsse:Security xmlns:wsse="`+nsSecurity+`"/>`), nil); w.Code != 200 || string(f.calls[1].Proof.Security) != `<wsse:Security xmlns:wsse="`+nsSecurity+`"/>` {
-		t.Errorf("an empty one: %q", f.calls[1].Proof.Security)
+	if w := f.post(message(`<wsse:Security xmlns:wsse="`+nsSecurity+`"/>`), nil); w.Code != 200 || string(f.calls[1].Proof.Security.Reveal()) != `<wsse:Security xmlns:wsse="`+nsSecurity+`"/>` {
+		t.Errorf("an empty one: %q", f.calls[1].Proof.Security.Reveal())
 	}
 	for name, header := range map[string]string{
 		"two":                     security + security,
@@ -239,7 +237,7 @@ func TestTheLibrarysClientLogsInAndReads(t *testing.T) {
 	if err != nil || read.Returnval.Objects[0].PropSet[0].Val.(types.UserSession).Key != "k" {
 		t.Fatalf("%+v %v", read, err)
 	}
-	if c := f.calls[len(f.calls)-1]; c.Token != digits {
-		t.Errorf("the token sent is %q", c.Token)
+	if c := f.calls[len(f.calls)-1]; c.Token.Reveal() != digits {
+		t.Errorf("the token sent is %q", c.Token.Reveal())
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -57,10 +58,10 @@ func (kerberos) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 	if !ok {
 		return session.Grant{}, login.ErrNotMine
 	}
-	if string(c.Token) == "first leg" {
-		return session.Grant{}, &login.Continue{Token: []byte("go on")}
+	if string(c.Token.Reveal()) == "first leg" {
+		return session.Grant{}, &login.Continue{Token: secret.NewBytes([]byte("go on"))}
 	}
-	return grant(string(c.Token))
+	return grant(string(c.Token.Reveal()))
 }
 
 // issuer stands for a trusted issuer of tokens, whose every token is the user's.

@@ -23,6 +23,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
@@ -240,7 +241,7 @@ func (w *World) session(user string) (*session.Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := w.API.Sessions.Authenticate(context.Background(), token, w.API.Now())
+	l, err := w.API.Sessions.Authenticate(context.Background(), secret.New(token), w.API.Now())
 	if err == nil && l == nil {
 		err = fmt.Errorf("the session of %s is over", user)
 	}

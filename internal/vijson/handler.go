@@ -11,6 +11,7 @@ import (
 
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -180,7 +181,7 @@ func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Requ
 	}
 	c.Args = args
 	if m.NeedsProof {
-		c.Proof.Body = body.Bytes
+		c.Proof.Body = secret.NewBytes(body.Bytes)
 		kept, body = body, kept
 	}
 	return kept, nil

@@ -41,8 +41,8 @@ func TestTheTokenIsTakenFromTheHeaderBeforeTheCookie(t *testing.T) {
 			}
 		})
 		got := f.calls[0]
-		if got.Token != c.token || got.HTTP.Ticket != c.ticket {
-			t.Errorf("%+v: token %q, ticket %q", c, got.Token, got.HTTP.Ticket)
+		if got.Token.Reveal() != c.token || got.HTTP.Ticket.Reveal() != c.ticket {
+			t.Errorf("%+v: token %q, ticket %q", c, got.Token.Reveal(), got.HTTP.Ticket.Reveal())
 		}
 		if got.HTTP.Method != "GET" || got.HTTP.Target != manager+"currentSession?a=%41" {
 			t.Errorf("the request's line is %+v", got.HTTP)
@@ -162,7 +162,7 @@ func TestWhatALoginBringsOutsideItsArgumentsReachesTheCall(t *testing.T) {
 		r.Header["Accept-Language"] = []string{"de", "en;q=0.5"}
 	})
 	c := f.calls[0]
-	if c.Proof.Authorization != `SIGN token="x"` || string(c.Proof.Body) != body || c.AcceptLanguage != "de,en;q=0.5" ||
+	if c.Proof.Authorization.Reveal() != `SIGN token="x"` || string(c.Proof.Body.Reveal()) != body || c.AcceptLanguage != "de,en;q=0.5" ||
 		c.Binding != "vijson" || c.Peer.Address != "192.0.2.1" || c.Release != vim.FirstRelease {
 		t.Errorf("%+v", c)
 	}
@@ -174,8 +174,8 @@ func TestWhatALoginBringsOutsideItsArgumentsReachesTheCall(t *testing.T) {
 func TestOnlyACallThatNeedsProofKeepsItsBody(t *testing.T) {
 	f := newFake()
 	f.do = func(c *vim.Call) (vim.Result, *vim.Fault) {
-		if held := f.bodies.Held(); held != 0 || c.Proof.Body != nil {
-			t.Errorf("%s keeps %.60q, and %d bytes are counted", c.Name, c.Proof.Body, held)
+		if held := f.bodies.Held(); held != 0 || !c.Proof.Body.IsZero() {
+			t.Errorf("%s keeps %.60q, and %d bytes are counted", c.Name, c.Proof.Body.Reveal(), held)
 		}
 		return vim.Result{}, nil
 	}

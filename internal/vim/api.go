@@ -268,14 +268,14 @@ func (a *API) row(c *Call) (row, *Fault) {
 // can't be found out.
 func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 	c.Session = nil // whatever its binding has looked up
-	if c.Token != "" {
+	if !c.Token.IsZero() {
 		l, err := a.Sessions.Authenticate(ctx, c.Token, now)
 		if err != nil {
 			return FaultOf(err)
 		}
 		c.Session = l
 	}
-	if c.Session != nil || c.HTTP.Ticket == "" {
+	if c.Session != nil || c.HTTP.Ticket.IsZero() {
 		return nil
 	}
 	c.uses(login.ServiceKind)

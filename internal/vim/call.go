@@ -6,6 +6,8 @@ package vim
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"math"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -28,7 +31,7 @@ type Call struct {
 	Args any
 
 	// Token is what the caller sent to authenticate, unchecked. Empty: nothing.
-	Token string
+	Token secret.Text
 	// HTTP is the request's line, for tickets that are good for one request.
 	HTTP HTTPRequest
 	// Proof is what a login brings outside its arguments.
@@ -61,6 +64,24 @@ type Call struct {
 	weight int64
 }
 
+// String is what is called: no argument, and nothing that the caller sent to
+// prove who it is.
+func (c Call) String() string { return c.Object.Type + "." + c.Name }
+
+// GoString is String.
+func (c Call) GoString() string { return c.String() }
+
+// Format writes String for every verb.
+func (c Call) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String()) }
+
+// MarshalText is String.
+func (c Call) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// LogValue is String, and the way by which the call came.
+func (c Call) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("operation", c.String()), slog.String("binding", c.Binding))
+}
+
 // stranger is the peer of calls of which nothing is known. It is only read.
 var stranger peer.Peer
 
@@ -74,20 +95,20 @@ func (c *Call) introduce() {
 // HTTPRequest is the line of the HTTP request, and the ticket that came with it.
 type HTTPRequest struct {
 	Method string
-	Target string // path and query as sent
-	Ticket string // of AcquireGenericServiceTicket; empty: none
+	Target string      // path and query as sent
+	Ticket secret.Text // of AcquireGenericServiceTicket; empty: none
 }
 
 // Proof is a credential that travels beside the arguments of a login.
 type Proof struct {
 	// Authorization is the HTTP header's value.
-	Authorization string
+	Authorization secret.Text
 	// Security is the WS-Security header as received, and Message the whole
 	// envelope that it signs; both are in UTF-8. Body is the request's body as
 	// received, which SIGN proofs digest; a message in UTF-16 has none. They are set
 	// only for methods that need proof, and belong to the binding: whoever keeps them
 	// longer than the call copies them.
-	Security, Message, Body []byte
+	Security, Message, Body secret.Bytes
 }
 
 // Result is what a call gave.
@@ -98,6 +119,15 @@ type Result struct {
 	// Token is set where the call made a session. It is for the caller alone.
 	Token session.Token
 }
+
+// Format writes a placeholder for every verb: the value may be a ticket.
+func (Result) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[result]") }
+
+// MarshalText is a placeholder.
+func (Result) MarshalText() ([]byte, error) { return []byte("[result]"), nil }
+
+// LogValue is a placeholder.
+func (Result) LogValue() slog.Value { return slog.StringValue("[result]") }
 
 // Release is a version of the API, such as 8.0.1.0.
 type Release [4]int

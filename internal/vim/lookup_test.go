@@ -5,6 +5,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -22,8 +23,8 @@ func TestALookUpTellsWhatDoWouldAndTakesNoTicket(t *testing.T) {
 	other := types.ManagedObjectReference{Type: "SessionManager", Value: "other"}
 	call := func(token, ticket string, on types.ManagedObjectReference) *vim.Call {
 		return &vim.Call{
-			Object: on, Name: "currentSession", Read: true, Token: token, Peer: &f.Peer,
-			HTTP: vim.HTTPRequest{Method: "GET", Target: "/x", Ticket: ticket},
+			Object: on, Name: "currentSession", Read: true, Token: secret.New(token), Peer: &f.Peer,
+			HTTP: vim.HTTPRequest{Method: "GET", Target: "/x", Ticket: secret.New(ticket)},
 		}
 	}
 	for _, c := range []struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -32,15 +33,15 @@ func (exchange) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 	said := ""
 	switch c := a.Credential.(type) {
 	case login.SSPI:
-		said = string(c.Token)
+		said = string(c.Token.Reveal())
 	case login.Assertion:
-		said = c.Authorization
+		said = c.Authorization.Reveal()
 	default:
 		return session.Grant{}, login.ErrNotMine
 	}
 	switch said {
 	case "first":
-		return session.Grant{}, &login.Continue{Token: []byte("go on")}
+		return session.Grant{}, &login.Continue{Token: secret.NewBytes([]byte("go on"))}
 	case "bad":
 		return session.Grant{}, login.ErrRejected
 	}
@@ -84,7 +85,7 @@ func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
 	f := newFixture(t, func(d *vimtest.Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
 	by := func(said string) (vim.Result, *vim.Fault) {
-		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: &f.Peer, Proof: vim.Proof{Authorization: said}}
+		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: &f.Peer, Proof: vim.Proof{Authorization: secret.New(said)}}
 		return f.Do(t.Context(), f.Last)
 	}
 	if r, fault := by("ann"); fault != nil || !f.Alive(r.Token.Reveal()) {

@@ -35,7 +35,7 @@ func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 // alone: no ticket is taken, and nothing counts as activity. It looks once, however
 // often it is asked, as a look may cost a request to the store.
 func (a *API) caller(ctx context.Context, c *Call) *session.Live {
-	if !c.found && c.Token != "" {
+	if !c.found && !c.Token.IsZero() {
 		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token, a.Now())
 	}
 	c.found = true
@@ -57,7 +57,7 @@ func (a *API) Lookup(ctx context.Context, c *Call) *Fault {
 		return nil
 	case l != nil || !ownedBySession(c.Object):
 		return ObjectNotFound(c.Object)
-	case c.HTTP.Ticket != "":
+	case !c.HTTP.Ticket.IsZero():
 		// It may be a ticket of the object's session, and is not taken for a call
 		// that is refused in any case.
 		return nil

@@ -55,7 +55,8 @@ func (a *API) httpTicket(ctx context.Context, c *Call, spec *types.SessionManage
 	if err != nil || len(spec.Url) > 8192 || u.Opaque != "" || !strings.HasPrefix(u.EscapedPath(), "/") {
 		return "", InvalidArgument("spec.url", errors.New("not an absolute URL or path"))
 	}
-	return a.Sessions.AcquireHTTPTicket(ctx, c.Session, m, u.RequestURI())
+	ticket, err := a.Sessions.AcquireHTTPTicket(ctx, c.Session, m, u.RequestURI())
+	return ticket.Reveal(), err
 }
 
 // vmomiTicket is for the one method that such tickets exist for. The ticket is
@@ -68,5 +69,5 @@ func (a *API) vmomiTicket(ctx context.Context, c *Call, spec *types.SessionManag
 	if c.Session == nil {
 		return "", NotAuthenticated(c.Object, View)
 	}
-	return a.Sessions.AcquireCloneTicket(ctx, c.Session)
+	return a.acquireCloneTicket(ctx, c, nil)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -27,7 +28,7 @@ func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 		t.Errorf("ticket %+v", ticket)
 	}
 	use := func(method, target string) string {
-		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: &f.Peer, HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: ticket.Id}}
+		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: &f.Peer, HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: secret.New(ticket.Id)}}
 		r, fault := f.Do(t.Context(), c)
 		if fault != nil || r.Value == nil {
 			return ""

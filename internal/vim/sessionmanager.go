@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -76,7 +77,7 @@ func (a *API) loginFault(c *Call, err error) error {
 	var leg *login.Continue
 	switch {
 	case errors.As(err, &leg):
-		return NewFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token)}, nil)
+		return NewFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token.Reveal())}, nil)
 	case errors.Is(err, login.ErrNoAccess):
 		return NoPermission(RootFolder(), err, View)
 	}
@@ -84,7 +85,7 @@ func (a *API) loginFault(c *Call, err error) error {
 }
 
 func (a *API) login(ctx context.Context, c *Call, r *types.LoginRequestType) (Result, error) {
-	return a.enter(ctx, c, login.Password{User: r.UserName, Secret: []byte(r.Password)}, r.Locale)
+	return a.enter(ctx, c, login.Password{User: r.UserName, Secret: secret.New(r.Password)}, r.Locale)
 }
 
 // loginBySSPI answers NotSupported where no Kerberos service is configured.
@@ -93,7 +94,7 @@ func (a *API) loginBySSPI(ctx context.Context, c *Call, r *types.LoginBySSPIRequ
 	if err != nil {
 		return Result{}, InvalidArgument("base64Token", err)
 	}
-	result, err := a.enter(ctx, c, login.SSPI{Token: token}, r.Locale)
+	result, err := a.enter(ctx, c, login.SSPI{Token: secret.NewBytes(token)}, r.Locale)
 	if errors.Is(err, login.ErrNotMine) {
 		return Result{}, NotSupported("no Kerberos service is configured")
 	}
@@ -124,11 +125,12 @@ func (a *API) loginExtensionBySubjectName(ctx context.Context, c *Call, r *types
 }
 
 func (a *API) cloneSession(ctx context.Context, c *Call, r *types.CloneSessionRequestType) (Result, error) {
-	return a.enter(ctx, c, login.CloneTicket{Text: r.CloneTicket}, "")
+	return a.enter(ctx, c, login.CloneTicket{Ticket: secret.New(r.CloneTicket)}, "")
 }
 
 func (a *API) acquireCloneTicket(ctx context.Context, c *Call, _ *types.AcquireCloneTicketRequestType) (string, error) {
-	return a.Sessions.AcquireCloneTicket(ctx, c.Session)
+	ticket, err := a.Sessions.AcquireCloneTicket(ctx, c.Session)
+	return ticket.Reveal(), err
 }
 
 func (a *API) acquireLocalTicket(ctx context.Context, c *Call, r *types.AcquireLocalTicketRequestType) (types.SessionManagerLocalTicket, error) {

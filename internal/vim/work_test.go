@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -53,7 +54,7 @@ func (c call) end(t *testing.T) {
 func begin(f *vimtest.Fixture, token string, on types.ManagedObjectReference, units int) call {
 	r := call{&request{units, make(chan struct{})}, make(chan *vim.Fault, 1)}
 	go func() {
-		c := &vim.Call{Object: on, Name: "Work", Args: r.request, Token: token, Release: vim.FirstRelease, Binding: "test"}
+		c := &vim.Call{Object: on, Name: "Work", Args: r.request, Token: secret.New(token), Release: vim.FirstRelease, Binding: "test"}
 		_, fault := f.Do(context.Background(), c)
 		c.Answered()
 		r.done <- fault
@@ -102,7 +103,7 @@ func TestATurnIsGivenBackWhateverBecomesOfTheCall(t *testing.T) {
 	for range 10 * runtime.GOMAXPROCS(0) {
 		func() {
 			defer func() { _ = recover() }()
-			c := &vim.Call{Object: on, Name: "Work", Args: &request{Units: 1_000_000}, Token: f.Ann, Release: vim.FirstRelease, Binding: "test"}
+			c := &vim.Call{Object: on, Name: "Work", Args: &request{Units: 1_000_000}, Token: secret.New(f.Ann), Release: vim.FirstRelease, Binding: "test"}
 			_, _ = f.Do(context.Background(), c)
 		}()
 	}
@@ -121,7 +122,7 @@ func TestALongListIsCountedUntilItIsSent(t *testing.T) {
 		f.Must(err)
 	}
 	read := func(name string) *vim.Call {
-		c := &vim.Call{Object: f.Ref("SessionManager"), Name: name, Read: true, Token: f.Admin, Release: vim.FirstRelease, Binding: "test"}
+		c := &vim.Call{Object: f.Ref("SessionManager"), Name: name, Read: true, Token: secret.New(f.Admin), Release: vim.FirstRelease, Binding: "test"}
 		if _, fault := f.Do(context.Background(), c); fault != nil {
 			t.Fatal(fault)
 		}

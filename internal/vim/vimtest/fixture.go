@@ -22,6 +22,7 @@ import (
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
@@ -124,7 +125,7 @@ func (f *Fixture) Ref(typ string) types.ManagedObjectReference {
 // the read of a property.
 func (f *Fixture) Send(token string, on types.ManagedObjectReference, name string, args any) (vim.Result, *vim.Fault) {
 	f.t.Helper()
-	f.Last = &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: token, Peer: &f.Peer, Release: vim.FirstRelease,
+	f.Last = &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(token), Peer: &f.Peer, Release: vim.FirstRelease,
 		Binding: "test", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk"}}
 	if args != nil {
 		m, fault := f.Method(on, name)
@@ -166,7 +167,7 @@ func (f *Fixture) User(name string, privileges ...access.Privilege) string {
 // Session is the token's live session, or nil.
 func (f *Fixture) Session(token string) *session.Live {
 	f.t.Helper()
-	l, err := f.Sessions.Authenticate(context.Background(), token, f.Now())
+	l, err := f.Sessions.Authenticate(context.Background(), secret.New(token), f.Now())
 	f.Must(err)
 	return l
 }
