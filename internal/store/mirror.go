@@ -34,14 +34,14 @@ type Mirror struct {
 	applied Revision   // every change up to here is in the views
 	whole   bool       // the views hold a whole state
 	failed  error      // Run has ended
-	wake    chan struct{}
-	reading bool  // a read of the newest revision is on its way
-	next    *read // the read after that one, if anybody waits for it
+	waiters []*waiter  // in the order of their revisions
+	reading bool       // a read of the newest revision is on its way
+	next    *read      // the read after that one, if anybody waits for it
 }
 
 // NewMirror makes a mirror of s that feeds the views once Run is called.
 func NewMirror(s Store, views ...View) *Mirror {
-	m := &Mirror{store: s, views: map[Kind]View{}, all: views, wake: make(chan struct{})}
+	m := &Mirror{store: s, views: map[Kind]View{}, all: views}
 	for _, v := range views {
 		for _, k := range v.Kinds() {
 			if m.views[k] != nil {
@@ -61,7 +61,7 @@ func (m *Mirror) Run(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	m.failed = fmt.Errorf("follow store: %w", err)
-	m.broadcast()
+	m.wake()
 	m.mu.Unlock()
 	return err
 }
@@ -95,34 +95,77 @@ func (m *Mirror) apply(b Batch) error {
 	m.whole = m.whole || b.Whole
 	if m.whole {
 		m.applied = max(m.applied, b.Revision)
-		m.broadcast()
+		m.wake()
 	}
 	return nil
 }
 
-// broadcast wakes all waiters. Callers hold mu.
-func (m *Mirror) broadcast() {
-	close(m.wake)
-	m.wake = make(chan struct{})
+// waiter is one call of Wait.
+type waiter struct {
+	rev  Revision
+	done chan struct{} // closed when the wait is over; then err holds
+	err  error
+}
+
+// over reports whether a wait for rev ends, and with which error. Callers hold mu.
+func (m *Mirror) over(rev Revision) (bool, error) {
+	switch {
+	case m.whole && m.applied >= rev:
+		return true, nil
+	case m.failed != nil:
+		return true, errors.Join(ErrUnavailable, m.failed)
+	}
+	return false, nil
+}
+
+// wake ends the waits that are over, and no others: with many callers most wait for
+// later commits. Callers hold mu.
+func (m *Mirror) wake() {
+	n := 0
+	for ; n < len(m.waiters); n++ {
+		w := m.waiters[n]
+		over, err := m.over(w.rev)
+		if !over {
+			break
+		}
+		w.err = err
+		close(w.done)
+	}
+	m.waiters = slices.Delete(m.waiters, 0, n)
+}
+
+// await adds a waiter for rev, unless the wait is over at once.
+func (m *Mirror) await(rev Revision) (*waiter, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if over, err := m.over(rev); over {
+		return nil, err
+	}
+	w := &waiter{rev: rev, done: make(chan struct{})}
+	i := len(m.waiters)
+	for i > 0 && m.waiters[i-1].rev > rev {
+		i--
+	}
+	m.waiters = slices.Insert(m.waiters, i, w)
+	return w, nil
 }
 
 // Wait returns once the views hold every change up to rev.
 func (m *Mirror) Wait(ctx context.Context, rev Revision) error {
-	for {
+	w, err := m.await(rev)
+	if w == nil {
+		return err
+	}
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
 		m.mu.Lock()
-		done, failed, wake := m.whole && m.applied >= rev, m.failed, m.wake
-		m.mu.Unlock()
-		switch {
-		case done:
-			return nil
-		case failed != nil:
-			return errors.Join(ErrUnavailable, failed)
+		defer m.mu.Unlock()
+		if i := slices.Index(m.waiters, w); i >= 0 {
+			m.waiters = slices.Delete(m.waiters, i, i+1)
 		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		return ctx.Err()
 	}
 }
 

@@ -198,6 +198,58 @@ func TestWaitingIsGivenUpWithItsContext(t *testing.T) {
 	}
 }
 
+func TestEachWaitEndsWithTheCommitThatItIsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storetest.NewMemory(time.Now)
+		m, stop := follow(t, s, &view{})
+		synctest.Wait()
+		const commits = 5
+		ended := make([][]error, commits+1) // by the revision that they wait for
+		var mu sync.Mutex
+		wait := func(ctx context.Context, rev store.Revision) {
+			go func() {
+				err := m.Wait(ctx, rev)
+				mu.Lock()
+				defer mu.Unlock()
+				ended[rev] = append(ended[rev], err)
+			}()
+			synctest.Wait()
+		}
+		impatient, cancel := context.WithCancel(t.Context())
+		for _, rev := range []store.Revision{3, 1, 5, 2, 3, 1, 4} {
+			wait(t.Context(), rev)
+			wait(impatient, rev)
+		}
+		cancel()
+		synctest.Wait()
+		for rev, errs := range ended[1:] {
+			for _, err := range errs {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("a wait for commit %d ended with %v", rev+1, err)
+				}
+			}
+		}
+		clear(ended)
+		want := []int{0, 2, 1, 2, 1, 0}
+		for rev := range store.Revision(4) {
+			if _, err := s.Commit(t.Context(), store.Put(store.Role, "a", nil, never)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			for i, errs := range ended {
+				if i <= int(rev)+1 && (len(errs) != want[i] || errors.Join(errs...) != nil) || i > int(rev)+1 && len(errs) > 0 {
+					t.Errorf("after commit %d the waits for %d ended with %v", rev+1, i, errs)
+				}
+			}
+		}
+		stop()
+		synctest.Wait()
+		if len(ended[5]) != 1 || !errors.Is(ended[5][0], store.ErrUnavailable) {
+			t.Errorf("the wait for a commit that never comes ended with %v", ended[5])
+		}
+	})
+}
+
 func TestTwoViewsOfOneKindAreAMistake(t *testing.T) {
 	defer func() {
 		if recover() == nil {
