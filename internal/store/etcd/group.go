@@ -31,67 +31,84 @@ var errTooMany = errors.New("more changes at once than etcd takes")
 type use uint8
 
 const (
-	reads use = iota + 1
-	writes
+	read use = iota + 1
+	written
 )
 
 // group is the requests that share a transaction. None of them names a record
 // that another writes, so that any order of them is as good as all at once.
 type group struct {
 	keys     keys
+	now      time.Time
 	requests []*request
 	uses     map[string]use
-	when     int // conditions
-	then     int // writes
+	compares []compare // the conditions, each once however many requests have it
+	has      map[compare]bool
+	writes   int
 	bytes    int
-	now      time.Time
 }
 
-func newGroup(k keys) *group { return &group{keys: k, uses: map[string]use{}} }
+func newGroup(k keys, now time.Time) *group {
+	return &group{keys: k, now: now, uses: map[string]use{}, has: map[compare]bool{}}
+}
+
+// compare is one of etcd's conditions: that the key has the revision, 0 for no
+// such key, or if alive is set, that the record exists and has not expired.
+type compare struct {
+	key   string
+	rev   int64
+	alive bool
+}
 
 // join adds the request if it can share the transaction.
 func (g *group) join(r *request) bool {
-	if len(g.requests) > 0 && (r.alone || g.requests[0].alone || g.when >= flatOps || g.then >= flatOps) {
+	first := len(g.requests) == 0
+	if !first && (r.alone || g.requests[0].alone || g.full()) {
 		return false
 	}
-	when, then, bytes := cost(r)
-	if len(g.requests) > 0 && (g.when+when > flatOps || g.then+then > flatOps || g.bytes+bytes > maxBytes) {
-		return false
-	}
-	for _, c := range r.changes {
+	var compares []compare
+	writes, bytes := 0, 0
+	for i, c := range r.changes {
+		bytes += len(c.Record.Value) + 2*len(c.Record.ID) + 128
+		if c.Op != store.OpCheck {
+			writes++
+		}
 		if c.Op == store.OpAppend {
 			continue
 		}
 		used := g.uses[g.keys.record(c.Record.Kind, c.Record.ID)]
-		if used == writes || used == reads && c.Op != store.OpCheck {
+		if used == written || used == read && c.Op != store.OpCheck {
 			return false
 		}
+		for _, x := range g.condition(r, i) {
+			if !g.has[x] {
+				compares = append(compares, x)
+			}
+		}
+	}
+	if !first && (len(g.compares)+len(compares) > flatOps || g.writes+writes > flatOps || g.bytes+bytes > maxBytes) {
+		return false
 	}
 	for _, c := range r.changes {
 		switch key := g.keys.record(c.Record.Kind, c.Record.ID); c.Op {
 		case store.OpAppend:
 		case store.OpCheck:
-			g.uses[key] = reads
+			g.uses[key] = read
 		default:
-			g.uses[key] = writes
+			g.uses[key] = written
 		}
 	}
+	for _, x := range compares {
+		g.has[x] = true
+	}
 	g.requests = append(g.requests, r)
-	g.when, g.then, g.bytes = g.when+when, g.then+then, g.bytes+bytes
+	g.compares = append(g.compares, compares...)
+	g.writes, g.bytes = g.writes+writes, g.bytes+bytes
 	return true
 }
 
-// cost is what a request needs, at the most.
-func cost(r *request) (when, then, bytes int) {
-	for _, c := range r.changes {
-		when += conditions(c, len(r.seen) > 0)
-		if c.Op != store.OpCheck {
-			then++
-		}
-		bytes += len(c.Record.Value) + 2*len(c.Record.ID) + 128
-	}
-	return when, then, bytes
-}
+// full reports whether no further request with a condition or a write fits.
+func (g *group) full() bool { return len(g.compares) >= flatOps || g.writes >= flatOps }
 
 // conditional reports whether the change has a condition at all.
 func conditional(c store.Change) bool {
@@ -99,65 +116,49 @@ func conditional(c store.Change) bool {
 	return c.Op != store.OpAppend && (at || c.If.Absent() || c.If.Present())
 }
 
-// conditions is how many of etcd's conditions the change's one takes.
-func conditions(c store.Change, seen bool) int {
-	_, at := c.If.At()
-	switch {
-	case !conditional(c):
-		return 0
-	case at && !seen:
-		return 2
-	}
-	return 1
-}
-
-// writesNothing reports whether the group consists of checks.
-func (g *group) writesNothing() bool { return g.then == 0 }
+// onlyChecks reports whether the group writes nothing.
+func (g *group) onlyChecks() bool { return g.writes == 0 }
 
 // build makes the group's transaction, with appended records under ids that
-// newID makes. reread are the keys that otws gets, in its order.
-func (g *group) build(newID func() string) (t txn, reread []string, err error) {
-	wanted := map[string]bool{}
-	get := func(key string) {
-		if !wanted[key] {
-			wanted[key] = true
-			reread = append(reread, key)
+// newID makes.
+func (g *group) build(newID func() string) (t txn, err error) {
+	living := alive(g.now)
+	for _, x := range g.compares {
+		if x.alive {
+			t.when = append(t.when, clientv3.Compare(clientv3.Value(x.key), ">", living))
+		} else {
+			t.when = append(t.when, clientv3.Compare(clientv3.ModRevision(x.key), "=", x.rev))
 		}
 	}
 	for _, r := range g.requests {
-		for i, c := range r.changes {
-			if conditional(c) {
-				key := g.keys.record(c.Record.Kind, c.Record.ID)
-				t.when = append(t.when, g.condition(key, r, i)...)
-				get(key)
-			}
+		for _, c := range r.changes {
 			if op, ok := g.op(c, newID); ok {
 				t.then = append(t.then, op)
 			}
 		}
 	}
-	for _, key := range reread {
-		t.otws = append(t.otws, clientv3.OpGet(key))
-	}
-	t.then, err = nest(t.then, max(len(t.when), len(t.otws)))
-	return t, reread, err
+	t.then, err = nest(t.then, len(t.when))
+	return t, err
 }
 
 // condition says in etcd's terms what change i of the request needs.
-func (g *group) condition(key string, r *request, i int) []clientv3.Cmp {
-	c := r.changes[i].If
-	at, isAt := c.At()
-	living := clientv3.Compare(clientv3.Value(key), ">", alive(g.now))
+func (g *group) condition(r *request, i int) []compare {
+	c := r.changes[i]
+	if !conditional(c) {
+		return nil
+	}
+	key := g.keys.record(c.Record.Kind, c.Record.ID)
+	at, isAt := c.If.At()
 	switch {
 	case len(r.seen) > 0:
-		return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", r.seen[i])}
+		return []compare{{key: key, rev: r.seen[i]}}
 	case isAt:
-		return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", int64(at)), living}
-	case c.Present():
-		return []clientv3.Cmp{living}
+		return []compare{{key: key, rev: int64(at)}, {key: key, alive: true}}
+	case c.If.Present():
+		return []compare{{key: key, alive: true}}
 	}
-	// One that has expired is not found to be absent at the first try.
-	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", 0)}
+	// At the first try a record that has expired is not found to be absent.
+	return []compare{{key: key}}
 }
 
 // op is what the change does.
@@ -196,6 +197,21 @@ func nest(ops []clientv3.Op, beside int) ([]clientv3.Op, error) {
 		return nested, nil
 	}
 	return nil, errTooMany
+}
+
+// conditions returns the keys of the records that the requests have conditions on.
+func (g *group) conditions() []string {
+	var all []string
+	named := map[string]bool{}
+	for _, r := range g.requests {
+		for _, c := range r.changes {
+			if key := g.keys.record(c.Record.Kind, c.Record.ID); conditional(c) && !named[key] {
+				named[key] = true
+				all = append(all, key)
+			}
+		}
+	}
+	return all
 }
 
 // judge finds out from what the records are whether the request's conditions

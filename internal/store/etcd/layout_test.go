@@ -144,7 +144,7 @@ func TestCommitsShareATransactionOnlyWhereNoneWritesWhatAnotherNames(t *testing.
 		if c.shared {
 			want = append(want, b)
 		}
-		if g := q.take(newKeys("")); fmt.Sprint(g.requests) != fmt.Sprint(want) {
+		if g := q.take(newKeys(""), time.Now()); fmt.Sprint(g.requests) != fmt.Sprint(want) {
 			t.Errorf("%v and %v: %d share a transaction", c.a, c.b, len(g.requests))
 		}
 		if !c.shared && !q.withdraw(b) {
@@ -183,4 +183,59 @@ func FuzzCountersDecode(f *testing.F) {
 			t.Errorf("%x is read as %d", b, n)
 		}
 	})
+}
+
+// wait has so many requests wait.
+func wait(q *queue, n int) {
+	for range n {
+		q.add(&request{})
+	}
+}
+
+func TestAWriterWaitsForTheCallersThatItHasJustAnswered(t *testing.T) {
+	for _, c := range []struct {
+		name                    string
+		waiting, answered, more int
+		took, later             time.Duration
+		waits                   bool
+	}{
+		{"for those that were answered", 0, 3, 2, time.Millisecond, 0, true},
+		{"beside those that waited already", 3, 3, 2, time.Millisecond, 0, true},
+		{"until all are there", 3, 3, 3, time.Millisecond, 0, false},
+		{"not for a lone one", 0, 1, 0, time.Millisecond, 0, false},
+		{"not for longer than a transaction takes", 0, 3, 2, time.Millisecond, time.Millisecond, false},
+		{"not for long if a transaction takes long", 0, 3, 2, time.Hour, maxGather, false},
+		{"not for more than a transaction takes in", enough - 1, 3, 1, time.Millisecond, 0, false},
+	} {
+		var q queue
+		q.init()
+		wait(&q, c.waiting)
+		q.expect(c.answered, c.took)
+		began := q.until.Add(-min(c.took, maxGather))
+		wait(&q, c.more)
+		if got := q.patience(began.Add(c.later)) > 0; got != c.waits {
+			t.Errorf("%s: waits is %v", c.name, got)
+		}
+		q.close()
+		if q.patience(began) > 0 {
+			t.Errorf("%s: a closed queue waits", c.name)
+		}
+	}
+}
+
+func TestRequestsThatHaveAConditionInCommonSayItOnce(t *testing.T) {
+	g := newGroup(newKeys(""), time.Now())
+	for i := range enough {
+		r := &request{changes: []store.Change{
+			store.RequireAt(store.Extension, "e", 7), store.Create(store.Session, fmt.Sprint(i), nil, time.Time{}),
+			store.Append(store.Event, nil, time.Time{}),
+		}}
+		if !g.join(r) {
+			t.Fatalf("request %d does not fit", i)
+		}
+	}
+	built, err := g.build(func() string { return "id" })
+	if err != nil || len(built.when) != enough+2 {
+		t.Errorf("%d logins have %d conditions, %v", enough, len(built.when), err)
+	}
 }

@@ -39,13 +39,24 @@ type queue struct {
 	mu      sync.Mutex // guards what follows
 	waiting []*request
 	closed  bool
+	// expected is how many requests will probably wait before the time until, see
+	// expect.
+	expected int
+	until    time.Time
+
+	filled chan struct{} // holds one token after as many as expected have come
 }
 
-func (q *queue) init() { q.wake = make(chan struct{}, 1) }
+func (q *queue) init() {
+	q.wake, q.filled = make(chan struct{}, 1), make(chan struct{}, 1)
+}
 
-func (q *queue) rouse() {
+func (q *queue) rouse() { signal(q.wake) }
+
+// signal puts a token into the channel unless it holds one.
+func signal(c chan struct{}) {
 	select {
-	case q.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -59,6 +70,9 @@ func (q *queue) add(r *request) bool {
 		return false
 	}
 	q.waiting = append(q.waiting, r)
+	if len(q.waiting) >= q.expected {
+		signal(q.filled)
+	}
 	return true
 }
 
@@ -74,10 +88,10 @@ func (q *queue) withdraw(r *request) bool {
 }
 
 // take removes the oldest requests that can share a transaction.
-func (q *queue) take(k keys) *group {
+func (q *queue) take(k keys, now time.Time) *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	g := newGroup(k)
+	g := newGroup(k, now)
 	q.waiting = slices.DeleteFunc(q.waiting, g.join)
 	return g
 }
@@ -87,6 +101,59 @@ func (q *queue) back(rs []*request) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = append(slices.Clone(rs), q.waiting...)
+}
+
+const (
+	// maxGather bounds how long a commit waits for others to share its transaction.
+	maxGather = 20 * time.Millisecond
+	// enough requests fill a transaction, if each has two writes as a login has.
+	enough = flatOps / 2
+)
+
+// expect records that a transaction ended that answered so many requests and took
+// so long. If it answered several, their callers are probably about to commit
+// again, as clients do that have no more work for an instant than to wait for the
+// server. A transaction costs etcd much, and one more commit in it costs little. So
+// the writer waits for as many as are probably on their way, but at most for as
+// long as the transaction took.
+func (q *queue) expect(answered int, took time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expected = 0
+	if answered > 1 {
+		q.expected = min(answered+len(q.waiting), enough)
+	}
+	q.until = time.Now().Add(min(took, maxGather))
+}
+
+// patience returns how long to wait for further requests at now.
+func (q *queue) patience(now time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.waiting) >= q.expected {
+		return 0
+	}
+	return max(0, q.until.Sub(now))
+}
+
+// gather waits for the requests that are expected.
+func (q *queue) gather() {
+	d := q.patience(time.Now())
+	if d == 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-q.filled:
+			if q.patience(time.Now()) == 0 {
+				return
+			}
+		case <-t.C:
+			return
+		}
+	}
 }
 
 func (q *queue) empty() bool {
@@ -99,6 +166,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	signal(q.filled)
 	q.rouse()
 }
 
@@ -140,17 +208,19 @@ func (s *Store) Commit(ctx context.Context, changes ...store.Change) (store.Revi
 	return got.rev, got.err
 }
 
-// push has what waits written: here and now if nobody else writes, which spares
-// the way to another goroutine and back.
+// push has what waits written: here and now if nobody else writes and no more
+// requests are expected, which spares the way to another goroutine and back.
 func (s *Store) push() {
-	select {
-	case s.writing <- struct{}{}:
-		s.writer.step()
-		s.writing.give()
-		if s.queue.empty() {
-			return
+	if s.queue.patience(time.Now()) == 0 {
+		select {
+		case s.writing <- struct{}{}:
+			s.writer.step()
+			s.writing.give()
+			if s.queue.empty() {
+				return
+			}
+		default:
 		}
-	default:
 	}
 	s.queue.rouse()
 }
@@ -165,7 +235,9 @@ func (s *Store) write() {
 		case <-s.ctx.Done():
 		}
 		s.writing <- struct{}{} // nobody keeps it for longer than a try takes
-		for !s.closing.Load() && s.writer.step() {
+		for !s.closing.Load() && !s.queue.empty() {
+			s.queue.gather()
+			s.writer.step()
 		}
 		s.writing.give()
 		if s.closing.Load() {
@@ -182,6 +254,8 @@ type writer struct {
 	s    *Store
 	lane lane
 	ids  ids
+	// again is how many requests of the last try are back in the queue.
+	again int
 }
 
 // ids makes ids of appended records: no other process makes the same, and those
@@ -202,14 +276,16 @@ func (i *ids) next() string {
 	return fmt.Sprintf("%s-%010x", i.process, i.n)
 }
 
-// step tries the oldest requests that can share a transaction. It returns false
-// if there are none.
-func (w *writer) step() bool {
-	g := w.s.queue.take(w.s.keys)
-	if len(g.requests) > 0 {
-		w.run(g)
+// step tries the oldest requests that can share a transaction, if there are any.
+func (w *writer) step() {
+	g := w.s.queue.take(w.s.keys, w.s.now())
+	if len(g.requests) == 0 {
+		return
 	}
-	return len(g.requests) > 0
+	began := time.Now()
+	w.again = 0
+	w.run(g)
+	w.s.queue.expect(len(g.requests)-w.again, time.Since(began))
 }
 
 // retry puts back what was not written for the cause, or answers what has no
@@ -229,5 +305,6 @@ func (w *writer) retry(rs []*request, cause error) {
 			again = append(again, r)
 		}
 	}
+	w.again = len(again)
 	w.s.queue.back(again)
 }

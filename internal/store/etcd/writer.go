@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,24 +17,23 @@ import (
 // run does the group as far as it can be done in one try: each request is
 // answered, or back in the queue.
 func (w *writer) run(g *group) {
-	g.now = w.s.now()
-	if r := g.requests[0]; g.when > flatOps && len(r.seen) == 0 {
-		// So many conditions that each may take one of etcd's only.
-		if err := w.look(g, r); err != nil {
-			w.failed(g, err)
-			return
-		}
-	}
-	if g.writesNothing() {
-		w.check(g)
+	if len(g.compares) > flatOps && len(g.requests[0].seen) == 0 {
+		// There are too many conditions. Once the records have been read each takes
+		// one of etcd's only: that they are still at their revisions.
+		w.look(g)
 		return
 	}
-	t, reread, err := g.build(w.ids.next)
+	t, err := g.build(w.ids.next)
 	if err != nil {
 		w.refuse(g, err)
 		return
 	}
-	o, err := w.lane.send(w.s.ctx, t)
+	var o outcome
+	if g.onlyChecks() {
+		o, err = w.check(t)
+	} else {
+		o, err = w.lane.send(w.s.ctx, t)
+	}
 	switch {
 	case err != nil:
 		w.failed(g, err)
@@ -42,37 +42,23 @@ func (w *writer) run(g *group) {
 			r.answer(o.rev, nil)
 		}
 	default:
-		w.lost(g, found(reread, o.responses))
+		w.look(g)
 	}
 }
 
-// check does a group of checks, which writes nothing and so may be asked again.
-func (w *writer) check(g *group) {
-	t, reread, err := g.build(w.ids.next)
-	if err == nil {
-		_, err = nest(nil, len(t.when))
-	}
+// check does a transaction that writes nothing, and so may be asked again.
+func (w *writer) check(t txn) (outcome, error) {
+	resp, err := w.s.once(w.s.ctx, clientv3.OpTxn(t.when, []clientv3.Op{clientv3.OpGet(w.s.keys.head())}, nil))
 	if err != nil {
-		w.refuse(g, err)
-		return
+		return outcome{}, &notWritten{err}
 	}
-	resp, err := w.s.once(w.s.ctx, clientv3.OpTxn(t.when, []clientv3.Op{clientv3.OpGet(w.s.keys.head())}, t.otws))
-	if err != nil {
-		w.failed(g, &notWritten{err})
-		return
+	o := outcome{done: resp.Txn().Succeeded}
+	if o.done {
+		if kv := first(resp.Txn().Responses[0]); kv != nil {
+			o.rev = store.Revision(kv.ModRevision)
+		}
 	}
-	answer := resp.Txn()
-	if !answer.Succeeded {
-		w.lost(g, found(reread, answer.Responses))
-		return
-	}
-	var rev store.Revision
-	if kv := first(answer.Responses[0]); kv != nil {
-		rev = store.Revision(kv.ModRevision)
-	}
-	for _, r := range g.requests {
-		r.answer(rev, nil)
-	}
+	return o, nil
 }
 
 func found(keys []string, responses []*etcdserverpb.ResponseOp) map[string]*mvccpb.KeyValue {
@@ -115,42 +101,33 @@ func (w *writer) refuse(g *group, err error) {
 	w.retry(g.requests, err)
 }
 
-// lost goes on after a transaction whose conditions did not hold: the requests
-// to blame are answered, the others tried again. found is what the records were
-// at that instant.
-func (w *writer) lost(g *group, found map[string]*mvccpb.KeyValue) {
-	var again []*request
-	for _, r := range g.requests {
-		if err := g.judge(r, found); err != nil {
-			r.answer(0, err)
-			continue
-		}
-		again = append(again, r)
-	}
-	w.retry(again, errContend)
-}
-
-// look judges a request before its transaction is tried.
-func (w *writer) look(g *group, r *request) error {
-	var names []string
-	for _, c := range r.changes {
-		if conditional(c) {
-			names = append(names, w.s.keys.record(c.Record.Kind, c.Record.ID))
-		}
-	}
+// look reads the records that the group has conditions on: the requests whose
+// conditions do not hold are answered, the others are tried again.
+//
+// It is for a transaction whose conditions did not all hold. They are judged by
+// what the records are now, which may be later: a condition that fails now has
+// failed after its request was made, and if all hold again the next try says so.
+func (w *writer) look(g *group) {
 	all := map[string]*mvccpb.KeyValue{}
-	for names := range slices.Chunk(names, flatOps) {
+	for names := range slices.Chunk(g.conditions(), flatOps) {
 		ops := make([]clientv3.Op, len(names))
 		for i, key := range names {
 			ops[i] = clientv3.OpGet(key)
 		}
 		resp, err := w.s.once(w.s.ctx, clientv3.OpTxn(nil, ops, nil))
 		if err != nil {
-			return &notWritten{err}
+			w.failed(g, &notWritten{err})
+			return
 		}
-		for key, kv := range found(names, resp.Txn().Responses) {
-			all[key] = kv
-		}
+		maps.Copy(all, found(names, resp.Txn().Responses))
 	}
-	return g.judge(r, all)
+	var again []*request
+	for _, r := range g.requests {
+		if err := g.judge(r, all); err != nil {
+			r.answer(0, err)
+			continue
+		}
+		again = append(again, r)
+	}
+	w.retry(again, errContend)
 }
