@@ -259,7 +259,7 @@ func TestAServerKilledDuringABackupLeavesNoFileAndIsNoHindrance(t *testing.T) {
 	if err := server.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if o := <-done; o.code != 1 || !strings.Contains(o.out, "broken off") {
+	if o := <-done; o.code != 1 || !strings.Contains(o.out, "connection broke") {
 		t.Errorf("backup: %d %s", o.code, o.out)
 	}
 	_ = server.Wait() // killed

@@ -1,5 +1,12 @@
-// Package config is what an operator can set: one table of keys, from which
-// come the file's grammar, the flags and their help, and the defaults.
+// Package config defines what an operator can configure. One table of keys, returned by [Keys],
+// determines the keys of the configuration file, the command-line flags, their help texts and the
+// defaults.
+//
+// [Load] reads a configuration from defaults, a YAML file and flags; a flag overrides the file. It
+// reports all mistakes at once, each as an [*Error] with its file and line. The result is a
+// [Config], a plain struct that is passed to the packages that need it. The package only checks
+// that values are well-formed; whether a file exists or an address is free is found out when the
+// server starts.
 package config
 
 import (
@@ -8,8 +15,7 @@ import (
 	"time"
 )
 
-// Config is what the keys of the table say. The table, in keys.go, tells what
-// each means, and its default.
+// Config holds the value of each key. The table in keys.go describes the keys and their defaults.
 type Config struct {
 	Data           string
 	Dev            bool
@@ -32,7 +38,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	MaxConnections        int
-	MaxAddressConnections int // 0: a quarter of MaxConnections
+	MaxAddressConnections int // 0 means a quarter of MaxConnections
 	IdleConnectionTimeout time.Duration
 
 	LocalTickets       LocalTickets
@@ -51,7 +57,7 @@ type Config struct {
 	LogLevel     slog.Level
 }
 
-// Lockout says when failed logins lock, see the keys that begin with lockout-.
+// Lockout limits failed logins; see the keys that begin with lockout-.
 type Lockout struct {
 	Failures int
 	Window   time.Duration
@@ -64,17 +70,17 @@ type Lockout struct {
 	AddressWindow   time.Duration
 }
 
-// LocalTickets says who may ask for a local ticket.
+// LocalTickets determines which callers may acquire a local ticket.
 type LocalTickets string
 
 // The values of [LocalTickets].
 const (
 	LocalTicketsSocket   LocalTickets = "socket"   // clients of the Unix socket
-	LocalTicketsLoopback LocalTickets = "loopback" // and those on a loopback connection
-	LocalTicketsOff      LocalTickets = "off"      // nobody
+	LocalTicketsLoopback LocalTickets = "loopback" // clients of the Unix socket and of loopback addresses
+	LocalTicketsOff      LocalTickets = "off"      // no clients
 )
 
-// LogFormat is how a line of the log is written.
+// LogFormat is the format of a log line.
 type LogFormat string
 
 // The values of [LogFormat].
@@ -83,16 +89,16 @@ const (
 	LogJSON LogFormat = "json"
 )
 
-// check reports what is wrong between keys that are right one by one. from
-// tells where a key was set.
+// check returns the conflicts between keys whose values are valid by themselves. from returns where
+// a key was set.
 func (c *Config) check(from func(key string) string) []error {
 	var errs []error
 	wrong := func(key, problem string) { errs = append(errs, &Error{From: from(key), Key: key, Problem: problem}) }
 	if c.Data == "" && !c.Dev {
-		wrong("data", "is needed, unless dev is set")
+		wrong("data", "is required unless dev is set")
 	}
 	if c.Listen == "" && c.PlainHTTP == "" && c.Unix == "" {
-		wrong("listen", "is empty, and so are plain-http and unix: there is nothing to listen on")
+		wrong("listen", "is empty, and so are plain-http and unix; at least one listener is required")
 	}
 	if c.TLSCert != "" && c.TLSKey == "" {
 		wrong("tls-cert", "needs tls-key")
@@ -101,7 +107,7 @@ func (c *Config) check(from func(key string) string) []error {
 		wrong("tls-key", "needs tls-cert")
 	}
 	if len(c.ClientCRL) > 0 && len(c.ClientCA) == 0 {
-		wrong("client-crl", "needs client-ca, which issues it")
+		wrong("client-crl", "needs client-ca, which must have issued it")
 	}
 	if c.EtcdCert != "" && c.EtcdKey == "" {
 		wrong("etcd-cert", "needs etcd-key")
@@ -110,10 +116,10 @@ func (c *Config) check(from func(key string) string) []error {
 		wrong("etcd-key", "needs etcd-cert")
 	}
 	if (c.EtcdCA != "" || c.EtcdCert != "") && len(c.Store.Endpoints) == 0 {
-		wrong("store", "is not on etcd, but etcd-ca or etcd-cert is set")
+		wrong("store", "is not an etcd store, but etcd-ca or etcd-cert is set")
 	}
 	if c.MaxSessionsPerUser > c.MaxSessions {
-		wrong("max-sessions-per-user", "is more than max-sessions")
+		wrong("max-sessions-per-user", "is greater than max-sessions")
 	}
 	if c.IdleTimeout > c.MaxLifetime {
 		wrong("idle-timeout", "is longer than max-lifetime")

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// problems are the lines of the error that text gives, with flags.
+// problems returns the lines of the error that Load returns for the text and the flags.
 func problems(t *testing.T, text string, flags ...Flag) []string {
 	t.Helper()
 	_, err := Load("v.yaml", []byte(text), flags)
@@ -25,25 +25,28 @@ func problems(t *testing.T, text string, flags ...Flag) []string {
 	return strings.Split(err.Error(), "\n")
 }
 
-// others are values that differ from the defaults, one for each key.
+// others has one value for each key that differs from the default.
 var others = map[string]struct {
 	text  string
 	field func(Config) any
 	want  any
 }{
-	"data":                        {"/var/lib/vigate", func(c Config) any { return c.Data }, "/var/lib/vigate"},
-	"dev":                         {"true", func(c Config) any { return c.Dev }, true},
-	"listen":                      {"0.0.0.0:443", func(c Config) any { return c.Listen }, "0.0.0.0:443"},
-	"plain-http":                  {"localhost:8080", func(c Config) any { return c.PlainHTTP }, "localhost:8080"},
-	"plain-http-host":             {"vigate.example", func(c Config) any { return c.PlainHTTPHosts }, []string{"vigate.example"}},
-	"unix":                        {"/run/vigate.sock", func(c Config) any { return c.Unix }, "/run/vigate.sock"},
-	"admin-listen":                {"127.0.0.1:9090", func(c Config) any { return c.AdminListen }, "127.0.0.1:9090"},
-	"tls-cert":                    {"c.pem", func(c Config) any { return c.TLSCert }, "c.pem"},
-	"tls-key":                     {"k.pem", func(c Config) any { return c.TLSKey }, "k.pem"},
-	"client-ca":                   {"ca.pem", func(c Config) any { return c.ClientCA }, []string{"ca.pem"}},
-	"client-crl":                  {"ca.crl", func(c Config) any { return c.ClientCRL }, []string{"ca.crl"}},
-	"trusted-proxy":               {"10.0.0.0/8", func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-	"store":                       {"etcd://a:1,b:2/v/w", func(c Config) any { return c.Store }, Store{[]string{"a:1", "b:2"}, "v/w"}},
+	"data":       {"/var/lib/vigate", func(c Config) any { return c.Data }, "/var/lib/vigate"},
+	"dev":        {"true", func(c Config) any { return c.Dev }, true},
+	"listen":     {"0.0.0.0:443", func(c Config) any { return c.Listen }, "0.0.0.0:443"},
+	"plain-http": {"localhost:8080", func(c Config) any { return c.PlainHTTP }, "localhost:8080"},
+	"plain-http-host": {"vigate.example", func(c Config) any { return c.PlainHTTPHosts },
+		[]string{"vigate.example"}},
+	"unix":         {"/run/vigate.sock", func(c Config) any { return c.Unix }, "/run/vigate.sock"},
+	"admin-listen": {"127.0.0.1:9090", func(c Config) any { return c.AdminListen }, "127.0.0.1:9090"},
+	"tls-cert":     {"c.pem", func(c Config) any { return c.TLSCert }, "c.pem"},
+	"tls-key":      {"k.pem", func(c Config) any { return c.TLSKey }, "k.pem"},
+	"client-ca":    {"ca.pem", func(c Config) any { return c.ClientCA }, []string{"ca.pem"}},
+	"client-crl":   {"ca.crl", func(c Config) any { return c.ClientCRL }, []string{"ca.crl"}},
+	"trusted-proxy": {"10.0.0.0/8", func(c Config) any { return c.TrustedProxies },
+		[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+	"store": {"etcd://a:1,b:2/v/w", func(c Config) any { return c.Store },
+		Store{[]string{"a:1", "b:2"}, "v/w"}},
 	"etcd-ca":                     {"eca.pem", func(c Config) any { return c.EtcdCA }, "eca.pem"},
 	"etcd-cert":                   {"e.pem", func(c Config) any { return c.EtcdCert }, "e.pem"},
 	"etcd-key":                    {"ek.pem", func(c Config) any { return c.EtcdKey }, "ek.pem"},
@@ -73,8 +76,10 @@ var others = map[string]struct {
 }
 
 func TestEveryKeyIsSetByTheFileAndByItsFlag(t *testing.T) {
-	companions := map[string]string{"tls-cert": "tls-key: k.pem\n", "tls-key": "tls-cert: c.pem\n", "client-crl": "client-ca: ca.pem\n",
-		"etcd-ca": "store: etcd://a:1/v\n", "etcd-cert": "store: etcd://a:1/v\netcd-key: ek.pem\n", "etcd-key": "store: etcd://a:1/v\netcd-cert: e.pem\n"}
+	companions := map[string]string{"tls-cert": "tls-key: k.pem\n", "tls-key": "tls-cert: c.pem\n",
+		"client-crl": "client-ca: ca.pem\n",
+		"etcd-ca":    "store: etcd://a:1/v\n", "etcd-cert": "store: etcd://a:1/v\netcd-key: ek.pem\n",
+		"etcd-key": "store: etcd://a:1/v\netcd-cert: e.pem\n"}
 	for _, k := range Keys() {
 		o, ok := others[k.Name]
 		if !ok {
@@ -106,12 +111,12 @@ func TestEveryKeyIsSetByTheFileAndByItsFlag(t *testing.T) {
 	}
 }
 
-func TestTheTableIsSound(t *testing.T) {
+func TestTheTableIsValid(t *testing.T) {
 	seen, fields := map[string]bool{}, map[any]bool{}
 	var c Config
 	for _, k := range Keys() {
 		if seen[k.Name] || k.Name != strings.ToLower(k.Name) || k.Help == "" || k.kind.name == "" {
-			t.Errorf("%q is listed twice, or is not written plainly, or has no help", k.Name)
+			t.Errorf("%q is listed twice, or is not in its normal form, or has no help", k.Name)
 		}
 		seen[k.Name] = true
 		if f := k.field(&c); fields[f] {
@@ -135,10 +140,13 @@ func TestTheDefaultsAreWhatTheTableSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.MaxSessions != 100_000 || c.MaxSessionsPerUser != 2000 || c.IdleTimeout != 30*time.Minute || c.MaxLifetime != 24*time.Hour ||
-		c.TicketLifetime != 2*time.Minute || c.DefaultDomain != "vsphere.local" || c.DefaultLocale != "en" || c.LogFormat != LogText ||
+	if c.MaxSessions != 100_000 || c.MaxSessionsPerUser != 2000 || c.IdleTimeout != 30*time.Minute ||
+		c.MaxLifetime != 24*time.Hour ||
+		c.TicketLifetime != 2*time.Minute || c.DefaultDomain != "vsphere.local" || c.DefaultLocale != "en" ||
+		c.LogFormat != LogText ||
 		c.LogLevel != slog.LevelInfo || c.LocalTickets != LocalTicketsSocket || c.Dev || c.Listen != "127.0.0.1:8989" ||
-		c.DrainTimeout != 15*time.Second || c.Lockout != (Lockout{5, 3 * time.Minute, 5 * time.Minute, 100, time.Hour, 100, 3 * time.Minute}) {
+		c.DrainTimeout != 15*time.Second ||
+		c.Lockout != (Lockout{5, 3 * time.Minute, 5 * time.Minute, 100, time.Hour, 100, 3 * time.Minute}) {
 		t.Fatalf("%+v", c)
 	}
 }
@@ -171,8 +179,8 @@ colour: red
 		`v.yaml:8: dev must be true or false, not "yes"`,
 		`v.yaml:9: data is set twice, first at v.yaml:2`,
 		`v.yaml:10: log-level "verbose" is not one of debug, info, warn, error`,
-		`v.yaml:13: trusted-proxy "10.1.2.3/8" has an address beyond its prefix; the network is 10.0.0.0/8`,
-		`v.yaml:14: trusted-proxy must be a network such as 10.0.0.0/8, or a list of such`,
+		`v.yaml:13: trusted-proxy "10.1.2.3/8" has address bits beyond its prefix; the network is 10.0.0.0/8`,
+		`v.yaml:14: trusted-proxy must be a network such as 10.0.0.0/8, or a list of these`,
 		`v.yaml:15: unix has no value`,
 		`v.yaml:16: listen must be an address as host:port`,
 		`v.yaml:17: "colour" is not a key`,
@@ -186,14 +194,15 @@ colour: red
 
 func TestMistakesBetweenKeysNameWhereTheyWereMade(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                          "default: data is needed, unless dev is set",
-		"dev: true\nlisten: \"\"":                   "v.yaml:2: listen is empty, and so are plain-http and unix: there is nothing to listen on",
+		"": "default: data is required unless dev is set",
+		"dev: true\nlisten: \"\"": "v.yaml:2: listen is empty, and so are plain-http and unix; " +
+			"at least one listener is required",
 		"dev: true\ntls-cert: c":                    "v.yaml:2: tls-cert needs tls-key",
 		"dev: true\ntls-key: c":                     "v.yaml:2: tls-key needs tls-cert",
-		"dev: true\nclient-crl: [c]":                "v.yaml:2: client-crl needs client-ca, which issues it",
-		"dev: true\nmax-sessions: 100":              "default: max-sessions-per-user is more than max-sessions",
+		"dev: true\nclient-crl: [c]":                "v.yaml:2: client-crl needs client-ca, which must have issued it",
+		"dev: true\nmax-sessions: 100":              "default: max-sessions-per-user is greater than max-sessions",
 		"dev: true\n\nidle-timeout: 25h":            "v.yaml:3: idle-timeout is longer than max-lifetime",
-		"dev: true\nmax-sessions-per-user: 2000000": "v.yaml:2: max-sessions-per-user is more than max-sessions",
+		"dev: true\nmax-sessions-per-user: 2000000": "v.yaml:2: max-sessions-per-user is greater than max-sessions",
 	} {
 		if got := problems(t, text); !slices.Equal(got, []string{want}) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
@@ -201,27 +210,30 @@ func TestMistakesBetweenKeysNameWhereTheyWereMade(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAFlatListOfKeysIsRefused(t *testing.T) {
+func TestAFileThatIsNotAFlatListOfKeysIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"- a":                                              "v.yaml:1: want lines of the form key: value",
-		"just words":                                       "v.yaml:1: want lines of the form key: value",
-		"dev: true\n---\ndev: true":                        "v.yaml:2: a second document begins here",
-		"dev: true\n[a]: b":                                "v.yaml:2: a key must be a plain name",
-		"dev: &x true":                                     "v.yaml:1: dev uses an anchor or an alias",
-		"data: &x a\nunix: *x":                             "v.yaml:1: data uses an anchor or an alias",
-		"dev: true\n<<: {data: a}":                         `v.yaml:2: "<<" is not a key`,
-		"dev: true\ndata: 'a":                              "v.yaml:",
-		"dev: true\n\tdata: a":                             "v.yaml:2: found a tab character",
-		"dev: true\ndata: \"a\\0b\"":                       "v.yaml:2: data has control characters",
-		"dev: true\ndefault-domain: a b":                   "v.yaml:2: default-domain must be a name without blanks",
-		"dev: true\nmax-sessions: 1e3":                     "v.yaml:2: max-sessions must be a whole number",
-		"dev: true\nmax-sessions: 0x10":                    `v.yaml:2: max-sessions "0x10" is not a whole number`,
-		"dev: true\nmax-sessions: 99999999999":             `v.yaml:2: max-sessions "99999999999" is not from 1`,
-		"dev: true\nlisten: 443":                           "v.yaml:2: listen must be an address",
-		"dev: true\nlisten: host":                          `v.yaml:2: listen "host" is not an address`,
-		"dev: true\nlisten: a:70000":                       `v.yaml:2: listen "a:70000" has no port`,
-		"dev: true\nlisten: a:http":                        `v.yaml:2: listen "a:http" has no port`,
-		"dev: true\nlisten: 'a:+1'":                        `v.yaml:2: listen "a:+1" has no port`,
+		"- a":                                  "v.yaml:1: every line must have the form key: value",
+		"just words":                           "v.yaml:1: every line must have the form key: value",
+		"dev: true\n---\ndev: true":            "v.yaml:2: a second document begins here",
+		"dev: true\n[a]: b":                    "v.yaml:2: a key must be a plain name",
+		"dev: &x true":                         "v.yaml:1: dev uses an anchor or an alias",
+		"data: &x a\nunix: *x":                 "v.yaml:1: data uses an anchor or an alias",
+		"dev: true\n<<: {data: a}":             `v.yaml:2: "<<" is not a key`,
+		"dev: true\ndata: 'a":                  "v.yaml:",
+		"dev: true\n\tdata: a":                 "v.yaml:2: found a tab character",
+		"dev: true\ndata: \"a\\0b\"":           "v.yaml:2: data has control characters",
+		"dev: true\ndefault-domain: a b":       "v.yaml:2: default-domain must be a name without blanks",
+		"dev: true\nmax-sessions: 1e3":         "v.yaml:2: max-sessions must be a whole number",
+		"dev: true\nmax-sessions: 0x10":        `v.yaml:2: max-sessions "0x10" is not a whole number`,
+		"dev: true\nmax-sessions: 99999999999": `v.yaml:2: max-sessions "99999999999" is not from 1`,
+		"dev: true\nlisten: 443":               "v.yaml:2: listen must be an address",
+		"dev: true\nlisten: host":              `v.yaml:2: listen "host" is not an address`,
+		"dev: true\nlisten: a:70000": `v.yaml:2: listen "a:70000" does not have a port from 0 ` +
+			`to 65535`,
+		"dev: true\nlisten: a:http": `v.yaml:2: listen "a:http" does not have a port from 0 ` +
+			`to 65535`,
+		"dev: true\nlisten: 'a:+1'": `v.yaml:2: listen "a:+1" does not have a port from 0 to ` +
+			`65535`,
 		"dev: true\ndata: [a]":                             "v.yaml:2: data must be a text",
 		"dev: true\ndata: " + strings.Repeat("x", MaxFile): "v.yaml: is larger than 65536 bytes",
 	} {
@@ -232,7 +244,7 @@ func TestWhatIsNotAFlatListOfKeysIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFileMayHoldNothing(t *testing.T) {
+func TestAFileMayBeEmpty(t *testing.T) {
 	for _, text := range []string{"", "\n", "# only this\n", "---\n", "---\n...\n"} {
 		if got := problems(t, text, Flag{"dev", []string{"true"}}); got != nil {
 			t.Errorf("%q: %q", text, got)
@@ -240,7 +252,7 @@ func TestAFileMayHoldNothing(t *testing.T) {
 	}
 }
 
-func TestFlagsGoBeforeTheFile(t *testing.T) {
+func TestFlagsOverrideTheFile(t *testing.T) {
 	file := "data: /file\nmax-sessions: 5000\ntrusted-proxy: [10.0.0.0/8, 192.0.2.0/24]\nclient-ca: one.pem\n"
 	c, err := Load("v.yaml", []byte(file), []Flag{
 		{"data", []string{"/first", "/last"}},
@@ -251,25 +263,28 @@ func TestFlagsGoBeforeTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxies := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")}
-	if c.Data != "/last" || c.MaxSessions != 5000 || !slices.Equal(c.TrustedProxies, proxies) || !slices.Equal(c.ClientCA, []string{"one.pem"}) {
+	if c.Data != "/last" || c.MaxSessions != 5000 || !slices.Equal(c.TrustedProxies, proxies) ||
+		!slices.Equal(c.ClientCA, []string{"one.pem"}) {
 		t.Fatalf("%+v", c)
 	}
-	if got := problems(t, file, Flag{"max-sessions", []string{"100"}}); !slices.Equal(got, []string{"default: max-sessions-per-user is more than max-sessions"}) {
+	if got := problems(t, file, Flag{"max-sessions", []string{"100"}}); !slices.Equal(got,
+		[]string{"default: max-sessions-per-user is greater than max-sessions"}) {
 		t.Errorf("got %q", got)
 	}
-	if got := problems(t, file, Flag{"no-such", []string{"1"}}); !slices.Equal(got, []string{"--no-such is not a key"}) {
+	if got := problems(t, file, Flag{"no-such", []string{"1"}}); !slices.Equal(got,
+		[]string{"--no-such is not a key"}) {
 		t.Errorf("got %q", got)
 	}
 }
 
-func TestAFlagSaysAtOnceWhatIsWrong(t *testing.T) {
+func TestAFlagReportsAMistakeAtOnce(t *testing.T) {
 	for _, k := range Keys() {
 		v := k.FlagValue()
 		if v.String() != k.Default {
 			t.Errorf("%s: unset it shows %q", k.Name, v)
 		}
 		if err := v.Set("\x00"); err == nil {
-			t.Errorf("%s takes anything", k.Name)
+			t.Errorf("%s accepts any value", k.Name)
 		}
 		if len(v.Flag().Values) != 0 {
 			t.Errorf("%s keeps what it refused", k.Name)
@@ -281,7 +296,8 @@ func TestAFlagSaysAtOnceWhatIsWrong(t *testing.T) {
 }
 
 func TestAStoreIsBoltOrEtcdWithAPrefix(t *testing.T) {
-	for _, bad := range []string{"", "etcd", "etcd://", "etcd://a:1", "etcd://a:1/", "etcd://a/v", "etcd://:1/v", "etcd://u:p@a:1/v", "http://a:1/v", "etcd://a:1,/v"} {
+	for _, bad := range []string{"", "etcd", "etcd://", "etcd://a:1", "etcd://a:1/", "etcd://a/v", "etcd://:1/v",
+		"etcd://u:p@a:1/v", "http://a:1/v", "etcd://a:1,/v"} {
 		if got, err := ParseStore(bad); err == nil {
 			t.Errorf("%q is %+v", bad, got)
 		}
@@ -294,7 +310,8 @@ func TestAStoreIsBoltOrEtcdWithAPrefix(t *testing.T) {
 func TestAHostIsANameOrAnAddressWithoutAPort(t *testing.T) {
 	for text, good := range map[string]bool{
 		"vigate.example": true, "VIGATE": true, "192.0.2.1": true, "2001:db8::1": true, `"*"`: true,
-		`""`: false, "vigate.example:80": false, "http://vigate.example": false, "a/b": false, "a b": false, "u@a": false, `"[2001:db8::1]"`: false,
+		`""`: false, "vigate.example:80": false, "http://vigate.example": false, "a/b": false, "a b": false,
+		"u@a": false, `"[2001:db8::1]"`: false,
 		`"*.example"`: false, `"a,b"`: false, strings.Repeat("a", 256): false,
 	} {
 		c, err := Load("v.yaml", []byte("data: d\nplain-http-host: ["+text+"]\n"), nil)
@@ -304,7 +321,7 @@ func TestAHostIsANameOrAnAddressWithoutAPort(t *testing.T) {
 	}
 }
 
-func TestSlipsOfThePenAreRecognised(t *testing.T) {
+func TestMisspelledKeysAreRecognised(t *testing.T) {
 	l := &loader{}
 	for slip, want := range map[string]string{
 		"lissten": "listen", "TLS_CERT": "tls-cert", "idle-timeut": "idle-timeout", "maxsessions": "max-sessions",
@@ -328,11 +345,12 @@ func FuzzAFileIsReadWholeOrRefusedWithItsMistakes(f *testing.F) {
 		c, err := Load("v.yaml", []byte(text), nil)
 		if err != nil {
 			if !reflect.DeepEqual(c, Config{}) {
-				t.Fatal("a refused file leaves something behind")
+				t.Fatal("Load returned a configuration together with an error")
 			}
 			return
 		}
-		if c.Data == "" && !c.Dev || c.MaxSessionsPerUser > c.MaxSessions || c.IdleTimeout > c.MaxLifetime || c.IdleTimeout < time.Second {
+		if c.Data == "" && !c.Dev || c.MaxSessionsPerUser > c.MaxSessions || c.IdleTimeout > c.MaxLifetime ||
+			c.IdleTimeout < time.Second {
 			t.Fatalf("accepted: %+v", c)
 		}
 	})

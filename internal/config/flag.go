@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// FlagValue holds what the command line says about a key until the file is
-// read. It has the methods that flag packages ask for.
+// FlagValue holds the values that the command line gives for a key. It implements the Value
+// interface of flag packages.
 type FlagValue struct {
 	key    Key
 	values []string
 }
 
-// FlagValue returns an empty holder for the key.
+// FlagValue returns an empty FlagValue for the key.
 func (k Key) FlagValue() *FlagValue { return &FlagValue{key: k} }
 
-// Set adds a value, and says at once if it can't be one.
+// Set adds a value. It returns an error if the value is not valid for the key.
 func (f *FlagValue) Set(s string) error {
 	var scratch Config
 	if err := f.key.kind.set(f.key.field(&scratch), s); err != nil {
@@ -25,8 +25,7 @@ func (f *FlagValue) Set(s string) error {
 	return nil
 }
 
-// String is the value as help and completions show it: what was set, else the
-// default.
+// String returns the value for help and completion: the values that were set, or the default.
 func (f *FlagValue) String() string {
 	switch {
 	case len(f.values) == 0:
@@ -37,13 +36,13 @@ func (f *FlagValue) String() string {
 	return f.values[len(f.values)-1]
 }
 
-// Type names the kind of the value in help.
+// Type returns the name of the value's type for the help.
 func (f *FlagValue) Type() string { return f.key.kind.name }
 
-// Flag is what was set, for [Load].
+// Flag returns the values that were set, as an argument for [Load].
 func (f *FlagValue) Flag() Flag { return Flag{Name: f.key.Name, Values: f.values} }
 
-// clear empties the key's list.
+// clear removes all values of the key's list.
 func (k Key) clear(c *Config) {
 	switch list := k.field(c).(type) {
 	case *[]string:

@@ -14,14 +14,14 @@ import (
 	"unicode/utf8"
 )
 
-// kind is a type of value: how its text is read into a field, and which YAML
-// scalars are such a text.
+// kind is a type of value. It determines how a text is stored in a field and which YAML scalars are
+// accepted.
 type kind struct {
-	name string // what flags' help shows
-	want string // what errors ask for
-	tag  string // the YAML tag of its scalars
+	name string // name of the type in the help of flags
+	want string // what error texts say is expected
+	tag  string // YAML tag of the accepted scalars
 	list bool
-	// set reads text into the field; a list's appends.
+	// set stores the text in the field. For a list it appends the text.
 	set func(field any, text string) error
 }
 
@@ -61,41 +61,42 @@ func checkText(s string, limit int) error {
 	return nil
 }
 
-// name is a domain's or a locale's: not empty, no blanks, nothing that parts a
-// user's name from its domain.
+// name is the kind of a domain or a locale. It must not be empty or contain blanks, or a character
+// that separates a user name from its domain.
 func name() kind {
 	return kind{name: "string", want: "a name", tag: stringTag, set: func(field any, s string) error {
 		if err := checkText(s, 255); err != nil {
 			return err
 		}
 		if s == "" || strings.ContainsAny(s, " \\@/") {
-			return errors.New(`must be a name without blanks, \, @ and /`)
+			return errors.New(`must be a name without blanks, \, @ or /`)
 		}
 		*field.(*string) = s
 		return nil
 	}}
 }
 
-// address is host:port; whether the host can be listened on shows when it is tried.
+// address is host:port. Whether the server can listen on the host is found out at the start.
 func address() kind {
-	return kind{name: "host:port", want: "an address as host:port", tag: stringTag, set: func(field any, s string) error {
-		if s != "" {
-			_, port, err := net.SplitHostPort(s)
-			if err != nil {
-				return fmt.Errorf("%s is not an address as host:port", show(s))
+	return kind{name: "host:port", want: "an address as host:port", tag: stringTag,
+		set: func(field any, s string) error {
+			if s != "" {
+				_, port, err := net.SplitHostPort(s)
+				if err != nil {
+					return fmt.Errorf("%s is not an address as host:port", show(s))
+				}
+				if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+					return fmt.Errorf("%s does not have a port from 0 to 65535", show(s))
+				} else if strconv.FormatUint(n, 10) != port {
+					return fmt.Errorf("%s has a port with a sign or leading zeros", show(s))
+				}
+				if err := checkText(s, 300); err != nil {
+					return err
+				}
 			}
-			if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-				return fmt.Errorf("%s has no port from 0 to 65535", show(s))
-			} else if strconv.FormatUint(n, 10) != port {
-				return fmt.Errorf("%s has a port that is not written plainly", show(s))
-			}
-			if err := checkText(s, 300); err != nil {
-				return err
-			}
-		}
-		*field.(*string) = s
-		return nil
-	}}
+			*field.(*string) = s
+			return nil
+		}}
 }
 
 func number(least, most int) kind {
@@ -113,17 +114,18 @@ func number(least, most int) kind {
 }
 
 func duration(least, most time.Duration) kind {
-	return kind{name: "duration", want: `a duration such as "90s", "30m" or "24h"`, tag: stringTag, set: func(field any, s string) error {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			return fmt.Errorf(`%s is not a duration such as "90s", "30m" or "24h"`, show(s))
-		}
-		if d < least || d > most {
-			return fmt.Errorf("%s is not from %v to %v", show(s), least, most)
-		}
-		*field.(*time.Duration) = d
-		return nil
-	}}
+	return kind{name: "duration", want: `a duration such as "90s", "30m" or "24h"`, tag: stringTag,
+		set: func(field any, s string) error {
+			d, err := time.ParseDuration(s)
+			if err != nil {
+				return fmt.Errorf(`%s is not a duration such as "90s", "30m" or "24h"`, show(s))
+			}
+			if d < least || d > most {
+				return fmt.Errorf("%s is not from %v to %v", show(s), least, most)
+			}
+			*field.(*time.Duration) = d
+			return nil
+		}}
 }
 
 func boolean() kind {
@@ -142,30 +144,33 @@ func oneOf[T ~string](values ...T) kind {
 		names[i] = string(v)
 	}
 	choice := strings.Join(names, ", ")
-	return kind{name: strings.Join(names, "|"), want: "one of " + choice, tag: stringTag, set: func(field any, s string) error {
-		if !slices.Contains(values, T(s)) {
-			return fmt.Errorf("%s is not one of %s", show(s), choice)
-		}
-		*field.(*T) = T(s)
-		return nil
-	}}
+	return kind{name: strings.Join(names, "|"), want: "one of " + choice, tag: stringTag,
+		set: func(field any, s string) error {
+			if !slices.Contains(values, T(s)) {
+				return fmt.Errorf("%s is not one of %s", show(s), choice)
+			}
+			*field.(*T) = T(s)
+			return nil
+		}}
 }
 
 func level() kind {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	const choice = "debug, info, warn, error"
-	return kind{name: "debug|info|warn|error", want: "one of " + choice, tag: stringTag, set: func(field any, s string) error {
-		l, ok := levels[s]
-		if !ok {
-			return fmt.Errorf("%s is not one of %s", show(s), choice)
-		}
-		*field.(*slog.Level) = l
-		return nil
-	}}
+	return kind{name: "debug|info|warn|error", want: "one of " + choice, tag: stringTag,
+		set: func(field any, s string) error {
+			l, ok := levels[s]
+			if !ok {
+				return fmt.Errorf("%s is not one of %s", show(s), choice)
+			}
+			*field.(*slog.Level) = l
+			return nil
+		}}
 }
 
-// hosts are names and addresses as they stand in a Host header, without a port, or
-// * for all of them.
+// hosts is a list of names and addresses in the form of a Host header without a port, or * for all
+// hosts.
 func hosts() kind {
 	return kind{name: "host", want: "a host's name", tag: stringTag, list: true, set: func(field any, s string) error {
 		if err := checkText(s, 255); err != nil {
@@ -173,7 +178,7 @@ func hosts() kind {
 		}
 		_, notAddress := netip.ParseAddr(s)
 		if s != "*" && (s == "" || notAddress != nil && strings.ContainsAny(s, " /:@[]*,")) {
-			return fmt.Errorf("%s is not a host's name or address without a port, nor *", show(s))
+			return fmt.Errorf("%s is neither * nor a host name or address without a port", show(s))
 		}
 		list := field.(*[]string)
 		*list = append(*list, s)
@@ -182,25 +187,26 @@ func hosts() kind {
 }
 
 func prefixes() kind {
-	return kind{name: "CIDR", want: "a network such as 10.0.0.0/8", tag: stringTag, list: true, set: func(field any, s string) error {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return fmt.Errorf("%s is not a network such as 10.0.0.0/8", show(s))
-		}
-		// 10.1.2.3/8 may be a slip for 10.1.2.3/32, which trusts far less.
-		if p != p.Masked() {
-			return fmt.Errorf("%s has an address beyond its prefix; the network is %v", show(s), p.Masked())
-		}
-		if p.Addr().Is4In6() {
-			return fmt.Errorf("%s is an IPv4 network in IPv6 form; write it as IPv4", show(s))
-		}
-		list := field.(*[]netip.Prefix)
-		*list = append(*list, p)
-		return nil
-	}}
+	return kind{name: "CIDR", want: "a network such as 10.0.0.0/8", tag: stringTag, list: true,
+		set: func(field any, s string) error {
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				return fmt.Errorf("%s is not a network such as 10.0.0.0/8", show(s))
+			}
+			// 10.1.2.3/8 may be a mistake for 10.1.2.3/32, which trusts far fewer addresses.
+			if p != p.Masked() {
+				return fmt.Errorf("%s has address bits beyond its prefix; the network is %v", show(s), p.Masked())
+			}
+			if p.Addr().Is4In6() {
+				return fmt.Errorf("%s is an IPv4 network in IPv6 form; write it as IPv4", show(s))
+			}
+			list := field.(*[]netip.Prefix)
+			*list = append(*list, p)
+			return nil
+		}}
 }
 
-// show is a value in an error, at a length that can be read.
+// show returns a value for an error text, quoted and shortened.
 func show(s string) string {
 	if len(s) > 80 {
 		s = s[:80] + "…"

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// MaxFile is the most bytes of a configuration file.
+	// MaxFile is the maximum size of a configuration file, in bytes.
 	MaxFile = 64 << 10
-	// maxList bounds the values of one key.
+	// maxList is the maximum number of values of one key.
 	maxList = 1000
 )
 
-// Error is one mistake.
+// Error is one mistake in the configuration.
 type Error struct {
-	From    string // "vigate.yaml:12", "--max-sessions", or "default"
-	Key     string // empty: the file as a whole
+	From    string // such as "vigate.yaml:12", "--max-sessions" or "default"
+	Key     string // empty if the mistake concerns the whole file
 	Problem string
 }
 
@@ -34,16 +34,19 @@ func (e *Error) Error() string {
 	return e.From + ": " + e.Key + " " + e.Problem
 }
 
-// Flag is what the command line says about one key: the values given, of
-// which a key that is no list takes the last.
+// Flag holds the values that the command line gives for one key. If the key is not a list, the last
+// value is used.
 type Flag struct {
 	Name   string
 	Values []string
 }
 
-// Load puts the configuration together: the defaults, then the file's text,
-// then the flags. file names the text in errors; there may be none. All
-// mistakes are reported, each an [*Error], joined in the order of their lines.
+// Load returns the configuration: the defaults, overridden by the file's content, overridden by the
+// flags. file is the file's name for error texts; it is empty if there is no file. src is the
+// file's content.
+//
+// Load reports all mistakes. The error joins one [*Error] for each of them, in the order of their
+// lines.
 func Load(file string, src []byte, flags []Flag) (Config, error) {
 	l := &loader{cfg: Default(), file: file, keys: map[string]Key{}, from: map[string]string{}}
 	for _, k := range Keys() {
@@ -53,7 +56,8 @@ func Load(file string, src []byte, flags []Flag) (Config, error) {
 	for _, f := range flags {
 		l.readFlag(f)
 	}
-	// A key that was refused would be judged by its default.
+	// Conflicts are checked only if all values are valid, because an invalid value would be
+	// replaced by its default here.
 	if len(l.errs) == 0 {
 		l.errs = l.cfg.check(func(key string) string {
 			if from, ok := l.from[key]; ok {
@@ -68,12 +72,12 @@ func Load(file string, src []byte, flags []Flag) (Config, error) {
 	return l.cfg, nil
 }
 
-// Default returns the configuration in which nothing is set.
+// Default returns the configuration with the defaults of all keys.
 func Default() Config {
 	var c Config
 	for _, k := range Keys() {
 		if k.Default != "" {
-			// The table's defaults are right; a test looks.
+			// The defaults in the table are valid; a test checks that.
 			_ = k.kind.set(k.field(&c), k.Default)
 		}
 	}
@@ -84,7 +88,7 @@ type loader struct {
 	cfg  Config
 	file string
 	keys map[string]Key
-	from map[string]string // where a key was set
+	from map[string]string // where each key was set
 	errs []error
 }
 
@@ -103,7 +107,7 @@ func (l *loader) readFile(src []byte) {
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		return // nothing in it
+		return // the file is empty
 	case err != nil:
 		l.syntax(err)
 		return
@@ -111,7 +115,7 @@ func (l *loader) readFile(src []byte) {
 	var second yaml.Node
 	switch err := dec.Decode(&second); {
 	case err == nil:
-		l.wrong(l.at(&second), "", "a second document begins here; there can be one only")
+		l.wrong(l.at(&second), "", "a second document begins here, but only one is allowed")
 	case !errors.Is(err, io.EOF):
 		l.syntax(err)
 		return
@@ -123,7 +127,7 @@ func (l *loader) readFile(src []byte) {
 	l.readTop(doc.Content[0])
 }
 
-// syntax reports the parser's error, which begins "yaml: " and mostly names a line.
+// syntax reports an error of the YAML parser, which begins with "yaml: " and usually names a line.
 func (l *loader) syntax(err error) {
 	problem := strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(problem, "line "); ok {
@@ -137,10 +141,10 @@ func (l *loader) syntax(err error) {
 
 func (l *loader) readTop(top *yaml.Node) {
 	if top.Kind == yaml.ScalarNode && top.ShortTag() == "!!null" {
-		return // comments only
+		return // the file has only comments
 	}
 	if top.Kind != yaml.MappingNode {
-		l.wrong(l.at(top), "", "want lines of the form key: value")
+		l.wrong(l.at(top), "", "every line must have the form key: value")
 		return
 	}
 	for i := 0; i+1 < len(top.Content); i += 2 {
@@ -180,15 +184,15 @@ func (l *loader) readKey(key, value *yaml.Node) {
 	l.readScalar(k, value)
 }
 
-// readScalar sets the key, or adds to its list, what the node says.
+// readScalar stores the node's value in the key's field, or appends it to the key's list.
 func (l *loader) readScalar(k Key, n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		l.wrong(l.at(n), k.Name, "uses an anchor or an alias, which are not read here")
+		l.wrong(l.at(n), k.Name, "uses an anchor or an alias, which are not supported")
 	case n.Kind != yaml.ScalarNode:
 		want := k.kind.want
 		if k.List() {
-			want += ", or a list of such"
+			want += ", or a list of these"
 		}
 		l.wrong(l.at(n), k.Name, "must be %s", want)
 	case n.ShortTag() == "!!null":
@@ -218,7 +222,7 @@ func (l *loader) readFlag(f Flag) {
 	l.from[k.Name] = from
 	values := f.Values
 	if k.List() {
-		k.clear(&l.cfg) // the flags replace the file's list
+		k.clear(&l.cfg) // the flags replace the list in the file
 	} else {
 		values = values[len(values)-1:]
 	}
@@ -229,7 +233,7 @@ func (l *loader) readFlag(f Flag) {
 	}
 }
 
-// nearest is the key that name may be a slip for, or nothing.
+// nearest returns the key that name may be a misspelling of, or "".
 func (l *loader) nearest(name string) string {
 	if len(name) > 64 {
 		return ""
@@ -244,7 +248,7 @@ func (l *loader) nearest(name string) string {
 	return best
 }
 
-// distance is the number of letters to insert, remove or replace (Levenshtein).
+// distance returns the number of letters to insert, remove or replace (Levenshtein distance).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

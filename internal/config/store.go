@@ -7,29 +7,31 @@ import (
 	"strings"
 )
 
-// Store says where the durable truth is kept.
+// Store is the location of the store.
 type Store struct {
-	// Endpoints are etcd's, as host:port. None: the embedded store in data.
+	// Endpoints are the addresses of the etcd members, as host:port. If there are none, the store
+	// is the embedded one in data.
 	Endpoints []string
-	// Prefix is what all keys in etcd begin with.
+	// Prefix is the prefix of all keys in etcd.
 	Prefix string
 }
 
-// maxEndpoints is more members than an etcd cluster should have.
+// maxEndpoints is more than the number of members that an etcd cluster should have.
 const maxEndpoints = 16
 
-// storage reads "bolt", or etcd://HOST:PORT[,HOST:PORT…]/PREFIX.
+// storage is the kind of the key store: "bolt", or etcd://HOST:PORT[,HOST:PORT…]/PREFIX.
 func storage() kind {
-	return kind{name: "bolt|etcd://…", want: "bolt or etcd://HOST:PORT[,HOST:PORT…]/PREFIX", tag: stringTag, set: func(field any, s string) error {
-		v, err := ParseStore(s)
-		if err == nil {
-			*field.(*Store) = v
-		}
-		return err
-	}}
+	return kind{name: "bolt|etcd://…", want: "bolt or etcd://HOST:PORT[,HOST:PORT…]/PREFIX", tag: stringTag,
+		set: func(field any, s string) error {
+			v, err := ParseStore(s)
+			if err == nil {
+				*field.(*Store) = v
+			}
+			return err
+		}}
 }
 
-// ParseStore reads what the key store takes.
+// ParseStore parses a value of the key store.
 func ParseStore(s string) (Store, error) {
 	if s == "bolt" {
 		return Store{}, nil
@@ -43,7 +45,7 @@ func ParseStore(s string) (Store, error) {
 	}
 	hosts, prefix, ok := strings.Cut(rest, "/")
 	if !ok || prefix == "" || strings.HasSuffix(prefix, "/") {
-		return Store{}, fmt.Errorf("%s needs a prefix behind the hosts, such as /vigate", show(s))
+		return Store{}, fmt.Errorf("%s needs a prefix after the hosts, such as /vigate", show(s))
 	}
 	v := Store{Endpoints: strings.Split(hosts, ","), Prefix: prefix}
 	if len(v.Endpoints) > maxEndpoints {
@@ -52,10 +54,10 @@ func ParseStore(s string) (Store, error) {
 	for _, e := range v.Endpoints {
 		host, port, err := net.SplitHostPort(e)
 		if err != nil || host == "" || port == "" {
-			return Store{}, fmt.Errorf("%s is not an endpoint as host:port", show(e))
+			return Store{}, fmt.Errorf("%s is not an endpoint in the form host:port", show(e))
 		}
 		if strings.Contains(e, "@") {
-			return Store{}, errors.New("has credentials in it: use a client certificate")
+			return Store{}, errors.New("contains credentials; use a client certificate instead")
 		}
 	}
 	return v, nil

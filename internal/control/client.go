@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// ErrNoServer: no server listens on the data directory's socket.
-var ErrNoServer = errors.New("no server answers")
+// ErrNoServer means that no server listens on the data directory's socket.
+var ErrNoServer = errors.New("no server is listening")
 
 const (
-	// silence is how long the server may send nothing before it is given up.
+	// silence is how long the client waits for more data from the server.
 	silence = 30 * time.Second
-	// maxRefusal bounds what is read of the text of a refusal, in bytes.
+	// maxRefusal limits the text of an error response, in bytes.
 	maxRefusal = 1 << 10
 )
 
-// Backup asks the server that runs on the data directory for a copy of its
-// store, which is written to w. After an error w has a part of it. Errors:
-// ErrNoServer among others.
+// Backup asks the server that runs on the data directory for a copy of its store and writes the
+// copy to w. After an error, w may have received a part of the copy. If no server runs there, the
+// error is ErrNoServer.
 func Backup(ctx context.Context, data string, w io.Writer) error {
 	if err := get(ctx, data, backupPath, w); err != nil {
 		return fmt.Errorf("ask the server: %w", err)
@@ -50,17 +50,17 @@ func get(ctx context.Context, data, path string, w io.Writer) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-		return fmt.Errorf("it refuses (%d): %s", resp.StatusCode, strings.TrimSpace(string(text)))
+		return fmt.Errorf("it refused (%d): %s", resp.StatusCode, strings.TrimSpace(string(text)))
 	}
 	_, err = io.Copy(w, resp.Body)
 	return broken(err)
 }
 
-// broken says it of an error that means that the connection ended too early.
+// broken explains an error that means that the connection ended too early.
 func broken(err error) error {
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
 		if errors.Is(err, e) {
-			return fmt.Errorf("it has broken off: %w", err)
+			return fmt.Errorf("the connection broke: %w", err)
 		}
 	}
 	return err
@@ -73,7 +73,7 @@ func Running(ctx context.Context, data string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("find out whether a server runs: %w", err)
+		return false, fmt.Errorf("check for a running server: %w", err)
 	}
 	return true, c.Close()
 }
@@ -94,8 +94,8 @@ func dial(ctx context.Context, data string) (net.Conn, error) {
 	return patient{c}, nil
 }
 
-// patient gives up a server that sends nothing for too long, as one that was
-// stopped by a signal would.
+// patient is a connection with a time limit for each read. A server that was stopped by a signal,
+// for example, would otherwise block its client for ever.
 type patient struct{ net.Conn }
 
 func (p patient) Read(b []byte) (int, error) {

@@ -1,10 +1,14 @@
-// Package control is how commands on the same machine ask a running server for
-// what only it can do, since it alone has its store open: a Unix socket in its
-// data directory, which serves nobody but the server's own account and root.
+// Package control lets a command on the same machine ask a running server for a copy of its store.
+// The command can't make the copy itself, because only the server has the store open.
 //
-// Two locks are on that door. The socket is 0600 in a directory that is 0700,
-// and the kernel is asked who each caller is. It speaks HTTP, so that what was
-// cut short is told from what is whole, and so that a refusal has a text.
+// The server side is [Listen], which opens a Unix socket in the server's data directory. The client
+// side is [Backup] and [Running]. The socket serves only the server's own account and root. Two
+// checks ensure that: the socket has mode 0600 in a directory with mode 0700, and the kernel tells
+// the account of each caller. The protocol is HTTP, so that the client can tell a complete copy
+// from a truncated one, and so that a refusal has a text.
+//
+// Sessions and other API operations are not served here; see package server for the listeners of
+// the API.
 package control
 
 import (
@@ -16,31 +20,32 @@ import (
 )
 
 const (
-	// directory is in the data directory, which others may pass through.
+	// directory is the name of the socket's directory in the data directory. Other accounts may
+	// enter the data directory, but not this one.
 	directory = "control"
 	socket    = "sock"
 
-	// maxName is the longest path that a socket's address holds everywhere:
-	// 104 bytes with a NUL on the BSDs, 108 on Linux.
+	// maxName is the longest path that fits into a socket's address on all systems: 104 bytes with
+	// the final NUL on BSD, 108 on Linux.
 	maxName = 103
 
 	backupPath = "/backup"
 )
 
-// errLong: no other name for the socket could be found.
+// errLong means that the socket's path is too long and that there is no other name for it.
 var errLong = errors.New("the data directory's path is too long for a Unix socket")
 
-// withAddress calls use with a name under which the socket of a data directory
-// can be bound and connected to.
+// withAddress calls use with a path at which the data directory's socket can be bound or connected
+// to.
 func withAddress(data string, use func(name string) error) error {
 	dir := filepath.Join(data, directory)
 	if name := filepath.Join(dir, socket); len(name) <= maxName {
 		return use(name)
 	}
 	if runtime.GOOS != "linux" {
-		return fmt.Errorf("%w: %d bytes, not more than %d can be used", errLong, len(filepath.Join(dir, socket)), maxName)
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", errLong, len(filepath.Join(dir, socket)), maxName)
 	}
-	// The kernel leads the short name of an open directory to the directory.
+	// /proc has a short name for an open directory.
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// askEnv makes the test binary a caller of the socket in that data directory.
+// askEnv makes the test binary a client of the socket in the data directory that it names.
 const askEnv = "VIGATE_CONTROL_TEST_ASK"
 
 func TestMain(m *testing.M) {
@@ -59,10 +59,10 @@ func listenTest(t *testing.T, data string, opts Options) *Server {
 	return s
 }
 
-func TestACopyComesWholeAndTheDoorIsTheOwnersOnly(t *testing.T) {
+func TestACopyIsCompleteAndTheSocketIsPrivate(t *testing.T) {
 	data := t.TempDir()
 	want := bytes.Repeat([]byte("a page of the store "), 200_000)
-	var log bytes.Buffer // read after Close
+	var log bytes.Buffer // is read only after Close
 	s := listenTest(t, data, Options{Backup: giving(want), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 2 {
 		var got bytes.Buffer
@@ -70,7 +70,8 @@ func TestACopyComesWholeAndTheDoorIsTheOwnersOnly(t *testing.T) {
 			t.Errorf("got %d bytes of %d, %v", got.Len(), len(want), err)
 		}
 	}
-	for path, mode := range map[string]fs.FileMode{s.path: fs.ModeSocket | 0o600, filepath.Dir(s.path): fs.ModeDir | 0o700} {
+	for path, mode := range map[string]fs.FileMode{s.path: fs.ModeSocket | 0o600,
+		filepath.Dir(s.path): fs.ModeDir | 0o700} {
 		if info, err := os.Lstat(path); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
@@ -81,8 +82,9 @@ func TestACopyComesWholeAndTheDoorIsTheOwnersOnly(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if line := fmt.Sprintf(`msg="backup given" uid=%d bytes=%d `, os.Geteuid(), len(want)); strings.Count(log.String(), line) != 2 {
-		t.Errorf("the log has not twice %s: %s", line, log.String())
+	if line := fmt.Sprintf(`msg="backup sent" uid=%d bytes=%d `, os.Geteuid(), len(want)); strings.Count(log.String(),
+		line) != 2 {
+		t.Errorf("the log does not have this twice: %s: %s", line, log.String())
 	}
 	if on, err := Running(t.Context(), data); on || err != nil {
 		t.Errorf("Running after the end = %v, %v", on, err)
@@ -95,7 +97,7 @@ func TestACopyComesWholeAndTheDoorIsTheOwnersOnly(t *testing.T) {
 func TestALongDataDirectoryIsServedOrClearlyRefused(t *testing.T) {
 	data := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
 	if on, err := Running(t.Context(), data); on || err != nil && runtime.GOOS == "linux" {
-		t.Errorf("Running where nothing is = %v, %v", on, err)
+		t.Errorf("Running without a socket = %v, %v", on, err)
 	}
 	if err := os.MkdirAll(data, 0o711); err != nil {
 		t.Fatal(err)
@@ -117,18 +119,18 @@ func TestALongDataDirectoryIsServedOrClearlyRefused(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAnsweredButTheServersAccountAndRoot(t *testing.T) {
+func TestOnlyTheServersAccountAndRootAreServed(t *testing.T) {
 	self := uint32(os.Geteuid())
 	for name, c := range map[string]struct {
 		uid  uint32
 		err  error
-		text string // of the refusal; empty: none
+		text string // text of the refusal; empty if there is none
 	}{
 		"the server's account": {self, nil, ""},
 		"root":                 {0, nil, ""},
-		"another account":      {self + 1, nil, "refuses (403): this is for the account"},
-		"nobody in particular": {^uint32(0), nil, "refuses (403): this is for the account"},
-		"who can't be known":   {0, errors.ErrUnsupported, "refuses (403): it can't be found out who you are"},
+		"another account":      {self + 1, nil, "refused (403): only the server's account and root"},
+		"unknown account id":   {^uint32(0), nil, "refused (403): only the server's account and root"},
+		"undetermined account": {0, errors.ErrUnsupported, "refused (403): can't determine your account"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data, asked := t.TempDir(), false
@@ -137,15 +139,16 @@ func TestNobodyIsAnsweredButTheServersAccountAndRoot(t *testing.T) {
 				uid:    func(*net.UnixConn) (uint32, error) { return c.uid, c.err },
 			})
 			err := Backup(t.Context(), data, io.Discard)
-			if c.text == "" && (err != nil || !asked) || c.text != "" && (err == nil || asked || !strings.Contains(err.Error(), c.text)) {
+			if c.text == "" && (err != nil || !asked) ||
+				c.text != "" && (err == nil || asked || !strings.Contains(err.Error(), c.text)) {
 				t.Errorf("asked %v, %v", asked, err)
 			}
 		})
 	}
 }
 
-// TestTheKernelKeepsOtherAccountsOut has other accounts really ask, where the
-// test may become one, and its own in any case.
+// TestTheKernelKeepsOtherAccountsOut calls the socket from other accounts, if the test may change
+// its account, and from its own account in any case.
 func TestTheKernelKeepsOtherAccountsOut(t *testing.T) {
 	dir, err := os.MkdirTemp("", "vigate")
 	if err != nil {
@@ -155,7 +158,7 @@ func TestTheKernelKeepsOtherAccountsOut(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// The test binary itself is where only its owner may go.
+	// The test binary is in a directory that only its owner may enter.
 	self, err := os.ReadFile(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
@@ -182,18 +185,18 @@ func TestTheKernelKeepsOtherAccountsOut(t *testing.T) {
 	if out, err := ask(other); err == nil || !strings.Contains(out, "permission denied") {
 		t.Errorf("another account: %v %s", err, out)
 	}
-	// Should somebody open the door, the kernel still tells who it is.
+	// If the directory and the socket have wider modes, the server still refuses other accounts.
 	for path, mode := range map[string]fs.FileMode{filepath.Dir(s.path): 0o755, s.path: 0o666} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if out, err := ask(other); err == nil || !strings.Contains(out, "refuses (403)") {
-		t.Errorf("another account through an open door: %v %s", err, out)
+	if out, err := ask(other); err == nil || !strings.Contains(out, "refused (403)") {
+		t.Errorf("another account, with open modes: %v %s", err, out)
 	}
 }
 
-func TestAReaderThatStallsIsCutOff(t *testing.T) {
+func TestAStalledReaderIsDisconnected(t *testing.T) {
 	data := t.TempDir()
 	ended := make(chan error, 1)
 	endless := func(w io.Writer) error {
@@ -205,7 +208,7 @@ func TestAReaderThatStallsIsCutOff(t *testing.T) {
 		return err
 	}
 	s := listenTest(t, data, Options{Backup: endless, stall: 50 * time.Millisecond, grace: time.Hour})
-	for range 2 { // the turn is given back
+	for range 2 { // the second round shows that the turn is released
 		c, err := net.Dial("unix", s.path)
 		if err != nil {
 			t.Fatal(err)
@@ -217,14 +220,14 @@ func TestAReaderThatStallsIsCutOff(t *testing.T) {
 		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "too slow") {
 			t.Errorf("the copy ended with %v", err)
 		}
-		// What it gets then is not taken for whole.
+		// The client does not take what it received for a complete copy.
 		if b, err := io.ReadAll(c); err != nil || bytes.HasSuffix(b, []byte("0\r\n\r\n")) {
 			t.Errorf("%d bytes, %v", len(b), err)
 		}
 	}
 }
 
-// trickle takes so long for each write, and knows a deadline.
+// trickle is a writer that takes a given time for each write and obeys its deadline.
 type trickle struct {
 	takes    time.Duration
 	deadline time.Time
@@ -238,10 +241,10 @@ func (s *trickle) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAReaderThatTricklesIsCutOffInTheEnd(t *testing.T) {
+func TestASlowReaderIsDisconnectedInTheEnd(t *testing.T) {
 	const piece = 32 << 10
 	for name, c := range map[string]struct {
-		rate    int // bytes a second that the reader takes
+		rate    int // bytes per second that the reader takes
 		cut     bool
 		atLeast time.Duration
 		atMost  time.Duration
@@ -254,7 +257,10 @@ func TestAReaderThatTricklesIsCutOffInTheEnd(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := &trickle{takes: piece * time.Second / time.Duration(c.rate)}
 				start := time.Now()
-				p := &pacer{w: r, stall: stall, until: start.Add(grace), deadline: func(d time.Time) error { r.deadline = d; return nil }}
+				p := &pacer{w: r, stall: stall, until: start.Add(grace), deadline: func(d time.Time) error {
+					r.deadline = d
+					return nil
+				}}
 				var err error
 				for p.written < 1<<30 && err == nil {
 					_, err = p.Write(make([]byte, piece))
@@ -268,7 +274,7 @@ func TestAReaderThatTricklesIsCutOffInTheEnd(t *testing.T) {
 	}
 }
 
-func TestACopyThatFailsIsNotTakenForWhole(t *testing.T) {
+func TestAFailedCopyIsNotTakenForComplete(t *testing.T) {
 	for _, size := range []int{0, 1, 100_000, 5_000_000} {
 		data := t.TempDir()
 		listenTest(t, data, Options{Backup: func(w io.Writer) error {
@@ -279,9 +285,9 @@ func TestACopyThatFailsIsNotTakenForWhole(t *testing.T) {
 			}
 			return errors.New("page 7 is damaged")
 		}})
-		want := "it has broken off"
+		want := "the connection broke"
 		if size == 0 {
-			want = "refuses (500): page 7 is damaged"
+			want = "refused (500): page 7 is damaged"
 		}
 		if err := Backup(t.Context(), data, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("after %d bytes: %v", size, err)
@@ -289,7 +295,7 @@ func TestACopyThatFailsIsNotTakenForWhole(t *testing.T) {
 	}
 }
 
-func TestOneIsServedAtATimeAndTheEndCutsItOff(t *testing.T) {
+func TestOneBackupRunsAtATimeAndCloseEndsIt(t *testing.T) {
 	data := t.TempDir()
 	begun, ended := make(chan struct{}), make(chan struct{})
 	s := listenTest(t, data, Options{Backup: func(w io.Writer) error {
@@ -304,7 +310,8 @@ func TestOneIsServedAtATimeAndTheEndCutsItOff(t *testing.T) {
 	got := make(chan error, 1)
 	go func() { got <- Backup(t.Context(), data, io.Discard) }()
 	<-begun
-	if err := Backup(t.Context(), data, io.Discard); err == nil || !strings.Contains(err.Error(), "refuses (503): another backup") {
+	if err := Backup(t.Context(), data, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "refused (503): another backup") {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -316,11 +323,11 @@ func TestOneIsServedAtATimeAndTheEndCutsItOff(t *testing.T) {
 		t.Error("the store is still read after Close")
 	}
 	if err := <-got; err == nil {
-		t.Error("a copy that was cut off is taken for whole")
+		t.Error("a truncated copy is taken for complete")
 	}
 }
 
-func TestACallerThatGivesUpEndsTheCopy(t *testing.T) {
+func TestADisconnectedClientEndsTheCopy(t *testing.T) {
 	data := t.TempDir()
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -341,11 +348,11 @@ func TestACallerThatGivesUpEndsTheCopy(t *testing.T) {
 	<-ended
 }
 
-func TestASocketThatWasLeftBehindIsReplacedAndNothingElse(t *testing.T) {
+func TestOnlyAnAbandonedSocketIsReplaced(t *testing.T) {
 	data := t.TempDir()
 	dir := filepath.Join(data, directory)
 	if err := Backup(t.Context(), data, io.Discard); !errors.Is(err, ErrNoServer) {
-		t.Errorf("where nothing is: %v", err)
+		t.Errorf("without a socket: %v", err)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -357,7 +364,7 @@ func TestASocketThatWasLeftBehindIsReplacedAndNothingElse(t *testing.T) {
 	dead.SetUnlinkOnClose(false)
 	dead.Close()
 	if err := Backup(t.Context(), data, io.Discard); !errors.Is(err, ErrNoServer) {
-		t.Errorf("where nobody listens: %v", err)
+		t.Errorf("with an abandoned socket: %v", err)
 	}
 	s := listenTest(t, data, Options{Backup: giving(nil)})
 	if err := Backup(t.Context(), data, io.Discard); err != nil {
@@ -388,13 +395,14 @@ func TestASocketThatWasLeftBehindIsReplacedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsSilentIsGivenUp(t *testing.T) {
+func TestASilentServerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
 		defer here.Close()
 		start := time.Now()
-		if _, err := (patient{here}).Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != silence {
+		if _, err := (patient{here}).Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			time.Since(start) != silence {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 	})

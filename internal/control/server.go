@@ -18,45 +18,44 @@ import (
 )
 
 const (
-	// A copy of the store keeps pages that were freed from being used again, and
-	// the map of the file from growing, so it must end: a reader that takes
-	// nothing for stall is cut off, and so is one that is slower than minRate
-	// bytes a second after the first grace.
+	// While a copy is made, the store can't reuse freed pages and can't grow its memory map, so a
+	// copy must end. A reader that accepts no data for the time stall is disconnected. So is a
+	// reader that is slower than minRate bytes per second after the time grace.
 	stall   = 30 * time.Second
 	grace   = 30 * time.Second
 	minRate = 4 << 20
 
 	maxHeader  = 4 << 10
-	maxRequest = 5 * time.Second // for the header, and between requests
+	maxRequest = 5 * time.Second // time limit for a request's header, and between requests
 )
 
-// Options say what a server does when it is asked. All but Logger must be set.
+// Options configure a Server. All fields except Logger are required.
 type Options struct {
-	// Backup writes a copy of the store that is whole and of one instant, and
-	// ends with the writer's first error.
+	// Backup writes a consistent copy of the store. It ends with the first error of the writer.
 	Backup func(io.Writer) error
-	Logger *slog.Logger // nil: slog.Default
+	// Logger is the server's logger. If nil, slog.Default is used.
+	Logger *slog.Logger
 
-	// For tests; zero: the real ones.
+	// Replaced by tests. Zero values mean the real implementation.
 	uid          func(*net.UnixConn) (uint32, error)
 	stall, grace time.Duration
 }
 
-// Server listens on the socket of one data directory.
+// Server serves the control socket of one data directory.
 type Server struct {
 	opts   Options
 	path   string
 	http   *http.Server
-	turn   chan struct{} // holds one: who has sent to it may copy
-	served chan struct{} // closed when nothing is accepted any more
+	turn   chan struct{} // has capacity one: sending to it reserves the right to make a copy
+	served chan struct{} // closed when the server accepts no more connections
 
-	mu       sync.Mutex // guards closing, and that requests only grow until then
+	mu       sync.Mutex // guards closing; requests can only grow while closing is false
 	closing  bool
 	requests sync.WaitGroup
 }
 
-// Listen opens the socket in the data directory. Only the process that has the
-// directory's store locked may: it removes the socket of an earlier one.
+// Listen opens the socket in the data directory. The caller must hold the lock of the directory's
+// store, because Listen removes the socket of an earlier server.
 func Listen(data string, opts Options) (*Server, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -71,26 +70,29 @@ func Listen(data string, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
-	s := &Server{opts: opts, path: filepath.Join(data, directory, socket), turn: make(chan struct{}, 1), served: make(chan struct{})}
+	s := &Server{opts: opts, path: filepath.Join(data, directory, socket), turn: make(chan struct{}, 1),
+		served: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+backupPath, s.backup)
 	s.http = &http.Server{
-		Handler:           s.guard(mux),
-		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		Handler: s.guard(mux),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
 		ReadHeaderTimeout: maxRequest, ReadTimeout: maxRequest, IdleTimeout: maxRequest, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(s.served)
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			opts.Logger.Error("the control socket is not served any more", "err", err)
+			opts.Logger.Error("the control socket failed and is no longer served", "err", err)
 		}
 	}()
 	return s, nil
 }
 
 func listen(data string) (net.Listener, error) {
-	if err := makeRoom(data); err != nil {
+	if err := prepareDirectory(data); err != nil {
 		return nil, err
 	}
 	var l *net.UnixListener
@@ -98,7 +100,7 @@ func listen(data string) (net.Listener, error) {
 		if l, err = net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"}); err != nil {
 			return err
 		}
-		l.SetUnlinkOnClose(false) // by then the name may lead elsewhere
+		l.SetUnlinkOnClose(false) // the path may name another socket by then
 		if err := os.Chmod(name, 0o600); err != nil {
 			return errors.Join(err, l.Close())
 		}
@@ -110,9 +112,9 @@ func listen(data string) (net.Listener, error) {
 	return l, nil
 }
 
-// makeRoom makes the directory of the socket, and removes the socket that a killed
-// server has left. No link is followed.
-func makeRoom(data string) (err error) {
+// prepareDirectory makes the directory of the socket, and removes the socket that a killed server
+// has left there. It follows no links.
+func prepareDirectory(data string) (err error) {
 	in, err := os.OpenRoot(data)
 	if err != nil {
 		return err
@@ -147,13 +149,13 @@ func makeRoom(data string) (err error) {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there and is not a socket", filepath.Join(dir.Name(), socket))
+		return fmt.Errorf("%s exists and is not a socket", filepath.Join(dir.Name(), socket))
 	}
 	return dir.Remove(socket)
 }
 
-// Close cuts off those who are being answered, waits until nothing is read of
-// the store for them, and removes the socket.
+// Close ends all running requests, waits until none of them reads the store, and removes the
+// socket.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	again := s.closing
@@ -172,7 +174,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// begin counts a request, unless the server is being closed.
+// begin counts a request. It returns false if the server is closing.
 func (s *Server) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,18 +185,17 @@ func (s *Server) begin() bool {
 }
 
 type (
-	connKey struct{} // the connection
-	uidKey  struct{} // who is at its other end
+	connKey struct{} // key of the request's connection
+	uidKey  struct{} // key of the caller's user id
 )
 
-// guard answers nobody but the account that this process runs as, and root. Who
-// it is the kernel says, of the time of the caller's connect call; where it does
-// not, nobody is answered.
+// guard serves only the account that the process runs as, and root. It asks the kernel for the
+// account that called connect. If the kernel does not tell, the request is refused.
 func (s *Server) guard(next http.Handler) http.Handler {
 	self := os.Geteuid()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.begin() {
-			http.Error(w, "the server ends", http.StatusServiceUnavailable)
+			http.Error(w, "the server is stopping", http.StatusServiceUnavailable)
 			return
 		}
 		defer s.requests.Done()
@@ -205,11 +206,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}
 		switch uid, err := s.opts.uid(c); {
 		case err != nil:
-			s.opts.Logger.Warn("a caller of the control socket is refused: it can't be found out who it is", "err", err)
-			http.Error(w, "it can't be found out who you are: "+err.Error(), http.StatusForbidden)
+			s.opts.Logger.Warn("caller of the control socket refused: its account is unknown", "err", err)
+			http.Error(w, "can't determine your account: "+err.Error(), http.StatusForbidden)
 		case int64(uid) != int64(self) && uid != 0:
-			s.opts.Logger.Warn("a caller of the control socket is refused", "uid", uid)
-			http.Error(w, "this is for the account that the server runs as, and root", http.StatusForbidden)
+			s.opts.Logger.Warn("caller of the control socket refused", "uid", uid)
+			http.Error(w, "only the server's account and root may use this socket", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), uidKey{}, uid)))
 		}
@@ -221,7 +222,7 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	default:
-		http.Error(w, "another backup is being made", http.StatusServiceUnavailable)
+		http.Error(w, "another backup is running", http.StatusServiceUnavailable)
 		return
 	}
 	start := time.Now()
@@ -230,26 +231,27 @@ func (s *Server) backup(w http.ResponseWriter, r *http.Request) {
 		deadline: http.NewResponseController(w).SetWriteDeadline,
 	}
 	err := s.opts.Backup(out)
-	log := s.opts.Logger.With("uid", r.Context().Value(uidKey{}), "bytes", out.written, "took", time.Since(start).Round(time.Millisecond))
+	logger := s.opts.Logger.With("uid", r.Context().Value(uidKey{}), "bytes", out.written, "took",
+		time.Since(start).Round(time.Millisecond))
 	if err == nil {
-		log.Info("backup given")
+		logger.Info("backup sent")
 		return
 	}
-	log.Error("backup failed", "err", err)
+	logger.Error("backup failed", "err", err)
 	if out.written == 0 {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	// The connection is closed before the end of the body, which is how the
-	// caller knows that it has not all.
+	// Closing the connection before the end of the body tells the client that the copy is
+	// incomplete.
 	panic(http.ErrAbortHandler)
 }
 
-// pacer writes only for as long as the reader keeps up.
+// pacer is a writer that fails if the reader is too slow.
 type pacer struct {
 	w        io.Writer
 	stall    time.Duration
-	until    time.Time // by when what was written up to now had to be taken
+	until    time.Time // deadline for everything that has been written so far
 	deadline func(time.Time) error
 	written  int64
 }
