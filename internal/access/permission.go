@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	// ErrEntity: there is no such entity.
+	// ErrEntity: it is not the entity that permissions are on, see Root.
 	ErrEntity = errors.New("no such entity")
 	// ErrPrincipal: there is no such user or group.
 	ErrPrincipal = errors.New("no such principal")

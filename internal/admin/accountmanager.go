@@ -28,7 +28,19 @@ func (a *api) accountManager() *vim.Object {
 			// Of another user than oneself: Host.Local.ManageUserGroups.
 			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.ChangesAuthority(rulePassword), vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
 		},
+		Errors: accountErrors,
 	}
+}
+
+// accountErrors are those of local users.
+var accountErrors = []vim.Mapping{
+	lastAdministrator, tooMany,
+	vim.Map(account.ErrExists, vim.Plain[types.AlreadyExists]),
+	vim.Map(account.ErrNotFound, vim.Plain[types.UserNotFound]),
+	vim.Map(account.ErrName, vim.Argument("user.id")),
+	vim.Map(account.ErrFullName, vim.Argument("user.description")),
+	vim.Map(account.ErrPassword, vim.Argument("user.password")),
+	vim.Map(account.ErrBusy, vim.Busy),
 }
 
 // DisableUserRequestType is the request of DisableUser: the user can't log in any
@@ -93,7 +105,7 @@ func (a *api) createUser(ctx context.Context, c *vim.Call, r *types.CreateUserRe
 		return err
 	}
 	s := c.Session.Session()
-	return named(a.Accounts.Create(ctx, s.Actor(), name, []byte(spec.Password), spec.Description), name.String())
+	return vim.About(a.Accounts.Create(ctx, s.Actor(), name, []byte(spec.Password), spec.Description), name.String())
 }
 
 // updateUser changes what is given. A user may change its own password; its
@@ -111,7 +123,7 @@ func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRe
 		return fault
 	}
 	if err != nil {
-		return named(err, spec.Id)
+		return vim.About(err, spec.Id)
 	}
 	var u account.Update
 	if spec.Description != "" {
@@ -124,7 +136,7 @@ func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRe
 			keep = s.Key.String()
 		}
 	}
-	return named(a.Accounts.Update(ctx, s.Actor(), name, u, keep), spec.Id)
+	return vim.About(a.Accounts.Update(ctx, s.Actor(), name, u, keep), spec.Id)
 }
 
 func (a *api) removeUser(ctx context.Context, c *vim.Call, r *types.RemoveUserRequestType) error {
@@ -145,13 +157,13 @@ func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, comesIn 
 	c.Note("target", spelling)
 	name, err := a.localUser(spelling)
 	if err != nil {
-		return named(err, spelling)
+		return vim.About(err, spelling)
 	}
 	if err := a.judgeUser(ctx, c, name, comesIn); err != nil {
 		return err
 	}
 	s := c.Session.Session()
-	return named(do(ctx, s.Actor(), name), spelling)
+	return vim.About(do(ctx, s.Actor(), name), spelling)
 }
 
 // unlockUser forgets the failed logins of any principal: users of other domains
@@ -160,7 +172,7 @@ func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestT
 	c.Note("target", r.UserName)
 	name, err := principal.Parse(r.UserName, a.Gate.DefaultDomain)
 	if err != nil {
-		return named(account.ErrNotFound, r.UserName)
+		return vim.About(account.ErrNotFound, r.UserName)
 	}
 	all := []principal.Name{name}
 	if !strings.ContainsAny(r.UserName, `\@`) {
@@ -176,7 +188,7 @@ func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestT
 	}
 	switch {
 	case !locked && !known:
-		return named(account.ErrNotFound, r.UserName)
+		return vim.About(account.ErrNotFound, r.UserName)
 	case !locked:
 		return nil
 	}

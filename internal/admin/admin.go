@@ -3,8 +3,6 @@
 package admin
 
 import (
-	"github.com/vmware/govmomi/vim25/types"
-
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -33,22 +31,4 @@ func Serve(to *vim.API, d Domain) error {
 		}
 	}
 	return nil
-}
-
-// named is FaultOf with the name that the call was about, where the API's fault
-// has a member for it.
-func named(err error, name string) error {
-	if err == nil {
-		return nil
-	}
-	f := vim.FaultOf(err)
-	switch d := f.Detail.(type) {
-	case *types.AlreadyExists:
-		d.Name = name
-	case *types.InvalidName:
-		d.Name = name
-	case *types.UserNotFound:
-		d.Principal = name
-	}
-	return f
 }

@@ -38,8 +38,33 @@ func (a *api) authorizationManager() *vim.Object {
 			vim.NewProperty("privilegeList", vim.View, a.privilegeList, vim.Watched(a.authorityChanged)),
 			vim.NewProperty("roleList", vim.View, a.roleList, vim.Watched(a.authorityChanged)),
 		},
+		Errors: authorityErrors,
 	}
 }
+
+// authorityErrors are those of roles and permissions.
+var authorityErrors = []vim.Mapping{
+	lacking, lastAdministrator, tooMany,
+	vim.Map(access.ErrRoleExists, vim.Plain[types.AlreadyExists]),
+	vim.Map(access.ErrRoleName, vim.Plain[types.InvalidName]),
+	vim.Map(access.ErrRoleInUse, vim.Plain[types.RemoveFailed]),
+	vim.Map(access.ErrSystemRole, vim.Argument("roleId")),
+	vim.Map(access.ErrRole, vim.Plain[types.NotFound]),
+	vim.Map(access.ErrPrivilege, vim.Argument("privIds")),
+	vim.Map(access.ErrPrincipal, vim.Plain[types.UserNotFound]),
+	vim.Map(access.ErrDuplicate, vim.Argument("permission.principal")),
+	vim.Map(access.ErrPermission, vim.Plain[types.NotFound]),
+	vim.Map(access.ErrEntity, vim.Argument("entity")),
+}
+
+// What each change of authority may fail with.
+var (
+	lacking = vim.MapType(func(refused *access.GrantError, err error) *vim.Fault {
+		return vim.NoPermission(vim.RootFolder(), err, refused.Lacks...)
+	})
+	lastAdministrator = vim.Map(access.ErrLastAdministrator, vim.Plain[types.AuthMinimumAdminPermission])
+	tooMany           = vim.Map(access.ErrTooMany, vim.Plain[types.LimitExceeded])
+)
 
 func (a *api) authorityChanged(*vim.Call) <-chan struct{} { return a.AuthorityChanged() }
 
@@ -109,7 +134,7 @@ func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.Ad
 	c.Note("role", r.Name)
 	id, err := a.Access.AddRole(ctx, a.grantor(ctx, c), r.Name, access.Privileges(r.PrivIds))
 	if err != nil {
-		return 0, named(err, r.Name)
+		return 0, vim.About(err, r.Name)
 	}
 	c.Note("roleId", strconv.Itoa(int(id)))
 	return id, nil
@@ -118,7 +143,7 @@ func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.Ad
 func (a *api) updateAuthorizationRole(ctx context.Context, c *vim.Call, r *types.UpdateAuthorizationRoleRequestType) error {
 	c.Note("role", r.NewName)
 	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
-	return named(a.Access.UpdateRole(ctx, a.grantor(ctx, c), r.RoleId, r.NewName, access.Privileges(r.PrivIds)), r.NewName)
+	return vim.About(a.Access.UpdateRole(ctx, a.grantor(ctx, c), r.RoleId, r.NewName, access.Privileges(r.PrivIds)), r.NewName)
 }
 
 // removeAuthorizationRole may take permissions away with the role.

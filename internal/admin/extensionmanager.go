@@ -34,7 +34,22 @@ func (a *api) extensionManager() *vim.Object {
 		Properties: []vim.Property{
 			vim.NewProperty("extensionList", vim.View, a.extensionList, vim.Watched(a.extensionsChanged)),
 		},
+		Errors: extensionErrors,
 	}
+}
+
+// extensionErrors are those of extensions.
+var extensionErrors = []vim.Mapping{
+	lastAdministrator, tooMany,
+	vim.Map(extension.ErrNotFound, vim.Plain[types.NotFound]),
+	vim.Map(extension.ErrExists, vim.Argument("extension.key")),
+	vim.Map(extension.ErrKey, vim.Argument("extension.key")),
+	vim.Map(extension.ErrSubjectName, vim.Argument("extension.subjectName")),
+	vim.Map(extension.ErrPrivilege, vim.Argument("extension.privilegeList")),
+	vim.Map(extension.ErrData, vim.Argument("extension")),
+	vim.Map(extension.ErrText, vim.Argument("extension")),
+	vim.Map(extension.ErrBadCertificate, vim.Argument("certificatePem")),
+	vim.Map(extension.ErrBadPublicKey, vim.Argument("publicKey")),
 }
 
 func (a *api) extensionsChanged(*vim.Call) <-chan struct{} { return a.Extensions.Changed() }

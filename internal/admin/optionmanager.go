@@ -23,7 +23,18 @@ func (a *api) optionManager() *vim.Object {
 			vim.NewProperty("setting", vim.View, a.setting, vim.Watched(a.settingsChanged)),
 			vim.NewProperty("supportedOption", vim.View, a.supportedOption),
 		},
+		Errors: optionErrors,
 	}
+}
+
+// optionErrors are those of options.
+var optionErrors = []vim.Mapping{
+	vim.MapType(func(unknown *setting.UnknownError, err error) *vim.Fault {
+		return vim.NewFault(&types.InvalidName{Name: unknown.Name}, err)
+	}),
+	vim.MapType(func(invalid *setting.InvalidError, err error) *vim.Fault {
+		return vim.InvalidArgument(invalid.Name, err)
+	}),
 }
 
 func (a *api) settingsChanged(*vim.Call) <-chan struct{} { return a.Settings.Changed() }

@@ -220,7 +220,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	value, err := r.run(ctx, c)
 	c.done = a.Now()
 	if err != nil {
-		return Result{}, FaultOf(err)
+		return Result{}, a.objects[c.Object.Type].FaultOf(r.method, err)
 	}
 	if c.Session != nil && !c.guard.used && !a.Sessions.AliveAt(c.Session, c.done) {
 		// The session ended while the call was reading: a session that was

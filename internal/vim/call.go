@@ -1,6 +1,6 @@
 // Package vim is the API: managed objects as tables of methods and properties,
-// the one dispatcher that every binding calls, and the one mapping of the
-// domain's errors to faults. It serves the objects of sessions itself; packages
+// the one dispatcher that every binding calls, and faults, with how rows say which
+// of the domain's errors they are. It serves the objects of sessions itself; packages
 // that serve others make their rows by its constructors, and add them.
 package vim
 

@@ -1,7 +1,6 @@
 package vim
 
 import (
-	"context"
 	"errors"
 	"reflect"
 	"strconv"
@@ -11,14 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/account"
-	"github.com/vigate/vigate/internal/budget"
-	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/locale"
-	"github.com/vigate/vigate/internal/login"
-	"github.com/vigate/vigate/internal/session"
-	"github.com/vigate/vigate/internal/setting"
-	"github.com/vigate/vigate/internal/store"
 )
 
 // Fault is how a call failed: what the caller is told, and beside it the cause
@@ -153,145 +145,3 @@ const (
 	retryLimit = 30 * time.Second // the number of sessions falls slowly
 	retryBusy  = 2 * time.Second
 )
-
-// FaultOf is the one place that maps errors of the domain to faults. A *Fault
-// stays what it is; what nobody has mapped is a SystemError that tells the
-// caller nothing.
-func FaultOf(err error) *Fault {
-	var (
-		fault *Fault
-		limit *session.LimitError
-	)
-	switch {
-	case errors.As(err, &fault):
-		return fault
-	case errors.As(err, &limit):
-		return &Fault{RetryAfter: retryLimit, Cause: err, key: "limit." + limitKey(limit), args: []any{limit.Live, limit.Max}}
-	case errors.Is(err, store.ErrUncertain):
-		return &Fault{RetryAfter: retryBusy, Cause: err, key: "uncertain"}
-	case errors.Is(err, session.ErrTooManyTickets), errors.Is(err, budget.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
-		return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return NewFault(&types.RequestCanceled{}, err)
-	}
-	if isA[*budget.ExceededError](err) {
-		return limitFault(err)
-	}
-	if f := domainFault(err); f != nil {
-		return f
-	}
-	return NewFault(&types.SystemError{Reason: "internal error"}, err)
-}
-
-func limitKey(l *session.LimitError) string {
-	if l.Limit == "user" {
-		return "user"
-	}
-	return "sessions"
-}
-
-// domainFaults: which fault a domain's error is. The first that matches wins.
-var domainFaults = []struct {
-	is    func(error) bool
-	fault func(error) *Fault
-}{
-	{is(locale.ErrInvalid), kind[types.InvalidLocale]},
-	{is(login.ErrRejected), kind[types.InvalidLogin]},
-	{is(login.ErrNotMine), kind[types.InvalidLogin]},
-	{is(login.ErrNoCertificate), kind[types.NoClientCertificate]},
-	{is(login.ErrNoSubject), kind[types.NoSubjectName]},
-	{is(login.ErrBadCertificate), kind[types.InvalidClientCertificate]},
-	{is(login.ErrBusy), busy},
-	{is(session.ErrBadTicket), kind[types.InvalidLogin]},
-	{is(session.ErrNotAllowed), kind[types.InvalidLogin]},
-	{is(session.ErrNoSession), ended}, // the caller's own, in the midst of its call
-
-	{isA[*access.GrantError], func(err error) *Fault {
-		refused, _ := errors.AsType[*access.GrantError](err)
-		return NoPermission(RootFolder(), err, refused.Lacks...)
-	}},
-	{is(access.ErrLastAdministrator), kind[types.AuthMinimumAdminPermission]},
-	{is(access.ErrRoleExists), kind[types.AlreadyExists]},
-	{is(access.ErrRoleName), kind[types.InvalidName]},
-	{is(access.ErrRoleInUse), kind[types.RemoveFailed]},
-	{is(access.ErrSystemRole), argument("roleId")},
-	{is(access.ErrRole), kind[types.NotFound]},
-	{is(access.ErrPrivilege), argument("privIds")},
-	{is(access.ErrPrincipal), kind[types.UserNotFound]},
-	{is(access.ErrDuplicate), argument("permission.principal")},
-	{is(access.ErrPermission), kind[types.NotFound]},
-	{is(access.ErrTooMany), kind[types.LimitExceeded]},
-
-	{is(account.ErrExists), kind[types.AlreadyExists]},
-	{is(account.ErrNotFound), kind[types.UserNotFound]},
-	{is(account.ErrName), argument("user.id")},
-	{is(account.ErrFullName), argument("user.description")},
-	{is(account.ErrPassword), argument("user.password")},
-	{is(account.ErrBusy), busy},
-
-	{is(extension.ErrNotFound), kind[types.NotFound]},
-	{is(extension.ErrExists), argument("extension.key")},
-	{is(extension.ErrKey), argument("extension.key")},
-	{is(extension.ErrSubjectName), argument("extension.subjectName")},
-	{is(extension.ErrPrivilege), argument("extension.privilegeList")},
-	{is(extension.ErrData), argument("extension")},
-	{is(extension.ErrText), argument("extension")},
-	{is(extension.ErrBadCertificate), argument("certificatePem")},
-	{is(extension.ErrBadPublicKey), argument("publicKey")},
-
-	{isA[*setting.UnknownError], func(err error) *Fault {
-		unknown, _ := errors.AsType[*setting.UnknownError](err)
-		return NewFault(&types.InvalidName{Name: unknown.Name}, err)
-	}},
-	{isA[*setting.InvalidError], func(err error) *Fault {
-		invalid, _ := errors.AsType[*setting.InvalidError](err)
-		return InvalidArgument(invalid.Name, err)
-	}},
-
-	// Others were faster each time.
-	{is(store.ErrConflict), contended},
-	{is(session.ErrStale), contended},
-}
-
-func contended(err error) *Fault {
-	return &Fault{RetryAfter: retryBusy, Cause: err, key: "unavailable"}
-}
-
-func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
-
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
-// kind makes the fault of a type that needs no more than to be it.
-func kind[T any, P interface {
-	*T
-	types.BaseMethodFault
-}](err error) *Fault {
-	return NewFault(P(new(T)), err)
-}
-
-func argument(property string) func(error) *Fault {
-	return func(err error) *Fault { return InvalidArgument(property, err) }
-}
-
-func busy(err error) *Fault {
-	return &Fault{RetryAfter: retryBusy, Cause: err, key: "overload.login"}
-}
-
-// ended: the session was ended while its call was running.
-func ended(err error) *Fault {
-	f := NotAuthenticated(types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, View)
-	f.Cause = err
-	return f
-}
-
-func domainFault(err error) *Fault {
-	for _, d := range domainFaults {
-		if d.is(err) {
-			return d.fault(err)
-		}
-	}
-	return nil
-}

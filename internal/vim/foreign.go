@@ -72,7 +72,7 @@ func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, na
 	}
 	v, err := p.read(ctx, sub)
 	if err != nil {
-		return nil, FaultOf(err)
+		return nil, r.api.objects[ref.Type].FaultOf(nil, err)
 	}
 	if p.whole != nil {
 		v = p.whole(v)

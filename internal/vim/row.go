@@ -27,6 +27,9 @@ type Object struct {
 	ID         string
 	Methods    []Method
 	Properties []Property
+	// Errors are what the errors of the domain are that the rows return, beside
+	// those that any row may return. The first that matches counts.
+	Errors []Mapping
 }
 
 // Method is the row of one operation.
@@ -39,6 +42,8 @@ type Method struct {
 	Optional bool
 	// Faults that the API names for the method, besides those that any may give.
 	Faults []string
+	// Errors override those of the object.
+	Errors []Mapping
 	// Audited methods leave a line in the audit log.
 	Audited bool
 	// NeedsProof: the method verifies the request as it was sent, so that the
@@ -113,6 +118,11 @@ func (m Method) with(opts []func(*Method)) Method {
 // Faults names the faults that the API documents for the method.
 func Faults(names ...string) func(*Method) {
 	return func(m *Method) { m.Faults = names }
+}
+
+// Errors says what errors of the domain are if this method returns them.
+func Errors(all ...Mapping) func(*Method) {
+	return func(m *Method) { m.Errors = all }
 }
 
 // NeedsProof has bindings keep the request's bytes for the method.

@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -29,7 +30,8 @@ func (a *API) sessionManager() *Object {
 			NewMethod("ImpersonateUser", access.ImpersonateUser, a.impersonateUser,
 				Audited, ChangesAuthority(ruleImpersonate), Faults("InvalidLogin", "InvalidLocale")),
 			starts("Login", a.login, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
-			starts("LoginBySSPI", a.loginBySSPI, Faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
+			starts("LoginBySSPI", a.loginBySSPI, Errors(Map(login.ErrNotMine, noKerberos)),
+				Faults("SSPIChallenge", "InvalidLogin", "NoPermission", "InvalidLocale", "NotSupported")),
 			starts("LoginByToken", a.loginByToken, NeedsProof, Faults("InvalidLogin", "NoPermission", "InvalidLocale")),
 			NewVoid("LoginExtension", Anonymous, a.loginExtension, Audited, Faults("NotSupported")),
 			starts("LoginExtensionByCertificate", a.loginExtensionByCertificate, Faults("InvalidLogin", "InvalidLocale", "NoClientCertificate")),
@@ -49,7 +51,37 @@ func (a *API) sessionManager() *Object {
 			streamed("sessionList", access.TerminateSession, a.sessionList, Watched(a.sessionsChanged)),
 			NewProperty("supportedLocaleList", Anonymous, a.supportedLocaleList),
 		},
+		Errors: sessionErrors,
 	}
+}
+
+// sessionErrors are those of logins, sessions and tickets.
+var sessionErrors = []Mapping{
+	MapType(func(limit *session.LimitError, err error) *Fault {
+		key := "limit.sessions"
+		if limit.Limit == "user" {
+			key = "limit.user"
+		}
+		return &Fault{RetryAfter: retryLimit, Cause: err, key: key, args: []any{limit.Live, limit.Max}}
+	}),
+	MapType(func(leg *login.Continue, _ error) *Fault {
+		return NewFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token.Reveal())}, nil)
+	}),
+	Map(session.ErrTooManyTickets, Unavailable),
+	Map(session.ErrStale, Unavailable), // others were faster each time
+	Map(session.ErrBadTicket, Plain[types.InvalidLogin]),
+	Map(session.ErrNotAllowed, Plain[types.InvalidLogin]),
+	Map(locale.ErrInvalid, Plain[types.InvalidLocale]),
+	Map(login.ErrNoAccess, func(err error) *Fault { return NoPermission(RootFolder(), err, View) }),
+	Map(login.ErrRejected, Plain[types.InvalidLogin]),
+	Map(login.ErrNotMine, Plain[types.InvalidLogin]),
+	Map(login.ErrNoCertificate, Plain[types.NoClientCertificate]),
+	Map(login.ErrNoSubject, Plain[types.NoSubjectName]),
+	Map(login.ErrBadCertificate, Plain[types.InvalidClientCertificate]),
+	Map(login.ErrBusy, Busy),
+	Map(login.ErrRemote, Plain[types.InvalidRequest]),
+	Map(login.ErrCannotGive, Plain[types.NotSupported]),
+	MapType(func(invalid *setting.InvalidError, err error) *Fault { return InvalidArgument(invalid.Name, err) }),
 }
 
 // enter is the end of every way in: it makes the session and its answer.
@@ -61,7 +93,7 @@ func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, w
 	}
 	l, token, err := a.Gate.Login(ctx, login.Attempt{Credential: credential, Locale: wanted, Peer: *c.Peer}, c.Session)
 	if err != nil {
-		return Result{}, a.loginFault(c, err)
+		return Result{}, err
 	}
 	s := l.Session()
 	c.actor(s.Actor())
@@ -73,32 +105,18 @@ func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, w
 	return Result{Value: userSession(l), Token: token}, nil
 }
 
-func (a *API) loginFault(c *Call, err error) error {
-	var leg *login.Continue
-	switch {
-	case errors.As(err, &leg):
-		return NewFault(&types.SSPIChallenge{Base64Token: base64.StdEncoding.EncodeToString(leg.Token.Reveal())}, nil)
-	case errors.Is(err, login.ErrNoAccess):
-		return NoPermission(RootFolder(), err, View)
-	}
-	return err
-}
-
 func (a *API) login(ctx context.Context, c *Call, r *types.LoginRequestType) (Result, error) {
 	return a.enter(ctx, c, login.Password{User: r.UserName, Secret: secret.New(r.Password)}, r.Locale)
 }
 
-// loginBySSPI answers NotSupported where no Kerberos service is configured.
+func noKerberos(error) *Fault { return NotSupported("no Kerberos service is configured") }
+
 func (a *API) loginBySSPI(ctx context.Context, c *Call, r *types.LoginBySSPIRequestType) (Result, error) {
 	token, err := base64.StdEncoding.DecodeString(r.Base64Token)
 	if err != nil {
 		return Result{}, InvalidArgument("base64Token", err)
 	}
-	result, err := a.enter(ctx, c, login.SSPI{Token: secret.NewBytes(token)}, r.Locale)
-	if errors.Is(err, login.ErrNotMine) {
-		return Result{}, NotSupported("no Kerberos service is configured")
-	}
-	return result, err
+	return a.enter(ctx, c, login.SSPI{Token: secret.NewBytes(token)}, r.Locale)
 }
 
 // loginByToken answers InvalidLogin where no issuer is trusted: no token is
@@ -139,13 +157,8 @@ func (a *API) acquireLocalTicket(ctx context.Context, c *Call, r *types.AcquireL
 		return types.SessionManagerLocalTicket{}, NotSupported("local tickets are switched off")
 	}
 	t, err := a.LocalTickets.Issue(ctx, *c.Peer, r.UserName)
-	switch {
-	case errors.Is(err, login.ErrRemote):
-		return types.SessionManagerLocalTicket{}, NewFault(&types.InvalidRequest{}, err)
-	case errors.Is(err, login.ErrCannotGive):
-		return types.SessionManagerLocalTicket{}, NewFault(&types.NotSupported{}, err)
-	case err != nil:
-		return types.SessionManagerLocalTicket{}, a.loginFault(c, err)
+	if err != nil {
+		return types.SessionManagerLocalTicket{}, err
 	}
 	return types.SessionManagerLocalTicket{UserName: t.User, PasswordFilePath: t.Path}, nil
 }

@@ -1,0 +1,286 @@
+package vim_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/budget"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// What errors of the domain are, if a row of the type of object returns them. "":
+// any object's.
+var mapped = []struct {
+	object, name string
+	err          error
+	kind         string
+}{
+	{"SessionManager", "locale.ErrInvalid", locale.ErrInvalid, "InvalidLocale"},
+	{"SessionManager", "login.ErrRejected", login.ErrRejected, "InvalidLogin"},
+	{"SessionManager", "login.ErrNotMine", login.ErrNotMine, "InvalidLogin"},
+	{"SessionManager", "login.ErrNoAccess", login.ErrNoAccess, "NoPermission"},
+	{"SessionManager", "login.ErrNoCertificate", login.ErrNoCertificate, "NoClientCertificate"},
+	{"SessionManager", "login.ErrNoSubject", login.ErrNoSubject, "NoSubjectName"},
+	{"SessionManager", "login.ErrBadCertificate", login.ErrBadCertificate, "InvalidClientCertificate"},
+	{"SessionManager", "login.ErrBusy", login.ErrBusy, "Unavailable"},
+	{"SessionManager", "login.ErrRemote", login.ErrRemote, "InvalidRequest"},
+	{"SessionManager", "login.ErrCannotGive", login.ErrCannotGive, "NotSupported"},
+	{"SessionManager", "login.Continue", &login.Continue{}, "SSPIChallenge"},
+	{"SessionManager", "session.ErrBadTicket", session.ErrBadTicket, "InvalidLogin"},
+	{"SessionManager", "session.ErrStale", session.ErrStale, "Unavailable"},
+	{"SessionManager", "session.ErrNotAllowed", session.ErrNotAllowed, "InvalidLogin"},
+	{"SessionManager", "session.ErrTooManyTickets", session.ErrTooManyTickets, "Unavailable"},
+	{"SessionManager", "session.LimitError", &session.LimitError{Limit: "user"}, "Unavailable"},
+	{"SessionManager", "session.LimitError", &session.LimitError{Limit: "sessions"}, "Unavailable"},
+	{"SessionManager", "setting.InvalidError", &setting.InvalidError{Name: "x"}, "InvalidArgument"},
+
+	{"AuthorizationManager", "access.ErrLastAdministrator", access.ErrLastAdministrator, "AuthMinimumAdminPermission"},
+	{"AuthorizationManager", "access.ErrRole", access.ErrRole, "NotFound"},
+	{"AuthorizationManager", "access.ErrSystemRole", access.ErrSystemRole, "InvalidArgument"},
+	{"AuthorizationManager", "access.ErrRoleExists", access.ErrRoleExists, "AlreadyExists"},
+	{"AuthorizationManager", "access.ErrRoleName", access.ErrRoleName, "InvalidName"},
+	{"AuthorizationManager", "access.ErrRoleInUse", access.ErrRoleInUse, "RemoveFailed"},
+	{"AuthorizationManager", "access.ErrPrivilege", access.ErrPrivilege, "InvalidArgument"},
+	{"AuthorizationManager", "access.ErrTooMany", access.ErrTooMany, "LimitExceeded"},
+	{"AuthorizationManager", "access.ErrPrincipal", access.ErrPrincipal, "UserNotFound"},
+	{"AuthorizationManager", "access.ErrPermission", access.ErrPermission, "NotFound"},
+	{"AuthorizationManager", "access.ErrDuplicate", access.ErrDuplicate, "InvalidArgument"},
+	{"AuthorizationManager", "access.ErrEntity", access.ErrEntity, "InvalidArgument"},
+	{"AuthorizationManager", "access.GrantError", &access.GrantError{Lacks: []access.Privilege{vim.View}}, "NoPermission"},
+
+	{"HostLocalAccountManager", "account.ErrNotFound", account.ErrNotFound, "UserNotFound"},
+	{"HostLocalAccountManager", "account.ErrExists", account.ErrExists, "AlreadyExists"},
+	{"HostLocalAccountManager", "account.ErrName", account.ErrName, "InvalidArgument"},
+	{"HostLocalAccountManager", "account.ErrFullName", account.ErrFullName, "InvalidArgument"},
+	{"HostLocalAccountManager", "account.ErrPassword", account.ErrPassword, "InvalidArgument"},
+	{"HostLocalAccountManager", "account.ErrBusy", account.ErrBusy, "Unavailable"},
+	{"HostLocalAccountManager", "access.ErrLastAdministrator", access.ErrLastAdministrator, "AuthMinimumAdminPermission"},
+	{"HostLocalAccountManager", "access.ErrTooMany", access.ErrTooMany, "LimitExceeded"},
+
+	{"ExtensionManager", "extension.ErrNotFound", extension.ErrNotFound, "NotFound"},
+	{"ExtensionManager", "extension.ErrExists", extension.ErrExists, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrKey", extension.ErrKey, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrData", extension.ErrData, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrText", extension.ErrText, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrSubjectName", extension.ErrSubjectName, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrPrivilege", extension.ErrPrivilege, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrBadCertificate", extension.ErrBadCertificate, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrBadPublicKey", extension.ErrBadPublicKey, "InvalidArgument"},
+	{"ExtensionManager", "access.ErrTooMany", access.ErrTooMany, "LimitExceeded"},
+
+	{"OptionManager", "setting.UnknownError", &setting.UnknownError{Name: "x"}, "InvalidName"},
+	{"OptionManager", "setting.InvalidError", &setting.InvalidError{Name: "x"}, "InvalidArgument"},
+
+	{"", "session.ErrNoSession", session.ErrNoSession, "NotAuthenticated"},
+	{"", "budget.ErrBusy", budget.ErrBusy, "Unavailable"},
+	{"", "budget.ExceededError", &budget.ExceededError{Kind: budget.Memory, Max: 1}, "LimitExceeded"},
+	{"", "store.ErrUnavailable", store.ErrUnavailable, "Unavailable"},
+	{"", "store.ErrUncertain", store.ErrUncertain, "Unavailable"},
+	{"", "store.ErrClosed", store.ErrClosed, "Unavailable"},
+	{"", "store.ErrConflict", store.ErrConflict, "Unavailable"},
+	{"", "context.Canceled", context.Canceled, "RequestCanceled"},
+	{"", "context.DeadlineExceeded", context.DeadlineExceeded, "RequestCanceled"},
+	{"", "a bug", errors.New("a bug"), "SystemError"},
+}
+
+// unmapped are the errors of the domain that no row returns as they are, and why.
+var unmapped = map[string]string{
+	"access.ErrNotFounded":            "a server that serves has had an administrator set up",
+	"account.ErrRejected":             "login.Local says login.ErrRejected",
+	"account.ErrUnconfirmed":          "login.Local says login.ErrUnconfirmed",
+	"extension.ErrNoCertificate":      "package login says login.ErrNoCertificate",
+	"extension.ErrInvalidCertificate": "package login says login.ErrBadCertificate",
+	"extension.ErrNoSubjectName":      "package login says login.ErrNoSubject",
+	"extension.ErrRejected":           "package login says login.ErrRejected",
+	"event.ErrMaxCount":               "package history says which member of which filter it is",
+	"event.ErrRecursion":              "package history says which member of which filter it is",
+	"login.ErrUnconfirmed":            "the store's error, with which it is wrapped, is told",
+	"principal.ErrInvalid":            "each row says what an unreadable name is to it",
+	"principal.NameError":             "the managers of those who are named wrap it in errors of their own",
+	"record.ErrVersion":               "a record that can't be read is damage",
+	"record.ErrSize":                  "the managers say access.ErrTooMany, or bound what they write",
+	"store.ErrNotFound":               "the managers say what is not there",
+	"store.ConflictError":             "it is store.ErrConflict",
+	"store.DamagedError":              "a record that can't be read is damage",
+	"store.CommittedError":            "it is wrapped with what kept the commit from being shown",
+}
+
+func TestErrorsOfTheDomainAreFaultsWithATextInEveryLanguage(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range mapped {
+		objects := f.Objects()
+		if c.object != "" {
+			objects = []*vim.Object{f.Object(c.object)}
+		}
+		for _, o := range objects {
+			fault := o.FaultOf(nil, fmt.Errorf("do something: %w", c.err))
+			_, leg := c.err.(*login.Continue)
+			if fault.Kind() != c.kind || !leg && !errors.Is(fault, c.err) || (fault.Detail == nil) != (fault.RetryAfter > 0) {
+				t.Errorf("%s, %v: %v, want %s", o.Type, c.err, fault, c.kind)
+			}
+			for _, in := range locale.Messages() {
+				// A key that has no text stands for itself.
+				if s := fault.Text(in); s == "" || !strings.Contains(s, " ") && in == "en" || strings.HasPrefix(s, "fault.") {
+					t.Errorf("%s has no text in %s: %q", fault.Kind(), in, s)
+				}
+			}
+		}
+	}
+}
+
+// TestEveryErrorOfTheDomainIsMapped reads which errors the packages export.
+func TestEveryErrorOfTheDomainIsMapped(t *testing.T) {
+	known := map[string]bool{}
+	for _, c := range mapped {
+		known[c.name] = true
+	}
+	found := map[string]bool{}
+	for _, pkg := range []string{
+		"access", "account", "budget", "event", "eviction", "extension", "locale", "login", "principal", "record",
+		"session", "setting", "store",
+	} {
+		for _, name := range errorsOf(t, filepath.Join("..", pkg)) {
+			name = pkg + "." + name
+			found[name] = true
+			if known[name] == (unmapped[name] != "") {
+				t.Errorf("%s: map it in one of the tables of rows, or say here why no row returns it", name)
+			}
+		}
+	}
+	for name := range unmapped {
+		if !found[name] {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
+// errorsOf are the exported errors of the package in the directory: variables that
+// begin with Err, and types that have a method Error.
+func errorsOf(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	var names []string
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			switch d := d.(type) {
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					if v, ok := s.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "Err") {
+						names = append(names, v.Names[0].Name)
+					}
+				}
+			case *ast.FuncDecl:
+				if d.Recv == nil || d.Name.Name != "Error" {
+					continue
+				}
+				typ := d.Recv.List[0].Type
+				if star, ok := typ.(*ast.StarExpr); ok {
+					typ = star.X
+				}
+				if name := typ.(*ast.Ident).Name; ast.IsExported(name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// TestArgumentsThatFaultsNameAreThoseOfAMethod: an error that is mapped to an
+// argument names one that a method of the object has.
+func TestArgumentsThatFaultsNameAreThoseOfAMethod(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range mapped {
+		if c.kind != "InvalidArgument" || strings.HasPrefix(c.name, "setting.") { // options have names of their own
+			continue
+		}
+		o := f.Object(c.object)
+		argument := argumentOf(o.FaultOf(nil, c.err))
+		if !slices.ContainsFunc(o.Methods, func(m vim.Method) bool { return hasMember(m.Args, strings.Split(argument, ".")) }) {
+			t.Errorf("%s: no method of %s has the argument %s", c.name, o.Type, argument)
+		}
+	}
+}
+
+// argumentOf is the argument that the fault names.
+func argumentOf(f *vim.Fault) string {
+	if d, ok := f.Detail.(*types.InvalidArgument); ok {
+		return d.InvalidProperty
+	}
+	return f.Kind()
+}
+
+// hasMember reports whether the type has the member that the path leads to.
+func hasMember(typ reflect.Type, path []string) bool {
+	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+		typ = typ.Elem()
+	}
+	if len(path) == 0 || typ.Kind() == reflect.Interface { // any type that extends the one that it is for
+		return true
+	}
+	if typ.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == path[0] && hasMember(f.Type, path[1:]) || f.Anonymous && hasMember(f.Type, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestAMethodsErrorsOverrideThoseOfItsObject: one error may be about another
+// argument of another method.
+func TestAMethodsErrorsOverrideThoseOfItsObject(t *testing.T) {
+	o := &vim.Object{Type: "X", Errors: []vim.Mapping{
+		vim.Map(account.ErrName, vim.Argument("user.id")), vim.Map(account.ErrPassword, vim.Argument("user.password")),
+	}}
+	m := &vim.Method{Errors: []vim.Mapping{vim.Map(account.ErrName, vim.Argument("name"))}}
+	for _, c := range []struct {
+		of   *vim.Method
+		err  error
+		want string
+	}{
+		{nil, account.ErrName, "user.id"}, {m, account.ErrName, "name"}, {m, account.ErrPassword, "user.password"},
+	} {
+		if got := argumentOf(o.FaultOf(c.of, fmt.Errorf("do it: %w", c.err))); got != c.want {
+			t.Errorf("%v: %s, want %s", c.err, got, c.want)
+		}
+	}
+	for _, err := range []error{store.ErrUnavailable, context.Canceled} {
+		if f := o.FaultOf(m, fmt.Errorf("%w: %w", account.ErrName, err)); vim.IsFault[*types.InvalidArgument](f) {
+			t.Errorf("%v: %v", err, f)
+		}
+	}
+}
