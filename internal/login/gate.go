@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/event"
@@ -52,37 +53,75 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 	if err != nil {
 		return nil, session.Token{}, err
 	}
-	for range staleTries {
-		grant, err := g.authenticate(ctx, a)
-		if err != nil {
-			return nil, session.Token{}, err
-		}
+	var l *session.Live
+	var token session.Token
+	err = g.use(ctx, a, func(grant session.Grant) (err error) {
 		if grant.Locale == "" {
 			grant.Locale, grant.MessageLocale = choice.Locale, choice.MessageLocale
 		}
 		grant.Address, grant.UserAgent = a.Peer.Address, a.Peer.UserAgent
-		l, token, err := g.Sessions.Start(ctx, grant)
+		l, token, err = g.Sessions.Start(ctx, grant)
+		if err == nil && g.Started != nil {
+			g.Started(grant.Method)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, session.Token{}, err
+	}
+	return l, token, nil
+}
+
+// Proof is what Prove has found out of a caller.
+type Proof struct {
+	Identity session.Identity
+	Origin   *session.Identity // who really asks, if it is another
+	Method   string            // the name of the way in
+	NotAfter time.Time         // when the credential ends; zero if it does not
+}
+
+// Prove is a login that starts no session: for those who ask who a caller is and
+// give it something else, such as a token. It is throttled, counted and posted as
+// Login is, the caller needs a role here as well, and what the credential spends
+// is spent: a clone ticket that proves its owner is of no use afterwards.
+//
+// Errors: ErrRejected, ErrNoAccess, session.ErrStale if others were faster each
+// time, those of Method, or the store's.
+func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
+	var p Proof
+	err := g.use(ctx, a, func(grant session.Grant) error {
+		p = Proof{Identity: grant.Identity, Origin: grant.Origin, Method: grant.Method, NotAfter: grant.NotAfter}
+		return g.Sessions.Spend(ctx, grant)
+	})
+	if err != nil {
+		return Proof{}, err
+	}
+	return p, nil
+}
+
+// use authenticates the attempt and has commit make use of the grant. If the
+// commit finds that the grant is stale, another was faster, on another node
+// perhaps: what it did must be known here before the credential is judged anew.
+func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
+	for range staleTries {
+		grant, err := g.authenticate(ctx, a)
+		if err != nil {
+			return err
+		}
+		err = commit(grant)
 		if errors.Is(err, session.ErrStale) {
-			// Another was faster, on another node perhaps: what it did must be known
-			// here before the credential is judged anew.
 			if err := g.Mirror.Sync(ctx); err != nil {
-				return nil, session.Token{}, fmt.Errorf("log in: %w", err)
+				return fmt.Errorf("log in: %w", err)
 			}
 			continue
 		}
-		if err != nil {
-			return nil, session.Token{}, err
-		}
-		if grant.Spent != nil {
+		if err == nil && grant.Spent != nil {
 			grant.Spent()
 		}
-		if g.Started != nil {
-			g.Started(grant.Method)
-		}
-		return l, token, nil
+		return err
 	}
 	// The credential was good each time: it is no failed login.
-	return nil, session.Token{}, fmt.Errorf("log in: %w", session.ErrStale)
+	return fmt.Errorf("log in: %w", session.ErrStale)
 }
 
 // Locale is what a caller gets that asks for wanted: the default if it asks for

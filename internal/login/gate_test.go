@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -286,5 +287,101 @@ func TestNobodyIsToldToHaveNoRoleWhileTheStoreCannotTell(t *testing.T) {
 	s.down.Store(true)
 	if err := f.try(t, from(addr, "stranger", "right")); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrNoAccess) {
 		t.Errorf("while the store can't tell: %v", err)
+	}
+}
+
+// proving is a fixture with a live session of the administrator.
+func proving(t *testing.T) (f *fixture, l *session.Live) {
+	t.Helper()
+	f = newFixture(t)
+	l, _, err := f.Login(t.Context(), from(addr, "administrator", "right"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, l
+}
+
+func TestAProofStartsNoSession(t *testing.T) {
+	f, _ := proving(t)
+	started := 0
+	f.Started = func(string) { started++ }
+	before := len(slices.Collect(f.Sessions.All()))
+	p, err := f.Prove(t.Context(), from(addr, "administrator", "right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Identity.Name.Equal(admin) || p.Method != "known" || p.Origin != nil || !p.NotAfter.IsZero() {
+		t.Errorf("the proof is %+v", p)
+	}
+	if now := len(slices.Collect(f.Sessions.All())); now != before || started != 0 || len(f.posted("UserLoginSessionEvent")) != 1 {
+		t.Errorf("%d sessions, then %d; %d started", before, now, started)
+	}
+}
+
+func TestAProofIsThrottledCountedAndPostedAsALoginIs(t *testing.T) {
+	f, _ := proving(t)
+	prove := func(name, password string) error {
+		_, err := f.Prove(t.Context(), from(addr, name, password))
+		return err
+	}
+	for range 5 {
+		if err := prove("administrator", "wrong"); !errors.Is(err, ErrRejected) {
+			t.Fatal(err)
+		}
+	}
+	if err := prove("administrator", "right"); !errors.Is(err, ErrRejected) {
+		t.Errorf("a proof under a lock: %v", err)
+	}
+	if err := f.try(t, from(addr, "administrator", "right")); !errors.Is(err, ErrRejected) {
+		t.Errorf("a login under the lock that failed proofs made: %v", err)
+	}
+	if n := len(f.posted("BadUsernameSessionEvent")); n != 7 {
+		t.Errorf("%d events for 7 failures", n)
+	}
+	if err := prove("user-without-role", "right"); !errors.Is(err, ErrNoAccess) {
+		t.Errorf("without a role: %v", err)
+	}
+}
+
+func TestAProofSpendsItsTicketOnce(t *testing.T) {
+	f, l := proving(t)
+	ticket, err := f.Sessions.AcquireCloneTicket(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := Attempt{Credential: CloneTicket{Ticket: ticket}, Peer: peer.Peer{Address: addr}}
+	p, err := f.Prove(t.Context(), a)
+	if err != nil || !p.Identity.Name.Equal(admin) {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if _, err := f.Prove(t.Context(), a); !errors.Is(err, ErrRejected) {
+		t.Errorf("proved again: %v", err)
+	}
+	if err := f.try(t, a); !errors.Is(err, ErrRejected) {
+		t.Errorf("a login with the spent ticket: %v", err)
+	}
+}
+
+// stale is a method whose grants hold under a condition that never does.
+type stale struct{ asked *int }
+
+func (stale) Name() string { return "stale" }
+
+func (s stale) Authenticate(context.Context, Attempt) (session.Grant, error) {
+	*s.asked++
+	return session.Grant{
+		Identity: session.Identity{Name: admin},
+		Changes:  []store.Change{store.RequireAt(store.Ticket, "none", 1)},
+	}, nil
+}
+
+func TestAProofThatIsStaleEachTimeIsNoFailedLogin(t *testing.T) {
+	asked := 0
+	f := newFixture(t, stale{&asked})
+	if _, err := f.Prove(t.Context(), from(addr, "administrator", "x")); !errors.Is(err, session.ErrStale) {
+		t.Errorf("got %v", err)
+	}
+	if asked != staleTries || len(f.posted("BadUsernameSessionEvent")) != 0 {
+		t.Errorf("asked %d times, %d failures posted", asked, len(f.posted("BadUsernameSessionEvent")))
 	}
 }

@@ -145,10 +145,7 @@ func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
 			Type: "UserLoginSessionEvent", SessionID: s.Key.String(),
 			Address: s.Address, UserAgent: s.UserAgent, Locale: s.Locale,
 		}.By(s.Actor())),
-	}, g.Changes...)
-	for _, r := range g.Tickets {
-		changes = append(changes, spend(r))
-	}
+	}, g.conditions()...)
 	_, err := m.mirror.Commit(ctx, changes...)
 	_, stands := errors.AsType[*store.CommittedError](err)
 	switch {
@@ -159,6 +156,34 @@ func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
 		return ErrStale
 	case err != nil:
 		return fmt.Errorf("start session: %w", err)
+	}
+	return nil
+}
+
+// conditions are the grant's Changes, and those that spend its Tickets.
+func (g *Grant) conditions() []store.Change {
+	changes := slices.Clone(g.Changes)
+	for _, r := range g.Tickets {
+		changes = append(changes, spend(r))
+	}
+	return changes
+}
+
+// Spend commits what the grant's proof spends, and the conditions that it holds
+// under, without a session.
+//
+// Errors: ErrStale if a condition does not hold, or the store's. After a
+// *store.CommittedError the proof is spent.
+func (m *Manager) Spend(ctx context.Context, g Grant) error {
+	changes := g.conditions()
+	if len(changes) == 0 {
+		return nil
+	}
+	switch _, err := m.mirror.Commit(ctx, changes...); {
+	case errors.Is(err, store.ErrConflict):
+		return ErrStale
+	case err != nil:
+		return fmt.Errorf("spend proof: %w", err)
 	}
 	return nil
 }
