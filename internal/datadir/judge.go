@@ -45,7 +45,8 @@ func (j judge) owned(path string, info fs.FileInfo) error {
 	}
 	return refuse(path, info,
 		fmt.Sprintf("belongs to user %d, not to user %d, which the server runs as, or root", uid, j.uid),
-		fmt.Sprintf("run the server as its owner, use another place, or look what is in it and then chown %d %s", j.uid, path))
+		fmt.Sprintf("run the server as its owner, use another place, or look what is in it and then chown %d %s",
+			j.uid, path))
 }
 
 // own refuses what the server keeps, or is told to read, if it is of another

@@ -54,8 +54,8 @@ func TestOwnersAreWhomTheKernelSays(t *testing.T) {
 			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		}
 		out, err := c.CombinedOutput()
-		if text, refused := strings.CutPrefix(strings.TrimSpace(string(out)), "open data directory: not safe to use: "); refused {
-			err = fmt.Errorf("%w: %s", ErrUnsafe, text)
+		if text, refused := strings.CutPrefix(string(out), "open data directory: "+ErrUnsafe.Error()); refused {
+			err = fmt.Errorf("%w%s", ErrUnsafe, text)
 		} else if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}

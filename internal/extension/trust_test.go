@@ -24,6 +24,8 @@ func newSubject(t *testing.T) *node {
 	return n
 }
 
+type lists []*x509.RevocationList
+
 // at is a list of another time.
 func at(this, next time.Duration) func(*x509.RevocationList) {
 	return func(l *x509.RevocationList) { l.ThisUpdate, l.NextUpdate = now.Add(this), now.Add(next) }
@@ -36,26 +38,28 @@ func TestARevokedCertificateIsRefused(t *testing.T) {
 	middle := issue(t, root, "Middle", authority)
 	good, other := issue(t, middle, "Ext A", nil), issue(t, middle, "Ext A", nil)
 	partial := func(l *x509.RevocationList) {
-		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
+		scope := asn1.ObjectIdentifier{2, 5, 29, 28}
+		l.ExtraExtensions = []pkix.Extension{{Id: scope, Critical: true, Value: []byte{0x30, 0}}}
 	}
+	old := at(-time.Hour, -time.Second)
 	for name, c := range map[string]struct {
-		lists []*x509.RevocationList
+		lists lists
 		good  bool
 	}{
 		"none":                      {nil, true},
-		"empty":                     {[]*x509.RevocationList{middle.list(t, nil)}, true},
-		"another is revoked":        {[]*x509.RevocationList{middle.list(t, nil, other)}, true},
-		"both authorities have one": {[]*x509.RevocationList{middle.list(t, nil, other), root.list(t, nil)}, true},
-		"old and new":               {[]*x509.RevocationList{middle.list(t, at(-time.Hour, -time.Second)), middle.list(t, nil)}, true},
-		"revoked":                   {[]*x509.RevocationList{middle.list(t, nil, other, good)}, false},
-		"revoked in an old list":    {[]*x509.RevocationList{middle.list(t, at(-time.Hour, -time.Second), good), middle.list(t, nil)}, false},
-		"the authority is revoked":  {[]*x509.RevocationList{root.list(t, nil, middle), middle.list(t, nil)}, false},
-		"the authority alone":       {[]*x509.RevocationList{root.list(t, nil, middle)}, false},
-		"stale":                     {[]*x509.RevocationList{middle.list(t, at(-time.Hour, 0))}, false},
-		"from tomorrow":             {[]*x509.RevocationList{middle.list(t, at(time.Second, time.Hour))}, false},
-		"partial":                   {[]*x509.RevocationList{middle.list(t, partial)}, false},
-		"of a namesake":             {[]*x509.RevocationList{namesake.list(t, nil)}, false},
-		"the authority's is stale":  {[]*x509.RevocationList{root.list(t, at(-time.Hour, -time.Second)), middle.list(t, nil)}, false},
+		"empty":                     {lists{middle.list(t, nil)}, true},
+		"another is revoked":        {lists{middle.list(t, nil, other)}, true},
+		"both authorities have one": {lists{middle.list(t, nil, other), root.list(t, nil)}, true},
+		"old and new":               {lists{middle.list(t, old), middle.list(t, nil)}, true},
+		"revoked":                   {lists{middle.list(t, nil, other, good)}, false},
+		"revoked in an old list":    {lists{middle.list(t, old, good), middle.list(t, nil)}, false},
+		"the authority is revoked":  {lists{root.list(t, nil, middle), middle.list(t, nil)}, false},
+		"the authority alone":       {lists{root.list(t, nil, middle)}, false},
+		"stale":                     {lists{middle.list(t, at(-time.Hour, 0))}, false},
+		"from tomorrow":             {lists{middle.list(t, at(time.Second, time.Hour))}, false},
+		"partial":                   {lists{middle.list(t, partial)}, false},
+		"of a namesake":             {lists{namesake.list(t, nil)}, false},
+		"the authority's is stale":  {lists{root.list(t, old), middle.list(t, nil)}, false},
 	} {
 		trust := believing(t, middle, namesake, root)
 		for _, list := range c.lists {
@@ -78,7 +82,8 @@ func TestARevokedCertificateIsRefused(t *testing.T) {
 }
 
 func TestAListOfNoKnownAuthorityIsRefused(t *testing.T) {
-	root, stranger, namesake := issue(t, nil, "Root", authority), issue(t, nil, "Stranger", authority), issue(t, nil, "Root", authority)
+	root, stranger := issue(t, nil, "Root", authority), issue(t, nil, "Stranger", authority)
+	namesake := issue(t, nil, "Root", authority)
 	middle := issue(t, root, "Middle", authority)
 	bad := issue(t, root, "Ext A", nil)
 	forged := root.list(t, nil)
@@ -86,7 +91,8 @@ func TestAListOfNoKnownAuthorityIsRefused(t *testing.T) {
 	// An authority that may not issue lists.
 	mute := issue(t, nil, "Mute", func(c *x509.Certificate) { authority(c); c.KeyUsage = x509.KeyUsageCertSign })
 	signer := &issuer{&x509.Certificate{
-		Subject: mute.cert.Subject, RawSubject: mute.cert.RawSubject, KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}, PublicKey: mute.cert.PublicKey,
+		Subject: mute.cert.Subject, RawSubject: mute.cert.RawSubject, PublicKey: mute.cert.PublicKey,
+		KeyUsage: x509.KeyUsageCRLSign, SubjectKeyId: []byte{1},
 	}, mute.key}
 	for name, list := range map[string]*x509.RevocationList{
 		"a stranger's":                   stranger.list(t, nil, bad),
@@ -97,7 +103,8 @@ func TestAListOfNoKnownAuthorityIsRefused(t *testing.T) {
 	} {
 		trust := believing(t, root, mute)
 		err := trust.Revoke(list)
-		if err == nil || !strings.Contains(err.Error(), "is of no configured authority") || !strings.Contains(err.Error(), list.Issuer.String()) {
+		if err == nil || !strings.Contains(err.Error(), "is of no configured authority") ||
+			!strings.Contains(err.Error(), list.Issuer.String()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -73,6 +73,8 @@ type LocalTickets struct {
 	// Account looks up an operating-system account; nil: os/user.Lookup.
 	Account func(name string) (*user.User, error)
 
+	lookups *lookups // made by Open
+
 	mu     sync.Mutex           // guards what follows
 	files  map[string]localFile // of tickets issued or about to be, by name
 	counts map[localOwner]int   // of files
@@ -98,6 +100,7 @@ type LocalTicket struct{ User, Path string }
 
 // Open removes what an earlier run left in the directory.
 func (t *LocalTickets) Open() error {
+	t.lookups = newLookups(t.Now)
 	t.files, t.counts, t.others = map[string]localFile{}, map[localOwner]int{}, 0
 	left, err := fs.ReadDir(t.Dir.FS(), ".")
 	if err != nil {
@@ -112,15 +115,30 @@ func (t *LocalTickets) Open() error {
 }
 
 // Issue gives the account a ticket. Errors: ErrRemote, ErrRejected for a name
-// that is no account, ErrNoAccess, ErrCannotGive, session.ErrTooManyTickets.
+// that is no account, ErrNoAccess, ErrCannotGive, session.ErrTooManyTickets, ErrBusy.
 func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (LocalTicket, error) {
 	if p.UnixUID == nil && (!t.Loopback || !p.Local) {
 		return LocalTicket{}, ErrRemote
 	}
-	who, account, err := t.lookup(name)
+	who, err := localName(name)
 	if err != nil {
 		return LocalTicket{}, err
 	}
+	network := "loopback" // a caller has all of 127.0.0.0/8
+	if p.UnixUID != nil {
+		network = p.Network()
+	}
+	var ticket LocalTicket
+	account, err := t.lookup(ctx, network, who)
+	if err == nil {
+		ticket, err = t.issue(ctx, p, who, account)
+	}
+	t.lookups.ended(network, err)
+	return ticket, err
+}
+
+// issue gives the account a ticket if it has a role.
+func (t *LocalTickets) issue(ctx context.Context, p peer.Peer, who principal.Name, account *user.User) (LocalTicket, error) {
 	if !t.Access.HasRole(access.Subject{Principal: who}) {
 		return LocalTicket{}, ErrNoAccess
 	}
@@ -155,22 +173,33 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 	return LocalTicket{User: who.String(), Path: filepath.Join(t.Dir.Name(), fileName)}, nil
 }
 
-// lookup finds the account that a spelling names: bare, or in the domain of
-// operating-system accounts.
-func (t *LocalTickets) lookup(name string) (principal.Name, *user.User, error) {
+// localName is the name of an account: bare, or in the domain of operating-system
+// accounts.
+func localName(name string) (principal.Name, error) {
 	n, err := principal.Parse(name, LocalDomain)
 	if err != nil || n.Domain != LocalDomain {
-		return principal.Name{}, nil, fmt.Errorf("local ticket: not an account's name: %w", ErrRejected)
+		return principal.Name{}, fmt.Errorf("local ticket: not an account's name: %w", ErrRejected)
 	}
+	return n, nil
+}
+
+// lookup finds the account for a caller of the network. Errors: ErrRejected if
+// there is none, ErrBusy, ctx's.
+func (t *LocalTickets) lookup(ctx context.Context, network string, who principal.Name) (*user.User, error) {
+	leave, err := t.lookups.enter(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	find := t.Account
 	if find == nil {
 		find = user.Lookup
 	}
-	u, err := find(n.User)
-	if err != nil || u.Username != n.User {
-		return principal.Name{}, nil, fmt.Errorf("local ticket: no such account: %w", ErrRejected)
+	u, err := find(who.User)
+	if err != nil || u.Username != who.User {
+		return nil, fmt.Errorf("local ticket: no such account: %w", ErrRejected)
 	}
-	return n, u, nil
+	return u, nil
 }
 
 func (t *LocalTickets) password() (secret.Text, error) {
@@ -242,7 +271,7 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 		return session.Grant{}, fmt.Errorf("read local ticket: %w", err)
 	}
 	full := who.User
-	if _, u, err := t.lookup(who.String()); err == nil && u.Name != "" {
+	if u, err := t.lookup(ctx, a.Peer.Network(), who); err == nil && u.Name != "" {
 		full = u.Name
 	}
 	return session.Grant{

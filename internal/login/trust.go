@@ -130,8 +130,8 @@ func (t *Trust) load() (extension.Trust, error) {
 		}
 		for _, list := range lists {
 			if err := trust.Revoke(list); err != nil {
-				return extension.Trust{}, fmt.Errorf("read revocations in %s: %w "+
-					"(it would revoke nothing: add the authority's certificate to a client-ca, or take the list away)", path, err)
+				return extension.Trust{}, fmt.Errorf("read revocations in %s: %w (it would revoke nothing: "+
+					"add the authority's certificate to a client-ca, or take the list away)", path, err)
 			}
 		}
 	}

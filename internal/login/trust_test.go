@@ -50,8 +50,9 @@ func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Cert
 	}
 	a.last++
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore: time.Time{}.Add(-time.Hour).AddDate(2000, 0, 0), NotAfter: time.Time{}.AddDate(3000, 0, 0),
+		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore:   time.Time{}.Add(-time.Hour).AddDate(2000, 0, 0), NotAfter: time.Time{}.AddDate(3000, 0, 0),
 	}
 	if edit != nil {
 		edit(c)
@@ -75,7 +76,8 @@ func (a *authority) list(at time.Time, revoked ...*x509.Certificate) []byte {
 	a.t.Helper()
 	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: at, NextUpdate: at.Add(24 * time.Hour)}
 	for _, c := range revoked {
-		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: at})
+		e := x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: at}
+		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, e)
 	}
 	b, err := x509.CreateRevocationList(rand.Reader, l, a.cert, a.key)
 	if err != nil {
@@ -98,7 +100,9 @@ type trustFiles struct {
 
 func newTrustFiles(t *testing.T) *trustFiles {
 	dir := t.TempDir()
-	return &trustFiles{t: t, ca: filepath.Join(dir, "ca.pem"), crl: filepath.Join(dir, "crl"), clock: testclock.New(time.Now())}
+	return &trustFiles{
+		t: t, ca: filepath.Join(dir, "ca.pem"), crl: filepath.Join(dir, "crl"), clock: testclock.New(time.Now()),
+	}
 }
 
 // write replaces a file at once, as its operator should.
@@ -171,9 +175,10 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 		}
 	}
 	f.write(f.crl, one)
+	good := block("CERTIFICATE", a.cert.Raw)
 	for name, text := range map[string]string{
-		"no authority": "", "a key": block("PRIVATE KEY", a.cert.Raw), "damaged": strings.Replace(block("CERTIFICATE", a.cert.Raw), "M", "*", 1),
-		"one of two damaged": block("CERTIFICATE", a.cert.Raw) + strings.Replace(block("CERTIFICATE", b.cert.Raw), "M", "*", 1),
+		"no authority": "", "a key": block("PRIVATE KEY", a.cert.Raw), "damaged": strings.Replace(good, "M", "*", 1),
+		"one of two damaged": good + strings.Replace(good, "M", "*", 1),
 		"cut":                block("CERTIFICATE", a.cert.Raw[:50]), "another": block("CERTIFICATE", b.cert.Raw),
 	} {
 		f.write(f.ca, text)
@@ -261,14 +266,21 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 			table := extension.NewTable(nil, slog.Default())
 			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table)
 			storetest.Follow(t, mirror)
-			manager := extension.NewManager(extension.Options{Mirror: mirror, Table: table, Events: event.NewLog(event.Options{Now: f.clock.Now})})
-			for key, subject := range map[string]string{"com.example.A": "CN=A", "com.example.B": "CN=B", "com.example.bare": ""} {
-				err := manager.Register(t.Context(), event.By("test"), extension.Registration{Key: key, SubjectName: subject, Data: []byte("{}")})
-				if err != nil {
+			manager := extension.NewManager(extension.Options{
+				Mirror: mirror, Table: table, Events: event.NewLog(event.Options{Now: f.clock.Now}),
+			})
+			for _, reg := range []extension.Registration{
+				{Key: "com.example.A", SubjectName: "CN=A", Data: []byte("{}")},
+				{Key: "com.example.B", SubjectName: "CN=B", Data: []byte("{}")},
+				{Key: "com.example.bare", Data: []byte("{}")},
+			} {
+				if err := manager.Register(t.Context(), event.By("test"), reg); err != nil {
 					t.Fatal(err)
 				}
 			}
-			f.Methods = []Method{BySubject{Extensions: table, Trust: func() extension.Trust { return trust }, Now: f.clock.Now}}
+			f.Methods = []Method{BySubject{
+				Extensions: table, Trust: func() extension.Trust { return trust }, Now: f.clock.Now,
+			}}
 			good, _ := a.issue("A", nil)
 			presented := good
 			if c.bad {
