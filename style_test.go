@@ -31,7 +31,6 @@ var (
 		"internal/admin",
 		"internal/binding",
 		"internal/cluster",
-		"internal/datadir",
 		"internal/event",
 		"internal/eviction",
 		"internal/extension",

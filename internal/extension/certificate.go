@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/vigate/vigate/internal/trust"
 )
 
 var (
@@ -30,7 +32,6 @@ var (
 const (
 	maxCertificate = 64 << 10 // bytes, in PEM or DER
 	maxPublicKey   = 16 << 10
-	maxChain       = 10 // certificates that a client sends
 )
 
 // parseCertificate reads one certificate in PEM or DER.
@@ -108,12 +109,12 @@ func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Ext
 // no valid one learns nothing of which extensions there are.
 //
 // Errors: ErrNoCertificate, ErrInvalidCertificate, ErrNoSubjectName, ErrRejected.
-func (t *Table) AuthenticateSubject(key string, peer []*x509.Certificate, trust Trust, now time.Time) (Extension, error) {
+func (t *Table) AuthenticateSubject(key string, peer []*x509.Certificate, authorities trust.Authorities, now time.Time) (Extension, error) {
 	const what = "authenticate extension by subject name"
 	if len(peer) == 0 {
 		return Extension{}, fmt.Errorf("%s: %w", what, ErrNoCertificate)
 	}
-	if err := trust.check(peer, now); err != nil {
+	if err := authorities.Check(peer, now); err != nil {
 		return Extension{}, fmt.Errorf("%s: %w: %w", what, err, ErrInvalidCertificate)
 	}
 	is, err := subject(peer[0])

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/trust"
 )
 
 var now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -56,33 +57,16 @@ func authority(c *x509.Certificate) {
 	c.KeyUsage, c.ExtKeyUsage = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, nil
 }
 
-func (i *issuer) list(t *testing.T, edit func(*x509.RevocationList), revoked ...*issuer) *x509.RevocationList {
-	t.Helper()
-	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(time.Minute)}
-	for _, r := range revoked {
-		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries,
-			x509.RevocationListEntry{SerialNumber: r.cert.SerialNumber, RevocationTime: now.Add(-time.Minute)})
-	}
-	if edit != nil {
-		edit(l)
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, l, i.cert, i.key)
-	must(t, err)
-	l, err = x509.ParseRevocationList(der)
-	must(t, err)
-	return l
-}
-
 func (i *issuer) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw})
 }
 
 // believing is a trust in the authorities.
-func believing(t *testing.T, authorities ...*issuer) extension.Trust {
+func believing(t *testing.T, authorities ...*issuer) trust.Authorities {
 	t.Helper()
-	trust, err := extension.NewTrust(chain(authorities...))
+	believed, err := trust.New(chain(authorities...))
 	must(t, err)
-	return trust
+	return believed
 }
 
 func chain(all ...*issuer) []*x509.Certificate {
@@ -146,13 +130,13 @@ func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testi
 		name  string
 		key   string
 		peer  []*x509.Certificate
-		trust extension.Trust
+		trust trust.Authorities
 		want  error
 	}{
 		{"good", "com.example.A", chain(good, middle), believing(t, root), nil},
 		{"key in another case", "COM.example.a", chain(good, middle), believing(t, root), nil},
 		{"no certificate", "com.example.A", nil, believing(t, root), extension.ErrNoCertificate},
-		{"no authority configured", "com.example.A", chain(good, middle), extension.Trust{}, extension.ErrInvalidCertificate},
+		{"no authority configured", "com.example.A", chain(good, middle), trust.Authorities{}, extension.ErrInvalidCertificate},
 		{"no authority in the pool", "com.example.A", chain(good, middle), believing(t), extension.ErrInvalidCertificate},
 		{"another authority of the same name", "com.example.A", chain(good, middle), believing(t, stranger), extension.ErrInvalidCertificate},
 		{"intermediate missing", "com.example.A", chain(good), believing(t, root), extension.ErrInvalidCertificate},

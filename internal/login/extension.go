@@ -10,6 +10,7 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/trust"
 )
 
 // ByCertificate is the way in of extensions whose certificate is registered.
@@ -35,7 +36,7 @@ func (m ByCertificate) Authenticate(_ context.Context, a Attempt) (session.Grant
 // a certificate of a configured authority.
 type BySubject struct {
 	Extensions *extension.Table
-	Trust      func() extension.Trust // nil: nobody is believed
+	Trust      func() trust.Authorities // nil: nobody is believed
 	Now        func() time.Time
 }
 
@@ -48,11 +49,11 @@ func (m BySubject) Authenticate(_ context.Context, a Attempt) (session.Grant, er
 	if !ok {
 		return session.Grant{}, ErrNotMine
 	}
-	var trust extension.Trust
+	var believed trust.Authorities
 	if m.Trust != nil {
-		trust = m.Trust()
+		believed = m.Trust()
 	}
-	return extensionGrant(m.Extensions.AuthenticateSubject(c.Key, a.Peer.Certificates, trust, m.Now()))
+	return extensionGrant(m.Extensions.AuthenticateSubject(c.Key, a.Peer.Certificates, believed, m.Now()))
 }
 
 func extensionGrant(e extension.Extension, err error) (session.Grant, error) {

@@ -38,6 +38,7 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -153,14 +154,14 @@ func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 
 // openAPI makes the ways in and the managed objects.
 func (n *Node) openAPI(cfg config.Config, h hooks) error {
-	trust, err := login.OpenTrust(cfg.ClientCA, cfg.ClientCRL, n.now, n.log)
+	believed, err := trust.Open(cfg.ClientCA, cfg.ClientCRL, n.now, n.log)
 	if err != nil {
 		return err
 	}
 	methods := []login.Method{
 		login.Clone{Sessions: n.Sessions},
 		login.ByCertificate{Extensions: n.Extensions.Table},
-		login.BySubject{Extensions: n.Extensions.Table, Trust: trust.Current, Now: n.now},
+		login.BySubject{Extensions: n.Extensions.Table, Trust: believed.Current, Now: n.now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		// Others pass through to the one file whose name they were told.

@@ -17,7 +17,6 @@ import (
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
-	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
@@ -29,6 +28,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/testclock"
+	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -164,10 +164,10 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
 }
 
-func (w *World) trust() extension.Trust {
-	trust, err := extension.NewTrust([]*x509.Certificate{w.authority.cert})
+func (w *World) trust() trust.Authorities {
+	believed, err := trust.New([]*x509.Certificate{w.authority.cert})
 	w.must(err)
-	return trust
+	return believed
 }
 
 func server() vim.ServerInfo {

@@ -14,11 +14,11 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
-	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -98,7 +98,7 @@ func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
 }
 
 // signed makes an authority and a client's certificate of it.
-func signed(t *testing.T, now time.Time, subject pkix.Name) (extension.Trust, *x509.Certificate) {
+func signed(t *testing.T, now time.Time, subject pkix.Name) (trust.Authorities, *x509.Certificate) {
 	t.Helper()
 	make := func(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509.Certificate {
 		template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.Add(time.Hour)
@@ -123,20 +123,20 @@ func signed(t *testing.T, now time.Time, subject pkix.Name) (extension.Trust, *x
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	root = make(root, root, rootKey, rootKey)
 	leaf := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, root, key(), rootKey)
-	trust, err := extension.NewTrust([]*x509.Certificate{root})
+	believed, err := trust.New([]*x509.Certificate{root})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return trust, leaf
+	return believed, leaf
 }
 
 func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 	subject := pkix.Name{CommonName: "com.acme", Organization: []string{"ACME"}}
-	trust, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
+	believed, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
 	f := newFixture(t, func(d *vimtest.Domain) {
 		for i, m := range d.Gate.Methods {
 			if s, is := m.(login.BySubject); is {
-				s.Trust = func() extension.Trust { return trust }
+				s.Trust = func() trust.Authorities { return believed }
 				d.Gate.Methods[i] = s
 			}
 		}

@@ -1,4 +1,4 @@
-package login
+package trust
 
 import (
 	"bytes"
@@ -13,19 +13,17 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/vigate/vigate/internal/extension"
 )
 
-// Trust is the authorities of client certificates and their revocation lists. It
-// follows its files: when they change, what they have is in force from the next
-// login on. What can't be used is logged, and what was in force stays.
-type Trust struct {
+// Files are those of authorities and their revocation lists. They are followed: when
+// they change, what they have is in force from the next login on. What can't be used
+// is logged, and what was in force stays.
+type Files struct {
 	authorities, revocations []string
 	now                      func() time.Time
-	log                      *slog.Logger
+	logger                   *slog.Logger
 
-	current atomic.Pointer[extension.Trust]
+	current atomic.Pointer[Authorities]
 	next    atomic.Int64 // when to look at the files again, Unix nanoseconds
 	// loading is held by the one caller that looks at the files; seen is its.
 	loading atomic.Bool
@@ -33,58 +31,58 @@ type Trust struct {
 }
 
 const (
-	trustCheckPeriod = time.Second
-	maxTrustFile     = 16 << 20 // bytes of a file of authorities or revocations
+	checkPeriod = time.Second
+	maxFile     = 16 << 20 // bytes of a file of authorities or revocations
 )
 
-// OpenTrust reads the authorities of client certificates and their revocation
+// Open reads the authorities of client certificates and their revocation
 // lists from files, in PEM, or DER for a list. A list that is of none of the
 // authorities is an error: it would revoke nothing.
-func OpenTrust(authorities, revocations []string, now func() time.Time, log *slog.Logger) (*Trust, error) {
-	t := &Trust{authorities: authorities, revocations: revocations, now: now, log: log}
-	t.seen = t.stamps()
-	loaded, err := t.load()
+func Open(authorities, revocations []string, now func() time.Time, logger *slog.Logger) (*Files, error) {
+	f := &Files{authorities: authorities, revocations: revocations, now: now, logger: logger}
+	f.seen = f.stamps()
+	loaded, err := f.load()
 	if err != nil {
 		return nil, err
 	}
-	t.current.Store(&loaded)
-	t.next.Store(now().Add(trustCheckPeriod).UnixNano())
-	return t, nil
+	f.current.Store(&loaded)
+	f.next.Store(now().Add(checkPeriod).UnixNano())
+	return f, nil
 }
 
 // Current returns what is in force; about once a second it looks whether the files
 // changed.
-func (t *Trust) Current() extension.Trust {
-	now := t.now()
-	if now.UnixNano() >= t.next.Load() && t.loading.CompareAndSwap(false, true) {
-		t.next.Store(now.Add(trustCheckPeriod).UnixNano())
-		t.reload()
-		t.loading.Store(false)
+func (f *Files) Current() Authorities {
+	now := f.now()
+	if now.UnixNano() >= f.next.Load() && f.loading.CompareAndSwap(false, true) {
+		f.next.Store(now.Add(checkPeriod).UnixNano())
+		f.reload()
+		f.loading.Store(false)
 	}
-	return *t.current.Load()
+	return *f.current.Load()
 }
 
 // reload is called by whoever holds loading.
-func (t *Trust) reload() {
-	found := t.stamps()
-	if slices.EqualFunc(found, t.seen, sameFile) {
+func (f *Files) reload() {
+	found := f.stamps()
+	if slices.EqualFunc(found, f.seen, sameFile) {
 		return
 	}
 	// The stamps are older than what is read next, so a change in between is seen as
 	// another change the next time.
-	t.seen = found
-	loaded, err := t.load()
+	f.seen = found
+	loaded, err := f.load()
 	if err != nil {
-		t.log.Error("authorities or revocation lists changed but can't be used, the old ones stay", "err", err)
+		f.logger.Error("authorities or revocation lists changed but can't be used, the old ones stay", "err", err)
 		return
 	}
-	t.current.Store(&loaded)
-	t.log.Info("authorities and revocation lists reloaded", "authorities", t.authorities, "revocations", t.revocations)
+	f.current.Store(&loaded)
+	f.logger.Info("trust reloaded", "authorities", f.authorities, "revocations", f.revocations)
 }
 
-func (t *Trust) stamps() []fs.FileInfo {
-	all := make([]fs.FileInfo, 0, len(t.authorities)+len(t.revocations))
-	for _, path := range slices.Concat(t.authorities, t.revocations) {
+func (f *Files) stamps() []fs.FileInfo {
+	all := make([]fs.FileInfo, 0, len(f.authorities)+len(f.revocations))
+	for _, path := range slices.Concat(f.authorities, f.revocations) {
 		info, err := os.Stat(path)
 		if err != nil {
 			info = nil
@@ -102,40 +100,40 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-func (t *Trust) load() (extension.Trust, error) {
+func (f *Files) load() (Authorities, error) {
 	var authorities []*x509.Certificate
-	for _, path := range t.authorities {
-		b, err := readTrust(path)
+	for _, path := range f.authorities {
+		b, err := read(path)
 		if err != nil {
-			return extension.Trust{}, err
+			return Authorities{}, err
 		}
 		found, err := parseAuthorities(b)
 		if err != nil {
-			return extension.Trust{}, fmt.Errorf("read authorities in %s: %w", path, err)
+			return Authorities{}, fmt.Errorf("read authorities in %s: %w", path, err)
 		}
 		authorities = append(authorities, found...)
 	}
-	trust, err := extension.NewTrust(authorities)
+	loaded, err := New(authorities)
 	if err != nil {
-		return extension.Trust{}, fmt.Errorf("read authorities: %w", err)
+		return Authorities{}, fmt.Errorf("read authorities: %w", err)
 	}
-	for _, path := range t.revocations {
-		b, err := readTrust(path)
+	for _, path := range f.revocations {
+		b, err := read(path)
 		if err != nil {
-			return extension.Trust{}, err
+			return Authorities{}, err
 		}
 		lists, err := parseRevocations(b)
 		if err != nil {
-			return extension.Trust{}, fmt.Errorf("read revocations in %s: %w", path, err)
+			return Authorities{}, fmt.Errorf("read revocations in %s: %w", path, err)
 		}
 		for _, list := range lists {
-			if err := trust.Revoke(list); err != nil {
-				return extension.Trust{}, fmt.Errorf("read revocations in %s: %w (it would revoke nothing: "+
+			if err := loaded.Revoke(list); err != nil {
+				return Authorities{}, fmt.Errorf("read revocations in %s: %w (it would revoke nothing: "+
 					"add the authority's certificate to a client-ca, or take the list away)", path, err)
 			}
 		}
 	}
-	return trust, nil
+	return loaded, nil
 }
 
 // parseAuthorities reads the certificates of a file in PEM. What else is in it is
@@ -202,18 +200,18 @@ func parseRevocations(b []byte) ([]*x509.RevocationList, error) {
 	return lists, nil
 }
 
-func readTrust(path string) ([]byte, error) {
+func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read trust: %w", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxTrustFile+1))
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read trust: %w", err)
 	}
-	if len(b) > maxTrustFile {
-		return nil, fmt.Errorf("read trust: %s has more than %d bytes", path, maxTrustFile)
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("read trust: %s has more than %d bytes", path, maxFile)
 	}
 	return b, nil
 }

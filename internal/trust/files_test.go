@@ -1,4 +1,4 @@
-package login
+package trust
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"log/slog"
 	"math/big"
 	"os"
@@ -17,11 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vigate/vigate/internal/event"
-	"github.com/vigate/vigate/internal/extension"
-	"github.com/vigate/vigate/internal/peer"
-	"github.com/vigate/vigate/internal/store"
-	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/testclock"
 )
 
@@ -90,23 +84,23 @@ func block(typ string, b []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: b}))
 }
 
-// trustFiles are the files of a trust.
-type trustFiles struct {
+// onDisk are files that an operator writes.
+type onDisk struct {
 	t       *testing.T
 	ca, crl string
 	clock   *testclock.Clock
 	log     bytes.Buffer
 }
 
-func newTrustFiles(t *testing.T) *trustFiles {
+func newOnDisk(t *testing.T) *onDisk {
 	dir := t.TempDir()
-	return &trustFiles{
+	return &onDisk{
 		t: t, ca: filepath.Join(dir, "ca.pem"), crl: filepath.Join(dir, "crl"), clock: testclock.New(time.Now()),
 	}
 }
 
 // write replaces a file at once, as its operator should.
-func (f *trustFiles) write(path, text string) {
+func (f *onDisk) write(path, text string) {
 	f.t.Helper()
 	err := os.WriteFile(path+".new", []byte(text), 0o600)
 	if err == nil {
@@ -117,12 +111,12 @@ func (f *trustFiles) write(path, text string) {
 	}
 }
 
-func (f *trustFiles) open() (*Trust, error) {
-	return OpenTrust([]string{f.ca}, []string{f.crl}, f.clock.Now, slog.New(slog.NewTextHandler(&f.log, nil)))
+func (f *onDisk) open() (*Files, error) {
+	return Open([]string{f.ca}, []string{f.crl}, f.clock.Now, slog.New(slog.NewTextHandler(&f.log, nil)))
 }
 
 func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
-	f := newTrustFiles(t)
+	f := newOnDisk(t)
 	a, b, stranger := newAuthority(t, "a"), newAuthority(t, "b"), newAuthority(t, "stranger")
 	now := f.clock.Now()
 	x, _ := a.issue("x", nil)
@@ -132,10 +126,8 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 	one, two, none := block("X509 CRL", der), block("X509 CRL", b.list(now, y)), block("X509 CRL", stranger.list(now))
 	damaged := strings.Replace(two, "M", "*", 1) // is passed over by encoding/pem
 
-	manager := extension.NewManager(extension.Options{Table: extension.NewTable(nil, slog.Default())})
-	revoked := func(trust *Trust, c *x509.Certificate) bool {
-		_, err := manager.AuthenticateSubject("x", []*x509.Certificate{c}, trust.Current(), now)
-		return errors.Is(err, extension.ErrInvalidCertificate) // else there is no such extension
+	revoked := func(files *Files, c *x509.Certificate) bool {
+		return files.Current().Check([]*x509.Certificate{c}, now) != nil
 	}
 	for name, c := range map[string]struct {
 		text string
@@ -159,7 +151,7 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 		"of a stranger, before two": {none + one + two, "", "CN=stranger"},
 	} {
 		f.write(f.crl, c.text)
-		trust, err := f.open()
+		files, err := f.open()
 		if c.want == "" {
 			if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), f.crl) {
 				t.Errorf("%s: %v", name, err)
@@ -170,7 +162,7 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if got := revoked(trust, y); !revoked(trust, x) || got != strings.Contains(c.want, "y") {
+		if got := revoked(files, y); !revoked(files, x) || got != strings.Contains(c.want, "y") {
 			t.Errorf("%s: of %s something is not revoked", name, c.want)
 		}
 	}
@@ -189,23 +181,21 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 }
 
 func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testing.T) {
-	f := newTrustFiles(t)
+	f := newOnDisk(t)
 	a, stranger := newAuthority(t, "a"), newAuthority(t, "stranger")
 	now := f.clock.Now()
 	first, _ := a.issue("x", nil)
 	second, _ := a.issue("x", nil)
 	f.write(f.ca, block("CERTIFICATE", a.cert.Raw))
 	f.write(f.crl, string(a.list(now, first)))
-	trust, err := f.open()
+	files, err := f.open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := extension.NewManager(extension.Options{Table: extension.NewTable(nil, slog.Default())})
 	want := func(what string, revoked ...bool) {
 		t.Helper()
 		for i, c := range []*x509.Certificate{first, second} {
-			_, err := manager.AuthenticateSubject("x", []*x509.Certificate{c}, trust.Current(), now)
-			if errors.Is(err, extension.ErrInvalidCertificate) != revoked[i] {
+			if err := files.Current().Check([]*x509.Certificate{c}, now); (err != nil) != revoked[i] {
 				t.Errorf("%s, certificate %d: %v", what, i, err)
 			}
 		}
@@ -216,9 +206,9 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	} {
 		f.log.Reset()
 		f.write(f.crl, text)
-		f.clock.Advance(2 * trustCheckPeriod)
+		f.clock.Advance(2 * checkPeriod)
 		want(name, true, false)
-		f.clock.Advance(2 * trustCheckPeriod)
+		f.clock.Advance(2 * checkPeriod)
 		want(name, true, false)
 		if n := strings.Count(f.log.String(), "can't be used, the old ones stay"); n != 1 {
 			t.Errorf("%s: logged %d times: %s", name, n, f.log.String())
@@ -227,86 +217,17 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	if err := os.Remove(f.crl); err != nil {
 		t.Fatal(err)
 	}
-	f.clock.Advance(2 * trustCheckPeriod)
+	f.clock.Advance(2 * checkPeriod)
 	want("no list", true, false)
 	f.log.Reset()
 	f.write(f.crl, string(a.list(now, second)))
 	want("within the second", true, false)
-	f.clock.Advance(2 * trustCheckPeriod)
+	f.clock.Advance(2 * checkPeriod)
 	want("the new list", false, true)
 	if !strings.Contains(f.log.String(), "reloaded") {
 		t.Errorf("logged: %s", f.log.String())
 	}
 	f.write(f.ca, block("CERTIFICATE", stranger.cert.Raw)) // the list is of none of these
-	f.clock.Advance(2 * trustCheckPeriod)
+	f.clock.Advance(2 * checkPeriod)
 	want("other authorities", false, true)
-}
-
-// A certificate that is no good is a guess, as a wrong password is.
-func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *testing.T) {
-	for name, c := range map[string]struct {
-		key  string // of the extension
-		bad  bool   // the certificate is of a stranger
-		want error
-	}{
-		"bad certificate":                         {"com.example.A", true, ErrBadCertificate},
-		"bad certificate, no such extension":      {"com.example.none", true, ErrBadCertificate},
-		"good certificate, without a subject":     {"com.example.bare", false, ErrNoSubject},
-		"good certificate, another's":             {"com.example.B", false, ErrRejected},
-		"good certificate, no such extension":     {"com.example.none", false, ErrRejected},
-		"bad certificate, in the other way's key": {"com.example.bare", true, ErrBadCertificate},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			a := newAuthority(t, "a")
-			trust, err := extension.NewTrust([]*x509.Certificate{a.cert})
-			if err != nil {
-				t.Fatal(err)
-			}
-			table := extension.NewTable(nil, slog.Default())
-			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table)
-			storetest.Follow(t, mirror)
-			manager := extension.NewManager(extension.Options{
-				Mirror: mirror, Table: table, Events: event.NewLog(event.Options{Now: f.clock.Now}),
-			})
-			for _, reg := range []extension.Registration{
-				{Key: "com.example.A", SubjectName: "CN=A", Data: []byte("{}")},
-				{Key: "com.example.B", SubjectName: "CN=B", Data: []byte("{}")},
-				{Key: "com.example.bare", Data: []byte("{}")},
-			} {
-				if err := manager.Register(t.Context(), event.By("test"), reg); err != nil {
-					t.Fatal(err)
-				}
-			}
-			f.Methods = []Method{BySubject{
-				Extensions: table, Trust: func() extension.Trust { return trust }, Now: f.clock.Now,
-			}}
-			good, _ := a.issue("A", nil)
-			presented := good
-			if c.bad {
-				presented, _ = newAuthority(t, "stranger").issue("A", nil)
-			}
-			try := func(key string, cert *x509.Certificate) error {
-				return f.try(t, Attempt{
-					Credential: ExtensionSubject{Key: key},
-					Peer:       peer.Peer{Address: addr, Certificates: []*x509.Certificate{cert}},
-				})
-			}
-			for i := range f.values.Address.Failures {
-				if err := try(c.key, presented); !errors.Is(err, c.want) {
-					t.Fatalf("guess %d: %v, want %v", i, err, c.want)
-				}
-			}
-			if err := try("com.example.A", good); !errors.Is(err, ErrRejected) {
-				t.Errorf("the address is not locked: %v", err)
-			}
-			if err := try(c.key, presented); !errors.Is(err, c.want) {
-				t.Errorf("the lock shows in the answer: %v", err)
-			}
-			told := int64(len(f.posted("BadUsernameSessionEvent"))) + f.reported(t)[addr]
-			if told != int64(f.values.Address.Failures+2) {
-				t.Errorf("%d are told of %d failures", told, f.values.Address.Failures+2)
-			}
-		})
-	}
 }

@@ -1,4 +1,7 @@
-package extension
+// Package trust says which certificates of clients are believed: those that were
+// issued by authorities which an operator has named, and not revoked. It also
+// follows the files in which authorities and revocation lists are.
+package trust
 
 import (
 	"bytes"
@@ -9,10 +12,13 @@ import (
 	"time"
 )
 
-// Trust is which certificates of clients are believed. The zero Trust believes
-// nobody.
-type Trust struct {
-	authorities map[string][]*x509.Certificate // by subject
+// maxChain is how many certificates a client may send.
+const maxChain = 10
+
+// Authorities are those whose certificates of clients are believed, with their
+// revocation lists. The zero Authorities believes nobody.
+type Authorities struct {
+	all map[string][]*x509.Certificate // by subject
 	// anchors are the authorities that are believed for themselves, intermediates
 	// those whose issuer is an authority too: they must chain to it, so that they
 	// can be revoked. nil: there are none.
@@ -32,37 +38,37 @@ type revocations struct {
 
 var errNoAnchor = errors.New("none of the authorities is believed for itself: each is issued by another of them")
 
-// NewTrust believes certificates that the authorities have issued, or
-// intermediates below them.
-func NewTrust(authorities []*x509.Certificate) (Trust, error) {
-	t := Trust{authorities: map[string][]*x509.Certificate{}, revoked: map[string][]*revocations{}}
+// New believes certificates that the authorities have issued, or intermediates
+// below them.
+func New(authorities []*x509.Certificate) (Authorities, error) {
+	a := Authorities{all: map[string][]*x509.Certificate{}, revoked: map[string][]*revocations{}}
 	for _, c := range authorities {
-		t.authorities[string(c.RawSubject)] = append(t.authorities[string(c.RawSubject)], c)
+		a.all[string(c.RawSubject)] = append(a.all[string(c.RawSubject)], c)
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range authorities {
-		if t.issued(c) {
+		if a.issued(c) {
 			intermediates.AddCert(c)
 			continue
 		}
-		if t.anchors == nil {
-			t.anchors = x509.NewCertPool()
+		if a.anchors == nil {
+			a.anchors = x509.NewCertPool()
 		}
-		t.anchors.AddCert(c)
+		a.anchors.AddCert(c)
 	}
-	if t.anchors == nil && len(authorities) > 0 {
-		return Trust{}, errNoAnchor
+	if a.anchors == nil && len(authorities) > 0 {
+		return Authorities{}, errNoAnchor
 	}
-	t.intermediates = intermediates
-	return t, nil
+	a.intermediates = intermediates
+	return a, nil
 }
 
 // issued reports whether another of the authorities has issued c.
-func (t Trust) issued(c *x509.Certificate) bool {
+func (a Authorities) issued(c *x509.Certificate) bool {
 	if bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignatureFrom(c) == nil {
 		return false // self-signed, whoever else has signed it
 	}
-	for _, p := range t.authorities[string(c.RawIssuer)] {
+	for _, p := range a.all[string(c.RawIssuer)] {
 		if !p.Equal(c) && c.CheckSignatureFrom(p) == nil {
 			return true
 		}
@@ -72,9 +78,9 @@ func (t Trust) issued(c *x509.Certificate) bool {
 
 // Revoke takes a revocation list into account. It must be of an authority: one
 // that matches none would revoke nothing, and nobody would know.
-func (t Trust) Revoke(list *x509.RevocationList) error {
+func (a Authorities) Revoke(list *x509.RevocationList) error {
 	err := errors.New("none has its issuer's name")
-	for _, c := range t.authorities[string(list.RawIssuer)] {
+	for _, c := range a.all[string(list.RawIssuer)] {
 		if err = list.CheckSignatureFrom(c); err != nil {
 			continue
 		}
@@ -92,7 +98,7 @@ func (t Trust) Revoke(list *x509.RevocationList) error {
 			// only, says that they may be revoked elsewhere (RFC 5280 §5.2).
 			r.whole = r.whole && !e.Critical
 		}
-		t.revoked[string(list.RawIssuer)] = append(t.revoked[string(list.RawIssuer)], r)
+		a.revoked[string(list.RawIssuer)] = append(a.revoked[string(list.RawIssuer)], r)
 		return nil
 	}
 	return fmt.Errorf("the list of %q is of no configured authority: %w", list.Issuer, err)
@@ -102,17 +108,18 @@ func serialKey(n *big.Int) string {
 	return string(append([]byte{byte(n.Sign())}, n.Bytes()...))
 }
 
-// check judges the certificates that a client has presented, its own first. What
-// it costs does not depend on how long the lists are.
-func (t Trust) check(peer []*x509.Certificate, now time.Time) error {
+// Check judges the certificates that a client has presented, its own first: it must
+// be issued below an authority, for clients, in its time, and not revoked. What that
+// costs does not depend on how long the lists are.
+func (a Authorities) Check(peer []*x509.Certificate, now time.Time) error {
 	// Without anchors of its own x509 would believe the system's.
-	if t.anchors == nil {
+	if a.anchors == nil {
 		return errors.New("no authority is configured")
 	}
-	if len(peer) > maxChain {
-		return errors.New("too many certificates")
+	if len(peer) == 0 || len(peer) > maxChain {
+		return errors.New("no certificate, or too many")
 	}
-	between := t.intermediates
+	between := a.intermediates
 	if len(peer) > 1 {
 		between = between.Clone()
 		for _, c := range peer[1:] {
@@ -120,14 +127,14 @@ func (t Trust) check(peer []*x509.Certificate, now time.Time) error {
 		}
 	}
 	chains, err := peer[0].Verify(x509.VerifyOptions{
-		Roots: t.anchors, Intermediates: between, CurrentTime: now,
+		Roots: a.anchors, Intermediates: between, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return err
 	}
 	for _, chain := range chains {
-		if err = t.unrevoked(chain, now); err == nil {
+		if err = a.unrevoked(chain, now); err == nil {
 			return nil
 		}
 	}
@@ -137,9 +144,9 @@ func (t Trust) check(peer []*x509.Certificate, now time.Time) error {
 var errRevoked = errors.New("certificate is revoked")
 
 // unrevoked checks every certificate of the chain but the root.
-func (t Trust) unrevoked(chain []*x509.Certificate, now time.Time) error {
+func (a Authorities) unrevoked(chain []*x509.Certificate, now time.Time) error {
 	for i := range len(chain) - 1 {
-		lists := t.revoked[string(chain[i+1].RawSubject)]
+		lists := a.revoked[string(chain[i+1].RawSubject)]
 		serial, current := serialKey(chain[i].SerialNumber), false
 		for _, r := range lists {
 			if !bytes.Equal(r.issuer, chain[i+1].RawSubjectPublicKeyInfo) {

@@ -1,0 +1,136 @@
+package login
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"log/slog"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/trust"
+)
+
+// authority issues certificates of clients.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	last int64 // serial number
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	a := &authority{t: t}
+	a.cert, a.key = a.issue(name, func(c *x509.Certificate) {
+		c.KeyUsage, c.IsCA, c.BasicConstraintsValid = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, true, true
+	})
+	return a
+}
+
+// issue makes a certificate for clients. The first is the authority's own.
+func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.last++
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore:   time.Time{}.Add(-time.Hour).AddDate(2000, 0, 0), NotAfter: time.Time{}.AddDate(3000, 0, 0),
+	}
+	if edit != nil {
+		edit(c)
+	}
+	by, with := a.cert, a.key
+	if by == nil {
+		by, with = c, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, by, key.Public(), with)
+	if err == nil {
+		c, err = x509.ParseCertificate(der)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return c, key
+}
+
+// A certificate that is no good is a guess, as a wrong password is.
+func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *testing.T) {
+	for name, c := range map[string]struct {
+		key  string // of the extension
+		bad  bool   // the certificate is of a stranger
+		want error
+	}{
+		"bad certificate":                         {"com.example.A", true, ErrBadCertificate},
+		"bad certificate, no such extension":      {"com.example.none", true, ErrBadCertificate},
+		"good certificate, without a subject":     {"com.example.bare", false, ErrNoSubject},
+		"good certificate, another's":             {"com.example.B", false, ErrRejected},
+		"good certificate, no such extension":     {"com.example.none", false, ErrRejected},
+		"bad certificate, in the other way's key": {"com.example.bare", true, ErrBadCertificate},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			a := newAuthority(t, "a")
+			believed, err := trust.New([]*x509.Certificate{a.cert})
+			if err != nil {
+				t.Fatal(err)
+			}
+			table := extension.NewTable(nil, slog.Default())
+			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table)
+			storetest.Follow(t, mirror)
+			manager := extension.NewManager(extension.Options{
+				Mirror: mirror, Table: table, Events: event.NewLog(event.Options{Now: f.clock.Now}),
+			})
+			for _, reg := range []extension.Registration{
+				{Key: "com.example.A", SubjectName: "CN=A", Data: []byte("{}")},
+				{Key: "com.example.B", SubjectName: "CN=B", Data: []byte("{}")},
+				{Key: "com.example.bare", Data: []byte("{}")},
+			} {
+				if err := manager.Register(t.Context(), event.By("test"), reg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.Methods = []Method{BySubject{
+				Extensions: table, Trust: func() trust.Authorities { return believed }, Now: f.clock.Now,
+			}}
+			good, _ := a.issue("A", nil)
+			presented := good
+			if c.bad {
+				presented, _ = newAuthority(t, "stranger").issue("A", nil)
+			}
+			try := func(key string, cert *x509.Certificate) error {
+				return f.try(t, Attempt{
+					Credential: ExtensionSubject{Key: key},
+					Peer:       peer.Peer{Address: addr, Certificates: []*x509.Certificate{cert}},
+				})
+			}
+			for i := range f.values.Address.Failures {
+				if err := try(c.key, presented); !errors.Is(err, c.want) {
+					t.Fatalf("guess %d: %v, want %v", i, err, c.want)
+				}
+			}
+			if err := try("com.example.A", good); !errors.Is(err, ErrRejected) {
+				t.Errorf("the address is not locked: %v", err)
+			}
+			if err := try(c.key, presented); !errors.Is(err, c.want) {
+				t.Errorf("the lock shows in the answer: %v", err)
+			}
+			told := int64(len(f.posted("BadUsernameSessionEvent"))) + f.reported(t)[addr]
+			if told != int64(f.values.Address.Failures+2) {
+				t.Errorf("%d are told of %d failures", told, f.values.Address.Failures+2)
+			}
+		})
+	}
+}
