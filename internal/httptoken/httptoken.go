@@ -1,6 +1,9 @@
-// Package httptoken is how a session's token travels in HTTP, the same for all
-// bindings: the headers and cookies that bring one in, the answer's header and
-// cookie that hand one out, and the requests that may not use one.
+// Package httptoken defines how HTTP carries a session's token, in the same way for all bindings:
+// the header and the cookies of a request, and the header and the cookie of a response to a login.
+//
+// [Token] reads the token of a request, and [SetCookie] sets the cookie of a response. [Foreign]
+// and [CrossOrigin] recognise requests that a web page of another origin made a browser send; such
+// requests must not use a session. The package does not check whether a token is valid.
 package httptoken
 
 import (
@@ -10,16 +13,17 @@ import (
 	"strings"
 )
 
-// The names, in the form of http.Header's keys for headers.
+// Names of headers, in the canonical form of http.Header, and of cookies.
 const (
 	Header       = "Vmware-Api-Session-Id"
 	Cookie       = "vmware_soap_session"
-	APICookie    = "vmware-api-session-id" // of the Automation API
+	APICookie    = "vmware-api-session-id" // cookie of the Automation API
 	TicketCookie = "vmware_cgi_ticket"
 )
 
-// Token is what the request brings to authenticate: the header before the
-// cookies, in the order given. Empty: nothing, or headers that contradict each other.
+// Token returns the token that the request carries. The header counts before the cookies, and the
+// cookies in the given order. The result is empty if there is no token, or if there are several
+// token headers with different values.
 func Token(h http.Header, cookies ...string) string {
 	if t, ok := headerToken(h); ok {
 		return t
@@ -32,9 +36,9 @@ func Token(h http.Header, cookies ...string) string {
 	return ""
 }
 
-// headerToken is the token in the header, and ok reports whether the header says
-// anything. Whoever stands between may have sent it twice, or have joined two of them
-// to a list. It is nothing if they differ, since only one of them can be meant.
+// headerToken returns the token in the header; ok is false if there is no such header. A proxy may
+// have sent the header twice, or joined two headers to a list. If the values differ, the token is
+// "", because only one of them can be right.
 func headerToken(h http.Header) (token string, ok bool) {
 	for _, line := range h[Header] {
 		for element := range strings.SplitSeq(line, ",") {
@@ -51,7 +55,7 @@ func headerToken(h http.Header) (token string, ok bool) {
 	return token, ok
 }
 
-// unquote takes the quotes off, if it has them.
+// unquote removes the quotes around s, if there are any.
 func unquote(s string) string {
 	if n := len(s); n >= 2 && s[0] == '"' && s[n-1] == '"' {
 		return s[1 : n-1]
@@ -59,9 +63,9 @@ func unquote(s string) string {
 	return s
 }
 
-// Value returns a cookie's value without its quotes, or "". Clients send it with
-// or without them, and pyVmomi sends the attributes too, which look like cookies
-// here. The first of several counts, as the one with the longest path.
+// Value returns a cookie's value without quotes, or "". Clients send the value with or without
+// quotes. pyVmomi also sends the cookie's attributes, which look like cookies here. If there are
+// several cookies of that name, the first counts, because it has the longest path.
 func Value(h http.Header, name string) string {
 	for _, line := range h["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
@@ -69,16 +73,16 @@ func Value(h http.Header, name string) string {
 			if !ok || strings.Trim(key, " \t") != name {
 				continue
 			}
-			// Senders put blanks around both, as RFC 6265 §5.2 lets them.
+			// RFC 6265 §5.2 allows blanks around name and value.
 			return unquote(strings.Trim(value, " \t"))
 		}
 	}
 	return ""
 }
 
-// SetCookie hands the token out in the cookie that SOAP clients keep. The quotes
-// are part of it; Secure stands exactly where the request came over TLS, since
-// Go's cookie jar drops such a cookie on plain HTTP.
+// SetCookie sets the cookie that SOAP clients keep. The quotes are part of the value. The attribute
+// Secure is set only if the request came over TLS, because Go's cookie jar ignores such a cookie on
+// plain HTTP.
 func SetCookie(h http.Header, token string, tls bool) {
 	line := Cookie + `="` + token + `"; Path=/; HttpOnly;`
 	if tls {
@@ -87,11 +91,11 @@ func SetCookie(h http.Header, token string, tls bool) {
 	h.Add("Set-Cookie", line)
 }
 
-// Foreign reports whether a request is to be refused because a page of another
-// origin had a browser send it. Such a request may not use the cookies that the
-// browser adds, nor call anything that changes: a login would plant the page's
-// own session in the browser. The token's header is one that no page can add
-// without this server's consent, which is never given.
+// Foreign reports whether a request must be refused because a page of another origin made a browser
+// send it. Such a request may not use the cookies that the browser adds, and it may not call an
+// operation that changes something: a login, for example, would put the attacker's session into the
+// browser. A request with the token's header is not foreign, because a page can add that header
+// only with this server's consent, which it never gives.
 func Foreign(r *http.Request) bool {
 	if !CrossOrigin(r) {
 		return false
@@ -107,21 +111,25 @@ func Foreign(r *http.Request) bool {
 	return false
 }
 
-// CrossOrigin reports whether a page of another origin had a browser send r, by
-// what every browser of today says of where a request comes from, and for older
-// ones by the origin's host. A request with the token's header is none of those.
+// CrossOrigin reports whether a page of another origin made a browser send r. It uses the header
+// Sec-Fetch-Site, which all current browsers send, and the origin's host for older browsers. A
+// request with the token's header is never cross-origin.
 func CrossOrigin(r *http.Request) bool {
 	if _, ok := headerToken(r.Header); ok {
 		return false
 	}
 	if r.Header.Get("Sec-Fetch-Site") != "" {
-		return slices.ContainsFunc(r.Header["Sec-Fetch-Site"], func(site string) bool { return site != "same-origin" && site != "none" })
+		return slices.ContainsFunc(r.Header["Sec-Fetch-Site"], func(site string) bool {
+			return site != "same-origin" && site != "none"
+		})
 	}
-	return slices.ContainsFunc(r.Header["Origin"], func(origin string) bool { return origin != "" && !isOrigin(origin, r.Host) })
+	return slices.ContainsFunc(r.Header["Origin"], func(origin string) bool {
+		return origin != "" && !isOrigin(origin, r.Host)
+	})
 }
 
-// isOrigin reports whether a page of the origin is the host's own. An origin leaves
-// out the port that its scheme has by default; a Host header may name it.
+// isOrigin reports whether the origin belongs to the host. An origin omits the default port of its
+// scheme, but a Host header may contain it.
 func isOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
 	if err != nil || u.Host == "" {

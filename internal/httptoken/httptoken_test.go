@@ -93,7 +93,7 @@ func TestAPageOfAnotherOriginUsesNoCookieAndChangesNothing(t *testing.T) {
 		{"POST", "", "https://EXAMPLE.com:443", "c", "", false},
 		{"POST", "", "https://example.com:80", "c", "", true},
 		{"POST", "Same-Origin", "", "c", "", true},
-		{"POST", "same-origin", "https://evil.example", "c", "", false}, // by the newer header
+		{"POST", "same-origin", "https://evil.example", "c", "", false}, // the newer header counts
 	} {
 		r := httptest.NewRequest(c.method, "https://example.com/sdk", strings.NewReader(""))
 		for name, value := range map[string]string{"Sec-Fetch-Site": c.site, "Origin": c.origin, Header: c.token} {
@@ -133,18 +133,19 @@ func TestAPageOfAnotherOriginUsesNoCookieAndChangesNothing(t *testing.T) {
 }
 
 func FuzzCookie(f *testing.F) {
-	for _, s := range []string{`vmware_soap_session="a"`, `a=b; vmware_soap_session=c; Path=/`, `vmware_soap_session`, `=;;"`, `vmware_soap_session="`} {
+	for _, s := range []string{`vmware_soap_session="a"`, `a=b; vmware_soap_session=c; Path=/`, `vmware_soap_session`,
+		`=;;"`, `vmware_soap_session="`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		if strings.ContainsFunc(line, unicode.IsControl) {
-			return // no header has them
+			return // no header can contain these characters
 		}
 		got := Value(http.Header{"Cookie": {line}}, Cookie)
 		if strings.Contains(got, ";") || !strings.Contains(line, got) {
 			t.Fatalf("%q from %q", got, line)
 		}
-		// Where the standard library finds one, it is the same.
+		// If the standard library finds a value, it must be the same.
 		r := http.Request{Header: http.Header{"Cookie": {line}}}
 		if c, err := r.Cookie(Cookie); err == nil && c.Value != got && strings.Count(line, Cookie) == 1 {
 			t.Fatalf("%q, by net/http %q", got, c.Value)

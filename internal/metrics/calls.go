@@ -10,24 +10,24 @@ import (
 // Row is a method or property of the API.
 type Row struct {
 	Object, Name string
-	Login        bool // it is a way in
+	Login        bool // a call of the row is a login
 }
 
 type rowKey struct{ object, name string }
 
-// row has what is counted of a Row at hand: looking labels up at each call
-// would cost more than all the rest.
+// row holds the metrics of a Row. A lookup by labels at each call would cost more than everything
+// else.
 type row struct {
 	Row
 	succeeded prometheus.Counter
 	took      prometheus.Observer
-	loggedIn  prometheus.Counter // nil: no way in
+	loggedIn  prometheus.Counter // nil if the row is no login
 }
 
-// Know makes the metrics of the API's rows and of the ways in, by name. It is
-// called once, before there are any calls.
-func (r *Recorder) Know(rows []Row, waysIn []string) {
-	for _, name := range waysIn {
+// DefineCalls makes the metrics of the API's rows and of the login methods, which are given by
+// name. It must be called once, before the first call is observed.
+func (r *Recorder) DefineCalls(rows []Row, methods []string) {
+	for _, name := range methods {
 		r.methods[name] = true
 		r.started.WithLabelValues(name)
 	}
@@ -39,15 +39,15 @@ func (r *Recorder) Know(rows []Row, waysIn []string) {
 }
 
 func (r *Recorder) row(w Row) *row {
-	known := &row{Row: w, succeeded: r.calls.WithLabelValues(w.Object, w.Name, ""), took: r.took.WithLabelValues(w.Object, w.Name)}
+	known := &row{Row: w, succeeded: r.calls.WithLabelValues(w.Object, w.Name, ""),
+		took: r.took.WithLabelValues(w.Object, w.Name)}
 	if w.Login {
 		known.loggedIn = r.logins.WithLabelValues("success")
 	}
 	return known
 }
 
-// Observe counts a call of the API: of which row, with which fault, empty for
-// none, and how long it took.
+// Observe counts a call of the API: its row, its fault, or "" if it succeeded, and its duration.
 func (r *Recorder) Observe(object, name, fault string, took time.Duration) {
 	w := r.rows[rowKey{object, name}]
 	if w == nil {
@@ -68,14 +68,14 @@ func (r *Recorder) Observe(object, name, fault string, took time.Duration) {
 	}
 }
 
-// kinds are the kinds of faults that have been seen.
+// kinds is the set of fault kinds that have occurred.
 type kinds struct {
 	mu   sync.RWMutex // guards seen
 	seen map[string]bool
 }
 
-// maxKinds bounds them. They are the server's own types, a few dozen; that they
-// are few is still not left to chance.
+// maxKinds limits the number of fault kinds, and with it the number of time series. The server has
+// only a few dozen kinds.
 const maxKinds = 100
 
 func (k *kinds) of(kind string) string {

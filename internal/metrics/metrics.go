@@ -1,9 +1,12 @@
-// Package metrics turns what goes on in a server into Prometheus metrics. What
-// it measures knows nothing of it: it is fed by small hooks, and looks at the
-// rest when it is asked.
+// Package metrics measures a server and serves the results as Prometheus metrics.
 //
-// No label has a value that a client can choose, so the number of series is
-// bounded by the program.
+// A [Recorder] holds the metrics of one server. It learns of events through small functions that
+// other packages call, such as [Recorder.Observe] and [Recorder.Started], and through
+// [Recorder.Store], which wraps a store. All other values are read from [Sources] when the metrics
+// are requested. The packages that are measured do not import this one.
+//
+// No label has a value that a client can choose, so the program determines the maximum number of
+// time series. docs/metrics.md lists all metrics.
 package metrics
 
 import (
@@ -19,21 +22,21 @@ import (
 
 const namespace = "vigate"
 
-// other stands for every value that is not known beforehand.
+// other replaces every label value that was not defined in advance.
 const other = "other"
 
-// seconds are the upper bounds for how long things take: a read takes some 20
-// µs, a hash 30 ms, and what waits for changes has no bound.
+// seconds are the bucket bounds for durations. A read takes about 20 µs and a hash about 30 ms. A
+// call that waits for changes can take any time.
 var seconds = []float64{.0001, .00025, .001, .0025, .01, .025, .1, .25, 1, 2.5, 10}
 
-// Recorder has the metrics of one server. Its methods may be called at the same
-// time once Know and Sample have been.
+// Recorder holds the metrics of one server. After DefineCalls and Sample have been called, its
+// methods are safe for concurrent use.
 type Recorder struct {
 	registry *prometheus.Registry
-	log      *slog.Logger
+	logger   *slog.Logger
 
 	rows    map[rowKey]*row
-	unknown *row // for what has no row
+	unknown *row // for calls that have no row
 	calls   *prometheus.CounterVec
 	took    *prometheus.HistogramVec
 	logins  *prometheus.CounterVec
@@ -51,25 +54,28 @@ type Recorder struct {
 	groupFailed  prometheus.Counter
 }
 
-// Options of a Recorder. Version is needed.
+// Options configure a Recorder. Version is required.
 type Options struct {
-	Version string       // of the server
-	Logger  *slog.Logger // nil: slog.Default
+	Version string // version of the server
+	// Logger receives errors of the metrics handler. If nil, slog.Default is used.
+	Logger *slog.Logger
 }
 
-// New makes a recorder.
+// New makes a Recorder.
 func New(o Options) *Recorder {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	r := &Recorder{registry: prometheus.NewRegistry(), log: o.Logger, methods: map[string]bool{}}
-	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	r.gauge("build_info", "Always 1; which build of the server this is.", "version", "goversion").
+	r := &Recorder{registry: prometheus.NewRegistry(), logger: o.Logger, methods: map[string]bool{}}
+	r.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.gauge("build_info", "Always 1; the labels name the build of the server.", "version", "goversion").
 		WithLabelValues(o.Version, runtime.Version()).Set(1)
-	r.calls = r.counter("calls_total", "Calls of the API, by object, method or property, and fault; empty: none.", "object", "name", "fault")
-	r.took = r.histogram("call_seconds", "How long calls of the API took.", seconds, "object", "name")
-	r.logins = r.counter("logins_total", "Calls of all ways in, by outcome: success, or the fault.", "outcome")
-	r.started = r.counter("sessions_started_total", "Sessions started by this process, by way in.", "login")
+	r.calls = r.counter("calls_total", "Calls of the API, by object, method or property, and fault; the fault is "+
+		"empty for success.", "object", "name", "fault")
+	r.took = r.histogram("call_seconds", "Duration of calls of the API.", seconds, "object", "name")
+	r.logins = r.counter("logins_total", "Logins of all methods, by outcome: success or the fault.", "outcome")
+	r.started = r.counter("sessions_started_total", "Sessions started by this process, by login method.", "login")
 	r.openStore()
 	return r
 }
@@ -87,28 +93,29 @@ func (r *Recorder) counter(name, help string, labels ...string) *prometheus.Coun
 }
 
 func (r *Recorder) histogram(name, help string, bounds []float64, labels ...string) *prometheus.HistogramVec {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: bounds}, labels)
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help,
+		Buckets: bounds}, labels)
 	r.registry.MustRegister(v)
 	return v
 }
 
-// Handler serves the metrics.
+// Handler returns a handler that serves the metrics.
 func (r *Recorder) Handler() http.Handler {
 	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{
-		ErrorLog: complaints{r.log},
-		// One source that fails must not hide the others.
+		ErrorLog: errorLog{r.logger},
+		// If one source fails, the other metrics are still served.
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: 4,
 		Timeout:             10 * time.Second,
 	})
 }
 
-// complaints is where promhttp tells of errors.
-type complaints struct{ log *slog.Logger }
+// errorLog logs the errors of promhttp.
+type errorLog struct{ logger *slog.Logger }
 
-func (c complaints) Println(v ...any) { c.log.Warn("metrics can't be told", "err", v) }
+func (l errorLog) Println(v ...any) { l.logger.Warn("metrics can't be served", "err", v) }
 
-// Started counts a session that was started.
+// Started counts a session that was started by the login method.
 func (r *Recorder) Started(method string) {
 	r.started.WithLabelValues(known(r.methods, method)).Inc()
 }

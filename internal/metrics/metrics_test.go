@@ -18,17 +18,17 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// newRecorder knows two rows and two ways in.
+// newRecorder returns a Recorder with two rows and two login methods.
 func newRecorder() *Recorder {
 	r := New(Options{Version: "1.2.3", Logger: slog.New(slog.DiscardHandler)})
-	r.Know([]Row{
+	r.DefineCalls([]Row{
 		{Object: "SessionManager", Name: "Login", Login: true},
 		{Object: "SessionManager", Name: "currentSession"},
 	}, []string{"password", "clone"})
 	return r
 }
 
-// read is what the handler answers, a line for each series.
+// read returns the handler's response, one line for each time series.
 func read(t testing.TB, r *Recorder) []string {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -39,7 +39,7 @@ func read(t testing.TB, r *Recorder) []string {
 	return strings.Split(w.Body.String(), "\n")
 }
 
-// want holds the answer to have each of the lines.
+// want checks that the response contains each of the lines.
 func want(t *testing.T, r *Recorder, lines ...string) {
 	t.Helper()
 	has := map[string]bool{}
@@ -69,7 +69,7 @@ func TestCallsAreCountedByRowAndFault(t *testing.T) {
 	)
 }
 
-func TestClientsCantMakeSeries(t *testing.T) {
+func TestClientsCannotCreateTimeSeries(t *testing.T) {
 	r := newRecorder()
 	r.Observe("SessionManager", "Login", "InvalidLogin", 0)
 	r.Observe("Nonsense", "x", "InvalidType", 0)
@@ -95,7 +95,9 @@ func TestClientsCantMakeSeries(t *testing.T) {
 
 func TestObservingACallThatSucceededAllocatesNothing(t *testing.T) {
 	r := newRecorder()
-	if n := testing.AllocsPerRun(100, func() { r.Observe("SessionManager", "currentSession", "", time.Millisecond) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() {
+		r.Observe("SessionManager", "currentSession", "", time.Millisecond)
+	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -108,7 +110,7 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// broken is a store that fails in a given way.
+// broken is a store that fails with a given error.
 type broken struct {
 	store.Store
 	err error
@@ -127,7 +129,8 @@ func TestWritesAreCountedByOutcomeAndTicketsAsTheyAreSpent(t *testing.T) {
 	}
 	never := time.Time{}
 	commit(store.Create(store.Session, "s", nil, never))
-	commit(store.Require(store.Session, "s"), store.Create(store.Ticket, "clone/1", nil, never), store.Create(store.Ticket, "http/1", nil, never))
+	commit(store.Require(store.Session, "s"), store.Create(store.Ticket, "clone/1", nil, never),
+		store.Create(store.Ticket, "http/1", nil, never))
 	commit(store.Delete(store.Ticket, "clone/1"), store.Create(store.Session, "c", nil, never))
 	commit(store.Create(store.Ticket, "made-up/1", nil, never), store.Delete(store.Session, "s"))
 	if _, err := s.Commit(ctx, store.Delete(store.Ticket, "clone/1")); !errors.Is(err, store.ErrConflict) {
@@ -139,7 +142,8 @@ func TestWritesAreCountedByOutcomeAndTicketsAsTheyAreSpent(t *testing.T) {
 	if _, err := s.Sweep(ctx, 10, store.Ticket); err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{store.ErrUnavailable, store.ErrClosed, store.ErrUncertain, context.Canceled, errors.New("?")} {
+	for _, err := range []error{store.ErrUnavailable, store.ErrClosed, store.ErrUncertain, context.Canceled,
+		errors.New("?")} {
 		if _, got := r.Store(broken{err: fmt.Errorf("commit: %w", err)}).Commit(ctx); !errors.Is(got, err) {
 			t.Fatal(got)
 		}
@@ -170,7 +174,7 @@ func TestWritesAreCountedByOutcomeAndTicketsAsTheyAreSpent(t *testing.T) {
 	)
 }
 
-func TestTheRestIsLookedAtWhenItIsAskedFor(t *testing.T) {
+func TestSourcesAreReadWhenMetricsAreRequested(t *testing.T) {
 	r := newRecorder()
 	var newest error
 	r.Sample(Sources{
@@ -179,7 +183,8 @@ func TestTheRestIsLookedAtWhenItIsAskedFor(t *testing.T) {
 			return account.Load{Running: 1, Waiting: 2, Slots: 3, Queue: 4, Hashes: 50, Refused: 6}
 		},
 		Serving: func() server.Load {
-			return server.Load{Connections: map[string]int64{"tls": 7}, InFlight: 8, RefusedConnections: 9, RefusedRequests: 10}
+			return server.Load{Connections: map[string]int64{"tls": 7}, InFlight: 8, RefusedConnections: 9,
+				RefusedRequests: 10}
 		},
 		Ready:   func() error { return errors.New("not yet") },
 		Applied: func() store.Revision { return 90 },
@@ -194,7 +199,8 @@ func TestTheRestIsLookedAtWhenItIsAskedFor(t *testing.T) {
 		`vigate_sessions_started_total{login="clone"} 1`,
 		`vigate_sessions_started_total{login="password"} 0`,
 		`vigate_ready 0`,
-		`vigate_hashes_total 50`, `vigate_hashes_refused_total 6`, `vigate_hashes_running 1`, `vigate_hashes_waiting 2`, `vigate_hashes_slots 3`,
+		`vigate_hashes_total 50`, `vigate_hashes_refused_total 6`, `vigate_hashes_running 1`, `vigate_hashes_waiting 2`,
+		`vigate_hashes_slots 3`,
 		`vigate_connections{listener="tls"} 7`, `vigate_requests_in_flight 8`,
 		`vigate_connections_refused_total 9`, `vigate_requests_refused_total 10`,
 		`vigate_store_revision_applied 90`, `vigate_store_revision_newest 95`, `vigate_store_watch_lag 5`,
@@ -202,7 +208,7 @@ func TestTheRestIsLookedAtWhenItIsAskedFor(t *testing.T) {
 	newest = store.ErrUnavailable
 	for _, l := range read(t, r) {
 		if strings.HasPrefix(l, "vigate_store_watch_lag") || strings.HasPrefix(l, "vigate_store_revision_newest") {
-			t.Errorf("the store did not tell, and yet: %s", l)
+			t.Errorf("the store did not return a revision, but there is: %s", l)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-func TestThePageOfMetricsHasEachWithItsLabelsAndNoOther(t *testing.T) {
+func TestTheMetricsPageListsAllMetricsAndLabels(t *testing.T) {
 	r := newRecorder()
 	r.Sample(Sources{
 		Sessions: func() map[string]int { return nil },
@@ -50,18 +50,18 @@ func TestThePageOfMetricsHasEachWithItsLabelsAndNoOther(t *testing.T) {
 		}
 		want, ok := labels[row[1]]
 		if got := keys(have); !ok || got != want {
-			t.Errorf("%s has labels %q on the page, and is there: %v, with %q", row[1], got, ok, want)
+			t.Errorf("%s has labels %q on the page; exists: %v, with labels %q", row[1], got, ok, want)
 		}
 		delete(labels, row[1])
 	}
 	for name := range labels {
 		t.Errorf("%s is not on the page", name)
 	}
-	// What the alerts name must be there, too.
+	// The metrics in the alerts must exist too.
 	for _, name := range regexp.MustCompile(`vigate_[a-z_]+`).FindAllString(string(page), -1) {
 		name = strings.TrimSuffix(name, "_bucket")
 		if !strings.Contains(string(page), "| `"+name+"` |") {
-			t.Errorf("the page speaks of %s, which is not there", name)
+			t.Errorf("the page names %s, which does not exist", name)
 		}
 	}
 }

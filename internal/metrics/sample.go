@@ -11,22 +11,23 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Sources are looked at whenever the metrics are asked for. All are needed, and
-// none may be slow but Newest.
+// Sources are functions that return current values. They are called whenever the metrics are
+// requested. All are required, and only Newest may be slow.
 type Sources struct {
-	Sessions func() map[string]int // live, by way in
+	Sessions func() map[string]int // live sessions, by login method
 	Hashing  func() account.Load
 	Serving  func() server.Load
 	Ready    func() error
-	// Applied is the revision that this process shows, Newest that of the store.
+	// Applied returns the revision of the store that this process has applied. Newest returns the
+	// newest revision of the store.
 	Applied func() store.Revision
 	Newest  func(context.Context) (store.Revision, error)
 }
 
-// newestWithin is how long the store has to tell its newest revision.
+// newestWithin is how long the store may take to return its newest revision.
 const newestWithin = time.Second
 
-// sampler is a prometheus.Collector.
+// sampler is a prometheus.Collector that reads the Sources.
 type sampler struct {
 	Sources
 	methods map[string]bool
@@ -37,33 +38,35 @@ type sampler struct {
 	applied, newest, lag                           *prometheus.Desc
 }
 
-// Sample adds the sources. It is called once.
+// Sample adds metrics for the sources. It must be called once.
 func (r *Recorder) Sample(s Sources) {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 	}
 	r.registry.MustRegister(&sampler{
 		Sources: s, methods: r.methods,
-		sessions: desc("sessions", "Sessions that are live, or expired and not swept yet, by way in.", "login"),
-		ready:    desc("ready", "1 if the server can serve."),
-		hashes:   desc("hashes_total", "Password hashes asked for."),
-		refused:  desc("hashes_refused_total", "Password hashes refused because too many were asked for."),
-		running:  desc("hashes_running", "Password hashes being computed."),
-		waiting:  desc("hashes_waiting", "Password hashes that wait for their turn."),
-		slots:    desc("hashes_slots", "Password hashes that may be computed at once now."),
+		sessions: desc("sessions", "Live sessions, and expired ones that are not removed yet, by login method.",
+			"login"),
+		ready:   desc("ready", "1 if the server can serve."),
+		hashes:  desc("hashes_total", "Password hashes requested."),
+		refused: desc("hashes_refused_total", "Password hashes refused because too many were requested."),
+		running: desc("hashes_running", "Password hashes being computed."),
+		waiting: desc("hashes_waiting", "Password hashes waiting to be computed."),
+		slots:   desc("hashes_slots", "Password hashes that may currently be computed at the same time."),
 
 		connections:  desc("connections", "Open connections, by listener.", "listener"),
-		inFlight:     desc("requests_in_flight", "Requests being served, those that wait for changes included."),
+		inFlight:     desc("requests_in_flight", "Requests being served, including those that wait for changes."),
 		noConnection: desc("connections_refused_total", "Connections closed because there were too many."),
-		noRequest:    desc("requests_refused_total", "Requests refused because there were too many in flight."),
+		noRequest:    desc("requests_refused_total", "Requests refused because too many were being served."),
 
-		applied: desc("store_revision_applied", "The revision of the store that this process shows."),
-		newest:  desc("store_revision_newest", "The newest revision of the store; absent when the store doesn't tell."),
-		lag:     desc("store_watch_lag", "How many revisions this process is behind the store."),
+		applied: desc("store_revision_applied", "Revision of the store that this process has applied."),
+		newest: desc("store_revision_newest", "Newest revision of the store; absent if the store does not return it "+
+			"in time."),
+		lag: desc("store_watch_lag", "Number of revisions that this process is behind the store."),
 	})
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (s *sampler) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		s.sessions, s.ready, s.hashes, s.refused, s.running, s.waiting, s.slots,
@@ -73,7 +76,7 @@ func (s *sampler) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (s *sampler) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -105,7 +108,8 @@ func (s *sampler) Collect(ch chan<- prometheus.Metric) {
 	counter(s.noConnection, l.RefusedConnections)
 	counter(s.noRequest, l.RefusedRequests)
 
-	// The newest first: what is applied meanwhile must not look like a lag.
+	// The newest revision is read first. Otherwise a revision that is applied in between would look
+	// like a lag.
 	ctx, cancel := context.WithTimeout(context.Background(), newestWithin)
 	defer cancel()
 	newest, err := s.Newest(ctx)
@@ -117,8 +121,8 @@ func (s *sampler) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// byMethod is the live sessions by way in. Sessions of a way in that this
-// process doesn't have may be in the store.
+// byMethod returns the number of live sessions by login method. Sessions in the store may have
+// login methods that this process does not have; these count as other.
 func (s *sampler) byMethod() map[string]int {
 	all := map[string]int{}
 	for m := range s.methods {

@@ -9,10 +9,11 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// sorts are what stands before the slash in the id of a ticket's record.
+// sorts are the prefixes of the ids of ticket records, up to the slash.
 var sorts = map[string]bool{"clone": true, "http": true, "local": true}
 
-// outcomes of a write, the first that fits. What is none of them is other.
+// outcomes are the outcomes of a write and their errors. The first match counts, and any other
+// error counts as other.
 var outcomes = []struct {
 	name string
 	err  error
@@ -28,25 +29,29 @@ var outcomes = []struct {
 const success = "success"
 
 func (r *Recorder) openStore() {
-	r.tickets = r.counter("tickets_total", "Tickets issued and used by this process, by sort.", "sort", "what")
+	r.tickets = r.counter("tickets_total", "Tickets issued and used by this process, by kind of ticket.", "sort",
+		"what")
 	for s := range sorts {
 		r.tickets.WithLabelValues(s, "issued")
 		r.tickets.WithLabelValues(s, "used")
 	}
-	r.ended = r.counter("sessions_ended_total", "Sessions ended by this process, expired ones included.").WithLabelValues()
-	r.writes = r.counter("store_writes_total", "Writes asked of the store, by what and outcome.", "write", "outcome")
-	r.writeSeconds = r.histogram("store_write_seconds", "How long writes took until they were durable.", seconds, "write")
+	r.ended = r.counter("sessions_ended_total",
+		"Sessions ended by this process, including expired ones.").WithLabelValues()
+	r.writes = r.counter("store_writes_total", "Writes to the store, by kind of write and outcome.", "write", "outcome")
+	r.writeSeconds = r.histogram("store_write_seconds", "Duration of writes until they were durable.", seconds, "write")
 	for _, write := range []string{"commit", "touch", "sweep"} {
 		r.writes.WithLabelValues(write, success)
 		r.writeSeconds.WithLabelValues(write)
 	}
-	r.group = r.histogram("store_group_writes", "Writes that shared one transaction of the store, and so its fsync.",
+	r.group = r.histogram("store_group_writes", "Number of writes that shared one transaction of the store and its "+
+		"fsync.",
 		[]float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}).WithLabelValues()
-	r.groupSeconds = r.histogram("store_group_seconds", "How long transactions of the store took, fsync included.", seconds).WithLabelValues()
-	r.groupFailed = r.counter("store_groups_failed_total", "Transactions of the store that could not be committed.").WithLabelValues()
+	r.groupSeconds = r.histogram("store_group_seconds", "Duration of transactions of the store, including fsync.",
+		seconds).WithLabelValues()
+	r.groupFailed = r.counter("store_groups_failed_total", "Transactions of the store that failed.").WithLabelValues()
 }
 
-// Group counts one transaction of a store that puts writes of many together.
+// Group counts one transaction of a store that combines the writes of several callers.
 func (r *Recorder) Group(writes int, took time.Duration, err error) {
 	r.group.Observe(float64(writes))
 	r.groupSeconds.Observe(took.Seconds())
@@ -55,10 +60,10 @@ func (r *Recorder) Group(writes int, took time.Duration, err error) {
 	}
 }
 
-// Store is s, and counts what is asked of it.
+// Store returns a store that passes all calls to s and counts its writes.
 func (r *Recorder) Store(s store.Store) store.Store { return &counted{s, r} }
 
-// counted is a store whose writes are counted.
+// counted is a store that counts its writes.
 type counted struct {
 	store.Store
 	r *Recorder
@@ -81,7 +86,7 @@ func outcome(err error) string {
 	return other
 }
 
-// Commit is the contract's.
+// Commit implements store.Store.
 func (c *counted) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
 	began := time.Now()
 	rev, err := c.Store.Commit(ctx, changes...)
@@ -92,7 +97,7 @@ func (c *counted) Commit(ctx context.Context, changes ...store.Change) (store.Re
 	return rev, err
 }
 
-// Touch is the contract's.
+// Touch implements store.Store.
 func (c *counted) Touch(ctx context.Context, records ...store.Record) ([]store.Revision, error) {
 	began := time.Now()
 	revs, err := c.Store.Touch(ctx, records...)
@@ -100,7 +105,7 @@ func (c *counted) Touch(ctx context.Context, records ...store.Record) ([]store.R
 	return revs, err
 }
 
-// Sweep is the contract's.
+// Sweep implements store.Store.
 func (c *counted) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (int, error) {
 	began := time.Now()
 	n, err := c.Store.Sweep(ctx, limit, kinds...)
@@ -108,8 +113,8 @@ func (c *counted) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (in
 	return n, err
 }
 
-// changed counts what a commit did. A ticket that a commit deletes was used: the
-// others are swept away when they expire.
+// changed counts the effects of a commit. A commit that deletes a ticket has used it, because
+// expired tickets are removed by Sweep instead.
 func (r *Recorder) changed(changes []store.Change) {
 	for _, c := range changes {
 		switch c.Record.Kind {

@@ -7,7 +7,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-func TestAContextCarriesItsPeerAndTheZeroOneIfItHasNone(t *testing.T) {
+func TestAContextReturnsItsPeerOrTheZeroPeer(t *testing.T) {
 	p := &peer.Peer{Address: "192.0.2.1", TLS: true}
 	ctx, cancel := context.WithCancel(peer.With(t.Context(), p))
 	defer cancel()

@@ -5,9 +5,9 @@ import (
 	"strconv"
 )
 
-// Network is what the peer counts as where many peers may be one client: a user
-// of the Unix socket as itself, whoever else has come by the socket, and any other
-// peer as the network of its address.
+// Network returns a name that is the same for all peers that may be one client. Limits per client
+// count by it. A user of the Unix socket is one client, all other peers on the socket together are
+// one, and any other peer is one with its address's network.
 func (p *Peer) Network() string {
 	if p.UnixUID != nil {
 		return "unix:" + strconv.FormatUint(uint64(*p.UnixUID), 10)
@@ -15,10 +15,10 @@ func (p *Peer) Network() string {
 	return Network(p.Address)
 }
 
-// Network is what an address counts as where many of them are one client: an
-// IPv6 address as its /64, of which a client has all 2^64, an IPv4-mapped one as
-// the IPv4 address, and any other as itself. Text that is no address is returned
-// as it is.
+// Network returns a name that is the same for all addresses that one client may have. An IPv6
+// address counts as its /64 network, because a client usually has all of its 2^64 addresses. An
+// IPv4-mapped address counts as the IPv4 address, and any other address as itself. A text that is
+// no address is returned unchanged.
 func Network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
@@ -29,7 +29,7 @@ func Network(address string) string {
 	}
 	p, err := a.WithZone("").Prefix(64)
 	if err != nil {
-		return address // not reached: any IPv6 address has a /64
+		return address // unreachable: every IPv6 address has a /64
 	}
 	return p.String()
 }

@@ -32,12 +32,13 @@ func TestAnIPv6AddressCountsAsItsNetworkAndAnyOtherAsItself(t *testing.T) {
 
 func TestUsersOfTheUnixSocketCountApart(t *testing.T) {
 	uid := func(n uint32) *uint32 { return &n }
-	root, ann := peer.Peer{Address: "127.0.0.1", Local: true, UnixUID: uid(0)}, peer.Peer{Address: "127.0.0.1", Local: true, UnixUID: uid(1000)}
+	root, ann := peer.Peer{Address: "127.0.0.1", Local: true, UnixUID: uid(0)},
+		peer.Peer{Address: "127.0.0.1", Local: true, UnixUID: uid(1000)}
 	loopback, remote := peer.Peer{Address: "127.0.0.1", Local: true}, peer.Peer{Address: "2001:db8::1"}
 	seen := map[string]bool{}
 	for _, p := range []peer.Peer{root, ann, loopback, remote} {
 		if seen[p.Network()] {
-			t.Errorf("%q is another's too", p.Network())
+			t.Errorf("%q is also the network of another user", p.Network())
 		}
 		seen[p.Network()] = true
 	}

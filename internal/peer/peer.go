@@ -1,5 +1,9 @@
-// Package peer says who is at the other end of a request, as far as the
-// connection tells: facts for decisions further in, never a decision itself.
+// Package peer describes the client at the other end of a request, as far as the connection shows
+// it: its address, its certificates, its user on a Unix socket.
+//
+// The server puts a [Peer] into each request's context with [With], and all other packages read it
+// with [From]. The package only states facts; whether a client is trusted or allowed to do
+// something is decided elsewhere.
 package peer
 
 import (
@@ -7,37 +11,35 @@ import (
 	"strconv"
 )
 
-// Peer is the other end of one request. The zero one is neither local nor known
-// by anything.
+// Peer is the client of one request. The zero Peer is not local and has no identity.
 type Peer struct {
-	// Address is the client's IP address without a port: the connection's, or
-	// that which a configured proxy named. A client on the Unix socket has
-	// 127.0.0.1, since it is on this machine and has no other.
+	// Address is the client's IP address without a port. It is the address of the connection, or
+	// the address that a configured proxy reported. A client on the Unix socket has the address
+	// 127.0.0.1, because it is on the same machine and has no other address.
 	Address string
-	// Local: the client is on this machine, that is the request came over a
-	// loopback connection or the Unix socket and nobody relayed it.
+	// Local is true if the client is on the same machine: the request came over a loopback
+	// connection or the Unix socket, and no proxy relayed it.
 	Local bool
-	// TLS: the client's own connection to this server is encrypted.
+	// TLS is true if the client's own connection to this server is encrypted.
 	TLS bool
-	// Certificates is the chain that the client presented, leaf first. The
-	// client has proved that it holds the leaf's key; whether anybody vouches
-	// for the certificate is not checked.
+	// Certificates is the certificate chain that the client presented, with the leaf first. The
+	// client has proved that it has the leaf's private key. The chain is not verified.
 	Certificates []*x509.Certificate
-	// UnixUID is the user of the process at the other end of the Unix socket,
-	// as the kernel says; nil on any other connection.
+	// UnixUID is the user id of the process at the other end of the Unix socket, as reported by the
+	// kernel. It is nil for other connections.
 	UnixUID *uint32
-	// UserAgent is what the client calls itself, at most 512 bytes of valid
-	// UTF-8 without control characters.
+	// UserAgent is the name that the client gives itself: at most 512 bytes of valid UTF-8 without
+	// control characters.
 	UserAgent string
-	// Request names the request in the logs.
+	// Request identifies the request in log lines.
 	Request RequestID
 }
 
-// RequestID names a request. The server makes it up; it says nothing about the
-// client and is no secret. It is written out only where somebody reads it.
+// RequestID identifies a request. The server generates it. It contains nothing about the client and
+// is no secret. It is formatted only when it is needed.
 type RequestID struct {
-	Run    string // of the server: differs from start to start
-	Number uint64 // of the request in this run
+	Run    string // identifies the run of the server; differs after each start
+	Number uint64 // number of the request in this run
 }
 
 func (id RequestID) String() string {

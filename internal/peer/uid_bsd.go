@@ -4,7 +4,7 @@ package peer
 
 import "golang.org/x/sys/unix"
 
-// credential is LOCAL_PEERCRED of unix(4).
+// credential returns the user id of the socket's peer (LOCAL_PEERCRED in unix(4)).
 func credential(fd int) (uint32, error) {
 	cred, err := unix.GetsockoptXucred(fd, 0, unix.LOCAL_PEERCRED)
 	if err != nil {

@@ -2,7 +2,7 @@ package peer
 
 import "golang.org/x/sys/unix"
 
-// credential is SO_PEERCRED of unix(7).
+// credential returns the user id of the socket's peer (SO_PEERCRED in unix(7)).
 func credential(fd int) (uint32, error) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {

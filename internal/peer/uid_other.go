@@ -7,8 +7,7 @@ import (
 	"net"
 )
 
-// UID is not to be had here: no client of a Unix socket may be taken for
-// any user.
+// UID always fails on this system, so no client of a Unix socket is taken for any user.
 func UID(*net.UnixConn) (uint32, error) {
 	return 0, errors.ErrUnsupported
 }

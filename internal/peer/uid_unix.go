@@ -7,8 +7,8 @@ import (
 	"net"
 )
 
-// UID is the user of the process that connected, as of its connect call, by what
-// the kernel says.
+// UID returns the user id of the process that connected to the Unix socket, as the kernel recorded
+// it at the connect call.
 func UID(c *net.UnixConn) (uint32, error) {
 	raw, err := c.SyscallConn()
 	var uid uint32

@@ -1,7 +1,10 @@
-// Package record is the encoding of the small records that are kept as JSON:
-// versioned, bounded, and careful of what a newer version wrote. Accounts,
-// permissions and extensions are few and seldom written; they are kept in a form
-// that people can read.
+// Package record encodes small records as JSON. Accounts, permissions and extensions are stored
+// this way: there are few of them, they seldom change, and people can read them.
+//
+// [Encode] and [Decode] convert between a struct and its record. Each record has a format version
+// and a maximum size. Members that a newer version of the program added are kept as [Extra] and
+// written back, so that an older version does not lose them. Large or frequent records, such as
+// sessions, have their own encodings.
 package record
 
 import (
@@ -13,27 +16,27 @@ import (
 	"strings"
 )
 
-// MaxSize is the largest record in bytes, well below what every store takes.
+// MaxSize is the maximum size of a record in bytes. It is well below the limit of every store.
 const MaxSize = 1 << 20
 
 var (
-	// ErrVersion: a version of the program that this one doesn't know wrote the
-	// record, and said that older ones can't understand it.
+	// ErrVersion means that a newer version of the program wrote the record in a format that this
+	// version can't read.
 	ErrVersion = errors.New("written by a newer version")
-	// ErrSize: the record is larger than MaxSize.
+	// ErrSize means that the record is larger than MaxSize.
 	ErrSize = errors.New("record too large")
 )
 
-// Extra are the members of a record that this version doesn't know. They are
-// written back as they were read.
+// Extra holds the members of a record that this version does not know. They are written back
+// unchanged.
 type Extra map[string]json.RawMessage
 
-// Decode reads a record into the struct that known points to, and returns the
-// members that the struct doesn't name. Members of inner structs that should be
-// kept as well need an UnmarshalJSON that calls Unmarshal.
+// Decode reads a record into the struct that known points to. It returns the members that the
+// struct does not have. A nested struct keeps its unknown members only if it has a method
+// UnmarshalJSON that calls Unmarshal.
 //
-// The record's member `v` is the oldest version of the format that understands
-// it: one above version is ErrVersion.
+// The record's member `v` is the oldest format version that can read the record. If it is greater
+// than version, the error is ErrVersion.
 func Decode(b []byte, version int, known any) (Extra, error) {
 	if len(b) > MaxSize {
 		return nil, fmt.Errorf("decode record: %d bytes: %w", len(b), ErrSize)
@@ -58,7 +61,7 @@ func Decode(b []byte, version int, known any) (Extra, error) {
 	return extra, nil
 }
 
-// Encode is the inverse of Decode.
+// Encode returns the record of a struct and its extra members. It is the inverse of Decode.
 func Encode(version int, known any, extra Extra) ([]byte, error) {
 	all := maps.Clone(extra)
 	if all == nil {
@@ -75,8 +78,8 @@ func Encode(version int, known any, extra Extra) ([]byte, error) {
 	return b, nil
 }
 
-// Unmarshal reads one JSON object into the struct that known points to and
-// returns the members that the struct doesn't name.
+// Unmarshal reads one JSON object into the struct that known points to. It returns the members that
+// the struct does not have.
 func Unmarshal(b []byte, known any) (Extra, error) {
 	if err := json.Unmarshal(b, known); err != nil {
 		return nil, err
@@ -91,8 +94,8 @@ func Unmarshal(b []byte, known any) (Extra, error) {
 	return extra, nil
 }
 
-// Marshal writes the struct and the extra members as one JSON object. Where
-// both have a member the struct's counts.
+// Marshal returns the struct and the extra members as one JSON object. If both have a member, the
+// struct's value is used.
 func Marshal(known any, extra Extra) ([]byte, error) {
 	b, err := json.Marshal(known)
 	if err != nil || len(extra) == 0 {
@@ -107,7 +110,7 @@ func Marshal(known any, extra Extra) ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// members are the names of a struct's JSON members.
+// members returns the names of the struct's JSON members.
 func members(known any) map[string]bool {
 	t := reflect.TypeOf(known)
 	for t.Kind() == reflect.Pointer {

@@ -27,7 +27,7 @@ type outer struct {
 	Inner []inner `json:"inner"`
 }
 
-func TestWhatANewerVersionAddedSurvivesARewrite(t *testing.T) {
+func TestMembersOfANewerVersionSurviveARewrite(t *testing.T) {
 	in := `{"v":1,"count":3,"new":{"a":[1,2]},"inner":[{"name":"x","later":true}]}`
 	var o outer
 	extra, err := Decode([]byte(in), 1, &o)

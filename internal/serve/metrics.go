@@ -58,7 +58,7 @@ func (n *Node) know(waysIn []login.Method) {
 			rows = append(rows, metrics.Row{Object: o.Type, Name: p.Name})
 		}
 	}
-	n.metrics.Know(rows, names)
+	n.metrics.DefineCalls(rows, names)
 	n.metrics.Sample(metrics.Sources{
 		Sessions: n.Sessions.Methods, Hashing: n.Accounts.Load, Ready: n.ready,
 		Serving: n.Load,
