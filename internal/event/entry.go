@@ -93,7 +93,9 @@ func newEntry(r store.Record) (entry, error) {
 		return n, err
 	}
 	n.stored, n.share = stored, shareOf(&e)
-	n.created = e.Created.UnixNano()
+	// Answers tell a time to the microsecond. A client that asks for the events since
+	// that time must find this one.
+	n.created = e.Created.Truncate(time.Microsecond).UnixNano()
 	n.class = unique.Make(class{e.Type, e.ID, e.Severity, e.Tag})
 	n.actor = unique.Make(actor{principal.Fold(e.User), principal.Fold(e.Origin)})
 	n.chain = e.ChainID
@@ -154,5 +156,5 @@ func keyOf(seq uint64) int32 {
 	return int32((seq-1)%math.MaxInt32) + 1
 }
 
-// time returns when the event was created.
+// time returns when the event was created, to the microsecond.
 func (e *entry) time() time.Time { return time.Unix(0, e.created) }

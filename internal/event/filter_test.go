@@ -139,3 +139,17 @@ func TestACategoryIsWhatVCenterHas(t *testing.T) {
 		t.Errorf("a severity of its own became %s", got)
 	}
 }
+
+// Answers tell times to the microsecond. Who asks for the events of exactly that time
+// gets them.
+func TestAnEventIsFoundByTheTimeThatIsTold(t *testing.T) {
+	b := begin(t, event.Options{})
+	created := epoch.Add(123456789 * time.Nanosecond)
+	b.post(t, event.Event{Type: "EventEx", ID: "vigate.x", Created: created})
+	told := created.Truncate(time.Microsecond)
+	for name, f := range map[string]event.Filter{
+		"since then": {Begin: told}, "until then": {End: told}, "then": {Begin: told, End: told},
+	} {
+		same(t, name, b.Query(f), 1)
+	}
+}

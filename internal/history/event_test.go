@@ -106,7 +106,7 @@ func TestEveryPartOfTheFilterCounts(t *testing.T) {
 	f.Pass(time.Minute)
 	vimtest.OK(f.On(eventsOf, "LogUserEvent", &types.LogUserEventRequestType{Entity: vim.RootFolder(), Msg: "hello"}))
 	vimtest.OK(f.On(eventsOf, "PostEvent", &types.PostEventRequestType{EventToPost: &types.EventEx{Event: types.Event{ChainId: 70007, ChangeTag: "tag"}, EventTypeId: "com.acme.it", Severity: "warning"}}))
-	later := f.Now()
+	later := f.Now().Truncate(time.Microsecond) // as answers tell it
 	alarm := types.ManagedObjectReference{Type: "Alarm", Value: "alarm-1"}
 	both := []string{"GeneralUserEvent", "com.acme.it"}
 	for name, c := range map[string]struct {

@@ -61,7 +61,7 @@ const deepest = 3
 func (f *filler) fill(t *testing.T, v reflect.Value, depth int) {
 	switch v.Type() {
 	case schema.Time:
-		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), f.Int64N(1e9)).UTC()))
+		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), 1000*f.Int64N(1e6)).UTC()))
 		return
 	case schema.Bytes, octetsType:
 		f.binary = f.binary || v.Type() == schema.Bytes

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -246,16 +245,12 @@ func (d *decoder) string(v reflect.Value, text string) error {
 	return nil
 }
 
-// time reads a dateTime. One without a zone is in UTC, as the server's are.
 func (d *decoder) time(v reflect.Value, text string) error {
-	t, err := time.Parse(time.RFC3339Nano, text)
+	t, err := schema.ParseXSD(text)
 	if err != nil {
-		t, err = time.Parse("2006-01-02T15:04:05.999999999", text)
+		return d.want(err.Error())
 	}
-	if err != nil || strings.Contains(text, ",") {
-		return d.want("a dateTime")
-	}
-	v.Set(reflect.ValueOf(t.UTC()))
+	v.Set(reflect.ValueOf(t))
 	return nil
 }
 

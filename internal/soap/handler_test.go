@@ -153,6 +153,40 @@ func TestValuesOfAnyTypeAndOfDerivedTypesAreRead(t *testing.T) {
 	}
 }
 
+func TestTimesAreReadAsXMLSchemaHasThem(t *testing.T) {
+	post := func(text string) (*fakeAPI, *httptest.ResponseRecorder) {
+		f := newFake()
+		return f, f.call(operation("OptionManager", "VpxSettings", "UpdateOptions",
+			`<changedValue><key>k</key><value xsi:type="xsd:dateTime">`+text+`</value></changedValue>`))
+	}
+	for text, want := range map[string]time.Time{
+		"2024-02-29T12:00:00":                  time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC),
+		"\n 2024-02-29T24:00:00Z\t":            time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC),
+		"2024-02-29T12:00:00.1234567890123Z":   time.Date(2024, 2, 29, 12, 0, 0, 123456789, time.UTC),
+		"2024-02-29T12:00:00&#46;5&#x2b;02:00": time.Date(2024, 2, 29, 10, 0, 0, 5e8, time.UTC),
+	} {
+		f, w := post(text)
+		if len(f.calls) != 1 {
+			t.Errorf("%s: %s", text, w.Body)
+			continue
+		}
+		args := f.calls[0].Args.(*types.UpdateOptionsRequestType)
+		if got := args.ChangedValue[0].(*types.OptionValue).Value; got != want {
+			t.Errorf("%s is %v, want %v", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"2024-02-29T12:00:00z":  "changedValue[0].value: want a dateTime",
+		"2024-02-30T12:00:00":   "changedValue[0].value: want a dateTime",
+		"-0044-03-15T00:00:00Z": "changedValue[0].value: want a dateTime of the years 1 to 9999",
+	} {
+		_, w := post(text)
+		if f := wantFault(t, w, "ServerFaultCode", "InvalidRequest"); !strings.Contains(f.Text, want) {
+			t.Errorf("%s: %s", text, f.Text)
+		}
+	}
+}
+
 func TestWhatTheTypesHaveNoPlaceForIsRefused(t *testing.T) {
 	login := func(members string) string { return manager("Login", members) }
 	option := func(value string) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
@@ -91,10 +92,8 @@ func (e *encoder) any(name string, value any) {
 
 // time writes a time in UTC.
 func (e *encoder) time(t *time.Time) {
-	utc := t.UTC()
-	if year := utc.Year(); year < 1 || year > 9999 {
-		e.fail(reflect.TypeFor[time.Time]())
-		return
+	var ok bool
+	if e.Buf, ok = schema.AppendDateTime(e.Buf, *t); !ok {
+		e.fail(schema.Time)
 	}
-	e.Buf = utc.AppendFormat(e.Buf, time.RFC3339Nano)
 }

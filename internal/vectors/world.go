@@ -75,7 +75,7 @@ func NewWorld(t testing.TB) *World {
 // the store: the world works on what wrap makes of its store in memory.
 func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 	t.Helper()
-	w := &World{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 8000, time.UTC))}
+	w := &World{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.UTC))}
 	memory := storetest.NewMemory(w.clock.Now)
 	t.Cleanup(func() { _ = memory.Close() })
 	w.store = wrap(memory)

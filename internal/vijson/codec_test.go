@@ -52,7 +52,7 @@ const deepest = 3
 func (f filler) fill(t *testing.T, v reflect.Value, depth int) {
 	switch {
 	case v.Type() == schema.Time:
-		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), f.Int64N(1e9)).UTC()))
+		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), 1000*f.Int64N(1e6)).UTC()))
 		return
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
 		v.SetBytes([]byte(f.text()))

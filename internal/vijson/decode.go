@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
@@ -254,11 +253,11 @@ func (d *decoder) time(v reflect.Value) error {
 	if err != nil {
 		return d.invalid(err.Error())
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || strings.Contains(s, ",") {
-		return d.want("a dateTime, as RFC 3339 has it")
+	t, err := schema.ParseRFC3339(s)
+	if err != nil {
+		return d.want(err.Error() + ", as RFC 3339 has it")
 	}
-	v.Set(reflect.ValueOf(t.UTC()))
+	v.Set(reflect.ValueOf(t))
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/vim"
 )
 
 const (
@@ -208,6 +210,37 @@ func TestValuesOfAnyTypeAreRead(t *testing.T) {
 		got := r.ChangedValue[0].(*types.OptionValue).Value
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %#v, want %#v", value, got, want)
+		}
+	}
+}
+
+func TestTimesAreReadAsRFC3339HasThem(t *testing.T) {
+	c := newCodec()
+	read := func(text string) (any, error) {
+		var r types.UpdateOptionsRequestType
+		err := c.decode([]byte(option(`{"_typeName":"dateTime","_value":"`+text+`"}`)), &r, "UpdateOptions")
+		if err != nil {
+			return nil, err
+		}
+		return r.ChangedValue[0].(*types.OptionValue).Value, nil
+	}
+	for text, want := range map[string]time.Time{
+		"2024-02-29t12:00:00z":                  time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC),
+		"2024-02-29T12:00:00.1234567890123Z":    time.Date(2024, 2, 29, 12, 0, 0, 123456789, time.UTC),
+		"2016-12-31T23:59:60Z":                  time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC),
+		"2024-02-29T12:00:00\u002e5\u002b02:00": time.Date(2024, 2, 29, 10, 0, 0, 5e8, time.UTC),
+	} {
+		if got, err := read(text); err != nil || got != want {
+			t.Errorf("%s is %v %v, want %v", text, got, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"2024-02-29T12:00:00":   "changedValue[0].value: want a dateTime, as RFC 3339 has it",
+		"2024-02-29T24:00:00Z":  "changedValue[0].value: want a dateTime, as RFC 3339 has it",
+		"-0044-03-15T00:00:00Z": "changedValue[0].value: want a dateTime of the years 1 to 9999, as RFC 3339 has it",
+	} {
+		if _, err := read(text); err == nil || !strings.Contains(vim.FaultOf(err).Text("en"), want) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

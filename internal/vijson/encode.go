@@ -245,14 +245,12 @@ func (e *encoder) float(f float64, bits int) {
 }
 
 func (e *encoder) time(at *time.Time) {
-	t := at.UTC()
-	if year := t.Year(); year < 0 || year > 9999 {
-		e.Err = fmt.Errorf("encode answer: no form for a time of the year %d", year)
+	b, ok := schema.AppendDateTime(append(e.Buf, '"'), *at)
+	if !ok {
+		e.Err = fmt.Errorf("encode answer: no form for a time of the year %d", at.UTC().Year())
 		return
 	}
-	e.Buf = append(e.Buf, '"')
-	e.Buf = t.AppendFormat(e.Buf, time.RFC3339Nano)
-	e.Buf = append(e.Buf, '"')
+	e.Buf = append(b, '"')
 }
 
 const hexDigits = "0123456789abcdef"
