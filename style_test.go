@@ -35,7 +35,6 @@ var (
 		"internal/eviction",
 		"internal/extension",
 		"internal/history",
-		"internal/locale",
 		"internal/login",
 		"internal/matrix",
 		"internal/openapi",
@@ -86,7 +85,6 @@ var (
 		"internal/admin",
 		"internal/domain",
 		"internal/history",
-		"internal/locale",
 		"internal/openapi",
 		"internal/principal",
 		"internal/schema",
@@ -152,9 +150,16 @@ func columns(line string) int {
 	return utf8.RuneCountInString(line) + 3*strings.Count(line, "\t")
 }
 
+// catalogue matches the files that hold the texts of one language. A text is on one line there, so
+// that translations can be compared.
+var catalogue = regexp.MustCompile(`^internal/locale/[a-z]{2}(_[a-z]{2})?\.go$`)
+
 func TestLinesOfGoAreAtMost120ColumnsWide(t *testing.T) {
 	e := newExceptions(t, wideGo)
 	for _, s := range slices.Concat(parsed(t, false), parsed(t, true)) {
+		if catalogue.MatchString(s.path) {
+			continue
+		}
 		n := 0
 		for line := range strings.Lines(readText(t, s.path)) {
 			n++

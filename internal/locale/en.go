@@ -1,7 +1,7 @@
 package locale
 
 var english = map[string]string{
-	// Faults, by the API's type name.
+	// Faults, by the name of the API's type.
 	"fault.AlreadyExists":              "The specified key, name, or identifier already exists.",
 	"fault.AuthMinimumAdminPermission": "This change would leave the system without an administrator.",
 	"fault.DuplicateName":              "The name is already in use.",
@@ -42,7 +42,7 @@ var english = map[string]string{
 	"fault.UserNotFound":               "The user or group could not be found.",
 	"fault.VimFault":                   "The server could not complete the operation.",
 
-	// Refusals that ask to come back later.
+	// Refusals that ask the client to try again later.
 	"limit.answers":  "The answers to the session or the user take too much memory. The limit is %[1]s bytes.",
 	"limit.memory":   "The objects of the session or the user take too much memory. The limit is %[1]s bytes.",
 	"limit.objects":  "The session or the user has too many objects. The limit is %[1]s.",
@@ -53,7 +53,7 @@ var english = map[string]string{
 	"unavailable":    "The service cannot be reached or cannot be changed at present. Try again later.",
 	"uncertain":      "It could not be found out whether the change was made. Check its result before you try again.",
 
-	// Events, by the API's type name or the eventTypeId.
+	// Events, by the name of the API's type or the eventTypeId.
 	"principal.anonymous":                    "(not authenticated)",
 	"event.AlreadyAuthenticatedSessionEvent": "User %[1]s cannot log in because the session is already authenticated",
 	"event.BadUsernameSessionEvent":          "Cannot login %[1]s@%[2]s",
@@ -99,7 +99,7 @@ var english = map[string]string{
 	"category.error":   "Error",
 	"category.user":    "User",
 
-	// Roles that are always there.
+	// Predefined roles.
 	"role.Admin.label":       "Administrator",
 	"role.Admin.summary":     "Full access rights",
 	"role.ReadOnly.label":    "Read-only",

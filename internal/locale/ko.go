@@ -1,7 +1,7 @@
 package locale
 
-// The particles after an argument are avoided or written so that they fit
-// whether the argument ends in a consonant or not.
+// Korean particles depend on whether the word before them ends in a consonant. The texts avoid
+// particles after an argument, or write them in a form that fits both cases.
 var korean = map[string]string{
 	"fault.AlreadyExists":              "지정한 키, 이름 또는 식별자가 이미 있습니다.",
 	"fault.AuthMinimumAdminPermission": "이 변경을 수행하면 시스템에 관리자가 남지 않습니다.",

@@ -1,5 +1,14 @@
-// Package locale knows the names of locales, which supported one fits a request
-// best, and every text that people read: faults, events, roles and privileges.
+// Package locale contains the texts that people read, in nine languages, and chooses the locale of
+// a session.
+//
+// [Parse] checks a locale's name. [Fit] and [AcceptLanguage] choose the supported locale that fits
+// a request best. [Text] returns a text with its arguments filled in; the texts are those of
+// faults, events, roles and privileges. [EventKey] tells which text describes an event and which
+// facts of the event are its arguments.
+//
+// Each language has its texts in a file of its own, such as de.go, as a map from keys to texts.
+// English defines the keys. The package knows no sessions and no API types; it works with their
+// names.
 package locale
 
 import (
@@ -11,31 +20,31 @@ import (
 	"golang.org/x/text/language"
 )
 
-// ErrInvalid is returned for a name that is malformed, or whose language,
-// script or region does not exist. The API calls it InvalidLocale.
+// ErrInvalid is returned if a name is malformed, or if its language, script or region does not
+// exist. The API reports it as the fault InvalidLocale.
 var ErrInvalid = errors.New("not a locale")
 
-// Default is the locale, and the message locale, of who asks for none.
+// Default is the locale and the message locale of a session that does not ask for one.
 const Default = "en"
 
-// maxName is the longest name that can be well formed: xxx_Xxxx_YY.
+// maxName is the length of the longest well-formed name, which has the form xxx_Xxxx_YY.
 const maxName = 11
 
-// Choice is what a request for a locale comes to. Both names are of the lists
-// below, so that storing one keeps nothing of the request alive.
+// Choice is the result of a request for a locale. Its names are constants of this package, so a
+// stored Choice does not keep the request in memory.
 type Choice struct {
-	// Locale is one of Supported.
+	// Locale is the locale of the session. It is one of Supported.
 	Locale string
-	// MessageLocale is one of Messages.
+	// MessageLocale is the language of the texts. It is one of Messages.
 	MessageLocale string
 }
 
-// messages are the locales that have texts. The first is the default.
+// messages are the locales that have texts. The first one is the default.
 var messages = [...]string{"en", "de", "es", "fr", "it", "ja", "ko", "zh_CN", "zh_TW"}
 
-// supported are the locales that a session may have, with the message locale
-// of each. The order is that of supportedLocaleList; among equally good fits
-// the earlier one wins, so a bare language stands before its regions.
+// supported are the locales that a session may have, each with its message locale. They have the
+// order of supportedLocaleList. If several locales fit a request equally well, the first one is
+// chosen, so a language without a region comes before the same language with a region.
 var supported = [...]Choice{
 	{"en", "en"}, {"en_US", "en"}, {"en_GB", "en"}, {"en_AU", "en"}, {"en_CA", "en"}, {"en_IN", "en"},
 	{"de", "de"}, {"de_DE", "de"}, {"de_AT", "de"}, {"de_CH", "de"},
@@ -48,8 +57,8 @@ var supported = [...]Choice{
 	{"zh", "zh_CN"}, {"zh_CN", "zh_CN"}, {"zh_SG", "zh_CN"}, {"zh_TW", "zh_TW"}, {"zh_HK", "zh_TW"},
 }
 
-// Supported returns the locales that a session may have, in a fixed order. It
-// holds all of Messages.
+// Supported returns the locales that a session may have, in a fixed order. It includes all of
+// Messages.
 func Supported() []string {
 	names := make([]string, len(supported))
 	for i, c := range supported {
@@ -61,10 +70,10 @@ func Supported() []string {
 // Messages returns the locales that have texts, in a fixed order.
 func Messages() []string { return append([]string(nil), messages[:]...) }
 
-// Parse reads a locale's name: xx or xx_YY, where xx is a language of ISO 639
-// and YY a country of ISO 3166. It also takes - for _, a script of ISO 15924
-// between the two, as in zh_Hant_TW, and any case. Variants, extensions and
-// encodings are not part of a name.
+// Parse parses a locale's name: xx or xx_YY, where xx is a language of ISO 639 and YY is a country
+// of ISO 3166. It also accepts a hyphen instead of the underscore, a script of ISO 15924 between
+// the two parts, as in zh_Hant_TW, and upper and lower case. Variants, extensions and encodings are
+// not allowed.
 //
 // The only error is ErrInvalid.
 func Parse(name string) (language.Tag, error) {
@@ -79,8 +88,7 @@ func Parse(name string) (language.Tag, error) {
 	return tag, nil
 }
 
-// split cuts a well-formed name into its parts. Those that are not there are
-// empty.
+// split splits a well-formed name into its parts. Missing parts are empty.
 func split(name string) (lang, script, region string, ok bool) {
 	if len(name) > maxName {
 		return "", "", "", false
@@ -106,8 +114,8 @@ func letters(s string) bool {
 	return true
 }
 
-// compose makes a tag of parts that the standards know. Codes that are kept
-// for private use, or that say that the language is unknown, name no locale.
+// compose makes a tag from parts that exist in the standards. It refuses codes for private use and
+// codes for an unknown language.
 func compose(lang, script, region string) (language.Tag, bool) {
 	base, err := language.ParseBase(lang)
 	if err != nil || base.IsPrivateUse() {
@@ -136,10 +144,10 @@ func compose(lang, script, region string) (language.Tag, bool) {
 	return tag, err == nil
 }
 
-// Fit returns the best that there is for the requested name. A locale that
-// exists and is not supported, nor anything in its language, comes to Default.
+// Fit returns the supported locale that fits the requested name best. If the requested locale
+// exists, but neither it nor its language is supported, the result is Default.
 //
-// The only error is ErrInvalid, see Parse; the empty name is invalid too.
+// The only error is ErrInvalid, as for Parse. The empty name is invalid too.
 func Fit(requested string) (Choice, error) {
 	f := fitting()
 	if i, ok := f.exact[requested]; ok {
@@ -158,8 +166,8 @@ func Fit(requested string) (Choice, error) {
 
 // fit finds supported locales.
 type fit struct {
-	exact   map[string]int // by name
-	tags    []language.Tag // of supported
+	exact   map[string]int // indexes of supported, by name
+	tags    []language.Tag // tags of supported, in the same order
 	matcher language.Matcher
 }
 
@@ -173,7 +181,7 @@ var fitting = sync.OnceValue(func() *fit {
 	return f
 })
 
-// index returns the place in supported of what fits tag best.
+// index returns the index in supported of the locale that fits tag best.
 func (f *fit) index(tag language.Tag) (int, bool) {
 	for i, t := range f.tags {
 		if t == tag {
@@ -181,23 +189,22 @@ func (f *fit) index(tag language.Tag) (int, bool) {
 		}
 	}
 	_, i, confidence := f.matcher.Match(tag)
-	// The matcher also knows that people who read one language can often read
-	// another. Only where it is sure of that, or the language is the same, is
-	// its answer better than the default.
+	// The matcher also knows which languages people can often read besides their own. Its result is
+	// better than the default only if it is certain, or if the language is the same.
 	want, _ := tag.Base()
 	have, _ := f.tags[i].Base()
 	return i, confidence >= language.High || want == have
 }
 
-// Bounds of AcceptLanguage: whoever sends more is not a browser.
+// Limits of AcceptLanguage. No browser sends more.
 const (
-	maxHeader = 1024 // bytes
+	maxHeader = 1024 // in bytes
 	maxRanges = 32
 )
 
-// AcceptLanguage returns the message locale that an HTTP Accept-Language header
-// prefers. Ranges that are malformed or have no messages are passed over; if
-// nothing is left, or the header is too long, it is Default.
+// AcceptLanguage returns the message locale that an HTTP Accept-Language header prefers. It ignores
+// ranges that are malformed or that have no texts. If no range remains, or if the header is too
+// long, it returns Default.
 func AcceptLanguage(header string) string {
 	if header == "" || len(header) > maxHeader {
 		return Default
@@ -206,13 +213,13 @@ func AcceptLanguage(header string) string {
 	for n, ranges := 0, header; ranges != "" && n < maxRanges; n++ {
 		var one string
 		one, ranges, _ = strings.Cut(ranges, ",")
-		// One by one, as a single unknown tag would spoil them all.
-		// The parser knows the weight's name in lower case only.
+		// The ranges are parsed one by one, because a single unknown tag would make the parser
+		// refuse all of them. The parser accepts the name of the weight only in lower case.
 		tags, weights, err := language.ParseAcceptLanguage(strings.ToLower(one))
 		if err != nil || len(tags) != 1 {
 			continue
 		}
-		// NaN and infinity parse as weights, and must not win.
+		// NaN and infinity are parsed as weights, but they must not win.
 		if w := weights[0]; w <= 1 && w > weight {
 			if name, ok := messageLocale(tags[0]); ok {
 				best, weight = name, w
@@ -222,13 +229,13 @@ func AcceptLanguage(header string) string {
 	return best
 }
 
-// anyLanguage is what ParseAcceptLanguage makes of *.
+// anyLanguage is the tag that ParseAcceptLanguage returns for *.
 var anyLanguage = language.MustParse("mul")
 
 // defaultBase is the language of Default.
 var defaultBase = language.MustParseBase(Default)
 
-// messageLocale returns the message locale of tag, if tag's language has one.
+// messageLocale returns the message locale for the tag's language, if there are texts in it.
 func messageLocale(tag language.Tag) (string, bool) {
 	if tag == anyLanguage {
 		return Default, true
@@ -238,8 +245,8 @@ func messageLocale(tag language.Tag) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	// Locales of other languages have the default's texts, which is no reason
-	// to pass over the next language of the header.
+	// Locales of other languages use the default's texts. Such a locale is not a match, so that the
+	// next language in the header gets its chance.
 	if have, _ := f.tags[i].Base(); supported[i].MessageLocale == Default && have != defaultBase {
 		return "", false
 	}

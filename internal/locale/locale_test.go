@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTheSupportedLocalesHoldTheMessageLocales(t *testing.T) {
+func TestTheSupportedLocalesIncludeTheMessageLocales(t *testing.T) {
 	all := Supported()
 	for _, name := range Messages() {
 		if !slices.Contains(all, name) {
@@ -59,7 +59,7 @@ func TestAKnownLocaleGetsTheBestThereIs(t *testing.T) {
 		{"zh-hant-hk", "zh_HK", "zh_TW"},
 		{"zh_MO", "zh_HK", "zh_TW"},
 		{"cmn", "zh", "zh_CN"},
-		// Nothing in these languages.
+		// There are no texts in these languages.
 		{"sv", "en", "en"},
 		{"sv_SE", "en", "en"},
 		{"ru_RU", "en", "en"},
@@ -77,15 +77,16 @@ func TestAKnownLocaleGetsTheBestThereIs(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoLocaleIsRefused(t *testing.T) {
+func TestInvalidNamesAreRefused(t *testing.T) {
 	for _, name := range []string{
-		// Malformed.
+		// Malformed names.
 		"", "e", "_", "-", "_US", "en_", "en__US", "en_US_", "_en_US", "en US", " en", "en ", "en_U", "en_USA",
 		"en_US_POSIX", "en_US.UTF-8", "en.UTF-8", "en@euro", "de_DE@euro", "en_001", "en-u-ca-buddhist", "de-1996",
 		"x-klingon", "i-klingon", "C", "POSIX", "english", "zh_Hant_Hant", "zh_TW_Hant", "e1", "en_U1", "\x00\x00",
 		"en\x00", "日本", "ｅｎ", "en\n", "en;q=1", "*", strings.Repeat("en_", 1<<16),
-		// Well formed, and unknown.
-		"xx", "xx_YY", "en_YY", "en_ZZ", "en_XX", "en_AA", "en_QM", "zz", "zz_ZZ", "und", "und_US", "mul", "zxx", "mis", "qaa",
+		// Well-formed names of unknown parts.
+		"xx", "xx_YY", "en_YY", "en_ZZ", "en_XX", "en_AA", "en_QM", "zz", "zz_ZZ", "und", "und_US", "mul", "zxx", "mis",
+		"qaa",
 		"zh_Qaaa", "zh_Abcd", "zh_Zzzz",
 	} {
 		if got, err := Fit(name); !errors.Is(err, ErrInvalid) || got != (Choice{}) {
@@ -135,7 +136,7 @@ func TestAcceptLanguageTakesTheFirstLanguageWithMessages(t *testing.T) {
 	}
 }
 
-// interned fails the test if a name is none of those that the package has.
+// interned fails the test if a name is not a constant of the package.
 func interned(t *testing.T, c Choice) {
 	t.Helper()
 	if !slices.Contains(supported[:], c) {
@@ -160,7 +161,7 @@ func FuzzFit(f *testing.F) {
 			return
 		}
 		interned(t, c)
-		// Spelling is nothing: what was understood fits the same.
+		// The normal form of a name that was accepted gives the same result.
 		if again, err := Fit(tag.String()); err != nil || again != c {
 			t.Fatalf("Fit(%q) = %v; of its tag %s: %v, %v", s, c, tag, again, err)
 		}

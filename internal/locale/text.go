@@ -15,9 +15,9 @@ import (
 	"golang.org/x/text/message/catalog"
 )
 
-// tables are the texts of each message locale. English says which keys there
-// are. All verbs are of the form %[n]s: Text makes strings of its arguments, so
-// that a number looks the same in every language and never depends on its type.
+// tables are the texts of each message locale. English defines the keys. All verbs have the form
+// %[n]s, because Text converts its arguments to strings first. A number therefore looks the same in
+// every language, and the format does not depend on an argument's type.
 var tables = map[string]map[string]string{
 	"en":    english,
 	"de":    german,
@@ -30,9 +30,9 @@ var tables = map[string]map[string]string{
 	"zh_TW": traditionalChinese,
 }
 
-// texts are the tables, compiled.
+// texts are the compiled tables.
 type texts struct {
-	args     map[string]int // by key, how many its texts take
+	args     map[string]int // number of arguments of each text, by key
 	printers map[string]*message.Printer
 }
 
@@ -48,7 +48,7 @@ func compile() *texts {
 		tag := language.MustParse(name)
 		for key, s := range table {
 			if err := builder.SetString(tag, key, s); err != nil {
-				// A fault of the tables above, which no input can cause.
+				// This is a mistake in the tables above. No input can cause it.
 				panic(fmt.Sprintf("compile text %s in %s: %v", key, name, err))
 			}
 		}
@@ -59,7 +59,7 @@ func compile() *texts {
 
 var verb = regexp.MustCompile(`%\[([1-9])\]s`)
 
-// countArgs returns the highest number of a verb in s.
+// countArgs returns the highest argument number of the verbs in s.
 func countArgs(s string) int {
 	most := 0
 	for _, m := range verb.FindAllStringSubmatch(s, -1) {
@@ -68,12 +68,12 @@ func countArgs(s string) int {
 	return most
 }
 
-// Text returns the text of key in a message locale, which is one of Messages;
-// any other gives English. An unknown key is returned as it is. Arguments that
-// are missing are empty, those too many are ignored. Numbers are written plain,
-// times as RFC 3339 in UTC, the zero time as nothing.
+// Text returns the text with the key in a message locale. If messageLocale is not one of Messages,
+// the text is in English. An unknown key is returned unchanged. Missing arguments are empty, and
+// surplus arguments are ignored. Numbers are formatted without separators, times as RFC 3339 in
+// UTC, and the zero time as an empty string.
 //
-// It may be called at the same time by many: a printer is only read.
+// Text is safe for concurrent use, because it only reads the printers.
 func Text(messageLocale, key string, args ...any) string {
 	t := compiled()
 	n, ok := t.args[key]
@@ -97,8 +97,7 @@ func Text(messageLocale, key string, args ...any) string {
 	return p.Sprintf(key, words...)
 }
 
-// plain returns a text that takes no arguments. These are most of the texts,
-// and there is nothing to format in them.
+// plain returns a text without arguments. Most texts have none, and need no formatting.
 func plain(messageLocale, key string) string {
 	if s, ok := tables[messageLocale][key]; ok {
 		return s
@@ -106,7 +105,7 @@ func plain(messageLocale, key string) string {
 	return english[key]
 }
 
-// word writes one argument.
+// word formats one argument.
 func word(a any) string {
 	switch v := a.(type) {
 	case nil:
@@ -131,9 +130,8 @@ func word(a any) string {
 // Keys returns the keys of all texts, sorted.
 func Keys() []string { return slices.Sorted(maps.Keys(english)) }
 
-// eventFields are the facts of an event that its text takes, in the order of
-// the text's arguments. Types and ids that are not here have the fields of
-// their group, see EventKey.
+// eventFields are the facts of an event that are the arguments of its text, in order. Types and ids
+// that are not listed have the fields of their group, see EventKey.
 var eventFields = map[string][]string{
 	"UserLoginSessionEvent":            {"user", "address", "agent"},
 	"UserLogoutSessionEvent":           {"user", "address", "login", "calls", "agent"},
@@ -148,26 +146,26 @@ var eventFields = map[string][]string{
 	"other":                            {"type", "user"},
 }
 
-// ownFields are those of every vigate.* event that is not in eventFields.
+// ownFields are the fields of all vigate.* events that are not in eventFields.
 var ownFields = []string{"user", "subject"}
 
-// EventKey returns the key of the text for an event of the API's type typ, or
-// of an eventTypeId id where typ is EventEx, and the names of the facts that
-// are its arguments, in order:
+// EventKey returns the key of an event's text and the names of the facts that are the text's
+// arguments, in order. The event is of the API's type typ. If typ is EventEx, id is its
+// eventTypeId. The names are:
 //
-//	user     who acted (Text of "principal.anonymous" for nobody)
-//	address  from where
-//	agent    the user agent
-//	session  the key of the session it was done to
-//	subject  whom or what it was done to
+//	user     user who acted (Text of "principal.anonymous" if nobody was logged in)
+//	address  address of the client
+//	agent    user agent of the client
+//	session  key of the session that the event concerns
+//	subject  user or object that the event concerns
 //	message  the message
-//	prev     the message before
-//	login    when the session began, a time; of failed logins the first of them
-//	calls    how many calls it made, a number; of failed logins how many there were
-//	type     the eventTypeId, or the type where there is none
+//	prev     the message before it
+//	login    time when the session began; for failed logins the time of the first
+//	calls    number of calls of the session; for failed logins their number
+//	type     the eventTypeId, or the type if there is no id
 //
-// Events that have no text of their own get that of "event.other". The slice
-// is the caller's.
+// An event without a text of its own gets the text "event.other". The caller may change the
+// returned slice.
 func EventKey(typ, id string) (key string, fields []string) {
 	if typ == "EventEx" && strings.HasPrefix(id, "vigate.") {
 		if f, ok := eventFields[id]; ok {

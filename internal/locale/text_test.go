@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// sameAsEnglish are the words that a language shares with English.
+// sameAsEnglish lists the words of a language that are the same in English.
 var sameAsEnglish = map[string][]string{
 	"de": {"category.info", "group.Global.label", "group.System.label", "role.Admin.label"},
 	"es": {"category.error", "group.Global.label"},
-	"fr": {"group.Extension.label", "group.Global.label", "group.Sessions.label", "privilege.Sessions.GlobalMessage.label"},
+	"fr": {"group.Extension.label", "group.Global.label", "group.Sessions.label",
+		"privilege.Sessions.GlobalMessage.label"},
 }
 
 func TestEveryTextIsInEveryLanguage(t *testing.T) {
@@ -47,7 +48,7 @@ func TestTextsAreReallyTranslated(t *testing.T) {
 			}
 		}
 	}
-	// A text that was copied from one language's file to another's.
+	// A text may have been copied from one language's file to another's.
 	for key, s := range tables["zh_CN"] {
 		if strings.ContainsAny(s, "個數權無與過關證開應變識錯誤憑") {
 			t.Errorf("zh_CN: %s has traditional characters: %q", key, s)
@@ -60,7 +61,7 @@ func TestTextsAreReallyTranslated(t *testing.T) {
 	}
 }
 
-// scripts are what a text of the language must have at least one character of.
+// scripts match the characters of which each text in the language must have at least one.
 var scripts = map[string]*regexp.Regexp{
 	"ja":    regexp.MustCompile(`[\p{Hiragana}\p{Katakana}\p{Han}]`),
 	"ko":    regexp.MustCompile(`\p{Hangul}`),
@@ -93,8 +94,8 @@ func TestTheVerbsOfATextAgreeAcrossLanguages(t *testing.T) {
 			if got, want := verbs(s), verbs(english[key]); !slices.Equal(got, want) {
 				t.Errorf("%s: %s has %v; English has %v", name, key, got, want)
 			}
-			// What is left over would be a verb of another form, or a
-			// placeholder of the catalogue.
+			// Any remaining special character is a verb of another form, or a placeholder of the
+			// original catalogue.
 			if rest := verb.ReplaceAllString(s, ""); strings.ContainsAny(rest, "%${}") {
 				t.Errorf("%s: %s is %q", name, key, s)
 			}
@@ -121,15 +122,17 @@ func TestTextPutsItsArgumentsIntoEveryLanguage(t *testing.T) {
 	}
 }
 
-func TestTextsAreWhatClientsKnow(t *testing.T) {
+func TestSomeTextsAreThoseThatClientsExpect(t *testing.T) {
 	for want, got := range map[string]string{
 		"Cannot complete login due to an incorrect user name or password.": Text("en", "fault.InvalidLogin"),
 		"The session is not authenticated.":                                Text("en", "fault.NotAuthenticated"),
 		"Permission to perform this operation was denied.":                 Text("en", "fault.NoPermission"),
-		"A specified parameter was not correct: spec.method":               Text("en", "fault.InvalidArgument", "spec.method"),
+		"A specified parameter was not correct: spec.method": Text("en", "fault.InvalidArgument",
+			"spec.method"),
 		"The object 'vim.Folder:group-d9' has already been deleted or has not been completely created": Text(
 			"en", "fault.ManagedObjectNotFound", "vim.Folder:group-d9"),
-		"User u@127.0.0.1 logged out (login time: 2025-03-01T09:30:00Z, number of API invocations: 1234567, user agent: curl)": Text(
+		"User u@127.0.0.1 logged out (login time: 2025-03-01T09:30:00Z, number of API invocations: 1234567, user " +
+			"agent: curl)": Text(
 			"en", "event.UserLogoutSessionEvent", "u", "127.0.0.1",
 			time.Date(2025, 3, 1, 10, 30, 0, 5, time.FixedZone("", 3600)), int64(1234567), "curl"),
 	} {
@@ -144,7 +147,8 @@ func TestAnUnknownLanguageGetsEnglishAndAnUnknownKeyItself(t *testing.T) {
 		if got := Text(name, "fault.NotFound"); got != english["fault.NotFound"] {
 			t.Errorf("%q: %q", name, got)
 		}
-		if got, want := Text(name, "fault.InvalidArgument", "x"), "A specified parameter was not correct: x"; got != want {
+		if got, want := Text(name, "fault.InvalidArgument", "x"),
+			"A specified parameter was not correct: x"; got != want {
 			t.Errorf("%q: got %q; want %q", name, got, want)
 		}
 	}
@@ -155,7 +159,7 @@ func TestAnUnknownLanguageGetsEnglishAndAnUnknownKeyItself(t *testing.T) {
 	}
 }
 
-func TestArgumentsAreWrittenPlainAndNeverRead(t *testing.T) {
+func TestArgumentsAreFormattedPlainlyAndNotInterpreted(t *testing.T) {
 	for _, name := range Messages() {
 		for _, tt := range []struct {
 			arg  any
@@ -179,7 +183,7 @@ func TestArgumentsAreWrittenPlainAndNeverRead(t *testing.T) {
 	}
 }
 
-func TestMissingArgumentsAreEmptyAndThoseTooManyIgnored(t *testing.T) {
+func TestMissingArgumentsAreEmptyAndSurplusOnesIgnored(t *testing.T) {
 	for _, name := range Messages() {
 		for _, key := range Keys() {
 			few, many := Text(name, key), Text(name, key, 1, 2, 3, 4, 5, 6, 7, 8, 9)
@@ -221,7 +225,8 @@ func TestEveryEventHasAsManyFieldsAsItsTextTakes(t *testing.T) {
 func TestEventsWithoutATextOfTheirOwnGetTheGeneralOne(t *testing.T) {
 	for _, e := range [][2]string{
 		{"", ""}, {"EventEx", ""}, {"EventEx", "com.example.made"}, {"EventEx", "vigate.no.such"}, {"EventEx", "other"},
-		{"other", ""}, {"VmPoweredOnEvent", ""}, {"ExtendedEvent", "vigate.role.added"}, {"UserLoginSessionEvent", "com.example.made"},
+		{"other", ""}, {"VmPoweredOnEvent", ""}, {"ExtendedEvent", "vigate.role.added"},
+		{"UserLoginSessionEvent", "com.example.made"},
 	} {
 		key, fields := EventKey(e[0], e[1])
 		if key != "event.other" || !slices.Equal(fields, []string{"type", "user"}) {
@@ -231,7 +236,7 @@ func TestEventsWithoutATextOfTheirOwnGetTheGeneralOne(t *testing.T) {
 	}
 }
 
-func TestManyMayFormatAtTheSameTime(t *testing.T) {
+func TestTextIsSafeForConcurrentUse(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, name := range Messages() {
 		for j := range 4 {
@@ -273,7 +278,7 @@ func BenchmarkText(b *testing.B) {
 	}
 }
 
-// BenchmarkCompile is what the first Text of a process costs.
+// BenchmarkCompile measures the cost of the first Text in a process.
 func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		if len(compile().printers) != len(tables) {
