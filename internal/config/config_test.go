@@ -322,7 +322,7 @@ func TestAHostIsANameOrAnAddressWithoutAPort(t *testing.T) {
 }
 
 func TestMisspelledKeysAreRecognised(t *testing.T) {
-	l := &loader{}
+	l := newLoader("")
 	for slip, want := range map[string]string{
 		"lissten": "listen", "TLS_CERT": "tls-cert", "idle-timeut": "idle-timeout", "maxsessions": "max-sessions",
 		"trusted-proxies": "trusted-proxy", "colour": "", "": "", strings.Repeat("x", 500): "",

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -45,12 +47,14 @@ type Flag struct {
 // flags. file is the file's name for error texts; it is empty if there is no file. src is the
 // file's content.
 //
+// The sections are decoded into their structs.
+//
 // Load reports all mistakes. The error joins one [*Error] for each of them, in the order of their
 // lines.
-func Load(file string, src []byte, flags []Flag) (Config, error) {
-	l := &loader{cfg: Default(), file: file, keys: map[string]Key{}, from: map[string]string{}}
-	for _, k := range Keys() {
-		l.keys[k.Name] = k
+func Load(file string, src []byte, flags []Flag, sections ...Section) (Config, error) {
+	l := newLoader(file)
+	for _, s := range sections {
+		l.sections[s.Name] = s
 	}
 	l.readFile(src)
 	for _, f := range flags {
@@ -84,12 +88,23 @@ func Default() Config {
 	return c
 }
 
+func newLoader(file string) *loader {
+	l := &loader{
+		cfg: Default(), file: file, keys: map[string]Key{}, sections: map[string]Section{}, from: map[string]string{},
+	}
+	for _, k := range Keys() {
+		l.keys[k.Name] = k
+	}
+	return l
+}
+
 type loader struct {
-	cfg  Config
-	file string
-	keys map[string]Key
-	from map[string]string // where each key was set
-	errs []error
+	cfg      Config
+	file     string
+	keys     map[string]Key
+	sections map[string]Section
+	from     map[string]string // where each key was set
+	errs     []error
 }
 
 func (l *loader) wrong(from, key, format string, args ...any) {
@@ -157,8 +172,9 @@ func (l *loader) readKey(key, value *yaml.Node) {
 		l.wrong(l.at(key), "", "a key must be a plain name")
 		return
 	}
-	k, ok := l.keys[key.Value]
-	if !ok {
+	k, isKey := l.keys[key.Value]
+	section, isSection := l.sections[key.Value]
+	if !isKey && !isSection {
 		problem := "is not a key"
 		if near := l.nearest(key.Value); near != "" {
 			problem += fmt.Sprintf("; did you mean %s?", near)
@@ -166,11 +182,15 @@ func (l *loader) readKey(key, value *yaml.Node) {
 		l.wrong(l.at(key), show(key.Value), "%s", problem)
 		return
 	}
-	if first, twice := l.from[k.Name]; twice {
-		l.wrong(l.at(key), k.Name, "is set twice, first at %s", first)
+	if first, twice := l.from[key.Value]; twice {
+		l.wrong(l.at(key), key.Value, "is set twice, first at %s", first)
 		return
 	}
-	l.from[k.Name] = l.at(key)
+	l.from[key.Value] = l.at(key)
+	if isSection {
+		l.readSection(section, value)
+		return
+	}
 	if k.List() && value.Kind == yaml.SequenceNode {
 		if len(value.Content) > maxList {
 			l.wrong(l.at(value), k.Name, "has more than %d values", maxList)
@@ -233,16 +253,28 @@ func (l *loader) readFlag(f Flag) {
 	}
 }
 
-// nearest returns the key that name may be a misspelling of, or "".
+// nearest returns the top-level key that name may be a misspelling of, or "".
 func (l *loader) nearest(name string) string {
+	names := map[string]bool{}
+	for k := range l.keys {
+		names[k] = true
+	}
+	for s := range l.sections {
+		names[s] = true
+	}
+	return nearest(name, names)
+}
+
+// nearest returns the known name that name may be a misspelling of, or "".
+func nearest[V any](name string, known map[string]V) string {
 	if len(name) > 64 {
 		return ""
 	}
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	best, least := "", max(2, len(name)/4)+1
-	for _, k := range Keys() {
-		if d := distance(name, k.Name); d < least {
-			best, least = k.Name, d
+	for _, k := range slices.Sorted(maps.Keys(known)) {
+		if d := distance(name, k); d < least {
+			best, least = k, d
 		}
 	}
 	return best
