@@ -1,10 +1,11 @@
-// Package budget bounds what one session, one principal and all of them
-// together take of the machine.
+// Package budget limits how much of the machine one session, one principal and all sessions
+// together can use.
 //
-// A [Ledger] is the account of what they hold: objects, memory, calls that wait,
-// answers that are being sent. [Turns] lets requests that take long work one
-// after the other, so that others are served beside them. [Weight] is how much
-// memory a value takes.
+// A [Ledger] records what they hold: managed objects, memory, waiting calls, and responses that are
+// being sent. Each of these kinds has limits. [Turns] lets requests that need long computation run
+// one after the other, so that other requests are served in between. [Weight] estimates the memory
+// that a value takes. The callers decide when to reserve and when to wait; the package knows no
+// sessions and no API.
 package budget
 
 import (
@@ -12,15 +13,15 @@ import (
 	"fmt"
 )
 
-// Kind is something that can be held.
+// Kind is a kind of resource.
 type Kind int
 
-// The kinds.
+// The kinds of resources.
 const (
 	Objects Kind = iota // managed objects that belong to a session
-	Memory              // bytes of those objects, and of unfinished retrievals
+	Memory              // bytes of these objects and of unfinished retrievals
 	Waits               // calls that wait for a change
-	Answers             // bytes of long answers, until they are sent
+	Answers             // bytes of long responses until they are sent
 	kinds
 )
 
@@ -28,10 +29,10 @@ var kindNames = [kinds]string{"objects", "memory", "waits", "answers"}
 
 func (k Kind) String() string { return kindNames[k] }
 
-// Amounts are how much of each kind is held, or is to be held.
+// Amounts is an amount of each kind.
 type Amounts [kinds]int64
 
-// Of is an amount of one kind.
+// Of returns an amount of one kind.
 func Of(k Kind, n int64) Amounts {
 	var a Amounts
 	a[k] = n
@@ -44,17 +45,17 @@ func (a *Amounts) add(b Amounts, sign int64) {
 	}
 }
 
-// Bound is the most of a kind that may be held at a time.
+// Bound is the maximum amount of a kind that may be held at a time.
 type Bound struct {
 	Session   int64 // by one session
 	Principal int64 // by all sessions of one principal
-	Server    int64 // by all
+	Server    int64 // by all sessions
 }
 
-// Limits are the bounds of all kinds.
+// Limits holds the bound of each kind.
 type Limits [kinds]Bound
 
-// Default is the limits of a server. docs/operations.md lists them.
+// Default returns the limits of a server. docs/operations.md lists them.
 func Default() Limits {
 	const mib = 1 << 20
 	return Limits{
@@ -65,10 +66,10 @@ func Default() Limits {
 	}
 }
 
-// ErrBusy: too many requests wait for their turn.
+// ErrBusy means that too many requests already wait for their turn.
 var ErrBusy = errors.New("too many long requests at a time")
 
-// Scope is whose bound it is.
+// Scope says whose bound was reached.
 type Scope string
 
 // The scopes.
@@ -78,21 +79,21 @@ const (
 	OfServer    Scope = "server"
 )
 
-// ExceededError refuses to let more be held.
+// ExceededError means that a reservation would exceed a bound.
 type ExceededError struct {
 	Kind  Kind
 	Scope Scope
 	Max   int64
-	// Asked is how much of the kind was asked for.
+	// Asked is the amount that was requested.
 	Asked int64
 }
 
 func (e *ExceededError) Error() string {
-	return fmt.Sprintf("the %s may hold at most %d of %s, and %d more are asked for", e.Scope, e.Max, e.Kind, e.Asked)
+	return fmt.Sprintf("the %s may hold at most %d of %s, and %d more were requested", e.Scope, e.Max, e.Kind, e.Asked)
 }
 
-// Passing reports whether the refusal passes when others give back what they
-// hold: the same request may succeed later without any act of the caller.
-func (e *ExceededError) Passing() bool {
+// Temporary reports whether the same request may succeed later because other sessions release what
+// they hold.
+func (e *ExceededError) Temporary() bool {
 	return e.Scope == OfServer || e.Kind == Answers && e.Asked <= e.Max
 }

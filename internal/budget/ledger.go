@@ -2,50 +2,49 @@ package budget
 
 import "sync"
 
-// Ledger is the account of what sessions hold. A session's account is made when
-// it first holds something, and goes when it holds nothing or the session ends.
-// All methods may be called at the same time.
+// Ledger records what the sessions hold. A session's account exists while the session is alive and
+// holds something. All methods are safe for concurrent use.
 type Ledger struct {
 	limits Limits
 
-	mu         sync.Mutex // guards what follows, and the accounts
+	mu         sync.Mutex // guards the fields below, and the accounts
 	sessions   map[string]*account
 	principals map[string]*Amounts
 	server     Amounts
 }
 
-// account is what one session holds.
+// account records what one session holds.
 type account struct {
 	session, principal string
 	held               Amounts
 	holds              int
-	ended              bool // the session is over: all was given back
+	ended              bool // the session has ended, and everything was released
 }
 
-// NewLedger makes an empty ledger.
+// NewLedger returns an empty ledger.
 func NewLedger(limits Limits) *Ledger {
 	return &Ledger{limits: limits, sessions: map[string]*account{}, principals: map[string]*Amounts{}}
 }
 
-// Limits are the bounds of the ledger.
+// Limits returns the limits of the ledger.
 func (l *Ledger) Limits() Limits { return l.limits }
 
-// Hold is what was taken and not given back yet.
+// Hold is a reservation.
 type Hold struct {
-	ledger *Ledger
-	of     *account
-	held   Amounts // guarded by ledger.mu
-	given  bool    // guarded by ledger.mu
+	ledger   *Ledger
+	of       *account
+	held     Amounts // guarded by ledger.mu
+	released bool    // guarded by ledger.mu
 }
 
-// Take lets the session of the principal hold the amounts. Either all is taken
-// or nothing.
+// Reserve reserves the amounts for the session of the principal. It reserves either all of them or
+// nothing.
 //
-// A caller for whom the session may have ended meanwhile looks after Take
-// whether it still lives, and calls End if not.
+// If the session may have ended in the meantime, the caller must check that after Reserve and call
+// End.
 //
-// Errors: *ExceededError.
-func (l *Ledger) Take(session, principal string, a Amounts) (*Hold, error) {
+// The error is an *ExceededError.
+func (l *Ledger) Reserve(session, principal string, a Amounts) (*Hold, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := l.sessions[session]
@@ -61,9 +60,9 @@ func (l *Ledger) Take(session, principal string, a Amounts) (*Hold, error) {
 	return &Hold{ledger: l, of: of, held: a}, nil
 }
 
-// fits reports whether so much more may be held. Callers hold mu.
+// fits returns an error if the additional amounts exceed a bound. The caller must hold mu.
 func (l *Ledger) fits(of *account, more Amounts) error {
-	var all Amounts // of the principal
+	var all Amounts // of all sessions of the principal
 	if p := l.principals[of.principal]; p != nil {
 		all = *p
 	}
@@ -84,8 +83,8 @@ func (l *Ledger) fits(of *account, more Amounts) error {
 	return nil
 }
 
-// book adds the amounts to all three accounts, or takes them off. Callers hold
-// mu.
+// book adds the amounts to the accounts of the session, the principal and the server, or subtracts
+// them. The caller must hold mu.
 func (l *Ledger) book(of *account, a Amounts, sign int64) {
 	of.held.add(a, sign)
 	l.server.add(a, sign)
@@ -99,15 +98,15 @@ func (l *Ledger) book(of *account, a Amounts, sign int64) {
 	}
 }
 
-// Resize makes n what the hold has of the kind. A hold that was given back, or
-// whose session ended, stays empty.
+// Resize sets the amount of the kind in the hold to n. A hold that was released, or whose session
+// has ended, stays empty.
 //
-// Errors: *ExceededError; the hold is then as it was.
+// The error is an *ExceededError, and the hold is then unchanged.
 func (h *Hold) Resize(k Kind, n int64) error {
 	l := h.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if h.given || h.of.ended {
+	if h.released || h.of.ended {
 		return nil
 	}
 	more := Of(k, n-h.held[k])
@@ -119,26 +118,26 @@ func (h *Hold) Resize(k Kind, n int64) error {
 	return nil
 }
 
-// Give gives back all that the hold has. Only the first call counts; a nil Hold
-// has nothing.
-func (h *Hold) Give() {
+// Release releases everything in the hold. Further calls have no effect, nor has a call on a nil
+// Hold.
+func (h *Hold) Release() {
 	if h == nil {
 		return
 	}
 	l := h.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if h.given || h.of.ended {
+	if h.released || h.of.ended {
 		return
 	}
-	h.given = true
+	h.released = true
 	l.book(h.of, h.held, -1)
 	if h.of.holds--; h.of.holds == 0 {
 		delete(l.sessions, h.of.session)
 	}
 }
 
-// End gives back all that the session holds.
+// End releases everything that the session holds.
 func (l *Ledger) End(session string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,7 +150,7 @@ func (l *Ledger) End(session string) {
 	of.ended = true
 }
 
-// Session is what a session holds.
+// Session returns what a session holds.
 func (l *Ledger) Session(session string) Amounts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,7 +160,7 @@ func (l *Ledger) Session(session string) Amounts {
 	return Amounts{}
 }
 
-// Principal is what all sessions of a principal hold.
+// Principal returns what all sessions of a principal hold together.
 func (l *Ledger) Principal(principal string) Amounts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -171,7 +170,7 @@ func (l *Ledger) Principal(principal string) Amounts {
 	return Amounts{}
 }
 
-// Server is what all sessions hold, and how many they are.
+// Server returns what all sessions hold together, and the number of sessions that hold something.
 func (l *Ledger) Server() (held Amounts, sessions int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

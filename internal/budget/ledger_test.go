@@ -13,21 +13,21 @@ func small() Limits {
 	return l
 }
 
-func take(t *testing.T, l *Ledger, session, principal string, k Kind, n int64) *Hold {
+func reserve(t *testing.T, l *Ledger, session, principal string, k Kind, n int64) *Hold {
 	t.Helper()
-	h, err := l.Take(session, principal, Of(k, n))
+	h, err := l.Reserve(session, principal, Of(k, n))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
-// exceeds holds a Take to being refused by the bound of the scope, and to
-// leaving the accounts as they were.
+// exceeds checks that a reservation is refused by the bound of the scope and that it leaves the
+// accounts unchanged.
 func exceeds(t *testing.T, l *Ledger, session, principal string, k Kind, n int64, of Scope) {
 	t.Helper()
 	before, sessions := l.Server()
-	h, err := l.Take(session, principal, Of(k, n))
+	h, err := l.Reserve(session, principal, Of(k, n))
 	e, ok := errors.AsType[*ExceededError](err)
 	if !ok || h != nil || e.Scope != of || e.Kind != k || e.Asked != n {
 		t.Fatalf("got %v, %v, want the bound of the %s", h, err, of)
@@ -39,30 +39,30 @@ func exceeds(t *testing.T, l *Ledger, session, principal string, k Kind, n int64
 
 func TestEachScopeHasItsBound(t *testing.T) {
 	l := NewLedger(small())
-	take(t, l, "s1", "ann", Waits, 1)
-	take(t, l, "s1", "ann", Waits, 1)
+	reserve(t, l, "s1", "ann", Waits, 1)
+	reserve(t, l, "s1", "ann", Waits, 1)
 	exceeds(t, l, "s1", "ann", Waits, 1, OfSession)
-	take(t, l, "s2", "ann", Waits, 1)
+	reserve(t, l, "s2", "ann", Waits, 1)
 	exceeds(t, l, "s2", "ann", Waits, 1, OfPrincipal)
 	exceeds(t, l, "s3", "ann", Waits, 1, OfPrincipal)
-	take(t, l, "s4", "bob", Waits, 1)
+	reserve(t, l, "s4", "bob", Waits, 1)
 	exceeds(t, l, "s5", "eve", Waits, 1, OfServer)
-	take(t, l, "s5", "eve", Objects, 1) // another kind
+	reserve(t, l, "s5", "eve", Objects, 1) // another kind has its own bound
 }
 
-func TestWhatIsGivenBackCanBeTakenAgain(t *testing.T) {
+func TestReleasedAmountsCanBeReservedAgain(t *testing.T) {
 	l := NewLedger(small())
-	a, b := take(t, l, "s1", "ann", Waits, 1), take(t, l, "s1", "ann", Waits, 1)
-	a.Give()
-	a.Give() // counts once
+	a, b := reserve(t, l, "s1", "ann", Waits, 1), reserve(t, l, "s1", "ann", Waits, 1)
+	a.Release()
+	a.Release() // only the first call counts
 	if got := l.Session("s1"); got != Of(Waits, 1) {
 		t.Errorf("the session holds %v", got)
 	}
-	c := take(t, l, "s1", "ann", Waits, 1)
+	c := reserve(t, l, "s1", "ann", Waits, 1)
 	exceeds(t, l, "s1", "ann", Waits, 1, OfSession)
-	b.Give()
-	c.Give()
-	(*Hold)(nil).Give()
+	b.Release()
+	c.Release()
+	(*Hold)(nil).Release()
 	empty(t, l)
 }
 
@@ -76,7 +76,7 @@ func empty(t *testing.T, l *Ledger) {
 func TestAHoldChangesItsSizeWithinTheBounds(t *testing.T) {
 	l := NewLedger(small())
 	most := l.Limits()[Memory].Session
-	h := take(t, l, "s1", "ann", Memory, 10)
+	h := reserve(t, l, "s1", "ann", Memory, 10)
 	if err := h.Resize(Memory, most); err != nil {
 		t.Fatal(err)
 	}
@@ -90,32 +90,32 @@ func TestAHoldChangesItsSizeWithinTheBounds(t *testing.T) {
 	if got := l.Principal("ann"); got != Of(Memory, 5) {
 		t.Errorf("the principal holds %v", got)
 	}
-	h.Give()
+	h.Release()
 	if err := h.Resize(Memory, 7); err != nil {
 		t.Error(err)
 	}
 	empty(t, l)
 }
 
-func TestTheEndOfASessionGivesAllBackOnce(t *testing.T) {
+func TestTheEndOfASessionReleasesEverythingOnce(t *testing.T) {
 	l := NewLedger(small())
-	h := take(t, l, "s1", "ann", Waits, 2)
-	take(t, l, "s1", "ann", Memory, 100)
-	other := take(t, l, "s2", "ann", Objects, 1)
+	h := reserve(t, l, "s1", "ann", Waits, 2)
+	reserve(t, l, "s1", "ann", Memory, 100)
+	other := reserve(t, l, "s2", "ann", Objects, 1)
 	l.End("s1")
 	l.End("s1")
 	l.End("of nobody")
 	if got := l.Principal("ann"); got != Of(Objects, 1) {
 		t.Errorf("the principal holds %v", got)
 	}
-	h.Give() // comes too late
+	h.Release() // has no effect any more
 	if err := h.Resize(Waits, 1); err != nil {
 		t.Error(err)
 	}
 	if held, sessions := l.Server(); held != Of(Objects, 1) || sessions != 1 {
 		t.Errorf("%v of %d sessions", held, sessions)
 	}
-	other.Give()
+	other.Release()
 	empty(t, l)
 }
 
@@ -126,7 +126,7 @@ func TestTheLedgerBalancesUnderParallelUse(t *testing.T) {
 		wg.Go(func() {
 			session, principal := fmt.Sprint("s", i%4), fmt.Sprint("p", i%2)
 			for n := range 500 {
-				h, err := l.Take(session, principal, Of(Memory, int64(n)))
+				h, err := l.Reserve(session, principal, Of(Memory, int64(n)))
 				if err != nil {
 					t.Error(err)
 					return
@@ -137,7 +137,7 @@ func TestTheLedgerBalancesUnderParallelUse(t *testing.T) {
 				if err := h.Resize(Memory, int64(n/2)); err != nil {
 					t.Error(err)
 				}
-				h.Give()
+				h.Release()
 			}
 		})
 	}

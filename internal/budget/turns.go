@@ -7,40 +7,40 @@ import (
 	"sync/atomic"
 )
 
-// Bounds of who waits for a turn.
+// Limits of the queues.
 const (
-	maxWaiting     = 4096 // in all
+	maxWaiting     = 4096 // of all principals
 	maxWaitingEach = 64   // of one principal
 )
 
-// Turns lets a few requests that take long work at a time. The others wait.
-// Principals take turns, so that one with many requests keeps nobody waiting
-// but itself. All methods may be called at the same time.
+// Turns lets a limited number of long requests run at a time. The others wait. The principals take
+// turns, so a principal with many requests delays only itself. All methods are safe for concurrent
+// use.
 type Turns struct {
 	slots   int
-	waiting atomic.Int64 // the places in queues
+	waiting atomic.Int64 // number of places in all queues
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	running int
-	queues  map[string][]*place // by principal; none is empty
-	order   []string            // the keys of queues; the first is served next
+	queues  map[string][]*place // by principal; no queue is empty
+	order   []string            // the keys of queues; the first one is served next
 }
 
-// place is a request that waits.
-type place struct{ turn chan struct{} } // closed when it has the turn
+// place is a request that waits. The channel is closed when the request gets its turn.
+type place struct{ turn chan struct{} }
 
-// NewTurns makes turns of which so many can be had at a time.
+// NewTurns returns Turns with the given number of slots: so many requests may run at a time.
 func NewTurns(slots int) *Turns {
 	return &Turns{slots: slots, queues: map[string][]*place{}}
 }
 
-// Contended reports whether somebody waits for a turn.
+// Contended reports whether a request waits for its turn.
 func (t *Turns) Contended() bool { return t.waiting.Load() > 0 }
 
-// Enter returns when the principal has a turn, which Leave ends.
+// Acquire waits until the principal gets a turn. The caller must end the turn with Release.
 //
-// Errors: ErrBusy if too many wait, and the context's.
-func (t *Turns) Enter(ctx context.Context, principal string) error {
+// The error is ErrBusy if too many requests wait, or the error of ctx.
+func (t *Turns) Acquire(ctx context.Context, principal string) error {
 	p, err := t.join(principal)
 	if p == nil {
 		return err
@@ -51,13 +51,13 @@ func (t *Turns) Enter(ctx context.Context, principal string) error {
 	case <-ctx.Done():
 	}
 	if !t.giveUp(principal, p) {
-		t.Leave() // it had the turn in the same instant
+		t.Release() // it got the turn at the same moment
 	}
 	return ctx.Err()
 }
 
-// join returns a place to wait at, or nil if the caller has the turn or an
-// error.
+// join adds the request to the principal's queue and returns its place. It returns nil if the
+// request has its turn at once, or with an error.
 func (t *Turns) join(principal string) (*place, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,7 +78,7 @@ func (t *Turns) join(principal string) (*place, error) {
 	return p, nil
 }
 
-// giveUp leaves the queue. It reports false if the place has the turn already.
+// giveUp removes the place from its queue. It returns false if the place already has its turn.
 func (t *Turns) giveUp(principal string, p *place) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +90,7 @@ func (t *Turns) giveUp(principal string, p *place) bool {
 	return true
 }
 
-// remove takes a place out of its queue. Callers hold mu.
+// remove removes a place from its queue. The caller must hold mu.
 func (t *Turns) remove(principal string, i int) {
 	t.waiting.Add(-1)
 	q := slices.Delete(t.queues[principal], i, i+1)
@@ -102,8 +102,8 @@ func (t *Turns) remove(principal string, i int) {
 	t.order = slices.DeleteFunc(t.order, func(k string) bool { return k == principal })
 }
 
-// Leave ends a turn and gives it to the next principal that waits.
-func (t *Turns) Leave() {
+// Release ends a turn and gives it to the next principal that waits.
+func (t *Turns) Release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.order) == 0 {
@@ -118,7 +118,7 @@ func (t *Turns) Leave() {
 	close(p.turn)
 }
 
-// Load is how many requests have a turn and how many wait for one.
+// Load returns the number of requests that have a turn and that wait for one.
 func (t *Turns) Load() (running, waiting int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// enter waits for a turn beside the test, once it is known to be in the queue.
+// enter starts a goroutine that waits for a turn, and returns when it is in the queue.
 func enter(t *testing.T, turns *Turns, ctx context.Context, who string) <-chan error {
 	t.Helper()
 	p, err := turns.join(who)
@@ -20,7 +20,7 @@ func enter(t *testing.T, turns *Turns, ctx context.Context, who string) <-chan e
 			got <- nil
 		case <-ctx.Done():
 			if !turns.giveUp(who, p) {
-				turns.Leave()
+				turns.Release()
 			}
 			got <- ctx.Err()
 		}
@@ -28,9 +28,9 @@ func enter(t *testing.T, turns *Turns, ctx context.Context, who string) <-chan e
 	return got
 }
 
-func TestPrincipalsTakeTurnsHoweverManyRequestsOneHas(t *testing.T) {
+func TestPrincipalsTakeTurnsIndependentlyOfTheirNumberOfRequests(t *testing.T) {
 	turns := NewTurns(1)
-	if err := turns.Enter(t.Context(), "eve"); err != nil {
+	if err := turns.Acquire(t.Context(), "eve"); err != nil {
 		t.Fatal(err)
 	}
 	var eve []<-chan error
@@ -39,19 +39,19 @@ func TestPrincipalsTakeTurnsHoweverManyRequestsOneHas(t *testing.T) {
 	}
 	ann := enter(t, turns, t.Context(), "ann")
 	if !turns.Contended() {
-		t.Error("nobody waits")
+		t.Error("no request waits")
 	}
-	turns.Leave()
+	turns.Release()
 	<-eve[0]
-	turns.Leave()
-	if err := <-ann; err != nil { // second in turn, and not eleventh
+	turns.Release()
+	if err := <-ann; err != nil { // second in the order of turns, not eleventh
 		t.Fatal(err)
 	}
 	for _, e := range eve[1:] {
-		turns.Leave()
+		turns.Release()
 		<-e
 	}
-	turns.Leave()
+	turns.Release()
 	if running, waiting := turns.Load(); running != 0 || waiting != 0 || turns.Contended() || len(turns.queues) != 0 {
 		t.Errorf("%d run and %d wait", running, waiting)
 	}
@@ -59,41 +59,41 @@ func TestPrincipalsTakeTurnsHoweverManyRequestsOneHas(t *testing.T) {
 
 func TestOnePrincipalsQueueIsBounded(t *testing.T) {
 	turns := NewTurns(1)
-	if err := turns.Enter(t.Context(), "eve"); err != nil {
+	if err := turns.Acquire(t.Context(), "eve"); err != nil {
 		t.Fatal(err)
 	}
 	for range maxWaitingEach {
 		enter(t, turns, t.Context(), "eve")
 	}
-	if err := turns.Enter(t.Context(), "eve"); !errors.Is(err, ErrBusy) {
+	if err := turns.Acquire(t.Context(), "eve"); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
 	for i := range maxWaiting - maxWaitingEach {
 		enter(t, turns, t.Context(), "other "+string(rune(0x4e00+i)))
 	}
-	if err := turns.Enter(t.Context(), "ann"); !errors.Is(err, ErrBusy) {
+	if err := turns.Acquire(t.Context(), "ann"); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestARequestThatGoesLeavesTheQueueAndPassesItsTurnOn(t *testing.T) {
+func TestACancelledRequestLeavesTheQueueAndPassesItsTurnOn(t *testing.T) {
 	turns := NewTurns(1)
-	if err := turns.Enter(t.Context(), "eve"); err != nil {
+	if err := turns.Acquire(t.Context(), "eve"); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
-	go func() { gone <- turns.Enter(ctx, "eve") }()
+	go func() { gone <- turns.Acquire(ctx, "eve") }()
 	ann := enter(t, turns, t.Context(), "ann")
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	turns.Leave()
+	turns.Release()
 	if err := <-ann; err != nil {
 		t.Error(err)
 	}
-	turns.Leave()
+	turns.Release()
 	if running, waiting := turns.Load(); running != 0 || waiting != 0 {
 		t.Errorf("%d run and %d wait", running, waiting)
 	}

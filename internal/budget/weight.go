@@ -2,15 +2,15 @@ package budget
 
 import "reflect"
 
-// maxDepth bounds how deep Weight looks: the API's values are no deeper than
-// what the bindings read, 64 levels of a few Go values each.
+// maxDepth limits how deep Weight descends. Values of the API are not deeper than the bindings can
+// decode, which is 64 levels with a few Go values each.
 const maxDepth = 1000
 
-// Weight is about how many bytes of memory the value takes, with all that it
-// refers to. What is referred to twice counts twice.
+// Weight returns an estimate of the memory in bytes that the value takes, including everything that
+// it refers to. A value that is referred to twice counts twice.
 func Weight(v any) int64 { return WeightOf(reflect.ValueOf(v)) }
 
-// WeightOf is Weight of a reflect.Value. The zero Value weighs nothing.
+// WeightOf returns the weight of a reflect.Value. The zero Value has the weight 0.
 func WeightOf(v reflect.Value) int64 {
 	if !v.IsValid() {
 		return 0
@@ -18,7 +18,7 @@ func WeightOf(v reflect.Value) int64 {
 	return int64(v.Type().Size()) + behind(v, 0)
 }
 
-// behind is the weight of what the value refers to, beside itself.
+// behind returns the weight of everything that the value refers to, without the value itself.
 func behind(v reflect.Value, depth int) int64 {
 	if depth > maxDepth {
 		return 0
@@ -46,7 +46,7 @@ func behind(v reflect.Value, depth int) int64 {
 		}
 	case reflect.Struct:
 		if v.Type().PkgPath() == "time" {
-			break // refers to its zone, which all share
+			break // a time refers to its zone, which all times share
 		}
 		for i := range v.NumField() {
 			if f := v.Field(i); refers(f.Kind()) {
@@ -61,8 +61,7 @@ func behind(v reflect.Value, depth int) int64 {
 	return n
 }
 
-// refers reports whether values of the kind can refer to memory beside their
-// own.
+// refers reports whether values of the kind can refer to other memory.
 func refers(k reflect.Kind) bool {
 	switch k {
 	case reflect.String, reflect.Pointer, reflect.Interface, reflect.Slice, reflect.Array, reflect.Struct, reflect.Map:

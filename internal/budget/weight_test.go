@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestTheWeightOfAValueCountsAllThatItRefersTo(t *testing.T) {
+func TestTheWeightOfAValueIncludesEverythingItRefersTo(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	type inner struct{ Text string }
 	type outer struct {
@@ -45,7 +45,7 @@ func TestTheWeightOfAValueCountsAllThatItRefersTo(t *testing.T) {
 
 type link struct{ Next *link }
 
-func TestTheWeightOfACircleIsFound(t *testing.T) {
+func TestTheWeightOfACyclicValueIsFinite(t *testing.T) {
 	l := &link{}
 	l.Next = l
 	if n := Weight(l); n < maxDepth {

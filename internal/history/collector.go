@@ -55,7 +55,7 @@ func (a *api) createCollectorForEvents(_ context.Context, c *vim.Call, r *types.
 	}
 	k := &collector{made, r.Filter}
 	ref, err := a.NewInstance(c.Session, "EventHistoryCollector", k, k.weight(made.PageSize()))
-	if e, ok := errors.AsType[*budget.ExceededError](err); ok && e.Kind == budget.Objects && !e.Passing() {
+	if e, ok := errors.AsType[*budget.ExceededError](err); ok && e.Kind == budget.Objects && !e.Temporary() {
 		// The API's word for more collectors than maxCollector.
 		return types.ManagedObjectReference{}, vim.NewFault(&types.InvalidState{}, err)
 	}

@@ -1,5 +1,10 @@
-// Package openapi describes the API in OpenAPI 3.0, from the operation table and
-// the types that its rows name.
+// Package openapi generates an OpenAPI 3.0 document of the API from the operation table and the Go
+// types of its rows.
+//
+// [New] describes the managed objects once, and [Document.JSON] returns the document for a release.
+// The same table always gives the same document. It covers the VI JSON binding, with every method,
+// property, fault and data type that the server has. The package serves no requests; package vijson
+// serves the document.
 package openapi
 
 import (
@@ -23,23 +28,24 @@ const (
 	faultsName = "x-vigate-faults"
 )
 
-// object is a JSON object. Its members are written in the order of their names,
-// so that the same table always gives the same document.
+// object is a JSON object. Its members are encoded in the order of their names, so the same table
+// always gives the same document.
 type object = map[string]any
 
-// anyFault are those that every operation may give, whatever its row says.
+// anyFault are the faults that every operation can return, in addition to those of its row.
 var anyFault = []string{
-	"InvalidArgument", "InvalidProperty", "InvalidRequest", "InvalidType", "LimitExceeded", "ManagedObjectNotFound", "MethodNotFound",
+	"InvalidArgument", "InvalidProperty", "InvalidRequest", "InvalidType", "LimitExceeded", "ManagedObjectNotFound",
+	"MethodNotFound",
 	"NoPermission", "NotAuthenticated", "RequestCanceled", "SystemError",
 }
 
-// Document describes the API of one table for any release.
+// Document describes the API of one operation table for any release.
 type Document struct {
 	tags, paths, components json.RawMessage
 }
 
-// New describes the objects. It fails where a row names a type or a fault that
-// the API does not have.
+// New describes the managed objects. It fails if a row names a type or a fault that the API does
+// not have.
 func New(objects []*vim.Object) (*Document, error) {
 	s := newSchemas()
 	tags, paths := []object{}, object{}
@@ -74,7 +80,7 @@ func New(objects []*vim.Object) (*Document, error) {
 	return d, nil
 }
 
-// JSON is the document for clients that speak the release, such as 8.0.1.0.
+// JSON returns the document for clients that use the given release, such as 8.0.1.0.
 func (d *Document) JSON(release string) []byte {
 	b, err := json.Marshal(struct {
 		OpenAPI    string          `json:"openapi"`
@@ -86,16 +92,17 @@ func (d *Document) JSON(release string) []byte {
 	}{
 		"3.0.3",
 		object{
-			"title":       "vigate: Virtual Infrastructure JSON API",
-			"version":     release,
-			"description": "The managed objects that this server has. A property is read with GET, a method called with POST.",
-			"license":     object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"},
+			"title":   "vigate: Virtual Infrastructure JSON API",
+			"version": release,
+			"description": "The managed objects of this server. A property is read with GET, and a method is called " +
+				"with POST.",
+			"license": object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"},
 		},
 		[]object{{"url": "/sdk/vim25/" + release}},
 		d.tags, d.paths, d.components,
 	})
 	if err != nil {
-		panic(err) // texts and what was marshalled before
+		panic(err) // marshalling can't fail, because the parts were marshalled before
 	}
 	return b
 }
@@ -105,20 +112,21 @@ func components(s *schemas) object {
 		"schemas": s.done,
 		"securitySchemes": object{scheme: object{
 			"type": "apiKey", "in": "header", "name": tokenName,
-			"description": "The token of a session, from the header of the same name of the answer to a login.",
+			"description": "The token of a session. The response to a login has it in the header of the same name.",
 		}},
 		"parameters": object{"moId": object{
 			"name": "moId", "in": "path", "required": true, "schema": object{"type": "string"},
 			"description": "The id of the managed object.",
 		}},
 		"headers": object{"session": object{
-			"description": "The token of the new session: only on answers that made one.",
+			"description": "The token of the new session, in responses to logins.",
 			"schema":      object{"type": "string", "pattern": "^[0-9a-f]{40}$"},
 		}},
 		"responses": object{"Unavailable": object{
-			"description": "Too many sessions, too many logins at once, or the store can't be reached.",
-			"headers":     object{"Retry-After": object{"description": "Seconds.", "schema": object{"type": "integer", "minimum": 0}}},
-			"content":     object{jsonType: object{"schema": object{"$ref": refSchema + "Unavailable"}}},
+			"description": "There are too many sessions or too many logins at once, or the store is unavailable.",
+			"headers": object{"Retry-After": object{"description": "Seconds.",
+				"schema": object{"type": "integer", "minimum": 0}}},
+			"content": object{jsonType: object{"schema": object{"$ref": refSchema + "Unavailable"}}},
 		}},
 	}
 }
@@ -127,16 +135,18 @@ func (s *schemas) method(o *vim.Object, m *vim.Method) object {
 	op := s.operation(o, m.Name, string(m.Privilege), m.Faults)
 	request := s.request(m)
 	op["requestBody"] = object{
-		"required": slices.ContainsFunc(schema.Of(m.Args, "json").Members, func(m schema.Member) bool { return !m.OmitEmpty }),
-		"content":  object{jsonType: object{"schema": object{"$ref": refSchema + request}}},
+		"required": slices.ContainsFunc(schema.Of(m.Args, "json").Members, func(m schema.Member) bool {
+			return !m.OmitEmpty
+		}),
+		"content": object{jsonType: object{"schema": object{"$ref": refSchema + request}}},
 	}
-	s.answer(op, m.Result, m.Optional, starts(m))
+	s.success(op, m.Result, m.Optional, startsSession(m))
 	return op
 }
 
 func (s *schemas) property(o *vim.Object, p *vim.Property) object {
 	op := s.operation(o, p.Name, string(p.Privilege), nil)
-	s.answer(op, p.Type, p.Optional, false)
+	s.success(op, p.Type, p.Optional, false)
 	return op
 }
 
@@ -150,9 +160,9 @@ func (s *schemas) operation(o *vim.Object, name, privilege string, faults []stri
 		"security":           []object{{scheme: []string{}}},
 	}
 	if o.ID != "" {
-		op["description"] = "There is one object, " + o.ID + ". Privilege: " + privilege + "."
+		op["description"] = "There is one object: " + o.ID + ". Privilege: " + privilege + "."
 	} else {
-		op["description"] = "The objects belong to sessions. Privilege: " + privilege + "."
+		op["description"] = "Each object belongs to a session. Privilege: " + privilege + "."
 	}
 	if privilege == string(vim.Anonymous) {
 		op["security"] = []object{{}, {scheme: []string{}}}
@@ -167,8 +177,8 @@ func (s *schemas) operation(o *vim.Object, name, privilege string, faults []stri
 	return op
 }
 
-// fault is the answer of every fault: those of the row, those of any row, and
-// what they have in common for the rest.
+// fault describes the error response: the faults of the row, the faults of any row, and a common
+// form for all others.
 func (s *schemas) fault(faults []string) object {
 	names := slices.Compact(slices.Sorted(slices.Values(slices.Concat(anyFault, faults))))
 	refs, mapping := []object{}, object{}
@@ -186,16 +196,16 @@ func (s *schemas) fault(faults []string) object {
 	}
 }
 
-// starts reports whether the method is a way in, whose answer brings a token.
-func starts(m *vim.Method) bool {
+// startsSession reports whether the method is a login. The response to a login has a token.
+func startsSession(m *vim.Method) bool {
 	return m.Privilege == vim.Anonymous && m.Result == reflect.TypeFor[types.UserSession]()
 }
 
-// answer adds the successes: the result, or none.
-func (s *schemas) answer(op object, result reflect.Type, optional, token bool) {
+// success adds the responses of successful calls, with the result or without one.
+func (s *schemas) success(op object, result reflect.Type, optional, token bool) {
 	responses := op["responses"].(object)
 	if result == nil || optional {
-		text := "Done; there is no result."
+		text := "Success without a result."
 		if optional {
 			text = "The value is unset."
 		}
@@ -214,7 +224,7 @@ func (s *schemas) answer(op object, result reflect.Type, optional, token bool) {
 	responses["200"] = ok
 }
 
-// hello is the negotiation of the release, which is beside the API's root.
+// hello describes the negotiation of the release. Its path is not below the API's root.
 func hello() object {
 	list := object{
 		"type": "array", "minItems": 1, "maxItems": 128,
@@ -224,8 +234,8 @@ func hello() object {
 		"servers": []object{{"url": "/"}},
 		"post": object{
 			"operationId": "hello",
-			"summary":     "Settle on a release",
-			"description": "The first of the releases given that is served; empty where none is.",
+			"summary":     "Negotiate the release of the API",
+			"description": "Returns the first of the given releases that the server supports, or an empty text.",
 			"security":    []object{{}},
 			"parameters": []object{{
 				"name": "action", "in": "query", "required": true,
@@ -240,7 +250,7 @@ func hello() object {
 					"type": "object", "required": []string{"api_release"},
 					"properties": object{"api_release": object{"type": "string"}},
 				}}}},
-				"400": object{"description": "The list is empty, too long, or holds an id that is too long."},
+				"400": object{"description": "The list is empty or too long, or it contains an id that is too long."},
 			},
 		},
 	}

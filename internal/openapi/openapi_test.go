@@ -18,24 +18,30 @@ func table() []*vim.Object {
 	return []*vim.Object{{
 		Type: "SessionManager", ID: "SessionManager",
 		Methods: []vim.Method{
-			{Name: "Login", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.LoginRequestType](), Result: session, Faults: []string{"InvalidLogin", "InvalidLocale"}},
+			{Name: "Login", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.LoginRequestType](),
+				Result: session, Faults: []string{"InvalidLogin", "InvalidLocale"}},
 			{Name: "Logout", Privilege: "System.View", Args: reflect.TypeFor[types.LogoutRequestType]()},
-			{Name: "AcquireGenericServiceTicket", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](), Result: reflect.TypeFor[types.SessionManagerGenericServiceTicket]()},
+			{Name: "AcquireGenericServiceTicket", Privilege: "System.Anonymous",
+				Args:   reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](),
+				Result: reflect.TypeFor[types.SessionManagerGenericServiceTicket]()},
 		},
 		Properties: []vim.Property{
 			{Name: "currentSession", Privilege: "System.Anonymous", Type: session, Optional: true},
-			{Name: "sessionList", Privilege: "Sessions.TerminateSession", Type: reflect.TypeFor[iter.Seq[types.UserSession]]()},
+			{Name: "sessionList", Privilege: "Sessions.TerminateSession",
+				Type: reflect.TypeFor[iter.Seq[types.UserSession]]()},
 		},
 	}, {
 		Type: "EventManager", ID: "EventManager",
 		Methods: []vim.Method{
 			{Name: "PostEvent", Privilege: "Global.LogEvent", Args: reflect.TypeFor[types.PostEventRequestType]()},
-			{Name: "QueryEvents", Privilege: "System.View", Args: reflect.TypeFor[types.QueryEventsRequestType](), Result: reflect.TypeFor[[]types.BaseEvent]()},
+			{Name: "QueryEvents", Privilege: "System.View", Args: reflect.TypeFor[types.QueryEventsRequestType](),
+				Result: reflect.TypeFor[[]types.BaseEvent]()},
 		},
 	}, {
 		Type: "OptionManager",
 		Methods: []vim.Method{
-			{Name: "UpdateOptions", Privilege: "Global.Settings", Args: reflect.TypeFor[types.UpdateOptionsRequestType]()},
+			{Name: "UpdateOptions", Privilege: "Global.Settings",
+				Args: reflect.TypeFor[types.UpdateOptionsRequestType]()},
 		},
 	}}
 }
@@ -77,7 +83,7 @@ func TestTheDocumentIsValidAndNamesEveryRow(t *testing.T) {
 	}
 }
 
-func TestAnswersAreWhatTheRowSays(t *testing.T) {
+func TestResponsesMatchTheRow(t *testing.T) {
 	d, err := openapi.New(table())
 	if err != nil {
 		t.Fatal(err)
@@ -92,11 +98,11 @@ func TestAnswersAreWhatTheRowSays(t *testing.T) {
 			op = item.Get
 		}
 		if op.Responses.Len() != len(want) {
-			t.Errorf("%s has %d answers, want %v", path, op.Responses.Len(), want)
+			t.Errorf("%s has %d responses, want %v", path, op.Responses.Len(), want)
 		}
 		for _, status := range want {
 			if op.Responses.Value(status) == nil {
-				t.Errorf("%s has no answer %s", path, status)
+				t.Errorf("%s has no response %s", path, status)
 			}
 		}
 	}

@@ -15,19 +15,21 @@ import (
 
 const typeName = "_typeName"
 
-// events are the kinds of event that this server posts.
+// events are the event types that this server posts.
 var events = []string{
-	"AlreadyAuthenticatedSessionEvent", "BadUsernameSessionEvent", "EventEx", "GlobalMessageChangedEvent", "NoAccessUserEvent",
+	"AlreadyAuthenticatedSessionEvent", "BadUsernameSessionEvent", "EventEx", "GlobalMessageChangedEvent",
+	"NoAccessUserEvent",
 	"ServerStartedSessionEvent", "SessionTerminatedEvent", "UserLoginSessionEvent", "UserLogoutSessionEvent",
 }
 
-// kinds are the types that can stand where a type is declared that none of the
-// objects is by itself.
+// kinds are types that can be used where the API declares a type that none of the objects has
+// directly.
 var kinds = map[string][]string{
-	"SessionManagerServiceRequestSpec": {"SessionManagerHttpServiceRequestSpec", "SessionManagerVmomiServiceRequestSpec"},
+	"SessionManagerServiceRequestSpec": {"SessionManagerHttpServiceRequestSpec",
+		"SessionManagerVmomiServiceRequestSpec"},
 }
 
-// schemas collects the schemas of the types, by name.
+// schemas collects the schemas of types, by name.
 type schemas struct {
 	done object
 	todo []reflect.Type
@@ -39,13 +41,13 @@ func newSchemas() *schemas {
 		"AnyValue": object{
 			"type": "object", "required": []string{typeName},
 			"properties":  object{typeName: object{"type": "string"}, "_value": object{}},
-			"description": "A data object, or the value of another type, named by _typeName, in _value.",
+			"description": "A data object, or a value of another type in _value. _typeName names the type.",
 		},
 		"FaultString": object{
 			"type": "object", "required": []string{typeName, "faultstring"},
 			"properties": object{
 				typeName:      object{"type": "string"},
-				"faultstring": object{"type": "string", "description": "What went wrong, in the caller's language."},
+				"faultstring": object{"type": "string", "description": "The error message, in the caller's language."},
 			},
 		},
 		"Unavailable": object{
@@ -55,17 +57,17 @@ func newSchemas() *schemas {
 	}}
 }
 
-// named asks for the schema of a type of the API.
+// named requests the schema of a type of the API by its name.
 func (s *schemas) named(name string) {
 	t, ok := types.TypeFunc()(name)
 	if !ok {
-		s.err = fmt.Errorf("%s is no type of the API", name)
+		s.err = fmt.Errorf("%s is not a type of the API", name)
 		return
 	}
 	s.want(t)
 }
 
-// want asks for the schema of a type and returns its name.
+// want requests the schema of a type and returns its name.
 func (s *schemas) want(t reflect.Type) string {
 	name := types.VmomiTypeName(t)
 	if _, ok := s.done[name]; !ok {
@@ -75,7 +77,7 @@ func (s *schemas) want(t reflect.Type) string {
 	return name
 }
 
-// complete makes the schemas asked for, and those that they ask for.
+// complete makes the requested schemas, and all schemas that these request.
 func (s *schemas) complete() {
 	for len(s.todo) > 0 && s.err == nil {
 		t := s.todo[len(s.todo)-1]
@@ -88,7 +90,7 @@ func (s *schemas) complete() {
 func (s *schemas) request(m *vim.Method) string {
 	name := m.Name + "RequestType"
 	schema := s.make(m.Args)
-	// What is asked for is known from the path, and nothing else is taken.
+	// The path determines the type, and other members are not accepted.
 	schema["additionalProperties"] = false
 	schema["properties"].(object)[typeName] = object{"type": "string", "enum": names(m)}
 	schema["required"] = slices.DeleteFunc(schema["required"].([]string), func(s string) bool { return s == typeName })
@@ -99,7 +101,7 @@ func (s *schemas) request(m *vim.Method) string {
 	return name
 }
 
-// names are what a request may call itself.
+// names returns the type names that a request may have.
 func names(m *vim.Method) []string {
 	all := []string{m.Name, m.Name + "RequestType"}
 	if n := m.Args.Name(); !slices.Contains(all, n) {
@@ -108,8 +110,8 @@ func names(m *vim.Method) []string {
 	return all
 }
 
-// make makes the schema of a struct or an enumeration. The members of base
-// types are its own.
+// make makes the schema of a struct or an enumeration. A struct includes the members of its base
+// types.
 func (s *schemas) make(t reflect.Type) object {
 	if t.Kind() == reflect.String {
 		text := object{"type": "string"}
@@ -119,7 +121,7 @@ func (s *schemas) make(t reflect.Type) object {
 		return text
 	}
 	if t.Kind() != reflect.Struct {
-		s.err = fmt.Errorf("%v is no data object", t)
+		s.err = fmt.Errorf("%v is not a data object", t)
 		return nil
 	}
 	self := object{"type": "string"}
@@ -136,7 +138,7 @@ func (s *schemas) make(t reflect.Type) object {
 	return object{"type": "object", "properties": properties, "required": required}
 }
 
-// of is the schema of a value of the type, as it stands in another.
+// of returns the schema of a member of the type.
 func (s *schemas) of(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[time.Time]():
@@ -177,15 +179,15 @@ func (s *schemas) of(t reflect.Type) object {
 	return nil
 }
 
-// polymorphic is the schema of an interface: any value, or a type and those
-// under it, of which _typeName tells one.
+// polymorphic returns the schema of an interface: any value, or a type and its subtypes,
+// distinguished by _typeName.
 func (s *schemas) polymorphic(t reflect.Type) object {
 	if t.NumMethod() == 0 {
 		return object{"$ref": refSchema + "AnyValue"}
 	}
 	base, ok := types.TypeFunc()(t.Name())
 	if !ok {
-		s.err = fmt.Errorf("%v is no type of the API", t)
+		s.err = fmt.Errorf("%v is not a type of the API", t)
 		return nil
 	}
 	all := kinds[base.Name()]

@@ -10,39 +10,39 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// NameError says why nobody new can be called so. Its text is fit for the client
+// NameError says why a new user or extension can't have a name. Its text can be shown to the client
 // and does not repeat the name.
 type NameError struct{ Reason string }
 
-func (e *NameError) Error() string { return "not a name for somebody new: " + e.Reason }
+func (e *NameError) Error() string { return "the name can't be used for a new principal: " + e.Reason }
 
 func refused(reason string) error { return &NameError{reason} }
 
-// separators stand between or around names in what this server shows: a domain
-// and its user, the two names of an impersonation, a quoted name, names in a row.
+// separators are characters that separate or enclose names in this server's texts: a domain and a
+// user, the two names of an impersonation, a quoted name, names in a list.
 const separators = `\@()",`
 
-// CheckNew returns a *NameError where nobody new can be called so: no local user,
-// no extension, and no user of another source who has not been seen before. The
-// domain is not part of the name. Who is called so already stays: see Parse.
+// CheckNew returns a *NameError if no new principal can have the name: no local user, no extension,
+// and no user of another identity source who was not seen before. The domain is not part of the
+// name. Existing principals keep their names: see Parse.
 //
-// A name is 1 to limit bytes of letters, ASCII digits, marks, ASCII punctuation
-// but \ @ ( ) " and comma, and single spaces inside. It is in NFKC form, so that
-// one name has one spelling; it has no characters that are not seen (control and
-// format characters, among them those of direction); its letters are of one
-// script, or of those that are written together in Chinese, Japanese and Korean.
+// A name has 1 to limit bytes. It consists of letters, ASCII digits, marks, ASCII punctuation
+// except \ @ ( ) " and comma, and single spaces inside. It is in NFKC form, so that each name has
+// only one spelling. It has no invisible characters: no control characters and no format
+// characters, such as those of the text direction. Its letters belong to one script, or to the
+// scripts that Chinese, Japanese and Korean use together.
 func CheckNew(name string, limit int) error {
 	switch {
 	case name == "" || len(name) > limit:
-		return refused("its length is out of bounds")
+		return refused("it is empty or too long")
 	case !utf8.ValidString(name):
-		return refused("it is not UTF-8")
+		return refused("it is not valid UTF-8")
 	case strings.ContainsAny(name, separators):
-		return refused("it has one of the characters \\ @ ( ) \" and comma")
+		return refused("it contains one of the characters \\ @ ( ) \" and comma")
 	case strings.HasPrefix(name, " ") || strings.HasSuffix(name, " ") || strings.Contains(name, "  "):
-		return refused("it has a space at an end, or two in a row")
+		return refused("it begins or ends with a space, or contains two in a row")
 	}
-	marks := maxMarks // the first character is none
+	marks := maxMarks // so a mark can't be the first character
 	for _, r := range name {
 		if unicode.IsMark(r) {
 			marks++
@@ -51,21 +51,21 @@ func CheckNew(name string, limit int) error {
 		}
 		switch {
 		case !nameRune(r):
-			return refused("it has a character that is no letter, digit or ASCII punctuation")
+			return refused("it contains a character that is not a letter, a digit or ASCII punctuation")
 		case marks > maxMarks:
-			return refused("it has a mark without a letter, or too many on one")
+			return refused("it contains a mark without a letter, or too many marks on one letter")
 		}
 	}
 	if !norm.NFKC.IsNormalString(name) {
 		return refused("it is not in NFKC form")
 	}
 	if !together(name) {
-		return refused("its letters are of scripts that are not written together")
+		return refused("its letters belong to scripts that are not used together")
 	}
 	return nil
 }
 
-// maxMarks is how many marks may follow each other. No language needs more.
+// maxMarks is the maximum number of consecutive marks. No language needs more.
 const maxMarks = 4
 
 func nameRune(r rune) bool {
@@ -75,23 +75,25 @@ func nameRune(r rune) bool {
 	return (unicode.IsLetter(r) || unicode.IsMark(r)) && !unseen(r)
 }
 
-// scripts are those that names are written in: the recommended ones of Unicode
-// UAX #31, table 5.
+// scripts are the scripts that are allowed in names: those that table 5 of Unicode UAX #31
+// recommends.
 var scripts = []string{
-	"Latin", "Han", "Cyrillic", "Greek", "Arabic", "Hebrew", "Hiragana", "Katakana", "Hangul", "Bopomofo", "Devanagari", "Bengali", "Thai",
-	"Armenian", "Ethiopic", "Georgian", "Gujarati", "Gurmukhi", "Kannada", "Khmer", "Lao", "Malayalam", "Myanmar", "Oriya", "Sinhala", "Tamil",
+	"Latin", "Han", "Cyrillic", "Greek", "Arabic", "Hebrew", "Hiragana", "Katakana", "Hangul", "Bopomofo", "Devanagari",
+	"Bengali", "Thai",
+	"Armenian", "Ethiopic", "Georgian", "Gujarati", "Gurmukhi", "Kannada", "Khmer", "Lao", "Malayalam", "Myanmar",
+	"Oriya", "Sinhala", "Tamil",
 	"Telugu", "Thaana", "Tibetan",
 }
 
-// companions are scripts that are written together: the level "highly
-// restrictive" of Unicode UTS #39, section 5.2.
+// companions are sets of scripts that are used together, by the level "highly restrictive" in
+// section 5.2 of Unicode UTS #39.
 var companions = []scriptSet{
 	scriptsOf("Latin", "Han", "Hiragana", "Katakana"),
 	scriptsOf("Latin", "Han", "Bopomofo"),
 	scriptsOf("Latin", "Han", "Hangul"),
 }
 
-// scriptSet has a bit for each of scripts.
+// scriptSet has one bit for each element of scripts.
 type scriptSet uint32
 
 func scriptsOf(names ...string) (s scriptSet) {
@@ -103,8 +105,8 @@ func scriptsOf(names ...string) (s scriptSet) {
 	return s
 }
 
-// together reports whether the letters of the name are of scripts that are
-// written together. What belongs to no script, such as digits, goes with all.
+// together reports whether all letters of the name belong to scripts that are used together.
+// Characters without a script, such as digits, fit every script.
 func together(name string) bool {
 	var used scriptSet
 	for _, r := range name {
@@ -113,7 +115,7 @@ func together(name string) bool {
 		}
 		i := slices.IndexFunc(scripts, func(s string) bool { return unicode.Is(unicode.Scripts[s], r) })
 		if i < 0 {
-			return false // not a script that names are written in
+			return false // the script is not allowed in names
 		}
 		used |= 1 << i
 	}
@@ -121,11 +123,10 @@ func together(name string) bool {
 		slices.ContainsFunc(companions, func(c scriptSet) bool { return used&^c == 0 })
 }
 
-// ValidText reports whether s can stand in a list, beside names: a full name, a
-// description, a label. It has no control character and no format character, so
-// that it can't end a line, hide, or turn the direction of what stands beside it;
-// of format characters it may have the two joiners, between letters, which Persian
-// and Indian scripts are spelled with.
+// ValidText reports whether s can be shown in a list next to names, as a full name, a description
+// or a label. It must have no control characters and no format characters, which could end a line,
+// hide text, or change the direction of the text beside it. The two joiners are allowed between
+// letters, because Persian and Indian scripts need them.
 func ValidText(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
@@ -145,7 +146,7 @@ func ValidText(s string) bool {
 	return true
 }
 
-// ValidLines is ValidText for what is shown by itself and may have lines.
+// ValidLines does the same as ValidText for a text that may have several lines.
 func ValidLines(s string) bool {
 	return utf8.ValidString(s) && ValidText(strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\r' || r == '\t' {

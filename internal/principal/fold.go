@@ -9,18 +9,18 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Two relations between names, and no third:
+// There are two relations between names:
 //
-// The same: Fold makes one text of both. It decides who somebody is: keys of
-// records, permissions, owners of sessions, locks, filters of events. It is
+// Names are the same if Fold returns the same text for both. This relation decides the identity of
+// a principal: keys of records, permissions, owners of sessions, locks, filters of events. It is
 // Unicode's simple case folding, the relation of strings.EqualFold.
 //
-// Alike: a reader takes one for the other. It refuses a new name beside one that
-// is there, and decides nothing else, because people with names that are alike
-// are still two people. Names that are the same are alike.
+// Names are alike if a reader could take one for the other. A new name is refused if it is alike an
+// existing one. This relation decides nothing else, because people with similar names are still two
+// people. Names that are the same are also alike.
 
-// Fold is equal for texts that are the same without regard to case: exactly
-// those for which strings.EqualFold holds.
+// Fold returns the same text for two names if, and only if, strings.EqualFold reports true for
+// them.
 func Fold(s string) string {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -30,8 +30,7 @@ func Fold(s string) string {
 	return strings.ToLower(s)
 }
 
-// foldRune returns the one of the letters that differ from r in case alone which
-// stands for them all.
+// foldRune returns one letter that represents all letters that differ from r only in case.
 func foldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		return unicode.ToLower(r)
@@ -49,18 +48,19 @@ func foldRune(r rune) rune {
 	return r
 }
 
-// Alike reports whether a reader takes one name for the other: in another case,
-// another composition or width, with letters of another script that are drawn
-// the same, or with characters that are not seen.
+// Alike reports whether a reader could take one name for the other. The names may differ in case,
+// in composition or width, in letters of another script that look the same, or in invisible
+// characters.
 func Alike(a, b string) bool { return Look(a) == Look(b) }
 
-// Look is equal for names that are alike. It means nothing else.
+// Look returns the same text for two names if they are alike. The text has no other meaning.
 func Look(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return strings.ToLower(s)
 	}
 	s = norm.NFKD.String(s)
-	s = Fold(cases.Fold().String(s)) // what is the same is alike, also where the library's tables lag
+	// names that are the same are also alike, even if the library's tables are older
+	s = Fold(cases.Fold().String(s))
 	s = norm.NFKD.String(s)
 	var b strings.Builder
 	last := rune(0)
@@ -69,7 +69,7 @@ func Look(s string) string {
 			r = seen
 		}
 		switch {
-		case unseen(r), r == '\u0307' && (last == 'i' || last == 'j'): // which have their dot
+		case unseen(r), r == '\u0307' && (last == 'i' || last == 'j'): // i and j already have their dot
 			continue
 		case unicode.IsSpace(r):
 			if r = ' '; last == ' ' || last == 0 {
@@ -82,22 +82,22 @@ func Look(s string) string {
 	return strings.TrimSuffix(b.String(), " ")
 }
 
-// unseen: characters that leave no ink, or change that of others.
+// unseen reports whether a character is invisible or changes only how other characters look.
 func unseen(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Cc, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// drawnAs has the letters that are drawn as one of a to z is, as a small letter
-// or as a capital: after folding, which makes capitals small. It is no complete
-// table of confusables (Unicode UTS #39 has 6,000): the rule that the letters of
-// a new name are of one script, see CheckNew, refuses what is mixed. It is for
-// Latin letters among themselves, and for whole names of Cyrillic or Greek
-// letters that are all drawn as Latin ones.
+// drawnAs maps letters that look like one of a to z, in lower or upper case, to that letter. Names
+// are folded to lower case before. The table is not a complete table of confusable characters
+// (Unicode UTS #39 has 6,000), because CheckNew refuses names with letters of several scripts. It
+// serves to compare Latin letters with each other, and whole names in Cyrillic or Greek letters
+// that all look like Latin ones.
 var drawnAs = func() map[rune]rune {
 	m := map[rune]rune{}
 	for latin, letters := range map[rune]string{
 		'a': "ɑᴀαа", 'b': "ʙβв", 'c': "ᴄс", 'd': "ᴅԁ", 'e': "ᴇεе", 'g': "ɡɢԍ", 'h': "ʜηнһ", 'i': "ıɩɪιі", 'j': "ȷᴊјϳ",
-		'k': "ᴋκк", 'l': "ǀʟӏ", 'm': "ᴍμм", 'n': "ɴν", 'o': "ᴏοо", 'p': "ᴘρр", 'q': "ԛ", 'r': "ʀ", 's': "ꜱѕ", 't': "ᴛτт", 'u': "ᴜ", 'v': "ᴠѵ",
+		'k': "ᴋκк", 'l': "ǀʟӏ", 'm': "ᴍμм", 'n': "ɴν", 'o': "ᴏοо", 'p': "ᴘρр", 'q': "ԛ", 'r': "ʀ", 's': "ꜱѕ",
+		't': "ᴛτт", 'u': "ᴜ", 'v': "ᴠѵ",
 		'w': "ᴡԝ", 'x': "χх", 'y': "ʏυуү", 'z': "ᴢζ",
 	} {
 		for _, r := range letters {

@@ -2,9 +2,9 @@ package principal
 
 import "slices"
 
-// Index finds the records that are of one name. There is one for each name,
-// unless an older version, which compared names less strictly, has stored two.
-type Index map[string][]string // ids of records by Name.Key, sorted
+// Index finds the records of a name. A name has one record, unless an older version, which compared
+// names less strictly, has stored two.
+type Index map[string][]string // sorted ids of records, by Name.Key
 
 // Put adds a record of the name.
 func (x Index) Put(n Name, id string) {
@@ -14,7 +14,7 @@ func (x Index) Put(n Name, id string) {
 	}
 }
 
-// Delete takes the record of the name away.
+// Delete removes a record of the name.
 func (x Index) Delete(n Name, id string) {
 	key := n.Key()
 	i, ok := slices.BinarySearch(x[key], id)

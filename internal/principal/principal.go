@@ -1,5 +1,10 @@
-// Package principal names who acts: a user of an identity source's domain, or
-// an extension.
+// Package principal defines the names of those who use the API: a user in the domain of an identity
+// source, or an extension.
+//
+// A [Name] is parsed with [Parse], which accepts all spellings that clients use. Names compare
+// without case, with [Name.Equal] or [Name.Key]. [CheckNew] and [Alike] are the rules for new
+// names, so that no name can be forged or mistaken for another. The package does not know which
+// principals exist; packages account and extension do.
 package principal
 
 import (
@@ -10,25 +15,25 @@ import (
 	"unicode/utf8"
 )
 
-// Name is a canonical principal. The zero value is nobody.
+// Name is the canonical name of a principal. The zero Name is no principal.
 //
-// Names compare without case: use Key or Equal, never ==.
+// Names compare without case: use Key or Equal, not ==.
 type Name struct {
-	// Domain is upper case, as vCenter writes it. Empty for an extension.
+	// Domain is in upper case, as in vCenter. It is empty for an extension.
 	Domain string
-	// User is spelled as the identity source spells it.
+	// User has the spelling of the identity source.
 	User string
 }
 
-// MaxLength is the longest spelling that Parse takes, in bytes.
+// MaxLength is the length in bytes of the longest text that Parse accepts.
 const MaxLength = 512
 
-// ErrInvalid is returned for a spelling that names nobody.
-var ErrInvalid = errors.New("not a principal's name")
+// ErrInvalid is returned for a text that is not the name of a principal.
+var ErrInvalid = errors.New("not a principal name")
 
-// Parse reads `user`, `DOMAIN\user` or `user@domain`. A bare name is in
-// defaultDomain. The user part keeps its case. Parse takes names that CheckNew
-// refuses: an older version may have stored them.
+// Parse parses `user`, `DOMAIN\user` or `user@domain`. A name without a domain belongs to
+// defaultDomain. The case of the user is kept. Parse accepts names that CheckNew refuses, because
+// an older version may have stored them.
 func Parse(s, defaultDomain string) (Name, error) {
 	if s == "" || len(s) > MaxLength || !utf8.ValidString(s) {
 		return Name{}, fmt.Errorf("parse principal: %w", ErrInvalid)
@@ -49,12 +54,12 @@ func Parse(s, defaultDomain string) (Name, error) {
 	return n, nil
 }
 
-// Extension is the principal of an extension's own sessions: its key, in no
+// Extension returns the principal of the sessions of an extension: the extension's key, without a
 // domain.
 func Extension(key string) Name { return Name{User: key} }
 
-// String is the canonical form of UserSession.userName: `DOMAIN\user`, or an
-// extension's bare key.
+// String returns the canonical form, as in UserSession.userName: `DOMAIN\user`, or an extension's
+// key.
 func (n Name) String() string {
 	if n.Domain == "" {
 		return n.User
@@ -62,16 +67,15 @@ func (n Name) String() string {
 	return n.Domain + `\` + n.User
 }
 
-// Key is equal for names that are the same principal: see Fold.
+// Key returns the same text for two names of the same principal: see Fold.
 func (n Name) Key() string { return Fold(n.String()) }
 
-// FormerKey is the key by which older versions kept records. It is another than
-// Key for names with one of some twenty letters, the Greek final sigma among
-// them.
+// FormerKey returns the key that older versions used for records. It differs from Key for names
+// with one of about twenty letters, such as the Greek final sigma.
 func (n Name) FormerKey() string { return strings.ToLower(n.String()) }
 
-// Equal reports whether both are the same principal, by the rule of Key.
+// Equal reports whether both names are the same principal.
 func (n Name) Equal(o Name) bool { return n == o || n.Key() == o.Key() }
 
-// IsZero reports whether n is nobody.
+// IsZero reports whether n is no principal.
 func (n Name) IsZero() bool { return n.User == "" }

@@ -8,7 +8,7 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-func TestANameIsReadInEachSpelling(t *testing.T) {
+func TestANameIsParsedInEachSpelling(t *testing.T) {
 	for text, want := range map[string]principal.Name{
 		"ann":                {Domain: "VSPHERE.LOCAL", User: "ann"},
 		`corp\Ann`:           {Domain: "CORP", User: "Ann"},
@@ -18,13 +18,14 @@ func TestANameIsReadInEachSpelling(t *testing.T) {
 		"Jörg Müller@Straße": {Domain: "STRASSE", User: "Jörg Müller"},
 	} {
 		got, err := principal.Parse(text, "vsphere.local")
-		// Upper case of ß is ß in Go: what counts is that it is one rule.
+		// Go's upper case of ß is ß. What matters is that the same rule applies everywhere.
 		want.Domain = strings.Replace(want.Domain, "STRASSE", strings.ToUpper("Straße"), 1)
 		if err != nil || got != want {
 			t.Errorf("%q: %#v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", `\ann`, `corp\`, "@corp", "ann@", `a\b\c`, `a@b\c@d\e`, "ann\n", "ann\x00", "ann\xff", strings.Repeat("x", principal.MaxLength+1)} {
+	for _, text := range []string{"", `\ann`, `corp\`, "@corp", "ann@", `a\b\c`, `a@b\c@d\e`, "ann\n", "ann\x00",
+		"ann\xff", strings.Repeat("x", principal.MaxLength+1)} {
 		if got, err := principal.Parse(text, "vsphere.local"); !errors.Is(err, principal.ErrInvalid) {
 			t.Errorf("%q: %#v, %v", text, got, err)
 		}

@@ -212,7 +212,7 @@ func (s *service) keepPage(c *vim.Call, p page) (string, error) {
 		for t := range o.pages {
 			oldest = min(oldest, t)
 		}
-		o.pages[oldest].hold.Give()
+		o.pages[oldest].hold.Release()
 		delete(o.pages, oldest)
 	}
 	return strconv.FormatUint(o.tokens, 10), nil
@@ -234,6 +234,6 @@ func (s *service) takePage(c *vim.Call, token string) (page, error) {
 		return page{}, vim.InvalidArgument("token", errToken)
 	}
 	delete(o.pages, n)
-	p.hold.Give()
+	p.hold.Release()
 	return p, nil
 }

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// Errors of ParseXSD and ParseRFC3339. They say what is wanted.
+// Errors of ParseXSD and ParseRFC3339. They say what is expected.
 var (
 	ErrDateTime = errors.New("a dateTime")
 	ErrYear     = errors.New("a dateTime of the years 1 to 9999")
 )
 
-// ParseXSD reads a dateTime in any form that XML Schema 1.0 has for it. One without a
-// zone is in UTC, as the server's are. What is finer than a nanosecond is cut off.
+// ParseXSD parses a dateTime in any form of XML Schema 1.0. A time without a zone is in UTC, as the
+// server's times are. Fractions below a nanosecond are cut off.
 func ParseXSD(s string) (time.Time, error) { return parseDateTime(s, true) }
 
-// ParseRFC3339 reads a date-time in any form that RFC 3339 has for it. A leap second is
-// the second after it. What is finer than a nanosecond is cut off.
+// ParseRFC3339 parses a date-time in any form of RFC 3339. A leap second becomes the second after
+// it. Fractions below a nanosecond are cut off.
 func ParseRFC3339(s string) (time.Time, error) { return parseDateTime(s, false) }
 
-// AppendDateTime appends a time in UTC, in a form that both standards have. It has up
-// to six digits of fraction, as vCenter's: Python reads no more. ok is false for a
-// time that has no such form.
+// AppendDateTime appends a time in UTC, in a form that both standards allow. Like vCenter, it
+// writes at most six digits of fraction, because Python can't parse more. ok is false if the time
+// has no such form.
 func AppendDateTime(b []byte, t time.Time) (_ []byte, ok bool) {
 	t = t.UTC()
 	if y := t.Year(); y < 1 || y > 9999 {
@@ -30,15 +30,15 @@ func AppendDateTime(b []byte, t time.Time) (_ []byte, ok bool) {
 	return t.Truncate(time.Microsecond).AppendFormat(b, time.RFC3339Nano), true
 }
 
-// dateTime is a text that is being read, and what was wrong with it.
+// dateTime is a text that is being parsed, and the first error.
 type dateTime struct {
 	rest string
 	bad  bool
 }
 
-// parseDateTime reads a dateTime. The forms of XML Schema and of RFC 3339 differ: xsd
-// has an hour of 24, and may leave the zone out; RFC 3339 has leap seconds, letters in
-// lower case, and zones of up to a day.
+// parseDateTime parses a dateTime. The forms of XML Schema and RFC 3339 differ: XML Schema has the
+// hour 24, and the zone is optional. RFC 3339 has leap seconds, lower-case letters, and zones of up
+// to a day.
 func parseDateTime(s string, xsd bool) (time.Time, error) {
 	d := dateTime{rest: s}
 	year, known := d.year()
@@ -72,7 +72,7 @@ func parseDateTime(s string, xsd bool) (time.Time, error) {
 	return t, nil
 }
 
-// lower is a letter in lower case, which RFC 3339 allows.
+// lower returns the letter in lower case, which only RFC 3339 allows.
 func lower(xsd bool, letter string) string {
 	if xsd {
 		return ""
@@ -80,8 +80,8 @@ func lower(xsd bool, letter string) string {
 	return letter
 }
 
-// endsMonth reports whether a time is the first second of a month. A leap second is
-// before one.
+// endsMonth reports whether a time is the first second of a month. Leap seconds occur only before
+// such a time.
 func endsMonth(t time.Time) bool {
 	return t.Day() == 1 && t.Hour() == 0 && t.Minute() == 0 && t.Second() == 0
 }
@@ -90,8 +90,7 @@ func daysIn(year, month int) int {
 	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
-// year reads a year. known is false for one that is before the year 1, or that has
-// more than four digits.
+// year parses a year. known is false for a year before 1 or with more than four digits.
 func (d *dateTime) year() (_ int, known bool) {
 	s, negative := d.rest, false
 	if s != "" && s[0] == '-' {
@@ -110,7 +109,7 @@ func (d *dateTime) year() (_ int, known bool) {
 	return y, !negative && n == 4 && y > 0
 }
 
-// one passes one of two texts of a character; the second may be empty.
+// one skips a, or else b. Both are a single character; b may be empty.
 func (d *dateTime) one(a, b string) {
 	if d.rest == "" || d.rest[:1] != a && d.rest[:1] != b {
 		d.bad = true
@@ -119,7 +118,7 @@ func (d *dateTime) one(a, b string) {
 	d.rest = d.rest[1:]
 }
 
-// two reads a number of two digits.
+// two parses a number of two digits.
 func (d *dateTime) two(least, most int) int {
 	if len(d.rest) < 2 || d.rest[0] < '0' || d.rest[0] > '9' || d.rest[1] < '0' || d.rest[1] > '9' {
 		d.bad = true
@@ -134,8 +133,8 @@ func (d *dateTime) two(least, most int) int {
 	return n
 }
 
-// fraction reads the fraction of a second, if there is one, in nanoseconds. It has any
-// number of digits.
+// fraction parses the fraction of a second, if there is one, and returns nanoseconds. It may have
+// any number of digits.
 func (d *dateTime) fraction() (nano int) {
 	if d.rest == "" || d.rest[0] != '.' {
 		return 0
@@ -153,7 +152,7 @@ func (d *dateTime) fraction() (nano int) {
 	return nano
 }
 
-// zone reads how far the zone is ahead of UTC.
+// zone parses the offset from UTC.
 func (d *dateTime) zone(xsd bool) time.Duration {
 	if d.rest == "" {
 		d.bad = d.bad || !xsd

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// dateTimes are texts, and what they say in XML Schema and in RFC 3339: a time as Go
-// writes it, "year" for one that is out of range, or "" for a text that is no dateTime.
+// dateTimes are texts with their meaning in XML Schema and in RFC 3339: the time in Go's format,
+// "year" for a time that is out of range, or "" if the text is not a dateTime.
 var dateTimes = []struct{ text, xsd, rfc3339 string }{
 	{"2026-02-03T04:05:06Z", "2026-02-03T04:05:06Z", "2026-02-03T04:05:06Z"},
 	{"2026-02-03T04:05:06z", "", "2026-02-03T04:05:06Z"},
@@ -94,7 +94,7 @@ func said(t time.Time, err error) string {
 	return t.Format(time.RFC3339Nano)
 }
 
-func TestDateTimesAreReadInEveryFormThatTheirStandardsHave(t *testing.T) {
+func TestDateTimesAreParsedInEveryFormOfTheirStandards(t *testing.T) {
 	for _, d := range dateTimes {
 		if got := said(ParseXSD(d.text)); got != d.xsd {
 			t.Errorf("XML Schema: %q is %q, want %q", d.text, got, d.xsd)
@@ -117,17 +117,19 @@ func TestTimesAreWrittenWithUpToSixDigitsOfFraction(t *testing.T) {
 		}
 	}
 	for _, year := range []int{-1, 0, 10000} {
-		if got, ok := AppendDateTime([]byte("x"), time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)); ok || string(got) != "x" {
+		if got, ok := AppendDateTime([]byte("x"), time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC)); ok ||
+			string(got) != "x" {
 			t.Errorf("the year %d: %s", year, got)
 		}
 	}
-	if got, ok := AppendDateTime(nil, time.Date(1, 1, 1, 0, 0, 0, 999, time.UTC)); !ok || string(got) != "0001-01-01T00:00:00Z" {
+	if got, ok := AppendDateTime(nil, time.Date(1, 1, 1, 0, 0, 0, 999, time.UTC)); !ok ||
+		string(got) != "0001-01-01T00:00:00Z" {
 		t.Errorf("%s %v", got, ok)
 	}
 }
 
-// ordinary puts a text that is read into the form that Go's time package reads: it has
-// no leap seconds, no hour of 24, and no lower case.
+// ordinary converts a valid text to a form that Go's time package can parse: without leap seconds,
+// the hour 24 and lower-case letters.
 func ordinary(s string) string {
 	s = strings.ToUpper(s)
 	if !strings.HasSuffix(s, "Z") && !strings.ContainsAny(s[10:], "+-") {
@@ -141,7 +143,8 @@ func FuzzDateTime(f *testing.F) {
 		f.Add(d.text)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		for name, parse := range map[string]func(string) (time.Time, error){"XML Schema": ParseXSD, "RFC 3339": ParseRFC3339} {
+		for name, parse := range map[string]func(string) (time.Time, error){"XML Schema": ParseXSD,
+			"RFC 3339": ParseRFC3339} {
 			got, err := parse(s)
 			if err != nil {
 				if err != ErrDateTime && err != ErrYear || !got.IsZero() {

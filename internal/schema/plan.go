@@ -5,53 +5,52 @@ import (
 	"sync"
 )
 
-// Codec says how one codec sees the API's types, and what it keeps for each member
-// of a struct, an M.
+// Codec describes how a codec sees the API's types. M is the type of the data that the codec keeps
+// for each member of a struct.
 type Codec[M any] struct {
-	// Tag gives the members their names: json or xml.
+	// Tag is the struct tag that holds the members' names: json or xml.
 	Tag string
-	// Spell writes the name of a type.
+	// Spell returns the name of a type as the codec writes it.
 	Spell func(reflect.Type) string
-	// Own makes what the codec keeps for a member of the struct t. It is called
-	// once for each member.
+	// Own returns the codec's data for a member of the struct t. It is called once for each member.
 	Own func(t reflect.Type, m Member) M
 }
 
-// Plans say how a codec reads and writes the structs of the API. The plan of a type
-// is made when it is asked for the first time, and kept: there are as many as there
-// are types. Plans may be used by many goroutines.
+// Plans tell a codec how to encode and decode the structs of the API. The plan of a type is made at
+// the first use and then cached; there are only as many plans as types. Plans are safe for
+// concurrent use.
 type Plans[M any] struct {
 	codec Codec[M]
 	known sync.Map // *Plan[M] by reflect.Type
 }
 
-// NewPlans makes the plans of a codec.
+// NewPlans returns the plans of a codec.
 func NewPlans[M any](c Codec[M]) *Plans[M] { return &Plans[M]{codec: c} }
 
-// Plan is how a codec reads and writes one struct. It is only read.
+// Plan tells a codec how to encode and decode one struct. It is never changed.
 type Plan[M any] struct {
-	Name    string // of the type, as the codec spells it
+	Name    string // name of the type as the codec writes it
 	Members []Field[M]
-	// ByName has the index of each member.
+	// ByName maps the name of each member to its index.
 	ByName map[string]int
-	// Request: the type is a method's request, which is no data object.
+	// Request is true if the type is the request of a method. Requests are not data objects.
 	Request bool
-	// Key is the index of the member by which lists find such an object, a text or
-	// an integer; -1 if there is none.
+	// Key is the index of the member that identifies such an object in a list, which is a text or
+	// an integer. It is -1 if there is none.
 	Key int
 }
 
-// Field is a member of a struct as a codec sees it.
+// Field is a member of a struct with the codec's data.
 type Field[M any] struct {
 	Name  string
 	Type  reflect.Type
 	index []int
-	// OmitEmpty: the tag says that the member is left out when it is empty.
+	// OmitEmpty is true if the tag says to omit the member when it is empty.
 	OmitEmpty bool
 	Own       M
 }
 
-// Of returns the member of the struct v.
+// Of returns the member's value in the struct v.
 func (f *Field[M]) Of(v reflect.Value) reflect.Value {
 	if len(f.index) == 1 {
 		return v.Field(f.index[0])
@@ -83,17 +82,17 @@ func isKey(t reflect.Type) bool {
 	return t.Kind() == reflect.String || reflect.Int <= t.Kind() && t.Kind() <= reflect.Int64
 }
 
-// DataType finds the type of a value that a stranger means by a name: as Named, but
-// for the types of requests.
+// DataType returns the type that a client means by a name. It is Named without the types of
+// requests.
 func (p *Plans[M]) DataType(name string) (reflect.Type, bool) {
 	t, ok := Named(name, p.codec.Spell)
 	return t, ok && (t.Kind() != reflect.Struct || !p.Of(t).Request)
 }
 
-// Under finds the type that a stranger's value has where an interface such as
-// BaseEvent is declared: the interface's own type if the name is empty, or else the
-// one that is named, if it stands under that. base is the interface's own type; it is
-// nil if the interface stands for none.
+// Under returns the type of a client's value where an interface such as BaseEvent is declared. If
+// name is empty, it is the interface's own type. Otherwise it is the named type, which must be the
+// interface's own type or a subtype. base is the interface's own type, or nil if the interface has
+// none.
 func (p *Plans[M]) Under(iface reflect.Type, name string) (t, base reflect.Type, ok bool) {
 	base, ok = Declared(iface)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/schema"
 )
 
-func TestAPlanIsMadeOnceHoweverManyAskForIt(t *testing.T) {
+func TestAPlanIsMadeOnceUnderConcurrentUse(t *testing.T) {
 	var members atomic.Int64
 	plans := schema.NewPlans(schema.Codec[string]{
 		Tag: "json", Spell: types.VmomiTypeName,
@@ -65,7 +65,7 @@ func TestAFieldIsFoundInItsStruct(t *testing.T) {
 	}
 }
 
-func TestAStrangersValueIsOfATypeUnderTheDeclaredOne(t *testing.T) {
+func TestAClientsValueMustBeOfASubtypeOfTheDeclaredType(t *testing.T) {
 	plans := schema.NewPlans(schema.Codec[struct{}]{
 		Tag: "xml", Spell: reflect.Type.Name, Own: func(reflect.Type, schema.Member) struct{} { return struct{}{} },
 	})
@@ -73,7 +73,7 @@ func TestAStrangersValueIsOfATypeUnderTheDeclaredOne(t *testing.T) {
 	for _, tt := range []struct {
 		iface   reflect.Type
 		name    string
-		t, base reflect.Type // t is nil: none
+		t, base reflect.Type // nil if there is no such type
 	}{
 		{reflect.TypeFor[types.BaseEvent](), "", event, event},
 		{reflect.TypeFor[types.BaseEvent](), "Event", event, event},
@@ -97,7 +97,7 @@ func TestAStrangersValueIsOfATypeUnderTheDeclaredOne(t *testing.T) {
 	}
 }
 
-func TestListsObjectsAndEmptyValuesAreToldApart(t *testing.T) {
+func TestListsObjectsAndEmptyValuesAreDistinguished(t *testing.T) {
 	for typ, want := range map[reflect.Type][2]bool{
 		reflect.TypeFor[[]string]():                       {true, false},
 		reflect.TypeFor[[]byte]():                         {false, false},
@@ -117,12 +117,14 @@ func TestListsObjectsAndEmptyValuesAreToldApart(t *testing.T) {
 			t.Errorf("%#v is not empty", empty)
 		}
 	}
-	for _, full := range []any{"a", true, int32(1), []string{""}, new(bool), types.UserSession{}, types.ManagedObjectReference{}} {
+	for _, full := range []any{"a", true, int32(1), []string{""}, new(bool), types.UserSession{},
+		types.ManagedObjectReference{}} {
 		if schema.Empty(reflect.ValueOf(full)) {
 			t.Errorf("%#v is empty", full)
 		}
 	}
-	for elem, want := range map[string]string{"string": "ArrayOfString", "BaseEvent": "ArrayOfEvent", "UserSession": "ArrayOfUserSession"} {
+	for elem, want := range map[string]string{"string": "ArrayOfString", "BaseEvent": "ArrayOfEvent",
+		"UserSession": "ArrayOfUserSession"} {
 		if got := schema.ListName(elem); got != want {
 			t.Errorf("a list of %s is %s", elem, got)
 		}

@@ -1,5 +1,11 @@
-// Package schema says what the API's types are made of, and which of them a
-// stranger's bytes may name: what all codecs of theirs have to agree on.
+// Package schema describes the data types of the vSphere API for the codecs: the members of each
+// struct, the names of the types, and how dates are written. Both JSON and XML codecs use it, so
+// that they agree.
+//
+// [Of] lists the members of a struct. [Named] finds the type that a client names; it accepts only
+// types of the API, so a client can't make the server create any other value. A [Plans] caches what
+// a codec needs for each type. The types themselves are those of govmomi's package vim25/types. The
+// package does not encode or decode values; the codecs do.
 package schema
 
 import (
@@ -11,16 +17,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Types of the API that are not what their kind says.
+// Types of the API that need special treatment.
 var (
 	Time      = reflect.TypeFor[time.Time]()
 	Bytes     = reflect.TypeFor[[]byte]()
 	Reference = reflect.TypeFor[types.ManagedObjectReference]()
 )
 
-// Simple are the types of the API that are no objects, by their names in XML
-// Schema. The API's own names begin with a capital letter, so that neither can
-// be mistaken for the other.
+// Simple returns the types of the API that are not objects, by their names in XML Schema. Names of
+// the API's own types begin with a capital letter, so the two can't be confused.
 func Simple() map[string]reflect.Type {
 	return map[string]reflect.Type{
 		"boolean":      reflect.TypeFor[bool](),
@@ -37,28 +42,28 @@ func Simple() map[string]reflect.Type {
 	}
 }
 
-// Member is one of a struct's.
+// Member is a member of a struct.
 type Member struct {
-	Name  string // as the tag has it
+	Name  string // name in the struct tag
 	Index []int  // for reflect.Value.FieldByIndex
 	Field reflect.StructField
-	Owner reflect.Type // the struct that declares it: the one asked for, or a base of it
-	// OmitEmpty: the tag says so.
+	Owner reflect.Type // struct that declares the member: the given one or one of its bases
+	// OmitEmpty is true if the tag says to omit the member when it is empty.
 	OmitEmpty bool
-	// Optional: it may be left out, which the library says in its tags of JSON.
+	// Optional is true if the member may be missing. govmomi says so in its JSON tags.
 	Optional bool
 }
 
-// Struct is what a struct is made of.
+// Struct describes a struct.
 type Struct struct {
 	Members []Member
-	// Request: the type is a method's, which is no data object.
+	// Request is true if the type is the request of a method. Requests are not data objects.
 	Request bool
 }
 
-// Of lists a struct's members by the names that a tag gives them (json, xml),
-// those of an embedded base type first. A member that is in the base as well
-// takes the base's place. The object that a method's request is for is none.
+// Of lists the members of a struct with the names in the given tag (json or xml). The members of an
+// embedded base type come first. A member that the base also has takes the place of the base's. The
+// member of a request that names the object is not listed.
 func Of(t reflect.Type, tag string) Struct {
 	var s Struct
 	s.add(t, tag, nil)
@@ -86,7 +91,8 @@ func (s *Struct) add(t reflect.Type, tag string, index []int) {
 		}
 		_, optional := parseTag(f, "json")
 		s.Members = slices.DeleteFunc(s.Members, func(m Member) bool { return m.Name == name })
-		s.Members = append(s.Members, Member{Name: name, Index: at, Field: f, Owner: t, OmitEmpty: omit, Optional: optional})
+		s.Members = append(s.Members, Member{Name: name, Index: at, Field: f, Owner: t, OmitEmpty: omit,
+			Optional: optional})
 	}
 }
 
@@ -95,9 +101,9 @@ func parseTag(f reflect.StructField, tag string) (name string, omitEmpty bool) {
 	return name, slices.Contains(strings.Split(options, ","), "omitempty")
 }
 
-// Named finds the data object or the enumeration that a stranger means by a
-// name: a plain name of the API's, and exactly the one that spell writes the type
-// with. So no name is ever taken apart, and no type is made.
+// Named returns the data object or enumeration that a client means by a name. The name must be
+// exactly what spell returns for the type. Names are never taken apart, and no new types are
+// created.
 func Named(name string, spell func(reflect.Type) string) (reflect.Type, bool) {
 	t, ok := types.TypeFunc()(name)
 	if !ok || spell(t) != name {
@@ -106,16 +112,16 @@ func Named(name string, spell func(reflect.Type) string) (reflect.Type, bool) {
 	return t, t.Kind() == reflect.String || t.Kind() == reflect.Struct
 }
 
-// IsList reports whether a type is a list. []byte is not: it is binary data.
+// IsList reports whether a type is a list. A []byte is binary data and not a list.
 func IsList(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8
 }
 
-// IsObject reports whether a type is a struct with members. A time is not.
+// IsObject reports whether a type is a struct with members. A time is not an object.
 func IsObject(t reflect.Type) bool { return t.Kind() == reflect.Struct && t != Time }
 
-// Empty reports whether a member that may be left out has the value that means that
-// it is. Times and objects are never empty.
+// Empty reports whether an optional member has the value that means that it is missing. Times and
+// objects are never empty.
 func Empty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Slice:
@@ -126,14 +132,13 @@ func Empty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// ListName is the API's name of a list, given that of its elements.
+// ListName returns the API's name for a list of elem.
 func ListName(elem string) string {
 	elem = strings.TrimPrefix(elem, "Base")
 	return "ArrayOf" + strings.ToUpper(elem[:1]) + elem[1:]
 }
 
-// Declared is the type of the API that an interface such as BaseEvent stands
-// for.
+// Declared returns the API type that an interface such as BaseEvent stands for.
 func Declared(iface reflect.Type) (reflect.Type, bool) {
 	if !strings.HasPrefix(iface.Name(), "Base") {
 		return nil, false

@@ -21,7 +21,8 @@ func names(s schema.Struct) string {
 
 func TestMembersOfTheBaseComeFirst(t *testing.T) {
 	event := schema.Of(reflect.TypeFor[types.UserLoginSessionEvent](), "json")
-	want := "key chainId createdTime userName datacenter computeResource host vm ds net dvs fullFormattedMessage changeTag " +
+	want := "key chainId createdTime userName datacenter computeResource host vm ds net dvs fullFormattedMessage " +
+		"changeTag " +
 		"ipAddress userAgent locale sessionId"
 	if got := names(event); got != want || event.Request {
 		t.Errorf("members %q", got)
@@ -46,7 +47,7 @@ func TestARequestIsNoDataObject(t *testing.T) {
 	}
 }
 
-// doubled has a member that its base has, too.
+// doubled has a member that its base also has.
 type base struct {
 	Name string `json:"name" xml:"name"`
 	Last string `json:"last" xml:"last"`
@@ -66,7 +67,7 @@ func TestAMemberTakesThePlaceOfItsBases(t *testing.T) {
 	}
 }
 
-func TestAStrangerNamesNoTypeButTheAPIs(t *testing.T) {
+func TestAClientCanNameOnlyTypesOfTheAPI(t *testing.T) {
 	for name, want := range map[string]reflect.Type{
 		"UserSession":                reflect.TypeFor[types.UserSession](),
 		"InvalidLogin":               reflect.TypeFor[types.InvalidLogin](),
@@ -96,7 +97,8 @@ func TestAnInterfaceStandsForItsType(t *testing.T) {
 	if got, ok := schema.Declared(reflect.TypeFor[types.BaseEvent]()); !ok || got != reflect.TypeFor[types.Event]() {
 		t.Errorf("BaseEvent stands for %v, %v", got, ok)
 	}
-	for _, other := range []reflect.Type{reflect.TypeFor[any](), reflect.TypeFor[error](), reflect.TypeFor[types.AnyType]()} {
+	for _, other := range []reflect.Type{reflect.TypeFor[any](), reflect.TypeFor[error](),
+		reflect.TypeFor[types.AnyType]()} {
 		if got, ok := schema.Declared(other); ok {
 			t.Errorf("%v stands for %v", other, got)
 		}

@@ -1,4 +1,6 @@
-// Package testclock is a clock for tests: it stands still until the test moves it.
+// Package testclock is a clock for tests. It stands still until the test moves it, so tests of time
+// limits need not wait and don't depend on the machine's speed. The method Now of a [Clock] is
+// passed to the code under test in place of time.Now.
 package testclock
 
 import (
@@ -6,13 +8,13 @@ import (
 	"time"
 )
 
-// Clock is used by any number of goroutines. Make one with New.
+// Clock is a clock that stands still. It is safe for concurrent use. Use New to make one.
 type Clock struct {
 	mu sync.Mutex // guards at
 	at time.Time
 }
 
-// New makes a clock that shows at. The zero time makes it show some day of 2026.
+// New returns a clock that shows the time at. If at is zero, the clock shows some day of 2026.
 func New(at time.Time) *Clock {
 	if at.IsZero() {
 		at = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -20,21 +22,21 @@ func New(at time.Time) *Clock {
 	return &Clock{at: at}
 }
 
-// Now is what the clock shows. It fits wherever a package takes a clock.
+// Now returns the clock's time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.at
 }
 
-// Advance moves the clock on, or back if d is negative.
+// Advance moves the clock forward by d, or backward if d is negative.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
 }
 
-// Set makes the clock show at.
+// Set sets the clock to the time at.
 func (c *Clock) Set(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -211,7 +211,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		if fault != nil {
 			return Result{}, fault
 		}
-		defer wait.Give()
+		defer wait.Release()
 	}
 	defer a.Rest(c)
 	if c.Session != nil {

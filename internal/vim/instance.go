@@ -136,7 +136,7 @@ func (s *instances) remove(ref types.ManagedObjectReference) {
 	}
 	s.mu.Unlock()
 	closeInstance(i.value)
-	i.hold.Give()
+	i.hold.Release()
 }
 
 func (s *instances) endSession(key session.Key) {

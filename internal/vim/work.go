@@ -39,10 +39,10 @@ func (a *API) Decode(ctx context.Context, c *Call, bytes int) (done func(), _ *F
 		return func() {}, nil
 	}
 	c.introduce()
-	if err := a.turns.Enter(ctx, "network "+c.Peer.Network()); err != nil {
+	if err := a.turns.Acquire(ctx, "network "+c.Peer.Network()); err != nil {
 		return nil, FaultOf(err)
 	}
-	return a.turns.Leave, nil
+	return a.turns.Release, nil
 }
 
 // work is what a call has done.
@@ -90,7 +90,7 @@ func (a *API) Work(ctx context.Context, c *Call, n int) error {
 		return nil
 	}
 	a.Rest(c)
-	if err := a.turns.Enter(ctx, principalOf(c)); err != nil {
+	if err := a.turns.Acquire(ctx, principalOf(c)); err != nil {
 		return FaultOf(err)
 	}
 	w.turn, w.pass = true, w.done+short
@@ -113,7 +113,7 @@ func (a *API) wanted(ctx context.Context, c *Call) error {
 func (a *API) Rest(c *Call) {
 	if c = c.root(); c.work.turn {
 		c.work.turn = false
-		a.turns.Leave()
+		a.turns.Release()
 	}
 }
 
@@ -146,7 +146,7 @@ func (a *API) Hold(c *Call, amounts budget.Amounts) (*budget.Hold, *Fault) {
 }
 
 func (a *API) take(l *session.Live, amounts budget.Amounts) (*budget.Hold, error) {
-	h, err := a.ledger.Take(l.Key().String(), l.Owner(), amounts)
+	h, err := a.ledger.Reserve(l.Key().String(), l.Owner(), amounts)
 	if err == nil && !a.Sessions.Alive(l) {
 		// It ended before the ledger knew that it holds something.
 		a.endSession(l.Key())
@@ -209,7 +209,7 @@ func (c *Call) Weight() int64 { return c.root().weight }
 // Answered gives back the memory of the call's answer. Bindings call it when the
 // answer is sent.
 func (c *Call) Answered() {
-	c.held.Give()
+	c.held.Release()
 	c.held = nil
 }
 
@@ -229,7 +229,7 @@ func (a *API) weigh(c *Call, value any) *Fault {
 // limitFault is the fault of a hold that is refused.
 func limitFault(err error) *Fault {
 	e, _ := errors.AsType[*budget.ExceededError](err)
-	if e.Passing() {
+	if e.Temporary() {
 		return Unavailable(err)
 	}
 	limit := int32(min(e.Max, 1<<31-1))
