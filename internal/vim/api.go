@@ -155,22 +155,39 @@ func (a *API) Object(typ string) *Object {
 	return nil
 }
 
-// Do runs one call: row, session, privilege, run, count, audit. It is the only
-// way to an operation, whatever the binding.
+// Do runs one call: session, row, object, privilege, run, count, audit. It is the
+// only way to an operation of this server, whatever the binding. A call that
+// another server carries out is admitted by [API.Admit].
 func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
+	began, fault := a.begin(ctx, c)
+	var result Result
+	if fault == nil {
+		result, fault = a.run(ctx, c)
+	}
+	a.end(ctx, c, fault, began)
+	return result, fault
+}
+
+// begin finds the call's session, and returns when the call began. The caller
+// passes it to end, whatever the fault.
+func (a *API) begin(ctx context.Context, c *Call) (time.Time, *Fault) {
 	began := a.Now()
 	c.introduce()
 	c.done = time.Time{}
-	result, fault := Result{}, a.stale()
-	if fault == nil {
-		fault = a.authenticate(ctx, c, began)
+	if fault := a.stale(); fault != nil {
+		return began, fault
 	}
-	if fault == nil {
-		if c.Session != nil {
-			a.Sessions.Use(c.Session, began)
-		}
-		result, fault = a.run(ctx, c)
+	if fault := a.authenticate(ctx, c, began); fault != nil {
+		return began, fault
 	}
+	if c.Session != nil {
+		a.Sessions.Use(c.Session, began)
+	}
+	return began, nil
+}
+
+// end counts, measures and audits a call.
+func (a *API) end(ctx context.Context, c *Call, fault *Fault, began time.Time) {
 	if c.done.IsZero() {
 		c.done = a.Now()
 	}
@@ -178,7 +195,6 @@ func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 		a.Sessions.Count(c.Session, c.done)
 	}
 	a.finish(ctx, c, fault, began)
-	return result, fault
 }
 
 func (a *API) stale() *Fault {
@@ -206,13 +222,11 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	if fault := a.authorise(c, r.privilege, r.own()); fault != nil {
 		return Result{}, fault
 	}
-	if r.method != nil && r.method.Waits {
-		wait, fault := a.Hold(c, budget.Of(budget.Waits, 1))
-		if fault != nil {
-			return Result{}, fault
-		}
-		defer wait.Release()
+	wait, fault := a.wait(c, r.method != nil && r.method.Waits)
+	if fault != nil {
+		return Result{}, fault
 	}
+	defer wait.Release()
 	defer a.Rest(c)
 	if c.Session != nil {
 		ctx = a.hold(ctx, c, r.method)
@@ -222,11 +236,8 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	if err != nil {
 		return Result{}, a.objects[c.Object.Type].FaultOf(r.method, err)
 	}
-	if c.Session != nil && !c.guard.used && !a.Sessions.AliveAt(c.Session, c.done) {
-		// The session ended while the call was reading: a session that was
-		// acknowledged as ended gets no answer any more. A call that has
-		// committed something did so while its session lived, or has ended it.
-		return Result{}, NotAuthenticated(c.Object, r.privilege)
+	if fault := a.outlived(c, r.privilege); fault != nil {
+		return Result{}, fault
 	}
 	if fault := a.weigh(c, value); fault != nil {
 		return Result{}, fault
@@ -235,6 +246,25 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		return r, nil
 	}
 	return Result{Value: value}, nil
+}
+
+// wait counts the call among those that wait, if it may. The hold is nil for other
+// calls.
+func (a *API) wait(c *Call, waits bool) (*budget.Hold, *Fault) {
+	if !waits {
+		return nil, nil
+	}
+	return a.Hold(c, budget.Of(budget.Waits, 1))
+}
+
+// outlived is the fault of a call whose session ended while the call was reading: a
+// session that was acknowledged as ended gets no answer any more. A call that has
+// committed something did so while its session lived, or has ended it.
+func (a *API) outlived(c *Call, privilege access.Privilege) *Fault {
+	if c.Session == nil || c.guard.used || a.Sessions.AliveAt(c.Session, c.done) {
+		return nil
+	}
+	return NotAuthenticated(c.Object, privilege)
 }
 
 // row is what a call runs.

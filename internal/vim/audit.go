@@ -65,7 +65,11 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 		kind = fault.Kind()
 	}
 	if a.Observe != nil {
-		a.Observe(c.Object.Type, c.Name, kind, c.done.Sub(began))
+		object := c.Object.Type
+		if c.measured != "" {
+			object = c.measured
+		}
+		a.Observe(object, c.Name, kind, c.done.Sub(began))
 	}
 	wanted := c.audit.wanted || denied(fault)
 	if fault != nil && fault.Cause != nil && !wanted {

@@ -51,11 +51,13 @@ type Call struct {
 	// dispatcher sets it.
 	Instance any
 
-	found   bool      // caller has looked for the session
-	done    time.Time // when what was called had run
-	audit   audit
-	guard   guard
-	guarded store.GuardedContext
+	found bool      // caller has looked for the session
+	done  time.Time // when what was called had run
+	// measured is the name of the object in metrics; empty: its type.
+	measured string
+	audit    audit
+	guard    guard
+	guarded  store.GuardedContext
 	// of is the call that reads a property on behalf of its client; nil: itself.
 	of   *Call
 	work work         // done so far
