@@ -98,7 +98,7 @@ func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) 
 func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) error {
 	trial := s.base
 	for _, c := range set {
-		o := find(c.Name)
+		o := s.find(c.Name)
 		if o == nil {
 			return &UnknownError{c.Name}
 		}
@@ -144,7 +144,7 @@ func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []ev
 	}
 	v := was
 	for _, c := range set {
-		o := find(c.Name)
+		o := s.find(c.Name)
 		if c.Value == "" {
 			delete(r.Options, o.name)
 			_ = o.set(&v, o.text(&s.base)) // New has checked the base
@@ -154,8 +154,8 @@ func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []ev
 		r.Options[o.name] = o.text(&v)
 	}
 	var posts []event.Event
-	for i := range options {
-		o := &options[i]
+	for i := range s.options {
+		o := &s.options[i]
 		old, had := stored[o.name]
 		now, has := r.Options[o.name]
 		if old == now && had == has {

@@ -58,17 +58,21 @@ func TestUpdatesAtTheSameTimeLoseNothing(t *testing.T) {
 	backing := storetest.NewMemory(clock)
 	nodes := []*server{start(t, backing, nil), start(t, backing, nil)}
 	var wg sync.WaitGroup
-	for i, name := range []string{"pair.failures", "pair.interval", "pair.duration", "principal.failures", "principal.interval", "address.failures"} {
+	for i, o := range []setting.Option{
+		{"pair.failures", int32(7)}, {"pair.interval", int32(70)}, {"pair.duration", int32(71)},
+		{"principal.failures", int32(42)}, {"principal.interval", int32(4200)}, {"address.failures", int32(43)},
+	} {
 		wg.Go(func() {
-			err := nodes[i%2].Update(t.Context(), event.By("x"), []setting.Option{{"vigate.lockout." + name, int32(42)}})
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
+			o.Name = "vigate.lockout." + o.Name
+			if err := nodes[i%2].Update(t.Context(), event.By("x"), []setting.Option{o}); err != nil {
+				t.Errorf("%s: %v", o.Name, err)
 			}
 		})
 	}
 	wg.Wait()
 	v := start(t, backing, nil).Values()
-	if v.Pair != (setting.Lockout{Failures: 42, Interval: 42 * time.Second, Duration: 42 * time.Second}) || v.Principal.Failures != 42 || v.Principal.Interval != 42*time.Second || v.Address.Failures != 42 {
+	if v.Pair != (setting.Lockout{Failures: 7, Interval: 70 * time.Second, Duration: 71 * time.Second}) ||
+		v.Principal.Failures != 42 || v.Principal.Interval != 70*time.Minute || v.Address.Failures != 43 {
 		t.Errorf("values are %+v", v)
 	}
 }
@@ -135,7 +139,7 @@ func TestChangedWakesAtEachChange(t *testing.T) {
 	for _, change := range []func() error{
 		func() error { return s.SetMessage(t.Context(), event.By("x"), "hello") },
 		func() error {
-			return s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}})
+			return s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}})
 		},
 	} {
 		changed := s.Changed()
@@ -161,7 +165,7 @@ func TestWhatANewerVersionSetIsKept(t *testing.T) {
 	if v := s.Values(); v.MaxPerPrincipal != 3 || v.TicketLifetime != 2*time.Minute {
 		t.Errorf("values are %+v", v)
 	}
-	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := backing.Get(t.Context(), store.Setting, "options")
@@ -179,7 +183,7 @@ func TestWhatIsDeletedIsTheBaseAgain(t *testing.T) {
 	if err := s.SetMessage(t.Context(), event.By("x"), "gone soon"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}}); err != nil {
 		t.Fatal(err)
 	}
 	changed := s.Changed()

@@ -133,33 +133,34 @@ func (o *option) nearest(text string) (Values, bool) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	switch p := o.at(&v).(type) {
 	case *time.Duration:
-		d := time.Duration(min(max(n, 0), o.max/int64(o.unit)+1)) * o.unit
+		d := time.Duration(min(max(n, 0), o.base.max/int64(o.unit)+1)) * o.unit
 		if err != nil {
 			if d, err = time.ParseDuration(text); err != nil {
 				return v, false
 			}
 		}
-		*p = time.Duration(min(max(int64(d), o.min), o.max))
+		*p = time.Duration(o.base.nearest(int64(d)))
 	case *int:
 		if err != nil {
 			return v, false
 		}
-		*p = int(min(max(n, o.min), o.max))
+		*p = int(o.base.nearest(n))
 	default:
 		return v, false
 	}
 	return v, true
 }
 
-// overridden is the base with what clients have set. A number that is out of this
-// version's bounds counts with the nearest that is not, but never loosens the base.
+// overridden is the base with what clients have set. A number that they may not set
+// in this version, as they could in another, holds as far as it is stricter than the
+// base.
 // The error names values that can't be read: of those options the stricter of base
 // and what is in force is taken.
 func (s *Settings) overridden(set map[string]string) (Values, error) {
 	v := s.base
 	var bad []error
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		o := find(name)
+		o := s.find(name)
 		if o == nil {
 			s.logger.Warn("stored option is not known", "option", name)
 			continue
@@ -174,7 +175,7 @@ func (s *Settings) overridden(set map[string]string) (Values, error) {
 			o.tighten(&v, s.Values())
 			bad = append(bad, err)
 		}
-		s.logger.Warn("stored option not taken over", "option", name, "err", err)
+		s.logger.Warn("stored option is not what it may be", "option", name, "err", err, "inForce", o.text(&v))
 	}
 	return v, errors.Join(bad...)
 }
@@ -185,8 +186,8 @@ func (s *Settings) strictest(value []byte) Values {
 	v := *s.Values()
 	found := readable(value)
 	read, _ := s.overridden(found)
-	for i := range options {
-		o := &options[i]
+	for i := range s.options {
+		o := &s.options[i]
 		o.tighten(&v, &s.base)
 		if _, ok := found[o.name]; !ok {
 			continue
@@ -205,8 +206,8 @@ func (s *Settings) strictest(value []byte) Values {
 // by it.
 func (s *Settings) mended(value []byte) map[string]string {
 	set, v := readable(value), s.Values()
-	for i := range options {
-		o := &options[i]
+	for i := range s.options {
+		o := &s.options[i]
 		if o.text(v) != o.text(&s.base) || set[o.name] != "" {
 			set[o.name] = o.text(v)
 		}

@@ -46,8 +46,8 @@ func TestDamagedOptionsNeverLoosenALimit(t *testing.T) {
 	backing := storetest.NewMemory(clock)
 	s := start(t, backing, nil)
 	err := s.Update(t.Context(), event.By("x"), []setting.Option{
-		{Name: "vigate.session.maxLifetime", Value: int32(5)}, {Name: "vigate.lockout.pair.failures", Value: int32(2)}, {Name: "vigate.lockout.pair.duration", Value: int32(3600)},
-		{Name: "vigate.lockout.address.failures", Value: int32(100_000)}, {Name: setting.MaxSessions, Value: int32(7)}, {Name: setting.InstanceName, Value: "mine"},
+		{Name: "vigate.session.maxLifetime", Value: int32(5)}, {Name: "vigate.lockout.pair.failures", Value: int32(3)}, {Name: "vigate.lockout.pair.duration", Value: int32(3600)},
+		{Name: "vigate.lockout.address.failures", Value: int32(500)}, {Name: setting.MaxSessions, Value: int32(700)}, {Name: setting.InstanceName, Value: "mine"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestDamageUnderARunningServerLeavesWhatWasInForce(t *testing.T) {
 func TestAnUpdateMendsDamagedOptions(t *testing.T) {
 	for name, set := range map[string][]setting.Option{
 		"nothing":    nil,
-		"one option": {{Name: setting.MaxSessions, Value: int32(9)}},
+		"one option": {{Name: setting.MaxSessions, Value: int32(900)}},
 		"another":    {{Name: "vigate.session.maxLifetime", Value: int32(600)}},
 	} {
 		backing := storetest.NewMemory(clock)

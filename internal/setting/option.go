@@ -46,20 +46,20 @@ func (e *InvalidError) Error() string { return "invalid value of " + e.Name + ":
 
 func (o *option) invalid(reason string) error { return &InvalidError{o.name, reason} }
 
-func find(name string) *option {
-	i, ok := slices.BinarySearchFunc(options, name, func(o option, name string) int { return strings.Compare(o.name, name) })
+func (s *Settings) find(name string) *option {
+	i, ok := slices.BinarySearchFunc(s.options, name, func(o option, name string) int { return strings.Compare(o.name, name) })
 	if !ok {
 		return nil
 	}
-	return &options[i]
+	return &s.options[i]
 }
 
 // selected returns the options that QueryOptions means by the name: all, one,
 // or those below a prefix that ends in a dot.
-func selected(name string) ([]*option, error) {
+func (s *Settings) selected(name string) ([]*option, error) {
 	var out []*option
-	for i := range options {
-		o := &options[i]
+	for i := range s.options {
+		o := &s.options[i]
 		if name == "" || o.name == name || strings.HasSuffix(name, ".") && strings.HasPrefix(o.name, name) {
 			out = append(out, o)
 		}
@@ -97,8 +97,8 @@ func (o *option) text(v *Values) string {
 	}
 }
 
-// set gives the option the value that a client sent: a whole number of any
-// size of integer, or a string.
+// set gives the option the value that a client sent, or that is stored: a whole
+// number of any size of integer, or a string. It must be what clients may set.
 func (o *option) set(v *Values, value any) error {
 	r := reflect.ValueOf(value)
 	switch {
@@ -121,12 +121,12 @@ func (o *option) setNumber(v *Values, n int64) error {
 	switch p := o.at(v).(type) {
 	case *time.Duration:
 		if n < 0 || n > math.MaxInt64/int64(o.unit) {
-			return o.invalid(o.bounds())
+			return o.outOfBounds()
 		}
 		return o.setDuration(v, time.Duration(n)*o.unit)
 	case *int:
-		if n < o.min || n > o.max {
-			return o.invalid(o.bounds())
+		if !o.clients.has(n) {
+			return o.outOfBounds()
 		}
 		*p = int(n)
 		return nil
@@ -135,8 +135,8 @@ func (o *option) setNumber(v *Values, n int64) error {
 }
 
 func (o *option) setDuration(v *Values, d time.Duration) error {
-	if int64(d) < o.min || int64(d) > o.max {
-		return o.invalid(o.bounds())
+	if !o.clients.has(int64(d)) {
+		return o.outOfBounds()
 	}
 	*o.at(v).(*time.Duration) = d
 	return nil
@@ -146,8 +146,8 @@ func (o *option) setDuration(v *Values, d time.Duration) error {
 func (o *option) setText(v *Values, s string) error {
 	p, isText := o.at(v).(*string)
 	if isText {
-		if int64(len(s)) < o.min || int64(len(s)) > o.max {
-			return o.invalid(o.bounds())
+		if !o.clients.has(int64(len(s))) {
+			return o.outOfBounds()
 		}
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || strings.TrimSpace(s) != s {
 			return o.invalid("control characters, or white space around it")
@@ -171,15 +171,16 @@ func (o *option) setText(v *Values, s string) error {
 	return o.setDuration(v, d)
 }
 
-// bounds says what is allowed.
-func (o *option) bounds() string {
+// outOfBounds says what clients may set.
+func (o *option) outOfBounds() error {
+	b, whole := o.clients, func(n int64) string { return strconv.FormatInt(n, 10) }
 	switch o.at(new(Values)).(type) {
 	case *time.Duration:
-		return "not from " + time.Duration(o.min).String() + " to " + time.Duration(o.max).String()
+		return o.invalid("not from " + time.Duration(b.min).String() + " to " + time.Duration(b.max).String())
 	case *int:
-		return "not from " + strconv.FormatInt(o.min, 10) + " to " + strconv.FormatInt(o.max, 10)
+		return o.invalid("not from " + whole(b.min) + " to " + whole(b.max))
 	}
-	return "not " + strconv.FormatInt(o.min, 10) + " to " + strconv.FormatInt(o.max, 10) + " bytes"
+	return o.invalid("not " + whole(b.min) + " to " + whole(b.max) + " bytes")
 }
 
 func (o *option) definition(base *Values) Definition {
@@ -191,6 +192,6 @@ func (o *option) definition(base *Values) Definition {
 	case *int:
 		d.Number = true
 	}
-	d.Min, d.Max = int32((o.min+unit-1)/unit), int32(o.max/unit)
+	d.Min, d.Max = int32((o.clients.min+unit-1)/unit), int32(o.clients.max/unit)
 	return d
 }

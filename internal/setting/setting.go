@@ -33,6 +33,7 @@ type Config struct {
 // time, those that change something only after Attach.
 type Settings struct {
 	base        Values
+	options     []option // as clients may set them here
 	events      *event.Log
 	checkLocale func(string) error
 	random      io.Reader
@@ -89,11 +90,16 @@ func New(c Config) (*Settings, error) {
 		s.random = rand.Reader
 	}
 	check := c.Base
-	for i := range options {
-		o := &options[i]
-		if err := s.set(o, &check, o.text(&c.Base)); err != nil {
+	for _, o := range options {
+		configured := o
+		configured.clients = o.base
+		if err := s.set(&configured, &check, o.text(&c.Base)); err != nil {
 			return nil, fmt.Errorf("take base values: %w", err)
 		}
+		if o.strict != neither {
+			o.clients = o.clients.reaching(o.number(&c.Base))
+		}
+		s.options = append(s.options, o)
 	}
 	s.state.Store(&state{values: s.base})
 	return s, nil
@@ -141,7 +147,7 @@ func (s *Settings) Changed() <-chan struct{} {
 // the one of that name, or those below it where it ends in a dot. *UnknownError
 // where there are none.
 func (s *Settings) Query(name string) ([]Option, error) {
-	found, err := selected(name)
+	found, err := s.selected(name)
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +161,9 @@ func (s *Settings) Query(name string) ([]Option, error) {
 
 // Definitions describe all options.
 func (s *Settings) Definitions() []Definition {
-	out := make([]Definition, len(options))
-	for i := range options {
-		out[i] = options[i].definition(&s.base)
+	out := make([]Definition, len(s.options))
+	for i := range s.options {
+		out[i] = s.options[i].definition(&s.base)
 	}
 	return out
 }

@@ -124,7 +124,7 @@ func TestAnUpdateIsInForceAtOnceAndStays(t *testing.T) {
 	err := s.Update(t.Context(), event.By(`VSPHERE.LOCAL\admin`), []setting.Option{
 		{Name: setting.IdleTimeout, Value: int32(45)},
 		{Name: "vigate.session.maxLifetime", Value: int64(60)},
-		{Name: "vigate.session.maxPerUser", Value: "7"},
+		{Name: "vigate.session.maxPerUser", Value: "70"},
 		{Name: setting.InstanceName, Value: "Büro"},
 		{Name: "vigate.lockout.pair.failures", Value: uint8(3)},
 	})
@@ -133,7 +133,7 @@ func TestAnUpdateIsInForceAtOnceAndStays(t *testing.T) {
 	}
 	for _, s := range []*server{s, start(t, s.store, nil)} {
 		v := s.Values()
-		if v.IdleTimeout != 45*time.Minute || v.MaxLifetime != time.Hour || v.MaxPerPrincipal != 7 || v.InstanceName != "Büro" || v.Pair.Failures != 3 {
+		if v.IdleTimeout != 45*time.Minute || v.MaxLifetime != time.Hour || v.MaxPerPrincipal != 70 || v.InstanceName != "Büro" || v.Pair.Failures != 3 {
 			t.Errorf("values are %+v", v)
 		}
 		if v.TicketLifetime != 2*time.Minute {
@@ -226,7 +226,7 @@ func TestDefinitionsAreSortedCompleteAndHoldTheirDefaults(t *testing.T) {
 func TestATimeThatIsNoWholeUnitIsAString(t *testing.T) {
 	s := begin(t)
 	for set, want := range map[any]any{
-		"90s": "1m30s", "2m": int32(2), "3": int32(3), int16(4): int32(4), "1s": "1s",
+		"90s": "1m30s", "2m": int32(2), "3": int32(3), int16(4): int32(4), "61s": "1m1s",
 	} {
 		if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: setting.IdleTimeout, Value: set}}); err != nil {
 			t.Fatalf("%v: %v", set, err)
@@ -239,7 +239,7 @@ func TestATimeThatIsNoWholeUnitIsAString(t *testing.T) {
 
 func TestOneBadValueRefusesTheWholeUpdate(t *testing.T) {
 	s := begin(t)
-	good := setting.Option{Name: "vigate.ticket.lifetime", Value: int32(9)}
+	good := setting.Option{Name: "vigate.ticket.lifetime", Value: int32(90)}
 	bad := map[string]setting.Option{
 		"bool":            {Name: setting.IdleTimeout, Value: true},
 		"nil":             {Name: setting.IdleTimeout},
@@ -278,8 +278,8 @@ func TestOneBadValueRefusesTheWholeUpdate(t *testing.T) {
 
 func TestOfTwoValuesOfOneOptionTheLaterCounts(t *testing.T) {
 	s := begin(t)
-	err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}, {setting.MaxSessions, int32(6)}})
-	if err != nil || s.Values().MaxSessions != 6 || len(s.log.Query(event.Filter{})) != 1 {
+	err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}, {setting.MaxSessions, int32(600)}})
+	if err != nil || s.Values().MaxSessions != 600 || len(s.log.Query(event.Filter{})) != 1 {
 		t.Errorf("%v, %d", err, s.Values().MaxSessions)
 	}
 }
@@ -303,14 +303,14 @@ func TestQueryTakesANameAPrefixOrNothing(t *testing.T) {
 
 func TestWhatClientsSetGoesBeforeTheBase(t *testing.T) {
 	s := begin(t)
-	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(5)}}); err != nil {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}}); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, s.store, func(c *setting.Config) {
 		c.Base.MaxSessions = 77
 		c.Base.IdleTimeout = 90 * time.Second
 	})
-	if v := again.Values(); v.MaxSessions != 5 || v.IdleTimeout != 90*time.Second {
+	if v := again.Values(); v.MaxSessions != 500 || v.IdleTimeout != 90*time.Second {
 		t.Errorf("values are %+v", v)
 	}
 	if err := again.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, ""}}); err != nil {

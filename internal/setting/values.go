@@ -64,15 +64,32 @@ const (
 )
 
 // option is one row: a name and the value that it sets. at returns a
-// *time.Duration, an *int or a *string; min and max are its bounds.
+// *time.Duration, an *int or a *string.
 type option struct {
-	name           string
-	at             func(*Values) any
-	unit           time.Duration // of a number on the wire, for times
-	min, max       int64         // of numbers, and nanoseconds of times
+	name string
+	at   func(*Values) any
+	unit time.Duration // of a number on the wire, for times
+	// base bounds what the configuration may say: a number, nanoseconds, or bytes of a
+	// text. clients bounds what clients may set, which no privilege but
+	// Global.Settings is needed for: within it the promises of docs/security.md hold,
+	// and nobody is shut out. What the configuration says is always within it.
+	base, clients  bounds
 	strict         strictness
 	label, summary string
 }
+
+// bounds are the smallest and the largest value.
+type bounds struct{ min, max int64 }
+
+func times(min, max time.Duration) bounds { return bounds{int64(min), int64(max)} }
+
+// reaching are bounds that n is in, too.
+func (b bounds) reaching(n int64) bounds { return bounds{min(b.min, n), max(b.max, n)} }
+
+func (b bounds) has(n int64) bool { return b.min <= n && n <= b.max }
+
+// nearest is the number in bounds that is nearest to n.
+func (b bounds) nearest(n int64) int64 { return min(max(n, b.min), b.max) }
 
 // strictness says which of two values of an option lets strangers do less.
 type strictness int
@@ -83,38 +100,63 @@ const (
 	more                      // the greater number, the longer time
 )
 
+var (
+	anyCount = bounds{1, manyCount}
+	anyLock  = times(time.Second, day)
+	anyLife  = times(time.Second, year)
+)
+
 // options are all there are, in the order of their names.
 var options = []option{
-	{"VirtualCenter.InstanceName", func(v *Values) any { return &v.InstanceName }, 0, 1, maxText, neither,
+	{"VirtualCenter.InstanceName", func(v *Values) any { return &v.InstanceName },
+		0, bounds{1, maxText}, bounds{1, maxText}, neither,
 		"Instance name", "What the server calls itself."},
-	{"config.vmacore.soap.maxSessionCount", func(v *Values) any { return &v.MaxSessions }, 0, 1, manyCount, less,
+	{"config.vmacore.soap.maxSessionCount", func(v *Values) any { return &v.MaxSessions },
+		0, anyCount, bounds{100, 1_000_000}, less,
 		"Maximum sessions", "How many sessions may be live at a time. Logins past it are refused."},
-	{"config.vmacore.soap.sessionTimeout", func(v *Values) any { return &v.IdleTimeout }, time.Minute, int64(time.Second), int64(year), less,
+	{"config.vmacore.soap.sessionTimeout", func(v *Values) any { return &v.IdleTimeout },
+		time.Minute, anyLife, times(time.Minute, day), less,
 		"Idle timeout", "After how many minutes without a call a session ends."},
-	{"vigate.locale.default", func(v *Values) any { return &v.DefaultLocale }, 0, 2, 35, neither,
+	{"vigate.locale.default", func(v *Values) any { return &v.DefaultLocale },
+		0, bounds{2, 35}, bounds{2, 35}, neither,
 		"Default locale", "The locale of sessions and messages where none is asked for."},
-	{"vigate.lockout.address.duration", func(v *Values) any { return &v.Address.Duration }, time.Second, int64(time.Second), int64(day), more,
+	{"vigate.lockout.address.duration", func(v *Values) any { return &v.Address.Duration },
+		time.Second, anyLock, times(time.Minute, time.Hour), more,
 		"Address lock", "For how many seconds an address stays locked."},
-	{"vigate.lockout.address.failures", func(v *Values) any { return &v.Address.Failures }, 0, 1, manyCount, less,
+	{"vigate.lockout.address.failures", func(v *Values) any { return &v.Address.Failures },
+		0, anyCount, bounds{20, 500}, less,
 		"Failures per address", "How many failed logins from one address lock it."},
-	{"vigate.lockout.address.interval", func(v *Values) any { return &v.Address.Interval }, time.Second, int64(time.Second), int64(day), more,
+	{"vigate.lockout.address.interval", func(v *Values) any { return &v.Address.Interval },
+		time.Second, anyLock, times(time.Minute, day), more,
 		"Interval per address", "Within how many seconds failed logins from one address count together."},
-	{"vigate.lockout.pair.duration", func(v *Values) any { return &v.Pair.Duration }, time.Second, int64(time.Second), int64(day), more,
+	{"vigate.lockout.pair.duration", func(v *Values) any { return &v.Pair.Duration },
+		time.Second, anyLock, times(time.Minute, day), more,
 		"Lock of user and address", "For how many seconds a user stays locked for an address."},
-	{"vigate.lockout.pair.failures", func(v *Values) any { return &v.Pair.Failures }, 0, 1, manyCount, less,
-		"Failures per user and address", "How many failed logins of one user from one address lock that user for that address."},
-	{"vigate.lockout.pair.interval", func(v *Values) any { return &v.Pair.Interval }, time.Second, int64(time.Second), int64(day), more,
-		"Interval per user and address", "Within how many seconds failed logins of one user from one address count together."},
-	{"vigate.lockout.principal.duration", func(v *Values) any { return &v.Principal.Duration }, time.Second, int64(time.Second), int64(day), more,
+	{"vigate.lockout.pair.failures", func(v *Values) any { return &v.Pair.Failures },
+		0, anyCount, bounds{3, 20}, less,
+		"Failures per user and address",
+		"How many failed logins of one user from one address lock that user for that address."},
+	{"vigate.lockout.pair.interval", func(v *Values) any { return &v.Pair.Interval },
+		time.Second, anyLock, times(time.Minute, day), more,
+		"Interval per user and address",
+		"Within how many seconds failed logins of one user from one address count together."},
+	{"vigate.lockout.principal.duration", func(v *Values) any { return &v.Principal.Duration },
+		time.Second, anyLock, times(time.Minute, time.Hour), more,
 		"User lock", "For how many seconds a user stays locked for all addresses."},
-	{"vigate.lockout.principal.failures", func(v *Values) any { return &v.Principal.Failures }, 0, 1, manyCount, less,
+	{"vigate.lockout.principal.failures", func(v *Values) any { return &v.Principal.Failures },
+		0, anyCount, bounds{20, 500}, less,
 		"Failures per user", "How many failed logins of one user, from anywhere, lock that user."},
-	{"vigate.lockout.principal.interval", func(v *Values) any { return &v.Principal.Interval }, time.Second, int64(time.Second), int64(day), more,
+	{"vigate.lockout.principal.interval", func(v *Values) any { return &v.Principal.Interval },
+		time.Second, anyLock, times(30*time.Minute, day), more,
 		"Interval per user", "Within how many seconds failed logins of one user count together."},
-	{"vigate.session.maxLifetime", func(v *Values) any { return &v.MaxLifetime }, time.Minute, int64(time.Second), int64(year), less,
+	{"vigate.session.maxLifetime", func(v *Values) any { return &v.MaxLifetime },
+		time.Minute, anyLife, times(5*time.Minute, 7*day), less,
 		"Maximum lifetime", "How many minutes after its login a session ends, however much it is used."},
-	{"vigate.session.maxPerUser", func(v *Values) any { return &v.MaxPerPrincipal }, 0, 1, manyCount, less,
-		"Maximum sessions per user", "How many sessions of one user may be live at a time. Logins past it are refused."},
-	{"vigate.ticket.lifetime", func(v *Values) any { return &v.TicketLifetime }, time.Second, int64(time.Second), int64(day), less,
+	{"vigate.session.maxPerUser", func(v *Values) any { return &v.MaxPerPrincipal },
+		0, anyCount, bounds{10, 100_000}, less,
+		"Maximum sessions per user",
+		"How many sessions of one user may be live at a time. Logins past it are refused."},
+	{"vigate.ticket.lifetime", func(v *Values) any { return &v.TicketLifetime },
+		time.Second, anyLock, times(10*time.Second, 10*time.Minute), less,
 		"Ticket lifetime", "For how many seconds a clone ticket or a service ticket can be used."},
 }

@@ -1,0 +1,118 @@
+package setting_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store/storetest"
+)
+
+// Global.Settings is enough for options, so that none may switch a promise off: no
+// value lets guessers go on, sessions live for ever, or everybody be shut out.
+func TestClientsCanSwitchNoLimitOff(t *testing.T) {
+	s := begin(t)
+	for name, values := range map[string][]any{
+		"config.vmacore.soap.maxSessionCount": {int32(1), int32(10_000_000)},
+		"config.vmacore.soap.sessionTimeout":  {"1s", int32(60 * 24 * 365)},
+		"vigate.session.maxLifetime":          {"1s", int32(60 * 24 * 365)},
+		"vigate.session.maxPerUser":           {int32(1), int32(10_000_000)},
+		"vigate.ticket.lifetime":              {"1s", int32(86400)},
+		"vigate.lockout.pair.failures":        {int32(1), int32(21), int32(10_000_000)},
+		"vigate.lockout.pair.interval":        {int32(1), "59s"},
+		"vigate.lockout.pair.duration":        {int32(1), "59s"},
+		"vigate.lockout.principal.failures":   {int32(1), int32(501), int32(10_000_000)},
+		"vigate.lockout.principal.interval":   {int32(1), "29m59s"},
+		"vigate.lockout.principal.duration":   {int32(1), "59s", int32(86400)},
+		"vigate.lockout.address.failures":     {int32(1), int32(501), int32(10_000_000)},
+		"vigate.lockout.address.interval":     {int32(1), "59s"},
+		"vigate.lockout.address.duration":     {int32(1), "59s", int32(86400)},
+	} {
+		for _, v := range values {
+			var invalid *setting.InvalidError
+			err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: name, Value: v}})
+			if !errors.As(err, &invalid) || invalid.Name != name {
+				t.Errorf("%s = %v: %v", name, v, err)
+			}
+		}
+	}
+	if *s.Values() != setting.Defaults() {
+		t.Errorf("in force: %+v", s.Values())
+	}
+}
+
+func TestWhatTheConfigurationSaysClientsMaySetToo(t *testing.T) {
+	s := start(t, storetest.NewMemory(clock), func(c *setting.Config) {
+		c.Base.Pair.Failures, c.Base.MaxPerPrincipal, c.Base.IdleTimeout = 1000, 2, 48*time.Hour
+	})
+	for _, c := range []struct {
+		name      string
+		good, bad int32
+	}{
+		{"vigate.lockout.pair.failures", 1000, 1001}, {"vigate.lockout.pair.failures", 3, 2},
+		{"vigate.session.maxPerUser", 2, 1}, {"vigate.session.maxPerUser", 100_000, 100_001},
+		{setting.IdleTimeout, 48 * 60, 48*60 + 1}, {setting.IdleTimeout, 1, 0},
+	} {
+		var invalid *setting.InvalidError
+		err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: c.name, Value: c.bad}})
+		if !errors.As(err, &invalid) {
+			t.Errorf("%s = %d: %v", c.name, c.bad, err)
+		}
+		if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: c.name, Value: c.good}}); err != nil {
+			t.Errorf("%s = %d: %v", c.name, c.good, err)
+		}
+		if d := definition(t, s, c.name); c.good < d.Min || c.good > d.Max || c.bad >= d.Min && c.bad <= d.Max {
+			t.Errorf("%s: clients are told %d to %d", c.name, d.Min, d.Max)
+		}
+	}
+}
+
+// Versions that had no such bounds let clients set anything.
+func TestWhatClientsOfAnEarlierVersionHaveSetHoldsIfItIsStricter(t *testing.T) {
+	backing := storetest.NewMemory(clock)
+	put(t, backing, "options", `{"options":{"vigate.lockout.pair.failures":"10000000","vigate.lockout.address.duration":"1s",`+
+		`"vigate.session.maxPerUser":"1","vigate.session.maxLifetime":"8760h0m0s","vigate.lockout.principal.failures":"400"}}`)
+	s, want := start(t, backing, nil), setting.Defaults()
+	want.MaxPerPrincipal, want.Principal.Failures = 1, 400
+	if *s.Values() != want || s.Damaged() != nil {
+		t.Errorf("in force: %+v, %v", s.Values(), s.Damaged())
+	}
+	for _, name := range []string{"pair.failures", "address.duration", "maxLifetime"} {
+		if !strings.Contains(s.said.String(), name) {
+			t.Errorf("%s is not logged: %s", name, s.said)
+		}
+	}
+}
+
+// TestTheBoundsOfOptionsAreThoseOfTheDocument holds docs/security.md §8 to the table.
+func TestTheBoundsOfOptionsAreThoseOfTheDocument(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "\n| option | clients may set | default |\n|--|--|--|\n"
+	_, table, _ := strings.Cut(string(doc), head)
+	table, _, _ = strings.Cut(table, "\n\n")
+	var want []string
+	for _, d := range begin(t).Definitions() {
+		if !d.Number {
+			continue
+		}
+		unit := ""
+		switch {
+		case strings.Contains(d.Summary, "minutes"):
+			unit = " minutes"
+		case strings.Contains(d.Summary, "seconds"):
+			unit = " seconds"
+		}
+		want = append(want, fmt.Sprintf("| `%s` | %d to %d%s | %v |", d.Name, d.Min, d.Max, unit, d.Default))
+	}
+	if got := strings.Trim(table, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("docs/security.md has\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
