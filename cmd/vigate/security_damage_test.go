@@ -193,6 +193,10 @@ var damageCases = []damageCase{
 		func(_ *damageScene, s *scene) {
 			s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`)
 		}},
+	{"the roster of new names", store.Roster, last, 200, "", func(_ *damageScene, s *scene) {
+		s.must(s.admin, accountPath+"CreateUser",
+			`{"user":{"_typeName":"HostAccountSpec","id":"carl","password":"a good long password"}}`)
+	}},
 	{"a node of the cluster", store.Node, last, 200, "a node's record can't be read", nil},
 }
 

@@ -288,18 +288,23 @@ func (t *Table) Damaged() error {
 // the text, without regard to case, sorted by name. An empty text is in all
 // names.
 func (t *Table) Search(text string, exact bool) []Account {
-	text = principal.Fold(text)
+	var found []Account
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	var found []Account
-	for _, r := range t.users {
-		user := principal.Fold(r.User)
-		if exact && text != "" && user != text || !strings.Contains(user, text) {
-			continue
+	if exact && text != "" {
+		for _, id := range t.names.Find(principal.Name{Domain: t.domain, User: text}) {
+			found = append(found, t.users[id].account())
 		}
-		found = append(found, r.account())
+		return found
 	}
-	slices.SortFunc(found, func(a, b Account) int { return strings.Compare(a.Name.Key(), b.Name.Key()) })
+	text = principal.Fold(text)
+	for _, key := range slices.Sorted(maps.Keys(t.names)) {
+		for _, id := range t.names[key] {
+			if r := t.users[id]; strings.Contains(principal.Fold(r.User), text) {
+				found = append(found, r.account())
+			}
+		}
+	}
 	return found
 }
 
@@ -315,6 +320,16 @@ func (t *Table) Alike(user string) bool {
 		}
 	}
 	return false
+}
+
+// MaxUsers is how many users there may be.
+const MaxUsers = 10_000
+
+// count is how many users there are, those whose records can't be read included.
+func (t *Table) count() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.users) + len(t.damaged)
 }
 
 // Bounds of names, in bytes.

@@ -16,6 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -44,12 +45,14 @@ func newNode(t *testing.T, s store.Store) *node {
 	n := &node{store: s}
 	log := slog.New(slog.DiscardHandler)
 	users, authority := account.NewTable("vsphere.local", log), access.NewTable(nil, log)
-	n.mirror = store.NewMirror(s, authority, users)
+	names := &roster.Roster{Names: []roster.Names{users}}
+	n.mirror = store.NewMirror(s, authority, users, names)
+	names.Mirror = n.mirror
 	events := event.NewLog(event.Options{})
 	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
 		Exists: func(who principal.Name, group bool) bool { return !group && users.Exists(who) }, Enabled: users.Enabled})
 	var err error
-	n.Manager, err = account.NewManager(account.Options{Mirror: n.mirror, Table: users, Events: events, Authority: n.access,
+	n.Manager, err = account.NewManager(account.Options{Mirror: n.mirror, Table: users, Roster: names, Events: events, Authority: n.access,
 		Cost: cheap, Queue: 100, Patience: time.Minute, Log: log,
 		End: func(_ context.Context, who principal.Name, keep string) error {
 			if n.fail.Load() {

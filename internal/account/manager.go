@@ -11,6 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/eviction"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -28,6 +29,8 @@ var (
 	ErrPassword = errors.New("password's length is out of bounds")
 	// ErrRejected: no such user, or disabled, or the wrong password.
 	ErrRejected = errors.New("user or password rejected")
+	// ErrTooMany: there are MaxUsers users.
+	ErrTooMany = errors.New("as many users as there may be")
 	// ErrUnconfirmed: rejected by what this process knows, and it could not find out
 	// whether it knows all.
 	ErrUnconfirmed = errors.New("rejection not confirmed")
@@ -46,15 +49,13 @@ type Authority interface {
 	Found(ctx context.Context, by event.Actor, who principal.Name) ([]store.Change, error)
 }
 
-// Options of a Manager. Mirror, Table, Events, Authority and End are needed.
+// Options of a Manager. Mirror, Table, Roster, Events, Authority and End are needed.
 type Options struct {
 	Mirror    *store.Mirror // feeds Table, and what Authority reads
 	Table     *Table
+	Roster    *roster.Roster
 	Events    *event.Log
 	Authority Authority
-	// Taken reports whether somebody else than a user of Table, an extension, is
-	// called so or alike; nil: nobody.
-	Taken func(user string) bool
 	// End ends the sessions of a user who is disabled, removed or has a new
 	// password.
 	End eviction.Ender
@@ -81,7 +82,7 @@ type Manager struct {
 	mirror      *store.Mirror
 	events      *event.Log
 	authority   Authority
-	taken       func(string) bool
+	roster      *roster.Roster
 	evictor     *eviction.Evictor
 	cost        Cost
 	minPassword int
@@ -117,11 +118,8 @@ func NewManager(o Options) (*Manager, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Taken == nil {
-		o.Taken = func(string) bool { return false }
-	}
 	return &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, taken: o.Taken,
+		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster,
 		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
 		cost:    o.Cost, minPassword: o.MinPassword, now: o.Now,
 		gate:   newGate(o.Cores, o.Queue, o.Patience, pressure{requests: o.Requests, now: o.Now}),
@@ -131,21 +129,21 @@ func NewManager(o Options) (*Manager, error) {
 
 // Create makes a user.
 //
-// Errors: ErrName, ErrFullName, ErrPassword, ErrExists, ErrBusy.
+// Errors: ErrName, ErrFullName, ErrPassword, ErrExists, ErrTooMany, ErrBusy.
 func (m *Manager) Create(ctx context.Context, by event.Actor, name principal.Name, password []byte, fullName string) error {
 	r, err := m.fresh(ctx, name, password, fullName)
 	if err != nil {
 		return fmt.Errorf("create user: %w", err)
 	}
-	if err := m.mirror.Sync(ctx); err != nil {
-		return fmt.Errorf("create user: %w", err)
-	}
-	create, err := m.create(r)
-	if err != nil {
-		return fmt.Errorf("create user: %w", err)
-	}
-	_, err = m.mirror.Commit(ctx, create, m.event("created", by, r))
-	if errors.Is(err, store.ErrConflict) {
+	err = m.roster.Enter(ctx, r.User, func(turn store.Change) error {
+		create, err := m.create(r)
+		if err != nil {
+			return err
+		}
+		_, err = m.mirror.Commit(ctx, turn, create, m.event("created", by, r))
+		return err
+	})
+	if errors.Is(err, roster.ErrTaken) {
 		err = ErrExists
 	}
 	if err != nil {
@@ -172,13 +170,13 @@ func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byt
 	return r, nil
 }
 
-// create is the change that makes the user.
+// create is the change that makes the user, who was admitted by the roster.
 func (m *Manager) create(r *row) (store.Change, error) {
 	if _, d := m.get(r.name()); d != nil {
 		return store.Change{}, d.err
 	}
-	if m.Alike(r.User) || m.taken(r.User) {
-		return store.Change{}, ErrExists
+	if m.count() >= MaxUsers {
+		return store.Change{}, ErrTooMany
 	}
 	b, err := r.encode()
 	if err != nil {
@@ -296,14 +294,17 @@ func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) 
 				break
 			}
 		}
-		var create store.Change
-		if create, err = m.create(r); err == nil {
-			_, err = m.mirror.Commit(ctx, append(changes, create, m.event("created", event.Actor{}, r))...)
+		var turn, create store.Change
+		if turn, err = m.roster.Admit(ctx, r.User); err == nil {
+			create, err = m.create(r)
+		}
+		if err == nil {
+			_, err = m.mirror.Commit(ctx, append(changes, turn, create, m.event("created", event.Actor{}, r))...)
 		}
 		if err == nil {
 			return true, nil
 		}
-		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, ErrExists) {
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, roster.ErrTaken) {
 			break
 		}
 		// Another server was faster. Found knows next time.

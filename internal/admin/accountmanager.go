@@ -36,6 +36,7 @@ func (a *api) accountManager() *vim.Object {
 var accountErrors = []vim.Mapping{
 	lastAdministrator, tooMany,
 	vim.Map(account.ErrExists, vim.Plain[types.AlreadyExists]),
+	vim.Map(account.ErrTooMany, vim.Plain[types.LimitExceeded]),
 	vim.Map(account.ErrNotFound, vim.Plain[types.UserNotFound]),
 	vim.Map(account.ErrName, vim.Argument("user.id")),
 	vim.Map(account.ErrFullName, vim.Argument("user.description")),

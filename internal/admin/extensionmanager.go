@@ -43,6 +43,7 @@ var extensionErrors = []vim.Mapping{
 	lastAdministrator, tooMany,
 	vim.Map(extension.ErrNotFound, vim.Plain[types.NotFound]),
 	vim.Map(extension.ErrExists, vim.Argument("extension.key")),
+	vim.Map(extension.ErrTooMany, vim.Plain[types.LimitExceeded]),
 	vim.Map(extension.ErrKey, vim.Argument("extension.key")),
 	vim.Map(extension.ErrSubjectName, vim.Argument("extension.subjectName")),
 	vim.Map(extension.ErrPrivilege, vim.Argument("extension.privilegeList")),

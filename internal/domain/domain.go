@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
@@ -83,9 +84,11 @@ func New(o Options) (*Domain, error) {
 		o.Exists = func(who principal.Name, group bool) bool { return !group && accounts.Exists(who) }
 	}
 	sessions := session.NewTable(o.Log)
+	names := &roster.Roster{Names: []roster.Names{accounts, extensions}}
 	d.Mirror = store.NewMirror(o.Store, append([]store.View{
-		d.Settings, extensions, authority, accounts, sessions, d.Events,
+		d.Settings, extensions, authority, accounts, names, sessions, d.Events,
 	}, o.Views...)...)
+	names.Mirror = d.Mirror
 	d.Settings.Attach(d.Mirror)
 
 	d.Sessions = session.NewManager(session.Options{
@@ -103,12 +106,12 @@ func New(o Options) (*Domain, error) {
 		Enabled: accounts.Enabled,
 	})
 	d.Extensions = extension.NewManager(extension.Options{
-		Mirror: d.Mirror, Table: extensions, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict,
-		Taken: accounts.Alike, Now: o.Now, Log: o.Log,
+		Mirror: d.Mirror, Table: extensions, Roster: names, Events: d.Events, Authority: d.Access,
+		End: d.Sessions.Evict, Now: o.Now, Log: o.Log,
 	})
 	d.Accounts, err = account.NewManager(account.Options{
-		Mirror: d.Mirror, Table: accounts, Events: d.Events, Authority: d.Access, End: d.Sessions.Evict,
-		Taken: extensions.Alike, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Log: o.Log,
+		Mirror: d.Mirror, Table: accounts, Roster: names, Events: d.Events, Authority: d.Access,
+		End: d.Sessions.Evict, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Log: o.Log,
 	})
 	return d, err
 }

@@ -30,8 +30,15 @@ const (
 	// MaxKey is the longest key in bytes.
 	MaxKey        = 480
 	maxData       = 256 << 10
+	maxRecord     = 512 << 10 // bytes of all that is stored of one
 	maxPrivileges = 1000
 	maxPrivilege  = 256 // bytes of an id or a group
+
+	// MaxExtensions is how many there may be. All together are bounded in the bytes
+	// that are stored of them and in the privileges that they declare.
+	MaxExtensions = 500
+	maxBytes      = 16 << 20
+	maxDeclared   = 10_000
 )
 
 // Privilege is one that an extension declares.
@@ -101,6 +108,7 @@ type row struct {
 
 	id       string // the record's
 	look     string // principal.Look of Key
+	size     int    // of the record
 	revision store.Revision
 	extra    record.Extra
 }
@@ -116,7 +124,7 @@ func (r *row) extension() Extension {
 }
 
 func decode(rec store.Record) (*row, error) {
-	r := &row{id: rec.ID, revision: rec.Revision}
+	r := &row{id: rec.ID, revision: rec.Revision, size: len(rec.Value)}
 	extra, err := record.Decode(rec.Value, formatVersion, r)
 	if err != nil {
 		return nil, err
@@ -410,6 +418,28 @@ func (t *Table) Alike(name string) bool {
 		}
 	}
 	return false
+}
+
+// room returns ErrTooMany if r, in place of old, nil for none, makes the extensions
+// too many, or what they say and declare too much.
+func (t *Table) room(old, r *row) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	count, size, declared := len(t.rows)+len(t.damaged), r.size, len(r.Privileges)
+	if old == nil {
+		count++
+	}
+	for _, other := range t.rows {
+		if old == nil || other.id != old.id {
+			size, declared = size+other.size, declared+len(other.Privileges)
+		}
+	}
+	grows := old == nil || r.size > old.size
+	declares := len(r.Privileges) > 0 && (old == nil || len(r.Privileges) > len(old.Privileges))
+	if old == nil && count > MaxExtensions || grows && size > maxBytes || declares && declared > maxDeclared {
+		return ErrTooMany
+	}
+	return nil
 }
 
 // Find returns the extension with the key.

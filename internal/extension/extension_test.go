@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -53,12 +54,14 @@ func nodeOn(t *testing.T, s store.Store) *node {
 		}
 		return all
 	}, discard)
-	n.mirror = store.NewMirror(s, table, authority)
+	names := &roster.Roster{Names: []roster.Names{table}}
+	n.mirror = store.NewMirror(s, table, authority, names)
+	names.Mirror = n.mirror
 	events := event.NewLog(event.Options{})
 	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
 		Exists:  func(who principal.Name, _ bool) bool { return who.Domain != "" || table.Exists(who.User) },
 		Enabled: func(principal.Name) bool { return true }})
-	n.Manager = extension.NewManager(extension.Options{Mirror: n.mirror, Table: table, Events: events, Authority: n.access, Log: discard,
+	n.Manager = extension.NewManager(extension.Options{Mirror: n.mirror, Table: table, Roster: names, Events: events, Authority: n.access, Log: discard,
 		Now: func() time.Time { return now },
 		End: func(_ context.Context, who principal.Name, keep string) error {
 			if n.fail.Load() {

@@ -15,12 +15,16 @@ import (
 	"github.com/vigate/vigate/internal/eviction"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/record"
+	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/store"
 )
 
 var (
 	// ErrNotFound: no extension has the key.
 	ErrNotFound = errors.New("no such extension")
+	// ErrTooMany: there are as many extensions as there may be, or they say or
+	// declare as much.
+	ErrTooMany = errors.New("as many extensions as there may be, or as much of them")
 	// ErrExists: an extension or a user is called so already, or alike.
 	ErrExists = errors.New("extension exists already")
 )
@@ -32,15 +36,13 @@ type Authority interface {
 	Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error)
 }
 
-// Options of a Manager. Mirror, Table, Events, Authority and End are needed.
+// Options of a Manager. Mirror, Table, Roster, Events, Authority and End are needed.
 type Options struct {
 	Mirror    *store.Mirror // feeds Table, and what Authority reads
 	Table     *Table
+	Roster    *roster.Roster
 	Events    *event.Log
 	Authority Authority
-	// Taken reports whether somebody else than an extension of Table, a user, is
-	// called so or alike; nil: nobody.
-	Taken func(key string) bool
 	// End ends the sessions of an extension that is unregistered, or that logs in
 	// in another way than before.
 	End eviction.Ender
@@ -57,7 +59,7 @@ type Manager struct {
 	mirror    *store.Mirror
 	events    *event.Log
 	authority Authority
-	taken     func(string) bool
+	roster    *roster.Roster
 	evictor   *eviction.Evictor
 	now       func() time.Time
 }
@@ -70,18 +72,15 @@ func NewManager(o Options) *Manager {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Taken == nil {
-		o.Taken = func(string) bool { return false }
-	}
 	return &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, taken: o.Taken, now: o.Now,
+		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster, now: o.Now,
 		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
 	}
 }
 
 // Register makes an extension.
 //
-// Errors: ErrExists, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
+// Errors: ErrExists, ErrTooMany, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
 func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration) error {
 	const what = "register extension"
 	if err := principal.CheckNew(reg.Key, MaxKey); err != nil {
@@ -90,24 +89,24 @@ func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration
 	if err := reg.checkNew(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	if err := m.mirror.Sync(ctx); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if _, d := m.get(reg.Key); d != nil {
-		return fmt.Errorf("%s: %w", what, d.err)
-	}
-	if m.Alike(reg.Key) || m.taken(reg.Key) {
-		return fmt.Errorf("%s: %w", what, ErrExists)
-	}
 	r := &row{id: id(reg.Key), Key: reg.Key, Registered: m.now().UTC()}
 	m.fill(r, reg)
 	b, err := r.encode()
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	_, err = m.mirror.Commit(ctx, store.Create(store.Extension, r.id, b, time.Time{}),
-		m.event("registered", by, r))
-	if errors.Is(err, store.ErrConflict) {
+	err = m.roster.Enter(ctx, r.Key, func(turn store.Change) error {
+		if _, d := m.get(r.Key); d != nil {
+			return d.err
+		}
+		if err := m.room(nil, r); err != nil {
+			return err
+		}
+		create := store.Create(store.Extension, r.id, b, time.Time{})
+		_, err := m.mirror.Commit(ctx, turn, create, m.event("registered", by, r))
+		return err
+	})
+	if errors.Is(err, roster.ErrTaken) {
 		err = ErrExists
 	}
 	if err != nil {
@@ -127,7 +126,8 @@ func (m *Manager) fill(r *row, reg Registration) {
 // stay. Another subject name ends the extension's sessions, all but the one with
 // the key keep.
 //
-// Errors: ErrNotFound, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
+// Errors: ErrNotFound, ErrTooMany, ErrKey, ErrSubjectName, ErrPrivilege, ErrData,
+// ErrText.
 func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration, keep string) error {
 	if err := reg.checkNew(); err != nil {
 		return fmt.Errorf("update extension: %w", err)
@@ -183,7 +183,8 @@ func (m *Manager) again(what string, try func() (done bool, err error)) error {
 }
 
 func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, keep string, edit func(*row)) (bool, error) {
-	if err := m.mirror.Sync(ctx); err != nil {
+	turn, err := m.roster.Turn(ctx)
+	if err != nil {
 		return true, err
 	}
 	old, broken := m.get(key)
@@ -201,6 +202,12 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 	}
 	changes := []store.Change{
 		store.Update(store.Extension, old.id, old.revision, b, time.Time{}), m.event(eventID, by, &r),
+	}
+	if r.size > old.size || len(r.Privileges) > len(old.Privileges) {
+		if err := m.room(old, &r); err != nil {
+			return true, err
+		}
+		changes = append(changes, turn)
 	}
 	if bytes.Equal(r.Certificate, old.Certificate) && r.SubjectName == old.SubjectName {
 		_, err := m.mirror.Commit(ctx, changes...)
@@ -261,7 +268,15 @@ func (m *Manager) Spares(who principal.Name, key string) (condition store.Change
 // Call it at the start and from time to time.
 func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ctx) }
 
-func (r *row) encode() ([]byte, error) { return record.Encode(formatVersion, r, r.extra) }
+// encode also sets the record's size. ErrData: it would be too large.
+func (r *row) encode() ([]byte, error) {
+	b, err := record.Encode(formatVersion, r, r.extra)
+	if errors.Is(err, record.ErrSize) || len(b) > maxRecord && len(b) > r.size {
+		return nil, ErrData
+	}
+	r.size = len(b)
+	return b, err
+}
 
 func (m *Manager) event(eventID string, by event.Actor, r *row) store.Change {
 	e := event.Event{Type: "EventEx", ID: "vigate.extension." + eventID, User: by.User, Origin: by.Origin, Subject: r.Key}

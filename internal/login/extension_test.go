@@ -15,6 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/trust"
@@ -88,10 +89,12 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 				t.Fatal(err)
 			}
 			table := extension.NewTable(nil, slog.Default())
-			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table)
+			names := &roster.Roster{Names: []roster.Names{table}}
+			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table, names)
+			names.Mirror = mirror
 			storetest.Follow(t, mirror)
 			manager := extension.NewManager(extension.Options{
-				Mirror: mirror, Table: table, Events: event.NewLog(event.Options{Now: f.clock.Now}),
+				Mirror: mirror, Table: table, Roster: names, Events: event.NewLog(event.Options{Now: f.clock.Now}),
 			})
 			for _, reg := range []extension.Registration{
 				{Key: "com.example.A", SubjectName: "CN=A", Data: []byte("{}")},

@@ -36,6 +36,7 @@ const (
 	Node       Kind = 11 // cluster: a running server
 	Numbers    Kind = 12 // store: one record for each appended kind, see Numbering
 	KeptEvent  Kind = 13 // event: an event that outlives those after it, under its number
+	Roster     Kind = 14 // roster: one record, written by whoever makes a user or an extension
 )
 
 // Appended reports whether the kind's records are written by Append. They have

@@ -69,6 +69,7 @@ var mapped = []struct {
 
 	{"HostLocalAccountManager", "account.ErrNotFound", account.ErrNotFound, "UserNotFound"},
 	{"HostLocalAccountManager", "account.ErrExists", account.ErrExists, "AlreadyExists"},
+	{"HostLocalAccountManager", "account.ErrTooMany", account.ErrTooMany, "LimitExceeded"},
 	{"HostLocalAccountManager", "account.ErrName", account.ErrName, "InvalidArgument"},
 	{"HostLocalAccountManager", "account.ErrFullName", account.ErrFullName, "InvalidArgument"},
 	{"HostLocalAccountManager", "account.ErrPassword", account.ErrPassword, "InvalidArgument"},
@@ -78,6 +79,7 @@ var mapped = []struct {
 
 	{"ExtensionManager", "extension.ErrNotFound", extension.ErrNotFound, "NotFound"},
 	{"ExtensionManager", "extension.ErrExists", extension.ErrExists, "InvalidArgument"},
+	{"ExtensionManager", "extension.ErrTooMany", extension.ErrTooMany, "LimitExceeded"},
 	{"ExtensionManager", "extension.ErrKey", extension.ErrKey, "InvalidArgument"},
 	{"ExtensionManager", "extension.ErrData", extension.ErrData, "InvalidArgument"},
 	{"ExtensionManager", "extension.ErrText", extension.ErrText, "InvalidArgument"},
