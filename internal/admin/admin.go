@@ -17,12 +17,13 @@ type Domain struct {
 type api struct {
 	*vim.API
 	Domain
+	extensions extensionCache
 }
 
 // Serve adds the package's objects to the API. It is called before the first
 // request.
 func Serve(to *vim.API, d Domain) error {
-	a := &api{to, d}
+	a := &api{API: to, Domain: d}
 	for _, o := range []*vim.Object{
 		a.authorizationManager(), a.extensionManager(), a.userDirectory(), a.accountManager(), a.optionManager(),
 	} {

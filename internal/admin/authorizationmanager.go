@@ -68,10 +68,14 @@ var (
 
 func (a *api) authorityChanged(*vim.Call) <-chan struct{} { return a.AuthorityChanged() }
 
-func (a *api) roleList(_ context.Context, c *vim.Call) ([]types.AuthorizationRole, error) {
+func (a *api) roleList(ctx context.Context, c *vim.Call) ([]types.AuthorizationRole, error) {
 	in := a.MessageLocale(c)
 	var all []types.AuthorizationRole
 	for _, r := range a.Access.Roles() {
+		const each = 8 // privileges that are a unit of work
+		if err := a.Work(ctx, c, 1+len(r.Privileges)/each); err != nil {
+			return nil, err
+		}
 		info := &types.Description{Label: r.Name, Summary: r.Name}
 		if r.System {
 			info.Label = locale.Text(in, "role."+r.Name+".label")
@@ -96,14 +100,21 @@ func (a *api) privilegeList(context.Context, *vim.Call) ([]types.AuthorizationPr
 
 // authorizationDescription is the privileges' and groups' names for people.
 // Those that extensions declare are described by the extension, if it cares.
-func (a *api) authorizationDescription(_ context.Context, c *vim.Call) (types.AuthorizationDescription, error) {
+func (a *api) authorizationDescription(ctx context.Context, c *vim.Call) (types.AuthorizationDescription, error) {
 	in := a.MessageLocale(c)
 	d := types.AuthorizationDescription{
 		Privilege: []types.BaseElementDescription{}, PrivilegeGroup: []types.BaseElementDescription{},
 	}
-	resources := a.resources("auth", in)
+	resources, err := a.resources(ctx, c, "auth", in)
+	if err != nil {
+		return d, err
+	}
 	described := map[string]bool{}
 	for _, p := range a.Access.PrivilegeList() {
+		const each = 2 // units of work
+		if err := a.Work(ctx, c, each); err != nil {
+			return d, err
+		}
 		d.Privilege = append(d.Privilege, describe(in, resources, string(p.ID), p.LabelKey(), p.Name()))
 		if !described[p.Group] {
 			described[p.Group] = true

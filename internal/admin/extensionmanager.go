@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -74,22 +74,75 @@ func registration(c *vim.Call, x *types.Extension) (extension.Registration, erro
 	return r, nil
 }
 
+// extensionCache has the extensions that were decoded, as long as they are as they
+// were: all of them have megabytes.
+type extensionCache struct {
+	mu  sync.Mutex // guards all
+	all map[string]*decodedExtension
+}
+
+// decodedExtension is shared: nobody may write to it.
+type decodedExtension struct {
+	*types.Extension
+	revision uint64
+}
+
+func (c *extensionCache) get(e extension.Extension) *types.Extension {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.all[e.Key]; d != nil && d.revision == uint64(e.Revision) {
+		return d.Extension
+	}
+	return nil
+}
+
+func (c *extensionCache) put(e extension.Extension, x *types.Extension) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == nil || len(c.all) >= 2*extension.MaxExtensions {
+		c.all = map[string]*decodedExtension{} // many are gone
+	}
+	c.all[e.Key] = &decodedExtension{x, uint64(e.Revision)}
+}
+
 // apiExtension is the extension as it was registered. Its heartbeat is what the
-// server knows: when it was last registered or updated.
-func apiExtension(e extension.Extension) (*types.Extension, error) {
+// server knows: when it was last registered or updated. Nobody may write to it.
+func (a *api) apiExtension(ctx context.Context, c *vim.Call, e extension.Extension) (*types.Extension, error) {
+	if x := a.extensions.get(e); x != nil {
+		return x, nil
+	}
+	const each = 64 // bytes that a unit of work decodes
+	if err := a.Work(ctx, c, len(e.Data)/each); err != nil {
+		return nil, err
+	}
 	x := &types.Extension{}
 	if err := types.NewJSONDecoder(bytes.NewReader(e.Data)).Decode(x); err != nil {
-		return nil, fmt.Errorf("read extension %q: %w", e.Key, err)
+		return nil, &unreadableError{e.Key, err}
 	}
 	x.Key, x.LastHeartbeatTime = e.Key, e.Updated.UTC()
+	a.extensions.put(e, x)
 	return x, nil
 }
 
-func (a *api) extensionList(context.Context, *vim.Call) ([]types.Extension, error) {
+// unreadableError: what the extension said of itself can't be decoded.
+type unreadableError struct {
+	key   string
+	cause error
+}
+
+func (e *unreadableError) Error() string { return fmt.Sprintf("read extension %q: %v", e.key, e.cause) }
+
+func (e *unreadableError) Unwrap() error { return e.cause }
+
+func (a *api) extensionList(ctx context.Context, c *vim.Call) ([]types.Extension, error) {
 	var all []types.Extension
 	for _, e := range a.Extensions.List() {
-		x, err := apiExtension(e)
+		x, err := a.apiExtension(ctx, c, e)
 		if err != nil {
+			return nil, err
+		}
+		const each = 256 // bytes that a unit of work answers
+		if err := a.Work(ctx, c, 1+len(e.Data)/each); err != nil {
 			return nil, err
 		}
 		all = append(all, *x)
@@ -97,12 +150,12 @@ func (a *api) extensionList(context.Context, *vim.Call) ([]types.Extension, erro
 	return all, nil
 }
 
-func (a *api) findExtension(_ context.Context, _ *vim.Call, r *types.FindExtensionRequestType) (*types.Extension, error) {
+func (a *api) findExtension(ctx context.Context, c *vim.Call, r *types.FindExtensionRequestType) (*types.Extension, error) {
 	e, ok := a.Extensions.Find(r.ExtensionKey)
 	if !ok {
 		return nil, nil
 	}
-	return apiExtension(e)
+	return a.apiExtension(ctx, c, e)
 }
 
 func (a *api) registerExtension(ctx context.Context, c *vim.Call, r *types.RegisterExtensionRequestType) error {
@@ -202,14 +255,16 @@ func (a *api) extensionName(key string) (principal.Name, bool) {
 	return e.Principal(), true
 }
 
-// resources are the texts of a module that extensions bring in the language, or
-// in English where they have none in it. No extension speaks over another.
-func (a *api) resources(module, messageLocale string) map[string]string {
+// resources are the texts that extensions bring for a module: in the caller's
+// language, or else in the default one. If two bring one, that of the first counts.
+func (a *api) resources(ctx context.Context, c *vim.Call, module, messageLocale string) (map[string]string, error) {
 	texts := map[string]string{}
 	for _, e := range a.Extensions.List() {
-		x, err := apiExtension(e)
-		if err != nil {
+		x, err := a.apiExtension(ctx, c, e)
+		if _, unreadable := errors.AsType[*unreadableError](err); unreadable {
 			continue // extensionList tells
+		} else if err != nil {
+			return nil, err
 		}
 		own := map[string]string{}
 		for _, in := range []string{locale.Default, messageLocale} {
@@ -217,13 +272,19 @@ func (a *api) resources(module, messageLocale string) map[string]string {
 				if r.Module != module || r.Locale != in {
 					continue
 				}
+				if err := a.Work(ctx, c, len(r.Data)); err != nil {
+					return nil, err
+				}
 				for _, kv := range r.Data {
 					own[kv.Key] = kv.Value
 				}
 			}
 		}
-		maps.Copy(own, texts)
-		texts = own
+		for key, text := range own {
+			if _, taken := texts[key]; !taken {
+				texts[key] = text
+			}
+		}
 	}
-	return texts
+	return texts, nil
 }

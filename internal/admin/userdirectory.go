@@ -180,6 +180,9 @@ func (a *api) retrieveUserGroups(ctx context.Context, c *vim.Call, r *types.Retr
 	if err != nil {
 		return nil, err
 	}
+	if err := a.Work(ctx, c, len(found)); err != nil {
+		return nil, err
+	}
 	var all []types.BaseUserSearchResult
 	for _, e := range found {
 		if wanted := e.Group && r.FindGroups || !e.Group && r.FindUsers; wanted && member(e) {

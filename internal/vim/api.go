@@ -231,6 +231,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	if c.Session != nil {
 		ctx = a.hold(ctx, c, r.method)
 	}
+	weight := c.Weight()
 	value, err := r.run(ctx, c)
 	c.done = a.Now()
 	if err != nil {
@@ -239,7 +240,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	if fault := a.outlived(c, r.privilege); fault != nil {
 		return Result{}, fault
 	}
-	if fault := a.weigh(c, value); fault != nil {
+	if fault := a.weigh(c, weight, value); fault != nil {
 		return Result{}, fault
 	}
 	if r, ok := value.(Result); ok {

@@ -213,10 +213,10 @@ func (c *Call) Answered() {
 	c.held = nil
 }
 
-// weigh counts the answer to the read of a property that is a list. Methods
-// whose answers can be long count them before they change anything.
-func (a *API) weigh(c *Call, value any) *Fault {
-	if !c.Read || c.Session == nil || value == nil {
+// weigh counts an answer that is a list, unless the row has done so, which the weight
+// before it ran tells. A method that changes something counts its answer before.
+func (a *API) weigh(c *Call, before int64, value any) *Fault {
+	if c.guard.used || c.Session == nil || value == nil || c.Weight() != before {
 		return nil
 	}
 	v := reflect.ValueOf(value)
