@@ -1,6 +1,11 @@
 package soap
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/vigate/vigate/internal/schema"
+	"github.com/vigate/vigate/internal/vim"
+)
 
 // ReadFast checks that a message of a client's is read without encoding/xml, with the
 // same result.
@@ -10,3 +15,9 @@ func ReadFast(t testing.TB, message []byte) {
 		t.Errorf("not read fast: %s", message)
 	}
 }
+
+// TypeNames are the types of the library.
+func TypeNames(t *testing.T) []string { return typeNames(t) }
+
+// Since is the release that brought a member, as the codec knows it.
+func Since(m schema.Member) vim.Release { return since(m, releases()) }

@@ -47,11 +47,12 @@ type codec struct {
 }
 
 func newCodec() *codec {
+	unmarked := releases()
 	return &codec{plans: schema.NewPlans(schema.Codec[member]{
 		Tag: "xml", Spell: reflect.Type.Name,
 		Own: func(_ reflect.Type, m schema.Member) member {
 			list := listed(m.Field.Type)
-			return member{list: list, required: !list && !m.Optional, since: since(m.Owner, m.Field)}
+			return member{list: list, required: !list && !m.Optional, since: since(m, unmarked)}
 		},
 	})}
 }
@@ -106,18 +107,6 @@ func (c *codec) reader(message []byte) *reader {
 func (c *codec) done(r *reader) {
 	*r = reader{}
 	c.readers.Put(r)
-}
-
-// since is when a member came into the API.
-func since(t reflect.Type, f reflect.StructField) vim.Release {
-	if r, ok := unmarked[t.Name()+"."+f.Name]; ok {
-		return r
-	}
-	r, err := vim.ParseRelease(f.Tag.Get("vim"))
-	if err != nil {
-		return vim.Release{}
-	}
-	return r
 }
 
 // typeName is what xsi:type says of a value of the type that is no list.

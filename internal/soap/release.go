@@ -10,21 +10,6 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// unmarked are members of what is served that the library's types do not mark
-// with the release that brought them, being older than its oldest mark, but that
-// clients of up to 6.7.1 don't know. Which of the releases from there to 7.0
-// brought them makes no difference to any client, so the last one has.
-var unmarked = map[string]vim.Release{
-	"Capability.ClusterPlacementSupported":     {7},
-	"Capability.ComputePolicyVersion":          {7},
-	"Capability.LifecycleManagementSupported":  {7},
-	"Capability.ScalableSharesSupported":       {7},
-	"ServiceContent.GuestCustomizationManager": {7},
-	"ServiceContent.SiteInfoManager":           {7},
-	"ServiceContent.StorageQueryManager":       {7},
-	"ServiceContent.TenantManager":             {7},
-}
-
 // prior are the versions that clients may know this server by, newest first.
 // They look for the newest that they know themselves.
 var prior = []string{

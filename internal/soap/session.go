@@ -31,13 +31,19 @@ func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 	e.time(&s.LastActiveTime)
 	e.Buf = xmltoken.AppendText(append(e.Buf, "</lastActiveTime><locale>"...), s.Locale)
 	e.Buf = xmltoken.AppendText(append(e.Buf, "</locale><messageLocale>"...), s.MessageLocale)
-	e.Buf = append(e.Buf, "</messageLocale><extensionSession>"...)
-	e.Buf = strconv.AppendBool(e.Buf, s.ExtensionSession)
-	e.Buf = xmltoken.AppendText(append(e.Buf, "</extensionSession><ipAddress>"...), s.IpAddress)
-	e.Buf = xmltoken.AppendText(append(e.Buf, "</ipAddress><userAgent>"...), s.UserAgent)
-	e.Buf = append(e.Buf, "</userAgent><callCount>"...)
-	e.Buf = strconv.AppendInt(e.Buf, s.CallCount, 10)
-	e.Buf = append(e.Buf, "</callCount>"...)
+	e.Buf = append(e.Buf, "</messageLocale>"...)
+	if !e.release.Before(sinceExtensionSession) {
+		e.Buf = append(e.Buf, "<extensionSession>"...)
+		e.Buf = strconv.AppendBool(e.Buf, s.ExtensionSession)
+		e.Buf = append(e.Buf, "</extensionSession>"...)
+	}
+	if !e.release.Before(sinceCallCount) {
+		e.Buf = xmltoken.AppendText(append(e.Buf, "<ipAddress>"...), s.IpAddress)
+		e.Buf = xmltoken.AppendText(append(e.Buf, "</ipAddress><userAgent>"...), s.UserAgent)
+		e.Buf = append(e.Buf, "</userAgent><callCount>"...)
+		e.Buf = strconv.AppendInt(e.Buf, s.CallCount, 10)
+		e.Buf = append(e.Buf, "</callCount>"...)
+	}
 	e.close(name)
 }
 

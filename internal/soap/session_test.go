@@ -19,7 +19,7 @@ import (
 // answer it must be, errors too.
 func bothWays(t *testing.T, c *codec, quick, slow func(*encoder)) {
 	t.Helper()
-	for _, release := range []vim.Release{{}, newest} {
+	for _, release := range []vim.Release{{}, {4, 1}, {5}, {5, 0, 0, 1}, {5, 1}, newest} {
 		var all [2]bytes.Buffer
 		var errs [2]error
 		for i, write := range []func(*encoder){quick, slow} {

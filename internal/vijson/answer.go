@@ -20,7 +20,7 @@ type reply struct {
 func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, result vim.Result) {
 	p := h.replies.Get()
 	defer h.replies.Put(p)
-	p.codec = h.codec
+	p.codec, p.release = h.codec, c.Release
 	p.Stream = binding.Stream{W: w, ContentType: contentJSON, Head: r.Method == http.MethodHead}
 	if !result.Token.IsZero() {
 		p.Begin = func(header http.Header) {
@@ -47,7 +47,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *vim.Fault, status int) {
 	e := h.replies.Get()
 	defer h.replies.Put(e)
-	e.codec = h.codec
+	e.codec, e.release = h.codec, c.Release
 	text := f.Text(h.api.MessageLocale(c))
 	if f.Detail == nil {
 		e.Buf = append(e.Buf, `{"faultstring":`...)

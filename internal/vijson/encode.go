@@ -14,12 +14,15 @@ import (
 
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/schema"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // encoder writes one value. Long lists at the root are sent piece by piece.
 type encoder struct {
 	binding.Output
 	codec *codec
+	// release is the caller's; zero: one that has every member.
+	release vim.Release
 	// within: what is written is inside an object, which is sent as a whole.
 	within bool
 }
@@ -156,19 +159,26 @@ func (e *encoder) open(p *plan) {
 	e.Buf = append(e.Buf, '"')
 }
 
-// members writes the members that are set, and closes the object. A required
+// members writes the members that are set and that the caller's release has, and
+// closes the object. A required
 // list is there even when it is empty; null is never written.
 func (e *encoder) members(v reflect.Value, p *plan) {
 	for i := range p.Members {
 		m := &p.Members[i]
 		f := m.Of(v)
-		if unset(f, !m.OmitEmpty) {
+		if unset(f, !m.OmitEmpty) || e.tooNew(m.Own.since) {
 			continue
 		}
 		e.Buf = append(e.Buf, m.Own.head...)
 		e.value(f)
 	}
 	e.Buf = append(e.Buf, '}')
+}
+
+// tooNew reports whether the caller's release is older than a member of the release
+// since.
+func (e *encoder) tooNew(since vim.Release) bool {
+	return since != vim.Release{} && e.release != vim.Release{} && e.release.Before(since)
 }
 
 func unset(v reflect.Value, required bool) bool {

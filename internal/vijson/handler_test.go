@@ -366,3 +366,19 @@ func TestTheBodyIsDecodedInATurnThatEndsBeforeTheCall(t *testing.T) {
 		t.Errorf("%d bytes of bodies are held", f.bodies.Held())
 	}
 }
+
+func TestMembersNewerThanTheCallersReleaseAreLeftOut(t *testing.T) {
+	value := types.Extension{Server: []types.ExtensionServerInfo{{
+		Description: &types.Description{Label: "l"}, Url: "https://x", ServerThumbprint: "00", ServerCertificate: "pem",
+	}}}
+	for release, want := range map[string]bool{"8.0.1.0": false, "8.0.2.0": true, "8.0.3.0": true, "9.1.0.0": true} {
+		f := newFake()
+		f.do = gives(&value)
+		w := f.send("POST", strings.Replace(manager, "8.0.1.0", release, 1)+"AcquireCloneTicket", "{}", nil)
+		got := w.Body.String()
+		if has := strings.Contains(got, `"serverCertificate":"pem"`); w.Code != 200 || has != want ||
+			!strings.Contains(got, `"serverThumbprint":"00"`) {
+			t.Errorf("%s: %d %s", release, w.Code, got)
+		}
+	}
+}

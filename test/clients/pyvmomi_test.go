@@ -48,3 +48,22 @@ func TestPyVmomiLogsInByALocalTicketWithoutAPassword(t *testing.T) {
 	}
 	has(t, "session of a local ticket", string(out), `LOCALOS\`+self.Username)
 }
+
+// python runs a script in Debian's Python, which has Debian's pyVmomi.
+func python(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/usr/bin/python3", args...)
+	cmd.Env = append(os.Environ(), "VIGATE_ADMIN_PASSWORD="+adminPassword)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+func TestTheReleasesOfMembersAreThoseOfPyVmomi(t *testing.T) {
+	out := python(t, "testdata/members.py", "../../internal/soap/testdata/members.txt")
+	has(t, "members", out, "ok ")
+}
