@@ -54,7 +54,6 @@ var (
 		"internal/vijson",
 		"internal/vim",
 		"internal/vim/vimtest",
-		"internal/xmltoken",
 		"test/clients",
 		"test/etcd",
 		"test/proof",

@@ -8,7 +8,7 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// request is how govmomi asks for the current session.
+// request is govmomi's request for the current session.
 const request = `<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrievePropertiesEx xmlns="urn:vim25">` +
 	`<_this type="PropertyCollector">propertyCollector</_this><specSet><propSet><type>SessionManager</type>` +

@@ -1,21 +1,19 @@
-// Package xmltoken reads XML that strangers send: messages of a few kilobytes,
-// held in memory, that must not be able to cost much time or memory, and that
-// must mean the same to everybody who reads them.
+// Package xmltoken reads XML from untrusted senders. A message is a few kilobytes long and is held
+// in memory. Reading it must cost little time and memory, and every reader of the message must get
+// the same meaning from it.
 //
-// A [Reader] gives the tags and the texts of one message, with the namespaces of
-// names resolved. It refuses document types, processing instructions, encodings
-// other than UTF-8, attributes that are repeated, and whatever is beyond its
-// [Limits]. The caller bounds the size of the message.
+// A [Reader] returns the tags and texts of one message, with the namespaces of names resolved. It
+// refuses document types, processing instructions, encodings other than UTF-8, repeated attributes,
+// and messages that exceed its [Limits]. The caller limits the size of the message.
 //
-// There are two tokenizers behind it. The fast one (plain.go) reads the part of
-// XML that clients write in practice. At the first thing that it does not know it
-// gives up, and the standard library's encoding/xml (standard.go) reads the message
-// again from its beginning, after a pass over the bytes (scan.go) has made sure that
-// this is affordable. The tests hold the two to each other: on every message both
-// give the same tokens, so encoding/xml alone decides what a message says.
+// A Reader uses two tokenizers. The fast one (plain.go) reads the subset of XML that clients write
+// in practice. At the first construct outside this subset, it stops. Then a pass over the bytes
+// (scan.go) checks that the message is cheap to tokenize, and encoding/xml of the standard library
+// (standard.go) reads the message again from its beginning. Tests check that both tokenizers return
+// the same tokens for every message, so encoding/xml alone decides what a message means.
 //
-// Signatures are verified by libraries that use encoding/xml. [Options.Signed]
-// names the namespaces of what is signed; the fast tokenizer gives up where one of
-// them is declared. So what is verified and what is used is read by the same code.
-// A caller that gives the whole message to such a library calls [Check] first.
+// Signatures are verified by libraries that use encoding/xml. [Options.Signed] lists the namespaces
+// of signed elements. The fast tokenizer stops at an element that declares one of them. So the same
+// code reads the verified elements and the used elements. A caller that passes the whole message to
+// such a library calls [Check] first.
 package xmltoken

@@ -2,9 +2,8 @@ package xmltoken
 
 import "unicode/utf8"
 
-// AppendText appends s to b in a form that can stand as an element's text and as an
-// attribute's value, and that reads back as s. Each character that XML can't hold
-// becomes U+FFFD.
+// AppendText appends s to b, escaped as an element's text or an attribute's value. A parser reads
+// the result as s, except that each character that XML can't represent becomes U+FFFD.
 func AppendText(b []byte, s string) []byte {
 	for i := range len(s) {
 		if !asText[s[i]] {
@@ -14,10 +13,10 @@ func AppendText(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// asText are the ASCII bytes that AppendText writes as they are.
+// asText is the set of ASCII bytes that AppendText does not escape.
 var asText = bytesOf(" !#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
 
-// appendEscaped is AppendText for any text.
+// appendEscaped does the work of AppendText for a text that may need escapes.
 func appendEscaped(b []byte, s string) []byte {
 	done := 0
 	for i := 0; i < len(s); {
@@ -34,7 +33,7 @@ func appendEscaped(b []byte, s string) []byte {
 	return append(b, s[done:]...)
 }
 
-// escaped returns how a character is written, or "" if it is written as it is.
+// escaped returns the escape for a character, or "" if the character needs none.
 func escaped(r rune, size int) string {
 	switch r {
 	case '&':
@@ -50,7 +49,7 @@ func escaped(r rune, size int) string {
 	case '\n':
 		return "&#xA;"
 	case '\r':
-		return "&#xD;" // as it is it would be read as "\n"
+		return "&#xD;" // parsers read an unescaped "\r" as "\n"
 	case 0xfffe, 0xffff:
 		return "\ufffd"
 	}

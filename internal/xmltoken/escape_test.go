@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// appended checks that a text is written in one way only, and reads back as itself
-// unless XML can't hold it.
-func appended(t *testing.T, text string) {
+// checkAppended checks that AppendText and appendEscaped agree, and that a parser reads the result
+// as the same text unless XML can't represent it.
+func checkAppended(t *testing.T, text string) {
 	t.Helper()
 	quick, slow := AppendText(nil, text), appendEscaped(nil, text)
 	if !bytes.Equal(quick, slow) {
@@ -39,7 +39,7 @@ var texts = []string{
 
 func TestAppendedTextReadsBackAsItIs(t *testing.T) {
 	for _, text := range texts {
-		appended(t, text)
+		checkAppended(t, text)
 	}
 	for text, want := range map[string]string{
 		"\x00a": "\ufffda", "\xff": "\ufffd", "\ufffe\uffff": "\ufffd\ufffd", "\x1f": "\ufffd", `<"&`: "&lt;&#34;&amp;",
@@ -54,5 +54,5 @@ func FuzzAppendedTextReadsBackAsItIs(f *testing.F) {
 	for _, text := range texts {
 		f.Add(text)
 	}
-	f.Fuzz(appended)
+	f.Fuzz(checkAppended)
 }

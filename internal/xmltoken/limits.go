@@ -1,12 +1,12 @@
 package xmltoken
 
-// Limits bound what one message may hold. A limit that is 0 has its default, which
-// is ten times what real requests need: the deepest seen nest selections some
-// fifteen levels, and a signed login fewer.
+// Limits bounds the content of one message. If a limit is 0, its default is used. The defaults are
+// several times what real requests need: the deepest requests seen nest selections about fifteen
+// levels, and a signed login is less deep.
 type Limits struct {
-	Depth      int // of elements in elements; default 64
-	Markup     int // tags, comments and sections; default 500,000
-	Attributes int // of one element, namespace declarations included; default 64
+	Depth      int // nesting of elements; default 64
+	Markup     int // tags, comments and CDATA sections; default 500,000
+	Attributes int // of one element, including namespace declarations; default 64
 	Namespaces int // declarations in scope at one place; default 128
 }
 
@@ -26,12 +26,11 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// Options say how a message is read. The zero value has the default limits, and
-// nothing that is signed.
+// Options configures a [Reader]. The zero value has the default limits and no signed namespaces.
 type Options struct {
 	Limits Limits
-	// Signed are namespaces of elements that somebody verifies with encoding/xml,
-	// such as WS-Security's. A message is read by encoding/xml from where it
-	// declares one of them.
+	// Signed lists the namespaces of elements that are verified with encoding/xml, such as the
+	// namespace of WS-Security. From the first element that declares one of them, encoding/xml
+	// reads the message.
 	Signed []string
 }

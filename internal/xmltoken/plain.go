@@ -9,30 +9,29 @@ import (
 	"unicode/utf8"
 )
 
-// plain is the fast tokenizer. It reads the XML that clients really send: tags with
-// declared prefixes, text, names in ASCII, and the references that every parser
-// knows. It gives the same tokens as standard, at a fraction of the cost. Where it
-// is not certain of that it returns errNotPlain: for whatever it does not know, for
-// every error in the message, and for whatever is beyond a limit of scan. So no
-// message is accepted, refused or understood otherwise because of it.
+// plain is the fast tokenizer. It reads the XML that clients send in practice: tags with declared
+// prefixes, text, names in ASCII, and predefined references. It returns the same tokens as standard
+// at a fraction of the cost. It returns errNotPlain if it does not support a construct, for every
+// error in the message, and if the message exceeds a limit of scan. So plain never changes whether
+// a message is accepted or what it means.
 //
-// It also stops at a tag that declares a namespace of Options.Signed.
+// plain also stops at a tag that declares a namespace of Options.Signed.
 type plain struct {
 	message []byte
 	at      int
 	limits  Limits
 	signed  []string
 	token   Token
-	open    []element     // the elements that have begun and not ended
-	spaces  []declaration // the namespaces declared, in scope
-	markup  int           // tags read
-	// empty: the last tag was <x/>, whose end is the next token.
+	open    []element     // the open elements
+	spaces  []declaration // the namespace declarations in scope
+	markup  int           // number of tags read
+	// empty means that the last tag was <x/>, and its end tag is the next token.
 	empty bool
-	// written has those values of the token that differ from the message's bytes.
+	// written holds those values of the token that differ from the bytes of the message.
 	written []byte
 
-	// The first memory of open, spaces and the token's attributes, enough for
-	// nearly all requests.
+	// Initial memory of open, spaces and the token's attributes. It is enough for nearly all
+	// requests.
 	elements     [12]element
 	declarations [6]declaration
 	attributes   [4]Attribute
@@ -40,24 +39,23 @@ type plain struct {
 
 type element struct {
 	name   []byte // with its prefix
-	spaces int    // how many namespaces were declared outside of it
+	spaces int    // number of namespace declarations outside the element
 }
 
-// declaration is a prefix and the namespace that it stands for. The default
-// namespace has no prefix.
+// declaration binds a prefix to a namespace. The prefix of the default namespace is nil.
 type declaration struct{ prefix, space []byte }
 
-// errNotPlain: the standard tokenizer reads from here on.
+// errNotPlain means that the standard tokenizer must read from here on.
 var errNotPlain = errors.New("not in plain XML")
 
-// openings are the forms in which clients begin a document.
+// openings are the XML declarations that clients send.
 var openings = [][]byte{
 	[]byte(`<?xml version="1.0" encoding="UTF-8"?>`), []byte(`<?xml version="1.0" encoding="utf-8"?>`),
 	[]byte(`<?xml version="1.0" encoding="UTF-8" ?>`), []byte(`<?xml version='1.0' encoding='UTF-8'?>`),
 	[]byte(`<?xml version="1.0"?>`), []byte(`<?xml version="1.0" ?>`),
 }
 
-// start begins with a message. p is zero.
+// start begins reading a message. p has its zero value.
 func (p *plain) start(message []byte, o Options) {
 	p.message, p.limits, p.signed = message, o.Limits.orDefault(), o.Signed
 	p.open, p.spaces = p.elements[:0], p.declarations[:0]
@@ -69,8 +67,8 @@ func (p *plain) start(message []byte, o Options) {
 	}
 }
 
-// next returns the next token. Its error is io.EOF or errNotPlain; after it there
-// is no other token.
+// next returns the next token. Its error is io.EOF or errNotPlain. After an error, next must not be
+// called again.
 func (p *plain) next() (*Token, error) {
 	p.token = Token{Begin: p.at, Attributes: p.attributes[:0]}
 	p.written = p.written[:0]
@@ -115,9 +113,9 @@ func (p *plain) characters() bool {
 	return true
 }
 
-// leaf reads at once the rest of the element that was begun last, if that is text
-// without references, and its end. It returns how many tokens these are, or 0: then
-// it has read nothing, and the caller reads token by token.
+// leaf reads the rest of the current element in one step if it is text without references. It
+// returns the number of tokens that it has read, including the end tag. If that is 0, leaf has read
+// nothing, and the caller reads token by token.
 func (p *plain) leaf() (value []byte, tokens int) {
 	rest := p.message[p.at:]
 	n := 0
@@ -138,8 +136,8 @@ func (p *plain) leaf() (value []byte, tokens int) {
 	return rest[:n:n], 2
 }
 
-// endTag reads an end tag; rest begins with its name. The name must be that of the
-// element that was begun last, with the same prefix.
+// endTag reads an end tag; rest begins with its name. The name and prefix must be those of the
+// current element.
 func (p *plain) endTag(rest []byte) bool {
 	if len(p.open) == 0 {
 		return false
@@ -177,8 +175,8 @@ func (p *plain) startTag() bool {
 	if !ok {
 		return false
 	}
-	// A declaration holds for the whole tag that it stands in, so prefixes are
-	// resolved after all attributes are read.
+	// A declaration applies to the whole tag that contains it, so prefixes are resolved after all
+	// attributes are read.
 	t := &p.token
 	if t.Space, ok = p.namespace(prefix); !ok {
 		return false
@@ -201,9 +199,9 @@ func (p *plain) startTag() bool {
 	return true
 }
 
-// attributesAt reads the rest of a start tag. It puts the attributes into the token,
-// with their prefixes in the place of the namespaces. It returns where the tag ends,
-// and whether it is that of an empty element.
+// attributesAt reads the rest of a start tag. It adds the attributes to the token, with the prefix
+// in Space instead of the namespace. It returns the end of the tag, and whether the element is
+// empty.
 func (p *plain) attributesAt(at, outside int) (end int, empty, ok bool) {
 	for {
 		spaced := at
@@ -235,7 +233,7 @@ func (p *plain) attributesAt(at, outside int) (end int, empty, ok bool) {
 	}
 }
 
-// attribute adds an attribute to the token, or a declaration to the namespaces.
+// attribute adds an attribute to the token, or a declaration to the namespaces in scope.
 func (p *plain) attribute(prefix, local, raw []byte, outside int) bool {
 	value, ok := p.unescape(raw, true)
 	switch {
@@ -246,7 +244,7 @@ func (p *plain) attribute(prefix, local, raw []byte, outside int) bool {
 	case string(prefix) == "xmlns":
 		return len(value) > 0 && p.declare(local, raw, value, outside)
 	case bytes.HasPrefix(prefix, []byte("xmlns")) || prefix == nil && bytes.HasPrefix(local, []byte("xmlns")):
-		return false // scan counts it as a declaration, and plain must not be laxer
+		return false // scan counts it as a declaration, and plain must not accept more than scan
 	}
 	p.token.Attributes = append(p.token.Attributes, Attribute{prefix, local, value})
 	return true
@@ -254,7 +252,7 @@ func (p *plain) attribute(prefix, local, raw []byte, outside int) bool {
 
 func (p *plain) declare(prefix, raw, value []byte, outside int) bool {
 	if len(raw) > 0 && &raw[0] != &value[0] {
-		return false // value is in written, which the next token overwrites
+		return false // value is part of written, which the next token overwrites
 	}
 	if len(p.spaces) >= p.limits.Namespaces {
 		return false
@@ -280,7 +278,7 @@ func (p *plain) declare(prefix, raw, value []byte, outside int) bool {
 	return true
 }
 
-// namespace returns what a prefix stands for; without a prefix, the default.
+// namespace returns the namespace of a prefix. For a nil prefix, it is the default namespace.
 func (p *plain) namespace(prefix []byte) (space []byte, ok bool) {
 	for _, b := range slices.Backward(p.spaces) {
 		if bytes.Equal(b.prefix, prefix) {
@@ -302,8 +300,8 @@ func (p *plain) repeats() bool {
 	return false
 }
 
-// name reads a name, with its prefix if it has one. local is nil if there is no
-// name, or one that is not plain.
+// name reads a name and its prefix, if any. local is nil if there is no name or if plain does not
+// support it.
 func (p *plain) name(at int) (prefix, local []byte) {
 	rest := p.message[at:]
 	n := 0
@@ -326,7 +324,7 @@ func (p *plain) name(at int) (prefix, local []byte) {
 	return prefix, rest[:n:n]
 }
 
-// nameSize returns how many bytes a name takes in the message.
+// nameSize returns the size of a name in the message, in bytes.
 func nameSize(prefix, local []byte) int {
 	if prefix == nil {
 		return len(local)
@@ -338,11 +336,12 @@ func letter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' |
 
 func space(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// inName are the bytes of plain names, without ':'.
+// inName is the set of bytes that names may contain, without ':'.
 var inName = bytesOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 
-// asIs are the bytes that stand for themselves anywhere in a text or an attribute.
-var asIs = bytesOf("\t\n !\"#$%'()*+,-./0123456789:;=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
+// asIs is the set of bytes that need no conversion in a text or an attribute's value.
+var asIs = bytesOf("\t\n !\"#$%'()*+,-./0123456789:;=?@" +
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f")
 
 func bytesOf(all string) (set [256]bool) {
 	for _, c := range []byte(all) {
@@ -351,8 +350,7 @@ func bytesOf(all string) (set [256]bool) {
 	return set
 }
 
-// unescape returns what a text or an attribute's value says. That is mostly raw
-// itself.
+// unescape returns the value of a text or an attribute. In most cases that is raw itself.
 func (p *plain) unescape(raw []byte, quoted bool) (value []byte, ok bool) {
 	for i, c := range raw {
 		if !asIs[c] {
@@ -362,8 +360,8 @@ func (p *plain) unescape(raw []byte, quoted bool) (value []byte, ok bool) {
 	return raw, true
 }
 
-// rewrite is unescape for a raw whose byte i does not stand for itself. The result
-// is in p.written.
+// rewrite does the work of unescape if byte i of raw needs conversion. The result is stored in
+// p.written.
 func (p *plain) rewrite(raw []byte, i int, quoted bool) (value []byte, ok bool) {
 	from := len(p.written)
 	p.written = append(p.written, raw[:i]...)
@@ -400,14 +398,14 @@ func (p *plain) rewrite(raw []byte, i int, quoted bool) (value []byte, ok bool) 
 	return p.written[from:len(p.written):len(p.written)], true
 }
 
-// character reports whether XML allows the character. Tab, "\r" and "\n" are not
-// asked for here.
+// character reports whether XML allows the character. It returns false for tab, "\r" and "\n",
+// which XML allows: callers handle these themselves.
 func character(r rune) bool {
 	return r >= ' ' && r < 0xd800 || r > 0xdfff && r < 0xfffe || r > 0xffff && r <= utf8.MaxRune
 }
 
-// reference reads a reference to a character. size is 0 if it is not one that XML
-// defines without a document type.
+// reference reads a character or entity reference. size is 0 if XML does not define the reference
+// without a document type.
 func reference(raw []byte) (r rune, size int) {
 	const longest = len("&#x10FFFF;")
 	end := bytes.IndexByte(raw[:min(len(raw), longest)], ';')

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// signed is a namespace that somebody verifies.
+// signed is the namespace of signed elements.
 const signed = "urn:signed"
 
 var options = Options{Signed: []string{signed}}
 
-// show is all that a token says.
+// show returns a text with all fields of a token.
 func show(t *Token, err error) string {
 	if err != nil {
 		return err.Error()
@@ -26,9 +26,9 @@ func show(t *Token, err error) string {
 	return b.String()
 }
 
-// sameTokens checks that plain gives the tokens of standard as far as it reads, and
-// that a Reader gives all of them. A message that Check refuses neither of the two
-// reads to its end. It reports whether plain came to the end.
+// sameTokens checks that plain returns the same tokens as standard as far as it reads, and that a
+// Reader returns all of them. Neither of them reads a message to its end if Check refuses the
+// message. sameTokens reports whether plain read the message to its end.
 func sameTokens(t testing.TB, message []byte) bool {
 	t.Helper()
 	var p plain
@@ -71,19 +71,26 @@ func sameTokens(t testing.TB, message []byte) bool {
 	}
 }
 
-// oddities are documents in which parsers differ, and whether plain reads them.
+// oddities are documents that parsers read differently. The value says whether plain reads them.
 var oddities = map[string]bool{
-	`<a/>`: true, `<a />`: true, `<a></a>`: true, "<a\n\t></a>": true, `<a></a >`: false, `<a/ >`: false, `< a/>`: false,
-	`<a><b></a></b>`: false, `<a></b>`: false, `<a>`: false, `</a>`: false, `<a></a></a>`: false, `<a></aa>`: false, `<aa></a>`: false, `<a></`: false,
-	`<a/><b/>`: true, `<a/>x`: true, `x<a/>`: true, "<a/> \n": true, `<a/>]]>`: false, `<a/>&`: false, `x`: true, ``: true, ` `: true,
+	`<a/>`: true, `<a />`: true, `<a></a>`: true, "<a\n\t></a>": true, `<a></a >`: false, `<a/ >`: false,
+	`< a/>`:          false,
+	`<a><b></a></b>`: false, `<a></b>`: false, `<a>`: false, `</a>`: false, `<a></a></a>`: false, `<a></aa>`: false,
+	`<aa></a>`: false, `<a></`: false,
+	`<a/><b/>`: true, `<a/>x`: true, `x<a/>`: true, "<a/> \n": true, `<a/>]]>`: false, `<a/>&`: false, `x`: true,
+	``: true, ` `: true,
 
 	// Names.
-	`<a.b-c_1/>`: true, `<_a/>`: true, `<1a/>`: false, `<-a/>`: false, `<.a/>`: false, `<é/>`: false, `<aé/>`: false, `<a·/>`: false, `<a$/>`: false,
-	`<:a/>`: false, `<a:/>`: false, `<a:b:c/>`: false, `<a xmlns:b="u"><b:1/></a>`: false, `<:/>`: false, `<a b:="1"/>`: false, `<a :b="1"/>`: false,
-	`<xmlns/>`: false, `<xmlns xmlns="u"/>`: false, `<a é="1"/>`: false, `<a`: false, `<a b`: false, `<`: false, `<a:b`: false, `<a b:c`: false,
+	`<a.b-c_1/>`: true, `<_a/>`: true, `<1a/>`: false, `<-a/>`: false, `<.a/>`: false, `<é/>`: false, `<aé/>`: false,
+	`<a·/>`: false, `<a$/>`: false,
+	`<:a/>`: false, `<a:/>`: false, `<a:b:c/>`: false, `<a xmlns:b="u"><b:1/></a>`: false, `<:/>`: false,
+	`<a b:="1"/>`: false, `<a :b="1"/>`: false,
+	`<xmlns/>`: false, `<xmlns xmlns="u"/>`: false, `<a é="1"/>`: false, `<a`: false, `<a b`: false, `<`: false,
+	`<a:b`: false, `<a b:c`: false,
 
 	// Namespaces.
-	`<p:a/>`: false, `<a p:b="1"/>`: false, `<p:a xmlns:p="u"/>`: true, `<p:a xmlns:p="u"></a>`: false, `<p:a xmlns:p="u"></p:a>`: true,
+	`<p:a/>`: false, `<a p:b="1"/>`: false, `<p:a xmlns:p="u"/>`: true, `<p:a xmlns:p="u"></a>`: false,
+	`<p:a xmlns:p="u"></p:a>`:                                        true,
 	`<p:a xmlns:p="u" xmlns:q="u"></q:a>`:                            false,
 	`<a xmlns="u" b="1"><b/><c xmlns=""><d/></c><e/></a>`:            true,
 	`<a xmlns:p="u"><b xmlns:p=""><p:c/></b></a>`:                    false,
@@ -109,38 +116,54 @@ var oddities = map[string]bool{
 	`<a xmlns:a="1" xmlns:b="2" xmlns:c="3" xmlns:d="4" xmlns:e="5" xmlns:f="6" xmlns:g="7"><g:a a:x=""/></a>`: true,
 
 	// Attributes.
-	`<a b="1" b="2"/>`: false, `<a xmlns:p="u" p:b="1" b="2"/>`: true, `<a xmlns:p="u" xmlns:q="u" p:b="1" q:b="2"/>`: false,
-	`<a b="1"c="2"/>`: false, `<a b = "1"/>`: false, `<a b= "1"/>`: false, `<a b=1/>`: false, `<a b/>`: false, `<a b="/>`: false, `<a b="1'/>`: false,
-	"<a b=' 1\t\n2 '/>": true, "<a b='1\r\n2\r3\r\r\n4'/>": true, `<a b="<"/>`: false, `<a b=">" c="]]>" d='"' e="'"/>`: true, `<a b=""/>`: true,
+	`<a b="1" b="2"/>`: false, `<a xmlns:p="u" p:b="1" b="2"/>`: true,
+	`<a xmlns:p="u" xmlns:q="u" p:b="1" q:b="2"/>`: false,
+	`<a b="1"c="2"/>`: false, `<a b = "1"/>`: false, `<a b= "1"/>`: false, `<a b=1/>`: false, `<a b/>`: false,
+	`<a b="/>`: false, `<a b="1'/>`: false,
+	"<a b=' 1\t\n2 '/>": true, "<a b='1\r\n2\r3\r\r\n4'/>": true, `<a b="<"/>`: false,
+	`<a b=">" c="]]>" d='"' e="'"/>`: true, `<a b=""/>`: true,
 	`<a b="&lt;" c="&#10;&#xD;" d="&amp;lt;"/>`: true, `<a b="&"/>`: false, `<a b="é" c="` + "\uffff" + `"/>`: false,
-	`<a b="1" c="2" d="3" e="4" f="&amp;" g="&lt;"/>`: true, `<a b="1"/ c="2">`: false, `<a b="1"`: false, `<a b="1" `: false, `<a b="1"/`: false,
+	`<a b="1" c="2" d="3" e="4" f="&amp;" g="&lt;"/>`: true, `<a b="1"/ c="2">`: false, `<a b="1"`: false,
+	`<a b="1" `: false, `<a b="1"/`: false,
 
 	// Text.
-	`<a>]]></a>`: false, `<a>]]&gt;</a>`: true, `<a>]>]] ></a>`: true, `<a>]&#93;></a>`: true, `<a>]]]></a>`: false, "<a>]]\r></a>": true,
-	"<a>1\r\n2\r3\r\r\n4\n\r5&#13;\n\r&#10;</a>": true, "<a>\x00</a>": false, "<a>\x0b</a>": false, "<a>\x7f\u0080</a>": true,
-	"<a>\ufffe</a>": false, "<a>\uffff</a>": false, "<a>\ufffd</a>": true, "<a>\xff</a>": false, "<a>\xc0\x80</a>": false, "<a>\xed\xa0\x80</a>": false,
+	`<a>]]></a>`: false, `<a>]]&gt;</a>`: true, `<a>]>]] ></a>`: true, `<a>]&#93;></a>`: true, `<a>]]]></a>`: false,
+	"<a>]]\r></a>": true,
+	"<a>1\r\n2\r3\r\r\n4\n\r5&#13;\n\r&#10;</a>": true, "<a>\x00</a>": false, "<a>\x0b</a>": false,
+	"<a>\x7f\u0080</a>": true,
+	"<a>\ufffe</a>":     false, "<a>\uffff</a>": false, "<a>\ufffd</a>": true, "<a>\xff</a>": false,
+	"<a>\xc0\x80</a>": false, "<a>\xed\xa0\x80</a>": false,
 	"<a>größe 日本 𝄞 \u2028\u0085</a>": true, "<a>\xf4\x90\x80\x80</a>": false, "<a>é\xc3</a>": false, "\ufeff<a/>": true,
 
 	// References.
-	`<a>&lt;&gt;&amp;&apos;&quot;</a>`: true, `<a>&nbsp;</a>`: false, `<a>&lt</a>`: false, `<a>&;</a>`: false, `<a>& </a>`: false, `<a>&LT;</a>`: false,
-	`<a>&#65;&#x41;&#x1D11E;</a>`: true, `<a>&#0;</a>`: false, `<a>&#x1;</a>`: false, `<a>&#xFFFE;</a>`: false, `<a>&#xD800;</a>`: false, `<a>&#xFFFD;</a>`: true,
-	`<a>&#x110000;</a>`: false, `<a>&#x10FFFF;</a>`: true, `<a>&#99999999999999999999;</a>`: false, `<a>&#X41;</a>`: false, `<a>&#;</a>`: false, `<a>&#x;</a>`: false,
-	`<a>&#+65;</a>`: false, `<a>&#-65;</a>`: false, `<a>&#6_5;</a>`: false, `<a>&# 65;</a>`: false, `<a>&#x0x41;</a>`: false, `<a>&#0065;</a>`: true, `<a>&#000000000065;</a>`: false,
-	`<a>&#4294967361;</a>`: false, `<a>&lt;&</a>`: false, `<a>&amp;amp;</a>`: true, `<a>&l&lt;t;</a>`: false, `<a>&am<b/>p;</a>`: false,
+	`<a>&lt;&gt;&amp;&apos;&quot;</a>`: true, `<a>&nbsp;</a>`: false, `<a>&lt</a>`: false, `<a>&;</a>`: false,
+	`<a>& </a>`: false, `<a>&LT;</a>`: false,
+	`<a>&#65;&#x41;&#x1D11E;</a>`: true, `<a>&#0;</a>`: false, `<a>&#x1;</a>`: false, `<a>&#xFFFE;</a>`: false,
+	`<a>&#xD800;</a>`: false, `<a>&#xFFFD;</a>`: true,
+	`<a>&#x110000;</a>`: false, `<a>&#x10FFFF;</a>`: true, `<a>&#99999999999999999999;</a>`: false,
+	`<a>&#X41;</a>`: false, `<a>&#;</a>`: false, `<a>&#x;</a>`: false,
+	`<a>&#+65;</a>`: false, `<a>&#-65;</a>`: false, `<a>&#6_5;</a>`: false, `<a>&# 65;</a>`: false,
+	`<a>&#x0x41;</a>`: false, `<a>&#0065;</a>`: true, `<a>&#000000000065;</a>`: false,
+	`<a>&#4294967361;</a>`: false, `<a>&lt;&</a>`: false, `<a>&amp;amp;</a>`: true, `<a>&l&lt;t;</a>`: false,
+	`<a>&am<b/>p;</a>`: false,
 
-	// What is no element.
-	`<a><![CDATA[<b>]]></a>`: false, `<a><!-- --></a>`: false, `<!-- x --><a/>`: false, `<a><?x?></a>`: false, `<!DOCTYPE a><a/>`: false, `<a>x<![CDATA[y]]>z</a>`: false,
-	`<?xml version="1.0"?><a/>`: true, `<?xml version='1.0'?><a/>`: false, `<?xml version="1.1"?><a/>`: false, ` <?xml version="1.0"?><a/>`: false,
-	`<?xml version="1.0" encoding="UTF-8"?>` + "\r\n<a/>": true, `<?xml version="1.0" encoding="latin1"?><a/>`: false, `<?xml version="1.0"?><?xml version="1.0"?><a/>`: false,
-	`<?xml version="1.0" encoding="utf-8"?><a/>`: true, `<?xml version="1.0" encoding="UTF-8" standalone="no"?><a/>`: false,
+	// Constructs that are not elements.
+	`<a><![CDATA[<b>]]></a>`: false, `<a><!-- --></a>`: false, `<!-- x --><a/>`: false, `<a><?x?></a>`: false,
+	`<!DOCTYPE a><a/>`: false, `<a>x<![CDATA[y]]>z</a>`: false,
+	`<?xml version="1.0"?><a/>`: true, `<?xml version='1.0'?><a/>`: false, `<?xml version="1.1"?><a/>`: false,
+	` <?xml version="1.0"?><a/>`:                          false,
+	`<?xml version="1.0" encoding="UTF-8"?>` + "\r\n<a/>": true, `<?xml version="1.0" encoding="latin1"?><a/>`: false,
+	`<?xml version="1.0"?><?xml version="1.0"?><a/>`:             false,
+	`<?xml version="1.0" encoding="utf-8"?><a/>`:                 true,
+	`<?xml version="1.0" encoding="UTF-8" standalone="no"?><a/>`: false,
 }
 
-func TestPlainReadsAsTheStandardLibraryOrNotAtAll(t *testing.T) {
+func TestPlainReadsADocumentLikeTheStandardLibraryOrRefusesIt(t *testing.T) {
 	for document, fast := range oddities {
 		if got := sameTokens(t, []byte(document)); got != fast {
 			t.Errorf("%q: read by plain: %v, want %v", document, got, fast)
 		}
-		// The same inside of a message, where plain has read a part before it.
+		// The same document inside another one, so that plain reads some tokens before it.
 		sameTokens(t, []byte(`<x xmlns="u"><y>1</y>`+document+`</x>`))
 	}
 	for name, message := range attacks() {
@@ -150,7 +173,7 @@ func TestPlainReadsAsTheStandardLibraryOrNotAtAll(t *testing.T) {
 	}
 }
 
-// byPlain reports whether plain comes to the message's end.
+// byPlain reports whether plain reads the message to its end.
 func byPlain(message []byte, l Limits) bool {
 	var p plain
 	p.start(message, Options{Limits: l})
@@ -170,7 +193,7 @@ func counted(pattern string, n int) string {
 	return b.String()
 }
 
-// nested is elements in each other, each with up to each of n attributes.
+// nested returns nested elements that have n attributes in total, with at most each per element.
 func nested(attribute string, each, n int) string {
 	var tags, ends string
 	for i := 0; n > 0; i++ {
@@ -190,13 +213,26 @@ func TestPlainHasTheLimitsOfTheScan(t *testing.T) {
 			of    func(n int) string
 			want  error
 		}{
-			"depth":                 {d.Depth, func(n int) string { return strings.Repeat("<a>", n) + strings.Repeat("</a>", n) }, errDepth},
-			"depth of an empty one": {d.Depth, func(n int) string { return strings.Repeat("<a>", n-1) + "<b/>" + strings.Repeat("</a>", n-1) }, errDepth},
-			"attributes":            {d.Attributes, func(n int) string { return "<a" + counted(` b%d=""`, n) + "/>" }, errAttributes},
-			"attributes and spaces": {d.Attributes, func(n int) string { return `<a xmlns="u" xmlns:b="v"` + counted(` b%d=""`, n-2) + "/>" }, errAttributes},
-			"declarations in a tag": {d.Attributes, func(n int) string { return "<a" + counted(` xmlns:b%d="u"`, n) + "/>" }, errAttributes},
-			"declarations in scope": {d.Namespaces, func(n int) string { return nested("xmlns:b", d.Attributes, n) }, errNamespaces},
-			"elements":              {d.Markup, func(n int) string { return "<a>" + strings.Repeat("<b/>", n-2) + "</a>" }, errMarkup},
+			"depth": {d.Depth, func(n int) string {
+				return strings.Repeat("<a>", n) +
+					strings.Repeat("</a>", n)
+			}, errDepth},
+			"depth of an empty one": {d.Depth, func(n int) string {
+				return strings.Repeat("<a>", n-1) + "<b/>" +
+					strings.Repeat("</a>", n-1)
+			}, errDepth},
+			"attributes": {d.Attributes, func(n int) string { return "<a" + counted(` b%d=""`, n) + "/>" },
+				errAttributes},
+			"attributes and spaces": {d.Attributes, func(n int) string {
+				return `<a xmlns="u" xmlns:b="v"` +
+					counted(` b%d=""`, n-2) + "/>"
+			}, errAttributes},
+			"declarations in a tag": {d.Attributes,
+				func(n int) string { return "<a" + counted(` xmlns:b%d="u"`, n) + "/>" }, errAttributes},
+			"declarations in scope": {d.Namespaces, func(n int) string { return nested("xmlns:b", d.Attributes, n) },
+				errNamespaces},
+			"elements": {d.Markup,
+				func(n int) string { return "<a>" + strings.Repeat("<b/>", n-2) + "</a>" }, errMarkup},
 			"elements with their end": {d.Markup, func(n int) string {
 				return "<a>" + strings.Repeat("<b></b>", n/2-1) + strings.Repeat("<b/>", n%2) + "</a>"
 			}, errMarkup},
@@ -205,10 +241,11 @@ func TestPlainHasTheLimitsOfTheScan(t *testing.T) {
 				t.Errorf("%s: %d are not read by plain, or Check says %v", name, tt.limit, Check(message, l))
 			}
 			if message := []byte(tt.of(tt.limit + 1)); byPlain(message, l) || !errors.Is(Check(message, l), tt.want) {
-				t.Errorf("%s: %d are read by plain, or Check says %v, want %v", name, tt.limit+1, Check(message, l), tt.want)
+				t.Errorf("%s: %d are read by plain, or Check says %v, want %v", name, tt.limit+1, Check(message, l),
+					tt.want)
 			}
 		}
-		// What looks like declarations counts as such.
+		// Attributes that look like declarations count as declarations.
 		look := []byte(nested("xmlnsb", d.Attributes, d.Namespaces+1))
 		if byPlain(look, l) || !errors.Is(Check(look, l), errNamespaces) {
 			t.Errorf("Check says %v", Check(look, l))
@@ -219,7 +256,8 @@ func TestPlainHasTheLimitsOfTheScan(t *testing.T) {
 func FuzzPlainAndTheStandardLibraryReadTheSame(f *testing.F) {
 	for document := range oddities {
 		f.Add([]byte(document))
-		f.Add([]byte(`<?xml version="1.0" encoding="UTF-8"?><x xmlns="u" xmlns:p="v"><p:y z="1">` + document + `</p:y></x>`))
+		f.Add([]byte(`<?xml version="1.0" encoding="UTF-8"?><x xmlns="u" xmlns:p="v"><p:y z="1">` + document +
+			`</p:y></x>`))
 	}
 	for _, message := range attacks() {
 		if len(message) < 10_000 {
@@ -228,7 +266,7 @@ func FuzzPlainAndTheStandardLibraryReadTheSame(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
 		if len(message) > 64<<10 {
-			return // the same time is better spent on short ones
+			return // the time is better spent on short messages
 		}
 		sameTokens(t, message)
 		if Check(message, Limits{}) == nil {

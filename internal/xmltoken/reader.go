@@ -6,51 +6,49 @@ import (
 	"io"
 )
 
-// Error says why a message can't be read. Its text holds nothing of the message,
-// so it may be logged and sent back.
+// Error says why a message can't be read. Its text contains nothing from the message, so it may be
+// logged and sent to the client.
 type Error struct{ reason string }
 
 func (e *Error) Error() string { return e.reason }
 
 func errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
-// Errors of a message that can be read, but is not of the form that the caller
-// asked for.
+// Errors for a message that is well-formed but does not have the form that the caller expects.
 var (
-	// ErrNotText is Text's error for an element that has elements in it.
-	ErrNotText = errors.New("an element has elements where it must have text")
-	// ErrMore is End's error for a message with something after its element.
-	ErrMore = errors.New("there is something after the document's element")
+	// ErrNotText is returned by Text if the element contains other elements.
+	ErrNotText = errors.New("an element contains other elements instead of text")
+	// ErrMore is returned by End if the root element is not the end of the message.
+	ErrMore = errors.New("there is content after the root element")
 )
 
-// Reader gives the tokens of one message, one by one. The zero value is ready for
-// Start. After an error other than ErrNotText it must not be used any more.
+// Reader returns the tokens of one message, one by one. The zero value is ready for Start. After an
+// error other than ErrNotText, the Reader must not be used any more.
 type Reader struct {
 	plain    plain
-	given    int       // tokens that plain has given
+	given    int       // number of tokens that plain has returned
 	standard *standard // nil as long as plain reads
-	last     int       // where the last token ended
-	value    []byte    // what gather returned last
+	last     int       // end of the last token
+	value    []byte    // the last result of gather
 
-	short [64]byte // the first memory of value
+	short [64]byte // initial memory of value
 }
 
-// Start begins with a message, which must not change while it is read. A Reader
-// that has read a message is made zero before it starts with another.
+// Start begins reading a message, which must not change while it is read. Before a Reader starts
+// with another message, the caller sets it to its zero value.
 func (r *Reader) Start(message []byte, o Options) {
 	r.plain.start(message, o)
 	r.value = r.short[:0]
 }
 
-// Fast reports whether all that was read until now was read by the fast tokenizer.
-// Callers have tests that their clients' messages are.
+// Fast reports whether the fast tokenizer has read all tokens until now. It is for callers' tests
+// that the fast tokenizer reads the messages of their clients.
 func (r *Reader) Fast() bool { return r.standard == nil }
 
-// Offset returns where in the message the last token ended, in bytes.
+// Offset returns the byte offset of the last token's end in the message.
 func (r *Reader) Offset() int { return r.last }
 
-// Next returns the next token, or io.EOF after the last one. All its other errors
-// are *Error.
+// Next returns the next token, or io.EOF after the last one. All other errors are of type *Error.
 func (r *Reader) Next() (*Token, error) {
 	t, err := r.token()
 	if err == nil {
@@ -73,7 +71,7 @@ func (r *Reader) token() (*Token, error) {
 	return r.standard.next()
 }
 
-// handOver starts the standard tokenizer, and moves it to where plain has stopped.
+// handOver starts the standard tokenizer and skips the tokens that plain has already returned.
 func (r *Reader) handOver() error {
 	if err := scan(r.plain.message, r.plain.limits); err != nil {
 		return err
@@ -87,9 +85,9 @@ func (r *Reader) handOver() error {
 	return nil
 }
 
-// Child returns the start tag of the next element inside the element that was begun
-// last, or nil when that ends. Text between elements is an error, if it is not
-// white space.
+// Child returns the start tag of the next child of the current element, which is the innermost open
+// one, or nil at the end tag of the current element. Text between child elements is an error unless
+// it is white space.
 func (r *Reader) Child() (*Token, error) {
 	for {
 		t, err := r.Next()
@@ -107,9 +105,8 @@ func (r *Reader) Child() (*Token, error) {
 	}
 }
 
-// Text returns all text of the element that was begun last, and passes its end.
-// The bytes are valid until the next token or text is read. The error is
-// ErrNotText if there is an element inside.
+// Text returns all text of the current element and reads its end tag. The bytes are valid until the
+// next token or text is read. The error is ErrNotText if the element contains another element.
 func (r *Reader) Text() ([]byte, error) {
 	if r.standard == nil {
 		if value, tokens := r.plain.leaf(); tokens > 0 {
@@ -121,7 +118,7 @@ func (r *Reader) Text() ([]byte, error) {
 	return r.gather()
 }
 
-// gather is Text for an element whose text comes in several tokens.
+// gather does the work of Text for an element whose text comes in several tokens.
 func (r *Reader) gather() ([]byte, error) {
 	r.value = r.value[:0]
 	for {
@@ -139,7 +136,7 @@ func (r *Reader) gather() ([]byte, error) {
 	}
 }
 
-// Skip passes the rest of the element that was begun last, its end included.
+// Skip skips the rest of the current element, including its end tag.
 func (r *Reader) Skip() error {
 	for depth := 1; depth > 0; {
 		t, err := r.Next()
@@ -156,8 +153,8 @@ func (r *Reader) Skip() error {
 	return nil
 }
 
-// End checks that nothing but white space comes after the document's element, which
-// has ended. The error is ErrMore if something does.
+// End checks that only white space follows the root element, whose end tag has been read. The error
+// is ErrMore if anything else follows.
 func (r *Reader) End() error {
 	for {
 		t, err := r.Next()
@@ -173,7 +170,7 @@ func (r *Reader) End() error {
 	}
 }
 
-// early is the error of a message that ends inside an element.
+// early replaces io.EOF by the error for a message that ends inside an element.
 func early(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errorf("the message ends early")

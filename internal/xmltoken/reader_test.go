@@ -19,8 +19,8 @@ const document = `<?xml version="1.0"?>
 </list>
 `
 
-// list reads a document as a caller would: the text of items, or else what is in
-// them is skipped.
+// list reads a document like a caller: it returns the text of each item. If an item contains
+// elements, list skips them and returns the item's source.
 func list(message string, o xmltoken.Options) (items []string, fast bool, err error) {
 	var r xmltoken.Reader
 	r.Start([]byte(message), o)
@@ -46,7 +46,7 @@ func list(message string, o xmltoken.Options) (items []string, fast bool, err er
 		text, err := r.Text()
 		switch {
 		case errors.Is(err, xmltoken.ErrNotText):
-			// Text has passed the start tag inside.
+			// Text has read the start tag of the inner element.
 			if err := errors.Join(r.Skip(), r.Skip()); err != nil {
 				return nil, r.Fast(), err
 			}

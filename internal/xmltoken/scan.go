@@ -16,22 +16,23 @@ var (
 	errForm       = errorf("the message is not well-formed XML")
 )
 
-// Check reports why a message must not be given to encoding/xml, or to a library
-// that uses it: it is beyond the limits, or it holds what no client sends, such as a
-// document type. A message that passes may still be no XML. The error is an *Error.
+// Check returns an *Error if a message must not be passed to encoding/xml or to a library that uses
+// it. Such a message exceeds the limits or contains a construct that no client sends, such as a
+// document type. A message that Check accepts may still be malformed.
 func Check(message []byte, l Limits) error { return scan(message, l.orDefault()) }
 
-// scan bounds the work of encoding/xml on a message, in one pass over its bytes
-// that makes no tokens. It does not decide what the message says, or whether it is
-// well-formed: encoding/xml does. So it may be stricter than that, but never laxer.
-// It lets every message pass that plain reads to the end.
+// scan refuses messages that would cost encoding/xml too much work. It makes one pass over the
+// bytes and builds no tokens. encoding/xml decides what the message means and whether it is
+// well-formed. So scan may refuse messages that encoding/xml would accept within the limits, but it
+// must never accept a message that exceeds them. It accepts every message that plain reads to the
+// end.
 func scan(message []byte, l Limits) error {
 	if !utf8.Valid(message) {
 		return errEncoding
 	}
 	s := scanner{rest: message, limits: l, declared: make([]int, 1, 16)}
 	if bytes.HasPrefix(s.rest, []byte("<?xml ")) {
-		if !s.past("?>") {
+		if !s.skipPast("?>") {
 			return errForm
 		}
 	}
@@ -53,13 +54,13 @@ func scan(message []byte, l Limits) error {
 type scanner struct {
 	rest   []byte
 	limits Limits
-	// declared has, for each element that is open, the number of namespace
-	// declarations in scope; the first is for outside of all elements.
+	// declared holds the number of namespace declarations in scope for each open element. The first
+	// entry is for the message outside the root element.
 	declared []int
 }
 
-// past moves behind the next end.
-func (s *scanner) past(end string) bool {
+// skipPast moves behind the next occurrence of end.
+func (s *scanner) skipPast(end string) bool {
 	at := bytes.Index(s.rest, []byte(end))
 	if at < 0 {
 		return false
@@ -68,7 +69,7 @@ func (s *scanner) past(end string) bool {
 	return true
 }
 
-// markup passes what began with '<'.
+// markup skips the markup that began with '<'.
 func (s *scanner) markup() error {
 	if len(s.rest) == 0 {
 		return errForm
@@ -94,22 +95,22 @@ func (s *scanner) markup() error {
 	switch {
 	case bytes.HasPrefix(s.rest, []byte("!--")):
 		s.rest = s.rest[len("!--"):]
-		return s.closed("-->")
+		return s.skipTo("-->")
 	case bytes.HasPrefix(s.rest, []byte("![CDATA[")):
-		return s.closed("]]>")
+		return s.skipTo("]]>")
 	}
 	return errDTD
 }
 
-// closed passes the rest of a comment or a section, which ends with end.
-func (s *scanner) closed(end string) error {
-	if !s.past(end) {
+// skipTo skips the rest of a comment or a CDATA section, which ends with end.
+func (s *scanner) skipTo(end string) error {
+	if !s.skipPast(end) {
 		return errForm
 	}
 	return nil
 }
 
-// element passes a start tag.
+// element skips a start tag.
 func (s *scanner) element() error {
 	if len(s.declared) > s.limits.Depth {
 		return errDepth

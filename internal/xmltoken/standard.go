@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// standard reads tokens with encoding/xml, which decides what is XML and what it
-// says. It is only given messages that scan lets pass.
+// standard is the tokenizer that uses encoding/xml. It decides whether a message is XML and what it
+// means. It reads only messages that scan accepts.
 type standard struct {
 	tokens *xml.Decoder
 	token  Token
@@ -18,8 +18,8 @@ func newStandard(message []byte) *standard {
 	return &standard{tokens: xml.NewDecoder(bytes.NewReader(message))}
 }
 
-// next returns the next tag or text, io.EOF at the end, or an *Error. Comments and
-// the XML declaration are passed over.
+// next returns the next tag or text, io.EOF at the end, or an *Error. It skips comments and the XML
+// declaration.
 func (s *standard) next() (*Token, error) {
 	for {
 		s.token = Token{Begin: int(s.tokens.InputOffset())}
@@ -28,7 +28,7 @@ func (s *standard) next() (*Token, error) {
 			return nil, io.EOF
 		}
 		if err != nil {
-			// The text of the library's error may repeat bytes of the message.
+			// The library's error is dropped because its text may contain bytes of the message.
 			line, column := s.tokens.InputPos()
 			return nil, errorf("the message is not well-formed XML: line %d, column %d", line, column)
 		}
@@ -62,8 +62,8 @@ func (s *standard) start(e xml.StartElement) {
 	}
 }
 
-// repeated reports whether two attributes have the same name. encoding/xml accepts
-// that, and other parsers would take another one of the two values.
+// repeated reports whether two attributes have the same name. encoding/xml accepts such an element,
+// but other parsers may use the other one of the two values.
 func repeated(attributes []xml.Attr) bool {
 	for i := range attributes {
 		for j := range i {

@@ -2,35 +2,34 @@ package xmltoken
 
 import "bytes"
 
-// Token is a tag or a piece of text. It and its bytes are valid until the next
-// token is read: the caller copies what it keeps.
+// Token is a tag or a piece of text. It and its bytes are valid until the next token is read. The
+// caller copies the bytes that it keeps.
 type Token struct {
 	Kind Kind
-	// Space and Name are those of a start tag. Space is the namespace, not the
-	// prefix.
+	// Space and Name are set for a start tag. Space is the namespace, not the prefix.
 	Space, Name []byte
-	// Attributes of a start tag, without the declarations of namespaces.
+	// Attributes are the attributes of a start tag, without namespace declarations.
 	Attributes []Attribute
-	// Text with all references resolved. An element's text may come in pieces.
+	// Text is the text with all references resolved. An element's text may come in several tokens.
 	Text []byte
-	// Begin and End are where the token stands in the message, in bytes.
+	// Begin and End are the byte offsets of the token in the message.
 	Begin, End int
 }
 
-// Attribute is an attribute of a start tag. Space is empty if it has no prefix.
+// Attribute is an attribute of a start tag. Space is empty if the attribute has no prefix.
 type Attribute struct{ Space, Name, Value []byte }
 
-// Kind is what a token is.
+// Kind is the kind of a token.
 type Kind byte
 
-// The kinds of tokens. An empty element, <x/>, is a start tag and an end tag.
+// The kinds of tokens. An empty element, <x/>, gives a start tag and an end tag.
 const (
 	StartTag Kind = iota
 	EndTag
 	Text
 )
 
-// Is reports whether the tag has the name.
+// Is reports whether the tag has the given namespace and name.
 func (t *Token) Is(space, name string) bool {
 	return string(t.Space) == space && string(t.Name) == name
 }
