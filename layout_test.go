@@ -263,7 +263,7 @@ var large = map[string]struct {
 	"client":              {2450, "one public package is what users import; the codec is not theirs to see"},
 	"internal/event":      {2100, "numbers, parts and positions are of one sequence of events in memory, which only its queries may know"},
 	"internal/property":   {2450, "a collector, its filters and views are one managed object's state, and count their work where they do it"},
-	"internal/server":     {2250, "what bounds a connection is useless in parts: listeners, limits and drain share it"},
+	"internal/server":     {2400, "what bounds a connection is useless in parts: listeners, limits and drain share it"},
 	"internal/session":    {2400, "a session, its tickets, its limits and what its commits are held to change together"},
 	"internal/store/bolt": {2200, "the checks of the file's pages belong to the only code that may know them"},
 	"internal/store/etcd": {2900, "leases, fencing, streams and counters are one protocol that no other package may see half of"},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/openapi"
@@ -26,7 +28,8 @@ func openapiCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = cmd.OutOrStdout().Write(append(d.JSON(release), '\n'))
+			head, rest := d.JSON(release)
+			_, err = cmd.OutOrStdout().Write(slices.Concat(head, rest, []byte{'\n'}))
 			return err
 		},
 	}

@@ -41,7 +41,7 @@ var anyFault = []string{
 
 // Document describes the API of one operation table for any release.
 type Document struct {
-	tags, paths, components json.RawMessage
+	rest []byte // what is the same for all releases, from its first comma on
 }
 
 // New describes the managed objects. It fails if a row names a type or a fault that the API does
@@ -66,29 +66,25 @@ func New(objects []*vim.Object) (*Document, error) {
 	if s.err != nil {
 		return nil, fmt.Errorf("describe API: %w", s.err)
 	}
-	d := &Document{}
-	for _, part := range []struct {
-		into *json.RawMessage
-		from any
-	}{{&d.tags, tags}, {&d.paths, paths}, {&d.components, components(s)}} {
-		b, err := json.Marshal(part.from)
-		if err != nil {
-			return nil, fmt.Errorf("describe API: %w", err)
-		}
-		*part.into = b
+	rest, err := json.Marshal(struct {
+		Tags       []object `json:"tags"`
+		Paths      object   `json:"paths"`
+		Components object   `json:"components"`
+	}{tags, paths, components(s)})
+	if err != nil {
+		return nil, fmt.Errorf("describe API: %w", err)
 	}
-	return d, nil
+	rest[0] = ',' // it goes on where the head of a release ends
+	return &Document{rest}, nil
 }
 
-// JSON returns the document for clients that use the given release, such as 8.0.1.0.
-func (d *Document) JSON(release string) []byte {
-	b, err := json.Marshal(struct {
-		OpenAPI    string          `json:"openapi"`
-		Info       object          `json:"info"`
-		Servers    []object        `json:"servers"`
-		Tags       json.RawMessage `json:"tags"`
-		Paths      json.RawMessage `json:"paths"`
-		Components json.RawMessage `json:"components"`
+// JSON returns the document for clients that use the given release, such as 8.0.1.0, in two parts.
+// The second part is long and the same for all releases. The caller must not change it.
+func (d *Document) JSON(release string) (head, rest []byte) {
+	head, err := json.Marshal(struct {
+		OpenAPI string   `json:"openapi"`
+		Info    object   `json:"info"`
+		Servers []object `json:"servers"`
 	}{
 		"3.0.3",
 		object{
@@ -99,12 +95,11 @@ func (d *Document) JSON(release string) []byte {
 			"license": object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0.html"},
 		},
 		[]object{{"url": "/sdk/vim25/" + release}},
-		d.tags, d.paths, d.components,
 	})
 	if err != nil {
-		panic(err) // marshalling can't fail, because the parts were marshalled before
+		panic(err) // marshalling texts can't fail
 	}
-	return b
+	return head[:len(head)-1], d.rest
 }
 
 func components(s *schemas) object {

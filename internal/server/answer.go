@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Values of the headers that every answer has. They are only read.
@@ -47,6 +48,11 @@ type answer struct {
 	status int // 0: nothing yet
 	bytes  int64
 
+	// stall is how long a client may take no byte of its answer; 0: the connection
+	// sees to that. Over HTTP/2 it can't: the client may go on with all else and never
+	// give leave to send more of one answer.
+	stall time.Duration
+
 	body    *requestBody // nil: nothing will have to be read on
 	isHead  bool
 	holding bool   // the status, and what is in held, is not sent yet
@@ -81,9 +87,40 @@ func (a *answer) Write(b []byte) (int, error) {
 		}
 		a.send()
 	}
-	n, err := a.ResponseWriter.Write(b)
+	n, err := a.write(b)
 	a.bytes += int64(n)
 	return n, err
+}
+
+// unsent is how much of an answer net/http keeps before it sends anything.
+const unsent = 4 << 10
+
+// write writes within the stall limit.
+func (a *answer) write(b []byte) (n int, err error) {
+	if a.stall == 0 || a.bytes+int64(len(b)) < unsent {
+		return a.ResponseWriter.Write(b)
+	}
+	for err == nil && n < len(b) {
+		a.hurry(a.stall)
+		var sent int
+		sent, err = a.ResponseWriter.Write(b[n:min(len(b), n+writeChunk)])
+		n += sent
+	}
+	a.hurry(0) // the handler may take its time for what follows
+	return n, err
+}
+
+// hurry gives the client the time for what is sent next; 0: as long as it wants.
+func (a *answer) hurry(limit time.Duration) {
+	if a.stall == 0 {
+		return
+	}
+	var by time.Time
+	if limit > 0 {
+		by = time.Now().Add(limit)
+	}
+	// A writer that has no deadlines is none of net/http's.
+	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(by)
 }
 
 // Flush is for handlers that ask for http.Flusher.
@@ -94,8 +131,10 @@ func (a *answer) Flush() {
 	if a.holding {
 		a.send()
 	}
+	a.hurry(a.stall)
 	// Without a flusher below there is nothing to flush early.
 	_ = http.NewResponseController(a.ResponseWriter).Flush()
+	a.hurry(0)
 }
 
 // Unwrap is for http.ResponseController.
@@ -136,6 +175,9 @@ func (a *answer) finish() {
 			a.Header().Set("Content-Length", strconv.Itoa(len(a.held)))
 		}
 		a.send()
+	}
+	if a.bytes > 0 && !a.isHead {
+		a.hurry(a.stall) // for what net/http still has
 	}
 	if a.early {
 		_ = http.NewResponseController(a.ResponseWriter).Flush()

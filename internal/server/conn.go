@@ -22,6 +22,7 @@ type origin struct {
 	// proxy: a trusted one, whose X-Forwarded-For is believed.
 	proxy bool
 	uid   *uint32
+	meter *meter // of the connection
 }
 
 // conn is an accepted connection: it knows its origin, gives its place back
@@ -45,6 +46,16 @@ type conn struct {
 const writeChunk = 256 << 10
 
 func (c *conn) origin() origin { return c.from }
+
+// Read reads what there is room for: see meter. Past it the connection is as good as
+// broken.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.from.meter.read(n) {
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: errHeaders}
+	}
+	return n, err
+}
 
 // Write sends b; a client that takes nothing for the stall limit gets an error.
 func (c *conn) Write(b []byte) (int, error) {
@@ -108,6 +119,7 @@ func (c *conn) CloseWrite() error {
 
 func (c *conn) Close() error {
 	err := c.Conn.Close()
+	c.from.meter.close()
 	c.release()
 	return err
 }
@@ -154,7 +166,8 @@ type listener struct {
 	net.Listener
 	name    string
 	quotas  []*quota
-	each    *addressQuota // nil: addresses are not counted
+	each    *addressQuota // of connections; nil: addresses are not counted
+	headers *addressQuota // bytes of headers; nil: not counted
 	proxies []netip.Prefix
 	stall   time.Duration
 	logger  *slog.Logger
@@ -176,6 +189,9 @@ func (l *listener) Accept() (net.Conn, error) {
 			raw.Close()
 			continue
 		}
+		if l.headers != nil {
+			from.meter = &meter{quota: l.headers, owner: from.owner()}
+		}
 		return &conn{Conn: raw, opened: time.Now(), from: from, release: release, stall: l.stall}, nil
 	}
 }
@@ -186,7 +202,7 @@ func (l *listener) admit(from origin) (release func(), ok bool) {
 	if l.each != nil {
 		owner = from.owner()
 	}
-	if owner != "" && !l.each.take(owner) {
+	if owner != "" && !l.each.take(owner, 1) {
 		if n := l.greedy.count(l.now()); n > 0 {
 			l.logger.Warn("connections refused, one address has its share", "listener", l.name, "address", owner, "count", n)
 		}
@@ -194,7 +210,7 @@ func (l *listener) admit(from origin) (release func(), ok bool) {
 	}
 	if !takeAll(l.quotas) {
 		if owner != "" {
-			l.each.give(owner)
+			l.each.give(owner, 1)
 		}
 		if n := l.full.count(l.now()); n > 0 {
 			l.logger.Warn("connections refused, the limit is reached", "listener", l.name, "count", n)
@@ -204,7 +220,7 @@ func (l *listener) admit(from origin) (release func(), ok bool) {
 	return sync.OnceFunc(func() {
 		giveAll(l.quotas)
 		if owner != "" {
-			l.each.give(owner)
+			l.each.give(owner, 1)
 		}
 	}), true
 }

@@ -21,12 +21,14 @@ type front struct {
 	proxies  []netip.Prefix
 	ids      *requestIDs
 	requests *quota
+	shares   *shares
 	health   *health
 	tunnel   *tunnel // nil: CONNECT is refused
 	guard    guard
 	guarded  *refusals // by guard
 	logger   *slog.Logger
 	now      func() time.Time
+	stall    time.Duration // of a client that takes nothing of its answer
 }
 
 type originKey struct{}
@@ -57,8 +59,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	from, _ := r.Context().Value(originKey{}).(origin)
+	from.meter.begin()
+	defer from.meter.end()
 	x := &exchange{from: peerOf(r, from, f.proxies)}
-	r = x.attach(w, r)
+	r = x.attach(w, r, f.stall)
 	defer x.answer.finish()
 	if r.ProtoMajor != 1 && r.TLS == nil { // the preface of HTTP/2, which net/http passes on
 		http.Error(&x.answer, "HTTP/2 is served over TLS", http.StatusHTTPVersionNotSupported)
@@ -72,15 +76,20 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.health.serve(&x.answer, r) {
 		return
 	}
-	if !f.requests.take() {
+	if len(r.Header) > maxFields {
+		http.Error(&x.answer, "too many header fields", http.StatusRequestHeaderFieldsTooLarge)
+		return
+	}
+	p, ok := f.admit(r, from)
+	if !ok {
 		w.Header().Set("Retry-After", "1")
 		http.Error(&x.answer, "too many requests in flight", http.StatusServiceUnavailable)
 		return
 	}
-	defer f.requests.give()
+	defer f.leave(p)
 	x.from.Request = f.ids.next() // nobody has seen x.from before
 	if r.Method == http.MethodConnect {
-		f.tunnel.serveConnect(&x.answer, r, &x.from)
+		f.tunnel.serveConnect(&x.answer, r, &x.from, from.meter)
 		return
 	}
 	if f.logger.Enabled(r.Context(), slog.LevelDebug) {
@@ -88,6 +97,49 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer f.recoverPanic(x, r) // before the access line, which shall have its status
 	f.next.ServeHTTP(&x.answer, r)
+}
+
+// shares are what one address may have of what HTTP/2 multiplies.
+type shares struct {
+	requests *addressQuota // in flight over HTTP/2
+	headers  *addressQuota // bytes
+}
+
+// place is what a request in flight has of them.
+type place struct {
+	http2  bool // over HTTP/1 its connection and its header are counted
+	owner  string
+	header int64 // bytes
+}
+
+// admit takes the place of a request in flight.
+func (f *front) admit(r *http.Request, from origin) (place, bool) {
+	if !f.requests.take() {
+		return place{}, false
+	}
+	if r.ProtoMajor == 1 {
+		return place{}, true
+	}
+	p := place{true, from.owner(), max(0, headerSize(r)-smallHeader)}
+	if !f.shares.requests.take(p.owner, 1) {
+		f.requests.give()
+		return place{}, false
+	}
+	if !f.shares.headers.take(p.owner, p.header) {
+		f.shares.requests.give(p.owner, 1)
+		f.requests.give()
+		return place{}, false
+	}
+	return p, true
+}
+
+// leave gives it back.
+func (f *front) leave(p place) {
+	if p.http2 {
+		f.shares.headers.give(p.owner, p.header)
+		f.shares.requests.give(p.owner, 1)
+	}
+	f.requests.give()
 }
 
 // exchange is what is known of one request and its answer, together since each
@@ -100,8 +152,11 @@ type exchange struct {
 
 // attach makes x the exchange of r, and w its answer's way out. It returns the
 // request for the handler.
-func (x *exchange) attach(w http.ResponseWriter, r *http.Request) *http.Request {
+func (x *exchange) attach(w http.ResponseWriter, r *http.Request, stall time.Duration) *http.Request {
 	x.answer.ResponseWriter, x.answer.isHead = w, r.Method == http.MethodHead
+	if r.ProtoMajor == 2 {
+		x.answer.stall = stall
+	}
 	r = r.WithContext(peer.With(r.Context(), &x.from))
 	if needsReadOn(r) {
 		x.body.ReadCloser, x.body.waits = r.Body, len(r.Header["Expect"]) > 0

@@ -17,6 +17,16 @@ type Limits struct {
 	// Requests in flight in all, long polls among them (50,000). It bounds
 	// what HTTP/2 streams multiply. Past it: 503 with Retry-After.
 	Requests int
+	// AddressRequests of one address that are in flight over HTTP/2, where one
+	// connection has many (a quarter of Requests). Past it: 503 with Retry-After.
+	AddressRequests int
+	// Headers is the memory of the headers of all requests, in flight and coming, past
+	// the first 2 KiB of each (64 MiB). One address may have a quarter. Past it the
+	// connection is closed; over HTTP/2: 503 with Retry-After.
+	Headers int
+	// HTTP2 connections in all (a sixteenth of Connections). One address may have a
+	// quarter. A client past it is offered HTTP/1.1 only.
+	HTTP2 int
 	// Tunnels are the connections through CONNECT (1,000).
 	Tunnels int
 	// HeaderBytes of one request (64 KiB).
@@ -59,6 +69,9 @@ func (l Limits) withDefaults() Limits {
 	number(&l.ListenerConnections, 20_000)
 	number(&l.AddressConnections, max(1, l.Connections/4))
 	number(&l.Requests, 50_000)
+	number(&l.AddressRequests, max(1, l.Requests/4))
+	number(&l.Headers, 64<<20)
+	number(&l.HTTP2, max(1, l.Connections/16))
 	number(&l.Tunnels, 1_000)
 	number(&l.HeaderBytes, 64<<10)
 	number(&l.StreamsPerConnection, 128)

@@ -9,20 +9,23 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-// addressQuota counts the live connections of each address, and bounds them: a
-// client that leaves calls waiting, or opens connections without end, takes no
-// more places than its own. Connections of trusted proxies, which bring those of
-// many clients, are not counted.
+// addressQuota counts something that clients have the server hold, and bounds what one
+// address has of it: its connections, its requests, the bytes of its headers. So one
+// client takes no more room than its own. What trusted proxies bring is of many
+// clients, and is bounded in all only.
 type addressQuota struct {
-	max     int
-	refused atomic.Uint64 // since the start
+	each    int64 // of one address
+	all     int64 // of all; 0: not bounded
+	refused atomic.Uint64
 
-	mu   sync.Mutex // guards live
-	live map[string]int
+	mu    sync.Mutex // guards what follows
+	live  map[string]int64
+	total int64
 }
 
-func newAddressQuota(limit int) *addressQuota {
-	return &addressQuota{max: limit, live: map[string]int{}}
+// newAddressQuota bounds what one address and what all have; 0 for all: no bound.
+func newAddressQuota(each, all int) *addressQuota {
+	return &addressQuota{each: int64(each), all: int64(all), live: map[string]int64{}}
 }
 
 // owner is what counts as one address: an IPv4 address, a network of IPv6 that one
@@ -40,21 +43,29 @@ func (o origin) owner() string {
 	return peer.Network(o.address)
 }
 
-func (q *addressQuota) take(owner string) bool {
+// take counts n for the owner if there is room.
+func (q *addressQuota) take(owner string, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.live[owner] >= q.max {
+	if owner != "" && q.live[owner]+n > q.each || q.all > 0 && q.total+n > q.all {
 		q.refused.Add(1)
 		return false
 	}
-	q.live[owner]++
+	q.total += n
+	if owner != "" {
+		q.live[owner] += n
+	}
 	return true
 }
 
-func (q *addressQuota) give(owner string) {
+func (q *addressQuota) give(owner string, n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.live[owner]--; q.live[owner] <= 0 {
+	q.total -= n
+	if owner == "" {
+		return
+	}
+	if q.live[owner] -= n; q.live[owner] <= 0 {
 		delete(q.live, owner)
 	}
 }

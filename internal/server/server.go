@@ -7,6 +7,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,7 +68,9 @@ type Server struct {
 	ids      *requestIDs
 	total    *quota        // connections
 	each     *addressQuota // connections of each address
+	http2    *addressQuota // those of HTTP/2
 	requests *quota        // in flight
+	shares   shares
 }
 
 // site is one way in: an http.Server and what it listens on.
@@ -95,8 +99,13 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 
 		ids:      ids,
 		total:    newQuota(cfg.Limits.Connections),
-		each:     newAddressQuota(cfg.Limits.AddressConnections),
+		each:     newAddressQuota(cfg.Limits.AddressConnections, 0),
+		http2:    newAddressQuota(max(1, cfg.Limits.HTTP2/4), cfg.Limits.HTTP2),
 		requests: newQuota(cfg.Limits.Requests),
+		shares: shares{
+			requests: newAddressQuota(cfg.Limits.AddressRequests, 0),
+			headers:  newAddressQuota(max(1, cfg.Limits.Headers/4), cfg.Limits.Headers),
+		},
 	}
 	s.base, s.cut = context.WithCancel(context.Background())
 	if err := s.open(ctx, cfg); err != nil {
@@ -203,12 +212,18 @@ type builder struct {
 // not nil, and in a quota of their own.
 func (b *builder) add(name string, l net.Listener, each *addressQuota, f front, quotas ...*quota) *site {
 	f.ids, f.health, f.guarded, f.logger, f.now = b.s.ids, b.s.health, new(refusals), b.cfg.Logger, b.cfg.Now
+	f.shares, f.stall = &b.s.shares, b.cfg.Limits.Stall
 	own := newQuota(b.cfg.Limits.ListenerConnections)
+	headers := b.s.shares.headers
+	if each == nil {
+		headers = nil
+	}
 	st := &site{name: name, own: own, http: b.s.newHTTPServer(&f), listeners: []net.Listener{&listener{
 		Listener: l,
 		name:     name,
 		quotas:   append(quotas, own),
 		each:     each,
+		headers:  headers,
 		proxies:  f.proxies,
 		stall:    b.cfg.Limits.Stall,
 		logger:   b.cfg.Logger,
@@ -237,6 +252,14 @@ func (s *Server) newHTTPServer(f *front) *http.Server {
 // secure makes a site one of TLS and HTTP/2.
 func (s *Server) secure(st *site, c *Certificate) {
 	st.http.TLSConfig = c.tlsConfig()
+	older := c.tlsConfig()
+	older.NextProtos = []string{"http/1.1"}
+	st.http.TLSConfig.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !slices.Contains(hello.SupportedProtos, "h2") || knownOrigin(hello.Conn).meter.speaksHTTP2(s.http2) {
+			return nil, nil
+		}
+		return older, nil
+	}
 	st.http.Protocols = protocols(true)
 	st.http.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams:          s.limits.StreamsPerConnection,

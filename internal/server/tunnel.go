@@ -53,7 +53,7 @@ func (t *tunnel) Close() error   { t.close(); return nil }
 func (t *tunnel) Addr() net.Addr { return t.addr }
 
 // serveConnect answers a CONNECT. t is nil where there are no tunnels.
-func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Peer) {
+func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Peer, m *meter) {
 	// Whatever the answer, no further request on this connection: what follows
 	// a refused CONNECT may be meant for its target.
 	w.Header().Set("Connection", "close")
@@ -82,7 +82,7 @@ func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Pe
 	c := &tunnelled{
 		Conn:    raw,
 		early:   bytes.NewReader(bytes.Clone(early)),
-		from:    origin{address: p.Address, local: p.Local},
+		from:    origin{address: p.Address, local: p.Local, meter: m},
 		release: sync.OnceFunc(t.quota.give),
 	}
 	if _, err := io.WriteString(raw, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {

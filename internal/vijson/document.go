@@ -3,6 +3,7 @@ package vijson
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"github.com/vigate/vigate/internal/binding"
@@ -36,5 +37,14 @@ func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release 
 		h.turnAway(w, r, &c, refusal)
 		return
 	}
-	binding.Send(w, r.Method, http.StatusOK, contentJSON, d.doc.JSON(release))
+	// A client may take its time to read it, and anybody may ask for it: what is long
+	// of it is there once.
+	head, rest := d.doc.JSON(release)
+	w.Header()["Content-Type"] = contentJSON
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(head) + len(rest))}
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(head) // a client that is gone needs no answer
+		_, _ = w.Write(rest)
+	}
 }
