@@ -13,8 +13,9 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// Global.Settings is enough for options, so that none may switch a promise off: no
-// value lets guessers go on, sessions live for ever, or everybody be shut out.
+// The privilege Global.Settings is enough to change options. So no allowed value may disable a
+// protection: guessing must stay limited, sessions must end, and no user may be locked out for
+// good.
 func TestClientsCanSwitchNoLimitOff(t *testing.T) {
 	s := begin(t)
 	for name, values := range map[string][]any{
@@ -46,7 +47,7 @@ func TestClientsCanSwitchNoLimitOff(t *testing.T) {
 	}
 }
 
-func TestWhatTheConfigurationSaysClientsMaySetToo(t *testing.T) {
+func TestClientsMaySetWhatTheConfigurationSets(t *testing.T) {
 	s := start(t, storetest.NewMemory(clock), func(c *setting.Config) {
 		c.Base.Pair.Failures, c.Base.MaxPerPrincipal, c.Base.IdleTimeout = 1000, 2, 48*time.Hour
 	})
@@ -72,11 +73,13 @@ func TestWhatTheConfigurationSaysClientsMaySetToo(t *testing.T) {
 	}
 }
 
-// Versions that had no such bounds let clients set anything.
-func TestWhatClientsOfAnEarlierVersionHaveSetHoldsIfItIsStricter(t *testing.T) {
+// Earlier versions had no such bounds and let clients set any value.
+func TestAValueSetInAnEarlierVersionStaysInForceIfItIsStricter(t *testing.T) {
 	backing := storetest.NewMemory(clock)
-	put(t, backing, "options", `{"options":{"vigate.lockout.pair.failures":"10000000","vigate.lockout.address.duration":"1s",`+
-		`"vigate.session.maxPerUser":"1","vigate.session.maxLifetime":"8760h0m0s","vigate.lockout.principal.failures":"400"}}`)
+	put(t, backing, "options",
+		`{"options":{"vigate.lockout.pair.failures":"10000000","vigate.lockout.address.duration":"1s",`+
+			`"vigate.session.maxPerUser":"1","vigate.session.maxLifetime":"8760h0m0s",`+
+			`"vigate.lockout.principal.failures":"400"}}`)
 	s, want := start(t, backing, nil), setting.Defaults()
 	want.MaxPerPrincipal, want.Principal.Failures = 1, 400
 	if *s.Values() != want || s.Damaged() != nil {
@@ -89,7 +92,8 @@ func TestWhatClientsOfAnEarlierVersionHaveSetHoldsIfItIsStricter(t *testing.T) {
 	}
 }
 
-// TestTheBoundsOfOptionsAreThoseOfTheDocument holds docs/security.md §8 to the table.
+// TestTheBoundsOfOptionsAreThoseOfTheDocument compares the table in docs/security.md §8 with the
+// code.
 func TestTheBoundsOfOptionsAreThoseOfTheDocument(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/security.md")
 	if err != nil {

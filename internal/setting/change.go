@@ -16,13 +16,13 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// attempts bounds how often a change begins anew when others change the same
-// record meanwhile.
+// attempts is the maximum number of times that a change is tried. It is tried again if another
+// process has changed the same record in the meantime.
 const attempts = 16
 
-// change commits what plan makes of a record's value as of now, nil where there
-// is none. plan returns the new value, nil for no change, and what to post. It
-// is called again when the record was changed meanwhile.
+// change commits a change of a record. plan receives the record's current value, or nil if there is
+// none. It returns the new value, or nil for no change, and the events to post. If the record was
+// changed in the meantime, plan is called again.
 func (s *Settings) change(ctx context.Context, id string, plan func(old []byte) ([]byte, []event.Event, error)) error {
 	var err error
 	for range attempts {
@@ -50,22 +50,21 @@ func (s *Settings) change(ctx context.Context, id string, plan func(old []byte) 
 	return err
 }
 
-// maxMessage is the longest service message in bytes.
+// maxMessage is the maximum length of the service message, in bytes.
 const maxMessage = 16 << 10
 
-// SetMessage sets the service message and posts GlobalMessageChangedEvent. A
-// text of white space clears it. *InvalidError where the text is longer than
-// 16 KiB, not UTF-8, or has control characters other than line feed and
-// carriage return.
+// SetMessage sets the service message and posts a GlobalMessageChangedEvent. A text of white space
+// removes the message. The error is an *InvalidError if the text is longer than 16 KiB, is not
+// UTF-8, or has control characters other than line feed and carriage return.
 func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) error {
 	if len(text) > maxMessage {
-		return &InvalidError{"message", "longer than 16 KiB"}
+		return &InvalidError{"message", "is longer than 16 KiB"}
 	}
 	if !utf8.ValidString(text) {
-		return &InvalidError{"message", "not UTF-8"}
+		return &InvalidError{"message", "is not UTF-8"}
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }) {
-		return &InvalidError{"message", "control characters"}
+		return &InvalidError{"message", "has control characters"}
 	}
 	if strings.TrimSpace(text) == "" {
 		text = ""
@@ -74,13 +73,14 @@ func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) 
 		prev := ""
 		var err error
 		if old != nil {
-			// What can't be read is replaced: it was shown to nobody.
+			// A message that can't be read is replaced, because no client has seen it.
 			prev, err = decodeMessage(old)
 		}
 		if prev == text && err == nil {
 			return nil, nil, nil
 		}
-		post := event.Event{Type: "GlobalMessageChangedEvent", User: by.User, Origin: by.Origin, Message: text, PrevMessage: prev}
+		post := event.Event{Type: "GlobalMessageChangedEvent", User: by.User, Origin: by.Origin, Message: text,
+			PrevMessage: prev}
 		value, err := json.Marshal(messageRecord{text})
 		return value, []event.Event{post}, err
 	})
@@ -90,11 +90,12 @@ func (s *Settings) SetMessage(ctx context.Context, by event.Actor, text string) 
 	return nil
 }
 
-// Update sets all of the options or none, and posts a vigate.setting.updated
-// for each that it changes. An empty string takes back what clients have set,
-// so that the base value holds again. Of two values of one option the later
-// counts. A record that can't be read is replaced, also where set is empty: by
-// what is in force, and set. *UnknownError, *InvalidError.
+// Update sets all of the options or none of them. For each option that changes, it posts a
+// vigate.setting.updated event. An empty string removes the value that clients have set, so that
+// the base value is in force again. If an option is set twice, the last value is used.
+//
+// If the stored record can't be read, Update replaces it by the options in force and the new ones,
+// even if set is empty. The error is an *UnknownError or an *InvalidError.
 func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) error {
 	trial := s.base
 	for _, c := range set {
@@ -118,7 +119,7 @@ func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) err
 			}
 		}
 		if damage != nil {
-			s.logger.Warn("the record of options that can't be read is replaced", "err", damage)
+			s.logger.Warn("the damaged record of options is replaced", "err", damage)
 			r.Options = s.mended(old)
 		}
 		posts := s.override(&r, by, set)
@@ -134,10 +135,10 @@ func (s *Settings) Update(ctx context.Context, by event.Actor, set []Option) err
 	return nil
 }
 
-// override puts the values, which were checked, into the record, and returns
-// what to post: nothing where the record is as it was.
+// override writes the checked values into the record. It returns the events to post, or none if the
+// record does not change.
 func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []event.Event {
-	was, _ := s.overridden(r.Options) // Update has seen to what can't be read
+	was, _ := s.overridden(r.Options) // Update has already handled values that can't be read
 	stored := maps.Clone(r.Options)
 	if r.Options == nil {
 		r.Options = map[string]string{}
@@ -147,10 +148,10 @@ func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []ev
 		o := s.find(c.Name)
 		if c.Value == "" {
 			delete(r.Options, o.name)
-			_ = o.set(&v, o.text(&s.base)) // New has checked the base
+			_ = o.set(&v, o.text(&s.base)) // New has already checked the base
 			continue
 		}
-		_ = o.set(&v, c.Value) // Update has checked it
+		_ = o.set(&v, c.Value) // Update has already checked the value
 		r.Options[o.name] = o.text(&v)
 	}
 	var posts []event.Event
@@ -169,12 +170,13 @@ func (s *Settings) override(r *optionsRecord, by event.Actor, set []Option) []ev
 	return posts
 }
 
-// EnsureInstance gives the instance its UUID at the first start, and returns it.
-// Of nodes that start together all get the same.
+// EnsureInstance returns the UUID of the instance. It generates the UUID at the first start. If
+// several nodes start at the same time, all of them get the same UUID.
 func (s *Settings) EnsureInstance(ctx context.Context) (string, error) {
 	err := s.change(ctx, idInstance, func(old []byte) ([]byte, []event.Event, error) {
 		if old != nil {
-			// It is not replaced: clients and records of others may name it.
+			// A damaged identity is not replaced, because clients and records of other systems may
+			// refer to it.
 			if _, err := decodeInstance(old); err != nil {
 				return nil, nil, damaged(idInstance, err)
 			}
@@ -196,7 +198,7 @@ func (s *Settings) EnsureInstance(ctx context.Context) (string, error) {
 	return s.Instance(), nil
 }
 
-// uuid is a random one, RFC 9562 version 4.
+// uuid returns a random UUID (RFC 9562, version 4).
 func (s *Settings) uuid() (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {

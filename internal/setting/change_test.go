@@ -101,8 +101,7 @@ func TestMessagesSetAtTheSameTimeEachNameTheOneBefore(t *testing.T) {
 	}
 }
 
-// contested is a store in which somebody else changes the record before every
-// commit.
+// contested is a store in which another process changes the record before every commit.
 type contested struct {
 	store.Store
 	n int
@@ -117,7 +116,7 @@ func (c *contested) Commit(ctx context.Context, changes ...store.Change) (store.
 	return c.Store.Commit(ctx, changes...)
 }
 
-func TestAChangeThatNeverWinsEndsWithAConflict(t *testing.T) {
+func TestAChangeThatIsAlwaysOvertakenEndsWithAConflict(t *testing.T) {
 	c := &contested{Store: storetest.NewMemory(clock)}
 	s := start(t, c, nil)
 	if err := s.SetMessage(t.Context(), event.By("x"), "mine"); !errors.Is(err, store.ErrConflict) {
@@ -154,9 +153,10 @@ func TestChangedWakesAtEachChange(t *testing.T) {
 	}
 }
 
-func TestWhatANewerVersionSetIsKept(t *testing.T) {
+func TestOptionsOfANewerVersionAreKept(t *testing.T) {
 	backing := storetest.NewMemory(clock)
-	value := []byte(`{"options":{"vigate.future":"x","vigate.ticket.lifetime":"9000h0m0s","vigate.session.maxPerUser":"3"}}`)
+	value := []byte(`{"options":{"vigate.future":"x","vigate.ticket.lifetime":"9000h0m0s",` +
+		`"vigate.session.maxPerUser":"3"}}`)
 	if _, err := backing.Commit(t.Context(), store.Put(store.Setting, "options", value, time.Time{}),
 		store.Put(store.Setting, "future", []byte("?"), time.Time{})); err != nil {
 		t.Fatal(err)
@@ -173,12 +173,13 @@ func TestWhatANewerVersionSetIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got struct{ Options map[string]string }
-	if err := json.Unmarshal(r.Value, &got); err != nil || got.Options["vigate.future"] != "x" || got.Options["vigate.ticket.lifetime"] != "9000h0m0s" {
+	if err := json.Unmarshal(r.Value, &got); err != nil || got.Options["vigate.future"] != "x" ||
+		got.Options["vigate.ticket.lifetime"] != "9000h0m0s" {
 		t.Errorf("stored is %s, %v", r.Value, err)
 	}
 }
 
-func TestWhatIsDeletedIsTheBaseAgain(t *testing.T) {
+func TestADeletedRecordRestoresTheBase(t *testing.T) {
 	s := begin(t)
 	if err := s.SetMessage(t.Context(), event.By("x"), "gone soon"); err != nil {
 		t.Fatal(err)
@@ -195,15 +196,16 @@ func TestWhatIsDeletedIsTheBaseAgain(t *testing.T) {
 	<-changed
 }
 
-func TestReadersSeeTheOldStateUntilTheNewIsWhole(t *testing.T) {
+func TestReadersSeeTheOldStateUntilTheNewOneIsComplete(t *testing.T) {
 	s := begin(t)
 	if err := s.SetMessage(t.Context(), event.By("x"), "old"); err != nil {
 		t.Fatal(err)
 	}
 	s.Reset()
-	s.Put(store.Record{Kind: store.Setting, ID: "options", Value: []byte(`{"options":{"vigate.session.maxPerUser":"3"}}`)})
+	s.Put(store.Record{Kind: store.Setting, ID: "options",
+		Value: []byte(`{"options":{"vigate.session.maxPerUser":"3"}}`)})
 	if s.Message() != "old" || s.Values().MaxPerPrincipal != 2000 {
-		t.Error("half a state is seen")
+		t.Error("an incomplete state is visible")
 	}
 	s.Whole()
 	if s.Message() != "" || s.Values().MaxPerPrincipal != 3 {

@@ -14,14 +14,14 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// A record that can't be read must not loosen a limit without a word. Of options
-// the strictest value that is known is then in force, Damaged says so, and the
-// next Update replaces the record.
+// A damaged record must not silently weaken a limit. If the options can't be read, the strictest
+// known value of each option is in force. Damaged then returns an error, and the next Update
+// replaces the record.
 
 var (
 	errNoOptions  = errors.New("it has no options")
 	errNoText     = errors.New("it has no text")
-	errNoInstance = errors.New("it is no identity")
+	errNoInstance = errors.New("it is not an identity")
 )
 
 func decodeOptions(value []byte) (map[string]string, error) {
@@ -63,8 +63,8 @@ func damaged(id string, cause error) error {
 	return &store.DamagedError{Where: "setting " + id, Cause: cause}
 }
 
-// readable are the options that stand whole in a damaged record, up to where it
-// can't be read any more.
+// readable returns the options in a damaged record that are complete, up to the point where the
+// record can't be read any more.
 func readable(value []byte) map[string]string {
 	found := map[string]string{}
 	d := json.NewDecoder(bytes.NewReader(value))
@@ -95,7 +95,7 @@ func readable(value []byte) map[string]string {
 	}
 }
 
-// number is the value of an option that is no text.
+// number returns the value of an option that is a number or a time.
 func (o *option) number(v *Values) int64 {
 	switch p := o.at(v).(type) {
 	case *time.Duration:
@@ -106,7 +106,7 @@ func (o *option) number(v *Values) int64 {
 	return 0
 }
 
-// copy gives the option in v the value that it has in from.
+// copy sets the option in v to its value in from.
 func (o *option) copy(v, from *Values) {
 	switch p := o.at(v).(type) {
 	case *time.Duration:
@@ -118,7 +118,7 @@ func (o *option) copy(v, from *Values) {
 	}
 }
 
-// tighten gives the option in v the value that it has in by if that is stricter.
+// tighten sets the option in v to its value in by if that value is stricter.
 func (o *option) tighten(v, by *Values) {
 	a, b := o.number(v), o.number(by)
 	if o.strict == less && b < a || o.strict == more && b > a {
@@ -126,8 +126,8 @@ func (o *option) tighten(v, by *Values) {
 	}
 }
 
-// nearest is the value in bounds that is nearest to a number or a time that is not,
-// false for what is neither.
+// nearest returns the allowed value that is nearest to a number or time that is out of bounds. It
+// returns false if the text is neither a number nor a time.
 func (o *option) nearest(text string) (Values, bool) {
 	var v Values
 	n, err := strconv.ParseInt(text, 10, 64)
@@ -151,18 +151,17 @@ func (o *option) nearest(text string) (Values, bool) {
 	return v, true
 }
 
-// overridden is the base with what clients have set. A number that they may not set
-// in this version, as they could in another, holds as far as it is stricter than the
-// base.
-// The error names values that can't be read: of those options the stricter of base
-// and what is in force is taken.
+// overridden returns the base with the values that clients have set. A stored number may be out of
+// the bounds of clients, because other versions had other bounds. It is then in force only as far
+// as it is stricter than the base. The error names the values that can't be read. For those
+// options, the stricter one of the base value and the value in force is used.
 func (s *Settings) overridden(set map[string]string) (Values, error) {
 	v := s.base
 	var bad []error
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		o := s.find(name)
 		if o == nil {
-			s.logger.Warn("stored option is not known", "option", name)
+			s.logger.Warn("stored option is unknown and ignored", "option", name)
 			continue
 		}
 		err := s.set(o, &v, set[name])
@@ -175,13 +174,14 @@ func (s *Settings) overridden(set map[string]string) (Values, error) {
 			o.tighten(&v, s.Values())
 			bad = append(bad, err)
 		}
-		s.logger.Warn("stored option is not what it may be", "option", name, "err", err, "inForce", o.text(&v))
+		s.logger.Warn("stored option is out of bounds or invalid", "option", name, "err", err, "inForce", o.text(&v))
 	}
 	return v, errors.Join(bad...)
 }
 
-// strictest is what is in force while the record of options can't be read: for each
-// option the strictest of the base, of what was in force, and of what can be read.
+// strictest returns the values that are in force while the record of options can't be read: for
+// each option the strictest one of the base value, the value that was in force, and the value in
+// the readable part of the record.
 func (s *Settings) strictest(value []byte) Values {
 	v := *s.Values()
 	found := readable(value)
@@ -201,9 +201,8 @@ func (s *Settings) strictest(value []byte) Values {
 	return v
 }
 
-// mended are the options to put in the place of a record that can't be read: those
-// that can, and those in force that are not the base, so that nothing is loosened
-// by it.
+// mended returns the options that replace a record that can't be read: the readable ones, and those
+// in force that differ from the base. So the replacement weakens no limit.
 func (s *Settings) mended(value []byte) map[string]string {
 	set, v := readable(value), s.Values()
 	for i := range s.options {

@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// put writes a record as it stands.
+// put overwrites a record.
 func put(t *testing.T, s store.Store, id, value string) {
 	t.Helper()
 	if _, err := s.Commit(t.Context(), store.Put(store.Setting, id, []byte(value), time.Time{})); err != nil {
@@ -29,25 +29,28 @@ func stored(t *testing.T, s store.Store, id string) string {
 	return string(r.Value)
 }
 
-// strict is a number for each option that grows with its strictness.
+// strict returns a number for each option that grows with the option's strictness.
 func strict(v *setting.Values) []int64 {
 	return []int64{
-		-int64(v.IdleTimeout), -int64(v.MaxLifetime), -int64(v.TicketLifetime), -int64(v.MaxSessions), -int64(v.MaxPerPrincipal),
+		-int64(v.IdleTimeout), -int64(v.MaxLifetime), -int64(v.TicketLifetime), -int64(v.MaxSessions),
+		-int64(v.MaxPerPrincipal),
 		-int64(v.Pair.Failures), int64(v.Pair.Interval), int64(v.Pair.Duration),
 		-int64(v.Principal.Failures), int64(v.Principal.Interval), int64(v.Principal.Duration),
 		-int64(v.Address.Failures), int64(v.Address.Interval), int64(v.Address.Duration),
 	}
 }
 
-// Wherever the record of options is cut, and whatever takes its place, no limit is
-// looser than configured, what stands whole and is stricter is in force, and the
-// settings say that they are damaged.
+// The record of options is truncated at each position, and replaced by other texts. No limit may
+// become weaker than configured, a complete and stricter option must be in force, and the settings
+// must report the damage.
 func TestDamagedOptionsNeverLoosenALimit(t *testing.T) {
 	backing := storetest.NewMemory(clock)
 	s := start(t, backing, nil)
 	err := s.Update(t.Context(), event.By("x"), []setting.Option{
-		{Name: "vigate.session.maxLifetime", Value: int32(5)}, {Name: "vigate.lockout.pair.failures", Value: int32(3)}, {Name: "vigate.lockout.pair.duration", Value: int32(3600)},
-		{Name: "vigate.lockout.address.failures", Value: int32(500)}, {Name: setting.MaxSessions, Value: int32(700)}, {Name: setting.InstanceName, Value: "mine"},
+		{Name: "vigate.session.maxLifetime", Value: int32(5)}, {Name: "vigate.lockout.pair.failures", Value: int32(3)},
+		{Name: "vigate.lockout.pair.duration", Value: int32(3600)},
+		{Name: "vigate.lockout.address.failures", Value: int32(500)}, {Name: setting.MaxSessions, Value: int32(700)},
+		{Name: setting.InstanceName, Value: "mine"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +60,7 @@ func TestDamagedOptionsNeverLoosenALimit(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	for n := range len(whole) {
 		put(t, backing, "options", whole[:n])
-		again := start(t, backing, nil) // what a restart makes of it
+		again := start(t, backing, nil) // the state after a restart
 		v := again.Values()
 		var damage *store.DamagedError
 		if !errors.As(again.Damaged(), &damage) || !strings.Contains(again.said.String(), "setting can't be read") {
@@ -65,7 +68,8 @@ func TestDamagedOptionsNeverLoosenALimit(t *testing.T) {
 		}
 		for i, got := range strict(v) {
 			if least, most := strict(&base)[i], max(strict(&base)[i], strict(&set)[i]); got < least || got > most {
-				t.Errorf("%s: limit %d is %d, looser than configured or stricter than anybody has set", whole[:n], i, got)
+				t.Errorf("%s: limit %d is %d, weaker than configured or stricter than any value that was set",
+					whole[:n], i, got)
 			}
 		}
 		seen[v.MaxLifetime] = true
@@ -73,10 +77,12 @@ func TestDamagedOptionsNeverLoosenALimit(t *testing.T) {
 	if !seen[5*time.Minute] || !seen[24*time.Hour] {
 		t.Errorf("lifetimes in force: %v", seen)
 	}
-	for _, other := range []string{"null", "{}", "[]", `{"options":null}`, `{"options":[]}`, `{"options":{"vigate.session.maxLifetime":7}}`, `{"options":{"vigate.session.maxLifetime":"5 minutes"}}`, "\x00\xff", whole + "}"} {
+	for _, other := range []string{"null", "{}", "[]", `{"options":null}`, `{"options":[]}`,
+		`{"options":{"vigate.session.maxLifetime":7}}`, `{"options":{"vigate.session.maxLifetime":"5 minutes"}}`,
+		"\x00\xff", whole + "}"} {
 		put(t, backing, "options", other)
 		if again := start(t, backing, nil); again.Damaged() == nil || *again.Values() == set {
-			t.Errorf("%q: not damaged, or believed", other)
+			t.Errorf("%q: no damage is reported, or the value is used", other)
 		}
 	}
 	put(t, backing, "options", whole)
@@ -85,12 +91,13 @@ func TestDamagedOptionsNeverLoosenALimit(t *testing.T) {
 	}
 }
 
-// Damage under a running server leaves in force what was, unless that is looser
-// than what is configured.
+// If the record is damaged while the server runs, the values that were in force stay in force,
+// unless they are weaker than the configured ones.
 func TestDamageUnderARunningServerLeavesWhatWasInForce(t *testing.T) {
 	s := begin(t)
 	err := s.Update(t.Context(), event.By("x"), []setting.Option{
-		{Name: "vigate.session.maxLifetime", Value: int32(5)}, {Name: setting.MaxSessions, Value: int32(200_000)}, {Name: setting.InstanceName, Value: "mine"},
+		{Name: "vigate.session.maxLifetime", Value: int32(5)}, {Name: setting.MaxSessions, Value: int32(200_000)},
+		{Name: setting.InstanceName, Value: "mine"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,13 +105,14 @@ func TestDamageUnderARunningServerLeavesWhatWasInForce(t *testing.T) {
 	changed := s.Changed()
 	put(t, s.store, "options", `{"opt`)
 	<-changed
-	if v := s.Values(); v.MaxLifetime != 5*time.Minute || v.MaxSessions != 100_000 || v.InstanceName != "mine" || s.Damaged() == nil {
+	if v := s.Values(); v.MaxLifetime != 5*time.Minute || v.MaxSessions != 100_000 || v.InstanceName != "mine" ||
+		s.Damaged() == nil {
 		t.Errorf("%+v, %v", v, s.Damaged())
 	}
 }
 
-// An update replaces a record that can't be read, by what is in force and what it
-// sets: nothing is loosened by it but what it says.
+// An update replaces a damaged record by the options in force and the new ones. It weakens only
+// what it sets explicitly.
 func TestAnUpdateMendsDamagedOptions(t *testing.T) {
 	for name, set := range map[string][]setting.Option{
 		"nothing":    nil,
@@ -112,7 +120,8 @@ func TestAnUpdateMendsDamagedOptions(t *testing.T) {
 		"another":    {{Name: "vigate.session.maxLifetime", Value: int32(600)}},
 	} {
 		backing := storetest.NewMemory(clock)
-		put(t, backing, "options", `{"options":{"vigate.future":"x","vigate.session.maxLifetime":"5m0s","vigate.lockout.pair.fail`)
+		put(t, backing, "options", `{"options":{"vigate.future":"x","vigate.session.maxLifetime":"5m0s",`+
+			`"vigate.lockout.pair.fail`)
 		s := start(t, backing, nil)
 		if err := s.Update(t.Context(), event.By("x"), set); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -131,10 +140,11 @@ func TestAnUpdateMendsDamagedOptions(t *testing.T) {
 	}
 }
 
-// A number that this version can't have counts with the nearest that it can, and
-// never loosens: a newer version may have other bounds. It is no damage.
+// If a number is out of this version's bounds, the nearest allowed value is used, but it never
+// weakens a limit. A newer version may have other bounds, so this is no damage.
 func TestANumberOutOfBoundsNeverLoosens(t *testing.T) {
-	for value, want := range map[string]time.Duration{"9000h0m0s": 24 * time.Hour, "0s": time.Second, "-5": time.Second, "99999999999999": 24 * time.Hour} {
+	for value, want := range map[string]time.Duration{"9000h0m0s": 24 * time.Hour, "0s": time.Second, "-5": time.Second,
+		"99999999999999": 24 * time.Hour} {
 		backing := storetest.NewMemory(clock)
 		put(t, backing, "options", `{"options":{"vigate.session.maxLifetime":"`+value+`"}}`)
 		if s := start(t, backing, nil); s.Values().MaxLifetime != want || s.Damaged() != nil {
@@ -170,7 +180,8 @@ func TestADamagedMessageIsReplacedAndADamagedIdentityIsNot(t *testing.T) {
 			t.Errorf("%s: %q, %v", bad, again.Message(), err)
 		}
 		put(t, s.store, "message", bad)
-		if err := again.SetMessage(t.Context(), event.By("x"), ""); err != nil || stored(t, s.store, "message") != `{"text":""}` {
+		if err := again.SetMessage(t.Context(), event.By("x"), ""); err != nil ||
+			stored(t, s.store, "message") != `{"text":""}` {
 			t.Errorf("%s: cleared: %s, %v", bad, stored(t, s.store, "message"), err)
 		}
 	}

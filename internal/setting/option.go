@@ -11,51 +11,51 @@ import (
 	"unicode/utf8"
 )
 
-// Option is one option and its value: an int32 or a string. A time is a whole
-// number of the option's unit, or, where it is no whole number, a string such
-// as "90s".
+// Option is the name of an option with its value, an int32 or a string. A time is a number in the
+// option's unit. If it is no whole number of units, it is a string such as "90s".
 type Option struct {
 	Name  string
 	Value any
 }
 
-// Definition says what an option may be.
+// Definition describes the allowed values of an option.
 type Definition struct {
 	Name, Label, Summary string
-	// Number: Min, Max and Default are numbers, in the option's unit where it
-	// is a time. Otherwise it is a text of Min to Max bytes.
+	// Number is true if Min, Max and Default are numbers, in the option's unit for times. Otherwise
+	// the option is a text of Min to Max bytes.
 	Number   bool
 	Min, Max int32
-	// Default is an int32 or a string: the value in force where no client has
-	// set another.
+	// Default is the value in force if no client has set another, as an int32 or a string.
 	Default any
 }
 
-// UnknownError: there is no option of that name, or none below it.
+// UnknownError means that there is no option with the name, or no option below it.
 type UnknownError struct{ Name string }
 
 func (e *UnknownError) Error() string {
 	return "unknown option " + strconv.Quote(e.Name[:min(len(e.Name), maxText)])
 }
 
-// InvalidError: a value that the setting can't have. Reason is fit for the
+// InvalidError means that an option or the message can't have a value. Reason can be shown to the
 // client and does not repeat the value.
 type InvalidError struct{ Name, Reason string }
 
-func (e *InvalidError) Error() string { return "invalid value of " + e.Name + ": " + e.Reason }
+func (e *InvalidError) Error() string { return "invalid value: " + e.Name + " " + e.Reason }
 
 func (o *option) invalid(reason string) error { return &InvalidError{o.name, reason} }
 
 func (s *Settings) find(name string) *option {
-	i, ok := slices.BinarySearchFunc(s.options, name, func(o option, name string) int { return strings.Compare(o.name, name) })
+	i, ok := slices.BinarySearchFunc(s.options, name, func(o option, name string) int {
+		return strings.Compare(o.name, name)
+	})
 	if !ok {
 		return nil
 	}
 	return &s.options[i]
 }
 
-// selected returns the options that QueryOptions means by the name: all, one,
-// or those below a prefix that ends in a dot.
+// selected returns the options that a name selects, as in QueryOptions: all options, one option, or
+// the options below a prefix that ends in a dot.
 func (s *Settings) selected(name string) ([]*option, error) {
 	var out []*option
 	for i := range s.options {
@@ -70,7 +70,7 @@ func (s *Settings) selected(name string) ([]*option, error) {
 	return out, nil
 }
 
-// value is the option's value as clients see it.
+// value returns the option's value in the form that clients see.
 func (o *option) value(v *Values) any {
 	switch p := o.at(v).(type) {
 	case *time.Duration:
@@ -85,7 +85,8 @@ func (o *option) value(v *Values) any {
 	}
 }
 
-// text is the option's value as it is stored: without a unit that could change.
+// text returns the option's value in the form in which it is stored. Times have no unit there, so
+// that a change of the option's unit does not change the value.
 func (o *option) text(v *Values) string {
 	switch p := o.at(v).(type) {
 	case *time.Duration:
@@ -97,24 +98,24 @@ func (o *option) text(v *Values) string {
 	}
 }
 
-// set gives the option the value that a client sent, or that is stored: a whole
-// number of any size of integer, or a string. It must be what clients may set.
+// set sets the option to a value that a client sent or that is stored: an integer of any size, or a
+// string. The value must be within the bounds of clients.
 func (o *option) set(v *Values, value any) error {
 	r := reflect.ValueOf(value)
 	switch {
 	case value == nil:
-		return o.invalid("no value")
+		return o.invalid("has no value")
 	case r.CanInt():
 		return o.setNumber(v, r.Int())
 	case r.CanUint():
 		if r.Uint() > math.MaxInt64 {
-			return o.invalid("out of range")
+			return o.invalid("is out of range")
 		}
 		return o.setNumber(v, int64(r.Uint()))
 	case r.Kind() == reflect.String:
 		return o.setText(v, r.String())
 	}
-	return o.invalid("neither a whole number nor a string")
+	return o.invalid("is neither a whole number nor a string")
 }
 
 func (o *option) setNumber(v *Values, n int64) error {
@@ -131,7 +132,7 @@ func (o *option) setNumber(v *Values, n int64) error {
 		*p = int(n)
 		return nil
 	}
-	return o.invalid("not a string")
+	return o.invalid("is not a string")
 }
 
 func (o *option) setDuration(v *Values, d time.Duration) error {
@@ -142,7 +143,8 @@ func (o *option) setDuration(v *Values, d time.Duration) error {
 	return nil
 }
 
-// setText takes what is stored, and what clients that send all as strings send.
+// setText sets the option to a stored value, or to a text from a client that sends all values as
+// strings.
 func (o *option) setText(v *Values, s string) error {
 	p, isText := o.at(v).(*string)
 	if isText {
@@ -150,37 +152,37 @@ func (o *option) setText(v *Values, s string) error {
 			return o.outOfBounds()
 		}
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || strings.TrimSpace(s) != s {
-			return o.invalid("control characters, or white space around it")
+			return o.invalid("has control characters, or white space at its ends")
 		}
 		*p = s
 		return nil
 	}
 	if len(s) > 32 {
-		return o.invalid("not a number")
+		return o.invalid("is not a number")
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return o.setNumber(v, n)
 	}
 	if o.unit == 0 {
-		return o.invalid("not a whole number")
+		return o.invalid("is not a whole number")
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return o.invalid(`neither a whole number nor a time such as "90s"`)
+		return o.invalid(`is neither a whole number nor a time such as "90s"`)
 	}
 	return o.setDuration(v, d)
 }
 
-// outOfBounds says what clients may set.
+// outOfBounds returns an error with the range that clients may set.
 func (o *option) outOfBounds() error {
 	b, whole := o.clients, func(n int64) string { return strconv.FormatInt(n, 10) }
 	switch o.at(new(Values)).(type) {
 	case *time.Duration:
-		return o.invalid("not from " + time.Duration(b.min).String() + " to " + time.Duration(b.max).String())
+		return o.invalid("is not from " + time.Duration(b.min).String() + " to " + time.Duration(b.max).String())
 	case *int:
-		return o.invalid("not from " + whole(b.min) + " to " + whole(b.max))
+		return o.invalid("is not from " + whole(b.min) + " to " + whole(b.max))
 	}
-	return o.invalid("not " + whole(b.min) + " to " + whole(b.max) + " bytes")
+	return o.invalid("is not " + whole(b.min) + " to " + whole(b.max) + " bytes")
 }
 
 func (o *option) definition(base *Values) Definition {

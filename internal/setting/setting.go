@@ -1,6 +1,11 @@
-// Package setting is what is set for the server as a whole and kept: the
-// options that clients may change, the service message, and the identity of
-// the instance.
+// Package setting holds the settings of the server as a whole: the options that clients can change
+// at run time, the service message, and the identity of the instance.
+//
+// [Settings] is a view of the records of the kind store.Setting, which are shared by all nodes. The
+// configuration determines the base values of the options; a value that a client has set overrides
+// the base until it is removed. Reading an option ([Settings.Values]) costs one atomic load.
+// Changes ([Settings.Update], [Settings.SetMessage]) are committed to the store and post an event.
+// The settings that only an operator can change are in package config.
 package setting
 
 import (
@@ -16,24 +21,27 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Config of Settings.
+// Config configures Settings.
 type Config struct {
-	// Base are the values where no client has set another: Defaults, as flags
-	// and the configuration file change them.
+	// Base holds the values that are in force if no client has set another: the Defaults, changed
+	// by flags and the configuration file.
 	Base Values
-	// Events posts what was changed.
+	// Events receives the events about changes.
 	Events *event.Log
-	// CheckLocale says whether a default locale can be had. nil: any.
+	// CheckLocale returns an error if a locale can't be the default locale. If nil, every locale is
+	// allowed.
 	CheckLocale func(string) error
-	Random      io.Reader    // nil: crypto/rand
-	Logger      *slog.Logger // nil: slog.Default
+	// Random is the source of random bytes. If nil, crypto/rand is used.
+	Random io.Reader
+	// Logger is the logger. If nil, slog.Default is used.
+	Logger *slog.Logger
 }
 
-// Settings is the view of store.Setting. All methods may be called at the same
-// time, those that change something only after Attach.
+// Settings is the view of store.Setting. All methods are safe for concurrent use. Methods that
+// change something must not be called before Attach.
 type Settings struct {
 	base        Values
-	options     []option // as clients may set them here
+	options     []option // with the bounds that clients have on this server
 	events      *event.Log
 	checkLocale func(string) error
 	random      io.Reader
@@ -41,29 +49,29 @@ type Settings struct {
 	mirror      *store.Mirror
 
 	state  atomic.Pointer[state]
-	staged *state // between Reset and Whole; only the mirror's goroutine uses it
+	staged *state // the new state between Reset and Whole; used only by the mirror's goroutine
 
 	mu      sync.Mutex    // guards changed
-	changed chan struct{} // closed at the next change; nil while nobody waits
+	changed chan struct{} // closed at the next change; nil if no reader waits for it
 }
 
-// state is what is set. It never changes once it is published.
+// state is the current state of the settings. It does not change after it was published.
 type state struct {
 	values   Values
 	message  string
 	instance string
-	damage   error // why options are not known for certain
+	damage   error // why the options could not be read; nil if they could
 }
 
-// The records, each JSON.
+// Ids of the records. Each record is JSON.
 const (
 	idOptions  = "options"  // optionsRecord
 	idMessage  = "message"  // messageRecord
 	idInstance = "instance" // instanceRecord
 )
 
-// optionsRecord holds what clients have set, by name: as text without units.
-// Names that this version does not know are kept.
+// optionsRecord holds the options that clients have set, by name, as texts without units. Unknown
+// names are kept, because a newer version may know them.
 type optionsRecord struct {
 	Options map[string]string `json:"options"`
 }
@@ -76,8 +84,8 @@ type instanceRecord struct {
 	UUID string `json:"uuid"`
 }
 
-// New makes settings with the base values in force. It fails with an
-// *InvalidError where a base value is out of bounds.
+// New returns settings with the base values in force. The error is an *InvalidError if a base value
+// is not allowed.
 func New(c Config) (*Settings, error) {
 	s := &Settings{
 		base:        c.Base,
@@ -94,7 +102,7 @@ func New(c Config) (*Settings, error) {
 		configured := o
 		configured.clients = o.base
 		if err := s.set(&configured, &check, o.text(&c.Base)); err != nil {
-			return nil, fmt.Errorf("take base values: %w", err)
+			return nil, fmt.Errorf("set base values: %w", err)
 		}
 		if o.strict != neither {
 			o.clients = o.clients.reaching(o.number(&c.Base))
@@ -105,35 +113,37 @@ func New(c Config) (*Settings, error) {
 	return s, nil
 }
 
-// Attach gives the settings the mirror that feeds them, to commit through.
-// Call it once, before anything is changed.
+// Attach sets the mirror through which changes are committed. It must be called once, before the
+// first change.
 func (s *Settings) Attach(m *store.Mirror) { s.mirror = m }
 
-// set is option.set with the check that needs another package's knowledge.
+// set does the same as option.set. It also checks a locale, which needs another package's
+// knowledge.
 func (s *Settings) set(o *option, v *Values, value any) error {
 	if err := o.set(v, value); err != nil {
 		return err
 	}
 	if o.name == DefaultLocale && s.checkLocale != nil {
 		if err := s.checkLocale(v.DefaultLocale); err != nil {
-			return o.invalid("not a locale that is served")
+			return o.invalid("is not a supported locale")
 		}
 	}
 	return nil
 }
 
-// Values are the options in force. It costs one load: read it anew at each use.
+// Values returns the options in force. It costs one atomic load, so callers should call it at each
+// use.
 func (s *Settings) Values() *Values { return &s.state.Load().values }
 
-// Message is the service message; empty: none.
+// Message returns the service message, or "" if there is none.
 func (s *Settings) Message() string { return s.state.Load().message }
 
-// Instance is the UUID of the instance, the same for its whole life and on all
-// its nodes. It is empty before EnsureInstance.
+// Instance returns the UUID of the instance. It is the same on all nodes and never changes. It is
+// empty before EnsureInstance.
 func (s *Settings) Instance() string { return s.state.Load().instance }
 
-// Changed returns a channel that is closed at the next change of an option or
-// the message. Take it before reading, so that no change falls between.
+// Changed returns a channel that is closed at the next change of an option or of the message. To
+// miss no change, callers must call it before they read.
 func (s *Settings) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,9 +153,9 @@ func (s *Settings) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// Query returns the options that the name means: all where it is empty, else
-// the one of that name, or those below it where it ends in a dot. *UnknownError
-// where there are none.
+// Query returns the options that a name selects: all options if it is empty, the options below it
+// if it ends in a dot, and otherwise the option with the name. The error is an *UnknownError if
+// there are none.
 func (s *Settings) Query(name string) ([]Option, error) {
 	found, err := s.selected(name)
 	if err != nil {
@@ -159,7 +169,7 @@ func (s *Settings) Query(name string) ([]Option, error) {
 	return out, nil
 }
 
-// Definitions describe all options.
+// Definitions returns the definitions of all options.
 func (s *Settings) Definitions() []Definition {
 	out := make([]Definition, len(s.options))
 	for i := range s.options {
@@ -168,14 +178,14 @@ func (s *Settings) Definitions() []Definition {
 	return out
 }
 
-// Kinds is part of store.View.
+// Kinds implements store.View.
 func (s *Settings) Kinds() []store.Kind { return []store.Kind{store.Setting} }
 
-// Reset is part of store.View. Readers see the old state until Whole.
+// Reset implements store.View. Readers see the old state until Whole is called.
 func (s *Settings) Reset() { s.staged = &state{values: s.base} }
 
-// Put is part of store.View. Of a record that can't be read, the message and the
-// identity stay what they were; for options see strictest.
+// Put implements store.View. If a record can't be read, the message and the identity stay
+// unchanged; for options see strictest.
 func (s *Settings) Put(r store.Record) {
 	next := s.next()
 	if err := s.apply(next, r.ID, r.Value); err != nil {
@@ -184,11 +194,11 @@ func (s *Settings) Put(r store.Record) {
 	s.publish(next)
 }
 
-// Damaged returns why options are not known for certain, nil if they are. The
-// strictest values that are known are then in force, until Update is called.
+// Damaged returns an error if the record of options can't be read. The strictest known values are
+// then in force until Update is called.
 func (s *Settings) Damaged() error { return s.state.Load().damage }
 
-// Delete is part of store.View.
+// Delete implements store.View.
 func (s *Settings) Delete(_ store.Kind, id string) {
 	next := s.next()
 	switch id {
@@ -202,7 +212,7 @@ func (s *Settings) Delete(_ store.Kind, id string) {
 	s.publish(next)
 }
 
-// Whole is part of store.View.
+// Whole implements store.View.
 func (s *Settings) Whole() {
 	if next := s.staged; next != nil {
 		s.staged = nil
@@ -210,7 +220,8 @@ func (s *Settings) Whole() {
 	}
 }
 
-// next is the state to change: a copy, or the one that is not published yet.
+// next returns the state to change: the state that is not published yet, or a copy of the current
+// one.
 func (s *Settings) next() *state {
 	if s.staged != nil {
 		return s.staged
@@ -221,7 +232,7 @@ func (s *Settings) next() *state {
 
 func (s *Settings) publish(next *state) {
 	if s.staged != nil {
-		return // Whole does
+		return // the method Whole publishes the state
 	}
 	s.state.Store(next)
 	s.mu.Lock()
@@ -232,7 +243,7 @@ func (s *Settings) publish(next *state) {
 	}
 }
 
-// apply changes the state as the record says.
+// apply changes the state according to the record.
 func (s *Settings) apply(next *state, id string, value []byte) (err error) {
 	switch id {
 	case idOptions:
@@ -257,5 +268,5 @@ func (s *Settings) apply(next *state, id string, value []byte) (err error) {
 			next.instance = text
 		}
 	}
-	return err // other ids are a newer version's
+	return err // other ids belong to a newer version
 }

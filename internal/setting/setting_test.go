@@ -20,7 +20,7 @@ var epoch = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
 
 func clock() time.Time { return epoch }
 
-// server is settings and a log fed from a store, as one process has them.
+// server is the settings and the event log of one process, fed from a store.
 type server struct {
 	*setting.Settings
 	log   *event.Log
@@ -80,7 +80,8 @@ func TestTheMessageIsKeptAcrossAStartWithItsNewlines(t *testing.T) {
 		t.Errorf("blank left %q, %v", s.Message(), err)
 	}
 	e, _ := s.log.Latest()
-	if e.Type != "GlobalMessageChangedEvent" || e.User != "x" || e.Message != "" || e.PrevMessage != strings.ReplaceAll(text, "\r", "") {
+	if e.Type != "GlobalMessageChangedEvent" || e.User != "x" || e.Message != "" ||
+		e.PrevMessage != strings.ReplaceAll(text, "\r", "") {
 		t.Errorf("the event is %+v", e)
 	}
 }
@@ -107,7 +108,8 @@ func TestABadMessageIsRefusedWithItsReason(t *testing.T) {
 		"delete": "a\x7f", "c1": "a\u0085b", "not UTF-8": "a\xff",
 	} {
 		var invalid *setting.InvalidError
-		if err := s.SetMessage(t.Context(), event.By("x"), text); !errors.As(err, &invalid) || invalid.Name != "message" || invalid.Reason == "" {
+		if err := s.SetMessage(t.Context(), event.By("x"), text); !errors.As(err, &invalid) ||
+			invalid.Name != "message" || invalid.Reason == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -119,7 +121,7 @@ func TestABadMessageIsRefusedWithItsReason(t *testing.T) {
 	}
 }
 
-func TestAnUpdateIsInForceAtOnceAndStays(t *testing.T) {
+func TestAnUpdateTakesEffectAtOnceAndStays(t *testing.T) {
 	s := begin(t)
 	err := s.Update(t.Context(), event.By(`VSPHERE.LOCAL\admin`), []setting.Option{
 		{Name: setting.IdleTimeout, Value: int32(45)},
@@ -133,7 +135,8 @@ func TestAnUpdateIsInForceAtOnceAndStays(t *testing.T) {
 	}
 	for _, s := range []*server{s, start(t, s.store, nil)} {
 		v := s.Values()
-		if v.IdleTimeout != 45*time.Minute || v.MaxLifetime != time.Hour || v.MaxPerPrincipal != 70 || v.InstanceName != "Büro" || v.Pair.Failures != 3 {
+		if v.IdleTimeout != 45*time.Minute || v.MaxLifetime != time.Hour || v.MaxPerPrincipal != 70 ||
+			v.InstanceName != "Büro" || v.Pair.Failures != 3 {
 			t.Errorf("values are %+v", v)
 		}
 		if v.TicketLifetime != 2*time.Minute {
@@ -216,19 +219,21 @@ func TestDefinitionsAreSortedCompleteAndHoldTheirDefaults(t *testing.T) {
 		}
 		for _, n := range []any{int64(d.Min) - 1, int64(d.Max) + 1} {
 			var invalid *setting.InvalidError
-			if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: d.Name, Value: n}}); !errors.As(err, &invalid) || invalid.Name != d.Name {
+			if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: d.Name, Value: n}}); !errors.As(err,
+				&invalid) || invalid.Name != d.Name {
 				t.Errorf("%s: %v past the bound: %v", d.Name, n, err)
 			}
 		}
 	}
 }
 
-func TestATimeThatIsNoWholeUnitIsAString(t *testing.T) {
+func TestATimeThatIsNoWholeNumberOfUnitsIsAString(t *testing.T) {
 	s := begin(t)
 	for set, want := range map[any]any{
 		"90s": "1m30s", "2m": int32(2), "3": int32(3), int16(4): int32(4), "61s": "1m1s",
 	} {
-		if err := s.Update(t.Context(), event.By("x"), []setting.Option{{Name: setting.IdleTimeout, Value: set}}); err != nil {
+		if err := s.Update(t.Context(), event.By("x"),
+			[]setting.Option{{Name: setting.IdleTimeout, Value: set}}); err != nil {
 			t.Fatalf("%v: %v", set, err)
 		}
 		if got := s.value(t, setting.IdleTimeout); got != want {
@@ -261,30 +266,33 @@ func TestOneBadValueRefusesTheWholeUpdate(t *testing.T) {
 	for name, o := range bad {
 		for _, set := range [][]setting.Option{{good, o}, {o, good}} {
 			var invalid *setting.InvalidError
-			if err := s.Update(t.Context(), event.By("x"), set); !errors.As(err, &invalid) || invalid.Name != o.Name || invalid.Reason == "" {
+			if err := s.Update(t.Context(), event.By("x"), set); !errors.As(err, &invalid) || invalid.Name != o.Name ||
+				invalid.Reason == "" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
 	var unknown *setting.UnknownError
-	err := s.Update(t.Context(), event.By("x"), []setting.Option{good, {Name: "vigate.Ticket.lifetime", Value: int32(1)}})
+	err := s.Update(t.Context(), event.By("x"),
+		[]setting.Option{good, {Name: "vigate.Ticket.lifetime", Value: int32(1)}})
 	if !errors.As(err, &unknown) || unknown.Name != "vigate.Ticket.lifetime" {
 		t.Errorf("unknown option: %v", err)
 	}
 	if *s.Values() != setting.Defaults() || len(s.log.Query(event.Filter{})) != 0 {
-		t.Error("a refused update left something")
+		t.Error("a refused update changed something")
 	}
 }
 
-func TestOfTwoValuesOfOneOptionTheLaterCounts(t *testing.T) {
+func TestTheLastOfTwoValuesOfAnOptionIsUsed(t *testing.T) {
 	s := begin(t)
-	err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}, {setting.MaxSessions, int32(600)}})
+	err := s.Update(t.Context(), event.By("x"),
+		[]setting.Option{{setting.MaxSessions, int32(500)}, {setting.MaxSessions, int32(600)}})
 	if err != nil || s.Values().MaxSessions != 600 || len(s.log.Query(event.Filter{})) != 1 {
 		t.Errorf("%v, %d", err, s.Values().MaxSessions)
 	}
 }
 
-func TestQueryTakesANameAPrefixOrNothing(t *testing.T) {
+func TestQueryAcceptsANameAPrefixOrNothing(t *testing.T) {
 	s := begin(t)
 	for name, want := range map[string]int{
 		"": len(s.Definitions()), setting.IdleTimeout: 1, "config.": 2, "vigate.lockout.": 9, "vigate.lockout.pair.": 3,
@@ -301,7 +309,7 @@ func TestQueryTakesANameAPrefixOrNothing(t *testing.T) {
 	}
 }
 
-func TestWhatClientsSetGoesBeforeTheBase(t *testing.T) {
+func TestValuesSetByClientsOverrideTheBase(t *testing.T) {
 	s := begin(t)
 	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.MaxSessions, int32(500)}}); err != nil {
 		t.Fatal(err)
@@ -317,7 +325,7 @@ func TestWhatClientsSetGoesBeforeTheBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := again.Values().MaxSessions; n != 77 {
-		t.Errorf("taken back, it is %d", n)
+		t.Errorf("after removing the value, it is %d", n)
 	}
 }
 
@@ -325,12 +333,13 @@ func TestABaseOutOfBoundsIsRefused(t *testing.T) {
 	base := setting.Defaults()
 	base.Pair.Failures = 0
 	var invalid *setting.InvalidError
-	if _, err := setting.New(setting.Config{Base: base}); !errors.As(err, &invalid) || invalid.Name != "vigate.lockout.pair.failures" {
+	if _, err := setting.New(setting.Config{Base: base}); !errors.As(err, &invalid) ||
+		invalid.Name != "vigate.lockout.pair.failures" {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestADefaultLocaleMustBeServed(t *testing.T) {
+func TestADefaultLocaleMustBeSupported(t *testing.T) {
 	s := start(t, storetest.NewMemory(clock), func(c *setting.Config) {
 		c.CheckLocale = func(name string) error {
 			if name != "en" && name != "de" {
@@ -339,11 +348,13 @@ func TestADefaultLocaleMustBeServed(t *testing.T) {
 			return nil
 		}
 	})
-	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.DefaultLocale, "de"}}); err != nil || s.Values().DefaultLocale != "de" {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.DefaultLocale, "de"}}); err != nil ||
+		s.Values().DefaultLocale != "de" {
 		t.Errorf("de: %v", err)
 	}
 	var invalid *setting.InvalidError
-	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.DefaultLocale, "xx"}}); !errors.As(err, &invalid) {
+	if err := s.Update(t.Context(), event.By("x"), []setting.Option{{setting.DefaultLocale, "xx"}}); !errors.As(err,
+		&invalid) {
 		t.Errorf("xx: %v", err)
 	}
 }

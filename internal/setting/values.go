@@ -4,29 +4,30 @@ import (
 	"time"
 )
 
-// Values are the options in force at one instant. They are read only.
+// Values holds the options in force at one moment. It must not be changed.
 type Values struct {
-	IdleTimeout     time.Duration // a session unused for so long is dead
-	MaxLifetime     time.Duration // of a session since its login
-	TicketLifetime  time.Duration // of clone and generic service tickets
-	MaxSessions     int           // live sessions in all
-	MaxPerPrincipal int           // live sessions of one principal
-	InstanceName    string        // what the server calls itself
-	DefaultLocale   string        // where neither session nor request names one
+	IdleTimeout     time.Duration // a session ends after this time without a call
+	MaxLifetime     time.Duration // a session ends after this time since its login
+	TicketLifetime  time.Duration // lifetime of clone tickets and generic service tickets
+	MaxSessions     int           // maximum number of live sessions
+	MaxPerPrincipal int           // maximum number of live sessions of one principal
+	InstanceName    string        // name of the server
+	DefaultLocale   string        // locale if neither the session nor the request names one
 
-	// Pair locks one principal from one address, Principal one principal from
-	// everywhere, Address all logins from one address.
+	// Pair locks one principal for one address, Principal locks one principal for all addresses,
+	// and Address locks one address for all principals.
 	Pair, Principal, Address Lockout
 }
 
-// Lockout is a rule: so many failed logins within Interval lock for Duration.
+// Lockout is a rule for locks: after a number of failed logins within Interval, logins are locked
+// for Duration.
 type Lockout struct {
 	Failures int
 	Interval time.Duration
 	Duration time.Duration
 }
 
-// Defaults are the values where nobody says otherwise.
+// Defaults returns the default values.
 func Defaults() Values {
 	return Values{
 		IdleTimeout:     30 * time.Minute,
@@ -42,62 +43,63 @@ func Defaults() Values {
 	}
 }
 
-// Names of options that others mention.
+// Names of options that other packages use.
 const (
-	// IdleTimeout is vCenter's option, in minutes, as is its counterpart of
-	// the ESXi host agent (Config.HostAgent.vmacore.soap.sessionTimeout, 30).
+	// IdleTimeout is an option of vCenter, in minutes, like the option of the ESXi host agent
+	// (Config.HostAgent.vmacore.soap.sessionTimeout, 30).
 	IdleTimeout = "config.vmacore.soap.sessionTimeout"
-	// MaxSessions is vCenter's own option too.
+	// MaxSessions is an option of vCenter.
 	MaxSessions = "config.vmacore.soap.maxSessionCount"
-	// InstanceName is vCenter's.
+	// InstanceName is an option of vCenter.
 	InstanceName = "VirtualCenter.InstanceName"
-	// DefaultLocale is vigate's.
+	// DefaultLocale is an option of vigate.
 	DefaultLocale = "vigate.locale.default"
 )
 
 const (
 	day  = 24 * time.Hour
 	year = 365 * day
-	// manyCount is the largest limit of sessions that can be asked for.
+	// manyCount is the largest limit of sessions that can be set.
 	manyCount = 10_000_000
-	maxText   = 255 // bytes of a text option
+	maxText   = 255 // in bytes, of a text option
 )
 
-// option is one row: a name and the value that it sets. at returns a
-// *time.Duration, an *int or a *string.
+// option is one row of the table of options: a name and the value that the option sets. at returns
+// a pointer to the value: a *time.Duration, *int or *string.
 type option struct {
 	name string
 	at   func(*Values) any
-	unit time.Duration // of a number on the wire, for times
-	// base bounds what the configuration may say: a number, nanoseconds, or bytes of a
-	// text. clients bounds what clients may set, which no privilege but
-	// Global.Settings is needed for: within it the promises of docs/security.md hold,
-	// and nobody is shut out. What the configuration says is always within it.
+	unit time.Duration // unit of a time that is sent as a number
+	// base bounds the values that the configuration may set: numbers, nanoseconds, or bytes of a
+	// text. clients bounds the values that clients may set. Clients need only the privilege
+	// Global.Settings for that, so within these bounds the promises of docs/security.md hold and no
+	// user is locked out for good. The value in the configuration is always within the bounds of
+	// clients.
 	base, clients  bounds
 	strict         strictness
 	label, summary string
 }
 
-// bounds are the smallest and the largest value.
+// bounds is the smallest and the largest allowed value.
 type bounds struct{ min, max int64 }
 
 func times(min, max time.Duration) bounds { return bounds{int64(min), int64(max)} }
 
-// reaching are bounds that n is in, too.
+// reaching returns bounds that are widened to include n.
 func (b bounds) reaching(n int64) bounds { return bounds{min(b.min, n), max(b.max, n)} }
 
 func (b bounds) has(n int64) bool { return b.min <= n && n <= b.max }
 
-// nearest is the number in bounds that is nearest to n.
+// nearest returns the number within the bounds that is nearest to n.
 func (b bounds) nearest(n int64) int64 { return min(max(n, b.min), b.max) }
 
-// strictness says which of two values of an option lets strangers do less.
+// strictness tells which of two values of an option is stricter, that is, allows clients less.
 type strictness int
 
 const (
-	neither strictness = iota // a text: none is stricter
-	less                      // the smaller number, the shorter time
-	more                      // the greater number, the longer time
+	neither strictness = iota // for texts, which are never stricter
+	less                      // the smaller number, or the shorter time
+	more                      // the greater number, or the longer time
 )
 
 var (
@@ -106,57 +108,57 @@ var (
 	anyLife  = times(time.Second, year)
 )
 
-// options are all there are, in the order of their names.
+// options are all options, sorted by name.
 var options = []option{
 	{"VirtualCenter.InstanceName", func(v *Values) any { return &v.InstanceName },
 		0, bounds{1, maxText}, bounds{1, maxText}, neither,
-		"Instance name", "What the server calls itself."},
+		"Instance name", "Name of the server."},
 	{"config.vmacore.soap.maxSessionCount", func(v *Values) any { return &v.MaxSessions },
 		0, anyCount, bounds{100, 1_000_000}, less,
-		"Maximum sessions", "How many sessions may be live at a time. Logins past it are refused."},
+		"Maximum sessions", "Maximum number of live sessions. Further logins are refused."},
 	{"config.vmacore.soap.sessionTimeout", func(v *Values) any { return &v.IdleTimeout },
 		time.Minute, anyLife, times(time.Minute, day), less,
-		"Idle timeout", "After how many minutes without a call a session ends."},
+		"Idle timeout", "Number of minutes without a call after which a session ends."},
 	{"vigate.locale.default", func(v *Values) any { return &v.DefaultLocale },
 		0, bounds{2, 35}, bounds{2, 35}, neither,
-		"Default locale", "The locale of sessions and messages where none is asked for."},
+		"Default locale", "Locale of sessions and messages if a client asks for none."},
 	{"vigate.lockout.address.duration", func(v *Values) any { return &v.Address.Duration },
 		time.Second, anyLock, times(time.Minute, time.Hour), more,
-		"Address lock", "For how many seconds an address stays locked."},
+		"Address lock", "Number of seconds for which an address stays locked."},
 	{"vigate.lockout.address.failures", func(v *Values) any { return &v.Address.Failures },
 		0, anyCount, bounds{20, 500}, less,
-		"Failures per address", "How many failed logins from one address lock it."},
+		"Failures per address", "Number of failed logins from one address that locks the address."},
 	{"vigate.lockout.address.interval", func(v *Values) any { return &v.Address.Interval },
 		time.Second, anyLock, times(time.Minute, day), more,
-		"Interval per address", "Within how many seconds failed logins from one address count together."},
+		"Interval per address", "Number of seconds in which failed logins from one address are counted."},
 	{"vigate.lockout.pair.duration", func(v *Values) any { return &v.Pair.Duration },
 		time.Second, anyLock, times(time.Minute, day), more,
-		"Lock of user and address", "For how many seconds a user stays locked for an address."},
+		"Lock of user and address", "Number of seconds for which a user stays locked for an address."},
 	{"vigate.lockout.pair.failures", func(v *Values) any { return &v.Pair.Failures },
 		0, anyCount, bounds{3, 20}, less,
 		"Failures per user and address",
-		"How many failed logins of one user from one address lock that user for that address."},
+		"Number of failed logins of one user from one address that locks the user for this address."},
 	{"vigate.lockout.pair.interval", func(v *Values) any { return &v.Pair.Interval },
 		time.Second, anyLock, times(time.Minute, day), more,
 		"Interval per user and address",
-		"Within how many seconds failed logins of one user from one address count together."},
+		"Number of seconds in which failed logins of one user from one address are counted."},
 	{"vigate.lockout.principal.duration", func(v *Values) any { return &v.Principal.Duration },
 		time.Second, anyLock, times(time.Minute, time.Hour), more,
-		"User lock", "For how many seconds a user stays locked for all addresses."},
+		"User lock", "Number of seconds for which a user stays locked for all addresses."},
 	{"vigate.lockout.principal.failures", func(v *Values) any { return &v.Principal.Failures },
 		0, anyCount, bounds{20, 500}, less,
-		"Failures per user", "How many failed logins of one user, from anywhere, lock that user."},
+		"Failures per user", "Number of failed logins of one user from all addresses that locks the user."},
 	{"vigate.lockout.principal.interval", func(v *Values) any { return &v.Principal.Interval },
 		time.Second, anyLock, times(30*time.Minute, day), more,
-		"Interval per user", "Within how many seconds failed logins of one user count together."},
+		"Interval per user", "Number of seconds in which failed logins of one user are counted."},
 	{"vigate.session.maxLifetime", func(v *Values) any { return &v.MaxLifetime },
 		time.Minute, anyLife, times(5*time.Minute, 7*day), less,
-		"Maximum lifetime", "How many minutes after its login a session ends, however much it is used."},
+		"Maximum lifetime", "Number of minutes after its login when a session ends, even if it is in use."},
 	{"vigate.session.maxPerUser", func(v *Values) any { return &v.MaxPerPrincipal },
 		0, anyCount, bounds{10, 100_000}, less,
 		"Maximum sessions per user",
-		"How many sessions of one user may be live at a time. Logins past it are refused."},
+		"Maximum number of live sessions of one user. Further logins are refused."},
 	{"vigate.ticket.lifetime", func(v *Values) any { return &v.TicketLifetime },
 		time.Second, anyLock, times(10*time.Second, 10*time.Minute), less,
-		"Ticket lifetime", "For how many seconds a clone ticket or a service ticket can be used."},
+		"Ticket lifetime", "Number of seconds for which a clone ticket or a service ticket is valid."},
 }
