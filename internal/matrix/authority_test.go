@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// authorityTable is where docs/security.md states the rules of the rows that
+// authorityTable is the head of the table in docs/security.md that has the rules for the rows that
 // change authority.
 const authorityTable = "| row | what the caller needs besides the row's privilege |"
 

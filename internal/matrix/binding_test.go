@@ -9,9 +9,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// TestEveryRowIsRefusedOverBothBindings makes all calls of the matrix that must be
-// refused by the bytes of VI JSON and of SOAP. At the end the callers that lost
-// their authority get it back, and find their own objects as they were.
+// TestEveryRowIsRefusedOverBothBindings makes all calls of the matrix that must be refused, over VI
+// JSON and over SOAP. At the end the callers that lost their authority get it back and must find
+// their own objects unchanged.
 func TestEveryRowIsRefusedOverBothBindings(t *testing.T) {
 	w := newWorld(t)
 	h := w.handler()
@@ -27,32 +27,33 @@ func TestEveryRowIsRefusedOverBothBindings(t *testing.T) {
 				for _, b := range bindings {
 					got, err := b.call(w, h, c.token, on, r.name, request)
 					if err != nil || got.fault != c.refusal() || got.privilege != r.privilege {
-						t.Errorf("%s as %s over %s: came %s, %v, want %s for want of %s",
+						t.Errorf("%s as %s over %s: got %s, %v, want %s for lack of %s",
 							r, c, b.name, got, err, c.refusal(), r.privilege)
 					}
-					// What can't be read as a request of the row is told so, and nothing else.
+					// A request that can't be decoded is refused for that reason only.
 					got, err = b.call(w, h, c.token, on, r.name, r.empty())
-					if err != nil || !slices.Contains([]string{c.refusal(), "InvalidRequest", "InvalidArgument"}, got.fault) {
-						t.Errorf("%s as %s over %s, with an empty request: came %s, %v, want %s",
+					if err != nil || !slices.Contains([]string{c.refusal(), "InvalidRequest", "InvalidArgument"},
+						got.fault) {
+						t.Errorf("%s as %s over %s, with an empty request: got %s, %v, want %s",
 							r, c, b.name, got, err, c.refusal())
 					}
 				}
 			}
 			if w.store.newest(t) != before {
-				t.Errorf("%s as %s: it was refused, and wrote to the store", r, c)
+				t.Errorf("%s as %s: the call was refused, but it wrote to the store", r, c)
 			}
 		}
 	}
 	w.mustHaveKept(all)
 }
 
-// keeper is a property by which an object shows that it is there.
+// keeper maps a type to a property that shows whether an object of the type exists.
 var keeper = map[string]string{
 	"PropertyCollector": "filter", "PropertyFilter": "spec", "EventHistoryCollector": "filter",
 	"ListView": "view", "ContainerView": "view",
 }
 
-// mustHaveKept holds the callers' own objects to being as they were made.
+// mustHaveKept checks that the callers' own objects are unchanged.
 func (w *world) mustHaveKept(all []*caller) {
 	w.t.Helper()
 	kept := 0
@@ -63,7 +64,7 @@ func (w *world) mustHaveKept(all []*caller) {
 		c.restore()
 		for typ, ref := range c.objects {
 			if got := w.do(c.token, ref, keeper[typ], nil); got.fault != nil {
-				w.t.Errorf("%s: its %s is not there any more: %s", c, typ, got)
+				w.t.Errorf("%s: its %s no longer exists: %s", c, typ, got)
 			}
 		}
 		for name, n := range map[string]int{"ViewManager.viewList": 2, "PropertyCollector.filter": 1} {
@@ -76,12 +77,12 @@ func (w *world) mustHaveKept(all []*caller) {
 		kept++
 	}
 	if kept == 0 {
-		w.t.Error("no caller got its authority back")
+		w.t.Error("no caller regained its authority")
 	}
 }
 
-// TestAPropertyIsTheSameByEveryWayOfReadingIt reads each property as each kind of
-// caller: by GET, by Fetch, and by RetrievePropertiesEx over both bindings.
+// TestAPropertyIsTheSameByEveryWayOfReadingIt reads each property as each kind of caller in several
+// ways: with GET, with Fetch, and with RetrievePropertiesEx over both bindings.
 func TestAPropertyIsTheSameByEveryWayOfReadingIt(t *testing.T) {
 	w := newWorld(t)
 	h := w.handler()
@@ -96,7 +97,7 @@ func TestAPropertyIsTheSameByEveryWayOfReadingIt(t *testing.T) {
 					t.Errorf("%s as %s: %v", r, c, err)
 				}
 				if refused := want.fault != ""; refused == c.may(r) && (c.live || on.Value == r.object.ID) {
-					t.Errorf("%s as %s: came %s", r, c, want)
+					t.Errorf("%s as %s: got %s", r, c, want)
 				}
 				if got, err := callSOAP(w, h, c.token, on, r.name, nil); err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("%s as %s: Fetch gives %s, %v; GET gives %s", r, c, got, err, want)
@@ -104,7 +105,7 @@ func TestAPropertyIsTheSameByEveryWayOfReadingIt(t *testing.T) {
 				for _, b := range bindings {
 					got, err := retrieve(w, h, b, c.token, on, r.name)
 					if !c.live && on.Value != r.object.ID && got.fault == "ManagedObjectNotFound" {
-						continue // it is an object of no session of the caller's
+						continue // the object belongs to none of the caller's sessions
 					}
 					if err != nil || !reflect.DeepEqual(got, want) {
 						t.Errorf("%s as %s: RetrievePropertiesEx over %s gives %s, %v; GET gives %s",
@@ -116,7 +117,7 @@ func TestAPropertyIsTheSameByEveryWayOfReadingIt(t *testing.T) {
 	}
 }
 
-// readers are the callers, made once.
+// readers returns the callers. They are made only once.
 func (w *world) readers() []*caller {
 	if w.all == nil {
 		w.all = w.callers(w.named("SessionManager.sessionList"))
@@ -124,8 +125,8 @@ func (w *world) readers() []*caller {
 	return w.all
 }
 
-// retrieve reads one property by the property collector.
-func retrieve(w *world, h http.Handler, b wayIn, token string, on reference, name string) (wire, error) {
+// retrieve reads one property with the property collector.
+func retrieve(w *world, h http.Handler, b wireBinding, token string, on reference, name string) (wire, error) {
 	request := &types.RetrievePropertiesExRequestType{SpecSet: []types.PropertyFilterSpec{spec(on, name)}}
 	got, err := b.call(w, h, token, w.ref("PropertyCollector"), "RetrievePropertiesEx", request)
 	if err != nil || got.fault != "" {

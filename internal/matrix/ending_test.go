@@ -8,14 +8,14 @@ import (
 	"github.com/vigate/vigate/internal/access"
 )
 
-// TestWhoseSessionsAreAboutToEndWritesNothing takes a caller's way in while its
-// call is on its way, and holds up the server that took it before that one has
-// ended the caller's sessions: the call comes between the two.
+// TestWhoseSessionsAreAboutToEndWritesNothing removes a caller's login method during its call. The
+// server that removed it is stopped before it has ended the caller's sessions, so the call comes
+// between the two.
 func TestWhoseSessionsAreAboutToEndWritesNothing(t *testing.T) {
 	for _, k := range kinds {
 		for _, l := range k.losses {
 			if l.name == losses[0].name || !l.ends {
-				continue // it is one commit
+				continue // both happen in one commit
 			}
 			for _, r := range rows(t) {
 				if r.object.ID == "" || !keeps[r.String()] {
@@ -30,7 +30,7 @@ func TestWhoseSessionsAreAboutToEndWritesNothing(t *testing.T) {
 	}
 }
 
-// keeps are rows by which a caller could keep, or have another keep, what it loses.
+// keeps lists rows with which a caller could keep what it is about to lose, or let another keep it.
 var keeps = map[string]bool{
 	"AuthorizationManager.SetEntityPermissions": true, "ExtensionManager.SetExtensionCertificate": true,
 	"HostLocalAccountManager.CreateUser": true, "HostLocalAccountManager.UpdateUser": true,
@@ -45,9 +45,10 @@ func comeBetween(t *testing.T, r row, kind string, victimOf func(*world) *victim
 		return
 	}
 	args, on := w.request(v.caller, r), v.objectsOf(r)[0]
-	switch { // The change of one's own way in keeps the session that makes it.
+	switch { // If a session changes its own login method, the session stays alive.
 	case r.name == "UpdateUser" && v.user != extensionKey:
-		args = &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: v.user, Password: "what the thief now has"}}
+		args = &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: v.user,
+			Password: "what the thief now has"}}
 	case r.name == "SetExtensionCertificate" && v.user == extensionKey:
 		args = &types.SetExtensionCertificateRequestType{ExtensionKey: v.user, CertificatePem: w.pem("the thief's")}
 	}
@@ -74,21 +75,21 @@ func comeBetween(t *testing.T, r row, kind string, victimOf func(*world) *victim
 	close(let)
 	<-done
 	if got.fault == nil || len(written) > 0 {
-		t.Errorf("came %s, and it wrote %q", got, written)
+		t.Errorf("got %s, and the call wrote %q", got, written)
 	}
 }
 
-// TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst gives the target of an
-// impersonation more at the instant at which the impersonation's commit arrives at
-// the store.
+// TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst grants the target of an impersonation
+// more privileges at the moment when the impersonation's commit arrives at the store.
 func TestNobodyBecomesAnExtensionThatGetsMoreThanItHasInTheMidst(t *testing.T) {
 	w := newWorld(t)
 	actor := w.newUser("actor", w.role(string(access.ImpersonateUser)))
 	other := w.beside()
 	w.store.count(1, func() { other.permit(extensionKey, access.Admin) })
-	got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: extensionKey})
+	got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser",
+		&types.ImpersonateUserRequestType{UserName: extensionKey})
 	if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
-		t.Errorf("came %s, want InvalidLogin", got)
+		t.Errorf("got %s, want InvalidLogin", got)
 	}
 	w.forbid(extensionKey)
 	w.impersonate(actor, extensionKey)

@@ -15,7 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// find is the row of that name in the world's own table.
+// find returns the row of the same name in the world's own table.
 func (w *world) find(r row) row {
 	w.t.Helper()
 	all := rowsOf(w.API)
@@ -26,15 +26,15 @@ func (w *world) find(r row) row {
 	return all[i]
 }
 
-// own are the rows that every live session may use, whatever its authority.
+// own lists the rows that every live session may use, whatever its authority.
 var own = map[string]string{
 	"SessionManager.Logout": "a session may end itself",
 }
 
-// needsSession reports whether somebody without a session may not use the row.
+// needsSession reports whether the row can't be used without a session.
 func (r row) needsSession() bool { return r.privilege != string(vim.Anonymous) }
 
-// outcome is what came of a call.
+// outcome is the result of a call.
 type outcome struct {
 	value any
 	fault *vim.Fault
@@ -50,7 +50,7 @@ func (o outcome) String() string {
 	return fmt.Sprintf("the fault %v", o.fault)
 }
 
-// noPermission is the refusal that the call got; nil: it was not refused.
+// noPermission returns the refusal of the call, or nil if the call was not refused.
 func (o outcome) noPermission() *types.NoPermission {
 	if o.fault == nil {
 		return nil
@@ -64,28 +64,29 @@ func (o outcome) noPermission() *types.NoPermission {
 	return nil
 }
 
-// refusedFor reports whether the call was refused as the row refuses the caller.
+// refusedFor reports whether the call was refused in the way in which the row refuses the caller.
 func (o outcome) refusedFor(r row, c *caller, on reference) bool {
 	n := o.noPermission()
 	return n != nil && o.value == nil && o.fault.Kind() == c.refusal() && n.PrivilegeId == r.privilege &&
 		n.Object != nil && *n.Object == on
 }
 
-// call makes a call of the row at the server.
+// call calls the row on the server.
 func (w *world) call(c *caller, r row, on reference, args any) outcome {
 	w.t.Helper()
 	return w.do(c.token, on, r.name, args)
 }
 
-// do makes any call; a property is read where there are no args.
+// do makes any call. If args is nil, it reads a property.
 func (w *world) do(token string, on reference, name string, args any) outcome {
 	w.t.Helper()
 	from := w.Peer
 	from.Certificates = w.acme
-	ctx, stop := context.WithTimeout(w.t.Context(), 10*time.Minute) // of calls that should not wait
+	ctx, stop := context.WithTimeout(w.t.Context(), 10*time.Minute) // for calls that should not wait
 	defer stop()
 	result, fault := w.API.Do(ctx, &vim.Call{
-		Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(token), Peer: &from, Release: vim.FirstRelease,
+		Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(token), Peer: &from,
+		Release: vim.FirstRelease,
 		Binding: "matrix", HTTP: vim.HTTPRequest{Method: "POST", Target: "/sdk"},
 	})
 	if ctx.Err() != nil {
@@ -97,9 +98,9 @@ func (w *world) do(token string, on reference, name string, args any) outcome {
 	return outcome{result.Value, fault}
 }
 
-// TestEveryRowIsRefusedToWhoMayNotUseIt is the matrix: each row of the API as each
-// kind of caller. A call that is refused names the row's privilege, whatever its
-// arguments are, and changes nothing.
+// TestEveryRowIsRefusedToWhoMayNotUseIt is the matrix: it calls each row of the API as each kind of
+// caller. A refusal names the row's privilege, whatever the arguments are, and the call changes
+// nothing.
 func TestEveryRowIsRefusedToWhoMayNotUseIt(t *testing.T) {
 	for _, r := range rows(t) {
 		t.Run(r.String(), func(t *testing.T) {
@@ -119,22 +120,23 @@ func TestEveryRowIsRefusedToWhoMayNotUseIt(t *testing.T) {
 				}
 			}
 			if why := never[r.String()]; done == (why != "") {
-				t.Errorf("%s: a caller succeeded: %v; in the table never: %q. The arguments of calls are in requests.",
+				t.Errorf("%s: a caller succeeded: %v; in the table never: %q. The arguments of calls are in the "+
+					"table requests.",
 					r, done, why)
 			}
 		})
 	}
 }
 
-// mustRefuse holds the row to being refused to the caller, with good arguments and
-// with none, at each object that it could ask.
+// mustRefuse checks that the row is refused to the caller, with valid arguments and without any, on
+// each object that the caller can use.
 func (w *world) mustRefuse(c *caller, r row) {
 	w.t.Helper()
 	for _, on := range c.objectsOf(r) {
 		for _, args := range []any{w.request(c, r), r.empty()} {
 			before := w.store.newest(w.t)
 			if got := w.call(c, r, on, args); !got.refusedFor(r, c, on) {
-				w.t.Errorf("%s as %s: came %s, want %s for want of %s", r, c, got, c.refusal(), r.privilege)
+				w.t.Errorf("%s as %s: got %s, want %s for lack of %s", r, c, got, c.refusal(), r.privilege)
 				return
 			}
 			if w.store.newest(w.t) != before {
@@ -144,8 +146,8 @@ func (w *world) mustRefuse(c *caller, r row) {
 	}
 }
 
-// mustAllow holds the row to not being refused to the caller, and reports whether
-// the call succeeded.
+// mustAllow checks that the row is not refused to the caller. It reports whether the call
+// succeeded.
 func (w *world) mustAllow(c *caller, r row) bool {
 	w.t.Helper()
 	done := false
@@ -155,22 +157,22 @@ func (w *world) mustAllow(c *caller, r row) bool {
 		switch {
 		case !c.live && on.Value != r.object.ID:
 			if !got.refusedFor(r, c, on) {
-				w.t.Errorf("%s as %s, at an object of a session: came %s", r, c, got)
+				w.t.Errorf("%s as %s, on an object of a session: got %s", r, c, got)
 			}
 		case got.fault == nil:
 			done = true
 		case got.fault.Kind() == "SystemError" || got.fault.Kind() == "Unavailable":
-			w.t.Errorf("%s as %s: came %s", r, c, got)
+			w.t.Errorf("%s as %s: got %s", r, c, got)
 		case n != nil && (n.PrivilegeId == r.privilege || further[r.String()] == ""):
-			w.t.Errorf("%s as %s, which has %s: came %s", r, c, r.privilege, got)
+			w.t.Errorf("%s as %s, which has %s: got %s", r, c, r.privilege, got)
 		case n != nil && c.has(n.PrivilegeId):
-			w.t.Errorf("%s as %s: came %s, which it has", r, c, got)
+			w.t.Errorf("%s as %s: got %s, although it has the privilege", r, c, got)
 		}
 	}
 	return done
 }
 
-// named is the row of that name.
+// named returns the row with the name.
 func (w *world) named(name string) row {
 	w.t.Helper()
 	typ, name, _ := strings.Cut(name, ".")

@@ -12,26 +12,26 @@ import (
 	"github.com/vigate/vigate/internal/admin"
 )
 
-// A loss takes something from a caller while its call is on its way. It is made
-// by an administrator on another server of the cluster.
+// loss takes something from a caller during its call. An administrator on another server of the
+// cluster does it.
 type loss struct {
 	name string
-	// ends: the session is over, and the call is not authenticated. Otherwise it
+	// ends is true if the session ends, so that the call is not authenticated. Otherwise the call
 	// has no permission.
 	ends bool
-	// both: the session is over, and its authority was taken as well.
+	// both is true if the session ends and its authority is taken as well.
 	both bool
 	make func(by *world, v *victim)
 }
 
-// victim is whose call it is.
+// victim is the caller that loses something.
 type victim struct {
 	*caller
-	key  string // of its session
-	user string // the user, or the extension, that logged in
+	key  string // key of its session
+	user string // user or extension that logged in
 }
 
-// losses are those of a user that logged in by a password.
+// losses are the losses of a user who logged in with a password.
 var losses = []loss{
 	{"its session terminated", true, false, func(by *world, v *victim) { by.terminate(v.key) }},
 	{"its user disabled", true, false, func(by *world, v *victim) {
@@ -49,7 +49,7 @@ var losses = []loss{
 	{"its permission removed", false, false, func(by *world, v *victim) { by.forbid(v.user) }},
 }
 
-// lossesOfExtensions are those of an extension.
+// lossesOfExtensions are the losses of an extension.
 var lossesOfExtensions = []loss{
 	losses[0],
 	{"its certificate replaced", true, false, func(by *world, v *victim) {
@@ -63,8 +63,7 @@ var lossesOfExtensions = []loss{
 	{"NoAccess", false, false, func(by *world, v *victim) { by.permit(v.user, access.NoAccess) }},
 }
 
-// kinds are the callers that lose something. An impersonator loses it as the user
-// that it really is.
+// kinds are the callers that lose something. An impersonator loses it as the user who logged in.
 var kinds = []struct {
 	name   string
 	losses []loss
@@ -93,15 +92,14 @@ func (w *world) victimOf(token, user string, has func(string) bool) *victim {
 	return &victim{caller: &caller{token: token, live: true, has: has}, key: w.key(token), user: user}
 }
 
-// makesSession reports whether the row is a way in: its caller's session is not
-// what the call depends on.
+// makesSession reports whether the row is a login. A login does not depend on the caller's session.
 func (r row) makesSession() bool {
 	return strings.HasPrefix(r.name, "Login") || r.name == "CloneSession"
 }
 
-// TestWhoLosesItsAuthorityInTheMidstOfACallWritesNothing makes each call that
-// writes to the store, and takes the caller's session or authority at the instant
-// at which the call's commit arrives there.
+// TestWhoLosesItsAuthorityInTheMidstOfACallWritesNothing makes each call that writes to the store.
+// It takes the caller's session or authority at the moment when the call's commit arrives at the
+// store.
 func TestWhoLosesItsAuthorityInTheMidstOfACallWritesNothing(t *testing.T) {
 	committed := map[string]bool{}
 	for _, r := range rows(t) {
@@ -122,17 +120,18 @@ func TestWhoLosesItsAuthorityInTheMidstOfACallWritesNothing(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"HostLocalAccountManager.UpdateUser", "AuthorizationManager.SetEntityPermissions", "OptionManager.UpdateOptions",
+		"HostLocalAccountManager.UpdateUser", "AuthorizationManager.SetEntityPermissions",
+		"OptionManager.UpdateOptions",
 		"ExtensionManager.SetExtensionCertificate", "SessionManager.TerminateSession", "SessionManager.SetLocale",
 		"EventManager.PostEvent",
 	} {
 		if !committed[name] {
-			t.Errorf("%s did not commit, or is not served any more", name)
+			t.Errorf("%s did not commit, or it no longer exists", name)
 		}
 	}
 }
 
-// commitsOf is how many commits an administrator's call of the row makes.
+// commitsOf returns the number of commits that an administrator's call of the row makes.
 func commitsOf(t *testing.T, r row) int {
 	t.Helper()
 	if r.read() {
@@ -167,11 +166,11 @@ func loseInTheMidst(t *testing.T, r row, make func(*world) *victim, l loss, at i
 	})
 	got := w.call(v.caller, r, on, args)
 	if then == nil {
-		return // as this caller the call makes fewer commits
+		return // the call makes fewer commits as this caller
 	}
 	written := w.store.contents(t).since(then)
 	if at > 1 && then.duties() {
-		// The server does what the call's first commit made its duty.
+		// The server completes the duty that the call's first commit created.
 		if slices.ContainsFunc(written, func(key string) bool { return !isDuty(key) }) {
 			t.Errorf("it wrote %q", written)
 		}
@@ -185,16 +184,16 @@ func loseInTheMidst(t *testing.T, r row, make func(*world) *victim, l loss, at i
 		want = "NotAuthenticated"
 	}
 	if got.fault == nil || got.fault.Kind() != want || got.value != nil || len(written) > 0 {
-		t.Errorf("came %s, and it wrote %q; want %s and nothing", got, written, want)
+		t.Errorf("got %s, and the call wrote %q; want %s and no write", got, written, want)
 	}
 }
 
-// isDuty reports whether the change of the record is part of ending sessions.
+// isDuty reports whether the changed record is part of ending sessions.
 func isDuty(key string) bool {
 	return strings.HasPrefix(key, "-1/") || strings.HasPrefix(key, "9/") || strings.Contains(key, "/end:")
 }
 
-// waysIn are the logins, and what can be taken meanwhile from what they prove.
+// waysIn are the logins, with what can be taken during a login from what it proves.
 var waysIn = []struct {
 	name string
 	args func(w *world) any
@@ -215,15 +214,16 @@ var waysIn = []struct {
 	}, extensionKey, lossesOfExtensions[1:3]},
 	{"LoginExtensionBySubjectName", func(*world) any {
 		return &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: extensionKey}
-	}, extensionKey, []loss{lossesOfExtensions[2], {"its subject name changed", true, false, func(by *world, v *victim) {
-		x := extension(v.user)
-		x.SubjectName = "CN=somebody else"
-		by.must("ExtensionManager", "UpdateExtension", &types.UpdateExtensionRequestType{Extension: x})
-	}}}},
+	}, extensionKey,
+		[]loss{lossesOfExtensions[2], {"its subject name changed", true, false, func(by *world, v *victim) {
+			x := extension(v.user)
+			x.SubjectName = "CN=somebody else"
+			by.must("ExtensionManager", "UpdateExtension", &types.UpdateExtensionRequestType{Extension: x})
+		}}}},
 }
 
-// TestALoginWhoseProofIsTakenInItsMidstMakesNoSession takes what a login has
-// proved at the instant at which its session's commit arrives at the store.
+// TestALoginWhoseProofIsTakenInItsMidstMakesNoSession takes away what a login has proved at the
+// moment when its session's commit arrives at the store.
 func TestALoginWhoseProofIsTakenInItsMidstMakesNoSession(t *testing.T) {
 	for _, way := range waysIn {
 		for _, l := range way.loss {
@@ -237,7 +237,7 @@ func TestALoginWhoseProofIsTakenInItsMidstMakesNoSession(t *testing.T) {
 			})
 			got := w.do("", w.ref("SessionManager"), way.name, args)
 			if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
-				t.Errorf("%s with %s: came %s, want InvalidLogin", way.name, l.name, got)
+				t.Errorf("%s with %s: got %s, want InvalidLogin", way.name, l.name, got)
 			}
 			for _, key := range w.store.contents(t).since(then) {
 				if strings.HasPrefix(key, "1/") {
@@ -248,9 +248,8 @@ func TestALoginWhoseProofIsTakenInItsMidstMakesNoSession(t *testing.T) {
 	}
 }
 
-// TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst takes the target of an
-// impersonation at the instant at which the impersonation's commit arrives at the
-// store.
+// TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst removes the target of an impersonation at
+// the moment when the impersonation's commit arrives at the store.
 func TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst(t *testing.T) {
 	for _, target := range []struct {
 		name   string
@@ -277,7 +276,7 @@ func TestNobodyBecomesAUserOrExtensionThatIsLostInTheMidst(t *testing.T) {
 			request := &types.ImpersonateUserRequestType{UserName: target.name}
 			got := w.do(actor, w.ref("SessionManager"), "ImpersonateUser", request)
 			if got.fault == nil || got.fault.Kind() != "InvalidLogin" {
-				t.Errorf("%s with %s: came %s, want InvalidLogin", target.name, l.name, got)
+				t.Errorf("%s with %s: got %s, want InvalidLogin", target.name, l.name, got)
 			}
 			if written := w.store.contents(t).since(then); len(written) > 0 || w.key(actor) != before {
 				t.Errorf("%s with %s: it wrote %q", target.name, l.name, written)

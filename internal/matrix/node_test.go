@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// TestALossOnAnotherServerHoldsForEveryRow takes sessions and authority on one
-// server of a cluster and calls every row on another.
+// TestALossOnAnotherServerHoldsForEveryRow takes sessions and authority on one server of a cluster,
+// and calls every row on another server.
 func TestALossOnAnotherServerHoldsForEveryRow(t *testing.T) {
 	for _, k := range kinds {
 		for _, l := range k.losses {
@@ -33,7 +33,7 @@ func TestALossOnAnotherServerHoldsForEveryRow(t *testing.T) {
 	}
 }
 
-// mustRefuseAll holds all rows that are not for the caller to being refused to it.
+// mustRefuseAll checks that all rows that the caller may not use are refused to it.
 func (w *world) mustRefuseAll(c *caller) {
 	w.t.Helper()
 	for _, r := range rowsOf(w.API) {
@@ -81,8 +81,7 @@ func TestAnotherRoleOnAnotherServerHoldsForEveryRow(t *testing.T) {
 	})
 }
 
-// TestDamagedPermissionsGrantNothingInAnyRow makes the record of roles and
-// permissions unreadable.
+// TestDamagedPermissionsGrantNothingInAnyRow damages the record of roles and permissions.
 func TestDamagedPermissionsGrantNothingInAnyRow(t *testing.T) {
 	w := newWorld(t)
 	r := w.named("SessionManager.sessionList")
@@ -90,7 +89,7 @@ func TestDamagedPermissionsGrantNothingInAnyRow(t *testing.T) {
 	c := all[0]
 	requests := map[string]any{}
 	for _, r := range rowsOf(w.API) {
-		requests[r.String()] = w.request(c, r) // which needs an administrator
+		requests[r.String()] = w.request(c, r) // making a request needs an administrator
 	}
 	damage := store.Put(store.Permission, access.Root, []byte("damaged"), time.Time{})
 	if _, err := w.store.Store.Commit(t.Context(), damage); err != nil {
@@ -105,7 +104,7 @@ func TestDamagedPermissionsGrantNothingInAnyRow(t *testing.T) {
 			}
 			for _, on := range c.objectsOf(r) {
 				if got := w.call(c, r, on, requests[r.String()]); !got.refusedFor(r, c, on) {
-					t.Errorf("%s as %s, with damaged permissions: came %s", r, c, got)
+					t.Errorf("%s as %s, with damaged permissions: got %s", r, c, got)
 				}
 			}
 		}
@@ -119,7 +118,7 @@ func TestDamagedPermissionsGrantNothingInAnyRow(t *testing.T) {
 	} {
 		got := w.do("", w.ref("SessionManager"), name, args)
 		if n := got.noPermission(); n == nil || n.PrivilegeId != string(vim.View) {
-			t.Errorf("%s with damaged permissions: came %s, want NoPermission", name, got)
+			t.Errorf("%s with damaged permissions: got %s, want NoPermission", name, got)
 		}
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// What published.txt has in place of a privilege.
+// Values in published.txt that take the place of a privilege.
 const (
-	unstated = "-"   // the reference states none
-	ownRow   = "own" // the row is not in the reference
+	unstated = "-"   // the reference states no privilege
+	ownRow   = "own" // the reference does not have the row
 )
 
-// published is a row of the reference.
+// published is a row of the published reference.
 type published struct {
 	privilege string
-	why       string // the row asks for another privilege here
+	why       string // reason why this server requires another privilege
 }
 
 func readPublished(t *testing.T) map[string]published {
@@ -33,7 +33,7 @@ func readPublished(t *testing.T) map[string]published {
 		switch {
 		case len(fields) == 0 || strings.HasPrefix(line, "#"):
 		case len(fields) != 2 || all[fields[0]] != (published{}):
-			t.Errorf("published.txt: %q is not a row and its privilege, or there twice", line)
+			t.Errorf("published.txt: %q is not a row with its privilege, or it is listed twice", line)
 		default:
 			all[fields[0]] = published{fields[1], strings.TrimSpace(why)}
 		}
@@ -41,24 +41,24 @@ func readPublished(t *testing.T) map[string]published {
 	return all
 }
 
-// A row whose reference states no privilege needs a live session with a role.
+// If the reference states no privilege, the row needs a live session with a role.
 func (p published) same(privilege string) bool {
 	return p.privilege == privilege || p.privilege == unstated && privilege == string(vim.View)
 }
 
-func TestEveryRowAsksForThePublishedPrivilegeOrSaysWhyNot(t *testing.T) {
+func TestEveryRowRequiresThePublishedPrivilegeOrGivesAReason(t *testing.T) {
 	reference := readPublished(t)
 	for _, r := range rows(t) {
 		p, there := reference[r.String()]
 		delete(reference, r.String())
 		switch {
 		case !there:
-			t.Errorf("published.txt does not have %s: write down the privilege that the reference states, or %q", r, ownRow)
+			t.Errorf("published.txt does not have %s: add the privilege that the reference states, or %q", r, ownRow)
 		case p.privilege == ownRow && p.why == "":
 			t.Errorf("published.txt does not say what %s is for", r)
 		case p.privilege == ownRow:
 		case p.same(r.privilege) && p.why != "":
-			t.Errorf("%s needs %s, as published: it has nothing to explain by %q", r, r.privilege, p.why)
+			t.Errorf("%s needs %s, as published, so the reason %q is not needed", r, r.privilege, p.why)
 		case !p.same(r.privilege) && p.why == "":
 			t.Errorf("%s needs %s, published is %s, and published.txt gives no reason", r, r.privilege, p.privilege)
 		}

@@ -10,14 +10,14 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// never are the rows that nobody's call succeeds at in a world of these tests.
+// never lists the rows that never succeed in the worlds of these tests.
 var never = map[string]string{
 	"SessionManager.AcquireLocalTicket": "local tickets are for callers on the server's own machine",
 	"SessionManager.LoginExtension":     "withdrawn from the API",
 }
 
-// further are the rows that judge the caller by more than the row's privilege:
-// who lacks that is refused as well.
+// further lists the rows that require more of the caller than the row's privilege. A caller without
+// that is refused too.
 var further = map[string]string{
 	"AuthorizationManager.ResetEntityPermissions": "takes the roles of all, which the caller must have itself",
 	"UserDirectory.RetrieveUserGroups":            "Authorization.ModifyPermissions or Host.Local.ManageUserGroups",
@@ -28,8 +28,8 @@ const publicKey = "-----BEGIN PUBLIC KEY-----\n" +
 	"MCowBQYDK2VwAyEAXnxh84IrNDa5rYJz/Ay++2amqortcBwNGFPOufyfTPs=\n" +
 	"-----END PUBLIC KEY-----\n"
 
-// request is a request of the row that succeeds if the caller may make it; nil
-// for a property. Whom and what it is about is made for it alone.
+// request returns a request of the row that succeeds if the caller may make it, or nil for a
+// property. The users and objects in the request are made for it.
 func (w *world) request(c *caller, r row) any {
 	w.t.Helper()
 	if make := requests[r.String()]; make != nil {
@@ -38,15 +38,15 @@ func (w *world) request(c *caller, r row) any {
 	return r.empty()
 }
 
-// victim is a user that a call may do anything to: it has a permission that gives
-// it nothing.
+// victim returns a new user that a call may change or remove. The user has a permission without
+// privileges.
 func (w *world) victim() string {
 	name := w.user(w.fresh("victim"))
 	w.permit(name, access.NoAccess)
 	return name
 }
 
-// session is the key of a session of somebody else.
+// session returns the key of another user's session.
 func (w *world) session() string {
 	return w.key(w.newUser(w.fresh("visitor"), access.ReadOnly))
 }
@@ -58,8 +58,7 @@ func (w *world) registered() string {
 	return key
 }
 
-// page is the token of a retrieval that is not complete; nobody without a session
-// gets one.
+// page returns the token of an incomplete retrieval. A caller without a session can't get one.
 func (w *world) page(c *caller) string {
 	got := w.do(c.token, w.ref("PropertyCollector"), "RetrievePropertiesEx", &types.RetrievePropertiesExRequestType{
 		Options: types.RetrieveOptions{MaxObjects: 1},
@@ -75,10 +74,12 @@ func account(id, text string) *types.HostAccountSpec {
 	return &types.HostAccountSpec{Id: id, Description: text}
 }
 
-// requests are those of the rows for which an empty one is not good.
+// requests has a request for each row for which an empty request is not valid.
 var requests = map[string]func(w *world, c *caller) any{
 	"SessionManager.AcquireGenericServiceTicket": func(*world, *caller) any {
-		return &types.AcquireGenericServiceTicketRequestType{Spec: &types.SessionManagerHttpServiceRequestSpec{Url: "/sdk"}}
+		return &types.AcquireGenericServiceTicketRequestType{
+			Spec: &types.SessionManagerHttpServiceRequestSpec{Url: "/sdk"},
+		}
 	},
 	"SessionManager.AcquireLocalTicket": func(*world, *caller) any {
 		return &types.AcquireLocalTicketRequestType{UserName: "root"}
@@ -187,11 +188,12 @@ var requests = map[string]func(w *world, c *caller) any{
 	},
 	"ExtensionManager.RegisterExtension": func(w *world, _ *caller) any {
 		x := extension(w.fresh("com.example.x"))
-		x.SubjectName = "" // which would be a way in
+		x.SubjectName = "" // a subject name would be a login method
 		return &types.RegisterExtensionRequestType{Extension: x}
 	},
 	"ExtensionManager.SetExtensionCertificate": func(w *world, _ *caller) any {
-		return &types.SetExtensionCertificateRequestType{ExtensionKey: w.registered(), CertificatePem: w.pem(w.fresh("new"))}
+		return &types.SetExtensionCertificateRequestType{ExtensionKey: w.registered(),
+			CertificatePem: w.pem(w.fresh("new"))}
 	},
 	"ExtensionManager.SetPublicKey": func(w *world, _ *caller) any {
 		return &types.SetPublicKeyRequestType{ExtensionKey: w.registered(), PublicKey: publicKey}
@@ -228,7 +230,8 @@ var requests = map[string]func(w *world, c *caller) any{
 	},
 	"HostLocalAccountManager.UpdateUser": func(w *world, c *caller) any {
 		if c.user != "" {
-			return &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: c.user, Password: w.fresh("another password ")}}
+			return &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: c.user,
+				Password: w.fresh("another password ")}}
 		}
 		return &types.UpdateUserRequestType{User: account(w.victim(), "Another name")}
 	},
@@ -275,7 +278,7 @@ var requests = map[string]func(w *world, c *caller) any{
 	},
 }
 
-// locked is a user who is locked after failed logins.
+// locked returns a user who is locked after failed logins.
 func (w *world) locked() string {
 	name := w.victim()
 	for range 5 {

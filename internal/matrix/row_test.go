@@ -1,7 +1,10 @@
-// Package matrix holds every row of the API to what each kind of caller may do:
-// the rows come from the table of operations, so that a new one is judged here
-// without being named. testdata/published.txt has the privilege that the vSphere
-// API's reference states for each row.
+// Package matrix tests who may use which row of the API. It calls every method and property as
+// every kind of caller: without a session, with too few privileges, as an extension, as an
+// impersonator, and with authority that is taken away during the call or on another server.
+//
+// The rows come from the operation table of the API, so a new row is tested without further work.
+// testdata/published.txt has the privilege that the reference of the vSphere API states for each
+// row. The package contains only tests.
 package matrix
 
 import (
@@ -18,7 +21,7 @@ type reference = types.ManagedObjectReference
 // row is a method or a property of a type of managed object.
 type row struct {
 	object    *vim.Object
-	method    *vim.Method // nil: a property
+	method    *vim.Method // nil for a property
 	property  *vim.Property
 	name      string
 	privilege string
@@ -29,7 +32,7 @@ func (r row) String() string { return r.object.Type + "." + r.name }
 // read reports whether the row is a property.
 func (r row) read() bool { return r.method == nil }
 
-// empty is a request of the row that says nothing, nil for a property.
+// empty returns an empty request of the row, or nil for a property.
 func (r row) empty() any {
 	if r.read() {
 		return nil
@@ -37,7 +40,7 @@ func (r row) empty() any {
 	return r.method.NewArgs()
 }
 
-// rowsOf are the rows of all that the API serves.
+// rowsOf returns the rows of everything that the API serves.
 func rowsOf(api *vim.API) []row {
 	var all []row
 	for _, o := range api.Objects() {

@@ -12,37 +12,37 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// watched is a server's handle on the store of its cluster. A test sees how many
-// commits the server makes, and can act at the instant at which one arrives.
+// watched is the store as one server of the cluster sees it. A test can count the commits of this
+// server, and act at the moment when one arrives.
 type watched struct {
 	store.Store
 
-	mu      sync.Mutex // guards what follows
-	commits int        // that have arrived since the last count
-	at      int        // the commit before which then is called; 0: none
+	mu      sync.Mutex // guards the fields below
+	commits int        // number of commits since the last call of count
+	at      int        // number of the commit before which then is called; 0 means none
 	then    func()
-	held    chan struct{} // while it is set, the server learns of no change
+	held    chan struct{} // while it is set, the server learns of no changes
 }
 
 func watch(s store.Store) *watched { return &watched{Store: s} }
 
-// count has commits counted from zero. Before the one with the number at is
-// applied, then is called once. Of what then does the server that makes the
-// commit learns nothing before the commit has been judged.
+// count counts the commits from zero. It calls then once, before the commit with the number at is
+// applied. The server that makes the commit learns nothing of what then does until the commit has
+// been decided.
 func (w *watched) count(at int, then func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.commits, w.at, w.then = 0, at, then
 }
 
-// counted is how many commits have arrived since count.
+// counted returns the number of commits since the last call of count.
 func (w *watched) counted() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.commits
 }
 
-// Commit is part of store.Store.
+// Commit implements store.Store.
 func (w *watched) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
 	w.mu.Lock()
 	w.commits++
@@ -67,7 +67,7 @@ func (w *watched) Commit(ctx context.Context, changes ...store.Change) (store.Re
 	return w.Store.Commit(ctx, changes...)
 }
 
-// Watch is part of store.Store.
+// Watch implements store.Store.
 func (w *watched) Watch(ctx context.Context, apply func(store.Batch) error) error {
 	return w.Store.Watch(ctx, func(b store.Batch) error {
 		w.mu.Lock()
@@ -80,7 +80,7 @@ func (w *watched) Watch(ctx context.Context, apply func(store.Batch) error) erro
 	})
 }
 
-// newest is the revision of the store's newest commit.
+// newest returns the revision of the newest commit in the store.
 func (w *watched) newest(t testing.TB) store.Revision {
 	t.Helper()
 	at, err := w.Newest(t.Context())
@@ -90,7 +90,7 @@ func (w *watched) newest(t testing.TB) store.Revision {
 	return at
 }
 
-// contents is what a store holds: the records' values and revisions by kind and id.
+// contents is the content of a store: the values and revisions of the records, by kind and id.
 type contents map[string]string
 
 var errRead = errors.New("the whole state was read")
@@ -100,7 +100,8 @@ func (w *watched) contents(t testing.TB) contents {
 	all := contents{}
 	err := w.Store.Watch(t.Context(), func(b store.Batch) error {
 		for _, d := range b.Deltas {
-			all[fmt.Sprintf("%d/%s", d.Record.Kind, d.Record.ID)] = fmt.Sprintf("%d %q", d.Record.Revision, d.Record.Value)
+			all[fmt.Sprintf("%d/%s", d.Record.Kind, d.Record.ID)] = fmt.Sprintf("%d %q", d.Record.Revision,
+				d.Record.Value)
 		}
 		return errRead
 	})
@@ -110,8 +111,8 @@ func (w *watched) contents(t testing.TB) contents {
 	return all
 }
 
-// since is the records that are not as they were: those written, and those
-// removed, which have a minus before them.
+// since returns the records that have changed: those that were written, and with a minus sign those
+// that were removed.
 func (c contents) since(before contents) []string {
 	var all []string
 	for key, value := range c {
@@ -128,8 +129,8 @@ func (c contents) since(before contents) []string {
 	return all
 }
 
-// duties reports whether sessions are to be ended as soon as somebody gets to
-// it: such a duty is the server's, whoever caused it.
+// duties reports whether the store contains an instruction to end sessions. The server completes
+// such a duty, no matter who caused it.
 func (c contents) duties() bool {
 	for key := range c {
 		if strings.Contains(key, "/end:") {

@@ -12,13 +12,13 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// target is somebody or something that a call is about, and that is removed in
-// its midst. All of them are called by one name.
+// target is the user or object of a call, which is removed during the call. All targets have the
+// same name.
 type target struct {
 	make, remove func(w *world)
-	// calls change the target, or give it something.
+	// calls change the target or grant it something.
 	calls map[string]func(w *world) any
-	// trace reports whether anything of it is there.
+	// trace reports whether anything of the target exists.
 	trace func(w *world) bool
 }
 
@@ -48,7 +48,7 @@ func (w *world) permitted() bool {
 	})
 }
 
-// giving are the calls that give the target a permission.
+// giving returns the calls that grant the target a permission.
 func giving() map[string]func(w *world) any {
 	one := types.Permission{Principal: targetName, RoleId: access.ReadOnly}
 	return map[string]func(w *world) any{
@@ -96,10 +96,12 @@ func targetExtension() target {
 			})
 		},
 		remove: func(w *world) {
-			w.must("ExtensionManager", "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: targetName})
+			w.must("ExtensionManager", "UnregisterExtension",
+				&types.UnregisterExtensionRequestType{ExtensionKey: targetName})
 		},
 		trace: func(w *world) bool {
-			found := w.must("ExtensionManager", "FindExtension", &types.FindExtensionRequestType{ExtensionKey: targetName})
+			found := w.must("ExtensionManager", "FindExtension",
+				&types.FindExtensionRequestType{ExtensionKey: targetName})
 			return w.permitted() || found != nil
 		},
 		calls: giving(),
@@ -122,10 +124,11 @@ func targetRole() target {
 	given := func(w *world, role int32) bool {
 		return slices.ContainsFunc(w.permissions(), func(p types.Permission) bool { return p.RoleId == role })
 	}
-	const first = 1 // the id of the first role that is made
+	const first = 1 // id of the first role that is made
 	return target{
 		make: func(w *world) {
-			w.must("AuthorizationManager", "AddAuthorizationRole", &types.AddAuthorizationRoleRequestType{Name: targetName})
+			w.must("AuthorizationManager", "AddAuthorizationRole",
+				&types.AddAuthorizationRoleRequestType{Name: targetName})
 		},
 		remove: func(w *world) {
 			w.must("AuthorizationManager", "RemoveAuthorizationRole", &types.RemoveAuthorizationRoleRequestType{
@@ -151,9 +154,9 @@ func targetRole() target {
 	}
 }
 
-// TestWhatIsRemovedInTheMidstOfACallAboutItStaysRemoved removes a user, an
-// extension or a role on another server, at the instant at which a commit that
-// changes it, or gives it something, arrives at the store.
+// TestWhatIsRemovedInTheMidstOfACallAboutItStaysRemoved removes a user, an extension or a role on
+// another server. This happens at the moment when a commit that changes it, or grants it something,
+// arrives at the store.
 func TestWhatIsRemovedInTheMidstOfACallAboutItStaysRemoved(t *testing.T) {
 	for what, about := range map[string]target{
 		"a user": targetUser(), "an extension": targetExtension(), "a role": targetRole(),
@@ -174,10 +177,10 @@ func TestWhatIsRemovedInTheMidstOfACallAboutItStaysRemoved(t *testing.T) {
 			})
 			got := w.do(w.admin, r.object.Ref(), r.name, args)
 			if !fired || got.fault == nil || got.fault.Kind() == "SystemError" || got.fault.Kind() == "Unavailable" {
-				t.Errorf("%s, with %s removed in its midst (%v): came %s", name, what, fired, got)
+				t.Errorf("%s, with %s removed during the call (%v): got %s", name, what, fired, got)
 			}
 			if w.Sync(); about.trace(w) {
-				t.Errorf("%s, with %s removed in its midst: it is there again, or something is left of it", name, what)
+				t.Errorf("%s, with %s removed during the call: it exists again, or a part of it remains", name, what)
 			}
 		}
 	}

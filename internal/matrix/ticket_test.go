@@ -10,9 +10,9 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// TestATicketGivesNoMoreThanItsSessionHasNow acquires tickets for requests, takes
-// the session's authority, and calls each row by a ticket. An administrator's
-// session that then acts as somebody else gives its older tickets nothing.
+// TestATicketGivesNoMoreThanItsSessionHasNow acquires tickets for requests, takes the session's
+// authority, and then calls each row with a ticket. If an administrator's session later
+// impersonates another user, its older tickets grant nothing.
 func TestATicketGivesNoMoreThanItsSessionHasNow(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
@@ -26,7 +26,9 @@ func TestATicketGivesNoMoreThanItsSessionHasNow(t *testing.T) {
 			w.newUser("boss", access.Admin)
 			w.impersonate(c.token, "boss")
 		}},
-		{"no right to impersonate", "NoPermission", true, func(w *world, c *caller) { w.permit(c.user, access.ReadOnly) }},
+		{"no right to impersonate", "NoPermission", true, func(w *world, c *caller) {
+			w.permit(c.user, access.ReadOnly)
+		}},
 	} {
 		w := newWorld(t)
 		holder := w.watcher(c.acts)
@@ -47,16 +49,18 @@ func TestATicketGivesNoMoreThanItsSessionHasNow(t *testing.T) {
 		for i, r := range rows {
 			got := w.byTicket(tickets[i], r.object.Ref(), r.name, r.empty())
 			if n := got.noPermission(); n == nil || got.fault.Kind() != c.want || n.PrivilegeId != r.privilege {
-				t.Errorf("%s by %s: came %s, want %s for want of %s", r, holder, got, c.want, r.privilege)
+				t.Errorf("%s with %s: got %s, want %s for lack of %s", r, holder, got, c.want, r.privilege)
 			}
 		}
 	}
 }
 
-// ticket is good for one request to SOAP's path.
+// ticket returns a ticket for one request to SOAP's path.
 func (w *world) ticket(c *caller) string {
 	w.t.Helper()
-	args := &types.AcquireGenericServiceTicketRequestType{Spec: &types.SessionManagerHttpServiceRequestSpec{Url: "/sdk"}}
+	args := &types.AcquireGenericServiceTicketRequestType{
+		Spec: &types.SessionManagerHttpServiceRequestSpec{Url: "/sdk"},
+	}
 	got := w.mustAs(c.token, w.ref("SessionManager"), "AcquireGenericServiceTicket", args)
 	return got.(types.SessionManagerGenericServiceTicket).Id
 }

@@ -25,38 +25,38 @@ var demotions = []struct {
 	{"by the end of its session", false, none, func(w *world, c *caller) { w.terminate(w.key(c.token)) }},
 }
 
-// TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead has filters on all
-// properties of all objects, and a retrieval of them that is half done, go on
-// after the demotion, with a wait on its way. The demotion is made on the same
-// server and on another.
+// TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead makes filters on all properties of
+// all objects, an unfinished retrieval of them, and a call that waits. It continues them after the
+// demotion. The demotion is made on the same server and on another one.
 func TestAFilterMadeBeforeADemotionDeliversNothingThatMayNotBeRead(t *testing.T) {
 	for _, d := range demotions {
 		for _, acts := range []bool{false, true} {
 			for _, elsewhere := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, impersonating: %v, on another server: %v", d.name, acts, elsewhere), func(t *testing.T) {
-					t.Parallel()
-					w := newWorld(t)
-					by := w
-					if elsewhere {
-						by = w.beside()
-					}
-					c := w.watcher(acts)
-					c.name = "a watcher demoted " + d.name
-					w.mustDeliverNothing(c, func() {
-						by.Sync()
-						d.make(by, c)
-						w.Sync()
-						if c.live, c.has = d.live, d.has; acts {
-							c.has = none
+				t.Run(fmt.Sprintf("%s, impersonating: %v, on another server: %v", d.name, acts, elsewhere),
+					func(t *testing.T) {
+						t.Parallel()
+						w := newWorld(t)
+						by := w
+						if elsewhere {
+							by = w.beside()
 						}
+						c := w.watcher(acts)
+						c.name = "a watcher demoted " + d.name
+						w.mustDeliverNothing(c, func() {
+							by.Sync()
+							d.make(by, c)
+							w.Sync()
+							if c.live, c.has = d.live, d.has; acts {
+								c.has = none
+							}
+						})
 					})
-				})
 			}
 		}
 	}
 }
 
-// mustDeliverNothing has the caller watch all, and go on after the demotion.
+// mustDeliverNothing makes the caller watch everything and continue after the demotion.
 func (w *world) mustDeliverNothing(c *caller, demote func()) {
 	w.t.Helper()
 	specs := w.watchAll(c)
@@ -86,8 +86,8 @@ func (w *world) collect(c *caller, method string, args any) outcome {
 	return w.do(c.token, w.ref("PropertyCollector"), method, args)
 }
 
-// watcher is an administrator, or who impersonates one. What it loses it loses as
-// the user that logged in.
+// watcher returns an administrator, or a caller who impersonates one. A loss applies to the user
+// who logged in.
 func (w *world) watcher(acts bool) *caller {
 	w.t.Helper()
 	if !acts {
@@ -98,7 +98,7 @@ func (w *world) watcher(acts bool) *caller {
 	return &caller{token: token, live: true, has: all, user: "actor", objects: w.equip(token)}
 }
 
-// watchAll makes a filter on all properties of each object that the caller can ask.
+// watchAll makes a filter on all properties of each object that the caller can use.
 func (w *world) watchAll(c *caller) []types.PropertyFilterSpec {
 	w.t.Helper()
 	var specs []types.PropertyFilterSpec
@@ -112,7 +112,8 @@ func (w *world) watchAll(c *caller) []types.PropertyFilterSpec {
 		}
 		for _, on := range c.objectsOf(row{object: o}) {
 			specs = append(specs, spec(on, names...))
-			if got := w.collect(c, "CreateFilter", &types.CreateFilterRequestType{Spec: specs[len(specs)-1]}); got.fault != nil {
+			if got := w.collect(c, "CreateFilter",
+				&types.CreateFilterRequestType{Spec: specs[len(specs)-1]}); got.fault != nil {
 				w.t.Fatalf("CreateFilter: %s", got)
 			}
 		}
@@ -120,14 +121,14 @@ func (w *world) watchAll(c *caller) []types.PropertyFilterSpec {
 	return specs
 }
 
-// deliver judges what an answer tells the caller. It returns the version, and the
-// properties that have values.
+// deliver checks what a response tells the caller. It returns the version and the properties that
+// have values.
 func (w *world) deliver(c *caller, got outcome) (version string, values map[string]bool) {
 	w.t.Helper()
 	values = map[string]bool{}
 	if got.fault != nil {
 		if got.fault.Kind() != c.refusal() {
-			w.t.Errorf("%s: came %s", c, got)
+			w.t.Errorf("%s: got %s", c, got)
 		}
 		return "", values
 	}
@@ -143,7 +144,7 @@ func (w *world) deliver(c *caller, got outcome) (version string, values map[stri
 	return set.Version, values
 }
 
-// mayKnow holds a property, of which the caller was told, to being for it.
+// mayKnow checks that the caller may read a property that it received.
 func (w *world) mayKnow(c *caller, ref reference, path string) {
 	w.t.Helper()
 	name := path
@@ -151,11 +152,11 @@ func (w *world) mayKnow(c *caller, ref reference, path string) {
 		name = path[:i]
 	}
 	if r := w.named(ref.Type + "." + name); !c.may(r) {
-		w.t.Errorf("%s: it was told of %s", c, r)
+		w.t.Errorf("%s: it received %s", c, r)
 	}
 }
 
-// firstPage begins a retrieval and returns the token by which it goes on.
+// firstPage begins a retrieval and returns the token of its next page.
 func (w *world) firstPage(c *caller, specs []types.PropertyFilterSpec) string {
 	w.t.Helper()
 	result, _ := w.collect(c, "RetrievePropertiesEx", &types.RetrievePropertiesExRequestType{
@@ -167,7 +168,7 @@ func (w *world) firstPage(c *caller, specs []types.PropertyFilterSpec) string {
 	return result.Token
 }
 
-// goOn gets the rest of a retrieval, as far as it is given.
+// goOn gets the rest of a retrieval until it is refused or complete.
 func (w *world) goOn(c *caller, page string) {
 	w.t.Helper()
 	for range 100 {
@@ -185,8 +186,8 @@ func (w *world) goOn(c *caller, page string) {
 	w.t.Errorf("%s: the retrieval does not end", c)
 }
 
-// waitFor begins to wait for changes since the version, and returns when the wait
-// is known to have begun.
+// waitFor starts a call that waits for changes since the version. It returns when the call is known
+// to wait.
 func (w *world) waitFor(c *caller, version string) <-chan outcome {
 	w.t.Helper()
 	key := w.key(c.token)
@@ -203,7 +204,7 @@ func (w *world) waitFor(c *caller, version string) <-chan outcome {
 	go func() {
 		out <- w.collect(c, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Version: version})
 	}()
-	// A wait counts as a call when it begins.
+	// The session's call count includes a wait from its beginning.
 	for range 1_000_000 {
 		if calls() > before {
 			return out
@@ -224,10 +225,11 @@ func (w *world) sessions() []types.UserSession {
 	return list
 }
 
-// stir changes something that each watched property tells of.
+// stir changes something in each watched property.
 func (w *world) stir() {
 	w.t.Helper()
-	w.must("SessionManager", "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: w.fresh("a secret ")})
+	w.must("SessionManager", "UpdateServiceMessage",
+		&types.UpdateServiceMessageRequestType{Message: w.fresh("a secret ")})
 	w.must("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{
 		Extension: extension(w.fresh("com.example.x")),
 	})

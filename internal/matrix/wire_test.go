@@ -21,19 +21,20 @@ import (
 	"github.com/vigate/vigate/internal/vijson"
 )
 
-// wayIn makes calls by the bytes of a way in, through its real handler. Of
-// what comes it makes JSON, whatever the way.
-type wayIn struct {
+// wireBinding makes calls over one binding of the server, through its real handler. It converts the
+// results to JSON.
+type wireBinding struct {
 	name string
-	// call makes a call; where there are no args it reads a property.
+	// call makes a call. If args is nil, it reads a property.
 	call func(w *world, h http.Handler, token string, on reference, name string, args any) (wire, error)
 }
 
-// wire is what came of a call.
+// wire is the result of a call.
 type wire struct {
-	// value is the result; nil: none.
+	// value is the result, or nil if there is none.
 	value any
-	// fault is the type of the fault and privilege what it says was lacking; "": none.
+	// fault is the type of the fault, and privilege is the missing privilege that it names. Both
+	// are "" if there is none.
 	fault, privilege string
 }
 
@@ -44,7 +45,7 @@ func (o wire) String() string {
 	return fmt.Sprintf("the result %.200v", o.value)
 }
 
-var bindings = []wayIn{{"VI JSON", callJSON}, {"SOAP", callSOAP}}
+var bindings = []wireBinding{{"VI JSON", callJSON}, {"SOAP", callSOAP}}
 
 func (w *world) handler() http.Handler {
 	mux, bodies := http.NewServeMux(), binding.NewBodies(0)
@@ -53,7 +54,7 @@ func (w *world) handler() http.Handler {
 	return mux
 }
 
-// send gives the handler a request.
+// send passes a request to the handler.
 func (w *world) send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	from := w.Peer
 	from.Certificates = w.acme
@@ -88,7 +89,7 @@ func callJSON(w *world, h http.Handler, token string, on reference, name string,
 	return wire{}, fmt.Errorf("%d %s", answer.Code, answer.Body)
 }
 
-// read makes an outcome of JSON.
+// read converts JSON to a result.
 func read(b []byte, fault bool) (wire, error) {
 	var v any
 	if err := json.Unmarshal(b, &v); err != nil {
@@ -104,14 +105,14 @@ func faultOf(v any) (wire, error) {
 	m, _ := v.(map[string]any)
 	name, _ := m["_typeName"].(string)
 	if name == "" {
-		return wire{}, fmt.Errorf("%v is no fault", v)
+		return wire{}, fmt.Errorf("%v is not a fault", v)
 	}
 	privilege, _ := m["privilegeId"].(string)
 	return wire{fault: name, privilege: privilege}, nil
 }
 
-// plain is a value without what differs from way to way, and from call to call:
-// how it is boxed, and what each call counts in its session.
+// plain returns a value without the parts that differ between bindings and between calls: how it is
+// boxed, and the counters of its session.
 func plain(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -127,7 +128,7 @@ func plain(v any) any {
 		return out
 	case []any:
 		if len(v) == 0 {
-			return nil // as which SOAP writes it
+			return nil // SOAP writes an empty list like this
 		}
 		out := make([]any, len(v))
 		for i := range v {
@@ -147,7 +148,7 @@ func callSOAP(w *world, h http.Handler, token string, on reference, name string,
 	if args == nil {
 		method, request = "Fetch", &fetch{Prop: name}
 	}
-	// The copy is the request of this object.
+	// The request gets the object as its own, so it is copied.
 	v := reflect.New(reflect.TypeOf(request).Elem())
 	v.Elem().Set(reflect.ValueOf(request).Elem())
 	v.Elem().FieldByName("This").Set(reflect.ValueOf(on))
@@ -173,13 +174,13 @@ func callSOAP(w *world, h http.Handler, token string, on reference, name string,
 	return out, err
 }
 
-// fetch is the request by which SOAP reads a property.
+// fetch is the SOAP request that reads a property.
 type fetch struct {
 	This reference `xml:"_this"`
 	Prop string    `xml:"prop"`
 }
 
-// ArrayOfVigateNode is how SOAP boxes a list of a type that is vigate's own.
+// ArrayOfVigateNode is the SOAP form of a list of a type that only vigate has.
 type ArrayOfVigateNode struct {
 	VigateNode []cluster.VigateNode `json:"_value"`
 }
@@ -191,7 +192,7 @@ func typeNamed(name string) (reflect.Type, bool) {
 	return types.TypeFunc()(name)
 }
 
-// readSOAP reads the answer's fault, or the result that the row declares.
+// readSOAP reads the fault in the response, or the result that the row declares.
 func (w *world) readSOAP(answer *httptest.ResponseRecorder, on reference, name string, property bool) (wire, error) {
 	d := xml.NewDecoder(answer.Body)
 	d.TypeFunc = typeNamed
@@ -207,14 +208,14 @@ func (w *world) readSOAP(answer *httptest.ResponseRecorder, on reference, name s
 	case !property:
 		m, _ := w.API.Method(on, name)
 		if m.Result == nil || m.Result.Kind() == reflect.Slice {
-			return wire{}, nil // what lists hold is compared for properties
+			return wire{}, nil // the elements of lists are compared for properties
 		}
 		value = reflect.New(m.Result)
 	}
 	for {
 		token, err := d.Token()
 		if token == nil {
-			return wire{}, nil // the end: there is no result
+			return wire{}, nil // the end of the body: there is no result
 		}
 		if err != nil {
 			return wire{}, err
@@ -236,7 +237,7 @@ func (w *world) readSOAP(answer *httptest.ResponseRecorder, on reference, name s
 	return read(b, element == "detail")
 }
 
-// encode writes a value as VI JSON does.
+// encode encodes a value as VI JSON.
 func encode(v any) ([]byte, error) {
 	if v := reflect.ValueOf(v); v.Kind() == reflect.Struct && strings.HasPrefix(v.Type().Name(), "ArrayOf") {
 		return encode(v.Field(0).Interface())

@@ -15,17 +15,17 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// The extension of a world. Its certificate is that of the peer of all calls.
+// extensionKey is the key of the extension in a world. All calls present its certificate.
 const extensionKey = "acme"
 
-// world is a server with an administrator's session, by which all is set up.
+// world is a server with an administrator's session, which sets everything up.
 type world struct {
 	*vectors.World
 	t     *testing.T
 	store *watched
 	admin string // token
 	acme  []*x509.Certificate
-	made  int       // names made up
+	made  int       // number of generated names
 	all   []*caller // see readers
 }
 
@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// beside is another server of the same cluster.
+// beside returns another server of the same cluster.
 func (w *world) beside() *world {
 	w.t.Helper()
 	b := &world{t: w.t, store: watch(w.store.Store), acme: w.acme, made: 1000}
@@ -75,17 +75,17 @@ func (w *world) check(err error) {
 	}
 }
 
-// ref is a type's one object.
+// ref returns the only object of a type.
 func (w *world) ref(typ string) reference {
 	w.t.Helper()
 	o := w.API.Object(typ)
 	if o == nil || o.ID == "" {
-		w.t.Fatalf("there is no one object of type %s", typ)
+		w.t.Fatalf("there is no single object of type %s", typ)
 	}
 	return o.Ref()
 }
 
-// must makes a call as the administrator, which has to succeed.
+// must makes a call as the administrator. The call must succeed.
 func (w *world) must(typ, name string, args any) any {
 	w.t.Helper()
 	return w.mustAs(w.admin, w.ref(typ), name, args)
@@ -100,7 +100,7 @@ func (w *world) mustAs(token string, on reference, name string, args any) any {
 	return got.value
 }
 
-// fresh is a name that nobody has.
+// fresh returns an unused name.
 func (w *world) fresh(what string) string {
 	w.made++
 	return fmt.Sprintf("%s%d", what, w.made)
@@ -152,13 +152,14 @@ func (w *world) forbid(name string) {
 	})
 }
 
-// enter logs in by any of the ways in, as what gives a method's name and request.
+// enter logs in with any login method: its name and its request.
 func (w *world) enter(method string, args any) string {
 	w.t.Helper()
 	from := w.Peer
 	from.Certificates = w.acme
 	result, fault := w.API.Do(context.Background(), &vim.Call{
-		Object: w.ref("SessionManager"), Name: method, Args: args, Peer: &from, Release: vim.FirstRelease, Binding: "matrix",
+		Object: w.ref("SessionManager"), Name: method, Args: args, Peer: &from, Release: vim.FirstRelease,
+		Binding: "matrix",
 	})
 	if fault != nil {
 		w.t.Fatalf("%s: %v", method, fault)
@@ -178,12 +179,12 @@ func (w *world) loginExtension() string {
 	})
 }
 
-// key is the public id of the token's session.
+// key returns the public id of the token's session.
 func (w *world) key(token string) string {
 	w.t.Helper()
 	s, _ := w.mustAs(token, w.ref("SessionManager"), "currentSession", nil).(types.UserSession)
 	if s.Key == "" {
-		w.t.Fatal("the session is over")
+		w.t.Fatal("the session has ended")
 	}
 	return s.Key
 }
@@ -198,7 +199,7 @@ func (w *world) impersonate(token, target string) {
 	w.mustAs(token, w.ref("SessionManager"), "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: target})
 }
 
-// privileges are all that there are.
+// privileges returns all privileges.
 func (w *world) privileges() []string {
 	w.t.Helper()
 	var all []string
@@ -208,26 +209,27 @@ func (w *world) privileges() []string {
 	return all
 }
 
-// caller is somebody who calls, and what it may.
+// caller is a user of the API, with what it may do.
 type caller struct {
 	name  string
 	token string
-	live  bool // it has a session that lives
-	// has reports whether it has a privilege.
+	live  bool // whether it has a live session
+	// has reports whether the caller has a privilege.
 	has func(privilege string) bool
-	// user is the local user that it is, "" where it is none or acts as another.
+	// user is the caller's local user. It is "" if the caller has none or impersonates another
+	// user.
 	user string
-	// objects are those of its session by type; of somebody without a session
-	// they are another's.
+	// objects are the objects of the caller's session, by type. A caller without a session has
+	// those of another session.
 	objects map[string]reference
-	// restore gives its authority back, and returns what takes it again; nil
-	// where nothing was taken.
+	// restore gives the caller its authority back, and returns a function that takes it again. It
+	// is nil if nothing was taken.
 	restore func() (take func())
 }
 
 func (c *caller) String() string { return c.name }
 
-// may reports whether the row is for the caller.
+// may reports whether the caller may use the row.
 func (c *caller) may(r row) bool {
 	switch {
 	case !r.needsSession():
@@ -240,7 +242,7 @@ func (c *caller) may(r row) bool {
 	return c.has(r.privilege)
 }
 
-// refusal is the fault by which a row is refused to it.
+// refusal returns the fault with which a row is refused to the caller.
 func (c *caller) refusal() string {
 	if !c.live {
 		return "NotAuthenticated"
@@ -248,8 +250,8 @@ func (c *caller) refusal() string {
 	return "NoPermission"
 }
 
-// objectsOf are the objects that the caller can ask for the row: the type's one
-// object, and one of its own.
+// objectsOf returns the objects on which the caller can use the row: the only object of the type,
+// and one of the caller's own.
 func (c *caller) objectsOf(r row) []reference {
 	var all []reference
 	if r.object.ID != "" {
@@ -273,20 +275,22 @@ func (w *world) equip(token string) map[string]reference {
 		typ, by, method string
 		args            any
 	}{
-		{"PropertyCollector", "PropertyCollector", "CreatePropertyCollector", &types.CreatePropertyCollectorRequestType{}},
+		{"PropertyCollector", "PropertyCollector", "CreatePropertyCollector",
+			&types.CreatePropertyCollectorRequestType{}},
 		{"PropertyFilter", "PropertyCollector", "CreateFilter", names},
-		{"EventHistoryCollector", "EventManager", "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{}},
+		{"EventHistoryCollector", "EventManager", "CreateCollectorForEvents",
+			&types.CreateCollectorForEventsRequestType{}},
 		{"ListView", "ViewManager", "CreateListView", &types.CreateListViewRequestType{Obj: []reference{root}}},
 		{"ContainerView", "ViewManager", "CreateContainerView", &types.CreateContainerViewRequestType{Container: root}},
 	} {
 		made[m.typ] = w.mustAs(token, w.ref(m.by), m.method, m.args).(reference)
 	}
-	// A collector without a filter waits for ever.
+	// A collector without a filter would wait for ever.
 	w.mustAs(token, made["PropertyCollector"], "CreateFilter", names)
 	return made
 }
 
-// spec asks for properties of one object.
+// spec returns a filter for properties of one object.
 func spec(ref reference, paths ...string) types.PropertyFilterSpec {
 	return types.PropertyFilterSpec{
 		PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: paths}},
@@ -301,43 +305,44 @@ func only(privileges ...string) func(string) bool {
 	return func(p string) bool { return slices.Contains(privileges, p) }
 }
 
-// What every role that somebody made has, and what being an extension gives.
+// The privileges of every role that users make, and the privileges of extensions.
 var (
 	implied   = access.Names(access.SystemAnonymous, access.SystemView, access.SystemRead)
 	extending = access.Names(access.SystemAnonymous, access.SystemView, access.ImpersonateUser)
 )
 
-// callers are all kinds of them for the row.
+// callers returns all kinds of callers for the row.
 func (w *world) callers(r row) []*caller {
 	w.t.Helper()
 	return slices.Concat(w.strangers(), w.members(r), w.taken(), w.actors())
 }
 
-// strangers have no live session.
+// strangers returns callers without a live session.
 func (w *world) strangers() []*caller {
 	w.t.Helper()
 	anonymous := &caller{name: "anonymous", has: none, objects: w.equip(w.admin)}
-	ended := &caller{name: "an administrator whose session was ended", token: w.newUser("ended", access.Admin), has: none}
+	ended := &caller{name: "an administrator whose session was ended", token: w.newUser("ended", access.Admin),
+		has: none}
 	ended.objects = w.equip(ended.token)
 	w.terminate(w.key(ended.token))
 	return []*caller{anonymous, ended}
 }
 
-// newUser makes a user with the role, and a session of it.
+// newUser makes a user with the role, and a session of this user.
 func (w *world) newUser(name string, role int32) (token string) {
 	w.t.Helper()
 	w.permit(w.user(name), role)
 	return w.login(name)
 }
 
-// member is a user with a role and a session that owns objects.
+// member returns a user with a role and a session that owns objects.
 func (w *world) member(name, user string, role int32, has func(string) bool) *caller {
 	w.t.Helper()
 	token := w.newUser(user, role)
 	return &caller{name: name, token: token, live: true, has: has, user: user, objects: w.equip(token)}
 }
 
-// members have what their roles give.
+// members returns callers that have the privileges of their roles.
 func (w *world) members(r row) []*caller {
 	w.t.Helper()
 	others := slices.DeleteFunc(w.privileges(), func(p string) bool { return p == r.privilege })
@@ -354,7 +359,7 @@ func (w *world) members(r row) []*caller {
 	}
 }
 
-// taken have live sessions, and had authority when they began.
+// taken returns callers with live sessions that lost authority after their login.
 func (w *world) taken() []*caller {
 	w.t.Helper()
 	barred := w.member("NoAccess", "barred", access.ReadOnly, none)
@@ -379,7 +384,7 @@ func (w *world) taken() []*caller {
 	return []*caller{barred, bare, demoted}
 }
 
-// actors have sessions that act as the administrator.
+// actors returns callers whose sessions impersonate the administrator.
 func (w *world) actors() []*caller {
 	w.t.Helper()
 	actor := func(name, user string, has func(string) bool) *caller {

@@ -2,10 +2,11 @@ package vectors
 
 import "testing"
 
-// never are the faults that the API names for an operation and no vector shows.
+// never lists the faults that the API names for an operation although no vector can show them.
 var never = map[string]string{
-	"SessionManager.CloneSession NotSupported":           "sessions can always be cloned",
-	"PropertyCollector.WaitForUpdatesEx RequestCanceled": "another call cancels it while it waits; a vector makes one call at a time",
+	"SessionManager.CloneSession NotSupported": "sessions can always be cloned",
+	"PropertyCollector.WaitForUpdatesEx RequestCanceled": "another call cancels it while it waits; a vector makes " +
+		"one call at a time",
 }
 
 func TestEveryOperationHasAVectorForItsSuccessAndEachOfItsFaults(t *testing.T) {
@@ -20,7 +21,7 @@ func TestEveryOperationHasAVectorForItsSuccessAndEachOfItsFaults(t *testing.T) {
 	}
 }
 
-func TestNoVectorShowsAFaultThatIsSaidToHaveNone(t *testing.T) {
+func TestNoVectorShowsAFaultThatIsListedAsImpossible(t *testing.T) {
 	all, err := All()
 	if err != nil {
 		t.Fatal(err)

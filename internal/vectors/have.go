@@ -23,9 +23,9 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Have configures what a server has only where an operator wants it (kerberos,
-// issuer USER, local-tickets), or brings it where calls do not easily (objects
-// USER, namesake USER, shutdown).
+// Have sets up features that a server has only if its operator configures them (kerberos, issuer
+// USER, local-tickets), and states that calls can't easily reach (objects USER, namesake USER,
+// shutdown).
 func (w *World) Have(rest string) error {
 	what, value, _ := strings.Cut(rest, " ")
 	switch what {
@@ -42,13 +42,13 @@ func (w *World) Have(rest string) error {
 	case "shutdown":
 		w.API.Drain()
 	default:
-		return fmt.Errorf("have what? %q", what)
+		return fmt.Errorf("unknown feature %q", what)
 	}
 	return nil
 }
 
-// kerberos stands for a service with a keytab: the token is a user's name, or
-// the first leg of an exchange.
+// kerberos replaces a service with a keytab. The token is a user's name, or the first token of a
+// login with several steps.
 type kerberos struct{}
 
 func (kerberos) Name() string { return "kerberos" }
@@ -64,8 +64,8 @@ func (kerberos) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 	return grant(string(c.Token.Reveal()))
 }
 
-// issuer stands for a trusted issuer of tokens, whose every token is the user's.
-// What a token looks like differs from binding to binding, so it isn't looked at.
+// issuer replaces a trusted issuer of tokens. Every token is accepted as the user's. The content of
+// a token is not checked, because it differs between bindings.
 type issuer struct{ user string }
 
 func (issuer) Name() string { return "token" }
@@ -85,8 +85,8 @@ func grant(user string) (session.Grant, error) {
 	return session.Grant{Identity: session.Identity{Name: n, FullName: "The " + user}}, err
 }
 
-// localTickets are for an operating system that has two accounts, operator and
-// guest, both of them whoever runs the tests.
+// localTickets enables local tickets. The operating system has two accounts, operator and guest;
+// both are the account that runs the tests.
 func (w *World) localTickets() error {
 	me, err := user.Current()
 	if err != nil {
@@ -98,7 +98,8 @@ func (w *World) localTickets() error {
 	}
 	w.t.Cleanup(func() { dir.Close() })
 	t := &login.LocalTickets{
-		Dir: dir, Loopback: true, Access: w.API.Gate.Access, Sessions: w.API.Sessions, Mirror: w.mirror, Events: w.API.Events, Now: w.clock.Now,
+		Dir: dir, Loopback: true, Access: w.API.Gate.Access, Sessions: w.API.Sessions, Mirror: w.mirror,
+		Events: w.API.Events, Now: w.clock.Now,
 		Log: w.API.Log,
 		Account: func(name string) (*user.User, error) {
 			if name != "operator" && name != "guest" {
@@ -112,14 +113,15 @@ func (w *World) localTickets() error {
 	return t.Open()
 }
 
-// namesake registers an extension as versions did that let it have a user's name.
+// namesake registers an extension with a user's name, as older versions allowed.
 func (w *World) namesake(user string) error {
-	record := fmt.Appendf(nil, `{"v":1,"key":%q,"data":{"_typeName":"Extension","key":%[1]q,"version":"1"},"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`, user)
+	record := fmt.Appendf(nil, `{"v":1,"key":%q,"data":{"_typeName":"Extension","key":%[1]q,"version":"1"},`+
+		`"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`, user)
 	_, err := w.mirror.Commit(context.Background(), store.Create(store.Extension, "ext:"+user, record, time.Time{}))
 	return err
 }
 
-// objects gives the user's session as many objects of its own as it may have.
+// objects gives the user's session as many objects as it may have.
 func (w *World) objects(user string) error {
 	l, err := w.session(user)
 	for range w.API.MaxInstances() {
@@ -130,7 +132,7 @@ func (w *World) objects(user string) error {
 	return err
 }
 
-// authority issues the certificates of clients.
+// authority is the certificate authority of the clients.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -150,8 +152,9 @@ func newAuthority() (*authority, error) {
 
 func certificate(name string) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore:   time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
 
@@ -163,8 +166,8 @@ func issue(template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (*
 	return x509.ParseCertificate(der)
 }
 
-// Certificate is the chain of a client, always the same for a name. The server
-// trusts the authority of all but stranger's, which signs itself.
+// Certificate returns the certificate chain of a client. It is always the same for a name. The
+// server trusts the authority of all names except "stranger", whose certificate is self-signed.
 func (w *World) Certificate(name string) ([]*x509.Certificate, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -188,7 +191,7 @@ func (w *World) Certificate(name string) ([]*x509.Certificate, error) {
 	return []*x509.Certificate{c}, nil
 }
 
-// PEM is the named certificate as text.
+// PEM returns the named certificate in PEM form.
 func (w *World) PEM(name string) (string, error) {
 	c, err := w.Certificate(name)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 var placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9_.]+)\}`)
 
-// patterns are what stands for values that can't be known.
+// patterns are the placeholders for values that a vector can't know.
 var patterns = map[string]string{
 	"uuid":   `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`,
 	"time":   `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z`,
@@ -21,22 +21,22 @@ var patterns = map[string]string{
 	"text":   `.+`,
 }
 
-// more, at the end of a list, stands for however many elements follow.
+// more is the placeholder for any number of further elements at the end of a list.
 const more = "${more}"
 
-// fill puts what is known in its places. What stays must be a pattern.
+// fill replaces the placeholders whose value is known. All others must be patterns.
 func fill(text string, known func(string) (string, bool)) string {
 	return placeholder.ReplaceAllStringFunc(text, func(s string) string {
 		v, ok := known(s[2 : len(s)-1])
 		if !ok {
 			return s
 		}
-		quoted, _ := json.Marshal(v) // of a string: never fails
+		quoted, _ := json.Marshal(v) // marshalling a string can't fail
 		return string(quoted[1 : len(quoted)-1])
 	})
 }
 
-// match reports where got, JSON, is not as want says.
+// match returns an error if the JSON value got does not match want.
 func match(want, got json.RawMessage) error {
 	var w, g any
 	if err := json.Unmarshal(want, &w); err != nil {
@@ -68,7 +68,7 @@ func same(at string, want, got any) error {
 		}
 		for _, key := range slices.Sorted(maps.Keys(g)) {
 			if _, ok := w[key]; !ok {
-				return fmt.Errorf("%s.%s is there, %v", at, key, g[key])
+				return fmt.Errorf("%s.%s must not exist, but is %v", at, key, g[key])
 			}
 		}
 		return nil
@@ -100,7 +100,7 @@ func same(at string, want, got any) error {
 	return differ(at, want, got)
 }
 
-// sameText matches a string, or a number where the whole is ${int}.
+// sameText matches a string. If want is only ${int}, it matches a number.
 func sameText(at, want string, got any) error {
 	text, ok := got.(string)
 	if n, is := got.(json.Number); is && want == "${int}" {
@@ -115,7 +115,7 @@ func sameText(at, want string, got any) error {
 	for _, m := range placeholder.FindAllStringSubmatchIndex(want, -1) {
 		p, known := patterns[want[m[2]:m[3]]]
 		if !known {
-			return fmt.Errorf("%s: nothing is known as %s", at, want[m[0]:m[1]])
+			return fmt.Errorf("%s: unknown placeholder %s", at, want[m[0]:m[1]])
 		}
 		re.WriteString(regexp.QuoteMeta(want[done:m[0]]) + p)
 		done = m[1]
@@ -129,7 +129,7 @@ func sameText(at, want string, got any) error {
 
 func differ(at string, want, got any) error {
 	if at == "" {
-		at = "the whole"
+		at = "the value"
 	}
 	return fmt.Errorf("%s is %v, want %v", at, got, want)
 }

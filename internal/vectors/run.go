@@ -16,36 +16,36 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Call is one exchange for a binding to make.
+// Call is a call that a binding must make.
 type Call struct {
 	Object types.ManagedObjectReference
 	Name   string
 	Read   bool
-	// Args as VI JSON has them, nil for none.
+	// Args are the arguments in the form of VI JSON, or nil.
 	Args json.RawMessage
-	// Token that the caller sends; empty: none.
+	// Token is the token that the caller sends, or "".
 	Token          string
 	AcceptLanguage string
 	Peer           peer.Peer
 }
 
-// Outcome is what came of a call, in the form of VI JSON whatever the binding.
+// Outcome is the result of a call, in the form of VI JSON for every binding.
 type Outcome struct {
-	// Result is nil for none.
+	// Result is the result, or nil if there is none.
 	Result json.RawMessage
-	// Fault has its text as faultstring. nil: success.
+	// Fault is the fault with its text in faultstring, or nil for success.
 	Fault json.RawMessage
-	// Token that the answer brought; empty: none.
+	// Token is the token in the response, or "".
 	Token string
 }
 
-// Binding makes calls over the wire, to the API it was made for. An error is
-// for an answer that is none of the binding's.
+// Binding makes calls over the network protocol of a binding, to the API that it was made for. It
+// returns an error only for a response that does not conform to the binding.
 type Binding interface {
 	Do(context.Context, Call) (Outcome, error)
 }
 
-// Run holds a binding to all vectors, each with a world of its own.
+// Run runs all vectors against a binding. Each vector has its own World.
 func Run(t *testing.T, bind func(testing.TB, *vim.API) Binding) {
 	t.Helper()
 	all, err := All()
@@ -68,7 +68,7 @@ func Run(t *testing.T, bind func(testing.TB, *vim.API) Binding) {
 	}
 }
 
-// runner is a vector on its way.
+// runner runs one vector.
 type runner struct {
 	world   *World
 	binding Binding
@@ -98,7 +98,7 @@ func (r *runner) step(ctx context.Context, s Step) error {
 	return r.call(ctx, s)
 }
 
-// who finds the token of a caller.
+// who returns the token of a caller.
 func (r *runner) who(name string) (string, error) {
 	if name == "anonymous" {
 		return "", nil
@@ -123,17 +123,17 @@ func (r *runner) with(rest string) error {
 		}
 		r.peer.Certificates = c
 	default:
-		return fmt.Errorf("with what? %q", what)
+		return fmt.Errorf("unknown circumstance %q", what)
 	}
 	return nil
 }
 
-// keep names what the last call gave.
+// keep gives a name to a value of the last response.
 func (r *runner) keep(rest string) error {
 	name, member, _ := strings.Cut(rest, " ")
 	if name == "token" {
 		if r.last.Token == "" {
-			return fmt.Errorf("there is no token to keep")
+			return fmt.Errorf("the response has no token to keep")
 		}
 		r.kept[member] = r.last.Token
 		return nil
@@ -154,7 +154,7 @@ func (r *runner) keep(rest string) error {
 	return nil
 }
 
-// known is what ${name} stands for.
+// known returns the value that ${name} stands for.
 func (r *runner) known(name string) (string, bool) {
 	if v, ok := r.kept[name]; ok {
 		return v, true
@@ -193,7 +193,7 @@ func (r *runner) call(ctx context.Context, s Step) error {
 	if s.Args != nil {
 		filled := fill(string(s.Args), r.known)
 		if placeholder.MatchString(filled) {
-			return fmt.Errorf("nothing is known as %s", placeholder.FindString(filled))
+			return fmt.Errorf("unknown name %s", placeholder.FindString(filled))
 		}
 		c.Args = json.RawMessage(filled)
 	}
@@ -224,25 +224,24 @@ func (r *runner) check(s Step, got Outcome) error {
 		return err
 	}
 	if s.Want != "" && s.Token != (got.Token != "") {
-		return fmt.Errorf("a token came: %v, want %v", got.Token != "", s.Token)
+		return fmt.Errorf("has a token: %v, want %v", got.Token != "", s.Token)
 	}
 	return r.silent(got)
 }
 
-// silent checks that no token stands in an answer's body.
+// silent checks that the body of the response contains no token.
 func (r *runner) silent(got Outcome) error {
 	tokens := append(r.world.Tokens(), r.token, got.Token)
 	for _, token := range tokens {
 		if token != "" && (bytes.Contains(got.Result, []byte(token)) || bytes.Contains(got.Fault, []byte(token))) {
-			return fmt.Errorf("a token is in the answer's body")
+			return fmt.Errorf("the response's body contains a token")
 		}
 	}
 	return nil
 }
 
-// Uncovered lists what the rows of the objects promise and no vector shows: a
-// success of each operation, each of its faults, and that it is refused to who
-// may not call it.
+// Uncovered lists what the rows of the objects can do and no vector shows: the success of each
+// operation, each of its faults, and its refusal to callers without the privilege.
 func Uncovered(objects []*vim.Object, all []Vector) []string {
 	shown := map[string]bool{}
 	for _, v := range all {
@@ -264,7 +263,7 @@ func Uncovered(objects []*vim.Object, all []Vector) []string {
 			}
 		}
 		for _, m := range o.Methods {
-			if m.Name != "LoginExtension" { // it never succeeds
+			if m.Name != "LoginExtension" { // the operation never succeeds
 				want(o.Type + "." + m.Name)
 			}
 			faults := append(refusals(m.Privilege), m.Faults...)
@@ -277,7 +276,7 @@ func Uncovered(objects []*vim.Object, all []Vector) []string {
 	return missing
 }
 
-// refusals are the faults that a row gives by its privilege.
+// refusals returns the faults of a row that follow from its privilege.
 func refusals(privilege access.Privilege) []string {
 	switch privilege {
 	case vim.Anonymous:
@@ -288,8 +287,8 @@ func refusals(privilege access.Privilege) []string {
 	return []string{"NotAuthenticated", "NoPermission"}
 }
 
-// shows is TYPE.NAME of a step that expects a success, TYPE.NAME FAULT of one
-// that expects a fault, and "" of any other.
+// shows returns TYPE.NAME for a step that expects a success, TYPE.NAME FAULT for a step that
+// expects a fault, and "" for any other step.
 func (s Step) shows() string {
 	if s.Want == "" {
 		return ""
@@ -301,13 +300,13 @@ func (s Step) shows() string {
 		var f struct {
 			Type string `json:"_typeName"`
 		}
-		_ = json.Unmarshal(s.JSON, &f) // valid since it was parsed
+		_ = json.Unmarshal(s.JSON, &f) // the JSON was checked by the parser
 		what += " " + f.Type
 	}
 	return what
 }
 
-// cutLast splits OBJECT.NAME: an object's id may have dots.
+// cutLast splits OBJECT.NAME at the last dot, because an object's id may contain dots.
 func cutLast(s string) (object, name string, ok bool) {
 	i := strings.LastIndexByte(s, '.')
 	if i < 0 {

@@ -1,37 +1,44 @@
-// Package vectors is a helper for tests: golden exchanges with the API, one file
-// each, in words that no binding has for its own. A binding's tests run them all
-// by Run.
+// Package vectors runs recorded conversations with the API ("vectors") against every binding. It is
+// used only by tests.
 //
-// A file is a few steps, each a line that begins with one of these words:
+// A vector is a file in testdata. It describes calls and their results in the form of VI JSON,
+// independent of any binding. A test of a binding calls [Run] with a [Binding], which makes the
+// calls in the binding's own protocol. So each case is written once and holds for all bindings.
+// [Uncovered] reports what the API promises and no vector shows. A [World] is a complete API over a
+// store in memory, with users and a clock; other tests use it too.
 //
-//	# TEXT                what is shown, and the clause that asks for it
-//	as WHO                who calls from here on: anonymous, administrator,
-//	                      reader, nobody, or a token kept before
-//	with language TAG     what the caller's Accept-Language says from here on
-//	with certificate NAME the client certificate of its connection
-//	with local            it is on the server's machine
-//	have kerberos         the server has a keytab: a token is a user's name
-//	have issuer USER      it trusts an issuer, whose tokens are the user's
-//	have local-tickets    it gives local tickets on loopback
-//	have namesake USER    an older version has registered an extension under the
-//	                      user's name
-//	have objects USER     the user's session has all objects of its own that it may
+// A file consists of steps. Each step is a line that begins with one of these words:
+//
+//	# TEXT                what the vector shows, and the clause that requires it
+//	as WHO                the caller of the following calls: anonymous,
+//	                      administrator, reader, nobody, or a kept token
+//	with language TAG     the caller's Accept-Language from here on
+//	with certificate NAME the client certificate of the caller's connection
+//	with local            the caller is on the server's machine
+//	have kerberos         the server has a keytab; a token is a user's name
+//	have issuer USER      the server trusts an issuer whose tokens are USER's
+//	have local-tickets    the server allows local tickets on loopback
+//	have namesake USER    an older version has registered an extension with
+//	                      USER's name
+//	have objects USER     USER's session has as many objects as it may have
 //	have shutdown         the server is about to shut down
 //	after DURATION        time passes
-//	call OBJECT.METHOD    with its arguments as JSON on the lines that follow
-//	read OBJECT.PROPERTY
-//	keep NAME [MEMBER]    name the result of the call before, or a member of it
-//	keep token NAME       name the token that the call before gave
-//	result JSON           it gave this, on this line and those that follow
-//	result JSON token     likewise, and a token
-//	none                  it gave nothing: it is void, or unset
-//	fault JSON            it failed so, faultstring and all
+//	call OBJECT.METHOD    call a method; its arguments follow as JSON
+//	read OBJECT.PROPERTY  read a property
+//	keep NAME [MEMBER]    name the result of the last call, or a member of it
+//	keep token NAME       name the token that the last call returned
+//	result JSON           the last call must return this value; it may go on on
+//	                      the next lines
+//	result JSON token     the same, and the last call must return a token
+//	none                  the last call must return nothing: it is void or unset
+//	fault JSON            the last call must fail with this fault, including
+//	                      the faultstring
 //
-// OBJECT is a type, or type/moId. A call without an expectation has to succeed;
-// the last one needs one. ${NAME} stands for what was kept, and besides for
-// ${WHO.key}, ${WHO.token} and ${NAME.pem}; in an expectation also for what can
-// not be known: ${uuid}, ${time}, ${int}, ${ticket}, ${text}; and for the rest of
-// a list that is long, or that grows with the server: ${more}, its last element.
+// OBJECT is a type, or type/moId. A call without an expectation must succeed. The last call must
+// have an expectation. ${NAME} is replaced by the kept value; ${WHO.key}, ${WHO.token} and
+// ${NAME.pem} are predefined. An expectation can also contain placeholders for values that can't be
+// known: ${uuid}, ${time}, ${int}, ${ticket} and ${text}. ${more} as the last element of a list
+// stands for any number of further elements.
 package vectors
 
 import (
@@ -47,29 +54,29 @@ import (
 //go:embed testdata
 var files embed.FS
 
-// Vector is one file.
+// Vector is the content of one file.
 type Vector struct {
-	// Name is OBJECT/OPERATION-CASE, or OBJECT/CASE of what many operations show.
+	// Name is OBJECT/OPERATION-CASE, or OBJECT/CASE if the vector shows several operations.
 	Name  string
 	Steps []Step
 }
 
-// Step is one call and what it must give, or a change of circumstances.
+// Step is a call with its expectation, or a change of the circumstances.
 type Step struct {
 	Line int
-	Word string // call, read, as, with, have, after, keep
+	Word string // call, read, as, with, have, after or keep
 	Rest string
-	// Args of a call, nil for none.
+	// Args are the arguments of a call, or nil.
 	Args json.RawMessage
-	// Want of a call: result, none, fault, or "" for any success.
+	// Want is the expectation of a call: result, none, fault, or "" for any success.
 	Want string
-	// JSON is the result or the fault wanted.
+	// JSON is the expected result or fault.
 	JSON  json.RawMessage
-	Token bool // the call must give a token
+	Token bool // whether the call must return a token
 	after time.Duration
 }
 
-// All reads every vector, in the order of the names.
+// All reads all vectors, sorted by name.
 func All() ([]Vector, error) {
 	var all []Vector
 	err := fs.WalkDir(files, "testdata", func(name string, d fs.DirEntry, err error) error {
@@ -91,10 +98,11 @@ func All() ([]Vector, error) {
 }
 
 var words = map[string]bool{
-	"as": true, "with": true, "have": true, "after": true, "call": true, "read": true, "keep": true, "result": true, "none": true, "fault": true,
+	"as": true, "with": true, "have": true, "after": true, "call": true, "read": true, "keep": true, "result": true,
+	"none": true, "fault": true,
 }
 
-// parse reads a file strictly.
+// parse parses a file strictly.
 func parse(text string) ([]Step, error) {
 	var steps []Step
 	lines := strings.Split(text, "\n")
@@ -108,7 +116,7 @@ func parse(text string) ([]Step, error) {
 		if !words[word] {
 			return nil, fmt.Errorf("line %d: unknown word %q", at, word)
 		}
-		// A JSON value goes on until a line begins another step.
+		// A JSON value continues until a line begins the next step.
 		var block []string
 		for i+1 < len(lines) && !begins(lines[i+1]) {
 			i++
@@ -139,7 +147,7 @@ func add(steps []Step, line int, word, rest, block string) ([]Step, error) {
 		s := Step{Line: line, Word: word, Rest: rest}
 		if block != "" {
 			s.Args = json.RawMessage(block)
-			// Placeholders stand inside strings, so that it is JSON already.
+			// Placeholders are inside of strings, so the text is already valid JSON.
 			if !json.Valid(s.Args) {
 				return nil, fmt.Errorf("the arguments are not JSON")
 			}
@@ -159,7 +167,7 @@ func add(steps []Step, line int, word, rest, block string) ([]Step, error) {
 	return append(steps, s), nil
 }
 
-// expect adds an expectation to the call before it.
+// expect adds an expectation to the last call.
 func expect(steps []Step, word, rest, block string) error {
 	if len(steps) == 0 {
 		return fmt.Errorf("%s before any call", word)

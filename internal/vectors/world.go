@@ -32,47 +32,47 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// passwords of the users that a world has: an administrator, a reader with the
-// role ReadOnly, and nobody, who has no role.
+// passwords are the passwords of the users in a World: an administrator, a reader with the role
+// ReadOnly, and nobody, who has no role.
 var passwords = map[string]string{
 	"administrator": "password of the administrator",
 	"reader":        "password of the reader",
 	"nobody":        "password of nobody",
 }
 
-// thumbprint is that of the certificate that the server says it has.
+// thumbprint is the thumbprint of the server's certificate.
 const thumbprint = "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33"
 
-// World is a whole API over a store in memory, where nothing is random but keys
-// and secrets, and time passes only when told to.
+// World is a complete API over a store in memory, for tests. Only keys and secrets are random, and
+// time passes only when the test moves the clock.
 type World struct {
 	API *vim.API
-	// Peer is where its callers are.
+	// Peer is the peer of all calls.
 	Peer peer.Peer
 
 	t      testing.TB
 	store  store.Store
 	mirror *store.Mirror
 	clock  *testclock.Clock
-	// authority is the one whose certificates the server believes.
+	// authority is the certificate authority that the server trusts.
 	authority *authority
 
-	mu           sync.Mutex // guards what follows
+	mu           sync.Mutex // guards the fields below
 	tokens       map[string]string
 	certificates map[string]*x509.Certificate
 }
 
-// Pass lets time go on.
+// Pass moves the clock forward.
 func (w *World) Pass(d time.Duration) { w.clock.Advance(d) }
 
-// NewWorld makes one, running until the test ends.
+// NewWorld makes a World that runs until the test ends.
 func NewWorld(t testing.TB) *World {
 	t.Helper()
 	return NewWorldOver(t, func(s store.Store) store.Store { return s })
 }
 
-// NewWorldOver is NewWorld for a test that must see, or act upon, what reaches
-// the store: the world works on what wrap makes of its store in memory.
+// NewWorldOver does the same as NewWorld for a test that must observe or influence the store: the
+// World uses the store that wrap returns for its store in memory.
 func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 	t.Helper()
 	w := &World{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.UTC))}
@@ -97,8 +97,8 @@ func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 	return w
 }
 
-// Beside makes another server of the same cluster as w, which works on the store
-// s: the store of w, or a handle on it.
+// Beside makes another server of the same cluster. It works on the store s, which is w's store or a
+// wrapper of it.
 func (w *World) Beside(s store.Store) *World {
 	w.t.Helper()
 	b := &World{t: w.t, store: s, clock: w.clock, authority: w.authority}
@@ -106,9 +106,10 @@ func (w *World) Beside(s store.Store) *World {
 	return b
 }
 
-// run makes the server and feeds its views until the test ends.
+// run starts the server and feeds its views until the test ends.
 func (w *World) run() admin.Domain {
-	w.Peer = peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true}
+	w.Peer = peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1},
+		TLS: true}
 	w.tokens, w.certificates = map[string]string{}, map[string]*x509.Certificate{}
 	nodes, err := cluster.New(cluster.Options{Name: "vectors", Version: "1", Now: w.clock.Now})
 	w.must(err)
@@ -126,7 +127,7 @@ func (w *World) run() admin.Domain {
 	return a
 }
 
-// Sync returns once the server knows all that any of the cluster has been
+// Sync returns when the server has applied all changes that any server of the cluster has
 // acknowledged.
 func (w *World) Sync() {
 	w.t.Helper()
@@ -139,14 +140,16 @@ func (w *World) name(user string) principal.Name {
 	return n
 }
 
-// domain puts the parts together as the server does.
+// domain assembles the server's parts in the same way as the real server.
 func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, admin.Domain) {
 	now := w.clock.Now
 	var d *domain.Domain
 	var err error
 	d, err = domain.New(domain.Options{
-		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint }, Views: []store.View{nodes},
-		// Vectors name users of any source: those of another than the server's own exist.
+		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint },
+		Views: []store.View{nodes},
+		// The vectors name users of several sources. Users of other sources than the server's own
+		// always exist.
 		Exists: func(who principal.Name, group bool) bool {
 			return !group && (who.Domain != account.DefaultDomain || d.Accounts.Exists(who))
 		},
@@ -158,7 +161,8 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
 		Gate: d.Gate(
 			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table},
-			login.BySubject{Extensions: d.Extensions.Table, Trust: w.trust, Now: now}, login.Local{Accounts: d.Accounts},
+			login.BySubject{Extensions: d.Extensions.Table, Trust: w.trust, Now: now},
+			login.Local{Accounts: d.Accounts},
 		),
 		Server: server(), Log: log, Now: now,
 	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
@@ -174,7 +178,8 @@ func server() vim.ServerInfo {
 	return vim.ServerInfo{
 		HostName: "vigate.test",
 		About: types.AboutInfo{
-			Name: "vigate", FullName: "vigate of the vectors", Vendor: "vigate", Version: "8.0.3", Build: "1", OsType: "linux-x64",
+			Name: "vigate", FullName: "vigate of the vectors", Vendor: "vigate", Version: "8.0.3", Build: "1",
+			OsType:        "linux-x64",
 			ProductLineId: "vpx", ApiType: "VirtualCenter", ApiVersion: "8.0.3.0",
 		},
 		SHA1:      func() string { return "00:11" },
@@ -183,8 +188,7 @@ func server() vim.ServerInfo {
 	}
 }
 
-// Token is the token of the user's session, which begins when it is first asked
-// for.
+// Token returns the token of the user's session. The session starts at the first call.
 func (w *World) Token(user string) (string, error) {
 	w.mu.Lock()
 	token, ok := w.tokens[user]
@@ -205,18 +209,19 @@ func (w *World) Token(user string) (string, error) {
 	return w.tokens[user], nil
 }
 
-// Login begins one more session of the user.
+// Login starts one more session of the user.
 func (w *World) Login(user string) (vim.Result, *vim.Fault) {
 	return w.API.Do(context.Background(), &vim.Call{
 		Object: types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, Name: "Login",
-		Args: &types.LoginRequestType{UserName: user, Password: passwords[user]}, Peer: &w.Peer, Release: vim.FirstRelease, Binding: "vectors",
+		Args: &types.LoginRequestType{UserName: user, Password: passwords[user]}, Peer: &w.Peer,
+		Release: vim.FirstRelease, Binding: "vectors",
 	})
 }
 
 // Password returns the user's password.
 func Password(user string) string { return passwords[user] }
 
-// Tokens are those of the sessions that Token made.
+// Tokens returns the tokens of the sessions that Token has started.
 func (w *World) Tokens() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -227,7 +232,7 @@ func (w *World) Tokens() []string {
 	return all
 }
 
-// Key is the public id of the user's session.
+// Key returns the public id of the user's session.
 func (w *World) Key(user string) (string, error) {
 	l, err := w.session(user)
 	if err != nil {
@@ -243,12 +248,12 @@ func (w *World) session(user string) (*session.Live, error) {
 	}
 	l, err := w.API.Sessions.Authenticate(context.Background(), secret.New(token), w.API.Now())
 	if err == nil && l == nil {
-		err = fmt.Errorf("the session of %s is over", user)
+		err = fmt.Errorf("the session of %s has ended", user)
 	}
 	return l, err
 }
 
-// ID is the moId of a type's one object; the type itself where it has none.
+// ID returns the moId of the type's only object, or the type itself if it has none.
 func (w *World) ID(typ string) string {
 	if o := w.API.Object(typ); o != nil && o.ID != "" {
 		return o.ID
