@@ -60,7 +60,6 @@ var (
 		"test/proof/wire",
 	}
 	wideDocuments = []string{
-		"README.md",
 		"docs/cluster.md",
 		"docs/dependencies.md",
 		"docs/design.md",
