@@ -36,8 +36,6 @@ var (
 		"internal/extension",
 		"internal/history",
 		"internal/login",
-		"internal/property",
-		"internal/property/value",
 		"internal/rest",
 		"internal/serve",
 		"internal/server",

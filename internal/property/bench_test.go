@@ -11,15 +11,18 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// What govmomi sends for the session that it has, without a binding.
+// BenchmarkRetrieveCurrentSession measures govmomi's request for its current session, without a
+// binding.
 func BenchmarkRetrieveCurrentSession(b *testing.B) {
 	ann := newFixture(b).login("ann")
-	req := &types.RetrievePropertiesExRequestType{SpecSet: []types.PropertyFilterSpec{spec(sessionManager, "currentSession")}}
+	req := &types.RetrievePropertiesExRequestType{
+		SpecSet: []types.PropertyFilterSpec{spec(sessionManager, "currentSession")}}
 	for _, token := range []string{ann.token, ""} {
 		b.Run(fmt.Sprintf("session=%v", token != ""), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				c := &vim.Call{Object: pc, Name: "RetrievePropertiesEx", Args: req, Token: secret.New(token), Release: vim.FirstRelease, Binding: "test"}
+				c := &vim.Call{Object: pc, Name: "RetrievePropertiesEx", Args: req, Token: secret.New(token),
+					Release: vim.FirstRelease, Binding: "test"}
 				if _, fault := ann.Do(context.Background(), c); fault != nil {
 					b.Fatal(fault)
 				}
@@ -28,15 +31,15 @@ func BenchmarkRetrieveCurrentSession(b *testing.B) {
 	}
 }
 
-// One change that n wait for, from the change until all of them have their
-// answer; and one that none of them waits for.
+// BenchmarkOneChange measures the time from a change until n waiting clients have their responses,
+// and a change for which none of them waits.
 func BenchmarkOneChange(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
 		b.Run(fmt.Sprintf("waiters=%d", n), func(b *testing.B) {
 			f := newFixture(b)
 			clients, waits, versions := make([]*client, n), make([]<-chan answer, n), make([]string, n)
 			for i := range clients {
-				clients[i] = f.login(fmt.Sprint("user", i%100)).collector() // one user may not have as many
+				clients[i] = f.login(fmt.Sprint("user", i%100)).collector() // one user may not have that many sessions
 				clients[i].filter(false, spec(sessionManager, "message"))
 				versions[i] = clients[i].check("").Version
 			}

@@ -14,8 +14,8 @@ import (
 
 var eventManager = types.ManagedObjectReference{Type: "EventManager", Value: "EventManager"}
 
-// growers make, by what a session can hold, more of it at each call. Each is
-// called until it is refused.
+// growers returns a function for each type of object that a session can hold. Each call of a
+// function creates another object, until a limit refuses it.
 func growers(c *client) map[string]func() *vim.Fault {
 	long := strings.Repeat("x", 500<<10)
 	var paths []string
@@ -34,10 +34,12 @@ func growers(c *client) map[string]func() *vim.Fault {
 			return do(pc, "CreateFilter", &types.CreateFilterRequestType{Spec: spec(sessionManager, paths...)})
 		},
 		"ListView": func() *vim.Fault {
-			return do(viewManager, "CreateListView", &types.CreateListViewRequestType{Obj: []types.ManagedObjectReference{sessionManager}})
+			return do(viewManager, "CreateListView",
+				&types.CreateListViewRequestType{Obj: []types.ManagedObjectReference{sessionManager}})
 		},
 		"ContainerView": func() *vim.Fault {
-			return do(viewManager, "CreateContainerView", &types.CreateContainerViewRequestType{Container: rootFolder, Type: []string{"Folder"}})
+			return do(viewManager, "CreateContainerView",
+				&types.CreateContainerViewRequestType{Container: rootFolder, Type: []string{"Folder"}})
 		},
 		"EventHistoryCollector": func() *vim.Fault {
 			return do(eventManager, "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{
@@ -47,9 +49,9 @@ func growers(c *client) map[string]func() *vim.Fault {
 	}
 }
 
-// Every type of object that belongs to sessions has a grower: one that has none
-// could hold what no account knows.
-func TestEveryObjectThatASessionHoldsIsCountedAndGivenBackAtItsEnd(t *testing.T) {
+// Every type of object that belongs to sessions must have a grower. Otherwise objects of the type
+// might not be counted.
+func TestEveryObjectOfASessionIsCountedAndReleasedAtItsEnd(t *testing.T) {
 	f := newFixture(t)
 	for _, o := range f.Objects() {
 		if o.ID == "" && growers(f.anonymous())[o.Type] == nil {
@@ -63,7 +65,7 @@ func TestEveryObjectThatASessionHoldsIsCountedAndGivenBackAtItsEnd(t *testing.T)
 			var fault *vim.Fault
 			for ; fault == nil; n++ {
 				if n > 100_000 {
-					t.Fatal("nothing refuses more")
+					t.Fatal("there is no limit")
 				}
 				fault = grow()
 			}
@@ -71,31 +73,33 @@ func TestEveryObjectThatASessionHoldsIsCountedAndGivenBackAtItsEnd(t *testing.T)
 				t.Errorf("refused with %v", fault)
 			}
 			held, limits := f.Held(c.live), budget.Default()
-			if held[budget.Objects] > limits[budget.Objects].Session || held[budget.Memory] > limits[budget.Memory].Session {
+			if held[budget.Objects] > limits[budget.Objects].Session ||
+				held[budget.Memory] > limits[budget.Memory].Session {
 				t.Errorf("the session holds %v", held)
 			}
 			if held[budget.Objects] < int64(n-1) || held[budget.Memory] < int64(n-1)*100 {
-				t.Errorf("of %d objects the account knows %v", n-1, held)
+				t.Errorf("%d objects were created, %v are counted", n-1, held)
 			}
-			other := f.login("bob") // is served meanwhile
+			other := f.login("bob") // must not be affected
 			if fault := growers(other)[name](); fault != nil {
 				t.Errorf("another user is refused: %v", fault)
 			}
 			c.end()
 			other.end()
 			if held, sessions := f.Ledger(); held != (budget.Amounts{}) || sessions != 0 {
-				t.Errorf("%v of %d sessions is left", held, sessions)
+				t.Errorf("%v of %d sessions is still counted", held, sessions)
 			}
 		})
 	}
 }
 
-func TestAListViewWeighsWhatItHolds(t *testing.T) {
+func TestTheWeightOfAListViewGrowsWithItsObjects(t *testing.T) {
 	f := newFixture(t)
 	c := f.login("ann")
 	var refs []types.ManagedObjectReference
 	for range 500 {
-		refs = append(refs, call[types.ManagedObjectReference](c, viewManager, "CreateListView", &types.CreateListViewRequestType{}))
+		refs = append(refs, call[types.ManagedObjectReference](c, viewManager, "CreateListView",
+			&types.CreateListViewRequestType{}))
 	}
 	small := f.Held(c.live)[budget.Memory]
 	call[[]types.ManagedObjectReference](c, refs[0], "ModifyListView", &types.ModifyListViewRequestType{Add: refs})
@@ -112,11 +116,11 @@ func TestAListViewWeighsWhatItHolds(t *testing.T) {
 	}
 	call[[]types.ManagedObjectReference](c, refs[0], "ResetListView", &types.ResetListViewRequestType{})
 	if now := f.Held(c.live)[budget.Memory]; now > budget.Default()[budget.Memory].Session-(large-small) {
-		t.Errorf("an emptied view gave nothing back: %d", now)
+		t.Errorf("an emptied view still weighs %d", now)
 	}
 }
 
-func TestUnfinishedRetrievalsAreCountedUntilTheyAreTaken(t *testing.T) {
+func TestUnfinishedRetrievalsAreCountedUntilTheyAreContinued(t *testing.T) {
 	f := newFixture(t)
 	c := f.login("ann")
 	var objects []types.ObjectSpec
@@ -125,13 +129,14 @@ func TestUnfinishedRetrievalsAreCountedUntilTheyAreTaken(t *testing.T) {
 		objects = append(objects, types.ObjectSpec{Obj: ref})
 	}
 	before := f.Held(c.live)[budget.Memory]
-	s := types.PropertyFilterSpec{PropSet: []types.PropertySpec{{Type: "ListView", PathSet: []string{"view"}}}, ObjectSet: objects}
+	s := types.PropertyFilterSpec{PropSet: []types.PropertySpec{{Type: "ListView", PathSet: []string{"view"}}},
+		ObjectSet: objects}
 	first := func() string {
 		return call[types.RetrieveResult](c, pc, "RetrievePropertiesEx", &types.RetrievePropertiesExRequestType{
 			SpecSet: []types.PropertyFilterSpec{s}, Options: types.RetrieveOptions{MaxObjects: 1},
 		}).Token
 	}
-	for range 2 * maxPages { // the oldest give way
+	for range 2 * maxPages { // the oldest ones are evicted
 		first()
 	}
 	each := (f.Held(c.live)[budget.Memory] - before) / maxPages
@@ -145,7 +150,7 @@ func TestUnfinishedRetrievalsAreCountedUntilTheyAreTaken(t *testing.T) {
 	}
 	c.end()
 	if held, sessions := f.Ledger(); held != (budget.Amounts{}) || sessions != 0 {
-		t.Errorf("%v of %d sessions is left", held, sessions)
+		t.Errorf("%v of %d sessions is still counted", held, sessions)
 	}
 }
 
@@ -179,7 +184,7 @@ func TestTheWaitingCallsOfASessionAreBounded(t *testing.T) {
 		}
 	}
 	if held := f.Held(c.live)[budget.Waits]; held != 0 {
-		t.Errorf("%d waits are left", held)
+		t.Errorf("%d waits are still counted", held)
 	}
 	c.check("")
 }
@@ -210,13 +215,13 @@ func TestTheWaitingCallsOfAUserAreBoundedOverAllItsSessions(t *testing.T) {
 		<-w
 	}
 	if held, _ := f.Ledger(); held[budget.Waits] != 0 {
-		t.Errorf("%d waits are left", held[budget.Waits])
+		t.Errorf("%d waits are still counted", held[budget.Waits])
 	}
 }
 
-// Rows that wait are those whose calls a client can have many of without doing
-// anything more.
-func TestTheRowsThatWaitAreTold(t *testing.T) {
+// A client can have many calls of the methods that wait without doing anything else. So these
+// methods must be marked, and they must require a session.
+func TestTheMethodsThatWaitAreMarked(t *testing.T) {
 	f := newFixture(t)
 	var waits []string
 	for _, o := range f.Objects() {
@@ -232,11 +237,11 @@ func TestTheRowsThatWaitAreTold(t *testing.T) {
 	}
 	err := f.Add(&vim.Object{Type: "X", Methods: []vim.Method{{Name: "Wait", Privilege: vim.Anonymous, Waits: true}}})
 	if err == nil {
-		t.Error("a row without a session may wait")
+		t.Error("a method that needs no session may wait")
 	}
 }
 
-func TestALimitOfTheServerIsToldAsAnOverloadThatPasses(t *testing.T) {
+func TestALimitOfTheServerIsReportedAsATemporaryOverload(t *testing.T) {
 	err := error(&budget.ExceededError{Kind: budget.Objects, Scope: budget.OfServer, Max: 1, Asked: 1})
 	if fault := vim.FaultOf(err); fault.Kind() != "Unavailable" || fault.RetryAfter == 0 || !errors.Is(fault, err) {
 		t.Errorf("got %v", fault)

@@ -9,8 +9,8 @@ import (
 	"github.com/vigate/vigate/internal/schema"
 )
 
-// change adds how what is at the path has changed, as shortly as the client
-// wants it.
+// change appends the changes at one path. For a filter with partial updates, it reports only the
+// parts that changed.
 func (u *update) change(to []types.PropertyChange, p *value.Path, old, now mark, r *result) []types.PropertyChange {
 	switch r.state {
 	case value.Present:
@@ -32,9 +32,9 @@ func (u *update) change(to []types.PropertyChange, p *value.Path, old, now mark,
 	return to
 }
 
-// loss is how it is told that there is nothing any more; not at all to whom
-// nothing was told of. Something that may not be seen any longer and then is
-// not there either is told of as unset.
+// loss returns the operation that reports that a value has disappeared. It reports false if the
+// client had no value. If the client had a fault because it may not read the value, and the value
+// is now unset, that is reported as well.
 func loss(old, now value.State) (types.PropertyChangeOp, bool) {
 	switch {
 	case old != value.Present && old != missing:
@@ -47,8 +47,8 @@ func loss(old, now value.State) (types.PropertyChangeOp, bool) {
 	return types.PropertyChangeOpAssign, true
 }
 
-// parts tells the changes of a value part by part. It reports false where that
-// can't be done, or the value is another object altogether.
+// parts returns the changes of a value part by part. It reports false if that is not possible, or
+// if the value is another object with another key.
 func (u *update) parts(p *value.Path, old, now []value.Part, v reflect.Value) ([]types.PropertyChange, bool) {
 	list := schema.IsList(v.Type())
 	was := make(map[string]uint64, len(old))
@@ -75,7 +75,7 @@ func (u *update) parts(p *value.Path, old, now []value.Part, v reflect.Value) ([
 		if _, left := was[o.Name]; !left {
 			continue
 		}
-		op := types.PropertyChangeOpAssign // of nothing: the member is unset
+		op := types.PropertyChangeOpAssign // without a value: the member is unset
 		if list {
 			op = types.PropertyChangeOpRemove
 		}

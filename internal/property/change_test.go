@@ -9,7 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 )
 
-// op is a change without its value.
+// op describes a change without its value.
 type op struct {
 	name string
 	op   types.PropertyChangeOp
@@ -24,7 +24,7 @@ func ops(o types.ObjectUpdate) []op {
 	return all
 }
 
-func TestPartialUpdatesTellOfElements(t *testing.T) {
+func TestPartialUpdatesReportElements(t *testing.T) {
 	f := newFixture(t)
 	admin, ann := f.login("Administrator"), f.login("ann")
 	admin.filter(true, spec(sessionManager, "sessionList"))
@@ -36,7 +36,8 @@ func TestPartialUpdatesTellOfElements(t *testing.T) {
 	f.setLocale(ann, "de")
 	set := admin.check(v)
 	o := admin.only(set)
-	want := []op{{`sessionList["` + bob.key() + `"]`, types.PropertyChangeOpAdd}, {`sessionList["` + ann.key() + `"]`, types.PropertyChangeOpAssign}}
+	want := []op{{`sessionList["` + bob.key() + `"]`, types.PropertyChangeOpAdd},
+		{`sessionList["` + ann.key() + `"]`, types.PropertyChangeOpAssign}}
 	if got := ops(o); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -46,7 +47,8 @@ func TestPartialUpdatesTellOfElements(t *testing.T) {
 		}
 	}
 	ann.end()
-	if got, want := ops(admin.only(admin.check(set.Version))), []op{{`sessionList["` + ann.key() + `"]`, types.PropertyChangeOpRemove}}; !slices.Equal(got, want) {
+	if got, want := ops(admin.only(admin.check(set.Version))), []op{
+		{`sessionList["` + ann.key() + `"]`, types.PropertyChangeOpRemove}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	o = whole.only(whole.check(w))
@@ -58,7 +60,7 @@ func TestPartialUpdatesTellOfElements(t *testing.T) {
 	}
 }
 
-func TestPartialUpdatesTellOfMembers(t *testing.T) {
+func TestPartialUpdatesReportMembers(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	ann.filter(true, spec(sessionManager, "currentSession"))
@@ -74,8 +76,8 @@ func TestPartialUpdatesTellOfMembers(t *testing.T) {
 	}
 }
 
-// An event is not the event before it with other members.
-func TestAnotherObjectInThePlaceIsToldWhole(t *testing.T) {
+// The latest event replaces the previous one: it is another object, not a changed one.
+func TestAReplacedObjectIsReportedInFull(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	ann.filter(true, spec(types.ManagedObjectReference{Type: "EventManager", Value: "EventManager"}, "latestEvent"))
@@ -91,7 +93,7 @@ func TestAnotherObjectInThePlaceIsToldWhole(t *testing.T) {
 	}
 }
 
-func TestWhatComesAndGoesAtAPathIsTold(t *testing.T) {
+func TestValuesThatAppearAndDisappearAtAPathAreReported(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("Administrator")
 	key := `extensionList["com.vigate.a"]`
@@ -103,12 +105,14 @@ func TestWhatComesAndGoesAtAPathIsTold(t *testing.T) {
 	}
 	f.register("com.vigate.a")
 	set = admin.check(set.Version)
-	if got, want := ops(admin.only(set)), []op{{key, types.PropertyChangeOpAdd}, {key + ".version", types.PropertyChangeOpAssign}}; !slices.Equal(got, want) {
+	if got, want := ops(admin.only(set)), []op{{key, types.PropertyChangeOpAdd},
+		{key + ".version", types.PropertyChangeOpAssign}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	f.must(f.Extensions.Unregister(t.Context(), event.By("test"), "com.vigate.a"))
 	set = admin.check(set.Version)
-	if got, want := ops(admin.only(set)), []op{{key, types.PropertyChangeOpRemove}, {key + ".version", types.PropertyChangeOpIndirectRemove}}; !slices.Equal(got, want) {
+	if got, want := ops(admin.only(set)), []op{{key, types.PropertyChangeOpRemove},
+		{key + ".version", types.PropertyChangeOpIndirectRemove}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if set := admin.check(set.Version); set != nil {

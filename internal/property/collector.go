@@ -18,20 +18,19 @@ type collector struct {
 	owner   *owner
 	onClose func()
 
-	// calc guards what the client was told: versions here, and what the filters
-	// hold of them. It is held while properties are read, which may take long, so
-	// it is a channel: a call waits for it no longer than for anything else. See
-	// lock.
+	// calc is a mutex that guards the versions and the snapshots of the filters. It is held while
+	// properties are read, which may take long. It is a channel so that a call can stop waiting for
+	// it when the call is canceled. See lock.
 	calc chan struct{}
-	// last numbers the versions. 0 is the empty one, that of who knows nothing.
+	// last is the number of the latest version. Version 0 is that of a client that knows nothing.
 	last uint64
-	// now is the version that was told last, and before the one that the client
-	// had then, which it still has if the answer was lost.
+	// now is the latest version that was sent, and before is the version that the client had before
+	// it. The client still has that one if the response was lost.
 	now, before uint64
 
-	mu      sync.Mutex    // guards what follows
-	filters []*filter     // replaced, never written to
-	changed chan struct{} // closed when a filter comes or goes
+	mu      sync.Mutex    // guards the fields below
+	filters []*filter     // replaced when it changes, never modified
+	changed chan struct{} // closed when a filter is added or removed
 	cancel  chan struct{} // closed by CancelWaitForUpdates
 	closed  chan struct{} // closed when the collector ends
 }
@@ -63,7 +62,7 @@ func (c *collector) Close() {
 	c.onClose()
 }
 
-// lock takes calc.
+// lock acquires calc.
 func (c *collector) lock(ctx context.Context, call *vim.Call) error {
 	select {
 	case c.calc <- struct{}{}:
@@ -77,15 +76,16 @@ func (c *collector) lock(ctx context.Context, call *vim.Call) error {
 
 func (c *collector) unlock() { <-c.calc }
 
-// signals are the channels of what happens to the collector itself.
+// signals returns the channels that are closed when the filters change and when the client cancels
+// the wait.
 func (c *collector) signals() (changed, cancel <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.changed, c.cancel
 }
 
-// touch tells who waits that the filters are others now. Callers hold mu.
-func (c *collector) touch() {
+// notify wakes the waiting calls because the filters have changed. The caller holds mu.
+func (c *collector) notify() {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -99,41 +99,41 @@ type filter struct {
 
 	spec *filterSpec // used under the collector's calc
 
-	// What the client was told as of the collector's versions now and before.
-	// Guarded by the collector's calc.
-	now, before *told
+	// Snapshots at the collector's versions now and before. The collector's calc guards them.
+	now, before *snapshot
 }
 
-// weight is about how many bytes the filter takes, what the client was told of
-// its objects left out.
+// weight returns the approximate size of the filter in bytes, without its snapshots.
 func (f *filter) weight() int64 { return int64(f.spec.weight) + budget.Weight(&f.given) }
 
-// Close takes the filter out of its collector.
+// Close removes the filter from its collector.
 func (f *filter) Close() {
 	c := f.of
 	c.mu.Lock()
 	if i := slices.Index(c.filters, f); i >= 0 {
 		c.filters = slices.Delete(slices.Clone(c.filters), i, i+1)
-		c.touch()
+		c.notify()
 	}
 	c.mu.Unlock()
 }
 
-// collectorOf is the collector that is called: a session's own, or the default
-// one, which each session has for itself.
+// collectorOf returns the collector of a call: one that the session created, or the session's
+// default collector.
 func (s *service) collectorOf(c *vim.Call) (*collector, error) {
 	if own, ok := c.Instance.(*collector); ok {
 		return own, nil
 	}
-	o, err := s.own(c)
+	o, err := s.ensureOwner(c)
 	if err != nil {
 		return nil, err
 	}
 	return o.base, nil
 }
 
-func (s *service) createCollector(_ context.Context, c *vim.Call, _ *types.CreatePropertyCollectorRequestType) (types.ManagedObjectReference, error) {
-	o, err := s.own(c)
+func (s *service) createCollector(
+	_ context.Context, c *vim.Call, _ *types.CreatePropertyCollectorRequestType,
+) (types.ManagedObjectReference, error) {
+	o, err := s.ensureOwner(c)
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
@@ -148,7 +148,9 @@ func (s *service) destroyCollector(_ context.Context, c *vim.Call, _ *types.Dest
 	return nil
 }
 
-func (s *service) createFilter(ctx context.Context, c *vim.Call, r *types.CreateFilterRequestType) (types.ManagedObjectReference, error) {
+func (s *service) createFilter(
+	ctx context.Context, c *vim.Call, r *types.CreateFilterRequestType,
+) (types.ManagedObjectReference, error) {
 	var none types.ManagedObjectReference
 	k, err := s.collectorOf(c)
 	if err != nil {
@@ -158,7 +160,7 @@ func (s *service) createFilter(ctx context.Context, c *vim.Call, r *types.Create
 	if err != nil {
 		return none, err
 	}
-	// Finding the objects now tells of those that are not there.
+	// The selection is discarded. It only reports objects that don't exist.
 	if _, err := s.newReader(ctx, c).selectObjects(spec, true); err != nil {
 		return none, err
 	}
@@ -174,7 +176,7 @@ func (s *service) createFilter(ctx context.Context, c *vim.Call, r *types.Create
 	return ref, nil
 }
 
-// add reports false where the collector has ended.
+// add adds the filter to the collector. It reports false if the collector is closed.
 func (c *collector) add(f *filter, ref types.ManagedObjectReference) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +187,7 @@ func (c *collector) add(f *filter, ref types.ManagedObjectReference) bool {
 	}
 	f.ref = ref
 	c.filters = append(c.filters[:len(c.filters):len(c.filters)], f)
-	c.touch()
+	c.notify()
 	return true
 }
 
@@ -194,7 +196,8 @@ func (s *service) destroyFilter(_ context.Context, c *vim.Call, _ *types.Destroy
 	return nil
 }
 
-// filters is the collector's property. To ask is not to begin to use it.
+// filters returns the property "filter" of the collector. Reading it does not create a default
+// collector.
 func (s *service) filters(_ context.Context, c *vim.Call) ([]types.ManagedObjectReference, error) {
 	var all []types.ManagedObjectReference
 	if k := s.existing(c); k != nil {

@@ -25,7 +25,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// fixture is the whole API over a store in memory.
+// fixture is the whole API with a store in memory.
 type fixture struct {
 	*vim.API
 	t       testing.TB
@@ -41,8 +41,8 @@ var (
 	rootFolder     = types.ManagedObjectReference{Type: "Folder", Value: "group-d1"}
 )
 
-// newFixture makes a running API. Administrator may do everything, others
-// what a live session may.
+// newFixture starts an API. Administrator has all privileges. Other users have those of any
+// session.
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
@@ -74,13 +74,15 @@ func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	base := setting.Defaults()
 	base.MaxSessions, base.MaxPerPrincipal = 1<<20, 1<<20
 	d, err := domain.New(domain.Options{
-		Store: s, Base: base, Thumbprint: func() string { return "00" }, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: log,
+		Store: s, Base: base, Thumbprint: func() string { return "00" },
+		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: log,
 		Exists: func(principal.Name, bool) bool { return true },
 	})
 	f.must(err)
 	f.mirror = d.Mirror
 	return vim.Domain{
-		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings, Gate: d.Gate(),
+		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
+		Gate:   d.Gate(),
 		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
 		Log:    log,
 	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
@@ -94,13 +96,14 @@ func name(user string) principal.Name {
 	return n
 }
 
-// grant gives a user a role.
+// grant assigns a role to a user.
 func (f *fixture) grant(user string, role int32) {
 	f.t.Helper()
-	f.must(f.Access.SetPermissions(context.Background(), access.Server(event.By("test")), access.Root, []access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
+	f.must(f.Access.SetPermissions(context.Background(), access.Server(event.By("test")), access.Root,
+		[]access.Permission{{Principal: name(user), Role: role, Propagate: true}}))
 }
 
-// client is a session, or nobody.
+// client calls the API with a session or without one.
 type client struct {
 	*fixture
 	live  *session.Live
@@ -115,7 +118,8 @@ func (f *fixture) login(user string) *client {
 		f.grant(user, access.ReadOnly)
 	}
 	l, token, err := f.Sessions.Start(context.Background(), session.Grant{
-		Identity: session.Identity{Name: name(user), FullName: user + " of Test"}, Method: "test", Locale: "en", MessageLocale: "en",
+		Identity: session.Identity{Name: name(user), FullName: user + " of Test"}, Method: "test", Locale: "en",
+		MessageLocale: "en",
 	})
 	f.must(err)
 	return &client{fixture: f, live: l, token: token.Reveal(), pc: pc}
@@ -125,7 +129,7 @@ func (f *fixture) anonymous() *client { return &client{fixture: f, pc: pc} }
 
 func (c *client) key() string { return c.live.Key().String() }
 
-// end ends the session as another would.
+// end ends the session as an administrator would.
 func (c *client) end() {
 	c.t.Helper()
 	c.must(c.Sessions.End(context.Background(), c.live, session.Terminated(c.live.Session(), event.By("test"))))
@@ -135,8 +139,11 @@ func (c *client) try(on types.ManagedObjectReference, name string, args any) (an
 	return c.tryContext(context.Background(), on, name, args)
 }
 
-func (c *client) tryContext(ctx context.Context, on types.ManagedObjectReference, name string, args any) (any, *vim.Fault) {
-	call := &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(c.token), Release: vim.FirstRelease, Binding: "test"}
+func (c *client) tryContext(
+	ctx context.Context, on types.ManagedObjectReference, name string, args any,
+) (any, *vim.Fault) {
+	call := &vim.Call{Object: on, Name: name, Args: args, Read: args == nil, Token: secret.New(c.token),
+		Release: vim.FirstRelease, Binding: "test"}
 	defer call.Answered()
 	r, fault := c.Do(ctx, call)
 	if v := reflect.ValueOf(r.Value); v.Kind() == reflect.Pointer && !v.IsNil() {
@@ -145,7 +152,7 @@ func (c *client) tryContext(ctx context.Context, on types.ManagedObjectReference
 	return r.Value, fault
 }
 
-// call is try of what must succeed.
+// call makes a call that must succeed.
 func call[T any](c *client, on types.ManagedObjectReference, name string, args any) T {
 	c.t.Helper()
 	v, fault := c.try(on, name, args)
@@ -159,7 +166,7 @@ func call[T any](c *client, on types.ManagedObjectReference, name string, args a
 	return out
 }
 
-// void is call of a method without a result.
+// void makes a call of a method without a result. The call must succeed.
 func (c *client) void(on types.ManagedObjectReference, name string, args any) {
 	c.t.Helper()
 	if v, fault := c.try(on, name, args); fault != nil || v != nil {
@@ -167,7 +174,7 @@ func (c *client) void(on types.ManagedObjectReference, name string, args any) {
 	}
 }
 
-// fails holds a call to its fault.
+// fails makes a call that must fail with the kind of fault.
 func (c *client) fails(kind string, on types.ManagedObjectReference, name string, args any) *vim.Fault {
 	c.t.Helper()
 	v, fault := c.try(on, name, args)
@@ -182,7 +189,8 @@ func (c *client) fails(kind string, on types.ManagedObjectReference, name string
 	return fault
 }
 
-// spec asks for paths of one object; none means all.
+// spec returns a filter spec for paths of one object. If there are no paths, it selects all
+// properties.
 func spec(ref types.ManagedObjectReference, paths ...string) types.PropertyFilterSpec {
 	p := types.PropertySpec{Type: ref.Type, PathSet: paths}
 	if len(paths) == 0 {
@@ -193,10 +201,11 @@ func spec(ref types.ManagedObjectReference, paths ...string) types.PropertyFilte
 
 func (c *client) retrieve(specs ...types.PropertyFilterSpec) []types.ObjectContent {
 	c.t.Helper()
-	return call[[]types.ObjectContent](c, c.pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: specs})
+	return call[[]types.ObjectContent](c, c.pc, "RetrieveProperties",
+		&types.RetrievePropertiesRequestType{SpecSet: specs})
 }
 
-// one reads one path of one object; nil: there is nothing.
+// one reads one path of one object. It returns nil if the value is unset.
 func (c *client) one(ref types.ManagedObjectReference, path string) any {
 	c.t.Helper()
 	all := c.retrieve(spec(ref, path))
@@ -213,19 +222,21 @@ func (c *client) one(ref types.ManagedObjectReference, path string) any {
 	return nil
 }
 
-// collector gives the client a collector of its own.
+// collector returns a client that uses a new collector of the same session.
 func (c *client) collector() *client {
 	own := *c
-	own.pc = call[types.ManagedObjectReference](c, c.pc, "CreatePropertyCollector", &types.CreatePropertyCollectorRequestType{})
+	own.pc = call[types.ManagedObjectReference](c, c.pc, "CreatePropertyCollector",
+		&types.CreatePropertyCollectorRequestType{})
 	return &own
 }
 
 func (c *client) filter(partial bool, s types.PropertyFilterSpec) types.ManagedObjectReference {
 	c.t.Helper()
-	return call[types.ManagedObjectReference](c, c.pc, "CreateFilter", &types.CreateFilterRequestType{Spec: s, PartialUpdates: partial})
+	return call[types.ManagedObjectReference](c, c.pc, "CreateFilter",
+		&types.CreateFilterRequestType{Spec: s, PartialUpdates: partial})
 }
 
-// check is CheckForUpdates; nil: nothing changed.
+// check calls CheckForUpdates. It returns nil if nothing has changed.
 func (c *client) check(version string) *types.UpdateSet {
 	c.t.Helper()
 	return c.set(c.try(c.pc, "CheckForUpdates", &types.CheckForUpdatesRequestType{Version: version}))
@@ -243,7 +254,7 @@ func (c *client) set(v any, fault *vim.Fault) *types.UpdateSet {
 	return &set
 }
 
-// only is the one object update of a set.
+// only returns the object update of a set that must have exactly one.
 func (c *client) only(set *types.UpdateSet) types.ObjectUpdate {
 	c.t.Helper()
 	if set == nil || len(set.FilterSet) != 1 || len(set.FilterSet[0].ObjectSet) != 1 {
@@ -252,7 +263,7 @@ func (c *client) only(set *types.UpdateSet) types.ObjectUpdate {
 	return set.FilterSet[0].ObjectSet[0]
 }
 
-// answer is what a wait that runs beside the test gave.
+// answer is the result of a wait in another goroutine.
 type answer struct {
 	set   *types.UpdateSet
 	fault *vim.Fault
@@ -265,7 +276,8 @@ func (c *client) wait(version string, o *types.WaitOptions) <-chan answer {
 func (c *client) waitContext(ctx context.Context, version string, o *types.WaitOptions) <-chan answer {
 	out := make(chan answer, 1)
 	go func() {
-		v, fault := c.tryContext(ctx, c.pc, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Version: version, Options: o})
+		v, fault := c.tryContext(ctx, c.pc, "WaitForUpdatesEx",
+			&types.WaitForUpdatesExRequestType{Version: version, Options: o})
 		a := answer{fault: fault}
 		if v != nil {
 			set := v.(types.UpdateSet)
@@ -293,14 +305,14 @@ func (f *fixture) register(key string) {
 			`","version":"1.0","lastHeartbeatTime":"2026-01-01T00:00:00Z"}`)}))
 }
 
-// owners is how many sessions the service remembers something of.
+// owners returns the number of sessions for which the service has state.
 func (f *fixture) owners() int {
 	f.service.mu.Lock()
 	defer f.service.mu.Unlock()
 	return len(f.service.owners)
 }
 
-// waits is wait once it is known to have begun, which it shows by counting.
+// waits starts a wait and returns when it has begun, which the session's call count shows.
 func (c *client) waits(version string) <-chan answer {
 	c.t.Helper()
 	before := c.live.Session().CallCount
@@ -309,7 +321,7 @@ func (c *client) waits(version string) <-chan answer {
 	return out
 }
 
-// soon lets others run until there is what is wanted.
+// soon waits until the condition holds.
 func soon(t testing.TB, want string, there func() bool) {
 	t.Helper()
 	for range 1_000_000 {
@@ -318,5 +330,5 @@ func soon(t testing.TB, want string, there func() bool) {
 		}
 		runtime.Gosched()
 	}
-	t.Fatalf("there is not %s", want)
+	t.Fatalf("%s: the condition does not become true", want)
 }

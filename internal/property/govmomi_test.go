@@ -15,8 +15,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// direct is govmomi's way to the API with no wire between: it turns the
-// library's requests into calls, and what they give into its answers.
+// direct is a transport for govmomi that calls the API without a network: it converts the library's
+// requests to calls and the results to its responses.
 type direct struct{ *client }
 
 func (d direct) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
@@ -47,12 +47,13 @@ func (d direct) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 }
 
 func (c *client) govmomi() *vim25.Client {
-	content := call[types.ServiceContent](c, types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"},
+	content := call[types.ServiceContent](c,
+		types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"},
 		"RetrieveServiceContent", &types.RetrieveServiceContentRequestType{})
 	return &vim25.Client{ServiceContent: content, RoundTripper: direct{c}}
 }
 
-func TestGovmomiReadsObjectsWhole(t *testing.T) {
+func TestGovmomiReadsWholeObjects(t *testing.T) {
 	f := newFixture(t)
 	f.message("hello")
 	admin := f.login("Administrator")
@@ -65,7 +66,8 @@ func TestGovmomiReadsObjectsWhole(t *testing.T) {
 	if err := collector.RetrieveOne(t.Context(), sessionManager, nil, &sm); err != nil {
 		t.Fatal(err)
 	}
-	if sm.Message == nil || *sm.Message != "hello" || sm.CurrentSession.Key != admin.key() || len(sm.SessionList) != 1 || len(sm.SupportedLocaleList) == 0 {
+	if sm.Message == nil || *sm.Message != "hello" || sm.CurrentSession.Key != admin.key() ||
+		len(sm.SessionList) != 1 || len(sm.SupportedLocaleList) == 0 {
 		t.Errorf("got %+v", sm)
 	}
 	var folder mo.Folder
@@ -76,13 +78,15 @@ func TestGovmomiReadsObjectsWhole(t *testing.T) {
 		t.Errorf("got %+v", folder)
 	}
 	var part mo.SessionManager
-	if err := collector.RetrieveOne(t.Context(), sessionManager, []string{"currentSession.userName", "message"}, &part); err != nil {
+	if err := collector.RetrieveOne(t.Context(), sessionManager, []string{"currentSession.userName", "message"},
+		&part); err != nil {
 		t.Fatal(err)
 	}
 	if part.CurrentSession == nil || part.CurrentSession.UserName != `VSPHERE.LOCAL\Administrator` {
 		t.Errorf("got %+v", part)
 	}
-	if ancestors, err := mo.Ancestors(t.Context(), direct{admin}, pc, rootFolder); err != nil || len(ancestors) != 1 || ancestors[0].Name != "Datacenters" {
+	if ancestors, err := mo.Ancestors(t.Context(), direct{admin}, pc, rootFolder); err != nil ||
+		len(ancestors) != 1 || ancestors[0].Name != "Datacenters" {
 		t.Errorf("got %+v, %v", ancestors, err)
 	}
 }
@@ -93,7 +97,8 @@ func TestGovmomiReadsPageByPage(t *testing.T) {
 	s := spec(sessionManager)
 	s.PropSet = []types.PropertySpec{{Type: "ManagedObject"}}
 	s.ObjectSet = append(s.ObjectSet, types.ObjectSpec{Obj: rootFolder}, types.ObjectSpec{Obj: authorization})
-	res, err := property.DefaultCollector(ann.govmomi()).RetrieveProperties(t.Context(), types.RetrieveProperties{SpecSet: []types.PropertyFilterSpec{s}}, 1)
+	res, err := property.DefaultCollector(ann.govmomi()).RetrieveProperties(t.Context(),
+		types.RetrieveProperties{SpecSet: []types.PropertyFilterSpec{s}}, 1)
 	if err != nil || len(res.Returnval) != 3 {
 		t.Errorf("got %+v, %v", res, err)
 	}
@@ -107,12 +112,13 @@ func TestGovmomiWaits(t *testing.T) {
 		var got []string
 		done := make(chan error, 1)
 		go func() {
-			done <- property.Wait(t.Context(), collector, sessionManager, []string{"message"}, func(changes []types.PropertyChange) bool {
-				for _, c := range changes {
-					got = append(got, c.Val.(string))
-				}
-				return len(got) == 3
-			})
+			done <- property.Wait(t.Context(), collector, sessionManager, []string{"message"},
+				func(changes []types.PropertyChange) bool {
+					for _, c := range changes {
+						got = append(got, c.Val.(string))
+					}
+					return len(got) == 3
+				})
 		}()
 		for _, m := range []string{"one", "two"} {
 			synctest.Wait()
@@ -125,7 +131,7 @@ func TestGovmomiWaits(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 
-		// One who gives up: govmomi cancels the wait and destroys what it made.
+		// The client gives up: govmomi cancels the wait and destroys its filter.
 		ctx, cancel := context.WithCancel(t.Context())
 		filter := new(property.WaitFilter).Add(sessionManager, "SessionManager", []string{"message"})
 		go func() {
@@ -138,7 +144,8 @@ func TestGovmomiWaits(t *testing.T) {
 		}
 
 		filter.Options = &types.WaitOptions{MaxWaitSeconds: types.NewInt32(5)}
-		if err := property.WaitForUpdatesEx(t.Context(), collector, filter, func([]types.ObjectUpdate) bool { return false }); err != nil {
+		if err := property.WaitForUpdatesEx(t.Context(), collector, filter,
+			func([]types.ObjectUpdate) bool { return false }); err != nil {
 			t.Errorf("after its time-out: %v", err)
 		}
 		if got := call[[]types.ManagedObjectReference](ann, pc, "filter", nil); len(got) != 0 {
@@ -147,7 +154,7 @@ func TestGovmomiWaits(t *testing.T) {
 	})
 }
 
-func TestGovmomiAppliesWhatIsTold(t *testing.T) {
+func TestGovmomiAppliesUpdates(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("Administrator")
 	for _, partial := range []bool{false, true} {
@@ -159,7 +166,8 @@ func TestGovmomiAppliesWhatIsTold(t *testing.T) {
 		f.message("hello")
 		f.setLocale(admin, "fr")
 		mo.ApplyPropertyChange(&sm, c.only(c.check(set.Version)).ChangeSet)
-		if sm.Message == nil || *sm.Message != "hello" || sm.CurrentSession == nil || sm.CurrentSession.Locale != "fr" || len(sm.SessionList) != 1 {
+		if sm.Message == nil || *sm.Message != "hello" || sm.CurrentSession == nil ||
+			sm.CurrentSession.Locale != "fr" || len(sm.SessionList) != 1 {
 			t.Errorf("partial %v: got %+v", partial, sm)
 		}
 		f.message("")
@@ -186,13 +194,16 @@ func TestGovmomiMakesViews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lost, err := list.Add(t.Context(), []types.ManagedObjectReference{rootFolder, {Type: "VirtualMachine", Value: "vm-1"}}); err != nil || len(lost) != 1 {
+	if lost, err := list.Add(t.Context(), []types.ManagedObjectReference{rootFolder,
+		{Type: "VirtualMachine", Value: "vm-1"}}); err != nil || len(lost) != 1 {
 		t.Errorf("got %v, %v", lost, err)
 	}
 	res, err := property.DefaultCollector(ann.govmomi()).RetrieveProperties(t.Context(), types.RetrieveProperties{
-		SpecSet: []types.PropertyFilterSpec{through(list.Reference(), types.PropertySpec{Type: "Folder", PathSet: []string{"name"}})}})
+		SpecSet: []types.PropertyFilterSpec{through(list.Reference(),
+			types.PropertySpec{Type: "Folder", PathSet: []string{"name"}})}})
 	var folders []mo.Folder
-	if err != nil || mo.LoadObjectContent(res.Returnval, &folders) != nil || len(folders) != 1 || folders[0].Name != "Datacenters" {
+	if err != nil || mo.LoadObjectContent(res.Returnval, &folders) != nil || len(folders) != 1 ||
+		folders[0].Name != "Datacenters" {
 		t.Errorf("got %+v, %v", folders, err)
 	}
 }

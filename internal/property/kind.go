@@ -2,11 +2,11 @@ package property
 
 import "github.com/vmware/govmomi/vim25/mo"
 
-// root is the type that all managed objects are of.
+// root is the base type of all managed objects.
 const root = "ManagedObject"
 
-// bases are the types that the API derives others from, of those objects that
-// are served. What is not here derives from root.
+// bases maps the types of served objects to the types that they derive from. A type that is not
+// listed derives from root.
 var bases = map[string]string{
 	"Folder":                "ManagedEntity",
 	"ManagedEntity":         "ExtensibleManagedObject",
@@ -16,7 +16,7 @@ var bases = map[string]string{
 	"ManagedObjectView":     "View",
 }
 
-// isA reports whether objects of the type typ are of the type base as well.
+// isA reports whether the type typ is base or derives from it.
 func isA(typ, base string) bool {
 	if base == root {
 		return true
@@ -31,9 +31,9 @@ func isA(typ, base string) bool {
 	return true
 }
 
-// isKnown reports whether there are managed objects of the type: served here,
-// also those that the API itself does not have, or not, as clients name those of
-// an inventory that is not there.
+// isKnown reports whether typ is a type of managed object. It may be a type that this server
+// serves, even if the vSphere API does not have it, or a type of the vSphere API that this server
+// does not serve: clients also name types of inventory objects.
 func (s *service) isKnown(typ string) bool {
 	if typ == root || s.api.Object(typ) != nil || mo.IsManagedObjectType(typ) {
 		return true

@@ -1,10 +1,13 @@
-// Package property serves the objects by which clients read and watch others:
-// PropertyCollector with its filters, and ViewManager with its views.
+// Package property serves the managed objects with which clients read and watch other objects:
+// PropertyCollector with its filters, and ViewManager with its views. [Serve] adds them to the API.
 //
-// Everything is read through the rows of the API on behalf of the caller, so
-// that nobody sees here what it would not see by asking the object itself. Who
-// waits for changes costs nothing meanwhile: the request's own goroutine sleeps
-// on channels that the domain closes at a change.
+// Every property is read through the API's tables of rows on behalf of the caller. So a client sees
+// here only what it would see by asking the object itself. The package has no access to the data
+// behind the objects.
+//
+// A call that waits for changes does not poll: its goroutine sleeps on channels that are closed
+// when the data changes. A collector does not keep the values that it has reported, only
+// fingerprints (see package value).
 package property
 
 import (
@@ -22,7 +25,7 @@ const (
 	filterType    = "PropertyFilter"
 )
 
-// service is what all of the package's objects share.
+// service is the state that all objects of the package share.
 type service struct {
 	api    *vim.API
 	values *value.Shapes
@@ -31,8 +34,7 @@ type service struct {
 	owners map[session.Key]*owner
 }
 
-// Serve adds the package's objects to the API. It is called before the first
-// request.
+// Serve adds the package's objects to the API. It must be called before the first request.
 func Serve(api *vim.API) error { return newService(api).serve() }
 
 func newService(api *vim.API) *service {
@@ -60,15 +62,22 @@ func (s *service) propertyCollector() *vim.Object {
 		Methods: []vim.Method{
 			vim.NewVoid("CancelRetrievePropertiesEx", vim.Anonymous, s.cancelRetrieve, vim.Faults("InvalidArgument")),
 			vim.NewVoid("CancelWaitForUpdates", vim.View, s.cancelWait),
-			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, vim.Waits, vim.Faults("InvalidCollectorVersion")),
-			vim.NewMethod("ContinueRetrievePropertiesEx", vim.Anonymous, s.continueRetrieve, vim.Faults("InvalidArgument")),
-			vim.NewMethod("CreateFilter", vim.View, s.createFilter, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
+			vim.NewMethod("CheckForUpdates", vim.View, s.checkForUpdates, vim.Waits,
+				vim.Faults("InvalidCollectorVersion")),
+			vim.NewMethod("ContinueRetrievePropertiesEx", vim.Anonymous, s.continueRetrieve,
+				vim.Faults("InvalidArgument")),
+			vim.NewMethod("CreateFilter", vim.View, s.createFilter,
+				vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
 			vim.NewMethod("CreatePropertyCollector", vim.View, s.createCollector),
 			vim.NewVoid("DestroyPropertyCollector", vim.View, s.destroyCollector, vim.Faults("NotSupported")),
-			vim.NewMethod("RetrieveProperties", vim.Anonymous, s.retrieveProperties, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
-			vim.NewMethod("RetrievePropertiesEx", vim.Anonymous, s.retrievePropertiesEx, vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
-			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, vim.Waits, vim.Faults("InvalidCollectorVersion", "RequestCanceled")),
-			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, vim.Waits, vim.Faults("InvalidCollectorVersion", "InvalidArgument", "RequestCanceled")),
+			vim.NewMethod("RetrieveProperties", vim.Anonymous, s.retrieveProperties,
+				vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
+			vim.NewMethod("RetrievePropertiesEx", vim.Anonymous, s.retrievePropertiesEx,
+				vim.Faults("InvalidProperty", "InvalidType", "InvalidArgument")),
+			vim.NewMethod("WaitForUpdates", vim.View, s.waitForUpdates, vim.Waits,
+				vim.Faults("InvalidCollectorVersion", "RequestCanceled")),
+			vim.NewMethod("WaitForUpdatesEx", vim.View, s.waitForUpdatesEx, vim.Waits,
+				vim.Faults("InvalidCollectorVersion", "InvalidArgument", "RequestCanceled")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("filter", vim.View, s.filters, vim.Watched(s.filtersChanged)),
@@ -89,21 +98,20 @@ func (s *service) propertyFilter() *vim.Object {
 	}
 }
 
-// owner is what a session has here, besides objects of its own.
+// owner is a session's state in this package, apart from the session's own objects.
 type owner struct {
-	// base is the session's default collector, which all sessions call by the
-	// same reference.
+	// base is the session's default collector. All sessions use the same reference for theirs.
 	base *collector
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	pages  map[uint64]page
-	tokens uint64 // of pages, the last
+	tokens uint64 // token of the last page
 	views  []types.ManagedObjectReference
-	// viewsChanged is closed when a view comes or goes.
+	// viewsChanged is closed when a view is created or destroyed.
 	viewsChanged chan struct{}
 }
 
-// owner is the caller's, and nil while it has nothing.
+// owner returns the owner of the caller's session, or nil if the session has no state here yet.
 func (s *service) owner(c *vim.Call) *owner {
 	if c.Session == nil {
 		return nil
@@ -113,9 +121,9 @@ func (s *service) owner(c *vim.Call) *owner {
 	return s.owners[c.Session.Key()]
 }
 
-// own is owner for who is about to have something. Its default collector is an
-// object of the session's own behind the scenes, so that it ends with it.
-func (s *service) own(c *vim.Call) (*owner, error) {
+// ensureOwner returns the owner of the caller's session and creates it if necessary. The default
+// collector is registered as an object of the session, so it is closed when the session ends.
+func (s *service) ensureOwner(c *vim.Call) (*owner, error) {
 	if o := s.owner(c); o != nil {
 		return o, nil
 	}
@@ -148,7 +156,7 @@ func (s *service) forget(key session.Key, o *owner) {
 	}
 }
 
-// instance gives the caller's session an object, whose state takes so many bytes.
+// instance creates an object of the caller's session. weight is the size of its state in bytes.
 func (s *service) instance(c *vim.Call, typ string, v any, weight int64) (types.ManagedObjectReference, error) {
 	ref, err := s.api.NewInstance(c.Session, typ, v, weight)
 	if err != nil && !s.api.Sessions.Alive(c.Session) {

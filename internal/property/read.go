@@ -12,49 +12,50 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// reader reads objects on behalf of one call, each property once.
+// reader reads properties of objects on behalf of one call.
 type reader struct {
 	*service
 	ctx     context.Context
 	call    *vim.Call
 	reading vim.Reading
-	// keep has what was read kept for other filter specs of the call.
-	keep map[known]got
-	// watch has the channels gathered that tell of changes of what is read. A
-	// channel is taken before its value, so that no change is missed.
+	// keep caches what was read. It is not nil if several filter specs of the call may read the
+	// same property.
+	keep map[propertyKey]readResult
+	// watch means that the reader collects the channels that report changes of what it reads. It
+	// gets the channel before it reads the value, so that no change is missed.
 	watch bool
-	wake  channels // of all that is read
-	mine  channels // of the last object
+	wake  channels // for everything that was read
+	mine  channels // for the last object
 
-	visits  int      // of traversals
-	objects int      // read
-	weight  int64    // of what is left to read, should it be kept as a page
+	visits  int      // see maxVisits
+	objects int      // number of objects read
+	weight  int64    // size of the plans if the rest is stored as a page
 	results []result // of the last object
-	few     [1]result
+	buf     [1]result
 }
 
 func (s *service) newReader(ctx context.Context, c *vim.Call) *reader {
 	r := &reader{service: s, ctx: ctx, call: c}
 	r.reading.Begin(s.api, c)
-	r.results = r.few[:0]
+	r.results = r.buf[:0]
 	return r
 }
 
-// watcher reads what a filter has told before. What changes is told of only
-// where it is known to: see update.mark.
+// watcher returns a reader for the updates of filters. It collects the channels that report
+// changes.
 func (s *service) watcher(ctx context.Context, c *vim.Call) *reader {
 	r := s.newReader(ctx, c)
 	r.watch = true
 	return r
 }
 
-// channels is a list of channels, each once.
+// channels is a list of channels without duplicates.
 type channels struct {
 	all   []<-chan struct{}
-	known map[<-chan struct{}]struct{} // if they are many
+	known map[<-chan struct{}]struct{} // set of the channels; used only if there are many
 }
 
-// fewChannels are found as fast without a map.
+// fewChannels is the number of channels up to which a search in the list is as fast as a map.
 const fewChannels = 16
 
 func (c *channels) add(one <-chan struct{}) {
@@ -78,63 +79,64 @@ func (c *channels) add(one <-chan struct{}) {
 	c.all = append(c.all, one)
 }
 
-type known struct {
+type propertyKey struct {
 	ref  types.ManagedObjectReference
 	name string
 }
 
-type got struct {
-	value   any // nil: unset
+type readResult struct {
+	value   any // nil if unset
 	fault   *vim.Fault
 	watched bool
 }
 
-// result is what is at one path.
+// result is the value or fault at one path.
 type result struct {
 	state value.State
 	at    reflect.Value
 	fault *vim.Fault
-	// watched: the property can change, and changes are told of.
+	// watched means that a channel reports changes of the property.
 	watched bool
 }
 
-// item is an object that a filter reports, and what it reads of it.
+// item is an object that a filter reports, and the plan for reading it.
 type item struct {
 	ref  types.ManagedObjectReference
 	plan *plan
 }
 
-func (r *reader) read(ref types.ManagedObjectReference, name string) (got, error) {
-	if g, ok := r.keep[known{ref, name}]; ok {
+func (r *reader) read(ref types.ManagedObjectReference, name string) (readResult, error) {
+	if g, ok := r.keep[propertyKey{ref, name}]; ok {
 		return g, nil
 	}
-	var g got
+	var g readResult
 	if r.watch {
-		g.watched = r.follow(r.reading.Changed(ref, name))
+		g.watched = r.wakeOn(r.reading.Changed(ref, name))
 		if row, fault := r.api.Property(ref, name); fault == nil && row.Privilege != vim.Anonymous {
-			r.follow(r.api.AuthorityChanged())
+			r.wakeOn(r.api.AuthorityChanged())
 		}
 	}
 	g.value, g.fault = r.reading.Read(r.ctx, ref, name)
 	if v := reflect.ValueOf(g.value); v.IsValid() && v.Kind() == reflect.Slice {
 		if err := r.api.Work(r.ctx, r.call, v.Len()); err != nil {
-			return got{}, err
+			return readResult{}, err
 		}
 		if r.keep != nil {
-			// It stays in memory, whatever of it goes into the answer.
+			// The whole value stays in memory, even if the response contains only a part of it.
 			if fault := r.api.Answer(r.call, budget.WeightOf(v)); fault != nil {
-				return got{}, fault
+				return readResult{}, fault
 			}
 		}
 	}
 	if r.keep != nil {
-		r.keep[known{ref, name}] = g
+		r.keep[propertyKey{ref, name}] = g
 	}
 	return g, nil
 }
 
-// follow adds a channel to those that wake the waiter.
-func (r *reader) follow(c <-chan struct{}) bool {
+// wakeOn adds a channel to the channels that wake the waiting call. It reports whether c is not
+// nil.
+func (r *reader) wakeOn(c <-chan struct{}) bool {
 	if c != nil {
 		r.wake.add(c)
 		r.mine.add(c)
@@ -142,8 +144,8 @@ func (r *reader) follow(c <-chan struct{}) bool {
 	return c != nil
 }
 
-// evaluate reads what the plan says. It reports false where the object is gone.
-// The results are good until the next object's.
+// evaluate reads the paths of the item's plan. It reports false if the object no longer exists. The
+// results are valid until the next call.
 func (r *reader) evaluate(it item) ([]result, bool, error) {
 	r.results = slices.Grow(r.results[:0], len(it.plan.paths))
 	r.objects++
@@ -152,26 +154,26 @@ func (r *reader) evaluate(it item) ([]result, bool, error) {
 	if err := r.api.Work(r.ctx, r.call, 1+len(all)); err != nil {
 		return nil, false, err
 	}
-	had := make([]named, 0, 8)
+	had := make([]readProperty, 0, 8)
 	for i := range it.plan.paths {
 		p := &it.plan.paths[i]
-		at := slices.IndexFunc(had, func(n named) bool { return n.name == p.Property })
+		at := slices.IndexFunc(had, func(n readProperty) bool { return n.name == p.Property })
 		if at < 0 {
 			g, err := r.read(it.ref, p.Property)
 			if err != nil {
 				return nil, false, err
 			}
 			at = len(had)
-			had = append(had, named{name: p.Property, got: g})
+			had = append(had, readProperty{name: p.Property, readResult: g})
 		}
-		g := &had[at].got
+		g := &had[at].readResult
 		switch {
 		case g.fault == nil:
 			all[i] = r.part(&had[at], p.Steps)
 		case vim.IsFault[*types.ManagedObjectNotFound](g.fault):
 			return nil, false, nil
 		case g.fault.Detail == nil || r.ctx.Err() != nil:
-			// Not of this property: the whole call can't be served now.
+			// The fault is not about this property: the whole call can't be served now.
 			return nil, false, g.fault
 		default:
 			all[i] = result{state: missing, fault: g.fault, watched: g.watched}
@@ -180,14 +182,14 @@ func (r *reader) evaluate(it item) ([]result, bool, error) {
 	return all, true, nil
 }
 
-// named is a property that was read.
-type named struct {
+// readProperty is the result of reading a property, and an index of its value.
+type readProperty struct {
 	name string
-	got
+	readResult
 	index value.Index
 }
 
-func (r *reader) part(n *named, steps []value.Step) result {
+func (r *reader) part(n *readProperty, steps []value.Step) result {
 	out := result{watched: n.watched}
 	switch {
 	case n.value != nil:
@@ -199,16 +201,16 @@ func (r *reader) part(n *named, steps []value.Step) result {
 }
 
 const (
-	// fewResults of one call are taken to be small unless they are lists, since
-	// most calls ask for no more.
+	// fewResults is the number of results of a call whose exact size is not computed unless they
+	// are lists. Most calls have no more results.
 	fewResults = 16
-	// Bytes of an answer, about, beside the values in it.
+	// Approximate sizes in a response in bytes, without the values.
 	objectWeight  = 128
 	resultWeight  = 64
 	missingWeight = 512
 )
 
-// weigh is about how many bytes the results of one object take in the answer.
+// weigh returns the approximate size of one object's results in the response, in bytes.
 func (r *reader) weigh(results []result) int64 {
 	n := int64(objectWeight)
 	many := r.objects > fewResults || len(results) > fewResults

@@ -13,7 +13,9 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-func (s *service) retrieveProperties(ctx context.Context, c *vim.Call, r *types.RetrievePropertiesRequestType) ([]types.ObjectContent, error) {
+func (s *service) retrieveProperties(
+	ctx context.Context, c *vim.Call, r *types.RetrievePropertiesRequestType,
+) ([]types.ObjectContent, error) {
 	read, rest, err := s.prepare(ctx, c, r.SpecSet)
 	if err != nil {
 		return nil, err
@@ -21,9 +23,11 @@ func (s *service) retrieveProperties(ctx context.Context, c *vim.Call, r *types.
 	return read.content(&retrieval{}, &rest, len(rest), false)
 }
 
-// retrievePropertiesEx gives no token to callers without a session, for it could
-// not belong to them: they get all at once, which is little.
-func (s *service) retrievePropertiesEx(ctx context.Context, c *vim.Call, r *types.RetrievePropertiesExRequestType) (*types.RetrieveResult, error) {
+// retrievePropertiesEx reads the properties in pages. A caller without a session gets everything in
+// one response: a token could not belong to it, and it may read only little.
+func (s *service) retrievePropertiesEx(
+	ctx context.Context, c *vim.Call, r *types.RetrievePropertiesExRequestType,
+) (*types.RetrieveResult, error) {
 	limit := int(r.Options.MaxObjects)
 	if limit < 0 {
 		return nil, vim.InvalidArgument("options.maxObjects", errors.New("negative"))
@@ -37,18 +41,20 @@ func (s *service) retrievePropertiesEx(ctx context.Context, c *vim.Call, r *type
 	}
 	out, err := s.next(read, rest, limit)
 	if err != nil || len(out.Objects) == 0 {
-		return nil, err // the API's way to say that there is nothing
+		return nil, err // in the API, an unset result means that nothing was found
 	}
 	return out, nil
 }
 
-func (s *service) continueRetrieve(ctx context.Context, c *vim.Call, r *types.ContinueRetrievePropertiesExRequestType) (types.RetrieveResult, error) {
+func (s *service) continueRetrieve(
+	ctx context.Context, c *vim.Call, r *types.ContinueRetrievePropertiesExRequestType,
+) (types.RetrieveResult, error) {
 	p, err := s.takePage(c, r.Token)
 	if err != nil {
 		return types.RetrieveResult{}, err
 	}
 	read := s.newReader(ctx, c)
-	read.keep = map[known]got{}
+	read.keep = map[propertyKey]readResult{}
 	read.weight = p.plans
 	out, err := s.next(read, p.rest, p.limit)
 	if err != nil {
@@ -62,14 +68,14 @@ func (s *service) cancelRetrieve(_ context.Context, c *vim.Call, r *types.Cancel
 	return err
 }
 
-// prepare finds the objects of the request.
+// prepare compiles the specs of a request and finds their objects.
 func (s *service) prepare(ctx context.Context, c *vim.Call, specs []types.PropertyFilterSpec) (*reader, []item, error) {
 	if len(specs) > maxSpecs {
 		return nil, nil, tooMany("specSet", maxSpecs)
 	}
 	read := s.newReader(ctx, c)
 	if len(specs) > 1 {
-		read.keep = map[known]got{}
+		read.keep = map[propertyKey]readResult{}
 	}
 	var all []item
 	for i := range specs {
@@ -91,14 +97,14 @@ func (s *service) prepare(ctx context.Context, c *vim.Call, specs []types.Proper
 	return read, all, nil
 }
 
-// retrieval is a result, and room for what most are: one property of one object.
+// retrieval is a result with memory for the usual case, one property of one object.
 type retrieval struct {
 	result  types.RetrieveResult
 	objects [1]types.ObjectContent
 	values  [1]types.DynamicProperty
 }
 
-// next reads the next objects, and keeps a page of what is left.
+// next reads the next objects and stores the remaining ones as a page.
 func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveResult, error) {
 	var err error
 	made := &retrieval{}
@@ -107,21 +113,20 @@ func (s *service) next(read *reader, rest []item, limit int) (*types.RetrieveRes
 		return nil, err
 	}
 	if len(rest) > 0 {
-		// A copy, so that what was read is not kept.
+		// The copy releases the items that were already read.
 		rest = slices.Clone(rest)
 		out.Token, err = s.keepPage(read.call, page{of: read.call.Object, rest: rest, limit: limit, plans: read.weight})
 	}
 	return out, err
 }
 
-// pageBytes is about how long an answer gets before the rest is left for another
-// call.
+// pageBytes is the approximate size of a response after which the rest is left for another call.
 const pageBytes = 8 << 20
 
-// content reads up to limit of the objects and takes them off. Those that have
-// gone meanwhile are left out. With pages it stops when the answer is long.
+// content reads up to limit objects and removes them from rest. It leaves out objects that no
+// longer exist. If pages is set, it stops when the response is long.
 func (r *reader) content(made *retrieval, rest *[]item, limit int, pages bool) ([]types.ObjectContent, error) {
-	all, few := room(made.objects[:], min(limit, len(*rest)))[:0], made.values[:]
+	all, buf := sliceOf(made.objects[:], min(limit, len(*rest)))[:0], made.values[:]
 	for len(*rest) > 0 && len(all) < limit {
 		if pages && r.call.Weight() > pageBytes && len(all) > 0 {
 			break
@@ -136,17 +141,17 @@ func (r *reader) content(made *retrieval, rest *[]item, limit int, pages bool) (
 			if fault := r.api.Answer(r.call, r.weigh(results)); fault != nil {
 				return nil, fault
 			}
-			all = append(all, r.object(it, results, few))
-			few = nil
+			all = append(all, r.object(it, results, buf))
+			buf = nil
 		}
 	}
 	return all, nil
 }
 
-func (r *reader) object(it item, results []result, few []types.DynamicProperty) types.ObjectContent {
+func (r *reader) object(it item, results []result, buf []types.DynamicProperty) types.ObjectContent {
 	o := types.ObjectContent{Obj: it.ref}
 	if len(results) > 0 {
-		o.PropSet = room(few, len(results))[:0]
+		o.PropSet = sliceOf(buf, len(results))[:0]
 	}
 	for i := range results {
 		name := it.plan.paths[i].Text
@@ -168,20 +173,20 @@ func (r *reader) localized(f *vim.Fault) types.LocalizedMethodFault {
 	return types.LocalizedMethodFault{Fault: f.Detail, LocalizedMessage: f.Text(r.api.MessageLocale(r.call))}
 }
 
-// maxPages is how many retrievals a session may leave unfinished; the oldest
-// gives way.
+// maxPages is the maximum number of unfinished retrievals of a session. A new one evicts the
+// oldest.
 const maxPages = 32
 
-// page is what is left of a retrieval.
+// page is the rest of a retrieval.
 type page struct {
-	of    types.ManagedObjectReference // the collector that it was asked of
+	of    types.ManagedObjectReference // the collector that was called
 	rest  []item
 	limit int
-	plans int64 // about how many bytes the plans of its items take
+	plans int64 // approximate size in bytes of the plans of its items
 	hold  *budget.Hold
 }
 
-// weightOf is about how many bytes of memory the items take, beside their plans.
+// weightOf returns the approximate size of the items in bytes, without their plans.
 func weightOf(items []item) int64 {
 	const each = 64
 	n := int64(0)
@@ -192,7 +197,7 @@ func weightOf(items []item) int64 {
 }
 
 func (s *service) keepPage(c *vim.Call, p page) (string, error) {
-	o, err := s.own(c)
+	o, err := s.ensureOwner(c)
 	if err != nil {
 		return "", err
 	}
@@ -218,9 +223,9 @@ func (s *service) keepPage(c *vim.Call, p page) (string, error) {
 	return strconv.FormatUint(o.tokens, 10), nil
 }
 
-var errToken = errors.New("no such token, or it was used")
+var errToken = errors.New("the token is unknown or was already used")
 
-// takePage takes what a token stands for: each is good once.
+// takePage returns the page of a token and removes it. Each token can be used once.
 func (s *service) takePage(c *vim.Call, token string) (page, error) {
 	o := s.owner(c)
 	n, err := strconv.ParseUint(token, 10, 64)

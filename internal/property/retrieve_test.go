@@ -45,7 +45,7 @@ func TestPathsLeadIntoValues(t *testing.T) {
 		}
 	}
 	if u, ok := admin.one(sessionManager, "sessionList["+key+"]").(*types.UserSession); !ok || u.Key != ann.key() {
-		t.Errorf("an element of a list is not boxed as itself: %#v", u)
+		t.Errorf("an element of a list has the wrong type: %#v", u)
 	}
 }
 
@@ -62,7 +62,8 @@ func TestListsAreBoxedAsTheAPIsArrays(t *testing.T) {
 	if got, ok := admin.one(rootFolder, "childEntity").(types.ArrayOfManagedObjectReference); !ok {
 		t.Errorf("childEntity is a %T", got)
 	}
-	if got, ok := admin.one(rootFolder, "effectiveRole").(types.ArrayOfInt); !ok || !slices.Equal(got.Int, []int32{access.Admin}) {
+	if got, ok := admin.one(rootFolder, "effectiveRole").(types.ArrayOfInt); !ok ||
+		!slices.Equal(got.Int, []int32{access.Admin}) {
 		t.Errorf("effectiveRole is %#v", got)
 	}
 	if _, ok := admin.one(authorization, "roleList").(types.ArrayOfAuthorizationRole); !ok {
@@ -74,8 +75,8 @@ func TestListsAreBoxedAsTheAPIsArrays(t *testing.T) {
 	}
 }
 
-// Every list that any object serves must have its array type.
-func TestEveryListServedHasABox(t *testing.T) {
+// Every list that an object serves must have an ArrayOf type.
+func TestEveryServedListHasAnArrayType(t *testing.T) {
 	f := newFixture(t)
 	s := value.New()
 	for _, o := range f.Objects() {
@@ -93,17 +94,22 @@ func TestUnknownPathsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("Administrator")
 	for _, path := range []string{
-		"", "bogus", "message.length", "currentSession.bogus", "sessionList.userName", "sessionList[1]", "sessionList[KEY]",
-		`sessionList["a"`, `sessionList["a"]b`, `sessionList["a"].bogus`, "supportedLocaleList[\"en\"]", ".message", "message.", "message..x",
-		`currentSession["a"]`, "currentSession.loginTime.wall", strings.Repeat("a", 2000), "message" + strings.Repeat(".a", 40),
+		"", "bogus", "message.length", "currentSession.bogus", "sessionList.userName", "sessionList[1]",
+		"sessionList[KEY]",
+		`sessionList["a"`, `sessionList["a"]b`, `sessionList["a"].bogus`, "supportedLocaleList[\"en\"]", ".message",
+		"message.", "message..x",
+		`currentSession["a"]`, "currentSession.loginTime.wall", strings.Repeat("a", 2000),
+		"message" + strings.Repeat(".a", 40),
 		"Message", "currentSession._typeName", "message ", "sessionList[007]", "sessionList[+1]",
 	} {
-		req := &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{spec(sessionManager, "message", path)}}
+		req := &types.RetrievePropertiesRequestType{
+			SpecSet: []types.PropertyFilterSpec{spec(sessionManager, "message", path)}}
 		fault := admin.fails("InvalidProperty", pc, "RetrieveProperties", req)
 		if got := fault.Detail.(*types.InvalidProperty).Name; got != clip(path) {
 			t.Errorf("%q: the fault names %q", path, got)
 		}
-		admin.fails("InvalidProperty", pc, "CreateFilter", &types.CreateFilterRequestType{Spec: spec(sessionManager, path)})
+		admin.fails("InvalidProperty", pc, "CreateFilter",
+			&types.CreateFilterRequestType{Spec: spec(sessionManager, path)})
 	}
 }
 
@@ -127,7 +133,7 @@ func TestAllIsEveryPropertyOfTheTable(t *testing.T) {
 	}
 }
 
-func TestAnonymousReadersGetWhatIsTheirsAndHearWhatIsMissing(t *testing.T) {
+func TestAnonymousReadersGetPublicPropertiesAndAFaultForOthers(t *testing.T) {
 	f := newFixture(t)
 	all := f.anonymous().retrieve(spec(sessionManager))
 	if len(all) != 1 {
@@ -149,20 +155,22 @@ func TestAnonymousReadersGetWhatIsTheirsAndHearWhatIsMissing(t *testing.T) {
 	if !slices.Equal(there, []string{"defaultLocale", "messageLocaleList", "supportedLocaleList"}) {
 		t.Errorf("there are %v: currentSession is unset, not missing", there)
 	}
-	for _, m := range []string{"WaitForUpdatesEx", "CreateFilter", "CreatePropertyCollector", "CancelWaitForUpdates", "CheckForUpdates", "WaitForUpdates"} {
+	for _, m := range []string{"WaitForUpdatesEx", "CreateFilter", "CreatePropertyCollector", "CancelWaitForUpdates",
+		"CheckForUpdates", "WaitForUpdates"} {
 		row, _ := f.Method(pc, m)
 		f.anonymous().fails("NotAuthenticated", pc, m, row.NewArgs())
 	}
 }
 
-func TestWhoLacksThePrivilegeIsToldSoForThatPropertyAlone(t *testing.T) {
+func TestACallerWithoutThePrivilegeGetsAFaultForThatPropertyOnly(t *testing.T) {
 	f := newFixture(t)
 	all := f.login("ann").retrieve(spec(sessionManager, "sessionList", "message", "sessionList[\"x\"].userName"))
 	if len(all) != 1 || len(all[0].PropSet) != 1 || len(all[0].MissingSet) != 2 {
 		t.Fatalf("got %+v", all)
 	}
 	m := all[0].MissingSet[0]
-	if d, ok := m.Fault.Fault.(*types.NoPermission); !ok || m.Path != "sessionList" || d.PrivilegeId != "Sessions.TerminateSession" {
+	if d, ok := m.Fault.Fault.(*types.NoPermission); !ok || m.Path != "sessionList" ||
+		d.PrivilegeId != "Sessions.TerminateSession" {
 		t.Errorf("got %+v", m)
 	}
 }
@@ -177,7 +185,7 @@ func TestNoPathsGiveTheReferenceAlone(t *testing.T) {
 	}
 }
 
-func TestObjectsThatAreNotThere(t *testing.T) {
+func TestObjectsThatDoNotExist(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	vm := types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-1"}
@@ -206,9 +214,11 @@ func TestSpecsForBaseTypesAddUp(t *testing.T) {
 	f := newFixture(t)
 	s := spec(rootFolder, "name", "name")
 	s.PropSet = append(s.PropSet, types.PropertySpec{Type: "ManagedEntity", PathSet: []string{"overallStatus", "name"}},
-		types.PropertySpec{Type: "ManagedObject"}, types.PropertySpec{Type: "VirtualMachine", PathSet: []string{"guest.ipAddress"}})
+		types.PropertySpec{Type: "ManagedObject"}, types.PropertySpec{Type: "VirtualMachine",
+			PathSet: []string{"guest.ipAddress"}})
 	all := f.login("ann").retrieve(s)
-	if len(all) != 1 || len(all[0].PropSet) != 2 || all[0].PropSet[0].Val != "Datacenters" || all[0].PropSet[1].Val != types.ManagedEntityStatusGray {
+	if len(all) != 1 || len(all[0].PropSet) != 2 || all[0].PropSet[0].Val != "Datacenters" ||
+		all[0].PropSet[1].Val != types.ManagedEntityStatusGray {
 		t.Errorf("got %+v", all)
 	}
 	s = spec(rootFolder, "name")
@@ -242,19 +252,25 @@ func TestRetrievalsAreContinuedInPages(t *testing.T) {
 			break
 		}
 		token := got.Token
-		got = call[types.RetrieveResult](ann, pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: token})
-		ann.fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: token})
+		got = call[types.RetrieveResult](ann, pc, "ContinueRetrievePropertiesEx",
+			&types.ContinueRetrievePropertiesExRequestType{Token: token})
+		ann.fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx",
+			&types.ContinueRetrievePropertiesExRequestType{Token: token})
 	}
 	if !slices.Equal(sizes, []int{2, 2, 1}) || len(refs) != 5 {
 		t.Errorf("pages of %v: %v", sizes, refs)
 	}
 
 	token := ask(ann, 1).Token
-	f.login("bob").fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: token})
-	f.anonymous().fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: token})
-	ann.fails("InvalidArgument", ann.collector().pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: token})
+	f.login("bob").fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx",
+		&types.ContinueRetrievePropertiesExRequestType{Token: token})
+	f.anonymous().fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx",
+		&types.ContinueRetrievePropertiesExRequestType{Token: token})
+	ann.fails("InvalidArgument", ann.collector().pc, "ContinueRetrievePropertiesEx",
+		&types.ContinueRetrievePropertiesExRequestType{Token: token})
 	ann.void(pc, "CancelRetrievePropertiesEx", &types.CancelRetrievePropertiesExRequestType{Token: token})
-	ann.fails("InvalidArgument", pc, "CancelRetrievePropertiesEx", &types.CancelRetrievePropertiesExRequestType{Token: token})
+	ann.fails("InvalidArgument", pc, "CancelRetrievePropertiesEx",
+		&types.CancelRetrievePropertiesExRequestType{Token: token})
 	ann.fails("InvalidArgument", pc, "RetrievePropertiesEx", &types.RetrievePropertiesExRequestType{
 		SpecSet: []types.PropertyFilterSpec{s}, Options: types.RetrieveOptions{MaxObjects: -1}})
 
@@ -265,7 +281,8 @@ func TestRetrievalsAreContinuedInPages(t *testing.T) {
 	for range maxPages {
 		ask(ann, 1)
 	}
-	ann.fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: first})
+	ann.fails("InvalidArgument", pc, "ContinueRetrievePropertiesEx",
+		&types.ContinueRetrievePropertiesExRequestType{Token: first})
 }
 
 func TestNothingFoundIsUnset(t *testing.T) {
@@ -276,7 +293,7 @@ func TestNothingFoundIsUnset(t *testing.T) {
 	}
 }
 
-func TestAPathNamedTwiceIsToldOnce(t *testing.T) {
+func TestAPathNamedTwiceIsReturnedOnce(t *testing.T) {
 	f := newFixture(t)
 	s := spec(authorization, "privilegeList")
 	for range 2 {
@@ -305,7 +322,8 @@ func TestRequestsAreBounded(t *testing.T) {
 	kinds.PropSet = slices.Repeat(kinds.PropSet, maxTypes+1)
 	wide := spec(rootFolder, "name")
 	for range maxSelections + 1 {
-		wide.ObjectSet[0].SelectSet = append(wide.ObjectSet[0].SelectSet, &types.TraversalSpec{Type: "Folder", Path: "childEntity"})
+		wide.ObjectSet[0].SelectSet = append(wide.ObjectSet[0].SelectSet,
+			&types.TraversalSpec{Type: "Folder", Path: "childEntity"})
 	}
 	deep := spec(rootFolder, "name")
 	var next []types.BaseSelectionSpec
@@ -314,12 +332,13 @@ func TestRequestsAreBounded(t *testing.T) {
 	}
 	deep.ObjectSet[0].SelectSet = next
 	for _, s := range []types.PropertyFilterSpec{many, objects, kinds, wide, deep} {
-		ann.fails("InvalidArgument", pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
+		ann.fails("InvalidArgument", pc, "RetrieveProperties",
+			&types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
 	}
 	ann.fails("InvalidArgument", pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{
 		SpecSet: slices.Repeat([]types.PropertyFilterSpec{spec(sessionManager, "message")}, maxSpecs+1)})
 
-	// A session's filters together.
+	// All filters of a session together are also limited.
 	big := spec(sessionManager)
 	big.PropSet[0].All = nil
 	for i := range maxPaths {
@@ -339,22 +358,23 @@ func TestRequestsAreBounded(t *testing.T) {
 			first = v.(types.ManagedObjectReference)
 		}
 		if n > 10 {
-			t.Fatal("filters without end")
+			t.Fatal("there is no limit")
 		}
 	}
 	ann.void(first, "DestroyPropertyFilter", &types.DestroyPropertyFilterRequestType{})
 	ann.filter(false, big)
 }
 
-func TestReadsOfOneRequestAreOfOneMoment(t *testing.T) {
+func TestReadsOfOneRequestAreConsistent(t *testing.T) {
 	f := newFixture(t)
-	all := f.login("Administrator").retrieve(spec(sessionManager, "currentSession"), spec(sessionManager, "currentSession", "message"))
+	all := f.login("Administrator").retrieve(spec(sessionManager, "currentSession"),
+		spec(sessionManager, "currentSession", "message"))
 	if len(all) != 2 || !reflect.DeepEqual(all[0].PropSet[0], all[1].PropSet[0]) {
 		t.Errorf("got %+v", all)
 	}
 }
 
-func TestKeysAreTakenAsTheyAre(t *testing.T) {
+func TestKeysInPathsAreComparedLiterally(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("Administrator")
 	f.register("com.vigate.[a].b")
@@ -364,15 +384,17 @@ func TestKeysAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheWholeCallAreNotTakenForOnesOfAProperty(t *testing.T) {
+func TestFaultsOfTheCallAreNotReportedAsFaultsOfAProperty(t *testing.T) {
 	f := newFixture(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	f.must(f.Add(&vim.Object{Type: "Task", ID: "task-1", Properties: []vim.Property{
-		vim.NewProperty("info", vim.Anonymous, func(ctx context.Context, _ *vim.Call) (string, error) { return "", ctx.Err() }),
+		vim.NewProperty("info", vim.Anonymous,
+			func(ctx context.Context, _ *vim.Call) (string, error) { return "", ctx.Err() }),
 	}}))
 	task := types.ManagedObjectReference{Type: "Task", Value: "task-1"}
-	_, fault := f.anonymous().tryContext(ctx, pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{spec(task, "info")}})
+	_, fault := f.anonymous().tryContext(ctx, pc, "RetrieveProperties",
+		&types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{spec(task, "info")}})
 	if fault == nil || fault.Kind() != "RequestCanceled" {
 		t.Errorf("got %v", fault)
 	}

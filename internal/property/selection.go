@@ -10,31 +10,31 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Limits of what the traversals of one request do. Views can hold one another,
-// so a short request can lead a long way.
+// Limits on the traversals of one request. Views can contain each other, so a short request can
+// visit many objects.
 const (
-	maxVisits = 1_000_000 // objects reached and traversals tried, each from each object
-	maxDeep   = 1000      // traversals made one from the end of another
+	maxVisits = 1_000_000 // objects reached, plus traversals tried from each object
+	maxDepth  = 1000      // traversals in a chain
 )
 
-// selection is what the object specs of a filter lead to at a time. It is good
-// until the filter's next.
+// selection holds the objects that a filter selects at one time. It is valid until the next
+// selection of the same filter.
 type selection struct {
 	items   []item
-	missing []types.ManagedObjectReference // named by the filter, and not there
+	missing []types.ManagedObjectReference // named by the filter, but don't exist
 }
 
-// walk is one walk over a filter's objects.
+// walk finds the objects of one filter.
 type walk struct {
 	*reader
 	spec *filterSpec
 	out  selection
-	// seen numbers the objects that were reached; nil while one object without
-	// traversals is all there is.
+	// seen numbers the visited objects. It is nil if the filter has only one object and no
+	// traversals.
 	seen     map[types.ManagedObjectReference]int
-	reported bits // of the objects, by number
-	// done has, by a traversal's number, from which objects it was made. Each is
-	// made once: traversals may lead in circles.
+	reported bits // numbers of the objects that are already selected
+	// done holds, by the traversal's number, the numbers of the objects from which it was followed.
+	// Each traversal is followed once from each object, because traversals may form cycles.
 	done []bits
 }
 
@@ -54,8 +54,8 @@ func (b *bits) add(n int) bool {
 	return true
 }
 
-// selectObjects finds the filter's objects. If must is set, one that the filter
-// names and that is not there is a fault, unless the filter has it reported.
+// selectObjects finds the filter's objects. If must is set, it returns a fault if the filter names
+// an object that does not exist, unless reportMissing is set.
 func (r *reader) selectObjects(f *filterSpec, must bool) (selection, error) {
 	w := walk{reader: r, spec: f, out: selection{items: f.one.items[:0]}}
 	if len(f.objects) > 1 || len(f.objects) == 1 && len(f.objects[0].steps) > 0 {
@@ -83,7 +83,8 @@ func (r *reader) selectObjects(f *filterSpec, must bool) (selection, error) {
 	return w.out, nil
 }
 
-// visited counts one visit more, and looks whether the request is to go on.
+// visited counts one visit. It returns an error if there are too many visits or if the request must
+// end.
 func (r *reader) visited() error {
 	if r.visits++; r.visits > maxVisits {
 		return tooMany("selectSet", maxVisits)
@@ -91,7 +92,7 @@ func (r *reader) visited() error {
 	return r.api.Work(r.ctx, r.call, 1)
 }
 
-// number is the object's number in this walk.
+// number returns the object's number in this walk.
 func (w *walk) number(ref types.ManagedObjectReference) int {
 	n, ok := w.seen[ref]
 	if !ok && w.seen != nil {
@@ -101,9 +102,9 @@ func (w *walk) number(ref types.ManagedObjectReference) int {
 	return n
 }
 
-func (w *walk) visit(ref types.ManagedObjectReference, skip bool, steps []*traversal, deep int) error {
-	if deep > maxDeep {
-		return vim.InvalidArgument("selectSet", errors.New("leads too deep"))
+func (w *walk) visit(ref types.ManagedObjectReference, skip bool, steps []*traversal, depth int) error {
+	if depth > maxDepth {
+		return vim.InvalidArgument("selectSet", errors.New("the chain of traversals is too long"))
 	}
 	from := w.number(ref)
 	if !skip && (w.seen == nil || w.reported.add(from)) {
@@ -122,7 +123,7 @@ func (w *walk) visit(ref types.ManagedObjectReference, skip bool, steps []*trave
 		if !isA(ref.Type, t.typ) || !w.done[t.number].add(from) {
 			continue
 		}
-		next, err := w.follow(ref, t)
+		next, err := w.targets(ref, t)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (w *walk) visit(ref types.ManagedObjectReference, skip bool, steps []*trave
 			if w.api.Exists(w.call, n) != nil {
 				continue
 			}
-			if err := w.visit(n, t.skip, t.next, deep+1); err != nil {
+			if err := w.visit(n, t.skip, t.next, depth+1); err != nil {
 				return err
 			}
 		}
@@ -141,9 +142,9 @@ func (w *walk) visit(ref types.ManagedObjectReference, skip bool, steps []*trave
 	return nil
 }
 
-// follow is where the traversal leads from the object. What the caller may not
-// see leads nowhere.
-func (w *walk) follow(ref types.ManagedObjectReference, t *traversal) ([]types.ManagedObjectReference, error) {
+// targets returns the objects to which the traversal leads from ref. If the caller may not read the
+// property, there are none.
+func (w *walk) targets(ref types.ManagedObjectReference, t *traversal) ([]types.ManagedObjectReference, error) {
 	row, fault := w.api.Property(ref, t.path.Property)
 	if fault != nil || !w.values.Leads(row.Type, t.path.Steps) {
 		return nil, pathFault(t.path)

@@ -11,15 +11,16 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// datacenters adds a small inventory: a ring of datacenters that each lead to
-// the next, by the property that folders have for it.
+// ring adds a small inventory: a ring of objects, each of which leads to the next one.
 func (f *fixture) ring() (refs []types.ManagedObjectReference) {
-	next := map[string]string{"Datacenter": "ComputeResource", "ComputeResource": "HostSystem", "HostSystem": "Datacenter"}
+	next := map[string]string{"Datacenter": "ComputeResource", "ComputeResource": "HostSystem",
+		"HostSystem": "Datacenter"}
 	for _, typ := range []string{"Datacenter", "ComputeResource", "HostSystem"} {
 		f.must(f.Add(&vim.Object{Type: typ, ID: "1", Properties: []vim.Property{
 			vim.NewProperty("name", vim.View, func(context.Context, *vim.Call) (string, error) { return typ, nil }),
 			vim.NewProperty("next", vim.View, func(context.Context, *vim.Call) ([]types.ManagedObjectReference, error) {
-				return []types.ManagedObjectReference{{Type: next[typ], Value: "1"}, {Type: next[typ], Value: "gone"}}, nil
+				return []types.ManagedObjectReference{{Type: next[typ], Value: "1"},
+					{Type: next[typ], Value: "gone"}}, nil
 			}),
 			vim.NewProperty("one", vim.View, func(context.Context, *vim.Call) (*types.ManagedObjectReference, error) {
 				return &types.ManagedObjectReference{Type: next[typ], Value: "1"}, nil
@@ -57,15 +58,18 @@ func TestTraversalsLeadToOtherObjects(t *testing.T) {
 		set  []types.BaseSelectionSpec
 		want []types.ManagedObjectReference
 	}{
-		"nothing":              {false, nil, ring[:1]},
-		"a list":               {false, []types.BaseSelectionSpec{step("Datacenter", "next")}, ring[:2]},
-		"a reference":          {false, []types.BaseSelectionSpec{step("Datacenter", "one")}, ring[:2]},
-		"another type's":       {false, []types.BaseSelectionSpec{step("Folder", "childEntity"), step("VirtualMachine", "x")}, ring[:1]},
-		"start skipped":        {true, []types.BaseSelectionSpec{step("Datacenter", "next")}, ring[1:2]},
-		"step skipped":         {false, []types.BaseSelectionSpec{skip}, []types.ManagedObjectReference{ring[0], ring[2]}},
-		"in a circle":          {false, []types.BaseSelectionSpec{around}, ring},
-		"in a circle, skipped": {true, []types.BaseSelectionSpec{around}, []types.ManagedObjectReference{ring[1], ring[2], ring[0]}},
-		"named later":          {false, []types.BaseSelectionSpec{late, later}, ring},
+		"nothing":     {false, nil, ring[:1]},
+		"a list":      {false, []types.BaseSelectionSpec{step("Datacenter", "next")}, ring[:2]},
+		"a reference": {false, []types.BaseSelectionSpec{step("Datacenter", "one")}, ring[:2]},
+		"another type's": {false, []types.BaseSelectionSpec{step("Folder", "childEntity"),
+			step("VirtualMachine", "x")}, ring[:1]},
+		"start skipped": {true, []types.BaseSelectionSpec{step("Datacenter", "next")}, ring[1:2]},
+		"step skipped": {false, []types.BaseSelectionSpec{skip},
+			[]types.ManagedObjectReference{ring[0], ring[2]}},
+		"in a circle": {false, []types.BaseSelectionSpec{around}, ring},
+		"in a circle, skipped": {true, []types.BaseSelectionSpec{around},
+			[]types.ManagedObjectReference{ring[1], ring[2], ring[0]}},
+		"named later": {false, []types.BaseSelectionSpec{late, later}, ring},
 	} {
 		s := types.PropertyFilterSpec{
 			PropSet:   []types.PropertySpec{{Type: "ManagedObject", PathSet: []string{"name"}}},
@@ -75,7 +79,7 @@ func TestTraversalsLeadToOtherObjects(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", what, got, c.want)
 		}
 		if got := f.anonymous().retrieve(s); !c.skip && len(got) != 1 || c.skip && len(got) != 0 {
-			t.Errorf("%s: who may not see the way gets %v", what, got)
+			t.Errorf("%s: without the privilege: got %v", what, got)
 		}
 	}
 	for kind, bad := range map[string]types.BaseSelectionSpec{
@@ -85,11 +89,13 @@ func TestTraversalsLeadToOtherObjects(t *testing.T) {
 	} {
 		s := spec(ring[0], "name")
 		s.ObjectSet[0].SelectSet = []types.BaseSelectionSpec{bad}
-		ann.fails(kind, pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
+		ann.fails(kind, pc, "RetrieveProperties",
+			&types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
 	}
 	s := spec(ring[0], "name")
 	s.ObjectSet[0].SelectSet = []types.BaseSelectionSpec{step("Datacenter", "name")}
-	ann.fails("InvalidProperty", pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
+	ann.fails("InvalidProperty", pc, "RetrieveProperties",
+		&types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
 }
 
 func through(view types.ManagedObjectReference, paths ...types.PropertySpec) types.PropertyFilterSpec {
@@ -102,12 +108,14 @@ func through(view types.ManagedObjectReference, paths ...types.PropertySpec) typ
 
 func refsOf(r ...types.ManagedObjectReference) []types.ManagedObjectReference { return r }
 
-func TestListViewsHoldWhatTheyAreGiven(t *testing.T) {
+func TestListViewsHoldTheGivenObjects(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	gone := types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-1"}
-	ann.fails("ManagedObjectNotFound", viewManager, "CreateListView", &types.CreateListViewRequestType{Obj: refsOf(sessionManager, gone)})
-	v := call[types.ManagedObjectReference](ann, viewManager, "CreateListView", &types.CreateListViewRequestType{Obj: refsOf(sessionManager, rootFolder, rootFolder)})
+	ann.fails("ManagedObjectNotFound", viewManager, "CreateListView",
+		&types.CreateListViewRequestType{Obj: refsOf(sessionManager, gone)})
+	v := call[types.ManagedObjectReference](ann, viewManager, "CreateListView",
+		&types.CreateListViewRequestType{Obj: refsOf(sessionManager, rootFolder, rootFolder)})
 	holds := func(want ...types.ManagedObjectReference) {
 		t.Helper()
 		if got := call[[]types.ManagedObjectReference](ann, v, "view", nil); !slices.Equal(got, want) {
@@ -118,22 +126,26 @@ func TestListViewsHoldWhatTheyAreGiven(t *testing.T) {
 	lost := call[[]types.ManagedObjectReference](ann, v, "ModifyListView", &types.ModifyListViewRequestType{
 		Add: refsOf(authorization, gone, sessionManager), Remove: refsOf(rootFolder)})
 	if !slices.Equal(lost, refsOf(gone)) {
-		t.Errorf("not there are %v", lost)
+		t.Errorf("missing are %v", lost)
 	}
 	holds(sessionManager, authorization)
 	all := ann.retrieve(through(v, types.PropertySpec{Type: "SessionManager", PathSet: []string{"message"}}))
 	if got := found(all); !slices.Equal(got, refsOf(sessionManager)) {
 		t.Errorf("through the view: %v", got)
 	}
-	other := call[types.ManagedObjectReference](ann, viewManager, "CreateListView", &types.CreateListViewRequestType{Obj: refsOf(rootFolder)})
+	other := call[types.ManagedObjectReference](ann, viewManager, "CreateListView",
+		&types.CreateListViewRequestType{Obj: refsOf(rootFolder)})
 	ann.void(v, "ResetListViewFromView", &types.ResetListViewFromViewRequestType{View: other})
 	holds(rootFolder)
-	ann.fails("InvalidArgument", v, "ResetListViewFromView", &types.ResetListViewFromViewRequestType{View: sessionManager})
-	if lost := call[[]types.ManagedObjectReference](ann, v, "ResetListView", &types.ResetListViewRequestType{Obj: refsOf(gone)}); len(lost) != 1 {
-		t.Errorf("not there are %v", lost)
+	ann.fails("InvalidArgument", v, "ResetListViewFromView",
+		&types.ResetListViewFromViewRequestType{View: sessionManager})
+	if lost := call[[]types.ManagedObjectReference](ann, v, "ResetListView",
+		&types.ResetListViewRequestType{Obj: refsOf(gone)}); len(lost) != 1 {
+		t.Errorf("missing are %v", lost)
 	}
 	holds()
-	if got := call[[]types.ManagedObjectReference](ann, viewManager, "viewList", nil); !slices.Equal(got, refsOf(v, other)) {
+	if got := call[[]types.ManagedObjectReference](ann, viewManager, "viewList", nil); !slices.Equal(got,
+		refsOf(v, other)) {
 		t.Errorf("views %v", got)
 	}
 	bob := f.login("bob")
@@ -142,7 +154,8 @@ func TestListViewsHoldWhatTheyAreGiven(t *testing.T) {
 	ann.void(v, "DestroyView", &types.DestroyViewRequestType{})
 	ann.fails("ManagedObjectNotFound", v, "DestroyView", &types.DestroyViewRequestType{})
 	ann.fails("ManagedObjectNotFound", other, "ResetListViewFromView", &types.ResetListViewFromViewRequestType{View: v})
-	if got := call[[]types.ManagedObjectReference](ann, viewManager, "viewList", nil); !slices.Equal(got, refsOf(other)) {
+	if got := call[[]types.ManagedObjectReference](ann, viewManager, "viewList", nil); !slices.Equal(got,
+		refsOf(other)) {
 		t.Errorf("views %v", got)
 	}
 	ann.end()
@@ -151,22 +164,26 @@ func TestListViewsHoldWhatTheyAreGiven(t *testing.T) {
 	}
 }
 
-func TestContainerViewsHoldWhatTheFolderDoes(t *testing.T) {
+func TestContainerViewsHoldTheContentOfTheFolder(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
-	v := call[types.ManagedObjectReference](ann, viewManager, "CreateContainerView", &types.CreateContainerViewRequestType{
-		Container: rootFolder, Type: []string{"VirtualMachine", "ManagedEntity"}, Recursive: true})
+	v := call[types.ManagedObjectReference](ann, viewManager, "CreateContainerView",
+		&types.CreateContainerViewRequestType{
+			Container: rootFolder, Type: []string{"VirtualMachine", "ManagedEntity"}, Recursive: true})
 	if got := ann.one(v, "view").(types.ArrayOfManagedObjectReference); len(got.ManagedObjectReference) != 0 {
 		t.Errorf("got %v", got)
 	}
-	if ann.one(v, "container") != rootFolder || ann.one(v, "recursive") != true || len(ann.one(v, "type").(types.ArrayOfString).String) != 2 {
-		t.Error("the view does not say what it was made of")
+	if ann.one(v, "container") != rootFolder || ann.one(v, "recursive") != true ||
+		len(ann.one(v, "type").(types.ArrayOfString).String) != 2 {
+		t.Error("the view does not return its own parameters")
 	}
-	ann.fails("InvalidArgument", viewManager, "CreateContainerView", &types.CreateContainerViewRequestType{Container: sessionManager})
-	ann.fails("InvalidArgument", viewManager, "CreateContainerView", &types.CreateContainerViewRequestType{Container: rootFolder, Type: []string{"SessionManager"}})
+	ann.fails("InvalidArgument", viewManager, "CreateContainerView",
+		&types.CreateContainerViewRequestType{Container: sessionManager})
+	ann.fails("InvalidArgument", viewManager, "CreateContainerView",
+		&types.CreateContainerViewRequestType{Container: rootFolder, Type: []string{"SessionManager"}})
 	ann.fails("ManagedObjectNotFound", viewManager, "CreateContainerView", &types.CreateContainerViewRequestType{
 		Container: types.ManagedObjectReference{Type: "Folder", Value: "group-d2"}})
-	// What clients wait for at their start: all there is, which is nothing.
+	// Clients do this when they start: they ask for all objects, and there are none.
 	ann.filter(false, through(v, types.PropertySpec{Type: "ManagedEntity", PathSet: []string{"name"}}))
 	if set := ann.check(""); set == nil || set.Version == "" || len(set.FilterSet) != 0 {
 		t.Errorf("got %+v", set)
@@ -178,7 +195,8 @@ func TestObjectsEnterAndLeaveWithTheirView(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		ann := f.login("ann")
-		v := call[types.ManagedObjectReference](ann, viewManager, "CreateListView", &types.CreateListViewRequestType{Obj: refsOf(rootFolder)})
+		v := call[types.ManagedObjectReference](ann, viewManager, "CreateListView",
+			&types.CreateListViewRequestType{Obj: refsOf(rootFolder)})
 		ann.filter(false, through(v, types.PropertySpec{Type: "ManagedObject"}))
 		set := ann.check("")
 		if o := ann.only(set); o.Obj != rootFolder || o.Kind != types.ObjectUpdateKindEnter {
@@ -197,9 +215,11 @@ func TestObjectsEnterAndLeaveWithTheirView(t *testing.T) {
 			return set.FilterSet[0].ObjectSet
 		}
 		got := next(func() {
-			call[[]types.ManagedObjectReference](ann, v, "ModifyListView", &types.ModifyListViewRequestType{Add: refsOf(sessionManager), Remove: refsOf(rootFolder)})
+			call[[]types.ManagedObjectReference](ann, v, "ModifyListView",
+				&types.ModifyListViewRequestType{Add: refsOf(sessionManager), Remove: refsOf(rootFolder)})
 		})
-		if len(got) != 2 || got[0].Kind != types.ObjectUpdateKindEnter || got[0].Obj != sessionManager || got[1].Kind != types.ObjectUpdateKindLeave || got[1].Obj != rootFolder {
+		if len(got) != 2 || got[0].Kind != types.ObjectUpdateKindEnter || got[0].Obj != sessionManager ||
+			got[1].Kind != types.ObjectUpdateKindLeave || got[1].Obj != rootFolder {
 			t.Errorf("got %+v", got)
 		}
 		got = next(func() { ann.void(v, "DestroyView", &types.DestroyViewRequestType{}) })
@@ -209,7 +229,7 @@ func TestObjectsEnterAndLeaveWithTheirView(t *testing.T) {
 	})
 }
 
-func TestObjectsThatGoAreToldAsMissingWhereThatIsWanted(t *testing.T) {
+func TestRemovedObjectsAreReportedAsMissingIfRequested(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	v := call[types.ManagedObjectReference](ann, viewManager, "CreateListView", &types.CreateListViewRequestType{})
@@ -222,25 +242,28 @@ func TestObjectsThatGoAreToldAsMissingWhereThatIsWanted(t *testing.T) {
 	}
 	ann.void(v, "DestroyView", &types.DestroyViewRequestType{})
 	set = ann.check(set.Version)
-	if ann.only(set).Kind != types.ObjectUpdateKindLeave || len(set.FilterSet[0].MissingSet) != 1 || set.FilterSet[0].MissingSet[0].Obj != v {
+	if ann.only(set).Kind != types.ObjectUpdateKindLeave || len(set.FilterSet[0].MissingSet) != 1 ||
+		set.FilterSet[0].MissingSet[0].Obj != v {
 		t.Errorf("got %+v", set)
 	}
 	if set := ann.check(set.Version); set != nil {
-		t.Errorf("told once more: %+v", set)
+		t.Errorf("reported again: %+v", set)
 	}
 	if set := ann.check(""); set == nil || len(set.FilterSet) != 1 || len(set.FilterSet[0].MissingSet) != 1 {
-		t.Errorf("who starts over is told %+v", set)
+		t.Errorf("from the beginning: %+v", set)
 	}
 }
 
-// The API's own inheritance, as far as what is served has any.
+// The types of served objects must have the base types of the vSphere API.
 func TestTypesDeriveFromOneAnother(t *testing.T) {
 	for _, c := range []struct {
 		typ, base string
 		want      bool
 	}{
-		{"Folder", "Folder", true}, {"Folder", "ManagedEntity", true}, {"Folder", "ExtensibleManagedObject", true}, {"Folder", "ManagedObject", true},
-		{"Folder", "SessionManager", false}, {"ListView", "View", true}, {"ListView", "ContainerView", false}, {"SessionManager", "ManagedObject", true},
+		{"Folder", "Folder", true}, {"Folder", "ManagedEntity", true}, {"Folder", "ExtensibleManagedObject", true},
+		{"Folder", "ManagedObject", true},
+		{"Folder", "SessionManager", false}, {"ListView", "View", true}, {"ListView", "ContainerView", false},
+		{"SessionManager", "ManagedObject", true},
 		{"ManagedEntity", "Folder", false}, {"EventHistoryCollector", "HistoryCollector", true},
 	} {
 		if got := isA(c.typ, c.base); got != c.want {
@@ -249,7 +272,8 @@ func TestTypesDeriveFromOneAnother(t *testing.T) {
 	}
 	f := newFixture(t)
 	f.must(f.Add(&vim.Object{Type: "OfItsOwn", ID: "own"}))
-	for typ, want := range map[string]bool{"OfItsOwn": true, "OfNobody": false, "View": true, "VirtualMachine": true, "ManagedObject": true, "UserSession": false, "": false, "folder": false} {
+	for typ, want := range map[string]bool{"OfItsOwn": true, "OfNobody": false, "View": true, "VirtualMachine": true,
+		"ManagedObject": true, "UserSession": false, "": false, "folder": false} {
 		if f.service.isKnown(typ) != want {
 			t.Errorf("%q is known: %v", typ, !want)
 		}

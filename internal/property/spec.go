@@ -11,46 +11,46 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Limits of one request, and of one filter. Clients send a few of each.
+// Limits of one request and of one filter. Clients send a few of each.
 const (
 	maxSpecs      = 64   // filter specs of a request
 	maxTypes      = 256  // property specs of a filter spec
 	maxPaths      = 1000 // paths of a filter spec
 	maxObjects    = 1000 // object specs of a filter spec
 	maxSelections = 1000 // traversals of an object spec
-	maxNesting    = 32   // of traversals in one another
+	maxNesting    = 32   // depth of nested traversals
 )
 
-// filterSpec is a PropertyFilterSpec, checked and ready for use by one
-// goroutine at a time.
+// filterSpec is a checked and compiled PropertyFilterSpec. One goroutine at a time may use it.
 type filterSpec struct {
 	*service
 	types   []typeSpec
 	objects []objectSpec
-	// reportMissing: objects that are not there are told of, and no fault.
+	// reportMissing means that missing objects are reported in the result instead of by a fault.
 	reportMissing bool
-	// weight is about how many bytes of memory the filter needs.
+	// weight is the approximate size of the filter in bytes.
 	weight     int
-	traversals int // of all objects together
+	traversals int // number of traversals of all objects
 	plans      []*plan
 
-	// What a filter of one path of one object needs of the above, and of what is
-	// made of it, at once: nearly all are such.
+	// one is the memory of a filter with one path of one object, which is the usual case. It saves
+	// separate allocations.
 	one struct {
 		types   [1]typeSpec
 		objects [1]objectSpec
 		plans   [1]*plan
 		plan    plan
 		items   [1]item
-		// paths of the type and of the plan
+		// paths belong to the type, planned to the plan.
 		paths, planned [1]value.Path
 	}
 }
 
-// room is for n, in few if that is enough. It is never nil.
-func room[T any](few []T, n int) []T {
-	if few != nil && n <= len(few) {
-		return few[:n:n]
+// sliceOf returns a slice of length n. It uses buf if that is large enough. The result is never
+// nil.
+func sliceOf[T any](buf []T, n int) []T {
+	if buf != nil && n <= len(buf) {
+		return buf[:n:n]
 	}
 	return make([]T, n)
 }
@@ -74,16 +74,17 @@ type traversal struct {
 	skip    bool
 	next    []*traversal
 	defined bool
-	number  int // of those of the filter spec
+	number  int // index among the traversals of the filter spec
 }
 
-// plan is what is read of the objects of a type.
+// plan lists the paths that are read from objects of one type.
 type plan struct {
 	typ   string
 	paths []value.Path
-	names map[string]bool // of paths, if they are many
-	// restless: a path leads to what changes without being told of.
-	restless bool
+	names map[string]bool // set of the paths' texts; used only if there are many
+	// alwaysRead means that a path leads to a member that changes without a notification. Each call
+	// then reads the object again.
+	alwaysRead bool
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
@@ -100,22 +101,22 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 	case len(in.ObjectSet) > maxObjects:
 		return nil, tooMany("objectSet", maxObjects)
 	}
-	f.types, f.plans = room(f.one.types[:], len(in.PropSet)), f.one.plans[:0]
-	few, n := f.one.paths[:], 0
+	f.types, f.plans = sliceOf(f.one.types[:], len(in.PropSet)), f.one.plans[:0]
+	buf, n := f.one.paths[:], 0
 	for i := range in.PropSet {
 		if !s.isKnown(in.PropSet[i].Type) {
 			return nil, vim.TypeNotFound(in.PropSet[i].Type)
 		}
-		if err := f.types[i].compile(&in.PropSet[i], maxPaths-n, few); err != nil {
+		if err := f.types[i].compile(&in.PropSet[i], maxPaths-n, buf); err != nil {
 			return nil, err
 		}
-		few = nil
+		buf = nil
 		n += len(f.types[i].paths)
 		for _, p := range f.types[i].paths {
 			f.weight += 100 + 3*len(p.Text)
 		}
 	}
-	f.objects = room(f.one.objects[:], len(in.ObjectSet))
+	f.objects = sliceOf(f.one.objects[:], len(in.ObjectSet))
 	for i := range in.ObjectSet {
 		if err := f.compileObject(&f.objects[i], &in.ObjectSet[i]); err != nil {
 			return nil, err
@@ -132,7 +133,7 @@ func (s *service) compile(in *types.PropertyFilterSpec) (*filterSpec, error) {
 	return f, nil
 }
 
-func (t *typeSpec) compile(in *types.PropertySpec, limit int, few []value.Path) error {
+func (t *typeSpec) compile(in *types.PropertySpec, limit int, buf []value.Path) error {
 	*t = typeSpec{typ: in.Type, all: isTrue(in.All)}
 	if t.all {
 		return nil
@@ -140,7 +141,7 @@ func (t *typeSpec) compile(in *types.PropertySpec, limit int, few []value.Path) 
 	if len(in.PathSet) > limit {
 		return tooMany("pathSet", maxPaths)
 	}
-	t.paths = room(few, len(in.PathSet))
+	t.paths = sliceOf(buf, len(in.PathSet))
 	for i, text := range in.PathSet {
 		p, err := value.Parse(text)
 		if err != nil {
@@ -151,7 +152,7 @@ func (t *typeSpec) compile(in *types.PropertySpec, limit int, few []value.Path) 
 	return nil
 }
 
-// clip shortens what a fault repeats to the client.
+// clip shortens a text of the client that a fault repeats.
 func clip(text string) string { return text[:min(len(text), value.MaxPath)] }
 
 func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
@@ -174,8 +175,8 @@ func (f *filterSpec) compileObject(o *objectSpec, in *types.ObjectSpec) error {
 	return nil
 }
 
-// selections compiles the traversals of one object spec. A name may be used
-// before the traversal that it is of.
+// selections compiles the traversals of one object spec. A selection may use the name of a
+// traversal that is defined later.
 type selections struct {
 	*service
 	spec         *filterSpec
@@ -185,7 +186,7 @@ type selections struct {
 
 func (b *selections) all(set []types.BaseSelectionSpec, depth int) ([]*traversal, error) {
 	if depth == maxNesting {
-		return nil, vim.InvalidArgument("selectSet", errors.New("nested too deep"))
+		return nil, vim.InvalidArgument("selectSet", errors.New("nested too deeply"))
 	}
 	all := make([]*traversal, 0, len(set))
 	for _, s := range set {
@@ -200,7 +201,7 @@ func (b *selections) all(set []types.BaseSelectionSpec, depth int) ([]*traversal
 		case *types.SelectionSpec:
 			t = b.byName(s.Name)
 		default:
-			err = vim.InvalidArgument("selectSet", errors.New("not a kind of selection that there is"))
+			err = vim.InvalidArgument("selectSet", errors.New("unknown kind of selection"))
 		}
 		if err != nil {
 			return nil, err
@@ -229,7 +230,7 @@ func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, erro
 	if s.Name != "" {
 		t = b.byName(s.Name)
 	}
-	if t == nil || t.defined { // the first of a name has it
+	if t == nil || t.defined { // if a name is defined twice, it refers to the first definition
 		t = b.make()
 	}
 	b.bytes += len(s.Name) + len(s.Type) + len(s.Path)
@@ -245,9 +246,8 @@ func (b *selections) define(s *types.TraversalSpec, depth int) (*traversal, erro
 	return t, err
 }
 
-// plan is what the filter reads of objects of a type that is served, nil where
-// it does not report them. The specs for a type and for those that it derives
-// from add up.
+// plan returns the plan for objects of a served type, or nil if the filter does not report them. It
+// combines the property specs for the type and for all types that it derives from.
 func (f *filterSpec) plan(typ string) (*plan, error) {
 	for _, p := range f.plans {
 		if p.typ == typ {
@@ -257,9 +257,9 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 			return p, nil
 		}
 	}
-	p, few := &plan{}, []value.Path(nil)
+	p, buf := &plan{}, []value.Path(nil)
 	if len(f.plans) == 0 {
-		p, few = &f.one.plan, f.one.planned[:]
+		p, buf = &f.one.plan, f.one.planned[:]
 	}
 	p.typ = typ
 	for i := range f.types {
@@ -268,7 +268,7 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 			continue
 		}
 		if p.paths == nil {
-			p.paths = room(few, len(t.paths))[:0]
+			p.paths = sliceOf(buf, len(t.paths))[:0]
 		}
 		if t.all {
 			for _, row := range f.api.Object(typ).Properties {
@@ -281,7 +281,7 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 				return nil, pathFault(at)
 			}
 			p.add(at)
-			p.restless = p.restless || f.values.Idle(row.Type, at.Steps)
+			p.alwaysRead = p.alwaysRead || f.values.Ignored(row.Type, at.Steps)
 		}
 	}
 	f.plans = append(f.plans, p)
@@ -291,8 +291,8 @@ func (f *filterSpec) plan(typ string) (*plan, error) {
 	return p, nil
 }
 
-// add adds a path once: some clients name one twice and fail when they are told
-// it twice.
+// add adds a path unless the plan has it already. Some clients name a path twice and fail if the
+// response contains it twice.
 func (p *plan) add(at value.Path) {
 	if len(p.paths) < 16 {
 		if slices.ContainsFunc(p.paths, func(o value.Path) bool { return o.Text == at.Text }) {
@@ -313,5 +313,5 @@ func (p *plan) add(at value.Path) {
 	p.paths = append(p.paths, at)
 }
 
-// pathFault: there is no such path.
+// pathFault returns the fault for a path that does not exist.
 func pathFault(p value.Path) error { return vim.PropertyNotFound(p.Text) }

@@ -13,18 +13,17 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// told is what a client was told of a filter's objects, as of one version. It
-// does not change once it is made.
-type told struct {
+// snapshot records what a client knows about a filter's objects at one version. It is immutable.
+type snapshot struct {
 	objects map[types.ManagedObjectReference]*object
 	missing map[types.ManagedObjectReference]bool
-	// standing is what the session was then, see session.Live.Standing: for
-	// another user, or in another language, all may be different.
+	// standing is the session's user and language at the time (see session.Live.Standing). For
+	// another user or in another language, every value may be different.
 	standing any
 }
 
-// weight is about how many bytes it takes.
-func (t *told) weight() int64 {
+// weight returns the approximate size of the snapshot in bytes.
+func (t *snapshot) weight() int64 {
 	n := int64(len(t.missing)) * baseObject
 	for _, o := range t.objects {
 		n += o.weight
@@ -32,8 +31,9 @@ func (t *told) weight() int64 {
 	return n
 }
 
-// withoutParts is the same, but that the next changes of lists are told whole.
-func (t *told) withoutParts() *told {
+// withoutParts returns a copy that needs less memory. The next change of a list is then reported
+// with the whole list.
+func (t *snapshot) withoutParts() *snapshot {
 	out := *t
 	out.objects = make(map[types.ManagedObjectReference]*object, len(t.objects))
 	for ref, o := range t.objects {
@@ -42,28 +42,27 @@ func (t *told) withoutParts() *told {
 	return &out
 }
 
-// mark is what a client was told of one path, as little of it as tells whether
-// it is to be told again: values are not kept.
+// mark is the fingerprint of what a client knows about one path. It is enough to detect a change.
 type mark struct {
 	state value.State
 	sum   uint64
 	parts *value.Parts // in filters with partial updates
 }
 
-// missing is the state of what the caller may not have.
+// missing is the state of a path that the caller may not read.
 const missing = value.Present + 1
 
 func (m mark) same(o mark) bool { return m.state == o.state && m.sum == o.sum }
 
-// object is what a client was told of an object: a mark per path of its plan.
+// object records what a client knows about an object. It has a mark for each path of the plan.
 type object struct {
 	marks []mark
-	// wake are the channels that tell of changes of what was read.
+	// wake are the channels that report changes of the properties that were read.
 	wake   []<-chan struct{}
-	weight int64 // about how many bytes it takes
+	weight int64 // approximate size in bytes
 }
 
-// Bytes that an object, a mark and a part take, about.
+// Approximate sizes of an object, a mark and a part in bytes.
 const (
 	baseObject = 200
 	baseMark   = 24
@@ -90,8 +89,8 @@ func (o *object) withoutParts() *object {
 	return newObject(marks, o.wake)
 }
 
-// still reports whether nothing of the object has changed since it was told of.
-func (o *object) still() bool {
+// unchanged reports whether no property of the object has changed since it was read.
+func (o *object) unchanged() bool {
 	for _, c := range o.wake {
 		select {
 		case <-c:
@@ -102,17 +101,17 @@ func (o *object) still() bool {
 	return true
 }
 
-var nothing = &told{}
+var emptySnapshot = &snapshot{}
 
-// updates answers with what changed since the version from, nil for nothing,
-// and makes it a version of its own. At most limit objects are told of, 0 for
-// all; the rest is left for next time.
+// updates returns the changes since the version from, as a new version. It returns nil if nothing
+// has changed. It reports at most limit objects; the rest is left for the next call. If limit is 0,
+// it reports all.
 func (c *collector) updates(r *reader, from string, limit int) (*types.UpdateSet, error) {
 	if err := c.lock(r.ctx, r.call); err != nil {
 		return nil, err
 	}
 	defer c.unlock()
-	// What follows may take long; nothing is waited for any more.
+	// From here on the call computes, which may take long. It does not wait any more.
 	defer c.api.Rest(r.call)
 	c.api.Begin(r.call)
 	base, err := c.parse(from)
@@ -124,17 +123,16 @@ func (c *collector) updates(r *reader, from string, limit int) (*types.UpdateSet
 	c.mu.Unlock()
 
 	u := update{reader: r, limit: limit}
-	next := make([]*told, len(filters))
+	next := make([]*snapshot, len(filters))
 	for i, f := range filters {
 		if next[i], err = u.filter(f, f.since(c, base)); err != nil {
 			return nil, err
 		}
-		if next[i], err = f.hold(next[i], f.since(c, base)); err != nil {
+		if next[i], err = f.reserve(next[i], f.since(c, base)); err != nil {
 			return nil, err
 		}
 	}
-	// Who knows nothing gets a version in any case, if there is something to
-	// have versions of.
+	// A client at version 0 always gets a new version if the collector has filters.
 	if len(u.sets) == 0 && (base != 0 || len(filters) == 0) {
 		c.refresh(filters, next, base)
 		return nil, nil
@@ -143,24 +141,24 @@ func (c *collector) updates(r *reader, from string, limit int) (*types.UpdateSet
 	return &types.UpdateSet{Version: strconv.FormatUint(c.now, 10), FilterSet: u.sets, Truncated: &u.truncated}, nil
 }
 
-// parse reads a version: of those there were, the last is known and the one
-// before it, for whom the last answer did not reach.
+// parse parses a version. The collector knows its latest version and the one before it, which the
+// client still has if it did not receive the last response.
 func (c *collector) parse(from string) (uint64, error) {
 	if from == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(from, 10, 64)
-	// The call keeps the text as long as it waits: leading zeros could be a
-	// megabyte of it.
+	// Leading zeros are refused: the call keeps the text while it waits, and zeros could make it a
+	// megabyte long.
 	if err != nil || n == 0 || n != c.now && n != c.before || from != strconv.FormatUint(n, 10) {
 		return 0, vim.NewFault(&types.InvalidCollectorVersion{}, err)
 	}
 	return n, nil
 }
 
-// hold has the session hold the memory of what its client was told. If there is
-// too little, the parts of lists are given up.
-func (f *filter) hold(next, base *told) (*told, error) {
+// reserve reserves the memory of the filter's snapshots for the session. If the session may not
+// hold that much, the next snapshot is stored without the parts of lists.
+func (f *filter) reserve(next, base *snapshot) (*snapshot, error) {
 	own := f.weight() + base.weight()
 	err := f.of.api.Resize(f.ref, own+next.weight())
 	if err != nil {
@@ -170,9 +168,9 @@ func (f *filter) hold(next, base *told) (*told, error) {
 	return next, err
 }
 
-// refresh takes over next, which tells the same as the version: it knows newer
-// channels of what is unchanged.
-func (c *collector) refresh(filters []*filter, next []*told, version uint64) {
+// refresh replaces the snapshots of the version by next. Both have the same marks, but next has
+// newer channels.
+func (c *collector) refresh(filters []*filter, next []*snapshot, version uint64) {
 	for i, f := range filters {
 		switch {
 		case version == c.now && f.now != nil:
@@ -183,8 +181,8 @@ func (c *collector) refresh(filters []*filter, next []*told, version uint64) {
 	}
 }
 
-// since is what the client was told as of the version.
-func (f *filter) since(c *collector, version uint64) *told {
+// since returns the filter's snapshot at the version.
+func (f *filter) since(c *collector, version uint64) *snapshot {
 	t := f.before
 	switch version {
 	case 0:
@@ -193,15 +191,15 @@ func (f *filter) since(c *collector, version uint64) *told {
 		t = f.now
 	}
 	if t == nil {
-		return nothing
+		return emptySnapshot
 	}
 	return t
 }
 
-// advance makes next what the client knows. Asked once more for what was told
-// last, and nothing new has come since, it stays that version: whoever asks
-// twice at a time is told the same.
-func (c *collector) advance(filters []*filter, next []*told, base uint64) {
+// advance makes next the snapshots of a new version. If the client asks again from the version
+// before the latest one, and nothing has changed since, the latest version stays: two equal calls
+// at the same time get the same version.
+func (c *collector) advance(filters []*filter, next []*snapshot, base uint64) {
 	if base == c.before && base != c.now && c.now != 0 {
 		same := true
 		for i, f := range filters {
@@ -218,23 +216,23 @@ func (c *collector) advance(filters []*filter, next []*told, base uint64) {
 	c.before, c.now = base, c.last
 }
 
-func (t *told) same(o *told) bool {
+func (t *snapshot) same(o *snapshot) bool {
 	return maps.Equal(t.missing, o.missing) && maps.EqualFunc(t.objects, o.objects, func(a, b *object) bool {
 		return a == b || slices.EqualFunc(a.marks, b.marks, mark.same)
 	})
 }
 
-// update gathers an UpdateSet.
+// update builds an UpdateSet.
 type update struct {
 	*reader
-	limit     int // objects to tell of; 0: all
+	limit     int // maximum number of objects; 0 means no limit
 	count     int
 	truncated bool
 	sets      []types.PropertyFilterUpdate
 }
 
-// full reports whether no more objects may be told of, since they are as many as
-// the client wants, or the answer is long.
+// full reports whether the update set may not contain more objects, because the client's limit is
+// reached or the response is long.
 func (u *update) full() bool {
 	if u.limit > 0 && u.count >= u.limit || u.count > 0 && u.call.Weight() > pageBytes {
 		u.truncated = true
@@ -242,9 +240,8 @@ func (u *update) full() bool {
 	return u.truncated
 }
 
-// filter adds what changed in the filter since base, and returns what the client
-// then knows of it.
-func (u *update) filter(f *filter, base *told) (*told, error) {
+// filter adds the filter's changes since base and returns the new snapshot.
+func (u *update) filter(f *filter, base *snapshot) (*snapshot, error) {
 	if u.truncated {
 		return base, nil
 	}
@@ -254,16 +251,16 @@ func (u *update) filter(f *filter, base *told) (*told, error) {
 	}
 	set := types.PropertyFilterUpdate{Filter: f.ref}
 	standing := u.call.Session.Standing()
-	next := &told{objects: make(map[types.ManagedObjectReference]*object, len(found.items)), standing: standing}
+	next := &snapshot{objects: make(map[types.ManagedObjectReference]*object, len(found.items)), standing: standing}
 	u.missingObjects(&set, next, base, found.missing)
-	there := make(map[types.ManagedObjectReference]bool, len(found.items))
+	present := make(map[types.ManagedObjectReference]bool, len(found.items))
 	for _, it := range found.items {
 		was := base.objects[it.ref]
-		if was != nil && base.standing == standing && !it.plan.restless && was.still() {
+		if was != nil && base.standing == standing && !it.plan.alwaysRead && was.unchanged() {
 			for _, c := range was.wake {
 				u.wake.add(c)
 			}
-			there[it.ref], next.objects[it.ref] = true, was
+			present[it.ref], next.objects[it.ref] = true, was
 			continue
 		}
 		ok, err := u.item(f, it, &set, was, next)
@@ -271,19 +268,19 @@ func (u *update) filter(f *filter, base *told) (*told, error) {
 			return nil, err
 		}
 		if ok {
-			there[it.ref] = true
+			present[it.ref] = true
 		}
 	}
-	u.left(&set, next, base, there)
+	u.leave(&set, next, base, present)
 	if len(set.ObjectSet)+len(set.MissingSet) > 0 {
 		u.sets = append(u.sets, set)
 	}
 	return next, nil
 }
 
-// item reads an object, and adds to the set what of it the client does not know.
-// It reports false if the object is gone.
-func (u *update) item(f *filter, it item, set *types.PropertyFilterUpdate, was *object, next *told) (bool, error) {
+// item reads an object and adds its changes to the set. It reports false if the object no longer
+// exists.
+func (u *update) item(f *filter, it item, set *types.PropertyFilterUpdate, was *object, next *snapshot) (bool, error) {
 	results, ok, err := u.evaluate(it)
 	if err != nil || !ok {
 		return false, err
@@ -297,7 +294,7 @@ func (u *update) item(f *filter, it item, set *types.PropertyFilterUpdate, was *
 	case !changed:
 		next.objects[it.ref] = newObject(was.marks, now.wake)
 	case u.full():
-		// Not told of: what the client knows of it stays.
+		// The object is not reported, so the client's knowledge of it stays.
 		if was != nil {
 			next.objects[it.ref] = was
 		}
@@ -312,24 +309,29 @@ func (u *update) item(f *filter, it item, set *types.PropertyFilterUpdate, was *
 	return true, nil
 }
 
-// missingObjects tells of the objects that the filter names and that have gone.
-func (u *update) missingObjects(set *types.PropertyFilterUpdate, next, base *told, refs []types.ManagedObjectReference) {
+// missingObjects reports the objects that the filter names and that don't exist.
+func (u *update) missingObjects(
+	set *types.PropertyFilterUpdate, next, base *snapshot, refs []types.ManagedObjectReference,
+) {
 	for _, ref := range refs {
 		if next.missing == nil {
 			next.missing = map[types.ManagedObjectReference]bool{}
 		}
 		if !base.missing[ref] && !next.missing[ref] {
-			set.MissingSet = append(set.MissingSet, types.MissingObject{Obj: ref, Fault: u.localized(vim.ObjectNotFound(ref))})
+			set.MissingSet = append(set.MissingSet,
+				types.MissingObject{Obj: ref, Fault: u.localized(vim.ObjectNotFound(ref))})
 		}
 		next.missing[ref] = true
 	}
 }
 
-// left tells of the objects that the filter has no more.
-func (u *update) left(set *types.PropertyFilterUpdate, next, base *told, there map[types.ManagedObjectReference]bool) {
+// leave reports the objects that the filter no longer selects.
+func (u *update) leave(
+	set *types.PropertyFilterUpdate, next, base *snapshot, present map[types.ManagedObjectReference]bool,
+) {
 	var gone []types.ManagedObjectReference
 	for ref := range base.objects {
-		if !there[ref] {
+		if !present[ref] {
 			gone = append(gone, ref)
 		}
 	}
@@ -346,7 +348,7 @@ func (u *update) left(set *types.PropertyFilterUpdate, next, base *told, there m
 	}
 }
 
-// mark is what is kept of what was read.
+// mark computes the marks of the results.
 func (u *update) mark(f *filter, results []result) (*object, error) {
 	marks := make([]mark, len(results))
 	for i := range results {
@@ -356,8 +358,8 @@ func (u *update) mark(f *filter, results []result) (*object, error) {
 		case r.state == missing:
 			m.sum = u.values.Sum(reflect.ValueOf(r.fault.Kind()))
 		case r.state == value.Present && r.watched:
-			// What is not watched does not change, but for clocks, which would
-			// be news each time that they are looked at.
+			// A property that is not watched never changes, except the current time, which would be
+			// a change in every call. So it has no fingerprint.
 			if r.at.Kind() == reflect.Slice {
 				if err := u.api.Work(u.ctx, u.call, r.at.Len()); err != nil {
 					return nil, err
@@ -372,7 +374,7 @@ func (u *update) mark(f *filter, results []result) (*object, error) {
 	return newObject(marks, u.mine.all), nil
 }
 
-// object is what changed of an object; was is nil for one that is new.
+// object returns the changes of an object, and whether there are any. was is nil for a new object.
 func (u *update) object(it item, was, now *object, results []result) (types.ObjectUpdate, bool) {
 	out := types.ObjectUpdate{Kind: types.ObjectUpdateKindModify, Obj: it.ref}
 	if was == nil {

@@ -18,7 +18,7 @@ const (
 	listViewType      = "ListView"
 	containerViewType = "ContainerView"
 
-	// maxViewed is how many objects a list view may hold.
+	// maxViewed is the maximum number of objects in a list view.
 	maxViewed = 10_000
 )
 
@@ -26,7 +26,8 @@ func (s *service) viewManager() *vim.Object {
 	return &vim.Object{
 		Type: "ViewManager", ID: "ViewManager",
 		Methods: []vim.Method{
-			vim.NewMethod("CreateContainerView", vim.View, s.createContainerView, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("CreateContainerView", vim.View, s.createContainerView,
+				vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
 			vim.NewMethod("CreateListView", vim.View, s.createListView, vim.Faults("ManagedObjectNotFound")),
 		},
 		Properties: []vim.Property{
@@ -42,7 +43,8 @@ func (s *service) listView() *vim.Object {
 			vim.NewVoid("DestroyView", vim.View, s.destroyView),
 			vim.NewMethod("ModifyListView", vim.View, s.modifyListView),
 			vim.NewMethod("ResetListView", vim.View, s.resetListView),
-			vim.NewVoid("ResetListViewFromView", vim.View, s.resetListViewFromView, vim.Faults("ManagedObjectNotFound")),
+			vim.NewVoid("ResetListViewFromView", vim.View, s.resetListViewFromView,
+				vim.Faults("ManagedObjectNotFound")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("view", vim.View, s.listed, vim.Watched(viewChanged)),
@@ -57,9 +59,10 @@ func (s *service) containerView() *vim.Object {
 			vim.NewVoid("DestroyView", vim.View, s.destroyView),
 		},
 		Properties: []vim.Property{
-			vim.NewProperty("container", vim.View, func(_ context.Context, c *vim.Call) (types.ManagedObjectReference, error) {
-				return c.Instance.(*view).container, nil
-			}),
+			vim.NewProperty("container", vim.View,
+				func(_ context.Context, c *vim.Call) (types.ManagedObjectReference, error) {
+					return c.Instance.(*view).container, nil
+				}),
 			vim.NewProperty("recursive", vim.View, func(_ context.Context, c *vim.Call) (bool, error) {
 				return c.Instance.(*view).recursive, nil
 			}),
@@ -75,39 +78,39 @@ func (s *service) containerView() *vim.Object {
 type view struct {
 	owner *owner
 
-	// Of a container view.
+	// The next three fields are used by container views only.
 	container types.ManagedObjectReference
 	types     []string
 	recursive bool
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	ref     types.ManagedObjectReference
-	list    []types.ManagedObjectReference // of a list view; replaced, never written to
-	changed chan struct{}                  // closed when list changes, and at the end
+	list    []types.ManagedObjectReference // of a list view; replaced when it changes, never modified
+	changed chan struct{}                  // closed when list changes and when the view is closed
 	closed  bool
 }
 
-// Close takes the view out of its session's.
+// Close removes the view from its session's list of views.
 func (v *view) Close() {
 	v.mu.Lock()
 	v.closed = true
-	v.touch()
+	v.notify()
 	ref := v.ref
 	v.mu.Unlock()
 	o := v.owner
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.views = slices.DeleteFunc(slices.Clone(o.views), func(r types.ManagedObjectReference) bool { return r == ref })
-	o.touchViews()
+	o.notifyViews()
 }
 
-// touch tells who waits that the view has changed. Callers hold mu.
-func (v *view) touch() {
+// notify wakes the waiting calls because the view has changed. The caller holds mu.
+func (v *view) notify() {
 	close(v.changed)
 	v.changed = make(chan struct{})
 }
 
-func (o *owner) touchViews() {
+func (o *owner) notifyViews() {
 	close(o.viewsChanged)
 	o.viewsChanged = make(chan struct{})
 }
@@ -119,9 +122,9 @@ func viewChanged(c *vim.Call) <-chan struct{} {
 	return v.changed
 }
 
-// newView gives the caller's session the view.
+// newView adds the view to the caller's session.
 func (s *service) newView(c *vim.Call, typ string, v *view) (types.ManagedObjectReference, error) {
-	o, err := s.own(c)
+	o, err := s.ensureOwner(c)
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
@@ -139,11 +142,11 @@ func (s *service) newView(c *vim.Call, typ string, v *view) (types.ManagedObject
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.views = append(o.views[:len(o.views):len(o.views)], ref)
-	o.touchViews()
+	o.notifyViews()
 	return ref, nil
 }
 
-// weight is about how many bytes the view takes if it holds the list.
+// weight returns the approximate size in bytes that the view has with the list.
 func (v *view) weight(list []types.ManagedObjectReference) int64 {
 	return budget.Weight(v.container) + budget.Weight(v.types) + budget.Weight(list)
 }
@@ -173,7 +176,9 @@ func (s *service) destroyView(_ context.Context, c *vim.Call, _ *types.DestroyVi
 	return nil
 }
 
-func (s *service) createListView(_ context.Context, c *vim.Call, r *types.CreateListViewRequestType) (types.ManagedObjectReference, error) {
+func (s *service) createListView(
+	_ context.Context, c *vim.Call, r *types.CreateListViewRequestType,
+) (types.ManagedObjectReference, error) {
 	found, lost := s.resolve(c, r.Obj)
 	if len(lost) > 0 {
 		return types.ManagedObjectReference{}, vim.ObjectNotFound(lost[0])
@@ -184,8 +189,10 @@ func (s *service) createListView(_ context.Context, c *vim.Call, r *types.Create
 	return s.newView(c, listViewType, &view{list: found})
 }
 
-// resolve parts the objects into those that are there, each once, and others.
-func (s *service) resolve(c *vim.Call, refs []types.ManagedObjectReference) (found, lost []types.ManagedObjectReference) {
+// resolve splits the objects into existing and missing ones. Each existing object is returned once.
+func (s *service) resolve(
+	c *vim.Call, refs []types.ManagedObjectReference,
+) (found, lost []types.ManagedObjectReference) {
 	seen := map[types.ManagedObjectReference]bool{}
 	for _, ref := range refs {
 		switch {
@@ -207,8 +214,10 @@ func (s *service) listed(_ context.Context, c *vim.Call) ([]types.ManagedObjectR
 	return v.list, nil
 }
 
-// modifyListView answers with the objects to add that are not there.
-func (s *service) modifyListView(_ context.Context, c *vim.Call, r *types.ModifyListViewRequestType) ([]types.ManagedObjectReference, error) {
+// modifyListView returns the objects that could not be added because they don't exist.
+func (s *service) modifyListView(
+	_ context.Context, c *vim.Call, r *types.ModifyListViewRequestType,
+) ([]types.ManagedObjectReference, error) {
 	found, lost := s.resolve(c, r.Add)
 	out := make(map[types.ManagedObjectReference]bool, len(r.Remove))
 	for _, ref := range r.Remove {
@@ -228,12 +237,17 @@ func (s *service) modifyListView(_ context.Context, c *vim.Call, r *types.Modify
 	})
 }
 
-func (s *service) resetListView(_ context.Context, c *vim.Call, r *types.ResetListViewRequestType) ([]types.ManagedObjectReference, error) {
+func (s *service) resetListView(
+	_ context.Context, c *vim.Call, r *types.ResetListViewRequestType,
+) ([]types.ManagedObjectReference, error) {
 	found, lost := s.resolve(c, r.Obj)
-	return lost, c.Instance.(*view).change(func([]types.ManagedObjectReference) []types.ManagedObjectReference { return found })
+	return lost, c.Instance.(*view).change(
+		func([]types.ManagedObjectReference) []types.ManagedObjectReference { return found })
 }
 
-func (s *service) resetListViewFromView(ctx context.Context, c *vim.Call, r *types.ResetListViewFromViewRequestType) error {
+func (s *service) resetListViewFromView(
+	ctx context.Context, c *vim.Call, r *types.ResetListViewFromViewRequestType,
+) error {
 	if !isA(r.View.Type, "ManagedObjectView") {
 		return vim.InvalidArgument("view", errors.New("not a view"))
 	}
@@ -245,10 +259,12 @@ func (s *service) resetListViewFromView(ctx context.Context, c *vim.Call, r *typ
 	if !ok {
 		return vim.InvalidArgument("view", fmt.Errorf("holds a %T", from))
 	}
-	return c.Instance.(*view).change(func([]types.ManagedObjectReference) []types.ManagedObjectReference { return refs })
+	return c.Instance.(*view).change(func([]types.ManagedObjectReference) []types.ManagedObjectReference {
+		return refs
+	})
 }
 
-// change replaces the list by what f makes of a copy of it.
+// change replaces the list by the result of f for a copy of the list.
 func (v *view) change(f func([]types.ManagedObjectReference) []types.ManagedObjectReference) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -263,14 +279,16 @@ func (v *view) change(f func([]types.ManagedObjectReference) []types.ManagedObje
 		return err
 	}
 	v.list = list
-	v.touch()
+	v.notify()
 	return nil
 }
 
-// containers are the types that hold others, and the property that says which.
+// containers maps the types of objects that contain others to the property that lists the contents.
 var containers = map[string]string{"Folder": "childEntity"}
 
-func (s *service) createContainerView(_ context.Context, c *vim.Call, r *types.CreateContainerViewRequestType) (types.ManagedObjectReference, error) {
+func (s *service) createContainerView(
+	_ context.Context, c *vim.Call, r *types.CreateContainerViewRequestType,
+) (types.ManagedObjectReference, error) {
 	if fault := s.api.Exists(c, r.Container); fault != nil {
 		return types.ManagedObjectReference{}, fault
 	}
@@ -288,7 +306,7 @@ func (s *service) createContainerView(_ context.Context, c *vim.Call, r *types.C
 	return s.newView(c, containerViewType, &view{container: r.Container, types: r.Type, recursive: r.Recursive})
 }
 
-// isEntity reports whether the type is one of the inventory's.
+// isEntity reports whether the type is a type of inventory object.
 func isEntity(typ string) bool {
 	if typ == "ManagedEntity" {
 		return true
@@ -297,7 +315,7 @@ func isEntity(typ string) bool {
 	return ok
 }
 
-// contained is what the view's container holds now.
+// contained returns the current content of the view's container.
 func (s *service) contained(ctx context.Context, c *vim.Call) ([]types.ManagedObjectReference, error) {
 	v := c.Instance.(*view)
 	var all []types.ManagedObjectReference

@@ -11,7 +11,9 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-func (s *service) checkForUpdates(ctx context.Context, c *vim.Call, r *types.CheckForUpdatesRequestType) (*types.UpdateSet, error) {
+func (s *service) checkForUpdates(
+	ctx context.Context, c *vim.Call, r *types.CheckForUpdatesRequestType,
+) (*types.UpdateSet, error) {
 	k, err := s.collectorOf(c)
 	if err != nil {
 		return nil, err
@@ -19,24 +21,28 @@ func (s *service) checkForUpdates(ctx context.Context, c *vim.Call, r *types.Che
 	return k.updates(s.watcher(ctx, c), r.Version, 0)
 }
 
-func (s *service) waitForUpdates(ctx context.Context, c *vim.Call, r *types.WaitForUpdatesRequestType) (types.UpdateSet, error) {
+func (s *service) waitForUpdates(
+	ctx context.Context, c *vim.Call, r *types.WaitForUpdatesRequestType,
+) (types.UpdateSet, error) {
 	set, err := s.wait(ctx, c, r.Version, 0, -1)
 	switch {
 	case err != nil:
 		return types.UpdateSet{}, err
 	case set == nil:
-		// The server shuts down, and this method can't answer with nothing.
+		// The server shuts down, and this method has no way to return an empty result.
 		return types.UpdateSet{}, vim.NewFault(&types.RequestCanceled{}, errDrain)
 	}
 	return *set, nil
 }
 
 var (
-	errDrain  = errors.New("the server shuts down")
+	errDrain  = errors.New("the server is shutting down")
 	errCancel = errors.New("canceled by CancelWaitForUpdates")
 )
 
-func (s *service) waitForUpdatesEx(ctx context.Context, c *vim.Call, r *types.WaitForUpdatesExRequestType) (*types.UpdateSet, error) {
+func (s *service) waitForUpdatesEx(
+	ctx context.Context, c *vim.Call, r *types.WaitForUpdatesExRequestType,
+) (*types.UpdateSet, error) {
 	limit, timeout := 0, time.Duration(-1)
 	if o := r.Options; o != nil {
 		if limit = int(o.MaxObjectUpdates); limit < 0 {
@@ -51,23 +57,25 @@ func (s *service) waitForUpdatesEx(ctx context.Context, c *vim.Call, r *types.Wa
 	return s.wait(ctx, c, r.Version, limit, timeout)
 }
 
-// wait answers with the changes since the version as soon as there are any; nil
-// after the timeout, if it is not negative, and when the server shuts down:
-// clients then ask again, and by a new connection.
-func (s *service) wait(ctx context.Context, c *vim.Call, version string, limit int, timeout time.Duration) (*types.UpdateSet, error) {
+// wait returns the changes since the version as soon as there are any. It returns nil after the
+// timeout, unless that is negative, and when the server shuts down: clients then ask again on a new
+// connection.
+func (s *service) wait(
+	ctx context.Context, c *vim.Call, version string, limit int, timeout time.Duration,
+) (*types.UpdateSet, error) {
 	k, err := s.collectorOf(c)
 	if err != nil {
 		return nil, err
 	}
-	// The call counts when it begins, too: a session whose owner has just begun
-	// to wait is in use.
+	// The call counts as use of the session also when it begins, because the client has just been
+	// active.
 	s.api.Sessions.Count(c.Session, s.api.Now())
 	w := s.newWaiter(ctx, c, k, timeout)
 	defer w.stop()
 	for {
 		r := s.watcher(ctx, c)
 		changed, _ := k.signals()
-		r.follow(changed)
+		r.wakeOn(changed)
 		set, err := k.updates(r, version, limit)
 		switch {
 		case err != nil:
@@ -83,17 +91,17 @@ func (s *service) wait(ctx context.Context, c *vim.Call, version string, limit i
 	}
 }
 
-// waiter is one wait: what ends it, whatever it waits for.
+// waiter waits for a change or for one of the events that end the wait.
 type waiter struct {
 	*service
 	call    *vim.Call
 	ctx     context.Context
-	expiry  *time.Timer // of the session
-	timeout *time.Timer // nil: none
+	expiry  *time.Timer // expiry of the session
+	timeout *time.Timer // nil if there is no timeout
 	cases   []reflect.SelectCase
 }
 
-// The ends, by their place in waiter.cases. Changes come behind them.
+// The indexes in waiter.cases of the events that end a wait. The channels of changes follow them.
 const (
 	endContext = iota
 	endSession
@@ -136,8 +144,8 @@ func (w *waiter) stop() {
 	}
 }
 
-// sleep returns at the next change, with an error where the wait has failed,
-// and with over where it ends without an answer.
+// sleep waits for the next change. It returns an error if the wait has failed. It sets over if the
+// wait ends without a change.
 func (w *waiter) sleep(changes []<-chan struct{}) (over bool, _ error) {
 	w.cases = w.cases[:ends]
 	for _, c := range changes {
@@ -145,8 +153,7 @@ func (w *waiter) sleep(changes []<-chan struct{}) (over bool, _ error) {
 	}
 	for {
 		which, _, _ := reflect.Select(w.cases)
-		// Of a session that is over nothing else counts: its end takes its
-		// collectors with it.
+		// The end of the session is checked first, because it also closes the session's collectors.
 		if !w.api.Sessions.Alive(w.call.Session) {
 			return false, vim.NotAuthenticated(w.call.Object, vim.View)
 		}
@@ -160,7 +167,7 @@ func (w *waiter) sleep(changes []<-chan struct{}) (over bool, _ error) {
 		case endCollector:
 			return false, vim.ObjectNotFound(w.call.Object)
 		case endExpiry, endSession:
-			// The session was used meanwhile, by other calls.
+			// Other calls have used the session in the meantime, so it expires later.
 			w.expiry.Reset(w.api.Sessions.Remaining(w.call.Session))
 		default:
 			return false, nil

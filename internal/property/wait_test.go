@@ -16,7 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-func TestTheFirstAnswerIsTheWholeState(t *testing.T) {
+func TestTheFirstUpdateIsTheWholeState(t *testing.T) {
 	f := newFixture(t)
 	f.message("hello")
 	ann := f.login("ann")
@@ -37,7 +37,7 @@ func TestTheFirstAnswerIsTheWholeState(t *testing.T) {
 		t.Errorf("missing %+v", o.MissingSet)
 	}
 	if again := ann.check(set.Version); again != nil {
-		t.Errorf("nothing changed, and %+v was told", again)
+		t.Errorf("nothing changed, but %+v was reported", again)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestVersionsFollowOneAnother(t *testing.T) {
 		t.Errorf("got %+v", set)
 	}
 	f.message("3")
-	v3 := told(v1, "3") // the answer v2 was lost
+	v3 := told(v1, "3") // the response with v2 was lost
 	if v3 == v2 {
 		t.Error("another state has the same version")
 	}
@@ -77,15 +77,15 @@ func TestVersionsFollowOneAnother(t *testing.T) {
 	}
 	v5 := told("", "4")
 	if v5 == v4 {
-		t.Error("who starts over gets a version of its own")
+		t.Error("a client that starts over gets another version")
 	}
 	ann.fails("InvalidCollectorVersion", pc, "WaitForUpdates", &types.WaitForUpdatesRequestType{Version: v4})
 	if other := ann.collector(); other.check("") != nil {
-		t.Error("a collector without filters has something to tell")
+		t.Error("a collector without filters reports updates")
 	}
 }
 
-func TestUpdatesAreCutAndGoOn(t *testing.T) {
+func TestUpdatesAreTruncatedAndContinued(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	ann.filter(false, types.PropertyFilterSpec{
@@ -109,14 +109,17 @@ func TestUpdatesAreCutAndGoOn(t *testing.T) {
 		}
 		version = a.set.Version
 	}
-	if want := []types.ManagedObjectReference{sessionManager, rootFolder, authorization, sessionManager}; !slices.Equal(got, want) {
+	if want := []types.ManagedObjectReference{sessionManager, rootFolder, authorization,
+		sessionManager}; !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
 	if set := ann.check(version); set != nil {
 		t.Errorf("got %+v", set)
 	}
-	ann.fails("InvalidArgument", pc, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Options: &types.WaitOptions{MaxObjectUpdates: -1}})
-	ann.fails("InvalidArgument", pc, "WaitForUpdatesEx", &types.WaitForUpdatesExRequestType{Options: &types.WaitOptions{MaxWaitSeconds: types.NewInt32(-1)}})
+	ann.fails("InvalidArgument", pc, "WaitForUpdatesEx",
+		&types.WaitForUpdatesExRequestType{Options: &types.WaitOptions{MaxObjectUpdates: -1}})
+	ann.fails("InvalidArgument", pc, "WaitForUpdatesEx",
+		&types.WaitForUpdatesExRequestType{Options: &types.WaitOptions{MaxWaitSeconds: types.NewInt32(-1)}})
 }
 
 func TestAWaitEndsAtTheChange(t *testing.T) {
@@ -131,12 +134,14 @@ func TestAWaitEndsAtTheChange(t *testing.T) {
 			{sessionManager, "message", func() { f.message("news") }},
 			{sessionManager, "sessionList", func() { f.login("ann") }},
 			{sessionManager, "currentSession", func() { f.setLocale(admin, "de") }},
-			{types.ManagedObjectReference{Type: "EventManager", Value: "EventManager"}, "latestEvent", func() { f.message("more") }},
+			{types.ManagedObjectReference{Type: "EventManager", Value: "EventManager"}, "latestEvent",
+				func() { f.message("more") }},
 			{authorization, "roleList", func() {
 				_, err := f.Access.AddRole(t.Context(), access.Server(event.By("test")), "role", nil)
 				f.must(err)
 			}},
-			{types.ManagedObjectReference{Type: "ExtensionManager", Value: "ExtensionManager"}, "extensionList", func() { f.register("com.vigate.a") }},
+			{types.ManagedObjectReference{Type: "ExtensionManager", Value: "ExtensionManager"}, "extensionList",
+				func() { f.register("com.vigate.a") }},
 			{rootFolder, "permission", func() { f.grant("bob", access.ReadOnly) }},
 			{sessionManager, "currentSession.locale", func() { f.setLocale(admin, "en") }},
 		} {
@@ -157,7 +162,8 @@ func TestAWaitEndsAtTheChange(t *testing.T) {
 				if a.fault != nil {
 					t.Fatalf("%s: %v", w.path, a.fault)
 				}
-				if o := c.only(a.set); o.Kind != types.ObjectUpdateKindModify || len(o.ChangeSet) != 1 || o.ChangeSet[0].Name != w.path {
+				if o := c.only(a.set); o.Kind != types.ObjectUpdateKindModify || len(o.ChangeSet) != 1 ||
+					o.ChangeSet[0].Name != w.path {
 					t.Errorf("%s: got %+v", w.path, o)
 				}
 			default:
@@ -253,7 +259,7 @@ func TestAWaitIsCanceled(t *testing.T) {
 		if a := <-waits[1]; a.fault == nil || a.fault.Kind() != "ManagedObjectNotFound" {
 			t.Errorf("got %+v", a)
 		}
-		// A wait that begins after the cancellation is not of it.
+		// A wait that begins after the cancellation is not canceled.
 		if a := <-ann.wait("1", &types.WaitOptions{MaxWaitSeconds: types.NewInt32(1)}); a.fault != nil {
 			t.Errorf("got %+v", a)
 		}
@@ -283,7 +289,7 @@ func TestWaitsEndWhenTheServerShutsDown(t *testing.T) {
 	})
 }
 
-func TestAFilterMadeMeanwhileIsTold(t *testing.T) {
+func TestAFilterCreatedDuringAWaitIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ann := newFixture(t).login("ann")
 		got := ann.wait("", nil)
@@ -302,7 +308,7 @@ func TestAFilterMadeMeanwhileIsTold(t *testing.T) {
 		ann.void(second, "DestroyPropertyFilter", &types.DestroyPropertyFilterRequestType{})
 		ann.fails("ManagedObjectNotFound", second, "DestroyPropertyFilter", &types.DestroyPropertyFilterRequestType{})
 		if set := ann.check(a.set.Version); set != nil {
-			t.Errorf("a filter that is gone was told of: %+v", set)
+			t.Errorf("a destroyed filter was reported: %+v", set)
 		}
 	})
 }
@@ -327,7 +333,7 @@ func TestAWaitCountsWhenItBeginsAndWhenItEnds(t *testing.T) {
 	})
 }
 
-func TestWhatMayNotBeSeenAnyMoreIsMissing(t *testing.T) {
+func TestAPropertyThatMayNoLongerBeReadIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.grant("ann", access.Admin)
@@ -341,16 +347,17 @@ func TestWhatMayNotBeSeenAnyMoreIsMissing(t *testing.T) {
 		synctest.Wait()
 		f.grant("ann", access.ReadOnly)
 		a := <-got
-		if o := ann.only(a.set); len(o.ChangeSet) != 0 || len(o.MissingSet) != 1 || o.MissingSet[0].Path != "sessionList" {
+		if o := ann.only(a.set); len(o.ChangeSet) != 0 || len(o.MissingSet) != 1 ||
+			o.MissingSet[0].Path != "sessionList" {
 			t.Errorf("got %+v", o)
 		}
 		got = ann.wait(a.set.Version, nil)
 		synctest.Wait()
-		f.login("bob") // not for ann to see
+		f.login("bob") // ann may not see this session
 		synctest.Wait()
 		select {
 		case a := <-got:
-			t.Fatalf("a change that may not be seen was told: %+v", a)
+			t.Fatalf("a change that the client may not see was reported: %+v", a)
 		default:
 		}
 		f.grant("ann", access.Admin)
@@ -365,7 +372,7 @@ func TestWhatMayNotBeSeenAnyMoreIsMissing(t *testing.T) {
 	})
 }
 
-func TestUseOfASessionAloneIsNoChangeOfIt(t *testing.T) {
+func TestUseOfASessionIsNoChangeOfIt(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("Administrator")
 	admin.filter(false, spec(sessionManager, "currentSession", "sessionList"))
@@ -381,7 +388,7 @@ func TestUseOfASessionAloneIsNoChangeOfIt(t *testing.T) {
 	}
 }
 
-func TestClocksAreNoNews(t *testing.T) {
+func TestClocksAreNotReportedAsChanges(t *testing.T) {
 	ann := newFixture(t).login("ann")
 	ann.filter(false, spec(types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"}))
 	set := ann.check("")
@@ -393,12 +400,13 @@ func TestClocksAreNoNews(t *testing.T) {
 	}
 }
 
-func TestFiltersAndCollectorsDieWithTheirSession(t *testing.T) {
+func TestFiltersAndCollectorsEndWithTheirSession(t *testing.T) {
 	f := newFixture(t)
 	ann := f.login("ann")
 	own := ann.collector()
 	first, second := ann.filter(false, spec(sessionManager, "message")), own.filter(true, spec(rootFolder, "name"))
-	if got := ann.one(pc, "filter").(types.ArrayOfManagedObjectReference).ManagedObjectReference; !slices.Equal(got, []types.ManagedObjectReference{first}) {
+	if got := ann.one(pc, "filter").(types.ArrayOfManagedObjectReference).ManagedObjectReference; !slices.Equal(got,
+		[]types.ManagedObjectReference{first}) {
 		t.Errorf("filters of the default collector: %v", got)
 	}
 	if got := call[bool](ann, second, "partialUpdates", nil); !got {
@@ -428,12 +436,12 @@ func TestFiltersAndCollectorsDieWithTheirSession(t *testing.T) {
 	}
 }
 
-// A thousand wait for the service message; it reaches all, and the end of their
-// sessions ends them all.
-func TestAThousandWaitersHearAtOnce(t *testing.T) {
+// A thousand clients wait for the service message. One change reaches all of them, and the end of
+// their sessions ends all waits. The waits must use little memory.
+func TestOneChangeWakesAThousandWaiters(t *testing.T) {
 	f := newFixture(t)
 	before := runtime.NumGoroutine()
-	aThousandWait(t, f, "to all", before) // what is made once is there now
+	aThousandWait(t, f, "to all", before) // allocates what is allocated only once
 	memory := heap()
 	waiting := aThousandWait(t, f, "to all again", before) - memory
 	// The logins and the ends of a round leave their events, about 1.5 MiB.
@@ -442,8 +450,8 @@ func TestAThousandWaitersHearAtOnce(t *testing.T) {
 	}
 }
 
-// aThousandWait has a thousand clients wait, told once and then ended, and
-// returns what was in use while they waited.
+// aThousandWait lets a thousand clients wait, changes the message once and then ends their
+// sessions. It returns the memory in use while they waited.
 func aThousandWait(t *testing.T, f *fixture, text string, before int) (waiting int64) {
 	t.Helper()
 	const n = 1000
@@ -463,7 +471,8 @@ func aThousandWait(t *testing.T, f *fixture, text string, before int) (waiting i
 		}
 		waits[i] = clients[i].waits(a.set.Version)
 	}
-	if _, err := f.Sessions.EndAll(t.Context(), func(*session.Session) bool { return true }, session.Logout); err != nil {
+	if _, err := f.Sessions.EndAll(t.Context(), func(*session.Session) bool { return true },
+		session.Logout); err != nil {
 		t.Fatal(err)
 	}
 	for i, w := range waits {
@@ -478,10 +487,10 @@ func aThousandWait(t *testing.T, f *fixture, text string, before int) (waiting i
 	return waiting
 }
 
-// heap is what is in use, in bytes.
+// heap returns the memory in use in bytes.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first has found to be finalized
+	runtime.GC() // collects objects that the first collection has finalized
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

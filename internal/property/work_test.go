@@ -14,21 +14,23 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// web is list views of which each holds all, and a request that goes from each to
-// each by so many traversals: views × traversals × views visits.
+// web creates list views, each of which contains all of them. It returns a request that goes from
+// each view to each view by several traversals: views × traversals × views visits.
 func web(c *client, views, traversals int) *types.RetrievePropertiesRequestType {
 	c.t.Helper()
 	var refs []types.ManagedObjectReference
 	for range views {
-		refs = append(refs, call[types.ManagedObjectReference](c, viewManager, "CreateListView", &types.CreateListViewRequestType{}))
+		refs = append(refs, call[types.ManagedObjectReference](c, viewManager, "CreateListView",
+			&types.CreateListViewRequestType{}))
 	}
 	for _, ref := range refs {
 		call[[]types.ManagedObjectReference](c, ref, "ModifyListView", &types.ModifyListViewRequestType{Add: refs})
 	}
 	star := func(name string, next ...types.BaseSelectionSpec) *types.TraversalSpec {
-		return &types.TraversalSpec{SelectionSpec: types.SelectionSpec{Name: name}, Type: "ListView", Path: "view", SelectSet: next}
+		return &types.TraversalSpec{SelectionSpec: types.SelectionSpec{Name: name}, Type: "ListView", Path: "view",
+			SelectSet: next}
 	}
-	// The first leads to all views, and from each of them lead all the others.
+	// The first traversal leads to all views. From each of them, all other traversals are followed.
 	var all []types.BaseSelectionSpec
 	for i := range traversals {
 		all = append(all, star(fmt.Sprint("t", i)))
@@ -55,11 +57,11 @@ func TestARequestVisitsABoundedNumberOfObjects(t *testing.T) {
 	c.fails("InvalidArgument", pc, "CreateFilter", &types.CreateFilterRequestType{Spec: web(c, 150, 50).SpecSet[0]})
 }
 
-func TestTraversalsThatLeadTooDeepAreRefused(t *testing.T) {
+func TestLongChainsOfTraversalsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	c := f.login("ann")
-	// From each view by any traversal to any view: the walk goes ever deeper
-	// before it comes back.
+	// Each traversal leads from each view to each view, so the walk goes deeper until nothing is
+	// left.
 	r := web(c, 60, 0)
 	var all []types.BaseSelectionSpec
 	for i := range 60 {
@@ -68,20 +70,21 @@ func TestTraversalsThatLeadTooDeepAreRefused(t *testing.T) {
 	first := r.SpecSet[0].ObjectSet[0].SelectSet[0].(*types.TraversalSpec)
 	for i := range 60 {
 		first.SelectSet = append(first.SelectSet, &types.TraversalSpec{
-			SelectionSpec: types.SelectionSpec{Name: fmt.Sprint("t", i)}, Type: "ListView", Path: "view", SelectSet: slices.Clone(all[:10]),
+			SelectionSpec: types.SelectionSpec{Name: fmt.Sprint("t", i)}, Type: "ListView", Path: "view",
+			SelectSet: slices.Clone(all[:10]),
 		})
 	}
-	if d := c.fails("InvalidArgument", pc, "RetrieveProperties", r).Detail.(*types.InvalidArgument); d.InvalidProperty != "selectSet" {
+	if d := c.fails("InvalidArgument", pc, "RetrieveProperties",
+		r).Detail.(*types.InvalidArgument); d.InvalidProperty != "selectSet" {
 		t.Errorf("got %+v", d)
 	}
 }
 
-// looks is a context that counts how often it is looked at, and ends at one of
-// the looks.
+// looks is a context that counts the calls of Err and is canceled at one of them.
 type looks struct {
 	context.Context
 	count atomic.Int64
-	last  int64 // 0: it does not end
+	last  int64 // 0 if it is never canceled
 }
 
 func (l *looks) Err() error {
@@ -100,7 +103,7 @@ func TestALongRequestEndsSoonAfterItsClientGoes(t *testing.T) {
 		t.Fatal(fault)
 	}
 	if n := whole.count.Load(); n < 500_000/1000 {
-		t.Errorf("in 500,000 visits the client was looked at %d times", n)
+		t.Errorf("in 500,000 visits the context was checked %d times", n)
 	}
 	gone := &looks{Context: t.Context(), last: 20}
 	_, fault := c.tryContext(gone, pc, "RetrieveProperties", r)
@@ -108,11 +111,11 @@ func TestALongRequestEndsSoonAfterItsClientGoes(t *testing.T) {
 		t.Fatalf("got %v", fault)
 	}
 	if n := gone.count.Load(); n > gone.last+1 {
-		t.Errorf("the request went on for %d looks", n-gone.last)
+		t.Errorf("the request went on for %d checks", n-gone.last)
 	}
 }
 
-// probe is an object whose properties the test makes.
+// probe adds an object with the properties of the test.
 func (f *fixture) probe(properties ...vim.Property) types.ManagedObjectReference {
 	f.t.Helper()
 	o := &vim.Object{Type: "Probe", ID: "probe", Properties: properties}
@@ -125,15 +128,17 @@ func TestALongRequestEndsSoonAfterItsSession(t *testing.T) {
 	c := f.login("ann")
 	r := web(c, 100, 10)
 	ended := false
-	probe := f.probe(vim.NewProperty("next", vim.View, func(context.Context, *vim.Call) (types.ManagedObjectReference, error) {
-		if !ended {
-			ended = true
-			c.end()
-		}
-		return r.SpecSet[0].ObjectSet[0].Obj, nil
-	}))
+	probe := f.probe(vim.NewProperty("next", vim.View,
+		func(context.Context, *vim.Call) (types.ManagedObjectReference, error) {
+			if !ended {
+				ended = true
+				c.end()
+			}
+			return r.SpecSet[0].ObjectSet[0].Obj, nil
+		}))
 	spec := &r.SpecSet[0]
-	spec.ObjectSet[0].SelectSet = []types.BaseSelectionSpec{&types.TraversalSpec{Type: "Probe", Path: "next", SelectSet: spec.ObjectSet[0].SelectSet}}
+	spec.ObjectSet[0].SelectSet = []types.BaseSelectionSpec{
+		&types.TraversalSpec{Type: "Probe", Path: "next", SelectSet: spec.ObjectSet[0].SelectSet}}
 	spec.ObjectSet[0].Obj = probe
 	work := &looks{Context: t.Context()}
 	_, fault := c.tryContext(work, pc, "RetrieveProperties", r)
@@ -141,11 +146,11 @@ func TestALongRequestEndsSoonAfterItsSession(t *testing.T) {
 		t.Fatalf("got %v", fault)
 	}
 	if n := work.count.Load(); n > 10 {
-		t.Errorf("the request went on for %d looks", n)
+		t.Errorf("the request went on for %d checks", n)
 	}
 }
 
-func TestWhatDidNotChangeIsNotReadAgain(t *testing.T) {
+func TestUnchangedObjectsAreNotReadAgain(t *testing.T) {
 	f := newFixture(t)
 	var reads atomic.Int64
 	changed := make(chan struct{})
@@ -168,7 +173,7 @@ func TestWhatDidNotChangeIsNotReadAgain(t *testing.T) {
 		v = set.Version
 	}
 	if n := reads.Load(); n != 2 {
-		t.Errorf("%d reads of what did not change", n-2)
+		t.Errorf("%d reads of unchanged objects", n-2)
 	}
 	close(changed)
 	changed = make(chan struct{})
@@ -177,9 +182,9 @@ func TestWhatDidNotChangeIsNotReadAgain(t *testing.T) {
 	}
 }
 
-// What a client was told in one language, or of one user, is told anew in
-// another: it may be different though nothing has changed.
-func TestWhatWasToldIsReadAgainForAnotherLanguage(t *testing.T) {
+// After a change of the session's language or user, all objects are read again: their texts may be
+// different although nothing has changed.
+func TestObjectsAreReadAgainAfterAChangeOfLanguage(t *testing.T) {
 	f := newFixture(t)
 	c := f.login("ann")
 	c.filter(false, spec(eventManager, "latestEvent"))
@@ -194,34 +199,37 @@ func TestWhatWasToldIsReadAgainForAnotherLanguage(t *testing.T) {
 	}
 }
 
-func TestALongAnswerIsGivenInPages(t *testing.T) {
+func TestALongResponseIsSplitIntoPages(t *testing.T) {
 	f := newFixture(t)
 	c := f.login("ann")
 	long := strings.Repeat("x", 1<<20)
 	var refs []types.ObjectSpec
 	for range 3 {
-		ref := call[types.ManagedObjectReference](c, eventManager, "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{
-			Filter: types.EventFilterSpec{Tag: []string{long}},
-		})
+		ref := call[types.ManagedObjectReference](c, eventManager, "CreateCollectorForEvents",
+			&types.CreateCollectorForEventsRequestType{
+				Filter: types.EventFilterSpec{Tag: []string{long}},
+			})
 		refs = append(refs, types.ObjectSpec{Obj: ref})
 	}
 	s := types.PropertyFilterSpec{PropSet: []types.PropertySpec{{Type: "EventHistoryCollector", PathSet: []string{
 		"filter", "filter.tag",
 	}}}, ObjectSet: refs}
 	specs := slices.Repeat([]types.PropertyFilterSpec{s}, 10) // 30 objects of 2 MiB
-	got := call[types.RetrieveResult](c, pc, "RetrievePropertiesEx", &types.RetrievePropertiesExRequestType{SpecSet: specs})
+	got := call[types.RetrieveResult](c, pc, "RetrievePropertiesEx",
+		&types.RetrievePropertiesExRequestType{SpecSet: specs})
 	n := len(got.Objects)
 	for got.Token != "" {
 		if len(got.Objects) == 0 || len(got.Objects) > 10 {
-			t.Fatalf("%d objects in one answer", len(got.Objects))
+			t.Fatalf("%d objects in one response", len(got.Objects))
 		}
-		got = call[types.RetrieveResult](c, pc, "ContinueRetrievePropertiesEx", &types.ContinueRetrievePropertiesExRequestType{Token: got.Token})
+		got = call[types.RetrieveResult](c, pc, "ContinueRetrievePropertiesEx",
+			&types.ContinueRetrievePropertiesExRequestType{Token: got.Token})
 		n += len(got.Objects)
 	}
 	if n != 30 {
 		t.Errorf("%d objects", n)
 	}
-	// Without pages too much at once is refused.
+	// A method without pages refuses such a request.
 	specs = slices.Repeat([]types.PropertyFilterSpec{s}, 40)
 	fault := c.fails("LimitExceeded", pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: specs})
 	if d := fault.Detail.(*types.LimitExceeded); d.Property != "answers" {
@@ -229,29 +237,33 @@ func TestALongAnswerIsGivenInPages(t *testing.T) {
 	}
 }
 
-// Nothing that a stranger may read is long, but asking for it often could make a
-// long answer.
-func TestAStrangersAnswerIsShort(t *testing.T) {
+// Nothing that a caller without a session may read is long, but a request for many copies of it
+// could have a long response.
+func TestAResponseWithoutASessionIsShort(t *testing.T) {
 	f := newFixture(t)
 	var paths []string
 	for i := range maxPaths {
 		paths = append(paths, fmt.Sprintf(`sessionList["%d"]`, i))
 	}
 	s := spec(sessionManager, paths...)
-	f.anonymous().fails("LimitExceeded", pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
+	f.anonymous().fails("LimitExceeded", pc, "RetrieveProperties",
+		&types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
 	c := f.login("ann")
-	call[[]types.ObjectContent](c, pc, "RetrieveProperties", &types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
+	call[[]types.ObjectContent](c, pc, "RetrieveProperties",
+		&types.RetrievePropertiesRequestType{SpecSet: []types.PropertyFilterSpec{s}})
 }
 
 func TestALongUpdateIsTruncated(t *testing.T) {
 	f := newFixture(t)
 	c := f.login("ann")
 	long := strings.Repeat("x", 1<<20)
-	s := types.PropertyFilterSpec{PropSet: []types.PropertySpec{{Type: "EventHistoryCollector", PathSet: []string{"filter", "filter.tag", "filter.tag"}}}}
+	s := types.PropertyFilterSpec{PropSet: []types.PropertySpec{
+		{Type: "EventHistoryCollector", PathSet: []string{"filter", "filter.tag", "filter.tag"}}}}
 	for range 3 {
-		ref := call[types.ManagedObjectReference](c, eventManager, "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{
-			Filter: types.EventFilterSpec{Tag: []string{long}},
-		})
+		ref := call[types.ManagedObjectReference](c, eventManager, "CreateCollectorForEvents",
+			&types.CreateCollectorForEventsRequestType{
+				Filter: types.EventFilterSpec{Tag: []string{long}},
+			})
 		s.ObjectSet = append(s.ObjectSet, types.ObjectSpec{Obj: ref})
 	}
 	for range 10 {
@@ -265,7 +277,7 @@ func TestALongUpdateIsTruncated(t *testing.T) {
 		}
 		for _, fs := range set.FilterSet {
 			if n += len(fs.ObjectSet); len(fs.ObjectSet) > 10 {
-				t.Errorf("%d objects in one answer", len(fs.ObjectSet))
+				t.Errorf("%d objects in one update set", len(fs.ObjectSet))
 			}
 		}
 		if v = set.Version; n < 30 && (set.Truncated == nil || !*set.Truncated) {
@@ -277,7 +289,7 @@ func TestALongUpdateIsTruncated(t *testing.T) {
 	}
 }
 
-func TestWhatAClientWasToldIsCounted(t *testing.T) {
+func TestSnapshotsAreCounted(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("Administrator")
 	for range 300 {
@@ -288,10 +300,10 @@ func TestWhatAClientWasToldIsCounted(t *testing.T) {
 	admin.check("")
 	told := f.Held(admin.live)[budget.Memory] - before
 	if told < 300*80 || told > 300*500 {
-		t.Errorf("what was told of 301 sessions weighs %d", told)
+		t.Errorf("the snapshot of 301 sessions weighs %d", told)
 	}
 	admin.void(ref, "DestroyPropertyFilter", &types.DestroyPropertyFilterRequestType{})
 	if left := f.Held(admin.live)[budget.Memory]; left >= before {
-		t.Errorf("%d is left", left)
+		t.Errorf("%d is still counted", left)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/schema"
 )
 
-// Parts are those of a value that can be told one by one.
+// Parts are the parts of a value whose changes can be reported separately.
 type Parts struct {
 	Type reflect.Type // of the value
 	All  []Part
@@ -17,24 +17,23 @@ type Parts struct {
 
 // Part is an element of a list, or a member of a data object.
 type Part struct {
-	Name string // as it stands behind the value's path
-	At   int    // which element or member it is
-	Sum  uint64
+	Name string // suffix that leads from the value's path to the part
+	At   int    // index of the element or member
+	Sum  uint64 // fingerprint
 }
 
-// Sum is v's fingerprint, which is good for this process. Two values that differ
-// have the same one with a chance of 2^-64, which nobody can better without the
-// seed.
+// Sum returns v's fingerprint. It is valid in this process only. Two different values have the same
+// fingerprint with a probability of 2^-64. Without the seed, nobody can construct such a pair.
 func (s *Shapes) Sum(v reflect.Value) uint64 {
 	var m maphash.Hash
 	m.SetSeed(s.seed)
-	text(&m, v.Type().String())
+	hashText(&m, v.Type().String())
 	s.write(&m, v)
 	return m.Sum64()
 }
 
-// Parts are the fingerprints of v's parts, nil where v has none that could be
-// told apart.
+// Parts returns the fingerprints of v's parts. It returns nil if v has no parts that can be
+// distinguished by name.
 func (s *Shapes) Parts(v reflect.Value) *Parts {
 	p := &Parts{Type: v.Type()}
 	ok := false
@@ -47,7 +46,7 @@ func (s *Shapes) Parts(v reflect.Value) *Parts {
 		for i := range members {
 			f := &members[i]
 			fv := f.Of(v)
-			if !f.Own.idle && concrete(fv).IsValid() && !(f.OmitEmpty && schema.Empty(fv)) {
+			if !f.Own.ignored && concrete(fv).IsValid() && !(f.OmitEmpty && schema.Empty(fv)) {
 				p.All = append(p.All, Part{"." + f.Name, i, s.Sum(fv)})
 			}
 		}
@@ -58,7 +57,7 @@ func (s *Shapes) Parts(v reflect.Value) *Parts {
 	return p
 }
 
-// elements are the parts of a list whose elements have keys, each its own.
+// elements returns the parts of a list. It reports false unless each element has a unique key.
 func (s *Shapes) elements(v reflect.Value) ([]Part, bool) {
 	all := make([]Part, 0, v.Len())
 	seen := make(map[string]bool, v.Len())
@@ -77,7 +76,7 @@ func (s *Shapes) elements(v reflect.Value) ([]Part, bool) {
 	return all, true
 }
 
-// At is v's part.
+// At returns v's part with index i.
 func (s *Shapes) At(v reflect.Value, i int) reflect.Value {
 	if schema.IsList(v.Type()) {
 		return concrete(v.Index(i))
@@ -85,7 +84,8 @@ func (s *Shapes) At(v reflect.Value, i int) reflect.Value {
 	return concrete(s.of(v.Type()).Members[i].Of(v))
 }
 
-// name is how an element of a list is called in a pats.
+// name returns the key of a list's element in the form that paths use. It reports false if the
+// element has no key.
 func (s *Shapes) name(e reflect.Value) (string, bool) {
 	sh := s.of(e.Type())
 	if sh.Key < 0 {
@@ -93,66 +93,66 @@ func (s *Shapes) name(e reflect.Value) (string, bool) {
 	}
 	k := sh.Members[sh.Key].Of(e)
 	if k.Kind() == reflect.String {
-		return keyed(k.String()), true
+		return quoteKey(k.String()), true
 	}
-	return numbered(k.Int()), true
+	return formatKey(k.Int()), true
 }
 
-// write feeds v to the hash so that values that differ differ in what is fed:
-// what has a length is preceded by it, what may be absent by whether it is.
+// write adds v to the hash. Different values give different input: a value of variable length is
+// preceded by its length, and an optional value by whether it is present.
 func (s *Shapes) write(m *maphash.Hash, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		dynamic := v.Kind() == reflect.Interface
 		if v = v.Elem(); !v.IsValid() {
-			number(m, 0)
+			hashNumber(m, 0)
 			return
 		}
-		number(m, 1)
+		hashNumber(m, 1)
 		if dynamic {
-			text(m, v.Type().String())
+			hashText(m, v.Type().String())
 		}
 		s.write(m, v)
 	case reflect.Struct:
 		if v.Type() == schema.Time {
 			t := v.Interface().(time.Time)
-			number(m, uint64(t.Unix()))
-			number(m, uint64(t.Nanosecond()))
+			hashNumber(m, uint64(t.Unix()))
+			hashNumber(m, uint64(t.Nanosecond()))
 			return
 		}
 		members := s.of(v.Type()).Members
 		for i := range members {
-			if f := &members[i]; !f.Own.idle {
+			if f := &members[i]; !f.Own.ignored {
 				s.write(m, f.Of(v))
 			}
 		}
 	case reflect.Slice:
-		number(m, uint64(v.Len()))
+		hashNumber(m, uint64(v.Len()))
 		for i := range v.Len() {
 			s.write(m, v.Index(i))
 		}
 	case reflect.String:
-		text(m, v.String())
+		hashText(m, v.String())
 	case reflect.Bool:
 		if v.Bool() {
-			number(m, 1)
+			hashNumber(m, 1)
 		} else {
-			number(m, 0)
+			hashNumber(m, 0)
 		}
 	case reflect.Float32, reflect.Float64:
-		number(m, math.Float64bits(v.Float()))
+		hashNumber(m, math.Float64bits(v.Float()))
 	default:
 		if v.CanInt() {
-			number(m, uint64(v.Int()))
+			hashNumber(m, uint64(v.Int()))
 		} else if v.CanUint() {
-			number(m, v.Uint())
+			hashNumber(m, v.Uint())
 		}
 	}
 }
 
-func number(m *maphash.Hash, n uint64) { maphash.WriteComparable(m, n) }
+func hashNumber(m *maphash.Hash, n uint64) { maphash.WriteComparable(m, n) }
 
-func text(m *maphash.Hash, s string) {
-	number(m, uint64(len(s)))
+func hashText(m *maphash.Hash, s string) {
+	hashNumber(m, uint64(len(s)))
 	m.WriteString(s)
 }

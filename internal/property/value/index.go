@@ -2,21 +2,20 @@ package value
 
 import "reflect"
 
-// Index remembers where the elements of one list are. Many paths may lead into
-// a list, and a list may be long. The zero value is ready, and good for the walks
-// from one value.
+// Index maps the keys of one list to its elements. It is for requests with many paths into a long
+// list. The zero value is ready for use with walks from one value.
 type Index struct {
-	asked   int
+	lookups int
 	texts   map[string]int
 	numbers map[int64]int
 }
 
-// indexAfter is how many elements are looked for one by one: it takes as long as
-// a look at all to make an index.
+// indexAfter is the number of linear searches before the index is built. Building it takes as long
+// as one search through the whole list.
 const indexAfter = 2
 
 func (x *Index) element(s *Shapes, list reflect.Value, st Step) reflect.Value {
-	if x.asked++; x.asked <= indexAfter {
+	if x.lookups++; x.lookups <= indexAfter {
 		return s.element(list, st, nil)
 	}
 	if x.texts == nil {
@@ -32,11 +31,11 @@ func (x *Index) element(s *Shapes, list reflect.Value, st Step) reflect.Value {
 	return concrete(list.Index(i))
 }
 
-// build finds the first element of each key.
+// build maps each key to its first element.
 func (x *Index) build(s *Shapes, list reflect.Value) {
 	x.texts, x.numbers = map[string]int{}, map[int64]int{}
 	for i := list.Len() - 1; i >= 0; i-- {
-		switch _, k := s.keyed(list.Index(i)); {
+		switch _, k := s.withKey(list.Index(i)); {
 		case !k.IsValid():
 		case k.Kind() == reflect.String:
 			x.texts[k.String()] = i

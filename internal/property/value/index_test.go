@@ -8,9 +8,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-func TestAnIndexFindsWhatALookAtEachElementFinds(t *testing.T) {
+func TestAnIndexFindsTheSameElementsAsASearch(t *testing.T) {
 	h := New()
-	sessions := []types.UserSession{{Key: "a"}, {Key: "b", UserName: "first"}, {Key: "b", UserName: "second"}, {Key: "c"}}
+	sessions := []types.UserSession{{Key: "a"}, {Key: "b", UserName: "first"}, {Key: "b", UserName: "second"},
+		{Key: "c"}}
 	events := []types.BaseEvent{
 		&types.UserLoginSessionEvent{SessionEvent: types.SessionEvent{Event: types.Event{Key: 7}}},
 		&types.EventEx{Event: types.Event{Key: -3}}, nil,
@@ -18,7 +19,8 @@ func TestAnIndexFindsWhatALookAtEachElementFinds(t *testing.T) {
 	for _, list := range []any{sessions, events, []string{"a"}, []types.UserSession{}} {
 		var index Index
 		for range 3 {
-			for _, text := range []string{`l["a"]`, `l["b"].userName`, `l["c"]`, `l["d"]`, `l[7]`, `l[-3]`, `l[4].key`} {
+			for _, text := range []string{`l["a"]`, `l["b"].userName`, `l["c"]`, `l["d"]`, `l[7]`, `l[-3]`,
+				`l[4].key`} {
 				p, err := Parse(text)
 				if err != nil {
 					t.Fatal(err)
@@ -30,13 +32,13 @@ func TestAnIndexFindsWhatALookAtEachElementFinds(t *testing.T) {
 				}
 			}
 		}
-		if index.asked > 0 && index.texts == nil {
-			t.Errorf("%T: no index was made", list)
+		if index.lookups > 0 && index.texts == nil {
+			t.Errorf("%T: no index was built", list)
 		}
 	}
 }
 
-func TestMembersThatChangeAtEachCallAreIdle(t *testing.T) {
+func TestMembersThatChangeWithEachCallAreIgnored(t *testing.T) {
 	h := New()
 	for text, want := range map[string]bool{
 		"currentSession": false, "currentSession.userName": false, "currentSession.callCount": true,
@@ -46,12 +48,12 @@ func TestMembersThatChangeAtEachCallAreIdle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := h.Idle(reflect.TypeFor[*types.UserSession](), p.Steps); got != want {
+		if got := h.Ignored(reflect.TypeFor[*types.UserSession](), p.Steps); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
 	p, _ := Parse(`sessionList["a"].callCount`)
-	if !h.Idle(reflect.TypeFor[[]types.UserSession](), p.Steps) {
-		t.Error("an element's count is not idle")
+	if !h.Ignored(reflect.TypeFor[[]types.UserSession](), p.Steps) {
+		t.Error("the call count of an element is not ignored")
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// MaxPath is the longest path in bytes, and maxSteps its most steps: far beyond
-// what any object's data needs.
+// MaxPath is the maximum length of a path in bytes, and maxSteps is the maximum number of its
+// steps. Both are far more than any object's data needs.
 const (
 	MaxPath  = 1 << 10
 	maxSteps = 32
 )
 
-// Path is a property, or a part of its value: message, currentSession.userName,
+// Path names a property or a part of its value. Examples are message, currentSession.userName and
 // sessionList["KEY"].userName.
 type Path struct {
 	Text     string // as the client wrote it
@@ -21,27 +21,27 @@ type Path struct {
 	Steps    []Step
 }
 
-// Step goes from a value to a part of it.
+// Step leads from a value to one of its parts.
 type Step struct {
 	kind   stepKind
-	text   string // the member's name, or the key
-	number int64  // the key
+	text   string // name of the member, or key
+	number int64  // numeric key
 }
 
 type stepKind int
 
 const (
-	member    stepKind = iota // of a data object
-	textKey                   // the element of a list whose key is a string
-	numberKey                 // the element of a list whose key is a number
+	member    stepKind = iota // a member of a data object
+	textKey                   // the element of a list with a string key
+	numberKey                 // the element of a list with a numeric key
 )
 
-// ErrPath: a text is no path.
+// ErrPath means that a text is not a valid path.
 var ErrPath = errors.New("not the path of a property")
 
-// Parse reads what clients write, see PropertyChange.name in the API's
-// reference: foo.bar, foo.arProp["key val"], foo.arProp["key val"].baz. Inside
-// quotes a backslash takes the next byte as it is.
+// Parse parses a path from a client. PropertyChange.name in the API's reference defines the form:
+// foo.bar, foo.arProp["key val"], foo.arProp["key val"].baz. Inside quotes, a backslash escapes the
+// next byte. The error is ErrPath.
 func Parse(text string) (Path, error) {
 	if len(text) > MaxPath {
 		return Path{}, ErrPath
@@ -72,16 +72,18 @@ func Parse(text string) (Path, error) {
 	return p, nil
 }
 
-// cutName takes the name that s begins with.
+// cutName splits s after the name at its beginning.
 func cutName(s string) (name, rest string) {
 	i := 0
-	for i < len(s) && (s[i] == '_' || '0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'z' || 'A' <= s[i] && s[i] <= 'Z') {
+	for i < len(s) && (s[i] == '_' || '0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'z' || 'A' <= s[i] &&
+		s[i] <= 'Z') {
 		i++
 	}
 	return s[:i], s[i:]
 }
 
-// cutKey takes the key that s, which follows a bracket, begins with.
+// cutKey splits s after the key and the closing bracket at its beginning. The caller has removed
+// the opening bracket.
 func cutKey(s string) (_ Step, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		digits, rest, ok := strings.Cut(s, "]")
@@ -111,8 +113,8 @@ func cutKey(s string) (_ Step, rest string, ok bool) {
 
 var escapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// keyed is the step to the element with the key, as it stands in a path.
-func keyed(key string) string { return `["` + escapes.Replace(key) + `"]` }
+// quoteKey returns the path step to the element with a string key.
+func quoteKey(key string) string { return `["` + escapes.Replace(key) + `"]` }
 
-// numbered is keyed for a number.
-func numbered(key int64) string { return "[" + strconv.FormatInt(key, 10) + "]" }
+// formatKey returns the path step to the element with a numeric key.
+func formatKey(key int64) string { return "[" + strconv.FormatInt(key, 10) + "]" }

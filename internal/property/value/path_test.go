@@ -5,12 +5,13 @@ import (
 	"testing"
 )
 
-func TestPathsAreReadStepByStep(t *testing.T) {
+func TestPathsAreParsedIntoSteps(t *testing.T) {
 	p, err := Parse(`a.b["k.[]\"\\"].c[-12].d`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Step{{text: "b"}, {kind: textKey, text: `k.[]"\`}, {text: "c"}, {kind: numberKey, number: -12}, {text: "d"}}
+	want := []Step{{text: "b"}, {kind: textKey, text: `k.[]"\`}, {text: "c"}, {kind: numberKey, number: -12},
+		{text: "d"}}
 	if p.Property != "a" || len(p.Steps) != len(want) {
 		t.Fatalf("got %+v", p)
 	}
@@ -21,17 +22,19 @@ func TestPathsAreReadStepByStep(t *testing.T) {
 	}
 }
 
-// What is read is what writing it gives, and names come back from what keys
-// become in a path.
+// FuzzPath checks that a path that is parsed, formatted and parsed again stays the same, and that
+// every key survives quoting.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{
-		"message", "currentSession.userName", `sessionList["KEY"].userName`, "a[1][-2]", `a["\"\\"]`, `a[""]`, "", ".", "a[", `a["`, `a["\`, "a[01]", "a..b",
+		"message", "currentSession.userName", `sessionList["KEY"].userName`, "a[1][-2]", `a["\"\\"]`, `a[""]`, "",
+		".", "a[", `a["`, `a["\`, "a[01]", "a..b",
 		"a" + strings.Repeat(".b", maxSteps+1),
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if again, err := Parse("a" + keyed(text)); len(text) < 500 && (err != nil || len(again.Steps) != 1 || again.Steps[0].text != text) {
+		if again, err := Parse("a" + quoteKey(text)); len(text) < 500 &&
+			(err != nil || len(again.Steps) != 1 || again.Steps[0].text != text) {
 			t.Errorf("key %q: got %+v, %v", text, again, err)
 		}
 		p, err := Parse(text)
@@ -48,14 +51,14 @@ func FuzzPath(f *testing.F) {
 			case member:
 				b.WriteString("." + s.text)
 			case textKey:
-				b.WriteString(keyed(s.text))
+				b.WriteString(quoteKey(s.text))
 			case numberKey:
-				b.WriteString(numbered(s.number))
+				b.WriteString(formatKey(s.number))
 			}
 		}
 		again, err := Parse(b.String())
 		if err != nil {
-			// Escapes may have made it too long.
+			// The path may have become too long because of escapes.
 			if b.Len() <= MaxPath {
 				t.Fatalf("%q was written as %q: %v", text, b.String(), err)
 			}

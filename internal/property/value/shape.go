@@ -1,6 +1,11 @@
-// Package value knows the parts of the values that properties have: how a path
-// leads to one, and how one tells that it has changed without keeping it. It
-// goes by the types of the API, whatever they are.
+// Package value works with parts of property values. It parses property paths, such as
+// sessionList["KEY"].userName, and finds the part of a value that a path names. It also computes
+// fingerprints of values and of their parts, so that a change can be detected without keeping the
+// old value.
+//
+// [Parse] parses a path. [Shapes] caches the structure of the API's types, which it reads by
+// reflection: a new type needs no code here. The package does not read properties and does not
+// check privileges.
 package value
 
 import (
@@ -16,41 +21,42 @@ import (
 
 var sessionType = reflect.TypeFor[types.UserSession]()
 
-// idle are members whose change alone is no change of the object: each call
-// changes them in the session that makes it, and waiting for changes would end
-// at the waiter's own calls. They are current whenever the object is told, and
-// who names one by its path waits for that one.
-var idle = map[reflect.Type][]string{
+// ignored lists members that don't count as a change of their object. Each call changes these
+// members of its session, so a client that waits for changes of its session would be woken by its
+// own calls. When the object is reported for another reason, the members have their current values.
+// A client that names such a member in a path is notified of its changes.
+var ignored = map[reflect.Type][]string{
 	sessionType: {"callCount", "lastActiveTime"},
 }
 
-// own is what is kept for a member of a struct.
-type own struct {
-	idle bool
+// memberInfo is the information that Shapes keeps for each member of a data object.
+type memberInfo struct {
+	ignored bool
 }
 
-type shape = schema.Plan[own]
+type shape = schema.Plan[memberInfo]
 
-// Shapes is how the API's types are made, as far as it was asked for.
+// Shapes caches the structure of the API's types. It is safe for concurrent use.
 type Shapes struct {
 	seed  maphash.Seed
-	plans *schema.Plans[own]
-	boxes sync.Map // reflect.Type of an ArrayOf… by that of the list
+	plans *schema.Plans[memberInfo]
+	boxes sync.Map // maps the reflect.Type of a list to that of its ArrayOf… type
 }
 
-// New makes Shapes that know nothing yet.
+// New returns Shapes with an empty cache.
 func New() *Shapes {
-	return &Shapes{seed: maphash.MakeSeed(), plans: schema.NewPlans(schema.Codec[own]{
+	return &Shapes{seed: maphash.MakeSeed(), plans: schema.NewPlans(schema.Codec[memberInfo]{
 		Tag: "json", Spell: types.VmomiTypeName,
-		Own: func(t reflect.Type, m schema.Member) own { return own{slices.Contains(idle[t], m.Name)} },
+		Own: func(t reflect.Type, m schema.Member) memberInfo {
+			return memberInfo{slices.Contains(ignored[t], m.Name)}
+		},
 	})}
 }
 
 func (s *Shapes) of(t reflect.Type) *shape { return s.plans.Of(t) }
 
-// Leads reports whether the steps can lead anywhere in a value of the declared
-// type. What is below a type that others derive from is not known before there
-// is a value.
+// Leads reports whether the steps can lead to a part of a value of the declared type. It returns
+// true if they pass an interface type, because only the value shows which derived type it has.
 func (s *Shapes) Leads(t reflect.Type, steps []Step) bool {
 	for _, st := range steps {
 		for t.Kind() == reflect.Pointer {
@@ -79,9 +85,9 @@ func (s *Shapes) Leads(t reflect.Type, steps []Step) bool {
 	return true
 }
 
-// Idle reports whether the steps lead to a member of the declared type that
-// changes without being a change of the object that has it.
-func (s *Shapes) Idle(t reflect.Type, steps []Step) bool {
+// Ignored reports whether the steps lead to a member whose changes don't count as changes of its
+// object.
+func (s *Shapes) Ignored(t reflect.Type, steps []Step) bool {
 	for _, st := range steps {
 		for t.Kind() == reflect.Pointer {
 			t = t.Elem()
@@ -95,7 +101,7 @@ func (s *Shapes) Idle(t reflect.Type, steps []Step) bool {
 			if !ok {
 				return false
 			}
-			if sh.Members[i].Own.idle {
+			if sh.Members[i].Own.ignored {
 				return true
 			}
 			t = sh.Members[i].Type
@@ -106,12 +112,12 @@ func (s *Shapes) Idle(t reflect.Type, steps []Step) bool {
 	return false
 }
 
-// findsBy reports whether lists of t find their elements by such a key.
+// findsBy reports whether elements of type t in a list are found by this kind of key.
 func (s *Shapes) findsBy(t reflect.Type, kind stepKind) bool {
 	if t.Kind() == reflect.Interface {
 		base, ok := types.TypeFunc()(t.Name())
 		if !ok {
-			return true // any
+			return true // any type
 		}
 		t = base
 	}
@@ -125,19 +131,19 @@ func (s *Shapes) findsBy(t reflect.Type, kind stepKind) bool {
 	return (sh.Members[sh.Key].Type.Kind() == reflect.String) == (kind == textKey)
 }
 
-// State is whether there is something at a path.
+// State says what is at a path.
 type State uint8
 
 // The states that Walk finds.
 const (
 	Unset   State = iota
-	Gone          // unset, as what contains it is
-	Removed       // there is no element with the key
+	Gone          // unset because the containing value is unset
+	Removed       // the list has no element with the key
 	Present
 )
 
-// Walk follows the steps from v. index, which may be nil, remembers what was
-// found in v from one walk to the next.
+// Walk follows the steps from v and returns the part that they lead to. index may be nil. It speeds
+// up later walks from the same v.
 func (s *Shapes) Walk(v reflect.Value, steps []Step, index *Index) (reflect.Value, State) {
 	for i, st := range steps {
 		v = concrete(v)
@@ -160,7 +166,7 @@ func (s *Shapes) Walk(v reflect.Value, steps []Step, index *Index) (reflect.Valu
 		sh := s.of(v.Type())
 		at, ok := sh.ByName[st.text]
 		if !ok {
-			return reflect.Value{}, Unset // a member of another derived type
+			return reflect.Value{}, Unset // v has another derived type, without the member
 		}
 		f := &sh.Members[at]
 		if v = f.Of(v); f.OmitEmpty && schema.Empty(v) {
@@ -176,8 +182,7 @@ func (s *Shapes) Walk(v reflect.Value, steps []Step, index *Index) (reflect.Valu
 	return v, Present
 }
 
-// concrete takes pointers and interfaces off; the zero Value if there is
-// nothing behind them.
+// concrete dereferences pointers and interfaces. It returns the zero Value if one of them is nil.
 func concrete(v reflect.Value) reflect.Value {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -185,7 +190,7 @@ func concrete(v reflect.Value) reflect.Value {
 	return v
 }
 
-// element finds the element of a list.
+// element returns the list's element with the key of the step, or the zero Value.
 func (s *Shapes) element(list reflect.Value, st Step, index *Index) reflect.Value {
 	if list.Kind() != reflect.Slice {
 		return reflect.Value{}
@@ -194,7 +199,7 @@ func (s *Shapes) element(list reflect.Value, st Step, index *Index) reflect.Valu
 		return index.element(s, list, st)
 	}
 	for i := range list.Len() {
-		e, k := s.keyed(list.Index(i))
+		e, k := s.withKey(list.Index(i))
 		if k.IsValid() && (k.Kind() == reflect.String && st.kind == textKey && k.String() == st.text ||
 			k.CanInt() && st.kind == numberKey && k.Int() == st.number) {
 			return e
@@ -203,9 +208,9 @@ func (s *Shapes) element(list reflect.Value, st Step, index *Index) reflect.Valu
 	return reflect.Value{}
 }
 
-// keyed is an element of a list and its key. One that has none has the zero
-// Value for key.
-func (s *Shapes) keyed(e reflect.Value) (element, key reflect.Value) {
+// withKey returns the concrete element of a list and its key. The key is the zero Value if the
+// element has none.
+func (s *Shapes) withKey(e reflect.Value) (element, key reflect.Value) {
 	e = concrete(e)
 	if !e.IsValid() || !schema.IsObject(e.Type()) {
 		return e, reflect.Value{}
@@ -217,9 +222,8 @@ func (s *Shapes) keyed(e reflect.Value) (element, key reflect.Value) {
 	return e, sh.Members[sh.Key].Of(e)
 }
 
-// Box makes of v what can stand where any value may: lists become the API's
-// ArrayOf types. A data object may be given by its address, so as not to be
-// copied.
+// Box converts v to a value of the API's type anyType: lists become the API's ArrayOf types. For an
+// addressable data object, Box returns a pointer to it, which saves a copy.
 func (s *Shapes) Box(v reflect.Value) any {
 	if v.CanAddr() && schema.IsObject(v.Type()) && v.Type() != schema.Reference {
 		return v.Addr().Interface()
