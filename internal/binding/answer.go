@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// FlushAt is how much of an answer is held in memory before it is sent, in
-	// bytes. One element of a list may take more.
+	// FlushAt is the number of bytes of a response that are buffered before they are sent. A single
+	// element of a list may need more.
 	FlushAt = 32 << 10
-	// keptBuffer is the largest buffer that is used for another answer.
+	// keptBuffer is the size in bytes of the largest buffer that is kept for another response.
 	keptBuffer = 4 * FlushAt
 )
 
-// Output is what an encoder writes to, and embeds. The encoder appends to Buf. The
-// zero value keeps all that is written in Buf.
+// Output is the output buffer of an encoder. Encoders embed it and append to Buf. The zero value
+// keeps the whole output in Buf.
 type Output struct {
 	Buf []byte
-	// To is where Flush sends what there is; nil: nowhere.
+	// To is the destination of Flush. If it is nil, Flush does nothing.
 	To io.Writer
-	// Err is the first error. Nothing is sent after it.
+	// Err is the first error. After an error, nothing more is sent.
 	Err error
 }
 
-// Flush sends what there is, if it is much. An encoder calls it between the elements
-// of a list.
+// Flush sends the buffer if it holds at least FlushAt bytes. An encoder calls it between the
+// elements of a list.
 func (o *Output) Flush() {
 	if o.Err != nil || o.To == nil || len(o.Buf) < FlushAt {
 		return
@@ -38,19 +38,19 @@ func (o *Output) Flush() {
 	o.Buf = o.Buf[:0]
 }
 
-// Stream is an answer with status 200 whose length need not be known when it begins.
+// Stream is a response with status 200. Its length need not be known when it begins.
 type Stream struct {
 	W           http.ResponseWriter
 	ContentType []string
-	// Head: the request's method is HEAD, so that the body is not sent.
+	// Head means that the request's method is HEAD, so the body is not sent.
 	Head bool
-	// Begin sets headers that only an answer with status 200 has; nil: none.
+	// Begin sets headers that only a response with status 200 has. It may be nil.
 	Begin func(http.Header)
 
 	begun bool
 }
 
-// Write sends a part.
+// Write sends a part of the body.
 func (s *Stream) Write(p []byte) (int, error) {
 	if !s.begun {
 		s.begun = true
@@ -66,10 +66,10 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return s.W.Write(p)
 }
 
-// Finish ends an answer that the encoder has finished with an error or without one.
-// It sends the rest. After an error it reports false if nothing was sent yet: then
-// another answer can be given. If a part was sent, it breaks the connection by a
-// panic with http.ErrAbortHandler, so that the client can't take it for the whole.
+// Finish ends the response. err is the encoder's error or nil. Without an error, Finish sends the
+// rest and returns true. With an error, it returns false if nothing has been sent yet: the caller
+// can then send another response. If a part has been sent, it breaks the connection by a panic with
+// http.ErrAbortHandler, so that the client can't mistake the part for the whole.
 func (s *Stream) Finish(rest []byte, err error) bool {
 	if err != nil {
 		if s.begun {
@@ -80,22 +80,22 @@ func (s *Stream) Finish(rest []byte, err error) bool {
 	if !s.begun {
 		s.W.Header()["Content-Length"] = []string{strconv.Itoa(len(rest))}
 	}
-	_, _ = s.Write(rest) // a client that is gone needs no answer
+	_, _ = s.Write(rest) // an error means that the client has disconnected
 	return true
 }
 
-// Send sends a whole answer to a request of the method.
+// Send sends a whole response to a request with the method.
 func Send(w http.ResponseWriter, method string, status int, contentType []string, body []byte) {
 	w.Header()["Content-Type"] = contentType
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	if method != http.MethodHead {
-		_, _ = w.Write(body) // a client that is gone needs no answer
+		_, _ = w.Write(body) // an error means that the client has disconnected
 	}
 }
 
-// Status returns the HTTP status of a fault: status, or 503 if the API has no fault
-// for it. If the client may try again, a header says when.
+// Status returns the HTTP status for a fault. It is the given status, or 503 if the fault has no
+// API type. If the client may try again, Status sets a header that says when.
 func Status(h http.Header, f *vim.Fault, status int) int {
 	if f.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds())))}
@@ -106,17 +106,16 @@ func Status(h http.Header, f *vim.Fault, status int) int {
 	return status
 }
 
-// Pool keeps encoders, or whatever else embeds an Output, from one answer for the
-// next. Only their buffers are kept.
+// Pool reuses the buffers of encoders, or of other types that embed an Output.
 type Pool[T any] struct {
 	output func(*T) *Output
-	kept   sync.Pool // of *T
+	kept   sync.Pool // contains values of type *T
 }
 
-// NewPool makes a Pool of Ts; output returns the Output of one.
+// NewPool creates a Pool. output returns the Output of a T.
 func NewPool[T any](output func(*T) *Output) *Pool[T] { return &Pool[T]{output: output} }
 
-// Get returns a T that is zero but for its empty buffer.
+// Get returns a T with an empty buffer. All other fields are zero.
 func (p *Pool[T]) Get() *T {
 	if t, ok := p.kept.Get().(*T); ok {
 		return t
@@ -126,8 +125,8 @@ func (p *Pool[T]) Get() *T {
 	return t
 }
 
-// Put takes a T back, which the caller must not use any more. A buffer that has grown
-// too large is not kept.
+// Put returns a T to the pool. The caller must not use it any more. A buffer that has become too
+// large is not kept.
 func (p *Pool[T]) Put(t *T) {
 	buf := p.output(t).Buf
 	if cap(buf) > keptBuffer {
@@ -138,11 +137,11 @@ func (p *Pool[T]) Put(t *T) {
 	p.kept.Put(t)
 }
 
-// SetCommon sets the headers that every answer of a binding has.
+// SetCommon sets the headers that every response of a binding has.
 func SetCommon(h http.Header) {
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
 }
 
-// Values of headers. They are only read.
+// Values of headers. They are never modified.
 var noStore, noSniff = []string{"no-store"}, []string{"nosniff"}

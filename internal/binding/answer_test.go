@@ -15,11 +15,12 @@ import (
 
 var contentType = []string{"text/test"}
 
-func TestAnAnswerThatFitsHasItsLengthAndOneThatDoesNotIsSentInParts(t *testing.T) {
+func TestAShortResponseHasALengthAndALongOneIsStreamed(t *testing.T) {
 	for _, parts := range []int{0, 1, 3} {
 		for _, head := range []bool{false, true} {
 			w := httptest.NewRecorder()
-			s := Stream{W: w, ContentType: contentType, Head: head, Begin: func(h http.Header) { h.Set("X-Begun", "yes") }}
+			s := Stream{W: w, ContentType: contentType, Head: head,
+				Begin: func(h http.Header) { h.Set("X-Begun", "yes") }}
 			o := Output{To: &s}
 			want := ""
 			for range parts {
@@ -37,7 +38,8 @@ func TestAnAnswerThatFitsHasItsLengthAndOneThatDoesNotIsSentInParts(t *testing.T
 				want = ""
 			}
 			h := w.Header()
-			if w.Code != 200 || w.Body.String() != want || h.Get("X-Begun") != "yes" || h.Get("Content-Type") != "text/test" {
+			if w.Code != 200 || w.Body.String() != want || h.Get("X-Begun") != "yes" ||
+				h.Get("Content-Type") != "text/test" {
 				t.Errorf("%d parts, HEAD %v: %d %v, %d bytes", parts, head, w.Code, h, w.Body.Len())
 			}
 			if length := h.Get("Content-Length"); (length == "4") != (parts == 0) {
@@ -47,7 +49,7 @@ func TestAnAnswerThatFitsHasItsLengthAndOneThatDoesNotIsSentInParts(t *testing.T
 	}
 }
 
-func TestAnAnswerThatFailsIsAnotherOneOrBroken(t *testing.T) {
+func TestAFailedResponseIsReplacedOrAborted(t *testing.T) {
 	failed := errors.New("failed")
 	w := httptest.NewRecorder()
 	s := Stream{W: w, Begin: func(h http.Header) { h.Set("X-Begun", "yes") }}
@@ -55,7 +57,7 @@ func TestAnAnswerThatFailsIsAnotherOneOrBroken(t *testing.T) {
 		t.Errorf("before anything was sent: %v %s", w.Header(), w.Body)
 	}
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // the very value is what net/http looks for
+		if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // net/http compares with this value
 			t.Errorf("after a part was sent: %v", p)
 		}
 	}()
@@ -63,7 +65,7 @@ func TestAnAnswerThatFailsIsAnotherOneOrBroken(t *testing.T) {
 	t.Errorf("the failure of a part that was sent gives %v", s.Finish([]byte("half"), failed))
 }
 
-// broken fails to send.
+// broken is a writer that always fails.
 type broken struct{ writes int }
 
 func (b *broken) Write([]byte) (int, error) {
@@ -88,17 +90,18 @@ func TestNothingIsSentAfterAnError(t *testing.T) {
 	}
 }
 
-func TestAWholeAnswerHasItsLengthAlsoForHEAD(t *testing.T) {
+func TestAWholeResponseHasItsLengthAlsoForHEAD(t *testing.T) {
 	for method, want := range map[string]string{"POST": "body", "GET": "body", "HEAD": ""} {
 		w := httptest.NewRecorder()
 		Send(w, method, 418, contentType, []byte("body"))
-		if w.Code != 418 || w.Body.String() != want || w.Header().Get("Content-Length") != "4" || w.Header().Get("Content-Type") != "text/test" {
+		if w.Code != 418 || w.Body.String() != want || w.Header().Get("Content-Length") != "4" ||
+			w.Header().Get("Content-Type") != "text/test" {
 			t.Errorf("%s: %d %v %s", method, w.Code, w.Header(), w.Body)
 		}
 	}
 }
 
-func TestAFaultThatTheAPIDoesNotHaveIsStatus503(t *testing.T) {
+func TestAFaultOutsideTheAPIIsStatus503(t *testing.T) {
 	for _, tt := range []struct {
 		fault  *vim.Fault
 		status int
@@ -117,17 +120,18 @@ func TestAFaultThatTheAPIDoesNotHaveIsStatus503(t *testing.T) {
 	}
 }
 
-// encoder is one of a binding's.
+// encoder stands for the encoder of a binding.
 type encoder struct {
 	Output
 	secret string
 }
 
-func TestAPoolKeepsNothingButBuffersThatAreNotLarge(t *testing.T) {
+func TestAPoolKeepsOnlyBuffersThatAreNotLarge(t *testing.T) {
 	p := NewPool(func(e *encoder) *Output { return &e.Output })
 	for _, size := range []int{0, 100, keptBuffer, keptBuffer + 1, 10 * keptBuffer} {
 		e := p.Get()
-		if e.secret != "" || len(e.Buf) != 0 || cap(e.Buf) == 0 || cap(e.Buf) > 2*keptBuffer || e.To != nil || e.Err != nil {
+		if e.secret != "" || len(e.Buf) != 0 || cap(e.Buf) == 0 || cap(e.Buf) > 2*keptBuffer || e.To != nil ||
+			e.Err != nil {
 			t.Errorf("an encoder is %+v, with %d bytes of %d", e, len(e.Buf), cap(e.Buf))
 		}
 		e.secret, e.To, e.Err = "secret", &broken{}, errors.New("failed")

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// uncounted is the size up to which a body is not counted, in bytes. What such
-	// bodies take is bounded by the number of requests in flight.
+	// uncounted is the size in bytes up to which a body is not counted. The number of requests in
+	// flight limits the memory of such bodies.
 	uncounted = 4 << 10
-	// small is the size of what clients send in practice, a token with its signature
-	// included. Larger bodies leave a part of the bound to small ones.
+	// small is the maximum size in bytes of the bodies that clients send in practice, including a
+	// signed token. Larger bodies can't use a part of the bound that is reserved for small ones.
 	small = 64 << 10
-	// defaultBound is for the bodies of one process.
+	// defaultBound is for all bodies of the process, in bytes.
 	defaultBound = 256 << 20
-	// patience is how long a body waits for room, and maxWaiting how many wait.
+	// patience is how long a body waits for memory, and maxWaiting is how many bodies may wait.
 	patience   = 2 * time.Second
 	maxWaiting = 64
 )
@@ -28,34 +28,33 @@ const (
 // Errors of Read.
 var (
 	ErrTooLarge = errors.New("the body is larger than its limit")
-	ErrCutShort = errors.New("the body did not come whole")
-	ErrCrowded  = errors.New("the bodies of requests in flight take too much memory")
+	ErrCutShort = errors.New("the body is incomplete")
+	ErrCrowded  = errors.New("the bodies of current requests use too much memory")
 )
 
-// Bodies reads requests' bodies, and bounds the memory that all of them take. Anyone
-// may send a body, and as slowly as the server's time for a request allows, so that
-// the bound must not be a way to shut others out:
+// Bodies reads the bodies of requests and limits the memory that all of them use. Anyone may send a
+// body, as slowly as the server's time for a request allows. So the limit must not enable one
+// client to lock out others:
 //
 //   - A body of up to 4 KiB is always read. Nearly all bodies are that small.
-//   - A body larger than 64 KiB may only take three quarters of the bound. The rest is
-//     for smaller ones.
-//   - The bodies from one address, or one /64 of IPv6, may only take a quarter.
+//   - Bodies larger than 64 KiB may use three quarters of the bound. The rest is for smaller ones.
+//   - The bodies from one address, or one /64 of IPv6, may use a quarter of the bound.
 //
-// A body is counted as it comes, since one that is announced need not come. If there
-// is no room for it, a body of which up to 64 KiB have come waits for 2 s; a larger
-// one, which would keep what it has from others meanwhile, is refused at once.
+// A body is counted as it arrives, because an announced body need not arrive. If there is too
+// little memory, a body waits for up to 2 s if at most 64 KiB of it have arrived. A larger body is
+// refused immediately, because it would keep memory from others while it waits.
 type Bodies struct {
 	bound int64
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	held    int64
-	shares  map[string]int64 // of held, by address
+	shares  map[string]int64 // parts of held by address
 	waiting int
-	freed   chan struct{} // closed when there is more room; nil: nobody waits
+	freed   chan struct{} // closed when memory is freed; nil if no body waits
 }
 
-// NewBodies makes Bodies of a bound in bytes; 0: 256 MiB. All bindings of a server
-// share them.
+// NewBodies creates Bodies with a bound in bytes. If it is 0, the bound is 256 MiB. All bindings of
+// a server must share one Bodies.
 func NewBodies(bound int64) *Bodies {
 	if bound == 0 {
 		bound = defaultBound
@@ -63,34 +62,34 @@ func NewBodies(bound int64) *Bodies {
 	return &Bodies{bound: bound, shares: map[string]int64{}}
 }
 
-// Held returns how much memory the bodies that are counted take, in bytes.
+// Held returns the memory of the counted bodies in bytes.
 func (b *Bodies) Held() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.held
 }
 
-// Body is a request's body. The zero value is an empty one.
+// Body is the body of a request. The zero value is an empty body.
 type Body struct {
 	Bytes []byte
 
-	bodies *Bodies // nil: not counted
+	bodies *Bodies // nil if the body is not counted
 	owner  string
 	held   int64
 }
 
-// Free forgets the body, so that others get its room. The caller must not keep the
-// bytes. Another Free does nothing.
+// Free releases the body's memory for other bodies. The caller must not use the bytes any more. A
+// second call does nothing.
 func (b *Body) Free() {
 	b.Bytes = nil
 	if b.held > 0 {
-		b.bodies.give(b.owner, b.held)
+		b.bodies.release(b.owner, b.held)
 		b.held = 0
 	}
 }
 
-// Read reads the whole body of a request, of up to limit bytes. The caller frees it.
-// The error is ErrTooLarge, ErrCutShort or ErrCrowded; there is nothing to free then.
+// Read reads the whole body of a request, up to limit bytes. The caller must free it. The error is
+// ErrTooLarge, ErrCutShort or ErrCrowded. After an error, there is nothing to free.
 func (b *Bodies) Read(w http.ResponseWriter, r *http.Request, limit int64) (Body, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return Body{}, nil
@@ -98,7 +97,7 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request, limit int64) (Body
 	if r.ContentLength > limit {
 		return Body{}, tooLarge(w)
 	}
-	most := limit + 1 // one byte more than the body has takes its end
+	most := limit + 1 // the end of the body is only seen if the buffer has room for one more byte
 	size := int64(512)
 	if r.ContentLength >= 0 {
 		most = r.ContentLength + 1
@@ -127,11 +126,11 @@ func (b *Bodies) Read(w http.ResponseWriter, r *http.Request, limit int64) (Body
 	}
 }
 
-// Room makes an empty body with room for size bytes, of up to limit. They are counted
-// like those of a body that is read, and freed by the caller. Room does not wait, as
-// its caller holds the body that the bytes come from.
+// Room creates an empty body with capacity for size bytes, for a decoded copy of a body. size must
+// not exceed limit. The bytes are counted like a body that is read, and the caller must free them.
+// Room does not wait for memory, because its caller already holds the original body.
 //
-// The error is ErrTooLarge or ErrCrowded; there is nothing to free then.
+// The error is ErrTooLarge or ErrCrowded. After an error, there is nothing to free.
 func (b *Bodies) Room(r *http.Request, size, limit int64) (Body, error) {
 	if size > limit {
 		return Body{}, ErrTooLarge
@@ -139,7 +138,7 @@ func (b *Bodies) Room(r *http.Request, size, limit int64) (Body, error) {
 	body := Body{}
 	if size > uncounted {
 		body = Body{bodies: b, owner: peer.Network(peer.From(r.Context()).Address), held: size}
-		if !b.has(need{owner: body.owner, more: size, large: size > small}) {
+		if !b.tryReserve(reservation{owner: body.owner, more: size, large: size > small}) {
 			return Body{}, ErrCrowded
 		}
 	}
@@ -147,8 +146,8 @@ func (b *Bodies) Room(r *http.Request, size, limit int64) (Body, error) {
 	return body, nil
 }
 
-// has counts more of a body if that is within the bounds now.
-func (b *Bodies) has(n need) bool {
+// tryReserve reserves memory if it is available now.
+func (b *Bodies) tryReserve(n reservation) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.fits(n) {
@@ -158,7 +157,8 @@ func (b *Bodies) has(n need) bool {
 	return true
 }
 
-// nextSize returns the size of the buffer for a body that has filled one of the size.
+// nextSize returns the size of the next buffer for a body that has filled a buffer of the given
+// size.
 func nextSize(size int64) int64 {
 	for _, step := range []int64{uncounted + 1, small + 1} {
 		if size < step {
@@ -168,20 +168,20 @@ func nextSize(size int64) int64 {
 	return 2 * size
 }
 
-// tooLarge ends the connection, rather than read the body to its end.
+// tooLarge makes the server close the connection instead of reading the rest of the body.
 func tooLarge(w http.ResponseWriter) error {
 	w.Header()["Connection"] = []string{"close"}
 	return ErrTooLarge
 }
 
-// grow makes room for size bytes in all.
+// grow increases the body's buffer to size bytes.
 func (b *Bodies) grow(r *http.Request, body *Body, size int64) error {
 	if size > uncounted+1 {
 		if body.bodies == nil {
 			body.bodies, body.owner = b, peer.Network(peer.From(r.Context()).Address)
 		}
 		large := max(size, r.ContentLength+1) > small+1
-		if err := b.take(r.Context(), need{body.owner, body.held, size - body.held, large}); err != nil {
+		if err := b.reserve(r.Context(), reservation{body.owner, body.held, size - body.held, large}); err != nil {
 			return err
 		}
 		body.held = size
@@ -190,15 +190,15 @@ func (b *Bodies) grow(r *http.Request, body *Body, size int64) error {
 	return nil
 }
 
-// need is room for more of a body, in bytes.
-type need struct {
+// reservation asks for more memory for a body.
+type reservation struct {
 	owner      string
-	held, more int64
-	large      bool // the body is, or says that it will be
+	held, more int64 // in bytes
+	large      bool  // the body is larger than small, or is announced to be
 }
 
-// take counts more of a body when that is within the bounds, for which it may wait.
-func (b *Bodies) take(ctx context.Context, n need) error {
+// reserve reserves memory. It waits for it if necessary.
+func (b *Bodies) reserve(ctx context.Context, n reservation) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fits(n) {
@@ -221,7 +221,7 @@ func (b *Bodies) take(ctx context.Context, n need) error {
 	return nil
 }
 
-// wait returns when there is more room. The mutex is not held meanwhile.
+// wait returns when memory was freed. It releases the mutex while it waits.
 func (b *Bodies) wait(ctx context.Context, timer *time.Timer) error {
 	if b.freed == nil {
 		b.freed = make(chan struct{})
@@ -239,8 +239,8 @@ func (b *Bodies) wait(ctx context.Context, timer *time.Timer) error {
 	}
 }
 
-// fits reports whether there is room now. The mutex is held.
-func (b *Bodies) fits(n need) bool {
+// fits reports whether the memory is available now. The caller holds the mutex.
+func (b *Bodies) fits(n reservation) bool {
 	bound := b.bound
 	if n.large {
 		bound -= bound / 4
@@ -248,13 +248,13 @@ func (b *Bodies) fits(n need) bool {
 	return b.held+n.more <= bound && b.shares[n.owner]+n.more <= b.bound/4
 }
 
-// add counts what is needed. The mutex is held.
-func (b *Bodies) add(n need) {
+// add counts the requested memory. The caller holds the mutex.
+func (b *Bodies) add(n reservation) {
 	b.held += n.more
 	b.shares[n.owner] += n.more
 }
 
-func (b *Bodies) give(owner string, n int64) {
+func (b *Bodies) release(owner string, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held -= n

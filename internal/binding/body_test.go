@@ -19,18 +19,19 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-// request is one of a body that comes from an address, announced or not.
+// request returns a request with a body, from an address. announced is its Content-Length, or -1.
 func request(ctx context.Context, address string, body io.Reader, announced int64) *http.Request {
 	r := httptest.NewRequest("POST", "/", body)
 	r.ContentLength = announced
 	return r.WithContext(peer.With(ctx, &peer.Peer{Address: address}))
 }
 
-func TestABodyIsReadWholeWithinItsLimit(t *testing.T) {
+func TestABodyWithinItsLimitIsReadCompletely(t *testing.T) {
 	const limit = 100_000
 	b := NewBodies(0)
 	for _, size := range []int{
-		0, 1, 511, 512, 513, uncounted - 1, uncounted, uncounted + 1, uncounted + 2, 8192, small - 1, small, small + 1, small + 2,
+		0, 1, 511, 512, 513, uncounted - 1, uncounted, uncounted + 1, uncounted + 2, 8192, small - 1, small,
+		small + 1, small + 2,
 		limit - 1, limit, limit + 1, 3 * limit,
 	} {
 		for way, reader := range map[string]func(io.Reader) io.Reader{
@@ -42,7 +43,8 @@ func TestABodyIsReadWholeWithinItsLimit(t *testing.T) {
 			for _, announced := range []int64{int64(size), -1} {
 				content := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
 				w := httptest.NewRecorder()
-				body, err := b.Read(w, request(t.Context(), "192.0.2.1", reader(bytes.NewReader(content)), announced), limit)
+				body, err := b.Read(w, request(t.Context(), "192.0.2.1", reader(bytes.NewReader(content)), announced),
+					limit)
 				name := fmt.Sprintf("%d bytes %s, announced %d", size, way, announced)
 				if size > limit {
 					if !errors.Is(err, ErrTooLarge) || w.Header().Get("Connection") != "close" || b.Held() != 0 {
@@ -53,7 +55,8 @@ func TestABodyIsReadWholeWithinItsLimit(t *testing.T) {
 				if err != nil || !bytes.Equal(body.Bytes, content) {
 					t.Errorf("%s: %d bytes, %v", name, len(body.Bytes), err)
 				}
-				if counted := b.Held(); size <= uncounted && counted != 0 || size > uncounted+1 && counted < int64(size) || counted > 2*int64(size)+2 {
+				if counted := b.Held(); size <= uncounted && counted != 0 || size > uncounted+1 &&
+					counted < int64(size) || counted > 2*int64(size)+2 {
 					t.Errorf("%s: %d are counted", name, counted)
 				}
 				body.Free()
@@ -69,7 +72,7 @@ func TestABodyIsReadWholeWithinItsLimit(t *testing.T) {
 	}
 }
 
-func TestABodyThatBreaksOffIsNotCounted(t *testing.T) {
+func TestAnIncompleteBodyIsNotCounted(t *testing.T) {
 	b := NewBodies(0)
 	for _, size := range []int{0, 100, uncounted + 1, small + 1} {
 		broken := io.MultiReader(strings.NewReader(strings.Repeat("x", size)), iotest.ErrReader(errors.New("reset")))
@@ -90,7 +93,7 @@ func TestARequestWithoutABodyHasAnEmptyOne(t *testing.T) {
 	}
 }
 
-// slow is a body that stalls before its last byte, until it is let go on.
+// slow is a body that stalls before its last byte until the test lets it continue.
 type slow struct {
 	io.Reader
 	rest chan struct{}
@@ -105,7 +108,7 @@ func (s *slow) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// crowd is slow bodies that are being read.
+// crowd is a set of slow bodies that are being read.
 type crowd struct {
 	b       *Bodies
 	rest    chan struct{}
@@ -117,7 +120,7 @@ func newCrowd(bound int64) *crowd {
 	return &crowd{b: NewBodies(bound), rest: make(chan struct{}), refused: make(chan error, 1000)}
 }
 
-// add has n bodies of a size read, from the address of each.
+// add starts reading n bodies of a size. address returns the address of each.
 func (c *crowd) add(ctx context.Context, n, size int, address func(int) string) {
 	content := strings.Repeat("x", size-1)
 	for i := range n {
@@ -132,7 +135,7 @@ func (c *crowd) add(ctx context.Context, n, size int, address func(int) string) 
 	}
 }
 
-// goOn lets all bodies come to their end, and waits for it.
+// goOn lets all bodies end, and waits until they are read.
 func (c *crowd) goOn() {
 	close(c.rest)
 	c.all.Wait()
@@ -152,7 +155,8 @@ func TestSlowLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
 			t.Errorf("400 slow bodies of 1 MiB hold %d bytes, of a bound of %d", held, bound)
 		}
 		for _, size := range []int{100, uncounted, small} {
-			body, err := c.b.Read(httptest.NewRecorder(), request(t.Context(), "198.51.100.1", strings.NewReader(strings.Repeat("y", size)), -1), small)
+			body, err := c.b.Read(httptest.NewRecorder(),
+				request(t.Context(), "198.51.100.1", strings.NewReader(strings.Repeat("y", size)), -1), small)
 			if err != nil || len(body.Bytes) != size {
 				t.Errorf("a body of %d bytes beside them: %v", size, err)
 			}
@@ -168,7 +172,7 @@ func TestSlowLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
 	})
 }
 
-func TestAnAddressHasAShareOfTheBound(t *testing.T) {
+func TestOneAddressMayUseAQuarterOfTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 16 << 20
 		for _, size := range []int{1 << 20, small} { // large or small
@@ -176,7 +180,8 @@ func TestAnAddressHasAShareOfTheBound(t *testing.T) {
 			c.add(t.Context(), 400, size, nobody)
 			synctest.Wait()
 			if held := c.b.Held(); held > bound/4 || held < bound/8 {
-				t.Errorf("400 slow bodies of %d bytes from one address hold %d bytes, of a bound of %d", size, held, bound)
+				t.Errorf("400 slow bodies of %d bytes from one address hold %d bytes, of a bound of %d", size, held,
+					bound)
 			}
 			for _, other := range []string{"198.51.100.1", "2001:db8::1"} {
 				large := strings.NewReader(strings.Repeat("y", 2<<20))
@@ -186,7 +191,8 @@ func TestAnAddressHasAShareOfTheBound(t *testing.T) {
 				}
 				body.Free()
 			}
-			if body, err := c.b.Read(httptest.NewRecorder(), request(t.Context(), nobody(0), strings.NewReader("z"), -1), small); err != nil {
+			if body, err := c.b.Read(httptest.NewRecorder(),
+				request(t.Context(), nobody(0), strings.NewReader("z"), -1), small); err != nil {
 				t.Errorf("a small body from the same address: %q %v", body.Bytes, err)
 			}
 			c.goOn()
@@ -207,7 +213,8 @@ func TestASmallBodyWaitsForRoomForAWhile(t *testing.T) {
 		synctest.Wait()
 		read := func(ctx context.Context, size int) (time.Duration, error) {
 			began := time.Now()
-			body, err := c.b.Read(httptest.NewRecorder(), request(ctx, "198.51.100.1", strings.NewReader(strings.Repeat("y", size)), int64(size)), 8<<20)
+			body, err := c.b.Read(httptest.NewRecorder(),
+				request(ctx, "198.51.100.1", strings.NewReader(strings.Repeat("y", size)), int64(size)), 8<<20)
 			body.Free()
 			return time.Since(began), err
 		}
@@ -236,7 +243,7 @@ func TestASmallBodyWaitsForRoomForAWhile(t *testing.T) {
 	})
 }
 
-func TestFewBodiesWaitForRoom(t *testing.T) {
+func TestTheNumberOfWaitingBodiesIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(4 << 20)
 		c.add(t.Context(), 300, small, nobody)
@@ -251,8 +258,8 @@ func TestFewBodiesWaitForRoom(t *testing.T) {
 	})
 }
 
-// Whatever comes in whatever order, the bounds hold and all room is given back.
-func TestTheBoundHoldsForAnyMixOfBodies(t *testing.T) {
+// For bodies of any size in any order, the bound holds and all memory is released.
+func TestAnyMixOfBodiesStaysWithinTheBound(t *testing.T) {
 	const bound = 1 << 20
 	b := NewBodies(bound)
 	var all sync.WaitGroup
@@ -266,7 +273,8 @@ func TestTheBoundHoldsForAnyMixOfBodies(t *testing.T) {
 					cancel()
 				}
 				content := strings.NewReader(strings.Repeat("x", size))
-				body, err := b.Read(httptest.NewRecorder(), request(ctx, everyone(random.IntN(4)), content, int64(size-random.IntN(2)*(size+1))), 1<<18)
+				body, err := b.Read(httptest.NewRecorder(),
+					request(ctx, everyone(random.IntN(4)), content, int64(size-random.IntN(2)*(size+1))), 1<<18)
 				if held := b.Held(); held > bound || held < body.held {
 					t.Errorf("%d bytes are held", held)
 				}
@@ -284,8 +292,8 @@ func TestTheBoundHoldsForAnyMixOfBodies(t *testing.T) {
 	}
 }
 
-func TestRoomIsCountedLikeABodyAndDoesNotWait(t *testing.T) {
-	b := NewBodies(4 << 20) // an address has a quarter
+func TestADecodedBodyIsCountedAndDoesNotWait(t *testing.T) {
+	b := NewBodies(4 << 20) // one address may use a quarter
 	r := request(t.Context(), "192.0.2.1", nil, 0)
 	for size, counted := range map[int64]int64{0: 0, uncounted: 0, uncounted + 1: uncounted + 1, 1 << 20: 1 << 20} {
 		body, err := b.Room(r, size, 1<<20)

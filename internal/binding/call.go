@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Dispatcher is what a binding needs of *vim.API.
+// Dispatcher is the part of *vim.API that bindings use.
 type Dispatcher interface {
 	Objects() []*vim.Object
 	Method(types.ManagedObjectReference, string) (*vim.Method, *vim.Fault)
@@ -26,34 +26,34 @@ type Dispatcher interface {
 	MessageLocale(*vim.Call) string
 }
 
-// NewCall makes the call of a request, without its object, operation and arguments.
-// way is the binding's name in logs. cookies are those that may bring the session's
-// token, the first one that is there counts, after the token's header.
+// NewCall creates the call for a request, without its object, operation and arguments. name is the
+// binding's name in logs. The session's token comes from the token's header or, if that is missing,
+// from the first of the cookies that the request has.
 //
-// foreign means that a browser sent the request for a page of another origin, and
-// that the binding must refuse it. The call then has no credentials: their owner did
-// not ask for it, so not even the owner's language is told.
-func NewCall(r *http.Request, way string, cookies ...string) (c vim.Call, foreign bool) {
+// foreign means that a browser sent the request for a page of another origin. The binding must
+// refuse it. The call then has no credentials, because their owner did not ask for the request. So
+// not even the owner's language is revealed.
+func NewCall(r *http.Request, name string, cookies ...string) (c vim.Call, foreign bool) {
 	c = vim.Call{
 		Peer:           peer.From(r.Context()),
 		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
-		Binding:        way,
+		Binding:        name,
 	}
 	if httptoken.Foreign(r) {
 		return c, true
 	}
 	c.Token = secret.New(httptoken.Token(r.Header, cookies...))
 	c.HTTP.Ticket = secret.New(httptoken.Value(r.Header, httptoken.TicketCookie))
-	// Of two, one could be meant and the other be judged, by whoever stands between.
+	// If there are several, none is used: a proxy might check one of them and the server another.
 	if a := r.Header["Authorization"]; len(a) == 1 {
 		c.Proof.Authorization = secret.New(a[0])
 	}
 	return c, false
 }
 
-// Encoded reports whether a request's body is compressed, or encoded in another way
-// that no binding reads.
+// Encoded reports whether a request's body is compressed or has another encoding that bindings
+// don't support.
 func Encoded(h http.Header) bool {
 	for _, line := range h["Content-Encoding"] {
 		for element := range strings.SplitSeq(line, ",") {

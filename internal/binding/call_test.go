@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-func TestACallHasWhatTheRequestSaysOfItsCaller(t *testing.T) {
+func TestACallHasTheCredentialsOfItsRequest(t *testing.T) {
 	from := &peer.Peer{Address: "192.0.2.1", TLS: true}
 	r := httptest.NewRequest("POST", "/path?query=1", nil)
 	r = r.WithContext(peer.With(r.Context(), from))
@@ -21,10 +21,13 @@ func TestACallHasWhatTheRequestSaysOfItsCaller(t *testing.T) {
 	r.Header.Set("Authorization", "SIGN x")
 	r.Header.Set("Cookie", `vmware_cgi_ticket=ticket; vmware_soap_session="soap"; vmware-api-session-id=rest`)
 	want := vim.Call{
-		Token: secret.New("soap"), HTTP: vim.HTTPRequest{Method: "POST", Target: "/path?query=1", Ticket: secret.New("ticket")},
-		Proof: vim.Proof{Authorization: secret.New("SIGN x")}, Peer: from, AcceptLanguage: "de,en;q=0.5", Binding: "test",
+		Token: secret.New("soap"), HTTP: vim.HTTPRequest{Method: "POST", Target: "/path?query=1",
+			Ticket: secret.New("ticket")},
+		Proof: vim.Proof{Authorization: secret.New("SIGN x")}, Peer: from, AcceptLanguage: "de,en;q=0.5",
+		Binding: "test",
 	}
-	if c, foreign := binding.NewCall(r, "test", httptoken.Cookie, httptoken.APICookie); foreign || !reflect.DeepEqual(c, want) {
+	if c, foreign := binding.NewCall(r, "test", httptoken.Cookie, httptoken.APICookie); foreign ||
+		!reflect.DeepEqual(c, want) {
 		t.Errorf("foreign %v, %+v", foreign, c)
 	}
 	want.Token = secret.New("rest")
@@ -49,19 +52,21 @@ func TestACallOfAnotherOriginHasNoCredentials(t *testing.T) {
 	r.Header.Set("Authorization", "Basic x")
 	r.Header.Set("Cookie", `vmware_cgi_ticket=ticket; vmware_soap_session="soap"`)
 	c, foreign := binding.NewCall(r, "test", httptoken.Cookie)
-	if !foreign || !c.Token.IsZero() || !c.HTTP.Ticket.IsZero() || !c.Proof.Authorization.IsZero() || c.AcceptLanguage != "de" || c.Peer == nil {
+	if !foreign || !c.Token.IsZero() || !c.HTTP.Ticket.IsZero() || !c.Proof.Authorization.IsZero() ||
+		c.AcceptLanguage != "de" || c.Peer == nil {
 		t.Errorf("foreign %v, %+v", foreign, c)
 	}
 }
 
-func TestABodyIsEncodedUnlessItSaysThatItIsNot(t *testing.T) {
+func TestABodyIsEncodedUnlessTheEncodingIsIdentity(t *testing.T) {
 	for _, tt := range []struct {
 		values []string
 		want   bool
 	}{
 		{nil, false}, {[]string{"identity"}, false}, {[]string{"Identity"}, false},
 		{[]string{""}, false}, {[]string{"identity", "identity"}, false}, {[]string{"identity ,, IDENTITY"}, false},
-		{[]string{"gzip"}, true}, {[]string{"", "GZIP"}, true}, {[]string{"identity", "gzip"}, true}, {[]string{"identity, gzip"}, true},
+		{[]string{"gzip"}, true}, {[]string{"", "GZIP"}, true}, {[]string{"identity", "gzip"}, true},
+		{[]string{"identity, gzip"}, true},
 	} {
 		if got := binding.Encoded(http.Header{"Content-Encoding": tt.values}); got != tt.want {
 			t.Errorf("%q: %v", tt.values, got)

@@ -1,11 +1,15 @@
-// Package binding is what all bindings of the API have in common. A binding serves
-// the operations of internal/vim in one form on the wire: VI JSON, SOAP, REST. It
-// reads a request's body with [Bodies], makes a [vim.Call] of the request with
-// [NewCall], adds what its form says of the object, the operation and the arguments,
-// has a [Dispatcher] run the call, and writes the result with an [Output] and a
-// [Stream].
+// Package binding contains the code that all bindings of the API share. A binding serves the
+// operations of package vim over HTTP in one format: VI JSON, SOAP or REST. A binding handles a
+// request in these steps:
 //
-// So whatever all bindings must agree on is decided here: how much memory bodies may
-// take, where a credential may stand in a request, what a request from a page of
-// another origin is allowed, and how an answer that fails halfway ends.
+//   - It reads the body with [Bodies].
+//   - It creates a [vim.Call] from the request with [NewCall], and adds the object, the operation and
+//     the arguments, which it decodes from its format.
+//   - It passes the call to a [Dispatcher].
+//   - It writes the result with an [Output] and a [Stream].
+//
+// The rules that all bindings must share are here: how much memory bodies may use, which headers
+// and cookies may contain a credential, what a browser may request for a page of another origin,
+// and how a response ends if encoding it fails halfway. The formats themselves are in the packages
+// of the bindings.
 package binding

@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// OneSlash serves a path that begins with several slashes as if it began with one.
-// Clients put "/sdk" behind an address that ends in a slash itself, and an
-// http.ServeMux would answer with a redirect, which most of them don't follow.
-// A path with more slashes elsewhere is left as it is.
+// OneSlash reduces several slashes at the beginning of a path to one. Some clients append "/sdk" to
+// an address that ends in a slash. An http.ServeMux would send a redirect, which most of them don't
+// follow. Repeated slashes elsewhere in the path are not changed.
 func OneSlash(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "//") {
@@ -18,7 +17,7 @@ func OneSlash(next http.Handler) http.Handler {
 		}
 		more := slashes(r.URL.Path) - 1
 		if r.URL.RawPath != "" {
-			// A slash that is escaped belongs to a name.
+			// An escaped slash is part of a name.
 			more = slashes(r.URL.RawPath) - 1
 		}
 		u := *r.URL
@@ -30,7 +29,7 @@ func OneSlash(next http.Handler) http.Handler {
 	})
 }
 
-// slashes returns how many slashes a path begins with.
+// slashes returns the number of slashes at the beginning of a path.
 func slashes(path string) int { return len(path) - len(strings.TrimLeft(path, "/")) }
 
 // withURL returns a copy of the request with another URL.

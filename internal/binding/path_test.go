@@ -8,10 +8,13 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 )
 
-func TestAPathThatBeginsWithSeveralSlashesIsServedAsWithOne(t *testing.T) {
+func TestSeveralSlashesAtTheBeginningOfAPathCountAsOne(t *testing.T) {
 	var path, escaped string
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) { path, escaped = r.URL.Path, r.URL.EscapedPath() })
+	mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) {
+		path, escaped = r.URL.Path,
+			r.URL.EscapedPath()
+	})
 	h := binding.OneSlash(mux)
 	for target, want := range map[string][2]string{
 		"/sdk":              {"/sdk", "/sdk"},
@@ -33,7 +36,7 @@ func TestAPathThatBeginsWithSeveralSlashesIsServedAsWithOne(t *testing.T) {
 			t.Errorf("%s: the request itself is changed to %s", target, r.URL)
 		}
 	}
-	// A path that a ServeMux cleans in other places is left to it.
+	// Paths that need other cleaning are left to the ServeMux.
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/sdk//vimService", nil))
 	if w.Code != http.StatusTemporaryRedirect {

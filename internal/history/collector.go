@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// eventHistoryCollector is what CreateCollectorForEvents makes. It belongs to
-// the session that made it.
+// eventHistoryCollector describes the objects that CreateCollectorForEvents creates. Each belongs
+// to the session that created it.
 func (a *api) eventHistoryCollector() *vim.Object {
 	return &vim.Object{
 		Type: "EventHistoryCollector",
@@ -37,14 +37,16 @@ type collector struct {
 	filter types.EventFilterSpec
 }
 
-// weight is about how many bytes the collector takes with pages of the size. What
-// the log makes of the filter takes three times as much as the filter; of a page
-// the numbers are kept.
+// weight returns the approximate size in bytes of a collector with pages of the given size. The
+// compiled filter takes three times as much as the filter itself. For a page, the collector keeps
+// event numbers only.
 func (k *collector) weight(page int) int64 { return 4*budget.Weight(&k.filter) + 8*int64(page) }
 
 func pageChanged(c *vim.Call) <-chan struct{} { return collectorOf(c).Changed() }
 
-func (a *api) createCollectorForEvents(_ context.Context, c *vim.Call, r *types.CreateCollectorForEventsRequestType) (types.ManagedObjectReference, error) {
+func (a *api) createCollectorForEvents(
+	_ context.Context, c *vim.Call, r *types.CreateCollectorForEventsRequestType,
+) (types.ManagedObjectReference, error) {
 	f, err := a.eventFilter(&r.Filter)
 	if err != nil {
 		return types.ManagedObjectReference{}, err
@@ -56,7 +58,7 @@ func (a *api) createCollectorForEvents(_ context.Context, c *vim.Call, r *types.
 	k := &collector{made, r.Filter}
 	ref, err := a.NewInstance(c.Session, "EventHistoryCollector", k, k.weight(made.PageSize()))
 	if e, ok := errors.AsType[*budget.ExceededError](err); ok && e.Kind == budget.Objects && !e.Temporary() {
-		// The API's word for more collectors than maxCollector.
+		// The API defines this fault for more collectors than maxCollector.
 		return types.ManagedObjectReference{}, vim.NewFault(&types.InvalidState{}, err)
 	}
 	return ref, err
@@ -73,20 +75,26 @@ func (a *api) latestPage(ctx context.Context, c *vim.Call) ([]types.BaseEvent, e
 	return a.apiEvents(ctx, c, k.LatestPage(), &k.filter)
 }
 
-func (a *api) readNextEvents(ctx context.Context, c *vim.Call, r *types.ReadNextEventsRequestType) ([]types.BaseEvent, error) {
+func (a *api) readNextEvents(
+	ctx context.Context, c *vim.Call, r *types.ReadNextEventsRequestType,
+) ([]types.BaseEvent, error) {
 	return a.page(ctx, c, collectorOf(c).ReadNext, r.MaxCount)
 }
 
-func (a *api) readPreviousEvents(ctx context.Context, c *vim.Call, r *types.ReadPreviousEventsRequestType) ([]types.BaseEvent, error) {
+func (a *api) readPreviousEvents(
+	ctx context.Context, c *vim.Call, r *types.ReadPreviousEventsRequestType,
+) ([]types.BaseEvent, error) {
 	return a.page(ctx, c, collectorOf(c).ReadPrevious, r.MaxCount)
 }
 
-func (a *api) page(ctx context.Context, c *vim.Call, read func(int) ([]event.Event, error), n int32) ([]types.BaseEvent, error) {
-	if err := a.look(ctx, c); err != nil {
+func (a *api) page(
+	ctx context.Context, c *vim.Call, read func(int) ([]event.Event, error), n int32,
+) ([]types.BaseEvent, error) {
+	if err := a.scanWork(ctx, c); err != nil {
 		return nil, err
 	}
-	// Before the position moves: an answer that is refused must not be skipped.
-	const each = 1 << 10 // bytes of an event, about
+	// This check comes before the position moves. Otherwise a refused response would skip events.
+	const each = 1 << 10 // approximate size of an event in bytes
 	if fault := a.Answer(c, each*int64(max(0, min(n, event.MaxCount)))); fault != nil {
 		return nil, fault
 	}
@@ -116,7 +124,7 @@ func (a *api) resetCollector(_ context.Context, c *vim.Call, _ *types.ResetColle
 
 func (a *api) setCollectorPageSize(_ context.Context, c *vim.Call, r *types.SetCollectorPageSizeRequestType) error {
 	k, page := collectorOf(c), int(r.MaxCount)
-	if page > 0 && page <= event.MaxCount { // others are refused below
+	if page > 0 && page <= event.MaxCount { // other sizes are refused below
 		if err := a.Resize(c.Object, k.weight(page)); err != nil {
 			return err
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// eventArguments are the members of events, or arguments of an EventEx, that
-// messages are made of: by the facts of locale.EventKey.
+// eventArguments maps the placeholders of messages (see locale.EventKey) to members of events, or
+// to arguments of an EventEx.
 var eventArguments = map[string]struct{ member, typ string }{
 	"user":    {"userName", "string"},
 	"address": {"ipAddress", "string"},
@@ -26,17 +26,17 @@ var eventArguments = map[string]struct{ member, typ string }{
 	"type":    {"eventTypeId", "string"},
 }
 
-// eventArgument is the member that a message's fact stands in.
-func eventArgument(typ, fact string) (member, memberType string) {
-	if typ == "SessionTerminatedEvent" && fact == "subject" {
+// eventArgument returns the member that holds the value of a message's placeholder.
+func eventArgument(typ, placeholder string) (member, memberType string) {
+	if typ == "SessionTerminatedEvent" && placeholder == "subject" {
 		return "terminatedUsername", "string"
 	}
-	a := eventArguments[fact]
+	a := eventArguments[placeholder]
 	return a.member, a.typ
 }
 
-// described lists the events that this server posts: their types, and for
-// EventEx their ids, as the texts have them.
+// described returns an event of each type, and of each EventEx id, that this server posts. It takes
+// them from the keys of the message catalogue.
 func described() []event.Event {
 	var all []event.Event
 	for _, key := range locale.Keys() {
@@ -52,12 +52,12 @@ func described() []event.Event {
 	return all
 }
 
-// eventDescription is the categories and types of events in the caller's
-// language. An EventEx's format begins with the id that it is for, as vCenter
-// writes it.
+// eventDescription returns the categories and types of events in the caller's language. As in
+// vCenter, the format of an EventEx begins with its id.
 func (a *api) eventDescription(_ context.Context, c *vim.Call) (types.EventDescription, error) {
 	in := a.MessageLocale(c)
-	d := types.EventDescription{Category: []types.BaseElementDescription{}, EventInfo: []types.EventDescriptionEventDetail{}}
+	d := types.EventDescription{Category: []types.BaseElementDescription{},
+		EventInfo: []types.EventDescriptionEventDetail{}}
 	for _, category := range []string{"info", "warning", "error", "user"} {
 		label := locale.Text(in, "category."+category)
 		e := vim.Element(category, label, label)
@@ -76,7 +76,7 @@ func (a *api) eventDescription(_ context.Context, c *vim.Call) (types.EventDescr
 	return d, nil
 }
 
-// eventFormat is the message with the members' names in braces.
+// eventFormat returns the message with the names of members in braces instead of values.
 func eventFormat(e event.Event, in string) string {
 	key, fields := locale.EventKey(e.Type, e.ID)
 	args := make([]any, len(fields))
@@ -87,9 +87,11 @@ func eventFormat(e event.Event, in string) string {
 	return locale.Text(in, key, args...)
 }
 
-// retrieveArgumentDescription tells what the message of an event of that id is
-// made of; nothing of an id that this server doesn't post.
-func (a *api) retrieveArgumentDescription(_ context.Context, _ *vim.Call, r *types.RetrieveArgumentDescriptionRequestType) ([]types.EventArgDesc, error) {
+// retrieveArgumentDescription describes the arguments of the message of an event type. The result
+// is empty if this server does not post the type.
+func (a *api) retrieveArgumentDescription(
+	_ context.Context, _ *vim.Call, r *types.RetrieveArgumentDescriptionRequestType,
+) ([]types.EventArgDesc, error) {
 	id := strings.TrimPrefix(r.EventTypeId, "vim.event.")
 	var all []types.EventArgDesc
 	for _, e := range described() {

@@ -1,15 +1,18 @@
-// Package history serves the log of what happened: EventManager, the collectors
-// by which clients read it page by page, and the API's events for those of the
-// log.
+// Package history serves the event log to clients of the API. It implements the managed object
+// EventManager and the EventHistoryCollectors with which clients read the log page by page. It
+// converts the events of package event to the event types of the API, with messages in the caller's
+// language, and checks events that clients post.
+//
+// [Serve] adds the objects to an API. The log itself, its storage and its limits are in package
+// event.
 package history
 
 import "github.com/vigate/vigate/internal/vim"
 
-// api is the API that these objects are part of.
+// api implements the methods and properties of the package's objects.
 type api struct{ *vim.API }
 
-// Serve adds the package's objects to the API. It is called before the first
-// request.
+// Serve adds the package's objects to the API. It must be called before the first request.
 func Serve(to *vim.API) error {
 	a := &api{to}
 	for _, o := range []*vim.Object{a.eventManager(), a.eventHistoryCollector()} {

@@ -12,21 +12,24 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// eventManager is the log of what happened.
+// eventManager describes the managed object EventManager.
 func (a *api) eventManager() *vim.Object {
 	return &vim.Object{
 		Type: "EventManager", ID: "EventManager",
 		Methods: []vim.Method{
-			vim.NewMethod("CreateCollectorForEvents", vim.View, a.createCollectorForEvents, vim.Faults("InvalidState", "InvalidArgument", "ManagedObjectNotFound")),
-			vim.NewVoid("LogUserEvent", access.GlobalLogEvent, a.logUserEvent, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("CreateCollectorForEvents", vim.View, a.createCollectorForEvents,
+				vim.Faults("InvalidState", "InvalidArgument", "ManagedObjectNotFound")),
+			vim.NewVoid("LogUserEvent", access.GlobalLogEvent, a.logUserEvent,
+				vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
 			vim.NewVoid("PostEvent", access.GlobalLogEvent, a.postEvent, vim.Faults("InvalidEvent", "InvalidArgument")),
-			vim.NewMethod("QueryEvents", vim.View, a.queryEvents, vim.Faults("InvalidArgument", "ManagedObjectNotFound")),
+			vim.NewMethod("QueryEvents", vim.View, a.queryEvents,
+				vim.Faults("InvalidArgument", "ManagedObjectNotFound")),
 			vim.NewMethod("RetrieveArgumentDescription", vim.View, a.retrieveArgumentDescription),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("description", vim.View, a.eventDescription),
 			vim.NewProperty("latestEvent", vim.View, a.latestEvent, optional, vim.Watched(a.eventsChanged)),
-			// All objects of a session's own count together.
+			// The limit covers all objects that belong to a session, not only collectors.
 			vim.NewProperty("maxCollector", vim.View, func(context.Context, *vim.Call) (int32, error) {
 				return int32(a.MaxInstances()), nil
 			}),
@@ -34,7 +37,7 @@ func (a *api) eventManager() *vim.Object {
 	}
 }
 
-// optional marks a property whose type can't tell that it may be unset.
+// optional marks a property that may be unset although its Go type does not show it.
 func optional(p *vim.Property) { p.Optional = true }
 
 func (a *api) eventsChanged(*vim.Call) <-chan struct{} { return a.Events.Changed() }
@@ -47,18 +50,20 @@ func (a *api) latestEvent(_ context.Context, c *vim.Call) (types.BaseEvent, erro
 	return apiEvent(e, a.MessageLocale(c)), nil
 }
 
-// look counts the work of looking at the whole log.
-func (a *api) look(ctx context.Context, c *vim.Call) error {
-	const atOnce = 32 // events that a unit of work is enough for
+// scanWork accounts for the work of a scan through the whole log.
+func (a *api) scanWork(ctx context.Context, c *vim.Call) error {
+	const atOnce = 32 // events per unit of work
 	return a.Work(ctx, c, a.Events.Size()/atOnce)
 }
 
-func (a *api) queryEvents(ctx context.Context, c *vim.Call, r *types.QueryEventsRequestType) ([]types.BaseEvent, error) {
+func (a *api) queryEvents(
+	ctx context.Context, c *vim.Call, r *types.QueryEventsRequestType,
+) ([]types.BaseEvent, error) {
 	f, err := a.eventFilter(&r.Filter)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.look(ctx, c); err != nil {
+	if err := a.scanWork(ctx, c); err != nil {
 		return nil, err
 	}
 	found, err := a.apiEvents(ctx, c, a.Events.Query(f), &r.Filter)
@@ -71,8 +76,10 @@ func (a *api) queryEvents(ctx context.Context, c *vim.Call, r *types.QueryEvents
 	return found, nil
 }
 
-// apiEvents are the events for the reader. A filter may do without messages.
-func (a *api) apiEvents(ctx context.Context, c *vim.Call, all []event.Event, filter *types.EventFilterSpec) ([]types.BaseEvent, error) {
+// apiEvents converts the events for the caller. The filter may exclude the messages.
+func (a *api) apiEvents(
+	ctx context.Context, c *vim.Call, all []event.Event, filter *types.EventFilterSpec,
+) ([]types.BaseEvent, error) {
 	const each = 4 // units of work
 	if err := a.Work(ctx, c, each*len(all)); err != nil {
 		return nil, err
@@ -88,7 +95,7 @@ func (a *api) apiEvents(ctx context.Context, c *vim.Call, all []event.Event, fil
 	return out, nil
 }
 
-// eventFilter is the API's filter as the log understands it.
+// eventFilter converts the API's filter to a filter of the log.
 func (a *api) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 	f := event.Filter{
 		ChainID: s.EventChainId, Alarm: s.Alarm != nil, ScheduledTask: s.ScheduledTask != nil,
@@ -109,7 +116,8 @@ func (a *api) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 		}
 	}
 	if s.UserName != nil {
-		f.Users = &event.Users{System: s.UserName.SystemUser, Keys: event.UserKeys(s.UserName.UserList, a.Gate.DefaultDomain)}
+		f.Users = &event.Users{System: s.UserName.SystemUser,
+			Keys: event.UserKeys(s.UserName.UserList, a.Gate.DefaultDomain)}
 	}
 	switch err := f.Check(); {
 	case errors.Is(err, event.ErrMaxCount):

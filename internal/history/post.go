@@ -13,16 +13,16 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Bounds of what clients post. The log cuts what is longer; here it is refused,
-// so that nobody's event is changed behind its back.
+// Limits on the events of clients. The log truncates longer texts. Here they are refused, so that
+// the server never changes a client's event silently.
 const (
 	maxPostedMessage   = 16 << 10 // bytes
-	maxPostedWord      = 512      // bytes of every other text
+	maxPostedWord      = 512      // bytes of each other text
 	maxPostedArguments = 20
 	maxPostedText      = 8 << 10 // bytes of all arguments
 )
 
-// logUserEvent posts a GeneralUserEvent of the caller's.
+// logUserEvent posts a GeneralUserEvent on behalf of the caller.
 func (a *api) logUserEvent(ctx context.Context, c *vim.Call, r *types.LogUserEventRequestType) error {
 	if err := vim.CheckEntity(r.Entity); err != nil {
 		return err
@@ -33,12 +33,12 @@ func (a *api) logUserEvent(ctx context.Context, c *vim.Call, r *types.LogUserEve
 	return a.Post(ctx, c, event.Event{Type: "GeneralUserEvent", Message: r.Msg})
 }
 
-// postEvent posts an EventEx or a GeneralUserEvent as the caller's own: who, when
-// and which number are not for the caller to say. All other types tell of what
-// this server alone knows.
+// postEvent posts an EventEx or a GeneralUserEvent on behalf of the caller. The server sets the
+// user, the time and the key. All other types describe facts that only this server knows, so
+// clients can't post them.
 func (a *api) postEvent(ctx context.Context, c *vim.Call, r *types.PostEventRequestType) error {
 	if r.TaskInfo != nil {
-		return vim.InvalidArgument("taskInfo", errors.New("there are no tasks here"))
+		return vim.InvalidArgument("taskInfo", errors.New("this server has no tasks"))
 	}
 	if r.EventToPost == nil {
 		return vim.InvalidArgument("eventToPost", errors.New("unset"))
@@ -54,7 +54,7 @@ func (a *api) postEvent(ctx context.Context, c *vim.Call, r *types.PostEventRequ
 		}
 		e = event.Event{Type: "GeneralUserEvent", Message: posted.Message}
 	default:
-		err = errors.New("a type of event that clients can't post")
+		err = errors.New("clients can't post this type of event")
 	}
 	if err == nil {
 		err = postable(&e, r.EventToPost.GetEvent())
@@ -65,7 +65,7 @@ func (a *api) postEvent(ctx context.Context, c *vim.Call, r *types.PostEventRequ
 	return a.Post(ctx, c, e)
 }
 
-// postable takes over what all types of events have, and checks it.
+// postable copies the members that all types of events have, and checks the event.
 func postable(e *event.Event, base *types.Event) error {
 	e.ChainID, e.Tag = base.ChainId, base.ChangeTag
 	if e.ChainID < 0 {
@@ -88,8 +88,8 @@ func postable(e *event.Event, base *types.Event) error {
 	return nil
 }
 
-// postedEventEx reads what a client posts. It can't be taken for one of the
-// server's own events. It may be without an id, as govc posts one.
+// postedEventEx converts an EventEx of a client. It refuses ids of the server's own events. The id
+// may be empty, because govc posts events without one.
 func postedEventEx(x *types.EventEx) (event.Event, error) {
 	e := event.Event{Type: "EventEx", ID: x.EventTypeId, Severity: x.Severity, Message: x.Message}
 	switch e.Severity {
@@ -99,15 +99,16 @@ func postedEventEx(x *types.EventEx) (event.Event, error) {
 	}
 	switch {
 	case strings.HasPrefix(strings.ToLower(e.ID), ownEvents):
-		return e, errors.New("the id of an event that the server posts itself")
+		return e, errors.New("the id is reserved for events of the server")
 	case x.Fault != nil:
-		return e, errors.New("faults are not kept")
+		return e, errors.New("events with faults are not supported")
 	}
 	args, err := postedArguments(x.Arguments)
 	if err != nil {
 		return e, err
 	}
-	for name, s := range map[string]string{argObjectID: x.ObjectId, argObjectType: x.ObjectType, argObjectName: x.ObjectName} {
+	for name, s := range map[string]string{argObjectID: x.ObjectId, argObjectType: x.ObjectType,
+		argObjectName: x.ObjectName} {
 		if s != "" {
 			args[name] = s
 		}
@@ -116,7 +117,7 @@ func postedEventEx(x *types.EventEx) (event.Event, error) {
 	return e, nil
 }
 
-// postedArguments are kept as text, whatever simple type they came as.
+// postedArguments converts the arguments to text. It refuses values that are not simple.
 func postedArguments(all []types.KeyAnyValue) (map[string]string, error) {
 	if len(all) > maxPostedArguments {
 		return nil, errors.New("too many arguments")
@@ -124,13 +125,13 @@ func postedArguments(all []types.KeyAnyValue) (map[string]string, error) {
 	args := map[string]string{}
 	for _, kv := range all {
 		if _, again := args[kv.Key]; again || kv.Key == "" || strings.HasPrefix(kv.Key, "@") {
-			return nil, errors.New("an argument's name that can't be")
+			return nil, errors.New("an argument has an invalid or repeated name")
 		}
 		switch v := reflect.ValueOf(kv.Value); {
 		case v.CanInt(), v.CanUint(), v.CanFloat(), v.Kind() == reflect.String, v.Kind() == reflect.Bool:
 			args[kv.Key] = fmt.Sprint(kv.Value)
 		default:
-			return nil, errors.New("an argument that is not simple")
+			return nil, errors.New("an argument is not a simple value")
 		}
 	}
 	return args, nil

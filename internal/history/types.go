@@ -14,8 +14,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// eventTypes makes the API's event of each type that the log has. What is not
-// here can't be posted, and is shown as the plain Event that every type is.
+// eventTypes holds a constructor for each type of event in the log. An event of another type can't
+// be posted. If the log contains one, it is shown as the base type Event.
 var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 	"AlreadyAuthenticatedSessionEvent": func(_ event.Event, b types.Event) types.BaseEvent {
 		return &types.AlreadyAuthenticatedSessionEvent{SessionEvent: types.SessionEvent{Event: b}}
@@ -33,7 +33,8 @@ var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 		}
 	},
 	"GlobalMessageChangedEvent": func(e event.Event, b types.Event) types.BaseEvent {
-		return &types.GlobalMessageChangedEvent{SessionEvent: types.SessionEvent{Event: b}, Message: e.Message, PrevMessage: e.PrevMessage}
+		return &types.GlobalMessageChangedEvent{SessionEvent: types.SessionEvent{Event: b}, Message: e.Message,
+			PrevMessage: e.PrevMessage}
 	},
 	"NoAccessUserEvent": func(e event.Event, b types.Event) types.BaseEvent {
 		return &types.NoAccessUserEvent{SessionEvent: types.SessionEvent{Event: b}, IpAddress: e.Address}
@@ -42,16 +43,19 @@ var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 		return &types.ServerStartedSessionEvent{SessionEvent: types.SessionEvent{Event: b}}
 	},
 	"SessionTerminatedEvent": func(e event.Event, b types.Event) types.BaseEvent {
-		return &types.SessionTerminatedEvent{SessionEvent: types.SessionEvent{Event: b}, SessionId: e.SessionID, TerminatedUsername: e.Subject}
+		return &types.SessionTerminatedEvent{SessionEvent: types.SessionEvent{Event: b}, SessionId: e.SessionID,
+			TerminatedUsername: e.Subject}
 	},
 	"UserLoginSessionEvent": func(e event.Event, b types.Event) types.BaseEvent {
 		return &types.UserLoginSessionEvent{
-			SessionEvent: types.SessionEvent{Event: b}, IpAddress: e.Address, UserAgent: e.UserAgent, Locale: e.Locale, SessionId: e.SessionID,
+			SessionEvent: types.SessionEvent{Event: b}, IpAddress: e.Address, UserAgent: e.UserAgent,
+			Locale: e.Locale, SessionId: e.SessionID,
 		}
 	},
 	"UserLogoutSessionEvent": func(e event.Event, b types.Event) types.BaseEvent {
 		out := &types.UserLogoutSessionEvent{
-			SessionEvent: types.SessionEvent{Event: b}, IpAddress: e.Address, UserAgent: e.UserAgent, CallCount: e.CallCount, SessionId: e.SessionID,
+			SessionEvent: types.SessionEvent{Event: b}, IpAddress: e.Address, UserAgent: e.UserAgent,
+			CallCount: e.CallCount, SessionId: e.SessionID,
 		}
 		if !e.LoginTime.IsZero() {
 			out.LoginTime = &e.LoginTime
@@ -60,7 +64,7 @@ var eventTypes = map[string]func(event.Event, types.Event) types.BaseEvent{
 	},
 }
 
-// apiEvent is the event in the API's type, with its message in the locale.
+// apiEvent converts an event to its API type, with the message in the locale.
 func apiEvent(e event.Event, messageLocale string) types.BaseEvent {
 	base := types.Event{
 		Key: e.Key, ChainId: e.ChainID, CreatedTime: e.Created, UserName: e.Actor().String(), ChangeTag: e.Tag,
@@ -72,8 +76,8 @@ func apiEvent(e event.Event, messageLocale string) types.BaseEvent {
 	return &base
 }
 
-// message is the event's sentence. An EventEx that a client posted has brought
-// its own.
+// message returns the event's message in the locale. An EventEx that a client has posted contains
+// its own message.
 func message(e event.Event, in string) string {
 	if e.Type == "EventEx" && e.Message != "" {
 		return e.Message
@@ -81,13 +85,13 @@ func message(e event.Event, in string) string {
 	key, fields := locale.EventKey(e.Type, e.ID)
 	args := make([]any, len(fields))
 	for i, f := range fields {
-		args[i] = fact(e, f, in)
+		args[i] = argument(e, f, in)
 	}
 	return locale.Text(in, key, args...)
 }
 
-// fact is one of the facts that locale.EventKey names.
-func fact(e event.Event, name, in string) any {
+// argument returns the value of one placeholder of locale.EventKey.
+func argument(e event.Event, name, in string) any {
 	switch name {
 	case "user":
 		if e.User == "" {
@@ -119,17 +123,17 @@ func fact(e event.Event, name, in string) any {
 	return ""
 }
 
-// The arguments under which the log keeps what an EventEx has of its own. No
-// client's argument is called so: see postedArguments.
+// Names of the arguments in which the log stores members that only EventEx has. Clients can't use
+// these names for arguments: see postedArguments.
 const (
 	argObjectID   = "@objectId"
 	argObjectType = "@objectType"
 	argObjectName = "@objectName"
 )
 
-// eventEx shows an event that has an id for a type. One of the server's own is
-// about the root folder, as every event is, and carries as arguments what other
-// types have members for.
+// eventEx converts an event to an EventEx. If the server itself has posted it, its object is the
+// root folder, as for every event, and its arguments hold the values for which other types have
+// members.
 func eventEx(e event.Event, base types.Event) *types.EventEx {
 	x := &types.EventEx{
 		Event: base, EventTypeId: e.ID, Severity: event.Category(e), Message: e.Message,
@@ -141,7 +145,8 @@ func eventEx(e event.Event, base types.Event) *types.EventEx {
 		args["subject"], args["sessionId"], args["ipAddress"] = e.Subject, e.SessionID, e.Address
 		args["origin"] = e.Origin
 		if e.CallCount > 0 {
-			args["callCount"], args["loginTime"] = strconv.FormatInt(e.CallCount, 10), e.LoginTime.UTC().Format(time.RFC3339)
+			args["callCount"], args["loginTime"] = strconv.FormatInt(e.CallCount,
+				10), e.LoginTime.UTC().Format(time.RFC3339)
 		}
 	}
 	maps.Copy(args, e.Args)
@@ -153,5 +158,5 @@ func eventEx(e event.Event, base types.Event) *types.EventEx {
 	return x
 }
 
-// ownEvents begins the ids of the server's own events.
+// ownEvents is the prefix of the ids of events that the server itself posts.
 const ownEvents = "vigate."

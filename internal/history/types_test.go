@@ -12,8 +12,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// The texts name events by type: each must be one that can be shown as its type.
-func TestEveryTypeThatHasATextIsShownAsItself(t *testing.T) {
+// The message catalogue has keys for types of events. Each type must have a constructor.
+func TestEveryTypeWithATextIsShownAsItsOwnType(t *testing.T) {
 	for _, k := range locale.Keys() {
 		name, is := strings.CutPrefix(k, "event.")
 		if !is || name == "other" || strings.HasPrefix(name, ownEvents) {
@@ -24,18 +24,18 @@ func TestEveryTypeThatHasATextIsShownAsItself(t *testing.T) {
 		}
 	}
 	if _, plain := apiEvent(event.Event{Type: "NewerEvent"}, "en").(*types.Event); !plain {
-		t.Error("a type that is not known is not shown as Event")
+		t.Error("an unknown type is not shown as Event")
 	}
 }
 
-func TestTheLatestEventIsUnsetWhereThereIsNone(t *testing.T) {
+func TestTheLatestEventIsUnsetIfThereIsNone(t *testing.T) {
 	a := &api{&vim.API{Domain: vim.Domain{Events: event.NewLog(event.Options{})}}}
 	if v, err := a.latestEvent(t.Context(), &vim.Call{}); v != nil || err != nil {
 		t.Errorf("%v, %v", v, err)
 	}
 	for _, p := range a.eventManager().Properties {
 		if p.Name == "latestEvent" && !p.Optional {
-			t.Error("its row says that it is always set")
+			t.Error("its row does not mark it as optional")
 		}
 	}
 }

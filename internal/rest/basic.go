@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// basic reads the name and the password from an Authorization header, and reports
-// whether it is of the scheme Basic (RFC 7617). One that is broken names nobody. The
-// two are bytes as they came: a client that does not write them in UTF-8, as the
-// challenge asks, sends another name or a wrong password.
+// basic parses an Authorization header of the scheme Basic (RFC 7617). It reports whether the
+// header has this scheme. If the credential is malformed, user and password are empty. Both are
+// returned as the received bytes: a client that does not encode them in UTF-8, as the challenge
+// demands, sends another name or a wrong password.
 func basic(authorization string) (user, password string, ok bool) {
 	scheme, credentials, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Basic") {
@@ -18,8 +18,8 @@ func basic(authorization string) (user, password string, ok bool) {
 	if err != nil {
 		return "", "", true
 	}
-	user, password, whole := strings.Cut(string(b), ":")
-	if !whole {
+	user, password, found := strings.Cut(string(b), ":")
+	if !found {
 		return "", "", true
 	}
 	return user, password, true

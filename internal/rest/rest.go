@@ -1,10 +1,11 @@
-// Package rest serves the sessions of the Automation API, in its two forms:
-// /api/session, and the older /rest/com/vmware/cis/session that govmomi uses.
-// A session made here is the same as any other: its token works everywhere.
+// Package rest serves the session resource of the vSphere Automation API in its two forms:
+// /api/session, and the older /rest/com/vmware/cis/session, which govmomi uses. POST logs in, GET
+// describes the session, and DELETE logs out. A session that was created here is the same as any
+// other: its token is valid for all bindings. No other resource of the Automation API is served.
 //
-// A request names its session in the header or the cookie vmware-api-session-id. The
-// cookie of SOAP and service tickets have no meaning here: clients of both APIs send
-// them along, and a logout from one API must not end the session of the other.
+// A request names its session in the header or the cookie vmware-api-session-id. The cookie of SOAP
+// and service tickets are ignored here: clients that use both APIs send them with every request,
+// and a logout from one API must not end the session of the other.
 package rest
 
 import (
@@ -29,28 +30,28 @@ const (
 	APIPath  = "/api/session"
 	RESTPath = "/rest/com/vmware/cis/session"
 
-	way = "rest"
+	bindingName = "rest"
 )
 
-// maxBody is far above what any client sends: the calls take no body.
+// maxBody is the maximum size of a request's body in bytes. The calls need no body, so it is far
+// more than clients send.
 const maxBody = 64 << 10
 
 var sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
 
-// Mount has mux serve both forms.
-// bodies are those of all bindings.
+// Mount adds both forms to mux. All bindings must share bodies.
 func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
 	h := &handler{api, bodies}
 	mux.Handle(APIPath, h)
 	mux.Handle(RESTPath, h)
-	mux.HandleFunc("/api/", nothing)
-	mux.HandleFunc("/rest/", nothing)
+	mux.HandleFunc("/api/", notFound)
+	mux.HandleFunc("/rest/", notFound)
 }
 
-// nothing answers a request to a path of the Automation API that is not served.
-func nothing(w http.ResponseWriter, r *http.Request) {
+// notFound answers a request for a path of the Automation API that is not served.
+func notFound(w http.ResponseWriter, r *http.Request) {
 	binding.SetCommon(w.Header())
-	x := &exchange{w: w, r: r, form: form{wrapped: strings.HasPrefix(r.URL.Path, "/rest/")}}
+	x := &request{w: w, r: r, form: form{wrapped: strings.HasPrefix(r.URL.Path, "/rest/")}}
 	x.fail(http.StatusNotFound, "NOT_FOUND", "not_found", "There is nothing at this path.")
 }
 
@@ -64,9 +65,9 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	binding.SetCommon(w.Header())
-	x := &exchange{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
+	x := &request{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
 	var foreign bool
-	x.call, foreign = binding.NewCall(r, way, httptoken.APICookie)
+	x.call, foreign = binding.NewCall(r, bindingName, httptoken.APICookie)
 	x.call.HTTP.Ticket = secret.Text{}
 	x.call.Object, x.call.Release = sessionManager, vim.FirstRelease
 	body, err := h.bodies.Read(w, r, maxBody)
@@ -76,14 +77,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fault(vim.Unavailable(fmt.Errorf("read request: %w", err)))
 		return
 	case errors.Is(err, binding.ErrTooLarge):
-		x.fail(http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "invalid_argument", "The request's body is too large.")
+		x.fail(http.StatusRequestEntityTooLarge, "INVALID_ARGUMENT", "invalid_argument",
+			"The request's body is too large.")
 		return
 	case err != nil:
-		x.fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid_argument", "The request's body did not come whole.")
+		x.fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid_argument", "The request's body is incomplete.")
 		return
 	}
 	if foreign {
-		x.fail(http.StatusForbidden, "UNAUTHORIZED", "cross_origin", "A browser sent this for a page of another origin.")
+		x.fail(http.StatusForbidden, "UNAUTHORIZED", "cross_origin",
+			"A browser sent this for a page of another origin.")
 		return
 	}
 	action := r.URL.Query().Get("~action")
@@ -107,10 +110,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// form is which of the two forms is spoken.
+// form says which of the two forms a request uses. The older form wraps results in an object.
 type form struct{ wrapped bool }
 
-type exchange struct {
+// request is one HTTP request and its response.
+type request struct {
 	form
 	api  binding.Dispatcher
 	w    http.ResponseWriter
@@ -118,15 +122,15 @@ type exchange struct {
 	call vim.Call
 }
 
-// create logs in, by what stands in the Authorization header: Basic, or a
-// token's proof (SIGN, Bearer). It makes a session whatever other one the request
-// names: clients add the id that they have to all requests.
-func (x *exchange) create(ctx context.Context, body *binding.Body) {
+// create logs in with the credential of the Authorization header: Basic, or the proof of a token
+// (SIGN, Bearer). It creates a session even if the request names an existing one: clients add the
+// id that they have to all requests.
+func (x *request) create(ctx context.Context, body *binding.Body) {
 	x.call.Token = secret.Text{}
 	user, password, isBasic := basic(x.call.Proof.Authorization.Reveal())
 	switch {
 	case isBasic:
-		// A broken one is a failed login by password, of nobody.
+		// A malformed credential counts as a failed login by password without a name.
 		body.Free()
 		x.call.Proof.Authorization = secret.Text{}
 		x.call.Name, x.call.Args = "Login", &types.LoginRequestType{UserName: user, Password: password}
@@ -145,7 +149,7 @@ func (x *exchange) create(ctx context.Context, body *binding.Body) {
 	}
 	token := result.Token.Reveal()
 	if !x.wrapped {
-		x.answer(http.StatusCreated, token)
+		x.respond(http.StatusCreated, token)
 		return
 	}
 	if cookieWanted(x.r.Header) {
@@ -155,24 +159,24 @@ func (x *exchange) create(ctx context.Context, body *binding.Body) {
 		}
 		x.w.Header().Add("Set-Cookie", line)
 	}
-	x.answer(http.StatusOK, token)
+	x.respond(http.StatusOK, token)
 }
 
-// cookieWanted reports whether a login in the older form sets its cookie. A client
-// that sends the token in the header says so, with any value but false.
+// cookieWanted reports whether a login in the older form sets its cookie. A client that will send
+// the token in a header announces that with any value other than false.
 func cookieWanted(h http.Header) bool {
 	v := h.Get("Vmware-Use-Header-Authn")
 	return v == "" || strings.EqualFold(v, "false")
 }
 
-// info is what GET tells of a session.
+// info is the result of GET.
 type info struct {
 	User     string `json:"user"`
 	Created  string `json:"created_time"`
 	LastUsed string `json:"last_accessed_time"`
 }
 
-// fullName is the name of a session's user as this API has it: Administrator@DOMAIN.
+// fullName converts a user name to the form of this API, which is Administrator@DOMAIN.
 func fullName(name string) string {
 	if domain, user, ok := strings.Cut(name, `\`); ok {
 		return user + "@" + domain
@@ -180,10 +184,10 @@ func fullName(name string) string {
 	return name
 }
 
-// timeText is a time as this API has it. Its clients read no other number of digits.
+// timeText formats a time for this API. Its clients accept exactly three digits of fraction.
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-func (x *exchange) get(ctx context.Context) {
+func (x *request) get(ctx context.Context) {
 	x.call.Name, x.call.Read = "currentSession", true
 	defer x.call.Answered()
 	result, fault := x.api.Do(ctx, &x.call)
@@ -196,10 +200,10 @@ func (x *exchange) get(ctx context.Context) {
 		x.unauthenticated(vim.NotAuthenticated(sessionManager, vim.View).Text(x.api.MessageLocale(&x.call)))
 		return
 	}
-	x.answer(http.StatusOK, info{fullName(s.UserName), timeText(s.LoginTime), timeText(s.LastActiveTime)})
+	x.respond(http.StatusOK, info{fullName(s.UserName), timeText(s.LoginTime), timeText(s.LastActiveTime)})
 }
 
-func (x *exchange) delete(ctx context.Context) {
+func (x *request) delete(ctx context.Context) {
 	x.call.Name, x.call.Args = "Logout", &types.LogoutRequestType{}
 	if _, fault := x.api.Do(ctx, &x.call); fault != nil {
 		x.fault(fault)
@@ -212,28 +216,28 @@ func (x *exchange) delete(ctx context.Context) {
 	x.w.WriteHeader(http.StatusNoContent)
 }
 
-// answer writes the value as its form has it.
-func (x *exchange) answer(status int, v any) {
+// respond sends the value in the request's form.
+func (x *request) respond(status int, v any) {
 	if x.wrapped {
 		v = map[string]any{"value": v}
 	}
 	x.send(status, v)
 }
 
-// send writes an answer. The values are texts and objects of them, so that they have
-// a form in JSON.
-func (x *exchange) send(status int, v any) {
+// send sends a response. All values are strings or objects with strings, so encoding them can't
+// fail.
+func (x *request) send(status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Errorf("write answer: %w", err))
+		panic(fmt.Errorf("encode response: %w", err))
 	}
 	binding.Send(x.w, x.r.Method, status, contentJSON, b)
 }
 
 var contentJSON = []string{"application/json"}
 
-// fault turns a fault of the API into an error of this one.
-func (x *exchange) fault(f *vim.Fault) {
+// fault sends a fault of the vSphere API as an error of the Automation API.
+func (x *request) fault(f *vim.Fault) {
 	text := f.Text(x.api.MessageLocale(&x.call))
 	if f.Detail == nil {
 		x.fail(binding.Status(x.w.Header(), f, 0), "SERVICE_UNAVAILABLE", "overloaded", text)
@@ -249,24 +253,24 @@ func (x *exchange) fault(f *vim.Fault) {
 	}
 }
 
-// challenges are the ways to log in. They are one line each in the header: a client
-// that reads only the first of a list knows Basic.
+// challenges are the supported authentication schemes. Each is a separate header line, and Basic is
+// the first one, because some clients read only the first.
 var challenges = []string{`Basic realm="VAPI endpoint", charset="UTF-8"`, `SIGN realm="VAPI endpoint"`}
 
-func (x *exchange) unauthenticated(text string) {
+func (x *request) unauthenticated(text string) {
 	x.w.Header()["Www-Authenticate"] = challenges
 	x.fail(http.StatusUnauthorized, "UNAUTHENTICATED", "authentication_required", text)
 }
 
-// message is the Automation API's LocalizableMessage.
+// message is a LocalizableMessage of the Automation API.
 type message struct {
 	Args    []string `json:"args"`
 	Default string   `json:"default_message"`
 	ID      string   `json:"id"`
 }
 
-// fail writes an error. The older form names its type, and wraps what is in it.
-func (x *exchange) fail(status int, kind, id, text string) {
+// fail sends an error. The older form adds the error's type and wraps its content.
+func (x *request) fail(status int, kind, id, text string) {
 	body := map[string]any{"messages": []message{{[]string{}, text, "vigate." + id}}}
 	if status == http.StatusUnauthorized {
 		body["challenge"] = strings.Join(challenges, ", ")

@@ -19,10 +19,10 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// paths are those of the two forms.
+// paths are the paths of the two forms.
 var paths = []string{rest.APIPath, rest.RESTPath}
 
-// fixture is a whole API, served by this binding.
+// fixture is a whole API that this binding serves.
 type fixture struct {
 	*vimtest.Fixture
 	t   *testing.T
@@ -52,7 +52,7 @@ func (f *fixture) send(method, target string, headers ...string) *httptest.Respo
 	return w
 }
 
-// get asks for the session, in the path's form.
+// get requests the session in the path's form.
 func (f *fixture) get(path string, headers ...string) *httptest.ResponseRecorder {
 	f.t.Helper()
 	if path == rest.RESTPath {
@@ -61,7 +61,7 @@ func (f *fixture) get(path string, headers ...string) *httptest.ResponseRecorder
 	return f.send("GET", path, headers...)
 }
 
-// login is the token of a new session.
+// login creates a session and returns its token.
 func (f *fixture) login(path string, headers ...string) string {
 	f.t.Helper()
 	w := f.send("POST", path, append(headers, "Authorization: "+basic(vimtest.AdminName, vimtest.AdminPassword))...)
@@ -80,7 +80,7 @@ func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// ticket is a service ticket of the administrator's session for a request.
+// ticket returns a service ticket of the administrator's session for a request.
 func (f *fixture) ticket(method, target string) string {
 	f.t.Helper()
 	spec := &types.SessionManagerHttpServiceRequestSpec{Method: "http" + method, Url: target}
@@ -88,7 +88,7 @@ func (f *fixture) ticket(method, target string) string {
 		&types.AcquireGenericServiceTicketRequestType{Spec: spec})).Id
 }
 
-// credentials are all that a request may carry of a session.
+// credentials returns all headers with which a request can name a session.
 func (f *fixture) credentials(token, method, target string) map[string]string {
 	return map[string]string{
 		"header":             "Vmware-Api-Session-Id: " + token,
@@ -101,20 +101,20 @@ func (f *fixture) credentials(token, method, target string) map[string]string {
 	}
 }
 
-func TestALoginMakesASessionWhateverOtherOneTheRequestNames(t *testing.T) {
+func TestALoginCreatesASessionEvenIfTheRequestNamesAnother(t *testing.T) {
 	f := newFixture(t)
 	token := f.Admin
 	for _, path := range paths {
 		for what, header := range f.credentials(token, "Post", path) {
 			fresh := f.login(path, header)
 			if fresh == token || !f.Alive(fresh) || !f.Alive(token) {
-				t.Errorf("%s with a %s: no new session beside the other", path, what)
+				t.Errorf("%s with a %s: no new session", path, what)
 			}
 		}
 	}
 }
 
-func TestOnlyTheHeaderAndTheCookieOfTheAutomationAPINameASession(t *testing.T) {
+func TestOnlyTheHeaderAndCookieOfTheAutomationAPINameASession(t *testing.T) {
 	f := newFixture(t)
 	names := map[string]bool{"header": true, "cookie": true, "both cookies": true}
 	for _, path := range paths {
@@ -124,7 +124,8 @@ func TestOnlyTheHeaderAndTheCookieOfTheAutomationAPINameASession(t *testing.T) {
 		}
 		token := f.login(path)
 		for what, header := range f.credentials(token, getMethod, getTarget) {
-			if w := f.get(path, header); (w.Code == http.StatusOK) != names[what] || !names[what] && w.Code != http.StatusUnauthorized {
+			if w := f.get(path, header); (w.Code == http.StatusOK) != names[what] || !names[what] &&
+				w.Code != http.StatusUnauthorized {
 				t.Errorf("GET of %s with a %s: %d %s", path, what, w.Code, w.Body)
 			}
 		}
@@ -132,8 +133,10 @@ func TestOnlyTheHeaderAndTheCookieOfTheAutomationAPINameASession(t *testing.T) {
 			token := f.login(path)
 			header := f.credentials(token, "Delete", path)[what]
 			w := f.send("DELETE", path, header)
-			if f.Alive(token) == names[what] || (w.Code < 300) != names[what] || !names[what] && w.Code != http.StatusUnauthorized {
-				t.Errorf("DELETE of %s with a %s: %d %s, the session lives: %v", path, what, w.Code, w.Body, f.Alive(token))
+			if f.Alive(token) == names[what] || (w.Code < 300) != names[what] || !names[what] &&
+				w.Code != http.StatusUnauthorized {
+				t.Errorf("DELETE of %s with a %s: %d %s, the session lives: %v", path, what, w.Code, w.Body,
+					f.Alive(token))
 			}
 		}
 	}
@@ -142,22 +145,23 @@ func TestOnlyTheHeaderAndTheCookieOfTheAutomationAPINameASession(t *testing.T) {
 	}
 }
 
-// A service ticket that has no meaning here stays good for the request that it is
-// for.
+// A service ticket is ignored here, so it stays valid for the request that it was issued for.
 func TestAServiceTicketIsNotSpentHere(t *testing.T) {
 	f := newFixture(t)
 	ticket := f.ticket("Get", rest.APIPath)
 	f.send("GET", rest.APIPath, "Cookie: vmware_cgi_ticket="+ticket)
-	if l, err := f.Sessions.RedeemHTTPTicket(t.Context(), secret.New(ticket), "GET", rest.APIPath); err != nil || l == nil {
+	if l, err := f.Sessions.RedeemHTTPTicket(t.Context(), secret.New(ticket), "GET", rest.APIPath); err != nil ||
+		l == nil {
 		t.Errorf("the ticket is spent: %v", err)
 	}
 }
 
-func TestTheCookieOfTheHeadersOwnSessionDoesNotCountBesideTheHeader(t *testing.T) {
+func TestTheHeaderOverridesTheCookie(t *testing.T) {
 	f := newFixture(t)
 	for _, path := range paths {
 		header, cookie := f.login(path), f.login(path)
-		if w := f.send("DELETE", path, "Vmware-Api-Session-Id: "+header, "Cookie: vmware-api-session-id="+cookie); w.Code >= 300 {
+		if w := f.send("DELETE", path, "Vmware-Api-Session-Id: "+header,
+			"Cookie: vmware-api-session-id="+cookie); w.Code >= 300 {
 			t.Errorf("%s: %d", path, w.Code)
 		}
 		if f.Alive(header) || !f.Alive(cookie) {
@@ -176,7 +180,8 @@ func TestASessionIsDescribedAsPublished(t *testing.T) {
 		if path == rest.RESTPath {
 			into = &struct{ Value *map[string]string }{&got}
 		}
-		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil || len(got) != 3 || got["user"] != "Administrator@VSPHERE.LOCAL" {
+		if err := json.Unmarshal(w.Body.Bytes(), into); err != nil || len(got) != 3 ||
+			got["user"] != "Administrator@VSPHERE.LOCAL" {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 		when := regexp.MustCompile(`^2026-03-04T05:06:07\.000Z$`)
@@ -186,7 +191,7 @@ func TestASessionIsDescribedAsPublished(t *testing.T) {
 	}
 }
 
-func TestALogoutIsAnsweredAsPublishedAndTheSecondFindsNoSession(t *testing.T) {
+func TestALogoutResponseIsAsPublishedAndTheSecondFindsNoSession(t *testing.T) {
 	f := newFixture(t)
 	for path, status := range map[string]int{rest.APIPath: http.StatusNoContent, rest.RESTPath: http.StatusOK} {
 		token := "Vmware-Api-Session-Id: " + f.login(path)
@@ -201,9 +206,9 @@ func TestALogoutIsAnsweredAsPublishedAndTheSecondFindsNoSession(t *testing.T) {
 	}
 }
 
-// A login says which ways there are, whatever was wrong with it, and a broken Basic
-// is a failed login by password of nobody.
-func TestBasicCredentialsAreTakenInEveryFormAndBrokenOnesAreAFailedLogin(t *testing.T) {
+// Every failed login gets the list of challenges. A malformed Basic credential is a failed login by
+// password without a name.
+func TestEveryFormOfBasicCredentialsIsAcceptedAndMalformedOnesAreAFailedLogin(t *testing.T) {
 	f := newFixture(t)
 	const user, password = "jörg", "pässwörd mit ☃ und : darin"
 	vimtest.OK(f.Create(user, password, ""))
@@ -218,8 +223,10 @@ func TestBasicCredentialsAreTakenInEveryFormAndBrokenOnesAreAFailedLogin(t *test
 			}
 		}
 		for _, header := range []string{
-			"", "Basic", "Basic !", "Basic " + code[:len(code)-1], "Basic " + base64.StdEncoding.EncodeToString([]byte("nocolon")),
-			"Basic " + latin, "Basic " + code + " " + code, "Basic realm=\"x\"", "Basic Og==", "SIGN", "Bearer x", "Digest x", "Basic" + code,
+			"", "Basic", "Basic !", "Basic " + code[:len(code)-1],
+			"Basic " + base64.StdEncoding.EncodeToString([]byte("nocolon")),
+			"Basic " + latin, "Basic " + code + " " + code, "Basic realm=\"x\"", "Basic Og==", "SIGN", "Bearer x",
+			"Digest x", "Basic" + code,
 		} {
 			var headers []string
 			if header != "" {
@@ -233,29 +240,32 @@ func TestBasicCredentialsAreTakenInEveryFormAndBrokenOnesAreAFailedLogin(t *test
 			if got := w.Header().Values("WWW-Authenticate"); !slices.Equal(got, want) {
 				t.Errorf("%s %q: challenge %q", path, header, got)
 			}
-			if !strings.Contains(w.Body.String(), `"challenge":"Basic realm=\"VAPI endpoint\", charset=\"UTF-8\", SIGN realm=\"VAPI endpoint\""`) {
+			if !strings.Contains(w.Body.String(), `"challenge":"Basic realm=\"VAPI endpoint\", `+
+				`charset=\"UTF-8\", SIGN realm=\"VAPI endpoint\""`) {
 				t.Errorf("%s %q: %s", path, header, w.Body)
 			}
 		}
-		if w := f.send("POST", path, "Authorization: "+good, "Authorization: "+basic(vimtest.AdminName, vimtest.AdminPassword)); w.Code != http.StatusUnauthorized {
+		if w := f.send("POST", path, "Authorization: "+good,
+			"Authorization: "+basic(vimtest.AdminName, vimtest.AdminPassword)); w.Code != http.StatusUnauthorized {
 			t.Errorf("%s with two credentials: %d", path, w.Code)
 		}
 	}
 }
 
-func TestBrokenBasicCredentialsCountAsFailedLoginsByPassword(t *testing.T) {
+func TestMalformedBasicCredentialsCountAsFailedPasswordLogins(t *testing.T) {
 	f := newFixture(t)
 	for _, header := range []string{"Basic !", "Basic bm8=", basic(vimtest.AdminName, "wrong")} {
 		before := strings.Count(f.Logged(), "operation=SessionManager.Login outcome=InvalidLogin")
 		f.send("POST", rest.APIPath, "Authorization: "+header)
 		if n := strings.Count(f.Logged(), "operation=SessionManager.Login outcome=InvalidLogin") - before; n != 1 {
-			t.Errorf("%q left %d lines of failed logins", header, n)
+			t.Errorf("%q caused %d log lines of failed logins", header, n)
 		}
 	}
-	for range 100 { // as many as lock an address
+	for range 100 { // this many failures lock an address
 		f.send("POST", rest.APIPath, "Authorization: Basic !")
 	}
-	if w := f.send("POST", rest.APIPath, "Authorization: "+basic(vimtest.AnnName, vimtest.AnnPassword)); w.Code != http.StatusUnauthorized {
+	if w := f.send("POST", rest.APIPath, "Authorization: "+basic(vimtest.AnnName,
+		vimtest.AnnPassword)); w.Code != http.StatusUnauthorized {
 		t.Errorf("from an address with 100 failed logins: %d", w.Code)
 	}
 }
