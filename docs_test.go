@@ -218,7 +218,7 @@ func bounds(t *testing.T) map[string][]int64 {
 		"calls that may wait":   scopes(budget.Waits),
 		"answers of more":       append(scopes(budget.Answers), number("vim", "freeAnswer"), number("property", "pageBytes")),
 		"an answer without":     {number("vim", "maxStrangers")},
-		"visits of":             {number("property", "maxVisits"), number("property", "maxDeep")},
+		"visits of":             {number("property", "maxVisits"), number("property", "maxDepth")},
 		"work of a request":     {number("vim", "stretch")},
 		"requests that work":    {number("budget", "maxWaitingEach"), number("budget", "maxWaiting")},
 		"unfinished retrievals": {number("property", "maxPages")},
