@@ -28,12 +28,13 @@ func readText(t *testing.T, path string) string {
 	return string(b)
 }
 
-// required reads a go.mod: the version of each module that it requires, and
-// whether it says that the module is not needed by itself.
+// required reads a go.mod file. It returns the version of each required module and the modules that
+// are marked as indirect.
 func required(t *testing.T, path string) (version map[string]string, indirect map[string]bool) {
 	t.Helper()
 	version, indirect = map[string]string{}, map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^(?:\t|require )(\S+\.\S+/\S+|\S+\.\S+) (v\S+)( // indirect)?$`).FindAllStringSubmatch(readText(t, path), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^(?:\t|require )(\S+\.\S+/\S+|\S+\.\S+) (v\S+)( // `+
+		`indirect)?$`).FindAllStringSubmatch(readText(t, path), -1) {
 		version[m[1]], indirect[m[1]] = m[2], m[3] != ""
 	}
 	if len(version) == 0 {
@@ -42,7 +43,7 @@ func required(t *testing.T, path string) (version map[string]string, indirect ma
 	return version, indirect
 }
 
-// provider is the module, of those required, that has the package.
+// provider returns the required module that contains the package, or "".
 func provider(version map[string]string, pkg string) string {
 	best := ""
 	for m := range version {
@@ -53,7 +54,7 @@ func provider(version map[string]string, pkg string) string {
 	return best
 }
 
-// direct is the modules that the project's own files import, tests included.
+// direct returns the modules that the project's own files import, including test files.
 func direct(t *testing.T, version map[string]string) map[string]bool {
 	t.Helper()
 	used := map[string]bool{}
@@ -76,7 +77,7 @@ func direct(t *testing.T, version map[string]string) map[string]bool {
 	return used
 }
 
-// tools is the packages that a go.mod names as tools.
+// tools returns the packages that a go.mod file names as tools.
 func tools(t *testing.T, path string) []string {
 	t.Helper()
 	var all []string
@@ -91,12 +92,12 @@ func tools(t *testing.T, path string) []string {
 	return all
 }
 
-// explained is the rows of docs/dependencies.md that begin with a module and a
-// version.
+// explained returns the modules in the table of docs/dependencies.md, with their versions.
 func explained(t *testing.T) map[string]string {
 	t.Helper()
 	rows := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (v[^ ]+) \\| ").FindAllStringSubmatch(readText(t, "docs/dependencies.md"), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (v[^ ]+) \\| ").FindAllStringSubmatch(readText(t,
+		"docs/dependencies.md"), -1) {
 		rows[m[1]] = m[2]
 	}
 	return rows
@@ -132,7 +133,7 @@ func TestEveryDependencyIsExplained(t *testing.T) {
 	}
 	for m := range rows {
 		if want[m] == "" {
-			t.Errorf("docs/dependencies.md explains %s, which nothing needs", m)
+			t.Errorf("docs/dependencies.md explains %s, which is not a dependency", m)
 		}
 	}
 }
@@ -159,21 +160,21 @@ func TestEveryKeyOfTheConfigurationIsInTheOperatorsPage(t *testing.T) {
 		if k.Default != "" {
 			value = "`" + k.Default + "`"
 		}
-		if row := fmt.Sprintf("| `%s` | %s | %s |\n", k.Name, value, strings.ReplaceAll(k.Help, "|", `\|`)); !strings.Contains(doc, row) {
-			t.Errorf("docs/operations.md has not the row\n%s", row)
+		if row := fmt.Sprintf("| `%s` | %s | %s |\n", k.Name, value,
+			strings.ReplaceAll(k.Help, "|", `\|`)); !strings.Contains(doc, row) {
+			t.Errorf("docs/operations.md does not have the row\n%s", row)
 		}
 	}
 	_, table, _ := strings.Cut(doc, "| key | default | what |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(table, -1) {
 		if !names[m[1]] {
-			t.Errorf("docs/operations.md explains %s, which is no key", m[1])
+			t.Errorf("docs/operations.md explains %s, which is not a key", m[1])
 		}
 	}
 }
 
-// testNames is the tests and fuzz targets of all files, those of nested modules
-// left out.
+// testNames returns the names of all tests and fuzz targets, except those of nested modules.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -192,11 +193,11 @@ func TestThePageOnSecurityNamesTestsThatAreThere(t *testing.T) {
 	doc := readText(t, "docs/security.md")
 	all := namedTest.FindAllStringSubmatch(doc, -1)
 	if len(all) == 0 {
-		t.Fatal("it names none")
+		t.Fatal("docs/security.md names no tests")
 	}
 	for _, m := range all {
 		if !names[m[1]] {
-			t.Errorf("docs/security.md names %s, which is not there", m[1])
+			t.Errorf("docs/security.md names %s, which does not exist", m[1])
 		}
 	}
 	for name := range names {
@@ -206,17 +207,18 @@ func TestThePageOnSecurityNamesTestsThatAreThere(t *testing.T) {
 	}
 }
 
-// bounds are the numbers of the table of bounds in docs/operations.md: by how its
-// row begins, the constants and how the row writes them.
+// bounds maps the beginning of each row in the table of bounds of docs/operations.md to the
+// constants that the row must show.
 func bounds(t *testing.T) map[string][]int64 {
 	number := constants(t)
 	limits := budget.Default()
 	scopes := func(k budget.Kind) []int64 { return []int64{limits[k].Session, limits[k].Principal, limits[k].Server} }
 	return map[string][]int64{
-		"objects of sessions":   scopes(budget.Objects),
-		"memory of these":       scopes(budget.Memory),
-		"calls that may wait":   scopes(budget.Waits),
-		"answers of more":       append(scopes(budget.Answers), number("vim", "freeAnswer"), number("property", "pageBytes")),
+		"objects of sessions": scopes(budget.Objects),
+		"memory of these":     scopes(budget.Memory),
+		"calls that may wait": scopes(budget.Waits),
+		"answers of more": append(scopes(budget.Answers), number("vim", "freeAnswer"),
+			number("property", "pageBytes")),
 		"an answer without":     {number("vim", "maxStrangers")},
 		"visits of":             {number("property", "maxVisits"), number("property", "maxDepth")},
 		"work of a request":     {number("vim", "stretch")},
@@ -233,7 +235,7 @@ func bounds(t *testing.T) map[string][]int64 {
 	}
 }
 
-// constants finds the integer constants of the packages in internal.
+// constants returns a function that looks up an integer constant of a package in internal.
 func constants(t *testing.T) func(pkg, name string) int64 {
 	t.Helper()
 	all := sources(t, false)
@@ -268,7 +270,7 @@ func constants(t *testing.T) func(pkg, name string) int64 {
 	}
 }
 
-// spelled is how the page writes a number: 1,000,000, or 16 MiB.
+// spelled returns the ways in which the page may write a number, such as 1,000,000 or 16 MiB.
 func spelled(n int64) []string {
 	digits := strconv.FormatInt(n, 10)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -285,7 +287,8 @@ func spelled(n int64) []string {
 }
 
 func TestTheTableOfBoundsIsThatOfTheCode(t *testing.T) {
-	_, table, found := strings.Cut(readText(t, "docs/operations.md"), "| what | bound | past it | test |\n|--|--|--|--|\n")
+	_, table, found := strings.Cut(readText(t, "docs/operations.md"),
+		"| what | bound | past it | test |\n|--|--|--|--|\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	names, want := testNames(t), bounds(t)
 	rows := strings.Split(table, "\n")
@@ -300,11 +303,11 @@ func TestTheTableOfBoundsIsThatOfTheCode(t *testing.T) {
 		}
 		tests := namedTest.FindAllStringSubmatch(cells[3], -1)
 		if len(tests) == 0 && !strings.HasPrefix(cells[3], "the same") {
-			t.Errorf("no test floods it: %s", row)
+			t.Errorf("the row names no test: %s", row)
 		}
 		for _, m := range tests {
 			if !names[m[1]] {
-				t.Errorf("docs/operations.md names %s, which is not there", m[1])
+				t.Errorf("docs/operations.md names %s, which does not exist", m[1])
 			}
 		}
 		for begin, numbers := range want {
@@ -314,7 +317,8 @@ func TestTheTableOfBoundsIsThatOfTheCode(t *testing.T) {
 			delete(want, begin)
 			for _, n := range numbers {
 				if !slices.ContainsFunc(spelled(n), func(s string) bool {
-					return regexp.MustCompile(`(^|[^0-9,])` + s + `($|[^0-9,]|,[^0-9])`).MatchString(strings.Join(cells[:3], " "))
+					return regexp.MustCompile(`(^|[^0-9,])` + s +
+						`($|[^0-9,]|,[^0-9])`).MatchString(strings.Join(cells[:3], " "))
 				}) {
 					t.Errorf("%q does not say %v", begin, spelled(n))
 				}
@@ -326,17 +330,21 @@ func TestTheTableOfBoundsIsThatOfTheCode(t *testing.T) {
 	}
 }
 
-// asvs is the requirements of OWASP ASVS 5.0 that the project answers for.
-var asvs = strings.Fields(`1.5.1 1.5.2 1.5.3 3.3.1 3.3.2 3.3.3 3.3.4 3.3.5 4.1.3 4.2.1 4.2.2 4.2.3 4.2.4 4.2.5
-	6.2.8 6.2.9 6.3.1 6.3.2 6.3.4 6.3.8 6.5.1 6.7.2 6.8.1 6.8.2 6.8.3 7.1.1 7.1.2 7.1.3 7.2.1 7.2.2 7.2.3 7.2.4 7.3.1 7.3.2
-	7.4.1 7.4.2 7.4.3 7.4.5 7.5.2 7.6.1 8.3.2 8.3.3 9.1.1 9.1.2 9.1.3 9.2.1 9.2.2 9.2.3 9.2.4 11.2.4 11.5.1 12.1.1 15.3.4
-	16.2.5 16.3.1 16.3.2 16.3.3 16.3.4 16.4.1 16.5.1 16.5.3`)
+// asvs lists the requirements of OWASP ASVS 5.0 for which docs/security.md must state how they are
+// met.
+var asvs = strings.Fields(`
+	1.5.1 1.5.2 1.5.3 3.3.1 3.3.2 3.3.3 3.3.4 3.3.5 4.1.3 4.2.1 4.2.2 4.2.3 4.2.4 4.2.5 6.2.8 6.2.9 6.3.1 6.3.2
+	6.3.4 6.3.8 6.5.1 6.7.2 6.8.1 6.8.2 6.8.3 7.1.1 7.1.2 7.1.3 7.2.1 7.2.2 7.2.3 7.2.4 7.3.1 7.3.2 7.4.1 7.4.2
+	7.4.3 7.4.5 7.5.2 7.6.1 8.3.2 8.3.3 9.1.1 9.1.2 9.1.3 9.2.1 9.2.2 9.2.3 9.2.4 11.2.4 11.5.1 12.1.1 15.3.4
+	16.2.5 16.3.1 16.3.2 16.3.3 16.3.4 16.4.1 16.5.1 16.5.3
+`)
 
 func TestThePageOnSecurityAnswersEachRequirement(t *testing.T) {
 	answered := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^\| ([0-9][^|]*) \| ([^|]*) \| ([^|]*) \|$`).FindAllStringSubmatch(readText(t, "docs/security.md"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\| ([0-9][^|]*) \| ([^|]*) \| ([^|]*) `+
+		`\|$`).FindAllStringSubmatch(readText(t, "docs/security.md"), -1) {
 		if strings.TrimSpace(m[3]) == "" {
-			t.Errorf("%s: nothing shows it", m[1])
+			t.Errorf("%s: the row has no evidence", m[1])
 		}
 		for id := range strings.SplitSeq(m[1], ", ") {
 			from, to, isRange := strings.Cut(id, "–")
@@ -357,7 +365,7 @@ func TestThePageOnSecurityAnswersEachRequirement(t *testing.T) {
 	}
 	for _, id := range asvs {
 		if !answered[id] {
-			t.Errorf("docs/security.md does not answer for %s", id)
+			t.Errorf("docs/security.md does not cover requirement %s", id)
 		}
 	}
 }

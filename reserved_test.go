@@ -10,20 +10,20 @@ import (
 	"testing"
 )
 
-// settings are the types whose fields are of no use unless somebody sets them. own
-// says whether that may be their own package: what one assigns to its options are
-// defaults.
+// settings are types whose fields have no effect unless another package sets them. own tells
+// whether it is enough if their own package sets them; values that a package assigns to its own
+// options are only defaults.
 var settings = map[string]struct{ own bool }{
 	"Options": {false}, "Config": {false}, "Limits": {false}, "Grant": {true}, "Proof": {true},
 }
 
-// reserved is the first column of the table in docs/design.md of what nothing in
-// the program uses: internal/package.Name, or internal/package.Type.Field.
+// reserved returns the names in the table of docs/design.md of declarations that nothing in the
+// program uses, as internal/package.Name or internal/package.Type.Field.
 func reserved(t *testing.T) []string {
 	t.Helper()
 	_, text, ok := strings.Cut(readText(t, "docs/design.md"), "\n## 7. Reserved\n")
 	if !ok {
-		t.Fatal("docs/design.md has no section of what is reserved")
+		t.Fatal("docs/design.md has no section Reserved")
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	var all []string
@@ -35,13 +35,13 @@ func reserved(t *testing.T) []string {
 	return all
 }
 
-// declared are the names that the packages under internal/ export, and which of
-// them are fields of a type in settings.
+// declared returns the names that the packages in internal/ declare, and those of them that are
+// fields of a type in settings.
 func declared(t *testing.T) (names map[string]bool, fields []string) {
 	t.Helper()
 	names = map[string]bool{}
 	for _, s := range sources(t, false) {
-		// What is in config.Config is set by its own table of keys.
+		// The table of keys sets the fields of config.Config.
 		if !strings.HasPrefix(s.dir, "internal/") || s.dir == "internal/config" || support(s.dir) {
 			continue
 		}
@@ -75,12 +75,12 @@ func declared(t *testing.T) (names map[string]bool, fields []string) {
 	return names, fields
 }
 
-// support reports whether the package is there for tests only.
+// support reports whether the package exists only for tests.
 func support(dir string) bool { return strings.HasPrefix(rooms[dir].why, "support of tests") }
 
-// set is which packages of the program set a field: by internal/package.Type.Field
-// those that name it in a literal, and by the field's name those that assign to one
-// of that name, whatever its type.
+// set returns which packages set a field: in named by internal/package.Type.Field, the packages
+// that name it in a composite literal; in assigned by the field's name alone, the packages that
+// assign to a field of that name, whatever its type.
 func set(t *testing.T) (named, assigned map[string][]string) {
 	t.Helper()
 	named, assigned = map[string][]string{}, map[string][]string{}
@@ -127,12 +127,12 @@ func set(t *testing.T) (named, assigned map[string][]string) {
 	return named, assigned
 }
 
-func TestWhatNothingSetsIsInTheTableOfWhatIsReserved(t *testing.T) {
+func TestUnusedSettingsAreListedAsReserved(t *testing.T) {
 	names, candidates := declared(t)
 	listed := map[string]bool{}
 	for _, name := range reserved(t) {
 		if listed[name] || !names[name] {
-			t.Errorf("docs/design.md: %s is listed twice, or is not there", name)
+			t.Errorf("docs/design.md: %s is listed twice, or does not exist", name)
 		}
 		listed[name] = true
 	}
@@ -150,6 +150,6 @@ func TestWhatNothingSetsIsInTheTableOfWhatIsReserved(t *testing.T) {
 		}
 	}
 	if len(listed) == 0 || len(candidates) < 50 {
-		t.Errorf("%v are reserved, of %d fields", slices.Sorted(maps.Keys(listed)), len(candidates))
+		t.Errorf("reserved: %v, of %d fields", slices.Sorted(maps.Keys(listed)), len(candidates))
 	}
 }

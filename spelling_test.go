@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// literal is the string that the expression spells, "" if it is no literal.
+// literal returns the value of a string literal, or "" if the expression is not a string literal.
 func literal(e ast.Expr) string {
 	l, ok := e.(*ast.BasicLit)
 	if !ok || l.Kind != token.STRING {
@@ -18,8 +18,8 @@ func literal(e ast.Expr) string {
 	return s
 }
 
-// TestOnlyTheirPackageSpellsPrivileges: a privilege that is misspelled in a row
-// would be one that nobody has.
+// TestOnlyTheirPackageSpellsPrivileges requires that other packages use constants for privileges. A
+// misspelled privilege in a row would be one that no caller has.
 func TestOnlyTheirPackageSpellsPrivileges(t *testing.T) {
 	privileges := map[string]bool{}
 	for line := range strings.Lines(readText(t, "internal/access/privileges.txt")) {
@@ -42,8 +42,9 @@ func TestOnlyTheirPackageSpellsPrivileges(t *testing.T) {
 	}
 }
 
-// TestFaultsAreToldApartByType: a kind is a name for logs and metrics.
-func TestFaultsAreToldApartByType(t *testing.T) {
+// TestFaultsAreDistinguishedByType forbids comparing a fault's kind with a string. The kind is a name
+// for logs and metrics.
+func TestFaultsAreDistinguishedByType(t *testing.T) {
 	kind := func(e ast.Expr) bool {
 		call, ok := e.(*ast.CallExpr)
 		if !ok {
@@ -53,7 +54,7 @@ func TestFaultsAreToldApartByType(t *testing.T) {
 		return ok && sel.Sel.Name == "Kind"
 	}
 	for _, s := range sources(t, false) {
-		wrong := func(n ast.Node) {
+		report := func(n ast.Node) {
 			t.Errorf("%s compares a kind with a string: see vim.IsFault", s.fset.Position(n.Pos()))
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
@@ -61,13 +62,13 @@ func TestFaultsAreToldApartByType(t *testing.T) {
 			case *ast.BinaryExpr:
 				compared := n.Op == token.EQL || n.Op == token.NEQ
 				if compared && (kind(n.X) && literal(n.Y) != "" || kind(n.Y) && literal(n.X) != "") {
-					wrong(n)
+					report(n)
 				}
 			case *ast.SwitchStmt:
 				for _, c := range n.Body.List {
 					for _, e := range c.(*ast.CaseClause).List {
 						if n.Tag != nil && kind(n.Tag) && literal(e) != "" {
-							wrong(e)
+							report(e)
 						}
 					}
 				}

@@ -18,7 +18,6 @@ const maxColumns = 120
 // a package is listed although it keeps the rule, so the lists can only shrink.
 var (
 	wideGo = []string{
-		".",
 		"bench",
 		"bench/etcd",
 		"bench/fill",
