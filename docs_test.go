@@ -174,11 +174,11 @@ func TestEveryKeyOfTheConfigurationIsInTheOperatorsPage(t *testing.T) {
 	}
 }
 
-// testNames returns the names of all tests and fuzz targets, except those of nested modules.
+// testNames returns the names of all tests and fuzz targets, including those of nested modules.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, s := range sources(t, true) {
+	for _, s := range parsed(t, true) {
 		for name := range s.file.Scope.Objects {
 			names[name] = true
 		}

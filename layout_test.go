@@ -36,7 +36,7 @@ var rooms = map[string]struct {
 	"internal/schema":            {"", "the API's types are those of govmomi"},
 	"internal/store":             {"", "a store knows records, not their meaning"},
 	"internal/store/bolt":        {"store", "a store knows records, not their meaning"},
-	"internal/store/etcd":        {"store", "a store knows records, not their meaning"},
+	"internal/store/etcd":        {"store secret", "a store knows records, not their meaning"},
 	"internal/store/transfer":    {"store", "a copy knows records, not their meaning"},
 	"internal/store/storetest":   {"store testclock", "the suite must fit every store"},
 	"internal/testclock":         {"", "support of tests: a clock"},

@@ -69,13 +69,18 @@ func loadConfig(file string, flags []*config.FlagValue) (config.Config, error) {
 			return config.Config{}, fmt.Errorf("read configuration: %w", err)
 		}
 	}
-	var given []config.Flag
+	return config.Load(file, src, given(flags))
+}
+
+// given returns the flags that are set.
+func given(flags []*config.FlagValue) []config.Flag {
+	var set []config.Flag
 	for _, v := range flags {
 		if f := v.Flag(); len(f.Values) > 0 {
-			given = append(given, f)
+			set = append(set, f)
 		}
 	}
-	return config.Load(file, src, given)
+	return set
 }
 
 func isTerminal(w io.Writer) bool {

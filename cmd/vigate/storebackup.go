@@ -42,9 +42,7 @@ directory. To use it, restore it with 'vigate store restore'.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b.data = *data
-			if err := b.begin(cmd); err != nil {
-				return err
-			}
+			b.begin(cmd)
 			return b.run(cmd.Context(), args[0])
 		},
 	}
@@ -90,6 +88,9 @@ func (b *backup) source() (func(ctx context.Context, file string) error, error) 
 	if b.store != "" {
 		p, err := b.etcdPlace(b.data, b.store)
 		return func(ctx context.Context, file string) error { return b.fromEtcd(ctx, p, file) }, err
+	}
+	if err := b.noEtcd(); err != nil {
+		return nil, err
 	}
 	path, err := storeFile(b.data)
 	return func(ctx context.Context, file string) error { return b.fromFile(ctx, path, file) }, err

@@ -26,9 +26,9 @@ import (
 
 // copier holds what the commands that copy records have in common.
 type copier struct {
-	force    bool          // copy from etcd although nodes use it
-	without  []store.Kind  // kinds of records that are left out
-	etcd     config.Config // settings of the connection to etcd
+	force    bool                // copy from etcd although nodes use it
+	without  []store.Kind        // kinds of records that are left out
+	etcd     []*config.FlagValue // settings of the connection to etcd
 	out, err io.Writer
 	logger   *slog.Logger
 }
@@ -67,9 +67,7 @@ etcd is marked, and servers refuse it until its keys are removed.`,
 			if cmd.Flags().Changed("data") {
 				return command.Usage("--data can't be used with store copy; use --from bolt:DIR or --to bolt:DIR")
 			}
-			if err := m.begin(cmd); err != nil {
-				return err
-			}
+			m.begin(cmd)
 			return m.run(cmd.Context())
 		},
 	}
@@ -82,18 +80,24 @@ etcd is marked, and servers refuse it until its keys are removed.`,
 }
 
 func (c *copier) etcdFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.etcd.EtcdCA, "etcd-ca", "", "PEM file of the certificate authorities to trust for etcd")
-	cmd.Flags().StringVar(&c.etcd.EtcdCert, "etcd-cert", "", "PEM file of a client certificate for etcd")
-	cmd.Flags().StringVar(&c.etcd.EtcdKey, "etcd-key", "", "PEM file of the private key for --etcd-cert")
+	for _, k := range config.EtcdKeys() {
+		v := k.FlagValue()
+		c.etcd = append(c.etcd, v)
+		cmd.Flags().VarP(v, k.Name, "", k.Help)
+	}
 }
 
-// begin checks the command's flags and sets its outputs.
-func (c *copier) begin(cmd *cobra.Command) error {
-	if (c.etcd.EtcdCert == "") != (c.etcd.EtcdKey == "") {
-		return command.Usage("--etcd-cert and --etcd-key must be used together")
+// noEtcd returns an error if a flag of etcd is set although no store is in etcd.
+func (c *copier) noEtcd() error {
+	if set := given(c.etcd); len(set) > 0 {
+		return command.Usage("--%s can only be used with a store in etcd", set[0].Name)
 	}
-	c.out, c.err, c.logger = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
 	return nil
+}
+
+// begin sets the command's outputs.
+func (c *copier) begin(cmd *cobra.Command) {
+	c.out, c.err, c.logger = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.New(slog.DiscardHandler)
 }
 
 // place is a parsed STORE argument.
@@ -113,9 +117,12 @@ func (c *copier) place(flag, text string) (place, error) {
 	if err != nil {
 		return place{}, command.Usage("--%s: %w", flag, err)
 	}
-	p := place{etcd: c.etcd}
-	p.etcd.Store, p.etcd.NodeName = s, "store copy"
-	return p, nil
+	cfg, err := config.LoadEtcd(s, given(c.etcd))
+	if err != nil {
+		return place{}, command.Usage("%w", err)
+	}
+	cfg.NodeName = "store copy"
+	return place{etcd: cfg}, nil
 }
 
 // etcdPlace parses the value of --store, which must be an etcd store.
@@ -138,6 +145,11 @@ func (m *move) run(ctx context.Context) (err error) {
 	target, err := m.place("to", m.to)
 	if err != nil {
 		return err
+	}
+	if source.dir != "" && target.dir != "" {
+		if err := m.noEtcd(); err != nil {
+			return err
+		}
 	}
 	from, err := m.openSource(ctx, source)
 	if err != nil {

@@ -38,9 +38,7 @@ backup started.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.data = *data
-			if err := r.begin(cmd); err != nil {
-				return err
-			}
+			r.begin(cmd)
 			if err := r.run(cmd.Context(), args[0]); err != nil {
 				return fmt.Errorf("restore store: %w", err)
 			}
@@ -62,7 +60,7 @@ func (r *restore) target() (place, error) {
 	if r.data == "" {
 		return place{}, command.Usage("--data DIR or --store STORE is required")
 	}
-	return place{dir: r.data}, nil
+	return place{dir: r.data}, r.noEtcd()
 }
 
 func (r *restore) run(ctx context.Context, file string) (err error) {

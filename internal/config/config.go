@@ -26,9 +26,7 @@ type Config struct {
 	AdminListen    string
 
 	Store    Store
-	EtcdCA   string
-	EtcdCert string
-	EtcdKey  string
+	Etcd     Etcd
 	NodeName string
 
 	TLSCert        string
@@ -109,15 +107,7 @@ func (c *Config) check(from func(key string) string) []error {
 	if len(c.ClientCRL) > 0 && len(c.ClientCA) == 0 {
 		wrong("client-crl", "needs client-ca, which must have issued it")
 	}
-	if c.EtcdCert != "" && c.EtcdKey == "" {
-		wrong("etcd-cert", "needs etcd-key")
-	}
-	if c.EtcdKey != "" && c.EtcdCert == "" {
-		wrong("etcd-key", "needs etcd-cert")
-	}
-	if (c.EtcdCA != "" || c.EtcdCert != "") && len(c.Store.Endpoints) == 0 {
-		wrong("store", "is not an etcd store, but etcd-ca or etcd-cert is set")
-	}
+	c.checkEtcd(wrong)
 	if c.MaxSessionsPerUser > c.MaxSessions {
 		wrong("max-sessions-per-user", "is greater than max-sessions")
 	}

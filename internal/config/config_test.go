@@ -47,9 +47,14 @@ var others = map[string]struct {
 		[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 	"store": {"etcd://a:1,b:2/v/w", func(c Config) any { return c.Store },
 		Store{[]string{"a:1", "b:2"}, "v/w"}},
-	"etcd-ca":                     {"eca.pem", func(c Config) any { return c.EtcdCA }, "eca.pem"},
-	"etcd-cert":                   {"e.pem", func(c Config) any { return c.EtcdCert }, "e.pem"},
-	"etcd-key":                    {"ek.pem", func(c Config) any { return c.EtcdKey }, "ek.pem"},
+	"etcd-ca":                     {"eca.pem", func(c Config) any { return c.Etcd.CA }, "eca.pem"},
+	"etcd-cert":                   {"e.pem", func(c Config) any { return c.Etcd.Cert }, "e.pem"},
+	"etcd-key":                    {"ek.pem", func(c Config) any { return c.Etcd.Key }, "ek.pem"},
+	"etcd-user":                   {"vigate", func(c Config) any { return c.Etcd.User }, "vigate"},
+	"etcd-password-file":          {"epw", func(c Config) any { return c.Etcd.PasswordFile }, "epw"},
+	"etcd-start-timeout":          {"2m", func(c Config) any { return c.Etcd.StartTimeout }, 2 * time.Minute},
+	"etcd-timeout":                {"15s", func(c Config) any { return c.Etcd.Timeout }, 15 * time.Second},
+	"etcd-max-lag":                {"20s", func(c Config) any { return c.Etcd.MaxLag }, 20 * time.Second},
 	"node-name":                   {"a", func(c Config) any { return c.NodeName }, "a"},
 	"max-connections":             {"10", func(c Config) any { return c.MaxConnections }, 10},
 	"max-connections-per-address": {"9", func(c Config) any { return c.MaxAddressConnections }, 9},
@@ -79,7 +84,9 @@ func TestEveryKeyIsSetByTheFileAndByItsFlag(t *testing.T) {
 	companions := map[string]string{"tls-cert": "tls-key: k.pem\n", "tls-key": "tls-cert: c.pem\n",
 		"client-crl": "client-ca: ca.pem\n",
 		"etcd-ca":    "store: etcd://a:1/v\n", "etcd-cert": "store: etcd://a:1/v\netcd-key: ek.pem\n",
-		"etcd-key": "store: etcd://a:1/v\netcd-cert: e.pem\n"}
+		"etcd-key":           "store: etcd://a:1/v\netcd-cert: e.pem\n",
+		"etcd-user":          "store: etcd://a:1/v\netcd-ca: ca.pem\netcd-password-file: p\n",
+		"etcd-password-file": "store: etcd://127.0.0.1:1/v\netcd-user: u\n"}
 	for _, k := range Keys() {
 		o, ok := others[k.Name]
 		if !ok {
@@ -130,7 +137,7 @@ func TestTheTableIsValid(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) >= 40 {
+	if len(seen) >= 50 {
 		t.Errorf("%d keys are too many", len(seen))
 	}
 }
@@ -197,10 +204,18 @@ func TestMistakesBetweenKeysNameWhereTheyWereMade(t *testing.T) {
 		"": "default: data is required unless dev is set",
 		"dev: true\nlisten: \"\"": "v.yaml:2: listen is empty, and so are plain-http and unix; " +
 			"at least one listener is required",
-		"dev: true\ntls-cert: c":                    "v.yaml:2: tls-cert needs tls-key",
-		"dev: true\ntls-key: c":                     "v.yaml:2: tls-key needs tls-cert",
-		"dev: true\nclient-crl: [c]":                "v.yaml:2: client-crl needs client-ca, which must have issued it",
-		"dev: true\nmax-sessions: 100":              "default: max-sessions-per-user is greater than max-sessions",
+		"dev: true\ntls-cert: c":       "v.yaml:2: tls-cert needs tls-key",
+		"dev: true\ntls-key: c":        "v.yaml:2: tls-key needs tls-cert",
+		"dev: true\nclient-crl: [c]":   "v.yaml:2: client-crl needs client-ca, which must have issued it",
+		"dev: true\nmax-sessions: 100": "default: max-sessions-per-user is greater than max-sessions",
+
+		"dev: true\nstore: etcd://localhost:1/v\netcd-user: u":  "v.yaml:3: etcd-user needs etcd-password-file",
+		"dev: true\nstore: etcd://a:1/v\netcd-password-file: p": "v.yaml:3: etcd-password-file needs etcd-user",
+		"dev: true\nstore: etcd://a:1/v\netcd-cert: c":          "v.yaml:3: etcd-cert needs etcd-key",
+		"dev: true\netcd-user: u\netcd-password-file: p": "default: store is not an etcd store, but etcd-ca, " +
+			"etcd-cert or etcd-user is set",
+		"dev: true\nstore: etcd://127.0.0.1:1,[::2]:1/v\netcd-user: u\netcd-password-file: p": "v.yaml:3: etcd-user " +
+			"needs etcd-ca or etcd-cert: without TLS others on the network could read the password",
 		"dev: true\n\nidle-timeout: 25h":            "v.yaml:3: idle-timeout is longer than max-lifetime",
 		"dev: true\nmax-sessions-per-user: 2000000": "v.yaml:2: max-sessions-per-user is greater than max-sessions",
 	} {
@@ -304,6 +319,30 @@ func TestAStoreIsBoltOrEtcdWithAPrefix(t *testing.T) {
 	}
 	if got, err := ParseStore("bolt"); err != nil || len(got.Endpoints) != 0 {
 		t.Errorf("bolt is %+v, %v", got, err)
+	}
+}
+
+func TestACommandReadsTheKeysOfEtcdOnly(t *testing.T) {
+	at, err := ParseStore("etcd://a:1/v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flag := func(name, value string) Flag { return Flag{Name: name, Values: []string{value}} }
+	c, err := LoadEtcd(at, []Flag{flag("etcd-ca", "ca.pem"), flag("etcd-timeout", "7s")})
+	if err != nil || c.Etcd.CA != "ca.pem" || c.Etcd.Timeout != 7*time.Second ||
+		c.Etcd.StartTimeout != Default().Etcd.StartTimeout || !reflect.DeepEqual(c.Store, at) {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	for want, flags := range map[string][]Flag{
+		"--etcd-key needs etcd-cert":                 {flag("etcd-key", "k")},
+		"--etcd-user needs etcd-ca or etcd-cert":     {flag("etcd-user", "u"), flag("etcd-password-file", "p")},
+		`--etcd-timeout "0s" is not from 1s to 1m0s`: {flag("etcd-timeout", "0s")},
+		"--etcd-max-lag is not a key":                {flag("etcd-max-lag", "1s")},
+		"--max-sessions is not a key":                {flag("max-sessions", "1")},
+	} {
+		if _, err := LoadEtcd(at, flags); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %s", flags, err, want)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -59,7 +58,7 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 		return First{source: fromEnvironment}, []byte(p), nil
 	}
 	if cfg.AdminPasswordFile != "" {
-		p, err := readPassword(cfg.AdminPasswordFile, log)
+		p, err := readPassword(cfg.AdminPasswordFile, "administrator's password", log)
 		return First{source: fromFile}, p, err
 	}
 	if !cfg.Dev && !t.IsTerminal(t.Out) {
@@ -70,26 +69,32 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 	return First{source: madeUp, password: secret.New(p)}, []byte(p), nil
 }
 
-// readPassword reads a password file; the one newline that editors end a file
-// with is not part of the password. A file that others could change is refused.
-// One that they can read is not: systems that hand out secrets make such files.
-func readPassword(path string, log *slog.Logger) ([]byte, error) {
+// maxPasswordFile is more than a password has.
+const maxPasswordFile = 4096
+
+// readPassword reads the file of a password; what says whose. One newline at the end
+// is not part of the password. A file that other accounts could change is refused. One
+// that they can read is not, because systems that hand out secrets create such files.
+func readPassword(path, what string, log *slog.Logger) ([]byte, error) {
 	f, err := datadir.OpenFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read administrator's password: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		log.Warn("the file with the administrator's first password can be read by others: remove it after this start",
-			"file", path, "mode", info.Mode().String())
+		log.Warn("a file that contains a password can be read by other accounts",
+			"password", what, "file", path, "mode", info.Mode().String())
 	}
-	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	b, err := io.ReadAll(io.LimitReader(f, maxPasswordFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read administrator's password: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	if len(b) == 0 {
-		return nil, errors.New("read administrator's password: the file is empty")
+	switch {
+	case len(b) == 0:
+		return nil, fmt.Errorf("read %s: %s is empty", what, path)
+	case len(b) > maxPasswordFile:
+		return nil, fmt.Errorf("read %s: %s is longer than %d bytes", what, path, maxPasswordFile)
 	}
 	return b, nil
 }

@@ -59,11 +59,11 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
-			p, err := readPassword(path, slog.New(slog.NewTextHandler(&log, nil)))
+			p, err := readPassword(path, "password", slog.New(slog.NewTextHandler(&log, nil)))
 			if errors.Is(err, datadir.ErrUnsafe) != c.refused || (string(p) == "from a file") == c.refused {
 				t.Errorf("%s, mode %o: %v", path, c.mode, err)
 			}
-			if warned := strings.Contains(log.String(), "can be read by others"); warned != c.warned || strings.Contains(log.String(), "from a file") {
+			if warned := strings.Contains(log.String(), "can be read by other accounts"); warned != c.warned || strings.Contains(log.String(), "from a file") {
 				t.Errorf("%s, mode %o: logged %q", path, c.mode, log.String())
 			}
 		}
@@ -74,7 +74,7 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 	if err := errors.Join(os.Chmod(file, 0o600), os.Lchown(link, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readPassword(link, slog.Default()); !errors.Is(err, datadir.ErrUnsafe) {
+	if _, err := readPassword(link, "password", slog.Default()); !errors.Is(err, datadir.ErrUnsafe) {
 		t.Errorf("through a stranger's link: %v", err)
 	}
 }

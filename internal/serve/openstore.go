@@ -14,6 +14,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
@@ -63,30 +64,40 @@ func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, now 
 	if err != nil {
 		return nil, err
 	}
-	return etcd.Open(ctx, etcd.Options{
-		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, NodeName: nodeName(cfg), Purpose: purpose, Now: now, Logger: log,
-	})
+	o := etcd.Options{
+		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, Username: cfg.Etcd.User,
+		NodeName: nodeName(cfg), Purpose: purpose, StartTimeout: cfg.Etcd.StartTimeout, Timeout: cfg.Etcd.Timeout,
+		MaxLag: cfg.Etcd.MaxLag, Now: now, Logger: log,
+	}
+	if o.Username != "" {
+		password, err := readPassword(cfg.Etcd.PasswordFile, "etcd's password", log)
+		if err != nil {
+			return nil, err
+		}
+		o.Password = secret.New(string(password))
+	}
+	return etcd.Open(ctx, o)
 }
 
 // etcdTLS is how etcd is spoken to: nil for without TLS, where neither its
 // authorities nor a certificate for it are configured.
 func etcdTLS(cfg config.Config) (*tls.Config, error) {
-	if cfg.EtcdCA == "" && cfg.EtcdCert == "" {
+	if !cfg.Etcd.TLS() {
 		return nil, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.EtcdCA != "" {
-		b, err := os.ReadFile(cfg.EtcdCA)
+	if cfg.Etcd.CA != "" {
+		b, err := os.ReadFile(cfg.Etcd.CA)
 		if err != nil {
 			return nil, fmt.Errorf("read authorities of etcd: %w", err)
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("read authorities of etcd: no certificate in %s", cfg.EtcdCA)
+			return nil, fmt.Errorf("read authorities of etcd: no certificate in %s", cfg.Etcd.CA)
 		}
 	}
-	if cfg.EtcdCert != "" {
-		pair, err := tls.LoadX509KeyPair(cfg.EtcdCert, cfg.EtcdKey)
+	if cfg.Etcd.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.Etcd.Cert, cfg.Etcd.Key)
 		if err != nil {
 			return nil, fmt.Errorf("read client certificate for etcd: %w", err)
 		}

@@ -1,6 +1,8 @@
 package etcd_test
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,48 +11,206 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/etcd"
 	"github.com/vigate/vigate/test/etcd/member"
 )
 
-func TestAPasswordOpensAnEtcdThatAsksForOne(t *testing.T) {
+// Passwords of etcd's users, which must not be seen anywhere.
+const (
+	rightSecret = "R1ght-secret"
+	wrongSecret = "Wr0ng-secret"
+)
+
+// guarded starts a member that has authentication enabled. Its user vigate has a role
+// for the prefix /vigate only, its user stranger has none.
+func guarded(t *testing.T) (*member.Member, *output) {
+	t.Helper()
 	m := member.Started(t, program, 1, member.Options{})[0]
-	raw := client(t, m)
-	ctx := t.Context()
-	_, err := raw.UserAdd(ctx, "root", "right")
-	if err == nil {
-		_, err = raw.UserGrantRole(ctx, "root", "root")
+	raw, ctx := client(t, m), t.Context()
+	for _, step := range []func() error{
+		func() error { _, err := raw.UserAdd(ctx, "root", rightSecret); return err },
+		func() error { _, err := raw.UserGrantRole(ctx, "root", "root"); return err },
+		func() error { _, err := raw.UserAdd(ctx, "stranger", rightSecret); return err },
+		func() error { _, err := raw.UserAdd(ctx, "vigate", rightSecret); return err },
+		func() error { _, err := raw.RoleAdd(ctx, "vigate"); return err },
+		func() error {
+			_, err := raw.RoleGrantPermission(ctx, "vigate", "/vigate/", clientv3.GetPrefixRangeEnd("/vigate/"),
+				clientv3.PermissionType(clientv3.PermReadWrite))
+			return err
+		},
+		func() error { _, err := raw.UserGrantRole(ctx, "vigate", "vigate"); return err },
+		func() error { _, err := raw.AuthEnable(ctx); return err },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err == nil {
-		_, err = raw.AuthEnable(ctx)
+	l := &output{}
+	t.Cleanup(func() {
+		for _, password := range []string{rightSecret, wrongSecret} {
+			if strings.Contains(l.String(), password) {
+				t.Errorf("a password is in the log: %s", l)
+			}
+		}
+	})
+	return m, l
+}
+
+// output is a log that several goroutines write to.
+type output struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *output) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *output) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// by are the options of the member's user.
+func (l *output) by(m *member.Member, user, password string) etcd.Options {
+	return etcd.Options{
+		Endpoints: []string{m.Endpoint}, Username: user, Password: secret.New(password), StartTimeout: slow, Timeout: slow,
+		Logger: slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
-	if err != nil {
+}
+
+func TestAUserOfThePrefixCanDoAllThatAStoreDoes(t *testing.T) {
+	t.Parallel()
+	m, l := guarded(t)
+	s := opened(t, l.by(m, "vigate", rightSecret))
+	f := follow(t, s)
+	rev := must(t, s, store.Append(store.Event, nil, never), store.Create(store.Session, "a", nil, never),
+		store.Create(store.Ticket, "old", nil, time.Unix(1, 0)))
+	if _, err := s.Touch(t.Context(), store.Record{Kind: store.Session, ID: "a", Revision: rev}); err != nil {
+		t.Errorf("Touch: %v", err)
+	}
+	if n, err := s.Sweep(t.Context(), 10, store.Ticket); n != 1 || err != nil {
+		t.Errorf("Sweep = %d, %v", n, err)
+	}
+	if _, err := s.Get(t.Context(), store.Session, "a"); err != nil {
+		t.Errorf("Get: %v", err)
+	}
+	if _, err := s.Commit(t.Context(), store.Create(store.Session, "a", nil, never)); !errors.Is(err, store.ErrConflict) {
+		t.Errorf("a commit that conflicts: %v", err)
+	}
+	f.upTo(t, must(t, s, store.Delete(store.Session, "a")))
+	eventually(t, "the store is fresh", func() bool { return s.Fresh() == nil })
+}
+
+func TestAUserThatEtcdRefusesIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	m, l := guarded(t)
+	for user, c := range map[string]struct{ password, want string }{
+		"vigate":   {wrongSecret, "the user name or the password is wrong"},
+		"nobody":   {rightSecret, "the user name or the password is wrong"},
+		"stranger": {rightSecret, "may not read and write all keys under \"/vigate/\""},
+		"":         {"", "it requires a user name and a password"},
+	} {
+		opts := l.by(m, user, c.password)
+		opts.StartTimeout = 100 * slow // does not wait for it
+		_, err := etcd.Open(t.Context(), opts)
+		if !errors.Is(err, etcd.ErrAccess) || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("user %q: %v", user, err)
+		}
+		if err != nil && c.password != "" && strings.Contains(err.Error(), c.password) {
+			t.Errorf("user %q: the password is in the error: %v", user, err)
+		}
+	}
+}
+
+// TestAStoreGetsANewTokenWhenItsOwnIsGone: a member that starts again knows no token
+// that it gave out before.
+func TestAStoreGetsANewTokenWhenItsOwnIsGone(t *testing.T) {
+	t.Parallel()
+	m, l := guarded(t)
+	s := opened(t, l.by(m, "vigate", rightSecret))
+	f := follow(t, s)
+	f.upTo(t, must(t, s, store.Put(store.Setting, "a", nil, never)))
+	if err := m.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	opts := space()
-	opts.Endpoints = []string{m.Endpoint}
-	opts.DialTimeout = time.Second
-	opts.Username, opts.Password = "root", "Wr0ng-secret"
-	if _, err := etcd.Open(ctx, opts); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), opts.Password) {
-		t.Errorf("Open with a wrong password = %v", err)
+	if err := m.Start(); err != nil {
+		t.Fatal(err)
 	}
-	opts.Password = "right"
-	opts.DialTimeout = slow
+	f.upTo(t, must(t, s, store.Put(store.Setting, "b", nil, never)))
+	if state, _ := f.seen(); len(state) != 2 {
+		t.Errorf("the stream shows %d records, want 2", len(state))
+	}
+}
+
+func TestWarningsOfEtcdsClientAreLogged(t *testing.T) {
+	t.Parallel()
+	m := member.Started(t, program, 1, member.Options{})[0]
+	l := &output{}
+	opts := l.by(m, "", "")
+	opts.Timeout = 15 * time.Second // an attempt that fails is logged after a third of it
 	s := opened(t, opts)
-	follow(t, s).upTo(t, must(t, s, store.Append(store.Event, nil, never)))
-	opts.Username, opts.Password = "", ""
-	opts.DialTimeout = time.Second
-	if _, err := etcd.Open(ctx, opts); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Open without a password = %v", err)
+	must(t, s, store.Put(store.Setting, "a", nil, never))
+	if strings.Contains(l.String(), "etcd client") {
+		t.Errorf("there is nothing to warn of: %s", l)
+	}
+	if err := m.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{})
+	go func() { defer close(done); _, _ = s.Get(ctx, store.Setting, "a") }()
+	eventually(t, "a warning of etcd's client", func() bool { return strings.Contains(l.String(), "etcd client") })
+	cancel()
+	<-done
+	if err := m.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheProgramOpensEtcdAsAUser(t *testing.T) {
+	t.Parallel()
+	m, _ := guarded(t)
+	dir := t.TempDir()
+	right, wrong := filepath.Join(dir, "right"), filepath.Join(dir, "wrong")
+	if err := errors.Join(os.WriteFile(right, []byte(rightSecret+"\n"), 0o600), os.WriteFile(wrong, []byte(wrongSecret), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	at := "etcd://" + m.Endpoint + "/vigate"
+	access := []string{"--store", at, "--etcd-user", "vigate", "--etcd-password-file"}
+	s := serve(t, t.TempDir(), append(access, right)...)
+	token := s.login()
+	s.live(token)
+	s.stop(syscall.SIGTERM)
+	copies(t, at, "bolt:"+filepath.Join(dir, "copy"), "", "--force", "--etcd-user", "vigate", "--etcd-password-file", right)
+
+	cmd := command(t, slices.Concat([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0"}, access, []string{wrong})...)
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "the user name or the password is wrong") {
+		t.Errorf("with a wrong password: %v: %s", err, out)
+	}
+	if strings.Contains(string(out), wrongSecret) || strings.Contains(string(out), rightSecret) {
+		t.Errorf("a password is in the output: %s", out)
 	}
 }
 
@@ -136,7 +296,7 @@ func TestAClientCertificateOpensAnEtcdThatAsksForOne(t *testing.T) {
 	s := opened(t, opts)
 	follow(t, s).upTo(t, must(t, s, store.Append(store.Event, nil, never)))
 
-	opts.DialTimeout = 500 * time.Millisecond
+	opts.StartTimeout = 500 * time.Millisecond
 	for name, config := range map[string]*tls.Config{
 		"no certificate":         {RootCAs: a.pool},
 		"another's certificate":  {RootCAs: a.pool, Certificates: []tls.Certificate{newAuthority(t).leaf("node", loopback)}},
@@ -157,7 +317,7 @@ func TestAMemberWhoseCertificateIsForElsewhereIsNotTrusted(t *testing.T) {
 	opts := space()
 	opts.Endpoints = []string{m.Endpoint}
 	opts.TLS = &tls.Config{RootCAs: a.pool}
-	opts.DialTimeout = 500 * time.Millisecond
+	opts.StartTimeout = 500 * time.Millisecond
 	if _, err := etcd.Open(t.Context(), opts); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Open = %v", err)
 	}

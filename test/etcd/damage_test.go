@@ -78,7 +78,7 @@ func TestAPrefixThatHoldsSomethingElseIsRefused(t *testing.T) {
 func TestOpenSaysWhenEtcdIsNotThere(t *testing.T) {
 	opts := space()
 	opts.Endpoints = []string{"127.0.0.1:1"}
-	opts.DialTimeout = 300 * time.Millisecond
+	opts.StartTimeout = 300 * time.Millisecond
 	if _, err := etcd.Open(t.Context(), opts); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Open = %v", err)
 	}

@@ -58,7 +58,7 @@ const slow = time.Minute
 // space is a prefix of its own on the shared member.
 func space() etcd.Options {
 	return etcd.Options{
-		DialTimeout: slow, Timeout: slow,
+		StartTimeout: slow, Timeout: slow,
 		Endpoints: []string{shared.Endpoint},
 		Prefix:    fmt.Sprintf("/test/%d", prefixes.Add(1)),
 		Logger:    slog.New(slog.DiscardHandler),

@@ -39,7 +39,7 @@ var (
 // mark.
 func (s *Store) claim(ctx context.Context) error {
 	const what = "open store in etcd"
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)
 	defer cancel()
 	key := s.keys.format()
 	absent := clientv3.Compare(clientv3.CreateRevision(key), "=", 0)
@@ -52,9 +52,17 @@ func (s *Store) claim(ctx context.Context) error {
 		mine, then = s.mark, []clientv3.Op{clientv3.OpPut(key, s.mark)}
 		absent = clientv3.Compare(clientv3.CreateRevision(s.keys.prefix), "=", 0).WithPrefix()
 	}
-	resp, err := s.ask(ctx, clientv3.OpTxn([]clientv3.Cmp{absent}, then, []clientv3.Op{clientv3.OpGet(key)}))
+	op := clientv3.OpTxn([]clientv3.Cmp{absent}, then, []clientv3.Op{clientv3.OpGet(key)})
+	resp, err := s.once(ctx, op)
+	if err != nil && !hopeless(err) {
+		s.log.Warn("waiting for etcd", "endpoints", s.opts.Endpoints, "err", err)
+		resp, err = s.ask(ctx, op)
+	}
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", what, store.ErrUnavailable, err)
+		if err = s.explain(err); !errors.Is(err, ErrAccess) {
+			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		}
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if txn := resp.Txn(); !txn.Succeeded {
 		found := string(first(txn.Responses[0]).GetValue())

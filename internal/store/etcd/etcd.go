@@ -26,12 +26,12 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -42,12 +42,12 @@ type Options struct {
 	// TLS is for members that ask for it. Their certificates must be for the
 	// endpoints' hosts: ServerName does not count.
 	TLS      *tls.Config
-	Username string
-	Password string
+	Username string // with Password, for an etcd that has authentication enabled
+	Password secret.Text
 	NodeName string // names this process to those who look into etcd
 	Purpose  Purpose
 
-	DialTimeout time.Duration // for connecting, and for all of Open; 0: 5 s
+	StartTimeout time.Duration // how long Open waits for etcd; 0: 30 s
 	// Timeout is how long a call tries before it fails with ErrUnavailable. As
 	// long again may pass until it is known what became of a write. 0: 5 s.
 	Timeout time.Duration
@@ -60,7 +60,8 @@ type Options struct {
 }
 
 const (
-	defaultTimeout = 5 * time.Second
+	defaultTimeout      = 5 * time.Second
+	defaultStartTimeout = 30 * time.Second
 
 	// etcd refuses clients that ping more often, or while nothing is asked.
 	pingEvery   = 5 * time.Second
@@ -72,8 +73,8 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	if o.DialTimeout <= 0 {
-		o.DialTimeout = defaultTimeout
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = defaultStartTimeout
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
@@ -133,9 +134,9 @@ func (t turn) take(ctx context.Context) error {
 func (t turn) give() { <-t }
 
 // Open connects to the cluster and makes sure that what is under the prefix is
-// what the purpose asks for. Errors: store.ErrUnavailable where no quorum answers
-// within DialTimeout, ErrUnfinished, ErrNotEmpty, ErrNoStore, and one that says so
-// where a newer program made the store.
+// what the purpose asks for. Errors: store.ErrUnavailable if no quorum answers
+// within StartTimeout, ErrAccess, ErrUnfinished, ErrNotEmpty, ErrNoStore, and one
+// that says so if a newer program made the store.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
 	s := &Store{opts: opts, now: opts.Now, log: opts.Logger, keys: newKeys(opts.Prefix), writing: make(turn, 1), bulkTurn: make(turn, 1)}
@@ -149,17 +150,17 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		Endpoints:            opts.Endpoints,
 		TLS:                  opts.TLS,
 		Username:             opts.Username,
-		Password:             opts.Password,
-		DialTimeout:          opts.DialTimeout,
+		Password:             opts.Password.Reveal(),
+		DialTimeout:          opts.Timeout, // for the first token of a user
 		DialKeepAliveTime:    pingEvery,
 		DialKeepAliveTimeout: pingTimeout,
 		// The client sends nothing again by itself: what became of the first must be
 		// known before, and another member may be the one to ask.
 		MaxUnaryRetries: 1,
-		Logger:          zap.NewNop(),
+		Logger:          clientLog(opts.Logger),
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: maxRedial},
-			MinConnectTimeout: min(opts.DialTimeout, maxConnect),
+			MinConnectTimeout: min(opts.StartTimeout, maxConnect),
 		})},
 	})
 	if err != nil {
@@ -210,9 +211,28 @@ func (s *Store) failed(ctx context.Context, what string, err error) error {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+		err = fmt.Errorf("%w: %w", store.ErrUnavailable, s.explain(err))
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// ErrAccess: etcd refuses this process's user, or asks for one.
+var ErrAccess = errors.New("etcd refuses access")
+
+// explain adds ErrAccess and what to do to an error that is about the user.
+func (s *Store) explain(err error) error {
+	what := ""
+	switch {
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		what = "the user name or the password is wrong"
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		what = "it requires a user name and a password"
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		what = fmt.Sprintf("the user may not read and write all keys under %q", s.keys.prefix)
+	default:
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrAccess, what, err)
 }
 
 // bound ends with ctx, when the store is closed, and at the latest after d.

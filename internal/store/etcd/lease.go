@@ -11,9 +11,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// leaseTTL is how long after a node's death its keys go, and another may sweep.
-// It is longer than anything waits for the outcome of a write, see lane.
-const leaseTTL = 30 * time.Second
+// minLeaseTTL is the least lifetime of the lease. It decides how long after a node's
+// death its keys go, and another may sweep.
+const minLeaseTTL = 30 * time.Second
+
+// leaseTTL is longer than anything waits for the outcome of a write, see lane: a
+// request and the question what became of it take a Timeout each at the most.
+func (o Options) leaseTTL() time.Duration { return max(minLeaseTTL, 4*o.Timeout) }
 
 // keepsPerTTL is how often in that time the lease is prolonged.
 const keepsPerTTL = 3
@@ -76,7 +80,7 @@ func (s *Store) tenure(ctx context.Context) (*tenure, error) {
 	var id clientv3.LeaseID
 	err := s.with(ctx, func(ctx context.Context, c *clientv3.Client) error {
 		ctx = clientv3.WithRequireLeader(ctx)
-		granted, err := c.Grant(ctx, int64(leaseTTL/time.Second))
+		granted, err := c.Grant(ctx, int64(s.opts.leaseTTL()/time.Second))
 		if err != nil {
 			return err
 		}
@@ -98,7 +102,8 @@ func (s *Store) tenure(ctx context.Context) (*tenure, error) {
 
 // keep keeps the lease until ctx ends, by whichever member is in use.
 func (s *Store) keep(ctx context.Context, t *tenure) {
-	for wait := leaseTTL / keepsPerTTL; ; {
+	every := s.opts.leaseTTL() / keepsPerTTL
+	for wait := every; ; {
 		next := time.NewTimer(wait)
 		select {
 		case <-next.C:
@@ -118,7 +123,7 @@ func (s *Store) keep(ctx context.Context, t *tenure) {
 		case err != nil:
 			wait = maxPause
 		default:
-			wait = leaseTTL / keepsPerTTL
+			wait = every
 		}
 	}
 }
