@@ -3,6 +3,7 @@ package vigate_test
 import (
 	"go/ast"
 	"go/token"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,4 +77,47 @@ func TestFaultsAreDistinguishedByType(t *testing.T) {
 			return true
 		})
 	}
+}
+
+// TestNobodyButTheMirrorWritesAView: what a process believes is changed by commits.
+// So nothing but a view has a view's methods, and only the packages that put a
+// server together ask for one.
+func TestNobodyButTheMirrorWritesAView(t *testing.T) {
+	makers := []string{"internal/domain", "internal/serve", "internal/vectors"}
+	for _, s := range sources(t, false) {
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil || f.Name.Name != "Put" || !takesRecord(f) || f.Type.Results != nil {
+				continue
+			}
+			typ := f.Recv.List[0].Type
+			if star, ok := typ.(*ast.StarExpr); ok {
+				typ = star.X
+			}
+			if name, ok := typ.(*ast.Ident); ok && name.IsExported() {
+				t.Errorf("%s: %s has the methods of a view: see store.NewView", s.path, name)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 0 || slices.Contains(makers, s.dir) {
+				return true
+			}
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "View" {
+				t.Errorf("%s asks for a view", s.fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// takesRecord reports whether the function has a parameter of the type store.Record,
+// as a view's Put has.
+func takesRecord(f *ast.FuncDecl) bool {
+	for _, p := range f.Type.Params.List {
+		if sel, ok := p.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "Record" {
+			return true
+		}
+	}
+	return false
 }

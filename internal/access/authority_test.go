@@ -112,7 +112,7 @@ func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 		n.mu.Lock()
 		n.declared = p
 		n.mu.Unlock()
-		n.Refresh()
+		n.Table().Refresh()
 	}
 	_, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Pilot", []access.Privilege{mine.ID})
 	wantError(t, err, access.ErrPrivilege)
@@ -142,7 +142,7 @@ func TestCoversComparesAuthority(t *testing.T) {
 	n := founded(t)
 	n.give(t, access.ReadOnly, "ann")
 	root, ann := n.Privileges(access.Subject{Principal: user("root")}), n.Privileges(access.Subject{Principal: user("ann")})
-	n.Refresh() // another vocabulary
+	n.Table().Refresh() // another vocabulary
 	later := n.Privileges(access.Subject{Principal: user("root")})
 	if !root.Covers(ann) || ann.Covers(root) || !later.Covers(root) || !ann.Covers(access.Set{}) || (access.Set{}).Covers(ann) {
 		t.Error("wrong order")
@@ -276,23 +276,23 @@ func TestAViewIsRebuiltFromAWholeState(t *testing.T) {
 	r, err := b.mirror.Get(t.Context(), store.Permission, access.Root)
 	must(t, err)
 	table := access.NewTable(nil, nil)
-	table.Put(r)
+	table.View().Put(r)
 	root := access.Subject{Principal: user("root")}
-	table.Reset()
+	table.View().Reset()
 	if !table.Has(root, access.SystemView) {
 		t.Error("nobody has privileges while the state is read again")
 	}
-	table.Whole()
+	table.View().Whole()
 	if table.Has(root, access.SystemView) || table.Founded() {
 		t.Error("what is not in the whole state is still there")
 	}
-	table.Reset()
-	table.Put(r)
-	table.Whole()
+	table.View().Reset()
+	table.View().Put(r)
+	table.View().Whole()
 	if !table.Has(root, access.SystemView) {
 		t.Error("what is in the whole state is not there")
 	}
-	table.Delete(store.Permission, access.Root)
+	table.View().Delete(store.Permission, access.Root)
 	if table.Has(root, access.SystemView) {
 		t.Error("deleted, but in force")
 	}
@@ -319,7 +319,7 @@ func TestUnknownMembersOfTheRecordAreKept(t *testing.T) {
 
 func BenchmarkHas(b *testing.B) {
 	t := access.NewTable(nil, nil)
-	t.Put(store.Record{ID: access.Root, Revision: 1, Value: []byte(
+	t.View().Put(store.Record{ID: access.Root, Revision: 1, Value: []byte(
 		`{"v":1,"nextRole":1,"permissions":[{"domain":"VSPHERE.LOCAL","user":"administrator","role":-1}]}`)})
 	who := access.Subject{Principal: user("Administrator")}
 	b.ReportAllocs()

@@ -40,7 +40,7 @@ func newNode(t *testing.T, s store.Store, enabled ...string) *node {
 		defer n.mu.Unlock()
 		return n.declared
 	}, slog.New(slog.DiscardHandler))
-	n.mirror = store.NewMirror(s, table)
+	n.mirror = store.NewMirror(s, table.View())
 	n.Manager = access.NewManager(access.Options{
 		Mirror: n.mirror, Table: table, Events: event.NewLog(event.Options{}),
 		Exists: func(who principal.Name, _ bool) bool { return !strings.HasPrefix(who.User, "no") },

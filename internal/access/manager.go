@@ -39,7 +39,7 @@ type Options struct {
 // what the store fails with, and with store.ErrConflict where others change
 // authority all the time.
 type Manager struct {
-	*Table
+	table   *Table
 	mirror  *store.Mirror
 	events  *event.Log
 	exists  func(principal.Name, bool) bool
@@ -51,7 +51,7 @@ type Manager struct {
 
 // NewManager makes a manager.
 func NewManager(o Options) *Manager {
-	return &Manager{Table: o.Table, mirror: o.Mirror, events: o.Events, exists: o.Exists,
+	return &Manager{table: o.Table, mirror: o.Mirror, events: o.Events, exists: o.Exists,
 		enabled: o.Enabled, turn: make(chan struct{}, 1)}
 }
 
@@ -81,7 +81,7 @@ func (m *Manager) change(ctx context.Context, what string, by Grantor, edit func
 }
 
 func (m *Manager) try(ctx context.Context, by Grantor, edit func(*document) ([]event.Event, error)) error {
-	s, err := m.settled(ctx, m.mirror)
+	s, err := m.table.settled(ctx, m.mirror)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (m *Manager) try(ctx context.Context, by Grantor, edit func(*document) ([]e
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	if err := m.judge(by, s, doc); err != nil {
+	if err := m.table.judge(by, s, doc); err != nil {
 		return err
 	}
 	if m.administrators(s.doc, principal.Name{}) > 0 && m.administrators(doc, principal.Name{}) == 0 {
@@ -145,7 +145,7 @@ func (m *Manager) administrators(doc *document, but principal.Name) int {
 //
 // Errors: ErrLastAdministrator.
 func (m *Manager) Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error) {
-	s, err := m.settled(ctx, m.mirror)
+	s, err := m.table.settled(ctx, m.mirror)
 	if err != nil {
 		return nil, fmt.Errorf("retire user: %w", err)
 	}
@@ -177,7 +177,7 @@ func (m *Manager) Retire(ctx context.Context, by event.Actor, who principal.Name
 // administrator, and none where that was done before: it can be committed once in
 // the life of a store.
 func (m *Manager) Found(ctx context.Context, by event.Actor, who principal.Name) ([]store.Change, error) {
-	s, err := m.settled(ctx, m.mirror)
+	s, err := m.table.settled(ctx, m.mirror)
 	if err != nil {
 		return nil, fmt.Errorf("set up first administrator: %w", err)
 	}

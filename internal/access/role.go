@@ -198,7 +198,7 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []Privilege) error 
 		slices.ContainsFunc(d.Roles, func(r roleRow) bool { return same(r.ID, r.Name) }) {
 		return ErrRoleExists
 	}
-	words := m.now.Load().words
+	words := m.table.now.Load().words
 	kept := []Privilege{}
 	for _, id := range privileges {
 		if _, ok := words.index[id]; !ok {

@@ -28,8 +28,8 @@ type Permission struct {
 	Propagate bool // kept; the root folder has no children it could matter for
 }
 
-// Table is all roles and permissions, in memory. It is a store.View, and safe
-// for concurrent use.
+// Table is all roles and permissions, in memory. It is safe for concurrent
+// use, and read only: a Manager changes it, through the store.
 type Table struct {
 	log      *slog.Logger
 	declared func() []PrivilegeInfo
@@ -67,18 +67,21 @@ func NewTable(declared func() []PrivilegeInfo, log *slog.Logger) *Table {
 	return t
 }
 
-// Kinds is part of store.View. Roles are in the document too: see formatVersion.
-func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Permission} }
+// View is what the mirror feeds the table by. Roles are in the document too: see
+// formatVersion.
+func (t *Table) View() store.View {
+	return store.NewView([]store.Kind{store.Permission}, t.reset, t.put, t.delete, t.whole)
+}
 
-// Reset is part of store.View. Answers stay as they were until Whole.
-func (t *Table) Reset() {
+// reset is the view's Reset. Answers stay as they were until Whole.
+func (t *Table) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.staged, t.loading = emptyState(), true
 }
 
-// Put is part of store.View.
-func (t *Table) Put(r store.Record) {
+// put is the view's Put.
+func (t *Table) put(r store.Record) {
 	s := emptyState()
 	s.revision = r.Revision
 	switch doc, err := decode(r.Value); {
@@ -99,15 +102,15 @@ func (t *Table) Put(r store.Record) {
 	t.show(s)
 }
 
-// Delete is part of store.View.
-func (t *Table) Delete(_ store.Kind, id string) {
+// delete is the view's Delete.
+func (t *Table) delete(_ store.Kind, id string) {
 	if id == Root {
 		t.show(emptyState())
 	}
 }
 
-// Whole is part of store.View.
-func (t *Table) Whole() {
+// whole is the view's Whole.
+func (t *Table) whole() {
 	t.mu.Lock()
 	s := t.staged
 	t.loading, t.staged = false, state{}

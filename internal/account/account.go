@@ -92,8 +92,7 @@ func (t *Table) decode(rec store.Record) (*row, error) {
 	return r, nil
 }
 
-// Table is all local users, in memory. It is a store.View, and safe for
-// concurrent use.
+// Table is all local users, in memory. It is safe for concurrent use.
 type Table struct {
 	domain string
 	log    *slog.Logger
@@ -141,11 +140,13 @@ func NewTable(domain string, log *slog.Logger) *Table {
 // Domain is the domain of all local users, in upper case.
 func (t *Table) Domain() string { return t.domain }
 
-// Kinds is part of store.View.
-func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Account} }
+// View is what the mirror feeds the table by.
+func (t *Table) View() store.View {
+	return store.NewView([]store.Kind{store.Account}, t.reset, t.put, t.delete, t.whole)
+}
 
-// Reset is part of store.View. Users stay as they were until Whole.
-func (t *Table) Reset() {
+// reset is the view's Reset. Users stay as they were until Whole.
+func (t *Table) reset() {
 	t.duties.Reset()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,8 +154,8 @@ func (t *Table) Reset() {
 	t.staged = &staged
 }
 
-// Whole is part of store.View.
-func (t *Table) Whole() {
+// whole is the view's Whole.
+func (t *Table) whole() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.staged != nil {
@@ -162,9 +163,9 @@ func (t *Table) Whole() {
 	}
 }
 
-// Put is part of store.View. A user whose record can't be read is there, but
+// put is the view's Put. A user whose record can't be read is there, but
 // can't log in.
-func (t *Table) Put(rec store.Record) {
+func (t *Table) put(rec store.Record) {
 	if t.duties.Put(rec) {
 		return
 	}
@@ -188,8 +189,8 @@ func (t *Table) Put(rec store.Record) {
 	}
 }
 
-// Delete is part of store.View.
-func (t *Table) Delete(_ store.Kind, id string) {
+// delete is the view's Delete.
+func (t *Table) delete(_ store.Kind, id string) {
 	if t.duties.Delete(id) {
 		return
 	}

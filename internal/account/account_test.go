@@ -46,7 +46,7 @@ func newNode(t *testing.T, s store.Store) *node {
 	log := slog.New(slog.DiscardHandler)
 	users, authority := account.NewTable("vsphere.local", log), access.NewTable(nil, log)
 	names := &roster.Roster{Names: []roster.Names{users}}
-	n.mirror = store.NewMirror(s, authority, users, names)
+	n.mirror = store.NewMirror(s, authority.View(), users.View(), names.View())
 	names.Mirror = n.mirror
 	events := event.NewLog(event.Options{})
 	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
@@ -292,7 +292,7 @@ func TestUsersAreSearchedByTheirNames(t *testing.T) {
 		{"ann", true, "Ann"}, {"nn", true, ""}, {"Full", false, ""},
 	} {
 		var got []string
-		for _, a := range n.Search(c.text, c.exact) {
+		for _, a := range n.Table().Search(c.text, c.exact) {
 			got = append(got, a.Name.User)
 		}
 		if strings.Join(got, " ") != c.want {

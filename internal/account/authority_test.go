@@ -129,7 +129,7 @@ func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 		must(t, a.mirror.Sync(ctx))
 		left := 0
 		for _, p := range a.access.Permissions() {
-			if p.Role == access.Admin && a.Enabled(p.Principal) {
+			if p.Role == access.Admin && a.Table().Enabled(p.Principal) {
 				left++
 			}
 		}

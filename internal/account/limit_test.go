@@ -19,7 +19,7 @@ func (n *node) fill(t testing.TB, like string, count int) {
 		t.Fatal(err)
 	}
 	var changes []store.Change
-	for i := len(n.Search("", false)); i < count; i++ {
+	for i := len(n.Table().Search("", false)); i < count; i++ {
 		name := fmt.Sprintf("user-%05d", i)
 		value := strings.Replace(string(r.Value), `"user":"`+like+`"`, `"user":"`+name+`"`, 1)
 		changes = append(changes, store.Put(store.Account, user(name).Key(), []byte(value), time.Time{}))
@@ -43,7 +43,7 @@ func TestUsersAreBounded(t *testing.T) {
 	must(t, n.Remove(ctx, event.By("x"), user("last")))
 	must(t, create())
 	wantError(t, n.Create(ctx, event.By("x"), user("again"), []byte("a good long password"), ""), account.ErrTooMany)
-	if got := n.Search("USER-09998", true); len(got) != 1 || got[0].Name.User != "user-09998" {
+	if got := n.Table().Search("USER-09998", true); len(got) != 1 || got[0].Name.User != "user-09998" {
 		t.Errorf("found %v", got)
 	}
 }

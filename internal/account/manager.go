@@ -78,7 +78,7 @@ type Options struct {
 // they fail with what the store fails with, and with a *store.DamagedError for a
 // user whose record can't be read.
 type Manager struct {
-	*Table
+	table       *Table
 	mirror      *store.Mirror
 	events      *event.Log
 	authority   Authority
@@ -119,7 +119,7 @@ func NewManager(o Options) (*Manager, error) {
 		o.Log = slog.Default()
 	}
 	return &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster,
+		table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster,
 		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
 		cost:    o.Cost, minPassword: o.MinPassword, now: o.Now,
 		gate:   newGate(o.Cores, o.Queue, o.Patience, pressure{requests: o.Requests, now: o.Now}),
@@ -154,7 +154,7 @@ func (m *Manager) Create(ctx context.Context, by event.Actor, name principal.Nam
 
 // fresh makes a new user's record.
 func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byte, fullName string) (*row, error) {
-	if err := m.checkName(name); err != nil {
+	if err := m.table.checkName(name); err != nil {
 		return nil, err
 	}
 	if !validFullName(fullName) {
@@ -165,17 +165,17 @@ func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byt
 		return nil, err
 	}
 	now := m.now().UTC()
-	r := &row{Domain: m.domain, User: name.User, FullName: fullName, Hash: h.String(), hash: h, Created: now, PasswordChanged: now}
+	r := &row{Domain: m.table.domain, User: name.User, FullName: fullName, Hash: h.String(), hash: h, Created: now, PasswordChanged: now}
 	r.id = r.name().Key()
 	return r, nil
 }
 
 // create is the change that makes the user, who was admitted by the roster.
 func (m *Manager) create(r *row) (store.Change, error) {
-	if _, d := m.get(r.name()); d != nil {
+	if _, d := m.table.get(r.name()); d != nil {
 		return store.Change{}, d.err
 	}
-	if m.count() >= MaxUsers {
+	if m.table.count() >= MaxUsers {
 		return store.Change{}, ErrTooMany
 	}
 	b, err := r.encode()
@@ -206,7 +206,7 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Nam
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		// Before the work of hashing, which an unknown name need not cost.
-		if r, d := m.get(name); r == nil && d == nil {
+		if r, d := m.table.get(name); r == nil && d == nil {
 			return fmt.Errorf("%s: %w", what, ErrNotFound)
 		}
 		var err error
@@ -281,7 +281,7 @@ func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ct
 // administrator it does nothing, whatever has become of that one.
 func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) {
 	const what = "make first administrator"
-	name := principal.Name{Domain: m.domain, User: "Administrator"}
+	name := principal.Name{Domain: m.table.domain, User: "Administrator"}
 	var r *row
 	var err error
 	for range attempts {
@@ -345,7 +345,7 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 	if err := m.mirror.Sync(ctx); err != nil {
 		return true, err
 	}
-	old, broken := m.get(name)
+	old, broken := m.table.get(name)
 	var r row
 	switch {
 	case broken != nil:

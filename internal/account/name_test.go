@@ -29,7 +29,7 @@ func TestNobodyNewIsTakenForSomebodyElse(t *testing.T) {
 			t.Errorf("%q: %v", never, err)
 		}
 	}
-	if all := n.Search("", false); len(all) != 5 {
+	if all := n.Table().Search("", false); len(all) != 5 {
 		t.Errorf("there are %d users", len(all))
 	}
 }
@@ -92,12 +92,12 @@ func TestUsersOfOneNameAreNobodyUntilOneIsLeft(t *testing.T) {
 		for _, who := range []principal.Name{short, long} {
 			_, err := n.Verify(ctx, who, here, []byte("password of template"))
 			wantError(t, err, account.ErrRejected)
-			if err := n.Enable(ctx, event.By("root"), who); !errors.As(err, &damaged) || n.Exists(who) || n.Enabled(who) {
+			if err := n.Enable(ctx, event.By("root"), who); !errors.As(err, &damaged) || n.Exists(who) || n.Table().Enabled(who) {
 				t.Errorf("%v: %v", who, err)
 			}
 		}
-		if !errors.As(n.Damaged(), &damaged) || len(n.Search("", false)) != 3 {
-			t.Errorf("damage %v, users %v", n.Damaged(), n.Search("", false))
+		if !errors.As(n.Damaged(), &damaged) || len(n.Table().Search("", false)) != 3 {
+			t.Errorf("damage %v, users %v", n.Damaged(), n.Table().Search("", false))
 		}
 		must(t, n.Remove(ctx, event.By("root"), user(remove)))
 		left, err := n.Verify(ctx, short, here, []byte("password of template"))

@@ -69,7 +69,7 @@ type Caller struct {
 // with the cause, if that can't be found out; ErrBusy if too many are being
 // verified. After ErrBusy, or ctx's error without ErrUnconfirmed, nothing was.
 func (m *Manager) Verify(ctx context.Context, name principal.Name, from Caller, password []byte) (Account, error) {
-	before, _ := m.get(name)
+	before, _ := m.table.get(name)
 	a, err := m.verify(ctx, name, from, password)
 	if !errors.Is(err, ErrRejected) {
 		return a, err
@@ -77,7 +77,7 @@ func (m *Manager) Verify(ctx context.Context, name principal.Name, from Caller, 
 	if err := m.mirror.Sync(ctx); err != nil {
 		return Account{}, fmt.Errorf("verify password: %w: %w", ErrUnconfirmed, err)
 	}
-	if now, _ := m.get(name); now == before {
+	if now, _ := m.table.get(name); now == before {
 		return Account{}, err
 	}
 	a, err = m.verify(ctx, name, from, password)
@@ -97,7 +97,7 @@ func (m *Manager) verify(ctx context.Context, name principal.Name, from Caller, 
 		return Account{}, fmt.Errorf("verify password: %w", err)
 	}
 	h := m.nobody
-	r, _ := m.get(name)
+	r, _ := m.table.get(name)
 	if r != nil {
 		h = r.hash
 	}
@@ -110,7 +110,7 @@ func (m *Manager) verify(ctx context.Context, name principal.Name, from Caller, 
 		return Account{}, fmt.Errorf("verify password: wrong: %w", ErrRejected)
 	}
 	// Hashing took a while: what counts is how the account is now.
-	now, _ := m.get(name)
+	now, _ := m.table.get(name)
 	if now == nil || now.Disabled || now.Hash != r.Hash {
 		return Account{}, fmt.Errorf("verify password: user is disabled or was changed: %w", ErrRejected)
 	}

@@ -20,20 +20,20 @@ func TestTheTableFollowsAWholeState(t *testing.T) {
 	if table.Domain() != "VSPHERE.LOCAL" {
 		t.Errorf("domain %q", table.Domain())
 	}
-	table.Put(r)
-	table.Reset()
+	table.View().Put(r)
+	table.View().Reset()
 	if !table.Enabled(admin) {
 		t.Error("gone while the state is read again")
 	}
-	table.Whole()
+	table.View().Whole()
 	if table.Exists(admin) {
 		t.Error("not in the whole state, but there")
 	}
-	table.Reset()
-	table.Put(r)
-	table.Put(store.Record{Kind: store.Account, ID: "bad", Value: []byte("x")})
-	table.Delete(store.Account, "bad")
-	table.Whole()
+	table.View().Reset()
+	table.View().Put(r)
+	table.View().Put(store.Record{Kind: store.Account, ID: "bad", Value: []byte("x")})
+	table.View().Delete(store.Account, "bad")
+	table.View().Whole()
 	if !table.Enabled(admin) || table.Damaged() != nil {
 		t.Error("in the whole state, but not there")
 	}
@@ -57,7 +57,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 			t.Fatal("not damaged")
 		}
 		put(bad)
-		if !errors.As(n.Damaged(), &damaged) || n.Enabled(ann) || n.Exists(ann) {
+		if !errors.As(n.Damaged(), &damaged) || n.Table().Enabled(ann) || n.Exists(ann) {
 			t.Errorf("%s: damage is %v", bad, n.Damaged())
 		}
 		_, err := n.Verify(ctx, ann, here, []byte("password of Ann"))
@@ -99,7 +99,7 @@ func FuzzAnAccountFromTheStore(f *testing.F) {
 	f.Add(`vsphere.local\ann`, []byte(`{"v":1,"domain":"VSPHERE.LOCAL","user":"Ann","hash":"$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"}`))
 	f.Fuzz(func(t *testing.T, id string, b []byte) {
 		table := account.NewTable("", slog.New(slog.DiscardHandler))
-		table.Put(store.Record{Kind: store.Account, ID: id, Value: b, Revision: 1})
+		table.View().Put(store.Record{Kind: store.Account, ID: id, Value: b, Revision: 1})
 		for _, a := range table.Search("", false) {
 			if a.Name.Key() != id && a.Name.FormerKey() != id || table.Damaged() != nil {
 				t.Errorf("%q is %v", id, a)

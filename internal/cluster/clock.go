@@ -55,11 +55,11 @@ func (v *view) hear(n Node) {
 // are not this one's. by is how far this one is from the one in their middle.
 func (c *Cluster) clocks() (all, off int, by time.Duration) {
 	all = 1
-	others := c.others.Load()
+	others := c.view.others.Load()
 	if others == nil || len(*others) == 0 {
 		return all, 0, 0
 	}
-	at := c.steady()
+	at := c.view.steady()
 	zero := c.opts.Now().Add(-at)
 	var skews []time.Duration
 	for _, h := range *others {
@@ -99,5 +99,5 @@ func (c *Cluster) Clock() error {
 // by it: most servers agree with it, and it has had the time to hear from them.
 func (c *Cluster) MayExpire() bool {
 	all, off, _ := c.clocks()
-	return c.steady() > settled && 2*off < all
+	return c.view.steady() > settled && 2*off < all
 }

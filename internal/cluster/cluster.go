@@ -100,9 +100,9 @@ type Options struct {
 	Logger *slog.Logger         // nil: slog.Default
 }
 
-// Cluster is the view of store.Node, and this server's own part in it.
+// Cluster is what this server knows of store.Node, and its own part in it.
 type Cluster struct {
-	*view
+	view    *view
 	opts    Options
 	self    Node // what stays the same of it
 	mirror  *store.Mirror
@@ -133,6 +133,12 @@ func New(o Options) (*Cluster, error) {
 		self: Node{Key: hex.EncodeToString(key[:]), Name: o.Name, Version: o.Version, Started: o.Now().UTC()},
 	}, nil
 }
+
+// View is what the mirror feeds it by.
+func (c *Cluster) View() store.View { return c.view }
+
+// Changed is closed at the next change of the nodes.
+func (c *Cluster) Changed() <-chan struct{} { return c.view.Changed() }
 
 // Attach gives it the mirror that feeds it, before the first Report.
 func (c *Cluster) Attach(m *store.Mirror) { c.mirror = m }
@@ -182,7 +188,7 @@ func (c *Cluster) Leave(ctx context.Context) error {
 
 // Nodes are the servers that run, or did until moments ago, in the order of their
 // names.
-func (c *Cluster) Nodes() []Node { return c.live(c.opts.Now()) }
+func (c *Cluster) Nodes() []Node { return c.view.live(c.opts.Now()) }
 
 // Live reads from the store which servers use it.
 func Live(ctx context.Context, s store.Store, now time.Time) ([]Node, error) {

@@ -39,7 +39,7 @@ func (s *site) server(o Options) *Cluster {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	m := store.NewMirror(s.store, c)
+	m := store.NewMirror(s.store, c.View())
 	c.Attach(m)
 	ctx, stop := context.WithCancel(s.t.Context())
 	done := make(chan struct{})

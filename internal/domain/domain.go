@@ -54,6 +54,7 @@ type Domain struct {
 	Accounts   *account.Manager
 	Extensions *extension.Manager
 
+	sessions      *session.Table
 	defaultDomain string
 	now           func() time.Time
 	log           *slog.Logger
@@ -83,16 +84,17 @@ func New(o Options) (*Domain, error) {
 	if o.Exists == nil {
 		o.Exists = func(who principal.Name, group bool) bool { return !group && accounts.Exists(who) }
 	}
-	sessions := session.NewTable(o.Log)
+	d.sessions = session.NewTable(o.Log)
 	names := &roster.Roster{Names: []roster.Names{accounts, extensions}}
 	d.Mirror = store.NewMirror(o.Store, append([]store.View{
-		d.Settings, extensions, authority, accounts, names, sessions, d.Events,
+		d.Settings.View(), extensions.View(), authority.View(), accounts.View(), names.View(), d.sessions.View(),
+		d.Events.View(),
 	}, o.Views...)...)
 	names.Mirror = d.Mirror
 	d.Settings.Attach(d.Mirror)
 
 	d.Sessions = session.NewManager(session.Options{
-		Mirror: d.Mirror, Table: sessions, Events: d.Events, Policy: d.policy, Thumbprint: o.Thumbprint,
+		Mirror: d.Mirror, Table: d.sessions, Events: d.Events, Policy: d.policy, Thumbprint: o.Thumbprint,
 		Sweeps: o.Sweeps, Spares: d.spares, Now: o.Now,
 	})
 	d.Access = access.NewManager(access.Options{
@@ -116,11 +118,16 @@ func New(o Options) (*Domain, error) {
 	return d, err
 }
 
+// OnEnd has f called after each end of a session, whoever ended it, so that what
+// belongs to the session dies with it. f must be quick. It is called before Mirror
+// runs.
+func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
+
 // Gate is what every login passes, with the ways in that there are, in the order
 // in which they are tried.
 func (d *Domain) Gate(methods ...login.Method) *login.Gate {
 	return &login.Gate{
-		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table,
+		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table(),
 		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),
 		Reports:  login.NewReports(d.Mirror, d.Events, d.now, d.log),
 		Mirror:   d.Mirror, DefaultDomain: d.defaultDomain,

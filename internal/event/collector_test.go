@@ -13,7 +13,7 @@ import (
 func numbered(from, to uint64) *event.Log {
 	l := event.NewLog(event.Options{})
 	for seq := from; seq <= to; seq++ {
-		l.Put(plain(seq))
+		l.View().Put(plain(seq))
 	}
 	return l
 }
@@ -45,7 +45,7 @@ func TestACollectorReadsFromTheOldestToTheNewestAndBack(t *testing.T) {
 	same(t, "second page", read(t, c.ReadNext, 3), 4, 5, 6)
 	same(t, "third page", read(t, c.ReadNext, 3), 7)
 	same(t, "the end", read(t, c.ReadNext, 3))
-	l.Put(plain(8))
+	l.View().Put(plain(8))
 	same(t, "a new event", read(t, c.ReadNext, 3), 8)
 	same(t, "back", read(t, c.ReadPrevious, 3), 8, 7, 6)
 	same(t, "forth", read(t, c.ReadNext, 1), 6)
@@ -75,7 +75,7 @@ func TestTheLatestPageFollowsTheLogAndMovesNothing(t *testing.T) {
 	l := numbered(1, 2)
 	c := collect(t, l, event.Filter{MaxCount: 2})
 	same(t, "position", read(t, c.ReadNext, 1), 1)
-	l.Put(plain(3))
+	l.View().Put(plain(3))
 	same(t, "latest page", c.LatestPage(), 3, 2)
 	same(t, "position stays", read(t, c.ReadNext, 1), 2)
 }
@@ -100,7 +100,7 @@ func TestACollectorOfNothingWaitsForTheFirst(t *testing.T) {
 	c := collect(t, l, event.Filter{})
 	c.Reset()
 	same(t, "empty log", read(t, c.ReadNext, 1))
-	l.Put(plain(1))
+	l.View().Put(plain(1))
 	same(t, "first event", read(t, c.ReadNext, 1), 1)
 
 	c = collect(t, numbered(1, 3), event.Filter{Types: []string{"RoleEvent"}})
@@ -114,7 +114,7 @@ func TestAPositionOutlivesWhatWasTrimmed(t *testing.T) {
 	c := collect(t, l, event.Filter{})
 	same(t, "first page", read(t, c.ReadNext, 3), 1, 2, 3)
 	for _, seq := range []uint64{1, 2, 3, 4, 5, 7} {
-		l.Delete(store.Event, store.NumberedID(seq))
+		l.View().Delete(store.Event, store.NumberedID(seq))
 	}
 	same(t, "what is left behind it", read(t, c.ReadNext, 2), 6, 8)
 	same(t, "and before it", read(t, c.ReadPrevious, 5), 8, 6)

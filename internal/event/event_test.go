@@ -46,7 +46,7 @@ func beginOn(t testing.TB, s store.Store, now *time.Time, o event.Options) *benc
 	b := &bench{store: s, now: now, said: &bytes.Buffer{}}
 	o.Now, o.Logger = func() time.Time { return *now }, slog.New(slog.NewTextHandler(b.said, nil))
 	b.Log = event.NewLog(o)
-	b.m = store.NewMirror(s, b.Log)
+	b.m = store.NewMirror(s, b.Log.View())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = b.m.Run(ctx) }()
@@ -272,8 +272,8 @@ func plain(seq uint64) store.Record {
 func TestARecordThatCannotBeReadIsCountedAndPassedOver(t *testing.T) {
 	said := &bytes.Buffer{}
 	l := event.NewLog(event.Options{Logger: slog.New(slog.NewTextHandler(said, nil))})
-	l.Reset()
-	l.Put(plain(1))
+	l.View().Reset()
+	l.View().Put(plain(1))
 	bad := []store.Record{
 		record(2, ``), record(3, `{`), record(4, `{}`), record(5, `[]`), record(6, `{"type":"E","user":"","created":"x"}`),
 		record(7, `{"v":1,"type":"E","user":"","created":"2025-03-04T05:06:07Z"}`),
@@ -282,10 +282,10 @@ func TestARecordThatCannotBeReadIsCountedAndPassedOver(t *testing.T) {
 		record(10, strings.Repeat("[", 100_000)),
 	}
 	for _, r := range bad {
-		l.Put(r)
+		l.View().Put(r)
 	}
-	l.Put(record(11, `{"type":"E","user":"u","created":"2025-03-04T05:06:07Z","later":{"version":1}}`))
-	l.Whole()
+	l.View().Put(record(11, `{"type":"E","user":"u","created":"2025-03-04T05:06:07Z","later":{"version":1}}`))
+	l.View().Whole()
 	same(t, "what can be read", l.Query(event.Filter{}), 1, 11)
 	if n := l.Damaged(); n != len(bad) {
 		t.Errorf("%d damaged", n)
@@ -294,13 +294,13 @@ func TestARecordThatCannotBeReadIsCountedAndPassedOver(t *testing.T) {
 		t.Errorf("%d warnings:\n%s", n, said)
 	}
 	for range 1000 {
-		l.Put(record(3, `{`))
+		l.View().Put(record(3, `{`))
 	}
 	if n := strings.Count(said.String(), "event passed over"); n > 10 {
 		t.Errorf("%d warnings: the log is flooded", n)
 	}
-	l.Reset()
-	l.Whole()
+	l.View().Reset()
+	l.View().Whole()
 	if n := l.Damaged(); n != 0 {
 		t.Errorf("%d damaged after a new whole state", n)
 	}
@@ -315,28 +315,28 @@ func appended(at store.Revision, id string) store.Record {
 
 func TestAWholeStateMayComeInAnyOrder(t *testing.T) {
 	l := event.NewLog(event.Options{Keep: 4})
-	l.Put(plain(99))
-	l.Reset()
-	l.Put(appended(70, "b"))
+	l.View().Put(plain(99))
+	l.View().Reset()
+	l.View().Put(appended(70, "b"))
 	for _, seq := range []uint64{7, 3, 9, 1, 8, 2, 10, 4, 6, 5} {
-		l.Put(plain(seq))
+		l.View().Put(plain(seq))
 	}
-	l.Put(appended(60, "z"))
-	l.Put(appended(70, "a"))
-	l.Put(store.Record{Kind: store.Numbers, ID: store.NumberingID(store.Event), Value: []byte(`{"counted":15}`), Revision: 2})
-	l.Delete(store.Event, store.NumberedID(10))
-	l.Delete(store.Event, store.NumberedID(1))
+	l.View().Put(appended(60, "z"))
+	l.View().Put(appended(70, "a"))
+	l.View().Put(store.Record{Kind: store.Numbers, ID: store.NumberingID(store.Event), Value: []byte(`{"counted":15}`), Revision: 2})
+	l.View().Delete(store.Event, store.NumberedID(10))
+	l.View().Delete(store.Event, store.NumberedID(1))
 	same(t, "before it is whole", l.Query(event.Filter{}), 99)
-	l.Whole()
+	l.View().Whole()
 	same(t, "whole", l.Query(event.Filter{}), 9, 16, 17, 18)
 
-	l.Put(appended(71, "c"))
+	l.View().Put(appended(71, "c"))
 	same(t, "and on", l.Query(event.Filter{}), 16, 17, 18, 19)
-	l.Delete(store.Event, "a")
-	l.Delete(store.Event, store.NumberedID(5))
-	l.Delete(store.Event, "nonsense")
+	l.View().Delete(store.Event, "a")
+	l.View().Delete(store.Event, store.NumberedID(5))
+	l.View().Delete(store.Event, "nonsense")
 	same(t, "after deletes", l.Query(event.Filter{}), 16, 18, 19)
-	l.Put(appended(72, "d"))
+	l.View().Put(appended(72, "d"))
 	same(t, "and on", l.Query(event.Filter{}), 16, 18, 19, 20)
 
 	c := &commits{}
@@ -389,7 +389,7 @@ func TestKeysGrowAndBeginAgainAtOneWhenTheAPIHasNoMore(t *testing.T) {
 	l := event.NewLog(event.Options{})
 	var last int32
 	for _, seq := range []uint64{1, 2, 1000, math.MaxInt32 - 1, math.MaxInt32} {
-		l.Put(plain(seq))
+		l.View().Put(plain(seq))
 		e, _ := l.Latest()
 		if e.Key <= last || uint64(e.Key) != seq {
 			t.Errorf("event %d has key %d after %d", seq, e.Key, last)
@@ -398,7 +398,7 @@ func TestKeysGrowAndBeginAgainAtOneWhenTheAPIHasNoMore(t *testing.T) {
 	}
 	for seq, want := range map[uint64]int32{math.MaxInt32 + 1: 1, 2 * math.MaxInt32: math.MaxInt32, 2*math.MaxInt32 + 1: 1} {
 		l := event.NewLog(event.Options{})
-		l.Put(plain(seq))
+		l.View().Put(plain(seq))
 		if e, _ := l.Latest(); e.Key != want || e.ChainID != want {
 			t.Errorf("event %d has key %d, want %d", seq, e.Key, want)
 		}
@@ -407,7 +407,7 @@ func TestKeysGrowAndBeginAgainAtOneWhenTheAPIHasNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Put(plain(math.MaxInt32 + 1))
+	l.View().Put(plain(math.MaxInt32 + 1))
 	got, err := c.ReadNext(1000)
 	if err != nil {
 		t.Fatal(err)
@@ -430,26 +430,26 @@ func TestWaitersWakeAtTheNextEvent(t *testing.T) {
 		if woken.Load() != 0 {
 			t.Error("woken by nothing")
 		}
-		l.Put(plain(1))
+		l.View().Put(plain(1))
 		synctest.Wait()
 		if woken.Load() != 2 {
 			t.Errorf("%d woken", woken.Load())
 		}
 		changed = l.Changed()
-		l.Delete(store.Event, store.NumberedID(1))
+		l.View().Delete(store.Event, store.NumberedID(1))
 		select {
 		case <-changed:
 			t.Error("woken by a deletion")
 		default:
 		}
-		l.Reset()
-		l.Put(plain(2))
+		l.View().Reset()
+		l.View().Put(plain(2))
 		select {
 		case <-changed:
 			t.Error("woken by half a state")
 		default:
 		}
-		l.Whole()
+		l.View().Whole()
 		<-changed
 	})
 }

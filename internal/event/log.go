@@ -29,8 +29,8 @@ type Options struct {
 const defaultRetention = 30 * 24 * time.Hour
 
 // Log makes events durable, holds the newest in memory and answers queries. It
-// is the store.View of store.Event, store.KeptEvent and store.Numbers. All methods
-// may be called at the same time.
+// shows store.Event, store.KeptEvent and store.Numbers. All methods may be called
+// at the same time.
 //
 // The log has parts, see share: each keeps its newest events, within bounds of
 // its own.
@@ -84,13 +84,13 @@ func (l *Log) Change(e Event) store.Change {
 	return store.Append(store.Event, encode(e.bounded()), e.Created.Add(l.retention))
 }
 
-// Kinds is part of store.View.
-func (l *Log) Kinds() []store.Kind {
-	return []store.Kind{store.Event, store.KeptEvent, store.Numbers}
+// View is what the mirror feeds the log by.
+func (l *Log) View() store.View {
+	return store.NewView([]store.Kind{store.Event, store.KeptEvent, store.Numbers}, l.reset, l.put, l.delete, l.whole)
 }
 
-// Reset is part of store.View. Readers see the old state until Whole.
-func (l *Log) Reset() {
+// reset is the view's Reset. Readers see the old state until Whole.
+func (l *Log) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.staged = newStaging(l.quotas)
@@ -101,10 +101,10 @@ func (l *Log) Reset() {
 // newer version may be many.
 const maxDamageLogged = 10
 
-// Put is part of store.View. A record that can't be read, being damaged or
+// put is the view's Put. A record that can't be read, being damaged or
 // written by a newer version, is counted and passed over: one bad event must
 // not take the log away.
-func (l *Log) Put(r store.Record) {
+func (l *Log) put(r store.Record) {
 	switch r.Kind {
 	case store.Numbers:
 		l.putNumbering(r)
@@ -179,8 +179,8 @@ func (l *Log) putNumbering(r store.Record) {
 	l.window.numbering = numbering{n, r.Revision, err}
 }
 
-// Delete is part of store.View.
-func (l *Log) Delete(k store.Kind, id string) {
+// delete is the view's Delete.
+func (l *Log) delete(k store.Kind, id string) {
 	if k == store.Numbers {
 		return // nobody deletes it
 	}
@@ -203,8 +203,8 @@ func (l *Log) Delete(k store.Kind, id string) {
 	}
 }
 
-// Whole is part of store.View.
-func (l *Log) Whole() {
+// whole is the view's Whole.
+func (l *Log) whole() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.staged == nil {

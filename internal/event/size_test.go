@@ -17,7 +17,7 @@ func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
 	f.Add([]byte(`{"v":9}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		l := event.NewLog(event.Options{Logger: slog.New(slog.DiscardHandler)})
-		l.Put(store.Record{Kind: store.Event, ID: store.NumberedID(1), Value: value})
+		l.View().Put(store.Record{Kind: store.Event, ID: store.NumberedID(1), Value: value})
 		e, ok := l.Latest()
 		if ok == (l.Damaged() == 1) {
 			t.Fatalf("taken %v and damaged %d", ok, l.Damaged())
@@ -26,7 +26,7 @@ func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
 			return
 		}
 		// What was read and is posted again is read again.
-		l.Put(store.Record{Kind: store.Event, ID: store.NumberedID(2), Value: l.Change(e).Record.Value})
+		l.View().Put(store.Record{Kind: store.Event, ID: store.NumberedID(2), Value: l.Change(e).Record.Value})
 		if l.Damaged() != 0 {
 			t.Fatalf("%+v can't be read when posted again", e)
 		}
@@ -37,7 +37,7 @@ func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
 // keeps of 100,000.
 func filled(n int) *event.Log {
 	l := event.NewLog(event.Options{Now: func() time.Time { return epoch }})
-	l.Reset()
+	l.View().Reset()
 	for i := range n {
 		typ := "UserLoginSessionEvent"
 		switch part := i % 20; {
@@ -53,9 +53,9 @@ func filled(n int) *event.Log {
 			Address: "192.0.2.17", UserAgent: "govc/0.55.0", Locale: "en",
 		})
 		c.Record.ID = store.NumberedID(uint64(i + 1))
-		l.Put(c.Record)
+		l.View().Put(c.Record)
 	}
-	l.Whole()
+	l.View().Whole()
 	return l
 }
 

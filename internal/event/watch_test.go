@@ -33,11 +33,11 @@ func TestACollectorsWaitersWakeAtTheNextEventThatItSelects(t *testing.T) {
 	if c.Changed() != changed {
 		t.Error("two waiters have two channels")
 	}
-	l.Put(of("GeneralUserEvent", 1))
+	l.View().Put(of("GeneralUserEvent", 1))
 	if isClosed(changed) {
 		t.Error("woken by an event that the filter does not select")
 	}
-	l.Put(of("UserLoginSessionEvent", 2))
+	l.View().Put(of("UserLoginSessionEvent", 2))
 	if !isClosed(changed) {
 		t.Error("not woken by an event that the filter selects")
 	}
@@ -48,7 +48,7 @@ func TestACollectorsWaitersWakeAtTheNextEventThatItSelects(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"another whole state": func() { l.Reset(); l.Whole() },
+		"another whole state": func() { l.View().Reset(); l.View().Whole() },
 	} {
 		changed := c.Changed()
 		if change(); !isClosed(changed) {
@@ -63,7 +63,7 @@ func TestACollectorsWaitersWakeAtTheNextEventThatItSelects(t *testing.T) {
 		t.Errorf("%d collectors are still watched", n)
 	}
 	changed = c.Changed() // by a reader who was late
-	l.Put(of("GeneralUserEvent", 3))
+	l.View().Put(of("GeneralUserEvent", 3))
 	if !isClosed(changed) || l.Watched() != 0 {
 		t.Error("a collector that has ended is watched")
 	}
@@ -76,7 +76,7 @@ func TestCollectorsBeyondTheBoundAreWokenByEveryEvent(t *testing.T) {
 		collect(t, l, none).Changed()
 	}
 	changed := collect(t, l, none).Changed()
-	l.Put(of("GeneralUserEvent", 1))
+	l.View().Put(of("GeneralUserEvent", 1))
 	if !isClosed(changed) || l.Watched() != event.MaxWatched {
 		t.Errorf("%d are watched", l.Watched())
 	}
@@ -98,7 +98,7 @@ func TestTheLatestPageIsThatOfTheWholeLogWhateverHappened(t *testing.T) {
 			if random.IntN(3) == 0 {
 				r.Expires = now.Add(time.Duration(random.IntN(20)) * time.Second)
 			}
-			l.Put(r)
+			l.View().Put(r)
 		}
 		for range 60 {
 			switch k := random.IntN(20); {
@@ -108,7 +108,7 @@ func TestTheLatestPageIsThatOfTheWholeLogWhateverHappened(t *testing.T) {
 			case k < 14 && next > 3:
 				put(next - uint64(random.IntN(3))) // out of order, or once more
 			case k < 16 && next > 0:
-				l.Delete(store.Event, store.NumberedID(1+random.Uint64N(next)))
+				l.View().Delete(store.Event, store.NumberedID(1+random.Uint64N(next)))
 			case k == 16:
 				f.MaxCount = 1 + random.IntN(5)
 				if err := c.SetPageSize(f.MaxCount); err != nil {
@@ -117,11 +117,11 @@ func TestTheLatestPageIsThatOfTheWholeLogWhateverHappened(t *testing.T) {
 			case k == 17:
 				now = now.Add(5 * time.Second)
 			case k == 18 && random.IntN(5) == 0:
-				l.Reset()
+				l.View().Reset()
 				for seq := uint64(1); seq <= next; seq += 2 {
 					put(seq)
 				}
-				l.Whole()
+				l.View().Whole()
 			}
 			want := collect(t, l, f).LatestPage()
 			if got := c.LatestPage(); !slices.EqualFunc(got, want, func(a, b event.Event) bool { return a.Key == b.Key && a.Type == b.Type }) {
@@ -135,7 +135,7 @@ func TestOnlyNewEventsAreJudgedForAPageThatIsKnown(t *testing.T) {
 	l := numbered(1, 1000)
 	c := collect(t, l, event.Filter{Types: []string{"NoSuchEvent"}})
 	c.LatestPage()
-	l.Put(plain(1001))
+	l.View().Put(plain(1001))
 	c.LatestPage()
 	if whole, upTo := c.Known(); whole != 1 || upTo != 1001 {
 		t.Errorf("the whole log was looked at %d times, and known is what happened up to %d", whole, upTo)
@@ -144,8 +144,8 @@ func TestOnlyNewEventsAreJudgedForAPageThatIsKnown(t *testing.T) {
 
 func TestALongFilterSelectsAsAShortOneDoes(t *testing.T) {
 	l := event.NewLog(event.Options{})
-	l.Put(of("UserLoginSessionEvent", 1))
-	l.Put(of("GeneralUserEvent", 2))
+	l.View().Put(of("UserLoginSessionEvent", 1))
+	l.View().Put(of("GeneralUserEvent", 2))
 	var many []string
 	for i := range 100_000 {
 		many = append(many, fmt.Sprint("vim.event.Other", i))

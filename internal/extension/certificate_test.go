@@ -84,7 +84,7 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 	expired := func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Minute) }
 	mine := issue(t, nil, "A", expired) // expired, self-signed: not looked at
 	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.a", mine.pem(), ""))
-	e, err := n.AuthenticateCertificate("com.example.A", mine.cert)
+	e, err := n.Table().AuthenticateCertificate("com.example.A", mine.cert)
 	if err != nil || e.Key != "com.example.A" {
 		t.Errorf("got %v, %v", e.Key, err)
 	}
@@ -99,14 +99,14 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 		{"com.example.A", twin.cert, extension.ErrRejected}, {"com.example.B", mine.cert, extension.ErrRejected},
 		{"com.example.C", mine.cert, extension.ErrRejected}, {"", mine.cert, extension.ErrRejected},
 	} {
-		_, err := n.AuthenticateCertificate(c.key, c.peer)
+		_, err := n.Table().AuthenticateCertificate(c.key, c.peer)
 		wantError(t, err, c.want)
 	}
 	// DER is taken too, and a new certificate is in force at once.
 	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", twin.cert.Raw, ""))
-	_, err = n.AuthenticateCertificate("com.example.A", mine.cert)
+	_, err = n.Table().AuthenticateCertificate("com.example.A", mine.cert)
 	wantError(t, err, extension.ErrRejected)
-	_, err = n.AuthenticateCertificate("com.example.A", twin.cert)
+	_, err = n.Table().AuthenticateCertificate("com.example.A", twin.cert)
 	must(t, err)
 	for _, bad := range [][]byte{nil, []byte("x"), append(mine.pem(), twin.pem()...), append(mine.cert.Raw[:len(mine.cert.Raw):len(mine.cert.Raw)], 0),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: mine.cert.Raw}), make([]byte, 64<<10+1)} {
@@ -154,7 +154,7 @@ func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testi
 		{"extension without subject name", "com.example.none", chain(good, middle), believing(t, root), extension.ErrNoSubjectName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e, err := n.AuthenticateSubject(c.key, c.peer, c.trust, now)
+			e, err := n.Table().AuthenticateSubject(c.key, c.peer, c.trust, now)
 			if !errors.Is(err, c.want) || (err == nil) != (e.Key == "com.example.A") {
 				t.Errorf("got %q, %v, want %v", e.Key, err, c.want)
 			}

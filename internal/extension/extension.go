@@ -230,8 +230,7 @@ func clean(s string, limit int) bool {
 	return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// Table is all extensions, in memory. It is a store.View, and safe for
-// concurrent use.
+// Table is all extensions, in memory. It is safe for concurrent use.
 type Table struct {
 	changed func()
 	log     *slog.Logger
@@ -275,11 +274,13 @@ func NewTable(changed func(), log *slog.Logger) *Table {
 	return &Table{changed: changed, log: log, content: newContent()}
 }
 
-// Kinds is part of store.View.
-func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Extension} }
+// View is what the mirror feeds the table by.
+func (t *Table) View() store.View {
+	return store.NewView([]store.Kind{store.Extension}, t.reset, t.put, t.delete, t.whole)
+}
 
-// Reset is part of store.View. Extensions stay as they were until Whole.
-func (t *Table) Reset() {
+// reset is the view's Reset. Extensions stay as they were until Whole.
+func (t *Table) reset() {
 	t.duties.Reset()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -287,8 +288,8 @@ func (t *Table) Reset() {
 	t.staged = &staged
 }
 
-// Whole is part of store.View.
-func (t *Table) Whole() {
+// whole is the view's Whole.
+func (t *Table) whole() {
 	t.mu.Lock()
 	if t.staged != nil {
 		t.content, t.staged = *t.staged, nil
@@ -316,9 +317,9 @@ func (t *Table) broadcast() {
 	}
 }
 
-// Put is part of store.View. An extension whose record can't be read can't log
+// put is the view's Put. An extension whose record can't be read can't log
 // in and declares nothing.
-func (t *Table) Put(rec store.Record) {
+func (t *Table) put(rec store.Record) {
 	if t.duties.Put(rec) {
 		return
 	}
@@ -341,8 +342,8 @@ func (t *Table) Put(rec store.Record) {
 	})
 }
 
-// Delete is part of store.View.
-func (t *Table) Delete(_ store.Kind, id string) {
+// delete is the view's Delete.
+func (t *Table) delete(_ store.Kind, id string) {
 	if t.duties.Delete(id) {
 		return
 	}
@@ -440,20 +441,6 @@ func (t *Table) room(old, r *row) error {
 		return ErrTooMany
 	}
 	return nil
-}
-
-// Find returns the extension with the key.
-func (t *Table) Find(key string) (Extension, bool) {
-	if r, _ := t.get(key); r != nil {
-		return r.extension(), true
-	}
-	return Extension{}, false
-}
-
-// Exists reports whether there is such an extension.
-func (t *Table) Exists(key string) bool {
-	_, ok := t.Find(key)
-	return ok
 }
 
 // List returns all extensions, sorted by key.

@@ -55,7 +55,7 @@ func nodeOn(t *testing.T, s store.Store) *node {
 		return all
 	}, discard)
 	names := &roster.Roster{Names: []roster.Names{table}}
-	n.mirror = store.NewMirror(s, table, authority, names)
+	n.mirror = store.NewMirror(s, table.View(), authority.View(), names.View())
 	names.Mirror = n.mirror
 	events := event.NewLog(event.Options{})
 	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
@@ -216,7 +216,7 @@ func TestPrivilegesAreDeclaredAsLongAsTheExtensionIsRegistered(t *testing.T) {
 		reg.Privileges = []extension.Privilege{{ID: "shared", Group: key}, {ID: "of." + key}}
 		must(t, n.Register(ctx, event.By("x"), reg))
 	}
-	if got := fmt.Sprint(n.Declared()); got != "[{shared a} {of.a } {of.b }]" {
+	if got := fmt.Sprint(n.Table().Declared()); got != "[{shared a} {of.a } {of.b }]" {
 		t.Errorf("declared %s", got)
 	}
 	who := access.Subject{Principal: admin}
@@ -245,7 +245,7 @@ func TestALaterExtensionOfTheSameKeyInheritsNothing(t *testing.T) {
 	if n.access.Has(access.Subject{Principal: principal.Extension("k"), Extension: true}, access.ModifyRoles) {
 		t.Error("it has the old one's role")
 	}
-	_, err = n.AuthenticateCertificate("k", mine.cert)
+	_, err = n.Table().AuthenticateCertificate("k", mine.cert)
 	wantError(t, err, extension.ErrRejected)
 }
 
@@ -260,7 +260,7 @@ func TestALoginIsHeldToTheExtensionThatItVerified(t *testing.T) {
 			must(t, n.Register(ctx, event.By("x"), registration("K")))
 		}
 		must(t, n.SetCertificate(ctx, event.By("x"), "k", mine.pem(), ""))
-		e, err := n.AuthenticateCertificate("K", mine.cert)
+		e, err := n.Table().AuthenticateCertificate("K", mine.cert)
 		must(t, err)
 		_, err = n.mirror.Commit(ctx, e.Require())
 		must(t, err)
@@ -308,7 +308,7 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 		if !errors.As(n.Damaged(), &damaged) || n.Exists("K") || len(n.List()) != 0 {
 			t.Errorf("%s: damage is %v", bad, n.Damaged())
 		}
-		_, err := n.AuthenticateCertificate("K", mine.cert)
+		_, err := n.Table().AuthenticateCertificate("K", mine.cert)
 		wantError(t, err, extension.ErrRejected)
 		for _, err := range []error{n.Register(ctx, event.By("x"), registration("k")), n.Update(ctx, event.By("x"), registration("K"), "")} {
 			if !errors.As(err, &damaged) {
@@ -336,19 +336,19 @@ func TestTheTableFollowsAWholeState(t *testing.T) {
 	must(t, err)
 	calls := 0
 	table := extension.NewTable(func() { calls++ }, discard)
-	table.Put(r)
-	table.Reset()
+	table.View().Put(r)
+	table.View().Reset()
 	if !table.Exists("K") {
 		t.Error("gone while the state is read again")
 	}
-	table.Whole()
+	table.View().Whole()
 	if table.Exists("K") || calls != 2 {
 		t.Errorf("not in the whole state, but there; %d calls", calls)
 	}
-	table.Reset()
-	table.Put(r)
-	table.Whole()
-	table.Delete(store.Extension, "ext:other")
+	table.View().Reset()
+	table.View().Put(r)
+	table.View().Whole()
+	table.View().Delete(store.Extension, "ext:other")
 	if !table.Exists("K") || calls != 4 {
 		t.Errorf("in the whole state, but not there; %d calls", calls)
 	}
@@ -380,7 +380,7 @@ func FuzzAnExtensionFromTheStore(f *testing.F) {
 	f.Add("ext:k", []byte(`{"v":1,"key":"K","data":{},"privileges":[{"id":"x"}],"subject":"CN=x","registered":"2030-01-01T00:00:00Z","updated":"2030-01-01T00:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, id string, b []byte) {
 		table := extension.NewTable(nil, discard)
-		table.Put(store.Record{Kind: store.Extension, ID: id, Value: b, Revision: 1})
+		table.View().Put(store.Record{Kind: store.Extension, ID: id, Value: b, Revision: 1})
 		for _, e := range table.List() {
 			if !json.Valid(e.Data) || !table.Exists(e.Key) || table.Damaged() != nil {
 				t.Errorf("%q is %+v", id, e)

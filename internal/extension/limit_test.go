@@ -54,7 +54,7 @@ func TestWhatExtensionsSayAndDeclareIsBounded(t *testing.T) {
 	must(t, n.Update(ctx, by, said("com.example.3", 10, 998), ""))
 	must(t, n.Update(ctx, by, said("com.example.more", 10, 2), ""))
 	wantError(t, n.Update(ctx, by, said("com.example.3", 10, 1000), ""), extension.ErrTooMany)
-	if all := n.Declared(); len(all) != 10_000 {
+	if all := n.Table().Declared(); len(all) != 10_000 {
 		t.Errorf("%d privileges are declared", len(all))
 	}
 }

@@ -55,7 +55,7 @@ type Options struct {
 // store fails with, and with a *store.DamagedError for an extension whose record
 // can't be read.
 type Manager struct {
-	*Table
+	table     *Table
 	mirror    *store.Mirror
 	events    *event.Log
 	authority Authority
@@ -73,7 +73,7 @@ func NewManager(o Options) *Manager {
 		o.Log = slog.Default()
 	}
 	return &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster, now: o.Now,
+		table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster, now: o.Now,
 		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
 	}
 }
@@ -96,10 +96,10 @@ func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	err = m.roster.Enter(ctx, r.Key, func(turn store.Change) error {
-		if _, d := m.get(r.Key); d != nil {
+		if _, d := m.table.get(r.Key); d != nil {
 			return d.err
 		}
-		if err := m.room(nil, r); err != nil {
+		if err := m.table.room(nil, r); err != nil {
 			return err
 		}
 		create := store.Create(store.Extension, r.id, b, time.Time{})
@@ -187,7 +187,7 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 	if err != nil {
 		return true, err
 	}
-	old, broken := m.get(key)
+	old, broken := m.table.get(key)
 	switch {
 	case broken != nil:
 		return true, broken.err
@@ -204,7 +204,7 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 		store.Update(store.Extension, old.id, old.revision, b, time.Time{}), m.event(eventID, by, &r),
 	}
 	if r.size > old.size || len(r.Privileges) > len(old.Privileges) {
-		if err := m.room(old, &r); err != nil {
+		if err := m.table.room(old, &r); err != nil {
 			return true, err
 		}
 		changes = append(changes, turn)
@@ -241,7 +241,7 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	if err := m.mirror.Sync(ctx); err != nil {
 		return true, err
 	}
-	old, broken := m.get(key)
+	old, broken := m.table.get(key)
 	switch {
 	case broken != nil:
 		old = &row{id: broken.id, Key: key, revision: broken.revision}

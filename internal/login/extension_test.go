@@ -90,7 +90,7 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 			}
 			table := extension.NewTable(nil, slog.Default())
 			names := &roster.Roster{Names: []roster.Names{table}}
-			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table, names)
+			mirror := store.NewMirror(storetest.NewMemory(f.clock.Now), table.View(), names.View())
 			names.Mirror = mirror
 			storetest.Follow(t, mirror)
 			manager := extension.NewManager(extension.Options{

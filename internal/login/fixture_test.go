@@ -72,7 +72,7 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	events := event.NewLog(event.Options{Now: c.Now})
 	f := &fixture{clock: c, values: &v, Events: events}
 	sessions, table := session.NewTable(nil), access.NewTable(nil, nil)
-	mirror := store.NewMirror(on(storetest.NewMemory(c.Now)), sessions, table, events)
+	mirror := store.NewMirror(on(storetest.NewMemory(c.Now)), sessions.View(), table.View(), events.View())
 	f.access = access.NewManager(access.Options{
 		Mirror: mirror, Table: table, Events: events,
 		Exists:  func(principal.Name, bool) bool { return true },

@@ -81,11 +81,12 @@ func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	f.must(err)
 	f.mirror = d.Mirror
 	return vim.Domain{
-		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
+		Sessions: d.Sessions, OnEnd: d.OnEnd,
+		Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
 		Gate:   d.Gate(),
 		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
 		Log:    log,
-	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
+	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table())}}
 }
 
 func name(user string) principal.Name {

@@ -23,7 +23,7 @@ type Names interface {
 }
 
 // Roster is the record that whoever makes a user or an extension writes in the same
-// commit. It is the store.View of it. Only the record's revision counts.
+// commit. Only the record's revision counts.
 type Roster struct {
 	// Mirror feeds the roster and all of Names.
 	Mirror *store.Mirror
@@ -40,32 +40,34 @@ type Roster struct {
 // id is the record's.
 const id = "roster"
 
-// Kinds is part of store.View.
-func (r *Roster) Kinds() []store.Kind { return []store.Kind{store.Roster} }
+// View is what the mirror feeds the roster by.
+func (r *Roster) View() store.View {
+	return store.NewView([]store.Kind{store.Roster}, r.reset, r.put, r.delete, r.whole)
+}
 
-// Reset is part of store.View.
-func (r *Roster) Reset() {
+// reset is the view's Reset.
+func (r *Roster) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.staged, r.loading = 0, true
 }
 
-// Put is part of store.View.
-func (r *Roster) Put(rec store.Record) {
+// put is the view's Put.
+func (r *Roster) put(rec store.Record) {
 	if rec.ID == id {
 		r.set(rec.Revision)
 	}
 }
 
-// Delete is part of store.View.
-func (r *Roster) Delete(_ store.Kind, deleted string) {
+// delete is the view's Delete.
+func (r *Roster) delete(_ store.Kind, deleted string) {
 	if deleted == id {
 		r.set(0)
 	}
 }
 
-// Whole is part of store.View.
-func (r *Roster) Whole() {
+// whole is the view's Whole.
+func (r *Roster) whole() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.loading {

@@ -125,14 +125,14 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	}
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
-		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster}, Requests: n.requests,
+		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View()}, Requests: n.requests,
 		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Log: n.log,
 		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.directory = admin.Directory{admin.LocalUsers(n.Accounts.Table), admin.SystemUsers(nil)}
+	n.directory = admin.Directory{admin.LocalUsers(n.Accounts.Table()), admin.SystemUsers(nil)}
 	n.cluster.Attach(n.Mirror)
 	if err := n.openAPI(cfg, h); err != nil {
 		return nil, err
@@ -160,8 +160,8 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	}
 	methods := []login.Method{
 		login.Clone{Sessions: n.Sessions},
-		login.ByCertificate{Extensions: n.Extensions.Table},
-		login.BySubject{Extensions: n.Extensions.Table, Trust: believed.Current, Now: n.now},
+		login.ByCertificate{Extensions: n.Extensions.Table()},
+		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		// Others pass through to the one file whose name they were told.
@@ -170,7 +170,7 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 		}
 		n.local = &login.LocalTickets{
 			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
-			Access: n.Access.Table, Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
+			Access: n.Access.Table(), Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
 		}
 		if err := n.local.Open(); err != nil {
 			return err
@@ -185,9 +185,9 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	gate := n.Gate(methods...)
 	gate.Started = h.started
 	n.API, err = vim.New(vim.Domain{
-		Sessions: n.Sessions,
-		Gate:     gate,
-		Access:   n.Access, Extensions: n.Extensions,
+		Sessions: n.Sessions, OnEnd: n.OnEnd,
+		Gate:   gate,
+		Access: n.Access, Extensions: n.Extensions,
 		Events: n.Events, Settings: n.Settings, LocalTickets: n.local,
 		Server: vim.ServerInfo{
 			HostName: host, About: about(),
@@ -215,7 +215,8 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 // Objects returns the managed objects that a server serves, over no data.
 func Objects() ([]*vim.Object, error) {
 	// The rows are the same whatever they work on.
-	api, err := vim.New(vim.Domain{Sessions: session.NewManager(session.Options{Table: session.NewTable(nil)})})
+	table := session.NewTable(nil)
+	api, err := vim.New(vim.Domain{Sessions: session.NewManager(session.Options{Table: table}), OnEnd: table.OnEnd})
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func compareWithOracle(t *testing.T, value []byte) {
 	r := storeRecord(Session{Key: Key{1}})
 	r.Value = value
 	for range 2 { // the second finds its facts in the pool
-		table.Put(r)
+		table.put(r)
 	}
 	l := table.byKey(Key{1})
 	if (bad == nil) != (l != nil) || (bad == nil) != (table.Damaged() == 0) {
@@ -109,7 +109,7 @@ func compareWithOracle(t *testing.T, value []byte) {
 	if again, err := decodeSession(Key{1}, got.encode()); err != nil || !reflect.DeepEqual(again, want) {
 		t.Fatalf("does not survive: %v", err)
 	}
-	table.Delete(store.Session, Key{1}.String())
+	table.delete(store.Session, Key{1}.String())
 	if len(table.facts.all) != 0 || len(table.addresses.all) != 0 {
 		t.Fatal("the pools keep what nobody has")
 	}

@@ -37,7 +37,7 @@ func newFixture(t testing.TB, s store.Store, c *testclock.Clock) *fixture {
 	f := &fixture{clock: c, store: s, events: event.NewLog(event.Options{Now: c.Now})}
 	f.policy = &Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: 2 * time.Minute, MaxSessions: 1000, MaxPerPrincipal: 500}
 	table := NewTable(nil)
-	mirror := store.NewMirror(s, table, f.events)
+	mirror := store.NewMirror(s, table.View(), f.events.View())
 	f.Manager = NewManager(Options{
 		Mirror: mirror, Table: table, Events: f.events, Now: c.Now,
 		Policy: func() Policy { return *f.policy }, Thumbprint: func() string { return thumbprint },

@@ -64,11 +64,11 @@ func TestASessionIsOneSmallObject(t *testing.T) {
 
 // fillTable puts n sessions of a thousand users.
 func fillTable(table *Table, n int) {
-	table.Reset()
+	table.reset()
 	for i := range n {
-		table.Put(tableRecord(i))
+		table.put(tableRecord(i))
 	}
-	table.Whole()
+	table.whole()
 }
 
 func tableRecord(i int) store.Record {
@@ -104,6 +104,6 @@ func BenchmarkPut(b *testing.B) {
 			table = NewTable(nil)
 			b.StartTimer()
 		}
-		table.Put(records[i%n])
+		table.put(records[i%n])
 	}
 }

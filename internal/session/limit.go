@@ -37,14 +37,14 @@ type claim struct {
 // admit reserves a place for the session, sweeping expired ones away first if
 // that is what it takes.
 func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) (*claim, error) {
-	c, err := m.reserve(key, owner, p)
+	c, err := m.table.reserve(key, owner, p)
 	if err == nil {
 		return c, nil
 	}
 	if n, sweepErr := m.SweepExpired(ctx); n == 0 || sweepErr != nil {
 		return nil, err
 	}
-	return m.reserve(key, owner, p)
+	return m.table.reserve(key, owner, p)
 }
 
 // confirm returns nil if the committed session is within the limits. If not it
@@ -52,7 +52,7 @@ func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) (*
 // *LimitError, or why it could not, which is store.ErrUncertain: then there is a
 // session that nobody has the token of, until it expires.
 func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []store.Record) error {
-	if m.fits(c) {
+	if m.table.fits(c) {
 		return nil
 	}
 	// A caller that no longer waits must not leave the session behind.
@@ -61,7 +61,7 @@ func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []stor
 	// Expired sessions count until they are swept. Whether or not that works, the
 	// number that remains decides.
 	_, _ = m.SweepExpired(ctx)
-	limit := m.exceeded(c.owner, m.policy())
+	limit := m.table.exceeded(c.owner, m.policy())
 	if limit == nil {
 		return nil
 	}

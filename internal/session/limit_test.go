@@ -355,13 +355,13 @@ func TestAPlaceIsNotJudgedWhileAStateIsLoaded(t *testing.T) {
 		s.token[0] ^= k[0]
 		return store.Record{Kind: store.Session, ID: k.String(), Value: s.encode(), Revision: 1}
 	}
-	table.Reset()
-	table.Put(record(key))
+	table.reset()
+	table.put(record(key))
 	if table.fits(c) {
 		t.Error("judged to fit by a part of the state")
 	}
-	table.Put(record(late.Key()))
-	table.Whole()
+	table.put(record(late.Key()))
+	table.whole()
 	if limit := table.exceeded(c.owner, policy); limit == nil {
 		t.Error("two sessions are within a limit of one")
 	}

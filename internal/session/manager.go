@@ -39,7 +39,7 @@ type Options struct {
 // Manager starts and ends sessions and issues tickets. All methods may be
 // called at the same time.
 type Manager struct {
-	*Table
+	table      *Table
 	mirror     *store.Mirror
 	events     *event.Log
 	policy     func() Policy
@@ -53,7 +53,7 @@ type Manager struct {
 // NewManager makes the manager of the sessions in o.Table.
 func NewManager(o Options) *Manager {
 	m := &Manager{
-		Table: o.Table, mirror: o.Mirror, events: o.Events, policy: o.Policy,
+		table: o.Table, mirror: o.Mirror, events: o.Events, policy: o.Policy,
 		thumbprint: o.Thumbprint, sweeps: o.Sweeps, spares: o.Spares, now: o.Now, random: randomOr(o.Random),
 	}
 	if m.now == nil {
@@ -122,12 +122,12 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	if err != nil {
 		return nil, Token{}, err
 	}
-	defer m.release(key)
+	defer m.table.release(key)
 
 	if err := m.commitStart(ctx, s, g); err != nil {
 		return nil, Token{}, err
 	}
-	l := m.byKey(key)
+	l := m.table.byKey(key)
 	if l == nil {
 		return nil, Token{}, ErrNoSession // ended by another in the same instant
 	}
@@ -194,7 +194,7 @@ func (m *Manager) Spend(ctx context.Context, g Grant) error {
 // its session is over.
 func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.Time) (*Live, error) {
 	digits := token.Reveal()
-	l := m.byToken(digits)
+	l := m.table.byToken(digits)
 	if l == nil {
 		if len(digits) != TokenLength {
 			return nil, nil
@@ -204,7 +204,7 @@ func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.
 		if err := m.mirror.Sync(ctx); err != nil {
 			return nil, fmt.Errorf("find session of token: %w", err)
 		}
-		if l = m.byToken(digits); l == nil {
+		if l = m.table.byToken(digits); l == nil {
 			return nil, nil
 		}
 		now = m.now() // that may have taken its time
@@ -226,7 +226,7 @@ func (m *Manager) Use(l *Live, now time.Time) {
 // last activity. That does not bring back a session that has expired meanwhile.
 func (m *Manager) Count(l *Live, now time.Time) {
 	if m.AliveAt(l, now) {
-		m.touch(l, now)
+		m.table.touch(l, now)
 	}
 }
 
@@ -270,7 +270,7 @@ func (m *Manager) Remaining(l *Live) time.Duration {
 // Find returns the live session with the key.
 func (m *Manager) Find(key string) (*Live, error) {
 	if k, ok := ParseKey(key); ok {
-		if l := m.byKey(k); l != nil && m.Alive(l) {
+		if l := m.table.byKey(k); l != nil && m.Alive(l) {
 			return l, nil
 		}
 	}
@@ -281,7 +281,7 @@ func (m *Manager) Find(key string) (*Live, error) {
 func (m *Manager) All() iter.Seq[*Live] {
 	return func(yield func(*Live) bool) {
 		now, idle := m.now(), m.policy().Idle
-		for l := range m.all() {
+		for l := range m.table.all() {
 			if l.Alive(now, idle) && !yield(l) {
 				return
 			}
@@ -291,7 +291,7 @@ func (m *Manager) All() iter.Seq[*Live] {
 
 // List is the sessions that live now, the oldest login first.
 func (m *Manager) List() []*Live {
-	list := slices.AppendSeq(make([]*Live, 0, m.Size()), m.All())
+	list := slices.AppendSeq(make([]*Live, 0, m.table.Size()), m.All())
 	slices.SortFunc(list, func(a, b *Live) int {
 		return cmp.Or(cmp.Compare(a.login.Load(), b.login.Load()), bytes.Compare(a.key[:], b.key[:]))
 	})

@@ -412,7 +412,7 @@ func TestARecordOfANewerVersionKeepsItsFields(t *testing.T) {
 	table := NewTable(nil)
 	r := storeRecord(s)
 	r.Value = newer
-	table.Put(r)
+	table.put(r)
 	got := table.byKey(s.Key).Session()
 	got.Locale = "de"
 	if !bytes.Contains(got.encode(), []byte("from the future")) {
@@ -425,7 +425,7 @@ func TestADamagedRecordIsNotServedAndCounted(t *testing.T) {
 	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5), Deadline: time.Unix(9, 0)}
 	r := storeRecord(s)
 	r.Value = r.Value[:len(r.Value)/2]
-	table.Put(r)
+	table.put(r)
 	if table.Size() != 0 || table.Damaged() != 1 {
 		t.Errorf("size %d, damaged %d", table.Size(), table.Damaged())
 	}

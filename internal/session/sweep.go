@@ -31,7 +31,7 @@ func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func
 			return total, fmt.Errorf("end sessions: %w", err)
 		}
 		var found []ending
-		for l := range m.all() {
+		for l := range m.table.all() {
 			if s := l.Session(); match(&s) {
 				found = append(found, ending{l, store.Delete(store.Session, s.Key.String())})
 			}
@@ -74,7 +74,7 @@ const (
 // SweepTurn sweeps its share of the table: all of it if it is small. turn counts
 // the calls.
 func (m *Manager) SweepTurn(ctx context.Context, turn int) (int, error) {
-	if m.Size() <= smallTable {
+	if m.table.Size() <= smallTable {
 		return m.SweepExpired(ctx)
 	}
 	const share = shards / sweepTurns
@@ -93,7 +93,7 @@ func (m *Manager) sweep(ctx context.Context, from, to int) (int, error) {
 	now, idle := m.now().Add(-grace), m.policy().Idle
 	var dead []ending
 	for i := from; i < to; i++ {
-		for _, l := range m.shard(i) {
+		for _, l := range m.table.shard(i) {
 			at := store.Revision(l.revision.Load()) // before what it says
 			if !l.Alive(now, idle) {
 				dead = append(dead, ending{l, store.DeleteAt(store.Session, l.Key().String(), at)})
@@ -144,7 +144,7 @@ func (m *Manager) endEach(ctx context.Context, all []ending, of func(Session) ev
 // seconds and at the end, by one goroutine at a time. It never creates: activity
 // of a session that ended meanwhile is passed over.
 func (m *Manager) Flush(ctx context.Context) error {
-	dirty := m.takeDirty()
+	dirty := m.table.takeDirty()
 	for len(dirty) > 0 {
 		batch := dirty[:min(flushBatch, len(dirty))]
 		if err := m.flush(ctx, batch); err != nil {
@@ -188,6 +188,6 @@ func (m *Manager) flush(ctx context.Context, batch []*Live) error {
 // requeue has the sessions flushed again next time.
 func (m *Manager) requeue(all []*Live) {
 	for _, l := range all {
-		m.markDirty(l)
+		m.table.markDirty(l)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // sessions seldom meet in one.
 const shards = 64
 
-// Table is all sessions and tickets of the store, in memory. It is a store.View.
+// Table is all sessions and tickets of the store, in memory.
 type Table struct {
 	log *slog.Logger
 
@@ -68,12 +68,14 @@ func (t *Table) keyShard(k Key) *keyShard {
 	return &t.keys[binary.LittleEndian.Uint16(k[:])%shards]
 }
 
-// Kinds is part of store.View.
-func (t *Table) Kinds() []store.Kind { return []store.Kind{store.Session, store.Ticket} }
+// View is what the mirror feeds the table by.
+func (t *Table) View() store.View {
+	return store.NewView([]store.Kind{store.Session, store.Ticket}, t.reset, t.put, t.delete, t.whole)
+}
 
-// Reset is part of store.View. Sessions stay usable until Whole tells which of
+// reset is the view's Reset. Sessions stay usable until Whole tells which of
 // them are still there.
-func (t *Table) Reset() {
+func (t *Table) reset() {
 	t.tickets.reset()
 	t.load(true)
 	for l := range t.all() {
@@ -81,8 +83,8 @@ func (t *Table) Reset() {
 	}
 }
 
-// Whole is part of store.View.
-func (t *Table) Whole() {
+// whole is the view's Whole.
+func (t *Table) whole() {
 	t.tickets.whole()
 	var gone []*Live
 	for l := range t.all() {
@@ -96,20 +98,21 @@ func (t *Table) Whole() {
 	t.load(false)
 }
 
-// Put is part of store.View.
-func (t *Table) Put(r store.Record) {
+// put is the view's Put.
+func (t *Table) put(r store.Record) {
 	if r.Kind == store.Ticket {
 		t.tickets.put(r)
 		return
 	}
-	if err := t.put(r); err != nil {
+	if err := t.serve(r); err != nil {
 		// The session is not served: whoever holds its token must log in again.
 		t.damaged.Add(1)
 		t.log.Error("session record can't be read and is not served", "id", r.ID, "err", err)
 	}
 }
 
-func (t *Table) put(r store.Record) error {
+// serve makes the session of the record usable.
+func (t *Table) serve(r store.Record) error {
 	key, ok := ParseKey(r.ID)
 	if !ok {
 		return errors.New("session id is not a UUID")
@@ -167,8 +170,8 @@ func (t *Table) index(l *Live) {
 	t.count(l.key, &l.facts.Load().value)
 }
 
-// Delete is part of store.View.
-func (t *Table) Delete(k store.Kind, id string) {
+// delete is the view's Delete.
+func (t *Table) delete(k store.Kind, id string) {
 	if k == store.Ticket {
 		t.tickets.remove(id)
 		return

@@ -22,16 +22,16 @@ func TestASessionIsFoundByItsTokenAllThroughAReload(t *testing.T) {
 	table := NewTable(nil)
 	kept, keptToken := withToken(Key{1}, "a")
 	gone, goneToken := withToken(Key{2}, "b")
-	table.Reset()
-	table.Put(storeRecord(kept))
-	table.Put(storeRecord(gone))
-	table.Whole()
+	table.reset()
+	table.put(storeRecord(kept))
+	table.put(storeRecord(gone))
+	table.whole()
 	l := table.byToken(keptToken)
 	if l == nil || table.byToken(goneToken) == nil || table.Size() != 2 {
 		t.Fatalf("not there; size %d", table.Size())
 	}
 	kept.Locale, kept.Method, kept.Origin, kept.Address = "ja_JP", "certificate", nil, "192.0.2.8"
-	for _, step := range []func(){table.Reset, func() { table.Put(storeRecord(kept)) }, table.Whole} {
+	for _, step := range []func(){table.reset, func() { table.put(storeRecord(kept)) }, table.whole} {
 		step()
 		if table.byToken(keptToken) != l || table.byKey(kept.Key) != l || !l.Alive(time.Unix(4, 0), time.Hour) {
 			t.Fatal("lost")
@@ -56,11 +56,11 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 	table := NewTable(nil)
 	first, firstToken := withToken(Key{1}, "a")
 	second, secondToken := withToken(Key{1}, "b")
-	table.Put(storeRecord(first))
+	table.put(storeRecord(first))
 	was := table.byToken(firstToken)
 	ends := 0
 	table.OnEnd(func(Key) { ends++ })
-	table.Put(storeRecord(second))
+	table.put(storeRecord(second))
 	select {
 	case <-was.Done():
 	default:
@@ -70,8 +70,8 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 	if table.byToken(firstToken) != nil || now == nil || now == was || table.byKey(Key{1}) != now || ends != 1 || table.Size() != 1 {
 		t.Errorf("first %p, second %p, by key %p, %d ends, size %d", table.byToken(firstToken), now, table.byKey(Key{1}), ends, table.Size())
 	}
-	table.Delete(store.Session, Key{9}.String())
-	table.Delete(store.Session, "of no form")
+	table.delete(store.Session, Key{9}.String())
+	table.delete(store.Session, "of no form")
 	if table.Size() != 1 {
 		t.Errorf("size %d after deletions of others", table.Size())
 	}

@@ -74,7 +74,7 @@ func (m *Manager) issue(ctx context.Context, id string, value []byte, s *Session
 		}
 		changes = append(changes, store.Require(store.Session, s.Key.String()))
 	}
-	release, err := m.tickets.reserve(owner, now)
+	release, err := m.table.tickets.reserve(owner, now)
 	if err != nil {
 		return err
 	}

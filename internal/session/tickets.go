@@ -169,14 +169,14 @@ func (t *tickets) full(owner string) bool {
 // Errors: ErrBadTicket if there is none, or the store's if that can't be found
 // out.
 func (m *Manager) Ticket(ctx context.Context, id string) (store.Record, error) {
-	if r, ok := m.tickets.get(id, m.now()); ok {
+	if r, ok := m.table.tickets.get(id, m.now()); ok {
 		return r, nil
 	}
 	// On a shared store another node may have issued it an instant ago.
 	if err := m.mirror.Sync(ctx); err != nil {
 		return store.Record{}, fmt.Errorf("find ticket: %w", err)
 	}
-	if r, ok := m.tickets.get(id, m.now()); ok {
+	if r, ok := m.table.tickets.get(id, m.now()); ok {
 		return r, nil
 	}
 	return store.Record{}, ErrBadTicket

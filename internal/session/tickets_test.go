@@ -91,8 +91,8 @@ func TestTicketsAtOnceKeepToTheBound(t *testing.T) {
 	if issued > maxStrangers || issued < maxStrangers-20 {
 		t.Errorf("%d tickets, want %d", issued, maxStrangers)
 	}
-	if len(f.tickets.pending) != 0 || f.tickets.total != 0 {
-		t.Errorf("places are kept for nobody: %v, %d", f.tickets.pending, f.tickets.total)
+	if len(f.table.tickets.pending) != 0 || f.table.tickets.total != 0 {
+		t.Errorf("places are kept for nobody: %v, %d", f.table.tickets.pending, f.table.tickets.total)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestATicketThatAnotherNodeHasJustIssuedIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := ticketID(httpTicket, text)
-	if _, ok := here.tickets.get(id, c.Now()); ok {
+	if _, ok := here.table.tickets.get(id, c.Now()); ok {
 		t.Fatal("the node does not lag")
 	}
 	if r, err := here.Ticket(t.Context(), id); err != nil || r.ID != id {
@@ -155,7 +155,7 @@ func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 		if err := f.mirror.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := len(f.tickets.content.records) + len(f.tickets.content.owners); n != 0 {
+		if n := len(f.table.tickets.content.records) + len(f.table.tickets.content.owners); n != 0 {
 			t.Errorf("%d are left of what was used", n)
 		}
 	}
@@ -231,19 +231,19 @@ func TestAReloadKeepsTheTicketsThatAreStillThere(t *testing.T) {
 			t.Errorf("%d tickets of ann are counted, want %d", got, n)
 		}
 	}
-	table.Reset()
+	table.reset()
 	for _, id := range []string{"clone/a", "clone/a", "local/c"} {
-		table.Put(record(id))
+		table.put(record(id))
 	}
-	table.Whole()
+	table.whole()
 	has(true, false, true)
-	table.Reset()
-	table.Put(record("clone/a"))
-	table.Put(record("http/b"))
-	table.Delete(store.Ticket, "clone/a")
+	table.reset()
+	table.put(record("clone/a"))
+	table.put(record("http/b"))
+	table.delete(store.Ticket, "clone/a")
 	has(true, false, true)
-	table.Whole()
+	table.whole()
 	has(false, true, false)
-	table.Delete(store.Ticket, "http/b")
+	table.delete(store.Ticket, "http/b")
 	has(false, false, false)
 }

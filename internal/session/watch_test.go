@@ -50,7 +50,7 @@ func TestWhoWatchesOneSessionIsNotWokenByOthers(t *testing.T) {
 	if !told(again) || !told(f.ChangedOne(mine)) {
 		t.Error("not told of the session's end")
 	}
-	if n := len(f.watch.one); n != 0 {
+	if n := len(f.table.watch.one); n != 0 {
 		t.Errorf("%d watches are left of sessions that are over", n)
 	}
 }

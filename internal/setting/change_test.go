@@ -188,8 +188,8 @@ func TestADeletedRecordRestoresTheBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := s.Changed()
-	s.Delete(store.Setting, "message")
-	s.Delete(store.Setting, "options")
+	s.View().Delete(store.Setting, "message")
+	s.View().Delete(store.Setting, "options")
 	if s.Message() != "" || *s.Values() != setting.Defaults() {
 		t.Errorf("%q, %+v", s.Message(), s.Values())
 	}
@@ -201,13 +201,13 @@ func TestReadersSeeTheOldStateUntilTheNewOneIsComplete(t *testing.T) {
 	if err := s.SetMessage(t.Context(), event.By("x"), "old"); err != nil {
 		t.Fatal(err)
 	}
-	s.Reset()
-	s.Put(store.Record{Kind: store.Setting, ID: "options",
+	s.View().Reset()
+	s.View().Put(store.Record{Kind: store.Setting, ID: "options",
 		Value: []byte(`{"options":{"vigate.session.maxPerUser":"3"}}`)})
 	if s.Message() != "old" || s.Values().MaxPerPrincipal != 2000 {
 		t.Error("an incomplete state is visible")
 	}
-	s.Whole()
+	s.View().Whole()
 	if s.Message() != "" || s.Values().MaxPerPrincipal != 3 {
 		t.Errorf("%q, %d", s.Message(), s.Values().MaxPerPrincipal)
 	}

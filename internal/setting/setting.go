@@ -178,15 +178,17 @@ func (s *Settings) Definitions() []Definition {
 	return out
 }
 
-// Kinds implements store.View.
-func (s *Settings) Kinds() []store.Kind { return []store.Kind{store.Setting} }
+// View is what the mirror feeds the settings by.
+func (s *Settings) View() store.View {
+	return store.NewView([]store.Kind{store.Setting}, s.reset, s.put, s.delete, s.whole)
+}
 
-// Reset implements store.View. Readers see the old state until Whole is called.
-func (s *Settings) Reset() { s.staged = &state{values: s.base} }
+// reset is the view's Reset. Readers see the old state until Whole is called.
+func (s *Settings) reset() { s.staged = &state{values: s.base} }
 
-// Put implements store.View. If a record can't be read, the message and the identity stay
+// put is the view's Put. If a record can't be read, the message and the identity stay
 // unchanged; for options see strictest.
-func (s *Settings) Put(r store.Record) {
+func (s *Settings) put(r store.Record) {
 	next := s.next()
 	if err := s.apply(next, r.ID, r.Value); err != nil {
 		s.logger.Error("setting can't be read", "record", r.ID, "err", err)
@@ -198,8 +200,8 @@ func (s *Settings) Put(r store.Record) {
 // then in force until Update is called.
 func (s *Settings) Damaged() error { return s.state.Load().damage }
 
-// Delete implements store.View.
-func (s *Settings) Delete(_ store.Kind, id string) {
+// delete is the view's Delete.
+func (s *Settings) delete(_ store.Kind, id string) {
 	next := s.next()
 	switch id {
 	case idOptions:
@@ -212,8 +214,8 @@ func (s *Settings) Delete(_ store.Kind, id string) {
 	s.publish(next)
 }
 
-// Whole implements store.View.
-func (s *Settings) Whole() {
+// whole is the view's Whole.
+func (s *Settings) whole() {
 	if next := s.staged; next != nil {
 		s.staged = nil
 		s.publish(next)

@@ -41,7 +41,7 @@ func start(t *testing.T, s store.Store, change func(*setting.Config)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := store.NewMirror(s, log, settings)
+	m := store.NewMirror(s, log.View(), settings.View())
 	settings.Attach(m)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

@@ -23,6 +23,27 @@ type View interface {
 	Whole()
 }
 
+// NewView makes the view that puts records of the kinds where the functions do. The
+// owner of what is shown gives it to the mirror alone: what a process believes is
+// changed by commits, and by nobody who reads it.
+func NewView(kinds []Kind, reset func(), put func(Record), remove func(Kind, string), whole func()) View {
+	return &view{kinds, reset, put, remove, whole}
+}
+
+type view struct {
+	kinds  []Kind
+	reset  func()
+	put    func(Record)
+	remove func(Kind, string)
+	whole  func()
+}
+
+func (v *view) Kinds() []Kind            { return v.kinds }
+func (v *view) Reset()                   { v.reset() }
+func (v *view) Put(r Record)             { v.put(r) }
+func (v *view) Delete(k Kind, id string) { v.remove(k, id) }
+func (v *view) Whole()                   { v.whole() }
+
 // Mirror follows a store and feeds views, so that what Commit has acknowledged
 // is also what this process's readers see.
 type Mirror struct {

@@ -147,7 +147,7 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 	var err error
 	d, err = domain.New(domain.Options{
 		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint },
-		Views: []store.View{nodes},
+		Views: []store.View{nodes.View()},
 		// The vectors name users of several sources. Users of other sources than the server's own
 		// always exist.
 		Exists: func(who principal.Name, group bool) bool {
@@ -158,14 +158,15 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 	w.must(err)
 	w.mirror = d.Mirror
 	return vim.Domain{
-		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
+		Sessions: d.Sessions, OnEnd: d.OnEnd,
+		Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
 		Gate: d.Gate(
-			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table},
-			login.BySubject{Extensions: d.Extensions.Table, Trust: w.trust, Now: now},
+			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
+			login.BySubject{Extensions: d.Extensions.Table(), Trust: w.trust, Now: now},
 			login.Local{Accounts: d.Accounts},
 		),
 		Server: server(), Log: log, Now: now,
-	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table)}}
+	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table())}}
 }
 
 func (w *World) trust() trust.Authorities {

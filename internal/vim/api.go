@@ -31,6 +31,9 @@ type Domain struct {
 	// Server is what this server says of itself.
 	Server ServerInfo
 
+	// OnEnd has a function called after each end of a session: domain.Domain's.
+	OnEnd func(func(session.Key))
+
 	// Fresh says why what this node knows may be old: it then serves nobody, as
 	// a session may have been ended elsewhere. nil: it never is.
 	Fresh func() error
@@ -83,7 +86,7 @@ func New(d Domain) (*API, error) {
 	}
 	a := &API{Domain: d, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
 	a.bound()
-	d.Sessions.OnEnd(a.endSession)
+	d.OnEnd(a.endSession)
 	for _, o := range []*Object{
 		a.serviceInstance(),
 		a.sessionManager(),

@@ -33,7 +33,7 @@ type log struct {
 func logOf(t *testing.T, s store.Store, keep int) log {
 	t.Helper()
 	l := log{Log: event.NewLog(event.Options{Now: func() time.Time { return epoch }, Keep: keep})}
-	l.m = store.NewMirror(s, l.Log)
+	l.m = store.NewMirror(s, l.Log.View())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = l.m.Run(ctx) }()

@@ -39,12 +39,12 @@ func (f *Fixture) domain(log *slog.Logger) *Domain {
 	})
 	f.Must(err)
 	f.mirror = parts.Mirror
-	d.Admin = admin.Domain{Accounts: parts.Accounts, Directory: admin.Directory{admin.LocalUsers(parts.Accounts.Table), admin.SystemUsers(systemAccount)}}
+	d.Admin = admin.Domain{Accounts: parts.Accounts, Directory: admin.Directory{admin.LocalUsers(parts.Accounts.Table()), admin.SystemUsers(systemAccount)}}
 	d.Domain = vim.Domain{
-		Sessions: parts.Sessions, Access: parts.Access, Extensions: parts.Extensions, Events: parts.Events, Settings: parts.Settings,
+		Sessions: parts.Sessions, OnEnd: parts.OnEnd, Access: parts.Access, Extensions: parts.Extensions, Events: parts.Events, Settings: parts.Settings,
 		Gate: parts.Gate(
-			login.Clone{Sessions: parts.Sessions}, login.ByCertificate{Extensions: parts.Extensions.Table},
-			login.BySubject{Extensions: parts.Extensions.Table, Now: f.Now}, login.Local{Accounts: parts.Accounts},
+			login.Clone{Sessions: parts.Sessions}, login.ByCertificate{Extensions: parts.Extensions.Table()},
+			login.BySubject{Extensions: parts.Extensions.Table(), Now: f.Now}, login.Local{Accounts: parts.Accounts},
 		),
 		Server: server(), Log: log, Now: f.Now,
 	}
