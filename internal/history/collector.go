@@ -26,6 +26,8 @@ func (a *api) eventHistoryCollector() *vim.Object {
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("filter", vim.View, a.collectorFilter),
+			// The latest page is there from the beginning, if delayedInit says so or not.
+			vim.NewFixed("initialized", vim.View, true),
 			vim.NewProperty("latestPage", vim.View, a.latestPage, vim.Watched(pageChanged)),
 		},
 	}

@@ -33,6 +33,8 @@ func (a *API) folder() *Object {
 	return &Object{
 		Type: root.Type, ID: root.Value,
 		Properties: []Property{
+			// There are no alarms here whose actions could be on or off.
+			NewFixed[*bool]("alarmActionsEnabled", access.SystemRead, nil),
 			NewFixed("availableField", View, []types.CustomFieldDef{}),
 			NewFixed("childEntity", View, []types.ManagedObjectReference{}),
 			// What it is a folder of tells clients that it is the root.

@@ -96,10 +96,7 @@ func TestEveryPropertyThatClientsKnowIsServedInItsType(t *testing.T) {
 		for name, member := range membersOf(reflect.TypeOf(known)) {
 			p, there := served[name]
 			if !there {
-				// The one property of a folder that says what can't be known here.
-				if name != "alarmActionsEnabled" {
-					t.Errorf("%s.%s is not served", typ, name)
-				}
+				t.Errorf("%s.%s is not served", typ, name)
 				continue
 			}
 			if member.Kind() == reflect.Pointer {
@@ -111,7 +108,9 @@ func TestEveryPropertyThatClientsKnowIsServedInItsType(t *testing.T) {
 			delete(served, name)
 		}
 		for name := range served {
-			t.Errorf("no client knows %s.%s", typ, name)
+			if typ+"."+name != "EventHistoryCollector.initialized" { // of 8.0.3, which the library's types don't have
+				t.Errorf("no client knows %s.%s", typ, name)
+			}
 		}
 	}
 }
