@@ -1,6 +1,8 @@
 package binding
 
 import (
+	"context"
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -16,6 +18,9 @@ const (
 	FlushAt = 32 << 10
 	// keptBuffer is the size in bytes of the largest buffer that is kept for another response.
 	keptBuffer = 4 * FlushAt
+	// pieceSize is the number of bytes of a response that are sent between two checks whether it is
+	// still wanted.
+	pieceSize = 2 * FlushAt
 )
 
 // Output is the output buffer of an encoder. Encoders embed it and append to Buf. The zero value
@@ -46,12 +51,38 @@ type Stream struct {
 	Head bool
 	// Begin sets headers that only a response with status 200 has. It may be nil.
 	Begin func(http.Header)
+	// API tells whether the response to Call is still wanted. It may be nil.
+	API     Dispatcher
+	Context context.Context // of the request
+	Call    *vim.Call
 
 	begun bool
 }
 
-// Write sends a part of the body.
-func (s *Stream) Write(p []byte) (int, error) {
+// Write sends a part of the body, a long one in pieces. Before each piece it asks the API whether the
+// response is still wanted.
+func (s *Stream) Write(p []byte) (sent int, err error) {
+	for {
+		piece := p[sent:min(len(p), sent+pieceSize)]
+		// A short response that is sent at once is still wanted: its call has ended just now.
+		if s.API != nil && (s.begun || len(p) >= FlushAt) {
+			if err := s.API.Wanted(s.Context, s.Call); err != nil {
+				return sent, &unwantedError{err}
+			}
+		}
+		n, err := s.send(piece)
+		if sent += n; err != nil || sent == len(p) {
+			return sent, err
+		}
+	}
+}
+
+// unwantedError is the reason why the client must not get the rest of a response.
+type unwantedError struct{ error }
+
+func (e *unwantedError) Unwrap() error { return e.error }
+
+func (s *Stream) send(p []byte) (int, error) {
 	if !s.begun {
 		s.begun = true
 		if s.Begin != nil {
@@ -67,21 +98,26 @@ func (s *Stream) Write(p []byte) (int, error) {
 }
 
 // Finish ends the response. err is the encoder's error or nil. Without an error, Finish sends the
-// rest and returns true. With an error, it returns false if nothing has been sent yet: the caller
-// can then send another response. If a part has been sent, it breaks the connection by a panic with
-// http.ErrAbortHandler, so that the client can't mistake the part for the whole.
-func (s *Stream) Finish(rest []byte, err error) bool {
-	if err != nil {
-		if s.begun {
-			panic(http.ErrAbortHandler)
+// rest and returns nil. With an error, or if the response is no longer wanted, it returns the reason
+// if nothing has been sent yet: the caller can then send another response. If a part has been sent,
+// it breaks the connection by a panic with http.ErrAbortHandler, so that the client can't mistake the
+// part for the whole.
+func (s *Stream) Finish(rest []byte, err error) error {
+	if err == nil {
+		if !s.begun {
+			s.W.Header()["Content-Length"] = []string{strconv.Itoa(len(rest))}
 		}
-		return false
+		_, err = s.Write(rest)
+		if unwanted, is := errors.AsType[*unwantedError](err); !is {
+			return nil // another error means that the client has disconnected
+		} else if err = unwanted.error; !s.begun {
+			delete(s.W.Header(), "Content-Length")
+		}
 	}
-	if !s.begun {
-		s.W.Header()["Content-Length"] = []string{strconv.Itoa(len(rest))}
+	if s.begun {
+		panic(http.ErrAbortHandler)
 	}
-	_, _ = s.Write(rest) // an error means that the client has disconnected
-	return true
+	return err
 }
 
 // Send sends a whole response to a request with the method.

@@ -1,6 +1,8 @@
 package binding
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -31,8 +33,9 @@ func TestAShortResponseHasALengthAndALongOneIsStreamed(t *testing.T) {
 			}
 			o.Buf = append(o.Buf, "rest"...)
 			o.Flush()
-			if want += "rest"; !s.Finish(o.Buf, o.Err) {
-				t.Errorf("%d parts: not sent", parts)
+			want += "rest"
+			if err := s.Finish(o.Buf, o.Err); err != nil {
+				t.Errorf("%d parts: %v", parts, err)
 			}
 			if head {
 				want = ""
@@ -53,7 +56,7 @@ func TestAFailedResponseIsReplacedOrAborted(t *testing.T) {
 	failed := errors.New("failed")
 	w := httptest.NewRecorder()
 	s := Stream{W: w, Begin: func(h http.Header) { h.Set("X-Begun", "yes") }}
-	if s.Finish([]byte("half"), failed) || w.Body.Len() != 0 || w.Header().Get("X-Begun") != "" {
+	if !errors.Is(s.Finish([]byte("half"), failed), failed) || w.Body.Len() != 0 || w.Header().Get("X-Begun") != "" {
 		t.Errorf("before anything was sent: %v %s", w.Header(), w.Body)
 	}
 	defer func() {
@@ -137,5 +140,59 @@ func TestAPoolKeepsOnlyBuffersThatAreNotLarge(t *testing.T) {
 		e.secret, e.To, e.Err = "secret", &broken{}, errors.New("failed")
 		e.Buf = append(e.Buf, make([]byte, size)...)
 		p.Put(e)
+	}
+}
+
+// asked is an API that wants the first parts of an answer only.
+type asked struct {
+	Dispatcher
+	wants, asked int
+	err          error
+}
+
+func (a *asked) Wanted(context.Context, *vim.Call) error {
+	if a.asked++; a.asked > a.wants {
+		return a.err
+	}
+	return nil
+}
+
+func TestAResponseThatIsNoLongerWantedEndsBetweenItsParts(t *testing.T) {
+	over := errors.New("the session has ended")
+	part := bytes.Repeat([]byte("x"), FlushAt)
+	answer := func(a *asked, parts int, rest []byte) (w *httptest.ResponseRecorder, err error, broken bool) {
+		w = httptest.NewRecorder()
+		s := Stream{W: w, API: a}
+		o := Output{To: &s}
+		for range parts {
+			o.Buf = append(o.Buf, part...)
+			o.Flush()
+		}
+		o.Buf = append(o.Buf, rest...)
+		defer func() { broken = recover() != nil }()
+		return w, s.Finish(o.Buf, o.Err), false
+	}
+	w, err, _ := answer(&asked{err: over}, 0, []byte("short"))
+	if err != nil || w.Body.String() != "short" {
+		t.Errorf("an answer that is sent at once: %v %q", err, w.Body)
+	}
+	for _, c := range []struct {
+		parts int
+		rest  []byte
+	}{{1, nil}, {3, nil}, {0, part}, {0, bytes.Repeat(part, 9)}} {
+		w, err, _ = answer(&asked{err: over}, c.parts, c.rest)
+		if !errors.Is(err, over) || w.Body.Len() > 0 || w.Header().Get("Content-Length") != "" {
+			t.Errorf("%d parts and %d bytes, not wanted: %v, %d bytes", c.parts, len(c.rest), err, w.Body.Len())
+		}
+	}
+	for name, c := range map[string]struct {
+		parts int
+		rest  []byte
+	}{"parts": {9, nil}, "a rest": {1, []byte("short")}, "one long part": {0, bytes.Repeat(part, 9)}} {
+		a := &asked{err: over, wants: 1}
+		w, _, broken := answer(a, c.parts, c.rest)
+		if !broken || a.asked != 2 || w.Body.Len() == 0 || w.Body.Len() > pieceSize {
+			t.Errorf("%s, wanted at first: broken %v, %d bytes, asked %d times", name, broken, w.Body.Len(), a.asked)
+		}
 	}
 }

@@ -22,6 +22,7 @@ type Dispatcher interface {
 	TypeOf(context.Context, *vim.Call, string) (string, *vim.Fault)
 	Decode(ctx context.Context, c *vim.Call, bytes int) (done func(), _ *vim.Fault)
 	Do(context.Context, *vim.Call) (vim.Result, *vim.Fault)
+	Wanted(context.Context, *vim.Call) error
 	Refuse(context.Context, *vim.Call, *vim.Fault)
 	MessageLocale(*vim.Call) string
 }

@@ -58,8 +58,13 @@ func (w *world) handler() http.Handler {
 func (w *world) send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	from := w.Peer
 	from.Certificates = w.acme
+	r = r.WithContext(peer.With(w.t.Context(), &from))
+	if w.to != nil {
+		h.ServeHTTP(w.to, r)
+		return w.to.ResponseRecorder
+	}
 	answer := httptest.NewRecorder()
-	h.ServeHTTP(answer, r.WithContext(peer.With(w.t.Context(), &from)))
+	h.ServeHTTP(answer, r)
 	return answer
 }
 

@@ -25,8 +25,9 @@ type world struct {
 	store *watched
 	admin string // token
 	acme  []*x509.Certificate
-	made  int       // number of generated names
-	all   []*caller // see readers
+	made  int          // number of generated names
+	all   []*caller    // see readers
+	to    *interrupted // destination of responses; nil: a new recorder
 }
 
 func newWorld(t *testing.T) *world {

@@ -1,6 +1,7 @@
 package soap
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -39,10 +40,10 @@ func (h *handler) reply(c *vim.Call) *reply {
 }
 
 // answer writes the result of a call.
-func (h *handler) answer(w http.ResponseWriter, c *vim.Call, result vim.Result, m *message) {
+func (h *handler) answer(ctx context.Context, w http.ResponseWriter, c *vim.Call, result vim.Result, m *message) {
 	p := h.reply(c)
 	defer h.replies.Put(p)
-	p.Stream = binding.Stream{W: w, ContentType: contentXML}
+	p.Stream = binding.Stream{W: w, ContentType: contentXML, API: h.api, Context: ctx, Call: c}
 	if !result.Token.IsZero() {
 		p.Begin = func(header http.Header) { httptoken.SetCookie(header, result.Token.Reveal(), c.Peer.TLS) }
 	}
@@ -52,7 +53,7 @@ func (h *handler) answer(w http.ResponseWriter, c *vim.Call, result vim.Result, 
 		name = fetch
 	}
 	err := p.response(name, result.Value, m.typed)
-	if !p.Finish(p.Buf, err) {
+	if err := p.Finish(p.Buf, err); err != nil {
 		h.fault(w, c, vim.FaultOf(err), serverFault)
 	}
 }

@@ -122,7 +122,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fault(w, c, fault, serverFault)
 		return
 	}
-	h.answer(w, c, result, m)
+	h.answer(ctx, w, c, result, m)
 }
 
 // exchange is a call and the message that it is read from, which are made at

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -424,5 +425,14 @@ func TestTheMessageIsReadInATurnThatEndsBeforeTheCall(t *testing.T) {
 	}
 	if f.bodies.Held() != 0 {
 		t.Errorf("%d bytes of bodies are held", f.bodies.Held())
+	}
+}
+
+func TestAResponseThatIsNoLongerWantedIsAFault(t *testing.T) {
+	f := newFake().gives(slices.Repeat([]types.UserSession{{Key: "k"}}, 1000))
+	f.unwanted = vim.NotAuthenticated(f.objects[0].Ref(), vim.View)
+	w := f.call(manager("AcquireCloneTicket", ""))
+	if w.Code != 500 || !strings.Contains(w.Body.String(), "<NotAuthenticatedFault") || strings.Contains(w.Body.String(), "<key>") {
+		t.Errorf("%d %.300q", w.Code, w.Body)
 	}
 }

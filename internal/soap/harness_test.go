@@ -21,11 +21,12 @@ import (
 
 // fakeAPI has a small table, and answers every call with what do gives.
 type fakeAPI struct {
-	from    peer.Peer
-	objects []*vim.Object
-	do      func(*vim.Call) (vim.Result, *vim.Fault)
-	calls   []*vim.Call
-	refused []*vim.Fault
+	unwanted error // what Wanted returns
+	from     peer.Peer
+	objects  []*vim.Object
+	do       func(*vim.Call) (vim.Result, *vim.Fault)
+	calls    []*vim.Call
+	refused  []*vim.Fault
 
 	decoding []int // the bytes that a turn was asked for
 	decoded  int   // the turns that ended
@@ -125,6 +126,8 @@ func (f *fakeAPI) Do(_ context.Context, c *vim.Call) (vim.Result, *vim.Fault) {
 	}
 	return f.do(c)
 }
+
+func (f *fakeAPI) Wanted(context.Context, *vim.Call) error { return f.unwanted }
 
 func (f *fakeAPI) Decode(_ context.Context, _ *vim.Call, bytes int) (func(), *vim.Fault) {
 	f.decoding = append(f.decoding, bytes)

@@ -21,7 +21,10 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 	p := h.replies.Get()
 	defer h.replies.Put(p)
 	p.codec, p.release = h.codec, c.Release
-	p.Stream = binding.Stream{W: w, ContentType: contentJSON, Head: r.Method == http.MethodHead}
+	p.Stream = binding.Stream{
+		W: w, ContentType: contentJSON, Head: r.Method == http.MethodHead,
+		API: h.api, Context: r.Context(), Call: c,
+	}
 	if !result.Token.IsZero() {
 		p.Begin = func(header http.Header) {
 			token := result.Token.Reveal()
@@ -38,7 +41,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 	}
 	p.To = &p.Stream
 	err := p.encode(result.Value)
-	if !p.Finish(p.Buf, err) {
+	if err := p.Finish(p.Buf, err); err != nil {
 		h.refuse(w, r, c, vim.FaultOf(err), http.StatusInternalServerError)
 	}
 }

@@ -382,3 +382,13 @@ func TestMembersNewerThanTheCallersReleaseAreLeftOut(t *testing.T) {
 		}
 	}
 }
+
+func TestAResponseThatIsNoLongerWantedIsAFault(t *testing.T) {
+	f := newFake()
+	f.do = gives(slices.Repeat([]types.UserSession{{Key: "k"}}, 1000))
+	f.unwanted = vim.NotAuthenticated(f.objects[0].Ref(), vim.View)
+	w := f.send("GET", manager+"sessionList", "", nil)
+	if w.Code != 500 || !strings.HasPrefix(w.Body.String(), `{"_typeName":"NotAuthenticated"`) || strings.Contains(w.Body.String(), "UserSession") {
+		t.Errorf("%d %.200q", w.Code, w.Body)
+	}
+}

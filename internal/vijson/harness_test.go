@@ -25,12 +25,13 @@ const (
 
 // fakeAPI has a small table, and answers every call with what do gives.
 type fakeAPI struct {
-	bodies  *binding.Bodies
-	from    peer.Peer
-	objects []*vim.Object
-	do      func(*vim.Call) (vim.Result, *vim.Fault)
-	calls   []*vim.Call
-	refused []*vim.Fault
+	unwanted error // what Wanted returns
+	bodies   *binding.Bodies
+	from     peer.Peer
+	objects  []*vim.Object
+	do       func(*vim.Call) (vim.Result, *vim.Fault)
+	calls    []*vim.Call
+	refused  []*vim.Fault
 
 	decoding []int // the bytes that a turn was asked for
 	decoded  int   // the turns that ended
@@ -112,6 +113,8 @@ func (f *fakeAPI) Do(_ context.Context, c *vim.Call) (vim.Result, *vim.Fault) {
 	}
 	return f.do(c)
 }
+
+func (f *fakeAPI) Wanted(context.Context, *vim.Call) error { return f.unwanted }
 
 func (f *fakeAPI) Decode(_ context.Context, _ *vim.Call, bytes int) (func(), *vim.Fault) {
 	f.decoding = append(f.decoding, bytes)

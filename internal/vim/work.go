@@ -97,6 +97,19 @@ func (a *API) Work(ctx context.Context, c *Call, n int) error {
 	return a.wanted(ctx, c)
 }
 
+// Wanted returns why the caller must not get more of the call's answer: its client is
+// gone, its session has ended, or this node can't know whether it has. A call that has
+// committed something is answered, as it may have ended the session itself.
+func (a *API) Wanted(ctx context.Context, c *Call) error {
+	if c.guard.used {
+		return nil
+	}
+	if fault := a.stale(); fault != nil {
+		return fault
+	}
+	return a.wanted(ctx, c)
+}
+
 // wanted reports why nobody wants the call's answer any more.
 func (a *API) wanted(ctx context.Context, c *Call) error {
 	if err := ctx.Err(); err != nil {
