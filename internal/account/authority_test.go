@@ -67,7 +67,7 @@ func TestARemovedUsersNamesakeInheritsNothing(t *testing.T) {
 	}
 }
 
-func TestTheLastAdministratorStays(t *testing.T) {
+func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
 	wantError(t, n.Disable(ctx, event.By("root"), admin), access.ErrLastAdministrator)

@@ -120,8 +120,9 @@ func NewManager(o Options) (*Manager, error) {
 	}
 	return &Manager{
 		table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster,
-		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
-		cost:    o.Cost, minPassword: o.MinPassword, now: o.Now,
+		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End,
+			Logger: o.Log},
+		cost: o.Cost, minPassword: o.MinPassword, now: o.Now,
 		gate:   newGate(o.Cores, o.Queue, o.Patience, pressure{requests: o.Requests, now: o.Now}),
 		nobody: hash{cost: o.Cost, salt: newSalt(), key: make([]byte, keySize)},
 	}, nil
@@ -130,7 +131,9 @@ func NewManager(o Options) (*Manager, error) {
 // Create makes a user.
 //
 // Errors: ErrName, ErrFullName, ErrPassword, ErrExists, ErrTooMany, ErrBusy.
-func (m *Manager) Create(ctx context.Context, by event.Actor, name principal.Name, password []byte, fullName string) error {
+func (m *Manager) Create(
+	ctx context.Context, by event.Actor, name principal.Name, password []byte, fullName string,
+) error {
 	r, err := m.fresh(ctx, name, password, fullName)
 	if err != nil {
 		return fmt.Errorf("create user: %w", err)
@@ -165,7 +168,8 @@ func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byt
 		return nil, err
 	}
 	now := m.now().UTC()
-	r := &row{Domain: m.table.domain, User: name.User, FullName: fullName, Hash: h.String(), hash: h, Created: now, PasswordChanged: now}
+	r := &row{Domain: m.table.domain, User: name.User, FullName: fullName, Hash: h.String(), hash: h, Created: now,
+		PasswordChanged: now}
 	r.id = r.name().Key()
 	return r, nil
 }
@@ -397,7 +401,8 @@ func (m *Manager) changes(r *row, s step, by event.Actor) ([]store.Change, error
 }
 
 func (m *Manager) event(id string, by event.Actor, r *row) store.Change {
-	e := event.Event{Type: "EventEx", ID: "vigate.account." + id, User: by.User, Origin: by.Origin, Subject: r.name().String()}
+	e := event.Event{Type: "EventEx", ID: "vigate.account." + id, User: by.User, Origin: by.Origin,
+		Subject: r.name().String()}
 	if r.Disabled {
 		e.Args = map[string]string{"disabled": "true"}
 	}

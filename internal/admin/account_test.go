@@ -17,14 +17,15 @@ const accounts = "HostLocalAccountManager"
 
 func (f *fixture) update(token, id, password, fullName string) vimtest.Answer {
 	f.t.Helper()
-	return f.As(token, accounts, "UpdateUser", &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: id, Password: password, Description: fullName}})
+	return f.As(token, accounts, "UpdateUser", &types.UpdateUserRequestType{
+		User: &types.HostAccountSpec{Id: id, Password: password, Description: fullName}})
 }
 
-// enters reports whether the user can log in.
+// enters reports whether the user can log in with the password.
 func (f *fixture) enters(name, password string) bool {
 	f.t.Helper()
 	fault := f.As("", "SessionManager", "Login", &types.LoginRequestType{UserName: name, Password: password}).Fault
-	return fault == nil || fault.Kind() == "NoPermission" // which comes after the password
+	return fault == nil || fault.Kind() == "NoPermission" // this fault means that the password is correct
 }
 
 func TestAUserIsCreatedAndRemoved(t *testing.T) {
@@ -33,7 +34,8 @@ func TestAUserIsCreatedAndRemoved(t *testing.T) {
 	if !f.enters("BOB@vsphere.local", "password of bob") {
 		t.Error("bob can't log in")
 	}
-	if got := vimtest.Fails[types.AlreadyExists](f.Create("Bob", "password of bob", "")); !strings.EqualFold(got.Name, `VSPHERE.LOCAL\bob`) {
+	if got := vimtest.Fails[types.AlreadyExists](f.Create("Bob", "password of bob", "")); !strings.EqualFold(got.Name,
+		`VSPHERE.LOCAL\bob`) {
 		t.Errorf("name %q", got.Name)
 	}
 	vimtest.OK(f.On(accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: "bob"}))
@@ -41,13 +43,14 @@ func TestAUserIsCreatedAndRemoved(t *testing.T) {
 		t.Error("bob can log in")
 	}
 	for _, name := range []string{"bob", `CORP\bob`, "", `a\b\c`} {
-		if got := vimtest.Fails[types.UserNotFound](f.On(accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: name})); got.Principal != name {
+		if got := vimtest.Fails[types.UserNotFound](
+			f.On(accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: name})); got.Principal != name {
 			t.Errorf("principal %q", got.Principal)
 		}
 	}
 }
 
-func TestAUserThatCannotBeIsRefused(t *testing.T) {
+func TestInvalidUsersAreRefused(t *testing.T) {
 	f := newFixture(t)
 	vimtest.Invalid("user.id", f.Create("", "password of nobody", ""))
 	vimtest.Invalid("user.id", f.Create(`CORP\bob`, "password of bob", ""))
@@ -56,11 +59,14 @@ func TestAUserThatCannotBeIsRefused(t *testing.T) {
 	vimtest.Invalid("user.password", f.Create("bob", strings.Repeat("x", 1025), ""))
 	vimtest.Invalid("user.description", f.Create("bob", "password of bob", "Bob\x00"))
 	vimtest.Invalid("user", f.On(accounts, "CreateUser", &types.CreateUserRequestType{}))
-	vimtest.Invalid("user.posixId", f.On(accounts, "CreateUser", &types.CreateUserRequestType{User: &types.HostPosixAccountSpec{PosixId: 1}}))
-	vimtest.Invalid("user.shellAccess", f.On(accounts, "CreateUser", &types.CreateUserRequestType{User: &types.HostPosixAccountSpec{ShellAccess: new(true)}}))
+	vimtest.Invalid("user.posixId", f.On(accounts, "CreateUser",
+		&types.CreateUserRequestType{User: &types.HostPosixAccountSpec{PosixId: 1}}))
+	vimtest.Invalid("user.shellAccess", f.On(accounts, "CreateUser",
+		&types.CreateUserRequestType{User: &types.HostPosixAccountSpec{ShellAccess: new(true)}}))
 	vimtest.Invalid("user.password", f.update(f.Admin, "ann", "short", ""))
 	vimtest.Invalid("user.description", f.update(f.Admin, "ann", "", strings.Repeat("x", 1000)))
-	if got := vimtest.Fails[types.UserNotFound](f.update(f.Admin, "nobody", "password of nobody", "")); got.Principal != "nobody" {
+	if got := vimtest.Fails[types.UserNotFound](
+		f.update(f.Admin, "nobody", "password of nobody", "")); got.Principal != "nobody" {
 		t.Errorf("principal %q", got.Principal)
 	}
 	vimtest.Fails[types.UserNotFound](f.update(f.Admin, "", "password of nobody", ""))
@@ -74,9 +80,9 @@ func TestAUserChangesItsOwnPasswordAndItsOtherSessionsEnd(t *testing.T) {
 		t.Errorf("alive: own %v, other %v, administrator %v", f.Alive(f.Ann), f.Alive(other), f.Alive(f.Admin))
 	}
 	if f.enters(vimtest.AnnName, vimtest.AnnPassword) || !f.enters(vimtest.AnnName, "a new password") {
-		t.Error("the old password is in force")
+		t.Error("the old password is still valid")
 	}
-	// But nothing else, and nobody else's.
+	// It may not change its other members or another user.
 	for _, a := range []vimtest.Answer{
 		f.update(f.Ann, "ann", "", "Queen Ann"), f.update(f.Ann, "administrator", "a new password", ""),
 		f.update(f.Ann, "nobody", "a new password", ""), f.update(f.Ann, `\`, "a new password", ""),
@@ -106,23 +112,27 @@ func TestANewPasswordByAnotherEndsAllSessions(t *testing.T) {
 func TestAnImpersonatorIsNotTheUser(t *testing.T) {
 	f := newFixture(t)
 	agent := f.User("agent", "Sessions.ImpersonateUser")
-	vimtest.Get[types.UserSession](f.As(agent, "SessionManager", "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"}))
+	vimtest.Get[types.UserSession](f.As(agent, "SessionManager", "ImpersonateUser",
+		&types.ImpersonateUserRequestType{UserName: "ann"}))
 	vimtest.Fails[types.NoPermission](f.update(agent, "ann", "a new password", ""))
 	if !f.enters(vimtest.AnnName, vimtest.AnnPassword) {
 		t.Error("the password was changed")
 	}
 }
 
-func TestDisablingAndRemovingEndEverySessionThatTheUserIsIn(t *testing.T) {
+func TestDisablingOrRemovingAUserEndsAllItsSessions(t *testing.T) {
 	for name, args := range map[string]any{
-		"DisableUser": &admin.DisableUserRequestType{UserName: "ann"}, "RemoveUser": &types.RemoveUserRequestType{UserName: "ann"},
+		"DisableUser": &admin.DisableUserRequestType{UserName: "ann"},
+		"RemoveUser":  &types.RemoveUserRequestType{UserName: "ann"},
 	} {
 		f := newFixture(t)
 		agent := f.User("agent", "Sessions.ImpersonateUser")
-		vimtest.Get[types.UserSession](f.As(agent, "SessionManager", "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"}))
+		vimtest.Get[types.UserSession](f.As(agent, "SessionManager", "ImpersonateUser",
+			&types.ImpersonateUserRequestType{UserName: "ann"}))
 		vimtest.OK(f.On(accounts, name, args))
 		if f.Alive(f.Ann) || f.Alive(agent) || !f.Alive(f.Admin) {
-			t.Errorf("%s: alive: ann %v, impersonator %v, administrator %v", name, f.Alive(f.Ann), f.Alive(agent), f.Alive(f.Admin))
+			t.Errorf("%s: alive: ann %v, impersonator %v, administrator %v", name, f.Alive(f.Ann), f.Alive(agent),
+				f.Alive(f.Admin))
 		}
 		if f.enters(vimtest.AnnName, vimtest.AnnPassword) {
 			t.Errorf("%s: can log in", name)
@@ -148,19 +158,20 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 		t.Fatal("not locked")
 	}
 	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"}))
-	if e := vimtest.Get[*types.EventEx](f.Newest()); e.EventTypeId != "vigate.account.unlocked" || e.UserName != vimtest.AdminName {
+	if e := vimtest.Get[*types.EventEx](f.Newest()); e.EventTypeId != "vigate.account.unlocked" ||
+		e.UserName != vimtest.AdminName {
 		t.Errorf("event %+v", e)
 	}
 	if !f.enters(vimtest.AnnName, vimtest.AnnPassword) {
 		t.Error("still locked")
 	}
-	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"})) // nothing to do
+	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"})) // has no effect
 	for _, name := range []string{"nobody", ""} {
 		vimtest.Fails[types.UserNotFound](f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: name}))
 	}
 }
 
-func TestOnlyWhoHasAllThatAUserHasUnlocksIt(t *testing.T) {
+func TestUnlockingAUserRequiresAllItsPrivileges(t *testing.T) {
 	f := newFixture(t)
 	clerk := f.User("clerk", "Host.Local.ManageUserGroups")
 	unlock := func(name string) vimtest.Answer {
@@ -171,7 +182,7 @@ func TestOnlyWhoHasAllThatAUserHasUnlocksIt(t *testing.T) {
 	}
 	vimtest.Fails[types.NoPermission](unlock("administrator"))
 	if f.enters(vimtest.AdminName, vimtest.AdminPassword) {
-		t.Error("who lacks what the administrator has gave guessers more tries")
+		t.Error("a caller without the administrator's privileges unlocked the administrator")
 	}
 	vimtest.OK(unlock("ann"))
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
@@ -185,7 +196,8 @@ func TestPasswordsAreInNoLogAndNoEvent(t *testing.T) {
 	f.enters("bob", "the wrong secret")
 	vimtest.Invalid("user.password", f.Create("eve", strings.Repeat("third secret", 100), ""))
 	var b strings.Builder
-	for _, e := range vimtest.Get[[]types.BaseEvent](f.On("EventManager", "QueryEvents", &types.QueryEventsRequestType{})) {
+	for _, e := range vimtest.Get[[]types.BaseEvent](
+		f.On("EventManager", "QueryEvents", &types.QueryEventsRequestType{})) {
 		b.WriteString(e.GetEvent().FullFormattedMessage)
 		if x, is := e.(*types.EventEx); is {
 			for _, kv := range x.Arguments {
@@ -193,7 +205,8 @@ func TestPasswordsAreInNoLogAndNoEvent(t *testing.T) {
 			}
 		}
 	}
-	for _, secret := range []string{"first secret", "second secret", "wrong secret", "third secret", vimtest.AdminPassword, f.Admin, f.Ann} {
+	for _, secret := range []string{"first secret", "second secret", "wrong secret", "third secret",
+		vimtest.AdminPassword, f.Admin, f.Ann} {
 		if strings.Contains(b.String(), secret) || strings.Contains(f.Logged(), secret) {
 			t.Errorf("%q is in a log or an event", secret)
 		}
@@ -205,7 +218,7 @@ func (f *fixture) search(r types.RetrieveUserGroupsRequestType) vimtest.Answer {
 	return f.On("UserDirectory", "RetrieveUserGroups", &r)
 }
 
-func TestUsersAreListedOnlyForCallersThatGivePermissionsOrManageUsers(t *testing.T) {
+func TestUsersAreListedOnlyForCallersWhoSetPermissionsOrManageUsers(t *testing.T) {
 	f := newFixture(t)
 	list := func(token string) vimtest.Answer {
 		return f.As(token, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{FindUsers: true})
@@ -227,23 +240,33 @@ func TestUsersAreFoundInTheirDomain(t *testing.T) {
 	f := newFixture(t)
 	f.Needs(vim.View, "UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{})
 	vimtest.OK(f.Create("bob", "password of bob", "Bob Builder"))
-	vimtest.OK(f.On("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{Extension: vimtest.Extension("bobby")}))
+	vimtest.OK(f.On("ExtensionManager", "RegisterExtension",
+		&types.RegisterExtensionRequestType{Extension: vimtest.Extension("bobby")}))
 	for name, c := range map[string]struct {
 		ask  types.RetrieveUserGroupsRequestType
 		want []string
 	}{
-		"all":                  {types.RetrieveUserGroupsRequestType{FindUsers: true}, []string{"Administrator", "Ann", "bob"}},
-		"all, exactly":         {types.RetrieveUserGroupsRequestType{FindUsers: true, ExactMatch: true}, []string{"Administrator", "Ann", "bob"}},
-		"part of a name":       {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "MINI"}, []string{"Administrator"}},
-		"part of a full name":  {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "build"}, []string{"bob"}},
-		"exact":                {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "BOB", ExactMatch: true, Domain: "vsphere.local"}, []string{"bob"}},
-		"no extension":         {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "bobby"}, nil},
-		"groups":               {types.RetrieveUserGroupsRequestType{FindGroups: true}, nil},
-		"nobody asked for":     {types.RetrieveUserGroupsRequestType{SearchStr: "ann"}, nil},
-		"groups of a user":     {types.RetrieveUserGroupsRequestType{FindUsers: true, FindGroups: true, BelongsToUser: "ann"}, nil},
-		"system account":       {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "operator", ExactMatch: true, Domain: "localos"}, []string{"operator"}},
-		"no system account":    {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "daemon", ExactMatch: true, Domain: "localos"}, nil},
-		"system is not listed": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "oper", Domain: "localos"}, nil},
+		"all": {types.RetrieveUserGroupsRequestType{FindUsers: true},
+			[]string{"Administrator", "Ann", "bob"}},
+		"all, exactly": {types.RetrieveUserGroupsRequestType{FindUsers: true, ExactMatch: true},
+			[]string{"Administrator", "Ann", "bob"}},
+		"part of a name": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "MINI"},
+			[]string{"Administrator"}},
+		"part of a full name": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "build"},
+			[]string{"bob"}},
+		"exact": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "BOB",
+			ExactMatch: true, Domain: "vsphere.local"}, []string{"bob"}},
+		"no extension":     {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "bobby"}, nil},
+		"groups":           {types.RetrieveUserGroupsRequestType{FindGroups: true}, nil},
+		"nobody asked for": {types.RetrieveUserGroupsRequestType{SearchStr: "ann"}, nil},
+		"groups of a user": {types.RetrieveUserGroupsRequestType{FindUsers: true, FindGroups: true,
+			BelongsToUser: "ann"}, nil},
+		"system account": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "operator",
+			ExactMatch: true, Domain: "localos"}, []string{"operator"}},
+		"no system account": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "daemon",
+			ExactMatch: true, Domain: "localos"}, nil},
+		"system is not listed": {types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "oper",
+			Domain: "localos"}, nil},
 	} {
 		found := vimtest.Get[[]types.BaseUserSearchResult](f.search(c.ask))
 		var names []string
@@ -254,14 +277,17 @@ func TestUsersAreFoundInTheirDomain(t *testing.T) {
 			t.Errorf("%s: %v", name, names)
 		}
 	}
-	bob := vimtest.Get[[]types.BaseUserSearchResult](f.search(types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "bob"}))[0].GetUserSearchResult()
+	bob := vimtest.Get[[]types.BaseUserSearchResult](
+		f.search(types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "bob"}))[0].GetUserSearchResult()
 	if bob.FullName != "Bob Builder" || bob.Group {
 		t.Errorf("%+v", bob)
 	}
-	for _, r := range []types.RetrieveUserGroupsRequestType{{Domain: "CORP"}, {BelongsToGroup: "staff"}, {BelongsToUser: "nobody"}, {BelongsToUser: `\`}} {
+	for _, r := range []types.RetrieveUserGroupsRequestType{{Domain: "CORP"}, {BelongsToGroup: "staff"},
+		{BelongsToUser: "nobody"}, {BelongsToUser: `\`}} {
 		vimtest.Fails[types.NotFound](f.search(r))
 	}
-	if got := vimtest.Get[[]string](f.Prop(f.Ann, "UserDirectory", "domainList")); !slices.Equal(got, []string{"VSPHERE.LOCAL", "LOCALOS"}) {
+	if got := vimtest.Get[[]string](f.Prop(f.Ann, "UserDirectory", "domainList")); !slices.Equal(got,
+		[]string{"VSPHERE.LOCAL", "LOCALOS"}) {
 		t.Errorf("domains: %v", got)
 	}
 }

@@ -14,25 +14,32 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// accountManager is the local users. DisableUser, EnableUser and UnlockUser are
-// vigate's own: the API has no words for them.
+// accountManager describes the managed object HostLocalAccountManager, which manages the local
+// users. DisableUser, EnableUser and UnlockUser are methods of vigate: the vSphere API has no
+// equivalent.
 func (a *api) accountManager() *vim.Object {
 	return &vim.Object{
 		Type: "HostLocalAccountManager", ID: "ha-localacctmgr",
 		Methods: []vim.Method{
-			vim.NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, vim.Audited, vim.ChangesAuthority(ruleNewUser), vim.Faults("AlreadyExists", "InvalidArgument")),
-			vim.NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
-			vim.NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound")),
-			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited, vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
-			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited, vim.ChangesAuthority(ruleUnlock), vim.Faults("UserNotFound", "NoPermission")),
-			// Of another user than oneself: Host.Local.ManageUserGroups.
-			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.ChangesAuthority(rulePassword), vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("CreateUser", access.HostManageUserGroups, a.createUser, vim.Audited,
+				vim.ChangesAuthority(ruleNewUser), vim.Faults("AlreadyExists", "InvalidArgument")),
+			vim.NewVoid("DisableUser", access.HostManageUserGroups, a.disableUser, vim.Audited,
+				vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewVoid("EnableUser", access.HostManageUserGroups, a.enableUser, vim.Audited,
+				vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound")),
+			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited,
+				vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited,
+				vim.ChangesAuthority(ruleUnlock), vim.Faults("UserNotFound", "NoPermission")),
+			// To update another user, the caller needs Host.Local.ManageUserGroups.
+			vim.NewVoid("UpdateUser", vim.View, a.updateUser, vim.Audited, vim.ChangesAuthority(rulePassword),
+				vim.Faults("UserNotFound", "InvalidArgument", "NoPermission")),
 		},
 		Errors: accountErrors,
 	}
 }
 
-// accountErrors are those of local users.
+// accountErrors maps the errors of local users to faults.
 var accountErrors = []vim.Mapping{
 	lastAdministrator, tooMany,
 	vim.Map(account.ErrExists, vim.Plain[types.AlreadyExists]),
@@ -44,29 +51,29 @@ var accountErrors = []vim.Mapping{
 	vim.Map(account.ErrBusy, vim.Busy),
 }
 
-// DisableUserRequestType is the request of DisableUser: the user can't log in any
-// more, and its sessions end. Not part of the published API.
+// DisableUserRequestType is the request of DisableUser. The user can no longer log in, and its
+// sessions end. The method is not part of the published API.
 type DisableUserRequestType struct {
 	This     types.ManagedObjectReference `xml:"_this" json:"-"`
 	UserName string                       `xml:"userName" json:"userName"`
 }
 
-// EnableUserRequestType is the request of EnableUser, which takes DisableUser
-// back. Not part of the published API.
+// EnableUserRequestType is the request of EnableUser, which reverses DisableUser. The method is not
+// part of the published API.
 type EnableUserRequestType struct {
 	This     types.ManagedObjectReference `xml:"_this" json:"-"`
 	UserName string                       `xml:"userName" json:"userName"`
 }
 
-// UnlockUserRequestType is the request of UnlockUser: failed logins of the user,
-// from wherever, are forgotten. Not part of the published API.
+// UnlockUserRequestType is the request of UnlockUser. It deletes the counts of the user's failed
+// logins from all addresses. The method is not part of the published API.
 type UnlockUserRequestType struct {
 	This     types.ManagedObjectReference `xml:"_this" json:"-"`
 	UserName string                       `xml:"userName" json:"userName"`
 }
 
-// accountSpec is what the two methods that take one are given. What only a POSIX
-// account has is refused, and not dropped.
+// accountSpec checks the account specification of a request. Members that only POSIX accounts have
+// are refused instead of ignored.
 func accountSpec(c *vim.Call, s types.BaseHostAccountSpec) (*types.HostAccountSpec, error) {
 	if s == nil {
 		return nil, vim.InvalidArgument("user", errors.New("unset"))
@@ -78,13 +85,13 @@ func accountSpec(c *vim.Call, s types.BaseHostAccountSpec) (*types.HostAccountSp
 		case posix.PosixId != 0:
 			return nil, vim.InvalidArgument("user.posixId", errors.New("users have no POSIX id"))
 		case posix.ShellAccess != nil && *posix.ShellAccess:
-			return nil, vim.InvalidArgument("user.shellAccess", errors.New("there is no shell"))
+			return nil, vim.InvalidArgument("user.shellAccess", errors.New("users have no shell access"))
 		}
 	}
 	return spec, nil
 }
 
-// localUser reads the name of a local user.
+// localUser parses the name of a local user.
 func (a *api) localUser(spelling string) (principal.Name, error) {
 	name, err := principal.Parse(spelling, a.Accounts.Domain())
 	if err != nil {
@@ -109,9 +116,8 @@ func (a *api) createUser(ctx context.Context, c *vim.Call, r *types.CreateUserRe
 	return vim.About(a.Accounts.Create(ctx, s.Actor(), name, []byte(spec.Password), spec.Description), name.String())
 }
 
-// updateUser changes what is given. A user may change its own password; its
-// other sessions then end. An impersonating session is not the user that it
-// acts as.
+// updateUser changes the members that are set in the request. A user may change its own password;
+// its other sessions then end. An impersonated user does not count as the user itself.
 func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRequestType) error {
 	spec, err := accountSpec(c, r.User)
 	if err != nil {
@@ -152,23 +158,24 @@ func (a *api) enableUser(ctx context.Context, c *vim.Call, r *EnableUserRequestT
 	return a.onUser(ctx, c, r.UserName, true, a.Accounts.Enable)
 }
 
-// onUser has do change whether the user gets in.
-func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, comesIn bool,
+// onUser calls do, which changes whether the user can log in, after checking the caller's
+// authority.
+func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, canLogIn bool,
 	do func(context.Context, event.Actor, principal.Name) error) error {
 	c.Note("target", spelling)
 	name, err := a.localUser(spelling)
 	if err != nil {
 		return vim.About(err, spelling)
 	}
-	if err := a.judgeUser(ctx, c, name, comesIn); err != nil {
+	if err := a.judgeUser(ctx, c, name, canLogIn); err != nil {
 		return err
 	}
 	s := c.Session.Session()
 	return vim.About(do(ctx, s.Actor(), name), spelling)
 }
 
-// unlockUser forgets the failed logins of any principal: users of other domains
-// and extensions are locked like local users.
+// unlockUser deletes the counts of failed logins of any principal. Users of other domains and
+// extensions are locked in the same way as local users.
 func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestType) error {
 	c.Note("target", r.UserName)
 	name, err := principal.Parse(r.UserName, a.Gate.DefaultDomain)
@@ -177,7 +184,7 @@ func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestT
 	}
 	all := []principal.Name{name}
 	if !strings.ContainsAny(r.UserName, `\@`) {
-		all = append(all, principal.Extension(r.UserName)) // an extension's key
+		all = append(all, principal.Extension(r.UserName)) // the name may be the key of an extension
 	}
 	if err := a.judgeUnlock(ctx, c, all...); err != nil {
 		return err

@@ -1,5 +1,11 @@
-// Package admin serves the objects by which the server is administered: who may
-// what, who there is, which extensions are registered, and the settings.
+// Package admin serves the managed objects with which clients administer the server:
+// AuthorizationManager (roles and permissions), UserDirectory (search for users and groups),
+// HostLocalAccountManager (local users), ExtensionManager and OptionManager (settings).
+//
+// [Serve] adds them to an API. Their methods check the arguments and the caller's authority for the
+// change, call the managers of the domain, and convert errors to faults. The data and the rules
+// that do not depend on the API are in the packages access, account, extension and setting.
+// [Directory] and [Source] are the users and groups of identity sources.
 package admin
 
 import (
@@ -7,21 +13,20 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Domain is what these objects work on beside what all do.
+// Domain holds the managers that only this package needs.
 type Domain struct {
 	Accounts  *account.Manager
 	Directory Directory
 }
 
-// api is the API that these objects are part of, and their own domain.
+// api implements the methods and properties of the package's objects.
 type api struct {
 	*vim.API
 	Domain
 	extensions extensionCache
 }
 
-// Serve adds the package's objects to the API. It is called before the first
-// request.
+// Serve adds the package's objects to the API. It must be called before the first request.
 func Serve(to *vim.API, d Domain) error {
 	a := &api{API: to, Domain: d}
 	for _, o := range []*vim.Object{

@@ -11,27 +11,44 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// authorizationManager is roles, permissions and questions about them. The
-// privileges are those that the API asks for on the method or on the entity that
-// it is given, which is the root folder.
+// authorizationManager describes the managed object AuthorizationManager. The required privileges
+// are those that the API defines for the method or for its entity, which is always the root folder.
 func (a *api) authorizationManager() *vim.Object {
 	return &vim.Object{
 		Type: "AuthorizationManager", ID: "AuthorizationManager",
 		Methods: []vim.Method{
-			vim.NewMethod("AddAuthorizationRole", access.ModifyRoles, a.addAuthorizationRole, vim.Audited, vim.ChangesAuthority(ruleNewRole), vim.Faults("AlreadyExists", "InvalidName", "InvalidArgument")),
-			vim.NewMethod("FetchUserPrivilegeOnEntities", vim.View, a.fetchUserPrivilegeOnEntities, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
-			vim.NewMethod("HasPrivilegeOnEntities", access.SystemRead, a.hasPrivilegeOnEntities, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
-			vim.NewMethod("HasPrivilegeOnEntity", access.SystemRead, a.hasPrivilegeOnEntity, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
-			vim.NewMethod("HasUserPrivilegeOnEntities", vim.View, a.hasUserPrivilegeOnEntities, vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
-			vim.NewVoid("MergePermissions", access.ReassignRolePermissions, a.mergePermissions, vim.Audited, vim.ChangesAuthority(rulePermissions), vim.Faults("AuthMinimumAdminPermission", "NotFound", "InvalidArgument", "NoPermission")),
-			vim.NewVoid("RemoveAuthorizationRole", access.ModifyRoles, a.removeAuthorizationRole, vim.Audited, vim.ChangesAuthority(rulePermissions), vim.Faults("NotFound", "InvalidArgument", "RemoveFailed", "NoPermission")),
-			vim.NewVoid("RemoveEntityPermission", access.ModifyPermissions, a.removeEntityPermission, vim.Audited, vim.ChangesAuthority(rulePermissions), vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "NoPermission")),
-			vim.NewVoid("ResetEntityPermissions", access.ModifyPermissions, a.resetEntityPermissions, vim.Audited, vim.ChangesAuthority(rulePermissions), vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewMethod("AddAuthorizationRole", access.ModifyRoles, a.addAuthorizationRole, vim.Audited,
+				vim.ChangesAuthority(ruleNewRole), vim.Faults("AlreadyExists", "InvalidName", "InvalidArgument")),
+			vim.NewMethod("FetchUserPrivilegeOnEntities", vim.View, a.fetchUserPrivilegeOnEntities,
+				vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("HasPrivilegeOnEntities", access.SystemRead, a.hasPrivilegeOnEntities,
+				vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("HasPrivilegeOnEntity", access.SystemRead, a.hasPrivilegeOnEntity,
+				vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewMethod("HasUserPrivilegeOnEntities", vim.View, a.hasUserPrivilegeOnEntities,
+				vim.Faults("ManagedObjectNotFound", "InvalidArgument")),
+			vim.NewVoid("MergePermissions", access.ReassignRolePermissions, a.mergePermissions, vim.Audited,
+				vim.ChangesAuthority(rulePermissions),
+				vim.Faults("AuthMinimumAdminPermission", "NotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("RemoveAuthorizationRole", access.ModifyRoles, a.removeAuthorizationRole, vim.Audited,
+				vim.ChangesAuthority(rulePermissions),
+				vim.Faults("NotFound", "InvalidArgument", "RemoveFailed", "NoPermission")),
+			vim.NewVoid("RemoveEntityPermission", access.ModifyPermissions, a.removeEntityPermission, vim.Audited,
+				vim.ChangesAuthority(rulePermissions),
+				vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "NoPermission")),
+			vim.NewVoid("ResetEntityPermissions", access.ModifyPermissions, a.resetEntityPermissions, vim.Audited,
+				vim.ChangesAuthority(rulePermissions), vim.Faults("ManagedObjectNotFound",
+					"AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
 			vim.NewMethod("RetrieveAllPermissions", vim.View, a.retrieveAllPermissions),
-			vim.NewMethod("RetrieveEntityPermissions", access.SystemRead, a.retrieveEntityPermissions, vim.Faults("ManagedObjectNotFound")),
+			vim.NewMethod("RetrieveEntityPermissions", access.SystemRead, a.retrieveEntityPermissions,
+				vim.Faults("ManagedObjectNotFound")),
 			vim.NewMethod("RetrieveRolePermissions", vim.View, a.retrieveRolePermissions, vim.Faults("NotFound")),
-			vim.NewVoid("SetEntityPermissions", access.ModifyPermissions, a.setEntityPermissions, vim.Audited, vim.ChangesAuthority(rulePermissions), vim.Faults("ManagedObjectNotFound", "AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
-			vim.NewVoid("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, vim.Audited, vim.ChangesAuthority(ruleRoles), vim.Faults("NotFound", "InvalidArgument", "InvalidName", "AlreadyExists", "NoPermission")),
+			vim.NewVoid("SetEntityPermissions", access.ModifyPermissions, a.setEntityPermissions, vim.Audited,
+				vim.ChangesAuthority(rulePermissions), vim.Faults("ManagedObjectNotFound",
+					"AuthMinimumAdminPermission", "NotFound", "UserNotFound", "InvalidArgument", "NoPermission")),
+			vim.NewVoid("UpdateAuthorizationRole", access.ModifyRoles, a.updateAuthorizationRole, vim.Audited,
+				vim.ChangesAuthority(ruleRoles), vim.Faults("NotFound", "InvalidArgument", "InvalidName",
+					"AlreadyExists", "NoPermission")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("description", vim.View, a.authorizationDescription, vim.Watched(a.authorityChanged)),
@@ -42,7 +59,7 @@ func (a *api) authorizationManager() *vim.Object {
 	}
 }
 
-// authorityErrors are those of roles and permissions.
+// authorityErrors maps the errors of roles and permissions to faults.
 var authorityErrors = []vim.Mapping{
 	lacking, lastAdministrator, tooMany,
 	vim.Map(access.ErrRoleExists, vim.Plain[types.AlreadyExists]),
@@ -57,7 +74,7 @@ var authorityErrors = []vim.Mapping{
 	vim.Map(access.ErrEntity, vim.Argument("entity")),
 }
 
-// What each change of authority may fail with.
+// Errors that every change of authority can return.
 var (
 	lacking = vim.MapType(func(refused *access.GrantError, err error) *vim.Fault {
 		return vim.NoPermission(vim.RootFolder(), err, refused.Lacks...)
@@ -72,7 +89,7 @@ func (a *api) roleList(ctx context.Context, c *vim.Call) ([]types.AuthorizationR
 	in := a.MessageLocale(c)
 	var all []types.AuthorizationRole
 	for _, r := range a.Access.Roles() {
-		const each = 8 // privileges that are a unit of work
+		const each = 8 // privileges per unit of work
 		if err := a.Work(ctx, c, 1+len(r.Privileges)/each); err != nil {
 			return nil, err
 		}
@@ -98,8 +115,8 @@ func (a *api) privilegeList(context.Context, *vim.Call) ([]types.AuthorizationPr
 	return all, nil
 }
 
-// authorizationDescription is the privileges' and groups' names for people.
-// Those that extensions declare are described by the extension, if it cares.
+// authorizationDescription returns the labels of privileges and groups in the caller's language. An
+// extension may provide labels for the privileges that it declares.
 func (a *api) authorizationDescription(ctx context.Context, c *vim.Call) (types.AuthorizationDescription, error) {
 	in := a.MessageLocale(c)
 	d := types.AuthorizationDescription{
@@ -124,8 +141,8 @@ func (a *api) authorizationDescription(ctx context.Context, c *vim.Call) (types.
 	return d, nil
 }
 
-// describe finds the label and the summary under the key: in the catalogue, or
-// in what extensions bring, or else the name stands for both.
+// describe returns the label and the summary for a key. They come from the message catalogue or
+// from an extension's resources. If neither has them, the name is used.
 func describe(in string, resources map[string]string, id, key, name string) *types.ElementDescription {
 	find := func(key, otherwise string) string {
 		if s := locale.Text(in, key); s != key {
@@ -141,7 +158,9 @@ func describe(in string, resources map[string]string, id, key, name string) *typ
 	return &e
 }
 
-func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.AddAuthorizationRoleRequestType) (int32, error) {
+func (a *api) addAuthorizationRole(
+	ctx context.Context, c *vim.Call, r *types.AddAuthorizationRoleRequestType,
+) (int32, error) {
 	c.Note("role", r.Name)
 	id, err := a.Access.AddRole(ctx, a.grantor(ctx, c), r.Name, access.Privileges(r.PrivIds))
 	if err != nil {
@@ -151,14 +170,19 @@ func (a *api) addAuthorizationRole(ctx context.Context, c *vim.Call, r *types.Ad
 	return id, nil
 }
 
-func (a *api) updateAuthorizationRole(ctx context.Context, c *vim.Call, r *types.UpdateAuthorizationRoleRequestType) error {
+func (a *api) updateAuthorizationRole(
+	ctx context.Context, c *vim.Call, r *types.UpdateAuthorizationRoleRequestType,
+) error {
 	c.Note("role", r.NewName)
 	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
-	return vim.About(a.Access.UpdateRole(ctx, a.grantor(ctx, c), r.RoleId, r.NewName, access.Privileges(r.PrivIds)), r.NewName)
+	return vim.About(a.Access.UpdateRole(ctx, a.grantor(ctx, c), r.RoleId, r.NewName, access.Privileges(r.PrivIds)),
+		r.NewName)
 }
 
-// removeAuthorizationRole may take permissions away with the role.
-func (a *api) removeAuthorizationRole(ctx context.Context, c *vim.Call, r *types.RemoveAuthorizationRoleRequestType) error {
+// removeAuthorizationRole removes a role and, unless failIfUsed is set, its permissions.
+func (a *api) removeAuthorizationRole(
+	ctx context.Context, c *vim.Call, r *types.RemoveAuthorizationRoleRequestType,
+) error {
 	c.Note("roleId", strconv.Itoa(int(r.RoleId)))
 	return a.Access.RemoveRole(ctx, a.grantor(ctx, c), r.RoleId, r.FailIfUsed)
 }

@@ -22,7 +22,7 @@ func roots(n int) []types.ManagedObjectReference {
 	return all
 }
 
-// Two lists of a small request make a product that no memory holds.
+// The product of two lists in a small request may be too large for the memory.
 func TestEntitiesTimesPrivilegesAreBounded(t *testing.T) {
 	f := newFixture(t)
 	key := f.Key(f.Ann)
@@ -36,7 +36,8 @@ func TestEntitiesTimesPrivilegesAreBounded(t *testing.T) {
 		},
 		"HasUserPrivilegeOnEntities": func(n, m int) vimtest.Answer {
 			return f.As(f.Ann, authority, "HasUserPrivilegeOnEntities",
-				&types.HasUserPrivilegeOnEntitiesRequestType{Entities: roots(n), UserName: "ann", PrivId: make([]string, m)})
+				&types.HasUserPrivilegeOnEntitiesRequestType{Entities: roots(n), UserName: "ann",
+					PrivId: make([]string, m)})
 		},
 	} {
 		for _, c := range [][2]int{{1000, 100}, {admin.MaxPairs, 1}, {1, admin.MaxPairs}, {3 * admin.MaxPairs, 0}} {
@@ -45,22 +46,24 @@ func TestEntitiesTimesPrivilegesAreBounded(t *testing.T) {
 				t.Fatalf("%s: %d entities", name, len(got))
 			}
 			if last := got[len(got)-1].PrivAvailability; c[1] > 0 && &last[0] != &got[0].PrivAvailability[0] {
-				t.Errorf("%s: each entity has a list of its own", name)
+				t.Errorf("%s: the entities don't share one list", name)
 			}
 		}
-		property := map[string]string{"HasPrivilegeOnEntities": "entity", "HasUserPrivilegeOnEntities": "entities"}[name]
+		property := map[string]string{"HasPrivilegeOnEntities": "entity",
+			"HasUserPrivilegeOnEntities": "entities"}[name]
 		for _, c := range [][2]int{{1001, 100}, {admin.MaxPairs + 1, 1}, {1, admin.MaxPairs + 1}, {400_000, 400_000}} {
 			vimtest.Invalid(property, ask(c[0], c[1]))
 		}
 	}
 	fetch := func(n int) vimtest.Answer {
-		return f.As(f.Ann, authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{Entities: roots(n), UserName: "administrator"})
+		return f.As(f.Ann, authority, "FetchUserPrivilegeOnEntities",
+			&types.FetchUserPrivilegeOnEntitiesRequestType{Entities: roots(n), UserName: "administrator"})
 	}
 	vimtest.Get[[]types.UserPrivilegeResult](fetch(admin.MaxPairs / all))
 	vimtest.Invalid("entities", fetch(admin.MaxPairs/all+1))
 }
 
-// counted is an identity source that counts what it is asked.
+// counted is an identity source that counts its searches.
 type counted struct{ asked *int }
 
 func (counted) Domain() string { return "CORP" }
@@ -70,7 +73,7 @@ func (c counted) Search(context.Context, string, bool) ([]admin.Entry, error) {
 	return nil, nil
 }
 
-func TestMorePermissionsThanThereMayBeAreRefusedBeforeAnyIsLookedUp(t *testing.T) {
+func TestTooManyPermissionsAreRefusedBeforeAnyLookup(t *testing.T) {
 	asked := 0
 	f := newFixture(t, func(d *vimtest.Domain) {
 		d.Admin.Directory = append(d.Admin.Directory, counted{&asked})

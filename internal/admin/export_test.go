@@ -1,4 +1,4 @@
 package admin
 
-// MaxPairs is the bound of entities times privileges.
+// MaxPairs is the maximum number of pairs of entities and privileges.
 const MaxPairs = maxPairs

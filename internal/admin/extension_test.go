@@ -28,15 +28,17 @@ func (f *fixture) find(key string) *types.Extension {
 	return vimtest.Get[*types.Extension](a)
 }
 
-func TestAnExtensionIsKeptAsItRegistered(t *testing.T) {
+func TestAnExtensionIsStoredAsItWasRegistered(t *testing.T) {
 	f := newFixture(t)
 	if x := f.find("com.acme"); x != nil {
 		t.Errorf("found %+v", x)
 	}
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	x := f.find("COM.acme")
-	if x == nil || x.Key != "com.acme" || x.Version != "1.2" || x.Description.GetDescription().Label != "An extension" ||
-		len(x.Server) != 1 || x.Server[0].Description.GetDescription().Label != "S" || !x.LastHeartbeatTime.Equal(f.Now()) {
+	if x == nil || x.Key != "com.acme" || x.Version != "1.2" ||
+		x.Description.GetDescription().Label != "An extension" ||
+		len(x.Server) != 1 || x.Server[0].Description.GetDescription().Label != "S" ||
+		!x.LastHeartbeatTime.Equal(f.Now()) {
 		t.Fatalf("found %+v", x)
 	}
 	f.Pass(time.Minute)
@@ -53,34 +55,40 @@ func TestAnExtensionIsKeptAsItRegistered(t *testing.T) {
 	}
 }
 
-func TestAnExtensionThatCannotBeIsRefused(t *testing.T) {
+func TestInvalidExtensionsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	for property, edit := range map[string]func(*types.Extension){
-		"extension.key":           func(x *types.Extension) { x.Key = "" },
-		"extension.description":   func(x *types.Extension) { x.Description = nil },
-		"extension.subjectName":   func(x *types.Extension) { x.SubjectName = "no name" },
-		"extension.privilegeList": func(x *types.Extension) { x.PrivilegeList = append(x.PrivilegeList, x.PrivilegeList...) },
-		"extension":               func(x *types.Extension) { x.Company = strings.Repeat("x", 300<<10) },
+		"extension.key":         func(x *types.Extension) { x.Key = "" },
+		"extension.description": func(x *types.Extension) { x.Description = nil },
+		"extension.subjectName": func(x *types.Extension) { x.SubjectName = "no name" },
+		"extension.privilegeList": func(x *types.Extension) {
+			x.PrivilegeList = append(x.PrivilegeList, x.PrivilegeList...)
+		},
+		"extension": func(x *types.Extension) { x.Company = strings.Repeat("x", 300<<10) },
 	} {
 		x := vimtest.Extension("com.other")
 		edit(&x)
 		vimtest.Invalid(property, f.Register(x))
 		x.Key = "com.acme"
 		if property != "extension.key" {
-			vimtest.Invalid(property, f.On(extensions, "UpdateExtension", &types.UpdateExtensionRequestType{Extension: x}))
+			vimtest.Invalid(property, f.On(extensions, "UpdateExtension",
+				&types.UpdateExtensionRequestType{Extension: x}))
 		}
 	}
 	vimtest.Invalid("extension.key", f.Register(vimtest.Extension("COM.ACME")))
-	vimtest.Fails[types.NotFound](f.On(extensions, "UpdateExtension", &types.UpdateExtensionRequestType{Extension: vimtest.Extension("no")}))
-	vimtest.Fails[types.NotFound](f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "no"}))
+	vimtest.Fails[types.NotFound](f.On(extensions, "UpdateExtension",
+		&types.UpdateExtensionRequestType{Extension: vimtest.Extension("no")}))
+	vimtest.Fails[types.NotFound](f.On(extensions, "UnregisterExtension",
+		&types.UnregisterExtensionRequestType{ExtensionKey: "no"}))
 }
 
 func TestAnExtensionLogsInWithTheCertificateThatWasSetUntilItIsUnregistered(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	set := func(key, pem string) vimtest.Answer {
-		return f.On(extensions, "SetExtensionCertificate", &types.SetExtensionCertificateRequestType{ExtensionKey: key, CertificatePem: pem})
+		return f.On(extensions, "SetExtensionCertificate",
+			&types.SetExtensionCertificateRequestType{ExtensionKey: key, CertificatePem: pem})
 	}
 	own, other := f.Certificate("com.acme"), f.Certificate("other")
 	vimtest.Fails[types.NoClientCertificate](set("com.acme", ""))
@@ -89,12 +97,13 @@ func TestAnExtensionLogsInWithTheCertificateThatWasSetUntilItIsUnregistered(t *t
 	vimtest.OK(set("com.acme", pemOf("CERTIFICATE", other.Raw)))
 	f.Peer.Certificates = []*x509.Certificate{own}
 	login := func() (vim.Result, *vim.Fault) {
-		return f.Send("", f.Ref("SessionManager"), "LoginExtensionByCertificate", &types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme"})
+		return f.Send("", f.Ref("SessionManager"), "LoginExtensionByCertificate",
+			&types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme"})
 	}
 	if _, fault := login(); fault == nil || fault.Kind() != "InvalidLogin" {
 		t.Errorf("another's certificate: %v", fault)
 	}
-	vimtest.OK(set("com.acme", "")) // that of the connection
+	vimtest.OK(set("com.acme", "")) // the certificate of the connection
 	r, fault := login()
 	if fault != nil {
 		t.Fatal(fault)
@@ -109,7 +118,7 @@ func TestAnExtensionLogsInWithTheCertificateThatWasSetUntilItIsUnregistered(t *t
 	}
 }
 
-func TestPublicKeysAreSetAndTheServersIsTold(t *testing.T) {
+func TestPublicKeysAreSetAndTheServersIsReturned(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	set := func(key, text string) vimtest.Answer {
@@ -122,17 +131,22 @@ func TestPublicKeysAreSetAndTheServersIsTold(t *testing.T) {
 	}
 	vimtest.Invalid("publicKey", set("com.acme", "nonsense"))
 	vimtest.Fails[types.NotFound](set("no", good))
-	if got := vimtest.Get[string](f.As(f.Ann, extensions, "GetPublicKey", &types.GetPublicKeyRequestType{})); got != "server's key" {
+	if got := vimtest.Get[string](f.As(f.Ann, extensions, "GetPublicKey",
+		&types.GetPublicKeyRequestType{})); got != "server's key" {
 		t.Errorf("server's key %q", got)
 	}
 }
 
 func TestExtensionsManageAndAllocateNothing(t *testing.T) {
 	f := newFixture(t)
-	if got := vimtest.Get[[]types.ManagedObjectReference](f.As(f.Ann, extensions, "QueryManagedBy", &types.QueryManagedByRequestType{ExtensionKey: "x"})); got == nil || len(got) > 0 {
+	if got := vimtest.Get[[]types.ManagedObjectReference](
+		f.As(f.Ann, extensions, "QueryManagedBy", &types.QueryManagedByRequestType{ExtensionKey: "x"})); got == nil ||
+		len(got) > 0 {
 		t.Errorf("%#v", got)
 	}
-	if got := vimtest.Get[[]types.ExtensionManagerIpAllocationUsage](f.As(f.Ann, extensions, "QueryExtensionIpAllocationUsage", &types.QueryExtensionIpAllocationUsageRequestType{})); got == nil || len(got) > 0 {
+	if got := vimtest.Get[[]types.ExtensionManagerIpAllocationUsage](
+		f.As(f.Ann, extensions, "QueryExtensionIpAllocationUsage",
+			&types.QueryExtensionIpAllocationUsageRequestType{})); got == nil || len(got) > 0 {
 		t.Errorf("%#v", got)
 	}
 }
@@ -142,7 +156,9 @@ func TestPrivilegesThatAnExtensionDeclaresCanBeGranted(t *testing.T) {
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	role := f.AddRole("Doer", "Acme.Do")
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "ann", RoleId: role}))
-	if got := vimtest.Get[[]bool](f.As(f.Ann, authority, "HasPrivilegeOnEntity", &types.HasPrivilegeOnEntityRequestType{Entity: vim.RootFolder(), SessionId: f.Key(f.Ann), PrivId: []string{"Acme.Do"}})); !slices.Equal(got, []bool{true}) {
+	if got := vimtest.Get[[]bool](f.As(f.Ann, authority, "HasPrivilegeOnEntity",
+		&types.HasPrivilegeOnEntityRequestType{Entity: vim.RootFolder(), SessionId: f.Key(f.Ann),
+			PrivId: []string{"Acme.Do"}})); !slices.Equal(got, []bool{true}) {
 		t.Errorf("has %v", got)
 	}
 	vimtest.OK(f.As(f.Ann, "SessionManager", "SetLocale", &types.SetLocaleRequestType{Locale: "de"}))
@@ -156,20 +172,24 @@ func TestPrivilegesThatAnExtensionDeclaresCanBeGranted(t *testing.T) {
 	}
 }
 
-func TestAPrivilegeThatNoExtensionDeclaresNowIsNotGivenOrTakenWithoutHavingIt(t *testing.T) {
+func TestOnlyItsHoldersGiveOrTakeAPrivilegeThatNoExtensionDeclaresAnyMore(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	role := f.AddRole("Doer", "Acme.Do")
 	vimtest.OK(f.Create("holder", "password of holder", ""))
-	clerk := f.User("clerk", "Authorization.ModifyPermissions", "Authorization.ModifyRoles", "Authorization.ReassignRolePermissions", "Host.Local.ManageUserGroups")
+	clerk := f.User("clerk", "Authorization.ModifyPermissions", "Authorization.ModifyRoles",
+		"Authorization.ReassignRolePermissions", "Host.Local.ManageUserGroups")
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "holder", RoleId: role, Propagate: true}))
 	vimtest.OK(f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "com.acme"}))
 	for name, a := range map[string]vimtest.Answer{
-		"gives it itself":     f.Grant(clerk, types.Permission{Principal: "clerk", RoleId: role}),
-		"merges it":           f.As(clerk, authority, "MergePermissions", &types.MergePermissionsRequestType{SrcRoleId: access.ReadOnly, DstRoleId: role}),
-		"takes it":            f.Revoke(clerk, "holder", false),
-		"removes the role":    f.As(clerk, authority, "RemoveAuthorizationRole", &types.RemoveAuthorizationRoleRequestType{RoleId: role}),
-		"sets its password":   f.As(clerk, accounts, "UpdateUser", &types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: "holder", Password: "another password"}}),
+		"gives it itself": f.Grant(clerk, types.Permission{Principal: "clerk", RoleId: role}),
+		"merges it": f.As(clerk, authority, "MergePermissions",
+			&types.MergePermissionsRequestType{SrcRoleId: access.ReadOnly, DstRoleId: role}),
+		"takes it": f.Revoke(clerk, "holder", false),
+		"removes the role": f.As(clerk, authority, "RemoveAuthorizationRole",
+			&types.RemoveAuthorizationRoleRequestType{RoleId: role}),
+		"sets its password": f.As(clerk, accounts, "UpdateUser",
+			&types.UpdateUserRequestType{User: &types.HostAccountSpec{Id: "holder", Password: "another password"}}),
 		"removes its holder":  f.As(clerk, accounts, "RemoveUser", &types.RemoveUserRequestType{UserName: "holder"}),
 		"disables its holder": f.As(clerk, accounts, "DisableUser", &admin.DisableUserRequestType{UserName: "holder"}),
 	} {
@@ -180,30 +200,34 @@ func TestAPrivilegeThatNoExtensionDeclaresNowIsNotGivenOrTakenWithoutHavingIt(t 
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "clerk", RoleId: role}))
 }
 
-func TestAPermissionOfAnExtensionIsNotAUsers(t *testing.T) {
+func TestAPermissionOfAnExtensionDoesNotApplyToAUser(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "com.acme", RoleId: -2}))
-	all := vimtest.Get[[]types.Permission](f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{}))
+	all := vimtest.Get[[]types.Permission](
+		f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{}))
 	if got := all[len(all)-1].Principal; got != "com.acme" {
 		t.Errorf("principal %q", got)
 	}
-	if got := vimtest.Get[[]types.UserPrivilegeResult](f.On(authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{
-		Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "com.acme"})); !slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
+	if got := vimtest.Get[[]types.UserPrivilegeResult](
+		f.On(authority, "FetchUserPrivilegeOnEntities", &types.FetchUserPrivilegeOnEntitiesRequestType{
+			Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "com.acme"})); !slices.Contains(
+		got[0].Privileges, "Sessions.ImpersonateUser") {
 		t.Errorf("privileges %v", got)
 	}
 	vimtest.OK(f.Revoke(f.Admin, "com.acme", false))
-	for _, p := range vimtest.Get[[]types.Permission](f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{})) {
+	for _, p := range vimtest.Get[[]types.Permission](
+		f.On(authority, "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{})) {
 		if p.Principal == "com.acme" {
 			t.Errorf("still there: %+v", p)
 		}
 	}
 }
 
-// A name is a user's or an extension's, and never both: neither is made new where
-// the other is, in whatever spelling. Where an older version did, the user goes
-// first, and the permission that is shown under the bare name can be removed by it.
-func TestUsersGoBeforeExtensionsOfTheSameName(t *testing.T) {
+// A name belongs either to a user or to an extension: nobody can create one of them if the other
+// exists, in any spelling. An older version allowed both. Then the user takes precedence, and the
+// permission that is shown under the name without a domain can be removed by that name.
+func TestUsersTakePrecedenceOverExtensionsOfTheSameName(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Create("kate", "password of kate", ""))
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
@@ -218,16 +242,20 @@ func TestUsersGoBeforeExtensionsOfTheSameName(t *testing.T) {
 		_, err := f.Gate.Mirror.Commit(t.Context(), store.Put(store.Extension, "ext:kate", []byte(value), time.Time{}))
 		f.Must(err)
 	}
-	raw(`{"v":1,"key":"kate","data":{"_typeName":"Extension","key":"kate","version":"1"},"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`)
+	raw(`{"v":1,"key":"kate","data":{"_typeName":"Extension","key":"kate","version":"1"},` +
+		`"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`)
 	for range 5 {
 		vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "kate", RoleId: -2}))
 	}
 	if p := f.Access.Permissions(); len(p) == 0 || p[len(p)-1].Principal.String() != `VSPHERE.LOCAL\kate` {
 		t.Errorf("permissions %v", p)
 	}
-	fetch := &types.FetchUserPrivilegeOnEntitiesRequestType{Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "kate"}
-	if got := vimtest.Get[[]types.UserPrivilegeResult](f.On(authority, "FetchUserPrivilegeOnEntities", fetch)); slices.Contains(got[0].Privileges, "Sessions.ImpersonateUser") {
-		t.Errorf("the user has what being an extension grants: %v", got)
+	fetch := &types.FetchUserPrivilegeOnEntitiesRequestType{
+		Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: "kate"}
+	if got := vimtest.Get[[]types.UserPrivilegeResult](
+		f.On(authority, "FetchUserPrivilegeOnEntities", fetch)); slices.Contains(
+		got[0].Privileges, "Sessions.ImpersonateUser") {
+		t.Errorf("the user has the privileges of an extension: %v", got)
 	}
 	vimtest.OK(f.On(extensions, "UnregisterExtension", &types.UnregisterExtensionRequestType{ExtensionKey: "kate"}))
 	f.Login("kate", "password of kate")

@@ -16,7 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// extensionManager is the programs that are registered with the server.
+// extensionManager describes the managed object ExtensionManager.
 func (a *api) extensionManager() *vim.Object {
 	return &vim.Object{
 		Type: "ExtensionManager", ID: "ExtensionManager",
@@ -25,11 +25,16 @@ func (a *api) extensionManager() *vim.Object {
 			vim.NewMethod("GetPublicKey", vim.View, a.getPublicKey),
 			vim.NewMethod("QueryExtensionIpAllocationUsage", vim.View, a.queryExtensionIPAllocationUsage),
 			vim.NewMethod("QueryManagedBy", vim.View, a.queryManagedBy),
-			vim.NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, vim.Audited, vim.ChangesAuthority(ruleRegister), vim.Faults("InvalidArgument")),
-			vim.NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, vim.Audited, vim.ChangesAuthority(ruleWayIn), vim.Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
-			vim.NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, vim.Audited, vim.ChangesAuthority(ruleWayIn), vim.Faults("NotFound", "InvalidArgument")),
-			vim.NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, vim.Audited, vim.ChangesAuthority(ruleUnregister), vim.Faults("NotFound")),
-			vim.NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, vim.Audited, vim.ChangesAuthority(ruleUpdate), vim.Faults("NotFound", "InvalidArgument")),
+			vim.NewVoid("RegisterExtension", access.ExtensionRegister, a.registerExtension, vim.Audited,
+				vim.ChangesAuthority(ruleRegister), vim.Faults("InvalidArgument")),
+			vim.NewVoid("SetExtensionCertificate", access.ExtensionUpdate, a.setExtensionCertificate, vim.Audited,
+				vim.ChangesAuthority(ruleWayIn), vim.Faults("NotFound", "InvalidArgument", "NoClientCertificate")),
+			vim.NewVoid("SetPublicKey", access.ExtensionUpdate, a.setPublicKey, vim.Audited,
+				vim.ChangesAuthority(ruleWayIn), vim.Faults("NotFound", "InvalidArgument")),
+			vim.NewVoid("UnregisterExtension", access.ExtensionUnregister, a.unregisterExtension, vim.Audited,
+				vim.ChangesAuthority(ruleUnregister), vim.Faults("NotFound")),
+			vim.NewVoid("UpdateExtension", access.ExtensionUpdate, a.updateExtension, vim.Audited,
+				vim.ChangesAuthority(ruleUpdate), vim.Faults("NotFound", "InvalidArgument")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("extensionList", vim.View, a.extensionList, vim.Watched(a.extensionsChanged)),
@@ -38,7 +43,7 @@ func (a *api) extensionManager() *vim.Object {
 	}
 }
 
-// extensionErrors are those of extensions.
+// extensionErrors maps the errors of extensions to faults.
 var extensionErrors = []vim.Mapping{
 	lastAdministrator, tooMany,
 	vim.Map(extension.ErrNotFound, vim.Plain[types.NotFound]),
@@ -55,8 +60,8 @@ var extensionErrors = []vim.Mapping{
 
 func (a *api) extensionsChanged(*vim.Call) <-chan struct{} { return a.Extensions.Changed() }
 
-// registration is what is kept of an extension: a few facts that the server goes
-// by, and all of it as the API writes it.
+// registration converts an extension to its stored form: the members that the server uses, and the
+// whole extension as JSON.
 func registration(c *vim.Call, x *types.Extension) (extension.Registration, error) {
 	c.Note("extension", x.Key)
 	if x.Description == nil {
@@ -74,14 +79,14 @@ func registration(c *vim.Call, x *types.Extension) (extension.Registration, erro
 	return r, nil
 }
 
-// extensionCache has the extensions that were decoded, as long as they are as they
-// were: all of them have megabytes.
+// extensionCache caches decoded extensions until they change, because all of them together can have
+// megabytes.
 type extensionCache struct {
 	mu  sync.Mutex // guards all
 	all map[string]*decodedExtension
 }
 
-// decodedExtension is shared: nobody may write to it.
+// decodedExtension is shared and must not be modified.
 type decodedExtension struct {
 	*types.Extension
 	revision uint64
@@ -100,18 +105,18 @@ func (c *extensionCache) put(e extension.Extension, x *types.Extension) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all == nil || len(c.all) >= 2*extension.MaxExtensions {
-		c.all = map[string]*decodedExtension{} // many are gone
+		c.all = map[string]*decodedExtension{} // many of them were unregistered
 	}
 	c.all[e.Key] = &decodedExtension{x, uint64(e.Revision)}
 }
 
-// apiExtension is the extension as it was registered. Its heartbeat is what the
-// server knows: when it was last registered or updated. Nobody may write to it.
+// apiExtension returns the extension as it was registered. The server sets the time of the last
+// heartbeat to the time of the last registration or update. The result must not be modified.
 func (a *api) apiExtension(ctx context.Context, c *vim.Call, e extension.Extension) (*types.Extension, error) {
 	if x := a.extensions.get(e); x != nil {
 		return x, nil
 	}
-	const each = 64 // bytes that a unit of work decodes
+	const each = 64 // bytes to decode per unit of work
 	if err := a.Work(ctx, c, len(e.Data)/each); err != nil {
 		return nil, err
 	}
@@ -124,15 +129,15 @@ func (a *api) apiExtension(ctx context.Context, c *vim.Call, e extension.Extensi
 	return x, nil
 }
 
-// unreadableError: what the extension said of itself can't be decoded.
+// unreadableError means that the stored form of an extension can't be decoded.
 type unreadableError struct {
-	key   string
-	cause error
+	key string
+	err error
 }
 
-func (e *unreadableError) Error() string { return fmt.Sprintf("read extension %q: %v", e.key, e.cause) }
+func (e *unreadableError) Error() string { return fmt.Sprintf("read extension %q: %v", e.key, e.err) }
 
-func (e *unreadableError) Unwrap() error { return e.cause }
+func (e *unreadableError) Unwrap() error { return e.err }
 
 func (a *api) extensionList(ctx context.Context, c *vim.Call) ([]types.Extension, error) {
 	var all []types.Extension
@@ -141,7 +146,7 @@ func (a *api) extensionList(ctx context.Context, c *vim.Call) ([]types.Extension
 		if err != nil {
 			return nil, err
 		}
-		const each = 256 // bytes that a unit of work answers
+		const each = 256 // bytes to return per unit of work
 		if err := a.Work(ctx, c, 1+len(e.Data)/each); err != nil {
 			return nil, err
 		}
@@ -150,7 +155,9 @@ func (a *api) extensionList(ctx context.Context, c *vim.Call) ([]types.Extension
 	return all, nil
 }
 
-func (a *api) findExtension(ctx context.Context, c *vim.Call, r *types.FindExtensionRequestType) (*types.Extension, error) {
+func (a *api) findExtension(
+	ctx context.Context, c *vim.Call, r *types.FindExtensionRequestType,
+) (*types.Extension, error) {
 	e, ok := a.Extensions.Find(r.ExtensionKey)
 	if !ok {
 		return nil, nil
@@ -191,9 +198,11 @@ func (a *api) unregisterExtension(ctx context.Context, c *vim.Call, r *types.Unr
 	return a.Extensions.Unregister(ctx, s.Actor(), r.ExtensionKey)
 }
 
-// setExtensionCertificate takes the certificate that is given, or else the one
-// that the caller has presented on its connection.
-func (a *api) setExtensionCertificate(ctx context.Context, c *vim.Call, r *types.SetExtensionCertificateRequestType) error {
+// setExtensionCertificate sets the certificate of the request or, if it has none, the client
+// certificate of the caller's connection.
+func (a *api) setExtensionCertificate(
+	ctx context.Context, c *vim.Call, r *types.SetExtensionCertificateRequestType,
+) error {
 	c.Note("extension", r.ExtensionKey)
 	certificate := []byte(r.CertificatePem)
 	if len(certificate) == 0 {
@@ -209,8 +218,8 @@ func (a *api) setExtensionCertificate(ctx context.Context, c *vim.Call, r *types
 	return a.Extensions.SetCertificate(ctx, s.Actor(), r.ExtensionKey, certificate, ownSession(c, r.ExtensionKey))
 }
 
-// ownSession is the key of the caller's session if it is the extension's own,
-// which stays when the extension renews how it logs in; "" otherwise.
+// ownSession returns the key of the caller's session if the caller is the extension itself, and ""
+// otherwise. This session stays when the extension changes its credentials.
 func ownSession(c *vim.Call, key string) string {
 	s := c.Session.Session()
 	if s.Origin == nil && s.Identity.Extension && s.Identity.Name.Equal(principal.Extension(key)) {
@@ -228,25 +237,30 @@ func (a *api) setPublicKey(ctx context.Context, c *vim.Call, r *types.SetPublicK
 	return a.Extensions.SetPublicKey(ctx, s.Actor(), r.ExtensionKey, r.PublicKey)
 }
 
-// getPublicKey is the server's own key, for extensions to check what it signs.
+// getPublicKey returns the server's public key, with which extensions verify the server's
+// signatures.
 func (a *api) getPublicKey(context.Context, *vim.Call, *types.GetPublicKeyRequestType) (string, error) {
 	if a.Server.PublicKey == nil {
-		return "", vim.NotSupported("the server's public key is not configured to be told")
+		return "", vim.NotSupported("the server has no public key for extensions")
 	}
 	return a.Server.PublicKey(), nil
 }
 
-// queryManagedBy: there are no entities that an extension could manage.
-func (a *api) queryManagedBy(context.Context, *vim.Call, *types.QueryManagedByRequestType) ([]types.ManagedObjectReference, error) {
+// queryManagedBy returns nothing, because there are no entities that an extension could manage.
+func (a *api) queryManagedBy(
+	context.Context, *vim.Call, *types.QueryManagedByRequestType,
+) ([]types.ManagedObjectReference, error) {
 	return nil, nil
 }
 
-// queryExtensionIPAllocationUsage: there are no pools to allocate from.
-func (a *api) queryExtensionIPAllocationUsage(context.Context, *vim.Call, *types.QueryExtensionIpAllocationUsageRequestType) ([]types.ExtensionManagerIpAllocationUsage, error) {
+// queryExtensionIPAllocationUsage returns nothing, because there are no IP pools.
+func (a *api) queryExtensionIPAllocationUsage(
+	context.Context, *vim.Call, *types.QueryExtensionIpAllocationUsageRequestType,
+) ([]types.ExtensionManagerIpAllocationUsage, error) {
 	return nil, nil
 }
 
-// extensionName is the principal of the extension with the key.
+// extensionName returns the principal of the extension with the key.
 func (a *api) extensionName(key string) (principal.Name, bool) {
 	e, ok := a.Extensions.Find(key)
 	if !ok {
@@ -255,14 +269,14 @@ func (a *api) extensionName(key string) (principal.Name, bool) {
 	return e.Principal(), true
 }
 
-// resources are the texts that extensions bring for a module: in the caller's
-// language, or else in the default one. If two bring one, that of the first counts.
+// resources returns the texts of all extensions for a module, in the caller's language or else in
+// the default language. If several extensions have a text for the same key, the first one is used.
 func (a *api) resources(ctx context.Context, c *vim.Call, module, messageLocale string) (map[string]string, error) {
 	texts := map[string]string{}
 	for _, e := range a.Extensions.List() {
 		x, err := a.apiExtension(ctx, c, e)
 		if _, unreadable := errors.AsType[*unreadableError](err); unreadable {
-			continue // extensionList tells
+			continue // extensionList reports the error
 		} else if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// fixture is vimtest's, with what these tests do often.
+// fixture adds helpers to the fixture of vimtest.
 type fixture struct {
 	*vimtest.Fixture
 	t *testing.T

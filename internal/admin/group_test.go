@@ -18,8 +18,8 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// corp is another identity source: Carl, who is of the staff, and Dora, who is
-// not. It is also the way in of both, without a password.
+// corp is another identity source. It has the users Carl, who is a member of the group Staff, and
+// Dora, who is not. It is also a login method that accepts both without a password.
 type corp struct{ down bool }
 
 func corpName(user string) principal.Name { return principal.Name{Domain: "CORP", User: user} }
@@ -32,7 +32,8 @@ func (c corp) Search(_ context.Context, text string, exact bool) ([]admin.Entry,
 	}
 	var found []admin.Entry
 	for _, e := range []admin.Entry{
-		{Name: corpName("Carl"), Groups: []string{`CORP\Staff`}}, {Name: corpName("Dora")}, {Name: corpName("Staff"), Group: true},
+		{Name: corpName("Carl"), Groups: []string{`CORP\Staff`}}, {Name: corpName("Dora")},
+		{Name: corpName("Staff"), Group: true},
 	} {
 		user, text := strings.ToLower(e.Name.User), strings.ToLower(text)
 		if user == text || !exact && strings.Contains(user, text) {
@@ -62,10 +63,11 @@ func withCorp(d *vimtest.Domain) {
 	d.Gate.Methods = slices.Insert(d.Gate.Methods, 0, login.Method(corp{}))
 }
 
-func TestAGroupsPermissionIsItsMembers(t *testing.T) {
+func TestAGroupsPermissionAppliesToItsMembers(t *testing.T) {
 	f := newFixture(t, withCorp)
 	role := f.AddRole("Staff", "Global.Settings")
-	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `corp\staff`, Group: true, RoleId: role}, types.Permission{Principal: `CORP\dora`, RoleId: access.ReadOnly}))
+	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `corp\staff`, Group: true, RoleId: role},
+		types.Permission{Principal: `CORP\dora`, RoleId: access.ReadOnly}))
 	carl, dora := f.Login(`CORP\carl`, ""), f.Login("dora@corp", "")
 	if got := vimtest.Get[[]int32](f.Prop(carl, "Folder", "effectiveRole")); !slices.Equal(got, []int32{role}) {
 		t.Errorf("roles of Carl: %v", got)
@@ -73,17 +75,19 @@ func TestAGroupsPermissionIsItsMembers(t *testing.T) {
 	vimtest.OK(f.SetOption(carl))
 	vimtest.Fails[types.NoPermission](f.SetOption(dora))
 	for name, want := range map[string]bool{`CORP\Carl`: true, `CORP\Dora`: false} {
-		got := vimtest.Get[[]types.EntityPrivilege](f.As(dora, authority, "HasUserPrivilegeOnEntities", &types.HasUserPrivilegeOnEntitiesRequestType{
-			Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: name, PrivId: []string{"Global.Settings"}}))
+		got := vimtest.Get[[]types.EntityPrivilege](
+			f.As(dora, authority, "HasUserPrivilegeOnEntities", &types.HasUserPrivilegeOnEntitiesRequestType{
+				Entities: []types.ManagedObjectReference{vim.RootFolder()}, UserName: name, PrivId: []string{
+					"Global.Settings"}}))
 		if got[0].PrivAvailability[0].IsGranted != want {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
-	// A permission of the user's own stands before those of its groups.
+	// A permission of the user overrides those of its groups.
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: `CORP\Carl`, RoleId: access.ReadOnly}))
 	vimtest.Fails[types.NoPermission](f.SetOption(carl))
 	vimtest.OK(f.Revoke(f.Admin, `CORP\Carl`, false))
-	vimtest.Fails[types.NotFound](f.Revoke(f.Admin, `CORP\Staff`, false)) // a user of that name
+	vimtest.Fails[types.NotFound](f.Revoke(f.Admin, `CORP\Staff`, false)) // names a user, not the group
 	vimtest.OK(f.Revoke(f.Admin, `CORP\Staff`, true))
 	vimtest.Fails[types.NoPermission](f.SetOption(carl))
 }
@@ -110,12 +114,14 @@ func TestMembersAndGroupsAreFound(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatCannotBeReachedIsNotAnEmptyOne(t *testing.T) {
+func TestAnUnreachableDirectoryIsNotTreatedAsEmpty(t *testing.T) {
 	f := newFixture(t, func(d *vimtest.Domain) { d.Admin.Directory = append(d.Admin.Directory, corp{down: true}) })
-	if a := f.search(types.RetrieveUserGroupsRequestType{Domain: "CORP"}); a.Fault == nil || a.Fault.Kind() != "SystemError" {
+	if a := f.search(types.RetrieveUserGroupsRequestType{Domain: "CORP"}); a.Fault == nil ||
+		a.Fault.Kind() != "SystemError" {
 		t.Errorf("%+v", a)
 	}
-	if got := vimtest.Fails[types.UserNotFound](f.Grant(f.Admin, types.Permission{Principal: `CORP\Carl`, RoleId: -1})); !got.Unresolved {
+	if got := vimtest.Fails[types.UserNotFound](
+		f.Grant(f.Admin, types.Permission{Principal: `CORP\Carl`, RoleId: -1})); !got.Unresolved {
 		t.Errorf("%+v", got)
 	}
 }

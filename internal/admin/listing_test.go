@@ -18,16 +18,17 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// newFull is an API with as many users, extensions, roles and permissions as there
-// may be. What extensions say and declare is a twentieth less than it may be.
+// newFull returns an API with the maximum number of users, extensions, roles and permissions. The
+// data and the declared privileges of extensions are at 95 per cent of their limits.
 func newFull(t testing.TB) *vimtest.Fixture {
 	f := vimtest.New(t)
 	fillUsers(t, f)
-	const privileges = 19 // of each extension
+	const privileges = 19 // per extension
 	resources := func(key string) []types.ExtensionResourceInfo {
 		r := types.ExtensionResourceInfo{Locale: "en", Module: "auth"}
 		for i := range 100 {
-			r.Data = append(r.Data, types.KeyValue{Key: fmt.Sprint("privilege.", key, ".p", i, ".label"), Value: strings.Repeat("x", 200)})
+			r.Data = append(r.Data, types.KeyValue{Key: fmt.Sprint("privilege.", key, ".p", i, ".label"),
+				Value: strings.Repeat("x", 200)})
 		}
 		return []types.ExtensionResourceInfo{r}
 	}
@@ -36,7 +37,8 @@ func newFull(t testing.TB) *vimtest.Fixture {
 		x := vimtest.Extension(key)
 		x.ResourceList = resources(key)
 		for p := range privileges {
-			x.PrivilegeList = append(x.PrivilegeList, types.ExtensionPrivilegeInfo{PrivID: fmt.Sprint(key, ".p", p), PrivGroupName: key})
+			x.PrivilegeList = append(x.PrivilegeList,
+				types.ExtensionPrivilegeInfo{PrivID: fmt.Sprint(key, ".p", p), PrivGroupName: key})
 		}
 		vimtest.OK(f.Register(x))
 	}
@@ -59,7 +61,7 @@ func newFull(t testing.TB) *vimtest.Fixture {
 	return f
 }
 
-// fillUsers makes users up to the bound, with Ann's password.
+// fillUsers creates users up to the limit, with Ann's password.
 func fillUsers(t testing.TB, f *vimtest.Fixture) {
 	ann := principal.Name{Domain: account.DefaultDomain, User: "Ann"}
 	r, err := f.Mirror().Get(t.Context(), store.Account, ann.Key())
@@ -74,8 +76,7 @@ func fillUsers(t testing.TB, f *vimtest.Fixture) {
 	f.Must(err)
 }
 
-// BenchmarkListsAtTheirBounds is what each list takes when it is as long as it may
-// be.
+// BenchmarkListsAtTheirBounds measures the cost of each list at its maximum length.
 func BenchmarkListsAtTheirBounds(b *testing.B) {
 	f := newFull(b)
 	bench := func(name string, list func() int) {
@@ -94,7 +95,8 @@ func BenchmarkListsAtTheirBounds(b *testing.B) {
 		}
 	}
 	bench("users", users(types.RetrieveUserGroupsRequestType{FindUsers: true}))
-	bench("one user", users(types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "user-00777", ExactMatch: true}))
+	bench("one user", users(types.RetrieveUserGroupsRequestType{FindUsers: true, SearchStr: "user-00777",
+		ExactMatch: true}))
 	bench("permissions", func() int {
 		all := f.On("AuthorizationManager", "RetrieveAllPermissions", &types.RetrieveAllPermissionsRequestType{})
 		return len(vimtest.Get[[]types.Permission](all))
@@ -105,14 +107,18 @@ func BenchmarkListsAtTheirBounds(b *testing.B) {
 	of := func(name string) vimtest.Answer { return f.Prop(f.Admin, "AuthorizationManager", name) }
 	bench("roles", func() int { return len(vimtest.Get[[]types.AuthorizationRole](of("roleList"))) })
 	bench("privileges", func() int { return len(vimtest.Get[[]types.AuthorizationPrivilege](of("privilegeList"))) })
-	bench("description", func() int { return len(vimtest.Get[types.AuthorizationDescription](of("description")).Privilege) })
+	bench("description", func() int {
+		return len(
+			vimtest.Get[types.AuthorizationDescription](of("description")).Privilege)
+	})
 }
 
-func TestAListThatAMethodAnswersWithIsCounted(t *testing.T) {
+func TestAListInTheResultOfAMethodIsCounted(t *testing.T) {
 	f := vimtest.New(t)
 	fillUsers(t, f)
 	found := f.On("UserDirectory", "RetrieveUserGroups", &types.RetrieveUserGroupsRequestType{FindUsers: true})
-	if n, held := len(vimtest.Get[[]types.BaseUserSearchResult](found)), f.Last.Weight(); n != account.MaxUsers || held < 64*account.MaxUsers {
-		t.Errorf("%d users of which %d bytes are counted", n, held)
+	if n, held := len(vimtest.Get[[]types.BaseUserSearchResult](found)), f.Last.Weight(); n != account.MaxUsers ||
+		held < 64*account.MaxUsers {
+		t.Errorf("%d users, %d bytes are counted", n, held)
 	}
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// optionManager is the server's settings.
+// optionManager describes the managed object OptionManager, which serves the server's settings.
 func (a *api) optionManager() *vim.Object {
 	return &vim.Object{
 		Type: "OptionManager", ID: "VpxSettings",
 		Methods: []vim.Method{
 			vim.NewMethod("QueryOptions", vim.View, a.queryOptions, vim.Faults("InvalidName")),
-			vim.NewVoid("UpdateOptions", access.GlobalSettings, a.updateOptions, vim.Audited, vim.Faults("InvalidName", "InvalidArgument")),
+			vim.NewVoid("UpdateOptions", access.GlobalSettings, a.updateOptions, vim.Audited,
+				vim.Faults("InvalidName", "InvalidArgument")),
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("setting", vim.View, a.setting, vim.Watched(a.settingsChanged)),
@@ -27,7 +28,7 @@ func (a *api) optionManager() *vim.Object {
 	}
 }
 
-// optionErrors are those of options.
+// optionErrors maps the errors of options to faults.
 var optionErrors = []vim.Mapping{
 	vim.MapType(func(unknown *setting.UnknownError, err error) *vim.Fault {
 		return vim.NewFault(&types.InvalidName{Name: unknown.Name}, err)
@@ -43,7 +44,9 @@ func (a *api) setting(context.Context, *vim.Call) ([]types.BaseOptionValue, erro
 	return a.optionValues("")
 }
 
-func (a *api) queryOptions(_ context.Context, _ *vim.Call, r *types.QueryOptionsRequestType) ([]types.BaseOptionValue, error) {
+func (a *api) queryOptions(
+	_ context.Context, _ *vim.Call, r *types.QueryOptionsRequestType,
+) ([]types.BaseOptionValue, error) {
 	return a.optionValues(r.Name)
 }
 
@@ -59,7 +62,7 @@ func (a *api) optionValues(name string) ([]types.BaseOptionValue, error) {
 	return values, nil
 }
 
-// updateOptions sets all of the values or none.
+// updateOptions sets all values or none.
 func (a *api) updateOptions(ctx context.Context, c *vim.Call, r *types.UpdateOptionsRequestType) error {
 	set := make([]setting.Option, len(r.ChangedValue))
 	for i, v := range r.ChangedValue {
@@ -85,8 +88,8 @@ func (a *api) supportedOption(context.Context, *vim.Call) ([]types.OptionDef, er
 	return all, nil
 }
 
-// optionType is what values the option takes. A time whose default is no whole
-// number of its unit is told as the text that it is.
+// optionType returns the type of an option's values. A duration whose default is not a whole number
+// of its unit is an option with a text value.
 func optionType(d setting.Definition) types.BaseOptionType {
 	writable := types.OptionType{ValueIsReadonly: new(false)}
 	if n, ok := d.Default.(int32); ok {

@@ -15,19 +15,26 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-func (a *api) retrieveAllPermissions(context.Context, *vim.Call, *types.RetrieveAllPermissionsRequestType) ([]types.Permission, error) {
+func (a *api) retrieveAllPermissions(
+	context.Context, *vim.Call, *types.RetrieveAllPermissionsRequestType,
+) ([]types.Permission, error) {
 	return vim.Permissions(a.Access.Permissions()), nil
 }
 
-// retrieveEntityPermissions: the root folder inherits from nothing.
-func (a *api) retrieveEntityPermissions(_ context.Context, _ *vim.Call, r *types.RetrieveEntityPermissionsRequestType) ([]types.Permission, error) {
+// retrieveEntityPermissions returns the permissions on the root folder. There are no inherited
+// ones, because the root folder has no parent.
+func (a *api) retrieveEntityPermissions(
+	_ context.Context, _ *vim.Call, r *types.RetrieveEntityPermissionsRequestType,
+) ([]types.Permission, error) {
 	if err := vim.CheckEntity(r.Entity); err != nil {
 		return nil, err
 	}
 	return vim.Permissions(a.Access.Permissions()), nil
 }
 
-func (a *api) retrieveRolePermissions(_ context.Context, _ *vim.Call, r *types.RetrieveRolePermissionsRequestType) ([]types.Permission, error) {
+func (a *api) retrieveRolePermissions(
+	_ context.Context, _ *vim.Call, r *types.RetrieveRolePermissionsRequestType,
+) ([]types.Permission, error) {
 	all, err := a.Access.PermissionsOf(r.RoleId)
 	if err != nil {
 		return nil, err
@@ -43,7 +50,9 @@ func (a *api) setEntityPermissions(ctx context.Context, c *vim.Call, r *types.Se
 	return a.permissionFault(ctx, a.Access.SetPermissions(ctx, a.grantor(ctx, c), r.Entity.Value, set), set)
 }
 
-func (a *api) resetEntityPermissions(ctx context.Context, c *vim.Call, r *types.ResetEntityPermissionsRequestType) error {
+func (a *api) resetEntityPermissions(
+	ctx context.Context, c *vim.Call, r *types.ResetEntityPermissionsRequestType,
+) error {
 	set, err := a.wantedPermissions(ctx, c, r.Entity, r.Permission)
 	if err != nil {
 		return err
@@ -51,13 +60,15 @@ func (a *api) resetEntityPermissions(ctx context.Context, c *vim.Call, r *types.
 	return a.permissionFault(ctx, a.Access.ResetPermissions(ctx, a.grantor(ctx, c), r.Entity.Value, set), set)
 }
 
-// wantedPermissions reads the permissions that a caller sets.
-func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.ManagedObjectReference, all []types.Permission) ([]access.Permission, error) {
+// wantedPermissions converts and checks the permissions that a caller sets.
+func (a *api) wantedPermissions(
+	ctx context.Context, c *vim.Call, on types.ManagedObjectReference, all []types.Permission,
+) ([]access.Permission, error) {
 	if err := vim.CheckEntity(on); err != nil {
 		return nil, err
 	}
 	if len(all) > access.MaxPermissions {
-		// Before each is looked up in a directory.
+		// This check comes before the lookups in a directory.
 		return nil, access.ErrTooMany
 	}
 	set := make([]access.Permission, len(all))
@@ -65,10 +76,11 @@ func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.Manag
 		c.Note("principal", p.Principal)
 		c.Note("roleId", strconv.Itoa(int(p.RoleId)))
 		if p.Entity != nil && *p.Entity != vim.RootFolder() {
-			return nil, vim.InvalidArgument("permission.entity", errors.New("not the entity that permissions are set on"))
+			return nil, vim.InvalidArgument("permission.entity",
+				errors.New("not the entity on which the permissions are set"))
 		}
 		if !grantable(p.RoleId) {
-			return nil, vim.InvalidArgument("permission.roleId", errors.New("a role that can't be granted"))
+			return nil, vim.InvalidArgument("permission.roleId", errors.New("the role can't be granted"))
 		}
 		name, err := a.principal(ctx, p.Principal, p.Group)
 		if errors.Is(err, principal.ErrInvalid) {
@@ -81,11 +93,11 @@ func (a *api) wantedPermissions(ctx context.Context, c *vim.Call, on types.Manag
 	return set, nil
 }
 
-// grantable: the API keeps two of its roles for itself.
+// grantable reports whether a role can be granted. The API reserves two of its roles.
 func grantable(role int32) bool { return role != access.View && role != access.Anonymous }
 
-// permissionFault names the principal that there is not, or that can't be found
-// out about now.
+// permissionFault adds the name of the principal to an error that says that it does not exist. If
+// the principal's source is unreachable, the fault says that the name could not be resolved.
 func (a *api) permissionFault(ctx context.Context, err error, set []access.Permission) error {
 	if !errors.Is(err, access.ErrPrincipal) {
 		return err
@@ -93,13 +105,16 @@ func (a *api) permissionFault(ctx context.Context, err error, set []access.Permi
 	for _, p := range set {
 		_, known, unreached := a.Directory.lookup(ctx, p.Principal, p.Group)
 		if !known && !a.isExtension(p.Principal, p.Group) {
-			return vim.NewFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil}, errors.Join(err, unreached))
+			return vim.NewFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil},
+				errors.Join(err, unreached))
 		}
 	}
 	return err
 }
 
-func (a *api) removeEntityPermission(ctx context.Context, c *vim.Call, r *types.RemoveEntityPermissionRequestType) error {
+func (a *api) removeEntityPermission(
+	ctx context.Context, c *vim.Call, r *types.RemoveEntityPermissionRequestType,
+) error {
 	c.Note("principal", r.User)
 	if err := vim.CheckEntity(r.Entity); err != nil {
 		return err
@@ -111,8 +126,8 @@ func (a *api) removeEntityPermission(ctx context.Context, c *vim.Call, r *types.
 	return a.Access.RemovePermission(ctx, a.grantor(ctx, c), r.Entity.Value, p.Principal, p.Group)
 }
 
-// permissionOf finds the permission of a principal: the one that is shown under
-// this very name first.
+// permissionOf finds the permission of a principal. A permission that is shown under exactly this
+// name takes precedence.
 func (a *api) permissionOf(spelling string, group bool) (access.Permission, bool) {
 	all := a.Access.Permissions()
 	for _, p := range all {
@@ -136,12 +151,12 @@ func (a *api) mergePermissions(ctx context.Context, c *vim.Call, r *types.MergeP
 	c.Note("from", strconv.Itoa(int(r.SrcRoleId)))
 	c.Note("to", strconv.Itoa(int(r.DstRoleId)))
 	if !grantable(r.DstRoleId) {
-		return vim.InvalidArgument("dstRoleId", errors.New("a role that can't be granted"))
+		return vim.InvalidArgument("dstRoleId", errors.New("the role can't be granted"))
 	}
 	return a.Access.MergePermissions(ctx, a.grantor(ctx, c), r.SrcRoleId, r.DstRoleId)
 }
 
-// bySession finds the session that is asked about.
+// bySession returns the session with the key from a request.
 func (a *api) bySession(ctx context.Context, key string) (*session.Live, error) {
 	l, err := a.Sessions.Lookup(ctx, key)
 	if errors.Is(err, session.ErrNoSession) {
@@ -150,21 +165,24 @@ func (a *api) bySession(ctx context.Context, key string) (*session.Live, error) 
 	return l, err
 }
 
-// maxPairs is how many pairs of an entity and a privilege one answer tells about.
+// maxPairs is the maximum number of pairs of an entity and a privilege in one response.
 const maxPairs = 100_000
 
-// bounded holds a question about each privilege on each entity to maxPairs: what
-// is asked for as two lists is answered as their product. property names the list
-// of entities.
+// bounded checks that a request for each privilege on each entity has at most maxPairs pairs. The
+// request contains two lists, but the response contains their product. property is the name of the
+// list of entities.
 func (a *api) bounded(ctx context.Context, c *vim.Call, property string, entities, privileges int) error {
-	// Divided, since a product could overflow.
+	// The check divides because the product could overflow.
 	if privileges > 0 && entities > maxPairs/privileges {
-		return vim.InvalidArgument(property, fmt.Errorf("%d entities and %d privileges are more than %d pairs", entities, privileges, maxPairs))
+		return vim.InvalidArgument(property, fmt.Errorf("%d entities and %d privileges are more than %d pairs",
+			entities, privileges, maxPairs))
 	}
 	return a.Work(ctx, c, entities+privileges)
 }
 
-func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.HasPrivilegeOnEntityRequestType) ([]bool, error) {
+func (a *api) hasPrivilegeOnEntity(
+	ctx context.Context, _ *vim.Call, r *types.HasPrivilegeOnEntityRequestType,
+) ([]bool, error) {
 	if err := vim.CheckEntity(r.Entity); err != nil {
 		return nil, err
 	}
@@ -179,7 +197,9 @@ func (a *api) hasPrivilegeOnEntity(ctx context.Context, _ *vim.Call, r *types.Ha
 	return has, nil
 }
 
-func (a *api) hasPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.HasPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+func (a *api) hasPrivilegeOnEntities(
+	ctx context.Context, c *vim.Call, r *types.HasPrivilegeOnEntitiesRequestType,
+) ([]types.EntityPrivilege, error) {
 	if err := a.bounded(ctx, c, "entity", len(r.Entity), len(r.PrivId)); err != nil {
 		return nil, err
 	}
@@ -192,12 +212,15 @@ func (a *api) hasPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.
 	if err != nil {
 		return nil, err
 	}
-	return entityPrivileges(r.Entity, r.PrivId, func(id string) bool { return a.SessionHas(l, access.Privilege(id)) }), nil
+	return entityPrivileges(r.Entity, r.PrivId,
+		func(id string) bool { return a.SessionHas(l, access.Privilege(id)) }), nil
 }
 
-// hasUserPrivilegeOnEntities takes any object: those that are no entities are
-// judged as the root folder.
-func (a *api) hasUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.HasUserPrivilegeOnEntitiesRequestType) ([]types.EntityPrivilege, error) {
+// hasUserPrivilegeOnEntities accepts any object. An object that is not an entity is treated like
+// the root folder.
+func (a *api) hasUserPrivilegeOnEntities(
+	ctx context.Context, c *vim.Call, r *types.HasUserPrivilegeOnEntitiesRequestType,
+) ([]types.EntityPrivilege, error) {
 	if err := a.bounded(ctx, c, "entities", len(r.Entities), len(r.PrivId)); err != nil {
 		return nil, err
 	}
@@ -213,7 +236,9 @@ func (a *api) hasUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *ty
 	return entityPrivileges(r.Entities, r.PrivId, func(id string) bool { return has.Has(access.Privilege(id)) }), nil
 }
 
-func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *types.FetchUserPrivilegeOnEntitiesRequestType) ([]types.UserPrivilegeResult, error) {
+func (a *api) fetchUserPrivilegeOnEntities(
+	ctx context.Context, c *vim.Call, r *types.FetchUserPrivilegeOnEntitiesRequestType,
+) ([]types.UserPrivilegeResult, error) {
 	for _, e := range r.Entities {
 		if err := vim.CheckEntity(e); err != nil {
 			return nil, err
@@ -234,9 +259,11 @@ func (a *api) fetchUserPrivilegeOnEntities(ctx context.Context, c *vim.Call, r *
 	return all, nil
 }
 
-// entityPrivileges tells of each privilege on each entity. There is one entity
-// that permissions are set on, so the list of privileges is the same for all.
-func entityPrivileges(entities []types.ManagedObjectReference, ids []string, has func(string) bool) []types.EntityPrivilege {
+// entityPrivileges returns the result for each privilege on each entity. Permissions are set on one
+// entity only, so all entities share the same list.
+func entityPrivileges(
+	entities []types.ManagedObjectReference, ids []string, has func(string) bool,
+) []types.EntityPrivilege {
 	granted := make([]types.PrivilegeAvailability, len(ids))
 	for i, id := range ids {
 		granted[i] = types.PrivilegeAvailability{PrivId: id, IsGranted: has(id)}
@@ -248,8 +275,8 @@ func entityPrivileges(entities []types.ManagedObjectReference, ids []string, has
 	return all
 }
 
-// privilegesOf is what a user has without regard to any session. A name that is
-// nobody's has nothing: who there is is not told here.
+// privilegesOf returns the privileges of a user independently of any session. An unknown name has
+// none: the result must not reveal which users exist.
 func (a *api) privilegesOf(ctx context.Context, spelling string) (access.Set, error) {
 	name, err := a.principal(ctx, spelling, false)
 	if err != nil {
@@ -260,11 +287,12 @@ func (a *api) privilegesOf(ctx context.Context, spelling string) (access.Set, er
 	}), nil
 }
 
-// principal reads a name as clients spell it, and returns it as its source does
-// where it knows it. A bare name is a user's of the default domain where there is
-// such a user, else an extension's key where there is such an extension. New
-// extensions are not called as a user is, nor the reverse; where an older version
-// let them, who can register an extension must not take a user's name away.
+// principal parses a name from a client. If its source knows the name, it is returned in the
+// source's spelling. A name without a domain is that of a user of the default domain, if there is
+// such a user. Otherwise it is the key of an extension, if there is such an extension. A new
+// extension can't have the name of a user, and a new user can't have the name of an extension, but
+// older versions allowed it. The user takes precedence, so that nobody can take over a user's name
+// by registering an extension.
 func (a *api) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
 	name, err := principal.Parse(spelling, a.Gate.DefaultDomain)
 	if err != nil {

@@ -12,45 +12,47 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// The rules of the rows that change authority, as the rows declare them. All are
-// judged by one function, vim.API.MayChange (or access.Lacking inside package
-// access): the caller needs every privilege that the change gives or takes away.
+// The rules for methods that change authority, as their rows declare them. All of them are checked
+// by one function, vim.API.MayChange (or access.Lacking inside package access): the caller needs
+// every privilege that the change gives or takes away.
 const (
 	rulePermissions = "every privilege that any user, group or extension gains or loses by it"
-	ruleRoles       = "every privilege that is added to the role or removed from it, and that anybody gains or loses by it"
-	ruleNewRole     = "nothing: nobody has the role yet"
-	ruleNewUser     = "every privilege that permissions give a user of that name"
-	rulePassword    = "for another user's password: every privilege of that user; never as an impersonator of the user"
-	ruleUnlock      = "every privilege of the user or extension"
-	ruleUserAccess  = "every privilege of the user; never as an impersonator of the user"
-	ruleRegister    = "with a subject name, by which it can log in: every privilege of the extension"
-	ruleUpdate      = "for another subject name: every privilege of the extension; never as an impersonator of it"
-	ruleWayIn       = "every privilege of the extension; never as an impersonator of it"
-	ruleUnregister  = "every privilege that the extension has or can log in for; never as an impersonator of it"
+	ruleRoles       = "every privilege that is added to the role or removed from it, and " +
+		"that anybody gains or loses by it"
+	ruleNewRole    = "nothing: nobody has the role yet"
+	ruleNewUser    = "every privilege that permissions give a user of that name"
+	rulePassword   = "for another user's password: every privilege of that user; never as an impersonator of the user"
+	ruleUnlock     = "every privilege of the user or extension"
+	ruleUserAccess = "every privilege of the user; never as an impersonator of the user"
+	ruleRegister   = "with a subject name, by which it can log in: every privilege of the extension"
+	ruleUpdate     = "for another subject name: every privilege of the extension; never as an impersonator of it"
+	ruleWayIn      = "every privilege of the extension; never as an impersonator of it"
+	ruleUnregister = "every privilege that the extension has or can log in for; never as an impersonator of it"
 )
 
-// grantor is the caller, for changes of roles and permissions.
+// grantor returns the caller as the grantor of a change of roles or permissions.
 func (a *api) grantor(ctx context.Context, c *vim.Call) access.Grantor {
 	g := a.Grantor(c)
 	g.Groups = func(name principal.Name) []string { return a.Directory.groups(ctx, name) }
 	return g
 }
 
-// userAuthority is what a local user may do once it is logged in.
+// userAuthority returns the privileges that a local user has after a login.
 func (a *api) userAuthority(ctx context.Context, name principal.Name) access.Set {
 	return a.Access.Authority(access.Subject{Principal: name, Groups: a.Directory.groups(ctx, name)})
 }
 
-// extensionAuthority is what an extension may do once it is logged in.
+// extensionAuthority returns the privileges that an extension has after a login.
 func (a *api) extensionAuthority(key string) access.Set {
 	return a.Access.Authority(access.Subject{Principal: principal.Extension(key), Extension: true})
 }
 
-var errBorrowed = errors.New("an impersonator can't change how its target gets in")
+var errBorrowed = errors.New("an impersonator can't change how its target logs in")
 
-// judgeAccess has the change of whether, or how, a principal gets in judged:
-// authority is what the principal may do, privilege that of the row. An
-// impersonator has the target's authority for a while, and must not keep it.
+// judgeAccess checks a change of whether or how a principal can log in. authority returns the
+// principal's authority before and after the change, and privilege is that of the row. An
+// impersonator has the target's authority for a limited time, and must not be able to keep it by
+// such a change.
 func (a *api) judgeAccess(
 	c *vim.Call, who principal.Name, privilege access.Privilege, authority func() (before, after access.Set),
 ) error {
@@ -72,18 +74,18 @@ func notBorrowed(c *vim.Call, who principal.Name, privilege access.Privilege) er
 	return nil
 }
 
-// judgeUser judges that the user gets in after the change, or no longer does.
-func (a *api) judgeUser(ctx context.Context, c *vim.Call, name principal.Name, comesIn bool) error {
+// judgeUser checks a change after which the user can log in, or can no longer log in.
+func (a *api) judgeUser(ctx context.Context, c *vim.Call, name principal.Name, canLogIn bool) error {
 	return a.judgeAccess(c, name, access.HostManageUserGroups, func() (before, after access.Set) {
-		if comesIn {
+		if canLogIn {
 			return access.Set{}, a.userAuthority(ctx, name)
 		}
 		return a.userAuthority(ctx, name), access.Set{}
 	})
 }
 
-// judgeUnlock judges that failed logins of the principals are forgotten, which gives
-// whoever guesses their passwords more tries.
+// judgeUnlock checks that the caller may delete the counts of failed logins of the principals.
+// Deleting them gives anyone who guesses passwords more attempts.
 func (a *api) judgeUnlock(ctx context.Context, c *vim.Call, all ...principal.Name) error {
 	return a.Judge(c, func() error {
 		for _, who := range all {
@@ -99,9 +101,11 @@ func (a *api) judgeUnlock(ctx context.Context, c *vim.Call, all ...principal.Nam
 	})
 }
 
-// judgeUpdateUser judges a change of a user's description or password. own: the
-// user makes it itself, whose own password is how it gets in already.
-func (a *api) judgeUpdateUser(ctx context.Context, c *vim.Call, name principal.Name, own bool, spec *types.HostAccountSpec) error {
+// judgeUpdateUser checks a change of a user's description or password. own means that the user
+// changes itself: it can already log in, so a new password gives it no more authority.
+func (a *api) judgeUpdateUser(
+	ctx context.Context, c *vim.Call, name principal.Name, own bool, spec *types.HostAccountSpec,
+) error {
 	return a.Judge(c, func() error {
 		if (!own || spec.Description != "") && !a.Has(c, access.HostManageUserGroups) {
 			return vim.NoPermission(c.Object, nil, access.HostManageUserGroups)
@@ -116,17 +120,16 @@ func (a *api) judgeUpdateUser(ctx context.Context, c *vim.Call, name principal.N
 	})
 }
 
-// judgeExtension judges that whoever makes the change can be the extension
-// afterwards, or that the extension can't log in any more as it could: both
-// need all that the extension may do.
+// judgeExtension checks a change after which the caller may be able to log in as the extension, or
+// after which the extension can't log in as before. Both require the extension's whole authority.
 func (a *api) judgeExtension(c *vim.Call, key string) error {
 	return a.judgeAccess(c, principal.Extension(key), access.ExtensionUpdate, func() (before, after access.Set) {
 		return access.Set{}, a.extensionAuthority(key)
 	})
 }
 
-// judgeRegister judges the way in that an extension is registered with. Without
-// one it can't log in, and has no authority yet.
+// judgeRegister checks the registration of an extension with a subject name, with which it can log
+// in. An extension without a subject name can't log in, so it has no authority yet.
 func (a *api) judgeRegister(c *vim.Call, r extension.Registration) error {
 	return a.judgeAccess(c, principal.Extension(r.Key), access.ExtensionRegister, func() (before, after access.Set) {
 		if r.SubjectName == "" {
@@ -136,7 +139,7 @@ func (a *api) judgeRegister(c *vim.Call, r extension.Registration) error {
 	})
 }
 
-// judgeUpdate is judgeExtension where the update changes the subject name.
+// judgeUpdate does the same check as judgeExtension if the update changes the subject name.
 func (a *api) judgeUpdate(c *vim.Call, r extension.Registration) error {
 	return a.judgeAccess(c, principal.Extension(r.Key), access.ExtensionUpdate, func() (before, after access.Set) {
 		if e, ok := a.Extensions.Find(r.Key); !ok || e.SubjectName == r.SubjectName {
@@ -146,12 +149,13 @@ func (a *api) judgeUpdate(c *vim.Call, r extension.Registration) error {
 	})
 }
 
-// judgeUnregister judges what the extension loses: what permissions give it, and
-// what being an extension gives one that can log in.
+// judgeUnregister checks the loss of the extension's authority: the privileges from permissions
+// and, if it can log in, the privileges that every extension has.
 func (a *api) judgeUnregister(c *vim.Call, key string) error {
 	return a.judgeAccess(c, principal.Extension(key), access.ExtensionUnregister, func() (before, after access.Set) {
 		e, known := a.Extensions.Find(key)
-		wayIn := !known || len(e.Certificate) > 0 || e.SubjectName != ""
-		return a.Access.Authority(access.Subject{Principal: principal.Extension(key), Extension: wayIn}), access.Set{}
+		canLogIn := !known || len(e.Certificate) > 0 || e.SubjectName != ""
+		return a.Access.Authority(access.Subject{Principal: principal.Extension(key),
+			Extension: canLogIn}), access.Set{}
 	})
 }

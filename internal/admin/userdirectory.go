@@ -16,32 +16,32 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Entry is a user or a group as an identity source knows it.
+// Entry is a user or a group of an identity source.
 type Entry struct {
 	Name     principal.Name
 	FullName string
 	Group    bool
-	// Groups are those that it directly belongs to, as principal.Name.String
-	// spells them.
+	// Groups are the groups of which the entry is a direct member, in the form of
+	// principal.Name.String.
 	Groups []string
 }
 
-// Source is the directory of one identity source. Each owns one domain.
+// Source is an identity source. Each source has one domain.
 type Source interface {
-	// Domain is the source's, in upper case.
+	// Domain returns the source's domain in upper case.
 	Domain() string
-	// Search returns the entries whose name or full name contains the text or,
-	// with exact, whose name is the text, without regard to case. An empty text
-	// is in all names, and nobody's. A source that can't be listed finds exact
-	// names only.
+	// Search returns the entries whose name or full name contains the text. If exact is set, it
+	// returns the entries whose name is the text. It ignores case. An empty text is contained in
+	// all names, but it is nobody's exact name. A source that can't be listed finds exact names
+	// only.
 	Search(ctx context.Context, text string, exact bool) ([]Entry, error)
 }
 
-// Directory is the sources, that of the default domain first. Extensions are in
-// none: they are not people to give permissions to by accident.
+// Directory is the list of identity sources. The source of the default domain is the first.
+// Extensions are in no source, so that an administrator does not give them permissions by accident.
 type Directory []Source
 
-// LocalUsers are the server's own users. There are no groups of them.
+// LocalUsers returns the source of the server's own users. It has no groups.
 func LocalUsers(t *account.Table) Source { return localUsers{t} }
 
 type localUsers struct{ *account.Table }
@@ -66,9 +66,8 @@ func (l localUsers) Search(_ context.Context, text string, exact bool) ([]Entry,
 	return found, nil
 }
 
-// SystemUsers are the accounts of the operating system. They are found by their
-// exact name only: a list of a machine's accounts is nobody's business. lookup
-// nil: os/user.Lookup.
+// SystemUsers returns the source of the operating system's accounts. It finds exact names only, so
+// that clients can't list the accounts of the machine. If lookup is nil, os/user.Lookup is used.
 func SystemUsers(lookup func(string) (*user.User, error)) Source {
 	if lookup == nil {
 		lookup = user.Lookup
@@ -94,7 +93,7 @@ func (s systemUsers) Search(_ context.Context, text string, exact bool) ([]Entry
 	return []Entry{{Name: principal.Name{Domain: login.LocalDomain, User: u.Username}, FullName: u.Name}}, nil
 }
 
-// source is that of the domain, or nil. Empty: the default domain's.
+// source returns the source of the domain, or nil. An empty domain is the default domain.
 func (d Directory) source(domain string) Source {
 	for _, s := range d {
 		if domain == "" || strings.EqualFold(s.Domain(), domain) {
@@ -104,8 +103,8 @@ func (d Directory) source(domain string) Source {
 	return nil
 }
 
-// lookup returns the entry of exactly that name, if there is one and its source
-// can be asked.
+// lookup returns the entry with the exact name, and whether it exists. The error is that of the
+// source.
 func (d Directory) lookup(ctx context.Context, name principal.Name, group bool) (Entry, bool, error) {
 	s := d.source(name.Domain)
 	if s == nil || name.Domain == "" {
@@ -122,29 +121,30 @@ func (d Directory) lookup(ctx context.Context, name principal.Name, group bool) 
 	return found[i], true, nil
 }
 
-// find is lookup for those to whom a source that can't be asked knows nobody.
+// find is lookup for callers that treat an unreachable source as "no such entry".
 func (d Directory) find(ctx context.Context, name principal.Name, group bool) (Entry, bool) {
 	e, ok, _ := d.lookup(ctx, name, group)
 	return e, ok
 }
 
+// Has reports whether the user or group exists. If its source is unreachable, it reports false.
 func (d Directory) Has(ctx context.Context, name principal.Name, group bool) bool {
 	_, ok := d.find(ctx, name, group)
 	return ok
 }
 
-// groups are those of a user, as far as its directory tells without a login.
+// groups returns the groups of a user that its source reports without a login.
 func (d Directory) groups(ctx context.Context, name principal.Name) []string {
 	e, _ := d.find(ctx, name, false)
 	return e.Groups
 }
 
-// userDirectory answers who there is.
+// userDirectory describes the managed object UserDirectory.
 func (a *api) userDirectory() *vim.Object {
 	return &vim.Object{
 		Type: "UserDirectory", ID: "UserDirectory",
 		Methods: []vim.Method{
-			// Authorization.ModifyPermissions or Host.Local.ManageUserGroups.
+			// The method requires Authorization.ModifyPermissions or Host.Local.ManageUserGroups.
 			vim.NewMethod("RetrieveUserGroups", vim.View, a.retrieveUserGroups, vim.Faults("NotFound", "NoPermission")),
 		},
 		Properties: []vim.Property{
@@ -161,10 +161,12 @@ func (a *api) domainList(context.Context, *vim.Call) ([]string, error) {
 	return all, nil
 }
 
-// retrieveUserGroups searches one domain, the default one where none is named.
-// A blank search matches all, also where an exact match is asked for. The list of
-// users is for callers that give permissions to them or manage them.
-func (a *api) retrieveUserGroups(ctx context.Context, c *vim.Call, r *types.RetrieveUserGroupsRequestType) ([]types.BaseUserSearchResult, error) {
+// retrieveUserGroups searches one domain. If the request names none, it searches the default
+// domain. An empty search text matches all entries, even if an exact match is requested. Only
+// callers that may set permissions or manage users may search.
+func (a *api) retrieveUserGroups(
+	ctx context.Context, c *vim.Call, r *types.RetrieveUserGroupsRequestType,
+) ([]types.BaseUserSearchResult, error) {
 	if !a.Has(c, access.ModifyPermissions) && !a.Has(c, access.HostManageUserGroups) {
 		return nil, vim.NoPermission(c.Object, nil, access.ModifyPermissions)
 	}
@@ -192,9 +194,11 @@ func (a *api) retrieveUserGroups(ctx context.Context, c *vim.Call, r *types.Retr
 	return all, nil
 }
 
-// memberships is what the request asks of entries beside their names: to belong
-// to a group, or to be a group that a user belongs to.
-func (a *api) memberships(ctx context.Context, domain string, r *types.RetrieveUserGroupsRequestType) (func(Entry) bool, error) {
+// memberships returns a function that checks the request's conditions on memberships: the entry
+// must belong to a group, or it must be a group to which a user belongs.
+func (a *api) memberships(
+	ctx context.Context, domain string, r *types.RetrieveUserGroupsRequestType,
+) (func(Entry) bool, error) {
 	var groups []string // of the user
 	group := ""
 	if r.BelongsToGroup != "" {
@@ -217,6 +221,7 @@ func (a *api) memberships(ctx context.Context, domain string, r *types.RetrieveU
 	}
 	return func(e Entry) bool {
 		return (group == "" || slices.ContainsFunc(e.Groups, func(g string) bool { return sameName(g, group) })) &&
-			(r.BelongsToUser == "" || e.Group && slices.ContainsFunc(groups, func(g string) bool { return sameName(g, e.Name.String()) }))
+			(r.BelongsToUser == "" || e.Group &&
+				slices.ContainsFunc(groups, func(g string) bool { return sameName(g, e.Name.String()) }))
 	}, nil
 }

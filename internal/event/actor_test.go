@@ -7,7 +7,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-func TestOnlyAnImpersonationIsShownAsOne(t *testing.T) {
+func TestOnlyAnImpersonationIsDisplayedAsOne(t *testing.T) {
 	for actor, want := range map[event.Actor]string{
 		{}:                                      "",
 		{User: `D\ann`}:                         `D\ann`,
@@ -26,7 +26,7 @@ func TestOnlyAnImpersonationIsShownAsOne(t *testing.T) {
 // The filter goes by the fields of who acted. A text that looks like an
 // impersonation is one name: that of a failed login, or of an event that an
 // older version stored with both names in one text.
-func TestAFilterNeverReadsTwoNamesOutOfOne(t *testing.T) {
+func TestAFilterNeverSplitsANameInTwo(t *testing.T) {
 	b := begin(t, event.Options{})
 	b.post(t, event.Event{Type: "EventEx", ID: "vigate.x"}.By(event.Actor{User: `D\ann`, Origin: `D\agent`}))
 	const both = `D\ann (impersonated by D\agent)`

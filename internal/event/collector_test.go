@@ -55,7 +55,7 @@ func TestACollectorReadsFromTheOldestToTheNewestAndBack(t *testing.T) {
 	same(t, "after a rewind", read(t, c.ReadNext, 2), 1, 2)
 }
 
-func TestResetGoesRightBeforeTheLatestPage(t *testing.T) {
+func TestResetMovesRightBeforeTheLatestPage(t *testing.T) {
 	l := numbered(1, 15)
 	c := collect(t, l, event.Filter{})
 	same(t, "latest page", c.LatestPage(), 15, 14, 13, 12, 11, 10, 9, 8, 7, 6)
@@ -95,7 +95,7 @@ func TestACollectorSeesOnlyWhatItsFilterSelects(t *testing.T) {
 	}
 }
 
-func TestACollectorOfNothingWaitsForTheFirst(t *testing.T) {
+func TestACollectorOfAnEmptyLogWaitsForTheFirstEvent(t *testing.T) {
 	l := event.NewLog(event.Options{})
 	c := collect(t, l, event.Filter{})
 	c.Reset()
@@ -109,7 +109,7 @@ func TestACollectorOfNothingWaitsForTheFirst(t *testing.T) {
 	same(t, "nothing before", read(t, c.ReadPrevious, 1))
 }
 
-func TestAPositionOutlivesWhatWasTrimmed(t *testing.T) {
+func TestAPositionSurvivesTrimming(t *testing.T) {
 	l := numbered(1, 10)
 	c := collect(t, l, event.Filter{})
 	same(t, "first page", read(t, c.ReadNext, 3), 1, 2, 3)

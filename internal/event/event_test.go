@@ -81,7 +81,7 @@ func same(t *testing.T, what string, got []event.Event, want ...int32) {
 	}
 }
 
-func TestAnEventComesBackAsItWasPosted(t *testing.T) {
+func TestAnEventIsReadAsItWasPosted(t *testing.T) {
 	b := begin(t, event.Options{})
 	e := event.Event{
 		Type: "EventEx", ID: "vigate.ticket.issued", User: `VSPHERE.LOCAL\bob`, Created: epoch.Add(-time.Hour),
@@ -96,7 +96,7 @@ func TestAnEventComesBackAsItWasPosted(t *testing.T) {
 	}
 }
 
-func TestAnEventWithoutATimeIsOfNow(t *testing.T) {
+func TestAnEventWithoutATimeGetsTheCurrentOne(t *testing.T) {
 	b := begin(t, event.Options{})
 	b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent", Created: time.Date(9999999, 1, 1, 0, 0, 0, 0, time.UTC)})
 	for _, e := range b.Query(event.Filter{}) {
@@ -106,7 +106,7 @@ func TestAnEventWithoutATimeIsOfNow(t *testing.T) {
 	}
 }
 
-func TestPostingTakesAnyEvent(t *testing.T) {
+func TestAnyEventCanBePosted(t *testing.T) {
 	b := begin(t, event.Options{})
 	odd := time.FixedZone("odd", 99*60*60+7)
 	b.post(t, event.Event{}, event.Event{Type: "\x00", Created: epoch.In(odd), LoginTime: epoch.In(odd)})
@@ -117,7 +117,7 @@ func TestPostingTakesAnyEvent(t *testing.T) {
 	}
 }
 
-func TestHostileStringsAreCleanedAndCut(t *testing.T) {
+func TestHostileStringsAreCleanedAndTruncated(t *testing.T) {
 	b := begin(t, event.Options{})
 	huge := "\x1b[2J\x00\xff" + strings.Repeat("é", 1<<20)
 	args := map[string]string{}
@@ -158,7 +158,7 @@ func TestHostileStringsAreCleanedAndCut(t *testing.T) {
 	}
 }
 
-func TestAnExpiredEventIsGoneBeforeItIsTrimmed(t *testing.T) {
+func TestAnExpiredEventIsInvisibleBeforeItIsTrimmed(t *testing.T) {
 	b := begin(t, event.Options{Retention: time.Hour})
 	b.post(t, event.Event{Type: "SessionEvent"})
 	*b.now = epoch.Add(time.Minute)
@@ -185,7 +185,7 @@ func TestAnExpiredEventIsGoneBeforeItIsTrimmed(t *testing.T) {
 	same(t, "the next", b.Query(event.Filter{}), 3)
 }
 
-func TestAnExpiredEventStaysForAsLongAsOneBeforeIt(t *testing.T) {
+func TestAnExpiredEventStaysAsLongAsAnOlderOne(t *testing.T) {
 	b := begin(t, event.Options{Retention: time.Hour})
 	late := event.Event{Type: "SessionEvent", Created: epoch.Add(time.Minute)} // by a clock that is ahead
 	b.post(t, event.Event{Type: "SessionEvent"}, late, event.Event{Type: "SessionEvent"})
@@ -251,7 +251,7 @@ func TestTrimCommitsInBoundedBatches(t *testing.T) {
 	}
 }
 
-func TestTrimSaysWhatStoppedIt(t *testing.T) {
+func TestTrimReturnsTheErrorThatStoppedIt(t *testing.T) {
 	b := begin(t, event.Options{Keep: 1})
 	b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent"})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -269,7 +269,7 @@ func plain(seq uint64) store.Record {
 	return record(seq, `{"type":"SessionEvent","user":"u","created":"2025-03-04T05:06:07Z"}`)
 }
 
-func TestARecordThatCannotBeReadIsCountedAndPassedOver(t *testing.T) {
+func TestAnUnreadableRecordIsCountedAndSkipped(t *testing.T) {
 	said := &bytes.Buffer{}
 	l := event.NewLog(event.Options{Logger: slog.New(slog.NewTextHandler(said, nil))})
 	l.View().Reset()
@@ -313,7 +313,7 @@ func appended(at store.Revision, id string) store.Record {
 	return r
 }
 
-func TestAWholeStateMayComeInAnyOrder(t *testing.T) {
+func TestAWholeStateMayArriveInAnyOrder(t *testing.T) {
 	l := event.NewLog(event.Options{Keep: 4})
 	l.View().Put(plain(99))
 	l.View().Reset()
@@ -360,7 +360,7 @@ func (c *commits) Commit(_ context.Context, changes ...store.Change) (store.Revi
 	return 1, nil
 }
 
-func TestAReadersEventsStayWhileTheLogGoesOn(t *testing.T) {
+func TestAReadersEventsStayWhileTheLogChanges(t *testing.T) {
 	b := begin(t, event.Options{Keep: 50})
 	done := make(chan struct{})
 	go func() {
@@ -385,7 +385,7 @@ func TestAReadersEventsStayWhileTheLogGoesOn(t *testing.T) {
 	<-done
 }
 
-func TestKeysGrowAndBeginAgainAtOneWhenTheAPIHasNoMore(t *testing.T) {
+func TestKeysIncreaseAndBeginAgainAtOneAfterTheLargest(t *testing.T) {
 	l := event.NewLog(event.Options{})
 	var last int32
 	for _, seq := range []uint64{1, 2, 1000, math.MaxInt32 - 1, math.MaxInt32} {
@@ -454,7 +454,7 @@ func TestWaitersWakeAtTheNextEvent(t *testing.T) {
 	})
 }
 
-func TestAnEventIsThereWhenItsCommitReturns(t *testing.T) {
+func TestAnEventIsVisibleWhenItsCommitReturns(t *testing.T) {
 	b := begin(t, event.Options{})
 	changed := b.Changed()
 	b.post(t, event.Event{Type: "SessionEvent"})

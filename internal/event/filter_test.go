@@ -87,7 +87,7 @@ func TestTheFilterSelectsAsTheAPISays(t *testing.T) {
 	}
 }
 
-func TestAQueryReturnsAThousandUnlessToldLess(t *testing.T) {
+func TestAQueryReturnsAThousandEventsByDefault(t *testing.T) {
 	l := filled(1500)
 	for maxCount, want := range map[int]int{0: 1000, 1: 1, 1000: 1000, 5000: 1000, -1: 1000} {
 		got := l.Query(event.Filter{MaxCount: maxCount})
@@ -97,7 +97,7 @@ func TestAQueryReturnsAThousandUnlessToldLess(t *testing.T) {
 	}
 }
 
-func TestABadFilterIsNamed(t *testing.T) {
+func TestAnInvalidFilterIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		filter event.Filter
 		want   error
@@ -126,7 +126,7 @@ func TestUserKeysAreThoseOfPrincipals(t *testing.T) {
 	}
 }
 
-func TestACategoryIsWhatVCenterHas(t *testing.T) {
+func TestCategoriesAreThoseOfVCenter(t *testing.T) {
 	for typ, want := range map[string]string{
 		"UserLoginSessionEvent": "info", "BadUsernameSessionEvent": "error", "NoAccessUserEvent": "error",
 		"GeneralUserEvent": "user", "EventEx": "info", "Unheard": "info",
@@ -142,7 +142,7 @@ func TestACategoryIsWhatVCenterHas(t *testing.T) {
 
 // Answers tell times to the microsecond. Who asks for the events of exactly that time
 // gets them.
-func TestAnEventIsFoundByTheTimeThatIsTold(t *testing.T) {
+func TestAnEventIsFoundByTheTimeInTheResponse(t *testing.T) {
 	b := begin(t, event.Options{})
 	created := epoch.Add(123456789 * time.Nanosecond)
 	b.post(t, event.Event{Type: "EventEx", ID: "vigate.x", Created: created})

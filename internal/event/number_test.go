@@ -34,7 +34,7 @@ func (b *bench) byUser(t *testing.T) map[string]int32 {
 	return keys
 }
 
-func TestLogsOfOneStoreNumberEachEventTheSameForEver(t *testing.T) {
+func TestAllLogsOfAStoreNumberEachEventTheSame(t *testing.T) {
 	const workers, steps = 4, 60
 	o := event.Options{Keep: 50}
 	a := begin(t, o)
@@ -91,7 +91,7 @@ func TestLogsOfOneStoreNumberEachEventTheSameForEver(t *testing.T) {
 	}
 }
 
-func TestARecordThatCannotBeReadHasANumberAndIsTrimmed(t *testing.T) {
+func TestAnUnreadableRecordHasANumberAndIsTrimmed(t *testing.T) {
 	b := begin(t, event.Options{Keep: 2})
 	bad := store.Append(store.Event, []byte(`{"v":7}`), epoch.Add(time.Hour))
 	b.post(t, event.Event{Type: "SessionEvent"})
@@ -149,7 +149,7 @@ func openFile(t *testing.T, path string, now *time.Time, readOnly bool) *bolt.St
 	return s
 }
 
-func TestEventsThatACounterNumberedKeepTheirNumbers(t *testing.T) {
+func TestEventsOfAnEarlierVersionKeepTheirNumbers(t *testing.T) {
 	now := epoch
 	path := counted(t)
 	kept := []int32{3, 4, 6, 7, 8, 9}
@@ -181,7 +181,7 @@ func TestEventsThatACounterNumberedKeepTheirNumbers(t *testing.T) {
 	}
 }
 
-func TestNumbersOutliveACopyToAnotherStoreAndBack(t *testing.T) {
+func TestNumbersSurviveACopyToAnotherStoreAndBack(t *testing.T) {
 	now := epoch
 	b := begin(t, event.Options{Keep: 7})
 	for i := range 30 {

@@ -94,7 +94,7 @@ func (b *bench) trimAll(t *testing.T, expired bool) {
 	}
 }
 
-func TestEventsOfOnePartOfTheLogDisplaceNoneOfAnother(t *testing.T) {
+func TestEventsOfOnePartOfTheLogEvictNoneOfAnother(t *testing.T) {
 	const keep = 20
 	for flood := range ofParts {
 		b := begin(t, event.Options{Keep: keep})
@@ -143,7 +143,7 @@ func TestEventsOfOnePartOfTheLogDisplaceNoneOfAnother(t *testing.T) {
 
 // Whoever trims, and whenever, each log of a store shows the newest of each part,
 // under the numbers that they were first seen with.
-func TestAllLogsOfAStoreKeepTheSameEventsUnderTheSameNumbers(t *testing.T) {
+func TestAllLogsOfAStoreKeepTheSameEventsWithTheSameNumbers(t *testing.T) {
 	const keep, steps = 6, 3000
 	parts := slices.Sorted(maps.Keys(ofParts))
 	for round := range 4 {
@@ -282,7 +282,7 @@ func TestOneEventIsBoundedInBytes(t *testing.T) {
 
 // The page that a collector knows must be that of the whole log also while one
 // part displaces its own events.
-func TestTheLatestPageIsThatOfTheWholeLogWhileOnePartIsFlooded(t *testing.T) {
+func TestTheLatestPageIsCorrectWhileOnePartIsFlooded(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	parts := slices.Sorted(maps.Keys(ofParts))
 	for round := range 100 {
@@ -308,7 +308,7 @@ func TestTheLatestPageIsThatOfTheWholeLogWhileOnePartIsFlooded(t *testing.T) {
 	}
 }
 
-func TestADamagedKeptEventIsPassedOverAndKept(t *testing.T) {
+func TestADamagedKeptEventIsSkippedAndNotDeleted(t *testing.T) {
 	b := begin(t, event.Options{Keep: 3})
 	b.post(t, event.Event{Type: "SessionEvent"})
 	for id, value := range map[string]string{"nonsense": string(plain(1).Value), store.NumberedID(1): "{"} {

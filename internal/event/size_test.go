@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-func FuzzAStoredEventIsReadOrPassedOver(f *testing.F) {
+func FuzzAStoredEventIsReadOrSkipped(f *testing.F) {
 	f.Add([]byte(plain(1).Value))
 	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b","origin":"C\\d","created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
 	f.Add([]byte(`{"v":9}`))

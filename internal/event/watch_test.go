@@ -26,7 +26,7 @@ func of(typ string, seq uint64) store.Record {
 	return store.Record{Kind: store.Event, ID: store.NumberedID(seq), Value: c.Record.Value}
 }
 
-func TestACollectorsWaitersWakeAtTheNextEventThatItSelects(t *testing.T) {
+func TestAWaitOnACollectorEndsAtTheNextSelectedEvent(t *testing.T) {
 	l := event.NewLog(event.Options{})
 	c := collect(t, l, event.Filter{Types: []string{"SessionEvent"}})
 	changed := c.Changed()
@@ -84,7 +84,7 @@ func TestCollectorsBeyondTheBoundAreWokenByEveryEvent(t *testing.T) {
 
 // What a collector knows of its page must not differ from what is found by
 // looking at the whole log.
-func TestTheLatestPageIsThatOfTheWholeLogWhateverHappened(t *testing.T) {
+func TestTheLatestPageIsCorrectAfterAnyChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	types := []string{"UserLoginSessionEvent", "UserLogoutSessionEvent", "GeneralUserEvent"}
 	for round := range 200 {
@@ -131,7 +131,7 @@ func TestTheLatestPageIsThatOfTheWholeLogWhateverHappened(t *testing.T) {
 	}
 }
 
-func TestOnlyNewEventsAreJudgedForAPageThatIsKnown(t *testing.T) {
+func TestOnlyNewEventsAreCheckedForACachedPage(t *testing.T) {
 	l := numbered(1, 1000)
 	c := collect(t, l, event.Filter{Types: []string{"NoSuchEvent"}})
 	c.LatestPage()
@@ -142,7 +142,7 @@ func TestOnlyNewEventsAreJudgedForAPageThatIsKnown(t *testing.T) {
 	}
 }
 
-func TestALongFilterSelectsAsAShortOneDoes(t *testing.T) {
+func TestALongFilterSelectsLikeAShortOne(t *testing.T) {
 	l := event.NewLog(event.Options{})
 	l.View().Put(of("UserLoginSessionEvent", 1))
 	l.View().Put(of("GeneralUserEvent", 2))

@@ -1,7 +1,11 @@
-// Package eviction ends the sessions of those who lost their access: a disabled
-// user, one with a new password, an unregistered extension. The duty to end them
-// is written in the same commit as the loss, so that a crash between the two
-// leaves a duty and not a session.
+// Package eviction ends the sessions of a principal that has lost its access: a disabled user, a
+// user with a new password, or an unregistered extension.
+//
+// The instruction to end the sessions, called a duty, is stored in the same commit as the loss of
+// access ([Evictor.Note]). So after a crash between the commit and the end of the sessions, the
+// server still ends them ([Evictor.Resume]). [Duties] are the duties that are not done yet. An
+// [Evictor] does them and then deletes them. The package does not know what a session is: the
+// caller passes a function that ends them.
 package eviction
 
 import (
@@ -19,27 +23,26 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Ender ends all sessions of the principal but the one with the key keep, and
-// returns when they are dead. Empty keep: all. To end what has ended is no error.
+// Ender ends all sessions of the principal except the one with the key keep, and returns when they
+// have ended. If keep is empty, it ends all sessions. It is not an error if there is none.
 type Ender func(ctx context.Context, who principal.Name, keep string) error
 
-// patience is how long sessions may take to end. The caller's own context
-// doesn't count: it is the client's, and a client that hangs up must not keep
-// them alive.
+// patience is how long the end of the sessions may take. The context of the caller is ignored: a
+// client that disconnects must not keep the sessions alive.
 const patience = 30 * time.Second
 
-// prefix begins the ids of duties, among the records of the kind they are kept
-// with. What follows is the principal's key; the value is the session to keep.
+// prefix is the prefix of the ids of duties. Duties are records of the same kind as the principals.
+// The rest of the id is the principal's key, and the value is the key of the session to keep.
 const prefix = "end:"
 
-// Duties are the endings that are not known to be done: the part of a
-// store.View that keeps them.
+// Duties holds the duties that are not done yet. It is a part of the store.View of the kind of
+// records that contains them.
 type Duties struct {
 	mu  sync.Mutex // guards due
 	due map[string]store.Record
 }
 
-// Put and Delete report whether the record is a duty; it is then dealt with.
+// Put adds the record if it is a duty, and reports whether it is.
 func (d *Duties) Put(r store.Record) bool {
 	if !strings.HasPrefix(r.ID, prefix) {
 		return false
@@ -53,7 +56,7 @@ func (d *Duties) Put(r store.Record) bool {
 	return true
 }
 
-// Delete is Put's inverse.
+// Delete removes the duty with the id, and reports whether the id is that of a duty.
 func (d *Duties) Delete(id string) bool {
 	if !strings.HasPrefix(id, prefix) {
 		return false
@@ -64,7 +67,7 @@ func (d *Duties) Delete(id string) bool {
 	return true
 }
 
-// Reset forgets all.
+// Reset removes all duties.
 func (d *Duties) Reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,23 +87,24 @@ func (d *Duties) list() []store.Record {
 	return slices.SortedFunc(maps.Values(d.due), func(a, b store.Record) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// Evictor does the duties that are kept with records of one kind.
+// Evictor does the duties that are stored among the records of one kind. All fields are required.
 type Evictor struct {
 	Kind   store.Kind
-	Mirror *store.Mirror // feeds Duties
+	Mirror *store.Mirror // updates Duties
 	Duties *Duties
 	End    Ender
-	Log    *slog.Logger
+	Logger *slog.Logger
 }
 
-// Note is the part of a commit that makes the ending a duty.
+// Note returns the change that stores a duty. The caller commits it together with the loss of
+// access.
 func (e *Evictor) Note(who principal.Name, keep string) store.Change {
 	return store.Put(e.Kind, prefix+who.Key(), []byte(keep), time.Time{})
 }
 
-// Spares returns the condition that no duty is noted by which the session with
-// the key, of who, must end. ok is false if one is: the session lives only because
-// it is not ended yet.
+// Spares returns a condition for a commit: no duty demands the end of the principal's session with
+// the key. ok is false if a duty already demands it, so the session only exists until the duty is
+// done.
 func (e *Evictor) Spares(who principal.Name, key string) (condition store.Change, ok bool) {
 	switch r, due := e.Duties.get(prefix + who.Key()); {
 	case !due:
@@ -111,10 +115,11 @@ func (e *Evictor) Spares(who principal.Name, key string) (condition store.Change
 	return store.Change{}, false
 }
 
-// Settle does the duty that was noted in the commit at the revision. Where it
-// fails the duty stays.
+// Settle does the duty that was stored by the commit at the revision. If it fails, the duty
+// remains.
 func (e *Evictor) Settle(ctx context.Context, who principal.Name, keep string, at store.Revision) error {
-	// The duty is the server's own: the session that caused it may end by it.
+	// The commit must not depend on the session of the caller, because the duty may end that
+	// session.
 	ctx, stop := context.WithTimeout(store.WithoutGuard(context.WithoutCancel(ctx)), patience)
 	defer stop()
 	if err := e.End(ctx, who, keep); err != nil {
@@ -122,15 +127,16 @@ func (e *Evictor) Settle(ctx context.Context, who principal.Name, keep string, a
 	}
 	_, err := e.Mirror.Commit(ctx, store.DeleteAt(e.Kind, prefix+who.Key(), at))
 	if err != nil && !errors.Is(err, store.ErrConflict) {
-		// The sessions are dead. That they are ended once more later harms
-		// nobody; a conflict is a newer duty, which another call does.
-		e.Log.Warn("sessions were ended, but not struck off", "principal", who.String(), "error", err)
+		// The sessions have ended. It is harmless if the duty is done again later. A conflict means
+		// that there is a newer duty, which another call does.
+		e.Logger.Warn("sessions were ended, but the instruction to end them was not deleted",
+			"principal", who.String(), "err", err)
 	}
 	return nil
 }
 
-// Resume does all duties that are left over from a crash or a failure. Call it
-// at the start and from time to time.
+// Resume does all duties that remain after a crash or a failure. It must be called at the start and
+// periodically.
 func (e *Evictor) Resume(ctx context.Context) error {
 	var failed []error
 	for _, r := range e.Duties.list() {
@@ -141,8 +147,7 @@ func (e *Evictor) Resume(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// name is the principal of a duty. It is spelled in lower case, which names the
-// same principal.
+// name returns the principal of a duty. The name is in lower case, which names the same principal.
 func name(id string) principal.Name {
 	key := strings.TrimPrefix(id, prefix)
 	if domain, user, ok := strings.Cut(key, `\`); ok {

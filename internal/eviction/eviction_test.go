@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// view is nothing but duties.
+// view is a store.View that contains only duties.
 type view struct{ eviction.Duties }
 
 func (v *view) Kinds() []store.Kind            { return []store.Kind{store.Account} }
@@ -31,12 +31,13 @@ func start(t *testing.T, s store.Store, end eviction.Ender) *eviction.Evictor {
 	if err := m.Wait(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	return &eviction.Evictor{Kind: store.Account, Mirror: m, Duties: &v.Duties, End: end, Log: slog.New(slog.DiscardHandler)}
+	return &eviction.Evictor{Kind: store.Account, Mirror: m, Duties: &v.Duties, End: end,
+		Logger: slog.New(slog.DiscardHandler)}
 }
 
 var ann = principal.Name{Domain: "VSPHERE.LOCAL", User: "Ann"}
 
-func TestADutyOutlivesAFailureAndARestart(t *testing.T) {
+func TestADutySurvivesAFailureAndARestart(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	broken := errors.New("broken")
 	a := start(t, s, func(context.Context, principal.Name, string) error { return broken })
@@ -57,12 +58,13 @@ func TestADutyOutlivesAFailureAndARestart(t *testing.T) {
 		ended = append(ended, who.String()+" "+keep)
 		return nil
 	})
-	for range 2 { // the second time nothing is left
+	for range 2 { // the second time there is no duty
 		if err := b.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []string{`VSPHERE.LOCAL\ann k1`, `com.example.x `}; !slices.Equal(ended, want) && !slices.Equal(ended, []string{want[1], want[0]}) {
+	if want := []string{`VSPHERE.LOCAL\ann k1`, `com.example.x `}; !slices.Equal(ended, want) &&
+		!slices.Equal(ended, []string{want[1], want[0]}) {
 		t.Errorf("ended %q", ended)
 	}
 }
@@ -84,11 +86,11 @@ func TestAClientThatHangsUpKeepsNoSessionAlive(t *testing.T) {
 		t.Errorf("ended %v, error %v", ended, err)
 	}
 	if _, err := s.Get(t.Context(), store.Account, `end:vsphere.local\ann`); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("the duty is left: %v", err)
+		t.Errorf("the duty remains: %v", err)
 	}
 }
 
-func TestAnOlderEndingDoesNotStrikeOffANewerDuty(t *testing.T) {
+func TestAnOlderEvictionDoesNotDeleteANewerDuty(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	e := start(t, s, func(context.Context, principal.Name, string) error { return nil })
 	first, err := e.Mirror.Commit(t.Context(), e.Note(ann, "a"))

@@ -74,7 +74,8 @@ func NewManager(o Options) *Manager {
 	}
 	return &Manager{
 		table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster, now: o.Now,
-		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End, Log: o.Log},
+		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End,
+			Logger: o.Log},
 	}
 }
 
@@ -140,7 +141,9 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration, 
 // with the key keep.
 //
 // Errors: ErrNotFound, ErrBadCertificate.
-func (m *Manager) SetCertificate(ctx context.Context, by event.Actor, key string, certificate []byte, keep string) error {
+func (m *Manager) SetCertificate(
+	ctx context.Context, by event.Actor, key string, certificate []byte, keep string,
+) error {
 	c, err := parseCertificate(certificate)
 	if err != nil {
 		return fmt.Errorf("set extension's certificate: %w", err)
@@ -157,7 +160,8 @@ func (m *Manager) SetPublicKey(ctx context.Context, by event.Actor, key, publicK
 	if err := checkPublicKey(publicKey); err != nil {
 		return fmt.Errorf("set extension's public key: %w", err)
 	}
-	return m.change(ctx, "set extension's public key", "publickey", by, key, "", func(r *row) { r.PublicKey = publicKey })
+	return m.change(ctx, "set extension's public key", "publickey", by, key, "",
+		func(r *row) { r.PublicKey = publicKey })
 }
 
 // attempts is how often a change is tried anew when another one was faster.
@@ -166,7 +170,9 @@ const attempts = 20
 // change has edit change a copy of the extension's record and commits it. If the
 // extension logs in in another way afterwards, its sessions end, all but the one
 // with the key keep. edit may be called several times.
-func (m *Manager) change(ctx context.Context, what, eventID string, by event.Actor, key, keep string, edit func(*row)) error {
+func (m *Manager) change(
+	ctx context.Context, what, eventID string, by event.Actor, key, keep string, edit func(*row),
+) error {
 	return m.again(what, func() (bool, error) { return m.try(ctx, eventID, by, key, keep, edit) })
 }
 
@@ -182,7 +188,9 @@ func (m *Manager) again(what string, try func() (done bool, err error)) error {
 	return nil
 }
 
-func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, keep string, edit func(*row)) (bool, error) {
+func (m *Manager) try(
+	ctx context.Context, eventID string, by event.Actor, key, keep string, edit func(*row),
+) (bool, error) {
 	turn, err := m.roster.Turn(ctx)
 	if err != nil {
 		return true, err
@@ -218,7 +226,9 @@ func (m *Manager) try(ctx context.Context, eventID string, by event.Actor, key, 
 
 // commitAndEnd commits the changes with the duty to end the sessions of the
 // extension, and ends them. It reports whether it is of no use to try again.
-func (m *Manager) commitAndEnd(ctx context.Context, who principal.Name, keep string, changes []store.Change) (bool, error) {
+func (m *Manager) commitAndEnd(
+	ctx context.Context, who principal.Name, keep string, changes []store.Change,
+) (bool, error) {
 	rev, err := m.mirror.Commit(ctx, append(changes, m.evictor.Note(who, keep))...)
 	if _, stands := errors.AsType[*store.CommittedError](err); err != nil && !stands {
 		return !errors.Is(err, store.ErrConflict), err
@@ -279,7 +289,8 @@ func (r *row) encode() ([]byte, error) {
 }
 
 func (m *Manager) event(eventID string, by event.Actor, r *row) store.Change {
-	e := event.Event{Type: "EventEx", ID: "vigate.extension." + eventID, User: by.User, Origin: by.Origin, Subject: r.Key}
+	e := event.Event{Type: "EventEx", ID: "vigate.extension." + eventID, User: by.User, Origin: by.Origin,
+		Subject: r.Key}
 	if eventID == "certificate" {
 		sum := sha256.Sum256(r.Certificate)
 		e.Args = map[string]string{"sha256": hex.EncodeToString(sum[:])}

@@ -123,7 +123,7 @@ func counted(t *testing.T) etcd.Options {
 	return opts
 }
 
-func TestEventsThatACounterNumberedKeepTheirNumbers(t *testing.T) {
+func TestEventsOfAnEarlierVersionKeepTheirNumbers(t *testing.T) {
 	opts := counted(t)
 	raw := client(t, shared)
 	format := func() string {
