@@ -222,7 +222,7 @@ func bounds(t *testing.T) map[string][]int64 {
 		"an answer without":     {number("vim", "maxStrangers")},
 		"visits of":             {number("property", "maxVisits"), number("property", "maxDepth")},
 		"work of a request":     {number("vim", "stretch")},
-		"requests that work":    {number("budget", "maxWaitingEach"), number("budget", "maxWaiting")},
+		"requests that work":    {number("budget", "MaxWaitingEach"), number("budget", "maxWaiting")},
 		"unfinished retrievals": {number("property", "maxPages")},
 		"filter specs": {
 			number("property", "maxSpecs"), number("property", "maxTypes"), number("property", "maxPaths"),

@@ -7,10 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// Limits of the queues.
+// Limits of the queues. A caller may choose a limit of its own for its principal.
 const (
-	maxWaiting     = 4096 // of all principals
-	maxWaitingEach = 64   // of one principal
+	maxWaiting = 4096 // of all principals
+	// MaxWaitingEach is the usual limit of one principal.
+	MaxWaitingEach = 64
 )
 
 // Turns lets a limited number of long requests run at a time. The others wait. The principals take
@@ -39,9 +40,10 @@ func (t *Turns) Contended() bool { return t.waiting.Load() > 0 }
 
 // Acquire waits until the principal gets a turn. The caller must end the turn with Release.
 //
-// The error is ErrBusy if too many requests wait, or the error of ctx.
-func (t *Turns) Acquire(ctx context.Context, principal string) error {
-	p, err := t.join(principal)
+// The error is ErrBusy if too many requests wait, in all or limit of the principal's, or the error
+// of ctx.
+func (t *Turns) Acquire(ctx context.Context, principal string, limit int) error {
+	p, err := t.join(principal, limit)
 	if p == nil {
 		return err
 	}
@@ -58,7 +60,7 @@ func (t *Turns) Acquire(ctx context.Context, principal string) error {
 
 // join adds the request to the principal's queue and returns its place. It returns nil if the
 // request has its turn at once, or with an error.
-func (t *Turns) join(principal string) (*place, error) {
+func (t *Turns) join(principal string, limit int) (*place, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running < t.slots && len(t.order) == 0 {
@@ -66,7 +68,7 @@ func (t *Turns) join(principal string) (*place, error) {
 		return nil, nil
 	}
 	q := t.queues[principal]
-	if len(q) >= maxWaitingEach || t.waiting.Load() >= maxWaiting {
+	if len(q) >= limit || t.waiting.Load() >= maxWaiting {
 		return nil, ErrBusy
 	}
 	if len(q) == 0 {

@@ -9,7 +9,7 @@ import (
 // enter starts a goroutine that waits for a turn, and returns when it is in the queue.
 func enter(t *testing.T, turns *Turns, ctx context.Context, who string) <-chan error {
 	t.Helper()
-	p, err := turns.join(who)
+	p, err := turns.join(who, MaxWaitingEach)
 	if err != nil || p == nil {
 		t.Fatalf("got place %v, %v, want a place in the queue", p, err)
 	}
@@ -30,7 +30,7 @@ func enter(t *testing.T, turns *Turns, ctx context.Context, who string) <-chan e
 
 func TestPrincipalsTakeTurnsIndependentlyOfTheirNumberOfRequests(t *testing.T) {
 	turns := NewTurns(1)
-	if err := turns.Acquire(t.Context(), "eve"); err != nil {
+	if err := turns.Acquire(t.Context(), "eve", MaxWaitingEach); err != nil {
 		t.Fatal(err)
 	}
 	var eve []<-chan error
@@ -59,31 +59,31 @@ func TestPrincipalsTakeTurnsIndependentlyOfTheirNumberOfRequests(t *testing.T) {
 
 func TestOnePrincipalsQueueIsBounded(t *testing.T) {
 	turns := NewTurns(1)
-	if err := turns.Acquire(t.Context(), "eve"); err != nil {
+	if err := turns.Acquire(t.Context(), "eve", MaxWaitingEach); err != nil {
 		t.Fatal(err)
 	}
-	for range maxWaitingEach {
+	for range MaxWaitingEach {
 		enter(t, turns, t.Context(), "eve")
 	}
-	if err := turns.Acquire(t.Context(), "eve"); !errors.Is(err, ErrBusy) {
+	if err := turns.Acquire(t.Context(), "eve", MaxWaitingEach); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
-	for i := range maxWaiting - maxWaitingEach {
+	for i := range maxWaiting - MaxWaitingEach {
 		enter(t, turns, t.Context(), "other "+string(rune(0x4e00+i)))
 	}
-	if err := turns.Acquire(t.Context(), "ann"); !errors.Is(err, ErrBusy) {
+	if err := turns.Acquire(t.Context(), "ann", MaxWaitingEach); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestACancelledRequestLeavesTheQueueAndPassesItsTurnOn(t *testing.T) {
 	turns := NewTurns(1)
-	if err := turns.Acquire(t.Context(), "eve"); err != nil {
+	if err := turns.Acquire(t.Context(), "eve", MaxWaitingEach); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
-	go func() { gone <- turns.Acquire(ctx, "eve") }()
+	go func() { gone <- turns.Acquire(ctx, "eve", MaxWaitingEach) }()
 	ann := enter(t, turns, t.Context(), "ann")
 	cancel()
 	if err := <-gone; !errors.Is(err, context.Canceled) {

@@ -30,6 +30,11 @@ const (
 // all requests have less. Larger ones take milliseconds of a core.
 const small = 64 << 10
 
+// waitingDecodes is how many large requests of one network may wait to be decoded.
+// Their memory is bounded before: with the 64 MiB that the bodies of a network may
+// take, there are hardly more of them.
+const waitingDecodes = 1024
+
 // Decode is called before the binding decodes the call's arguments, which take so
 // many bytes. If they are large it waits for a turn, which done ends: the
 // networks that send large requests then wait for each other, and others are
@@ -39,7 +44,7 @@ func (a *API) Decode(ctx context.Context, c *Call, bytes int) (done func(), _ *F
 		return func() {}, nil
 	}
 	c.introduce()
-	if err := a.turns.Acquire(ctx, "network "+c.Peer.Network()); err != nil {
+	if err := a.turns.Acquire(ctx, "network "+c.Peer.Network(), waitingDecodes); err != nil {
 		return nil, FaultOf(err)
 	}
 	return a.turns.Release, nil
@@ -90,7 +95,7 @@ func (a *API) Work(ctx context.Context, c *Call, n int) error {
 		return nil
 	}
 	a.Rest(c)
-	if err := a.turns.Acquire(ctx, principalOf(c)); err != nil {
+	if err := a.turns.Acquire(ctx, principalOf(c), budget.MaxWaitingEach); err != nil {
 		return FaultOf(err)
 	}
 	w.turn, w.pass = true, w.done+short
