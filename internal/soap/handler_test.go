@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -347,6 +348,15 @@ func TestTheVersionsBeginWithTheServersOwn(t *testing.T) {
 		!strings.Contains(got, "<name>urn:vim25</name>\n  <version>8.0.3.0</version>\n  <priorVersions>\n   <version>8.0.2.0</version>\n") ||
 		!strings.Contains(got, "<version>6.7.1</version>") || strings.Contains(got, "9.0.0.0") || strings.Contains(got, "8.0.3.1") {
 		t.Errorf("%d %v %s", w.Code, w.Header(), got)
+	}
+	// What vCenter 8.0.3 lists.
+	var all []string
+	for _, m := range regexp.MustCompile("<version>([^<]+)</version>").FindAllStringSubmatch(got, -1) {
+		all = append(all, m[1])
+	}
+	if want := "8.0.3.0 8.0.2.0 8.0.1.0 8.0.0.2 8.0.0.1 8.0.0.0 7.0.3.2 7.0.3.1 7.0.3.0 7.0.2.1 7.0.2.0 " +
+		"7.0.1.1 7.0.1.0 7.0.0.2 7.0.0.0 6.9.1 6.8.7 6.7.3 6.7.2 6.7.1 6.7 6.5 6.0 5.5 5.1 5.0 4.1 4.0"; strings.Join(all, " ") != want {
+		t.Errorf("%v\nwant %s", all, want)
 	}
 }
 

@@ -10,13 +10,13 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// prior are the versions that clients may know this server by, newest first.
-// They look for the newest that they know themselves.
+// prior are the versions that clients may know this server by, newest first: those
+// that vCenter lists, by the same names. Clients look for the newest that they know
+// themselves. Older versions are served too, and nobody looks for them.
 var prior = []string{
-	"9.1.0.0", "9.0.0.0", "8.0.3.1", "8.0.3.0", "8.0.2.0", "8.0.1.0", "8.0.0.1", "8.0.0.0",
-	"7.0.3.2", "7.0.3.1", "7.0.3.0", "7.0.2.1", "7.0.2.0", "7.0.1.1", "7.0.1.0", "7.0.0.2", "7.0",
-	"6.9.1", "6.8.7", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0",
-	"5.5", "5.1", "5.0", "4.1", "4.0", "2.5u2", "2.5",
+	"9.1.0.0", "9.0.0.0", "8.0.3.1", "8.0.3.0", "8.0.2.0", "8.0.1.0", "8.0.0.2", "8.0.0.1", "8.0.0.0",
+	"7.0.3.2", "7.0.3.1", "7.0.3.0", "7.0.2.1", "7.0.2.0", "7.0.1.1", "7.0.1.0", "7.0.0.2", "7.0.0.0",
+	"6.9.1", "6.8.7", "6.7.3", "6.7.2", "6.7.1", "6.7", "6.5", "6.0", "5.5", "5.1", "5.0", "4.1", "4.0",
 }
 
 // requestRelease is the release that a request says: in SOAPAction, or, as SOAP 1.2

@@ -67,3 +67,9 @@ func TestTheReleasesOfMembersAreThoseOfPyVmomi(t *testing.T) {
 	out := python(t, "testdata/members.py", "../../internal/soap/testdata/members.txt")
 	has(t, "members", out, "ok ")
 }
+func TestPyVmomiConnectsWithEveryVersionThatIsListed(t *testing.T) {
+	s := newServer(t)
+	_, port, _ := strings.Cut(s.tls, ":")
+	out := python(t, "testdata/versions.py", port)
+	has(t, "versions", out, "ok 4.0 ", "ok 5.0 ", "ok 6.7.1 ", "ok 7.0.0.0 ", "ok 8.0.0.2 ", "ok all 28")
+}
