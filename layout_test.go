@@ -51,7 +51,8 @@ var rooms = map[string]struct {
 		"store event principal record roster eviction trust",
 		"an extension exists whether or not it logs in",
 	},
-	"internal/session": {"store event principal secret", "sessions know neither login methods nor protocols"},
+	"internal/session":   {"store event principal secret", "sessions know neither login methods nor protocols"},
+	"internal/directory": {"account principal", "who there is does not depend on how anybody logs in"},
 	"internal/login": {
 		"store event principal session access account extension setting locale peer secret trust",
 		"a login method knows neither the API nor a binding",
@@ -66,7 +67,7 @@ var rooms = map[string]struct {
 	},
 	"internal/vim/vimtest": {"*", "support of tests: assembles a whole API"},
 	"internal/admin": {
-		"vim access account extension setting event principal session login locale budget",
+		"vim directory access account extension setting event principal session locale budget",
 		"administration consists of operations on the domain; it knows no store, no HTTP, no binding",
 	},
 	"internal/history":        {"vim access event locale budget", "the log is used through the API; it knows no store"},

@@ -10,13 +10,14 @@ package admin
 
 import (
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/vim"
 )
 
 // Domain holds the managers that only this package needs.
 type Domain struct {
 	Accounts  *account.Manager
-	Directory Directory
+	Directory directory.Directory
 }
 
 // api implements the methods and properties of the package's objects.

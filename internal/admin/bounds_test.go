@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -68,7 +69,7 @@ type counted struct{ asked *int }
 
 func (counted) Domain() string { return "CORP" }
 
-func (c counted) Search(context.Context, string, bool) ([]admin.Entry, error) {
+func (c counted) Search(context.Context, string, bool) ([]directory.Entry, error) {
 	*c.asked++
 	return nil, nil
 }

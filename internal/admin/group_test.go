@@ -10,7 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
@@ -26,12 +26,12 @@ func corpName(user string) principal.Name { return principal.Name{Domain: "CORP"
 
 func (corp) Domain() string { return "CORP" }
 
-func (c corp) Search(_ context.Context, text string, exact bool) ([]admin.Entry, error) {
+func (c corp) Search(_ context.Context, text string, exact bool) ([]directory.Entry, error) {
 	if c.down {
 		return nil, errors.New("the directory can't be reached")
 	}
-	var found []admin.Entry
-	for _, e := range []admin.Entry{
+	var found []directory.Entry
+	for _, e := range []directory.Entry{
 		{Name: corpName("Carl"), Groups: []string{`CORP\Staff`}}, {Name: corpName("Dora")},
 		{Name: corpName("Staff"), Group: true},
 	} {

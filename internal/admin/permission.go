@@ -103,7 +103,7 @@ func (a *api) permissionFault(ctx context.Context, err error, set []access.Permi
 		return err
 	}
 	for _, p := range set {
-		_, known, unreached := a.Directory.lookup(ctx, p.Principal, p.Group)
+		_, known, unreached := a.Directory.Lookup(ctx, p.Principal, p.Group)
 		if !known && !a.isExtension(p.Principal, p.Group) {
 			return vim.NewFault(&types.UserNotFound{Principal: p.Principal.String(), Unresolved: unreached != nil},
 				errors.Join(err, unreached))
@@ -283,7 +283,7 @@ func (a *api) privilegesOf(ctx context.Context, spelling string) (access.Set, er
 		return access.Set{}, vim.InvalidArgument("userName", err)
 	}
 	return a.Access.Privileges(access.Subject{
-		Principal: name, Groups: a.Directory.groups(ctx, name), Extension: a.isExtension(name, false),
+		Principal: name, Groups: a.Directory.Groups(ctx, name), Extension: a.isExtension(name, false),
 	}), nil
 }
 
@@ -298,7 +298,7 @@ func (a *api) principal(ctx context.Context, spelling string, group bool) (princ
 	if err != nil {
 		return principal.Name{}, err
 	}
-	entry, known := a.Directory.find(ctx, name, group)
+	entry, known := a.Directory.Find(ctx, name, group)
 	if known {
 		return entry.Name, nil
 	}

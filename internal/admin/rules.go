@@ -33,13 +33,13 @@ const (
 // grantor returns the caller as the grantor of a change of roles or permissions.
 func (a *api) grantor(ctx context.Context, c *vim.Call) access.Grantor {
 	g := a.Grantor(c)
-	g.Groups = func(name principal.Name) []string { return a.Directory.groups(ctx, name) }
+	g.Groups = func(name principal.Name) []string { return a.Directory.Groups(ctx, name) }
 	return g
 }
 
 // userAuthority returns the privileges that a local user has after a login.
 func (a *api) userAuthority(ctx context.Context, name principal.Name) access.Set {
-	return a.Access.Authority(access.Subject{Principal: name, Groups: a.Directory.groups(ctx, name)})
+	return a.Access.Authority(access.Subject{Principal: name, Groups: a.Directory.Groups(ctx, name)})
 }
 
 // extensionAuthority returns the privileges that an extension has after a login.

@@ -27,9 +27,6 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// LocalDomain is the domain of operating-system accounts, as vCenter calls it.
-const LocalDomain = "LOCALOS"
-
 // LocalMethod is what sessions and metrics call the way in by a local ticket.
 const LocalMethod = "local ticket"
 
@@ -176,8 +173,8 @@ func (t *LocalTickets) issue(ctx context.Context, p peer.Peer, who principal.Nam
 // localName is the name of an account: bare, or in the domain of operating-system
 // accounts.
 func localName(name string) (principal.Name, error) {
-	n, err := principal.Parse(name, LocalDomain)
-	if err != nil || n.Domain != LocalDomain {
+	n, err := principal.Parse(name, principal.SystemDomain)
+	if err != nil || n.Domain != principal.SystemDomain {
 		return principal.Name{}, fmt.Errorf("local ticket: not an account's name: %w", ErrRejected)
 	}
 	return n, nil
@@ -260,8 +257,8 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 	if !ok || len(p.Secret.Reveal()) > maxLocalPassword {
 		return session.Grant{}, ErrNotMine
 	}
-	who, err := principal.Parse(p.User, LocalDomain)
-	if err != nil || who.Domain != LocalDomain {
+	who, err := principal.Parse(p.User, principal.SystemDomain)
+	if err != nil || who.Domain != principal.SystemDomain {
 		return session.Grant{}, ErrNotMine
 	}
 	r, err := t.Sessions.Ticket(ctx, localID(who, secret.New(strings.TrimSuffix(p.Secret.Reveal(), "\n"))))

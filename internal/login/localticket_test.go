@@ -44,7 +44,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	}
 	f.Methods = append([]Method{local}, f.Methods...)
 	err = f.access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root, []access.Permission{
-		{Principal: principal.Name{Domain: LocalDomain, User: self.Username}, Role: access.ReadOnly, Propagate: true},
+		{Principal: principal.Name{Domain: principal.SystemDomain, User: self.Username}, Role: access.ReadOnly, Propagate: true},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func manyAccounts(t *testing.T, n int) (f *fixture, local *LocalTickets, itself,
 	var all []access.Permission
 	for i := range n {
 		all = append(all, access.Permission{
-			Principal: principal.Name{Domain: LocalDomain, User: fmt.Sprint("user", i)}, Role: access.ReadOnly, Propagate: true,
+			Principal: principal.Name{Domain: principal.SystemDomain, User: fmt.Sprint("user", i)}, Role: access.ReadOnly, Propagate: true,
 		})
 	}
 	if err := f.access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root, all); err != nil {

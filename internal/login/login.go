@@ -89,7 +89,7 @@ func TicketOf(c Credential, defaultDomain string) TicketKind {
 	case CloneTicket:
 		return CloneKind
 	case Password:
-		if n, err := principal.Parse(c.User, defaultDomain); err == nil && n.Domain == LocalDomain {
+		if n, err := principal.Parse(c.User, defaultDomain); err == nil && n.Domain == principal.SystemDomain {
 			return LocalKind
 		}
 	}

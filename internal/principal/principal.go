@@ -28,6 +28,9 @@ type Name struct {
 // MaxLength is the length in bytes of the longest text that Parse accepts.
 const MaxLength = 512
 
+// SystemDomain is the domain of operating-system accounts, as vCenter calls it.
+const SystemDomain = "LOCALOS"
+
 // ErrInvalid is returned for a text that is not the name of a principal.
 var ErrInvalid = errors.New("not a principal name")
 

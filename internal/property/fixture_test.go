@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
@@ -86,7 +87,7 @@ func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 		Gate:   d.Gate(),
 		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
 		Log:    log,
-	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table())}}
+	}, admin.Domain{Accounts: d.Accounts, Directory: directory.Directory{directory.LocalUsers(d.Accounts.Table())}}
 }
 
 func name(user string) principal.Name {

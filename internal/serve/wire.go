@@ -25,6 +25,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/control"
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
@@ -66,8 +67,8 @@ type Node struct {
 	certificate *server.Certificate
 
 	*domain.Domain
-	directory admin.Directory // who there is
-	tickets   *os.Root        // of local's files
+	directory directory.Directory // who there is
+	tickets   *os.Root            // of local's files
 	local     *login.LocalTickets
 	API       *vim.API
 	metrics   *metrics.Recorder // nil: nobody could ask for them
@@ -132,7 +133,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	if err != nil {
 		return nil, err
 	}
-	n.directory = admin.Directory{admin.LocalUsers(n.Accounts.Table()), admin.SystemUsers(nil)}
+	n.directory = directory.Directory{directory.LocalUsers(n.Accounts.Table()), directory.SystemUsers(nil)}
 	n.cluster.Attach(n.Mirror)
 	if err := n.openAPI(cfg, h); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
@@ -166,7 +167,7 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 			login.Local{Accounts: d.Accounts},
 		),
 		Server: server(), Log: log, Now: now,
-	}, admin.Domain{Accounts: d.Accounts, Directory: admin.Directory{admin.LocalUsers(d.Accounts.Table())}}
+	}, admin.Domain{Accounts: d.Accounts, Directory: directory.Directory{directory.LocalUsers(d.Accounts.Table())}}
 }
 
 func (w *World) trust() trust.Authorities {

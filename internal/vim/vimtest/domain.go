@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
@@ -39,7 +40,7 @@ func (f *Fixture) domain(log *slog.Logger) *Domain {
 	})
 	f.Must(err)
 	f.mirror = parts.Mirror
-	d.Admin = admin.Domain{Accounts: parts.Accounts, Directory: admin.Directory{admin.LocalUsers(parts.Accounts.Table()), admin.SystemUsers(systemAccount)}}
+	d.Admin = admin.Domain{Accounts: parts.Accounts, Directory: directory.Directory{directory.LocalUsers(parts.Accounts.Table()), directory.SystemUsers(systemAccount)}}
 	d.Domain = vim.Domain{
 		Sessions: parts.Sessions, OnEnd: parts.OnEnd, Access: parts.Access, Extensions: parts.Extensions, Events: parts.Events, Settings: parts.Settings,
 		Gate: parts.Gate(
