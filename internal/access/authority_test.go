@@ -18,9 +18,11 @@ var ten = []access.Privilege{"System.Anonymous", "System.Read", "System.View"}
 
 func TestAUsersOwnPermissionOverridesThoseOfItsGroups(t *testing.T) {
 	n := founded(t)
-	sessions, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Sessions", []access.Privilege{access.TerminateSession})
+	sessions, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Sessions",
+		[]access.Privilege{access.TerminateSession})
 	must(t, err)
-	messages, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Messages", []access.Privilege{access.GlobalMessage})
+	messages, err := n.AddRole(t.Context(), access.Server(event.By("root")), "Messages",
+		[]access.Privilege{access.GlobalMessage})
 	must(t, err)
 	n.give(t, sessions, "group:ops")
 	n.give(t, messages, "group:news")
@@ -40,7 +42,8 @@ func TestAUsersOwnPermissionOverridesThoseOfItsGroups(t *testing.T) {
 		noRole bool
 	}{
 		{"administrator", access.Subject{Principal: user("ROOT")}, all(n), false},
-		{"one group", access.Subject{Principal: user("bob"), Groups: groups("Ops")}, append([]access.Privilege{access.TerminateSession}, ten...), false},
+		{"one group", access.Subject{Principal: user("bob"), Groups: groups("Ops")},
+			append([]access.Privilege{access.TerminateSession}, ten...), false},
 		{"two groups unite", access.Subject{Principal: user("bob"), Groups: groups("ops", "NEWS")},
 			append([]access.Privilege{access.TerminateSession, access.GlobalMessage}, ten...), false},
 		{"a group without access takes nothing", access.Subject{Principal: user("bob"), Groups: groups("out", "ops")},
@@ -85,15 +88,18 @@ func TestAnExtensionMayImpersonateBesidesWhatItsPermissionGrants(t *testing.T) {
 	n := founded(t)
 	ext := principal.Extension("com.example.X")
 	who := access.Subject{Principal: ext, Extension: true}
-	if got := n.Privileges(who).IDs(); !slices.Equal(got, []access.Privilege{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) || !n.HasRole(who) {
+	if got := n.Privileges(who).IDs(); !slices.Equal(got,
+		[]access.Privilege{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) || !n.HasRole(who) {
 		t.Errorf("without permission: %v", got)
 	}
 	set := func(role int32) {
 		t.Helper()
-		must(t, n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ext, Role: role}}))
+		must(t, n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root,
+			[]access.Permission{{Principal: ext, Role: role}}))
 	}
 	set(access.View)
-	if got := n.Privileges(who).IDs(); !slices.Equal(got, []access.Privilege{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) {
+	if got := n.Privileges(who).IDs(); !slices.Equal(got,
+		[]access.Privilege{access.ImpersonateUser, access.SystemAnonymous, access.SystemView}) {
 		t.Errorf("with View: %v", got)
 	}
 	if !n.Has(who, access.ImpersonateUser) || !n.Has(who, access.SystemView) || n.Has(who, access.SystemRead) {
@@ -131,7 +137,8 @@ func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 	if n.Has(ann, mine.ID) || n.Has(access.Subject{Principal: user("root")}, mine.ID) {
 		t.Error("a privilege outlives its declaration")
 	}
-	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), id, "Pilot", []access.Privilege{access.GlobalMessage}))
+	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), id, "Pilot",
+		[]access.Privilege{access.GlobalMessage}))
 	declare(mine)
 	if !n.Has(ann, mine.ID) || !n.Has(ann, access.GlobalMessage) {
 		t.Error("a role lost what its extension declares again")
@@ -141,10 +148,12 @@ func TestPrivilegesThatExtensionsDeclareComeAndGo(t *testing.T) {
 func TestCoversComparesAuthority(t *testing.T) {
 	n := founded(t)
 	n.give(t, access.ReadOnly, "ann")
-	root, ann := n.Privileges(access.Subject{Principal: user("root")}), n.Privileges(access.Subject{Principal: user("ann")})
+	root, ann := n.Privileges(access.Subject{Principal: user("root")}),
+		n.Privileges(access.Subject{Principal: user("ann")})
 	n.Table().Refresh() // another vocabulary
 	later := n.Privileges(access.Subject{Principal: user("root")})
-	if !root.Covers(ann) || ann.Covers(root) || !later.Covers(root) || !ann.Covers(access.Set{}) || (access.Set{}).Covers(ann) {
+	if !root.Covers(ann) || ann.Covers(root) || !later.Covers(root) || !ann.Covers(access.Set{}) ||
+		(access.Set{}).Covers(ann) {
 		t.Error("wrong order")
 	}
 }
@@ -212,8 +221,10 @@ func TestAReaderNeverSeesHalfAChange(t *testing.T) {
 		})
 	}
 	for range 100 {
-		must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{root, own, group}))
-		must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{root}))
+		must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root,
+			[]access.Permission{root, own, group}))
+		must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root,
+			[]access.Permission{root}))
 	}
 	stop()
 	readers.Wait()
@@ -246,7 +257,8 @@ func TestDamagedPermissionsGrantNobodyAnythingAndCannotBeWrittenOver(t *testing.
 		if n.Has(ext, access.ImpersonateUser) || n.HasRole(ext) || len(n.Privileges(ext).IDs()) > 0 {
 			t.Errorf("%s: an extension has privileges", bad)
 		}
-		err = n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("eve"), Role: access.Admin}})
+		err = n.SetPermissions(t.Context(), access.Server(event.By("root")), access.Root,
+			[]access.Permission{{Principal: user("eve"), Role: access.Admin}})
 		if !errorsAs(err, &damaged) {
 			t.Errorf("%s: change got %v", bad, err)
 		}
@@ -307,7 +319,8 @@ func TestUnknownMembersOfTheRecordAreKept(t *testing.T) {
 	_, err = n.mirror.Commit(t.Context(), store.Put(store.Permission, access.Root, []byte(doc), r.Expires))
 	must(t, err)
 	must(t, n.UpdateRole(t.Context(), access.Server(event.By("root")), 3, "S", nil))
-	must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("root"), Role: access.Admin, Propagate: true}}))
+	must(t, n.ResetPermissions(t.Context(), access.Server(event.By("root")), access.Root,
+		[]access.Permission{{Principal: user("root"), Role: access.Admin, Propagate: true}}))
 	r, err = n.mirror.Get(t.Context(), store.Permission, access.Root)
 	must(t, err)
 	for _, want := range []string{`"later":1`, `"colour":"red"`, `"until":"2030"`, `"name":"S"`} {
@@ -347,7 +360,8 @@ func TestPermissionsOfNamesThatBecameTheSameGiveNothing(t *testing.T) {
 	_, err = n.mirror.Commit(t.Context(), store.Put(store.Permission, access.Root, []byte(value), time.Time{}))
 	must(t, err)
 	for _, name := range []string{"sam", "ſam", "SAM"} {
-		if who := (access.Subject{Principal: user(name)}); n.Has(who, access.SystemRead) || n.HasRole(who) || n.Damaged() != nil {
+		if who := (access.Subject{Principal: user(name)}); n.Has(who, access.SystemRead) || n.HasRole(who) ||
+			n.Damaged() != nil {
 			t.Errorf("%s has a role; damage %v", name, n.Damaged())
 		}
 	}

@@ -61,7 +61,9 @@ const attempts = 20
 
 // change has edit make the change in a copy of the document and commits it with
 // the events. edit may be called several times. No event: nothing to do.
-func (m *Manager) change(ctx context.Context, what string, by Grantor, edit func(*document) ([]event.Event, error)) error {
+func (m *Manager) change(
+	ctx context.Context, what string, by Grantor, edit func(*document) ([]event.Event, error),
+) error {
 	select {
 	case m.turn <- struct{}{}:
 		defer func() { <-m.turn }()

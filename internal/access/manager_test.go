@@ -35,13 +35,15 @@ func TestSystemRolesAreVCentersAndCannotBeChanged(t *testing.T) {
 
 func TestRolesAreMadeChangedAndRemoved(t *testing.T) {
 	n, ctx := founded(t), t.Context()
-	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Ops", []access.Privilege{access.TerminateSession, access.SystemView, access.TerminateSession})
+	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Ops",
+		[]access.Privilege{access.TerminateSession, access.SystemView, access.TerminateSession})
 	must(t, err)
 	if id != 1 {
 		t.Errorf("first role has id %d", id)
 	}
 	got := n.Roles()[5]
-	if want := append([]access.Privilege{access.TerminateSession}, ten...); got.Name != "Ops" || got.System || !slices.Equal(got.Privileges, want) {
+	if want := append([]access.Privilege{access.TerminateSession}, ten...); got.Name != "Ops" || got.System ||
+		!slices.Equal(got.Privileges, want) {
 		t.Errorf("got %+v", got)
 	}
 	for name, want := range map[string]error{
@@ -103,14 +105,17 @@ func TestPermissionsAreSetReplacedListedAndRemoved(t *testing.T) {
 	if len(n.Permissions()) != 3 {
 		t.Errorf("a refused change did something: %v", n.Permissions())
 	}
-	wantError(t, n.RemovePermission(ctx, access.Server(event.By("root")), "group-v1", user("ann"), true), access.ErrEntity)
-	wantError(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("zoe"), false), access.ErrPermission)
+	wantError(t, n.RemovePermission(ctx, access.Server(event.By("root")), "group-v1", user("ann"), true),
+		access.ErrEntity)
+	wantError(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("zoe"), false),
+		access.ErrPermission)
 	must(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("Ann"), true))
 	must(t, n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{
 		{Principal: user("root"), Role: access.Admin}, {Principal: user("bob"), Role: access.ReadOnly}}))
 	must(t, n.MergePermissions(ctx, access.Server(event.By("root")), access.ReadOnly, access.View))
 	wantError(t, n.MergePermissions(ctx, access.Server(event.By("root")), access.ReadOnly, 99), access.ErrRole)
-	if got := fmt.Sprint(n.Permissions()); got != `[{VSPHERE.LOCAL\root false -1 false} {VSPHERE.LOCAL\bob false -3 false}]` {
+	if got := fmt.Sprint(n.Permissions()); got != `[{VSPHERE.LOCAL\root false -1 false} {VSPHERE.LOCAL\bob false -3 `+
+		`false}]` {
 		t.Errorf("in the end: %s", got)
 	}
 }
@@ -184,11 +189,15 @@ func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 			return n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("Root"), false)
 		},
 		"set": func() error {
-			return n.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("root"), Role: id}})
+			return n.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
+				[]access.Permission{{Principal: user("root"), Role: id}})
 		},
-		"reset to nothing": func() error { return n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, nil) },
+		"reset to nothing": func() error {
+			return n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, nil)
+		},
 		"reset to the disabled": func() error {
-			return n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: user("off"), Role: access.Admin}})
+			return n.ResetPermissions(ctx, access.Server(event.By("root")), access.Root,
+				[]access.Permission{{Principal: user("off"), Role: access.Admin}})
 		},
 		"merge": func() error {
 			return n.MergePermissions(ctx, access.Server(event.By("root")), access.Admin, access.View)
@@ -204,7 +213,8 @@ func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 	}
 	n.give(t, access.Admin, "two")
 	must(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("root"), false))
-	wantError(t, n.RemovePermission(ctx, access.Server(event.By("two")), access.Root, user("two"), false), access.ErrLastAdministrator)
+	wantError(t, n.RemovePermission(ctx, access.Server(event.By("two")), access.Root, user("two"), false),
+		access.ErrLastAdministrator)
 }
 
 func TestOfTheTwoLastAdministratorsOneStaysWhoeverRemovesThem(t *testing.T) {
@@ -286,7 +296,8 @@ func TestRetiringAUserTakesItsPermissionAlong(t *testing.T) {
 func TestTheFirstAdministratorIsSetUpOnce(t *testing.T) {
 	s := newStore(t)
 	n := newNode(t, s, "root", "two")
-	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, []access.Permission{{Principal: user("x"), Role: access.View}}), access.ErrNotFounded)
+	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root,
+		[]access.Permission{{Principal: user("x"), Role: access.View}}), access.ErrNotFounded)
 	if n.Founded() {
 		t.Error("founded too early")
 	}
@@ -315,7 +326,8 @@ func TestBoundsOfRolesAndPermissionsHold(t *testing.T) {
 		many[i] = access.Permission{Principal: principal.Name{Domain: "D", User: fmt.Sprint("u", i)}, Role: access.View}
 	}
 	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many), access.ErrTooMany)
-	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many[:4000]), access.ErrTooMany)
+	wantError(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many[:4000]),
+		access.ErrTooMany)
 	for i := range 4 {
 		must(t, n.SetPermissions(t.Context(), access.Server(event.By("x")), access.Root, many[i*999:(i+1)*999]))
 	}
@@ -325,7 +337,8 @@ func TestBoundsOfRolesAndPermissionsHold(t *testing.T) {
 }
 
 func FuzzADocumentFromTheStore(f *testing.F) {
-	f.Add([]byte(`{"v":1,"nextRole":4,"roles":[{"id":3,"name":"R","privileges":["System.View"]}],"permissions":[{"domain":"D","user":"u","role":3}]}`))
+	f.Add([]byte(`{"v":1,"nextRole":4,"roles":[{"id":3,"name":"R","privileges":["System.View"]}],` +
+		`"permissions":[{"domain":"D","user":"u","role":3}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		table := access.NewTable(nil, discard)
 		table.View().Put(store.Record{Kind: store.Permission, ID: access.Root, Value: b, Revision: 1})
@@ -353,7 +366,8 @@ func TestPrivilegesAreNamedAsTheAPINamesThem(t *testing.T) {
 	n := founded(t)
 	seen := map[access.Privilege]bool{}
 	for _, p := range n.PrivilegeList() {
-		if p.Group+"."+p.Name() != string(p.ID) || p.Name() == "" || p.LabelKey() != "privilege."+string(p.ID) || seen[p.ID] {
+		if p.Group+"."+p.Name() != string(p.ID) || p.Name() == "" || p.LabelKey() != "privilege."+string(p.ID) ||
+			seen[p.ID] {
 			t.Errorf("%+v is %q", p, p.Name())
 		}
 		seen[p.ID] = true

@@ -86,7 +86,9 @@ func (m *Manager) ResetPermissions(ctx context.Context, by Grantor, entity strin
 // RemovePermission takes the principal's permission away.
 //
 // Errors: ErrEntity, ErrPermission, and those of every change: see Manager.
-func (m *Manager) RemovePermission(ctx context.Context, by Grantor, entity string, who principal.Name, group bool) error {
+func (m *Manager) RemovePermission(
+	ctx context.Context, by Grantor, entity string, who principal.Name, group bool,
+) error {
 	const what = "remove permission"
 	if entity != Root {
 		return fmt.Errorf("%s: %w", what, ErrEntity)
@@ -238,11 +240,12 @@ func (x difference) event(by event.Actor, name string) event.Event {
 	if x.removed {
 		id = "vigate.permission.removed"
 	}
-	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: name, Args: map[string]string{
-		"entity":    Root,
-		"role":      x.role,
-		"roleId":    strconv.Itoa(int(x.permission.Role)),
-		"group":     strconv.FormatBool(x.permission.Group),
-		"propagate": strconv.FormatBool(x.permission.Propagate),
-	}}
+	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: name,
+		Args: map[string]string{
+			"entity":    Root,
+			"role":      x.role,
+			"roleId":    strconv.Itoa(int(x.permission.Role)),
+			"group":     strconv.FormatBool(x.permission.Group),
+			"propagate": strconv.FormatBool(x.permission.Propagate),
+		}}
 }

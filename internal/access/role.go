@@ -223,8 +223,9 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []Privilege) error 
 }
 
 func roleEvent(id string, by event.Actor, r roleRow) event.Event {
-	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: r.Name, Args: map[string]string{
-		"roleId":     fmt.Sprint(r.ID),
-		"privileges": strings.Join(Names(r.Privileges...), ","),
-	}}
+	return event.Event{Type: "EventEx", ID: id, User: by.User, Origin: by.Origin, Subject: r.Name,
+		Args: map[string]string{
+			"roleId":     fmt.Sprint(r.ID),
+			"privileges": strings.Join(Names(r.Privileges...), ","),
+		}}
 }

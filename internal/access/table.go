@@ -31,7 +31,7 @@ type Permission struct {
 // Table is all roles and permissions, in memory. It is safe for concurrent
 // use, and read only: a Manager changes it, through the store.
 type Table struct {
-	log      *slog.Logger
+	logger   *slog.Logger
 	declared func() []PrivilegeInfo
 
 	now atomic.Pointer[snapshot] // what questions are answered from
@@ -55,14 +55,14 @@ func emptyState() state { return state{doc: &document{NextRole: 1}} }
 // NewTable makes an empty table. declared returns the privileges that
 // registered extensions declare, nil for none; call Refresh when they change. It
 // must not call the table. Damage is logged to log, nil for slog.Default.
-func NewTable(declared func() []PrivilegeInfo, log *slog.Logger) *Table {
+func NewTable(declared func() []PrivilegeInfo, logger *slog.Logger) *Table {
 	if declared == nil {
 		declared = func() []PrivilegeInfo { return nil }
 	}
-	if log == nil {
-		log = slog.Default()
+	if logger == nil {
+		logger = slog.Default()
 	}
-	t := &Table{log: log, declared: declared, current: emptyState()}
+	t := &Table{logger: logger, declared: declared, current: emptyState()}
 	t.now.Store(newSnapshot(t.current, newVocabulary(nil)))
 	return t
 }
@@ -86,16 +86,17 @@ func (t *Table) put(r store.Record) {
 	s.revision = r.Revision
 	switch doc, err := decode(r.Value); {
 	case r.ID != Root:
-		t.log.Error("permissions on an unknown entity are not in force", "entity", r.ID)
+		t.logger.Error("permissions on an unknown entity are not in force", "entity", r.ID)
 		return
 	case err != nil:
 		// Nobody may do anything until it is mended: anything else would be a
 		// guess at who was to be kept out.
 		s.damage = &store.DamagedError{Where: fmt.Sprintf("permissions on %s", Root), Cause: err}
-		t.log.Error("permissions can't be read: nobody has any privilege", "error", s.damage)
+		t.logger.Error("permissions can't be read: nobody has any privilege", "err", s.damage)
 	default:
 		if len(doc.merged) > 0 {
-			t.log.Error("permissions are of names that are the same: they give no access until they are set again", "names", doc.merged)
+			t.logger.Error("permissions are of names that are the same: they give no access until they are set again",
+				"names", doc.merged)
 		}
 		s.doc = doc
 	}

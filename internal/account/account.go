@@ -95,7 +95,7 @@ func (t *Table) decode(rec store.Record) (*row, error) {
 // Table is all local users, in memory. It is safe for concurrent use.
 type Table struct {
 	domain string
-	log    *slog.Logger
+	logger *slog.Logger
 	duties eviction.Duties
 
 	mu sync.RWMutex // guards what follows
@@ -127,14 +127,14 @@ const DefaultDomain = "VSPHERE.LOCAL"
 
 // NewTable makes an empty table for the users of the domain, empty for
 // DefaultDomain. Damage is logged to log, nil for slog.Default.
-func NewTable(domain string, log *slog.Logger) *Table {
+func NewTable(domain string, logger *slog.Logger) *Table {
 	if domain == "" {
 		domain = DefaultDomain
 	}
-	if log == nil {
-		log = slog.Default()
+	if logger == nil {
+		logger = slog.Default()
 	}
-	return &Table{domain: strings.ToUpper(domain), log: log, content: newContent()}
+	return &Table{domain: strings.ToUpper(domain), logger: logger, content: newContent()}
 }
 
 // Domain is the domain of all local users, in upper case.
@@ -172,7 +172,7 @@ func (t *Table) put(rec store.Record) {
 	r, err := t.decode(rec)
 	if err != nil {
 		err = &store.DamagedError{Where: fmt.Sprintf("account %q", rec.ID), Cause: err}
-		t.log.Error("account can't be read: its user can't log in", "error", err)
+		t.logger.Error("account can't be read: its user can't log in", "err", err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -185,7 +185,8 @@ func (t *Table) put(rec store.Record) {
 	to.users[rec.ID] = r
 	to.names.Put(r.name(), r.id)
 	if ids := to.names.Find(r.name()); len(ids) > 1 {
-		t.log.Error("users have the same name: none of them can log in until all but one are removed", "records", ids)
+		t.logger.Error("users have the same name: none of them can log in until all but one are removed", "records",
+			ids)
 	}
 }
 

@@ -50,10 +50,12 @@ func newNode(t *testing.T, s store.Store) *node {
 	names.Mirror = n.mirror
 	events := event.NewLog(event.Options{})
 	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
-		Exists: func(who principal.Name, group bool) bool { return !group && users.Exists(who) }, Enabled: users.Enabled})
+		Exists:  func(who principal.Name, group bool) bool { return !group && users.Exists(who) },
+		Enabled: users.Enabled})
 	var err error
-	n.Manager, err = account.NewManager(account.Options{Mirror: n.mirror, Table: users, Roster: names, Events: events, Authority: n.access,
-		Cost: cheap, Queue: 100, Patience: time.Minute, Log: log,
+	n.Manager, err = account.NewManager(account.Options{Mirror: n.mirror, Table: users, Roster: names, Events: events,
+		Authority: n.access,
+		Cost:      cheap, Queue: 100, Patience: time.Minute, Logger: log,
 		End: func(_ context.Context, who principal.Name, keep string) error {
 			if n.fail.Load() {
 				return errEnd
@@ -115,7 +117,8 @@ func wantError(t *testing.T, got, want error) {
 func TestAPasswordIsUsedExactlyAsItCame(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	for i, p := range []string{
-		"12345678", " leading", "trailing ", "nul\x00inside", "not \xff\xfe UTF-8", "öäüöäüöä", strings.Repeat("x", 1024),
+		"12345678", " leading", "trailing ", "nul\x00inside", "not \xff\xfe UTF-8", "öäüöäüöä",
+		strings.Repeat("x", 1024),
 		strings.Repeat("correct horse ", 5), "new\nline\r\n", "o\u0308 not composed",
 	} {
 		name := user(fmt.Sprint("u", i))
@@ -146,7 +149,8 @@ func TestUnknownDisabledAndWrongAreOneAnswer(t *testing.T) {
 	must(t, n.Disable(ctx, event.By("root"), user("off")))
 	for who, password := range map[principal.Name]string{
 		user("nobody"): "password of Ann", user("Off"): "password of Off", ann: "wrong password",
-		{Domain: "CORP", User: "Ann"}: "password of Ann", principal.Extension("Ann"): "password of Ann", {}: "password of Ann",
+		{Domain: "CORP", User: "Ann"}: "password of Ann", principal.Extension("Ann"): "password of Ann",
+		{}: "password of Ann",
 	} {
 		a, err := n.Verify(ctx, who, here, []byte(password))
 		if !errors.Is(err, account.ErrRejected) || a != (account.Account{}) {
@@ -270,12 +274,15 @@ func TestNamesOfUsersAreChecked(t *testing.T) {
 		wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{FullName: &bad}, ""), account.ErrFullName)
 	}
 	for _, err := range []error{
-		n.Update(ctx, event.By("root"), ann, account.Update{Password: first}, ""), n.Update(ctx, event.By("root"), ann, account.Update{}, ""),
-		n.Disable(ctx, event.By("root"), ann), n.Enable(ctx, event.By("root"), ann), n.Remove(ctx, event.By("root"), ann),
+		n.Update(ctx, event.By("root"), ann, account.Update{Password: first}, ""),
+		n.Update(ctx, event.By("root"), ann, account.Update{}, ""),
+		n.Disable(ctx, event.By("root"), ann), n.Enable(ctx, event.By("root"), ann),
+		n.Remove(ctx, event.By("root"), ann),
 	} {
 		wantError(t, err, account.ErrNotFound)
 	}
-	wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{Password: []byte("short")}, ""), account.ErrPassword)
+	wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{Password: []byte("short")}, ""),
+		account.ErrPassword)
 }
 
 func TestUsersAreSearchedByTheirNames(t *testing.T) {
@@ -406,7 +413,8 @@ func TestAPasswordThatAnotherNodeHasTakenIsRightOnANodeThatIsBehind(t *testing.T
 			n := newNode(t, late)
 			change(t, ahead)
 			late.down.Store(true)
-			if _, err := n.Verify(t.Context(), name, here, new); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, account.ErrRejected) {
+			if _, err := n.Verify(t.Context(), name, here, new); !errors.Is(err, store.ErrUnavailable) ||
+				errors.Is(err, account.ErrRejected) {
 				t.Errorf("while nobody can tell: %v", err)
 			}
 			late.down.Store(false)

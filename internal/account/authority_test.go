@@ -40,7 +40,8 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 		t.Errorf("made %d times", made.Load())
 	}
 	n.create(t, "Ann")
-	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
+		[]access.Permission{{Principal: ann, Role: access.Admin}}))
 	must(t, n.Remove(ctx, event.By("root"), admin))
 	for _, n := range append(nodes, newNode(t, s)) {
 		if made, err := n.Bootstrap(ctx, first); made || err != nil {
@@ -51,7 +52,8 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 		t.Error("a removed administrator is back")
 	}
 	fresh := newNode(t, storetest.NewMemory(nil))
-	if made, err := fresh.Bootstrap(ctx, []byte("short")); made || !errors.Is(err, account.ErrPassword) || fresh.access.Founded() {
+	if made, err := fresh.Bootstrap(ctx, []byte("short")); made || !errors.Is(err, account.ErrPassword) ||
+		fresh.access.Founded() {
 		t.Errorf("a short password: %v, %v", made, err)
 	}
 }
@@ -59,7 +61,8 @@ func TestTheFirstAdministratorIsMadeOnce(t *testing.T) {
 func TestARemovedUsersNamesakeInheritsNothing(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
+		[]access.Permission{{Principal: ann, Role: access.Admin}}))
 	must(t, n.Remove(ctx, event.By("root"), ann))
 	n.create(t, "Ann")
 	if n.access.HasRole(access.Subject{Principal: ann}) {
@@ -72,7 +75,8 @@ func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 	n.create(t, "Ann")
 	wantError(t, n.Disable(ctx, event.By("root"), admin), access.ErrLastAdministrator)
 	wantError(t, n.Remove(ctx, event.By("root"), admin), access.ErrLastAdministrator)
-	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: ann, Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
+		[]access.Permission{{Principal: ann, Role: access.Admin}}))
 	must(t, n.Disable(ctx, event.By("root"), ann))
 	wantError(t, n.Remove(ctx, event.By("root"), admin), access.ErrLastAdministrator)
 	must(t, n.Enable(ctx, event.By("root"), ann))
@@ -97,11 +101,13 @@ func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 			}},
 		{func(ctx context.Context, n *node) error { return n.Disable(ctx, event.By("x"), user("bob")) },
 			func(ctx context.Context, n *node) error {
-				return n.access.ResetPermissions(ctx, access.Server(event.By("x")), access.Root, permission(user("bob"), access.Admin))
+				return n.access.ResetPermissions(ctx, access.Server(event.By("x")), access.Root,
+					permission(user("bob"), access.Admin))
 			}},
 		{func(ctx context.Context, n *node) error { return n.Remove(ctx, event.By("x"), admin) },
 			func(ctx context.Context, n *node) error {
-				return n.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root, permission(ann, access.NoAccess))
+				return n.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root,
+					permission(ann, access.NoAccess))
 			}},
 	}
 	for i := range 200 {

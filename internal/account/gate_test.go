@@ -36,13 +36,15 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 		var late sync.WaitGroup
 		for range 2 {
 			late.Go(func() {
-				if _, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 2*time.Second {
+				if _, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann"); !errors.Is(err, ErrBusy) ||
+					time.Since(start) != 2*time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}
 			})
 		}
 		synctest.Wait()
-		if _, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann"); !errors.Is(err, ErrBusy) || time.Since(start) != 0 {
+		if _, err := g.enter(t.Context(), Caller{Network: "ann"}, "ann"); !errors.Is(err, ErrBusy) ||
+			time.Since(start) != 0 {
 			t.Errorf("a full queue: %v after %v", err, time.Since(start))
 		}
 		late.Wait()

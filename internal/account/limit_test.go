@@ -58,7 +58,8 @@ func TestUsersAreBoundedOverAllNodes(t *testing.T) {
 	for i := range cap(results) {
 		go func() {
 			on := []*node{n, other}[i%2]
-			results <- on.Create(t.Context(), event.By("x"), user(fmt.Sprint("new", i)), []byte("a good long password"), "")
+			results <- on.Create(t.Context(), event.By("x"), user(fmt.Sprint("new", i)), []byte("a good long password"),
+				"")
 		}()
 	}
 	made := 0

@@ -66,7 +66,7 @@ type Options struct {
 	Queue       int              // hashes that wait; 0: 32 for each core
 	Patience    time.Duration    // how long a hash waits at most; 0: 2 s
 	Now         func() time.Time // nil: time.Now
-	Log         *slog.Logger     // nil: slog.Default
+	Logger      *slog.Logger     // nil: slog.Default
 	// Requests, if set, counts all requests since the start, logins among them:
 	// while many others come in, hashing keeps to a quarter of Cores. It must be
 	// quick, and may be called at any time.
@@ -115,13 +115,13 @@ func NewManager(o Options) (*Manager, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
 	}
 	return &Manager{
 		table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster,
 		evictor: &eviction.Evictor{Kind: store.Account, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End,
-			Logger: o.Log},
+			Logger: o.Logger},
 		cost: o.Cost, minPassword: o.MinPassword, now: o.Now,
 		gate:   newGate(o.Cores, o.Queue, o.Patience, pressure{requests: o.Requests, now: o.Now}),
 		nobody: hash{cost: o.Cost, salt: newSalt(), key: make([]byte, keySize)},

@@ -22,7 +22,8 @@ func TestNobodyNewIsTakenForSomebodyElse(t *testing.T) {
 	for _, alike := range []string{"ADMINISTRATOR", "admınıstrator", "ɑdministrator", "JÖRG", "straße", "сосо"} {
 		wantError(t, n.Create(ctx, event.By("root"), user(alike), first, ""), account.ErrExists)
 	}
-	for _, never := range []string{"administrator\u200b", "\u202eann", "аnn", "ａnn", "jo\u0308rg", "\u212aelly", "\u017fam", "ann (impersonated by x)"} {
+	for _, never := range []string{"administrator\u200b", "\u202eann", "аnn", "ａnn", "jo\u0308rg", "\u212aelly",
+		"\u017fam", "ann (impersonated by x)"} {
 		err := n.Create(ctx, event.By("root"), user(never), first, "")
 		var reason *principal.NameError
 		if !errors.Is(err, account.ErrName) || !errors.As(err, &reason) {
@@ -42,7 +43,8 @@ func (n *node) older(t *testing.T, name string) principal.Name {
 	must(t, err)
 	must(t, n.Remove(t.Context(), event.By("root"), user("template")))
 	value := strings.Replace(string(r.Value), `"user":"template"`, `"user":"`+name+`"`, 1)
-	_, err = n.mirror.Commit(t.Context(), store.Put(store.Account, `vsphere.local\`+strings.ToLower(name), []byte(value), time.Time{}))
+	_, err = n.mirror.Commit(t.Context(), store.Put(store.Account, `vsphere.local\`+strings.ToLower(name),
+		[]byte(value), time.Time{}))
 	must(t, err)
 	return user(name)
 }
@@ -54,12 +56,14 @@ func TestUsersThatAnOlderVersionStoredStay(t *testing.T) {
 	n, ctx := newNode(t, s), t.Context()
 	_, err := n.Bootstrap(ctx, first)
 	must(t, err)
-	for _, name := range []string{"ann (impersonated by x)", "zero\u200bwidth", "\u202eturned", "ﬁnn", "аnn", "Γιώργος", "İx", "ſam", "Kelly", "µ", "two  spaces", "tab,comma"} {
+	for _, name := range []string{"ann (impersonated by x)", "zero\u200bwidth", "\u202eturned", "ﬁnn", "аnn", "Γιώργος",
+		"İx", "ſam", "Kelly", "µ", "two  spaces", "tab,comma"} {
 		who := n.older(t, name)
 		again := newNode(t, s) // what a restart makes of it
 		_, err := again.Verify(ctx, who, here, []byte("password of template"))
 		must(t, err)
-		must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root, []access.Permission{{Principal: who, Role: access.ReadOnly}}))
+		must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
+			[]access.Permission{{Principal: who, Role: access.ReadOnly}}))
 		must(t, n.Update(ctx, event.By("root"), who, account.Update{Password: []byte("another password")}, ""))
 		must(t, n.Disable(ctx, event.By("root"), who))
 		must(t, n.Enable(ctx, event.By("root"), who))
@@ -92,7 +96,8 @@ func TestUsersOfOneNameAreNobodyUntilOneIsLeft(t *testing.T) {
 		for _, who := range []principal.Name{short, long} {
 			_, err := n.Verify(ctx, who, here, []byte("password of template"))
 			wantError(t, err, account.ErrRejected)
-			if err := n.Enable(ctx, event.By("root"), who); !errors.As(err, &damaged) || n.Exists(who) || n.Table().Enabled(who) {
+			if err := n.Enable(ctx, event.By("root"), who); !errors.As(err, &damaged) || n.Exists(who) ||
+				n.Table().Enabled(who) {
 				t.Errorf("%v: %v", who, err)
 			}
 		}

@@ -51,7 +51,8 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 	}
 	var damaged *store.DamagedError
 	for _, bad := range []string{"", "{}", strings.Replace(string(good.Value), `"v":1`, `"v":2`, 1),
-		strings.Replace(string(good.Value), "$v=19", "$v=20", 1), strings.Replace(string(good.Value), `"user":"Ann"`, `"user":"Bob"`, 1),
+		strings.Replace(string(good.Value), "$v=19", "$v=20", 1),
+		strings.Replace(string(good.Value), `"user":"Ann"`, `"user":"Bob"`, 1),
 		strings.Replace(string(good.Value), "VSPHERE.LOCAL", "CORP", 1)} {
 		if bad == string(good.Value) {
 			t.Fatal("not damaged")
@@ -62,7 +63,8 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		}
 		_, err := n.Verify(ctx, ann, here, []byte("password of Ann"))
 		wantError(t, err, account.ErrRejected)
-		for _, err := range []error{n.Create(ctx, event.By("x"), ann, first, ""), n.Enable(ctx, event.By("x"), ann), n.Disable(ctx, event.By("x"), ann),
+		for _, err := range []error{n.Create(ctx, event.By("x"), ann, first, ""), n.Enable(ctx, event.By("x"), ann),
+			n.Disable(ctx, event.By("x"), ann),
 			n.Update(ctx, event.By("x"), ann, account.Update{Password: first}, "")} {
 			if !errors.As(err, &damaged) {
 				t.Errorf("%s: got %v", bad, err)
@@ -85,7 +87,9 @@ func TestUnknownMembersOfARecordAreKept(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	r, err := n.mirror.Get(ctx, store.Account, admin.Key())
 	must(t, err)
-	_, err = n.mirror.Commit(ctx, store.Put(store.Account, admin.Key(), []byte(strings.Replace(string(r.Value), "{", `{"later":[1],`, 1)), time.Time{}))
+	_, err = n.mirror.Commit(ctx,
+		store.Put(store.Account, admin.Key(), []byte(strings.Replace(string(r.Value), "{", `{"later":[1],`, 1)),
+			time.Time{}))
 	must(t, err)
 	must(t, n.Update(ctx, event.By("x"), admin, account.Update{Password: first}, ""))
 	r, err = n.mirror.Get(ctx, store.Account, admin.Key())
@@ -96,7 +100,9 @@ func TestUnknownMembersOfARecordAreKept(t *testing.T) {
 }
 
 func FuzzAnAccountFromTheStore(f *testing.F) {
-	f.Add(`vsphere.local\ann`, []byte(`{"v":1,"domain":"VSPHERE.LOCAL","user":"Ann","hash":"$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"}`))
+	f.Add(`vsphere.local\ann`,
+		[]byte(`{"v":1,"domain":"VSPHERE.LOCAL","user":"Ann","hash":"$argon2id$v=19$m=8,t=1,`+
+			`p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"}`))
 	f.Fuzz(func(t *testing.T, id string, b []byte) {
 		table := account.NewTable("", slog.New(slog.DiscardHandler))
 		table.View().Put(store.Record{Kind: store.Account, ID: id, Value: b, Revision: 1})

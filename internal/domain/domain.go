@@ -109,11 +109,11 @@ func New(o Options) (*Domain, error) {
 	})
 	d.Extensions = extension.NewManager(extension.Options{
 		Mirror: d.Mirror, Table: extensions, Roster: names, Events: d.Events, Authority: d.Access,
-		End: d.Sessions.Evict, Now: o.Now, Log: o.Log,
+		End: d.Sessions.Evict, Now: o.Now, Logger: o.Log,
 	})
 	d.Accounts, err = account.NewManager(account.Options{
 		Mirror: d.Mirror, Table: accounts, Roster: names, Events: d.Events, Authority: d.Access,
-		End: d.Sessions.Evict, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Log: o.Log,
+		End: d.Sessions.Evict, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Logger: o.Log,
 	})
 	return d, err
 }

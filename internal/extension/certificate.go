@@ -109,7 +109,9 @@ func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Ext
 // no valid one learns nothing of which extensions there are.
 //
 // Errors: ErrNoCertificate, ErrInvalidCertificate, ErrNoSubjectName, ErrRejected.
-func (t *Table) AuthenticateSubject(key string, peer []*x509.Certificate, authorities trust.Authorities, now time.Time) (Extension, error) {
+func (t *Table) AuthenticateSubject(
+	key string, peer []*x509.Certificate, authorities trust.Authorities, now time.Time,
+) (Extension, error) {
 	const what = "authenticate extension by subject name"
 	if len(peer) == 0 {
 		return Extension{}, fmt.Errorf("%s: %w", what, ErrNoCertificate)

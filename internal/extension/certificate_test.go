@@ -108,7 +108,8 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 	wantError(t, err, extension.ErrRejected)
 	_, err = n.Table().AuthenticateCertificate("com.example.A", twin.cert)
 	must(t, err)
-	for _, bad := range [][]byte{nil, []byte("x"), append(mine.pem(), twin.pem()...), append(mine.cert.Raw[:len(mine.cert.Raw):len(mine.cert.Raw)], 0),
+	for _, bad := range [][]byte{nil, []byte("x"), append(mine.pem(), twin.pem()...),
+		append(mine.cert.Raw[:len(mine.cert.Raw):len(mine.cert.Raw)], 0),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: mine.cert.Raw}), make([]byte, 64<<10+1)} {
 		wantError(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", bad, ""), extension.ErrBadCertificate)
 	}
@@ -136,22 +137,41 @@ func TestAnExtensionsSubjectNameNeedsACertificateOfAConfiguredAuthority(t *testi
 		{"good", "com.example.A", chain(good, middle), believing(t, root), nil},
 		{"key in another case", "COM.example.a", chain(good, middle), believing(t, root), nil},
 		{"no certificate", "com.example.A", nil, believing(t, root), extension.ErrNoCertificate},
-		{"no authority configured", "com.example.A", chain(good, middle), trust.Authorities{}, extension.ErrInvalidCertificate},
-		{"no authority in the pool", "com.example.A", chain(good, middle), believing(t), extension.ErrInvalidCertificate},
-		{"another authority of the same name", "com.example.A", chain(good, middle), believing(t, stranger), extension.ErrInvalidCertificate},
+		{"no authority configured", "com.example.A", chain(good, middle), trust.Authorities{},
+			extension.ErrInvalidCertificate},
+		{"no authority in the pool", "com.example.A", chain(good, middle), believing(t),
+			extension.ErrInvalidCertificate},
+		{"another authority of the same name", "com.example.A", chain(good, middle), believing(t, stranger),
+			extension.ErrInvalidCertificate},
 		{"intermediate missing", "com.example.A", chain(good), believing(t, root), extension.ErrInvalidCertificate},
-		{"root brought along", "com.example.A", chain(of(stranger, nil), stranger), believing(t, root), extension.ErrInvalidCertificate},
-		{"issued by a client", "com.example.A", chain(of(good, nil), good, middle), believing(t, root), extension.ErrInvalidCertificate},
-		{"too long", "com.example.A", append(chain(good, middle), make([]*x509.Certificate, 9)...), believing(t, root), extension.ErrInvalidCertificate},
-		{"expired", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })), believing(t, root), extension.ErrInvalidCertificate},
-		{"not yet valid", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })), believing(t, root), extension.ErrInvalidCertificate},
-		{"for servers", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })), believing(t, root), extension.ErrInvalidCertificate},
-		{"another subject", "com.example.A", chain(issue(t, root, "Ext B", nil)), believing(t, root), extension.ErrRejected},
-		{"subject with more", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject.Country = []string{"DE"} })), believing(t, root), extension.ErrRejected},
-		{"no subject", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.Subject = pkix.Name{}; c.DNSNames = []string{"x"} })), believing(t, root), extension.ErrRejected},
+		{"root brought along", "com.example.A", chain(of(stranger, nil), stranger), believing(t, root),
+			extension.ErrInvalidCertificate},
+		{"issued by a client", "com.example.A", chain(of(good, nil), good, middle), believing(t, root),
+			extension.ErrInvalidCertificate},
+		{"too long", "com.example.A", append(chain(good, middle), make([]*x509.Certificate, 9)...), believing(t, root),
+			extension.ErrInvalidCertificate},
+		{"expired", "com.example.A", chain(of(root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) })),
+			believing(t, root), extension.ErrInvalidCertificate},
+		{"not yet valid", "com.example.A",
+			chain(of(root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) })), believing(t, root),
+			extension.ErrInvalidCertificate},
+		{"for servers", "com.example.A",
+			chain(of(root, func(c *x509.Certificate) {
+				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+			})), believing(t, root), extension.ErrInvalidCertificate},
+		{"another subject", "com.example.A", chain(issue(t, root, "Ext B", nil)), believing(t, root),
+			extension.ErrRejected},
+		{"subject with more", "com.example.A",
+			chain(of(root, func(c *x509.Certificate) { c.Subject.Country = []string{"DE"} })), believing(t, root),
+			extension.ErrRejected},
+		{"no subject", "com.example.A",
+			chain(of(root, func(c *x509.Certificate) { c.Subject = pkix.Name{}; c.DNSNames = []string{"x"} })),
+			believing(t, root), extension.ErrRejected},
 		{"unknown extension", "com.example.C", chain(good, middle), believing(t, root), extension.ErrRejected},
-		{"unknown extension, bad certificate", "com.example.C", chain(good), believing(t, root), extension.ErrInvalidCertificate},
-		{"extension without subject name", "com.example.none", chain(good, middle), believing(t, root), extension.ErrNoSubjectName},
+		{"unknown extension, bad certificate", "com.example.C", chain(good), believing(t, root),
+			extension.ErrInvalidCertificate},
+		{"extension without subject name", "com.example.none", chain(good, middle), believing(t, root),
+			extension.ErrNoSubjectName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e, err := n.Table().AuthenticateSubject(c.key, c.peer, c.trust, now)
@@ -167,7 +187,8 @@ func FuzzSetCertificate(f *testing.F) {
 	f.Add([]byte{0x30, 0x82})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := extension.NewManager(extension.Options{Table: extension.NewTable(nil, discard)})
-		if n.SetCertificate(canceled, event.Actor{}, "x", b, "") == nil || n.SetPublicKey(canceled, event.Actor{}, "x", string(b)) == nil {
+		if n.SetCertificate(canceled, event.Actor{}, "x", b, "") == nil ||
+			n.SetPublicKey(canceled, event.Actor{}, "x", string(b)) == nil {
 			t.Error("a certificate or a key that was made up")
 		}
 	})

@@ -233,7 +233,7 @@ func clean(s string, limit int) bool {
 // Table is all extensions, in memory. It is safe for concurrent use.
 type Table struct {
 	changed func()
-	log     *slog.Logger
+	logger  *slog.Logger
 	duties  eviction.Duties
 
 	mu sync.RWMutex // guards what follows
@@ -264,14 +264,14 @@ func newContent() content {
 // NewTable makes an empty table. changed, nil for none, is called after each
 // change, from one goroutine at a time. Damage is logged to log, nil for
 // slog.Default.
-func NewTable(changed func(), log *slog.Logger) *Table {
+func NewTable(changed func(), logger *slog.Logger) *Table {
 	if changed == nil {
 		changed = func() {}
 	}
-	if log == nil {
-		log = slog.Default()
+	if logger == nil {
+		logger = slog.Default()
 	}
-	return &Table{changed: changed, log: log, content: newContent()}
+	return &Table{changed: changed, logger: logger, content: newContent()}
 }
 
 // View is what the mirror feeds the table by.
@@ -326,7 +326,7 @@ func (t *Table) put(rec store.Record) {
 	r, err := decode(rec)
 	if err != nil {
 		err = &store.DamagedError{Where: fmt.Sprintf("extension %q", rec.ID), Cause: err}
-		t.log.Error("extension can't be read: it can't log in", "error", err)
+		t.logger.Error("extension can't be read: it can't log in", "err", err)
 	}
 	t.edit(func(c content) {
 		c.remove(rec.ID)
@@ -337,7 +337,8 @@ func (t *Table) put(rec store.Record) {
 		c.rows[rec.ID] = r
 		c.names.Put(r.name(), r.id)
 		if ids := c.names.Find(r.name()); len(ids) > 1 {
-			t.log.Error("extensions have the same key: none of them can log in until all but one are unregistered", "records", ids)
+			t.logger.Error("extensions have the same key: none of them can log in until all but one are unregistered",
+				"records", ids)
 		}
 	})
 }

@@ -61,7 +61,8 @@ func nodeOn(t *testing.T, s store.Store) *node {
 	n.access = access.NewManager(access.Options{Mirror: n.mirror, Table: authority, Events: events,
 		Exists:  func(who principal.Name, _ bool) bool { return who.Domain != "" || table.Exists(who.User) },
 		Enabled: func(principal.Name) bool { return true }})
-	n.Manager = extension.NewManager(extension.Options{Mirror: n.mirror, Table: table, Roster: names, Events: events, Authority: n.access, Log: discard,
+	n.Manager = extension.NewManager(extension.Options{Mirror: n.mirror, Table: table, Roster: names, Events: events,
+		Authority: n.access, Logger: discard,
 		Now: func() time.Time { return now },
 		End: func(_ context.Context, who principal.Name, keep string) error {
 			if n.fail.Load() {
@@ -112,7 +113,8 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 	must(t, err)
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))
 	must(t, n.SetPublicKey(ctx, event.By("x"), "com.example.B", text))
-	for _, bad := range []string{"", "x", text + text, strings.Replace(text, "M", "N", 1), string(mine.pem()), strings.Repeat("x", 20000)} {
+	for _, bad := range []string{"", "x", text + text, strings.Replace(text, "M", "N", 1), string(mine.pem()),
+		strings.Repeat("x", 20000)} {
 		wantError(t, n.SetPublicKey(ctx, event.By("x"), "com.example.B", bad), extension.ErrBadPublicKey)
 	}
 
@@ -120,8 +122,10 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 		Privileges: []extension.Privilege{{ID: "com.example.Fly", Group: "com.example"}}}
 	must(t, n.Update(ctx, event.By("x"), reg, ""))
 	e, ok := n.Find("com.EXAMPLE.b")
-	if !ok || e.SubjectName != "CN=b" || string(e.Data) != `{"version":"2.0"}` || !slices.Equal(e.Privileges, reg.Privileges) ||
-		string(e.Certificate) != string(mine.cert.Raw) || e.PublicKey != text || !e.Updated.Equal(now) || !e.Registered.Equal(now) {
+	if !ok || e.SubjectName != "CN=b" || string(e.Data) != `{"version":"2.0"}` ||
+		!slices.Equal(e.Privileges, reg.Privileges) ||
+		string(e.Certificate) != string(mine.cert.Raw) || e.PublicKey != text || !e.Updated.Equal(now) ||
+		!e.Registered.Equal(now) {
 		t.Errorf("got %+v", e)
 	}
 	var keys []string
@@ -135,8 +139,10 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 	if n.Exists("com.example.B") || len(n.List()) != 1 {
 		t.Error("still there")
 	}
-	for _, err := range []error{n.Unregister(ctx, event.By("x"), "com.example.B"), n.Update(ctx, event.By("x"), reg, ""),
-		n.SetCertificate(ctx, event.By("x"), "com.example.B", mine.pem(), ""), n.SetPublicKey(ctx, event.By("x"), "com.example.B", text)} {
+	for _, err := range []error{n.Unregister(ctx, event.By("x"), "com.example.B"),
+		n.Update(ctx, event.By("x"), reg, ""),
+		n.SetCertificate(ctx, event.By("x"), "com.example.B", mine.pem(), ""),
+		n.SetPublicKey(ctx, event.By("x"), "com.example.B", text)} {
 		wantError(t, err, extension.ErrNotFound)
 	}
 	// By a certificate, by another subject name, and by its end.
@@ -153,7 +159,8 @@ func TestWhatIsRegisteredIsChecked(t *testing.T) {
 		f(&r)
 		return r
 	}
-	for _, key := range []string{"", " x", "x ", "a@b", `a\b`, "a\nb", "a\x00", "\xff", strings.Repeat("x", 481), strings.Repeat("Ⱥ", 200)} {
+	for _, key := range []string{"", " x", "x ", "a@b", `a\b`, "a\nb", "a\x00", "\xff", strings.Repeat("x", 481),
+		strings.Repeat("Ⱥ", 200)} {
 		wantError(t, n.Register(ctx, event.By("x"), registration(key)), extension.ErrKey)
 	}
 	must(t, n.Register(ctx, event.By("x"), registration(strings.Repeat("x", 480))))
@@ -171,7 +178,8 @@ func TestWhatIsRegisteredIsChecked(t *testing.T) {
 		{edit(func(r *extension.Registration) { r.SubjectName = "nonsense" }), extension.ErrSubjectName},
 		{edit(func(r *extension.Registration) { r.Data = nil }), extension.ErrData},
 		{edit(func(r *extension.Registration) { r.Data = []byte("{") }), extension.ErrData},
-		{edit(func(r *extension.Registration) { r.Data = []byte(`"` + strings.Repeat("x", 256<<10) + `"`) }), extension.ErrData},
+		{edit(func(r *extension.Registration) { r.Data = []byte(`"` + strings.Repeat("x", 256<<10) + `"`) }),
+			extension.ErrData},
 		{edit(privileges(extension.Privilege{})), extension.ErrPrivilege},
 		{edit(privileges(extension.Privilege{ID: "a"}, extension.Privilege{ID: "a"})), extension.ErrPrivilege},
 		{edit(privileges(extension.Privilege{ID: "a\n"})), extension.ErrPrivilege},
@@ -239,7 +247,8 @@ func TestALaterExtensionOfTheSameKeyInheritsNothing(t *testing.T) {
 	must(t, n.Register(ctx, event.By("x"), registration("K")))
 	mine := issue(t, nil, "K", nil)
 	must(t, n.SetCertificate(ctx, event.By("x"), "K", mine.pem(), ""))
-	must(t, n.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root, []access.Permission{{Principal: principal.Extension("k"), Role: access.Admin}}))
+	must(t, n.access.SetPermissions(ctx, access.Server(event.By("x")), access.Root,
+		[]access.Permission{{Principal: principal.Extension("k"), Role: access.Admin}}))
 	must(t, n.Unregister(ctx, event.By("x"), "K"))
 	must(t, n.Register(ctx, event.By("x"), registration("k")))
 	if n.access.Has(access.Subject{Principal: principal.Extension("k"), Extension: true}, access.ModifyRoles) {
@@ -253,8 +262,10 @@ func TestALoginIsHeldToTheExtensionThatItVerified(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	mine := issue(t, nil, "K", nil)
 	for name, spoil := range map[string]func() error{
-		"certificate": func() error { return n.SetCertificate(ctx, event.By("x"), "k", issue(t, nil, "K", nil).pem(), "") },
-		"unregister":  func() error { return n.Unregister(ctx, event.By("x"), "k") },
+		"certificate": func() error {
+			return n.SetCertificate(ctx, event.By("x"), "k", issue(t, nil, "K", nil).pem(), "")
+		},
+		"unregister": func() error { return n.Unregister(ctx, event.By("x"), "k") },
 	} {
 		if !n.Exists("k") {
 			must(t, n.Register(ctx, event.By("x"), registration("K")))
@@ -299,7 +310,8 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 	}
 	var damaged *store.DamagedError
 	for _, bad := range []string{"", "{}", strings.Replace(string(good.Value), `"v":1`, `"v":2`, 1),
-		strings.Replace(string(good.Value), `"K"`, `"L"`, 1), strings.Replace(string(good.Value), `"certificate":"MI`, `"certificate":"AA`, 1),
+		strings.Replace(string(good.Value), `"K"`, `"L"`, 1),
+		strings.Replace(string(good.Value), `"certificate":"MI`, `"certificate":"AA`, 1),
 		strings.Replace(string(good.Value), `"v":1`, `"v":1,"subject":"x"`, 1)} {
 		if bad == string(good.Value) {
 			t.Fatal("not damaged")
@@ -310,7 +322,8 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 		}
 		_, err := n.Table().AuthenticateCertificate("K", mine.cert)
 		wantError(t, err, extension.ErrRejected)
-		for _, err := range []error{n.Register(ctx, event.By("x"), registration("k")), n.Update(ctx, event.By("x"), registration("K"), "")} {
+		for _, err := range []error{n.Register(ctx, event.By("x"), registration("k")),
+			n.Update(ctx, event.By("x"), registration("K"), "")} {
 			if !errors.As(err, &damaged) {
 				t.Errorf("%s: got %v", bad, err)
 			}
@@ -318,7 +331,8 @@ func TestADamagedExtensionIsReportedAndCanOnlyBeUnregistered(t *testing.T) {
 	}
 	put(strings.Replace(string(good.Value), `{`, `{"later":1,`, 1))
 	must(t, n.Update(ctx, event.By("x"), registration("K"), ""))
-	if r, err := n.mirror.Get(ctx, store.Extension, "ext:k"); err != nil || !strings.Contains(string(r.Value), `"later":1`) {
+	if r, err := n.mirror.Get(ctx, store.Extension, "ext:k"); err != nil ||
+		!strings.Contains(string(r.Value), `"later":1`) {
 		t.Errorf("a newer version's member is lost: %s, %v", r.Value, err)
 	}
 	put("{}")
@@ -369,7 +383,8 @@ func TestChangesPostEvents(t *testing.T) {
 			t.Errorf("%s: sha256 %q", e.ID, sum)
 		}
 	}
-	want := []string{`vigate.extension.registered K D\x`, `vigate.extension.updated K D\x`, `vigate.extension.certificate K D\x`,
+	want := []string{`vigate.extension.registered K D\x`, `vigate.extension.updated K D\x`,
+		`vigate.extension.certificate K D\x`,
 		`vigate.extension.unregistered K D\x`}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
@@ -377,7 +392,8 @@ func TestChangesPostEvents(t *testing.T) {
 }
 
 func FuzzAnExtensionFromTheStore(f *testing.F) {
-	f.Add("ext:k", []byte(`{"v":1,"key":"K","data":{},"privileges":[{"id":"x"}],"subject":"CN=x","registered":"2030-01-01T00:00:00Z","updated":"2030-01-01T00:00:00Z"}`))
+	f.Add("ext:k", []byte(`{"v":1,"key":"K","data":{},"privileges":[{"id":"x"}],"subject":"CN=x",`+
+		`"registered":"2030-01-01T00:00:00Z","updated":"2030-01-01T00:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, id string, b []byte) {
 		table := extension.NewTable(nil, discard)
 		table.View().Put(store.Record{Kind: store.Extension, ID: id, Value: b, Revision: 1})

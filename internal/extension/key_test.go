@@ -20,7 +20,8 @@ func TestNoNewKeyIsTakenForAnother(t *testing.T) {
 	for _, alike := range []string{"COM.EXAMPLE.A", "com.exɑmple.a", "straße"} {
 		wantError(t, n.Register(ctx, event.By("x"), registration(alike)), extension.ErrExists)
 	}
-	for _, never := range []string{"com.example.a\u200b", "\u202ea", "соm.example.a", "ｃom.example.a", "a (impersonated by b)", "a,b", `"a"`} {
+	for _, never := range []string{"com.example.a\u200b", "\u202ea", "соm.example.a", "ｃom.example.a",
+		"a (impersonated by b)", "a,b", `"a"`} {
 		err := n.Register(ctx, event.By("x"), registration(never))
 		var reason *principal.NameError
 		if !errors.Is(err, extension.ErrKey) || !errors.As(err, &reason) {
@@ -43,7 +44,8 @@ func TestTextsOfAnExtensionCanBeShown(t *testing.T) {
 		r.Data = []byte(data)
 		return n.Register(ctx, event.By("x"), r)
 	}
-	for _, bad := range []string{`{"label":"a\nb"}`, `{"label":"\u202ea"}`, `{"description":{"summary":"\u200ba"}}`, `{"a":[["x",{"value":"\u2066"}]]}`, `{"summary":"\u001b[2K"}`, `"\u0000"`, `{"\u202e":1}`} {
+	for _, bad := range []string{`{"label":"a\nb"}`, `{"label":"\u202ea"}`, `{"description":{"summary":"\u200ba"}}`,
+		`{"a":[["x",{"value":"\u2066"}]]}`, `{"summary":"\u001b[2K"}`, `"\u0000"`, `{"\u202e":1}`} {
 		wantError(t, try(bad), extension.ErrText)
 	}
 	must(t, try(`{"label":"Müller","summary":"a\r\n\tb","list":[1,true,null,"x"],"value":"می\u200cخواهم"}`))
@@ -52,8 +54,10 @@ func TestTextsOfAnExtensionCanBeShown(t *testing.T) {
 // older writes an extension's record as a version did that had the rules of no key.
 func (n *node) older(t *testing.T, key string) {
 	t.Helper()
-	value := `{"v":1,"key":"` + key + `","data":{"key":"` + key + `","label":"a\u200bb"},"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`
-	_, err := n.mirror.Commit(t.Context(), store.Put(store.Extension, "ext:"+strings.ToLower(key), []byte(value), time.Time{}))
+	value := `{"v":1,"key":"` + key + `","data":{"key":"` + key +
+		`","label":"a\u200bb"},"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`
+	_, err := n.mirror.Commit(t.Context(), store.Put(store.Extension, "ext:"+strings.ToLower(key), []byte(value),
+		time.Time{}))
 	must(t, err)
 }
 
@@ -61,7 +65,8 @@ func (n *node) older(t *testing.T, key string) {
 func TestExtensionsThatAnOlderVersionStoredStay(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	n, ctx := nodeOn(t, s), t.Context()
-	for _, key := range []string{"a (impersonated by b)", "zero\u200bwidth", "ﬁnn", "аnn", "Γιώργος", "İx", "ſam", "Kelly"} {
+	for _, key := range []string{"a (impersonated by b)", "zero\u200bwidth", "ﬁnn", "аnn", "Γιώργος", "İx", "ſam",
+		"Kelly"} {
 		n.older(t, key)
 		n := nodeOn(t, s) // what a restart makes of it
 		e, ok := n.Find(key)
@@ -91,7 +96,8 @@ func TestExtensionsOfOneKeyAreNobodyUntilOneIsLeft(t *testing.T) {
 		n.older(t, "ſam")
 		n = nodeOn(t, s)
 		var damaged *store.DamagedError
-		if err := n.Update(ctx, event.By("x"), registration("sam"), ""); !errors.As(err, &damaged) || n.Exists("sam") || n.Exists("ſam") {
+		if err := n.Update(ctx, event.By("x"), registration("sam"), ""); !errors.As(err, &damaged) || n.Exists("sam") ||
+			n.Exists("ſam") {
 			t.Errorf("update: %v", err)
 		}
 		if !errors.As(n.Damaged(), &damaged) || len(n.List()) != 2 {

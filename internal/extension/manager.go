@@ -45,9 +45,9 @@ type Options struct {
 	Authority Authority
 	// End ends the sessions of an extension that is unregistered, or that logs in
 	// in another way than before.
-	End eviction.Ender
-	Now func() time.Time // nil: time.Now
-	Log *slog.Logger     // nil: slog.Default
+	End    eviction.Ender
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default
 }
 
 // Manager changes extensions. Changes are durable when a call returns; by is who
@@ -69,13 +69,13 @@ func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Log == nil {
-		o.Log = slog.Default()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
 	}
 	return &Manager{
 		table: o.Table, mirror: o.Mirror, events: o.Events, authority: o.Authority, roster: o.Roster, now: o.Now,
 		evictor: &eviction.Evictor{Kind: store.Extension, Mirror: o.Mirror, Duties: &o.Table.duties, End: o.End,
-			Logger: o.Log},
+			Logger: o.Logger},
 	}
 }
 

@@ -58,20 +58,27 @@ func TestSubjectNamesCompareAsNamesAndNotAsText(t *testing.T) {
 	}{
 		{"plain", pkix.RDNSequence{set(oidC, "DE"), set(oidO, "Example  Inc."), set(oidCN, "My Extension")},
 			[]string{
-				"CN=My Extension,O=Example Inc.,C=DE", "cn = my  extension , o=EXAMPLE INC., c=de", "2.5.4.3=My Extension,OID.2.5.4.10=Example Inc.,C=DE",
+				"CN=My Extension,O=Example Inc.,C=DE", "cn = my  extension , o=EXAMPLE INC., c=de",
+				"2.5.4.3=My Extension,OID.2.5.4.10=Example Inc.,C=DE",
 				`CN=\4dy Extension,O=Example\20Inc.,C=DE`, "CN=#130c4d7920457874656e73696f6e,O=Example Inc.,C=DE",
 				"commonName=My Extension,organizationName=Example Inc.,countryName=DE",
 			},
 			[]string{
-				"C=DE,O=Example Inc.,CN=My Extension", "CN=My Extension,O=Example Inc.", "CN=My Extension,O=Example Inc.,C=DE,C=DE", "CN=MyExtension,O=Example Inc.,C=DE",
-				"CN=My Extension+O=Example Inc.,C=DE", "OU=My Extension,O=Example Inc.,C=DE", `CN=My Extension\,O=Example Inc.,C=DE`, "CN=#0500,O=Example Inc.,C=DE",
+				"C=DE,O=Example Inc.,CN=My Extension", "CN=My Extension,O=Example Inc.",
+				"CN=My Extension,O=Example Inc.,C=DE,C=DE", "CN=MyExtension,O=Example Inc.,C=DE",
+				"CN=My Extension+O=Example Inc.,C=DE", "OU=My Extension,O=Example Inc.,C=DE",
+				`CN=My Extension\,O=Example Inc.,C=DE`, "CN=#0500,O=Example Inc.,C=DE",
 			}},
 		{"special characters", pkix.RDNSequence{set(oidCN, `a,b+c="d\e;<f>#`)},
 			[]string{`CN=a\,b\+c=\"d\\e\;\<f\>#`, `CN=a\2Cb\2bc\3d\22d\5Ce\3b\3cf\3e\23`}, []string{`CN=a,CN=b`}},
-		{"a set", pkix.RDNSequence{set(oidOU, "x", oidCN, "y")}, []string{"CN=y+OU=x", "OU=X + CN=Y"}, []string{"CN=x+OU=y", "CN=y,OU=x", "CN=y"}},
-		{"mail", pkix.RDNSequence{set(oidMail, mail)}, []string{"E=a@b", "emailAddress=A@B", "1.2.840.113549.1.9.1=#1603614062"}, []string{"E=a@c"}},
-		{"other languages", pkix.RDNSequence{set(oidCN, "Über Größe")}, []string{"CN=über größe", `CN=\c3\9cber Gr\C3\B6\C3\9fe`}, []string{"CN=uber grosse"}},
-		{"not text", pkix.RDNSequence{set(oidCN, 7)}, []string{"CN=#020107"}, []string{"CN=7", "CN=020107", "CN=#020108", `CN=\#020107`}},
+		{"a set", pkix.RDNSequence{set(oidOU, "x", oidCN, "y")}, []string{"CN=y+OU=x", "OU=X + CN=Y"},
+			[]string{"CN=x+OU=y", "CN=y,OU=x", "CN=y"}},
+		{"mail", pkix.RDNSequence{set(oidMail, mail)},
+			[]string{"E=a@b", "emailAddress=A@B", "1.2.840.113549.1.9.1=#1603614062"}, []string{"E=a@c"}},
+		{"other languages", pkix.RDNSequence{set(oidCN, "Über Größe")},
+			[]string{"CN=über größe", `CN=\c3\9cber Gr\C3\B6\C3\9fe`}, []string{"CN=uber grosse"}},
+		{"not text", pkix.RDNSequence{set(oidCN, 7)}, []string{"CN=#020107"},
+			[]string{"CN=7", "CN=020107", "CN=#020108", `CN=\#020107`}},
 		{"empty value", pkix.RDNSequence{set(oidCN, "")}, []string{"CN=", "CN= "}, []string{"CN=x"}},
 	} {
 		is := certified(t, c.cert)
@@ -93,10 +100,13 @@ func TestSubjectNamesCompareAsNamesAndNotAsText(t *testing.T) {
 
 func TestWhatIsNoSubjectNameIsRefused(t *testing.T) {
 	for _, bad := range []string{
-		"", " ", "x", ",", "CN", "=x", "CN=x,", "CN=x+", "CN=x,,O=y", "CN=x;O=y", `CN="x"`, "CN=<x>", "CN=x\x00", "FOO=x", "2.5.4=x,1=y", "9.9=x",
-		`CN=\`, `CN=\x`, `CN=\4`, `CN=\zz`, `CN=\ff`, "CN=\xff", "CN=#", "CN=#1", "CN=#zz", "CN=#0c05", "CN=#0c0161ff", "CN=x+CN=y", "CN=x+2.5.4.3=y", "/CN=x/O=y",
+		"", " ", "x", ",", "CN", "=x", "CN=x,", "CN=x+", "CN=x,,O=y", "CN=x;O=y", `CN="x"`, "CN=<x>", "CN=x\x00",
+		"FOO=x", "2.5.4=x,1=y", "9.9=x",
+		`CN=\`, `CN=\x`, `CN=\4`, `CN=\zz`, `CN=\ff`, "CN=\xff", "CN=#", "CN=#1", "CN=#zz", "CN=#0c05", "CN=#0c0161ff",
+		"CN=x+CN=y", "CN=x+2.5.4.3=y", "/CN=x/O=y",
 		strings.Repeat("CN=x,", 64) + "CN=x", "CN=" + strings.Repeat("x", 4096),
-		"CN=1+OU=1+O=1+L=1+ST=1+C=1+SN=1+DC=1+UID=1+E=1+T=1+GN=1+STREET=1+INITIALS=1+POSTALCODE=1+DNQUALIFIER=1+SERIALNUMBER=1",
+		"CN=1+OU=1+O=1+L=1+ST=1+C=1+" +
+			"SN=1+DC=1+UID=1+E=1+T=1+GN=1+STREET=1+INITIALS=1+POSTALCODE=1+DNQUALIFIER=1+SERIALNUMBER=1",
 	} {
 		if d, err := parseName(bad); !errors.Is(err, ErrSubjectName) {
 			t.Errorf("%.60q: %v %v", bad, d, err)
@@ -108,7 +118,8 @@ func TestWhatIsNoSubjectNameIsRefused(t *testing.T) {
 }
 
 func FuzzParseName(f *testing.F) {
-	for _, s := range []string{"CN=My Extension,O=Example Inc.,C=DE", `CN=a\,b\+c\3D`, "1.2.3=#0c0161+OU=x", "CN= x  y ,O="} {
+	for _, s := range []string{"CN=My Extension,O=Example Inc.,C=DE", `CN=a\,b\+c\3D`, "1.2.3=#0c0161+OU=x",
+		"CN= x  y ,O="} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -57,7 +57,8 @@ func jsonForm(object, method string) form {
 func soapForm(object, method string) form {
 	typ, id, _ := strings.Cut(object, "/")
 	return form{"/sdk", "text/xml; charset=utf-8",
-		`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><` + method + ` xmlns="urn:vim25"><_this type="` + typ + `">` + id + `</_this>`,
+		`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><` + method + ` xmlns="urn:vim25"><_this ` +
+			`type="` + typ + `">` + id + `</_this>`,
 		`</` + method + `></Body></Envelope>`}
 }
 
@@ -88,7 +89,8 @@ func heap() int64 {
 func TestWaitsWithLargeBodiesLeaveNoMemory(t *testing.T) {
 	const waits, size, perSession = 1000, 512 << 10, 20
 	for name, f := range map[string]form{
-		"VI JSON": jsonForm(propertyCollector, "WaitForUpdatesEx"), "SOAP": soapForm(propertyCollector, "WaitForUpdatesEx"),
+		"VI JSON": jsonForm(propertyCollector, "WaitForUpdatesEx"),
+		"SOAP":    soapForm(propertyCollector, "WaitForUpdatesEx"),
 	} {
 		s := newSite(t, binding.NewBodies(0))
 		ctx, stop := context.WithCancel(t.Context())
@@ -126,7 +128,8 @@ func TestWaitsWithLargeBodiesLeaveNoMemory(t *testing.T) {
 			runtime.Gosched()
 		}
 		if grown > 128<<20 || s.bodies.Held() != 0 {
-			t.Errorf("%s: %d waits with bodies of %d bytes keep %d MiB, and %d bytes of bodies are counted", name, waits, size, grown>>20, s.bodies.Held())
+			t.Errorf("%s: %d waits with bodies of %d bytes keep %d MiB, and %d bytes of bodies are counted", name,
+				waits, size, grown>>20, s.bodies.Held())
 		}
 		n := ended.Load()
 		stop()
@@ -199,7 +202,9 @@ func TestSlowLargeBodiesOfStrangersStayWithinOneBound(t *testing.T) {
 		for i := range strangers {
 			body := bodies[i%len(forms)]
 			r := forms[i%len(forms)].request(t.Context(), fmt.Sprintf("192.0.2.%d", i%addresses), body)
-			r.Body = &stalling{Reader: strings.NewReader(body), release: release, stalled: func() { settled <- struct{}{} }}
+			r.Body = &stalling{Reader: strings.NewReader(body), release: release, stalled: func() {
+				settled <- struct{}{}
+			}}
 			all.Go(func() {
 				w := httptest.NewRecorder()
 				s.ServeHTTP(w, r)
@@ -219,7 +224,8 @@ func TestSlowLargeBodiesOfStrangersStayWithinOneBound(t *testing.T) {
 		}
 		held := s.bodies.Held()
 		if grown := heap() - before; held > most || held < most/2 || grown > bound+64<<20 {
-			t.Errorf("%d addresses: %d slow bodies hold %d bytes, want at most %d; the heap has grown by %d MiB", addresses, strangers, held, most, grown>>20)
+			t.Errorf("%d addresses: %d slow bodies hold %d bytes, want at most %d; the heap has grown by %d MiB",
+				addresses, strangers, held, most, grown>>20)
 		}
 		for _, f := range forms[:2] {
 			for _, padded := range []int{0, 4 << 10, 60 << 10} {

@@ -43,7 +43,7 @@ func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (Fi
 	if n.Access.Founded() {
 		return First{}, nil
 	}
-	f, password, err := firstPassword(cfg, t, n.log)
+	f, password, err := firstPassword(cfg, t, n.logger)
 	if err != nil {
 		return First{}, err
 	}
@@ -62,8 +62,10 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 		return First{source: fromFile}, p, err
 	}
 	if !cfg.Dev && !t.IsTerminal(t.Out) {
-		return First{}, nil, fmt.Errorf("the first start needs a password for administrator@%s: set %s or --admin-password-file, or start on a terminal to be shown one",
-			cfg.DefaultDomain, PasswordVariable)
+		return First{}, nil,
+			fmt.Errorf("the first start needs a password for administrator@%s: set %s or --admin-password-file, or "+
+				"start on a terminal to be shown one",
+				cfg.DefaultDomain, PasswordVariable)
 	}
 	p := rand.Text()
 	return First{source: madeUp, password: secret.New(p)}, []byte(p), nil
@@ -104,7 +106,8 @@ func readPassword(path, what string, log *slog.Logger) ([]byte, error) {
 func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	admin := "administrator@" + strings.ToLower(cfg.DefaultDomain)
 	if f.source == madeUp {
-		fmt.Fprintf(t.Out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin, f.password.Reveal())
+		fmt.Fprintf(t.Out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin,
+			f.password.Reveal())
 	}
 	if !cfg.Dev {
 		return

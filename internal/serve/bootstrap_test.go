@@ -24,18 +24,22 @@ func TestTheFirstStartNeedsAPasswordAndTakesItFromWhereItIsGiven(t *testing.T) {
 	tty := func(io.Writer) bool { return true }
 	noTTY := func(io.Writer) bool { return false }
 	cfg := config.Default()
-	if _, _, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err == nil || !strings.Contains(err.Error(), PasswordVariable) {
+	if _, _, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err == nil ||
+		!strings.Contains(err.Error(), PasswordVariable) {
 		t.Errorf("nowhere: %v", err)
 	}
-	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: tty}, slog.Default()); err != nil || len(p) < 20 || f.password.Reveal() != string(p) {
+	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: tty}, slog.Default()); err != nil ||
+		len(p) < 20 || f.password.Reveal() != string(p) {
 		t.Errorf("terminal: %v", err)
 	}
 	cfg.AdminPasswordFile = file
-	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err != nil || string(p) != "from a file" || !f.password.IsZero() {
+	if f, p, err := firstPassword(cfg, Terminal{Getenv: none, IsTerminal: noTTY}, slog.Default()); err != nil ||
+		string(p) != "from a file" || !f.password.IsZero() {
 		t.Errorf("file: %v", err)
 	}
 	env := func(string) string { return "from the environment" }
-	if f, p, err := firstPassword(cfg, Terminal{Getenv: env, IsTerminal: tty}, slog.Default()); err != nil || string(p) != "from the environment" || !f.password.IsZero() {
+	if f, p, err := firstPassword(cfg, Terminal{Getenv: env, IsTerminal: tty}, slog.Default()); err != nil ||
+		string(p) != "from the environment" || !f.password.IsZero() {
 		t.Errorf("environment: %v", err)
 	}
 }
@@ -43,7 +47,8 @@ func TestTheFirstStartNeedsAPasswordAndTakesItFromWhereItIsGiven(t *testing.T) {
 func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarnedOf(t *testing.T) {
 	dir := t.TempDir()
 	file, link := filepath.Join(dir, "password"), filepath.Join(dir, "link")
-	if err := errors.Join(os.WriteFile(file, []byte("from a file\n"), 0o600), os.Symlink("password", link)); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte("from a file\n"), 0o600),
+		os.Symlink("password", link)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -63,7 +68,8 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 			if errors.Is(err, datadir.ErrUnsafe) != c.refused || (string(p) == "from a file") == c.refused {
 				t.Errorf("%s, mode %o: %v", path, c.mode, err)
 			}
-			if warned := strings.Contains(log.String(), "can be read by other accounts"); warned != c.warned || strings.Contains(log.String(), "from a file") {
+			if warned := strings.Contains(log.String(), "can be read by other accounts"); warned != c.warned ||
+				strings.Contains(log.String(), "from a file") {
 				t.Errorf("%s, mode %o: logged %q", path, c.mode, log.String())
 			}
 		}

@@ -50,7 +50,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 			defer tick.Stop()
 			for {
 				if err := c.do(ctx); err != nil && ctx.Err() == nil {
-					n.log.Error("chore failed and will be tried again", "chore", c.name, "err", err)
+					n.logger.Error("chore failed and will be tried again", "chore", c.name, "err", err)
 				}
 				select {
 				case <-tick.C:

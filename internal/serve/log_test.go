@@ -69,7 +69,8 @@ func (f *filler) fill(v reflect.Value, deep int) {
 		if deep >= maxDeep {
 			return
 		}
-		if t, ok := types.TypeFunc()(strings.TrimPrefix(v.Type().Name(), "Base")); ok && t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(v.Type()) {
+		if t, ok := types.TypeFunc()(strings.TrimPrefix(v.Type().Name(), "Base")); ok && t.Kind() == reflect.Struct &&
+			reflect.PointerTo(t).Implements(v.Type()) {
 			p := reflect.New(t)
 			f.fill(p.Elem(), deep+1)
 			v.Set(p)
@@ -108,7 +109,11 @@ var fillers = map[string]func() *filler{
 	"texts that do not print": func() *filler {
 		return &filler{list: 3, text: func(int) string { return strings.Repeat("\x00\u202e\xff\"\\", 3_000) }}
 	},
-	"many texts": func() *filler { return &filler{list: 300, text: func(n int) string { return fmt.Sprint("name-", n) }} },
+	"many texts": func() *filler {
+		return &filler{list: 300, text: func(n int) string {
+			return fmt.Sprint("name-", n)
+		}}
+	},
 	"many long texts": func() *filler {
 		return &filler{list: 300, text: func(n int) string { return strings.Repeat("n", 400) + fmt.Sprint(n) }}
 	},
@@ -130,7 +135,8 @@ func TestNoArgumentMakesALongLineOfTheLog(t *testing.T) {
 					filler().fill(reflect.ValueOf(args).Elem(), 0)
 					for _, token := range []string{f.Admin, f.Ann, ""} {
 						c := &vim.Call{
-							Object: types.ManagedObjectReference{Type: o.Type, Value: o.ID}, Name: m.Name, Args: args, Token: secret.New(token),
+							Object: types.ManagedObjectReference{Type: o.Type, Value: o.ID}, Name: m.Name, Args: args,
+							Token:   secret.New(token),
 							Release: vim.FirstRelease, Binding: "test", AcceptLanguage: hostile,
 							HTTP: vim.HTTPRequest{Method: "POST", Target: hostile, Ticket: secret.New(hostile)},
 						}
@@ -177,7 +183,8 @@ func TestALineAboutManyNamesHasTheFirstAndTheirNumber(t *testing.T) {
 	log.take()
 	vimtest.OK(f.On("SessionManager", "TerminateSession", &types.TerminateSessionRequestType{SessionId: keys}))
 	line := log.take()
-	if strings.Count(line, "\n") != 1 || strings.Count(line, "terminated=") != 32 || !strings.Contains(line, "more=68") ||
+	if strings.Count(line, "\n") != 1 || strings.Count(line, "terminated=") != 32 ||
+		!strings.Contains(line, "more=68") ||
 		!strings.Contains(line, "terminated="+keys[0]+" ") {
 		t.Errorf("got %s", line)
 	}

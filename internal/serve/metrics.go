@@ -36,7 +36,7 @@ func (n *Node) measure(cfg config.Config) hooks {
 	if cfg.AdminListen == "" {
 		return hooks{}
 	}
-	n.metrics = metrics.New(metrics.Options{Version: Version, Logger: n.log})
+	n.metrics = metrics.New(metrics.Options{Version: Version, Logger: n.logger})
 	return hooks{group: n.metrics.Group, started: n.metrics.Started, call: n.metrics.Observe, counted: n.metrics.Store}
 }
 

@@ -36,7 +36,10 @@ type openedStore struct {
 
 // openStore opens the store that is configured. observe hears of the
 // transactions of a store that tells of them; nil: nobody.
-func openStore(ctx context.Context, cfg config.Config, now func() time.Time, log *slog.Logger, observe func(int, time.Duration, error)) (openedStore, error) {
+func openStore(
+	ctx context.Context, cfg config.Config, now func() time.Time, log *slog.Logger,
+	observe func(int, time.Duration, error),
+) (openedStore, error) {
 	if len(cfg.Store.Endpoints) == 0 {
 		s, err := bolt.Open(filepath.Join(cfg.Data, StoreName), bolt.Options{Now: now, Logger: log, Observe: observe})
 		if errors.Is(err, bolt.ErrSealed) {
@@ -59,7 +62,9 @@ func OpenEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log 
 	return openEtcd(ctx, cfg, purpose, time.Now, log)
 }
 
-func openEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, now func() time.Time, log *slog.Logger) (*etcd.Store, error) {
+func openEtcd(
+	ctx context.Context, cfg config.Config, purpose etcd.Purpose, now func() time.Time, log *slog.Logger,
+) (*etcd.Store, error) {
 	secure, err := etcdTLS(cfg)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ type Options struct {
 // Node is one server with all its parts. Reading Open from top to bottom tells
 // what depends on what.
 type Node struct {
-	log         *slog.Logger
+	logger      *slog.Logger
 	gc          *collector
 	data        *datadir.Dir
 	Store       store.Store
@@ -83,7 +83,7 @@ type Node struct {
 // Open puts the parts together over the store in cfg.Data, which is made if there
 // is none, and waits until they hold what is stored. Nothing listens yet.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
-	n := &Node{log: cmp.Or(o.Logger, slog.Default()), gc: newCollector(), now: o.Now, cancel: func() {}}
+	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), gc: newCollector(), now: o.Now, cancel: func() {}}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -92,18 +92,18 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	if n.data, err = datadir.Open(cfg.Data, n.log); err != nil {
+	if n.data, err = datadir.Open(cfg.Data, n.logger); err != nil {
 		return nil, err
 	}
 	cfg.Data = n.data.Path()
 	n.certificate, err = server.OpenCertificate(server.CertificateConfig{
-		Dir: n.data.Root(), CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: n.log,
+		Dir: n.data.Root(), CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, Logger: n.logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	h := n.measure(cfg)
-	s, err := openStore(ctx, cfg, n.now, n.log, h.group)
+	s, err := openStore(ctx, cfg, n.now, n.logger, h.group)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,8 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	n.openControl(cfg, s.backup)
 
 	n.cluster, err = cluster.New(cluster.Options{
-		Name: nodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag, Now: n.now, Logger: n.log,
+		Name: nodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag,
+		Now: n.now, Logger: n.logger,
 	})
 	if err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View()}, Requests: n.requests,
-		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Log: n.log,
+		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Log: n.logger,
 		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
 	})
 	if err != nil {
@@ -148,14 +149,14 @@ func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 		return
 	}
 	var err error
-	if n.control, err = control.Listen(cfg.Data, control.Options{Backup: backup, Logger: n.log}); err != nil {
-		n.log.Warn("no backup can be made while this server runs", "err", err)
+	if n.control, err = control.Listen(cfg.Data, control.Options{Backup: backup, Logger: n.logger}); err != nil {
+		n.logger.Warn("no backup can be made while this server runs", "err", err)
 	}
 }
 
 // openAPI makes the ways in and the managed objects.
 func (n *Node) openAPI(cfg config.Config, h hooks) error {
-	believed, err := trust.Open(cfg.ClientCA, cfg.ClientCRL, n.now, n.log)
+	believed, err := trust.Open(cfg.ClientCA, cfg.ClientCRL, n.now, n.logger)
 	if err != nil {
 		return err
 	}
@@ -171,7 +172,8 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 		}
 		n.local = &login.LocalTickets{
 			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
-			Access: n.Access.Table(), Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now, Log: n.log,
+			Access: n.Access.Table(), Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now,
+			Log: n.logger,
 		}
 		if err := n.local.Open(); err != nil {
 			return err
@@ -199,7 +201,7 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 				return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 			},
 		},
-		Log: n.log, Now: n.now, Fresh: n.fresh, Observe: h.call,
+		Log: n.logger, Now: n.now, Fresh: n.fresh, Observe: h.call,
 	})
 	if err != nil {
 		return err
@@ -242,7 +244,7 @@ func (n *Node) follow(ctx context.Context) error {
 	n.cancel = cancel
 	n.feed.Go(func() {
 		if err := n.Mirror.Run(feed); err != nil && feed.Err() == nil {
-			n.log.Error("the store is not followed any more", "err", err)
+			n.logger.Error("the store is not followed any more", "err", err)
 		}
 	})
 	if err := n.Mirror.Wait(ctx, 0); err != nil {
@@ -265,13 +267,15 @@ func (n *Node) Handler() http.Handler {
 func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 	s, err := server.Open(ctx, server.Config{
 		Handler: n.Handler(), Certificate: n.certificate,
-		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, PlainHosts: cfg.PlainHTTPHosts, Unix: cfg.Unix, Admin: cfg.AdminListen,
+		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, PlainHosts: cfg.PlainHTTPHosts, Unix: cfg.Unix,
+		Admin:   cfg.AdminListen,
 		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.API.Drain,
 		Limits: server.Limits{
-			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections, AddressConnections: cfg.MaxAddressConnections,
-			Idle: cfg.IdleConnectionTimeout, Drain: cfg.DrainTimeout,
+			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections,
+			AddressConnections: cfg.MaxAddressConnections,
+			Idle:               cfg.IdleConnectionTimeout, Drain: cfg.DrainTimeout,
 		},
-		Logger: n.log,
+		Logger: n.logger,
 	})
 	if err != nil {
 		return err
@@ -279,12 +283,13 @@ func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 	n.server = s
 	n.serving.Store(s)
 	var public []string
-	for _, l := range []struct{ name, scheme string }{{"tls", "https://"}, {"plain", "http://"}, {"unix", ""}, {"admin", ""}} {
+	for _, l := range []struct{ name, scheme string }{{"tls", "https://"}, {"plain", "http://"}, {"unix", ""},
+		{"admin", ""}} {
 		addr := s.Addr(l.name)
 		if addr == nil {
 			continue
 		}
-		n.log.Info("listening", "listener", l.name, "address", addr.String())
+		n.logger.Info("listening", "listener", l.name, "address", addr.String())
 		if l.scheme != "" {
 			public = append(public, l.scheme+addr.String())
 		}
@@ -326,7 +331,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.server = nil // it has closed its listeners
 	if errors.Is(err, context.DeadlineExceeded) {
 		// Draining took too long and what was left was cut: an orderly end.
-		n.log.Warn("requests in flight were cut at shutdown", "err", err)
+		n.logger.Warn("requests in flight were cut at shutdown", "err", err)
 		err = nil
 	}
 	stop()
@@ -335,7 +340,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, n.Sessions.Flush(last), n.API.Gate.Reports.Flush(last))
 	if left := n.cluster.Leave(last); left != nil {
-		n.log.Warn("this node is shown to others until its record expires", "err", left)
+		n.logger.Warn("this node is shown to others until its record expires", "err", left)
 	}
 	return err
 }
@@ -430,7 +435,8 @@ func baseValues(cfg config.Config) setting.Values {
 func about() types.AboutInfo {
 	return types.AboutInfo{
 		Name: "vigate", FullName: "vigate " + Version + " session manager for the vSphere API", Vendor: "vigate",
-		Version: apiVersion, PatchLevel: "00000", Build: buildNumber(Version), OsType: "linux-x64", ProductLineId: "vpx",
+		Version: apiVersion, PatchLevel: "00000", Build: buildNumber(Version), OsType: "linux-x64",
+		ProductLineId:      "vpx",
 		LicenseProductName: "vigate", LicenseProductVersion: apiVersion[:strings.LastIndexByte(apiVersion, '.')],
 		ApiType: "VirtualCenter", ApiVersion: Release, LocaleVersion: "INTL", LocaleBuild: "000",
 	}

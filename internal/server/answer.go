@@ -213,5 +213,6 @@ func (b *requestBody) unread() bool {
 // needsReadOn reports whether net/http may close the connection with a part of
 // the body unread, if the handler leaves it. HTTP/2 has a signal of its own.
 func needsReadOn(r *http.Request) bool {
-	return r.ProtoMajor == 1 && r.Body != nil && r.Body != http.NoBody && (r.ContentLength < 0 || r.ContentLength >= discarded)
+	return r.ProtoMajor == 1 && r.Body != nil && r.Body != http.NoBody &&
+		(r.ContentLength < 0 || r.ContentLength >= discarded)
 }

@@ -47,7 +47,8 @@ var early = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 
 // earlyStatus is what early answers with.
 var earlyStatus = map[string]int{
-	"/status": 405, "/text": 413, "/part": 413, "/limit": 413, "/long": 200, "/stream": 200, "/nothing": 200, "/panic": 500, "/healthz": 405,
+	"/status": 405, "/text": 413, "/part": 413, "/limit": 413, "/long": 200, "/stream": 200, "/nothing": 200,
+	"/panic": 500, "/healthz": 405,
 }
 
 // wholeBody reads an answer to its end.
@@ -144,7 +145,8 @@ func TestAClientOfNetHTTPReadsAnAnswerThatDidNotWaitForItsBody(t *testing.T) {
 				t.Errorf("%v %s: %v", way, path, err)
 				continue
 			}
-			if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want || (resp.ProtoMajor == 2) != way.h2 {
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != want ||
+				(resp.ProtoMajor == 2) != way.h2 {
 				t.Errorf("%v %s: %s %d, %v", way, path, resp.Proto, resp.StatusCode, err)
 			}
 			resp.Body.Close()
@@ -158,10 +160,12 @@ func TestAnAnswerGivenBeforeTheBodyWasReadIsWholeForAClientThatStops(t *testing.
 		if path == "/part" || path == "/limit" {
 			continue // they wait for the body
 		}
-		for _, header := range []string{"Content-Length: 9000000\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n"} {
+		for _, header := range []string{"Content-Length: 9000000\r\n\r\nbody",
+			"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n"} {
 			c, answers := r.raw("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + header)
 			got, body := wholeBody(t, path, answers)
-			if got != want || path == "/stream" && len(body) != 4+2*maxHeld || path == "/long" && len(body) != 5*maxHeld {
+			if got != want || path == "/stream" && len(body) != 4+2*maxHeld || path == "/long" &&
+				len(body) != 5*maxHeld {
 				t.Errorf("%s: %d with %d bytes", path, got, len(body))
 			}
 			c.Close()
@@ -224,10 +228,11 @@ func TestASmallBodyThatNobodyReadCostsNoConnection(t *testing.T) {
 }
 
 func TestAnAbortedAnswerThatWasHeldIsNotSent(t *testing.T) {
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "half")
-		panic(http.ErrAbortHandler)
-	})})
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0",
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "half")
+			panic(http.ErrAbortHandler)
+		})})
 	_, answers := r.raw("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nbody")
 	if b, err := io.ReadAll(answers); len(b) > 0 {
 		t.Errorf("%q, %v", b, err)
@@ -240,7 +245,9 @@ func answersOf(t *testing.T) map[string]*http.Response {
 	t.Helper()
 	entered, leave := make(chan struct{}), make(chan struct{})
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /get/", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>a guess would be wrong") })
+	mux.HandleFunc("GET /get/", func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "<html>a guess would be wrong")
+	})
 	mux.HandleFunc("/none", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("/panic", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -248,8 +255,9 @@ func answersOf(t *testing.T) map[string]*http.Response {
 	})
 	mux.HandleFunc("/wait", func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave })
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "vigate_up 1\n") })
-	r := start(t, Config{Handler: mux, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Metrics: metrics,
-		Limits: Limits{Requests: 1}, Ready: func() error { return errors.New("<html> not yet") }})
+	r := start(t, Config{Handler: mux, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		Metrics: metrics,
+		Limits:  Limits{Requests: 1}, Ready: func() error { return errors.New("<html> not yet") }})
 	all := map[string]*http.Response{}
 	ask := func(listener, line, header string) {
 		t.Helper()
@@ -275,8 +283,10 @@ func answersOf(t *testing.T) map[string]*http.Response {
 	}
 	for _, listener := range []string{"plain", "tls"} {
 		for _, line := range []string{
-			"GET /get/x", "HEAD /get/x", "GET //get/x", "GET /get/../get/", "GET /get", "POST //get/x", "POST /get/x", "GET /", "GET /%2e%2e/etc", "GET /panic", "HEAD /panic", "GET /none",
-			"GET /healthz", "POST /healthz", "GET /readyz", "HEAD /readyz", "DELETE /readyz", "OPTIONS *", "CONNECT example.org:80",
+			"GET /get/x", "HEAD /get/x", "GET //get/x", "GET /get/../get/", "GET /get", "POST //get/x", "POST /get/x",
+			"GET /", "GET /%2e%2e/etc", "GET /panic", "HEAD /panic", "GET /none",
+			"GET /healthz", "POST /healthz", "GET /readyz", "HEAD /readyz", "DELETE /readyz", "OPTIONS *",
+			"CONNECT example.org:80",
 		} {
 			ask(listener, line, "")
 		}
@@ -286,9 +296,12 @@ func answersOf(t *testing.T) map[string]*http.Response {
 	}
 	ask("plain", "GET /get/x", "Host: rebound.example\r\n")
 	for _, line := range []string{
-		"GET /metrics", "POST /metrics", "GET /", "GET /debug/pprof/", "GET /debug/pprof", "GET //debug/pprof/", "GET /debug/pprof/goroutine?debug=1", "GET /debug/pprof/goroutine?debug=2",
-		"GET /debug/pprof/heap", "GET /debug/pprof/none", "GET /debug/pprof/cmdline", "GET /debug/pprof/symbol", "POST /debug/pprof/symbol", "GET /debug/pprof/profile?seconds=x",
-		"GET /debug/pprof/trace?seconds=0.01", "GET /debug/pprof/heap?seconds=x", "GET /healthz", "GET /readyz", "OPTIONS *",
+		"GET /metrics", "POST /metrics", "GET /", "GET /debug/pprof/", "GET /debug/pprof", "GET //debug/pprof/",
+		"GET /debug/pprof/goroutine?debug=1", "GET /debug/pprof/goroutine?debug=2",
+		"GET /debug/pprof/heap", "GET /debug/pprof/none", "GET /debug/pprof/cmdline", "GET /debug/pprof/symbol",
+		"POST /debug/pprof/symbol", "GET /debug/pprof/profile?seconds=x",
+		"GET /debug/pprof/trace?seconds=0.01", "GET /debug/pprof/heap?seconds=x", "GET /healthz", "GET /readyz",
+		"OPTIONS *",
 	} {
 		ask("admin", line, "")
 	}
@@ -332,7 +345,8 @@ func TestEveryAnswerHasItsHeadersAndNoneIsHTML(t *testing.T) {
 		seen[resp.StatusCode] = true
 		h := resp.Header
 		if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: %d has Cache-Control %q and X-Content-Type-Options %q", what, resp.StatusCode, h.Values("Cache-Control"), h.Values("X-Content-Type-Options"))
+			t.Errorf("%s: %d has Cache-Control %q and X-Content-Type-Options %q", what, resp.StatusCode,
+				h.Values("Cache-Control"), h.Values("X-Content-Type-Options"))
 		}
 		if strings.Contains(strings.ToLower(h.Get("Content-Type")), "html") {
 			t.Errorf("%s: %d is %s", what, resp.StatusCode, h.Get("Content-Type"))
@@ -352,7 +366,8 @@ func TestEveryAnswerHasItsHeadersAndNoneIsHTML(t *testing.T) {
 func TestAnswersThatNetHTTPGivesByItselfAreNotHTML(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, Limits: Limits{HeaderBytes: 4096}})
 	for request, want := range map[string]int{
-		"GET / HTTP/1.1\r\n\r\n": 400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n": 400, "nonsense\r\n\r\n": 400, "GET / HTTP/3.0\r\nHost: localhost\r\n\r\n": 505,
+		"GET / HTTP/1.1\r\n\r\n": 400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n": 400, "nonsense\r\n\r\n": 400,
+		"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n":                                                     505,
 		"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 16<<10) + "\r\n\r\n":           431,
 		"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: other\r\n\r\n":                        501,
 		"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: something else\r\nContent-Length: 4\r\n\r\nbody": 417,
@@ -362,7 +377,8 @@ func TestAnswersThatNetHTTPGivesByItselfAreNotHTML(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%.60q: %v", request, err)
 		}
-		if typ := resp.Header.Get("Content-Type"); resp.StatusCode != want || !resp.Close || typ != "" && typ != "text/plain; charset=utf-8" {
+		if typ := resp.Header.Get("Content-Type"); resp.StatusCode != want || !resp.Close ||
+			typ != "" && typ != "text/plain; charset=utf-8" {
 			t.Errorf("%.60q: %d %q, close %v", request, resp.StatusCode, typ, resp.Close)
 		}
 	}
@@ -376,7 +392,8 @@ func TestAnswersThatNetHTTPGivesByItselfAreNotHTML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := io.ReadAll(resp.Body); resp.StatusCode != 400 || len(resp.Header) > 0 || strings.Contains(string(b), "<") || err != nil {
+	if b, err := io.ReadAll(resp.Body); resp.StatusCode != 400 || len(resp.Header) > 0 ||
+		strings.Contains(string(b), "<") || err != nil {
 		t.Errorf("without TLS: %d %v %q, %v", resp.StatusCode, resp.Header, b, err)
 	}
 }

@@ -76,7 +76,8 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 		c.logger = slog.Default()
 	}
 	if (c.certFile == "") != (c.keyFile == "") {
-		return nil, errors.New("open certificate: the certificate's file and the key's file go together, one is not given")
+		return nil, errors.New("open certificate: the certificate's file and the key's file go together, one is not " +
+			"given")
 	}
 	if c.certFile == "" {
 		c.kept = cfg.Dir
@@ -112,9 +113,11 @@ func (c *Certificate) ensureGenerated() error {
 		}
 		c.logger.Info("made a certificate", "file", c.certFile)
 	case certMissing:
-		return fmt.Errorf("open certificate: %s is missing while %s is there; put it back, or move the key away to get a new pair", c.certFile, c.keyFile)
+		return fmt.Errorf("open certificate: %s is missing while %s is there; put it back, or move the key away to "+
+			"get a new pair", c.certFile, c.keyFile)
 	case keyMissing:
-		return fmt.Errorf("open certificate: %s is missing while %s is there; put it back, or move the certificate away to get a new pair", c.keyFile, c.certFile)
+		return fmt.Errorf("open certificate: %s is missing while %s is there; put it back, or move the certificate "+
+			"away to get a new pair", c.keyFile, c.certFile)
 	}
 	return nil
 }
@@ -156,7 +159,7 @@ func (c *Certificate) reload() {
 	c.seen = found
 	p, err := c.loadPair()
 	if err != nil {
-		c.logger.Error("certificate files changed but can't be used, the old certificate stays", "error", err)
+		c.logger.Error("certificate files changed but can't be used, the old certificate stays", "err", err)
 		return
 	}
 	if p.sha256 == c.pair.Load().sha256 {

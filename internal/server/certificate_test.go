@@ -192,7 +192,8 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	makePair(t, certFile, keyFile, time.Now())
 	clk, out := newClock(), &logs{}
-	c, err := OpenCertificate(CertificateConfig{CertFile: certFile, KeyFile: keyFile, Now: clk.Now, Logger: slog.New(slog.NewTextHandler(out, nil))})
+	c, err := OpenCertificate(CertificateConfig{CertFile: certFile, KeyFile: keyFile, Now: clk.Now,
+		Logger: slog.New(slog.NewTextHandler(out, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -61,6 +62,27 @@ func TestUserAgentsAreCutAndCannotForgeALogLine(t *testing.T) {
 	}
 	if got := cleanText("x"+strings.Repeat("ä", 400), maxUserAgent); len(got) != 511 || !utf8.ValidString(got) {
 		t.Errorf("%d bytes, a character is cut", len(got))
+	}
+}
+
+func TestTrustedProxiesNameTheClient(t *testing.T) {
+	r := start(t, Config{Handler: tellPeer, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	_, body := r.get("plain", "/", http.Header{"X-Forwarded-For": {"203.0.113.9, 198.51.100.4"}})
+	if !strings.HasPrefix(body, "198.51.100.4 local=false") {
+		t.Errorf("got %q", body)
+	}
+	if _, body = r.get("plain", "/", nil); !strings.HasPrefix(body, "127.0.0.1 local=false") {
+		t.Errorf("a request of the proxy itself is %q", body)
+	}
+}
+
+func TestAForwardingHeaderFromAnybodyElseTellsNothingButThatItWasRelayed(t *testing.T) {
+	r := start(t, Config{Handler: tellPeer})
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		_, body := r.get("plain", "/", http.Header{name: {"203.0.113.9"}})
+		if !strings.HasPrefix(body, "127.0.0.1 local=false") {
+			t.Errorf("%s: got %q", name, body)
+		}
 	}
 }
 

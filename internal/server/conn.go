@@ -204,7 +204,8 @@ func (l *listener) admit(from origin) (release func(), ok bool) {
 	}
 	if owner != "" && !l.each.take(owner, 1) {
 		if n := l.greedy.count(l.now()); n > 0 {
-			l.logger.Warn("connections refused, one address has its share", "listener", l.name, "address", owner, "count", n)
+			l.logger.Warn("connections refused, one address has its share", "listener", l.name, "address", owner,
+				"count", n)
 		}
 		return nil, false
 	}

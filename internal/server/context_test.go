@@ -120,7 +120,8 @@ func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 	t.Cleanup(transport.CloseIdleConnections)
 	mux := http.NewServeMux()
 	mux.Handle("/behind/", &httputil.ReverseProxy{
-		Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorLog: log.New(io.Discard, "", 0),
+		Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ErrorLog: log.New(io.Discard, "", 0),
 	})
 	front := start(t, Config{Handler: mux, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s"})
 	for _, way := range []struct {
@@ -156,7 +157,8 @@ func TestARequestOverHTTP2EndsWhenItsClientIsDead(t *testing.T) {
 	longEnough(t, func(limit time.Duration) error {
 		h := newWaiter()
 		r := start(t, Config{Handler: h, Listen: "127.0.0.1:0", Limits: Limits{Stall: limit, Header: 60 * limit}})
-		c, err := tls.Dial("tcp", r.Addr("tls").String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		c, err := tls.Dial("tcp", r.Addr("tls").String(),
+			&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		if err != nil {
 			return err
 		}

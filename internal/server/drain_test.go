@@ -15,15 +15,16 @@ import (
 func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	draining := make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(draining) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		entered <- struct{}{}
-		<-leave
-		if r.Context().Err() != nil {
-			http.Error(w, "cancelled", 500)
-			return
-		}
-		io.WriteString(w, "finished")
-	})})
+	r := start(t, Config{OnDrain: func() { close(draining) },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			<-leave
+			if r.Context().Err() != nil {
+				http.Error(w, "cancelled", 500)
+				return
+			}
+			io.WriteString(w, "finished")
+		})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	r.stop()
@@ -58,11 +59,12 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 
 func TestADrainWakesCallsThatWaitOverHTTP2(t *testing.T) {
 	entered, wake := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{OnDrain: func() { close(wake) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		entered <- struct{}{}
-		<-wake
-		io.WriteString(w, "woken")
-	})})
+	r := start(t, Config{OnDrain: func() { close(wake) },
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			entered <- struct{}{}
+			<-wake
+			io.WriteString(w, "woken")
+		})})
 	type outcome struct {
 		body string
 		err  error
@@ -113,15 +115,17 @@ func TestReadinessEndsOnConnectionsThatStayWhileDraining(t *testing.T) {
 
 func TestWhatDoesNotFinishIsCutAtTheDrainLimit(t *testing.T) {
 	entered, cancelled := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond}, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		entered <- struct{}{}
-		<-r.Context().Done()
-		close(cancelled)
-	})})
+	r := start(t, Config{Limits: Limits{Drain: 30 * time.Millisecond},
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			entered <- struct{}{}
+			<-r.Context().Done()
+			close(cancelled)
+		})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	r.stop()
-	if err := <-r.done; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "drain plain listener") {
+	if err := <-r.done; !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "drain plain listener") {
 		t.Errorf("Run: %v", err)
 	}
 	<-cancelled
@@ -148,7 +152,8 @@ func TestAListenerThatFailsEndsTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.sites[0].listeners[0].Close()
-	if err := s.Run(t.Context()); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "serve plain listener") {
+	if err := s.Run(t.Context()); !errors.Is(err, net.ErrClosed) ||
+		!strings.Contains(err.Error(), "serve plain listener") {
 		t.Fatalf("Run: %v", err)
 	}
 	if c, err := net.Dial("tcp", s.Addr("admin").String()); err == nil {

@@ -138,7 +138,8 @@ func appendString(b []byte, s string) []byte {
 
 // head is the header of a request, with more fields.
 func head(method, path string, more ...[]byte) []byte {
-	fields := [][]byte{field(":method", method), field(":scheme", "https"), field(":path", path), field(":authority", "localhost")}
+	fields := [][]byte{field(":method", method), field(":scheme", "https"), field(":path", path),
+		field(":authority", "localhost")}
 	return slices.Concat(append(fields, more...)...)
 }
 

@@ -218,7 +218,8 @@ func (f *front) logGuarded(r *http.Request, reason string) {
 func (f *front) logAccess(x *exchange, r *http.Request, start time.Time) {
 	a, p := &x.answer, &x.from
 	f.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelDebug, "request",
-		slog.String("request", p.Request.String()), slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)),
+		slog.String("request", p.Request.String()), slog.String("method", shorten(r.Method)),
+		slog.String("path", shorten(r.URL.Path)),
 		slog.String("proto", r.Proto), slog.String("peer", p.Address), slog.Int("status", a.status),
 		slog.Int64("bytes", a.bytes), slog.Duration("took", time.Since(start)))
 }

@@ -48,7 +48,8 @@ func generatePair(dir *os.Root, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(dir, keptKey, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+	if err := writeNew(dir, keptKey, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+		0o600); err != nil {
 		return err
 	}
 	return writeNew(dir, keptCert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)

@@ -26,13 +26,15 @@ func (r *running) ask(listener, path, header string) int {
 
 var loopbackPaths = map[string][]string{
 	"plain": {"/", "/healthz", "/readyz"},
-	"admin": {"/metrics", "/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/healthz", "/readyz"},
+	"admin": {"/metrics", "/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/healthz",
+		"/readyz"},
 }
 
 func startLoopback(t *testing.T, hosts ...string) *running {
 	t.Helper()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "vigate_up 1\n") })
-	return start(t, Config{Handler: tellPeer, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Unix: t.TempDir() + "/s",
+	return start(t, Config{Handler: tellPeer, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		Unix:    t.TempDir() + "/s",
 		Metrics: metrics, PlainHosts: hosts})
 }
 
@@ -41,15 +43,18 @@ func TestLoopbackListenersAnswerToLoopbackNamesOnly(t *testing.T) {
 	for listener, paths := range loopbackPaths {
 		for _, path := range paths {
 			for _, host := range []string{
-				"localhost", "LocalHost:80", "localhost.", "LOCALHOST.:80", "localhost:", "127.0.0.1", "127.0.0.1:8989", "127.8.9.1", "[::1]", "[::1]:80", "::1", "[::ffff:127.0.0.1]:1",
+				"localhost", "LocalHost:80", "localhost.", "LOCALHOST.:80", "localhost:", "127.0.0.1", "127.0.0.1:8989",
+				"127.8.9.1", "[::1]", "[::1]:80", "::1", "[::ffff:127.0.0.1]:1",
 			} {
 				if got := r.ask(listener, path, "Host: "+host+"\r\n"); got != 200 {
 					t.Errorf("%s %s to %s: %d", listener, path, host, got)
 				}
 			}
 			for _, host := range []string{
-				"evil.example", "evil.example:8989", "localhost.evil.example", "evil.localhost", "127.0.0.1.evil.example", "127.0.0.1.nip.io", "0.0.0.0", "0.0.0.0:80",
-				"[::]", "2130706433", "0x7f000001", "127.1", "192.0.2.1", "[2001:db8::1]:80", "sdkTunnel:8089", "localhost:80:80", "",
+				"evil.example", "evil.example:8989", "localhost.evil.example", "evil.localhost",
+				"127.0.0.1.evil.example", "127.0.0.1.nip.io", "0.0.0.0", "0.0.0.0:80",
+				"[::]", "2130706433", "0x7f000001", "127.1", "192.0.2.1", "[2001:db8::1]:80", "sdkTunnel:8089",
+				"localhost:80:80", "",
 			} {
 				if got := r.ask(listener, path, "Host: "+host+"\r\n"); got != 403 {
 					t.Errorf("%s %s to %q: %d", listener, path, host, got)
@@ -86,7 +91,8 @@ func TestLoopbackListenersAnswerToLoopbackNamesOnly(t *testing.T) {
 func TestThePlainListenerAnswersToTheNamesThatItIsGiven(t *testing.T) {
 	r := startLoopback(t, "vigate.example", "192.0.2.7")
 	for host, want := range map[string]int{
-		"vigate.example": 200, "VIGATE.example:8080": 200, "192.0.2.7": 200, "localhost": 200, "evil.example": 403, "x.vigate.example": 403, "vigate.example.evil": 403,
+		"vigate.example": 200, "VIGATE.example:8080": 200, "192.0.2.7": 200, "localhost": 200, "evil.example": 403,
+		"x.vigate.example": 403, "vigate.example.evil": 403,
 	} {
 		if got := r.ask("plain", "/", "Host: "+host+"\r\n"); got != want {
 			t.Errorf("plain to %s: %d, want %d", host, got, want)
@@ -135,9 +141,11 @@ func TestTheAdminListenerRefusesPagesOfOtherOrigins(t *testing.T) {
 
 func TestARefusalByTheGuardReachesNoHandler(t *testing.T) {
 	var seen []string
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = append(seen, r.Host) })})
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0",
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = append(seen, r.Host) })})
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} {
-		_, answer := r.raw(fmt.Sprintf("%s /sdk HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nContent-Length: 4\r\n\r\nbody", method))
+		_, answer := r.raw(fmt.Sprintf("%s /sdk HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\n"+
+			"Content-Length: 4\r\n\r\nbody", method))
 		resp, err := http.ReadResponse(answer, &http.Request{Method: method})
 		if err != nil || resp.StatusCode != 403 {
 			t.Errorf("%s: %v, %v", method, resp, err)
@@ -148,7 +156,8 @@ func TestARefusalByTheGuardReachesNoHandler(t *testing.T) {
 	if len(seen) > 0 {
 		t.Errorf("the handler saw requests to %s", strings.Join(seen, ", "))
 	}
-	if l := r.logs.String(); strings.Count(l, "requests refused that a web page may have sent") != 1 || !strings.Contains(l, "host=evil.example origin=http://evil.example path=/sdk count=1") {
+	if l := r.logs.String(); strings.Count(l, "requests refused that a web page may have sent") != 1 ||
+		!strings.Contains(l, "host=evil.example origin=http://evil.example path=/sdk count=1") {
 		t.Errorf("the log has\n%s", l)
 	}
 }

@@ -19,7 +19,8 @@ import (
 // address than those of TLS.
 func startForAll(t *testing.T, limits Limits, h http.HandlerFunc) *running {
 	t.Helper()
-	return start(t, Config{Handler: h, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s", Limits: limits})
+	return start(t, Config{Handler: h, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s",
+		Limits: limits})
 }
 
 // servesOthers checks that a client from another address is served.
@@ -106,13 +107,14 @@ func TestAClientOfHTTP2ThatReadsNothingAtAllIsCutOff(t *testing.T) {
 
 func TestAHandlerOverHTTP2MayPauseForLongerThanAClient(t *testing.T) {
 	longEnough(t, func(limit time.Duration) error {
-		r := start(t, Config{Limits: Limits{Stall: limit}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			for range 3 {
-				_, _ = w.Write(make([]byte, 64<<10))
-				_ = http.NewResponseController(w).Flush()
-				<-time.After(3 * limit)
-			}
-		})})
+		r := start(t, Config{Limits: Limits{Stall: limit},
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for range 3 {
+					_, _ = w.Write(make([]byte, 64<<10))
+					_ = http.NewResponseController(w).Flush()
+					<-time.After(3 * limit)
+				}
+			})})
 		c, base := r.client("tls")
 		resp, err := c.Get(base)
 		if err != nil {
@@ -148,7 +150,8 @@ func TestOneAddressHasAShareOfTheRequestsOverHTTP2(t *testing.T) {
 	flood.Close()
 	eventually(t, func() bool { return r.Load().InFlight == 0 })
 	x.must(x.send(get(41, "/short")))
-	if f, err := x.until(func(f frame) bool { return f.kind == frameHeaders && f.stream == 41 }); err != nil || f.status() != "200" {
+	if f, err := x.until(func(f frame) bool { return f.kind == frameHeaders && f.stream == 41 }); err != nil ||
+		f.status() != "200" {
 		t.Errorf("after it: %q, %v", f.status(), err)
 	}
 }
@@ -361,7 +364,8 @@ func TestAnOverlongHeaderOverHTTP2IsRefused(t *testing.T) {
 	// keeps, and its index again and again.
 	long := appendString(appendString([]byte{0x40}, "x"), strings.Repeat("a", 4000))
 	bomb := slices16K(long)
-	for what, fields := range map[string][]byte{"one long field": field("x", strings.Repeat("a", 70<<10)), "a field repeated by its index": bomb} {
+	for what, fields := range map[string][]byte{"one long field": field("x", strings.Repeat("a", 70<<10)),
+		"a field repeated by its index": bomb} {
 		x := r.rough()
 		block := append(head("GET", "/short"), fields...)
 		frames := []frame{{frameHeaders, flagEndStream, 1, block[:min(len(block), 16<<10)]}}
@@ -372,7 +376,9 @@ func TestAnOverlongHeaderOverHTTP2IsRefused(t *testing.T) {
 		}
 		frames[len(frames)-1].flags |= flagEndHeaders
 		x.must(x.send(frames...))
-		f, err := x.until(func(f frame) bool { return f.kind == frameHeaders || f.kind == frameReset || f.kind == frameGoAway })
+		f, err := x.until(func(f frame) bool {
+			return f.kind == frameHeaders || f.kind == frameReset || f.kind == frameGoAway
+		})
 		if err == nil && f.kind == frameHeaders && f.status() != "431" {
 			t.Errorf("%s: %q", what, f.status())
 		}
@@ -430,7 +436,8 @@ func TestAFloodOfControlFramesEndsTheConnection(t *testing.T) {
 
 func TestNoConnectionIsUpgraded(t *testing.T) {
 	r := startForAll(t, Limits{}, answers(nil))
-	upgrade := "GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	upgrade := "GET /short HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: %s\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 	for _, to := range []string{"websocket", "h2c", "TLS/1.2", "anything"} {
 		c, answer := r.raw(fmt.Sprintf(upgrade, to))
 		for range 2 { // it goes on as it was
@@ -438,7 +445,8 @@ func TestNoConnectionIsUpgraded(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", to, err)
 			}
-			if b, err := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != "short" || resp.Header.Get("Upgrade") != "" || err != nil {
+			if b, err := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(b) != "short" ||
+				resp.Header.Get("Upgrade") != "" || err != nil {
 				t.Errorf("%s: %d %q, %v", to, resp.StatusCode, b, err)
 			}
 			_, _ = io.WriteString(c, "GET /short HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -447,12 +455,15 @@ func TestNoConnectionIsUpgraded(t *testing.T) {
 	// WebSocket over HTTP/2 (RFC 8441), and a tunnel.
 	connect := [][]byte{field(":method", "CONNECT"), field(":authority", "localhost")}
 	for what, fields := range map[string][][]byte{
-		"a WebSocket": append(connect, field(":protocol", "websocket"), field(":scheme", "https"), field(":path", "/short")),
-		"a tunnel":    connect,
+		"a WebSocket": append(connect, field(":protocol", "websocket"), field(":scheme", "https"),
+			field(":path", "/short")),
+		"a tunnel": connect,
 	} {
 		x := r.rough()
 		x.must(x.send(frame{frameHeaders, flagEndHeaders, 1, bytes.Join(fields, nil)}))
-		f, err := x.until(func(f frame) bool { return f.kind == frameHeaders || f.kind == frameReset || f.kind == frameGoAway })
+		f, err := x.until(func(f frame) bool {
+			return f.kind == frameHeaders || f.kind == frameReset || f.kind == frameGoAway
+		})
 		if err != nil && !errors.Is(err, io.EOF) {
 			t.Errorf("%s: %v", what, err)
 		}

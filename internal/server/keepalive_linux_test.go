@@ -28,7 +28,10 @@ func TestDeadClientsAreFoundByKeepAliveWithinNinetySeconds(t *testing.T) {
 	}
 	option := func(level, name int) (value int) {
 		t.Helper()
-		if ctl := raw.Control(func(fd uintptr) { value, err = syscall.GetsockoptInt(int(fd), level, name) }); ctl != nil || err != nil {
+		if ctl := raw.Control(func(fd uintptr) {
+			value,
+				err = syscall.GetsockoptInt(int(fd), level, name)
+		}); ctl != nil || err != nil {
 			t.Fatal(ctl, err)
 		}
 		return value

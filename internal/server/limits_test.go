@@ -36,11 +36,13 @@ func TestAConnectionAtRestIsKeptForFifteenMinutes(t *testing.T) {
 		}
 		defer s.Close()
 		b := &bubble{conns: make(chan net.Conn)}
-		h := s.newHTTPServer(&front{next: tellPeer, ids: s.ids, requests: s.requests, health: s.health, logger: s.logger})
+		h := s.newHTTPServer(&front{next: tellPeer, ids: s.ids, requests: s.requests, health: s.health,
+			logger: s.logger})
 		go h.Serve(b)
 		near, far := net.Pipe()
 		b.conns <- far
-		c := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		c := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn,
+			error) {
 			if near == nil {
 				return nil, net.ErrClosed
 			}

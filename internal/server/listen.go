@@ -26,7 +26,8 @@ func checkLoopback(what, addr string) error {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("check %s address: %q is not a loopback address; without TLS only 127.0.0.1, ::1 and localhost are served", what, addr)
+	return fmt.Errorf("check %s address: %q is not a loopback address; without TLS only 127.0.0.1, ::1 and localhost "+
+		"are served", what, addr)
 }
 
 // keepAlive finds clients that went without a word, such as those that lost their
@@ -50,7 +51,8 @@ func listenLoopback(ctx context.Context, what, addr string) (net.Listener, error
 		return nil, err
 	}
 	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.AddrPort().Addr().Unmap().IsLoopback() {
-		return nil, errors.Join(fmt.Errorf("open %s listener: %q is not a loopback address here but %s", what, addr, l.Addr()), l.Close())
+		return nil, errors.Join(fmt.Errorf("open %s listener: %q is not a loopback address here but %s", what, addr,
+			l.Addr()), l.Close())
 	}
 	return l, nil
 }

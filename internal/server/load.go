@@ -14,7 +14,8 @@ type Load struct {
 func (s *Server) Load() Load {
 	l := Load{
 		Connections: make(map[string]int64, len(s.sites)), InFlight: s.requests.live.Load(),
-		RefusedConnections: s.total.refused.Load() + s.each.refused.Load(), RefusedRequests: s.requests.refused.Load() + s.shares.requests.refused.Load() + s.shares.headers.refused.Load(),
+		RefusedConnections: s.total.refused.Load() + s.each.refused.Load(), RefusedRequests: s.requests.refused.Load() +
+			s.shares.requests.refused.Load() + s.shares.headers.refused.Load(),
 	}
 	for _, st := range s.sites {
 		l.Connections[st.name] = st.own.live.Load()

@@ -9,7 +9,8 @@ import (
 func TestAServerTellsWhatItCarriesAndWhatItRefused(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	r := start(t, Config{
-		PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Limits: Limits{Connections: 2, AddressConnections: 2, Requests: 1},
+		PlainHTTP: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		Limits: Limits{Connections: 2, AddressConnections: 2, Requests: 1},
 		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			entered <- struct{}{}
 			<-leave

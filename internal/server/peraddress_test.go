@@ -16,7 +16,8 @@ import (
 func TestWaitsThatClientsLeftTakeNoMorePlacesThanTheirAddressHas(t *testing.T) {
 	const places, share = 8, 3
 	entered, end := make(chan struct{}), make(chan struct{})
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s", Limits: Limits{Connections: places, AddressConnections: share},
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s",
+		Limits: Limits{Connections: places, AddressConnections: share},
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/wait" {
 				entered <- struct{}{}
@@ -95,13 +96,15 @@ func (f *from) RemoteAddr() net.Addr { return f.addr }
 
 func TestAnAddressGetsItsPlacesBackAndTrustedProxiesHaveNoShare(t *testing.T) {
 	logs := &logs{}
-	s, err := Open(t.Context(), Config{Handler: tellPeer, PlainHTTP: "127.0.0.1:0", Logger: logger(logs), Limits: Limits{Connections: 100, AddressConnections: 2}})
+	s, err := Open(t.Context(), Config{Handler: tellPeer, PlainHTTP: "127.0.0.1:0", Logger: logger(logs),
+		Limits: Limits{Connections: 100, AddressConnections: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	l := s.sites[0].listeners[0].(*listener)
-	one, two, proxy := origin{address: "192.0.2.1"}, origin{address: "192.0.2.2"}, origin{address: "10.1.1.1", proxy: true}
+	one, two, proxy := origin{address: "192.0.2.1"}, origin{address: "192.0.2.2"},
+		origin{address: "10.1.1.1", proxy: true}
 	var releases []func()
 	take := func(from origin, want bool) {
 		t.Helper()
@@ -133,7 +136,8 @@ func TestAnAddressGetsItsPlacesBackAndTrustedProxiesHaveNoShare(t *testing.T) {
 }
 
 func TestAFullServerTakesNoPlaceOfAnAddress(t *testing.T) {
-	s, err := Open(t.Context(), Config{Handler: tellPeer, PlainHTTP: "127.0.0.1:0", Logger: logger(io.Discard), Limits: Limits{Connections: 1, AddressConnections: 5}})
+	s, err := Open(t.Context(), Config{Handler: tellPeer, PlainHTTP: "127.0.0.1:0", Logger: logger(io.Discard),
+		Limits: Limits{Connections: 1, AddressConnections: 5}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,8 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		}
 		// Its connections and requests count apart: it must answer when the
 		// others are full.
-		b.add("admin", l, nil, front{next: adminHandler(cfg.Metrics), guard: guard{loopback: true, sameOrigin: true}, requests: newQuota(cfg.Limits.Requests)})
+		b.add("admin", l, nil, front{next: adminHandler(cfg.Metrics), guard: guard{loopback: true, sameOrigin: true},
+			requests: newQuota(cfg.Limits.Requests)})
 	}
 	return nil
 }

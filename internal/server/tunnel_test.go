@@ -58,7 +58,8 @@ func TestCONNECTToAnythingElseIsRefused(t *testing.T) {
 		inside: 403, "localhost:8089": 403, "sdkTunnel:443": 403, "sdkTunnel:08089": 403,
 		"sdkTunnel:8089.": 400, "169.254.169.254:80": 403, "sdkTunnel": 403,
 	} {
-		_, answer := r.raw("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\nGET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		_, answer := r.raw("CONNECT " + target + " HTTP/1.1\r\nHost: " + target + "\r\n\r\nGET /x HTTP/1.1\r\n" +
+			"Host: localhost\r\n\r\n")
 		if code := status(t, answer); code != want {
 			t.Errorf("%s: %d, want %d", target, code, want)
 		}
@@ -118,7 +119,8 @@ func TestBytesRightBehindTheCONNECTAreNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, answer := r.raw("CONNECT sdkTunnel:8089 HTTP/1.1\r\nHost: sdkTunnel:8089\r\n\r\n" + string(hello[:n]))
-	if resp, err := http.ReadResponse(answer, &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != 200 {
+	if resp, err := http.ReadResponse(answer, &http.Request{Method: http.MethodConnect}); err != nil ||
+		resp.StatusCode != 200 {
 		t.Fatalf("CONNECT: %v, %v", resp, err)
 	}
 	if b, err := answer.Peek(3); err != nil || b[0] != 22 || b[1] != 3 { // a handshake record: ServerHello

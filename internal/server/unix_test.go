@@ -18,7 +18,8 @@ func TestTheKernelSaysWhoIsOnTheUnixSocket(t *testing.T) {
 	if _, body := r.get("unix", "/", nil); !strings.HasPrefix(body, want) {
 		t.Errorf("got %q, want %q", body, want)
 	}
-	if _, body := r.get("unix", "/", http.Header{"X-Forwarded-For": {"192.0.2.1"}}); !strings.HasPrefix(body, "127.0.0.1 local=false tls=false certs=0 uid=none ") {
+	if _, body := r.get("unix", "/", http.Header{"X-Forwarded-For": {"192.0.2.1"}}); !strings.HasPrefix(body,
+		"127.0.0.1 local=false tls=false certs=0 uid=none ") {
 		t.Errorf("relayed: got %q", body)
 	}
 	info, err := os.Lstat(path)
@@ -51,7 +52,8 @@ func TestTheSocketOfADeadServerIsReplaced(t *testing.T) {
 func TestTheSocketOfALiveServerIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	r := start(t, Config{Handler: tellPeer, Unix: path})
-	if _, err := Open(t.Context(), Config{Handler: tellPeer, Unix: path}); err == nil || !strings.Contains(err.Error(), "in use by another server") {
+	if _, err := Open(t.Context(), Config{Handler: tellPeer, Unix: path}); err == nil ||
+		!strings.Contains(err.Error(), "in use by another server") {
 		t.Fatalf("second server: %v", err)
 	}
 	if code, _ := r.get("unix", "/", nil); code != 200 {
@@ -70,7 +72,8 @@ func TestAFileThatIsNoSocketIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []string{path, link, dir} {
-		if _, err := Open(t.Context(), Config{Handler: tellPeer, Unix: p}); err == nil || !strings.Contains(err.Error(), "not a socket") {
+		if _, err := Open(t.Context(), Config{Handler: tellPeer, Unix: p}); err == nil ||
+			!strings.Contains(err.Error(), "not a socket") {
 			t.Errorf("%s: %v", p, err)
 		}
 	}

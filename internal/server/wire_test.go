@@ -18,41 +18,52 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 	seen := make(chan string, 100)
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen <- r.URL.Path
-		readBody(w, r)
-	})})
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0",
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			seen <- r.URL.Path
+			readBody(w, r)
+		})})
 	post := "POST /first HTTP/1.1\r\nHost: localhost\r\n"
 	for name, tt := range map[string]struct {
 		request string
 		want    int
 	}{
-		"lengths that differ":         {post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello" + smuggled, 400},
-		"a list of lengths":           {post + "Content-Length: 5, 5\r\n\r\nhello" + smuggled, 400},
-		"a signed length":             {post + "Content-Length: +5\r\n\r\nhello" + smuggled, 400},
-		"a negative length":           {post + "Content-Length: -5\r\n\r\nhello" + smuggled, 400},
-		"a hexadecimal length":        {post + "Content-Length: 0x5\r\n\r\nhello" + smuggled, 400},
-		"an empty length":             {post + "Content-Length: \r\n\r\n" + smuggled, 400},
-		"two transfer encodings":      {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + smuggled, 501},
-		"an unknown encoding":         {post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + smuggled, 501},
-		"a list of encodings":         {post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + smuggled, 501},
-		"a space before the colon":    {post + "Content-Length : 5\r\n\r\nhello" + smuggled, 400},
-		"a folded header":             {post + " Content-Length: 5\r\n\r\nhello" + smuggled, 400},
-		"a bare CR in a header":       {post + "X: a\rContent-Length: 5\r\n\r\nhello" + smuggled, 400},
-		"a NUL in a header":           {post + "X: a\x00b\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
-		"two hosts":                   {"POST /first HTTP/1.1\r\nHost: localhost\r\nHost: y\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
-		"no host":                     {"POST /first HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
-		"a chunk size that is none":   {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
-		"a signed chunk size":         {post + "Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
-		"a chunk size with 0x":        {post + "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
-		"a chunk size that overflows": {post + "Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
-		"a chunk longer than it says": {post + "Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n" + smuggled, 400},
+		"lengths that differ":  {post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello" + smuggled, 400},
+		"a list of lengths":    {post + "Content-Length: 5, 5\r\n\r\nhello" + smuggled, 400},
+		"a signed length":      {post + "Content-Length: +5\r\n\r\nhello" + smuggled, 400},
+		"a negative length":    {post + "Content-Length: -5\r\n\r\nhello" + smuggled, 400},
+		"a hexadecimal length": {post + "Content-Length: 0x5\r\n\r\nhello" + smuggled, 400},
+		"an empty length":      {post + "Content-Length: \r\n\r\n" + smuggled, 400},
+		"two transfer encodings": {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" +
+			"0\r\n\r\n" + smuggled, 501},
+		"an unknown encoding":      {post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + smuggled, 501},
+		"a list of encodings":      {post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + smuggled, 501},
+		"a space before the colon": {post + "Content-Length : 5\r\n\r\nhello" + smuggled, 400},
+		"a folded header":          {post + " Content-Length: 5\r\n\r\nhello" + smuggled, 400},
+		"a bare CR in a header":    {post + "X: a\rContent-Length: 5\r\n\r\nhello" + smuggled, 400},
+		"a NUL in a header":        {post + "X: a\x00b\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
+		"two hosts": {"POST /first HTTP/1.1\r\nHost: localhost\r\nHost: y\r\nContent-Length: 5\r\n" +
+			"\r\nhello" + smuggled, 400},
+		"no host": {"POST /first HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 400},
+		"a chunk size that is none": {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n" + smuggled,
+			400},
+		"a signed chunk size": {post + "Transfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n" + smuggled,
+			400},
+		"a chunk size with 0x": {post + "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n" + smuggled,
+			400},
+		"a chunk size that overflows": {post + "Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n" +
+			"\r\n" + smuggled, 400},
+		"a chunk longer than it says": {post + "Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n" + smuggled,
+			400},
 		// net/http goes by Transfer-Encoding here, as RFC 9112 §6.3 has it, and
 		// hides the length. The request is answered and the connection closed.
-		"a length and chunks": {post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 200},
-		"chunks and a length": {post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + smuggled, 200},
-		"chunks in HTTP/1.0":  {"POST /first HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 200},
-		"an HTTP/2 preface":   {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + smuggled, 505},
+		"a length and chunks": {post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+			200},
+		"chunks and a length": {post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n" +
+			"\r\n" + smuggled, 200},
+		"chunks in HTTP/1.0": {"POST /first HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 5\r\n" +
+			"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 200},
+		"an HTTP/2 preface": {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + smuggled, 505},
 	} {
 		_, answer := r.raw(tt.request)
 		if code := status(t, answer); code != tt.want {
@@ -178,7 +189,8 @@ func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
 					http.Error(w, "cancelled", 500)
 				}
 			}
-			r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit}, Handler: http.HandlerFunc(wait)})
+			r := start(t, Config{Limits: Limits{Request: limit, Header: limit, Idle: limit},
+				Handler: http.HandlerFunc(wait)})
 			c, base := r.client(name)
 			resp, err := c.Post(base, "text/plain", strings.NewReader("wait"))
 			if err != nil {
@@ -195,15 +207,16 @@ func TestACallThatWaitsOutlivesTheTimeForItsRequest(t *testing.T) {
 
 func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	ended := make(chan error, 1)
-	r := start(t, Config{Limits: Limits{Stall: 100 * time.Millisecond}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		block := make([]byte, 1<<20)
-		for {
-			if _, err := w.Write(block); err != nil {
-				ended <- err
-				return
+	r := start(t, Config{Limits: Limits{Stall: 100 * time.Millisecond},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			block := make([]byte, 1<<20)
+			for {
+				if _, err := w.Write(block); err != nil {
+					ended <- err
+					return
+				}
 			}
-		}
-	})})
+		})})
 	r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if err := <-ended; !isTimeout(err) {
 		t.Errorf("plain: %v", err)
@@ -218,9 +231,10 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 
 func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	const size = 4 << 20
-	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: patience}, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Write(make([]byte, size)) // far more than one write's chunk
-	})})
+	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: patience},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Write(make([]byte, size)) // far more than one write's chunk
+		})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	resp, err := http.ReadResponse(answer, nil)
 	if err != nil {
@@ -296,7 +310,8 @@ func TestHTTP2StreamsAreBounded(t *testing.T) {
 
 func TestHTTP2IsForTLSOnly(t *testing.T) {
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Handler: tellPeer})
-	c, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
+	c, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" +
+		"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n")
 	if code := status(t, answer); code != 200 {
 		t.Fatal(code)
 	}

@@ -67,9 +67,10 @@ func decodeSession(key Key, b []byte) (Session, error) {
 func sampleSession() Session {
 	return Session{
 		Key: Key{1}, token: Hash{2},
-		Identity: Identity{Name: named("alice").Identity.Name, FullName: "Alice", Groups: []string{`VSPHERE.LOCAL\A`, `VSPHERE.LOCAL\B`}},
-		Origin:   &Identity{Name: named("Bob").Identity.Name, Extension: true},
-		Locale:   "de_DE", MessageLocale: "de",
+		Identity: Identity{Name: named("alice").Identity.Name, FullName: "Alice",
+			Groups: []string{`VSPHERE.LOCAL\A`, `VSPHERE.LOCAL\B`}},
+		Origin: &Identity{Name: named("Bob").Identity.Name, Extension: true},
+		Locale: "de_DE", MessageLocale: "de",
 		LoginTime: time.Unix(1, 5).UTC(), Deadline: time.Unix(9, 0).UTC(), LastActiveTime: time.Unix(3, 1).UTC(),
 		CallCount: 7, Address: "192.0.2.7", UserAgent: "test/1", Method: "password",
 	}
@@ -91,7 +92,8 @@ func compareWithOracle(t *testing.T, value []byte) {
 	}
 	if l == nil {
 		if len(table.facts.all) != 0 || len(table.addresses.all) != 0 || table.Size() != 0 {
-			t.Fatalf("a damaged record leaves %d facts, %d addresses, %d counts", len(table.facts.all), len(table.addresses.all), table.Size())
+			t.Fatalf("a damaged record leaves %d facts, %d addresses, %d counts", len(table.facts.all),
+				len(table.addresses.all), table.Size())
 		}
 		return
 	}

@@ -35,7 +35,8 @@ func newFixture(t testing.TB, s store.Store, c *testclock.Clock) *fixture {
 		s = storetest.NewMemory(c.Now)
 	}
 	f := &fixture{clock: c, store: s, events: event.NewLog(event.Options{Now: c.Now})}
-	f.policy = &Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: 2 * time.Minute, MaxSessions: 1000, MaxPerPrincipal: 500}
+	f.policy = &Policy{Idle: 30 * time.Minute, MaxLifetime: 24 * time.Hour, TicketLifetime: 2 * time.Minute,
+		MaxSessions: 1000, MaxPerPrincipal: 500}
 	table := NewTable(nil)
 	mirror := store.NewMirror(s, table.View(), f.events.View())
 	f.Manager = NewManager(Options{

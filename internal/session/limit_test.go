@@ -152,7 +152,8 @@ func TestOfTwoNodesThatRaceForTheLastPlaceOneGetsIt(t *testing.T) {
 				}
 				n.sync(t)
 			}
-			if in, out := len(n.a.posted("UserLoginSessionEvent")), len(n.a.posted("UserLogoutSessionEvent")); in != 42 || out != 20 {
+			if in, out := len(n.a.posted("UserLoginSessionEvent")),
+				len(n.a.posted("UserLogoutSessionEvent")); in != 42 || out != 20 {
 				t.Errorf("%d logins and %d logouts posted, want 42 and the 20 of those that stepped back", in, out)
 			}
 		})
@@ -182,7 +183,8 @@ func TestManyLoginsOnTwoNodesNeverExceedTheLimits(t *testing.T) {
 			}
 			n.sync(t)
 			if in < c.least || in > c.most || n.a.Size() != in || n.b.Size() != in {
-				t.Errorf("%d got in, the nodes have %d and %d; want %d to %d", in, n.a.Size(), n.b.Size(), c.least, c.most)
+				t.Errorf("%d got in, the nodes have %d and %d; want %d to %d", in, n.a.Size(), n.b.Size(), c.least,
+					c.most)
 			}
 		})
 	}

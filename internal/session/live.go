@@ -55,7 +55,9 @@ var ended = func() *doneChan {
 
 // take has the session be as its record says. It returns what it was before,
 // for the pools.
-func (l *Live) take(r store.Record, p *packed, f *pooled[facts], address *pooled[string]) (*pooled[facts], *pooled[string]) {
+func (l *Live) take(
+	r store.Record, p *packed, f *pooled[facts], address *pooled[string],
+) (*pooled[facts], *pooled[string]) {
 	wasFacts, wasAddress := l.facts.Swap(f), l.address.Swap(address)
 	l.login.Store(p.login)
 	l.deadline.Store(p.deadline)

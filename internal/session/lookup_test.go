@@ -73,13 +73,15 @@ func TestASessionIsNotSaidToBeOverWhereThatCannotBeFoundOut(t *testing.T) {
 	old, token := there.start(t, "ann")
 	here := newFixture(t, cutOff{lagging{shared, nil}}, c)
 	l, fresh := there.start(t, "bob")
-	if got, err := here.Authenticate(t.Context(), fresh.Text, here.now()); got != nil || !errors.Is(err, store.ErrUnavailable) {
+	if got, err := here.Authenticate(t.Context(), fresh.Text, here.now()); got != nil ||
+		!errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("an unheard-of token: %v, %v, want that the store is out of reach", got, err)
 	}
 	if _, err := here.Lookup(t.Context(), l.Key().String()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("an unheard-of key: %v", err)
 	}
-	if got, err := here.Authenticate(t.Context(), token.Text, here.now()); err != nil || got == nil || got.Key() != old.Key() {
+	if got, err := here.Authenticate(t.Context(), token.Text, here.now()); err != nil || got == nil ||
+		got.Key() != old.Key() {
 		t.Errorf("a token that is known: %v, %v", got, err)
 	}
 	if got, err := here.Authenticate(t.Context(), secret.New("not a token"), here.now()); got != nil || err != nil {

@@ -52,7 +52,8 @@ func TestASessionBeginsAsTheSpecificationSays(t *testing.T) {
 	if len(token.Reveal()) != 40 || strings.Trim(token.Reveal(), "0123456789abcdef") != "" {
 		t.Errorf("token's form is wrong")
 	}
-	if e := f.posted("UserLoginSessionEvent"); len(e) != 1 || e[0].SessionID != s.Key.String() || e[0].User != `VSPHERE.LOCAL\alice` {
+	if e := f.posted("UserLoginSessionEvent"); len(e) != 1 || e[0].SessionID != s.Key.String() ||
+		e[0].User != `VSPHERE.LOCAL\alice` {
 		t.Errorf("events %+v", e)
 	}
 }
@@ -82,7 +83,8 @@ func TestTokensPrintAsAPlaceholder(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	_, token := f.start(t, "alice")
 	text, _ := token.MarshalText()
-	for _, s := range []string{fmt.Sprint(token), fmt.Sprintf("%v %+v %#v %s %q", token, token, token, token, token), string(text)} {
+	for _, s := range []string{fmt.Sprint(token), fmt.Sprintf("%v %+v %#v %s %q", token, token, token, token, token),
+		string(text)} {
 		if strings.Contains(s, token.Reveal()) {
 			t.Errorf("token shows in %q", s)
 		}
@@ -224,9 +226,11 @@ func TestLimitsHoldUnderAnyNumberOfLogins(t *testing.T) {
 	}
 	wg.Wait()
 	if started.Load() != 40 || f.Size() != 40 {
-		t.Errorf("%d started (%d user limit, %d limit of all), %d there; want exactly 40", started.Load(), userFull.Load(), allFull.Load(), f.Size())
+		t.Errorf("%d started (%d user limit, %d limit of all), %d there; want exactly 40", started.Load(),
+			userFull.Load(), allFull.Load(), f.Size())
 	}
-	if in, out := len(f.posted("UserLoginSessionEvent")), len(f.posted("UserLogoutSessionEvent")); in != 40 || out != 0 {
+	if in, out := len(f.posted("UserLoginSessionEvent")), len(f.posted("UserLogoutSessionEvent")); in != 40 ||
+		out != 0 {
 		t.Errorf("%d logins and %d logouts: one process alone claims exactly, and takes none back", in, out)
 	}
 }
@@ -356,7 +360,8 @@ func TestEndingAllOfAUserLeavesNoCloneBehind(t *testing.T) {
 			}
 		})
 	}
-	if _, err := f.EndAll(t.Context(), func(s *Session) bool { return s.Identity.Name.User == "alice" }, Logout); err != nil {
+	if _, err := f.EndAll(t.Context(), func(s *Session) bool { return s.Identity.Name.User == "alice" },
+		Logout); err != nil {
 		t.Fatal(err)
 	}
 	tokens.Range(func(k, _ any) bool {
@@ -399,7 +404,8 @@ func TestWhoLostItsAccessKeepsNoSessionButTheOneNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		token Token
 		live  bool
-	}{"kept": {keptToken, true}, "own": {own, false}, "acting as it": {asAlice, false}, "acting as another": {fromAlice, false}, "another's": {other, true}} {
+	}{"kept": {keptToken, true}, "own": {own, false}, "acting as it": {asAlice, false},
+		"acting as another": {fromAlice, false}, "another's": {other, true}} {
 		if f.live(c.token) != c.live {
 			t.Errorf("%s: alive is %v", name, !c.live)
 		}
@@ -407,7 +413,8 @@ func TestWhoLostItsAccessKeepsNoSessionButTheOneNamed(t *testing.T) {
 }
 
 func TestARecordOfANewerVersionKeepsItsFields(t *testing.T) {
-	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5), Deadline: time.Unix(9, 0), LastActiveTime: time.Unix(2, 0)}
+	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5),
+		Deadline: time.Unix(9, 0), LastActiveTime: time.Unix(2, 0)}
 	newer := appendText(s.encode(), 99, "from the future")
 	table := NewTable(nil)
 	r := storeRecord(s)
@@ -422,7 +429,8 @@ func TestARecordOfANewerVersionKeepsItsFields(t *testing.T) {
 
 func TestADamagedRecordIsNotServedAndCounted(t *testing.T) {
 	table := NewTable(nil)
-	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5), Deadline: time.Unix(9, 0)}
+	s := Session{Key: Key{1}, token: Hash{2}, Identity: named("alice").Identity, LoginTime: time.Unix(1, 5),
+		Deadline: time.Unix(9, 0)}
 	r := storeRecord(s)
 	r.Value = r.Value[:len(r.Value)/2]
 	table.put(r)

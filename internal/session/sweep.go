@@ -166,7 +166,8 @@ func (m *Manager) flush(ctx context.Context, batch []*Live) error {
 		l.flushing.Store(uint32(n))
 		s := l.Session()
 		s.CallCount = base + n
-		records = append(records, store.Record{Kind: store.Session, ID: s.Key.String(), Value: s.encode(), Revision: rev})
+		records = append(records, store.Record{Kind: store.Session, ID: s.Key.String(), Value: s.encode(),
+			Revision: rev})
 	}
 	revs, err := m.mirror.Touch(ctx, records...)
 	if err != nil {

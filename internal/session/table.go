@@ -20,7 +20,7 @@ const shards = 64
 
 // Table is all sessions and tickets of the store, in memory.
 type Table struct {
-	log *slog.Logger
+	logger *slog.Logger
 
 	tokens [shards]tokenShard
 	keys   [shards]keyShard
@@ -56,11 +56,12 @@ type keyShard struct {
 }
 
 // NewTable makes an empty table. Damaged records are logged to log.
-func NewTable(log *slog.Logger) *Table {
-	if log == nil {
-		log = slog.Default()
+func NewTable(logger *slog.Logger) *Table {
+	if logger == nil {
+		logger = slog.Default()
 	}
-	return &Table{log: log, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{}, tickets: newTickets()}
+	return &Table{logger: logger, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{},
+		tickets: newTickets()}
 }
 
 func (t *Table) tokenShard(h Hash) *tokenShard { return &t.tokens[h[0]%shards] }
@@ -107,7 +108,7 @@ func (t *Table) put(r store.Record) {
 	if err := t.serve(r); err != nil {
 		// The session is not served: whoever holds its token must log in again.
 		t.damaged.Add(1)
-		t.log.Error("session record can't be read and is not served", "id", r.ID, "err", err)
+		t.logger.Error("session record can't be read and is not served", "id", r.ID, "err", err)
 	}
 }
 

@@ -44,7 +44,8 @@ func TestASessionIsFoundByItsTokenAllThroughAReload(t *testing.T) {
 		t.Errorf("not as the reload brought it: %+v", s)
 	}
 	owner := kept.Identity.Name.Key()
-	if !maps.Equal(table.Methods(), map[string]int{"certificate": 1}) || !maps.Equal(table.owners, map[string]int{owner: 1}) {
+	if !maps.Equal(table.Methods(), map[string]int{"certificate": 1}) ||
+		!maps.Equal(table.owners, map[string]int{owner: 1}) {
 		t.Errorf("counted as %v, %v", table.Methods(), table.owners)
 	}
 	if len(table.facts.all) != 1 || len(table.addresses.all) != 1 {
@@ -67,8 +68,10 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 		t.Error("the first still lives")
 	}
 	now := table.byToken(secondToken)
-	if table.byToken(firstToken) != nil || now == nil || now == was || table.byKey(Key{1}) != now || ends != 1 || table.Size() != 1 {
-		t.Errorf("first %p, second %p, by key %p, %d ends, size %d", table.byToken(firstToken), now, table.byKey(Key{1}), ends, table.Size())
+	if table.byToken(firstToken) != nil || now == nil || now == was || table.byKey(Key{1}) != now || ends != 1 ||
+		table.Size() != 1 {
+		t.Errorf("first %p, second %p, by key %p, %d ends, size %d", table.byToken(firstToken), now,
+			table.byKey(Key{1}), ends, table.Size())
 	}
 	table.delete(store.Session, Key{9}.String())
 	table.delete(store.Session, "of no form")

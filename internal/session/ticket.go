@@ -89,7 +89,8 @@ func (m *Manager) issue(ctx context.Context, id string, value []byte, s *Session
 	return nil
 }
 
-var cloneForm = regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}--tp-[0-9A-F]{2}(-[0-9A-F]{2}){19}$`)
+var cloneForm = regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}` +
+	`--tp-[0-9A-F]{2}(-[0-9A-F]{2}){19}$`)
 
 // CloneGrant is the grant that a clone ticket gives: the identity, authority,
 // impersonation, locale and deadline of its session. The ticket is spent when

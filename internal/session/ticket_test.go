@@ -34,7 +34,8 @@ func TestACloneTicketHasTheFormThatClientsKnow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	form := regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}--tp(-[0-9A-F]{2}){20}$`)
+	form := regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}` +
+		`--tp(-[0-9A-F]{2}){20}$`)
 	if !form.MatchString(ticket.Reveal()) {
 		t.Errorf("ticket %q", ticket.Reveal())
 	}
@@ -121,7 +122,8 @@ func TestATicketDiesWithItsSessionWithItsTimeAndWithItsUse(t *testing.T) {
 	restarted := newFixture(t, s, c)
 	for name, ticket := range map[string]secret.Text{
 		"of an ended session": ended, "spent": spent, "expired": old, "malformed": secret.New("cst-VCT-"), "empty": {},
-		"long": secret.New(strings.Repeat("c", 1<<16)), "changed": secret.New(strings.Replace(old.Reveal(), "--tp-00", "--tp-01", 1)),
+		"long":    secret.New(strings.Repeat("c", 1<<16)),
+		"changed": secret.New(strings.Replace(old.Reveal(), "--tp-00", "--tp-01", 1)),
 	} {
 		if _, _, err := f.clone(ticket); !errors.Is(err, ErrBadTicket) {
 			t.Errorf("%s: %v", name, err)

@@ -100,7 +100,8 @@ func TestTicketsAreBoundedInAll(t *testing.T) {
 	tickets, now := newTickets(), time.Now()
 	put := func(i int) {
 		owner := appendText(nil, fieldTicketActor, fmt.Sprint("user", i/maxOwnTickets))
-		tickets.put(store.Record{Kind: store.Ticket, ID: fmt.Sprint(cloneTicket, i), Value: owner, Expires: now.Add(time.Minute)})
+		tickets.put(store.Record{Kind: store.Ticket, ID: fmt.Sprint(cloneTicket, i), Value: owner,
+			Expires: now.Add(time.Minute)})
 	}
 	for i := range maxTickets {
 		if _, err := tickets.reserve(fmt.Sprint("user", i/maxOwnTickets), now); err != nil && i < maxOwnTickets {
@@ -164,7 +165,8 @@ func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 func TestATicketIsNotSaidToBeBadWhereThatCannotBeFoundOut(t *testing.T) {
 	c := newClock()
 	here := newFixture(t, cutOff{storetest.NewMemory(c.Now)}, c)
-	if _, err := here.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x"); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := here.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x"); !errors.Is(err,
+		store.ErrUnavailable) {
 		t.Errorf("service ticket: %v", err)
 	}
 	if _, err := here.CloneGrant(t.Context(), madeUpCloneTicket()); !errors.Is(err, store.ErrUnavailable) {
@@ -214,7 +216,8 @@ func TestUnknownTicketsShareTheirReadsOfTheStore(t *testing.T) {
 func TestAReloadKeepsTheTicketsThatAreStillThere(t *testing.T) {
 	table, now := NewTable(nil), time.Now()
 	record := func(id string) store.Record {
-		return store.Record{Kind: store.Ticket, ID: id, Value: appendText(nil, fieldTicketActor, "ann"), Expires: now.Add(time.Minute)}
+		return store.Record{Kind: store.Ticket, ID: id, Value: appendText(nil, fieldTicketActor, "ann"),
+			Expires: now.Add(time.Minute)}
 	}
 	has := func(want ...bool) {
 		t.Helper()

@@ -21,7 +21,11 @@ func TestWhoWatchesOneSessionIsNotWokenByOthers(t *testing.T) {
 	other, _ := f.start(t, "ann")
 	any, one := f.Changed(), f.ChangedOne(mine)
 
-	if err := f.Update(t.Context(), other, func(s *Session) ([]store.Change, error) { s.Locale = "de"; return nil, nil }); err != nil {
+	if err := f.Update(t.Context(), other, func(s *Session) ([]store.Change, error) {
+		s.Locale = "de"
+		return nil,
+			nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if !told(any) || told(one) {
@@ -34,7 +38,11 @@ func TestWhoWatchesOneSessionIsNotWokenByOthers(t *testing.T) {
 	if told(one) {
 		t.Error("told of others' ends and logins")
 	}
-	if err := f.Update(t.Context(), mine, func(s *Session) ([]store.Change, error) { s.Locale = "ja"; return nil, nil }); err != nil {
+	if err := f.Update(t.Context(), mine, func(s *Session) ([]store.Change, error) {
+		s.Locale = "ja"
+		return nil,
+			nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if !told(one) {
