@@ -16,11 +16,11 @@ import (
 	goclient "github.com/vigate/vigate/client"
 )
 
-// clientCalls is how many calls each side makes in a round.
+// clientCalls is the number of calls of each side in a round.
 const clientCalls = 2000
 
-// client is P10: the Go client beside a program that does the same call with
-// net/http and encoding/json alone. They take turns call by call.
+// client measures P10: it compares the Go client with code that makes the same call with net/http
+// and encoding/json only. Their calls alternate.
 func client(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// cycle is how a server's sessions are cloned.
+// cycle holds the requests that clone a session of a server.
 type cycle struct {
 	acquire []byte
 	ticket  func([]byte) (string, error)
@@ -39,8 +39,8 @@ func soapCycle(cookie string) cycle {
 	}
 }
 
-// step does one cycle: each is a ticket that is issued, and one spent for a
-// session that is there when the answer is.
+// step returns a step that does one cycle: it acquires a ticket and clones the session with it. The
+// new session exists when the response arrives.
 func (y cycle) step(count *atomic.Int64) func(int, *load.Conn) (load.Step, error) {
 	return func(_ int, c *load.Conn) (load.Step, error) {
 		c.Keep = true
@@ -67,8 +67,8 @@ func (y cycle) step(count *atomic.Int64) func(int, *load.Conn) (load.Step, error
 
 const cloners = 64
 
-// cloneRate is a server's cycles per second, and of a store how many commits
-// shared a transaction.
+// cloneRate returns a server's cycles per second and, for vigate, the number of commits that shared
+// a transaction of the store.
 func (r *rig) cloneRate(ctx context.Context, s *server, y cycle) (rate, shared float64, err error) {
 	var before, after uint64
 	if s.data != "" {
@@ -77,7 +77,8 @@ func (r *rig) cloneRate(ctx context.Context, s *server, y cycle) (rate, shared f
 		}
 	}
 	var count atomic.Int64
-	res, err := load.Run(ctx, load.Config{Target: s.target(), Conns: cloners, Warm: r.Warm, Duration: r.Duration}, y.step(&count))
+	res, err := load.Run(ctx, load.Config{Target: s.target(), Conns: cloners, Warm: r.Warm, Duration: r.Duration},
+		y.step(&count))
 	if err != nil {
 		return 0, 0, fmt.Errorf("clone sessions of %s: %w", s.name, err)
 	}
@@ -90,7 +91,7 @@ func (r *rig) cloneRate(ctx context.Context, s *server, y cycle) (rate, shared f
 	return res.Rate, shared, nil
 }
 
-// clones is P4.
+// clones measures P4.
 func clones(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
@@ -123,12 +124,14 @@ func clones(ctx context.Context, r *rig) ([]figure, error) {
 	}
 	what := fmt.Sprintf("AcquireCloneTicket + CloneSession c=%d, ", cloners)
 	all := []figure{
-		{ID: "P4", What: what + "VI JSON", Unit: "cycles/s", Peer: peer, Vigate: json, Against: "peer", Ratio: json.over(peer), Goal: atLeast(5),
+		{ID: "P4", What: what + "VI JSON", Unit: "cycles/s", Peer: peer, Vigate: json, Against: "peer",
+			Ratio: json.over(peer), Goal: atLeast(5),
 			Note: "the peer over SOAP, in memory"},
 		{ID: "P4", What: "commits that share an fsync", Unit: "commits", Vigate: shared, Goal: atLeast(16)},
 	}
 	if r.soap {
-		all = append(all, figure{ID: "P4", What: what + "SOAP", Unit: "cycles/s", Peer: peer, Vigate: soap, Against: "peer", Ratio: soap.over(peer)})
+		all = append(all, figure{ID: "P4", What: what + "SOAP", Unit: "cycles/s", Peer: peer, Vigate: soap,
+			Against: "peer", Ratio: soap.over(peer)})
 	}
 	return all, nil
 }

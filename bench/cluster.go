@@ -18,7 +18,7 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// cluster is P9 and P9b.
+// cluster measures P9 and P9b.
 func cluster(ctx context.Context, r *rig) (all []figure, err error) {
 	s, err := r.startSite(ctx)
 	if err != nil {
@@ -28,7 +28,8 @@ func cluster(ctx context.Context, r *rig) (all []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, measure := range []func(context.Context, *rig, *site, *etcd.Bare) ([]figure, error){oneByOne, atOnce, readsAlone, endings} {
+	for _, measure := range []func(context.Context, *rig, *site, *etcd.Bare) ([]figure, error){oneByOne, atOnce,
+		readsAlone, endings} {
 		figures, err := measure(ctx, r, s, b)
 		if err != nil {
 			return nil, err
@@ -38,9 +39,10 @@ func cluster(ctx context.Context, r *rig) (all []figure, err error) {
 	return all, r.stopSite(s)
 }
 
-// bare makes the transaction that a login is held against.
+// bare returns the transaction with which a login is compared.
 func (s *site) bare(ctx context.Context) (b *etcd.Bare, err error) {
-	// What a node writes about itself may come between.
+	// A node's record about itself may be written between the login and the read, so there are
+	// retries.
 	for range 5 {
 		if _, err := check(ctx, s.login(0), extensionLogin(), `"userName"`); err != nil {
 			return nil, fmt.Errorf("log extension in: %w", err)
@@ -52,8 +54,8 @@ func (s *site) bare(ctx context.Context) (b *etcd.Bare, err error) {
 	return b, err
 }
 
-// oneByOne is the time of a login when nothing else goes on, beside that of the
-// bare transaction: they take turns one by one.
+// oneByOne compares the time of a login on an idle cluster with that of the bare transaction. Both
+// alternate.
 func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error) {
 	conns := make([]*load.Conn, siteSize)
 	for i := range conns {
@@ -81,7 +83,8 @@ func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, err
 			floor, own = append(floor, f.median()), append(own, v.median())
 		}
 		all = append(all, figure{ID: "P9", What: "login on etcd c=1, " + k.what, Unit: "ms", Floor: floor, Vigate: own,
-			Against: "bare", Ratio: own.over(floor), Goal: atMost(1.5), Note: "a bare transaction in the floor's column"})
+			Against: "bare", Ratio: own.over(floor), Goal: atMost(
+				1.5), Note: "a bare transaction in the floor's column"})
 	}
 	if r.Profile == "" {
 		return all, nil
@@ -94,8 +97,10 @@ func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, err
 	})
 }
 
-// turns is the milliseconds that each bare transaction and each login took.
-func turns(ctx context.Context, d time.Duration, b *etcd.Bare, conn func(i int) *load.Conn) (floor, own series, err error) {
+// turns returns the times of the bare transactions and of the logins in milliseconds.
+func turns(
+	ctx context.Context, d time.Duration, b *etcd.Bare, conn func(i int) *load.Conn,
+) (floor, own series, err error) {
 	request := extensionLogin()
 	for i, until := 0, time.Now().Add(d); time.Now().Before(until); i++ {
 		began := time.Now()
@@ -117,18 +122,18 @@ func turns(ctx context.Context, d time.Duration, b *etcd.Bare, conn func(i int) 
 }
 
 const (
-	// manyConns log in at a time, on one node or on all together: enough that the
-	// transactions of each node are full, so that more of them would not make either
-	// faster.
+	// manyConns is the number of concurrent logins, on one node or on all nodes together. It is
+	// enough to fill the transactions of each node, so that more logins would not increase the
+	// rate.
 	manyConns = 192
-	// fewConns keep one node busy. They are too few for three.
+	// fewConns is enough to keep one node busy, but not three.
 	fewConns = 48
 )
 
-// atOnce is P9b: the rate of many logins at a time on all nodes, beside that of as
-// many on one, and that of as many bare transactions from as many clients as there
-// are nodes. They take turns. Logins of one node share transactions, which bare
-// ones don't.
+// atOnce measures P9b. It compares the rate of many concurrent logins on all nodes with the rate of
+// as many logins on one node, and with the rate of as many bare transactions from one client per
+// node. They are measured in turns. Logins on one node share transactions, but bare transactions
+// don't.
 func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error) {
 	var bare, one, all, fewOne, fewAll series
 	for round := range 2*r.Rounds - 1 {
@@ -163,7 +168,8 @@ func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error
 			Against: "bare", Ratio: all.over(bare), Goal: atLeast(0.6),
 			Note: "bare transactions from three clients in the floor's column"},
 		{ID: "P9b", What: what(fewConns, "three nodes against one"), Unit: "logins/s", Floor: fewOne, Vigate: fewAll,
-			Against: "one", Ratio: fewAll.over(fewOne), Note: "one node in the floor's column; too few callers for three"},
+			Against: "one", Ratio: fewAll.over(fewOne),
+			Note: "one node in the floor's column; too few callers for three"},
 	}
 	if r.Profile == "" {
 		return figures, nil
@@ -175,8 +181,8 @@ func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error
 	})
 }
 
-// loginRate adds to the series how many logins per second the nodes take together,
-// from so many connections.
+// loginRate adds to the series the logins per second on all nodes together, with the given number
+// of connections.
 func (s *site) loginRate(ctx context.Context, r *rig, nodes []*server, conns int, to *series) error {
 	rates, errs := make(series, len(nodes)), make([]error, len(nodes))
 	var wg sync.WaitGroup
@@ -196,12 +202,11 @@ func (s *site) loginRate(ctx context.Context, r *rig, nodes []*server, conns int
 	return errors.Join(errs...)
 }
 
-// flushes is a time in which a node writes down its sessions' activity once at
-// least.
+// flushes is a time in which each node writes its sessions' activity at least once.
 const flushes = 2500 * time.Millisecond
 
-// readsAlone is what reads ask of etcd: what it is asked for while nodes read,
-// less what it is asked for while nothing goes on.
+// readsAlone measures the requests to etcd that reads cause: the number of requests while the nodes
+// serve reads, minus the number on an idle cluster.
 func readsAlone(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, error) {
 	before, err := s.etcd.Requests(ctx)
 	if err != nil {
@@ -221,7 +226,8 @@ func readsAlone(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, e
 	errs := make([]error, siteSize)
 	for i, n := range s.nodes {
 		wg.Go(func() {
-			res, err := load.Run(ctx, load.Config{Target: n.target(), Conns: 5, Duration: flushes}, load.Requests(readSession(s.admin), http.StatusOK))
+			res, err := load.Run(ctx, load.Config{Target: n.target(), Conns: 5, Duration: flushes},
+				load.Requests(readSession(s.admin), http.StatusOK))
 			errs[i] = err
 			reads.Add(res.Steps)
 		})
@@ -237,16 +243,18 @@ func readsAlone(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, e
 		return nil, err
 	}
 	more := max(0, (after-idle)-(idle-before))
-	return []figure{{ID: "P9", What: "etcd's requests for 1,000 reads, besides what it is asked for idle", Vigate: series{1000 * more / float64(reads.Load())},
-		Goal: atMost(1), Note: fmt.Sprintf("%s reads on %d nodes; %s requests meanwhile, %s in as long a time without reads",
+	return []figure{{ID: "P9", What: "etcd's requests for 1,000 reads, besides what it is asked for idle",
+		Vigate: series{1000 * more / float64(reads.Load())},
+		Goal:   atMost(1), Note: fmt.Sprintf(
+			"%s reads on %d nodes; %s requests meanwhile, %s in as long a time without reads",
 			number(float64(reads.Load())), siteSize, number(after-idle), number(idle-before))}}, nil
 }
 
-// ends is how many sessions are ended to see when the other nodes know.
+// ends is the number of sessions that endings ends.
 const ends = 500
 
-// endings is how long after the answer to a logout the last of the other nodes
-// still serves the session.
+// endings measures the time from the response to a logout until the last of the other nodes refuses
+// the session.
 func endings(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, error) {
 	conns := make([]*load.Conn, siteSize)
 	for i, n := range s.nodes {
@@ -275,11 +283,13 @@ func endings(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, erro
 	}
 	slices.Sort(took)
 	p99 := took[(len(took)*99+99)/100-1]
-	return []figure{{ID: "P9", What: fmt.Sprintf("an ended session is dead on every node, p99 of %d", ends), Unit: "ms", Vigate: series{p99}, Goal: atMost(100),
-		Note: fmt.Sprintf("after the answer to the logout; median %s, at most %s", number(took.median()), number(took[len(took)-1]))}}, nil
+	return []figure{{ID: "P9", What: fmt.Sprintf("an ended session is dead on every node, p99 of %d", ends),
+		Unit: "ms", Vigate: series{p99}, Goal: atMost(100),
+		Note: fmt.Sprintf("after the answer to the logout; median %s, at most %s", number(took.median()),
+			number(took[len(took)-1]))}}, nil
 }
 
-// tokens begins sessions on all nodes.
+// tokens creates sessions on all nodes and returns their tokens.
 func (s *site) tokens(ctx context.Context, n int) ([]string, error) {
 	const callers = 24
 	all := make([]string, n)
@@ -312,7 +322,7 @@ func (s *site) tokens(ctx context.Context, n int) ([]string, error) {
 	return all, nil
 }
 
-// end logs the session out on one node, once all serve it.
+// end ends the session on one node after all nodes have served it.
 func end(conns []*load.Conn, on int, token string) (time.Duration, error) {
 	read := readSession(token)
 	for _, c := range conns {

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// series is one figure's samples, one of each round.
+// series holds the samples of one figure, one per round.
 type series []float64
 
-// median is 0 for no samples.
+// median returns the median of the samples, or 0 if there are none.
 func (s series) median() float64 {
 	if len(s) == 0 {
 		return 0
@@ -21,8 +21,8 @@ func (s series) median() float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// over is the median of the rounds' ratios: what disturbed a round disturbed
-// both sides of it. Nil if there are none.
+// over returns the median of the ratios of the rounds, or nil if there are none. A disturbance
+// usually affects both sides of a round, so it changes the ratio little.
 func (s series) over(o series) *float64 {
 	var ratios series
 	for i := range min(len(s), len(o)) {
@@ -37,10 +37,10 @@ func (s series) over(o series) *float64 {
 	return &m
 }
 
-// goal is a bound on the ratio, or on vigate's own value where there is none.
+// goal is a bound on the ratio or, if there is no ratio, on vigate's value.
 type goal struct {
 	Bound float64 `json:"bound"`
-	Most  bool    `json:"most,omitempty"` // the bound is the most; else the least
+	Most  bool    `json:"most,omitempty"` // the bound is a maximum; otherwise it is a minimum
 }
 
 func atLeast(v float64) *goal { return &goal{Bound: v} }
@@ -54,13 +54,13 @@ type figure struct {
 	Floor   series   `json:"floor,omitempty"`
 	Peer    series   `json:"peer,omitempty"`
 	Vigate  series   `json:"vigate,omitempty"`
-	Against string   `json:"against,omitempty"` // what the ratio is over
+	Against string   `json:"against,omitempty"` // denominator of the ratio
 	Ratio   *float64 `json:"ratio,omitempty"`
 	Goal    *goal    `json:"goal,omitempty"`
 	Note    string   `json:"note,omitempty"`
 }
 
-// result says whether the goal is met.
+// result returns a text that says whether the goal is met.
 func (f *figure) result() string {
 	v := f.Ratio
 	if v == nil && f.Against == "" && len(f.Vigate) > 0 {
@@ -92,7 +92,7 @@ func (f *figure) goalText() string {
 	return fmt.Sprintf("%s %s × %s", sign, number(f.Goal.Bound), f.Against)
 }
 
-// number writes a value with as many digits as mean something.
+// number formats a value with its significant digits.
 func number(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 1000:

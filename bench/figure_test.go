@@ -45,15 +45,16 @@ func TestAGoalIsMetFromItsBoundOn(t *testing.T) {
 	}
 }
 
-func TestNumbersHaveTheDigitsThatCount(t *testing.T) {
-	for v, want := range map[float64]string{0: "0.00", 0.456: "0.46", 12.34: "12.3", 123.4: "123", 1234.5: "1,234", 1234567: "1,234,567", -12345: "-12,345"} {
+func TestNumbersHaveTheirSignificantDigits(t *testing.T) {
+	for v, want := range map[float64]string{0: "0.00", 0.456: "0.46", 12.34: "12.3", 123.4: "123", 1234.5: "1,234",
+		1234567: "1,234,567", -12345: "-12,345"} {
 		if got := number(v); got != want {
 			t.Errorf("%v: got %q, want %q", v, got, want)
 		}
 	}
 }
 
-func TestWhatOthersUsedIsWhatIsLeft(t *testing.T) {
+func TestTheTimeOfOthersIsTheRemainder(t *testing.T) {
 	before := usage{all: 100, busy: 50, own: 10}
 	if got := (usage{all: 300, busy: 200, own: 110}).others(before); got != 0.25 {
 		t.Errorf("got %v", got)

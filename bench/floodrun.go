@@ -12,13 +12,13 @@ import (
 	"github.com/vigate/vigate/bench/flood"
 )
 
-// within is how soon a user elsewhere is to be served while others flood the
-// server: 99 of 100 logins and reads.
+// within is the time in which 99 of 100 logins and reads of another user must be served during a
+// flood.
 const within = time.Second
 
-var errFlood = errors.New("a flood keeps others out")
+var errFlood = errors.New("other users are not served in time during a flood")
 
-// runFlood floods a vigate for so long, and says how another user fares.
+// runFlood floods vigate for the time d and reports how fast another user is served.
 func runFlood(ctx context.Context, dir string, d time.Duration, out io.Writer) error {
 	rep, err := floodVigate(ctx, dir, d, 100)
 	if rep != nil {
@@ -55,6 +55,7 @@ func floodVigate(ctx context.Context, dir string, d time.Duration, least int) (_
 		return nil, err
 	}
 	return flood.Run(ctx, flood.Config{
-		Base: "http://" + s.plain, User: adminUser, Password: adminPassword, Duration: d, Least: least, Patience: patience,
+		Base: "http://" + s.plain, User: adminUser, Password: adminPassword, Duration: d, Least: least,
+		Patience: patience,
 	})
 }

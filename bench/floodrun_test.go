@@ -16,7 +16,7 @@ func TestAUserElsewhereLogsInWhileOthersFloodTheServer(t *testing.T) {
 	}
 	for name, answers := range rep.Floods {
 		if answers.String() == "" {
-			t.Errorf("the flood of %s was not answered", name)
+			t.Errorf("the flood of %s had no responses", name)
 		}
 	}
 }

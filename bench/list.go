@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// list is P6: the whole list of sessions, read at once.
+// list measures P6: one read of the whole list of sessions.
 func list(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.populate(ctx, "list", r.List); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func list(ctx context.Context, r *rig) ([]figure, error) {
 		if took, grown, err = readList(ctx, peer, wire.SOAPProperty(cookie, "sessionList"), r.PeerList); err != nil {
 			return nil, err
 		}
-		// A list of more takes the peer longer in proportion, at least.
+		// For a longer list, the peer's time grows at least in proportion.
 		theirs = append(theirs, took*float64(r.List)/float64(r.PeerList))
 		moreTheirs = append(moreTheirs, grown)
 	}
@@ -54,12 +54,13 @@ func list(ctx context.Context, r *rig) ([]figure, error) {
 	}
 	what := fmt.Sprintf("sessionList of %s", number(float64(r.List)))
 	return []figure{
-		{ID: "P6", What: what + ", times as fast", Unit: "s", Peer: theirs, Vigate: own, Against: "peer", Ratio: theirs.over(own), Goal: atLeast(10), Note: note},
+		{ID: "P6", What: what + ", times as fast", Unit: "s", Peer: theirs, Vigate: own, Against: "peer",
+			Ratio: theirs.over(own), Goal: atLeast(10), Note: note},
 		{ID: "P6", What: what + ", more resident", Unit: "MB", Peer: moreTheirs, Vigate: more, Goal: atMost(20)},
 	}, errors.Join(r.stop(s), r.stop(peer))
 }
 
-// peerSessions logs in so often, and returns the cookie of one session.
+// peerSessions logs in n times and returns the cookie of one session.
 func (r *rig) peerSessions(ctx context.Context, s *server, n int) (string, error) {
 	c, err := load.Dial(ctx, s.target())
 	if err != nil {
@@ -83,11 +84,11 @@ func (r *rig) peerSessions(ctx context.Context, s *server, n int) (string, error
 	return cookie, nil
 }
 
-// leastSession is fewer bytes than any session takes in a list.
+// leastSession is a lower bound on the size of a session in a list, in bytes.
 const leastSession = 200
 
-// readList reads a list whole, and returns the seconds that took and the MB by
-// which the server's resident memory grew at its peak.
+// readList reads a whole list. It returns the time in seconds, and the growth of the server's
+// resident memory at its peak in MB.
 func readList(ctx context.Context, s *server, request []byte, sessions int) (took, grown float64, err error) {
 	c, err := load.Dial(ctx, s.target())
 	if err != nil {
@@ -110,7 +111,7 @@ func readList(ctx context.Context, s *server, request []byte, sessions int) (too
 	if err != nil {
 		return 0, 0, fmt.Errorf("read list of %s: %w", s.name, err)
 	}
-	// No session takes less than this.
+	// A shorter response can't contain all sessions.
 	if a.Status != http.StatusOK || a.Length < int64(sessions)*leastSession {
 		return 0, 0, fmt.Errorf("read list of %s: status %d, %d bytes", s.name, a.Status, a.Length)
 	}

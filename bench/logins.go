@@ -17,7 +17,7 @@ import (
 	"github.com/vigate/vigate/bench/load"
 )
 
-// The cost of a password's hash as vigate's accounts have it.
+// The cost of a password's hash in vigate.
 const (
 	hashTime   = 2
 	hashMemory = 19 * 1024 // KiB
@@ -29,7 +29,7 @@ func hashOnce() {
 	argon2.IDKey([]byte(adminPassword), make([]byte, 16), hashTime, hashMemory, hashLanes, hashKey)
 }
 
-// bareHashes is how many hashes per second all cores compute that do nothing
+// bareHashes returns the number of hashes per second that all cores compute if they do nothing
 // else.
 func bareHashes(d time.Duration) float64 {
 	var n atomic.Int64
@@ -47,7 +47,7 @@ func bareHashes(d time.Duration) float64 {
 	return float64(n.Load()) / time.Since(began).Seconds()
 }
 
-// bareHash is the time of one hash on an idle machine, in seconds.
+// bareHash returns the time of one hash on an idle machine, in seconds.
 func bareHash() float64 {
 	var all series
 	for range 5 {
@@ -58,17 +58,18 @@ func bareHash() float64 {
 	return all.median()
 }
 
-// loggers is how many log in at a time: enough to keep every core at it.
+// loggers is the number of concurrent logins. It is enough to keep every core busy.
 var loggers = 4 * runtime.NumCPU()
 
-// stormers is more than the queue before the hashes takes.
+// stormers is the number of concurrent logins of a storm. It is more than the queue for hashes
+// holds.
 const stormers = 128
 
-// outcome is what became of a storm's attempts.
+// outcome counts the results of a storm's attempts.
 type outcome struct{ in, refused atomic.Int64 }
 
-// storm logs in again and again until ctx ends. A server that is overrun may
-// say so, 503, and when to come back, which is heeded.
+// storm logs in repeatedly until ctx ends. An overloaded server may answer 503 with a time after
+// which to try again, which storm obeys.
 func storm(ctx context.Context, s *server, request []byte, o *outcome) error {
 	errs := make([]error, stormers)
 	var wg sync.WaitGroup
@@ -110,12 +111,12 @@ func (o *outcome) attempt(ctx context.Context, c *load.Conn, request []byte) err
 	return nil
 }
 
-// logins is P8.
+// logins measures P8.
 func logins(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
-	d := 2 * r.Duration // the hashes are few
+	d := 2 * r.Duration // longer, because hashes are slow
 	var bare, rates, idle, stormy, in series
 	for range r.Rounds {
 		bare = append(bare, bareHashes(d))
@@ -147,11 +148,12 @@ func logins(ctx context.Context, r *rig) ([]figure, error) {
 			Floor: bare, Vigate: rates, Against: "floor", Ratio: rates.over(bare), Goal: atLeast(0.95)},
 		{ID: "P8", What: fmt.Sprintf("P1 c=16 while %d clients log in without end", stormers), Unit: "req/s",
 			Floor: idle, Vigate: stormy, Against: "idle", Ratio: stormy.over(idle), Goal: atLeast(0.5),
-			Note: fmt.Sprintf("idle in the floor's column; %s logins/s got in, %s were told to come back", number(in.median()), number(refused.median()))},
+			Note: fmt.Sprintf("idle in the floor's column; %s logins/s got in, %s were told to come back",
+				number(in.median()), number(refused.median()))},
 	}, nil
 }
 
-// underStorm measures P1 while a storm lasts.
+// underStorm measures P1 during a storm.
 func (r *rig) underStorm(ctx context.Context, o *outcome) (sample, error) {
 	stormCtx, stop := context.WithCancel(ctx)
 	defer stop()

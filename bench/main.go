@@ -1,10 +1,10 @@
 //go:build linux
 
-// Command bench measures vigate beside a floor, a bare net/http server, and a
-// peer, govmomi's simulator: each a process of its own, under the same load,
-// taking turns; and a cluster of it beside the etcd that it stands on. It prints
-// a table of the figures with their goals and writes it as JSON too. With -soak
-// it holds vigate alone under load for long, with -flood it sends it floods. See
+// Command bench compares vigate with two other servers: the floor, a bare net/http server, and the
+// peer, govmomi's simulator. Each runs in its own process under the same load, and they are
+// measured in turns. It also compares a cluster of vigate nodes with the etcd cluster that it uses.
+// It prints a table of the figures with their goals and writes it as JSON. With -soak, it keeps
+// vigate alone under load for a long time. With -flood, it sends floods to vigate. See
 // docs/performance.md.
 package main
 
@@ -21,26 +21,28 @@ import (
 	"time"
 )
 
-// options say how much is measured.
+// options configures the measurements.
 type options struct {
 	Rounds   int           `json:"rounds"`
 	Duration time.Duration `json:"duration"` // of one measurement
 	Warm     time.Duration `json:"warm"`
-	// Reads are compared with the floor within a few per cent, which the machine
-	// changes by from one second to the next: so they take more turns, and shorter.
+	// Reads are compared with the floor to within a few per cent. The speed of the machine varies
+	// as much from one second to the next, so reads are measured in more and shorter turns.
 	ReadRounds   int           `json:"read_rounds"`
 	ReadDuration time.Duration `json:"read_duration"`
 
-	Sessions int    `json:"sessions"`       // live ones for P3, P5, P7
-	List     int    `json:"list"`           // sessions in P6's list
-	PeerList int    `json:"peer_list"`      // and in the peer's
-	Only     string `json:"only,omitempty"` // sections, for work on one of them
+	Sessions int    `json:"sessions"`       // live sessions for P3, P5 and P7
+	List     int    `json:"list"`           // sessions in the list of P6
+	PeerList int    `json:"peer_list"`      // sessions in the peer's list
+	Only     string `json:"only,omitempty"` // sections to run; all if empty
 	Profile  string `json:"-"`
 }
 
 var (
-	quick = options{Rounds: 3, Duration: time.Second, Warm: 300 * time.Millisecond, ReadRounds: 9, ReadDuration: 400 * time.Millisecond, Sessions: 100_000, List: 100_000, PeerList: 10_000}
-	full  = options{Rounds: 3, Duration: 3 * time.Second, Warm: 500 * time.Millisecond, ReadRounds: 21, ReadDuration: 800 * time.Millisecond, Sessions: 1_000_000, List: 100_000, PeerList: 100_000}
+	quick = options{Rounds: 3, Duration: time.Second, Warm: 300 * time.Millisecond, ReadRounds: 9,
+		ReadDuration: 400 * time.Millisecond, Sessions: 100_000, List: 100_000, PeerList: 10_000}
+	full = options{Rounds: 3, Duration: 3 * time.Second, Warm: 500 * time.Millisecond, ReadRounds: 21,
+		ReadDuration: 800 * time.Millisecond, Sessions: 1_000_000, List: 100_000, PeerList: 100_000}
 )
 
 func main() {
@@ -53,15 +55,17 @@ func main() {
 	}
 }
 
+const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,start,many,list,cluster"
+
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	all := flags.Bool("full", false, "with 1,000,000 sessions, and longer")
-	only := flags.String("only", "", "sections to run, by comma: reads,logins,clones,client,start,many,list,cluster")
+	all := flags.Bool("full", false, "run longer, and with 1,000,000 sessions")
+	only := flags.String("only", "", onlyHelp)
 	dir := flags.String("dir", "data", "directory on a real disk for the servers' data")
-	results := flags.String("results", "results", "directory for the JSON")
-	profile := flags.String("profile", "", "directory for profiles of vigate: processor under P1, P2, P4 and P9, memory of P5")
-	soakFor := flags.Duration("soak", 0, "hold a vigate under full load for so long instead, and tell whether it grows or errs")
-	floodFor := flags.Duration("flood", 0, "send a vigate four floods for so long instead, and tell how another user fares")
+	results := flags.String("results", "results", "directory for the JSON files")
+	profile := flags.String("profile", "", "directory for CPU profiles of P1, P2, P4, P9 and a memory profile of P5")
+	soakFor := flags.Duration("soak", 0, "instead, keep vigate under full load for this time; report growth and errors")
+	floodFor := flags.Duration("flood", 0, "instead, flood vigate for this time and measure another user's calls")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -122,14 +126,14 @@ func contains(list, name string) bool {
 	return false
 }
 
-// sections are run in this order. One leaves its servers running for the next
-// where that is said.
+// sections are the groups of measurements in the order in which they run. Some leave their servers
+// running for the next section.
 var sections = []struct {
 	name string
 	run  func(context.Context, *rig) ([]figure, error)
 }{
 	{"reads", reads},     // P1, P2
-	{"logins", logins},   // P8, before the many sessions of P4: the garbage of hashing has them marked
+	{"logins", logins},   // P8, before P4: the garbage of hashing makes the collector mark all sessions
 	{"clones", clones},   // P4
 	{"client", client},   // P10
 	{"start", start},     // P7, without sessions

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// usage is processor time that was used up to an instant.
+// usage is the processor time of the machine up to a point in time.
 type usage struct {
-	all  time.Duration // that there was, of all cores
-	busy time.Duration // that anybody used, a hypervisor's other guests included
-	own  time.Duration // by this process and the ones it started and waited for
+	all  time.Duration // total time of all cores
+	busy time.Duration // time that was used by anyone, including other guests of a hypervisor
+	own  time.Duration // time that was used by this process and its children that have ended
 }
 
-// used reads the usage; running are the servers not waited for yet.
+// used returns the current usage. running are the child processes that have not ended.
 func used(running map[*server]bool) (usage, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -48,14 +48,14 @@ func used(running map[*server]bool) (usage, error) {
 		u.own += time.Duration(r.Utime.Nano() + r.Stime.Nano())
 	}
 	for s := range running {
-		if cpu, err := s.CPU(); err == nil { // else it has ended, and is counted
+		if cpu, err := s.CPU(); err == nil { // after an error, the process has ended and is already counted
 			u.own += cpu
 		}
 	}
 	return u, nil
 }
 
-// others is the share of the machine, 0 to 1, that others used since.
+// others returns the share of the processor time, 0 to 1, that other processes used since then.
 func (u usage) others(since usage) float64 {
 	all := u.all - since.all
 	if all <= 0 {

@@ -13,14 +13,14 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// sample is what one measurement found.
+// sample is the result of one measurement.
 type sample struct {
 	rate float64 // requests per second
 	p99  float64 // µs
 	cpu  float64 // µs of the server's processor time per request
 }
 
-// samples are a server's, one of each round.
+// samples holds the samples of a server, one per round.
 type samples struct{ rate, p99, cpu series }
 
 func (s *samples) add(v sample) {
@@ -42,7 +42,7 @@ func (r *rig) measure(ctx context.Context, s *server, t load.Target, conns int, 
 	if err != nil {
 		return sample{}, err
 	}
-	// The warm-up's requests are in the time and not in the count.
+	// The processor time includes the requests of the warm-up, but the count does not.
 	share := float64(r.Duration) / float64(r.Duration+r.Warm)
 	return sample{
 		rate: res.Rate,
@@ -51,7 +51,7 @@ func (r *rig) measure(ctx context.Context, s *server, t load.Target, conns int, 
 	}, nil
 }
 
-// turn is one server's part of a round.
+// turn is one server's measurement in a round.
 type turn struct {
 	s       *server
 	t       load.Target
@@ -59,7 +59,7 @@ type turn struct {
 	to      *samples
 }
 
-// rounds has the servers take turns, every other round backwards, so that none is
+// rounds measures the servers in turns. Every other round is in reverse order, so that no server is
 // always the first.
 func (r *rig) rounds(ctx context.Context, conns int, turns ...turn) error {
 	turns = slices.Clone(turns)
@@ -76,7 +76,7 @@ func (r *rig) rounds(ctx context.Context, conns int, turns ...turn) error {
 	return nil
 }
 
-// basic starts the three servers, if they don't run.
+// basic starts the three servers if they are not running.
 func (r *rig) basic(ctx context.Context) (err error) {
 	if r.vigate != nil {
 		return nil
@@ -101,10 +101,10 @@ func (r *rig) basic(ctx context.Context) (err error) {
 	return err
 }
 
-// readWarm is enough for connections that were just opened.
+// readWarm is the warm-up time for new connections.
 const readWarm = 150 * time.Millisecond
 
-// reads are P1 and P2: one session, read again and again.
+// reads measures P1 and P2: repeated reads of one session.
 func reads(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
@@ -128,7 +128,8 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 			{r.peer, r.peer.target(), peerRead, &peer},
 		}
 		if r.soap {
-			turns = append(turns, turn{r.vigate, r.vigate.target(), wire.SOAPProperty(r.token, "currentSession"), &soap})
+			turns = append(turns, turn{r.vigate, r.vigate.target(), wire.SOAPProperty(r.token, "currentSession"),
+				&soap})
 		}
 		if err := short.rounds(ctx, conns, turns...); err != nil {
 			return nil, err
@@ -174,10 +175,10 @@ func soapFigures(what string, floor, peer, soap samples) []figure {
 	}
 }
 
-// profileTime is enough for a profile's samples to say something.
+// profileTime is long enough for a profile with enough samples.
 const profileTime = 5 * time.Second
 
-// profileReads takes its profiles apart from what is measured.
+// profileReads writes the profiles of reads. They are taken outside the measurements.
 func (r *rig) profileReads(ctx context.Context) error {
 	if r.Profile == "" {
 		return nil

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// report is all that one run has found out.
+// report holds the results of one run.
 type report struct {
 	Time     time.Time `json:"time"`
 	Machine  string    `json:"machine"`
@@ -28,7 +28,7 @@ type report struct {
 	Versions string    `json:"versions"`
 	Command  string    `json:"command"`
 	Took     string    `json:"took"`
-	Others   float64   `json:"others"` // share of the machine that others used meanwhile
+	Others   float64   `json:"others"` // share of the processor time that other processes used
 	Options  options   `json:"options"`
 	Figures  []figure  `json:"figures"`
 }
@@ -57,7 +57,7 @@ func firstLine(path string) string {
 	return line
 }
 
-// field is the first value of a name in a file of "name : value" lines.
+// field returns the first value of a name in a file of "name : value" lines.
 func field(path, name string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -81,18 +81,19 @@ func memory() string {
 	return fmt.Sprintf("%.0f GiB", float64(kb)/(1<<20))
 }
 
-// quiet is the share of the machine that others may have.
+// quiet is the maximum share of the processor time that other processes may use.
 const quiet = 0.05
 
 const tmpfs = 0x01021994
 
-// fileSystem names what the data lies on.
+// fileSystem returns the type of the file system that contains the data.
 func fileSystem(dir string) string {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return "unknown"
 	}
-	names := map[int64]string{0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x794c7630: "overlayfs", tmpfs: "tmpfs"}
+	names := map[int64]string{0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x794c7630: "overlayfs",
+		tmpfs: "tmpfs"}
 	return cmp.Or(names[int64(s.Type)], fmt.Sprintf("type %#x", s.Type))
 }
 
@@ -104,7 +105,7 @@ func commit() string {
 	return strings.TrimSpace(string(out))
 }
 
-// sort puts the figures in the order of their goals.
+// sort sorts the figures in the order of their goals.
 func (r *report) sort() {
 	number := func(f figure) int {
 		n := 0
@@ -115,8 +116,10 @@ func (r *report) sort() {
 }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\n%s; Linux %s; data on %s\n%s\n%s: %d rounds of %v, medians; took %s\nother processes had %.0f %% of the processors meanwhile\n\n",
-		r.Time.Format(time.RFC3339), r.Machine, r.Kernel, r.Disk, r.Versions, r.Command, r.Options.Rounds, r.Options.Duration, r.Took, 100*r.Others)
+	fmt.Fprintf(w, "%s\n%s; Linux %s; data on %s\n%s\n%s: %d rounds of %v, medians; took %s\n"+
+		"other processes used %.0f %% of the processor time\n\n",
+		r.Time.Format(time.RFC3339), r.Machine, r.Kernel, r.Disk, r.Versions,
+		r.Command, r.Options.Rounds, r.Options.Duration, r.Took, 100*r.Others)
 	if r.Others > quiet {
 		fmt.Fprintln(w, "THE MACHINE WAS NOT QUIET: these figures prove little")
 	}
@@ -130,7 +133,7 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.ID, f.What, f.Unit,
 			f.Floor.text(), f.Peer.text(), f.Vigate.text(), ratio, f.goalText(), f.result(), f.Note)
 	}
-	_ = t.Flush() // to the terminal
+	_ = t.Flush() // an error on the terminal can't be reported
 }
 
 func (s series) text() string {

@@ -19,24 +19,24 @@ import (
 	"github.com/vigate/vigate/bench/process"
 )
 
-// rig holds the programs, and the servers that run.
+// rig holds the built programs and the running servers.
 type rig struct {
 	options
-	dir     string // all that is written is below it; removed at the end
+	dir     string // directory for all files; removed at the end
 	running map[*server]bool
 
-	// Of the first sections, kept for those that follow.
+	// The following fields are set by the first sections and used by later ones.
 	floor, peer, vigate *server
-	token               string // of a session at vigate
+	token               string // token of a session of vigate
 	soap                bool   // vigate serves SOAP
 }
 
-// server is a process with its addresses.
+// server is a running server with its addresses.
 type server struct {
 	*process.Process
 	name                 string
 	plain, secure, admin string
-	data                 string // directory; vigate only
+	data                 string // data directory; only for vigate
 }
 
 func (s *server) target() load.Target    { return load.Target{Address: s.plain} }
@@ -48,14 +48,15 @@ const (
 	startLimit    = 5 * time.Minute
 )
 
-// program is one that is built: its name, the folder of its module and its
-// package there.
+// program is a program to build: its name, the directory of its module, and its package in the
+// module.
 type program struct{ name, module, path string }
 
 var (
 	vigateProgram = program{"vigate", "..", "./cmd/vigate"}
 	fillProgram   = program{"fill", ".", "./fill"}
-	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"}, {"etcd", etcdModule, "go.etcd.io/etcd/server/v3"}}
+	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"},
+		{"etcd", etcdModule, "go.etcd.io/etcd/server/v3"}}
 )
 
 // newRig builds the programs.
@@ -64,7 +65,7 @@ func newRig(ctx context.Context, o options, dir string, programs ...program) (*r
 		return nil, err
 	}
 	if fileSystem(dir) == "tmpfs" {
-		return nil, errors.New("the data must lie on a disk: see -dir")
+		return nil, errors.New("the data must be on a disk: see -dir")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -102,7 +103,7 @@ func (r *rig) stop(s *server) error {
 	return nil
 }
 
-// launch starts a server with free addresses.
+// launch starts a server on free addresses.
 func (r *rig) launch(name, data string, args func(*server) []string) (*server, error) {
 	s := &server{name: name, data: data}
 	for _, a := range []*string{&s.plain, &s.secure, &s.admin} {
@@ -111,7 +112,8 @@ func (r *rig) launch(name, data string, args func(*server) []string) (*server, e
 			return nil, err
 		}
 	}
-	p, err := process.Start(filepath.Join(r.dir, name+".log"), []string{"VIGATE_ADMIN_PASSWORD=" + adminPassword}, r.program(name), args(s)...)
+	p, err := process.Start(filepath.Join(r.dir, name+".log"), []string{"VIGATE_ADMIN_PASSWORD=" + adminPassword},
+		r.program(name), args(s)...)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +140,7 @@ func (r *rig) startPeer(ctx context.Context) (*server, error) {
 	return s, s.connects(ctx, s.plain)
 }
 
-// connects waits until somebody listens at the address.
+// connects waits until a server listens on the address.
 func (s *server) connects(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -151,7 +153,7 @@ func (s *server) connects(ctx context.Context, address string) error {
 	})
 }
 
-// startVigate starts vigate over a data directory, which is made if need be.
+// startVigate starts vigate with a data directory, which is created if necessary.
 func (r *rig) startVigate(ctx context.Context, data string) (*server, error) {
 	s, err := r.launchVigate(data)
 	if err != nil {
@@ -177,7 +179,7 @@ func (s *server) ready(ctx context.Context) error {
 	return s.Ready(ctx, "http://"+s.plain+"/readyz")
 }
 
-// fill makes up sessions in a data directory that no server has open.
+// fill generates sessions in a data directory that no server has open.
 func (r *rig) fill(ctx context.Context, data string, sessions int) error {
 	cmd := exec.CommandContext(ctx, r.program("fill"), "--data", r.data(data), "--sessions", strconv.Itoa(sessions))
 	cmd.Stderr = os.Stderr
@@ -187,17 +189,17 @@ func (r *rig) fill(ctx context.Context, data string, sessions int) error {
 	return nil
 }
 
-// transactions is how many the embedded store has committed ever: each is
-// synced to the disk once. It is read from the two meta pages of the file,
-// which take turns; the newer one counts.
+// transactions returns the number of transactions that the embedded store has ever committed. Each
+// is synced to the disk once. The number is in the two meta pages of the file, which are written
+// alternately; the larger number is the current one.
 func (s *server) transactions() (uint64, error) {
 	f, err := os.Open(filepath.Join(s.data, "vigate.db"))
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	// In a page: a header of 16 bytes, then magic, version, page size, flags (4
-	// bytes each), root (16), free list (8), end (8), transaction (8).
+	// A meta page has a header of 16 bytes, then magic, version, page size and flags (4 bytes
+	// each), root (16), free list (8), end (8) and transaction (8).
 	const at = 16 + 16 + 16 + 8 + 8
 	var n uint64
 	for page := range int64(2) {
@@ -210,17 +212,18 @@ func (s *server) transactions() (uint64, error) {
 	return n, nil
 }
 
-// profile writes a processor profile of vigate taken while f runs.
+// profile writes a processor profile of vigate while f runs.
 func (r *rig) profile(ctx context.Context, s *server, name string, f func() error) error {
 	seconds := max(1, int(r.Duration/time.Second))
 	done := make(chan error, 1)
 	go func() {
-		done <- download(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, seconds), filepath.Join(r.Profile, name+".pprof"))
+		done <- download(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, seconds),
+			filepath.Join(r.Profile, name+".pprof"))
 	}()
 	return errors.Join(f(), <-done)
 }
 
-// heap writes a profile of what vigate holds in memory, if asked for.
+// heap writes a memory profile of vigate if profiles are requested.
 func (r *rig) heap(ctx context.Context, s *server, name string) error {
 	if r.Profile == "" {
 		return nil

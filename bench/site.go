@@ -24,19 +24,19 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// siteSize is how many members of etcd and how many nodes there are.
+// siteSize is the number of etcd members and the number of nodes.
 const siteSize = 3
 
-// etcdModule is where the module is that names etcd's version.
+// etcdModule is the directory of the module that determines etcd's version.
 const etcdModule = "../test/etcd"
 
-// site is vigate nodes on one etcd, all on this machine and disk. The members
-// sync to disk.
+// site is a cluster of vigate nodes and an etcd cluster, all on this machine and disk. The etcd
+// members sync to disk.
 type site struct {
 	members, nodes []*server
 	etcd           *etcd.Client
 	admin          string          // token of an administrator
-	extension      tls.Certificate // of extensionKey
+	extension      tls.Certificate // certificate of extensionKey
 }
 
 const (
@@ -44,19 +44,20 @@ const (
 	extensionRoot = wire.Root + "ExtensionManager/ExtensionManager/"
 )
 
-// extensionLogin is a login that no password is hashed for.
+// extensionLogin returns a login request for which the server hashes no password.
 func extensionLogin() []byte {
-	return wire.Post(wire.SessionManager+"LoginExtensionByCertificate", "", fmt.Sprintf(`{"extensionKey":%q}`, extensionKey))
+	return wire.Post(wire.SessionManager+"LoginExtensionByCertificate", "",
+		fmt.Sprintf(`{"extensionKey":%q}`, extensionKey))
 }
 
-// login is where extensionLogin can be sent to on the i-th node.
+// login returns the target for extensionLogin on the i-th node.
 func (s *site) login(i int) load.Target { return s.loginAt(s.nodes[i%siteSize]) }
 
 func (s *site) loginAt(n *server) load.Target {
 	return load.Target{Address: n.secure, TLS: true, Certificate: &s.extension}
 }
 
-// startSite starts all of a cluster.
+// startSite starts a whole cluster.
 func (r *rig) startSite(ctx context.Context) (*site, error) {
 	s := &site{}
 	if err := r.startMembers(ctx, s); err != nil {
@@ -67,7 +68,8 @@ func (r *rig) startSite(ctx context.Context) (*site, error) {
 		endpoints = append(endpoints, m.plain)
 	}
 	for i := range siteSize {
-		n, err := r.launchVigate(fmt.Sprintf("node%d", i), "--store", "etcd://"+strings.Join(endpoints, ",")+"/vigate", "--node-name", fmt.Sprintf("n%d", i))
+		n, err := r.launchVigate(fmt.Sprintf("node%d", i), "--store",
+			"etcd://"+strings.Join(endpoints, ",")+"/vigate", "--node-name", fmt.Sprintf("n%d", i))
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +88,7 @@ func (r *rig) startSite(ctx context.Context) (*site, error) {
 	return s, s.register(ctx)
 }
 
-// startMembers starts etcd.
+// startMembers starts the etcd members.
 func (r *rig) startMembers(ctx context.Context, s *site) error {
 	var peers []string
 	for i := range siteSize {
@@ -102,7 +104,8 @@ func (r *rig) startMembers(ctx context.Context, s *site) error {
 			return []string{
 				"--name", name, "--data-dir", r.data(name), "--log-level", "warn",
 				"--listen-client-urls", "http://" + m.plain, "--advertise-client-urls", "http://" + m.plain,
-				"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", strings.Join(peers, ","),
+				"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster",
+				strings.Join(peers, ","),
 			}
 		})
 		if err != nil {
@@ -120,11 +123,11 @@ func (r *rig) startMembers(ctx context.Context, s *site) error {
 	return nil
 }
 
-// register makes an extension that logs in by its certificate.
+// register registers an extension that logs in with its certificate.
 func (s *site) register(ctx context.Context) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("make certificate: %w", err)
+		return fmt.Errorf("create certificate: %w", err)
 	}
 	form := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: extensionKey},
@@ -133,12 +136,13 @@ func (s *site) register(ctx context.Context) error {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("make certificate: %w", err)
+		return fmt.Errorf("create certificate: %w", err)
 	}
 	s.extension = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	for _, step := range [][2]string{
-		{"RegisterExtension", fmt.Sprintf(`{"extension":{"_typeName":"Extension","description":{"_typeName":"Description","label":"bench","summary":"bench"},`+
+		{"RegisterExtension", fmt.Sprintf(`{"extension":{"_typeName":"Extension",`+
+			`"description":{"_typeName":"Description","label":"bench","summary":"bench"},`+
 			`"key":%q,"version":"1","lastHeartbeatTime":"2026-01-01T00:00:00Z"}}`, extensionKey)},
 		{"SetExtensionCertificate", fmt.Sprintf(`{"extensionKey":%q,"certificatePem":%q}`, extensionKey, text)},
 	} {
@@ -158,7 +162,7 @@ func (s *site) register(ctx context.Context) error {
 	return nil
 }
 
-// stopSite ends the nodes before what they stand on.
+// stopSite stops the nodes and then the etcd members.
 func (r *rig) stopSite(s *site) error {
 	err := s.etcd.Close()
 	for _, p := range slices.Concat(s.nodes, s.members) {

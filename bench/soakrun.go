@@ -13,24 +13,24 @@ import (
 	"github.com/vigate/vigate/bench/soak"
 )
 
-// soakLoad says for how long a soak lasts.
+// soakLoad configures a soak.
 type soakLoad struct {
 	duration time.Duration
-	// patience is for how long the load goes on if not everything has happened yet.
+	// patience is the maximum time for which the load continues until everything has happened.
 	patience time.Duration
-	idle     time.Duration // how long sessions live without a call
+	idle     time.Duration // idle timeout of sessions
 	clones   int           // a second
-	// events fill the log's part for logins before the load begins, which holds
-	// 40,000: else it would grow for minutes and look like a leak.
+	// events is the number of events that are created before the load. They fill the part of the
+	// log for logins, which holds 40,000. Otherwise it would grow for minutes and look like a leak.
 	events int
 }
 
 var longSoak = soakLoad{idle: 10 * time.Second, clones: 200, events: 100_000}
 
-var errSoak = errors.New("the server is not as it should be under load")
+var errSoak = errors.New("the server grew or returned wrong responses under load")
 
-// runSoak loads a vigate for as long as is asked and fails where it grows, or
-// answers what it should not.
+// runSoak keeps vigate under load for the time d. It fails if vigate grows or returns wrong
+// responses.
 func runSoak(ctx context.Context, dir string, d time.Duration, out io.Writer) error {
 	l := longSoak
 	l.duration = d
@@ -67,7 +67,7 @@ func soakVigate(ctx context.Context, dir string, l soakLoad, out io.Writer) (_ *
 		return []string{
 			"serve", "--data", s.data, "--plain-http", s.plain, "--listen", s.secure, "--admin-listen", s.admin,
 			"--max-sessions", "1000000", "--max-sessions-per-user", "1000000", "--idle-timeout", l.idle.String(),
-			// All clients have one address, which wrong passwords must not lock.
+			// All clients have the same address, which wrong passwords must not lock.
 			"--lockout-address-failures", "1000000", "--lockout-address-window", "1s",
 			"--log-level", "warn",
 		}
@@ -81,7 +81,8 @@ func soakVigate(ctx context.Context, dir string, l soakLoad, out io.Writer) (_ *
 	return soak.Run(ctx, soak.Config{
 		Target: s.target(), Admin: s.admin, PID: s.PID(), Log: filepath.Join(r.dir, "vigate.log"),
 		Store: filepath.Join(s.data, "vigate.db"), User: adminUser, Password: adminPassword, Idle: l.idle,
-		Duration: l.duration, Patience: l.patience, Every: min(2*time.Second, l.duration/40), Line: min(time.Minute, l.duration/4),
+		Duration: l.duration, Patience: l.patience, Every: min(2*time.Second, l.duration/40),
+		Line:   min(time.Minute, l.duration/4),
 		Clones: l.clones, Out: out,
 	})
 }

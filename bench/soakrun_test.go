@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// A minute can't tell whether a server grows: that is for the long soak. The load
-// goes on until all that it asks for has happened, and on a slow machine sessions
-// must live long enough for their clients to use them.
-func TestAShortSoakAsksForAllThatTheLongOneDoesAndFindsNoError(t *testing.T) {
+// A minute is too short to detect growth, which the long soak does. The load continues until every
+// kind of call has happened. On a slow machine, sessions must live long enough for their clients to
+// use them.
+func TestAShortSoakMakesAllKindsOfCallsAndFindsNoError(t *testing.T) {
 	var out strings.Builder
 	l := longSoak
 	l.duration, l.patience, l.idle, l.events = 12*time.Second, 10*time.Minute, 20*time.Second, 2000

@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// start is P7's clean start: from the start of the process to the answer to
-// the first login, over data that an earlier run has left in order.
+// start measures the clean start of P7: the time from the start of the process to the response to
+// the first login, with data that a clean shutdown has left.
 func start(ctx context.Context, r *rig) ([]figure, error) {
 	first, err := r.startVigate(ctx, "start")
 	if err != nil {
@@ -31,15 +31,17 @@ func start(ctx context.Context, r *rig) ([]figure, error) {
 		}
 		peer = append(peer, took)
 		hash := bareHash()
-		if took, err = r.firstLogin(ctx, func() (*server, error) { return r.launchVigate("start") }, loginRequest()); err != nil {
+		if took, err = r.firstLogin(ctx, func() (*server, error) { return r.launchVigate("start") },
+			loginRequest()); err != nil {
 			return nil, err
 		}
 		own = append(own, max(0, took-hash))
 	}
-	return []figure{{ID: "P7", What: "clean start to first login, besides the hash", Unit: "s", Peer: peer, Vigate: own, Goal: atMost(0.15)}}, nil
+	return []figure{{ID: "P7", What: "clean start to first login, besides the hash", Unit: "s", Peer: peer,
+		Vigate: own, Goal: atMost(0.15)}}, nil
 }
 
-// firstLogin is the seconds from launch to the answer to a login.
+// firstLogin returns the time in seconds from the launch to the response to a login.
 func (r *rig) firstLogin(ctx context.Context, launch func() (*server, error), request []byte) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -62,8 +64,8 @@ func (r *rig) firstLogin(ctx context.Context, launch func() (*server, error), re
 	return took, r.stop(s)
 }
 
-// many is P3, P5 and the crash of P7: a server with very many sessions beside
-// one with a few.
+// many measures P3, P5 and the crash of P7: it compares a server with very many sessions with one
+// that has a few.
 func many(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
@@ -115,13 +117,15 @@ func many(ctx context.Context, r *rig) ([]figure, error) {
 	all = append(all,
 		figure{ID: "P5", What: fmt.Sprintf("memory per session, of %s", number(n)), Unit: "B",
 			Vigate: series{float64(busy.Resident-few.Resident) / n}, Goal: atMost(700),
-			Note: fmt.Sprintf("resident after reads; %s B before them, %s B without mapped files", number(float64(resting.Resident-few.Resident)/n), number(float64(busy.Anon-few.Anon)/n))},
-		figure{ID: "P7", What: fmt.Sprintf("kill -9 with %s sessions, until ready", number(n)), Unit: "s", Vigate: ready, Goal: atMost(4 * share),
+			Note: fmt.Sprintf("resident after reads; %s B before them, %s B without mapped files",
+				number(float64(resting.Resident-few.Resident)/n), number(float64(busy.Anon-few.Anon)/n))},
+		figure{ID: "P7", What: fmt.Sprintf("kill -9 with %s sessions, until ready", number(n)), Unit: "s",
+			Vigate: ready, Goal: atMost(4 * share),
 			Note: "the goal in proportion to 4 s for 1,000,000"})
 	return all, r.stop(s)
 }
 
-// few is the memory of vigate with a few sessions, after it was read from.
+// few returns the memory of vigate with a few sessions, after reads.
 func (r *rig) few(ctx context.Context) (m struct{ Resident, Anon int64 }, err error) {
 	s, err := r.startVigate(ctx, "few")
 	if err != nil {
@@ -142,7 +146,7 @@ func (r *rig) few(ctx context.Context) (m struct{ Resident, Anon int64 }, err er
 	return m, r.stop(s)
 }
 
-// populate makes a data directory with an administrator and made-up sessions.
+// populate creates a data directory with an administrator and generated sessions.
 func (r *rig) populate(ctx context.Context, data string, sessions int) error {
 	s, err := r.startVigate(ctx, data)
 	if err != nil {
@@ -154,7 +158,7 @@ func (r *rig) populate(ctx context.Context, data string, sessions int) error {
 	return r.fill(ctx, data, sessions)
 }
 
-// manyReads is P3: the server with few sessions and the one with many take turns.
+// manyReads measures P3: the server with few sessions and the one with many are measured in turns.
 func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure, error) {
 	kinds := []struct {
 		what    string
@@ -166,7 +170,8 @@ func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure,
 	}
 	var all []figure
 	for _, k := range kinds {
-		f := figure{ID: "P3", What: fmt.Sprintf("%s c=16 with %s sessions, against few", k.what, number(float64(r.Sessions))), Unit: "req/s",
+		f := figure{ID: "P3", What: fmt.Sprintf("%s c=16 with %s sessions, against few", k.what,
+			number(float64(r.Sessions))), Unit: "req/s",
 			Against: "few", Goal: atLeast(0.90), Note: "few in the floor's column"}
 		if !k.served {
 			f.Note = "not served"

@@ -13,18 +13,17 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// Requests as they go over the wire.
-
-// floorToken is the one that the floor knows.
+// floorToken is the token that the floor accepts.
 const floorToken = "0123456789abcdef0123456789abcdef01234567"
 
 func readSession(token string) []byte { return wire.Get(wire.SessionManager+"currentSession", token) }
 
 func loginRequest() []byte {
-	return wire.Post(wire.SessionManager+"Login", "", fmt.Sprintf(`{"userName":%q,"password":%q}`, adminUser, adminPassword))
+	return wire.Post(wire.SessionManager+"Login", "",
+		fmt.Sprintf(`{"userName":%q,"password":%q}`, adminUser, adminPassword))
 }
 
-// once sends one request on a connection of its own and keeps the answer.
+// once sends one request on a new connection and returns the response with its body.
 func once(ctx context.Context, t load.Target, request []byte) (load.Answer, error) {
 	c, err := load.Dial(ctx, t)
 	if err != nil {
@@ -40,7 +39,7 @@ func once(ctx context.Context, t load.Target, request []byte) (load.Answer, erro
 	return a, err
 }
 
-// login opens a session at vigate over VI JSON and returns its token.
+// login logs in to vigate over VI JSON and returns the session's token.
 func login(ctx context.Context, s *server) (string, error) {
 	a, err := once(ctx, s.target(), loginRequest())
 	if err != nil {
@@ -56,7 +55,7 @@ func peerLoginRequest() []byte {
 	return wire.SOAPMethod("", "Login", "<userName>bench</userName><password>bench</password>")
 }
 
-// peerLogin opens a session at the peer and returns its cookie.
+// peerLogin logs in to the peer and returns the session's cookie.
 func peerLogin(ctx context.Context, s *server) (string, error) {
 	a, err := once(ctx, s.target(), peerLoginRequest())
 	if err != nil {
@@ -68,7 +67,7 @@ func peerLogin(ctx context.Context, s *server) (string, error) {
 	return string(a.Cookie), nil
 }
 
-// servesSOAP reports whether vigate answers reads over SOAP with the session.
+// servesSOAP reports whether vigate serves reads over SOAP with the session.
 func servesSOAP(ctx context.Context, s *server, token string) (bool, error) {
 	a, err := once(ctx, s.target(), wire.SOAPProperty(token, "currentSession"))
 	if err != nil {
@@ -77,8 +76,8 @@ func servesSOAP(ctx context.Context, s *server, token string) (bool, error) {
 	return a.Status == http.StatusOK && bytes.Contains(a.Body, []byte("loginTime")), nil
 }
 
-// check wants the answer to a request to hold a text: what is measured is what
-// it is taken for.
+// check sends a request and checks that the response contains a text. It ensures that the benchmark
+// measures the intended request.
 func check(ctx context.Context, t load.Target, request []byte, text string) (int, error) {
 	a, err := once(ctx, t, request)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package etcd asks a cluster's etcd what a login has written there, what it is
-// asked for, and how long the least transaction takes.
+// Package etcd measures the etcd cluster below vigate nodes. It reads the records that a login has
+// written, counts the requests to etcd, and measures how long a minimal transaction takes.
 package etcd
 
 import (
@@ -19,13 +19,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Client is a number of clients, each connected to all members.
+// Client is a set of etcd clients, each connected to all members.
 type Client struct {
 	members []string // HOST:PORT
 	clients []*clientv3.Client
 }
 
-// Dial connects so many clients to the members, HOST:PORT.
+// Dial connects the given number of clients to the members, each HOST:PORT.
 func Dial(members []string, clients int) (*Client, error) {
 	c := &Client{members: members}
 	for range clients {
@@ -38,7 +38,7 @@ func Dial(members []string, clients int) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (c *Client) Close() error {
 	var errs []error
 	for _, one := range c.clients {
@@ -47,8 +47,8 @@ func (c *Client) Close() error {
 	return errors.Join(errs...)
 }
 
-// Requests is how many messages the members have had from clients, those of
-// streams included.
+// Requests returns the number of messages that the members have received from clients, including
+// the messages of streams.
 func (c *Client) Requests(ctx context.Context) (float64, error) {
 	total := 0.0
 	for _, m := range c.members {
@@ -61,7 +61,7 @@ func (c *Client) Requests(ctx context.Context) (float64, error) {
 	return total, nil
 }
 
-// metric is the sum of a member's metric over its labels.
+// metric returns the sum of a member's metric over all labels.
 func metric(ctx context.Context, member, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+member+"/metrics", nil)
 	if err != nil {
@@ -93,30 +93,31 @@ func metric(ctx context.Context, member, name string) (float64, error) {
 	return total, nil
 }
 
-// Bare does with etcd what the least login could: one transaction that writes
-// a session's record and an event's, of the size that vigate's have, on the
-// condition that the former is not there.
+// Bare executes the minimal transaction of a login: it writes the record of a session and the
+// record of an event, with the sizes of vigate's records, on the condition that the session's
+// record does not exist.
 type Bare struct {
 	clients []*clientv3.Client
 	records [2]string
 	n       atomic.Int64
 }
 
-// After makes the bare transaction of the size of the commit that vigate has made
-// last under the prefix, which is a login. Of the keys of that commit the two
-// records are the largest; the others are vigate's bookkeeping.
+// After returns a Bare with the sizes of vigate's last commit under the prefix, which must be a
+// login. The two records are the largest values of that commit. The others are vigate's
+// bookkeeping.
 func (c *Client) After(ctx context.Context, prefix string) (*Bare, error) {
-	// With every commit the head is written.
+	// Every commit writes the head.
 	head, err := c.clients[0].Get(ctx, prefix+"r/head")
 	if err != nil {
-		return nil, fmt.Errorf("look at a login's records: %w", err)
+		return nil, fmt.Errorf("read the records of a login: %w", err)
 	}
 	if len(head.Kvs) != 1 {
-		return nil, errors.New("look at a login's records: no commit in etcd")
+		return nil, errors.New("read the records of a login: no commit in etcd")
 	}
-	resp, err := c.clients[0].Get(ctx, prefix+"r/", clientv3.WithPrefix(), clientv3.WithMinModRev(head.Kvs[0].ModRevision))
+	resp, err := c.clients[0].Get(ctx, prefix+"r/", clientv3.WithPrefix(),
+		clientv3.WithMinModRev(head.Kvs[0].ModRevision))
 	if err != nil {
-		return nil, fmt.Errorf("look at a login's records: %w", err)
+		return nil, fmt.Errorf("read the records of a login: %w", err)
 	}
 	var values []string
 	for _, kv := range resp.Kvs {
@@ -124,22 +125,22 @@ func (c *Client) After(ctx context.Context, prefix string) (*Bare, error) {
 	}
 	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	if len(values) < 2 || len(values[1]) == 0 {
-		return nil, errors.New("look at a login's records: they are not in etcd")
+		return nil, errors.New("read the records of a login: not found in etcd")
 	}
 	return &Bare{clients: c.clients, records: [2]string(values)}, nil
 }
 
-// Once does one transaction.
+// Once executes one transaction.
 func (b *Bare) Once(ctx context.Context) error { return b.once(ctx, b.clients[0]) }
 
 func (b *Bare) once(ctx context.Context, c *clientv3.Client) error {
 	n := b.n.Add(1)
-	// As long as vigate's keys.
+	// The keys have the length of vigate's keys.
 	session, event := fmt.Sprintf("/bare/r/01/%036x", n), fmt.Sprintf("/bare/r/09/%027x", n)
 	resp, err := c.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(session), "=", 0)).
 		Then(clientv3.OpPut(session, b.records[0]), clientv3.OpPut(event, b.records[1])).Commit()
 	if err == nil && !resp.Succeeded {
-		err = fmt.Errorf("%s is there", session)
+		err = fmt.Errorf("%s exists", session)
 	}
 	if err != nil {
 		return fmt.Errorf("bare transaction: %w", err)
@@ -147,8 +148,8 @@ func (b *Bare) once(ctx context.Context, c *clientv3.Client) error {
 	return nil
 }
 
-// Rate is how many per second so many callers get through, who share the clients
-// evenly.
+// Rate returns the number of transactions per second with the given number of concurrent callers,
+// which share the clients evenly.
 func (b *Bare) Rate(ctx context.Context, callers int, warm, d time.Duration) (float64, error) {
 	from := time.Now().Add(warm)
 	until := from.Add(d)

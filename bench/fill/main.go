@@ -1,6 +1,6 @@
-// Command fill makes sessions up in the store of a server that is stopped, as
-// logins of many users from many addresses would. Nobody is told their tokens. A
-// server that shall serve them needs --max-sessions and --idle-timeout to fit.
+// Command fill generates sessions in the store of a stopped server. They are like sessions from
+// logins of many users at many addresses, but nobody knows their tokens. A server for such a store
+// needs suitable values of --max-sessions and --idle-timeout.
 package main
 
 import (
@@ -22,15 +22,15 @@ import (
 
 const (
 	maxFill = 10_000_000
-	// fillers is how many sessions are started at a time: as many share an fsync.
+	// fillers is the number of sessions that are created concurrently. They share an fsync.
 	fillers = 512
 )
 
 func main() {
 	var f filling
 	data := flag.String("data", "", "data directory of the server")
-	flag.IntVar(&f.sessions, "sessions", 0, "how many sessions to make")
-	flag.IntVar(&f.users, "users", 1000, "of how many users")
+	flag.IntVar(&f.sessions, "sessions", 0, "number of sessions")
+	flag.IntVar(&f.users, "users", 1000, "number of users of the sessions")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := f.run(ctx, *data)
@@ -41,9 +41,8 @@ func main() {
 	}
 }
 
-// filling makes sessions up. Each goes through session.Manager.Start, as a
-// login's does, with its event and its place in the table: what is measured on
-// them later is what logins would have left.
+// filling generates sessions. Each is created by session.Manager.Start, like the session of a
+// login, with its event. So measurements give the same results as with sessions from logins.
 type filling struct{ sessions, users int }
 
 func (f filling) run(ctx context.Context, data string) (err error) {
@@ -94,7 +93,7 @@ func (f filling) start(ctx context.Context, m *session.Manager) error {
 	return errors.Join(failed, ctx.Err())
 }
 
-// What a site's sessions look like: not all alike, and not all different.
+// The attributes of the sessions. As on a real site, many sessions share some of them.
 var (
 	fillAgents = []string{
 		"govc/0.55.0", "pyvmomi Python/3.13.5 (Linux; 6.12; x86_64)", "vigate-client", "Go-http-client/1.1",
@@ -107,13 +106,14 @@ func (f filling) grant(i int) session.Grant {
 	user := fmt.Sprintf("made-up-%06d", i%f.users)
 	lang := fillLocales[i%len(fillLocales)]
 	return session.Grant{
-		Identity: session.Identity{Name: principal.Name{Domain: "vsphere.local", User: user}, FullName: "Made up " + user},
-		Method:   "password", Locale: lang, MessageLocale: lang,
+		Identity: session.Identity{Name: principal.Name{Domain: "vsphere.local", User: user},
+			FullName: "Made up " + user},
+		Method: "password", Locale: lang, MessageLocale: lang,
 		Address: fmt.Sprintf("10.0.%d.%d", i>>8&15, i&255), UserAgent: fillAgents[i%len(fillAgents)],
 	}
 }
 
-// trimAll brings the event log to the size that a running server keeps it at.
+// trimAll trims the event log to the size that a running server keeps.
 func trimAll(ctx context.Context, n *serve.Node) error {
 	for {
 		switch done, err := n.Events.Trim(ctx, n.Mirror, maxFill, false); {

@@ -15,12 +15,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Directories that tests make are data directories, in which a group may not write.
+	// Tests create data directories, which must not be writable by the group.
 	syscall.Umask(0o022)
 	os.Exit(m.Run())
 }
 
-func TestMadeUpSessionsAreThoseThatAServerFinds(t *testing.T) {
+func TestAServerFindsTheGeneratedSessions(t *testing.T) {
 	dir := t.TempDir()
 	if err := (filling{sessions: 600, users: 7}).run(t.Context(), dir); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestMadeUpSessionsAreThoseThatAServerFinds(t *testing.T) {
 	}
 }
 
-func TestFillRefusesWhatMakesNoSenseAndAStoreInUse(t *testing.T) {
+func TestFillRefusesInvalidArgumentsAndAStoreInUse(t *testing.T) {
 	for _, c := range []struct {
 		filling
 		data, want string
@@ -69,7 +69,8 @@ func TestFillRefusesWhatMakesNoSenseAndAStoreInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := (filling{1, 1}).run(t.Context(), dir); err == nil || !strings.Contains(err.Error(), bolt.ErrLocked.Error()) {
+	if err := (filling{1, 1}).run(t.Context(), dir); err == nil ||
+		!strings.Contains(err.Error(), bolt.ErrLocked.Error()) {
 		t.Errorf("fill of a store in use: %v", err)
 	}
 }

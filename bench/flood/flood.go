@@ -1,9 +1,8 @@
 //go:build linux
 
-// Package flood sends a server four floods at once, each from an address of its
-// own: logins by made-up names, large bodies, traversals and waits. Meanwhile a
-// user at another address logs in, reads and logs out, and the package tells how
-// long that took.
+// Package flood sends four floods to a server at the same time, each from a different address:
+// logins with invented names, large bodies, traversals and waits. Meanwhile, a user at another
+// address logs in, reads and logs out. The [Report] says how long that took.
 package flood
 
 import (
@@ -21,31 +20,31 @@ import (
 	"time"
 )
 
-// Config is what to flood, and how.
+// Config configures a run.
 type Config struct {
 	Base           string // the URL of the plain listener
-	User, Password string // of an administrator
+	User, Password string // credentials of an administrator
 	Duration       time.Duration
-	// Least is how many logins the user makes at least; the floods go on until
-	// then, for at most Patience longer.
+	// Least is the minimum number of logins of the user. The floods continue until it is reached,
+	// for at most Patience longer.
 	Least    int
 	Patience time.Duration
 }
 
-// Report is what the floods and the user got.
+// Report counts the responses to the floods, and has the times of the user's calls.
 type Report struct {
 	Logins, Reads []time.Duration // sorted
 	Refused       int             // of the user's requests
 	Floods        map[string]*Count
 }
 
-// Count is the answers to one flood, by status and fault.
+// Count counts the responses to one flood by status and fault.
 type Count struct {
 	mu      sync.Mutex // guards answers
 	answers map[string]int
 }
 
-// add counts an answer; status 0: none came.
+// add counts a response. Status 0 means that there was no response.
 func (c *Count) add(status int, body []byte) {
 	var fault struct {
 		Type string `json:"_typeName"`
@@ -70,7 +69,7 @@ func (c *Count) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// client is an HTTP client with an address of its own.
+// client is an HTTP client with its own source address.
 type client struct {
 	http  *http.Client
 	base  string
@@ -87,7 +86,8 @@ func newClient(base, address string, timeout time.Duration) *client {
 
 const api = "/sdk/vim25/8.0.1.0/"
 
-// call posts to a method, or gets a property without a body. Status 0: no answer.
+// call calls a method if body is not nil, and otherwise reads a property. Status 0 means that there
+// was no response.
 func (c *client) call(ctx context.Context, path string, body any) (int, []byte, http.Header) {
 	method, reader := http.MethodGet, io.Reader(nil)
 	if body != nil {
@@ -133,7 +133,7 @@ func (c *client) login(ctx context.Context, user, password string) (int, []byte)
 	return status, b
 }
 
-// Run floods the server and returns what came of it.
+// Run floods the server and returns a report.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	const hostile, hostilePassword = "hostile", "a password of a hostile user"
 	admin := newClient(c.Base, "127.0.0.1", time.Minute)
@@ -181,7 +181,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	return rep, nil
 }
 
-// reader makes a user with the role ReadOnly.
+// reader creates a user with the role ReadOnly.
 func (c *client) reader(ctx context.Context, name, password string) error {
 	create, _, _ := c.call(ctx, "HostLocalAccountManager/ha-localacctmgr/CreateUser", object{
 		"user": object{"_typeName": "HostAccountSpec", "id": name, "password": password},
@@ -192,14 +192,14 @@ func (c *client) reader(ctx context.Context, name, password string) error {
 		}},
 	})
 	if create != http.StatusNoContent || grant != http.StatusNoContent {
-		return fmt.Errorf("make the user %s: status %d and %d", name, create, grant)
+		return fmt.Errorf("create user %s: status %d and %d", name, create, grant)
 	}
 	return nil
 }
 
-// traversal makes views that all hold all of them, and returns a retrieval that
-// goes from each to all, by each of the steps: 135,000 visits. It leads less deep
-// than the server allows (views × steps < 1000).
+// traversal creates views, each of which contains all of them. It returns a retrieval that goes
+// from each view to each view in each step: 135,000 visits. Its depth is below the server's limit
+// (views × steps < 1000).
 func (c *client) traversal(ctx context.Context) (object, error) {
 	const views, steps = 150, 6
 	var refs []object
@@ -207,12 +207,13 @@ func (c *client) traversal(ctx context.Context) (object, error) {
 		status, b, _ := c.call(ctx, "ViewManager/ViewManager/CreateListView", object{})
 		var made struct{ Type, Value string }
 		if err := json.Unmarshal(b, &made); status != http.StatusOK || err != nil {
-			return nil, errors.Join(fmt.Errorf("make a view: status %d", status), err)
+			return nil, errors.Join(fmt.Errorf("create a view: status %d", status), err)
 		}
 		refs = append(refs, ref(made.Type, made.Value))
 	}
 	for _, r := range refs {
-		if status, _, _ := c.call(ctx, fmt.Sprintf("ListView/%s/ResetListView", r["value"]), object{"obj": refs}); status >= 300 {
+		if status, _, _ := c.call(ctx, fmt.Sprintf("ListView/%s/ResetListView", r["value"]),
+			object{"obj": refs}); status >= 300 {
 			return nil, fmt.Errorf("fill a view: status %d", status)
 		}
 	}
@@ -230,7 +231,7 @@ func (c *client) traversal(ctx context.Context) (object, error) {
 	}}}, nil
 }
 
-// one is a flood.
+// one is one of the floods.
 type one struct {
 	name    string
 	workers int
@@ -266,7 +267,7 @@ func floods(base, token string, traversal object) []one {
 	}
 }
 
-// watch has the user log in, read and log out until the time is over.
+// watch lets the user log in, read and log out repeatedly until the time is over.
 func (r *Report) watch(ctx context.Context, c Config, user, password string) {
 	began := time.Now()
 	for ctx.Err() == nil && (time.Since(began) < c.Duration || len(r.Logins) < c.Least) {
@@ -290,7 +291,7 @@ func (r *Report) watch(ctx context.Context, c Config, user, password string) {
 	}
 }
 
-// Quantile is the value below which the share q of the sorted times lies.
+// Quantile returns the time that the share q of the sorted times does not exceed.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -1,6 +1,6 @@
-// Command floor is the least that a server can do for an authenticated read: a
-// bare net/http server that looks the token of a header up in a map and writes
-// a fixed body. Its listeners are set as vigate's.
+// Command floor is a bare net/http server that does the minimum for an authenticated read: it looks
+// up the token of a header in a map and writes a fixed body. Its listeners have the same settings
+// as vigate's. The benchmark uses it as the upper bound of what is possible.
 package main
 
 import (
@@ -20,13 +20,13 @@ import (
 	"time"
 )
 
-// Token is the one that the benchmark sends.
+// Token is the token that the benchmark sends.
 const token = "0123456789abcdef0123456789abcdef01234567"
 
 func main() {
 	plain := flag.String("plain", "", "address of the listener without TLS")
 	secure := flag.String("tls", "", "address of the listener with TLS")
-	size := flag.Int("size", 450, "bytes of the body")
+	size := flag.Int("size", 450, "size of the body in bytes")
 	flag.Parse()
 	log.Fatal(serve(*plain, *secure, *size))
 }
@@ -87,7 +87,7 @@ func handler(size int) http.Handler {
 	})
 }
 
-// certificate makes one of the kind that vigate generates.
+// certificate creates a certificate of the kind that vigate generates.
 func certificate() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

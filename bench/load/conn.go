@@ -13,38 +13,36 @@ import (
 	"time"
 )
 
-// Target is where a server listens.
+// Target is the address of a server.
 type Target struct {
 	Address     string
 	TLS         bool
-	Certificate *tls.Certificate // that the client shows, if any
+	Certificate *tls.Certificate // the client's certificate, if any
 }
 
-// Conn is one keep-alive connection of HTTP/1.1. It does next to nothing with
-// what comes, so that what is measured is the server: it takes bytes that are
-// ready to be sent, and finds the answer's end.
+// Conn is a keep-alive connection of HTTP/1.1. It does as little work as possible, so that the
+// server is measured and not the client: it sends prepared bytes and finds the end of the response.
 type Conn struct {
 	c net.Conn
 	r *bufio.Reader
-	// Keep has Do keep the body of answers, which is otherwise counted and
-	// dropped.
+	// Keep makes Do keep the bodies of responses. Otherwise they are only counted.
 	Keep bool
 	body []byte
 }
 
-// Answer is what Do has read. It is valid until the next Do.
+// Answer is a response that Do has read. It is valid until the next call of Do.
 type Answer struct {
 	Status int
-	Length int64  // of the body, in bytes
-	Body   []byte // with Keep only
-	Token  []byte // the header vmware-api-session-id, where there is one
-	Cookie []byte // the value of the first Set-Cookie, attributes and quotes left out
-	// RetryAfter is how long the server asks to be left alone, 0 if it doesn't.
+	Length int64  // length of the body in bytes
+	Body   []byte // only set if Keep is set
+	Token  []byte // value of the header vmware-api-session-id, if any
+	Cookie []byte // value of the first Set-Cookie, without attributes and quotes
+	// RetryAfter is the time that the server asks the client to wait, or 0.
 	RetryAfter time.Duration
 }
 
-// Dial opens a connection. The server's certificate is not checked: it is on
-// this machine and measures only.
+// Dial opens a connection. It does not verify the server's certificate: the server runs on the same
+// machine.
 func Dial(ctx context.Context, t Target) (*Conn, error) {
 	d := net.Dialer{Timeout: time.Minute}
 	c, err := d.DialContext(ctx, "tcp", t.Address)
@@ -65,14 +63,14 @@ func Dial(ctx context.Context, t Target) (*Conn, error) {
 	return &Conn{c: c, r: bufio.NewReaderSize(c, 16<<10)}, nil
 }
 
-// Deadline bounds all that is done from now on.
+// Deadline sets the deadline of all future operations.
 func (c *Conn) Deadline(t time.Time) error { return c.c.SetDeadline(t) }
 
 // Close closes the connection.
 func (c *Conn) Close() error { return c.c.Close() }
 
 var (
-	errAnswer     = errors.New("not an answer of HTTP/1.1")
+	errAnswer     = errors.New("not a response of HTTP/1.1")
 	headerLength  = []byte("content-length")
 	headerChunked = []byte("transfer-encoding")
 	headerToken   = []byte("vmware-api-session-id")
@@ -80,14 +78,14 @@ var (
 	headerRetry   = []byte("retry-after")
 )
 
-// Do sends a request and reads its answer.
+// Do sends a request and reads the response.
 func (c *Conn) Do(request []byte) (Answer, error) {
 	if _, err := c.c.Write(request); err != nil {
 		return Answer{}, fmt.Errorf("send request: %w", err)
 	}
 	a, err := c.read()
 	if err != nil {
-		return a, fmt.Errorf("read answer: %w", err)
+		return a, fmt.Errorf("read response: %w", err)
 	}
 	return a, nil
 }
@@ -150,7 +148,7 @@ func cookieValue(v []byte) []byte {
 	return bytes.Clone(bytes.Trim(v, `"`))
 }
 
-// take reads n bytes of the body.
+// take reads n bytes of the body and keeps them if Keep is set.
 func (c *Conn) take(n int64) error {
 	if !c.Keep {
 		_, err := io.CopyN(io.Discard, c.r, n)
@@ -165,7 +163,7 @@ func (c *Conn) take(n int64) error {
 	return err
 }
 
-// maxKept bounds the body that Keep keeps.
+// maxKept is the maximum size of a body that is kept.
 const maxKept = 256 << 20
 
 func (c *Conn) chunks() (int64, error) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// sub is how many buckets a power of two has: a percentile is off by 1/sub at
-// most.
+// sub is the number of buckets per power of two. The relative error of a percentile is at most
+// 1/sub.
 const sub = 128
 
 // Histogram counts durations. The zero value is empty.
@@ -24,7 +24,7 @@ func bucket(d time.Duration) int {
 	return min((shift+1)*sub+int(n>>shift)-sub, 48*sub-1)
 }
 
-// lowest is the shortest duration of a bucket.
+// lowest returns the shortest duration of a bucket.
 func lowest(b int) time.Duration {
 	if b < sub {
 		return time.Duration(b)
@@ -33,13 +33,13 @@ func lowest(b int) time.Duration {
 	return time.Duration(b%sub+sub) << shift
 }
 
-// Add counts d.
+// Add counts the duration d.
 func (h *Histogram) Add(d time.Duration) {
 	h.counts[bucket(d)]++
 	h.total++
 }
 
-// Merge counts all that o has counted.
+// Merge adds the counts of o.
 func (h *Histogram) Merge(o *Histogram) {
 	for i, n := range o.counts {
 		h.counts[i] += n
@@ -47,11 +47,11 @@ func (h *Histogram) Merge(o *Histogram) {
 	h.total += o.total
 }
 
-// Total is how many durations were counted.
+// Total returns the number of counted durations.
 func (h *Histogram) Total() uint64 { return h.total }
 
-// Quantile is the duration that a share q of all, 0 to 1, does not exceed. Zero
-// if there are none.
+// Quantile returns the duration that the share q of all durations, 0 to 1, does not exceed. It
+// returns 0 if there are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.total == 0 {
 		return 0

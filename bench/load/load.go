@@ -1,5 +1,5 @@
-// Package load is the benchmark's load generator: a number of keep-alive
-// connections, each with one request in flight, the same for every server.
+// Package load is the benchmark's load generator. It opens a number of keep-alive connections, each
+// with one request in flight, and measures latencies. The load is the same for every server.
 package load
 
 import (
@@ -10,27 +10,26 @@ import (
 	"time"
 )
 
-// Config says what to send, how much of it, and for how long.
+// Config configures a run.
 type Config struct {
 	Target   Target
 	Conns    int
-	Warm     time.Duration // before the measured time
-	Duration time.Duration // of the measured time
+	Warm     time.Duration // warm-up before the measured time
+	Duration time.Duration // measured time
 }
 
-// Step does one measured piece of work on its connection, such as a request.
+// Step does one unit of measured work on its connection, such as a request.
 type Step func() error
 
-// Result is what was done within the measured time.
+// Result describes the work within the measured time.
 type Result struct {
 	Rate      float64 // steps per second
 	Steps     uint64
-	Latencies *Histogram // of a step
+	Latencies *Histogram // durations of steps
 }
 
-// Run opens the connections and has each do its step again and again. prepare
-// makes the step of connection i before the time begins. An error of any step
-// ends the run.
+// Run opens the connections and repeats the step of each. Before the measured time, prepare creates
+// the step of connection i. An error of any step ends the run.
 func Run(ctx context.Context, cfg Config, prepare func(i int, c *Conn) (Step, error)) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -70,12 +69,12 @@ func Run(ctx context.Context, cfg Config, prepare func(i int, c *Conn) (Step, er
 		all.Merge(h)
 	}
 	if all.Total() == 0 {
-		return Result{}, errors.New("nothing was done within the time")
+		return Result{}, errors.New("no step ended within the measured time")
 	}
 	return Result{float64(all.Total()) / cfg.Duration.Seconds(), all.Total(), all}, nil
 }
 
-// repeat counts the steps that end within the time.
+// repeat repeats the step and counts the executions that end within the measured time.
 func repeat(ctx context.Context, step Step, from, until time.Time, h *Histogram) error {
 	for at := time.Now(); at.Before(until) && ctx.Err() == nil; {
 		if err := step(); err != nil {
@@ -90,8 +89,8 @@ func repeat(ctx context.Context, step Step, from, until time.Time, h *Histogram)
 	return nil
 }
 
-// Requests makes steps that send the same request and want the same status and
-// a body.
+// Requests returns a prepare function for Run. Its steps send the same request and expect the
+// status and a body.
 func Requests(request []byte, status int) func(int, *Conn) (Step, error) {
 	return func(_ int, c *Conn) (Step, error) {
 		return func() error {

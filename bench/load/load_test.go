@@ -37,7 +37,7 @@ func dial(t *testing.T, target Target) *Conn {
 
 var getRequest = []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 
-func TestAnswersAreReadToTheirEndOneAfterTheOther(t *testing.T) {
+func TestResponsesAreReadToTheirEnd(t *testing.T) {
 	n := 0
 	c := dial(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		n++
@@ -63,8 +63,10 @@ func TestAnswersAreReadToTheirEndOneAfterTheOther(t *testing.T) {
 			body   string
 		}{{200, strings.Repeat("x", 15000)}, {204, ""}, {200, "short"}} {
 			a, err := c.Do(getRequest)
-			if err != nil || a.Status != want.status || string(a.Body) != want.body || a.Length != int64(len(want.body)) {
-				t.Fatalf("got %d, %d bytes, %v; want %d, %d bytes", a.Status, a.Length, err, want.status, len(want.body))
+			if err != nil || a.Status != want.status || string(a.Body) != want.body ||
+				a.Length != int64(len(want.body)) {
+				t.Fatalf("got %d, %d bytes, %v; want %d, %d bytes", a.Status, a.Length, err, want.status,
+					len(want.body))
 			}
 			if string(a.Token) != "token" || string(a.Cookie) != "b c" || a.RetryAfter != 3*time.Second {
 				t.Errorf("got token %q, cookie %q, retry after %v", a.Token, a.Cookie, a.RetryAfter)
@@ -83,7 +85,7 @@ func TestBodiesThatAreNotKeptAreCounted(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoAnswerIsAnError(t *testing.T) {
+func TestAnInvalidResponseIsAnError(t *testing.T) {
 	for _, text := range []string{
 		"", "HTTP/1.1", "nonsense\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc",
@@ -109,28 +111,33 @@ func TestWhatIsNoAnswerIsAnError(t *testing.T) {
 	}
 }
 
-func TestARunCountsWhatEndsWithinItsTime(t *testing.T) {
+func TestARunCountsTheStepsThatEndWithinItsTime(t *testing.T) {
 	var served atomic.Int64
 	target := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		served.Add(1)
 		fmt.Fprint(w, "hello")
 	})
-	// On a slow machine it takes a longer run for some to end within it and some not.
+	// On a slow machine, the run must be longer so that some steps end within the time and some
+	// don't.
 	for d := 500 * time.Millisecond; ; d *= 2 {
 		served.Store(0)
-		res, err := Run(t.Context(), Config{Target: target, Conns: 3, Warm: d / 10, Duration: d}, Requests(getRequest, 200))
+		res, err := Run(t.Context(), Config{Target: target, Conns: 3, Warm: d / 10, Duration: d},
+			Requests(getRequest, 200))
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := served.Load()
-		if math.Abs(res.Rate-float64(res.Steps)/d.Seconds()) > 0.001 || res.Latencies.Total() != res.Steps || res.Steps > uint64(n) {
-			t.Errorf("%d steps at %.1f/s in %v, %d in the histogram, of %d requests", res.Steps, res.Rate, d, res.Latencies.Total(), n)
+		if math.Abs(res.Rate-float64(res.Steps)/d.Seconds()) > 0.001 || res.Latencies.Total() != res.Steps ||
+			res.Steps > uint64(n) {
+			t.Errorf("%d steps at %.1f/s in %v, %d in the histogram, of %d requests", res.Steps, res.Rate, d,
+				res.Latencies.Total(), n)
 		}
 		if res.Steps > 0 && res.Steps < uint64(n) {
 			return
 		}
 		if d > time.Minute {
-			t.Fatalf("%d steps of %d requests in %v: none ended within the time, or none outside of it", res.Steps, n, d)
+			t.Fatalf("%d steps of %d requests in %v: none ended within the time, or none outside of it",
+				res.Steps, n, d)
 		}
 	}
 }
@@ -149,7 +156,8 @@ func TestARunEndsWithTheFirstError(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Run(ctx, Config{Target: target, Conns: 1, Duration: time.Minute}, Requests(getRequest, 200)); !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, Config{Target: target, Conns: 1, Duration: time.Minute},
+		Requests(getRequest, 200)); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v with a context that has ended", err)
 	}
 }

@@ -1,5 +1,5 @@
-// Command peer runs govmomi's simulator with an empty inventory, on a listener
-// that is set as vigate's.
+// Command peer runs govmomi's simulator with an empty inventory. Its listener has the same settings
+// as vigate's. The benchmark compares vigate with it.
 package main
 
 import (
@@ -24,7 +24,7 @@ func serve(address string) error {
 	if err := m.Create(); err != nil {
 		return err
 	}
-	// The simulator's own listener stays unused: it has none of the limits.
+	// The simulator's own listener is not used because it has none of the limits.
 	mux := m.Service.NewServer().Config.Handler
 	l, err := net.Listen("tcp", address)
 	if err != nil {

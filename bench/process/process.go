@@ -1,6 +1,7 @@
 //go:build linux
 
-// Package process runs the servers that are measured, and reads what they use.
+// Package process runs the measured servers. It starts and stops them, waits until they are ready,
+// and reads their memory and processor time from /proc.
 package process
 
 import (
@@ -19,15 +20,15 @@ import (
 	"time"
 )
 
-// Process is a server that runs.
+// Process is a running server.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan error
 	log  *os.File
 }
 
-// Start runs a program with its output in the file log. It dies with this
-// process.
+// Start runs a program. Its output goes to the file log. The program is killed when this process
+// ends.
 func Start(log string, env []string, name string, args ...string) (*Process, error) {
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -45,10 +46,10 @@ func Start(log string, env []string, name string, args ...string) (*Process, err
 	return p, nil
 }
 
-// PID is the process's id.
+// PID returns the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Stop asks the process to end, and makes it if it takes long.
+// Stop asks the process to end. If it does not end in time, Stop kills it and returns an error.
 func (p *Process) Stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
@@ -70,7 +71,7 @@ func (p *Process) Kill() error {
 	return p.log.Close()
 }
 
-// Ended reports why the process has ended, nil while it runs.
+// Ended returns an error if the process has ended, and nil while it runs.
 func (p *Process) Ended() error {
 	select {
 	case err := <-p.done:
@@ -81,7 +82,7 @@ func (p *Process) Ended() error {
 	}
 }
 
-// Poll calls try until it succeeds or ctx ends or the process does.
+// Poll calls try repeatedly until it succeeds, ctx ends, or the process ends.
 func (p *Process) Poll(ctx context.Context, try func() error) error {
 	for {
 		err := try()
@@ -99,7 +100,7 @@ func (p *Process) Poll(ctx context.Context, try func() error) error {
 	}
 }
 
-// Ready waits until a GET of the URL is answered with 200.
+// Ready waits until the response to a GET of the URL has status 200.
 func (p *Process) Ready(ctx context.Context, url string) error {
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	return p.Poll(ctx, func() error {
@@ -115,7 +116,7 @@ func (p *Process) Ready(ctx context.Context, url string) error {
 	})
 }
 
-// FreeAddress is a loopback address on which nothing listens now.
+// FreeAddress returns a loopback address on which nothing listens at the moment.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -124,14 +125,14 @@ func FreeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// Memory is what a process has resident, in bytes.
+// Memory is the resident memory of a process in bytes.
 type Memory struct {
 	Resident int64 // VmRSS
 	Peak     int64 // VmHWM since ResetPeak
-	Anon     int64 // RssAnon: without files that are mapped
+	Anon     int64 // RssAnon, which does not include mapped files
 }
 
-// Memory reads what the process has resident now.
+// Memory reads the current memory of the process.
 func (p *Process) Memory() (Memory, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
 	if err != nil {
@@ -160,21 +161,21 @@ func (p *Process) Memory() (Memory, error) {
 	return m, nil
 }
 
-// ResetPeak makes what is resident now the peak.
+// ResetPeak sets the peak to the current resident memory.
 func (p *Process) ResetPeak() error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID()), []byte("5"), 0)
 }
 
-// tick is the unit of times in /proc on Linux, whatever the kernel's own is.
+// tick is the unit of times in /proc on Linux. It does not depend on the kernel's configuration.
 const tick = 10 * time.Millisecond
 
-// CPU is the processor time that the process has used, to 10 ms.
+// CPU returns the processor time that the process has used, with a resolution of 10 ms.
 func (p *Process) CPU() (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 	if err != nil {
 		return 0, fmt.Errorf("read processor time: %w", err)
 	}
-	// The name, in parentheses, may hold anything.
+	// The name in parentheses may contain any characters.
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(f) < 13 {
 		return 0, errors.New("read processor time: unknown form")

@@ -18,7 +18,7 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// binding is how calls are made and answers read.
+// binding builds the requests of one binding and reads its responses.
 type binding struct {
 	name    string
 	login   func(user, password string) []byte
@@ -28,14 +28,15 @@ type binding struct {
 	logout  func(token string) []byte
 	ticket  func([]byte) (string, error)
 	token   func(load.Answer) []byte
-	key     *regexp.Regexp // of the session in an answer
+	key     *regexp.Regexp // finds the session's key in a response
 }
 
 var bindings = [2]binding{
 	{
 		name: "VI JSON",
 		login: func(user, password string) []byte {
-			return wire.Post(wire.SessionManager+"Login", "", fmt.Sprintf(`{"userName":%q,"password":%q}`, user, password))
+			return wire.Post(wire.SessionManager+"Login", "",
+				fmt.Sprintf(`{"userName":%q,"password":%q}`, user, password))
 		},
 		clone: func(ticket string) []byte {
 			return wire.Post(wire.SessionManager+"CloneSession", "", fmt.Sprintf(`{"cloneTicket":%q}`, ticket))
@@ -49,7 +50,7 @@ var bindings = [2]binding{
 	},
 	{
 		name: "SOAP",
-		login: func(user, password string) []byte { // both without characters that XML needs escaped
+		login: func(user, password string) []byte { // neither contains characters that need escapes in XML
 			return wire.SOAPMethod("", "Login", "<userName>"+user+"</userName><password>"+password+"</password>")
 		},
 		clone: func(ticket string) []byte {
@@ -64,14 +65,13 @@ var bindings = [2]binding{
 	},
 }
 
-// held is a session as its client has it.
+// held is a session as its client knows it.
 type held struct {
 	key, token string
-	at         time.Time // of the last call
+	at         time.Time // time of the last call
 }
 
-// client makes calls, one at a time, over a connection of its own that it
-// renews from time to time.
+// client makes calls, one at a time, over its own connection, which it renews from time to time.
 type client struct {
 	s    *soak
 	conn *load.Conn
@@ -87,17 +87,17 @@ const (
 
 func (c *client) close() {
 	if c.conn != nil {
-		_ = c.conn.Close() // it is not used any more
+		_ = c.conn.Close() // the connection is not used any more
 		c.conn = nil
 	}
 }
 
-// do makes a call. A call without an answer is an error, whatever it was. It
-// goes on beyond the end of the load: what was begun is judged.
+// do makes a call. A call without a response always counts as an error. The call continues after
+// the end of the load, so that every call that has begun is checked.
 func (c *client) do(ctx context.Context, kind string, request []byte) (load.Answer, bool) {
 	a, err := c.call(ctx, request, callTimeout)
 	if err != nil {
-		c.s.tally.failed(kind + ": no answer: " + reason(err))
+		c.s.tally.failed(kind + ": no response: " + reason(err))
 		c.pause(ctx, 100*time.Millisecond)
 		return a, false
 	}
@@ -127,7 +127,7 @@ func (c *client) call(ctx context.Context, request []byte, timeout time.Duration
 	return a, err
 }
 
-// reason is why a call had no answer, without addresses.
+// reason returns the reason why a call had no response, without addresses.
 func reason(err error) string {
 	var op *net.OpError
 	switch {
@@ -141,10 +141,11 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// faultName finds a fault's type in an answer of either binding.
+// faultName finds the type of a fault in a response of either binding.
 var faultName = regexp.MustCompile(`(?:^\{"_typeName":|xsi:type=)"([A-Za-z]+)"`)
 
-// describe names an answer. It quotes nothing but a fault's type.
+// describe returns the status of a response and the type of its fault, and nothing else of its
+// content.
 func describe(a load.Answer) string {
 	if m := faultName.FindSubmatch(a.Body); m != nil && a.Status != http.StatusOK {
 		return fmt.Sprintf("status %d %s", a.Status, m[1])
@@ -152,7 +153,7 @@ func describe(a load.Answer) string {
 	return fmt.Sprintf("status %d", a.Status)
 }
 
-// wants makes a call that is to succeed, and to hold text where that is given.
+// wants makes a call that must succeed. If text is not empty, the response must contain it.
 func (c *client) wants(ctx context.Context, kind string, request []byte, text string) (load.Answer, bool) {
 	a, ok := c.do(ctx, kind, request)
 	switch {
@@ -170,21 +171,22 @@ func (c *client) wants(ctx context.Context, kind string, request []byte, text st
 	return a, true
 }
 
-// provokes makes a call that is to fail with a fault. A server that is too busy
-// to check a password may say so.
+// provokes makes a call that must fail with a fault. The server may also answer that it is too busy
+// to check a password.
 func (c *client) provokes(ctx context.Context, kind string, request []byte, fault string) {
 	a, ok := c.do(ctx, kind, request)
 	if !ok || c.busy(ctx, a) {
 		return
 	}
-	if m := faultName.FindSubmatch(a.Body); a.Status != http.StatusInternalServerError || m == nil || string(m[1]) != fault {
+	if m := faultName.FindSubmatch(a.Body); a.Status != http.StatusInternalServerError || m == nil ||
+		string(m[1]) != fault {
 		c.s.tally.failed(kind + ": " + describe(a))
 		return
 	}
 	c.s.tally.provoked(kind)
 }
 
-// busy heeds a server that says when to come back.
+// busy waits if the server asks the client to try again later, and reports whether it did.
 func (c *client) busy(ctx context.Context, a load.Answer) bool {
 	if a.Status != http.StatusServiceUnavailable || a.RetryAfter <= 0 {
 		return false
@@ -201,7 +203,7 @@ func (c *client) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// login opens a session; ok is false where the load has ended or there is none.
+// login creates a session. ok is false if the load has ended or the login failed.
 func (c *client) login(ctx context.Context, b *binding) (held, bool) {
 	for ctx.Err() == nil {
 		a, ok := c.do(ctx, didLogin, b.login(c.s.User, c.s.Password))
@@ -222,7 +224,7 @@ func (c *client) login(ctx context.Context, b *binding) (held, bool) {
 	return held{}, false
 }
 
-// session reads the answer to a way in.
+// session returns the session in the response to a login or a clone.
 func (c *client) session(b *binding, a load.Answer) (held, bool) {
 	m, token := b.key.FindSubmatch(a.Body), b.token(a)
 	if m == nil || len(token) == 0 {
@@ -231,7 +233,7 @@ func (c *client) session(b *binding, a load.Answer) (held, bool) {
 	return held{key: string(m[1]), token: string(token), at: time.Now()}, true
 }
 
-// ticket acquires one.
+// ticket acquires a clone ticket.
 func (c *client) ticket(ctx context.Context, b *binding, token string) (string, bool) {
 	a, ok := c.wants(ctx, didAcquire, b.acquire(token), "cst-")
 	if !ok {
@@ -244,7 +246,7 @@ func (c *client) ticket(ctx context.Context, b *binding, token string) (string, 
 	return t, err == nil
 }
 
-// isDead wants a session that has ended to be of no use.
+// isDead checks that a session that has ended can't be used.
 func (c *client) isDead(ctx context.Context, b *binding, kind, token string) {
 	c.provokes(ctx, kind, b.acquire(token), "NotAuthenticated")
 }

@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// Report is what a run found.
+// Report is the result of a run.
 type Report struct {
 	Idle    Sample         // before the load
-	Samples []Sample       // under it
-	After   Sample         // when all that it left should be gone
-	Tally   *tally         // of the answers
+	Samples []Sample       // during the load
+	After   Sample         // after the end of everything that the load has created
+	Tally   *tally         // counts of the responses
 	Logged  map[string]int // warnings and errors in the server's log, by message
-	Left    string         // what did not end in time, if anything
+	Left    string         // describes what did not end in time, if anything
 }
 
-// bounds are what the last quarter of the load may have more than the second:
-// by then whatever fills once has filled.
+// bounds limits the growth from the second to the last quarter of the load. Caches and the like are
+// full by the second quarter.
 var bounds = []struct {
 	what  string
 	of    func(Sample) float64
-	share float64 // more, of what it was
-	more  float64 // and beside it
+	share float64 // allowed growth as a share of the earlier value
+	more  float64 // additional allowed growth
 }{
 	{"resident memory, MiB", func(v Sample) float64 { return v.Resident / (1 << 20) }, 0.10, 8},
 	{"live heap, MiB", func(v Sample) float64 { return v.Live / (1 << 20) }, 0.10, 4},
@@ -36,8 +36,8 @@ var bounds = []struct {
 	{"store's file, MiB", func(v Sample) float64 { return v.Store / (1 << 20) }, 0.10, 16},
 }
 
-// median of what the samples from one time up to another say; ok is false where
-// there are none.
+// median returns the median of a value over the samples between two times. ok is false if there are
+// no samples.
 func median(all []Sample, from, to time.Duration, of func(Sample) float64) (_ float64, ok bool) {
 	var in []float64
 	for _, v := range all {
@@ -53,7 +53,7 @@ func median(all []Sample, from, to time.Duration, of func(Sample) float64) (_ fl
 	return (in[(n-1)/2] + in[n/2]) / 2, true
 }
 
-// Growth is what is not flat in a load of such a length, in words.
+// Growth returns a text for each value that has grown during a load of the duration d.
 func (r *Report) Growth(d time.Duration) []string {
 	var all []string
 	for _, b := range bounds {
@@ -63,20 +63,21 @@ func (r *Report) Growth(d time.Duration) []string {
 		case !ok1 || !ok2:
 			all = append(all, b.what+": too few samples")
 		case late > early*(1+b.share)+b.more:
-			all = append(all, fmt.Sprintf("%s: not flat: %.1f in the second quarter, %.1f in the last", b.what, early, late))
+			all = append(all, fmt.Sprintf("%s: not flat: %.1f in the second quarter, %.1f in the last", b.what, early,
+				late))
 		}
 	}
 	return all
 }
 
-// Errors is what should not have been: answers, lines in the log, what was left
-// when the load had ended, and what never happened though the load asked for it.
+// Errors returns a text for each error: wrong responses, lines in the log, resources that remained
+// after the load, and kinds of calls that never happened.
 func (r *Report) Errors() []string {
 	var all []string
 	if r.Left != "" {
 		all = append(all, r.Left)
 	}
-	// A timer or a connection that just ends is no leak.
+	// One or two more are not a leak: a timer or a connection may be about to end.
 	if g := r.After.Goroutines; g > r.Idle.Goroutines+2 {
 		all = append(all, fmt.Sprintf("goroutines: %.0f before the load, %.0f after it", r.Idle.Goroutines, g))
 	}
@@ -84,7 +85,7 @@ func (r *Report) Errors() []string {
 		all = append(all, fmt.Sprintf("open files: %.0f before the load, %.0f after it", r.Idle.Files, f))
 	}
 	if n := r.Tally.errors(); n > 0 {
-		all = append(all, fmt.Sprintf("%d answers that were not asked for", n))
+		all = append(all, fmt.Sprintf("%d wrong responses", n))
 	}
 	for _, kind := range r.Tally.missing() {
 		all = append(all, "never happened: "+kind)
@@ -98,7 +99,7 @@ func (r *Report) Errors() []string {
 	return all
 }
 
-// Print writes what was found.
+// Print writes the report.
 func (r *Report) Print(w io.Writer, d time.Duration) {
 	r.Tally.print(w)
 	fmt.Fprintf(w, "medians of the quarters of %v:\n", d)
@@ -107,7 +108,7 @@ func (r *Report) Print(w io.Writer, d time.Duration) {
 		for q := range time.Duration(4) {
 			to := d * (q + 1) / 4
 			if q == 3 {
-				to += time.Hour // a sample just at the end
+				to += time.Hour // includes a sample at the very end
 			}
 			m, _ := median(r.Samples, d*q/4, to, b.of)
 			fmt.Fprintf(w, "  %9.1f", m)

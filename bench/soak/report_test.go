@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// whole is a report of a load of 40 s in which all happened and nothing grew.
+// whole returns a report of a load of 40 s in which every kind of call happened and nothing grew.
 func whole() *Report {
 	r := &Report{Tally: newTally(), Idle: Sample{Goroutines: 20, Files: 10}, After: Sample{Goroutines: 21, Files: 10}}
 	for _, k := range kinds {
@@ -20,13 +20,14 @@ func whole() *Report {
 	}
 	for i := range 40 {
 		r.Samples = append(r.Samples, Sample{
-			At: time.Duration(i+1) * time.Second, Resident: 200 << 20, Live: 100 << 20, Goroutines: 80, Files: 40, Sessions: 2000, Store: 50 << 20,
+			At: time.Duration(i+1) * time.Second, Resident: 200 << 20, Live: 100 << 20, Goroutines: 80, Files: 40,
+			Sessions: 2000, Store: 50 << 20,
 		})
 	}
 	return r
 }
 
-func TestWhatGrowsBetweenTheSecondQuarterAndTheLastIsFound(t *testing.T) {
+func TestGrowthBetweenTheSecondAndTheLastQuarterIsFound(t *testing.T) {
 	const d = 40 * time.Second
 	if got := whole().Growth(d); len(got) != 0 {
 		t.Errorf("flat: %q", got)
@@ -43,17 +44,17 @@ func TestWhatGrowsBetweenTheSecondQuarterAndTheLastIsFound(t *testing.T) {
 		for i := range steady.Samples {
 			grow(&steady.Samples[i], 1+float64(i)/20)
 			if i >= 8 {
-				grow(&once.Samples[i], 2) // it fills, and stays
+				grow(&once.Samples[i], 2) // it fills up and stays constant
 			}
 			if i%10 == 9 {
 				grow(&noise.Samples[i], 5)
 			}
 		}
 		if got := steady.Growth(d); len(got) != 1 || !strings.HasPrefix(got[0], name) {
-			t.Errorf("%s that grow without end: %q", name, got)
+			t.Errorf("%s that keep growing: %q", name, got)
 		}
 		if got := append(once.Growth(d), noise.Growth(d)...); len(got) != 0 {
-			t.Errorf("%s that grow once, or for an instant: %q", name, got)
+			t.Errorf("%s that grow once or for a moment: %q", name, got)
 		}
 	}
 	none := whole()
@@ -63,15 +64,15 @@ func TestWhatGrowsBetweenTheSecondQuarterAndTheLastIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatShouldNotHaveBeenIsAnError(t *testing.T) {
+func TestWrongResponsesAndLeftoversAreErrors(t *testing.T) {
 	if got := whole().Errors(); len(got) != 0 {
-		t.Errorf("as it should be: %q", got)
+		t.Errorf("without errors: %q", got)
 	}
 	for want, spoil := range map[string]func(*Report){
 		"sessions did not end":                   func(r *Report) { r.Left = "sessions did not end: 3 are left" },
 		"goroutines: 20 before":                  func(r *Report) { r.After.Goroutines = 23 },
 		"open files: 10 before":                  func(r *Report) { r.After.Files = 13 },
-		"1 answers that were not":                func(r *Report) { r.Tally.failed("log out: status 500 SystemError") },
+		"1 wrong responses":                      func(r *Report) { r.Tally.failed("log out: status 500 SystemError") },
 		"never happened: " + askedTerminated:     func(r *Report) { delete(r.Tally.done, askedTerminated) },
 		"9 samples are too few":                  func(r *Report) { r.Samples = r.Samples[:9] },
 		"in the server's log 2 times: \"chore f": func(r *Report) { r.Logged = map[string]int{`"chore failed"`: 2} },
@@ -116,7 +117,7 @@ panic: something
 		t.Fatal(err)
 	}
 	got, err := logged(path)
-	want := map[string]int{`"chore failed and will be tried again" "no space left"`: 2, "not a line of a log": 1}
+	want := map[string]int{`"chore failed and will be tried again" "no space left"`: 2, "not a log line": 1}
 	if err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %v, %v", slices.Sorted(maps.Keys(got)), err)
 	}

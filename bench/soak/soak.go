@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package soak holds a server under full load, with all that makes sessions come
-// and go, and tells whether it grows or answers what it should not.
+// Package soak keeps a server under full load for a long time, with every kind of call that creates
+// and ends sessions. Its [Report] says whether the server's memory and other resources grow, and
+// whether it returned wrong responses.
 package soak
 
 import (
@@ -17,26 +18,26 @@ import (
 	"github.com/vigate/vigate/bench/load"
 )
 
-// Config is what to load, and how.
+// Config configures a run.
 type Config struct {
 	Target load.Target
 	Admin  string // address of the listener for metrics
 	PID    int
 	Store  string // the store's file
-	Log    string // the file that the server logs to
+	Log    string // the server's log file
 
-	User, Password string // of an administrator
-	// Idle is after how long without a call the server ends a session.
+	User, Password string // credentials of an administrator
+	// Idle is the server's idle timeout of sessions.
 	Idle time.Duration
 
 	Duration time.Duration
-	// Patience is for how long the load goes on after Duration while something that
-	// it asks for has not happened, or samples are few.
+	// Patience is the maximum time for which the load continues after Duration until every kind of
+	// call has happened and there are enough samples.
 	Patience time.Duration
 	Every    time.Duration // between two samples
 	Line     time.Duration // between two lines of Out
-	// Clones is how many sessions a second are cloned. It is a fixed number, since
-	// it settles how many are live: else a machine with more to give would look
+	// Clones is the number of sessions that are cloned per second. It is fixed because it
+	// determines the number of live sessions: otherwise a machine that becomes faster would look
 	// like a server that grows.
 	Clones int
 	Out    io.Writer
@@ -46,16 +47,16 @@ type Config struct {
 type soak struct {
 	Config
 	tally *tally
-	ends  chan held // sessions that the administrator is to terminate
+	ends  chan held // sessions for the administrator to terminate
 	began time.Time
 }
 
-// settle is how long the server may take, beside the sessions' time, until all
-// that the load has left is gone.
+// settle is how long the server may take, in addition to the lifetime of the sessions, until
+// everything that the load has created is gone.
 const settle = 3 * time.Minute
 
-// Run loads the server and returns what it found. An error is that of the run
-// itself: what the server did wrong is in the report.
+// Run runs the load and returns a report, which contains the server's errors. Run returns an error
+// only if the run itself fails.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	s := &soak{Config: c, tally: newTally(), ends: make(chan held, 64)}
 	watch, err := newWatch(ctx, c)
@@ -64,7 +65,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	defer watch.close()
 	if err := s.empty(ctx, watch); err != nil {
-		return nil, fmt.Errorf("wait for the sessions of before to end: %w", err)
+		return nil, fmt.Errorf("wait for earlier sessions to end: %w", err)
 	}
 	idle, err := watch.sample(ctx)
 	if err != nil {
@@ -96,7 +97,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	return rep, err
 }
 
-// workers are the load: each goes on until its context ends.
+// workers returns the functions that generate the load. Each runs until its context ends.
 func (s *soak) workers() []func(context.Context) {
 	cores := runtime.NumCPU()
 	var all []func(context.Context)
@@ -114,10 +115,10 @@ func (s *soak) workers() []func(context.Context) {
 	return all
 }
 
-// fewSamples are too few to tell anything.
+// fewSamples is the minimum number of samples.
 const fewSamples = 10
 
-// observe takes samples until the load is to end.
+// observe takes samples until the load must end.
 func (s *soak) observe(ctx context.Context, w *watch, rep *Report) error {
 	tick := time.NewTicker(s.Every)
 	defer tick.Stop()
@@ -128,7 +129,7 @@ func (s *soak) observe(ctx context.Context, w *watch, rep *Report) error {
 			return nil
 		case <-tick.C:
 		}
-		// Not cut off by the load's end: the server would log that.
+		// The end of the load does not cancel the request, because the server would log that.
 		v, err := w.sample(context.WithoutCancel(ctx))
 		if err != nil {
 			return err
@@ -145,7 +146,7 @@ func (s *soak) observe(ctx context.Context, w *watch, rep *Report) error {
 	}
 }
 
-// empty waits until no session is left.
+// empty waits until there are no sessions.
 func (s *soak) empty(ctx context.Context, w *watch) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute+s.Idle)
 	defer cancel()
@@ -159,14 +160,14 @@ func (s *soak) empty(ctx context.Context, w *watch) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%.0f are left: %w", v.Sessions, ctx.Err())
+			return fmt.Errorf("%.0f sessions remain: %w", v.Sessions, ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// quiet waits until the server holds no more goroutines and files than before
-// the load, and returns what it holds in the end.
+// quiet waits until the server has no more goroutines and open files than before the load. It
+// returns the last sample.
 func (s *soak) quiet(ctx context.Context, w *watch, idle Sample) (Sample, error) {
 	until := time.Now().Add(settle)
 	for {

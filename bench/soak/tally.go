@@ -10,19 +10,19 @@ import (
 	"sync"
 )
 
-// tally counts what was done, by kind.
+// tally counts calls by kind.
 type tally struct {
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	done  map[string]int
-	asked map[string]int // refusals that were provoked
-	wrong map[string]int // answers that should not have been
+	asked map[string]int // provoked refusals
+	wrong map[string]int // wrong responses
 }
 
 func newTally() *tally {
 	return &tally{done: map[string]int{}, asked: map[string]int{}, wrong: map[string]int{}}
 }
 
-// maxKinds bounds what is kept of answers that should not have been.
+// maxKinds limits the number of different wrong responses that are kept.
 const maxKinds = 200
 
 func (t *tally) add(to map[string]int, kind string) {
@@ -38,7 +38,7 @@ func (t *tally) did(kind string)      { t.add(t.done, kind) }
 func (t *tally) provoked(kind string) { t.add(t.asked, kind) }
 func (t *tally) failed(kind string)   { t.add(t.wrong, kind) }
 
-// missing are the kinds that have not happened.
+// missing returns the kinds of calls that have not happened.
 func (t *tally) missing() (all []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +50,7 @@ func (t *tally) missing() (all []string) {
 	return all
 }
 
-// errors is how many answers should not have been.
+// errors returns the number of wrong responses.
 func (t *tally) errors() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,12 +61,13 @@ func (t *tally) errors() int {
 	return n
 }
 
-// line is the tally so far in short.
+// line returns a one-line summary.
 func (t *tally) line() string {
 	wrong := t.errors()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Sprintf("%d logins, %d clones, %d reads, %d errors", t.done[didLogin], t.done[didClone], t.done[didRead], wrong)
+	return fmt.Sprintf("%d logins, %d clones, %d reads, %d errors", t.done[didLogin], t.done[didClone],
+		t.done[didRead], wrong)
 }
 
 func (t *tally) print(w io.Writer) {

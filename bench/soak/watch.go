@@ -16,25 +16,26 @@ import (
 	"time"
 )
 
-// Sample is what the server holds at an instant.
+// Sample describes the server's resources at one time.
 type Sample struct {
-	At         time.Duration `json:"at"`       // since the load began
+	At         time.Duration `json:"at"`       // time since the load began
 	Resident   float64       `json:"resident"` // bytes
-	Live       float64       `json:"live"`     // bytes of heap that the last collection left
+	Live       float64       `json:"live"`     // bytes of heap after the last collection
 	Goroutines float64       `json:"goroutines"`
-	Files      float64       `json:"files"` // open ones, connections among them
+	Files      float64       `json:"files"` // open files, including connections
 	Sessions   float64       `json:"sessions"`
-	Store      float64       `json:"store"` // bytes of its file
+	Store      float64       `json:"store"` // bytes of the store's file
 }
 
-// String is the sample in a line.
+// String returns the sample as one line.
 func (v Sample) String() string {
 	const mib = 1 << 20
-	return fmt.Sprintf("resident %3.0f MiB, live %3.0f MiB, %3.0f goroutines, %3.0f files, %5.0f sessions, store %3.0f MiB",
+	return fmt.Sprintf("resident %3.0f MiB, live %3.0f MiB, %3.0f goroutines, %3.0f files, "+
+		"%5.0f sessions, store %3.0f MiB",
 		v.Resident/mib, v.Live/mib, v.Goroutines, v.Files, v.Sessions, v.Store/mib)
 }
 
-// watch looks at the server.
+// watch takes samples of the server.
 type watch struct {
 	Config
 	http *http.Client
@@ -42,7 +43,7 @@ type watch struct {
 
 func newWatch(ctx context.Context, c Config) (*watch, error) {
 	w := &watch{c, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: callTimeout}}
-	// The first look opens the connection that the later ones go over.
+	// The first sample opens the connection for later ones.
 	_, err := w.sample(ctx)
 	return w, err
 }
@@ -55,8 +56,8 @@ func (w *watch) sample(ctx context.Context) (Sample, error) {
 		return Sample{}, fmt.Errorf("take a sample: %w", err)
 	}
 	v := Sample{Goroutines: m["go_goroutines"], Sessions: m["vigate_sessions"]}
-	// The goal of the next collection is what the last one left and the room for
-	// garbage beside it.
+	// The heap goal of the next collection is the live heap of the last one plus a share for
+	// garbage.
 	v.Live = m["go_memstats_next_gc_bytes"] * 100 / (100 + m["go_gc_gogc_percent"])
 	proc := fmt.Sprintf("/proc/%d/", w.PID)
 	status, err := os.ReadFile(proc + "statm")
@@ -81,7 +82,7 @@ func (w *watch) sample(ctx context.Context) (Sample, error) {
 	return v, nil
 }
 
-// metrics reads those that have one value, and the sum of those with labels.
+// metrics reads the metrics. The values of a metric with labels are summed.
 func (w *watch) metrics(ctx context.Context) (map[string]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.Admin+"/metrics", nil)
 	if err != nil {
@@ -99,15 +100,16 @@ func (w *watch) metrics(ctx context.Context) (map[string]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read metrics: %w", err)
 	}
-	for _, needed := range []string{"go_goroutines", "vigate_sessions", "go_memstats_next_gc_bytes", "go_gc_gogc_percent"} {
+	for _, needed := range []string{"go_goroutines", "vigate_sessions", "go_memstats_next_gc_bytes",
+		"go_gc_gogc_percent"} {
 		if _, ok := m[needed]; !ok {
-			return nil, errors.New("read metrics: there is no " + needed)
+			return nil, errors.New("read metrics: missing " + needed)
 		}
 	}
 	return m, nil
 }
 
-// sums reads the text form of Prometheus.
+// sums parses the text format of Prometheus.
 func sums(r io.Reader) (map[string]float64, error) {
 	m := map[string]float64{}
 	s := bufio.NewScanner(r)
@@ -127,8 +129,8 @@ func sums(r io.Reader) (map[string]float64, error) {
 	return m, s.Err()
 }
 
-// logged counts the lines of a log that warn or tell of errors, by their
-// message and its cause. Those of the audit tell of answers, which the clients judge.
+// logged counts the warnings and errors in a log by message and cause. It ignores the audit log:
+// its lines are about responses, which the clients check.
 func logged(path string) (map[string]int, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -141,7 +143,7 @@ func logged(path string) (map[string]int, error) {
 	for s.Scan() {
 		line := s.Text()
 		if _, ok := field(line, "level="); !ok {
-			lines["not a line of a log"]++ // a crash, or the race detector
+			lines["not a log line"]++ // a crash, or the race detector
 		} else if !strings.Contains(line, "level=INFO") && !strings.Contains(line, "level=DEBUG") {
 			if msg, _ := field(line, "msg="); msg != "audit" && len(lines) < maxKinds {
 				cause, _ := field(line, "err=")
@@ -152,7 +154,7 @@ func logged(path string) (map[string]int, error) {
 	return lines, s.Err()
 }
 
-// field is a value in a line of key=value.
+// field returns the value of a key in a line with key=value pairs.
 func field(line, key string) (string, bool) {
 	_, rest, ok := strings.Cut(line, key)
 	if !ok {

@@ -14,7 +14,7 @@ import (
 	"github.com/vigate/vigate/bench/wire"
 )
 
-// What is done, and what is provoked.
+// The kinds of calls, and the provoked refusals.
 const (
 	didLogin     = "log in by password"
 	didClone     = "clone a session"
@@ -35,17 +35,17 @@ const (
 	askedTerminated = "use a session that was terminated"
 	askedExpired    = "use a session that has expired"
 	askedLate       = "terminate a session that has expired"
-	askedBusy       = "told to come back: too many passwords to hash" // as the machine allows
+	askedBusy       = "told to come back: too many passwords to hash" // depends on the speed of the machine
 )
 
-// kinds are those that must have happened.
+// kinds lists the kinds that must happen in every run.
 var kinds = []string{
 	didLogin, didClone, didAcquire, didRead, didReadSOAP, didLogout, didTerminate, didFilter, didDestroy, didWait,
 	askedHangUp, askedPassword, askedTicket, askedSpent, askedLoggedOut, askedTerminated, askedExpired,
 }
 
-// logger logs in as fast as passwords are hashed. Of its sessions a third is
-// logged out, one left to expire and one terminated.
+// logger logs in as fast as the server hashes passwords. One third of its sessions is logged out,
+// one third expires, and one third is terminated.
 func (s *soak) logger(ctx context.Context, i int) {
 	c := s.client()
 	defer c.close()
@@ -79,8 +79,8 @@ func (c *client) logout(ctx context.Context, b *binding, h held) {
 	}
 }
 
-// terminate leaves a session to the administrator, or to expire where that one
-// has enough.
+// terminate passes a session to the administrator. If the administrator's queue is full, the
+// session expires.
 func (s *soak) terminate(h held) {
 	h.at = time.Now()
 	select {
@@ -89,12 +89,12 @@ func (s *soak) terminate(h held) {
 	}
 }
 
-// cloners is how many share the clones.
+// cloners is the number of workers that share the clones.
 const cloners = 8
 
-// cloner clones its own session at its share of the rate. Of the clones a quarter
-// is logged out, one terminated, and the others are left to expire; of the
-// tickets some are spent twice and some never.
+// cloner clones its own session at its share of the rate. A quarter of the clones is logged out, a
+// quarter is terminated, and the others expire. Some of the tickets are used twice, and some are
+// never used.
 func (s *soak) cloner(ctx context.Context, i int) {
 	c := s.client()
 	defer c.close()
@@ -102,7 +102,7 @@ func (s *soak) cloner(ctx context.Context, i int) {
 	own, ok := c.login(ctx, b)
 	tick := time.NewTicker(max(time.Millisecond, time.Second*cloners/time.Duration(s.Clones)))
 	defer tick.Stop()
-	var left []held // some of those that are to expire, oldest first
+	var left []held // some of the sessions that will expire, oldest first
 	for n := 0; ok; n++ {
 		select {
 		case <-ctx.Done():
@@ -121,7 +121,7 @@ func (s *soak) cloner(ctx context.Context, i int) {
 				}
 			}
 		}
-		// A second more than it lives: the clocks of two processes are read.
+		// A second is added because the clocks of two processes are compared.
 		if len(left) > 0 && time.Since(left[0].at) > s.Idle+time.Second {
 			c.isDead(ctx, b, askedExpired, left[0].token)
 			left = left[1:]
@@ -129,7 +129,7 @@ func (s *soak) cloner(ctx context.Context, i int) {
 	}
 }
 
-// cloned is one cycle.
+// cloned does one cycle: it acquires a ticket and clones the session.
 func (c *client) cloned(ctx context.Context, b *binding, own held, n int) (held, bool) {
 	ticket, ok := c.ticket(ctx, b, own.token)
 	if !ok || n%20 == 19 {
@@ -149,7 +149,7 @@ func (c *client) cloned(ctx context.Context, b *binding, own held, n int) (held,
 	return h, ok
 }
 
-// reader reads as fast as it can, and takes a new session now and then.
+// reader reads as fast as possible, and creates a new session from time to time.
 func (s *soak) reader(ctx context.Context, i int) {
 	c := s.client()
 	defer c.close()
@@ -171,8 +171,8 @@ func (s *soak) reader(ctx context.Context, i int) {
 
 var versionOf = regexp.MustCompile(`"version":"([^"]*)"`)
 
-// waiter waits for what changes all the time and for what never does, and goes:
-// in order, leaving its filter behind, or in the middle of waiting.
+// waiter waits for a property that changes all the time and for one that never changes. It ends in
+// one of three ways: it cleans up, it leaves its filter behind, or it disconnects while it waits.
 func (s *soak) waiter(ctx context.Context, i int) {
 	c := s.client()
 	defer c.close()
@@ -196,7 +196,8 @@ func (s *soak) waiter(ctx context.Context, i int) {
 		}
 		switch n % 3 {
 		case 0:
-			c.wants(ctx, didDestroy, wire.Post(wire.Root+"PropertyFilter/"+url.PathEscape(filter)+"/DestroyPropertyFilter", h.token, ""), "")
+			c.wants(ctx, didDestroy, wire.Post(wire.Root+"PropertyFilter/"+url.PathEscape(
+				filter)+"/DestroyPropertyFilter", h.token, ""), "")
 			c.logout(ctx, b, h)
 		case 1:
 			c.logout(ctx, b, h)
@@ -208,11 +209,12 @@ func (s *soak) waiter(ctx context.Context, i int) {
 
 var filterOf = regexp.MustCompile(`"type":"PropertyFilter","value":"([^"]+)"`)
 
-// filter makes one over a property, and returns its id as it stands in a path.
+// filter creates a filter for a property and returns its id in the form that paths use.
 func (c *client) filter(ctx context.Context, h held, object, path string) (string, bool) {
 	a, ok := c.wants(ctx, didFilter, wire.Post(collector+"CreateFilter", h.token, fmt.Sprintf(
 		`{"spec":{"_typeName":"PropertyFilterSpec","propSet":[{"_typeName":"PropertySpec","type":%q,"pathSet":[%q]}],`+
-			`"objectSet":[{"_typeName":"ObjectSpec","obj":{"_typeName":"ManagedObjectReference","type":%[1]q,"value":%[1]q}}]},"partialUpdates":false}`,
+			`"objectSet":[{"_typeName":"ObjectSpec","obj":{"_typeName":"ManagedObjectReference","type":%[1]q,`+
+			`"value":%[1]q}}]},"partialUpdates":false}`,
 		object, path)), "PropertyFilter")
 	if !ok {
 		return "", false
@@ -232,7 +234,7 @@ func waitRequest(token, version string, seconds int) []byte {
 		fmt.Sprintf(`{"version":%q,"options":{"_typeName":"WaitOptions","maxWaitSeconds":%d}}`, version, seconds))
 }
 
-// waits waits once and returns the version that follows.
+// waits waits once and returns the next version.
 func (c *client) waits(ctx context.Context, h held, version string, seconds int) string {
 	a, ok := c.wants(ctx, didWait, waitRequest(h.token, version, seconds), "")
 	if m := versionOf.FindSubmatch(a.Body); ok && a.Status == http.StatusOK && m != nil {
@@ -241,20 +243,21 @@ func (c *client) waits(ctx context.Context, h held, version string, seconds int)
 	return version
 }
 
-// hangUp goes while the server waits, or with its answer if it had one.
+// hangUp disconnects while the server waits, or after the response if it was fast enough.
 func (c *client) hangUp(ctx context.Context, h held, version string) {
-	_, _ = c.call(ctx, waitRequest(h.token, version, 5), 100*time.Millisecond) // not to be answered in time
+	_, _ = c.call(ctx, waitRequest(h.token, version, 5), 100*time.Millisecond) // the response will be too late
 	c.close()
 	c.s.tally.provoked(askedHangUp)
 }
 
-// terminator is the administrator who ends sessions of others.
+// terminator is the administrator who terminates sessions of others.
 func (s *soak) terminator(ctx context.Context, _ int) {
 	c := s.client()
 	defer c.close()
 	b := &bindings[0]
 	own, ok := c.login(ctx, b)
-	alive := time.NewTicker(max(s.Idle/4, 10*time.Millisecond)) // with nobody to end its own session expires
+	// keeps the session alive if there is nothing to terminate
+	alive := time.NewTicker(max(s.Idle/4, 10*time.Millisecond))
 	defer alive.Stop()
 	for ok {
 		select {
@@ -263,8 +266,9 @@ func (s *soak) terminator(ctx context.Context, _ int) {
 		case <-alive.C:
 			c.reads(ctx, b, own)
 		case h := <-s.ends:
-			request := wire.Post(wire.SessionManager+"TerminateSession", own.token, fmt.Sprintf(`{"sessionId":[%q]}`, h.key))
-			// What waited here so long that it may have expired is no error.
+			request := wire.Post(wire.SessionManager+"TerminateSession", own.token,
+				fmt.Sprintf(`{"sessionId":[%q]}`, h.key))
+			// A session that was in the queue for long may have expired, which is not an error.
 			if time.Since(h.at) > s.Idle/2 {
 				s.late(ctx, c, request)
 			} else if _, ok := c.wants(ctx, didTerminate, request, ""); ok {
@@ -287,7 +291,7 @@ func (s *soak) late(ctx context.Context, c *client, request []byte) {
 	}
 }
 
-// guesser tries passwords, of a few users who are not there, or tickets.
+// guesser tries passwords of a few users that don't exist, or tickets.
 func (s *soak) guesser(ctx context.Context, i int) {
 	c := s.client()
 	defer c.close()

@@ -1,5 +1,5 @@
-// Package clients runs the clients that people have, unmodified, against a
-// running server: govc, govmomi's packages, and Debian's pyVmomi.
+// Package clients tests a running server with unmodified clients that people use: govc, the
+// packages of govmomi, and Debian's pyVmomi.
 package clients
 
 import (
@@ -30,15 +30,14 @@ const (
 	userPassword  = "another long password 8"
 )
 
-// patience is how long a test waits for what must happen in the end, on the
-// slowest of machines.
+// patience is how long a test waits for a condition. It is long enough for the slowest machines.
 const patience = 5 * time.Minute
 
-// bin holds the programs under test.
+// bin is the directory of the tested programs.
 var bin struct{ vigate, govc string }
 
 func TestMain(m *testing.M) {
-	// Directories that tests make are data directories, in which a group may not write.
+	// Tests create data directories, which must not be writable by the group.
 	syscall.Umask(0o022)
 	dir, err := os.MkdirTemp("", "vigate-clients-")
 	if err != nil {
@@ -62,7 +61,7 @@ func TestMain(m *testing.M) {
 type server struct {
 	tls, plain string // host:port
 	dir        string
-	home       string // of the clients
+	home       string // home directory of the clients
 }
 
 var listening = regexp.MustCompile(`msg=listening listener=(\w+) address=(\S+)`)
@@ -119,18 +118,19 @@ func newServer(t *testing.T, args ...string) *server {
 	return s
 }
 
-// govc is one user of govc: its own home, where sessions persist.
+// govc is a user of govc with its own home directory, in which sessions are stored.
 type govc struct {
 	t   *testing.T
 	env []string
 }
 
-// govc runs as the user, over VI JSON where json is set.
+// govc returns a govc for the user. If json is set, it uses VI JSON.
 func (s *server) govc(t *testing.T, user, password string, json bool) *govc {
 	home := t.TempDir()
 	env := []string{
 		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GOVMOMI_HOME=" + filepath.Join(home, ".govmomi"),
-		"GOVC_URL=https://" + s.tls + "/sdk", "GOVC_INSECURE=true", "GOVC_USERNAME=" + user, "GOVC_PASSWORD=" + password,
+		"GOVC_URL=https://" + s.tls + "/sdk", "GOVC_INSECURE=true", "GOVC_USERNAME=" + user,
+		"GOVC_PASSWORD=" + password,
 	}
 	if json {
 		env = append(env, "GOVC_VI_JSON=true")
@@ -142,7 +142,7 @@ func (g *govc) with(env ...string) *govc {
 	return &govc{g.t, append(append([]string(nil), g.env...), env...)}
 }
 
-// try runs govc and returns what it prints and how it ends.
+// try runs govc and returns its output and its error.
 func (g *govc) try(args ...string) (stdout, stderr string, err error) {
 	g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -186,7 +186,7 @@ func readFile(t *testing.T, path string) string {
 	return string(b)
 }
 
-// fails runs govc, which must fail and say want.
+// fails runs govc, which must fail with an error that contains want.
 func (g *govc) fails(want string, args ...string) {
 	g.t.Helper()
 	out, bad, err := g.try(args...)
@@ -195,7 +195,7 @@ func (g *govc) fails(want string, args ...string) {
 	}
 }
 
-// has checks that the output holds each of the texts.
+// has checks that the output contains each of the texts.
 func has(t *testing.T, what, out string, texts ...string) {
 	t.Helper()
 	for _, s := range texts {
@@ -205,7 +205,7 @@ func has(t *testing.T, what, out string, texts ...string) {
 	}
 }
 
-// certificate makes a self-signed client certificate and returns its files.
+// certificate creates a self-signed client certificate and returns its files.
 func certificate(t *testing.T, name string) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -227,7 +227,8 @@ func certificate(t *testing.T, name string) (cert, key string) {
 	}
 	dir := t.TempDir()
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// everyBinding runs f over SOAP and over VI JSON: the same commands, the same
-// answers.
+// everyBinding runs f over SOAP and over VI JSON. The results of all commands must be the same.
 func everyBinding(t *testing.T, f func(t *testing.T, s *server, json bool)) {
 	s := newServer(t)
 	t.Run("SOAP", func(t *testing.T) { f(t, s, false) })
@@ -27,7 +26,7 @@ func keysOf(ls, user string) []string {
 	return keys
 }
 
-// The administrator's name, and as the Automation API has it.
+// The administrator's name, and its form in the Automation API.
 const (
 	admin     = `VSPHERE.LOCAL\Administrator`
 	adminName = "Administrator@VSPHERE.LOCAL"
@@ -36,7 +35,8 @@ const (
 func TestGovcSeesTheServerAndItsSessions(t *testing.T) {
 	everyBinding(t, func(t *testing.T, s *server, asJSON bool) {
 		g := s.govc(t, adminUser, adminPassword, asJSON)
-		has(t, "about without credentials", g.with("GOVC_USERNAME=", "GOVC_PASSWORD=").ok("about"), "vigate", "VirtualCenter")
+		has(t, "about without credentials", g.with("GOVC_USERNAME=", "GOVC_PASSWORD=").ok("about"), "vigate",
+			"VirtualCenter")
 		ls := g.ok("session.ls")
 		has(t, "session.ls", ls, admin, "127.0.0.1", "govc/")
 		if got := g.ok("session.ls", "-S"); len(keysOf(got, admin)) != 1 {
@@ -45,12 +45,13 @@ func TestGovcSeesTheServerAndItsSessions(t *testing.T) {
 		var parsed struct {
 			SessionList []struct{ Key, UserName string }
 		}
-		if err := json.Unmarshal([]byte(g.ok("session.ls", "-json")), &parsed); err != nil || len(parsed.SessionList) == 0 || parsed.SessionList[0].UserName != admin {
+		if err := json.Unmarshal([]byte(g.ok("session.ls", "-json")), &parsed); err != nil ||
+			len(parsed.SessionList) == 0 || parsed.SessionList[0].UserName != admin {
 			t.Errorf("session.ls -json: %v %+v", err, parsed)
 		}
 		g.ok("session.login", "-r")
 		has(t, "session.ls -r", g.ok("session.ls", "-r"), "(REST)")
-		// The session persists: a second command adds none.
+		// govc stores the session, so a second command creates none.
 		if before, after := len(keysOf(ls, admin)), len(keysOf(g.ok("session.ls"), admin)); after > before+1 {
 			t.Errorf("%d sessions became %d", before, after)
 		}
@@ -75,7 +76,7 @@ func TestGovcEndsSessions(t *testing.T) {
 	})
 }
 
-func TestGovcLogsInByEveryWay(t *testing.T) {
+func TestGovcLogsInWithEveryMethod(t *testing.T) {
 	everyBinding(t, func(t *testing.T, s *server, asJSON bool) {
 		g := s.govc(t, adminUser, adminPassword, asJSON)
 		cookie := g.ok("session.login", "-l")
@@ -98,7 +99,7 @@ func TestGovcLogsInByEveryWay(t *testing.T) {
 	})
 }
 
-func TestGovcHearsWhatAVCenterWouldSay(t *testing.T) {
+func TestGovcGetsTheErrorsOfAVCenter(t *testing.T) {
 	everyBinding(t, func(t *testing.T, s *server, asJSON bool) {
 		wrong := s.govc(t, adminUser, "wrong", asJSON)
 		wrong.fails("Cannot complete login due to an incorrect user name or password.", "session.ls")
@@ -106,20 +107,20 @@ func TestGovcHearsWhatAVCenterWouldSay(t *testing.T) {
 		g.ok("session.login")
 		key := keysOf(g.ok("session.ls", "-S"), admin)[0]
 		s.govc(t, adminUser, adminPassword, asJSON).ok("session.rm", key)
-		// An ended session is logged in again where there are credentials.
+		// If govc has credentials, it logs in again after the end of its session.
 		g.ok("session.ls")
 		g.ok("session.logout")
 	})
 }
 
-// account adds a local user with a role, by way of the product's own commands.
+// account adds a local user with a role. It uses the vigate command.
 func (s *server) account(t *testing.T, name, role string) {
 	t.Helper()
 	s.vigate(t, userPassword, "user", "add", name, "--new-password-file", "-")
 	s.vigate(t, "", "permission", "set", name, role)
 }
 
-// vigate runs the product's own command line as the administrator.
+// vigate runs the vigate command as the administrator.
 func (s *server) vigate(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(bin.vigate, args...)
@@ -133,7 +134,7 @@ func (s *server) vigate(t *testing.T, stdin string, args ...string) {
 	}
 }
 
-func TestGovcActsAsAnother(t *testing.T) {
+func TestGovcImpersonatesAnotherUser(t *testing.T) {
 	everyBinding(t, func(t *testing.T, s *server, asJSON bool) {
 		name := map[bool]string{false: "operator", true: "operator2"}[asJSON]
 		s.account(t, name, "ReadOnly")
@@ -177,12 +178,14 @@ func TestGovcManagesExtensionsAndLogsInAsOne(t *testing.T) {
 		key := map[bool]string{false: "com.example.probe", true: "com.example.probe2"}[asJSON]
 		cert, priv := certificate(t, key)
 		g := s.govc(t, adminUser, adminPassword, asJSON)
-		g.with().okStdin(`{"key":"`+key+`","version":"1.0","description":{"label":"Probe","summary":"A probe"},"lastHeartbeatTime":"2026-01-01T00:00:00Z"}`, "extension.register")
+		g.with().okStdin(`{"key":"`+key+`","version":"1.0","description":{"label":"Probe","summary":"A probe"},`+
+			`"lastHeartbeatTime":"2026-01-01T00:00:00Z"}`, "extension.register")
 		has(t, "extension.info", g.ok("extension.info", key), key, "A probe")
 		g.ok("extension.setcert", "-cert-pem", readFile(t, cert), key)
 		// govmomi reaches the TLS listener through CONNECT on the plain port.
 		_, port, _ := strings.Cut(s.plain, ":")
-		e := s.govc(t, "", "", asJSON).with("GOVMOMI_TUNNEL_PROXY_PORT="+port, "GOVC_CERTIFICATE="+cert, "GOVC_PRIVATE_KEY="+priv)
+		e := s.govc(t, "", "", asJSON).with("GOVMOMI_TUNNEL_PROXY_PORT="+port, "GOVC_CERTIFICATE="+cert,
+			"GOVC_PRIVATE_KEY="+priv)
 		e.ok("session.login", "-extension", key)
 		has(t, "session of the extension", g.ok("session.ls"), key)
 		g.ok("extension.unregister", key)
@@ -195,7 +198,8 @@ func TestGovcManagesExtensionsAndLogsInAsOne(t *testing.T) {
 func TestGovcWaitsForAChange(t *testing.T) {
 	everyBinding(t, func(t *testing.T, s *server, asJSON bool) {
 		g := s.govc(t, adminUser, adminPassword, asJSON)
-		has(t, "object.collect", g.ok("object.collect", "-s", "SessionManager:SessionManager", "currentSession.userName"), admin)
+		has(t, "object.collect", g.ok("object.collect", "-s", "SessionManager:SessionManager",
+			"currentSession.userName"), admin)
 		g.ok("session.login")
 		done := make(chan string, 1)
 		text := map[bool]string{false: "maintenance at noon", true: "maintenance at night"}[asJSON]

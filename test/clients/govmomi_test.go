@@ -25,7 +25,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// client is a govmomi client without a session.
+// client returns a govmomi client without a session.
 func (s *server) client(t *testing.T, json bool) *vim25.Client {
 	t.Helper()
 	sc := soap.NewClient(&url.URL{Scheme: "https", Host: s.tls, Path: "/sdk"}, true)
@@ -37,7 +37,7 @@ func (s *server) client(t *testing.T, json bool) *vim25.Client {
 	return c
 }
 
-// login is a govmomi client with a session of the administrator.
+// login returns a govmomi client with a session of the administrator.
 func (s *server) login(t *testing.T, json bool) (*vim25.Client, *session.Manager) {
 	t.Helper()
 	c := s.client(t, json)
@@ -48,11 +48,11 @@ func (s *server) login(t *testing.T, json bool) (*vim25.Client, *session.Manager
 	return c, m
 }
 
-// Perl's SDK posts to /sdk/webService, and clients whose base address ends in a slash
-// to //sdk.
+// Perl's SDK posts to /sdk/webService. Clients whose base address ends in a slash post to //sdk.
 func TestGovmomiLogsInAtEveryPathThatClientsPostTo(t *testing.T) {
 	s := newServer(t)
-	for _, path := range []string{"/sdk", "//sdk", "/sdk/", "/sdk/webService", "//sdk/webService", "/sdk/vimService", "/sdk/vimService.wsdl"} {
+	for _, path := range []string{"/sdk", "//sdk", "/sdk/", "/sdk/webService", "//sdk/webService", "/sdk/vimService",
+		"/sdk/vimService.wsdl"} {
 		sc := soap.NewClient(&url.URL{Scheme: "https", Host: s.tls, Path: path}, true)
 		sc.CheckRedirect = func(r *http.Request, _ []*http.Request) error { return fmt.Errorf("redirect to %s", r.URL) }
 		c, err := vim25.NewClient(t.Context(), sc)
@@ -78,7 +78,8 @@ func TestGovmomisSessionManagerWorksOverBothBindings(t *testing.T) {
 		if ok, err := m.SessionIsActive(ctx); err != nil || !ok {
 			t.Errorf("SessionIsActive: %v %v", ok, err)
 		}
-		ticket, err := m.AcquireGenericServiceTicket(ctx, &types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://x/y"})
+		ticket, err := m.AcquireGenericServiceTicket(ctx,
+			&types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://x/y"})
 		if err != nil || ticket.Id == "" {
 			t.Errorf("AcquireGenericServiceTicket: %v", err)
 		}
@@ -89,7 +90,8 @@ func TestGovmomisSessionManagerWorksOverBothBindings(t *testing.T) {
 			t.Error(err)
 		}
 		var sm mo.SessionManager
-		if err := property.DefaultCollector(c).RetrieveOne(ctx, *c.ServiceContent.SessionManager, nil, &sm); err != nil {
+		if err := property.DefaultCollector(c).RetrieveOne(ctx, *c.ServiceContent.SessionManager, nil,
+			&sm); err != nil {
 			t.Fatal(err)
 		}
 		if sm.Message == nil || *sm.Message != "hello" || len(sm.SessionList) == 0 || sm.DefaultLocale != "en" {
@@ -123,20 +125,21 @@ func TestGovmomiWaitsForUpdatesOverBothBindings(t *testing.T) {
 		if json {
 			text = "change over VI JSON"
 		}
-		err := property.Wait(ctx, property.DefaultCollector(c), *c.ServiceContent.SessionManager, []string{"message"}, func(all []types.PropertyChange) bool {
-			seen++
-			if seen == 1 {
-				if err := writer.UpdateServiceMessage(ctx, text); err != nil {
-					t.Error(err)
+		err := property.Wait(ctx, property.DefaultCollector(c), *c.ServiceContent.SessionManager, []string{"message"},
+			func(all []types.PropertyChange) bool {
+				seen++
+				if seen == 1 {
+					if err := writer.UpdateServiceMessage(ctx, text); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-			for _, p := range all {
-				if p.Name == "message" && p.Val == text {
-					return true
+				for _, p := range all {
+					if p.Name == "message" && p.Val == text {
+						return true
+					}
 				}
-			}
-			return false
-		})
+				return false
+			})
 		if err != nil || seen != 2 {
 			t.Errorf("%d updates, %v", seen, err)
 		}
@@ -147,7 +150,8 @@ func TestGovmomisViewsEventsAndFolder(t *testing.T) {
 	both(t, func(t *testing.T, s *server, json bool) {
 		ctx := t.Context()
 		c, _ := s.login(t, json)
-		v, err := view.NewManager(c).CreateContainerView(ctx, c.ServiceContent.RootFolder, []string{"VirtualMachine"}, true)
+		v, err := view.NewManager(c).CreateContainerView(ctx, c.ServiceContent.RootFolder,
+			[]string{"VirtualMachine"}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,12 +162,14 @@ func TestGovmomisViewsEventsAndFolder(t *testing.T) {
 		if err := v.Destroy(ctx); err != nil {
 			t.Error(err)
 		}
-		list, err := event.NewManager(c).QueryEvents(ctx, types.EventFilterSpec{Type: []string{"UserLoginSessionEvent"}})
+		list, err := event.NewManager(c).QueryEvents(ctx,
+			types.EventFilterSpec{Type: []string{"UserLoginSessionEvent"}})
 		if err != nil || len(list) == 0 || !strings.Contains(list[0].GetEvent().FullFormattedMessage, "logged in as") {
 			t.Errorf("events: %v %v", list, err)
 		}
 		var folder mo.Folder
-		if err := property.DefaultCollector(c).RetrieveOne(ctx, c.ServiceContent.RootFolder, []string{"name", "childEntity"}, &folder); err != nil || folder.Name != "Datacenters" {
+		if err := property.DefaultCollector(c).RetrieveOne(ctx, c.ServiceContent.RootFolder,
+			[]string{"name", "childEntity"}, &folder); err != nil || folder.Name != "Datacenters" {
 			t.Errorf("folder %+v %v", folder, err)
 		}
 	})
@@ -207,8 +213,8 @@ func TestGovmomisKeepAliveLogsInAgain(t *testing.T) {
 	}
 }
 
-// The Kubernetes cluster API provider logs in so: the client of the Automation API
-// shares the cookies of the other, which has a session.
+// The provider of the Kubernetes Cluster API logs in like this: its client of the Automation API
+// shares the cookies of another client that has a session.
 func TestGovmomisRESTClientLogsInBesideALiveSession(t *testing.T) {
 	both(t, func(t *testing.T, s *server, json bool) {
 		ctx := t.Context()
@@ -223,7 +229,7 @@ func TestGovmomisRESTClientLogsInBesideALiveSession(t *testing.T) {
 			t.Fatalf("%+v %v", own, err)
 		}
 		rc := rest.NewClient(c.Client)
-		for range 2 { // the second login brings the id of the first session
+		for range 2 { // the second login sends the id of the first session
 			if err := rc.Login(ctx, user); err != nil {
 				t.Fatalf("login beside a live session: %v", err)
 			}
@@ -237,7 +243,8 @@ func TestGovmomisRESTClientLogsInBesideALiveSession(t *testing.T) {
 		if left, err := c.SessionManager.UserSession(ctx); err != nil || left == nil || left.Key != own.Key {
 			t.Errorf("after the logout of the other client: %+v %v", left, err)
 		}
-		// Without its id the client has the other's cookie only, which is no session here.
+		// Without its id, the client only has the other client's cookie, which names no session
+		// here.
 		rc.SessionID("")
 		if rs, err := rc.Session(ctx); err != nil || rs != nil {
 			t.Errorf("by the other's cookie: %+v %v", rs, err)
@@ -251,8 +258,8 @@ func TestGovmomisRESTClientLogsInBesideALiveSession(t *testing.T) {
 	})
 }
 
-// soapOf is the client below its handlers, so that the handler's own call does
-// not wake the handler.
+// soapOf returns the client without its handlers, so that the handler's own call does not trigger
+// the handler.
 func soapOf(c *vim25.Client) soap.RoundTripper { return c.Client }
 
 func TestGovmomisCacheReusesASession(t *testing.T) {
@@ -285,7 +292,8 @@ func TestGovmomisCacheReusesASession(t *testing.T) {
 func TestOneTokenServesAllThreeBindings(t *testing.T) {
 	s := newServer(t)
 	ctx := t.Context()
-	c, err := govmomi.NewClient(ctx, &url.URL{Scheme: "https", Host: s.tls, Path: "/sdk", User: url.UserPassword(adminUser, adminPassword)}, true)
+	c, err := govmomi.NewClient(ctx, &url.URL{Scheme: "https", Host: s.tls, Path: "/sdk",
+		User: url.UserPassword(adminUser, adminPassword)}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-func TestPyVmomiHasTheWholeSessionManager(t *testing.T) {
+func TestPyVmomiUsesTheWholeSessionManager(t *testing.T) {
 	s := newServer(t)
 	_, port, _ := strings.Cut(s.tls, ":")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	// Debian's Python, which has Debian's pyVmomi.
+	// Debian's Python finds Debian's pyVmomi.
 	cmd := exec.CommandContext(ctx, "/usr/bin/python3", "testdata/pyvmomi.py", port)
 	cmd.Env = append(os.Environ(), "VIGATE_ADMIN_PASSWORD="+adminPassword)
 	out, err := cmd.CombinedOutput()
@@ -27,12 +27,13 @@ func TestPyVmomiHasTheWholeSessionManager(t *testing.T) {
 const localTicket = `
 import ssl, sys
 from pyVim.connect import SmartConnect, Disconnect
-si = SmartConnect(host="localhost", port=int(sys.argv[1]), user=sys.argv[2], pwd="", sslContext=ssl._create_unverified_context())
+unverified = ssl._create_unverified_context()
+si = SmartConnect(host="localhost", port=int(sys.argv[1]), user=sys.argv[2], pwd="", sslContext=unverified)
 print(si.content.sessionManager.currentSession.userName)
 Disconnect(si)
 `
 
-func TestPyVmomiLogsInByALocalTicketWithoutAPassword(t *testing.T) {
+func TestPyVmomiLogsInWithALocalTicketInsteadOfAPassword(t *testing.T) {
 	self, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +50,7 @@ func TestPyVmomiLogsInByALocalTicketWithoutAPassword(t *testing.T) {
 	has(t, "session of a local ticket", string(out), `LOCALOS\`+self.Username)
 }
 
-// python runs a script in Debian's Python, which has Debian's pyVmomi.
+// python runs a script in Debian's Python, which finds Debian's pyVmomi.
 func python(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -13,8 +13,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// The body of a holder-of-key login, which govmomi signs, is in no namespace.
-func TestGovmomisLoginByTokenIsUnderstoodWithAndWithoutAKey(t *testing.T) {
+// In a holder-of-key login, govmomi signs the body, whose element has no namespace.
+func TestGovmomisLoginByTokenIsAcceptedWithAndWithoutAKey(t *testing.T) {
 	s := newServer(t)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

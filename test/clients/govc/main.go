@@ -1,5 +1,5 @@
-// Command govc is the vSphere command line of govmomi, with the commands that
-// the tests use: the published packages, in a main of our own.
+// Command govc is govmomi's command line for vSphere, reduced to the commands that the tests use. It
+// imports govmomi's published packages, so the commands are unmodified.
 package main
 
 import (
