@@ -131,11 +131,16 @@ func (s *schemas) make(t reflect.Type) object {
 	properties, required := object{typeName: self}, []string{typeName}
 	for _, m := range schema.Of(t, "json").Members {
 		properties[m.Name] = s.of(m.Field.Type)
-		if !m.OmitEmpty {
+		if !m.OmitEmpty && !isOptional[m.Owner.Name()+"."+m.Name] {
 			required = append(required, m.Name)
 		}
 	}
 	return object{"type": "object", "properties": properties, "required": required}
+}
+
+// isOptional has the members that may be left out although the library's tags do not say so.
+var isOptional = map[string]bool{
+	"PropertyChange.val": true, // of a property without a value
 }
 
 // of returns the schema of a member of the type.

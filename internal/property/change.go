@@ -9,6 +9,16 @@ import (
 	"github.com/vigate/vigate/internal/schema"
 )
 
+// first appends what a client is told of one path of an object that it does not know yet. Like
+// vCenter, it also names a path without a value: clients wait for the first update of a path.
+func (u *update) first(to []types.PropertyChange, p *value.Path, r *result) []types.PropertyChange {
+	c := types.PropertyChange{Name: p.Text, Op: types.PropertyChangeOpAssign}
+	if r.state == value.Present {
+		c.Val = u.values.Box(r.at)
+	}
+	return append(to, c)
+}
+
 // change appends the changes at one path. For a filter with partial updates, it reports only the
 // parts that changed.
 func (u *update) change(to []types.PropertyChange, p *value.Path, old, now mark, r *result) []types.PropertyChange {

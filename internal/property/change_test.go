@@ -100,8 +100,11 @@ func TestValuesThatAppearAndDisappearAtAPathAreReported(t *testing.T) {
 	em := types.ManagedObjectReference{Type: "ExtensionManager", Value: "ExtensionManager"}
 	admin.filter(false, spec(em, key, key+".version"))
 	set := admin.check("")
-	if o := admin.only(set); o.Kind != types.ObjectUpdateKindEnter || len(o.ChangeSet) != 0 {
-		t.Errorf("got %+v", o)
+	o := admin.only(set)
+	if got, want := ops(o), []op{{key, types.PropertyChangeOpAssign},
+		{key + ".version", types.PropertyChangeOpAssign}}; o.Kind != types.ObjectUpdateKindEnter ||
+		!slices.Equal(got, want) || o.ChangeSet[0].Val != nil || o.ChangeSet[1].Val != nil {
+		t.Errorf("got %+v, want paths without values", o)
 	}
 	f.register("com.vigate.a")
 	set = admin.check(set.Version)

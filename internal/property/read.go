@@ -210,8 +210,9 @@ const (
 	missingWeight = 512
 )
 
-// weigh returns the approximate size of one object's results in the response, in bytes.
-func (r *reader) weigh(results []result) int64 {
+// weigh returns the approximate size of one object's results in the response, in bytes. With unset,
+// results without a value count too.
+func (r *reader) weigh(results []result, unset bool) int64 {
 	n := int64(objectWeight)
 	many := r.objects > fewResults || len(results) > fewResults
 	for i := range results {
@@ -222,6 +223,10 @@ func (r *reader) weigh(results []result) int64 {
 			n += resultWeight
 			if many || at.Kind() == reflect.Slice {
 				n += budget.WeightOf(at)
+			}
+		default:
+			if unset {
+				n += resultWeight
 			}
 		}
 	}

@@ -138,7 +138,7 @@ func (r *reader) content(made *retrieval, rest *[]item, limit int, pages bool) (
 			return nil, err
 		}
 		if ok {
-			if fault := r.api.Answer(r.call, r.weigh(results)); fault != nil {
+			if fault := r.api.Answer(r.call, r.weigh(results, false)); fault != nil {
 				return nil, fault
 			}
 			all = append(all, r.object(it, results, buf))

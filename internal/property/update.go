@@ -299,7 +299,7 @@ func (u *update) item(f *filter, it item, set *types.PropertyFilterUpdate, was *
 			next.objects[it.ref] = was
 		}
 	default:
-		if fault := u.api.Answer(u.call, u.weigh(results)); fault != nil {
+		if fault := u.api.Answer(u.call, u.weigh(results, was == nil)); fault != nil {
 			return false, fault
 		}
 		u.count++
@@ -382,17 +382,15 @@ func (u *update) object(it item, was, now *object, results []result) (types.Obje
 	}
 	for i := range results {
 		p := &it.plan.paths[i]
-		var old mark
-		if was != nil {
-			if old = was.marks[i]; old.same(now.marks[i]) {
-				continue
-			}
-		}
-		if results[i].state == missing {
+		switch {
+		case was != nil && was.marks[i].same(now.marks[i]):
+		case results[i].state == missing:
 			out.MissingSet = append(out.MissingSet, u.missing(p.Text, results[i].fault))
-			continue
+		case was == nil:
+			out.ChangeSet = u.first(out.ChangeSet, p, &results[i])
+		default:
+			out.ChangeSet = u.change(out.ChangeSet, p, was.marks[i], now.marks[i], &results[i])
 		}
-		out.ChangeSet = u.change(out.ChangeSet, p, old, now.marks[i], &results[i])
 	}
 	return out, was == nil || len(out.ChangeSet)+len(out.MissingSet) > 0
 }
