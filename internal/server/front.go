@@ -76,7 +76,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.health.serve(&x.answer, r) {
 		return
 	}
-	if len(r.Header) > maxFields {
+	if fields(r.Header) > maxFields {
 		http.Error(&x.answer, "too many header fields", http.StatusRequestHeaderFieldsTooLarge)
 		return
 	}

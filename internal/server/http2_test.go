@@ -266,23 +266,28 @@ func (q *addressQuota) held() int64 {
 	return q.total
 }
 
-// A field takes memory of its own, however short it is.
+// A field takes memory of its own, however short it is, also if others have its name.
 func TestAHeaderOfManyFieldsIsRefused(t *testing.T) {
 	r := startForAll(t, Limits{}, answers(nil))
-	var one bytes.Buffer
-	var two [][]byte
-	for i := range 2 * maxFields {
-		fmt.Fprintf(&one, "X%d:\r\n", i)
-		two = append(two, field(fmt.Sprintf("x%d", i), ""))
-	}
-	_, answer := r.raw("GET /short HTTP/1.1\r\nHost: localhost\r\n" + one.String() + "\r\n")
-	if code := status(t, answer); code != 431 {
-		t.Errorf("HTTP/1.1: %d", code)
-	}
-	x := r.rough()
-	x.must(x.send(get(1, "/short", two...)))
-	if f, err := x.until(func(f frame) bool { return f.kind == frameHeaders }); err != nil || f.status() != "431" {
-		t.Errorf("HTTP/2: %q, %v", f.status(), err)
+	for what, name := range map[string]func(int) string{
+		"names of their own": func(i int) string { return fmt.Sprintf("x%d", i) },
+		"one name":           func(int) string { return "x" },
+	} {
+		var one bytes.Buffer
+		var two [][]byte
+		for i := range 2 * maxFields {
+			fmt.Fprintf(&one, "%s:\r\n", name(i))
+			two = append(two, field(name(i), ""))
+		}
+		_, answer := r.raw("GET /short HTTP/1.1\r\nHost: localhost\r\n" + one.String() + "\r\n")
+		if code := status(t, answer); code != 431 {
+			t.Errorf("%s, HTTP/1.1: %d", what, code)
+		}
+		x := r.rough()
+		x.must(x.send(get(1, "/short", two...)))
+		if f, err := x.until(func(f frame) bool { return f.kind == frameHeaders }); err != nil || f.status() != "431" {
+			t.Errorf("%s, HTTP/2: %q, %v", what, f.status(), err)
+		}
 	}
 }
 

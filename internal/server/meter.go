@@ -124,6 +124,15 @@ func (m *meter) close() {
 	}
 }
 
+// fields is how many fields a header has. Those of one name count each.
+func fields(h http.Header) int {
+	n := 0
+	for _, values := range h {
+		n += len(values)
+	}
+	return n
+}
+
 // headerSize is about how much memory a request's header takes, in bytes.
 func headerSize(r *http.Request) int64 {
 	n := len(r.RequestURI) + len(r.Host)
