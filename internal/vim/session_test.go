@@ -1,6 +1,7 @@
 package vim_test
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -329,5 +333,39 @@ func TestAFaultIsInTheLanguageThatTheCallAsksFor(t *testing.T) {
 	f.Last = &vim.Call{Object: f.Ref(sessions), Name: "message", Read: true, AcceptLanguage: "xx, ja;q=0.5"}
 	if got := f.MessageLocale(f.Last); got != "ja" {
 		t.Errorf("locale %q", got)
+	}
+}
+
+// glance is a way in that sees what is held of an attempt while it waits.
+type glance struct{ saw func(login.Credential) }
+
+func (glance) Name() string { return "glance" }
+
+func (g glance) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
+	g.saw(a.Credential)
+	return session.Grant{}, login.ErrRejected
+}
+
+// Logins of strangers wait for their turn, when nothing counts their bodies any more.
+func TestALoginThatWaitsHoldsNoLongName(t *testing.T) {
+	long := strings.Repeat("é", 1<<20)
+	var held int
+	f := newFixture(t)
+	f.Gate.Methods = []login.Method{glance{func(c login.Credential) { held = len(c.Claims()) }}}
+	byName, byKey, bySubject := &types.LoginRequestType{UserName: long}, &types.LoginExtensionByCertificateRequestType{
+		ExtensionKey: long}, &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: long}
+	for name, c := range map[string]struct {
+		args any
+		text *string
+	}{
+		"Login":                       {byName, &byName.UserName},
+		"LoginExtensionByCertificate": {byKey, &byKey.ExtensionKey},
+		"LoginExtensionBySubjectName": {bySubject, &bySubject.ExtensionKey},
+	} {
+		held = -1
+		vimtest.Fails[types.InvalidLogin](f.As("", sessions, name, c.args))
+		if held < principal.MaxLength+1 || held > 2<<10 || len(*c.text) > 2<<10 {
+			t.Errorf("%s: the attempt holds %d bytes, its arguments %d", name, held, len(*c.text))
+		}
 	}
 }

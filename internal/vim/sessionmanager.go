@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"iter"
+	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -105,8 +106,21 @@ func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, w
 	return Result{Value: userSession(l), Token: token}, nil
 }
 
+// maxClaim is how much of a name is held while its login waits for its turn, in bytes:
+// more than a line of the log shows, and more than any principal's name has. What
+// strangers send is counted only until it is decoded.
+const maxClaim = 1025
+
+// claimed cuts a name in the arguments of a login that is too long to be anybody's.
+func claimed(name *string) string {
+	if len(*name) > maxClaim {
+		*name = strings.Clone((*name)[:maxClaim]) // a copy lets go of the rest
+	}
+	return *name
+}
+
 func (a *API) login(ctx context.Context, c *Call, r *types.LoginRequestType) (Result, error) {
-	return a.enter(ctx, c, login.Password{User: r.UserName, Secret: secret.New(r.Password)}, r.Locale)
+	return a.enter(ctx, c, login.Password{User: claimed(&r.UserName), Secret: secret.New(r.Password)}, r.Locale)
 }
 
 func noKerberos(error) *Fault { return NotSupported("no Kerberos service is configured") }
@@ -135,11 +149,11 @@ func (a *API) loginExtension(_ context.Context, c *Call, r *LoginExtensionReques
 }
 
 func (a *API) loginExtensionByCertificate(ctx context.Context, c *Call, r *types.LoginExtensionByCertificateRequestType) (Result, error) {
-	return a.enter(ctx, c, login.ExtensionCertificate{Key: r.ExtensionKey}, r.Locale)
+	return a.enter(ctx, c, login.ExtensionCertificate{Key: claimed(&r.ExtensionKey)}, r.Locale)
 }
 
 func (a *API) loginExtensionBySubjectName(ctx context.Context, c *Call, r *types.LoginExtensionBySubjectNameRequestType) (Result, error) {
-	return a.enter(ctx, c, login.ExtensionSubject{Key: r.ExtensionKey}, r.Locale)
+	return a.enter(ctx, c, login.ExtensionSubject{Key: claimed(&r.ExtensionKey)}, r.Locale)
 }
 
 func (a *API) cloneSession(ctx context.Context, c *Call, r *types.CloneSessionRequestType) (Result, error) {
