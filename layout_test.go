@@ -58,16 +58,16 @@ var rooms = map[string]struct {
 		"a login method knows neither the API nor a binding",
 	},
 	"internal/domain": {
-		"store event principal session access account extension setting roster locale login",
+		"store event principal session access account extension setting roster locale login directory",
 		"the domain is complete without the API and the bindings",
 	},
 	"internal/vim": {
-		"store event principal session access account extension setting locale peer login budget secret",
+		"store event principal session access account extension setting locale peer login budget secret domain",
 		"operations know neither HTTP nor a binding",
 	},
 	"internal/vim/vimtest": {"*", "support of tests: assembles a whole API"},
 	"internal/admin": {
-		"vim directory access account extension setting event principal session locale budget",
+		"vim domain directory access account extension setting event principal session locale budget",
 		"administration consists of operations on the domain; it knows no store, no HTTP, no binding",
 	},
 	"internal/history":        {"vim access event locale budget", "the log is used through the API; it knows no store"},

@@ -77,7 +77,7 @@ func (c counted) Search(context.Context, string, bool) ([]directory.Entry, error
 func TestTooManyPermissionsAreRefusedBeforeAnyLookup(t *testing.T) {
 	asked := 0
 	f := newFixture(t, func(d *vimtest.Domain) {
-		d.Admin.Directory = append(d.Admin.Directory, counted{&asked})
+		d.Directory = append(d.Directory, counted{&asked})
 	})
 	set := make([]types.Permission, access.MaxPermissions+1)
 	for i := range set {

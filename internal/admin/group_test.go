@@ -59,7 +59,7 @@ func (c corp) Authenticate(ctx context.Context, a login.Attempt) (session.Grant,
 }
 
 func withCorp(d *vimtest.Domain) {
-	d.Admin.Directory = append(d.Admin.Directory, corp{})
+	d.Directory = append(d.Directory, corp{})
 	d.Gate.Methods = slices.Insert(d.Gate.Methods, 0, login.Method(corp{}))
 }
 
@@ -115,7 +115,7 @@ func TestMembersAndGroupsAreFound(t *testing.T) {
 }
 
 func TestAnUnreachableDirectoryIsNotTreatedAsEmpty(t *testing.T) {
-	f := newFixture(t, func(d *vimtest.Domain) { d.Admin.Directory = append(d.Admin.Directory, corp{down: true}) })
+	f := newFixture(t, func(d *vimtest.Domain) { d.Directory = append(d.Directory, corp{down: true}) })
 	if a := f.search(types.RetrieveUserGroupsRequestType{Domain: "CORP"}); a.Fault == nil ||
 		a.Fault.Kind() != "SystemError" {
 		t.Errorf("%+v", a)

@@ -4,11 +4,14 @@
 package domain
 
 import (
+	"cmp"
+	"context"
 	"log/slog"
 	"time"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/locale"
@@ -33,8 +36,10 @@ type Options struct {
 	// Views are fed from the store beside the domain's own.
 	Views []store.View
 
+	// Sources are those of users and groups, beside the local users.
+	Sources []directory.Source
 	// Exists reports whether there is such a user, or group. Extensions are
-	// known here. nil: there are the local users.
+	// known here. nil: Directory says it.
 	Exists   func(who principal.Name, group bool) bool
 	Cost     account.Cost                 // of a password's hash; zero: account's default
 	Patience time.Duration                // how long a login waits for its hash; 0: account's default
@@ -53,6 +58,7 @@ type Domain struct {
 	Access     *access.Manager
 	Accounts   *account.Manager
 	Extensions *extension.Manager
+	Directory  directory.Directory // who there is, the local users first
 
 	sessions      *session.Table
 	defaultDomain string
@@ -62,9 +68,8 @@ type Domain struct {
 
 // New puts a domain together. It is empty until Mirror runs and is whole.
 func New(o Options) (*Domain, error) {
-	if o.DefaultDomain == "" {
-		o.DefaultDomain = account.DefaultDomain
-	}
+	o.DefaultDomain = cmp.Or(o.DefaultDomain, account.DefaultDomain)
+	o.Log = cmp.Or(o.Log, slog.Default())
 	d := &Domain{
 		Events:        event.NewLog(event.Options{Now: o.Now, Logger: o.Log}),
 		defaultDomain: o.DefaultDomain, now: o.Now, log: o.Log,
@@ -81,8 +86,11 @@ func New(o Options) (*Domain, error) {
 	extensions := extension.NewTable(func() { authority.Refresh() }, o.Log)
 	authority = access.NewTable(declared(extensions), o.Log)
 	accounts := account.NewTable(o.DefaultDomain, o.Log)
+	d.Directory = append(directory.Directory{directory.LocalUsers(accounts)}, o.Sources...)
 	if o.Exists == nil {
-		o.Exists = func(who principal.Name, group bool) bool { return !group && accounts.Exists(who) }
+		o.Exists = func(who principal.Name, group bool) bool {
+			return d.Directory.Has(context.Background(), who, group)
+		}
 	}
 	d.sessions = session.NewTable(o.Log)
 	names := &roster.Roster{Names: []roster.Names{accounts, extensions}}
@@ -123,9 +131,9 @@ func New(o Options) (*Domain, error) {
 // runs.
 func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
-// Gate is what every login passes, with the ways in that there are, in the order
+// NewGate makes what every login passes, with the ways in that there are, in the order
 // in which they are tried.
-func (d *Domain) Gate(methods ...login.Method) *login.Gate {
+func (d *Domain) NewGate(methods ...login.Method) *login.Gate {
 	return &login.Gate{
 		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table(),
 		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),

@@ -1,11 +1,20 @@
 package domain_test
 
 import (
+	"context"
+	"errors"
+	"os"
 	"reflect"
 	"testing"
 
 	"github.com/vigate/vigate/internal/domain"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/storetest"
 )
 
 // TestNoManagerIsAView: who has a manager can't change what the process believes
@@ -32,4 +41,55 @@ func TestNoManagerIsAView(t *testing.T) {
 func hasMethod(t reflect.Type, name string) bool {
 	_, has := t.MethodByName(name)
 	return has
+}
+
+// TestOptionsThatAreNotGivenHaveDefaults: without a clock or a logger, nothing that a
+// login passes panics, also if the store is lost and an error is to be logged.
+func TestOptionsThatAreNotGivenHaveDefaults(t *testing.T) {
+	memory := storetest.NewMemory(nil)
+	d, err := domain.New(domain.Options{
+		Store: memory, Base: setting.Defaults(), Thumbprint: func() string { return "00" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Follow(t, d.Mirror)
+	dir, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = dir.Close() }()
+	local := &login.LocalTickets{
+		Dir: dir, Access: d.Access.Table(), Sessions: d.Sessions, Mirror: d.Mirror, Events: d.Events,
+	}
+	if err := local.Open(); err != nil {
+		t.Fatal(err)
+	}
+	gate := d.NewGate(
+		login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
+		login.BySubject{Extensions: d.Extensions.Table()}, local, login.Local{Accounts: d.Accounts},
+	)
+	attempts := []login.Credential{
+		login.Password{User: "nobody", Secret: secret.New("a wrong password")},
+		login.Password{User: "nobody@LOCALOS", Secret: secret.New("a wrong password")},
+		login.CloneTicket{Ticket: secret.New("cst")},
+		login.ExtensionCertificate{Key: "k"}, login.ExtensionSubject{Key: "k"}, login.SSPI{}, login.Assertion{},
+	}
+	for range 2 {
+		for _, c := range attempts {
+			a := login.Attempt{Credential: c, Peer: peer.Peer{Address: "192.0.2.1"}}
+			l, token, err := gate.Login(context.Background(), a, nil)
+			if err == nil || l != nil || !token.IsZero() {
+				t.Errorf("%T: %v, %v", c, l, err)
+			}
+		}
+		if _, err := local.Issue(context.Background(), peer.Peer{}, "nobody"); !errors.Is(err, login.ErrRemote) {
+			t.Errorf("a local ticket: %v", err)
+		}
+		local.Sweep()
+		if _, err := d.Sessions.CloneGrant(context.Background(), secret.Text{}); !errors.Is(err, session.ErrBadTicket) {
+			t.Errorf("a clone ticket: %v", err)
+		}
+		_ = memory.Close() // the second time, nothing can be written down
+	}
 }

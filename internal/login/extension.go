@@ -37,7 +37,7 @@ func (m ByCertificate) Authenticate(_ context.Context, a Attempt) (session.Grant
 type BySubject struct {
 	Extensions *extension.Table
 	Trust      func() trust.Authorities // nil: nobody is believed
-	Now        func() time.Time
+	Now        func() time.Time         // nil: time.Now
 }
 
 // Name is part of Method.
@@ -53,7 +53,11 @@ func (m BySubject) Authenticate(_ context.Context, a Attempt) (session.Grant, er
 	if m.Trust != nil {
 		believed = m.Trust()
 	}
-	return extensionGrant(m.Extensions.AuthenticateSubject(c.Key, a.Peer.Certificates, believed, m.Now()))
+	now := time.Now
+	if m.Now != nil {
+		now = m.Now
+	}
+	return extensionGrant(m.Extensions.AuthenticateSubject(c.Key, a.Peer.Certificates, believed, now()))
 }
 
 func extensionGrant(e extension.Extension, err error) (session.Grant, error) {

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -64,9 +65,9 @@ type LocalTickets struct {
 	Sessions *session.Manager
 	Mirror   *store.Mirror
 	Events   *event.Log
-	Now      func() time.Time
-	Random   io.Reader // nil: crypto/rand
-	Log      *slog.Logger
+	Now      func() time.Time // nil: time.Now
+	Random   io.Reader        // nil: crypto/rand
+	Log      *slog.Logger     // nil: slog.Default
 	// Account looks up an operating-system account; nil: os/user.Lookup.
 	Account func(name string) (*user.User, error)
 
@@ -97,6 +98,10 @@ type LocalTicket struct{ User, Path string }
 
 // Open removes what an earlier run left in the directory.
 func (t *LocalTickets) Open() error {
+	if t.Now == nil {
+		t.Now = time.Now
+	}
+	t.Log = cmp.Or(t.Log, slog.Default())
 	t.lookups = newLookups(t.Now)
 	t.files, t.counts, t.others = map[string]localFile{}, map[localOwner]int{}, 0
 	left, err := fs.ReadDir(t.Dir.FS(), ".")

@@ -12,7 +12,6 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
-	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
@@ -48,16 +47,16 @@ func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	log := slog.New(slog.DiscardHandler)
-	d, a := f.domain(log)
+	d, o := f.domain(log)
 	var err error
-	f.API, err = vim.New(d)
+	f.API, err = vim.New(d, o)
 	f.must(err)
-	f.must(admin.Serve(f.API, a))
+	f.must(admin.Serve(f.API, d))
 	f.must(history.Serve(f.API))
 	f.service = newService(f.API)
 	f.must(f.service.serve())
 	storetest.Follow(t, f.mirror)
-	_, err = a.Accounts.Bootstrap(t.Context(), []byte("a good password"))
+	_, err = d.Accounts.Bootstrap(t.Context(), []byte("a good password"))
 	f.must(err)
 	return f
 }
@@ -69,7 +68,7 @@ func (f *fixture) must(err error) {
 	}
 }
 
-func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
+func (f *fixture) domain(log *slog.Logger) (*domain.Domain, vim.Options) {
 	s := storetest.NewMemory(nil)
 	f.t.Cleanup(func() { _ = s.Close() })
 	base := setting.Defaults()
@@ -81,13 +80,11 @@ func (f *fixture) domain(log *slog.Logger) (vim.Domain, admin.Domain) {
 	})
 	f.must(err)
 	f.mirror = d.Mirror
-	return vim.Domain{
-		Sessions: d.Sessions, OnEnd: d.OnEnd,
-		Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
-		Gate:   d.Gate(),
+	return d, vim.Options{
+		Gate:   d.NewGate(),
 		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
 		Log:    log,
-	}, admin.Domain{Accounts: d.Accounts, Directory: directory.Directory{directory.LocalUsers(d.Accounts.Table())}}
+	}
 }
 
 func name(user string) principal.Name {

@@ -31,11 +31,9 @@ import (
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
-	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
-	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
@@ -67,13 +65,12 @@ type Node struct {
 	certificate *server.Certificate
 
 	*domain.Domain
-	directory directory.Directory // who there is
-	tickets   *os.Root            // of local's files
-	local     *login.LocalTickets
-	API       *vim.API
-	metrics   *metrics.Recorder // nil: nobody could ask for them
-	server    *server.Server
-	serving   atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
+	tickets *os.Root // of local's files
+	local   *login.LocalTickets
+	API     *vim.API
+	metrics *metrics.Recorder // nil: nobody could ask for them
+	server  *server.Server
+	serving atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
 
 	sweeps int // turns at sweeping sessions
 	cancel context.CancelFunc
@@ -129,12 +126,11 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View()}, Requests: n.requests,
 		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Log: n.logger,
-		Exists: func(who principal.Name, group bool) bool { return n.directory.Has(context.Background(), who, group) },
+		Sources: []directory.Source{directory.SystemUsers(nil)},
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.directory = directory.Directory{directory.LocalUsers(n.Accounts.Table()), directory.SystemUsers(nil)}
 	n.cluster.Attach(n.Mirror)
 	if err := n.openAPI(cfg, h); err != nil {
 		return nil, err
@@ -185,13 +181,10 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	if err != nil {
 		host = "localhost"
 	}
-	gate := n.Gate(methods...)
+	gate := n.NewGate(methods...)
 	gate.Started = h.started
-	n.API, err = vim.New(vim.Domain{
-		Sessions: n.Sessions, OnEnd: n.OnEnd,
-		Gate:   gate,
-		Access: n.Access, Extensions: n.Extensions,
-		Events: n.Events, Settings: n.Settings, LocalTickets: n.local,
+	n.API, err = vim.New(n.Domain, vim.Options{
+		Gate: gate, LocalTickets: n.local,
 		Server: vim.ServerInfo{
 			HostName: host, About: about(),
 			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
@@ -206,9 +199,7 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	if err != nil {
 		return err
 	}
-	if err := serveObjects(n.API, admin.Domain{
-		Accounts: n.Accounts, Directory: n.directory,
-	}, n.cluster); err != nil {
+	if err := serveObjects(n.API, n.Domain, n.cluster); err != nil {
 		return err
 	}
 	n.know(methods)
@@ -218,8 +209,11 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 // Objects returns the managed objects that a server serves, over no data.
 func Objects() ([]*vim.Object, error) {
 	// The rows are the same whatever they work on.
-	table := session.NewTable(nil)
-	api, err := vim.New(vim.Domain{Sessions: session.NewManager(session.Options{Table: table}), OnEnd: table.OnEnd})
+	d, err := domain.New(domain.Options{Base: setting.Defaults()})
+	if err != nil {
+		return nil, err
+	}
+	api, err := vim.New(d, vim.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -227,14 +221,14 @@ func Objects() ([]*vim.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := serveObjects(api, admin.Domain{}, nodes); err != nil {
+	if err := serveObjects(api, d, nodes); err != nil {
 		return nil, err
 	}
 	return api.Objects(), nil
 }
 
 // serveObjects adds to the API the objects that have packages of their own.
-func serveObjects(api *vim.API, d admin.Domain, nodes *cluster.Cluster) error {
+func serveObjects(api *vim.API, d *domain.Domain, nodes *cluster.Cluster) error {
 	return errors.Join(admin.Serve(api, d), history.Serve(api), property.Serve(api), nodes.Serve(api))
 }
 

@@ -15,7 +15,6 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
-	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
@@ -108,16 +107,16 @@ func (w *World) Beside(s store.Store) *World {
 }
 
 // run starts the server and feeds its views until the test ends.
-func (w *World) run() admin.Domain {
+func (w *World) run() *domain.Domain {
 	w.Peer = peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1},
 		TLS: true}
 	w.tokens, w.certificates = map[string]string{}, map[string]*x509.Certificate{}
 	nodes, err := cluster.New(cluster.Options{Name: "vectors", Version: "1", Now: w.clock.Now})
 	w.must(err)
-	d, a := w.domain(slog.New(slog.DiscardHandler), nodes)
-	api, err := vim.New(d)
+	d, o := w.domain(slog.New(slog.DiscardHandler), nodes)
+	api, err := vim.New(d, o)
 	w.must(err)
-	w.must(admin.Serve(api, a))
+	w.must(admin.Serve(api, d))
 	w.must(history.Serve(api))
 	w.must(property.Serve(api))
 	w.must(nodes.Serve(api))
@@ -125,7 +124,7 @@ func (w *World) run() admin.Domain {
 	storetest.Follow(w.t, w.mirror)
 	nodes.Attach(w.mirror)
 	w.must(nodes.Report(w.t.Context()))
-	return a
+	return d
 }
 
 // Sync returns when the server has applied all changes that any server of the cluster has
@@ -142,7 +141,7 @@ func (w *World) name(user string) principal.Name {
 }
 
 // domain assembles the server's parts in the same way as the real server.
-func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, admin.Domain) {
+func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (*domain.Domain, vim.Options) {
 	now := w.clock.Now
 	var d *domain.Domain
 	var err error
@@ -158,16 +157,14 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (vim.Domain, ad
 	})
 	w.must(err)
 	w.mirror = d.Mirror
-	return vim.Domain{
-		Sessions: d.Sessions, OnEnd: d.OnEnd,
-		Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
-		Gate: d.Gate(
+	return d, vim.Options{
+		Gate: d.NewGate(
 			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
 			login.BySubject{Extensions: d.Extensions.Table(), Trust: w.trust, Now: now},
 			login.Local{Accounts: d.Accounts},
 		),
 		Server: server(), Log: log, Now: now,
-	}, admin.Domain{Accounts: d.Accounts, Directory: directory.Directory{directory.LocalUsers(d.Accounts.Table())}}
+	}
 }
 
 func (w *World) trust() trust.Authorities {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/budget"
+	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
@@ -18,21 +19,13 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 )
 
-// Domain is what the operations work on. All are needed but the last ones.
-type Domain struct {
-	Sessions   *session.Manager
-	Gate       *login.Gate
-	Access     *access.Manager
-	Extensions *extension.Manager
-	Events     *event.Log
-	Settings   *setting.Settings
+// Options of an API. Gate is needed for logins.
+type Options struct {
+	Gate *login.Gate
 	// LocalTickets issues local tickets; nil: not supported here.
 	LocalTickets *login.LocalTickets
 	// Server is what this server says of itself.
 	Server ServerInfo
-
-	// OnEnd has a function called after each end of a session: domain.Domain's.
-	OnEnd func(func(session.Key))
 
 	// Fresh says why what this node knows may be old: it then serves nobody, as
 	// a session may have been ended elsewhere. nil: it never is.
@@ -42,7 +35,7 @@ type Domain struct {
 	Limits *budget.Limits
 
 	Log *slog.Logger     // nil: slog.Default
-	Now func() time.Time // the clock that Sessions go by; nil: time.Now
+	Now func() time.Time // the clock of the domain; nil: time.Now
 	// Observe, if set, hears of each call after it was done: the row's names,
 	// the fault's kind or "", and how long it took.
 	Observe func(object, name, fault string, took time.Duration)
@@ -50,7 +43,15 @@ type Domain struct {
 
 // API is the managed objects and their dispatcher.
 type API struct {
-	Domain
+	// What the operations work on: the domain's managers, but for those that only
+	// one package needs.
+	Sessions   *session.Manager
+	Access     *access.Manager
+	Extensions *extension.Manager
+	Events     *event.Log
+	Settings   *setting.Settings
+	Options
+
 	objects map[string]*table
 	// ids has the type of each object that has an id of its own; "" if two have the same.
 	ids       map[string]string
@@ -77,14 +78,16 @@ type table struct {
 
 // New makes the API over the domain, with the objects of the sessions. Other
 // packages serve more: see Add.
-func New(d Domain) (*API, error) {
-	if d.Log == nil {
-		d.Log = slog.Default()
+func New(d *domain.Domain, o Options) (*API, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
 	}
-	if d.Now == nil {
-		d.Now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	a := &API{Domain: d, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
+	a := &API{
+		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
+		Options: o, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
 	a.bound()
 	d.OnEnd(a.endSession)
 	for _, o := range []*Object{

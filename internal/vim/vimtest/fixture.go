@@ -93,19 +93,19 @@ func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 		e(d)
 	}
 	var err error
-	f.API, err = vim.New(d.Domain)
+	f.API, err = vim.New(d.Domain, d.Options)
 	f.Must(err)
-	f.Must(admin.Serve(f.API, d.Admin))
+	f.Must(admin.Serve(f.API, d.Domain))
 	f.Must(history.Serve(f.API))
 	storetest.Follow(t, f.mirror)
 	ctx := t.Context()
 	_, err = d.Settings.EnsureInstance(ctx)
 	f.Must(err)
-	_, err = d.Admin.Accounts.Bootstrap(ctx, []byte(AdminPassword))
+	_, err = d.Accounts.Bootstrap(ctx, []byte(AdminPassword))
 	f.Must(err)
 	ann, err := principal.Parse(AnnName, "")
 	f.Must(err)
-	f.Must(d.Admin.Accounts.Create(ctx, event.By("test"), ann, []byte(AnnPassword), "Ann Example"))
+	f.Must(d.Accounts.Create(ctx, event.By("test"), ann, []byte(AnnPassword), "Ann Example"))
 	f.Must(d.Access.SetPermissions(ctx, access.Server(event.By("test")), access.Root, []access.Permission{{Principal: ann, Role: access.ReadOnly, Propagate: true}}))
 	f.Admin, f.Ann = f.Login(AdminName, AdminPassword), f.Login(AnnName, AnnPassword)
 	return f
