@@ -166,7 +166,7 @@ func (d *Domain) policy() session.Policy {
 	v := d.Settings.Values()
 	return session.Policy{
 		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
-		MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
+		MaxSessions: v.MaxSessions, MaxPerPrincipal: d.Settings.PerPrincipal(),
 	}
 }
 

@@ -120,3 +120,40 @@ func TestTheBoundsOfOptionsAreThoseOfTheDocument(t *testing.T) {
 		t.Errorf("docs/security.md has\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 }
+
+func TestClientsCannotLetOneUserHaveAllSessions(t *testing.T) {
+	operator := func(all, one int) func(*setting.Config) {
+		return func(c *setting.Config) { c.Base.MaxSessions, c.Base.MaxPerPrincipal = all, one }
+	}
+	for _, c := range []struct {
+		name     string
+		base     func(*setting.Config)
+		all, one int // that clients set; 0: not set
+		want     int
+	}{
+		{"nothing is set", operator(100_000, 2000), 0, 0, 2000},
+		{"few sessions", operator(100_000, 2000), 100, 0, 10},
+		{"many of one", operator(100_000, 2000), 0, 100_000, 10_000},
+		{"both", operator(100_000, 2000), 100, 100_000, 10},
+		{"fewer of one", operator(100_000, 2000), 0, 10, 10},
+		{"many of all", operator(100_000, 2000), 1_000_000, 100_000, 100_000},
+		{"what the operator wants", operator(5, 5), 0, 0, 5},
+		{"more of all than the operator wants", operator(5, 5), 100, 0, 5},
+		{"more of one than the operator wants", operator(5, 5), 0, 10, 5},
+	} {
+		s := start(t, storetest.NewMemory(clock), c.base)
+		var set []setting.Option
+		if c.all > 0 {
+			set = append(set, setting.Option{Name: setting.MaxSessions, Value: int32(c.all)})
+		}
+		if c.one > 0 {
+			set = append(set, setting.Option{Name: "vigate.session.maxPerUser", Value: int32(c.one)})
+		}
+		if err := s.Update(t.Context(), event.By("x"), set); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if got := s.PerPrincipal(); got != c.want {
+			t.Errorf("%s: one user may have %d sessions, want %d", c.name, got, c.want)
+		}
+	}
+}

@@ -135,6 +135,22 @@ func (s *Settings) set(o *option, v *Values, value any) error {
 // use.
 func (s *Settings) Values() *Values { return &s.state.Load().values }
 
+// sharing is how many users it takes to use up all sessions if clients have set the limits.
+const sharing = 10
+
+// PerPrincipal returns the maximum number of live sessions of one principal. If clients have set
+// the limits, it is at most a tenth of all sessions. Otherwise a client that may set options could
+// lower the number of all sessions and use all of them itself, so that nobody else could log in.
+// The operator may set any limits in the configuration.
+func (s *Settings) PerPrincipal() int {
+	v := s.Values()
+	most := max(1, v.MaxSessions/sharing)
+	if v.MaxSessions >= s.base.MaxSessions {
+		most = max(most, s.base.MaxPerPrincipal)
+	}
+	return min(v.MaxPerPrincipal, most)
+}
+
 // Message returns the service message, or "" if there is none.
 func (s *Settings) Message() string { return s.state.Load().message }
 

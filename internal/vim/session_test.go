@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
@@ -367,5 +368,20 @@ func TestALoginThatWaitsHoldsNoLongName(t *testing.T) {
 		if held < principal.MaxLength+1 || held > 2<<10 || len(*c.text) > 2<<10 {
 			t.Errorf("%s: the attempt holds %d bytes, its arguments %d", name, held, len(*c.text))
 		}
+	}
+}
+
+func TestWhoSetsOptionsCannotTakeAllSessions(t *testing.T) {
+	f := newFixture(t)
+	mallory := f.User("mallory", access.GlobalSettings)
+	vimtest.OK(f.SetOption(mallory, types.OptionValue{Key: "config.vmacore.soap.maxSessionCount", Value: int32(100)}))
+	for range 100 {
+		a := f.As("", sessions, "Login", &types.LoginRequestType{UserName: "mallory", Password: "password of mallory"})
+		if a.Fault != nil {
+			break
+		}
+	}
+	if !f.Alive(f.Login(vimtest.AdminName, vimtest.AdminPassword)) {
+		t.Error("the administrator can't log in")
 	}
 }
