@@ -174,9 +174,13 @@ func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Requ
 	if fault != nil {
 		return kept, refused(fault)
 	}
-	defer done()
 	args := m.NewArgs()
-	if err := h.codec.decode(body.Bytes, args, m.Name, m.Args.Name(), m.Name+"RequestType"); err != nil {
+	// The turn ends before a refused call's object is looked up, which may wait for the store.
+	err = func() error {
+		defer done()
+		return h.codec.decode(body.Bytes, args, m.Name, m.Args.Name(), m.Name+"RequestType")
+	}()
+	if err != nil {
 		return kept, h.unfit(r.Context(), c, vim.FaultOf(err))
 	}
 	c.Args = args

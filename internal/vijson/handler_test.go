@@ -358,7 +358,11 @@ func TestTheBodyIsDecodedInATurnThatEndsBeforeTheCall(t *testing.T) {
 	if len(f.decoding) != 1 || f.decoding[0] != len(body) {
 		t.Errorf("turns for %d bytes, want %d", f.decoding, len(body))
 	}
-	f.crowded = true
+	f.send("POST", manager+"Login", strings.Replace(body, "userName", "user", 1), nil)
+	if len(f.lookedUp) != 1 || f.lookedUp[0] != 0 {
+		t.Errorf("lookups of a refused call, each with the turns that have not ended: %d", f.lookedUp)
+	}
+	f.refused, f.crowded = nil, true
 	if w := f.send("POST", manager+"Login", body, nil); w.Code != 503 || len(f.calls) != 1 || len(f.refused) != 1 {
 		t.Errorf("without a turn: %d %s", w.Code, w.Body)
 	}

@@ -36,6 +36,7 @@ type fakeAPI struct {
 	decoding []int // the bytes that a turn was asked for
 	decoded  int   // the turns that ended
 	crowded  bool  // no turn is to be had
+	lookedUp []int // for each lookup the turns that had not ended
 }
 
 func newFake() *fakeAPI {
@@ -102,7 +103,10 @@ func (f *fakeAPI) Property(ref types.ManagedObjectReference, name string) (*vim.
 	return nil, vim.TypeNotFound(ref.Type)
 }
 
-func (f *fakeAPI) Lookup(context.Context, *vim.Call) *vim.Fault { return nil }
+func (f *fakeAPI) Lookup(context.Context, *vim.Call) *vim.Fault {
+	f.lookedUp = append(f.lookedUp, len(f.decoding)-f.decoded)
+	return nil
+}
 
 func (f *fakeAPI) TypeOf(context.Context, *vim.Call, string) (string, *vim.Fault) { return "", nil }
 
