@@ -19,7 +19,6 @@ const maxColumns = 120
 var (
 	wideGo = []string{
 		"internal/cluster",
-		"internal/event",
 		"internal/login",
 		"internal/soap",
 		"internal/store",
@@ -46,7 +45,6 @@ var (
 		"docs/security.md",
 	}
 	shortDocs = []string{
-		"internal/domain",
 		"internal/store/storetest",
 		"test/etcd/member",
 		"test/etcd/proxy",
@@ -57,7 +55,6 @@ var (
 	}
 	oddLogs = []string{
 		"internal/cluster",
-		"internal/domain",
 		"internal/login",
 		"internal/soap",
 		"internal/store/bolt",

@@ -182,10 +182,10 @@ var damageCases = []damageCase{
 		s.must(s.admin, sm+"UpdateServiceMessage", `{"message":"again"}`)
 	}},
 	{"the instance's identity", store.Setting, id("instance"), 0, "setting instance", nil},
-	{"an event", store.Event, last, 200, "event passed over", func(_ *damageScene, s *scene) {
+	{"an event", store.Event, last, 200, "unreadable event skipped", func(_ *damageScene, s *scene) {
 		s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`)
 	}},
-	{"an event that outlives later ones", store.KeptEvent, last, 200, "event passed over",
+	{"an event that outlives later ones", store.KeptEvent, last, 200, "unreadable event skipped",
 		func(_ *damageScene, s *scene) {
 			s.must(s.admin, eventPath+"QueryEvents", `{"filter":{"_typeName":"EventFilterSpec"}}`)
 		}},

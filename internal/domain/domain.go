@@ -1,6 +1,9 @@
-// Package domain puts the managers of the domain together over one store: what
-// depends on what, and which setting is whose rule, is said here once, for the
-// server as for tests of a whole API.
+// Package domain creates the managers of sessions, users, permissions, extensions, settings and
+// events over one store, and connects them. It defines how they depend on each other and which
+// setting controls which of them. The server uses it, and so do tests of a whole API.
+//
+// [New] creates a [Domain] from [Options]. [Domain.NewGate] creates the gate for logins. The package
+// has no network code and no wire formats.
 package domain
 
 import (
@@ -23,33 +26,33 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Options of a domain. Store, Base and Thumbprint are needed.
+// Options configures a domain. Store, Base and Thumbprint are required.
 type Options struct {
 	Store store.Store
-	// Base is what the settings are where no client has set them.
+	// Base holds the values of settings that no client has changed.
 	Base setting.Values
-	// Thumbprint is the SHA-1 of the server's certificate as AA-BB-…, which
-	// clone tickets carry.
+	// Thumbprint returns the SHA-1 thumbprint of the server's certificate in the form AA-BB-….
+	// Clone tickets contain it.
 	Thumbprint func() string
-	// DefaultDomain is that of the local users; "": account.DefaultDomain.
+	// DefaultDomain is the domain of the local users. If empty, account.DefaultDomain is used.
 	DefaultDomain string
-	// Views are fed from the store beside the domain's own.
+	// Views are additional views that the mirror updates.
 	Views []store.View
 
-	// Sources are those of users and groups, beside the local users.
+	// Sources are the identity sources besides the local users.
 	Sources []directory.Source
-	// Exists reports whether there is such a user, or group. Extensions are
-	// known here. nil: Directory says it.
+	// Exists reports whether a user or group exists. It is not called for extensions. If nil, the
+	// domain's directory is used.
 	Exists   func(who principal.Name, group bool) bool
-	Cost     account.Cost                 // of a password's hash; zero: account's default
-	Patience time.Duration                // how long a login waits for its hash; 0: account's default
+	Cost     account.Cost                 // cost of a password's hash; if zero, account's default
+	Patience time.Duration                // how long a login waits for its hash; if 0, account's default
 	Requests func() uint64                // see account.Options; may be nil
 	Sweeps   func() (time.Duration, bool) // see session.Options; may be nil
-	Now      func() time.Time             // nil: time.Now
-	Log      *slog.Logger                 // nil: slog.Default
+	Now      func() time.Time             // if nil, time.Now
+	Logger   *slog.Logger                 // if nil, slog.Default
 }
 
-// Domain is the managers over one store, whose views Mirror feeds.
+// Domain holds the managers over one store. Mirror updates their views.
 type Domain struct {
 	Mirror     *store.Mirror
 	Events     *event.Log
@@ -63,36 +66,36 @@ type Domain struct {
 	sessions      *session.Table
 	defaultDomain string
 	now           func() time.Time
-	log           *slog.Logger
+	logger        *slog.Logger
 }
 
-// New puts a domain together. It is empty until Mirror runs and is whole.
+// New creates a domain. The domain is empty until Mirror runs and has read the whole store.
 func New(o Options) (*Domain, error) {
 	o.DefaultDomain = cmp.Or(o.DefaultDomain, account.DefaultDomain)
-	o.Log = cmp.Or(o.Log, slog.Default())
+	o.Logger = cmp.Or(o.Logger, slog.Default())
 	d := &Domain{
-		Events:        event.NewLog(event.Options{Now: o.Now, Logger: o.Log}),
-		defaultDomain: o.DefaultDomain, now: o.Now, log: o.Log,
+		Events:        event.NewLog(event.Options{Now: o.Now, Logger: o.Logger}),
+		defaultDomain: o.DefaultDomain, now: o.Now, logger: o.Logger,
 	}
 	var err error
 	d.Settings, err = setting.New(setting.Config{
-		Base: o.Base, Events: d.Events, Logger: o.Log,
+		Base: o.Base, Events: d.Events, Logger: o.Logger,
 		CheckLocale: func(name string) error { _, err := locale.Fit(name); return err },
 	})
 	if err != nil {
 		return nil, err
 	}
 	var authority *access.Table
-	extensions := extension.NewTable(func() { authority.Refresh() }, o.Log)
-	authority = access.NewTable(declared(extensions), o.Log)
-	accounts := account.NewTable(o.DefaultDomain, o.Log)
+	extensions := extension.NewTable(func() { authority.Refresh() }, o.Logger)
+	authority = access.NewTable(declared(extensions), o.Logger)
+	accounts := account.NewTable(o.DefaultDomain, o.Logger)
 	d.Directory = append(directory.Directory{directory.LocalUsers(accounts)}, o.Sources...)
 	if o.Exists == nil {
 		o.Exists = func(who principal.Name, group bool) bool {
 			return d.Directory.Has(context.Background(), who, group)
 		}
 	}
-	d.sessions = session.NewTable(o.Log)
+	d.sessions = session.NewTable(o.Logger)
 	names := &roster.Roster{Names: []roster.Names{accounts, extensions}}
 	d.Mirror = store.NewMirror(o.Store, append([]store.View{
 		d.Settings.View(), extensions.View(), authority.View(), accounts.View(), names.View(), d.sessions.View(),
@@ -117,34 +120,32 @@ func New(o Options) (*Domain, error) {
 	})
 	d.Extensions = extension.NewManager(extension.Options{
 		Mirror: d.Mirror, Table: extensions, Roster: names, Events: d.Events, Authority: d.Access,
-		End: d.Sessions.Evict, Now: o.Now, Logger: o.Log,
+		End: d.Sessions.Evict, Now: o.Now, Logger: o.Logger,
 	})
 	d.Accounts, err = account.NewManager(account.Options{
 		Mirror: d.Mirror, Table: accounts, Roster: names, Events: d.Events, Authority: d.Access,
-		End: d.Sessions.Evict, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Logger: o.Log,
+		End: d.Sessions.Evict, Cost: o.Cost, Patience: o.Patience, Requests: o.Requests, Now: o.Now, Logger: o.Logger,
 	})
 	return d, err
 }
 
-// OnEnd has f called after each end of a session, whoever ended it, so that what
-// belongs to the session dies with it. f must be quick. It is called before Mirror
-// runs.
+// OnEnd registers f, which is called after each end of a session, so that the resources of the
+// session can be released. f must return quickly. OnEnd must be called before Mirror runs.
 func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
-// NewGate makes what every login passes, with the ways in that there are, in the order
-// in which they are tried.
+// NewGate returns a gate, which every login passes. The gate tries the methods in the given order.
 func (d *Domain) NewGate(methods ...login.Method) *login.Gate {
 	return &login.Gate{
 		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table(),
 		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),
-		Reports:  login.NewReports(d.Mirror, d.Events, d.now, d.log),
+		Reports:  login.NewReports(d.Mirror, d.Events, d.now, d.logger),
 		Mirror:   d.Mirror, DefaultDomain: d.defaultDomain,
 		DefaultLocale: func() string { return d.Settings.Values().DefaultLocale },
 	}
 }
 
-// known reports whether there is such a local user or extension, at the cost of
-// finding one in memory, whatever the answer.
+// known reports whether a local user or extension exists. It looks only in memory, and takes the
+// same time in both cases.
 func (d *Domain) known(who principal.Name) bool {
 	if who.Domain == "" {
 		return d.Extensions.Exists(who.User)
@@ -152,8 +153,7 @@ func (d *Domain) known(who principal.Name) bool {
 	return d.Accounts.Exists(who)
 }
 
-// spares is Options.Spares of the sessions: those who lose their way in are local
-// users and extensions.
+// spares is session.Options.Spares. Only local users and extensions can lose their access.
 func (d *Domain) spares(who principal.Name, key string) (store.Change, bool) {
 	if who.Domain == "" {
 		return d.Extensions.Spares(who, key)
@@ -161,7 +161,7 @@ func (d *Domain) spares(who principal.Name, key string) (store.Change, bool) {
 	return d.Accounts.Spares(who, key)
 }
 
-// policy is the rules of sessions in force.
+// policy returns the current rules for sessions.
 func (d *Domain) policy() session.Policy {
 	v := d.Settings.Values()
 	return session.Policy{
@@ -170,7 +170,7 @@ func (d *Domain) policy() session.Policy {
 	}
 }
 
-// declared are the privileges that registered extensions add to the API's.
+// declared returns a function that lists the privileges that registered extensions declare.
 func declared(t *extension.Table) func() []access.PrivilegeInfo {
 	return func() []access.PrivilegeInfo {
 		var all []access.PrivilegeInfo

@@ -20,7 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// overtaken is a store in which something else happens right before a commit.
+// overtaken is a store that calls a function right before a commit.
 type overtaken struct {
 	store.Store
 	before atomic.Pointer[func()]
@@ -37,7 +37,7 @@ func node(t *testing.T, s store.Store) *domain.Domain {
 	t.Helper()
 	d, err := domain.New(domain.Options{
 		Store: s, Base: setting.Defaults(), Thumbprint: func() string { return "" }, Patience: time.Minute,
-		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: slog.New(slog.DiscardHandler),
+		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,8 @@ func node(t *testing.T, s store.Store) *domain.Domain {
 	return d
 }
 
-// makers make somebody with a name. Their error is nil or taken.
+// makers create a user or an extension with a name. Their error is nil, or it means that the name
+// is taken.
 var makers = map[string]func(context.Context, *domain.Domain, string) error{
 	"a user": func(ctx context.Context, d *domain.Domain, name string) error {
 		who := principal.Name{Domain: account.DefaultDomain, User: name}

@@ -7,24 +7,24 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// Actor is who acts: a principal, and, where its session impersonates it, the
-// principal that logged in. The zero value is the server itself.
+// Actor is the principal that acts and, if its session impersonates that principal, the principal
+// that logged in. The zero value is the server itself.
 type Actor struct {
-	// User is the principal with whose authority is acted.
+	// User is the principal whose privileges apply.
 	User string
-	// Origin is the principal that really logged in; empty: User itself.
+	// Origin is the principal that logged in. It is empty if that is User.
 	Origin string
 }
 
-// By is an actor that nobody impersonates.
+// By returns an actor without an impersonation.
 func By(user string) Actor { return Actor{User: user} }
 
 // impersonated joins the two names of an actor for display.
 const impersonated = " (impersonated by "
 
-// String is for display where there is one place for both names. Nothing reads
-// it back. A user that is only claimed may contain the words that join the
-// names: it is quoted, so that it can't look like an impersonation.
+// String returns a text for display that contains both names. It is never parsed. The user of a
+// failed login may be any text. If it contains the words that join the names, it is quoted, so that
+// it can't look like an impersonation.
 func (a Actor) String() string {
 	switch {
 	case a.Origin != "":
@@ -35,10 +35,10 @@ func (a Actor) String() string {
 	return a.User
 }
 
-// Actor is who acted.
+// Actor returns the actor of the event.
 func (e Event) Actor() Actor { return Actor{User: e.User, Origin: e.Origin} }
 
-// By is the event with a as who acted.
+// By returns a copy of the event with a as its actor.
 func (e Event) By(a Actor) Event {
 	e.User, e.Origin = a.User, a.Origin
 	return e

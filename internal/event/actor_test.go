@@ -23,9 +23,9 @@ func TestOnlyAnImpersonationIsDisplayedAsOne(t *testing.T) {
 	}
 }
 
-// The filter goes by the fields of who acted. A text that looks like an
-// impersonation is one name: that of a failed login, or of an event that an
-// older version stored with both names in one text.
+// The filter compares the fields of the actor. A text that looks like an impersonation is a single
+// name: it comes from a failed login, or from an event that an older version stored with both names
+// in one text.
 func TestAFilterNeverSplitsANameInTwo(t *testing.T) {
 	b := begin(t, event.Options{})
 	b.post(t, event.Event{Type: "EventEx", ID: "vigate.x"}.By(event.Actor{User: `D\ann`, Origin: `D\agent`}))
@@ -33,7 +33,8 @@ func TestAFilterNeverSplitsANameInTwo(t *testing.T) {
 	for _, typ := range []string{"BadUsernameSessionEvent", "UserLogoutSessionEvent", "EventEx"} {
 		b.post(t, event.Event{Type: typ, User: both})
 	}
-	old := `{"type":"UserLogoutSessionEvent","user":"D\\ann (impersonated by D\\agent)","created":"2025-03-04T05:06:07Z"}`
+	old := `{"type":"UserLogoutSessionEvent","user":"D\\ann (impersonated by D\\agent)",` +
+		`"created":"2025-03-04T05:06:07Z"}`
 	b.View().Put(store.Record{Kind: store.Event, ID: store.NumberedID(5), Value: []byte(old)})
 	for name, want := range map[string][]int32{`d\ANN`: {1}, `D\agent`: {1}, both: {2, 3, 4, 5}} {
 		same(t, name, b.Query(event.Filter{Users: &event.Users{Keys: event.UserKeys([]string{name}, "d")}}), want...)

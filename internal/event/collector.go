@@ -10,37 +10,36 @@ import (
 	"time"
 )
 
-// Collector reads the events that a filter selects in pages, as the API's
-// EventHistoryCollector does: a "latest page" of the newest, and a position
-// between events that moves over all of them, older and newer. All methods may
-// be called at the same time.
+// Collector reads the events that a filter selects in pages, like the API's EventHistoryCollector.
+// The "latest page" contains the newest events. A position between events can be moved forward and
+// backward over all events. All methods are safe for concurrent use.
 type Collector struct {
 	log    *Log
 	filter Filter
 	wants  *criteria
 	closed bool // guarded by log.mu
 
-	mu   sync.Mutex // guards what follows
-	page int        // events in the latest page
-	// at: the position is behind the event of this number and all before.
-	// Being a number, and no index, it survives what is trimmed.
-	at    uint64
-	known known
+	mu   sync.Mutex // guards the fields below
+	page int        // size of the latest page
+	// at is the position. It is after the event with this number. Because it is a number and not an
+	// index, it stays valid when events are trimmed.
+	at   uint64
+	last latestPage
 }
 
-// known is what was found when the latest page was last asked for, so that only
-// the events since are looked at the next time: a log has 100,000.
-type known struct {
-	scans int // of the whole log so far; 0: nothing is known
+// latestPage caches the last result of a collector's latest page. The next request then looks only
+// at newer events instead of the whole log, which may have 100,000 events.
+type latestPage struct {
+	scans int // number of scans of the whole log so far; 0 means that nothing is cached
 	epoch uint64
 	page  int
-	upTo  uint64   // the last event that was judged
-	seqs  []uint64 // of the page's events, oldest first
-	older bool     // events before the page match too
+	upTo  uint64   // number of the last event that was checked
+	seqs  []uint64 // numbers of the page's events, oldest first
+	older bool     // older events match the filter as well
 }
 
-// NewCollector makes a collector whose position is before the oldest event, as
-// the API says. MaxCount of the filter is the size of the latest page.
+// NewCollector creates a collector. Its position is before the oldest event, as the API demands.
+// The filter's MaxCount is the size of the latest page. The error is one of Filter.Check.
 func (l *Log) NewCollector(f Filter) (*Collector, error) {
 	if err := f.Check(); err != nil {
 		return nil, fmt.Errorf("create event collector: %w", err)
@@ -48,11 +47,11 @@ func (l *Log) NewCollector(f Filter) (*Collector, error) {
 	return &Collector{log: l, filter: f, wants: newCriteria(f), page: cmp.Or(f.MaxCount, defaultPage)}, nil
 }
 
-// Filter is what the collector was made with.
+// Filter returns the filter that the collector was created with.
 func (c *Collector) Filter() Filter { return c.filter }
 
-// SetPageSize sets how many events the latest page holds: 1 to 1,000, else
-// ErrMaxCount. The position stays.
+// SetPageSize sets the size of the latest page. The position does not change. If n is not 1 to
+// 1,000, the error is ErrMaxCount.
 func (c *Collector) SetPageSize(n int) error {
 	if n < 1 || n > MaxCount {
 		return fmt.Errorf("set page size: %w", ErrMaxCount)
@@ -64,14 +63,14 @@ func (c *Collector) SetPageSize(n int) error {
 	return nil
 }
 
-// PageSize is how many events the latest page holds at most.
+// PageSize returns the maximum number of events in the latest page.
 func (c *Collector) PageSize() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.page
 }
 
-// LatestPage is the newest events, newest first. It moves nothing.
+// LatestPage returns the newest events, newest first. It does not move the position.
 func (c *Collector) LatestPage() []Event { return events(c.latest()) }
 
 func (c *Collector) latest() []entry {
@@ -83,20 +82,20 @@ func (c *Collector) latest() []entry {
 		return found
 	}
 	found := c.wants.over(v.len(), now).first(v.upTo(math.MaxUint64), c.page+1)
-	k := known{scans: c.known.scans + 1, epoch: epoch, page: c.page, older: len(found) > c.page}
+	k := latestPage{scans: c.last.scans + 1, epoch: epoch, page: c.page, older: len(found) > c.page}
 	found = found[:min(len(found), c.page)]
 	k.upTo = v.last()
 	for _, e := range slices.Backward(found) {
 		k.seqs = append(k.seqs, e.seq)
 	}
-	c.known = k
+	c.last = k
 	return found
 }
 
-// update finds the latest page by what is known of it. It reports false if that
-// can't be done. Callers hold mu.
+// update updates the cached latest page with newer events and returns it. It reports false if the
+// whole log must be scanned. The caller holds mu.
 func (c *Collector) update(v *view, epoch uint64, now time.Time) ([]entry, bool) {
-	k := &c.known
+	k := &c.last
 	if k.scans == 0 || k.epoch != epoch || k.page != c.page {
 		return nil, false
 	}
@@ -114,7 +113,7 @@ func (c *Collector) update(v *view, epoch uint64, now time.Time) ([]entry, bool)
 		e := v.find(seq)
 		switch gone := e == nil || e.expired(m.now); {
 		case gone && k.older:
-			return nil, false // one that is older may live longer
+			return nil, false // an older event may take its place
 		case !gone:
 			found = append(found, *e)
 		}
@@ -122,20 +121,20 @@ func (c *Collector) update(v *view, epoch uint64, now time.Time) ([]entry, bool)
 	return found, true
 }
 
-// Changed returns a channel that is closed when the latest page may be another:
-// at the next event that the filter selects, or when another page size is set.
-// Take it before the page. Close ends its use.
+// Changed returns a channel that is closed when the latest page may have changed: at the next event
+// that the filter selects, when the page size is changed, and by Close. Callers get it before they
+// read the page, so that they don't miss a change.
 func (c *Collector) Changed() <-chan struct{} { return c.log.watch(c) }
 
-// Close wakes who waits for the collector's events. None are told apart for it
-// any more.
+// Close wakes the calls that wait for the collector's events. After Close, Changed returns a
+// channel that is closed at any event.
 func (c *Collector) Close() { c.log.unwatch(c) }
 
-// Rewind puts the position before the oldest event.
+// Rewind moves the position before the oldest event.
 func (c *Collector) Rewind() { c.move(0) }
 
-// Reset puts the position right before the latest page: ReadPrevious then
-// returns what is older than that page, ReadNext the page and what follows it.
+// Reset moves the position right before the latest page. ReadPrevious then returns the events that
+// are older than the page, and ReadNext returns the page and the events after it.
 func (c *Collector) Reset() {
 	v := c.log.snapshot()
 	if page := c.latest(); len(page) > 0 {
@@ -151,20 +150,23 @@ func (c *Collector) move(at uint64) {
 	c.at = at
 }
 
-// ReadNext returns up to n events behind the position, oldest first, and moves
-// it behind them. n is 1 to 1,000, else ErrMaxCount.
+// ReadNext returns up to n events after the position, oldest first, and moves the position after
+// them. If n is not 1 to 1,000, the error is ErrMaxCount.
 func (c *Collector) ReadNext(n int) ([]Event, error) {
 	return c.read("next", n, (*view).after, 0)
 }
 
-// ReadPrevious returns up to n events before the position, newest first, and
-// moves it before them. n is 1 to 1,000, else ErrMaxCount.
+// ReadPrevious returns up to n events before the position, newest first, and moves the position
+// before them. If n is not 1 to 1,000, the error is ErrMaxCount.
 func (c *Collector) ReadPrevious(n int) ([]Event, error) {
 	return c.read("previous", n, (*view).upTo, 1)
 }
 
-// read moves the position to before less than the last event that it returns.
-func (c *Collector) read(which string, n int, from func(*view, uint64) iter.Seq[*entry], before uint64) ([]Event, error) {
+// read does the work of ReadNext and ReadPrevious. It sets the position to the number of the last
+// returned event, minus before.
+func (c *Collector) read(
+	which string, n int, from func(*view, uint64) iter.Seq[*entry], before uint64,
+) ([]Event, error) {
 	if n < 1 || n > MaxCount {
 		return nil, fmt.Errorf("read %s events: %w", which, ErrMaxCount)
 	}

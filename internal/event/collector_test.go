@@ -9,7 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// numbered is a log that holds events from to to.
+// numbered returns a log with the events from and to, and all between them.
 func numbered(from, to uint64) *event.Log {
 	l := event.NewLog(event.Options{})
 	for seq := from; seq <= to; seq++ {

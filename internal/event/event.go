@@ -1,6 +1,11 @@
-// Package event is the log of what happened: who logged in, what was ended,
-// what was granted. Events are appended in the same commit as the change that
-// they tell of, so that neither is there without the other.
+// Package event is the event log. An [Event] records a login, the end of a session, a granted
+// permission and the like. It is appended in the same commit as the change that it describes
+// ([Log.Change]), so that neither exists without the other.
+//
+// A [Log] holds the newest events in memory, within limits, and answers queries with a [Filter]. A
+// [Collector] reads the selected events page by page. [Log.Trim] removes old events from the store.
+// The package stores facts, not texts: package history converts events to the API's types and to
+// messages in the reader's language.
 package event
 
 import (
@@ -12,74 +17,73 @@ import (
 	"unicode/utf8"
 )
 
-// Event is one thing that happened. It holds facts, not sentences: the message
-// is made when it is read, in the reader's language.
+// Event is one event of the log. It holds facts, not texts: the message is built when the event is
+// read, in the reader's language.
 type Event struct {
-	// Key is the API's number of the event: the log sets it when the event is
-	// read. It only grows, but that after 2,147,483,647 comes 1.
+	// Key is the event's number in the API. The log sets it when the event is read. Keys increase;
+	// the key after 2,147,483,647 is 1.
 	Key int32 `json:"-"`
-	// ChainID is the Key of the event that began the chain. 0 to Change: its
-	// own, which is then what queries return.
+	// ChainID is the Key of the event that began the chain. If it is 0 when an event is posted, the
+	// event begins a chain, and queries return its own key.
 	ChainID int32 `json:"chain,omitempty"`
-	// Type is the API's type name, such as UserLoginSessionEvent. Events that
-	// the API has no type for are EventEx, with an ID of the form vigate.*.
+	// Type is the API's type name, such as UserLoginSessionEvent. Events for which the API has no
+	// type are of type EventEx and have an ID of the form vigate.*.
 	Type string `json:"type"`
 	ID   string `json:"id,omitempty"`
-	// User is the principal who acted, with its own authority or, where Origin
-	// is set, impersonated by that one. Of a failed login it is the name as sent.
+	// User is the principal who acted. If Origin is set, the principal Origin impersonated it. For
+	// a failed login, User is the name that the client sent.
 	User    string    `json:"user"`
 	Origin  string    `json:"origin,omitempty"`
 	Created time.Time `json:"created"`
 
-	// What the types carry, each empty where the type has no such member.
+	// The following members are empty if the type does not have them.
 	SessionID string    `json:"session,omitempty"`
 	Address   string    `json:"addr,omitempty"`
 	UserAgent string    `json:"agent,omitempty"`
 	Locale    string    `json:"locale,omitempty"`
 	LoginTime time.Time `json:"login,omitzero"`
 	CallCount int64     `json:"calls,omitempty"`
-	// Subject is whom or what it was done to: the terminated user, the target
-	// of an impersonation, the role, the extension.
+	// Subject is the object of the action: the terminated user, the target of an impersonation, the
+	// role, or the extension.
 	Subject string `json:"subject,omitempty"`
-	// Message and PrevMessage belong to GlobalMessageChangedEvent and to
-	// events that users log.
+	// Message and PrevMessage are used by GlobalMessageChangedEvent and by events that users log.
 	Message     string `json:"msg,omitempty"`
 	PrevMessage string `json:"prev,omitempty"`
-	// Severity is info, warning, error or user where it is not what the type
-	// says, see Category. Tag is what a client that posted the event gave it.
+	// Severity is info, warning, error or user. It is empty if the type determines it, see
+	// Category. Tag is the tag from the client that posted the event.
 	Severity string `json:"sev,omitempty"`
 	Tag      string `json:"tag,omitempty"`
 	// Args are further arguments of an EventEx, by name.
 	Args map[string]string `json:"args,omitempty"`
 }
 
-// What one event may hold, in bytes: an event must never be a way to fill the
-// store, as anyone may cause BadUsernameSessionEvent.
+// Limits on the size of one event in bytes. Anyone can cause a BadUsernameSessionEvent, so events
+// must not be a way to fill the store.
 const (
-	maxWord    = 512      // User, UserAgent and every other short member
+	maxWord    = 512      // User, UserAgent and all other short members
 	maxMessage = 16 << 10 // Message, PrevMessage
 	maxArgs    = 32       // number of Args
 	maxArgName = 128
 	maxArgText = 8 << 10 // names and values of Args together
 
-	// maxEvent is what the record of an event has at the most: JSON may write a
-	// byte as two.
+	// maxEvent is the maximum size of an event's record. JSON may need two bytes for one.
 	maxEvent = 96 << 10
 )
 
-// bounded returns e with every string cut and cleaned, and times that JSON
-// can't hold removed.
+// bounded returns a copy of e. Its strings are cleaned and truncated, and times that JSON can't
+// represent are removed.
 func (e Event) bounded() Event {
-	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.Origin, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale, &e.Subject, &e.Severity, &e.Tag} {
+	for _, s := range []*string{&e.Type, &e.ID, &e.User, &e.Origin, &e.SessionID, &e.Address, &e.UserAgent, &e.Locale,
+		&e.Subject, &e.Severity, &e.Tag} {
 		*s = clean(*s, maxWord, word)
 	}
 	for _, s := range []*string{&e.Message, &e.PrevMessage} {
 		*s = clean(*s, maxMessage, line)
 	}
 	if e.Type == "" {
-		e.Type = "Event" // the API's supertype of all: better than an event lost
+		e.Type = "Event" // the base type of all events: better than losing the event
 	}
-	// In UTC, as JSON has no place for every time zone that Go can make.
+	// JSON can't represent every time zone that Go can, so the time is stored in UTC.
 	if e.LoginTime = e.LoginTime.UTC(); !inRange(e.LoginTime) {
 		e.LoginTime = time.Time{}
 	}
@@ -87,8 +91,8 @@ func (e Event) bounded() Event {
 	return e
 }
 
-// boundedArgs keeps the first maxArgs names in their order, so that the same
-// event is cut the same way each time.
+// boundedArgs keeps the first maxArgs arguments in the order of their names, so that the same event
+// is always truncated in the same way.
 func boundedArgs(args map[string]string) map[string]string {
 	if len(args) == 0 {
 		return nil
@@ -105,16 +109,16 @@ func boundedArgs(args map[string]string) map[string]string {
 	return out
 }
 
-// clean maps every character of s, U+FFFD for each byte that is not UTF-8, and
-// cuts the result to at most limit bytes at a character's end.
+// clean maps every character of s and truncates the result to at most limit bytes at the end of a
+// character. Each byte that is not UTF-8 counts as U+FFFD.
 func clean(s string, limit int, character func(rune) rune) string {
-	// Cut first: the length of what strangers send is theirs to choose, the
-	// work is not.
+	// The text is truncated first, so that the work does not depend on the length that a client
+	// chose.
 	return cut(strings.Map(character, cut(s, 4*limit)), limit)
 }
 
-// word puts U+FFFD in the place of characters that are not seen or that end a
-// line. It removes none: a name that somebody typed must not become another's.
+// word replaces invisible characters and line ends by U+FFFD. It removes none, because a name must
+// not turn into the name of another user.
 func word(r rune) rune {
 	if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 		return unicode.ReplacementChar
@@ -122,8 +126,7 @@ func word(r rune) rune {
 	return r
 }
 
-// line removes control characters but line feeds, and the characters of
-// direction.
+// line removes control characters except line feeds, and characters that change the text direction.
 func line(r rune) rune {
 	if unicode.IsControl(r) && r != '\n' || unicode.Is(unicode.Bidi_Control, r) {
 		return -1

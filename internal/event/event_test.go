@@ -23,7 +23,7 @@ import (
 
 var epoch = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
 
-// bench is a log fed from a store, under a clock that the test sets.
+// bench is a log with a store and a clock that the test sets.
 type bench struct {
 	*event.Log
 	store store.Store
@@ -40,7 +40,7 @@ func begin(t testing.TB, o event.Options) *bench {
 	return beginOn(t, s, &now, o)
 }
 
-// beginOn is another log of a store.
+// beginOn returns a new log of an existing store.
 func beginOn(t testing.TB, s store.Store, now *time.Time, o event.Options) *bench {
 	t.Helper()
 	b := &bench{store: s, now: now, said: &bytes.Buffer{}}
@@ -85,8 +85,10 @@ func TestAnEventIsReadAsItWasPosted(t *testing.T) {
 	b := begin(t, event.Options{})
 	e := event.Event{
 		Type: "EventEx", ID: "vigate.ticket.issued", User: `VSPHERE.LOCAL\bob`, Created: epoch.Add(-time.Hour),
-		SessionID: "s", Address: "::1", UserAgent: "govc", Locale: "de", LoginTime: epoch.Add(-2 * time.Hour), CallCount: 7,
-		Subject: "alice", Message: "a\nb", PrevMessage: "c", Severity: "warning", Tag: "t", Args: map[string]string{"k": "v"},
+		SessionID: "s", Address: "::1", UserAgent: "govc", Locale: "de", LoginTime: epoch.Add(-2 * time.Hour),
+		CallCount: 7,
+		Subject:   "alice", Message: "a\nb", PrevMessage: "c", Severity: "warning", Tag: "t",
+		Args: map[string]string{"k": "v"},
 	}
 	b.post(t, e)
 	got, ok := b.Latest()
@@ -98,7 +100,8 @@ func TestAnEventIsReadAsItWasPosted(t *testing.T) {
 
 func TestAnEventWithoutATimeGetsTheCurrentOne(t *testing.T) {
 	b := begin(t, event.Options{})
-	b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent", Created: time.Date(9999999, 1, 1, 0, 0, 0, 0, time.UTC)})
+	b.post(t, event.Event{Type: "SessionEvent"},
+		event.Event{Type: "SessionEvent", Created: time.Date(9999999, 1, 1, 0, 0, 0, 0, time.UTC)})
 	for _, e := range b.Query(event.Filter{}) {
 		if !e.Created.Equal(epoch) {
 			t.Errorf("created %v", e.Created)
@@ -125,14 +128,16 @@ func TestHostileStringsAreCleanedAndTruncated(t *testing.T) {
 		args[fmt.Sprintf("%03d", i)+huge] = huge
 	}
 	b.post(t, event.Event{
-		Type: "BadUsernameSessionEvent", User: huge, UserAgent: huge + "\n", Message: "a\r\nb\tc\u0085\u202e" + huge, PrevMessage: huge, Subject: huge, Address: huge,
+		Type: "BadUsernameSessionEvent", User: huge, UserAgent: huge + "\n", Message: "a\r\nb\tc\u0085\u202e" + huge,
+		PrevMessage: huge, Subject: huge, Address: huge,
 		LoginTime: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC), Args: args,
 	})
 	e, ok := b.Latest()
 	if !ok {
 		t.Fatal("the event was not taken")
 	}
-	for name, s := range map[string]string{"user": e.User, "agent": e.UserAgent, "subject": e.Subject, "address": e.Address} {
+	for name, s := range map[string]string{"user": e.User, "agent": e.UserAgent, "subject": e.Subject,
+		"address": e.Address} {
 		if len(s) > 512 || len(s) < 500 || !utf8.ValidString(s) || strings.ContainsAny(s, "\x00\x1b\n") {
 			t.Errorf("%s: %d bytes %.20q", name, len(s), s)
 		}
@@ -141,7 +146,7 @@ func TestHostileStringsAreCleanedAndTruncated(t *testing.T) {
 		t.Errorf("message %.20q, %d and %d bytes", e.Message, len(e.Message), len(e.PrevMessage))
 	}
 	if !strings.HasPrefix(e.User, "\ufffd[2J") {
-		t.Errorf("user %.20q: what was typed has become another name", e.User)
+		t.Errorf("user %.20q: the cleaned name is that of another user", e.User)
 	}
 	if len(e.Args) < 8 || len(e.Args) > 32 || !e.LoginTime.IsZero() {
 		t.Errorf("%d args, login %v", len(e.Args), e.LoginTime)
@@ -187,7 +192,7 @@ func TestAnExpiredEventIsInvisibleBeforeItIsTrimmed(t *testing.T) {
 
 func TestAnExpiredEventStaysAsLongAsAnOlderOne(t *testing.T) {
 	b := begin(t, event.Options{Retention: time.Hour})
-	late := event.Event{Type: "SessionEvent", Created: epoch.Add(time.Minute)} // by a clock that is ahead
+	late := event.Event{Type: "SessionEvent", Created: epoch.Add(time.Minute)} // its clock is ahead
 	b.post(t, event.Event{Type: "SessionEvent"}, late, event.Event{Type: "SessionEvent"})
 	*b.now = epoch.Add(time.Hour)
 	for _, want := range []int{1, 0} {
@@ -221,10 +226,11 @@ func TestOnlyTheNewestAreKept(t *testing.T) {
 		t.Errorf("%d events are left in the store", n)
 	}
 	same(t, "after the trim", b.Query(event.Filter{}), 8, 9, 10)
-	same(t, "to a log that begins then", beginOn(t, b.store, b.now, event.Options{Keep: 2}).Query(event.Filter{}), 9, 10)
+	same(t, "to a log that begins then", beginOn(t, b.store, b.now, event.Options{Keep: 2}).Query(event.Filter{}),
+		9, 10)
 }
 
-// counting counts commits and the most changes that one had.
+// counting counts commits and records the maximum number of changes in one.
 type counting struct {
 	event.Committer
 	commits, most int
@@ -262,7 +268,8 @@ func TestTrimReturnsTheErrorThatStoppedIt(t *testing.T) {
 }
 
 func record(seq uint64, value string) store.Record {
-	return store.Record{Kind: store.Event, ID: store.NumberedID(seq), Value: []byte(value), Revision: store.Revision(seq)}
+	return store.Record{Kind: store.Event, ID: store.NumberedID(seq), Value: []byte(value),
+		Revision: store.Revision(seq)}
 }
 
 func plain(seq uint64) store.Record {
@@ -275,7 +282,8 @@ func TestAnUnreadableRecordIsCountedAndSkipped(t *testing.T) {
 	l.View().Reset()
 	l.View().Put(plain(1))
 	bad := []store.Record{
-		record(2, ``), record(3, `{`), record(4, `{}`), record(5, `[]`), record(6, `{"type":"E","user":"","created":"x"}`),
+		record(2, ``), record(3, `{`), record(4, `{}`), record(5, `[]`),
+		record(6, `{"type":"E","user":"","created":"x"}`),
 		record(7, `{"v":1,"type":"E","user":"","created":"2025-03-04T05:06:07Z"}`),
 		record(8, `{"type":"E","created":"9999-03-04T05:06:07Z"}`),
 		record(9, `{"type":"E","created":"2025-03-04T05:06:07Z","msg":"`+strings.Repeat("x", 1<<20)+`"}`),
@@ -290,13 +298,13 @@ func TestAnUnreadableRecordIsCountedAndSkipped(t *testing.T) {
 	if n := l.Damaged(); n != len(bad) {
 		t.Errorf("%d damaged", n)
 	}
-	if n := strings.Count(said.String(), "event passed over"); n != len(bad) {
+	if n := strings.Count(said.String(), "unreadable event skipped"); n != len(bad) {
 		t.Errorf("%d warnings:\n%s", n, said)
 	}
 	for range 1000 {
 		l.View().Put(record(3, `{`))
 	}
-	if n := strings.Count(said.String(), "event passed over"); n > 10 {
+	if n := strings.Count(said.String(), "unreadable event skipped"); n > 10 {
 		t.Errorf("%d warnings: the log is flooded", n)
 	}
 	l.View().Reset()
@@ -306,7 +314,7 @@ func TestAnUnreadableRecordIsCountedAndSkipped(t *testing.T) {
 	}
 }
 
-// appended is an event's record under an id that states no number.
+// appended returns the record of an event with an id that contains no number.
 func appended(at store.Revision, id string) store.Record {
 	r := plain(1)
 	r.ID, r.Revision = id, at
@@ -323,7 +331,8 @@ func TestAWholeStateMayArriveInAnyOrder(t *testing.T) {
 	}
 	l.View().Put(appended(60, "z"))
 	l.View().Put(appended(70, "a"))
-	l.View().Put(store.Record{Kind: store.Numbers, ID: store.NumberingID(store.Event), Value: []byte(`{"counted":15}`), Revision: 2})
+	l.View().Put(store.Record{Kind: store.Numbers, ID: store.NumberingID(store.Event),
+		Value: []byte(`{"counted":15}`), Revision: 2})
 	l.View().Delete(store.Event, store.NumberedID(10))
 	l.View().Delete(store.Event, store.NumberedID(1))
 	same(t, "before it is whole", l.Query(event.Filter{}), 99)
@@ -375,7 +384,7 @@ func TestAReadersEventsStayWhileTheLogChanges(t *testing.T) {
 	for i := range 300 {
 		b.post(t, event.Event{Type: "SessionEvent"})
 		if i%7 == 0 && i > 10 {
-			// As an earlier version's sweep may do.
+			// The sweep of an earlier version may do this.
 			records := storetest.Appended(t, b.store, store.Event)
 			if _, err := b.m.Commit(t.Context(), store.Clear(store.Event, records[len(records)-5].ID)); err != nil {
 				t.Fatal(err)
@@ -396,7 +405,8 @@ func TestKeysIncreaseAndBeginAgainAtOneAfterTheLargest(t *testing.T) {
 		}
 		last = e.Key
 	}
-	for seq, want := range map[uint64]int32{math.MaxInt32 + 1: 1, 2 * math.MaxInt32: math.MaxInt32, 2*math.MaxInt32 + 1: 1} {
+	for seq, want := range map[uint64]int32{math.MaxInt32 + 1: 1, 2 * math.MaxInt32: math.MaxInt32,
+		2*math.MaxInt32 + 1: 1} {
 		l := event.NewLog(event.Options{})
 		l.View().Put(plain(seq))
 		if e, _ := l.Latest(); e.Key != want || e.ChainID != want {

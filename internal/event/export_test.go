@@ -1,22 +1,22 @@
 package event
 
-// MaxWatched is the bound of collectors that are told apart.
+// MaxWatched is the maximum number of watched collectors.
 const MaxWatched = maxWatched
 
-// Watched is how many collectors are told apart when an event comes.
+// Watched returns the number of watched collectors.
 func (l *Log) Watched() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.watched)
 }
 
-// Known is how often the whole log was looked at for the latest page, and up to
-// which event the page is known.
+// Known returns the number of scans of the whole log for the latest page, and the number of the
+// last event that the cached page includes.
 func (c *Collector) Known() (scans int, upTo uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.known.scans, c.known.upTo
+	return c.last.scans, c.last.upTo
 }
 
-// MaxStored bounds one event.
+// MaxStored is the maximum size of a stored event.
 const MaxStored = maxEvent

@@ -11,53 +11,53 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// Filter selects events: those that meet every part that is set. It is the
-// API's EventFilterSpec.
+// Filter selects the events that match all of its fields that are set. It corresponds to the API's
+// EventFilterSpec.
 type Filter struct {
 	Entity *Entity
-	// Begin and End are inclusive; zero: open.
+	// Begin and End are inclusive. A zero time is no limit.
 	Begin, End time.Time
 	Users      *Users
-	// ChainID is of the events of one chain; 0: any.
+	// ChainID selects the events of one chain. 0 selects all.
 	ChainID int32
-	// Alarm and ScheduledTask ask for events of one. vigate has neither, so
-	// each selects nothing.
+	// Alarm and ScheduledTask select events of an alarm or a scheduled task. vigate has neither, so
+	// a filter with one of them selects nothing.
 	Alarm, ScheduledTask bool
-	// Categories are info, warning, error, user, see Category.
+	// Categories are info, warning, error and user, see Category.
 	Categories []string
-	// Types are names of event types, with or without the prefix vim.event.
-	// A type selects its subtypes as well.
+	// Types are names of event types, with or without the prefix vim.event. A type also selects its
+	// subtypes.
 	Types []string
-	// IDs are event type ids. An EventEx has the one that it carries and no
-	// other; any other event has its type's and its supertypes' names, with or
-	// without the prefix vim.event.
+	// IDs are event type ids. An EventEx has exactly the id that it contains. For all other events,
+	// the ids are the names of the type and its supertypes, with or without the prefix vim.event.
 	IDs []string
-	// Tags are change tags; the empty one is that of events without a tag.
+	// Tags are change tags. The empty tag selects events without a tag.
 	Tags []string
-	// MaxCount is 1 to 1,000. 0: of a query 1,000, of a collector's page 10.
+	// MaxCount is 1 to 1,000. If it is 0, a query returns up to 1,000 events, and a collector's
+	// page has 10.
 	MaxCount int
 }
 
-// Entity asks for the events of an object of the inventory.
+// Entity selects the events of an inventory object.
 type Entity struct {
 	ID        string // such as group-d1
 	Recursion string // self, children or all
 }
 
-// RootFolder is the object that every event is about.
+// RootFolder is the id of the object to which all events belong.
 const RootFolder = "group-d1"
 
-// Users asks for events by who acted.
+// Users selects events by the user who acted.
 type Users struct {
-	// System: also events that no user caused.
+	// System also selects events that no user caused.
 	System bool
-	// Keys are the users, as UserKeys gives them. None: all users.
+	// Keys are the users, as UserKeys returns them. If empty, all users are selected.
 	Keys []string
 }
 
-// UserKeys makes what Users wants of the spellings that clients send. A bare
-// name is both an extension's key and a user of the default domain. What can be
-// no principal is taken as it is, as a failed login may name anybody.
+// UserKeys converts user names from clients to keys for Users. A name without a domain may be the
+// key of an extension or a user of the default domain, so it gives two keys. A name that can't be a
+// principal is also used, because a failed login may contain any name.
 func UserKeys(names []string, defaultDomain string) []string {
 	var keys []string
 	for _, s := range names {
@@ -69,20 +69,20 @@ func UserKeys(names []string, defaultDomain string) []string {
 	return keys
 }
 
-// MaxCount is the most events that one call returns, and the largest page.
+// MaxCount is the maximum number of events that one call returns, and the maximum size of a page.
 const MaxCount = 1000
 
-// defaultPage is how many events a collector's latest page holds.
+// defaultPage is the default size of a collector's latest page.
 const defaultPage = 10
 
 var (
-	// ErrMaxCount: a number of events that is not 1 to 1,000.
+	// ErrMaxCount means that a number of events is not 1 to 1,000.
 	ErrMaxCount = errors.New("number of events is not 1 to 1000")
-	// ErrRecursion: not one of self, children, all.
+	// ErrRecursion means that the recursion is not self, children or all.
 	ErrRecursion = errors.New("recursion is not self, children or all")
 )
 
-// Check reports what is wrong with the filter: ErrMaxCount or ErrRecursion.
+// Check returns ErrMaxCount or ErrRecursion if the filter is invalid.
 func (f Filter) Check() error {
 	if f.MaxCount < 0 || f.MaxCount > MaxCount {
 		return fmt.Errorf("check event filter: %w", ErrMaxCount)
@@ -97,7 +97,7 @@ func (f Filter) Check() error {
 	return nil
 }
 
-// limit is how many events a query returns.
+// limit returns the maximum number of events that a query returns.
 func (f Filter) limit() int {
 	if f.MaxCount <= 0 || f.MaxCount > MaxCount {
 		return MaxCount
@@ -105,22 +105,21 @@ func (f Filter) limit() int {
 	return f.MaxCount
 }
 
-// criteria are a filter made ready for many events. They never change, so many
-// may use them at the same time. How long a filter's lists are does not matter
-// to the time that one event takes.
+// criteria is a compiled filter. It is immutable and safe for concurrent use. The time to check one
+// event does not depend on the length of the filter's lists.
 type criteria struct {
 	none                    bool // no event can match
 	hasBegin, hasEnd        bool
 	begin, end              time.Time
 	chain                   int32
 	categories, types, tags set
-	ids, typeIDs            set // as event type ids of an EventEx, and of all others
+	ids, typeIDs            set // event type ids for EventEx, and for all other types
 	users                   *Users
 	userKeys                set
 }
 
-// set is the words that a list of a filter has; nil: the list is empty, so any
-// word will do.
+// set is the set of words in a list of a filter. If it is nil, the list is empty and every word
+// matches.
 type set map[string]struct{}
 
 func setOf(words []string, trim string) set {
@@ -134,13 +133,13 @@ func setOf(words []string, trim string) set {
 	return s
 }
 
-// has reports whether the set has the word, or is of any words.
+// has reports whether the word matches.
 func (s set) has(word string) bool {
 	_, ok := s[word]
 	return ok || s == nil
 }
 
-// hasType reports whether the set has the type or one that it derives from.
+// hasType reports whether the type or one of its supertypes matches.
 func (s set) hasType(typ string) bool {
 	for t := typ; t != ""; t = supertypes[t] {
 		if s.has(t) {
@@ -165,16 +164,16 @@ func newCriteria(f Filter) *criteria {
 	return c
 }
 
-// matcher judges events at one time. Where many are to be judged it remembers
-// what it found: few kinds of event make up a log.
+// matcher checks events at one time. It caches its results by class and actor, because a log
+// contains only a few kinds of events.
 type matcher struct {
 	*criteria
 	now     int64
-	classes map[unique.Handle[class]]bool // nil: nothing is remembered
+	classes map[unique.Handle[class]]bool // nil if results are not cached
 	actors  map[unique.Handle[actor]]bool
 }
 
-// over makes a matcher for so many events.
+// over returns a matcher for the given number of events.
 func (c *criteria) over(events int, now time.Time) *matcher {
 	m := &matcher{criteria: c, now: now.UnixNano()}
 	if events > 16 {
@@ -183,13 +182,13 @@ func (c *criteria) over(events int, now time.Time) *matcher {
 	return m
 }
 
-// holdsEvents reports whether there are events of the entity: all are on the
-// root folder itself, none on a child of anything.
+// holdsEvents reports whether there can be events of the entity. All events belong to the root
+// folder itself, and none to a child.
 func (e *Entity) holdsEvents() bool {
 	return e == nil || e.ID == RootFolder && e.Recursion != "children"
 }
 
-// first returns the first n of the entries that match.
+// first returns the first n entries that match.
 func (m *matcher) first(entries iter.Seq[*entry], n int) []entry {
 	var found []entry
 	for e := range entries {
@@ -213,7 +212,7 @@ func (m *matcher) matches(e *entry) bool {
 	ok, known := m.classes[e.class]
 	if !known {
 		ok = m.wantsClass(e.class.Value())
-		if m.classes != nil && len(m.classes) < maxRemembered {
+		if m.classes != nil && len(m.classes) < maxCached {
 			m.classes[e.class] = ok
 		}
 	}
@@ -227,9 +226,9 @@ func (c *criteria) inTime(e *entry) bool {
 	return !c.hasEnd || !e.time().After(c.end)
 }
 
-// maxRemembered bounds the memory of one query: a log may be full of the names
-// that a stranger tried, or of the event type ids that a client posted.
-const maxRemembered = 1024
+// maxCached limits the memory of one query. A log may contain many names from failed logins, or
+// many event type ids that a client posted.
+const maxCached = 1024
 
 func (m *matcher) wantsActor(e *entry) bool {
 	ok, known := m.actors[e.actor]
@@ -242,7 +241,7 @@ func (m *matcher) wantsActor(e *entry) bool {
 	default:
 		ok = m.userKeys.has(a.name) || a.origin != "" && m.userKeys.has(a.origin)
 	}
-	if m.actors != nil && len(m.actors) < maxRemembered {
+	if m.actors != nil && len(m.actors) < maxCached {
 		m.actors[e.actor] = ok
 	}
 	return ok

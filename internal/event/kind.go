@@ -1,7 +1,7 @@
 package event
 
-// supertypes are the API's, of the event types that vigate posts or lets
-// clients post. Of any other type only Event is known.
+// supertypes maps the event types that vigate or its clients post to their supertypes in the API.
+// All other types are assumed to derive from Event only.
 var supertypes = map[string]string{
 	"SessionEvent":                     "Event",
 	"UserLoginSessionEvent":            "SessionEvent",
@@ -27,18 +27,18 @@ var supertypes = map[string]string{
 	"RoleRemovedEvent":                 "RoleEvent",
 }
 
-// categories are those of types that are not info, as vCenter's
-// EventManager.description.eventInfo has them.
+// categories maps event types to their categories in vCenter's EventManager.description.eventInfo.
+// Types that are not listed have the category info.
 var categories = map[string]string{
 	"BadUsernameSessionEvent": "error",
 	"NoAccessUserEvent":       "error",
 	"GeneralUserEvent":        "user",
 }
 
-// typePrefix is how vCenter spells a type as an id: vim.event.UserLoginSessionEvent.
+// typePrefix is the prefix of a type in an event type id: vim.event.UserLoginSessionEvent.
 const typePrefix = "vim.event."
 
-// Category is the event's severity: info, warning, error or user.
+// Category returns the event's severity: info, warning, error or user.
 func Category(e Event) string { return category(e.Type, e.Severity) }
 
 func category(typ, severity string) string {

@@ -11,50 +11,48 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Options of a log. The zero value is good.
+// Options configures a log. The zero value has the defaults.
 type Options struct {
-	Now func() time.Time // nil: time.Now
-	// Retention is how long an event is kept. 0: 30 days.
+	Now func() time.Time // if nil, time.Now is used
+	// Retention is how long an event is kept. If 0, it is 30 days.
 	Retention time.Duration
-	// Keep is how many events of each part of the log are kept: the newest. 0: as
-	// many as quotas say, 100,000 in all.
+	// Keep is the number of events that each part of the log keeps. If 0, quotas apply: 100,000
+	// events in total.
 	Keep int
-	// KeepBytes is how many bytes the kept events of each part have. 0: as many as
-	// quotas say, 64 MiB in all.
+	// KeepBytes is the size in bytes of the events that each part of the log keeps. If 0, quotas
+	// apply: 64 MiB in total.
 	KeepBytes int
-	// Logger hears of records that can't be read. nil: slog.Default.
+	// Logger logs unreadable records. If nil, slog.Default is used.
 	Logger *slog.Logger
 }
 
 const defaultRetention = 30 * 24 * time.Hour
 
-// Log makes events durable, holds the newest in memory and answers queries. It
-// shows store.Event, store.KeptEvent and store.Numbers. All methods may be called
-// at the same time.
+// Log holds the newest events in memory and answers queries. Its View shows store.Event,
+// store.KeptEvent and store.Numbers. All methods are safe for concurrent use.
 //
-// The log has parts, see share: each keeps its newest events, within bounds of
-// its own.
+// The log has parts, see share. Each part keeps its newest events within its own limits.
 //
-// An event's number is not stored with it: it follows from the event's place in
-// the order of commits, see store.Numbering. So it is known when the store's
-// stream brings the event, and is the same in every process that reads the store.
+// An event's number is not stored with the event: it follows from the position in the order of
+// commits, see store.Numbering. So the number is known when the event arrives from the store, and
+// it is the same in every process that reads the store.
 type Log struct {
 	now       func() time.Time
 	retention time.Duration
 	quotas    [shares]quota
 	logger    *slog.Logger
 
-	mu      sync.Mutex // guards what follows
-	window  window     // what readers see
-	staged  *staging   // between Reset and Whole
-	epoch   uint64     // counts the changes of window other than new events and the end of the oldest
+	mu      sync.Mutex // guards the fields below
+	window  window     // the events that readers see
+	staged  *staging   // the new state between Reset and Whole; otherwise nil
+	epoch   uint64     // counts changes of window, except new events and the removal of the oldest
 	damaged int
-	changed chan struct{} // closed at the next event; nil while nobody waits
-	// watched are the collectors of which somebody waits for the next event.
+	changed chan struct{} // closed at the next event; nil while nothing waits
+	// watched holds the collectors for whose next event a call waits.
 	watched map[*Collector]chan struct{}
 }
 
-// NewLog makes an empty log. Feed it from a store.Mirror.
+// NewLog creates an empty log. A store.Mirror must update it.
 func NewLog(o Options) *Log {
 	l := &Log{
 		now:       o.Now,
@@ -73,9 +71,9 @@ func NewLog(o Options) *Log {
 	return l
 }
 
-// Change is the part of a commit that posts the event: put it beside the
-// changes that the event tells of. Created is now where it is not given.
-// Strings are cleaned of control characters and cut to bounds.
+// Change returns the change that appends the event. Callers commit it together with the changes
+// that the event describes. If Created is not set, it is the current time. Control characters in
+// strings are replaced or removed, and long strings are truncated.
 func (l *Log) Change(e Event) store.Change {
 	if !inRange(e.Created) {
 		e.Created = l.now()
@@ -84,12 +82,12 @@ func (l *Log) Change(e Event) store.Change {
 	return store.Append(store.Event, encode(e.bounded()), e.Created.Add(l.retention))
 }
 
-// View is what the mirror feeds the log by.
+// View returns the store.View through which a store.Mirror updates the log.
 func (l *Log) View() store.View {
 	return store.NewView([]store.Kind{store.Event, store.KeptEvent, store.Numbers}, l.reset, l.put, l.delete, l.whole)
 }
 
-// reset is the view's Reset. Readers see the old state until Whole.
+// reset is the view's Reset. Readers see the old state until the view's Whole is called.
 func (l *Log) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,13 +95,12 @@ func (l *Log) reset() {
 	l.damaged = 0
 }
 
-// maxDamageLogged bounds the warnings between two Resets: the records of a
-// newer version may be many.
+// maxDamageLogged limits the number of warnings between two resets, because there may be many
+// records of a newer version.
 const maxDamageLogged = 10
 
-// put is the view's Put. A record that can't be read, being damaged or
-// written by a newer version, is counted and passed over: one bad event must
-// not take the log away.
+// put is the view's Put. If a record is unreadable because it is damaged or was written by a newer
+// version, it is counted and skipped: one bad event must not make the whole log unavailable.
 func (l *Log) put(r store.Record) {
 	switch r.Kind {
 	case store.Numbers:
@@ -115,7 +112,7 @@ func (l *Log) put(r store.Record) {
 	}
 	e, err := newEntry(r)
 	if err != nil {
-		l.passOver(r, err)
+		l.countDamaged(r, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,23 +128,23 @@ func (l *Log) put(r store.Record) {
 	l.wakeCollectors(&e)
 }
 
-// passOver counts a record that can't be read.
-func (l *Log) passOver(r store.Record, cause error) {
+// countDamaged counts and logs an unreadable record.
+func (l *Log) countDamaged(r store.Record, err error) {
 	l.mu.Lock()
 	l.damaged++
 	n := l.damaged
 	l.mu.Unlock()
 	if n <= maxDamageLogged {
-		l.logger.Warn("event passed over", "record", r.ID, "cause", cause.Error(), "so_far", n)
+		l.logger.Warn("unreadable event skipped", "record", r.ID, "err", err, "so_far", n)
 	}
 }
 
-// putKept takes an event that was moved out of the way of those after it.
+// putKept adds an event that was moved to store.KeptEvent.
 func (l *Log) putKept(r store.Record) {
 	e, err := newEntry(r)
 	seq, badID := store.IDNumber(r.ID)
 	if err = cmp.Or(err, badID); err != nil {
-		l.passOver(r, err)
+		l.countDamaged(r, err)
 		return
 	}
 	e.seq = seq
@@ -160,15 +157,14 @@ func (l *Log) putKept(r store.Record) {
 	}
 }
 
-// putNumbering takes the store's Numbering. Events that are in the window have
-// their numbers already.
+// putNumbering stores the new Numbering. The events in the window already have their numbers.
 func (l *Log) putNumbering(r store.Record) {
 	if r.ID != store.NumberingID(store.Event) {
 		return
 	}
 	n, err := store.ParseNumbering(r)
 	if err != nil {
-		l.logger.Error("events can't be numbered as they were", "err", err)
+		l.logger.Error("the record that numbers the events is unreadable", "err", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,11 +178,11 @@ func (l *Log) putNumbering(r store.Record) {
 // delete is the view's Delete.
 func (l *Log) delete(k store.Kind, id string) {
 	if k == store.Numbers {
-		return // nobody deletes it
+		return // the record is never deleted
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seq, _ := store.IDNumber(id) // of an event that is kept; others were not taken
+	seq, _ := store.IDNumber(id) // number of a kept event; records with other ids were skipped
 	inside := false
 	switch {
 	case k == store.KeptEvent && l.staged != nil:
@@ -216,7 +212,7 @@ func (l *Log) whole() {
 	l.wakeCollectors(nil)
 }
 
-// wake tells the waiters. Callers hold mu.
+// wake wakes the calls that wait for any event. The caller holds mu.
 func (l *Log) wake() {
 	if l.changed != nil {
 		close(l.changed)
@@ -224,15 +220,15 @@ func (l *Log) wake() {
 	}
 }
 
-// Changed returns a channel that is closed when the next event is there. Take
-// it before a query, so that no event falls between.
+// Changed returns a channel that is closed at the next event. Callers get it before a query, so
+// that they don't miss an event.
 func (l *Log) Changed() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.next()
 }
 
-// next is closed at the next event. Callers hold mu.
+// next returns the channel that is closed at the next event. The caller holds mu.
 func (l *Log) next() <-chan struct{} {
 	if l.changed == nil {
 		l.changed = make(chan struct{})
@@ -240,31 +236,30 @@ func (l *Log) next() <-chan struct{} {
 	return l.changed
 }
 
-// Damaged is how many stored events could not be read since the state was last
-// taken whole.
+// Damaged returns the number of unreadable events since the last Reset.
 func (l *Log) Damaged() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.damaged
 }
 
-// snapshot is the events in memory.
+// snapshot returns the events in memory.
 func (l *Log) snapshot() *view {
 	v, _ := l.view()
 	return v
 }
 
-// view is snapshot with the epoch that it is of.
+// view returns the events in memory and their epoch.
 func (l *Log) view() (_ *view, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.window.snapshot(), l.epoch
 }
 
-// Size is how many events are in memory.
+// Size returns the number of events in memory.
 func (l *Log) Size() int { return l.snapshot().len() }
 
-// Latest is the newest event, if there is one.
+// Latest returns the newest event. It reports false if there is none.
 func (l *Log) Latest() (Event, bool) {
 	if found := l.Query(Filter{MaxCount: 1}); len(found) > 0 {
 		return found[0], true
@@ -272,8 +267,7 @@ func (l *Log) Latest() (Event, bool) {
 	return Event{}, false
 }
 
-// Query returns the newest events that the filter selects, at most its
-// MaxCount, oldest first.
+// Query returns the newest events that the filter selects, up to its MaxCount, oldest first.
 func (l *Log) Query(f Filter) []Event {
 	v := l.snapshot()
 	found := newCriteria(f).over(v.len(), l.now()).first(v.upTo(math.MaxUint64), f.limit())

@@ -18,7 +18,7 @@ import (
 	"github.com/vigate/vigate/internal/store/transfer"
 )
 
-// byUser is the keys of the log's events by their users.
+// byUser returns the keys of the log's events by user.
 func (b *bench) byUser(t *testing.T) map[string]int32 {
 	t.Helper()
 	if err := b.m.Sync(t.Context()); err != nil {
@@ -60,7 +60,8 @@ func TestAllLogsOfAStoreNumberEachEventTheSame(t *testing.T) {
 			for i := range steps {
 				var changes []store.Change
 				for j := range 1 + rng.IntN(3) {
-					changes = append(changes, b.Change(event.Event{Type: "SessionEvent", User: fmt.Sprint(w, "-", i, "-", j)}))
+					changes = append(changes, b.Change(
+						event.Event{Type: "SessionEvent", User: fmt.Sprint(w, "-", i, "-", j)}))
 				}
 				if _, err := b.m.Commit(t.Context(), changes...); err != nil {
 					t.Error(err)
@@ -115,7 +116,8 @@ func TestAnUnreadableRecordHasANumberAndIsTrimmed(t *testing.T) {
 
 func TestALogWithoutItsNumberingTrimsNothing(t *testing.T) {
 	b := begin(t, event.Options{Keep: 1})
-	if _, err := b.m.Commit(t.Context(), store.Create(store.Numbers, store.NumberingID(store.Event), []byte("damaged"), time.Time{})); err != nil {
+	if _, err := b.m.Commit(t.Context(), store.Create(store.Numbers, store.NumberingID(store.Event),
+		[]byte("damaged"), time.Time{})); err != nil {
 		t.Fatal(err)
 	}
 	b.post(t, event.Event{Type: "SessionEvent"}, event.Event{Type: "SessionEvent"})
@@ -124,8 +126,9 @@ func TestALogWithoutItsNumberingTrimsNothing(t *testing.T) {
 	}
 }
 
-// counted is a file that an earlier version wrote. Of ten events, each of a user
-// with its number, it had trimmed 1 and 2 and swept 5 and 10, which had expired.
+// counted returns a store's file from an earlier version. It had ten events; the name of each user
+// is the number. The earlier version had trimmed the events 1 and 2, and swept 5 and 10, which had
+// expired.
 func counted(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("testdata/counted.db")
@@ -141,7 +144,8 @@ func counted(t *testing.T) string {
 
 func openFile(t *testing.T, path string, now *time.Time, readOnly bool) *bolt.Store {
 	t.Helper()
-	s, err := bolt.Open(path, bolt.Options{Now: func() time.Time { return *now }, Logger: slog.New(slog.DiscardHandler), ReadOnly: readOnly})
+	s, err := bolt.Open(path, bolt.Options{Now: func() time.Time { return *now },
+		Logger: slog.New(slog.DiscardHandler), ReadOnly: readOnly})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +165,7 @@ func TestEventsOfAnEarlierVersionKeepTheirNumbers(t *testing.T) {
 			t.Errorf("the event of %s has key %d", user, key)
 		}
 	}
-	// A copy that a later version makes of the file.
+	// A later version makes a copy of the file.
 	copied := openFile(t, filepath.Join(t.TempDir(), "copy.db"), &now, false)
 	if _, err := transfer.Copy(t.Context(), s, copied, transfer.Options{}); err != nil {
 		t.Fatal(err)

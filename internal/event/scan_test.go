@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// scanned is whether scan takes the text; what it takes must be what
-// encoding/json makes of it.
+// scanned reports whether scan accepts the text. If it does, the result must be that of
+// encoding/json.
 func scanned(t *testing.T, text string) bool {
 	t.Helper()
 	var got Event
@@ -26,8 +26,10 @@ func scanned(t *testing.T, text string) bool {
 func fullEvent() Event {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
 	return Event{
-		ChainID: math.MaxInt32, Type: "EventEx", ID: "vigate.x", User: `VSPHERE.LOCAL\jürgen "j"`, Origin: "o", Created: at, SessionID: "52", Address: "192.0.2.7",
-		UserAgent: "a/1", Locale: "de", LoginTime: at.Add(-time.Hour), CallCount: math.MaxInt64, Subject: `A\b`, Message: "m", PrevMessage: "p", Severity: "info", Tag: "t",
+		ChainID: math.MaxInt32, Type: "EventEx", ID: "vigate.x", User: `VSPHERE.LOCAL\jürgen "j"`, Origin: "o",
+		Created: at, SessionID: "52", Address: "192.0.2.7",
+		UserAgent: "a/1", Locale: "de", LoginTime: at.Add(-time.Hour), CallCount: math.MaxInt64, Subject: `A\b`,
+		Message: "m", PrevMessage: "p", Severity: "info", Tag: "t",
 	}
 }
 
@@ -39,7 +41,7 @@ func TestEventsAreScannedAsJSONReadsThem(t *testing.T) {
 	}
 	for n := range len(whole) {
 		if scanned(t, whole[:n]) {
-			t.Errorf("half an event is: %s", whole[:n])
+			t.Errorf("an incomplete event is scanned: %s", whole[:n])
 		}
 		for _, c := range `0"\{},: x` + "\x00\xff" {
 			scanned(t, whole[:n]+string(c)+whole[n+1:])
@@ -47,15 +49,18 @@ func TestEventsAreScannedAsJSONReadsThem(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "{", "{}", `{"type":null}`, `{"v":1}`, `{"type":"a"}x`, `{"type":"a",}`, `{"TYPE":"a"}`, `{"calls":01}`, `{"calls":-0}`, `{"calls":+1}`, `{"calls":1e2}`,
-		`{"calls":9223372036854775808}`, `{"chain":2147483648}`, `{"user":"\u0041"}`, `{"user":"a` + "\n" + `"}`, `{"user":"\`, "{\"user\":\"\xff\"}", `{"args":{"a":"b"}}`,
+		"", "{", "{}", `{"type":null}`, `{"v":1}`, `{"type":"a"}x`, `{"type":"a",}`, `{"TYPE":"a"}`, `{"calls":01}`,
+		`{"calls":-0}`, `{"calls":+1}`, `{"calls":1e2}`,
+		`{"calls":9223372036854775808}`, `{"chain":2147483648}`, `{"user":"\u0041"}`, `{"user":"a` + "\n" + `"}`,
+		`{"user":"\`, "{\"user\":\"\xff\"}", `{"args":{"a":"b"}}`,
 		`{"created":"2026"}`, `{"created":7}`,
 	} {
 		if scanned(t, text) {
 			t.Errorf("%q is scanned", text)
 		}
 	}
-	for _, text := range []string{`{"type":"a","type":"b"}`, `{"calls":-7,"chain":-7}`, `{"created":"2026-01-02T03:04:05+01:00"}`} {
+	for _, text := range []string{`{"type":"a","type":"b"}`, `{"calls":-7,"chain":-7}`,
+		`{"created":"2026-01-02T03:04:05+01:00"}`} {
 		if !scanned(t, text) {
 			t.Errorf("%q is not scanned", text)
 		}

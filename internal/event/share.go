@@ -6,31 +6,31 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// share is the part of the log that an event belongs to. Each part has bounds of
-// its own, so that no number of events of one part displaces an event of another.
+// share is the part of the log to which an event belongs. Each part has its own limits, so events
+// of one part never evict an event of another.
 type share uint8
 
 const (
-	// authority: who may do what. Roles, permissions, users, extensions, options,
-	// impersonation, sessions that somebody else ended.
+	// authority is for changes of authority: roles, permissions, users, extensions, options,
+	// impersonations, and sessions that another user ended.
 	authority share = iota
-	// sessions: logins and logouts, and what users change of their own.
+	// sessions is for logins, logouts, and changes that users make to their own data.
 	sessions
-	// failures: failed logins. Strangers cause them.
+	// failures is for failed logins. Anyone can cause them.
 	failures
-	// others: all else, such as tickets and events that clients post.
+	// others is for all other events, such as tickets and events that clients post.
 	others
 
 	shares
 )
 
-// quota bounds a part of the log.
+// quota limits a part of the log.
 type quota struct {
 	events int
-	bytes  int // of the events as stored
+	bytes  int // size of the stored events
 }
 
-// quotas are 100,000 events and 64 MiB.
+// quotas are the default limits. Their totals are 100,000 events and 64 MiB.
 var quotas = [shares]quota{
 	authority: {25_000, 16 << 20},
 	sessions:  {40_000, 24 << 20},
@@ -38,8 +38,8 @@ var quotas = [shares]quota{
 	others:    {15_000, 16 << 20},
 }
 
-// shareOf returns the part of the log that the event belongs to. It goes by what
-// was decoded, so that all servers find the same.
+// shareOf returns the part of the log to which the event belongs. It depends on the stored event
+// only, so that all servers get the same result.
 func shareOf(e *Event) share {
 	switch e.Type {
 	case "BadUsernameSessionEvent", "NoAccessUserEvent", "AlreadyAuthenticatedSessionEvent":
@@ -61,8 +61,8 @@ func shareOf(e *Event) share {
 	return others
 }
 
-// shareOfID is shareOf for the events that the API has no type for. Clients can't
-// post events with ids of the form vigate.*.
+// shareOfID does the work of shareOf for events for which the API has no type. Clients can't post
+// events with ids of the form vigate.*.
 func shareOfID(e *Event) share {
 	id, own := strings.CutPrefix(e.ID, "vigate.")
 	if !own {
@@ -82,8 +82,8 @@ func shareOfID(e *Event) share {
 	return others
 }
 
-// ofOthers tells what somebody did to others, which needs a privilege, from what
-// users do to their own: any user may set its password again and again.
+// ofOthers distinguishes actions on other users, which need a privilege, from actions of users on
+// their own data. Any user may set its own password again and again.
 func ofOthers(e *Event) share {
 	if e.Origin == "" && principal.Fold(e.User) == principal.Fold(e.Subject) {
 		return sessions

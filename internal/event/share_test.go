@@ -17,7 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/store/transfer"
 )
 
-// ofParts is an event of each part of the log.
+// ofParts holds an event of each part of the log.
 var ofParts = map[string]event.Event{
 	"authority": {Type: "EventEx", ID: "vigate.role.added", User: "admin"},
 	"sessions":  {Type: "UserLoginSessionEvent", User: "ann"},
@@ -25,14 +25,14 @@ var ofParts = map[string]event.Event{
 	"others":    {Type: "GeneralUserEvent", User: "ann"},
 }
 
-// marked is an event of the part that Tag tells from others.
+// marked returns an event of the part with a tag that identifies it.
 func marked(part, tag string) event.Event {
 	e := ofParts[part]
 	e.Tag = tag
 	return e
 }
 
-// tagged is what the log shows of a part: tags and keys.
+// tagged returns the tags and keys of a part's events in the log.
 func (b *bench) tagged(part string) []string {
 	want, tags := ofParts[part], []string{}
 	c, err := b.NewCollector(event.Filter{})
@@ -55,7 +55,7 @@ func (b *bench) tagged(part string) []string {
 	}
 }
 
-// stored is how many records of the kind the store holds.
+// stored returns the number of records of the kind in the store.
 func (b *bench) stored(t *testing.T, kind store.Kind) int {
 	t.Helper()
 	n := 0
@@ -130,7 +130,8 @@ func TestEventsOfOnePartOfTheLogEvictNoneOfAnother(t *testing.T) {
 			for part := range ofParts {
 				got := b.tagged(part)
 				if part == flood {
-					if len(got) != keep || !strings.HasSuffix(got[keep-1], " flood 499") || !strings.HasSuffix(got[0], " flood 480") {
+					if len(got) != keep || !strings.HasSuffix(got[keep-1], " flood 499") ||
+						!strings.HasSuffix(got[0], " flood 480") {
 						t.Errorf("%s, flooded with %s: %q", name, flood, got)
 					}
 				} else if !slices.Equal(got, want[part]) {
@@ -141,8 +142,8 @@ func TestEventsOfOnePartOfTheLogEvictNoneOfAnother(t *testing.T) {
 	}
 }
 
-// Whoever trims, and whenever, each log of a store shows the newest of each part,
-// under the numbers that they were first seen with.
+// Independently of which server trims and when, each log of a store shows the newest events of each
+// part with their original numbers.
 func TestAllLogsOfAStoreKeepTheSameEventsWithTheSameNumbers(t *testing.T) {
 	const keep, steps = 6, 3000
 	parts := slices.Sorted(maps.Keys(ofParts))
@@ -156,7 +157,7 @@ func TestAllLogsOfAStoreKeepTheSameEventsWithTheSameNumbers(t *testing.T) {
 		next := 0
 		for range steps {
 			b := logs[rng.IntN(2)]
-			// One part has most of the events for a while.
+			// Most events belong to one part for a while.
 			part := parts[rng.IntN(4)]
 			if rng.IntN(10) > 0 {
 				part = parts[round]
@@ -192,7 +193,7 @@ func TestAllLogsOfAStoreKeepTheSameEventsWithTheSameNumbers(t *testing.T) {
 		if n := a.stored(t, store.Event) + a.stored(t, store.KeptEvent); n > 5*keep {
 			t.Errorf("%d events are stored", n)
 		}
-		// What was moved expires as well.
+		// Moved events expire as well.
 		*a.now = epoch.Add(time.Hour)
 		a.trimAll(t, true)
 		if _, err := a.store.Sweep(t.Context(), 1000, store.KeptEvent); err != nil {
@@ -253,7 +254,8 @@ func TestTheLogIsBoundedInBytes(t *testing.T) {
 	if _, err := transfer.Copy(t.Context(), b.store, copied, transfer.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if again := beginOn(t, copied, b.now, event.Options{KeepBytes: 50_000}).tagged("others"); !slices.Equal(again, got) {
+	if again := beginOn(t, copied, b.now, event.Options{KeepBytes: 50_000}).tagged("others"); !slices.Equal(again,
+		got) {
 		t.Errorf("a copy has %q, want %q", again, got)
 	}
 }
@@ -267,7 +269,8 @@ func TestOneEventIsBoundedInBytes(t *testing.T) {
 			args[fmt.Sprintf("%03d", i)+huge] = huge
 		}
 		r := l.Change(event.Event{
-			Type: huge, ID: huge, User: huge, Origin: huge, SessionID: huge, Address: huge, UserAgent: huge, Locale: huge, Subject: huge, Severity: huge,
+			Type: huge, ID: huge, User: huge, Origin: huge, SessionID: huge, Address: huge, UserAgent: huge,
+			Locale: huge, Subject: huge, Severity: huge,
 			Tag: huge, Message: huge, PrevMessage: huge, Args: args,
 		}).Record
 		if len(r.Value) > event.MaxStored {
@@ -280,8 +283,8 @@ func TestOneEventIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-// The page that a collector knows must be that of the whole log also while one
-// part displaces its own events.
+// The cached page of a collector must equal that of the whole log also while one part evicts its
+// own events.
 func TestTheLatestPageIsCorrectWhileOnePartIsFlooded(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	parts := slices.Sorted(maps.Keys(ofParts))

@@ -13,7 +13,8 @@ import (
 
 func FuzzAStoredEventIsReadOrSkipped(f *testing.F) {
 	f.Add([]byte(plain(1).Value))
-	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b","origin":"C\\d","created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
+	f.Add([]byte(`{"type":"EventEx","id":"vigate.x","user":"A\\b","origin":"C\\d",` +
+		`"created":"2025-03-04T05:06:07Z","args":{"a":"b"}}`))
 	f.Add([]byte(`{"v":9}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		l := event.NewLog(event.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -25,7 +26,7 @@ func FuzzAStoredEventIsReadOrSkipped(f *testing.F) {
 		if !ok {
 			return
 		}
-		// What was read and is posted again is read again.
+		// An event that was read can be posted and read again.
 		l.View().Put(store.Record{Kind: store.Event, ID: store.NumberedID(2), Value: l.Change(e).Record.Value})
 		if l.Damaged() != 0 {
 			t.Fatalf("%+v can't be read when posted again", e)
@@ -33,8 +34,8 @@ func FuzzAStoredEventIsReadOrSkipped(f *testing.F) {
 	})
 }
 
-// filled is a log of n events by a thousand users, of every part as many as it
-// keeps of 100,000.
+// filled returns a log with n events of a thousand users. The events are divided among the parts in
+// the proportions of their quotas.
 func filled(n int) *event.Log {
 	l := event.NewLog(event.Options{Now: func() time.Time { return epoch }})
 	l.View().Reset()

@@ -8,19 +8,19 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// staging gathers a whole state, in any order, in memory that is bounded by what
-// the log keeps.
+// staging collects a whole new state of the log. The records may arrive in any order. Its memory is
+// proportional to the limits of the log.
 type staging struct {
 	quotas    [shares]quota
-	events    int // of all quotas
+	events    int // total of the quotas
 	entries   []stagedEntry
-	dead      map[string]stagedEntry // by id: of entries that have to make room, without their texts
-	gone      map[string]bool        // ids of entries that were deleted
+	dead      map[string]stagedEntry // evicted entries by id, without their content
+	gone      map[string]bool        // ids of deleted entries
 	kept      map[uint64]entry
 	numbering numbering
 }
 
-// stagedEntry is an entry without a number, with what orders it.
+// stagedEntry is an entry without a number. Its id and revision determine the order.
 type stagedEntry struct {
 	entry
 	revision store.Revision
@@ -54,7 +54,7 @@ func (s *staging) remove(id string) {
 	}
 }
 
-// shrink sorts the entries and leaves the newest of each part of the log.
+// shrink sorts the entries and keeps the newest of each part of the log.
 func (s *staging) shrink() {
 	s.entries = slices.DeleteFunc(s.entries, func(e stagedEntry) bool { return s.gone[e.id()] })
 	clear(s.gone)
@@ -67,7 +67,7 @@ func (s *staging) shrink() {
 			q.bytes += e.bytes
 		}
 		if q.events > most.events || q.bytes > most.bytes {
-			q.events = most.events // no older one either
+			q.events = most.events // all older events are evicted as well
 			id := strings.Clone(e.id())
 			s.dead[id] = stagedEntry{entry{stored: id, idLen: e.idLen, share: e.share}, e.revision, e.bytes}
 			e.stored = ""
@@ -76,7 +76,7 @@ func (s *staging) shrink() {
 	s.entries = slices.DeleteFunc(s.entries, func(e stagedEntry) bool { return e.stored == "" })
 }
 
-// window is the state that was gathered, with its numbers.
+// window returns the collected state with the numbers of the events.
 func (s *staging) window() window {
 	s.shrink()
 	w := newWindow(s.quotas)
@@ -106,7 +106,7 @@ func (s *staging) window() window {
 		s.entries = s.entries[1:]
 	}
 	for i := range shares {
-		w.settle(i)
+		w.evict(i)
 	}
 	return w
 }

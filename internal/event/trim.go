@@ -8,25 +8,25 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Committer is what Trim needs of a mirror that feeds the log.
+// Committer is the part of a store.Mirror that Trim uses. The mirror must update the log.
 type Committer interface {
 	Commit(ctx context.Context, changes ...store.Change) (store.Revision, error)
 }
 
-// trimBatch is how many events one commit of Trim removes.
+// trimBatch is the maximum number of events that one commit of Trim removes.
 const trimBatch = 256
 
-// Trim removes from the store up to limit of the oldest events, in commits of
-// 256, and returns how many it removed: those that had to make room and, if asked
-// to, those that have expired. An expired event stays for as long as one before it
-// does: the numbers of events are counted from the oldest.
+// Trim removes up to limit of the oldest events from the store, in commits of 256, and returns the
+// number of removed events. It removes events that exceeded the limits of their part of the log
+// and, if expired is set, events that have expired. An expired event stays as long as an older
+// event is stored, because the numbers of events are counted from the oldest one.
 //
-// An event that stays while many after it have made room is moved out of their way
-// in the same commit, and keeps its number. So what the store holds is bounded
-// too, and few events are ever written twice.
+// An event may have to stay although many newer events can be removed. Trim then moves it to
+// store.KeptEvent in the same commit; its number does not change. So the size of the store is
+// limited as well, and few events are written twice.
 //
-// Several servers may trim one store. If another one does so at the same time,
-// Trim leaves the rest to it.
+// Several servers may trim one store. If another one does so at the same time, Trim returns and
+// leaves the rest to it.
 func (l *Log) Trim(ctx context.Context, c Committer, limit int, expired bool) (int, error) {
 	done := 0
 	for done < limit {
@@ -56,7 +56,7 @@ func (l *Log) Trim(ctx context.Context, c Committer, limit int, expired bool) (i
 	return done, nil
 }
 
-// changes are the commit of a step, nothing if there is nothing to do.
+// changes returns the changes of one step. There are none if nothing is to be removed.
 func (t *trimming) changes(n numbering) []store.Change {
 	var changes []store.Change
 	for _, seq := range t.stale {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// view is the events in memory at one moment: of each part of the log those that
-// it keeps, the oldest first. Nobody writes to it.
+// view holds the events in memory at one time. Each part of the log is sorted, oldest event first.
+// A view is never modified.
 type view struct{ parts [shares][]entry }
 
 func (v *view) len() int {
@@ -18,7 +18,7 @@ func (v *view) len() int {
 	return n
 }
 
-// last is the largest number; 0: there are no events.
+// last returns the largest number, or 0 if there are no events.
 func (v *view) last() uint64 {
 	var last uint64
 	for _, p := range v.parts {
@@ -29,7 +29,7 @@ func (v *view) last() uint64 {
 	return last
 }
 
-// find returns the entry with the number, nil if it is not there any more.
+// find returns the entry with the number, or nil if it does not exist any more.
 func (v *view) find(seq uint64) *entry {
 	for _, p := range v.parts {
 		if i, ok := index(p, seq); ok {
@@ -39,16 +39,17 @@ func (v *view) find(seq uint64) *entry {
 	return nil
 }
 
-// after yields the entries behind the position, the oldest first.
+// after yields the entries with numbers above the position, oldest first.
 func (v *view) after(at uint64) iter.Seq[*entry] {
 	var parts [shares][]entry
 	for s, p := range v.parts {
 		parts[s] = p[after(p, at):]
 	}
-	return merge(parts, func(p []entry) (*entry, []entry) { return &p[0], p[1:] }, func(a, b uint64) bool { return a < b })
+	return merge(parts, func(p []entry) (*entry, []entry) { return &p[0], p[1:] },
+		func(a, b uint64) bool { return a < b })
 }
 
-// upTo yields the entries before the position, the newest first.
+// upTo yields the entries with numbers up to the position, newest first.
 func (v *view) upTo(at uint64) iter.Seq[*entry] {
 	var parts [shares][]entry
 	for s, p := range v.parts {
@@ -58,9 +59,11 @@ func (v *view) upTo(at uint64) iter.Seq[*entry] {
 	return merge(parts, last, func(a, b uint64) bool { return a > b })
 }
 
-// merge yields the entries of all parts. next takes one from a part, and before
-// says which of two numbers comes first.
-func merge(parts [shares][]entry, next func([]entry) (*entry, []entry), before func(a, b uint64) bool) iter.Seq[*entry] {
+// merge yields the entries of all parts in one order. next splits off the first entry of a part,
+// and before reports whether the first of two numbers comes before the second.
+func merge(
+	parts [shares][]entry, next func([]entry) (*entry, []entry), before func(a, b uint64) bool,
+) iter.Seq[*entry] {
 	return func(yield func(*entry) bool) {
 		left := parts
 		for {
@@ -81,12 +84,12 @@ func merge(parts [shares][]entry, next func([]entry) (*entry, []entry), before f
 	}
 }
 
-// index finds the entry with the number, or the place where it would be.
+// index returns the index of the entry with the number, or the index at which it would be inserted.
 func index(entries []entry, seq uint64) (i int, found bool) {
 	return slices.BinarySearchFunc(entries, seq, func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
 }
 
-// after is the index of the first entry behind the position.
+// after returns the index of the first entry with a number above the position.
 func after(entries []entry, at uint64) int {
 	i, found := index(entries, at)
 	if found {

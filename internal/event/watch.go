@@ -1,11 +1,10 @@
 package event
 
-// maxWatched is how many collectors are told apart when an event comes. Those
-// beyond it are woken by every event.
+// maxWatched is the maximum number of collectors whose filters are checked for each new event.
+// Further collectors are woken by every event.
 const maxWatched = 4096
 
-// watch returns a channel that is closed at the next event that the collector
-// selects.
+// watch returns a channel that is closed at the next event that the collector selects.
 func (l *Log) watch(c *Collector) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -23,7 +22,7 @@ func (l *Log) watch(c *Collector) <-chan struct{} {
 	return ch
 }
 
-// unwatch wakes who waits for the collector's events, for the last time.
+// unwatch wakes the calls that wait for the collector's events and stops watching the collector.
 func (l *Log) unwatch(c *Collector) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,14 +30,14 @@ func (l *Log) unwatch(c *Collector) {
 	l.wakeOne(c)
 }
 
-// wakeCollector wakes who waits for the collector's events.
+// wakeCollector wakes the calls that wait for the collector's events.
 func (l *Log) wakeCollector(c *Collector) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.wakeOne(c)
 }
 
-// wakeOne is wakeCollector for callers that hold mu.
+// wakeOne does the work of wakeCollector. The caller holds mu.
 func (l *Log) wakeOne(c *Collector) {
 	if ch := l.watched[c]; ch != nil {
 		close(ch)
@@ -46,8 +45,8 @@ func (l *Log) wakeOne(c *Collector) {
 	}
 }
 
-// wakeCollectors wakes who waits for the collectors that select the event; nil:
-// for any. Callers hold mu.
+// wakeCollectors wakes the calls that wait for collectors that select the event. If e is nil, it
+// wakes all. The caller holds mu.
 func (l *Log) wakeCollectors(e *entry) {
 	for c := range l.watched {
 		if m := (matcher{criteria: c.wants}); e == nil || m.matches(e) {

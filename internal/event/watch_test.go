@@ -20,7 +20,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// of is an event of a type, in the log under the number.
+// of returns the record of an event with a type and a number.
 func of(typ string, seq uint64) store.Record {
 	c := event.NewLog(event.Options{}).Change(event.Event{Type: typ, User: "u", Created: time.Unix(int64(seq), 0)})
 	return store.Record{Kind: store.Event, ID: store.NumberedID(seq), Value: c.Record.Value}
@@ -62,7 +62,7 @@ func TestAWaitOnACollectorEndsAtTheNextSelectedEvent(t *testing.T) {
 	if n := l.Watched(); n != 0 {
 		t.Errorf("%d collectors are still watched", n)
 	}
-	changed = c.Changed() // by a reader who was late
+	changed = c.Changed() // by a late reader
 	l.View().Put(of("GeneralUserEvent", 3))
 	if !isClosed(changed) || l.Watched() != 0 {
 		t.Error("a collector that has ended is watched")
@@ -82,8 +82,7 @@ func TestCollectorsBeyondTheBoundAreWokenByEveryEvent(t *testing.T) {
 	}
 }
 
-// What a collector knows of its page must not differ from what is found by
-// looking at the whole log.
+// The cached page of a collector must equal the result of a scan of the whole log.
 func TestTheLatestPageIsCorrectAfterAnyChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	types := []string{"UserLoginSessionEvent", "UserLogoutSessionEvent", "GeneralUserEvent"}
@@ -106,7 +105,7 @@ func TestTheLatestPageIsCorrectAfterAnyChanges(t *testing.T) {
 				next += 1 + uint64(random.IntN(2))
 				put(next)
 			case k < 14 && next > 3:
-				put(next - uint64(random.IntN(3))) // out of order, or once more
+				put(next - uint64(random.IntN(3))) // out of order, or a second time
 			case k < 16 && next > 0:
 				l.View().Delete(store.Event, store.NumberedID(1+random.Uint64N(next)))
 			case k == 16:
@@ -124,7 +123,8 @@ func TestTheLatestPageIsCorrectAfterAnyChanges(t *testing.T) {
 				l.View().Whole()
 			}
 			want := collect(t, l, f).LatestPage()
-			if got := c.LatestPage(); !slices.EqualFunc(got, want, func(a, b event.Event) bool { return a.Key == b.Key && a.Type == b.Type }) {
+			if got := c.LatestPage(); !slices.EqualFunc(got, want,
+				func(a, b event.Event) bool { return a.Key == b.Key && a.Type == b.Type }) {
 				t.Fatalf("round %d: got %v, want %v", round, keys(got), keys(want))
 			}
 		}
@@ -138,7 +138,7 @@ func TestOnlyNewEventsAreCheckedForACachedPage(t *testing.T) {
 	l.View().Put(plain(1001))
 	c.LatestPage()
 	if whole, upTo := c.Known(); whole != 1 || upTo != 1001 {
-		t.Errorf("the whole log was looked at %d times, and known is what happened up to %d", whole, upTo)
+		t.Errorf("the whole log was scanned %d times, and the page is cached up to %d", whole, upTo)
 	}
 }
 

@@ -7,16 +7,17 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// window is the events in memory, and what else of the log the store still holds.
+// window holds the events in memory and lists the other records of the log in the store.
 //
-// The store holds events as records of two kinds. All are appended as store.Event,
-// which are removed in their order only. An event that stays for longer than those
-// after it is moved from there to store.KeptEvent, under its number: see Trim.
+// The store holds events as records of two kinds. All events are appended as store.Event, whose
+// records are removed only in their order. If an event must stay longer than newer ones, Trim moves
+// it to store.KeptEvent, where its id is its number.
 type window struct {
 	parts [shares]part
-	// kept are the numbers of events in parts that are stored as store.KeptEvent.
+	// kept has the numbers of the events in parts that are stored as store.KeptEvent.
 	kept map[uint64]bool
-	// stale are those of events that are stored so and are in no part any more.
+	// stale has the numbers of events that are still stored as store.KeptEvent but no longer belong
+	// to a part.
 	stale []uint64
 	// trimmed is the number of the last event that was removed from store.Event.
 	trimmed uint64
@@ -25,37 +26,36 @@ type window struct {
 	numbering numbering
 }
 
-// part is what a share of the log holds.
+// part holds the events of one share of the log.
 type part struct {
 	quota
-	size int // bytes of the entries
-	// entries ascend by seq. The part that is in use is never written to, so
-	// that a reader's snapshot needs no lock: entries are appended behind it,
-	// cut off before it, and otherwise copied.
+	size int // size of the entries in bytes
+	// entries is sorted by seq. Its elements are never modified, so that a reader's snapshot needs
+	// no lock: entries are appended at the end and cut off at the beginning. For any other change,
+	// the slice is copied.
 	entries []entry
-	// cut is how many entries before entries are still held by its array.
+	// cut is the number of entries that were cut off and are still in the array.
 	cut int
-	// gone are the numbers of entries that were deleted, until the next snapshot
-	// leaves them out: one copy serves for all.
+	// gone has the numbers of deleted entries. The next snapshot removes all of them with one copy.
 	gone map[uint64]bool
-	// dead are the records of store.Event whose events had to make room, in
-	// their order. displaced is the number of the last event that had to.
+	// dead lists, in their order, the records of store.Event whose events were evicted. displaced
+	// is the number of the last evicted event.
 	dead      []place
 	displaced uint64
 }
 
-// place is where a record stands that is not held in memory.
+// place identifies a stored record whose event is not in memory.
 type place struct {
 	seq  uint64
 	id   string
 	size int
 }
 
-// numbering is the store's, with the revision of its record; 0: there is none.
+// numbering is the store's Numbering with the revision of its record.
 type numbering struct {
 	store.Numbering
-	at      store.Revision
-	damaged error // why the record can't be read
+	at      store.Revision // 0 if there is no record
+	damaged error          // the error if the record is unreadable
 }
 
 func newWindow(quotas [shares]quota) window {
@@ -66,16 +66,16 @@ func newWindow(quotas [shares]quota) window {
 	return w
 }
 
-// add takes the entry that comes after all others and returns it with its number.
+// add adds the newest entry and returns it with its number.
 func (w *window) add(e entry) entry {
 	e.seq = w.numbers.Next(e.id())
 	w.parts[e.share].append(e)
-	w.settle(e.share)
+	w.evict(e.share)
 	return e
 }
 
-// keep takes an event that is stored as store.KeptEvent. It reports whether the
-// event is new to readers.
+// keep adds an event that is stored as store.KeptEvent. It reports whether readers did not see the
+// event before.
 func (w *window) keep(e entry) bool {
 	p := &w.parts[e.share]
 	i, found := index(p.entries, e.seq)
@@ -94,13 +94,12 @@ func (w *window) keep(e entry) bool {
 		p.size += e.size()
 	}
 	w.kept[e.seq] = true
-	w.settle(e.share)
+	w.evict(e.share)
 	return true
 }
 
-// settle makes the oldest events of the part go until the others are within its
-// bounds.
-func (w *window) settle(s share) {
+// evict removes the oldest events of the part until the others are within its limits.
+func (w *window) evict(s share) {
 	p := &w.parts[s]
 	for p.excess() {
 		first := &p.entries[0]
@@ -113,7 +112,7 @@ func (w *window) settle(s share) {
 			delete(w.kept, first.seq)
 			w.stale = append(w.stale, first.seq)
 		default:
-			// Without the clone the place would keep the event's text in memory.
+			// Without the clone, the id would keep the whole event in memory.
 			p.dead = append(p.dead, place{first.seq, strings.Clone(first.id()), first.size()})
 		}
 		p.displaced = first.seq
@@ -127,15 +126,15 @@ func (p *part) append(e entry) {
 	p.size += e.size()
 }
 
-// excess reports whether the oldest event has to make room. None stays that is
-// older than one that had to.
+// excess reports whether the oldest event must be evicted. An event that is older than an evicted
+// one is evicted as well.
 func (p *part) excess() bool {
 	n := len(p.entries)
 	return n > 0 && (n-len(p.gone) > p.events || p.size > p.bytes || p.entries[0].seq <= p.displaced)
 }
 
-// cutFirst drops the oldest entry. Its memory is returned when an eighth of
-// the array is unused.
+// cutFirst removes the oldest entry. When an eighth of the array is unused, the entries are copied
+// to a smaller one.
 func (p *part) cutFirst() {
 	p.entries = p.entries[1:]
 	p.cut++
@@ -145,7 +144,7 @@ func (p *part) cutFirst() {
 	}
 }
 
-// removeAt drops an entry. It reports whether that is another than the oldest.
+// removeAt removes an entry. It reports whether the entry is not the oldest one.
 func (p *part) removeAt(i int) bool {
 	p.size -= p.entries[i].size()
 	if i == 0 && len(p.gone) == 0 {
@@ -159,7 +158,7 @@ func (p *part) removeAt(i int) bool {
 	return true
 }
 
-// snapshot returns the entries, which nobody writes to any more.
+// snapshot returns the entries. The returned slice is never modified.
 func (p *part) snapshot() []entry {
 	if len(p.gone) > 0 {
 		left := make([]entry, 0, len(p.entries))
@@ -181,11 +180,11 @@ func (w *window) snapshot() *view {
 	return v
 }
 
-// remove drops the record of store.Event. It reports whether an event other than
-// the oldest of its part has gone from the log.
+// remove handles the deletion of a record of store.Event. It reports whether an event other than
+// the oldest of its part has disappeared from the log.
 func (w *window) remove(id string) bool {
-	// Records are removed from the front, so that each is found at once. Nodes of
-	// an earlier version may remove others.
+	// Records are normally removed in their order, so the first lookups find them. Nodes of an
+	// earlier version may remove other records.
 	for s := range w.parts {
 		p := &w.parts[s]
 		if len(p.dead) > 0 && p.dead[0].id == id {
@@ -211,14 +210,15 @@ func (w *window) remove(id string) bool {
 	return false
 }
 
-// removed takes out an entry whose record of store.Event is gone, unless it was
-// moved to store.KeptEvent.
+// removed removes an entry whose record of store.Event was deleted, unless it was moved to
+// store.KeptEvent.
 func (w *window) removed(p *part, i int) bool {
 	seq := p.entries[i].seq
 	return !w.kept[seq] && !p.gone[seq] && p.removeAt(i)
 }
 
-// removeKept drops the record of store.KeptEvent with the number, as remove does.
+// removeKept handles the deletion of the record of store.KeptEvent with the number. Its result is
+// like that of remove.
 func (w *window) removeKept(seq uint64) bool {
 	if i := slices.Index(w.stale, seq); i >= 0 {
 		w.stale = slices.Delete(w.stale, i, i+1)
@@ -236,25 +236,25 @@ func (w *window) removeKept(seq uint64) bool {
 	return false
 }
 
-// trimming is a step of Trim.
+// trimming describes one step of Trim.
 type trimming struct {
-	ids   []string // of store.Event, the first in their order
-	last  uint64   // the number of the last of them
-	moved []entry  // those of them that become records of store.KeptEvent
-	stale []uint64 // numbers of records of store.KeptEvent
+	ids   []string // ids of the oldest records of store.Event, which are removed
+	last  uint64   // number of the last of them
+	moved []entry  // events among them that are moved to store.KeptEvent
+	stale []uint64 // numbers of the records of store.KeptEvent that are removed
 }
 
-// Dead records may be as many as a quarter of what the log keeps, and have as many
-// bytes, before events that stay are moved out of their way.
+// deadShare determines when events are moved. If the dead records are more than 1/deadShare of the
+// events that the log keeps, by number or by bytes, events that block their removal are moved.
 const deadShare = 4
 
-// front finds up to limit of the first records of store.Event that can be removed:
-// those whose events had to make room, or have expired at now. Now 0: none has. An
-// event that stays is before them: it is moved if too many dead are behind it.
+// front finds up to limit of the oldest records of store.Event that can be removed. Their events
+// were evicted or have expired at the time now; if now is 0, expired events stay. front stops at an
+// event that must stay. If too many dead records follow it, the event is moved instead.
 func (w *window) front(limit int, now int64) trimming {
 	t := trimming{last: w.numbering.Removed, stale: slices.Clone(w.stale[:min(limit, len(w.stale))])}
-	var dead, live [shares]int // indices of the next ones
-	var left, most quota       // of what is dead
+	var dead, live [shares]int // indexes of the next dead records and entries
+	var left, most quota       // remaining and maximum amount of dead records
 	for s := range w.parts {
 		p := &w.parts[s]
 		p.snapshot()
@@ -293,11 +293,11 @@ func (w *window) front(limit int, now int64) trimming {
 	return t
 }
 
-// maxMoved bounds the bytes that one commit moves.
+// maxMoved is the approximate maximum number of bytes that one commit moves.
 const maxMoved = 256 << 10
 
-// first finds the part that has the first record of store.Event from the indices
-// on, and whether that is dead. shares: there is none.
+// first finds the oldest record of store.Event at or after the indexes. It returns the record's
+// part and whether the record is dead. If there is no record, the part is shares.
 func (w *window) first(dead, live *[shares]int) (of share, isDead bool) {
 	of = shares
 	var seq uint64

@@ -75,7 +75,7 @@ func (f *fixture) domain(log *slog.Logger) (*domain.Domain, vim.Options) {
 	base.MaxSessions, base.MaxPerPrincipal = 1<<20, 1<<20
 	d, err := domain.New(domain.Options{
 		Store: s, Base: base, Thumbprint: func() string { return "00" },
-		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Log: log,
+		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Logger: log,
 		Exists: func(principal.Name, bool) bool { return true },
 	})
 	f.must(err)

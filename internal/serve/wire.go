@@ -125,7 +125,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View()}, Requests: n.requests,
-		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Log: n.logger,
+		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Logger: n.logger,
 		Sources: []directory.Source{directory.SystemUsers(nil)},
 	})
 	if err != nil {

@@ -153,7 +153,7 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (*domain.Domain
 		Exists: func(who principal.Name, group bool) bool {
 			return !group && (who.Domain != account.DefaultDomain || d.Accounts.Exists(who))
 		},
-		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Log: log,
+		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Logger: log,
 	})
 	w.must(err)
 	w.mirror = d.Mirror

@@ -29,7 +29,7 @@ func (f *Fixture) domain(log *slog.Logger) *Domain {
 	d, err := domain.New(domain.Options{
 		Store: s, Base: setting.Defaults(), Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1},
 		Thumbprint: func() string { return "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33" },
-		Sources:    []directory.Source{directory.SystemUsers(systemAccount)}, Now: f.Now, Log: log,
+		Sources:    []directory.Source{directory.SystemUsers(systemAccount)}, Now: f.Now, Logger: log,
 	})
 	f.Must(err)
 	f.mirror = d.Mirror
