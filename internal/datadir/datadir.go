@@ -1,11 +1,13 @@
-// Package datadir opens the server's data directory and refuses one that another
-// account could change. Whoever can write there can make itself administrator, so
-// the directory, what the server keeps in it, and the directories above it must
-// belong to the server's account or to root, and nobody else may write to them.
+// Package datadir opens the server's data directory and refuses one that another account could
+// change.
 //
-// All checks go from the top of the file system down. When a directory is judged,
-// nobody but the server's account and root can put another one in its place any
-// more, so that a path that was judged stays what it was.
+// An account that can write to the data directory can make itself administrator. So the directory,
+// the files that the server keeps in it, and all directories above it must belong to the server's
+// account or to root, and no other account may write to them. [Open] checks that; [OpenFile]
+// applies the same rule to files that an operator names.
+//
+// The checks go from the root of the file system down. Once a directory has passed, only the
+// server's account and root can replace it, so a path that was checked can't change afterwards.
 package datadir
 
 import (
@@ -17,49 +19,48 @@ import (
 	"path/filepath"
 )
 
-// What the server keeps in the directory.
+// The names of the files and directories that the server keeps in the data directory.
 const (
 	Store       = "vigate.db"
 	Certificate = "cert.pem"
 	Key         = "key.pem"
 	Local       = "local"   // files of local tickets
-	Control     = "control" // the socket for commands of this machine
+	Control     = "control" // the socket for local commands
 )
 
-// mode is what directories are made with. Others may pass through to the one
-// local ticket that they were told the name of; every file is 0600.
+// mode is the mode of new directories. Other accounts may traverse them to reach a local ticket
+// whose name they know. Every file has the mode 0600.
 const mode = 0o711
 
-// entries are what may be in the directory at the start, and what each must be.
-// What has another name is not opened.
+// entries lists what the data directory may contain at the start, and the type that each entry must
+// have. Entries with other names are not opened.
 var entries = []struct {
 	name    string
 	kind    fs.FileMode // 0: a regular file
-	private bool        // warn if others can read it
+	private bool        // log a warning if other accounts can read it
 }{
 	{name: Store, private: true},
 	{name: Certificate},
-	{name: Key}, // the server warns of its mode itself, at each renewal
+	{name: Key}, // the server itself warns of the key's mode, at each reload
 	{name: Local, kind: fs.ModeDir},
 	{name: Control, kind: fs.ModeDir},
 	{name: filepath.Join(Control, "sock"), kind: fs.ModeSocket},
 }
 
-// ErrUnsafe: others than the server's account and root could change a file or
-// directory, or it is not what it must be. The error's text names its path and
-// mode, and what to do.
+// ErrUnsafe means that an account other than the server's and root could change a file or
+// directory, or that it has the wrong type. The error's text gives the path, the mode and a remedy.
 var ErrUnsafe = errors.New("not safe to use")
 
-// Dir is a data directory in which only the server's account and root can write.
+// Dir is a data directory that only the server's account and root can write to.
 type Dir struct {
 	root  *os.Root
 	judge judge
 }
 
-// Open opens the directory at path, which is made if there is none, after it has
-// judged the directories above it, the directory, and all in it that the server
-// opens. logger, nil for slog.Default, hears of a store that others can read.
-// Errors: ErrUnsafe among others.
+// Open opens the data directory at path and creates it if it does not exist. It checks the
+// directories above it, the directory itself, and all files in it that the server opens. It logs a
+// warning to logger if others can read the store; if logger is nil, slog.Default is used. It
+// returns ErrUnsafe if a check fails.
 func Open(path string, logger *slog.Logger) (*Dir, error) {
 	return self().open(path, logger)
 }
@@ -107,7 +108,7 @@ func (j judge) opened(path string) (*Dir, error) {
 	return &Dir{root, j}, nil
 }
 
-// openRoot opens a directory and judges what was opened.
+// openRoot opens a directory and then checks that it opened the directory that was judged.
 func (j judge) openRoot(path string, open func() (*os.Root, error)) (*os.Root, error) {
 	found, err := os.Lstat(path)
 	if err == nil {
@@ -122,7 +123,7 @@ func (j judge) openRoot(path string, open func() (*os.Root, error)) (*os.Root, e
 	}
 	info, err := root.Stat(".")
 	if err == nil && !os.SameFile(found, info) {
-		err = fmt.Errorf("%s was exchanged while it was opened", path)
+		err = fmt.Errorf("%s was replaced while it was opened", path)
 	}
 	if err == nil {
 		err = j.own(path, info, fs.ModeDir)
@@ -133,17 +134,16 @@ func (j judge) openRoot(path string, open func() (*os.Root, error)) (*os.Root, e
 	return root, nil
 }
 
-// Path is where the directory is: absolute, and no part of it is a link.
+// Path returns the absolute path of the directory, without symbolic links.
 func (d *Dir) Path() string { return d.root.Name() }
 
-// Root is for what is in the directory. Close closes it.
+// Root returns the directory for access to its files. Close closes it.
 func (d *Dir) Root() *os.Root { return d.root }
 
 // Close releases the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Sub opens the directory of that name in d, which is made if there is none, and
-// gives it the mode.
+// Sub opens the subdirectory with the name, creates it if it does not exist, and sets its mode.
 func (d *Dir) Sub(name string, mode fs.FileMode) (*os.Root, error) {
 	path := filepath.Join(d.Path(), name)
 	err := d.root.Mkdir(name, mode)
@@ -156,7 +156,7 @@ func (d *Dir) Sub(name string, mode fs.FileMode) (*os.Root, error) {
 	}
 	self, err := sub.Open(".")
 	if err == nil {
-		err = errors.Join(self.Chmod(mode), self.Close()) // the umask may have taken of it
+		err = errors.Join(self.Chmod(mode), self.Close()) // the umask may have removed bits
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open directory: %w", err), sub.Close())
@@ -164,9 +164,9 @@ func (d *Dir) Sub(name string, mode fs.FileMode) (*os.Root, error) {
 	return sub, nil
 }
 
-// OpenFile opens a file that an operator names, for reading, if only the server's
-// account and root can change it, or what the path leads to. Links are followed
-// if nobody else can change them. Errors: ErrUnsafe among others.
+// OpenFile opens a file that an operator has named, for reading. It returns ErrUnsafe if an account
+// other than the server's and root could change the file or what its path leads to. It follows
+// links that no other account can change.
 func OpenFile(path string) (*os.File, error) { return self().openFile(path) }
 
 func (j judge) openFile(path string) (*os.File, error) {
@@ -187,7 +187,7 @@ func (j judge) openFile(path string) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !os.SameFile(found, info) {
-		err = fmt.Errorf("%s was exchanged while it was opened", path)
+		err = fmt.Errorf("%s was replaced while it was opened", path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

@@ -14,14 +14,14 @@ import (
 
 const (
 	stranger = 12345
-	aGroup   = 23456 // that the server's account is not in
+	aGroup   = 23456 // the server's account is not in it
 )
 
-// tree is a directory of the test, in which files can be somebody else's.
+// tree is a temporary directory whose files can appear to belong to other accounts.
 type tree struct {
 	t    *testing.T
 	dir  string
-	uids map[string]uint32 // by path; others are the server's account's
+	uids map[string]uint32 // by path; all other files belong to the server's account
 	gids map[string]uint32
 	log  bytes.Buffer
 }
@@ -48,7 +48,7 @@ func (f *tree) must(err error) {
 	}
 }
 
-// mkdir makes a directory with exactly that mode.
+// mkdir makes a directory with exactly the given mode.
 func (f *tree) mkdir(name string, mode fs.FileMode) {
 	f.t.Helper()
 	f.must(os.MkdirAll(f.path(name), 0o700))
@@ -75,7 +75,7 @@ func (f *tree) socket(name string, mode fs.FileMode) {
 	f.must(os.Chmod(f.path(name), mode))
 }
 
-// judge believes what the tree says of its files, and of others what is so.
+// judge returns a judge that sees the owners that the test has set.
 func (f *tree) judge() judge {
 	j := self()
 	find := func(info fs.FileInfo, in map[string]uint32, is uint32) uint32 {
@@ -102,7 +102,7 @@ func (f *tree) open(name string) error {
 	return err
 }
 
-// refused: err is ErrUnsafe, names the path and its mode, and says what to do.
+// refused checks that err is ErrUnsafe, names the path and its mode, and suggests a remedy.
 func (f *tree) refused(err error, name string, says ...string) {
 	f.t.Helper()
 	info, lerr := os.Lstat(f.path(name))
@@ -171,7 +171,7 @@ func TestADirectoryAboveMustNotLetOthersExchangeTheOneBelow(t *testing.T) {
 	for name, c := range map[string]struct {
 		mode     fs.FileMode
 		uid, gid uint32 // 0: the server's account
-		says     string // of the refusal; empty: it is taken
+		says     string // text of the refusal; empty: the directory is accepted
 	}{
 		"its own":                       {mode: 0o755},
 		"everybody's":                   {mode: 0o777, says: "everybody"},
@@ -237,7 +237,7 @@ func TestALinkOnTheWayIsFollowedIfNobodyElseCanChangeIt(t *testing.T) {
 	f.refused(f.open("relative/data"), "real", "belongs to user 12345")
 }
 
-// put makes an entry of the kind, with what it needs.
+// put creates an entry of the kind, and its parent directory.
 func (f *tree) put(name string, kind, mode fs.FileMode) {
 	f.t.Helper()
 	f.must(os.MkdirAll(filepath.Dir(f.path(name)), 0o700))
@@ -277,7 +277,7 @@ func TestWhatTheServerOpensInItIsJudgedToo(t *testing.T) {
 					f = fresh(kind, 0o600)
 					f.refused(f.open("data"), name, "is not "+kindName(e.kind))
 				}
-				// A link is refused wherever it leads, and in this directory too.
+				// A link is refused wherever it leads, also within the same directory.
 				f = fresh(kind, 0o600)
 				f.must(os.Rename(f.path(name), f.path("data/aside")))
 				f.must(os.Symlink(f.path("data/aside"), f.path(name)))
@@ -308,7 +308,7 @@ func TestASubdirectoryHasItsModeAndIsNeverALinkOrAStrangers(t *testing.T) {
 	d, err := f.judge().open(f.path("data"), nil)
 	f.must(err)
 	defer d.Close()
-	for range 2 { // made, and there
+	for range 2 { // first created, then already existing
 		sub, err := d.Sub(Local, 0o711)
 		f.must(err)
 		info, err := os.Lstat(f.path("data/local"))
@@ -350,7 +350,7 @@ func TestAFileThatAnOperatorNamesIsReadIfNobodyElseCanChangeIt(t *testing.T) {
 	}
 	f.mkdir("etc/..data", 0o755)
 	f.mkdir("theirs", 0o755)
-	f.file("etc/..data/password", 0o644) // as systems that hand out secrets have it
+	f.file("etc/..data/password", 0o644) // the layout of systems that distribute secrets
 	f.link("..data/password", "etc/password")
 	f.link("../etc/password", "theirs/password")
 	f.must(open("etc/password"))

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// judge decides who is believed: root, and the account that it is for.
+// judge decides which accounts are trusted: root, and the server's account.
 type judge struct {
 	uid    uint32
-	groups []uint32 // that the account is in
-	// owner tells whose a file is; known is false where the system does not say.
-	// Then modes mean nothing either, and only kinds of files are judged.
+	groups []uint32 // the groups of the account
+	// owner returns the owner and group of a file. known is false if the system does not tell; then
+	// modes mean nothing either, and only the types of files are checked.
 	owner func(fs.FileInfo) (uid, gid uint32, known bool)
 }
 
-// self is the judge for the account of this process.
+// self returns the judge for the account of this process.
 func self() judge {
 	j := judge{uid: uint32(os.Geteuid()), groups: []uint32{uint32(os.Getegid())}, owner: owner}
 	more, err := os.Getgroups()
 	if err != nil {
-		return j // fewer groups are believed
+		return j // without them fewer groups are trusted
 	}
 	for _, g := range more {
 		j.groups = append(j.groups, uint32(g))
@@ -32,12 +32,12 @@ func self() judge {
 	return j
 }
 
-// refuse is ErrUnsafe about a file: why it is refused, and what to do.
+// refuse returns an ErrUnsafe for a file: the reason, and what to do.
 func refuse(path string, info fs.FileInfo, why, do string) error {
 	return fmt.Errorf("%w: %s (%s) %s: %s", ErrUnsafe, path, info.Mode(), why, do)
 }
 
-// owned refuses what belongs to a stranger.
+// owned refuses a file that belongs to an untrusted account.
 func (j judge) owned(path string, info fs.FileInfo) error {
 	uid, _, known := j.owner(info)
 	if !known || uid == 0 || uid == j.uid {
@@ -49,8 +49,8 @@ func (j judge) owned(path string, info fs.FileInfo) error {
 			j.uid, path))
 }
 
-// own refuses what the server keeps, or is told to read, if it is of another
-// kind, belongs to a stranger, or others can write to it.
+// own refuses a file that the server keeps, or is configured to read, if it has the wrong type,
+// belongs to an untrusted account, or can be written by others.
 func (j judge) own(path string, info fs.FileInfo, kind fs.FileMode) error {
 	if is := info.Mode().Type(); is != kind {
 		if is == fs.ModeSymlink {
@@ -78,11 +78,10 @@ func kindName(kind fs.FileMode) string {
 	return "a regular file"
 }
 
-// above refuses a directory in which others could put something else in the place
-// of what it has.
+// above refuses a directory in which untrusted accounts could replace an entry.
 //
-// A group may write there if it is root's or the server's account is in it: a
-// private group of the account, or one for its administrators.
+// A group may have write access if it is root's group, or if the server's account is in it: such a
+// group is private to the account or meant for its administrators.
 func (j judge) above(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -97,8 +96,7 @@ func (j judge) above(path string) error {
 	_, gid, known := j.owner(info)
 	switch perm := info.Mode().Perm(); {
 	case !known || info.Mode()&fs.ModeSticky != 0:
-		// Of what is in it nobody but its owner, root and the directory's owner can
-		// put another in the place.
+		// Only root, the directory's owner and an entry's own owner can replace an entry.
 	case perm&0o002 != 0:
 		return refuse(path, info, "can be written by everybody and has no sticky bit",
 			"use another place, or chmod o-w "+path)
@@ -112,9 +110,9 @@ func (j judge) above(path string) error {
 // maxLinks is how many links a path may lead through.
 const maxLinks = 40
 
-// follow walks down to path, judges every directory on the way, and returns where
-// it leads, free of links. With make it makes what is missing, as directories. With
-// last it follows a link at the end, too. What is at the end is not judged.
+// follow walks down to path, checks every directory on the way, and returns the path without
+// symbolic links. If make is set, it creates missing directories. If last is set, it also follows a
+// link at the end. It does not check the last element.
 func (j judge) follow(path string, make, last bool) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -126,7 +124,7 @@ func (j judge) follow(path string, make, last bool) (string, error) {
 		name := rest[0]
 		rest = rest[1:]
 		if name == ".." {
-			at = filepath.Dir(at) // which was judged
+			at = filepath.Dir(at) // it was already checked
 			continue
 		}
 		if err := j.above(at); err != nil {
@@ -165,7 +163,7 @@ func (j judge) follow(path string, make, last bool) (string, error) {
 	return at, nil
 }
 
-// split returns the names of a path, without those that mean nothing.
+// split returns the elements of a path, without empty ones and ".".
 func split(path string) []string {
 	return slices.DeleteFunc(strings.Split(filepath.ToSlash(path), "/"), func(name string) bool {
 		return name == "" || name == "."

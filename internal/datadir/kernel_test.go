@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// openEnv makes the test binary open that data directory.
+// openEnv names the environment variable that makes the test binary open a data directory.
 const openEnv = "VIGATE_DATADIR_TEST_OPEN"
 
 func TestMain(m *testing.M) {
@@ -35,11 +35,11 @@ func TestMain(m *testing.M) {
 
 const (
 	nobody = 65534
-	ann    = 60001 // has no account
+	ann    = 60001 // has no entry in the system's list of accounts
 )
 
-// TestOwnersAreWhomTheKernelSays opens directories as several accounts, if the
-// test may become one, and as its own in any case.
+// TestOwnersAreWhomTheKernelSays opens directories as several accounts if the test runs as root,
+// and as its own account in any case.
 func TestOwnersAreWhomTheKernelSays(t *testing.T) {
 	f := newTree(t)
 	f.must(os.Chmod(f.dir, 0o755))
@@ -94,7 +94,7 @@ func TestOwnersAreWhomTheKernelSays(t *testing.T) {
 	f.refused(open(nobody, "public/data"), "public", "can be written by everybody")
 	f.refused(open(ann, "tmp/data"), "tmp/data", "belongs to user 65534", "chown 60001")
 
-	// What a stranger left in a directory that is the server's by now.
+	// What an untrusted account left in a directory that now belongs to the server.
 	left := "nobody/data/" + Local
 	f.must(os.RemoveAll(f.path(left)))
 	made(ann, left, 0o755)

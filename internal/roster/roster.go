@@ -1,6 +1,10 @@
-// Package roster has users and extensions made one at a time, on all servers that
-// share a store. What is asked of somebody new, that no name there is looks alike
-// and that there are not too many, then still holds when the commit is made.
+// Package roster serializes the creation of users and extensions on all servers that share a store.
+//
+// Two checks precede the creation of a user or an extension: no existing name may be the same as,
+// or look like, the new one, and there may not be too many names. Every commit that creates a name
+// also writes one shared record, the roster, at the revision at which the checks were made. So of
+// two concurrent creations one fails with a conflict and is checked again, and the checks still
+// hold when a commit is made. The package does not store names itself: see [Names].
 package roster
 
 import (
@@ -13,60 +17,60 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// ErrTaken: somebody is called so already, or alike.
+// ErrTaken is returned if a user or an extension already has the name, or one that looks like it.
 var ErrTaken = errors.New("the name is taken")
 
-// Names are those of one kind of principals.
+// Names are the existing names of one kind of principals, such as the users.
 type Names interface {
-	// Alike reports whether there is a name that a reader takes for this one.
+	// Alike reports whether there is a name that a reader could mistake for this one.
 	Alike(name string) bool
 }
 
-// Roster is the record that whoever makes a user or an extension writes in the same
-// commit. Only the record's revision counts.
+// Roster is a view of the record that every creation of a user or an extension writes in the same
+// commit. Only the record's revision matters.
 type Roster struct {
 	// Mirror feeds the roster and all of Names.
 	Mirror *store.Mirror
-	// Names are the names that nobody new may be taken for.
+	// Names are the names that no new name may be the same as or look like.
 	Names []Names
 
 	mu sync.Mutex // guards what follows
-	// at is the record's revision, 0: there is none. staged is that of the whole
-	// state that is being read.
+	// at is the record's revision, 0 if there is no record. staged is the revision in the state
+	// that is being loaded, see reset.
 	at, staged store.Revision
 	loading    bool
 }
 
-// id is the record's.
+// id is the id of the record.
 const id = "roster"
 
-// View is what the mirror feeds the roster by.
+// View returns the view through which the mirror feeds the roster.
 func (r *Roster) View() store.View {
 	return store.NewView([]store.Kind{store.Roster}, r.reset, r.put, r.delete, r.whole)
 }
 
-// reset is the view's Reset.
+// reset implements the view's Reset.
 func (r *Roster) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.staged, r.loading = 0, true
 }
 
-// put is the view's Put.
+// put implements the view's Put.
 func (r *Roster) put(rec store.Record) {
 	if rec.ID == id {
 		r.set(rec.Revision)
 	}
 }
 
-// delete is the view's Delete.
+// delete implements the view's Delete.
 func (r *Roster) delete(_ store.Kind, deleted string) {
 	if deleted == id {
 		r.set(0)
 	}
 }
 
-// whole is the view's Whole.
+// whole implements the view's Whole.
 func (r *Roster) whole() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,9 +89,9 @@ func (r *Roster) set(at store.Revision) {
 	}
 }
 
-// Turn returns a change for a commit that is decided by what the views say from
-// then on. The commit fails with a conflict if another one with such a change was
-// made first.
+// Turn returns a change for a commit that is decided by what the views show after Turn has
+// returned. The commit fails with a conflict if another commit with such a change was made in
+// between.
 func (r *Roster) Turn(ctx context.Context) (store.Change, error) {
 	if err := r.Mirror.Sync(ctx); err != nil {
 		return store.Change{}, err
@@ -95,7 +99,7 @@ func (r *Roster) Turn(ctx context.Context) (store.Change, error) {
 	r.mu.Lock()
 	at := r.at
 	r.mu.Unlock()
-	// The record may be of a commit that the mirror is in the midst of showing.
+	// The mirror may still be applying the commit that wrote the record.
 	if err := r.Mirror.Wait(ctx, at); err != nil {
 		return store.Change{}, err
 	}
@@ -105,8 +109,8 @@ func (r *Roster) Turn(ctx context.Context) (store.Change, error) {
 	return store.Update(store.Roster, id, at, nil, time.Time{}), nil
 }
 
-// Admit is Turn for a commit that gives somebody new the name. ErrTaken: it is
-// somebody's, or alike.
+// Admit is like Turn, for a commit that creates a principal with the name. It returns ErrTaken if
+// another principal has that name or one that looks like it.
 func (r *Roster) Admit(ctx context.Context, name string) (store.Change, error) {
 	turn, err := r.Turn(ctx)
 	if err != nil {
@@ -120,12 +124,12 @@ func (r *Roster) Admit(ctx context.Context, name string) (store.Change, error) {
 	return turn, nil
 }
 
-// attempts is how often somebody is made anew when others were faster. Each time,
-// another one got on.
+// attempts is how often a creation is tried again after a conflict. At each conflict another
+// creation succeeded.
 const attempts = 100
 
-// Enter has commit make somebody with the name, in a commit that the change is part
-// of. It calls commit again if the commit failed with a conflict.
+// Enter calls commit to create a principal with the name, in a commit that must include the change.
+// It calls commit again if the commit failed with a conflict.
 func (r *Roster) Enter(ctx context.Context, name string, commit func(turn store.Change) error) error {
 	for range attempts {
 		turn, err := r.Admit(ctx, name)
@@ -136,5 +140,5 @@ func (r *Roster) Enter(ctx context.Context, name string, commit func(turn store.
 			return err
 		}
 	}
-	return fmt.Errorf("others are made all the time: %w", store.ErrConflict)
+	return fmt.Errorf("too many concurrent creations: %w", store.ErrConflict)
 }

@@ -1,6 +1,9 @@
-// Package trust says which certificates of clients are believed: those that were
-// issued by authorities which an operator has named, and not revoked. It also
-// follows the files in which authorities and revocation lists are.
+// Package trust decides which client certificates are trusted: those that were issued by an
+// authority that the operator has configured, and that are not revoked.
+//
+// [Authorities] checks certificates against authorities and revocation lists. [Files] loads both
+// from files and reloads them when they change. The package does not decide which principal a
+// certificate belongs to.
 package trust
 
 import (
@@ -15,31 +18,31 @@ import (
 // maxChain is how many certificates a client may send.
 const maxChain = 10
 
-// Authorities are those whose certificates of clients are believed, with their
-// revocation lists. The zero Authorities believes nobody.
+// Authorities are the authorities whose client certificates are trusted, with their revocation
+// lists. The zero Authorities trusts no certificate.
 type Authorities struct {
 	all map[string][]*x509.Certificate // by subject
-	// anchors are the authorities that are believed for themselves, intermediates
-	// those whose issuer is an authority too: they must chain to it, so that they
-	// can be revoked. nil: there are none.
+	// anchors are the authorities that are trusted by themselves. intermediates are the authorities
+	// whose issuer is also configured: they must chain to it, so that they can be revoked. anchors
+	// is nil if there are none.
 	anchors, intermediates *x509.CertPool
-	// revoked are the lists of each issuer's name. An authority that has one is only
-	// believed as long as one that it has issued itself is current.
+	// revoked holds the revocation lists by the name of their issuer. If an authority has lists,
+	// its certificates are trusted only while a list that it issued itself is current.
 	revoked map[string][]*revocations
 }
 
-// revocations is a revocation list, whose signature was verified.
+// revocations is a revocation list whose signature was verified.
 type revocations struct {
 	issuer     []byte // public key, DER
 	serials    map[string]struct{}
 	this, next time.Time
-	whole      bool // what it does not name is not revoked elsewhere
+	whole      bool // certificates that it does not list are not revoked elsewhere
 }
 
-var errNoAnchor = errors.New("none of the authorities is believed for itself: each is issued by another of them")
+var errNoAnchor = errors.New("no root among the authorities: each is issued by another of them")
 
-// New believes certificates that the authorities have issued, or intermediates
-// below them.
+// New returns Authorities that trust certificates that the authorities, or intermediates below
+// them, have issued.
 func New(authorities []*x509.Certificate) (Authorities, error) {
 	a := Authorities{all: map[string][]*x509.Certificate{}, revoked: map[string][]*revocations{}}
 	for _, c := range authorities {
@@ -66,7 +69,7 @@ func New(authorities []*x509.Certificate) (Authorities, error) {
 // issued reports whether another of the authorities has issued c.
 func (a Authorities) issued(c *x509.Certificate) bool {
 	if bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignatureFrom(c) == nil {
-		return false // self-signed, whoever else has signed it
+		return false // self-signed, even if another authority has cross-signed it
 	}
 	for _, p := range a.all[string(c.RawIssuer)] {
 		if !p.Equal(c) && c.CheckSignatureFrom(p) == nil {
@@ -76,10 +79,10 @@ func (a Authorities) issued(c *x509.Certificate) bool {
 	return false
 }
 
-// Revoke takes a revocation list into account. It must be of an authority: one
-// that matches none would revoke nothing, and nobody would know.
+// Revoke adds a revocation list. It returns an error if none of the authorities issued the list,
+// because such a list would silently revoke nothing.
 func (a Authorities) Revoke(list *x509.RevocationList) error {
-	err := errors.New("none has its issuer's name")
+	err := errors.New("none has the name of its issuer")
 	for _, c := range a.all[string(list.RawIssuer)] {
 		if err = list.CheckSignatureFrom(c); err != nil {
 			continue
@@ -94,8 +97,8 @@ func (a Authorities) Revoke(list *x509.RevocationList) error {
 			}
 		}
 		for _, e := range list.Extensions {
-			// One that is critical, such as that of a list for some of the certificates
-			// only, says that they may be revoked elsewhere (RFC 5280 §5.2).
+			// A critical extension, such as that of a list for some of the certificates only, means
+			// that other certificates may be revoked elsewhere (RFC 5280 §5.2).
 			r.whole = r.whole && !e.Critical
 		}
 		a.revoked[string(list.RawIssuer)] = append(a.revoked[string(list.RawIssuer)], r)
@@ -108,11 +111,11 @@ func serialKey(n *big.Int) string {
 	return string(append([]byte{byte(n.Sign())}, n.Bytes()...))
 }
 
-// Check judges the certificates that a client has presented, its own first: it must
-// be issued below an authority, for clients, in its time, and not revoked. What that
-// costs does not depend on how long the lists are.
+// Check checks the certificates that a client presented, its own first. The client's certificate
+// must be issued below an authority, for client authentication, be valid at now, and not be
+// revoked. The cost does not depend on the length of the lists.
 func (a Authorities) Check(peer []*x509.Certificate, now time.Time) error {
-	// Without anchors of its own x509 would believe the system's.
+	// Without roots, x509 would use those of the system.
 	if a.anchors == nil {
 		return errors.New("no authority is configured")
 	}
@@ -143,17 +146,17 @@ func (a Authorities) Check(peer []*x509.Certificate, now time.Time) error {
 
 var errRevoked = errors.New("certificate is revoked")
 
-// unrevoked checks every certificate of the chain but the root.
+// unrevoked checks that no certificate of the chain, except the root, is revoked.
 func (a Authorities) unrevoked(chain []*x509.Certificate, now time.Time) error {
 	for i := range len(chain) - 1 {
 		lists := a.revoked[string(chain[i+1].RawSubject)]
 		serial, current := serialKey(chain[i].SerialNumber), false
 		for _, r := range lists {
 			if !bytes.Equal(r.issuer, chain[i+1].RawSubjectPublicKeyInfo) {
-				continue // of a namesake
+				continue // issued by a namesake
 			}
 			if _, named := r.serials[serial]; named {
-				return errRevoked // also if the list is old
+				return errRevoked // even if the list is out of date
 			}
 			current = current || r.current(now)
 		}
@@ -164,7 +167,7 @@ func (a Authorities) unrevoked(chain []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// current reports whether a certificate that the list doesn't name is not revoked
+// current reports whether the list proves that a certificate that it does not name is not revoked
 // now.
 func (r *revocations) current(now time.Time) bool {
 	return r.whole && !now.Before(r.this) && !r.next.IsZero() && now.Before(r.next)

@@ -25,7 +25,7 @@ type issuer struct {
 
 var serial int64
 
-// issue makes a certificate; a nil parent signs itself.
+// issue makes a certificate. If parent is nil, it is self-signed.
 func issue(t *testing.T, parent *issuer, name string, edit func(*x509.Certificate)) *issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -74,7 +74,7 @@ func (i *issuer) list(t *testing.T, edit func(*x509.RevocationList), revoked ...
 	return l
 }
 
-// believing is a trust in the authorities.
+// believing returns Authorities that trust the given authorities.
 func believing(t *testing.T, authorities ...*issuer) trust.Authorities {
 	t.Helper()
 	believed, err := trust.New(chain(authorities...))
@@ -99,7 +99,7 @@ func must(t *testing.T, err error) {
 
 type lists []*x509.RevocationList
 
-// at is a list of another time.
+// at sets the times of a revocation list relative to now.
 func at(this, next time.Duration) func(*x509.RevocationList) {
 	return func(l *x509.RevocationList) { l.ThisUpdate, l.NextUpdate = now.Add(this), now.Add(next) }
 }
@@ -136,7 +136,8 @@ func TestARevokedCertificateIsRefused(t *testing.T) {
 		believed := believing(t, middle, namesake, root)
 		for _, list := range c.lists {
 			must(t, believed.Revoke(list))
-			// What a login costs does not depend on the list: it is not read again.
+			// A login must not read the list again, so that its cost does not depend on the list's
+			// length.
 			clear(list.Raw)
 			clear(list.RawTBSRevocationList)
 			clear(list.RevokedCertificateEntries)
@@ -156,7 +157,7 @@ func TestAListOfNoKnownAuthorityIsRefused(t *testing.T) {
 	bad := issue(t, root, "Ext A", nil)
 	forged := root.list(t, nil)
 	forged.Signature = append([]byte(nil), namesake.list(t, nil).Signature...)
-	// An authority that may not issue lists.
+	// This authority may not issue lists.
 	mute := issue(t, nil, "Mute", func(c *x509.Certificate) { authority(c); c.KeyUsage = x509.KeyUsageCertSign })
 	signer := &issuer{&x509.Certificate{
 		Subject: mute.cert.Subject, RawSubject: mute.cert.RawSubject, PublicKey: mute.cert.PublicKey,
@@ -183,8 +184,8 @@ func TestAListOfNoKnownAuthorityIsRefused(t *testing.T) {
 	must(t, believing(t, root, namesake).Revoke(namesake.list(t, nil, bad)))
 }
 
-// An intermediate that is configured beside its issuer must chain to it: believed
-// for itself, nobody could revoke it.
+// An intermediate that is configured beside its issuer must chain to the issuer. If it were trusted
+// by itself, it could not be revoked.
 func TestAConfiguredIntermediateIsBelievedForItsIssuerOnlyIfThatIsConfigured(t *testing.T) {
 	root := issue(t, nil, "Root", authority)
 	middle := issue(t, root, "Middle", authority)
@@ -197,7 +198,7 @@ func TestAConfiguredIntermediateIsBelievedForItsIssuerOnlyIfThatIsConfigured(t *
 		t.Error("an intermediate of an authority that has expired is believed")
 	}
 
-	// Two that have issued each other, and nobody who is believed for itself.
+	// Two authorities that have issued each other, and no root.
 	a := issue(t, nil, "A", authority)
 	b := issue(t, a, "B", authority)
 	der, err := x509.CreateCertificate(rand.Reader, a.cert, b.cert, a.key.Public(), b.key)

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// Files are those of authorities and their revocation lists. They are followed: when
-// they change, what they have is in force from the next login on. What can't be used
-// is logged, and what was in force stays.
+// Files loads authorities and revocation lists from files and reloads them when the files change. A
+// change takes effect at the next login. If a changed file can't be used, the error is logged and
+// the previous state stays in force.
 type Files struct {
 	authorities, revocations []string
 	now                      func() time.Time
 	logger                   *slog.Logger
 
 	current atomic.Pointer[Authorities]
-	next    atomic.Int64 // when to look at the files again, Unix nanoseconds
-	// loading is held by the one caller that looks at the files; seen is its.
+	next    atomic.Int64 // when to check the files again, Unix nanoseconds
+	// loading is held by the one caller that checks the files. It guards seen.
 	loading atomic.Bool
-	seen    []fs.FileInfo // nil: not there
+	seen    []fs.FileInfo // nil entries are missing files
 }
 
 const (
@@ -35,9 +35,9 @@ const (
 	maxFile     = 16 << 20 // bytes of a file of authorities or revocations
 )
 
-// Open reads the authorities of client certificates and their revocation
-// lists from files, in PEM, or DER for a list. A list that is of none of the
-// authorities is an error: it would revoke nothing.
+// Open reads the authorities of client certificates (PEM) and their revocation lists (PEM or DER)
+// from files. It returns an error for a list that none of the authorities issued, because that list
+// would revoke nothing.
 func Open(authorities, revocations []string, now func() time.Time, logger *slog.Logger) (*Files, error) {
 	f := &Files{authorities: authorities, revocations: revocations, now: now, logger: logger}
 	f.seen = f.stamps()
@@ -50,7 +50,7 @@ func Open(authorities, revocations []string, now func() time.Time, logger *slog.
 	return f, nil
 }
 
-// Current returns what is in force; about once a second it looks whether the files
+// Current returns the authorities in force. About once a second it checks whether the files have
 // changed.
 func (f *Files) Current() Authorities {
 	now := f.now()
@@ -62,18 +62,19 @@ func (f *Files) Current() Authorities {
 	return *f.current.Load()
 }
 
-// reload is called by whoever holds loading.
+// reload reloads the files if they have changed. The caller holds loading.
 func (f *Files) reload() {
 	found := f.stamps()
 	if slices.EqualFunc(found, f.seen, sameFile) {
 		return
 	}
-	// The stamps are older than what is read next, so a change in between is seen as
-	// another change the next time.
+	// The stamps were taken before the files are read. So a change in between is noticed at the
+	// next check.
 	f.seen = found
 	loaded, err := f.load()
 	if err != nil {
-		f.logger.Error("authorities or revocation lists changed but can't be used, the old ones stay", "err", err)
+		f.logger.Error("the changed authorities or revocation lists can't be used: the previous ones stay in force",
+			"err", err)
 		return
 	}
 	f.current.Store(&loaded)
@@ -92,7 +93,7 @@ func (f *Files) stamps() []fs.FileInfo {
 	return all
 }
 
-// sameFile reports whether a file has not changed. nil is one that is not there.
+// sameFile reports whether a file is unchanged. A missing file is nil.
 func sameFile(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -136,8 +137,8 @@ func (f *Files) load() (Authorities, error) {
 	return loaded, nil
 }
 
-// parseAuthorities reads the certificates of a file in PEM. What else is in it is
-// passed over, such as texts and keys: an authority that is left out lets nobody in.
+// parseAuthorities reads the certificates of a PEM file. It ignores everything else, such as
+// comments and keys, because a missing authority only means that its clients are refused.
 func parseAuthorities(b []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
@@ -159,20 +160,20 @@ func parseAuthorities(b []byte) ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-// revocationBlock is the type of a list in PEM.
+// revocationBlock is the PEM type of a revocation list.
 const revocationBlock = "X509 CRL"
 
 var (
-	errTrailing   = errors.New("there is more behind the list")
-	errDamagedPEM = errors.New("a part of it is no PEM")
+	errTrailing   = errors.New("there is data after the list")
+	errDamagedPEM = errors.New("a part of it is not PEM")
 )
 
-// parseRevocations reads the revocation lists of a file: one in DER, or all in
-// PEM. A list that was passed over would let revoked certificates in, so a file
-// with anything else in it is refused.
+// parseRevocations reads the revocation lists of a file: one in DER, or any number in PEM. It
+// refuses a file with any other content, because a list that is ignored would let revoked
+// certificates in.
 func parseRevocations(b []byte) ([]*x509.RevocationList, error) {
 	block, rest := pem.Decode(b)
-	parts := bytes.Count(b, []byte("-----BEGIN ")) // pem passes over what it can't decode
+	parts := bytes.Count(b, []byte("-----BEGIN ")) // pem.Decode skips blocks that it can't decode
 	if block == nil {
 		parts = 1
 		block, rest = &pem.Block{Type: revocationBlock, Bytes: b}, nil
@@ -180,7 +181,7 @@ func parseRevocations(b []byte) ([]*x509.RevocationList, error) {
 	var lists []*x509.RevocationList
 	for ; block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != revocationBlock {
-			return nil, fmt.Errorf("a %q is no revocation list", block.Type)
+			return nil, fmt.Errorf("a %q is not a revocation list", block.Type)
 		}
 		list, err := x509.ParseRevocationList(block.Bytes)
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/testclock"
 )
 
-// authority issues certificates of clients, and lists of those that are revoked.
+// authority issues client certificates and revocation lists.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -35,7 +35,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// issue makes a certificate for clients. The first is the authority's own.
+// issue makes a client certificate. The first one is the authority's own.
 func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -65,7 +65,7 @@ func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Cert
 	return c, key
 }
 
-// list is a revocation list in DER, current from at for a day.
+// list makes a revocation list in DER that is current for a day from the time at.
 func (a *authority) list(at time.Time, revoked ...*x509.Certificate) []byte {
 	a.t.Helper()
 	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: at, NextUpdate: at.Add(24 * time.Hour)}
@@ -84,7 +84,7 @@ func block(typ string, b []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: b}))
 }
 
-// onDisk are files that an operator writes.
+// onDisk are files as an operator writes them.
 type onDisk struct {
 	t       *testing.T
 	ca, crl string
@@ -99,7 +99,7 @@ func newOnDisk(t *testing.T) *onDisk {
 	}
 }
 
-// write replaces a file at once, as its operator should.
+// write replaces a file atomically, as an operator should.
 func (f *onDisk) write(path, text string) {
 	f.t.Helper()
 	err := os.WriteFile(path+".new", []byte(text), 0o600)
@@ -124,14 +124,14 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 	f.write(f.ca, block("CERTIFICATE", a.cert.Raw)+"text\n"+block("CERTIFICATE", b.cert.Raw))
 	der := a.list(now, x)
 	one, two, none := block("X509 CRL", der), block("X509 CRL", b.list(now, y)), block("X509 CRL", stranger.list(now))
-	damaged := strings.Replace(two, "M", "*", 1) // is passed over by encoding/pem
+	damaged := strings.Replace(two, "M", "*", 1) // skipped by encoding/pem
 
 	revoked := func(files *Files, c *x509.Certificate) bool {
 		return files.Current().Check([]*x509.Certificate{c}, now) != nil
 	}
 	for name, c := range map[string]struct {
 		text string
-		want string // who is revoked; empty: the file is refused
+		want string // the name on the revoked certificate; empty: the file is refused
 		says string
 	}{
 		"DER":                       {string(der), "x", ""},
@@ -139,11 +139,11 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 		"two":                       {one + two, "xy", ""},
 		"two with a comment":        {"# both\n" + one + "\n" + two + "\n", "xy", ""},
 		"two of one authority":      {one + block("X509 CRL", a.list(now)) + two, "xy", ""},
-		"a certificate too":         {one + block("CERTIFICATE", der), "", "is no revocation list"},
+		"a certificate too":         {one + block("CERTIFICATE", der), "", "is not a revocation list"},
 		"a damaged second":          {one + block("X509 CRL", der[:40]), "", ""},
-		"a cut second":              {one + two[:60], "", "more behind"},
-		"no base64 in front":        {damaged + one, "", "no PEM"},
-		"no base64 between":         {one + damaged + one, "", "no PEM"},
+		"a cut second":              {one + two[:60], "", "data after the list"},
+		"no base64 in front":        {damaged + one, "", "not PEM"},
+		"no base64 between":         {one + damaged + one, "", "not PEM"},
 		"nothing":                   {"", "", ""},
 		"DER and more behind":       {string(der) + "x", "", ""},
 		"of a stranger":             {none, "", "CN=stranger"},
@@ -210,7 +210,7 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 		want(name, true, false)
 		f.clock.Advance(2 * checkPeriod)
 		want(name, true, false)
-		if n := strings.Count(f.log.String(), "can't be used, the old ones stay"); n != 1 {
+		if n := strings.Count(f.log.String(), "the previous ones stay in force"); n != 1 {
 			t.Errorf("%s: logged %d times: %s", name, n, f.log.String())
 		}
 	}
