@@ -10,9 +10,9 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// Field numbers of a session's record, in protobuf's wire format: compact, quick
-// to read a million times at start, and open for fields of newer versions. The
-// numbers are on disk: never renumber, never reuse.
+// Field numbers of a session's record in protobuf's wire format. The format is compact, fast to
+// read a million times at start, and can be extended by newer versions. The numbers are stored:
+// never renumber or reuse them.
 const (
 	fieldToken = iota + 1
 	fieldIdentity
@@ -28,7 +28,7 @@ const (
 	fieldMethod
 )
 
-// Field numbers inside an identity.
+// Field numbers of an identity.
 const (
 	fieldDomain = iota + 1
 	fieldUser
@@ -39,8 +39,7 @@ const (
 
 var (
 	errCodec = errors.New("malformed session record")
-	// Without one of these a session could not be told from another, or would
-	// never end.
+	// Without one of these fields a session could not be identified, or would never expire.
 	errMissing = fmt.Errorf("decode session: required field missing: %w", errCodec)
 )
 
@@ -93,7 +92,7 @@ func appendTime(b []byte, n protowire.Number, t time.Time) []byte {
 	return protowire.AppendFixed64(protowire.AppendTag(b, n, protowire.Fixed64Type), uint64(t.UnixNano()))
 }
 
-// field is one decoded field; only the member of its wire type is set.
+// field is one decoded field. Only the member for its wire type is set.
 type field struct {
 	num    protowire.Number
 	bytes  []byte
@@ -132,19 +131,19 @@ func fields(b []byte, f func(field) error) error {
 	return nil
 }
 
-// packed is a session's record as it is read a million times at start: numbers,
-// and as bytes still what another session's record has most likely said before.
+// packed is a session's record, decoded only as far as needed to read a million of them at start.
+// Numbers are decoded; parts that other sessions are likely to share stay encoded.
 type packed struct {
 	token    Hash
 	login    int64 // times are ns since 1970
 	deadline int64
 	active   int64
 	calls    int64
-	address  []byte // of the record
+	address  []byte // encoded as in the record
 	facts    []byte // the fields that decodeFacts reads
 }
 
-// unpack reads a record, but not its facts, which it appends to buffer.
+// unpack reads a record except its facts, which it appends to buffer.
 func unpack(b, buffer []byte) (packed, error) {
 	p := packed{facts: buffer}
 	var login, deadline bool

@@ -2,8 +2,8 @@ package session
 
 import "slices"
 
-// facts are what the sessions of one user with one client have in common. They
-// never change: a session that changes gets others.
+// facts are the parts that the sessions of one user with one client have in common. They are
+// immutable: a session that changes gets other facts.
 type facts struct {
 	identity Identity
 	origin   *Identity
@@ -12,29 +12,29 @@ type facts struct {
 	agent    string
 	method   string
 	extra    string // see Session
-	name     string // identity.Name as it is shown
-	owner    string // principal.Name.Key of who really logged in: the name that limits go by
+	name     string // display form of identity.Name
+	owner    string // principal.Name.Key of the principal that logged in, to which limits apply
 }
 
-// copy is the identity for a caller who may change it.
+// copy returns a copy for a caller that may change it.
 func (i *Identity) copy() Identity {
 	c := *i
 	c.Groups = slices.Clone(i.Groups)
 	return c
 }
 
-// pool keeps what many sessions have in common once, and as long as one of them
-// has it. It is found by its bytes in the record, so what is in the pool is not
-// decoded again.
+// pool keeps one copy of a value that many sessions share, for as long as one of them uses it. It
+// finds a value by its encoded bytes in the record, so that a value in the pool need not be decoded
+// again.
 type pool[T any] struct{ all map[string]*pooled[T] }
 
 type pooled[T any] struct {
 	value T
 	bytes string
-	uses  int // the pool's
+	uses  int // number of users, changed only by the pool
 }
 
-// take returns what raw stands for. decode is asked if nobody has it yet.
+// take returns the value that raw encodes. It calls decode if the pool does not have it.
 func (p *pool[T]) take(raw []byte, decode func(string) (T, error)) (*pooled[T], error) {
 	if s := p.all[string(raw)]; s != nil {
 		s.uses++
@@ -52,7 +52,7 @@ func (p *pool[T]) take(raw []byte, decode func(string) (T, error)) (*pooled[T], 
 	return s, nil
 }
 
-// drop is to be called for each take once.
+// drop releases a value. Callers call it once for each take.
 func (p *pool[T]) drop(s *pooled[T]) {
 	if s.uses--; s.uses == 0 {
 		delete(p.all, s.bytes)

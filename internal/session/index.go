@@ -7,20 +7,19 @@ import (
 	"maps"
 )
 
-// index finds sessions by their Hash or by their Key. Both are random, so their
-// first eight bytes tell sessions apart, and a map by those takes a third of the
-// memory of one by all. What is found is compared in full. The zero value is
-// empty.
+// index finds sessions by their Hash or their Key. Both are random, so the first eight bytes
+// suffice as the map's key, which takes a third of the memory of a map with whole keys. A session
+// that is found is compared in full. The zero value is empty.
 type index[K name] struct {
 	byHead map[uint64]*Live
-	rest   map[K]*Live // those whose head another session has: as good as none
+	rest   map[K]*Live // sessions whose first eight bytes collide with another's; nearly always empty
 }
 
-// name is what an index finds sessions by.
+// name is a key that an index finds sessions by.
 type name interface {
 	comparable
 	head() uint64
-	of(*Live) bool // whether it is the session's
+	of(*Live) bool // whether it is the session's name
 }
 
 func (h Hash) head() uint64 { return binary.LittleEndian.Uint64(h[:]) }
@@ -52,8 +51,7 @@ func (x *index[K]) put(k K, l *Live) {
 	x.byHead[k.head()] = l
 }
 
-// remove has l no longer found by k. Another session that took the name over
-// stays.
+// remove makes l no longer found by k. If another session has taken over the name, it stays.
 func (x *index[K]) remove(k K, l *Live) {
 	switch l {
 	case x.byHead[k.head()]:
@@ -65,7 +63,7 @@ func (x *index[K]) remove(k K, l *Live) {
 
 func (x *index[K]) size() int { return len(x.byHead) + len(x.rest) }
 
-// all yields every session, while the index does not change.
+// all yields every session. The index must not change during the iteration.
 func (x *index[K]) all() iter.Seq[*Live] {
 	return func(yield func(*Live) bool) {
 		for _, m := range []iter.Seq[*Live]{maps.Values(x.byHead), maps.Values(x.rest)} {

@@ -9,33 +9,38 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Limits hold in two steps. A claim, made before the commit, keeps the logins of
-// this process within them, and refuses before anything is spent. On a shared
-// store other processes may have taken the place meanwhile: so once a session
-// is committed, its place is judged in the order of commits, which is the same
-// for all. What is beyond a limit is ended again before anybody has its token.
+// The limits are enforced in two steps.
 //
-// So no session whose token was handed out is ever beyond a limit: each had,
-// itself included, no more sessions than allowed in what was committed up to
-// some point at or after its own commit, and of any that live at the same time
-// the one judged at the latest point counted all of them.
+// First, before the commit, a claim reserves a place in this process. It keeps this process's
+// concurrent logins within the limits and refuses a login before its tickets are spent.
+//
+// Second, after the commit, the session's place is checked again in the order of commits, which is
+// the same in all processes: on a shared store another process may have taken the place in between.
+// A session beyond a limit is ended before anybody has its token.
+//
+// So the sessions whose tokens were handed out never exceed a limit:
+//
+//  1. Each of them was checked against all sessions, itself included, that were committed up to
+//     some point at or after its own commit, and was within the limits.
+//  2. Of any sessions that are alive at the same time, the one that was checked at the latest point
+//     counted all of them.
 
-// stepBackTime bounds how long it is tried to end a session again that is
-// beyond a limit, whether or not the caller still waits.
+// stepBackTime limits how long the server tries to end a session that is beyond a limit. It applies
+// even if the caller no longer waits.
 const stepBackTime = 10 * time.Second
 
-// claim is the place kept for a session that is about to be.
+// claim is the place that is reserved for a session that is about to be committed.
 type claim struct {
 	owner  string // principal.Name.Key
 	policy Policy // in force when the claim was made
-	// fits: when the session was put into the table, in the order of commits, it
-	// was within the limits of policy. False too where that order was not seen.
-	// Guarded by Table.mu.
+	// fits reports whether the session was within the limits of policy when it was put into the
+	// table, in the order of commits. It is false if that order is unknown, because a whole state
+	// was being loaded. Guarded by Table.mu.
 	fits bool
 }
 
-// admit reserves a place for the session, sweeping expired ones away first if
-// that is what it takes.
+// admit reserves a place for the session. If there is none, it sweeps expired sessions and tries
+// again.
 func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) (*claim, error) {
 	c, err := m.table.reserve(key, owner, p)
 	if err == nil {
@@ -47,19 +52,19 @@ func (m *Manager) admit(ctx context.Context, key Key, owner string, p Policy) (*
 	return m.table.reserve(key, owner, p)
 }
 
-// confirm returns nil if the committed session is within the limits. If not it
-// ends the session, gives back the tickets that it was made with, and returns
-// *LimitError, or why it could not, which is store.ErrUncertain: then there is a
-// session that nobody has the token of, until it expires.
+// confirm returns nil if the committed session is within the limits. Otherwise it ends the session,
+// restores the tickets that it was started with, and returns a *LimitError. If it can't end the
+// session, it returns store.ErrUncertain: the session then exists until it expires, but nobody has
+// its token.
 func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []store.Record) error {
 	if m.table.fits(c) {
 		return nil
 	}
-	// A caller that no longer waits must not leave the session behind.
+	// Even if the caller no longer waits, the session must be ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepBackTime)
 	defer cancel()
-	// Expired sessions count until they are swept. Whether or not that works, the
-	// number that remains decides.
+	// Expired sessions count until they are swept. If the sweep fails, the number that remains
+	// decides.
 	_, _ = m.SweepExpired(ctx)
 	limit := m.table.exceeded(c.owner, m.policy())
 	if limit == nil {
@@ -71,9 +76,9 @@ func (m *Manager) confirm(ctx context.Context, l *Live, c *claim, tickets []stor
 	return limit
 }
 
-// stepBack ends a session whose token nobody gets, and gives back the tickets
-// that it was made with. It does not depend on the caller, who may be gone. If
-// the session can't be ended the error is store.ErrUncertain.
+// stepBack ends a session whose token nobody will get, and restores the tickets that it was started
+// with. It continues if the caller has gone. If the session can't be ended, the error is
+// store.ErrUncertain.
 func (m *Manager) stepBack(ctx context.Context, s Session, tickets []store.Record) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepBackTime)
 	defer cancel()
@@ -82,16 +87,17 @@ func (m *Manager) stepBack(ctx context.Context, s Session, tickets []store.Recor
 		back = append(back, store.Create(r.Kind, r.ID, r.Value, r.Expires))
 	}
 	err := m.commitEnd(ctx, store.Delete(store.Session, s.Key.String()), Logout(s), back...)
-	if err != nil && !errors.Is(err, ErrNoSession) { // then another has ended it, and what it spent stays spent
-		// There may be a session now: the store's word that its end was not written
-		// must not be taken for one that nothing was.
-		return fmt.Errorf("step back from session: %w: %w", store.ErrUncertain, err)
+	// If there is no session, another server has ended it: the tickets then stay spent.
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		// The session may exist. The store's error says only that its end was not written, and must
+		// not be read as "nothing was written".
+		return fmt.Errorf("undo session: %w: %w", store.ErrUncertain, err)
 	}
 	return nil
 }
 
-// reserve claims a place for a session that is about to be, so that no number
-// of logins at the same time exceeds the limits in this process.
+// reserve claims a place for a session that is about to be committed, so that concurrent logins of
+// this process can't exceed the limits.
 func (t *Table) reserve(key Key, owner string, p Policy) (*claim, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,7 +113,7 @@ func (t *Table) reserve(key Key, owner string, p Policy) (*claim, error) {
 	return c, nil
 }
 
-// release gives a claim back, if the session did not come to be.
+// release gives up the claim of a session that was not committed.
 func (t *Table) release(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,8 +123,8 @@ func (t *Table) release(key Key) {
 	}
 }
 
-// load notes whether a whole state is being loaded. It comes in no order, so
-// that nothing can be said meanwhile of a session's place.
+// load records whether a whole state is being loaded. A whole state has no order of commits, so the
+// place of a session can't be determined during that time.
 func (t *Table) load(begins bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -131,18 +137,18 @@ func (t *Table) fits(c *claim) bool {
 	return c.fits
 }
 
-// exceeded is beyond as of now.
+// exceeded returns the limit that is exceeded now, or nil.
 func (t *Table) exceeded(owner string, p Policy) *LimitError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.beyond(owner, p)
 }
 
-// beyond returns the limit that the sessions in the table exceed, those about
-// to be left out; nil: none. Callers hold mu.
+// beyond returns the limit that the sessions in the table exceed, or nil. Sessions that are about
+// to be committed don't count. Callers hold mu.
 func (t *Table) beyond(owner string, p Policy) *LimitError {
 	if t.size <= p.MaxSessions && t.owners[owner] <= p.MaxPerPrincipal {
-		return nil // with those about to be, even
+		return nil // within the limit even with the claimed places
 	}
 	own := t.owners[owner]
 	for _, c := range t.claims {
@@ -150,7 +156,7 @@ func (t *Table) beyond(owner string, p Policy) *LimitError {
 			own--
 		}
 	}
-	// The one beyond is about to go.
+	// The session that exceeds the limit is about to be ended.
 	if all := t.size - len(t.claims); all > p.MaxSessions {
 		return &LimitError{Limit: "sessions", Max: p.MaxSessions, Live: all - 1}
 	}

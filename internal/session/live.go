@@ -7,32 +7,32 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Live is a session in the table of this process. Pointers to it stay valid
-// after the session ended; Alive then says no.
+// Live is a session in the table of this process. A pointer to it stays valid after the session has
+// ended; Alive then returns false.
 //
-// A million of them are kept, so it is one object of 128 bytes, and what many
-// have in common it shares with them. What changes are atomics: authenticating
-// a call takes no lock but that of finding the session.
+// A server may keep a million of them, so a Live is one object of 128 bytes that shares the data
+// that many sessions have in common. All fields that change are atomic: to authenticate a call
+// takes no lock except the one to find the session.
 type Live struct {
 	key      Key
 	token    Hash
 	facts    atomic.Pointer[pooled[facts]]
 	address  atomic.Pointer[pooled[string]]
-	login    atomic.Int64  // ns since 1970, as all times here
+	login    atomic.Int64  // ns since 1970, like all times here
 	deadline atomic.Int64  // the end of its life
-	revision atomic.Uint64 // store.Revision of the record that this came from
+	revision atomic.Uint64 // store.Revision of the record that the state comes from
 	active   atomic.Int64  // last activity
 	base     atomic.Int64  // calls counted in the record
-	calls    atomic.Int64  // calls since
+	calls    atomic.Int64  // calls since then
 	done     atomic.Pointer[doneChan]
-	flushing atomic.Uint32 // of calls, those on their way into the record
+	flushing atomic.Uint32 // the part of calls that is being written into the record
 	flags    atomic.Uint32 // dirty, seen
 }
 
 // Flags of a Live.
 const (
 	dirty = 1 << iota // waits for the next flush
-	seen              // was part of the state being reloaded
+	seen              // was part of the state that is being reloaded
 )
 
 type doneChan struct {
@@ -46,15 +46,15 @@ func (d *doneChan) close() {
 	}
 }
 
-// ended marks a session that is over: its done is this closed channel.
+// ended is the value of done in a session that has ended. Its channel is closed.
 var ended = func() *doneChan {
 	d := &doneChan{c: make(chan struct{})}
 	d.close()
 	return d
 }()
 
-// take has the session be as its record says. It returns what it was before,
-// for the pools.
+// take sets the session's state from its record. It returns the previous shared parts, which the
+// caller must release to their pools.
 func (l *Live) take(
 	r store.Record, p *packed, f *pooled[facts], address *pooled[string],
 ) (*pooled[facts], *pooled[string]) {
@@ -62,7 +62,7 @@ func (l *Live) take(
 	l.login.Store(p.login)
 	l.deadline.Store(p.deadline)
 	l.revision.Store(uint64(r.Revision))
-	// Activity of this process that the record does not hold yet is kept.
+	// Keep the activity of this process that is not yet in the record.
 	if n := int64(l.flushing.Load()); n > 0 && p.calls == l.base.Load()+n {
 		l.flushing.Store(0)
 		l.calls.Add(-n)
@@ -80,10 +80,10 @@ func (l *Live) end() {
 	}
 }
 
-// Key is the session's public id.
+// Key returns the session's public id.
 func (l *Live) Key() Key { return l.key }
 
-// Session is a copy of the session as it is now.
+// Session returns a copy of the session's current state.
 func (l *Live) Session() Session {
 	f := &l.facts.Load().value
 	s := Session{
@@ -107,8 +107,8 @@ func (l *Live) Session() Session {
 	return s
 }
 
-// Summary is what others are shown of the session as it is now. It is what most
-// calls want of it, and costs much less than Session.
+// Summary returns the part of the session's current state that other users may see. Most calls need
+// no more, and it costs much less than Session.
 func (l *Live) Summary() Summary {
 	f := &l.facts.Load().value
 	return Summary{
@@ -123,29 +123,30 @@ func (l *Live) Summary() Summary {
 
 func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
-// MessageLocale is the locale of the session's messages.
+// MessageLocale returns the locale of the session's messages.
 func (l *Live) MessageLocale() string { return l.facts.Load().value.messages }
 
-// Who is who the session acts as, and who really logged in if that is another;
-// otherwise origin is nil. Both are shared: callers must not change them.
+// Who returns the principal that the session acts as and, if it impersonates, the principal that
+// logged in; otherwise origin is nil. Both are shared: callers must not change them.
 func (l *Live) Who() (identity, origin *Identity) {
 	f := &l.facts.Load().value
 	return &f.identity, f.origin
 }
 
-// Identity is who the session acts as.
+// Identity returns a copy of the principal that the session acts as.
 func (l *Live) Identity() Identity { return l.facts.Load().value.identity.copy() }
 
-// Owner is the canonical name of the principal who really logged in, also while
-// the session impersonates another. It never changes.
+// Owner returns the canonical name of the principal that logged in, even while the session
+// impersonates another one. It never changes.
 func (l *Live) Owner() string { return l.facts.Load().value.owner }
 
-// Standing is another value, which compares unequal, once the session acts as
-// somebody else or has another locale.
+// Standing returns a value that changes, so that it compares unequal, when the session acts as
+// another principal or gets another locale.
 func (l *Live) Standing() any { return l.facts.Load() }
 
-// Done is closed when the session is ended. A session that merely expired is
-// closed when it is swept, so who waits on Done looks at ExpiresAt as well.
+// Done returns a channel that is closed when the session is ended. An expired session's channel is
+// closed only when the session is swept, so a caller that waits on Done must check ExpiresAt as
+// well.
 func (l *Live) Done() <-chan struct{} {
 	for {
 		if d := l.done.Load(); d != nil {
@@ -155,12 +156,12 @@ func (l *Live) Done() <-chan struct{} {
 	}
 }
 
-// ExpiresAt is when the session dies if it is not used again.
+// ExpiresAt returns when the session expires if it is not used again.
 func (l *Live) ExpiresAt(idle time.Duration) time.Time {
 	return time.Unix(0, min(l.active.Load()+int64(idle), l.deadline.Load()))
 }
 
-// Alive reports whether the session lives at now: not ended and not expired.
+// Alive reports whether the session has neither ended nor expired at now.
 func (l *Live) Alive(now time.Time, idle time.Duration) bool {
 	if l.done.Load() == ended {
 		return false

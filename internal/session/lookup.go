@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// Lookup is Find that knows of every session that any node was acknowledged: on
-// a shared store another may have started the session an instant ago.
+// Lookup is like Find, but also knows every session whose start any node has acknowledged: on a
+// shared store another node may have started it an instant ago.
 //
-// Errors: ErrNoSession, or the store's where that can't be found out.
+// It returns ErrNoSession, or the store's error if the session's state can't be determined.
 func (m *Manager) Lookup(ctx context.Context, key string) (*Live, error) {
 	l, err := m.Find(key)
 	if !errors.Is(err, ErrNoSession) {

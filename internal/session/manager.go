@@ -23,21 +23,20 @@ type Options struct {
 	Table  *Table
 	Events *event.Log
 	Policy func() Policy
-	// Thumbprint is the SHA-1 of the server's certificate as AA-BB-…, which
-	// clone tickets carry.
+	// Thumbprint returns the SHA-1 of the server's certificate as AA-BB-…, for clone tickets.
 	Thumbprint func() string
-	// Sweeps says whether this server may end for all what has expired by its
-	// clock and as far as it knows, and how long after. nil: at once.
+	// Sweeps reports whether this server may end expired sessions for all servers, judging by its
+	// own clock and state, and how long after their expiry. If nil, it may do so at once.
 	Sweeps func() (grace time.Duration, ok bool)
-	// Spares returns the condition that no session of the principal is about to be
-	// ended, but for that with the key. ok is false if they are. nil: none ever is.
+	// Spares returns the condition that no session of the principal is about to be ended, except
+	// the one with the key. ok is false if sessions of the principal are about to be ended. If nil,
+	// none ever is.
 	Spares func(who principal.Name, key string) (condition store.Change, ok bool)
 	Now    func() time.Time // nil: time.Now
 	Random io.Reader        // nil: crypto/rand
 }
 
-// Manager starts and ends sessions and issues tickets. All methods may be
-// called at the same time.
+// Manager starts and ends sessions and issues tickets. It is safe for concurrent use.
 type Manager struct {
 	table      *Table
 	mirror     *store.Mirror
@@ -50,7 +49,7 @@ type Manager struct {
 	random     io.Reader
 }
 
-// NewManager makes the manager of the sessions in o.Table.
+// NewManager returns a manager of the sessions in o.Table.
 func NewManager(o Options) *Manager {
 	m := &Manager{
 		table: o.Table, mirror: o.Mirror, events: o.Events, policy: o.Policy,
@@ -65,31 +64,31 @@ func NewManager(o Options) *Manager {
 	return m
 }
 
-// Grant is what a way in has proved, and all that a new session is made of.
+// Grant is the result of a login method's check. Start makes a new session from it and from nothing
+// else.
 type Grant struct {
 	Identity Identity
-	Origin   *Identity // set for the clone of an impersonating session
+	Origin   *Identity // set if an impersonating session was cloned
 	Method   string
-	// NotAfter ends the session's life earlier than the policy would. Zero: no.
+	// NotAfter, if not zero, ends the session's life earlier than the policy would.
 	NotAfter time.Time
-	// Deadline is the absolute end that a clone inherits. Zero: by policy.
+	// Deadline is the absolute end that a clone inherits. If zero, the policy decides.
 	Deadline              time.Time
 	Locale, MessageLocale string
 	Address, UserAgent    string
-	// Changes are committed with the session: conditions that must still hold
-	// of what the proof was made on, and events. If one of their conditions
-	// fails there is no session, and Start returns ErrStale.
+	// Changes are committed with the session: events, and conditions on the state that the grant
+	// depends on. If a condition fails, no session is started and Start returns ErrStale.
 	Changes []store.Change
-	// Tickets are the one-time artefacts that the proof was made with, as they
-	// were read: they are spent in the commit of the session, or there is none and
+	// Tickets are the one-time tickets that the client presented, as they were read. They are spent
+	// in the commit that starts the session. If one was spent already, no session is started and
 	// Start returns ErrStale.
 	Tickets []store.Record
-	// Spent, if set, is called once the session is durable, to clear away what
-	// no commit can reach.
+	// Spent, if set, is called once the session is durable, to remove state outside the store, such
+	// as files.
 	Spent func()
 }
 
-// Start makes a session. It is the only function that does.
+// Start starts a session. No other function starts one.
 //
 // Errors: *LimitError, ErrStale, or the store's.
 func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
@@ -129,7 +128,7 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	}
 	l := m.table.byKey(key)
 	if l == nil {
-		return nil, Token{}, ErrNoSession // ended by another in the same instant
+		return nil, Token{}, ErrNoSession // it was ended by somebody else in the meantime
 	}
 	if err := m.confirm(ctx, l, place, g.Tickets); err != nil {
 		return nil, Token{}, err
@@ -137,7 +136,7 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	return l, token, nil
 }
 
-// commitStart commits the session with all that its grant asks for.
+// commitStart commits the session together with its grant's changes.
 func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
 	changes := append([]store.Change{
 		store.Create(store.Session, s.Key.String(), s.encode(), time.Time{}),
@@ -150,7 +149,7 @@ func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
 	_, stands := errors.AsType[*store.CommittedError](err)
 	switch {
 	case stands:
-		// Nobody will get the token: the session must not live on and count.
+		// Nobody will get the token, so the session must be ended and must not count.
 		return errors.Join(fmt.Errorf("start session: %w", err), m.stepBack(ctx, s, g.Tickets))
 	case errors.Is(err, store.ErrConflict):
 		return ErrStale
@@ -160,7 +159,7 @@ func (m *Manager) commitStart(ctx context.Context, s Session, g Grant) error {
 	return nil
 }
 
-// conditions are the grant's Changes, and those that spend its Tickets.
+// conditions returns the grant's Changes and those that spend its Tickets.
 func (g *Grant) conditions() []store.Change {
 	changes := slices.Clone(g.Changes)
 	for _, r := range g.Tickets {
@@ -169,11 +168,10 @@ func (g *Grant) conditions() []store.Change {
 	return changes
 }
 
-// Spend commits what the grant's proof spends, and the conditions that it holds
-// under, without a session.
+// Spend commits the conditions of the grant and spends its tickets, without starting a session.
 //
-// Errors: ErrStale if a condition does not hold, or the store's. After a
-// *store.CommittedError the proof is spent.
+// Errors: ErrStale if a condition does not hold, or the store's. After a *store.CommittedError the
+// tickets are spent.
 func (m *Manager) Spend(ctx context.Context, g Grant) error {
 	changes := g.conditions()
 	if len(changes) == 0 {
@@ -188,10 +186,9 @@ func (m *Manager) Spend(ctx context.Context, g Grant) error {
 	return nil
 }
 
-// Authenticate returns the session of what a caller sent as token that lives at
-// now, the caller's reading of the clock, or nil where there is none. The error
-// is the store's, where that can't be found out: a caller must not hear then that
-// its session is over.
+// Authenticate returns the session whose token the caller sent, if it is alive at now, which is the
+// caller's reading of the clock. It returns nil if there is none. It returns an error if the store
+// can't tell: then the caller must not report that the session is over.
 func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.Time) (*Live, error) {
 	digits := token.Reveal()
 	l := m.table.byToken(digits)
@@ -199,15 +196,15 @@ func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.
 		if len(digits) != TokenLength {
 			return nil, nil
 		}
-		// On a shared store the login may have been acknowledged by another
-		// node an instant ago: look again once this one has caught up.
+		// On a shared store another node may have acknowledged the login an instant ago. Catch up
+		// and look again.
 		if err := m.mirror.Sync(ctx); err != nil {
 			return nil, fmt.Errorf("find session of token: %w", err)
 		}
 		if l = m.table.byToken(digits); l == nil {
 			return nil, nil
 		}
-		now = m.now() // that may have taken its time
+		now = m.now() // Sync may have taken a while.
 	}
 	if !m.AliveAt(l, now) {
 		return nil, nil
@@ -215,24 +212,24 @@ func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.
 	return l, nil
 }
 
-// Use makes now, when a call of the session begins, its last activity.
+// Use records now, the start of a call of the session, as its last activity.
 func (m *Manager) Use(l *Live, now time.Time) {
 	n := now.UnixNano()
 	for was := l.active.Load(); n > was && !l.active.CompareAndSwap(was, n); was = l.active.Load() {
 	}
 }
 
-// Count adds one API call to the session, and makes now, when the call ends, its
-// last activity. That does not bring back a session that has expired meanwhile.
+// Count adds one API call to the session, and records now, the end of the call, as its last
+// activity. That does not revive a session that has expired in the meantime.
 func (m *Manager) Count(l *Live, now time.Time) {
 	if m.AliveAt(l, now) {
 		m.table.touch(l, now)
 	}
 }
 
-// Standing returns what a commit on behalf of the session is held to: that the
-// session is there, and that nothing that was committed before must end it, such
-// as another password of its user. ok is false if it is over.
+// Standing returns the conditions for a commit on behalf of the session: that the session exists,
+// and that no earlier commit requires it to end, such as a change of its user's password. ok is
+// false if the session is over.
 func (m *Manager) Standing(l *Live) (conditions []store.Change, ok bool) {
 	if !m.Alive(l) {
 		return nil, false
@@ -256,13 +253,13 @@ func (m *Manager) Standing(l *Live) (conditions []store.Change, ok bool) {
 	return conditions, true
 }
 
-// Alive reports whether the session lives now.
+// Alive reports whether the session is alive now.
 func (m *Manager) Alive(l *Live) bool { return m.AliveAt(l, m.now()) }
 
-// AliveAt is Alive for who has just read the clock.
+// AliveAt is like Alive, for a caller that has just read the clock.
 func (m *Manager) AliveAt(l *Live, now time.Time) bool { return l.Alive(now, m.policy().Idle) }
 
-// Remaining is how long the session lives if it is not used again.
+// Remaining returns how long the session lives if it is not used again.
 func (m *Manager) Remaining(l *Live) time.Duration {
 	return l.ExpiresAt(m.policy().Idle).Sub(m.now())
 }
@@ -277,7 +274,8 @@ func (m *Manager) Find(key string) (*Live, error) {
 	return nil, ErrNoSession
 }
 
-// All yields the sessions that live now. What ends meanwhile may be among them.
+// All yields the sessions that are alive now. A session that ends during the iteration may be among
+// them.
 func (m *Manager) All() iter.Seq[*Live] {
 	return func(yield func(*Live) bool) {
 		now, idle := m.now(), m.policy().Idle
@@ -289,7 +287,7 @@ func (m *Manager) All() iter.Seq[*Live] {
 	}
 }
 
-// List is the sessions that live now, the oldest login first.
+// List returns the sessions that are alive now, sorted by login time.
 func (m *Manager) List() []*Live {
 	list := slices.AppendSeq(make([]*Live, 0, m.table.Size()), m.All())
 	slices.SortFunc(list, func(a, b *Live) int {
@@ -298,16 +296,15 @@ func (m *Manager) List() []*Live {
 	return list
 }
 
-// Update changes the session's identity or locale. change sees the session as it
-// is and returns what is committed with it: events, and conditions on other
-// records. It is called again if one of them does not hold. Its error is
-// returned as it is.
+// Update changes the session's identity or locale. change edits a copy of the session's state and
+// returns the changes to commit with it: events, and conditions on other records. If a condition
+// does not hold, change is called again. Update returns an error of change unwrapped.
 func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) ([]store.Change, error)) error {
-	const tries = 20 // each lost to another writer
+	const tries = 20 // each one failed because of another writer
 	for range tries {
 		at := store.Revision(l.revision.Load())
 		s := l.Session()
-		// What this process has counted reaches the record by Flush only.
+		// Only Flush writes what this process has counted.
 		s.CallCount = l.base.Load()
 		with, err := change(&s)
 		if err != nil {
@@ -328,16 +325,15 @@ func (m *Manager) Update(ctx context.Context, l *Live, change func(*Session) ([]
 	return fmt.Errorf("update session: %w", store.ErrConflict)
 }
 
-// End ends the session and posts e in the same commit. It returns once the end
-// is durable and no request can use the session any more. ErrNoSession: it was
-// over already.
+// End ends the session and posts e in the same commit. It returns when the end is durable and no
+// request can use the session any more. It returns ErrNoSession if the session was over already.
 func (m *Manager) End(ctx context.Context, l *Live, e event.Event) error {
 	return m.commitEnd(ctx, store.Delete(store.Session, l.Key().String()), e)
 }
 
-// commitEnd makes the change that ends a session, with the event and more changes.
-// It and its twin for many sessions, endEach, are the only ones that end one:
-// for End and EndAll, for what has expired, and for what is beyond a limit.
+// commitEnd commits a change that ends a session, with the event and more changes. Only commitEnd
+// and endEach, its counterpart for many sessions, end sessions: for End and EndAll, for expired
+// sessions, and for sessions beyond a limit.
 func (m *Manager) commitEnd(ctx context.Context, change store.Change, e event.Event, more ...store.Change) error {
 	_, err := m.mirror.Commit(ctx, append(more, change, m.events.Change(e))...)
 	switch {
@@ -349,7 +345,7 @@ func (m *Manager) commitEnd(ctx context.Context, change store.Change, e event.Ev
 	return nil
 }
 
-// Logout is the event of a session that ends by its own will or by expiry.
+// Logout returns the event of a session that logs out or expires.
 func Logout(s Session) event.Event {
 	return event.Event{
 		Type: "UserLogoutSessionEvent", SessionID: s.Key.String(),
@@ -357,7 +353,7 @@ func Logout(s Session) event.Event {
 	}.By(s.Actor())
 }
 
-// Terminated is the event of a session that another ends.
+// Terminated returns the event of a session that is terminated by another one.
 func Terminated(s Session, by event.Actor) event.Event {
 	return event.Event{
 		Type: "SessionTerminatedEvent", User: by.User, Origin: by.Origin, SessionID: s.Key.String(),

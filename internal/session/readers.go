@@ -1,19 +1,19 @@
 package session
 
-// What the table answers, for those who have the manager. None of it changes
-// anything.
+// The following methods of Manager only read the table. They are for callers that have just the
+// manager.
 
-// Size is Table.Size.
+// Size calls Table.Size.
 func (m *Manager) Size() int { return m.table.Size() }
 
-// Methods is Table.Methods.
+// Methods calls Table.Methods.
 func (m *Manager) Methods() map[string]int { return m.table.Methods() }
 
-// Damaged is Table.Damaged.
+// Damaged calls Table.Damaged.
 func (m *Manager) Damaged() int64 { return m.table.Damaged() }
 
-// Changed is Table.Changed.
+// Changed calls Table.Changed.
 func (m *Manager) Changed() <-chan struct{} { return m.table.Changed() }
 
-// ChangedOne is Table.ChangedOne.
+// ChangedOne calls Table.ChangedOne.
 func (m *Manager) ChangedOne(l *Live) <-chan struct{} { return m.table.ChangedOne(l) }

@@ -1,11 +1,13 @@
-// Package session owns sessions, tokens and tickets: what they are, how long
-// they live, how many there may be, and the one function that starts one and
-// the one that ends one.
+// Package session owns sessions, tokens and tickets: what they are, how long they live and how many
+// there may be. It holds the one function that starts a session, [Manager.Start], and the one that
+// ends a session, [Manager.End].
 //
-// Sessions are durable records of a [store.Store]. They are served from a
-// [Table] in memory, which is a view of the store's stream: reading never
-// leaves the process, and what was acknowledged as ended is gone from the
-// table before the answer goes out.
+// Sessions are durable records of a [store.Store]. Requests are served from a [Table] in memory,
+// which is a view of the store's stream of commits, so reading never leaves the process. A session
+// whose end was acknowledged is gone from the table before the caller gets the response.
+//
+// A [Live] is a session in the table; a [Session] is a copy of its state. The package does not
+// check credentials: the caller does, and passes the result to Start as a [Grant].
 package session
 
 import (
@@ -17,48 +19,48 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// Identity is who a session acts as.
+// Identity is the principal that a session acts as.
 type Identity struct {
 	Name     principal.Name
 	FullName string
 	// Groups are canonical group names, as the identity source gave them at
 	// login. They decide authority together with the name.
 	Groups []string
-	// Extension: the session belongs to an extension, and Name is its key.
+	// Extension is set if the session belongs to an extension. Name is then the extension's key.
 	Extension bool
 }
 
-// Session is one session at one instant. It is a copy: changing it changes
-// nothing.
+// Session is a copy of a session's state at one instant. Changing it does not change the session.
 type Session struct {
 	Key      Key
 	Identity Identity
-	// Origin is who really logged in, where the session impersonates somebody
-	// else; nil otherwise.
+	// Origin is the principal that logged in, if the session impersonates another one; otherwise
+	// nil.
 	Origin        *Identity
 	Locale        string
 	MessageLocale string
 	LoginTime     time.Time
-	// Deadline is the absolute end of its life. Cloning does not prolong it.
+	// Deadline is the absolute end of the session's life. A clone inherits it, so cloning never
+	// extends a session.
 	Deadline       time.Time
 	LastActiveTime time.Time
 	CallCount      int64
-	// Address and UserAgent are the peer's at login.
+	// Address and UserAgent are those of the client at login.
 	Address   string
 	UserAgent string
-	// Method is the way in, such as "password".
+	// Method is the login method, such as "password".
 	Method string
 
 	token Hash
-	// extra holds the fields that a newer version wrote and this one does not
-	// know, so that a rewrite keeps them.
+	// extra holds fields of the record that a newer version wrote and this one does not know, so
+	// that they survive when the record is written again.
 	extra string
 }
 
-// Summary is what others are shown of a session at one instant.
+// Summary is the part of a session's state that other users may see, at one instant.
 type Summary struct {
 	Key           Key
-	Name          string // of who it acts as
+	Name          string // of the principal that the session acts as
 	FullName      string
 	Extension     bool
 	Locale        string
@@ -71,7 +73,7 @@ type Summary struct {
 	CallCount      int64
 }
 
-// Owner is who really logged in: the identity that limits and audit go by.
+// Owner returns the principal that logged in. Limits and audit records apply to this identity.
 func (s *Session) Owner() Identity {
 	if s.Origin != nil {
 		return *s.Origin
@@ -79,8 +81,8 @@ func (s *Session) Owner() Identity {
 	return s.Identity
 }
 
-// Actor is who acts, for events and logs: of an impersonating session both who
-// is acted as, and by whom.
+// Actor returns the acting principal for events and logs. For an impersonating session that
+// includes both principals.
 func (s *Session) Actor() event.Actor {
 	a := event.By(s.Identity.Name.String())
 	if s.Origin != nil {
@@ -89,10 +91,10 @@ func (s *Session) Actor() event.Actor {
 	return a
 }
 
-// Policy is the lifetimes and limits in force. It is read anew at each use, so
-// that a change of settings holds at once.
+// Policy holds the lifetimes and limits in force. It is read at each use, so that a change of
+// settings takes effect immediately.
 type Policy struct {
-	Idle            time.Duration // a session unused for so long is dead
+	Idle            time.Duration // a session that is unused for this long has expired
 	MaxLifetime     time.Duration // of a session since its login
 	TicketLifetime  time.Duration // of clone and generic tickets
 	MaxSessions     int           // live sessions in all
@@ -100,23 +102,25 @@ type Policy struct {
 }
 
 var (
-	// ErrNoSession: there is no such live session.
+	// ErrNoSession is returned if there is no such live session.
 	ErrNoSession = errors.New("no live session")
-	// ErrBadTicket: unknown, spent, expired, malformed, or its session ended.
+	// ErrBadTicket is returned if a ticket is unknown, spent, expired or malformed, or if its
+	// session has ended.
 	ErrBadTicket = errors.New("ticket not valid")
-	// ErrTooManyTickets: there are as many unspent tickets as there may be, of the
-	// caller or in all.
+	// ErrTooManyTickets is returned if the caller has, or all callers together have, the maximum
+	// number of unspent tickets.
 	ErrTooManyTickets = errors.New("too many unspent tickets")
-	// ErrStale: what a login was granted on changed before it was committed.
+	// ErrStale is returned if a condition of the login's grant changed before the session was
+	// committed.
 	ErrStale = errors.New("grant no longer holds")
-	// ErrNotAllowed: the target of an impersonation can't be impersonated.
+	// ErrNotAllowed is returned if the target of an impersonation may not be impersonated.
 	ErrNotAllowed = errors.New("impersonation not allowed")
 )
 
-// LimitError refuses a login for the number of sessions there are. Its text is
-// fit for the client.
+// LimitError is returned for a login that would exceed a limit on the number of sessions. Its text
+// may be shown to the client.
 type LimitError struct {
-	// Limit is "sessions" for all, "user" for one principal's.
+	// Limit is "sessions" for the limit of all sessions, and "user" for that of one principal.
 	Limit string
 	Max   int
 	Live  int

@@ -11,22 +11,22 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// endBatch is how many sessions one commit ends, and flushBatch how many one
-// write of activity holds: enough to share the cost of an fsync, few enough
-// for the operations that an etcd transaction takes by default (128).
+// endBatch is how many sessions one commit ends. flushBatch is how many sessions' activity one
+// commit writes. They are large enough to share the cost of an fsync, and small enough for an etcd
+// transaction, which has at most 128 operations by default.
 const (
 	endBatch   = 60
 	flushBatch = 1000
 )
 
-// EndAll ends every live session that match selects, each with the event that
-// of gives for it, and returns how many. When it returns without an error no
-// such session is left, those cloned meanwhile included: the caller has made
-// sure that no new one can come by other ways.
+// EndAll ends every live session that match selects, each with the event that of returns for it,
+// and returns their number. If it returns no error, no such session is left, including sessions
+// that were cloned in the meantime. The caller must have made sure that no new ones can be started
+// by a login.
 func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func(Session) event.Event) (int, error) {
 	total := 0
 	for {
-		// On a shared store, see what other nodes have started.
+		// On a shared store, catch up with the sessions that other nodes have started.
 		if err := m.mirror.Sync(ctx); err != nil {
 			return total, fmt.Errorf("end sessions: %w", err)
 		}
@@ -47,9 +47,9 @@ func (m *Manager) EndAll(ctx context.Context, match func(*Session) bool, of func
 	}
 }
 
-// Evict ends all sessions of who lost its access but the one with the key keep,
-// those in which another acts as it, and those in which it acts as another,
-// included. Empty keep: all.
+// Evict ends the sessions of a principal that has lost its access: its own, those in which another
+// principal acts as it, and those in which it acts as another. It spares the session with the key
+// keep, if keep is not empty.
 func (m *Manager) Evict(ctx context.Context, who principal.Name, keep string) error {
 	_, err := m.EndAll(ctx, func(s *Session) bool {
 		owner := s.Owner()
@@ -58,21 +58,20 @@ func (m *Manager) Evict(ctx context.Context, who principal.Name, keep string) er
 	return err
 }
 
-// SweepExpired ends the sessions whose time is over and returns how many.
+// SweepExpired ends the expired sessions and returns their number.
 func (m *Manager) SweepExpired(ctx context.Context) (int, error) {
 	return m.sweep(ctx, 0, shards)
 }
 
-// A table of more than smallTable sessions is swept in sweepTurns turns, so that
-// looking at a million sessions does not take a tenth of a core for good. That
-// a session is swept late changes nothing for its holder: it is dead.
+// A table of more than smallTable sessions is swept in sweepTurns turns, because to check a million
+// sessions at each sweep would keep a tenth of a core busy. A late sweep makes no difference to a
+// session's holder: an expired session can't be used.
 const (
 	smallTable = 20_000
 	sweepTurns = 16
 )
 
-// SweepTurn sweeps its share of the table: all of it if it is small. turn counts
-// the calls.
+// SweepTurn sweeps one part of the table, or all of it if it is small. turn counts the calls.
 func (m *Manager) SweepTurn(ctx context.Context, turn int) (int, error) {
 	if m.table.Size() <= smallTable {
 		return m.SweepExpired(ctx)
@@ -82,9 +81,9 @@ func (m *Manager) SweepTurn(ctx context.Context, turn int) (int, error) {
 	return m.sweep(ctx, from, from+share)
 }
 
-// sweep ends what has expired in some shards. That was found out from what this
-// server knows: it is ended as it was known, so that a session whose use another
-// has written down meanwhile lives on.
+// sweep ends the expired sessions in some shards. This server may not know the latest use of a
+// session that another server has recorded. So a session is ended only if its record is still at
+// the revision that was judged.
 func (m *Manager) sweep(ctx context.Context, from, to int) (int, error) {
 	grace, ok := m.sweeps()
 	if !ok {
@@ -94,7 +93,8 @@ func (m *Manager) sweep(ctx context.Context, from, to int) (int, error) {
 	var dead []ending
 	for i := from; i < to; i++ {
 		for _, l := range m.table.shard(i) {
-			at := store.Revision(l.revision.Load()) // before what it says
+			// read before the state, so that a newer state makes the change fail
+			at := store.Revision(l.revision.Load())
 			if !l.Alive(now, idle) {
 				dead = append(dead, ending{l, store.DeleteAt(store.Session, l.Key().String(), at)})
 			}
@@ -124,7 +124,7 @@ func (m *Manager) endEach(ctx context.Context, all []ending, of func(Session) ev
 		case err == nil:
 			ended += n
 		case errors.Is(err, store.ErrConflict):
-			// One of them was ended, or used, by another: go through them one by one.
+			// Another server has ended or used one of them: end them one by one.
 			for _, e := range batch {
 				switch err := m.commitEnd(ctx, e.change, of(e.Session())); {
 				case err == nil:
@@ -140,9 +140,9 @@ func (m *Manager) endEach(ctx context.Context, all []ending, of func(Session) ev
 	return ended, nil
 }
 
-// Flush writes down the activity since the last flush. It is called every few
-// seconds and at the end, by one goroutine at a time. It never creates: activity
-// of a session that ended meanwhile is passed over.
+// Flush writes the activity since the last flush to the store. It is called every few seconds and
+// at shutdown, by one goroutine at a time. It never creates a record: the activity of a session
+// that has ended is dropped.
 func (m *Manager) Flush(ctx context.Context) error {
 	dirty := m.table.takeDirty()
 	for len(dirty) > 0 {
@@ -159,8 +159,8 @@ func (m *Manager) Flush(ctx context.Context) error {
 func (m *Manager) flush(ctx context.Context, batch []*Live) error {
 	records := make([]store.Record, 0, len(batch))
 	for _, l := range batch {
-		// The revision first: a record that changes after it makes the touch
-		// lose instead of overwriting the change.
+		// Read the revision first: if the record changes afterwards, the write fails instead of
+		// overwriting the change.
 		rev := store.Revision(l.revision.Load())
 		n, base := min(l.calls.Load(), math.MaxUint32), l.base.Load()
 		l.flushing.Store(uint32(n))
@@ -186,7 +186,7 @@ func (m *Manager) flush(ctx context.Context, batch []*Live) error {
 	return nil
 }
 
-// requeue has the sessions flushed again next time.
+// requeue marks the sessions to be flushed again next time.
 func (m *Manager) requeue(all []*Live) {
 	for _, l := range all {
 		m.table.markDirty(l)

@@ -14,27 +14,27 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// shards is how many locks the table has; a power of two. Requests of different
-// sessions seldom meet in one.
+// shards is the number of the table's locks, a power of two. Requests of different sessions seldom
+// use the same lock.
 const shards = 64
 
-// Table is all sessions and tickets of the store, in memory.
+// Table holds all sessions and tickets of the store in memory. It is safe for concurrent use.
 type Table struct {
 	logger *slog.Logger
 
 	tokens [shards]tokenShard
 	keys   [shards]keyShard
 
-	// Used by what is called by whoever feeds the view only, one call at a time.
+	// The following fields are used only by the goroutine that feeds the view.
 	facts     pool[facts]
 	addresses pool[string]
 	scratch   []byte // of Put
 
 	mu      sync.Mutex     // guards what follows
-	size    int            // sessions, reserved ones included
-	owners  map[string]int // sessions by principal.Name.Key of their owner, reserved ones included
-	methods map[string]int // sessions by way in, without the reserved ones
-	claims  map[Key]*claim // sessions about to be, by key. Counted already.
+	size    int            // number of sessions, with reserved places
+	owners  map[string]int // sessions by principal.Name.Key of their owner, with reserved places
+	methods map[string]int // sessions by login method, without reserved places
+	claims  map[Key]*claim // places of sessions about to be committed, which size and owners already count
 	loading bool           // between Reset and Whole
 	ends    []func(Key)
 
@@ -46,16 +46,16 @@ type Table struct {
 type tokenShard struct {
 	mu   sync.RWMutex // guards live
 	live index[Hash]
-	_    [24]byte // a cache line each
+	_    [24]byte // each shard has its own cache line
 }
 
 type keyShard struct {
 	mu    sync.RWMutex // guards live and dirty
 	live  index[Key]
-	dirty []*Live // changed by use since the last flush
+	dirty []*Live // sessions used since the last flush
 }
 
-// NewTable makes an empty table. Damaged records are logged to log.
+// NewTable returns an empty table. Damaged records are logged to logger.
 func NewTable(logger *slog.Logger) *Table {
 	if logger == nil {
 		logger = slog.Default()
@@ -69,13 +69,13 @@ func (t *Table) keyShard(k Key) *keyShard {
 	return &t.keys[binary.LittleEndian.Uint16(k[:])%shards]
 }
 
-// View is what the mirror feeds the table by.
+// View returns the view through which the mirror feeds the table.
 func (t *Table) View() store.View {
 	return store.NewView([]store.Kind{store.Session, store.Ticket}, t.reset, t.put, t.delete, t.whole)
 }
 
-// reset is the view's Reset. Sessions stay usable until Whole tells which of
-// them are still there.
+// reset implements the view's Reset. Sessions stay usable until Whole, which removes those that no
+// longer exist.
 func (t *Table) reset() {
 	t.tickets.reset()
 	t.load(true)
@@ -84,7 +84,7 @@ func (t *Table) reset() {
 	}
 }
 
-// whole is the view's Whole.
+// whole implements the view's Whole.
 func (t *Table) whole() {
 	t.tickets.whole()
 	var gone []*Live
@@ -99,14 +99,14 @@ func (t *Table) whole() {
 	t.load(false)
 }
 
-// put is the view's Put.
+// put implements the view's Put.
 func (t *Table) put(r store.Record) {
 	if r.Kind == store.Ticket {
 		t.tickets.put(r)
 		return
 	}
 	if err := t.serve(r); err != nil {
-		// The session is not served: whoever holds its token must log in again.
+		// The session is not served. Its client must log in again.
 		t.damaged.Add(1)
 		t.logger.Error("session record can't be read and is not served", "id", r.ID, "err", err)
 	}
@@ -133,7 +133,7 @@ func (t *Table) serve(r store.Record) error {
 	}
 	l := t.byKey(key)
 	if l != nil && l.token != p.token {
-		// A session keeps its token for life: this is another one.
+		// A session never changes its token, so this is a different session.
 		t.remove(key)
 		l = nil
 	}
@@ -144,8 +144,7 @@ func (t *Table) serve(r store.Record) error {
 		t.index(l)
 	} else {
 		wasFacts, wasAddress := l.take(r, &p, f, address)
-		// Owner and method stay for life, too; a record that breaks this is
-		// followed all the same.
+		// Owner and method never change either. If a record breaks that rule, the counts follow it.
 		if was, now := &wasFacts.value, &f.value; was.owner != now.owner || was.method != now.method {
 			t.uncount(was)
 			t.count(key, now)
@@ -171,7 +170,7 @@ func (t *Table) index(l *Live) {
 	t.count(l.key, &l.facts.Load().value)
 }
 
-// delete is the view's Delete.
+// delete implements the view's Delete.
 func (t *Table) delete(k store.Kind, id string) {
 	if k == store.Ticket {
 		t.tickets.remove(id)
@@ -182,8 +181,8 @@ func (t *Table) delete(k store.Kind, id string) {
 	}
 }
 
-// remove ends a session in this process: no request that begins after it finds
-// the session, and those that wait on it are woken.
+// remove ends a session in this process: requests that begin later don't find it, and callers that
+// wait on it are woken.
 func (t *Table) remove(key Key) {
 	l := t.byKey(key)
 	if l == nil {
@@ -211,16 +210,15 @@ func (t *Table) remove(key Key) {
 	t.broadcast(key)
 }
 
-// OnEnd has f called after each end of a session, whoever ended it, so that
-// what belongs to the session dies with it. f must be quick and must not call
-// the table's OnEnd.
+// OnEnd registers f to be called after each end of a session, whatever its cause, so that state
+// that belongs to the session can be removed. f must be quick and must not call OnEnd.
 func (t *Table) OnEnd(f func(Key)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ends = append(t.ends[:len(t.ends):len(t.ends)], f)
 }
 
-// count adds a session to the counts, in place of its claim if it has one.
+// count adds a session to the counts. If it has a claim, it takes the claim's place.
 func (t *Table) count(key Key, f *facts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,7 +234,7 @@ func (t *Table) count(key Key, f *facts) {
 	}
 }
 
-// uncount takes a session from the counts.
+// uncount removes a session from the counts.
 func (t *Table) uncount(f *facts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -254,25 +252,25 @@ func (t *Table) add(owner string, by int) {
 	}
 }
 
-// Size is the number of sessions, those expired and not swept yet included.
+// Size returns the number of sessions, including expired ones that are not swept yet.
 func (t *Table) Size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.size
 }
 
-// Methods is the number of sessions by the way in by which they came, those
-// expired and not swept yet included.
+// Methods returns the number of sessions by login method, including expired ones that are not swept
+// yet.
 func (t *Table) Methods() map[string]int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.methods)
 }
 
-// Damaged is how many records could not be read since the start.
+// Damaged returns how many records could not be read since the start.
 func (t *Table) Damaged() int64 { return t.damaged.Load() }
 
-// byToken finds a session, alive or expired, by what a caller sent as token.
+// byToken returns the session whose token the caller sent, even if it has expired.
 func (t *Table) byToken(token string) *Live {
 	h, ok := hashToken(token)
 	if !ok {
@@ -285,7 +283,7 @@ func (t *Table) byToken(token string) *Live {
 	return l
 }
 
-// byKey finds a session, alive or expired, by its public id.
+// byKey returns the session with the public id, even if it has expired.
 func (t *Table) byKey(key Key) *Live {
 	ks := t.keyShard(key)
 	ks.mu.RLock()
@@ -293,8 +291,8 @@ func (t *Table) byKey(key Key) *Live {
 	return ks.live.get(key)
 }
 
-// all yields every session, alive or expired. The table may change meanwhile:
-// what is there all the time is yielded exactly once.
+// all yields every session, even expired ones. The table may change during the iteration: a session
+// that exists throughout is yielded exactly once.
 func (t *Table) all() iter.Seq[*Live] {
 	return func(yield func(*Live) bool) {
 		for i := range t.keys {
@@ -321,7 +319,7 @@ func (t *Table) touch(l *Live, now time.Time) {
 	t.markDirty(l)
 }
 
-// markDirty has the session written by the next flush.
+// markDirty adds the session to those that the next flush writes.
 func (t *Table) markDirty(l *Live) {
 	if l.flags.Load()&dirty != 0 || l.flags.Or(dirty)&dirty != 0 {
 		return

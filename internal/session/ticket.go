@@ -16,19 +16,19 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Ids of ticket records: what the ticket is for, and the SHA-256 of its text. A
-// ticket of one sort is unknown as another.
+// Prefixes of the ids of ticket records. An id is the prefix of the ticket's kind and the SHA-256
+// of its text, so that a ticket of one kind is unknown as another kind.
 const (
 	cloneTicket = "clone/"
 	httpTicket  = "http/"
 )
 
-// Field numbers of a ticket's record; on disk, never renumber.
+// Field numbers of a ticket's record. They are stored: never renumber them.
 const (
-	fieldTicketSession = iota + 1 // key of the session that acquired it, absent for anonymous
-	fieldTicketMethod             // HTTP method, absent for any
+	fieldTicketSession = iota + 1 // key of the session that acquired it; absent if anonymous
+	fieldTicketMethod             // HTTP method; absent if any
 	fieldTicketTarget             // path and query
-	fieldTicketActor              // who the session acted as, see actorOf; absent for anonymous
+	fieldTicketActor              // principal that the session acted as, see actorOf; absent if anonymous
 )
 
 func ticketID(sort string, text secret.Text) string {
@@ -36,7 +36,7 @@ func ticketID(sort string, text secret.Text) string {
 	return sort + hex.EncodeToString(h[:])
 }
 
-// ticketText is 16 secure random bytes in UUID form, all of them random.
+// ticketText returns 16 secure random bytes in the form of a UUID. All bits are random.
 func ticketText(random io.Reader) (secret.Text, error) {
 	var u uuid.UUID
 	if _, err := io.ReadFull(random, u[:]); err != nil {
@@ -45,8 +45,8 @@ func ticketText(random io.Reader) (secret.Text, error) {
 	return secret.New(u.String()), nil
 }
 
-// AcquireCloneTicket issues a one-time ticket that CloneGrant takes. It lives
-// no longer than its session.
+// AcquireCloneTicket issues a one-time ticket for CloneGrant. It expires with its session at the
+// latest.
 func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (secret.Text, error) {
 	u, err := ticketText(m.random)
 	if err != nil {
@@ -60,7 +60,7 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (secret.Text,
 	}.By(s.Actor()))
 }
 
-// issue stores a ticket, on the condition that its session, if any, is live.
+// issue stores a ticket, on the condition that its session, if it has one, is alive.
 //
 // Errors: ErrNoSession, ErrTooManyTickets, or the store's.
 func (m *Manager) issue(ctx context.Context, id string, value []byte, s *Session, e event.Event) error {
@@ -92,12 +92,11 @@ func (m *Manager) issue(ctx context.Context, id string, value []byte, s *Session
 var cloneForm = regexp.MustCompile(`^cst-VCT-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}` +
 	`--tp-[0-9A-F]{2}(-[0-9A-F]{2}){19}$`)
 
-// CloneGrant is the grant that a clone ticket gives: the identity, authority,
-// impersonation, locale and deadline of its session. The ticket is spent when
-// the grant is committed by Start, and by nobody else.
+// CloneGrant returns the grant of a clone ticket: the identity, authority, impersonation, locale
+// and deadline of the ticket's session. Only Start spends the ticket, when it commits the grant.
 //
-// ErrBadTicket: unknown, spent, expired, malformed, or its session is over. Of a
-// ticket that another node has spent an instant ago there may still be a grant;
+// CloneGrant returns ErrBadTicket if the ticket is unknown, spent, expired or malformed, or if its
+// session is over. It may return a grant for a ticket that another node has spent an instant ago;
 // Start then returns ErrStale.
 func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, error) {
 	if s := text.Reveal(); len(s) > 256 || !cloneForm.MatchString(s) {
@@ -128,9 +127,9 @@ func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, erro
 	}, nil
 }
 
-// ticketSession returns the session that a ticket belongs to, and the condition
-// that it is unchanged. A session that acts as another principal than when it
-// acquired the ticket does not give the ticket that principal's authority.
+// ticketSession returns the session that a ticket belongs to, and the condition that the session is
+// unchanged. If the session now acts as another principal than when it acquired the ticket, the
+// ticket is not valid: it must not give that principal's authority.
 func (m *Manager) ticketSession(ctx context.Context, t ticket) (Session, store.Change, error) {
 	l, err := m.Lookup(ctx, t.session)
 	if errors.Is(err, ErrNoSession) {
@@ -138,7 +137,7 @@ func (m *Manager) ticketSession(ctx context.Context, t ticket) (Session, store.C
 	} else if err != nil {
 		return Session{}, store.Change{}, err
 	}
-	// The revision first: if the identity is newer, the condition fails.
+	// Read the revision first: if the identity is newer, the condition fails.
 	at := store.Revision(l.revision.Load())
 	s := l.Session()
 	if t.actor != actorOf(s.Identity) {
@@ -147,12 +146,12 @@ func (m *Manager) ticketSession(ctx context.Context, t ticket) (Session, store.C
 	return s, store.RequireAt(store.Session, t.session, at), nil
 }
 
-// actorOf tells principals apart. An extension's name has no domain, so no user's
-// is the same.
+// actorOf returns a text that identifies a principal. An extension's name has no domain, so it
+// differs from every user's.
 func actorOf(i Identity) string { return i.Name.Key() }
 
-// AcquireHTTPTicket issues a ticket for one HTTP request with the method (empty:
-// any) to the path and query, to run with the authority of l; nil: anonymous.
+// AcquireHTTPTicket issues a ticket for one HTTP request with the method, or any method if it is
+// empty, to the path and query. The request has the authority of l, or is anonymous if l is nil.
 func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target string) (secret.Text, error) {
 	text, err := ticketText(m.random)
 	if err != nil {
@@ -169,9 +168,9 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
 }
 
-// RedeemHTTPTicket spends a ticket on the request and returns the session whose
-// authority the request has; nil: anonymous. A request that the ticket is not
-// for is ErrBadTicket and leaves it unspent.
+// RedeemHTTPTicket spends a ticket on the request and returns the session whose authority the
+// request has, or nil if it is anonymous. If the ticket is not for this request, it returns
+// ErrBadTicket and the ticket stays unspent.
 func (m *Manager) RedeemHTTPTicket(ctx context.Context, text secret.Text, method, target string) (*Live, error) {
 	if len(text.Reveal()) != 36 {
 		return nil, ErrBadTicket
@@ -207,14 +206,14 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text secret.Text, method
 	return m.Find(t.session)
 }
 
-// ticketTries is how often a ticket is judged anew because its session was
-// written meanwhile, as its activity is every few seconds.
+// ticketTries is how often a ticket is checked again because its session's record was written in
+// between. Activity is written every few seconds.
 const ticketTries = 20
 
-// errTouched: the session of a ticket was written meanwhile.
+// errTouched is returned if the session of a ticket was written in between.
 var errTouched = fmt.Errorf("spend ticket: session changed: %w", store.ErrUnavailable)
 
-// spendTicket spends the ticket, if its session is unchanged. unchanged is nil
+// spendTicket spends the ticket on the condition that its session is unchanged. unchanged is nil
 // for a ticket without a session.
 func (m *Manager) spendTicket(ctx context.Context, r store.Record, e event.Event, unchanged *store.Change) error {
 	e.Type, e.ID = "EventEx", "vigate.ticket.generic.used"
@@ -235,11 +234,11 @@ func (m *Manager) spendTicket(ctx context.Context, r store.Record, e event.Event
 	return nil
 }
 
-// spend returns the change that uses a ticket up. Of all commits that hold it for
-// one ticket, exactly one succeeds.
+// spend returns the change that spends a ticket. Of all commits that contain it for one ticket,
+// exactly one succeeds.
 func spend(r store.Record) store.Change { return store.DeleteAt(store.Ticket, r.ID, r.Revision) }
 
-// SweepTickets removes expired tickets, at most limit, and returns how many.
+// SweepTickets removes at most limit expired tickets and returns their number.
 func (m *Manager) SweepTickets(ctx context.Context, limit int) (int, error) {
 	return m.mirror.Sweep(ctx, limit, store.Ticket)
 }

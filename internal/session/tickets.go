@@ -10,32 +10,30 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// The most unexpired tickets that there may be at a time, past which none is
-// issued: each is a record of the store, and is kept in memory. docs/operations.md
-// lists them.
+// The maximum numbers of unexpired tickets. Beyond them no ticket is issued, because each ticket is
+// a record of the store and is kept in memory. docs/operations.md lists these limits.
 const (
 	maxTickets    = 20_000 // in all
-	maxOwnTickets = 2_000  // of one principal: as many as it may have sessions
-	maxStrangers  = 1_000  // of callers without a session: anybody can ask
+	maxOwnTickets = 2_000  // of one principal: as many as its sessions may be
+	maxStrangers  = 1_000  // of callers without a session, because anybody can ask for such tickets
 )
 
-// expireEvery is how often expired tickets that were not swept yet are looked for
-// to make room.
+// expireEvery is how often a full table is searched for expired tickets that were not swept yet.
 const expireEvery = time.Second
 
-// tickets are the unspent tickets of the store, in memory: looking for one that
-// was made up costs no read of the store of its own.
+// tickets holds the unspent tickets of the store in memory, so that to look up a forged ticket does
+// not cost a read of the store.
 type tickets struct {
 	mu      sync.Mutex // guards what follows
 	content heldTickets
-	staged  *heldTickets   // what a whole state that is being read has had so far; nil otherwise
+	staged  *heldTickets   // what was loaded of a whole state that is being read; otherwise nil
 	pending map[string]int // about to be issued, by owner
-	total   int            // of those
-	expired time.Time      // when expired tickets were last looked for
+	total   int            // sum of pending
+	expired time.Time      // when expired tickets were last searched for
 }
 
-// heldTickets are tickets, and how many of them each principal has acquired. Those
-// of callers without a session are nobody's, "".
+// heldTickets are tickets, and the number of tickets that each principal has acquired. Tickets of
+// callers without a session count for "".
 type heldTickets struct {
 	records map[string]heldTicket
 	owners  map[string]int
@@ -55,7 +53,7 @@ func (h heldTickets) put(r store.Record) {
 	h.remove(r.ID)
 	t := heldTicket{Record: r}
 	if t.counted = strings.HasPrefix(r.ID, cloneTicket) || strings.HasPrefix(r.ID, httpTicket); t.counted {
-		// One that can't be read is nobody's. Whoever uses it is told.
+		// A ticket that can't be read counts for "". Whoever presents it gets an error.
 		d, _ := decodeTicket(r.Value)
 		t.owner = d.actor
 		h.owners[t.owner]++
@@ -81,7 +79,7 @@ func newTickets() *tickets {
 	return &tickets{content: newHeldTickets(), pending: map[string]int{}}
 }
 
-// reset, put, remove and whole are the store.View's, see Table.
+// reset, put, remove and whole implement the store.View of Table.
 func (t *tickets) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,7 +107,7 @@ func (t *tickets) whole() {
 	}
 }
 
-// target is what changes go to. Callers hold mu.
+// target returns the tickets that changes apply to. Callers hold mu.
 func (t *tickets) target() heldTickets {
 	if t.staged != nil {
 		return *t.staged
@@ -124,9 +122,8 @@ func (t *tickets) get(id string, now time.Time) (store.Record, bool) {
 	return r.Record, ok && !r.Expired(now)
 }
 
-// reserve keeps a place for a ticket of the owner that is about to be issued. The
-// caller gives it back by release once the ticket is in the table, or is not
-// issued.
+// reserve reserves a place for a ticket of the owner that is about to be issued. The caller calls
+// release when the ticket is in the table, or was not issued.
 func (t *tickets) reserve(owner string, now time.Time) (release func(), _ error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,7 +150,7 @@ func (t *tickets) reserve(owner string, now time.Time) (release func(), _ error)
 	}, nil
 }
 
-// full reports whether the owner may have no more tickets. Callers hold mu.
+// full reports whether the owner may not have another ticket. Callers hold mu.
 func (t *tickets) full(owner string) bool {
 	most := maxOwnTickets
 	if owner == "" {
@@ -162,12 +159,11 @@ func (t *tickets) full(owner string) bool {
 	return t.content.owners[owner]+t.pending[owner] >= most || len(t.content.records)+t.total >= maxTickets
 }
 
-// Ticket returns the ticket with the id. It knows of every ticket that any node
-// was acknowledged. One that another node has spent an instant ago may still be
-// returned: the commit that spends it must be held to its revision.
+// Ticket returns the ticket with the id. It knows every ticket that any node has issued. It may
+// still return a ticket that another node has spent an instant ago, so the commit that spends it
+// must depend on its revision.
 //
-// Errors: ErrBadTicket if there is none, or the store's if that can't be found
-// out.
+// Errors: ErrBadTicket if there is none, or the store's if that can't be determined.
 func (m *Manager) Ticket(ctx context.Context, id string) (store.Record, error) {
 	if r, ok := m.table.tickets.get(id, m.now()); ok {
 		return r, nil

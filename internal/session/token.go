@@ -13,10 +13,10 @@ import (
 	"github.com/vigate/vigate/internal/secret"
 )
 
-// Token is the secret that authenticates a request: 20 bytes from the system's
-// secure random source, as the 40 lower-case hex digits that vCenter sends.
+// Token is the secret that authenticates a request: 20 bytes from the system's secure random
+// source, written as 40 lower-case hex digits as vCenter does.
 //
-// Reveal is for the answer's header and cookie only.
+// Call Reveal only to write the response's header and cookie.
 type Token struct{ secret.Text }
 
 // TokenLength is the length of a token on the wire, in bytes.
@@ -30,11 +30,11 @@ func newToken(random io.Reader) (Token, error) {
 	return Token{secret.New(hex.EncodeToString(b[:]))}, nil
 }
 
-// Hash is what is kept of a token or a ticket, at rest and in memory.
+// Hash is the SHA-256 of a token or a ticket. Only the hash is stored and kept in memory.
 type Hash [sha256.Size]byte
 
-// hashToken returns the hash of what a caller sent as a token, and whether it
-// has a token's form at all. It does not allocate.
+// hashToken returns the hash of what a caller sent as a token, and whether it has the form of a
+// token. It does not allocate.
 func hashToken(s string) (Hash, bool) {
 	if len(s) != TokenLength {
 		return Hash{}, false
@@ -50,8 +50,8 @@ func hashToken(s string) (Hash, bool) {
 	return sha256.Sum256(b[:]), true
 }
 
-// Key is the public id of a session, a random UUID. It names a session in
-// lists, events and object ids, and never authenticates anything.
+// Key is the public id of a session, a random UUID. It names a session in lists, events and object
+// ids, but does not authenticate anybody.
 type Key uuid.UUID
 
 func newKey(random io.Reader) (Key, error) {
@@ -62,9 +62,9 @@ func newKey(random io.Reader) (Key, error) {
 	return Key(u), nil
 }
 
-// ParseKey reads the one spelling that String writes.
+// ParseKey parses a key in the only spelling that String writes.
 func ParseKey(s string) (Key, bool) {
-	// Of this length, only the case of the digits is left to the writer.
+	// For this length uuid.Parse accepts only this form, but in either case.
 	if len(s) != 36 || strings.ContainsAny(s, "ABCDEF") {
 		return Key{}, false
 	}
@@ -74,7 +74,7 @@ func ParseKey(s string) (Key, bool) {
 
 func (k Key) String() string { return uuid.UUID(k).String() }
 
-// randomOr is the system's secure source where none was injected.
+// randomOr returns the system's secure source if r is nil.
 func randomOr(r io.Reader) io.Reader {
 	if r == nil {
 		return rand.Reader

@@ -2,15 +2,15 @@ package session
 
 import "sync"
 
-// watch wakes those who wait for changes of sessions: of any, or of one, so that
-// a login does not wake everybody who only watches a session of his own.
+// watch wakes callers that wait for changes of any session or of one session. The two are separate,
+// so that a login does not wake every caller that only waits for its own session.
 type watch struct {
 	mu  sync.Mutex            // guards what follows
-	any chan struct{}         // nil: nobody waits
-	one map[Key]chan struct{} // of those that somebody waits for
+	any chan struct{}         // nil if nobody waits
+	one map[Key]chan struct{} // only sessions that somebody waits for
 }
 
-// Changed is closed at the next change of the list of sessions.
+// Changed returns a channel that is closed at the next change of the list of sessions.
 func (t *Table) Changed() <-chan struct{} {
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
@@ -20,13 +20,13 @@ func (t *Table) Changed() <-chan struct{} {
 	return t.watch.any
 }
 
-// ChangedOne is closed at the next change of the session, or when it ends. What
-// it has counted since its record was written is no change.
+// ChangedOne returns a channel that is closed when the session changes or ends. Activity that is
+// not in the record yet is not a change.
 func (t *Table) ChangedOne(l *Live) <-chan struct{} {
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
 	if l.done.Load() == ended {
-		return ended.c // its end may have been told already
+		return ended.c // the broadcast of its end may have happened already
 	}
 	c := t.watch.one[l.key]
 	if c == nil {
@@ -39,8 +39,8 @@ func (t *Table) ChangedOne(l *Live) <-chan struct{} {
 	return c
 }
 
-// broadcast tells of a change of the session. A session that ended is marked so
-// before.
+// broadcast wakes the callers that wait for a change of the session. A session that has ended must
+// be marked as ended before.
 func (t *Table) broadcast(key Key) {
 	t.watch.mu.Lock()
 	defer t.watch.mu.Unlock()
