@@ -239,7 +239,7 @@ func TestUsersTakePrecedenceOverExtensionsOfTheSameName(t *testing.T) {
 	}
 	raw := func(value string) {
 		t.Helper()
-		_, err := f.Gate.Mirror.Commit(t.Context(), store.Put(store.Extension, "ext:kate", []byte(value), time.Time{}))
+		_, err := f.Mirror().Commit(t.Context(), store.Put(store.Extension, "ext:kate", []byte(value), time.Time{}))
 		f.Must(err)
 	}
 	raw(`{"v":1,"key":"kate","data":{"_typeName":"Extension","key":"kate","version":"1"},` +

@@ -135,13 +135,13 @@ func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
 // NewGate returns a gate, which every login passes. The gate tries the methods in the given order.
 func (d *Domain) NewGate(methods ...login.Method) *login.Gate {
-	return &login.Gate{
+	return login.NewGate(login.GateOptions{
 		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table(),
 		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),
 		Reports:  login.NewReports(d.Mirror, d.Events, d.now, d.logger),
 		Mirror:   d.Mirror, DefaultDomain: d.defaultDomain,
 		DefaultLocale: func() string { return d.Settings.Values().DefaultLocale },
-	}
+	})
 }
 
 // known reports whether a local user or extension exists. It looks only in memory, and takes the

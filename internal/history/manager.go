@@ -117,7 +117,7 @@ func (a *api) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 	}
 	if s.UserName != nil {
 		f.Users = &event.Users{System: s.UserName.SystemUser,
-			Keys: event.UserKeys(s.UserName.UserList, a.Gate.DefaultDomain)}
+			Keys: event.UserKeys(s.UserName.UserList, a.Gate.DefaultDomain())}
 	}
 	switch err := f.Check(); {
 	case errors.Is(err, event.ErrMaxCount):

@@ -88,11 +88,11 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	if len(methods) == 0 {
 		methods = []Method{Clone{Sessions: m}, known{}}
 	}
-	f.Gate = &Gate{
+	f.Gate = NewGate(GateOptions{
 		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Reports: NewReports(mirror, events, c.Now, nil),
 		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.Now),
 		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
-	}
+	})
 	storetest.Follow(t, mirror)
 	changes, err := f.access.Found(t.Context(), event.By("test"), admin)
 	if err != nil {
@@ -116,7 +116,7 @@ func (f *fixture) try(t *testing.T, a Attempt) error {
 
 // locked reports whether a login of the principal from the address is refused.
 func (f *fixture) locked(who principal.Name, address string) bool {
-	g := f.Throttle.begin(claim{text: who.String(), name: who}, address)
+	g := f.throttle.begin(claim{text: who.String(), name: who}, address)
 	defer g.giveBack()
 	return g.refused
 }

@@ -17,6 +17,21 @@ import (
 // Gate is the one way from a credential to a session.
 type Gate struct {
 	// Methods are asked in order; the first that knows the credential decides.
+	Methods []Method
+	// Started, if set, hears of each session that was made, by the way in.
+	Started func(method string)
+
+	sessions      *session.Manager
+	access        *access.Table
+	throttle      *Throttle
+	mirror        *store.Mirror
+	reports       *Reports
+	defaultLocale func() string
+	defaultDomain string
+}
+
+// GateOptions are what a gate works on. All are needed.
+type GateOptions struct {
 	Methods  []Method
 	Sessions *session.Manager
 	Access   *access.Table
@@ -27,9 +42,27 @@ type Gate struct {
 	DefaultLocale func() string
 	// DefaultDomain is the domain of names that give none.
 	DefaultDomain string
-	// Started, if set, hears of each session that was made, by the way in.
-	Started func(method string)
 }
+
+// NewGate makes a gate.
+func NewGate(o GateOptions) *Gate {
+	return &Gate{
+		Methods: o.Methods, sessions: o.Sessions, access: o.Access, throttle: o.Throttle, mirror: o.Mirror,
+		reports: o.Reports, defaultLocale: o.DefaultLocale, defaultDomain: o.DefaultDomain,
+	}
+}
+
+// DefaultLocale is the locale of callers that name none.
+func (g *Gate) DefaultLocale() string { return g.defaultLocale() }
+
+// DefaultDomain is the domain of names that give none.
+func (g *Gate) DefaultDomain() string { return g.defaultDomain }
+
+// Unlock forgets the failed logins of a principal, and reports whether there were any.
+func (g *Gate) Unlock(who principal.Name) bool { return g.throttle.Unlock(who) }
+
+// Flush posts the failed logins that were only counted.
+func (g *Gate) Flush(ctx context.Context) error { return g.reports.Flush(ctx) }
 
 // staleTries is how often a login starts over because what it was granted on
 // changed under it.
@@ -46,7 +79,7 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 	if current != nil {
 		s := current.Session()
 		e := event.Event{Type: "AlreadyAuthenticatedSessionEvent", SessionID: s.Key.String()}
-		g.Reports.post(ctx, a.Peer.Network(), e.By(s.Actor()))
+		g.reports.post(ctx, a.Peer.Network(), e.By(s.Actor()))
 		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrRejected)
 	}
 	choice, err := g.Locale(a.Locale)
@@ -60,7 +93,7 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 			grant.Locale, grant.MessageLocale = choice.Locale, choice.MessageLocale
 		}
 		grant.Address, grant.UserAgent = a.Peer.Address, a.Peer.UserAgent
-		l, token, err = g.Sessions.Start(ctx, grant)
+		l, token, err = g.sessions.Start(ctx, grant)
 		if err == nil && g.Started != nil {
 			g.Started(grant.Method)
 		}
@@ -91,7 +124,7 @@ func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
 	var p Proof
 	err := g.use(ctx, a, func(grant session.Grant) error {
 		p = Proof{Identity: grant.Identity, Origin: grant.Origin, Method: grant.Method, NotAfter: grant.NotAfter}
-		return g.Sessions.Spend(ctx, grant)
+		return g.sessions.Spend(ctx, grant)
 	})
 	if err != nil {
 		return Proof{}, err
@@ -110,7 +143,7 @@ func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) er
 		}
 		err = commit(grant)
 		if errors.Is(err, session.ErrStale) {
-			if err := g.Mirror.Sync(ctx); err != nil {
+			if err := g.mirror.Sync(ctx); err != nil {
 				return fmt.Errorf("log in: %w", err)
 			}
 			continue
@@ -128,14 +161,14 @@ func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) er
 // nothing. The only error is locale.ErrInvalid.
 func (g *Gate) Locale(wanted string) (locale.Choice, error) {
 	if wanted == "" {
-		wanted = g.DefaultLocale()
+		wanted = g.defaultLocale()
 	}
 	return locale.Fit(wanted)
 }
 
 // authenticate proves the credential and the right to be here at all.
 func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
-	guess := g.Throttle.begin(g.claimed(a), a.Peer.Network())
+	guess := g.throttle.begin(g.claimed(a), a.Peer.Network())
 	defer guess.wrong() // unless it is decided: what panics was judged
 	a.behind = guess.behind
 	// A locked caller's credential is checked all the same: the answer and its
@@ -161,7 +194,7 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 		guess.giveBack()
 		return session.Grant{}, err
 	}
-	taken, err := guess.right(ctx, g.Mirror.Sync)
+	taken, err := guess.right(ctx, g.mirror.Sync)
 	if err != nil {
 		return session.Grant{}, fmt.Errorf("log in: %w", err)
 	}
@@ -176,7 +209,7 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	if !has {
 		guess.giveBack()
 		e := event.Event{Type: "NoAccessUserEvent", User: grant.Identity.Name.String(), Address: a.Peer.Address}
-		g.Reports.post(ctx, a.Peer.Network(), e)
+		g.reports.post(ctx, a.Peer.Network(), e)
 		return session.Grant{}, ErrNoAccess
 	}
 	guess.succeeded()
@@ -190,7 +223,7 @@ func (g *Gate) judge(ctx context.Context, a Attempt) (session.Grant, error) {
 	if !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNoSubject) || !registered(a.Credential) {
 		return grant, err
 	}
-	if err := g.Mirror.Sync(ctx); err != nil {
+	if err := g.mirror.Sync(ctx); err != nil {
 		return session.Grant{}, fmt.Errorf("find extension: %w: %w", ErrUnconfirmed, err)
 	}
 	return g.ask(ctx, a)
@@ -203,13 +236,13 @@ func (g *Gate) hasRole(ctx context.Context, grant session.Grant) (bool, error) {
 	if grant.Origin != nil {
 		who.Origin = new(Subject(*grant.Origin))
 	}
-	if g.Access.HasRole(who) {
+	if g.access.HasRole(who) {
 		return true, nil
 	}
-	if err := g.Mirror.Sync(ctx); err != nil {
+	if err := g.mirror.Sync(ctx); err != nil {
 		return false, fmt.Errorf("find role: %w", err)
 	}
-	return g.Access.HasRole(who), nil
+	return g.access.HasRole(who), nil
 }
 
 func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
@@ -249,7 +282,7 @@ func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
 			Type: "EventEx", ID: "vigate.account.locked", User: guess.text, Subject: lock, Address: a.Peer.Address,
 		})
 	}
-	g.Reports.post(context.WithoutCancel(ctx), guess.network, failure, locks...)
+	g.reports.post(context.WithoutCancel(ctx), guess.network, failure, locks...)
 }
 
 // claimed is the canonical form of the name that the caller gives itself, or
@@ -258,7 +291,7 @@ func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
 func (g *Gate) claimed(a Attempt) claim {
 	name := a.Credential.Claims()
 	name = name[:min(len(name), principal.MaxLength)]
-	switch n, err := principal.Parse(name, g.DefaultDomain); {
+	switch n, err := principal.Parse(name, g.defaultDomain); {
 	case registered(a.Credential):
 		return claim{text: name, name: principal.Extension(name)}
 	case err == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -90,7 +91,7 @@ func TestAHundredFailuresFromAnywhereLockThePrincipalAndUnlockFreesIt(t *testing
 	if err := f.try(t, from(addr, "administrator", "right")); !errors.Is(err, ErrRejected) {
 		t.Fatalf("not locked: %v", err)
 	}
-	if !f.Throttle.Unlock(admin) {
+	if !f.throttle.Unlock(admin) {
 		t.Error("nothing was locked")
 	}
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
@@ -104,7 +105,7 @@ func TestAHundredFailuresLockAnAddressForEveryWayIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ticket, err := f.Sessions.AcquireCloneTicket(t.Context(), l)
+	ticket, err := f.sessions.AcquireCloneTicket(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestALoginOnALiveSessionIsRefusedAndSpendsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ticket, err := f.Sessions.AcquireCloneTicket(t.Context(), l)
+	ticket, err := f.sessions.AcquireCloneTicket(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +167,7 @@ func TestWhoHasNoRoleGetsInNowhere(t *testing.T) {
 	if n := len(f.posted("NoAccessUserEvent")); n != 1 {
 		t.Errorf("%d events", n)
 	}
-	if f.Sessions.Size() != 0 {
+	if f.sessions.Size() != 0 {
 		t.Error("a session was made")
 	}
 }
@@ -210,12 +211,12 @@ func TestALongNameIsNotRememberedWhole(t *testing.T) {
 			t.Fatal("logged in")
 		}
 	}
-	for k := range f.Throttle.strangers.counters {
+	for k := range f.throttle.strangers.counters {
 		if len(k) > 2*principal.MaxLength {
 			t.Errorf("a key of %d bytes", len(k))
 		}
 	}
-	if len(f.Throttle.strangers.counters) == 0 {
+	if len(f.throttle.strangers.counters) == 0 {
 		t.Error("nothing was counted")
 	}
 }
@@ -305,7 +306,7 @@ func TestAProofStartsNoSession(t *testing.T) {
 	f, _ := proving(t)
 	started := 0
 	f.Started = func(string) { started++ }
-	before := len(slices.Collect(f.Sessions.All()))
+	before := len(slices.Collect(f.sessions.All()))
 	p, err := f.Prove(t.Context(), from(addr, "administrator", "right"))
 	if err != nil {
 		t.Fatal(err)
@@ -313,7 +314,7 @@ func TestAProofStartsNoSession(t *testing.T) {
 	if !p.Identity.Name.Equal(admin) || p.Method != "known" || p.Origin != nil || !p.NotAfter.IsZero() {
 		t.Errorf("the proof is %+v", p)
 	}
-	if now := len(slices.Collect(f.Sessions.All())); now != before || started != 0 || len(f.posted("UserLoginSessionEvent")) != 1 {
+	if now := len(slices.Collect(f.sessions.All())); now != before || started != 0 || len(f.posted("UserLoginSessionEvent")) != 1 {
 		t.Errorf("%d sessions, then %d; %d started", before, now, started)
 	}
 }
@@ -345,7 +346,7 @@ func TestAProofIsThrottledCountedAndPostedAsALoginIs(t *testing.T) {
 
 func TestAProofSpendsItsTicketOnce(t *testing.T) {
 	f, l := proving(t)
-	ticket, err := f.Sessions.AcquireCloneTicket(t.Context(), l)
+	ticket, err := f.sessions.AcquireCloneTicket(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -383,5 +384,15 @@ func TestAProofThatIsStaleEachTimeIsNoFailedLogin(t *testing.T) {
 	}
 	if asked != staleTries || len(f.posted("BadUsernameSessionEvent")) != 0 {
 		t.Errorf("asked %d times, %d failures posted", asked, len(f.posted("BadUsernameSessionEvent")))
+	}
+}
+
+// TestNobodyReachesThroughTheGate: what the gate works on is not to be had from it.
+func TestNobodyReachesThroughTheGate(t *testing.T) {
+	gate := reflect.TypeFor[Gate]()
+	for i := range gate.NumField() {
+		if f := gate.Field(i); f.IsExported() && f.Name != "Methods" && f.Name != "Started" {
+			t.Errorf("the field %s is exported", f.Name)
+		}
 	}
 }

@@ -81,7 +81,7 @@ func newGuessing(t *testing.T) guessing {
 	p := &parked{}
 	g := guessing{parked: p}
 	g.fixture = newFixtureOn(t, func(s store.Store) store.Store { g.store = &outpaced{Store: s}; return g.store }, p)
-	p.mirror = g.Mirror
+	p.mirror = g.Gate.mirror
 	return g
 }
 
@@ -108,7 +108,7 @@ func (g guessing) begin(t *testing.T, a Attempt) pending {
 // empty holds the throttle to have nothing in flight.
 func (g guessing) empty(t *testing.T) {
 	t.Helper()
-	if n := len(g.Throttle.flights); n != 0 {
+	if n := len(g.throttle.flights); n != 0 {
 		t.Errorf("%d guesses are left in flight", n)
 	}
 }
@@ -325,16 +325,16 @@ func TestGuessesThatRaceLockAndLeaveNothingBehind(t *testing.T) {
 		if !f.locked(admin, address) { // whenever the right one came, five wrong ones came before or after it
 			t.Errorf("round %d: not locked", round)
 		}
-		f.Throttle.Unlock(admin)
+		f.throttle.Unlock(admin)
 	}
-	if n := len(f.Throttle.flights); n != 0 {
+	if n := len(f.throttle.flights); n != 0 {
 		t.Errorf("%d guesses are left in flight", n)
 	}
 }
 
 func TestASuccessClearsNoLockInForce(t *testing.T) {
 	f := newFixture(t)
-	begin := func() *guess { return f.Throttle.begin(claim{text: admin.String(), name: admin}, addr) }
+	begin := func() *guess { return f.throttle.begin(claim{text: admin.String(), name: admin}, addr) }
 	right := begin()
 	if taken, err := right.right(t.Context(), nil); !taken || err != nil {
 		t.Fatal(taken, err)

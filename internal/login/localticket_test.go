@@ -36,7 +36,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	}
 	f := newFixture(t)
 	local := &LocalTickets{
-		Dir: openRoot(t), Access: f.Access, Sessions: f.Sessions, Mirror: f.Mirror, Events: f.Events,
+		Dir: openRoot(t), Access: f.access.Table(), Sessions: f.sessions, Mirror: f.mirror, Events: f.Events,
 		Now: f.clock.Now, Log: slog.Default(), Account: accounts(self),
 	}
 	if err := local.Open(); err != nil {

@@ -17,7 +17,7 @@ import (
 // reported are the events that tell of logins that were counted.
 func (f *fixture) reported(t *testing.T) map[string]int64 {
 	t.Helper()
-	if err := f.Reports.Flush(t.Context()); err != nil {
+	if err := f.reports.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]int64{}
@@ -95,11 +95,11 @@ func TestLocksThatBeginWhileFailuresAreCountedAreToldWithThem(t *testing.T) {
 	for i := range eachBurst {
 		_ = f.try(t, from(addr, fmt.Sprint("made up ", i), "wrong"))
 	}
-	writes := f.Mirror.Applied()
+	writes := f.mirror.Applied()
 	for range 6 {
 		_ = f.try(t, from(addr, "administrator", "wrong"))
 	}
-	if f.Mirror.Applied() != writes {
+	if f.mirror.Applied() != writes {
 		t.Error("a lock that begins is written at once: it shows in the time of the answer")
 	}
 	began := f.clock.Now()
@@ -116,7 +116,7 @@ func TestLocksThatBeginWhileFailuresAreCountedAreToldWithThem(t *testing.T) {
 
 func TestFailedLoginsFromManyNetworksPostFewEvents(t *testing.T) {
 	f := newFixture(t)
-	r := f.Reports
+	r := f.reports
 	const networks = 5000
 	for i := range networks {
 		for range 1 + i/4000 {
@@ -164,14 +164,14 @@ func TestWhatWasCountedIsToldOnceTheStoreTakesIt(t *testing.T) {
 	f := newFixtureOn(t, func(in store.Store) store.Store { s.Store = in; return s })
 	lock := event.Event{Type: "EventEx", ID: "vigate.account.locked"}
 	for range eachBurst + 3 {
-		f.Reports.post(t.Context(), addr, event.Event{Type: "BadUsernameSessionEvent"}, lock)
+		f.reports.post(t.Context(), addr, event.Event{Type: "BadUsernameSessionEvent"}, lock)
 	}
 	before := len(f.posted("EventEx"))
 	s.broken = true
-	if err := f.Reports.Flush(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+	if err := f.reports.Flush(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Flush = %v", err)
 	}
-	f.Reports.post(t.Context(), addr, event.Event{Type: "BadUsernameSessionEvent"}, lock)
+	f.reports.post(t.Context(), addr, event.Event{Type: "BadUsernameSessionEvent"}, lock)
 	s.broken = false
 	if more := f.reported(t); more[addr] != 4 {
 		t.Errorf("counted: %v", more)

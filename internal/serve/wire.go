@@ -332,7 +332,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err = errors.Join(err, n.Sessions.Flush(last), n.API.Gate.Reports.Flush(last))
+	err = errors.Join(err, n.Sessions.Flush(last), n.API.Gate.Flush(last))
 	if left := n.cluster.Leave(last); left != nil {
 		n.logger.Warn("this node is shown to others until its record expires", "err", left)
 	}

@@ -98,7 +98,7 @@ func (w *World) localTickets() error {
 	}
 	w.t.Cleanup(func() { dir.Close() })
 	t := &login.LocalTickets{
-		Dir: dir, Loopback: true, Access: w.API.Gate.Access, Sessions: w.API.Sessions, Mirror: w.mirror,
+		Dir: dir, Loopback: true, Access: w.API.Access.Table(), Sessions: w.API.Sessions, Mirror: w.mirror,
 		Events: w.API.Events, Now: w.clock.Now,
 		Log: w.API.Log,
 		Account: func(name string) (*user.User, error) {

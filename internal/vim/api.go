@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // Options of an API. Gate is needed for logins.
@@ -52,6 +53,7 @@ type API struct {
 	Settings   *setting.Settings
 	Options
 
+	mirror  *store.Mirror
 	objects map[string]*table
 	// ids has the type of each object that has an id of its own; "" if two have the same.
 	ids       map[string]string
@@ -87,7 +89,7 @@ func New(d *domain.Domain, o Options) (*API, error) {
 	}
 	a := &API{
 		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
-		Options: o, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
+		Options: o, mirror: d.Mirror, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
 	a.bound()
 	d.OnEnd(a.endSession)
 	for _, o := range []*Object{

@@ -15,7 +15,7 @@ import (
 func (a *API) Post(ctx context.Context, c *Call, e event.Event) error {
 	s := c.Session.Session()
 	e.SessionID = s.Key.String()
-	_, err := a.Gate.Mirror.Commit(ctx, a.Events.Change(e.By(s.Actor())))
+	_, err := a.mirror.Commit(ctx, a.Events.Change(e.By(s.Actor())))
 	return err
 }
 

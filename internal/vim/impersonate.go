@@ -131,6 +131,6 @@ func (a *API) names(spelling string, i session.Identity) bool {
 	if i.Extension {
 		return principal.Extension(spelling).Equal(i.Name)
 	}
-	n, err := principal.Parse(spelling, a.Gate.DefaultDomain)
+	n, err := principal.Parse(spelling, a.Gate.DefaultDomain())
 	return err == nil && n.Equal(i.Name)
 }

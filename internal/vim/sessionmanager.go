@@ -88,7 +88,7 @@ var sessionErrors = []Mapping{
 // enter is the end of every way in: it makes the session and its answer.
 func (a *API) enter(ctx context.Context, c *Call, credential login.Credential, wanted string) (Result, error) {
 	c.actor(event.By(credential.Claims()))
-	ticket := login.TicketOf(credential, a.Gate.DefaultDomain)
+	ticket := login.TicketOf(credential, a.Gate.DefaultDomain())
 	if ticket != "" {
 		c.uses(ticket)
 	}
