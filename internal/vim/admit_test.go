@@ -169,3 +169,18 @@ func TestForeignCallsThatWaitAreCountedUntilTheyAreDone(t *testing.T) {
 		t.Errorf("%v is held by %d sessions", held, sessions)
 	}
 }
+
+func TestAForeignCallWaitsForNobodyWithoutASession(t *testing.T) {
+	p := newPairs(t)
+	waits := vim.Foreign{Privilege: vim.Anonymous, Waits: true, Measured: "upstream"}
+	for who, token := range map[string]string{"nobody": "", "ended": strings.Repeat("0", 40)} {
+		if ad, fault := p.Admit(t.Context(), p.call(token, elsewhere), waits); ad != nil ||
+			!vim.IsFault[*types.NotAuthenticated](fault) {
+			t.Errorf("%s: %v", who, fault)
+		}
+	}
+	ad, fault := p.Admit(t.Context(), p.call(p.Ann, elsewhere), waits)
+	if fault != nil || ad.Done(nil) != nil {
+		t.Errorf("with a session: %v", fault)
+	}
+}

@@ -263,6 +263,10 @@ func (a *API) wait(c *Call, waits bool) (*budget.Hold, *Fault) {
 	if !waits {
 		return nil, nil
 	}
+	if c.Session == nil {
+		// It would count for nobody. No row is so, but a foreign call may be.
+		return nil, NotAuthenticated(c.Object, View)
+	}
 	return a.Hold(c, budget.Of(budget.Waits, 1))
 }
 
