@@ -12,7 +12,7 @@ const (
 	// short it is.
 	maxFields = 100
 	// smallHeader is how much of a header is not counted, in bytes. Nearly all are
-	// smaller, with the handshake before them.
+	// smaller, and so are nearly all handshakes.
 	smallHeader = 2 << 10
 	// fieldCost is what a field takes besides its text, in bytes.
 	fieldCost = 64
@@ -56,12 +56,20 @@ func (m *meter) read(n int) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	more := came - smallHeader - m.counts.Load()
+	more := max(0, came-smallHeader-m.counts.Load())
 	if m.closed || more > 0 && !m.quota.take(m.owner, more) {
 		return false
 	}
 	m.counts.Add(more)
 	return true
+}
+
+// hello is called when a ClientHello came, of which as much is not counted as of a header:
+// those with post-quantum key exchange have some 1.5 KiB, and a request comes behind them.
+func (m *meter) hello() {
+	if m != nil {
+		m.came.Add(-min(m.came.Load(), smallHeader))
+	}
 }
 
 // begin is called when a request begins to be served.

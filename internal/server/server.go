@@ -256,7 +256,9 @@ func (s *Server) secure(st *site, c *Certificate) {
 	older := c.tlsConfig()
 	older.NextProtos = []string{"http/1.1"}
 	st.http.TLSConfig.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if !slices.Contains(hello.SupportedProtos, "h2") || knownOrigin(hello.Conn).meter.speaksHTTP2(s.http2) {
+		m := knownOrigin(hello.Conn).meter
+		m.hello()
+		if !slices.Contains(hello.SupportedProtos, "h2") || m.speaksHTTP2(s.http2) {
 			return nil, nil
 		}
 		return older, nil
