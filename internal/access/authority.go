@@ -8,34 +8,34 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Subject is whose authority is asked for.
+// Subject is the principal whose authority is asked for.
 type Subject struct {
 	Principal principal.Name
-	// Groups are the groups it is in, as principal.Name.String spells them.
+	// Groups are the groups of the principal, in the form of principal.Name.String.
 	Groups []string
-	// Extension: the session of an extension, logged in as itself.
+	// Extension is set for the session of an extension that logged in as itself.
 	Extension bool
-	// Origin is the principal that really logged in, if it impersonates this
-	// one; nil otherwise. The subject has its authority only while Origin has
-	// Sessions.ImpersonateUser. Origin's own Origin is not looked at.
+	// Origin is the principal that logged in, if it impersonates this one; otherwise nil. The
+	// subject has authority only while Origin has Sessions.ImpersonateUser. Origin's own Origin is
+	// ignored.
 	Origin *Subject
 }
 
-// snapshot is all authority of one instant. It never changes.
+// snapshot is the authority of all principals at one instant. It is immutable.
 type snapshot struct {
 	words     *vocabulary
 	doc       *document
 	users     map[string]*grant // by principal.Name.Key
 	groups    map[string]*grant
-	extension *grant // what being an extension grants
+	extension *grant // the privileges of every extension
 	revision  store.Revision
-	damaged   bool // the document can't be read: nobody has anything
+	damaged   bool // the document can't be read: nobody has any privilege
 }
 
-// grant is what one role gives.
+// grant is what one role grants.
 type grant struct {
 	set Set
-	// none: the role is NoAccess, which is not an effective role.
+	// none is set if the role is NoAccess, which is not an effective role.
 	none bool
 }
 
@@ -63,8 +63,8 @@ func newSnapshot(of state, words *vocabulary) *snapshot {
 	return s
 }
 
-// Has reports whether the subject has the privilege on the root folder, as of
-// the newest change. It takes no lock and allocates nothing.
+// Has reports whether the subject currently has the privilege on the root folder. It takes no lock
+// and does not allocate.
 func (t *Table) Has(who Subject, privilege Privilege) bool {
 	return t.now.Load().has(&who, privilege)
 }
@@ -73,13 +73,13 @@ func (s *snapshot) has(who *Subject, privilege Privilege) bool {
 	return s.trusts(who) && s.grants(who, privilege)
 }
 
-// trusts reports whether the subject may have any authority: permissions can be
-// read, and an impersonator may impersonate still.
+// trusts reports whether the subject may have authority at all: the permissions can be read, and an
+// impersonator still has the privilege to impersonate.
 func (s *snapshot) trusts(who *Subject) bool {
 	return !s.damaged && (who.Origin == nil || s.grants(who.Origin, ImpersonateUser))
 }
 
-// grants reports whether permissions give the subject the privilege.
+// grants reports whether permissions give the privilege to the subject.
 func (s *snapshot) grants(who *Subject, privilege Privilege) bool {
 	own := s.own(who)
 	switch {
@@ -98,12 +98,12 @@ func (s *snapshot) grants(who *Subject, privilege Privilege) bool {
 	return false
 }
 
-// Privileges returns all that the subject has on the root folder.
+// Privileges returns all privileges of the subject on the root folder.
 func (t *Table) Privileges(who Subject) Set { return t.now.Load().privileges(&who) }
 
-// Authority is Privileges with those besides that the subject's roles name and that
-// no extension declares now: whoever registers the extension again, for an upgrade
-// say, gives the subject these. Who may change authority is judged by it.
+// Authority returns Privileges and, in addition, the privileges that the subject's roles name but
+// no extension declares now. If somebody registers the extension again, for example in an upgrade,
+// the subject has those, too. Changes of authority are judged by this set.
 func (t *Table) Authority(who Subject) Set {
 	now := t.state()
 	words := t.now.Load().words.with(now.doc)
@@ -131,9 +131,8 @@ func (s *snapshot) privileges(who *Subject) Set {
 	return all
 }
 
-// HasRole reports whether the subject has an effective role on the root folder:
-// one that is not NoAccess. An extension has one by being registered, unless a
-// permission names it and says NoAccess.
+// HasRole reports whether the subject has an effective role on the root folder, that is, one other
+// than NoAccess. A registered extension has one, unless a permission gives it NoAccess.
 func (t *Table) HasRole(who Subject) bool {
 	s := t.now.Load()
 	if !s.trusts(&who) {
@@ -148,7 +147,7 @@ func (t *Table) HasRole(who Subject) bool {
 	})
 }
 
-// own is what the subject's own permission grants, nil where it has none.
+// own returns what the subject's own permission grants, or nil if it has none.
 func (s *snapshot) own(who *Subject) *grant {
 	var buf [128]byte
 	key, plain := buf[:0], true
@@ -177,8 +176,8 @@ func (s *snapshot) group(name string) *grant {
 	return s.groups[string(key)]
 }
 
-// appendLower is strings.ToLower for ASCII, without its garbage. It gives up on
-// anything else.
+// appendLower does the same as strings.ToLower for ASCII, but does not allocate. It returns false
+// for any other text.
 func appendLower(b []byte, s string) ([]byte, bool) {
 	for i := range len(s) {
 		c := s[i]

@@ -15,23 +15,21 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Bounds of the document, so that it stays below record.MaxSize: names and
-// privilege ids are short.
+// Limits of the document, which keep it below record.MaxSize, as names and privilege ids are short.
 const (
 	maxRoles = 500
-	// MaxPermissions is how many permissions there may be.
+	// MaxPermissions is the maximum number of permissions.
 	MaxPermissions = 4000
 	maxRoleName    = 100 // bytes
 	maxName        = 480 // bytes of a principal's key
 )
 
-// The document is one record: all roles, and all permissions on the root
-// folder. One record and not one for each, because authority is only right as a
-// whole: a permission without its role, or a group's permission without the
-// user's that overrides it, would grant what nobody meant to grant. So each
-// change replaces the record at the revision that it was decided on, a reader
-// never sees half of a change, and no change can outrun the rule of the last
-// administrator.
+// All roles and all permissions on the root folder are stored in one record, the document.
+//
+// They are not stored as separate records, because a part of them may grant too much: a permission
+// without its role, or a group's permission without the user's own that overrides it. With one
+// record a change replaces it at the revision that the change was decided on. So a reader never
+// sees half of a change, and no change can bypass the rule that one administrator must remain.
 const formatVersion = 1
 
 type document struct {
@@ -39,14 +37,14 @@ type document struct {
 	Roles       []roleRow       `json:"roles"`
 	Permissions []permissionRow `json:"permissions"`
 	extra       record.Extra
-	// merged are the names of permissions that became one: see merge.
+	// merged are the names whose permissions were merged: see merge.
 	merged []string
 }
 
 type roleRow struct {
 	ID         int32       `json:"id"`
 	Name       string      `json:"name"`
-	Privileges []Privilege `json:"privileges"` // without the implied ones
+	Privileges []Privilege `json:"privileges"` // without the implied privileges
 	extra      record.Extra
 }
 
@@ -93,7 +91,8 @@ func (p permissionRow) public() Permission {
 	return Permission{Principal: p.name(), Group: p.Group, Role: p.Role, Propagate: p.Propagate}
 }
 
-// id tells permissions apart: a user and a group may have one name.
+// id identifies a permission. It contains the kind, because a user and a group may have the same
+// name.
 func (p permissionRow) id() string { return p.kind() + p.name().Key() }
 
 func (p permissionRow) kind() string {
@@ -103,8 +102,8 @@ func (p permissionRow) kind() string {
 	return "u:"
 }
 
-// decode reads the document and refuses one that is not consistent: what it
-// grants would be a guess.
+// decode decodes the document. It returns an error if the document is inconsistent, because then it
+// is unclear what it should grant.
 func decode(b []byte) (*document, error) {
 	d := &document{}
 	extra, err := record.Decode(b, formatVersion, d)
@@ -119,9 +118,9 @@ func decode(b []byte) (*document, error) {
 	return d, nil
 }
 
-// merge makes one permission of those whose names an older version took for
-// different ones and that are the same now. Its role is NoAccess, as anything
-// else would give one what was meant for the other, until somebody sets it anew.
+// merge merges permissions whose names an older version took for different ones and which are now
+// the same. The merged permission gives NoAccess until somebody sets it again, because any other
+// role would give one principal what was meant for the other.
 func (d *document) merge() {
 	first := map[string]int{}
 	all := d.Permissions[:0:0]
@@ -148,9 +147,9 @@ func (d *document) check() error {
 	}
 	ids, names := map[int32]bool{}, map[string]bool{}
 	for _, r := range d.Roles {
-		folded := strings.ToLower(r.Name) // as versions before principal.Fold had it
+		folded := strings.ToLower(r.Name) // as versions before principal.Fold did
 		if r.ID < 1 || r.ID >= d.NextRole || ids[r.ID] || names[folded] || !validRoleName(r.Name) {
-			return fmt.Errorf("check role %d: bad or double", r.ID)
+			return fmt.Errorf("check role %d: invalid or duplicate", r.ID)
 		}
 		ids[r.ID], names[folded] = true, true
 	}
@@ -158,14 +157,14 @@ func (d *document) check() error {
 	for i, p := range d.Permissions {
 		id := p.kind() + p.name().FormerKey()
 		if p.User == "" || seen[id] || d.roleName(p.Role) == "" {
-			return fmt.Errorf("check permission %d: bad or double", i)
+			return fmt.Errorf("check permission %d: invalid or duplicate", i)
 		}
 		seen[id] = true
 	}
 	return nil
 }
 
-// clone is a copy that can be edited. Rows are replaced, never written into.
+// clone returns a copy that can be edited. Rows must be replaced, not changed.
 func (d *document) clone() *document {
 	c := *d
 	c.Roles = slices.Clone(d.Roles)
@@ -173,7 +172,7 @@ func (d *document) clone() *document {
 	return &c
 }
 
-// roleName is the name of the role with the id, "" for none.
+// roleName returns the name of the role with the id, or "".
 func (d *document) roleName(id int32) string {
 	if s := systemRole(id); s != nil {
 		return s.name
@@ -184,12 +183,12 @@ func (d *document) roleName(id int32) string {
 	return ""
 }
 
-// role is the index of the custom role with the id, or -1.
+// role returns the index of the custom role with the id, or -1.
 func (d *document) role(id int32) int {
 	return slices.IndexFunc(d.Roles, func(r roleRow) bool { return r.ID == id })
 }
 
-// places are the indexes of all permissions by their ids, for a change of many.
+// places returns the indexes of all permissions by their ids, for changes of many permissions.
 func (d *document) places() map[string]int {
 	at := make(map[string]int, len(d.Permissions))
 	for i, p := range d.Permissions {
@@ -198,13 +197,12 @@ func (d *document) places() map[string]int {
 	return at
 }
 
-// permission is the index of the permission with the id, or -1.
+// permission returns the index of the permission with the id, or -1.
 func (d *document) permission(id string) int {
 	return slices.IndexFunc(d.Permissions, func(p permissionRow) bool { return p.id() == id })
 }
 
-// write is the change that makes d the document in place of what was there at
-// the revision.
+// write returns the change that replaces the document at the revision by d.
 func (d *document) write(at store.Revision) (store.Change, error) {
 	b, err := d.encode()
 	if err != nil {

@@ -9,13 +9,14 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// Lacking is the rule by which authority changes hands: nobody gives, takes away
-// or keeps from others what it lacks itself. Of a principal that has before now
-// and after the change, it returns the privileges in which the two differ and
-// which are not in has, sorted. A privilege that only one of the two instants
-// knows of (an extension that declares it comes or goes) belongs to nobody yet,
-// or to nobody any more, and is not counted. One that a role names counts, also
-// while no extension declares it: see Authority.
+// Lacking implements the rule for changes of authority: nobody may grant, remove or deny a
+// privilege that it does not have itself.
+//
+// For a principal whose privileges change from before to after, it returns the privileges that
+// change and that are not in has, sorted. A privilege that exists only in one of the two
+// vocabularies, because an extension that declares it appears or disappears, does not count: nobody
+// has it in the other state. A privilege that a role names counts even if no extension declares it:
+// see Authority.
 func Lacking(has, before, after Set) []Privilege {
 	var lacks []Privilege
 	for _, id := range append(before.IDs(), after.IDs()...) {
@@ -27,29 +28,29 @@ func Lacking(has, before, after Set) []Privilege {
 	return slices.Compact(lacks)
 }
 
-// Grantor is on whose behalf permissions and roles are changed. The zero value
-// has no authority, and so changes none.
+// Grantor is the principal on whose behalf permissions and roles are changed. The zero value has no
+// authority, so its changes are refused.
 type Grantor struct {
-	By  event.Actor // for events
+	By  event.Actor // the actor in events
 	Who Subject
-	// Groups are the groups of a user whose own permission is changed, which it
-	// falls back to without one. nil: users are in no groups.
+	// Groups returns the groups of a user, from which the user has authority if its own permission
+	// is removed. If nil, users are in no groups.
 	Groups func(principal.Name) []string
 
 	server bool
 }
 
-// Server is the grantor of what the server changes by itself.
+// Server returns the grantor of changes that the server makes itself. They are always allowed.
 func Server(by event.Actor) Grantor { return Grantor{By: by, server: true} }
 
-// GrantError refuses a change of authority that the one who makes it lacks.
+// GrantError is returned for a change of authority that the grantor does not have itself.
 type GrantError struct{ Lacks []Privilege }
 
 func (e *GrantError) Error() string {
-	return "change of authority that the caller lacks: " + strings.Join(Names(e.Lacks...), ", ")
+	return "change of authority that the caller does not have: " + strings.Join(Names(e.Lacks...), ", ")
 }
 
-// mayChange judges the change of the document from before to after.
+// mayChange checks whether g may change the document from before to after.
 func (g Grantor) mayChange(before, after *snapshot) error {
 	if g.server {
 		return nil
@@ -59,7 +60,7 @@ func (g Grantor) mayChange(before, after *snapshot) error {
 	for _, p := range changed(before, after) {
 		lacks = append(lacks, Lacking(has, g.effect(before, p), g.effect(after, p))...)
 	}
-	// A role that nobody has yet is judged too: another may be about to give it.
+	// A role that nobody has is checked as well, because somebody else may be about to grant it.
 	for _, r := range before.doc.Roles {
 		if i := after.doc.role(r.ID); i >= 0 {
 			was, is := before.words.set(r.Privileges...), after.words.set(after.doc.Roles[i].Privileges...)
@@ -73,8 +74,8 @@ func (g Grantor) mayChange(before, after *snapshot) error {
 	return &GrantError{Lacks: slices.Compact(lacks)}
 }
 
-// changed are the principals whose permission, or whose role, is another after
-// than before, by the permission's id.
+// changed returns the principals whose permission, or whose role, differs between before and after,
+// by the id of the permission.
 func changed(before, after *snapshot) map[string]permissionRow {
 	all := map[string]permissionRow{}
 	for _, s := range []*snapshot{before, after} {
@@ -104,8 +105,8 @@ func same(a, b *grant) bool {
 	return a.none == b.none && a.set.Covers(b.set) && b.set.Covers(a.set)
 }
 
-// effect is what the snapshot gives the principal of the permission. A principal
-// without a domain is an extension, with what being one grants.
+// effect returns the privileges that the snapshot gives to the principal of the permission. A
+// principal without a domain is an extension, which also has the privileges of every extension.
 func (g Grantor) effect(s *snapshot, p permissionRow) Set {
 	name := p.name()
 	if p.Group {
@@ -121,7 +122,7 @@ func (g Grantor) effect(s *snapshot, p permissionRow) Set {
 	return s.privileges(&who)
 }
 
-// judge is mayChange for the documents of one try.
+// judge calls mayChange for one attempt of a change.
 func (t *Table) judge(g Grantor, before state, after *document) error {
 	words := t.now.Load().words.with(before.doc, after)
 	err := g.mayChange(newSnapshot(before, words), newSnapshot(state{doc: after, revision: before.revision}, words))

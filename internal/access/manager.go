@@ -12,55 +12,53 @@ import (
 )
 
 var (
-	// ErrLastAdministrator: the change would leave nobody who can log in and
-	// has the role Admin on the root folder.
+	// ErrLastAdministrator is returned if a change would leave nobody who can log in and has the
+	// role Admin on the root folder.
 	ErrLastAdministrator = errors.New("the last administrator can't be removed")
-	// ErrNotFounded: the first administrator was not set up yet.
+	// ErrNotFounded is returned while the first administrator was not set up.
 	ErrNotFounded = errors.New("no administrator was set up yet")
 )
 
-// Options of a Manager. All are needed.
+// Options configures a Manager. All members are needed.
 type Options struct {
 	Mirror *store.Mirror // feeds Table, and the view that Enabled reads
 	Table  *Table
 	Events *event.Log
-	// Exists reports whether there is such a user, extension or group.
+	// Exists reports whether the user, extension or group exists.
 	Exists func(who principal.Name, group bool) bool
-	// Enabled reports whether there is such a local user, and it is not
-	// disabled. Only such users count as administrators who are left: nobody
-	// here can know who of another directory, or of a group, can log in.
+	// Enabled reports whether there is such a local user that is not disabled. Only such users
+	// count as remaining administrators, because the server can't know which users of another
+	// directory, or members of a group, are able to log in.
 	Enabled func(who principal.Name) bool
 }
 
-// Manager changes roles and permissions. A change is in force on all sessions,
-// and durable, when the call returns.
+// Manager changes roles and permissions. When a call returns, the change is durable and in force
+// for all sessions.
 //
-// Every change may fail with a *GrantError, with ErrLastAdministrator, with ErrNotFounded, with
-// what the store fails with, and with store.ErrConflict where others change
-// authority all the time.
+// Every change may return a *GrantError, ErrLastAdministrator, ErrNotFounded, an error of the
+// store, or store.ErrConflict if there are too many concurrent changes of authority.
 type Manager struct {
 	table   *Table
 	mirror  *store.Mirror
 	events  *event.Log
 	exists  func(principal.Name, bool) bool
 	enabled func(principal.Name) bool
-	// turn lets one change of this process be decided and committed at a time,
-	// so that they don't drive each other into conflicts.
+	// turn serializes the changes of this process, so that they don't cause each other conflicts.
 	turn chan struct{}
 }
 
-// NewManager makes a manager.
+// NewManager returns a manager.
 func NewManager(o Options) *Manager {
 	return &Manager{table: o.Table, mirror: o.Mirror, events: o.Events, exists: o.Exists,
 		enabled: o.Enabled, turn: make(chan struct{}, 1)}
 }
 
-// attempts is how often a change is tried anew when another process, or a change
-// of an account, was faster. Each time, that other one got on.
+// attempts is how often a change is tried again after a conflict with another process or with a
+// change of an account. At each conflict the other change succeeded.
 const attempts = 20
 
-// change has edit make the change in a copy of the document and commits it with
-// the events. edit may be called several times. No event: nothing to do.
+// change calls edit with a copy of the document and commits the result with the events. edit may be
+// called several times. If it returns no event, there is nothing to commit.
 func (m *Manager) change(
 	ctx context.Context, what string, by Grantor, edit func(*document) ([]event.Event, error),
 ) error {
@@ -124,8 +122,8 @@ func (m *Manager) changes(at store.Revision, doc *document, events []event.Event
 	return changes, nil
 }
 
-// administrators is how many users of the document but one have the role Admin
-// and can log in.
+// administrators returns how many users of the document, except one, have the role Admin and can
+// log in.
 func (m *Manager) administrators(doc *document, but principal.Name) int {
 	n := 0
 	for _, p := range doc.Permissions {
@@ -136,23 +134,22 @@ func (m *Manager) administrators(doc *document, but principal.Name) int {
 	return n
 }
 
-// Retire returns what must be part of the commit that disables or removes a
-// local user: it fails with a conflict where authority, or who can log in, is no
-// longer what the decision was made on. Call it anew for each attempt. With
-// forget, the user's permission goes with it, so that a later user of the same
-// name doesn't inherit it.
+// Retire returns the changes that the commit which disables or removes a local user must include.
+// The commit fails with a conflict if permissions, or the users that can log in, have changed since
+// Retire was called; call Retire again for each attempt. If forget is set, the user's permission is
+// removed, so that a later user with the same name does not inherit it.
 //
-// Of two such commits at once, each of which would leave the other's user as the
-// last administrator, one wins.
+// If two such commits are made at the same time, and each would leave the other's user as the last
+// administrator, only one succeeds.
 //
-// Errors: ErrLastAdministrator.
+// It returns ErrLastAdministrator if the user is the last administrator.
 func (m *Manager) Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error) {
 	s, err := m.table.settled(ctx, m.mirror)
 	if err != nil {
 		return nil, fmt.Errorf("retire user: %w", err)
 	}
 	if s.revision == 0 {
-		return nil, nil // nobody is an administrator yet
+		return nil, nil // there is no administrator yet
 	}
 	if m.administrators(s.doc, principal.Name{}) > 0 && m.administrators(s.doc, who) == 0 {
 		return nil, fmt.Errorf("retire user: %w", ErrLastAdministrator)
@@ -166,8 +163,8 @@ func (m *Manager) Retire(ctx context.Context, by event.Actor, who principal.Name
 			return nil, fmt.Errorf("retire user: %w", err)
 		}
 	}
-	// The document is written even where it doesn't change: a change that was
-	// decided while the user could still log in must not be committed after.
+	// Write the document even if it does not change: a concurrent change that was decided while the
+	// user could still log in must fail.
 	changes, err := m.changes(s.revision, doc, events)
 	if err != nil {
 		return nil, fmt.Errorf("retire user: %w", err)
@@ -175,9 +172,8 @@ func (m *Manager) Retire(ctx context.Context, by event.Actor, who principal.Name
 	return changes, nil
 }
 
-// Found returns what must be part of the commit that makes the first
-// administrator, and none where that was done before: it can be committed once in
-// the life of a store.
+// Found returns the changes that the commit which creates the first administrator must include, or
+// none if there was one before. They can be committed only once in the life of a store.
 func (m *Manager) Found(ctx context.Context, by event.Actor, who principal.Name) ([]store.Change, error) {
 	s, err := m.table.settled(ctx, m.mirror)
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 )
 
 var (
-	// ErrEntity: it is not the entity that permissions are on, see Root.
+	// ErrEntity is returned if the entity is not Root.
 	ErrEntity = errors.New("no such entity")
-	// ErrPrincipal: there is no such user or group.
+	// ErrPrincipal is returned if there is no such user or group.
 	ErrPrincipal = errors.New("no such principal")
-	// ErrPermission: the principal has no permission of its own there.
+	// ErrPermission is returned if the principal has no permission of its own.
 	ErrPermission = errors.New("no such permission")
-	// ErrDuplicate: one call names a principal twice.
+	// ErrDuplicate is returned if one call names a principal twice.
 	ErrDuplicate = errors.New("principal is named twice")
 )
 
-// Permissions returns all permissions in the order in which they were made.
+// Permissions returns all permissions in the order in which they were created.
 func (t *Table) Permissions() []Permission {
 	rows := t.now.Load().doc.Permissions
 	all := make([]Permission, len(rows))
@@ -34,8 +34,8 @@ func (t *Table) Permissions() []Permission {
 	return all
 }
 
-// PermissionsOf returns the permissions that give the role: ErrRole if there is
-// no such role.
+// PermissionsOf returns the permissions that give the role. It returns ErrRole if there is no such
+// role.
 func (t *Table) PermissionsOf(role int32) ([]Permission, error) {
 	doc := t.now.Load().doc
 	if doc.roleName(role) == "" {
@@ -50,11 +50,11 @@ func (t *Table) PermissionsOf(role int32) ([]Permission, error) {
 	return all, nil
 }
 
-// SetPermissions gives each principal the role in place of what it had. All or
-// none is done.
+// SetPermissions gives each principal the role, which replaces its previous role. Either all
+// permissions are set or none.
 //
-// Errors: ErrEntity, ErrRole, ErrPrincipal, ErrDuplicate, ErrTooMany, and those
-// of every change: see Manager.
+// Errors: ErrEntity, ErrRole, ErrPrincipal, ErrDuplicate, ErrTooMany, and those of every change:
+// see Manager.
 func (m *Manager) SetPermissions(ctx context.Context, by Grantor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "set permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
 		at := d.places()
@@ -69,7 +69,7 @@ func (m *Manager) SetPermissions(ctx context.Context, by Grantor, entity string,
 	})
 }
 
-// ResetPermissions makes the permissions all that there are. Errors are those of
+// ResetPermissions replaces all permissions by the given ones. Its errors are those of
 // SetPermissions.
 func (m *Manager) ResetPermissions(ctx context.Context, by Grantor, entity string, permissions []Permission) error {
 	return m.edit(ctx, "reset permissions", by, entity, permissions, func(d *document, rows []permissionRow) {
@@ -83,7 +83,7 @@ func (m *Manager) ResetPermissions(ctx context.Context, by Grantor, entity strin
 	})
 }
 
-// RemovePermission takes the principal's permission away.
+// RemovePermission removes the principal's permission.
 //
 // Errors: ErrEntity, ErrPermission, and those of every change: see Manager.
 func (m *Manager) RemovePermission(
@@ -105,7 +105,7 @@ func (m *Manager) RemovePermission(
 	})
 }
 
-// MergePermissions gives all who have the role src the role dst instead.
+// MergePermissions gives the role dst to all principals that have the role src.
 //
 // Errors: ErrRole, ErrTooMany, and those of every change: see Manager.
 func (m *Manager) MergePermissions(ctx context.Context, by Grantor, src, dst int32) error {
@@ -123,7 +123,7 @@ func (m *Manager) MergePermissions(ctx context.Context, by Grantor, src, dst int
 	})
 }
 
-// edit checks the permissions and has apply put them into the document.
+// edit checks the permissions and calls apply to put them into the document.
 func (m *Manager) edit(ctx context.Context, what string, by Grantor, entity string, permissions []Permission,
 	apply func(*document, []permissionRow)) error {
 	if entity != Root {
@@ -146,7 +146,7 @@ func (m *Manager) edit(ctx context.Context, what string, by Grantor, entity stri
 	})
 }
 
-// rows checks what somebody asks for.
+// rows checks the permissions that a client has sent.
 func (m *Manager) rows(d *document, permissions []Permission) ([]permissionRow, error) {
 	rows := make([]permissionRow, len(permissions))
 	seen := map[string]bool{}
@@ -169,12 +169,12 @@ func (m *Manager) rows(d *document, permissions []Permission) ([]permissionRow, 
 	return rows, nil
 }
 
-// diff is what a change does to permissions.
+// diff is the effect of a change on permissions.
 type diff []difference
 
 type difference struct {
 	permission permissionRow
-	role       string // the name of the new role, or of the one taken away
+	role       string // the name of the new or the removed role
 	removed    bool
 }
 
@@ -198,15 +198,15 @@ func compare(before, after *document) diff {
 	return all
 }
 
-// Bounds of the events of one commit: a shared store takes a hundred changes or
-// so, and an event's subject 512 bytes.
+// Limits of the events of one commit: a shared store accepts about a hundred changes, and an
+// event's subject has at most 512 bytes.
 const (
 	maxEvents  = 40
 	maxSubject = 500
 )
 
-// events tells of the changes: one event for each permission, or, where many
-// principals get the same, for as many as one event's subject can name.
+// events returns the events of the changes. There is one event for each permission or, if many
+// principals get the same role, for as many as the subject of one event can name.
 func (d diff) events(by event.Actor) ([]event.Event, error) {
 	all := slices.Clone(d)
 	slices.SortStableFunc(all, func(a, b difference) int {
@@ -230,7 +230,7 @@ func (d diff) events(by event.Actor) ([]event.Event, error) {
 	return events, nil
 }
 
-// kind is equal for changes that one event can tell of.
+// kind is equal for changes that one event can describe.
 func (x difference) kind() string {
 	return fmt.Sprint(x.removed, x.permission.Role, x.permission.Group, x.permission.Propagate)
 }

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Privilege is the id of one thing that a role can grant, such as
-// Sessions.TerminateSession. Only this package spells ids: all others name the
-// constants, or pass on what a client or an extension sent.
+// Privilege is the id of one thing that a role can grant, such as Sessions.TerminateSession. Only
+// this package spells ids. Other packages use the constants or pass on ids from a client or an
+// extension.
 type Privilege string
 
-// Privileges are the ids that a client or an extension sent, unchecked.
+// Privileges converts ids that a client or an extension sent, without checking them.
 func Privileges(ids []string) []Privilege {
 	all := make([]Privilege, len(ids))
 	for i, id := range ids {
@@ -20,7 +20,7 @@ func Privileges(ids []string) []Privilege {
 	return all
 }
 
-// Names are the privileges as texts, for messages and for the API's types.
+// Names converts privileges to texts, for messages and for the API's types.
 func Names(all ...Privilege) []string {
 	names := make([]string, len(all))
 	for i, p := range all {
@@ -29,26 +29,26 @@ func Names(all ...Privilege) []string {
 	return names
 }
 
-// PrivilegeInfo is what is told of a privilege.
+// PrivilegeInfo describes a privilege to clients.
 type PrivilegeInfo struct {
 	ID Privilege
-	// Group is the API's privGroupName: the ID without its last part for the
-	// API's own privileges, what the extension says for its own.
+	// Group is the API's privGroupName. For the API's own privileges it is the ID without its last
+	// part; an extension chooses it for its own.
 	Group string
-	// OnParent: asked of the parent where the object doesn't exist yet.
+	// OnParent is set if the privilege is checked on the parent of an object that does not exist
+	// yet.
 	OnParent bool
 }
 
-// Name is the ID without its group.
+// Name returns the ID without its group.
 func (p PrivilegeInfo) Name() string {
 	return strings.TrimPrefix(string(p.ID), p.Group+".")
 }
 
-// LabelKey is the key of the privilege's label and summary in a catalogue of
-// messages.
+// LabelKey returns the key of the privilege's label and summary in a message catalogue.
 func (p PrivilegeInfo) LabelKey() string { return "privilege." + string(p.ID) }
 
-// The privileges that the rules of this program name.
+// The privileges that this program refers to.
 const (
 	SystemAnonymous         Privilege = "System.Anonymous"
 	SystemView              Privilege = "System.View"
@@ -69,8 +69,7 @@ const (
 	HostManageUserGroups    Privilege = "Host.Local.ManageUserGroups"
 )
 
-// enforced are the API's privileges that rows of this program name, in the order
-// in which they are listed.
+// enforced lists the API's privileges that this program checks, in the order of the published list.
 var enforced = []Privilege{
 	SystemAnonymous, SystemView, SystemRead, GlobalSettings, GlobalLogEvent, HostManageUserGroups,
 	TerminateSession, ImpersonateUser, ValidateSession, GlobalMessage, CollectPrivilegeChecks,
@@ -81,8 +80,8 @@ var enforced = []Privilege{
 //go:embed privileges.txt
 var published string
 
-// builtin are all privileges of the API: the enforced ones, then those that only
-// roles name. Clients define roles for other servers by them.
+// builtin lists all privileges of the API: the enforced ones, then those that can only be named in
+// roles, which clients need for roles that they define for other servers.
 var builtin = readBuiltin(published)
 
 func readBuiltin(text string) []PrivilegeInfo {
@@ -109,17 +108,17 @@ func readBuiltin(text string) []PrivilegeInfo {
 	return all
 }
 
-// implied are in every role that somebody made, as in vCenter.
+// implied are the privileges of every custom role, as in vCenter.
 var implied = []Privilege{SystemAnonymous, SystemView, SystemRead}
 
-// vocabulary is all privileges of one instant, numbered. It never changes.
+// vocabulary numbers all privileges that exist at one instant. It is immutable.
 type vocabulary struct {
 	all   []PrivilegeInfo
 	index map[Privilege]int
 }
 
-// newVocabulary numbers the API's privileges and those that extensions declare.
-// An extension can't redefine a privilege that is there.
+// newVocabulary numbers the API's privileges and those that extensions declare. An extension can't
+// redefine an existing privilege.
 func newVocabulary(declared []PrivilegeInfo) *vocabulary {
 	v := &vocabulary{index: map[Privilege]int{}}
 	for _, list := range [][]PrivilegeInfo{builtin, declared} {
@@ -134,8 +133,8 @@ func newVocabulary(declared []PrivilegeInfo) *vocabulary {
 	return v
 }
 
-// with is the vocabulary with all privileges that the roles of the documents name,
-// those that no extension declares now included.
+// with returns the vocabulary and all privileges that the roles of the documents name, including
+// those that no extension declares now.
 func (v *vocabulary) with(docs ...*document) *vocabulary {
 	all := v.all
 	for _, d := range docs {
@@ -153,8 +152,7 @@ func (v *vocabulary) with(docs ...*document) *vocabulary {
 	return newVocabulary(all[len(builtin):])
 }
 
-// set makes the set of the ids; those that nobody declares any more grant
-// nothing.
+// set returns the set of the ids. Ids that nobody declares any more grant nothing.
 func (v *vocabulary) set(ids ...Privilege) Set {
 	s := Set{words: v, bits: make([]uint64, (len(v.all)+63)/64)}
 	for _, id := range ids {
@@ -173,13 +171,13 @@ func (v *vocabulary) full() Set {
 	return s
 }
 
-// Set is a set of privileges as of one instant. The zero value is empty.
+// Set is a set of privileges at one instant. The zero value is empty.
 type Set struct {
 	words *vocabulary
 	bits  []uint64
 }
 
-// Has reports whether the privilege is in the set. It allocates nothing.
+// Has reports whether the privilege is in the set. It does not allocate.
 func (s Set) Has(privilege Privilege) bool {
 	if s.words == nil {
 		return false
@@ -188,8 +186,8 @@ func (s Set) Has(privilege Privilege) bool {
 	return ok && s.bits[i/64]&(1<<(i%64)) != 0
 }
 
-// knows reports whether there was such a privilege at the set's instant. The
-// zero Set knows every one: that nobody has anything is true at any instant.
+// knows reports whether the privilege existed at the set's instant. The zero Set knows every
+// privilege, because an empty set is right at any instant.
 func (s Set) knows(privilege Privilege) bool {
 	if s.words == nil {
 		return true
@@ -198,7 +196,7 @@ func (s Set) knows(privilege Privilege) bool {
 	return ok
 }
 
-// IDs are the privileges in the set, sorted.
+// IDs returns the privileges in the set, sorted.
 func (s Set) IDs() []Privilege {
 	var ids []Privilege
 	if s.words != nil {
@@ -222,7 +220,7 @@ func (s Set) Covers(o Set) bool {
 	return true
 }
 
-// add puts all of o, of the same vocabulary, into s.
+// add adds all privileges of o to s. Both have the same vocabulary.
 func (s Set) add(o Set) {
 	for i, w := range o.bits {
 		s.bits[i] |= w

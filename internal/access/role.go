@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// The roles that are always there. Their ids and names are vCenter's.
+// The system roles, which always exist. Their ids and names are vCenter's.
 const (
 	Admin     int32 = -1
 	ReadOnly  int32 = -2
@@ -25,7 +25,7 @@ type Role struct {
 	ID     int32
 	Name   string
 	System bool // can't be changed
-	// Privileges is sorted. Admin's are all that there are.
+	// Privileges is sorted. The role Admin has all privileges.
 	Privileges []Privilege
 }
 
@@ -60,24 +60,24 @@ func (r system) set(words *vocabulary) Set {
 }
 
 var (
-	// ErrRole: there is no such role.
+	// ErrRole is returned if there is no such role.
 	ErrRole = errors.New("no such role")
-	// ErrSystemRole: the role can't be changed or removed.
+	// ErrSystemRole is returned for a system role, which can't be changed or removed.
 	ErrSystemRole = errors.New("role belongs to the system")
-	// ErrRoleExists: another role has the name.
+	// ErrRoleExists is returned if another role has the name.
 	ErrRoleExists = errors.New("role exists already")
-	// ErrRoleName: not a role's name.
+	// ErrRoleName is returned if the name is not valid.
 	ErrRoleName = errors.New("not a role's name")
-	// ErrRoleInUse: permissions give the role.
+	// ErrRoleInUse is returned if permissions give the role.
 	ErrRoleInUse = errors.New("role is in use")
-	// ErrPrivilege: there is no such privilege.
+	// ErrPrivilege is returned if there is no such privilege.
 	ErrPrivilege = errors.New("no such privilege")
-	// ErrTooMany: more roles, permissions or changes than there may be.
+	// ErrTooMany is returned if there would be too many roles, permissions or changes.
 	ErrTooMany = errors.New("too many")
 )
 
-// Roles returns all roles: the system's, then the others in the order in which
-// they were made.
+// Roles returns all roles: the system roles, then the custom roles in the order in which they were
+// created.
 func (t *Table) Roles() []Role {
 	s := t.now.Load()
 	var all []Role
@@ -91,16 +91,16 @@ func (t *Table) Roles() []Role {
 	return all
 }
 
-// PrivilegeList returns all privileges that there are now.
+// PrivilegeList returns all privileges that exist now.
 func (t *Table) PrivilegeList() []PrivilegeInfo {
 	return slices.Clone(t.now.Load().words.all)
 }
 
-// AddRole makes a role and returns its id. Ids are never used twice. by is who
-// acts, for the event.
+// AddRole creates a role and returns its id. An id is never used twice. by is the grantor, whom the
+// event names.
 //
-// Errors: ErrRoleName, ErrRoleExists, ErrPrivilege, ErrTooMany, and those of
-// every change: see Manager.
+// Errors: ErrRoleName, ErrRoleExists, ErrPrivilege, ErrTooMany, and those of every change: see
+// Manager.
 func (m *Manager) AddRole(ctx context.Context, by Grantor, name string, privileges []Privilege) (int32, error) {
 	var id int32
 	err := m.change(ctx, "add role", by, func(d *document) ([]event.Event, error) {
@@ -122,7 +122,7 @@ func (m *Manager) AddRole(ctx context.Context, by Grantor, name string, privileg
 	return id, nil
 }
 
-// UpdateRole gives a role a name and privileges in place of those it has.
+// UpdateRole replaces the name and the privileges of a role.
 //
 // Errors: ErrRole, ErrSystemRole, and those of AddRole.
 func (m *Manager) UpdateRole(ctx context.Context, by Grantor, id int32, name string, privileges []Privilege) error {
@@ -141,8 +141,8 @@ func (m *Manager) UpdateRole(ctx context.Context, by Grantor, id int32, name str
 	})
 }
 
-// RemoveRole removes a role and the permissions that give it, or none of it
-// where failIfUsed is set and there are such permissions.
+// RemoveRole removes a role and the permissions that give it. If failIfUsed is set and there are
+// such permissions, it removes nothing.
 //
 // Errors: ErrRole, ErrSystemRole, ErrRoleInUse, ErrTooMany.
 func (m *Manager) RemoveRole(ctx context.Context, by Grantor, id int32, failIfUsed bool) error {
@@ -171,7 +171,7 @@ func (m *Manager) RemoveRole(ctx context.Context, by Grantor, id int32, failIfUs
 	})
 }
 
-// custom is the index of a role that may be changed.
+// custom returns the index of a role that may be changed.
 func (d *document) custom(id int32) (int, error) {
 	if systemRole(id) != nil {
 		return 0, ErrSystemRole
@@ -183,7 +183,7 @@ func (d *document) custom(id int32) (int, error) {
 	return i, nil
 }
 
-// fill checks the name and the privileges of a row, and sets the latter.
+// fill checks the name and the privileges of a row, and sets the privileges.
 func (m *Manager) fill(d *document, row *roleRow, privileges []Privilege) error {
 	if !validRoleName(row.Name) {
 		return ErrRoleName
@@ -202,16 +202,15 @@ func (m *Manager) fill(d *document, row *roleRow, privileges []Privilege) error 
 	kept := []Privilege{}
 	for _, id := range privileges {
 		if _, ok := words.index[id]; !ok {
-			// Not quoted: it is a stranger's text of any length.
+			// The error does not quote the id: it is an unchecked text of any length.
 			return ErrPrivilege
 		}
 		if !slices.Contains(implied, id) {
 			kept = append(kept, id)
 		}
 	}
-	// Privileges that no extension declares at the moment stay in the role: the
-	// extension may be gone only for an upgrade, and they grant nothing until
-	// it is back.
+	// Privileges that no extension declares now stay in the role: the extension may be removed only
+	// for an upgrade, and they grant nothing until it is back.
 	for _, id := range row.Privileges {
 		if _, ok := words.index[id]; !ok {
 			kept = append(kept, id)

@@ -1,9 +1,10 @@
-// Package access says who may do what: roles are sets of privileges, and
-// permissions give a role to a user or a group on the root folder.
+// Package access decides who may do what. A role is a set of privileges, and a permission gives a
+// role to a user, a group or an extension on the root folder.
 //
-// [Table] answers, from memory; [Manager] changes. The rules are those of
-// vCenter: a permission of the user itself overrides those of its groups, and
-// those of several groups unite.
+// [Table] answers questions about authority from memory. [Manager] changes roles and permissions.
+// The rules are those of vCenter: a permission of the user itself overrides those of its groups,
+// and permissions of several groups are combined. The package does not know which users and groups
+// exist: see [Options].
 package access
 
 import (
@@ -17,44 +18,44 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Root is the one entity that permissions are on: the root folder.
+// Root is the id of the root folder, the only entity that can have permissions.
 const Root = "group-d1"
 
-// Permission gives a role on the root folder.
+// Permission gives a role on the root folder to a principal.
 type Permission struct {
 	Principal principal.Name
 	Group     bool // Principal is a group
 	Role      int32
-	Propagate bool // kept; the root folder has no children it could matter for
+	Propagate bool // stored, but without effect: the root folder has no children here
 }
 
-// Table is all roles and permissions, in memory. It is safe for concurrent
-// use, and read only: a Manager changes it, through the store.
+// Table holds all roles and permissions in memory. It is safe for concurrent use. It is read-only:
+// a Manager changes it, through the store.
 type Table struct {
 	logger   *slog.Logger
 	declared func() []PrivilegeInfo
 
-	now atomic.Pointer[snapshot] // what questions are answered from
+	now atomic.Pointer[snapshot] // the state that questions are answered from
 
 	mu      sync.Mutex // guards what follows, and the order in which now is set
 	current state
-	staged  state // of the whole state that is being read
+	staged  state // what was loaded of a whole state that is being read
 	loading bool
-	changed chan struct{} // closed when now is another; nil while nobody waits
+	changed chan struct{} // closed when now is replaced; nil while nobody waits
 }
 
 // state is the document at a revision.
 type state struct {
 	doc      *document
-	revision store.Revision // 0: there is none
-	damage   error          // it can't be read; doc is then empty
+	revision store.Revision // 0 if there is no document
+	damage   error          // the document can't be read; doc is then empty
 }
 
 func emptyState() state { return state{doc: &document{NextRole: 1}} }
 
-// NewTable makes an empty table. declared returns the privileges that
-// registered extensions declare, nil for none; call Refresh when they change. It
-// must not call the table. Damage is logged to log, nil for slog.Default.
+// NewTable returns an empty table. declared returns the privileges that registered extensions
+// declare; it may be nil, and must not call the table. Call Refresh when they change. Damaged
+// records are logged to logger; if it is nil, slog.Default is used.
 func NewTable(declared func() []PrivilegeInfo, logger *slog.Logger) *Table {
 	if declared == nil {
 		declared = func() []PrivilegeInfo { return nil }
@@ -67,20 +68,20 @@ func NewTable(declared func() []PrivilegeInfo, logger *slog.Logger) *Table {
 	return t
 }
 
-// View is what the mirror feeds the table by. Roles are in the document too: see
-// formatVersion.
+// View returns the view through which the mirror feeds the table. The document also contains the
+// roles: see formatVersion.
 func (t *Table) View() store.View {
 	return store.NewView([]store.Kind{store.Permission}, t.reset, t.put, t.delete, t.whole)
 }
 
-// reset is the view's Reset. Answers stay as they were until Whole.
+// reset implements the view's Reset. The previous state stays in force until Whole.
 func (t *Table) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.staged, t.loading = emptyState(), true
 }
 
-// put is the view's Put.
+// put implements the view's Put.
 func (t *Table) put(r store.Record) {
 	s := emptyState()
 	s.revision = r.Revision
@@ -89,8 +90,8 @@ func (t *Table) put(r store.Record) {
 		t.logger.Error("permissions on an unknown entity are not in force", "entity", r.ID)
 		return
 	case err != nil:
-		// Nobody may do anything until it is mended: anything else would be a
-		// guess at who was to be kept out.
+		// Nobody has any privilege until the record is repaired. To serve a part of it could give
+		// access to somebody who should not have it.
 		s.damage = &store.DamagedError{Where: fmt.Sprintf("permissions on %s", Root), Cause: err}
 		t.logger.Error("permissions can't be read: nobody has any privilege", "err", s.damage)
 	default:
@@ -103,14 +104,14 @@ func (t *Table) put(r store.Record) {
 	t.show(s)
 }
 
-// delete is the view's Delete.
+// delete implements the view's Delete.
 func (t *Table) delete(_ store.Kind, id string) {
 	if id == Root {
 		t.show(emptyState())
 	}
 }
 
-// whole is the view's Whole.
+// whole implements the view's Whole.
 func (t *Table) whole() {
 	t.mu.Lock()
 	s := t.staged
@@ -119,8 +120,8 @@ func (t *Table) whole() {
 	t.show(s)
 }
 
-// show makes s what questions are answered from, or keeps it until the whole
-// state is there.
+// show makes s the state that questions are answered from. While a whole state is being loaded, it
+// keeps s until the end.
 func (t *Table) show(s state) {
 	declared := t.declared()
 	t.mu.Lock()
@@ -133,7 +134,7 @@ func (t *Table) show(s state) {
 	t.replace(newSnapshot(s, newVocabulary(declared)))
 }
 
-// replace makes s what questions are answered from. Callers hold mu.
+// replace makes s the snapshot that questions are answered from. Callers hold mu.
 func (t *Table) replace(s *snapshot) {
 	t.now.Store(s)
 	if t.changed != nil {
@@ -142,7 +143,7 @@ func (t *Table) replace(s *snapshot) {
 	}
 }
 
-// Changed is closed at the next change of roles, permissions or privileges.
+// Changed returns a channel that is closed at the next change of roles, permissions or privileges.
 func (t *Table) Changed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -152,7 +153,7 @@ func (t *Table) Changed() <-chan struct{} {
 	return t.changed
 }
 
-// Refresh takes the privileges that extensions declare now.
+// Refresh reads the privileges that extensions declare now.
 func (t *Table) Refresh() {
 	declared := t.declared()
 	t.mu.Lock()
@@ -160,16 +161,15 @@ func (t *Table) Refresh() {
 	t.replace(newSnapshot(t.current, newVocabulary(declared)))
 }
 
-// Damaged returns why the permissions can't be read, nil where they can. While
-// they can't, nobody has any privilege and nothing can be changed.
+// Damaged returns why the permissions can't be read, or nil if they can. While they can't be read,
+// nobody has any privilege and nothing can be changed.
 func (t *Table) Damaged() error {
 	return t.state().damage
 }
 
-// Require returns the condition that authority is still what the table answers
-// from now: a commit that is held to it was allowed at its very instant, if it
-// was allowed by answers that were asked for afterwards. ok is false while there
-// are no permissions, or none that can be read.
+// Require returns the condition that the table's current state is still in force. If Require is
+// called first and the questions afterwards, a commit with this condition was allowed at the very
+// moment of the commit. ok is false if there are no permissions or they can't be read.
 func (t *Table) Require() (c store.Change, ok bool) {
 	s := t.now.Load()
 	if s.revision == 0 || s.damaged {
@@ -187,15 +187,14 @@ func (t *Table) state() state {
 	return t.current
 }
 
-// settled returns a state that is not behind what any process was acknowledged
-// before the call, at a moment at which the mirror's other views, that of the
-// accounts above all, are not behind the state.
+// settled returns a state that includes all commits that any process acknowledged before the call.
+// On return the mirror's other views, above all that of the accounts, are at least as new.
 func (t *Table) settled(ctx context.Context, m *store.Mirror) (state, error) {
 	if err := m.Sync(ctx); err != nil {
 		return state{}, err
 	}
 	s := t.state()
-	// s may be of a commit that the mirror is in the midst of showing.
+	// The mirror may still be applying the commit of s to the other views.
 	if err := m.Wait(ctx, s.revision); err != nil {
 		return state{}, err
 	}

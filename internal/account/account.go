@@ -1,8 +1,9 @@
-// Package account keeps the local users of the server's own domain, and their
-// passwords as Argon2id hashes.
+// Package account keeps the local users of the server's own domain, with their passwords as
+// Argon2id hashes.
 //
-// [Table] is the users in memory; [Manager] verifies passwords and changes users.
-// Whatever takes a user's access ends its sessions before it returns.
+// [Table] holds the users in memory. [Manager] verifies passwords and changes users. If a change
+// takes access from a user, the user's sessions are ended before the call returns. The package does
+// not know users of other identity sources, and does not count failed logins.
 package account
 
 import (
@@ -28,21 +29,21 @@ type Account struct {
 	Disabled        bool
 	Created         time.Time
 	PasswordChanged time.Time
-	// Revision is that of the record.
+	// Revision is the revision of the record.
 	Revision store.Revision
-	record   string // its id
+	record   string // id of the record
 }
 
-// Require holds a commit to the account being as it was when a says it was: a
-// login whose user is disabled meanwhile, or gets another password, fails with
-// a conflict.
+// Require returns the condition that the account is unchanged since a was read. A login commits
+// with it, so that it fails with a conflict if the user is disabled or gets another password in
+// between.
 func (a Account) Require() store.Change {
 	return store.RequireAt(store.Account, a.record, a.Revision)
 }
 
 const formatVersion = 1
 
-// row is an account's record.
+// row is the record of an account.
 type row struct {
 	Domain          string    `json:"domain"`
 	User            string    `json:"user"`
@@ -52,7 +53,7 @@ type row struct {
 	Created         time.Time `json:"created"`
 	PasswordChanged time.Time `json:"passwordChanged"`
 
-	id       string // the record's
+	id       string // id of the record
 	look     string // principal.Look of User
 	hash     hash
 	revision store.Revision
@@ -85,14 +86,14 @@ func (t *Table) decode(rec store.Record) (*row, error) {
 	}
 	r.look = principal.Look(r.User)
 	if !strings.EqualFold(r.Domain, t.domain) {
-		// Served under its old name it would be another domain's user; served
-		// under the new one, another user.
+		// Under its old name it would be a user of another domain; under the new name it would be a
+		// different user. So it is not served.
 		return nil, fmt.Errorf("it is of the domain %q, and this server's is %q", r.Domain, t.domain)
 	}
 	return r, nil
 }
 
-// Table is all local users, in memory. It is safe for concurrent use.
+// Table holds all local users in memory. It is safe for concurrent use.
 type Table struct {
 	domain string
 	logger *slog.Logger
@@ -100,8 +101,7 @@ type Table struct {
 
 	mu sync.RWMutex // guards what follows
 	content
-	// staged is what a whole state that is being read has had so far; nil
-	// otherwise.
+	// staged is what was loaded of a whole state that is being read; otherwise nil.
 	staged *content
 }
 
@@ -115,18 +115,18 @@ func newContent() content {
 	return content{users: map[string]*row{}, names: principal.Index{}, damaged: map[string]damage{}}
 }
 
-// damage is why a record is not served.
+// damage is the reason why a record is not served.
 type damage struct {
 	id       string
 	revision store.Revision
 	err      error
 }
 
-// DefaultDomain is the domain of local users where nothing else is configured.
+// DefaultDomain is the domain of local users if none is configured.
 const DefaultDomain = "VSPHERE.LOCAL"
 
-// NewTable makes an empty table for the users of the domain, empty for
-// DefaultDomain. Damage is logged to log, nil for slog.Default.
+// NewTable returns an empty table for the users of the domain. If domain is empty, DefaultDomain is
+// used. Damaged records are logged to logger; if it is nil, slog.Default is used.
 func NewTable(domain string, logger *slog.Logger) *Table {
 	if domain == "" {
 		domain = DefaultDomain
@@ -137,15 +137,15 @@ func NewTable(domain string, logger *slog.Logger) *Table {
 	return &Table{domain: strings.ToUpper(domain), logger: logger, content: newContent()}
 }
 
-// Domain is the domain of all local users, in upper case.
+// Domain returns the domain of all local users, in upper case.
 func (t *Table) Domain() string { return t.domain }
 
-// View is what the mirror feeds the table by.
+// View returns the view through which the mirror feeds the table.
 func (t *Table) View() store.View {
 	return store.NewView([]store.Kind{store.Account}, t.reset, t.put, t.delete, t.whole)
 }
 
-// reset is the view's Reset. Users stay as they were until Whole.
+// reset implements the view's Reset. The previous users stay in force until Whole.
 func (t *Table) reset() {
 	t.duties.Reset()
 	t.mu.Lock()
@@ -154,7 +154,7 @@ func (t *Table) reset() {
 	t.staged = &staged
 }
 
-// whole is the view's Whole.
+// whole implements the view's Whole.
 func (t *Table) whole() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,8 +163,7 @@ func (t *Table) whole() {
 	}
 }
 
-// put is the view's Put. A user whose record can't be read is there, but
-// can't log in.
+// put implements the view's Put. A user whose record can't be read exists but can't log in.
 func (t *Table) put(rec store.Record) {
 	if t.duties.Put(rec) {
 		return
@@ -190,7 +189,7 @@ func (t *Table) put(rec store.Record) {
 	}
 }
 
-// delete is the view's Delete.
+// delete implements the view's Delete.
 func (t *Table) delete(_ store.Kind, id string) {
 	if t.duties.Delete(id) {
 		return
@@ -208,7 +207,7 @@ func (c content) remove(id string) {
 	delete(c.damaged, id)
 }
 
-// target is what changes go to. Callers hold mu.
+// target returns the content that changes apply to. Callers hold mu.
 func (t *Table) target() content {
 	if t.staged != nil {
 		return *t.staged
@@ -216,12 +215,13 @@ func (t *Table) target() content {
 	return t.content
 }
 
-// errSameName: an older version, which compared names less strictly, has stored
-// several users of one name. What is meant for one would be another's.
+// errSameName means that an older version, which compared names less strictly, has stored several
+// users whose names are now the same. None of them is served, because rights that were given to one
+// would apply to another.
 var errSameName = errors.New("another user's name is the same")
 
-// get returns the user's record, which nobody may write to, or why it is not
-// served. Both nil: there is none.
+// get returns the user's record, which must not be changed, or the reason why it is not served.
+// Both are nil if there is no such user.
 func (t *Table) get(name principal.Name) (*row, *damage) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -264,13 +264,13 @@ func (t *Table) Exists(name principal.Name) bool {
 	return ok
 }
 
-// Enabled reports whether there is such a user and it is not disabled.
+// Enabled reports whether there is such a user that is not disabled.
 func (t *Table) Enabled(name principal.Name) bool {
 	a, ok := t.Find(name)
 	return ok && !a.Disabled
 }
 
-// Damaged returns why accounts can't be read, nil where all can.
+// Damaged returns why accounts can't be read, or nil if all can be.
 func (t *Table) Damaged() error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -286,9 +286,8 @@ func (t *Table) Damaged() error {
 	return errors.Join(all...)
 }
 
-// Search returns the users whose user name contains the text or, with exact, is
-// the text, without regard to case, sorted by name. An empty text is in all
-// names.
+// Search returns the users whose user name contains the text or, if exact is set, is equal to it,
+// ignoring case. They are sorted by name. An empty text matches all names.
 func (t *Table) Search(text string, exact bool) []Account {
 	var found []Account
 	t.mu.RLock()
@@ -310,8 +309,8 @@ func (t *Table) Search(text string, exact bool) []Account {
 	return found
 }
 
-// Alike reports whether there is a user whose name a reader takes for this one:
-// see principal.Alike.
+// Alike reports whether there is a user whose name a reader could mistake for this one: see
+// principal.Alike.
 func (t *Table) Alike(user string) bool {
 	look := principal.Look(user)
 	t.mu.RLock()
@@ -324,23 +323,23 @@ func (t *Table) Alike(user string) bool {
 	return false
 }
 
-// MaxUsers is how many users there may be.
+// MaxUsers is the maximum number of users.
 const MaxUsers = 10_000
 
-// count is how many users there are, those whose records can't be read included.
+// count returns the number of users, including those whose records can't be read.
 func (t *Table) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return len(t.users) + len(t.damaged)
 }
 
-// Bounds of names, in bytes.
+// Limits of names, in bytes.
 const (
 	maxUser     = 128
 	maxFullName = 512
 )
 
-// checkName returns why no new user of the domain can be called so.
+// checkName returns an error if a new user of the domain may not have the name.
 func (t *Table) checkName(n principal.Name) error {
 	if !strings.EqualFold(n.Domain, t.domain) {
 		return fmt.Errorf("%w: not of this domain", ErrName)

@@ -6,31 +6,30 @@ import (
 	"time"
 )
 
-// gate bounds the hashes computed at once; some more wait for their turn, for a
-// short while. A hash takes all of a core and 19 MiB: without a bound strangers
-// could have all of the machine.
+// gate limits the number of hashes that are computed at once. A limited number of callers waits for
+// a short while. A hash uses a whole core and 19 MiB, so without a limit unauthenticated clients
+// could take the whole machine.
 //
-// Those who wait take turns by the network that they come from, and within it by
-// name, so that a flood from one network delays that network only, whatever names
-// it makes up. Callers that are Behind have a turn only when nobody else waits.
-// When the queue is full, a newcomer takes the latest place of those who are
-// Behind, or of the network that has most.
+// Waiting callers are served in turn by the network that they come from, and within a network by
+// name. So a flood of logins from one network delays only that network, whatever names it uses.
+// Callers that are Behind are served only if nobody else waits. If the queue is full, a newcomer
+// replaces the latest waiting caller that is Behind, or the latest of the network that has the most
+// waiting callers.
 //
-// While there is much other work hashing keeps to a quarter of the machine: to
-// half of its cores, half of the time. A hash can't be interrupted by anything
-// but the scheduler, which lets it run for 10 ms, an age for a read: it is not
-// enough to let them compete.
+// While the server has much other work, hashing is limited to a quarter of the machine: to half of
+// its cores for half of the time. Competing for processor time is not enough, because only the
+// scheduler interrupts a hash, after 10 ms, which is very long for a read.
 type gate struct {
-	cores    int // hashes at once
-	limit    int // who wait at most
+	cores    int // hashes at once at most
+	limit    int // waiting callers at most
 	patience time.Duration
 
 	mu      sync.Mutex // guards what follows
-	running int        // those that rest included
+	running int        // running hashes, including those that rest afterwards
 	front   queue
 	behind  queue  // callers that are Behind
-	hashes  uint64 // asked for since the start
-	refused uint64 // of them
+	hashes  uint64 // requested since the start
+	refused uint64 // hashes refused since the start
 	others  pressure
 }
 
@@ -41,8 +40,8 @@ func newGate(cores, queue int, patience time.Duration, p pressure) *gate {
 	return &gate{cores: cores, limit: queue, patience: patience, others: p}
 }
 
-// enter returns when it is the caller's turn to hash for the name; the caller
-// must leave. ErrBusy if too many wait already or the turn doesn't come in time.
+// enter waits until the caller may hash for the name. The caller must call leave afterwards. It
+// returns ErrBusy if too many callers wait already or the turn doesn't come in time.
 func (g *gate) enter(ctx context.Context, from Caller, name string) (leave func(), _ error) {
 	p, err := g.join(from, name)
 	if p != nil {
@@ -68,10 +67,10 @@ func (g *gate) wait(ctx context.Context, p *place) error {
 	}
 }
 
-// waiting is how many wait. Callers hold mu.
+// waiting returns the number of waiting callers. Callers hold mu.
 func (g *gate) waiting() int { return g.front.waiting + g.behind.waiting }
 
-// join enters at once, or refuses, or returns the caller's place in the queue.
+// join lets the caller in at once, refuses it, or returns its place in the queue.
 func (g *gate) join(from Caller, name string) (*place, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -80,7 +79,7 @@ func (g *gate) join(from Caller, name string) (*place, error) {
 		g.running++
 		return nil, nil
 	}
-	if g.waiting() >= g.limit && !g.makeRoom(from, name) {
+	if g.waiting() >= g.limit && !g.evict(from, name) {
 		g.refused++
 		return nil, ErrBusy
 	}
@@ -91,9 +90,9 @@ func (g *gate) join(from Caller, name string) (*place, error) {
 	return q.add(from.Network, name), nil
 }
 
-// makeRoom refuses another who waits, if the newcomer has more right to a place.
-// Callers hold mu.
-func (g *gate) makeRoom(from Caller, name string) bool {
+// evict refuses a waiting caller in favour of the newcomer, if the newcomer has more right to a
+// place. It reports whether it did. Callers hold mu.
+func (g *gate) evict(from Caller, name string) bool {
 	var loser *place
 	switch {
 	case from.Behind:
@@ -112,8 +111,8 @@ func (g *gate) makeRoom(from Caller, name string) bool {
 	return true
 }
 
-// giveUp leaves the queue because of err; if it was the caller's turn in the
-// same instant, it is passed on.
+// giveUp removes the caller from the queue and returns err. If its turn came at the same time, the
+// turn is passed on.
 func (g *gate) giveUp(p *place, err error) error {
 	g.mu.Lock()
 	waited := p.remove()
@@ -127,7 +126,7 @@ func (g *gate) giveUp(p *place, err error) error {
 	return err
 }
 
-// leave ends a hash that took so long.
+// leave ends a hash that has taken the given time.
 func (g *gate) leave(took time.Duration) {
 	g.mu.Lock()
 	rest := g.others.high(g.hashes, g.refused)
@@ -139,7 +138,7 @@ func (g *gate) leave(took time.Duration) {
 	g.next()
 }
 
-// next gives a turn that is over to whose it is next.
+// next passes on a turn that is over.
 func (g *gate) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -154,7 +153,7 @@ func (g *gate) next() {
 	}
 }
 
-// slots is how many may hash at once now. Callers hold mu.
+// slots returns how many hashes may run at once now. Callers hold mu.
 func (g *gate) slots() int {
 	if g.others.high(g.hashes, g.refused) {
 		return max(1, g.cores/2)
@@ -162,17 +161,17 @@ func (g *gate) slots() int {
 	return g.cores
 }
 
-// Load is how much hashing goes on.
+// Load is the current load of password hashing.
 type Load struct {
-	Running, Waiting int // who rests after a hash counts as running
-	// Slots is how many may run now, and Queue how many may wait.
+	Running, Waiting int // a caller that rests after its hash counts as running
+	// Slots is how many hashes may run now. Queue is how many callers may wait.
 	Slots, Queue int
-	// Hashes is how many were asked for since the start, Refused how many of
-	// them were refused for want of a turn.
+	// Hashes is how many hashes were requested since the start. Refused is how many of them did not
+	// get a turn.
 	Hashes, Refused uint64
 }
 
-// Load tells how much hashing goes on.
+// Load returns the current load of password hashing.
 func (m *Manager) Load() Load {
 	g := m.gate
 	g.mu.Lock()

@@ -16,67 +16,67 @@ import (
 )
 
 var (
-	// ErrNotFound: there is no such local user.
+	// ErrNotFound is returned if there is no such local user.
 	ErrNotFound = errors.New("no such local user")
-	// ErrExists: there is a user or an extension already whose name is the same or
-	// alike.
+	// ErrExists is returned if a user or an extension has the same name or one that looks like it.
 	ErrExists = errors.New("user exists already")
-	// ErrName: not a local user's name, or not of this domain.
+	// ErrName is returned if a name is not valid for a local user or is not in this domain.
 	ErrName = errors.New("not a local user's name")
-	// ErrFullName: the full name is too long or has characters that are not seen.
+	// ErrFullName is returned if a full name is too long or contains invisible characters.
 	ErrFullName = errors.New("not a full name")
-	// ErrPassword: the new password is too short or too long.
+	// ErrPassword is returned if a new password is too short or too long.
 	ErrPassword = errors.New("password's length is out of bounds")
-	// ErrRejected: no such user, or disabled, or the wrong password.
+	// ErrRejected is returned if there is no such user, the user is disabled, or the password is
+	// wrong.
 	ErrRejected = errors.New("user or password rejected")
-	// ErrTooMany: there are MaxUsers users.
+	// ErrTooMany is returned if there are MaxUsers users.
 	ErrTooMany = errors.New("as many users as there may be")
-	// ErrUnconfirmed: rejected by what this process knows, and it could not find out
-	// whether it knows all.
+	// ErrUnconfirmed is returned if this process would reject the login, but can't determine
+	// whether its state is up to date.
 	ErrUnconfirmed = errors.New("rejection not confirmed")
-	// ErrBusy: too many passwords are being hashed; try later.
+	// ErrBusy is returned if too many passwords are being hashed. The caller should try again
+	// later.
 	ErrBusy = errors.New("too many passwords to hash at once")
 )
 
-// Authority keeps the rule that an administrator is always left.
+// Authority enforces the rule that at least one administrator remains.
 type Authority interface {
-	// Retire returns what must be part of the commit that disables a user, or,
-	// with forget, removes it; an error where it is the last administrator. It
-	// is called anew for each attempt to commit.
+	// Retire returns the changes for the commit that disables a user or, if forget is set, removes
+	// it. It returns an error if the user is the last administrator. It is called again for each
+	// attempt to commit.
 	Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error)
-	// Found returns what must be part of the commit that makes the first
-	// administrator; nothing where there once was one.
+	// Found returns the changes for the commit that makes the first administrator, or none if there
+	// ever was one.
 	Found(ctx context.Context, by event.Actor, who principal.Name) ([]store.Change, error)
 }
 
 // Options of a Manager. Mirror, Table, Roster, Events, Authority and End are needed.
 type Options struct {
-	Mirror    *store.Mirror // feeds Table, and what Authority reads
+	Mirror    *store.Mirror // feeds Table and the state that Authority reads
 	Table     *Table
 	Roster    *roster.Roster
 	Events    *event.Log
 	Authority Authority
-	// End ends the sessions of a user who is disabled, removed or has a new
-	// password.
+	// End ends the sessions of a user that is disabled or removed, or whose password has changed.
 	End eviction.Ender
 
-	Cost        Cost             // zero: 19 MiB, 2 passes, 1 lane
-	MinPassword int              // characters of a new password; 0: the constant MinPassword
+	Cost Cost // zero: 19 MiB, 2 passes, 1 lane
+	// minimum number of characters of a new password; 0: the constant MinPassword
+	MinPassword int
 	Cores       int              // hashes at once at most; 0: runtime.GOMAXPROCS
-	Queue       int              // hashes that wait; 0: 32 for each core
-	Patience    time.Duration    // how long a hash waits at most; 0: 2 s
+	Queue       int              // waiting hashes; 0: 32 for each core
+	Patience    time.Duration    // how long a hash may wait; 0: 2 s
 	Now         func() time.Time // nil: time.Now
 	Logger      *slog.Logger     // nil: slog.Default
-	// Requests, if set, counts all requests since the start, logins among them:
-	// while many others come in, hashing keeps to a quarter of Cores. It must be
-	// quick, and may be called at any time.
+	// Requests, if set, returns the number of all requests since the start, including logins. While
+	// there are many other requests, hashing is limited to a quarter of Cores. Requests must be
+	// quick and safe for concurrent use.
 	Requests func() uint64
 }
 
-// Manager verifies passwords and changes local users. Changes are durable when
-// a call returns; by is who acts, for the event. Besides what each call names,
-// they fail with what the store fails with, and with a *store.DamagedError for a
-// user whose record can't be read.
+// Manager verifies passwords and changes local users. A change is durable when the call returns.
+// The parameter by is the acting principal, for the event. Besides the errors that a method names,
+// it returns errors of the store, and a *store.DamagedError for a user whose record can't be read.
 type Manager struct {
 	table       *Table
 	mirror      *store.Mirror
@@ -88,11 +88,12 @@ type Manager struct {
 	minPassword int
 	gate        *gate
 	now         func() time.Time
-	// nobody is hashed against where there is no such user.
+	// nobody is the hash that passwords of unknown users are compared with, so that they take as
+	// long.
 	nobody hash
 }
 
-// NewManager makes a manager. It fails where Cost is out of bounds.
+// NewManager returns a manager. It returns an error if Cost is out of bounds.
 func NewManager(o Options) (*Manager, error) {
 	if o.Cost == (Cost{}) {
 		o.Cost = defaultCost
@@ -128,7 +129,7 @@ func NewManager(o Options) (*Manager, error) {
 	}, nil
 }
 
-// Create makes a user.
+// Create creates a user.
 //
 // Errors: ErrName, ErrFullName, ErrPassword, ErrExists, ErrTooMany, ErrBusy.
 func (m *Manager) Create(
@@ -155,7 +156,7 @@ func (m *Manager) Create(
 	return nil
 }
 
-// fresh makes a new user's record.
+// fresh returns the record of a new user.
 func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byte, fullName string) (*row, error) {
 	if err := m.table.checkName(name); err != nil {
 		return nil, err
@@ -174,7 +175,7 @@ func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byt
 	return r, nil
 }
 
-// create is the change that makes the user, who was admitted by the roster.
+// create returns the change that creates the user, after the roster has admitted its name.
 func (m *Manager) create(r *row) (store.Change, error) {
 	if _, d := m.table.get(r.name()); d != nil {
 		return store.Change{}, d.err
@@ -189,14 +190,14 @@ func (m *Manager) create(r *row) (store.Change, error) {
 	return store.Create(store.Account, r.id, b, time.Time{}), nil
 }
 
-// Update is what to change of a user.
+// Update describes a change of a user.
 type Update struct {
-	Password []byte  // nil: as it is
-	FullName *string // nil: as it is
+	Password []byte  // nil: unchanged
+	FullName *string // nil: unchanged
 }
 
-// Update changes a user. A new password ends the user's sessions, all but the
-// one with the key keep, where the user itself has set it.
+// Update changes a user. A new password ends the user's sessions, except the one with the key keep,
+// which is the session in which the user changed its own password.
 //
 // Errors: ErrNotFound, ErrFullName, ErrPassword, ErrBusy.
 func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Name, u Update, keep string) error {
@@ -209,7 +210,7 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Nam
 		if err := m.mirror.Sync(ctx); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		// Before the work of hashing, which an unknown name need not cost.
+		// Checked first, so that an unknown name does not cost a hash.
 		if r, d := m.table.get(name); r == nil && d == nil {
 			return fmt.Errorf("%s: %w", what, ErrNotFound)
 		}
@@ -233,10 +234,10 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Nam
 	})
 }
 
-// Disable keeps a user from logging in and ends its sessions. To disable it
-// again is no error.
+// Disable prevents a user from logging in and ends its sessions. It is not an error if the user is
+// disabled already.
 //
-// Errors: ErrNotFound, and what Authority refuses with.
+// Errors: ErrNotFound, and those of Authority.
 func (m *Manager) Disable(ctx context.Context, by event.Actor, name principal.Name) error {
 	return m.change(ctx, "disable user", by, name, func(r *row) (step, error) {
 		changes, err := m.authority.Retire(ctx, by, name, false)
@@ -248,7 +249,7 @@ func (m *Manager) Disable(ctx context.Context, by event.Actor, name principal.Na
 	})
 }
 
-// Enable lets a user log in again.
+// Enable allows a disabled user to log in again.
 //
 // Errors: ErrNotFound.
 func (m *Manager) Enable(ctx context.Context, by event.Actor, name principal.Name) error {
@@ -258,10 +259,10 @@ func (m *Manager) Enable(ctx context.Context, by event.Actor, name principal.Nam
 	})
 }
 
-// Remove removes a user, its permission and its sessions. It also removes one
-// whose record can't be read.
+// Remove removes a user, its permission and its sessions. It also removes a user whose record can't
+// be read.
 //
-// Errors: ErrNotFound, and what Authority refuses with.
+// Errors: ErrNotFound, and those of Authority.
 func (m *Manager) Remove(ctx context.Context, by event.Actor, name principal.Name) error {
 	return m.change(ctx, "remove user", by, name, func(*row) (step, error) {
 		changes, err := m.authority.Retire(ctx, by, name, true)
@@ -269,20 +270,20 @@ func (m *Manager) Remove(ctx context.Context, by event.Actor, name principal.Nam
 	})
 }
 
-// Spares returns the condition that the session with the key, of the user or of
-// one that acts as it, need not end for what became of the user. ok is false if
-// it must, and is not ended yet.
+// Spares returns the condition that changes of the user don't require the session with the key to
+// end. The session is the user's or acts as the user. ok is false if the session must end but has
+// not ended yet.
 func (m *Manager) Spares(who principal.Name, key string) (condition store.Change, ok bool) {
 	return m.evictor.Spares(who, key)
 }
 
-// Resume ends the sessions that a crash or a failure has kept from being ended.
-// Call it at the start and from time to time.
+// Resume ends the sessions that should have been ended before a crash or a failure. Call it at the
+// start and periodically.
 func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ctx) }
 
-// Bootstrap makes administrator@domain with the role Admin, once in the life of
-// a store, and reports whether it did. Where there once was a first
-// administrator it does nothing, whatever has become of that one.
+// Bootstrap creates administrator@domain with the role Admin, and reports whether it did. It does
+// so once in the life of a store: if there ever was a first administrator it does nothing, even if
+// that user no longer exists.
 func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) {
 	const what = "make first administrator"
 	name := principal.Name{Domain: m.table.domain, User: "Administrator"}
@@ -293,7 +294,7 @@ func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) 
 		if changes, err = m.authority.Found(ctx, event.Actor{}, name); err != nil || len(changes) == 0 {
 			return false, err
 		}
-		if r == nil { // hashed only where it is needed, and once
+		if r == nil { // hash only if needed, and only once
 			if r, err = m.fresh(ctx, name, password, "Administrator"); err != nil {
 				break
 			}
@@ -311,26 +312,25 @@ func (m *Manager) Bootstrap(ctx context.Context, password []byte) (bool, error) 
 		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, roster.ErrTaken) {
 			break
 		}
-		// Another server was faster. Found knows next time.
+		// Another server was faster. Found will report that at the next attempt.
 	}
 	return false, fmt.Errorf("%s: %w", what, err)
 }
 
-// step is what a change does besides what it wrote into the record.
+// step is what a change does besides writing the record.
 type step struct {
 	changes []store.Change
-	events  []string // the ends of vigate.account.*
+	events  []string // the last parts of the event ids vigate.account.*
 	remove  bool
-	end     bool // end the user's sessions, all but keep
+	end     bool // end the user's sessions, except keep
 	keep    string
 }
 
-// attempts is how often a change is tried anew when another one was faster.
+// attempts is how often a change is tried again after a conflict.
 const attempts = 20
 
-// change has edit change a copy of the user's record and commits it. edit may be
-// called several times; it gets an empty record to remove where the real one
-// can't be read.
+// change calls edit with a copy of the user's record and commits the result. edit may be called
+// several times. If the record can't be read and is to be removed, edit gets an empty record.
 func (m *Manager) change(ctx context.Context, what string, by event.Actor, name principal.Name,
 	edit func(*row) (step, error)) error {
 	var err error
@@ -343,7 +343,8 @@ func (m *Manager) change(ctx context.Context, what string, by event.Actor, name 
 	return nil
 }
 
-// try reports whether it is of no use to try again.
+// try makes one attempt. It reports whether the change is finished, so that another attempt is
+// pointless.
 func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 	edit func(*row) (step, error)) (bool, error) {
 	if err := m.mirror.Sync(ctx); err != nil {
@@ -375,7 +376,7 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 		return !errors.Is(err, store.ErrConflict), err
 	}
 	if s.end {
-		// Also where ctx has ended: the change is made.
+		// Do this even if ctx has ended, because the change is committed.
 		err = errors.Join(err, m.evictor.Settle(ctx, r.name(), s.keep, rev))
 	}
 	return true, err

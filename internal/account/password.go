@@ -13,15 +13,15 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// MaxPassword is the longest password in bytes.
+// MaxPassword is the maximum length of a password in bytes.
 const MaxPassword = 1024
 
-// MinPassword is how many characters a new password has at least where nothing
-// else is configured: what OWASP ASVS 6.2.1 asks for.
+// MinPassword is the minimum number of characters of a new password if nothing else is configured.
+// It is the minimum of OWASP ASVS 6.2.1.
 const MinPassword = 8
 
-// compute is the hash of the password under the cost and salt of h, with a key
-// as long as h's.
+// compute returns the hash of the password with the cost and salt of h. It is as long as the key of
+// h.
 func (h hash) compute(password []byte) []byte {
 	return argon2.IDKey(password, h.salt, h.cost.Time, h.cost.Memory, h.cost.Lanes, uint32(len(h.key)))
 }
@@ -32,11 +32,11 @@ func (h hash) matches(password []byte) bool {
 
 func newSalt() []byte {
 	salt := make([]byte, saltSize)
-	_, _ = rand.Read(salt) // never fails: it ends the program instead
+	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
 	return salt
 }
 
-// hash makes a new password's hash, when it is its turn.
+// hash hashes a new password, after waiting for its turn.
 func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	if len(password) > MaxPassword || utf8.RuneCount(password) < m.minPassword {
 		return hash{}, ErrPassword
@@ -51,23 +51,24 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	return h, nil
 }
 
-// Caller is who asks for a password to be verified. Where many wait, networks
-// take turns, and the users of each among themselves.
+// Caller is the client that asks for a password to be verified. If many wait, networks are served
+// in turn, and within a network its users.
 type Caller struct {
 	Network string
-	// Behind: it has its turn only when nobody waits who is not Behind.
+	// Behind is set if the caller is served only when no other caller waits.
 	Behind bool
 }
 
-// Verify returns the user whose password it is. The password is used exactly as
-// it came. The caller holds the login's commit to Account.Require.
+// Verify returns the user with the name if the password is right. The password is compared exactly
+// as it came. The caller must commit the login with Account.Require.
 //
-// Unknown, disabled and wrong are one answer, ErrRejected, after the same work:
-// nobody learns who has an account here. It is given only once this process
-// knows what others were acknowledged: the user may have been made, enabled or
-// given this password on another node an instant ago. ErrUnconfirmed, wrapped
-// with the cause, if that can't be found out; ErrBusy if too many are being
-// verified. After ErrBusy, or ctx's error without ErrUnconfirmed, nothing was.
+// For an unknown user, a disabled user and a wrong password it returns the same error, ErrRejected,
+// after the same work, so that nobody can find out which accounts exist. Before it rejects a login,
+// it makes sure that this process has all acknowledged commits, because another node may have
+// created or enabled the user, or set this password, an instant ago. If that can't be determined,
+// it returns ErrUnconfirmed wrapped with the cause. If too many passwords are being verified, it
+// returns ErrBusy. After ErrBusy, or after ctx's error without ErrUnconfirmed, no password was
+// verified.
 func (m *Manager) Verify(ctx context.Context, name principal.Name, from Caller, password []byte) (Account, error) {
 	before, _ := m.table.get(name)
 	a, err := m.verify(ctx, name, from, password)
@@ -87,7 +88,7 @@ func (m *Manager) Verify(ctx context.Context, name principal.Name, from Caller, 
 	return a, err
 }
 
-// verify is Verify by what this process knows.
+// verify is Verify with the current state of this process.
 func (m *Manager) verify(ctx context.Context, name principal.Name, from Caller, password []byte) (Account, error) {
 	if len(password) == 0 || len(password) > MaxPassword {
 		return Account{}, fmt.Errorf("verify password: length out of bounds: %w", ErrRejected)
@@ -109,7 +110,7 @@ func (m *Manager) verify(ctx context.Context, name principal.Name, from Caller, 
 	case !ok:
 		return Account{}, fmt.Errorf("verify password: wrong: %w", ErrRejected)
 	}
-	// Hashing took a while: what counts is how the account is now.
+	// Hashing took a while, so check the account as it is now.
 	now, _ := m.table.get(name)
 	if now == nil || now.Disabled || now.Hash != r.Hash {
 		return Account{}, fmt.Errorf("verify password: user is disabled or was changed: %w", ErrRejected)

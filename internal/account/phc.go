@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Cost is what a password hash costs: Argon2id's parameters. The zero value is
-// 19 MiB, 2 passes, 1 lane.
+// Cost holds the parameters of Argon2id, which determine the cost of a password hash. The zero
+// value means 19 MiB, 2 passes and 1 lane.
 type Cost struct {
 	Memory uint32 // KiB
 	Time   uint32 // passes
@@ -18,8 +18,8 @@ type Cost struct {
 
 var defaultCost = Cost{Memory: 19 * 1024, Time: 2, Lanes: 1}
 
-// Bounds of what a stored hash may ask for: a damaged record must not make the
-// server allocate or compute without end.
+// Limits of the parameters of a stored hash: a damaged record must not make the server use
+// unlimited memory or time.
 const (
 	maxMemory = 1 << 20 // KiB
 	maxTime   = 32
@@ -31,7 +31,7 @@ const (
 	maxPHC    = 256 // bytes of the whole text
 )
 
-// saltSize and keySize are what new hashes have, in bytes.
+// saltSize and keySize are the sizes of the salt and the key of new hashes, in bytes.
 const (
 	saltSize = 16
 	keySize  = 32
@@ -42,7 +42,7 @@ func (c Cost) valid() bool {
 		c.Memory >= 8*uint32(c.Lanes) && c.Memory <= maxMemory
 }
 
-// hash is a password's hash with all that is needed to compute it again.
+// hash is the hash of a password with the parameters that are needed to compute it again.
 type hash struct {
 	cost Cost
 	salt []byte
@@ -51,19 +51,19 @@ type hash struct {
 
 var errPHC = errors.New("not an Argon2id hash in PHC form")
 
-// argon2Version is the only version of Argon2 in use, 1.3.
+// argon2Version denotes version 1.3 of Argon2, the only one in use.
 const argon2Version = "v=19"
 
 var base64PHC = base64.RawStdEncoding.Strict()
 
-// String is the PHC string format's: $argon2id$v=19$m=…,t=…,p=…$salt$key.
+// String returns the hash in the PHC string format: $argon2id$v=19$m=…,t=…,p=…$salt$key.
 func (h hash) String() string {
 	return fmt.Sprintf("$argon2id$%s$m=%d,t=%d,p=%d$%s$%s", argon2Version, h.cost.Memory, h.cost.Time,
 		h.cost.Lanes, base64PHC.EncodeToString(h.salt), base64PHC.EncodeToString(h.key))
 }
 
-// parseHash is String's exact inverse: it takes no other spelling. Its errors
-// never quote the text.
+// parseHash is the exact inverse of String: it accepts no other spelling. Its errors don't quote
+// the text.
 func parseHash(s string) (hash, error) {
 	if len(s) > maxPHC {
 		return hash{}, errPHC
@@ -95,7 +95,7 @@ func parseHash(s string) (hash, error) {
 	h.key, err2 = base64PHC.DecodeString(part[5])
 	if err1 != nil || err2 != nil || !h.cost.valid() ||
 		len(h.salt) < minSalt || len(h.salt) > maxSalt || len(h.key) < minKey || len(h.key) > maxKey ||
-		h.String() != s { // base64 decoding passes over line breaks
+		h.String() != s { // base64 decoding ignores line breaks
 		return hash{}, errPHC
 	}
 	return h, nil

@@ -2,17 +2,16 @@ package account
 
 import "container/list"
 
-// queue is callers that wait for their turn. Networks take turns, and within
-// each network its names; callers of the same name and network are served in the
-// order of arrival. The zero queue is empty. Callers of its methods hold the
-// gate's mutex.
+// queue holds callers that wait for their turn. Networks are served in turn, and within a network
+// its names; callers with the same name and network are served in the order of arrival. The zero
+// queue is empty. Callers of its methods hold the gate's mutex.
 type queue struct {
 	waiting  int
 	networks map[string]*network
 	turns    round[*network] // none is empty
 }
 
-// network is those who wait that come from one network.
+// network holds the waiting callers of one network.
 type network struct {
 	key     string
 	of      *queue
@@ -22,15 +21,15 @@ type network struct {
 	turns   round[*line] // none is empty
 }
 
-// line is those who wait for one name from one network.
+// line holds the callers that wait for one name from one network.
 type line struct {
 	name   string
 	of     *network
 	turn   *list.Element
-	places list.List // *place, who came first is first
+	places list.List // *place, the earliest first
 }
 
-// place is one who waits.
+// place is one waiting caller.
 type place struct {
 	outcome chan error // buffered: nil when it is its turn, or ErrBusy
 	of      *line
@@ -61,8 +60,7 @@ func (q *queue) add(from, name string) *place {
 	return p
 }
 
-// remove takes the place out of the queue, and returns false if it is out
-// already.
+// remove takes the place out of the queue. It returns false if the place was out already.
 func (p *place) remove() bool {
 	if p.element == nil {
 		return false
@@ -83,7 +81,7 @@ func (p *place) remove() bool {
 	return true
 }
 
-// take removes and returns the place whose turn it is; nil: nobody waits.
+// take removes and returns the place whose turn it is, or nil if nobody waits.
 func (q *queue) take() *place {
 	if q.waiting == 0 {
 		return nil
@@ -96,9 +94,9 @@ func (q *queue) take() *place {
 	return p
 }
 
-// loser returns who must go for a newcomer: the latest of the network that has
-// most places or, if the newcomer's has about as many, of the name that has most
-// places of its network. nil: the newcomer has about as many itself.
+// loser returns the place that a newcomer may replace: the latest one of the network that has the
+// most places or, if the newcomer's network has about as many, of the name that has the most places
+// in its network. It returns nil if the newcomer's name has about as many itself.
 func (q *queue) loser(from, name string) *place {
 	own, line := q.networks[from], (*line)(nil)
 	if own != nil {
@@ -116,8 +114,8 @@ func (q *queue) loser(from, name string) *place {
 	return nil
 }
 
-// largest returns the network that has most places, of equals the one whose turn
-// is last; nil: nobody waits.
+// largest returns the network with the most places, or nil if nobody waits. Of networks with
+// equally many it returns the one whose turn is last.
 func (q *queue) largest() *network {
 	var most *network
 	for n := range q.turns.backward {
@@ -128,8 +126,8 @@ func (q *queue) largest() *network {
 	return most
 }
 
-// largest returns the line that has most places, of equals the one whose turn is
-// last.
+// largest returns the line with the most places. Of lines with equally many it returns the one
+// whose turn is last.
 func (n *network) largest() *line {
 	var most *line
 	for l := range n.turns.backward {
@@ -140,7 +138,7 @@ func (n *network) largest() *line {
 	return most
 }
 
-// size is how many places it has; nil has none.
+// size returns the number of places. A nil network has none.
 func (n *network) size() int {
 	if n == nil {
 		return 0
@@ -148,7 +146,7 @@ func (n *network) size() int {
 	return n.waiting
 }
 
-// size is how many places it has; nil has none.
+// size returns the number of places. A nil line has none.
 func (l *line) size() int {
 	if l == nil {
 		return 0
@@ -156,5 +154,5 @@ func (l *line) size() int {
 	return l.places.Len()
 }
 
-// last is the place of who came last.
+// last returns the place of the caller that came last.
 func (l *line) last() *place { return l.places.Back().Value.(*place) }

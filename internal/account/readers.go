@@ -4,20 +4,20 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// What the table answers, for those who have the manager. None of it changes
-// anything.
+// The following methods of Manager only read the table. They are for callers that have just the
+// manager.
 
-// Table answers the same questions, for those who change nothing.
+// Table returns the table, for callers that only read.
 func (m *Manager) Table() *Table { return m.table }
 
-// Domain is Table.Domain.
+// Domain calls Table.Domain.
 func (m *Manager) Domain() string { return m.table.Domain() }
 
-// Find is Table.Find.
+// Find calls Table.Find.
 func (m *Manager) Find(name principal.Name) (Account, bool) { return m.table.Find(name) }
 
-// Exists is Table.Exists.
+// Exists calls Table.Exists.
 func (m *Manager) Exists(name principal.Name) bool { return m.table.Exists(name) }
 
-// Damaged is Table.Damaged.
+// Damaged calls Table.Damaged.
 func (m *Manager) Damaged() error { return m.table.Damaged() }
