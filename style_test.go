@@ -23,7 +23,6 @@ var (
 		"internal/soap",
 		"internal/store",
 		"internal/store/bolt",
-		"internal/store/etcd",
 		"internal/store/storetest",
 		"internal/store/transfer",
 		"internal/vijson",
@@ -58,7 +57,6 @@ var (
 		"internal/login",
 		"internal/soap",
 		"internal/store/bolt",
-		"internal/store/etcd",
 		"internal/vim",
 	}
 )

@@ -55,7 +55,7 @@ var (
 	watchMutant = mutant{
 		name: "mutant_watch", what: "a stream skips the changes that were compacted",
 		patch: site.Patch{
-			File: "internal/store/etcd/watch.go",
+			File: "internal/store/etcd/stream.go",
 			Old:  "\t\t\tst.next = 0 // a snapshot: the changes in between can't be read any more\n",
 			New: `
 			st.next = 0

@@ -2,132 +2,245 @@ package etcd
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/store/etcd/fence"
+	"github.com/vigate/vigate/internal/store/etcd/members"
 )
 
-// run does the group as far as it can be done in one try: each request is
-// answered, or back in the queue.
-func (w *writer) run(g *group) {
-	if len(g.compares) > flatOps && len(g.requests[0].seen) == 0 {
-		// There are too many conditions. Once the records have been read each takes
-		// one of etcd's only: that they are still at their revisions.
-		w.look(g)
-		return
+// Commit implements store.Store. It refuses a commit that does not fit into one transaction. By
+// default, about a hundred changes with conditions fit, or some thousands without.
+func (s *Store) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
+	if err := s.ready(ctx); err != nil {
+		return 0, err
 	}
-	t, err := g.build(w.ids.next)
-	if err != nil {
-		w.refuse(g, err)
-		return
+	if err := store.Validate(changes); err != nil {
+		return 0, err
 	}
-	var o outcome
-	if g.onlyChecks() {
-		o, err = w.check(t)
-	} else {
-		o, err = w.lane.send(w.s.ctx, t)
+	r := &request{ctx: ctx, changes: changes, until: time.Now().Add(s.opts.Timeout), done: make(chan result, 1)}
+	if !s.queue.add(r) {
+		return 0, store.ErrClosed
 	}
-	switch {
-	case err != nil:
-		w.failed(g, err)
-	case o.done:
-		for _, r := range g.requests {
-			r.answer(o.rev, nil)
+	s.push()
+	select {
+	case got := <-r.done:
+		return got.rev, got.err
+	case <-ctx.Done():
+	}
+	if s.queue.withdraw(r) {
+		return 0, ctx.Err()
+	}
+	// The writer has it, so only its outcome says whether it was written.
+	got := <-r.done
+	return got.rev, got.err
+}
+
+// push makes sure that the queue is written. The caller writes itself if nobody else does and no
+// more requests are expected: that is faster than to wake the goroutine.
+func (s *Store) push() {
+	if s.queue.patience(time.Now()) == 0 && s.writing.TryLock() {
+		s.writer.step()
+		s.writing.Unlock()
+		if s.queue.empty() {
+			return
 		}
-	default:
-		w.look(g)
+	}
+	signal(s.queue.wake)
+}
+
+// write writes the queue until the store closes. It also takes over what came while a caller of
+// Commit wrote, so that no caller writes for others for long.
+func (s *Store) write() {
+	for {
+		select {
+		case <-s.queue.wake:
+		case <-s.ctx.Done():
+		}
+		_ = s.writing.Lock(context.Background()) // nobody holds it for longer than one step
+		for !s.closing.Load() && !s.queue.empty() {
+			s.queue.gather()
+			s.writer.step()
+		}
+		s.writing.Unlock()
+		if s.closing.Load() {
+			for _, r := range s.queue.drain() {
+				r.answer(0, store.ErrClosed)
+			}
+			return
+		}
 	}
 }
 
-// check does a transaction that writes nothing, and so may be asked again.
-func (w *writer) check(t txn) (outcome, error) {
-	resp, err := w.s.once(w.s.ctx, clientv3.OpTxn(t.when, []clientv3.Op{clientv3.OpGet(w.s.keys.head())}, nil))
-	if err != nil {
-		return outcome{}, &notWritten{err}
+// ids makes the IDs of appended records. No other process makes the same. Those of one process
+// ascend, so the records of a commit are in the order of its changes.
+type ids struct {
+	process string // random
+	n       uint64
+}
+
+// idRandom is how many characters of rand.Text an ID contains: 80 bits.
+const idRandom = 16
+
+func newIDs() ids { return ids{process: rand.Text()[:idRandom]} }
+
+func (i *ids) next() string {
+	i.n++
+	return fmt.Sprintf("%s-%010x", i.process, i.n)
+}
+
+// writer writes batches. Only the goroutine that holds Store.writing may use it.
+type writer struct {
+	s     *Store
+	fence *fence.Fence
+	ids   ids
+	again int // how many requests of the last batch went back to the queue
+}
+
+// step tries to write the next batch, if there is one.
+func (w *writer) step() {
+	b := w.s.queue.take(w.s.keys, w.s.now())
+	if len(b.requests) == 0 {
+		return
 	}
-	o := outcome{done: resp.Txn().Succeeded}
-	if o.done {
-		if kv := first(resp.Txn().Responses[0]); kv != nil {
-			o.rev = store.Revision(kv.ModRevision)
+	began := time.Now()
+	w.again = 0
+	w.run(b)
+	w.s.queue.expect(len(b.requests)-w.again, time.Since(began))
+}
+
+// run sends the batch once. Each request is then answered, or back in the queue.
+func (w *writer) run(b *batch) {
+	if len(b.compares) > flatOps && len(b.requests[0].found) == 0 {
+		// There are too many conditions. When the records have been read, one condition each is
+		// enough: that they are still at the same revision.
+		w.checkConditions(b)
+		return
+	}
+	t, err := b.build(w.ids.next)
+	if err != nil {
+		w.refuse(b, err)
+		return
+	}
+	var o fence.Outcome
+	if b.onlyChecks() {
+		o, err = w.sendChecks(t)
+	} else {
+		o, err = w.fence.Send(w.s.ctx, t)
+	}
+	switch {
+	case err != nil:
+		w.failed(b, err)
+	case o.Applied:
+		for _, r := range b.requests {
+			r.answer(o.Rev, nil)
+		}
+	default:
+		w.checkConditions(b)
+	}
+}
+
+// sendChecks sends a transaction that writes nothing. It needs no fence.
+func (w *writer) sendChecks(t fence.Txn) (fence.Outcome, error) {
+	resp, err := w.s.etcd.Do(w.s.ctx, clientv3.OpTxn(t.When, []clientv3.Op{clientv3.OpGet(w.s.keys.Head())}, nil))
+	if err != nil {
+		return fence.Outcome{}, &fence.NotWrittenError{Cause: err}
+	}
+	o := fence.Outcome{Applied: resp.Txn().Succeeded}
+	if o.Applied {
+		if kv := members.FirstKey(resp.Txn().Responses[0]); kv != nil {
+			o.Rev = store.Revision(kv.ModRevision)
 		}
 	}
 	return o, nil
 }
 
-func found(keys []string, responses []*etcdserverpb.ResponseOp) map[string]*mvccpb.KeyValue {
-	found := make(map[string]*mvccpb.KeyValue, len(keys))
-	for i, key := range keys {
-		if kv := first(responses[i]); kv != nil {
-			found[key] = kv
-		}
-	}
-	return found
-}
-
-// failed goes on after an error that concerns the whole group.
-func (w *writer) failed(g *group, err error) {
-	var not *notWritten
-	switch {
-	case errors.As(err, &not):
-		// Not waiting while others do would be pointless: the lane is one.
-		pause(w.s.ctx, g.requests[0].tries)
-		w.retry(g.requests, not.cause)
-	case rejected(err):
-		w.refuse(g, err)
-	default:
-		for _, r := range g.requests {
-			r.answer(0, w.s.failed(context.Background(), "commit", err))
-		}
-	}
-}
-
-// refuse says that the request can't be done as it is, if it is the only one:
-// others must not suffer from it.
-func (w *writer) refuse(g *group, err error) {
-	if len(g.requests) == 1 {
-		g.requests[0].answer(0, fmt.Errorf("commit %d changes: %w", len(g.requests[0].changes), err))
-		return
-	}
-	for _, r := range g.requests {
-		r.alone = true
-	}
-	w.retry(g.requests, err)
-}
-
-// look reads the records that the group has conditions on: the requests whose
-// conditions do not hold are answered, the others are tried again.
+// checkConditions reads the records that the batch has conditions on. It answers the requests whose
+// conditions don't hold; the others are tried again.
 //
-// It is for a transaction whose conditions did not all hold. They are judged by
-// what the records are now, which may be later: a condition that fails now has
-// failed after its request was made, and if all hold again the next try says so.
-func (w *writer) look(g *group) {
-	all := map[string]*mvccpb.KeyValue{}
-	for names := range slices.Chunk(g.conditions(), flatOps) {
-		ops := make([]clientv3.Op, len(names))
-		for i, key := range names {
+// After a transaction whose conditions did not hold, the records are read as they are now, which
+// may be later. That is correct: a condition that fails now has failed after its call began. If all
+// hold again, the next try succeeds or brings the writer here again.
+func (w *writer) checkConditions(b *batch) {
+	records := map[string]*mvccpb.KeyValue{}
+	for keys := range slices.Chunk(b.conditions(), flatOps) {
+		ops := make([]clientv3.Op, len(keys))
+		for i, key := range keys {
 			ops[i] = clientv3.OpGet(key)
 		}
-		resp, err := w.s.once(w.s.ctx, clientv3.OpTxn(nil, ops, nil))
+		resp, err := w.s.etcd.Do(w.s.ctx, clientv3.OpTxn(nil, ops, nil))
 		if err != nil {
-			w.failed(g, &notWritten{err})
+			w.failed(b, &fence.NotWrittenError{Cause: err})
 			return
 		}
-		maps.Copy(all, found(names, resp.Txn().Responses))
+		maps.Copy(records, members.Found(keys, resp.Txn().Responses))
 	}
 	var again []*request
-	for _, r := range g.requests {
-		if err := g.judge(r, all); err != nil {
+	for _, r := range b.requests {
+		if err := b.check(r, records); err != nil {
 			r.answer(0, err)
 			continue
 		}
 		again = append(again, r)
 	}
-	w.retry(again, errContend)
+	w.retry(again, errContended)
+}
+
+// failed handles an error of the whole batch.
+func (w *writer) failed(b *batch, err error) {
+	not, notWritten := errors.AsType[*fence.NotWrittenError](err)
+	switch {
+	case notWritten && !members.Final(not.Cause):
+		// Requests in the queue wait too: they would use the same fence.
+		members.Pause(w.s.ctx, b.requests[0].tries)
+		w.retry(b.requests, not.Cause)
+	case !notWritten && members.Classify(err) == members.Refuse && !errors.Is(w.s.explain(err), ErrAccess):
+		w.refuse(b, err)
+	default:
+		for _, r := range b.requests {
+			r.answer(0, w.s.failed(context.Background(), "commit", err))
+		}
+	}
+}
+
+// refuse answers a request that etcd refuses as it is. If the batch has several, each is tried
+// alone, because one is to blame and the others are not.
+func (w *writer) refuse(b *batch, err error) {
+	if len(b.requests) == 1 {
+		b.requests[0].answer(0, fmt.Errorf("commit %d changes: %w", len(b.requests[0].changes), err))
+		return
+	}
+	for _, r := range b.requests {
+		r.alone = true
+	}
+	w.retry(b.requests, err)
+}
+
+// retry puts requests that were not written back into the queue. It answers those that have no
+// time left.
+func (w *writer) retry(rs []*request, cause error) {
+	var again []*request
+	now := time.Now()
+	for _, r := range rs {
+		switch r.tries++; {
+		case r.ctx.Err() != nil:
+			r.answer(0, r.ctx.Err())
+		case w.s.closing.Load():
+			r.answer(0, store.ErrClosed)
+		case now.After(r.until):
+			r.answer(0, fmt.Errorf("commit: %w: %w", store.ErrUnavailable, cause))
+		default:
+			again = append(again, r)
+		}
+	}
+	w.again = len(again)
+	w.s.queue.back(again)
 }

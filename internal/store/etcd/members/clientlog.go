@@ -1,4 +1,4 @@
-package etcd
+package members
 
 import (
 	"context"
@@ -23,13 +23,13 @@ const (
 )
 
 // clientLog returns a logger for etcd's client that hands its warnings to our log.
-func clientLog(to *slog.Logger) *zap.Logger {
-	return zap.New(&logCore{to: to, logged: &logged{at: map[string]time.Time{}}})
+func clientLog(logger *slog.Logger) *zap.Logger {
+	return zap.New(&logCore{logger: logger, logged: &logged{at: map[string]time.Time{}}})
 }
 
 // logCore is a zapcore.Core that writes to our log.
 type logCore struct {
-	to     *slog.Logger
+	logger *slog.Logger
 	with   []zapcore.Field
 	logged *logged
 }
@@ -54,7 +54,7 @@ func (l *logged) again(message string, now time.Time) bool {
 func (c *logCore) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
 
 func (c *logCore) With(fields []zapcore.Field) zapcore.Core {
-	return &logCore{c.to, append(c.with[:len(c.with):len(c.with)], fields...), c.logged}
+	return &logCore{c.logger, append(c.with[:len(c.with):len(c.with)], fields...), c.logged}
 }
 
 func (c *logCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -88,7 +88,7 @@ func (c *logCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	if c.logged.again(e.Message, time.Now()) {
 		return nil
 	}
-	c.to.LogAttrs(context.Background(), level, "etcd client", attrs...)
+	c.logger.LogAttrs(context.Background(), level, "etcd client", attrs...)
 	return nil
 }
 
