@@ -69,7 +69,8 @@ func (r *rig) startSite(ctx context.Context) (*site, error) {
 	}
 	for i := range siteSize {
 		n, err := r.launchVigate(fmt.Sprintf("node%d", i), "--store",
-			"etcd://"+strings.Join(endpoints, ",")+"/vigate", "--node-name", fmt.Sprintf("n%d", i))
+			"etcd://"+strings.Join(endpoints, ",")+"/vigate",
+			"--node-name", fmt.Sprintf("n%d", i), "--etcd-start-timeout", "5m")
 		if err != nil {
 			return nil, err
 		}

@@ -77,7 +77,8 @@ var plainListener = regexp.MustCompile(`listener=plain address=(\S+)`)
 // serve runs vigate until the test ends, or stop.
 func serve(t *testing.T, data string, more ...string) *server {
 	t.Helper()
-	cmd := command(t, append([]string{"serve", "--data", data, "--listen", "", "--plain-http", "127.0.0.1:0", "--node-name", "n1"}, more...)...)
+	cmd := command(t, append([]string{"serve", "--data", data, "--listen", "", "--plain-http", "127.0.0.1:0", "--node-name", "n1",
+		"--etcd-start-timeout", "5m", "--etcd-timeout", "1m"}, more...)...)
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()

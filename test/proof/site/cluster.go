@@ -49,6 +49,7 @@ func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (
 		name := fmt.Sprintf("n%d", i)
 		n, err := NewNode(name, vigate, filepath.Join(dir, name), append([]string{
 			"--store", "etcd://" + strings.Join(addrs, ",") + prefix, "--node-name", name,
+			"--etcd-start-timeout", "5m", // a busy machine may keep etcd from answering for long
 		}, args...)...)
 		if err != nil {
 			return c, err
