@@ -54,7 +54,7 @@ func (a *API) Admit(ctx context.Context, c *Call, f Foreign) (*Admission, *Fault
 	}
 	ad := &Admission{Context: ctx, api: a, call: c, foreign: f, began: began, wait: wait}
 	if c.Session != nil {
-		ad.Context = a.hold(ctx, c, nil)
+		ad.Context = a.hold(ctx, c, &Method{Name: c.Name, Privilege: f.Privilege})
 	}
 	return ad, nil
 }

@@ -184,3 +184,21 @@ func TestAForeignCallWaitsForNobodyWithoutASession(t *testing.T) {
 		t.Errorf("with a session: %v", fault)
 	}
 }
+
+func TestACommitOfAForeignCallNeedsItsPrivilege(t *testing.T) {
+	p := newPairs(t)
+	bob := p.User("bob", access.ValidateSession)
+	post := p.Events.Change(event.Event{Type: "EventEx", ID: "test", User: "a"})
+	ad, fault := p.Admit(t.Context(), p.call(bob, elsewhere), far)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	if _, err := p.Mirror().Commit(ad.Context, post); err != nil {
+		t.Errorf("a commit of a call that is allowed: %v", err)
+	}
+	vimtest.OK(p.Grant(p.Admin, types.Permission{Principal: "bob", RoleId: -2, Propagate: true}))
+	if _, err := p.Mirror().Commit(ad.Context, post); err == nil {
+		t.Error("a call whose caller has lost the privilege has committed")
+	}
+	ad.Done(nil)
+}
