@@ -27,7 +27,10 @@ func AppendDateTime(b []byte, t time.Time) (_ []byte, ok bool) {
 	if y := t.Year(); y < 1 || y > 9999 {
 		return b, false
 	}
-	return t.Truncate(time.Microsecond).AppendFormat(b, time.RFC3339Nano), true
+	if fine := t.Nanosecond() % int(time.Microsecond); fine != 0 {
+		t = t.Add(-time.Duration(fine))
+	}
+	return t.AppendFormat(b, time.RFC3339Nano), true
 }
 
 // dateTime is a text that is being parsed, and the first error.
