@@ -39,9 +39,7 @@ var (
 		"docs/cluster.md",
 		"docs/dependencies.md",
 		"docs/design.md",
-		"docs/operations.md",
 		"docs/performance.md",
-		"docs/security.md",
 	}
 	shortDocs = []string{
 		"internal/store/storetest",
