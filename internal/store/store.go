@@ -1,5 +1,5 @@
-// Package store is vigate's durable truth: a small set of named records with
-// revisions, atomic commits on conditions, and a stream of changes that starts
+// Package store defines where vigate keeps its data: named records with
+// revisions, atomic commits with conditions, and a stream of changes that starts
 // with the whole state.
 //
 // It knows nothing about sessions or users. Each domain package owns the
@@ -46,7 +46,7 @@ func (k Kind) Appended() bool { return k == Event }
 // Revision numbers commits: a later commit has a larger one. 0 is no revision.
 type Revision uint64
 
-// Record is one durable value.
+// Record is one stored value.
 type Record struct {
 	Kind  Kind
 	ID    string
@@ -201,23 +201,23 @@ type Batch struct {
 	Deltas []Delta
 }
 
-// Store is the durable truth. All methods may be called at the same time.
+// Store keeps the records. All methods may be called at the same time.
 // Values handed in and out are copies: neither side sees the other's later
 // changes. IDs are 1 to 512 bytes of any value but NUL.
 //
-// Errors: *ConflictError where a condition does not hold, ErrNotFound from Get,
-// ErrUnavailable (wrapped) where the truth can't be reached or written now,
-// ErrClosed, *DamagedError, and ctx's own error. Where an error is returned
-// nothing was written, ErrUncertain excepted.
+// Errors: *ConflictError if a condition does not hold, ErrNotFound from Get,
+// ErrUnavailable (wrapped) if the data can't be reached or written now, ErrClosed,
+// *DamagedError, and ctx's own error. If an error is returned, nothing was written,
+// except with ErrUncertain.
 type Store interface {
 	// Commit applies all changes or none, and returns after they are durable.
 	// Two changes of one commit may not name the same record, OpCheck beside a
 	// write included. A commit of checks only is allowed.
 	Commit(ctx context.Context, changes ...Change) (Revision, error)
 
-	// Touch writes each record that is still at its Revision and passes over
-	// the others: it never creates one, and one that fails harms no other. It
-	// returns the new revisions in order, 0 for those passed over.
+	// Touch writes each record that is still at its Revision, and skips the
+	// others. It never creates a record. It returns the new revisions in order, 0
+	// for the records that were skipped.
 	Touch(ctx context.Context, records ...Record) ([]Revision, error)
 
 	// Get reads one record as of now, after every acknowledged commit.
