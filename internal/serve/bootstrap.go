@@ -14,28 +14,27 @@ import (
 	"github.com/vigate/vigate/internal/secret"
 )
 
-// Where the first administrator's password came from.
+// passwordSource is the source of the first administrator's password.
 type passwordSource int
 
 const (
-	notNeeded passwordSource = iota // not the first start
+	notNeeded passwordSource = iota // this is not the first start
 	fromEnvironment
 	fromFile
 	madeUp
 )
 
-// First is what the first start made.
+// First is the result of Bootstrap.
 type First struct {
 	source   passwordSource
-	password secret.Text // only if made up: it is shown once
+	password secret.Text // only if generated: it is shown once
 }
 
-// PasswordVariable names the environment variable that gives the first
-// administrator's password.
+// PasswordVariable is the name of the environment variable for the first administrator's password.
 const PasswordVariable = "VIGATE_ADMIN_PASSWORD"
 
-// Bootstrap sets up the instance and the first administrator, once in the life
-// of a data directory.
+// Bootstrap sets up the instance and the first administrator. It does so only once in the life of a
+// data directory.
 func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (First, error) {
 	if _, err := n.Settings.EnsureInstance(ctx); err != nil {
 		return First{}, err
@@ -71,12 +70,13 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 	return First{source: madeUp, password: secret.New(p)}, []byte(p), nil
 }
 
-// maxPasswordFile is more than a password has.
+// maxPasswordFile is the maximum size of a password file in bytes, longer than any password.
 const maxPasswordFile = 4096
 
-// readPassword reads the file of a password; what says whose. One newline at the end
-// is not part of the password. A file that other accounts could change is refused. One
-// that they can read is not, because systems that hand out secrets create such files.
+// readPassword reads a password from a file. what names the password in errors. One newline at the
+// end is not part of the password. It refuses a file that other accounts could change. It accepts a
+// file that other accounts can read, with a warning, because systems that distribute secrets create
+// such files.
 func readPassword(path, what string, log *slog.Logger) ([]byte, error) {
 	f, err := datadir.OpenFile(path)
 	if err != nil {
@@ -101,8 +101,8 @@ func readPassword(path, what string, log *slog.Logger) ([]byte, error) {
 	return b, nil
 }
 
-// announce tells the person at the terminal where the server is and how to go
-// on. It is not part of the log.
+// announce shows the person at the terminal the server's address and the next steps. This text is
+// not part of the log.
 func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	admin := "administrator@" + strings.ToLower(cfg.DefaultDomain)
 	if f.source == madeUp {
@@ -125,8 +125,8 @@ func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	fmt.Fprintf(t.Out, devBanner, url, cfg.Data, admin, password)
 }
 
-// devBanner takes the server's URL, the data directory, the administrator, and
-// the password as a shell word.
+// devBanner is formatted with the server's URL, the data directory, the administrator, and the
+// password as a word of a shell command.
 const devBanner = `vigate serves %[1]s with its data in %[2]s
 
 # govc

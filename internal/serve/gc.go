@@ -6,29 +6,30 @@ import (
 	"runtime/metrics"
 )
 
-// How much garbage may gather before it is collected. By Go's default as much as
-// there is in use, so that a small server collects all the time: its reads cost a
-// fifth more processor time than with room to spare. To mark a million sessions
-// costs a fifth of a second, so they get half as much again as by default: reads
-// beside them then cost a twentieth more than beside few, otherwise a fifth, and
-// their memory still is less than thrice what they need.
+// These values determine how much garbage may accumulate before a collection.
+//
+// By default Go allows as much garbage as there is live memory. A small server then collects all
+// the time: its reads cost a fifth more processor time than with more room, so there is a reserve.
+// A collection of a million sessions takes a fifth of a second, so large heaps get one and a half
+// times their live memory: reads beside them then cost a twentieth more than on a small heap,
+// instead of a fifth. Total memory stays below three times the live memory.
 const (
-	reserved   = 64 << 20 // bytes that there may be beside little in use
-	beside     = 150      // per cent of what is in use, where that is more
+	reserved   = 64 << 20 // bytes of garbage that are allowed beside a small heap
+	beside     = 150      // percent of the live memory, if that is more than reserved
 	liveMetric = "/gc/heap/live:bytes"
 )
 
-// collector keeps the garbage collector's setting.
+// collector keeps the setting of the garbage collector.
 //
-// That is a percentage of what is in use, and what is in use changes faster than
-// it can follow: a login's hash holds 19 MiB for some 20 ms, seven times what a
-// small server holds. A setting made for the one would let a gigabyte gather
-// beside the other, all of it memory that the system has to clear anew. So a part
-// of the heap is taken and never touched, which costs addresses and no memory:
-// with it no setting from 50 to 150 % is far off.
+// The setting is a percentage of the live memory, which changes faster than the setting can be
+// adjusted: the hash of one login holds 19 MiB for about 20 ms, seven times the memory of a small
+// server. A setting for the low value would allow a gigabyte of garbage at the high value, all of
+// it memory that the system must clear first. So the collector allocates a reserve that is never
+// touched. It costs address space but no memory, and with it no setting between 50 and 150 % is far
+// off.
 type collector struct{ reserve []byte }
 
-// newCollector makes the setting. GOGC in the environment goes before it.
+// newCollector sets up the collector. GOGC in the environment overrides it.
 func newCollector() *collector {
 	if os.Getenv("GOGC") != "" {
 		return &collector{}
@@ -36,7 +37,7 @@ func newCollector() *collector {
 	return &collector{reserve: make([]byte, reserved)}
 }
 
-// tune keeps the setting in step with what is in use.
+// tune adjusts the setting to the live memory.
 func (c *collector) tune() {
 	if c.reserve == nil {
 		return
@@ -48,8 +49,8 @@ func (c *collector) tune() {
 	}
 }
 
-// gcPercent is the collector's setting for a heap with so much alive, the
-// reserve included.
+// gcPercent returns the collector's setting for a heap with the given live memory, including the
+// reserve.
 func gcPercent(live uint64) int {
 	if live <= reserved {
 		return 100

@@ -11,21 +11,21 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// How often each chore runs. Activity may be lost by a crash for as long as
-// flushing waits; expired sessions are dead at their time whether swept or not.
+// The intervals of the periodic tasks. A crash can lose the activity since the last flush. An
+// expired session can't be used whether it was swept or not.
 const (
 	flushEvery  = 2 * time.Second
 	sweepEvery  = time.Second
 	ticketEvery = 10 * time.Second
 	trimEvery   = time.Minute
-	sweepLimit  = 1000 // records of one sweep
+	sweepLimit  = 1000 // records per sweep
 	reportEvery = 5 * time.Minute
-	trimRounds  = 1000 // sweeps of one trim of events, at most
+	trimRounds  = 1000 // maximum number of sweeps in one trim of events
 	tuneEvery   = 5 * time.Second
 )
 
-// housekeeping runs the chores until ctx ends, each on its own clock, so that a
-// slow one holds up no other.
+// housekeeping runs the periodic tasks until ctx ends. Each has its own timer, so that a slow task
+// does not delay the others.
 func (n *Node) housekeeping(ctx context.Context) {
 	chores := []struct {
 		name  string
@@ -42,7 +42,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 	}
 	var wg sync.WaitGroup
-	// Reading the store has left about as much garbage as it has filled tables.
+	// Reading the store has produced about as much garbage as live memory.
 	wg.Go(debug.FreeOSMemory)
 	for _, c := range chores {
 		wg.Go(func() {
@@ -63,7 +63,8 @@ func (n *Node) housekeeping(ctx context.Context) {
 	wg.Wait()
 }
 
-// sweepSessions is called by one goroutine, which counts the turns.
+// sweepSessions sweeps one part of the sessions. It must be called by one goroutine only, because
+// it counts the turns.
 func (n *Node) sweepSessions(ctx context.Context) error {
 	n.sweeps++
 	_, err := n.Sessions.SweepTurn(ctx, n.sweeps)
@@ -78,7 +79,7 @@ func (n *Node) sweepTickets(ctx context.Context) error {
 	return err
 }
 
-// sweepRecords removes what has expired, where this node may say so.
+// sweepRecords removes expired records of the kinds if this node may decide that they have expired.
 func (n *Node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, error) {
 	if _, ok := n.maySweep(); !ok {
 		return 0, nil
@@ -86,9 +87,8 @@ func (n *Node) sweepRecords(ctx context.Context, kinds ...store.Kind) (int, erro
 	return n.Mirror.Sweep(ctx, sweepLimit, kinds...)
 }
 
-// trimEvents goes on until nothing is left to trim: logins can post thousands of
-// events a second. Events that have expired are trimmed if this node may end what
-// has expired by its clock.
+// trimEvents trims events until nothing is left to trim, because logins can post thousands of
+// events a second. Expired events are trimmed only if this node may decide that they have expired.
 func (n *Node) trimEvents(ctx context.Context) error {
 	for range trimRounds {
 		_, expired := n.maySweep()
@@ -100,7 +100,7 @@ func (n *Node) trimEvents(ctx context.Context) error {
 	return nil
 }
 
-// resume does what a crash has kept an earlier run from doing.
+// resume finishes work that a crash interrupted.
 func (n *Node) resume(ctx context.Context) error {
 	return errors.Join(n.Accounts.Resume(ctx), n.Extensions.Resume(ctx))
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-// maxLogText is the most bytes of one value in a line of the log, as it is
-// written there. Clients choose names, and a name can be as long as a body.
+// maxLogText is the maximum length of one value in a log line, in bytes as written. Clients choose
+// some values, such as names, and a name can be as long as a request's body.
 const maxLogText = 1024
 
-// NewLogger returns the logger that cfg asks for. It writes to w.
+// NewLogger returns a logger that is configured by cfg and writes to w.
 func NewLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: plainAttr}
 	if cfg.LogFormat == config.LogJSON {
@@ -24,11 +24,11 @@ func NewLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// plainAttr keeps what clients write from disguising a line (ASVS 16.4.1): the
-// handlers escape line ends, but not the characters that turn the direction of
-// writing or can't be seen.
+// plainAttr prevents values that clients choose from disguising a log line (ASVS 16.4.1). The
+// handlers escape line ends, but not invisible characters and those that change the direction of
+// writing.
 func plainAttr(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == "stack" { // of a panic: the runtime's text, long and of many lines
+	if a.Key == "stack" { // of a panic: a long text of the runtime with many lines
 		return a
 	}
 	switch a.Value.Kind() {
@@ -42,8 +42,8 @@ func plainAttr(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// plainText is s with everything that does not print written as Go writes it in
-// a string, and cut to maxLogText.
+// plainText returns s, with unprintable characters escaped as in a Go string, and cut to
+// maxLogText.
 func plainText(s string) string {
 	cut := len(s) > maxLogText
 	if cut {

@@ -14,8 +14,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// hooks is where the parts tell what they do. Without an admin listener nobody
-// asks for metrics, all are nil, and nothing is paid for.
+// hooks are the functions through which the parts of a server report metrics. All are nil, and cost
+// nothing, if there is no admin listener that could serve metrics.
 type hooks struct {
 	group   func(writes int, took time.Duration, err error)
 	started func(method string)
@@ -23,7 +23,7 @@ type hooks struct {
 	counted func(store.Store) store.Store
 }
 
-// store is what the mirror writes through.
+// store returns the store that the mirror writes to.
 func (h hooks) store(s store.Store) store.Store {
 	if h.counted == nil {
 		return s
@@ -31,7 +31,7 @@ func (h hooks) store(s store.Store) store.Store {
 	return h.counted(s)
 }
 
-// measure makes the metrics, if anybody can ask for them.
+// measure sets up metrics if there is an admin listener.
 func (n *Node) measure(cfg config.Config) hooks {
 	if cfg.AdminListen == "" {
 		return hooks{}
@@ -40,19 +40,19 @@ func (n *Node) measure(cfg config.Config) hooks {
 	return hooks{group: n.metrics.Group, started: n.metrics.Started, call: n.metrics.Observe, counted: n.metrics.Store}
 }
 
-// know gives the metrics what they name.
-func (n *Node) know(waysIn []login.Method) {
+// describeMetrics sets the names and functions that metrics report.
+func (n *Node) describeMetrics(methods []login.Method) {
 	if n.metrics == nil {
 		return
 	}
 	var names []string
-	for _, m := range waysIn {
+	for _, m := range methods {
 		names = append(names, m.Name())
 	}
 	var rows []metrics.Row
 	for _, o := range n.API.Objects() {
 		for _, m := range o.Methods {
-			rows = append(rows, metrics.Row{Object: o.Type, Name: m.Name, Login: isWayIn(&m)})
+			rows = append(rows, metrics.Row{Object: o.Type, Name: m.Name, Login: isLogin(&m)})
 		}
 		for _, p := range o.Properties {
 			rows = append(rows, metrics.Row{Object: o.Type, Name: p.Name})
@@ -66,8 +66,8 @@ func (n *Node) know(waysIn []login.Method) {
 	})
 }
 
-// isWayIn: what answers anybody with a session.
-func isWayIn(m *vim.Method) bool {
+// isLogin reports whether a method logs somebody in: anybody may call it, and it returns a session.
+func isLogin(m *vim.Method) bool {
 	return m.Privilege == vim.Anonymous && m.Result == reflect.TypeFor[types.UserSession]()
 }
 

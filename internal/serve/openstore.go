@@ -20,22 +20,22 @@ import (
 	"github.com/vigate/vigate/internal/store/etcd"
 )
 
-// StoreName is the embedded store's file in the data directory.
+// StoreName is the name of the embedded store's file in the data directory.
 const StoreName = datadir.Store
 
-// openedStore is a store with what it knows of itself. A store that nobody else
-// writes to is always fresh.
+// openedStore is a store with functions that only some kinds of stores have. A store that only this
+// process writes to is always up to date.
 type openedStore struct {
 	store.Store
-	fresh func() error                 // why what it has told may be old; nil: never
+	fresh func() error                 // returns an error if the state may be out of date; nil: it never is
 	lag   func() (time.Duration, bool) // see cluster.Options; nil: none
-	// backup writes a copy of a store that nobody but this process can read; nil:
-	// others can.
+	// backup writes a copy of a store that only this process can read. It is nil if others can read
+	// the store.
 	backup func(io.Writer) error
 }
 
-// openStore opens the store that is configured. observe hears of the
-// transactions of a store that tells of them; nil: nobody.
+// openStore opens the configured store. observe, if not nil, is called for each transaction of a
+// store that reports them.
 func openStore(
 	ctx context.Context, cfg config.Config, now func() time.Time, log *slog.Logger,
 	observe func(int, time.Duration, error),
@@ -57,7 +57,7 @@ func openStore(
 	return openedStore{Store: s, fresh: s.Fresh, lag: s.Lag}, nil
 }
 
-// OpenEtcd opens the etcd that is configured, for a command.
+// OpenEtcd opens the configured etcd store for a command.
 func OpenEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log *slog.Logger) (*etcd.Store, error) {
 	return openEtcd(ctx, cfg, purpose, time.Now, log)
 }
@@ -84,8 +84,8 @@ func openEtcd(
 	return etcd.Open(ctx, o)
 }
 
-// etcdTLS is how etcd is spoken to: nil for without TLS, where neither its
-// authorities nor a certificate for it are configured.
+// etcdTLS returns the TLS configuration for etcd. It is nil, for connections without TLS, if
+// neither authorities nor a client certificate are configured.
 func etcdTLS(cfg config.Config) (*tls.Config, error) {
 	if !cfg.Etcd.TLS() {
 		return nil, nil

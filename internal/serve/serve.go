@@ -1,7 +1,9 @@
-// Package serve puts a server together: the store, the domain, the API, its
-// bindings and the listeners. Open in wire.go is the one place where all of it can
-// be read. The program is only one user of it: what runs a server for tests opens
-// a Node in its own process.
+// Package serve assembles a server: the store, the domain, the API, its bindings and the listeners.
+//
+// [Open] in wire.go is the one place that shows how the parts depend on each other. [Run] does all
+// that the program's serve command does. A program that needs a server in its own process, such as
+// a test or a benchmark, opens a [Node] and runs it. The package contains no logic of the API
+// itself.
 package serve
 
 import (
@@ -16,14 +18,14 @@ import (
 	"github.com/vigate/vigate/internal/config"
 )
 
-// Terminal is where serve speaks to the person who started it.
+// Terminal is how the server communicates with the person who started it.
 type Terminal struct {
 	Out, Err   io.Writer
 	Getenv     func(string) string
 	IsTerminal func(io.Writer) bool
 }
 
-// Run runs a server until ctx ends. now is its wall clock, nil the real one.
+// Run runs a server until ctx ends. now is the wall clock; if nil, it is the real one.
 func Run(ctx context.Context, cfg config.Config, term Terminal, now func() time.Time) (err error) {
 	dir, clean, err := DataDir(cfg)
 	if err != nil {
@@ -47,8 +49,8 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, now func() time.
 	return n.Run(ctx)
 }
 
-// DataDir is where the data directory is, which Open makes. Only --dev may do
-// without one: then it is temporary, and clean removes it.
+// DataDir returns the data directory, which Open creates. Only with --dev none need be configured:
+// then the directory is temporary and clean removes it.
 func DataDir(cfg config.Config) (dir string, clean func(), err error) {
 	clean = func() {}
 	switch {

@@ -1,7 +1,6 @@
 package serve
 
-// What the server calls itself, and the release of the API that it speaks as
-// its newest.
+// The version that the server reports, and the latest release of the API that it supports.
 const (
 	Version    = "0.1.0"
 	apiVersion = "8.0.3"

@@ -42,43 +42,43 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Options of Open.
+// Options are the parameters of Open that are not part of the configuration.
 type Options struct {
 	Logger *slog.Logger     // nil: slog.Default
-	Now    func() time.Time // the wall clock for sessions, tickets and reports; nil: time.Now
-	// Patience is how long a login waits for its hash before it is told to come
-	// back. 0: 2 s, which a slow machine with many logins may need more than.
+	Now    func() time.Time // wall clock of sessions, tickets and reports; nil: time.Now
+	// Patience is how long a login waits for its password hash before it is refused. If 0, it is 2
+	// s, which may be too short for many logins on a slow machine.
 	Patience time.Duration
 }
 
-// Node is one server with all its parts. Reading Open from top to bottom tells
-// what depends on what.
+// Node is one server with all its parts. Open shows how they depend on each other.
 type Node struct {
-	logger      *slog.Logger
-	gc          *collector
-	data        *datadir.Dir
-	Store       store.Store
-	now         func() time.Time
-	fresh       func() error    // why it must serve nobody now; nil: never
-	control     *control.Server // nil: the store can be copied without asking, or nobody can ask
+	logger *slog.Logger
+	gc     *collector
+	data   *datadir.Dir
+	Store  store.Store
+	now    func() time.Time
+	fresh  func() error // returns an error while the node must not serve anybody; nil: never
+	// nil if the store can be copied without it, or the socket could not be opened
+	control     *control.Server
 	cluster     *cluster.Cluster
 	certificate *server.Certificate
 
 	*domain.Domain
-	tickets *os.Root // of local's files
+	tickets *os.Root // directory of local's files
 	local   *login.LocalTickets
 	API     *vim.API
-	metrics *metrics.Recorder // nil: nobody could ask for them
+	metrics *metrics.Recorder // nil if there is no admin listener
 	server  *server.Server
-	serving atomic.Pointer[server.Server] // the same from when it listens, for those who ask meanwhile
+	serving atomic.Pointer[server.Server] // server, from the time when it listens, for concurrent readers
 
-	sweeps int // turns at sweeping sessions
+	sweeps int // number of sweeps of sessions
 	cancel context.CancelFunc
-	feed   sync.WaitGroup // the mirror's
+	feed   sync.WaitGroup // the goroutine that runs Mirror
 }
 
-// Open puts the parts together over the store in cfg.Data, which is made if there
-// is none, and waits until they hold what is stored. Nothing listens yet.
+// Open assembles a server on the store in cfg.Data, which is created if it does not exist, and
+// waits until all state is loaded. It does not open listeners.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
 	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), gc: newCollector(), now: o.Now, cancel: func() {}}
 	if n.now == nil {
@@ -138,8 +138,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	return n, n.follow(ctx)
 }
 
-// openControl opens the socket for commands of this machine, which a server can
-// do without.
+// openControl opens the socket for local commands. A server can run without it.
 func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 	if backup == nil {
 		return
@@ -150,7 +149,7 @@ func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 	}
 }
 
-// openAPI makes the ways in and the managed objects.
+// openAPI creates the login methods and the managed objects.
 func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	believed, err := trust.Open(cfg.ClientCA, cfg.ClientCRL, n.now, n.logger)
 	if err != nil {
@@ -162,7 +161,8 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
 	}
 	if cfg.LocalTickets != config.LocalTicketsOff {
-		// Others pass through to the one file whose name they were told.
+		// Other accounts may traverse the directory to read the one file whose name they were
+		// given.
 		if n.tickets, err = n.data.Sub(datadir.Local, 0o711); err != nil {
 			return fmt.Errorf("open directory of local tickets: %w", err)
 		}
@@ -202,13 +202,13 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 	if err := serveObjects(n.API, n.Domain, n.cluster); err != nil {
 		return err
 	}
-	n.know(methods)
+	n.describeMetrics(methods)
 	return nil
 }
 
-// Objects returns the managed objects that a server serves, over no data.
+// Objects returns the managed objects that a server serves, without data.
 func Objects() ([]*vim.Object, error) {
-	// The rows are the same whatever they work on.
+	// The methods of the objects are the same whatever data they work on.
 	d, err := domain.New(domain.Options{Base: setting.Defaults()})
 	if err != nil {
 		return nil, err
@@ -227,18 +227,18 @@ func Objects() ([]*vim.Object, error) {
 	return api.Objects(), nil
 }
 
-// serveObjects adds to the API the objects that have packages of their own.
+// serveObjects adds the managed objects that other packages implement to the API.
 func serveObjects(api *vim.API, d *domain.Domain, nodes *cluster.Cluster) error {
 	return errors.Join(admin.Serve(api, d), history.Serve(api), property.Serve(api), nodes.Serve(api))
 }
 
-// follow starts feeding the views from the store and waits until they are whole.
+// follow starts to feed the views from the store and waits until they have loaded its whole state.
 func (n *Node) follow(ctx context.Context) error {
 	feed, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.feed.Go(func() {
 		if err := n.Mirror.Run(feed); err != nil && feed.Err() == nil {
-			n.logger.Error("the store is not followed any more", "err", err)
+			n.logger.Error("the store is no longer followed", "err", err)
 		}
 	})
 	if err := n.Mirror.Wait(ctx, 0); err != nil {
@@ -247,7 +247,7 @@ func (n *Node) follow(ctx context.Context) error {
 	return nil
 }
 
-// Handler returns the bindings at their paths.
+// Handler returns the bindings, each at its path.
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	bodies := binding.NewBodies(0)
@@ -292,8 +292,8 @@ func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 	return nil
 }
 
-// Addr returns the address of a listener ("tls", "plain", "unix" or "admin"), nil
-// if there is none.
+// Addr returns the address of a listener ("tls", "plain", "unix" or "admin"), or nil if there is no
+// such listener.
 func (n *Node) Addr(listener string) net.Addr {
 	if s := n.serving.Load(); s != nil {
 		return s.Addr(listener)
@@ -301,7 +301,8 @@ func (n *Node) Addr(listener string) net.Addr {
 	return nil
 }
 
-// Load returns how many connections and requests are being served.
+// Load returns the current number of connections and requests, and the number of those that were
+// refused.
 func (n *Node) Load() server.Load {
 	if s := n.serving.Load(); s != nil {
 		return s.Load()
@@ -309,7 +310,7 @@ func (n *Node) Load() server.Load {
 	return server.Load{}
 }
 
-// Run serves until ctx ends, then writes down what is still in memory.
+// Run serves until ctx ends, then writes pending state to the store.
 func (n *Node) Run(ctx context.Context) error {
 	e := n.Events.Change(event.Event{Type: "ServerStartedSessionEvent"})
 	if _, err := n.Mirror.Commit(context.WithoutCancel(ctx), e); err != nil {
@@ -324,7 +325,8 @@ func (n *Node) Run(ctx context.Context) error {
 	err := n.server.Run(ctx)
 	n.server = nil // it has closed its listeners
 	if errors.Is(err, context.DeadlineExceeded) {
-		// Draining took too long and what was left was cut: an orderly end.
+		// Draining timed out and the remaining requests were cut. That is still an orderly
+		// shutdown.
 		n.logger.Warn("requests in flight were cut at shutdown", "err", err)
 		err = nil
 	}
@@ -334,12 +336,12 @@ func (n *Node) Run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, n.Sessions.Flush(last), n.API.Gate.Flush(last))
 	if left := n.cluster.Leave(last); left != nil {
-		n.logger.Warn("this node is shown to others until its record expires", "err", left)
+		n.logger.Warn("other nodes show this node until its record expires", "err", left)
 	}
 	return err
 }
 
-// Close releases everything that Open and Listen have opened.
+// Close releases all that Open and Listen have opened.
 func (n *Node) Close() error {
 	n.cancel()
 	n.feed.Wait()
@@ -362,9 +364,9 @@ func (n *Node) Close() error {
 	return errors.Join(errs...)
 }
 
-// maySweep says whether this node may end for all what has expired by its clock,
-// and how long after. On a shared store others may have prolonged it, and not
-// have said so yet, and their clocks are not quite the same.
+// maySweep reports whether this node may end expired records for all nodes, judging by its own
+// clock, and how long after their expiry. On a shared store another node may have prolonged a
+// record without having reported it yet, and the nodes' clocks differ slightly.
 func (n *Node) maySweep() (grace time.Duration, ok bool) {
 	if n.fresh == nil {
 		return 0, true
@@ -372,7 +374,7 @@ func (n *Node) maySweep() (grace time.Duration, ok bool) {
 	return cluster.MaxSkew, n.fresh() == nil && n.cluster.MayExpire()
 }
 
-// ready says why the server can't serve now.
+// ready returns an error while the server can't serve.
 func (n *Node) ready() error {
 	switch {
 	case !n.Mirror.Whole():
@@ -393,7 +395,7 @@ func (n *Node) ready() error {
 	return nil
 }
 
-// requests is how many requests have come in since the start.
+// requests returns the number of requests since the start.
 func (n *Node) requests() uint64 {
 	if s := n.serving.Load(); s != nil {
 		return s.Requests()
@@ -401,7 +403,7 @@ func (n *Node) requests() uint64 {
 	return 0
 }
 
-// ticketThumbprint is the certificate's SHA-1 as clone tickets carry it.
+// ticketThumbprint returns the certificate's SHA-1 in the form of clone tickets.
 func (n *Node) ticketThumbprint() string {
 	sum, _ := n.certificate.Thumbprints()
 	return strings.ReplaceAll(colons(sum[:]), ":", "-")
@@ -411,7 +413,7 @@ func colons(b []byte) string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", b), " ", ":")
 }
 
-// baseValues are the options as flags and file set them.
+// baseValues returns the options as flags and the configuration file set them.
 func baseValues(cfg config.Config) setting.Values {
 	v := setting.Defaults()
 	v.IdleTimeout, v.MaxLifetime, v.TicketLifetime = cfg.IdleTimeout, cfg.MaxLifetime, cfg.TicketLifetime
@@ -424,8 +426,7 @@ func baseValues(cfg config.Config) setting.Values {
 	return v
 }
 
-// about is what the server says it is: the kind of API that clients expect, and
-// an honest name.
+// about returns the server's description: the kind of API that clients expect, and an honest name.
 func about() types.AboutInfo {
 	return types.AboutInfo{
 		Name: "vigate", FullName: "vigate " + Version + " session manager for the vSphere API", Vendor: "vigate",
@@ -436,8 +437,8 @@ func about() types.AboutInfo {
 	}
 }
 
-// buildNumber is the version as the number that clients expect a build to be:
-// three digits each for minor and patch behind the major.
+// buildNumber returns the version as the number that clients expect of a build: the major version,
+// then three digits each for minor version and patch.
 func buildNumber(version string) string {
 	var n int
 	for part := range strings.SplitSeq(version, ".") {
