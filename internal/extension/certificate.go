@@ -12,20 +12,21 @@ import (
 )
 
 var (
-	// ErrBadCertificate: not one certificate, in PEM or DER.
+	// ErrBadCertificate is returned if the data is not one certificate in PEM or DER.
 	ErrBadCertificate = errors.New("not a certificate")
-	// ErrBadPublicKey: not one public key in PEM.
+	// ErrBadPublicKey is returned if the text is not one public key in PEM.
 	ErrBadPublicKey = errors.New("not a public key")
 
-	// ErrNoCertificate: the client has presented no certificate.
+	// ErrNoCertificate is returned if the client has presented no certificate.
 	ErrNoCertificate = errors.New("no client certificate")
-	// ErrInvalidCertificate: the client's certificate doesn't chain to a
-	// configured authority, is out of its time, is not for clients, or is
-	// revoked, or it can't be found out whether it is.
+	// ErrInvalidCertificate is returned if the client's certificate does not chain to a configured
+	// authority, is not valid at this time, is not for clients or is revoked, or if its revocation
+	// can't be checked.
 	ErrInvalidCertificate = errors.New("client certificate is not valid")
-	// ErrNoSubjectName: the extension was registered without a subject name.
+	// ErrNoSubjectName is returned if the extension was registered without a subject name.
 	ErrNoSubjectName = errors.New("extension has no subject name")
-	// ErrRejected: no such extension, or not its certificate.
+	// ErrRejected is returned if there is no such extension or the certificate is not the
+	// extension's.
 	ErrRejected = errors.New("extension or certificate rejected")
 )
 
@@ -77,10 +78,9 @@ func checkPublicKey(text string) error {
 	return nil
 }
 
-// AuthenticateCertificate returns the extension whose registered certificate is,
-// byte for byte, the one that the client has presented and proved to hold the key
-// of. Neither expiry nor chain is looked at: who registered it said that it is
-// the one.
+// AuthenticateCertificate returns the extension with the key if its registered certificate is, byte
+// for byte, the one that the client has presented and whose private key it has proved to hold.
+// Expiry and issuer are not checked, because the certificate was registered explicitly.
 //
 // Errors: ErrNoCertificate, ErrRejected.
 func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Extension, error) {
@@ -100,13 +100,12 @@ func (t *Table) AuthenticateCertificate(key string, peer *x509.Certificate) (Ext
 	return e, nil
 }
 
-// AuthenticateSubject returns the extension whose subject name is that of the
-// certificate that the client has presented first and proved to hold the key of.
-// The certificate must be for clients, in its time, issued under a root of
-// trust, and not revoked.
+// AuthenticateSubject returns the extension with the key if its subject name is that of the first
+// certificate that the client has presented and whose private key it has proved to hold. The
+// certificate must be for clients, valid now, issued by a configured authority, and not revoked.
 //
-// The certificate is judged before the extension is looked up, so that who has
-// no valid one learns nothing of which extensions there are.
+// The certificate is checked before the extension is looked up, so that a client without a valid
+// certificate can't find out which extensions exist.
 //
 // Errors: ErrNoCertificate, ErrInvalidCertificate, ErrNoSubjectName, ErrRejected.
 func (t *Table) AuthenticateSubject(

@@ -1,7 +1,10 @@
-// Package extension keeps the extensions that are registered with the server,
-// and decides whether a client's certificate is an extension's.
+// Package extension keeps the extensions that are registered with the server, and authenticates
+// extensions by their certificates.
 //
-// [Table] is the extensions in memory; [Manager] changes them.
+// [Table] holds the extensions in memory and answers questions. [Manager] changes them. A change of
+// the way in which an extension logs in ends the extension's sessions. The package does not start
+// sessions, and does not interpret what an extension registers beyond its key, subject name and
+// privileges.
 package extension
 
 import (
@@ -25,77 +28,76 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Bounds of what is registered.
+// Limits of a registration.
 const (
-	// MaxKey is the longest key in bytes.
+	// MaxKey is the maximum length of a key in bytes.
 	MaxKey        = 480
 	maxData       = 256 << 10
-	maxRecord     = 512 << 10 // bytes of all that is stored of one
+	maxRecord     = 512 << 10 // bytes of one stored record
 	maxPrivileges = 1000
 	maxPrivilege  = 256 // bytes of an id or a group
 
-	// MaxExtensions is how many there may be. All together are bounded in the bytes
-	// that are stored of them and in the privileges that they declare.
+	// MaxExtensions is the maximum number of extensions. The size of all their records and the
+	// number of the privileges that they declare together are limited as well.
 	MaxExtensions = 500
 	maxBytes      = 16 << 20
 	maxDeclared   = 10_000
 )
 
-// Privilege is one that an extension declares.
+// Privilege is a privilege that an extension declares.
 type Privilege struct {
 	ID    string `json:"id"`
 	Group string `json:"group,omitempty"`
 }
 
-// Registration is what an extension says of itself.
+// Registration is the data with which an extension is registered.
 type Registration struct {
-	// Key names it. Keys compare without case, as all principals do.
+	// Key is the name of the extension. Keys are compared without case, like the names of all
+	// principals.
 	Key string
-	// SubjectName is the subject of its certificate, as RFC 4514 writes it;
-	// empty: it doesn't log in by subject name.
+	// SubjectName is the subject of the extension's certificate in the form of RFC 4514. If empty,
+	// the extension can't log in by subject name.
 	SubjectName string
-	// Privileges are those that it declares.
+	// Privileges are the privileges that the extension declares.
 	Privileges []Privilege
-	// Data is all that it says, as one JSON value, which this package doesn't
-	// look into.
+	// Data is the whole registration as one JSON value. This package does not interpret it.
 	Data []byte
 }
 
-// Extension is a registered extension. Its slices are shared: nobody may write
-// to them.
+// Extension is a registered extension. Its slices are shared: callers must not change them.
 type Extension struct {
 	Registration
 	Certificate []byte // DER; nil: it doesn't log in by certificate
 	PublicKey   string // PEM; may be empty
 	Registered  time.Time
-	Updated     time.Time // when it last said something of itself
-	// Revision is that of the record.
+	Updated     time.Time // time of the last registration or update
+	// Revision is the revision of the record.
 	Revision store.Revision
-	record   string // its id
+	record   string // id of the record
 }
 
-// Principal is the extension as a user.
+// Principal returns the name of the principal that the extension is.
 func (e Extension) Principal() principal.Name { return principal.Extension(e.Key) }
 
-// Require holds a commit to the extension being as it was when e says it was: a
-// login that an unregistration or another certificate overtakes fails with a
-// conflict.
+// Require returns the condition that the extension is unchanged since e was read. A login commits
+// with it, so that it fails with a conflict if the extension is unregistered or gets another
+// certificate in between.
 func (e Extension) Require() store.Change {
 	return store.RequireAt(store.Extension, e.record, e.Revision)
 }
 
-// id is the record's. The prefix keeps keys apart from the duties of package
-// eviction.
+// id returns the id of the extension's record. The prefix distinguishes keys from the records of
+// package eviction.
 func id(key string) string { return prefix + principal.Extension(key).Key() }
 
-// formerID is the one that an older version gave the record.
+// formerID returns the id that an older version gave to the record.
 func formerID(key string) string { return prefix + principal.Extension(key).FormerKey() }
 
 const prefix = "ext:"
 
 const formatVersion = 1
 
-// row is an extension's record.
+// row is the record of an extension.
 type row struct {
 	Key         string          `json:"key"`
 	SubjectName string          `json:"subject,omitempty"`
@@ -106,7 +108,7 @@ type row struct {
 	Registered  time.Time       `json:"registered"`
 	Updated     time.Time       `json:"updated"`
 
-	id       string // the record's
+	id       string // id of the record
 	look     string // principal.Look of Key
 	size     int    // of the record
 	revision store.Revision
@@ -146,20 +148,21 @@ func decode(rec store.Record) (*row, error) {
 }
 
 var (
-	// ErrKey: not an extension's key.
+	// ErrKey is returned if a key is not valid.
 	ErrKey = errors.New("not an extension's key")
-	// ErrSubjectName: not a distinguished name.
+	// ErrSubjectName is returned if a text is not a distinguished name.
 	ErrSubjectName = errors.New("not a distinguished name")
-	// ErrPrivilege: not a privilege's id or group, or one id twice.
+	// ErrPrivilege is returned if the id or group of a privilege is not valid, or if an id occurs
+	// twice.
 	ErrPrivilege = errors.New("not a list of privileges")
-	// ErrData: not JSON, or too long.
+	// ErrData is returned if the data is not JSON or too long.
 	ErrData = errors.New("not an extension's data")
-	// ErrText: a text in the data has characters that are not seen.
+	// ErrText is returned if a text in the data contains invisible characters.
 	ErrText = errors.New("not a text that can be shown")
 )
 
-// checkNew is check, and what is asked of what an extension says of itself now.
-// An older version may have stored what it refuses.
+// checkNew is check with rules that apply to new registrations only. An older version may have
+// stored what it refuses.
 func (r Registration) checkNew() error {
 	if err := r.check(); err != nil {
 		return err
@@ -172,15 +175,14 @@ func (r Registration) checkNew() error {
 	return checkTexts(r.Data, r.Key)
 }
 
-// lines are the members of the data that may have several lines. All others
-// stand in lists.
+// lines are the members of the data that may contain several lines. All others are shown in lists.
 var lines = map[string]bool{"summary": true, "value": true}
 
-// checkTexts holds every text of a JSON value to what can be shown, but the key,
-// which has a rule of its own.
+// checkTexts checks that every text of a JSON value can be displayed, except the key, which has a
+// rule of its own.
 func checkTexts(data []byte, key string) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	member := "" // that the next text is of
+	member := "" // name of the member that the next text belongs to
 	for {
 		token, err := d.Token()
 		switch {
@@ -202,7 +204,7 @@ func checkTexts(data []byte, key string) error {
 
 func (r Registration) check() error {
 	folded := principal.Extension(r.Key).Key()
-	switch { // what versions before CheckNew took, too
+	switch { // the rules of versions before checkNew, too
 	case r.Key == "" || len(folded) > MaxKey || !clean(r.Key, MaxKey) || strings.TrimSpace(r.Key) != r.Key ||
 		strings.ContainsAny(r.Key, `\@`):
 		return ErrKey
@@ -230,7 +232,7 @@ func clean(s string, limit int) bool {
 	return len(s) <= limit && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// Table is all extensions, in memory. It is safe for concurrent use.
+// Table holds all extensions in memory. It is safe for concurrent use.
 type Table struct {
 	changed func()
 	logger  *slog.Logger
@@ -238,8 +240,7 @@ type Table struct {
 
 	mu sync.RWMutex // guards what follows
 	content
-	// staged is what a whole state that is being read has had so far; nil
-	// otherwise.
+	// staged is what was loaded of a whole state that is being read; otherwise nil.
 	staged *content
 	wake   chan struct{} // closed at the next change; nil while nobody waits
 }
@@ -250,7 +251,7 @@ type content struct {
 	damaged map[string]damage
 }
 
-// damage is why a record is not served.
+// damage is the reason why a record is not served.
 type damage struct {
 	id       string
 	revision store.Revision
@@ -261,9 +262,8 @@ func newContent() content {
 	return content{rows: map[string]*row{}, names: principal.Index{}, damaged: map[string]damage{}}
 }
 
-// NewTable makes an empty table. changed, nil for none, is called after each
-// change, from one goroutine at a time. Damage is logged to log, nil for
-// slog.Default.
+// NewTable returns an empty table. changed, if not nil, is called after each change, by one
+// goroutine at a time. Damaged records are logged to logger; if it is nil, slog.Default is used.
 func NewTable(changed func(), logger *slog.Logger) *Table {
 	if changed == nil {
 		changed = func() {}
@@ -274,12 +274,12 @@ func NewTable(changed func(), logger *slog.Logger) *Table {
 	return &Table{changed: changed, logger: logger, content: newContent()}
 }
 
-// View is what the mirror feeds the table by.
+// View returns the view through which the mirror feeds the table.
 func (t *Table) View() store.View {
 	return store.NewView([]store.Kind{store.Extension}, t.reset, t.put, t.delete, t.whole)
 }
 
-// reset is the view's Reset. Extensions stay as they were until Whole.
+// reset implements the view's Reset. The previous extensions stay in force until Whole.
 func (t *Table) reset() {
 	t.duties.Reset()
 	t.mu.Lock()
@@ -288,7 +288,7 @@ func (t *Table) reset() {
 	t.staged = &staged
 }
 
-// whole is the view's Whole.
+// whole implements the view's Whole.
 func (t *Table) whole() {
 	t.mu.Lock()
 	if t.staged != nil {
@@ -299,7 +299,7 @@ func (t *Table) whole() {
 	t.changed()
 }
 
-// Changed is closed at the next change of the extensions.
+// Changed returns a channel that is closed at the next change of the extensions.
 func (t *Table) Changed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -309,7 +309,7 @@ func (t *Table) Changed() <-chan struct{} {
 	return t.wake
 }
 
-// broadcast wakes who waits for a change. Callers hold mu.
+// broadcast wakes the callers that wait for a change. Callers hold mu.
 func (t *Table) broadcast() {
 	if t.wake != nil {
 		close(t.wake)
@@ -317,8 +317,8 @@ func (t *Table) broadcast() {
 	}
 }
 
-// put is the view's Put. An extension whose record can't be read can't log
-// in and declares nothing.
+// put implements the view's Put. An extension whose record can't be read can't log in and declares
+// no privileges.
 func (t *Table) put(rec store.Record) {
 	if t.duties.Put(rec) {
 		return
@@ -343,7 +343,7 @@ func (t *Table) put(rec store.Record) {
 	})
 }
 
-// delete is the view's Delete.
+// delete implements the view's Delete.
 func (t *Table) delete(_ store.Kind, id string) {
 	if t.duties.Delete(id) {
 		return
@@ -374,12 +374,13 @@ func (t *Table) edit(change func(content)) {
 	}
 }
 
-// errSameKey: an older version, which compared keys less strictly, has stored
-// several extensions of one key. What is meant for one would be another's.
+// errSameKey means that an older version, which compared keys less strictly, has stored several
+// extensions whose keys are now the same. None of them is served, because rights that were given to
+// one would apply to another.
 var errSameKey = errors.New("another extension's key is the same")
 
-// get returns the extension's record, which nobody may write to, or why it is not
-// served. Both nil: there is none.
+// get returns the extension's record, which must not be changed, or the reason why it is not
+// served. Both are nil if there is no such extension.
 func (t *Table) get(key string) (*row, *damage) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -408,8 +409,8 @@ func (r *row) clash() error {
 	return &store.DamagedError{Where: fmt.Sprintf("extension %q", r.id), Cause: errSameKey}
 }
 
-// Alike reports whether there is an extension whose key a reader takes for this
-// name: see principal.Alike.
+// Alike reports whether there is an extension whose key a reader could mistake for this name: see
+// principal.Alike.
 func (t *Table) Alike(name string) bool {
 	look := principal.Look(name)
 	t.mu.RLock()
@@ -422,8 +423,8 @@ func (t *Table) Alike(name string) bool {
 	return false
 }
 
-// room returns ErrTooMany if r, in place of old, nil for none, makes the extensions
-// too many, or what they say and declare too much.
+// room returns ErrTooMany if r, which replaces old (nil if r is new), would exceed the limits on
+// the number of extensions, their size or their privileges.
 func (t *Table) room(old, r *row) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -455,8 +456,8 @@ func (t *Table) List() []Extension {
 	return all
 }
 
-// Declared returns the privileges that extensions declare, in the order of their
-// keys. Where two declare one, that of the first counts.
+// Declared returns the privileges that extensions declare, in the order of the extensions' keys. If
+// two extensions declare the same privilege, the first declaration counts.
 func (t *Table) Declared() []Privilege {
 	var all []Privilege
 	seen := map[string]bool{}
@@ -471,7 +472,7 @@ func (t *Table) Declared() []Privilege {
 	return all
 }
 
-// Damaged returns why extensions can't be read, nil where all can.
+// Damaged returns why extensions can't be read, or nil if all can be.
 func (t *Table) Damaged() error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

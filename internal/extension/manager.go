@@ -20,40 +20,39 @@ import (
 )
 
 var (
-	// ErrNotFound: no extension has the key.
+	// ErrNotFound is returned if no extension has the key.
 	ErrNotFound = errors.New("no such extension")
-	// ErrTooMany: there are as many extensions as there may be, or they say or
-	// declare as much.
+	// ErrTooMany is returned if there would be too many extensions, or their data or privileges
+	// would be too large together.
 	ErrTooMany = errors.New("as many extensions as there may be, or as much of them")
-	// ErrExists: an extension or a user is called so already, or alike.
+	// ErrExists is returned if an extension or a user has the same name or one that looks like it.
 	ErrExists = errors.New("extension exists already")
 )
 
-// Authority takes the permission of an extension that is gone.
+// Authority removes the permission of an extension that is unregistered.
 type Authority interface {
-	// Retire returns what must be part of the commit that removes a principal.
-	// It is called anew for each attempt to commit.
+	// Retire returns the changes that the commit which removes a principal must include. It is
+	// called again for each attempt to commit.
 	Retire(ctx context.Context, by event.Actor, who principal.Name, forget bool) ([]store.Change, error)
 }
 
 // Options of a Manager. Mirror, Table, Roster, Events, Authority and End are needed.
 type Options struct {
-	Mirror    *store.Mirror // feeds Table, and what Authority reads
+	Mirror    *store.Mirror // feeds Table and the state that Authority reads
 	Table     *Table
 	Roster    *roster.Roster
 	Events    *event.Log
 	Authority Authority
-	// End ends the sessions of an extension that is unregistered, or that logs in
-	// in another way than before.
+	// End ends the sessions of an extension that is unregistered or whose login credentials have
+	// changed.
 	End    eviction.Ender
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
 }
 
-// Manager changes extensions. Changes are durable when a call returns; by is who
-// acts, for the event. Besides what each call names, they fail with what the
-// store fails with, and with a *store.DamagedError for an extension whose record
-// can't be read.
+// Manager changes extensions. A change is durable when the call returns. The parameter by is the
+// acting principal, for the event. Besides the errors that a method names, it returns errors of the
+// store, and a *store.DamagedError for an extension whose record can't be read.
 type Manager struct {
 	table     *Table
 	mirror    *store.Mirror
@@ -64,7 +63,7 @@ type Manager struct {
 	now       func() time.Time
 }
 
-// NewManager makes a manager.
+// NewManager returns a manager.
 func NewManager(o Options) *Manager {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -79,7 +78,7 @@ func NewManager(o Options) *Manager {
 	}
 }
 
-// Register makes an extension.
+// Register registers an extension.
 //
 // Errors: ErrExists, ErrTooMany, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
 func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration) error {
@@ -116,19 +115,16 @@ func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration
 	return nil
 }
 
-// fill writes what an extension says of itself into its record. Its key stays as
-// it was registered.
+// fill writes a registration into the record. The key stays as it was registered first.
 func (m *Manager) fill(r *row, reg Registration) {
 	r.SubjectName, r.Updated = reg.SubjectName, m.now().UTC()
 	r.Privileges, r.Data = slices.Clone(reg.Privileges), bytes.Clone(reg.Data)
 }
 
-// Update replaces what the extension says of itself. Certificate and public key
-// stay. Another subject name ends the extension's sessions, all but the one with
-// the key keep.
+// Update replaces the extension's registration. Its certificate and public key don't change. A
+// different subject name ends the extension's sessions, except the one with the key keep.
 //
-// Errors: ErrNotFound, ErrTooMany, ErrKey, ErrSubjectName, ErrPrivilege, ErrData,
-// ErrText.
+// Errors: ErrNotFound, ErrTooMany, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
 func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration, keep string) error {
 	if err := reg.checkNew(); err != nil {
 		return fmt.Errorf("update extension: %w", err)
@@ -136,9 +132,8 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, reg Registration, 
 	return m.change(ctx, "update extension", "updated", by, reg.Key, keep, func(r *row) { m.fill(r, reg) })
 }
 
-// SetCertificate sets the certificate, in PEM or DER, that the extension logs in
-// with. Another one than before ends the extension's sessions, all but the one
-// with the key keep.
+// SetCertificate sets the certificate, in PEM or DER, with which the extension logs in. A different
+// certificate ends the extension's sessions, except the one with the key keep.
 //
 // Errors: ErrNotFound, ErrBadCertificate.
 func (m *Manager) SetCertificate(
@@ -164,19 +159,19 @@ func (m *Manager) SetPublicKey(ctx context.Context, by event.Actor, key, publicK
 		func(r *row) { r.PublicKey = publicKey })
 }
 
-// attempts is how often a change is tried anew when another one was faster.
+// attempts is how often a change is tried again after a conflict.
 const attempts = 20
 
-// change has edit change a copy of the extension's record and commits it. If the
-// extension logs in in another way afterwards, its sessions end, all but the one
-// with the key keep. edit may be called several times.
+// change calls edit with a copy of the extension's record and commits the result. If the
+// extension's login credentials change, its sessions end, except the one with the key keep. edit
+// may be called several times.
 func (m *Manager) change(
 	ctx context.Context, what, eventID string, by event.Actor, key, keep string, edit func(*row),
 ) error {
 	return m.again(what, func() (bool, error) { return m.try(ctx, eventID, by, key, keep, edit) })
 }
 
-// again calls try until it is done, or others were faster too often.
+// again calls try until it is done or has failed with too many conflicts.
 func (m *Manager) again(what string, try func() (done bool, err error)) error {
 	var err error
 	for done, n := false, 0; !done && n < attempts; n++ {
@@ -224,8 +219,9 @@ func (m *Manager) try(
 	return m.commitAndEnd(ctx, r.extension().Principal(), keep, changes)
 }
 
-// commitAndEnd commits the changes with the duty to end the sessions of the
-// extension, and ends them. It reports whether it is of no use to try again.
+// commitAndEnd commits the changes together with the instruction to end the extension's sessions,
+// and then ends them. It reports whether the change is finished, so that another attempt is
+// pointless.
 func (m *Manager) commitAndEnd(
 	ctx context.Context, who principal.Name, keep string, changes []store.Change,
 ) (bool, error) {
@@ -233,20 +229,21 @@ func (m *Manager) commitAndEnd(
 	if _, stands := errors.AsType[*store.CommittedError](err); err != nil && !stands {
 		return !errors.Is(err, store.ErrConflict), err
 	}
-	// Also if ctx has ended: the change is made.
+	// Do this even if ctx has ended, because the change is committed.
 	return true, errors.Join(err, m.evictor.Settle(ctx, who, keep, rev))
 }
 
-// Unregister removes the extension, its permission and its sessions. Who
-// registers another one under the key gets nothing of the old one's. It also
-// removes one whose record can't be read.
+// Unregister removes the extension, its permission and its sessions. An extension that is
+// registered later with the same key inherits nothing. It also removes an extension whose record
+// can't be read.
 //
 // Errors: ErrNotFound.
 func (m *Manager) Unregister(ctx context.Context, by event.Actor, key string) error {
 	return m.again("unregister extension", func() (bool, error) { return m.tryUnregister(ctx, by, key) })
 }
 
-// tryUnregister reports whether it is of no use to try again.
+// tryUnregister makes one attempt. It reports whether the change is finished, so that another
+// attempt is pointless.
 func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string) (bool, error) {
 	if err := m.mirror.Sync(ctx); err != nil {
 		return true, err
@@ -267,18 +264,18 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	return m.commitAndEnd(ctx, who, "", changes)
 }
 
-// Spares returns the condition that the session with the key, of the extension or of
-// one that acts as it, need not end for what became of the extension. ok is false if
-// it must, and is not ended yet.
+// Spares returns the condition that changes of the extension don't require the session with the key
+// to end. The session is the extension's or acts as the extension. ok is false if the session must
+// end but has not ended yet.
 func (m *Manager) Spares(who principal.Name, key string) (condition store.Change, ok bool) {
 	return m.evictor.Spares(who, key)
 }
 
-// Resume ends the sessions that a crash or a failure has kept from being ended.
-// Call it at the start and from time to time.
+// Resume ends the sessions that should have been ended before a crash or a failure. Call it at the
+// start and periodically.
 func (m *Manager) Resume(ctx context.Context) error { return m.evictor.Resume(ctx) }
 
-// encode also sets the record's size. ErrData: it would be too large.
+// encode encodes the record and sets its size. It returns ErrData if the record would be too large.
 func (r *row) encode() ([]byte, error) {
 	b, err := record.Encode(formatVersion, r, r.extra)
 	if errors.Is(err, record.ErrSize) || len(b) > maxRecord && len(b) > r.size {

@@ -10,29 +10,29 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a subject name that somebody writes.
+// Limits of a subject name in a registration.
 const (
 	maxSubject    = 4096 // bytes
 	maxRDNs       = 64
 	maxAttributes = 16 // of one RDN
 )
 
-// distinguished is a distinguished name: its RDNs, in the order of a certificate,
-// the root of the directory first.
+// distinguished is a distinguished name: its RDNs in the order of a certificate, beginning at the
+// root of the directory.
 type distinguished []rdn
 
-// rdn is a set: no type is in it twice.
+// rdn is a set of attributes. It contains each type only once.
 type rdn []attribute
 
 type attribute struct {
 	oid string // dotted
-	// value is text, or, where opaque, the hex of its DER.
+	// value is text or, if opaque is set, the DER encoding in hex.
 	value  string
 	opaque bool
 }
 
-// shortNames are the types' names of RFC 4514 §3 and of what tools print
-// besides, in upper case.
+// shortNames maps the names of types in RFC 4514 §3, and other names that tools print, to OIDs.
+// They are in upper case.
 var shortNames = map[string]string{
 	"CN":                  "2.5.4.3",
 	"COMMONNAME":          "2.5.4.3",
@@ -70,10 +70,9 @@ var shortNames = map[string]string{
 	"EMAILADDRESS": "1.2.840.113549.1.9.1",
 }
 
-// equal reports whether both name the same entry: RDN by RDN in order, types by
-// their OIDs, values without regard to case and to the amount of white space, as
-// caseIgnoreMatch does (RFC 4517 §4.2.11). What is not text must be the same
-// bytes.
+// equal reports whether both name the same entry. RDNs are compared in order and types by their
+// OIDs. Texts are compared without regard to case and the amount of white space, as by
+// caseIgnoreMatch (RFC 4517 §4.2.11), and other values by their bytes.
 func (d distinguished) equal(o distinguished) bool {
 	if len(d) != len(o) {
 		return false
@@ -111,7 +110,7 @@ func (r rdn) get(oid string) *attribute {
 	return nil
 }
 
-// add puts the attribute into the set.
+// add adds the attribute to the set.
 func (r *rdn) add(a attribute) error {
 	switch {
 	case r.get(a.oid) != nil:
@@ -123,8 +122,7 @@ func (r *rdn) add(a attribute) error {
 	return nil
 }
 
-// derName is a Name of X.501. The name of the inner type says SET to the
-// decoder.
+// derName is a Name of X.501. The suffix SET of the inner type's name controls the decoder.
 type (
 	derName      []derRDNSET
 	derRDNSET    []derAttribute
@@ -134,7 +132,7 @@ type (
 	}
 )
 
-// subject is the name in the certificate.
+// subject returns the subject of the certificate.
 func subject(c *x509.Certificate) (distinguished, error) {
 	var name derName
 	rest, err := asn1.Unmarshal(c.RawSubject, &name)
@@ -152,7 +150,7 @@ func subject(c *x509.Certificate) (distinguished, error) {
 	return d, nil
 }
 
-// fromDER makes an attribute of an encoded value.
+// fromDER returns an attribute with an encoded value.
 func fromDER(oid string, der []byte) attribute {
 	var s string
 	rest, err := asn1.Unmarshal(der, &s)
@@ -166,9 +164,9 @@ func fromText(oid, s string) attribute {
 	return attribute{oid: oid, value: strings.Join(strings.Fields(s), " ")}
 }
 
-// parseName reads a distinguished name as RFC 4514 writes it, the entry itself
-// first: CN=x,O=y. White space around separators is passed over. The older
-// spellings, with quotes or with semicolons, are refused.
+// parseName parses a distinguished name in the form of RFC 4514, with the entry itself first:
+// CN=x,O=y. It ignores white space around separators. It refuses the older forms with quotes or
+// semicolons.
 func parseName(s string) (distinguished, error) {
 	if len(s) > maxSubject || !utf8.ValidString(s) {
 		return nil, fmt.Errorf("parse subject name: too long or not UTF-8: %w", ErrSubjectName)
@@ -188,7 +186,7 @@ func parseName(s string) (distinguished, error) {
 			break
 		}
 	}
-	// The text begins where a certificate ends.
+	// The text begins with the end of the certificate's order.
 	for i, j := 0, len(d)-1; i < j; i, j = i+1, j-1 {
 		d[i], d[j] = d[j], d[i]
 	}
@@ -197,7 +195,7 @@ func parseName(s string) (distinguished, error) {
 
 type nameParser struct{ rest string }
 
-// take consumes c if it is next.
+// take consumes c if it comes next.
 func (p *nameParser) take(c byte) bool {
 	if p.rest == "" || p.rest[0] != c {
 		return false
@@ -206,7 +204,7 @@ func (p *nameParser) take(c byte) bool {
 	return true
 }
 
-// rdn reads attributes up to a comma or the end.
+// rdn parses attributes up to a comma or the end.
 func (p *nameParser) rdn() (rdn, error) {
 	var r rdn
 	for {
@@ -251,7 +249,7 @@ func attributeType(s string) (string, error) {
 	return oid.String(), nil
 }
 
-// encoded reads the hex of a DER value.
+// encoded parses the hex digits of a DER value.
 func (p *nameParser) encoded(oid string) (attribute, error) {
 	end := strings.IndexAny(p.rest, ",+")
 	if end < 0 {
@@ -269,7 +267,7 @@ func (p *nameParser) encoded(oid string) (attribute, error) {
 	return fromDER(oid, der), nil
 }
 
-// text reads a string with its escapes.
+// text parses a string with its escapes.
 func (p *nameParser) text(oid string) (attribute, error) {
 	var b strings.Builder
 	for p.rest != "" && p.rest[0] != ',' && p.rest[0] != '+' {
@@ -300,8 +298,7 @@ type escape struct {
 	length int
 }
 
-// escaped reads what follows a backslash: a special character, or two hex
-// digits.
+// escaped parses what follows a backslash: a special character or two hex digits.
 func escaped(s string) (escape, error) {
 	if s != "" && strings.IndexByte(` "#+,;<=>\`, s[0]) >= 0 {
 		return escape{s[0], 1}, nil

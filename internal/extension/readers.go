@@ -14,23 +14,23 @@ func (t *Table) Exists(key string) bool {
 	return ok
 }
 
-// What the table answers, for those who have the manager. None of it changes
-// anything.
+// The following methods of Manager only read the table. They are for callers that have just the
+// manager.
 
-// Table answers the same questions, for those who change nothing.
+// Table returns the table, for callers that only read.
 func (m *Manager) Table() *Table { return m.table }
 
-// Find is Table.Find.
+// Find calls Table.Find.
 func (m *Manager) Find(key string) (Extension, bool) { return m.table.Find(key) }
 
-// Exists is Table.Exists.
+// Exists calls Table.Exists.
 func (m *Manager) Exists(key string) bool { return m.table.Exists(key) }
 
-// List is Table.List.
+// List calls Table.List.
 func (m *Manager) List() []Extension { return m.table.List() }
 
-// Changed is Table.Changed.
+// Changed calls Table.Changed.
 func (m *Manager) Changed() <-chan struct{} { return m.table.Changed() }
 
-// Damaged is Table.Damaged.
+// Damaged calls Table.Damaged.
 func (m *Manager) Damaged() error { return m.table.Damaged() }
