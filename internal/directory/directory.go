@@ -1,6 +1,6 @@
-// Package directory says which users and groups there are, by the sources that know
-// them: the server's own users, the accounts of its operating system, and other
-// directories. It is for questions about names; package login decides who gets in.
+// Package directory finds users and groups in identity sources: the server's own users, the
+// accounts of its operating system, and other directories. A [Directory] is a list of [Source]
+// values. The package only looks up names. Package login checks credentials.
 package directory
 
 import (

@@ -2,8 +2,8 @@
 // events over one store, and connects them. It defines how they depend on each other and which
 // setting controls which of them. The server uses it, and so do tests of a whole API.
 //
-// [New] creates a [Domain] from [Options]. [Domain.NewGate] creates the gate for logins. The package
-// has no network code and no wire formats.
+// [New] creates a [Domain] from [Options]. [Domain.NewGate] creates the gate for logins. The
+// package has no network code and no wire formats.
 package domain
 
 import (
@@ -61,7 +61,7 @@ type Domain struct {
 	Access     *access.Manager
 	Accounts   *account.Manager
 	Extensions *extension.Manager
-	Directory  directory.Directory // who there is, the local users first
+	Directory  directory.Directory // users and groups; the local users are the first source
 
 	sessions      *session.Table
 	defaultDomain string

@@ -17,7 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// TestNoManagerIsAView: who has a manager can't change what the process believes
+// TestNoManagerIsAView checks that code with a manager can't change the state of the process
 // without a commit.
 func TestNoManagerIsAView(t *testing.T) {
 	view := reflect.TypeFor[store.View]()

@@ -9,7 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/schema"
 )
 
-// first appends what a client is told of one path of an object that it does not know yet. Like
+// first appends the change at one path of an object that the client does not know yet. Like
 // vCenter, it also names a path without a value: clients wait for the first update of a path.
 func (u *update) first(to []types.PropertyChange, p *value.Path, r *result) []types.PropertyChange {
 	c := types.PropertyChange{Name: p.Text, Op: types.PropertyChangeOpAssign}

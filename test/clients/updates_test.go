@@ -11,8 +11,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// govmomi's own test of its ExtensionManager, which begins to wait for an extension that
-// is not there: it takes the first change of the first update as given.
+// This is govmomi's test of its ExtensionManager. It waits for an extension that does not exist
+// yet, and it expects that the first update contains a change.
 func TestGovmomiWaitsForAnExtensionThatIsNotThereYet(t *testing.T) {
 	both(t, func(t *testing.T, s *server, json bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
