@@ -14,9 +14,8 @@ var (
 	noSniff = []string{"nosniff"}
 )
 
-// setCommon sets what every answer has. A Content-Type that is set, if to
-// nothing, keeps net/http from guessing one and from writing a page of HTML
-// with a redirect.
+// setCommon sets the headers of every response. A Content-Type that is set, even to nothing,
+// prevents net/http from guessing one and from adding an HTML page to a redirect.
 func setCommon(h http.Header) {
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
@@ -24,47 +23,46 @@ func setCommon(h http.Header) {
 }
 
 const (
-	// discarded is the size from which net/http does not read a body to its end
-	// if the handler did not.
+	// discarded is the size in bytes up to which net/http reads the rest of a body that the handler
+	// did not read.
 	discarded = 256 << 10
-	// maxReadOn is how much of a body is read after an answer that did not wait
-	// for it: twice the largest body that is served. The time is that of the
-	// whole request, see [Limits.Request].
+	// maxReadOn is how much of a body is read after a response that was sent before the end of the
+	// body: twice the largest body that is served. The time is limited by that of the whole
+	// request, see [Limits.Request].
 	maxReadOn = 16 << 20
-	// maxHeld is the longest answer that is held back until its length is known.
+	// maxHeld is the maximum length of a response that is buffered until its length is known.
 	maxHeld = 8 << 10
 )
 
-// answer knows what was sent.
+// answer is a ResponseWriter that records what was sent.
 //
-// It also gets answers through that are given before the request's body was read,
-// such as 405 or 413. If the server closed the connection while the client is
-// still sending, the client would meet a reset and might never see the answer. So
-// such an answer goes out whole, and then the body is read on and forgotten, up
-// to a size and a time. net/http does the same for bodies up to 256 KiB. A stream,
-// whose end only the handler's return marks, is left to net/http.
+// It also delivers responses that are given before the request's body was read, such as 405 or 413.
+// If the server closed the connection while the client is still sending, the client would get a
+// reset and might never see the response. So such a response is sent completely, and then the rest
+// of the body is read and discarded, up to a size and a time. net/http does the same for bodies up
+// to 256 KiB. A streaming response, which ends only when the handler returns, is left to net/http.
 type answer struct {
 	http.ResponseWriter
-	status int // 0: nothing yet
+	status int // 0 if nothing was written yet
 	bytes  int64
 
-	// stall is how long a client may take no byte of its answer; 0: the connection
-	// sees to that. Over HTTP/2 it can't: the client may go on with all else and never
-	// give leave to send more of one answer.
+	// stall is how long a client may accept no byte of its response. If 0, the connection enforces
+	// the limit. It can't do so for HTTP/2: a client may go on with other streams and never open
+	// the window of this one.
 	stall time.Duration
 
-	body    *requestBody // nil: nothing will have to be read on
+	body    *requestBody // nil if nothing of the body will have to be discarded
 	isHead  bool
-	holding bool   // the status, and what is in held, is not sent yet
-	held    []byte // the beginning of an answer that is given early
-	early   bool   // sent whole while the client may be sending
+	holding bool   // the status, and the bytes in held, were not sent yet
+	held    []byte // the beginning of a response that is given before the body was read
+	early   bool   // the response was sent completely while the client may still be sending
 }
 
 func (a *answer) WriteHeader(status int) {
 	if a.holding {
 		return
 	}
-	// 1xx are announcements (RFC 9110 §15.2), but 101 is final.
+	// Statuses 1xx are interim responses (RFC 9110 §15.2), except 101, which is final.
 	if final := status >= 200 || status == http.StatusSwitchingProtocols; final && a.status == 0 {
 		a.status = status
 		if a.body.unread() {
@@ -92,10 +90,10 @@ func (a *answer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// unsent is how much of an answer net/http keeps before it sends anything.
+// unsent is the size of net/http's buffer for a response.
 const unsent = 4 << 10
 
-// write writes within the stall limit.
+// write writes with the stall limit.
 func (a *answer) write(b []byte) (n int, err error) {
 	if a.stall == 0 || a.bytes+int64(len(b)) < unsent {
 		return a.ResponseWriter.Write(b)
@@ -106,11 +104,11 @@ func (a *answer) write(b []byte) (n int, err error) {
 		sent, err = a.ResponseWriter.Write(b[n:min(len(b), n+writeChunk)])
 		n += sent
 	}
-	a.hurry(0) // the handler may take its time for what follows
+	a.hurry(0) // the handler may take any time until its next write
 	return n, err
 }
 
-// hurry gives the client the time for what is sent next; 0: as long as it wants.
+// hurry sets the time in which the client must accept the next bytes; 0 removes the limit.
 func (a *answer) hurry(limit time.Duration) {
 	if a.stall == 0 {
 		return
@@ -119,11 +117,11 @@ func (a *answer) hurry(limit time.Duration) {
 	if limit > 0 {
 		by = time.Now().Add(limit)
 	}
-	// A writer that has no deadlines is none of net/http's.
+	// A writer without deadlines does not belong to net/http.
 	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(by)
 }
 
-// Flush is for handlers that ask for http.Flusher.
+// Flush implements http.Flusher.
 func (a *answer) Flush() {
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
@@ -132,40 +130,40 @@ func (a *answer) Flush() {
 		a.send()
 	}
 	a.hurry(a.stall)
-	// Without a flusher below there is nothing to flush early.
+	// If there is no flusher below, there is nothing to flush.
 	_ = http.NewResponseController(a.ResponseWriter).Flush()
 	a.hurry(0)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// send sends what is held, and ends the connection after it: what is left of the
-// body must not be read as another request.
+// send sends the held bytes. The connection ends after the response, because the rest of the body
+// must not be read as another request.
 func (a *answer) send() {
 	a.holding = false
 	a.early = a.isHead || a.Header().Get("Content-Length") != ""
 	a.Header().Set("Connection", "close")
-	// Else net/http might read the body itself, before the answer. A writer that
-	// can't do so reads nothing.
+	// Otherwise net/http might read the body itself before it sends the response. A writer that
+	// can't do that does not read.
 	_ = http.NewResponseController(a.ResponseWriter).EnableFullDuplex()
 	a.ResponseWriter.WriteHeader(a.status)
 	if len(a.held) > 0 {
-		_, _ = a.ResponseWriter.Write(a.held) // a client that is gone needs no answer
+		_, _ = a.ResponseWriter.Write(a.held) // a client that is gone needs no response
 		a.held = nil
 	}
 }
 
-// begun reports whether a part of the answer may have reached the client.
+// begun reports whether a part of the response may have reached the client.
 func (a *answer) begun() bool { return a.status != 0 && !a.holding }
 
-// forget drops what is held, so that another answer can be given.
+// forget drops the held bytes, so that a different response can be given.
 func (a *answer) forget() { a.status, a.bytes, a.holding, a.held = 0, 0, false, nil }
 
-// abandon has finish do nothing: net/http will drop the connection.
+// abandon makes finish do nothing, because net/http will drop the connection.
 func (a *answer) abandon() { a.holding, a.early, a.body = false, false, nil }
 
-// finish ends the answer when the handler is done.
+// finish completes the response after the handler has returned.
 func (a *answer) finish() {
 	if a.status == 0 && a.body.unread() {
 		a.WriteHeader(http.StatusOK)
@@ -177,20 +175,20 @@ func (a *answer) finish() {
 		a.send()
 	}
 	if a.bytes > 0 && !a.isHead {
-		a.hurry(a.stall) // for what net/http still has
+		a.hurry(a.stall) // for the bytes that net/http still has to send
 	}
 	if a.early {
 		_ = http.NewResponseController(a.ResponseWriter).Flush()
-		// An error is the end of the body, too.
+		// An error also ends the body.
 		_, _ = io.CopyN(io.Discard, a.body, maxReadOn)
 	}
 }
 
-// requestBody is a request's body that knows how far it was read.
+// requestBody is a request's body that records how far it was read.
 type requestBody struct {
 	io.ReadCloser
-	// waits: the client sends the body when it is told to go on, which reading
-	// does (Expect: 100-continue).
+	// waits is set if the client sends the body only after an interim response, which the first
+	// read triggers (Expect: 100-continue).
 	waits bool
 	begun atomic.Bool // a read was tried
 	ended atomic.Bool // a read ended with the body's end
@@ -205,13 +203,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unread reports whether the client may be sending what nobody has read.
+// unread reports whether the client may be sending bytes that nobody has read.
 func (b *requestBody) unread() bool {
 	return b != nil && !b.ended.Load() && (b.begun.Load() || !b.waits)
 }
 
-// needsReadOn reports whether net/http may close the connection with a part of
-// the body unread, if the handler leaves it. HTTP/2 has a signal of its own.
+// needsReadOn reports whether net/http may close the connection if the handler leaves a part of the
+// body unread. HTTP/2 can end one stream instead.
 func needsReadOn(r *http.Request) bool {
 	return r.ProtoMajor == 1 && r.Body != nil && r.Body != http.NoBody &&
 		(r.ContentLength < 0 || r.ContentLength >= discarded)

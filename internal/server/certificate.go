@@ -16,31 +16,32 @@ import (
 	"time"
 )
 
-// CertificateConfig says which certificate the server shows.
+// CertificateConfig configures the server's certificate.
 type CertificateConfig struct {
-	// Dir is where a generated certificate is kept, as cert.pem and key.pem. It
-	// is used if CertFile and KeyFile are empty, and stays open as long as the
-	// certificate is used. No link in it is followed.
+	// Dir is the directory of a generated certificate, in the files cert.pem and key.pem. It is
+	// used if CertFile and KeyFile are empty, and must stay open as long as the certificate is
+	// used. Links in it are not followed.
 	Dir *os.Root
-	// CertFile is PEM, leaf first; KeyFile its private key. Both or none.
+	// CertFile is a PEM file, leaf first, and KeyFile holds its private key. Both or none must be
+	// set.
 	CertFile, KeyFile string
 
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
 }
 
-// Certificate is the server's certificate and key. It follows its files: when
-// they change, the new pair is used from the next handshake on. A pair that
-// can't be used is logged, and the old one stays.
+// Certificate is the server's certificate and key. When its files change, the new pair is used from
+// the next handshake on. If the new pair can't be used, that is logged and the old one stays in
+// use.
 type Certificate struct {
 	certFile, keyFile string
-	kept              *os.Root // where a generated pair is kept; nil: it was given
+	kept              *os.Root // directory of a generated pair; nil if the pair is configured
 	now               func() time.Time
 	logger            *slog.Logger
 
 	pair atomic.Pointer[pair]
-	next atomic.Int64 // when to look at the files again, Unix nanoseconds
-	// loading is held by the one caller that looks at the files; seen is its.
+	next atomic.Int64 // when to check the files again, Unix nanoseconds
+	// loading is held by the one caller that checks the files. It guards seen.
 	loading atomic.Bool
 	seen    stamps
 }
@@ -51,7 +52,7 @@ type pair struct {
 	sha256 [sha256.Size]byte
 }
 
-// The names of a generated pair.
+// The file names of a generated pair.
 const (
 	keptCert = "cert.pem"
 	keptKey  = "key.pem"
@@ -63,10 +64,9 @@ const (
 	expiryWarning          = 30 * 24 * time.Hour
 )
 
-// OpenCertificate reads the configured pair, or the one kept in Dir, which is
-// made at the first start. A kept pair that is damaged, or of which one file
-// is missing, is an error: clients may have pinned it, so it is for the
-// operator to decide that there shall be another.
+// OpenCertificate reads the configured pair, or the generated pair in Dir, which it creates at the
+// first start. If a generated pair is damaged or one of its files is missing, it returns an error:
+// clients may have pinned the certificate, so only the operator may decide to replace it.
 func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 	c := &Certificate{certFile: cfg.CertFile, keyFile: cfg.KeyFile, now: cfg.Now, logger: cfg.Logger}
 	if c.now == nil {
@@ -101,7 +101,7 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 	return c, nil
 }
 
-// ensureGenerated makes the pair where there is none.
+// ensureGenerated creates a pair if there is none.
 func (c *Certificate) ensureGenerated() error {
 	_, certErr := c.kept.Lstat(keptCert)
 	_, keyErr := c.kept.Lstat(keptKey)
@@ -122,7 +122,7 @@ func (c *Certificate) ensureGenerated() error {
 	return nil
 }
 
-// Leaf returns the certificate that the next handshake shows.
+// Leaf returns the certificate that the next handshake will use.
 func (c *Certificate) Leaf() *x509.Certificate { return c.current().tls.Leaf }
 
 // Thumbprints returns the SHA-1 and SHA-256 of [Certificate.Leaf].
@@ -131,13 +131,12 @@ func (c *Certificate) Thumbprints() (sha1Sum [20]byte, sha256Sum [32]byte) {
 	return p.sha1, p.sha256
 }
 
-// getCertificate is for tls.Config.
+// getCertificate implements tls.Config.GetCertificate.
 func (c *Certificate) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return &c.current().tls, nil
 }
 
-// current returns the pair in use; about once a second it looks whether the
-// files changed.
+// current returns the pair in use. About once a second it checks whether the files have changed.
 func (c *Certificate) current() *pair {
 	now := c.now()
 	if now.UnixNano() >= c.next.Load() && c.loading.CompareAndSwap(false, true) {
@@ -148,14 +147,14 @@ func (c *Certificate) current() *pair {
 	return c.pair.Load()
 }
 
-// reload is called by whoever holds loading.
+// reload reloads the files if they have changed. The caller holds loading.
 func (c *Certificate) reload() {
 	found := c.stamps()
 	if found.same(c.seen) {
 		return
 	}
-	// The stamps are older than what is read next, so a change in between is
-	// seen as another change the next time.
+	// The stamps were taken before the files are read. So a change in between is noticed at the
+	// next check.
 	c.seen = found
 	p, err := c.loadPair()
 	if err != nil {
@@ -170,15 +169,15 @@ func (c *Certificate) reload() {
 	c.warn(p)
 }
 
-// warn tells what is unwise about the pair. An expired certificate is still
-// served: clients that pin it go on, and the others say what is wrong.
+// warn logs what is unwise about the pair. An expired certificate is still served: clients that pin
+// it continue to work, and other clients report the problem.
 func (c *Certificate) warn(p *pair) {
 	if left := p.tls.Leaf.NotAfter.Sub(c.now()); left < 0 {
 		c.logger.Warn("the certificate has expired", "file", c.certFile, "notAfter", p.tls.Leaf.NotAfter)
 	} else if left < expiryWarning {
 		c.logger.Warn("the certificate expires soon", "file", c.certFile, "notAfter", p.tls.Leaf.NotAfter)
 	}
-	// A group may well share a key that somebody else issued; ours is nobody's.
+	// A key from elsewhere may be readable by a group. A generated key is private.
 	others := fs.FileMode(0o007)
 	if c.kept != nil {
 		others = 0o077
@@ -208,7 +207,7 @@ func (c *Certificate) loadPair() (*pair, error) {
 	}, nil
 }
 
-// stat is about one of the two files. A link is not followed if the pair is kept.
+// stat returns the state of one of the two files. It does not follow a link to a generated pair.
 func (c *Certificate) stat(file string) (fs.FileInfo, error) {
 	if c.kept == nil {
 		return os.Stat(file)
@@ -247,7 +246,7 @@ func (c *Certificate) readSmall(file string) ([]byte, error) {
 	return b, nil
 }
 
-// stamps tell whether two files changed. A file that is not there is nil.
+// stamps show whether two files have changed. A missing file is nil.
 type stamps [2]fs.FileInfo
 
 func (c *Certificate) stamps() stamps {
@@ -273,9 +272,9 @@ func (s stamps) same(t stamps) bool {
 	return true
 }
 
-// tlsConfig: TLS 1.2 with forward secrecy and AEAD only, or 1.3. A client
-// certificate is asked for and never required: extensions log in by it, and
-// whether it is good is for the login to say.
+// tlsConfig returns the configuration of TLS 1.3, and of 1.2 with forward secrecy and AEAD only. A
+// client certificate is requested but not required: extensions log in with it, and the login
+// decides whether it is valid.
 func (c *Certificate) tlsConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,

@@ -12,11 +12,11 @@ import (
 
 const (
 	maxUserAgent = 512
-	// maxForwarded bounds the proxies that a request came through.
+	// maxForwarded is the maximum number of proxies that a request may have passed.
 	maxForwarded = 32
 )
 
-// peerOf is the other end of r, which came over a connection from o.
+// peerOf returns the client of r, whose connection has the origin o.
 func peerOf(r *http.Request, o origin, proxies []netip.Prefix) peer.Peer {
 	p := peer.Peer{
 		Address:   o.address,
@@ -33,8 +33,8 @@ func peerOf(r *http.Request, o origin, proxies []netip.Prefix) peer.Peer {
 			p.Address = client
 		}
 	}
-	// A relay on this machine that nobody configured makes the whole world look
-	// local; most relays give themselves away.
+	// Behind an unconfigured relay on this machine every client would appear to be local. Most
+	// relays add a header that reveals them.
 	if p.Local && relayed(r.Header) {
 		p.Local, p.UnixUID = false, nil
 	}
@@ -50,11 +50,11 @@ func relayed(h http.Header) bool {
 	return false
 }
 
-// forwardedFor returns the rightmost address that is not a trusted proxy's:
-// each proxy appends whom it heard from, so what stands left of it is what that
-// client claims, and isn't looked at. If all are trusted it is the leftmost,
-// the proxy furthest away. A malformed element on the way, or too many, and
-// the header tells nothing.
+// forwardedFor returns the rightmost address that is not a trusted proxy's. Each proxy appends the
+// address that it received the request from, so everything to the left of the result is only the
+// client's claim and is ignored. If all addresses are trusted proxies, it returns the leftmost,
+// which is the most distant proxy. ok is false if an element that must be read is malformed or if
+// there are too many.
 func forwardedFor(headers []string, proxies []netip.Prefix) (string, bool) {
 	furthest, seen := "", 0
 	for i := len(headers) - 1; i >= 0; i-- {
@@ -78,8 +78,7 @@ func forwardedFor(headers []string, proxies []netip.Prefix) (string, bool) {
 	return furthest, seen > 0
 }
 
-// forwardedAddress reads an address; some proxies write its port too, or the brackets
-// of IPv6.
+// forwardedAddress parses an address. Some proxies add a port or the brackets of IPv6.
 func forwardedAddress(s string) (netip.Addr, bool) {
 	s = strings.Trim(s, " \t")
 	bare := s
@@ -100,9 +99,8 @@ func forwardedAddress(s string) (netip.Addr, bool) {
 	return ip.Unmap(), true
 }
 
-// cleanText cuts s to the limit of bytes and leaves out what could forge or
-// disguise a line of a log: control and format characters, line separators,
-// and bytes that are not UTF-8.
+// cleanText cuts s to the limit in bytes and removes what could forge or disguise a log line:
+// control and format characters, line separators, and bytes that are not UTF-8.
 func cleanText(s string, limit int) string {
 	if len(s) <= limit && plainASCII(s) {
 		return s
@@ -110,7 +108,7 @@ func cleanText(s string, limit int) string {
 	var b strings.Builder
 	for i, r := range s {
 		if r == utf8.RuneError {
-			// An honest U+FFFD goes too: it means that something was lost already.
+			// A real U+FFFD is removed, too: it means that a character was lost earlier.
 			continue
 		}
 		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {

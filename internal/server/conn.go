@@ -13,20 +13,20 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-// origin is what a connection tells about its other end, before any header.
+// origin is what a connection reveals about the client, before any header was read.
 type origin struct {
 	address string
-	// local: from this machine. A trusted proxy is never local, wherever it
-	// runs, since it speaks for somebody else.
+	// local is set if the client is on this machine. A trusted proxy is never local, because it
+	// acts for others.
 	local bool
-	// proxy: a trusted one, whose X-Forwarded-For is believed.
+	// proxy is set for a trusted proxy, whose X-Forwarded-For is used.
 	proxy bool
 	uid   *uint32
-	meter *meter // of the connection
+	meter *meter // counts the bytes of the connection's headers
 }
 
-// conn is an accepted connection: it knows its origin, gives its place back
-// when it is closed, and doesn't wait for a client that stopped reading.
+// conn is an accepted connection. It knows its origin, releases its quotas when it is closed, and
+// fails writes to a client that has stopped reading.
 type conn struct {
 	net.Conn
 	opened  time.Time
@@ -34,21 +34,21 @@ type conn struct {
 	release func() // called once
 
 	stall time.Duration
-	// writeBy is the deadline in force for writes that the stall limit set, as
-	// the time after the connection was opened. It is renewed only when a quarter
-	// of it is used up, since setting one costs as much as a short answer.
+	// writeBy is the write deadline in force because of the stall limit, as the time after the
+	// connection was opened. It is renewed only when a quarter of it has passed, because setting a
+	// deadline costs as much as a short response.
 	writeBy atomic.Int64
-	// fixed: somebody else set a write deadline, which holds until it is unset.
+	// fixed is set while somebody else's write deadline is in force.
 	fixed atomic.Bool
 }
 
-// writeChunk is the most that has to go out within one stall limit.
+// writeChunk is the number of bytes that the client must accept within one stall limit.
 const writeChunk = 256 << 10
 
 func (c *conn) origin() origin { return c.from }
 
-// Read reads what there is room for: see meter. Past it the connection is as good as
-// broken.
+// Read reads from the connection if the meter has room for the bytes. Otherwise it returns an
+// error, after which the connection can't be used.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.from.meter.read(n) {
@@ -57,7 +57,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write sends b; a client that takes nothing for the stall limit gets an error.
+// Write sends b. It returns an error if the client accepts no byte within the stall limit.
 func (c *conn) Write(b []byte) (int, error) {
 	sent := 0
 	for {
@@ -68,7 +68,7 @@ func (c *conn) Write(b []byte) (int, error) {
 		sent += n
 		b = b[n:]
 		if errors.Is(err, os.ErrDeadlineExceeded) && !c.fixed.Load() {
-			// Nothing more will get through, so don't let TLS try to say goodbye.
+			// No more bytes will get through, so prevent TLS from sending its final alert.
 			err = errors.Join(err, c.Conn.Close())
 		}
 		if err != nil || len(b) == 0 {
@@ -90,8 +90,8 @@ func (c *conn) renew() error {
 	return c.Conn.SetWriteDeadline(c.opened.Add(by))
 }
 
-// SetWriteDeadline overrides the stall limit. net/http unsets the deadline
-// after each answer, which leaves the stall limit as it is.
+// SetWriteDeadline overrides the stall limit. net/http removes the deadline after each response,
+// and then the stall limit applies again.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if t.IsZero() {
 		if c.fixed.Swap(false) {
@@ -103,13 +103,13 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// SetDeadline is [conn.SetWriteDeadline] and the read deadline.
+// SetDeadline is [conn.SetWriteDeadline] and sets the read deadline.
 func (c *conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// CloseWrite lets net/http end an answer politely if the request was not read
-// to its end: without it the client may see a reset and no answer.
+// CloseWrite lets net/http end a response cleanly if the request was not read to its end: otherwise
+// the client may get a reset instead of the response.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -124,7 +124,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// quota counts what is live. max bounds it.
+// quota counts what is in use, up to max.
 type quota struct {
 	max     int64
 	live    atomic.Int64
@@ -144,7 +144,7 @@ func (q *quota) take() bool {
 
 func (q *quota) give() { q.live.Add(-1) }
 
-// takeAll takes one of each, or of none.
+// takeAll takes one of each quota or, if one is exhausted, none.
 func takeAll(quotas []*quota) bool {
 	for i, q := range quotas {
 		if !q.take() {
@@ -161,22 +161,23 @@ func giveAll(quotas []*quota) {
 	}
 }
 
-// listener accepts within its quotas.
+// listener accepts connections within its quotas.
 type listener struct {
 	net.Listener
 	name    string
 	quotas  []*quota
-	each    *addressQuota // of connections; nil: addresses are not counted
-	headers *addressQuota // bytes of headers; nil: not counted
+	each    *addressQuota // connections of each address; nil: not limited
+	headers *addressQuota // bytes of headers; nil: not limited
 	proxies []netip.Prefix
 	stall   time.Duration
 	logger  *slog.Logger
 	now     func() time.Time
 
-	full, greedy refusals // of all connections, and of one address
+	// refused connections because of all connections, and because of those of one address
+	full, greedy refusals
 }
 
-// Accept returns the next connection that there is room for.
+// Accept returns the next connection that is within the quotas.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -196,7 +197,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// admit takes the places of a connection. release gives them back, once.
+// admit takes the quotas of a connection. release returns them and is called once.
 func (l *listener) admit(from origin) (release func(), ok bool) {
 	owner := ""
 	if l.each != nil {
@@ -228,14 +229,14 @@ func (l *listener) admit(from origin) (release func(), ok bool) {
 
 // refusals counts refusals for the log.
 type refusals struct {
-	since atomic.Int64 // the last line
-	next  atomic.Int64 // when there may be one, in Unix nanoseconds
+	since atomic.Int64 // since the last log line
+	next  atomic.Int64 // when the next line may be logged, in Unix nanoseconds
 }
 
-// refusalLogPeriod keeps a flood of connections from becoming one of lines.
+// refusalLogPeriod prevents a flood of connections from flooding the log.
 const refusalLogPeriod = 10 * time.Second
 
-// count counts one, and returns the number that a line is to tell, or 0.
+// count counts one refusal. It returns the number of refusals to log now, or 0.
 func (r *refusals) count(now time.Time) int64 {
 	r.since.Add(1)
 	next := r.next.Load()
@@ -245,8 +246,8 @@ func (r *refusals) count(now time.Time) int64 {
 	return r.since.Swap(0)
 }
 
-// originOf reads the facts of a fresh connection. What can't be learnt is
-// left out, so that it is never local by mistake.
+// originOf returns the origin of a new connection. A property that can't be determined is left
+// unset, so that a connection is never local by mistake.
 func originOf(c net.Conn, proxies []netip.Prefix) origin {
 	switch addr := c.RemoteAddr().(type) {
 	case *net.TCPAddr:

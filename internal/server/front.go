@@ -14,8 +14,8 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-// front is what every request passes before the application: who is there,
-// limits, health, and what becomes of a panic.
+// front handles every request before the application does: it determines the client, enforces
+// limits, answers health checks, and recovers from panics.
 type front struct {
 	next     http.Handler
 	proxies  []netip.Prefix
@@ -25,20 +25,20 @@ type front struct {
 	health   *health
 	tunnel   *tunnel // nil: CONNECT is refused
 	guard    guard
-	guarded  *refusals // by guard
+	guarded  *refusals // refusals by guard
 	logger   *slog.Logger
 	now      func() time.Time
-	stall    time.Duration // of a client that takes nothing of its answer
+	stall    time.Duration // limit for a client that accepts no byte of its response
 }
 
 type originKey struct{}
 
-// connContext is for http.Server: it hands the connection's origin on.
+// connContext implements http.Server.ConnContext. It stores the connection's origin in the context.
 func connContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, originKey{}, knownOrigin(c))
 }
 
-// knownOrigin is the origin of the connection below TLS.
+// knownOrigin returns the origin of the connection below TLS.
 func knownOrigin(c net.Conn) origin {
 	for {
 		switch layer := c.(type) {
@@ -87,7 +87,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.leave(p)
-	x.from.Request = f.ids.next() // nobody has seen x.from before
+	x.from.Request = f.ids.next() // x.from is not shared yet
 	if r.Method == http.MethodConnect {
 		f.tunnel.serveConnect(&x.answer, r, &x.from, from.meter)
 		return
@@ -95,24 +95,24 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.logger.Enabled(r.Context(), slog.LevelDebug) {
 		defer f.logAccess(x, r, time.Now())
 	}
-	defer f.recoverPanic(x, r) // before the access line, which shall have its status
+	defer f.recoverPanic(x, r) // deferred so that it runs before logAccess, which logs the status
 	f.next.ServeHTTP(&x.answer, r)
 }
 
-// shares are what one address may have of what HTTP/2 multiplies.
+// shares are the limits of one address for what HTTP/2 multiplies.
 type shares struct {
 	requests *addressQuota // in flight over HTTP/2
 	headers  *addressQuota // bytes
 }
 
-// place is what a request in flight has of them.
+// place is what a request in flight has taken of the shares.
 type place struct {
-	http2  bool // over HTTP/1 its connection and its header are counted
+	http2  bool // for HTTP/1, the connection and its meter are counted instead
 	owner  string
 	header int64 // bytes
 }
 
-// admit takes the place of a request in flight.
+// admit takes the shares of a request in flight.
 func (f *front) admit(r *http.Request, from origin) (place, bool) {
 	if !f.requests.take() {
 		return place{}, false
@@ -133,7 +133,7 @@ func (f *front) admit(r *http.Request, from origin) (place, bool) {
 	return p, true
 }
 
-// leave gives it back.
+// leave returns them.
 func (f *front) leave(p place) {
 	if p.http2 {
 		f.shares.headers.give(p.owner, p.header)
@@ -142,16 +142,15 @@ func (f *front) leave(p place) {
 	f.requests.give()
 }
 
-// exchange is what is known of one request and its answer, together since each
-// request makes one.
+// exchange holds the state of one request and its response. It is one struct to save allocations,
+// since there is one for each request.
 type exchange struct {
 	answer answer
 	body   requestBody
 	from   peer.Peer
 }
 
-// attach makes x the exchange of r, and w its answer's way out. It returns the
-// request for the handler.
+// attach initializes x for r and w. It returns the request for the handler.
 func (x *exchange) attach(w http.ResponseWriter, r *http.Request, stall time.Duration) *http.Request {
 	x.answer.ResponseWriter, x.answer.isHead = w, r.Method == http.MethodHead
 	if r.ProtoMajor == 2 {
@@ -165,18 +164,17 @@ func (x *exchange) attach(w http.ResponseWriter, r *http.Request, stall time.Dur
 	return r
 }
 
-// unsafeFraming tells of requests after which the connection is closed. RFC
-// 9112 §6.1 wants that where Transfer-Encoding stands beside Content-Length, or
-// in an HTTP/1.0 message: somebody between may have seen the request's end
-// elsewhere. net/http goes by Transfer-Encoding in the first case, ignores it
-// in the second, and hides either, so all chunked and all HTTP/1.0 requests
-// are the last ones on their connection.
+// unsafeFraming reports whether the connection must be closed after the request. RFC 9112 §6.1
+// demands that for a request with both Transfer-Encoding and Content-Length, and for an HTTP/1.0
+// request with Transfer-Encoding, because an intermediary may have seen the request's end
+// elsewhere. net/http uses Transfer-Encoding in the first case, ignores it in the second, and hides
+// both cases. So every chunked and every HTTP/1.0 request is the last one on its connection.
 func unsafeFraming(r *http.Request) bool {
 	return r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || r.ProtoMinor == 0)
 }
 
-// recoverPanic ends the one request that panicked. The client learns only the
-// request's id; the log has the stack.
+// recoverPanic ends a request whose handler panicked. The client gets only the request's id; the
+// stack is logged.
 func (f *front) recoverPanic(x *exchange, r *http.Request) {
 	v := recover()
 	if v == nil {
@@ -185,14 +183,14 @@ func (f *front) recoverPanic(x *exchange, r *http.Request) {
 	a, id := &x.answer, x.from.Request.String()
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		a.abandon()
-		panic(http.ErrAbortHandler) // asked for: net/http drops the connection
+		panic(http.ErrAbortHandler) // net/http is to drop the connection
 	}
 	f.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "request panicked",
 		slog.String("request", id), slog.String("method", shorten(r.Method)), slog.String("path", shorten(r.URL.Path)),
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	if a.begun() {
 		a.abandon()
-		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+		panic(http.ErrAbortHandler) // the client must not take half a response for a complete one
 	}
 	a.forget()
 	last := a.Header()["Connection"]
@@ -205,8 +203,7 @@ func (f *front) recoverPanic(x *exchange, r *http.Request) {
 	http.Error(a, "internal error, request "+id, http.StatusInternalServerError)
 }
 
-// logGuarded tells of requests that the guard refused: a page may be trying what
-// it can reach on this machine.
+// logGuarded logs requests that the guard refused, because a web page may be probing this machine.
 func (f *front) logGuarded(r *http.Request, reason string) {
 	if n := f.guarded.count(f.now()); n > 0 {
 		f.logger.Warn("requests refused that a web page may have sent", "reason", reason, "host", shorten(r.Host),
@@ -214,7 +211,7 @@ func (f *front) logGuarded(r *http.Request, reason string) {
 	}
 }
 
-// logAccess writes no header and no query: tokens travel in them.
+// logAccess logs a request, without headers and query, because they may contain tokens.
 func (f *front) logAccess(x *exchange, r *http.Request, start time.Time) {
 	a, p := &x.answer, &x.from
 	f.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelDebug, "request",
@@ -224,11 +221,10 @@ func (f *front) logAccess(x *exchange, r *http.Request, start time.Time) {
 		slog.Int64("bytes", a.bytes), slog.Duration("took", time.Since(start)))
 }
 
-// shorten is for what clients write and logs show.
+// shorten cleans and shortens a text from a client for the log.
 func shorten(s string) string { return cleanText(s, 256) }
 
-// requestIDs makes names that differ within a run of the server, and between
-// runs.
+// requestIDs generates ids that are unique within a run of the server and differ between runs.
 type requestIDs struct {
 	run  string
 	last atomic.Uint64
@@ -240,7 +236,7 @@ func (ids *requestIDs) next() peer.RequestID {
 
 // health answers /healthz and /readyz.
 type health struct {
-	// ready says why the server can't serve now, in words that anybody may read.
+	// ready returns an error while the server can't serve. Anybody may read its text.
 	ready    func() error
 	draining atomic.Bool
 }
@@ -264,7 +260,7 @@ func (h *health) serve(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte("ok\n")) // a probe that went away needs no answer
+	_, _ = w.Write([]byte("ok\n")) // a probe that has gone needs no response
 	return true
 }
 

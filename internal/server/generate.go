@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// generatedLife is ten years. Clients trust a generated certificate because
-// they were told its thumbprint or given the file, not because of somebody who
-// could revoke it; a shorter life would only make them fail one day.
+// generatedLife is ten years. Clients trust a generated certificate because they were given its
+// thumbprint or file, and nobody could revoke it. A shorter life would only make clients fail some
+// day.
 const generatedLife = 10 * 365 * 24 * time.Hour
 
-// generatePair writes a self-signed certificate and its key into the directory.
-// The certificate comes last, and neither file is ever half there.
+// generatePair writes a self-signed certificate and its key into the directory. The certificate is
+// written last, and no file is ever visible incomplete.
 func generatePair(dir *os.Root, now time.Time) error {
 	// Randomness is crypto/rand's whatever one passes: so is Go's rule for keys.
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -55,9 +55,8 @@ func generatePair(dir *os.Root, now time.Time) error {
 	return writeNew(dir, keptCert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
 }
 
-// certificateNames are the names that clients of this machine use, the host's
-// own first where it has a usable one. sdkTunnel is the name that clients
-// which log in by certificate connect to.
+// certificateNames returns the names that clients on this machine use, with the host's own name
+// first if it is usable. sdkTunnel is the name that clients which log in by certificate connect to.
 func certificateNames() []string {
 	names := []string{"localhost", tunnelName}
 	if host, err := os.Hostname(); err == nil && usableName(host) && !strings.EqualFold(host, "localhost") {
@@ -66,8 +65,8 @@ func certificateNames() []string {
 	return names
 }
 
-// usableName: letters, digits, hyphens and dots, within the limits of RFC 1035
-// §2.3.4, and short enough for a common name (RFC 5280, ub-common-name 64).
+// usableName reports whether a name consists of letters, digits, hyphens and dots, is within the
+// limits of RFC 1035 §2.3.4, and is short enough for a common name (RFC 5280, ub-common-name 64).
 func usableName(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
@@ -85,7 +84,7 @@ func usableName(s string) bool {
 	return true
 }
 
-// writeNew writes the file whole, or not at all, and lasting.
+// writeNew writes a file atomically and syncs it to disk.
 func writeNew(dir *os.Root, name string, b []byte, mode fs.FileMode) error {
 	temp := "." + name + "-" + rand.Text()
 	f, err := dir.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

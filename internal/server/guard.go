@@ -10,19 +10,19 @@ import (
 	"github.com/vigate/vigate/internal/httptoken"
 )
 
-// AnyHost, among the names that a listener answers to, stands for all of them.
+// AnyHost, as one of the names of a listener, allows every name.
 const AnyHost = "*"
 
-// guard keeps web pages from loopback listeners. A page can make a browser on this
-// machine send requests to them: under the page's own name, whose address its
-// owner changes (DNS rebinding), or across origins.
+// guard protects loopback listeners from web pages. A page can make a browser on this machine send
+// requests to them: under the page's own name, if its owner changes the name's address (DNS
+// rebinding), or across origins.
 type guard struct {
 	loopback   bool     // the listener is for clients on this machine
-	names      []string // that Host may have besides this machine's; see AnyHost
-	sameOrigin bool     // refuses what a page of another origin sends; else the handler decides
+	names      []string // names that Host may contain besides those of this machine; see AnyHost
+	sameOrigin bool     // refuse requests of a page of another origin; otherwise the handler decides
 }
 
-// refuses returns the reason to refuse r for, or nothing.
+// refuses returns the reason to refuse r, or an empty text.
 func (g *guard) refuses(r *http.Request) (reason string) {
 	switch {
 	case !g.loopback, r.Method == http.MethodConnect: // no page can send CONNECT
@@ -35,19 +35,19 @@ func (g *guard) refuses(r *http.Request) (reason string) {
 	return ""
 }
 
-// answersTo reports whether the listener has the name that r was sent to. HTTP/1.0
-// knows no Host; no browser speaks it.
+// answersTo reports whether the name in the request's Host header is one of the listener's. An
+// HTTP/1.0 request may have no Host; no browser sends one.
 func (g *guard) answersTo(r *http.Request) bool {
 	if r.Host == "" && r.ProtoMinor == 0 {
 		return true
 	}
-	name := strings.TrimSuffix(hostName(r.Host), ".") // a whole name of the DNS may end so
+	name := strings.TrimSuffix(hostName(r.Host), ".") // a fully qualified name may end with a dot
 	return isLoopback(name) || slices.ContainsFunc(g.names, func(own string) bool {
 		return own == AnyHost || strings.EqualFold(own, name)
 	})
 }
 
-// hostName is a Host header without its port and the brackets of IPv6.
+// hostName returns a Host header without the port and the brackets of IPv6.
 func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name

@@ -2,55 +2,56 @@ package server
 
 import "time"
 
-// Limits bound what clients can make the server hold. A zero member is the
-// default that its comment gives.
+// Limits limit what clients can make the server hold. If a member is zero, the default in its
+// comment is used.
 type Limits struct {
-	// Connections in all, without the admin listener's (20,000), and per
-	// listener (20,000). Connections past it are closed at once: a client that
-	// is told so can go elsewhere, one that waits in a queue can't.
+	// Connections is the maximum number of all connections except the admin listener's (20,000),
+	// and ListenerConnections that of each listener (20,000). Further connections are closed at
+	// once, because a client that is refused can try another server, and one that waits in a queue
+	// can't.
 	Connections         int
 	ListenerConnections int
-	// AddressConnections of one IPv4 address, one /64 of IPv6 or one user of the
-	// Unix socket, without the admin listener's and those of trusted proxies (a
-	// quarter of Connections). Past it they are closed at once.
+	// AddressConnections is the maximum number of connections of one IPv4 address, one /64 network
+	// of IPv6 or one user of the Unix socket (a quarter of Connections). It does not apply to the
+	// admin listener and to trusted proxies. Further connections are closed at once.
 	AddressConnections int
-	// Requests in flight in all, long polls among them (50,000). It bounds
-	// what HTTP/2 streams multiply. Past it: 503 with Retry-After.
+	// Requests is the maximum number of requests in flight, including long polls (50,000). It
+	// limits what HTTP/2 streams multiply. Further requests get 503 with Retry-After.
 	Requests int
-	// AddressRequests of one address that are in flight over HTTP/2, where one
-	// connection has many (a quarter of Requests). Past it: 503 with Retry-After.
+	// AddressRequests is the maximum number of requests of one address in flight over HTTP/2, where
+	// one connection carries many (a quarter of Requests). Further requests get 503 with
+	// Retry-After.
 	AddressRequests int
-	// Headers is the memory of the headers of all requests, in flight and coming, past
-	// the first 2 KiB of each (64 MiB). One address may have a quarter. Past it the
-	// connection is closed; over HTTP/2: 503 with Retry-After.
+	// Headers is the maximum memory of the headers of all requests that are being received or
+	// served, without the first 2 KiB of each (64 MiB). One address may use a quarter. Beyond it
+	// the connection is closed, or over HTTP/2 the request gets 503 with Retry-After.
 	Headers int
-	// HTTP2 connections in all (a sixteenth of Connections). One address may have a
-	// quarter. A client past it is offered HTTP/1.1 only.
+	// HTTP2 is the maximum number of HTTP/2 connections (a sixteenth of Connections). One address
+	// may have a quarter of them. Further clients are offered HTTP/1.1 only.
 	HTTP2 int
-	// Tunnels are the connections through CONNECT (1,000).
+	// Tunnels is the maximum number of connections through CONNECT (1,000).
 	Tunnels int
-	// HeaderBytes of one request (64 KiB).
+	// HeaderBytes is the maximum size of one request's header (64 KiB).
 	HeaderBytes int
-	// StreamsPerConnection of HTTP/2 (128).
+	// StreamsPerConnection is the maximum number of concurrent HTTP/2 streams of a connection
+	// (128).
 	StreamsPerConnection int
 
-	// Header is the time for the TLS handshake, and for a request's header (10 s).
+	// Header is the time limit of the TLS handshake and of a request's header (10 s).
 	Header time.Duration
-	// Request is the time for a whole request with its body, from its first
-	// byte (30 s). It ends with the body: a call that waits for updates is not
-	// cut off by it.
+	// Request is the time limit of a whole request with its body, from its first byte (30 s). It
+	// ends with the body, so it does not cut a call that waits for updates.
 	Request time.Duration
-	// Idle is how long a connection may be without a request (15 min and 2 s).
-	// pyVmomi uses one again that has been idle for up to 15 minutes, and fails
-	// if it is closed by then.
+	// Idle is how long a connection may be without a request (15 min and 2 s). pyVmomi reuses a
+	// connection that was idle for up to 15 minutes, and fails if it has been closed.
 	Idle time.Duration
-	// Stall is how long the client may take no byte of an answer (1 min).
+	// Stall is how long a client may accept no byte of a response (1 min).
 	//
-	// There is no limit on the time of an answer as a whole. Calls that wait
-	// for updates take 30 minutes, and long lists take as long as the client's
-	// line needs; what must not be is a client that stops reading.
+	// There is no time limit for a whole response: calls that wait for updates take 30 minutes, and
+	// long lists take as long as the client's network needs. Only a client that stops reading must
+	// be cut.
 	Stall time.Duration
-	// Drain is the time that requests in flight have to finish (15 s).
+	// Drain is how long requests in flight may take to finish at shutdown (15 s).
 	Drain time.Duration
 }
 

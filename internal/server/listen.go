@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// checkLoopback refuses an address that others than this machine could reach.
-// what names the listener in the error.
+// checkLoopback returns an error for an address that other machines could reach. what names the
+// listener in the error.
 func checkLoopback(what, addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -30,9 +30,8 @@ func checkLoopback(what, addr string) error {
 		"are served", what, addr)
 }
 
-// keepAlive finds clients that went without a word, such as those that lost their
-// power or their network: after 90 s their connections end, and with them the
-// calls that wait on them.
+// keepAlive detects clients that disappeared without closing their connections, for example by a
+// power failure: after 90 s their connections end, and with them the calls that wait on them.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
 
 func listenTCP(ctx context.Context, what, addr string) (net.Listener, error) {
@@ -44,7 +43,7 @@ func listenTCP(ctx context.Context, what, addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// listenLoopback is listenTCP, and looks at what a name was resolved to.
+// listenLoopback is listenTCP, and checks the address that a name was resolved to.
 func listenLoopback(ctx context.Context, what, addr string) (net.Listener, error) {
 	l, err := listenTCP(ctx, what, addr)
 	if err != nil {
@@ -57,12 +56,11 @@ func listenLoopback(ctx context.Context, what, addr string) (net.Listener, error
 	return l, nil
 }
 
-// unixProbe is how long a server at the other end of an existing socket has.
+// unixProbe is how long a server on an existing socket may take to accept a connection.
 const unixProbe = 2 * time.Second
 
-// listenUnix opens the socket at path. Every local user may connect, as every
-// one could over loopback: who it is the kernel tells, what it may do the
-// application.
+// listenUnix opens the socket at path. Every local user may connect, as over loopback. The kernel
+// identifies the user, and the application decides what the user may do.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, fmt.Errorf("open unix listener: %w", err)
@@ -86,7 +84,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return s, nil
 }
 
-// removeStale removes the socket of a server that is gone, and nothing else.
+// removeStale removes the socket of a server that no longer runs, and no other file.
 func removeStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +110,7 @@ func removeStale(ctx context.Context, path string) error {
 	return os.Remove(path)
 }
 
-// unixSocket removes its file when it is closed, unless it is another's by now.
+// unixSocket removes its file when it is closed, unless another server has replaced it.
 type unixSocket struct {
 	*net.UnixListener
 	path  string
@@ -123,7 +121,7 @@ type unixSocket struct {
 func (s *unixSocket) Close() error { return s.close() }
 
 func (s *unixSocket) closeAndRemove() error {
-	// The file goes first: while the listener lives, nobody takes it for stale.
+	// Remove the file first: while the listener is open, no other server considers it stale.
 	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.made) {
 		if err := os.Remove(s.path); err != nil {
 			return errors.Join(err, s.UnixListener.Close())

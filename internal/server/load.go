@@ -1,16 +1,16 @@
 package server
 
-// Load is what a server carries now, and what it had to refuse since it was
-// opened. The admin listener's requests are left out, its connections are not.
+// Load is the current load of a server and what it has refused since it was opened. It includes the
+// admin listener's connections, but not its requests.
 type Load struct {
 	Connections map[string]int64 // open now, by the listener's name, see Addr
 	InFlight    int64            // requests being served, long polls among them
 
-	RefusedConnections uint64 // past the limits of connections, in all and of one address
-	RefusedRequests    uint64 // past the limit of requests in flight
+	RefusedConnections uint64 // because of a limit, that of all connections or that of one address
+	RefusedRequests    uint64 // because of the limit of requests in flight
 }
 
-// Load tells what the server carries.
+// Load returns the server's current load.
 func (s *Server) Load() Load {
 	l := Load{
 		Connections: make(map[string]int64, len(s.sites)), InFlight: s.requests.live.Load(),
@@ -24,6 +24,5 @@ func (s *Server) Load() Load {
 	return l
 }
 
-// Requests is how many requests were let in since the server was opened. It
-// costs next to nothing.
+// Requests returns how many requests were admitted since the server was opened. It is very cheap.
 func (s *Server) Requests() uint64 { return s.ids.last.Load() }

@@ -8,44 +8,43 @@ import (
 )
 
 const (
-	// maxFields bounds the fields of a header. Each takes memory of its own, however
-	// short it is.
+	// maxFields is the maximum number of fields of a header. Each takes memory, however short it
+	// is.
 	maxFields = 100
 	// smallHeader is how much of a header is not counted, in bytes. Nearly all are
 	// smaller, and so are nearly all handshakes.
 	smallHeader = 2 << 10
-	// fieldCost is what a field takes besides its text, in bytes.
+	// fieldCost is the memory of a field besides its text, in bytes.
 	fieldCost = 64
 )
 
 var errHeaders = errors.New("the headers of requests take too much memory")
 
-// meter counts the bytes of one connection that belong to headers: those that are
-// coming, and those of the request that is being served. net/http keeps up to 16 bytes
-// of memory for each of them, and reads them before a handler can refuse anything, so
-// that they are counted as they come. What comes while a request is served is its
-// body, which is counted elsewhere.
+// meter counts the bytes of headers on one connection: of those that are being received, and of the
+// request that is being served. net/http needs up to 16 bytes of memory for each of them and reads
+// a whole header before a handler could refuse it, so bytes are counted when they arrive. Bytes
+// that arrive while a request is served belong to its body, which is counted elsewhere.
 //
-// Over HTTP/2 headers come among all else, and are counted when their request is
-// served: what is coming is at most one header for each connection, and there are few
-// such connections.
+// On HTTP/2 connections, headers are mixed with other frames and are counted when their request is
+// served. At most one header per connection is being received, and the number of such connections
+// is limited.
 //
 // A nil meter counts nothing.
 type meter struct {
 	quota *addressQuota // bytes of headers
 	owner string        // of the connection
 
-	off    atomic.Bool  // it is HTTP/2
+	off    atomic.Bool  // the connection uses HTTP/2
 	busy   atomic.Bool  // a request is being served
-	came   atomic.Int64 // bytes since the last request was done
-	counts atomic.Int64 // bytes that are counted in quota; written with mu
+	came   atomic.Int64 // bytes since the end of the last request
+	counts atomic.Int64 // bytes that quota counts; written with mu held
 
 	mu     sync.Mutex    // guards what follows
-	places *addressQuota // in which the connection has a place as one of HTTP/2; nil: it has none
+	places *addressQuota // the quota of HTTP/2 connections that counts this one; nil: none
 	closed bool
 }
 
-// read counts n bytes that came, and reports whether there is room for them.
+// read counts n received bytes and reports whether there is room for them.
 func (m *meter) read(n int) bool {
 	if m == nil || m.busy.Load() || m.off.Load() {
 		return true
@@ -72,7 +71,7 @@ func (m *meter) hello() {
 	}
 }
 
-// begin is called when a request begins to be served.
+// begin is called before a request is served.
 func (m *meter) begin() {
 	if m != nil {
 		m.busy.Store(true)
@@ -93,15 +92,14 @@ func (m *meter) end() {
 	m.busy.Store(false)
 }
 
-// give forgets what is counted. The mutex is held.
+// give returns the counted bytes to the quota. Callers hold mu.
 func (m *meter) give() {
 	if n := m.counts.Swap(0); n > 0 {
 		m.quota.give(m.owner, n)
 	}
 }
 
-// speaksHTTP2 reports whether the connection may be one of HTTP/2, which takes a place
-// in the quota.
+// speaksHTTP2 reports whether the connection may use HTTP/2. If so, it counts in the quota.
 func (m *meter) speaksHTTP2(places *addressQuota) bool {
 	if m == nil {
 		return false
@@ -117,7 +115,7 @@ func (m *meter) speaksHTTP2(places *addressQuota) bool {
 	return true
 }
 
-// close is called when the connection is closed, once or more often.
+// close is called once or more when the connection is closed.
 func (m *meter) close() {
 	if m == nil {
 		return
@@ -141,7 +139,7 @@ func fields(h http.Header) int {
 	return n
 }
 
-// headerSize is about how much memory a request's header takes, in bytes.
+// headerSize returns the approximate memory of a request's header, in bytes.
 func headerSize(r *http.Request) int64 {
 	n := len(r.RequestURI) + len(r.Host)
 	for name, values := range r.Header {

@@ -9,13 +9,12 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-// addressQuota counts something that clients have the server hold, and bounds what one
-// address has of it: its connections, its requests, the bytes of its headers. So one
-// client takes no more room than its own. What trusted proxies bring is of many
-// clients, and is bounded in all only.
+// addressQuota limits what the clients at one address can make the server hold: connections,
+// requests or bytes of headers. So one client can't use up what all clients share. Connections of
+// trusted proxies carry many clients' requests and count only for the limit of all.
 type addressQuota struct {
 	each    int64 // of one address
-	all     int64 // of all; 0: not bounded
+	all     int64 // of all; 0: not limited
 	refused atomic.Uint64
 
 	mu    sync.Mutex // guards what follows
@@ -23,13 +22,14 @@ type addressQuota struct {
 	total int64
 }
 
-// newAddressQuota bounds what one address and what all have; 0 for all: no bound.
+// newAddressQuota returns a quota with a limit for each address and one for all; if all is 0, there
+// is no limit for all.
 func newAddressQuota(each, all int) *addressQuota {
 	return &addressQuota{each: int64(each), all: int64(all), live: map[string]int64{}}
 }
 
-// owner is what counts as one address: an IPv4 address, a network of IPv6 that one
-// site has (/64), a user of the Unix socket. It is empty if nothing is counted.
+// owner returns the key of the address: an IPv4 address, the /64 network of an IPv6 address, or the
+// user of a Unix socket. It is empty if the connection is not counted.
 func (o origin) owner() string {
 	if o.proxy {
 		return ""

@@ -1,7 +1,9 @@
-// Package server is where requests come in: listeners, certificates, limits,
-// time-outs, health, and the end of it all. It knows nothing of what it serves;
-// what it learns about the other end of a request stands in the request's
-// context, see [peer.From].
+// Package server receives requests: it has the listeners, certificates, limits, time-outs, health
+// checks and the orderly shutdown.
+//
+// [Open] opens the listeners of a [Config] and returns a [Server]; [Server.Run] serves until its
+// context ends. The package knows nothing of the API that the handler serves. What it knows about
+// the client of a request is in the request's context, see [peer.From].
 package server
 
 import (
@@ -23,11 +25,11 @@ import (
 	"time"
 )
 
-// Config is what a server is made of. Addresses are host:port; an empty one
-// means no such listener. One listener besides Admin is needed.
+// Config configures a server. Addresses are host:port; if one is empty, there is no such listener.
+// At least one listener besides Admin is required.
 type Config struct {
-	// Handler serves all requests but those for the server's health. Their
-	// contexts carry the peer, and end when the client goes.
+	// Handler serves all requests except health checks. A request's context contains the peer, and
+	// ends when the client disconnects.
 	Handler http.Handler
 
 	Listen      string       // HTTPS, HTTP/1.1 and HTTP/2; needs Certificate
@@ -38,24 +40,23 @@ type Config struct {
 	Admin       string       // profiles and Metrics; a loopback address
 	Metrics     http.Handler // served at /metrics of Admin; nil: none
 
-	// TrustedProxies may say in X-Forwarded-For who the client is.
+	// TrustedProxies are the proxies whose X-Forwarded-For header is used.
 	TrustedProxies []netip.Prefix
-	// Ready says why the server can't serve now; nil when it can. Anybody may
-	// read its text. A nil Ready is always ready.
+	// Ready returns an error while the server can't serve. Anybody may read its text. If Ready is
+	// nil, the server is always ready.
 	Ready func() error
-	// OnDrain is called once when the server begins to shut down, to end calls
-	// that wait for something. Requests may still come in on connections that
-	// are open, so calls that begin to wait later must end at once too. It must
-	// not block.
+	// OnDrain is called once when the server begins to shut down, to end waiting calls. Requests
+	// may still come in on open connections, so calls that begin to wait later must end at once,
+	// too. It must not block.
 	OnDrain func()
 
 	Limits Limits
 	Logger *slog.Logger     // nil: slog.Default
-	Random io.Reader        // for the names of requests; nil: crypto/rand
+	Random io.Reader        // source of request ids; nil: crypto/rand
 	Now    func() time.Time // nil: time.Now
 }
 
-// Server has its listeners open. Run serves.
+// Server is a server whose listeners are open. Run serves them.
 type Server struct {
 	limits  Limits
 	health  *health
@@ -73,7 +74,7 @@ type Server struct {
 	shares   shares
 }
 
-// site is one way in: an http.Server and what it listens on.
+// site is one listener with its http.Server.
 type site struct {
 	name      string
 	http      *http.Server
@@ -81,7 +82,7 @@ type site struct {
 	own       *quota // its connections
 }
 
-// Open checks cfg and opens its listeners, all of them or none.
+// Open checks cfg and opens its listeners. If it fails, none stays open.
 func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func newRequestIDs(random io.Reader) (*requestIDs, error) {
 	return &requestIDs{run: hex.EncodeToString(b[:])}, nil
 }
 
-// open opens the listeners. What it opened before an error stays in s.sites.
+// open opens the listeners. If it fails, those that it has opened are in s.sites.
 func (s *Server) open(ctx context.Context, cfg Config) error {
 	b := builder{s: s, cfg: cfg}
 	app := front{next: cfg.Handler, proxies: cfg.TrustedProxies, requests: s.requests}
@@ -195,22 +196,22 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		// Its connections and requests count apart: it must answer when the
-		// others are full.
+		// Its connections and requests are counted separately, so that it works when the others are
+		// full.
 		b.add("admin", l, nil, front{next: adminHandler(cfg.Metrics), guard: guard{loopback: true, sameOrigin: true},
 			requests: newQuota(cfg.Limits.Requests)})
 	}
 	return nil
 }
 
-// builder is what the sites have in common while they are made.
+// builder holds what all sites have in common.
 type builder struct {
 	s   *Server
 	cfg Config
 }
 
-// add makes a site of l; its connections count in the quotas, in each if that is
-// not nil, and in a quota of their own.
+// add creates a site for l. Its connections count in quotas, in each if that is not nil, and in a
+// quota of the site's own.
 func (b *builder) add(name string, l net.Listener, each *addressQuota, f front, quotas ...*quota) *site {
 	f.ids, f.health, f.guarded, f.logger, f.now = b.s.ids, b.s.health, new(refusals), b.cfg.Logger, b.cfg.Now
 	f.shares, f.stall = &b.s.shares, b.cfg.Limits.Stall
@@ -250,7 +251,7 @@ func (s *Server) newHTTPServer(f *front) *http.Server {
 	}
 }
 
-// secure makes a site one of TLS and HTTP/2.
+// secure configures a site for TLS and HTTP/2.
 func (s *Server) secure(st *site, c *Certificate) {
 	st.http.TLSConfig = c.tlsConfig()
 	older := c.tlsConfig()
@@ -282,9 +283,8 @@ func protocols(h2 bool) *http.Protocols {
 	return p
 }
 
-// Addr returns the address of the TLS listener, the plain one, the Unix
-// socket's ("tls", "plain", "unix") or the admin listener's ("admin"), and nil
-// where there is none: the port that the system chose for port 0.
+// Addr returns the address of the listener "tls", "plain", "unix" or "admin", or nil if there is
+// none. It contains the port that the system chose for port 0.
 func (s *Server) Addr(name string) net.Addr {
 	for _, st := range s.sites {
 		if st.name == name {
@@ -294,7 +294,7 @@ func (s *Server) Addr(name string) net.Addr {
 	return nil
 }
 
-// Close closes the listeners of a server that is not to be run after all.
+// Close closes the listeners of a server that was never run.
 func (s *Server) Close() error {
 	s.cut()
 	var errs []error
@@ -306,12 +306,11 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run serves until ctx ends or a listener fails, and then shuts down: not
-// ready any more, no new connections, requests in flight have the drain limit
-// to finish, and what is left is cut. A handler whose connection was cut may
-// run a little longer than Run; its context has ended. Run returns nil if all
-// requests finished, an error that is [context.DeadlineExceeded] if some were
-// cut, and is called once.
+// Run serves until ctx ends or a listener fails, and then shuts down. From then on the server is
+// not ready and accepts no connections. Requests in flight have the drain limit to finish; the
+// remaining ones are cut. The handler of a cut request may run a little longer than Run, but its
+// context has ended. Run returns nil if all requests finished, and an error that is
+// [context.DeadlineExceeded] if some were cut. It may be called only once.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	var serving sync.WaitGroup
@@ -344,7 +343,7 @@ func (st *site) serve(l net.Listener) error {
 	return st.http.Serve(l)
 }
 
-// drain starts where ctx of Run ended, so it has a context of its own.
+// drain shuts the sites down. The context of Run has ended already, so drain creates its own.
 func (s *Server) drain() error {
 	s.health.draining.Store(true)
 	s.onDrain()
@@ -364,8 +363,8 @@ func (s *Server) drain() error {
 	return errors.Join(errs...)
 }
 
-// errorLog is where net/http complains. What any client can cause is for
-// debugging; the rest is worth a look.
+// errorLog logs the errors of net/http: at debug level if any client can cause them, otherwise as
+// warnings.
 type errorLog struct{ logger *slog.Logger }
 
 func (e *errorLog) Write(b []byte) (int, error) {

@@ -13,17 +13,15 @@ import (
 
 const (
 	tunnelName = "sdkTunnel"
-	// tunnelTarget is what clients ask CONNECT for on the plain port, to log in
-	// by certificate (LoginExtensionByCertificate). It stands for this server's
-	// TLS listener; vCenter has it at that port.
+	// tunnelTarget is the target for which clients use CONNECT on the plain port to log in by
+	// certificate (LoginExtensionByCertificate). It denotes this server's TLS listener, which
+	// vCenter has at that port.
 	tunnelTarget = tunnelName + ":8089"
 )
 
-// tunnel gives connections of the plain listener over to the TLS one. It is
-// the listener of those connections: what CONNECT asked for is served right
-// here, on the connection that asked, so that there is nothing to dial, to
-// copy or to confuse, the client's address stays known, and the limits and
-// the drain of the TLS listener hold.
+// tunnel passes connections of the plain listener to the TLS server, as its listener. A connection
+// is served in this process after its CONNECT. So nothing is dialled or copied, the client's
+// address stays known, and the limits and the drain of the TLS listener apply.
 type tunnel struct {
 	addr  net.Addr // the TLS listener's
 	quota *quota
@@ -39,7 +37,7 @@ func newTunnel(addr net.Addr, limit int) *tunnel {
 	return t
 }
 
-// Accept returns the next connection that was tunnelled.
+// Accept returns the next connection after its CONNECT.
 func (t *tunnel) Accept() (net.Conn, error) {
 	select {
 	case c := <-t.handed:
@@ -52,10 +50,10 @@ func (t *tunnel) Accept() (net.Conn, error) {
 func (t *tunnel) Close() error   { t.close(); return nil }
 func (t *tunnel) Addr() net.Addr { return t.addr }
 
-// serveConnect answers a CONNECT. t is nil where there are no tunnels.
+// serveConnect answers a CONNECT request. t is nil if tunnels are not served.
 func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Peer, m *meter) {
-	// Whatever the answer, no further request on this connection: what follows
-	// a refused CONNECT may be meant for its target.
+	// Whatever the response is, no other request may follow on this connection: bytes after a
+	// refused CONNECT may be meant for its target.
 	w.Header().Set("Connection", "close")
 	switch {
 	case t == nil:
@@ -96,12 +94,12 @@ func (t *tunnel) serveConnect(w http.ResponseWriter, r *http.Request, p *peer.Pe
 	}
 }
 
-// tunnelled is a connection after its CONNECT. Its origin is what that request
-// was known to come from; headers inside the tunnel can't change it, since a
-// proxy before the plain listener doesn't see them.
+// tunnelled is a connection after its CONNECT. Its origin is that of the CONNECT request. Headers
+// inside the tunnel can't change it, because a proxy in front of the plain listener does not see
+// them.
 type tunnelled struct {
 	net.Conn
-	early   *bytes.Reader // what came right behind the CONNECT
+	early   *bytes.Reader // bytes that came directly after the CONNECT request
 	from    origin
 	release func() // called once
 }
