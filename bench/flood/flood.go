@@ -270,7 +270,7 @@ func floods(base, token string, traversal object) []one {
 // watch lets the user log in, read and log out repeatedly until the time is over.
 func (r *Report) watch(ctx context.Context, c Config, user, password string) {
 	began := time.Now()
-	for ctx.Err() == nil && (time.Since(began) < c.Duration || len(r.Logins) < c.Least) {
+	for ctx.Err() == nil && (time.Since(began) < c.Duration || len(r.Logins) < c.Least || !r.answered()) {
 		v := newClient(c.Base, "127.0.0.1", time.Minute)
 		at := time.Now()
 		if status, _ := v.login(ctx, user, password); status != http.StatusOK {
@@ -289,6 +289,16 @@ func (r *Report) watch(ctx context.Context, c Config, user, password string) {
 		}
 		v.http.CloseIdleConnections()
 	}
+}
+
+// answered reports whether each flood had a response.
+func (r *Report) answered() bool {
+	for _, c := range r.Floods {
+		if c.String() == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Quantile returns the time that the share q of the sorted times does not exceed.
