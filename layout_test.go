@@ -320,7 +320,7 @@ var large = map[string]struct {
 	"internal/event":    {2100, "one sequence of events in memory, which only its queries know"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
-	"internal/session":  {2400, "sessions, tickets, limits and the conditions of commits change together"},
+	"internal/session":  {2500, "sessions, tickets, limits and the conditions of commits change together"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},
 	"internal/vim": {2850, "the operation table is one; other managed objects have their own packages"},

@@ -22,6 +22,7 @@ type watched struct {
 	at      int        // number of the commit before which then is called; 0 means none
 	then    func()
 	held    chan struct{} // while it is set, the server learns of no changes
+	spent   func()        // see afterTicket
 }
 
 func watch(s store.Store) *watched { return &watched{Store: s} }
@@ -33,6 +34,14 @@ func (w *watched) count(at int, then func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.commits, w.at, w.then = 0, at, then
+}
+
+// afterTicket calls then once, after the next commit that spends a ticket and before the server goes
+// on.
+func (w *watched) afterTicket(then func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spent = then
 }
 
 // counted returns the number of commits since the last call of count.
@@ -64,7 +73,21 @@ func (w *watched) Commit(ctx context.Context, changes ...store.Change) (store.Re
 	if then != nil {
 		then()
 	}
-	return w.Store.Commit(ctx, changes...)
+	rev, err := w.Store.Commit(ctx, changes...)
+	if err == nil && slices.ContainsFunc(changes, spendsTicket) {
+		w.mu.Lock()
+		spent := w.spent
+		w.spent = nil
+		w.mu.Unlock()
+		if spent != nil {
+			spent()
+		}
+	}
+	return rev, err
+}
+
+func spendsTicket(c store.Change) bool {
+	return c.Op == store.OpDelete && c.Record.Kind == store.Ticket
 }
 
 // Watch implements store.Store.

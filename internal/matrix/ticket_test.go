@@ -7,6 +7,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -73,3 +74,52 @@ func (w *world) byTicket(ticket string, on reference, name string, args any) out
 	})
 	return outcome{result.Value, fault}
 }
+
+// TestATicketDoesNotGiveTheAuthorityThatItsSessionTakesOnInTheMidst calls each row with a ticket whose
+// session begins to impersonate an administrator on another goroutine: as soon as the ticket is spent,
+// or when the call's commit arrives at the store. The call must not run with the new identity.
+func TestATicketDoesNotGiveTheAuthorityThatItsSessionTakesOnInTheMidst(t *testing.T) {
+	w := newWorld(t)
+	w.newUser("boss", access.Admin)
+	role := w.role(string(access.ImpersonateUser), string(access.SystemRead), string(access.GlobalLogEvent))
+	w.newUser("actor", role)
+	actor := func() *caller { return &caller{token: w.login("actor")} }
+	meanwhile := func(c *caller) func() {
+		return func() {
+			done := make(chan struct{})
+			go func() { defer close(done); w.impersonate(c.token, "boss") }()
+			<-done
+		}
+	}
+	for _, r := range rowsOf(w.API) {
+		if !r.needsSession() && r.name != "currentSession" || r.object.ID == "" {
+			continue
+		}
+		holder := actor()
+		ticket := w.ticket(holder)
+		before := w.newest()
+		w.store.afterTicket(meanwhile(holder))
+		got := w.byTicket(ticket, r.object.Ref(), r.name, r.empty())
+		if got.fault == nil || got.fault.Kind() != "NotAuthenticated" {
+			t.Errorf("%s: got %s, want NotAuthenticated", r, got)
+		}
+		if w.newest() > before+2 {
+			t.Errorf("%s has changed something besides the ticket and the session", r)
+		}
+	}
+
+	// The call is allowed, and the identity changes before its commit.
+	holder := actor()
+	ticket := w.ticket(holder)
+	w.store.count(2, func() { w.beside().impersonate(holder.token, "boss") })
+	event := &types.LogUserEventRequestType{Entity: vim.RootFolder(), Msg: "in the midst"}
+	got := w.byTicket(ticket, w.ref("EventManager"), "LogUserEvent", event)
+	if got.fault == nil || got.fault.Kind() != "NotAuthenticated" {
+		t.Errorf("before its commit: got %s, want NotAuthenticated", got)
+	}
+	if e, ok := w.API.Events.Latest(); !ok || e.ID != "vigate.session.impersonated" {
+		t.Errorf("the latest event is %+v", e)
+	}
+}
+
+func (w *world) newest() store.Revision { return w.store.newest(w.t) }

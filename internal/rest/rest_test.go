@@ -150,7 +150,7 @@ func TestAServiceTicketIsNotSpentHere(t *testing.T) {
 	f := newFixture(t)
 	ticket := f.ticket("Get", rest.APIPath)
 	f.send("GET", rest.APIPath, "Cookie: vmware_cgi_ticket="+ticket)
-	if l, err := f.Sessions.RedeemHTTPTicket(t.Context(), secret.New(ticket), "GET", rest.APIPath); err != nil ||
+	if l, _, err := f.Sessions.RedeemHTTPTicket(t.Context(), secret.New(ticket), "GET", rest.APIPath); err != nil ||
 		l == nil {
 		t.Errorf("the ticket is spent: %v", err)
 	}

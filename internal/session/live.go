@@ -26,13 +26,14 @@ type Live struct {
 	calls    atomic.Int64  // calls since then
 	done     atomic.Pointer[doneChan]
 	flushing atomic.Uint32 // the part of calls that is being written into the record
-	flags    atomic.Uint32 // dirty, seen
+	flags    atomic.Uint32 // dirty, seen; above them, the number of changes of facts
 }
 
 // Flags of a Live.
 const (
-	dirty = 1 << iota // waits for the next flush
-	seen              // was part of the state that is being reloaded
+	dirty  = 1 << iota // waits for the next flush
+	seen               // was part of the state that is being reloaded
+	change = 1 << 8    // one change of facts
 )
 
 type doneChan struct {
@@ -59,6 +60,9 @@ func (l *Live) take(
 	r store.Record, p *packed, f *pooled[facts], address *pooled[string],
 ) (*pooled[facts], *pooled[string]) {
 	wasFacts, wasAddress := l.facts.Swap(f), l.address.Swap(address)
+	if wasFacts != f {
+		l.flags.Add(change)
+	}
 	l.login.Store(p.login)
 	l.deadline.Store(p.deadline)
 	l.revision.Store(uint64(r.Revision))
@@ -140,9 +144,19 @@ func (l *Live) Identity() Identity { return l.facts.Load().value.identity.copy()
 // impersonates another one. It never changes.
 func (l *Live) Owner() string { return l.facts.Load().value.owner }
 
-// Standing returns a value that changes, so that it compares unequal, when the session acts as
-// another principal or gets another locale.
-func (l *Live) Standing() any { return l.facts.Load() }
+// Standing identifies the principal that a session acts as, and its locale, at one moment. Once
+// these have changed, a later Standing compares unequal, even if they have changed back.
+type Standing struct {
+	facts   *pooled[facts]
+	changes uint32
+}
+
+// Standing returns the session's standing now.
+func (l *Live) Standing() Standing {
+	// In this order: a change in between is not counted here, so the result becomes outdated.
+	changes := l.flags.Load() / change
+	return Standing{l.facts.Load(), changes}
+}
 
 // Done returns a channel that is closed when the session is ended. An expired session's channel is
 // closed only when the session is swept, so a caller that waits on Done must check ExpiresAt as

@@ -228,14 +228,20 @@ func (m *Manager) Count(l *Live, now time.Time) {
 }
 
 // Standing returns the conditions for a commit on behalf of the session: that the session exists,
-// and that no earlier commit requires it to end, such as a change of its user's password. ok is
-// false if the session is over.
-func (m *Manager) Standing(l *Live) (conditions []store.Change, ok bool) {
-	if !m.Alive(l) {
+// and that no earlier commit requires it to end, such as a change of its user's password. If as is
+// not zero, the session must also still have that standing. ok is false if the session is over or
+// has another standing.
+func (m *Manager) Standing(l *Live, as Standing) (conditions []store.Change, ok bool) {
+	// Read the revision first: if the standing is newer, the condition fails.
+	at := store.Revision(l.revision.Load())
+	if !m.Alive(l) || as != (Standing{}) && l.Standing() != as {
 		return nil, false
 	}
 	key := l.Key().String()
 	conditions = []store.Change{store.Require(store.Session, key)}
+	if as != (Standing{}) {
+		conditions[0] = store.RequireAt(store.Session, key, at)
+	}
 	if m.spares == nil {
 		return conditions, true
 	}

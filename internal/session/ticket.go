@@ -29,6 +29,7 @@ const (
 	fieldTicketMethod             // HTTP method; absent if any
 	fieldTicketTarget             // path and query
 	fieldTicketActor              // principal that the session acted as, see actorOf; absent if anonymous
+	fieldTicketOrigin             // principal that logged in; absent if it is fieldTicketActor
 )
 
 func ticketID(sort string, text secret.Text) string {
@@ -54,7 +55,7 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (secret.Text,
 	}
 	text := secret.New("cst-VCT-" + u.Reveal() + "--tp-" + m.thumbprint())
 	s := l.Session()
-	value := appendText(appendText(nil, fieldTicketSession, s.Key.String()), fieldTicketActor, actorOf(s.Identity))
+	value := appendActor(nil, &s)
 	return text, m.issue(ctx, ticketID(cloneTicket, text), value, &s, event.Event{
 		Type: "EventEx", ID: "vigate.ticket.clone.issued", SessionID: s.Key.String(),
 	}.By(s.Actor()))
@@ -64,17 +65,17 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (secret.Text,
 //
 // Errors: ErrNoSession, ErrTooManyTickets, or the store's.
 func (m *Manager) issue(ctx context.Context, id string, value []byte, s *Session, e event.Event) error {
-	now, owner := m.now(), ""
+	now, holder := m.now(), ticket{}
 	expires := now.Add(m.policy().TicketLifetime)
 	changes := []store.Change{m.events.Change(e)}
 	if s != nil {
-		owner = actorOf(s.Identity)
+		holder = ticketOf(s)
 		if s.Deadline.Before(expires) {
 			expires = s.Deadline
 		}
 		changes = append(changes, store.Require(store.Session, s.Key.String()))
 	}
-	release, err := m.table.tickets.reserve(owner, now)
+	release, err := m.table.tickets.reserve(holder, now)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, erro
 	if err != nil {
 		return Grant{}, err
 	}
-	s, unchanged, err := m.ticketSession(ctx, t)
+	s, unchanged, _, err := m.ticketSession(ctx, t)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -127,23 +128,42 @@ func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, erro
 	}, nil
 }
 
-// ticketSession returns the session that a ticket belongs to, and the condition that the session is
-// unchanged. If the session now acts as another principal than when it acquired the ticket, the
-// ticket is not valid: it must not give that principal's authority.
-func (m *Manager) ticketSession(ctx context.Context, t ticket) (Session, store.Change, error) {
+// ticketSession returns the session that a ticket belongs to, the condition that the session is
+// unchanged, and its standing. If the session now acts as another principal than when it acquired
+// the ticket, the ticket is not valid: it must not give that principal's authority.
+func (m *Manager) ticketSession(ctx context.Context, t ticket) (Session, store.Change, Standing, error) {
 	l, err := m.Lookup(ctx, t.session)
 	if errors.Is(err, ErrNoSession) {
-		return Session{}, store.Change{}, ErrBadTicket
+		return Session{}, store.Change{}, Standing{}, ErrBadTicket
 	} else if err != nil {
-		return Session{}, store.Change{}, err
+		return Session{}, store.Change{}, Standing{}, err
 	}
-	// Read the revision first: if the identity is newer, the condition fails.
-	at := store.Revision(l.revision.Load())
+	// Read standing and revision first: if the identity is newer, the condition fails.
+	standing, at := l.Standing(), store.Revision(l.revision.Load())
 	s := l.Session()
-	if t.actor != actorOf(s.Identity) {
-		return Session{}, store.Change{}, ErrBadTicket
+	if now := ticketOf(&s); t.actor != now.actor || t.origin != now.origin {
+		return Session{}, store.Change{}, Standing{}, ErrBadTicket
 	}
-	return s, store.RequireAt(store.Session, t.session, at), nil
+	return s, store.RequireAt(store.Session, t.session, at), standing, nil
+}
+
+// ticketOf returns a ticket with the fields that describe the session.
+func ticketOf(s *Session) ticket {
+	t := ticket{session: s.Key.String(), actor: actorOf(s.Identity)}
+	if s.Origin != nil {
+		t.origin = actorOf(*s.Origin)
+	}
+	return t
+}
+
+// appendActor appends the fields of a ticket that describe the session.
+func appendActor(b []byte, s *Session) []byte {
+	t := ticketOf(s)
+	b = appendText(appendText(b, fieldTicketSession, t.session), fieldTicketActor, t.actor)
+	if t.origin != "" {
+		b = appendText(b, fieldTicketOrigin, t.origin)
+	}
+	return b
 }
 
 // actorOf returns a text that identifies a principal. An extension's name has no domain, so it
@@ -163,37 +183,40 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 		return text, m.issue(ctx, ticketID(httpTicket, text), value, nil, e)
 	}
 	s := l.Session()
-	value = appendText(appendText(value, fieldTicketSession, s.Key.String()), fieldTicketActor, actorOf(s.Identity))
+	value = appendActor(value, &s)
 	e.SessionID = s.Key.String()
 	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
 }
 
 // RedeemHTTPTicket spends a ticket on the request and returns the session whose authority the
-// request has, or nil if it is anonymous. If the ticket is not for this request, it returns
-// ErrBadTicket and the ticket stays unspent.
-func (m *Manager) RedeemHTTPTicket(ctx context.Context, text secret.Text, method, target string) (*Live, error) {
+// request has, or nil if it is anonymous. The request has this authority only as long as the session
+// has the returned standing: an instant later the session may act as another principal. If the
+// ticket is not for this request, RedeemHTTPTicket returns ErrBadTicket and the ticket stays unspent.
+func (m *Manager) RedeemHTTPTicket(
+	ctx context.Context, text secret.Text, method, target string,
+) (_ *Live, standing Standing, _ error) {
 	if len(text.Reveal()) != 36 {
-		return nil, ErrBadTicket
+		return nil, standing, ErrBadTicket
 	}
 	r, err := m.Ticket(ctx, ticketID(httpTicket, text))
 	if err != nil {
-		return nil, err
+		return nil, standing, err
 	}
 	t, err := decodeTicket(r.Value)
 	if err != nil {
-		return nil, err
+		return nil, standing, err
 	}
 	if t.method != "" && t.method != method || t.target != target {
-		return nil, ErrBadTicket
+		return nil, standing, ErrBadTicket
 	}
 	if t.session == "" {
-		return nil, m.spendTicket(ctx, r, event.Event{}, nil)
+		return nil, standing, m.spendTicket(ctx, r, event.Event{}, nil)
 	}
 	for range ticketTries {
 		var s Session
 		var unchanged store.Change
-		if s, unchanged, err = m.ticketSession(ctx, t); err != nil {
-			return nil, err
+		if s, unchanged, standing, err = m.ticketSession(ctx, t); err != nil {
+			return nil, standing, err
 		}
 		err = m.spendTicket(ctx, r, event.Event{SessionID: t.session}.By(s.Actor()), &unchanged)
 		if !errors.Is(err, errTouched) {
@@ -201,9 +224,10 @@ func (m *Manager) RedeemHTTPTicket(ctx context.Context, text secret.Text, method
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, standing, err
 	}
-	return m.Find(t.session)
+	l, err := m.Find(t.session)
+	return l, standing, err
 }
 
 // ticketTries is how often a ticket is checked again because its session's record was written in
@@ -243,7 +267,7 @@ func (m *Manager) SweepTickets(ctx context.Context, limit int) (int, error) {
 	return m.mirror.Sweep(ctx, limit, store.Ticket)
 }
 
-type ticket struct{ session, method, target, actor string }
+type ticket struct{ session, method, target, actor, origin string }
 
 func decodeTicket(b []byte) (ticket, error) {
 	var t ticket
@@ -257,6 +281,8 @@ func decodeTicket(b []byte) (ticket, error) {
 			t.target = string(f.bytes)
 		case fieldTicketActor:
 			t.actor = string(f.bytes)
+		case fieldTicketOrigin:
+			t.origin = string(f.bytes)
 		}
 		return nil
 	})

@@ -153,17 +153,17 @@ func TestAGenericTicketIsGoodForItsRequestOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range [][2]string{{"POST", "/a?b=c"}, {"GET", "/a"}, {"GET", "/a?b=d"}, {"get", "/a?b=c"}} {
-		if _, err := f.RedeemHTTPTicket(t.Context(), ticket, r[0], r[1]); !errors.Is(err, ErrBadTicket) {
+		if _, _, err := f.RedeemHTTPTicket(t.Context(), ticket, r[0], r[1]); !errors.Is(err, ErrBadTicket) {
 			t.Errorf("%s %s: %v", r[0], r[1], err)
 		}
 	}
 	if _, _, err := f.clone(ticket); !errors.Is(err, ErrBadTicket) {
 		t.Errorf("as a clone ticket: %v", err)
 	}
-	if got, err := f.RedeemHTTPTicket(t.Context(), ticket, "GET", "/a?b=c"); err != nil || got != l {
+	if got, _, err := f.RedeemHTTPTicket(t.Context(), ticket, "GET", "/a?b=c"); err != nil || got != l {
 		t.Errorf("its own request: %v %v", got, err)
 	}
-	if _, err := f.RedeemHTTPTicket(t.Context(), ticket, "GET", "/a?b=c"); !errors.Is(err, ErrBadTicket) {
+	if _, _, err := f.RedeemHTTPTicket(t.Context(), ticket, "GET", "/a?b=c"); !errors.Is(err, ErrBadTicket) {
 		t.Errorf("second time: %v", err)
 	}
 }
@@ -174,7 +174,7 @@ func TestAnAnonymousCallersGenericTicketIsAnonymous(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, err := f.RedeemHTTPTicket(t.Context(), ticket, "DELETE", "/x"); err != nil || l != nil {
+	if l, _, err := f.RedeemHTTPTicket(t.Context(), ticket, "DELETE", "/x"); err != nil || l != nil {
 		t.Errorf("got %v, %v", l, err)
 	}
 }

@@ -32,8 +32,8 @@ type tickets struct {
 	expired time.Time      // when expired tickets were last searched for
 }
 
-// heldTickets are tickets, and the number of tickets that each principal has acquired. Tickets of
-// callers without a session count for "".
+// heldTickets are tickets, and the number of tickets that count for each principal, see counts.
+// Tickets of callers without a session count for "".
 type heldTickets struct {
 	records map[string]heldTicket
 	owners  map[string]int
@@ -41,9 +41,21 @@ type heldTickets struct {
 
 type heldTicket struct {
 	store.Record
-	owner   string
-	counted bool // clone and service tickets are counted here
+	owners []string // the ticket counts for these; nil if it is no clone or service ticket
 }
+
+// counts returns the keys that the ticket counts for: the principal that logged in and, if its
+// session impersonated another principal, all impersonators of that principal together. So an
+// impersonator can't use up the tickets of its target.
+func (t ticket) counts() []string {
+	if t.origin == "" {
+		return []string{t.actor}
+	}
+	return []string{t.origin, actingAs + t.actor}
+}
+
+// actingAs is a prefix that no principal's key has.
+const actingAs = "\x00"
 
 func newHeldTickets() heldTickets {
 	return heldTickets{records: map[string]heldTicket{}, owners: map[string]int{}}
@@ -52,11 +64,13 @@ func newHeldTickets() heldTickets {
 func (h heldTickets) put(r store.Record) {
 	h.remove(r.ID)
 	t := heldTicket{Record: r}
-	if t.counted = strings.HasPrefix(r.ID, cloneTicket) || strings.HasPrefix(r.ID, httpTicket); t.counted {
+	if strings.HasPrefix(r.ID, cloneTicket) || strings.HasPrefix(r.ID, httpTicket) {
 		// A ticket that can't be read counts for "". Whoever presents it gets an error.
 		d, _ := decodeTicket(r.Value)
-		t.owner = d.actor
-		h.owners[t.owner]++
+		t.owners = d.counts()
+		for _, owner := range t.owners {
+			h.owners[owner]++
+		}
 	}
 	h.records[r.ID] = t
 }
@@ -67,11 +81,10 @@ func (h heldTickets) remove(id string) {
 		return
 	}
 	delete(h.records, id)
-	if !t.counted {
-		return
-	}
-	if h.owners[t.owner]--; h.owners[t.owner] == 0 {
-		delete(h.owners, t.owner)
+	for _, owner := range t.owners {
+		if h.owners[owner]--; h.owners[owner] == 0 {
+			delete(h.owners, owner)
+		}
 	}
 }
 
@@ -122,12 +135,13 @@ func (t *tickets) get(id string, now time.Time) (store.Record, bool) {
 	return r.Record, ok && !r.Expired(now)
 }
 
-// reserve reserves a place for a ticket of the owner that is about to be issued. The caller calls
-// release when the ticket is in the table, or was not issued.
-func (t *tickets) reserve(owner string, now time.Time) (release func(), _ error) {
+// reserve reserves a place for a ticket that is about to be issued. The caller calls release when
+// the ticket is in the table, or was not issued.
+func (t *tickets) reserve(of ticket, now time.Time) (release func(), _ error) {
+	owners := of.counts()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.full(owner) && now.Sub(t.expired) >= expireEvery {
+	if t.full(owners) && now.Sub(t.expired) >= expireEvery {
 		t.expired = now
 		for id, r := range t.content.records {
 			if r.Expired(now) {
@@ -135,28 +149,37 @@ func (t *tickets) reserve(owner string, now time.Time) (release func(), _ error)
 			}
 		}
 	}
-	if t.full(owner) {
+	if t.full(owners) {
 		return nil, ErrTooManyTickets
 	}
-	t.pending[owner]++
+	for _, owner := range owners {
+		t.pending[owner]++
+	}
 	t.total++
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.total--
-		if t.pending[owner]--; t.pending[owner] == 0 {
-			delete(t.pending, owner)
+		for _, owner := range owners {
+			if t.pending[owner]--; t.pending[owner] == 0 {
+				delete(t.pending, owner)
+			}
 		}
 	}, nil
 }
 
-// full reports whether the owner may not have another ticket. Callers hold mu.
-func (t *tickets) full(owner string) bool {
-	most := maxOwnTickets
-	if owner == "" {
-		most = maxStrangers
+// full reports whether one of the owners may not have another ticket. Callers hold mu.
+func (t *tickets) full(owners []string) bool {
+	for _, owner := range owners {
+		most := maxOwnTickets
+		if owner == "" {
+			most = maxStrangers
+		}
+		if t.content.owners[owner]+t.pending[owner] >= most {
+			return true
+		}
 	}
-	return t.content.owners[owner]+t.pending[owner] >= most || len(t.content.records)+t.total >= maxTickets
+	return len(t.content.records)+t.total >= maxTickets
 }
 
 // Ticket returns the ticket with the id. It knows every ticket that any node has issued. It may

@@ -53,7 +53,7 @@ func TestTicketsOfOnePrincipalAreBounded(t *testing.T) {
 	if _, _, err := f.clone(clone); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.RedeemHTTPTicket(t.Context(), service, "GET", "/x"); err != nil {
+	if _, _, err := f.RedeemHTTPTicket(t.Context(), service, "GET", "/x"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -104,17 +104,17 @@ func TestTicketsAreBoundedInAll(t *testing.T) {
 			Expires: now.Add(time.Minute)})
 	}
 	for i := range maxTickets {
-		if _, err := tickets.reserve(fmt.Sprint("user", i/maxOwnTickets), now); err != nil && i < maxOwnTickets {
+		if _, err := tickets.reserve(ticket{actor: fmt.Sprint("user", i/maxOwnTickets)}, now); err != nil && i < maxOwnTickets {
 			t.Fatal(err)
 		}
 		tickets.pending, tickets.total = map[string]int{}, 0
 		put(i)
 	}
-	if _, err := tickets.reserve("another", now); !errors.Is(err, ErrTooManyTickets) {
+	if _, err := tickets.reserve(ticket{actor: "another"}, now); !errors.Is(err, ErrTooManyTickets) {
 		t.Errorf("one more: %v", err)
 	}
 	tickets.remove(cloneTicket + "0")
-	if _, err := tickets.reserve("another", now); err != nil {
+	if _, err := tickets.reserve(ticket{actor: "another"}, now); err != nil {
 		t.Errorf("after one is gone: %v", err)
 	}
 }
@@ -146,10 +146,10 @@ func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := there.RedeemHTTPTicket(t.Context(), ticket, "GET", "/x"); err != nil {
+	if _, _, err := there.RedeemHTTPTicket(t.Context(), ticket, "GET", "/x"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := here.RedeemHTTPTicket(t.Context(), ticket, "GET", "/x"); !errors.Is(err, ErrBadTicket) {
+	if _, _, err := here.RedeemHTTPTicket(t.Context(), ticket, "GET", "/x"); !errors.Is(err, ErrBadTicket) {
 		t.Errorf("a second time: %v", err)
 	}
 	for _, f := range []*fixture{here, there} {
@@ -165,8 +165,8 @@ func TestATicketThatAnotherNodeHasSpentIsBadAndForgotten(t *testing.T) {
 func TestATicketIsNotSaidToBeBadWhereThatCannotBeFoundOut(t *testing.T) {
 	c := newClock()
 	here := newFixture(t, cutOff{storetest.NewMemory(c.Now)}, c)
-	if _, err := here.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x"); !errors.Is(err,
-		store.ErrUnavailable) {
+	_, _, err := here.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x")
+	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("service ticket: %v", err)
 	}
 	if _, err := here.CloneGrant(t.Context(), madeUpCloneTicket()); !errors.Is(err, store.ErrUnavailable) {
@@ -198,7 +198,7 @@ func TestUnknownTicketsShareTheirReadsOfTheStore(t *testing.T) {
 					if i%2 == 0 {
 						_, err = f.CloneGrant(t.Context(), madeUpCloneTicket())
 					} else {
-						_, err = f.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x")
+						_, _, err = f.RedeemHTTPTicket(t.Context(), secret.New(uuid.NewString()), "GET", "/x")
 					}
 					if !errors.Is(err, ErrBadTicket) {
 						t.Errorf("a made-up ticket: %v", err)
@@ -249,4 +249,89 @@ func TestAReloadKeepsTheTicketsThatAreStillThere(t *testing.T) {
 	has(false, true, false)
 	table.delete(store.Ticket, "http/b")
 	has(false, false, false)
+}
+
+// acting has the session act as another principal, or as itself again.
+func (f *fixture) acting(t *testing.T, l *Live, user string) {
+	t.Helper()
+	err := f.Update(t.Context(), l, func(s *Session) ([]store.Change, error) {
+		owner := s.Owner()
+		if s.Identity = named(user).Identity; s.Identity.Name.Equal(owner.Name) {
+			s.Origin = nil
+		} else {
+			s.Origin = &owner
+		}
+		return nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who acts as another takes its own places, and none of the other's.
+func TestTicketsOfImpersonatorsCountForWhoLoggedIn(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	boss, _ := f.start(t, "boss")
+	fill := func(l *Live, want int) {
+		t.Helper()
+		n := 0
+		for ; n <= maxOwnTickets; n++ {
+			_, err := f.AcquireHTTPTicket(t.Context(), l, "", "/x")
+			if errors.Is(err, ErrTooManyTickets) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n != want {
+			t.Errorf("%s got %d tickets, want %d", l.Owner(), n, want)
+		}
+	}
+	ann, _ := f.start(t, "ann")
+	f.acting(t, ann, "boss")
+	fill(ann, maxOwnTickets)
+	f.acting(t, ann, "carl")
+	fill(ann, 0)
+	f.acting(t, ann, "ann")
+	fill(ann, 0)
+	// All that act as one principal have as many together.
+	bob, _ := f.start(t, "bob")
+	f.acting(t, bob, "boss")
+	fill(bob, 0)
+	f.acting(t, bob, "bob")
+	fill(bob, maxOwnTickets)
+	fill(boss, maxOwnTickets)
+	if again := newFixture(t, f.store, f.clock); fmt.Sprint(again.table.tickets.content.owners) != fmt.Sprint(f.table.tickets.content.owners) {
+		t.Errorf("another node counts %v, want %v", again.table.tickets.content.owners, f.table.tickets.content.owners)
+	}
+	f.clock.Advance(f.policy.TicketLifetime)
+	if _, err := f.AcquireHTTPTicket(t.Context(), ann, "", "/x"); err != nil {
+		t.Error(err)
+	}
+	if n := len(f.table.tickets.content.owners); n != 1 {
+		t.Errorf("%v are counted", f.table.tickets.content.owners)
+	}
+}
+
+func TestASessionsStandingIsAnotherAfterEachChange(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	l, _ := f.start(t, "ann")
+	seen := map[Standing]bool{}
+	for _, who := range []string{"ann", "boss", "ann", "boss", "ann"} {
+		f.acting(t, l, who)
+		f.Count(l, f.now())
+		if err := f.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if seen[l.Standing()] {
+			t.Errorf("as %s it has a standing that it had before", who)
+		}
+		seen[l.Standing()] = true
+		standing := l.Standing()
+		f.clock.Advance(time.Minute)
+		f.Count(l, f.now())
+		if err := f.Flush(t.Context()); err != nil || l.Standing() != standing {
+			t.Errorf("activity changes the standing, %v", err)
+		}
+	}
 }

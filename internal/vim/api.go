@@ -274,7 +274,7 @@ func (a *API) wait(c *Call, waits bool) (*budget.Hold, *Fault) {
 // session that was acknowledged as ended gets no answer any more. A call that has
 // committed something did so while its session lived, or has ended it.
 func (a *API) outlived(c *Call, privilege access.Privilege) *Fault {
-	if c.Session == nil || c.guard.used || a.Sessions.AliveAt(c.Session, c.done) {
+	if c.Session == nil || c.guard.used || a.Sessions.AliveAt(c.Session, c.done) && !c.strayed() {
 		return nil
 	}
 	return NotAuthenticated(c.Object, privilege)
@@ -310,7 +310,7 @@ func (a *API) row(c *Call) (row, *Fault) {
 // as none, and so is a ticket that is not for this request. The fault is that it
 // can't be found out.
 func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
-	c.Session = nil // whatever its binding has looked up
+	c.Session, c.standing = nil, session.Standing{} // whatever its binding has looked up
 	if !c.Token.IsZero() {
 		l, err := a.Sessions.Authenticate(ctx, c.Token, now)
 		if err != nil {
@@ -322,7 +322,7 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 		return nil
 	}
 	c.uses(login.ServiceKind)
-	l, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
+	l, standing, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
 	switch {
 	case errors.Is(err, session.ErrBadTicket):
 		c.Note("ticketOutcome", "refused")
@@ -330,7 +330,7 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 		return FaultOf(err)
 	default:
 		c.Note("ticketOutcome", "spent")
-		c.Session = l
+		c.Session, c.standing = l, standing
 	}
 	return nil
 }
@@ -344,7 +344,12 @@ func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
 		return nil
 	case c.Session == nil:
 		return NotAuthenticated(c.Object, privilege)
-	case own, a.Has(c, privilege):
+	}
+	has := own || a.Has(c, privilege)
+	switch {
+	case c.strayed():
+		return NotAuthenticated(c.Object, privilege)
+	case has:
 		return nil
 	}
 	return NoPermission(c.Object, nil, privilege)
@@ -352,7 +357,8 @@ func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
 
 // Has reports whether the caller has the privilege on the root folder.
 func (a *API) Has(c *Call, privilege access.Privilege) bool {
-	return c.Session != nil && a.SessionHas(c.Session, privilege)
+	// strayed comes last: it tells whether the session was the caller's until then.
+	return c.Session != nil && a.SessionHas(c.Session, privilege) && !c.strayed()
 }
 
 // SessionHas reports whether the session has the privilege on the root folder.

@@ -51,6 +51,10 @@ type Call struct {
 	// dispatcher sets it.
 	Instance any
 
+	// standing is what the session must have all the while, if the call came by a
+	// ticket: the ticket gives the authority of that standing. Otherwise zero.
+	standing session.Standing
+
 	found bool      // caller has looked for the session
 	done  time.Time // when what was called had run
 	// measured is the name of the object in metrics; empty: its type.

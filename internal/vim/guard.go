@@ -44,7 +44,7 @@ func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 	if g.row != nil && !g.row.OwnSession {
 		privilege = g.row.Privilege
 	}
-	conditions, ok := g.api.Sessions.Standing(c.Session)
+	conditions, ok := g.api.Sessions.Standing(c.Session, c.standing)
 	if !ok {
 		return nil, NotAuthenticated(c.Object, privilege)
 	}
@@ -85,7 +85,13 @@ func (g *guard) mayChange(changes []store.Change) error {
 func (a *API) Judge(c *Call, check func() error) error {
 	c.guard.judged = true
 	c.guard.checks = append(c.guard.checks, check)
-	return check()
+	if err := check(); err != nil {
+		return err
+	}
+	if c.strayed() {
+		return NotAuthenticated(c.Object, View)
+	}
+	return nil
 }
 
 // MayChange is the rule of who may change authority: the caller must have every

@@ -120,10 +120,17 @@ func (a *API) wanted(ctx context.Context, c *Call) error {
 	if err := ctx.Err(); err != nil {
 		return FaultOf(err)
 	}
-	if c.Session != nil && !a.Sessions.Alive(c.Session) {
+	if c.Session != nil && (!a.Sessions.Alive(c.Session) || c.strayed()) {
 		return NotAuthenticated(c.Object, View)
 	}
 	return nil
+}
+
+// strayed reports whether the call came by a ticket and its session has changed whom
+// it acts as: the ticket does not give that principal's authority.
+func (c *Call) strayed() bool {
+	c = c.root()
+	return c.standing != (session.Standing{}) && c.Session.Standing() != c.standing
 }
 
 // Rest gives back the call's turn, if it has one. It is called before a call
