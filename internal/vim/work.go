@@ -24,6 +24,9 @@ const (
 	// short is the work of a call that needs no turn. Longer calls work a few at
 	// a time, so that others are served beside them.
 	short = 10_000
+	// keep is for how many looks at a list a call keeps the turn in which it reads it.
+	// While it waited for another turn, the list would stay in memory.
+	keep = 4
 )
 
 // small is how many bytes of arguments a binding decodes without a turn: nearly
@@ -98,7 +101,7 @@ func (a *API) Work(ctx context.Context, c *Call, n int) error {
 	if err := a.turns.Acquire(ctx, principalOf(c), budget.MaxWaitingEach); err != nil {
 		return FaultOf(err)
 	}
-	w.turn, w.pass = true, w.done+short
+	w.turn, w.pass = true, w.done+max(short, keep*n)
 	return a.wanted(ctx, c)
 }
 

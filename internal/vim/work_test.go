@@ -180,3 +180,63 @@ func TestLargeArgumentsAreDecodedInTurnsAndSmallOnesAtOnce(t *testing.T) {
 		t.Errorf("%d turns are taken and %d wait", running, waiting)
 	}
 }
+
+// A list that was read stays in memory as long as its call has not made something of
+// it. If the call waited for another turn meanwhile, there would be as many lists as
+// calls.
+func TestACallKeepsTheTurnInWhichItReadsALongList(t *testing.T) {
+	f := newFixture(t)
+	entered := make(chan int)
+	leave := make(chan struct{})
+	o := &vim.Object{Type: "Reader", ID: "reader", Methods: []vim.Method{
+		vim.NewVoid("Read", vim.View, func(ctx context.Context, c *vim.Call, r *request) error {
+			for step := range r.Units {
+				if err := f.Work(ctx, c, 100_000); err != nil {
+					return err
+				}
+				entered <- step
+				<-leave
+			}
+			return nil
+		}),
+	}}
+	f.Must(f.Add(o))
+	done := make(chan *vim.Fault)
+	read := func(token string, steps int) {
+		go func() {
+			c := &vim.Call{Object: o.Ref(), Name: "Read", Args: &request{Units: steps}, Token: secret.New(token), Release: vim.FirstRelease, Binding: "test"}
+			_, fault := f.Do(context.Background(), c)
+			c.Answered()
+			done <- fault
+		}()
+	}
+	slots := max(1, runtime.GOMAXPROCS(0)/2)
+	for range slots {
+		read(f.Ann, 3)
+		if step := <-entered; step != 0 {
+			t.Fatalf("step %d", step)
+		}
+	}
+	read(f.Admin, 1) // it waits, so that the turns are contended
+	for f.WaitingForTurns() == 0 {
+		runtime.Gosched()
+	}
+	for range 2 * slots {
+		leave <- struct{}{}
+		if step := <-entered; step == 0 {
+			t.Error("a call gave its turn away between two looks at its list")
+		}
+	}
+	for range slots {
+		leave <- struct{}{}
+	}
+	if step := <-entered; step != 0 {
+		t.Errorf("step %d", step)
+	}
+	leave <- struct{}{}
+	for range slots + 1 {
+		if fault := <-done; fault != nil {
+			t.Error(fault)
+		}
+	}
+}
