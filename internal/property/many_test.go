@@ -19,7 +19,8 @@ import (
 // start makes one more session of the user.
 func (f *fixture) start(user string) *session.Live {
 	l, _, err := f.Sessions.Start(context.Background(), session.Grant{
-		Identity: session.Identity{Name: name(user), FullName: user + " of Test"}, Method: "test", Locale: "en", MessageLocale: "en",
+		Identity: session.Identity{Name: name(user), FullName: user + " of Test"},
+		Method:   "test", Locale: "en", MessageLocale: "en",
 	})
 	if err != nil {
 		f.t.Error(err)
@@ -126,7 +127,8 @@ func TestCollectorsWatchedOverAHundredThousandEventsKeepNobodyElseOut(t *testing
 			if i%2 == 0 {
 				spec, counts = types.EventFilterSpec{EventTypeId: []string{"com.example.none"}}, &silent
 			}
-			ref := call[types.ManagedObjectReference](c, eventManager, "CreateCollectorForEvents", &types.CreateCollectorForEventsRequestType{Filter: spec})
+			ref := call[types.ManagedObjectReference](c, eventManager, "CreateCollectorForEvents",
+				&types.CreateCollectorForEventsRequestType{Filter: spec})
 			k := c.collector()
 			k.filter(false, watched(ref))
 			flood.Go(func() { k.watches(&over, counts, &refused) })
@@ -134,7 +136,9 @@ func TestCollectorsWatchedOverAHundredThousandEventsKeepNobodyElseOut(t *testing
 	}
 	flood.Go(func() {
 		for !over.Load() {
-			post(10, func(i int) event.Event { return event.Event{Type: "EventEx", ID: fmt.Sprintf("com.example.%d", i)} })
+			post(10, func(i int) event.Event {
+				return event.Event{Type: "EventEx", ID: fmt.Sprintf("com.example.%d", i)}
+			})
 			runtime.Gosched()
 		}
 	})

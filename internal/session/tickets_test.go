@@ -104,7 +104,8 @@ func TestTicketsAreBoundedInAll(t *testing.T) {
 			Expires: now.Add(time.Minute)})
 	}
 	for i := range maxTickets {
-		if _, err := tickets.reserve(ticket{actor: fmt.Sprint("user", i/maxOwnTickets)}, now); err != nil && i < maxOwnTickets {
+		_, err := tickets.reserve(ticket{actor: fmt.Sprint("user", i/maxOwnTickets)}, now)
+		if err != nil && i < maxOwnTickets {
 			t.Fatal(err)
 		}
 		tickets.pending, tickets.total = map[string]int{}, 0
@@ -301,7 +302,8 @@ func TestTicketsOfImpersonatorsCountForWhoLoggedIn(t *testing.T) {
 	f.acting(t, bob, "bob")
 	fill(bob, maxOwnTickets)
 	fill(boss, maxOwnTickets)
-	if again := newFixture(t, f.store, f.clock); fmt.Sprint(again.table.tickets.content.owners) != fmt.Sprint(f.table.tickets.content.owners) {
+	again := newFixture(t, f.store, f.clock)
+	if fmt.Sprint(again.table.tickets.content.owners) != fmt.Sprint(f.table.tickets.content.owners) {
 		t.Errorf("another node counts %v, want %v", again.table.tickets.content.owners, f.table.tickets.content.owners)
 	}
 	f.clock.Advance(f.policy.TicketLifetime)
