@@ -32,6 +32,7 @@ var rooms = map[string]struct {
 	"internal/record":            {"", "an encoding knows nothing of what it encodes"},
 	"internal/secret":            {"", "every package may hold a secret"},
 	"internal/secret/secrettest": {"", "support of tests: searches output for secrets"},
+	"internal/trust/trusttest":   {"", "support of tests: issues certificates"},
 	"internal/budget":            {"", "an account knows nothing of what it counts"},
 	"internal/schema":            {"", "the API's types are those of govmomi"},
 	"internal/store":             {"", "a store knows records, not their meaning"},

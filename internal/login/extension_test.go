@@ -1,16 +1,10 @@
 package login
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"log/slog"
-	"math/big"
 	"testing"
-	"time"
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
@@ -19,53 +13,8 @@ import (
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/trust"
+	"github.com/vigate/vigate/internal/trust/trusttest"
 )
-
-// authority issues certificates of clients.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	last int64 // serial number
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	a := &authority{t: t}
-	a.cert, a.key = a.issue(name, func(c *x509.Certificate) {
-		c.KeyUsage, c.IsCA, c.BasicConstraintsValid = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, true, true
-	})
-	return a
-}
-
-// issue makes a certificate for clients. The first is the authority's own.
-func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.last++
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore:   time.Time{}.Add(-time.Hour).AddDate(2000, 0, 0), NotAfter: time.Time{}.AddDate(3000, 0, 0),
-	}
-	if edit != nil {
-		edit(c)
-	}
-	by, with := a.cert, a.key
-	if by == nil {
-		by, with = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, by, key.Public(), with)
-	if err == nil {
-		c, err = x509.ParseCertificate(der)
-	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return c, key
-}
 
 // A certificate that is no good is a guess, as a wrong password is.
 func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *testing.T) {
@@ -83,8 +32,8 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
-			a := newAuthority(t, "a")
-			believed, err := trust.New([]*x509.Certificate{a.cert})
+			a := trusttest.New(t, "a")
+			believed, err := trust.New([]*x509.Certificate{a.Cert})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,10 +57,10 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 			f.Methods = []Method{BySubject{
 				Extensions: table, Trust: func() trust.Authorities { return believed }, Now: f.clock.Now,
 			}}
-			good, _ := a.issue("A", nil)
+			good, _ := a.Issue("A", nil)
 			presented := good
 			if c.bad {
-				presented, _ = newAuthority(t, "stranger").issue("A", nil)
+				presented, _ = trusttest.New(t, "stranger").Issue("A", nil)
 			}
 			try := func(key string, cert *x509.Certificate) error {
 				return f.try(t, Attempt{

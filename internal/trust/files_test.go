@@ -2,11 +2,8 @@ package trust
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"log/slog"
 	"math/big"
@@ -17,52 +14,18 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/testclock"
+	"github.com/vigate/vigate/internal/trust/trusttest"
 )
 
 // authority issues client certificates and revocation lists.
 type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	last int64 // serial number
+	*trusttest.Authority
+	t *testing.T
 }
 
 func newAuthority(t *testing.T, name string) *authority {
-	a := &authority{t: t}
-	a.cert, a.key = a.issue(name, func(c *x509.Certificate) {
-		c.KeyUsage, c.IsCA, c.BasicConstraintsValid = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, true, true
-	})
-	return a
-}
-
-// issue makes a client certificate. The first one is the authority's own.
-func (a *authority) issue(name string, edit func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.last++
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(a.last), Subject: pkix.Name{CommonName: name},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore:   time.Time{}.Add(-time.Hour).AddDate(2000, 0, 0), NotAfter: time.Time{}.AddDate(3000, 0, 0),
-	}
-	if edit != nil {
-		edit(c)
-	}
-	by, with := a.cert, a.key
-	if by == nil {
-		by, with = c, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, by, key.Public(), with)
-	if err == nil {
-		c, err = x509.ParseCertificate(der)
-	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return c, key
+	t.Helper()
+	return &authority{trusttest.New(t, name), t}
 }
 
 // list makes a revocation list in DER that is current for a day from the time at.
@@ -73,7 +36,7 @@ func (a *authority) list(at time.Time, revoked ...*x509.Certificate) []byte {
 		e := x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: at}
 		l.RevokedCertificateEntries = append(l.RevokedCertificateEntries, e)
 	}
-	b, err := x509.CreateRevocationList(rand.Reader, l, a.cert, a.key)
+	b, err := x509.CreateRevocationList(rand.Reader, l, a.Cert, a.Key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -119,9 +82,9 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 	f := newOnDisk(t)
 	a, b, stranger := newAuthority(t, "a"), newAuthority(t, "b"), newAuthority(t, "stranger")
 	now := f.clock.Now()
-	x, _ := a.issue("x", nil)
-	y, _ := b.issue("x", nil)
-	f.write(f.ca, block("CERTIFICATE", a.cert.Raw)+"text\n"+block("CERTIFICATE", b.cert.Raw))
+	x, _ := a.Issue("x", nil)
+	y, _ := b.Issue("x", nil)
+	f.write(f.ca, block("CERTIFICATE", a.Cert.Raw)+"text\n"+block("CERTIFICATE", b.Cert.Raw))
 	der := a.list(now, x)
 	one, two, none := block("X509 CRL", der), block("X509 CRL", b.list(now, y)), block("X509 CRL", stranger.list(now))
 	damaged := strings.Replace(two, "M", "*", 1) // skipped by encoding/pem
@@ -167,11 +130,11 @@ func TestEveryRevocationListOfAFileIsReadOrTheFileIsRefused(t *testing.T) {
 		}
 	}
 	f.write(f.crl, one)
-	good := block("CERTIFICATE", a.cert.Raw)
+	good := block("CERTIFICATE", a.Cert.Raw)
 	for name, text := range map[string]string{
-		"no authority": "", "a key": block("PRIVATE KEY", a.cert.Raw), "damaged": strings.Replace(good, "M", "*", 1),
+		"no authority": "", "a key": block("PRIVATE KEY", a.Cert.Raw), "damaged": strings.Replace(good, "M", "*", 1),
 		"one of two damaged": good + strings.Replace(good, "M", "*", 1),
-		"cut":                block("CERTIFICATE", a.cert.Raw[:50]), "another": block("CERTIFICATE", b.cert.Raw),
+		"cut":                block("CERTIFICATE", a.Cert.Raw[:50]), "another": block("CERTIFICATE", b.Cert.Raw),
 	} {
 		f.write(f.ca, text)
 		if _, err := f.open(); err == nil {
@@ -184,9 +147,9 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	f := newOnDisk(t)
 	a, stranger := newAuthority(t, "a"), newAuthority(t, "stranger")
 	now := f.clock.Now()
-	first, _ := a.issue("x", nil)
-	second, _ := a.issue("x", nil)
-	f.write(f.ca, block("CERTIFICATE", a.cert.Raw))
+	first, _ := a.Issue("x", nil)
+	second, _ := a.Issue("x", nil)
+	f.write(f.ca, block("CERTIFICATE", a.Cert.Raw))
 	f.write(f.crl, string(a.list(now, first)))
 	files, err := f.open()
 	if err != nil {
@@ -227,7 +190,7 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	if !strings.Contains(f.log.String(), "reloaded") {
 		t.Errorf("logged: %s", f.log.String())
 	}
-	f.write(f.ca, block("CERTIFICATE", stranger.cert.Raw)) // the list is of none of these
+	f.write(f.ca, block("CERTIFICATE", stranger.Cert.Raw)) // the list is of none of these
 	f.clock.Advance(2 * checkPeriod)
 	want("other authorities", false, true)
 }
