@@ -101,7 +101,7 @@ func newFlags() *flags {
 
 // ExitCodes explains the exit codes in the help.
 const ExitCodes = `Exit codes:
-0  success
+  0  success
   1  any other error
   2  wrong usage
   3  not logged in, or the login was refused
