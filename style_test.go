@@ -21,10 +21,7 @@ var (
 		"internal/cluster",
 		"internal/login",
 		"internal/soap",
-		"internal/store",
 		"internal/store/bolt",
-		"internal/store/storetest",
-		"internal/store/transfer",
 		"internal/vijson",
 		"internal/vim",
 		"internal/vim/vimtest",
@@ -42,7 +39,6 @@ var (
 		"docs/performance.md",
 	}
 	shortDocs = []string{
-		"internal/store/storetest",
 		"test/etcd/member",
 		"test/etcd/proxy",
 		"test/proof/clocked",

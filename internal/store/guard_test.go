@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// guard answers with what ask returns, and counts how often it was asked.
+// guard returns the result of ask, and counts the calls.
 type guard struct {
 	ask   func([]store.Change) ([]store.Change, error)
 	asked int
@@ -38,13 +38,14 @@ func TestACommitIsHeldToItsGuard(t *testing.T) {
 		if g.asked > 1 {
 			return nil, refused
 		}
-		// Another takes the permit away between the judgement and the commit.
+		// Another caller deletes the permit between the judgement and the commit.
 		if _, err := m.Commit(t.Context(), store.Delete(store.Role, "permit")); err != nil {
 			return nil, err
 		}
 		return []store.Change{store.Require(store.Role, "permit")}, nil
 	}
-	if _, err := m.Commit(guarded(t, g), store.Create(store.Role, "x", nil, never)); !errors.Is(err, refused) || g.asked != 2 {
+	_, err := m.Commit(guarded(t, g), store.Create(store.Role, "x", nil, never))
+	if !errors.Is(err, refused) || g.asked != 2 {
 		t.Fatalf("got %v after %d judgements", err, g.asked)
 	}
 	if _, err := m.Get(t.Context(), store.Role, "x"); !errors.Is(err, store.ErrNotFound) {
@@ -76,7 +77,8 @@ func TestAGuardThatNeverHoldsIsGivenUp(t *testing.T) {
 	g := &guard{ask: func([]store.Change) ([]store.Change, error) {
 		return []store.Change{store.Require(store.Role, "never")}, nil
 	}}
-	if _, err := m.Commit(guarded(t, g), store.Create(store.Role, "x", nil, never)); !errors.Is(err, store.ErrUnavailable) || g.asked > 100 {
+	_, err := m.Commit(guarded(t, g), store.Create(store.Role, "x", nil, never))
+	if !errors.Is(err, store.ErrUnavailable) || g.asked > 100 {
 		t.Fatalf("got %v after %d judgements", err, g.asked)
 	}
 }
@@ -95,7 +97,7 @@ func TestAConflictOfTheCommitItselfIsTheCallers(t *testing.T) {
 	if !errors.As(err, &conflict) || conflict.Index != 1 || g.asked != 1 {
 		t.Fatalf("got %v after %d judgements", err, g.asked)
 	}
-	// A record that the commit changes itself has its own condition there.
+	// If the commit itself changes the record, the condition of that change applies.
 	if _, err := m.Commit(guarded(t, g), store.Delete(store.Role, "x")); err != nil {
 		t.Fatal(err)
 	}
@@ -104,8 +106,9 @@ func TestAConflictOfTheCommitItselfIsTheCallers(t *testing.T) {
 func TestWorkInItsOwnRightHasNoGuard(t *testing.T) {
 	m, _ := follow(t, storetest.NewMemory(time.Now), &view{})
 	g := &guard{ask: func([]store.Change) ([]store.Change, error) { return nil, fmt.Errorf("refused") }}
-	ctx := context.WithoutCancel(guarded(t, g)) // values stay
-	if _, err := m.Commit(store.WithoutGuard(ctx), store.Create(store.Role, "x", nil, never)); err != nil || g.asked != 0 {
+	ctx := context.WithoutCancel(guarded(t, g)) // keeps the values of the context
+	_, err := m.Commit(store.WithoutGuard(ctx), store.Create(store.Role, "x", nil, never))
+	if err != nil || g.asked != 0 {
 		t.Fatalf("got %v after %d judgements", err, g.asked)
 	}
 }

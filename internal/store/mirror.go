@@ -8,24 +8,25 @@ import (
 	"sync"
 )
 
-// View is a domain's picture of its records in memory. A Mirror calls it from
-// one goroutine at a time; the view guards itself against its own readers.
+// View is a domain's picture of its records in memory. A Mirror calls it from one goroutine at a
+// time. The view itself protects its state from its concurrent readers.
 type View interface {
-	// Kinds are the records it wants. No two views of a mirror share a kind.
+	// Kinds returns the kinds of the view's records. No two views of a mirror share a kind.
 	Kinds() []Kind
-	// Reset: a new whole state follows. What is not Put before Whole is gone.
+	// Reset: a new whole state follows. A record that is not Put before Whole does not exist any
+	// more.
 	Reset()
-	// Put: the record is now so. The view may keep Value.
+	// Put: the record now has this value. The view may keep Value.
 	Put(Record)
-	// Delete: the record is gone.
+	// Delete: the record does not exist any more.
 	Delete(Kind, string)
-	// Whole: all of the state since Reset has been Put.
+	// Whole: every record of the state that Reset began has been Put.
 	Whole()
 }
 
-// NewView makes the view that puts records of the kinds where the functions do. The
-// owner of what is shown gives it to the mirror alone: what a process believes is
-// changed by commits, and by nobody who reads it.
+// NewView returns a view that calls the functions for the records of the kinds. The owner of the
+// state behind the functions gives the view to the mirror only. So only commits change what a
+// process believes; no reader can.
 func NewView(kinds []Kind, reset func(), put func(Record), remove func(Kind, string), whole func()) View {
 	return &view{kinds, reset, put, remove, whole}
 }
@@ -44,23 +45,24 @@ func (v *view) Put(r Record)             { v.put(r) }
 func (v *view) Delete(k Kind, id string) { v.remove(k, id) }
 func (v *view) Whole()                   { v.whole() }
 
-// Mirror follows a store and feeds views, so that what Commit has acknowledged
-// is also what this process's readers see.
+// Mirror follows a store and feeds views. When Commit has acknowledged a change, the readers of
+// this process see it.
 type Mirror struct {
 	store Store
 	views map[Kind]View
 	all   []View
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	applied Revision   // every change up to here is in the views
 	whole   bool       // the views hold a whole state
 	failed  error      // Run has ended
-	waiters []*waiter  // in the order of their revisions
-	reading bool       // a read of the newest revision is on its way
-	next    *read      // the read after that one, if anybody waits for it
+	waiters []*waiter  // by revision, ascending
+	reading bool       // a read of the newest revision is running
+	next    *read      // the read after the running one, if a caller waits for it
 }
 
-// NewMirror makes a mirror of s that feeds the views once Run is called.
+// NewMirror returns a mirror of s. It feeds the views once Run is called. It panics if two views
+// share a kind.
 func NewMirror(s Store, views ...View) *Mirror {
 	m := &Mirror{store: s, views: map[Kind]View{}, all: views}
 	for _, v := range views {
@@ -121,14 +123,14 @@ func (m *Mirror) apply(b Batch) error {
 	return nil
 }
 
-// waiter is one call of Wait.
+// waiter belongs to one call of Wait.
 type waiter struct {
 	rev  Revision
-	done chan struct{} // closed when the wait is over; then err holds
+	done chan struct{} // closed when the wait is over; err is valid from then on
 	err  error
 }
 
-// over reports whether a wait for rev ends, and with which error. Callers hold mu.
+// over reports whether a wait for rev is over, and with which error. The caller holds mu.
 func (m *Mirror) over(rev Revision) (bool, error) {
 	switch {
 	case m.whole && m.applied >= rev:
@@ -139,8 +141,8 @@ func (m *Mirror) over(rev Revision) (bool, error) {
 	return false, nil
 }
 
-// wake ends the waits that are over, and no others: with many callers most wait for
-// later commits. Callers hold mu.
+// wake ends only those waits that are over. If there are many callers, most of them wait for later
+// commits. The caller holds mu.
 func (m *Mirror) wake() {
 	n := 0
 	for ; n < len(m.waiters); n++ {
@@ -155,7 +157,7 @@ func (m *Mirror) wake() {
 	m.waiters = slices.Delete(m.waiters, 0, n)
 }
 
-// await adds a waiter for rev, unless the wait is over at once.
+// await adds a waiter for rev. If the wait is already over, it returns no waiter but the result.
 func (m *Mirror) await(rev Revision) (*waiter, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -171,7 +173,7 @@ func (m *Mirror) await(rev Revision) (*waiter, error) {
 	return w, nil
 }
 
-// Wait returns once the views hold every change up to rev.
+// Wait returns once the views show every change up to rev.
 func (m *Mirror) Wait(ctx context.Context, rev Revision) error {
 	w, err := m.await(rev)
 	if w == nil {
@@ -190,30 +192,29 @@ func (m *Mirror) Wait(ctx context.Context, rev Revision) error {
 	}
 }
 
-// Whole reports whether the views hold a whole state and are still fed.
+// Whole reports whether the views hold a whole state and are still being fed.
 func (m *Mirror) Whole() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.whole && m.failed == nil
 }
 
-// Applied is the revision that the views show; 0 before they are whole.
+// Applied returns the revision that the views show. It is 0 until they hold a whole state.
 func (m *Mirror) Applied() Revision {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.applied
 }
 
-// Commit commits to the store and returns once the change is durable and the
-// views of this process show it. If ctx has a Guard, the commit is held to it;
-// the Guard's error is returned as it is.
+// Commit commits to the store, and returns once the changes are durable and the views of this
+// process show them. If ctx has a Guard, the Guard's conditions apply to the commit, and the
+// Guard's error is returned unchanged.
 //
-// The commit itself is not given up when ctx ends after it was begun: then the
-// change stands, and the error is a *CommittedError. ErrUncertain says that
-// something may have been written; after any other error nothing was.
-// ErrConflict comes once the views show what was in the way: a caller that
-// learns from it that a session has ended must not find the session alive right
-// after.
+// If ctx ends after the commit was begun, the commit is not cancelled. The changes stand, and the
+// error is a *CommittedError. ErrUncertain means that something may have been written; after any
+// other error nothing was written. ErrConflict is returned only once the views show the change that
+// was in the way. So a caller that learns from the error that a session has ended never finds that
+// session alive right afterwards.
 func (m *Mirror) Commit(ctx context.Context, changes ...Change) (Revision, error) {
 	if g, _ := ctx.Value(guardKey{}).(Guard); g != nil {
 		return m.commitGuarded(ctx, g, changes)
@@ -225,7 +226,7 @@ func (m *Mirror) commit(ctx context.Context, changes []Change) (Revision, error)
 	rev, err := m.store.Commit(ctx, changes...)
 	if errors.Is(err, ErrConflict) {
 		if behind := m.Sync(ctx); behind != nil {
-			err = fmt.Errorf("see what was in the way: %w", behind)
+			err = fmt.Errorf("show the change in the way: %w", behind)
 		}
 	}
 	if err != nil {
@@ -237,9 +238,9 @@ func (m *Mirror) commit(ctx context.Context, changes []Change) (Revision, error)
 	return rev, nil
 }
 
-// CommittedError says that a commit stands although its caller gets an error:
-// the caller stopped waiting, or this process no longer follows the store,
-// before its views showed the change. Towards clients it is ErrUncertain.
+// CommittedError says that a commit stands although its caller gets an error. Before the views
+// showed the changes, either the caller stopped waiting, or this process stopped following the
+// store. For clients it is ErrUncertain.
 type CommittedError struct {
 	Revision Revision
 	Err      error // why the wait ended
@@ -249,8 +250,8 @@ func (e *CommittedError) Error() string {
 	return "committed, but not yet visible on this node: " + e.Err.Error()
 }
 
-// Unwrap is the cause, or ErrUncertain in place of ErrUnavailable: that would
-// say that nothing was written.
+// Unwrap returns the cause, but ErrUncertain in place of ErrUnavailable, which would mean that
+// nothing was written.
 func (e *CommittedError) Unwrap() error {
 	if errors.Is(e.Err, ErrUnavailable) {
 		return ErrUncertain
@@ -258,7 +259,7 @@ func (e *CommittedError) Unwrap() error {
 	return e.Err
 }
 
-// Touch touches in the store and returns once the views of this process show it.
+// Touch touches the records in the store, and returns once the views of this process show it.
 func (m *Mirror) Touch(ctx context.Context, records ...Record) ([]Revision, error) {
 	revs, err := m.store.Touch(ctx, records...)
 	if err != nil || len(revs) == 0 {
@@ -267,21 +268,21 @@ func (m *Mirror) Touch(ctx context.Context, records ...Record) ([]Revision, erro
 	return revs, m.Wait(ctx, slices.Max(revs))
 }
 
-// Get is the store's.
+// Get calls Get of the store.
 func (m *Mirror) Get(ctx context.Context, k Kind, id string) (Record, error) {
 	return m.store.Get(ctx, k, id)
 }
 
-// Sweep is the store's.
+// Sweep calls Sweep of the store.
 func (m *Mirror) Sweep(ctx context.Context, limit int, kinds ...Kind) (int, error) {
 	return m.store.Sweep(ctx, limit, kinds...)
 }
 
-// Sync returns once the views hold everything that any process had been
-// acknowledged before the call.
+// Sync returns once the views show every commit that was acknowledged, to any process, before the
+// call.
 //
-// On a shared store it costs a read that a quorum confirms. However many calls
-// come at once, one read is on its way and one waits to begin: see newest.
+// On a shared store it costs one read that a quorum confirms. Concurrent calls share reads: at any
+// time at most one read runs and one waits to begin, see newest.
 func (m *Mirror) Sync(ctx context.Context) error {
 	rev, err := m.newest(ctx)
 	if err != nil {
@@ -290,24 +291,22 @@ func (m *Mirror) Sync(ctx context.Context) error {
 	return m.Wait(ctx, rev)
 }
 
-// read is one read of the newest revision for all the calls that came before it
-// began.
+// read is one read of the newest revision. It serves all calls that came before it began.
 type read struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
-	callers int // who still wait for it; guarded by Mirror.mu
+	callers int // number of calls that still wait for it; guarded by Mirror.mu
 
-	done chan struct{} // closed when it is over; then what follows holds
+	done chan struct{} // closed when the read is over; rev and err are valid from then on
 	rev  Revision
 	err  error
 }
 
-// newest is a revision at or after the newest that was acknowledged before the
-// call.
+// newest returns a revision that is at least the newest that was acknowledged before the call.
 //
-// A call never joins the read that is on its way: that one may have passed the
-// store before something that the caller must see was acknowledged. It joins the
-// next, which begins when the one on its way is over, and so after the call.
+// A call never joins the running read. That read may have reached the store before a commit was
+// acknowledged that the call must see. The call joins the next read, which begins when the running
+// one is over, and so after the call.
 func (m *Mirror) newest(ctx context.Context) (Revision, error) {
 	m.mu.Lock()
 	if !m.reading {
@@ -322,7 +321,7 @@ func (m *Mirror) newest(ctx context.Context) (Revision, error) {
 	r := m.next
 	if r == nil {
 		r = &read{done: make(chan struct{})}
-		// No caller's: the read goes on for the others when one of them has gone.
+		// The context is no caller's: when one caller leaves, the read goes on for the others.
 		r.ctx, r.cancel = context.WithCancel(context.Background())
 		m.next = r
 	}
@@ -337,8 +336,7 @@ func (m *Mirror) newest(ctx context.Context) (Revision, error) {
 	}
 }
 
-// leave gives up waiting for r. A read that nobody waits for any more is
-// cancelled.
+// leave stops waiting for r. If no other caller waits for r, it cancels r.
 func (m *Mirror) leave(r *read) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -347,13 +345,13 @@ func (m *Mirror) leave(r *read) {
 	}
 	r.cancel()
 	if m.next == r {
-		m.next = nil // it has not begun, and nobody may join one that is cancelled
+		m.next = nil // it has not begun, and no caller may join a cancelled read
 	}
 }
 
-// readNext begins the next read, if anybody waits for it, after one that ended
-// with err. If that one found the store unavailable, those who wait are told the
-// same: they have waited as long as a read of their own may take.
+// readNext begins the next read, if a caller waits for it. err is the result of the read before. If
+// that read found the store unavailable, the waiting callers get the same error: they have already
+// waited as long as a read of their own may take.
 func (m *Mirror) readNext(err error) {
 	m.mu.Lock()
 	r := m.next

@@ -15,7 +15,7 @@ import (
 
 // view keeps the records of one kind.
 type view struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	records map[string]store.Record
 	whole   bool
 }
@@ -93,7 +93,7 @@ func TestACommitReturnsWhenTheViewsShowIt(t *testing.T) {
 	wg.Wait()
 }
 
-// slow is a view that is told of a deletion only when it is let.
+// slow is a view that handles a deletion only when let is closed.
 type slow struct {
 	*view
 	let chan struct{}
@@ -121,7 +121,7 @@ func TestAConflictIsToldOnceTheViewsShowWhatWasInTheWay(t *testing.T) {
 		go func() {
 			_, err := m.Commit(t.Context(), store.Require(store.Role, "a"), store.Put(store.Role, "b", nil, never))
 			if _, ok := v.get("a"); ok {
-				t.Error("told of a conflict with a deletion that is not shown")
+				t.Error("a conflict with a deletion that the view does not show")
 			}
 			refused <- err
 		}()
@@ -145,7 +145,8 @@ func TestAConflictOfWhoFollowsNoMoreIsNotTold(t *testing.T) {
 	if _, err := m.Commit(t.Context(), store.Create(store.Role, "a", nil, never)); !errors.Is(err, store.ErrUncertain) {
 		t.Fatal(err)
 	}
-	if _, err := m.Commit(t.Context(), store.Create(store.Role, "a", nil, never)); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrConflict) {
+	_, err := m.Commit(t.Context(), store.Create(store.Role, "a", nil, never))
+	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrConflict) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -184,8 +185,9 @@ func TestAMirrorThatFollowsNoMoreSaysSo(t *testing.T) {
 	if m.Whole() {
 		t.Error("it says that it is whole")
 	}
-	if _, err := m.Commit(t.Context(), store.Put(store.Role, "late", nil, never)); !errors.Is(err, store.ErrUncertain) || errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("a commit that was made and that nobody shows: %v", err)
+	_, err := m.Commit(t.Context(), store.Put(store.Role, "late", nil, never))
+	if !errors.Is(err, store.ErrUncertain) || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a commit that no view shows: %v", err)
 	}
 }
 
@@ -204,7 +206,7 @@ func TestEachWaitEndsWithTheCommitThatItIsFor(t *testing.T) {
 		m, stop := follow(t, s, &view{})
 		synctest.Wait()
 		const commits = 5
-		ended := make([][]error, commits+1) // by the revision that they wait for
+		ended := make([][]error, commits+1) // by the revision that the waits are for
 		var mu sync.Mutex
 		wait := func(ctx context.Context, rev store.Revision) {
 			go func() {
@@ -237,7 +239,8 @@ func TestEachWaitEndsWithTheCommitThatItIsFor(t *testing.T) {
 			}
 			synctest.Wait()
 			for i, errs := range ended {
-				if i <= int(rev)+1 && (len(errs) != want[i] || errors.Join(errs...) != nil) || i > int(rev)+1 && len(errs) > 0 {
+				ahead := i > int(rev)+1
+				if ahead && len(errs) > 0 || !ahead && (len(errs) != want[i] || errors.Join(errs...) != nil) {
 					t.Errorf("after commit %d the waits for %d ended with %v", rev+1, i, errs)
 				}
 			}
@@ -253,7 +256,7 @@ func TestEachWaitEndsWithTheCommitThatItIsFor(t *testing.T) {
 func TestTwoViewsOfOneKindAreAMistake(t *testing.T) {
 	defer func() {
 		if recover() == nil {
-			t.Error("nobody minds")
+			t.Error("it did not panic")
 		}
 	}()
 	store.NewMirror(storetest.NewMemory(time.Now), &view{}, &view{})

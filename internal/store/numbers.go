@@ -9,37 +9,34 @@ import (
 	"time"
 )
 
-// Before orders appended records: negative if a comes before b.
+// Before compares appended records by their order. The result is negative if a comes before b.
 func Before(a, b Record) int {
 	return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.ID, b.ID))
 }
 
-// Numbering says how the appended records of a kind are numbered.
+// Numbering says which numbers the appended records of a kind have.
 //
-// No record holds its number. The records that are there, in their order, have
-// the numbers that follow Removed, so that every process that reads the store
-// finds the same numbers, and a commit that appends needs no counter. Records
-// are removed from the front only, and in the commit that removes them Removed
-// becomes the number of the last: the others keep their numbers.
+// No record holds its number. The present records, in their order, have the numbers after Removed.
+// So every process that reads the store finds the same numbers, and a commit that appends needs no
+// counter. Records are removed only from the beginning of the order. The commit that removes them
+// sets Removed to the number of the last one, so the other records keep their numbers.
 //
-// An id may state a number, see NumberedID. Its record has that number, unless
-// the record before it has as large a one already; then it has the next. Copies
-// of a store use such ids, and so did earlier versions, which took the numbers
-// from a counter. The latter may have gaps, as those versions removed expired
-// records wherever they were.
+// An id may state a number, see NumberedID. The record then has that number, unless the record
+// before it already has that number or a larger one; then it has the next. Copies of a store use
+// such ids. So did earlier versions, which took the numbers from a counter. Their numbers may have
+// gaps, because those versions removed expired records from any position.
 //
-// Numbering is stored as one record of the kind Numbers. If there is none the
-// zero value counts.
+// A Numbering is stored as one record of the kind Numbers. If there is no such record, the zero
+// value applies.
 type Numbering struct {
-	// Removed is the number of the last record that was removed; 0: none was.
+	// Removed is the number of the last record that was removed. 0: none was.
 	Removed uint64 `json:"removed,omitempty"`
-	// Counted is the last number that an earlier version took from its counter,
-	// whether or not its record is still there. Records whose ids state no
-	// number have larger ones.
+	// Counted is the last number that an earlier version took from its counter, whether or not the
+	// record still exists. A record whose id states no number has a larger number.
 	Counted uint64 `json:"counted,omitempty"`
 }
 
-// NumberingID is the id of the record that holds the kind's Numbering.
+// NumberingID returns the id of the record that holds the Numbering of the kind.
 func NumberingID(k Kind) string { return fmt.Sprintf("%02x", uint8(k)) }
 
 // ParseNumbering reads the record of a Numbering.
@@ -51,7 +48,7 @@ func ParseNumbering(r Record) (Numbering, error) {
 	return n, nil
 }
 
-// Record is the record that holds the kind's Numbering.
+// Record returns the record that holds the Numbering of the kind.
 func (n Numbering) Record(k Kind) Record {
 	b, err := json.Marshal(n)
 	if err != nil {
@@ -60,11 +57,11 @@ func (n Numbering) Record(k Kind) Record {
 	return Record{Kind: Numbers, ID: NumberingID(k), Value: b}
 }
 
-// Trim removes the first of the kind's appended records: those with the ids, the
-// last of which has that number. at is the revision of the record that held the
-// Numbering when the ids were found to be the first, 0 if there was none. If
-// another process has trimmed since, the commit conflicts, and the ids must be
-// found again.
+// Trim returns the changes that remove the first appended records of the kind. These are the
+// records with the ids; the last of them has the number last. at is the revision of the Numbering's
+// record at the time when the ids were found to be the first, or 0 if there was no such record. If
+// another process has trimmed since, the commit conflicts, and the caller must find the first ids
+// again.
 func (n Numbering) Trim(k Kind, at Revision, last uint64, ids ...string) []Change {
 	n.Removed = last
 	r := n.Record(k)
@@ -80,13 +77,13 @@ func (n Numbering) Trim(k Kind, at Revision, last uint64, ids ...string) []Chang
 	return changes
 }
 
-// Numberer gives numbers to appended records.
+// Numberer assigns numbers to appended records, one after the other in their order.
 type Numberer struct{ last, counted uint64 }
 
-// Numberer begins with the first record that is there.
+// Numberer returns a Numberer that begins with the first present record.
 func (n Numbering) Numberer() Numberer { return Numberer{n.Removed, n.Counted} }
 
-// Next returns the number of the next record in the order.
+// Next returns the number of the next record in the order, whose id it needs.
 func (n *Numberer) Next(id string) uint64 {
 	if stated, err := IDNumber(id); err == nil {
 		n.last = max(n.last+1, stated)
@@ -96,18 +93,18 @@ func (n *Numberer) Next(id string) uint64 {
 	return n.last
 }
 
-// Last is the number of the record before the next one: the largest so far.
+// Last returns the number of the last record, the largest so far.
 func (n *Numberer) Last() uint64 { return n.last }
 
 const numberDigits = 16
 
-// NumberedID is an id that states a number. Such ids sort as their numbers do.
+// NumberedID returns an id that states a number. Such ids sort as their numbers do.
 func NumberedID(n uint64) string { return fmt.Sprintf("%0*x", numberDigits, n) }
 
 var errNoNumber = errors.New("id states no number")
 
-// IDNumber is the number that an id states, see NumberedID. Numbers have 63 bits,
-// so that none that a store may hold leaves no room for the next.
+// IDNumber returns the number that an id states, see NumberedID. Numbers have 63 bits: after any
+// number that a store may hold there is room for the next.
 func IDNumber(id string) (uint64, error) {
 	if len(id) != numberDigits {
 		return 0, errNoNumber
@@ -115,8 +112,8 @@ func IDNumber(id string) (uint64, error) {
 	return strconv.ParseUint(id, 16, 63)
 }
 
-// AppendedID is an id for the record that a commit appends as its change of that
-// index. It suits a store that knows the commit's revision beforehand.
+// AppendedID returns an id for a record that a commit appends. index is the position of the change
+// in the commit. The function suits a store that knows the revision of a commit in advance.
 func AppendedID(at Revision, index int) string {
 	return fmt.Sprintf("%0*x-%06x", numberDigits, uint64(at), index)
 }

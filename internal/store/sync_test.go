@@ -14,14 +14,14 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// distant is a store whose newest revision is read at once and told later: the
-// answer says what was so when the read began.
+// distant is a store that reads the newest revision at once but answers later. So the answer is the
+// state at the time when the read began.
 type distant struct {
 	store.Store
-	answers chan error // an answer to each read; nil: what was read
+	answers chan error // one answer to each read; nil: the revision that was read
 	reads   atomic.Int32
 	running atomic.Int32
-	most    atomic.Int32 // reads at once
+	most    atomic.Int32 // the most reads that ran at once
 }
 
 func newDistant() *distant {
@@ -46,7 +46,7 @@ func (d *distant) Newest(ctx context.Context) (store.Revision, error) {
 	}
 }
 
-// syncing calls Sync and returns the channel that its answer comes by.
+// syncing calls Sync, and returns the channel that receives its result.
 func syncing(ctx context.Context, m *store.Mirror) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- m.Sync(ctx) }()
@@ -65,7 +65,7 @@ func TestCallsOfSyncAtOnceShareTheNextRead(t *testing.T) {
 			all = append(all, syncing(t.Context(), m))
 		}
 		if n := s.reads.Load(); n != 1 {
-			t.Fatalf("%d reads while the first is on its way", n)
+			t.Fatalf("%d reads while the first is running", n)
 		}
 		s.answers <- nil
 		if err := <-first; err != nil {
@@ -89,7 +89,7 @@ func TestCallsOfSyncAtOnceShareTheNextRead(t *testing.T) {
 	})
 }
 
-// late is a view that shows what was put only when it is let.
+// late is a view that handles a Put only when let is closed.
 type late struct {
 	*view
 	let chan struct{}
@@ -100,8 +100,7 @@ func (l *late) Put(r store.Record) {
 	l.view.Put(r)
 }
 
-// The read on its way may have passed the store before a commit that a later
-// call must see.
+// The running read may have reached the store before a commit that a later call must see.
 func TestSyncDoesNotJoinAReadThatBeganBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, v := newDistant(), &late{&view{}, make(chan struct{})}
@@ -195,23 +194,24 @@ func TestACallerOfSyncThatGivesUpTakesNobodyWithIt(t *testing.T) {
 		synctest.Wait()
 		leave()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
-			t.Errorf("who gave up: %v", err)
+			t.Errorf("the caller that left: %v", err)
 		}
 		s.answers <- nil
 		if err := <-stays; err != nil {
-			t.Errorf("who shared its read: %v", err)
+			t.Errorf("the caller that shared its read: %v", err)
 		}
 
-		// The first gives up its own read: who waits for the next has that.
+		// The caller whose read is running leaves. The caller that waits for the next read gets
+		// that read.
 		leaving, leave = context.WithCancel(t.Context())
 		gone, stays = syncing(leaving, m), syncing(t.Context(), m)
 		leave()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
-			t.Errorf("who gave up: %v", err)
+			t.Errorf("the caller that left: %v", err)
 		}
 		s.answers <- nil
 		if err := <-stays; err != nil {
-			t.Errorf("who came after it: %v", err)
+			t.Errorf("the caller that came later: %v", err)
 		}
 	})
 }
@@ -233,7 +233,7 @@ func TestAReadThatNobodyWaitsForIsCancelled(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := s.reads.Load(); n != 1 {
-			t.Errorf("%d reads, one of them for nobody", n)
+			t.Errorf("%d reads, one of them for no caller", n)
 		}
 		first = syncing(t.Context(), m)
 		leaving, leave = context.WithCancel(t.Context())
@@ -241,11 +241,11 @@ func TestAReadThatNobodyWaitsForIsCancelled(t *testing.T) {
 		s.answers <- nil
 		<-first
 		synctest.Wait()
-		leave() // while it is on its way
+		leave() // while it is running
 		<-during
 		synctest.Wait()
 		if n := s.running.Load(); n != 0 {
-			t.Errorf("%d reads go on for nobody", n)
+			t.Errorf("%d reads go on for no caller", n)
 		}
 		again := syncing(t.Context(), m)
 		s.answers <- nil

@@ -9,14 +9,14 @@ import (
 // maxID is the longest id in bytes.
 const maxID = 512
 
-// ValidID reports whether the id can name a record: 1 to 512 bytes, no NUL.
+// ValidID reports whether the id can name a record: it has 1 to 512 bytes and no NUL.
 func ValidID(id string) bool {
 	return id != "" && len(id) <= maxID && strings.IndexByte(id, 0) < 0
 }
 
-// Validate refuses changes that no store may take as one commit, whatever it
-// holds: bad ids, and two changes that name the same record. Errors leave the
-// ids out, which may be hashes of secrets.
+// Validate returns an error for changes that are never a valid commit, in any store: bad ids, or
+// two changes that name the same record. The errors don't contain the ids, because ids may be
+// hashes of secrets.
 func Validate(changes []Change) error {
 	for i, c := range changes {
 		if c.Record.Kind == 0 {
@@ -67,11 +67,12 @@ func validateDistinct(changes []Change) error {
 	return nil
 }
 
-// ValidateSweep refuses kinds whose records must be removed from the front.
+// ValidateSweep returns an error if records of a kind may only be removed from the beginning of
+// their order.
 func ValidateSweep(kinds []Kind) error {
 	for _, k := range kinds {
 		if k.Appended() {
-			return fmt.Errorf("sweep expired records: kind %d is removed in its order only", k)
+			return fmt.Errorf("sweep expired records: kind %d is appended, and only trimmed", k)
 		}
 	}
 	return nil

@@ -33,11 +33,12 @@ var conditions = []test{
 		rev := f.must(store.Create(store.Role, "r", []byte("1"), never))
 		f.conflict(2, store.Put(store.Role, "x", nil, never), store.RequireAt(store.Role, "r", rev),
 			store.Update(store.Role, "r2", rev, nil, never), store.Require(store.Role, "none"))
-		f.conflict(1, store.Clear(store.Role, "r"), store.Require(store.Role, "none"), store.Delete(store.Role, "none too"))
+		f.conflict(1, store.Clear(store.Role, "r"), store.Require(store.Role, "none"),
+			store.Delete(store.Role, "none too"))
 		f.has(store.Role, "r", "1")
 		f.lacks(store.Role, "x")
 	}},
-	{"a commit of checks only holds its conditions and changes nothing", func(f *fixture) {
+	{"a commit that only checks enforces its conditions and changes nothing", func(f *fixture) {
 		watch := f.follow(f.Store)
 		rev := f.must(store.Create(store.Role, "r", []byte("1"), never))
 		got := f.must(store.Require(store.Role, "r"))
@@ -54,22 +55,25 @@ var conditions = []test{
 			f.Errorf("checks are in the stream: %v", log)
 		}
 	}},
-	{"clearing what is not there is no conflict", func(f *fixture) {
+	{"clearing an absent record is no conflict", func(f *fixture) {
 		f.must(store.Clear(store.Lockout, "l"))
 		f.must(store.Put(store.Lockout, "l", []byte("1"), never))
 		f.must(store.Clear(store.Lockout, "l"), store.Put(store.Lockout, "m", nil, never))
 		f.lacks(store.Lockout, "l")
 		f.has(store.Lockout, "m", "")
 	}},
-	{"a touch writes what is unchanged, passes over the rest and creates nothing", func(f *fixture) {
+	{"a touch writes unchanged records, skips the others and creates none", func(f *fixture) {
 		expires := f.clock.Now().Add(time.Hour)
 		old := f.must(store.Create(store.Session, "a", []byte("1"), expires))
 		f.must(store.Create(store.Session, "b", []byte("1"), expires))
 		newer := f.must(store.Put(store.Session, "b", []byte("2"), expires))
 		record := func(id string, at store.Revision) store.Record {
-			return store.Record{Kind: store.Session, ID: id, Value: []byte("touched"), Revision: at, Expires: expires.Add(time.Hour)}
+			return store.Record{
+				Kind: store.Session, ID: id, Value: []byte("touched"), Revision: at, Expires: expires.Add(time.Hour),
+			}
 		}
-		revs, err := f.Touch(f.ctx, record("b", newer-1), record("none", 0), record("none", newer), record("a", old), record("c", 0))
+		revs, err := f.Touch(f.ctx, record("b", newer-1), record("none", 0), record("none", newer),
+			record("a", old), record("c", 0))
 		if err != nil || len(revs) != 5 {
 			f.Fatalf("Touch = %v, %v", revs, err)
 		}
@@ -78,7 +82,8 @@ var conditions = []test{
 				f.Errorf("touch %d gave revision %d", i, rev)
 			}
 		}
-		if r := f.has(store.Session, "a", "touched"); r.Revision != revs[3] || !r.Expires.Equal(expires.Add(time.Hour)) {
+		r := f.has(store.Session, "a", "touched")
+		if r.Revision != revs[3] || !r.Expires.Equal(expires.Add(time.Hour)) {
 			f.Errorf("touched record is %+v", r)
 		}
 		f.has(store.Session, "b", "2")
@@ -89,7 +94,7 @@ var conditions = []test{
 			f.Errorf("Touch of nothing = %v, %v", revs, err)
 		}
 	}},
-	{"the newest revision is that of the last commit", func(f *fixture) {
+	{"the newest revision is at least the revision of the last commit", func(f *fixture) {
 		for i := range 10 {
 			rev := f.must(store.Put(store.Setting, "s", []byte{byte(i)}, never))
 			newest, err := f.Newest(f.ctx)
@@ -103,7 +108,7 @@ var conditions = []test{
 			f.follow(second).upTo(newest)
 		}
 	}},
-	{"a second handle sees what the first did", func(f *fixture) {
+	{"a second handle sees the commits of the first", func(f *fixture) {
 		second := f.data.Second(f.T, f.Store)
 		watch := f.follow(second)
 		put := f.must(store.Create(store.Session, "a", []byte("1"), never))
@@ -120,8 +125,9 @@ var conditions = []test{
 		if r, err := second.Get(f.ctx, store.Session, "a"); !errors.Is(err, store.ErrNotFound) {
 			f.Errorf("Get on the second handle = %+v, %v", r, err)
 		}
-		if _, err := second.Commit(f.ctx, store.Update(store.Session, "a", put, nil, never)); !errors.Is(err, store.ErrConflict) {
-			f.Errorf("the second handle updates what the first deleted: %v", err)
+		_, err := second.Commit(f.ctx, store.Update(store.Session, "a", put, nil, never))
+		if !errors.Is(err, store.ErrConflict) {
+			f.Errorf("the second handle updates a record that the first deleted: %v", err)
 		}
 	}},
 	{"a cancelled context leaves no half write", cancelled},
@@ -136,7 +142,7 @@ func cancelled(f *fixture) {
 	f.lacks(store.Session, "a")
 	for i := range 100 {
 		ctx, cancel := context.WithCancel(f.ctx)
-		go cancel() // at any moment
+		go cancel() // at any time during the commit
 		a, b := fmt.Sprint("a", i), fmt.Sprint("b", i)
 		_, err := f.Commit(ctx, store.Create(store.Session, a, nil, never), store.Create(store.Session, b, nil, never))
 		cancel()
@@ -146,9 +152,9 @@ func cancelled(f *fixture) {
 		case (hasA == nil) != (hasB == nil):
 			f.Fatalf("half a commit: %v, %v", hasA, hasB)
 		case err == nil && hasA != nil:
-			f.Fatalf("an acknowledged commit is not there: %v", hasA)
+			f.Fatalf("an acknowledged commit is absent: %v", hasA)
 		case err != nil && hasA == nil && !errors.Is(err, store.ErrUncertain):
-			f.Fatalf("a commit that gave %v is there", err)
+			f.Fatalf("a commit that returned %v is present", err)
 		}
 	}
 }

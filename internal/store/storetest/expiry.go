@@ -32,13 +32,15 @@ var expiry = []test{
 		f.must(store.Create(store.Session, "a", []byte("2"), f.clock.Now().Add(time.Second)))
 		f.has(store.Session, "a", "2")
 		if n := f.sweep(10, store.Session); n != 0 {
-			f.Errorf("%d swept, but the record was created anew", n)
+			f.Errorf("%d swept, but the record was created again", n)
 		}
 		f.has(store.Session, "a", "2")
 	}},
 	{"a record's expiry can be moved and dropped", func(f *fixture) {
 		rev := f.must(store.Create(store.Session, "a", []byte("1"), f.clock.Now().Add(time.Second)))
-		revs, err := f.Touch(f.ctx, store.Record{Kind: store.Session, ID: "a", Value: []byte("2"), Revision: rev, Expires: f.clock.Now().Add(time.Hour)})
+		revs, err := f.Touch(f.ctx, store.Record{
+			Kind: store.Session, ID: "a", Value: []byte("2"), Revision: rev, Expires: f.clock.Now().Add(time.Hour),
+		})
 		if err != nil || revs[0] == 0 {
 			f.Fatalf("Touch = %v, %v", revs, err)
 		}
@@ -58,7 +60,8 @@ var expiry = []test{
 	}},
 	{"far and early expiries are kept", func(f *fixture) {
 		far := time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
-		f.must(store.Put(store.Session, "far", nil, far), store.Put(store.Session, "early", nil, time.Date(1601, 1, 1, 0, 0, 0, 1, time.UTC)))
+		f.must(store.Put(store.Session, "far", nil, far),
+			store.Put(store.Session, "early", nil, time.Date(1601, 1, 1, 0, 0, 0, 1, time.UTC)))
 		f.reopen()
 		if r := f.has(store.Session, "far", ""); !r.Expires.Equal(far) {
 			f.Errorf("expires %v, want %v", r.Expires, far)
@@ -71,7 +74,7 @@ var expiry = []test{
 	{"ten thousand sessions are listed, and swept within bounds", sweepMany},
 }
 
-// sweep runs one Sweep.
+// sweep calls Sweep once.
 func (f *fixture) sweep(limit int, kinds ...store.Kind) int {
 	f.Helper()
 	n, err := f.Sweep(f.ctx, limit, kinds...)
@@ -91,7 +94,8 @@ func sweepMany(f *fixture) {
 			if j%2 == 1 {
 				expires = early.Add(time.Nanosecond)
 			}
-			changes = append(changes, store.Create(store.Session, fmt.Sprintf("session-%05d", j), []byte("value"), expires))
+			id := fmt.Sprintf("session-%05d", j)
+			changes = append(changes, store.Create(store.Session, id, []byte("value"), expires))
 		}
 		f.must(changes...)
 	}
@@ -120,12 +124,9 @@ func sweepMany(f *fixture) {
 			f.clock.Advance(time.Nanosecond)
 		}
 	}
-	newest, err := f.Newest(f.ctx)
-	if err != nil {
-		f.Fatal(err)
-	}
+	newest := f.last()
 	if s := watch.upTo(newest); len(s.state) != 2 {
-		f.Errorf("%d records left in the stream, want the ticket and the account", len(s.state))
+		f.Errorf("%d records remain in the stream, want the ticket and the account", len(s.state))
 	}
 	if n := f.sweep(0, store.Ticket); n != 0 {
 		f.Errorf("%d swept with a limit of 0", n)

@@ -7,15 +7,15 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Follow feeds the mirror's views until the test ends. It returns once they hold
-// what is stored.
+// Follow runs the mirror until the test ends, so that it feeds its views. Follow returns once the
+// views hold a whole state.
 func Follow(t testing.TB, m *store.Mirror) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// A store that a test has closed ends it, too: what depends on it then fails.
+		// Run also ends if the test closes the store. Whatever needs the views then fails.
 		_ = m.Run(ctx)
 	}()
 	t.Cleanup(func() { stop(); <-done })

@@ -11,20 +11,20 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// follower runs a Watch and holds the stream to the contract.
+// follower runs a Watch and checks that the stream keeps the contract.
 type follower struct {
 	f    *fixture
 	stop context.CancelFunc
 	done chan struct{}
-	err  error // why Watch ended, once done is closed
+	err  error // why Watch ended; valid once done is closed
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	seen   seen
 	ledger *ledger       // nil: the events are not numbered
 	wake   chan struct{} // closed and replaced with every batch
 }
 
-// seen is what a follower knows.
+// seen is what a follower has seen of the stream.
 type seen struct {
 	state    map[name]store.Record
 	log      []store.Delta // since the state was whole
@@ -65,8 +65,8 @@ func (w *follower) end() error {
 	}
 }
 
-// upTo waits until the stream has reached the revision, and returns a copy of
-// what was seen.
+// upTo waits until the stream has reached the revision, and returns a copy of what the follower has
+// seen.
 func (w *follower) upTo(rev store.Revision) seen {
 	w.f.Helper()
 	for {
@@ -138,16 +138,18 @@ func (s *seen) delta(d store.Delta, upTo store.Revision) error {
 		return fmt.Errorf("a record of kind %d at revision %d after %d", n.kind, d.Record.Revision, old.Revision)
 	}
 	if s.whole {
-		// All of a commit is in one batch, and none comes a second time.
+		// A whole commit is in one batch, and no commit comes twice.
 		if at := d.Record.Revision; at <= s.revision || at > upTo {
 			return fmt.Errorf("a change of revision %d in the batch from %d to %d", at, s.revision, upTo)
 		}
 		if n := len(s.log); n > 0 && d.Record.Revision < s.log[n-1].Record.Revision {
 			return fmt.Errorf("a change of revision %d after %d", d.Record.Revision, s.log[n-1].Record.Revision)
 		}
-		if n := len(s.log); n > 0 && !d.Deleted && d.Record.Kind.Appended() && s.log[n-1].Record.Kind == d.Record.Kind &&
-			!s.log[n-1].Deleted && store.Before(s.log[n-1].Record, d.Record) >= 0 {
-			return fmt.Errorf("%q was appended after %q", d.Record.ID, s.log[n-1].Record.ID)
+		if n := len(s.log); n > 0 && !d.Deleted && d.Record.Kind.Appended() {
+			last := s.log[n-1]
+			if last.Record.Kind == d.Record.Kind && !last.Deleted && store.Before(last.Record, d.Record) >= 0 {
+				return fmt.Errorf("%q was appended after %q", d.Record.ID, last.Record.ID)
+			}
 		}
 		s.log = append(s.log, d)
 	}

@@ -1,6 +1,8 @@
-// Package storetest holds what all stores are tested with: a conformance suite,
-// and a store in memory, small enough to be right by reading it, that serves as
-// the suite's model and in the tests of packages that need any store.
+// Package storetest tests that a store keeps the contract of package store, see [Run].
+//
+// It also has a store in memory, see [NewMemory]. That one is simple enough to be checked by
+// reading it. The suite uses it as its model, and the tests of other packages use it if they need
+// any store. The package is for tests only.
 package storetest
 
 import (
@@ -16,7 +18,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// NewMemory makes an empty store in memory. A nil clock is the real one.
+// NewMemory returns an empty store in memory. If now is nil, it uses the real clock.
 func NewMemory(now func() time.Time) store.Store { return newBacking(now).open() }
 
 // name is a record's identity.
@@ -25,11 +27,11 @@ type name struct {
 	id   string
 }
 
-// backing is the data under any number of handles.
+// backing is the data that any number of handles share.
 type backing struct {
 	now func() time.Time
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	records  map[name]store.Record
 	revision store.Revision
 	watches  map[*watch]bool
@@ -48,14 +50,13 @@ func newBacking(now func() time.Time) *backing {
 
 func (b *backing) open() *memory { return &memory{b: b, done: make(chan struct{})} }
 
-// get reads a record as of now. Callers hold mu.
+// get reads a record at the time now. The caller holds mu.
 func (b *backing) get(k store.Kind, id string, now time.Time) (store.Record, bool) {
 	r, ok := b.records[name{k, id}]
 	return r, ok && !r.Expired(now)
 }
 
-// put and remove change one record as part of the commit at the revision.
-// Callers hold mu.
+// put writes one record as part of the commit at the revision. The caller holds mu.
 func (b *backing) put(r store.Record, at store.Revision) store.Delta {
 	r.Revision = at
 	r.Value = bytes.Clone(r.Value)
@@ -63,13 +64,14 @@ func (b *backing) put(r store.Record, at store.Revision) store.Delta {
 	return store.Delta{Record: r}
 }
 
+// remove removes one record as part of the commit at the revision. The caller holds mu.
 func (b *backing) remove(k store.Kind, id string, at store.Revision) store.Delta {
 	delete(b.records, name{k, id})
 	return store.Delta{Record: store.Record{Kind: k, ID: id, Revision: at}, Deleted: true}
 }
 
-// finish ends a commit: if it changed anything it takes a revision, and all
-// watches get it. Callers hold mu.
+// finish ends a commit. If the commit changed anything, it gets a revision, and finish queues it
+// for all watches. The caller holds mu.
 func (b *backing) finish(deltas []store.Delta) store.Revision {
 	if len(deltas) == 0 {
 		return b.revision
@@ -99,7 +101,7 @@ type watch struct {
 	wake  chan struct{}
 }
 
-// memory is one handle.
+// memory is one handle. It implements store.Store.
 type memory struct {
 	b     *backing
 	close sync.Once
@@ -149,8 +151,8 @@ func (m *memory) Commit(ctx context.Context, changes ...store.Change) (store.Rev
 	return b.finish(deltas), nil
 }
 
-// appendedID is an id that tells nothing of the order of commits, as those of a
-// shared store do not.
+// appendedID returns an id that does not depend on the order of commits. The ids of a shared store
+// don't, either.
 func appendedID(at store.Revision, index int) string {
 	return fmt.Sprintf("%016x-%06x", bits.Reverse64(uint64(at)), index)
 }
@@ -222,7 +224,7 @@ func (m *memory) Watch(ctx context.Context, apply func(store.Batch) error) error
 	}
 }
 
-// watch begins a watch and returns the whole state before it.
+// watch begins a watch and returns the whole state at its beginning.
 func (b *backing) watch(w *watch) store.Batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -231,7 +233,7 @@ func (b *backing) watch(w *watch) store.Batch {
 	for _, r := range b.records {
 		batch.Deltas = append(batch.Deltas, store.Delta{Record: r})
 	}
-	// By kind and id, as other stores read it.
+	// In the order in which other stores read them: by kind and id.
 	slices.SortFunc(batch.Deltas, func(x, y store.Delta) int {
 		return cmp.Or(cmp.Compare(x.Record.Kind, y.Record.Kind), cmp.Compare(x.Record.ID, y.Record.ID))
 	})

@@ -7,7 +7,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// shared is data that any number of handles can be open on.
+// shared is data on which any number of handles can be open.
 type shared struct{ b *backing }
 
 func (s shared) Open(*testing.T) store.Store { return s.b.open() }

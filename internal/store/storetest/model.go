@@ -17,9 +17,9 @@ type commit struct {
 	changes []store.Change
 }
 
-// history gathers acknowledged commits and reads.
+// history collects acknowledged commits and reads.
 type history struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	commits []commit
 	reads   []store.Record
 }
@@ -36,10 +36,10 @@ func (h *history) read(r store.Record) {
 	h.reads = append(h.reads, r)
 }
 
-// randomOperations lets several goroutines work on few records. Then the
-// commits, put in order of their revisions, must each have been allowed by
-// those before, and must lead to what the store, its stream from the start and
-// a stream from the end hold: that is, the store was serializable.
+// randomOperations lets several goroutines work on few records. Afterwards it puts the commits in
+// the order of their revisions. The conditions of each commit must have held after the commits
+// before it. All of them together must lead to the state that the store, a stream from the start
+// and a stream from the end have. So the store was serializable.
 func randomOperations(f *fixture) {
 	const workers, steps = 6, 120
 	early := f.ledger(f.data.Second(f.T, f.Store))
@@ -56,10 +56,7 @@ func randomOperations(f *fixture) {
 			}
 		}
 	})
-	newest, err := f.Newest(f.ctx)
-	if err != nil {
-		f.Fatal(err)
-	}
+	newest := f.last()
 	slices.SortFunc(h.commits, func(a, b commit) int { return cmp.Compare(a.rev, b.rev) })
 	m := model{state: map[name]store.Record{}, written: map[string]bool{}}
 	seen := early.upTo(newest)
@@ -77,7 +74,8 @@ func randomOperations(f *fixture) {
 	m.compare(f, "the stream from the end", f.follow(f.Store).upTo(newest).state)
 	stored := map[name]store.Record{}
 	for n := range m.state {
-		if stored[n], err = f.Get(f.ctx, n.kind, n.id); err != nil {
+		r, err := f.Get(f.ctx, n.kind, n.id)
+		if stored[n] = r; err != nil {
 			f.Errorf("Get of kind %d %q: %v", n.kind, n.id, err)
 		}
 	}
@@ -93,12 +91,12 @@ func randomOperations(f *fixture) {
 	}
 }
 
-// describe names a record as it was at one revision.
+// describe names a record at one revision.
 func describe(r store.Record) string {
 	return fmt.Sprintf("kind %d %q at %d: %q", r.Kind, r.ID, r.Revision, r.Value)
 }
 
-// operator does random operations.
+// operator performs random operations.
 type operator struct {
 	f     *fixture
 	h     *history
@@ -144,7 +142,7 @@ func (o *operator) step(value string) error {
 	return err
 }
 
-// change makes one that changes the record if its condition holds.
+// change returns a change that changes the record if its condition holds.
 func (o *operator) change(r store.Record, value string) store.Change {
 	switch o.rng.IntN(6) {
 	case 0:
@@ -181,14 +179,14 @@ func (o *operator) touch(r store.Record, value string) error {
 	return nil
 }
 
-// model is what the acknowledged commits lead to.
+// model is the state that the acknowledged commits lead to.
 type model struct {
 	state    map[name]store.Record
-	written  map[string]bool // every record that ever was, described
+	written  map[string]bool // every record at every revision, as describe names it
 	appended []store.Record  // in their order
 }
 
-// replay applies a commit, taking the ids of what it appended from the stream.
+// replay applies a commit. It takes the ids of appended records from the stream.
 func (m *model) replay(c commit, log []store.Delta) error {
 	for i, change := range c.changes {
 		if change.Op == store.OpAppend {
@@ -230,11 +228,11 @@ func (m *model) idOf(r store.Record, log []store.Delta) (string, error) {
 		}
 		return d.Record.ID, nil
 	}
-	return "", fmt.Errorf("the stream lacks what it appended")
+	return "", fmt.Errorf("the stream lacks a record that it appended")
 }
 
-// numbers wants the appended records to be numbered in the order of commits,
-// which several that share a revision have in the order of their records.
+// numbers fails the test unless the appended records are numbered in the order of commits. Several
+// commits may share a revision; their order is then the order of their records.
 func (m *model) numbers(f *fixture, l ledger) {
 	f.Helper()
 	slices.SortStableFunc(m.appended, func(a, b store.Record) int { return cmp.Compare(a.Revision, b.Revision) })

@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Appended reads the appended records of a kind, in their order.
+// Appended reads the appended records of a kind, and returns them in their order.
 func Appended(t testing.TB, s store.Store, k store.Kind) []store.Record {
 	t.Helper()
 	var all []store.Record
@@ -45,11 +45,11 @@ type numbered struct {
 	number uint64
 }
 
-// ledger follows the events of a store and numbers them as they come. It then
-// holds their numbers to what the stored Numbering says.
+// ledger follows the events of a store and numbers them in the order of the stream. It compares
+// these numbers with those that follow from the stored Numbering.
 type ledger struct {
 	numbering store.Numbering
-	at        store.Revision // of the record that holds numbering
+	at        store.Revision // revision of the record that holds numbering
 	events    []numbered     // in their order
 	given     map[string]uint64
 	numberer  store.Numberer
@@ -67,7 +67,9 @@ func (l *ledger) apply(b store.Batch) error {
 		}
 	}
 	if b.Whole {
-		l.whole()
+		if err := l.whole(); err != nil {
+			return err
+		}
 	}
 	if l.staging {
 		return nil
@@ -87,14 +89,15 @@ func (l *ledger) delta(d store.Delta) error {
 		l.staged = slices.DeleteFunc(l.staged, func(s store.Record) bool { return s.ID == r.ID })
 	case d.Deleted:
 		if len(l.events) == 0 || l.events[0].ID != r.ID {
-			return fmt.Errorf("%q was removed and is not the first", r.ID)
+			return fmt.Errorf("%q was removed but is not the first", r.ID)
 		}
 		l.events = l.events[1:]
 	case l.staging:
 		l.staged = append(l.staged, r)
 	default:
 		if n := len(l.events); n > 0 && store.Before(l.events[n-1].Record, r) >= 0 {
-			return fmt.Errorf("%q at revision %d came after %q at %d", r.ID, r.Revision, l.events[n-1].ID, l.events[n-1].Revision)
+			last := l.events[n-1]
+			return fmt.Errorf("%q at revision %d came after %q at %d", r.ID, r.Revision, last.ID, last.Revision)
 		}
 		return l.add(r)
 	}
@@ -111,40 +114,37 @@ func (l *ledger) add(r store.Record) error {
 	return nil
 }
 
-func (l *ledger) whole() {
+// whole numbers the events of a whole state. After a Reset they must have the numbers from before.
+func (l *ledger) whole() error {
 	slices.SortFunc(l.staged, store.Before)
 	l.numberer, l.events = l.numbering.Numberer(), nil
-	if l.given == nil {
-		l.given = map[string]uint64{}
-	}
 	for _, r := range l.staged {
-		// What differs from before is found by check, as the events are others.
-		n := l.numberer.Next(r.ID)
-		l.given[r.ID] = n
-		l.events = append(l.events, numbered{r, n})
+		if err := l.add(r); err != nil {
+			return err
+		}
 	}
 	l.staged, l.staging = nil, false
+	return nil
 }
 
-// check wants the events to have the numbers that a reader who begins now gives
-// them.
+// check compares the numbers of the events with those that a reader gives them if it begins now.
 func (l *ledger) check() error {
 	again := l.numbering.Numberer()
 	for _, e := range l.events {
 		if n := again.Next(e.ID); n != e.number {
-			return fmt.Errorf("%q is number %d of the stream, and %d of the state %+v", e.ID, e.number, n, l.numbering)
+			return fmt.Errorf("%q is number %d of the stream, but %d of the state %+v", e.ID, e.number, n, l.numbering)
 		}
 	}
 	return nil
 }
 
-// ledger follows the events of the store.
+// ledger returns a follower that numbers the events of the store.
 func (f *fixture) ledger(s store.Store) *follower {
 	l := &ledger{given: map[string]uint64{}}
 	return f.followWith(s, l)
 }
 
-// numbersUpTo waits for the revision and returns a copy of what the ledger has.
+// numbersUpTo waits for the revision and returns a copy of the ledger.
 func (w *follower) numbersUpTo(rev store.Revision) ledger {
 	w.f.Helper()
 	w.upTo(rev)
@@ -159,7 +159,7 @@ func (w *follower) ledgerNow() ledger {
 	return l
 }
 
-// trim is the changes that remove the first n events.
+// trim returns the changes that remove the first n events.
 func (l *ledger) trim(n int) []store.Change {
 	var ids []string
 	last := l.numbering.Removed
@@ -169,7 +169,7 @@ func (l *ledger) trim(n int) []store.Change {
 	return l.numbering.Trim(store.Event, l.at, last, ids...)
 }
 
-// expect wants the events to have these values and numbers.
+// expect fails the test unless the events have these numbers and values.
 func (l ledger) expect(f *fixture, want ...string) {
 	f.Helper()
 	got := []string{}
@@ -210,7 +210,7 @@ var numbers = []test{
 			f.Errorf("got %+v, want revision %d, expiry %v", r, rev, expires)
 		}
 	}},
-	{"what is left after a trim keeps its numbers, and no number nor id is used again", func(f *fixture) {
+	{"the remaining records keep their numbers after a trim, and no number or id is used again", func(f *fixture) {
 		live := f.ledger(f.Store)
 		f.must(event("a"), event("b"), event("c"))
 		rev := f.must(event("d"))
@@ -233,7 +233,7 @@ var numbers = []test{
 		}
 		f.ledger(f.data.Second(f.T, f.Store)).numbersUpTo(rev).expect(f, "5:e")
 	}},
-	{"of two trims at once one is done", func(f *fixture) {
+	{"one of two concurrent trims succeeds", func(f *fixture) {
 		live := f.ledger(f.Store)
 		second := f.data.Second(f.T, f.Store)
 		for round := range 20 {
@@ -249,12 +249,9 @@ var numbers = []test{
 				}
 			})
 			if won.Load() != 1 {
-				f.Fatalf("%d trims were done", won.Load())
+				f.Fatalf("%d trims succeeded", won.Load())
 			}
-			newest, err := f.Newest(f.ctx)
-			if err != nil {
-				f.Fatal(err)
-			}
+			newest := f.last()
 			left := live.numbersUpTo(newest)
 			if got := left.numberer.Last(); got != uint64(3*(round+1)) {
 				f.Fatalf("the last number is %d after %d events", got, 3*(round+1))
@@ -263,7 +260,8 @@ var numbers = []test{
 		}
 	}},
 	{"an id that states a number gives it to its record", func(f *fixture) {
-		f.must(store.Put(store.Event, store.NumberedID(5), []byte("e"), never), store.Put(store.Event, store.NumberedID(3), []byte("c"), never))
+		f.must(store.Put(store.Event, store.NumberedID(5), []byte("e"), never),
+			store.Put(store.Event, store.NumberedID(3), []byte("c"), never))
 		rev := f.must(store.Put(store.Event, store.NumberedID(9), []byte("i"), never))
 		live := f.ledger(f.Store)
 		live.numbersUpTo(rev).expect(f, "3:c", "5:e", "9:i")
@@ -272,7 +270,7 @@ var numbers = []test{
 		l := live.ledgerNow()
 		live.numbersUpTo(f.must(l.trim(2)...)).expect(f, "9:i", "10:j")
 	}},
-	{"numbers go on after the last that was counted, although its record is gone", func(f *fixture) {
+	{"numbers go on after the last number of the counter, although its record was removed", func(f *fixture) {
 		base := store.Numbering{Removed: 2, Counted: 8}.Record(store.Event)
 		f.must(store.Create(base.Kind, base.ID, base.Value, never))
 		f.must(store.Put(store.Event, store.NumberedID(3), []byte("c"), never))
@@ -285,7 +283,7 @@ var numbers = []test{
 		f.must(l.trim(1)...)
 		live.numbersUpTo(f.must(event("j"))).expect(f, "10:j")
 	}},
-	{"appended kinds are appended and trimmed only", func(f *fixture) {
+	{"records of appended kinds are only appended and trimmed", func(f *fixture) {
 		rev := f.must(event("a"))
 		id := f.ledger(f.Store).numbersUpTo(rev).events[0].ID
 		for name, c := range map[string]store.Change{
@@ -295,7 +293,8 @@ var numbers = []test{
 			"an append of another kind":  store.Append(store.Role, nil, never),
 			"an append of the numbering": store.Append(store.Numbers, nil, never),
 		} {
-			if _, err := f.Commit(f.ctx, store.Put(store.Setting, "s", nil, never), c); err == nil || errors.Is(err, store.ErrConflict) {
+			_, err := f.Commit(f.ctx, store.Put(store.Setting, "s", nil, never), c)
+			if err == nil || errors.Is(err, store.ErrConflict) {
 				f.Errorf("%s: %v, want it refused", name, err)
 			}
 		}
@@ -305,12 +304,12 @@ var numbers = []test{
 		f.lacks(store.Setting, "s")
 		f.has(store.Event, id, "a")
 	}},
-	{"numbers are the same for all and for ever amid appends and trims", numbersForEver},
+	{"numbers are the same for every reader and never change during appends and trims", numbersForEver},
 }
 
-// numbersForEver lets two handles append and trim at once. Followers of both,
-// which begin before, meanwhile and after, must give each event the same number,
-// and the numbers must be those from 1 on without a gap.
+// numbersForEver lets two handles append and trim concurrently. Followers of both begin before,
+// during and after that. They must all give an event the same number, and the numbers must begin at
+// 1 and have no gaps.
 func numbersForEver(f *fixture) {
 	const appenders, trimmers = 4, 2
 	handles := [2]store.Store{f.Store, f.data.Second(f.T, f.Store)}
@@ -330,10 +329,7 @@ func numbersForEver(f *fixture) {
 			late[w-appenders] = f.trimAtRandom(handles[w%2], early[w%2], rng)
 		}
 	})
-	newest, err := f.Newest(f.ctx)
-	if err != nil {
-		f.Fatal(err)
-	}
+	newest := f.last()
 	all := early[0].numbersUpTo(newest)
 	given := slices.Sorted(maps.Values(all.given))
 	for i, n := range given {
@@ -352,11 +348,11 @@ func numbersForEver(f *fixture) {
 	f.ledger(f.Store).numbersUpTo(newest).agrees(f, "after reopening", all)
 }
 
-// rounds is how often each of those that race in numbersForEver commits.
+// rounds is how often each of the goroutines in numbersForEver commits.
 const rounds = 40
 
-// append commits one to three events at a time, at times beside another record,
-// and returns how many in all.
+// append commits one to three events at a time, sometimes together with another record. It returns
+// the number of events.
 func (f *fixture) append(s store.Store, rng *rand.Rand, who string) (total int) {
 	for i := range rounds {
 		changes := make([]store.Change, 1+rng.IntN(3))
@@ -374,12 +370,13 @@ func (f *fixture) append(s store.Store, rng *rand.Rand, who string) (total int) 
 	return total
 }
 
-// trimAtRandom trims what the ledger holds at the time, which may be old, and
-// begins to follow now and then.
+// trimAtRandom trims events that the ledger holds at the time, which may be out of date. Now and
+// then it starts a new follower.
 func (f *fixture) trimAtRandom(s store.Store, ledger *follower, rng *rand.Rand) (late []*follower) {
 	for i := range rounds {
 		l := ledger.ledgerNow()
-		if _, err := s.Commit(f.ctx, l.trim(min(rng.IntN(8), len(l.events)))...); err != nil && !errors.Is(err, store.ErrConflict) {
+		_, err := s.Commit(f.ctx, l.trim(min(rng.IntN(8), len(l.events)))...)
+		if err != nil && !errors.Is(err, store.ErrConflict) {
 			f.Errorf("trim: %v", err)
 		}
 		if i%10 == 0 {
@@ -389,15 +386,16 @@ func (f *fixture) trimAtRandom(s store.Store, ledger *follower, rng *rand.Rand) 
 	return late
 }
 
-// agrees wants the same numbers as those of a ledger that has seen all events.
+// agrees compares the numbers with those of a ledger that has seen all events.
 func (l ledger) agrees(f *fixture, what string, all ledger) {
 	f.Helper()
 	for id, n := range l.given {
 		if all.given[id] != n {
-			f.Errorf("%s: %q has number %d, and %d from the start", what, id, n, all.given[id])
+			f.Errorf("%s: %q has number %d, but %d for a follower from the start", what, id, n, all.given[id])
 		}
 	}
 	if len(l.events) != len(all.events) || l.numbering != all.numbering {
-		f.Errorf("%s: %d events after %+v, want %d after %+v", what, len(l.events), l.numbering, len(all.events), all.numbering)
+		f.Errorf("%s: %d events after %+v, want %d after %+v", what, len(l.events), l.numbering,
+			len(all.events), all.numbering)
 	}
 }

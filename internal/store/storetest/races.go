@@ -9,7 +9,8 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// race calls run n times at once. run may not use the fixture's fatal helpers.
+// race calls run n times concurrently. run must not use the helpers of the fixture that end the
+// test.
 func race(n int, run func(i int)) {
 	start := make(chan struct{})
 	var wg sync.WaitGroup
@@ -72,10 +73,7 @@ var races = []test{
 			}
 			f.lacks(store.Ticket, ticket)
 		}
-		newest, err := f.Newest(f.ctx)
-		if err != nil {
-			f.Fatal(err)
-		}
+		newest := f.last()
 		if n := len(f.follow(f.Store).upTo(newest).state); n != 10 {
 			f.Errorf("%d records after 10 tickets were taken, want 10 sessions", n)
 		}
@@ -97,7 +95,8 @@ func touchRacesDelete(f *fixture) {
 			race(2, func(racer int) {
 				var err error
 				if racer == 0 {
-					_, err = f.Touch(f.ctx, store.Record{Kind: store.Session, ID: id, Value: []byte("2"), Revision: rev})
+					touched := store.Record{Kind: store.Session, ID: id, Value: []byte("2"), Revision: rev}
+					_, err = f.Touch(f.ctx, touched)
 				} else {
 					_, err = f.Commit(f.ctx, store.Delete(store.Session, id))
 				}
@@ -106,15 +105,12 @@ func touchRacesDelete(f *fixture) {
 				}
 			})
 			if r, err := f.Get(f.ctx, store.Session, id); !errors.Is(err, store.ErrNotFound) {
-				f.Errorf("a deleted session is there: %+v, %v", r, err)
+				f.Errorf("a deleted session is present: %+v, %v", r, err)
 			}
 		}
 	})
-	newest, err := f.Newest(f.ctx)
-	if err != nil {
-		f.Fatal(err)
-	}
+	newest := f.last()
 	if s := watch.upTo(newest); len(s.state) != 0 {
-		f.Errorf("the stream leaves %d deleted sessions", len(s.state))
+		f.Errorf("%d deleted sessions remain in the stream", len(s.state))
 	}
 }

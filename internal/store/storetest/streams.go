@@ -21,12 +21,9 @@ var streams = []test{
 		}
 		f.must(store.Delete(store.Account, "7"))
 		watch := f.follow(f.Store)
-		before, err := f.Newest(f.ctx)
-		if err != nil {
-			f.Fatal(err)
-		}
+		before := f.last()
 		if s := watch.upTo(before); len(s.state) != 19 || len(s.log) != 0 || s.resets != 1 {
-			f.Fatalf("whole state of %d records after %d resets, then %d changes", len(s.state), s.resets, len(s.log))
+			f.Fatalf("a whole state of %d records after %d resets, then %d changes", len(s.state), s.resets, len(s.log))
 		}
 		var wanted []string
 		var last store.Revision
@@ -70,7 +67,9 @@ var streams = []test{
 		race(8, func(w int) {
 			for i := range 20 {
 				id := fmt.Sprint(w, "-", i)
-				if _, err := f.Commit(f.ctx, store.Create(store.Session, id, nil, never), store.Create(store.Ticket, id, nil, never)); err != nil {
+				_, err := f.Commit(f.ctx, store.Create(store.Session, id, nil, never),
+					store.Create(store.Ticket, id, nil, never))
+				if err != nil {
 					f.Errorf("Commit: %v", err)
 				}
 			}
@@ -87,7 +86,7 @@ var streams = []test{
 		cancel()
 		<-ended
 	}},
-	{"a stream that begins amid commits misses none", func(f *fixture) {
+	{"a stream that begins during commits misses none", func(f *fixture) {
 		const workers, commits = 4, 50
 		var watches [5]*follower
 		race(workers+1, func(w int) {
@@ -111,17 +110,14 @@ var streams = []test{
 				}
 			}
 		})
-		newest, err := f.Newest(f.ctx)
-		if err != nil {
-			f.Fatal(err)
-		}
+		newest := f.last()
 		for _, watch := range watches {
 			if n := len(watch.upTo(newest).state); n != workers*commits/2 {
 				f.Errorf("the stream leads to %d records, want %d", n, workers*commits/2)
 			}
 		}
 	}},
-	{"a stream ends with its context or with what it was applied to", func(f *fixture) {
+	{"a stream ends with its context or with an error of apply", func(f *fixture) {
 		watch := f.follow(f.Store)
 		watch.upTo(f.must(store.Put(store.Setting, "s", nil, never)))
 		watch.stop()
@@ -130,7 +126,7 @@ var streams = []test{
 		}
 		full := errors.New("no room")
 		if err := f.Watch(f.ctx, func(store.Batch) error { return full }); !errors.Is(err, full) {
-			f.Errorf("Watch ended with %v, want what apply gave", err)
+			f.Errorf("Watch ended with %v, want the error of apply", err)
 		}
 		calls := 0
 		err := f.Watch(f.ctx, func(b store.Batch) error {
@@ -150,8 +146,8 @@ var streams = []test{
 	}},
 }
 
-// sameInAnyOrderPerThree compares streams of a commit of two changes and one of
-// one: the order within a commit is free.
+// sameInAnyOrderPerThree compares two streams. In each, a commit of two changes alternates with a
+// commit of one change. The order within a commit does not matter.
 func sameInAnyOrderPerThree(got, wanted []string) bool {
 	if len(got) != len(wanted) {
 		return false

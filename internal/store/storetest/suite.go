@@ -12,20 +12,19 @@ import (
 	"github.com/vigate/vigate/internal/testclock"
 )
 
-// Data is one test's own data, empty at first.
+// Data is the data of one test. It is empty at first.
 type Data interface {
-	// Open opens a handle: the first, or another after that was closed. The
-	// suite closes it.
+	// Open opens a handle on the data. The suite closes it before it opens another one this way.
 	Open(t *testing.T) store.Store
-	// Second is another handle on the same data beside an open one. A store
-	// that allows one handle only returns that. The suite does not close it.
+	// Second returns another handle on the same data while the first one is open. A store that
+	// allows only one handle returns the first. The suite does not close the result.
 	Second(t *testing.T, first store.Store) store.Store
 }
 
-// Opener makes the data for one test. The store must read the time from now.
+// Opener makes the data for one test. The store must take the time from now.
 type Opener func(t *testing.T, now func() time.Time) Data
 
-// Run holds a store to the contract of package store.
+// Run checks that a store keeps the contract of package store.
 func Run(t *testing.T, open Opener) {
 	for _, group := range [][]test{basics, numbers, conditions, expiry, races, streams} {
 		for _, c := range group {
@@ -39,18 +38,18 @@ type test struct {
 	run  func(*fixture)
 }
 
-// fixture is what each test starts with: an open store on data of its own. Its
-// helpers end the test where they can't do what they say.
+// fixture is what each test starts with: an open store with data of its own. If a helper can't do
+// its work, it ends the test.
 type fixture struct {
 	*testing.T
 	store.Store
-	ctx   context.Context // ends when something hangs
+	ctx   context.Context // ends if a test hangs
 	clock *testclock.Clock
 	data  Data
 }
 
-// patience is how long a test waits for what must happen.
-const patience = time.Minute
+// patience bounds a whole test. It only ends tests that hang, on slow machines too.
+const patience = 10 * time.Minute
 
 func newFixture(t *testing.T, open Opener) *fixture {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -83,7 +82,17 @@ func (f *fixture) must(changes ...store.Change) store.Revision {
 	return rev
 }
 
-// conflict wants a commit refused because of the change at the index.
+// last returns the newest revision.
+func (f *fixture) last() store.Revision {
+	f.Helper()
+	rev, err := f.Newest(f.ctx)
+	if err != nil {
+		f.Fatalf("Newest: %v", err)
+	}
+	return rev
+}
+
+// conflict fails the test unless the commit is refused because of the change at the index.
 func (f *fixture) conflict(index int, changes ...store.Change) {
 	f.Helper()
 	_, err := f.Commit(f.ctx, changes...)
@@ -96,7 +105,7 @@ func (f *fixture) conflict(index int, changes ...store.Change) {
 	}
 }
 
-// has wants the record to be there with the value.
+// has fails the test unless the record is present and has the value.
 func (f *fixture) has(k store.Kind, id, value string) store.Record {
 	f.Helper()
 	r, err := f.Get(f.ctx, k, id)
@@ -109,7 +118,7 @@ func (f *fixture) has(k store.Kind, id, value string) store.Record {
 	return r
 }
 
-// lacks wants the record not to be there.
+// lacks fails the test if the record is present.
 func (f *fixture) lacks(k store.Kind, id string) {
 	f.Helper()
 	if r, err := f.Get(f.ctx, k, id); !errors.Is(err, store.ErrNotFound) {
@@ -198,7 +207,8 @@ var basics = []test{
 				store.Create(store.Session, id, nil, never), store.Put(store.Session, id, nil, never),
 				store.Delete(store.Session, id), store.Clear(store.Session, id), store.Require(store.Session, id),
 			} {
-				if _, err := f.Commit(f.ctx, store.Put(store.Session, "good", nil, never), c); err == nil || errors.Is(err, store.ErrConflict) {
+				_, err := f.Commit(f.ctx, store.Put(store.Session, "good", nil, never), c)
+				if err == nil || errors.Is(err, store.ErrConflict) {
 					f.Errorf("Commit of an id of %d bytes = %v, want it refused", len(id), err)
 				}
 			}
@@ -214,7 +224,7 @@ var basics = []test{
 		put := store.Put(store.Session, "a", []byte("2"), never)
 		for _, c := range []store.Change{put, store.Delete(store.Session, "a"), store.Require(store.Session, "a")} {
 			if _, err := f.Commit(f.ctx, put, store.Put(store.Session, "b", nil, never), c); err == nil {
-				f.Errorf("a commit with operations %d and %d on one record was taken", put.Op, c.Op)
+				f.Errorf("a commit with operations %d and %d on one record was accepted", put.Op, c.Op)
 			}
 		}
 		f.has(store.Session, "a", "1")
@@ -222,9 +232,11 @@ var basics = []test{
 	}},
 	{"reopening keeps sessions and keeps spent tickets spent", func(f *fixture) {
 		expires := f.clock.Now().Add(time.Minute)
-		f.must(store.Create(store.Session, "s", []byte("session"), expires), store.Create(store.Ticket, "t", []byte("t"), expires))
+		f.must(store.Create(store.Session, "s", []byte("session"), expires),
+			store.Create(store.Ticket, "t", []byte("t"), expires))
 		r := f.has(store.Ticket, "t", "t")
-		rev := f.must(store.DeleteAt(store.Ticket, "t", r.Revision), store.Create(store.Session, "clone", []byte("clone"), expires))
+		rev := f.must(store.DeleteAt(store.Ticket, "t", r.Revision),
+			store.Create(store.Session, "clone", []byte("clone"), expires))
 		f.reopen()
 		f.has(store.Session, "s", "session")
 		if r := f.has(store.Session, "clone", "clone"); r.Revision != rev || !r.Expires.Equal(expires) {

@@ -8,14 +8,14 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// appended gathers the records that have an order, which a stream's whole state
-// need not keep to, and how they are numbered.
+// appended collects the appended records of a source, and their Numberings. These records must be
+// copied in their order, which the stream does not keep within a whole state.
 type appended struct {
 	records   map[store.Kind][]store.Record
 	numbering map[string]store.Record // by id
 }
 
-// take keeps the record if it is for each, and reports whether it is.
+// take keeps the record if it is an appended one or a Numbering, and reports whether it did.
 func (a *appended) take(r store.Record) bool {
 	switch {
 	case r.Kind == store.Numbers:
@@ -34,8 +34,8 @@ func (a *appended) take(r store.Record) bool {
 	return true
 }
 
-// each calls do for each record that was kept.
-func (a *appended) each(ctx context.Context, without []store.Kind, do func(context.Context, store.Record) error) error {
+// each calls do for each record that take has kept.
+func (a *appended) each(ctx context.Context, without []store.Kind, do visit) error {
 	for _, k := range slices.Sorted(maps.Keys(a.records)) {
 		if err := a.kind(ctx, k, slices.Contains(without, k), do); err != nil {
 			return err
@@ -49,7 +49,9 @@ func (a *appended) each(ctx context.Context, without []store.Kind, do func(conte
 	return nil
 }
 
-func (a *appended) kind(ctx context.Context, k store.Kind, leave bool, do func(context.Context, store.Record) error) error {
+// kind calls do for the records of one kind, under ids that state their numbers. If the kind is
+// left out, the Numbering that goes into the copy says that all of them were removed.
+func (a *appended) kind(ctx context.Context, k store.Kind, leave bool, do visit) error {
 	var n store.Numbering
 	if r, ok := a.numbering[store.NumberingID(k)]; ok {
 		var err error

@@ -13,8 +13,8 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// tally is what was seen of a store: in which order does not count. It costs 32
-// bytes a record.
+// tally collects one hash for each record of a store. The order of the records does not matter. It
+// takes 32 bytes for each record.
 type tally struct {
 	sums map[store.Kind][][sha256.Size]byte
 	buf  []byte
@@ -22,7 +22,7 @@ type tally struct {
 
 func newTally() *tally { return &tally{sums: map[store.Kind][][sha256.Size]byte{}} }
 
-// add notes a record. Everything of variable length is preceded by its length.
+// add adds a record. A length precedes everything of variable length.
 func (t *tally) add(r store.Record) {
 	b := append(t.buf[:0], byte(r.Kind))
 	b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.ID))), r.ID...)
@@ -51,7 +51,7 @@ func (t *tally) report() Report {
 	return r
 }
 
-// same says in what the report is not as it should be.
+// same returns an error that says how the report differs from the wanted one.
 func (r Report) same(want Report) error {
 	for k := store.Kind(1); k != 0; k++ {
 		if r.Records[k] != want.Records[k] {

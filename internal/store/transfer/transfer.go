@@ -1,7 +1,9 @@
-// Package transfer copies one store into another, of whatever make: every record
-// as it is, expired ones and their ids and expiries included. Appended records
-// keep their numbers instead of their ids: in the copy their ids state them. It
-// says afterwards whether both hold the same.
+// Package transfer copies a store into another one, and verifies the copy. It works for any two
+// implementations of store.Store: see [Copy].
+//
+// Every record is copied unchanged, with its id and expiry, expired records included. Appended
+// records keep their numbers but not their ids: the ids of the copy state the numbers. Records that
+// only describe running processes are left out.
 package transfer
 
 import (
@@ -13,53 +15,53 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// A commit of the copy is bounded in records, to what etcd takes in one
-// transaction, and in bytes.
+// These bound a commit of the copy: in records, as etcd accepts only so many in one transaction,
+// and in bytes.
 const (
 	maxRecords = 500
 	maxBytes   = 512 << 10
-	overhead   = 128 // bytes of a record beside id and value, roughly
+	overhead   = 128 // approximate size of a record without its id and value
 )
 
 var (
-	// ErrChanged: somebody wrote to the source during the copy.
+	// ErrChanged: another process wrote to the source during the copy.
 	ErrChanged = errors.New("the source was changed during the copy")
-	// ErrDiffers: the target does not hold what the source does.
+	// ErrDiffers: the target does not hold the same records as the source.
 	ErrDiffers = errors.New("the copy differs from the source")
 )
 
-// volatile are the kinds that a copy leaves out: what is true of the processes
-// that run on the source only.
+// volatile has the kinds that are never copied, because they describe the processes that run on the
+// source.
 var volatile = map[store.Kind]bool{store.Node: true}
 
-// Options may be left zero.
+// Options are the options of Copy. The zero value is valid.
 type Options struct {
-	// Progress, if set, hears now and then how many records were copied, and how
-	// many were read back.
+	// Progress, if set, is called now and then with the number of records that were copied, and the
+	// number that were read back.
 	Progress func(copied, verified int)
-	// Changing takes a source that others write to: the copy is the source as it
-	// was at one instant, and what they wrote later is not in it.
+	// Changing allows other processes to write to the source during the copy. The copy then holds
+	// the source as it was at one instant; later writes are not in it.
 	Changing bool
-	// Without leaves all records of these kinds out. What is appended to the copy
-	// has numbers above those of records that are left out.
+	// Without lists kinds that are left out. Records that are later appended to the copy get
+	// numbers above those of the records that were left out.
 	Without []store.Kind
 }
 
-// Report is what a copy holds.
+// Report says what a copy holds.
 type Report struct {
 	Records map[store.Kind]int // expired ones included
-	// Digest is a SHA-256 over all records' kinds, ids, values and expiries. Of
-	// appended records the numbers count, not the ids.
+	// Digest is a SHA-256 hash over the kinds, ids, values and expiries of all records. For
+	// appended records it covers the numbers instead of the ids.
 	Digest string
-	// LeftOut is how many records of each kind of Options.Without there were.
+	// LeftOut is how many records of each kind in Options.Without the source had.
 	LeftOut map[store.Kind]int
-	// Changed: the source was written to meanwhile, see Options.Changing.
+	// Changed: the source was changed during the copy, see Options.Changing.
 	Changed bool
 }
 
-// Copy copies all of from into to, which must be empty, and reads to back. After
-// an error to holds a part of it, and must not be used. Appended records are held
-// in memory until all others are copied.
+// Copy copies all of from into to, which must be empty, and then reads to back. If Copy returns an
+// error, to may hold a part of the records and must not be used. Copy keeps the appended records in
+// memory until all others are copied.
 func Copy(ctx context.Context, from, to store.Store, opts Options) (Report, error) {
 	if opts.Progress == nil {
 		opts.Progress = func(int, int) {}
@@ -87,11 +89,11 @@ func Copy(ctx context.Context, from, to store.Store, opts Options) (Report, erro
 	return report, nil
 }
 
-// copying is a copy under way.
+// copying is the state of a running copy.
 type copying struct {
 	to       store.Store
 	without  []store.Kind
-	left     map[store.Kind]int // of those, that were seen
+	left     map[store.Kind]int // how many records of those kinds the source had
 	tally    *tally
 	progress func(copied, verified int)
 	changes  []store.Change
@@ -121,7 +123,8 @@ func (c *copying) flush(ctx context.Context) error {
 		return nil
 	}
 	if _, err := c.to.Commit(ctx, c.changes...); err != nil {
-		return fmt.Errorf("write %d records of kind %d to %d: %w", len(c.changes), c.changes[0].Record.Kind, c.changes[len(c.changes)-1].Record.Kind, err)
+		first, last := c.changes[0].Record.Kind, c.changes[len(c.changes)-1].Record.Kind
+		return fmt.Errorf("write %d records of kind %d to %d: %w", len(c.changes), first, last, err)
 	}
 	c.done += len(c.changes)
 	c.changes, c.bytes = c.changes[:0], 0
@@ -129,7 +132,7 @@ func (c *copying) flush(ctx context.Context) error {
 	return nil
 }
 
-// verify reads all of the copy.
+// verify reads the whole copy and compares it with the report.
 func verify(ctx context.Context, to store.Store, want Report, opts Options) error {
 	got := newTally()
 	total, read := 0, 0
@@ -150,11 +153,13 @@ func verify(ctx context.Context, to store.Store, want Report, opts Options) erro
 	return got.report().same(want)
 }
 
-// state calls each for every record of the store as of one revision, which it
-// returns, those of volatile kinds left out. Appended records come last, in their
-// order, under ids that state their numbers. The Numbering of kinds that are left
-// out says that they were removed.
-func state(ctx context.Context, s store.Store, without []store.Kind, each func(context.Context, store.Record) error) (store.Revision, error) {
+// visit is called for each record of a store.
+type visit = func(context.Context, store.Record) error
+
+// state calls each for every record of the store at one revision, which it returns. It skips the
+// volatile kinds. Appended records come last, in their order, under ids that state their numbers.
+// For a kind in without, the Numbering says that all its records were removed.
+func state(ctx context.Context, s store.Store, without []store.Kind, each visit) (store.Revision, error) {
 	var at store.Revision
 	var a appended
 	whole, begun := errors.New("whole"), false

@@ -42,7 +42,8 @@ func filled(t *testing.T, s store.Store) store.Store {
 	t.Helper()
 	later := time.Now().Add(time.Hour)
 	for i := range 1200 {
-		must(t, s, store.Put(store.Session, fmt.Sprint("s", i), []byte(strings.Repeat("v", i)), later.Add(time.Duration(i))))
+		value := []byte(strings.Repeat("v", i))
+		must(t, s, store.Put(store.Session, fmt.Sprint("s", i), value, later.Add(time.Duration(i))))
 	}
 	for i := range 5 {
 		must(t, s, store.Append(store.Event, fmt.Append(nil, "event ", i+1), never))
@@ -55,7 +56,7 @@ func filled(t *testing.T, s store.Store) store.Store {
 	return s
 }
 
-// events are the store's, with their numbers.
+// events returns the events of the store, with their numbers.
 func events(t *testing.T, s store.Store) []string {
 	t.Helper()
 	var all []string
@@ -71,7 +72,7 @@ func events(t *testing.T, s store.Store) []string {
 	return all
 }
 
-// trim removes the first n events, of a store that has removed none yet.
+// trim removes the first n events of a store that has not removed any.
 func trim(t *testing.T, s store.Store, n int) {
 	t.Helper()
 	records := storetest.Appended(t, s, store.Event)
@@ -91,7 +92,8 @@ func TestACopyHoldsEveryRecordAndGoesOnNumbering(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Records[store.Session] != 1200 || got.Records[store.Event] != 3 || got.Records[store.Ticket] != 1 || got.Records[store.Node] != 0 {
+			n := got.Records
+			if n[store.Session] != 1200 || n[store.Event] != 3 || n[store.Ticket] != 1 || n[store.Node] != 0 {
 				t.Errorf("copied %v", got.Records)
 			}
 			if copied != 1207 || verified != 1207 || got.Changed {
@@ -166,7 +168,7 @@ func TestADigestDependsOnEveryPartOfARecord(t *testing.T) {
 type bad struct {
 	store.Store
 	commit func([]store.Change) []store.Change
-	before func() // each commit
+	before func() // called before each commit
 }
 
 func (b bad) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {
@@ -190,12 +192,17 @@ func TestACopyThatIsNotExactIsAnError(t *testing.T) {
 			return changes
 		}
 	}
+	session := func(do func(*store.Change)) store.Store {
+		return bad{Store: memory(), commit: of(store.Session, do)}
+	}
 	for name, to := range map[string]store.Store{
-		"a value":          bad{Store: memory(), commit: of(store.Session, func(c *store.Change) { c.Record.Value = []byte("X") })},
-		"an expiry":        bad{Store: memory(), commit: of(store.Session, func(c *store.Change) { c.Record.Expires = time.Unix(5, 0) })},
-		"an id":            bad{Store: memory(), commit: of(store.Session, func(c *store.Change) { c.Record.ID += "X" })},
+		"a value":          session(func(c *store.Change) { c.Record.Value = []byte("X") }),
+		"an expiry":        session(func(c *store.Change) { c.Record.Expires = time.Unix(5, 0) }),
+		"an id":            session(func(c *store.Change) { c.Record.ID += "X" }),
 		"a record is lost": bad{Store: memory(), commit: func(c []store.Change) []store.Change { return c[1:] }},
-		"a number":         bad{Store: memory(), commit: of(store.Event, func(c *store.Change) { c.Record.ID = store.NumberedID(7) })},
+		"a number": bad{Store: memory(), commit: of(store.Event, func(c *store.Change) {
+			c.Record.ID = store.NumberedID(7)
+		})},
 		"the numbering": bad{Store: memory(), commit: of(store.Numbers, func(c *store.Change) {
 			c.Record.Value = store.Numbering{Removed: 2}.Record(store.Event).Value
 		})},
@@ -217,7 +224,10 @@ func TestASourceThatChangesIsAnErrorUnlessToldOtherwise(t *testing.T) {
 		write := func() { must(t, from, store.Append(store.Event, []byte("meanwhile"), never)) }
 		to := bad{Store: memory(), before: write}
 		r, err := Copy(t.Context(), from, to, Options{Changing: changing})
-		if changing && (err != nil || !r.Changed || r.Records[store.Event] != 3) || !changing && !errors.Is(err, ErrChanged) {
+		switch {
+		case changing && (err != nil || !r.Changed || r.Records[store.Event] != 3),
+			!changing && !errors.Is(err, ErrChanged):
+			t.Errorf("changing %v: %+v, %v", changing, r, err)
 			t.Errorf("changing %v: %+v, %v", changing, r, err)
 		}
 	}
@@ -230,7 +240,8 @@ func TestAFailedWriteEndsTheCopy(t *testing.T) {
 		t.Errorf("Copy = %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := Copy(ctx, filled(t, memory()), bad{Store: memory(), before: cancel}, Options{}); !errors.Is(err, context.Canceled) {
+	_, err := Copy(ctx, filled(t, memory()), bad{Store: memory(), before: cancel}, Options{})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("an interrupted copy = %v", err)
 	}
 }
@@ -241,7 +252,8 @@ func TestKindsThatAreLeftOutAreCountedAndNotCopied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Records[store.Session] != 0 || got.Records[store.Ticket] != 0 || got.Records[store.Event] != 3 || got.Records[store.Setting] != 1 {
+	n := got.Records
+	if n[store.Session] != 0 || n[store.Ticket] != 0 || n[store.Event] != 3 || n[store.Setting] != 1 {
 		t.Errorf("copied %v", got.Records)
 	}
 	if len(got.LeftOut) != 2 || got.LeftOut[store.Session] != 1200 || got.LeftOut[store.Ticket] != 1 {
