@@ -20,7 +20,6 @@ var (
 	wideGo = []string{
 		"internal/cluster",
 		"internal/login",
-		"internal/soap",
 		"internal/store/bolt",
 		"internal/vijson",
 		"internal/vim",
@@ -49,7 +48,6 @@ var (
 	oddLogs = []string{
 		"internal/cluster",
 		"internal/login",
-		"internal/soap",
 		"internal/store/bolt",
 		"internal/vim",
 	}

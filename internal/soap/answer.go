@@ -23,23 +23,23 @@ const (
 	serverFault = "ServerFaultCode"
 )
 
-// contentXML is only read.
+// contentXML is the Content-Type of every message that this package sends. It must not be changed.
 var contentXML = []string{"text/xml; charset=utf-8"}
 
-// reply is what an answer is made with.
+// reply is the memory with which one answer is encoded and sent. handler.replies keeps replies for reuse.
 type reply struct {
 	encoder
 	binding.Stream
 }
 
-// reply returns one for the caller's release. It is given back to h.replies.
+// reply returns a reply that encodes for the caller's release. The caller gives it back to h.replies.
 func (h *handler) reply(c *vim.Call) *reply {
 	p := h.replies.Get()
 	p.codec, p.release = h.codec, c.Release
 	return p
 }
 
-// answer writes the result of a call.
+// answer sends the result of a call. If the result can't be encoded, it sends a fault instead.
 func (h *handler) answer(ctx context.Context, w http.ResponseWriter, c *vim.Call, result vim.Result, m *message) {
 	p := h.reply(c)
 	defer h.replies.Put(p)
@@ -58,8 +58,8 @@ func (h *handler) answer(ctx context.Context, w http.ResponseWriter, c *vim.Call
 	}
 }
 
-// response writes the envelope around the result of an operation. No result, or
-// an unset one, is an empty response.
+// response appends the envelope around the result of an operation. If there is no result, or it is unset,
+// the response element is empty.
 func (e *encoder) response(name string, value any, typed bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -77,7 +77,7 @@ func (e *encoder) response(name string, value any, typed bool) (err error) {
 	return e.Err
 }
 
-// fault writes a fault, in the caller's language.
+// fault sends a fault. Its text is in the caller's language.
 func (h *handler) fault(w http.ResponseWriter, c *vim.Call, f *vim.Fault, code string) {
 	e := h.reply(c)
 	defer h.replies.Put(e)
@@ -90,8 +90,8 @@ func (h *handler) fault(w http.ResponseWriter, c *vim.Call, f *vim.Fault, code s
 	binding.Send(w, http.MethodPost, binding.Status(w.Header(), f, http.StatusInternalServerError), contentXML, e.Buf)
 }
 
-// fault writes the envelope around a fault. pyVmomi finds the fault's type in
-// the element's name, others in xsi:type.
+// fault appends the envelope around a fault. pyVmomi takes the type of the fault from the name of the
+// element, other clients from xsi:type.
 func (e *encoder) fault(f *vim.Fault, code, text string) {
 	e.Buf = append(append(e.Buf, head+"<soapenv:Fault><faultcode>"...), code...)
 	e.Buf = xmltoken.AppendText(append(e.Buf, "</faultcode><faultstring>"...), text)

@@ -18,14 +18,13 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// arguments writes the members of a request.
+// arguments appends the members of a request.
 func (e *encoder) arguments(args any) {
 	v := reflect.ValueOf(args).Elem()
 	e.members(v, e.codec.plans.Of(v.Type()))
 }
 
-// equal compares arguments in their form on the wire, so that an empty list is
-// the same as none and NaN the same as itself.
+// equal compares two arguments in their encoded form. So an empty list equals nil, and NaN equals NaN.
 func equal(a, b any) bool {
 	c := newCodec()
 	x, y := encoder{codec: c, release: newest}, encoder{codec: c, release: newest}
@@ -34,19 +33,23 @@ func equal(a, b any) bool {
 	return bytes.Equal(x.Buf, y.Buf)
 }
 
-// retrieve is how govmomi asks for the current session.
+// retrieve is govmomi's request for the current session.
 const retrieve = `<?xml version="1.0" encoding="UTF-8"?>
-<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet><objectSet><obj type="SessionManager">SessionManager</obj><skip>false</skip></objectSet></specSet><options></options></RetrievePropertiesEx></Body></Envelope>`
+<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrievePropertiesEx xmlns="urn:vim25"><_this ` +
+	`type="PropertyCollector">propertyCollector</_this><specSet><propSet><type>SessionManager</type>` +
+	`<pathSet>currentSession</pathSet></propSet><objectSet><obj type="SessionManager">SessionManager</obj>` +
+	`<skip>false</skip></objectSet></specSet><options></options></RetrievePropertiesEx></Body></Envelope>`
 
 func someSession() types.UserSession {
 	return types.UserSession{
-		Key: "52a7bb3c-6a8d-4c4e-9b0a-0f2f4d6b8c11", UserName: `VSPHERE.LOCAL\Administrator`, FullName: "Administrator vsphere.local",
-		LoginTime: time.Unix(1.7e9, 123456000), LastActiveTime: time.Unix(1.7e9+60, 0), Locale: "en", MessageLocale: "en",
+		Key: "52a7bb3c-6a8d-4c4e-9b0a-0f2f4d6b8c11", UserName: `VSPHERE.LOCAL\Administrator`,
+		FullName: "Administrator vsphere.local", LoginTime: time.Unix(1.7e9, 123456000),
+		LastActiveTime: time.Unix(1.7e9+60, 0), Locale: "en", MessageLocale: "en",
 		ExtensionSession: false, IpAddress: "192.0.2.7", UserAgent: "govc/0.55.0", CallCount: 17,
 	}
 }
 
-// sink is an answer that goes nowhere.
+// sink discards a response.
 type sink struct{ header http.Header }
 
 func (s *sink) Header() http.Header        { return s.header }

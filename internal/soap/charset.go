@@ -13,18 +13,18 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 )
 
-// A message is in UTF-8 or UTF-16, which are the encodings that every reader of XML
-// knows. What says which one is it, in this order: a byte order mark (RFC 7303,
-// section 3.3), the charset of Content-Type, the XML declaration. So a declaration
-// that says something else than what is known already does not count; clients write
-// one without looking, such as encoding="utf-16" for a text that they send in UTF-8.
+// A message is in UTF-8 or UTF-16, the two encodings that every XML parser must support. The first of these
+// that is present decides which of them it is: a byte order mark (RFC 7303, section 3.3), the charset
+// parameter of Content-Type, the XML declaration. So a declaration is ignored if a mark or the charset is
+// there. Some clients always write the same declaration, for example encoding="utf-16" in a text that they
+// send in UTF-8.
 //
-// Everything behind this file sees a message in UTF-8 without a byte order mark, so
-// the limits of internal/xmltoken hold for each encoding alike.
+// The code outside this file sees every message in UTF-8 without a byte order mark. So the limits of
+// internal/xmltoken are the same for each encoding.
 
-// text finds the exchange's message in its body. The bytes belong to the body, which
-// then holds other ones than were received if they had to be converted.
-func (h *handler) text(r *http.Request, x *exchange) *refusal {
+// text finds the text of the message in the body of the request, and stores it in x.message.raw. If the
+// text was in UTF-16, the body holds the converted bytes afterwards. raw shares the memory of the body.
+func (h *handler) text(r *http.Request, x *request) *refusal {
 	charset, ok := charsetOf(r.Header)
 	if !ok {
 		return clientFault("the message must be in UTF-8 or UTF-16 and not compressed")
@@ -47,9 +47,9 @@ func (h *handler) text(r *http.Request, x *exchange) *refusal {
 	return nil
 }
 
-// charsetOf returns the charset that Content-Type says, in lower case, or "". What
-// kind of text the body is said to be does not matter: scripts with curl send
-// envelopes as forms. ok is false if the body can't be read.
+// charsetOf returns the charset parameter of Content-Type in lower case, or "". The media type is ignored,
+// because scripts that use curl send envelopes as forms. ok is false if the body is compressed, or in an
+// encoding that is not supported.
 func charsetOf(h http.Header) (charset string, ok bool) {
 	if binding.Encoded(h) {
 		return "", false
@@ -59,7 +59,7 @@ func charsetOf(h http.Header) (charset string, ok bool) {
 		switch t {
 		case "text/xml":
 		case `text/xml; charset="utf-8"`, "text/xml; charset=utf-8", "text/xml; charset=UTF-8":
-			said = "utf-8" // what clients send
+			said = "utf-8" // the values that known clients send
 		default:
 			if _, params, err := mime.ParseMediaType(t); err == nil {
 				said = strings.ToLower(params["charset"])
@@ -79,8 +79,8 @@ func charsetOf(h http.Header) (charset string, ok bool) {
 	return charset, true
 }
 
-// encodingOf returns the byte order of a text in UTF-16, or nil for one in UTF-8, and
-// the size of its byte order mark.
+// encodingOf returns the byte order of a text in UTF-16, or nil for a text in UTF-8, and the size of its
+// byte order mark in bytes.
 func encodingOf(text []byte, charset string) (order binary.ByteOrder, mark int) {
 	switch {
 	case bytes.HasPrefix(text, []byte("\xef\xbb\xbf")):
@@ -96,7 +96,7 @@ func encodingOf(text []byte, charset string) (order binary.ByteOrder, mark int) 
 	case "utf-16be":
 		return binary.BigEndian, 0
 	case "utf-16":
-		// XML begins with a character of ASCII, whose other byte is 0.
+		// XML begins with an ASCII character. One of its two bytes is 0.
 		if len(text) > 1 && text[1] == 0 {
 			return binary.LittleEndian, 0
 		}
@@ -105,9 +105,9 @@ func encodingOf(text []byte, charset string) (order binary.ByteOrder, mark int) 
 	return nil, 0
 }
 
-// convert has the body hold a text in UTF-8 in the place of one in UTF-16. The new
-// bytes are counted like received ones, beside the old ones until those are freed,
-// and have the same limit.
+// convert replaces the body, which holds a text in UTF-16, by the same text in UTF-8. The new bytes have
+// the limit of received bytes, and count against the bound of h.bodies. The old bytes count too until they
+// are freed.
 func (h *handler) convert(r *http.Request, body *binding.Body, text []byte, order binary.ByteOrder) *refusal {
 	size, ok := sizeInUTF8(text, order)
 	if !ok {
@@ -123,8 +123,8 @@ func (h *handler) convert(r *http.Request, body *binding.Body, text []byte, orde
 	return nil
 }
 
-// nextUTF16 reads a character of a text that is not empty. size is 0 if it is none: a
-// half of a surrogate pair, or a half of a code unit.
+// nextUTF16 decodes the first character of a text, which must not be empty. size is 0 if the text does not
+// begin with a whole character: it begins with half of a surrogate pair, or is a single byte.
 func nextUTF16(text []byte, order binary.ByteOrder) (r rune, size int) {
 	if len(text) < 2 {
 		return 0, 0
@@ -141,8 +141,8 @@ func nextUTF16(text []byte, order binary.ByteOrder) (r rune, size int) {
 	return r, 4
 }
 
-// sizeInUTF8 returns how many bytes a text in UTF-16 is in UTF-8. ok is false if it
-// is not UTF-16.
+// sizeInUTF8 returns the size in UTF-8, in bytes, of a text in UTF-16. ok is false if the text is not valid
+// UTF-16.
 func sizeInUTF8(text []byte, order binary.ByteOrder) (n int64, ok bool) {
 	for len(text) > 0 {
 		r, size := nextUTF16(text, order)
@@ -155,7 +155,7 @@ func sizeInUTF8(text []byte, order binary.ByteOrder) (n int64, ok bool) {
 	return n, true
 }
 
-// appendUTF8 appends a text in UTF-16, which sizeInUTF8 accepts, as UTF-8.
+// appendUTF8 appends a text in UTF-16 as UTF-8. sizeInUTF8 must have accepted the text.
 func appendUTF8(b, text []byte, order binary.ByteOrder) []byte {
 	for len(text) > 0 {
 		r, size := nextUTF16(text, order)
@@ -165,17 +165,17 @@ func appendUTF8(b, text []byte, order binary.ByteOrder) []byte {
 	return b
 }
 
-// declared is an XML declaration that names an encoding.
+// declared matches an XML declaration that names an encoding.
 var declared = regexp.MustCompile(`^<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*(?:"1\.0"|'1\.0')` +
 	`[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*(?:"[A-Za-z][A-Za-z0-9._-]*"|'[A-Za-z][A-Za-z0-9._-]*')` +
 	`(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\r\n]*\?>`)
 
-// maxDeclaration is how far an XML declaration is looked for, in bytes.
+// maxDeclaration is the largest XML declaration that withoutDeclaration recognises, in bytes.
 const maxDeclaration = 256
 
-// withoutDeclaration cuts off an XML declaration that names another encoding than
-// UTF-8. It says nothing that the reader needs: XML without one is XML 1.0. A
-// declaration that is not as XML wants it is left to the reader to refuse.
+// withoutDeclaration removes an XML declaration that names another encoding than UTF-8. The reader does not
+// need the declaration: XML without one is XML 1.0. An invalid declaration stays, so that the reader
+// refuses it.
 func withoutDeclaration(text []byte) []byte {
 	begin := text[:min(len(text), maxDeclaration)]
 	if !bytes.HasPrefix(begin, []byte("<?xml")) || isUTF8(begin) {
@@ -184,8 +184,8 @@ func withoutDeclaration(text []byte) []byte {
 	return text[len(declared.Find(begin)):]
 }
 
-// isUTF8 reports whether a text begins with a declaration that says UTF-8, in the
-// spellings that clients have.
+// isUTF8 reports whether a text begins with a declaration that names UTF-8, in one of the spellings that
+// clients use.
 func isUTF8(begin []byte) bool {
 	begin, _, _ = bytes.Cut(begin, []byte("?>"))
 	return bytes.Contains(begin, []byte("UTF-8")) || bytes.Contains(begin, []byte("utf-8"))

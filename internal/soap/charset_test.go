@@ -20,7 +20,7 @@ import (
 
 const mark = "\ufeff"
 
-// inUTF16 is a text in UTF-16.
+// inUTF16 returns a text in UTF-16.
 func inUTF16(order binary.AppendByteOrder, text string) string {
 	var b []byte
 	for _, unit := range utf16.Encode([]rune(text)) {
@@ -38,7 +38,7 @@ func contentType(t string) func(*http.Request) {
 	}
 }
 
-// named is a login whose XML declaration names an encoding.
+// named returns a login whose XML declaration names an encoding.
 func named(encoding string) string {
 	login := envelope(manager("Login", "<userName>größe 𝄞</userName><password>p</password>"))
 	return strings.Replace(login, "UTF-8", encoding, 1)
@@ -87,7 +87,7 @@ func TestAMessageIsReadInTheEncodingThatItIsIn(t *testing.T) {
 
 func TestAMessageInAnotherEncodingIsRefused(t *testing.T) {
 	le := binary.LittleEndian
-	half := string(rune(0xfffd)) // where half of a surrogate pair will stand
+	half := string(rune(0xfffd)) // marks the place for half of a surrogate pair
 	broken := strings.Replace(inUTF16(le, mark+named("utf-16")+half), "\xfd\xff", "\x00\xd8", 1)
 	for name, c := range map[string]struct{ message, contentType string }{
 		"Latin":                       {"x", "text/xml; charset=iso-8859-1"},
@@ -102,9 +102,10 @@ func TestAMessageInAnotherEncodingIsRefused(t *testing.T) {
 		"a pair that is turned round": {strings.Replace(broken, "\x00\xd8", "\x00\xdc\x00\xd8", 1), "text/xml"},
 		"two marks":                   {mark + mark + named("utf-8"), "text/xml"},
 		"two marks in UTF-16":         {inUTF16(le, mark+mark+named("utf-16")), "text/xml"},
-		"XML 1.1, and UTF-16":         {strings.Replace(named("utf-16"), `"1.0"`, `"1.1"`, 1), "text/xml; charset=utf-8"},
-		"a mark alone":                {mark, "text/xml"},
-		"a mark of UTF-16 alone":      {"\xff\xfe", "text/xml"},
+		"XML 1.1, and UTF-16": {strings.Replace(named("utf-16"), `"1.0"`, `"1.1"`, 1),
+			"text/xml; charset=utf-8"},
+		"a mark alone":           {mark, "text/xml"},
+		"a mark of UTF-16 alone": {"\xff\xfe", "text/xml"},
 	} {
 		f := newFake()
 		wantFault(t, f.post(c.message, contentType(c.contentType)), "ClientFaultCode", "InvalidRequest")
@@ -119,7 +120,7 @@ func TestAMessageInAnotherEncodingIsRefused(t *testing.T) {
 	wantFault(t, w, "ClientFaultCode", "InvalidRequest")
 }
 
-// What the scanner refuses in UTF-8 it refuses in UTF-16, at the same cost.
+// A message that is refused in UTF-8 is refused in UTF-16 too, and costs the same.
 func TestAnAttackInUTF16IsRefusedAsInUTF8(t *testing.T) {
 	for name, message := range attacks() {
 		if !utf8.ValidString(message) {
@@ -129,7 +130,7 @@ func TestAnAttackInUTF16IsRefusedAsInUTF8(t *testing.T) {
 		plain := asUTF8.post(message, nil)
 		converted := inUTF16(binary.LittleEndian, mark+message)
 		if len(converted) > maxBody {
-			converted = converted[:maxBody] // as much of it as is read
+			converted = converted[:maxBody] // the part that the server reads
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -149,8 +150,8 @@ func TestAnAttackInUTF16IsRefusedAsInUTF8(t *testing.T) {
 	}
 }
 
-// A text of others than ASCII is larger in UTF-8 than in UTF-16. What it becomes is
-// bounded and counted as what is received.
+// A text that is not ASCII can be larger in UTF-8 than in UTF-16. The converted text has the same limit as
+// received bytes, and counts against the same bound.
 func TestWhatAMessageInUTF16BecomesIsBounded(t *testing.T) {
 	message := func(n int) string {
 		members := "<userName>" + strings.Repeat("日", n) + "</userName><password>p</password>"
@@ -165,7 +166,7 @@ func TestWhatAMessageInUTF16BecomesIsBounded(t *testing.T) {
 	if len(f.calls) != 1 || f.bodies.Held() != 0 {
 		t.Errorf("past the limit: %d calls, %d bytes are held", len(f.calls), f.bodies.Held())
 	}
-	// 1.2 MB, which are 1.8 MB in UTF-8; an address may have 2 MiB.
+	// The message has 1.2 MB, and 1.8 MB in UTF-8. One address may use 2 MiB.
 	f = newFake()
 	f.bodies = binding.NewBodies(8 << 20)
 	if w := f.post(message(600_000), contentType("text/xml")); w.Code != 503 || f.bodies.Held() != 0 {
@@ -173,8 +174,7 @@ func TestWhatAMessageInUTF16BecomesIsBounded(t *testing.T) {
 	}
 }
 
-// A proof is verified on the message as it is read, and never on a body that is not
-// the one that was sent.
+// The proof contains the message in UTF-8, and the body only if it is unchanged.
 func TestTheProofOfAMessageIsInUTF8(t *testing.T) {
 	security := `<Security xmlns="` + nsSecurity + `"><a>1</a></Security>`
 	message := strings.Replace(envelope(manager("LoginByToken", "")), "<soapenv:Body>",

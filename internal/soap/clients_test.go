@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/vectors"
 )
 
-// site is a server of vectors that messages are posted to as they are.
+// site is a server of the vectors' world. Tests post messages to it unchanged.
 type site struct {
 	*vectors.World
 	t   *testing.T
@@ -26,8 +26,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// post sends a message as a client does. token is that of the session, if there is
-// one.
+// post sends a message as a client does. token is the token of the session, or "".
 func (s *site) post(path, message, token string, header map[string]string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("POST", path, strings.NewReader(message))
 	r.Header.Set("Content-Type", "text/xml")
@@ -47,10 +46,10 @@ var cookie = regexp.MustCompile(`vmware_soap_session="([0-9a-f]{40})"`)
 
 const soapNS = "http://schemas.xmlsoap.org/soap/envelope/"
 
-// dialects are the ways in which clients write an operation into an envelope. %s is
-// the operation's element, in which NS: stands for the prefix of its tags.
+// dialects are the forms in which different clients write an operation into an envelope. In envelope, %s
+// stands for the element of the operation. In that element, NS: stands for the prefix of its tags.
 var dialects = map[string]struct{ envelope, prefix string }{
-	// As the namespace of the envelope is the default one, the operation is in it.
+	// The operation inherits the namespace of the envelope, which is the default namespace.
 	"Ansible roles: the envelope's namespace": {
 		`<Envelope xmlns="` + soapNS + `" xmlns:xsi="` + xsi + `"><Body>%s</Body></Envelope>`, "",
 	},
@@ -72,7 +71,7 @@ var dialects = map[string]struct{ envelope, prefix string }{
 	},
 }
 
-// said is a message in a dialect.
+// said returns a message in a dialect.
 func said(envelope, prefix, operation string) string {
 	return strings.Replace(envelope, "%s", strings.ReplaceAll(operation, "NS:", prefix), 1)
 }
@@ -94,9 +93,10 @@ func TestOperationsAreTakenInWhateverNamespaceClientsWriteThem(t *testing.T) {
 		if w.Code != 200 || token == nil {
 			t.Fatalf("%s: %d %s", name, w.Code, w.Body)
 		}
-		// Members of members, the type of a value, and references without one.
+		// Nested members, the type of a value, and references without a type.
 		w = s.post("/sdk", said(d.envelope, d.prefix, `<NS:RetrievePropertiesEx><NS:_this>propertyCollector</NS:_this>`+
-			`<NS:specSet><NS:propSet><NS:type>SessionManager</NS:type><NS:pathSet>currentSession</NS:pathSet></NS:propSet>`+
+			`<NS:specSet><NS:propSet><NS:type>SessionManager</NS:type>`+
+			`<NS:pathSet>currentSession</NS:pathSet></NS:propSet>`+
 			`<NS:objectSet><NS:obj>SessionManager</NS:obj></NS:objectSet></NS:specSet><NS:options/>`+
 			`</NS:RetrievePropertiesEx>`), token[1], nil)
 		if w.Code != 200 || !strings.Contains(w.Body.String(), `<userName>VSPHERE.LOCAL\Administrator</userName>`) {
@@ -119,7 +119,7 @@ func TestAnOperationOfAnotherNamespaceIsRefused(t *testing.T) {
 	}
 }
 
-// An id alone names an object of the caller's session, to that session.
+// The id of an object of a session tells the type of the object to that session only.
 func TestTheIDTellsTheTypeOfAnObjectOfTheCallersSession(t *testing.T) {
 	s := newSite(t)
 	d := dialects["PHP, and govc's holder-of-key login: no namespace"]
@@ -146,7 +146,7 @@ func TestTheIDTellsTheTypeOfAnObjectOfTheCallersSession(t *testing.T) {
 			t.Errorf("%q: %d %s", who, w.Code, w.Body)
 		}
 	}
-	// The session may be named in the message.
+	// The message may name the session, instead of the cookie.
 	header := "<SOAP-ENV:Header><vcSessionCookie>" + token("administrator") + "</vcSessionCookie></SOAP-ENV:Header>"
 	named := strings.Replace(destroy, "\n\t<SOAP-ENV:Body>", header+"<SOAP-ENV:Body>", 1)
 	if w := s.post("/sdk", named, "", nil); w.Code != 200 {
@@ -162,7 +162,8 @@ func TestAnIDThatNamesNoObjectNeedsAType(t *testing.T) {
 	} {
 		w := s.post("/sdk", said(d.envelope, d.prefix, "<Logout>"+this+"</Logout>"), "", nil)
 		got := w.Body.String()
-		if w.Code != 500 || !strings.Contains(got, "InvalidRequestFault") && !strings.Contains(got, "NotAuthenticatedFault") {
+		if w.Code != 500 || !strings.Contains(got, "InvalidRequestFault") &&
+			!strings.Contains(got, "NotAuthenticatedFault") {
 			t.Errorf("%s: %d %s", this, w.Code, got)
 		}
 	}

@@ -24,14 +24,15 @@ import (
 // newest is a release that has every member.
 var newest = vim.Release{99}
 
-// typeNames lists the names of the API's types, from the library's source.
+// typeNames returns the names of the API's types. It reads them from the library's source.
 func typeNames(t *testing.T) []string {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/vmware/govmomi/vim25/types").Output()
 	if err != nil {
 		t.Fatalf("find the types: %v", err)
 	}
-	f, err := parser.ParseFile(gotoken.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil, parser.SkipObjectResolution)
+	f, err := parser.ParseFile(gotoken.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil,
+		parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,15 +48,15 @@ func typeNames(t *testing.T) []string {
 	return names
 }
 
-// filler makes values whose form has no freedom: what is optional is either
-// nothing or other than zero, and times are in UTC.
+// filler fills values that have only one encoding: an optional member is either unset or not zero, and
+// times are in UTC.
 type filler struct {
 	*rand.Rand
-	// binary: there is base64Binary, which the library passes on undecoded.
+	// binary is set if the value has a base64Binary, which the library does not decode.
 	binary bool
 }
 
-// deepest is how far down optional members are filled.
+// deepest is the depth down to which optional members are filled.
 const deepest = 3
 
 func (f *filler) fill(t *testing.T, v reflect.Value, depth int) {
@@ -85,7 +86,7 @@ func (f *filler) fill(t *testing.T, v reflect.Value, depth int) {
 		}
 	case reflect.Slice:
 		if depth >= deepest {
-			return // an element past it would be nil
+			return // an item below this depth would be nil
 		}
 		v.Set(reflect.MakeSlice(v.Type(), 1+f.IntN(2), 2))
 		for i := range v.Len() {
@@ -116,7 +117,8 @@ func (f *filler) fillInterface(t *testing.T, v reflect.Value, depth int) {
 		all := []any{
 			"text", true, int32(-3), int64(1 << 60), int16(-4), float64(1e-7), []byte{1, 2}, time.Unix(5, 0).UTC(),
 			types.ArrayOfString{String: []string{"a", "<b>"}}, types.ManagedObjectReference{Type: "A", Value: "b"},
-			types.ArrayOfByte{Byte: []byte{1, 255}}, types.OptionValue{Key: "k", Value: "v"}, types.ManagedEntityStatusRed,
+			types.ArrayOfByte{Byte: []byte{1, 255}}, types.OptionValue{Key: "k", Value: "v"},
+			types.ManagedEntityStatusRed,
 		}
 		v.Set(reflect.ValueOf(all[f.IntN(len(all))]))
 		f.binary = f.binary || v.Elem().Type() == schema.Bytes
@@ -138,9 +140,10 @@ func (f *filler) text() string {
 	return all[f.IntN(len(all))]
 }
 
-const prefixes = ` xmlns="urn:vim25" xmlns:xsi="` + nsInstance + `" xmlns:xsd="` + nsSchema + `" xmlns:XMLSchema-instance="` + nsInstance + `"`
+const prefixes = ` xmlns="urn:vim25" xmlns:xsi="` + nsInstance + `" xmlns:xsd="` + nsSchema +
+	`" xmlns:XMLSchema-instance="` + nsInstance + `"`
 
-// written is v as an element in a document of its own.
+// written returns v as an element that is a document of its own.
 func written(t *testing.T, c *codec, v any, r vim.Release) []byte {
 	t.Helper()
 	e := encoder{codec: c, release: r}
@@ -151,7 +154,7 @@ func written(t *testing.T, c *codec, v any, r vim.Release) []byte {
 	return bytes.Replace(e.Buf, []byte("<x"), []byte("<x"+prefixes), 1)
 }
 
-// parsed reads an element in a document of its own into what into points to.
+// parsed decodes a document of one element into the value that into points to.
 func parsed(c *codec, document []byte, into any) error {
 	r := c.reader(document)
 	defer c.done(r)
@@ -191,7 +194,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 			continue
 		}
 		if hollow(v) {
-			continue // a required member that the filler stopped short of
+			continue // the filler left a required member unset
 		}
 		ours := reflect.New(typ)
 		if err := parsed(c, out, ours.Interface()); err != nil || !reflect.DeepEqual(ours.Interface(), v.Interface()) {
@@ -208,7 +211,8 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 		}
 		ours = reflect.New(typ)
 		document := bytes.Replace(b.Bytes(), []byte("<x"), []byte("<x"+prefixes), 1)
-		if err := parsed(c, document, ours.Interface()); err != nil || !reflect.DeepEqual(ours.Interface(), v.Interface()) {
+		if err := parsed(c, document, ours.Interface()); err != nil ||
+			!reflect.DeepEqual(ours.Interface(), v.Interface()) {
 			t.Errorf("%s: %v: not read as the library writes it:\n%.900s", name, err, document)
 		}
 	}
@@ -218,7 +222,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 	}
 }
 
-// hollow reports whether the value lacks something that is not optional.
+// hollow reports whether a required member of the value is unset.
 func hollow(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -253,14 +257,14 @@ func TestEveryListHasTheNamesOfTheAPI(t *testing.T) {
 		f := typ.Field(0)
 		inner, _, _ := strings.Cut(f.Tag.Get("xml"), ",")
 		if inner == "anyURI" {
-			continue // a string in Go
+			continue // anyURI is a string in Go
 		}
 		elem := reflect.TypeFor[uint8]()
 		if f.Type != octetsType {
 			elem = f.Type.Elem()
 		}
 		if got := bareName(elem); got != inner && !strings.EqualFold(inner, got) {
-			// Enumerations that the library takes for strings.
+			// Some enumerations are plain strings in the library.
 			if elem.Kind() == reflect.String {
 				continue
 			}

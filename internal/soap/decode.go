@@ -18,14 +18,13 @@ import (
 )
 
 const (
-	// maxMemory bounds what one message of up to maxBody may become: a few
-	// bytes, "<x/>", can be an object of a kilobyte.
+	// maxMemory limits the memory of the values that are decoded from one message, in bytes. The size of the
+	// message, maxBody, is not enough as a limit: "<x/>" can become an object of a kilobyte.
 	maxMemory = 64 << 20
 )
 
-// decoder reads elements into the types that are declared for them. Its errors
-// are *vim.Fault for what the API does not have, and *xmltoken.Error for what is no
-// XML.
+// decoder decodes elements into values of the types that are declared for them. Its errors are *vim.Fault
+// if the API does not allow the element, and *xmltoken.Error if the text is not XML.
 type decoder struct {
 	*reader
 	codec  *codec
@@ -33,18 +32,19 @@ type decoder struct {
 	memory int
 }
 
-// typer finds the type of an object by its id; "" if the id does not tell it.
+// typer finds the type of an object by the object's id. It returns "" if no object has the id.
 type typer interface {
 	typeOf(id string) (string, error)
 }
 
-// step is a member on the way to what is read, and, of a list, which item.
+// step is one member on the path to the element that is being read, and its index if the member is a list.
 type step struct {
 	name string
-	item int // -1: no list
+	item int // index in the list; -1 if the member is no list
 }
 
-// where is the way to what is read and to a member of it, if one is named.
+// where returns the path to the element that is being read, or to a member of it if one is given. Faults
+// name it.
 func (d *decoder) where(member ...string) string {
 	var b strings.Builder
 	for _, s := range d.path {
@@ -59,7 +59,7 @@ func (d *decoder) where(member ...string) string {
 	return strings.TrimPrefix(b.String(), ".")
 }
 
-// object reads the children of the element that was begun last into a struct.
+// object decodes the children of the current element into a struct.
 func (d *decoder) object(v reflect.Value, p *plan) error {
 	var few [24]bool
 	seen := few[:]
@@ -74,7 +74,7 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 		if e == nil {
 			break
 		}
-		// Clients write members in the order of the API.
+		// Most clients write the members in the order of the API, so the next one is tried first.
 		ok := i < len(p.Members) && p.Members[i].Name == string(e.Name)
 		if !ok {
 			i, ok = p.ByName[string(e.Name)]
@@ -109,14 +109,15 @@ func (d *decoder) object(v reflect.Value, p *plan) error {
 	return nil
 }
 
-// listed reports whether the type is a list of elements.
+// listed reports whether a value of the type is written as several elements.
 func listed(t reflect.Type) bool { return t.Kind() == reflect.Slice && t != schema.Bytes }
 
-// member reads one element of a member.
+// member decodes one element into the member m of a struct. If the member is a list, the element is
+// appended.
 func (d *decoder) member(v reflect.Value, m *field, e *xmltoken.Token, list bool) error {
 	item := -1
 	if list {
-		// Growing doubles, so that an element costs up to two.
+		// Grow doubles the capacity, so that an element can take the memory of two.
 		if err := d.charge(2 * int(m.Type.Elem().Size())); err != nil {
 			return err
 		}
@@ -131,7 +132,7 @@ func (d *decoder) member(v reflect.Value, m *field, e *xmltoken.Token, list bool
 	return err
 }
 
-// value reads the element that was begun into v, whose type decides.
+// value decodes the current element into v, by the type of v.
 func (d *decoder) value(v reflect.Value, e *xmltoken.Token) error {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -155,16 +156,16 @@ func (d *decoder) value(v reflect.Value, e *xmltoken.Token) error {
 	return d.object(v, d.codec.plans.Of(v.Type()))
 }
 
-// fits reports whether a type that an element claims may stand where t is
-// declared. Of the API's types only those under an interface have others under
-// them; of XML Schema's, the wider numbers have the narrower ones.
+// fits reports whether a type that an element names in xsi:type can stand where t is declared. Types of the
+// API have subtypes only if they are declared as an interface, which dynamic decodes. A number of XML
+// Schema can stand for a wider one.
 func fits(name string, t reflect.Type) bool {
 	got, ok := simple[name]
 	if !ok {
 		if name == t.Name() && t.Kind() == reflect.Struct {
 			return true
 		}
-		// A string of the library's can be an enumeration of the API's.
+		// The library declares some of the API's enumerations as plain strings.
 		got, ok = enumeration(name)
 		return ok && t.Kind() == reflect.String && (t.Name() == "string" || t == got)
 	}
@@ -182,8 +183,8 @@ func integer(t reflect.Type) bool {
 	return false
 }
 
-// reference reads a reference to a managed object, all of which but the id is
-// in attributes.
+// reference decodes a reference to a managed object. The id is the text of the element, the other members
+// are attributes.
 func (d *decoder) reference(v reflect.Value, e *xmltoken.Token) error {
 	ref, err := d.managedObject(e)
 	if err != nil {
@@ -193,7 +194,7 @@ func (d *decoder) reference(v reflect.Value, e *xmltoken.Token) error {
 	return nil
 }
 
-// simple reads the text of the element that was begun.
+// simple decodes the text of the current element.
 func (d *decoder) simple(v reflect.Value) error {
 	text, err := d.Text()
 	if errors.Is(err, xmltoken.ErrNotText) {
@@ -254,7 +255,7 @@ func (d *decoder) time(v reflect.Value, text string) error {
 	return nil
 }
 
-// setNumber reads a number or a boolean in the forms of XML Schema.
+// setNumber parses a number or a boolean in the forms that XML Schema allows.
 func setNumber(v reflect.Value, text string) error {
 	switch v.Kind() {
 	case reflect.Bool:
@@ -268,8 +269,7 @@ func setNumber(v reflect.Value, text string) error {
 		}
 		return nil
 	case reflect.Uint8:
-		// The API's byte is signed, the library's is not. Clients with the
-		// library write either.
+		// A byte is signed in the API and unsigned in the library. Clients that use the library send either.
 		n, err := strconv.ParseInt(text, 10, 16)
 		if err != nil || n < -128 || n > 255 {
 			return strconv.ErrRange
@@ -282,7 +282,7 @@ func setNumber(v reflect.Value, text string) error {
 		return err
 	case reflect.Float32, reflect.Float64:
 		if strings.ContainsAny(text, "xX_pPiI") && !strings.HasSuffix(text, "INF") {
-			return strconv.ErrSyntax // forms of Go's
+			return strconv.ErrSyntax // forms that only Go has
 		}
 		n, err := strconv.ParseFloat(text, v.Type().Bits())
 		v.SetFloat(n)
@@ -291,7 +291,7 @@ func setNumber(v reflect.Value, text string) error {
 	return strconv.ErrSyntax
 }
 
-// charge accounts for n bytes of memory.
+// charge adds n bytes to the memory that the message takes. It fails if the sum exceeds maxMemory.
 func (d *decoder) charge(n int) error {
 	if d.memory += n; d.memory > maxMemory {
 		return d.invalid("the message holds too much")
@@ -301,8 +301,8 @@ func (d *decoder) charge(n int) error {
 
 func (d *decoder) invalid(reason string) error { return vim.InvalidRequest(reason) }
 
-// want says what should have stood here. What did is not repeated: it may be a
-// password.
+// want returns the fault for an element that is not what its place requires. The fault does not repeat the
+// text of the element, because it may be a password.
 func (d *decoder) want(what string) error {
 	return vim.InvalidRequest(d.where() + ": want " + what)
 }

@@ -1,23 +1,24 @@
-// Package soap is the SOAP 1.1 binding: the managed objects of internal/vim for
-// the clients that post envelopes to /sdk, properties by Fetch among them.
+// Package soap is the SOAP 1.1 binding. It serves the managed objects of internal/vim to clients that post
+// SOAP envelopes to /sdk. Mount adds its paths to an http.ServeMux; the handler behind them decodes a
+// message into a vim.Call, and encodes the vim.Result or vim.Fault that the call returns. The package knows
+// nothing of single operations: their names, arguments and results come from the rows of internal/vim. The
+// only operation of its own is Fetch, with which pyVmomi reads properties.
 //
-// A request's body is converted to UTF-8 first, if its client has chosen UTF-16
-// (charset.go). It is then read by internal/xmltoken, which bounds what a message may
-// cost and gives tags and texts. This package reads the envelope from them
-// (envelope.go), and the operation's elements straight into the type that its row
-// declares (decode.go); an element that has no place there is refused. A WS-Security
-// header is kept as it was sent, for the login method that verifies it.
+// A message goes through these steps. Its body is converted to UTF-8 if the client sent UTF-16
+// (charset.go). internal/xmltoken splits it into tags and texts, within limits. The envelope and its
+// headers are read (envelope.go), and the elements of the operation are decoded into the argument type of
+// its row (decode.go). An element that this type has no member for is refused. The bytes of a WS-Security
+// header are kept unchanged, for the login method that verifies the signature.
 //
-// The codec for the API's types is the package's own. The library's (vim25/xml)
-// is the reference that the tests hold it to, but can't be given a stranger's
-// bytes: it passes over elements it does not know, takes the last of repeated
-// ones, panics where xsi:type names a type that has no place, and can't leave
-// out the members that are newer than the caller.
+// The package has its own codec for the API's types. The library's codec (vim25/xml) serves as the
+// reference in the tests. It must not decode the messages of strangers: it ignores unknown elements, takes
+// the last of repeated elements, and panics if xsi:type names a type that does not fit. It also can't leave
+// out the members that are newer than the release of the caller.
 package soap
 
 import "github.com/vigate/vigate/internal/xmltoken"
 
-// The namespaces that the binding knows.
+// The namespaces that occur in messages.
 const (
 	nsEnvelope   = "http://schemas.xmlsoap.org/soap/envelope/"
 	nsEncoding   = "http://schemas.xmlsoap.org/soap/encoding/"
@@ -29,9 +30,9 @@ const (
 	nsInternal   = "urn:internalvim25"
 )
 
-// ours reports whether an element may be one of the API's by its namespace: an
-// operation, or a member. Clients made by hand leave the namespace out. If the
-// envelope's own namespace is their default one, the elements in it then have that.
+// ours reports whether the namespace of an element is allowed for operations and their members. Some
+// clients leave the namespace out. Others make the namespace of the envelope the default, and the elements
+// of the operation inherit it.
 func ours(t *xmltoken.Token) bool {
 	switch string(t.Space) {
 	case nsVim, "", nsEnvelope, nsInternal:

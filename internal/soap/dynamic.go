@@ -12,8 +12,8 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// claimed returns the type that the element's xsi:type names, without the prefix,
-// or "".
+// claimed returns the type that the element's xsi:type names, without its prefix, or "" if there is no
+// xsi:type.
 func claimed(e *xmltoken.Token) string {
 	if len(e.Attributes) == 0 {
 		return ""
@@ -22,7 +22,7 @@ func claimed(e *xmltoken.Token) string {
 	return string(name[bytes.LastIndexByte(name, ':')+1:])
 }
 
-// absent reports whether the element's xsi:nil says that it is not there.
+// absent reports whether xsi:nil marks the element as unset.
 func absent(e *xmltoken.Token) bool {
 	if len(e.Attributes) == 0 {
 		return false
@@ -31,9 +31,8 @@ func absent(e *xmltoken.Token) bool {
 	return string(v) == "true" || string(v) == "1"
 }
 
-// dynamic reads an element whose xsi:type says what it is, into an interface:
-// one of the types under a base type, or, where any value may be, whatever the
-// API has.
+// dynamic decodes an element into an interface. xsi:type tells the type of the value: a subtype of the
+// declared base type or, if the API declares anyType, any type of the API.
 func (d *decoder) dynamic(v reflect.Value, e *xmltoken.Token) error {
 	name := claimed(e)
 	if v.NumMethod() == 0 {
@@ -57,8 +56,8 @@ func (d *decoder) dynamic(v reflect.Value, e *xmltoken.Token) error {
 	return nil
 }
 
-// anything reads a value of the declared type any. The library's types hold
-// data objects there as structs, not as pointers.
+// anything decodes a value whose declared type is anyType. Objects are stored there as structs, not as
+// pointers, because the library does so.
 func (d *decoder) anything(v reflect.Value, e *xmltoken.Token, name string) error {
 	if name == "" {
 		return d.want("an xsi:type")
@@ -88,10 +87,11 @@ func (d *decoder) anything(v reflect.Value, e *xmltoken.Token, name string) erro
 	return nil
 }
 
-// managedObject reads the element that was begun as a reference. versionId and
-// other attributes say nothing here. If there is no type, the id has to tell it.
+// managedObject decodes the current element as a reference. Attributes other than type and serverGuid, for
+// example versionId, are ignored. If there is no type attribute, the id must tell the type.
 func (d *decoder) managedObject(e *xmltoken.Token) (types.ManagedObjectReference, error) {
-	ref := types.ManagedObjectReference{Type: d.codec.text(e.Attribute("", "type")), ServerGUID: string(e.Attribute("", "serverGuid"))}
+	ref := types.ManagedObjectReference{Type: d.codec.text(e.Attribute("", "type")),
+		ServerGUID: string(e.Attribute("", "serverGuid"))}
 	value, err := d.Text()
 	if errors.Is(err, xmltoken.ErrNotText) {
 		return ref, d.want("a reference")
@@ -111,13 +111,13 @@ func (d *decoder) managedObject(e *xmltoken.Token) (types.ManagedObjectReference
 	return ref, d.charge(len(ref.Type) + len(ref.Value) + len(ref.ServerGUID))
 }
 
-// enumeration finds a string type of the API's.
+// enumeration returns the string type of the API with the given name.
 func enumeration(name string) (reflect.Type, bool) {
 	t, ok := types.TypeFunc()(name)
 	return t, ok && t.Kind() == reflect.String
 }
 
-// fresh makes a value of the type, and accounts for it.
+// fresh allocates a value of the type, and charges for its memory.
 func (d *decoder) fresh(t reflect.Type) (reflect.Value, error) {
 	if err := d.charge(int(t.Size())); err != nil {
 		return reflect.Value{}, err

@@ -16,16 +16,16 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// encoder writes values for a caller of one release. Lists are sent piece by piece.
+// encoder encodes values for a caller of one release. It can send a long list in parts while it encodes it.
 type encoder struct {
 	binding.Output
 	codec   *codec
 	release vim.Release
 }
 
-// element writes a value as an element of the name: a list as one for each of
-// its own, and, where the reader can't know the type otherwise (typed), in one
-// that says it. A list may be an iter.Seq, which is then never held whole.
+// element appends a value as an element of the given name. A list becomes one element per item. If typed is
+// set, the reader can't know the type from its context: the element then names its type in xsi:type, and a
+// list is wrapped in one element. A list may be an iter.Seq, whose items are never in memory all at once.
 func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
@@ -35,7 +35,7 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 		v = v.Elem()
 	}
 	if !v.IsValid() {
-		e.Err = fmt.Errorf("encode answer: nothing where a value must be")
+		e.Err = fmt.Errorf("encode answer: a required value is missing")
 		return
 	}
 	t := v.Type()
@@ -44,7 +44,7 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 		e.list(name, v, t.Elem(), typed)
 		return
 	case t.Kind() == reflect.Func && t.CanSeq():
-		e.list(name, v, t.In(0).In(0), typed) // of func(yield func(elem) bool)
+		e.list(name, v, t.In(0).In(0), typed) // the type is func(yield func(elem) bool)
 		return
 	case t == schema.Reference:
 		e.reference(name, addressed[types.ManagedObjectReference](v), typed)
@@ -56,7 +56,7 @@ func (e *encoder) element(name string, v reflect.Value, typed bool) {
 	e.structure(name, v, typed)
 }
 
-// structure writes a value that is no list and no reference.
+// structure appends a value that is neither a list nor a reference.
 func (e *encoder) structure(name string, v reflect.Value, typed bool) {
 	t := v.Type()
 	xsi := ""
@@ -112,7 +112,7 @@ func (e *encoder) close(name string) {
 	e.Buf = append(append(append(e.Buf, "</"...), name...), '>')
 }
 
-// addressed is what v is, a T, where it stands, or else a copy.
+// addressed returns a pointer to the T in v: to v itself if it is addressable, otherwise to a copy.
 func addressed[T any](v reflect.Value) *T {
 	if v.CanAddr() {
 		return v.Addr().Interface().(*T)
@@ -133,7 +133,7 @@ func (e *encoder) reference(name string, ref *types.ManagedObjectReference, type
 	e.close(name)
 }
 
-// members writes those that are set and that the caller's release has.
+// members appends the members of a struct that are set and that the caller's release knows.
 func (e *encoder) members(v reflect.Value, p *plan) {
 	for i := range p.Members {
 		m := &p.Members[i]
@@ -169,7 +169,7 @@ func (e *encoder) simple(v reflect.Value) {
 	}
 }
 
-// float writes f as XML Schema has it.
+// float appends a number as XML Schema writes it.
 func (e *encoder) float(f float64, bits int) {
 	switch {
 	case math.IsInf(f, 1):
@@ -177,11 +177,11 @@ func (e *encoder) float(f float64, bits int) {
 	case math.IsInf(f, -1):
 		e.Buf = append(e.Buf, "-INF"...)
 	default:
-		e.Buf = strconv.AppendFloat(e.Buf, f, 'g', -1, bits) // NaN as NaN
+		e.Buf = strconv.AppendFloat(e.Buf, f, 'g', -1, bits) // NaN is "NaN" in both
 	}
 }
 
-// fail is for values that the API's types can't have.
+// fail records the error for a value of a type that the API does not have.
 func (e *encoder) fail(t reflect.Type) {
-	e.Err = fmt.Errorf("encode answer: no form for a %v", t)
+	e.Err = fmt.Errorf("encode answer: can't encode a value of type %v", t)
 }

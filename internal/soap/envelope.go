@@ -15,19 +15,18 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// fetch is the operation that reads a property. No table has it, and no
-// description of the API; pyVmomi reads everything with it.
+// fetch is the operation that reads a property. It is neither in the tables nor in the description of the
+// API, but pyVmomi reads every property with it.
 const fetch = "Fetch"
 
 type fetchRequest struct {
 	Prop string `xml:"prop" json:"prop"`
 }
 
-// malformed is a message that is no SOAP request: a fault of the client, in SOAP's
-// terms. Its reason holds nothing of the message. One that is no XML is an
-// *xmltoken.Error.
+// malformed is the error for a message that is XML but no SOAP request. The reason contains nothing of the
+// message. A message that is no XML is an *xmltoken.Error.
 type malformed struct {
-	code   string // in soapenv if the standard has one; empty: ClientFaultCode
+	code   string // a fault code of SOAP 1.1; ClientFaultCode if empty
 	reason string
 }
 
@@ -35,28 +34,27 @@ func (m *malformed) Error() string { return m.reason }
 
 func bad(format string, args ...any) error { return &malformed{reason: fmt.Sprintf(format, args...)} }
 
-// message is one request on its way into a call.
+// message is one request while it is decoded into a call.
 type message struct {
 	decoder
-	raw []byte // in UTF-8
-	// received is the body that raw is in, as it was sent; nil if it was in UTF-16.
+	raw []byte // the text of the message in UTF-8
+	// received is the body as it was sent, which contains raw. It is nil if the body was in UTF-16.
 	received []byte
 	ctx      context.Context
 	api      binding.Dispatcher
 	call     *vim.Call
-	// names: a session that the message names is the one that is meant, whatever
-	// cookie the HTTP layer of the client keeps.
+	// names is set if vcSessionCookie in the message decides the session. It then overrides the cookie that the
+	// client's HTTP library sends.
 	names bool
 
 	security  []byte // the WS-Security header, a part of raw
-	cookie    string // vcSessionCookie
-	operation string // operationID, as sent
-	// typed: the answer's type is not known from the operation's name.
+	cookie    string // the text of the header vcSessionCookie
+	operation string // the text of the header operationID
+	// typed is set if the client can't tell the type of the result from the name of the operation.
 	typed bool
 }
 
-// read fills the call from the message. Its errors are *malformed, *xmltoken.Error
-// and *vim.Fault.
+// read decodes the message into the call. Its errors are *malformed, *xmltoken.Error and *vim.Fault.
 func (m *message) read() (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -71,7 +69,7 @@ func (m *message) read() (err error) {
 	return m.envelope()
 }
 
-// envelope reads all that the message is.
+// envelope decodes the whole message.
 func (m *message) envelope() error {
 	m.types = m
 	if err := m.root(); err != nil {
@@ -108,7 +106,7 @@ func (m *message) envelope() error {
 	return bad("there is something after the envelope")
 }
 
-// root finds the envelope.
+// root reads up to the envelope.
 func (m *message) root() error {
 	for {
 		t, err := m.Next()
@@ -132,8 +130,8 @@ func (m *message) root() error {
 	}
 }
 
-// header reads the entries that concern this server. One that does not, and
-// that must be understood, ends the request: SOAP 1.1, section 4.2.3.
+// header reads the headers of the message that this server knows. An unknown header that must be understood
+// is an error (SOAP 1.1, section 4.2.3). Other unknown headers are ignored.
 func (m *message) header() error {
 	for {
 		e, err := m.Child()
@@ -159,11 +157,11 @@ func (m *message) header() error {
 	}
 }
 
-// maxHeader is how much of a header's text is kept, in bytes: it stays in memory for
-// as long as the call takes. A session's token is shorter.
+// maxHeader is the largest part of a header's text that is kept, in bytes. The text stays in memory until
+// the call ends. The token of a session is shorter.
 const maxHeader = 128
 
-// once reads a header's text, which may be there once.
+// once reads the text of a header that must not be repeated.
 func (m *message) once(into *string) error {
 	text, err := m.Text()
 	if errors.Is(err, xmltoken.ErrNotText) || err == nil && *into != "" {
@@ -173,8 +171,8 @@ func (m *message) once(into *string) error {
 	return err
 }
 
-// keepSecurity keeps the bytes of the WS-Security header for whoever verifies them.
-// Of two, one could be verified and the other be used; so there is one.
+// keepSecurity keeps the bytes of the WS-Security header for the login method that verifies it. A second
+// one is refused: otherwise one header could be verified and the other one used.
 func (m *message) keepSecurity(e *xmltoken.Token) error {
 	if string(e.Space) != nsSecurity || m.security != nil {
 		return bad("there must be one Security header, of WS-Security 1.0")
@@ -187,7 +185,7 @@ func (m *message) keepSecurity(e *xmltoken.Token) error {
 	return nil
 }
 
-// body reads the one element in the Body, the operation.
+// body reads the only element in the Body, the operation.
 func (m *message) body() error {
 	e, err := m.Child()
 	if err != nil {
@@ -220,7 +218,7 @@ func (m *message) body() error {
 	return nil
 }
 
-// target reads the operation's first element, the object that it is for.
+// target reads the first element of the operation, _this, which names the object.
 func (m *message) target() error {
 	e, err := m.Child()
 	if err != nil {
@@ -232,13 +230,13 @@ func (m *message) target() error {
 	m.path = append(m.path, step{"_this", -1})
 	ref, err := m.managedObject(e)
 	m.path = m.path[:0]
-	// The reference is one of this server's, whatever it says of others.
+	// The object is one of this server, whatever serverGuid the client sends.
 	ref.ServerGUID = ""
 	m.call.Object = ref
 	return err
 }
 
-// typeOf finds the type of an object by its id.
+// typeOf implements typer.
 func (m *message) typeOf(id string) (string, error) {
 	typ, fault := m.api.TypeOf(m.ctx, m.call, id)
 	if fault != nil {
@@ -259,7 +257,7 @@ func (m *message) method() error {
 	m.typed = row.Result != nil && row.Result.Kind() == reflect.Interface
 	args := row.NewArgs()
 	if r, ok := args.(*types.RetrievePropertiesExRequestType); ok {
-		makeRoom(r)
+		allocateOne(r)
 	}
 	if err := m.arguments(args); err != nil {
 		return err
@@ -268,9 +266,9 @@ func (m *message) method() error {
 	return nil
 }
 
-// makeRoom makes room at once for what most retrievals are: one property of one
+// allocateOne allocates at once the lists of the commonest request, which asks for one property of one
 // object.
-func makeRoom(r *types.RetrievePropertiesExRequestType) {
+func allocateOne(r *types.RetrievePropertiesExRequestType) {
 	var few struct {
 		specs      [1]types.PropertyFilterSpec
 		properties [1]types.PropertySpec
@@ -282,7 +280,7 @@ func makeRoom(r *types.RetrievePropertiesExRequestType) {
 	r.SpecSet = few.specs[:0]
 }
 
-// property reads what Fetch asks for.
+// property reads the arguments of Fetch.
 func (m *message) property() error {
 	m.call.Read, m.call.Name, m.typed = true, "", true
 	var args fetchRequest
@@ -297,7 +295,7 @@ func (m *message) property() error {
 	return nil
 }
 
-// arguments reads the rest of the operation into what args points to.
+// arguments decodes the remaining elements of the operation into the struct that args points to.
 func (m *message) arguments(args any) error {
 	v := reflect.ValueOf(args).Elem()
 	return m.object(v, m.codec.plans.Of(v.Type()))

@@ -26,9 +26,9 @@ import (
 
 const xsi = "http://www.w3.org/2001/XMLSchema-instance"
 
-// overWire makes the calls of vectors over SOAP, and tells what came of them in
-// the form of VI JSON. It shares no code with the server's codec: it writes from
-// JSON, and reads with the library's decoder.
+// overWire makes the calls of vectors over SOAP, and returns the outcomes in the form of VI JSON. It shares
+// no code with the server's codec: it encodes requests from JSON, and decodes responses with the library's
+// decoder.
 type overWire struct {
 	t   testing.TB
 	api *vim.API
@@ -59,15 +59,17 @@ func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, err
 	return o, err
 }
 
-// message writes the call's envelope.
+// message returns the envelope of the call.
 func (b *overWire) message(c vectors.Call) (string, error) {
 	var s strings.Builder
-	fmt.Fprintf(&s, `<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi=%q><e:Body>`, xsi)
+	fmt.Fprintf(&s, `<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" `+
+		`xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi=%q><e:Body>`, xsi)
 	name := c.Name
 	if c.Read {
 		name = "Fetch"
 	}
-	fmt.Fprintf(&s, `<%s xmlns="urn:vim25"><_this type="%s">%s</_this>`, name, escape(c.Object.Type), escape(c.Object.Value))
+	fmt.Fprintf(&s, `<%s xmlns="urn:vim25"><_this type="%s">%s</_this>`, name, escape(c.Object.Type),
+		escape(c.Object.Value))
 	if c.Read {
 		fmt.Fprintf(&s, "<prop>%s</prop>", escape(c.Name))
 	}
@@ -90,11 +92,11 @@ func (b *overWire) message(c vectors.Call) (string, error) {
 
 func escape(s string) string {
 	var b bytes.Buffer
-	_ = xml.EscapeText(&b, []byte(s)) // into memory
+	_ = xml.EscapeText(&b, []byte(s)) // a write to memory can't fail
 	return b.String()
 }
 
-// members writes the members of a JSON object, which is a t where t is known.
+// members writes the members of a JSON object. t is the type of the object, or nil if it is unknown.
 func members(s *strings.Builder, object map[string]any, t reflect.Type) {
 	for key, value := range object {
 		if key != "_typeName" {
@@ -104,7 +106,7 @@ func members(s *strings.Builder, object map[string]any, t reflect.Type) {
 	}
 }
 
-// member finds the name in XML, and the type, of a member by its name in JSON.
+// member returns the name in XML, and the type, of the member with the given name in JSON.
 func member(t reflect.Type, key string) (string, reflect.Type) {
 	if t == nil || t.Kind() != reflect.Struct {
 		return key, nil
@@ -139,11 +141,12 @@ func element(s *strings.Builder, name string, value any, t reflect.Type) {
 	}
 }
 
-// object writes an object, or what is boxed in one.
+// object writes an object, or the value in a box.
 func object(s *strings.Builder, name string, v map[string]any, t reflect.Type) {
 	typ, _ := v["_typeName"].(string)
 	if typ == "ManagedObjectReference" || t == reflect.TypeFor[types.ManagedObjectReference]() {
-		fmt.Fprintf(s, `<%s xsi:type="ManagedObjectReference" type="%s">%s</%s>`, name, escape(fmt.Sprint(v["type"])), escape(fmt.Sprint(v["value"])), name)
+		fmt.Fprintf(s, `<%s xsi:type="ManagedObjectReference" type="%s">%s</%s>`, name, escape(fmt.Sprint(v["type"])),
+			escape(fmt.Sprint(v["value"])), name)
 		return
 	}
 	claim := ""
@@ -166,12 +169,12 @@ func object(s *strings.Builder, name string, v map[string]any, t reflect.Type) {
 	fmt.Fprintf(s, "</%s>", name)
 }
 
-// ArrayOfVigateNode is how SOAP boxes a list of a type that is vigate's own.
+// ArrayOfVigateNode is the type in which SOAP boxes a list of vigate's own type VigateNode.
 type ArrayOfVigateNode struct {
 	VigateNode []cluster.VigateNode `json:"_value"`
 }
 
-// typeNamed knows vigate's own types besides those of the library.
+// typeNamed returns the types of the library, and vigate's own.
 func typeNamed(name string) (reflect.Type, bool) {
 	if name == "ArrayOfVigateNode" {
 		return reflect.TypeFor[ArrayOfVigateNode](), true
@@ -179,7 +182,7 @@ func typeNamed(name string) (reflect.Type, bool) {
 	return types.TypeFunc()(name)
 }
 
-// outcome reads the answer.
+// outcome decodes a response.
 func (b *overWire) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vectors.Outcome, err error) {
 	if cookie := w.Header().Get("Set-Cookie"); cookie != "" {
 		o.Token = strings.Split(cookie, `"`)[1]
@@ -203,8 +206,8 @@ func (b *overWire) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vect
 	return o, fmt.Errorf("the status is neither 200 nor 500")
 }
 
-// result reads what the operation gave. A method's list has an element for each;
-// one that Fetch gave is in one.
+// result decodes the result of the operation. A list that a method returns has one element per item. A list
+// that Fetch returns is in one element.
 func (b *overWire) result(d *xml.Decoder, c vectors.Call) (v reflect.Value, found bool, err error) {
 	if c.Read {
 		var value any
@@ -233,7 +236,9 @@ func (b *overWire) result(d *xml.Decoder, c vectors.Call) (v reflect.Value, foun
 		if list {
 			item = reflect.New(v.Type().Elem()).Elem()
 		}
-		more, err := next(d, "returnval", func(e *xml.StartElement) error { return d.DecodeElement(item.Addr().Interface(), e) })
+		more, err := next(d, "returnval", func(e *xml.StartElement) error {
+			return d.DecodeElement(item.Addr().Interface(), e)
+		})
 		if err != nil || !more {
 			return v, found || list, err
 		}
@@ -246,12 +251,12 @@ func (b *overWire) result(d *xml.Decoder, c vectors.Call) (v reflect.Value, foun
 	}
 }
 
-// next reads the next element of the name, if one comes.
+// next reads up to the next element of the given name. It returns false if there is none.
 func next(d *xml.Decoder, name string, read func(*xml.StartElement) error) (bool, error) {
 	for {
 		token, err := d.Token()
 		if token == nil {
-			return false, nil // the end
+			return false, nil // the end of the document
 		}
 		if err != nil {
 			return false, err
@@ -262,17 +267,19 @@ func next(d *xml.Decoder, name string, read func(*xml.StartElement) error) (bool
 	}
 }
 
-// fault reads a fault, with its text beside its members.
+// fault decodes a fault, and adds its text to its members.
 func fault(d *xml.Decoder) (any, error) {
 	var text string
-	if found, err := next(d, "faultstring", func(e *xml.StartElement) error { return d.DecodeElement(&text, e) }); err != nil || !found {
+	found, err := next(d, "faultstring", func(e *xml.StartElement) error { return d.DecodeElement(&text, e) })
+	if err != nil || !found {
 		return nil, fmt.Errorf("no faultstring: %v", err)
 	}
 	var detail struct {
 		//lint:ignore SA5008 typeattr is an option of vim25/xml
 		Fault any `xml:",any,typeattr"`
 	}
-	if found, err := next(d, "detail", func(e *xml.StartElement) error { return d.DecodeElement(&detail, e) }); err != nil || !found || detail.Fault == nil {
+	found, err = next(d, "detail", func(e *xml.StartElement) error { return d.DecodeElement(&detail, e) })
+	if err != nil || !found || detail.Fault == nil {
 		return nil, fmt.Errorf("no detail: %v", err)
 	}
 	v, ok := form(reflect.ValueOf(detail.Fault), false).(map[string]any)
@@ -283,7 +290,7 @@ func fault(d *xml.Decoder) (any, error) {
 	return v, nil
 }
 
-// form is a value in the form of VI JSON; boxed: where any value may stand.
+// form returns a value in the form of VI JSON. boxed is set if the declared type is anyType.
 func form(v reflect.Value, boxed bool) any {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		boxed = v.Kind() == reflect.Interface

@@ -7,8 +7,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// ReadFast checks that a message of a client's is read without encoding/xml, with the
-// same result.
+// ReadFast checks that a client's message is read without encoding/xml, and that the result is the same as
+// with it.
 func ReadFast(t testing.TB, message []byte) {
 	t.Helper()
 	if !fast(t, message) {
@@ -16,8 +16,8 @@ func ReadFast(t testing.TB, message []byte) {
 	}
 }
 
-// TypeNames are the types of the library.
+// TypeNames returns the names of the library's types.
 func TypeNames(t *testing.T) []string { return typeNames(t) }
 
-// Since is the release that brought a member, as the codec knows it.
+// Since returns the release that added a member, as the codec knows it.
 func Since(m schema.Member) vim.Release { return since(m, releases()) }

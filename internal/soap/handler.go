@@ -16,36 +16,36 @@ import (
 const (
 	way = "soap"
 
-	// VersionsPath is where clients find which versions of the API are spoken.
+	// VersionsPath is the path of the document that lists the versions of the API that this server supports.
 	VersionsPath = "/sdk/vimServiceVersions.xml"
 )
 
-// patterns are the paths at which envelopes are posted: the first by most clients,
-// the others by old ones. vSphere's SDK for Perl posts to /sdk/webService, and
-// clients that are made from the WSDL post to where they read it.
+// patterns are the paths to which clients post envelopes. Most clients use the first. vSphere's SDK for
+// Perl posts to /sdk/webService, and clients that are generated from the WSDL post to the address from
+// which they read it.
 var patterns = []string{"/sdk", "/sdk/{$}", "/sdk/vimService", "/sdk/vimService.wsdl", "/sdk/webService"}
 
-// handler serves SOAP. It may serve many requests at a time.
+// handler serves the SOAP requests of all clients. It is safe for concurrent use.
 type handler struct {
 	api      binding.Dispatcher
 	bodies   *binding.Bodies
-	log      *slog.Logger
+	logger   *slog.Logger
 	versions []byte
 	codec    *codec
 	replies  *binding.Pool[reply]
 }
 
-// Mount has mux serve SOAP, and the list of versions at VersionsPath. The API's
-// table must be complete. bodies are those of all bindings.
+// Mount adds the paths of SOAP, and VersionsPath, to mux. The API's table must be complete: rows that are
+// added later are not served. bodies limits the memory of request bodies, and is the same for all bindings.
 func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
 	newHandler(api, bodies, api.Log, api.Server.About.ApiVersion).mount(mux)
 }
 
-// newHandler makes the handler of an API whose table is complete and whose
-// version is the one given.
-func newHandler(api binding.Dispatcher, bodies *binding.Bodies, log *slog.Logger, version string) *handler {
+// newHandler returns a handler for an API whose table is complete. version is the newest version of the API
+// that VersionsPath lists.
+func newHandler(api binding.Dispatcher, bodies *binding.Bodies, logger *slog.Logger, version string) *handler {
 	h := &handler{
-		api: api, bodies: bodies, log: log, versions: versions(version), codec: newCodec(),
+		api: api, bodies: bodies, logger: logger, versions: versions(version), codec: newCodec(),
 		replies: binding.NewPool(func(p *reply) *binding.Output { return &p.Output }),
 	}
 	h.codec.learn(api.Objects())
@@ -69,7 +69,7 @@ func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
 	binding.Send(w, r.Method, http.StatusOK, contentXML, h.versions)
 }
 
-// wrongMethod answers a request whose HTTP method the path does not have.
+// wrongMethod sends the fault for a request whose HTTP method the path does not support.
 func (h *handler) wrongMethod(w http.ResponseWriter, r *http.Request, status int, reason string) {
 	c, _ := binding.NewCall(r, way)
 	f := clientFault(reason)
@@ -86,7 +86,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		// As at vCenter: there is nothing to read here.
+		// vCenter answers the same.
 		h.wrongMethod(w, r, http.StatusNotFound, "a message is sent with POST")
 		return
 	default:
@@ -95,7 +95,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	x := new(exchange)
+	x := new(request)
 	c, m := &x.call, &x.message
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, way, httptoken.Cookie)
@@ -125,18 +125,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answer(ctx, w, c, result, m)
 }
 
-// exchange is a call and the message that it is read from, which are made at
-// once.
-type exchange struct {
+// request is a call, the message that it is decoded from and the body that holds the message. They are one
+// struct, so that a request needs one allocation for them.
+type request struct {
 	call    vim.Call
 	message message
 	body    binding.Body
 }
 
-func (x *exchange) free() { x.body.Free() }
+func (x *request) free() { x.body.Free() }
 
-// prepare fills the exchange's call from the request.
-func (h *handler) prepare(r *http.Request, x *exchange, foreign bool) *refusal {
+// prepare decodes the request into the call of the request. foreign is set if a page of another origin
+// sent the request.
+func (h *handler) prepare(r *http.Request, x *request, foreign bool) *refusal {
 	if foreign {
 		return refused(vim.InvalidRequest("a page of another origin may not use this server"))
 	}
@@ -155,7 +156,7 @@ func (h *handler) prepare(r *http.Request, x *exchange, foreign bool) *refusal {
 		return refusal
 	}
 	if m.operation != "" {
-		h.log.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
+		h.logger.LogAttrs(ctx, slog.LevelDebug, "operation named by the client",
 			slog.String("operationID", operationID(m.operation)), slog.String("request", m.call.Peer.Request.String()))
 	}
 	if err == nil {
@@ -170,7 +171,7 @@ func (h *handler) prepare(r *http.Request, x *exchange, foreign bool) *refusal {
 	return refusal
 }
 
-// refusal is a fault of the binding's own, and its code in SOAP's terms.
+// refusal is a fault for a request that makes no call, and the SOAP fault code to send with it.
 type refusal struct {
 	*vim.Fault
 	code string
@@ -207,7 +208,7 @@ func bodyRefusal(err error) *refusal {
 	return clientFault("the message did not come whole")
 }
 
-// refuse answers a request that makes no call.
+// refuse sends the fault for a request that makes no call.
 func (h *handler) refuse(ctx context.Context, w http.ResponseWriter, c *vim.Call, f *refusal) {
 	h.api.Refuse(ctx, c, f.Fault)
 	h.fault(w, c, f.Fault, f.code)

@@ -19,18 +19,18 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// fakeAPI has a small table, and answers every call with what do gives.
+// fakeAPI has a small table of objects, and answers every call with the result of do.
 type fakeAPI struct {
-	unwanted error // what Wanted returns
+	unwanted error // the result of Wanted
 	from     peer.Peer
 	objects  []*vim.Object
 	do       func(*vim.Call) (vim.Result, *vim.Fault)
 	calls    []*vim.Call
 	refused  []*vim.Fault
 
-	decoding []int // the bytes that a turn was asked for
-	decoded  int   // the turns that ended
-	crowded  bool  // no turn is to be had
+	decoding []int // the bytes for which turns were requested
+	decoded  int   // the number of turns that ended
+	crowded  bool  // no turn is available
 	log      strings.Builder
 	bodies   *binding.Bodies
 }
@@ -38,37 +38,44 @@ type fakeAPI struct {
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{bodies: binding.NewBodies(0), from: peer.Peer{Address: "192.0.2.1", TLS: true, Request: peer.RequestID{Run: "r", Number: 7}}, objects: []*vim.Object{{
-		Type: "SessionManager", ID: "SessionManager",
-		Methods: []vim.Method{
-			{Name: "Login", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
-			{Name: "LoginByToken", Privilege: vim.Anonymous, NeedsProof: true, Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
-			{Name: "Logout", Privilege: vim.View, Args: reflect.TypeFor[types.LogoutRequestType]()},
-			{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
-			{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](), Result: text},
-			{Name: "AcquireGenericServiceTicket", Args: reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](), Result: text},
-		},
-		Properties: []vim.Property{
-			{Name: "currentSession", Type: session, Optional: true},
-			{Name: "sessionList", Type: reflect.TypeFor[iter.Seq[types.UserSession]]()},
-			{Name: "messageLocaleList", Type: reflect.TypeFor[[]string]()},
-		},
-	}, {
-		Type: "OptionManager", ID: "VpxSettings",
-		Methods: []vim.Method{{Name: "UpdateOptions", Args: reflect.TypeFor[types.UpdateOptionsRequestType]()}},
-	}, {
-		Type: "EventManager", ID: "EventManager",
-		Methods: []vim.Method{
-			{Name: "PostEvent", Args: reflect.TypeFor[types.PostEventRequestType]()},
-			{Name: "QueryEvents", Args: reflect.TypeFor[types.QueryEventsRequestType](), Result: reflect.TypeFor[[]types.BaseEvent]()},
-		},
-	}, {
-		Type: "PropertyCollector", ID: "propertyCollector",
-		Methods: []vim.Method{{
-			Name: "RetrievePropertiesEx", Args: reflect.TypeFor[types.RetrievePropertiesExRequestType](),
-			Result: reflect.TypeFor[types.RetrieveResult](), Optional: true,
-		}},
-	}}}
+	return &fakeAPI{bodies: binding.NewBodies(0),
+		from: peer.Peer{Address: "192.0.2.1", TLS: true, Request: peer.RequestID{Run: "r", Number: 7}},
+		objects: []*vim.Object{{
+			Type: "SessionManager", ID: "SessionManager",
+			Methods: []vim.Method{
+				{Name: "Login", Privilege: vim.Anonymous, Args: reflect.TypeFor[types.LoginRequestType](),
+					Result: session},
+				{Name: "LoginByToken", Privilege: vim.Anonymous, NeedsProof: true,
+					Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
+				{Name: "Logout", Privilege: vim.View, Args: reflect.TypeFor[types.LogoutRequestType]()},
+				{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
+				{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](),
+					Result: text},
+				{Name: "AcquireGenericServiceTicket",
+					Args: reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](), Result: text},
+			},
+			Properties: []vim.Property{
+				{Name: "currentSession", Type: session, Optional: true},
+				{Name: "sessionList", Type: reflect.TypeFor[iter.Seq[types.UserSession]]()},
+				{Name: "messageLocaleList", Type: reflect.TypeFor[[]string]()},
+			},
+		}, {
+			Type: "OptionManager", ID: "VpxSettings",
+			Methods: []vim.Method{{Name: "UpdateOptions", Args: reflect.TypeFor[types.UpdateOptionsRequestType]()}},
+		}, {
+			Type: "EventManager", ID: "EventManager",
+			Methods: []vim.Method{
+				{Name: "PostEvent", Args: reflect.TypeFor[types.PostEventRequestType]()},
+				{Name: "QueryEvents", Args: reflect.TypeFor[types.QueryEventsRequestType](),
+					Result: reflect.TypeFor[[]types.BaseEvent]()},
+			},
+		}, {
+			Type: "PropertyCollector", ID: "propertyCollector",
+			Methods: []vim.Method{{
+				Name: "RetrievePropertiesEx", Args: reflect.TypeFor[types.RetrievePropertiesExRequestType](),
+				Result: reflect.TypeFor[types.RetrieveResult](), Optional: true,
+			}},
+		}}}
 }
 
 func (f *fakeAPI) Objects() []*vim.Object { return f.objects }
@@ -160,12 +167,12 @@ func (f *fakeAPI) mux() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, f.known(r)) })
 }
 
-// known is the request with the fake's peer.
+// known returns the request with the fake's peer in its context.
 func (f *fakeAPI) known(r *http.Request) *http.Request {
 	return r.WithContext(peer.With(r.Context(), &f.from))
 }
 
-// post sends an envelope; change, if set, changes the request first.
+// post sends an envelope. If change is set, it changes the request first.
 func (f *fakeAPI) post(message string, change func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest("POST", "/sdk", strings.NewReader(message))
 	r.Header.Set("Content-Type", `text/xml; charset="utf-8"`)
@@ -178,27 +185,28 @@ func (f *fakeAPI) post(message string, change func(*http.Request)) *httptest.Res
 	return w
 }
 
-// call sends an operation's element, with the envelope around it.
+// call sends the element of an operation in an envelope.
 func (f *fakeAPI) call(operation string) *httptest.ResponseRecorder {
 	return f.post(envelope(operation), nil)
 }
 
 func envelope(body string) string {
 	return `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<soapenv:Envelope xmlns:soapenv="` + nsEnvelope +
-		`" xmlns:xsd="` + nsSchema + `" xmlns:xsi="` + nsInstance + `"><soapenv:Body>` + body + `</soapenv:Body></soapenv:Envelope>`
+		`" xmlns:xsd="` + nsSchema + `" xmlns:xsi="` + nsInstance + `"><soapenv:Body>` + body +
+		`</soapenv:Body></soapenv:Envelope>`
 }
 
-// operation is an operation's element for an object.
+// operation returns the element of an operation on an object.
 func operation(typ, id, name, members string) string {
 	return `<` + name + ` xmlns="urn:vim25"><_this type="` + typ + `">` + id + `</_this>` + members + `</` + name + `>`
 }
 
-// manager is an operation of the session manager.
+// manager returns the element of an operation on the session manager.
 func manager(name, members string) string {
 	return operation("SessionManager", "SessionManager", name, members)
 }
 
-// soapFault is a fault as a client reads it.
+// soapFault is a fault as a client decodes it.
 type soapFault struct {
 	Code   string `xml:"Body>Fault>faultcode"`
 	Text   string `xml:"Body>Fault>faultstring"`
@@ -211,14 +219,15 @@ type soapFault struct {
 	} `xml:"Body>Fault>detail"`
 }
 
-// wantFault checks that the answer is the fault, in the form that all have.
+// wantFault checks that the response is the given fault, and has the form that all faults have.
 func wantFault(t *testing.T, w *httptest.ResponseRecorder, code, kind string) soapFault {
 	t.Helper()
 	var f soapFault
 	if err := xml.Unmarshal(w.Body.Bytes(), &f); err != nil {
 		t.Fatalf("the body %.300q is not XML: %v", w.Body, err)
 	}
-	if w.Code != 500 || f.Code != code || f.Text == "" || w.Header().Get("Content-Type") != "text/xml; charset=utf-8" || w.Header().Get("Set-Cookie") != "" {
+	if w.Code != 500 || f.Code != code || f.Text == "" || w.Header().Get("Content-Type") != "text/xml; charset=utf-8" ||
+		w.Header().Get("Set-Cookie") != "" {
 		t.Errorf("%d %v %.400s, want 500 %s", w.Code, w.Header(), w.Body, code)
 	}
 	if len(f.Detail.Faults) != 1 {

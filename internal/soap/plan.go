@@ -14,35 +14,36 @@ import (
 
 var (
 	stringType  = reflect.TypeFor[string]()
-	octetsType  = reflect.TypeFor[types.ByteSlice]() // a list of xsd:byte
+	octetsType  = reflect.TypeFor[types.ByteSlice]() // xsd:byte, repeated
 	sessionType = reflect.TypeFor[types.UserSession]()
 )
 
-// simple are the types of XML Schema, by their name there, that the API uses.
+// simple maps the names of XML Schema's types to the Go types that the API uses for them.
 var simple = schema.Simple()
 
-// member is what the codec keeps for a member of a struct.
+// member is what the codec needs to know about a member of a struct.
 type member struct {
-	list bool // of elements
-	// required in a request. A list is not: an empty one has no element.
+	list bool // a list of elements
+	// required is set if a request must contain the member. A list is never required: an empty list has no
+	// element.
 	required bool
-	// since is the first release that has the member; zero: older than any that
-	// is told apart.
+	// since is the first release that has the member. It is zero if all releases that this server distinguishes
+	// have it.
 	since vim.Release
 }
 
-// plan and field are how a struct and a member of it stand in XML.
+// plan and field describe how a struct and its members are written in XML.
 type (
 	plan  = schema.Plan[member]
 	field = schema.Field[member]
 )
 
-// codec reads and writes the API's types.
+// codec encodes and decodes the API's types. It is safe for concurrent use once learn has returned.
 type codec struct {
 	plans   *schema.Plans[member]
-	readers sync.Pool // of *reader, which are zero
-	// names are those of the API's objects and of what they have, by themselves.
-	// It is set before the first request, and only read.
+	readers sync.Pool // of *reader, cleared
+	// names holds the types, ids, methods and properties of the API's objects, each under itself, so that text
+	// needs no allocation for them. learn fills it before the first request.
 	names map[string]string
 }
 
@@ -57,8 +58,8 @@ func newCodec() *codec {
 	})}
 }
 
-// learn takes the names of the API's objects and of what they have, which are
-// most of what a request says.
+// learn records the names of the API's objects, of their methods and of their properties. Most texts in a
+// request are such names.
 func (c *codec) learn(objects []*vim.Object) {
 	c.names = map[string]string{}
 	for _, o := range objects {
@@ -72,7 +73,7 @@ func (c *codec) learn(objects []*vim.Object) {
 	}
 }
 
-// text is what the bytes say: for a name of the API the one that is there.
+// text returns b as a string. For a name of the API it returns the existing string, without an allocation.
 func (c *codec) text(b []byte) string {
 	if name, ok := c.names[string(b)]; ok {
 		return name
@@ -80,18 +81,18 @@ func (c *codec) text(b []byte) string {
 	return string(b)
 }
 
-// reader reads a message, and keeps the path to what is read.
+// reader reads a message, and keeps the path to the element that is being read.
 type reader struct {
 	xmltoken.Reader
 	path []step
 
-	steps [8]step // the first memory of path, enough for nearly all requests
+	steps [8]step // the first memory of path, which suffices for nearly all requests
 }
 
-// signed are what a login method verifies: the WS-Security header.
+// signed selects the part of a message whose signature a login method verifies: the WS-Security header.
 var signed = xmltoken.Options{Signed: []string{nsSecurity}}
 
-// reader returns a reader of the message. It is given back with done.
+// reader returns a reader of the message. The caller gives it back with done.
 func (c *codec) reader(message []byte) *reader {
 	r, ok := c.readers.Get().(*reader)
 	if !ok {
@@ -102,14 +103,14 @@ func (c *codec) reader(message []byte) *reader {
 	return r
 }
 
-// done takes back a reader that is no longer used, and clears all of the message
-// from it.
+// done takes back a reader that is no longer used. It clears the reader, so that no part of the message
+// stays in memory.
 func (c *codec) done(r *reader) {
 	*r = reader{}
 	c.readers.Put(r)
 }
 
-// typeName is what xsi:type says of a value of the type that is no list.
+// typeName returns the value of xsi:type for a value of the type, which must not be a list.
 func typeName(t reflect.Type) string {
 	if name := bareName(t); name[0] >= 'a' {
 		return "xsd:" + name
@@ -117,8 +118,8 @@ func typeName(t reflect.Type) string {
 	return t.Name()
 }
 
-// bareName is a type's name without a prefix, also of the elements of a list
-// where it stands alone. It is "anyType" for types that the API does not have.
+// bareName returns the name of a type without a prefix. An item of a list that stands alone has this name
+// as its element. It is "anyType" for types that the API does not have.
 func bareName(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -146,7 +147,7 @@ func bareName(t reflect.Type) string {
 		if t == schema.Time {
 			return "dateTime"
 		}
-		return t.Name() // "string" of the plain one
+		return t.Name() // "string" if it is Go's own
 	case reflect.Slice:
 		if t == schema.Bytes {
 			return "base64Binary"

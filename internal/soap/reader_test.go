@@ -12,11 +12,11 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// standardOnly has encoding/xml read every message from its envelope on.
+// standardOnly makes a reader use encoding/xml from the envelope on.
 var standardOnly = xmltoken.Options{Signed: []string{nsEnvelope, nsEnvelope12}}
 
-// fast reports whether a message is read to its end without encoding/xml, and checks
-// that its tokens are then those of encoding/xml.
+// fast reports whether a whole message is read without encoding/xml. It checks that the tokens are the same
+// as those of encoding/xml.
 func fast(t testing.TB, message []byte) bool {
 	t.Helper()
 	var r, standard xmltoken.Reader
@@ -34,8 +34,8 @@ func fast(t testing.TB, message []byte) bool {
 	}
 }
 
-// sameCall checks that a message becomes the same call, or the same refusal, by
-// either tokenizer; and some refusal if encoding/xml must not be given it.
+// sameCall checks that a message becomes the same call, or the same refusal, with both tokenizers. If
+// encoding/xml must not get the message, it only checks that the message is refused.
 func sameCall(t testing.TB, raw []byte) {
 	t.Helper()
 	read := func(o xmltoken.Options) (*message, string) {
@@ -65,11 +65,12 @@ func sameCall(t testing.TB, raw []byte) {
 	}
 }
 
-// odd are pieces of documents that parsers read in different ways.
+// odd are parts of documents about which XML parsers disagree.
 var odd = []string{
 	"<a/>", "<a></a >", "<a><b></a></b>", "</a>", "x", " ", "<é/>", "<:a/>", `<p:a xmlns:p="u"/>`, `<a xmlns=""/>`,
-	`<a xmlns="` + nsSecurity + `"/>`, `<a b="1" b="2"/>`, `<a b = '1'/>`, "]]>", "]]&gt;", "1\r\n2\r3&#13;", "\x00", "\xff",
-	"größe 日本 𝄞", "&lt;&#65;&#x1D11E;", "&nbsp;", "&#0;", "<![CDATA[<b>]]>", "x<![CDATA[y]]>z", "<!-- -->", "<?x?>", "<!DOCTYPE a>",
+	`<a xmlns="` + nsSecurity + `"/>`, `<a b="1" b="2"/>`, `<a b = '1'/>`, "]]>", "]]&gt;", "1\r\n2\r3&#13;", "\x00",
+	"\xff", "größe 日本 𝄞", "&lt;&#65;&#x1D11E;", "&nbsp;", "&#0;", "<![CDATA[<b>]]>", "x<![CDATA[y]]>z",
+	"<!-- -->", "<?x?>", "<!DOCTYPE a>",
 }
 
 func TestAMessageBecomesTheSameCallByEitherTokenizer(t *testing.T) {
@@ -82,8 +83,7 @@ func TestAMessageBecomesTheSameCallByEitherTokenizer(t *testing.T) {
 	}
 }
 
-// Every message of the kind that clients send is read without encoding/xml, and none
-// that is signed.
+// Messages as clients send them are read without encoding/xml, unless they are signed.
 func TestWhatClientsSendIsReadFastUnlessItIsSigned(t *testing.T) {
 	for _, message := range clientMessages() {
 		signed := strings.Contains(message, nsSecurity)
@@ -94,35 +94,46 @@ func TestWhatClientsSendIsReadFastUnlessItIsSigned(t *testing.T) {
 	}
 }
 
-// clientMessages are requests as clients of the API write them.
+// clientMessages returns requests as clients of the API write them.
 func clientMessages() []string {
 	const pyVmomi = `<?xml version="1.0" encoding="UTF-8"?>
-<soapenv:Envelope xmlns:soapenc="http://schemas.xmlsoap.org/soap/encoding/" xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<soapenv:Envelope xmlns:soapenc="http://schemas.xmlsoap.org/soap/encoding/" ` +
+		`xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" ` +
+		`xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 `
 	return []string{
 		retrieve,
-		envelope(manager("Login", "<userName>a&amp;b</userName><password>&lt;ö&#x20AC;</password><locale>de</locale>")),
+		envelope(manager("Login",
+			"<userName>a&amp;b</userName><password>&lt;ö&#x20AC;</password><locale>de</locale>")),
 		envelope(manager("Fetch", "<prop>currentSession</prop>")),
 		envelope(operation("OptionManager", "VpxSettings", "UpdateOptions",
 			`<changedValue xsi:type="OptionValue"><key>a</key><value xsi:type="xsd:int">1</value></changedValue>`)),
 		envelope(operation("OptionManager", "VpxSettings", "UpdateOptions",
-			`<changedValue xsi:type="OptionValue"><key>a</key><value xsi:type="ArrayOfOptionDef"><OptionDef/></value></changedValue>`)),
-		envelope(operation("EventManager", "EventManager", "PostEvent", `<eventToPost xsi:type="EventEx"><key>1</key></eventToPost>`)),
+			`<changedValue xsi:type="OptionValue"><key>a</key><value xsi:type="ArrayOfOptionDef"><OptionDef/>`+
+				`</value></changedValue>`)),
+		envelope(operation("EventManager", "EventManager", "PostEvent",
+			`<eventToPost xsi:type="EventEx"><key>1</key></eventToPost>`)),
 		pyVmomi + `<soapenv:Header><vcSessionCookie>` + digits + `</vcSessionCookie></soapenv:Header>
-<soapenv:Body><Fetch xmlns="urn:vim25"><_this versionId="8.0.3.0" type="SessionManager">SessionManager</_this><prop>sessionList</prop></Fetch></soapenv:Body>
+<soapenv:Body><Fetch xmlns="urn:vim25"><_this versionId="8.0.3.0" type="SessionManager">SessionManager</_this>` +
+			`<prop>sessionList</prop></Fetch></soapenv:Body>
 </soapenv:Envelope>`,
-		pyVmomi + `<soapenv:Body><RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this>` +
-			`<specSet><propSet xsi:type="PropertySpec"><type>SessionManager</type><all>false</all><pathSet>currentSession</pathSet></propSet>` +
-			`<objectSet><obj type="SessionManager">SessionManager</obj><skip>false</skip><selectSet xsi:type="TraversalSpec"><name>a</name><type>Folder</type><path>childEntity</path>` +
-			`<selectSet><name>a</name></selectSet></selectSet></objectSet></specSet><options><maxObjects>1</maxObjects></options></RetrievePropertiesEx></soapenv:Body>
+		pyVmomi + `<soapenv:Body><RetrievePropertiesEx xmlns="urn:vim25"><_this ` +
+			`type="PropertyCollector">propertyCollector</_this>` +
+			`<specSet><propSet xsi:type="PropertySpec"><type>SessionManager</type><all>false</all>` +
+			`<pathSet>currentSession</pathSet></propSet>` +
+			`<objectSet><obj type="SessionManager">SessionManager</obj><skip>false</skip><selectSet ` +
+			`xsi:type="TraversalSpec"><name>a</name><type>Folder</type><path>childEntity</path>` +
+			`<selectSet><name>a</name></selectSet></selectSet></objectSet></specSet><options>` +
+			`<maxObjects>1</maxObjects></options></RetrievePropertiesEx></soapenv:Body>
 </soapenv:Envelope>`,
 		strings.Replace(envelope(manager("LoginByToken", "")), "<soapenv:Body>",
-			`<soapenv:Header><operationID>x</operationID><Security xmlns="`+nsSecurity+`"><a/></Security></soapenv:Header><soapenv:Body>`, 1),
+			`<soapenv:Header><operationID>x</operationID><Security xmlns="`+nsSecurity+
+				`"><a/></Security></soapenv:Header><soapenv:Body>`, 1),
 	}
 }
 
-// The change of tokenizers inside a message changes nothing of what was read before
-// it, and a signed header is kept as the bytes that were sent.
+// A message can change from one tokenizer to the other in its middle. This does not affect what was read
+// before, and the bytes of a signed header stay as they were sent.
 func TestAHeaderThatIsSignedIsKeptAsItWasSent(t *testing.T) {
 	security := `<Security xmlns="` + nsSecurity + `"><a>1</a></Security>`
 	signed := strings.Replace(envelope(manager("LoginByToken", "")), "<soapenv:Body>",
@@ -147,7 +158,7 @@ func FuzzAMessageBecomesTheSameCallByEitherTokenizer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
 		if len(message) > 64<<10 {
-			return // the same time is better spent on short ones
+			return // short messages make better use of the time
 		}
 		sameCall(t, message)
 	})

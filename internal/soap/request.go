@@ -2,11 +2,11 @@ package soap
 
 import "strings"
 
-// maxBody is the largest message, in bytes: as it is sent, and in UTF-8.
+// maxBody is the largest message, in bytes. It limits the received bytes, and the message in UTF-8.
 const maxBody = 8 << 20
 
-// operationID is the client's name for the request as it goes to the log: printable
-// ASCII.
+// operationID returns the operation id of a client in the form for the log: all but printable ASCII
+// characters are replaced.
 func operationID(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r >= 0x7f {

@@ -19,19 +19,19 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// served are the types of data that an answer may have, by their names.
+// served collects, by name, the data types that a response may contain.
 type served struct {
 	types map[string]reflect.Type
-	names []string // of all types of the library
+	names []string // the names of all types of the library
 }
 
-// add adds a type, and all that its members are made of.
+// add adds a type, and the types of its members.
 func (s *served) add(t reflect.Type) {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice:
 		s.add(t.Elem())
 		return
-	case reflect.Func: // a list that is sent while it is made
+	case reflect.Func: // iter.Seq, a list that is sent while it is encoded
 		s.add(t.In(0).In(0))
 		return
 	case reflect.Interface:
@@ -47,18 +47,18 @@ func (s *served) add(t reflect.Type) {
 	}
 }
 
-// manifold are the interfaces of which a server makes few types.
+// manifold are the interfaces of whose many types a server creates only a few.
 var manifold = []string{"BaseEvent", "BaseMethodFault"}
 
-// under adds the types that may stand where an interface is declared.
+// under adds the types that implement an interface.
 func (s *served) under(iface reflect.Type) {
 	base, ok := schema.Declared(iface)
 	if !ok {
-		return // anything
+		return // anyType
 	}
 	s.add(base)
 	if slices.Contains(manifold, iface.Name()) {
-		return // see made
+		return // made finds those that are created
 	}
 	for _, name := range s.names {
 		if t, ok := types.TypeFunc()(name); ok && t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(iface) {
@@ -67,7 +67,7 @@ func (s *served) under(iface reflect.Type) {
 	}
 }
 
-// made are the faults and events that the packages of the managed objects make.
+// made returns the types of the faults and events that the packages of the managed objects create.
 func made(t *testing.T) (all []reflect.Type) {
 	event, fault := reflect.TypeFor[types.BaseEvent](), reflect.TypeFor[types.BaseMethodFault]()
 	for _, dir := range []string{"vim", "admin", "history", "property", "cluster"} {
@@ -98,7 +98,7 @@ func made(t *testing.T) (all []reflect.Type) {
 	return all
 }
 
-// servedTypes walks the rows of all objects.
+// servedTypes collects the types that occur in the rows of all objects.
 func servedTypes(t *testing.T) map[string]reflect.Type {
 	s := &served{map[string]reflect.Type{}, soap.TypeNames(t)}
 	for _, o := range vectors.NewWorld(t).API.Objects() {
@@ -114,14 +114,15 @@ func servedTypes(t *testing.T) map[string]reflect.Type {
 	for _, made := range made(t) {
 		s.add(made)
 	}
-	// Values of any type that the server gives.
+	// The types of the values that the server puts where anyType is declared.
 	for _, v := range []any{types.EventFilterSpec{}, types.OptionValue{}, types.KeyAnyValue{}} {
 		s.add(reflect.TypeOf(v))
 	}
 	return s.types
 }
 
-// known reads testdata/members.txt: the releases of types, and of their members.
+// known reads testdata/members.txt: the releases that added the types, and the releases that added their
+// members.
 func known(t *testing.T) (ofTypes, ofMembers map[string]vim.Release) {
 	text, err := os.ReadFile("testdata/members.txt")
 	if err != nil {
@@ -147,14 +148,14 @@ func known(t *testing.T) (ofTypes, ofMembers map[string]vim.Release) {
 	return ofTypes, ofMembers
 }
 
-// What is newer than its caller is left out, so the release of each member must be
-// known: by the library's mark, or by the codec's table.
+// The server leaves out the members that are newer than the caller's release. So the release of each member
+// must be known, from the library's mark or from the codec's table.
 func TestTheReleaseOfEveryServedMemberIsKnown(t *testing.T) {
 	ofTypes, ofMembers := known(t)
 	seen := map[string]bool{}
 	for _, typ := range servedTypes(t) {
 		if typ == schema.Reference || !strings.HasPrefix(typ.PkgPath(), "github.com/vmware/") {
-			continue // not a type of the API's that has releases
+			continue // vigate's own types have no releases
 		}
 		if _, ok := ofTypes[typ.Name()]; !ok {
 			t.Errorf("%s is served, and testdata/members.txt does not say which release brought it", typ.Name())
@@ -174,7 +175,7 @@ func TestTheReleaseOfEveryServedMemberIsKnown(t *testing.T) {
 				t.Errorf("%s is served, and testdata/members.txt does not say which release brought it", name)
 			}
 			if !(vim.Release{4}).Before(want) || want == ofTypes[m.Owner.Name()] {
-				want = vim.Release{} // everybody knows it who knows the type
+				want = vim.Release{} // every client that knows the type knows it
 			}
 			if since := soap.Since(m); since != want {
 				t.Errorf("%s is of %v, and %v is known", name, want, since)
@@ -193,7 +194,7 @@ func TestTheReleaseOfEveryServedMemberIsKnown(t *testing.T) {
 	}
 }
 
-// A session says to a client of an old version what that version knows.
+// A client of an old version gets only the members of a session that this version has.
 func TestMembersOfASessionThatAreNewerThanTheCallerAreLeftOut(t *testing.T) {
 	s := newSite(t)
 	token, err := s.Token("administrator")
@@ -205,9 +206,12 @@ func TestMembersOfASessionThatAreNewerThanTheCallerAreLeftOut(t *testing.T) {
 		"urn:vim25/6.7.1": {true, true}, "urn:vim25/8.0.3.0": {true, true},
 	} {
 		for how, message := range map[string]string{
-			"Fetch": `<Fetch xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><prop>currentSession</prop></Fetch>`,
-			"list":  `<Fetch xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this><prop>sessionList</prop></Fetch>`,
-			"retrieve": `<RetrieveProperties xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet>` +
+			"Fetch": `<Fetch xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this>` +
+				`<prop>currentSession</prop></Fetch>`,
+			"list": `<Fetch xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this>` +
+				`<prop>sessionList</prop></Fetch>`,
+			"retrieve": `<RetrieveProperties xmlns="urn:vim25"><_this ` +
+				`type="PropertyCollector">propertyCollector</_this><specSet>` +
 				`<propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet>` +
 				`<objectSet><obj type="SessionManager">SessionManager</obj></objectSet></specSet></RetrieveProperties>`,
 		} {

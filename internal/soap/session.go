@@ -11,11 +11,11 @@ import (
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
-// What clients read most has ways of its own into XML: a session, alone and by
-// the hundred thousand, and what a PropertyCollector finds. The way of all other
-// values is what their tests hold them to.
+// The results that clients read most have encoders of their own, which are faster than the general one:
+// sessions, of which a list can have a hundred thousand, and the results of a PropertyCollector. The tests
+// compare their output with the general encoder's.
 
-// session writes a session as an element of the name.
+// session appends a session as an element of the given name.
 func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 	xsi := ""
 	if typed {
@@ -47,7 +47,7 @@ func (e *encoder) session(name string, s *types.UserSession, typed bool) {
 	e.close(name)
 }
 
-// retrieved writes the result of RetrievePropertiesEx as an element of the name.
+// retrieved appends the result of RetrievePropertiesEx as an element of the given name.
 func (e *encoder) retrieved(name string, r *types.RetrieveResult) {
 	e.open(name, "")
 	if r.Token != "" {
@@ -78,8 +78,7 @@ func (e *encoder) content(name string, o *types.ObjectContent) {
 	e.close(name)
 }
 
-// any writes a value that may be of any type as an element of the name that says
-// its type.
+// any appends a value whose declared type is anyType, as an element that names the type of the value.
 func (e *encoder) any(name string, value any) {
 	switch v := value.(type) {
 	case nil:
@@ -96,7 +95,7 @@ func (e *encoder) any(name string, value any) {
 	}
 }
 
-// time writes a time in UTC.
+// time appends a time in UTC.
 func (e *encoder) time(t *time.Time) {
 	var ok bool
 	if e.Buf, ok = schema.AppendDateTime(e.Buf, *t); !ok {

@@ -15,8 +15,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// bothWays encodes a value by the way of its own and by the one of all, whose
-// answer it must be, errors too.
+// bothWays encodes a value with its own encoder and with the general one. The output and the errors must be
+// the same.
 func bothWays(t *testing.T, c *codec, quick, slow func(*encoder)) {
 	t.Helper()
 	for _, release := range []vim.Release{{}, {4, 1}, {5}, {5, 0, 0, 1}, {5, 1}, newest} {
@@ -70,8 +70,9 @@ func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 	c := newCodec()
 	f.Fuzz(func(t *testing.T, key, user, full string, login, active int64, locale string, extension bool, calls int64) {
 		sessionBothWays(t, c, &types.UserSession{
-			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active), LastActiveTime: time.Unix(active, login),
-			Locale: locale, MessageLocale: locale + user, ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
+			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active),
+			LastActiveTime: time.Unix(active, login), Locale: locale, MessageLocale: locale + user,
+			ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
 		})
 	})
 }
@@ -87,18 +88,23 @@ func TestWhatIsRetrievedIsEncodedAsAnyValueIs(t *testing.T) {
 	s := someSession()
 	many := types.ObjectContent{}
 	for _, v := range []any{
-		s, &s, (*types.UserSession)(nil), nil, "", "a<b", types.ManagedEntityStatusRed, new("a"), &types.AboutInfo{Name: "n"}, types.ArrayOfUserSession{UserSession: []types.UserSession{s, s}},
-		[]string{"a"}, []types.BaseEvent{&types.UserLoginSessionEvent{}}, types.ManagedObjectReference{Type: "T", Value: "v"}, s.LoginTime, int32(1), true, []byte{1},
+		s, &s, (*types.UserSession)(nil), nil, "", "a<b", types.ManagedEntityStatusRed, new("a"),
+		&types.AboutInfo{Name: "n"}, types.ArrayOfUserSession{UserSession: []types.UserSession{s, s}},
+		[]string{"a"}, []types.BaseEvent{&types.UserLoginSessionEvent{}},
+		types.ManagedObjectReference{Type: "T", Value: "v"}, s.LoginTime, int32(1), true, []byte{1},
 		types.ArrayOfString{String: []string{strings.Repeat("x", binding.FlushAt), "y"}}, make(chan int), time.Time{},
 	} {
 		p := types.DynamicProperty{Name: "a&b", Val: v}
-		retrievedBothWays(t, c, &types.RetrieveResult{Objects: []types.ObjectContent{{PropSet: []types.DynamicProperty{p, {Name: "n", Val: "v"}}}}})
+		object := types.ObjectContent{PropSet: []types.DynamicProperty{p, {Name: "n", Val: "v"}}}
+		retrievedBothWays(t, c, &types.RetrieveResult{Objects: []types.ObjectContent{object}})
 		if reflect.ValueOf(v).Kind() != reflect.Chan {
 			many.PropSet = append(many.PropSet, p)
 		}
 	}
-	many.MissingSet = []types.MissingProperty{{Path: "p", Fault: types.LocalizedMethodFault{Fault: &types.NoPermission{}, LocalizedMessage: "<no>"}}}
+	many.MissingSet = []types.MissingProperty{{Path: "p",
+		Fault: types.LocalizedMethodFault{Fault: &types.NoPermission{}, LocalizedMessage: "<no>"}}}
 	for n := range 4 {
-		retrievedBothWays(t, c, &types.RetrieveResult{Token: strings.Repeat("<", n), Objects: []types.ObjectContent{many, {}, many}[:min(n, 3)]})
+		retrievedBothWays(t, c, &types.RetrieveResult{Token: strings.Repeat("<", n),
+			Objects: []types.ObjectContent{many, {}, many}[:min(n, 3)]})
 	}
 }

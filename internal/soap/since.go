@@ -7,13 +7,13 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// unmarked are the members of what is served that came into the API after 4.0, the
-// oldest version that clients find here, and that the library's types do not mark with
-// the release that brought them: the library marks from 7.0.0.2 on. A member that is as
-// old as its type is not here. Clients of up to 6.7.1 don't know those of 7.0; which
-// release between the two brought them makes no difference to any client.
+// unmarked are the members of the served types that are newer than release 4.0, the oldest version in the
+// document of versions, and whose release is not in the library's types. The library marks members from
+// 7.0.0.2 on. A member that is as old as its type is not in this table. The clients of releases up to 6.7.1
+// don't know the members of 7.0. Which release between the two added them makes no difference to any
+// client.
 //
-// The tests hold the table to all that is served, and to pyVmomi's own tables.
+// The tests compare this table with all served types, and with pyVmomi's own tables.
 var unmarked = map[vim.Release]string{
 	{4, 1}: `EVCMode.guaranteedCPUFeatures EVCMode.track EventDescriptionEventDetail.longDescription EventEx.fault
 		EventEx.objectName ExtensionServerInfo.serverThumbprint PropertyFilterSpec.reportMissingObjectsInResults
@@ -41,13 +41,13 @@ var unmarked = map[vim.Release]string{
 		ServiceContent.tenantManager`,
 }
 
-// The releases of a session's newer members, which have a way of their own into XML.
+// The releases that added members to UserSession, which has an encoder of its own.
 var (
 	sinceExtensionSession = vim.Release{5, 0}
-	sinceCallCount        = vim.Release{5, 1} // ipAddress and userAgent as well
+	sinceCallCount        = vim.Release{5, 1} // also ipAddress and userAgent
 )
 
-// releases are those of the members that unmarked has, by their names.
+// releases returns the releases of unmarked by "Type.member".
 func releases() map[string]vim.Release {
 	all := map[string]vim.Release{}
 	for r, members := range unmarked {
@@ -58,8 +58,8 @@ func releases() map[string]vim.Release {
 	return all
 }
 
-// since returns the first release that has a member; zero: one that is older than all
-// that are told apart. unmarked is what releases returns.
+// since returns the first release that has a member. It returns the zero release if all releases that this
+// server distinguishes have it. unmarked is the result of releases.
 func since(m schema.Member, unmarked map[string]vim.Release) vim.Release {
 	if r, ok := unmarked[m.Owner.Name()+"."+m.Name]; ok {
 		return r

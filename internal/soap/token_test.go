@@ -21,10 +21,10 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// digits are those of the token of every session.
+// digits is the text of every session's token.
 var digits = strings.Repeat("0f", 20)
 
-// tokenOf makes a token of known digits.
+// tokenOf returns a token with the given text.
 func tokenOf(digits string) session.Token { return session.Token{Text: secret.New(digits)} }
 
 func TestTheTokenIsTakenFromItsHeaderTheMessageOrTheCookie(t *testing.T) {
@@ -35,14 +35,18 @@ func TestTheTokenIsTakenFromItsHeaderTheMessageOrTheCookie(t *testing.T) {
 		header  map[string]string
 		message string
 	}{
-		"header":           {header: map[string]string{"vmware-api-session-id": token, "Cookie": `vmware_soap_session="other"`}},
-		"quoted cookie":    {header: map[string]string{"Cookie": `vmware_soap_session="` + token + `"`}},
-		"bare cookie":      {header: map[string]string{"Cookie": "a=b; vmware_soap_session=" + token + "; c=d"}},
-		"echoed cookie":    {header: map[string]string{"Cookie": `vmware_soap_session="` + token + `"; Path=/; HttpOnly; Secure;`}},
-		"message":          {message: named},
-		"message, cookie":  {message: named, header: map[string]string{"Cookie": "vmware_soap_session=other"}},
-		"header, message":  {message: strings.Replace(named, token, "other", 1), header: map[string]string{"vmware-api-session-id": token}},
-		"empty header too": {header: map[string]string{"vmware-api-session-id": "", "Cookie": "vmware_soap_session=" + token}},
+		"header": {header: map[string]string{"vmware-api-session-id": token,
+			"Cookie": `vmware_soap_session="other"`}},
+		"quoted cookie": {header: map[string]string{"Cookie": `vmware_soap_session="` + token + `"`}},
+		"bare cookie":   {header: map[string]string{"Cookie": "a=b; vmware_soap_session=" + token + "; c=d"}},
+		"echoed cookie": {header: map[string]string{"Cookie": `vmware_soap_session="` + token +
+			`"; Path=/; HttpOnly; Secure;`}},
+		"message":         {message: named},
+		"message, cookie": {message: named, header: map[string]string{"Cookie": "vmware_soap_session=other"}},
+		"header, message": {message: strings.Replace(named, token, "other", 1),
+			header: map[string]string{"vmware-api-session-id": token}},
+		"empty header too": {header: map[string]string{"vmware-api-session-id": "",
+			"Cookie": "vmware_soap_session=" + token}},
 	} {
 		f := newFake()
 		if c.message == "" {
@@ -56,7 +60,8 @@ func TestTheTokenIsTakenFromItsHeaderTheMessageOrTheCookie(t *testing.T) {
 		if len(f.calls) != 1 || f.calls[0].Token.Reveal() != token {
 			t.Errorf("%s: %d %+v", name, w.Code, f.calls)
 		}
-		if h := w.Header(); h.Get("Set-Cookie") != "" || h.Get("Vmware-Api-Session-Id") != "" || strings.Contains(f.log.String(), token) {
+		if h := w.Header(); h.Get("Set-Cookie") != "" || h.Get("Vmware-Api-Session-Id") != "" ||
+			strings.Contains(f.log.String(), token) {
 			t.Errorf("%s: the token is repeated: %v %s", name, h, f.log.String())
 		}
 	}
@@ -75,7 +80,8 @@ func TestALoginSetsOneCookieAsClientsExpectIt(t *testing.T) {
 		if tls {
 			want += " Secure;"
 		}
-		if len(cookies) != 1 || !strings.HasPrefix(cookies[0], `vmware_soap_session="`) || !strings.HasSuffix(cookies[0], `"`+want) ||
+		if len(cookies) != 1 || !strings.HasPrefix(cookies[0], `vmware_soap_session="`) ||
+			!strings.HasSuffix(cookies[0], `"`+want) ||
 			!strings.Contains(cookies[0], digits) || strings.Contains(w.Body.String(), digits) {
 			t.Errorf("TLS %v: %v", tls, cookies)
 		}
@@ -84,8 +90,11 @@ func TestALoginSetsOneCookieAsClientsExpectIt(t *testing.T) {
 
 func TestATicketForOneRequestComesAsACookie(t *testing.T) {
 	f := newFake()
-	f.post(envelope(manager("Logout", "")), func(r *http.Request) { r.Header.Set("Cookie", "vmware_cgi_ticket=t; x=y") })
-	if len(f.calls) != 1 || !reflect.DeepEqual(f.calls[0].HTTP, vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: secret.New("t")}) || !f.calls[0].Token.IsZero() {
+	f.post(envelope(manager("Logout", "")), func(r *http.Request) {
+		r.Header.Set("Cookie", "vmware_cgi_ticket=t; x=y")
+	})
+	want := vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: secret.New("t")}
+	if len(f.calls) != 1 || !reflect.DeepEqual(f.calls[0].HTTP, want) || !f.calls[0].Token.IsZero() {
 		t.Errorf("%+v", f.calls)
 	}
 }
@@ -123,18 +132,21 @@ func TestAPageOfAnotherOriginCallsNothing(t *testing.T) {
 func TestTheClientsNameForTheRequestIsLoggedClean(t *testing.T) {
 	f := newFake()
 	f.post(strings.Replace(envelope(manager("Logout", "")), "<soapenv:Body>",
-		"<soapenv:Header><operationID>ab&#10;level=ERROR\u2028ü"+strings.Repeat("x", 500)+"</operationID></soapenv:Header><soapenv:Body>", 1), nil)
+		"<soapenv:Header><operationID>ab&#10;level=ERROR\u2028ü"+strings.Repeat("x", 500)+
+			"</operationID></soapenv:Header><soapenv:Body>", 1), nil)
 	got := f.log.String()
-	if !strings.Contains(got, `operationID="ab.level=ERROR..x`) || !strings.Contains(got, "request=r-7") || strings.Contains(got, strings.Repeat("x", maxHeader)) || strings.Count(got, "\n") != 1 {
+	if !strings.Contains(got, `operationID="ab.level=ERROR..x`) || !strings.Contains(got, "request=r-7") ||
+		strings.Contains(got, strings.Repeat("x", maxHeader)) || strings.Count(got, "\n") != 1 {
 		t.Errorf("the log is %s", got)
 	}
 }
 
-// What a call keeps of its headers stays in memory for as long as the call waits.
+// The headers that a call keeps stay in memory as long as the call waits.
 func TestLongHeadersAreCut(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	raw := strings.Replace(envelope(manager("Logout", "")), "<soapenv:Body>",
-		"<soapenv:Header><operationID>"+long+"</operationID><vcSessionCookie>"+long+"</vcSessionCookie></soapenv:Header><soapenv:Body>", 1)
+		"<soapenv:Header><operationID>"+long+"</operationID><vcSessionCookie>"+long+
+			"</vcSessionCookie></soapenv:Header><soapenv:Body>", 1)
 	m := &message{decoder: decoder{codec: newCodec()}, raw: []byte(raw), api: newFake(), call: &vim.Call{}}
 	if err := m.read(); err != nil || m.operation != long[:maxHeader] || m.cookie != long[:maxHeader] {
 		t.Errorf("%v: %d and %d bytes are kept", err, len(m.operation), len(m.cookie))
@@ -159,10 +171,12 @@ func TestTheSecurityHeaderIsKeptAsItCame(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	p := f.calls[0].Proof
-	if string(p.Security.Reveal()) != security || string(p.Message.Reveal()) != sent || p.Authorization.Reveal() != "Bearer abc" {
+	if string(p.Security.Reveal()) != security || string(p.Message.Reveal()) != sent ||
+		p.Authorization.Reveal() != "Bearer abc" {
 		t.Errorf("kept %q", p.Security.Reveal())
 	}
-	if w := f.post(message(`<wsse:Security xmlns:wsse="`+nsSecurity+`"/>`), nil); w.Code != 200 || string(f.calls[1].Proof.Security.Reveal()) != `<wsse:Security xmlns:wsse="`+nsSecurity+`"/>` {
+	if w := f.post(message(`<wsse:Security xmlns:wsse="`+nsSecurity+`"/>`), nil); w.Code != 200 ||
+		string(f.calls[1].Proof.Security.Reveal()) != `<wsse:Security xmlns:wsse="`+nsSecurity+`"/>` {
 		t.Errorf("an empty one: %q", f.calls[1].Proof.Security.Reveal())
 	}
 	for name, header := range map[string]string{
@@ -218,7 +232,8 @@ func TestTheLibrarysClientLogsInAndReads(t *testing.T) {
 	if !soap.IsSoapFault(err) {
 		t.Fatalf("a wrong password: %v", err)
 	}
-	if _, ok := soap.ToSoapFault(err).VimFault().(types.InvalidLogin); !ok || !strings.Contains(err.Error(), "Cannot complete login") {
+	if _, ok := soap.ToSoapFault(err).VimFault().(types.InvalidLogin); !ok ||
+		!strings.Contains(err.Error(), "Cannot complete login") {
 		t.Errorf("a wrong password: %v %T", err, soap.ToSoapFault(err).VimFault())
 	}
 	got, err := methods.Login(ctx, client, &types.Login{This: this, UserName: "a", Password: "p<&>"})
@@ -228,9 +243,11 @@ func TestTheLibrarysClientLogsInAndReads(t *testing.T) {
 	read, err := methods.RetrievePropertiesEx(ctx, client, &types.RetrievePropertiesEx{
 		This: types.ManagedObjectReference{Type: "PropertyCollector", Value: "propertyCollector"},
 		SpecSet: []types.PropertyFilterSpec{{
-			PropSet: []types.PropertySpec{{Type: "SessionManager", All: types.NewBool(false), PathSet: []string{"currentSession"}}},
+			PropSet: []types.PropertySpec{{Type: "SessionManager", All: types.NewBool(false),
+				PathSet: []string{"currentSession"}}},
 			ObjectSet: []types.ObjectSpec{{Obj: this, SelectSet: []types.BaseSelectionSpec{
-				&types.TraversalSpec{SelectionSpec: types.SelectionSpec{Name: "n"}, Type: "Folder", Path: "childEntity", SelectSet: []types.BaseSelectionSpec{&types.SelectionSpec{Name: "n"}}},
+				&types.TraversalSpec{SelectionSpec: types.SelectionSpec{Name: "n"}, Type: "Folder", Path: "childEntity",
+					SelectSet: []types.BaseSelectionSpec{&types.SelectionSpec{Name: "n"}}},
 			}}},
 		}},
 	})
