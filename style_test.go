@@ -21,7 +21,6 @@ var (
 		"internal/cluster",
 		"internal/login",
 		"internal/store/bolt",
-		"internal/vijson",
 		"internal/vim",
 		"internal/vim/vimtest",
 		"test/etcd",

@@ -10,13 +10,14 @@ import (
 
 var contentJSON = []string{"application/json"}
 
-// reply is what an answer is made with.
+// reply is the memory with which one answer is encoded and sent. handler.replies keeps replies for reuse.
 type reply struct {
 	encoder
 	binding.Stream
 }
 
-// answer writes the result of a call: 204 for none, or one that is unset.
+// answer sends the result of a call. The status is 204 if the operation has no result, or if the result is
+// unset.
 func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, result vim.Result) {
 	p := h.replies.Get()
 	defer h.replies.Put(p)
@@ -46,7 +47,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, c *vim.Call, re
 	}
 }
 
-// refuse writes a fault, in the caller's language.
+// refuse sends a fault. Its text is in the caller's language.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, c *vim.Call, f *vim.Fault, status int) {
 	e := h.replies.Get()
 	defer h.replies.Put(e)

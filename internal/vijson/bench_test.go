@@ -11,9 +11,9 @@ import (
 
 func aSession() *types.UserSession {
 	return &types.UserSession{
-		Key: "52bbd080-60ea-4db5-83d9-d56cc9510dd6", UserName: `VSPHERE.LOCAL\Administrator`, FullName: "Administrator vsphere.local",
-		LoginTime: time.Unix(1e9, 0), LastActiveTime: time.Unix(1e9, 5e6), Locale: "en", MessageLocale: "en",
-		IpAddress: "192.0.2.7", UserAgent: "bench/1", CallCount: 12345,
+		Key: "52bbd080-60ea-4db5-83d9-d56cc9510dd6", UserName: `VSPHERE.LOCAL\Administrator`,
+		FullName: "Administrator vsphere.local", LoginTime: time.Unix(1e9, 0), LastActiveTime: time.Unix(1e9, 5e6),
+		Locale: "en", MessageLocale: "en", IpAddress: "192.0.2.7", UserAgent: "bench/1", CallCount: 12345,
 	}
 }
 
@@ -31,7 +31,8 @@ func BenchmarkEncodeASession(b *testing.B) {
 
 func BenchmarkDecodeALogin(b *testing.B) {
 	c := newCodec()
-	body := []byte(`{"_typeName":"Login","userName":"administrator","password":"a password of some length","locale":"en_US"}`)
+	body := []byte(`{"_typeName":"Login","userName":"administrator","password":"a password of some length",` +
+		`"locale":"en_US"}`)
 	b.ReportAllocs()
 	for b.Loop() {
 		var r types.LoginRequestType

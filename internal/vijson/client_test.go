@@ -17,7 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/vijson"
 )
 
-// serve has a world's API answer over HTTP.
+// serve returns a world of vectors, and a server of its API.
 func serve(t *testing.T) (*vectors.World, *httptest.Server) {
 	t.Helper()
 	w := vectors.NewWorld(t)
@@ -30,7 +30,7 @@ func serve(t *testing.T) (*vectors.World, *httptest.Server) {
 	return w, s
 }
 
-// newClient is govmomi's client in its JSON mode, with no call made yet.
+// newClient returns govmomi's client in JSON mode. It has made no call yet.
 func newClient(t *testing.T, base string) *vim25.Client {
 	t.Helper()
 	u, err := url.Parse(base + "/sdk")
@@ -51,7 +51,8 @@ func TestGovmomisClientInItsJSONModeWorks(t *testing.T) {
 	_, server := serve(t)
 	ctx, first, second := t.Context(), newClient(t, server.URL), newClient(t, server.URL)
 	manager := *first.ServiceContent.SessionManager
-	login, err := methods.Login(ctx, first, &types.Login{This: manager, UserName: "administrator", Password: "password of the administrator", Locale: "en_US"})
+	login, err := methods.Login(ctx, first, &types.Login{This: manager, UserName: "administrator",
+		Password: "password of the administrator", Locale: "en_US"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,8 @@ func TestGovmomisClientInItsJSONModeWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	active := func() bool {
-		r, err := methods.SessionIsActive(ctx, first, &types.SessionIsActive{This: manager, SessionID: clone.Returnval.Key, UserName: "administrator"})
+		r, err := methods.SessionIsActive(ctx, first,
+			&types.SessionIsActive{This: manager, SessionID: clone.Returnval.Key, UserName: "administrator"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +81,8 @@ func TestGovmomisClientInItsJSONModeWorks(t *testing.T) {
 	if !active() {
 		t.Error("the clone is not active")
 	}
-	if _, err := methods.TerminateSession(ctx, first, &types.TerminateSession{This: manager, SessionId: []string{clone.Returnval.Key}}); err != nil {
+	if _, err := methods.TerminateSession(ctx, first,
+		&types.TerminateSession{This: manager, SessionId: []string{clone.Returnval.Key}}); err != nil {
 		t.Fatal(err)
 	}
 	if active() {
@@ -92,7 +95,7 @@ func TestGovmomisClientInItsJSONModeWorks(t *testing.T) {
 	if f, ok := soap.ToSoapFault(err).VimFault().(types.NotAuthenticated); !ok {
 		t.Errorf("fault %T %v", f, err)
 	}
-	// A nil list is null in its requests.
+	// govmomi sends null for a nil list.
 	if _, err := methods.TerminateSession(ctx, first, &types.TerminateSession{This: manager}); err != nil {
 		t.Error(err)
 	}

@@ -19,14 +19,15 @@ import (
 	"github.com/vigate/vigate/internal/schema"
 )
 
-// typeNames lists the names of the API's types, from the library's source.
+// typeNames returns the names of the API's types. It reads them from the library's source.
 func typeNames(t *testing.T) []string {
 	t.Helper()
 	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/vmware/govmomi/vim25/types").Output()
 	if err != nil {
 		t.Fatalf("find the types: %v", err)
 	}
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil, parser.SkipObjectResolution)
+	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil,
+		parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +43,10 @@ func typeNames(t *testing.T) []string {
 	return names
 }
 
-// filler makes values whose encoding has no freedom: no empty list that is
-// required, and times in UTC.
+// filler fills values that have only one encoding: required lists are not empty, and times are in UTC.
 type filler struct{ *rand.Rand }
 
-// deepest is how far down optional members are filled.
+// deepest is the depth down to which optional members are filled.
 const deepest = 3
 
 func (f filler) fill(t *testing.T, v reflect.Value, depth int) {
@@ -73,7 +73,7 @@ func (f filler) fill(t *testing.T, v reflect.Value, depth int) {
 		f.fill(t, v.Elem(), depth+1)
 	case reflect.Slice:
 		if depth >= deepest {
-			return // an element past it would be nil
+			return // an item below this depth would be nil
 		}
 		v.Set(reflect.MakeSlice(v.Type(), 1+f.IntN(2), 2))
 		for i := range v.Len() {
@@ -102,8 +102,9 @@ func (f filler) fill(t *testing.T, v reflect.Value, depth int) {
 func (f filler) fillInterface(t *testing.T, v reflect.Value, depth int) {
 	if v.NumMethod() == 0 {
 		all := []any{
-			"text", true, int32(-3), int64(1 << 60), uint8(3), int16(-4), float64(1e-7), []byte{1, 2}, time.Unix(5, 0).UTC(),
-			types.ArrayOfString{String: []string{"a"}}, types.ManagedObjectReference{Type: "A", Value: "b"},
+			"text", true, int32(-3), int64(1 << 60), uint8(3), int16(-4), float64(1e-7), []byte{1, 2},
+			time.Unix(5, 0).UTC(), types.ArrayOfString{String: []string{"a"}},
+			types.ManagedObjectReference{Type: "A", Value: "b"},
 			types.OptionValue{Key: "k", Value: "v"}, types.ManagedEntityStatusRed,
 		}
 		v.Set(reflect.ValueOf(all[f.IntN(len(all))]))
@@ -126,7 +127,7 @@ func (f filler) text() string {
 	return all[f.IntN(len(all))]
 }
 
-// reference is the library's encoding.
+// reference returns the library's encoding.
 func reference(t *testing.T, v any) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -170,7 +171,8 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 			}
 			again := encoder{codec: c}
 			if err := again.encode(back.Interface()); err != nil || string(again.Buf) != want {
-				t.Errorf("%s is read as\n%s\nwant\n%s", name, cut(string(again.Buf), want), cut(want, string(again.Buf)))
+				t.Errorf("%s is read as\n%s\nwant\n%s", name, cut(string(again.Buf), want),
+					cut(want, string(again.Buf)))
 			}
 		}
 		tested++
@@ -183,7 +185,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 
 func nulls(s string) bool { return strings.Contains(s, ":null") || strings.Contains(s, "null,") }
 
-// cut shows a where it first differs from b.
+// cut returns the part of a around its first difference from b.
 func cut(a, b string) string {
 	i := 0
 	for i < min(len(a), len(b)) && a[i] == b[i] {

@@ -14,8 +14,8 @@ var (
 	errSurrogate = errors.New("a string has half of a surrogate pair")
 )
 
-// wellFormed reports what is wrong with body as a JSON text, nil for nothing.
-// A cursor may only be put on a text that passed.
+// wellFormed returns an error if body is not a JSON text in UTF-8. A cursor must only be used on a text
+// that passed this check.
 func wellFormed(body []byte) error {
 	switch {
 	case !utf8.Valid(body):
@@ -26,14 +26,15 @@ func wellFormed(body []byte) error {
 	return nil
 }
 
-// cursor walks a well-formed JSON text. It is always before a value, or where a
-// method's comment says.
+// cursor moves through a well-formed JSON text. Between two calls it stands before a value, unless the
+// comment of the method says otherwise.
 type cursor struct {
 	data []byte
 	pos  int
 }
 
-// peek returns the first byte of what comes next.
+// peek skips white space and returns the next byte without moving past it. It returns 0 at the end of the
+// text.
 func (c *cursor) peek() byte {
 	for c.pos < len(c.data) {
 		switch b := c.data[c.pos]; b {
@@ -46,11 +47,11 @@ func (c *cursor) peek() byte {
 	return 0
 }
 
-// take passes one byte of punctuation.
-func (c *cursor) take() { c.peek(); c.pos++ }
+// skipByte moves past one byte of punctuation.
+func (c *cursor) skipByte() { c.peek(); c.pos++ }
 
-// more reports whether an array or object that ends with end has another
-// element, and passes what stands before it. first is true for the first.
+// more reports whether an array or object has another element. It moves past the comma before that element,
+// or past end, the closing bracket. first is true on the first call.
 func (c *cursor) more(end byte, first bool) bool {
 	b := c.peek()
 	if b == end {
@@ -63,7 +64,7 @@ func (c *cursor) more(end byte, first bool) bool {
 	return true
 }
 
-// quoted passes a string and returns it as it stands, quotes included.
+// quoted moves past a string and returns its bytes, with the quotes and the escapes.
 func (c *cursor) quoted() []byte {
 	c.peek()
 	start := c.pos
@@ -76,7 +77,7 @@ func (c *cursor) quoted() []byte {
 	return c.data[start:c.pos]
 }
 
-// text passes a string and returns what it says.
+// text moves past a string and returns its value.
 func (c *cursor) text() (string, error) {
 	q := c.quoted()
 	plain := q[1 : len(q)-1]
@@ -84,7 +85,7 @@ func (c *cursor) text() (string, error) {
 		return string(plain), nil
 	}
 	if halfPair(plain) {
-		// The decoder would make U+FFFD of it, and so one name of many.
+		// json.Unmarshal replaces it by U+FFFD, so that different names would become equal.
 		return "", errSurrogate
 	}
 	var s string
@@ -94,14 +95,14 @@ func (c *cursor) text() (string, error) {
 	return s, nil
 }
 
-// key passes an object's key and its colon.
+// key moves past the key of an object and its colon.
 func (c *cursor) key() (string, error) {
 	s, err := c.text()
-	c.take()
+	c.skipByte()
 	return s, err
 }
 
-// literal passes a number, true, false or null.
+// literal moves past a number, true, false or null.
 func (c *cursor) literal() []byte {
 	c.peek()
 	start := c.pos
@@ -115,7 +116,7 @@ func (c *cursor) literal() []byte {
 	return c.data[start:]
 }
 
-// null passes a null, if that is what comes.
+// null moves past the next value if it is null. It reports whether it was.
 func (c *cursor) null() bool {
 	if c.peek() != 'n' {
 		return false
@@ -124,7 +125,7 @@ func (c *cursor) null() bool {
 	return true
 }
 
-// skip passes a value of any kind.
+// skip moves past a value of any kind.
 func (c *cursor) skip() {
 	depth := 0
 	for {
@@ -148,8 +149,8 @@ func (c *cursor) skip() {
 	}
 }
 
-// halfPair reports whether the inside of a quoted string has an escaped
-// surrogate without its other half.
+// halfPair reports whether the inside of a quoted string contains an escaped surrogate without its other
+// half.
 func halfPair(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {

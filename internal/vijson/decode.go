@@ -15,12 +15,12 @@ import (
 
 const (
 	maxDepth = 64
-	// maxMemory bounds what one body of up to maxBody may become: three bytes,
-	// "{},", can be an object of a kilobyte.
+	// maxMemory limits the memory of the values that are decoded from one body, in bytes. The size of the body,
+	// maxBody, is not enough as a limit: "{}," can become an object of a kilobyte.
 	maxMemory = 16 << 20
 )
 
-// decoder reads one body into the type that is declared for it.
+// decoder decodes one body into a value of the type that is declared for it.
 type decoder struct {
 	cursor
 	codec  *codec
@@ -29,8 +29,8 @@ type decoder struct {
 	path   []string
 }
 
-// decode reads body into the struct that into points to. Its errors are
-// *vim.Fault. names are what the struct's _typeName may be, if it is given.
+// decode decodes body into the struct that into points to. An empty body is an empty object. Its errors are
+// *vim.Fault. If the body has a _typeName, it must be one of names.
 func (c *codec) decode(body []byte, into any, names ...string) error {
 	if len(bytes.Trim(body, " \t\r\n")) == 0 {
 		body = []byte("{}")
@@ -43,7 +43,7 @@ func (c *codec) decode(body []byte, into any, names ...string) error {
 	return d.object(v, c.plans.Of(v.Type()), names)
 }
 
-// object reads an object into a struct.
+// object decodes an object into a struct.
 func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 	if err := d.enter('{'); err != nil {
 		return err
@@ -92,9 +92,8 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 	return nil
 }
 
-// member reads a member's value. A null is as good as none; of a list, as good
-// as an empty one, which is what govmomi writes then. It reports false for a
-// null that may not be.
+// member decodes the value of a member. null means that the member is unset. For a list it means an empty
+// list, because govmomi sends null for one. given is false if the value is null and the member is required.
 func (d *decoder) member(v reflect.Value, m *field) (given bool, err error) {
 	if d.null() {
 		return m.OmitEmpty || m.Type.Kind() == reflect.Slice, nil
@@ -107,7 +106,7 @@ func (d *decoder) member(v reflect.Value, m *field) (given bool, err error) {
 	return true, nil
 }
 
-// named passes the _typeName of an object whose type is known.
+// named reads the _typeName of an object whose type is already known, and checks it.
 func (d *decoder) named(names []string) error {
 	if d.peek() != '"' {
 		return d.want("a string as _typeName")
@@ -122,7 +121,7 @@ func (d *decoder) named(names []string) error {
 	return nil
 }
 
-// value reads what comes into v, whose type decides.
+// value decodes the next value into v, by the type of v.
 func (d *decoder) value(v reflect.Value) error {
 	switch t := v.Type(); {
 	case t == schema.Time:
@@ -159,14 +158,14 @@ func (d *decoder) list(v reflect.Value) error {
 	list := reflect.MakeSlice(v.Type(), 0, 0)
 	at := len(d.path) - 1
 	for first := true; d.more(']', first); first = false {
-		// Appending doubles, so that an element costs up to two.
+		// Append doubles the capacity, so that an element can take the memory of two.
 		if err := d.charge(2 * int(elem.Size())); err != nil {
 			return err
 		}
 		n := list.Len()
 		list = reflect.Append(list, reflect.Zero(elem))
 		if at < 0 || d.peek() == '"' {
-			// Strings, the usual case, need no path of their own.
+			// A list of strings, the usual case, needs no path for each item.
 			if err := d.value(list.Index(n)); err != nil {
 				return err
 			}
@@ -235,7 +234,7 @@ func (d *decoder) primitive(v reflect.Value) error {
 	return nil
 }
 
-// kindName is what the API calls a primitive type.
+// kindName returns the name that the API has for a primitive type.
 func kindName(k reflect.Kind) string {
 	for name, t := range boxed {
 		if t.Kind() == k && k != reflect.String && k != reflect.Slice && k != reflect.Struct {
@@ -280,7 +279,7 @@ func (d *decoder) binary(v reflect.Value) error {
 	return nil
 }
 
-// enter passes the bracket that opens a list or an object.
+// enter moves past the bracket that opens a list or an object.
 func (d *decoder) enter(open byte) error {
 	if d.peek() != open {
 		if open == '[' {
@@ -297,7 +296,7 @@ func (d *decoder) enter(open byte) error {
 
 func (d *decoder) leave() { d.depth-- }
 
-// charge accounts for n bytes of memory.
+// charge adds n bytes to the memory that the body takes. It fails if the sum exceeds maxMemory.
 func (d *decoder) charge(n int) error {
 	if d.memory += n; d.memory > maxMemory {
 		return d.invalid("the body holds too much")
@@ -307,8 +306,8 @@ func (d *decoder) charge(n int) error {
 
 func (d *decoder) invalid(reason string) error { return vim.InvalidRequest(reason) }
 
-// want says what should have stood here. What did is not repeated: it may be a
-// password.
+// want returns the fault for a value that is not what its place requires. The fault does not repeat the
+// value, because it may be a password.
 func (d *decoder) want(what string) error {
 	if len(d.path) == 0 {
 		return vim.InvalidRequest("want " + what)

@@ -9,15 +9,20 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// bodies that are legal, or nearly, and made to cost as much as they can.
+// costly are bodies that are valid, or nearly valid, and as expensive to decode as possible.
 var costly = map[string]string{
-	"many polymorphic elements": `{"changedValue":[` + strings.Repeat(`{"_typeName":"OptionValue","key":"a","value":{"_typeName":"string","_value":""}},`, 12_000) +
+	"many polymorphic elements": `{"changedValue":[` +
+		strings.Repeat(`{"_typeName":"OptionValue","key":"a","value":{"_typeName":"string","_value":""}},`, 12_000) +
 		`{"_typeName":"OptionValue","key":"a","value":{"_typeName":"string","_value":""}}]}`,
-	"types named last": option(strings.Repeat(`{"faultCause":{"localizedMessage":"`+strings.Repeat("x", 8000)+`","fault":`, 29) +
-		`{"faultMessage":[{"key":"` + strings.Repeat("y", 600_000) + `"}],"_typeName":"NotFound"}` + strings.Repeat(`},"_typeName":"NotFound"}`, 29)),
-	"large structs": option(`{"_typeName":"ArrayOfVirtualMachineConfigSpec","_value":[{}` + strings.Repeat(",{}", 300_000) + `]}`),
-	"many keys":     `{` + strings.Repeat(`"k":1,`, 150_000) + `"k":1}`,
-	"escapes":       `{"changedValue":[{"_typeName":"OptionValue","key":"` + strings.Repeat(`\u0061`, 150_000) + `","value":{"_typeName":"int","_value":1}}]}`,
+	"types named last": option(strings.Repeat(`{"faultCause":{"localizedMessage":"`+strings.Repeat("x", 8000)+
+		`","fault":`, 29) +
+		`{"faultMessage":[{"key":"` + strings.Repeat("y", 600_000) + `"}],"_typeName":"NotFound"}` +
+		strings.Repeat(`},"_typeName":"NotFound"}`, 29)),
+	"large structs": option(`{"_typeName":"ArrayOfVirtualMachineConfigSpec","_value":[{}` +
+		strings.Repeat(",{}", 300_000) + `]}`),
+	"many keys": `{` + strings.Repeat(`"k":1,`, 150_000) + `"k":1}`,
+	"escapes": `{"changedValue":[{"_typeName":"OptionValue","key":"` + strings.Repeat(`\u0061`, 150_000) +
+		`","value":{"_typeName":"int","_value":1}}]}`,
 }
 
 func TestNoBodyTakesMuchMemory(t *testing.T) {
@@ -40,7 +45,8 @@ func TestWhatIsLegalIsReadAtItsWorst(t *testing.T) {
 	c := newCodec()
 	for _, what := range []string{"many polymorphic elements", "types named last", "escapes"} {
 		var r types.UpdateOptionsRequestType
-		if err := c.decode([]byte(costly[what]), &r, "UpdateOptions"); err != nil || reflect.ValueOf(r.ChangedValue).Len() == 0 {
+		if err := c.decode([]byte(costly[what]), &r, "UpdateOptions"); err != nil ||
+			reflect.ValueOf(r.ChangedValue).Len() == 0 {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

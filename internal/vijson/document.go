@@ -12,8 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// document is the description of all that is served, made when it is first
-// asked for.
+// document is the OpenAPI document of the server. It is made on the first request for it.
 type document struct {
 	once sync.Once
 	doc  *openapi.Document
@@ -37,14 +36,14 @@ func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release 
 		h.turnAway(w, r, &c, refusal)
 		return
 	}
-	// A client may take its time to read it, and anybody may ask for it: what is long
-	// of it is there once.
+	// Anybody may request the document, and a client may read it slowly. So all requests share the memory of
+	// rest, the long part.
 	head, rest := d.doc.JSON(release)
 	w.Header()["Content-Type"] = contentJSON
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(head) + len(rest))}
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(head) // a client that is gone needs no answer
+		_, _ = w.Write(head) // the client may be gone
 		_, _ = w.Write(rest)
 	}
 }

@@ -7,9 +7,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// dynamic reads an object whose _typeName says what it is, into an interface:
-// one of the types under a base type, or, where any value may be, a data object
-// or a box around what is none.
+// dynamic decodes an object into an interface. _typeName tells its type: a subtype of the declared base
+// type or, if the API declares anyType, any data object, or a box around a value that is not an object.
 func (d *decoder) dynamic(v reflect.Value) error {
 	if d.peek() != '{' {
 		if v.NumMethod() == 0 {
@@ -42,8 +41,8 @@ func (d *decoder) dynamic(v reflect.Value) error {
 	return nil
 }
 
-// anything reads a value of the declared type any. The library's types hold
-// data objects there as structs, not as pointers.
+// anything decodes a value whose declared type is anyType. Objects are stored there as structs, not as
+// pointers, because the library does so.
 func (d *decoder) anything(v reflect.Value, name string) error {
 	if name == "" {
 		return d.want("a _typeName")
@@ -71,7 +70,7 @@ func (d *decoder) anything(v reflect.Value, name string) error {
 	return nil
 }
 
-// box reads {"_typeName":…,"_value":…} around a value of v's type.
+// box decodes {"_typeName":…,"_value":…} around a value of v's type.
 func (d *decoder) box(v reflect.Value, name string) error {
 	if err := d.enter('{'); err != nil {
 		return err
@@ -103,8 +102,7 @@ func (d *decoder) box(v reflect.Value, name string) error {
 	return nil
 }
 
-// typeName looks ahead for the _typeName of the object that comes; empty: it has
-// none.
+// typeName returns the _typeName of the next object without moving the cursor, or "" if it has none.
 func (d *decoder) typeName() (string, error) {
 	c := d.find(typeNameKey)
 	if c == nil {
@@ -125,11 +123,11 @@ func (d *decoder) typeName() (string, error) {
 
 func (d *decoder) has(key string) bool { return d.find(key) != nil }
 
-// find looks ahead for a key of the object that comes, and returns a cursor on
-// its value.
+// find looks for a key in the next object without moving the cursor. It returns a cursor at the value of
+// the key, or nil.
 func (d *decoder) find(name string) *cursor {
 	c := d.cursor
-	c.take()
+	c.skipByte()
 	for first := true; c.more('}', first); first = false {
 		if key, err := c.key(); err == nil && key == name {
 			return &c
@@ -139,7 +137,7 @@ func (d *decoder) find(name string) *cursor {
 	return nil
 }
 
-// fresh makes a value of the type, and accounts for it.
+// fresh allocates a value of the type, and charges for its memory.
 func (d *decoder) fresh(t reflect.Type) (reflect.Value, error) {
 	if err := d.charge(int(t.Size())); err != nil {
 		return reflect.Value{}, err

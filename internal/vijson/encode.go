@@ -17,19 +17,19 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// encoder writes one value. Long lists at the root are sent piece by piece.
+// encoder encodes one value. It can send a long list in parts while it encodes it.
 type encoder struct {
 	binding.Output
 	codec *codec
-	// release is the caller's; zero: one that has every member.
+	// release is the caller's release. Zero means that it has every member.
 	release vim.Release
-	// within: what is written is inside an object, which is sent as a whole.
+	// within is set inside an object. An object is sent whole.
 	within bool
 }
 
-// encode writes the result of a call. A list may be an iter.Seq, which is then
-// never held whole. Sessions, which clients read most, one by one and by the
-// hundred thousand, have a way of their own.
+// encode appends the result of a call. A list may be an iter.Seq, whose items are never in memory all at
+// once. Sessions have an encoder of their own, which is faster: clients read them most, and a list can have
+// a hundred thousand.
 func (e *encoder) encode(value any) error {
 	switch v := value.(type) {
 	case *types.UserSession:
@@ -44,7 +44,7 @@ func (e *encoder) encode(value any) error {
 	return e.reflect(value)
 }
 
-// reflect is encode for values of any type.
+// reflect is encode for the other types.
 func (e *encoder) reflect(value any) error {
 	v := reflect.ValueOf(value)
 	switch {
@@ -88,15 +88,15 @@ func (e *encoder) list(v reflect.Value) {
 	e.Buf = append(e.Buf, ']')
 }
 
-// flush sends what there is, if it is much, between the elements of a list at the
-// root.
+// flush sends the buffer if it is long enough. It does so only between the items of a list that is the
+// whole result.
 func (e *encoder) flush() {
 	if !e.within {
 		e.Flush()
 	}
 }
 
-// fault writes a fault with its text beside its members.
+// fault appends a fault, and its text beside its members.
 func (e *encoder) fault(detail types.BaseMethodFault, text string) error {
 	v := reflect.ValueOf(detail).Elem()
 	p := e.codec.plans.Of(v.Type())
@@ -111,7 +111,7 @@ func (e *encoder) value(v reflect.Value) {
 	switch t := v.Type(); {
 	case t == schema.Time:
 		if v.CanAddr() {
-			e.time(v.Addr().Interface().(*time.Time)) // without a copy on the heap
+			e.time(v.Addr().Interface().(*time.Time)) // avoids a copy on the heap
 			return
 		}
 		at := v.Interface().(time.Time)
@@ -145,7 +145,7 @@ func (e *encoder) value(v reflect.Value) {
 	}
 }
 
-// nested writes a list inside an object.
+// nested appends a list inside an object.
 func (e *encoder) nested(v reflect.Value) {
 	within := e.within
 	e.within = true
@@ -159,9 +159,8 @@ func (e *encoder) open(p *plan) {
 	e.Buf = append(e.Buf, '"')
 }
 
-// members writes the members that are set and that the caller's release has, and
-// closes the object. A required
-// list is there even when it is empty; null is never written.
+// members appends the members that are set and that the caller's release has, and closes the object. It
+// writes a required list even if it is empty, and never writes null.
 func (e *encoder) members(v reflect.Value, p *plan) {
 	for i := range p.Members {
 		m := &p.Members[i]
@@ -175,8 +174,7 @@ func (e *encoder) members(v reflect.Value, p *plan) {
 	e.Buf = append(e.Buf, '}')
 }
 
-// tooNew reports whether the caller's release is older than a member of the release
-// since.
+// tooNew reports whether the caller's release is older than since, the release that added a member.
 func (e *encoder) tooNew(since vim.Release) bool {
 	return since != vim.Release{} && e.release != vim.Release{} && e.release.Before(since)
 }
@@ -188,8 +186,8 @@ func unset(v reflect.Value, required bool) bool {
 	return !required && schema.Empty(v)
 }
 
-// dynamic writes a value whose type the reader can't know: data objects say
-// themselves what they are, all else goes into a box that does.
+// dynamic appends a value whose declared type does not tell its real type. A data object names its own
+// type. Any other value is put into a box that names it.
 func (e *encoder) dynamic(v reflect.Value) {
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -208,8 +206,8 @@ func (e *encoder) dynamic(v reflect.Value) {
 	}
 }
 
-// boxName is the API's name of what is no data object: a list's is made of its
-// elements'.
+// boxName returns the API's name of a type that is not a data object. The name of a list contains the name
+// of its items' type.
 func boxName(t reflect.Type) string {
 	if !schema.IsList(t) {
 		return types.VmomiTypeName(t)
@@ -236,10 +234,10 @@ func (e *encoder) primitive(v reflect.Value) {
 	}
 }
 
-// float writes f as encoding/json does, which is as ECMAScript does.
+// float appends a number in the form of encoding/json, which is that of ECMAScript.
 func (e *encoder) float(f float64, bits int) {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
-		e.Err = fmt.Errorf("encode answer: %v is no number in JSON", f)
+		e.Err = fmt.Errorf("encode answer: JSON has no number for %v", f)
 		return
 	}
 	format := byte('f')
@@ -257,7 +255,7 @@ func (e *encoder) float(f float64, bits int) {
 func (e *encoder) time(at *time.Time) {
 	b, ok := schema.AppendDateTime(append(e.Buf, '"'), *at)
 	if !ok {
-		e.Err = fmt.Errorf("encode answer: no form for a time of the year %d", at.UTC().Year())
+		e.Err = fmt.Errorf("encode answer: can't encode a time in the year %d", at.UTC().Year())
 		return
 	}
 	e.Buf = append(b, '"')
@@ -265,7 +263,7 @@ func (e *encoder) time(at *time.Time) {
 
 const hexDigits = "0123456789abcdef"
 
-// string writes s quoted. What is not UTF-8 becomes U+FFFD.
+// string appends a quoted string. Invalid UTF-8 becomes U+FFFD.
 func (e *encoder) string(s string) {
 	b := append(e.Buf, '"')
 	done := 0
@@ -287,7 +285,7 @@ func (e *encoder) string(s string) {
 		case r == utf8.RuneError && size == 1:
 			b = append(append(b, s[done:i]...), `\ufffd`...)
 			done = i + size
-		case r == '\u2028' || r == '\u2029': // line ends to JavaScript
+		case r == '\u2028' || r == '\u2029': // JavaScript treats them as line ends
 			b = append(append(b, s[done:i]...), `\u202`...)
 			b = append(b, hexDigits[r&15])
 			done = i + size
@@ -311,11 +309,11 @@ func appendEscape(b []byte, c byte) []byte {
 	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 }
 
-// fail is for values that the API's types can't have.
+// fail records the error for a value of a type that the API does not have.
 func (e *encoder) fail(v reflect.Value) {
 	if !v.IsValid() {
-		e.Err = fmt.Errorf("encode answer: nothing where a value must be")
+		e.Err = fmt.Errorf("encode answer: a required value is missing")
 		return
 	}
-	e.Err = fmt.Errorf("encode answer: no form for a %v", v.Type())
+	e.Err = fmt.Errorf("encode answer: can't encode a value of type %v", v.Type())
 }

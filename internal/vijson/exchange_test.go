@@ -30,8 +30,8 @@ const (
 	prefix = "/sdk/vim25/8.0.1.0/"
 )
 
-// overWire makes the calls of vectors over VI JSON, and holds each exchange to
-// the document that the server gives of itself.
+// overWire makes the calls of vectors over VI JSON. It checks each request and response against the
+// server's own OpenAPI document.
 type overWire struct {
 	handler http.Handler
 	router  func() (routers.Router, error)
@@ -44,7 +44,7 @@ func newBinding(t testing.TB, api *vim.API) *overWire {
 	return &overWire{handler: mux, router: sync.OnceValues(func() (routers.Router, error) { return newRouter(mux) })}
 }
 
-// newRouter reads the document that the server gives of itself.
+// newRouter reads the server's OpenAPI document.
 func newRouter(handler http.Handler) (routers.Router, error) {
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, httptest.NewRequest("GET", root+prefix+"openapi.json", nil))
@@ -52,7 +52,7 @@ func newRouter(handler http.Handler) (routers.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The document's server has no host: it is wherever the document is.
+	// The URL in the document has no host. It is relative to the URL of the document.
 	doc.Servers[0].URL = root + doc.Servers[0].URL
 	for _, item := range doc.Paths.Map() {
 		for _, s := range item.Servers {
@@ -67,7 +67,8 @@ func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, err
 	if c.Read {
 		method = "GET"
 	}
-	r := httptest.NewRequest(method, root+prefix+c.Object.Type+"/"+url.PathEscape(c.Object.Value)+"/"+c.Name, bytes.NewReader(body))
+	r := httptest.NewRequest(method, root+prefix+c.Object.Type+"/"+url.PathEscape(c.Object.Value)+"/"+c.Name,
+		bytes.NewReader(body))
 	if len(body) > 0 {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -86,7 +87,7 @@ func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, err
 	return outcome(w)
 }
 
-// validate holds the exchange to the document.
+// validate checks a request and its response against the document.
 func (b *overWire) validate(ctx context.Context, r *http.Request, w *httptest.ResponseRecorder) error {
 	router, err := b.router()
 	if err != nil {
@@ -94,7 +95,7 @@ func (b *overWire) validate(ctx context.Context, r *http.Request, w *httptest.Re
 	}
 	route, params, err := router.FindRoute(r)
 	if err != nil && unknown(w.Body.Bytes()) {
-		return nil // what isn't served is not in the document
+		return nil // the document does not have operations that are not served
 	}
 	if err != nil {
 		return fmt.Errorf("find in document: %w", err)
@@ -104,14 +105,16 @@ func (b *overWire) validate(ctx context.Context, r *http.Request, w *httptest.Re
 		AuthenticationFunc:    openapi3filter.NoopAuthenticationFunc,
 	}
 	request := &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route, Options: options}
-	// What is judged before the arguments says nothing about them.
-	refused := slices.ContainsFunc([]string{"Invalid", "ManagedObjectNotFound", "NotAuthenticated"}, func(kind string) bool {
-		return strings.HasPrefix(w.Body.String(), `{"_typeName":"`+kind)
-	})
+	// These faults can be returned before the arguments are read, so the arguments may be invalid.
+	refused := slices.ContainsFunc([]string{"Invalid", "ManagedObjectNotFound", "NotAuthenticated"},
+		func(kind string) bool {
+			return strings.HasPrefix(w.Body.String(), `{"_typeName":"`+kind)
+		})
 	if err := openapi3filter.ValidateRequest(ctx, request); err != nil && !refused {
 		return fmt.Errorf("the request is not as documented: %w", err)
 	}
-	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: w.Code, Header: w.Header(), Options: options}
+	response := &openapi3filter.ResponseValidationInput{RequestValidationInput: request, Status: w.Code,
+		Header: w.Header(), Options: options}
 	if w.Code != http.StatusNoContent {
 		response.SetBodyBytes(w.Body.Bytes())
 	}
@@ -151,7 +154,7 @@ func TestVectors(t *testing.T) {
 		if first == nil {
 			first = b
 		}
-		b.router = first.router // one table, one document
+		b.router = first.router // all servers have the same document
 		return b
 	})
 }

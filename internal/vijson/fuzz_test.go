@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// requests are of each shape that a body is read into.
+// requests are types of arguments, one for each shape that a body can have.
 var requests = []reflect.Type{
 	reflect.TypeFor[types.LoginRequestType](),
 	reflect.TypeFor[types.TerminateSessionRequestType](),
@@ -26,12 +26,12 @@ var requests = []reflect.Type{
 	reflect.TypeFor[helloSpec](),
 }
 
-// What is taken is read as the library reads it, and what is refused is refused
-// with one of two faults.
+// If a body is accepted, the library decodes it to the same value. If it is refused, the fault is one of
+// two.
 func FuzzBody(f *testing.F) {
 	for _, c := range bad {
 		if len(c.body) > 20_000 {
-			continue // the mutator copies each seed again and again
+			continue // the mutator copies each seed many times
 		}
 		for i := range requests {
 			f.Add(byte(i), []byte(c.body))
@@ -40,7 +40,8 @@ func FuzzBody(f *testing.F) {
 	f.Add(byte(0), []byte(`{"_typeName":"LoginRequestType","userName":"a","password":"b\u00e4"}`))
 	f.Add(byte(2), []byte(`{"spec":{"_typeName":"SessionManagerHttpServiceRequestSpec","method":"httpGet","url":"/"}}`))
 	f.Add(byte(3), []byte(option(`{"_typeName":"ArrayOfString","_value":["x"]}`)))
-	f.Add(byte(4), []byte(`{"eventToPost":{"_typeName":"EventEx","key":1,"chainId":1,"createdTime":"2024-01-01T00:00:00Z","userName":"","eventTypeId":"x"}}`))
+	f.Add(byte(4), []byte(`{"eventToPost":{"_typeName":"EventEx","key":1,"chainId":1,`+
+		`"createdTime":"2024-01-01T00:00:00Z","userName":"","eventTypeId":"x"}}`))
 	c := newCodec()
 	f.Fuzz(func(t *testing.T, which byte, body []byte) {
 		typ := requests[int(which)%len(requests)]
@@ -60,8 +61,9 @@ func FuzzBody(f *testing.F) {
 		if err := c.decode(e.Buf, again.Interface(), typ.Name()); err != nil {
 			t.Fatalf("%s is not read again: %v", e.Buf, err)
 		}
-		// The library knows no boxed references and no base64Binary.
-		if typ == requests[len(requests)-1] || bytes.Contains(body, []byte(`_value`)) || len(bytes.TrimSpace(body)) == 0 {
+		// The library supports neither boxed references nor base64Binary.
+		if typ == requests[len(requests)-1] || bytes.Contains(body, []byte(`_value`)) ||
+			len(bytes.TrimSpace(body)) == 0 {
 			return
 		}
 		theirs := reflect.New(typ)
@@ -77,7 +79,8 @@ func FuzzBody(f *testing.F) {
 
 func FuzzPath(f *testing.F) {
 	for _, s := range []string{
-		"8.0.1.0/SessionManager/SessionManager/Login", "8.0.1.0/A/session%5B1%5D2/b", "8.0.1.0/A/%2F%00/b", "//", "8.0.1.0/%/a/b",
+		"8.0.1.0/SessionManager/SessionManager/Login", "8.0.1.0/A/session%5B1%5D2/b", "8.0.1.0/A/%2F%00/b", "//",
+		"8.0.1.0/%/a/b",
 		"9.1.0.0/A/\xff/b", "8.0.1.0/A/%ff/b", strings.Repeat("8.", 100) + "/a/b/c",
 	} {
 		f.Add(s)
@@ -85,7 +88,7 @@ func FuzzPath(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string) {
 		got, err := parsePath(path, true)
 		if u, bad := url.ParseRequestURI("/" + path); bad == nil && u.RawPath == "" {
-			// What the handler does where nothing was escaped that could matter.
+			// The handler does this if RawPath is empty.
 			plain, plainErr := parsePath(u.Path[1:], false)
 			slow, slowErr := parsePath(u.EscapedPath()[1:], true)
 			if plain != slow || plainErr != slowErr {
@@ -95,7 +98,8 @@ func FuzzPath(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parsePath(got.release.String()+"/"+url.PathEscape(got.object.Type)+"/"+url.PathEscape(got.object.Value)+"/"+url.PathEscape(got.name), true)
+		again, err := parsePath(got.release.String()+"/"+url.PathEscape(got.object.Type)+"/"+
+			url.PathEscape(got.object.Value)+"/"+url.PathEscape(got.name), true)
 		if err != nil || again != got {
 			t.Fatalf("%+v, then %+v, %v", got, again, err)
 		}

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// Root is the path below which the managed objects are served, and HelloPath
-	// the one at which clients settle on a release.
+	// Root is the path below which the managed objects are served. HelloPath is the path where clients choose a
+	// release.
 	Root      = "/sdk/vim25/"
 	HelloPath = "/api/vcenter/system"
 
 	way = "vijson"
 )
 
-// handler serves VI JSON. It may serve many requests at a time.
+// handler serves the VI JSON requests of all clients. It is safe for concurrent use.
 type handler struct {
 	api     binding.Dispatcher
 	bodies  *binding.Bodies
@@ -33,8 +33,9 @@ type handler struct {
 	openapi document
 }
 
-// Mount has mux serve VI JSON. The API's table must be complete. bodies are those of
-// all bindings.
+// Mount adds the paths of VI JSON to mux. The API's table must be complete: rows that are added later are
+// not in the OpenAPI document. bodies limits the memory of request bodies, and is the same for all
+// bindings.
 func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
 	newHandler(api, bodies).mount(mux)
 }
@@ -54,8 +55,8 @@ func (h *handler) mount(mux *http.ServeMux) {
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	binding.SetCommon(w.Header())
-	// Without a RawPath nothing was escaped that could matter, a slash least of
-	// all: the path's parts are then what they say.
+	// If RawPath is empty, Path contains no escape that changes the meaning, such as an escaped slash. Path can
+	// then be split as it is.
 	path, escaped := r.URL.Path, r.URL.RawPath != ""
 	if escaped {
 		path = r.URL.EscapedPath()
@@ -64,7 +65,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.hello(w, r)
 		return
 	}
-	// Another path than Root's is one that parsePath refuses.
+	// parsePath refuses a path that is not below Root.
 	rest, _ := strings.CutPrefix(path, Root)
 	if release, ok := strings.CutSuffix(rest, "/openapi.json"); ok && !strings.Contains(release, "/") {
 		h.serveDocument(w, r, release)
@@ -74,8 +75,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.call(w, r, t, err)
 }
 
-// call serves one request to a managed object; broken says what is wrong with its
-// path.
+// call serves one request to a managed object. broken is the error in the request's path, or nil.
 func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken error) {
 	ctx := r.Context()
 	made, foreign := binding.NewCall(r, way, httptoken.Cookie)
@@ -108,13 +108,13 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken 
 	h.answer(w, r, c, result)
 }
 
-// turnAway answers a request that makes no call.
+// turnAway sends the fault for a request that makes no call.
 func (h *handler) turnAway(w http.ResponseWriter, r *http.Request, c *vim.Call, refusal *refusal) {
 	h.api.Refuse(r.Context(), c, refusal.Fault)
 	h.refuse(w, r, c, refusal.Fault, refusal.status)
 }
 
-// refusal is a fault of the binding's own, and its status.
+// refusal is a fault for a request that makes no call, and the HTTP status to send with it.
 type refusal struct {
 	*vim.Fault
 	status int
@@ -128,8 +128,8 @@ func refused(f *vim.Fault) *refusal {
 	return &refusal{f, http.StatusInternalServerError}
 }
 
-// unfit refuses a call for its operation or its arguments. An object that is not there
-// comes before both.
+// unfit refuses a call because of its operation or its arguments. If the object does not exist, it returns
+// that fault instead: an unknown object is reported before anything else.
 func (h *handler) unfit(ctx context.Context, c *vim.Call, f *vim.Fault) *refusal {
 	if gone := h.api.Lookup(ctx, c); gone != nil {
 		return refused(gone)
@@ -148,8 +148,8 @@ func (h *handler) prepareRead(ctx context.Context, c *vim.Call, w http.ResponseW
 	return h.unfit(ctx, c, fault)
 }
 
-// prepareMethod reads a method's arguments into the call. It returns the body for a
-// method that needs it, and else frees it.
+// prepareMethod decodes the arguments of a method into the call. It returns the body if the method needs
+// the bytes as a proof. Otherwise it frees the body.
 func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Request) (kept binding.Body, _ *refusal) {
 	m, fault := h.api.Method(c.Object, c.Name)
 	if fault != nil {
@@ -175,7 +175,7 @@ func (h *handler) prepareMethod(c *vim.Call, w http.ResponseWriter, r *http.Requ
 		return kept, refused(fault)
 	}
 	args := m.NewArgs()
-	// The turn ends before a refused call's object is looked up, which may wait for the store.
+	// The turn must end before unfit looks up the object, because that may wait for the store.
 	err = func() error {
 		defer done()
 		return h.codec.decode(body.Bytes, args, m.Name, m.Args.Name(), m.Name+"RequestType")

@@ -39,7 +39,8 @@ func TestAMethodIsCalledWithItsArguments(t *testing.T) {
 			t.Fatalf("%s: %d %s", body, w.Code, w.Body)
 		}
 		want := &types.LoginRequestType{UserName: "a", Password: "b c"}
-		if c := f.calls[0]; !reflect.DeepEqual(c.Args, want) || c.Read || c.Object != f.objects[0].Ref() || c.Name != "Login" {
+		if c := f.calls[0]; !reflect.DeepEqual(c.Args, want) || c.Read || c.Object != f.objects[0].Ref() ||
+			c.Name != "Login" {
 			t.Errorf("%s: the call is %+v", body, c)
 		}
 		if got := w.Body.String(); w.Code != 200 || !strings.HasPrefix(got, `{"_typeName":"UserSession","key":"k",`) ||
@@ -71,7 +72,8 @@ func TestAPropertyIsReadWithGET(t *testing.T) {
 		t.Errorf("an unset property: %d %q", w.Code, w.Body)
 	}
 	f.do = gives("text")
-	if w := f.send("HEAD", manager+"currentSession", "", nil); w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("Content-Length") != "6" {
+	if w := f.send("HEAD", manager+"currentSession", "", nil); w.Code != 200 || w.Body.Len() != 0 ||
+		w.Header().Get("Content-Length") != "6" {
 		t.Errorf("HEAD: %d %q %v", w.Code, w.Body, w.Header())
 	}
 }
@@ -94,11 +96,14 @@ func TestAnObjectsIDComesUnescapedFromThePath(t *testing.T) {
 func TestAWrongPathOrReleaseIsAnInvalidRequest(t *testing.T) {
 	for _, path := range []string{
 		"8.0.0.0/SessionManager/SessionManager/currentSession", "8.0.1/SessionManager/SessionManager/currentSession",
-		"7.0.3.0/SessionManager/SessionManager/currentSession", "8.0.1.0.0/SessionManager/SessionManager/currentSession",
+		"7.0.3.0/SessionManager/SessionManager/currentSession",
+		"8.0.1.0.0/SessionManager/SessionManager/currentSession",
 		"8.0.01.0/SessionManager/SessionManager/currentSession", "latest/SessionManager/SessionManager/currentSession",
-		"99999.0.0.0/SessionManager/SessionManager/currentSession", "-8.0.1.0/SessionManager/SessionManager/currentSession",
+		"99999.0.0.0/SessionManager/SessionManager/currentSession",
+		"-8.0.1.0/SessionManager/SessionManager/currentSession",
 		"8.0.1.0/SessionManager/SessionManager", "8.0.1.0/SessionManager/SessionManager/currentSession/", "8.0.1.0",
-		"8.0.1.0//SessionManager/currentSession", "8.0.1.0/SessionManager/%FF/currentSession", "8.0.1.0/SessionManager/a%0Ab/currentSession",
+		"8.0.1.0//SessionManager/currentSession", "8.0.1.0/SessionManager/%FF/currentSession",
+		"8.0.1.0/SessionManager/a%0Ab/currentSession",
 		"8.0.1.0/SessionManager/" + strings.Repeat("x", maxID+1) + "/currentSession",
 	} {
 		f := newFake()
@@ -136,7 +141,8 @@ func TestUnknownNamesHaveTheirFaults(t *testing.T) {
 func TestTheWrongHTTPMethodIsToldTheRightOne(t *testing.T) {
 	for _, c := range []struct{ method, name, allow string }{
 		{"GET", "Login", "POST"}, {"HEAD", "Login", "POST"}, {"PUT", "Login", "POST"}, {"OPTIONS", "Login", "POST"},
-		{"POST", "currentSession", "GET, HEAD"}, {"DELETE", "currentSession", "GET, HEAD"}, {"PATCH", "sessionList", "GET, HEAD"},
+		{"POST", "currentSession", "GET, HEAD"}, {"DELETE", "currentSession", "GET, HEAD"},
+		{"PATCH", "sessionList", "GET, HEAD"},
 	} {
 		f := newFake()
 		w := f.send(c.method, manager+c.name, "", nil)
@@ -169,7 +175,7 @@ func TestALongListIsSentInPieces(t *testing.T) {
 	if err := types.NewJSONDecoder(w.Body).Decode(&all); err != nil || len(all) != 5000 || all[4999].Key != "4999" {
 		t.Errorf("%d sessions, %v", len(all), err)
 	}
-	// A client that went away stops it.
+	// The server stops when the client has disconnected.
 	made = 0
 	func() {
 		defer func() {
@@ -177,14 +183,15 @@ func TestALongListIsSentInPieces(t *testing.T) {
 				t.Errorf("%v, want the connection broken", r)
 			}
 		}()
-		newHandler(f, f.bodies).ServeHTTP(&pieces{ResponseRecorder: httptest.NewRecorder(), fail: true}, f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
+		newHandler(f, f.bodies).ServeHTTP(&pieces{ResponseRecorder: httptest.NewRecorder(), fail: true},
+			f.known(httptest.NewRequest("GET", manager+"sessionList", nil)))
 	}()
 	if made > 1000 {
 		t.Errorf("%d sessions were made for nobody", made)
 	}
 }
 
-// pieces counts what is written, or fails to.
+// pieces counts the writes, or makes them fail.
 type pieces struct {
 	*httptest.ResponseRecorder
 	n, largest int
@@ -208,8 +215,10 @@ func TestAFaultHasItsMembersAndItsText(t *testing.T) {
 	w := f.send("GET", manager+"sessionList", "", nil)
 	wantFault(t, w, 500, "NotAuthenticated")
 	want := `{"_typeName":"NotAuthenticated","faultstring":"The session is not authenticated.",` +
-		`"object":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"},"privilegeId":"System.View",` +
-		`"missingPrivileges":[{"_typeName":"NoPermissionEntityPrivileges","entity":{"_typeName":"ManagedObjectReference",` +
+		`"object":{"_typeName":"ManagedObjectReference","type":"SessionManager","value":"SessionManager"},` +
+		`"privilegeId":"System.View",` +
+		`"missingPrivileges":[{"_typeName":"NoPermissionEntityPrivileges",` +
+		`"entity":{"_typeName":"ManagedObjectReference",` +
 		`"type":"SessionManager","value":"SessionManager"},"privilegeIds":["System.View"]}]}`
 	if got := w.Body.String(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
@@ -227,7 +236,8 @@ func TestAnOverloadIsA503(t *testing.T) {
 		return vim.Result{}, &vim.Fault{RetryAfter: 1500 * time.Millisecond}
 	}
 	w := f.send("POST", manager+"Logout", "", nil)
-	if w.Code != 503 || w.Header().Get("Retry-After") != "2" || !bytes.HasPrefix(w.Body.Bytes(), []byte(`{"faultstring":"`)) {
+	if w.Code != 503 || w.Header().Get("Retry-After") != "2" ||
+		!bytes.HasPrefix(w.Body.Bytes(), []byte(`{"faultstring":"`)) {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 	}
 }
@@ -248,7 +258,8 @@ func TestHelloChoosesTheFirstReleaseThatIsServed(t *testing.T) {
 	}{
 		{`{"api_releases":["8.0.2.0","8.0.1.0"]}`, 200, `{"api_release":"8.0.2.0"}`},
 		{`{"api_releases":["7.0.0.0","1","9.0.0.0","8.0.1.0"]}`, 200, `{"api_release":"9.0.0.0"}`},
-		{`{"api_releases":["99.0.0.0","9.1.0.1","8.0.1.1","8.0.0.0","09.0.0.0","9.0.0.0 ","8.0.3.0"]}`, 200, `{"api_release":"8.0.3.0"}`},
+		{`{"api_releases":["99.0.0.0","9.1.0.1","8.0.1.1","8.0.0.0","09.0.0.0","9.0.0.0 ","8.0.3.0"]}`, 200,
+			`{"api_release":"8.0.3.0"}`},
 		{`{"api_releases":["99.0.0.0","10.0.0.0"]}`, 200, `{"api_release":""}`},
 		{`{"api_releases":["7.0.0.0"]}`, 200, `{"api_release":""}`},
 		{`{"api_releases":["` + id(64) + `"]}`, 200, `{"api_release":""}`},
@@ -256,7 +267,8 @@ func TestHelloChoosesTheFirstReleaseThatIsServed(t *testing.T) {
 		{`{"api_releases":["8.0.1.0","` + id(65) + `"]}`, 400, ""},
 		{`{"api_releases":[]}`, 400, ""},
 		{`{"api_releases":null}`, 400, ""},
-		{`{}`, 400, ""}, {``, 400, ""}, {`[]`, 400, ""}, {`{"api_releases":[1]}`, 400, ""}, {`{"api_releases":"8.0.1.0"}`, 400, ""},
+		{`{}`, 400, ""}, {``, 400, ""}, {`[]`, 400, ""}, {`{"api_releases":[1]}`, 400, ""},
+		{`{"api_releases":"8.0.1.0"}`, 400, ""},
 		{`{"api_releases":["1"` + strings.Repeat(`,"1"`, 127) + `]}`, 200, `{"api_release":""}`},
 		{`{"api_releases":["1"` + strings.Repeat(`,"1"`, 128) + `]}`, 400, ""},
 		{`{"api_releases":["` + strings.Repeat("1", maxBody) + `"]}`, 413, ""},
@@ -266,7 +278,8 @@ func TestHelloChoosesTheFirstReleaseThatIsServed(t *testing.T) {
 			t.Errorf("%.60s: %d %s", c.body, w.Code, w.Body)
 		}
 	}
-	if w := newFake().send("GET", HelloPath+"?action=hello", "", nil); w.Code != 405 || w.Header().Get("Allow") != "POST" {
+	if w := newFake().send("GET", HelloPath+"?action=hello", "", nil); w.Code != 405 ||
+		w.Header().Get("Allow") != "POST" {
 		t.Errorf("GET: %d", w.Code)
 	}
 	if w := newFake().send("POST", HelloPath+"?action=other", "{}", nil); w.Code != 404 {
@@ -274,8 +287,8 @@ func TestHelloChoosesTheFirstReleaseThatIsServed(t *testing.T) {
 	}
 }
 
-// The releases that hello answers are those that the library's types know: the newest
-// is the one that its clients speak.
+// hello returns the releases that the library's types know. The newest one is the version of the library's
+// clients.
 func TestHelloKnowsTheReleasesOfTheAPIsTypes(t *testing.T) {
 	if newest := releases[len(releases)-1]; newest != vim25.Version {
 		t.Errorf("the newest is %s, and that of the types %s", newest, vim25.Version)
@@ -308,7 +321,8 @@ func TestHelloKnowsTheReleasesOfTheAPIsTypes(t *testing.T) {
 			walk(f.Type)
 		}
 	}
-	for _, name := range []string{"VirtualMachineConfigInfo", "ClusterConfigSpecEx", "HostConfigInfo", "HostSystemSwapConfiguration", "Capability"} {
+	for _, name := range []string{"VirtualMachineConfigInfo", "ClusterConfigSpecEx", "HostConfigInfo",
+		"HostSystemSwapConfiguration", "Capability"} {
 		typ, ok := types.TypeFunc()(name)
 		if !ok {
 			t.Fatalf("no type %s", name)
@@ -392,7 +406,8 @@ func TestAResponseThatIsNoLongerWantedIsAFault(t *testing.T) {
 	f.do = gives(slices.Repeat([]types.UserSession{{Key: "k"}}, 1000))
 	f.unwanted = vim.NotAuthenticated(f.objects[0].Ref(), vim.View)
 	w := f.send("GET", manager+"sessionList", "", nil)
-	if w.Code != 500 || !strings.HasPrefix(w.Body.String(), `{"_typeName":"NotAuthenticated"`) || strings.Contains(w.Body.String(), "UserSession") {
+	if w.Code != 500 || !strings.HasPrefix(w.Body.String(), `{"_typeName":"NotAuthenticated"`) ||
+		strings.Contains(w.Body.String(), "UserSession") {
 		t.Errorf("%d %.200q", w.Code, w.Body)
 	}
 }

@@ -23,9 +23,9 @@ const (
 	manager = base + "SessionManager/SessionManager/"
 )
 
-// fakeAPI has a small table, and answers every call with what do gives.
+// fakeAPI has a small table of objects, and answers every call with the result of do.
 type fakeAPI struct {
-	unwanted error // what Wanted returns
+	unwanted error // the result of Wanted
 	bodies   *binding.Bodies
 	from     peer.Peer
 	objects  []*vim.Object
@@ -33,42 +33,50 @@ type fakeAPI struct {
 	calls    []*vim.Call
 	refused  []*vim.Fault
 
-	decoding []int // the bytes that a turn was asked for
-	decoded  int   // the turns that ended
-	crowded  bool  // no turn is to be had
-	lookedUp []int // for each lookup the turns that had not ended
+	decoding []int // the bytes for which turns were requested
+	decoded  int   // the number of turns that ended
+	crowded  bool  // no turn is available
+	lookedUp []int // the number of open turns at each lookup
 }
 
 func newFake() *fakeAPI {
 	session := reflect.TypeFor[types.UserSession]()
 	text := reflect.TypeFor[string]()
-	return &fakeAPI{bodies: binding.NewBodies(0), from: peer.Peer{Address: "192.0.2.1", TLS: true}, objects: []*vim.Object{{
-		Type: "SessionManager", ID: "SessionManager",
-		Methods: []vim.Method{
-			{Name: "Login", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.LoginRequestType](), Result: session},
-			{Name: "LoginByToken", Privilege: "System.Anonymous", NeedsProof: true, Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
-			{Name: "Logout", Privilege: "System.View", Args: reflect.TypeFor[types.LogoutRequestType]()},
-			{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
-			{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](), Result: text},
-			{Name: "AcquireGenericServiceTicket", Args: reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](), Result: text},
-		},
-		Properties: []vim.Property{
-			{Name: "currentSession", Type: session, Optional: true},
-			{Name: "sessionList", Type: reflect.TypeFor[iter.Seq[types.UserSession]]()},
-		},
-	}, {
-		Type: "OptionManager", ID: "VpxSettings",
-		Methods: []vim.Method{{Name: "UpdateOptions", Args: reflect.TypeFor[types.UpdateOptionsRequestType]()}},
-	}, {
-		Type: "EventManager", ID: "EventManager",
-		Methods: []vim.Method{
-			{Name: "PostEvent", Args: reflect.TypeFor[types.PostEventRequestType]()},
-			{Name: "QueryEvents", Args: reflect.TypeFor[types.QueryEventsRequestType](), Result: reflect.TypeFor[[]types.BaseEvent]()},
-		},
-	}, {
-		Type: "AuthorizationManager", ID: "AuthorizationManager",
-		Methods: []vim.Method{{Name: "RemoveAuthorizationRole", Args: reflect.TypeFor[types.RemoveAuthorizationRoleRequestType]()}},
-	}}}
+	return &fakeAPI{bodies: binding.NewBodies(0), from: peer.Peer{Address: "192.0.2.1", TLS: true},
+		objects: []*vim.Object{{
+			Type: "SessionManager", ID: "SessionManager",
+			Methods: []vim.Method{
+				{Name: "Login", Privilege: "System.Anonymous", Args: reflect.TypeFor[types.LoginRequestType](),
+					Result: session},
+				{Name: "LoginByToken", Privilege: "System.Anonymous", NeedsProof: true,
+					Args: reflect.TypeFor[types.LoginByTokenRequestType](), Result: session},
+				{Name: "Logout", Privilege: "System.View", Args: reflect.TypeFor[types.LogoutRequestType]()},
+				{Name: "TerminateSession", Args: reflect.TypeFor[types.TerminateSessionRequestType]()},
+				{Name: "AcquireCloneTicket", Args: reflect.TypeFor[types.AcquireCloneTicketRequestType](),
+					Result: text},
+				{Name: "AcquireGenericServiceTicket",
+					Args: reflect.TypeFor[types.AcquireGenericServiceTicketRequestType](), Result: text},
+			},
+			Properties: []vim.Property{
+				{Name: "currentSession", Type: session, Optional: true},
+				{Name: "sessionList", Type: reflect.TypeFor[iter.Seq[types.UserSession]]()},
+			},
+		}, {
+			Type: "OptionManager", ID: "VpxSettings",
+			Methods: []vim.Method{{Name: "UpdateOptions", Args: reflect.TypeFor[types.UpdateOptionsRequestType]()}},
+		}, {
+			Type: "EventManager", ID: "EventManager",
+			Methods: []vim.Method{
+				{Name: "PostEvent", Args: reflect.TypeFor[types.PostEventRequestType]()},
+				{Name: "QueryEvents", Args: reflect.TypeFor[types.QueryEventsRequestType](),
+					Result: reflect.TypeFor[[]types.BaseEvent]()},
+			},
+		}, {
+			Type: "AuthorizationManager", ID: "AuthorizationManager",
+			Methods: []vim.Method{
+				{Name: "RemoveAuthorizationRole", Args: reflect.TypeFor[types.RemoveAuthorizationRoleRequestType]()},
+			},
+		}}}
 }
 
 func (f *fakeAPI) Objects() []*vim.Object { return f.objects }
@@ -134,7 +142,7 @@ func (f *fakeAPI) Refuse(_ context.Context, _ *vim.Call, fault *vim.Fault) {
 
 func (f *fakeAPI) MessageLocale(*vim.Call) string { return "en" }
 
-// send gives the fake's handler a request; change, if set, changes it first.
+// send passes a request to the fake's handler. If change is set, it changes the request first.
 func (f *fakeAPI) send(method, path, body string, change func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body == "" {
@@ -148,12 +156,12 @@ func (f *fakeAPI) send(method, path, body string, change func(*http.Request)) *h
 	return w
 }
 
-// known is the request with the fake's peer.
+// known returns the request with the fake's peer in its context.
 func (f *fakeAPI) known(r *http.Request) *http.Request {
 	return r.WithContext(peer.With(r.Context(), &f.from))
 }
 
-// wantFault checks that the answer is the fault, in the form that all have.
+// wantFault checks that the response is the given fault, and has the form that all faults have.
 func wantFault(t *testing.T, w *httptest.ResponseRecorder, status int, kind string) map[string]any {
 	t.Helper()
 	var got map[string]any

@@ -12,23 +12,22 @@ import (
 )
 
 const (
-	maxReleases   = 128 // in one hello
-	maxReleaseLen = 64  // of each, in bytes
+	maxReleases   = 128 // in one request
+	maxReleaseLen = 64  // of each release, in bytes
 )
 
-// releases are those of VI JSON that exist, up to the newest that this server's types
-// know. A path may name a newer one, but hello never answers one that may never exist:
-// the client would take all that it knows of it for served.
+// releases are the existing releases of VI JSON, up to the newest that this server's types know. A path may
+// name a newer release, but hello never returns one: the client would assume that the server has everything
+// that this release has.
 var releases = []string{"8.0.1.0", "8.0.2.0", "8.0.3.0", "8.0.3.1", "9.0.0.0", "9.1.0.0"}
 
-// helloSpec is what a client says hello with: the releases it speaks, best
-// first.
+// helloSpec is the request of a client: the releases that it supports, best first.
 type helloSpec struct {
 	Releases []string `json:"api_releases"`
 }
 
-// hello tells a client the first of its releases that exists and is served. It belongs to
-// the Automation API, whose errors are not this API's faults.
+// hello returns the first of a client's releases that this server supports. It belongs to the Automation
+// API, which has errors of its own instead of faults.
 func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("action") != "hello" {
 		automationError(w, r, http.StatusNotFound, "NOT_FOUND", "there is no such action here")
@@ -36,7 +35,8 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodPost {
 		w.Header()["Allow"] = []string{"POST"}
-		automationError(w, r, http.StatusMethodNotAllowed, "NOT_ALLOWED_IN_CURRENT_STATE", "the action hello is called with POST")
+		automationError(w, r, http.StatusMethodNotAllowed, "NOT_ALLOWED_IN_CURRENT_STATE",
+			"the action hello is called with POST")
 		return
 	}
 	if httptoken.Foreign(r) {
@@ -73,7 +73,8 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	chosen := ""
 	for _, s := range spec.Releases {
 		if len(s) > maxReleaseLen {
-			automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT", "an id of api_releases is longer than 64 bytes")
+			automationError(w, r, http.StatusBadRequest, "INVALID_ARGUMENT",
+				"an id of api_releases is longer than 64 bytes")
 			return
 		}
 		if chosen == "" && slices.Contains(releases, s) {
@@ -83,8 +84,9 @@ func (h *handler) hello(w http.ResponseWriter, r *http.Request) {
 	binding.Send(w, r.Method, http.StatusOK, contentJSON, []byte(`{"api_release":`+strconv.Quote(chosen)+`}`))
 }
 
-// automationError writes an error as the Automation API has them.
+// automationError sends an error in the form of the Automation API.
 func automationError(w http.ResponseWriter, r *http.Request, status int, kind, text string) {
-	binding.Send(w, r.Method, status, contentJSON, []byte(`{"error_type":"`+kind+`","messages":[{"id":"vigate.hello","default_message":`+
-		strconv.Quote(text)+`,"args":[]}]}`))
+	binding.Send(w, r.Method, status, contentJSON,
+		[]byte(`{"error_type":"`+kind+`","messages":[{"id":"vigate.hello","default_message":`+
+			strconv.Quote(text)+`,"args":[]}]}`))
 }

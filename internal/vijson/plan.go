@@ -14,22 +14,22 @@ const (
 	valueKey    = "_value"
 )
 
-// boxed are the types of the API that are no objects, by the name that a box
-// around one has.
+// boxed maps the names that a box can have to the Go types of the values. These are the API's types that
+// are not objects.
 var boxed = func() map[string]reflect.Type {
 	all := schema.Simple()
 	all["binary"] = schema.Bytes
 	return all
 }()
 
-// member is what the codec keeps for a member of a struct.
+// member is what the codec needs to know about a member of a struct.
 type member struct {
-	head string // what stands before the value: ,"name":
-	// since is the release that brought the member; zero: it is as old as VI JSON.
+	head string // the text before the value: ,"name":
+	// since is the release that added the member. It is zero if the first release of VI JSON has it.
 	since vim.Release
 }
 
-// since returns the release that the library's mark says.
+// since returns the release in the mark that the library's types have.
 func since(m schema.Member) vim.Release {
 	r, err := vim.ParseRelease(m.Field.Tag.Get("vim"))
 	if err != nil || !vim.FirstRelease.Before(r) {
@@ -38,13 +38,13 @@ func since(m schema.Member) vim.Release {
 	return r
 }
 
-// plan and field are how a struct and a member of it stand in JSON.
+// plan and field describe how a struct and its members are written in JSON.
 type (
 	plan  = schema.Plan[member]
 	field = schema.Field[member]
 )
 
-// codec reads and writes the API's types.
+// codec encodes and decodes the API's types. It is safe for concurrent use.
 type codec struct {
 	plans *schema.Plans[member]
 }

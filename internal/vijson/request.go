@@ -16,12 +16,12 @@ import (
 
 const (
 	maxBody = 1 << 20
-	// maxName bounds the names in a path, and maxID an object's id, in bytes.
+	// maxName limits each name in a path, and maxID the id of an object, in bytes.
 	maxName = 128
 	maxID   = 1024
 )
 
-// target is what a path names.
+// target is the operation that a path names.
 type target struct {
 	release vim.Release
 	object  types.ManagedObjectReference
@@ -33,8 +33,8 @@ var (
 	errRelease = errors.New("the release is not one that is served")
 )
 
-// parsePath reads {release}/{type}/{moId}/{name}. Where it is escaped, as in a
-// URL, its parts are unescaped once they are told apart.
+// parsePath parses {release}/{type}/{moId}/{name}. If escaped is set, the path is as it was in the URL: its
+// parts are unescaped after they have been separated.
 func parsePath(path string, escaped bool) (target, error) {
 	var parts [4]string
 	for i, max := range [...]int{maxName, maxName, maxID, maxName} {
@@ -61,7 +61,7 @@ func parsePath(path string, escaped bool) (target, error) {
 	return target{release, types.ManagedObjectReference{Type: parts[1], Value: parts[2]}, parts[3]}, nil
 }
 
-// isText: s is UTF-8 without control characters.
+// isText reports whether s is UTF-8 without control characters.
 func isText(s string) bool {
 	ascii := true
 	for i := range len(s) {
@@ -73,8 +73,7 @@ func isText(s string) bool {
 	return ascii || utf8.ValidString(s)
 }
 
-// parseRelease reads a release that is served: every one, with all its four
-// numbers, since VI JSON exists.
+// parseRelease parses a release. It must have four numbers, and must not be older than VI JSON.
 func parseRelease(s string) (vim.Release, error) {
 	release, err := vim.ParseRelease(s)
 	if err != nil || strings.Count(s, ".") != 3 || release.Before(vim.FirstRelease) {
@@ -85,8 +84,8 @@ func parseRelease(s string) (vim.Release, error) {
 
 var errForeign = errors.New("a browser's request for a page of another origin")
 
-// isJSON reports whether the body, by its headers, is JSON as it stands. A
-// client need not say so.
+// isJSON reports whether the headers allow the body to be read as JSON in UTF-8. A body without
+// Content-Type is allowed.
 func isJSON(h http.Header) bool {
 	if binding.Encoded(h) {
 		return false
@@ -108,7 +107,7 @@ func isJSON(h http.Header) bool {
 	return err == nil && kind == "application/json"
 }
 
-// isUTF8 reports whether a charset is UTF-8: by its name, or as many write it.
+// isUTF8 reports whether a charset is UTF-8. Many clients leave out the hyphen.
 func isUTF8(charset string) bool {
 	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// session writes a session as value does, which is what its test holds it to.
+// session appends a session. The output is the same as that of value, with which its test compares it.
 func (e *encoder) session(s *types.UserSession) {
 	e.Buf = append(e.Buf, `{"`+typeNameKey+`":"UserSession","key":`...)
 	e.string(s.Key)
@@ -34,7 +34,7 @@ func (e *encoder) session(s *types.UserSession) {
 	e.Buf = append(e.Buf, '}')
 }
 
-// sessions writes a list of sessions as sequence does.
+// sessions appends a list of sessions. The output is the same as that of sequence.
 func (e *encoder) sessions(all iter.Seq[types.UserSession]) {
 	e.Buf = append(e.Buf, '[')
 	start := true

@@ -14,8 +14,8 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 )
 
-// bothWays encodes a value by the way of its own and by the one of all, whose
-// answer it must be, errors too.
+// bothWays encodes a value with its own encoder and with the general one. The output and the errors must be
+// the same.
 func bothWays(t *testing.T, c *codec, value any) {
 	t.Helper()
 	var quick, slow bytes.Buffer
@@ -44,7 +44,7 @@ func TestASessionIsEncodedAsAnyValueIs(t *testing.T) {
 	}
 	bothWays(t, c, &types.UserSession{})
 	bothWays(t, c, (*types.UserSession)(nil))
-	for _, n := range []int{0, 1, 2, 500} { // the last is more than is held before it is sent on
+	for _, n := range []int{0, 1, 2, 500} { // 500 are more than the buffer holds
 		bothWays(t, c, iter.Seq[types.UserSession](slices.Values(all[:n])))
 	}
 }
@@ -56,8 +56,9 @@ func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 	c := newCodec()
 	f.Fuzz(func(t *testing.T, key, user, full string, login, active int64, locale string, extension bool, calls int64) {
 		bothWays(t, c, &types.UserSession{
-			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active), LastActiveTime: time.Unix(active, login),
-			Locale: locale, MessageLocale: locale + user, ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
+			Key: key, UserName: user, FullName: full, LoginTime: time.Unix(login, active),
+			LastActiveTime: time.Unix(active, login), Locale: locale, MessageLocale: locale + user,
+			ExtensionSession: extension, IpAddress: full, UserAgent: user + key, CallCount: calls,
 		})
 	})
 }

@@ -50,7 +50,7 @@ func TestTheTokenIsTakenFromTheHeaderBeforeTheCookie(t *testing.T) {
 	}
 }
 
-// newToken is the token of a real login: nothing else makes one.
+// newToken returns the token of a real login, because only a login creates one.
 func newToken(t *testing.T) session.Token {
 	t.Helper()
 	r, fault := vectors.NewWorld(t).Login("reader")
@@ -118,7 +118,8 @@ func TestAPageOfAnotherOriginCannotUseTheCookies(t *testing.T) {
 		{"a value not known yet", "GET", "currentSession", "", cookie, "new-thing", "", true},
 		{"another site, a ticket", "GET", "currentSession", "", "vmware_cgi_ticket=t", "cross-site", "", true},
 		{"another site, nothing to use", "GET", "currentSession", "", "", "cross-site", "", false},
-		{"another site, with the header", "GET", "currentSession", "h", cookie, "cross-site", "https://evil.example", false},
+		{"another site, with the header", "GET", "currentSession", "h", cookie, "cross-site", "https://evil.example",
+			false},
 		{"an empty header", "GET", "currentSession", " ", cookie, "cross-site", "", true},
 		{"an older browser", "GET", "currentSession", "", cookie, "", "https://evil.example", true},
 		{"an older browser, own page", "GET", "currentSession", "", cookie, "", "https://EXAMPLE.com", false},
@@ -133,7 +134,8 @@ func TestAPageOfAnotherOriginCannotUseTheCookies(t *testing.T) {
 			body = login
 		}
 		w := f.send(c.method, manager+c.name, body, func(r *http.Request) {
-			for name, value := range map[string]string{httptoken.Header: strings.TrimSpace(c.header), "Cookie": c.cookie, "Sec-Fetch-Site": c.site, "Origin": c.origin} {
+			for name, value := range map[string]string{httptoken.Header: strings.TrimSpace(c.header),
+				"Cookie": c.cookie, "Sec-Fetch-Site": c.site, "Origin": c.origin} {
 				if value != "" || name == httptoken.Header && c.header != "" {
 					r.Header.Set(name, value)
 				}
@@ -162,7 +164,8 @@ func TestWhatALoginBringsOutsideItsArgumentsReachesTheCall(t *testing.T) {
 		r.Header["Accept-Language"] = []string{"de", "en;q=0.5"}
 	})
 	c := f.calls[0]
-	if c.Proof.Authorization.Reveal() != `SIGN token="x"` || string(c.Proof.Body.Reveal()) != body || c.AcceptLanguage != "de,en;q=0.5" ||
+	if c.Proof.Authorization.Reveal() != `SIGN token="x"` || string(c.Proof.Body.Reveal()) != body ||
+		c.AcceptLanguage != "de,en;q=0.5" ||
 		c.Binding != "vijson" || c.Peer.Address != "192.0.2.1" || c.Release != vim.FirstRelease {
 		t.Errorf("%+v", c)
 	}
@@ -188,13 +191,15 @@ func TestOnlyACallThatNeedsProofKeepsItsBody(t *testing.T) {
 
 func TestLargeBodiesShareABound(t *testing.T) {
 	f := newFake()
-	f.bodies = binding.NewBodies(2 << 20) // an address has a quarter
+	f.bodies = binding.NewBodies(2 << 20) // one address may use a quarter
 	large := `{"userName":"a","password":"b"}` + strings.Repeat(" ", 600<<10)
 	w := f.send("POST", manager+"Login", large, nil)
-	if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"faultstring"`) || len(f.refused) != 1 {
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), `"faultstring"`) ||
+		len(f.refused) != 1 {
 		t.Errorf("past the bound: %d %v %s", w.Code, w.Header(), w.Body)
 	}
-	if w := f.send("POST", HelloPath+"?action=hello", large, nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+	if w := f.send("POST", HelloPath+"?action=hello", large, nil); w.Code != 503 ||
+		w.Header().Get("Retry-After") == "" {
 		t.Errorf("hello past the bound: %d %v %s", w.Code, w.Header(), w.Body)
 	}
 	if held := f.bodies.Held(); held != 0 {
