@@ -150,7 +150,7 @@ func TestCoversComparesAuthority(t *testing.T) {
 	n.give(t, access.ReadOnly, "ann")
 	root, ann := n.Privileges(access.Subject{Principal: user("root")}),
 		n.Privileges(access.Subject{Principal: user("ann")})
-	n.Table().Refresh() // another vocabulary
+	n.Table().Refresh() // with another set of declared privileges
 	later := n.Privileges(access.Subject{Principal: user("root")})
 	if !root.Covers(ann) || ann.Covers(root) || !later.Covers(root) || !ann.Covers(access.Set{}) ||
 		(access.Set{}).Covers(ann) {
@@ -200,8 +200,8 @@ func TestAChangeIsInForceWhenItReturns(t *testing.T) {
 	}
 }
 
-// A user's own NoAccess hides what its group may. Replacing all permissions by
-// none of both must never show the group's without the user's.
+// The NoAccess of a user hides what the user's group may do. All permissions are then replaced by a set
+// without both. At no time must a reader see the group's permission without the user's.
 func TestAReaderNeverSeesHalfAChange(t *testing.T) {
 	n := founded(t)
 	root := access.Permission{Principal: user("root"), Role: access.Admin}
@@ -345,8 +345,8 @@ func BenchmarkHas(b *testing.B) {
 	})
 }
 
-// An older version took some names for different that are the same now. What one
-// had must not be the other's: both have nothing until somebody decides.
+// Some names that are the same now were different for an older version. The permissions of one must not
+// become the other's: neither has any until an administrator decides.
 func TestPermissionsOfNamesThatBecameTheSameGiveNothing(t *testing.T) {
 	n := founded(t)
 	n.give(t, access.Admin, "sam")

@@ -15,14 +15,14 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// node is one server's authority on a store that others may share.
+// node is one server's permissions, on a store that other nodes may share.
 type node struct {
 	*access.Manager
 	store  store.Store
 	mirror *store.Mirror
 	mu     sync.Mutex // guards enabled and declared
-	// enabled are the users who can log in; all others are there but disabled,
-	// unless their name begins with "no".
+	// enabled are the users that can log in. All other users exist but are disabled, unless their name begins
+	// with "no".
 	enabled  map[string]bool
 	declared []access.PrivilegeInfo
 }
@@ -54,7 +54,7 @@ func newNode(t *testing.T, s store.Store, enabled ...string) *node {
 	return n
 }
 
-// founded is a node whose administrator is root.
+// founded returns a node whose administrator is root.
 func founded(t *testing.T, enabled ...string) *node {
 	t.Helper()
 	n := newNode(t, newStore(t), append(enabled, "root")...)

@@ -126,7 +126,7 @@ func TestEveryChangePostsAnEventInItsCommit(t *testing.T) {
 	must(t, err)
 	must(t, n.UpdateRole(ctx, access.Server(event.By("root")), id, "Ops2", nil))
 	n.give(t, id, "ann")
-	n.give(t, id, "ann") // changes nothing, posts nothing
+	n.give(t, id, "ann") // changes nothing, so it posts no event
 	must(t, n.RemoveRole(ctx, access.Server(event.By("root")), id, false))
 	n.give(t, access.View, "ann", "bob")
 	must(t, n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("ann"), false))
@@ -164,7 +164,7 @@ func TestAChangeOfManyPermissionsNamesThemAllInFewEvents(t *testing.T) {
 	}
 }
 
-// log is the events in the store, as "id subject".
+// log returns the events in the store, each as "id subject".
 func (n *node) log(t *testing.T) []string {
 	t.Helper()
 	var all []string
@@ -182,8 +182,8 @@ func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 	n, ctx := founded(t, "two"), t.Context()
 	id, err := n.AddRole(ctx, access.Server(event.By("root")), "Everything", all(n))
 	must(t, err)
-	n.give(t, access.Admin, "group:ops", "off") // a group, and one who can't log in
-	n.give(t, id, "two")                        // has all, but is no Admin
+	n.give(t, access.Admin, "group:ops", "off") // a group, and a user that can't log in
+	n.give(t, id, "two")                        // has all privileges, but not the role Admin
 	for name, try := range map[string]func() error{
 		"remove": func() error {
 			return n.RemovePermission(ctx, access.Server(event.By("root")), access.Root, user("Root"), false)

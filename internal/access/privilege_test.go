@@ -13,7 +13,7 @@ func TestThePrivilegesAreThoseOfTheAPI(t *testing.T) {
 		}
 		seen[p.ID] = true
 	}
-	// Privileges of roles that storage, cluster and provisioning tools define.
+	// Privileges in the roles that storage, cluster and provisioning tools define.
 	for _, id := range []Privilege{
 		"Cns.Searchable", "Datastore.FileManagement", "Datastore.AllocateSpace", "StorageProfile.View",
 		"Host.Config.Storage",

@@ -24,17 +24,17 @@ import (
 // cheap is a cost that tests can afford.
 var cheap = account.Cost{Memory: 8, Time: 1, Lanes: 1}
 
-// here is where the tests' callers are.
+// here is the network of the tests' callers.
 var here = account.Caller{Network: "192.0.2.7"}
 
-// node is one server with its users and its authority.
+// node is one server with its users and its permissions.
 type node struct {
 	*account.Manager
 	access *access.Manager
 	mirror *store.Mirror
 	store  store.Store
 	mu     sync.Mutex // guards ended
-	ended  []string   // "name keep" of each call of the ender
+	ended  []string   // "name keep" for each call of the function that ends sessions
 	fail   atomic.Bool
 }
 
@@ -72,7 +72,7 @@ func newNode(t *testing.T, s store.Store) *node {
 
 var first = []byte("first password")
 
-// started is a node whose first administrator is there.
+// started returns a node that has its first administrator.
 func started(t *testing.T) *node {
 	t.Helper()
 	n := newNode(t, storetest.NewMemory(nil))
@@ -215,8 +215,8 @@ func TestWhatTakesAccessEndsTheSessions(t *testing.T) {
 	}
 }
 
-// The ender's error is a conflict, as a session's own change may give: it must
-// not make the change of the account run again.
+// The error is a conflict, as the change of a session can cause one. It must not make the change of the
+// account run again.
 func TestSessionsThatCouldNotBeEndedAreEndedLater(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	n, ctx := newNode(t, s), t.Context()
@@ -339,8 +339,8 @@ func TestChangesPostEvents(t *testing.T) {
 	}
 }
 
-// records counts the stored records whose id begins with the prefix, and looks
-// for passwords in them.
+// records returns the number of stored records whose id has the prefix. It fails the test if one contains a
+// password.
 func (n *node) records(t *testing.T, prefix string) int {
 	t.Helper()
 	found := 0
@@ -364,10 +364,10 @@ func (n *node) records(t *testing.T, prefix string) int {
 	return found
 }
 
-// behind is a store whose stream waits until somebody asks how far it should be.
+// behind is a store whose stream stops until a caller asks for the newest revision.
 type behind struct {
 	store.Store
-	asked chan struct{} // closed then
+	asked chan struct{} // closed at that moment
 	once  sync.Once
 	down  atomic.Bool
 }

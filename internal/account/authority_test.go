@@ -86,8 +86,8 @@ func TestTheLastAdministratorCannotBeRemoved(t *testing.T) {
 	}
 }
 
-// Whatever two callers do at once on two servers, somebody who can log in is
-// left with the role Admin.
+// Whatever two callers do at the same time on two servers, at least one user with the role Admin can still
+// log in.
 func TestTwoChangesAtOnceLeaveAnAdministrator(t *testing.T) {
 	permission := func(name principal.Name, role int32) []access.Permission {
 		return []access.Permission{{Principal: name, Role: role}}

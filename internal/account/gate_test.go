@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// empty holds a gate to keep nothing of who has gone.
+// empty checks that the gate keeps nothing of callers that have left.
 func empty(t *testing.T, g *gate) {
 	t.Helper()
 	if g.running != 0 || g.waiting() != 0 {
@@ -77,8 +77,8 @@ func TestHashesWaitForAShortTimeAndInAShortQueue(t *testing.T) {
 	})
 }
 
-// ask asks for a turn of the name from a network of the same name, waits until it
-// has come or not, and tells in line.
+// ask requests a turn for the name, from a network of the same name. It returns when the turn has come, was
+// refused, or is waiting, and appends the outcome to line.
 func ask(t *testing.T, g *gate, who string, line *[]string, wg *sync.WaitGroup) {
 	t.Helper()
 	askFrom(t, g, Caller{Network: who}, who, line, wg)
@@ -89,7 +89,7 @@ func askFrom(t *testing.T, g *gate, from Caller, who string, line *[]string, wg 
 	wg.Go(func() {
 		switch _, err := g.enter(t.Context(), from, who); {
 		case err == nil:
-			*line = append(*line, who) // one at a time: the gate has one core
+			*line = append(*line, who) // no race: the gate has one core, so one caller at a time has a turn
 		case errors.Is(err, ErrBusy):
 			*line = append(*line, who+" refused")
 		default:
@@ -107,9 +107,9 @@ func TestWhoFloodsTheGateStandsInItsOwnWayOnly(t *testing.T) {
 		for range 6 { // one enters, four wait, one is refused
 			ask(t, g, "mallory", &line, &wg)
 		}
-		ask(t, g, "ann", &line, &wg) // in place of one of them
+		ask(t, g, "ann", &line, &wg) // displaces one of mallory's
 		ask(t, g, "bob", &line, &wg)
-		ask(t, g, "mallory", &line, &wg) // has as many as would be taken from another
+		ask(t, g, "mallory", &line, &wg) // mallory has as many places as any caller that could be displaced
 		for range 5 {
 			g.next()
 			synctest.Wait()
@@ -137,7 +137,7 @@ func TestANewcomerHasTheNextTurnWhileAnotherNetworkAlwaysWaits(t *testing.T) {
 		for range 8 { // one is served, seven wait
 			ask(t, g, "mallory", &line, &wg)
 		}
-		serve(g, 2) // mallory has had turns from the queue
+		serve(g, 2) // now mallory has had turns from the queue
 		for _, who := range []string{"ann", "bob", "eve"} {
 			ask(t, g, who, &line, &wg)
 			serve(g, 1)
@@ -180,7 +180,7 @@ func TestNewcomersDoNotShutOutThoseThatWaitedBefore(t *testing.T) {
 	})
 }
 
-// serve serves n of those who wait, one after the other.
+// serve lets n waiting callers have their turns, one after the other.
 func serve(g *gate, n int) {
 	for range n {
 		g.next()
@@ -198,7 +198,7 @@ func TestWhoMakesNamesUpOnOneNetworkStandsInTheWayOfThatNetworkOnly(t *testing.T
 		for i := range 1 + queue + 100 {
 			askFrom(t, g, mallory, fmt.Sprintf("made up %d", i), &line, &wg)
 		}
-		if len(line) != 101 { // one is served, and 100 are refused
+		if len(line) != 101 { // one is served, 100 are refused
 			t.Fatalf("%d of the flood are answered", len(line))
 		}
 		line = nil
@@ -209,7 +209,7 @@ func TestWhoMakesNamesUpOnOneNetworkStandsInTheWayOfThatNetworkOnly(t *testing.T
 			t.Errorf("refused: %q, want %q", line, want)
 		}
 		line = nil
-		serve(g, 4) // of the flood, ann, of the flood, bob
+		serve(g, 4) // one of the flood, ann, one of the flood, bob
 		if want := []string{"made up 1", "ann", "made up 2", "bob"}; !slices.Equal(line, want) {
 			t.Errorf("turns: %q, want %q", line, want)
 		}
@@ -247,15 +247,15 @@ func TestWhoIsBehindHasATurnOnlyWhenNobodyElseWaits(t *testing.T) {
 		var line []string
 		var wg sync.WaitGroup
 		locked := func(i int) Caller { return Caller{Network: fmt.Sprint("198.51.100.", i), Behind: true} }
-		for i := range 5 { // one enters, since nobody waits
+		for i := range 5 { // the first one enters, since nobody waits
 			askFrom(t, g, locked(i), fmt.Sprint("locked ", i), &line, &wg)
 		}
-		askFrom(t, g, locked(9), "locked 9", &line, &wg) // no more right to a place than those who have one
+		askFrom(t, g, locked(9), "locked 9", &line, &wg) // no better right to a place than the others
 		for _, who := range []string{"ann", "bob", "carol", "dave"} {
-			ask(t, g, who, &line, &wg) // each in place of one of them
+			ask(t, g, who, &line, &wg) // displaces one that is behind
 		}
 		askFrom(t, g, locked(0), "locked 0 again", &line, &wg)
-		ask(t, g, "eve", &line, &wg) // as many wait already that are not behind
+		ask(t, g, "eve", &line, &wg) // all places are taken by callers that are not behind
 		serve(g, 1)
 		askFrom(t, g, locked(1), "locked 1 again", &line, &wg)
 		ask(t, g, "frank", &line, &wg)
@@ -303,7 +303,7 @@ func TestHashingKeepsToAQuarterOfTheMachineWhileThereIsOtherWork(t *testing.T) {
 		var requests atomic.Uint64
 		g := newGate(4, 100, time.Minute, pressure{requests: requests.Load, now: time.Now})
 		m := &Manager{gate: g}
-		// For half a second 40 logins a second, and others beside them.
+		// during makes 40 logins a second for half a second, and other requests beside them.
 		during := func(others uint64) (slots int) {
 			for range 20 {
 				requests.Add(1 + others)
@@ -353,7 +353,7 @@ func TestHashingKeepsToAQuarterOfTheMachineWhileThereIsOtherWork(t *testing.T) {
 		}
 		wg.Wait()
 		close(ends)
-		for end := range ends { // two hash and rest as long, then the others hash
+		for end := range ends { // two hash and rest for the same time, then the other two hash
 			if end != 25*time.Millisecond && end != 75*time.Millisecond {
 				t.Errorf("a hash under pressure ended after %v", end)
 			}
@@ -375,7 +375,7 @@ func TestRefusedLoginsAreNoReasonToHashMore(t *testing.T) {
 	p := pressure{requests: func() uint64 { return requests }, now: func() time.Time { return now }}
 	p.high(0, 0)
 	now = now.Add(pressureEvery)
-	requests = 1100 // 1,000 logins refused, 100 reads
+	requests = 1100 // 1,000 refused logins and 100 reads
 	if !p.high(1000, 1000) {
 		t.Error("reads are overlooked among refused logins")
 	}

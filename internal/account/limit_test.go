@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// fill has the store hold as many users as n, all like the one that is there.
+// fill adds users to the store until there are count of them. They are copies of the user like.
 func (n *node) fill(t testing.TB, like string, count int) {
 	t.Helper()
 	r, err := n.mirror.Get(t.Context(), store.Account, user(like).Key())
@@ -36,7 +36,7 @@ func TestUsersAreBounded(t *testing.T) {
 	n.create(t, "last")
 	create := func() error { return n.Create(ctx, event.By("x"), user("more"), []byte("a good long password"), "") }
 	wantError(t, create(), account.ErrTooMany)
-	// One whose record can't be read counts as well.
+	// A user whose record is unreadable counts too.
 	_, err := n.mirror.Commit(ctx, store.Put(store.Account, user("last").Key(), []byte("{"), time.Time{}))
 	must(t, err)
 	wantError(t, create(), account.ErrTooMany)
@@ -48,7 +48,7 @@ func TestUsersAreBounded(t *testing.T) {
 	}
 }
 
-// Whoever is made on one node counts for the next one on another.
+// A user that was created on one node counts at the next creation on another node.
 func TestUsersAreBoundedOverAllNodes(t *testing.T) {
 	n := started(t)
 	n.create(t, "template")

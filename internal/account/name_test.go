@@ -35,7 +35,7 @@ func TestNobodyNewIsTakenForSomebodyElse(t *testing.T) {
 	}
 }
 
-// older writes a user's record as a version did that had the rules of no name.
+// older stores the record of a user in the form of a version that had no rules for names.
 func (n *node) older(t *testing.T, name string) principal.Name {
 	t.Helper()
 	n.create(t, "template")
@@ -49,8 +49,8 @@ func (n *node) older(t *testing.T, name string) principal.Name {
 	return user(name)
 }
 
-// A name that no new user may have stays usable, and removable, under the record
-// that an older version has kept it in.
+// A user whose name is no longer allowed stays usable and removable, under the record in which an older
+// version stored it.
 func TestUsersThatAnOlderVersionStoredStay(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	n, ctx := newNode(t, s), t.Context()
@@ -59,7 +59,7 @@ func TestUsersThatAnOlderVersionStoredStay(t *testing.T) {
 	for _, name := range []string{"ann (impersonated by x)", "zero\u200bwidth", "\u202eturned", "ﬁnn", "аnn", "Γιώργος",
 		"İx", "ſam", "Kelly", "µ", "two  spaces", "tab,comma"} {
 		who := n.older(t, name)
-		again := newNode(t, s) // what a restart makes of it
+		again := newNode(t, s) // a restart
 		_, err := again.Verify(ctx, who, here, []byte("password of template"))
 		must(t, err)
 		must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
@@ -81,9 +81,8 @@ func TestUsersThatAnOlderVersionStoredStay(t *testing.T) {
 	}
 }
 
-// Two records whose names are the same now are served to nobody, as what is meant
-// for one would be the other's. Each can be removed by its own spelling, and the
-// other one is then served.
+// If the names of two records have become the same, the server serves neither: a permission for one of them
+// would apply to the other. Each can be removed under its own spelling. Then the other one is served.
 func TestUsersOfOneNameAreNobodyUntilOneIsLeft(t *testing.T) {
 	for _, remove := range []string{"sam", "ſam"} {
 		s := storetest.NewMemory(nil)

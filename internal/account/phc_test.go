@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The hash of "password" under the salt "somesalt", computed with the reference
-// implementation's command: argon2 somesalt -id -t 2 -m 16 -p 1 -l 32 -e.
+// reference is the hash of "password" with the salt "somesalt". The reference implementation's command
+// computed it: argon2 somesalt -id -t 2 -m 16 -p 1 -l 32 -e.
 const reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 
 func TestAHashOfTheReferenceImplementationIsUnderstood(t *testing.T) {
@@ -58,8 +58,8 @@ func FuzzParseHash(f *testing.F) {
 	})
 }
 
-// Unknown and disabled users cost what a wrong password costs: one hash with the
-// configured parameters.
+// A login of an unknown or disabled user costs as much as one with a wrong password: one hash with the
+// configured cost.
 func TestNobodyIsHashedLikeSomebody(t *testing.T) {
 	m, err := NewManager(Options{Table: NewTable("", nil), Cost: Cost{Memory: 64, Time: 3, Lanes: 2}})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 var now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// issuer is a certificate with its key.
+// issuer is a certificate and its key.
 type issuer struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -27,7 +27,7 @@ type issuer struct {
 
 var serial int64
 
-// issue makes a certificate; a nil parent signs itself.
+// issue returns a new certificate that parent has signed. Without a parent it is self-signed.
 func issue(t *testing.T, parent *issuer, name string, edit func(*x509.Certificate)) *issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -61,7 +61,7 @@ func (i *issuer) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw})
 }
 
-// believing is a trust in the authorities.
+// believing returns a trust in the given authorities.
 func believing(t *testing.T, authorities ...*issuer) trust.Authorities {
 	t.Helper()
 	believed, err := trust.New(chain(authorities...))
@@ -82,7 +82,7 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 	must(t, n.Register(ctx, event.By("x"), registration("com.example.A")))
 	must(t, n.Register(ctx, event.By("x"), registration("com.example.B")))
 	expired := func(c *x509.Certificate) { c.NotAfter = now.Add(-30 * time.Minute) }
-	mine := issue(t, nil, "A", expired) // expired, self-signed: not looked at
+	mine := issue(t, nil, "A", expired) // expired and self-signed, which is not checked
 	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.a", mine.pem(), ""))
 	e, err := n.Table().AuthenticateCertificate("com.example.A", mine.cert)
 	if err != nil || e.Key != "com.example.A" {
@@ -102,7 +102,7 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 		_, err := n.Table().AuthenticateCertificate(c.key, c.peer)
 		wantError(t, err, c.want)
 	}
-	// DER is taken too, and a new certificate is in force at once.
+	// DER is accepted too, and a new certificate takes effect immediately.
 	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.A", twin.cert.Raw, ""))
 	_, err = n.Table().AuthenticateCertificate("com.example.A", mine.cert)
 	wantError(t, err, extension.ErrRejected)

@@ -26,7 +26,7 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// node is one server with its extensions and its authority.
+// node is one server with its extensions and its permissions.
 type node struct {
 	*extension.Manager
 	access  *access.Manager
@@ -81,7 +81,7 @@ func registration(key string) extension.Registration {
 	return extension.Registration{Key: key, Data: []byte(`{"version":"1.0"}`)}
 }
 
-// canceled ends a call before it reaches a store.
+// canceled is a context that ends a call before it reaches a store.
 var canceled = func() context.Context {
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
@@ -145,7 +145,7 @@ func TestAnExtensionIsRegisteredUpdatedAndUnregistered(t *testing.T) {
 		n.SetPublicKey(ctx, event.By("x"), "com.example.B", text)} {
 		wantError(t, err, extension.ErrNotFound)
 	}
-	// By a certificate, by another subject name, and by its end.
+	// The new certificate, the new subject name, and the removal each ended the sessions once.
 	if !slices.Equal(n.ended, []string{"com.example.B ", "com.example.B ", "com.example.B "}) {
 		t.Errorf("ended %q", n.ended)
 	}
@@ -164,7 +164,7 @@ func TestWhatIsRegisteredIsChecked(t *testing.T) {
 		wantError(t, n.Register(ctx, event.By("x"), registration(key)), extension.ErrKey)
 	}
 	must(t, n.Register(ctx, event.By("x"), registration(strings.Repeat("x", 480))))
-	must(t, n.Register(ctx, event.By("x"), registration("end:good"))) // not mistaken for a duty
+	must(t, n.Register(ctx, event.By("x"), registration("end:good"))) // the key must not be taken for the id of a duty
 	if !n.Exists("end:good") {
 		t.Error("a key is mistaken for a duty")
 	}
@@ -237,7 +237,7 @@ func TestPrivilegesAreDeclaredAsLongAsTheExtensionIsRegistered(t *testing.T) {
 	}
 }
 
-// Who may register extensions must not come by the rights of one that is gone.
+// A user that may register extensions must not get the rights of an extension that was removed.
 func TestALaterExtensionOfTheSameKeyInheritsNothing(t *testing.T) {
 	n, ctx := newNode(t), t.Context()
 	changes, err := n.access.Found(ctx, event.Actor{}, principal.Name{Domain: "D", User: "root"})

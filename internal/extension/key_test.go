@@ -51,7 +51,7 @@ func TestTextsOfAnExtensionCanBeShown(t *testing.T) {
 	must(t, try(`{"label":"Müller","summary":"a\r\n\tb","list":[1,true,null,"x"],"value":"می\u200cخواهم"}`))
 }
 
-// older writes an extension's record as a version did that had the rules of no key.
+// older stores the record of an extension in the form of a version that had no rules for keys.
 func (n *node) older(t *testing.T, key string) {
 	t.Helper()
 	value := `{"v":1,"key":"` + key + `","data":{"key":"` + key +
@@ -61,14 +61,14 @@ func (n *node) older(t *testing.T, key string) {
 	must(t, err)
 }
 
-// A key that no new extension may have stays usable, and can be unregistered.
+// An extension whose key is no longer allowed stays usable, and can be unregistered.
 func TestExtensionsThatAnOlderVersionStoredStay(t *testing.T) {
 	s := storetest.NewMemory(nil)
 	n, ctx := nodeOn(t, s), t.Context()
 	for _, key := range []string{"a (impersonated by b)", "zero\u200bwidth", "ﬁnn", "аnn", "Γιώργος", "İx", "ſam",
 		"Kelly"} {
 		n.older(t, key)
-		n := nodeOn(t, s) // what a restart makes of it
+		n := nodeOn(t, s) // a restart
 		e, ok := n.Find(key)
 		if !ok || e.Key != key || n.Damaged() != nil {
 			t.Fatalf("%q: %v, %v, %v", key, e.Key, ok, n.Damaged())

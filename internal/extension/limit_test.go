@@ -9,8 +9,8 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 )
 
-// said is a registration that says so many bytes of itself and declares so many
-// privileges.
+// said returns a registration whose description has the given size in bytes, and that declares the given
+// number of privileges.
 func said(key string, size, privileges int) extension.Registration {
 	r := extension.Registration{Key: key, Data: fmt.Appendf(nil, `{"summary":%q}`, strings.Repeat("x", size))}
 	for i := range privileges {

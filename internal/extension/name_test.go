@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// certified is the name as a certificate holds it.
+// certified returns the name as a certificate contains it.
 func certified(t testing.TB, name pkix.RDNSequence) distinguished {
 	t.Helper()
 	der, err := asn1.Marshal(name)
@@ -49,7 +49,7 @@ const (
 )
 
 func TestSubjectNamesCompareAsNamesAndNotAsText(t *testing.T) {
-	mail := asn1.RawValue{FullBytes: []byte{0x16, 3, 'a', '@', 'b'}} // IA5String
+	mail := asn1.RawValue{FullBytes: []byte{0x16, 3, 'a', '@', 'b'}} // an IA5String
 	for _, c := range []struct {
 		name  string
 		cert  pkix.RDNSequence
@@ -82,7 +82,7 @@ func TestSubjectNamesCompareAsNamesAndNotAsText(t *testing.T) {
 		{"empty value", pkix.RDNSequence{set(oidCN, "")}, []string{"CN=", "CN= "}, []string{"CN=x"}},
 	} {
 		is := certified(t, c.cert)
-		if c.name != "not text" { // of which the library loses the type
+		if c.name != "not text" { // the library loses the type of this value
 			c.same = append(c.same, c.cert.String())
 		}
 		for _, s := range c.same {
@@ -130,7 +130,7 @@ func FuzzParseName(f *testing.F) {
 		if !d.equal(d) {
 			t.Errorf("%q is not the same as itself", s)
 		}
-		// A name's text as a certificate would give it names the same.
+		// The text of a name, in the form that a certificate has, stands for the same name.
 		var seq pkix.RDNSequence
 		for _, r := range d {
 			var all pkix.RelativeDistinguishedNameSET
@@ -148,7 +148,7 @@ func FuzzParseName(f *testing.F) {
 					return
 				}
 				if _, err := asn1.Unmarshal(append([]byte{6, byte(len(b))}, b...), &id); err != nil {
-					return // larger than a certificate's reader takes
+					return // larger than the parser of certificates accepts
 				}
 				all = append(all, pkix.AttributeTypeAndValue{Type: id, Value: a.value})
 			}

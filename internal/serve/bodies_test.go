@@ -22,10 +22,10 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// patient is how long a test waits for what must happen.
+// patient is how long a test waits for an expected event.
 const patient = 2 * time.Minute
 
-// site is all bindings over an API in memory.
+// site serves all bindings over an API in memory.
 type site struct {
 	*vimtest.Fixture
 	http.Handler
@@ -45,7 +45,7 @@ func newSite(t *testing.T, bodies *binding.Bodies) *site {
 	return &site{f, mux, bodies}
 }
 
-// form is how a request of a method without arguments is written.
+// form is how a binding writes a request of a method without arguments.
 type form struct{ path, contentType, before, after string }
 
 const propertyCollector = "PropertyCollector/propertyCollector"
@@ -62,12 +62,12 @@ func soapForm(object, method string) form {
 		`</` + method + `></Body></Envelope>`}
 }
 
-// body is one of the form, padded to a size with blanks.
+// body returns a body in this form, padded with blanks to the given size.
 func (f form) body(size int) string {
 	return f.before + strings.Repeat(" ", max(0, size-len(f.before)-len(f.after))) + f.after
 }
 
-// request makes one of the form; from is an address.
+// request returns a request in this form. from is the client's address.
 func (f form) request(ctx context.Context, from string, body string) *http.Request {
 	r := httptest.NewRequest("POST", f.path, strings.NewReader(body))
 	r.Header.Set("Content-Type", f.contentType)
@@ -75,17 +75,17 @@ func (f form) request(ctx context.Context, from string, body string) *http.Reque
 	return r.WithContext(peer.With(ctx, &peer.Peer{Address: from, TLS: true}))
 }
 
-// heap is what is in use after a collection, in bytes.
+// heap returns the size of the objects that are reachable, in bytes.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what pools kept through the first one
+	runtime.GC() // pools keep objects through one collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// A call that waits keeps nothing of the body that it came with: a thousand of half a
-// megabyte each leave no more than a thousand calls take.
+// A waiting call keeps nothing of its body: a thousand calls with half a megabyte each need no more memory
+// than a thousand calls without.
 func TestWaitsWithLargeBodiesLeaveNoMemory(t *testing.T) {
 	const waits, size, perSession = 1000, 512 << 10, 20
 	for name, f := range map[string]form{
@@ -97,7 +97,7 @@ func TestWaitsWithLargeBodiesLeaveNoMemory(t *testing.T) {
 		var all sync.WaitGroup
 		answers := make(chan *httptest.ResponseRecorder, waits)
 		var ended atomic.Int64
-		body, token := f.body(size), "" // the same for all requests, so that they keep none
+		body, token := f.body(size), "" // all requests share it, so that it does not count
 		before := heap()
 		for i := range waits {
 			if i%perSession == 0 {
@@ -115,12 +115,12 @@ func TestWaitsWithLargeBodiesLeaveNoMemory(t *testing.T) {
 				answers <- w
 			})
 			<-read.end
-			// Bodies come one by one: more at once of one address would be refused.
+			// The bodies arrive one after the other, because one address must not have too many at once.
 			for end := time.Now().Add(patient); s.bodies.Held() > 0 && time.Now().Before(end); {
 				runtime.Gosched()
 			}
 		}
-		// The last body has come, but its call may still be reading it.
+		// The last body has arrived, but its call may still be reading it.
 		deadline := time.Now().Add(patient)
 		grown := heap() - before
 		much := func() bool { return grown > 128<<20 || s.bodies.Held() != 0 }
@@ -140,7 +140,7 @@ func TestWaitsWithLargeBodiesLeaveNoMemory(t *testing.T) {
 	}
 }
 
-// signalled closes end when a read has come to the end of the body.
+// signalled closes end when a read has reached the end of the body.
 type signalled struct {
 	io.Reader
 	end  chan struct{}
@@ -178,8 +178,8 @@ func (s *stalling) Read(p []byte) (int, error) {
 
 func (s *stalling) Close() error { return nil }
 
-// Four hundred strangers send bodies of a megabyte to all bindings, and stall before
-// the end. What all that takes is bounded, and others are served meanwhile.
+// Four hundred strangers send bodies of a megabyte to all bindings, and stall before the end. The memory
+// for all of them is bounded, and others are served meanwhile.
 func TestSlowLargeBodiesOfStrangersStayWithinOneBound(t *testing.T) {
 	const strangers, size, bound = 400, 1 << 20, 64 << 20
 	forms := []form{
@@ -193,8 +193,8 @@ func TestSlowLargeBodiesOfStrangersStayWithinOneBound(t *testing.T) {
 		release := make(chan struct{})
 		var all sync.WaitGroup
 		var refused atomic.Int64
-		settled := make(chan struct{}, 2*strangers) // each has stalled, or was refused
-		bodies := make([]string, len(forms))        // the same for all requests, so that they keep none
+		settled := make(chan struct{}, 2*strangers) // one value for each request that has stalled or was refused
+		bodies := make([]string, len(forms))        // all requests share them, so that they do not count
 		for i, f := range forms {
 			bodies[i] = f.body(size)
 		}

@@ -53,7 +53,7 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 	}
 	for _, c := range []struct {
 		mode fs.FileMode
-		// what is expected
+		// The expected outcome.
 		refused, warned bool
 	}{
 		{mode: 0o600}, {mode: 0o440}, {mode: 0o444, warned: true}, {mode: 0o604, warned: true},
@@ -75,7 +75,7 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 		}
 	}
 	if os.Geteuid() != 0 {
-		return // who is not root can give nothing away
+		return // only root can change the owner of a file
 	}
 	if err := errors.Join(os.Chmod(file, 0o600), os.Lchown(link, 65534, 65534)); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// resident is the memory that this process has, in bytes.
+// resident returns the memory that this process has, in bytes.
 func resident(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/statm")

@@ -7,7 +7,7 @@ func TestASmallHeapGetsRoomAndALargeOneHalfAsMuchAgainAsItHolds(t *testing.T) {
 	for inUse, want := range map[uint64]uint64{0: 64, 3: 64, 41: 64, 64: 96, 100: 150, 400: 600, 8000: 12000} {
 		live := reserved + inUse*mib
 		room := live * uint64(gcPercent(live)) / 100 / mib
-		if room > want || room+live/mib/100+2 < want { // per cent are whole
+		if room > want || room+live/mib/100+2 < want { // percentages are whole numbers
 			t.Errorf("%d MiB in use: room for %d MiB of garbage, want %d", inUse, room, want)
 		}
 	}
@@ -16,7 +16,7 @@ func TestASmallHeapGetsRoomAndALargeOneHalfAsMuchAgainAsItHolds(t *testing.T) {
 	}
 }
 
-// A storm of logins begins and ends between two looks at the heap.
+// A storm of logins begins and ends between two measurements of the heap.
 func TestASettingThatIsLateLetsLittleMoreGarbageGather(t *testing.T) {
 	const mib = 1 << 20
 	for _, hashes := range []uint64{1, 2, 8, 64} {

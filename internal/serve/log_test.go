@@ -22,10 +22,10 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// maxLine is the longest line of the log that a caller can cause, in bytes.
+// maxLine is the longest line that a caller may cause in the log, in bytes.
 const maxLine = 16 << 10
 
-// output is a log that a test reads while others write.
+// output is a log that a test can read while the server writes to it.
 type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -37,7 +37,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.b.Write(p)
 }
 
-// take is what was written since it was last called.
+// take returns the text that was written since the last call of take.
 func (o *output) take() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -45,14 +45,14 @@ func (o *output) take() string {
 	return o.b.String()
 }
 
-// filler makes arguments: every text is of a kind, every list is long.
+// filler fills arguments with texts of one kind and with long lists.
 type filler struct {
 	text  func(n int) string
-	texts int // made so far
-	list  int // elements of a list
+	texts int // number of texts so far
+	list  int // length of each list
 }
 
-// maxDeep is how many lists, pointers and interfaces stand in one another.
+// maxDeep is the greatest depth of lists, pointers and interfaces.
 const maxDeep = 3
 
 func (f *filler) fill(v reflect.Value, deep int) {
@@ -119,7 +119,7 @@ var fillers = map[string]func() *filler{
 	},
 }
 
-// Whoever calls whatever with whatever arguments, no line of the log is long.
+// No arguments of any method, from any caller, cause a long line in the log.
 func TestNoArgumentMakesALongLineOfTheLog(t *testing.T) {
 	for _, format := range []config.LogFormat{config.LogText, config.LogJSON} {
 		log := &output{}
@@ -144,7 +144,7 @@ func TestNoArgumentMakesALongLineOfTheLog(t *testing.T) {
 							c.Object.Value = hostile
 						}
 						if m.Waits || m.Name == "Logout" {
-							continue // need no arguments, or would end the session of the rest
+							continue // they need no arguments, or would end the session that the other calls use
 						}
 						_, fault := f.Do(context.Background(), c)
 						c.Answered()

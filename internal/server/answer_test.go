@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// early answers without waiting for the body, in the way that the path names.
+// early answers without waiting for the body. The path selects the way in which it does so.
 var early = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/status":
@@ -45,13 +45,13 @@ var early = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	}
 })
 
-// earlyStatus is what early answers with.
+// earlyStatus maps the paths of early to their status.
 var earlyStatus = map[string]int{
 	"/status": 405, "/text": 413, "/part": 413, "/limit": 413, "/long": 200, "/stream": 200, "/nothing": 200,
 	"/panic": 500, "/healthz": 405,
 }
 
-// wholeBody reads an answer to its end.
+// wholeBody reads a response to its end.
 func wholeBody(t *testing.T, what string, answers *bufio.Reader) (status int, body string) {
 	t.Helper()
 	resp, err := http.ReadResponse(answers, nil)
@@ -66,10 +66,10 @@ func wholeBody(t *testing.T, what string, answers *bufio.Reader) (status int, bo
 	return resp.StatusCode, string(b)
 }
 
-// sendLate sends a request, and its large body once the server has answered.
+// sendLate sends the header of a request, and its large body after the server has answered.
 func sendLate(t *testing.T, c net.Conn, path string, chunked bool) (*bufio.Reader, error) {
 	t.Helper()
-	const size = 12 << 20 // more than sockets hold
+	const size = 12 << 20 // more than sockets can buffer
 	header := "Content-Length: " + strconv.Itoa(size)
 	if chunked {
 		header = "Transfer-Encoding: chunked"
@@ -80,7 +80,7 @@ func sendLate(t *testing.T, c net.Conn, path string, chunked bool) (*bufio.Reade
 	answers := bufio.NewReader(c)
 	piece := []byte(strings.Repeat("GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", 3000))[:64<<10]
 	for sent := 0; sent < size; sent += len(piece) {
-		if sent == 2<<20 { // what /part and /limit read has come
+		if sent == 2<<20 { // the bytes that /part and /limit read have been sent
 			if _, err := answers.Peek(1); err != nil {
 				return nil, fmt.Errorf("no answer: %w", err)
 			}
@@ -106,7 +106,7 @@ func TestAnAnswerGivenBeforeTheBodyWasReadReachesAClientThatSendsOn(t *testing.T
 	for _, listener := range []string{"plain", "tls"} {
 		for path, want := range earlyStatus {
 			if path == "/stream" {
-				continue // it is left to net/http
+				continue // net/http handles this itself
 			}
 			for _, chunked := range []bool{false, true} {
 				what := fmt.Sprintf("%s %s, chunked %v", listener, path, chunked)
@@ -158,7 +158,7 @@ func TestAnAnswerGivenBeforeTheBodyWasReadIsWholeForAClientThatStops(t *testing.
 	r := start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: time.Hour}})
 	for path, want := range earlyStatus {
 		if path == "/part" || path == "/limit" {
-			continue // they wait for the body
+			continue // the server waits for the body
 		}
 		for _, header := range []string{"Content-Length: 9000000\r\n\r\nbody",
 			"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n"} {
@@ -191,7 +191,7 @@ func TestABodyIsReadOnForABoundedTimeAndSize(t *testing.T) {
 
 	r := start(t, Config{Handler: early, PlainHTTP: "127.0.0.1:0", Limits: Limits{Request: time.Hour}})
 	c, _ := r.raw("POST /text HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000\r\n\r\n")
-	const most = 1 << 30 // far more than is read and what sockets hold
+	const most = 1 << 30 // far more than the server reads, and than sockets can buffer
 	piece := make([]byte, 1<<20)
 	for sent := 0; ; sent += len(piece) {
 		if _, err := c.Write(piece); err != nil {
@@ -239,8 +239,8 @@ func TestAnAbortedAnswerThatWasHeldIsNotSent(t *testing.T) {
 	}
 }
 
-// answersOf is each kind of answer that the server gives by itself, or lets a
-// ServeMux give, by its name.
+// answersOf returns, by name, one response of each kind that the server makes itself or lets a ServeMux
+// make.
 func answersOf(t *testing.T) map[string]*http.Response {
 	t.Helper()
 	entered, leave := make(chan struct{}), make(chan struct{})
@@ -359,10 +359,10 @@ func TestEveryAnswerHasItsHeadersAndNoneIsHTML(t *testing.T) {
 	}
 }
 
-// TestAnswersThatNetHTTPGivesByItselfAreNotHTML names the answers to what is no
-// request for net/http. It writes them itself, without headers of ours, and closes
-// the connection. (To a header that is too long in HTTP/2 it answers 431 with a
-// line of HTML that has nothing of the client's in it.)
+// TestAnswersThatNetHTTPGivesByItselfAreNotHTML lists the responses to requests that net/http can't parse.
+// net/http writes them itself, without the server's headers, and closes the connection. (There is one
+// exception: net/http answers a header that is too long in HTTP/2 with status 431 and a line of HTML. It
+// contains nothing that the client sent.)
 func TestAnswersThatNetHTTPGivesByItselfAreNotHTML(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, Limits: Limits{HeaderBytes: 4096}})
 	for request, want := range map[string]int{

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// BenchmarkFront is what the server adds to each request, without the network.
+// BenchmarkFront measures what the server adds to each request, without the network.
 func BenchmarkFront(b *testing.B) {
 	f := &front{
 		next:     http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),

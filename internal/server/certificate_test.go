@@ -47,7 +47,7 @@ func openRoot(t testing.TB, dir string) *os.Root {
 	return root
 }
 
-// makePair writes a new certificate and its key to those files.
+// makePair writes a new certificate and its key to the given files.
 func makePair(t testing.TB, certFile, keyFile string, now time.Time) {
 	t.Helper()
 	dir := t.TempDir()
@@ -211,7 +211,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 
 	newCert, newKey := filepath.Join(dir, "c2.pem"), filepath.Join(dir, "k2.pem")
 	makePair(t, newCert, newKey, time.Now())
-	// Half of the change is a pair that doesn't match.
+	// After half of the change, the certificate and the key don't match.
 	write(t, certFile, read(t, newCert))
 	clk.Advance(2 * certificateCheckPeriod)
 	if !served().Equal(first) {

@@ -13,7 +13,7 @@ func TestForwardedForIsTheRightmostUntrustedAddress(t *testing.T) {
 	many := func(n int, s string) string { return strings.Repeat(s+",", n-1) + s }
 	for name, tt := range map[string]struct {
 		headers []string
-		want    string // empty: the header tells nothing
+		want    string // empty if the header names no address
 	}{
 		"no header":                        {nil, ""},
 		"one":                              {[]string{"192.0.2.1"}, "192.0.2.1"},

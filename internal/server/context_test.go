@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// waiter answers when it is told to, or notes that its client went.
+// waiter is a handler that waits until the test lets it answer, or until its client disconnects.
 type waiter struct {
 	entered, answer chan struct{}
 	gone            chan error
@@ -38,7 +38,7 @@ func (h *waiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	if r.URL.Path == "/child" { // as most calls that wait do
+	if r.URL.Path == "/child" { // most calls that wait use a child context
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Hour)
 		defer cancel()
@@ -52,7 +52,7 @@ func (h *waiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// wantGone waits until the handler has seen its client go.
+// wantGone waits until the handler has noticed that its client disconnected.
 func (h *waiter) wantGone(t *testing.T, what string) {
 	t.Helper()
 	select {
@@ -65,7 +65,7 @@ func (h *waiter) wantGone(t *testing.T, what string) {
 	}
 }
 
-// leave has a client send a request and go once the handler waits.
+// leave makes a client send a request, and disconnect while the handler waits.
 func (h *waiter) leave(t *testing.T, c *http.Client, url, body string) {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
@@ -107,8 +107,8 @@ func TestARequestEndsWhenItsClientGoes(t *testing.T) {
 	}
 }
 
-// TestAProxiedRequestEndsWhenItsClientGoes has a reverse proxy in the chain of
-// handlers: it takes the context of the request to the server behind it.
+// TestAProxiedRequestEndsWhenItsClientGoes has a reverse proxy as the handler. The proxy passes the context
+// of the request to the server behind it.
 func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 	h := newWaiter()
 	behind := start(t, Config{Handler: h})
@@ -135,7 +135,7 @@ func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 			h.wantGone(t, fmt.Sprintf("%v with %q", way, body))
 		}
 	}
-	// The proxy also carries answers.
+	// The proxy also passes responses through.
 	c, base := front.client("tls")
 	go func() {
 		<-h.entered
@@ -151,8 +151,8 @@ func TestAProxiedRequestEndsWhenItsClientGoes(t *testing.T) {
 	}
 }
 
-// TestARequestOverHTTP2EndsWhenItsClientIsDead has a client that sends a request
-// and then nothing more: no end of its connection and no answer to pings.
+// TestARequestOverHTTP2EndsWhenItsClientIsDead has a client that sends a request and then nothing more. It
+// neither closes its connection nor answers pings.
 func TestARequestOverHTTP2EndsWhenItsClientIsDead(t *testing.T) {
 	longEnough(t, func(limit time.Duration) error {
 		h := newWaiter()
@@ -169,7 +169,7 @@ func TestARequestOverHTTP2EndsWhenItsClientIsDead(t *testing.T) {
 		closed := make(chan struct{})
 		go func() {
 			defer close(closed)
-			io.Copy(io.Discard, c) // nothing is sent any more
+			io.Copy(io.Discard, c) // sends nothing more
 		}()
 		select {
 		case <-h.entered:
@@ -190,8 +190,7 @@ func TestRequestsThatComeDuringAWaitAreServedAfterIt(t *testing.T) {
 	}
 }
 
-// pipeline has requests come one after the other, alone and together, before
-// and during waits.
+// pipeline sends requests one after the other: alone and together, before a wait and during one.
 func pipeline(t *testing.T, h *waiter, c net.Conn, answers *bufio.Reader) {
 	t.Helper()
 	post := func(path, body string) string {
@@ -217,7 +216,7 @@ func pipeline(t *testing.T, h *waiter, c net.Conn, answers *bufio.Reader) {
 		send(post("/", "one"))
 		<-h.entered
 		if i > 0 {
-			send(post("/brief", "two")) // comes during the wait
+			send(post("/brief", "two")) // arrives during the wait
 		}
 		h.answer <- struct{}{}
 		want("long one\n")
@@ -231,7 +230,7 @@ func pipeline(t *testing.T, h *waiter, c net.Conn, answers *bufio.Reader) {
 		want("long four\n")
 		want("brief five\n")
 	}
-	// A client that goes while its second request waits behind the first.
+	// The client disconnects while its second request waits behind the first.
 	send(post("/brief", "six") + post("/", "seven"))
 	want("brief six\n")
 	<-h.entered
@@ -239,8 +238,7 @@ func pipeline(t *testing.T, h *waiter, c net.Conn, answers *bufio.Reader) {
 	h.wantGone(t, "a request that came with another")
 }
 
-// TestAPlainRequestToTheTLSPortIsAnswered holds the answer of net/http, which
-// clients of HTTP understand.
+// TestAPlainRequestToTheTLSPortIsAnswered checks the answer of net/http, which clients of HTTP understand.
 func TestAPlainRequestToTheTLSPortIsAnswered(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, Listen: "127.0.0.1:0"})
 	for _, method := range []string{"GET", "POST", "PUT", "OPTIONS"} {

@@ -32,7 +32,7 @@ func TestADrainLetsRequestsFinishAndTakesNoMore(t *testing.T) {
 	if err := r.health.check(); !errors.Is(err, errDraining) {
 		t.Errorf("readiness while draining: %v", err)
 	}
-	for { // the hook comes first, the listeners right after it
+	for { // the hook is called first, and the listeners close right after it
 		c, err := net.Dial("tcp", r.Addr("plain").String())
 		if err != nil {
 			break

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Frames of HTTP/2 (RFC 9113 §6), their flags, settings and errors.
+// Frames of HTTP/2 (RFC 9113 §6), their flags, settings and error codes.
 const (
 	frameData, frameHeaders, frameReset, frameSettings     = 0x0, 0x1, 0x3, 0x4
 	framePing, frameGoAway, frameWindow, frameContinuation = 0x6, 0x7, 0x8, 0x9
@@ -24,14 +24,14 @@ const (
 	errCancel, errCalm = 0x8, 0xb
 )
 
-// frame is one of HTTP/2.
+// frame is one HTTP/2 frame.
 type frame struct {
 	kind, flags byte
 	stream      uint32
 	payload     []byte
 }
 
-// code is the error code of a frame that has one.
+// code returns the error code of a frame that has one.
 func (f frame) code() uint32 {
 	if f.kind == frameGoAway {
 		return binary.BigEndian.Uint32(f.payload[4:])
@@ -39,15 +39,14 @@ func (f frame) code() uint32 {
 	return binary.BigEndian.Uint32(f.payload)
 }
 
-// rough is a client of HTTP/2 that sends what it is told to, whatever the rules say.
+// rough is an HTTP/2 client that sends exactly what the test tells it to, even if it violates the protocol.
 type rough struct {
 	net.Conn
 	t *testing.T
 	r *bufio.Reader
 }
 
-// rough connects to the TLS listener. settings are the client's, pairs of a name and
-// a value.
+// rough connects to the TLS listener. settings are the client's, as pairs of identifier and value.
 func (r *running) rough(settings ...uint32) *rough {
 	r.t.Helper()
 	raw, err := net.Dial("tcp", r.Addr("tls").String())
@@ -80,7 +79,7 @@ func (x *rough) must(_ int, err error) {
 	}
 }
 
-// send sends frames in one piece.
+// send sends frames in one write.
 func (x *rough) send(frames ...frame) (int, error) {
 	var b []byte
 	for _, f := range frames {
@@ -92,7 +91,7 @@ func (x *rough) send(frames ...frame) (int, error) {
 	return x.Write(b)
 }
 
-// next reads a frame.
+// next reads one frame.
 func (x *rough) next() (frame, error) {
 	var head [9]byte
 	if _, err := io.ReadFull(x.r, head[:]); err != nil {
@@ -103,7 +102,7 @@ func (x *rough) next() (frame, error) {
 	return f, err
 }
 
-// until reads frames up to one that is wanted, and answers the server's pings.
+// until reads frames up to a wanted one. Meanwhile it answers the server's pings.
 func (x *rough) until(wanted func(frame) bool) (frame, error) {
 	for {
 		f, err := x.next()
@@ -118,7 +117,7 @@ func (x *rough) until(wanted func(frame) bool) (frame, error) {
 	}
 }
 
-// field is a header field without compression, that no table keeps (RFC 7541 §6.2.2).
+// field returns a header field without compression and without indexing (RFC 7541 §6.2.2).
 func field(name, value string) []byte {
 	b := appendString([]byte{0}, name)
 	return appendString(b, value)
@@ -136,34 +135,34 @@ func appendString(b []byte, s string) []byte {
 	return append(append(b, byte(n)), s...)
 }
 
-// head is the header of a request, with more fields.
+// head returns the header block of a request. more are further fields.
 func head(method, path string, more ...[]byte) []byte {
 	fields := [][]byte{field(":method", method), field(":scheme", "https"), field(":path", path),
 		field(":authority", "localhost")}
 	return slices.Concat(append(fields, more...)...)
 }
 
-// get is a whole request.
+// get returns a whole request.
 func get(stream uint32, path string, more ...[]byte) frame {
 	return frame{frameHeaders, flagEndHeaders | flagEndStream, stream, head("GET", path, more...)}
 }
 
-// post is the beginning of a request whose body is not sent.
+// post returns the beginning of a request whose body is not sent.
 func post(stream uint32, path string, more ...[]byte) frame {
 	return frame{frameHeaders, flagEndHeaders, stream, head("POST", path, more...)}
 }
 
-// status is the answer's, whose header the frame is. It is the first field, by its
-// index or as text, since the client keeps no table (see rough).
+// status returns the status in a response's HEADERS frame. It is the first field, as an index or as text,
+// because the client keeps no dynamic table (see rough).
 func (f frame) status() string {
-	b := bytes.TrimPrefix(f.payload, []byte{0x20}) // the change of the table's size to 0
+	b := bytes.TrimPrefix(f.payload, []byte{0x20}) // the update of the table's size to 0
 	indexed := map[byte]string{0x88: "200", 0x89: "204", 0x8c: "400", 0x8d: "404", 0x8e: "500"}
 	switch {
 	case len(b) == 0:
 		return ""
 	case indexed[b[0]] != "":
 		return indexed[b[0]]
-	case b[0]&0xf0 == 0 && len(b) >= 5 && b[1] == 3: // these are no shorter in Huffman's code
+	case b[0]&0xf0 == 0 && len(b) >= 5 && b[1] == 3: // Huffman coding would not make these shorter
 		return string(b[2:5])
 	}
 	return ""

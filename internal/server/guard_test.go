@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// ask sends a GET as it is and returns the status.
+// ask sends a GET request with the given header, unchanged, and returns the status.
 func (r *running) ask(listener, path, header string) int {
 	r.t.Helper()
 	c, err := net.Dial(r.Addr(listener).Network(), r.Addr(listener).String())
@@ -62,7 +62,7 @@ func TestLoopbackListenersAnswerToLoopbackNamesOnly(t *testing.T) {
 			}
 		}
 	}
-	// Health checks by HTTP/1.0 send no Host.
+	// Health checks over HTTP/1.0 send no Host.
 	_, answer := r.raw("GET /healthz HTTP/1.0\r\n\r\n")
 	if got := status(t, answer); got != 200 {
 		t.Errorf("HTTP/1.0 without a Host: %d", got)
@@ -71,7 +71,7 @@ func TestLoopbackListenersAnswerToLoopbackNamesOnly(t *testing.T) {
 	if got := status(t, answer); got != 403 {
 		t.Errorf("HTTP/1.0 to another name: %d", got)
 	}
-	// The others have names of their own.
+	// The other listeners have names of their own.
 	if got := r.ask("unix", "/", "Host: anything.example\r\n"); got != 200 {
 		t.Errorf("the Unix socket: %d", got)
 	}

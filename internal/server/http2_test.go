@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// startForAll serves TLS, plain HTTP and the Unix socket, whose clients are another
-// address than those of TLS.
+// startForAll serves TLS, plain HTTP and the Unix socket. Its clients on the other listeners have another
+// address than those on TLS.
 func startForAll(t *testing.T, limits Limits, h http.HandlerFunc) *running {
 	t.Helper()
 	return start(t, Config{Handler: h, Listen: "127.0.0.1:0", PlainHTTP: "127.0.0.1:0", Unix: t.TempDir() + "/s",
@@ -31,8 +31,8 @@ func (r *running) servesOthers(while string) {
 	}
 }
 
-// gone waits until the server has closed the connection. It fails with what came
-// last, if the server goes on.
+// gone waits until the server has closed the connection, and returns the last frame. It fails the test if
+// the server goes on.
 func (x *rough) gone() (last frame) {
 	x.t.Helper()
 	last, err := x.until(func(f frame) bool {
@@ -48,7 +48,7 @@ func (x *rough) gone() (last frame) {
 	return last
 }
 
-// answers is a handler with a long answer, a short one, and one that reads a body.
+// answers returns a handler with a long response, a short one, and one that reads a body.
 func answers(ended chan<- error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -63,8 +63,8 @@ func answers(ended chan<- error) http.HandlerFunc {
 	}
 }
 
-// A client may give no leave to send the body of an answer, and yet answer every
-// ping, so that its connection is well.
+// A client may refuse to receive the body of a response, but answer every ping, so that its connection
+// looks healthy.
 func TestAStreamWhoseClientTakesNothingIsReset(t *testing.T) {
 	ended := make(chan error, 1)
 	r := startForAll(t, Limits{Stall: 100 * time.Millisecond, Header: patience}, answers(ended))
@@ -76,7 +76,7 @@ func TestAStreamWhoseClientTakesNothingIsReset(t *testing.T) {
 		if err != nil || f.stream != 1 {
 			t.Errorf("%s: %+v, %v", path, f, err)
 		}
-		// The connection is as it was.
+		// The connection still works.
 		x.must(x.send(frame{framePing, 0, 0, make([]byte, 8)}))
 		if _, err := x.until(func(f frame) bool { return f.kind == framePing && f.flags&flagAck != 0 }); err != nil {
 			t.Errorf("%s: after it %v", path, err)
@@ -101,7 +101,7 @@ func TestAClientOfHTTP2ThatReadsNothingAtAllIsCutOff(t *testing.T) {
 	}
 	r.servesOthers("answers that nobody reads")
 	for range 10 {
-		<-ended // sent, or not: what the kernel holds of a connection is as it is set
+		<-ended // the result depends on how much the kernel buffers for a connection
 	}
 }
 
@@ -128,7 +128,7 @@ func TestAHandlerOverHTTP2MayPauseForLongerThanAClient(t *testing.T) {
 	})
 }
 
-// Streams whose bodies do not come are in flight for as long as a request may take.
+// Streams whose bodies do not arrive are in flight for as long as a request may take.
 func TestOneAddressHasAShareOfTheRequestsOverHTTP2(t *testing.T) {
 	r := startForAll(t, Limits{Requests: 16, AddressRequests: 4, Request: patience}, answers(nil))
 	flood := r.rough()
@@ -156,7 +156,7 @@ func TestOneAddressHasAShareOfTheRequestsOverHTTP2(t *testing.T) {
 	}
 }
 
-// eventually waits for what must happen in the end.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, happened func() bool) {
 	t.Helper()
 	for begun := time.Now(); !happened(); {
@@ -222,7 +222,8 @@ func TestTheHeadersOfOneAddressHaveAShareOfTheMemory(t *testing.T) {
 		}
 		return err != nil
 	}
-	// One header is coming, one is of a request in flight: that is the share.
+	// One header is being received, and one belongs to a request in flight: together they are the address's
+	// share.
 	coming, _ := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n" + long)
 	waiting, answer := r.raw("GET /wait HTTP/1.1\r\nHost: localhost\r\n" + long + "\r\n")
 	<-entered
@@ -259,14 +260,14 @@ func TestTheHeadersOfOneAddressHaveAShareOfTheMemory(t *testing.T) {
 	}
 }
 
-// held is what is counted of all.
+// held returns the bytes that are counted for all addresses.
 func (q *addressQuota) held() int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.total
 }
 
-// A field takes memory of its own, however short it is, also if others have its name.
+// A field takes memory of its own, even if it is short and even if another field has the same name.
 func TestAHeaderOfManyFieldsIsRefused(t *testing.T) {
 	r := startForAll(t, Limits{}, answers(nil))
 	for what, name := range map[string]func(int) string{
@@ -291,8 +292,8 @@ func TestAHeaderOfManyFieldsIsRefused(t *testing.T) {
 	}
 }
 
-// Each stream is opened and reset at once, which costs the client nothing and the
-// server a handler (CVE-2023-44487).
+// The client opens each stream and resets it immediately. That costs the client nothing, and the server a
+// handler (CVE-2023-44487).
 func TestStreamsThatAreResetAtOnceRunFewHandlers(t *testing.T) {
 	const streams = 16
 	var running, most atomic.Int64
@@ -338,7 +339,7 @@ func TestStreamsThatAreResetAtOnceRunFewHandlers(t *testing.T) {
 	}
 }
 
-// The frames of one header that never ends (CVE-2023-45288).
+// The client sends the frames of one header that never ends (CVE-2023-45288).
 func TestAHeaderThatNeverEndsEndsTheConnection(t *testing.T) {
 	r := startForAll(t, Limits{}, answers(nil))
 	more := field("x", strings.Repeat("a", 8<<10))
@@ -352,7 +353,7 @@ func TestAHeaderThatNeverEndsEndsTheConnection(t *testing.T) {
 				break
 			}
 			if payload == nil && sent > 1<<20 {
-				break // they leave nothing behind, and a ping finds that no frame ends
+				break // they leave no state behind, and a ping detects a frame that never ends
 			}
 		}
 		r.servesOthers("headers that never end")
@@ -365,8 +366,8 @@ func TestAHeaderThatNeverEndsEndsTheConnection(t *testing.T) {
 
 func TestAnOverlongHeaderOverHTTP2IsRefused(t *testing.T) {
 	r := startForAll(t, Limits{}, answers(nil))
-	// 16 KB on the line, 64 MB when they are read: one long field that the table
-	// keeps, and its index again and again.
+	// The header is 16 KB on the wire and 64 MB decoded: one long field, which the table keeps, and its index
+	// many times.
 	long := appendString(appendString([]byte{0x40}, "x"), strings.Repeat("a", 4000))
 	bomb := slices16K(long)
 	for what, fields := range map[string][]byte{"one long field": field("x", strings.Repeat("a", 70<<10)),
@@ -392,8 +393,7 @@ func TestAnOverlongHeaderOverHTTP2IsRefused(t *testing.T) {
 	}
 }
 
-// slices16K is a field and 16,000 times its index in the table, the first of those
-// that are not static.
+// slices16K returns a field, and 16,000 times its index, which is the first one in the dynamic table.
 func slices16K(field []byte) []byte {
 	return append(field, bytes.Repeat([]byte{0x80 | 62}, 16_000)...)
 }
@@ -407,7 +407,7 @@ func TestAHeaderOverHTTP2ThatComesSlowlyIsCutOff(t *testing.T) {
 		x := r.rough()
 		x.must(x.Write(begin))
 		r.servesOthers("slow headers")
-		// It answers no ping, since it is in the midst of a header.
+		// The server answers no ping in the middle of a header.
 		for {
 			if _, err := x.next(); err != nil {
 				if isTimeout(err) {
@@ -419,7 +419,7 @@ func TestAHeaderOverHTTP2ThatComesSlowlyIsCutOff(t *testing.T) {
 	}
 }
 
-// Each of these frames is to be answered, and the client reads no answer.
+// The server must answer each of these frames, but the client reads no answer.
 func TestAFloodOfControlFramesEndsTheConnection(t *testing.T) {
 	r := startForAll(t, Limits{Stall: 100 * time.Millisecond, Header: 100 * time.Millisecond}, answers(nil))
 	for what, f := range map[string]frame{
@@ -445,7 +445,7 @@ func TestNoConnectionIsUpgraded(t *testing.T) {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 	for _, to := range []string{"websocket", "h2c", "TLS/1.2", "anything"} {
 		c, answer := r.raw(fmt.Sprintf(upgrade, to))
-		for range 2 { // it goes on as it was
+		for range 2 { // the connection still works
 			resp, err := http.ReadResponse(answer, nil)
 			if err != nil {
 				t.Fatalf("%s: %v", to, err)

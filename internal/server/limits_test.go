@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// bubble is a listener that the test dials within its bubble of time.
+// bubble is a listener to which the test connects within its bubble of synthetic time.
 type bubble struct{ conns chan net.Conn }
 
 func (b *bubble) Accept() (net.Conn, error) {
@@ -25,9 +25,8 @@ func (b *bubble) Accept() (net.Conn, error) {
 func (b *bubble) Close() error   { return nil }
 func (b *bubble) Addr() net.Addr { return &net.TCPAddr{} }
 
-// TestAConnectionAtRestIsKeptForFifteenMinutes is about pyVmomi, which uses a
-// connection again that has been idle for up to 900 s, and fails if the server has
-// closed it.
+// TestAConnectionAtRestIsKeptForFifteenMinutes is for pyVmomi. It reuses a connection that has been idle
+// for up to 900 s, and fails if the server has closed it.
 func TestAConnectionAtRestIsKeptForFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := Open(t.Context(), Config{Handler: tellPeer, PlainHTTP: "127.0.0.1:0", Logger: logger(io.Discard)})
@@ -88,14 +87,13 @@ func TestAConnectionWithoutARequestIsClosedAfterItsTime(t *testing.T) {
 			t.Errorf("%s is still connected: %v", listener, err)
 		}
 	}
-	// Over HTTP/2 the server says so, and the client closes its end.
+	// Over HTTP/2 the server announces the end, and the client closes its side.
 	longEnough(t, func(limit time.Duration) error {
 		return closesItsEnd(t, start(t, Config{Handler: tellPeer, Limits: Limits{Idle: limit}}))
 	})
 }
 
-// closesItsEnd makes a request over HTTP/2 and waits until the client has closed the
-// connection that it rests on.
+// closesItsEnd makes a request over HTTP/2, and waits until the client has closed its idle connection.
 func closesItsEnd(t *testing.T, r *running) error {
 	t.Helper()
 	dialled := make(chan *watched, 10)
@@ -124,7 +122,7 @@ func closesItsEnd(t *testing.T, r *running) error {
 	return nil
 }
 
-// watched is a client's connection that tells when the client closes it.
+// watched is a client's connection that reports when the client closes it.
 type watched struct {
 	net.Conn
 	once  sync.Once

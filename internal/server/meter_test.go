@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Others may have all the room that there is for headers.
+// Other clients may hold the whole bound for headers.
 func TestAClientHelloTakesNoRoomFromTheHeaderBehindIt(t *testing.T) {
 	r := startForAll(t, Limits{Headers: 1}, answers(nil))
 	for size, served := range map[int]bool{1200: true, 4 << 10: false} {
@@ -25,7 +25,7 @@ func TestAClientHelloTakesNoRoomFromTheHeaderBehindIt(t *testing.T) {
 	if n := r.shares.headers.held(); n != 0 {
 		t.Errorf("%d bytes are counted", n)
 	}
-	// What is counted of a long hello stays so until the request is done.
+	// The bytes of a long ClientHello stay counted until the request is done.
 	q := newAddressQuota(100<<10, 0)
 	m := &meter{quota: q, owner: "x"}
 	m.read(5 << 10)

@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestWaitsThatClientsLeftTakeNoMorePlacesThanTheirAddressHas has clients leave in
-// a way that net/http does not notice while the call waits: one more byte behind
-// the request, then the end.
+// TestWaitsThatClientsLeftTakeNoMorePlacesThanTheirAddressHas has clients that disconnect so that net/http
+// does not notice it while the call waits: they send one more byte behind the request, and then close.
 func TestWaitsThatClientsLeftTakeNoMorePlacesThanTheirAddressHas(t *testing.T) {
 	const places, share = 8, 3
 	entered, end := make(chan struct{}), make(chan struct{})
@@ -21,7 +20,7 @@ func TestWaitsThatClientsLeftTakeNoMorePlacesThanTheirAddressHas(t *testing.T) {
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/wait" {
 				entered <- struct{}{}
-				<-end // of the wait's own time, or of its session
+				<-end // the wait times out, or its session ends
 			}
 		})})
 	for range share {
@@ -46,7 +45,7 @@ func TestWaitsThatClientsLeftTakeNoMorePlacesThanTheirAddressHas(t *testing.T) {
 		t.Errorf("%d lines in the log", n)
 	}
 	close(end)
-	for range 10_000 { // the places come back with the ends of the calls
+	for range 10_000 { // the places become free when the calls end
 		c, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		resp, err := http.ReadResponse(answer, nil)
 		c.Close()
@@ -86,7 +85,7 @@ func TestConnectionsCountForWhomTheyComeFrom(t *testing.T) {
 	}
 }
 
-// from is a connection from an address.
+// from is a connection from a given address.
 type from struct {
 	net.Conn
 	addr net.Addr
@@ -124,7 +123,7 @@ func TestAnAddressGetsItsPlacesBackAndTrustedProxiesHaveNoShare(t *testing.T) {
 	take(one, false)
 	take(two, true)
 	releases[50]()
-	releases[50]() // once is enough
+	releases[50]() // only the first call counts
 	take(one, true)
 	take(one, false)
 	for _, release := range releases {

@@ -20,7 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 )
 
-// logs is where a test's server writes; it may be read while the server runs.
+// logs is the log of a test's server. It may be read while the server runs.
 type logs struct {
 	mu  sync.Mutex // guards buf
 	buf bytes.Buffer
@@ -47,11 +47,10 @@ type running struct {
 	t    *testing.T
 	logs *logs
 	stop context.CancelFunc
-	done chan error // what Run returned
+	done chan error // receives the result of Run
 }
 
-// start runs a server with a TLS and a plain listener on loopback, unless the
-// configuration says otherwise.
+// start runs a server with a TLS and a plain listener on loopback, unless the configuration names others.
 func start(t *testing.T, cfg Config) *running {
 	t.Helper()
 	r := &running{t: t, logs: &logs{}, done: make(chan error, 1)}
@@ -85,7 +84,8 @@ func start(t *testing.T, cfg Config) *running {
 	return r
 }
 
-// client speaks to the listener of that name; it takes any certificate.
+// client returns a client of the listener with the given name, and its base URL. It accepts any
+// certificate.
 func (r *running) client(name string, certs ...tls.Certificate) (*http.Client, string) {
 	addr := r.Addr(name)
 	tr := &http.Transport{
@@ -127,7 +127,7 @@ func (r *running) get(name, path string, header http.Header) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// dial connects to the plain or the TLS listener, there for HTTP/1.1.
+// dial connects to the plain listener, or to the TLS listener for HTTP/1.1.
 func (r *running) dial(name string) net.Conn {
 	r.t.Helper()
 	c, err := net.Dial("tcp", r.Addr(name).String())
@@ -154,7 +154,7 @@ func (r *running) raw(request string) (net.Conn, *bufio.Reader) {
 	return c, bufio.NewReader(c)
 }
 
-// status reads an answer and its body.
+// status reads a response with its body, and returns the status.
 func status(t *testing.T, r *bufio.Reader) int {
 	t.Helper()
 	resp, err := http.ReadResponse(r, nil)
@@ -168,7 +168,7 @@ func status(t *testing.T, r *bufio.Reader) int {
 	return resp.StatusCode
 }
 
-// tellPeer answers with the facts of its request's peer.
+// tellPeer answers with the properties of the request's peer.
 var tellPeer = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	uid, p := "none", peer.From(r.Context())
 	if p.UnixUID != nil {
@@ -178,7 +178,7 @@ var tellPeer = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		uid, p.UserAgent, r.Proto)
 })
 
-// readBody reads the request to its end, as the bindings do.
+// readBody reads the whole request, as the bindings do.
 var readBody = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	switch {
@@ -215,7 +215,7 @@ func TestThePlainListenerServesHTTP1AndIsNotTLS(t *testing.T) {
 func TestAClientCertificateIsPassedOnAndNotJudged(t *testing.T) {
 	dir := t.TempDir()
 	makePair(t, dir+"/c.pem", dir+"/k.pem", time.Now().Add(-20*generatedLife))
-	cert, err := tls.LoadX509KeyPair(dir+"/c.pem", dir+"/k.pem") // of nobody's authority, and expired
+	cert, err := tls.LoadX509KeyPair(dir+"/c.pem", dir+"/k.pem") // no authority signed it, and it has expired
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestListenersWithoutTLSAreForLoopbackOnly(t *testing.T) {
 			"admin": {Handler: tellPeer, PlainHTTP: "127.0.0.1:0", Admin: addr},
 		} {
 			if addr == "" && name == "admin" {
-				continue // no admin listener is fine
+				continue // the admin listener is optional
 			}
 			s, err := Open(t.Context(), cfg)
 			if err == nil {
@@ -443,11 +443,11 @@ func TestConnectionsPastTheLimitAreClosedAndLoggedOnce(t *testing.T) {
 	if n := strings.Count(r.logs.String(), "connections refused"); n != 1 {
 		t.Errorf("%d lines in the log", n)
 	}
-	// The other listener has its own share.
+	// The other listener has a share of its own.
 	if code, _ := r.get("tls", "/", nil); code != 200 {
 		t.Errorf("tls: %d", code)
 	}
-	// The place of a closed connection is free again.
+	// The place of a closed connection becomes free.
 	io.WriteString(first, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	io.Copy(io.Discard, answer)
 	first.Close()

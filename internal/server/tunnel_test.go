@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// through connects to the TLS side by CONNECT, with further headers of it.
+// through connects to the TLS listener through CONNECT. header is added to the CONNECT request.
 func (r *running) through(header string) *tls.Conn {
 	r.t.Helper()
 	c, answer := r.raw("CONNECT sdkTunnel:8089 HTTP/1.1\r\nHost: sdkTunnel:8089\r\n" + header + "\r\n")
@@ -93,7 +93,7 @@ func TestOnlyThePlainListenerTunnels(t *testing.T) {
 
 func TestHeadersInsideATunnelCannotNameAnotherClient(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
-	c := r.through("X-Forwarded-For: 203.0.113.9\r\n") // written by the proxy
+	c := r.through("X-Forwarded-For: 203.0.113.9\r\n") // the proxy adds it
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
@@ -107,8 +107,8 @@ func TestHeadersInsideATunnelCannotNameAnotherClient(t *testing.T) {
 
 func TestBytesRightBehindTheCONNECTAreNotLost(t *testing.T) {
 	r := start(t, Config{Handler: tellPeer})
-	// The client speaks before it has heard the answer: its first flight is
-	// taken from a handshake with a pipe.
+	// The client speaks before it has received the answer to CONNECT. Its first flight is recorded from a
+	// handshake over a pipe.
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	defer theirs.Close()
@@ -140,7 +140,7 @@ func TestTunnelsAreBoundedAndTheirPlacesComeBack(t *testing.T) {
 		t.Fatalf("the second got %d", code)
 	}
 	fmt.Fprint(first, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-	if _, err := io.ReadAll(first); err != nil { // the server closed its end
+	if _, err := io.ReadAll(first); err != nil { // the server closed its side
 		t.Fatal(err)
 	}
 	first.Close()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// smuggled is a second request that only a server which lost the framing sees.
+// smuggled is a second request. The server sees it only if it has lost track of where the first one ends.
 const smuggled = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
@@ -55,8 +55,8 @@ func TestAmbiguousFramingIsRefusedOrEndsTheConnection(t *testing.T) {
 			"\r\n" + smuggled, 400},
 		"a chunk longer than it says": {post + "Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n" + smuggled,
 			400},
-		// net/http goes by Transfer-Encoding here, as RFC 9112 §6.3 has it, and
-		// hides the length. The request is answered and the connection closed.
+		// net/http follows Transfer-Encoding here, as RFC 9112 §6.3 requires, and hides the length. It answers the
+		// request and closes the connection.
 		"a length and chunks": {post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
 			200},
 		"chunks and a length": {post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n5\r\nhello\r\n0\r\n" +
@@ -121,12 +121,11 @@ func TestASilentHandshakeIsCutOff(t *testing.T) {
 	}
 }
 
-// patience is how long a test waits for what must happen in the end, on the
-// slowest of machines.
+// patience is how long a test waits for an expected event on a very slow machine.
 const patience = 5 * time.Minute
 
-// longEnough runs a trial with longer and longer limits until one is long enough
-// for all that must happen within it on this machine.
+// longEnough runs a trial with growing limits, until one of them suffices on this machine for everything
+// that must happen within it.
 func longEnough(t *testing.T, trial func(limit time.Duration) error) {
 	t.Helper()
 	for limit := 50 * time.Millisecond; ; limit *= 3 {
@@ -223,7 +222,7 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	}
 	c, base := r.client("tls")
 	c.Transport.(*http.Transport).ForceAttemptHTTP2 = false
-	if resp, err := c.Get(base); err == nil { // a slow client may be cut off before it has read the header
+	if resp, err := c.Get(base); err == nil { // a slow client may be disconnected before that
 		defer resp.Body.Close()
 	}
 	<-ended
@@ -233,7 +232,7 @@ func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	const size = 4 << 20
 	r := start(t, Config{PlainHTTP: "127.0.0.1:0", Limits: Limits{Stall: patience},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Write(make([]byte, size)) // far more than one write's chunk
+			w.Write(make([]byte, size)) // far more than the chunk of one write
 		})})
 	_, answer := r.raw("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	resp, err := http.ReadResponse(answer, nil)
@@ -245,7 +244,7 @@ func TestAnAnswerOfManyChunksArrivesWhole(t *testing.T) {
 	}
 }
 
-// deadlines records what is set on a connection.
+// deadlines records the deadlines that are set on a connection.
 type deadlines struct {
 	net.Conn
 	set []time.Time
@@ -265,7 +264,7 @@ func TestTheStallLimitIsRenewedSparinglyAndGivesWayToOtherDeadlines(t *testing.T
 	}
 	write()
 	write()
-	c.SetWriteDeadline(time.Time{}) // net/http after an answer
+	c.SetWriteDeadline(time.Time{}) // net/http does this after a response
 	write()
 	if len(d.set) != 1 {
 		t.Fatalf("set %d times: %v", len(d.set), d.set)

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// decodeSession is what the table does with a record, done field by field.
+// decodeSession decodes a record field by field, as an oracle for the table's decoder.
 func decodeSession(key Key, b []byte) (Session, error) {
 	s := Session{Key: key}
 	err := fields(b, func(f field) error {
@@ -56,14 +56,13 @@ func decodeSession(key Key, b []byte) (Session, error) {
 	case err != nil:
 		return Session{}, fmt.Errorf("decode session: %w", err)
 	case s.token == Hash{} || s.Identity.Name.IsZero() || s.LoginTime.IsZero() || s.Deadline.IsZero():
-		// Without one of these the session could not be told from another, or
-		// would never end.
+		// Without one of these fields, a session could not be told from another one, or would never end.
 		return Session{}, fmt.Errorf("decode session: required field missing: %w", errCodec)
 	}
 	return s, nil
 }
 
-// sampleSession has all that a record can hold.
+// sampleSession returns a session with every field that a record can hold.
 func sampleSession() Session {
 	return Session{
 		Key: Key{1}, token: Hash{2},
@@ -76,14 +75,15 @@ func sampleSession() Session {
 	}
 }
 
-// compareWithOracle puts a record into the table and compares what is served.
+// compareWithOracle puts a record into the table, and compares the session that the table serves with the
+// oracle's.
 func compareWithOracle(t *testing.T, value []byte) {
 	t.Helper()
 	want, bad := decodeSession(Key{1}, value)
 	table := NewTable(slog.New(slog.DiscardHandler))
 	r := storeRecord(Session{Key: Key{1}})
 	r.Value = value
-	for range 2 { // the second finds its facts in the pool
+	for range 2 { // the second put finds its facts in the pool
 		table.put(r)
 	}
 	l := table.byKey(Key{1})
@@ -98,7 +98,7 @@ func compareWithOracle(t *testing.T, value []byte) {
 		return
 	}
 	if want.LastActiveTime.IsZero() {
-		want.LastActiveTime = time.Unix(0, 0).UTC() // the table knows no times without a date
+		want.LastActiveTime = time.Unix(0, 0).UTC() // the table stores a zero time as this
 	}
 	got := l.Session()
 	if !reflect.DeepEqual(got, want) {

@@ -20,12 +20,12 @@ const thumbprint = "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33"
 type fixture struct {
 	*Manager
 	clock  *testclock.Clock
-	policy *Policy // change it before use by others
+	policy *Policy // to be changed before the first login
 	events *event.Log
 	store  store.Store
 }
 
-// newFixture runs a manager over s, or over a new store in memory.
+// newFixture returns a running manager over s, or over a new store in memory if s is nil.
 func newFixture(t testing.TB, s store.Store, c *testclock.Clock) *fixture {
 	t.Helper()
 	if c == nil {
@@ -65,11 +65,11 @@ func (f *fixture) start(t testing.TB, user string) (*Live, Token) {
 
 func (f *fixture) live(token Token) bool { return f.found(token.Reveal()) != nil }
 
-// found is the live session of the text as token, or nil.
+// found returns the live session of a token, or nil.
 func (f *fixture) found(text string) *Live {
 	l, err := f.Authenticate(context.Background(), secret.New(text), f.now())
 	if err != nil {
-		panic(err) // no store of these tests is out of reach
+		panic(err) // the stores of these tests are always reachable
 	}
 	return l
 }

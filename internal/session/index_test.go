@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// crowd is a Hash that shares its head with all others of the same street.
+// crowd returns a Hash. The hashes of one street have the same head.
 func crowd(street, house byte) Hash { return Hash{0: street, 31: house} }
 
 func TestSessionsThatShareAHeadAreToldApart(t *testing.T) {
@@ -21,12 +21,12 @@ func TestSessionsThatShareAHeadAreToldApart(t *testing.T) {
 	for range 20_000 {
 		h := crowd(byte(random.IntN(3)), byte(random.IntN(4)))
 		switch random.IntN(3) {
-		case 0: // comes, or is followed by another of the same name
+		case 0: // add one, or a second one with the same hash
 			l := &Live{token: h}
 			x.put(h, l)
 			want[h] = l
 		case 1:
-			x.remove(h, &Live{token: h}) // not the one that is found
+			x.remove(h, &Live{token: h}) // another session than the one in the index
 			if l := want[h]; l != nil {
 				x.remove(h, l)
 				delete(want, h)
@@ -62,7 +62,7 @@ func TestASessionIsOneSmallObject(t *testing.T) {
 	}
 }
 
-// fillTable puts n sessions of a thousand users.
+// fillTable adds n sessions of a thousand users.
 func fillTable(table *Table, n int) {
 	table.reset()
 	for i := range n {

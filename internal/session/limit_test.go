@@ -14,21 +14,20 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// held is a store whose commits of new sessions wait for each other, so that as
-// many logins as are to meet have all claimed their places before any is
-// written. Its other hooks see the commits that end a session.
+// held is a store whose commits of new sessions can wait for each other. So several logins claim their
+// places before any of them is written. A hook is called before each commit that ends a session.
 type held struct {
 	store.Store
 
-	mu   sync.Mutex // guards what follows
-	meet int        // how many commits of new sessions are to meet yet
+	mu   sync.Mutex // guards the fields below
+	meet int        // commits of new sessions that are still to wait
 	all  chan struct{}
-	end  func() error // called before a session's end is committed, if set
+	end  func() error // if set, called before the end of a session is committed
 }
 
 func hold(s store.Store) *held { return &held{Store: s} }
 
-// next has the next n commits of new sessions wait until all of them are there.
+// next makes the next n commits of new sessions wait until there are n of them.
 func (h *held) next(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,7 +66,7 @@ func (h *held) Commit(ctx context.Context, changes ...store.Change) (store.Revis
 	return h.Store.Commit(ctx, changes...)
 }
 
-// nodes are two managers over one store, with limits.
+// nodes are two managers with limits over one store.
 type nodes struct {
 	a, b  *fixture
 	store *held
@@ -84,7 +83,7 @@ func newNodes(t *testing.T, all, each int) *nodes {
 	return n
 }
 
-// sync has both nodes know what either was acknowledged.
+// sync waits until each node has applied the commits of both.
 func (n *nodes) sync(t *testing.T) {
 	t.Helper()
 	for _, f := range []*fixture{n.a, n.b} {
@@ -100,7 +99,7 @@ type started struct {
 	err   error
 }
 
-// race starts the grants at the same time, the first on node a, the second on b.
+// race starts the grants at the same time: the first on node a, the second on node b, and so on.
 func (n *nodes) race(ctx context.Context, grants ...Grant) []started {
 	n.store.next(len(grants))
 	got := make([]started, len(grants))
@@ -163,13 +162,13 @@ func TestOfTwoNodesThatRaceForTheLastPlaceOneGetsIt(t *testing.T) {
 func TestManyLoginsOnTwoNodesNeverExceedTheLimits(t *testing.T) {
 	for what, c := range map[string]struct{ all, each, least, most int }{
 		"one limit": {10, 100, 10, 10},
-		// Who steps back from one limit counts for the other until it has.
+		// A login that the limit per user refuses counts against the limit of all until it is rolled back.
 		"both": {10, 6, 6, 10},
 	} {
 		t.Run(what, func(t *testing.T) {
 			n := newNodes(t, c.all, c.each)
 			var grants []Grant
-			for i := range 16 { // on either node no more than it would take alone
+			for i := range 16 { // each node gets no more than it would accept alone
 				grants = append(grants, named([]string{"alice", "bob"}[i/2%2]))
 			}
 			in := 0
@@ -274,7 +273,7 @@ func TestASessionBeyondTheLimitEndsThoughItsCallerIsGone(t *testing.T) {
 		t.Errorf("%v and %v, want one at the limit", got[0].err, got[1].err)
 	}
 	n.sync(t)
-	// The other's caller may be gone before its login was shown: then it has ended too.
+	// The second login's caller may give up before this node has seen the login. Then its session is ended too.
 	if n.a.Size() != held {
 		t.Errorf("%d sessions, and %d are somebody's", n.a.Size(), held)
 	}
@@ -311,7 +310,7 @@ func TestASessionBeyondTheLimitMayBeEndedByAnother(t *testing.T) {
 	ended := make(chan error, 1)
 	n.store.onEnd(func() error {
 		n.store.onEnd(nil)
-		// Whoever ends all sessions just now.
+		// Another caller ends all sessions at this moment.
 		_, err := n.a.EndAll(context.Background(), func(*Session) bool { return true }, Logout)
 		ended <- err
 		return nil
@@ -325,7 +324,7 @@ func TestASessionBeyondTheLimitMayBeEndedByAnother(t *testing.T) {
 		switch {
 		case limitOf(s.err) == "sessions 1 of 1":
 			refused++
-		case s.err != nil && !errors.Is(s.err, ErrNoSession): // the winner may see its end before it returns
+		case s.err != nil && !errors.Is(s.err, ErrNoSession): // the accepted login may see its end
 			t.Error(s.err)
 		}
 	}
@@ -342,7 +341,7 @@ func TestAPlaceIsNotJudgedWhileAStateIsLoaded(t *testing.T) {
 	n := newNodes(t, 1, 1)
 	table := NewTable(nil)
 	policy := *n.a.policy
-	late, _ := n.b.start(t, "alice") // its record comes later in the state
+	late, _ := n.b.start(t, "alice") // the snapshot contains its record later
 	key, err := newKey(n.a.random)
 	if err != nil {
 		t.Fatal(err)

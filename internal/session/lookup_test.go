@@ -15,8 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// lagging is a store whose stream holds commits back until somebody asks for the
-// newest.
+// lagging is a store whose stream withholds commits until a caller asks for the newest revision.
 type lagging struct {
 	store.Store
 	asked chan struct{}
@@ -89,8 +88,7 @@ func TestASessionIsNotSaidToBeOverWhereThatCannotBeFoundOut(t *testing.T) {
 	}
 }
 
-// remote is a store that counts the reads of its newest revision, each of which
-// takes a millisecond.
+// remote is a store that counts the reads of its newest revision. Each read takes a millisecond.
 type remote struct {
 	store.Store
 	reads atomic.Int32

@@ -195,7 +195,7 @@ func TestALargeTableIsSweptInTurnsAndWhole(t *testing.T) {
 			t.Fatalf("turn %d swept %d, %v", turn, n, err)
 		}
 		if total += n; f.Size() <= smallTable && turn > 0 {
-			break // small by now: the last turn took all
+			break // the table is small now, so the last turn swept all of it
 		}
 	}
 	if n, err := f.SweepExpired(t.Context()); err != nil || total+n != smallTable+1 || f.Size() != 0 {
@@ -247,7 +247,7 @@ func TestOnePrincipalsLimitLeavesTheOthersAlone(t *testing.T) {
 	}
 	f.start(t, "bob")
 	f.clock.Advance(time.Hour)
-	f.start(t, "alice") // expired ones make room
+	f.start(t, "alice") // expired sessions free their places
 }
 
 func TestActivitySurvivesARestartAndIsNeverCountedTwice(t *testing.T) {

@@ -9,11 +9,11 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// slowStream is a store whose stream can be held back. committed gets a value for
-// each commit that was made meanwhile.
+// slowStream is a store whose stream can be held back. committed receives a value for each commit in that
+// time.
 type slowStream struct {
 	store.Store
-	held      chan struct{} // closed: the stream goes on
+	held      chan struct{} // the stream continues when it is closed
 	committed chan struct{}
 }
 
@@ -41,9 +41,9 @@ func TestALoginWhoseClientIsGoneLeavesNoSession(t *testing.T) {
 		_, _, err := f.Start(ctx, named("ann"))
 		failed <- err
 	}()
-	<-s.committed // the session is durable, and this node does not show it yet
+	<-s.committed // the session is durable, but this node does not show it yet
 	hangUp()
-	<-s.committed // it is ended again
+	<-s.committed // the session is ended again
 	close(s.held)
 	var stands *store.CommittedError
 	if err := <-failed; !errors.As(err, &stands) || !errors.Is(err, context.Canceled) {

@@ -9,8 +9,8 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// usedElsewhere is a store in which another server writes down that a session was
-// used just before this one ends it.
+// usedElsewhere is a store in which another server records the use of a session just before this server
+// ends it.
 type usedElsewhere struct{ store.Store }
 
 func (u usedElsewhere) Commit(ctx context.Context, changes ...store.Change) (store.Revision, error) {

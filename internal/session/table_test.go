@@ -10,7 +10,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// withToken is a session that is found by the token of the digit, 40 times.
+// withToken returns a session, and its token, which is the digit 40 times.
 func withToken(key Key, digit string) (Session, string) {
 	s := sampleSession()
 	token := strings.Repeat(digit, TokenLength)

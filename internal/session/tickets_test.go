@@ -49,7 +49,7 @@ func TestTicketsOfOnePrincipalAreBounded(t *testing.T) {
 	if _, err := f.AcquireHTTPTicket(t.Context(), nil, "", "/x"); err != nil {
 		t.Errorf("a caller without a session: %v", err)
 	}
-	// Each that is used makes room for one.
+	// Each use of a ticket frees a place.
 	if _, _, err := f.clone(clone); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func madeUpCloneTicket() secret.Text {
 	return secret.New("cst-VCT-" + uuid.NewString() + "--tp-" + thumbprint)
 }
 
-// Get is counted with the reads of the newest revision.
+// Get counts as a read of the newest revision.
 func (r *remote) Get(ctx context.Context, k store.Kind, id string) (store.Record, error) {
 	r.reads.Add(1)
 	return r.Store.Get(ctx, k, id)
@@ -252,7 +252,7 @@ func TestAReloadKeepsTheTicketsThatAreStillThere(t *testing.T) {
 	has(false, false, false)
 }
 
-// acting has the session act as another principal, or as itself again.
+// acting makes the session impersonate another principal, or end the impersonation.
 func (f *fixture) acting(t *testing.T, l *Live, user string) {
 	t.Helper()
 	err := f.Update(t.Context(), l, func(s *Session) ([]store.Change, error) {
@@ -269,7 +269,7 @@ func (f *fixture) acting(t *testing.T, l *Live, user string) {
 	}
 }
 
-// Who acts as another takes its own places, and none of the other's.
+// A session that impersonates another principal uses the quota of the principal that logged in.
 func TestTicketsOfImpersonatorsCountForWhoLoggedIn(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	boss, _ := f.start(t, "boss")
@@ -295,7 +295,7 @@ func TestTicketsOfImpersonatorsCountForWhoLoggedIn(t *testing.T) {
 	fill(ann, 0)
 	f.acting(t, ann, "ann")
 	fill(ann, 0)
-	// All that act as one principal have as many together.
+	// All sessions that impersonate one principal share a bound.
 	bob, _ := f.start(t, "bob")
 	f.acting(t, bob, "boss")
 	fill(bob, 0)
