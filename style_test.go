@@ -32,8 +32,6 @@ var (
 	}
 	wideDocuments = []string{
 		"docs/cluster.md",
-		"docs/dependencies.md",
-		"docs/design.md",
 		"docs/performance.md",
 	}
 	shortDocs = []string{
