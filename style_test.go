@@ -20,7 +20,6 @@ var (
 	wideGo = []string{
 		"internal/cluster",
 		"internal/login",
-		"internal/store/bolt",
 		"internal/vim",
 		"internal/vim/vimtest",
 		"test/etcd",
@@ -45,7 +44,6 @@ var (
 	oddLogs = []string{
 		"internal/cluster",
 		"internal/login",
-		"internal/store/bolt",
 		"internal/vim",
 	}
 )

@@ -9,16 +9,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// ErrSealed: the file is a backup, which must not be served as it is.
-var ErrSealed = errors.New("file is a backup and must be restored, not opened: it may hold sessions that have ended since")
+// ErrSealed: the file is a backup. It must be restored and not be served.
+var ErrSealed = errors.New("file is a backup: restore it instead, because it may hold sessions that have since ended")
 
-// sealKey is in the meta bucket of a backup: when it was made.
+// sealKey is a key in the meta bucket of a backup. Its value is the time when the backup was made.
 var sealKey = []byte("sealed")
 
-// Backup writes a copy of the store as of now, whole and of one instant, which
-// has every commit that was acknowledged before the call. Commits go on
-// meanwhile, but pages that they free are not used again, and a file that
-// outgrows its map waits, until the copy has ended: w must not be slow.
+// Backup writes a copy of the store to w. The copy is complete, of one instant, and has every
+// commit that was acknowledged before the call. Commits go on during the copy. But until it ends,
+// the pages that they free are not used again, and a commit waits if the file must outgrow its map.
+// So w must not be slow.
 func (s *Store) Backup(w io.Writer) error {
 	err := s.view(func(tx *bolt.Tx) error {
 		if tx.ID()%2 == 1 {
@@ -33,14 +33,14 @@ func (s *Store) Backup(w io.Writer) error {
 	return nil
 }
 
-// inTurn exchanges the two meta pages that a copy begins with. bbolt puts the
-// newer one first whatever its transaction. But transaction n writes page n%2:
-// after an odd one, the next would overwrite the newer page and leave two that
-// don't follow each other, which is how a lost one is found.
+// inTurn swaps the two meta pages at the beginning of a copy. bbolt always writes the newer one
+// first. But transaction n writes meta page n%2. So after a transaction with an odd number, the
+// next transaction of the copy would overwrite the newer page, and leave two pages that don't
+// follow each other. That is the sign of a lost page, see metas.
 type inTurn struct {
 	w    io.Writer
 	size int    // of a page
-	head []byte // what came of the two pages
+	head []byte // the beginning of the copy, until both pages are complete
 	done bool
 }
 
@@ -52,7 +52,7 @@ func (t *inTurn) Write(p []byte) (int, error) {
 	if len(t.head) < 2*t.size {
 		return len(p), nil
 	}
-	// The headers, which number the pages, stay.
+	// The headers stay in their places, because they number the pages.
 	first, second := t.head[pageHeader:][:metaLen], t.head[t.size+pageHeader:][:metaLen]
 	for i := range first {
 		first[i], second[i] = second[i], first[i]
@@ -64,15 +64,14 @@ func (t *inTurn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Seal makes a backup of a file that nobody has open: from then on it can be
-// checked and read, but not be opened in the place of the store that it is a
-// copy of. at is when the copy was begun.
+// Seal turns a file that is not open into a backup. It can then be checked and read, but not be
+// opened to be served. at is the time when the copy was begun.
 func Seal(path string, at time.Time) error {
 	db, err := openBolt(path, false, false, soundPages)
 	if err != nil {
 		return fmt.Errorf("seal backup %s: %w", path, err)
 	}
-	db.AllocSize = 0 // no room at the end: nothing more will be written
+	db.AllocSize = 0 // no reserve at the end, because nothing more will be written
 	err = guard(path, func() error {
 		return db.Update(func(tx *bolt.Tx) error {
 			if _, err := checkSchema(tx); err != nil {
@@ -87,7 +86,7 @@ func Seal(path string, at time.Time) error {
 	return nil
 }
 
-// sealed returns when the file was made as a backup; zero: it is none.
+// sealed returns when the file was made as a backup, or zero if it is not a backup.
 func sealed(tx *bolt.Tx) (time.Time, error) {
 	n, ok, err := number(tx, sealKey)
 	if err != nil || !ok {

@@ -14,11 +14,11 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// halting is a writer that is stuck after its first bytes, until it is let go.
+// halting is a writer that blocks after its first bytes, until letGo is closed.
 type halting struct {
 	bytes.Buffer
 	stuck, letGo chan struct{}
-	then         error // of all writes after that
+	then         error // the result of all writes after that
 }
 
 func newHalting(then error) *halting {
@@ -39,7 +39,8 @@ func TestCommitsGoOnWhileABackupIsStuckAndAreNotInIt(t *testing.T) {
 	put := func(from, to int) {
 		t.Helper()
 		for i := from; i < to; i++ {
-			if _, err := s.Commit(t.Context(), store.Put(store.Session, sessionID(i), make([]byte, 300), time.Time{})); err != nil {
+			change := store.Put(store.Session, sessionID(i), make([]byte, 300), time.Time{})
+			if _, err := s.Commit(t.Context(), change); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -120,7 +121,8 @@ func TestASealedFileIsReadAndCheckedButNotServed(t *testing.T) {
 	if err := Seal(path, at); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(path, Options{}); !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "2026-05-04T03:02:01Z") {
+	_, err = Open(path, Options{})
+	if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "2026-05-04T03:02:01Z") {
 		t.Errorf("Open: %v", err)
 	}
 	report, err := Check(path)
@@ -163,7 +165,8 @@ func TestAStoreOpenedToReadIsNotChangedNorMade(t *testing.T) {
 	}
 	s := openTest(t, path, Options{ReadOnly: true})
 	also := openTest(t, path, Options{ReadOnly: true})
-	if _, err := s.Commit(t.Context(), store.Put(store.Session, "new", nil, time.Time{})); !errors.Is(err, store.ErrUnavailable) {
+	_, err = s.Commit(t.Context(), store.Put(store.Session, "new", nil, time.Time{}))
+	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Commit: %v", err)
 	}
 	if _, err := Open(path, Options{}); !errors.Is(err, ErrLocked) {

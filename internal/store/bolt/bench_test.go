@@ -20,7 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// sessionID is spread as the hash of a token is.
+// sessionID returns ids that are spread as the hashes of tokens are.
 func sessionID(i int) string {
 	h := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 	return base64.RawURLEncoding.EncodeToString(h[:])
@@ -38,7 +38,8 @@ func BenchmarkCommit(b *testing.B) {
 			for w := range committers {
 				wg.Go(func() {
 					for i := w; i < b.N; i += committers {
-						if _, err := s.Commit(b.Context(), store.Create(store.Session, sessionID(i), value, expires)); err != nil {
+						create := store.Create(store.Session, sessionID(i), value, expires)
+						if _, err := s.Commit(b.Context(), create); err != nil {
 							b.Error(err)
 						}
 					}
@@ -50,8 +51,8 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkLoad opens a store of sessions and reads all of it.
-// VIGATE_BENCH_SESSIONS sets how many, else 100,000.
+// BenchmarkLoad opens a store of sessions and reads all of it. VIGATE_BENCH_SESSIONS sets how many;
+// the default is 100,000.
 func BenchmarkLoad(b *testing.B) {
 	sessions := 100_000
 	if v := os.Getenv("VIGATE_BENCH_SESSIONS"); v != "" {
@@ -108,7 +109,7 @@ func openTest(t testing.TB, path string, opts Options) *Store {
 	return s
 }
 
-// fill makes a closed store with so many sessions, without syncs between.
+// fill makes a closed store with that many sessions. It syncs only once, at the end.
 func fill(t testing.TB, path string, sessions int) {
 	t.Helper()
 	s := openTest(t, path, Options{noSync: true})
@@ -116,7 +117,8 @@ func fill(t testing.TB, path string, sessions int) {
 	for i := 0; i < sessions; {
 		var changes []store.Change
 		for ; i < sessions && len(changes) < 50_000; i++ {
-			changes = append(changes, store.Create(store.Session, sessionID(i), value, expires.Add(time.Duration(i)*time.Millisecond)))
+			expires := expires.Add(time.Duration(i) * time.Millisecond)
+			changes = append(changes, store.Create(store.Session, sessionID(i), value, expires))
 		}
 		if _, err := s.Commit(context.Background(), changes...); err != nil {
 			t.Fatal(err)
@@ -130,7 +132,7 @@ func fill(t testing.TB, path string, sessions int) {
 	}
 }
 
-// transactions is how many were committed to the file, ever.
+// transactions returns how many transactions were ever committed to the file.
 func transactions(t testing.TB, s *Store) int {
 	t.Helper()
 	var n int

@@ -1,11 +1,12 @@
-// Package bolt is the embedded store: one file, one process, on bbolt.
+// Package bolt is the embedded store: one file for one process, on bbolt. It is for a single
+// server; package etcd is the store that several servers share. [Open] returns a [Store], which
+// implements store.Store.
 //
-// All writes pass one goroutine, which puts whatever has been asked meanwhile
-// into one transaction and so one fsync. A write is acknowledged after that,
-// and handed to the watchers in the same order.
+// One goroutine writes. It puts all waiting writes into one transaction, and so into one fsync. A
+// write is acknowledged after that, and delivered to the watchers in the same order.
 //
-// Pages and records are checked, see pages.go and layout.go: what is damaged is
-// reported with its place, and is never taken for absent.
+// Pages and records have checksums or are checked against the format, see pages.go and layout.go.
+// Damage is reported with its place. A damaged record is never treated as absent.
 package bolt
 
 import (
@@ -25,42 +26,42 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// ErrLocked: another process, or another Store of this one, has the file open.
+// ErrLocked: another process, or another Store of this process, has the file open.
 var ErrLocked = errors.New("store is in use by another process")
 
-// Options may be left zero.
+// Options are the options of Open. The zero value is valid.
 type Options struct {
-	Now    func() time.Time // the clock that records expire by; nil: time.Now
+	Now    func() time.Time // the clock by which records expire; nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
-	// Observe, if set, hears of each transaction: how many writes it held, how
-	// long it took until it was durable, and its failure. It must be quick.
+	// Observe, if set, is called after each transaction, with the number of writes in it, the time
+	// until it was durable, and its error. It must return quickly.
 	Observe func(writes int, took time.Duration, err error)
-	// ReadOnly opens a file that is there, a sealed one included, for as long as
-	// nobody has it open to write. Writes fail with store.ErrUnavailable.
+	// ReadOnly opens an existing file, even a sealed one, for reading. It fails with ErrLocked
+	// while the file is open for writing elsewhere. Writes fail with store.ErrUnavailable.
 	ReadOnly bool
 
-	noSync bool // for tests of what does not depend on a disk
-	lag    int  // bytes that a watcher may be behind; 0: maxLag
+	noSync bool // for tests that don't depend on the disk
+	lag    int  // how many bytes a watcher may be behind; 0: maxLag
 }
 
-// Store is an open file. It is a store.Store.
+// Store is an open file. It implements store.Store, and is safe for concurrent use.
 type Store struct {
 	db      *bolt.DB
 	path    string
 	now     func() time.Time
-	log     *slog.Logger
-	observe func(writes int, took time.Duration, err error) // Options.Observe, or nothing
+	logger  *slog.Logger
+	observe func(writes int, took time.Duration, err error) // Options.Observe or a function that does nothing
 	writer  writer
 	hub     hub
 
 	closing atomic.Bool
 	close   sync.Once
-	stopped chan struct{} // closed when the writer has ended
+	stopped chan struct{} // closed when the writing goroutine has ended
 }
 
-// Open opens the file, or makes it, mode 0600, if there is none. Errors:
-// ErrLocked, ErrSealed, *store.DamagedError, and one that says so where a newer
-// program has written the file.
+// Open opens the file. If it does not exist, Open creates it with mode 0600. Errors: ErrLocked,
+// ErrSealed, *store.DamagedError, and an error that says so if a newer version has written the
+// file.
 func Open(path string, opts Options) (*Store, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -78,14 +79,16 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	s := &Store{db: db, path: path, now: opts.Now, log: opts.Logger, observe: opts.Observe, stopped: make(chan struct{})}
+	s := &Store{
+		db: db, path: path, now: opts.Now, logger: opts.Logger, observe: opts.Observe, stopped: make(chan struct{}),
+	}
 	s.writer.init()
 	s.hub.init(rev, opts.lag)
 	go s.write()
 	return s, nil
 }
 
-// Close waits for the writes that were begun and ends the watches.
+// Close waits for the writes that have begun, and ends the watches. Calling it again does nothing.
 func (s *Store) Close() error {
 	var err error
 	s.close.Do(func() {
@@ -100,7 +103,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// ready returns why a call can't begin.
+// ready returns an error if a call can't begin.
 func (s *Store) ready(ctx context.Context) error {
 	if s.closing.Load() {
 		return store.ErrClosed
@@ -108,7 +111,7 @@ func (s *Store) ready(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Get is the contract's.
+// Get implements store.Store.
 func (s *Store) Get(ctx context.Context, k store.Kind, id string) (r store.Record, err error) {
 	if err := s.ready(ctx); err != nil {
 		return r, err
@@ -133,7 +136,7 @@ func (s *Store) Get(ctx context.Context, k store.Kind, id string) (r store.Recor
 	return r, nil
 }
 
-// Newest is the contract's.
+// Newest implements store.Store.
 func (s *Store) Newest(ctx context.Context) (store.Revision, error) {
 	if err := s.ready(ctx); err != nil {
 		return 0, err
@@ -141,8 +144,7 @@ func (s *Store) Newest(ctx context.Context) (store.Revision, error) {
 	return s.hub.revision(), nil
 }
 
-// read finds a record whether or not it has expired. Its Value lives as long as
-// the transaction.
+// read finds a record, expired or not. Its Value is valid until the transaction ends.
 func read(tx *bolt.Tx, k store.Kind, id []byte) (store.Record, bool, error) {
 	b := tx.Bucket(recordBucket(k))
 	if b == nil {
@@ -166,7 +168,7 @@ func (s *Store) view(fn func(*bolt.Tx) error) error {
 		if err != nil {
 			return beginError(err)
 		}
-		defer tx.Rollback() // of a read transaction: it only ends it
+		defer tx.Rollback() // only ends the read transaction
 		return fn(tx)
 	})
 }
@@ -178,8 +180,8 @@ func beginError(err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
-// guard makes an error of what bbolt does when it meets damaged pages: it
-// panics, or reads outside of its map.
+// guard runs fn and returns an error for the ways in which bbolt fails on damaged pages: it panics,
+// or reads outside its map.
 func guard(path string, fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

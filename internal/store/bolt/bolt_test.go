@@ -14,7 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// file is the suite's data: one file, which one store at a time can open.
+// file is the data of one test of the suite: one file, which only one store at a time can open.
 type file struct {
 	path string
 	opts Options
@@ -66,7 +66,7 @@ func TestAStoreIsNotWrittenThroughALink(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 3 {
 		t.Errorf("the directory has %v, %v", left, err)
 	}
-	opts.ReadOnly = true // as a backup is read
+	opts.ReadOnly = true // as for reading a backup
 	if s, err = Open(link, opts); err != nil {
 		t.Fatal(err)
 	}

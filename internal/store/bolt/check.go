@@ -12,14 +12,14 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// maxDamage bounds what a report lists.
+// maxDamage bounds how many damages a report lists.
 const maxDamage = 1000
 
-// Report is what Check found.
+// Report is the result of Check.
 type Report struct {
 	Revision store.Revision     // of the newest commit
-	Records  map[store.Kind]int // that can be read, expired ones included
-	Sealed   time.Time          // when the file was made as a backup; zero: it is none
+	Records  map[store.Kind]int // how many can be read, expired ones included
+	Sealed   time.Time          // when the file was made as a backup; zero: it is not a backup
 	Damage   []error            // *store.DamagedError each, at most 1,000
 }
 
@@ -30,9 +30,8 @@ func (r *Report) add(err error) bool {
 	return len(r.Damage) < maxDamage
 }
 
-// Check reads everything in the file and changes nothing. Its error says why
-// that could not be done, ErrLocked among others: a running server's store is
-// checked on a backup.
+// Check reads everything in the file and changes nothing. It returns an error only if it can't do
+// that, for example ErrLocked. To check the store of a running server, check a backup of it.
 func Check(path string) (Report, error) {
 	report := Report{Records: map[store.Kind]int{}}
 	db, err := openBolt(path, true, false, func(f *os.File) error {
@@ -43,7 +42,7 @@ func Check(path string) (Report, error) {
 		return nil
 	})
 	if errors.Is(err, errPages) {
-		return report, nil // records can't be looked for in damaged pages
+		return report, nil // damaged pages can't be searched for records
 	}
 	if err != nil {
 		return report, fmt.Errorf("check store %s: %w", path, err)
@@ -88,7 +87,7 @@ func (r *Report) kind(tx *bolt.Tx, k store.Kind) {
 			if err == nil && record.Revision > r.Revision {
 				err = fmt.Errorf("revision %d, the newest is %d", record.Revision, r.Revision)
 			}
-			if err == nil && !record.Expires.IsZero() && (expiries == nil || expiries.Get(expiryKey(record.Expires, id)) == nil) {
+			if err == nil && !indexed(expiries, record, id) {
 				err = errNoEntry
 			}
 			if err == nil {
@@ -103,7 +102,12 @@ func (r *Report) kind(tx *bolt.Tx, k store.Kind) {
 	}
 }
 
-// expiries wants each entry to name a record that expires then.
+// indexed reports whether the index of expiries has the record, or need not have it.
+func indexed(expiries *bolt.Bucket, r store.Record, id []byte) bool {
+	return r.Expires.IsZero() || expiries != nil && expiries.Get(expiryKey(r.Expires, id)) != nil
+}
+
+// expiries checks that each entry of the index names a record that expires at the entry's time.
 func (r *Report) expiries(path string, k store.Kind, records, expiries *bolt.Bucket) {
 	c := expiries.Cursor()
 	for key, _ := c.First(); key != nil; key, _ = c.Next() {
@@ -111,9 +115,10 @@ func (r *Report) expiries(path string, k store.Kind, records, expiries *bolt.Buc
 		if len(key) > expiryLen {
 			err = errNoRecord
 			if records != nil {
-				// A record that can't be read was reported already.
+				// A record that can't be read has been reported already.
 				record, bad := decode(k, key[expiryLen:], records.Get(key[expiryLen:]))
-				if bad == nil && bytes.Equal(expiryKey(record.Expires, key[expiryLen:]), key) || errors.Is(bad, errSum) {
+				match := bad == nil && bytes.Equal(expiryKey(record.Expires, key[expiryLen:]), key)
+				if match || errors.Is(bad, errSum) {
 					err = nil
 				}
 			}

@@ -22,7 +22,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// childEnv makes the test binary a process to be killed or starved.
+// childEnv makes the test binary a process that the test kills, or whose disk is full.
 const childEnv = "VIGATE_BOLT_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -51,8 +51,8 @@ func child(role, path string) *exec.Cmd {
 	return c
 }
 
-// commitUntilKilled creates pairs of records and deletes each third pair, and
-// prints a line for each that was acknowledged.
+// commitUntilKilled creates pairs of records and deletes each third pair. It prints a line for each
+// acknowledged commit.
 func commitUntilKilled(path string) error {
 	s, err := Open(path, Options{})
 	if err != nil {
@@ -81,7 +81,8 @@ func commitUntilKilled(path string) error {
 					continue
 				}
 				say("?" + id)
-				if _, err := s.Commit(ctx, store.Delete(store.Session, id), store.Delete(store.Ticket, id)); err != nil {
+				pair := []store.Change{store.Delete(store.Session, id), store.Delete(store.Ticket, id)}
+				if _, err := s.Commit(ctx, pair...); err != nil {
 					failed <- err
 					return
 				}
@@ -94,7 +95,7 @@ func commitUntilKilled(path string) error {
 
 func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "store.db")
-	said := map[string]byte{} // the last that was said of each id
+	said := map[string]byte{} // the last line about each id
 	for round := range 3 {
 		c := child("commit", path)
 		c.Stderr = os.Stderr
@@ -109,7 +110,7 @@ func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
 		for n := 0; ; n++ {
 			line, err := lines.ReadString('\n')
 			if errors.Is(err, io.EOF) {
-				break // what follows the last line break was not said
+				break // the child did not finish the rest
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -148,9 +149,9 @@ func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
 
 func TestAFullDiskIsAClearErrorAndHeals(t *testing.T) {
 	for name, limit := range map[string]string{
-		// The file has room at its end that was not written yet. The first
-		// limit is amid that: a transaction fails between its pages. The second
-		// is met when the file is to grow.
+		// The end of the file has reserved space that was not written yet. The first limit is
+		// inside that space: a transaction fails between its pages. The second limit is reached
+		// when the file has to grow.
 		"writing": "300000", "growing": "20000000",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +163,7 @@ func TestAFullDiskIsAClearErrorAndHeals(t *testing.T) {
 	}
 }
 
-// fillDisk limits the size of files, which fails writes as a full disk does.
+// fillDisk limits the size of files. A write beyond the limit fails as on a full disk.
 func fillDisk(arg string) error {
 	number, path, _ := strings.Cut(arg, ":")
 	limit, err := strconv.ParseUint(number, 10, 64)
@@ -184,11 +185,12 @@ func fillDisk(arg string) error {
 	ctx := context.Background()
 	written := 0
 	put := func() error {
-		_, err := s.Commit(ctx, store.Create(store.Session, sessionID(written), make([]byte, limit/100), time.Now().Add(time.Hour)))
+		value, expires := make([]byte, limit/100), time.Now().Add(time.Hour)
+		_, err := s.Commit(ctx, store.Create(store.Session, sessionID(written), value, expires))
 		return err
 	}
-	// A commit may find room again after one that did not: in pages of the file
-	// that are free since.
+	// After a commit that found no space, another may find some, in pages of the file that have
+	// become free since.
 	for refused := 0; refused < 3; {
 		err := put()
 		if err == nil {
@@ -202,7 +204,7 @@ func fillDisk(arg string) error {
 			return fmt.Errorf("commit on a full disk: %w", err)
 		}
 		if _, err := s.Get(ctx, store.Session, sessionID(written)); !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("get of what was not written: %w", err)
+			return fmt.Errorf("get of a record that was not written: %w", err)
 		}
 		for i := range written {
 			if _, err := s.Get(ctx, store.Session, sessionID(i)); err != nil {

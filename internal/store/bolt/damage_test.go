@@ -38,7 +38,7 @@ func sample(t testing.TB) string {
 	return backUp(t, s)
 }
 
-// backUp makes a file of the store without the room that bbolt keeps at the
+// backUp makes a file of the store. It does not have the reserved space that bbolt keeps at the
 // end.
 func backUp(t testing.TB, s *Store) string {
 	t.Helper()
@@ -51,7 +51,7 @@ func backUp(t testing.TB, s *Store) string {
 	return path
 }
 
-// contents reads all of a store, through its stream and one by one.
+// contents reads the whole store, through its stream and record by record.
 func contents(t testing.TB, path string) (map[string]string, error) {
 	t.Helper()
 	s, err := Open(path, Options{noSync: true})
@@ -98,7 +98,8 @@ func TestAFlippedByteIsReportedOrChangesNothing(t *testing.T) {
 	if err != nil || len(whole) != 408 {
 		t.Fatalf("%d records, %v", len(whole), err)
 	}
-	if report, err := Check(path); err != nil || len(report.Damage) > 0 || report.Records[store.Session] != 400 || report.Records[store.Event] != 4 {
+	report, err := Check(path)
+	if n := report.Records; err != nil || len(report.Damage) > 0 || n[store.Session] != 400 || n[store.Event] != 4 {
 		t.Fatalf("Check of a sound file: %+v, %v", report, err)
 	}
 	sound, err := os.ReadFile(path)
@@ -111,7 +112,7 @@ func TestAFlippedByteIsReportedOrChangesNothing(t *testing.T) {
 	found, pageSize, bad := 0, os.Getpagesize(), filepath.Join(t.TempDir(), "bad.db")
 	for i := range 400 {
 		at := rng.IntN(len(sound))
-		if i%3 == 0 { // where pages and their elements begin
+		if i%3 == 0 { // at the beginning of a page, where elements begin
 			at = at/pageSize*pageSize + rng.IntN(64)
 		}
 		flip := byte(1 + rng.IntN(255))
@@ -202,7 +203,7 @@ func TestAPageOfTwoBucketsIsFound(t *testing.T) {
 	}
 }
 
-// edit changes a closed store behind its back.
+// edit changes a closed store without the checks of package bolt.
 func edit(t testing.TB, path string, fn func(*bolt.Tx) error) {
 	t.Helper()
 	db, err := bolt.Open(path, 0o600, &bolt.Options{NoFreelistSync: true})
@@ -254,7 +255,8 @@ func TestADamagedRecordIsNamedAndHarmsNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := Check(path)
-	if err != nil || len(report.Damage) != 1 || !isDamage(report.Damage[0], where...) || report.Records[store.Session] != 400 {
+	if n := report.Records[store.Session]; err != nil || len(report.Damage) != 1 || n != 400 ||
+		!isDamage(report.Damage[0], where...) {
 		t.Errorf("Check: %+v, %v", report, err)
 	}
 }
@@ -262,7 +264,9 @@ func TestADamagedRecordIsNamedAndHarmsNoOther(t *testing.T) {
 func TestADamagedIndexIsFound(t *testing.T) {
 	for name, change := range map[string]func(b *bolt.Bucket, key []byte) error{
 		"lacks the record": func(b *bolt.Bucket, key []byte) error { return b.Delete(key) },
-		"not there":        func(b *bolt.Bucket, key []byte) error { return b.Put(append(key[:len(key):len(key)], 'x'), nil) },
+		"not there": func(b *bolt.Bucket, key []byte) error {
+			return b.Put(append(key[:len(key):len(key)], 'x'), nil)
+		},
 	} {
 		path := sample(t)
 		edit(t, path, func(tx *bolt.Tx) error {
@@ -335,11 +339,12 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	path := sample(t)
 	edit(t, path, func(tx *bolt.Tx) error { return putNumber(tx, schemaKey, schema+1) })
 	_, err := Open(path, Options{})
-	if err == nil || isDamage(err) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), fmt.Sprint("schema ", schema+1)) {
+	want := fmt.Sprint("schema ", schema+1)
+	if err == nil || isDamage(err) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open: %v", err)
 	}
 	if _, err := Check(path); err == nil {
-		t.Error("Check says nothing")
+		t.Error("Check returned no error")
 	}
 }
 
@@ -361,7 +366,8 @@ func FuzzDecodeTakesOnlyWhatWasEncoded(f *testing.F) {
 func FuzzPagesThatPassTheCheckCanBeRead(f *testing.F) {
 	s := openTest(f, filepath.Join(f.TempDir(), "store.db"), Options{noSync: true})
 	for i := range 60 {
-		if _, err := s.Commit(f.Context(), store.Put(store.Session, fmt.Sprint(i), make([]byte, 200), time.Now().Add(time.Hour))); err != nil {
+		change := store.Put(store.Session, fmt.Sprint(i), make([]byte, 200), time.Now().Add(time.Hour))
+		if _, err := s.Commit(f.Context(), change); err != nil {
 			f.Fatal(err)
 		}
 	}
@@ -372,7 +378,7 @@ func FuzzPagesThatPassTheCheckCanBeRead(f *testing.F) {
 	f.Add(uint32(0), []byte(nil))
 	f.Add(uint32(4096*3+10), []byte{0xff, 0xff})
 	f.Add(uint32(8), []byte{1})
-	f.Add(uint32(4096*3+10), []byte{1}) // the count of a page's elements
+	f.Add(uint32(4096*3+10), []byte{1}) // the number of a page's elements
 	f.Add(uint32(4096*3+10), []byte{0})
 	f.Fuzz(func(t *testing.T, at uint32, patch []byte) {
 		b := append([]byte(nil), sound...)

@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// group is one write transaction with what its commits have done so far.
+// group is one write transaction and the changes that its commits have made so far.
 type group struct {
 	s        *Store
 	tx       *bolt.Tx
@@ -29,12 +29,12 @@ func (s *Store) newGroup(tx *bolt.Tx) (*group, error) {
 	return g, g.upgrade()
 }
 
-// guarded runs one request.
+// guarded runs one request. It returns an error if bbolt fails on damaged pages.
 func (g *group) guarded(run func(*group) error) error {
 	return guard(g.s.path, func() error { return run(g) })
 }
 
-// Commit is the contract's.
+// Commit implements store.Store.
 func (s *Store) Commit(ctx context.Context, changes ...store.Change) (rev store.Revision, err error) {
 	if err := store.Validate(changes); err != nil {
 		return 0, err
@@ -49,7 +49,7 @@ func (s *Store) Commit(ctx context.Context, changes ...store.Change) (rev store.
 	return rev, nil
 }
 
-// Touch is the contract's. All of the call is one commit.
+// Touch implements store.Store. Each call is one commit.
 func (s *Store) Touch(ctx context.Context, records ...store.Record) (revs []store.Revision, err error) {
 	err = s.submit(ctx, func(g *group) error {
 		revs, err = g.touch(records)
@@ -61,7 +61,7 @@ func (s *Store) Touch(ctx context.Context, records ...store.Record) (revs []stor
 	return revs, nil
 }
 
-// Sweep is the contract's. All of the call is one commit.
+// Sweep implements store.Store. Each call is one commit.
 func (s *Store) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (n int, err error) {
 	if err := store.ValidateSweep(kinds); err != nil {
 		return 0, err
@@ -76,7 +76,7 @@ func (s *Store) Sweep(ctx context.Context, limit int, kinds ...store.Kind) (n in
 	return n, nil
 }
 
-// old is a record as it is before a change, expired or not.
+// old is a record before a change. It may have expired.
 type old struct {
 	store.Record
 	found bool
@@ -108,8 +108,8 @@ func (g *group) commit(changes []store.Change) (store.Revision, error) {
 	return g.end(done), nil
 }
 
-// end ends a commit that began when there were so many deltas: it takes a
-// revision if it changed anything.
+// end ends a commit. done is the number of deltas before the commit. The commit gets a revision
+// only if it changed anything.
 func (g *group) end(done int) store.Revision {
 	if len(g.deltas) > done {
 		g.revision++
@@ -122,7 +122,7 @@ func (g *group) read(k store.Kind, id string) (old, error) {
 	return old{r, found}, err
 }
 
-// change does change i of a commit.
+// change applies the change at index i of a commit.
 func (g *group) change(i int, c store.Change, before old) error {
 	switch r := c.Record; c.Op {
 	case store.OpPut:
@@ -145,7 +145,7 @@ func (g *group) change(i int, c store.Change, before old) error {
 	return nil
 }
 
-// put writes a record in the commit that follows the last.
+// put writes a record at the next revision.
 func (g *group) put(r store.Record, before old) error {
 	records, err := g.tx.CreateBucketIfNotExists(recordBucket(r.Kind))
 	if err != nil {
@@ -165,7 +165,7 @@ func (g *group) put(r store.Record, before old) error {
 	return nil
 }
 
-// index moves the record's entry in the expiry bucket.
+// index updates the record's entry in the expiry bucket.
 func (g *group) index(r store.Record, id []byte, before old) error {
 	if before.found && before.Expires.Equal(r.Expires) {
 		return nil
@@ -211,11 +211,11 @@ func (g *group) touch(records []store.Record) ([]store.Revision, error) {
 	for i, r := range records {
 		o, err := g.read(r.Kind, r.ID)
 		if err != nil {
-			// One that fails harms no other.
-			g.s.log.Error("record can't be touched", "error", err)
+			// A record that fails must not keep the others from being touched.
+			g.s.logger.Error("touch record failed", "err", err)
 			continue
 		}
-		// A touch writes only over the very record that its caller has read.
+		// A touch only overwrites the record at the revision that its caller has read.
 		if !o.found || o.Expired(now) || o.Revision != r.Revision {
 			continue
 		}
@@ -265,7 +265,7 @@ func (g *group) sweep(limit int, kinds []store.Kind) (int, error) {
 			victims = append(victims, victim{id, o})
 			left--
 		}
-		// A cursor does not survive changes of its bucket.
+		// A cursor is invalid after a change of its bucket.
 		for _, v := range victims {
 			g.writing = true
 			if err := g.remove(k, string(v.id), v.old); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// The file, schema 2. All numbers are big-endian.
+// The layout of the file, schema 2. All numbers are big-endian.
 //
 //	bucket "meta"      name → sum(4) payload
 //	                     "schema"          uint32
@@ -23,10 +23,9 @@ import (
 //	bucket "r"+kind    id → format(1)=1 sum(4) revision(8) seconds(8) nanoseconds(4) value
 //	bucket "x"+kind    seconds(8) nanoseconds(4) id → nothing: records by expiry
 //
-// Seconds count from 1970, their top bit turned so that bytes sort as times do.
-// Nanoseconds of 2³²−1 mean that the record never expires; it is then not in
-// the "x" bucket. Sums are CRC-32C over the kind, the id or name, and all that
-// follows the sum.
+// Seconds count from 1970. Their top bit is inverted, so that bytes sort as times do. Nanoseconds
+// of 2³²−1 mean that the record never expires; it then has no entry in the "x" bucket. Sums are
+// CRC-32C over the kind, the id or name, and all bytes after the sum.
 const (
 	schema        = 2
 	countedSchema = 1
@@ -55,8 +54,8 @@ func expiryBucket(k store.Kind) []byte { return []byte{'x', byte(k)} }
 
 func sequenceKey(k store.Kind) []byte { return append([]byte("sequence"), byte(k)) }
 
-// sum covers the name's length too, so that no byte can pass from the name to
-// the body unseen.
+// sum also covers the length of the name. So it detects a byte that moves from the name to the
+// body.
 func sum(k store.Kind, name, body []byte) uint32 {
 	return crc32.Update(crc32.Update(uint32(k)|uint32(len(name))<<8, castagnoli, name), castagnoli, body)
 }
@@ -77,12 +76,12 @@ func parseExpiry(b []byte) time.Time {
 	return time.Unix(int64(binary.BigEndian.Uint64(b)^1<<63), int64(nanos)).UTC()
 }
 
-// expiryKey is the record's key in the "x" bucket.
+// expiryKey returns the record's key in the "x" bucket.
 func expiryKey(expires time.Time, id []byte) []byte {
 	return append(appendExpiry(make([]byte, 0, expiryLen+len(id)), expires), id...)
 }
 
-// encode makes the stored form of the record under the id.
+// encode returns the stored form of the record under the id.
 func encode(r store.Record, id []byte) []byte {
 	b := make([]byte, 5, recordHeader+len(r.Value))
 	b[0] = recordFormat
@@ -92,8 +91,8 @@ func encode(r store.Record, id []byte) []byte {
 	return b
 }
 
-// decode reads the stored form. The record's Value is a part of b, and its ID
-// is left to the caller, who often has it.
+// decode reads the stored form. The record's Value is a part of b. The caller sets ID, which it
+// often has as a string already.
 func decode(k store.Kind, id, b []byte) (store.Record, error) {
 	switch {
 	case len(b) < recordHeader:
@@ -111,7 +110,7 @@ func decode(k store.Kind, id, b []byte) (store.Record, error) {
 	}, nil
 }
 
-// putNumber and number keep a number in the meta bucket.
+// putNumber writes a number into the meta bucket, and number reads it.
 func putNumber(tx *bolt.Tx, key []byte, n uint64) error {
 	b := binary.BigEndian.AppendUint64(make([]byte, 4, 12), n)
 	binary.BigEndian.PutUint32(b, sum(0, key, b[4:]))
@@ -137,7 +136,7 @@ func number(tx *bolt.Tx, key []byte) (n uint64, ok bool, err error) {
 	return 0, false, &store.DamagedError{Where: fmt.Sprintf("%s, %q", tx.DB().Path(), key), Cause: err}
 }
 
-// newest is the revision of the newest commit in the transaction.
+// newest returns the revision of the newest commit that the transaction sees.
 func newest(tx *bolt.Tx) (store.Revision, error) {
 	n, ok, err := number(tx, revisionKey)
 	if err == nil && !ok {
@@ -146,7 +145,7 @@ func newest(tx *bolt.Tx) (store.Revision, error) {
 	return store.Revision(n), err
 }
 
-// damaged says which record can't be read.
+// damaged returns an error that says which record can't be read.
 func damaged(path string, k store.Kind, id []byte, cause error) error {
 	return &store.DamagedError{Where: fmt.Sprintf("%s, kind %d, id %q", path, k, id), Cause: cause}
 }

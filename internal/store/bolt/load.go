@@ -9,27 +9,27 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// A piece of the state is bounded in records and bytes.
+// These bound one piece of the state, in records and in bytes.
 const (
 	pieceRecords = 4096
 	pieceBytes   = 4 << 20
 )
 
-// piece is a part of the state, read in one transaction.
+// piece is a part of the state. One transaction reads it.
 type piece struct {
 	deltas []store.Delta
-	at     store.Revision // of the transaction
+	at     store.Revision // the newest revision in the transaction
 	last   bool
 	err    error
 }
 
-// load applies the state, without what was written after the queue began, and
-// returns the revision up to which the queue must be applied for the whole. If
-// that is no later than the queue's beginning, the state is whole already, and
-// the last batch has said so.
+// load applies the state, except records that were written after the queue began. It returns a
+// revision: the state is whole once the queue was applied up to that revision. If the revision is
+// not later than the beginning of the queue, the state is whole already, and the last batch had
+// Whole.
 func (s *Store) load(ctx context.Context, q *queue, apply func(store.Batch) error) (store.Revision, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	pieces := make(chan piece, 1) // one is read while one is applied
+	pieces := make(chan piece, 1) // the next piece is read while one is applied
 	ended := make(chan struct{})
 	defer func() {
 		cancel()
@@ -66,7 +66,7 @@ func (s *Store) load(ctx context.Context, q *queue, apply func(store.Batch) erro
 	}
 }
 
-// readPieces sends the state in pieces until the last, an error or ctx's end.
+// readPieces sends the state in pieces, until the last piece, an error, or the end of ctx.
 func (s *Store) readPieces(ctx context.Context, since store.Revision, pieces chan<- piece) {
 	s.prefetch()
 	r := reader{since: since, kind: 1}
@@ -89,11 +89,11 @@ func (s *Store) readPieces(ctx context.Context, since store.Revision, pieces cha
 	}
 }
 
-// reader remembers where the next piece begins.
+// reader reads the state piece by piece, and remembers where the next piece begins.
 type reader struct {
 	since store.Revision
-	kind  int    // up to maxKind
-	after []byte // the last id read of the kind; nil: none yet
+	kind  int    // the kind to read next; up to maxKind
+	after []byte // the last id of the kind that was read; nil: none yet
 }
 
 const maxKind = 255

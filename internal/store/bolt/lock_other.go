@@ -4,5 +4,5 @@ package bolt
 
 import "os"
 
-// lock leaves it to bbolt.
+// lock does nothing: bbolt locks the file itself.
 func lock(*os.File, bool) error { return nil }

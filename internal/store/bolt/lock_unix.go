@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lock takes the lock that bbolt takes next, on the same open file, but does
-// not wait for it: the pages are read before bbolt comes to that.
+// lock takes the same lock on the same open file as bbolt does next, but without waiting: the pages
+// are read before bbolt takes it.
 func lock(f *os.File, exclusive bool) error {
 	how := syscall.LOCK_SH
 	if exclusive {

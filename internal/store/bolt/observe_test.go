@@ -11,13 +11,14 @@ import (
 )
 
 func TestEachTransactionIsToldOnceWithTheWritesInIt(t *testing.T) {
-	var groups, writes int // the writing goroutine's, until Close
-	s := openTest(t, filepath.Join(t.TempDir(), "store.db"), Options{Observe: func(n int, took time.Duration, err error) {
+	var groups, writes int // only the writing goroutine uses them, until Close
+	observe := func(n int, took time.Duration, err error) {
 		if groups++; took < 0 || err != nil {
 			t.Errorf("took %v: %v", took, err)
 		}
 		writes += n
-	}})
+	}
+	s := openTest(t, filepath.Join(t.TempDir(), "store.db"), Options{Observe: observe})
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// mapSize is reserved in the address space from the start, so that the map
-	// seldom has to grow: that waits for all readers.
+	// mapSize is the address space that is reserved at opening. It is large so that the map seldom
+	// has to grow, because bbolt then waits for all readers.
 	mapSize = 1 << 30
-	// lockTimeout only matters where lock is not there to refuse at once.
+	// lockTimeout only matters on systems where lock can't refuse at once.
 	lockTimeout = 100 * time.Millisecond
 )
 
-// openFile opens the file, or makes it unless it is only to be read, and returns
-// its newest revision.
+// openFile opens the file and returns its newest revision. If the file does not exist, it creates
+// it, unless readOnly is set.
 func openFile(path string, readOnly, noSync bool) (*bolt.DB, store.Revision, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) && !readOnly {
@@ -51,15 +51,15 @@ func openFile(path string, readOnly, noSync bool) (*bolt.DB, store.Revision, err
 	return db, rev, nil
 }
 
-// soundPages returns the first damage of the pages, if any.
+// soundPages returns the first damage in the pages, or nil.
 func soundPages(f *os.File) error {
 	var first error
 	checkPages(f, func(err error) bool { first = err; return false })
 	return first
 }
 
-// openRegular opens an existing file. What is to be written must be a regular file
-// and no link: who put a link there may have meant another's file.
+// openRegular opens an existing file. To be opened for writing it must be a regular file and not a
+// link: a link may have been put there to make the process write to another file.
 func openRegular(path string, flag int, mode os.FileMode, readOnly bool) (*os.File, error) {
 	flag &^= os.O_CREATE
 	if readOnly {
@@ -78,7 +78,7 @@ func openRegular(path string, flag int, mode os.FileMode, readOnly bool) (*os.Fi
 	}
 	info, err := f.Stat()
 	if err == nil && !os.SameFile(found, info) {
-		err = fmt.Errorf("%s was exchanged while it was opened", path)
+		err = fmt.Errorf("%s was replaced while it was opened", path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -86,8 +86,8 @@ func openRegular(path string, flag int, mode os.FileMode, readOnly bool) (*os.Fi
 	return f, nil
 }
 
-// openBolt opens an existing file under its lock, after check found no fault
-// with its pages: bbolt trusts them.
+// openBolt opens an existing file. It locks the file and calls check before bbolt reads the pages,
+// because bbolt trusts them.
 func openBolt(path string, readOnly, noSync bool, check func(*os.File) error) (db *bolt.DB, err error) {
 	open := func(path string, flag int, mode os.FileMode) (*os.File, error) {
 		f, err := openRegular(path, flag, mode, readOnly)
@@ -118,8 +118,8 @@ func options(readOnly, noSync bool, open func(string, int, os.FileMode) (*os.Fil
 		ReadOnly: readOnly,
 		NoSync:   noSync,
 		Timeout:  lockTimeout,
-		// The list of free pages is long after many sessions have ended. It is
-		// found anew at opening, which is cheaper than writing it at each commit.
+		// The list of free pages is long after many sessions have ended. bbolt finds it again at
+		// opening. That costs less than writing it with each commit.
 		NoFreelistSync: true,
 		FreelistType:   bolt.FreelistMapType,
 		NoStatistics:   true,
@@ -130,9 +130,9 @@ func options(readOnly, noSync bool, open func(string, int, os.FileMode) (*os.Fil
 	return o
 }
 
-// create makes an empty store under the path, all at once: whoever finds a file
-// there finds a whole one, so that an empty or short file is always a damaged
-// one. If another process is faster, its file stays.
+// create makes an empty store at the path, in one step. A process that finds a file there finds a
+// complete one, so an empty or short file is always a damaged one. If another process creates the
+// file first, that file stays.
 func create(path string) (err error) {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // mode 0600
@@ -173,7 +173,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// checkSchema returns the newest revision of a file that this program can read.
+// checkSchema returns the newest revision of the file. It returns an error if this version can't
+// read the file's schema.
 func checkSchema(tx *bolt.Tx) (store.Revision, error) {
 	path := tx.DB().Path()
 	n, ok, err := number(tx, schemaKey)
@@ -181,11 +182,11 @@ func checkSchema(tx *bolt.Tx) (store.Revision, error) {
 	case err != nil:
 		return 0, err
 	case !ok:
-		return 0, &store.DamagedError{Where: path, Cause: errors.New("no schema: not a store, or not all of one")}
+		return 0, &store.DamagedError{Where: path, Cause: errors.New("no schema: not a store, or an incomplete one")}
 	case n > schema:
-		return 0, fmt.Errorf("file has schema %d, this program knows none above %d: a newer one is needed", n, schema)
+		return 0, fmt.Errorf("file has schema %d, newer than %d: use a newer version of vigate", n, schema)
 	case n < countedSchema:
-		return 0, &store.DamagedError{Where: path, Cause: fmt.Errorf("schema %d, which never was", n)}
+		return 0, &store.DamagedError{Where: path, Cause: fmt.Errorf("schema %d does not exist", n)}
 	}
 	return newest(tx)
 }

@@ -11,14 +11,16 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// bbolt reads its file through a map and trusts what it finds: a damaged page
-// makes it panic, also in goroutines of its own, read outside of the map, or
-// turn in circles. So all pages that are in use are read here first, by the
-// format of its internal/common/{meta,page,bucket}.go, version 2.
+// bbolt reads its file through a memory map and trusts the contents. A damaged page makes it panic
+// (even in goroutines of its own), read outside the map, or loop for ever. So this file first reads
+// all pages that are in use. It checks them against the format in bbolt's
+// internal/common/{meta,page,bucket}.go, version 2.
 const (
-	pageHeader  = 16 // id(8) flags(2) count(2) overflow(4)
-	element     = 16 // leaf: flags(4) at(4) key(4) value(4); branch: at(4) key(4) page(8)
-	metaLen     = 64 // magic(4) version(4) page size(4) flags(4) root(8) sequence(8) freelist(8) pages(8) txid(8) sum(8)
+	pageHeader = 16 // id(8) flags(2) count(2) overflow(4)
+	element    = 16 // leaf: flags(4) at(4) key(4) value(4); branch: at(4) key(4) page(8)
+	// A meta page: magic(4) version(4) page size(4) flags(4) root(8) sequence(8) freelist(8)
+	// pages(8) txid(8) sum(8)
+	metaLen     = 64
 	bucketLen   = 16 // root(8) sequence(8)
 	metaMagic   = 0xED0CDAED
 	metaVersion = 2
@@ -32,10 +34,10 @@ const (
 	maxSpan     = 1 << 31 // bytes of one page with its overflow
 )
 
-// native is the order in which bbolt writes numbers: the machine's.
+// native is the byte order of numbers in the file: that of the machine.
 var native = binary.NativeEndian
 
-// pageCheck is one reading of all pages in use.
+// pageCheck is one check of all pages that are in use.
 type pageCheck struct {
 	f      *os.File
 	report func(error) bool // returns whether to go on
@@ -46,8 +48,7 @@ type pageCheck struct {
 	free   [][]byte // buffers for pages
 }
 
-// checkPages reports what is wrong with the file's pages, until report returns
-// false.
+// checkPages reports the damage in the file's pages, until report returns false.
 func checkPages(f *os.File, report func(error) bool) {
 	c := &pageCheck{f: f, report: report}
 	root, ok := c.metas()
@@ -59,7 +60,7 @@ func checkPages(f *os.File, report func(error) bool) {
 	c.page(root, nil, nil)
 }
 
-// damage reports and returns false.
+// damage reports a damage. It returns false.
 func (c *pageCheck) damage(page uint64, format string, args ...any) bool {
 	if !c.ended {
 		where := c.f.Name()
@@ -71,13 +72,13 @@ func (c *pageCheck) damage(page uint64, format string, args ...any) bool {
 	return false
 }
 
-// meta is what one of the two meta pages says.
+// meta holds the fields of a meta page that the check needs.
 type meta struct {
 	size, root, pages, txid uint64
 }
 
-// metas reads both meta pages. bbolt writes them in turn, and would go on with
-// the older one if the newer is damaged: the last commit would be undone.
+// metas reads both meta pages. bbolt writes them in turn. If the newer one is damaged, bbolt would
+// use the older one, and so undo the last commit. So damage in either is an error.
 func (c *pageCheck) metas() (root uint64, ok bool) {
 	info, err := c.f.Stat()
 	if err != nil {
@@ -101,7 +102,8 @@ func (c *pageCheck) metas() (root uint64, ok bool) {
 		return 0, c.damage(0, "the meta pages don't follow each other: %d, %d", first.txid, second.txid)
 	}
 	if first.pages < 2 || first.pages > uint64(info.Size())/first.size {
-		return 0, c.damage(0, "the file is cut off: %d bytes, %d pages of %d needed", info.Size(), first.pages, first.size)
+		return 0, c.damage(0, "the file is cut off: %d bytes, %d pages of %d needed",
+			info.Size(), first.pages, first.size)
 	}
 	c.size, c.pages = first.size, first.pages
 	return first.root, true
@@ -124,14 +126,17 @@ func (c *pageCheck) meta(at int64) (m meta, err error) {
 	if h.Sum64() != native.Uint64(body[metaLen-8:]) {
 		return m, errSum
 	}
-	m = meta{uint64(native.Uint32(body[8:])), native.Uint64(body[16:]), native.Uint64(body[40:]), native.Uint64(body[48:])}
+	m = meta{
+		size: uint64(native.Uint32(body[8:])), root: native.Uint64(body[16:]),
+		pages: native.Uint64(body[40:]), txid: native.Uint64(body[48:]),
+	}
 	if m.size < 1024 || m.size > maxPageSize || m.size&(m.size-1) != 0 {
 		return m, fmt.Errorf("page size %d", m.size)
 	}
 	return m, nil
 }
 
-// claim notes that n pages are in use, each once.
+// claim notes that n pages are in use. It reports a damage if one of them is in use already.
 func (c *pageCheck) claim(page, n uint64) bool {
 	if page >= c.pages || n > c.pages-page {
 		return c.damage(page, "%d pages from here, but the file has %d", n, c.pages)
@@ -145,8 +150,8 @@ func (c *pageCheck) claim(page, n uint64) bool {
 	return true
 }
 
-// page checks a page and all below it. Its keys must be at least low and below
-// high; nil is no bound.
+// page checks a page and all pages below it. Its keys must be at least low, and less than high. nil
+// means no bound.
 func (c *pageCheck) page(id uint64, low, high []byte) {
 	if c.ended || !c.claim(id, 1) {
 		return
@@ -192,12 +197,12 @@ func (c *pageCheck) read(id uint64, p []byte) bool {
 	return true
 }
 
-// content checks what is in a page: on disk, or inline in a leaf's element, of
-// which it then fills all. Only an inline page may be empty: bbolt puts buckets
-// inline when they are small.
+// content checks the content of a page. The page is either on disk, or inline in an element of a
+// leaf; it then fills the element. Only an inline page may be empty, because bbolt makes small
+// buckets inline.
 //
-// The elements' bytes follow their headers and each other without a gap, as
-// bbolt writes them, so that a wrong count does not hide records.
+// The bytes of the elements follow the element headers and each other without a gap, as bbolt
+// writes them. So a wrong count does not hide records.
 func (c *pageCheck) content(id uint64, p, low, high []byte, inline bool) {
 	flags, count := native.Uint16(p[8:]), int(native.Uint16(p[10:]))
 	if flags != branchPage && flags != leafPage {
@@ -230,14 +235,15 @@ func (c *pageCheck) content(id uint64, p, low, high []byte, inline bool) {
 	if count == 0 {
 		return
 	}
-	if low != nil && bytes.Compare(elements[0].key, low) < 0 || high != nil && bytes.Compare(elements[count-1].key, high) >= 0 {
+	if low != nil && bytes.Compare(elements[0].key, low) < 0 ||
+		high != nil && bytes.Compare(elements[count-1].key, high) >= 0 {
 		c.damage(id, "keys belong to another page")
 		return
 	}
 	c.below(id, flags, elements, high)
 }
 
-// below checks the pages and buckets that a page's elements lead to.
+// below checks the pages and buckets that the elements of a page point to.
 func (c *pageCheck) below(id uint64, flags uint16, elements []pageElement, high []byte) {
 	for i, e := range elements {
 		switch {
@@ -253,9 +259,9 @@ func (c *pageCheck) below(id uint64, flags uint16, elements []pageElement, high 
 	}
 }
 
-// pageElement is an element of a branch or a leaf. Its bytes are the page's.
+// pageElement is an element of a branch or a leaf. Its slices are parts of the page.
 type pageElement struct {
-	at         int // where they begin
+	at         int // offset of the key in the page
 	key, value []byte
 	page       uint64
 	bucket     bool
@@ -275,7 +281,7 @@ func parseElement(p []byte, i int, flags uint16) (e pageElement, ok bool) {
 		e.bucket = native.Uint32(b) == isBucket
 		at, key, value = uint64(native.Uint32(b[4:])), uint64(native.Uint32(b[8:])), uint64(native.Uint32(b[12:]))
 	}
-	at += uint64(start) // all four fit in 64 bits, also added
+	at += uint64(start) // all four fit in 64 bits, and so does their sum
 	if key == 0 || at+key+value > uint64(len(p)) {
 		return e, false
 	}
@@ -283,7 +289,7 @@ func parseElement(p []byte, i int, flags uint16) (e pageElement, ok bool) {
 	return e, true
 }
 
-// nested checks a bucket: a small one is a page inside of the element.
+// nested checks a bucket. A small bucket is a page inside the element.
 func (c *pageCheck) nested(id uint64, b []byte) {
 	switch {
 	case len(b) < bucketLen:

@@ -6,12 +6,12 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// A file of schema 1 has counters, from which Append took the ids of its records.
-// What they have come to is told to readers as the store.Numbering of the kind,
-// and is written as that with the first commit, which makes the file one of
-// schema 2. So a file that is only read is not changed.
+// A file of schema 1 has counters, from which Append took the ids of its records. Readers get the
+// state of a counter as the store.Numbering of the kind. The first commit writes that Numbering,
+// and makes the file one of schema 2. So a file that is only read is not changed.
 
-// counted returns the records that a file of schema 1 lacks.
+// counted returns the Numberings that a file of schema 1 does not hold as records. It returns none
+// for a newer file.
 func counted(tx *bolt.Tx) ([]store.Record, error) {
 	n, _, err := number(tx, schemaKey)
 	if err != nil || n != countedSchema {
@@ -30,8 +30,8 @@ func counted(tx *bolt.Tx) ([]store.Record, error) {
 	return all, nil
 }
 
-// upgrade makes a file of schema 1 one of the present schema, as a commit of its
-// own in the transaction.
+// upgrade turns a file of schema 1 into one of the current schema. It is a commit of its own in the
+// transaction.
 func (g *group) upgrade() error {
 	n, _, err := number(g.tx, schemaKey)
 	if err != nil || n != countedSchema {

@@ -24,7 +24,7 @@ func counting(t *testing.T, last uint64) string {
 	return path
 }
 
-// numberings are those of a stream's whole state.
+// numberings returns the Numberings in the whole state of the stream.
 func numberings(t *testing.T, s *Store) map[string]store.Numbering {
 	t.Helper()
 	found := map[string]store.Numbering{}
@@ -115,7 +115,8 @@ func TestACounterOfAnEarlierSchemaIsReadAndKeptWithTheFirstCommit(t *testing.T) 
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Commit(t.Context(), store.Numbering{Counted: 42}.Trim(store.Event, kept.Revision, 43)...); err != nil {
+	trim := want.Trim(store.Event, kept.Revision, 43)
+	if _, err := s.Commit(t.Context(), trim...); err != nil {
 		t.Errorf("trim: %v", err)
 	}
 }

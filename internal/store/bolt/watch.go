@@ -10,31 +10,30 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// maxLag is how many bytes a watcher may be behind. One that is further behind
-// gets the whole state again instead: commits never wait for watchers, and
-// watchers never cost unbounded memory.
+// maxLag is how many bytes a watcher may be behind. A watcher that is further behind gets the whole
+// state again. So commits never wait for watchers, and watchers never need unbounded memory.
 const maxLag = 64 << 20
 
-// deltaSize is what a delta costs beside its id and value, roughly.
+// deltaSize is the approximate size of a delta without its id and value.
 const deltaSize = 100
 
-// errLagging ends a part of a stream that was too far behind.
+// errLagging ends a stream whose watcher is too far behind.
 var errLagging = errors.New("watcher is too far behind")
 
-// hub hands published commits to the running watches.
+// hub passes published commits on to the running watches.
 type hub struct {
 	lag int
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	newest store.Revision
 	queues map[*queue]bool
 	closed bool
 }
 
-// queue is what one watch has still to see.
+// queue holds the batches that one watch has not delivered yet.
 type queue struct {
 	since store.Revision // the newest when the queue began
-	wake  chan struct{}  // something changed; holds one
+	wake  chan struct{}  // holds one signal that something has changed
 
 	// Guarded by the hub's mu.
 	batches []store.Batch // values shared with other queues
@@ -65,7 +64,7 @@ func (h *hub) publish(b store.Batch) {
 	}
 }
 
-// add appends a batch. One batch always fits, however large.
+// add appends a batch. An empty queue accepts a batch of any size.
 func (q *queue) add(b store.Batch, size, lag int) {
 	if q.lagging {
 		return
@@ -109,7 +108,7 @@ func (h *hub) close() {
 	}
 }
 
-// take empties the queue.
+// take empties the queue and returns its batches.
 func (h *hub) take(q *queue) ([]store.Batch, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,7 +123,7 @@ func (h *hub) take(q *queue) ([]store.Batch, error) {
 	return batches, nil
 }
 
-// wait returns the next batches, at least one.
+// wait returns the next batches. It waits until there is at least one.
 func (h *hub) wait(ctx context.Context, q *queue) ([]store.Batch, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -141,7 +140,7 @@ func (h *hub) wait(ctx context.Context, q *queue) ([]store.Batch, error) {
 	}
 }
 
-// Watch is the contract's.
+// Watch implements store.Store.
 func (s *Store) Watch(ctx context.Context, apply func(store.Batch) error) error {
 	for {
 		if err := s.ready(ctx); err != nil {
@@ -150,18 +149,17 @@ func (s *Store) Watch(ctx context.Context, apply func(store.Batch) error) error 
 		if err := s.stream(ctx, apply); !errors.Is(err, errLagging) {
 			return err
 		}
-		s.log.Warn("a watcher of the store is too far behind and gets the whole state again", "file", s.path)
+		s.logger.Warn("watcher of the store is too far behind: reading the whole state again", "file", s.path)
 	}
 }
 
-// stream is a Watch until it lags.
+// stream does the work of Watch until the watcher lags.
 //
-// The state is read piece by piece, each in a transaction of its own, so that a
-// slow reader holds up no commit. Pieces of different instants make a whole
-// this way: the queue has every commit after q.since, so records written after
-// that are left out of the pieces, and the state is whole once the commits up
-// to the last piece's instant were applied too. That way each record and each
-// commit is seen once.
+// It reads the state piece by piece, each in a transaction of its own, so that a slow reader delays
+// no commit. Pieces of different instants become one state as follows. The queue has every commit
+// after q.since, so the pieces leave out records that were written later. The state is whole once
+// the commits up to the instant of the last piece were applied too. So the watcher sees each record
+// and each commit once.
 func (s *Store) stream(ctx context.Context, apply func(store.Batch) error) error {
 	q := s.hub.subscribe()
 	defer s.hub.unsubscribe(q)

@@ -14,23 +14,23 @@ import (
 )
 
 const (
-	// maxGroup bounds how long the first of a group waits for the others' work.
+	// maxGroup bounds how long the first write of a group waits for the others.
 	maxGroup = 1024
-	// releaseEvery is after how many changes the map is released, see release.
+	// releaseEvery is the number of changes after which the map is released, see release.
 	releaseEvery = 1 << 16
 )
 
-// errAborted: a part of a group failed after it had begun to write. The group
-// is then undone and its parts are tried one by one.
+// errAborted: a part of a group failed after it had begun to write. The whole group is then rolled
+// back, and its parts are tried one by one.
 var errAborted = errors.New("write aborted")
 
-// request is one write that waits for the writer.
+// request is one write in the writer's queue.
 type request struct {
-	// run evaluates the request in a transaction, and writes only if it will
-	// succeed. It may be run again after the transaction was undone.
+	// run evaluates the request in a transaction. It writes only if the request will succeed. It
+	// may run again after the transaction was rolled back.
 	run   func(*group) error
-	state atomic.Int32 // waiting, then taken by the writer or given up by the caller
-	err   error        // once done is closed
+	state atomic.Int32 // waiting; then taken by the writer, or givenUp by the caller
+	err   error        // valid once done is closed
 	done  chan struct{}
 }
 
@@ -40,17 +40,17 @@ const (
 	givenUp
 )
 
-// writer is the queue before the writing goroutine.
+// writer is the queue of the writing goroutine.
 type writer struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	wake   *sync.Cond // the queue grew, or closed
 	queue  []*request
 	closed bool
 
-	// The writing goroutine's own.
+	// Only the writing goroutine uses these.
 	last    int   // size of the last group
 	changes int   // since the map was released
-	broken  error // why nothing can be written until the file is opened anew
+	broken  error // why no write is possible until the file is opened again
 }
 
 func (w *writer) init() { w.wake = sync.NewCond(&w.mu) }
@@ -62,9 +62,9 @@ func (w *writer) close() {
 	w.wake.Signal()
 }
 
-// submit hands a write to the writer and waits for its outcome. A caller whose
-// context ends first has nothing written: either it gives the request up before
-// the writer takes it, or it waits for what becomes of it.
+// submit hands a write to the writer and waits for its outcome. If the caller's context ends first,
+// either submit withdraws the request before the writer takes it, and nothing is written, or it
+// waits for the outcome.
 func (s *Store) submit(ctx context.Context, run func(*group) error) error {
 	if err := s.ready(ctx); err != nil {
 		return err
@@ -95,15 +95,14 @@ func (w *writer) add(r *request) bool {
 	return true
 }
 
-// take waits for requests. It returns none when the writer is closed and all
-// is done.
+// take waits for requests. It returns none once the writer is closed and no request is left.
 func (w *writer) take() []*request {
 	w.mu.Lock()
 	for len(w.queue) == 0 && !w.closed {
 		w.wake.Wait()
 	}
-	// Those that the last group answered are about to ask again: let them, as
-	// long as more come, or groups of half the callers would take turns.
+	// The callers that the last group has answered are likely to write again at once. Let them
+	// queue as long as more come. Otherwise two halves of the callers would take turns.
 	for n := 0; w.last > 1 && n < len(w.queue) && len(w.queue) < w.last; {
 		n = len(w.queue)
 		w.mu.Unlock()
@@ -130,7 +129,7 @@ func (w *writer) take() []*request {
 	return live
 }
 
-// write is the writing goroutine.
+// write is the loop of the writing goroutine.
 func (s *Store) write() {
 	defer close(s.stopped)
 	for {
@@ -151,8 +150,8 @@ func (s *Store) write() {
 	}
 }
 
-// answer ends the request. err is the whole transaction's and counts for more
-// than the request's own, which rests on what was not written.
+// answer ends the request. An error of the whole transaction overrides the request's own result,
+// which depends on writes that did not happen.
 func (r *request) answer(err error) {
 	if err != nil && !errors.Is(err, errAborted) || r.err == nil {
 		r.err = err
@@ -160,8 +159,8 @@ func (r *request) answer(err error) {
 	close(r.done)
 }
 
-// attempt runs the requests in one transaction, and returns after it is durable
-// and published. An error means that none of them was written.
+// attempt runs the requests in one transaction, and returns once it is durable and published. An
+// error means that none of them was written.
 func (s *Store) attempt(requests []*request) error {
 	if err := s.writer.broken; err != nil {
 		return err
@@ -209,14 +208,13 @@ func (s *Store) attempt(requests []*request) error {
 	return nil
 }
 
-// failed finds out what became of a transaction that could not be committed.
+// failed finds out what happened to a transaction that could not be committed.
 //
-// Until its last page, the meta page, is written, the transaction does not
-// exist, and there is nothing to undo but in memory, which bbolt has done: the
-// disk was full, most likely. If the revision can be read, then the meta page
-// was written but not synced. Whether it is on the disk can't be known, and
-// after a failed fsync not be found out by trying again, so nothing is written
-// until the file has been opened anew.
+// A transaction exists once its last page, the meta page, is written. If it was not, there is
+// nothing to undo but in memory, and bbolt has done that. The most likely cause is a full disk. But
+// if the new revision can be read, the meta page was written and not synced. It can't be known
+// whether the page is on the disk, and after a failed fsync another try does not tell. So nothing
+// is written until the file has been opened again.
 func (s *Store) failed(rev store.Revision, cause error) error {
 	var got store.Revision
 	err := s.view(func(tx *bolt.Tx) (err error) {
@@ -228,10 +226,10 @@ func (s *Store) failed(rev store.Revision, cause error) error {
 		if errors.As(cause, &damage) {
 			return fmt.Errorf("%w: %w", errAborted, cause)
 		}
-		s.log.Error("store can't be written", "file", s.path, "error", cause)
+		s.logger.Error("store can't be written", "file", s.path, "err", cause)
 		return fmt.Errorf("commit: %w: %w", store.ErrUnavailable, cause)
 	}
-	s.writer.broken = fmt.Errorf("%w: the file must be opened anew after: %w", store.ErrUnavailable, cause)
-	s.log.Error("store is read-only until it is opened anew", "file", s.path, "error", cause)
+	s.writer.broken = fmt.Errorf("%w: the file must be opened again after: %w", store.ErrUnavailable, cause)
+	s.logger.Error("store is read-only until the server is restarted", "file", s.path, "err", cause)
 	return fmt.Errorf("commit: %w: %w", store.ErrUncertain, cause)
 }
