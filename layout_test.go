@@ -319,6 +319,7 @@ var large = map[string]struct {
 	"bench":             {2450, "it is one program that is not shipped; its reusable parts are packages"},
 	"client":            {2450, "users import one package; the codec is not exported"},
 	"internal/event":    {2100, "one sequence of events in memory, which only its queries know"},
+	"internal/login":    {2450, "the gate, its throttle and the methods for the principals of this server"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2500, "sessions, tickets, limits and the conditions of commits change together"},

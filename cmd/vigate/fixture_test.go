@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -52,7 +53,7 @@ type running struct {
 }
 
 // start runs a server with the data directory dir. If change is not nil, it changes the
-// configuration.
+// configuration. Answers to failed passwords are not delayed.
 func start(t testing.TB, dir string, change func(*config.Config)) *running {
 	t.Helper()
 	// On a slow machine, a login may wait for its hash for a long time.
@@ -69,7 +70,7 @@ func startWith(t testing.TB, dir string, o serve.Options, change func(*config.Co
 	}
 	r := &running{log: &output{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	o.Logger = serve.NewLogger(cfg, r.log)
+	o.Logger, o.PasswordGrid = serve.NewLogger(cfg, r.log), cmp.Or(o.PasswordGrid, -1)
 	n, err := serve.Open(ctx, cfg, o)
 	if err != nil {
 		cancel()

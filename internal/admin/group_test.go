@@ -19,7 +19,7 @@ import (
 )
 
 // corp is another identity source. It has the users Carl, who is a member of the group Staff, and
-// Dora, who is not. It is also a login method that accepts both without a password.
+// Dora, who is not. It is also a source of passwords that accepts both without one.
 type corp struct{ down bool }
 
 func corpName(user string) principal.Name { return principal.Name{Domain: "CORP", User: user} }
@@ -43,24 +43,19 @@ func (c corp) Search(_ context.Context, text string, exact bool) ([]directory.En
 	return found, nil
 }
 
-func (corp) Name() string { return "corp" }
-
-func (c corp) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
-	p, ok := a.Credential.(login.Password)
-	name, err := principal.Parse(p.User, "CORP")
-	if !ok || err != nil || name.Domain != "CORP" {
-		return session.Grant{}, login.ErrNotMine
-	}
+func (c corp) Verify(ctx context.Context, name principal.Name, _ login.Attempt) (session.Grant, error) {
 	found, err := c.Search(ctx, name.User, true)
 	if err != nil || len(found) != 1 || found[0].Group {
 		return session.Grant{}, errors.Join(login.ErrRejected, err)
 	}
-	return session.Grant{Identity: session.Identity{Name: found[0].Name, Groups: found[0].Groups}}, nil
+	return session.Grant{
+		Identity: session.Identity{Name: found[0].Name, Groups: found[0].Groups}, Scope: session.Scope{Domain: "CORP"},
+	}, nil
 }
 
 func withCorp(d *vimtest.Domain) {
 	d.Directory = append(d.Directory, corp{})
-	d.Gate.Methods = slices.Insert(d.Gate.Methods, 0, login.Method(corp{}))
+	d.Sources = append(d.Sources, corp{})
 }
 
 func TestAGroupsPermissionAppliesToItsMembers(t *testing.T) {

@@ -37,7 +37,7 @@ type Dispatcher interface {
 func NewCall(r *http.Request, name string, cookies ...string) (c vim.Call, foreign bool) {
 	c = vim.Call{
 		Peer:           peer.From(r.Context()),
-		HTTP:           vim.HTTPRequest{Method: r.Method, Target: r.RequestURI},
+		HTTP:           vim.HTTPRequest{Method: r.Method, Host: r.Host, Target: r.RequestURI},
 		AcceptLanguage: strings.Join(r.Header["Accept-Language"], ","),
 		Binding:        name,
 	}

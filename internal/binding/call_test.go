@@ -21,7 +21,7 @@ func TestACallHasTheCredentialsOfItsRequest(t *testing.T) {
 	r.Header.Set("Authorization", "SIGN x")
 	r.Header.Set("Cookie", `vmware_cgi_ticket=ticket; vmware_soap_session="soap"; vmware-api-session-id=rest`)
 	want := vim.Call{
-		Token: secret.New("soap"), HTTP: vim.HTTPRequest{Method: "POST", Target: "/path?query=1",
+		Token: secret.New("soap"), HTTP: vim.HTTPRequest{Method: "POST", Host: "example.com", Target: "/path?query=1",
 			Ticket: secret.New("ticket")},
 		Proof: vim.Proof{Authorization: secret.New("SIGN x")}, Peer: from, AcceptLanguage: "de,en;q=0.5",
 		Binding: "test",

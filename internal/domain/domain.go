@@ -62,6 +62,7 @@ type Domain struct {
 	Accounts   *account.Manager
 	Extensions *extension.Manager
 	Directory  directory.Directory // users and groups; the local users are the first source
+	Spent      *login.Spent        // proofs that were used and must not be used again
 
 	sessions      *session.Table
 	defaultDomain string
@@ -74,8 +75,8 @@ func New(o Options) (*Domain, error) {
 	o.DefaultDomain = cmp.Or(o.DefaultDomain, account.DefaultDomain)
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	d := &Domain{
-		Events:        event.NewLog(event.Options{Now: o.Now, Logger: o.Logger}),
-		defaultDomain: o.DefaultDomain, now: o.Now, logger: o.Logger,
+		Events: event.NewLog(event.Options{Now: o.Now, Logger: o.Logger}),
+		Spent:  &login.Spent{}, defaultDomain: o.DefaultDomain, now: o.Now, logger: o.Logger,
 	}
 	var err error
 	d.Settings, err = setting.New(setting.Config{
@@ -99,7 +100,7 @@ func New(o Options) (*Domain, error) {
 	names := &roster.Roster{Names: []roster.Names{accounts, extensions}}
 	d.Mirror = store.NewMirror(o.Store, append([]store.View{
 		d.Settings.View(), extensions.View(), authority.View(), accounts.View(), names.View(), d.sessions.View(),
-		d.Events.View(),
+		d.Events.View(), d.Spent.View(),
 	}, o.Views...)...)
 	names.Mirror = d.Mirror
 	d.Settings.Attach(d.Mirror)
@@ -133,15 +134,15 @@ func New(o Options) (*Domain, error) {
 // session can be released. f must return quickly. OnEnd must be called before Mirror runs.
 func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
-// NewGate returns a gate, which every login passes. The gate tries the methods in the given order.
-func (d *Domain) NewGate(methods ...login.Method) *login.Gate {
-	return login.NewGate(login.GateOptions{
-		Methods: methods, Sessions: d.Sessions, Access: d.Access.Table(),
-		Throttle: login.NewThrottle(d.Settings.Values, d.known, d.now),
-		Reports:  login.NewReports(d.Mirror, d.Events, d.now, d.logger),
-		Mirror:   d.Mirror, DefaultDomain: d.defaultDomain,
-		DefaultLocale: func() string { return d.Settings.Values().DefaultLocale },
-	})
+// NewGate returns a gate, which every login passes. The options need to have only what is not a part
+// of the domain: the methods, the function Started and the delay of answers.
+func (d *Domain) NewGate(o login.GateOptions) *login.Gate {
+	o.Sessions, o.Access, o.Mirror, o.DefaultDomain = d.Sessions, d.Access.Table(), d.Mirror, d.defaultDomain
+	o.Throttle = login.NewThrottle(d.Settings.Values, d.known, d.now)
+	o.Reports = login.NewReports(d.Mirror, d.Events, d.now, d.logger)
+	o.DefaultLocale = func() string { return d.Settings.Values().DefaultLocale }
+	o.Now, o.Logger = d.now, d.logger
+	return login.NewGate(o)
 }
 
 // known reports whether a local user or extension exists. It looks only in memory, and takes the

@@ -65,10 +65,14 @@ func TestOptionsThatAreNotGivenHaveDefaults(t *testing.T) {
 	if err := local.Open(); err != nil {
 		t.Fatal(err)
 	}
-	gate := d.NewGate(
+	passwords, err := login.NewPasswords(d.Accounts, local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := d.NewGate(login.GateOptions{Methods: []login.Method{
 		login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
-		login.BySubject{Extensions: d.Extensions.Table()}, local, login.Local{Accounts: d.Accounts},
-	)
+		login.BySubject{Extensions: d.Extensions.Table()}, passwords,
+	}})
 	attempts := []login.Credential{
 		login.Password{User: "nobody", Secret: secret.New("a wrong password")},
 		login.Password{User: "nobody@LOCALOS", Secret: secret.New("a wrong password")},

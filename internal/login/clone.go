@@ -12,6 +12,9 @@ type Clone struct{ Sessions *session.Manager }
 // Name is part of Method.
 func (Clone) Name() string { return "clone" }
 
+// Challenge is part of Method.
+func (Clone) Challenge() string { return "" }
+
 // Authenticate is part of Method.
 func (m Clone) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	t, ok := a.Credential.(CloneTicket)

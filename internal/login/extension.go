@@ -19,6 +19,9 @@ type ByCertificate struct{ Extensions *extension.Table }
 // Name is part of Method.
 func (ByCertificate) Name() string { return "extension certificate" }
 
+// Challenge is part of Method.
+func (ByCertificate) Challenge() string { return "" }
+
 // Authenticate is part of Method.
 func (m ByCertificate) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(ExtensionCertificate)
@@ -42,6 +45,9 @@ type BySubject struct {
 
 // Name is part of Method.
 func (BySubject) Name() string { return "extension subject" }
+
+// Challenge is part of Method.
+func (BySubject) Challenge() string { return "" }
 
 // Authenticate is part of Method.
 func (m BySubject) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
@@ -76,6 +82,7 @@ func extensionGrant(e extension.Extension, err error) (session.Grant, error) {
 	}
 	return session.Grant{
 		Identity: session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true},
+		Scope:    session.Scope{Local: true},
 		// An extension that is unregistered while this login is committed, or
 		// gets another certificate, does not get in.
 		Changes: []store.Change{e.Require()},

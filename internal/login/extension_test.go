@@ -54,7 +54,7 @@ func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *test
 					t.Fatal(err)
 				}
 			}
-			f.Methods = []Method{BySubject{
+			f.methods = []Method{BySubject{
 				Extensions: table, Trust: func() trust.Authorities { return believed }, Now: f.clock.Now,
 			}}
 			good, _ := a.Issue("A", nil)

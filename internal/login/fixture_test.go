@@ -42,6 +42,8 @@ type known struct{ busy bool }
 
 func (known) Name() string { return "known" }
 
+func (known) Challenge() string { return "" }
+
 func (k known) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
 	switch {
@@ -56,7 +58,7 @@ func (k known) Authenticate(_ context.Context, a Attempt) (session.Grant, error)
 	if err != nil {
 		return session.Grant{}, ErrRejected
 	}
-	return session.Grant{Identity: session.Identity{Name: n}}, nil
+	return session.Grant{Identity: session.Identity{Name: n}, Scope: session.Scope{Local: true}}, nil
 }
 
 func newFixture(t *testing.T, methods ...Method) *fixture {
@@ -92,6 +94,7 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Reports: NewReports(mirror, events, c.Now, nil),
 		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.Now),
 		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
+		Now: c.Now,
 	})
 	storetest.Follow(t, mirror)
 	changes, err := f.access.Found(t.Context(), event.By("test"), admin)

@@ -28,7 +28,7 @@ func TestOneClientCantLockAPrincipalOutFromElsewhere(t *testing.T) {
 func TestTheGateTellsOfTheSessionsThatItMade(t *testing.T) {
 	f := newFixture(t)
 	var heard []string
-	f.Started = func(method string) { heard = append(heard, method) }
+	f.started = func(method string) { heard = append(heard, method) }
 	_ = f.try(t, from(addr, "administrator", "wrong"))
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
 		t.Fatal(err)

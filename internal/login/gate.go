@@ -1,12 +1,17 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/vigate/vigate/internal/access"
+	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/principal"
@@ -16,11 +21,10 @@ import (
 
 // Gate is the one way from a credential to a session.
 type Gate struct {
-	// Methods are asked in order; the first that knows the credential decides.
-	Methods []Method
-	// Started, if set, hears of each session that was made, by the way in.
-	Started func(method string)
-
+	methods       []Method
+	started       func(method string)
+	grid          *grid
+	logger        *slog.Logger
 	sessions      *session.Manager
 	access        *access.Table
 	throttle      *Throttle
@@ -30,9 +34,14 @@ type Gate struct {
 	defaultDomain string
 }
 
-// GateOptions are what a gate works on. All are needed.
+// GateOptions configures a gate. Sessions, Access, Throttle, Mirror, Reports and DefaultLocale are
+// required.
 type GateOptions struct {
-	Methods  []Method
+	// Methods are asked in this order. The first one that takes the kind of the credential decides.
+	Methods []Method
+	// Started, if set, is called with the name of the method for each new session.
+	Started func(method string)
+
 	Sessions *session.Manager
 	Access   *access.Table
 	Throttle *Throttle
@@ -40,16 +49,46 @@ type GateOptions struct {
 	Reports  *Reports // of failed logins
 	// DefaultLocale is for callers that name none.
 	DefaultLocale func() string
-	// DefaultDomain is the domain of names that give none.
+	// DefaultDomain is the domain of names that give none. If empty, it is account.DefaultDomain.
 	DefaultDomain string
+
+	// Grid is the period of the answers to failed passwords: each leaves at a multiple of it after the
+	// login arrived. If 0, the answers are not delayed.
+	Grid time.Duration
+	// Wait waits for the duration, or until the context ends. If nil, a timer is used.
+	Wait   func(context.Context, time.Duration) error
+	Now    func() time.Time // if nil, time.Now
+	Logger *slog.Logger     // if nil, slog.Default
 }
 
-// NewGate makes a gate.
+// NewGate returns a gate.
 func NewGate(o GateOptions) *Gate {
-	return &Gate{
-		Methods: o.Methods, sessions: o.Sessions, access: o.Access, throttle: o.Throttle, mirror: o.Mirror,
-		reports: o.Reports, defaultLocale: o.DefaultLocale, defaultDomain: o.DefaultDomain,
+	if o.Now == nil {
+		o.Now = time.Now
 	}
+	if o.Wait == nil {
+		o.Wait = sleep
+	}
+	return &Gate{
+		methods: slices.Clone(o.Methods), started: o.Started,
+		grid:     &grid{every: o.Grid, now: o.Now, wait: o.Wait, networks: map[string]int{}},
+		logger:   cmp.Or(o.Logger, slog.Default()),
+		sessions: o.Sessions, access: o.Access, throttle: o.Throttle, mirror: o.Mirror, reports: o.Reports,
+		defaultLocale: o.DefaultLocale,
+		defaultDomain: strings.ToUpper(cmp.Or(o.DefaultDomain, account.DefaultDomain)),
+	}
+}
+
+// Challenges returns the authentication schemes of HTTP by which the methods take credentials, in the
+// order of the methods and without duplicates.
+func (g *Gate) Challenges() []string {
+	var schemes []string
+	for _, m := range g.methods {
+		if s := m.Challenge(); s != "" && !slices.Contains(schemes, s) {
+			schemes = append(schemes, s)
+		}
+	}
+	return schemes
 }
 
 // DefaultLocale is the locale of callers that name none.
@@ -94,8 +133,8 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 		}
 		grant.Address, grant.UserAgent = a.Peer.Address, a.Peer.UserAgent
 		l, token, err = g.sessions.Start(ctx, grant)
-		if err == nil && g.Started != nil {
-			g.Started(grant.Method)
+		if err == nil && g.started != nil {
+			g.started(grant.Method)
 		}
 		return err
 	})
@@ -132,10 +171,29 @@ func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
 	return p, nil
 }
 
-// use authenticates the attempt and has commit make use of the grant. If the
+// use authenticates the attempt and passes the grant to commit. It delays the answer to a failed
+// password.
+func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
+	if _, ok := a.Credential.(Password); !ok || g.grid.every <= 0 {
+		return g.try(ctx, a, commit)
+	}
+	arrived := g.grid.now()
+	leave, err := g.grid.enter(a.Peer.Network())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = g.try(ctx, a, commit)
+	if errors.Is(err, ErrRejected) || errors.Is(err, ErrUnconfirmed) {
+		g.grid.delay(ctx, arrived)
+	}
+	return err
+}
+
+// try is use without a delay. If the
 // commit finds that the grant is stale, another was faster, on another node
 // perhaps: what it did must be known here before the credential is judged anew.
-func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
+func (g *Gate) try(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
 	for range staleTries {
 		grant, err := g.authenticate(ctx, a)
 		if err != nil {
@@ -246,15 +304,21 @@ func (g *Gate) hasRole(ctx context.Context, grant session.Grant) (bool, error) {
 }
 
 func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
-	for _, m := range g.Methods {
+	for _, m := range g.methods {
 		grant, err := m.Authenticate(ctx, a)
 		if errors.Is(err, ErrNotMine) {
 			continue
 		}
-		if err == nil && grant.Method == "" {
+		if err != nil {
+			return session.Grant{}, err
+		}
+		if err := g.inScope(ctx, m, grant); err != nil {
+			return session.Grant{}, err
+		}
+		if grant.Method == "" {
 			grant.Method = m.Name()
 		}
-		return grant, err
+		return grant, nil
 	}
 	return session.Grant{}, ErrNotMine
 }

@@ -25,6 +25,8 @@ type parked struct {
 
 func (*parked) Name() string { return "parked" }
 
+func (*parked) Challenge() string { return "" }
+
 func (p *parked) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	p.begun.Add(1)
 	said := ""
@@ -41,7 +43,7 @@ func (p *parked) Authenticate(ctx context.Context, a Attempt) (session.Grant, er
 	}
 	switch said {
 	case "right":
-		return session.Grant{Identity: session.Identity{Name: admin}}, nil
+		return session.Grant{Identity: session.Identity{Name: admin}, Scope: session.Scope{Local: true}}, nil
 	case "busy":
 		return session.Grant{}, ErrBusy
 	case "panic":

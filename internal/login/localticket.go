@@ -57,7 +57,7 @@ var (
 
 // LocalTickets proves operating-system accounts: the server writes a one-time
 // password into a file that only the account can read, and whoever can tell it
-// is the account. It is a Method for the passwords it has issued.
+// is the account. It is the PasswordSource of the domain of operating-system accounts.
 type LocalTickets struct {
 	Dir      *os.Root // nobody but the server can write there
 	Loopback bool     // loopback callers count as local, not those of the Unix socket alone
@@ -252,18 +252,14 @@ func localID(who principal.Name, password secret.Text) string {
 	return "local/" + hex.EncodeToString(h[:])
 }
 
-// Name is part of Method.
-func (t *LocalTickets) Name() string { return LocalMethod }
+// Domain is part of PasswordSource.
+func (t *LocalTickets) Domain() string { return principal.SystemDomain }
 
-// Authenticate is part of Method. A password that is no ticket of this server
-// is for the next method.
-func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
+// Verify is part of PasswordSource. It returns ErrNotMine for a password that is no unspent ticket of
+// this server.
+func (t *LocalTickets) Verify(ctx context.Context, who principal.Name, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
 	if !ok || len(p.Secret.Reveal()) > maxLocalPassword {
-		return session.Grant{}, ErrNotMine
-	}
-	who, err := principal.Parse(p.User, principal.SystemDomain)
-	if err != nil || who.Domain != principal.SystemDomain {
 		return session.Grant{}, ErrNotMine
 	}
 	r, err := t.Sessions.Ticket(ctx, localID(who, secret.New(strings.TrimSuffix(p.Secret.Reveal(), "\n"))))
@@ -278,6 +274,8 @@ func (t *LocalTickets) Authenticate(ctx context.Context, a Attempt) (session.Gra
 	}
 	return session.Grant{
 		Identity: session.Identity{Name: who, FullName: full},
+		Method:   LocalMethod,
+		Scope:    session.Scope{Local: true},
 		Tickets:  []store.Record{r},
 		Changes: []store.Change{
 			t.Events.Change(event.Event{

@@ -49,10 +49,10 @@ type SSPI struct{ Token secret.Bytes }
 // Assertion is a security token of a trusted issuer, as it came: in the HTTP
 // Authorization header, or in the WS-Security header of a SOAP message.
 type Assertion struct {
-	Authorization     secret.Text
-	Method, Target    string // of the HTTP request that a SIGN proof covers
-	Body              secret.Bytes
-	Security, Message secret.Bytes
+	Authorization        secret.Text
+	Method, Host, Target string // of the HTTP request that a SIGN proof covers, as sent
+	Body                 secret.Bytes
+	Security, Message    secret.Bytes
 }
 
 // ExtensionCertificate is an extension whose TLS client certificate is the one
@@ -100,6 +100,9 @@ func TicketOf(c Credential, defaultDomain string) TicketKind {
 type Method interface {
 	// Name is what sessions and metrics call it.
 	Name() string
+	// Challenge is the authentication scheme of HTTP by which the method takes credentials, such as
+	// "Basic", for the WWW-Authenticate header. It is empty if the method takes none by a scheme.
+	Challenge() string
 	// Authenticate proves who makes the attempt. It changes nothing: what the
 	// login spends is in the grant's Changes, and is spent with the session's
 	// own commit or not at all.
@@ -109,6 +112,9 @@ type Method interface {
 	// internal. ErrRejected, ErrUnconfirmed, ErrBadCertificate and ErrNoSubject count
 	// as failed logins; after any other error nobody may have learned anything about
 	// the credential.
+	//
+	// The grant's Scope says which principals the source of the credential may prove. The Gate
+	// refuses a grant with an identity outside of it.
 	Authenticate(context.Context, Attempt) (session.Grant, error)
 }
 

@@ -11,22 +11,77 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Local is the way in of local users, by password.
-type Local struct{ Accounts *account.Manager }
+// PasswordSource verifies the passwords of one domain. All methods are safe for concurrent use.
+type PasswordSource interface {
+	// Domain returns the domain in upper case. It is always the same.
+	Domain() string
+	// Verify verifies the password of a user of the domain. The credential of the attempt is a
+	// Password. Verify changes nothing; the rules of Method.Authenticate apply to its results.
+	//
+	// It returns ErrNotMine if it can see that the password is not one of its own without the work of
+	// a verification. The caller then does that work.
+	Verify(ctx context.Context, name principal.Name, a Attempt) (session.Grant, error)
+}
+
+// Passwords is the login method for a user name and a password. It parses the name and asks the one
+// source of the name's domain.
+//
+// For a domain without a source, and for a text that is not a name, it does the work of verifying a
+// password of a local user that does not exist. So such a login costs the caller as much as others,
+// and takes its turn among them.
+type Passwords struct {
+	local   localUsers
+	sources map[string]PasswordSource // by domain, besides local
+}
+
+// NewPasswords returns the method for local users and the users of the other sources. It returns an
+// error if a domain has two sources.
+func NewPasswords(local *account.Manager, others ...PasswordSource) (*Passwords, error) {
+	p := &Passwords{local: localUsers{local}, sources: map[string]PasswordSource{}}
+	for _, s := range others {
+		domain := s.Domain()
+		if domain == local.Domain() || p.sources[domain] != nil {
+			return nil, fmt.Errorf("add password source: domain %q has two sources", domain)
+		}
+		p.sources[domain] = s
+	}
+	return p, nil
+}
 
 // Name is part of Method.
-func (Local) Name() string { return "password" }
+func (*Passwords) Name() string { return "password" }
 
-// Authenticate is part of Method. It does the same work whoever is named, also
-// where the name can't be anybody's.
-func (m Local) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
+// Challenge is part of Method.
+func (*Passwords) Challenge() string { return "Basic" }
+
+// Authenticate is part of Method.
+func (m *Passwords) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
 	if !ok {
 		return session.Grant{}, ErrNotMine
 	}
-	// A spelling that names nobody is verified as the zero name: nobody's.
-	name, _ := principal.Parse(p.User, m.Accounts.Domain())
-	who, err := m.Accounts.Verify(ctx, name, account.Caller{Network: a.Peer.Network(), Behind: a.behind}, []byte(p.Secret.Reveal()))
+	// If the text is not a name, this is the zero name, which nobody has.
+	name, _ := principal.Parse(p.User, m.local.Domain())
+	if s := m.sources[name.Domain]; s != nil {
+		grant, err := s.Verify(ctx, name, a)
+		if !errors.Is(err, ErrNotMine) {
+			return grant, err
+		}
+	}
+	return m.local.Verify(ctx, name, a)
+}
+
+// localUsers is the PasswordSource of local users.
+type localUsers struct{ *account.Manager }
+
+// Verify is part of PasswordSource. It does the same work for every name.
+func (s localUsers) Verify(ctx context.Context, name principal.Name, a Attempt) (session.Grant, error) {
+	p, ok := a.Credential.(Password)
+	if !ok {
+		return session.Grant{}, ErrNotMine
+	}
+	caller := account.Caller{Network: a.Peer.Network(), Behind: a.behind}
+	who, err := s.Manager.Verify(ctx, name, caller, []byte(p.Secret.Reveal()))
 	switch {
 	case errors.Is(err, account.ErrUnconfirmed):
 		return session.Grant{}, fmt.Errorf("%w: %w", ErrUnconfirmed, err)
@@ -39,8 +94,9 @@ func (m Local) Authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	}
 	return session.Grant{
 		Identity: session.Identity{Name: who.Name, FullName: who.FullName},
-		// A user who is disabled or removed while this login is committed, or
-		// whose password is changed, does not get in.
+		Scope:    session.Scope{Local: true},
+		// The commit of the login fails if the user is disabled or removed, or gets another password,
+		// before it.
 		Changes: []store.Change{who.Require()},
 	}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/history"
+	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
@@ -81,7 +82,7 @@ func (f *fixture) domain(log *slog.Logger) (*domain.Domain, vim.Options) {
 	f.must(err)
 	f.mirror = d.Mirror
 	return d, vim.Options{
-		Gate:   d.NewGate(),
+		Gate:   d.NewGate(login.GateOptions{}),
 		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
 		Log:    log,
 	}

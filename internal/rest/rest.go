@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,9 +56,15 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	x.fail(http.StatusNotFound, "NOT_FOUND", "not_found", "There is nothing at this path.")
 }
 
+// dispatcher is the part of *vim.API that this binding uses.
+type dispatcher interface {
+	binding.Dispatcher
+	Challenges() []string
+}
+
 // handler serves both forms.
 type handler struct {
-	api    binding.Dispatcher
+	api    dispatcher
 	bodies *binding.Bodies
 }
 
@@ -116,7 +123,7 @@ type form struct{ wrapped bool }
 // request is one HTTP request and its response.
 type request struct {
 	form
-	api  binding.Dispatcher
+	api  dispatcher
 	w    http.ResponseWriter
 	r    *http.Request
 	call vim.Call
@@ -253,12 +260,23 @@ func (x *request) fault(f *vim.Fault) {
 	}
 }
 
-// challenges are the supported authentication schemes. Each is a separate header line, and Basic is
-// the first one, because some clients read only the first.
-var challenges = []string{`Basic realm="VAPI endpoint", charset="UTF-8"`, `SIGN realm="VAPI endpoint"`}
+// challenges returns the challenges for the authentication schemes that the login methods take. Each
+// is a separate header line, and Basic is the first one, because some clients read only the first.
+func (x *request) challenges() []string {
+	var all []string
+	for _, scheme := range x.api.Challenges() {
+		challenge := scheme + ` realm="VAPI endpoint"`
+		if scheme == "Basic" {
+			all = slices.Insert(all, 0, challenge+`, charset="UTF-8"`)
+			continue
+		}
+		all = append(all, challenge)
+	}
+	return all
+}
 
 func (x *request) unauthenticated(text string) {
-	x.w.Header()["Www-Authenticate"] = challenges
+	x.w.Header()["Www-Authenticate"] = x.challenges()
 	x.fail(http.StatusUnauthorized, "UNAUTHENTICATED", "authentication_required", text)
 }
 
@@ -273,7 +291,7 @@ type message struct {
 func (x *request) fail(status int, kind, id, text string) {
 	body := map[string]any{"messages": []message{{[]string{}, text, "vigate." + id}}}
 	if status == http.StatusUnauthorized {
-		body["challenge"] = strings.Join(challenges, ", ")
+		body["challenge"] = strings.Join(x.challenges(), ", ")
 	}
 	if x.wrapped {
 		body = map[string]any{"type": "com.vmware.vapi.std.errors." + strings.ToLower(kind), "value": body}

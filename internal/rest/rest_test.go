@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -13,9 +14,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
@@ -29,9 +32,9 @@ type fixture struct {
 	mux *http.ServeMux
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, edit ...func(*vimtest.Domain)) *fixture {
 	t.Helper()
-	f := &fixture{Fixture: vimtest.New(t), t: t, mux: http.NewServeMux()}
+	f := &fixture{Fixture: vimtest.New(t, edit...), t: t, mux: http.NewServeMux()}
 	rest.Mount(f.mux, f.API, binding.NewBodies(0))
 	return f
 }
@@ -236,18 +239,43 @@ func TestEveryFormOfBasicCredentialsIsAcceptedAndMalformedOnesAreAFailedLogin(t 
 			if w.Code != http.StatusUnauthorized {
 				t.Errorf("%s %q: %d %s", path, header, w.Code, w.Body)
 			}
-			want := []string{`Basic realm="VAPI endpoint", charset="UTF-8"`, `SIGN realm="VAPI endpoint"`}
+			// No issuer of tokens is configured, so SIGN is not among the challenges.
+			want := []string{`Basic realm="VAPI endpoint", charset="UTF-8"`}
 			if got := w.Header().Values("WWW-Authenticate"); !slices.Equal(got, want) {
 				t.Errorf("%s %q: challenge %q", path, header, got)
 			}
-			if !strings.Contains(w.Body.String(), `"challenge":"Basic realm=\"VAPI endpoint\", `+
-				`charset=\"UTF-8\", SIGN realm=\"VAPI endpoint\""`) {
+			if !strings.Contains(w.Body.String(), `"challenge":"Basic realm=\"VAPI endpoint\", charset=\"UTF-8\""`) {
 				t.Errorf("%s %q: %s", path, header, w.Body)
 			}
 		}
 		if w := f.send("POST", path, "Authorization: "+good,
 			"Authorization: "+basic(vimtest.AdminName, vimtest.AdminPassword)); w.Code != http.StatusUnauthorized {
 			t.Errorf("%s with two credentials: %d", path, w.Code)
+		}
+	}
+}
+
+// tokens is a login method that refuses the tokens of a scheme.
+type tokens struct{ scheme string }
+
+func (m tokens) Name() string { return m.scheme }
+
+func (m tokens) Challenge() string { return m.scheme }
+
+func (tokens) Authenticate(context.Context, login.Attempt) (session.Grant, error) {
+	return session.Grant{}, login.ErrNotMine
+}
+
+func TestChallengesNameTheSchemesThatAreConfiguredBasicFirst(t *testing.T) {
+	f := newFixture(t, func(d *vimtest.Domain) { d.Methods = []login.Method{tokens{"SIGN"}, tokens{"Bearer"}} })
+	for _, path := range paths {
+		w := f.send("POST", path)
+		want := []string{
+			`Basic realm="VAPI endpoint", charset="UTF-8"`, `SIGN realm="VAPI endpoint"`,
+			`Bearer realm="VAPI endpoint"`,
+		}
+		if got := w.Header().Values("WWW-Authenticate"); !slices.Equal(got, want) {
+			t.Errorf("%s: challenges %q", path, got)
 		}
 	}
 }

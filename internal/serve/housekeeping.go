@@ -20,7 +20,7 @@ const (
 	trimEvery   = time.Minute
 	sweepLimit  = 1000 // records per sweep
 	reportEvery = 5 * time.Minute
-	trimRounds  = 1000 // maximum number of sweeps in one trim of events
+	trimRounds  = 1000 // maximum number of sweeps in one task
 	tuneEvery   = 5 * time.Second
 )
 
@@ -75,8 +75,14 @@ func (n *Node) sweepTickets(ctx context.Context) error {
 	if n.local != nil {
 		n.local.Sweep()
 	}
-	_, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node, store.KeptEvent)
-	return err
+	// Logins can spend thousands of proofs a second. All of them expire.
+	for range trimRounds {
+		removed, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node, store.KeptEvent)
+		if err != nil || removed < sweepLimit {
+			return err
+		}
+	}
+	return nil
 }
 
 // sweepRecords removes expired records of the kinds if this node may decide that they have expired.

@@ -49,6 +49,9 @@ func (n *Node) describeMetrics(methods []login.Method) {
 	for _, m := range methods {
 		names = append(names, m.Name())
 	}
+	if n.local != nil {
+		names = append(names, login.LocalMethod)
+	}
 	var rows []metrics.Row
 	for _, o := range n.API.Objects() {
 		for _, m := range o.Methods {

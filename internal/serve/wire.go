@@ -49,6 +49,9 @@ type Options struct {
 	// Patience is how long a login waits for its password hash before it is refused. If 0, it is 2
 	// s, which may be too short for many logins on a slow machine.
 	Patience time.Duration
+	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
+	// 250 ms. If negative, the answers are not delayed.
+	PasswordGrid time.Duration
 }
 
 // Node is one server with all its parts. Open shows how they depend on each other.
@@ -132,7 +135,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		return nil, err
 	}
 	n.cluster.Attach(n.Mirror)
-	if err := n.openAPI(cfg, h); err != nil {
+	if err := n.openAPI(cfg, o, h); err != nil {
 		return nil, err
 	}
 	return n, n.follow(ctx)
@@ -149,22 +152,22 @@ func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 	}
 }
 
-// openAPI creates the login methods and the managed objects.
-func (n *Node) openAPI(cfg config.Config, h hooks) error {
+// passwordGrid is the period of the answers to failed passwords. It is longer than a password takes to
+// check while the server is not overloaded, with any source.
+const passwordGrid = 250 * time.Millisecond
+
+// openMethods creates the login methods.
+func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 	believed, err := trust.Open(cfg.ClientCA, cfg.ClientCRL, n.now, n.logger)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	methods := []login.Method{
-		login.Clone{Sessions: n.Sessions},
-		login.ByCertificate{Extensions: n.Extensions.Table()},
-		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
-	}
+	var sources []login.PasswordSource
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		// Other accounts may traverse the directory to read the one file whose name they were
 		// given.
 		if n.tickets, err = n.data.Sub(datadir.Local, 0o711); err != nil {
-			return fmt.Errorf("open directory of local tickets: %w", err)
+			return nil, fmt.Errorf("open directory of local tickets: %w", err)
 		}
 		n.local = &login.LocalTickets{
 			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
@@ -172,17 +175,35 @@ func (n *Node) openAPI(cfg config.Config, h hooks) error {
 			Log: n.logger,
 		}
 		if err := n.local.Open(); err != nil {
-			return err
+			return nil, err
 		}
-		methods = append(methods, n.local)
+		sources = append(sources, n.local)
 	}
-	methods = append(methods, login.Local{Accounts: n.Accounts})
+	passwords, err := login.NewPasswords(n.Accounts, sources...)
+	if err != nil {
+		return nil, err
+	}
+	return []login.Method{
+		login.Clone{Sessions: n.Sessions},
+		login.ByCertificate{Extensions: n.Extensions.Table()},
+		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
+		passwords,
+	}, nil
+}
+
+// openAPI creates the gate and the managed objects.
+func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
+	methods, err := n.openMethods(cfg)
+	if err != nil {
+		return err
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
 	}
-	gate := n.NewGate(methods...)
-	gate.Started = h.started
+	gate := n.NewGate(login.GateOptions{
+		Methods: methods, Started: h.started, Grid: cmp.Or(o.PasswordGrid, passwordGrid),
+	})
 	n.API, err = vim.New(n.Domain, vim.Options{
 		Gate: gate, LocalTickets: n.local,
 		Server: vim.ServerInfo{

@@ -70,6 +70,9 @@ type Grant struct {
 	Identity Identity
 	Origin   *Identity // set if an impersonating session was cloned
 	Method   string
+	// Scope is the set of principals that the source of the grant may prove. Package login refuses a
+	// grant whose identities are outside of it.
+	Scope Scope
 	// NotAfter, if not zero, ends the session's life earlier than the policy would.
 	NotAfter time.Time
 	// Deadline is the absolute end that a clone inherits. If zero, the policy decides.
@@ -86,6 +89,20 @@ type Grant struct {
 	// Spent, if set, is called once the session is durable, to remove state outside the store, such
 	// as files.
 	Spent func()
+}
+
+// Scope is the set of principals that an identity source may prove. Exactly one field is set. The
+// zero Scope is empty.
+type Scope struct {
+	// Domain is the one domain of a source outside of this server, in upper case. The source may
+	// prove users of this domain, as members of groups of this domain.
+	Domain string
+	// Local is set for a source that is part of this server. It may prove local users, accounts of the
+	// operating system and extensions.
+	Local bool
+	// Proved is set if this server has proved the identity before: at the login whose session is
+	// cloned, or before it issued the token. The identity may be any.
+	Proved bool
 }
 
 // Start starts a session. No other function starts one.

@@ -116,7 +116,7 @@ func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, erro
 		return Grant{}, err
 	}
 	return Grant{
-		Identity: s.Identity, Origin: s.Origin, Method: "clone", Deadline: s.Deadline,
+		Identity: s.Identity, Origin: s.Origin, Method: "clone", Scope: Scope{Proved: true}, Deadline: s.Deadline,
 		Locale: s.Locale, MessageLocale: s.MessageLocale,
 		Tickets: []store.Record{r},
 		Changes: []store.Change{

@@ -93,7 +93,7 @@ func TestATicketForOneRequestComesAsACookie(t *testing.T) {
 	f.post(envelope(manager("Logout", "")), func(r *http.Request) {
 		r.Header.Set("Cookie", "vmware_cgi_ticket=t; x=y")
 	})
-	want := vim.HTTPRequest{Method: "POST", Target: "/sdk", Ticket: secret.New("t")}
+	want := vim.HTTPRequest{Method: "POST", Host: "example.com", Target: "/sdk", Ticket: secret.New("t")}
 	if len(f.calls) != 1 || !reflect.DeepEqual(f.calls[0].HTTP, want) || !f.calls[0].Token.IsZero() {
 		t.Errorf("%+v", f.calls)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -30,9 +31,9 @@ func (w *World) Have(rest string) error {
 	what, value, _ := strings.Cut(rest, " ")
 	switch what {
 	case "kerberos":
-		w.API.Gate.Methods = append(w.API.Gate.Methods, kerberos{})
+		w.features.methods = append(w.features.methods, kerberos{})
 	case "issuer":
-		w.API.Gate.Methods = append(w.API.Gate.Methods, issuer{value})
+		w.features.methods = append(w.features.methods, issuer{value})
 	case "local-tickets":
 		return w.localTickets()
 	case "namesake":
@@ -47,11 +48,44 @@ func (w *World) Have(rest string) error {
 	return nil
 }
 
+// features are the ways in that Have sets up. It is a login method, which the gate has from its start,
+// and the source of the passwords of operating-system accounts.
+type features struct {
+	methods []login.Method
+	tickets *login.LocalTickets // nil: switched off
+}
+
+func (*features) Name() string { return "features" }
+
+func (*features) Challenge() string { return "" }
+
+func (f *features) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
+	for _, m := range f.methods {
+		grant, err := m.Authenticate(ctx, a)
+		if !errors.Is(err, login.ErrNotMine) {
+			grant.Method = m.Name()
+			return grant, err
+		}
+	}
+	return session.Grant{}, login.ErrNotMine
+}
+
+func (*features) Domain() string { return principal.SystemDomain }
+
+func (f *features) Verify(ctx context.Context, name principal.Name, a login.Attempt) (session.Grant, error) {
+	if f.tickets == nil {
+		return session.Grant{}, login.ErrNotMine
+	}
+	return f.tickets.Verify(ctx, name, a)
+}
+
 // kerberos replaces a service with a keytab. The token is a user's name, or the first token of a
 // login with several steps.
 type kerberos struct{}
 
 func (kerberos) Name() string { return "kerberos" }
+
+func (kerberos) Challenge() string { return "" }
 
 func (kerberos) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(login.SSPI)
@@ -70,6 +104,8 @@ type issuer struct{ user string }
 
 func (issuer) Name() string { return "token" }
 
+func (issuer) Challenge() string { return "SIGN" }
+
 func (i issuer) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
 	if _, ok := a.Credential.(login.Assertion); !ok {
 		return session.Grant{}, login.ErrNotMine
@@ -82,7 +118,9 @@ func grant(user string) (session.Grant, error) {
 		return session.Grant{}, login.ErrRejected
 	}
 	n, err := principal.Parse(user, account.DefaultDomain)
-	return session.Grant{Identity: session.Identity{Name: n, FullName: "The " + user}}, err
+	return session.Grant{
+		Identity: session.Identity{Name: n, FullName: "The " + user}, Scope: session.Scope{Local: true},
+	}, err
 }
 
 // localTickets enables local tickets. The operating system has two accounts, operator and guest;
@@ -109,7 +147,7 @@ func (w *World) localTickets() error {
 		},
 	}
 	w.API.LocalTickets = t
-	w.API.Gate.Methods = append([]login.Method{t}, w.API.Gate.Methods...)
+	w.features.tickets = t
 	return t.Open()
 }
 

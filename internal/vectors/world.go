@@ -56,6 +56,7 @@ type World struct {
 	clock  *testclock.Clock
 	// authority is the certificate authority that the server trusts.
 	authority *authority
+	features  features
 
 	mu           sync.Mutex // guards the fields below
 	tokens       map[string]string
@@ -157,12 +158,13 @@ func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (*domain.Domain
 	})
 	w.must(err)
 	w.mirror = d.Mirror
+	passwords, err := login.NewPasswords(d.Accounts, &w.features)
+	w.must(err)
 	return d, vim.Options{
-		Gate: d.NewGate(
+		Gate: d.NewGate(login.GateOptions{Methods: []login.Method{
 			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
-			login.BySubject{Extensions: d.Extensions.Table(), Trust: w.trust, Now: now},
-			login.Local{Accounts: d.Accounts},
-		),
+			login.BySubject{Extensions: d.Extensions.Table(), Trust: w.trust, Now: now}, passwords, &w.features,
+		}}),
 		Server: server(), Log: log, Now: now,
 	}
 }

@@ -98,9 +98,10 @@ func (c *Call) introduce() {
 	}
 }
 
-// HTTPRequest is the line of the HTTP request, and the ticket that came with it.
+// HTTPRequest is the part of an HTTP request that proofs cover, and the ticket that came with it.
 type HTTPRequest struct {
 	Method string
+	Host   string      // host and port as sent
 	Target string      // path and query as sent
 	Ticket secret.Text // of AcquireGenericServiceTicket; empty: none
 }

@@ -29,6 +29,8 @@ type exchange struct{}
 
 func (exchange) Name() string { return "exchange" }
 
+func (exchange) Challenge() string { return "Exchange" }
+
 func (exchange) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
 	said := ""
 	switch c := a.Credential.(type) {
@@ -46,7 +48,7 @@ func (exchange) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 		return session.Grant{}, login.ErrRejected
 	}
 	n, err := principal.Parse(said, "VSPHERE.LOCAL")
-	return session.Grant{Identity: session.Identity{Name: n}}, err
+	return session.Grant{Identity: session.Identity{Name: n}, Scope: session.Scope{Local: true}}, err
 }
 
 func TestSSPIIsNotSupportedWhereItIsNotConfigured(t *testing.T) {
@@ -58,7 +60,7 @@ func TestSSPIIsNotSupportedWhereItIsNotConfigured(t *testing.T) {
 }
 
 func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
-	f := newFixture(t, func(d *vimtest.Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
+	f := newFixture(t, func(d *vimtest.Domain) { d.Methods = []login.Method{exchange{}} })
 	leg := func(said, locale string) (vim.Result, vimtest.Answer) {
 		r, fault := f.Send("", f.Ref(sessions), "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte(said)), Locale: locale})
 		return r, f.Answer(r.Value, fault)
@@ -83,7 +85,7 @@ func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 }
 
 func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
-	f := newFixture(t, func(d *vimtest.Domain) { d.Gate.Methods = append(d.Gate.Methods, exchange{}) })
+	f := newFixture(t, func(d *vimtest.Domain) { d.Methods = []login.Method{exchange{}} })
 	by := func(said string) (vim.Result, *vim.Fault) {
 		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: &f.Peer, Proof: vim.Proof{Authorization: secret.New(said)}}
 		return f.Do(t.Context(), f.Last)
@@ -134,12 +136,7 @@ func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 	subject := pkix.Name{CommonName: "com.acme", Organization: []string{"ACME"}}
 	believed, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
 	f := newFixture(t, func(d *vimtest.Domain) {
-		for i, m := range d.Gate.Methods {
-			if s, is := m.(login.BySubject); is {
-				s.Trust = func() trust.Authorities { return believed }
-				d.Gate.Methods[i] = s
-			}
-		}
+		d.Trust = func() trust.Authorities { return believed }
 	})
 	by := func(key, locale string) vimtest.Answer {
 		return f.As("", sessions, "LoginExtensionBySubjectName", &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: key, Locale: locale})

@@ -24,11 +24,11 @@ const digits = "5ecret-9f86d081884c7d65"
 // texts must be hidden.
 var shown = map[reflect.Type][]string{
 	reflect.TypeFor[vim.Call]():                     {"Name", "AcceptLanguage", "Binding"},
-	reflect.TypeFor[vim.HTTPRequest]():              {"Method", "Target"},
+	reflect.TypeFor[vim.HTTPRequest]():              {"Method", "Host", "Target"},
 	reflect.TypeFor[types.ManagedObjectReference](): {"Type", "Value", "ServerGUID"},
 	reflect.TypeFor[login.Attempt]():                {"Locale"},
 	reflect.TypeFor[login.Password]():               {"User"},
-	reflect.TypeFor[login.Assertion]():              {"Method", "Target"},
+	reflect.TypeFor[login.Assertion]():              {"Method", "Host", "Target"},
 	reflect.TypeFor[login.ExtensionCertificate]():   {"Key"},
 	reflect.TypeFor[login.ExtensionSubject]():       {"Key"},
 }

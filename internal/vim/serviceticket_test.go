@@ -3,7 +3,6 @@ package vim_test
 import (
 	"os"
 	"os/user"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,7 +88,7 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 		if err := d.LocalTickets.Open(); err != nil {
 			t.Fatal(err)
 		}
-		d.Gate.Methods = slices.Insert(d.Gate.Methods, 0, login.Method(d.LocalTickets))
+		d.Sources = []login.PasswordSource{d.LocalTickets}
 	})
 	f.Peer.Local = true
 	vimtest.Fails[types.InvalidRequest](acquire(f, "operator")) // by TCP

@@ -338,11 +338,19 @@ func TestAFaultIsInTheLanguageThatTheCallAsksFor(t *testing.T) {
 }
 
 // glance is a way in that sees what is held of an attempt while it waits.
-type glance struct{ saw func(login.Credential) }
+type glance struct {
+	on  *bool
+	saw func(login.Credential)
+}
 
 func (glance) Name() string { return "glance" }
 
+func (glance) Challenge() string { return "" }
+
 func (g glance) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
+	if !*g.on {
+		return session.Grant{}, login.ErrNotMine
+	}
 	g.saw(a.Credential)
 	return session.Grant{}, login.ErrRejected
 }
@@ -351,8 +359,11 @@ func (g glance) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 func TestALoginThatWaitsHoldsNoLongName(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	var held int
-	f := newFixture(t)
-	f.Gate.Methods = []login.Method{glance{func(c login.Credential) { held = len(c.Claims()) }}}
+	see := false
+	f := newFixture(t, func(d *vimtest.Domain) {
+		d.Methods = []login.Method{glance{&see, func(c login.Credential) { held = len(c.Claims()) }}}
+	})
+	see = true
 	byName, byKey, bySubject := &types.LoginRequestType{UserName: long}, &types.LoginExtensionByCertificateRequestType{
 		ExtensionKey: long}, &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: long}
 	for name, c := range map[string]struct {

@@ -137,7 +137,7 @@ func (a *API) loginBySSPI(ctx context.Context, c *Call, r *types.LoginBySSPIRequ
 // good then.
 func (a *API) loginByToken(ctx context.Context, c *Call, r *types.LoginByTokenRequestType) (Result, error) {
 	return a.enter(ctx, c, login.Assertion{
-		Authorization: c.Proof.Authorization, Method: c.HTTP.Method, Target: c.HTTP.Target,
+		Authorization: c.Proof.Authorization, Method: c.HTTP.Method, Host: c.HTTP.Host, Target: c.HTTP.Target,
 		Body: c.Proof.Body, Security: c.Proof.Security, Message: c.Proof.Message,
 	}, r.Locale)
 }
@@ -283,3 +283,7 @@ func (a *API) ownSessionChanged(c *Call) <-chan struct{} {
 	return a.Sessions.ChangedOne(c.Session)
 }
 func (a *API) settingsChanged(*Call) <-chan struct{} { return a.Settings.Changed() }
+
+// Challenges returns the authentication schemes of HTTP by which logins are possible, such as
+// "Basic".
+func (a *API) Challenges() []string { return a.Gate.Challenges() }

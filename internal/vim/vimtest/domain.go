@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -19,6 +20,12 @@ import (
 type Domain struct {
 	*domain.Domain
 	vim.Options
+	// Methods are the login methods that are asked before those of the server.
+	Methods []login.Method
+	// Sources are the sources of passwords besides the local users.
+	Sources []login.PasswordSource
+	// Trust returns the authorities of extensions that log in by subject name; nil: there are none.
+	Trust func() trust.Authorities
 }
 
 // domain puts the parts together as the server does.
@@ -33,13 +40,18 @@ func (f *Fixture) domain(log *slog.Logger) *Domain {
 	})
 	f.Must(err)
 	f.mirror = d.Mirror
-	return &Domain{d, vim.Options{
-		Gate: d.NewGate(
-			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
-			login.BySubject{Extensions: d.Extensions.Table(), Now: f.Now}, login.Local{Accounts: d.Accounts},
-		),
-		Server: server(), Log: log, Now: f.Now,
-	}}
+	return &Domain{Domain: d, Options: vim.Options{Server: server(), Log: log, Now: f.Now}}
+}
+
+// gate returns the gate with the methods of the server.
+func (d *Domain) gate(f *Fixture) *login.Gate {
+	f.t.Helper()
+	passwords, err := login.NewPasswords(d.Accounts, d.Sources...)
+	f.Must(err)
+	return d.NewGate(login.GateOptions{Methods: append(d.Methods,
+		login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
+		login.BySubject{Extensions: d.Extensions.Table(), Trust: d.Trust, Now: f.Now}, passwords,
+	)})
 }
 
 func server() vim.ServerInfo {

@@ -92,6 +92,7 @@ func New(t testing.TB, edit ...func(*Domain)) *Fixture {
 	for _, e := range edit {
 		e(d)
 	}
+	d.Gate = d.gate(f)
 	var err error
 	f.API, err = vim.New(d.Domain, d.Options)
 	f.Must(err)
