@@ -63,6 +63,8 @@ var rooms = map[string]struct {
 		"store event principal session access account extension setting locale peer secret trust",
 		"a login method knows neither the API nor a binding",
 	},
+	"internal/login/jwt": {"login principal secret session datadir",
+		"a login method knows no other, and asks no store"},
 	"internal/domain": {
 		"store event principal session access account extension setting roster locale login directory",
 		"the domain is complete without the API and the bindings",
@@ -136,6 +138,8 @@ var homes = map[string][]string{
 	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
+	"github.com/coreos/go-oidc":           {"internal/login/jwt"},
+	"github.com/go-jose/go-jose":          {"internal/login/jwt"},
 	"golang.org/x/term":                   {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"google.golang.org/protobuf":          {"internal/session"},
 	"go.yaml.in/yaml":                     {"internal/config"},

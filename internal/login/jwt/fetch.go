@@ -1,0 +1,156 @@
+package jwt
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/datadir"
+)
+
+const (
+	fetchTime    = 5 * time.Second // of one request
+	maxAnswer    = 256 << 10       // bytes of a set of keys or a description
+	maxHeader    = 32 << 10        // bytes of the header of an answer
+	maxCA        = 1 << 20         // bytes of a file of authorities
+	discoverTime = 24 * time.Hour  // how long the address of the keys is kept
+)
+
+// source reads the keys of one issuer from its server. Only one caller at a time uses it.
+type source struct {
+	issuer string
+	url    string // of the keys; empty: to be discovered
+	ca     string // file
+	now    func() time.Time
+	time   time.Duration // of one request
+
+	found   string // the address that was discovered; empty: none, or it failed
+	foundAt time.Time
+}
+
+// fetch reads the keys.
+func (s *source) fetch(ctx context.Context) ([]key, error) {
+	roots, err := authorities(s.ca)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{
+		Timeout: s.time,
+		// Whoever can make the issuer's server redirect does not choose our keys.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:             http.ProxyFromEnvironment,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		},
+	}
+	address, err := s.address(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	b, err := get(ctx, client, address)
+	if err == nil {
+		var keys []key
+		if keys, err = readKeys(b); err == nil {
+			return keys, nil
+		}
+	}
+	s.found = "" // it may have moved
+	return nil, fmt.Errorf("read keys from %s: %w", address, err)
+}
+
+// address returns the address of the keys.
+func (s *source) address(ctx context.Context, client *http.Client) (string, error) {
+	if s.url != "" {
+		return s.url, nil
+	}
+	if age := s.now().Sub(s.foundAt); s.found != "" && age >= 0 && age < discoverTime {
+		return s.found, nil
+	}
+	at := strings.TrimSuffix(s.issuer, "/") + "/.well-known/openid-configuration"
+	b, err := get(ctx, client, at)
+	if err != nil {
+		return "", fmt.Errorf("read description of issuer at %s: %w", at, err)
+	}
+	var description struct {
+		Issuer string `json:"issuer"`
+		Keys   string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(b, &description); err != nil {
+		return "", fmt.Errorf("read description of issuer at %s: it is not JSON", at)
+	}
+	if description.Issuer != s.issuer {
+		return "", fmt.Errorf("read description of issuer at %s: it is that of %.128q", at, description.Issuer)
+	}
+	if err := checkURL(description.Keys); err != nil {
+		return "", fmt.Errorf("read description of issuer at %s: jwks_uri: %w", at, err)
+	}
+	s.found, s.foundAt = description.Keys, s.now()
+	return s.found, nil
+}
+
+// get returns the body of the answer to a GET.
+func get(ctx context.Context, client *http.Client, address string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", "application/json, application/jwk-set+json")
+	w, err := client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Body.Close()
+	if w.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %.64q; redirections are not followed", w.Status)
+	}
+	b, err := io.ReadAll(io.LimitReader(w.Body, maxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxAnswer {
+		return nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+	}
+	return b, nil
+}
+
+// checkURL checks an address that keys or a description are read from.
+func checkURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return fmt.Errorf("%.256q is not an https address without user and fragment", address)
+	}
+	return nil
+}
+
+// authorities reads the file of the authorities. It returns nil for an empty path, which means those of
+// the system.
+func authorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := datadir.OpenFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read authorities of issuer: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxCA+1))
+	if err != nil {
+		return nil, fmt.Errorf("read authorities of issuer: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if len(b) > maxCA || !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("read authorities of issuer in %s: %w", path, errNoAuthority)
+	}
+	return pool, nil
+}
+
+var errNoAuthority = errors.New("there is no certificate in PEM, or the file is too large")
