@@ -1,10 +1,10 @@
-// Package access decides who may do what. A role is a set of privileges, and a permission gives a
+// Package access decides which principal may do what. A role is a set of privileges. A permission gives a
 // role to a user, a group or an extension on the root folder.
 //
-// [Table] answers questions about authority from memory. [Manager] changes roles and permissions.
-// The rules are those of vCenter: a permission of the user itself overrides those of its groups,
-// and permissions of several groups are combined. The package does not know which users and groups
-// exist: see [Options].
+// [Table] answers questions about authority from memory. [Manager] changes roles and permissions. The
+// rules are those of vCenter: a permission of the user itself overrides those of its groups, and
+// permissions of several groups are combined. The package does not know which users and groups exist: see
+// [Options].
 package access
 
 import (
@@ -39,7 +39,7 @@ type Table struct {
 
 	mu      sync.Mutex // guards what follows, and the order in which now is set
 	current state
-	staged  state // what was loaded of a whole state that is being read
+	staged  state // the records of a snapshot while it is being loaded
 	loading bool
 	changed chan struct{} // closed when now is replaced; nil while nobody waits
 }

@@ -101,7 +101,7 @@ type Table struct {
 
 	mu sync.RWMutex // guards what follows
 	content
-	// staged is what was loaded of a whole state that is being read; otherwise nil.
+	// staged holds the records of a snapshot while the snapshot is being loaded; otherwise it is nil.
 	staged *content
 }
 

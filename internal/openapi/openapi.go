@@ -41,7 +41,7 @@ var anyFault = []string{
 
 // Document describes the API of one operation table for any release.
 type Document struct {
-	rest []byte // what is the same for all releases, from its first comma on
+	rest []byte // the part that is the same for all releases, from its first comma on
 }
 
 // New describes the managed objects. It fails if a row names a type or a fault that the API does

@@ -1,10 +1,10 @@
-// Package principal defines the names of those who use the API: a user in the domain of an identity
-// source, or an extension.
+// Package principal defines the names of the principals that use the API: users in the domain of an
+// identity source, and extensions.
 //
-// A [Name] is parsed with [Parse], which accepts all spellings that clients use. Names compare
-// without case, with [Name.Equal] or [Name.Key]. [CheckNew] and [Alike] are the rules for new
-// names, so that no name can be forged or mistaken for another. The package does not know which
-// principals exist; packages account and extension do.
+// A [Name] is parsed with [Parse], which accepts all spellings that clients use. Names compare without
+// case, with [Name.Equal] or [Name.Key]. [CheckNew] and [Alike] are the rules for new names, so that no
+// name can be forged or mistaken for another. The package does not know which principals exist; packages
+// account and extension do.
 package principal
 
 import (

@@ -1,7 +1,10 @@
-// Package secret holds what must not be seen: tokens, tickets, passwords, and the
-// credentials that requests bring. However such a value is printed, logged or
-// encoded, also as part of another value, it shows as a placeholder. Only Reveal
-// gives it away, so that a search for Reveal finds every place that does.
+// Package secret defines types for values that must not be shown: tokens, tickets, passwords, and the
+// credentials in requests.
+//
+// A [Text] or [Bytes] prints as [Placeholder], however it is printed, logged or encoded, also as a part of
+// another value. Only Reveal returns the value, so a search for Reveal finds every place that uses a
+// secret. The package protects against showing a secret by mistake. It does not encrypt the value, and
+// does not erase it from memory.
 package secret
 
 import (
@@ -10,19 +13,18 @@ import (
 	"log/slog"
 )
 
-// Placeholder is what every secret shows as.
+// Placeholder is the text in place of every secret.
 const Placeholder = "[secret]"
 
 // Text is a secret text. The zero Text is empty.
 type Text struct {
 	hidden
-	// A pointer, not a string: package fmt can't call the methods below if the
-	// Text is in an unexported field of another value. It then prints what it
-	// finds by reflection, and follows no pointer there.
+	// A pointer, not a string: package fmt can't call the methods below if the Text is in an unexported
+	// field of another value. It then prints the field by reflection, and does not follow pointers.
 	value *string
 }
 
-// New makes a Text of its value.
+// New returns a Text with the given value.
 func New(value string) Text {
 	if value == "" {
 		return Text{}
@@ -30,7 +32,7 @@ func New(value string) Text {
 	return Text{value: &value}
 }
 
-// Reveal is the text itself.
+// Reveal returns the text itself.
 func (t Text) Reveal() string {
 	if t.value == nil {
 		return ""
@@ -41,15 +43,15 @@ func (t Text) Reveal() string {
 // IsZero reports whether the text is empty.
 func (t Text) IsZero() bool { return t.value == nil }
 
-// Bytes are secret bytes, which are not copied. The zero Bytes are none.
+// Bytes is a secret byte slice. The bytes are not copied. The zero Bytes is empty.
 type Bytes struct {
 	hidden
-	// Two pointers: for a verb that does not fit, package fmt follows the one that
-	// it stumbled over, if that leads to a list.
+	// Two pointers: for a verb that does not fit the value, package fmt follows one pointer if it leads to
+	// a slice.
 	value **[]byte
 }
 
-// NewBytes makes Bytes of their value.
+// NewBytes returns a Bytes with the given value.
 func NewBytes(value []byte) Bytes {
 	if len(value) == 0 {
 		return Bytes{}
@@ -57,7 +59,7 @@ func NewBytes(value []byte) Bytes {
 	return Bytes{value: new(&value)}
 }
 
-// Reveal is the bytes themselves.
+// Reveal returns the bytes themselves.
 func (b Bytes) Reveal() []byte {
 	if b.value == nil {
 		return nil
@@ -68,20 +70,21 @@ func (b Bytes) Reveal() []byte {
 // IsZero reports whether there are no bytes.
 func (b Bytes) IsZero() bool { return b.value == nil }
 
-// hidden is how secrets print. It can't be compared: == would compare pointers.
+// hidden has the methods by which secrets are printed. It can't be compared, because == would compare
+// pointers.
 type hidden struct{ _ [0]func() }
 
-// String is the placeholder.
+// String returns the placeholder.
 func (hidden) String() string { return Placeholder }
 
-// GoString is the placeholder.
+// GoString returns the placeholder.
 func (hidden) GoString() string { return Placeholder }
 
 // Format writes the placeholder for every verb.
 func (hidden) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, Placeholder) }
 
-// MarshalText is the placeholder.
+// MarshalText returns the placeholder.
 func (hidden) MarshalText() ([]byte, error) { return []byte(Placeholder), nil }
 
-// LogValue is the placeholder.
+// LogValue returns the placeholder.
 func (hidden) LogValue() slog.Value { return slog.StringValue(Placeholder) }

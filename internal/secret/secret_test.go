@@ -37,8 +37,7 @@ func TestASecretShowsInNoForm(t *testing.T) {
 	}{secret.New(digits), secret.NewBytes([]byte(digits))})
 }
 
-// TestTheSearchFindsWhatIsNotHidden: a check that finds nothing anywhere would
-// prove nothing.
+// TestTheSearchFindsWhatIsNotHidden shows that the other tests can fail.
 func TestTheSearchFindsWhatIsNotHidden(t *testing.T) {
 	const digits = "5ecret-9f86d081884c7d65"
 	for name, v := range map[string]any{

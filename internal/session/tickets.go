@@ -26,7 +26,7 @@ const expireEvery = time.Second
 type tickets struct {
 	mu      sync.Mutex // guards what follows
 	content heldTickets
-	staged  *heldTickets   // what was loaded of a whole state that is being read; otherwise nil
+	staged  *heldTickets   // the records of a snapshot while it is being loaded; otherwise nil
 	pending map[string]int // about to be issued, by owner
 	total   int            // sum of pending
 	expired time.Time      // when expired tickets were last searched for

@@ -1,19 +1,19 @@
 // Package soap is the SOAP 1.1 binding. It serves the managed objects of internal/vim to clients that post
-// SOAP envelopes to /sdk. Mount adds its paths to an http.ServeMux; the handler behind them decodes a
-// message into a vim.Call, and encodes the vim.Result or vim.Fault that the call returns. The package knows
+// SOAP envelopes to /sdk. [Mount] adds its paths to an http.ServeMux. The handler behind them decodes a
+// message into a [vim.Call], and encodes the [vim.Result] or [vim.Fault] of the call. The package knows
 // nothing of single operations: their names, arguments and results come from the rows of internal/vim. The
 // only operation of its own is Fetch, with which pyVmomi reads properties.
 //
-// A message goes through these steps. Its body is converted to UTF-8 if the client sent UTF-16
-// (charset.go). internal/xmltoken splits it into tags and texts, within limits. The envelope and its
+// A message is processed in these steps. Its body is converted to UTF-8 if the client sent UTF-16
+// (charset.go). Package xmltoken splits it into tags and texts, within limits. The envelope and its
 // headers are read (envelope.go), and the elements of the operation are decoded into the argument type of
-// its row (decode.go). An element that this type has no member for is refused. The bytes of a WS-Security
+// its row (decode.go). An element for which this type has no member is refused. The bytes of a WS-Security
 // header are kept unchanged, for the login method that verifies the signature.
 //
-// The package has its own codec for the API's types. The library's codec (vim25/xml) serves as the
-// reference in the tests. It must not decode the messages of strangers: it ignores unknown elements, takes
-// the last of repeated elements, and panics if xsi:type names a type that does not fit. It also can't leave
-// out the members that are newer than the release of the caller.
+// The package has its own codec for the API's types. The library's codec (vim25/xml) is the reference in
+// the tests. It must not decode the messages of strangers: it ignores unknown elements, takes the last of
+// repeated elements, and panics if xsi:type names a type that does not fit. It also can't leave out the
+// members that are newer than the caller's release.
 package soap
 
 import "github.com/vigate/vigate/internal/xmltoken"

@@ -1,5 +1,6 @@
-// Package clients tests a running server with unmodified clients that people use: govc, the
-// packages of govmomi, and Debian's pyVmomi.
+// Package clients tests a running server with existing clients, unmodified: govc, the packages of govmomi,
+// and Debian's pyVmomi. It shows that they work, not what the API must return in each case: that is in
+// package vectors.
 package clients
 
 import (

@@ -1,5 +1,8 @@
-// Package secrettest is support of tests. It looks for a secret in every form in
-// which a value can be printed, logged or encoded.
+// Package secrettest supports tests: it checks that a value does not show a secret.
+//
+// [Hides] prints, logs and encodes a value in every form of the standard library, alone and inside other
+// values, and fails the test if the secret occurs in any of them. [Forms] returns these occurrences. Files
+// and network traffic are not searched.
 package secrettest
 
 import (
@@ -19,8 +22,8 @@ var verbs = []string{
 	"%#U", "%e", "%g", "%p", "%t", "%w", "%z", "%10v", "%-8s", "%.3s", "%+d", "%#d",
 }
 
-// Hides holds to no form of v showing the secret: v alone, behind a pointer, and
-// in fields, lists and maps of other values.
+// Hides fails the test if any form of v shows the secret: v alone, behind a pointer, and in fields, lists and
+// maps of other values.
 func Hides(t testing.TB, secret string, v any) {
 	t.Helper()
 	for _, form := range Forms(secret, v) {
@@ -28,7 +31,7 @@ func Hides(t testing.TB, secret string, v any) {
 	}
 }
 
-// Forms are the forms in which v shows the secret.
+// Forms returns the forms in which v shows the secret.
 func Forms(secret string, v any) []string {
 	type shown struct{ Value any }
 	type hidden struct{ value any }
@@ -67,7 +70,7 @@ func Forms(secret string, v any) []string {
 	return found
 }
 
-// errorOf is v as an error, or one that says nothing.
+// errorOf returns v if it is an error. Otherwise it returns an error with the text of v.
 func errorOf(v any) error {
 	if err, ok := v.(error); ok {
 		return err
@@ -75,7 +78,7 @@ func errorOf(v any) error {
 	return fmt.Errorf("%v", v)
 }
 
-// spellings are the secret as text, and as bytes are printed.
+// spellings returns the secret as text, and in the forms in which its bytes can be printed.
 func spellings(secret string) []string {
 	b := []byte(secret)
 	all := []string{secret, base64.StdEncoding.EncodeToString(b)}

@@ -1,5 +1,6 @@
-// Package trusttest is support of tests: a certificate authority that issues client certificates.
-// Tests of several packages need one, to log in with a certificate or to be refused with it.
+// Package trusttest supports tests: an [Authority] issues client certificates. Tests of several packages
+// use it to log in with a certificate, or to be refused with one. The rules for certificates are in
+// package trust.
 package trusttest
 
 import (
