@@ -124,7 +124,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// quota counts what is in use, up to max.
+// quota counts the units that are in use, up to max.
 type quota struct {
 	max     int64
 	live    atomic.Int64

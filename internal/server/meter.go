@@ -63,8 +63,8 @@ func (m *meter) read(n int) bool {
 	return true
 }
 
-// hello is called when a ClientHello came, of which as much is not counted as of a header:
-// those with post-quantum key exchange have some 1.5 KiB, and a request comes behind them.
+// hello is called when a ClientHello has arrived. Up to smallHeader of its bytes are not counted: a
+// ClientHello with post-quantum key exchange has about 1.5 KiB, and the header of a request follows it.
 func (m *meter) hello() {
 	if m != nil {
 		m.came.Add(-min(m.came.Load(), smallHeader))
