@@ -40,9 +40,10 @@ const maxBody = 64 << 10
 
 var sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
 
-// Mount adds both forms to mux. All bindings must share bodies.
-func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
-	h := &handler{api, bodies}
+// Mount adds both forms to mux. All bindings must share bodies. schemes are the authentication schemes
+// of HTTP by which a login is possible, such as "Basic": see login.Gate.Challenges.
+func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, schemes []string) {
+	h := &handler{api, bodies, challenges(schemes)}
 	mux.Handle(APIPath, h)
 	mux.Handle(RESTPath, h)
 	mux.HandleFunc("/api/", notFound)
@@ -56,23 +57,18 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	x.fail(http.StatusNotFound, "NOT_FOUND", "not_found", "There is nothing at this path.")
 }
 
-// dispatcher is the part of *vim.API that this binding uses.
-type dispatcher interface {
-	binding.Dispatcher
-	Challenges() []string
-}
-
 // handler serves both forms.
 type handler struct {
-	api    dispatcher
-	bodies *binding.Bodies
+	api        binding.Dispatcher
+	bodies     *binding.Bodies
+	challenges []string
 }
 
 // ServeHTTP serves one call.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	binding.SetCommon(w.Header())
-	x := &request{api: h.api, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
+	x := &request{api: h.api, challenges: h.challenges, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, bindingName, httptoken.APICookie)
 	x.call.HTTP.Ticket = secret.Text{}
@@ -123,10 +119,11 @@ type form struct{ wrapped bool }
 // request is one HTTP request and its response.
 type request struct {
 	form
-	api  dispatcher
-	w    http.ResponseWriter
-	r    *http.Request
-	call vim.Call
+	api        binding.Dispatcher
+	challenges []string
+	w          http.ResponseWriter
+	r          *http.Request
+	call       vim.Call
 }
 
 // create logs in with the credential of the Authorization header: Basic, or the proof of a token
@@ -260,11 +257,11 @@ func (x *request) fault(f *vim.Fault) {
 	}
 }
 
-// challenges returns the challenges for the authentication schemes that the login methods take. Each
-// is a separate header line, and Basic is the first one, because some clients read only the first.
-func (x *request) challenges() []string {
+// challenges returns the challenges for the authentication schemes. Each is a separate header line, and
+// Basic is the first one, because some clients read only the first.
+func challenges(schemes []string) []string {
 	var all []string
-	for _, scheme := range x.api.Challenges() {
+	for _, scheme := range schemes {
 		challenge := scheme + ` realm="VAPI endpoint"`
 		if scheme == "Basic" {
 			all = slices.Insert(all, 0, challenge+`, charset="UTF-8"`)
@@ -276,7 +273,7 @@ func (x *request) challenges() []string {
 }
 
 func (x *request) unauthenticated(text string) {
-	x.w.Header()["Www-Authenticate"] = x.challenges()
+	x.w.Header()["Www-Authenticate"] = x.challenges
 	x.fail(http.StatusUnauthorized, "UNAUTHENTICATED", "authentication_required", text)
 }
 
@@ -291,7 +288,7 @@ type message struct {
 func (x *request) fail(status int, kind, id, text string) {
 	body := map[string]any{"messages": []message{{[]string{}, text, "vigate." + id}}}
 	if status == http.StatusUnauthorized {
-		body["challenge"] = strings.Join(x.challenges(), ", ")
+		body["challenge"] = strings.Join(x.challenges, ", ")
 	}
 	if x.wrapped {
 		body = map[string]any{"type": "com.vmware.vapi.std.errors." + strings.ToLower(kind), "value": body}

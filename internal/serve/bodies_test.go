@@ -41,7 +41,7 @@ func newSite(t *testing.T, bodies *binding.Bodies) *site {
 	mux := http.NewServeMux()
 	vijson.Mount(mux, f.API, bodies)
 	soap.Mount(mux, f.API, bodies)
-	rest.Mount(mux, f.API, bodies)
+	rest.Mount(mux, f.API, bodies, nil)
 	return &site{f, mux, bodies}
 }
 

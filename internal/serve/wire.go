@@ -274,7 +274,7 @@ func (n *Node) Handler() http.Handler {
 	bodies := binding.NewBodies(0)
 	vijson.Mount(mux, n.API, bodies)
 	soap.Mount(mux, n.API, bodies)
-	rest.Mount(mux, n.API, bodies)
+	rest.Mount(mux, n.API, bodies, n.API.Gate.Challenges())
 	return binding.OneSlash(mux)
 }
 

@@ -283,7 +283,3 @@ func (a *API) ownSessionChanged(c *Call) <-chan struct{} {
 	return a.Sessions.ChangedOne(c.Session)
 }
 func (a *API) settingsChanged(*Call) <-chan struct{} { return a.Settings.Changed() }
-
-// Challenges returns the authentication schemes of HTTP by which logins are possible, such as
-// "Basic".
-func (a *API) Challenges() []string { return a.Gate.Challenges() }
