@@ -10,23 +10,22 @@ import (
 )
 
 const (
-	// MaxSkew is how far a server's clock may be from another's before the two
-	// disagree. It is more than a report takes on its way while all is well.
+	// MaxSkew is how far two nodes' clocks may be apart before they disagree. It is longer than a
+	// report takes to arrive in normal operation.
 	MaxSkew = 10 * time.Second
-	// settled is how long after its start a server has heard of every other that
-	// runs.
+	// settled is how long after its start a node has received a report of every other running node.
 	settled = 2*ReportEvery + MaxSkew
 )
 
-// heard is what the reports of another server say about its clock: what it showed
-// when this server's steady clock was at zero, twice. A report that was long on
-// its way makes the clock look slow, so that the later of two is the better; but
-// one that shows less than the one before comes from a clock that was set back.
+// heard is what the reports of another node say about its clock. last and zero are times on that
+// clock, at the zero of this node's steady clock. A delayed report makes the clock look slow, so
+// the later of two values is better. But if a report shows an earlier time than the report before,
+// the clock was set back, and only the newer report counts.
 type heard struct {
-	at       time.Duration // of the last, on the steady clock
-	reported time.Time     // in it
-	last     time.Time
-	zero     time.Time
+	at       time.Duration // of the last report, on this node's steady clock
+	reported time.Time     // the time in the last report
+	last     time.Time     // from the last report alone
+	zero     time.Time     // the best estimate
 }
 
 func (h heard) next(reported time.Time, at time.Duration) heard {
@@ -38,8 +37,8 @@ func (h heard) next(reported time.Time, at time.Duration) heard {
 	return heard{at, reported, last, zero}
 }
 
-// hear takes note of a report that came as it was made. Servers are told apart
-// by name: one that ends and starts again and again has one say. Callers hold mu.
+// hear records a report at the time of its arrival. It identifies nodes by name: a node that
+// restarts again and again has one vote. The caller holds mu.
 func (v *view) hear(n Node) {
 	if n.Name == v.self {
 		return
@@ -51,8 +50,8 @@ func (v *view) hear(n Node) {
 	v.others.Store(&all)
 }
 
-// clocks counts the servers that run, this one included, and those whose clocks
-// are not this one's. by is how far this one is from the one in their middle.
+// clocks counts the running nodes, this one included, and the nodes whose clocks disagree with this
+// one's. by is how far this clock is ahead of the median of those.
 func (c *Cluster) clocks() (all, off int, by time.Duration) {
 	all = 1
 	others := c.view.others.Load()
@@ -64,7 +63,7 @@ func (c *Cluster) clocks() (all, off int, by time.Duration) {
 	var skews []time.Duration
 	for _, h := range *others {
 		if at-h.at > lifetime {
-			continue // it is dead, or not heard any more
+			continue // the node is dead, or cut off
 		}
 		all++
 		if d := zero.Sub(h.zero); d.Abs() > MaxSkew {
@@ -79,24 +78,25 @@ func (c *Cluster) clocks() (all, off int, by time.Duration) {
 	return all, off, by
 }
 
-// Clock returns nil, or store.ErrUnavailable where most servers agree that this
-// one's clock is wrong: sessions and tickets that it takes for expired or not may
-// be the contrary, and it must serve nobody. Of two that disagree nobody can say
-// which is wrong.
+// Clock returns nil, or store.ErrUnavailable if most nodes agree that this node's clock is wrong.
+// It must then refuse all calls, because it could take expired sessions and tickets for live ones,
+// or live ones for expired. If only two nodes disagree, it can't be known which clock is wrong, so
+// Clock returns nil.
 func (c *Cluster) Clock() error {
 	all, off, by := c.clocks()
 	if 2*off <= all {
 		return nil
 	}
-	way := "ahead of"
+	relation := "ahead of"
 	if by < 0 {
-		way = "behind"
+		relation = "behind"
 	}
-	return fmt.Errorf("%w: the clock is %v %s those of %d of %d nodes", store.ErrUnavailable, by.Abs().Round(time.Second), way, off, all)
+	return fmt.Errorf("%w: the clock is %v %s those of %d of %d nodes",
+		store.ErrUnavailable, by.Abs().Round(time.Second), relation, off, all)
 }
 
-// MayExpire reports whether this server's clock may end for all what has expired
-// by it: most servers agree with it, and it has had the time to hear from them.
+// MayExpire reports whether this node may remove expired records for all nodes. It may if most
+// nodes agree with its clock, and it has run long enough to have heard from them.
 func (c *Cluster) MayExpire() bool {
 	all, off, _ := c.clocks()
 	return c.view.steady() > settled && 2*off < all

@@ -10,16 +10,16 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// timed is a server with a clock of its own.
+// timed is a node with a clock of its own.
 type timed struct {
 	*Cluster
-	off time.Duration // of its clock
+	off time.Duration // how far its clock is off
 }
 
-// clocks are servers that share a store and run for as long as the others.
+// clocks are nodes that share a store. They all began at the same time.
 type clocks struct {
 	*site
-	steady  atomic.Int64 // time.Duration. Views read it as they are told of reports
+	steady  atomic.Int64 // time.Duration. Views read it when they receive a report
 	servers []*timed
 }
 
@@ -41,7 +41,7 @@ func (c *clocks) timed(name string, off time.Duration) *timed {
 	return s
 }
 
-// report has each server report.
+// report makes each node report.
 func (c *clocks) report() {
 	c.t.Helper()
 	for _, s := range c.servers {
@@ -52,7 +52,7 @@ func (c *clocks) report() {
 	}
 }
 
-// pass has time go by, with a report of each server every ReportEvery.
+// pass advances the time. Each node reports every ReportEvery.
 func (c *clocks) pass(d time.Duration) {
 	c.t.Helper()
 	for end := c.steady.Load() + int64(d); c.steady.Load() < end; {
@@ -62,8 +62,8 @@ func (c *clocks) pass(d time.Duration) {
 	}
 }
 
-// says wants of each server in turn whether it serves (s) and ends what has
-// expired (e), or neither (-).
+// says checks for each node in turn whether it serves calls (s) and may remove expired records (e),
+// or neither (-).
 func (c *clocks) says(want ...string) {
 	c.t.Helper()
 	for i, s := range c.servers {
@@ -100,7 +100,9 @@ func TestAServerWhoseClockMostOthersContradictServesNobody(t *testing.T) {
 		"five, of whom two": {[]time.Duration{0, 0, 0, time.Hour, -time.Hour}, []string{"se", "se", "se", "-", "-"}},
 		"a little too much": {[]time.Duration{0, MaxSkew + time.Second, 0}, []string{"se", "-", "se"}},
 		"as much as may be": {[]time.Duration{0, MaxSkew, 0}, []string{"se", "se", "se"}},
-		"both ends of it":   {[]time.Duration{-MaxSkew + time.Second, 0, MaxSkew - time.Second}, []string{"se", "se", "se"}},
+		"both ends of it": {
+			[]time.Duration{-MaxSkew + time.Second, 0, MaxSkew - time.Second}, []string{"se", "se", "se"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClocks(t, x.offs...)
@@ -124,7 +126,7 @@ func TestAJumpOfAServersOwnClockIsSeenAtOnce(t *testing.T) {
 func TestAMachineThatStoodStillServesWhenItHasHeardFromOthers(t *testing.T) {
 	c := newClocks(t, 0, 0, 0)
 	c.pass(settled + ReportEvery)
-	c.now = c.now.Add(time.Hour) // and no steady clock has gone on
+	c.now = c.now.Add(time.Hour) // the steady clocks stood still
 	c.says("-", "-", "-")
 	c.pass(ReportEvery)
 	c.says("se", "se", "se")

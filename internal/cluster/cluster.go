@@ -1,8 +1,10 @@
-// Package cluster knows the servers that share a store: each writes a record of
-// itself time and again, which expires when it has not done so for a while. Who
-// runs alone is a cluster of one.
+// Package cluster tracks the servers that share a store. Each server, called a node, regularly
+// writes a record of itself. The record expires if the node does not renew it. A server that runs
+// alone is a cluster of one node.
 //
-// One thing is decided by these records: whether this server's clock can be right.
+// The records serve two purposes: the nodes are shown to clients, and a node compares its clock
+// with the clocks of the others, see [Cluster.Clock]. Package cluster elects no leader and moves no
+// data; package etcd does that.
 package cluster
 
 import (
@@ -25,27 +27,27 @@ import (
 const (
 	// ReportEvery is how often a server should call Cluster.Report.
 	ReportEvery = 5 * time.Second
-	// lifetime of a record: some reports may be late before a server is taken for
+	// lifetime is how long a record lives. A few reports may be late before the node counts as
 	// dead.
 	lifetime = 4 * ReportEvery
 )
 
-// Node is what a server says of itself.
+// Node is what a node reports about itself.
 type Node struct {
-	// Key is made up at each start, so that two servers of one name are two.
+	// Key is random and made at each start. So two nodes with the same name are two nodes.
 	Key       string
 	Name      string
-	Addresses []string // that it listens on, as URLs
+	Addresses []string // on which it listens, as URLs
 	Version   string
 	Started   time.Time
-	Reported  time.Time // when it said so
-	Sessions  int       // that it holds for live, of the whole cluster
-	// Lag is how long ago it was certain that it knew all that is in the store;
-	// nil: it does not know all yet.
+	Reported  time.Time // when it made the report
+	Sessions  int       // number of live sessions in the whole cluster, as this node knows them
+	// Lag is how long ago the node certainly knew every change in the store. nil: it does not know
+	// all of them yet.
 	Lag *time.Duration
 }
 
-// document is a record's value.
+// document is the value of a node's record.
 type document struct {
 	Name      string    `json:"name"`
 	Addresses []string  `json:"addresses,omitempty"`
@@ -85,31 +87,32 @@ func encode(n Node) ([]byte, error) {
 	return record.Encode(format, d, nil)
 }
 
-// Options of a Cluster. Name and Version may be any text.
+// Options are the options of a Cluster. Name and Version may be any text.
 type Options struct {
 	Name     string // of this server
 	Version  string
-	Sessions func() int // how many are live; nil: not told
-	// Lag is how long ago it was certain that this server knew all that is in the
-	// store, false while it does not; nil: it always does.
+	Sessions func() int // number of live sessions; nil: 0 is reported
+	// Lag returns how long ago this node certainly knew every change in the store, and false as
+	// long as it does not know all of them. nil: it always knows them.
 	Lag func() (time.Duration, bool)
 
 	Now    func() time.Time     // nil: time.Now
-	Steady func() time.Duration // of a clock that nobody sets; nil: since New
+	Steady func() time.Duration // a clock that nobody sets; nil: the time since New
 	Random io.Reader            // nil: crypto/rand
 	Logger *slog.Logger         // nil: slog.Default
 }
 
-// Cluster is what this server knows of store.Node, and its own part in it.
+// Cluster is this node's knowledge of the nodes, and its own membership. It is safe for concurrent
+// use after Attach.
 type Cluster struct {
 	view    *view
 	opts    Options
-	self    Node // what stays the same of it
+	self    Node // the fields that don't change
 	mirror  *store.Mirror
 	listens atomic.Pointer[[]string]
 }
 
-// New makes a cluster that knows no node yet.
+// New returns a cluster that knows no node yet.
 func New(o Options) (*Cluster, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -134,24 +137,25 @@ func New(o Options) (*Cluster, error) {
 	}, nil
 }
 
-// View is what the mirror feeds it by.
+// View returns the view of the nodes' records, for the mirror.
 func (c *Cluster) View() store.View { return c.view }
 
-// Changed is closed at the next change of the nodes.
+// Changed returns a channel that is closed at the next change of the nodes.
 func (c *Cluster) Changed() <-chan struct{} { return c.view.Changed() }
 
-// Attach gives it the mirror that feeds it, before the first Report.
+// Attach sets the mirror that feeds the view. Call it before the first Report.
 func (c *Cluster) Attach(m *store.Mirror) { c.mirror = m }
 
-// Listens says where the server listens, as URLs.
+// Listens sets the addresses on which the node listens, as URLs.
 func (c *Cluster) Listens(addresses ...string) { c.listens.Store(&addresses) }
 
-// Report writes this server's record.
+// Report writes this node's record. It also logs a warning if the clocks of the nodes disagree.
 func (c *Cluster) Report(ctx context.Context) error {
 	if err := c.Clock(); err != nil {
-		c.opts.Logger.Warn("this node serves nobody", "err", err)
+		c.opts.Logger.Warn("this node refuses all calls", "err", err)
 	} else if all, off, by := c.clocks(); off > 0 {
-		c.opts.Logger.Warn("the clocks of nodes disagree", "nodes", all, "off", off, "by", by.Round(time.Second).String())
+		c.opts.Logger.Warn("the clocks of nodes disagree",
+			"nodes", all, "off", off, "by", by.Round(time.Second).String())
 	}
 	n := c.self
 	n.Reported = c.opts.Now().UTC()
@@ -178,7 +182,7 @@ func (c *Cluster) Report(ctx context.Context) error {
 	return nil
 }
 
-// Leave removes this server's record. No Report may be under way.
+// Leave removes this node's record. It must not run at the same time as Report.
 func (c *Cluster) Leave(ctx context.Context) error {
 	if _, err := c.mirror.Commit(ctx, store.Clear(store.Node, c.self.Key)); err != nil {
 		return fmt.Errorf("remove node: %w", err)
@@ -186,11 +190,11 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	return nil
 }
 
-// Nodes are the servers that run, or did until moments ago, in the order of their
-// names.
+// Nodes returns the nodes that are running, or were until moments ago, sorted by name.
 func (c *Cluster) Nodes() []Node { return c.view.live(c.opts.Now()) }
 
-// Live reads from the store which servers use it.
+// Live reads from the store which nodes use it. The commands for a store use it; a server has a
+// Cluster.
 func Live(ctx context.Context, s store.Store, now time.Time) ([]Node, error) {
 	v := newView("", func() time.Duration { return 0 }, slog.New(slog.DiscardHandler))
 	m := store.NewMirror(s, v)

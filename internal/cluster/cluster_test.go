@@ -14,7 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
-// site is a store that servers share, with a clock set by hand.
+// site is a store that nodes share, and a clock that the test sets.
 type site struct {
 	t     *testing.T
 	now   time.Time
@@ -28,7 +28,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// server starts a server, which has not reported yet.
+// server starts a node that has not reported yet.
 func (s *site) server(o Options) *Cluster {
 	s.t.Helper()
 	if o.Now == nil {
@@ -58,7 +58,7 @@ func (s *site) must(err error) {
 	}
 }
 
-// sees wants the server to see nodes of these names.
+// sees fails the test unless the node sees nodes with these names.
 func (s *site) sees(c *Cluster, names ...string) []Node {
 	s.t.Helper()
 	s.must(c.mirror.Sync(s.t.Context()))
@@ -76,7 +76,10 @@ func (s *site) sees(c *Cluster, names ...string) []Node {
 func TestEachServerSeesAllThatReport(t *testing.T) {
 	s := newSite(t)
 	lag, known := 1234*time.Millisecond, true
-	b := s.server(Options{Name: "b", Version: "2", Sessions: func() int { return 7 }, Lag: func() (time.Duration, bool) { return lag, known }})
+	b := s.server(Options{
+		Name: "b", Version: "2", Sessions: func() int { return 7 },
+		Lag: func() (time.Duration, bool) { return lag, known },
+	})
 	a := s.server(Options{Name: "a", Version: "1"})
 	s.sees(a)
 	a.Listens("https://192.0.2.1:443", "http://192.0.2.1:80")
@@ -86,7 +89,8 @@ func TestEachServerSeesAllThatReport(t *testing.T) {
 	s.must(a.Report(t.Context()))
 	for _, c := range []*Cluster{a, b} {
 		got := s.sees(c, "a", "b")
-		if n := got[0]; !slices.Equal(n.Addresses, []string{"https://192.0.2.1:443", "http://192.0.2.1:80"}) || n.Version != "1" || n.Sessions != 0 ||
+		urls := []string{"https://192.0.2.1:443", "http://192.0.2.1:80"}
+		if n := got[0]; !slices.Equal(n.Addresses, urls) || n.Version != "1" || n.Sessions != 0 ||
 			!n.Started.Equal(started) || !n.Reported.Equal(s.now) || n.Lag == nil || *n.Lag != 0 {
 			t.Errorf("a is %+v", n)
 		}
@@ -97,7 +101,7 @@ func TestEachServerSeesAllThatReport(t *testing.T) {
 	known = false
 	s.must(b.Report(t.Context()))
 	if n := s.sees(a, "a", "b")[1]; n.Lag != nil {
-		t.Errorf("b tells a lag that it does not know: %v", *n.Lag)
+		t.Errorf("b reports a lag that it does not know: %v", *n.Lag)
 	}
 }
 
@@ -146,7 +150,7 @@ func TestAServerThatEndsIsGoneAtOnce(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("who waits for changes is not told")
+		t.Error("a change does not wake its waiters")
 	}
 }
 
@@ -154,13 +158,15 @@ func TestARecordThatCantBeReadHidesNoOther(t *testing.T) {
 	s := newSite(t)
 	a := s.server(Options{Name: "a"})
 	s.must(a.Report(t.Context()))
-	for i, value := range []string{"", "{}", "nonsense", `{"v":2,"name":"newer"}`, `{"v":1,"name":5}`, `{"v":1,"name":"odd","new":{"a":1}}`} {
+	for i, value := range []string{
+		"", "{}", "nonsense", `{"v":2,"name":"newer"}`, `{"v":1,"name":5}`, `{"v":1,"name":"odd","new":{"a":1}}`,
+	} {
 		_, err := s.store.Commit(t.Context(), store.Put(store.Node, fmt.Sprint(i), []byte(value), s.now.Add(time.Hour)))
 		s.must(err)
 	}
 	s.sees(a, "a", "odd")
 	s.sees(s.server(Options{Name: "later"}), "a", "odd")
-	// One that can't be read any more is not what it was.
+	// A record that can't be read any more replaces the one from before.
 	_, err := s.store.Commit(t.Context(), store.Put(store.Node, "5", []byte("{"), s.now.Add(time.Hour)))
 	s.must(err)
 	s.sees(a, "a")
@@ -177,7 +183,7 @@ func TestAStoreThatFailsIsAnError(t *testing.T) {
 		}
 	}
 	if _, err := New(Options{Random: bytes.NewReader(nil)}); err == nil {
-		t.Error("a key was made of nothing")
+		t.Error("a key was made without random bytes")
 	}
 }
 

@@ -8,30 +8,29 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// The managed object by which clients see the nodes. It is an addition to the
-// API: ServiceContent, whose members are the API's, does not name it, and other
-// servers do not have it.
+// These name the managed object that shows the nodes to clients. It is an addition to the API.
+// ServiceContent does not name it, as its members are the API's. Other servers do not have it.
 const (
 	objectType = "VigateCluster"
 	objectID   = "cluster"
 )
 
-// VigateNode is a node as clients see it. The type's name is the one on the wire.
+// VigateNode is a node as clients see it. The name of the type is part of the protocol.
 type VigateNode struct {
 	Key  string `xml:"key" json:"key"`
 	Name string `xml:"name" json:"name"`
-	// Self: it is the node that answers.
+	// Self is true for the node that answers the call.
 	Self         bool      `xml:"self" json:"self"`
 	Address      []string  `xml:"address,omitempty" json:"address,omitempty"`
 	Version      string    `xml:"version" json:"version"`
 	StartTime    time.Time `xml:"startTime" json:"startTime"`
 	ReportTime   time.Time `xml:"reportTime" json:"reportTime"`
 	SessionCount int32     `xml:"sessionCount" json:"sessionCount"`
-	// LagMillis is unset while the node does not know all that is in the store.
+	// LagMillis is unset while the node does not know every change in the store.
 	LagMillis *int64 `xml:"lagMillis,omitempty" json:"lagMillis,omitempty"`
 }
 
-// Serve adds the object to the API. It is called before the first request.
+// Serve adds the object to the API. Call it before the first request.
 func (c *Cluster) Serve(api *vim.API) error {
 	return api.Add(&vim.Object{
 		Type: objectType, ID: objectID,

@@ -9,15 +9,15 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// view is what the stream has told of the nodes.
+// view holds the nodes' records, as the store's stream delivers them.
 type view struct {
-	log    *slog.Logger
+	logger *slog.Logger
 	staged map[string]entry // between Reset and Whole; only the mirror's goroutine uses it
 	self   string           // name of this server
 	steady func() time.Duration
-	others atomic.Pointer[[]heard] // for those who compare clocks; the list does not change
+	others atomic.Pointer[[]heard] // for comparing clocks; never changed once stored
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	nodes   map[string]entry
 	heard   map[string]heard // by name
 	changed chan struct{}    // closed at the next change; nil while nobody waits
@@ -28,24 +28,23 @@ type entry struct {
 	expires time.Time
 }
 
-// newView makes the view of the server with the name, whose steady clock began at
-// zero.
-func newView(self string, steady func() time.Duration, log *slog.Logger) *view {
-	return &view{self: self, steady: steady, log: log, nodes: map[string]entry{}, heard: map[string]heard{}}
+// newView returns the view of the node self. Its steady clock began at zero.
+func newView(self string, steady func() time.Duration, logger *slog.Logger) *view {
+	return &view{self: self, steady: steady, logger: logger, nodes: map[string]entry{}, heard: map[string]heard{}}
 }
 
-// Kinds is store.View's.
+// Kinds implements store.View.
 func (v *view) Kinds() []store.Kind { return []store.Kind{store.Node} }
 
-// Reset is store.View's.
+// Reset implements store.View.
 func (v *view) Reset() { v.staged = map[string]entry{} }
 
-// Put is store.View's. A record that can't be read is that of another version's
-// server, or of none: it is left out.
+// Put implements store.View. It leaves out a record that can't be read: a node of another version
+// may have written it.
 func (v *view) Put(r store.Record) {
 	n, err := decode(r)
 	if err != nil {
-		v.log.Warn("a node's record can't be read", "node", r.ID, "err", err)
+		v.logger.Warn("a node's record can't be read", "node", r.ID, "err", err)
 		v.Delete(r.Kind, r.ID)
 		return
 	}
@@ -61,7 +60,7 @@ func (v *view) Put(r store.Record) {
 	v.tell()
 }
 
-// Delete is store.View's.
+// Delete implements store.View.
 func (v *view) Delete(_ store.Kind, id string) {
 	if v.staged != nil {
 		delete(v.staged, id)
@@ -73,7 +72,7 @@ func (v *view) Delete(_ store.Kind, id string) {
 	v.tell()
 }
 
-// Whole is store.View's.
+// Whole implements store.View.
 func (v *view) Whole() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -81,7 +80,7 @@ func (v *view) Whole() {
 	v.tell()
 }
 
-// tell wakes who waits for a change. Callers hold mu.
+// tell wakes the callers that wait for a change. The caller holds mu.
 func (v *view) tell() {
 	if v.changed != nil {
 		close(v.changed)
@@ -89,8 +88,8 @@ func (v *view) tell() {
 	}
 }
 
-// Changed is closed at the next change of what Nodes returns, but for nodes that
-// expire: those are told of when they are swept.
+// Changed returns a channel that is closed at the next change of the nodes. A node that expires
+// counts as a change only when its record is swept.
 func (v *view) Changed() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
