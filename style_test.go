@@ -29,7 +29,6 @@ var (
 		"test/proof/wire",
 	}
 	wideDocuments = []string{
-		"docs/cluster.md",
 		"docs/performance.md",
 	}
 	shortDocs = []string{
