@@ -65,6 +65,9 @@ var rooms = map[string]struct {
 	},
 	"internal/login/jwt": {"login principal secret session datadir",
 		"a login method knows no other, and asks no store"},
+	"internal/ldap": {"directory login principal secret session",
+		"a directory is a source of users and passwords like others; it knows neither the API nor a store"},
+	"internal/ldap/ldaptest": {"trust/trusttest", "support of tests: runs a directory"},
 	"internal/domain": {
 		"store event principal session access account extension setting roster locale login directory",
 		"the domain is complete without the API and the bindings",
@@ -142,6 +145,7 @@ var homes = map[string][]string{
 	"github.com/go-jose/go-jose":          {"internal/login/jwt"},
 	"golang.org/x/term":                   {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"google.golang.org/protobuf":          {"internal/session"},
+	"github.com/go-ldap/ldap":             {"internal/ldap", "internal/ldap/ldaptest"},
 	"go.yaml.in/yaml":                     {"internal/config"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 	"golang.org/x/sys":                    {"internal/peer"},

@@ -29,6 +29,7 @@ func New(t testing.TB, name string) *Authority {
 	a := &Authority{t: t}
 	a.Cert, a.Key = a.Issue(name, func(c *x509.Certificate) {
 		c.KeyUsage, c.IsCA, c.BasicConstraintsValid = x509.KeyUsageCertSign|x509.KeyUsageCRLSign, true, true
+		c.ExtKeyUsage = nil // it would limit the certificates that the authority issues
 	})
 	return a
 }

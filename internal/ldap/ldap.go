@@ -1,0 +1,165 @@
+// Package ldap finds users and groups in LDAP directories, such as OpenLDAP and Active Directory, and
+// checks their passwords. A [Source] is one directory with one domain and one or more servers. It is
+// a directory.Source and a login.PasswordSource.
+//
+// A Source reads with a service account and never writes. It checks a password by a bind as the user.
+// It believes only the directory's own spelling of a name. If no server can be reached, its methods
+// return [ErrUnavailable], which says nothing about any user.
+//
+// The package does not decide who may log in for how long: package recheck asks it again about the
+// users of live sessions.
+package ldap
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/principal"
+)
+
+var (
+	// ErrUnavailable is returned if no server of the directory can be reached or none can answer. It
+	// is wrapped together with the cause.
+	ErrUnavailable = errors.New("directory is not available")
+	// errAmbiguous means that several entries match a name that must be unique.
+	errAmbiguous = errors.New("several entries match the name")
+	// errUnknown means that no entry matches a name.
+	errUnknown = errors.New("no entry matches the name")
+	// errUnusable means that an entry can't be a principal.
+	errUnusable = errors.New("entry can't be a principal")
+)
+
+// Settings describe a directory. Domain, Servers, UserBase and UserFilter are required.
+type Settings struct {
+	// Domain is the domain of the directory's users and groups, in any case.
+	Domain string
+	// Servers are URLs with the scheme ldaps or ldap. The first one that can be reached is used.
+	Servers []string
+	// StartTLS encrypts the connections to ldap:// servers. Without it they must be on this machine.
+	StartTLS bool
+	// CA is a PEM file of the authorities of the servers' certificates. If empty, those of the
+	// operating system are used.
+	CA string
+	// BindDN is the service account that reads the directory. If empty, the directory is read
+	// anonymously. The files are read again for each connection, so they can be replaced at any time.
+	BindDN, BindPasswordFile string
+	// UserFilter selects the user with a name, for example "(uid={name})". {name} must be the value of
+	// a comparison, or a part of it. The attribute of the first comparison with {name} alone holds the
+	// user's canonical name.
+	UserBase, UserFilter string
+	// GroupFilter selects the groups that have a member, for example "(member={dn})". {dn} is the
+	// member's distinguished name and {name} its user name. If GroupBase is empty, there are no groups.
+	GroupBase, GroupFilter string
+	// NestedGroups adds the groups of which the user's groups are members.
+	NestedGroups bool
+}
+
+// The limits of what one directory can cost.
+const (
+	dialTimeout    = 3 * time.Second  // to connect to a server, with TLS
+	requestTimeout = 5 * time.Second  // for one request to a server
+	workTimeout    = 12 * time.Second // for all requests of one operation, on whatever servers
+	deadTime       = 5 * time.Second  // how long a server that failed is not tried again
+	idleTime       = time.Minute      // how long an unused connection is kept
+	connectionLife = 5 * time.Minute  // after that, the first server is preferred again
+	maxTurns       = 8                // operations at once; each has a connection of either kind at most
+	maxNetwork     = 4                // operations at once on behalf of one network
+	turnPatience   = 2 * time.Second  // how long a caller waits for its turn
+	maxReply       = 8 << 20          // bytes that a server may send for one operation
+
+	maxFound    = 1000 // entries that a search of the directory returns
+	maxGroups   = 1000 // groups of one user
+	maxDepth    = 16   // levels of nested groups
+	groupsAtOne = 25   // members that one search for groups names
+	maxPassword = 1024 // bytes
+	maxUserName = 128  // bytes, as for local users
+	maxTextName = 256  // bytes of the name of a group
+	maxFullName = 512  // bytes
+)
+
+// surroundings are what a Source depends on besides its settings. Zero values are for production.
+type surroundings struct {
+	now    func() time.Time
+	logger *slog.Logger
+	// request overrides requestTimeout if it is not 0.
+	request time.Duration
+}
+
+// Source is one directory. All methods are safe for concurrent use.
+type Source struct {
+	domain    string
+	base      string
+	users     userFilter
+	groupBase string
+	groups    groupFilter
+	nested    bool
+
+	now     func() time.Time
+	turns   *turns
+	search  *pool // connections of the service account
+	binds   *pool // connections that check passwords
+	reports reports
+}
+
+// New returns the directory with the settings. It does not connect yet. The error contains all
+// mistakes, each on a line that begins with the key of the setting in the configuration file. A nil
+// clock is time.Now, and a nil logger is slog.Default.
+func New(s Settings, now func() time.Time, logger *slog.Logger) (*Source, error) {
+	return open(s, surroundings{now: now, logger: logger})
+}
+
+func open(s Settings, by surroundings) (*Source, error) {
+	if by.now == nil {
+		by.now = time.Now
+	}
+	by.request = cmp.Or(by.request, requestTimeout)
+	var errs []error
+	wrong := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	src := &Source{
+		domain: strings.ToUpper(s.Domain), base: s.UserBase, groupBase: s.GroupBase, nested: s.NestedGroups,
+		now: by.now, turns: newTurns(),
+		reports: reports{now: by.now, logger: cmp.Or(by.logger, slog.Default()), domain: strings.ToUpper(s.Domain)},
+	}
+	if n, err := principal.Parse(src.domain+`\x`, ""); err != nil || n.Domain != src.domain {
+		wrong("domain", errors.New("is not a domain"))
+	}
+	wrong("user-base", checkDN(s.UserBase, true))
+	wrong("group-base", checkDN(s.GroupBase, false))
+	wrong("bind-dn", checkDN(s.BindDN, false))
+	if (s.BindDN == "") != (s.BindPasswordFile == "") {
+		wrong("bind-dn", errors.New("needs bind-password-file, and the other way round"))
+	}
+	var err error
+	src.users, err = parseUserFilter(s.UserFilter)
+	wrong("user-filter", err)
+	if s.GroupBase != "" {
+		src.groups, err = parseGroupFilter(s.GroupFilter, s.NestedGroups)
+		src.groups.names = groupName(src.users.canonical)
+		wrong("group-filter", err)
+	}
+	list, err := parseServers(s, by)
+	wrong("servers", err)
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("open directory: %w", errors.Join(errs...))
+	}
+	src.search = newPool(list, list.login)
+	src.binds = newPool(list, nil)
+	return src, nil
+}
+
+// Domain returns the domain in upper case.
+func (s *Source) Domain() string { return s.domain }
+
+// Close closes the idle connections. Operations that are in progress are not disturbed.
+func (s *Source) Close() {
+	s.search.close()
+	s.binds.close()
+}
