@@ -117,6 +117,9 @@ func attempt(password string) login.Attempt {
 func (f *fixture) try(t testing.TB, user, password string) (session.Identity, error) {
 	t.Helper()
 	g, err := f.Verify(context.Background(), named(user), attempt(password))
+	if err == nil && g.Scope != (session.Scope{Domain: domain}) {
+		t.Errorf("the directory may prove %+v", g.Scope)
+	}
 	return g.Identity, err
 }
 

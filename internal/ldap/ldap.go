@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
+	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 )
 
@@ -104,6 +106,11 @@ type Source struct {
 	binds   *pool // connections that check passwords
 	reports reports
 }
+
+var (
+	_ directory.Source     = (*Source)(nil)
+	_ login.PasswordSource = (*Source)(nil)
+)
 
 // New returns the directory with the settings. It does not connect yet. The error contains all
 // mistakes, each on a line that begins with the key of the setting in the configuration file. A nil
