@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/principal"
@@ -24,7 +25,8 @@ type PasswordSource interface {
 }
 
 // Passwords is the login method for a user name and a password. It parses the name and asks the one
-// source of the name's domain.
+// source of the name's domain. For a name without a domain, that is the source of the default domain,
+// unless the password is a ticket of an account of the operating system.
 //
 // For a domain without a source, and for a text that is not a name, it does the work of verifying a
 // password of a local user that does not exist. So such a login costs the caller as much as others,
@@ -62,13 +64,26 @@ func (m *Passwords) Authenticate(ctx context.Context, a Attempt) (session.Grant,
 	}
 	// If the text is not a name, this is the zero name, which nobody has.
 	name, _ := principal.Parse(p.User, m.local.Domain())
-	if s := m.sources[name.Domain]; s != nil {
+	for _, name := range candidates(p.User, name) {
+		s := m.sources[name.Domain]
+		if s == nil {
+			continue
+		}
 		grant, err := s.Verify(ctx, name, a)
 		if !errors.Is(err, ErrNotMine) {
 			return grant, err
 		}
 	}
 	return m.local.Verify(ctx, name, a)
+}
+
+// candidates returns the principals that the text, which was parsed as name, can mean. A text without
+// a domain can mean an account of the operating system that uses a ticket.
+func candidates(text string, name principal.Name) []principal.Name {
+	if name.IsZero() || strings.ContainsAny(text, `\@`) {
+		return []principal.Name{name}
+	}
+	return []principal.Name{{Domain: principal.SystemDomain, User: name.User}, name}
 }
 
 // localUsers is the PasswordSource of local users.

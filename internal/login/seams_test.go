@@ -141,6 +141,45 @@ func TestANameOfNobodyCostsTheWorkOfAWrongPassword(t *testing.T) {
 	}
 }
 
+// system is the source of accounts of the operating system. It takes the password "ticket" of anybody.
+type system struct{}
+
+func (system) Domain() string { return principal.SystemDomain }
+
+func (system) Verify(_ context.Context, name principal.Name, a login.Attempt) (session.Grant, error) {
+	if a.Credential.(login.Password).Secret.Reveal() != "ticket" {
+		return session.Grant{}, login.ErrNotMine
+	}
+	return session.Grant{Identity: session.Identity{Name: name}, Scope: session.Scope{Local: true}}, nil
+}
+
+func TestANameWithoutADomainIsAnAccountsIfThePasswordIsItsTicket(t *testing.T) {
+	clock := testclock.New(time.Time{})
+	n := newNode(t, storetest.NewMemory(clock.Now), clock, func(d *domain.Domain, o *login.GateOptions) {
+		passwords, err := login.NewPasswords(d.Accounts, system{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Methods = []login.Method{passwords}
+	})
+	n.permit(t, principal.Name{Domain: principal.SystemDomain, User: "administrator"})
+	for _, c := range []struct{ user, password, want string }{
+		{"administrator", "ticket", `LOCALOS\administrator`}, {"administrator@localos", "ticket", `LOCALOS\administrator`},
+		{"administrator", password, `VSPHERE.LOCAL\Administrator`}, {"administrator@vsphere.local", "ticket", ""},
+		{"administrator@localos", password, ""},
+	} {
+		l, err := n.login(with(c.user, c.password))
+		switch {
+		case c.want == "" && !errors.Is(err, login.ErrRejected):
+			t.Errorf("%s, %q: %v", c.user, c.password, err)
+		case c.want != "" && err != nil:
+			t.Errorf("%s, %q: %v", c.user, c.password, err)
+		case c.want != "" && l.Session().Identity.Name.String() != c.want:
+			t.Errorf("%s, %q: is %s", c.user, c.password, l.Session().Identity.Name)
+		}
+	}
+}
+
 // namesake is a source of the domain of local users.
 type namesake struct{ corp }
 
