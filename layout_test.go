@@ -68,6 +68,8 @@ var rooms = map[string]struct {
 	"internal/ldap": {"directory login principal secret session",
 		"a directory is a source of users and passwords like others; it knows neither the API nor a store"},
 	"internal/ldap/ldaptest": {"trust/trusttest", "support of tests: runs a directory"},
+	"internal/login/sspi": {"login peer principal secret session store datadir",
+		"a login method knows no other, and asks no store: it only says what a login spends"},
 	"internal/domain": {
 		"store event principal session access account extension setting roster locale login directory",
 		"the domain is complete without the API and the bindings",
@@ -147,6 +149,7 @@ var homes = map[string][]string{
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
 	"github.com/coreos/go-oidc":           {"internal/login/jwt"},
 	"github.com/go-jose/go-jose":          {"internal/login/jwt"},
+	"github.com/jcmturner/gokrb5":         {"internal/login/sspi"},
 	"golang.org/x/term":                   {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"google.golang.org/protobuf":          {"internal/session"},
 	"github.com/go-ldap/ldap":             {"internal/ldap", "internal/ldap/ldaptest"},
