@@ -70,6 +70,7 @@ var rooms = map[string]struct {
 	"internal/ldap/ldaptest": {"trust/trusttest", "support of tests: runs a directory"},
 	"internal/login/sspi": {"login peer principal secret session store datadir",
 		"a login method knows no other, and asks no store: it only says what a login spends"},
+	"internal/recheck": {"login principal session", "it asks directories of any kind, and only changes sessions"},
 	"internal/domain": {
 		"store event principal session access account extension setting roster locale login directory",
 		"the domain is complete without the API and the bindings",
@@ -342,7 +343,7 @@ var large = map[string]struct {
 	"internal/login":    {2450, "the gate, its throttle and the methods for the principals of this server"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
-	"internal/session":  {2500, "sessions, tickets, limits and the conditions of commits change together"},
+	"internal/session":  {2600, "sessions, tickets, limits and the conditions of commits change together"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},
 	"internal/vim": {2900, "the operation table is one; other managed objects have their own packages"},
