@@ -63,7 +63,9 @@ func declared(t *testing.T) (names map[string]bool, fields []string) {
 					for _, name := range f.Names {
 						field := s.dir + "." + n.Name.Name + "." + name.Name
 						names[field] = true
-						if _, ok := settings[n.Name.Name]; ok && name.IsExported() {
+						// A key of the configuration file is set by the operator.
+						key := f.Tag != nil && strings.Contains(f.Tag.Value, `config:"`)
+						if _, ok := settings[n.Name.Name]; ok && name.IsExported() && !key {
 							fields = append(fields, field)
 						}
 					}

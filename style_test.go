@@ -21,6 +21,7 @@ var (
 		"internal/login",
 		"internal/vim",
 		"internal/vim/vimtest",
+		"test/etcd",
 		"test/proof",
 		"test/proof/history",
 		"test/proof/load",
@@ -31,6 +32,8 @@ var (
 		"docs/performance.md",
 	}
 	shortDocs = []string{
+		"test/etcd/member",
+		"test/etcd/proxy",
 		"test/proof/clocked",
 		"test/proof/history",
 		"test/proof/load",

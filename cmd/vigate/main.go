@@ -2,7 +2,7 @@
 // server and a command line. The command line works with this server and with any other server of
 // the Virtual Infrastructure JSON API.
 //
-// This package has the commands serve, store and openapi, which run the server or work on its data.
+// This package has the commands serve, config, store and openapi, which run the server or work on its data.
 // Package serve assembles the server, and package cli has the commands for a running server.
 package main
 
@@ -35,7 +35,7 @@ func rootCommand() *cobra.Command {
 			"and any other server of the Virtual Infrastructure JSON API.",
 		Version: serve.Version,
 	}
-	root.AddCommand(serveCommand(), storeCommand(), openapiCommand())
+	root.AddCommand(serveCommand(), configCommand(), storeCommand(), openapiCommand())
 	cli.AddTo(root, cli.Host{})
 	return root
 }

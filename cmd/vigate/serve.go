@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/serve"
 )
 
@@ -35,13 +38,17 @@ A flag overrides the file.`,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(file, flags)
+			c, err := loadConfig(file, given(flags))
 			if err != nil {
 				return err
 			}
-			return serve.Run(cmd.Context(), cfg, serve.Terminal{
+			err = serve.Run(cmd.Context(), c.Config, serve.Terminal{
 				Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Getenv: os.Getenv, IsTerminal: isTerminal,
-			}, nil)
+			}, serve.Options{Identity: c.identity})
+			if _, ok := errors.AsType[*config.Error](err); ok {
+				err = command.Mistaken(err)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file (YAML)")
@@ -56,20 +63,33 @@ A flag overrides the file.`,
 	return cmd
 }
 
-// loadConfig reads the configuration from the file and the flags. Its error lists all mistakes.
-func loadConfig(file string, flags []*config.FlagValue) (config.Config, error) {
+// configuration is the whole content of a configuration file, with the flags that override it.
+type configuration struct {
+	config.Config
+	identity identity.Config
+}
+
+// loadConfig reads the configuration from the file and the flags. Its error joins all mistakes, and
+// ends the program with the exit code for wrong usage.
+func loadConfig(file string, flags []config.Flag) (configuration, error) {
 	var src []byte
 	if file != "" {
 		f, err := os.Open(file)
 		if err != nil {
-			return config.Config{}, fmt.Errorf("read configuration: %w", err)
+			return configuration{}, fmt.Errorf("read configuration: %w", err)
 		}
 		defer f.Close()
 		if src, err = io.ReadAll(io.LimitReader(f, maxConfigFile+1)); err != nil {
-			return config.Config{}, fmt.Errorf("read configuration: %w", err)
+			return configuration{}, fmt.Errorf("read configuration: %w", err)
 		}
 	}
-	return config.Load(file, src, given(flags))
+	c := configuration{identity: identity.Defaults()}
+	var err error
+	c.Config, err = config.Load(file, src, flags, c.identity.Section(file))
+	if err != nil {
+		return configuration{}, command.Mistaken(err)
+	}
+	return c, nil
 }
 
 // given returns the flags that are set.

@@ -275,7 +275,7 @@ func TestServeEndsWithoutErrorAfterASignal(t *testing.T) {
 		ended <- serve.Run(ctx, cfg, serve.Terminal{
 			Out: writeOnce{&out, ready}, Err: &log, Getenv: func(string) string { return "" },
 			IsTerminal: func(io.Writer) bool { return false },
-		}, nil)
+		}, serve.Options{})
 	}()
 	<-ready
 	cancel()

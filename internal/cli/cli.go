@@ -50,15 +50,19 @@ func AddTo(root *cobra.Command, host Host) {
 
 // Execute runs the root command with the given arguments, which don't include the program's name.
 // [AddTo] must have been called for root. Execute prints an error as one line to root's error
-// output and returns the process's exit code.
+// output, and the mistakes of command.Mistaken as one line each. It returns the process's exit code.
 func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	text, code := command.Explain(err)
-	fmt.Fprintf(root.ErrOrStderr(), "%s: %s\n", root.Name(), command.Clean(text))
+	code := 0
+	for _, e := range command.Mistakes(err) {
+		var text string
+		text, code = command.Explain(e)
+		fmt.Fprintf(root.ErrOrStderr(), "%s: %s\n", root.Name(), command.Clean(text))
+	}
 	return code
 }
 

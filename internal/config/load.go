@@ -60,6 +60,9 @@ func Load(file string, src []byte, flags []Flag, sections ...Section) (Config, e
 	for _, f := range flags {
 		l.readFlag(f)
 	}
+	for _, check := range l.checks {
+		l.errs = append(l.errs, check(l.cfg)...)
+	}
 	// Conflicts are checked only if all values are valid, because an invalid value would be
 	// replaced by its default here.
 	if len(l.errs) == 0 {
@@ -104,6 +107,7 @@ type loader struct {
 	keys     map[string]Key
 	sections map[string]Section
 	from     map[string]string // where each key was set
+	checks   []func(Config) []error
 	errs     []error
 }
 

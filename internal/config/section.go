@@ -22,9 +22,13 @@ import (
 // A struct that has a method Check() []error is checked once it was decoded without a mistake, the
 // inner structs before the outer ones. A struct that embeds [Position] makes these errors with its
 // method Wrong, which adds the line.
+//
+// Check, if set, is called once the file and the flags are read and Into was decoded without a
+// mistake. It returns the section's conflicts with the other keys.
 type Section struct {
-	Name string
-	Into any
+	Name  string
+	Into  any
+	Check func(Config) []error
 }
 
 // maxText is the maximum length of a text in a section, in bytes.
@@ -63,7 +67,9 @@ type placed interface {
 
 // readSection decodes the value of a section.
 func (l *loader) readSection(s Section, value *yaml.Node) {
-	l.decode(s.Name, value, reflect.ValueOf(s.Into).Elem())
+	if l.decode(s.Name, value, reflect.ValueOf(s.Into).Elem()) && s.Check != nil {
+		l.checks = append(l.checks, s.Check)
+	}
 }
 
 // decode decodes the node into v, which is named by the path of its key. It reports whether there

@@ -146,3 +146,19 @@ func TestASectionThatIsNotServedIsNoKey(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestASectionIsComparedWithTheOtherKeysEvenIfTheyComeLater(t *testing.T) {
+	var got fleet
+	const src = "fleet:\n  realms: {A: corp.example}\ndefault-domain: corp.example\nmax-sessions: x\n"
+	_, err := Load("f.yaml", []byte(src), nil,
+		Section{Name: "fleet", Into: &got, Check: func(c Config) []error {
+			if got.Realms["A"] == c.DefaultDomain {
+				return []error{got.Wrong("realms", "must not be %s", c.DefaultDomain)}
+			}
+			return nil
+		}})
+	if err == nil || !strings.Contains(err.Error(), "f.yaml:2: realms must not be corp.example") ||
+		!strings.Contains(err.Error(), "max-sessions") {
+		t.Errorf("got %v", err)
+	}
+}

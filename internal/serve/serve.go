@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/vigate/vigate/internal/config"
 )
@@ -25,15 +24,16 @@ type Terminal struct {
 	IsTerminal func(io.Writer) bool
 }
 
-// Run runs a server until ctx ends. now is the wall clock; if nil, it is the real one.
-func Run(ctx context.Context, cfg config.Config, term Terminal, now func() time.Time) (err error) {
+// Run runs a server until ctx ends. It sets the logger of the options by the configuration.
+func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err error) {
 	dir, clean, err := DataDir(cfg)
 	if err != nil {
 		return err
 	}
 	defer clean()
 	cfg.Data = dir
-	n, err := Open(ctx, cfg, Options{Logger: NewLogger(cfg, term.Err), Now: now})
+	o.Logger = NewLogger(cfg, term.Err)
+	n, err := Open(ctx, cfg, o)
 	if err != nil {
 		return err
 	}

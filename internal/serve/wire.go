@@ -29,6 +29,7 @@ import (
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
+	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/property"
@@ -49,6 +50,8 @@ type Options struct {
 	// Patience is how long a login waits for its password hash before it is refused. If 0, it is 2
 	// s, which may be too short for many logins on a slow machine.
 	Patience time.Duration
+	// Identity is the section of the configuration with the identity sources.
+	Identity identity.Config
 	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
 	// 250 ms. If negative, the answers are not delayed.
 	PasswordGrid time.Duration
@@ -70,6 +73,7 @@ type Node struct {
 	*domain.Domain
 	tickets *os.Root // directory of local's files
 	local   *login.LocalTickets
+	sources *identity.Sources // besides the server's own users
 	API     *vim.API
 	metrics *metrics.Recorder // nil if there is no admin listener
 	server  *server.Server
@@ -125,11 +129,14 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 			return n.cluster.Clock()
 		}
 	}
+	if n.sources, err = identity.Open(o.Identity, n.now, n.logger); err != nil {
+		return nil, err
+	}
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View()}, Requests: n.requests,
 		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Logger: n.logger,
-		Sources: []directory.Source{directory.SystemUsers(nil)},
+		Sources: append([]directory.Source{directory.SystemUsers(nil)}, n.sources.Directories()...),
 	})
 	if err != nil {
 		return nil, err
@@ -162,7 +169,7 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sources []login.PasswordSource
+	sources := n.sources.Passwords()
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		// Other accounts may traverse the directory to read the one file whose name they were
 		// given.
@@ -183,12 +190,13 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []login.Method{
+	methods := []login.Method{
 		login.Clone{Sessions: n.Sessions},
 		login.ByCertificate{Extensions: n.Extensions.Table()},
 		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
 		passwords,
-	}, nil
+	}
+	return append(methods, n.sources.Methods()...), nil
 }
 
 // openAPI creates the gate and the managed objects.
@@ -375,6 +383,9 @@ func (n *Node) Close() error {
 	}
 	if n.Store != nil {
 		errs = append(errs, n.Store.Close())
+	}
+	if n.sources != nil {
+		n.sources.Close()
 	}
 	if n.tickets != nil {
 		errs = append(errs, n.tickets.Close())

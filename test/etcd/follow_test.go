@@ -10,11 +10,12 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// patience bounds every wait of a test. It only ends tests that hang, on slow machines too.
+// patience is how long a test waits for what must happen in the end, on the
+// slowest of machines.
 const patience = 5 * time.Minute
 
-// eventually polls until ok returns true. It is for changes in etcd or in a connection that nothing
-// reports.
+// eventually waits until ok holds, asked every few milliseconds: for what etcd
+// or a connection does in its own time and tells nobody about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -29,9 +30,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// follower runs a Watch and keeps the resulting state.
+// follower runs a Watch and keeps what it leads to.
 type follower struct {
-	mu     sync.Mutex // guards the fields below
+	mu     sync.Mutex // guards what follows
 	state  map[string]store.Record
 	rev    store.Revision
 	whole  bool
@@ -77,7 +78,7 @@ func (f *follower) seen() (state map[string]store.Record, resets int) {
 	return maps.Clone(f.state), f.resets
 }
 
-// upTo waits until the stream has reached the revision, and returns the state.
+// upTo waits until the stream has reached the revision.
 func (f *follower) upTo(t testing.TB, rev store.Revision) (state map[string]store.Record, resets int) {
 	t.Helper()
 	eventually(t, "the stream reached the revision", func() bool {

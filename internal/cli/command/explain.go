@@ -37,6 +37,30 @@ type exitError struct {
 	code int
 }
 
+func (e exitError) Unwrap() error { return e.error }
+
+// Mistaken returns an error that ends the program with the exit code of wrong usage. If err joins
+// several errors, the program prints each on a line of its own.
+func Mistaken(err error) error { return mistaken{err} }
+
+type mistaken struct{ error }
+
+// Mistakes returns the errors that the program must print, each on a line of its own.
+func Mistakes(err error) []error {
+	m, ok := errors.AsType[mistaken](err)
+	if !ok {
+		return []error{err}
+	}
+	all := []error{m.error}
+	if several, ok := m.error.(interface{ Unwrap() []error }); ok {
+		all = several.Unwrap()
+	}
+	for i, e := range all {
+		all[i] = WithExitCode(e, exitUsage)
+	}
+	return all
+}
+
 // rule maps a kind of fault to an exit code and to a hint for the user.
 type rule struct {
 	applies func(error) bool

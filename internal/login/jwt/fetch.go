@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -122,13 +124,31 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 	return b, nil
 }
 
-// checkURL checks an address that keys or a description are read from.
+// checkURL checks an address that keys or a description are read from. Nobody may be able to change
+// what is read, so it is https, or http on this machine.
 func checkURL(address string) error {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" ||
+		u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
 		return fmt.Errorf("%.256q is not an https address without user and fragment", address)
 	}
 	return nil
+}
+
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Probe reads the keys of the issuer and returns their number and the address that they were read from.
+// It is for checking a configuration; the method does not need it.
+func (i Issuer) Probe(ctx context.Context) (keys int, address string, err error) {
+	if err := i.check(); err != nil {
+		return 0, "", err
+	}
+	s := &source{issuer: i.URL, url: i.JWKSURL, ca: i.CA, now: time.Now, time: fetchTime}
+	found, err := s.fetch(ctx)
+	return len(found), cmp.Or(s.url, s.found), err
 }
 
 // authorities reads the file of the authorities. It returns nil for an empty path, which means those of

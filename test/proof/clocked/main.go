@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	return serve.Run(ctx, cfg, serve.Terminal{
 		Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, IsTerminal: func(io.Writer) bool { return false },
-	}, clock(os.Getenv("VIGATE_PROOF_CLOCK")))
+	}, serve.Options{Now: clock(os.Getenv("VIGATE_PROOF_CLOCK"))})
 }
 
 func clock(path string) func() time.Time {

@@ -11,7 +11,6 @@
 package members
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -62,7 +61,7 @@ type Config struct {
 	Password  secret.Text
 	Probe     string        // the key that probes read
 	Attempt   time.Duration // how long one member has for one request
-	Logger    *slog.Logger  // nil: slog.Default
+	Logger    *slog.Logger
 }
 
 // Members are the members of an etcd cluster.
@@ -99,7 +98,6 @@ func New(cfg Config) (*Members, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, clientv3.ErrNoAvailableEndpoints
 	}
-	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	m := &Members{cfg: cfg, choose: NewMutex(), watches: map[*watch]bool{}}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	log := clientLog(cfg.Logger)

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/identity"
+)
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Check a configuration file",
+		Args:  cobra.ArbitraryArgs,
+		RunE:  command.NeedSubcommand,
+	}
+	cmd.AddCommand(configCheckCommand())
+	return cmd
+}
+
+func configCheckCommand() *cobra.Command {
+	var offline bool
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Check a configuration file and try its identity sources",
+		Long: `Check a configuration file, and try each identity source in it.
+
+Every mistake in the file is printed on a line of its own, with its place, and
+the exit code is 2. Without a mistake, each identity source is tried: keys,
+certificates and servers are read, and service accounts log in. One line per
+source says what it is for and what it answered. If a source fails, the exit
+code is 1. No user logs in, and nothing is changed.`,
+		Example: "  vigate config check /etc/vigate/vigate.yaml",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := checkConfig(args[0])
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s: no mistakes\n", command.Clean(args[0]))
+			if offline {
+				return nil
+			}
+			return tryIdentity(cmd.Context(), out, c.identity)
+		},
+	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not connect to the identity sources")
+	return cmd
+}
+
+// checkConfig reads a configuration file and the files that it names. The data directory may be
+// missing in it, because it is often given on the command line.
+func checkConfig(file string) (configuration, error) {
+	c, err := loadConfig(file, nil)
+	if err != nil && needsData(err) {
+		c, err = loadConfig(file, []config.Flag{{Name: "data", Values: []string{"."}}})
+	}
+	if err != nil {
+		return c, err
+	}
+	sources, err := identity.Open(c.identity, nil, nil)
+	if err != nil {
+		return c, command.Mistaken(err)
+	}
+	sources.Close()
+	return c, nil
+}
+
+// needsData reports whether the absence of the data directory is one of the mistakes.
+func needsData(err error) bool {
+	for _, e := range command.Mistakes(err) {
+		if mistake, ok := errors.AsType[*config.Error](e); ok && mistake.Key == "data" && mistake.From == "default" {
+			return true
+		}
+	}
+	return false
+}
+
+// tryIdentity prints what each identity source answers.
+func tryIdentity(ctx context.Context, out io.Writer, c identity.Config) error {
+	failed := 0
+	for _, f := range identity.Try(ctx, c) {
+		result := "ok: " + f.Found
+		if f.Err != nil {
+			failed++
+			result = "FAILED: " + f.Err.Error()
+		}
+		fmt.Fprintf(out, "identity.%s\n  %s\n", command.Clean(f.Source), command.Clean(result))
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of the identity sources failed", failed)
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Finding is what Try found out about one source.
+type Finding struct {
+	// Source names the source by its key in the file, and says what it is for.
+	Source string
+	// Found says what the source answered. It is empty if Err is set.
+	Found string
+	Err   error
+}
+
+// tryTime limits how long one source is tried.
+const tryTime = 20 * time.Second
+
+// Try connects to each source and returns what it found, in the order of the file.
+func Try(ctx context.Context, c Config) []Finding {
+	var all []Finding
+	try := func(source string, ask func(context.Context) (string, error)) {
+		ctx, cancel := context.WithTimeout(ctx, tryTime)
+		defer cancel()
+		found, err := ask(ctx)
+		if err != nil {
+			found = ""
+		}
+		all = append(all, Finding{Source: source, Found: found, Err: err})
+	}
+	for i := range c.OIDC {
+		o := &c.OIDC[i]
+		try(fmt.Sprintf("oidc[%d]: tokens of %s for users of %s", i, o.Issuer, o.Domain),
+			func(ctx context.Context) (string, error) {
+				n, address, err := o.issuer(c.Tokens).Probe(ctx)
+				return fmt.Sprintf("%s has %s", address, count(n, "usable key")), err
+			})
+	}
+	return all
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
