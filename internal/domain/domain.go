@@ -134,8 +134,8 @@ func New(o Options) (*Domain, error) {
 // session can be released. f must return quickly. OnEnd must be called before Mirror runs.
 func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
-// NewGate returns a gate, which every login passes. The options need to have only what is not a part
-// of the domain: the methods, the function Started and the delay of answers.
+// NewGate returns a gate, which every login passes. It sets the options that are parts of the domain. The
+// caller sets Methods, Started, Grid and Wait.
 func (d *Domain) NewGate(o login.GateOptions) *login.Gate {
 	o.Sessions, o.Access, o.Mirror, o.DefaultDomain = d.Sessions, d.Access.Table(), d.Mirror, d.defaultDomain
 	o.Throttle = login.NewThrottle(d.Settings.Values, d.known, d.now)

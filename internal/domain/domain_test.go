@@ -43,8 +43,8 @@ func hasMethod(t reflect.Type, name string) bool {
 	return has
 }
 
-// TestOptionsThatAreNotGivenHaveDefaults: without a clock or a logger, nothing that a
-// login passes panics, also if the store is lost and an error is to be logged.
+// Without a clock and a logger, no part of a login panics, even if the store is closed and an error is
+// logged.
 func TestOptionsThatAreNotGivenHaveDefaults(t *testing.T) {
 	memory := storetest.NewMemory(nil)
 	d, err := domain.New(domain.Options{
@@ -94,6 +94,6 @@ func TestOptionsThatAreNotGivenHaveDefaults(t *testing.T) {
 		if _, err := d.Sessions.CloneGrant(context.Background(), secret.Text{}); !errors.Is(err, session.ErrBadTicket) {
 			t.Errorf("a clone ticket: %v", err)
 		}
-		_ = memory.Close() // the second time, nothing can be written down
+		_ = memory.Close() // nothing can be written the second time
 	}
 }

@@ -62,8 +62,8 @@ func taken(err error) bool {
 	return errors.Is(err, account.ErrExists) || errors.Is(err, extension.ErrExists)
 }
 
-// One name is checked on one node, and before that node's commit another one is
-// made that a reader takes for it.
+// One node checks a name. Before it commits, another node creates a name that a reader could mistake for
+// it.
 func TestOfTwoNamesThatLookAlikeOneIsMadeWhoeverChecksFirst(t *testing.T) {
 	for first, makeFirst := range makers {
 		for second, makeSecond := range makers {
@@ -80,7 +80,7 @@ func TestOfTwoNamesThatLookAlikeOneIsMadeWhoeverChecksFirst(t *testing.T) {
 			if err := makeFirst(t.Context(), slow, "\u0430\u0441\u0435"); !taken(err) || !did {
 				t.Errorf("%s, which %s has overtaken: %v", first, second, err)
 			}
-			// Nobody who looks otherwise is in the way.
+			// A name that looks different is accepted.
 			do = func() {
 				if err := makeSecond(t.Context(), fast, "carl"); err != nil {
 					t.Errorf("%s overtakes %s: %v", second, first, err)

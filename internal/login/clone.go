@@ -6,16 +6,17 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// Clone is the way in by a ticket of a live session.
+// Clone is the login method for tickets of live sessions. The new session has the identity of the one
+// that acquired the ticket. Sessions is required.
 type Clone struct{ Sessions *session.Manager }
 
-// Name is part of Method.
+// Name implements Method.
 func (Clone) Name() string { return "clone" }
 
-// Challenge is part of Method.
+// Challenge implements Method.
 func (Clone) Challenge() string { return "" }
 
-// Authenticate is part of Method.
+// Authenticate implements Method.
 func (m Clone) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	t, ok := a.Credential.(CloneTicket)
 	if !ok {

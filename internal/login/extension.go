@@ -13,16 +13,17 @@ import (
 	"github.com/vigate/vigate/internal/trust"
 )
 
-// ByCertificate is the way in of extensions whose certificate is registered.
+// ByCertificate is the login method for extensions whose certificate is registered. Extensions is
+// required.
 type ByCertificate struct{ Extensions *extension.Table }
 
-// Name is part of Method.
+// Name implements Method.
 func (ByCertificate) Name() string { return "extension certificate" }
 
-// Challenge is part of Method.
+// Challenge implements Method.
 func (ByCertificate) Challenge() string { return "" }
 
-// Authenticate is part of Method.
+// Authenticate implements Method.
 func (m ByCertificate) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(ExtensionCertificate)
 	if !ok {
@@ -35,21 +36,21 @@ func (m ByCertificate) Authenticate(_ context.Context, a Attempt) (session.Grant
 	return extensionGrant(m.Extensions.AuthenticateCertificate(c.Key, leaf))
 }
 
-// BySubject is the way in of extensions whose subject name is registered, with
-// a certificate of a configured authority.
+// BySubject is the login method for extensions whose subject name is registered, and whose certificate
+// was issued by a configured authority. Extensions is required.
 type BySubject struct {
 	Extensions *extension.Table
-	Trust      func() trust.Authorities // nil: nobody is believed
+	Trust      func() trust.Authorities // nil: no authority is trusted
 	Now        func() time.Time         // nil: time.Now
 }
 
-// Name is part of Method.
+// Name implements Method.
 func (BySubject) Name() string { return "extension subject" }
 
-// Challenge is part of Method.
+// Challenge implements Method.
 func (BySubject) Challenge() string { return "" }
 
-// Authenticate is part of Method.
+// Authenticate implements Method.
 func (m BySubject) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(ExtensionSubject)
 	if !ok {
@@ -66,6 +67,7 @@ func (m BySubject) Authenticate(_ context.Context, a Attempt) (session.Grant, er
 	return extensionGrant(m.Extensions.AuthenticateSubject(c.Key, a.Peer.Certificates, believed, now()))
 }
 
+// extensionGrant returns the grant of an authenticated extension, or the error as one of this package.
 func extensionGrant(e extension.Extension, err error) (session.Grant, error) {
 	for _, known := range []struct{ is, as error }{
 		{extension.ErrNoCertificate, ErrNoCertificate},
@@ -83,8 +85,8 @@ func extensionGrant(e extension.Extension, err error) (session.Grant, error) {
 	return session.Grant{
 		Identity: session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true},
 		Scope:    session.Scope{Local: true},
-		// An extension that is unregistered while this login is committed, or
-		// gets another certificate, does not get in.
+		// The commit of the login fails if the extension is unregistered, or gets another certificate,
+		// before it.
 		Changes: []store.Change{e.Require()},
 	}, nil
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/vigate/vigate/internal/trust/trusttest"
 )
 
-// A certificate that is no good is a guess, as a wrong password is.
+// A bad certificate counts as a guess, in the same way as a wrong password.
 func TestABadCertificateAndAnExtensionWithoutASubjectCountAsFailedLogins(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  string // of the extension
-		bad  bool   // the certificate is of a stranger
+		bad  bool   // the certificate was not issued by the configured authority
 		want error
 	}{
 		"bad certificate":                         {"com.example.A", true, ErrBadCertificate},

@@ -8,20 +8,20 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 )
 
-// counter counts the failures of one key. Times are since the throttle was made;
-// a nil counter has counted nothing.
+// counter counts the failures of one key. Times are durations since the throttle was created. A nil
+// counter has counted nothing.
 type counter struct {
 	key    string
 	at     []time.Duration // failures within the interval, oldest first
 	until  time.Duration   // locked until then
-	over   time.Duration   // from then on nothing in it counts
-	listed *list.Element   // in a list of its table; nil: in none
+	over   time.Duration   // nothing in it counts from this time on
+	listed *list.Element   // in a list of its table; nil for a shared counter
 }
 
 // locked reports whether a lock is in force.
 func (c *counter) locked(now time.Duration) bool { return c != nil && now < c.until }
 
-// failures is how many failures count.
+// failures returns the number of failures within the interval.
 func (c *counter) failures(now time.Duration, l setting.Lockout) int {
 	if c == nil {
 		return 0
@@ -42,7 +42,7 @@ func (c *counter) fail(now time.Duration, l setting.Lockout) (begins bool) {
 	return begins
 }
 
-// after drops the times up to and including t.
+// after returns the times after t.
 func after(at []time.Duration, t time.Duration) []time.Duration {
 	for len(at) > 0 && at[0] <= t {
 		at = at[1:]
@@ -50,29 +50,31 @@ func after(at []time.Duration, t time.Duration) []time.Duration {
 	return at
 }
 
-// table has counters for up to max keys. When it is full, the counter whose last
-// failure is the oldest makes room for a new key, but never one whose lock is in
-// force. A key for which there is no room shares a counter with others, so that
-// its failures are counted all the same. Whatever the table does takes constant
+// table holds counters for up to max keys. If it is full, the counter whose latest failure is the
+// oldest is removed for a new key, but never one whose lock is in force. If none can be removed, the key
+// shares a counter with other keys, so that its failures still count. All operations take constant
 // time.
 type table struct {
 	max int
-	// keep: a counter that still counts makes no room, locked or not.
+	// keep means that a counter is never removed for a new key while anything in it counts.
 	keep     bool
 	counters map[string]*counter
-	// open and locked are the counters of the table, those that failed longest ago
-	// first. Those whose lock was in force at their last failure are in locked.
+	// open and locked list the counters, those with the oldest latest failure first. A counter is in
+	// locked if its lock was in force at its latest failure.
 	open, locked list.List
-	shared       []counter // of keys for which there is no room, by their hash
+	shared       []counter // of keys without a counter of their own, by their hash
 	seed         maphash.Seed
 }
 
 func newTable(max, shared int, keep bool) *table {
-	return &table{max: max, keep: keep, counters: map[string]*counter{}, shared: make([]counter, shared), seed: maphash.MakeSeed()}
+	return &table{
+		max: max, keep: keep, counters: map[string]*counter{}, shared: make([]counter, shared),
+		seed: maphash.MakeSeed(),
+	}
 }
 
-// find returns the counter of the key. With own that is never a shared one, and
-// nil if the key has none. A nil table has no counters.
+// find returns the counter of the key. If own is set, it returns nil instead of a shared counter. A nil
+// table has no counters.
 func (t *table) find(key string, own bool) *counter {
 	if t == nil {
 		return nil
@@ -83,14 +85,14 @@ func (t *table) find(key string, own bool) *counter {
 	return t.share(key)
 }
 
-// make is find that makes a counter where there is room for one, with own also
-// beyond that.
+// make is like find, but creates the counter of the key if there is room. If own is set, it creates the
+// counter even if there is no room.
 func (t *table) make(key string, own bool, now time.Duration) *counter {
 	if c := t.counters[key]; c != nil {
 		return c
 	}
-	// While the shared counter counts, the key stays with it: a new one would
-	// forget its failures and locks.
+	// While the shared counter counts, the key keeps using it. A new counter would lose the failures and
+	// locks of the key.
 	if s := t.share(key); !own && (now < s.over || !t.room(now)) {
 		return s
 	}
@@ -100,11 +102,12 @@ func (t *table) make(key string, own bool, now time.Duration) *counter {
 	return c
 }
 
+// share returns the shared counter of the key.
 func (t *table) share(key string) *counter {
 	return &t.shared[maphash.String(t.seed, key)%uint64(len(t.shared))]
 }
 
-// fail counts a failure in a counter of the table.
+// fail counts a failure in a counter of the table, and reports whether a lock begins with it.
 func (t *table) fail(c *counter, now time.Duration, l setting.Lockout) (begins bool) {
 	begins = c.fail(now, l)
 	if c.listed == nil {
@@ -120,9 +123,9 @@ func (t *table) fail(c *counter, now time.Duration, l setting.Lockout) (begins b
 	return begins
 }
 
-// room reports whether there is room for one more counter, and makes it if need
-// be. While locks fill the table, the open counters keep a quarter of it: they
-// must live long enough to count.
+// room reports whether there is room for one more counter, and removes a counter for it if necessary.
+// While locks fill the table, a quarter of it is reserved for open counters: they must stay long enough
+// to count.
 func (t *table) room(now time.Duration) bool {
 	t.sweep(now)
 	if len(t.counters) >= t.max && !t.keep && t.open.Len() > t.max/4 {
@@ -131,8 +134,8 @@ func (t *table) room(now time.Duration) bool {
 	return len(t.counters) < t.max
 }
 
-// sweep drops counters of which nothing counts any more, two of each list at the
-// most, so that a table of which little is used becomes small again.
+// sweep removes up to two counters of each list in which nothing counts any more, so that a table
+// shrinks when fewer keys fail.
 func (t *table) sweep(now time.Duration) {
 	for _, l := range []*list.List{&t.open, &t.locked} {
 		for range 2 {
@@ -143,13 +146,13 @@ func (t *table) sweep(now time.Duration) {
 	}
 }
 
-// drop forgets what a counter of the table, no shared one, has counted.
+// drop removes a counter of the table. It must not be a shared one.
 func (t *table) drop(c *counter) {
 	t.unlist(c)
 	delete(t.counters, c.key)
 }
 
-// unlist takes a counter out of the list that it is in.
+// unlist removes a counter from its list.
 func (t *table) unlist(c *counter) {
 	t.open.Remove(c.listed)
 	t.locked.Remove(c.listed)

@@ -22,7 +22,7 @@ import (
 
 var admin = principal.Name{Domain: "VSPHERE.LOCAL", User: "administrator"}
 
-// fixture is a gate over a store in memory, with a method of the test's own.
+// fixture is a gate over a store in memory, with a login method of the test.
 type fixture struct {
 	*Gate
 	clock  *testclock.Clock
@@ -31,13 +31,13 @@ type fixture struct {
 	Events *event.Log
 }
 
-// exists: the directory of these tests has the administrator and users that are
-// called so.
+// exists reports whether a principal exists: the administrator, and every user whose name begins with
+// "user".
 func (f *fixture) exists(who principal.Name) bool {
 	return who.Equal(admin) || strings.HasPrefix(who.User, "user")
 }
 
-// known takes the password "right" of anybody.
+// known is a login method that accepts the password "right" of every user.
 type known struct{ busy bool }
 
 func (known) Name() string { return "known" }
@@ -66,7 +66,7 @@ func newFixture(t *testing.T, methods ...Method) *fixture {
 	return newFixtureOn(t, func(s store.Store) store.Store { return s }, methods...)
 }
 
-// newFixtureOn is newFixture on what on makes of the store.
+// newFixtureOn is newFixture on the store that on returns for the store in memory.
 func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Method) *fixture {
 	t.Helper()
 	c := testclock.New(time.Time{})
@@ -83,7 +83,10 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	m := session.NewManager(session.Options{
 		Mirror: mirror, Table: sessions, Events: events, Now: c.Now,
 		Policy: func() session.Policy {
-			return session.Policy{Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime, MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal}
+			return session.Policy{
+				Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
+				MaxSessions: v.MaxSessions, MaxPerPrincipal: v.MaxPerPrincipal,
+			}
 		},
 		Thumbprint: func() string { return "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33" },
 	})
@@ -108,7 +111,10 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 }
 
 func from(address, name, password string) Attempt {
-	return Attempt{Credential: Password{User: name, Secret: secret.New(password)}, Peer: peer.Peer{Address: address, UserAgent: "test"}}
+	return Attempt{
+		Credential: Password{User: name, Secret: secret.New(password)},
+		Peer:       peer.Peer{Address: address, UserAgent: "test"},
+	}
 }
 
 func (f *fixture) try(t *testing.T, a Attempt) error {
@@ -128,7 +134,7 @@ func (f *fixture) posted(typ string) []event.Event {
 	return f.Events.Query(event.Filter{Types: []string{typ}, MaxCount: 1000})
 }
 
-// accounts are operating-system accounts for tests: the one that runs them.
+// accounts returns a lookup of operating-system accounts that knows only the account self.
 func accounts(self *user.User) func(string) (*user.User, error) {
 	return func(name string) (*user.User, error) {
 		if name != self.Username {

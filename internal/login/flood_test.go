@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A client that goes on after its pair was locked can't have the principal
-// locked from everywhere, however long it does.
+// A client that continues after its pair was locked can't cause a lock of the principal on all networks,
+// however long it continues.
 func TestOneClientCantLockAPrincipalOutFromElsewhere(t *testing.T) {
 	f := newFixture(t)
 	for range 60 {

@@ -19,7 +19,8 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Gate is the one way from a credential to a session.
+// Gate is the one way from a credential to a session. Create it with NewGate. It is safe for concurrent
+// use.
 type Gate struct {
 	methods       []Method
 	started       func(method string)
@@ -47,9 +48,9 @@ type GateOptions struct {
 	Throttle *Throttle
 	Mirror   *store.Mirror
 	Reports  *Reports // of failed logins
-	// DefaultLocale is for callers that name none.
+	// DefaultLocale returns the locale of callers that ask for none.
 	DefaultLocale func() string
-	// DefaultDomain is the domain of names that give none. If empty, it is account.DefaultDomain.
+	// DefaultDomain is the domain of names without a domain. If empty, it is account.DefaultDomain.
 	DefaultDomain string
 
 	// Grid is the period of the answers to failed passwords: each leaves at a multiple of it after the
@@ -91,29 +92,28 @@ func (g *Gate) Challenges() []string {
 	return schemes
 }
 
-// DefaultLocale is the locale of callers that name none.
+// DefaultLocale returns the locale of callers that ask for none.
 func (g *Gate) DefaultLocale() string { return g.defaultLocale() }
 
-// DefaultDomain is the domain of names that give none.
+// DefaultDomain returns the domain of names without a domain.
 func (g *Gate) DefaultDomain() string { return g.defaultDomain }
 
-// Unlock forgets the failed logins of a principal, and reports whether there were any.
+// Unlock removes the failures and locks of a principal, and reports whether anything was locked.
 func (g *Gate) Unlock(who principal.Name) bool { return g.throttle.Unlock(who) }
 
-// Flush posts the failed logins that were only counted.
+// Flush posts the failed logins that were only counted, see Reports.Flush.
 func (g *Gate) Flush(ctx context.Context) error { return g.reports.Flush(ctx) }
 
-// staleTries is how often a login starts over because what it was granted on
-// changed under it.
+// staleTries is how many times a login is tried while a condition of its grant changes before the
+// commit.
 const staleTries = 3
 
-// Login makes a session of the attempt. current is the live session of the
-// caller, if it has one: a login on a live session is refused, and spends
-// nothing.
+// Login starts a session for the attempt. current is the live session of the caller, or nil. If the
+// caller has one, the login is refused and spends nothing.
 //
-// Errors: locale.ErrInvalid, ErrRejected, ErrNoAccess, *session.LimitError,
-// session.ErrStale where others were faster each time, those of Method, or the
-// store's. What the store could not tell or take is never ErrRejected.
+// Errors: locale.ErrInvalid, ErrRejected, ErrNoAccess, *session.LimitError, session.ErrStale if other
+// commits were faster each time, the errors of Method, or the store's. An error of the store is never
+// ErrRejected.
 func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*session.Live, session.Token, error) {
 	if current != nil {
 		s := current.Session()
@@ -144,21 +144,21 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 	return l, token, nil
 }
 
-// Proof is what Prove has found out of a caller.
+// Proof is the result of Prove.
 type Proof struct {
 	Identity session.Identity
-	Origin   *session.Identity // who really asks, if it is another
-	Method   string            // the name of the way in
-	NotAfter time.Time         // when the credential ends; zero if it does not
+	Origin   *session.Identity // the principal that logged in, if another one acts; otherwise nil
+	Method   string            // the name of the login method
+	NotAfter time.Time         // the end of the credential's validity; zero: none
 }
 
-// Prove is a login that starts no session: for those who ask who a caller is and
-// give it something else, such as a token. It is throttled, counted and posted as
-// Login is, the caller needs a role here as well, and what the credential spends
-// is spent: a clone ticket that proves its owner is of no use afterwards.
+// Prove is a login that starts no session. It is for services that identify a caller and give it
+// something else than a session, such as a token. It is throttled, counted and posted in the same way as
+// Login, and the caller needs a role too. It spends the credential: a clone ticket can't be used after
+// it proved its owner.
 //
-// Errors: ErrRejected, ErrNoAccess, session.ErrStale if others were faster each
-// time, those of Method, or the store's.
+// Errors: ErrRejected, ErrNoAccess, session.ErrStale if other commits were faster each time, the errors
+// of Method, or the store's.
 func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
 	var p Proof
 	err := g.use(ctx, a, func(grant session.Grant) error {
@@ -172,7 +172,7 @@ func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
 }
 
 // use authenticates the attempt and passes the grant to commit. It delays the answer to a failed
-// password.
+// password, see grid.
 func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
 	if _, ok := a.Credential.(Password); !ok || g.grid.every <= 0 {
 		return g.try(ctx, a, commit)
@@ -190,9 +190,8 @@ func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) er
 	return err
 }
 
-// try is use without a delay. If the
-// commit finds that the grant is stale, another was faster, on another node
-// perhaps: what it did must be known here before the credential is judged anew.
+// try is use without the delay. If commit returns ErrStale, another commit was faster, perhaps on
+// another node. Then this node catches up with the store before it verifies the credential again.
 func (g *Gate) try(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
 	for range staleTries {
 		grant, err := g.authenticate(ctx, a)
@@ -211,12 +210,12 @@ func (g *Gate) try(ctx context.Context, a Attempt, commit func(session.Grant) er
 		}
 		return err
 	}
-	// The credential was good each time: it is no failed login.
+	// The credential was right each time, so this does not count as a failed login.
 	return fmt.Errorf("log in: %w", session.ErrStale)
 }
 
-// Locale is what a caller gets that asks for wanted: the default if it asks for
-// nothing. The only error is locale.ErrInvalid.
+// Locale returns the supported locale for the one that a caller asks for, or the default locale if
+// wanted is empty. The only error is locale.ErrInvalid.
 func (g *Gate) Locale(wanted string) (locale.Choice, error) {
 	if wanted == "" {
 		wanted = g.defaultLocale()
@@ -224,25 +223,27 @@ func (g *Gate) Locale(wanted string) (locale.Choice, error) {
 	return locale.Fit(wanted)
 }
 
-// authenticate proves the credential and the right to be here at all.
+// authenticate verifies the credential, and that its owner is not locked and has a role. It counts and
+// posts a failed login.
 func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	guess := g.throttle.begin(g.claimed(a), a.Peer.Network())
-	defer guess.wrong() // unless it is decided: what panics was judged
+	// This has an effect only if a method panics: then the credential may have been verified.
+	defer guess.wrong()
 	a.behind = guess.behind
-	// A locked caller's credential is checked all the same: the answer and its
-	// time must not tell a lock from a wrong password.
+	// The credential of a locked caller is verified too: neither the answer nor its time may reveal
+	// whether it is a lock or a wrong password.
 	grant, err := g.judge(ctx, a)
 	switch {
 	case errors.Is(err, ErrRejected), errors.Is(err, session.ErrBadTicket):
 		return session.Grant{}, g.reject(ctx, a, guess, err)
 	case errors.Is(err, ErrBadCertificate), errors.Is(err, ErrNoSubject):
-		// Clients are told what is wrong with their certificate, locked or not: that
-		// tells nothing of anybody else's.
+		// The answer says what is wrong with the client's certificate, even under a lock. That reveals
+		// nothing about others.
 		g.fail(ctx, a, guess)
 		return session.Grant{}, err
 	case errors.Is(err, ErrUnconfirmed):
-		// It was judged, so it counts. If the store is out of reach there is nothing
-		// to post to; if it is only that the client has gone, there is.
+		// The credential was verified, so the failure counts. It is posted if only the client has gone,
+		// but not if the store can't be reached.
 		if ctx.Err() != nil {
 			_ = g.reject(ctx, a, guess, err)
 		}
@@ -274,8 +275,8 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	return grant, nil
 }
 
-// judge asks the methods, an extension's once more if need be: another node may
-// have registered or changed the extension an instant ago.
+// judge asks the methods. If they reject the credential of an extension, it catches up with the store
+// and asks again, because another node may have registered or changed the extension an instant ago.
 func (g *Gate) judge(ctx context.Context, a Attempt) (session.Grant, error) {
 	grant, err := g.ask(ctx, a)
 	if !errors.Is(err, ErrRejected) && !errors.Is(err, ErrNoSubject) || !registered(a.Credential) {
@@ -287,8 +288,8 @@ func (g *Gate) judge(ctx context.Context, a Attempt) (session.Grant, error) {
 	return g.ask(ctx, a)
 }
 
-// hasRole reports whether the identity of the grant has a role here. If this node
-// knows of none, it asks for all that any node was acknowledged.
+// hasRole reports whether the identity of the grant has a role. If this node knows of none, it first
+// catches up with all commits that any node has acknowledged.
 func (g *Gate) hasRole(ctx context.Context, grant session.Grant) (bool, error) {
 	who := Subject(grant.Identity)
 	if grant.Origin != nil {
@@ -303,6 +304,7 @@ func (g *Gate) hasRole(ctx context.Context, grant session.Grant) (bool, error) {
 	return g.access.HasRole(who), nil
 }
 
+// ask returns the result of the first method that takes the credential.
 func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
 	for _, m := range g.methods {
 		grant, err := m.Authenticate(ctx, a)
@@ -323,7 +325,7 @@ func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
 	return session.Grant{}, ErrNotMine
 }
 
-// reject counts a failed login, posts it and returns the one answer for it.
+// reject counts and posts a failed login, and returns ErrRejected wrapped with the cause.
 func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error) error {
 	g.fail(ctx, a, guess)
 	if errors.Is(cause, ErrRejected) {
@@ -334,8 +336,8 @@ func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error)
 
 // fail counts a failed login and posts it.
 //
-// All that it posts is one commit: a lock that begins must not show in the time
-// that the answer takes. A client that hangs up can't keep it from being posted.
+// It posts all events in one commit, so that the time of the answer does not reveal whether a lock
+// begins. A client that disconnects can't prevent the events.
 func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
 	failure := event.Event{
 		Type: "BadUsernameSessionEvent", User: guess.text, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent,
@@ -349,9 +351,8 @@ func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
 	g.reports.post(context.WithoutCancel(ctx), guess.network, failure, locks...)
 }
 
-// claimed is the canonical form of the name that the caller gives itself, or
-// the name as sent if it has none. A name too long to be anybody's is cut: it is
-// remembered, and may be as long as a message.
+// claimed returns the name that the caller claims, in canonical form if it can be parsed, or as it was
+// sent. A longer text than any name has is cut, because it is stored.
 func (g *Gate) claimed(a Attempt) claim {
 	name := a.Credential.Claims()
 	name = name[:min(len(name), principal.MaxLength)]

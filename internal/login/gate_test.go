@@ -205,9 +205,11 @@ func TestCredentialsDoNotPrint(t *testing.T) {
 func TestALongNameIsNotRememberedWhole(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range []Credential{
-		Password{User: strings.Repeat("a", 1<<20), Secret: secret.New("wrong")}, ExtensionCertificate{Key: strings.Repeat("b", 1<<20)},
+		Password{User: strings.Repeat("a", 1<<20), Secret: secret.New("wrong")},
+		ExtensionCertificate{Key: strings.Repeat("b", 1<<20)},
 	} {
-		if _, _, err := f.Login(t.Context(), Attempt{Credential: c, Peer: peer.Peer{Address: "192.0.2.1"}}, nil); err == nil {
+		a := Attempt{Credential: c, Peer: peer.Peer{Address: "192.0.2.1"}}
+		if _, _, err := f.Login(t.Context(), a, nil); err == nil {
 			t.Fatal("logged in")
 		}
 	}
@@ -228,12 +230,12 @@ func TestASubjectIsTheIdentity(t *testing.T) {
 	}
 }
 
-// outpaced is a store in which others are faster: so many commits of sessions
-// meet a conflict.
+// outpaced is a store in which other processes are faster: the next commits of sessions fail with a
+// conflict.
 type outpaced struct {
 	store.Store
-	left atomic.Int32
-	down atomic.Bool // nobody can tell then how far the store is
+	left atomic.Int32 // number of commits that will fail
+	down atomic.Bool  // the newest revision can't be read
 
 	reads, commits atomic.Int32
 }
@@ -258,7 +260,7 @@ func TestARightPasswordIsNeverRejectedBecauseOfTheStore(t *testing.T) {
 	var s *outpaced
 	f := newFixtureOn(t, func(m store.Store) store.Store { s = &outpaced{Store: m}; return s })
 	right := from(addr, "administrator", "right")
-	for range 6 { // more than lock
+	for range 6 { // failed logins of this number would lock
 		s.left.Store(staleTries)
 		if err := f.try(t, right); !errors.Is(err, session.ErrStale) || errors.Is(err, ErrRejected) {
 			t.Fatalf("others faster each time: %v", err)
@@ -286,12 +288,13 @@ func TestNobodyIsToldToHaveNoRoleWhileTheStoreCannotTell(t *testing.T) {
 		t.Errorf("one without a role: %v", err)
 	}
 	s.down.Store(true)
-	if err := f.try(t, from(addr, "stranger", "right")); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrNoAccess) {
+	err := f.try(t, from(addr, "stranger", "right"))
+	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, ErrNoAccess) {
 		t.Errorf("while the store can't tell: %v", err)
 	}
 }
 
-// proving is a fixture with a live session of the administrator.
+// proving returns a fixture with a live session of the administrator.
 func proving(t *testing.T) (f *fixture, l *session.Live) {
 	t.Helper()
 	f = newFixture(t)
@@ -314,7 +317,8 @@ func TestAProofStartsNoSession(t *testing.T) {
 	if !p.Identity.Name.Equal(admin) || p.Method != "known" || p.Origin != nil || !p.NotAfter.IsZero() {
 		t.Errorf("the proof is %+v", p)
 	}
-	if now := len(slices.Collect(f.sessions.All())); now != before || started != 0 || len(f.posted("UserLoginSessionEvent")) != 1 {
+	now := len(slices.Collect(f.sessions.All()))
+	if now != before || started != 0 || len(f.posted("UserLoginSessionEvent")) != 1 {
 		t.Errorf("%d sessions, then %d; %d started", before, now, started)
 	}
 }
@@ -363,7 +367,7 @@ func TestAProofSpendsItsTicketOnce(t *testing.T) {
 	}
 }
 
-// stale is a method whose grants hold under a condition that never does.
+// stale is a login method whose grants have a condition that never holds.
 type stale struct{ asked *int }
 
 func (stale) Name() string { return "stale" }
@@ -390,7 +394,7 @@ func TestAProofThatIsStaleEachTimeIsNoFailedLogin(t *testing.T) {
 	}
 }
 
-// TestNobodyReachesThroughTheGate: what the gate works on is not to be had from it.
+// The managers and tables of the gate can't be reached through it.
 func TestNobodyReachesThroughTheGate(t *testing.T) {
 	gate := reflect.TypeFor[Gate]()
 	for i := range gate.NumField() {

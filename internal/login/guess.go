@@ -5,30 +5,29 @@ import (
 	"context"
 )
 
-// guess is one attempt to log in, from before its credential is judged until it
-// is decided: by wrong, right and succeeded, or giveBack.
+// guess is one attempt to log in. It begins before its credential is verified, and is then decided by
+// one of wrong, succeeded (after right) and giveBack.
 //
-// Until then it counts against the limits as a failure, for the guesses that
-// began after it. A right one is taken only if that leaves fewer failures than
-// would lock; where it does not, it waits until enough of the earlier ones are
-// decided. So a right one after five wrong ones is refused, also where all six
-// are judged at once and it is the first to be done; and any number of right
-// ones at once are all taken.
+// While a guess is undecided, it counts as a failure for the guesses that began after it. A guess with
+// the right credential is accepted if these failures don't reach the limit. Otherwise it waits until
+// enough of the earlier guesses are decided. So a right guess after five wrong ones is refused, even if
+// all six are verified at once and the right one is finished first. Any number of concurrent right
+// guesses are accepted.
 //
-// Only who has the right credential ever waits, so that waiting tells nobody what
-// was counted of whom.
+// Only guesses with the right credential wait, so the wait does not reveal to anybody else which failures
+// were counted.
 type guess struct {
 	throttle *Throttle
 	claim
 	key     string // of the claim
 	network string
-	exists  bool // there is such a principal
-	usual   bool // it has logged in from the network lately
+	exists  bool // the principal exists
+	usual   bool // the principal has logged in from the network recently
 
-	// refused: a lock was in force when it began. It does not count as a guess:
-	// whatever it says, it is refused.
+	// refused is set if a lock was in force when the guess began. The guess is refused even if the
+	// credential is right, and does not count as undecided.
 	refused bool
-	// behind: the lock was the network's.
+	// behind is set if the network was locked.
 	behind bool
 
 	turn    uint64
@@ -36,13 +35,13 @@ type guess struct {
 	decided bool
 }
 
-// flight is where a guess counts while it is in flight.
+// flight is the place of an undecided guess in the list of one rule.
 type flight struct {
-	id    string
+	id    string // of the rule
 	place *list.Element
 }
 
-// begin begins an attempt. It must be decided.
+// begin begins a guess, which must be decided afterwards.
 func (t *Throttle) begin(c claim, network string) *guess {
 	g := &guess{throttle: t, claim: c, key: c.key(), network: network}
 	g.exists = t.known(c.name) && g.key != ""
@@ -70,10 +69,10 @@ func (t *Throttle) begin(c claim, network string) *guess {
 	return g
 }
 
-// locks says which locks are in force.
+// locks says which locks are in force for a guess.
 type locks struct{ network, name, pair bool }
 
-// any reports whether one of them holds for the guess.
+// any reports whether one of the locks applies to the guess.
 func (l locks) any(g *guess) bool { return l.network || l.pair || l.name && !g.usual }
 
 // locks returns the locks in force. Callers hold mu.
@@ -93,13 +92,12 @@ func (t *Throttle) locks(g *guess, rules []rule) (l locks) {
 	return l
 }
 
-// wrong decides that the credential is not good, counts that, and returns what
-// it locked, in words.
+// wrong decides that the credential is wrong. It counts the failure, and returns the texts of the locks
+// that begin.
 //
-// What a lock has refused is no guess and counts against the network only, and
-// against its pair if that is what is locked: otherwise one client that goes on
-// would lock the principal out from everywhere, and a locked network would have
-// counters made for any name.
+// A guess that a lock has refused counts only against the network, and against the pair if the pair is
+// locked. Otherwise a client that continues would lock the principal out on all networks, and a locked
+// network could create counters for any name.
 func (g *guess) wrong() []string {
 	t := g.throttle
 	t.mu.Lock()
@@ -114,7 +112,7 @@ func (g *guess) wrong() []string {
 	for _, r := range rules {
 		switch {
 		case r.Failures <= 0:
-			continue // switched off
+			continue // the rule is disabled
 		case r.kind == byName && (was || l.name):
 			continue
 		case r.kind == byPair && was && (l.network || !l.pair):
@@ -134,7 +132,7 @@ func (g *guess) wrong() []string {
 	return locked
 }
 
-// what says what a rule locks, for the event.
+// what returns the text of a lock for its event.
 func (g *guess) what(k kind) string {
 	switch k {
 	case byNetwork:
@@ -146,10 +144,10 @@ func (g *guess) what(k kind) string {
 	}
 }
 
-// right reports whether a credential that is good is taken. It may have to wait
-// for that. A wrong credential costs a look at the store: right has look do that
-// before it refuses or waits, so that the time does not tell that the credential
-// is good. The error is look's or ctx's.
+// right reports whether a guess with a right credential is accepted, perhaps after a wait. For a wrong
+// credential, the store is asked for its newest revision. So right calls look, which does that too,
+// before it refuses or waits: the time of the answer does not reveal that the credential is right. The
+// error is look's or ctx's.
 func (g *guess) right(ctx context.Context, look func(context.Context) error) (bool, error) {
 	for looked := false; ; {
 		taken, refused, decided := g.verdict()
@@ -178,8 +176,8 @@ func (g *guess) right(ctx context.Context, look func(context.Context) error) (bo
 	}
 }
 
-// verdict says whether a right credential is taken or refused. If neither, it is
-// too early to tell until another guess is decided.
+// verdict reports whether a guess with a right credential is accepted or refused. If neither, the
+// channel is closed when another guess is decided, and verdict must be called again.
 func (g *guess) verdict() (taken, refused bool, decided <-chan struct{}) {
 	t := g.throttle
 	t.mu.Lock()
@@ -204,8 +202,8 @@ func (g *guess) verdict() (taken, refused bool, decided <-chan struct{}) {
 	return true, false, nil
 }
 
-// earlier is how many guesses in flight that count by the rule began before g, up
-// to most or 1 if that is more. Callers hold mu.
+// earlier returns the number of undecided guesses of the rule that began before g, but at most the
+// greater of most and 1. Callers hold mu.
 func (t *Throttle) earlier(g *guess, id string, most int) int {
 	l := t.flights[id]
 	if l == nil {
@@ -218,8 +216,8 @@ func (t *Throttle) earlier(g *guess, id string, most int) int {
 	return n
 }
 
-// succeeded decides that the attempt has logged the principal in. It forgets the
-// failures of the pair, but no lock in force.
+// succeeded decides that the principal has logged in. It removes the failures of the pair, unless the
+// pair is locked.
 func (g *guess) succeeded() {
 	t := g.throttle
 	t.mu.Lock()
@@ -235,15 +233,14 @@ func (g *guess) succeeded() {
 	}
 }
 
-// giveBack decides that nothing was learned about the credential.
+// giveBack decides that the attempt revealed nothing about the credential. It counts nothing.
 func (g *guess) giveBack() {
 	g.throttle.mu.Lock()
 	defer g.throttle.mu.Unlock()
 	g.throttle.decide(g)
 }
 
-// decide takes a guess out of flight. It returns false where the guess was
-// decided before. Callers hold mu.
+// decide marks a guess as decided. It returns false if the guess was decided before. Callers hold mu.
 func (t *Throttle) decide(g *guess) bool {
 	if g.decided {
 		return false

@@ -15,9 +15,8 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// parked is known for passwords and clone tickets, and answers each attempt when
-// the test lets it. A wrong one then looks whether the store knows more, as the
-// methods of the server do.
+// parked is a login method like known, for passwords and clone tickets. It verifies each attempt when the
+// test allows it. For a wrong credential it catches up with the store, as the methods of the server do.
 type parked struct {
 	mirror *store.Mirror
 	begun  atomic.Int32
@@ -55,23 +54,23 @@ func (p *parked) Authenticate(ctx context.Context, a Attempt) (session.Grant, er
 	return session.Grant{}, ErrRejected
 }
 
-// letKey is the key of the context's channel that lets an attempt go on.
+// letKey is the key of the channel in the context that allows an attempt to continue.
 type letKey struct{}
 
-// pending is an attempt on its way.
+// pending is an attempt that was not answered yet.
 type pending struct {
 	let    chan struct{}
 	hangUp context.CancelFunc
 	done   chan error
 }
 
-// answer lets the attempt be judged and returns its answer.
+// answer allows the attempt to be verified and returns its answer.
 func (p pending) answer() error {
 	close(p.let)
 	return <-p.done
 }
 
-// guessing is a fixture whose logins are judged when the test lets them.
+// guessing returns a fixture whose logins are verified when the test allows it.
 type guessing struct {
 	*fixture
 	*parked
@@ -87,7 +86,7 @@ func newGuessing(t *testing.T) guessing {
 	return g
 }
 
-// begin begins a login and returns when it is about to be judged.
+// begin begins a login and returns when it is about to be verified.
 func (g guessing) begin(t *testing.T, a Attempt) pending {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -107,7 +106,7 @@ func (g guessing) begin(t *testing.T, a Attempt) pending {
 	return p
 }
 
-// empty holds the throttle to have nothing in flight.
+// empty fails the test if the throttle has undecided guesses.
 func (g guessing) empty(t *testing.T) {
 	t.Helper()
 	if n := len(g.throttle.flights); n != 0 {
@@ -127,7 +126,9 @@ func TestGuessesAtOnceAreAsManyAsOneAfterTheOther(t *testing.T) {
 		limit int
 		guess func(i int, secret string) Attempt
 	}{
-		{"one principal from one address", 5, func(_ int, secret string) Attempt { return from(addr, "administrator", secret) }},
+		{"one principal from one address", 5, func(_ int, secret string) Attempt {
+			return from(addr, "administrator", secret)
+		}},
 		{"one principal from anywhere", 100, func(i int, secret string) Attempt {
 			return from(fmt.Sprint("198.51.100.", i), "administrator", secret)
 		}},
@@ -163,8 +164,8 @@ func TestGuessesAtOnceAreAsManyAsOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// The guess that is done first has no more right to be taken than if it had come
-// after those that began before it.
+// A guess that is verified first is not accepted if it would be refused after the guesses that began
+// before it.
 func TestARightGuessWaitsForEarlierOnesThatWouldLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, tt := range []struct {
@@ -206,7 +207,7 @@ func TestAnyNumberOfRightLoginsAtOnceAreTaken(t *testing.T) {
 		for range 50 {
 			all = append(all, g.begin(t, from(addr, "administrator", "right")))
 		}
-		for i := range all { // the last is judged first
+		for i := range all { // the last one is verified first
 			close(all[len(all)-1-i].let)
 			synctest.Wait()
 		}
@@ -267,8 +268,8 @@ func TestWhoHangsUpWhileItsRightGuessWaitsHasNotFailed(t *testing.T) {
 	})
 }
 
-// A password that is wrong as far as this node knows, while the store can't
-// confirm it, is answered 503. It would be a guess for free if it did not count.
+// A password that this node rejects while it can't catch up with the store is answered with 503. If it
+// did not count, it would be a free guess.
 func TestAGuessThatTheStoreCannotConfirmCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuessing(t)
@@ -302,7 +303,8 @@ func TestARightPasswordThatALockRefusesCostsWhatAWrongOneDoes(t *testing.T) {
 		}
 		wrongReads, wrongCommits := cost("wrong")
 		if reads, commits := cost("right"); reads != wrongReads || commits != wrongCommits || reads == 0 {
-			t.Errorf("a right one costs %d reads and %d commits, a wrong one %d and %d", reads, commits, wrongReads, wrongCommits)
+			t.Errorf("a right one costs %d reads and %d commits, a wrong one %d and %d",
+				reads, commits, wrongReads, wrongCommits)
 		}
 	})
 }
@@ -324,7 +326,7 @@ func TestGuessesThatRaceLockAndLeaveNothingBehind(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if !f.locked(admin, address) { // whenever the right one came, five wrong ones came before or after it
+		if !f.locked(admin, address) { // there are five wrong ones before or after the right one
 			t.Errorf("round %d: not locked", round)
 		}
 		f.throttle.Unlock(admin)
@@ -341,7 +343,7 @@ func TestASuccessClearsNoLockInForce(t *testing.T) {
 	if taken, err := right.right(t.Context(), nil); !taken || err != nil {
 		t.Fatal(taken, err)
 	}
-	for range 5 { // before the right one has made its session
+	for range 5 { // before the right one has started its session
 		begin().wrong()
 	}
 	right.succeeded()

@@ -28,55 +28,58 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// LocalMethod is what sessions and metrics call the way in by a local ticket.
+// LocalMethod is the name of logins by local ticket in sessions and metrics.
 const LocalMethod = "local ticket"
 
-// localLifetime is how long a local ticket can be used.
+// localLifetime is how long a local ticket is valid.
 const localLifetime = 60 * time.Second
 
-// The most unexpired tickets that there may be on this node at a time: each is a
-// file and a record, and any local caller can ask. docs/operations.md lists them.
+// The bounds of unexpired tickets of this node. Each is a file and a record, and any local caller can
+// request one. docs/operations.md lists the bounds.
 const (
-	maxLocal        = 1000 // in all
-	maxLocalAccount = 8    // of one account
+	maxLocal        = 1000 // tickets in all
+	maxLocalAccount = 8    // tickets of one account
 )
 
-// localSecret is how many random bytes a ticket's password has. The password is
-// their hexadecimal digits; a client may send the file's last newline with it.
+// localSecret is the number of random bytes of a ticket's password. The password consists of their
+// hexadecimal digits. A client may send it with a final newline.
 const (
 	localSecret      = 32
 	maxLocalPassword = 2*localSecret + 1
 )
 
 var (
-	// ErrRemote: the caller is not on this machine, as far as local tickets go.
+	// ErrRemote is returned if the caller does not count as local.
 	ErrRemote = errors.New("caller is not local")
-	// ErrCannotGive: the server can't make a file that only the account reads.
+	// ErrCannotGive is returned if the server can't create a file that only the account can read.
 	ErrCannotGive = errors.New("file can't be given to the account")
 )
 
-// LocalTickets proves operating-system accounts: the server writes a one-time
-// password into a file that only the account can read, and whoever can tell it
-// is the account. It is the PasswordSource of the domain of operating-system accounts.
+// LocalTickets issues and verifies tickets of operating-system accounts. A ticket is a password that can
+// be used once. The server writes it to a file that only the account can read, so a caller that knows
+// the password is the account. LocalTickets is the PasswordSource of the domain of these accounts.
+//
+// Dir, Access, Sessions, Mirror and Events are required. Open must be called before any other method;
+// afterwards it is safe for concurrent use.
 type LocalTickets struct {
-	Dir      *os.Root // nobody but the server can write there
-	Loopback bool     // loopback callers count as local, not those of the Unix socket alone
+	Dir      *os.Root // a directory that only the server can write to
+	Loopback bool     // callers from loopback addresses count as local, not only those of the Unix socket
 	Access   *access.Table
 	Sessions *session.Manager
 	Mirror   *store.Mirror
 	Events   *event.Log
 	Now      func() time.Time // nil: time.Now
 	Random   io.Reader        // nil: crypto/rand
-	Log      *slog.Logger     // nil: slog.Default
-	// Account looks up an operating-system account; nil: os/user.Lookup.
+	Logger   *slog.Logger     // nil: slog.Default
+	// Account looks up an operating-system account. If nil, os/user.Lookup is used.
 	Account func(name string) (*user.User, error)
 
-	lookups *lookups // made by Open
+	lookups *lookups // created by Open
 
-	mu     sync.Mutex           // guards what follows
-	files  map[string]localFile // of tickets issued or about to be, by name
-	counts map[localOwner]int   // of files
-	others int                  // files of tickets that others than their account asked for
+	mu     sync.Mutex           // guards the following
+	files  map[string]localFile // files of tickets, including those about to be written, by name
+	counts map[localOwner]int   // number of files
+	others int                  // number of files whose tickets were not requested by their account
 }
 
 // localFile is the file of a ticket.
@@ -85,23 +88,22 @@ type localFile struct {
 	owner   localOwner
 }
 
-// localOwner is an account, and whether its tickets were asked for by itself, as
-// the kernel says of callers of the Unix socket. Those count apart, so that others
-// who ask for tickets of an account can't keep it from having its own.
+// localOwner is the account of a ticket, and whether the account requested it. Tickets that an account
+// requests for itself count separately, so that others can't prevent it from getting its own.
 type localOwner struct {
 	account string // principal.Name.Key
-	itself  bool
+	itself  bool   // as the kernel says about callers of the Unix socket
 }
 
-// LocalTicket is what the caller gets.
+// LocalTicket is the result of Issue: the name of the account, and the path of the file.
 type LocalTicket struct{ User, Path string }
 
-// Open removes what an earlier run left in the directory.
+// Open prepares t, and removes the files of earlier runs from the directory.
 func (t *LocalTickets) Open() error {
 	if t.Now == nil {
 		t.Now = time.Now
 	}
-	t.Log = cmp.Or(t.Log, slog.Default())
+	t.Logger = cmp.Or(t.Logger, slog.Default())
 	t.lookups = newLookups(t.Now)
 	t.files, t.counts, t.others = map[string]localFile{}, map[localOwner]int{}, 0
 	left, err := fs.ReadDir(t.Dir.FS(), ".")
@@ -116,8 +118,8 @@ func (t *LocalTickets) Open() error {
 	return nil
 }
 
-// Issue gives the account a ticket. Errors: ErrRemote, ErrRejected for a name
-// that is no account, ErrNoAccess, ErrCannotGive, session.ErrTooManyTickets, ErrBusy.
+// Issue creates a ticket for the account. Errors: ErrRemote, ErrRejected if there is no such account,
+// ErrNoAccess, ErrCannotGive, session.ErrTooManyTickets, ErrBusy, or the store's.
 func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (LocalTicket, error) {
 	if p.UnixUID == nil && (!t.Loopback || !p.Local) {
 		return LocalTicket{}, ErrRemote
@@ -126,7 +128,7 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 	if err != nil {
 		return LocalTicket{}, err
 	}
-	network := "loopback" // a caller has all of 127.0.0.0/8
+	network := "loopback" // one name, because a caller can use all addresses of 127.0.0.0/8
 	if p.UnixUID != nil {
 		network = p.Network()
 	}
@@ -139,13 +141,15 @@ func (t *LocalTickets) Issue(ctx context.Context, p peer.Peer, name string) (Loc
 	return ticket, err
 }
 
-// issue gives the account a ticket if it has a role.
-func (t *LocalTickets) issue(ctx context.Context, p peer.Peer, who principal.Name, account *user.User) (LocalTicket, error) {
+// issue creates a ticket for the account if it has a role.
+func (t *LocalTickets) issue(
+	ctx context.Context, p peer.Peer, who principal.Name, account *user.User,
+) (LocalTicket, error) {
 	if !t.Access.HasRole(access.Subject{Principal: who}) {
 		return LocalTicket{}, ErrNoAccess
 	}
-	// Two independent secrets: the name of the file is told to the caller, its
-	// content only to the account.
+	// The name and the content of the file are independent secrets: the caller learns the name, and
+	// only the account learns the content.
 	fileName, err := t.random(16)
 	if err != nil {
 		return LocalTicket{}, err
@@ -166,7 +170,8 @@ func (t *LocalTickets) issue(ctx context.Context, p peer.Peer, who principal.Nam
 	_, err = t.Mirror.Commit(ctx,
 		store.Create(store.Ticket, localID(who, password), []byte(fileName), expires),
 		t.Events.Change(event.Event{
-			Type: "EventEx", ID: "vigate.ticket.local.issued", User: who.String(), Address: p.Address, Subject: who.String(),
+			Type: "EventEx", ID: "vigate.ticket.local.issued", User: who.String(), Address: p.Address,
+			Subject: who.String(),
 		}))
 	if err != nil {
 		t.remove(fileName)
@@ -175,7 +180,7 @@ func (t *LocalTickets) issue(ctx context.Context, p peer.Peer, who principal.Nam
 	return LocalTicket{User: who.String(), Path: filepath.Join(t.Dir.Name(), fileName)}, nil
 }
 
-// localName is the name of an account: bare, or in the domain of operating-system
+// localName parses the name of an account: without a domain, or in the domain of operating-system
 // accounts.
 func localName(name string) (principal.Name, error) {
 	n, err := principal.Parse(name, principal.SystemDomain)
@@ -185,8 +190,8 @@ func localName(name string) (principal.Name, error) {
 	return n, nil
 }
 
-// lookup finds the account for a caller of the network. Errors: ErrRejected if
-// there is none, ErrBusy, ctx's.
+// lookup returns the account, for a caller from the network. Errors: ErrRejected if there is no such
+// account, ErrBusy, or ctx's.
 func (t *LocalTickets) lookup(ctx context.Context, network string, who principal.Name) (*user.User, error) {
 	leave, err := t.lookups.enter(ctx, network)
 	if err != nil {
@@ -204,12 +209,13 @@ func (t *LocalTickets) lookup(ctx context.Context, network string, who principal
 	return u, nil
 }
 
+// password returns a new password.
 func (t *LocalTickets) password() (secret.Text, error) {
 	p, err := t.random(localSecret)
 	return secret.New(p), err
 }
 
-// random is so many random bytes in hex.
+// random returns the hexadecimal digits of this number of random bytes.
 func (t *LocalTickets) random(bytes int) (string, error) {
 	r := t.Random
 	if r == nil {
@@ -222,8 +228,8 @@ func (t *LocalTickets) random(bytes int) (string, error) {
 	return hex.EncodeToString(b), nil
 }
 
-// write makes the file, new, mode 0600, owned by the account before the secret
-// is in it. After an error the caller removes it.
+// write creates the file with mode 0600, makes the account its owner, and then writes the secret. After
+// an error, the caller must remove the file.
 func (t *LocalTickets) write(fileName string, password secret.Text, u *user.User) (err error) {
 	uid, errUID := strconv.Atoi(u.Uid)
 	gid, errGID := strconv.Atoi(u.Gid)
@@ -246,16 +252,17 @@ func (t *LocalTickets) write(fileName string, password secret.Text, u *user.User
 	return nil
 }
 
-// localID ties the password to the account that it was issued to.
+// localID returns the id of a ticket's record. It depends on the account, so that the password is valid
+// for no other account.
 func localID(who principal.Name, password secret.Text) string {
 	h := sha256.Sum256([]byte(who.Key() + "\x00" + password.Reveal()))
 	return "local/" + hex.EncodeToString(h[:])
 }
 
-// Domain is part of PasswordSource.
+// Domain implements PasswordSource.
 func (t *LocalTickets) Domain() string { return principal.SystemDomain }
 
-// Verify is part of PasswordSource. It returns ErrNotMine for a password that is no unspent ticket of
+// Verify implements PasswordSource. It returns ErrNotMine for a password that is no unspent ticket of
 // this server.
 func (t *LocalTickets) Verify(ctx context.Context, who principal.Name, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
@@ -279,21 +286,23 @@ func (t *LocalTickets) Verify(ctx context.Context, who principal.Name, a Attempt
 		Tickets:  []store.Record{r},
 		Changes: []store.Change{
 			t.Events.Change(event.Event{
-				Type: "EventEx", ID: "vigate.ticket.local.used", User: who.String(), Address: a.Peer.Address, Subject: who.String(),
+				Type: "EventEx", ID: "vigate.ticket.local.used", User: who.String(), Address: a.Peer.Address,
+				Subject: who.String(),
 			}),
 		},
-		// Earlier versions wrote the path.
+		// Earlier versions stored the path instead of the name.
 		Spent: func() { t.remove(filepath.Base(string(r.Value))) },
 	}, nil
 }
 
-// Sweep removes the files of tickets that expired unused.
+// Sweep removes the files of expired tickets. Call it every few seconds.
 func (t *LocalTickets) Sweep() {
 	for _, fileName := range t.expired() {
 		t.remove(fileName)
 	}
 }
 
+// expired returns the names of the files of expired tickets.
 func (t *LocalTickets) expired() []string {
 	now := t.Now()
 	t.mu.Lock()
@@ -307,8 +316,8 @@ func (t *LocalTickets) expired() []string {
 	return old
 }
 
-// take counts a file that is about to be written, and reports whether there may
-// be one more. It sweeps if that is what it takes.
+// take reports whether there may be one more file, and counts it. If there are too many, it sweeps
+// first.
 func (t *LocalTickets) take(fileName string, f localFile) bool {
 	if t.tryTake(fileName, f) {
 		return true
@@ -317,6 +326,7 @@ func (t *LocalTickets) take(fileName string, f localFile) bool {
 	return t.tryTake(fileName, f)
 }
 
+// tryTake is take without the sweep.
 func (t *LocalTickets) tryTake(fileName string, f localFile) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -348,9 +358,10 @@ func (t *LocalTickets) forget(fileName string) {
 	}
 }
 
+// remove removes a file, and no longer counts it.
 func (t *LocalTickets) remove(fileName string) {
 	t.forget(fileName)
 	if err := t.Dir.Remove(fileName); err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Log.Error("file of local ticket not removed", "err", err)
+		t.Logger.Error("file of local ticket not removed", "err", err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// openRoot opens a new directory until the test ends.
+// openRoot returns a new directory that is open until the test ends.
 func openRoot(t *testing.T) *os.Root {
 	t.Helper()
 	root, err := os.OpenRoot(t.TempDir())
@@ -38,14 +38,17 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	f := newFixture(t)
 	local := &LocalTickets{
 		Dir: openRoot(t), Access: f.access.Table(), Sessions: f.sessions, Mirror: f.mirror, Events: f.Events,
-		Now: f.clock.Now, Log: slog.Default(), Account: accounts(self),
+		Now: f.clock.Now, Logger: slog.Default(), Account: accounts(self),
 	}
 	if err := local.Open(); err != nil {
 		t.Fatal(err)
 	}
 	f.methods = append([]Method{tickets{local}}, f.methods...)
 	err = f.access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root, []access.Permission{
-		{Principal: principal.Name{Domain: principal.SystemDomain, User: self.Username}, Role: access.ReadOnly, Propagate: true},
+		{
+			Principal: principal.Name{Domain: principal.SystemDomain, User: self.Username}, Role: access.ReadOnly,
+			Propagate: true,
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +56,7 @@ func newLocal(t *testing.T) (*fixture, *LocalTickets, string) {
 	return f, local, self.Username
 }
 
-// tickets is the login method for local tickets alone. For all other passwords the next method is asked.
+// tickets is the login method for local tickets alone. All other passwords are left to the next method.
 type tickets struct{ *LocalTickets }
 
 func (tickets) Name() string { return "tickets" }
@@ -195,15 +198,16 @@ func TestWhatALinkAmongTheFilesLeadsToStays(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	local.remove("../" + filepath.Base(elsewhere)) // as no record of a ticket says
+	local.remove("../" + filepath.Base(elsewhere)) // no record of a ticket contains such a name
 	local.remove(elsewhere)
 	if _, err := os.Stat(elsewhere); err != nil {
 		t.Error(err)
 	}
 }
 
-// manyAccounts has the accounts user0, user1 and so on, whose files belong to
-// whoever runs the test, each with a role. Their callers come by the socket.
+// manyAccounts returns a fixture with n accounts user0, user1 and so on, which all have a role. Their files
+// belong to the account that runs the test. The callers use the Unix socket: itself is the account, other
+// is another one.
 func manyAccounts(t *testing.T, n int) (f *fixture, local *LocalTickets, itself, other peer.Peer) {
 	t.Helper()
 	f, local, _ = newLocal(t)
@@ -217,7 +221,8 @@ func manyAccounts(t *testing.T, n int) (f *fixture, local *LocalTickets, itself,
 	var all []access.Permission
 	for i := range n {
 		all = append(all, access.Permission{
-			Principal: principal.Name{Domain: principal.SystemDomain, User: fmt.Sprint("user", i)}, Role: access.ReadOnly, Propagate: true,
+			Principal: principal.Name{Domain: principal.SystemDomain, User: fmt.Sprint("user", i)},
+			Role:      access.ReadOnly, Propagate: true,
 		})
 	}
 	if err := f.access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root, all); err != nil {
@@ -231,7 +236,7 @@ func manyAccounts(t *testing.T, n int) (f *fixture, local *LocalTickets, itself,
 func TestLocalTicketsOfAnAccountAreFew(t *testing.T) {
 	f, local, itself, other := manyAccounts(t, 2)
 	var last LocalTicket
-	for _, p := range []peer.Peer{other, itself} { // those that others ask for take no place of its own
+	for _, p := range []peer.Peer{other, itself} { // tickets that others request don't count for itself
 		for i := range maxLocalAccount {
 			var err error
 			if last, err = local.Issue(t.Context(), p, "user0"); err != nil {

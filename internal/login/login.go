@@ -1,7 +1,13 @@
-// Package login is the ways in: it turns a credential into a session, through
-// one gate that every way shares. A way in is a Method; it proves who asks and
-// can't forget the rest, which the Gate does: throttling, authority, limits,
-// events.
+// Package login proves the identity of callers and starts their sessions. A [Method] is one way to
+// prove an identity, such as a password or a certificate. The [Gate] is the one place that every login
+// passes: it asks the methods, and does what is the same for all of them. It throttles guesses, checks
+// that the source of an identity may prove it and that the identity has a role, applies the limits of
+// sessions, and posts events.
+//
+// A method only verifies a credential and returns a grant. It does not start a session, and changes
+// nothing. The package knows neither the operations of the API nor HTTP. Methods for the principals of
+// this server are in this package: local users, accounts of the operating system, extensions and clones
+// of sessions. Methods for other sources of identities are packages below it.
 package login
 
 import (
@@ -15,26 +21,26 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// Attempt is one try to log in.
+// Attempt is one attempt to log in.
 type Attempt struct {
 	Credential Credential
-	// Locale as the caller asked for it; empty: the server's default.
+	// Locale is the locale that the caller asks for. If empty, it is the server's default.
 	Locale string
 	Peer   peer.Peer
 
-	// behind: a method that has callers wait for their turn has this one wait
-	// behind all others. The gate sets it.
+	// behind is set by the gate for a caller that is served only if no other caller waits. A method
+	// with a queue must respect it.
 	behind bool
 }
 
-// Credential is what the caller brings, one type for each way in.
+// Credential is what a caller presents. Each way in has a type of its own.
 type Credential interface {
-	// Claims is the name that the caller gives itself, as sent, for throttling
-	// and events; empty where the credential names nobody.
+	// Claims returns the name that the caller claims to have, as it was sent, for throttling and
+	// events. It is empty if the credential contains no name.
 	Claims() string
 }
 
-// Password is a user name and its password, or a local ticket's.
+// Password is a user name with a password, or with a local ticket.
 type Password struct {
 	User   string
 	Secret secret.Text
@@ -43,11 +49,11 @@ type Password struct {
 // CloneTicket is a ticket of AcquireCloneTicket.
 type CloneTicket struct{ Ticket secret.Text }
 
-// SSPI is one leg of a Kerberos or NTLM exchange, decoded from base64.
+// SSPI is one token of a Kerberos or NTLM exchange, decoded from base64.
 type SSPI struct{ Token secret.Bytes }
 
-// Assertion is a security token of a trusted issuer, as it came: in the HTTP
-// Authorization header, or in the WS-Security header of a SOAP message.
+// Assertion is a security token of a trusted issuer, as it was sent: in the HTTP header Authorization,
+// or in the WS-Security header of a SOAP message.
 type Assertion struct {
 	Authorization        secret.Text
 	Method, Host, Target string // of the HTTP request that a SIGN proof covers, as sent
@@ -55,35 +61,44 @@ type Assertion struct {
 	Security, Message    secret.Bytes
 }
 
-// ExtensionCertificate is an extension whose TLS client certificate is the one
-// registered with it.
+// ExtensionCertificate is the key of an extension whose TLS client certificate is the registered one.
 type ExtensionCertificate struct{ Key string }
 
-// ExtensionSubject is an extension whose TLS client certificate has the subject
-// registered with it and comes from a configured authority.
+// ExtensionSubject is the key of an extension whose TLS client certificate has the registered subject
+// and was issued by a configured authority.
 type ExtensionSubject struct{ Key string }
 
-func (p Password) Claims() string             { return p.User }
-func (CloneTicket) Claims() string            { return "" }
-func (SSPI) Claims() string                   { return "" }
-func (Assertion) Claims() string              { return "" }
-func (e ExtensionCertificate) Claims() string { return e.Key }
-func (e ExtensionSubject) Claims() string     { return e.Key }
+// Claims implements Credential.
+func (p Password) Claims() string { return p.User }
 
-// TicketKind is a kind of ticket, as the log names it.
+// Claims implements Credential.
+func (CloneTicket) Claims() string { return "" }
+
+// Claims implements Credential.
+func (SSPI) Claims() string { return "" }
+
+// Claims implements Credential.
+func (Assertion) Claims() string { return "" }
+
+// Claims implements Credential.
+func (e ExtensionCertificate) Claims() string { return e.Key }
+
+// Claims implements Credential.
+func (e ExtensionSubject) Claims() string { return e.Key }
+
+// TicketKind is the name of a kind of ticket in the log.
 type TicketKind string
 
-// The kinds of tickets. A service ticket is none of a login: it comes with any
-// request.
+// The kinds of tickets. A service ticket is not for logins: it can accompany any request.
 const (
 	CloneKind   TicketKind = "clone"
 	LocalKind   TicketKind = "local"
 	ServiceKind TicketKind = "service"
 )
 
-// TicketOf is the kind of ticket that the credential is, or tries to be; "" for
-// none, or where it does not say: a bare name may be a local user's or an account's.
-// The password of an account of the operating system is always a ticket.
+// TicketOf returns the kind of ticket that the credential is, or claims to be. It returns "" if the
+// credential is no ticket, or does not tell: a name without a domain may be that of a local user or of
+// an account of the operating system. The password of such an account is always a ticket.
 func TicketOf(c Credential, defaultDomain string) TicketKind {
 	switch c := c.(type) {
 	case CloneTicket:
@@ -96,57 +111,60 @@ func TicketOf(c Credential, defaultDomain string) TicketKind {
 	return ""
 }
 
-// Method is one way in.
+// Method is one way to prove an identity. All methods are safe for concurrent use.
 type Method interface {
-	// Name is what sessions and metrics call it.
+	// Name returns the name of the method in sessions and metrics.
 	Name() string
-	// Challenge is the authentication scheme of HTTP by which the method takes credentials, such as
-	// "Basic", for the WWW-Authenticate header. It is empty if the method takes none by a scheme.
+	// Challenge returns the authentication scheme of HTTP by which the method takes credentials, such
+	// as "Basic", for the header WWW-Authenticate. It is empty if there is no such scheme.
 	Challenge() string
-	// Authenticate proves who makes the attempt. It changes nothing: what the
-	// login spends is in the grant's Changes, and is spent with the session's
-	// own commit or not at all.
+	// Authenticate returns the identity that the credential of the attempt proves. It changes nothing:
+	// whatever the login spends is in the grant's Changes, and is spent by the commit that starts the
+	// session or not at all.
 	//
-	// Errors: ErrNotMine, ErrRejected (wrapped, with a cause for the log),
-	// ErrUnconfirmed, *Continue, ErrBusy, the certificate errors; anything else is
-	// internal. ErrRejected, ErrUnconfirmed, ErrBadCertificate and ErrNoSubject count
-	// as failed logins; after any other error nobody may have learned anything about
-	// the credential.
+	// Errors: ErrNotMine, ErrRejected (wrapped, with a cause for the log), ErrUnconfirmed, *Continue,
+	// ErrBusy and the errors of certificates. Any other error is internal. ErrRejected,
+	// ErrUnconfirmed, ErrBadCertificate and ErrNoSubject count as failed logins. Any other error must
+	// reveal nothing about the credential.
 	//
-	// The grant's Scope says which principals the source of the credential may prove. The Gate
-	// refuses a grant with an identity outside of it.
+	// The grant's Scope says which principals the source of the credential may prove. The Gate refuses
+	// a grant with an identity outside of it.
 	Authenticate(context.Context, Attempt) (session.Grant, error)
 }
 
 var (
-	// ErrNotMine: the credential is not of this method's kind; try the next.
+	// ErrNotMine is returned by a method that does not take this kind of credential. The next method is
+	// asked.
 	ErrNotMine = errors.New("credential of another kind")
-	// ErrRejected: wrong, unknown, disabled, locked, spent; callers learn no more.
+	// ErrRejected is returned if the credential is wrong, unknown, disabled, locked or spent. Callers
+	// don't learn which.
 	ErrRejected = errors.New("credential rejected")
-	// ErrUnconfirmed: rejected by what this process knows, and it could not find out
-	// whether it knows all. It is wrapped with the error that kept it from that,
-	// which is the one to answer with.
+	// ErrUnconfirmed is returned if the credential is rejected by the state of this process, and the
+	// process could not make sure that its state is current. It is wrapped together with the error that
+	// prevented that, which decides the answer.
 	ErrUnconfirmed = errors.New("rejection not confirmed")
-	// ErrNoAccess: authenticated, but without a role on the root folder.
+	// ErrNoAccess is returned for an authenticated principal that has no role on the root folder.
 	ErrNoAccess = errors.New("no role on the root folder")
-	// ErrBusy: too many logins wait to be checked; try later.
+	// ErrBusy is returned if too many logins are in progress. The caller may try again later.
 	ErrBusy = errors.New("too many logins at once")
-	// ErrNoCertificate: the client presented no certificate.
+	// ErrNoCertificate is returned if the client presented no certificate.
 	ErrNoCertificate = errors.New("no client certificate")
-	// ErrNoSubject: the extension was registered without a subject name.
+	// ErrNoSubject is returned if the extension was registered without a subject name.
 	ErrNoSubject = errors.New("extension without a subject name")
-	// ErrBadCertificate: the client's certificate is not from a configured
-	// authority, out of its time, not for clients, or revoked.
+	// ErrBadCertificate is returned if the client's certificate was not issued by a configured
+	// authority, is not valid at this time, is not for clients, or is revoked.
 	ErrBadCertificate = errors.New("client certificate not valid")
 )
 
-// Continue asks the caller for another leg of an exchange.
+// Continue is the error of a login that needs another token of the client. Token is the answer to the
+// one that it sent.
 type Continue struct{ Token secret.Bytes }
 
-func (*Continue) Error() string { return "another leg of the exchange is needed" }
+// Error implements error.
+func (*Continue) Error() string { return "another token of the exchange is needed" }
 
-// SubjectOf is whose authority the session has: that of who it acts as, on the
-// condition that who really logged in may still impersonate.
+// SubjectOf returns the subject whose authority the session has: the identity that it acts as, on the
+// condition that the origin may still impersonate.
 func SubjectOf(l *session.Live) access.Subject {
 	identity, origin := l.Who()
 	who := Subject(*identity)
@@ -156,7 +174,7 @@ func SubjectOf(l *session.Live) access.Subject {
 	return who
 }
 
-// Subject is the identity as authority knows it.
+// Subject returns the subject that has the authority of the identity.
 func Subject(i session.Identity) access.Subject {
 	return access.Subject{Principal: i.Name, Groups: i.Groups, Extension: i.Extension}
 }

@@ -12,39 +12,38 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 )
 
-// The bounds of looking up accounts of the operating system for local tickets.
-// Anybody on the machine can ask for one by any name, each lookup may take a thread
-// and ask a directory elsewhere, and none can be cut short. docs/operations.md
-// lists them.
+// The bounds of lookups of operating-system accounts for local tickets. Anybody on the machine can
+// request a ticket for any name. A lookup may use a thread and ask a remote directory, and can't be
+// cancelled. docs/operations.md lists the bounds.
 const (
-	maxLookups        = 8               // at once
-	maxNetworkLookups = 2               // at once, of one network
-	maxAskers         = 16              // of one network, those that wait among them
-	lookupPatience    = 2 * time.Second // how long they wait
+	maxLookups        = 8               // lookups at once
+	maxNetworkLookups = 2               // lookups of one network at once
+	maxAskers         = 16              // requests of one network, including those that wait
+	lookupPatience    = 2 * time.Second // how long a request waits
 
 	maxAskingNetworks    = 1024
 	sharedAskingNetworks = 16
 )
 
-// inVain is how many requests of one network may look up an account and then get no
-// ticket. Further ones are told to come back, without a lookup.
+// inVain limits the requests of one network that look up an account and get no ticket. Further requests
+// are refused with ErrBusy, without a lookup.
 var inVain = setting.Lockout{Failures: 100, Interval: time.Minute, Duration: time.Minute}
 
-// lookups gives turns at looking up accounts.
+// lookups limits the lookups of accounts.
 type lookups struct {
 	now    func() time.Time
 	start  time.Time
-	places chan struct{} // has one element for each lookup
+	places chan struct{} // holds one element for each lookup
 
-	mu       sync.Mutex        // guards what follows
+	mu       sync.Mutex        // guards the following
 	askers   map[string]*asker // by network
-	networks *table            // of requests in vain
+	networks *table            // counts the requests in vain
 }
 
-// asker is a network of which somebody looks up an account or waits for that.
+// asker is a network with requests that look up an account or wait for it.
 type asker struct {
-	places chan struct{} // has one element for each lookup
-	n      int           // requests
+	places chan struct{} // holds one element for each lookup
+	n      int           // number of requests
 }
 
 func newLookups(now func() time.Time) *lookups {
@@ -54,7 +53,8 @@ func newLookups(now func() time.Time) *lookups {
 	}
 }
 
-// enter waits for a turn, which leave ends. The errors are ErrBusy and ctx's.
+// enter waits until the network may look up an account. The caller must call leave afterwards. Errors:
+// ErrBusy, or ctx's.
 func (l *lookups) enter(ctx context.Context, network string) (leave func(), err error) {
 	a, err := l.ask(network)
 	if err != nil {
@@ -69,7 +69,8 @@ func (l *lookups) enter(ctx context.Context, network string) (leave func(), err 
 		}
 		l.unask(network, a)
 	}
-	// The network's own first, so that who waits for that takes no place of others.
+	// The place of the network comes first, so that a request that waits for it does not hold a place
+	// that others need.
 	for _, places := range []chan struct{}{a.places, l.places} {
 		select {
 		case places <- struct{}{}:
@@ -83,7 +84,7 @@ func (l *lookups) enter(ctx context.Context, network string) (leave func(), err 
 		}
 		return nil, fmt.Errorf("look up account: too many at once: %w", ErrBusy)
 	}
-	// While it waited, others of its network may have asked in vain.
+	// During the wait, other requests of the network may have been in vain.
 	if err := l.refused(network); err != nil {
 		leave()
 		return nil, err
@@ -91,6 +92,7 @@ func (l *lookups) enter(ctx context.Context, network string) (leave func(), err 
 	return leave, nil
 }
 
+// ask counts a request of the network, or returns ErrBusy.
 func (l *lookups) ask(network string) (*asker, error) {
 	if err := l.refused(network); err != nil {
 		return nil, err
@@ -109,6 +111,7 @@ func (l *lookups) ask(network string) (*asker, error) {
 	return a, nil
 }
 
+// unask is the opposite of ask.
 func (l *lookups) unask(network string, a *asker) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,7 +120,7 @@ func (l *lookups) unask(network string, a *asker) {
 	}
 }
 
-// refused is ErrBusy while too many requests of the network were in vain.
+// refused returns ErrBusy while too many requests of the network were in vain.
 func (l *lookups) refused(network string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,8 +130,8 @@ func (l *lookups) refused(network string) error {
 	return nil
 }
 
-// ended counts a request that looked up an account and got no ticket. A failure of
-// the store is not the caller's.
+// ended counts a request that looked up an account and got no ticket. An error of the store does not
+// count against the caller.
 func (l *lookups) ended(network string, err error) {
 	vain := []error{ErrRejected, ErrNoAccess, ErrCannotGive, session.ErrTooManyTickets}
 	if !slices.ContainsFunc(vain, func(e error) bool { return errors.Is(err, e) }) {

@@ -15,13 +15,13 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// uid is a caller of the Unix socket.
+// uid returns a caller of the Unix socket.
 func uid(n uint32) peer.Peer { return peer.Peer{Address: "127.0.0.1", Local: true, UnixUID: &n} }
 
 func TestRequestsForLocalTicketsInVainCauseFewLookups(t *testing.T) {
 	for name, c := range map[string]struct {
 		ask  func(i int) (p peer.Peer, account string)
-		want error // before the bound
+		want error // the error before the bound is reached
 	}{
 		"made-up names": {func(i int) (peer.Peer, string) { return uid(4711), fmt.Sprint("made-up", i) }, ErrRejected},
 		"made-up names from many loopback addresses": {func(i int) (peer.Peer, string) {
@@ -99,7 +99,7 @@ func TestAccountsAreLookedUpAFewAtATimeAndNobodyKeepsOthersWaiting(t *testing.T)
 		var running, most atomic.Int32
 		hold := make(chan struct{})
 		var wg sync.WaitGroup
-		// ask is a request whose lookup takes until hold is closed.
+		// ask starts a request whose lookup ends when hold is closed.
 		ask := func(network string, got chan<- error) {
 			wg.Go(func() {
 				leave, err := l.enter(t.Context(), network)
@@ -136,7 +136,7 @@ func TestAccountsAreLookedUpAFewAtATimeAndNobodyKeepsOthersWaiting(t *testing.T)
 		if _, err := l.enter(canceled, "gone"); !errors.Is(err, context.Canceled) {
 			t.Errorf("a client that has gone: %v", err)
 		}
-		for range 50 - maxNetworkLookups { // who waited for its turn
+		for range 50 - maxNetworkLookups { // the requests that waited
 			if err := <-got; !errors.Is(err, ErrBusy) {
 				t.Errorf("waited, and then %v", err)
 			}

@@ -7,23 +7,23 @@ import (
 )
 
 const (
-	// maxPairs is how many addresses have a counter of their own for one name. With
-	// the default rules the rule for principals allows fewer.
+	// maxPairs is the number of networks that have a counter of their own for one name. With the default
+	// rules, the rule for principals allows fewer.
 	maxPairs = 128
-	// maxUsual addresses of a name are remembered as those that it logs in from,
-	// for usualTime after the last login.
+	// maxUsual is the number of networks of a name that are remembered because it logged in from there,
+	// each for usualTime after the last login.
 	maxUsual  = 8
 	usualTime = 7 * 24 * time.Hour
 )
 
-// name is what is counted of a principal that exists.
+// name holds the counters of a principal that exists.
 type name struct {
 	key    string
 	own    counter
-	pairs  *table  // by network; nil until there is a failure
-	usual  []visit // where it logged in from, the latest last
-	over   time.Duration
-	listed *list.Element
+	pairs  *table        // by network; nil until there is a failure
+	usual  []visit       // networks that it logged in from, the latest last
+	over   time.Duration // the time from which on nothing in it counts
+	listed *list.Element // in names.ages
 }
 
 // visit is the latest login from a network.
@@ -32,15 +32,15 @@ type visit struct {
 	at      time.Duration
 }
 
-// visited reports whether the principal has logged in from the network lately.
-// Nobody, nil, has not.
+// visited reports whether the principal has logged in from the network within usualTime. It returns
+// false for nil.
 func (n *name) visited(network string, now time.Duration) bool {
 	return n != nil && slices.ContainsFunc(n.usual, func(v visit) bool {
 		return v.network == network && now < v.at+usualTime
 	})
 }
 
-// visit remembers a login.
+// visit records a login.
 func (n *name) visit(network string, now time.Duration) {
 	n.usual = slices.DeleteFunc(n.usual, func(v visit) bool { return v.network == network })
 	if len(n.usual) >= maxUsual {
@@ -50,15 +50,14 @@ func (n *name) visit(network string, now time.Duration) {
 	n.over = max(n.over, now+usualTime)
 }
 
-// names has what is counted of principals that exist. How many those are is not
-// up to strangers.
+// names holds the counters of principals that exist. Strangers can't influence how many exist.
 type names struct {
 	byKey map[string]*name
-	ages  list.List // *name, those used longest ago first
+	ages  list.List // *name, the least recently used first
 }
 
-// make returns the name with the key, which it makes if need be. It forgets
-// names of which nothing counts any more, two at the most.
+// make returns the name with the key, and creates it if necessary. It then removes up to two names of
+// which nothing counts any more.
 func (n *names) make(key string, now time.Duration) *name {
 	if found := n.byKey[key]; found != nil {
 		n.ages.MoveToBack(found.listed)

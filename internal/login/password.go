@@ -50,13 +50,13 @@ func NewPasswords(local *account.Manager, others ...PasswordSource) (*Passwords,
 	return p, nil
 }
 
-// Name is part of Method.
+// Name implements Method.
 func (*Passwords) Name() string { return "password" }
 
-// Challenge is part of Method.
+// Challenge implements Method.
 func (*Passwords) Challenge() string { return "Basic" }
 
-// Authenticate is part of Method.
+// Authenticate implements Method.
 func (m *Passwords) Authenticate(ctx context.Context, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
 	if !ok {
@@ -89,7 +89,7 @@ func candidates(text string, name principal.Name) []principal.Name {
 // localUsers is the PasswordSource of local users.
 type localUsers struct{ *account.Manager }
 
-// Verify is part of PasswordSource. It does the same work for every name.
+// Verify implements PasswordSource. It does the same work for every name.
 func (s localUsers) Verify(ctx context.Context, name principal.Name, a Attempt) (session.Grant, error) {
 	p, ok := a.Credential.(Password)
 	if !ok {

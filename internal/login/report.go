@@ -14,48 +14,50 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Reports posts the events of failed logins. The first ones of a network get an
-// event each. If many fail, the further ones are counted, and Flush posts one event
-// that says how many more failed, from where and since when. So whoever guesses
-// pushes few events of others out of the log, and costs few writes.
+// Reports posts the events of failed logins. The first failed logins of a network get an event each. If
+// there are many, the further ones are counted, and Flush posts one event that says how many more
+// failed, from where and since when. So a client that guesses evicts few other events from the log, and
+// causes few writes.
 //
-// It lives in this process: on a cluster each node counts what it refused.
+// It keeps its state in this process: in a cluster, each node counts the logins that it refused. It is
+// safe for concurrent use.
 type Reports struct {
 	mirror *store.Mirror
 	events *event.Log
 	now    func() time.Time
-	log    *slog.Logger
+	logger *slog.Logger
 	seed   maphash.Seed
 
-	mu  sync.Mutex // guards what follows
+	mu  sync.Mutex // guards the following
 	all allowance
-	// networks are those of all networks, by their hash: two may share one.
+	// networks holds the allowances of networks by their hash. Two networks may share one.
 	networks [4096]allowance
-	more     map[string]tally // by network: what was counted since the last Flush
-	locks    []event.Event    // that began meanwhile
+	more     map[string]tally // counted since the last Flush, by network
+	locks    []event.Event    // of locks that began since the last Flush
 }
 
-// Bounds of what failed logins post.
+// The bounds of the events of failed logins.
 const (
 	eachBurst  = 50               // events of a network at once
-	eachRefill = 10 * time.Second // and one more for each of this
+	eachRefill = 10 * time.Second // time in which a network may cause one more event
 	allBurst   = 2_000
 	allRefill  = 5 * time.Second
 
-	maxTallies = 1_000 // networks that are counted apart
-	maxTold    = 16    // of them those that get an event of their own
+	maxTallies = 1_000 // networks that are counted separately
+	maxTold    = 16    // networks that get an event of their own in Flush
 	maxLocks   = 256
 )
 
-// otherNetworks stands for all networks that are not told apart.
+// otherNetworks is the key of all networks that are not counted separately.
 const otherNetworks = "*"
 
-// tally is how many logins failed, the first of them then.
+// tally is a number of failed logins, and the time of the first one.
 type tally struct {
 	count int64
 	since time.Time
 }
 
+// plus returns the sum of two tallies.
 func (t tally) plus(o tally) tally {
 	if t.count == 0 || o.count > 0 && o.since.Before(t.since) {
 		t.since = o.since
@@ -64,13 +66,13 @@ func (t tally) plus(o tally) tally {
 	return t
 }
 
-// allowance is how many events may be posted now. The zero value is a full one.
+// allowance limits the number of events that may be posted. The zero value is a full allowance.
 type allowance struct {
-	used float64
-	at   time.Time
+	used float64   // as of at
+	at   time.Time // latest change
 }
 
-// take uses one up, if there is one.
+// take reports whether one more event may be posted now, and counts it.
 func (a *allowance) take(now time.Time, burst int, refill time.Duration) bool {
 	if d := now.Sub(a.at); d > 0 {
 		a.used, a.at = max(0, a.used-float64(d)/float64(refill)), now
@@ -82,19 +84,19 @@ func (a *allowance) take(now time.Time, burst int, refill time.Duration) bool {
 	return true
 }
 
-// NewReports makes a Reports; now nil: time.Now, log nil: slog.Default.
-func NewReports(mirror *store.Mirror, events *event.Log, now func() time.Time, log *slog.Logger) *Reports {
+// NewReports returns a Reports. If now is nil, it is time.Now; if logger is nil, it is slog.Default.
+func NewReports(mirror *store.Mirror, events *event.Log, now func() time.Time, logger *slog.Logger) *Reports {
 	if now == nil {
 		now = time.Now
 	}
 	return &Reports{
-		mirror: mirror, events: events, now: now, log: cmp.Or(log, slog.Default()), seed: maphash.MakeSeed(), more: map[string]tally{},
+		mirror: mirror, events: events, now: now, logger: cmp.Or(logger, slog.Default()), seed: maphash.MakeSeed(),
+		more: map[string]tally{},
 	}
 }
 
-// post posts the events of one failed login from the network, the locks that
-// began with it behind the first. That they can't be written down does not turn
-// the login into another answer.
+// post posts the events of one failed login from the network: the failure, then the locks that begin
+// with it. If they can't be committed, that is logged; the answer to the login stays the same.
 func (r *Reports) post(ctx context.Context, network string, failure event.Event, locks ...event.Event) {
 	if r.count(network, locks) {
 		return
@@ -104,12 +106,12 @@ func (r *Reports) post(ctx context.Context, network string, failure event.Event,
 		changes = append(changes, r.events.Change(e))
 	}
 	if _, err := r.mirror.Commit(ctx, changes...); err != nil {
-		r.log.ErrorContext(ctx, "events not posted", "type", failure.Type, "id", failure.ID, "err", err)
+		r.logger.ErrorContext(ctx, "events not posted", "type", failure.Type, "id", failure.ID, "err", err)
 	}
 }
 
-// count reports whether the failed login was counted and gets no event. Locks then
-// wait for Flush as well: that one begins must not show in the time of the answer.
+// count reports whether the failed login was only counted. Its locks are then kept for Flush too, so
+// that the time of the answer does not reveal whether a lock begins.
 func (r *Reports) count(network string, locks []event.Event) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +128,7 @@ func (r *Reports) count(network string, locks []event.Event) bool {
 	return true
 }
 
-// add counts for the network. Callers hold mu.
+// add counts failed logins of the network. Callers hold mu.
 func (r *Reports) add(network string, t tally) {
 	if _, known := r.more[network]; !known && len(r.more) >= maxTallies {
 		network = otherNetworks
@@ -134,7 +136,8 @@ func (r *Reports) add(network string, t tally) {
 	r.more[network] = r.more[network].plus(t)
 }
 
-// Flush posts what was counted. Call it every few minutes, and at the end.
+// Flush posts the failed logins that were counted, and the locks that began with them. Call it every few
+// minutes, and at the end. After an error, they are kept for the next call.
 func (r *Reports) Flush(ctx context.Context) error {
 	r.mu.Lock()
 	more, locks := r.more, r.locks
@@ -146,7 +149,8 @@ func (r *Reports) Flush(ctx context.Context) error {
 	posts := locks
 	for network, t := range told(more) {
 		posts = append(posts, event.Event{
-			Type: "EventEx", ID: "vigate.login.failed", Severity: "error", Address: network, CallCount: t.count, LoginTime: t.since,
+			Type: "EventEx", ID: "vigate.login.failed", Severity: "error", Address: network, CallCount: t.count,
+			LoginTime: t.since,
 		})
 	}
 	changes := make([]store.Change, len(posts))
@@ -165,7 +169,7 @@ func (r *Reports) Flush(ctx context.Context) error {
 	return err
 }
 
-// told are the networks with most failed logins, and all others together.
+// told returns the tallies of the networks with the most failed logins, and one of all others.
 func told(more map[string]tally) map[string]tally {
 	byCount := slices.SortedFunc(maps.Keys(more), func(a, b string) int {
 		return cmp.Or(cmp.Compare(more[b].count, more[a].count), cmp.Compare(a, b))

@@ -14,7 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// reported are the events that tell of logins that were counted.
+// reported returns the numbers of failed logins in the events about counted logins, by network.
 func (f *fixture) reported(t *testing.T) map[string]int64 {
 	t.Helper()
 	if err := f.reports.Flush(t.Context()); err != nil {
@@ -47,16 +47,16 @@ func TestFailedLoginsOfOneNetworkBeyondARateGetOneEvent(t *testing.T) {
 	if !e.LoginTime.Equal(begin) || e.User != "" || event.Category(e) != "error" {
 		t.Errorf("event %+v", e)
 	}
-	// Nothing is told twice.
+	// No failure is reported twice.
 	if more := f.reported(t); more["2001:db8::/64"] != int64(500-each) {
 		t.Errorf("told again: %v", more)
 	}
-	// Another network's are posted one by one all the while.
+	// Meanwhile, the failures of another network get an event each.
 	_ = f.try(t, from(addr, "administrator", "wrong"))
 	if n := len(f.posted("BadUsernameSessionEvent")); n != each+1 {
 		t.Errorf("%d events, want one of another network besides %d", n, each)
 	}
-	// And those of this one again, one in ten seconds.
+	// After ten seconds, the first network may cause one more event.
 	f.clock.Advance(eachRefill)
 	for range 10 {
 		_ = f.try(t, from("2001:db8::1", "made up", "wrong"))
@@ -106,7 +106,8 @@ func TestLocksThatBeginWhileFailuresAreCountedAreToldWithThem(t *testing.T) {
 	f.clock.Advance(time.Minute)
 	more := f.reported(t)
 	locks := f.Events.Query(event.Filter{IDs: []string{"vigate.account.locked"}})
-	if len(locks) != 1 || !strings.Contains(locks[0].Subject, "dministrator from "+addr) || !locks[0].Created.Equal(began) {
+	if len(locks) != 1 || !strings.Contains(locks[0].Subject, "dministrator from "+addr) ||
+		!locks[0].Created.Equal(began) {
 		t.Errorf("locks %+v", locks)
 	}
 	if more[addr] != 6 {
@@ -177,7 +178,8 @@ func TestWhatWasCountedIsToldOnceTheStoreTakesIt(t *testing.T) {
 		t.Errorf("counted: %v", more)
 	}
 	posted := f.posted("EventEx")
-	if n := len(posted) - before; n != 5 || !slices.ContainsFunc(posted[before:], func(e event.Event) bool { return e.ID == "vigate.login.failed" }) {
+	counted := func(e event.Event) bool { return e.ID == "vigate.login.failed" }
+	if n := len(posted) - before; n != 5 || !slices.ContainsFunc(posted[before:], counted) {
 		t.Errorf("%d events: %+v", n, posted[before:])
 	}
 }

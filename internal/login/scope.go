@@ -24,7 +24,8 @@ func (g *Gate) inScope(ctx context.Context, m Method, grant session.Grant) error
 		}
 		g.logger.ErrorContext(ctx, "login refused: the identity source may not prove this principal",
 			"method", m.Name(), "principal", i.Name.String(), "groups", len(i.Groups), "domain", grant.Scope.Domain)
-		return fmt.Errorf("log in by %s: principal or group outside the domains of its source: %w", m.Name(), ErrRejected)
+		return fmt.Errorf("log in by %s: principal or group outside the domains of its source: %w",
+			m.Name(), ErrRejected)
 	}
 	return nil
 }
@@ -50,8 +51,9 @@ func (g *Gate) proves(s session.Scope, i session.Identity) bool {
 
 // local reports whether only sources that are part of this server may prove principals of the domain.
 func (g *Gate) local(domain string) bool {
-	return slices.ContainsFunc([]string{g.defaultDomain, account.DefaultDomain, principal.SystemDomain}, func(own string) bool {
-		return principal.Fold(own) == principal.Fold(domain)
+	locals := []string{g.defaultDomain, account.DefaultDomain, principal.SystemDomain}
+	return slices.ContainsFunc(locals, func(local string) bool {
+		return principal.Fold(local) == principal.Fold(domain)
 	})
 }
 

@@ -130,7 +130,9 @@ func TestAPasswordIsVerifiedByTheSourceOfItsDomainAlone(t *testing.T) {
 func TestANameOfNobodyCostsTheWorkOfAWrongPassword(t *testing.T) {
 	clock := testclock.New(time.Time{})
 	n := newNode(t, storetest.NewMemory(clock.Now), clock, nil)
-	for _, name := range []string{"administrator", "x@no.such.domain", `x\y\z`, "", "x@LOCALOS", strings.Repeat("x", 2000)} {
+	for _, name := range []string{
+		"administrator", "x@no.such.domain", `x\y\z`, "", "x@LOCALOS", strings.Repeat("x", 2000),
+	} {
 		before := n.Accounts.Load().Hashes
 		if _, err := n.login(with(name, "wrong")); !errors.Is(err, login.ErrRejected) {
 			t.Errorf("%.20q: %v", name, err)
@@ -164,8 +166,10 @@ func TestANameWithoutADomainIsAnAccountsIfThePasswordIsItsTicket(t *testing.T) {
 	})
 	n.permit(t, principal.Name{Domain: principal.SystemDomain, User: "administrator"})
 	for _, c := range []struct{ user, password, want string }{
-		{"administrator", "ticket", `LOCALOS\administrator`}, {"administrator@localos", "ticket", `LOCALOS\administrator`},
-		{"administrator", password, `VSPHERE.LOCAL\Administrator`}, {"administrator@vsphere.local", "ticket", ""},
+		{"administrator", "ticket", `LOCALOS\administrator`},
+		{"administrator@localos", "ticket", `LOCALOS\administrator`},
+		{"administrator", password, `VSPHERE.LOCAL\Administrator`},
+		{"administrator@vsphere.local", "ticket", ""},
 		{"administrator@localos", password, ""},
 	} {
 		l, err := n.login(with(c.user, c.password))
@@ -227,6 +231,7 @@ func TestASourceProvesNobodyOfAnotherDomain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	inDomain := session.Identity{Name: user("CORP").Name, Extension: true}
 	n.permit(t, user("CORP").Name, user("OTHER").Name, user("VSPHERE.LOCAL").Name, user("LOCALOS").Name, acme.Name)
 	foreign, local, proved := session.Scope{Domain: "CORP"}, session.Scope{Local: true}, session.Scope{Proved: true}
 	for name, c := range map[string]struct {
@@ -240,7 +245,7 @@ func TestASourceProvesNobodyOfAnotherDomain(t *testing.T) {
 		"a local user":                    {foreign, user("VSPHERE.LOCAL"), nil, false},
 		"an account":                      {foreign, user("LOCALOS"), nil, false},
 		"an extension":                    {foreign, acme, nil, false},
-		"an extension in its domain":      {foreign, session.Identity{Name: user("CORP").Name, Extension: true}, nil, false},
+		"an extension in its domain":      {foreign, inDomain, nil, false},
 		"a name without a domain":         {foreign, user(""), nil, false},
 		"a group of another":              {foreign, user("CORP", `CORP\Staff`, `OTHER\Staff`), nil, false},
 		"a local group":                   {foreign, user("CORP", `VSPHERE.LOCAL\Administrators`), nil, false},
@@ -317,8 +322,9 @@ func (m *once) Authenticate(_ context.Context, a login.Attempt) (session.Grant, 
 		m.meet()
 	}
 	return session.Grant{
-		Identity: session.Identity{Name: principal.Name{Domain: "CORP", User: "carl"}}, Scope: session.Scope{Domain: "CORP"},
-		Changes: []store.Change{login.Spend("test", "issuer", id, m.clock.Now().Add(time.Minute))},
+		Identity: session.Identity{Name: principal.Name{Domain: "CORP", User: "carl"}},
+		Scope:    session.Scope{Domain: "CORP"},
+		Changes:  []store.Change{login.Spend("test", "issuer", id, m.clock.Now().Add(time.Minute))},
 	}, nil
 }
 
@@ -407,7 +413,9 @@ func TestOfTwoNodesThatGetOneProofAtTheSameTimeOneWins(t *testing.T) {
 
 func TestPartsOfASpentIDCantBeMistakenForOneAnother(t *testing.T) {
 	ids := map[login.SpentID][3]string{}
-	for _, p := range [][3]string{{"a", "b", "c"}, {"ab", "", "c"}, {"a", "bc", ""}, {"", "ab", "c"}, {"a", "b\x00", "c"}} {
+	for _, p := range [][3]string{
+		{"a", "b", "c"}, {"ab", "", "c"}, {"a", "bc", ""}, {"", "ab", "c"}, {"a", "b\x00", "c"},
+	} {
 		id := login.NewSpentID(p[0], p[1], p[2])
 		if same, ok := ids[id]; ok {
 			t.Errorf("%q and %q have one id", same, p)

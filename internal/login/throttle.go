@@ -10,34 +10,34 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 )
 
-// Throttle counts failed logins and locks: one principal from one network, one
-// principal from anywhere, and one network for anybody. A network is an address,
-// or the /64 of an IPv6 address: see peer.Network. The first rule has the lowest
-// limit, so that a stranger elsewhere can't lock an administrator out with a few
-// guesses; and the second does not hold for networks from which the principal has
-// logged in lately, so that many strangers can't either.
+// Throttle counts failed logins and imposes locks by three rules: on one principal from one network (a
+// pair), on one principal from all networks, and on one network for all principals. A network is an
+// address, or the /64 of an IPv6 address, see peer.Network. The first rule has the lowest limit, so that
+// a stranger elsewhere can't lock out an administrator with a few guesses. The second rule does not
+// apply to networks from which the principal has logged in recently, so that many strangers can't lock
+// out an administrator either.
 //
-// Guesses count from when they begin: see guess. However many are tried at once,
-// no more of them can succeed than if they were tried one after the other.
+// An attempt counts from its beginning, see guess. However many guesses are tried at once, no more of
+// them can succeed than if they were tried one after the other.
 //
-// It lives in this process: on a cluster a guesser has the limits once for each
-// node.
+// It keeps its state in this process: in a cluster, the limits apply on each node separately. It is safe
+// for concurrent use.
 type Throttle struct {
 	values func() *setting.Values
 	known  func(principal.Name) bool
 	now    func() time.Time
 	start  time.Time
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the following
 	networks  *table
 	strangers *table // principals that do not exist, and their pairs
 	names     names
-	flights   map[string]*list.List // turns of the guesses in flight, by rule and key, in order
+	flights   map[string]*list.List // turns of the undecided guesses, by rule and key, in order
 	turn      uint64                // of the latest guess
-	decided   chan struct{}         // closed when a guess is decided; nil while nobody waits for that
+	decided   chan struct{}         // closed when a guess is decided; nil while no guess waits for that
 }
 
-// The bounds of the memory that strangers can make the throttle use.
+// The bounds of the throttle's memory that strangers can fill.
 const (
 	maxNetworks     = 50_000
 	sharedNetworks  = 256
@@ -45,12 +45,13 @@ const (
 	sharedStrangers = 64
 )
 
-// NewThrottle counts against the limits in values, which are read anew at each
-// use. known reports whether there is such a principal, as far as this process
-// knows. It must do the same work whatever the answer, and may be called at any
-// time. A principal that it does not know counts as one that exists once it has
-// logged in.
-func NewThrottle(values func() *setting.Values, known func(principal.Name) bool, now func() time.Time) *Throttle {
+// NewThrottle returns a throttle with the limits in values, which it reads at each use. known reports
+// whether this process knows the principal. It must do the same work for every name, and be safe for
+// concurrent use. A principal that it does not know is treated as known once it has logged in. If now is
+// nil, it is time.Now.
+func NewThrottle(
+	values func() *setting.Values, known func(principal.Name) bool, now func() time.Time,
+) *Throttle {
 	if now == nil {
 		now = time.Now
 	}
@@ -63,13 +64,14 @@ func NewThrottle(values func() *setting.Values, known func(principal.Name) bool,
 	}
 }
 
-// claim is who a caller says that it is.
+// claim is the name that a caller claims to have.
 type claim struct {
-	text string         // canonical, or as sent; "": it names nobody
-	name principal.Name // zero: the text can't be anybody's name
+	text string         // canonical, or as sent; empty if the credential contains no name
+	name principal.Name // zero if the text is not the name of a principal
 }
 
-// key is equal for claims that are the same principal. No user has an extension's.
+// key returns the same text for claims of the same principal. The keys of extensions differ from those
+// of users.
 func (c claim) key() string {
 	switch {
 	case c.text == "":
@@ -87,7 +89,7 @@ func nameKey(n principal.Name) string {
 	return n.Key()
 }
 
-// kind is a way of counting.
+// kind is a kind of rule.
 type kind byte
 
 const (
@@ -96,14 +98,14 @@ const (
 	byPair    kind = 'p'
 )
 
-// rule is a way of counting, as it applies to one guess.
+// rule is a rule as it applies to one guess.
 type rule struct {
 	kind
 	setting.Lockout
-	id string // of what it counts, among all
+	id string // unique among all kinds and keys
 }
 
-// rules are those that apply to the guess.
+// rules returns the rules that apply to the guess.
 func (t *Throttle) rules(g *guess) []rule {
 	v := t.values()
 	all := []rule{{byNetwork, v.Address, string(byNetwork) + g.network}}
@@ -115,9 +117,8 @@ func (t *Throttle) rules(g *guess) []rule {
 		rule{byPair, v.Pair, string(byPair) + g.key + "\x00" + g.network})
 }
 
-// counter returns what counts the guess by a rule, and the table that it is in,
-// which may be nil. Without create it is nil if nothing was counted. Callers hold
-// mu.
+// counter returns the counter of the guess for a rule, and the counter's table, which may be nil. If
+// nothing was counted, the counter is nil, unless create is set. Callers hold mu.
 func (t *Throttle) counter(g *guess, r rule, create bool) (*table, *counter) {
 	now := t.since()
 	in, key, own := t.strangers, r.id, false
@@ -146,11 +147,11 @@ func (t *Throttle) counter(g *guess, r rule, create bool) (*table, *counter) {
 	return in, in.find(key, own)
 }
 
-// since is the time as counters have it.
+// since returns the current time in the form of counters.
 func (t *Throttle) since() time.Duration { return t.now().Sub(t.start) }
 
-// Unlock forgets all failures of the principal, from wherever, and reports
-// whether anything was locked.
+// Unlock removes the failures and locks of the principal for all networks, and reports whether anything
+// was locked.
 func (t *Throttle) Unlock(who principal.Name) bool {
 	key := nameKey(who)
 	t.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/testclock"
 )
 
-// bench is a throttle without a gate. Users whose name begins with "user" exist.
+// bench is a throttle without a gate. Users whose names begin with "user" exist.
 type bench struct {
 	*Throttle
 	clock  *testclock.Clock
@@ -27,7 +27,7 @@ func newBench() bench {
 	return bench{NewThrottle(func() *setting.Values { return &v }, exists, c.Now), c, &v}
 }
 
-// newSmallBench has room for fewer networks and strangers, so that a test fills it.
+// newSmallBench returns a bench with room for fewer networks and strangers, so that a test can fill it.
 func newSmallBench() bench {
 	b := newBench()
 	b.networks, b.strangers = newTable(2000, 16, false), newTable(400, 8, false)
@@ -39,7 +39,7 @@ func named(user string) claim {
 	return claim{text: n.String(), name: n}
 }
 
-// fail is a wrong guess. It reports whether a lock refused it.
+// fail makes a wrong guess and reports whether a lock refused it.
 func (b bench) fail(c claim, network string) (refused bool) {
 	g := b.begin(c, network)
 	g.wrong()
@@ -52,7 +52,7 @@ func (b bench) locked(c claim, network string) bool {
 	return g.refused
 }
 
-// login is a right guess.
+// login makes a right guess.
 func (b bench) login(t *testing.T, c claim, network string) (taken bool) {
 	t.Helper()
 	g := b.begin(c, network)
@@ -67,8 +67,8 @@ func (b bench) login(t *testing.T, c claim, network string) (taken bool) {
 	return taken
 }
 
-// guesses is how many guesses of the name from the network are no more refused
-// than a lock needs, up to most.
+// guesses makes wrong guesses of the name from the network until a lock refuses one, but at most most. It
+// returns how many were not refused.
 func (b bench) guesses(c claim, network string, most int) int {
 	for n := range most {
 		if b.fail(c, network) {
@@ -78,10 +78,10 @@ func (b bench) guesses(c claim, network string, most int) int {
 	return most
 }
 
-// address is the i-th of many addresses.
+// address returns the i-th of many addresses.
 func address(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
 
-// size is how many counters there are in all.
+// size returns the number of all counters.
 func (b bench) size() int {
 	n := len(b.networks.counters) + len(b.strangers.counters)
 	for _, name := range b.names.byKey {
@@ -96,7 +96,7 @@ func (b bench) size() int {
 func TestAFloodOfMadeUpNamesSwitchesNothingOff(t *testing.T) {
 	b := newSmallBench()
 	b.values.Pair.Failures = 2
-	for i := range 100 { // of all these two guesses lock
+	for i := range 100 { // two guesses lock each of these
 		b.fail(named("user1"), address(i))
 	}
 	if !b.locked(named("user1"), "192.0.2.1") {
@@ -123,7 +123,7 @@ func TestAFloodOfMadeUpNamesSwitchesNothingOff(t *testing.T) {
 	for i := range 2000 {
 		b.fail(named(fmt.Sprint("made up ", i%10)), address(i%200))
 	}
-	if got := b.size(); got > 600 { // what counts now, and the pairs of one user
+	if got := b.size(); got > 600 { // the counters that count now, and the pairs of one user
 		t.Errorf("%d counters an hour after the flood", got)
 	}
 }
@@ -146,7 +146,7 @@ func TestALockedAddressHasNoCountersMadeForNames(t *testing.T) {
 	}
 }
 
-// With a lock for all room that there is, locks hold and the next is counted.
+// If locks fill the whole table, they stay in force, and the next failure is counted.
 func TestALockInForceIsNeverDroppedForWantOfRoom(t *testing.T) {
 	b := newSmallBench()
 	b.values.Address.Failures, b.values.Pair.Failures = 2, 2
@@ -173,8 +173,8 @@ func TestALockInForceIsNeverDroppedForWantOfRoom(t *testing.T) {
 	}
 }
 
-// With the rule for principals switched off, no number of addresses has more
-// guesses than there is room for, and the user still gets in from where it was.
+// If the rule for principals is disabled, many addresses have no more guesses than there is room for, and
+// the user can still log in from the address of its earlier logins.
 func TestGuessesOfOneUserFromManyAddressesAreBounded(t *testing.T) {
 	b := newBench()
 	b.values.Principal.Failures = 0
@@ -310,7 +310,7 @@ func TestAPrincipalThatHasLoggedInExists(t *testing.T) {
 	}
 }
 
-// The key of an extension is no user's name, whatever it is made of.
+// The key of an extension never equals the key of a user, whatever text it has.
 func TestAnExtensionsFailuresAreNotAUsers(t *testing.T) {
 	b := newBench()
 	ext := claim{text: `VSPHERE.LOCAL\user1`, name: principal.Extension(`VSPHERE.LOCAL\user1`)}
@@ -347,12 +347,12 @@ func TestUnlockForgetsAllOfOnePrincipalAndNothingOfAnother(t *testing.T) {
 	}
 }
 
-// Whether a name exists shows in nothing that the throttle says of it.
+// No result of the throttle reveals whether a name exists.
 func TestTheThrottleTreatsNamesAlikeWhetherTheyExistOrNot(t *testing.T) {
 	b := newBench()
 	random := rand.New(rand.NewPCG(1, 2))
 	for step := range 20_000 {
-		// Each its own addresses, so that neither's guesses count against the other's.
+		// Each name has its own addresses, so that its guesses don't count against the other.
 		i, wrong := random.IntN(40), random.IntN(10) > 0
 		var refused, locks [2]string
 		for k, c := range []claim{named("user1"), named("ghost1")} {
@@ -364,7 +364,8 @@ func TestTheThrottleTreatsNamesAlikeWhetherTheyExistOrNot(t *testing.T) {
 			g.giveBack()
 		}
 		if refused[0] != refused[1] || locks[0] != locks[1] {
-			t.Fatalf("step %d: a user who exists: %s %s; one who does not: %s %s", step, refused[0], locks[0], refused[1], locks[1])
+			t.Fatalf("step %d: a user who exists: %s %s; one who does not: %s %s",
+				step, refused[0], locks[0], refused[1], locks[1])
 		}
 		b.clock.Advance(time.Duration(random.IntN(4000)) * time.Millisecond)
 	}

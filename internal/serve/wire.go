@@ -179,7 +179,7 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 		n.local = &login.LocalTickets{
 			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
 			Access: n.Access.Table(), Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now,
-			Log: n.logger,
+			Logger: n.logger,
 		}
 		if err := n.local.Open(); err != nil {
 			return nil, err

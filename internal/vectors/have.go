@@ -138,7 +138,7 @@ func (w *World) localTickets() error {
 	t := &login.LocalTickets{
 		Dir: dir, Loopback: true, Access: w.API.Access.Table(), Sessions: w.API.Sessions, Mirror: w.mirror,
 		Events: w.API.Events, Now: w.clock.Now,
-		Log: w.API.Log,
+		Logger: w.API.Log,
 		Account: func(name string) (*user.User, error) {
 			if name != "operator" && name != "guest" {
 				return nil, user.UnknownUserError(name)

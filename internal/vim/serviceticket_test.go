@@ -79,7 +79,7 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 		}
 		t.Cleanup(func() { dir.Close() })
 		d.LocalTickets = &login.LocalTickets{Dir: dir, Access: d.Access.Table(), Sessions: d.Sessions, Mirror: d.Mirror,
-			Events: d.Events, Now: d.Now, Log: d.Log, Account: func(name string) (*user.User, error) {
+			Events: d.Events, Now: d.Now, Logger: d.Log, Account: func(name string) (*user.User, error) {
 				if name != account.Username {
 					return nil, user.UnknownUserError(name)
 				}
