@@ -37,12 +37,16 @@ type Passwords struct {
 }
 
 // NewPasswords returns the method for local users and the users of the other sources. It returns an
-// error if a domain has two sources.
+// error if a domain has two sources, or would never be found because it is not in upper case. The domain
+// account.DefaultDomain belongs to the local users even if another domain is configured for them.
 func NewPasswords(local *account.Manager, others ...PasswordSource) (*Passwords, error) {
 	p := &Passwords{local: localUsers{local}, sources: map[string]PasswordSource{}}
 	for _, s := range others {
 		domain := s.Domain()
-		if domain == local.Domain() || p.sources[domain] != nil {
+		switch {
+		case domain == "" || domain != strings.ToUpper(domain):
+			return nil, fmt.Errorf("add password source: domain %q is not in upper case", domain)
+		case domain == local.Domain(), domain == account.DefaultDomain, p.sources[domain] != nil:
 			return nil, fmt.Errorf("add password source: domain %q has two sources", domain)
 		}
 		p.sources[domain] = s

@@ -184,16 +184,22 @@ func TestANameWithoutADomainIsAnAccountsIfThePasswordIsItsTicket(t *testing.T) {
 	}
 }
 
-// namesake is a source of the domain of local users.
-type namesake struct{ corp }
+// namesake is a source of another domain.
+type namesake struct {
+	corp
+	domain string
+}
 
-func (namesake) Domain() string { return account.DefaultDomain }
+func (s namesake) Domain() string { return s.domain }
 
 func TestADomainHasOneSourceOfPasswords(t *testing.T) {
 	clock := testclock.New(time.Time{})
 	n := newNode(t, storetest.NewMemory(clock.Now), clock, nil)
 	for name, sources := range map[string][]login.PasswordSource{
-		"two of one domain": {corp{}, corp{}}, "one of the local users' domain": {namesake{}},
+		"two of one domain":              {corp{}, corp{}},
+		"one of the local users' domain": {namesake{domain: account.DefaultDomain}},
+		"one of a domain in lower case":  {namesake{domain: "corp.example"}},
+		"one of no domain":               {namesake{}},
 	} {
 		if _, err := login.NewPasswords(n.Accounts, sources...); err == nil {
 			t.Errorf("%s: accepted", name)
