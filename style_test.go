@@ -20,7 +20,6 @@ var (
 	wideGo = []string{
 		"internal/vim",
 		"internal/vim/vimtest",
-		"test/etcd",
 		"test/proof",
 		"test/proof/history",
 		"test/proof/load",
@@ -31,8 +30,6 @@ var (
 		"docs/performance.md",
 	}
 	shortDocs = []string{
-		"test/etcd/member",
-		"test/etcd/proxy",
 		"test/proof/clocked",
 		"test/proof/history",
 		"test/proof/load",

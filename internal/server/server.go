@@ -47,7 +47,7 @@ type Config struct {
 	Ready func() error
 	// OnDrain is called once when the server begins to shut down, to end waiting calls. Requests
 	// may still come in on open connections, so calls that begin to wait later must end at once,
-	// too. It must not block.
+	// too. It must not block. If nil, nothing is called.
 	OnDrain func()
 
 	Limits Limits

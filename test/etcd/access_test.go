@@ -31,14 +31,14 @@ import (
 	"github.com/vigate/vigate/test/etcd/member"
 )
 
-// Passwords of etcd's users, which must not be seen anywhere.
+// Passwords of etcd's users. They must not appear anywhere.
 const (
 	rightSecret = "R1ght-secret"
 	wrongSecret = "Wr0ng-secret"
 )
 
-// guarded starts a member that has authentication enabled. Its user vigate has a role
-// for the prefix /vigate only, its user stranger has none.
+// guarded starts a member that has authentication enabled. Its user vigate has a role for the
+// prefix /vigate only. Its user stranger has no role.
 func guarded(t *testing.T) (*member.Member, *output) {
 	t.Helper()
 	m := member.Started(t, program, 1, member.Options{})[0]
@@ -72,7 +72,7 @@ func guarded(t *testing.T) (*member.Member, *output) {
 	return m, l
 }
 
-// output is a log that several goroutines write to.
+// output is a log for concurrent writers.
 type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -90,10 +90,11 @@ func (l *output) String() string {
 	return l.b.String()
 }
 
-// by are the options of the member's user.
+// by returns options for a user of the member.
 func (l *output) by(m *member.Member, user, password string) etcd.Options {
 	return etcd.Options{
-		Endpoints: []string{m.Endpoint}, Username: user, Password: secret.New(password), StartTimeout: slow, Timeout: slow,
+		Endpoints: []string{m.Endpoint}, Username: user, Password: secret.New(password),
+		StartTimeout: slow, Timeout: slow,
 		Logger: slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
@@ -114,7 +115,8 @@ func TestAUserOfThePrefixCanDoAllThatAStoreDoes(t *testing.T) {
 	if _, err := s.Get(t.Context(), store.Session, "a"); err != nil {
 		t.Errorf("Get: %v", err)
 	}
-	if _, err := s.Commit(t.Context(), store.Create(store.Session, "a", nil, never)); !errors.Is(err, store.ErrConflict) {
+	_, err := s.Commit(t.Context(), store.Create(store.Session, "a", nil, never))
+	if !errors.Is(err, store.ErrConflict) {
 		t.Errorf("a commit that conflicts: %v", err)
 	}
 	f.upTo(t, must(t, s, store.Delete(store.Session, "a")))
@@ -131,9 +133,10 @@ func TestAUserThatEtcdRefusesIsToldAtOnce(t *testing.T) {
 		"":         {"", "it requires a user name and a password"},
 	} {
 		opts := l.by(m, user, c.password)
-		opts.StartTimeout = 100 * slow // does not wait for it
+		opts.StartTimeout = 100 * slow // Open must not wait for it
 		_, err := etcd.Open(t.Context(), opts)
-		if !errors.Is(err, etcd.ErrAccess) || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
+		refused := errors.Is(err, etcd.ErrAccess) && !errors.Is(err, store.ErrUnavailable)
+		if !refused || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("user %q: %v", user, err)
 		}
 		if err != nil && c.password != "" && strings.Contains(err.Error(), c.password) {
@@ -142,8 +145,7 @@ func TestAUserThatEtcdRefusesIsToldAtOnce(t *testing.T) {
 	}
 }
 
-// TestAStoreGetsANewTokenWhenItsOwnIsGone: a member that starts again knows no token
-// that it gave out before.
+// TestAStoreGetsANewTokenWhenItsOwnIsGone: a member forgets all tokens when it restarts.
 func TestAStoreGetsANewTokenWhenItsOwnIsGone(t *testing.T) {
 	t.Parallel()
 	m, l := guarded(t)
@@ -167,11 +169,11 @@ func TestWarningsOfEtcdsClientAreLogged(t *testing.T) {
 	m := member.Started(t, program, 1, member.Options{})[0]
 	l := &output{}
 	opts := l.by(m, "", "")
-	opts.Timeout = 15 * time.Second // an attempt that fails is logged after a third of it
+	opts.Timeout = 15 * time.Second // a failed attempt is logged after a third of it
 	s := opened(t, opts)
 	must(t, s, store.Put(store.Setting, "a", nil, never))
 	if strings.Contains(l.String(), "etcd client") {
-		t.Errorf("there is nothing to warn of: %s", l)
+		t.Errorf("a warning without a cause: %s", l)
 	}
 	if err := m.Kill(); err != nil {
 		t.Fatal(err)
@@ -193,7 +195,9 @@ func TestTheProgramOpensEtcdAsAUser(t *testing.T) {
 	m, _ := guarded(t)
 	dir := t.TempDir()
 	right, wrong := filepath.Join(dir, "right"), filepath.Join(dir, "wrong")
-	if err := errors.Join(os.WriteFile(right, []byte(rightSecret+"\n"), 0o600), os.WriteFile(wrong, []byte(wrongSecret), 0o600)); err != nil {
+	err := errors.Join(os.WriteFile(right, []byte(rightSecret+"\n"), 0o600),
+		os.WriteFile(wrong, []byte(wrongSecret), 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	at := "etcd://" + m.Endpoint + "/vigate"
@@ -202,9 +206,11 @@ func TestTheProgramOpensEtcdAsAUser(t *testing.T) {
 	token := s.login()
 	s.live(token)
 	s.stop(syscall.SIGTERM)
-	copies(t, at, "bolt:"+filepath.Join(dir, "copy"), "", "--force", "--etcd-user", "vigate", "--etcd-password-file", right)
+	copies(t, at, "bolt:"+filepath.Join(dir, "copy"), "", "--force",
+		"--etcd-user", "vigate", "--etcd-password-file", right)
 
-	cmd := command(t, slices.Concat([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0"}, access, []string{wrong})...)
+	bad := slices.Concat([]string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0"}, access, []string{wrong})
+	cmd := command(t, bad...)
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "the user name or the password is wrong") {
 		t.Errorf("with a wrong password: %v: %s", err, out)
@@ -235,7 +241,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// sign makes a key and its certificate, by itself if there is no key yet.
+// sign makes a key and its certificate. Without a key of its own, the authority signs with the new
+// one.
 func (a *authority) sign(c *x509.Certificate) tls.Certificate {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -257,7 +264,7 @@ func (a *authority) sign(c *x509.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// leaf makes a certificate for who is at the address.
+// leaf makes a certificate for the address.
 func (a *authority) leaf(name, address string) tls.Certificate {
 	return a.sign(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
 		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.ParseIP(address)},
@@ -298,8 +305,10 @@ func TestAClientCertificateOpensAnEtcdThatAsksForOne(t *testing.T) {
 
 	opts.StartTimeout = 500 * time.Millisecond
 	for name, config := range map[string]*tls.Config{
-		"no certificate":         {RootCAs: a.pool},
-		"another's certificate":  {RootCAs: a.pool, Certificates: []tls.Certificate{newAuthority(t).leaf("node", loopback)}},
+		"no certificate": {RootCAs: a.pool},
+		"another's certificate": {
+			RootCAs: a.pool, Certificates: []tls.Certificate{newAuthority(t).leaf("node", loopback)},
+		},
 		"no trust in the member": {Certificates: trusted.Certificates},
 		"no encryption":          nil,
 	} {
@@ -313,7 +322,9 @@ func TestAClientCertificateOpensAnEtcdThatAsksForOne(t *testing.T) {
 func TestAMemberWhoseCertificateIsForElsewhereIsNotTrusted(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.write(a.leaf("member", "127.0.0.9"))
-	m := member.Started(t, program, 1, member.Options{CertFile: cert, KeyFile: key, TLS: &tls.Config{InsecureSkipVerify: true}})[0]
+	m := member.Started(t, program, 1, member.Options{
+		CertFile: cert, KeyFile: key, TLS: &tls.Config{InsecureSkipVerify: true},
+	})[0]
 	opts := space()
 	opts.Endpoints = []string{m.Endpoint}
 	opts.TLS = &tls.Config{RootCAs: a.pool}

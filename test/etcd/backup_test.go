@@ -10,8 +10,8 @@ import (
 	"github.com/vigate/vigate/internal/store/etcd"
 )
 
-// storeCommand runs a subcommand of store and wants it to end well, or to fail,
-// with the text.
+// storeCommand runs a subcommand of store. The command must succeed, or fail if fails is set, and
+// its output must contain the text.
 func storeCommand(t *testing.T, fails bool, text string, args ...string) {
 	t.Helper()
 	out, err := command(t, append([]string{"store"}, args...)...).CombinedOutput()
@@ -60,7 +60,8 @@ func TestACommonStoreIsBackedUpWhileItIsServedAndRestored(t *testing.T) {
 	storeCommand(t, false, "must log in again", "restore", "--store", uri, file)
 	s = serve(t, t.TempDir(), "--store", uri)
 	for _, token := range []string{before, ended} {
-		if b, _ := s.call("GET", "SessionManager/SessionManager/currentSession", token, ""); strings.Contains(b, `"key"`) {
+		b, _ := s.call("GET", "SessionManager/SessionManager/currentSession", token, "")
+		if strings.Contains(b, `"key"`) {
 			t.Errorf("a session of the backup lives: %s", b)
 		}
 	}
@@ -70,7 +71,8 @@ func TestACommonStoreIsBackedUpWhileItIsServedAndRestored(t *testing.T) {
 	alone := t.TempDir()
 	storeCommand(t, false, "restored and verified", "restore", "--keep-sessions", "--data", alone, file)
 	s = serve(t, alone)
-	if b, _ := s.call("GET", "SessionManager/SessionManager/currentSession", before, ""); !strings.Contains(b, `"key"`) {
+	b, _ := s.call("GET", "SessionManager/SessionManager/currentSession", before, "")
+	if !strings.Contains(b, `"key"`) {
 		t.Errorf("the session that was kept: %s", b)
 	}
 	s.stop(syscall.SIGTERM)

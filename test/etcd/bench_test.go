@@ -10,9 +10,8 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// BenchmarkLogin compares the commit of a login, a session and its event, with
-// one bare transaction of a put, each measured by turns on one connection, and
-// gives the ratio.
+// BenchmarkLogin compares the commit of a login (a session and its event) with one bare transaction
+// that puts one key. It measures them in turn on one connection, and reports the ratio.
 func BenchmarkLogin(b *testing.B) {
 	s := opened(b, space())
 	etcd := client(b, shared)
@@ -40,7 +39,7 @@ func BenchmarkLogin(b *testing.B) {
 	b.ReportMetric(float64(bare.Microseconds())/float64(b.N), "µs/bare")
 }
 
-// BenchmarkLogins is what 64 callers of one node get through.
+// BenchmarkLogins measures the logins of 64 concurrent callers of one node.
 func BenchmarkLogins(b *testing.B) {
 	s := opened(b, space())
 	value := make([]byte, 400)
@@ -48,7 +47,8 @@ func BenchmarkLogins(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		worker := fmt.Sprintf("%p", pb)
 		for i := 0; pb.Next(); i++ {
-			must(b, s, store.Create(store.Session, fmt.Sprint(worker, i), value, never), store.Append(store.Event, value, never))
+			must(b, s, store.Create(store.Session, fmt.Sprint(worker, i), value, never),
+				store.Append(store.Event, value, never))
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/test/etcd/member"
 )
 
-// leader is the one of the members that leads.
+// leader returns the member that is etcd's leader.
 func leader(t *testing.T, members []*member.Member) *member.Member {
 	t.Helper()
 	var found *member.Member
@@ -28,9 +28,9 @@ func leader(t *testing.T, members []*member.Member) *member.Member {
 	return found
 }
 
-// Writers on two nodes go on while each leader of three members is killed.
-// Every commit must be known to have happened or not: none of the acknowledged
-// is lost, and none that failed is there.
+// Two nodes write while one leader after another of three members is killed. It must be known of
+// every commit whether it happened: no acknowledged commit is lost, and no failed one is in the
+// store.
 func TestKilledLeadersBreakNoPromise(t *testing.T) {
 	members := member.Started(t, program, 3, member.Options{})
 	opts := space()
@@ -42,7 +42,7 @@ func TestKilledLeadersBreakNoPromise(t *testing.T) {
 	watch := follow(t, opened(t, opts))
 
 	var stop atomic.Bool
-	var mu sync.Mutex // guards what follows
+	var mu sync.Mutex // guards the variables below
 	wrote, failed, uncertain := map[string]bool{}, map[string]error{}, 0
 	var slowest time.Duration
 	var wg sync.WaitGroup
@@ -51,7 +51,8 @@ func TestKilledLeadersBreakNoPromise(t *testing.T) {
 			for i := 0; !stop.Load(); i++ {
 				id := fmt.Sprint(w, "-", i)
 				began := time.Now()
-				_, err := nodes[w%2].Commit(t.Context(), store.Create(store.Session, id, nil, never), store.Append(store.Event, []byte(id), never))
+				_, err := nodes[w%2].Commit(t.Context(), store.Create(store.Session, id, nil, never),
+					store.Append(store.Event, []byte(id), never))
 				mu.Lock()
 				slowest = max(slowest, time.Since(began))
 				switch {
@@ -91,19 +92,19 @@ func TestKilledLeadersBreakNoPromise(t *testing.T) {
 	}
 	for id := range wrote {
 		if _, ok := state[id]; !ok || events[id] != 1 {
-			t.Errorf("%s was acknowledged: there is %v, with %d events", id, ok, events[id])
+			t.Errorf("%s was acknowledged: present: %v, with %d events", id, ok, events[id])
 		}
 	}
 	for id, err := range failed {
 		if _, ok := state[id]; ok || events[id] != 0 {
-			t.Errorf("%s is there, but failed with %v", id, err)
+			t.Errorf("%s is present, but failed with %v", id, err)
 		}
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s failed with %v", id, err)
 		}
 	}
 	if resets != 1 {
-		t.Errorf("%d resets, want the first", resets)
+		t.Errorf("%d resets, want only the first", resets)
 	}
 	t.Logf("%d acknowledged, %d failed, %d uncertain, slowest %v", len(wrote), len(failed), uncertain, slowest)
 }

@@ -24,7 +24,9 @@ func TestTenThousandAppendsOfTwoNodesEachHaveANumber(t *testing.T) {
 		wg.Go(func() {
 			for i := range appends {
 				id := fmt.Sprint(w, "-", i)
-				if _, err := nodes[w%2].Commit(t.Context(), store.Append(store.Event, []byte(id), never), store.Create(store.Session, id, nil, never)); err != nil {
+				_, err := nodes[w%2].Commit(t.Context(), store.Append(store.Event, []byte(id), never),
+					store.Create(store.Session, id, nil, never))
+				if err != nil {
 					t.Errorf("Commit: %v", err)
 					return
 				}
@@ -52,7 +54,7 @@ func TestTenThousandAppendsOfTwoNodesEachHaveANumber(t *testing.T) {
 	}
 }
 
-// hand is a clock that tells the test when it is read.
+// hand is a clock that calls read when a store reads it.
 type hand struct {
 	at   time.Time
 	read func()
@@ -90,8 +92,7 @@ func TestOneNodeSweepsAtATime(t *testing.T) {
 	sweep(b, 1000, 130)
 }
 
-// The node is the one that sweeps when it looks for what has expired, and not
-// any more when it removes that.
+// The node is the leader when it looks for expired records, but not any more when it removes them.
 func TestANodeThatWasReplacedAsSweeperRemovesNothing(t *testing.T) {
 	clock := &hand{at: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 	opts := space()
@@ -111,7 +112,7 @@ func TestANodeThatWasReplacedAsSweeperRemovesNothing(t *testing.T) {
 	}
 	for range 2 {
 		if n, err := a.Sweep(t.Context(), 1, store.Ticket); err != nil || n != 0 {
-			t.Errorf("Sweep = %d, %v, but another took over", n, err)
+			t.Errorf("Sweep = %d, %v, but another is the leader", n, err)
 		}
 	}
 	if resp, err := etcd.Get(t.Context(), opts.Prefix+"/r/02/t"); err != nil || len(resp.Kvs) != 1 {
@@ -137,7 +138,8 @@ func TestAStoreOutlivesItsLease(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	revs, err := s.Touch(t.Context(), store.Record{Kind: store.Setting, ID: "s", Revision: must(t, s, store.Put(store.Setting, "s", nil, never))})
+	rev := must(t, s, store.Put(store.Setting, "s", nil, never))
+	revs, err := s.Touch(t.Context(), store.Record{Kind: store.Setting, ID: "s", Revision: rev})
 	if err != nil || revs[0] == 0 {
 		t.Errorf("Touch = %v, %v", revs, err)
 	}
@@ -162,7 +164,7 @@ func TestAClosedStoreLeavesNoLease(t *testing.T) {
 		left = append(left, string(kv.Key[len(opts.Prefix):]))
 	}
 	if want := []string{"/format", "/r/08/s", "/r/head"}; !slices.Equal(left, want) {
-		t.Errorf("left are %v, want %v", left, want)
+		t.Errorf("the keys are %v, want %v", left, want)
 	}
 }
 
@@ -190,13 +192,14 @@ func TestManyChangesAreOneCommit(t *testing.T) {
 		t.Errorf("Commit = %v, want a conflict at change 120", err)
 	}
 	must(t, s, update...)
-	// Sixty sessions ended at once, each with its event.
+	// Sixty sessions that end at once, each with its event.
 	for i := range 60 {
-		remove = append(remove, store.Delete(store.Session, fmt.Sprintf("%04d", i)), store.Append(store.Event, nil, never))
+		remove = append(remove, store.Delete(store.Session, fmt.Sprintf("%04d", i)),
+			store.Append(store.Event, nil, never))
 	}
 	must(t, s, remove...)
 	if state, _ := watch.upTo(t, must(t, s, clear...)); len(state) != 60 {
-		t.Errorf("%d records left, want the events", len(state))
+		t.Errorf("%d records remain, want the events", len(state))
 	}
 }
 
@@ -213,8 +216,9 @@ func TestACommitTooLargeForEtcdIsRefusedAlone(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
-				if _, err := s.Commit(t.Context(), store.Create(store.Role, fmt.Sprint(name, i), nil, never)); err != nil {
-					t.Errorf("beside one of too many %s: %v", name, err)
+				create := store.Create(store.Role, fmt.Sprint(name, i), nil, never)
+				if _, err := s.Commit(t.Context(), create); err != nil {
+					t.Errorf("beside a commit with too many %s: %v", name, err)
 				}
 			})
 			if i == 4 {
@@ -247,7 +251,7 @@ func TestTouchesOfThousandsEachHaveTheirCondition(t *testing.T) {
 	for i := 0; i < n; i += 7 {
 		must(t, s, store.Delete(store.Session, fmt.Sprint(i)))
 	}
-	records = append(records, records[1]) // at that revision no more
+	records = append(records, records[1]) // not at that revision any more
 	revs, err := s.Touch(t.Context(), records...)
 	if err != nil || len(revs) != n+1 {
 		t.Fatalf("Touch = %d revisions, %v", len(revs), err)

@@ -19,7 +19,8 @@ func TestADamagedRecordIsReportedWithItsKey(t *testing.T) {
 	opts := space()
 	s := opened(t, opts)
 	raw := client(t, shared)
-	must(t, s, store.Put(store.Session, "whole", nil, never), store.Put(store.Session, "bad", []byte("value"), never), store.Append(store.Event, nil, never))
+	must(t, s, store.Put(store.Session, "whole", nil, never), store.Put(store.Session, "bad", []byte("value"), never),
+		store.Append(store.Event, nil, never))
 	break1 := func(key string, change func([]byte) []byte) {
 		t.Helper()
 		resp, err := raw.Get(t.Context(), opts.Prefix+key)
@@ -49,7 +50,7 @@ func TestADamagedRecordIsReportedWithItsKey(t *testing.T) {
 		t.Errorf("Get of another: %v", err)
 	}
 
-	must(t, s, store.Put(store.Session, "bad", nil, never)) // mends it
+	must(t, s, store.Put(store.Session, "bad", nil, never)) // repairs it
 	watching := make(chan error, 1)
 	whole := make(chan bool, 1)
 	go func() {
@@ -88,28 +89,32 @@ func TestAnEtcdWithoutSpaceIsUnavailableForWritesUntilThereIsSome(t *testing.T) 
 	m := member.Started(t, program, 1, member.Options{Args: []string{"--quota-backend-bytes", fmt.Sprint(4 << 20)}})[0]
 	opts := space()
 	opts.Endpoints = []string{m.Endpoint}
-	opts.Timeout = 5 * time.Second
+	opts.Timeout = slow
 	s := opened(t, opts)
 	watch := follow(t, s)
 	rev := must(t, s, store.Create(store.Session, "s", nil, never))
+	last := rev
 	wrote := map[string]bool{}
 	var err error
 	for i := 0; err == nil && i < 100; i++ {
 		id := fmt.Sprint("event", i)
-		if _, err = s.Commit(t.Context(), store.Create(store.Setting, id, make([]byte, 256<<10), never)); err == nil {
+		var at store.Revision
+		if at, err = s.Commit(t.Context(), store.Create(store.Setting, id, make([]byte, 256<<10), never)); err == nil {
+			last = at
 			wrote[id] = true
 		}
 	}
 	if !errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUncertain) {
 		t.Fatalf("Commit into a full etcd = %v", err)
 	}
-	if _, err := s.Touch(t.Context(), store.Record{Kind: store.Session, ID: "s", Revision: rev}); !errors.Is(err, store.ErrUnavailable) {
+	_, err = s.Touch(t.Context(), store.Record{Kind: store.Session, ID: "s", Revision: rev})
+	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Touch in a full etcd = %v", err)
 	}
 	if _, err := s.Get(t.Context(), store.Session, "s"); err != nil {
 		t.Errorf("Get from a full etcd = %v", err)
 	}
-	if state, _ := watch.seen(); len(state) != len(wrote)+1 {
+	if state, _ := watch.upTo(t, last); len(state) != len(wrote)+1 {
 		t.Errorf("%d records, but %d commits were acknowledged", len(state), len(wrote)+1)
 	}
 

@@ -10,12 +10,11 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// patience is how long a test waits for what must happen in the end, on the
-// slowest of machines.
+// patience bounds every wait of a test. It only ends tests that hang, on slow machines too.
 const patience = 5 * time.Minute
 
-// eventually waits until ok holds, asked every few milliseconds: for what etcd
-// or a connection does in its own time and tells nobody about.
+// eventually polls until ok returns true. It is for changes in etcd or in a connection that nothing
+// reports.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -30,9 +29,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// follower runs a Watch and keeps what it leads to.
+// follower runs a Watch and keeps the resulting state.
 type follower struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	state  map[string]store.Record
 	rev    store.Revision
 	whole  bool
@@ -78,7 +77,7 @@ func (f *follower) seen() (state map[string]store.Record, resets int) {
 	return maps.Clone(f.state), f.resets
 }
 
-// upTo waits until the stream has reached the revision.
+// upTo waits until the stream has reached the revision, and returns the state.
 func (f *follower) upTo(t testing.TB, rev store.Revision) (state map[string]store.Record, resets int) {
 	t.Helper()
 	eventually(t, "the stream reached the revision", func() bool {

@@ -21,10 +21,10 @@ import (
 	"github.com/vigate/vigate/internal/store/transfer"
 )
 
-// epoch is before all events of testdata/counted.json expire.
+// epoch is a time before any event in testdata/counted.json expires.
 var epoch = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
 
-// log is the events of a node.
+// log is the event log of a node.
 type log struct {
 	*event.Log
 	m *store.Mirror
@@ -48,7 +48,8 @@ func (l log) post(t *testing.T, user string) {
 	}
 }
 
-// has wants the log to hold events of these users, each with its number.
+// has fails the test unless the log holds these events. Each number is also in the name of the
+// event's user.
 func (l log) has(t *testing.T, what string, want ...int) {
 	t.Helper()
 	if err := l.m.Sync(t.Context()); err != nil {
@@ -97,9 +98,9 @@ func TestNumbersOutliveCompactionAndAreThoseOfEveryNode(t *testing.T) {
 	}
 }
 
-// counted makes of a prefix what an earlier version had there. Of ten events, each
-// of a user with its number, it had trimmed 1 and 2 and swept 5 and 10, which had
-// expired.
+// counted fills a prefix as an earlier version did. There were ten events, each with a user that
+// has the event's number in its name. That version had trimmed 1 and 2, and swept 5 and 10, which
+// had expired.
 func counted(t *testing.T) etcd.Options {
 	t.Helper()
 	opts := space()
@@ -151,9 +152,9 @@ func TestEventsOfAnEarlierVersionKeepTheirNumbers(t *testing.T) {
 	copied.post(t, "user-11")
 	copied.has(t, "a copy", 3, 4, 6, 7, 8, 9, 11)
 	if f := format(); f != "vigate store 1" {
-		t.Errorf("reading has made it %q", f)
+		t.Errorf("reading has changed it to %q", f)
 	}
-	// Nodes that start at once.
+	// Nodes that start at the same time.
 	stores := make([]*etcd.Store, 4)
 	var wg sync.WaitGroup
 	for i := range stores {

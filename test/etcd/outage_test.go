@@ -15,7 +15,7 @@ import (
 	"github.com/vigate/vigate/test/etcd/proxy"
 )
 
-// quiet is a store that sends hardly anything that it was not asked for.
+// quiet opens a store that sends hardly anything but the requests of its callers.
 func quiet(t *testing.T, timeout time.Duration) (*etcd.Store, *proxy.Proxy, etcd.Options) {
 	t.Helper()
 	opts := space()
@@ -27,7 +27,7 @@ func quiet(t *testing.T, timeout time.Duration) (*etcd.Store, *proxy.Proxy, etcd
 	return opened(t, opts), p, direct
 }
 
-// later is a commit under way.
+// later is the result of a commit that runs in the background.
 type later struct {
 	rev store.Revision
 	err error
@@ -43,9 +43,9 @@ func commit(s store.Store, changes ...store.Change) <-chan later {
 }
 
 func TestACommitWhoseAnswerIsLostIsFoundOutToHaveHappened(t *testing.T) {
-	s, p, opts := quiet(t, 10*time.Second)
+	s, p, opts := quiet(t, slow)
 	other := opened(t, opts)
-	// So that the kind's counter is known: nothing but the commit goes out later.
+	// From now on the store has its lease and its fences, so only the commits below are sent.
 	must(t, s, store.Append(store.Event, nil, never), store.Create(store.Session, "first", nil, never))
 	for i := range 5 {
 		id := fmt.Sprint("session", i)
@@ -69,7 +69,7 @@ func TestACommitWhoseAnswerIsLostIsFoundOutToHaveHappened(t *testing.T) {
 }
 
 func TestATouchWhoseAnswerIsLostIsFoundOutToHaveHappened(t *testing.T) {
-	s, p, opts := quiet(t, 10*time.Second)
+	s, p, opts := quiet(t, slow)
 	other := opened(t, opts)
 	a := must(t, s, store.Create(store.Session, "a", nil, never))
 	must(t, s, store.Create(store.Session, "b", nil, never))
@@ -100,7 +100,7 @@ func TestATouchWhoseAnswerIsLostIsFoundOutToHaveHappened(t *testing.T) {
 }
 
 func TestACommitThatNeverArrivesIsSentAgain(t *testing.T) {
-	s, p, opts := quiet(t, 10*time.Second)
+	s, p, opts := quiet(t, slow)
 	other := opened(t, opts)
 	must(t, s, store.Create(store.Session, "first", nil, never))
 	p.LoseRequests()
@@ -116,11 +116,11 @@ func TestACommitThatNeverArrivesIsSentAgain(t *testing.T) {
 }
 
 func TestACommitThatArrivesLateIsNotAppliedTwice(t *testing.T) {
-	s, p, opts := quiet(t, 10*time.Second)
+	s, p, opts := quiet(t, slow)
 	other := opened(t, opts)
 	must(t, s, store.Put(store.Setting, "s", []byte("oldest"), never))
 	p.HoldRequests()
-	old := make([]byte, 4<<10) // so that one can see when all of the request is held
+	old := make([]byte, 4<<10) // so large that the test can see when the whole request is held
 	done := commit(s, store.Put(store.Setting, "s", old, never))
 	eventually(t, "the request is held", func() bool { return p.Held() > len(old) })
 	release := p.Drop()
@@ -130,18 +130,19 @@ func TestACommitThatArrivesLateIsNotAppliedTwice(t *testing.T) {
 	newer := must(t, other, store.Put(store.Setting, "s", []byte("new"), never))
 	before := revision(t)
 	release()
-	// That a request was refused can't be seen from here, but fifty later ones
-	// have been answered.
+	// The test can't see that etcd refused a request. But by then etcd has answered fifty later
+	// ones.
 	eventually(t, "etcd was given time", func() bool {
 		must(t, other, store.Put(store.Setting, "other", nil, never))
 		return revision(t) > before+50
 	})
-	if r, err := other.Get(t.Context(), store.Setting, "s"); err != nil || r.Revision != newer || string(r.Value) != "new" {
+	r, err := other.Get(t.Context(), store.Setting, "s")
+	if err != nil || r.Revision != newer || string(r.Value) != "new" {
 		t.Errorf("a late request overwrote revision %d: at %d, %d bytes, %v", newer, r.Revision, len(r.Value), err)
 	}
 }
 
-// revision is the shared member's.
+// revision returns the revision of the shared member.
 func revision(t *testing.T) int64 {
 	t.Helper()
 	resp, err := client(t, shared).Get(t.Context(), "x")
@@ -155,8 +156,11 @@ func TestACommitOfUnknownOutcomeSaysSo(t *testing.T) {
 	t.Parallel() // it mostly waits
 	s, p, opts := quiet(t, 3*time.Second)
 	other := opened(t, opts)
-	must(t, s, store.Create(store.Session, "first", nil, never))
-	p.LoseAnswers()
+	eventually(t, "the first commit succeeds", func() bool {
+		_, err := s.Commit(t.Context(), store.Put(store.Session, "first", nil, never))
+		return err == nil
+	})
+	p.LoseAllAnswers()
 	done := commit(s, store.Create(store.Session, "a", nil, never))
 	eventually(t, "etcd has the record", func() bool {
 		_, err := other.Get(t.Context(), store.Session, "a")
@@ -185,7 +189,7 @@ func TestACommitOfUnknownOutcomeSaysSo(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := s.Get(ctx, store.Session, "first"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Get with an impatient context = %v", err)
+		t.Errorf("Get with a context that ends soon = %v", err)
 	}
 	p.Heal()
 	eventually(t, "the store works again", func() bool {
@@ -232,16 +236,16 @@ func TestEtcdKilledAndStartedLosesNothing(t *testing.T) {
 	state, resets := watch.upTo(t, newest)
 	for id := range wrote {
 		if _, ok := state[id]; !ok {
-			t.Errorf("session %s was acknowledged and is lost", id)
+			t.Errorf("session %s was acknowledged but is lost", id)
 		}
 	}
 	if resets != 1 {
-		t.Errorf("%d resets, want the first", resets)
+		t.Errorf("%d resets, want only the first", resets)
 	}
 }
 
-func TestTheStreamBeginsAnewWhereEtcdHasCompacted(t *testing.T) {
-	s, p, opts := quiet(t, 2*time.Second)
+func TestTheStreamBeginsAgainIfEtcdHasCompacted(t *testing.T) {
+	s, p, opts := quiet(t, slow)
 	other := opened(t, opts)
 	must(t, other, store.Create(store.Session, "ended", nil, never), store.Create(store.Session, "stays", nil, never))
 	watch := follow(t, s)
@@ -293,13 +297,13 @@ func TestANodeThatIsCutOffIsNotFresh(t *testing.T) {
 	}
 	p.Heal()
 	eventually(t, "the node is fresh again", func() bool { return s.Fresh() == nil })
-	// Fresh means that it has caught up.
+	// A fresh node has caught up.
 	if state, resets := watch.seen(); state["ended meanwhile"].Revision != ended || resets != 1 {
 		t.Errorf("a fresh node has %v after %d resets", state, resets)
 	}
 }
 
-// An idle store goes on being fresh, and so does one where only others write.
+// A node stays fresh if it is idle, and also if only other nodes write.
 func TestANodeStaysFreshWhileOthersWrite(t *testing.T) {
 	opts := space()
 	other := opened(t, opts)
@@ -307,7 +311,7 @@ func TestANodeStaysFreshWhileOthersWrite(t *testing.T) {
 	s := opened(t, opts)
 	follow(t, s)
 	eventually(t, "the node is fresh", func() bool { return s.Fresh() == nil })
-	// What it knew at first is too old after MaxLag: it is fresh by what it asks.
+	// After MaxLag, the first proof of freshness is too old. The node must have asked again.
 	for until := time.Now().Add(2 * opts.MaxLag); time.Now().Before(until); {
 		must(t, other, store.Put(store.Setting, "s", nil, never))
 	}

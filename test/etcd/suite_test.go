@@ -1,5 +1,6 @@
-// Package etcd_test holds the store of a cluster to its contract on a real etcd,
-// in a module of its own that keeps etcd's server out of the program's.
+// Package etcd_test tests the etcd store with real etcd processes. It runs the suite of all stores,
+// and tests of failures. It is in a module of its own, so that etcd's server is no dependency of
+// vigate.
 package etcd_test
 
 import (
@@ -22,14 +23,15 @@ import (
 
 var (
 	program  string         // etcd
-	shared   *member.Member // for tests that leave it alone
-	prefixes atomic.Int64   // counts the prefixes given out on it
+	shared   *member.Member // for tests that don't disturb it
+	prefixes atomic.Int64   // number of prefixes on it that were given out
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	// Directories that tests make are data directories, in which a group may not write.
+	// Tests make directories that are used as data directories. A group must not be able to write
+	// into those.
 	syscall.Umask(0o022)
 	dir, err := os.MkdirTemp("", "etcd")
 	if err == nil {
@@ -51,11 +53,11 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// slow is how long etcd may take for an answer on a machine that has much else to
-// do. Tests that wait for a time-out set a shorter one.
+// slow is how long etcd may take to answer on a very busy machine. Tests that wait for a time-out
+// set a shorter one.
 const slow = time.Minute
 
-// space is a prefix of its own on the shared member.
+// space returns options with a prefix of its own on the shared member.
 func space() etcd.Options {
 	return etcd.Options{
 		StartTimeout: slow, Timeout: slow,
@@ -74,7 +76,7 @@ func open(t testing.TB, opts etcd.Options) *etcd.Store {
 	return s
 }
 
-// opened is closed with the test.
+// opened opens a store that is closed at the end of the test.
 func opened(t testing.TB, opts etcd.Options) *etcd.Store {
 	t.Helper()
 	s := open(t, opts)
@@ -96,7 +98,7 @@ func client(t testing.TB, m *member.Member) *clientv3.Client {
 	return c
 }
 
-// data is the suite's: any number of handles on one prefix.
+// data is the data of one test of the suite: any number of handles on one prefix.
 type data struct{ opts etcd.Options }
 
 func (d data) Open(t *testing.T) store.Store { return open(t, d.opts) }

@@ -14,7 +14,7 @@ import (
 	"github.com/vigate/vigate/test/etcd/member"
 )
 
-// transactions is how many the member has answered.
+// transactions returns how many transactions the member has answered.
 func transactions(t *testing.T, m *member.Member) int {
 	t.Helper()
 	resp, err := http.Get("http://" + m.Endpoint + "/metrics")
@@ -37,15 +37,15 @@ func transactions(t *testing.T, m *member.Member) int {
 	return total
 }
 
-// TestNodesThatAppendAtOnceDoNotContend: each commit is one transaction, although
-// the nodes append to one kind and neither knows what the other has appended.
+// TestNodesThatAppendAtOnceDoNotContend: each commit takes one transaction, although the nodes
+// append to one kind and no node knows what the others have appended.
 func TestNodesThatAppendAtOnceDoNotContend(t *testing.T) {
 	t.Parallel()
 	m := member.Started(t, program, 1, member.Options{})[0]
 	nodes := make([]*etcd.Store, 3)
 	for i := range nodes {
-		nodes[i] = opened(t, etcd.Options{Endpoints: []string{m.Endpoint}})
-		must(t, nodes[i], store.Append(store.Event, nil, never)) // takes a lease and a slot
+		nodes[i] = opened(t, etcd.Options{Endpoints: []string{m.Endpoint}, StartTimeout: slow, Timeout: slow})
+		must(t, nodes[i], store.Append(store.Event, nil, never)) // takes a lease and a fence
 	}
 	before := transactions(t, m)
 	const commits = 50
@@ -53,8 +53,10 @@ func TestNodesThatAppendAtOnceDoNotContend(t *testing.T) {
 	for n, s := range nodes {
 		wg.Go(func() {
 			for i := range commits {
-				if _, err := s.Commit(t.Context(), store.Create(store.Session, fmt.Sprint(n, "-", i), []byte("value"), never),
-					store.Append(store.Event, []byte("event"), never)); err != nil {
+				_, err := s.Commit(t.Context(),
+					store.Create(store.Session, fmt.Sprint(n, "-", i), []byte("value"), never),
+					store.Append(store.Event, []byte("event"), never))
+				if err != nil {
 					t.Errorf("Commit: %v", err)
 				}
 			}

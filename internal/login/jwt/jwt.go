@@ -187,7 +187,7 @@ func (m *Method) Authenticate(ctx context.Context, a login.Attempt) (session.Gra
 	if err != nil {
 		return session.Grant{}, err
 	}
-	g := session.Grant{Identity: v.Identity}
+	g := session.Grant{Identity: v.Identity, Scope: session.Scope{Domain: v.Identity.Name.Domain}}
 	if v.ends {
 		g.NotAfter = v.NotAfter
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/session"
 )
 
 func TestATokenNamesItsUserAndGroupsInTheDomainOfItsIssuer(t *testing.T) {
@@ -35,7 +36,7 @@ func TestATokenNamesItsUserAndGroupsInTheDomainOfItsIssuer(t *testing.T) {
 				who := g.Identity
 				if who.Name.String() != `OIDC.EXAMPLE\ann` || who.FullName != "Ann Example" || who.Extension ||
 					!slices.Equal(who.Groups, []string{`OIDC.EXAMPLE\dev`, `OIDC.EXAMPLE\ops`}) ||
-					!g.NotAfter.IsZero() || len(g.Changes) > 0 {
+					g.Scope != (session.Scope{Domain: "OIDC.EXAMPLE"}) || !g.NotAfter.IsZero() || len(g.Changes) > 0 {
 					t.Errorf("%s: %+v", algorithm, g)
 				}
 			}

@@ -1,5 +1,8 @@
-// Package member runs etcd members for tests: real processes on loopback that
-// can be killed and started again.
+// Package member runs etcd members for tests: real processes on loopback that can be killed and
+// started again. [Started] makes a cluster that ends with the test; [New] makes one for a whole
+// test program.
+//
+// It builds etcd from the version in go.mod, so the machine needs no etcd.
 package member
 
 import (
@@ -21,11 +24,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// patience is how long a member may take to serve.
+// patience is how long a member may take until it serves.
 const patience = 5 * time.Minute
 
-// Build compiles etcd as go.mod has it, into dir, and returns the program's path.
-// The working directory must be in this module, as a test's is. The build cache makes all but the first quick.
+// Build compiles etcd, in the version that go.mod requires, into dir. It returns the program's
+// path. The working directory must be in this module, as it is for a test. With the build cache,
+// only the first build is slow.
 func Build(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "etcd")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "go.etcd.io/etcd/server/v3")
@@ -40,22 +44,23 @@ type Member struct {
 	Endpoint string // HOST:PORT for clients
 
 	program, dir, name, peer string
-	cluster                  string // NAME=URL of all
+	cluster                  string // NAME=URL of all members
 	opts                     Options
 	cmd                      *exec.Cmd
 	ended                    chan error
 }
 
-// Options say how members are run. They never sync to disk.
+// Options say how members run. They never sync to disk.
 type Options struct {
-	Args []string // more of etcd's
-	// CertFile and KeyFile are the members', TLS is for their clients. If TLS is
-	// nil clients are not encrypted.
+	Args []string // further arguments of etcd
+	// CertFile and KeyFile are the certificate of the members. TLS is the configuration of their
+	// clients. If TLS is nil, connections of clients are not encrypted.
 	CertFile, KeyFile string
 	TLS               *tls.Config
 }
 
-// New makes a cluster of n members with their data under dir, and starts it.
+// New makes a cluster of n members with their data under dir, and starts it. After an error it
+// returns the members that it has made; the caller must kill them.
 func New(program, dir string, n int, opts Options) ([]*Member, error) {
 	free, err := ports(2 * n)
 	if err != nil {
@@ -86,7 +91,7 @@ func New(program, dir string, n int, opts Options) ([]*Member, error) {
 	return members, nil
 }
 
-// ports finds some that are free now.
+// ports returns n addresses that are free now.
 func ports(n int) ([]string, error) {
 	var found []string
 	for range n {
@@ -100,7 +105,7 @@ func ports(n int) ([]string, error) {
 	return found, nil
 }
 
-// Start starts a member that does not run, and returns once it serves.
+// Start starts a member that is not running, and returns once it serves.
 func (m *Member) Start() error {
 	if err := m.launch(); err != nil {
 		return err
@@ -157,7 +162,7 @@ func (m *Member) serves() error {
 		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		_, err := c.Get(attempt, "x")
 		cancel()
-		if err == nil || errors.Is(err, rpctypes.ErrUserEmpty) { // with authentication it asks for a user
+		if err == nil || errors.Is(err, rpctypes.ErrUserEmpty) { // with authentication etcd asks for a user
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -167,12 +172,12 @@ func (m *Member) serves() error {
 	}
 }
 
-// Client connects to the member.
+// Client returns a client of this member.
 func (m *Member) Client() (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: []string{m.Endpoint}, TLS: m.opts.TLS, Logger: zap.NewNop()})
 }
 
-// Kill ends the member's process at once and returns when it is gone.
+// Kill kills the member's process and returns once the process has ended.
 func (m *Member) Kill() error {
 	if m.cmd == nil {
 		return nil
@@ -185,7 +190,7 @@ func (m *Member) Kill() error {
 	return nil
 }
 
-// Started makes a cluster that the test ends.
+// Started makes a cluster that ends with the test.
 func Started(t testing.TB, program string, n int, opts Options) []*Member {
 	t.Helper()
 	members, err := New(program, t.TempDir(), n, opts)

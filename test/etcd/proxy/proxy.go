@@ -1,14 +1,16 @@
-// Package proxy stands between a client and a server on loopback and does to
-// their connections what networks do.
+// Package proxy puts a proxy between a client and a server on loopback. The proxy does to their
+// connections what networks do: it delays data, loses it, or breaks connections. [New] starts a
+// [Proxy] for a test.
 package proxy
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"testing"
 )
 
-// Proxy passes bytes on until it is told otherwise.
+// Proxy forwards all bytes until a test calls one of its methods. It is safe for concurrent use.
 type Proxy struct {
 	Addr string // HOST:PORT to connect to
 
@@ -16,35 +18,36 @@ type Proxy struct {
 	listen net.Listener
 	ended  sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	up    gate       // what new connections do with what the client sends
-	down  gate       // and with what the server sends
+	mu    sync.Mutex // guards the fields below
+	up    gate       // for new connections: what happens to data of the client
+	down  gate       // and to data of the server
 	links map[*link]bool
+	lost  map[*link][]byte // data of clients that were dropped since the last Cut
 }
 
 type gate uint8
 
 const (
 	pass gate = iota
-	drop      // swallow it
-	hold      // keep it until Release
+	drop      // lose the data
+	hold      // keep the data until Drop's result is called
 )
 
-// link is one connection. The proxy's mu guards what it holds.
+// link is one connection. The proxy's mu guards its fields.
 type link struct {
 	client, server net.Conn
 	up, down       gate
-	held           []byte // from the client
+	held           []byte // data of the client
 }
 
-// New starts a proxy before the target that the test ends.
+// New starts a proxy in front of the target. It ends with the test.
 func New(t testing.TB, target string) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, listen: l, links: map[*link]bool{}}
+	p := &Proxy{Addr: l.Addr().String(), target: target, listen: l, links: map[*link]bool{}, lost: map[*link][]byte{}}
 	p.ended.Go(p.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -74,7 +77,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// copy passes on what one side sends.
+// copy forwards the data of one side.
 func (p *Proxy) copy(l *link, up bool) {
 	from, to := l.server, l.client
 	if up {
@@ -88,12 +91,15 @@ func (p *Proxy) copy(l *link, up bool) {
 		if up {
 			g = l.up
 		}
-		if g == hold {
+		switch {
+		case g == hold:
 			l.held = append(l.held, b[:n]...)
+		case g == drop && up:
+			p.lost[l] = append(p.lost[l], b[:n]...)
 		}
 		p.mu.Unlock()
 		if g == hold && err != nil {
-			return // the other side stays, for Release
+			return // the other side stays open, for the release
 		}
 		if g == pass {
 			if _, e := to.Write(b[:n]); e != nil {
@@ -117,8 +123,7 @@ func (p *Proxy) forget(links ...*link) {
 	}
 }
 
-// set changes what becomes of bytes on the present connections and, where later
-// is true, on new ones.
+// set changes what happens to data on the present connections and, if later is set, on new ones.
 func (p *Proxy) set(up, down gate, later bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,11 +135,28 @@ func (p *Proxy) set(up, down gate, later bool) {
 	}
 }
 
-// Cut swallows everything, on new connections too, until Heal.
-func (p *Proxy) Cut() { p.set(drop, drop, true) }
+// Cut loses all data, also on new connections, until Heal.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	p.lost = map[*link][]byte{}
+	p.mu.Unlock()
+	p.set(drop, drop, true)
+}
 
-// Heal ends a Cut: connections from before it are broken, as they have lost
-// bytes, and new ones work.
+// Lost reports whether a client has sent the text on a connection since Cut.
+func (p *Proxy) Lost(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.lost {
+		if bytes.Contains(b, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}
+
+// Heal ends a Cut. It breaks the connections from before, because they have lost data. New ones
+// work.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	p.up, p.down = pass, pass
@@ -143,13 +165,16 @@ func (p *Proxy) Heal() {
 	p.forget(links...)
 }
 
-// LoseAnswers swallows what the server sends on the present connections.
+// LoseAnswers loses the data that the server sends on the present connections.
 func (p *Proxy) LoseAnswers() { p.set(pass, drop, false) }
 
-// LoseRequests swallows what the clients send on the present connections.
+// LoseRequests loses the data that the clients send on the present connections.
 func (p *Proxy) LoseRequests() { p.set(drop, pass, false) }
 
-// HoldRequests keeps what the clients send on the present connections.
+// LoseAllAnswers loses the data that the server sends, also on new connections, until Heal.
+func (p *Proxy) LoseAllAnswers() { p.set(pass, drop, true) }
+
+// HoldRequests keeps the data that the clients send on the present connections.
 func (p *Proxy) HoldRequests() { p.set(hold, drop, false) }
 
 // Break closes the present connections.
@@ -160,7 +185,7 @@ func (p *Proxy) Break() {
 	p.forget(links...)
 }
 
-// all returns the present connections. Callers hold mu.
+// all returns the present connections. The caller holds mu.
 func (p *Proxy) all() (links []*link) {
 	for l := range p.links {
 		links = append(links, l)
@@ -168,8 +193,8 @@ func (p *Proxy) all() (links []*link) {
 	return links
 }
 
-// Drop closes the clients' side of the connections that are held, and returns
-// what delivers to the server what was sent on them.
+// Drop closes the clients' side of the connections whose requests are held. It returns a function
+// that sends the held data to the server.
 func (p *Proxy) Drop() (release func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,7 +216,7 @@ func (p *Proxy) Drop() (release func()) {
 	}
 }
 
-// Held is how many bytes are kept.
+// Held returns how many bytes are held.
 func (p *Proxy) Held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

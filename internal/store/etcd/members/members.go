@@ -11,6 +11,7 @@
 package members
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -61,7 +62,7 @@ type Config struct {
 	Password  secret.Text
 	Probe     string        // the key that probes read
 	Attempt   time.Duration // how long one member has for one request
-	Logger    *slog.Logger
+	Logger    *slog.Logger  // nil: slog.Default
 }
 
 // Members are the members of an etcd cluster.
@@ -98,6 +99,7 @@ func New(cfg Config) (*Members, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, clientv3.ErrNoAvailableEndpoints
 	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	m := &Members{cfg: cfg, choose: NewMutex(), watches: map[*watch]bool{}}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	log := clientLog(cfg.Logger)

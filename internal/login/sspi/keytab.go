@@ -1,0 +1,153 @@
+package sspi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/keytab"
+	"github.com/jcmturner/gokrb5/v8/messages"
+
+	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/secret"
+)
+
+const (
+	maxKeytab   = 1 << 20 // bytes
+	checkPeriod = time.Second
+)
+
+// serviceKey is a key of the service.
+type serviceKey struct {
+	realm      string
+	service    []string
+	version    uint32
+	encryption int32
+	value      secret.Bytes
+}
+
+// keytabFile has the keys of a file, which it reads again when the file changes. If a changed file can't
+// be used, the error is logged and the previous keys stay in force.
+type keytabFile struct {
+	path   string
+	now    func() time.Time
+	logger *slog.Logger
+
+	keys atomic.Pointer[[]serviceKey] // the newest first
+	next atomic.Int64                 // when to look at the file again, Unix nanoseconds
+	// loading is held by the one caller that looks at the file. It guards seen.
+	loading atomic.Bool
+	seen    fs.FileInfo // nil: the file could not be found
+}
+
+func openKeytab(path string, now func() time.Time, logger *slog.Logger) (*keytabFile, error) {
+	f := &keytabFile{path: path, now: now, logger: logger}
+	f.seen = f.stamp()
+	if err := f.load(); err != nil {
+		return nil, err
+	}
+	f.next.Store(now().Add(checkPeriod).UnixNano())
+	return f, nil
+}
+
+// stamp identifies the content of the file. It is nil if there is no file.
+func (f *keytabFile) stamp() fs.FileInfo {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// find returns the keys that the ticket can be encrypted with: those of its service, version and type of
+// encryption. Active Directory takes the names of services without case, and so does find.
+func (f *keytabFile) find(t *messages.Ticket) []serviceKey {
+	f.refresh()
+	var found []serviceKey
+	for _, k := range *f.keys.Load() {
+		if k.encryption == t.EncPart.EType && (t.EncPart.KVNO == 0 || uint32(t.EncPart.KVNO) == k.version) &&
+			k.realm == t.Realm && slices.EqualFunc(k.service, t.SName.NameString, strings.EqualFold) {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
+// refresh reads the file again if it has changed. It looks at the file about once a second.
+func (f *keytabFile) refresh() {
+	now := f.now()
+	if now.UnixNano() < f.next.Load() || !f.loading.CompareAndSwap(false, true) {
+		return
+	}
+	defer f.loading.Store(false)
+	f.next.Store(now.Add(checkPeriod).UnixNano())
+	found := f.stamp()
+	if found != nil && f.seen != nil && os.SameFile(found, f.seen) && found.Size() == f.seen.Size() &&
+		found.ModTime().Equal(f.seen.ModTime()) || found == nil && f.seen == nil {
+		return
+	}
+	// The stamp was taken before the file is read. So a change in between is noticed at the next look.
+	f.seen = found
+	if err := f.load(); err != nil {
+		f.logger.Error("the changed keytab can't be used: the previous keys stay in force", "err", err)
+	}
+}
+
+// load reads the file.
+func (f *keytabFile) load() error {
+	file, err := datadir.OpenFile(f.path)
+	if err != nil {
+		return fmt.Errorf("read keytab: %w", err)
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
+		f.logger.Warn("a keytab can be read by other accounts, which can then log in as anybody",
+			"file", f.path, "mode", info.Mode().String())
+	}
+	b, err := io.ReadAll(io.LimitReader(file, maxKeytab+1))
+	if err != nil {
+		return fmt.Errorf("read keytab: %w", err)
+	}
+	if len(b) > maxKeytab {
+		return fmt.Errorf("read keytab: %s has more than %d bytes", f.path, maxKeytab)
+	}
+	keys, weak, err := readKeytab(b)
+	if err != nil {
+		return fmt.Errorf("read keytab %s: %w", f.path, err)
+	}
+	f.keys.Store(&keys)
+	f.logger.Info("keytab loaded", "file", f.path, "keys", len(keys), "unusable", weak)
+	return nil
+}
+
+// readKeytab returns the keys in a keytab that can be used, the newest first, and the number of others.
+// The library's errors are not passed on: some have the content of the file.
+func readKeytab(b []byte) (keys []serviceKey, weak int, err error) {
+	var k keytab.Keytab
+	if guarded("read", func() error { return k.Unmarshal(b) }) != nil {
+		return nil, 0, errors.New("it is not a keytab, or it is damaged")
+	}
+	for _, e := range k.Entries {
+		n := encryptions[e.Key.KeyType]
+		if n == 0 || len(e.Key.KeyValue) != n || len(e.Principal.Components) == 0 || e.Principal.Realm == "" ||
+			e.Principal.Components[0] == "krbtgt" { // a key of the KDC
+			weak++
+			continue
+		}
+		keys = append(keys, serviceKey{
+			e.Principal.Realm, e.Principal.Components, e.KVNO, e.Key.KeyType, secret.NewBytes(e.Key.KeyValue),
+		})
+	}
+	if len(keys) == 0 {
+		return nil, weak, errors.New("it has no key of a service for AES: RC4 and DES are not accepted")
+	}
+	slices.SortStableFunc(keys, func(a, b serviceKey) int { return int(b.version) - int(a.version) })
+	return keys, weak, nil
+}
