@@ -29,7 +29,8 @@ func New(value string) Text {
 	if value == "" {
 		return Text{}
 	}
-	return Text{value: &value}
+	kept := value // so that an empty text, which most calls have, allocates nothing
+	return Text{value: &kept}
 }
 
 // Reveal returns the text itself.
@@ -56,7 +57,8 @@ func NewBytes(value []byte) Bytes {
 	if len(value) == 0 {
 		return Bytes{}
 	}
-	return Bytes{value: new(&value)}
+	kept := value
+	return Bytes{value: new(&kept)}
 }
 
 // Reveal returns the bytes themselves.

@@ -52,3 +52,10 @@ func TestTheSearchFindsWhatIsNotHidden(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEmptySecretAllocatesNothing(t *testing.T) {
+	text, bytes := "", []byte{}
+	if n := testing.AllocsPerRun(100, func() { _, _ = secret.New(text), secret.NewBytes(bytes) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
