@@ -52,7 +52,8 @@ func knownOrigin(c net.Conn) origin {
 	}
 }
 
-// ServeHTTP serves one request.
+// ServeHTTP serves one request. It is divided into three functions so that each has few returns: only
+// then does the compiler run deferred calls without a record for each.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setCommon(w.Header())
 	if unsafeFraming(r) {
@@ -64,6 +65,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{from: peerOf(r, from, f.proxies)}
 	r = x.attach(w, r, f.stall)
 	defer x.answer.finish()
+	f.check(x, r, from)
+}
+
+// check passes a request on if it is within all limits.
+func (f *front) check(x *exchange, r *http.Request, from origin) {
 	if r.ProtoMajor != 1 && r.TLS == nil { // the preface of HTTP/2, which net/http passes on
 		http.Error(&x.answer, "HTTP/2 is served over TLS", http.StatusHTTPVersionNotSupported)
 		return
@@ -82,14 +88,19 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p, ok := f.admit(r, from)
 	if !ok {
-		w.Header().Set("Retry-After", "1")
+		x.answer.Header().Set("Retry-After", "1")
 		http.Error(&x.answer, "too many requests in flight", http.StatusServiceUnavailable)
 		return
 	}
+	f.pass(x, r, p, from.meter)
+}
+
+// pass serves an admitted request.
+func (f *front) pass(x *exchange, r *http.Request, p place, m *meter) {
 	defer f.leave(p)
 	x.from.Request = f.ids.next() // x.from is not shared yet
 	if r.Method == http.MethodConnect {
-		f.tunnel.serveConnect(&x.answer, r, &x.from, from.meter)
+		f.tunnel.serveConnect(&x.answer, r, &x.from, m)
 		return
 	}
 	if f.logger.Enabled(r.Context(), slog.LevelDebug) {

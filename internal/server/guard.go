@@ -49,6 +49,10 @@ func (g *guard) answersTo(r *http.Request) bool {
 
 // hostName returns a Host header without the port and the brackets of IPv6.
 func hostName(host string) string {
+	if strings.Count(host, ":") == 1 && !strings.ContainsAny(host, "[]") { // as nearly all are
+		name, _, _ := strings.Cut(host, ":")
+		return name
+	}
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name
 	}

@@ -161,3 +161,20 @@ func TestARefusalByTheGuardReachesNoHandler(t *testing.T) {
 		t.Errorf("the log has\n%s", l)
 	}
 }
+
+func TestANameOfAHostIsTheOneThatPackageNetFinds(t *testing.T) {
+	for _, host := range []string{
+		"localhost", "localhost:80", "127.0.0.1:8080", "127.0.0.1:", ":80", "", ":", "a:b:c", "::1", "[::1]",
+		"[::1]:80", "[localhost]:80", "[a:80", "a]:80", "a[b:80", "[]:80", "[]", "a..:80", "a:80]",
+	} {
+		want := host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			want = name
+		} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") && len(host) > 2 {
+			want = host[1 : len(host)-1]
+		}
+		if got := hostName(host); got != want {
+			t.Errorf("%q has the name %q, want %q", host, got, want)
+		}
+	}
+}
