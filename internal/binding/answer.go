@@ -172,12 +172,3 @@ func (p *Pool[T]) Put(t *T) {
 	p.output(t).Buf = buf[:0]
 	p.kept.Put(t)
 }
-
-// SetCommon sets the headers that every response of a binding has.
-func SetCommon(h http.Header) {
-	h["Cache-Control"] = noStore
-	h["X-Content-Type-Options"] = noSniff
-}
-
-// Values of headers. They are never modified.
-var noStore, noSniff = []string{"no-store"}, []string{"nosniff"}

@@ -52,7 +52,6 @@ func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, schemes []s
 
 // notFound answers a request for a path of the Automation API that is not served.
 func notFound(w http.ResponseWriter, r *http.Request) {
-	binding.SetCommon(w.Header())
 	x := &request{w: w, r: r, form: form{wrapped: strings.HasPrefix(r.URL.Path, "/rest/")}}
 	x.fail(http.StatusNotFound, "NOT_FOUND", "not_found", "There is nothing at this path.")
 }
@@ -67,7 +66,6 @@ type handler struct {
 // ServeHTTP serves one call.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	binding.SetCommon(w.Header())
 	x := &request{api: h.api, challenges: h.challenges, w: w, r: r, form: form{wrapped: r.URL.Path == RESTPath}}
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, bindingName, httptoken.APICookie)

@@ -60,7 +60,6 @@ func (h *handler) mount(mux *http.ServeMux) {
 }
 
 func (h *handler) serveVersions(w http.ResponseWriter, r *http.Request) {
-	binding.SetCommon(w.Header())
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
 		h.wrongMethod(w, r, http.StatusMethodNotAllowed, "the versions are read with GET")
@@ -82,7 +81,6 @@ func (h *handler) wrongMethod(w http.ResponseWriter, r *http.Request, status int
 
 // ServeHTTP serves one call.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	binding.SetCommon(w.Header())
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:

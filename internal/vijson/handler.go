@@ -54,7 +54,6 @@ func (h *handler) mount(mux *http.ServeMux) {
 
 // ServeHTTP serves one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	binding.SetCommon(w.Header())
 	// If RawPath is empty, Path contains no escape that changes the meaning, such as an escaped slash. Path can
 	// then be split as it is.
 	path, escaped := r.URL.Path, r.URL.RawPath != ""
