@@ -17,10 +17,23 @@ import (
 // may be put into it.
 type audit struct {
 	wanted bool
-	actor  event.Actor // who acts or tries to, where no session says so
-	attrs  []slog.Attr // what it is about
-	size   int         // of attrs in a line, in bytes
-	more   int         // notes that had no room
+	notes  *notes // nil: none; most calls are reads, which have none
+}
+
+// notes are the contents of a call's audit line besides those that every line has.
+type notes struct {
+	actor event.Actor // who acts or tries to, where no session says so
+	attrs []slog.Attr // what the call is about
+	size  int         // of attrs in a line, in bytes
+	more  int         // notes that had no room
+}
+
+// noted returns the notes for a change of them.
+func (a *audit) noted() *notes {
+	if a.notes == nil {
+		a.notes = &notes{}
+	}
+	return a.notes
 }
 
 // What the notes of one call take of its line. A call may be about thousands of
@@ -32,12 +45,12 @@ const (
 )
 
 // actor sets who tries to log in, as far as the request says.
-func (c *Call) actor(a event.Actor) { c.audit.actor = a }
+func (c *Call) actor(a event.Actor) { c.audit.noted().actor = a }
 
 // Note adds what the call is about to the audit line: a key, a name, a role. Of
 // many only the first are in the line, and the number of the rest.
 func (c *Call) Note(name, value string) {
-	a := &c.audit
+	a := c.audit.noted()
 	if len(value) > maxNote {
 		value = strings.ToValidUTF8(value[:maxNote], "") + "…"
 	}
@@ -106,9 +119,11 @@ func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
 	if fault != nil && fault.Cause != nil {
 		attrs = append(attrs, slog.Any("cause", fault.Cause))
 	}
-	attrs = append(attrs, c.audit.attrs...)
-	if n := c.audit.more; n > 0 {
-		attrs = append(attrs, slog.Int("more", n))
+	if n := c.audit.notes; n != nil {
+		attrs = append(attrs, n.attrs...)
+		if n.more > 0 {
+			attrs = append(attrs, slog.Int("more", n.more))
+		}
 	}
 	a.Log.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", attrs...)
 }
@@ -135,8 +150,8 @@ func faultLevel(f *Fault) slog.Level {
 
 func actorOf(c *Call) event.Actor {
 	switch {
-	case c.audit.actor != event.Actor{}:
-		return c.audit.actor
+	case c.audit.notes != nil && c.audit.notes.actor != event.Actor{}:
+		return c.audit.notes.actor
 	case c.Session != nil:
 		s := c.Session.Session()
 		return s.Actor()
