@@ -1,6 +1,7 @@
 // Command floor is a bare net/http server that does the minimum for an authenticated read: it looks
-// up the token of a header in a map and writes a fixed body. Its listeners have the same settings
-// as vigate's. The benchmark uses it as the upper bound of what is possible.
+// up the token of a header in a map and writes a fixed response. Over VI JSON the response has as many bytes
+// as vigate's, with the same header lines. Its listeners have the same settings as vigate's. The benchmark
+// uses it as the upper bound of what is possible.
 package main
 
 import (
@@ -76,13 +77,15 @@ func handler(size int) http.Handler {
 	}
 	body := []byte(`"` + strings.Repeat("x", max(size-2, 0)) + `"`)
 	length := []string{strconv.Itoa(len(body))}
+	noStore, noSniff, contentJSON := []string{"no-store"}, []string{"nosniff"}, []string{"application/json"}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !sessions[r.Header.Get("vmware-api-session-id")] {
 			http.Error(w, "who are you", http.StatusInternalServerError)
 			return
 		}
-		w.Header()["Content-Type"] = []string{"application/json"}
-		w.Header()["Content-Length"] = length
+		h := w.Header()
+		h["Cache-Control"], h["X-Content-Type-Options"] = noStore, noSniff
+		h["Content-Type"], h["Content-Length"] = contentJSON, length
 		_, _ = w.Write(body)
 	})
 }
