@@ -20,22 +20,12 @@ var (
 	wideGo = []string{
 		"internal/vim",
 		"internal/vim/vimtest",
-		"test/proof",
-		"test/proof/history",
-		"test/proof/load",
-		"test/proof/site",
-		"test/proof/wire",
 	}
 	wideDocuments = []string{
 		"docs/performance.md",
 	}
-	shortDocs = []string{
-		"test/proof/clocked",
-		"test/proof/history",
-		"test/proof/load",
-		"test/proof/wire",
-	}
-	oddLogs = []string{
+	shortDocs = []string{}
+	oddLogs   = []string{
 		"internal/vim",
 	}
 )

@@ -10,9 +10,9 @@ import (
 	"github.com/vigate/vigate/test/proof/site"
 )
 
-// TestANodeWithAWrongClockServesNobodyAndEndsNothing has the clock of one node
-// jump by more than any session or ticket lives, under load: to that node all has
-// expired, or nothing ever will.
+// TestANodeWithAWrongClockServesNobodyAndEndsNothing makes the clock of one node jump under load,
+// by more than the lifetime of any session or ticket. For that node everything has expired, or
+// nothing ever will.
 func TestANodeWithAWrongClockServesNobodyAndEndsNothing(t *testing.T) {
 	t.Parallel()
 	program, err := site.BuildClocked(bin.dir)
@@ -20,30 +20,38 @@ func TestANodeWithAWrongClockServesNobodyAndEndsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := limited(t, program)
-	// Before, no node may end for others what has expired.
+	// Before that time no node may remove expired records for all nodes.
 	c.wait(21 * time.Second)
+	for i := range c.Nodes {
+		eventually(t, "each node has the report of each", func() bool {
+			reports, err := c.load.Reports(t.Context(), c.node(i))
+			return err == nil && len(reports) == len(c.Nodes)
+		})
+	}
 	c.begin()
 	for i, off := range []time.Duration{25 * time.Hour, -25 * time.Hour, time.Minute} {
 		n := i % len(c.Nodes)
 		c.load.Avoid(c.Nodes[n].Name)
-		release := c.load.Hold() // a call may not see two times
+		release := c.load.Hold() // a call must not see two times
 		c.must(c.Nodes[n].SetClock(off))
 		release()
-		// Sessions are swept every second.
+		// Expired sessions are swept every second.
 		served, refused := c.load.Serves(c.node(n), time.Now().Add(1500*time.Millisecond), 3)
 		if served > 0 || refused == 0 {
 			t.Errorf("a node whose clock is off by %v served for %v, and refused %d times", off, served, refused)
 		}
-		eventually(t, fmt.Sprintf("the others serve while the clock of a node is off by %v", off), func() bool { return c.served(n) })
+		eventually(t, fmt.Sprintf("the others serve while the clock of a node is off by %v", off), func() bool {
+			return c.served(n)
+		})
 		release = c.load.Hold()
 		c.must(c.Nodes[n].SetClock(0))
 		release()
 		right := time.Now()
 		eventually(t, "all nodes serve", c.serve)
 		c.load.Avoid("")
-		// The others learn by its next report that the clock is right.
+		// The others know that the clock is right when they have the node's next report.
 		for i := range c.Nodes {
-			eventually(t, "the nodes hear that the clock is right", func() bool {
+			eventually(t, "the nodes know that the clock is right", func() bool {
 				reports, err := c.load.Reports(t.Context(), c.node(i))
 				at := reports[c.Nodes[n].Name].ReportTime
 				return err == nil && at.After(right) && at.Before(time.Now().Add(time.Second))

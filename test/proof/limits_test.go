@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestLimitsHoldAcrossNodes is I4: the load presses on the limits on all nodes.
+// TestLimitsHoldAcrossNodes checks I4: the load reaches the limits on all nodes.
 func TestLimitsHoldAcrossNodes(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, bin.vigate)

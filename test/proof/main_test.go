@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package proof_test puts real processes to the proof: they are killed, paused
-// and starved of room while clients log in, clone, look and log out, and what
-// the clients saw is held to the invariants and to linearizability.
+// Package proof_test tests the promises about sessions with real processes. They are killed, paused
+// and deprived of disk space, while clients log in, clone, use and end sessions. What the clients
+// saw is then checked for invariants and for linearizability.
 package proof_test
 
 import (
@@ -26,7 +26,7 @@ var (
 	seed  = flag.Uint64("seed", rand.Uint64(), "of what is random")
 )
 
-// bin holds the program under test, and root is where its source is.
+// bin holds the program under test. root is the directory of its source.
 var bin struct{ vigate, dir string }
 
 const root = "../.."
@@ -36,10 +36,10 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 func run(m *testing.M) int {
 	flag.Parse()
 	fmt.Println("seed", *seed)
-	// The tests wait more than they compute. What one of them waits for it sees in
-	// the end, however much the others take from it.
+	// The tests wait more than they compute. However slow the others make a test, it waits until it
+	// has seen what it waits for.
 	if err := flag.Set("test.parallel", "6"); err != nil {
-		panic(err) // the flag is the testing package's
+		panic(err) // the flag belongs to package testing
 	}
 	var err error
 	if bin.dir, err = os.MkdirTemp("", "vigate-proof-"); err == nil {
@@ -53,7 +53,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// Limits that the load presses on.
+// Limits that the load reaches.
 const (
 	maxSessions = 120
 	maxPerUser  = 40
@@ -68,10 +68,11 @@ type trial struct {
 	stop func() // ends the load and waits for it
 }
 
-// newTrial starts a node with its data in dir and loads it.
+// newTrial starts a node with its data in dir, and the load on it.
 func newTrial(t *testing.T, program, dir string) *trial {
 	t.Helper()
-	n, err := site.NewNode("node", program, dir, "--max-sessions", fmt.Sprint(maxSessions), "--max-sessions-per-user", fmt.Sprint(maxPerUser))
+	n, err := site.NewNode("node", program, dir, "--max-sessions", fmt.Sprint(maxSessions),
+		"--max-sessions-per-user", fmt.Sprint(maxPerUser))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,8 @@ func newTrial(t *testing.T, program, dir string) *trial {
 		t.Fatal(err)
 	}
 	l, err := load.New(t.Context(), load.Config{
-		Nodes: []load.Node{{Name: n.Name, Addr: n.Addr}}, Users: 4, Workers: 12, Seed: *seed, Target: maxSessions + 10, Timeout: load.Generous,
+		Nodes: []load.Node{{Name: n.Name, Addr: n.Addr}}, Users: 4, Workers: 12, Seed: *seed,
+		Target: maxSessions + 10, Timeout: load.Generous,
 	}, site.Admin, site.AdminPassword)
 	if err != nil {
 		t.Fatal(err)
@@ -104,13 +106,13 @@ func newTrial(t *testing.T, program, dir string) *trial {
 	return x
 }
 
-// wait lets the load work for a random time.
+// wait lets the load run for a random time.
 func (x *trial) wait(from, to time.Duration) {
 	<-time.After(from + time.Duration(x.rnd.Int64N(int64(to-from))))
 }
 
-// work lets the load work for a random time, and until more operations have been
-// acknowledged: what follows finds something done, however slow the machine is.
+// work lets the load run for a random time, and until that many more operations were acknowledged.
+// So there is something to check afterwards, however slow the machine is.
 func (x *trial) work(from, to time.Duration, operations int64) {
 	x.t.Helper()
 	enough := x.load.Stats.Acknowledged() + operations
@@ -120,7 +122,7 @@ func (x *trial) work(from, to time.Duration, operations int64) {
 	})
 }
 
-// eventually waits for what happens in the end.
+// eventually polls until ok returns true. It fails the test after load.Generous.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	late := time.After(load.Generous)
@@ -133,7 +135,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// must ends the test on an error of what is not under test.
+// must ends the test if a step fails that is not under test.
 func (x *trial) must(err error) {
 	x.t.Helper()
 	if err != nil {
@@ -141,7 +143,7 @@ func (x *trial) must(err error) {
 	}
 }
 
-// crash kills the node and starts it again. It returns how long it was away.
+// crash kills the node and starts it again. It returns how long the node was away.
 func (x *trial) crash() time.Duration {
 	x.t.Helper()
 	began := time.Now()
@@ -154,12 +156,12 @@ func (x *trial) crash() time.Duration {
 
 var rules = history.Rules{MaxPerUser: maxPerUser, MaxSessions: maxSessions}
 
-// broken holds what was seen so far to the invariants.
+// broken checks the invariants on all operations so far.
 func (x *trial) broken() []history.Violation {
 	return history.Invariants(x.load.Recorder().Ops(true), rules)
 }
 
-// prove ends the load and holds all of it to all rules.
+// prove ends the load and checks all operations by all rules.
 func (x *trial) prove() {
 	x.t.Helper()
 	x.must(x.load.Audit(x.t.Context()))
@@ -167,14 +169,15 @@ func (x *trial) prove() {
 	ops := x.load.Recorder().Ops(true)
 	began := time.Now()
 	v := history.Check(ops, rules)
-	x.t.Logf("%d operations on %d sessions (%s); checked in %v", len(ops), v.Sessions, &x.load.Stats, time.Since(began).Round(time.Millisecond))
+	x.t.Logf("%d operations on %d sessions (%s); checked in %v",
+		len(ops), v.Sessions, &x.load.Stats, time.Since(began).Round(time.Millisecond))
 	report(x.t, v, x.load.Recorder())
 	for _, s := range x.load.Strange() {
-		x.t.Errorf("an answer that there should not be: %s", s)
+		x.t.Errorf("an answer that should not exist: %s", s)
 	}
 }
 
-// report tells what was found, and all that is known of the sessions it is about.
+// report reports the findings, with all operations on the sessions that they are about.
 func report(t *testing.T, v *history.Verdict, r *history.Recorder) {
 	t.Helper()
 	told := map[string]bool{}
@@ -199,7 +202,7 @@ func report(t *testing.T, v *history.Verdict, r *history.Recorder) {
 	}
 }
 
-// own makes a directory for the data of one trial.
+// own creates a directory for the data of one trial.
 func own(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)

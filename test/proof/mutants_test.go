@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/test/proof/site"
 )
 
-// mutant is a program with a planted bug: a small patch, applied to a copy of the
-// source file as the program is built.
+// mutant is a program with a planted bug: a small patch of the source, applied while the program is
+// built.
 type mutant struct {
 	name  string
 	what  string
@@ -30,7 +30,7 @@ var (
 		},
 	}
 	ackMutant = mutant{
-		name: "mutant_ack", what: "an answer goes out before what it says is durable", kill: true,
+		name: "mutant_ack", what: "an answer is sent before the commit is durable", kill: true,
 		patch: site.Patch{
 			File: "internal/store/bolt/writer.go",
 			Old:  "\t\treturn tx.Commit()\n",
@@ -77,8 +77,7 @@ func (m mutant) build(t *testing.T) string {
 	return program
 }
 
-// TestEveryPlantedBugFitsTheSource fails at once if a file was changed where a bug
-// is to be planted.
+// TestEveryPlantedBugFitsTheSource fails if the source has changed at the place of a planted bug.
 func TestEveryPlantedBugFitsTheSource(t *testing.T) {
 	for _, m := range []mutant{touchMutant, ackMutant, ticketMutant, watchMutant} {
 		if _, err := m.patch.Apply(root); err != nil {
@@ -87,7 +86,7 @@ func TestEveryPlantedBugFitsTheSource(t *testing.T) {
 	}
 }
 
-// TestPlantedBugsAreFound shows that the proof can fail.
+// TestPlantedBugsAreFound shows that the tests of this package can fail.
 func TestPlantedBugsAreFound(t *testing.T) {
 	t.Parallel()
 	for _, m := range []mutant{touchMutant, ackMutant, ticketMutant} {
@@ -100,12 +99,13 @@ func TestPlantedBugsAreFound(t *testing.T) {
 				if m.kill {
 					x.crash()
 				}
-				// The list can show more sessions than anybody can have begun: that is
-				// a finding as well, but not the one that is wanted.
+				// The list may have more sessions than the clients can have begun. That is a
+				// finding as well, but not the wanted one.
 				_ = x.load.Audit(t.Context())
 				v := history.Check(x.load.Recorder().Ops(true), rules)
 				if v.Illegal != nil {
-					t.Logf("found in round %d, after %v: %s\n%s", round, time.Since(began).Round(time.Millisecond), m.what, v.Illegal)
+					t.Logf("found in round %d, after %v: %s\n%s", round,
+						time.Since(began).Round(time.Millisecond), m.what, v.Illegal)
 					for i := range v.Violations {
 						t.Logf("%s", &v.Violations[i])
 					}

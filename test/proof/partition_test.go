@@ -20,28 +20,29 @@ var (
 	riftOnly = flag.String("rift", "", "only ways whose description holds this text")
 )
 
-// noNode: all nodes reach all members.
+// noNode means that all nodes reach all members.
 const noNode = -1
 
-// What is asked of the nodes that reach a majority while members are silent, on a
-// quiet machine. An election takes etcd up to 2 s, and a write that was sent to a
-// silent member as long again: to time out, and to have its fate found out.
+// Requirements on the nodes that reach a majority while members are silent, on a quiet machine. An
+// election takes etcd up to 2 s. A write that was sent to a silent member takes as long again: it
+// must time out, and its outcome must be found out.
 const (
-	leastReads = 0.9 // of all
+	leastReads = 0.9 // share of all reads
 	longestGap = 5 * time.Second
-	// soonServed is how long it may take to find all nodes serving, one after the
-	// other, once the rift is older than bound: one of them may be amid such a gap.
+	// soonServed is how long it may take to find all nodes serving, one after the other, once the
+	// rift is older than bound. One of them may be in such a gap.
 	soonServed = longestGap
 )
 
-// rift is something between the members of etcd that is not as it should be.
+// rift is a failure of the network between the members of etcd, or of members.
 type rift struct {
 	name string
 	do   func(c *cluster, leader int) error
 	undo func(c *cluster, leader int) error
-	// alone: a member reaches no other. One node reaches that member only then.
+	// alone returns the member that reaches no other, if there is one. Then one node reaches only
+	// that member.
 	alone func(leader int) int
-	// quorum: there are members enough that hear each other.
+	// quorum: enough members still reach each other.
 	quorum bool
 }
 
@@ -52,7 +53,7 @@ func cutOff(part func(*site.Peers, int), which func(int) int) (do, undo func(*cl
 		func(c *cluster, _ int) error { c.Peers.Heal(); return nil }
 }
 
-// rifts are told by who leads as each begins.
+// rifts returns all rifts. They are described relative to the leader at their beginning.
 func rifts() []rift {
 	leads := func(leader int) int { return leader }
 	follows := next
@@ -70,7 +71,10 @@ func rifts() []rift {
 		{"the leader hears nobody", (*site.Peers).Deafen, leads, false},
 		{"a follower is not heard", (*site.Peers).Mute, follows, false},
 		{"a follower hears nobody", (*site.Peers).Deafen, follows, false},
-		{"the leader and a follower do not hear each other", func(p *site.Peers, i int) { p.Part(i, next(i)) }, leads, false},
+		{
+			"the leader and a follower do not hear each other",
+			func(p *site.Peers, i int) { p.Part(i, next(i)) }, leads, false,
+		},
 	} {
 		x := rift{name: r.name, quorum: true}
 		x.do, x.undo = cutOff(r.part, r.which)
@@ -98,9 +102,9 @@ func rifts() []rift {
 	return slices.DeleteFunc(append(all, one, both), func(r rift) bool { return !strings.Contains(r.name, *riftOnly) })
 }
 
-// TestMembersOfEtcdLoseEachOtherUnderLoad is all invariants while members of etcd
-// do not hear each other, or stand still: who reaches a majority is served, and a
-// node that reaches only who does not serves nobody after its bound.
+// TestMembersOfEtcdLoseEachOtherUnderLoad checks all invariants while members of etcd can't reach
+// each other, or are suspended. A node that reaches a majority serves. A node that reaches only
+// other members stops to serve after its bound.
 func TestMembersOfEtcdLoseEachOtherUnderLoad(t *testing.T) {
 	t.Parallel()
 	c := loaded(t, bin.vigate)
@@ -121,8 +125,8 @@ func TestMembersOfEtcdLoseEachOtherUnderLoad(t *testing.T) {
 	c.prove()
 }
 
-// suffer has the rift for a while, with the node's links to all but a member
-// that is alone cut, and looks at who serves.
+// suffer applies the rift for a while, and checks which nodes serve. If a member is alone, it cuts
+// the links of node off to all other members.
 func (c *cluster) suffer(r rift, hold time.Duration, off int) {
 	c.t.Helper()
 	leader := c.leader()
@@ -145,9 +149,11 @@ func (c *cluster) suffer(r rift, hold time.Duration, off int) {
 	if judged {
 		late := time.Now()
 		eventually(c.t, "all nodes that reach a majority serve: "+r.name, func() bool { return c.served(off) })
-		c.t.Logf("%s: all nodes that reach a majority served within %v, %v after it began", r.name, time.Since(late).Round(time.Millisecond), hold)
+		c.t.Logf("%s: all nodes that reach a majority served within %v, %v after it began", r.name,
+			time.Since(late).Round(time.Millisecond), hold)
 		if d := time.Since(late); *quiet && d > soonServed {
-			c.t.Errorf("%s: all nodes that reach a majority served only %v after it had begun, want at most %v", r.name, hold+d, hold+soonServed)
+			c.t.Errorf("%s: all nodes that reach a majority served only %v after it had begun, want at most %v",
+				r.name, hold+d, hold+soonServed)
 		}
 	}
 	stop()
@@ -160,20 +166,24 @@ func (c *cluster) suffer(r rift, hold time.Duration, off int) {
 	a, healed := <-availability, time.Now()
 	eventually(c.t, "all nodes serve after: "+r.name, c.serve)
 	c.load.Avoid("")
-	c.t.Logf("%s for %v: %v; %v, %d refusals; well again after %v", r.name, time.Since(began).Round(time.Millisecond), a,
+	c.t.Logf("%s for %v: %v; %v, %d refusals; well again after %v", r.name,
+		time.Since(began).Round(time.Millisecond), a,
 		served.Round(time.Millisecond), refused, time.Since(healed).Round(time.Millisecond))
 	if judged && (a.Reads == 0 || a.Writes == 0) {
 		c.t.Errorf("%s: nothing was served: %v", r.name, a)
 	}
-	if *quiet && judged && (float64(a.Reads) < leastReads*float64(a.AllReads) || max(a.LongestRead, a.LongestGap) > longestGap) {
-		c.t.Errorf("%s: %v, want at least %v of the reads and no gap longer than %v", r.name, a, leastReads, longestGap)
+	gap := max(a.LongestRead, a.LongestGap)
+	if *quiet && judged && (float64(a.Reads) < leastReads*float64(a.AllReads) || gap > longestGap) {
+		c.t.Errorf("%s: %v, want at least %v of the reads and no gap longer than %v",
+			r.name, a, leastReads, longestGap)
 	}
 	if served > bound+100*time.Millisecond {
 		c.t.Errorf("%s: a node that reaches no majority served for %v, want at most %v", r.name, served, bound)
 	}
 }
 
-// whoServes waits until the time, and returns how long who must not serve did.
+// whoServes waits until the time. It returns how long a node served that must not, and how many
+// calls it refused.
 func (c *cluster) whoServes(r rift, until time.Time, off int) (time.Duration, int) {
 	switch {
 	case !r.quorum:
@@ -185,7 +195,7 @@ func (c *cluster) whoServes(r rift, until time.Time, off int) (time.Duration, in
 	return 0, 0
 }
 
-// reaching is the nodes but the one.
+// reaching returns all nodes except node off.
 func (c *cluster) reaching(off int) []load.Node {
 	var all []load.Node
 	for i := range c.Nodes {
@@ -196,7 +206,7 @@ func (c *cluster) reaching(off int) []load.Node {
 	return all
 }
 
-// served reports whether all nodes but the one serve reads and changes.
+// served reports whether all nodes except node off serve reads and changes.
 func (c *cluster) served(off int) bool {
 	for _, n := range c.reaching(off) {
 		if p := c.load.Probe(n); !p.Reads || !p.Writes {

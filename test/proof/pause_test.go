@@ -12,25 +12,27 @@ import (
 
 var paused = flag.Duration("paused", 6500*time.Millisecond, "how long a node is paused while sessions end elsewhere")
 
-// TestANodeThatWakesServesNobodyWhoEndedMeanwhile: requests wait for the node
-// before it goes on, and are the first that it sees.
+// TestANodeThatWakesServesNobodyWhoEndedMeanwhile: requests are sent to the node before it resumes,
+// so they are the first thing that it sees.
 func TestANodeThatWakesServesNobodyWhoEndedMeanwhile(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, bin.vigate) // no limit is in the way
+	c := newCluster(t, bin.vigate) // the load must not reach a limit
 	c.begin()
 	c.work(time.Second, acknowledged, 1)
 	const off, ended = 2, 20
-	// The node may learn of the ends before it sees the first request. That proves
-	// nothing, and is tried again.
+	// The node may learn of the ends before it sees the first request. That proves nothing, so the
+	// test tries again.
 	for began, proved := time.Now(), false; !proved; {
 		if time.Since(began) > load.Generous {
-			t.Fatal("nobody was ever told to wait: the first requests came too late to prove anything")
+			t.Fatal("no request was ever put off: the first requests came too late to prove anything")
 		}
 		c.load.Avoid(c.Nodes[off].Name)
-		w, err := c.load.EndBehind(ended, c.node(0), c.node(off), *paused, c.Nodes[off].Pause, c.Nodes[off].Resume)
+		w, err := c.load.EndBehind(ended, c.node(0), c.node(off), *paused, c.Nodes[off].Pause,
+			c.Nodes[off].Resume)
 		c.must(err)
-		t.Logf("a node paused for %v: of %d requests for ended sessions, the first as it woke, it served %d, told %d to wait and refused %d, "+
-			"the last %v after it woke", *paused, w.Served+w.Waits+w.Refused, w.Served, w.Waits, w.Refused, w.Took.Round(time.Millisecond))
+		t.Logf("a node paused for %v: of %d requests for ended sessions, the first as it resumed, it served %d, "+
+			"put off %d and refused %d, the last %v after it resumed", *paused, w.Served+w.Waits+w.Refused,
+			w.Served, w.Waits, w.Refused, w.Took.Round(time.Millisecond))
 		if w.Served > 0 && *paused > bound {
 			t.Errorf("%d requests for sessions that ended more than %v before were served", w.Served, bound)
 		}

@@ -1,5 +1,6 @@
-// Command clocked is vigate serve with a clock that the proof can set: it is off
-// by what the file says whose path is in VIGATE_PROOF_CLOCK.
+// Command clocked is vigate's serve command with a clock that a test can set. The environment
+// variable VIGATE_PROOF_CLOCK has the path of a file; the file says how far the clock is off. It
+// takes the flags of vigate serve, and is for tests only.
 package main
 
 import (
@@ -56,15 +57,16 @@ func run(ctx context.Context, args []string) error {
 	}, serve.Options{Now: clock(os.Getenv("VIGATE_PROOF_CLOCK"))})
 }
 
+// clock returns a clock that is off by the content of the file.
 func clock(path string) func() time.Time {
 	return func() time.Time {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return time.Now() // it was not set yet
+			return time.Now() // the test has not set it yet
 		}
 		off, err := time.ParseDuration(strings.TrimSpace(string(b)))
 		if err != nil {
-			panic(err) // the proof wrote it
+			panic(err) // the test wrote it
 		}
 		return time.Now().Round(0).Add(off) // without the monotonic reading
 	}

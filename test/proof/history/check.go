@@ -10,12 +10,12 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Rules are what a history is held to.
+// Rules are the rules that a history must keep.
 type Rules struct {
-	// Stale is how long after the end of a session was acknowledged a node may
-	// still serve it: 0 with one node.
+	// Stale is how long after the acknowledged end of a session a node may still serve it. It is 0
+	// with one node.
 	Stale time.Duration
-	// MaxPerUser and MaxSessions are the limits in force; 0: not checked.
+	// MaxPerUser and MaxSessions are the limits in force. 0: not checked.
 	MaxPerUser, MaxSessions int
 }
 
@@ -27,20 +27,20 @@ type Violation struct {
 
 func (v *Violation) String() string { return v.What + "\n" + Format(v.Ops) }
 
-// Verdict is what came of a check.
+// Verdict is the result of a check.
 type Verdict struct {
-	Violations []Violation // of the invariants, at most a few of each
-	// Illegal is the smallest history found that is not linearizable.
+	Violations []Violation // of the invariants, at most a few of each kind
+	// Illegal is the smallest history that is not linearizable.
 	Illegal *Violation
-	// Unsure counts the sessions for which the search took too long.
+	// Unsure is the number of sessions for which the search took too long.
 	Unsure   int
 	Sessions int
 }
 
-// Sound reports whether nothing was found.
+// Sound reports whether the check found nothing.
 func (v *Verdict) Sound() bool { return len(v.Violations) == 0 && v.Illegal == nil && v.Unsure == 0 }
 
-// Check holds the operations to the rules.
+// Check judges the operations by the rules.
 func Check(ops []Op, r Rules) *Verdict {
 	parts := partitions(ops)
 	v := &Verdict{Sessions: len(parts), Violations: Invariants(ops, r)}
@@ -77,15 +77,15 @@ func Check(ops []Op, r Rules) *Verdict {
 	return v
 }
 
-// minimise drops what the contradiction does not need. Operations that change
-// something stay, unless all after them goes too: without what explains an
-// answer, a good history looks bad.
+// minimise removes the operations that the contradiction does not need. It keeps operations that
+// change something, unless it removes all later operations as well: without the operation that
+// explains an answer, a good history looks bad.
 func minimise(ops []Op, stale time.Duration) []Op {
 	ops = slices.Clone(ops)
 	slices.SortStableFunc(ops, func(a, b Op) int { return int(min(1, max(-1, a.Return-b.Return))) })
 	illegal := func(ops []Op) bool { return linearizable(ops, stale) == porcupine.Illegal }
-	// By truncation: what began after the end of the shortest bad beginning could
-	// not have explained it. What was still running by then stays.
+	// First by truncation. Operations that began after the end of the shortest bad beginning can't
+	// have explained it. Operations that were still running at its end stay.
 	upTo := func(n int) []Op {
 		end := ops[n-1].Return
 		part := slices.Clone(ops[:n])
@@ -105,7 +105,8 @@ func minimise(ops []Op, stale time.Duration) []Op {
 		}
 	}
 	ops = upTo(high)
-	// What can go may let others go: until nothing can.
+	// The removal of one operation may permit the removal of others. So repeat until nothing can be
+	// removed.
 	for smaller := true; smaller; {
 		smaller = false
 		for i := len(ops) - 1; i >= 0; i-- {
@@ -120,8 +121,8 @@ func minimise(ops []Op, stale time.Duration) []Op {
 	return ops
 }
 
-// droppable reports whether a history without the operation is held to no more
-// than with it: it only observed, or what it changed explains no refusal.
+// droppable reports whether a history must keep no additional rules without the operation: the
+// operation only observed, or its change explains no refusal.
 func droppable(ops []Op, i int) bool {
 	switch o := ops[i]; {
 	case o.Kind == Use, o.Kind == Issue, o.Outcome == Refused:
@@ -136,10 +137,10 @@ func droppable(ops []Op, i int) bool {
 	return false
 }
 
-// perKind bounds how many violations of one kind are told.
+// perKind bounds how many violations of one kind are reported.
 const perKind = 3
 
-// Invariants checks what can be seen without a search.
+// Invariants checks the rules that need no search.
 func Invariants(ops []Op, r Rules) []Violation {
 	var all []Violation
 	for _, find := range []func() []Violation{
@@ -155,7 +156,7 @@ func Invariants(ops []Op, r Rules) []Violation {
 	return all
 }
 
-// endedAndBack is I1: a session acknowledged as ended works again.
+// endedAndBack checks I1: a session whose end was acknowledged never works again.
 func endedAndBack(ops []Op, stale time.Duration) []Violation {
 	ended := map[string]Op{}
 	for _, o := range ops {
@@ -173,10 +174,10 @@ func endedAndBack(ops []Op, stale time.Duration) []Violation {
 	return all
 }
 
-// lost is I2: an acknowledged session is gone though nobody can have ended it.
+// lost checks I2: an acknowledged session does not disappear unless a client may have ended it.
 func lost(ops []Op) []Violation {
 	started := map[string]Op{}
-	ends := map[string][]int{} // by session, where in ops
+	ends := map[string][]int{} // by session: indexes in ops
 	for i, o := range ops {
 		switch {
 		case o.Kind == Start && o.Outcome == OK:
@@ -193,7 +194,7 @@ func lost(ops []Op) []Violation {
 		if !ok || o.Outcome != Refused || o.Kind == Redeem || o.Call <= s.Return {
 			continue
 		}
-		// An end that was refused ended nothing.
+		// A refused End did not end the session.
 		explained := slices.ContainsFunc(ends[o.Session], func(e int) bool {
 			return e != i && ops[e].Outcome != Refused && ops[e].Call <= o.Return
 		})
@@ -204,7 +205,7 @@ func lost(ops []Op) []Violation {
 	return all
 }
 
-// spentTwice is I3.
+// spentTwice checks I3: a ticket is spent at most once.
 func spentTwice(ops []Op) []Violation {
 	spent := map[int]Op{}
 	var all []Violation
@@ -220,9 +221,8 @@ func spentTwice(ops []Op) []Violation {
 	return all
 }
 
-// overLimit is I4: sessions surely live at one instant are more than allowed.
-// A session surely lives from the answer that gave it to the first call that may
-// end it.
+// overLimit checks I4: at no time more sessions are certainly alive than the limits allow. A
+// session is certainly alive from the answer that began it to the first call that may end it.
 func overLimit(ops []Op, r Rules) []Violation {
 	type change struct {
 		at   int64
@@ -266,16 +266,18 @@ func overLimit(ops []Op, r Rules) []Violation {
 		total += c.by
 		users[c.user] += c.by
 		if c.by > 0 && r.MaxPerUser > 0 && users[c.user] > r.MaxPerUser {
-			all = append(all, Violation{fmt.Sprintf("I4: %d sessions of %s, at most %d allowed", users[c.user], c.user, r.MaxPerUser), []Op{c.op}})
+			text := fmt.Sprintf("I4: %d sessions of %s, at most %d allowed", users[c.user], c.user, r.MaxPerUser)
+			all = append(all, Violation{text, []Op{c.op}})
 		}
 		if c.by > 0 && r.MaxSessions > 0 && total > r.MaxSessions {
-			all = append(all, Violation{fmt.Sprintf("I4: %d sessions, at most %d allowed", total, r.MaxSessions), []Op{c.op}})
+			text := fmt.Sprintf("I4: %d sessions, at most %d allowed", total, r.MaxSessions)
+			all = append(all, Violation{text, []Op{c.op}})
 		}
 	}
 	return all
 }
 
-// mixedUp is I5: an answer was about another's session.
+// mixedUp checks I5: an answer is about the caller's own session.
 func mixedUp(ops []Op) []Violation {
 	var all []Violation
 	for _, o := range ops {

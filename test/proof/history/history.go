@@ -1,5 +1,7 @@
-// Package history holds what clients saw of sessions and tickets, and judges it:
-// by the invariants, one by one, and by linearizability, with porcupine.
+// Package history records what clients saw of sessions and tickets, and judges the record. A
+// [Recorder] collects the operations of all clients; [Check] looks for broken invariants and then
+// for sessions whose operations are not linearizable. The search for the latter is porcupine's. The
+// package knows neither networks nor processes.
 package history
 
 import (
@@ -30,32 +32,31 @@ func (k Kind) String() string {
 // Outcome is what a client knows of an operation.
 type Outcome uint8
 
-// The outcomes. What certainly was not done is not recorded, unless others can
-// have noticed that it was tried.
+// The outcomes. An operation that was certainly not done is recorded only if other clients can have
+// noticed the attempt.
 const (
-	OK      Outcome = iota + 1 // done; of Use: the session works
-	Refused                    // the session is over, or the ticket not good
-	Unknown                    // no answer came: done or not
-	Full                       // of Redeem: not done for a limit; its ticket may have been taken and given back meanwhile
-	PutOff                     // not done, and to be asked for again: see Recorder.PutOff
+	OK      Outcome = iota + 1 // done; for Use: the session works
+	Refused                    // the session is over, or the ticket is not valid
+	Unknown                    // there was no answer: done or not
+	Full                       // for Redeem: not done because of a limit; the ticket may have been taken and given back
+	PutOff                     // not done; the client should try again: see Recorder.PutOff
 )
 
-// Forever is the Return of an operation that may yet take effect.
+// Forever is the Return of an operation that may still take effect.
 const Forever = math.MaxInt64
 
-// Op is one operation as its client saw it. Times are nanoseconds of one steady
-// clock.
+// Op is one operation as its client saw it. Times are nanoseconds on one monotonic clock.
 type Op struct {
 	Client       int
-	Node         string // that was asked
+	Node         string // the node that was asked
 	Kind         Kind
-	Session      string // key, not token
-	User         string // whose session it is
-	Ticket       int    // number of the ticket, of Issue and Redeem
+	Session      string // its key, not its token
+	User         string // the user of the session
+	Ticket       int    // number of the ticket, for Issue and Redeem
 	Made         string // key of the session that Redeem began
 	Outcome      Outcome
 	Call, Return int64
-	// Seen and SeenUser are whose session an answer to Use was about.
+	// Seen and SeenUser describe the session in the answer to Use.
 	Seen, SeenUser string
 }
 
@@ -92,10 +93,10 @@ func at(ns int64) string {
 	return fmt.Sprintf("%9.4fs", time.Duration(ns).Seconds())
 }
 
-// short is enough of a key to tell sessions apart.
+// short returns enough of a key to distinguish sessions.
 func short(key string) string { return key[:min(8, len(key))] }
 
-// Format is one operation a line, in order of their beginning.
+// Format returns one operation a line, ordered by Call.
 func Format(ops []Op) string {
 	ops = slices.Clone(ops)
 	slices.SortStableFunc(ops, func(a, b Op) int { return int(min(1, max(-1, a.Call-b.Call))) })
@@ -106,20 +107,20 @@ func Format(ops []Op) string {
 	return b.String()
 }
 
-// Recorder collects what any number of clients do at the same time.
+// Recorder collects the operations of concurrent clients.
 type Recorder struct {
 	began time.Time
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	ops    []Op
-	putOff []Op               // what was answered with "try again": not done
-	deaths map[string][]int64 // of each node, when its process was surely gone
+	putOff []Op               // operations that were answered with "try again": not done
+	deaths map[string][]int64 // by node: the times when its process was certainly dead
 }
 
-// NewRecorder begins the clock.
+// NewRecorder returns a recorder whose clock begins at zero.
 func NewRecorder() *Recorder { return &Recorder{began: time.Now(), deaths: map[string][]int64{}} }
 
-// Now is the time on the history's clock.
+// Now returns the time on the history's clock.
 func (r *Recorder) Now() int64 { return int64(time.Since(r.began)) }
 
 // Add records an operation.
@@ -129,15 +130,15 @@ func (r *Recorder) Add(o Op) {
 	r.ops = append(r.ops, o)
 }
 
-// PutOff records an operation that the server says was not done, and may be
-// asked for again. The history is judged without it.
+// PutOff records an operation that the server says was not done and may be tried again. The history
+// is judged without it.
 func (r *Recorder) PutOff(o Op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.putOff = append(r.putOff, o)
 }
 
-// Of is all that is known of the session, what was put off included.
+// Of returns all operations on the session, including those that were put off.
 func (r *Recorder) Of(session string) []Op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -150,17 +151,17 @@ func (r *Recorder) Of(session string) []Op {
 	return all
 }
 
-// Died records that the node's process is gone: what it was asked before and
-// has not done by now it will never do.
+// Died records that the node's process is dead. It will not do any more what it was asked before
+// and has not done yet.
 func (r *Recorder) Died(node string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.deaths[node] = append(r.deaths[node], r.Now())
 }
 
-// Ops is a copy of all operations so far. An operation of unknown outcome ends
-// with the process that was asked, and not before, where final says that a dead
-// process leaves nothing behind that still acts for it.
+// Ops returns a copy of all operations so far. If final is set, a dead process leaves nothing
+// behind that acts for it. An operation of unknown outcome then takes effect, if at all, before the
+// process died. Otherwise it may still take effect.
 func (r *Recorder) Ops(final bool) []Op {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,8 +170,8 @@ func (r *Recorder) Ops(final bool) []Op {
 		if o.Outcome != Unknown {
 			continue
 		}
-		// The death that the client saw is the first after its call failed, or
-		// one before that the client learned of late. Later is the safe side.
+		// The client may have seen the first death after its call failed, or it has noticed an
+		// earlier death late. The later death is the safe assumption.
 		ops[i].Return = Forever
 		if !final {
 			continue
@@ -185,7 +186,7 @@ func (r *Recorder) Ops(final bool) []Op {
 	return ops
 }
 
-// Len is the number of operations so far.
+// Len returns the number of operations so far.
 func (r *Recorder) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// op makes an operation on session "s" that takes from call to ret.
+// op returns an operation on session "s" that takes from call to ret.
 func op(k Kind, out Outcome, call, ret int64) Op {
 	return Op{Kind: k, Session: "s", User: "u", Outcome: out, Call: call, Return: ret, Seen: "s", SeenUser: "u"}
 }
@@ -19,7 +19,7 @@ func redeem(ticket int, out Outcome, made string, call, ret int64) Op {
 	return o
 }
 
-// texts are the violations' first words.
+// texts returns the beginnings of the violations' texts.
 func texts(v *Verdict) string {
 	var all []string
 	for _, x := range v.Violations {
@@ -42,22 +42,36 @@ func TestEachBrokenPromiseIsFoundAndEachKeptOneIsNot(t *testing.T) {
 		ops  []Op
 		want string
 	}{
-		{"a life", []Op{start, op(Use, OK, 3, 4), op(End, OK, 5, 6), op(Use, Refused, 7, 8), op(End, Refused, 9, 10)}, ""},
+		{"a life", []Op{
+			start, op(Use, OK, 3, 4), op(End, OK, 5, 6), op(Use, Refused, 7, 8), op(End, Refused, 9, 10),
+		}, ""},
 		{"back after its end", []Op{start, op(End, OK, 3, 4), op(Use, OK, 5, 6)}, "I1 illegal"},
 		{"used as it ends", []Op{start, op(End, OK, 3, 9), op(Use, OK, 5, 6), op(Use, Refused, 7, 8)}, ""},
-		{"over and back as it ends", []Op{start, op(End, OK, 3, 9), op(Use, Refused, 4, 5), op(Use, OK, 6, 7)}, "illegal"},
+		{"over and back as it ends", []Op{
+			start, op(End, OK, 3, 9), op(Use, Refused, 4, 5), op(Use, OK, 6, 7),
+		}, "illegal"},
 		{"lost", []Op{start, op(Use, Refused, 3, 4)}, "I2 illegal"},
 		{"lost, as its end is told", []Op{start, op(End, Refused, 3, 4)}, "I2 illegal"},
 		{"ended by two at once", []Op{start, op(End, Refused, 3, 6), op(End, OK, 4, 5)}, ""},
 		{"ended by a call without an answer", []Op{start, op(End, Unknown, 3, Forever), op(Use, Refused, 5, 6)}, ""},
 		{"not ended by it", []Op{start, op(End, Unknown, 3, 4), op(Use, OK, 5, 6)}, ""},
-		{"ended by it after its process died", []Op{start, op(End, Unknown, 3, 4), op(Use, OK, 5, 6), op(Use, Refused, 7, 8)}, "illegal"},
-		{"ended by it, and back", []Op{start, op(End, Unknown, 3, Forever), op(Use, Refused, 5, 6), op(Use, OK, 7, 8)}, "illegal"},
-		{"a ticket once", []Op{start, redeem(1, OK, "a", 3, 4), redeem(1, Refused, "", 3, 5), redeem(2, OK, "b", 6, 7)}, ""},
+		{"ended by it after its process died", []Op{
+			start, op(End, Unknown, 3, 4), op(Use, OK, 5, 6), op(Use, Refused, 7, 8),
+		}, "illegal"},
+		{"ended by it, and back", []Op{
+			start, op(End, Unknown, 3, Forever), op(Use, Refused, 5, 6), op(Use, OK, 7, 8),
+		}, "illegal"},
+		{"a ticket once", []Op{
+			start, redeem(1, OK, "a", 3, 4), redeem(1, Refused, "", 3, 5), redeem(2, OK, "b", 6, 7),
+		}, ""},
 		{"a ticket twice", []Op{start, redeem(1, OK, "a", 3, 5), redeem(1, OK, "b", 3, 5)}, "I3 illegal"},
-		{"a ticket spent by nobody", []Op{start, redeem(1, Refused, "", 3, 4)}, "illegal"},
-		{"a ticket spent by who had no answer", []Op{start, redeem(1, Unknown, "", 3, 4), redeem(1, Refused, "", 5, 6)}, ""},
-		{"a ticket in the hands of who has to give it back", []Op{start, redeem(1, Full, "", 3, 6), redeem(1, Refused, "", 4, 5), redeem(1, OK, "a", 7, 8)}, ""},
+		{"a ticket that no caller spent", []Op{start, redeem(1, Refused, "", 3, 4)}, "illegal"},
+		{"a ticket spent by a caller without an answer", []Op{
+			start, redeem(1, Unknown, "", 3, 4), redeem(1, Refused, "", 5, 6),
+		}, ""},
+		{"a ticket held by a caller that has to give it back", []Op{
+			start, redeem(1, Full, "", 3, 6), redeem(1, Refused, "", 4, 5), redeem(1, OK, "a", 7, 8),
+		}, ""},
 		{"a ticket not given back", []Op{start, redeem(1, Full, "", 3, 6), redeem(1, Refused, "", 7, 8)}, "illegal"},
 		{"a ticket that outlives its session", []Op{start, op(End, OK, 3, 4), redeem(1, OK, "a", 5, 6)}, "I1 illegal"},
 		{"more than allowed", []Op{start, other}, "I4"},
@@ -99,12 +113,11 @@ func TestAnUnknownOutcomeEndsWithItsProcess(t *testing.T) {
 		t.Errorf("after its process's death it ends at %d", got)
 	}
 	if got := r.Ops(false)[0].Return; got != Forever {
-		t.Errorf("with others to act for its process it ends at %d", got)
+		t.Errorf("if other processes act for it it ends at %d", got)
 	}
 }
 
-// TestTheSmallestHistoryIsPrinted hides a contradiction of three operations
-// among hundreds.
+// TestTheSmallestHistoryIsPrinted hides a contradiction of three operations among hundreds.
 func TestTheSmallestHistoryIsPrinted(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	ops := []Op{op(Start, OK, 1, 2)}
@@ -125,7 +138,7 @@ func TestTheSmallestHistoryIsPrinted(t *testing.T) {
 		t.Fatal("not found")
 	}
 	if n := len(v.Illegal.Ops); n != 3 {
-		t.Errorf("%d operations left, want 3", n)
+		t.Errorf("%d operations remain, want 3", n)
 	}
 	text := v.Illegal.String()
 	for _, want := range []string{"not linearizable", "start s: ok", "end s: ok", "use s: works"} {
@@ -135,18 +148,19 @@ func TestTheSmallestHistoryIsPrinted(t *testing.T) {
 	}
 }
 
-// TestWhatIsPrintedCanNotBeSmaller plants each contradiction in histories of all
-// that can be there, which are good without it.
+// TestWhatIsPrintedCanNotBeSmaller adds each contradiction to good histories that have operations
+// of all kinds.
 func TestWhatIsPrintedCanNotBeSmaller(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		plant []Op
-		want  int // operations left, with the start
+		want  int // operations that remain, with the start
 	}{
 		{"back after its end", []Op{op(End, OK, 5000, 5010), op(Use, OK, 5020, 5030)}, 3},
 		{"a ticket twice", []Op{redeem(99, OK, "a", 5000, 5010), redeem(99, OK, "b", 5000, 5010)}, 3},
-		{"a ticket spent by nobody", []Op{redeem(99, Refused, "", 1500, 1510)}, 2},
-		{"over, and back", []Op{op(Use, Refused, 5000, 5010), op(Use, OK, 5020, 5030)}, 4}, // with the end that may explain the first
+		{"a ticket that no caller spent", []Op{redeem(99, Refused, "", 1500, 1510)}, 2},
+		// The end, which may explain the first, remains.
+		{"over, and back", []Op{op(Use, Refused, 5000, 5010), op(Use, OK, 5020, 5030)}, 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range uint64(4) {
@@ -155,7 +169,8 @@ func TestWhatIsPrintedCanNotBeSmaller(t *testing.T) {
 				for i := range 30 {
 					at := 10 + rnd.Int64N(1900)
 					ops = append(ops, op(Use, OK, at, at+rnd.Int64N(20)), op(Issue, OK, at+3, at+9),
-						redeem(i+1, OK, fmt.Sprint("made", i), at, at+5), redeem(i+1, Refused, "", at+6, at+30), redeem(60+i, Unknown, "", at, at+5))
+						redeem(i+1, OK, fmt.Sprint("made", i), at, at+5), redeem(i+1, Refused, "", at+6, at+30),
+						redeem(60+i, Unknown, "", at, at+5))
 				}
 				for i := range 3 {
 					ops = append(ops, redeem(50+i, Unknown, "", 100, 120), redeem(50+i, Refused, "", 1990, 1995))
@@ -167,7 +182,7 @@ func TestWhatIsPrintedCanNotBeSmaller(t *testing.T) {
 					t.Fatalf("seed %d: not found", seed)
 				}
 				if n := len(v.Illegal.Ops); n != c.want {
-					t.Fatalf("seed %d: %d operations left, want %d:\n%s", seed, n, c.want, v.Illegal)
+					t.Fatalf("seed %d: %d operations remain, want %d:\n%s", seed, n, c.want, v.Illegal)
 				}
 			}
 		})

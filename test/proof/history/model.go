@@ -7,11 +7,11 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// state is one session with the tickets it issued. It is what is linearizable
-// together: a ticket dies with its session.
+// state is one session together with its tickets. They are linearizable only together, because
+// tickets end with their session.
 type state struct {
 	phase phase
-	spent uint64 // bit n: the session's n-th ticket
+	spent uint64 // bit n stands for the session's n-th ticket
 }
 
 type phase uint8
@@ -22,15 +22,15 @@ const (
 	over
 )
 
-// step is an Op in the model's terms, with the ticket's number among those of
-// its session.
+// step is an Op in the terms of the model. bit is the ticket's position among the tickets of its
+// session.
 type step struct {
 	op  Op
 	bit uint64
 }
 
-// model says what a session may do, one operation at a time. An operation of
-// unknown outcome may or may not have been done.
+// model defines what a session may do, one operation at a time. An operation of unknown outcome may
+// or may not have been done.
 var model = func() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{state{}} },
@@ -41,7 +41,7 @@ var model = func() porcupine.Model {
 }()
 
 func next(s state, in step) []any {
-	after, can := s, false // after it was done
+	after, can := s, false // the state if the operation is done
 	switch in.op.Kind {
 	case Start:
 		after.phase, can = live, s.phase == notYet
@@ -65,14 +65,14 @@ func next(s state, in step) []any {
 	return []any{s}
 }
 
-// partition is the operations on one session.
+// partition holds the operations on one session.
 type partition struct {
 	session string
 	ops     []Op
 }
 
-// partitions splits the history by session. What began a session by a ticket is
-// in two of them: that of the ticket, and as its start in its own.
+// partitions splits the history by session. A redeemed ticket that began a session is in two
+// partitions: in that of the ticket's session, and as a Start in that of the new session.
 func partitions(ops []Op) []partition {
 	var all []partition
 	index := map[string]int{}
@@ -97,21 +97,21 @@ func partitions(ops []Op) []partition {
 	return all
 }
 
-// patience bounds the search in one partition, which is short in practice.
-const patience = time.Minute
+// patience bounds the search in one partition. In practice a search is short. The bound only ends a
+// search that does not end, on slow machines too.
+const patience = 5 * time.Minute
 
-// lent reports whether the ticket that was refused may have been in the hands
-// of another just then who had to give it back, so that the refusal says nothing.
+// lent reports whether another caller may have held the refused ticket at that time, and had to
+// give it back. The refusal then says nothing.
 func lent(ops []Op, refused Op) bool {
 	return slices.ContainsFunc(ops, func(o Op) bool {
 		return o.Outcome == Full && o.Ticket == refused.Ticket && o.Call <= refused.Return && refused.Call <= o.Return
 	})
 }
 
-// linearizable says whether the operations on one session can have happened one
-// after the other, each between its call and its return. stale is how long after
-// a change a node may still serve what was before: such a Use counts as one that
-// was called so much earlier.
+// linearizable reports whether the operations on one session can have happened one after the other,
+// each between its call and its return. For stale after a change, a node may still answer by the
+// state before it. So a Use counts as if it had been called that much earlier.
 func linearizable(ops []Op, stale time.Duration) porcupine.CheckResult {
 	bits := map[int]uint64{}
 	refused := map[int]bool{} // tickets
@@ -122,8 +122,9 @@ func linearizable(ops []Op, stale time.Duration) porcupine.CheckResult {
 	}
 	history := make([]porcupine.Operation, 0, len(ops))
 	for _, o := range ops {
-		if o.Outcome == Unknown && (o.Kind == Use || o.Kind == Issue || o.Kind == Start || o.Kind == Redeem && !refused[o.Ticket]) {
-			continue // nothing depends on whether it was done
+		observes := o.Kind == Use || o.Kind == Issue || o.Kind == Start || o.Kind == Redeem && !refused[o.Ticket]
+		if o.Outcome == Unknown && observes {
+			continue // no other operation depends on it
 		}
 		if o.Outcome == Full || o.Kind == Redeem && o.Outcome == Refused && lent(ops, o) {
 			continue

@@ -12,16 +12,15 @@ import (
 // auditor is the client number of audits in the history.
 const auditor = 999
 
-// Hold stops the clients between their calls until the function that it returns
-// is called.
+// Hold stops the clients between their calls, until the caller calls the returned function.
 func (l *Load) Hold() (release func()) {
 	l.paused.Lock()
 	return l.paused.Unlock
 }
 
-// Audit holds the clients and looks at every session and ticket that may matter,
-// on every node: what lives, what has ended, and the list. What it sees is part
-// of the history. Sessions that nobody was told of are ended.
+// Audit holds the clients and checks every session and ticket that may matter on every node: live
+// sessions, ended sessions, and the list. The history records what it sees. Sessions that no client
+// was told of are ended.
 func (l *Load) Audit(ctx context.Context) error {
 	defer l.Hold()()
 	if err := l.settle(ctx); err != nil {
@@ -46,8 +45,8 @@ func (l *Load) Audit(ctx context.Context) error {
 	return nil
 }
 
-// settle returns when every node shows all that was acknowledged before: a change
-// that is made now reaches each of them after everything else.
+// settle returns once every node shows all commits that were acknowledged before. A change that is
+// made now reaches each node after everything else.
 func (l *Load) settle(ctx context.Context) error {
 	if len(l.cfg.Nodes) == 1 {
 		return nil
@@ -117,21 +116,22 @@ func (l *Load) list(ctx context.Context, n Node) error {
 		l.rec.Add(o)
 	}
 	if can := int(l.unknown.Load()); begun > can {
-		return fmt.Errorf("audit %s: %w: %d that the clients don't know so far, %d calls that can have begun one, %d known", n.Name, errOrphans, begun, can, known)
+		return fmt.Errorf("audit %s: %w: %d unknown to the clients, %d calls that can have begun one, %d known",
+			n.Name, errOrphans, begun, can, known)
 	}
 	l.Stats.Orphans.Add(int64(len(orphans)))
 	for _, key := range orphans {
 		tries := 0
 		a := patiently(func() wire.Answer { tries++; return l.client.Terminate(ctx, n.Addr, l.admin.Token, key) })
 		if a.Outcome != wire.Done && (a.Outcome != wire.Refused || tries == 1) { // an earlier try may have ended it
-			return fmt.Errorf("audit %s: end a session that nobody knows: %s", n.Name, a.Detail)
+			return fmt.Errorf("audit %s: end a session that no client knows: %s", n.Name, a.Detail)
 		}
 	}
 	return nil
 }
 
-// Listed is how many sessions there are, the administrator's own left out, and
-// the most that one user has.
+// Listed returns the number of sessions without the administrator's own, and the largest number of
+// one user.
 func (l *Load) Listed(ctx context.Context, n Node) (total, most int, err error) {
 	listed, err := l.client.List(ctx, n.Addr, l.admin.Token)
 	users := map[string]int{}
@@ -145,19 +145,19 @@ func (l *Load) Listed(ctx context.Context, n Node) (total, most int, err error) 
 	return total, most, err
 }
 
-// First is the node that is asked where one must be chosen.
+// First returns the node that is asked if any node will do.
 func (l *Load) First() Node { return l.cfg.Nodes[0] }
 
-// Probe is what a client meets that tries a change and a read.
+// Probe is the result of one change and one read.
 type Probe struct {
 	Writes bool          // the change was made
-	Busy   bool          // it was put off, to be tried again after Retry
-	Retry  time.Duration // 0: not said
+	Busy   bool          // it was put off; the client should try again after Retry
+	Retry  time.Duration // 0: not given
 	Reads  bool          // the administrator's session works
 }
 
-// Probe tries both in the administrator's session. The change is a ticket, which
-// no limit on sessions is in the way of.
+// Probe tries both in the administrator's session. The change is a ticket, because no limit on
+// sessions prevents it.
 func (l *Load) Probe(n Node) Probe {
 	ctx := context.Background()
 	a := l.client.Ticket(ctx, n.Addr, l.admin.Token)

@@ -16,8 +16,8 @@ import (
 	"github.com/vigate/vigate/test/proof/wire"
 )
 
-// begin logs a user in, for what is no part of the random load. It tries again
-// until the node has the time for it and knows what it did.
+// begin logs a user in, outside of the random load. It repeats the call until the node has time for
+// it and knows what it did.
 func (l *Load) begin(user int, n Node) (*session, error) {
 	for late := time.Now().Add(Generous); ; <-time.After(50 * time.Millisecond) {
 		o := history.Op{Client: auditor, Node: n.Name, Kind: history.Start, Call: l.rec.Now()}
@@ -34,9 +34,8 @@ func (l *Load) begin(user int, n Node) (*session, error) {
 	}
 }
 
-// Race has one caller a node redeem one ticket, all at once, and returns how
-// many won. All sessions of it are ended then. decided is false if nobody won
-// because the nodes put callers off.
+// Race lets one caller for each node redeem one ticket, all at once. It returns how many won, and
+// ends all sessions. decided is false if no caller won because the nodes put callers off.
 func (l *Load) Race(user int, nodes []Node) (won int, decided bool, err error) {
 	s, err := l.begin(user, nodes[0])
 	if err != nil {
@@ -57,18 +56,20 @@ func (l *Load) Race(user int, nodes []Node) (won int, decided bool, err error) {
 	return won, won > 0 || unknown == 0, nil
 }
 
-// sessions is those that live, as far as is known.
+// sessions returns the sessions that are alive as far as the clients know.
 func (l *Load) sessions() []*session {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]*session(nil), l.live...)
 }
 
-// end ends the session, as begin begins one.
+// end ends the session. It repeats the call like begin.
 func (l *Load) end(s *session, n Node) error {
 	maybe := false // an earlier try may have ended it
 	for late := time.Now().Add(Generous); ; <-time.After(50 * time.Millisecond) {
-		o := history.Op{Client: auditor, Node: n.Name, Kind: history.End, Session: s.Key, User: s.User, Call: l.rec.Now()}
+		o := history.Op{
+			Client: auditor, Node: n.Name, Kind: history.End, Session: s.Key, User: s.User, Call: l.rec.Now(),
+		}
 		a := l.client.Logout(context.Background(), wire.JSON, n.Addr, s.Token)
 		l.note(o, a)
 		if a.Outcome == wire.Done || a.Outcome == wire.Refused && maybe {
@@ -83,7 +84,7 @@ func (l *Load) end(s *session, n Node) error {
 	}
 }
 
-// served looks at the session until the node says whether it works.
+// served uses the session until the node says whether it works.
 func (l *Load) served(client int, n Node, s *session) error {
 	for late := time.Now().Add(Generous); ; <-time.After(10 * time.Millisecond) {
 		got := l.look(client, n, wire.JSON, s)
@@ -96,8 +97,8 @@ func (l *Load) served(client int, n Node, s *session) error {
 	}
 }
 
-// EndAndWatch begins a session, has all nodes serve it, ends it on one and
-// returns how long after the acknowledgement the last of the others refused it.
+// EndAndWatch begins a session, waits until all nodes serve it, and ends it on one node. It returns
+// how long after the acknowledgement the last of the others refused it.
 func (l *Load) EndAndWatch(user int, on Node, others []Node) (time.Duration, error) {
 	s, err := l.begin(user, on)
 	if err != nil {
@@ -127,16 +128,15 @@ func (l *Load) EndAndWatch(user int, on Node, others []Node) (time.Duration, err
 	return time.Duration(worst.Load()), nil
 }
 
-// Waking is what came of requests to a node that had been paused, for sessions
-// that had ended meanwhile.
+// Waking is the result of requests for ended sessions to a node that was paused when they ended.
 type Waking struct {
 	Served, Waits, Refused int
-	Took                   time.Duration // from its waking to the last session's refusal
+	Took                   time.Duration // from resuming to the refusal of the last session
 }
 
-// EndBehind begins sessions that both nodes serve, pauses one, ends them on the
-// other, and asks the first for all of them from shortly before it goes on, away
-// after the last has ended, until it refuses them.
+// EndBehind begins sessions that both nodes serve, pauses off, and ends the sessions on on. It
+// resumes off when away has passed since the last end. Shortly before that, it begins to ask off
+// for all the sessions, and goes on until off refuses them.
 func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, resume func() error) (Waking, error) {
 	all := make([]*session, sessions)
 	for i := range all {
@@ -165,7 +165,7 @@ func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, 
 	var wg, sent sync.WaitGroup
 	sent.Add(len(all))
 	for i, s := range all {
-		// The first request of each is on its way before the node goes on.
+		// The first request for each session is sent before the node resumes.
 		first := sync.OnceFunc(sent.Done)
 		ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 			WroteRequest: func(httptrace.WroteRequestInfo) { first() },
@@ -196,9 +196,9 @@ func (l *Load) EndBehind(sessions int, on, off Node, away time.Duration, pause, 
 	return w, err
 }
 
-// Serves asks the node until the time comes, and until it has told to wait at
-// least so often. It returns how long it served, to the last answer that says a
-// session works, and how often it told to wait.
+// Serves calls the node until the time is reached and the node has put off at least that many
+// calls. It returns the time of the last successful answer, measured from the beginning, and how
+// many calls were put off.
 func (l *Load) Serves(n Node, until time.Time, least int) (served time.Duration, waits int) {
 	began := time.Now()
 	for now := began; now.Before(until) || waits < least && now.Before(until.Add(Generous)); now = time.Now() {
@@ -213,11 +213,11 @@ func (l *Load) Serves(n Node, until time.Time, least int) (served time.Duration,
 	return served, waits
 }
 
-// Shares is how much of what was tried worked.
+// Shares says how many attempts succeeded.
 type Shares struct {
-	Reads, Writes           int // that worked
+	Reads, Writes           int // successful
 	AllReads, AllWrites     int
-	LongestRead, LongestGap time.Duration // without a read, without a write, on any node
+	LongestRead, LongestGap time.Duration // longest time without a read, and without a write, on any node
 }
 
 func (s Shares) String() string {
@@ -226,8 +226,8 @@ func (s Shares) String() string {
 		100*float64(s.Writes)/float64(max(1, s.AllWrites)), s.AllWrites, s.LongestGap.Round(time.Millisecond))
 }
 
-// Availability tries, on each of the nodes and until ctx ends, a read and a write
-// every few milliseconds.
+// Availability tries a read and a write on each of the nodes every few milliseconds, until ctx
+// ends.
 func (l *Load) Availability(ctx context.Context, nodes ...Node) <-chan Shares {
 	result := make(chan Shares, 1)
 	var mu sync.Mutex // guards all
@@ -253,7 +253,7 @@ func (l *Load) Availability(ctx context.Context, nodes ...Node) <-chan Shares {
 	return result
 }
 
-// try makes the call every few milliseconds until ctx ends, and counts, under mu.
+// try repeats the call every few milliseconds until ctx ends. It counts under mu.
 func (l *Load) try(ctx context.Context, mu *sync.Mutex, worked, all *int, gap *time.Duration, call func() wire.Answer) {
 	last := time.Now()
 	for ctx.Err() == nil {
@@ -270,7 +270,7 @@ func (l *Load) try(ctx context.Context, mu *sync.Mutex, worked, all *int, gap *t
 	}
 }
 
-// Begin has the users log in so often in all.
+// Begin makes that many logins, with the users in turn.
 func (l *Load) Begin(sessions int) error {
 	for i := range sessions {
 		if _, err := l.begin(i%len(l.users), l.cfg.Nodes[i%len(l.cfg.Nodes)]); err != nil {
@@ -280,8 +280,8 @@ func (l *Load) Begin(sessions int) error {
 	return nil
 }
 
-// Everywhere looks at each session that the clients hold, on each node, and fails
-// unless all work.
+// Everywhere uses each session that the clients hold on each node. It returns an error unless all
+// work.
 func (l *Load) Everywhere() error {
 	for _, s := range l.sessions() {
 		for i, n := range l.cfg.Nodes {
@@ -293,14 +293,14 @@ func (l *Load) Everywhere() error {
 	return nil
 }
 
-// Report is what a node says of itself to the others.
+// Report is what a node reports about itself.
 type Report struct {
 	Name                  string
 	SessionCount          int
 	StartTime, ReportTime time.Time
 }
 
-// Reports is the newest report of each node, as the one that is asked has it.
+// Reports returns the newest report of each node, as the node n has it.
 func (l *Load) Reports(ctx context.Context, n Node) (map[string]Report, error) {
 	status, b, err := l.client.Call(ctx, n.Addr, l.admin.Token, "VigateCluster/cluster/nodes", "GET")
 	if err != nil || status != http.StatusOK {
@@ -310,7 +310,7 @@ func (l *Load) Reports(ctx context.Context, n Node) (map[string]Report, error) {
 	if err := json.Unmarshal(b, &nodes); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	// Those that were killed are shown for a while, too.
+	// Nodes that were killed are listed for a while as well.
 	slices.SortFunc(nodes, func(a, b Report) int { return a.StartTime.Compare(b.StartTime) })
 	reports := map[string]Report{}
 	for _, x := range nodes {
@@ -319,8 +319,8 @@ func (l *Load) Reports(ctx context.Context, n Node) (map[string]Report, error) {
 	return reports, nil
 }
 
-// BeginElsewhere begins a session on one node and uses it at once on another,
-// which may not have heard of it and may say so, but not that it is over.
+// BeginElsewhere begins a session on one node and uses it at once on another one. That node may not
+// have heard of the session and may say so, but must not say that it is over.
 func (l *Load) BeginElsewhere(user int, on, then Node) error {
 	s, err := l.begin(user, on)
 	if err != nil {

@@ -1,5 +1,7 @@
-// Package load is the clients: they log in, clone, look and end sessions at
-// random, all at the same time, and write down what they saw.
+// Package load is the load on the nodes under test. Clients log in, clone, use and end sessions at
+// random, all at the same time. A [Load] records what they saw in a history, which package history
+// judges. It also has the single actions of tests: races for a ticket, probes, and audits of all
+// sessions.
 package load
 
 import (
@@ -15,55 +17,53 @@ import (
 	"github.com/vigate/vigate/test/proof/wire"
 )
 
-// Node is where calls go.
+// Node is a node that clients call.
 type Node struct{ Name, Addr string }
 
-// Config of a Load.
+// Config configures a Load.
 type Config struct {
 	Nodes   []Node
 	Users   int // besides the administrator
 	Workers int
 	Seed    uint64
 	Timeout time.Duration // of a call
-	// Target is about how many sessions there shall be. Above the limits in
-	// force, the workers press on them.
+	// Target is the approximate number of sessions. If it is above the limits in force, the workers
+	// reach the limits.
 	Target int
-	// Sticky: each worker keeps to one node, so that one that hangs does not hold
-	// up those of the others.
+	// Sticky: each worker uses one node only. So a node that hangs does not hold up the workers of
+	// other nodes.
 	Sticky bool
 }
 
-// Generous is how long anything may take that happens in the end, on the slowest
-// of machines. A trial goes on until it has seen what it waits for, and fails
-// after that time.
+// Generous is how long a trial waits, on the slowest machines, for something that must happen. A
+// trial continues until it has seen that, and fails only after this time.
 const Generous = 5 * time.Minute
 
 const userPassword = "another long password 8"
 
-// bounds of what one session is used for: they keep its history short enough to
-// judge.
+// Bounds on the use of one session. They keep its history short enough to be judged.
 const (
 	maxOps     = 150
 	maxTickets = 40
-	maxEnded   = 200 // ended sessions that are looked at again
+	maxEnded   = 200 // ended sessions that are used again
 	maxSpent   = 60  // spent tickets that are tried again
 )
 
-// session is one that the clients know.
+// session is a session that the clients know.
 type session struct {
 	wire.Session
 	ops     atomic.Int64
 	tickets atomic.Int64
 }
 
-// ticket is one that was issued.
+// ticket is a ticket that was issued.
 type ticket struct {
 	text   string // secret
 	number int
 	of     *session
 }
 
-// Load is the clients of one site.
+// Load is the clients of one site. It is safe for concurrent use.
 type Load struct {
 	cfg    Config
 	client *wire.Client
@@ -72,24 +72,27 @@ type Load struct {
 	users  []string
 
 	tickets atomic.Int64           // issued
-	avoided atomic.Pointer[string] // name of the node that races leave out
-	unknown atomic.Int64           // calls that may have begun a session that nobody knows
+	avoided atomic.Pointer[string] // name of the node that races avoid
+	unknown atomic.Int64           // calls that may have begun a session that no client knows
 	paused  sync.RWMutex           // held for reading by each call, for writing by an audit
 
 	Stats Stats
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	live    []*session // as far as is known
 	ended   []*session // the newest maxEnded
 	spent   []ticket   // the newest maxSpent
 	known   map[string]*session
-	orphans map[string]bool // keys of sessions that nobody was told of
+	orphans map[string]bool // keys of sessions that no client was told of
 	strange []string
 }
 
-// New logs the administrator in and makes the users.
+// New logs the administrator in and creates the users.
 func New(ctx context.Context, cfg Config, admin, password string) (*Load, error) {
-	l := &Load{cfg: cfg, client: wire.New(cfg.Timeout), rec: history.NewRecorder(), known: map[string]*session{}, orphans: map[string]bool{}}
+	l := &Load{
+		cfg: cfg, client: wire.New(cfg.Timeout), rec: history.NewRecorder(),
+		known: map[string]*session{}, orphans: map[string]bool{},
+	}
 	a := patiently(func() wire.Answer {
 		a := l.client.Login(ctx, wire.JSON, cfg.Nodes[0].Addr, admin, password)
 		l.begins(a)
@@ -112,7 +115,7 @@ func New(ctx context.Context, cfg Config, admin, password string) (*Load, error)
 	return l, nil
 }
 
-// patiently makes a call until its outcome is known, as good clients do.
+// patiently repeats a call until its outcome is known, as good clients do.
 func patiently(call func() wire.Answer) wire.Answer {
 	for late := time.Now().Add(Generous); ; <-time.After(50 * time.Millisecond) {
 		if a := call(); !undecided(a.Outcome) || time.Now().After(late) {
@@ -121,26 +124,25 @@ func patiently(call func() wire.Answer) wire.Answer {
 	}
 }
 
-// undecided reports whether the call may be made again: it was put off, or its
-// outcome is not known.
+// undecided reports whether the call may be repeated: it was put off, or its outcome is not known.
 func undecided(o wire.Outcome) bool {
 	return o == wire.Busy || o == wire.Unsure || o == wire.NoAnswer || o == wire.NotSent
 }
 
-// Close drops connections.
+// Close closes idle connections.
 func (l *Load) Close() { l.client.Close() }
 
-// Recorder is where the history is.
+// Recorder returns the history.
 func (l *Load) Recorder() *history.Recorder { return l.rec }
 
-// Strange is answers that there should not be.
+// Strange returns the answers that should not exist.
 func (l *Load) Strange() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.strange
 }
 
-// Run has the workers work until ctx ends.
+// Run lets the workers work until ctx ends.
 func (l *Load) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for i := range l.cfg.Workers {
@@ -148,7 +150,7 @@ func (l *Load) Run(ctx context.Context) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				if !w.turn() {
-					// Nobody is there: do not spin.
+					// No server answers. Wait, so as not to spin.
 					select {
 					case <-ctx.Done():
 					case <-time.After(5 * time.Millisecond):
@@ -160,14 +162,14 @@ func (l *Load) Run(ctx context.Context) {
 	wg.Wait()
 }
 
-// worker is one client. Its calls are not cut short when the load ends.
+// worker is one client. Its running call continues when the load ends.
 type worker struct {
 	*Load
 	id  int
 	rnd *rand.Rand
 }
 
-// turn does one thing and reports whether a server was there.
+// turn makes one random call and reports whether a server was there.
 func (w *worker) turn() bool {
 	w.paused.RLock()
 	defer w.paused.RUnlock()
@@ -187,7 +189,7 @@ func (w *worker) turn() bool {
 	case dice < 86:
 		return w.replay()
 	case n < w.cfg.Target*3/4 && dice < 93:
-		return w.use(w.pick()) // let them become many
+		return w.use(w.pick()) // let the sessions become many
 	case dice < 96:
 		return w.logout(w.pick())
 	}
@@ -201,7 +203,7 @@ func (w *worker) node() Node {
 	return w.cfg.Nodes[w.rnd.IntN(len(w.cfg.Nodes))]
 }
 
-// racer is a node to race on: any but the one that is cut off.
+// racer returns a node to race on: any node but the one that is cut off.
 func (w *worker) racer() Node {
 	n := w.cfg.Nodes[w.rnd.IntN(len(w.cfg.Nodes))]
 	if avoid := w.avoided.Load(); avoid != nil && n.Name == *avoid {
@@ -210,12 +212,12 @@ func (w *worker) racer() Node {
 	return n
 }
 
-// Avoid has races leave the node out; empty: none.
+// Avoid makes races avoid the node. An empty name ends that.
 func (l *Load) Avoid(name string) { l.avoided.Store(&name) }
 
 func (w *worker) binding() wire.Binding { return wire.Binding(w.rnd.IntN(4) / 3) } // one in four is SOAP
 
-// pick is a live session, nil if there is none.
+// pick returns a live session, or nil if there is none.
 func (w *worker) pick() *session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -235,7 +237,7 @@ func choose(rnd *rand.Rand, from []*session) *session {
 	return from[rnd.IntN(len(from))]
 }
 
-// started takes note of a new session.
+// started records a new session.
 func (l *Load) started(s wire.Session) *session {
 	n := &session{Session: s}
 	l.mu.Lock()
@@ -245,7 +247,7 @@ func (l *Load) started(s wire.Session) *session {
 	return n
 }
 
-// over takes note that a session has ended.
+// over records that a session has ended.
 func (l *Load) over(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -262,8 +264,8 @@ func (l *Load) over(s *session) {
 	}
 }
 
-// note records what became of a call and reports whether it was sent. o has all
-// but the outcome and the return.
+// note records the outcome of a call and reports whether the call was sent. o has everything but
+// the outcome and the return time.
 func (l *Load) note(o history.Op, a wire.Answer) bool {
 	o.Return = l.rec.Now()
 	switch a.Outcome {
@@ -285,7 +287,7 @@ func (l *Load) note(o history.Op, a wire.Answer) bool {
 	case wire.NotSent:
 		return false
 	case wire.Busy:
-		// What was refused was not done: if it was, it shows.
+		// The server says that it did nothing. If it did, the history shows it.
 		l.Stats.Busy.Add(1)
 		l.Stats.LastBusy.Store(&a.Detail)
 		o.Outcome = history.PutOff
@@ -313,7 +315,7 @@ func (l *Load) complain(what string) {
 	}
 }
 
-// begins counts a call that may have begun a session that nobody was told of.
+// begins counts a call that may have begun a session that no client was told of.
 func (l *Load) begins(a wire.Answer) {
 	switch a.Outcome {
 	case wire.Unsure, wire.NoAnswer, wire.Strange:
@@ -322,14 +324,15 @@ func (l *Load) begins(a wire.Answer) {
 }
 
 func (w *worker) login() bool {
-	// Some users log in more than others, and reach their limit before all are at
-	// that of the server.
+	// Some users log in more often than others. So they reach their own limit before the server's
+	// limit is reached.
 	node, user := w.node(), w.users[min(w.rnd.IntN(len(w.users)), w.rnd.IntN(len(w.users)))]
 	o := history.Op{Client: w.id, Node: node.Name, Kind: history.Start, Call: w.rec.Now()}
 	a := w.client.Login(context.Background(), w.binding(), node.Addr, user, userPassword)
 	w.begins(a)
 	if a.Outcome == wire.Refused {
-		w.complain(fmt.Sprintf("a login with the right password was refused by %s after %v", node.Name, time.Duration(w.rec.Now()-o.Call)))
+		took := time.Duration(w.rec.Now() - o.Call)
+		w.complain(fmt.Sprintf("a login with the right password was refused by %s after %v", node.Name, took))
 		return true
 	}
 	o.Session, o.User = a.Session.Key, a.Session.User
@@ -353,7 +356,7 @@ func (w *worker) use(s *session) bool {
 	return true
 }
 
-// look asks whose session the token is.
+// look asks which session the token belongs to.
 func (l *Load) look(client int, node Node, b wire.Binding, s *session) wire.Outcome {
 	return l.lookWith(context.Background(), client, node, b, s)
 }
@@ -402,7 +405,7 @@ func (w *worker) finish(s *session, o history.Op, a wire.Answer) bool {
 	return sent
 }
 
-// clone gets a ticket and has up to four callers race for it.
+// clone gets a ticket. Up to four callers then race for it.
 func (w *worker) clone() bool {
 	s := w.pick()
 	if s == nil || s.tickets.Add(1) > maxTickets {
@@ -429,9 +432,10 @@ func (w *worker) clone() bool {
 	return true
 }
 
-// issue gets a ticket of the session; number 0 if there is none to have.
+// issue gets a ticket of the session. Its number is 0 if the node issued none.
 func (l *Load) issue(client int, node Node, s *session) (ticket, bool) {
-	o := history.Op{Client: client, Node: node.Name, Kind: history.Issue, Session: s.Key, User: s.User, Call: l.rec.Now()}
+	o := history.Op{Client: client, Node: node.Name, Kind: history.Issue, Session: s.Key, User: s.User,
+		Call: l.rec.Now()}
 	a := l.client.Ticket(context.Background(), node.Addr, s.Token)
 	if a.Outcome == wire.Done {
 		o.Ticket = int(l.tickets.Add(1))
@@ -440,8 +444,8 @@ func (l *Load) issue(client int, node Node, s *session) (ticket, bool) {
 	return ticket{a.Text, o.Ticket, s}, sent
 }
 
-// race has one caller a node redeem the ticket, all at once, and returns how
-// many won, and of how many it is not known.
+// race lets one caller for each node redeem the ticket, all at once. It returns how many won, and
+// for how many this is not known.
 func (l *Load) race(client int, t ticket, nodes []Node) (winners, unknown int) {
 	var won, unsure atomic.Int64
 	var wg sync.WaitGroup
@@ -460,7 +464,10 @@ func (l *Load) race(client int, t ticket, nodes []Node) (winners, unknown int) {
 }
 
 func (l *Load) redeem(client int, t ticket, node Node) wire.Outcome {
-	o := history.Op{Client: client, Node: node.Name, Kind: history.Redeem, Session: t.of.Key, User: t.of.User, Ticket: t.number, Call: l.rec.Now()}
+	o := history.Op{
+		Client: client, Node: node.Name, Kind: history.Redeem, Session: t.of.Key, User: t.of.User,
+		Ticket: t.number, Call: l.rec.Now(),
+	}
 	a := l.client.Clone(context.Background(), node.Addr, t.text)
 	l.begins(a)
 	o.Made = a.Session.Key
@@ -476,7 +483,7 @@ func (l *Load) redeem(client int, t ticket, node Node) wire.Outcome {
 	return a.Outcome
 }
 
-// replay tries a ticket again that was tried before.
+// replay redeems a ticket again that was redeemed before.
 func (w *worker) replay() bool {
 	w.mu.Lock()
 	var t ticket
@@ -490,4 +497,4 @@ func (w *worker) replay() bool {
 	return true
 }
 
-var errOrphans = errors.New("more sessions than anybody can have begun")
+var errOrphans = errors.New("more sessions than the clients can have begun")

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// Patch replaces a piece of one source file while a program is built. The file
-// itself is not touched.
+// Patch replaces a piece of one source file while a program is built. The file itself does not
+// change.
 type Patch struct {
 	File     string // relative to the module's root
 	Old, New string
 }
 
-// Build compiles vigate from the module at root into dir. name tells programs
-// with different patches apart.
+// Build compiles vigate from the module at root into dir. name distinguishes programs with
+// different patches.
 func Build(root, dir, name string, patches ...Patch) (string, error) {
 	out := filepath.Join(dir, "vigate-"+name)
 	overlay, err := writeOverlay(root, out+".overlay", patches)
@@ -27,8 +27,8 @@ func Build(root, dir, name string, patches ...Patch) (string, error) {
 	return out, compile(root, "-overlay", overlay, "-o", out, "./cmd/vigate")
 }
 
-// BuildClocked compiles the server whose clock Node.SetClock sets, into dir. It is
-// run in a package of this module.
+// BuildClocked compiles the server whose clock Node.SetClock sets into dir. The working directory
+// must be a package of this module.
 func BuildClocked(dir string) (string, error) {
 	out := filepath.Join(dir, "clocked")
 	return out, compile(".", "-o", out, "github.com/vigate/vigate/test/proof/clocked")
@@ -44,8 +44,8 @@ func compile(dir string, args ...string) error {
 	return nil
 }
 
-// writeOverlay writes the patched copies into dir, which it makes, and returns
-// the path of the file that tells the go command of them.
+// writeOverlay creates dir and writes the patched copies into it. It returns the path of the file
+// that names them to the go command.
 func writeOverlay(root, dir string, patches []Patch) (string, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
@@ -80,8 +80,8 @@ func writeOverlay(root, dir string, patches []Patch) (string, error) {
 	return path, os.WriteFile(path, b, 0o600)
 }
 
-// Apply returns the patched source. It is an error unless the old text occurs
-// exactly once: a patch that no longer fits must be rewritten.
+// Apply returns the patched source. It returns an error unless the old text occurs exactly once: a
+// patch that does not fit any more must be rewritten.
 func (p Patch) Apply(root string) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(root, p.File))
 	if err != nil {

@@ -24,7 +24,8 @@ func TestAPatchIsRefusedUnlessTheTextItReplacesOccursOnce(t *testing.T) {
 	if _, err := (Patch{"b.go", "one", "1"}).Apply(root); err == nil {
 		t.Error("a file that does not exist was patched")
 	}
-	if _, err := writeOverlay(root, filepath.Join(root, "o"), []Patch{{"a.go", "one", "1"}, {"a.go", "one", "2"}}); err == nil {
-		t.Error("two patches of one file were accepted, of which one would be lost")
+	twice := []Patch{{"a.go", "one", "1"}, {"a.go", "one", "2"}}
+	if _, err := writeOverlay(root, filepath.Join(root, "o"), twice); err == nil {
+		t.Error("two patches of one file were accepted, and one would be lost")
 	}
 }

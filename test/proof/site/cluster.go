@@ -12,24 +12,24 @@ import (
 	"sync"
 )
 
-// Cluster is etcd members and the vigate nodes that share them. Each node
-// reaches each member by a link of its own.
+// Cluster is the etcd members and the vigate nodes that share them. Each node reaches each member
+// through a link of its own.
 type Cluster struct {
 	Members []*Member
 	Nodes   []*Node
-	Peers   *Peers    // what is between the members
+	Peers   *Peers    // the network between the members
 	links   [][]*Link // by node, then member
-	founded bool      // a node has set the instance up
+	founded bool      // a node has created the instance
 }
 
-// prefix is where the nodes keep what they share.
+// prefix is the nodes' prefix in etcd.
 const prefix = "/proof"
 
-// size is how many members and how many nodes there are.
+// size is the number of members, and the number of nodes.
 const size = 3
 
-// NewCluster starts three members, and prepares three nodes, with their data under
-// dir. Close ends it, after an error too.
+// NewCluster starts three members and prepares three nodes, with their data under dir. Close ends
+// the cluster; call it after an error as well.
 func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (c *Cluster, err error) {
 	c = &Cluster{}
 	if c.Members, c.Peers, err = NewMembers(etcd, filepath.Join(dir, "etcd"), size); err != nil {
@@ -59,9 +59,8 @@ func NewCluster(ctx context.Context, vigate, etcd, dir string, args ...string) (
 	return c, c.StartMembers(ctx)
 }
 
-// Fill makes so many sessions before the first node runs, as a site that moves to
-// a cluster has them: in an embedded store, which is copied. bench is where the
-// module is that makes them up.
+// Fill creates that many sessions before the first node runs. As on a site that moves to a cluster,
+// they are copied from an embedded store. bench is the directory of the module that generates them.
 func (c *Cluster) Fill(ctx context.Context, bench, dir string, sessions int) error {
 	fill := filepath.Join(dir, "fill")
 	if err := compile(bench, "-o", fill, "./fill"); err != nil {
@@ -74,7 +73,10 @@ func (c *Cluster) Fill(ctx context.Context, bench, dir string, sessions int) err
 	data := filepath.Join(dir, "data")
 	for _, command := range [][]string{
 		{fill, "--data", data, "--sessions", fmt.Sprint(sessions)},
-		{c.Nodes[0].program, "store", "copy", "--from", "bolt:" + data, "--to", "etcd://" + strings.Join(addrs, ",") + prefix},
+		{
+			c.Nodes[0].program, "store", "copy", "--from", "bolt:" + data,
+			"--to", "etcd://" + strings.Join(addrs, ",") + prefix,
+		},
 	} {
 		if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
@@ -83,7 +85,7 @@ func (c *Cluster) Fill(ctx context.Context, bench, dir string, sessions int) err
 	return nil
 }
 
-// StartMembers runs all of etcd.
+// StartMembers starts all members of etcd, and returns when they serve.
 func (c *Cluster) StartMembers(ctx context.Context) error {
 	for _, m := range c.Members {
 		if err := m.Launch(); err != nil {
@@ -98,8 +100,8 @@ func (c *Cluster) StartMembers(ctx context.Context) error {
 	return nil
 }
 
-// StartNodes runs all nodes, all at once but for the first time: then the first
-// sets the instance up.
+// StartNodes starts all nodes at once, and returns when they serve. The first time, it starts the
+// first node alone, because that one creates the instance.
 func (c *Cluster) StartNodes(ctx context.Context) error {
 	for _, n := range c.Nodes {
 		if err := n.Launch(); err != nil {
@@ -120,7 +122,7 @@ func (c *Cluster) StartNodes(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends all processes as a loss of power does, but for the page cache.
+// Kill kills all processes. It is like a loss of power, except that the page cache is kept.
 func (c *Cluster) Kill() error {
 	errs := make([]error, len(c.Nodes)+len(c.Members))
 	var wg sync.WaitGroup
@@ -134,10 +136,10 @@ func (c *Cluster) Kill() error {
 	return errors.Join(errs...)
 }
 
-// Links are those of the i-th node to the members.
+// Links returns the links of node i to the members.
 func (c *Cluster) Links(i int) []*Link { return c.links[i] }
 
-// Close ends the processes and the links.
+// Close kills the processes and closes the links.
 func (c *Cluster) Close() error {
 	err := c.Kill()
 	if c.Peers != nil {

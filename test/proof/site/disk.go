@@ -12,12 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk is a directory whose room can be made to run out.
+// Disk is a directory whose space can be made to run out.
 type Disk struct {
 	Dir string
-	// How says by which means it is full: a small file system of its own, or,
-	// where mounting is not permitted, a limit on the size of the files of the
-	// process that writes.
+	// How says by which means it is full: a small file system of its own, or a limit on the size of
+	// the files that the process writes, if mounting is not permitted.
 	How     string
 	mounted bool
 }
@@ -41,16 +40,16 @@ func NewDisk(dir string, size int) (*Disk, error) {
 	return d, nil
 }
 
-// LimitedDisk is a directory that runs out of room by a limit on the process.
+// LimitedDisk returns a directory that runs out of space by a limit on the process.
 func LimitedDisk(dir string) *Disk { return &Disk{Dir: dir, How: limited} }
 
 func (d *Disk) ballast() string { return filepath.Join(d.Dir, "ballast") }
 
-// Fill takes all the room there is from the process.
+// Fill takes all the space away from the process.
 func (d *Disk) Fill(pid int) error {
 	if !d.mounted {
-		// A limit of one page: nothing of a store can be written beyond it, while
-		// the log, which is appended to by a handle of its own, loses lines too.
+		// A limit of one page. The process can't write any part of a store beyond it. The log has a
+		// file handle of its own in the process, so it loses lines as well.
 		return limit(pid, 4096)
 	}
 	f, err := os.OpenFile(d.ballast(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -70,12 +69,12 @@ func (d *Disk) Fill(pid int) error {
 	return nil
 }
 
-// Free gives the room back, to a process if one still runs (not 0).
+// Free gives the space back to the process with the id. 0 means that no process is running.
 func (d *Disk) Free(pid int) error {
 	switch {
 	case d.mounted:
 	case pid == 0:
-		return nil // the limit is gone with its process
+		return nil // the limit has ended with its process
 	default:
 		return limit(pid, unix.RLIM_INFINITY)
 	}

@@ -9,28 +9,28 @@ import (
 	"sync"
 )
 
-// Link is the connections of one process to another, which can be cut: a proxy
-// for TCP.
+// Link is the connections of one process to another. It is a TCP proxy that can cut or stall them.
+// It is safe for concurrent use.
 type Link struct {
-	Addr string // where it listens; empty: connections come by a switchboard
+	Addr string // where it listens; empty: connections come from a switchboard
 	to   string
 	l    net.Listener
 
-	mu  sync.Mutex // guards what follows
+	mu  sync.Mutex // guards the fields below
 	cut bool
-	// held is closed when data may flow again, there and back; nil: it may.
+	// held is closed when data may flow again, for each direction. nil: data flows.
 	held  [2]chan struct{}
 	conns map[net.Conn]bool
 	wg    sync.WaitGroup
 }
 
-// The ways that data goes on a link.
+// The directions of data on a link.
 const (
-	there = iota // from who called
+	there = iota // from the caller
 	back
 )
 
-// NewLink makes a link to the address.
+// NewLink returns a link to the address, which listens on an address of its own.
 func NewLink(to string) (*Link, error) {
 	addr := address()
 	l, err := net.Listen("tcp", addr)
@@ -73,7 +73,7 @@ func (k *Link) serve(in net.Conn) {
 	done := make(chan struct{}, 2)
 	for way, pair := range [][2]net.Conn{there: {out, in}, back: {in, out}} {
 		k.wg.Go(func() {
-			// Either end may go at any time; both are closed then.
+			// Either end may close at any time. Then both are closed.
 			_, _ = io.Copy(gate{pair[0], k, way}, pair[1])
 			done <- struct{}{}
 		})
@@ -81,7 +81,7 @@ func (k *Link) serve(in net.Conn) {
 	<-done
 }
 
-// gate holds back what is written while its way is stalled.
+// gate blocks writes while its direction is stalled.
 type gate struct {
 	io.Writer
 	link *Link
@@ -98,7 +98,7 @@ func (g gate) Write(b []byte) (int, error) {
 	return g.Writer.Write(b)
 }
 
-// add reports whether the connection may go on.
+// add reports whether the connection may be used.
 func (k *Link) add(c net.Conn) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -114,7 +114,7 @@ func (k *Link) remove(c net.Conn) {
 	delete(k.conns, c)
 }
 
-// Cut breaks what is connected and refuses what comes.
+// Cut closes the present connections and refuses new ones.
 func (k *Link) Cut() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -124,14 +124,13 @@ func (k *Link) Cut() {
 	}
 }
 
-// Stall keeps connections open and lets nothing through, as a network does that
-// loses all packets.
+// Stall keeps connections open and forwards nothing, like a network that loses all packets.
 func (k *Link) Stall() {
 	k.hold(there)
 	k.hold(back)
 }
 
-// hold stalls one way.
+// hold stalls one direction.
 func (k *Link) hold(way int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -140,7 +139,7 @@ func (k *Link) hold(way int) {
 	}
 }
 
-// Heal lets connections, and what they hold back, through again.
+// Heal ends Cut and Stall. It forwards the data that was held back.
 func (k *Link) Heal() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -15,20 +15,20 @@ import (
 	"strings"
 )
 
-// BuildEtcd compiles etcd as the module in the directory has it, into dir.
+// BuildEtcd compiles etcd into dir, in the version that the module requires.
 func BuildEtcd(module, dir string) (string, error) {
 	out := filepath.Join(dir, "etcd")
 	return out, compile(module, "-o", out, "go.etcd.io/etcd/server/v3")
 }
 
-// Member is one etcd. It syncs to disk as in earnest.
+// Member is one etcd process. It syncs to disk as in production.
 type Member struct {
 	Addr string // host:port for clients
 	process
 }
 
-// NewMembers prepares a cluster of n members with their data under dir, and the
-// network between them. They do not run yet.
+// NewMembers prepares a cluster of n members with their data under dir, and the network between
+// them. It does not start them.
 func NewMembers(program, dir string, n int) ([]*Member, *Peers, error) {
 	listen, urls, all := make([]string, n), make([]string, n), make([]*Member, n)
 	for i := range all {
@@ -57,21 +57,21 @@ func NewMembers(program, dir string, n int) ([]*Member, *Peers, error) {
 	return all, peers, os.MkdirAll(dir, 0o700)
 }
 
-// Launch runs the member without waiting for it.
+// Launch starts the member without waiting for it.
 func (m *Member) Launch() error { return m.start() }
 
 // Ready returns when the member answers, and so is part of a quorum.
 func (m *Member) Ready(ctx context.Context) error {
 	return m.await(ctx, func(ctx context.Context) error {
-		_, err := m.ask(ctx, "kv/range", map[string]any{"key": "AA=="}) // some key
+		_, err := m.ask(ctx, "kv/range", map[string]any{"key": "AA=="}) // any key
 		return err
 	})
 }
 
-// Kill ends the member as a crash does (SIGKILL).
+// Kill kills the member with SIGKILL, as in a crash.
 func (m *Member) Kill() error { return m.kill() }
 
-// status is what the member says of itself.
+// status is what the member reports about itself.
 type status struct {
 	Header struct {
 		Member   string `json:"member_id"`
@@ -80,7 +80,7 @@ type status struct {
 	Leader string
 }
 
-// ask makes a call of etcd's JSON gateway.
+// ask makes a call to etcd's JSON gateway.
 func (m *Member) ask(ctx context.Context, method string, arguments map[string]any) ([]byte, error) {
 	body, err := json.Marshal(arguments)
 	if err != nil {
@@ -111,7 +111,7 @@ func (m *Member) status(ctx context.Context) (status, error) {
 	return s, json.Unmarshal(b, &s)
 }
 
-// Leader is which of the members leads, by its number.
+// Leader returns the index of the member that leads.
 func Leader(ctx context.Context, all []*Member) (int, error) {
 	var errs []error
 	for i, m := range all {
@@ -124,7 +124,7 @@ func Leader(ctx context.Context, all []*Member) (int, error) {
 	return 0, errors.Join(append(errs, errors.New("no member leads"))...)
 }
 
-// Compact forgets all of the past up to now.
+// Compact removes the history up to now.
 func (m *Member) Compact(ctx context.Context) error {
 	s, err := m.status(ctx)
 	if err != nil {
@@ -137,7 +137,7 @@ func (m *Member) Compact(ctx context.Context) error {
 	return err
 }
 
-// Defragment has the member rewrite its file, during which it answers nothing.
+// Defragment makes the member rewrite its file. The member answers nothing during that time.
 func (m *Member) Defragment(ctx context.Context) error {
 	_, err := m.ask(ctx, "maintenance/defragment", map[string]any{})
 	return err

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// AdminPassword is the first administrator's on every node.
+// AdminPassword is the password of the first administrator on every node.
 const AdminPassword = "correct horse battery staple 7"
 
-// Admin is the first administrator.
+// Admin is the name of the first administrator.
 const Admin = "administrator@vsphere.local"
 
-// Node is one vigate.
+// Node is one vigate process.
 type Node struct {
 	Name string
-	Addr string // host:port of its plain listener
-	Data string // its directory
+	Addr string // host:port of its plain-text listener
+	Data string // its data directory
 	process
-	clock string // file that says by how much its clock is off
+	clock string // the file that says how far its clock is off
 }
 
-// SetClock sets by how much the clock of a node is off whose program is of
+// SetClock sets how far the clock of the node is off. The node's program must come from
 // BuildClocked.
 func (n *Node) SetClock(off time.Duration) error {
 	temp := n.clock + ".new"
@@ -36,8 +36,8 @@ func (n *Node) SetClock(off time.Duration) error {
 	return os.Rename(temp, n.clock)
 }
 
-// NewNode prepares a node with its data in dir/data. It does not run yet.
-// Limits that would get in the way of a load from one address are off.
+// NewNode prepares a node with its data in dir/data. It does not start the node. Limits that a load
+// from one address would reach are off.
 func NewNode(name, program, dir string, args ...string) (*Node, error) {
 	addr := address()
 	n := &Node{Name: name, Addr: addr, Data: filepath.Join(dir, "data")}
@@ -48,13 +48,14 @@ func NewNode(name, program, dir string, args ...string) (*Node, error) {
 		args: append([]string{
 			"serve", "--data", n.Data, "--listen", "", "--plain-http", addr, "--local-tickets", "off",
 			"--idle-timeout", "24h", "--ticket-lifetime", "1h", "--drain-timeout", "2s", "--log-level", "warn",
-			"--lockout-failures", "1000000", "--lockout-user-failures", "1000000", "--lockout-address-failures", "1000000",
+			"--lockout-failures", "1000000", "--lockout-user-failures", "1000000",
+			"--lockout-address-failures", "1000000",
 		}, args...),
 	}
 	return n, os.MkdirAll(n.Data, 0o700)
 }
 
-// Start runs the node and returns how long it took until it served.
+// Start starts the node, and returns how long it took until it served.
 func (n *Node) Start(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	if err := n.Launch(); err != nil {
@@ -63,7 +64,7 @@ func (n *Node) Start(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), n.Ready(ctx)
 }
 
-// Launch runs the node without waiting for it.
+// Launch starts the node without waiting for it.
 func (n *Node) Launch() error { return n.start() }
 
 // Ready returns when the node serves.
@@ -73,7 +74,8 @@ func (n *Node) Ready(ctx context.Context) error {
 }
 
 func (n *Node) serves(ctx context.Context, c *http.Client) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Addr+"/sdk/vim25/9.1.0.0/ServiceInstance/ServiceInstance/content", nil)
+	url := "http://" + n.Addr + "/sdk/vim25/9.1.0.0/ServiceInstance/ServiceInstance/content"
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
@@ -88,8 +90,8 @@ func (n *Node) serves(ctx context.Context, c *http.Client) error {
 	return nil
 }
 
-// Kill ends the node as a crash does (SIGKILL).
+// Kill kills the node with SIGKILL, as in a crash.
 func (n *Node) Kill() error { return n.kill() }
 
-// Stop ends the node in order (SIGTERM). The error says how it ended if not well.
+// Stop ends the node with SIGTERM. It returns an error unless the node ends successfully.
 func (n *Node) Stop() error { return n.stop() }

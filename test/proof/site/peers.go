@@ -11,16 +11,15 @@ import (
 	"sync"
 )
 
-// Peers is the network between the members of an etcd cluster. Each member
-// reaches the others by a switchboard of its own, a proxy that speaks SOCKS 5,
-// so that who calls whom is known: there is a link for each member to each.
+// Peers is the network between the members of an etcd cluster. Each member reaches the others
+// through a switchboard of its own, a SOCKS 5 proxy. So it is known which member calls which, and
+// there is one link for each pair and direction.
 type Peers struct {
-	boards []*switchboard // by who calls
-	links  [][]*Link      // by who calls, then who is called; nil to itself
+	boards []*switchboard // by caller
+	links  [][]*Link      // by caller, then by callee; nil to itself
 }
 
-// newPeers makes the network of members that listen for each other on the
-// addresses.
+// newPeers returns the network of members that listen for each other on the addresses.
 func newPeers(addrs []string) (*Peers, error) {
 	p := &Peers{}
 	for i := range addrs {
@@ -40,12 +39,11 @@ func newPeers(addrs []string) (*Peers, error) {
 	return p, nil
 }
 
-// peerName is the host that others know a member by. It is no address: Go's
-// clients go to those on loopback without a proxy.
+// peerName returns the host name by which others know a member. It is not an address, because Go's
+// clients don't use a proxy for loopback addresses.
 func peerName(i int) string { return fmt.Sprintf("m%d.etcd", i) }
 
-// Cut breaks all that the member has with the others, and Stall has all packets
-// lost.
+// Cut breaks all connections between the member and the others.
 func (p *Peers) Cut(i int) { p.each(i, (*Link).Cut) }
 
 // Stall loses all packets between the member and the others.
@@ -60,7 +58,7 @@ func (p *Peers) each(i int, do func(*Link)) {
 	}
 }
 
-// Mute loses what the member says to the others. It still hears them.
+// Mute loses the packets from the member to the others. The member still receives theirs.
 func (p *Peers) Mute(i int) {
 	for j := range p.links {
 		if j != i {
@@ -70,7 +68,7 @@ func (p *Peers) Mute(i int) {
 	}
 }
 
-// Deafen loses what the others say to the member. They still hear it.
+// Deafen loses the packets from the others to the member. They still receive its packets.
 func (p *Peers) Deafen(i int) {
 	for j := range p.links {
 		if j != i {
@@ -80,13 +78,13 @@ func (p *Peers) Deafen(i int) {
 	}
 }
 
-// Part loses all packets between two members, which both reach the others.
+// Part loses all packets between two members. Both still reach the others.
 func (p *Peers) Part(i, j int) {
 	p.links[i][j].Stall()
 	p.links[j][i].Stall()
 }
 
-// Heal makes the network whole.
+// Heal repairs the network.
 func (p *Peers) Heal() {
 	for i := range p.links {
 		p.each(i, (*Link).Heal)
@@ -112,7 +110,7 @@ func (p *Peers) Close() error {
 	return errors.Join(errs...)
 }
 
-// switchboard connects those who call it, by the host's name that they ask for.
+// switchboard connects a caller to the member with the host name that it asks for.
 type switchboard struct {
 	addr  string
 	l     net.Listener
@@ -139,8 +137,8 @@ func newSwitchboard(links map[string]*Link) (*switchboard, error) {
 	return b, nil
 }
 
-// connect serves a caller to its end. One that does not say where to is hung up
-// on.
+// connect serves a caller until the connection ends. It hangs up on a caller that names no known
+// member.
 func (b *switchboard) connect(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
@@ -150,11 +148,11 @@ func (b *switchboard) connect(c net.Conn) {
 	}
 }
 
-// greet is the begin of a connection by SOCKS 5 (RFC 1928): without
-// authentication, to a host by its name. The caller waits for the last answer, so
-// that nothing of what is to be passed on is read.
+// greet is the beginning of a SOCKS 5 connection (RFC 1928), without authentication, to a host
+// name. The caller waits for the last answer before it sends data. So r contains nothing that must
+// be forwarded.
 func greet(r *bufio.Reader, w io.Writer) (string, error) {
-	var head [2]byte // version, number of ways to authenticate
+	var head [2]byte // version, number of authentication methods
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return "", err
 	}
@@ -171,7 +169,7 @@ func greet(r *bufio.Reader, w io.Writer) (string, error) {
 	if ask[0] != 5 || ask[1] != 1 || ask[3] != 3 {
 		return "", fmt.Errorf("not a call to a host by its name: % x", ask)
 	}
-	name := make([]byte, int(ask[4])+2) // the port is one of the host's, which are all the same
+	name := make([]byte, int(ask[4])+2) // with the port, which is the same for all
 	if _, err := io.ReadFull(r, name); err != nil {
 		return "", err
 	}

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package site runs what is put to the proof: vigate nodes, etcd members, the
-// links between them, and small disks. All of it is on loopback, and whatever
-// was started is ended by its process id.
+// Package site runs the processes and networks under test: vigate nodes, etcd members, the links
+// between them, and small disks. A [Cluster] has all of them; a [Node] can also run alone.
+// Everything is on loopback, and every process is ended by its process id.
 package site
 
 import (
@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// patience is how long a process may take to serve or to end.
+// patience is how long a process may take until it serves, or until it has ended.
 const patience = 5 * time.Minute
 
 // process is a program that can be killed and started again.
@@ -26,15 +26,15 @@ type process struct {
 	program string
 	args    []string
 	env     []string
-	log     string // file that its output is appended to
+	log     string // its output is appended to this file
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when cmd is gone
-	err   error         // how it ended, once ended is closed
+	ended chan struct{} // closed when cmd has ended
+	err   error         // how it ended; valid once ended is closed
 }
 
-// start runs the program. It dies with this process.
+// start starts the program. The program is killed when this process dies.
 func (p *process) start() error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -62,7 +62,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// running returns the process and what is closed when it is gone.
+// running returns the process, and the channel that is closed when the process has ended.
 func (p *process) running() (*exec.Cmd, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,19 +77,19 @@ func (p *process) signal(s syscall.Signal) error {
 	return cmd.Process.Signal(s)
 }
 
-// PID is the id of the process that runs, or ran last.
+// PID returns the id of the process that is running, or ran last.
 func (p *process) PID() int {
 	cmd, _ := p.running()
 	return cmd.Process.Pid
 }
 
-// Pause stops the process as a long stall would (SIGSTOP), Resume lets it go on.
+// Pause stops the process with SIGSTOP, as a long stall would. Resume continues it.
 func (p *process) Pause() error { return p.signal(syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
+// Resume continues a paused process.
 func (p *process) Resume() error { return p.signal(syscall.SIGCONT) }
 
-// kill ends the process at once and returns when it is gone.
+// kill kills the process and returns when the process has ended.
 func (p *process) kill() error {
 	cmd, ended := p.running()
 	if cmd == nil {
@@ -121,8 +121,8 @@ func (p *process) stop() error {
 	return p.err
 }
 
-// await calls try every few milliseconds until it succeeds, the process ends or
-// patience does.
+// await calls try every few milliseconds, until it succeeds, the process ends, or patience has
+// passed.
 func (p *process) await(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -136,7 +136,7 @@ func (p *process) await(ctx context.Context, try func(context.Context) error) er
 		}
 		select {
 		case <-ended:
-			return fmt.Errorf("%s ended as it should begin to serve, see its log:\n%s", p.program, tail(p.log))
+			return fmt.Errorf("%s ended instead of serving, see its log:\n%s", p.program, tail(p.log))
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not serve: %w\n%s", p.program, err, tail(p.log))
 		case <-time.After(2 * time.Millisecond):
@@ -144,10 +144,10 @@ func (p *process) await(ctx context.Context, try func(context.Context) error) er
 	}
 }
 
-// Log is the end of what the process has logged.
+// Log returns the end of the process's log.
 func (p *process) Log() string { return tail(p.log) }
 
-// Logged is how often the process has logged the text.
+// Logged returns how often the process has logged the text.
 func (p *process) Logged(text string) int {
 	b, err := os.ReadFile(p.log)
 	if err != nil {
@@ -156,7 +156,7 @@ func (p *process) Logged(text string) int {
 	return bytes.Count(b, []byte(text))
 }
 
-// tail is the last few kilobytes of a file.
+// tail returns the last few kilobytes of a file.
 func tail(path string) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -165,13 +165,13 @@ func tail(path string) string {
 	return string(b[max(0, len(b)-4000):])
 }
 
-// given counts the addresses that this process has given out.
+// given counts the addresses that this process has used.
 var given atomic.Uint32
 
-// address is a loopback address that nobody else uses: the host is this
-// process's own, of the 127.0.0.0/8 that are all loopback, and the port is given
-// out once. So none is taken while what listens on it is down.
+// address returns a loopback address that no other process uses. The host belongs to this process
+// alone: all of 127.0.0.0/8 is loopback. Each port is used once. So no other process takes an
+// address while its owner is down.
 func address() string {
-	pid := os.Getpid() // of 22 bits at most
+	pid := os.Getpid() // has at most 22 bits
 	return fmt.Sprintf("127.%d.%d.%d:%d", 64+pid>>16&63, pid>>8&255, pid&255, 10000+given.Add(1))
 }

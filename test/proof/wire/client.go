@@ -1,6 +1,6 @@
-// Package wire speaks to a vigate over VI JSON and over SOAP, one attempt a
-// call: what became of a call without an answer is for the history to tell, so
-// nothing is tried again behind its back.
+// Package wire makes calls to a vigate over VI JSON and over SOAP, for tests. A [Client] tries each
+// call exactly once. The history has to say what happened to a call without an answer, so no call
+// is repeated without its knowledge.
 package wire
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Binding is how a call travels.
+// Binding is the protocol of a call.
 type Binding uint8
 
 // The bindings.
@@ -26,48 +26,47 @@ const (
 	SOAP
 )
 
-// Outcome is what a caller knows of a call.
+// Outcome is what a caller knows about a call.
 type Outcome uint8
 
 // The outcomes.
 const (
 	Done     Outcome = iota + 1
-	Refused          // the fault of a session that is over or a ticket that is spent
-	Full             // a limit on sessions was reached; nothing was done that lasts
-	NotSent          // nobody was there; nothing was done
-	Busy             // 503: the server can't say or do it now; nothing was done
+	Refused          // the fault for a session that is over or a ticket that is spent
+	Full             // a limit on sessions was reached; nothing lasting was done
+	NotSent          // no server answered; nothing was done
+	Busy             // 503: the server can't do it now; nothing was done
 	Unsure           // 503: the server could not find out whether it was done
 	NoAnswer         // the call was sent, and may or may not have been done
-	Strange          // an answer that there should not be
+	Strange          // an answer that should not exist
 )
 
-// Session is one as a client holds it.
+// Session is a session as a client knows it.
 type Session struct {
 	Key, User string
 	Token     string // secret
 }
 
-// Answer is what came of a call.
+// Answer is the result of a call.
 type Answer struct {
 	Outcome Outcome
-	Session Session       // of Login, Clone, and of Current as the server tells it
+	Session Session       // for Login, Clone and Current: the session that the server names
 	Text    string        // a ticket
-	Detail  string        // of Strange, Busy and Unsure
-	Retry   time.Duration // of a 503, what the server asks for
-	PerUser bool          // of Full: it is the limit of one user that was reached
+	Detail  string        // for Strange, Busy and Unsure
+	Retry   time.Duration // for a 503: the delay that the server asks for
+	PerUser bool          // for Full: the limit is one user's
 }
 
-// Client makes calls. The zero value is not ready, use New.
+// Client makes calls. Use New to make one. It is safe for concurrent use.
 type Client struct{ http *http.Client }
 
-// New makes a client that shares its connections among all principals. timeout
-// bounds each call.
+// New returns a client that uses the same connections for all users. timeout bounds each call.
 func New(timeout time.Duration) *Client {
 	t := &http.Transport{MaxIdleConnsPerHost: 64, MaxConnsPerHost: 0, DisableCompression: true}
 	return &Client{&http.Client{Transport: t, Timeout: timeout}}
 }
 
-// Close drops idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 const (
@@ -76,17 +75,17 @@ const (
 	header  = "vmware-api-session-id"
 )
 
-// reply is an HTTP answer, or why there is none.
+// reply is an HTTP answer, or the reason why there is none.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	sent   bool // if err: the call may have arrived
+	sent   bool // if err is set: the call may have arrived
 	err    error
 }
 
 func (c *Client) do(ctx context.Context, method, url string, head map[string]string, body string) reply {
-	// A request without a body to read again is not sent twice by net/http.
+	// net/http does not repeat a request whose body it can't read again.
 	var r io.Reader
 	if body != "" {
 		r = io.NopCloser(strings.NewReader(body))
@@ -112,7 +111,7 @@ func (c *Client) do(ctx context.Context, method, url string, head map[string]str
 	return reply{status: resp.StatusCode, header: resp.Header, body: b}
 }
 
-// Call makes a call of VI JSON; a body of "GET" reads a property.
+// Call makes a call over VI JSON. The body "GET" reads a property.
 func (c *Client) Call(ctx context.Context, addr, token, path, body string) (int, []byte, error) {
 	r := c.json(ctx, addr, token, path, body)
 	return r.status, r.body, r.err
@@ -132,14 +131,14 @@ func (c *Client) json(ctx context.Context, addr, token, path, body string) reply
 	return c.do(ctx, method, "http://"+addr+root+path, head, body)
 }
 
-// By their texts the reasons for a 503 are told from each other.
+// These texts distinguish the reasons for a 503.
 var (
 	full   = regexp.MustCompile(`limit of sessions`)
 	ofUser = regexp.MustCompile(`The user has reached the limit of sessions`)
 	unsure = regexp.MustCompile(`could not be found out`)
 )
 
-// judge sorts what is not success.
+// judge returns the outcome of a call that was not successful.
 func (r reply) judge() Answer {
 	switch {
 	case r.err != nil && !r.sent:
@@ -211,7 +210,7 @@ func (r reply) text() Answer {
 	return a
 }
 
-// Current asks whose session the token is. Refused: of none.
+// Current asks which session the token belongs to. Refused means none.
 func (c *Client) Current(ctx context.Context, b Binding, addr, token string) Answer {
 	if b == SOAP {
 		return c.soapCurrent(ctx, addr, token)
@@ -231,7 +230,7 @@ func (c *Client) Logout(ctx context.Context, b Binding, addr, token string) Answ
 	return c.json(ctx, addr, token, manager+"Logout", "").void()
 }
 
-// Terminate ends the session with the key, by the authority of the token.
+// Terminate ends the session with the key. The token's user must have that privilege.
 func (c *Client) Terminate(ctx context.Context, addr, token, key string) Answer {
 	body, _ := json.Marshal(map[string][]string{"sessionId": {key}})
 	return c.json(ctx, addr, token, manager+"TerminateSession", string(body)).void()
@@ -254,7 +253,7 @@ func (c *Client) Message(ctx context.Context, addr, token string) Answer {
 	return c.json(ctx, addr, token, manager+"message", "GET").text()
 }
 
-// List is the sessions that live, as the token may see them.
+// List returns the live sessions that the token's user may see.
 func (c *Client) List(ctx context.Context, addr, token string) ([]Session, error) {
 	r := c.json(ctx, addr, token, manager+"sessionList", "GET")
 	if r.err != nil || r.status != http.StatusOK {
@@ -271,7 +270,7 @@ func (c *Client) List(ctx context.Context, addr, token string) ([]Session, error
 	return all, nil
 }
 
-// object is a JSON object of texts, given as name and value in turn.
+// object returns a JSON object of strings. The arguments are names and values in turn.
 func object(pairs ...string) string {
 	m := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -279,20 +278,21 @@ func object(pairs ...string) string {
 	}
 	b, err := json.Marshal(m)
 	if err != nil {
-		panic(err) // no text fails
+		panic(err) // encoding strings can't fail
 	}
 	return string(b)
 }
 
-// CreateUser makes a user that may look at everything, by the administrator's
-// token. It may be tried again.
+// CreateUser creates a user that may see everything. token is the administrator's. The call may be
+// repeated.
 func (c *Client) CreateUser(ctx context.Context, addr, token, name, password string) Answer {
 	spec := object("_typeName", "HostAccountSpec", "id", name, "password", password, "description", "a user")
 	r := c.json(ctx, addr, token, "HostLocalAccountManager/ha-localacctmgr/CreateUser", `{"user":`+spec+`}`)
 	if r.status != http.StatusNoContent && !bytes.Contains(r.body, []byte(`"AlreadyExists"`)) {
 		return r.judge()
 	}
+	permission := `{"_typeName":"Permission","principal":"` + name + `","group":false,"roleId":-2,"propagate":true}`
 	return c.json(ctx, addr, token, "AuthorizationManager/AuthorizationManager/SetEntityPermissions",
 		`{"entity":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"},`+
-			`"permission":[{"_typeName":"Permission","principal":"`+name+`","group":false,"roleId":-2,"propagate":true}]}`).void()
+			`"permission":[`+permission+`]}`).void()
 }

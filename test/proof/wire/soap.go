@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	envelope = `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns="urn:vim25"><soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`
-	this     = `<_this type="SessionManager">SessionManager</_this>`
+	envelope = `<?xml version="1.0" encoding="UTF-8"?>` +
+		`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns="urn:vim25">` +
+		`<soapenv:Body>%s</soapenv:Body></soapenv:Envelope>`
+	this = `<_this type="SessionManager">SessionManager</_this>`
 )
 
 var cookie = regexp.MustCompile(`vmware_soap_session="([0-9a-f]{40})"`)
 
-// soap makes a call; body is the element of the request.
+// soap makes a call. body is the element of the request.
 func (c *Client) soap(ctx context.Context, addr, token, body string) reply {
 	head := map[string]string{"Content-Type": "text/xml; charset=utf-8", "SOAPAction": "urn:vim25/9.1.0.0"}
 	if token != "" {
@@ -26,7 +28,7 @@ func (c *Client) soap(ctx context.Context, addr, token, body string) reply {
 	return c.do(ctx, http.MethodPost, "http://"+addr+"/sdk", head, fmt.Sprintf(envelope, body))
 }
 
-// judgeSOAP is judge for SOAP, whose faults are named in the detail.
+// judgeSOAP is judge for SOAP. Over SOAP, the detail names the fault.
 func (r reply) judgeSOAP() Answer {
 	for _, fault := range []string{"NotAuthenticatedFault", "InvalidLoginFault", "NotFoundFault"} {
 		if r.err == nil && r.status == http.StatusInternalServerError && bytes.Contains(r.body, []byte("<"+fault)) {
@@ -36,7 +38,7 @@ func (r reply) judgeSOAP() Answer {
 	return r.judge()
 }
 
-// sessionSOAP reads the UserSession in the answer; ok false: there is none.
+// sessionSOAP reads the UserSession in the answer. ok is false if there is none.
 func (r reply) sessionSOAP() (Session, bool) {
 	var e struct {
 		Body struct {
@@ -57,9 +59,10 @@ func (r reply) sessionSOAP() (Session, bool) {
 
 func (c *Client) soapLogin(ctx context.Context, addr, name, password string) Answer {
 	var user, secret strings.Builder
-	_ = xml.EscapeText(&user, []byte(name)) // a Builder takes everything
+	_ = xml.EscapeText(&user, []byte(name)) // a Builder never returns an error
 	_ = xml.EscapeText(&secret, []byte(password))
-	r := c.soap(ctx, addr, "", `<Login>`+this+`<userName>`+user.String()+`</userName><password>`+secret.String()+`</password></Login>`)
+	r := c.soap(ctx, addr, "", `<Login>`+this+`<userName>`+user.String()+`</userName>`+
+		`<password>`+secret.String()+`</password></Login>`)
 	if r.status != http.StatusOK {
 		return r.judgeSOAP()
 	}
