@@ -399,7 +399,7 @@ func slices16K(field []byte) []byte {
 }
 
 func TestAHeaderOverHTTP2ThatComesSlowlyIsCutOff(t *testing.T) {
-	r := startForAll(t, Limits{Stall: 50 * time.Millisecond, Header: 50 * time.Millisecond}, answers(nil))
+	r := startForAll(t, Limits{Stall: time.Second, Header: time.Second}, answers(nil))
 	for what, begin := range map[string][]byte{
 		"no frame": nil, "a part of a frame": {0, 0, 200, frameHeaders, flagEndHeaders, 0, 0, 0, 1, 0},
 		"a frame that is to go on": append([]byte{0, 0, 0, frameHeaders, 0, 0, 0, 0, 1}, 0),
@@ -421,7 +421,7 @@ func TestAHeaderOverHTTP2ThatComesSlowlyIsCutOff(t *testing.T) {
 
 // The server must answer each of these frames, but the client reads no answer.
 func TestAFloodOfControlFramesEndsTheConnection(t *testing.T) {
-	r := startForAll(t, Limits{Stall: 100 * time.Millisecond, Header: 100 * time.Millisecond}, answers(nil))
+	r := startForAll(t, Limits{Stall: 100 * time.Millisecond, Header: patience}, answers(nil))
 	for what, f := range map[string]frame{
 		"pings": {framePing, 0, 0, make([]byte, 8)}, "settings": {frameSettings, 0, 0, nil},
 	} {
