@@ -72,6 +72,8 @@ var rooms = map[string]struct {
 	"internal/ldap": {"directory login principal secret session",
 		"a directory is a source of users and passwords like others; it knows neither the API nor a store"},
 	"internal/ldap/ldaptest": {"trust/trusttest", "support of tests: runs a directory"},
+	"internal/login/samltoken": {"login principal saml session store",
+		"tokens are verified elsewhere; a login method knows neither the API nor a binding"},
 	"internal/login/sspi": {"login peer principal secret session store datadir",
 		"a login method knows no other, and asks no store: it only says what a login spends"},
 	"internal/recheck": {"login principal session", "it asks directories of any kind, and only changes sessions"},

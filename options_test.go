@@ -2,6 +2,7 @@ package vigate_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"go/ast"
 	"io"
@@ -22,6 +23,7 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/samltoken"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/roster"
@@ -107,6 +109,16 @@ var constructors = map[string]func(*testing.T){
 		refused(t, err)
 		_, err = g.Prove(t.Context(), login.Attempt{Credential: login.CloneTicket{}})
 		refused(t, err)
+	},
+	"internal/login/samltoken.New": func(t *testing.T) {
+		m, err := samltoken.New(samltoken.Options{Spent: &login.Spent{}})
+		check(t, err)
+		_, err = m.Authenticate(t.Context(), login.Attempt{Credential: login.Assertion{
+			Authorization: secret.New("SIGN token=x"),
+		}})
+		if !errors.Is(err, login.ErrRejected) {
+			t.Error(err)
+		}
 	},
 	"internal/metrics.New": func(*testing.T) { metrics.New(metrics.Options{}).Started("password") },
 	"internal/serve.Open": func(t *testing.T) {
