@@ -21,11 +21,9 @@ var (
 		"internal/vim",
 		"internal/vim/vimtest",
 	}
-	wideDocuments = []string{
-		"docs/performance.md",
-	}
-	shortDocs = []string{}
-	oddLogs   = []string{
+	wideDocuments = []string{}
+	shortDocs     = []string{}
+	oddLogs       = []string{
 		"internal/vim",
 	}
 )
