@@ -14,20 +14,24 @@ import (
 	"github.com/vigate/vigate/internal/ldap"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/jwt"
+	"github.com/vigate/vigate/internal/login/sspi"
+	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/session"
 )
 
 // Sources are the identity sources of a Config, ready for use.
 type Sources struct {
+	config      Config
 	directories []*ldap.Source
-	jwt         *jwt.Method // nil: no issuer is configured
+	logger      *slog.Logger
+	now         func() time.Time
 }
 
 // Open creates the sources. It opens their files, but sends nothing to their servers. The error joins
 // a mistake with its line for each source that can't be used. A nil clock is time.Now, and a nil
 // logger is slog.Default.
 func Open(c Config, now func() time.Time, logger *slog.Logger) (*Sources, error) {
-	s := &Sources{}
+	s := &Sources{config: c, now: now, logger: logger}
 	var errs []error
 	for i := range c.LDAP {
 		l := &c.LDAP[i]
@@ -38,33 +42,29 @@ func Open(c Config, now func() time.Time, logger *slog.Logger) (*Sources, error)
 		}
 		s.directories = append(s.directories, source)
 	}
-	var issuers []jwt.Issuer
-	for i := range c.OIDC {
-		o := &c.OIDC[i]
-		if _, err := jwt.New([]jwt.Issuer{o.issuer(c.Tokens)}, now, logger); err != nil {
-			errs = append(errs, o.Wrong("issuer", "can't be used: %v", errors.Unwrap(err)))
-			continue
-		}
-		issuers = append(issuers, o.issuer(c.Tokens))
-	}
-	if len(c.SAML) > 0 {
-		errs = append(errs, c.SAML[0].Wrong("issuer", "can't be used: this version accepts no SAML tokens"))
-	}
-	if c.Kerberos.Keytab != "" {
-		errs = append(errs, c.Kerberos.Wrong("keytab", "can't be used: this version accepts no Kerberos tickets"))
+	// Every mistake is reported at once, so the methods are tried here as well.
+	trial := &Sources{config: c, now: now, logger: slog.New(slog.DiscardHandler)}
+	if _, err := trial.Methods(MethodOptions{Spent: &login.Spent{}}); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) > 0 {
 		s.Close()
-		return nil, errors.Join(errs...)
-	}
-	if len(issuers) > 0 {
-		var err error
-		if s.jwt, err = jwt.New(issuers, now, logger); err != nil {
-			s.Close()
-			return nil, err
-		}
+		return nil, flat(errs)
 	}
 	return s, nil
+}
+
+// flat joins errors, of which some are joined themselves.
+func flat(errs []error) error {
+	var all []error
+	for _, err := range errs {
+		if several, ok := err.(interface{ Unwrap() []error }); ok {
+			all = append(all, several.Unwrap()...)
+		} else {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
 }
 
 // mistakes returns the lines of an error of package ldap, each as a mistake in the key that it begins
@@ -103,11 +103,20 @@ func (s *Sources) Close() {
 	}
 }
 
-// Directories returns the sources of users and groups.
+// Directories returns the sources of users and groups. A domain whose users can't be looked up has an
+// open source, so that its users and groups can get permissions.
 func (s *Sources) Directories() []directory.Source {
 	var all []directory.Source
+	known := map[string]bool{}
 	for _, d := range s.directories {
 		all = append(all, d)
+		known[d.Domain()] = true
+	}
+	for _, c := range s.config.claims() {
+		if domain := strings.ToUpper(c.domain); !known[domain] {
+			all = append(all, directory.Open(domain))
+			known[domain] = true
+		}
 	}
 	return all
 }
@@ -121,13 +130,62 @@ func (s *Sources) Passwords() []login.PasswordSource {
 	return all
 }
 
-// Methods returns the login methods by token and ticket.
-func (s *Sources) Methods() []login.Method {
+// MethodOptions are what the methods need besides the configuration. Spent is required.
+type MethodOptions struct {
+	// Spent shows which tokens and proofs were used.
+	Spent *login.Spent
+}
+
+// Methods returns the login methods by token and ticket. The error joins a mistake with its line for
+// each source that can't be used.
+func (s *Sources) Methods(o MethodOptions) ([]login.Method, error) {
 	var all []login.Method
-	if s.jwt != nil {
-		all = append(all, member{s.jwt, s.directories})
+	var errs []error
+	add := func(m login.Method) { all = append(all, member{m, s.directories}) }
+	if issuers, mistakes := s.jwtIssuers(); len(mistakes) > 0 {
+		errs = append(errs, mistakes...)
+	} else if len(issuers) > 0 {
+		m, err := jwt.New(issuers, s.now, s.logger)
+		if err != nil {
+			return nil, err
+		}
+		add(m)
 	}
-	return all
+	if k := &s.config.Kerberos; k.Keytab != "" {
+		m, err := sspi.New(k.service(s.config.Tokens), o.Spent, s.now, s.logger)
+		if err != nil {
+			errs = append(errs, k.Wrong("keytab", "can't be used: %v", err))
+		} else {
+			add(m)
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+// jwtIssuers returns the issuers of JSON Web Tokens, and the mistakes in those that can't be used.
+func (s *Sources) jwtIssuers() (issuers []jwt.Issuer, mistakes []error) {
+	for i := range s.config.OIDC {
+		o := &s.config.OIDC[i]
+		issuer := o.issuer(s.config.Tokens)
+		if _, err := jwt.New([]jwt.Issuer{issuer}, s.now, s.logger); err != nil {
+			mistakes = append(mistakes, o.Wrong("issuer", "can't be used: %v", errors.Unwrap(err)))
+		}
+		issuers = append(issuers, issuer)
+	}
+	return issuers, mistakes
+}
+
+func (k *Kerberos) service(t Tokens) sspi.Service {
+	return sspi.Service{Keytab: k.Keytab, Realms: k.Realms, Skew: t.ClockSkew}
+}
+
+// Recheck returns the sources for package recheck, and how often it asks them.
+func (s *Sources) Recheck() ([]recheck.Source, time.Duration) {
+	var all []recheck.Source
+	for _, d := range s.directories {
+		all = append(all, d)
+	}
+	return all, s.config.Recheck
 }
 
 // member is a method whose users have the groups that the directory of their domain reports, besides

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -37,6 +38,13 @@ func Try(ctx context.Context, c Config) []Finding {
 				n, address, err := o.issuer(c.Tokens).Probe(ctx)
 				return fmt.Sprintf("%s has %s", address, count(n, "usable key")), err
 			})
+	}
+	if k := &c.Kerberos; k.Keytab != "" {
+		source := "kerberos: users of " + strings.Join(k.sorted(), ", ")
+		try(source, func(context.Context) (string, error) {
+			names, err := k.service(c.Tokens).Probe()
+			return fmt.Sprintf("%s has keys of %s", k.Keytab, strings.Join(names, ", ")), err
+		})
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/cluster"
+	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -24,14 +25,17 @@ const (
 	tuneEvery   = 5 * time.Second
 )
 
+// chore is a periodic task.
+type chore struct {
+	name  string
+	every time.Duration
+	do    func(context.Context) error
+}
+
 // housekeeping runs the periodic tasks until ctx ends. Each has its own timer, so that a slow task
 // does not delay the others.
 func (n *Node) housekeeping(ctx context.Context) {
-	chores := []struct {
-		name  string
-		every time.Duration
-		do    func(context.Context) error
-	}{
+	chores := []chore{
 		{"flush activity", flushEvery, n.Sessions.Flush},
 		{"sweep sessions", sweepEvery, n.sweepSessions},
 		{"sweep tickets", ticketEvery, n.sweepTickets},
@@ -40,6 +44,10 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"post failed logins that were counted", reportEvery, n.API.Gate.Flush},
 		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
+	}
+	if sources, every := n.sources.Recheck(); len(sources) > 0 {
+		check := recheck.Checker{Sessions: n.Sessions, Sources: sources, Logger: n.logger}
+		chores = append(chores, chore{"look up the users of live sessions", every, check.Check})
 	}
 	var wg sync.WaitGroup
 	// Reading the store has produced about as much garbage as live memory.

@@ -196,7 +196,8 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
 		passwords,
 	}
-	return append(methods, n.sources.Methods()...), nil
+	others, err := n.sources.Methods(identity.MethodOptions{Spent: n.Spent})
+	return append(methods, others...), err
 }
 
 // openAPI creates the gate and the managed objects.

@@ -151,3 +151,19 @@ func readKeytab(b []byte) (keys []serviceKey, weak int, err error) {
 	slices.SortStableFunc(keys, func(a, b serviceKey) int { return int(b.version) - int(a.version) })
 	return keys, weak, nil
 }
+
+// Probe reads the keytab and returns the names of the services that it has usable keys for. It is for
+// checking a configuration; the method does not need it.
+func (s Service) Probe() ([]string, error) {
+	f, err := openKeytab(s.Keytab, time.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, k := range *f.keys.Load() {
+		if name := strings.Join(k.service, "/") + "@" + k.realm; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
