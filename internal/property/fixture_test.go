@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -321,14 +322,15 @@ func (c *client) waits(version string) <-chan answer {
 	return out
 }
 
-// soon waits until the condition holds.
+// patience bounds every wait of a test. It only ends tests that hang, on slow machines too.
+const patience = 5 * time.Minute
+
+// soon waits until the condition holds. Under a clock of testing/synctest the wait has no bound.
 func soon(t testing.TB, want string, there func() bool) {
 	t.Helper()
-	for range 1_000_000 {
-		if there() {
-			return
+	for end := time.Now().Add(patience); !there(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%s: the condition does not become true", want)
 		}
-		runtime.Gosched()
 	}
-	t.Fatalf("%s: the condition does not become true", want)
 }

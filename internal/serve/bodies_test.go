@@ -23,7 +23,7 @@ import (
 )
 
 // patient is how long a test waits for an expected event.
-const patient = 2 * time.Minute
+const patient = 5 * time.Minute
 
 // site serves all bindings over an API in memory.
 type site struct {
