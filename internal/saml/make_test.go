@@ -224,6 +224,10 @@ func TestATokenThatXmlsecSignsIsAccepted(t *testing.T) {
 	certificate := write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.Certificates[0].Raw}))
 	for what, a := range f.forms() {
 		token := f.Token(t, a)
+		if what == "bearer" { // xmlsec1 breaks digests of this size into lines
+			token = strings.NewReplacer("xmldsig-more#rsa-sha256", "xmldsig-more#rsa-sha512",
+				"xmlenc#sha256", "xmlenc#sha512").Replace(token)
+		}
 		for _, element := range []string{"ds:DigestValue", "ds:SignatureValue"} {
 			_, token = samltest.Cut(t, token, "<"+element+">", "</"+element+">")
 			if element == "ds:DigestValue" {
@@ -238,6 +242,10 @@ func TestATokenThatXmlsecSignsIsAccepted(t *testing.T) {
 		signed, err := os.ReadFile(out)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if digest, _ := samltest.Cut(t, string(signed), "<ds:DigestValue>", "</"); strings.Contains(digest,
+			"\n") != (what == "bearer") {
+			t.Errorf("%s: the digest is %q", what, digest)
 		}
 		if got, err := f.verify(string(signed)); err != nil || !reflect.DeepEqual(got, a) {
 			t.Errorf("%s: %v: %+v", what, err, got)

@@ -222,7 +222,9 @@ func TestGovmomisMessagesAreRead(t *testing.T) {
 
 func FuzzAChangedMessageFailsOrIsTheSameProof(f *testing.F) {
 	x := newFixture(f)
-	token := x.Token(f, x.HolderOfKey(now, x.client.Cert))
+	a := x.HolderOfKey(now, x.client.Cert)
+	a.ID = fuzzID
+	token := x.Token(f, a)
 	message := samltest.Signed(f, x.client.PrivateKey, now, token)
 	want, err := proof(message, x.client)
 	if err != nil {

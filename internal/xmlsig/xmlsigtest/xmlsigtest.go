@@ -9,7 +9,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	_ "embed"
 	"encoding/base64"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -28,14 +31,24 @@ type Key struct {
 	Cert *x509.Certificate
 }
 
-var keys sync.Map // name → func() (Key, error)
+// The keys of testdata/keys.pem, in its order. They are for tests alone. Fuzzing runs several
+// processes, which must have the same keys: what one process signs, another verifies.
+var names = []string{
+	"client", "issuer", "other", "stranger", "authority", "sts", "https://idp.example/metadata",
+	"https://vc.example/websso/SAML2/Metadata/vsphere.local",
+}
 
-// NewKey returns the key with the name. The tests of a process share it, because making a key takes
-// long. It is valid from 2000 to 2100.
+//go:embed testdata/keys.pem
+var kept []byte
+
+// keys has the keys that were used, by name.
+var keys sync.Map // string → func() (Key, error)
+
+// NewKey returns the key with the name. The tests of a process share it. It is valid from 2000 to 2100.
 func NewKey(t testing.TB, name string) Key {
 	t.Helper()
 	made, _ := keys.LoadOrStore(name, sync.OnceValues(func() (Key, error) {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		key, err := load(name)
 		if err != nil {
 			return Key{}, err
 		}
@@ -46,6 +59,26 @@ func NewKey(t testing.TB, name string) Key {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// load returns the kept key with the name, or a new one.
+func load(name string) (*rsa.PrivateKey, error) {
+	rest := kept
+	for _, n := range names {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return nil, errors.New("too few keys are kept")
+		}
+		if n != name {
+			continue
+		}
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		return key.(*rsa.PrivateKey), nil
+	}
+	return rsa.GenerateKey(rand.Reader, 2048)
 }
 
 // Issue returns a certificate for the key of the name, signed by the authority k.
