@@ -26,8 +26,9 @@ const domain = "CORP.EXAMPLE"
 // fixture is a source over servers of the test.
 type fixture struct {
 	*Source
-	clock *testclock.Clock
-	log   *logs
+	domain string
+	clock  *testclock.Clock
+	log    *logs
 }
 
 // logs is what was logged.
@@ -94,7 +95,7 @@ func newFixture(t testing.TB, s Settings) *fixture {
 
 func newFixtureIn(t testing.TB, s Settings, request time.Duration) *fixture {
 	t.Helper()
-	f := &fixture{clock: testclock.New(time.Now()), log: &logs{}}
+	f := &fixture{domain: strings.ToUpper(s.Domain), clock: testclock.New(time.Now()), log: &logs{}}
 	var err error
 	f.Source, err = open(s, surroundings{
 		now: f.clock.Now, logger: slog.New(slog.NewTextHandler(f.log, nil)), request: request,
@@ -108,6 +109,10 @@ func newFixtureIn(t testing.TB, s Settings, request time.Duration) *fixture {
 
 func named(user string) principal.Name { return principal.Name{Domain: domain, User: user} }
 
+func (f *fixture) named(user string) principal.Name {
+	return principal.Name{Domain: f.domain, User: user}
+}
+
 func attempt(password string) login.Attempt {
 	return login.Attempt{
 		Credential: login.Password{Secret: secret.New(password)}, Peer: peer.Peer{Address: "192.0.2.7"},
@@ -116,8 +121,8 @@ func attempt(password string) login.Attempt {
 
 func (f *fixture) try(t testing.TB, user, password string) (session.Identity, error) {
 	t.Helper()
-	g, err := f.Verify(context.Background(), named(user), attempt(password))
-	if err == nil && g.Scope != (session.Scope{Domain: domain}) {
+	g, err := f.Verify(context.Background(), f.named(user), attempt(password))
+	if err == nil && g.Scope != (session.Scope{Domain: f.domain}) {
 		t.Errorf("the directory may prove %+v", g.Scope)
 	}
 	return g.Identity, err

@@ -46,8 +46,9 @@ type Settings struct {
 	// CA is a PEM file of the authorities of the servers' certificates. If empty, those of the
 	// operating system are used.
 	CA string
-	// BindDN is the service account that reads the directory. If empty, the directory is read
-	// anonymously. The files are read again for each connection, so they can be replaced at any time.
+	// BindDN is the service account that reads the directory. Active Directory also takes a name such
+	// as vigate@corp.example. If BindDN is empty, the directory is read anonymously. The files are read
+	// again for each connection, so they can be replaced at any time.
 	BindDN, BindPasswordFile string
 	// UserFilter selects the user with a name, for example "(uid={name})". {name} must be the value of
 	// a comparison, or a part of it. The attribute of the first comparison with {name} alone holds the
@@ -140,7 +141,9 @@ func open(s Settings, by surroundings) (*Source, error) {
 	}
 	wrong("user-base", checkDN(s.UserBase, true))
 	wrong("group-base", checkDN(s.GroupBase, false))
-	wrong("bind-dn", checkDN(s.BindDN, false))
+	if !strings.ContainsAny(s.BindDN, `@\`) {
+		wrong("bind-dn", checkDN(s.BindDN, false))
+	}
 	if (s.BindDN == "") != (s.BindPasswordFile == "") {
 		wrong("bind-dn", errors.New("needs bind-password-file, and the other way round"))
 	}

@@ -70,7 +70,7 @@ func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), end: func() {}}
 	s.CA = filepath.Join(s.dir, "ca.pem")
-	s.makeCertificate(o.Name)
+	WriteCertificate(t, s.dir, o.Name)
 	s.write("slapd.conf", s.configuration(o))
 	s.write("init.ldif", content+o.LDIF)
 	if err := os.Mkdir(filepath.Join(s.dir, "db"), 0o700); err != nil {
@@ -110,10 +110,12 @@ func (s *Server) write(name, text string) {
 	}
 }
 
-func (s *Server) makeCertificate(name string) {
-	s.t.Helper()
-	ca := trusttest.New(s.t, "directory")
-	cert, key := ca.Issue("localhost", func(c *x509.Certificate) {
+// WriteCertificate makes an authority and a server's certificate. It writes ca.pem, cert.pem and
+// key.pem into the directory. If name is empty, the certificate has the names of this machine.
+func WriteCertificate(t testing.TB, dir, name string) {
+	t.Helper()
+	ca := trusttest.New(t, "directory")
+	cert, key := ca.Issue("server", func(c *x509.Certificate) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		if c.DNSNames = []string{name}; name == "" {
 			c.DNSNames, c.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
@@ -121,14 +123,17 @@ func (s *Server) makeCertificate(name string) {
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	block := func(kind string, b []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	for file, block := range map[string]*pem.Block{
+		"ca.pem":   {Type: "CERTIFICATE", Bytes: ca.Cert.Raw},
+		"cert.pem": {Type: "CERTIFICATE", Bytes: cert.Raw},
+		"key.pem":  {Type: "PRIVATE KEY", Bytes: der},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	s.write("ca.pem", block("CERTIFICATE", ca.Cert.Raw))
-	s.write("cert.pem", block("CERTIFICATE", cert.Raw))
-	s.write("key.pem", block("PRIVATE KEY", der))
 }
 
 func (s *Server) configuration(o Options) string {
