@@ -56,7 +56,7 @@ func TestUsersAndGroupsAreFound(t *testing.T) {
 	d := directory.Directory{f}
 	e, ok, err := d.Lookup(t.Context(), principal.Name{Domain: "corp.example", User: "Alice"}, false)
 	if err != nil || !ok || e.FullName != "The alice" ||
-		!slices.Equal(e.Groups, []string{domain + `\inner`, domain + `\outer`}) {
+		!slices.Equal(e.Groups, []string{corp + `\inner`, corp + `\outer`}) {
 		t.Errorf("lookup: %+v, %t, %v", e, ok, err)
 	}
 	if !d.Has(t.Context(), named("OUTER"), true) || d.Has(t.Context(), named("outer"), false) {
@@ -67,7 +67,7 @@ func TestUsersAndGroupsAreFound(t *testing.T) {
 func TestAGroupWithoutNestingHasItsDirectMembers(t *testing.T) {
 	set := settings(t, ldaptest.Start(t, ldaptest.Options{}))
 	set.NestedGroups = false
-	if i := newFixture(t, set).accepted(t, "alice", "alice-pw"); !slices.Equal(i.Groups, []string{domain + `\inner`}) {
+	if i := newFixture(t, set).accepted(t, "alice", "alice-pw"); !slices.Equal(i.Groups, []string{corp + `\inner`}) {
 		t.Errorf("groups: %q", i.Groups)
 	}
 }

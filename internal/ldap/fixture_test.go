@@ -21,7 +21,7 @@ import (
 	"github.com/vigate/vigate/internal/testclock"
 )
 
-const domain = "CORP.EXAMPLE"
+const corp = "CORP.EXAMPLE"
 
 // fixture is a source over servers of the test.
 type fixture struct {
@@ -107,7 +107,7 @@ func newFixtureIn(t testing.TB, s Settings, request time.Duration) *fixture {
 	return f
 }
 
-func named(user string) principal.Name { return principal.Name{Domain: domain, User: user} }
+func named(user string) principal.Name { return principal.Name{Domain: corp, User: user} }
 
 func (f *fixture) named(user string) principal.Name {
 	return principal.Name{Domain: f.domain, User: user}

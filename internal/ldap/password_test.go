@@ -18,7 +18,7 @@ func TestARightPasswordGivesTheDirectorysNameAndAllGroups(t *testing.T) {
 		t.Errorf("identity: %+v", i)
 	}
 	// The groups are nested in a cycle.
-	if want := []string{domain + `\inner`, domain + `\outer`}; !slices.Equal(i.Groups, want) {
+	if want := []string{corp + `\inner`, corp + `\outer`}; !slices.Equal(i.Groups, want) {
 		t.Errorf("groups: %q, want %q", i.Groups, want)
 	}
 	if i := f.accepted(t, "bob", "bob-pw"); len(i.Groups) != 0 {
@@ -132,7 +132,7 @@ func TestGroupsOfAUserThatIsGoneOrDisabledAreRejected(t *testing.T) {
 	s := ldaptest.Start(t, ldaptest.Options{})
 	f := newFixture(t, settings(t, s))
 	groups, err := f.Groups(t.Context(), named("Alice"))
-	if want := []string{domain + `\inner`, domain + `\outer`}; err != nil || !slices.Equal(groups, want) {
+	if want := []string{corp + `\inner`, corp + `\outer`}; err != nil || !slices.Equal(groups, want) {
 		t.Errorf("groups: %q, %v", groups, err)
 	}
 	for _, user := range []string{"nobody", "carol", "twin"} {
