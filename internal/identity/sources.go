@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -188,8 +187,8 @@ func (s *Sources) Recheck() ([]recheck.Source, time.Duration) {
 	return all, s.config.Recheck
 }
 
-// member is a method whose users have the groups that the directory of their domain reports, besides
-// those that the method proved.
+// member is a method whose users have the groups that the directory of their domain reports, if it has
+// one. They replace the groups that the method proved, as they do whenever the user is looked up again.
 type member struct {
 	login.Method
 	directories []*ldap.Source
@@ -207,15 +206,8 @@ func (m member) Authenticate(ctx context.Context, a login.Attempt) (session.Gran
 		if grant.Scope.Domain == "" || d.Domain() != strings.ToUpper(grant.Scope.Domain) {
 			continue
 		}
-		groups, err := d.Groups(ctx, grant.Identity.Name)
-		if err != nil {
+		if grant.Identity.Groups, err = d.Groups(ctx, grant.Identity.Name); err != nil {
 			return session.Grant{}, fmt.Errorf("find groups: %w", err)
-		}
-		for _, g := range groups {
-			same := func(have string) bool { return strings.EqualFold(have, g) }
-			if !slices.ContainsFunc(grant.Identity.Groups, same) {
-				grant.Identity.Groups = append(grant.Identity.Groups, g)
-			}
 		}
 	}
 	return grant, nil

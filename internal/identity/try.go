@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/vigate/vigate/internal/ldap"
 )
 
 // Finding is what Try found out about one source.
@@ -30,6 +32,20 @@ func Try(ctx context.Context, c Config) []Finding {
 			found = ""
 		}
 		all = append(all, Finding{Source: source, Found: found, Err: err})
+	}
+	for i := range c.LDAP {
+		l := &c.LDAP[i]
+		source, err := ldap.New(l.settings(), nil, nil)
+		if err != nil {
+			all = append(all, Finding{Source: fmt.Sprintf("ldap[%d]", i), Err: err})
+			continue
+		}
+		for _, f := range source.Probe(ctx) {
+			try(fmt.Sprintf("ldap[%d]: %s for users of %s", i, f.Server, l.Domain),
+				func(context.Context) (string, error) {
+					return fmt.Sprintf("has %s and %s", count(f.Users, "user"), count(f.Groups, "group")), f.Err
+				})
+		}
 	}
 	for i := range c.OIDC {
 		o := &c.OIDC[i]
