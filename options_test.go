@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"go/ast"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,8 +15,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vmware/govmomi/vim25/types"
+
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/control"
@@ -22,6 +28,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/identity"
+	"github.com/vigate/vigate/internal/inventory"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/samltoken"
 	"github.com/vigate/vigate/internal/metrics"
@@ -31,7 +38,9 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
@@ -189,8 +198,49 @@ var constructors = map[string]func(*testing.T){
 		check(t, err)
 	},
 	"internal/vim.New": func(t *testing.T) {
-		_, err := vim.New(newWorld(t), vim.Options{})
-		check(t, err)
+		a := vim.New(newWorld(t), vim.Options{})
+		if _, fault := a.Do(t.Context(), &vim.Call{Name: "noSuchMethod"}); !vim.IsFault[*types.InvalidType](fault) {
+			t.Error(fault)
+		}
+	},
+	"internal/admin.Serve": func(t *testing.T) {
+		w := newWorld(t)
+		a := vim.New(w, vim.Options{})
+		check(t, admin.Serve(a, w, admin.Options{Unlock: w.NewGate(login.GateOptions{}).Unlock}))
+	},
+	"internal/inventory.Serve": func(t *testing.T) {
+		w := newWorld(t)
+		a := vim.New(w, vim.Options{})
+		check(t, inventory.Serve(a, w, inventory.Options{}))
+		call := &vim.Call{Object: a.Object("ServiceInstance").Ref(), Name: "content", Read: true}
+		if _, fault := a.Do(t.Context(), call); fault != nil {
+			t.Error(fault)
+		}
+	},
+	"internal/sessionmanager.Serve": func(t *testing.T) {
+		w := newWorld(t)
+		a := vim.New(w, vim.Options{})
+		check(t, sessionmanager.Serve(a, w, sessionmanager.Options{
+			Gate: w.NewGate(login.GateOptions{}), HostName: "vigate.test",
+			SHA1: func() string { return "00" }, SHA256: func() string { return "00" },
+		}))
+		_, fault := a.Do(t.Context(), &vim.Call{
+			Object: a.Object("SessionManager").Ref(), Name: "AcquireLocalTicket",
+			Args: &types.AcquireLocalTicketRequestType{UserName: "operator"},
+		})
+		if !vim.IsFault[*types.NotSupported](fault) {
+			t.Error(fault)
+		}
+	},
+	"internal/soap.Mount": func(t *testing.T) {
+		mux := http.NewServeMux()
+		a := vim.New(newWorld(t), vim.Options{})
+		soap.Mount(mux, a, binding.NewBodies(0), soap.Options{Version: "8.0.3.0"})
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/sdk", strings.NewReader("no envelope")))
+		if w.Code != http.StatusInternalServerError {
+			t.Errorf("status %d", w.Code)
+		}
 	},
 }
 

@@ -178,7 +178,7 @@ func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, canLogIn
 // extensions are locked in the same way as local users.
 func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestType) error {
 	c.Note("target", r.UserName)
-	name, err := principal.Parse(r.UserName, a.Gate.DefaultDomain())
+	name, err := principal.Parse(r.UserName, a.DefaultDomain())
 	if err != nil {
 		return vim.About(account.ErrNotFound, r.UserName)
 	}
@@ -191,7 +191,7 @@ func (a *api) unlockUser(ctx context.Context, c *vim.Call, r *UnlockUserRequestT
 	}
 	locked, known := false, a.Directory.Has(ctx, name, false)
 	for _, who := range all {
-		locked = a.Gate.Unlock(who) || locked
+		locked = a.Unlock(who) || locked
 		known = known || a.isExtension(who, false)
 	}
 	switch {

@@ -9,31 +9,33 @@
 package admin
 
 import (
-	"github.com/vigate/vigate/internal/account"
-	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/domain"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/vim"
 )
+
+// Options configures the objects. Unlock is required.
+type Options struct {
+	// Unlock forgets the failed logins of a principal and reports whether there were any.
+	Unlock func(principal.Name) bool
+	// PublicKey returns the public key of the TLS certificate in PEM. If nil, clients get none.
+	PublicKey func() string
+}
 
 // api implements the methods and properties of the package's objects.
 type api struct {
 	*vim.API
-	// The managers that only this package needs.
-	Accounts  *account.Manager
-	Directory directory.Directory
+	*domain.Domain
+	Options
 
-	extensions extensionCache
+	cache extensionCache
 }
 
-// Serve adds the package's objects to the API, which works on the domain d. It must be called before the first request.
-func Serve(to *vim.API, d *domain.Domain) error {
-	a := &api{API: to, Accounts: d.Accounts, Directory: d.Directory}
-	for _, o := range []*vim.Object{
+// Serve adds the package's objects to the API, which works on the domain. It must be called before
+// the first request.
+func Serve(to *vim.API, d *domain.Domain, o Options) error {
+	a := &api{API: to, Domain: d, Options: o}
+	return to.Add(
 		a.authorizationManager(), a.extensionManager(), a.userDirectory(), a.accountManager(), a.optionManager(),
-	} {
-		if err := to.Add(o); err != nil {
-			return err
-		}
-	}
-	return nil
+	)
 }

@@ -154,8 +154,9 @@ func describe(in string, resources map[string]string, id, key, name string) *typ
 		return otherwise
 	}
 	label := find(key+".label", name)
-	e := vim.Element(id, label, find(key+".summary", label))
-	return &e
+	return &types.ElementDescription{
+		Description: types.Description{Label: label, Summary: find(key+".summary", label)}, Key: id,
+	}
 }
 
 func (a *api) addAuthorizationRole(

@@ -76,7 +76,7 @@ func (c counted) Search(context.Context, string, bool) ([]directory.Entry, error
 
 func TestTooManyPermissionsAreRefusedBeforeAnyLookup(t *testing.T) {
 	asked := 0
-	f := newFixture(t, func(d *vimtest.Domain) {
+	f := newFixture(t, func(d *vimtest.Parts) {
 		d.Directory = append(d.Directory, counted{&asked})
 	})
 	set := make([]types.Permission, access.MaxPermissions+1)

@@ -132,7 +132,7 @@ func TestPublicKeysAreSetAndTheServersIsReturned(t *testing.T) {
 	vimtest.Invalid("publicKey", set("com.acme", "nonsense"))
 	vimtest.Fails[types.NotFound](set("no", good))
 	if got := vimtest.Get[string](f.As(f.Ann, extensions, "GetPublicKey",
-		&types.GetPublicKeyRequestType{})); got != "server's key" {
+		&types.GetPublicKeyRequestType{})); got != vimtest.PublicKey {
 		t.Errorf("server's key %q", got)
 	}
 }
@@ -239,7 +239,7 @@ func TestUsersTakePrecedenceOverExtensionsOfTheSameName(t *testing.T) {
 	}
 	raw := func(value string) {
 		t.Helper()
-		_, err := f.Mirror().Commit(t.Context(), store.Put(store.Extension, "ext:kate", []byte(value), time.Time{}))
+		_, err := f.Mirror.Commit(t.Context(), store.Put(store.Extension, "ext:kate", []byte(value), time.Time{}))
 		f.Must(err)
 	}
 	raw(`{"v":1,"key":"kate","data":{"_typeName":"Extension","key":"kate","version":"1"},` +

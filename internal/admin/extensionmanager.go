@@ -113,7 +113,7 @@ func (c *extensionCache) put(e extension.Extension, x *types.Extension) {
 // apiExtension returns the extension as it was registered. The server sets the time of the last
 // heartbeat to the time of the last registration or update. The result must not be modified.
 func (a *api) apiExtension(ctx context.Context, c *vim.Call, e extension.Extension) (*types.Extension, error) {
-	if x := a.extensions.get(e); x != nil {
+	if x := a.cache.get(e); x != nil {
 		return x, nil
 	}
 	const each = 64 // bytes to decode per unit of work
@@ -125,7 +125,7 @@ func (a *api) apiExtension(ctx context.Context, c *vim.Call, e extension.Extensi
 		return nil, &unreadableError{e.Key, err}
 	}
 	x.Key, x.LastHeartbeatTime = e.Key, e.Updated.UTC()
-	a.extensions.put(e, x)
+	a.cache.put(e, x)
 	return x, nil
 }
 
@@ -240,10 +240,10 @@ func (a *api) setPublicKey(ctx context.Context, c *vim.Call, r *types.SetPublicK
 // getPublicKey returns the server's public key, with which extensions verify the server's
 // signatures.
 func (a *api) getPublicKey(context.Context, *vim.Call, *types.GetPublicKeyRequestType) (string, error) {
-	if a.Server.PublicKey == nil {
+	if a.PublicKey == nil {
 		return "", vim.NotSupported("the server has no public key for extensions")
 	}
-	return a.Server.PublicKey(), nil
+	return a.PublicKey(), nil
 }
 
 // queryManagedBy returns nothing, because there are no entities that an extension could manage.

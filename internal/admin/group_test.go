@@ -53,9 +53,9 @@ func (c corp) Verify(ctx context.Context, name principal.Name, _ login.Attempt) 
 	}, nil
 }
 
-func withCorp(d *vimtest.Domain) {
+func withCorp(d *vimtest.Parts) {
 	d.Directory = append(d.Directory, corp{})
-	d.Sources = append(d.Sources, corp{})
+	d.Passwords = append(d.Passwords, corp{})
 }
 
 func TestAGroupsPermissionAppliesToItsMembers(t *testing.T) {
@@ -110,7 +110,7 @@ func TestMembersAndGroupsAreFound(t *testing.T) {
 }
 
 func TestAnUnreachableDirectoryIsNotTreatedAsEmpty(t *testing.T) {
-	f := newFixture(t, func(d *vimtest.Domain) { d.Directory = append(d.Directory, corp{down: true}) })
+	f := newFixture(t, func(d *vimtest.Parts) { d.Directory = append(d.Directory, corp{down: true}) })
 	if a := f.search(types.RetrieveUserGroupsRequestType{Domain: "CORP"}); a.Fault == nil ||
 		a.Fault.Kind() != "SystemError" {
 		t.Errorf("%+v", a)

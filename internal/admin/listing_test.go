@@ -64,7 +64,7 @@ func newFull(t testing.TB) *vimtest.Fixture {
 // fillUsers creates users up to the limit, with Ann's password.
 func fillUsers(t testing.TB, f *vimtest.Fixture) {
 	ann := principal.Name{Domain: account.DefaultDomain, User: "Ann"}
-	r, err := f.Mirror().Get(t.Context(), store.Account, ann.Key())
+	r, err := f.Mirror.Get(t.Context(), store.Account, ann.Key())
 	f.Must(err)
 	var changes []store.Change
 	for i := range account.MaxUsers - 2 {
@@ -72,7 +72,7 @@ func fillUsers(t testing.TB, f *vimtest.Fixture) {
 		value := strings.Replace(string(r.Value), `"user":"Ann"`, `"user":"`+name.User+`"`, 1)
 		changes = append(changes, store.Put(store.Account, name.Key(), []byte(value), time.Time{}))
 	}
-	_, err = f.Mirror().Commit(t.Context(), changes...)
+	_, err = f.Mirror.Commit(t.Context(), changes...)
 	f.Must(err)
 }
 

@@ -81,8 +81,10 @@ func (a *api) supportedOption(context.Context, *vim.Call) ([]types.OptionDef, er
 	var all []types.OptionDef
 	for _, d := range a.Settings.Definitions() {
 		all = append(all, types.OptionDef{
-			ElementDescription: vim.Element(d.Name, d.Label, d.Summary),
-			OptionType:         optionType(d),
+			ElementDescription: types.ElementDescription{
+				Description: types.Description{Label: d.Label, Summary: d.Summary}, Key: d.Name,
+			},
+			OptionType: optionType(d),
 		})
 	}
 	return all, nil

@@ -135,7 +135,7 @@ func (a *api) permissionOf(spelling string, group bool) (access.Permission, bool
 			return p, true
 		}
 	}
-	name, err := principal.Parse(spelling, a.Gate.DefaultDomain())
+	name, err := principal.Parse(spelling, a.DefaultDomain())
 	if err != nil {
 		return access.Permission{}, false
 	}
@@ -294,7 +294,7 @@ func (a *api) privilegesOf(ctx context.Context, spelling string) (access.Set, er
 // older versions allowed it. The user takes precedence, so that nobody can take over a user's name
 // by registering an extension.
 func (a *api) principal(ctx context.Context, spelling string, group bool) (principal.Name, error) {
-	name, err := principal.Parse(spelling, a.Gate.DefaultDomain())
+	name, err := principal.Parse(spelling, a.DefaultDomain())
 	if err != nil {
 		return principal.Name{}, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // The rules for methods that change authority, as their rows declare them. All of them are checked
-// by one function, vim.API.MayChange (or access.Lacking inside package access): the caller needs
+// by one function, api.mayChange (or access.Lacking inside package access): the caller needs
 // every privilege that the change gives or takes away.
 const (
 	rulePermissions = "every privilege that any user, group or extension gains or loses by it"
@@ -35,6 +35,17 @@ func (a *api) grantor(ctx context.Context, c *vim.Call) access.Grantor {
 	g := a.Grantor(c)
 	g.Groups = func(name principal.Name) []string { return a.Directory.Groups(ctx, name) }
 	return g
+}
+
+// mayChange is the rule for changes of authority: the caller must have every privilege by which the
+// principal's authority before and after the change differs. The zero Set is that of a principal
+// without authority: it does not exist, is disabled, or can't log in.
+func (a *api) mayChange(c *vim.Call, before, after access.Set) error {
+	lacks := access.Lacking(a.Authority(c), before, after)
+	if len(lacks) == 0 {
+		return nil
+	}
+	return vim.NoPermission(vim.RootFolder(), errors.New("changes more than the caller has"), lacks...)
 }
 
 // userAuthority returns the privileges that a local user has after a login.
@@ -61,7 +72,7 @@ func (a *api) judgeAccess(
 			return err
 		}
 		before, after := authority()
-		return a.MayChange(c, before, after)
+		return a.mayChange(c, before, after)
 	})
 }
 
@@ -93,7 +104,7 @@ func (a *api) judgeUnlock(ctx context.Context, c *vim.Call, all ...principal.Nam
 			if a.isExtension(who, false) {
 				authority = a.extensionAuthority(who.User)
 			}
-			if err := a.MayChange(c, access.Set{}, authority); err != nil {
+			if err := a.mayChange(c, access.Set{}, authority); err != nil {
 				return err
 			}
 		}
@@ -116,7 +127,7 @@ func (a *api) judgeUpdateUser(
 		if err := notBorrowed(c, name, access.HostManageUserGroups); err != nil {
 			return err
 		}
-		return a.MayChange(c, access.Set{}, a.userAuthority(ctx, name))
+		return a.mayChange(c, access.Set{}, a.userAuthority(ctx, name))
 	})
 }
 

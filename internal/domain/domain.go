@@ -145,6 +145,15 @@ func (d *Domain) NewGate(o login.GateOptions) *login.Gate {
 	return login.NewGate(o)
 }
 
+// DefaultDomain returns the domain of names that are given without one.
+func (d *Domain) DefaultDomain() string { return d.defaultDomain }
+
+// Locale returns the supported locale for the requested name, or the default locale if the name is
+// empty. The only error is locale.ErrInvalid.
+func (d *Domain) Locale(requested string) (locale.Choice, error) {
+	return locale.Fit(cmp.Or(requested, d.Settings.Values().DefaultLocale))
+}
+
 // known reports whether a local user or extension exists. It looks only in memory, and takes the
 // same time in both cases.
 func (d *Domain) known(who principal.Name) bool {

@@ -53,7 +53,7 @@ func (a *api) createCollectorForEvents(
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
-	made, err := a.Events.NewCollector(f)
+	made, err := a.log.NewCollector(f)
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}

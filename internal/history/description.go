@@ -60,8 +60,9 @@ func (a *api) eventDescription(_ context.Context, c *vim.Call) (types.EventDescr
 		EventInfo: []types.EventDescriptionEventDetail{}}
 	for _, category := range []string{"info", "warning", "error", "user"} {
 		label := locale.Text(in, "category."+category)
-		e := vim.Element(category, label, label)
-		d.Category = append(d.Category, &e)
+		d.Category = append(d.Category, &types.ElementDescription{
+			Description: types.Description{Label: label, Summary: label}, Key: category,
+		})
 	}
 	for _, e := range described() {
 		format := eventFormat(e, in)

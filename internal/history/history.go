@@ -7,18 +7,22 @@
 // event.
 package history
 
-import "github.com/vigate/vigate/internal/vim"
+import (
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/vim"
+)
 
 // api implements the methods and properties of the package's objects.
-type api struct{ *vim.API }
+type api struct {
+	*vim.API
+	log           *event.Log
+	defaultDomain string
+}
 
-// Serve adds the package's objects to the API. It must be called before the first request.
-func Serve(to *vim.API) error {
-	a := &api{to}
-	for _, o := range []*vim.Object{a.eventManager(), a.eventHistoryCollector()} {
-		if err := to.Add(o); err != nil {
-			return err
-		}
-	}
-	return nil
+// Serve adds the package's objects to the API. log is the log that the API's domain writes, and
+// defaultDomain the domain of user names that are given without one. Serve must be called before the
+// first request.
+func Serve(to *vim.API, log *event.Log, defaultDomain string) error {
+	a := &api{to, log, defaultDomain}
+	return to.Add(a.eventManager(), a.eventHistoryCollector())
 }

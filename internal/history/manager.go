@@ -40,10 +40,10 @@ func (a *api) eventManager() *vim.Object {
 // optional marks a property that may be unset although its Go type does not show it.
 func optional(p *vim.Property) { p.Optional = true }
 
-func (a *api) eventsChanged(*vim.Call) <-chan struct{} { return a.Events.Changed() }
+func (a *api) eventsChanged(*vim.Call) <-chan struct{} { return a.log.Changed() }
 
 func (a *api) latestEvent(_ context.Context, c *vim.Call) (types.BaseEvent, error) {
-	e, ok := a.Events.Latest()
+	e, ok := a.log.Latest()
 	if !ok {
 		return nil, nil
 	}
@@ -53,7 +53,7 @@ func (a *api) latestEvent(_ context.Context, c *vim.Call) (types.BaseEvent, erro
 // scanWork accounts for the work of a scan through the whole log.
 func (a *api) scanWork(ctx context.Context, c *vim.Call) error {
 	const atOnce = 32 // events per unit of work
-	return a.Work(ctx, c, a.Events.Size()/atOnce)
+	return a.Work(ctx, c, a.log.Size()/atOnce)
 }
 
 func (a *api) queryEvents(
@@ -66,7 +66,7 @@ func (a *api) queryEvents(
 	if err := a.scanWork(ctx, c); err != nil {
 		return nil, err
 	}
-	found, err := a.apiEvents(ctx, c, a.Events.Query(f), &r.Filter)
+	found, err := a.apiEvents(ctx, c, a.log.Query(f), &r.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (a *api) eventFilter(s *types.EventFilterSpec) (event.Filter, error) {
 	}
 	if s.UserName != nil {
 		f.Users = &event.Users{System: s.UserName.SystemUser,
-			Keys: event.UserKeys(s.UserName.UserList, a.Gate.DefaultDomain())}
+			Keys: event.UserKeys(s.UserName.UserList, a.defaultDomain)}
 	}
 	switch err := f.Check(); {
 	case errors.Is(err, event.ErrMaxCount):

@@ -29,7 +29,7 @@ func TestEveryTypeWithATextIsShownAsItsOwnType(t *testing.T) {
 }
 
 func TestTheLatestEventIsUnsetIfThereIsNone(t *testing.T) {
-	a := &api{&vim.API{Events: event.NewLog(event.Options{})}}
+	a := &api{log: event.NewLog(event.Options{})}
 	if v, err := a.latestEvent(t.Context(), &vim.Call{}); v != nil || err != nil {
 		t.Errorf("%v, %v", v, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -102,7 +103,7 @@ var requests = map[string]func(w *world, c *caller) any{
 		return &types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte("reader"))}
 	},
 	"SessionManager.LoginExtension": func(*world, *caller) any {
-		return &vim.LoginExtensionRequestType{ExtensionKey: extensionKey}
+		return &sessionmanager.LoginExtensionRequestType{ExtensionKey: extensionKey}
 	},
 	"SessionManager.LoginExtensionByCertificate": func(*world, *caller) any {
 		return &types.LoginExtensionByCertificateRequestType{ExtensionKey: extensionKey}

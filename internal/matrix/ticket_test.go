@@ -117,7 +117,7 @@ func TestATicketDoesNotGiveTheAuthorityThatItsSessionTakesOnInTheMidst(t *testin
 	if got.fault == nil || got.fault.Kind() != "NotAuthenticated" {
 		t.Errorf("before its commit: got %s, want NotAuthenticated", got)
 	}
-	if e, ok := w.API.Events.Latest(); !ok || e.ID != "vigate.session.impersonated" {
+	if e, ok := w.Events.Latest(); !ok || e.ID != "vigate.session.impersonated" {
 		t.Errorf("the latest event is %+v", e)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vijson"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // wireBinding makes calls over one binding of the server, through its real handler. It converts the
@@ -50,7 +51,7 @@ var bindings = []wireBinding{{"VI JSON", callJSON}, {"SOAP", callSOAP}}
 func (w *world) handler() http.Handler {
 	mux, bodies := http.NewServeMux(), binding.NewBodies(0)
 	vijson.Mount(mux, w.API, bodies)
-	soap.Mount(mux, w.API, bodies)
+	soap.Mount(mux, w.API, bodies, soap.Options{Version: vimtest.APIVersion})
 	return mux
 }
 

@@ -36,7 +36,7 @@ func newWorld(t *testing.T) *world {
 	w.World = vectors.NewWorldOver(t, func(s store.Store) store.Store {
 		w.store = watch(s)
 		return w.store
-	})
+	}, "kerberos", "issuer reader")
 	w.open()
 	w.must("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{
 		Extension: extension(extensionKey),
@@ -65,8 +65,6 @@ func (w *world) open() {
 		w.acme, err = w.Certificate(extensionKey)
 		w.check(err)
 	}
-	w.check(w.Have("kerberos"))
-	w.check(w.Have("issuer reader"))
 }
 
 func (w *world) check(err error) {

@@ -2,7 +2,6 @@ package property
 
 import (
 	"context"
-	"log/slog"
 	"reflect"
 	"runtime"
 	"testing"
@@ -11,27 +10,21 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/account"
-	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
-	"github.com/vigate/vigate/internal/history"
-	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
-	"github.com/vigate/vigate/internal/store"
-	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // fixture is the whole API with a store in memory.
 type fixture struct {
-	*vim.API
+	*vimtest.Server
 	t       testing.TB
-	mirror  *store.Mirror
 	service *service
 }
 
@@ -47,19 +40,17 @@ var (
 // session.
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
+	base := setting.Defaults()
+	base.MaxSessions, base.MaxPerPrincipal = 1<<20, 1<<20
 	f := &fixture{t: t}
-	log := slog.New(slog.DiscardHandler)
-	d, o := f.domain(log)
-	var err error
-	f.API, err = vim.New(d, o)
-	f.must(err)
-	f.must(admin.Serve(f.API, d))
-	f.must(history.Serve(f.API))
-	f.service = newService(f.API)
-	f.must(f.service.serve())
-	storetest.Follow(t, f.mirror)
-	_, err = d.Accounts.Bootstrap(t.Context(), []byte("a good password"))
-	f.must(err)
+	f.Server = vimtest.Open(t, vimtest.Config{
+		Base: &base, Exists: func(*domain.Domain, principal.Name, bool) bool { return true },
+		Objects: func(api *vim.API, d *domain.Domain) error {
+			f.service = newService(api, d.Sessions)
+			return f.service.serve()
+		},
+	})
+	f.Found("a good password")
 	return f
 }
 
@@ -67,25 +58,6 @@ func (f *fixture) must(err error) {
 	f.t.Helper()
 	if err != nil {
 		f.t.Fatal(err)
-	}
-}
-
-func (f *fixture) domain(log *slog.Logger) (*domain.Domain, vim.Options) {
-	s := storetest.NewMemory(nil)
-	f.t.Cleanup(func() { _ = s.Close() })
-	base := setting.Defaults()
-	base.MaxSessions, base.MaxPerPrincipal = 1<<20, 1<<20
-	d, err := domain.New(domain.Options{
-		Store: s, Base: base, Thumbprint: func() string { return "00" },
-		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Logger: log,
-		Exists: func(principal.Name, bool) bool { return true },
-	})
-	f.must(err)
-	f.mirror = d.Mirror
-	return d, vim.Options{
-		Gate:   d.NewGate(login.GateOptions{}),
-		Server: vim.ServerInfo{About: types.AboutInfo{Name: "vigate", ApiType: "VirtualCenter"}},
-		Log:    log,
 	}
 }
 

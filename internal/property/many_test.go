@@ -100,7 +100,7 @@ func TestCollectorsWatchedOverAHundredThousandEventsKeepNobodyElseOut(t *testing
 			e.User = name("bob").String()
 			changes = append(changes, f.Events.Change(e))
 		}
-		if _, err := f.mirror.Commit(context.Background(), changes...); err != nil {
+		if _, err := f.Mirror.Commit(context.Background(), changes...); err != nil {
 			t.Error(err)
 		}
 	}

@@ -27,33 +27,29 @@ const (
 
 // service is the state that all objects of the package share.
 type service struct {
-	api    *vim.API
-	values *value.Shapes
+	api      *vim.API
+	sessions *session.Manager
+	values   *value.Shapes
 
 	mu     sync.Mutex // guards owners
 	owners map[session.Key]*owner
 }
 
-// Serve adds the package's objects to the API. It must be called before the first request.
-func Serve(api *vim.API) error { return newService(api).serve() }
+// Serve adds the package's objects to the API. sessions are those of the API's domain. Serve must be
+// called before the first request.
+func Serve(api *vim.API, sessions *session.Manager) error { return newService(api, sessions).serve() }
 
-func newService(api *vim.API) *service {
+func newService(api *vim.API, sessions *session.Manager) *service {
 	return &service{
-		api:    api,
-		values: value.New(),
-		owners: map[session.Key]*owner{},
+		api:      api,
+		sessions: sessions,
+		values:   value.New(),
+		owners:   map[session.Key]*owner{},
 	}
 }
 
 func (s *service) serve() error {
-	for _, o := range []*vim.Object{
-		s.propertyCollector(), s.propertyFilter(), s.viewManager(), s.listView(), s.containerView(),
-	} {
-		if err := s.api.Add(o); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.api.Add(s.propertyCollector(), s.propertyFilter(), s.viewManager(), s.listView(), s.containerView())
 }
 
 func (s *service) propertyCollector() *vim.Object {
@@ -159,7 +155,7 @@ func (s *service) forget(key session.Key, o *owner) {
 // instance creates an object of the caller's session. weight is the size of its state in bytes.
 func (s *service) instance(c *vim.Call, typ string, v any, weight int64) (types.ManagedObjectReference, error) {
 	ref, err := s.api.NewInstance(c.Session, typ, v, weight)
-	if err != nil && !s.api.Sessions.Alive(c.Session) {
+	if err != nil && !s.sessions.Alive(c.Session) {
 		return ref, vim.NotAuthenticated(c.Object, vim.View)
 	}
 	return ref, err

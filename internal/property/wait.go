@@ -69,7 +69,7 @@ func (s *service) wait(
 	}
 	// The call counts as use of the session also when it begins, because the client has just been
 	// active.
-	s.api.Sessions.Count(c.Session, s.api.Now())
+	s.sessions.Count(c.Session, s.api.Now())
 	w := s.newWaiter(ctx, c, k, timeout)
 	defer w.stop()
 	for {
@@ -80,7 +80,7 @@ func (s *service) wait(
 		switch {
 		case err != nil:
 			return nil, err
-		case !s.api.Sessions.Alive(c.Session):
+		case !s.sessions.Alive(c.Session):
 			return nil, vim.NotAuthenticated(c.Object, vim.View)
 		case set != nil || timeout == 0:
 			return set, nil
@@ -114,7 +114,7 @@ const (
 )
 
 func (s *service) newWaiter(ctx context.Context, c *vim.Call, k *collector, timeout time.Duration) *waiter {
-	w := &waiter{service: s, call: c, ctx: ctx, expiry: time.NewTimer(s.api.Sessions.Remaining(c.Session))}
+	w := &waiter{service: s, call: c, ctx: ctx, expiry: time.NewTimer(s.sessions.Remaining(c.Session))}
 	_, cancel := k.signals()
 	w.cases = make([]reflect.SelectCase, ends, ends+4)
 	w.on(endContext, ctx.Done())
@@ -154,7 +154,7 @@ func (w *waiter) sleep(changes []<-chan struct{}) (over bool, _ error) {
 	for {
 		which, _, _ := reflect.Select(w.cases)
 		// The end of the session is checked first, because it also closes the session's collectors.
-		if !w.api.Sessions.Alive(w.call.Session) {
+		if !w.sessions.Alive(w.call.Session) {
 			return false, vim.NotAuthenticated(w.call.Object, vim.View)
 		}
 		switch which {
@@ -168,7 +168,7 @@ func (w *waiter) sleep(changes []<-chan struct{}) (over bool, _ error) {
 			return false, vim.ObjectNotFound(w.call.Object)
 		case endExpiry, endSession:
 			// Other calls have used the session in the meantime, so it expires later.
-			w.expiry.Reset(w.api.Sessions.Remaining(w.call.Session))
+			w.expiry.Reset(w.sessions.Remaining(w.call.Session))
 		default:
 			return false, nil
 		}

@@ -35,12 +35,12 @@ type site struct {
 func newSite(t *testing.T, bodies *binding.Bodies) *site {
 	t.Helper()
 	f := vimtest.New(t)
-	if err := property.Serve(f.API); err != nil {
+	if err := property.Serve(f.API, f.Sessions); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	vijson.Mount(mux, f.API, bodies)
-	soap.Mount(mux, f.API, bodies)
+	soap.Mount(mux, f.API, bodies, soap.Options{Version: vimtest.APIVersion})
 	rest.Mount(mux, f.API, bodies, nil)
 	return &site{f, mux, bodies}
 }

@@ -41,7 +41,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"sweep tickets", ticketEvery, n.sweepTickets},
 		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
-		{"post failed logins that were counted", reportEvery, n.API.Gate.Flush},
+		{"post failed logins that were counted", reportEvery, n.gate.Flush},
 		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 	}

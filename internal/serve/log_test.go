@@ -123,10 +123,10 @@ var fillers = map[string]func() *filler{
 func TestNoArgumentMakesALongLineOfTheLog(t *testing.T) {
 	for _, format := range []config.LogFormat{config.LogText, config.LogJSON} {
 		log := &output{}
-		f := vimtest.New(t, func(d *vimtest.Domain) {
-			d.Log = serve.NewLogger(config.Config{LogFormat: format, LogLevel: slog.LevelDebug}, log)
+		f := vimtest.New(t, func(d *vimtest.Parts) {
+			d.Logger = serve.NewLogger(config.Config{LogFormat: format, LogLevel: slog.LevelDebug}, log)
 		})
-		f.Must(property.Serve(f.API))
+		f.Must(property.Serve(f.API, f.Sessions))
 		hostile := strings.Repeat("\x1b", 10_000)
 		for _, o := range f.Objects() {
 			for _, m := range o.Methods {
@@ -171,8 +171,8 @@ func longest(log string) int {
 
 func TestALineAboutManyNamesHasTheFirstAndTheirNumber(t *testing.T) {
 	log := &output{}
-	f := vimtest.New(t, func(d *vimtest.Domain) {
-		d.Log = serve.NewLogger(config.Config{LogFormat: config.LogText}, log)
+	f := vimtest.New(t, func(d *vimtest.Parts) {
+		d.Logger = serve.NewLogger(config.Config{LogFormat: config.LogText}, log)
 	})
 	var keys []string
 	for range 100 {

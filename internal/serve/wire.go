@@ -30,11 +30,13 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/identity"
+	"github.com/vigate/vigate/internal/inventory"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
@@ -74,6 +76,7 @@ type Node struct {
 	tickets *os.Root // directory of local's files
 	local   *login.LocalTickets
 	sources *identity.Sources // besides the server's own users
+	gate    *login.Gate
 	API     *vim.API
 	metrics *metrics.Recorder // nil if there is no admin listener
 	server  *server.Server
@@ -210,26 +213,22 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 	if err != nil {
 		host = "localhost"
 	}
-	gate := n.NewGate(login.GateOptions{
+	n.gate = n.NewGate(login.GateOptions{
 		Methods: methods, Started: h.started, Grid: cmp.Or(o.PasswordGrid, passwordGrid),
 	})
-	n.API, err = vim.New(n.Domain, vim.Options{
-		Gate: gate, LocalTickets: n.local,
-		Server: vim.ServerInfo{
-			HostName: host, About: about(),
-			SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
-			SHA256: func() string { _, sum := n.certificate.Thumbprints(); return colons(sum[:]) },
-			PublicKey: func() string {
-				der := n.certificate.Leaf().RawSubjectPublicKeyInfo
-				return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-			},
+	n.API = vim.New(n.Domain, vim.Options{Logger: n.logger, Now: n.now, Fresh: n.fresh, Observe: h.call})
+	err = serveObjects(n.API, n.Domain, n.cluster, sessionmanager.Options{
+		Gate: n.gate, LocalTickets: n.local, HostName: host,
+		SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
+		SHA256: func() string { _, sum := n.certificate.Thumbprints(); return colons(sum[:]) },
+	}, admin.Options{
+		Unlock: n.gate.Unlock,
+		PublicKey: func() string {
+			der := n.certificate.Leaf().RawSubjectPublicKeyInfo
+			return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 		},
-		Log: n.logger, Now: n.now, Fresh: n.fresh, Observe: h.call,
 	})
 	if err != nil {
-		return err
-	}
-	if err := serveObjects(n.API, n.Domain, n.cluster); err != nil {
 		return err
 	}
 	n.describeMetrics(methods)
@@ -243,23 +242,26 @@ func Objects() ([]*vim.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	api, err := vim.New(d, vim.Options{})
-	if err != nil {
-		return nil, err
-	}
+	api := vim.New(d, vim.Options{})
 	nodes, err := cluster.New(cluster.Options{})
 	if err != nil {
 		return nil, err
 	}
-	if err := serveObjects(api, d, nodes); err != nil {
+	if err := serveObjects(api, d, nodes, sessionmanager.Options{}, admin.Options{}); err != nil {
 		return nil, err
 	}
 	return api.Objects(), nil
 }
 
-// serveObjects adds the managed objects that other packages implement to the API.
-func serveObjects(api *vim.API, d *domain.Domain, nodes *cluster.Cluster) error {
-	return errors.Join(admin.Serve(api, d), history.Serve(api), property.Serve(api), nodes.Serve(api))
+// serveObjects adds all managed objects to the API.
+func serveObjects(
+	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, sessions sessionmanager.Options, rules admin.Options,
+) error {
+	return errors.Join(
+		inventory.Serve(api, d, inventory.Options{About: about()}), sessionmanager.Serve(api, d, sessions),
+		admin.Serve(api, d, rules), history.Serve(api, d.Events, d.DefaultDomain()),
+		property.Serve(api, d.Sessions), nodes.Serve(api),
+	)
 }
 
 // follow starts to feed the views from the store and waits until they have loaded its whole state.
@@ -282,8 +284,8 @@ func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	bodies := binding.NewBodies(0)
 	vijson.Mount(mux, n.API, bodies)
-	soap.Mount(mux, n.API, bodies)
-	rest.Mount(mux, n.API, bodies, n.API.Gate.Challenges())
+	soap.Mount(mux, n.API, bodies, soap.Options{Version: Release, Logger: n.logger})
+	rest.Mount(mux, n.API, bodies, n.gate.Challenges())
 	return binding.OneSlash(mux)
 }
 
@@ -364,7 +366,7 @@ func (n *Node) Run(ctx context.Context) error {
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err = errors.Join(err, n.Sessions.Flush(last), n.API.Gate.Flush(last))
+	err = errors.Join(err, n.Sessions.Flush(last), n.gate.Flush(last))
 	if left := n.cluster.Leave(last); left != nil {
 		n.logger.Warn("other nodes show this node until its record expires", "err", left)
 	}

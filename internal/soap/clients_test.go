@@ -11,6 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vectors"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // site is a server of the vectors' world. Tests post messages to it unchanged.
@@ -22,7 +23,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	s := &site{vectors.NewWorld(t), t, http.NewServeMux()}
-	soap.Mount(s.mux, s.API, binding.NewBodies(0))
+	soap.Mount(s.mux, s.API, binding.NewBodies(0), soap.Options{Version: vimtest.APIVersion})
 	return s
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 const xsi = "http://www.w3.org/2001/XMLSchema-instance"
@@ -347,7 +348,7 @@ func objectForm(v reflect.Value) any {
 func TestVectors(t *testing.T) {
 	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
 		mux := http.NewServeMux()
-		soap.Mount(mux, api, binding.NewBodies(0))
+		soap.Mount(mux, api, binding.NewBodies(0), soap.Options{Version: vimtest.APIVersion})
 		return &overWire{t, api, mux}
 	})
 }

@@ -1,6 +1,7 @@
 package soap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,10 +36,17 @@ type handler struct {
 	replies  *binding.Pool[reply]
 }
 
+// Options configures the binding.
+type Options struct {
+	// Version is the newest version of the API that VersionsPath lists, for example 8.0.3.0.
+	Version string
+	Logger  *slog.Logger // if nil, slog.Default
+}
+
 // Mount adds the paths of SOAP, and VersionsPath, to mux. The API's table must be complete: rows that are
 // added later are not served. bodies limits the memory of request bodies, and is the same for all bindings.
-func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies) {
-	newHandler(api, bodies, api.Log, api.Server.About.ApiVersion).mount(mux)
+func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, o Options) {
+	newHandler(api, bodies, cmp.Or(o.Logger, slog.Default()), o.Version).mount(mux)
 }
 
 // newHandler returns a handler for an API whose table is complete. version is the newest version of the API

@@ -70,7 +70,9 @@ func (s *served) under(iface reflect.Type) {
 // made returns the types of the faults and events that the packages of the managed objects create.
 func made(t *testing.T) (all []reflect.Type) {
 	event, fault := reflect.TypeFor[types.BaseEvent](), reflect.TypeFor[types.BaseMethodFault]()
-	for _, dir := range []string{"vim", "admin", "history", "property", "cluster"} {
+	for _, dir := range []string{
+		"vim", "sessionmanager", "inventory", "admin", "history", "property", "cluster",
+	} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatal(err)

@@ -8,11 +8,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,61 +22,51 @@ import (
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// Have sets up features that a server has only if its operator configures them (kerberos, issuer
-// USER, local-tickets), and states that calls can't easily reach (objects USER, namesake USER,
-// shutdown).
+// isFeature reports whether the rest of a step "have" is a feature of NewWorld: one that a server has only
+// if its operator configures it.
+func isFeature(rest string) bool {
+	what, _, _ := strings.Cut(rest, " ")
+	return what == "kerberos" || what == "issuer" || what == "local-tickets"
+}
+
+// equip sets the trusted authority, and adds the World's features to the parts of its server.
+func (w *World) equip(p *vimtest.Parts) {
+	w.t.Helper()
+	p.Trust = w.trust
+	for _, feature := range w.features {
+		switch what, value, _ := strings.Cut(feature, " "); what {
+		case "kerberos":
+			p.Methods = append(p.Methods, kerberos{})
+		case "issuer":
+			p.Methods = append(p.Methods, issuer{value})
+		case "local-tickets":
+			w.localTickets(p)
+		default:
+			w.t.Fatalf("unknown feature %q", feature)
+		}
+	}
+}
+
+// Have establishes a state that calls can't easily reach: "objects USER", "namesake USER" or "shutdown".
+// A feature of the server must have been given to NewWorld.
 func (w *World) Have(rest string) error {
 	what, value, _ := strings.Cut(rest, " ")
 	switch what {
-	case "kerberos":
-		w.features.methods = append(w.features.methods, kerberos{})
-	case "issuer":
-		w.features.methods = append(w.features.methods, issuer{value})
-	case "local-tickets":
-		return w.localTickets()
 	case "namesake":
 		return w.namesake(value)
 	case "objects":
 		return w.objects(value)
 	case "shutdown":
-		w.API.Drain()
+		w.Drain()
 	default:
-		return fmt.Errorf("unknown feature %q", what)
-	}
-	return nil
-}
-
-// features are the ways in that Have sets up. It is a login method, which the gate has from its start,
-// and the source of the passwords of operating-system accounts.
-type features struct {
-	methods []login.Method
-	tickets *login.LocalTickets // nil: switched off
-}
-
-func (*features) Name() string { return "features" }
-
-func (*features) Challenge() string { return "" }
-
-func (f *features) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
-	for _, m := range f.methods {
-		grant, err := m.Authenticate(ctx, a)
-		if !errors.Is(err, login.ErrNotMine) {
-			grant.Method = m.Name()
-			return grant, err
+		if !slices.Contains(w.features, rest) {
+			return fmt.Errorf("unknown feature %q", rest)
 		}
 	}
-	return session.Grant{}, login.ErrNotMine
-}
-
-func (*features) Domain() string { return principal.SystemDomain }
-
-func (f *features) Verify(ctx context.Context, name principal.Name, a login.Attempt) (session.Grant, error) {
-	if f.tickets == nil {
-		return session.Grant{}, login.ErrNotMine
-	}
-	return f.tickets.Verify(ctx, name, a)
+	return nil
 }
 
 // kerberos replaces a service with a keytab. The token is a user's name, or the first token of a
@@ -125,20 +115,20 @@ func grant(user string) (session.Grant, error) {
 
 // localTickets enables local tickets. The operating system has two accounts, operator and guest;
 // both are the account that runs the tests.
-func (w *World) localTickets() error {
+func (w *World) localTickets(p *vimtest.Parts) {
+	w.t.Helper()
 	me, err := user.Current()
 	if err != nil {
-		return err
+		w.t.Fatal(err)
 	}
 	dir, err := os.OpenRoot(w.t.TempDir())
 	if err != nil {
-		return err
+		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { dir.Close() })
-	t := &login.LocalTickets{
-		Dir: dir, Loopback: true, Access: w.API.Access.Table(), Sessions: w.API.Sessions, Mirror: w.mirror,
-		Events: w.API.Events, Now: w.clock.Now,
-		Logger: w.API.Log,
+	p.LocalTickets = &login.LocalTickets{
+		Dir: dir, Loopback: true, Access: p.Access.Table(), Sessions: p.Sessions, Mirror: p.Mirror, Events: p.Events,
+		Now: p.Now, Logger: p.Logger,
 		Account: func(name string) (*user.User, error) {
 			if name != "operator" && name != "guest" {
 				return nil, user.UnknownUserError(name)
@@ -146,25 +136,26 @@ func (w *World) localTickets() error {
 			return &user.User{Username: name, Name: name, Uid: me.Uid, Gid: me.Gid}, nil
 		},
 	}
-	w.API.LocalTickets = t
-	w.features.tickets = t
-	return t.Open()
+	if err := p.LocalTickets.Open(); err != nil {
+		w.t.Fatal(err)
+	}
+	p.Passwords = append(p.Passwords, p.LocalTickets)
 }
 
 // namesake registers an extension with a user's name, as older versions allowed.
 func (w *World) namesake(user string) error {
 	record := fmt.Appendf(nil, `{"v":1,"key":%q,"data":{"_typeName":"Extension","key":%[1]q,"version":"1"},`+
 		`"registered":"2025-01-01T00:00:00Z","updated":"2025-01-01T00:00:00Z"}`, user)
-	_, err := w.mirror.Commit(context.Background(), store.Create(store.Extension, "ext:"+user, record, time.Time{}))
+	_, err := w.Mirror.Commit(context.Background(), store.Create(store.Extension, "ext:"+user, record, time.Time{}))
 	return err
 }
 
 // objects gives the user's session as many objects as it may have.
 func (w *World) objects(user string) error {
 	l, err := w.session(user)
-	for range w.API.MaxInstances() {
+	for range w.MaxInstances() {
 		if err == nil {
-			_, err = w.API.NewInstance(l, "ListView", struct{}{}, 0)
+			_, err = w.NewInstance(l, "ListView", struct{}{}, 0)
 		}
 	}
 	return err

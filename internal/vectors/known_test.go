@@ -20,6 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // published are the types of managed objects that are served, as the library has them:
@@ -147,7 +148,7 @@ func TestEveryPropertyOfThePublishedTypesIsKnown(t *testing.T) {
 	w := &walk{World: vectors.NewWorld(t), t: t, mux: http.NewServeMux()}
 	bodies := binding.NewBodies(0)
 	vijson.Mount(w.mux, w.API, bodies)
-	soap.Mount(w.mux, w.API, bodies)
+	soap.Mount(w.mux, w.API, bodies, soap.Options{Version: vimtest.APIVersion})
 	var err error
 	if w.token, err = w.Token("administrator"); err != nil {
 		t.Fatal(err)

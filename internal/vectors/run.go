@@ -57,7 +57,7 @@ func Run(t *testing.T, bind func(testing.TB, *vim.API) Binding) {
 	}
 	for _, v := range all {
 		t.Run(v.Name, func(t *testing.T) {
-			w := NewWorld(t)
+			w := NewWorld(t, v.features()...)
 			r := &runner{world: w, binding: bind(t, w.API), kept: map[string]string{}, peer: w.Peer}
 			for _, s := range v.Steps {
 				if err := r.step(t.Context(), s); err != nil {
@@ -66,6 +66,17 @@ func Run(t *testing.T, bind func(testing.TB, *vim.API) Binding) {
 			}
 		})
 	}
+}
+
+// features returns the features that the vector's server must have.
+func (v Vector) features() []string {
+	var all []string
+	for _, s := range v.Steps {
+		if s.Word == "have" && isFeature(s.Rest) {
+			all = append(all, s.Rest)
+		}
+	}
+	return all
 }
 
 // runner runs one vector.

@@ -3,8 +3,8 @@ package vectors
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -13,23 +13,19 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
-	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/domain"
-	"github.com/vigate/vigate/internal/event"
-	"github.com/vigate/vigate/internal/history"
-	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
-	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // passwords are the passwords of the users in a World: an administrator, a reader with the role
@@ -40,23 +36,18 @@ var passwords = map[string]string{
 	"nobody":        "password of nobody",
 }
 
-// thumbprint is the thumbprint of the server's certificate.
-const thumbprint = "00-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33"
-
 // World is a complete API over a store in memory, for tests. Only keys and secrets are random, and
 // time passes only when the test moves the clock.
 type World struct {
-	API *vim.API
+	*vimtest.Server
 	// Peer is the peer of all calls.
 	Peer peer.Peer
 
-	t      testing.TB
-	store  store.Store
-	mirror *store.Mirror
-	clock  *testclock.Clock
+	t        testing.TB
+	features []string
+	clock    *testclock.Clock
 	// authority is the certificate authority that the server trusts.
 	authority *authority
-	features  features
 
 	mu           sync.Mutex // guards the fields below
 	tokens       map[string]string
@@ -66,35 +57,29 @@ type World struct {
 // Pass moves the clock forward.
 func (w *World) Pass(d time.Duration) { w.clock.Advance(d) }
 
-// NewWorld makes a World that runs until the test ends.
-func NewWorld(t testing.TB) *World {
+// NewWorld makes a World that runs until the test ends. features are what its server has besides the
+// usual: "kerberos", "issuer USER" or "local-tickets", as in a vector.
+func NewWorld(t testing.TB, features ...string) *World {
 	t.Helper()
-	return NewWorldOver(t, func(s store.Store) store.Store { return s })
+	return NewWorldOver(t, func(s store.Store) store.Store { return s }, features...)
 }
 
 // NewWorldOver does the same as NewWorld for a test that must observe or influence the store: the
 // World uses the store that wrap returns for its store in memory.
-func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
+func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store, features ...string) *World {
 	t.Helper()
-	w := &World{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.UTC))}
+	w := &World{t: t, features: features}
+	w.clock = testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 123456789, time.UTC))
 	memory := storetest.NewMemory(w.clock.Now)
 	t.Cleanup(func() { _ = memory.Close() })
-	w.store = wrap(memory)
 	var err error
-	w.authority, err = newAuthority()
-	w.must(err)
-	a := w.run()
-	ctx := context.Background()
-	_, err = w.API.Settings.EnsureInstance(ctx)
-	w.must(err)
-	_, err = a.Accounts.Bootstrap(ctx, []byte(passwords["administrator"]))
-	w.must(err)
-	for _, name := range []string{"reader", "nobody"} {
-		w.must(a.Accounts.Create(ctx, event.By("test"), w.name(name), []byte(passwords[name]), "The "+name))
+	if w.authority, err = newAuthority(); err != nil {
+		t.Fatal(err)
 	}
-	w.must(w.API.Access.SetPermissions(ctx, access.Server(event.By("test")), access.Root, []access.Permission{
-		{Principal: w.name("reader"), Role: access.ReadOnly, Propagate: true},
-	}))
+	w.run(wrap(memory))
+	w.Found(passwords["administrator"],
+		vimtest.User{Name: "reader", Password: passwords["reader"], FullName: "The reader", Role: access.ReadOnly},
+		vimtest.User{Name: "nobody", Password: passwords["nobody"], FullName: "The nobody"})
 	return w
 }
 
@@ -102,91 +87,49 @@ func NewWorldOver(t testing.TB, wrap func(store.Store) store.Store) *World {
 // wrapper of it.
 func (w *World) Beside(s store.Store) *World {
 	w.t.Helper()
-	b := &World{t: w.t, store: s, clock: w.clock, authority: w.authority}
-	b.run()
+	b := &World{t: w.t, features: w.features, clock: w.clock, authority: w.authority}
+	b.run(s)
 	return b
 }
 
-// run starts the server and feeds its views until the test ends.
-func (w *World) run() *domain.Domain {
-	w.Peer = peer.Peer{Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1},
-		TLS: true}
+// run starts the server, which runs until the test ends.
+func (w *World) run(s store.Store) {
+	w.t.Helper()
+	w.Peer = peer.Peer{
+		Address: "192.0.2.7", UserAgent: "vectors/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true,
+	}
 	w.tokens, w.certificates = map[string]string{}, map[string]*x509.Certificate{}
 	nodes, err := cluster.New(cluster.Options{Name: "vectors", Version: "1", Now: w.clock.Now})
-	w.must(err)
-	d, o := w.domain(slog.New(slog.DiscardHandler), nodes)
-	api, err := vim.New(d, o)
-	w.must(err)
-	w.must(admin.Serve(api, d))
-	w.must(history.Serve(api))
-	w.must(property.Serve(api))
-	w.must(nodes.Serve(api))
-	w.API = api
-	storetest.Follow(w.t, w.mirror)
-	nodes.Attach(w.mirror)
-	w.must(nodes.Report(w.t.Context()))
-	return d
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Server = vimtest.Open(w.t, vimtest.Config{
+		Store: s, Views: []store.View{nodes.View()}, Now: w.clock.Now,
+		// The vectors name users of several sources. Users of other sources than the server's own
+		// always exist.
+		Exists: func(d *domain.Domain, who principal.Name, group bool) bool {
+			return !group && (who.Domain != account.DefaultDomain || d.Accounts.Exists(who))
+		},
+		Edit: []func(*vimtest.Parts){w.equip},
+		Objects: func(api *vim.API, d *domain.Domain) error {
+			return errors.Join(property.Serve(api, d.Sessions), nodes.Serve(api))
+		},
+	})
+	nodes.Attach(w.Mirror)
+	w.Must(nodes.Report(w.t.Context()))
 }
 
 // Sync returns when the server has applied all changes that any server of the cluster has
 // acknowledged.
 func (w *World) Sync() {
 	w.t.Helper()
-	w.must(w.mirror.Sync(context.Background()))
-}
-
-func (w *World) name(user string) principal.Name {
-	n, err := principal.Parse(user, account.DefaultDomain)
-	w.must(err)
-	return n
-}
-
-// domain assembles the server's parts in the same way as the real server.
-func (w *World) domain(log *slog.Logger, nodes *cluster.Cluster) (*domain.Domain, vim.Options) {
-	now := w.clock.Now
-	var d *domain.Domain
-	var err error
-	d, err = domain.New(domain.Options{
-		Store: w.store, Base: setting.Defaults(), Thumbprint: func() string { return thumbprint },
-		Views: []store.View{nodes.View()},
-		// The vectors name users of several sources. Users of other sources than the server's own
-		// always exist.
-		Exists: func(who principal.Name, group bool) bool {
-			return !group && (who.Domain != account.DefaultDomain || d.Accounts.Exists(who))
-		},
-		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: now, Logger: log,
-	})
-	w.must(err)
-	w.mirror = d.Mirror
-	passwords, err := login.NewPasswords(d.Accounts, &w.features)
-	w.must(err)
-	return d, vim.Options{
-		Gate: d.NewGate(login.GateOptions{Methods: []login.Method{
-			login.Clone{Sessions: d.Sessions}, login.ByCertificate{Extensions: d.Extensions.Table()},
-			login.BySubject{Extensions: d.Extensions.Table(), Trust: w.trust, Now: now}, passwords, &w.features,
-		}}),
-		Server: server(), Log: log, Now: now,
-	}
+	w.Must(w.Mirror.Sync(context.Background()))
 }
 
 func (w *World) trust() trust.Authorities {
 	believed, err := trust.New([]*x509.Certificate{w.authority.cert})
-	w.must(err)
+	w.Must(err)
 	return believed
-}
-
-func server() vim.ServerInfo {
-	return vim.ServerInfo{
-		HostName: "vigate.test",
-		About: types.AboutInfo{
-			Name: "vigate", FullName: "vigate of the vectors", Vendor: "vigate", Version: "8.0.3", Build: "1",
-			OsType:        "linux-x64",
-			ProductLineId: "vpx", ApiType: "VirtualCenter", ApiVersion: "8.0.3.0",
-		},
-		SHA1:      func() string { return "00:11" },
-		SHA256:    func() string { return "22:33" },
-		PublicKey: func() string { return "the server's key" },
-	}
 }
 
 // Token returns the token of the user's session. The session starts at the first call.
@@ -247,7 +190,7 @@ func (w *World) session(user string) (*session.Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := w.API.Sessions.Authenticate(context.Background(), secret.New(token), w.API.Now())
+	l, err := w.Sessions.Authenticate(context.Background(), secret.New(token), w.Now())
 	if err == nil && l == nil {
 		err = fmt.Errorf("the session of %s has ended", user)
 	}
@@ -260,11 +203,4 @@ func (w *World) ID(typ string) string {
 		return o.ID
 	}
 	return typ
-}
-
-func (w *World) must(err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
 }

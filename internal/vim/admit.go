@@ -8,21 +8,21 @@ import (
 	"github.com/vigate/vigate/internal/budget"
 )
 
-// Foreign is what a call needs here if another server carries it out. A call of
-// this server has a row that says the same.
+// Foreign describes a call that another server carries out. It contains what a row says of a call
+// of this server.
 type Foreign struct {
-	Privilege access.Privilege // Anonymous if nobody has to be logged in
-	Audited   bool             // the call leaves an audit line, whatever comes of it
-	Waits     bool             // the call may wait for a change, for long
-	// Measured is the object's name in metrics. The names that a client writes must
-	// not become labels, so it is one of few.
+	Privilege access.Privilege // Anonymous if no session is needed
+	Audited   bool             // whether the call leaves an audit line, whatever its outcome
+	Waits     bool             // whether the call may wait for a change for a long time
+	// Measured is the object's name in metrics. It must be one of a few names, because a name that
+	// a client sends must not become a label.
 	Measured string
 }
 
 // Admission is a call that may be carried out by another server.
 type Admission struct {
-	// Context is held to the call's authority, as a row's: a commit that the call
-	// makes needs its session and its privileges as they are now.
+	// Context is bound to the call's authority, as that of a row: a commit of the call fails unless
+	// its session and its privileges are still the same.
 	Context context.Context
 
 	api     *API
@@ -33,10 +33,9 @@ type Admission struct {
 	over    bool
 }
 
-// Admit admits a call that another server carries out: it finds the call's session
-// and holds the call to the privilege, as [API.Do] does for a row. The caller must
-// call Done of the admission. A call that is not admitted is counted, measured and
-// audited here, and its fault is the answer.
+// Admit admits a call that another server carries out. It finds the call's session and checks the
+// privilege, as [API.Do] does for a row. The caller must call Done of the admission. A call that is
+// not admitted is counted, measured and audited here, and the caller answers with the fault.
 func (a *API) Admit(ctx context.Context, c *Call, f Foreign) (*Admission, *Fault) {
 	began, fault := a.begin(ctx, c)
 	c.audit.wanted = c.audit.wanted || f.Audited
@@ -59,11 +58,10 @@ func (a *API) Admit(ctx context.Context, c *Call, f Foreign) (*Admission, *Fault
 	return ad, nil
 }
 
-// Done ends the call. fault is what came of it; nil if the other server has
-// answered, with whatever answer. Done counts, measures and audits the call, and
-// returns the fault to answer with: that of a session that ended meanwhile, which
-// gets no answer, or else the one that was given. Only the first call of Done
-// counts.
+// Done ends the call: it counts, measures and audits it. fault is nil if the other server has
+// answered, even with an error. Done returns the fault to answer with: the given one, or
+// NotAuthenticated if the session has ended in the meantime. Only the first call of Done has an
+// effect.
 func (ad *Admission) Done(fault *Fault) *Fault {
 	if ad.over {
 		return fault
@@ -72,7 +70,7 @@ func (ad *Admission) Done(fault *Fault) *Fault {
 	a, c := ad.api, ad.call
 	ad.wait.Release()
 	a.Rest(c)
-	c.done = a.Now()
+	c.done = a.now()
 	if fault == nil {
 		fault = a.outlived(c, ad.foreign.Privilege)
 	}

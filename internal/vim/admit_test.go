@@ -31,7 +31,7 @@ type pairs struct {
 func newPairs(t *testing.T) *pairs {
 	t.Helper()
 	p := &pairs{}
-	p.fixture = newFixture(t, func(d *vimtest.Domain) {
+	p.fixture = newFixture(t, func(d *vimtest.Parts) {
 		d.Observe = func(object, name, fault string, _ time.Duration) {
 			p.observed = append(p.observed, object+"."+name+" "+fault)
 		}
@@ -126,7 +126,7 @@ func TestAForeignCallWhoseSessionEndsMeanwhileGetsNoAnswer(t *testing.T) {
 func TestACommitOfAForeignCallNeedsItsSession(t *testing.T) {
 	p := newPairs(t)
 	commit := func(ad *vim.Admission) error {
-		_, err := p.Mirror().Commit(ad.Context, p.Events.Change(event.Event{Type: "EventEx", ID: "test", User: "a"}))
+		_, err := p.Mirror.Commit(ad.Context, p.Events.Change(event.Event{Type: "EventEx", ID: "test", User: "a"}))
 		return err
 	}
 	c := p.call(p.Admin, elsewhere)
@@ -141,7 +141,7 @@ func TestACommitOfAForeignCallNeedsItsSession(t *testing.T) {
 	if err := commit(ad); err == nil {
 		t.Error("an ended session commits")
 	}
-	if _, err := p.Mirror().Commit(ad.Context, store.Put(store.Account, "x", []byte("{}"), time.Time{})); err == nil {
+	if _, err := p.Mirror.Commit(ad.Context, store.Put(store.Account, "x", []byte("{}"), time.Time{})); err == nil {
 		t.Error("a foreign call changes authority")
 	}
 	ad.Done(nil)
@@ -193,11 +193,11 @@ func TestACommitOfAForeignCallNeedsItsPrivilege(t *testing.T) {
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	if _, err := p.Mirror().Commit(ad.Context, post); err != nil {
+	if _, err := p.Mirror.Commit(ad.Context, post); err != nil {
 		t.Errorf("a commit of a call that is allowed: %v", err)
 	}
 	vimtest.OK(p.Grant(p.Admin, types.Permission{Principal: "bob", RoleId: -2, Propagate: true}))
-	if _, err := p.Mirror().Commit(ad.Context, post); err == nil {
+	if _, err := p.Mirror.Commit(ad.Context, post); err == nil {
 		t.Error("a call whose caller has lost the privilege has committed")
 	}
 	ad.Done(nil)

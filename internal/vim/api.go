@@ -1,6 +1,7 @@
 package vim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,63 +14,51 @@ import (
 	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
-	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/instance"
+	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/session"
-	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Options of an API. Gate is needed for logins.
+// Options configures an API. All fields are optional.
 type Options struct {
-	Gate *login.Gate
-	// LocalTickets issues local tickets; nil: not supported here.
-	LocalTickets *login.LocalTickets
-	// Server is what this server says of itself.
-	Server ServerInfo
-
-	// Fresh says why what this node knows may be old: it then serves nobody, as
-	// a session may have been ended elsewhere. nil: it never is.
+	// Fresh returns an error while the state of this node may be out of date. The node then serves
+	// no calls, because another node may have ended a session. If nil, the state is always current.
 	Fresh func() error
-
-	// Limits bound what sessions hold; nil: budget.Default.
+	// Limits bound what sessions hold. If nil, budget.Default.
 	Limits *budget.Limits
 
-	Log *slog.Logger     // nil: slog.Default
-	Now func() time.Time // the clock of the domain; nil: time.Now
-	// Observe, if set, hears of each call after it was done: the row's names,
-	// the fault's kind or "", and how long it took.
+	Logger *slog.Logger     // if nil, slog.Default
+	Now    func() time.Time // the clock of the domain; if nil, time.Now
+	// Observe is called after each call, with the names of the row, the kind of the fault ("" for
+	// success) and the duration. It may be nil.
 	Observe func(object, name, fault string, took time.Duration)
 }
 
-// API is the managed objects and their dispatcher.
+// API dispatches calls to managed objects. Its methods are safe for concurrent use, except Add.
 type API struct {
-	// What the operations work on: the domain's managers, but for those that only
-	// one package needs.
-	Sessions   *session.Manager
-	Access     *access.Manager
-	Extensions *extension.Manager
-	Events     *event.Log
-	Settings   *setting.Settings
-	Options
+	sessions *session.Manager
+	access   *access.Manager
+	events   *event.Log
+	mirror   *store.Mirror
+	locale   func(requested string) (locale.Choice, error)
 
-	mirror  *store.Mirror
+	fresh   func() error // nil: always fresh
+	now     func() time.Time
+	logger  *slog.Logger
+	observe func(object, name, fault string, took time.Duration) // may be nil
+
 	objects map[string]*table
-	// ids has the type of each object that has an id of its own; "" if two have the same.
+	// ids has the type of each object that has an id of its own, or "" if two have the same id.
 	ids       map[string]string
 	order     []*Object
-	instances *instances
+	instances *instance.Table
 	ledger    *budget.Ledger // what sessions hold
-	turns     *budget.Turns  // of requests that take long work
+	turns     *budget.Turns  // turns of requests that take long
 	drain     chan struct{}  // closed when the server shuts down
 	drainOnce sync.Once
 }
-
-// Drain ends the calls that wait for something, for the server to shut down.
-func (a *API) Drain() { a.drainOnce.Do(func() { close(a.drain) }) }
-
-// Draining is closed when the server shuts down.
-func (a *API) Draining() <-chan struct{} { return a.drain }
 
 // table is an object's rows by name.
 type table struct {
@@ -78,36 +67,42 @@ type table struct {
 	properties map[string]*Property
 }
 
-// New makes the API over the domain, with the objects of the sessions. Other
-// packages serve more: see Add.
-func New(d *domain.Domain, o Options) (*API, error) {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
+// New creates an API over the domain. It serves no objects until Add is called.
+func New(d *domain.Domain, o Options) *API {
 	a := &API{
-		Sessions: d.Sessions, Access: d.Access, Extensions: d.Extensions, Events: d.Events, Settings: d.Settings,
-		Options: o, mirror: d.Mirror, objects: map[string]*table{}, ids: map[string]string{}, instances: newInstances(), drain: make(chan struct{})}
-	a.bound()
-	d.OnEnd(a.endSession)
-	for _, o := range []*Object{
-		a.serviceInstance(),
-		a.sessionManager(),
-		a.folder(),
-		a.searchIndex(),
-	} {
-		if err := a.Add(o); err != nil {
-			return nil, err
-		}
+		sessions: d.Sessions, access: d.Access, events: d.Events, mirror: d.Mirror, locale: d.Locale,
+		fresh: o.Fresh, now: o.Now, logger: cmp.Or(o.Logger, slog.Default()), observe: o.Observe,
+		objects: map[string]*table{}, ids: map[string]string{}, instances: instance.NewTable(),
+		drain: make(chan struct{}),
 	}
-	return a, nil
+	if a.now == nil {
+		a.now = time.Now
+	}
+	a.bound(o.Limits)
+	d.OnEnd(a.endSession)
+	return a
 }
 
-// Add serves one more type of managed object. It is called before the first
-// request.
-func (a *API) Add(o *Object) error {
+// Drain ends the calls that wait for a change, because the server shuts down.
+func (a *API) Drain() { a.drainOnce.Do(func() { close(a.drain) }) }
+
+// Draining returns a channel that is closed when the server shuts down.
+func (a *API) Draining() <-chan struct{} { return a.drain }
+
+// Now returns the time of the domain's clock.
+func (a *API) Now() time.Time { return a.now() }
+
+// Add adds types of managed objects. It must be called before the first request.
+func (a *API) Add(objects ...*Object) error {
+	for _, o := range objects {
+		if err := a.add(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *API) add(o *Object) error {
 	if err := o.check(); err != nil {
 		return err
 	}
@@ -128,10 +123,10 @@ func (a *API) Add(o *Object) error {
 	return nil
 }
 
-// Objects lists the types served, in the order in which they were added.
+// Objects returns the types of managed objects in the order in which they were added.
 func (a *API) Objects() []*Object { return a.order }
 
-// Method finds the row of a method, for the binding to make its arguments.
+// Method returns the row of a method. Bindings need it to create the arguments.
 func (a *API) Method(ref types.ManagedObjectReference, name string) (*Method, *Fault) {
 	t := a.objects[ref.Type]
 	if t == nil {
@@ -143,7 +138,7 @@ func (a *API) Method(ref types.ManagedObjectReference, name string) (*Method, *F
 	return nil, MethodNotFound(ref, name)
 }
 
-// Property finds the row of a property.
+// Property returns the row of a property.
 func (a *API) Property(ref types.ManagedObjectReference, name string) (*Property, *Fault) {
 	t := a.objects[ref.Type]
 	if t == nil {
@@ -163,9 +158,9 @@ func (a *API) Object(typ string) *Object {
 	return nil
 }
 
-// Do runs one call: session, row, object, privilege, run, count, audit. It is the
-// only way to an operation of this server, whatever the binding. A call that
-// another server carries out is admitted by [API.Admit].
+// Do runs one call: session, row, object, privilege, function, count, audit. It is the only way to
+// an operation of this server, for all bindings. A call that another server carries out is admitted
+// by [API.Admit].
 func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 	began, fault := a.begin(ctx, c)
 	var result Result
@@ -176,10 +171,10 @@ func (a *API) Do(ctx context.Context, c *Call) (Result, *Fault) {
 	return result, fault
 }
 
-// begin finds the call's session, and returns when the call began. The caller
-// passes it to end, whatever the fault.
+// begin finds the call's session, and returns when the call began. The caller passes that time to
+// end, even if there is a fault.
 func (a *API) begin(ctx context.Context, c *Call) (time.Time, *Fault) {
-	began := a.Now()
+	began := a.now()
 	c.introduce()
 	c.done = time.Time{}
 	if fault := a.stale(); fault != nil {
@@ -189,7 +184,7 @@ func (a *API) begin(ctx context.Context, c *Call) (time.Time, *Fault) {
 		return began, fault
 	}
 	if c.Session != nil {
-		a.Sessions.Use(c.Session, began)
+		a.sessions.Use(c.Session, began)
 	}
 	return began, nil
 }
@@ -197,19 +192,20 @@ func (a *API) begin(ctx context.Context, c *Call) (time.Time, *Fault) {
 // end counts, measures and audits a call.
 func (a *API) end(ctx context.Context, c *Call, fault *Fault, began time.Time) {
 	if c.done.IsZero() {
-		c.done = a.Now()
+		c.done = a.now()
 	}
 	if c.Session != nil {
-		a.Sessions.Count(c.Session, c.done)
+		a.sessions.Count(c.Session, c.done)
 	}
 	a.finish(ctx, c, fault, began)
 }
 
+// stale returns a fault while the state of this node may be out of date.
 func (a *API) stale() *Fault {
-	if a.Fresh == nil {
+	if a.fresh == nil {
 		return nil
 	}
-	if err := a.Fresh(); err != nil {
+	if err := a.fresh(); err != nil {
 		return FaultOf(err)
 	}
 	return nil
@@ -221,8 +217,8 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		return Result{}, fault
 	}
 	if fault := a.resolve(c); fault != nil {
-		if c.Session == nil && ownedBySession(c.Object) {
-			// It may be an object of the caller's session, which is over.
+		if c.Session == nil && instance.Owned(c.Object) {
+			// The object may belong to the caller's session, which has ended.
 			return Result{}, NotAuthenticated(c.Object, r.privilege)
 		}
 		return Result{}, fault
@@ -241,7 +237,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	}
 	weight := c.Weight()
 	value, err := r.run(ctx, c)
-	c.done = a.Now()
+	c.done = a.now()
 	if err != nil {
 		return Result{}, a.objects[c.Object.Type].FaultOf(r.method, err)
 	}
@@ -257,24 +253,25 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 	return Result{Value: value}, nil
 }
 
-// wait counts the call among those that wait, if it may. The hold is nil for other
-// calls.
+// wait counts the call as one of the session's waiting calls if waits is set. If not, the hold is
+// nil.
 func (a *API) wait(c *Call, waits bool) (*budget.Hold, *Fault) {
 	if !waits {
 		return nil, nil
 	}
 	if c.Session == nil {
-		// It would count for nobody. No row is so, but a foreign call may be.
+		// There is no session that the call could count for. Rows that wait need a session, but a
+		// foreign call may not.
 		return nil, NotAuthenticated(c.Object, View)
 	}
 	return a.Hold(c, budget.Of(budget.Waits, 1))
 }
 
-// outlived is the fault of a call whose session ended while the call was reading: a
-// session that was acknowledged as ended gets no answer any more. A call that has
-// committed something did so while its session lived, or has ended it.
+// outlived returns a fault if the call's session ended while the call was reading: after the end of
+// a session is acknowledged, the session gets no data. A call that has committed something did so
+// while its session lived, or has ended the session itself.
 func (a *API) outlived(c *Call, privilege access.Privilege) *Fault {
-	if c.Session == nil || c.guard.used || a.Sessions.AliveAt(c.Session, c.done) && !c.strayed() {
+	if c.Session == nil || c.guard.used || a.sessions.AliveAt(c.Session, c.done) && !c.strayed() {
 		return nil
 	}
 	return NotAuthenticated(c.Object, privilege)
@@ -284,7 +281,7 @@ func (a *API) outlived(c *Call, privilege access.Privilege) *Fault {
 type row struct {
 	privilege access.Privilege
 	run       func(context.Context, *Call) (any, error)
-	method    *Method // nil: a property
+	method    *Method // nil for a property
 }
 
 func (r row) own() bool { return r.method != nil && r.method.OwnSession }
@@ -306,13 +303,12 @@ func (a *API) row(c *Call) (row, *Fault) {
 	return row{privilege: m.Privilege, run: m.run, method: m}, nil
 }
 
-// authenticate finds the caller's session. A dead or unknown token is as good
-// as none, and so is a ticket that is not for this request. The fault is that it
-// can't be found out.
+// authenticate finds the caller's session. An unknown or expired token counts as none, and so does a
+// ticket for another request. It returns a fault only if the session can't be looked up.
 func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
-	c.Session, c.standing = nil, session.Standing{} // whatever its binding has looked up
+	c.Session, c.standing = nil, session.Standing{} // ignore an earlier lookup by the binding
 	if !c.Token.IsZero() {
-		l, err := a.Sessions.Authenticate(ctx, c.Token, now)
+		l, err := a.sessions.Authenticate(ctx, c.Token, now)
 		if err != nil {
 			return FaultOf(err)
 		}
@@ -321,8 +317,8 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 	if c.Session != nil || c.HTTP.Ticket.IsZero() {
 		return nil
 	}
-	c.uses(login.ServiceKind)
-	l, standing, err := a.Sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
+	c.UsesTicket(login.ServiceKind)
+	l, standing, err := a.sessions.RedeemHTTPTicket(ctx, c.HTTP.Ticket, c.HTTP.Method, c.HTTP.Target)
 	switch {
 	case errors.Is(err, session.ErrBadTicket):
 		c.Note("ticketOutcome", "refused")
@@ -335,9 +331,9 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 	return nil
 }
 
-// authorise holds the call to its row's privilege, or only to a live session if
-// the row concerns the caller's own session. It fails closed: an unknown
-// privilege is one that nobody has.
+// authorise checks that the caller has the privilege. If own is set, the row concerns only the
+// caller's own session, and any live session will do. It fails closed: nobody has an unknown
+// privilege.
 func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
 	switch {
 	case privilege == Anonymous:
@@ -357,19 +353,43 @@ func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
 
 // Has reports whether the caller has the privilege on the root folder.
 func (a *API) Has(c *Call, privilege access.Privilege) bool {
-	// strayed comes last: it tells whether the session was the caller's until then.
+	// strayed is checked last, because it shows whether the session was the caller's until then.
 	return c.Session != nil && a.SessionHas(c.Session, privilege) && !c.strayed()
 }
 
 // SessionHas reports whether the session has the privilege on the root folder.
 func (a *API) SessionHas(l *session.Live, privilege access.Privilege) bool {
-	return a.Access.Has(login.SubjectOf(l), privilege)
+	return a.access.Has(login.SubjectOf(l), privilege)
 }
 
-// MessageLocale is the locale of the texts that the caller gets.
+// AuthorityChanged returns a channel that is closed at the next change of roles or permissions.
+func (a *API) AuthorityChanged() <-chan struct{} { return a.access.Changed() }
+
+// MessageLocale returns the locale of the texts for the caller. For a caller without a session that
+// is the locale in the arguments, else that of Accept-Language, else the default.
 func (a *API) MessageLocale(c *Call) string {
 	if c.Session != nil {
 		return c.Session.MessageLocale()
 	}
-	return a.anonymousLocale(c)
+	requested := a.requestedLocale(c)
+	if requested == "" && c.AcceptLanguage != "" {
+		return locale.AcceptLanguage(c.AcceptLanguage)
+	}
+	choice, err := a.locale(requested)
+	if err != nil {
+		return locale.Default
+	}
+	return choice.MessageLocale
+}
+
+// requestedLocale returns the locale in the call's arguments, or "" if there is none.
+func (a *API) requestedLocale(c *Call) string {
+	if c.Read || c.Args == nil {
+		return ""
+	}
+	m, fault := a.Method(c.Object, c.Name)
+	if fault != nil || m.locale == nil {
+		return ""
+	}
+	return m.locale(c.Args)
 }

@@ -13,22 +13,21 @@ import (
 	"github.com/vigate/vigate/internal/login"
 )
 
-// audit is what an operation tells of itself for the audit log. Nothing secret
-// may be put into it.
+// audit is what an operation reports about itself for the audit log. It must not contain secrets.
 type audit struct {
 	wanted bool
-	notes  *notes // nil: none; most calls are reads, which have none
+	notes  *notes // nil if there are none; most calls are reads, which have none
 }
 
-// notes are the contents of a call's audit line besides those that every line has.
+// notes are what a call's audit line contains besides the attributes of every line.
 type notes struct {
-	actor event.Actor // who acts or tries to, where no session says so
+	actor event.Actor // who acts or tries to, if the session doesn't tell
 	attrs []slog.Attr // what the call is about
-	size  int         // of attrs in a line, in bytes
-	more  int         // notes that had no room
+	size  int         // size of attrs in a line, in bytes
+	more  int         // number of notes that did not fit
 }
 
-// noted returns the notes for a change of them.
+// noted returns the notes, for changes of them.
 func (a *audit) noted() *notes {
 	if a.notes == nil {
 		a.notes = &notes{}
@@ -36,19 +35,19 @@ func (a *audit) noted() *notes {
 	return a.notes
 }
 
-// What the notes of one call take of its line. A call may be about thousands of
-// names, each as long as a body.
+// Bounds of the notes in the line of one call. A call may be about thousands of names, each as long
+// as a body.
 const (
 	maxNotes = 32
 	maxNote  = 512     // bytes of one value
-	maxNoted = 4 << 10 // bytes of all, as a log writes them
+	maxNoted = 4 << 10 // bytes of all notes, as a log writes them
 )
 
-// actor sets who tries to log in, as far as the request says.
-func (c *Call) actor(a event.Actor) { c.audit.noted().actor = a }
+// SetActor sets who tries to log in, as far as the request tells.
+func (c *Call) SetActor(a event.Actor) { c.audit.noted().actor = a }
 
-// Note adds what the call is about to the audit line: a key, a name, a role. Of
-// many only the first are in the line, and the number of the rest.
+// Note adds what the call is about to the audit line: a key, a name, a role. If there are many
+// notes, the line contains only the first ones and the number of the others.
 func (c *Call) Note(name, value string) {
 	a := c.audit.noted()
 	if len(value) > maxNote {
@@ -63,30 +62,30 @@ func (c *Call) Note(name, value string) {
 	a.attrs = append(a.attrs, slog.String(name, value))
 }
 
-// uses tells that the call came with a ticket, which always leaves an audit line.
-func (c *Call) uses(kind login.TicketKind) {
+// UsesTicket records that the call came with a ticket. Such a call always leaves an audit line.
+func (c *Call) UsesTicket(kind login.TicketKind) {
 	c.audit.wanted = true
 	c.Note("ticket", string(kind))
 }
 
-// finish measures the call, and writes its audit line: one per authentication,
-// ticket and its use, termination, impersonation and change of authority,
-// whatever came of it, and one per call that was denied (ASVS 16.3.2).
+// finish measures the call and writes its audit line. There is one line for each authentication,
+// ticket and its use, termination, impersonation and change of authority, whatever the outcome, and
+// one for each call that was denied (ASVS 16.3.2).
 func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time) {
 	kind := ""
 	if fault != nil {
 		kind = fault.Kind()
 	}
-	if a.Observe != nil {
+	if a.observe != nil {
 		object := c.Object.Type
 		if c.measured != "" {
 			object = c.measured
 		}
-		a.Observe(object, c.Name, kind, c.done.Sub(began))
+		a.observe(object, c.Name, kind, c.done.Sub(began))
 	}
 	wanted := c.audit.wanted || denied(fault)
 	if fault != nil && fault.Cause != nil && !wanted {
-		a.Log.LogAttrs(ctx, faultLevel(fault), "call failed", slog.String("object", c.Object.Type),
+		a.logger.LogAttrs(ctx, faultLevel(fault), "call failed", slog.String("object", c.Object.Type),
 			slog.String("name", c.Name), slog.String("fault", kind), slog.Any("cause", fault.Cause),
 			slog.String("request", c.Peer.Request.String()))
 	}
@@ -95,8 +94,8 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 	}
 }
 
-// denied tells of a fault of authority. A caller without a live session is not
-// denied anything, it has only to log in.
+// denied reports whether the fault is a lack of authority. A caller without a live session is not
+// denied anything; it only has to log in.
 func denied(f *Fault) bool { return IsFault[*types.NoPermission](f) }
 
 // audit writes the call's line.
@@ -125,7 +124,7 @@ func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
 			attrs = append(attrs, slog.Int("more", n.more))
 		}
 	}
-	a.Log.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", attrs...)
+	a.logger.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", attrs...)
 }
 
 func outcome(f *Fault) string {
@@ -135,7 +134,8 @@ func outcome(f *Fault) string {
 	return f.Kind()
 }
 
-// faultLevel: what the server did wrong is an error, what the caller did is not.
+// faultLevel returns the log level of a fault. An error of the server has the level Error, an error
+// of the caller has not.
 func faultLevel(f *Fault) slog.Level {
 	switch {
 	case f == nil:

@@ -1,7 +1,11 @@
-// Package vim is the API: managed objects as tables of methods and properties,
-// the one dispatcher that every binding calls, and faults, with how rows say which
-// of the domain's errors they are. It serves the objects of sessions itself; packages
-// that serve others make their rows by its constructors, and add them.
+// Package vim is the core of the server's API: the calls to managed objects, the tables of methods
+// and properties that describe the objects, and the faults with which calls fail. Every binding
+// passes its calls to [API.Do], which finds the caller's session, checks its privilege, runs the
+// function of the row, and writes the audit line.
+//
+// The package serves no objects. Other packages make the rows of their objects with [NewMethod],
+// [NewVoid] and [NewProperty], say with [Map] which faults their errors are, and add the objects
+// with [API.Add]. It knows neither HTTP nor the format of messages.
 package vim
 
 import (
@@ -20,78 +24,77 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Call is one request to a managed object, whatever binding it came by.
+// Call is one request to a managed object, whatever its binding. The binding creates it, and only
+// one goroutine uses it at a time.
 type Call struct {
 	Object types.ManagedObjectReference
-	// Name of the method, or of the property where Read is set.
+	// Name is the name of the method, or of the property if Read is set.
 	Name string
 	Read bool
-	// Args is a method's request, as made by its row's NewArgs and filled by
-	// the binding.
+	// Args is a method's request. Its row's NewArgs creates it, and the binding fills it.
 	Args any
 
-	// Token is what the caller sent to authenticate, unchecked. Empty: nothing.
+	// Token is what the caller sent to authenticate, unchecked. It may be empty.
 	Token secret.Text
-	// HTTP is the request's line, for tickets that are good for one request.
+	// HTTP is the line of the request, for tickets that are valid for one request.
 	HTTP HTTPRequest
-	// Proof is what a login brings outside its arguments.
+	// Proof is what a login contains besides its arguments.
 	Proof Proof
-	// Peer is the other end of the request; nil: nothing is known of it.
+	// Peer is the other end of the connection. If nil, nothing is known of it.
 	Peer *peer.Peer
-	// Release is the version of the API that the caller speaks.
+	// Release is the version of the API that the caller uses.
 	Release Release
-	// AcceptLanguage is the header's value, for callers without a session.
+	// AcceptLanguage is the value of the header, for callers without a session.
 	AcceptLanguage string
-	// Binding names the way in, for logs: vijson, soap, rest.
+	// Binding is the name of the binding in logs: vijson, soap, rest.
 	Binding string
 
-	// Session of the caller, nil for anonymous. The dispatcher sets it.
+	// Session is the caller's session, or nil for an anonymous caller. The dispatcher sets it.
 	Session *session.Live
-	// Instance is the object's state where it is a session's own. The
-	// dispatcher sets it.
+	// Instance is the state of an object that belongs to a session. The dispatcher sets it.
 	Instance any
 
-	// standing is what the session must have all the while, if the call came by a
-	// ticket: the ticket gives the authority of that standing. Otherwise zero.
+	// standing is what the session must have during the whole call, if the call came with a ticket:
+	// the ticket gives the authority of that standing. Otherwise it is zero.
 	standing session.Standing
 
-	found bool      // caller has looked for the session
-	done  time.Time // when what was called had run
-	// measured is the name of the object in metrics; empty: its type.
+	found bool      // caller has looked up the session
+	done  time.Time // when the function of the row returned
+	// measured is the object's name in metrics. If empty, its type is used.
 	measured string
 	audit    audit
 	guard    guard
 	guarded  store.GuardedContext
-	// of is the call that reads a property on behalf of its client; nil: itself.
+	// of is the call on whose behalf this one reads a property; nil if it is a call of its own.
 	of   *Call
 	work work         // done so far
-	held *budget.Hold // the answer's memory, until it is sent
-	// weight is about how many bytes the answer takes, as far as it is known.
+	held *budget.Hold // memory of the answer, until it is sent
+	// weight is the approximate size of the answer in bytes, as far as it is known.
 	weight int64
 }
 
-// String is what is called: no argument, and nothing that the caller sent to
-// prove who it is.
+// String returns the operation, without arguments and without what the caller sent to prove its
+// identity.
 func (c Call) String() string { return c.Object.Type + "." + c.Name }
 
-// GoString is String.
+// GoString is the same as String.
 func (c Call) GoString() string { return c.String() }
 
 // Format writes String for every verb.
 func (c Call) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String()) }
 
-// MarshalText is String.
+// MarshalText is the same as String.
 func (c Call) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// LogValue is String, and the way by which the call came.
+// LogValue returns the operation and the binding.
 func (c Call) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("operation", c.String()), slog.String("binding", c.Binding))
 }
 
-// stranger is the peer of calls of which nothing is known. It is only read.
+// stranger is the peer of calls without a peer. It is only read.
 var stranger peer.Peer
 
-// introduce gives a call without a peer the one that has no standing.
+// introduce sets the peer of a call that has none.
 func (c *Call) introduce() {
 	if c.Peer == nil {
 		c.Peer = &stranger
@@ -103,47 +106,45 @@ type HTTPRequest struct {
 	Method string
 	Host   string      // host and port as sent
 	Target string      // path and query as sent
-	Ticket secret.Text // of AcquireGenericServiceTicket; empty: none
+	Ticket secret.Text // of AcquireGenericServiceTicket; may be empty
 }
 
-// Proof is a credential that travels beside the arguments of a login.
+// Proof is a credential that a login has outside of its arguments.
 type Proof struct {
-	// Authorization is the HTTP header's value.
+	// Authorization is the value of the HTTP header.
 	Authorization secret.Text
-	// Security is the WS-Security header as received, and Message the whole
-	// envelope that it signs; both are in UTF-8. Body is the request's body as
-	// received, which SIGN proofs digest; a message in UTF-16 has none. They are set
-	// only for methods that need proof, and belong to the binding: whoever keeps them
-	// longer than the call copies them.
+	// Security is the WS-Security header as received, and Message the whole envelope that it signs;
+	// both are in UTF-8. Body is the request's body as received, which SIGN proofs digest; a message
+	// in UTF-16 has none. They are set only for methods that need proof. They belong to the binding:
+	// a function that keeps them longer than the call must copy them.
 	Security, Message, Body secret.Bytes
 }
 
-// Result is what a call gave.
+// Result is what a call returns.
 type Result struct {
-	// Value is nil for a void method and for an unset optional result, and may
-	// be a pointer where the result is optional.
+	// Value is nil for a void method and for an unset optional result. It may be a pointer if the
+	// result is optional.
 	Value any
-	// Token is set where the call made a session. It is for the caller alone.
+	// Token is set if the call started a session. It is for the caller alone.
 	Token session.Token
 }
 
-// Format writes a placeholder for every verb: the value may be a ticket.
+// Format writes a placeholder for every verb, because the value may be a ticket.
 func (Result) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[result]") }
 
-// MarshalText is a placeholder.
+// MarshalText returns a placeholder.
 func (Result) MarshalText() ([]byte, error) { return []byte("[result]"), nil }
 
-// LogValue is a placeholder.
+// LogValue returns a placeholder.
 func (Result) LogValue() slog.Value { return slog.StringValue("[result]") }
 
-// Release is a version of the API, such as 8.0.1.0.
+// Release is a version of the API, for example 8.0.1.0.
 type Release [4]int
 
-// FirstRelease is the oldest that VI JSON exists for.
+// FirstRelease is the oldest release for which VI JSON exists.
 var FirstRelease = Release{8, 0, 1, 0}
 
-// ParseRelease reads "major.minor.patch.update", or fewer parts, the rest then
-// being 0.
+// ParseRelease parses "major.minor.patch.update". The last parts may be missing; they are 0 then.
 func ParseRelease(s string) (Release, error) {
 	var r Release
 	part, digits := 0, 0

@@ -11,33 +11,29 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// Mapping says which fault an error of the domain is. It stands beside the rows
-// that return the error, as only they know what their arguments are called.
+// Mapping defines the fault for an error of the domain. It is declared beside the rows that return
+// the error, because only they know the names of their arguments.
 type Mapping struct {
 	is    func(error) bool
 	fault func(error) *Fault
 }
 
-// Map says which fault target is.
+// Map returns the mapping of the error target.
 func Map(target error, fault func(error) *Fault) Mapping {
 	return Mapping{func(err error) bool { return errors.Is(err, target) }, fault}
 }
 
-// MapType says which fault an error of the type E is. fault gets it, and the
-// error that it was found in.
+// MapType returns the mapping of errors of the type E. fault gets the error of that type, and the
+// error that wraps it.
 func MapType[E error](fault func(found E, err error) *Fault) Mapping {
-	return Mapping{isA[E], func(err error) *Fault {
+	is := func(err error) bool { _, ok := errors.AsType[E](err); return ok }
+	return Mapping{is, func(err error) *Fault {
 		found, _ := errors.AsType[E](err)
 		return fault(found, err)
 	}}
 }
 
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
-// Plain makes the fault of a type that needs no more than to be it.
+// Plain returns the fault of a type whose members need not be set.
 func Plain[T any, P interface {
 	*T
 	types.BaseMethodFault
@@ -45,18 +41,20 @@ func Plain[T any, P interface {
 	return NewFault(P(new(T)), err)
 }
 
-// Argument makes InvalidArgument of the argument, a path of members.
+// Argument returns a function that makes InvalidArgument for the argument, which is a path of
+// members.
 func Argument(property string) func(error) *Fault {
 	return func(err error) *Fault { return InvalidArgument(property, err) }
 }
 
-// Busy makes the fault of a login that had no turn.
-func Busy(err error) *Fault {
-	return &Fault{RetryAfter: retryBusy, Cause: err, key: "overload.login"}
-}
+// Unavailable refuses a call because something is missing that will be back soon.
+func Unavailable(cause error) *Fault { return Refusal("unavailable", retryBusy, cause) }
 
-// About is err with the name that the call is about. The fault gets the name, if
-// the API's fault has a member for it.
+// Busy refuses a login that had to wait too long for its turn.
+func Busy(err error) *Fault { return Refusal("overload.login", retryBusy, err) }
+
+// About returns err with the name that the call is about. The fault will contain the name if the
+// API's fault has a member for it.
 func About(err error, name string) error {
 	if err == nil {
 		return nil
@@ -71,12 +69,12 @@ type aboutError struct {
 
 func (e *aboutError) Unwrap() error { return e.error }
 
-// FaultOf maps an error to a fault that any row may give. A *Fault stays what it
-// is; what nobody has mapped is a SystemError that tells the caller nothing.
+// FaultOf maps an error to a fault that any row may return. A *Fault is returned unchanged. An error
+// without a mapping becomes a SystemError, which tells the caller nothing.
 func FaultOf(err error) *Fault { return faultOf(err, nil) }
 
-// FaultOf maps an error of the object's row to a fault. m is the method, nil for
-// a property: what it maps overrides what the object does.
+// FaultOf maps an error of the object's row to a fault. m is the method, or nil for a property. The
+// method's mappings override those of the object.
 func (o *Object) FaultOf(m *Method, err error) *Fault {
 	if m == nil || len(m.Errors) == 0 {
 		return faultOf(err, o.Errors)
@@ -98,7 +96,7 @@ func faultOf(err error, own []Mapping) *Fault {
 	return NewFault(&types.SystemError{Reason: "internal error"}, err)
 }
 
-// named has the fault name what the call is about.
+// named sets the name that the call is about in the fault.
 func named(f *Fault, err error) *Fault {
 	about, ok := errors.AsType[*aboutError](err)
 	if !ok {
@@ -115,10 +113,10 @@ func named(f *Fault, err error) *Fault {
 	return f
 }
 
-// passing are the errors that come before what a row's errors are: what the
-// server can't do at the moment, and what nobody waits for any more.
+// passing are errors whose mappings override those of a row: the server can't do something at the
+// moment, or the client no longer waits for the answer.
 var passing = []Mapping{
-	Map(store.ErrUncertain, func(err error) *Fault { return &Fault{RetryAfter: retryBusy, Cause: err, key: "uncertain"} }),
+	Map(store.ErrUncertain, func(err error) *Fault { return Refusal("uncertain", retryBusy, err) }),
 	Map(budget.ErrBusy, Unavailable),
 	Map(store.ErrUnavailable, Unavailable),
 	Map(store.ErrClosed, Unavailable),
@@ -127,8 +125,8 @@ var passing = []Mapping{
 	MapType(func(_ *budget.ExceededError, err error) *Fault { return limitFault(err) }),
 }
 
-// lost are the errors of a commit that any row may make, unless the row says more:
-// the caller's own session has ended, or others were faster each time.
+// lost are errors of a commit that any row may make, unless the row maps them itself: the caller's
+// own session has ended, or other commits were faster each time.
 var lost = []Mapping{
 	Map(session.ErrNoSession, func(err error) *Fault {
 		f := NotAuthenticated(types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}, View)

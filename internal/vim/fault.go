@@ -13,27 +13,26 @@ import (
 	"github.com/vigate/vigate/internal/locale"
 )
 
-// Fault is how a call failed: what the caller is told, and beside it the cause
-// that only the log sees.
+// Fault is the error of a call. The caller sees Detail and the text; only the log contains the cause.
 type Fault struct {
-	// Detail is the API's fault. Nil where the call was refused for load or
-	// outage, which the API has no fault for: see RetryAfter.
+	// Detail is the API's fault. It is nil if the call was refused because of load or an outage, for
+	// which the API has no fault; see RetryAfter.
 	Detail types.BaseMethodFault
-	// RetryAfter, if not 0: HTTP status 503, and when to try again.
+	// RetryAfter, if not 0, is when the client should try again. The HTTP status is then 503.
 	RetryAfter time.Duration
-	// Cause never leaves the process but in the log.
+	// Cause is only logged. It is never sent to a client.
 	Cause error
 
 	key  string // of the text in the catalogue
 	args []any
 }
 
-// Text is the faultstring in the locale.
+// Text returns the faultstring in the locale.
 func (f *Fault) Text(messageLocale string) string {
 	return locale.Text(messageLocale, f.key, f.args...)
 }
 
-// Kind is the API's type name of the fault.
+// Kind returns the API's type name of the fault, or Unavailable.
 func (f *Fault) Kind() string {
 	if f.Detail == nil {
 		return "Unavailable"
@@ -41,8 +40,8 @@ func (f *Fault) Kind() string {
 	return reflect.TypeOf(f.Detail).Elem().Name()
 }
 
-// IsFault reports whether f is the API's fault of the type T, and none of those
-// that extend it. nil is no fault.
+// IsFault reports whether f is the API's fault of the type T, and not of a type that extends T. It
+// is false for nil.
 func IsFault[T types.BaseMethodFault](f *Fault) bool {
 	if f == nil {
 		return false
@@ -60,37 +59,43 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Cause }
 
-// NewFault makes a fault of the API's type, with its type's text. args are those
-// of the text; cause goes to the log alone.
+// NewFault returns a fault of the API's type, with the text of its type. args are the arguments of
+// the text. cause is only logged.
 func NewFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
 	f := &Fault{Detail: detail, Cause: cause, args: args}
 	f.key = "fault." + f.Kind()
 	return f
 }
 
-// NotSupported is for what this server, as it is set up, does not do.
+// Refusal returns a fault for which the API has no type: the server can't carry out the call at the
+// moment, and the client should try again after the duration. key is the key of the text in the
+// catalogue, and args are the arguments of the text. cause is only logged.
+func Refusal(key string, after time.Duration, cause error, args ...any) *Fault {
+	return &Fault{RetryAfter: after, Cause: cause, key: key, args: args}
+}
+
+// NotSupported is for what this server does not do with its configuration.
 func NotSupported(why string) *Fault {
 	return NewFault(&types.NotSupported{}, errors.New(why))
 }
 
-// InvalidArgument names the argument that is wrong, as a path of members.
+// InvalidArgument names the wrong argument, as a path of members.
 func InvalidArgument(property string, cause error) *Fault {
 	return NewFault(&types.InvalidArgument{InvalidProperty: property}, cause, property)
 }
 
-// InvalidRequest says why the request can't be understood. The reason goes to
-// the caller: it must be about the caller's own bytes, and hold none of them
-// that could be a secret.
+// InvalidRequest says why the request can't be understood. The reason is sent to the caller. It must
+// only be about the caller's own bytes, and must not repeat bytes that could be a secret.
 func InvalidRequest(reason string) *Fault {
 	f := NewFault(&types.InvalidRequest{}, nil, reason)
 	f.key += ".reason"
 	return f
 }
 
-// maxQuote bounds what an answer repeats of a stranger's names, in bytes.
+// maxQuote is how many bytes of a client's name an answer repeats at most.
 const maxQuote = 64
 
-// Quote is a stranger's name for InvalidRequest's reason, cut and escaped.
+// Quote returns a name from a client for InvalidRequest's reason, cut and escaped.
 func Quote(name string) string {
 	if len(name) > maxQuote {
 		name = strings.ToValidUTF8(name[:maxQuote], "") + "…"
@@ -98,8 +103,7 @@ func Quote(name string) string {
 	return strconv.QuoteToASCII(name)
 }
 
-// MethodNotFound, PropertyNotFound, TypeNotFound and ObjectNotFound are for
-// names that the table does not have.
+// MethodNotFound: the type has no such method.
 func MethodNotFound(ref types.ManagedObjectReference, name string) *Fault {
 	return NewFault(&types.MethodNotFound{Receiver: ref, Method: name}, nil)
 }
@@ -109,24 +113,24 @@ func PropertyNotFound(name string) *Fault {
 	return NewFault(&types.InvalidProperty{Name: name}, nil)
 }
 
-// TypeNotFound: there is no such type of managed object, or none is served.
+// TypeNotFound: there is no such type of managed object, or it is not served.
 func TypeNotFound(name string) *Fault {
 	return NewFault(&types.InvalidType{Argument: name}, nil)
 }
 
-// ObjectNotFound: there is no such object, or it is another session's.
+// ObjectNotFound: there is no such object, or it belongs to another session.
 func ObjectNotFound(ref types.ManagedObjectReference) *Fault {
 	return NewFault(&types.ManagedObjectNotFound{Obj: ref}, nil, "vim."+ref.Type+":"+ref.Value)
 }
 
-// NotAuthenticated: the row needs a live session and the caller has none.
+// NotAuthenticated: the row needs a live session, and the caller has none.
 func NotAuthenticated(ref types.ManagedObjectReference, privilege access.Privilege) *Fault {
 	f := &types.NotAuthenticated{}
 	f.NoPermission = missing(ref, privilege)
 	return NewFault(f, nil)
 }
 
-// NoPermission: the session lacks the privileges on the object, one at least.
+// NoPermission: the session lacks the privileges on the object. At least one must be given.
 func NoPermission(ref types.ManagedObjectReference, cause error, privileges ...access.Privilege) *Fault {
 	f := missing(ref, privileges...)
 	return NewFault(&f, cause)
@@ -140,8 +144,5 @@ func missing(ref types.ManagedObjectReference, privileges ...access.Privilege) t
 	}
 }
 
-// Retry after an outage or overload, in seconds on the wire.
-const (
-	retryLimit = 30 * time.Second // the number of sessions falls slowly
-	retryBusy  = 2 * time.Second
-)
+// retryBusy is when a client should try again after an outage or overload. It is sent in seconds.
+const retryBusy = 2 * time.Second

@@ -12,7 +12,7 @@ type fixture struct {
 	t *testing.T
 }
 
-func newFixture(t *testing.T, edit ...func(*vimtest.Domain)) *fixture {
+func newFixture(t *testing.T, edit ...func(*vimtest.Parts)) *fixture {
 	t.Helper()
 	return &fixture{vimtest.New(t, edit...), t}
 }

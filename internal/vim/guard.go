@@ -2,7 +2,6 @@ package vim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/vigate/vigate/internal/access"
@@ -10,30 +9,29 @@ import (
 	"github.com/vigate/vigate/internal/store"
 )
 
-// guard holds every commit that a call makes to what allowed the call: its
-// session lives, and its authority is what it was judged by. Both are conditions
-// of the commit itself, so that a call which is in flight while its session ends
-// or its authority is taken away, on this node or another, changes nothing.
+// guard makes every commit of a call depend on what allowed the call: its session lives, and its
+// authority has not changed. Both are conditions of the commit itself. So a call changes nothing if
+// its session ends or its authority is taken away while the call runs, on this node or another.
 type guard struct {
 	api  *API
 	call *Call
-	row  *Method // nil: a property
-	// checks judge more than the row's privilege; see API.Judge.
+	row  *Method // nil for a property
+	// checks are conditions besides the row's privilege; see API.Judge.
 	checks []func() error
-	// judged: the operation has had its change of authority judged.
+	// judged is set when the operation has called Judge or Grantor for its change of authority.
 	judged bool
-	// used: the call has tried to commit something.
+	// used is set when the call has tried to commit something.
 	used bool
 }
 
-// hold returns a context whose commits are held to the call's authority.
+// hold returns a context whose commits depend on the call's authority.
 func (a *API) hold(ctx context.Context, c *Call, row *Method) context.Context {
 	c.guard = guard{api: a, call: c, row: row}
 	c.guarded = store.GuardedContext{Context: ctx, Guard: &c.guard}
 	return &c.guarded
 }
 
-// Conditions is part of store.Guard.
+// Conditions implements store.Guard.
 func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 	g.used = true
 	if err := g.mayChange(changes); err != nil {
@@ -44,13 +42,13 @@ func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 	if g.row != nil && !g.row.OwnSession {
 		privilege = g.row.Privilege
 	}
-	conditions, ok := g.api.Sessions.Standing(c.Session, c.standing)
+	conditions, ok := g.api.sessions.Standing(c.Session, c.standing)
 	if !ok {
 		return nil, NotAuthenticated(c.Object, privilege)
 	}
-	// Before the questions: an answer that is newer than the condition makes the
-	// commit fail, one that is older can't be given.
-	unchanged, known := g.api.Access.Require()
+	// The condition is made before the checks. If the authority changes in between, a check may see
+	// the newer state, and the commit fails; but no check can see an older state than the condition.
+	unchanged, known := g.api.access.Require()
 	if fault := g.api.authorise(c, privilege, g.row != nil && g.row.OwnSession); fault != nil {
 		return nil, fault
 	}
@@ -65,8 +63,8 @@ func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 	return conditions, nil
 }
 
-// mayChange refuses changes of authority by an operation that is not declared to
-// make them, or that has not had them judged: the mistake is this program's.
+// mayChange refuses changes of authority by an operation that is not declared to make them, or that
+// has not called Judge or Grantor. Such an operation has a bug.
 func (g *guard) mayChange(changes []store.Change) error {
 	for _, c := range changes {
 		switch k := c.Record.Kind; {
@@ -79,9 +77,9 @@ func (g *guard) mayChange(changes []store.Change) error {
 	return nil
 }
 
-// Judge has check decide whether the caller may change authority as it is about
-// to: now, and again at each commit of the call, which then fails with check's
-// error. check must judge by the newest state.
+// Judge calls check, which decides whether the caller may make its change of authority. check is
+// called now, and again at each commit of the call, which fails with check's error. check must use
+// the newest state.
 func (a *API) Judge(c *Call, check func() error) error {
 	c.guard.judged = true
 	c.guard.checks = append(c.guard.checks, check)
@@ -94,20 +92,11 @@ func (a *API) Judge(c *Call, check func() error) error {
 	return nil
 }
 
-// MayChange is the rule of who may change authority: the caller must have every
-// privilege in which what a principal has before and after differ. The zero Set
-// is that of a principal who can do nothing: one that is not there, is disabled,
-// or has no way in.
-func (a *API) MayChange(c *Call, before, after access.Set) error {
-	lacks := access.Lacking(a.Access.Authority(login.SubjectOf(c.Session)), before, after)
-	if len(lacks) == 0 {
-		return nil
-	}
-	return NoPermission(RootFolder(), errors.New("changes more than the caller has"), lacks...)
-}
+// Authority returns all privileges of the caller, which must have a session.
+func (a *API) Authority(c *Call) access.Set { return a.access.Authority(login.SubjectOf(c.Session)) }
 
-// Grantor is the caller, for changes of roles and permissions, which package
-// access judges by itself.
+// Grantor returns the caller, for changes of roles and permissions. Package access judges these
+// changes itself.
 func (a *API) Grantor(c *Call) access.Grantor {
 	c.guard.judged = true
 	s := c.Session.Session()

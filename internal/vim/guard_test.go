@@ -23,7 +23,7 @@ func changers(f *vimtest.Fixture) *vim.Object {
 					return err
 				}
 			}
-			_, err := f.Mirror().Commit(ctx, change)
+			_, err := f.Mirror.Commit(ctx, change)
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func TestACommitOfAuthorityWithoutARuleIsRefused(t *testing.T) {
 		}
 	}
 	for _, k := range []store.Kind{store.Account, store.Extension, store.Permission} {
-		if _, err := f.Mirror().Get(t.Context(), k, "planted"); !errors.Is(err, store.ErrNotFound) {
+		if _, err := f.Mirror.Get(t.Context(), k, "planted"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("kind %d was written: %v", k, err)
 		}
 	}

@@ -13,9 +13,11 @@ import (
 // A binding looks a call's object up before it refuses the call. That takes no ticket,
 // and tells nobody of an object that Do does not tell of.
 func TestALookUpTellsWhatDoWouldAndTakesNoTicket(t *testing.T) {
+	const sessions = "SessionManager"
 	f := newFixture(t)
 	spec := &types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://vigate.test/x"}
-	ticket := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann, spec))
+	ticket := vimtest.Get[types.SessionManagerGenericServiceTicket](f.As(f.Ann, sessions, "AcquireGenericServiceTicket",
+		&types.AcquireGenericServiceTicketRequestType{Spec: spec}))
 	own, err := f.NewInstance(f.Session(f.Ann), "SessionManager", &struct{}{}, 0)
 	f.Must(err)
 	gone := own

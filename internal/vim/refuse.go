@@ -5,47 +5,46 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/instance"
 	"github.com/vigate/vigate/internal/session"
 )
 
-// Refuse is Do for a call that its binding can't make out: the caller's session
-// is found, for the language of the fault's text, and the fault is measured, and
-// audited where the call was denied. Nothing runs, no ticket is taken, and
-// nothing counts as activity.
+// Refuse is called instead of Do for a request that its binding refuses. It finds the caller's
+// session, for the language of the fault's text, and measures the fault. It audits the call if it
+// was denied. It runs nothing, spends no ticket, and does not count as activity.
 func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	c.introduce()
-	// If the session can't be found, the text is in the default language.
+	// If the session can't be looked up, the text is in the default language.
 	a.caller(ctx, c)
 	if denied(f) {
 		a.audit(ctx, c, f)
 	}
-	if a.Observe == nil {
+	if a.observe == nil {
 		return
 	}
-	// Names that the table does not have would be a stranger's labels in the
-	// metrics.
+	// An unknown name comes from the client. It must not become a label in metrics.
 	object, name := c.Object.Type, c.Name
 	if _, unknown := a.row(c); unknown != nil {
 		object, name = "", ""
 	}
-	a.Observe(object, name, f.Kind(), 0)
+	a.observe(object, name, f.Kind(), 0)
 }
 
-// caller finds the session of a call before the call is admitted, by its token
-// alone: no ticket is taken, and nothing counts as activity. It looks once, however
-// often it is asked, as a look may cost a request to the store.
+// caller finds the session of a call before the call is admitted. It uses only the token: it spends
+// no ticket, and does not count as activity. Only the first call of it looks the session up, because
+// that may cost a request to the store.
 func (a *API) caller(ctx context.Context, c *Call) *session.Live {
 	if !c.found && !c.Token.IsZero() {
-		c.Session, _ = a.Sessions.Authenticate(ctx, c.Token, a.Now())
+		c.Session, _ = a.sessions.Authenticate(ctx, c.Token, a.now())
 	}
 	c.found = true
 	return c.Session
 }
 
-// Lookup returns the fault of a call whose object is not there for its caller, as Do
-// gives it; nil if it is there, or there is no such type. A binding asks before it
-// refuses a call for its operation or its arguments, so that an object is found
-// before they are judged, and a call that is well made is looked up only once.
+// Lookup returns the fault of a call whose object does not exist for its caller, the same as Do. It
+// returns nil if the object exists, or if there is no such type. A binding calls it before it refuses
+// a call because of its operation or its arguments. So an unknown object is reported as such,
+// whatever the rest of the request is, and a correct call is looked up only once.
 func (a *API) Lookup(ctx context.Context, c *Call) *Fault {
 	t := a.objects[c.Object.Type]
 	if t == nil || t.ID != "" && c.Object.Value == t.ID {
@@ -55,11 +54,11 @@ func (a *API) Lookup(ctx context.Context, c *Call) *Fault {
 	switch {
 	case a.Instance(l, c.Object) != nil:
 		return nil
-	case l != nil || !ownedBySession(c.Object):
+	case l != nil || !instance.Owned(c.Object):
 		return ObjectNotFound(c.Object)
 	case !c.HTTP.Ticket.IsZero():
-		// It may be a ticket of the object's session, and is not taken for a call
-		// that is refused in any case.
+		// It may be a ticket of the object's session. It is not spent for a call that is refused in
+		// any case.
 		return nil
 	}
 	privilege := View
@@ -69,20 +68,19 @@ func (a *API) Lookup(ctx context.Context, c *Call) *Fault {
 	return NotAuthenticated(c.Object, privilege)
 }
 
-// TypeOf returns the type of the object that an id alone stands for, to the caller:
-// the object of the API that has the id, or one of the caller's session. It is "" if
-// there is none. Clients written by hand often leave the type out.
+// TypeOf returns the type of the object that has the id: the object of the API, or one of the
+// caller's session. It returns "" if there is none. Clients written by hand often leave the type out.
 func (a *API) TypeOf(ctx context.Context, c *Call, id string) (string, *Fault) {
 	if typ, ok := a.ids[id]; ok {
 		return typ, nil
 	}
 	ref := types.ManagedObjectReference{Value: id}
-	if !ownedBySession(ref) {
+	if !instance.Owned(ref) {
 		return "", nil
 	}
 	l := a.caller(ctx, c)
 	if l == nil {
-		// It may be an object of the caller's session, which is over.
+		// The object may belong to the caller's session, which has ended.
 		return "", NotAuthenticated(ref, View)
 	}
 	for _, o := range a.order {
@@ -91,9 +89,4 @@ func (a *API) TypeOf(ctx context.Context, c *Call, id string) (string, *Fault) {
 		}
 	}
 	return "", nil
-}
-
-// Unavailable refuses a call for want of something that will be back soon.
-func Unavailable(cause error) *Fault {
-	return &Fault{RetryAfter: retryBusy, Cause: cause, key: "unavailable"}
 }

@@ -12,23 +12,23 @@ import (
 	"github.com/vigate/vigate/internal/access"
 )
 
-// The API's privileges that most rows need, for packages that know no authority.
+// The API's privileges that most rows need, for packages that don't import access.
 const (
-	Anonymous = access.SystemAnonymous // anyone may call
-	View      = access.SystemView      // whoever has an effective role may call
-	Read      = access.SystemRead      // whoever has one that may read
+	Anonymous = access.SystemAnonymous // no session is needed
+	View      = access.SystemView      // a session with any role
+	Read      = access.SystemRead      // a session with a role that allows reading
 )
 
-// Object is a type of managed object: the table of what it answers.
+// Object is a type of managed object: the table of its methods and properties.
 type Object struct {
 	Type string
-	// ID is the moId where there is one object of the type; empty where objects
-	// of the type belong to sessions, see API.NewInstance.
+	// ID is the moId if there is one object of the type. It is empty if objects of the type belong
+	// to sessions; see API.NewInstance.
 	ID         string
 	Methods    []Method
 	Properties []Property
-	// Errors are what the errors of the domain are that the rows return, beside
-	// those that any row may return. The first that matches counts.
+	// Errors map the errors of the domain that the rows return, besides those that any row may
+	// return. The first mapping that matches is used.
 	Errors []Mapping
 }
 
@@ -36,34 +36,36 @@ type Object struct {
 type Method struct {
 	Name      string
 	Privilege access.Privilege
-	// Args is the request's type, Result the answer's, nil for void.
+	// Args is the type of the request. Result is that of the result, or nil for void.
 	Args, Result reflect.Type
-	// Optional: the result may be unset.
+	// Optional is set if the result may be unset.
 	Optional bool
-	// Faults that the API names for the method, besides those that any may give.
+	// Faults are the faults that the API names for the method, besides those that any method may
+	// return.
 	Faults []string
 	// Errors override those of the object.
 	Errors []Mapping
-	// Audited methods leave a line in the audit log.
+	// Audited is set if each call leaves a line in the audit log.
 	Audited bool
-	// NeedsProof: the method verifies the request as it was sent, so that the
-	// binding keeps that in Call.Proof. For all others it is forgotten before the
-	// method runs: it may hold a password, and a call may wait for an hour.
+	// NeedsProof is set if the method verifies the request as it was sent. The binding then keeps
+	// its bytes in Call.Proof. For all other methods the bytes are freed before the method runs:
+	// they may contain a password, and a call may wait for an hour.
 	NeedsProof bool
-	// OwnSession methods concern the caller's own session alone: any live session
-	// may call them, whatever its privileges.
+	// OwnSession is set if the method concerns only the caller's own session. Any live session may
+	// call it, whatever its privileges.
 	OwnSession bool
-	// Authority is the rule by which the method changes what principals may do or
-	// how they get in. Empty: it does not, and a commit that does is refused.
+	// Authority is the rule by which the method changes what principals may do or how they log in.
+	// If it is empty, the method makes no such change, and a commit with one is refused.
 	Authority string
-	// Waits: a call may wait until something changes. How many such calls a
+	// Waits is set if a call may wait until something changes. The number of such calls that a
 	// session may have at a time is bounded.
 	Waits bool
 
-	run func(context.Context, *Call) (any, error)
+	run    func(context.Context, *Call) (any, error)
+	locale func(args any) string // returns the locale in the arguments; nil: there is none
 }
 
-// NewArgs makes an empty request for the binding to fill.
+// NewArgs returns an empty request, which the binding fills.
 func (m *Method) NewArgs() any { return reflect.New(m.Args).Interface() }
 
 // Property is the row of one property.
@@ -73,14 +75,14 @@ type Property struct {
 	Type      reflect.Type
 	Optional  bool
 
-	// read may give a list as an iter.Seq; whole then makes it a slice.
+	// read may return a list as an iter.Seq. whole then converts it to a slice.
 	read    func(context.Context, *Call) (any, error)
 	whole   func(any) any
 	changed func(*Call) <-chan struct{}
 }
 
-// NewMethod makes the row of a method that answers with an R; a pointer R is an
-// optional result.
+// NewMethod returns the row of a method with a result of the type R. If R is a pointer, the result
+// is optional.
 func NewMethod[A, R any](
 	name string, privilege access.Privilege, run func(context.Context, *Call, *A) (R, error), opts ...func(*Method),
 ) Method {
@@ -99,7 +101,7 @@ func NewMethod[A, R any](
 	return m.with(opts)
 }
 
-// NewVoid makes the row of a method without a result.
+// NewVoid returns the row of a method without a result.
 func NewVoid[A any](
 	name string, privilege access.Privilege, run func(context.Context, *Call, *A) error, opts ...func(*Method),
 ) Method {
@@ -115,26 +117,26 @@ func (m Method) with(opts []func(*Method)) Method {
 	return m
 }
 
-// Faults names the faults that the API documents for the method.
+// Faults sets the faults that the API documents for the method.
 func Faults(names ...string) func(*Method) {
 	return func(m *Method) { m.Faults = names }
 }
 
-// Errors says what errors of the domain are if this method returns them.
+// Errors sets the mappings of errors that this method returns.
 func Errors(all ...Mapping) func(*Method) {
 	return func(m *Method) { m.Errors = all }
 }
 
-// NeedsProof has bindings keep the request's bytes for the method.
+// NeedsProof makes bindings keep the request's bytes for the method.
 func NeedsProof(m *Method) { m.NeedsProof = true }
 
-// Audited has each call of the method leave a line in the audit log.
+// Audited makes each call of the method leave a line in the audit log.
 func Audited(m *Method) { m.Audited = true }
 
 // OwnSession lets any live session call the method.
 func OwnSession(m *Method) { m.OwnSession = true }
 
-// ChangesAuthority declares that the method changes authority, by the rule.
+// ChangesAuthority declares that the method changes authority by the rule.
 func ChangesAuthority(rule string) func(*Method) {
 	return func(m *Method) { m.Authority = rule }
 }
@@ -142,7 +144,13 @@ func ChangesAuthority(rule string) func(*Method) {
 // Waits marks a method whose calls may wait until something changes.
 func Waits(m *Method) { m.Waits = true }
 
-// NewProperty makes the row of a property; a pointer T is an optional one.
+// Locale sets the function that returns the locale in a request. If a caller without a session calls
+// the method, the texts of its faults are in this locale.
+func Locale[A any](of func(*A) string) func(*Method) {
+	return func(m *Method) { m.locale = func(args any) string { return of(args.(*A)) } }
+}
+
+// NewProperty returns the row of a property. If T is a pointer, the property is optional.
 func NewProperty[T any](
 	name string, privilege access.Privilege, read func(context.Context, *Call) (T, error), opts ...func(*Property),
 ) Property {
@@ -164,14 +172,14 @@ func NewProperty[T any](
 	return p
 }
 
-// NewFixed makes the row of a property that has always the same value.
+// NewFixed returns the row of a property that always has the same value.
 func NewFixed[T any](name string, privilege access.Privilege, value T) Property {
 	return NewProperty(name, privilege, func(context.Context, *Call) (T, error) { return value, nil })
 }
 
-// streamed makes the row of a property that is a list too long to hold: bindings
+// NewStreamed returns the row of a property that is a list too long to keep in memory. Bindings
 // write its elements one by one.
-func streamed[E any](
+func NewStreamed[E any](
 	name string, privilege access.Privilege, read func(context.Context, *Call) (iter.Seq[E], error),
 	opts ...func(*Property),
 ) Property {
@@ -181,22 +189,13 @@ func streamed[E any](
 	return p
 }
 
-// Watched tells how to learn of changes of the property: f's channel is closed
-// at the next one that the caller might see.
+// Watched sets the function that returns a channel for changes of the property. The channel is closed
+// at the next change that the caller may see.
 func Watched(f func(*Call) <-chan struct{}) func(*Property) {
 	return func(p *Property) { p.changed = f }
 }
 
-// starts makes the row of a way in: a method that makes a session, answers with
-// it, and is audited.
-func starts[A any](name string, run func(context.Context, *Call, *A) (Result, error), opts ...func(*Method)) Method {
-	m := NewMethod(name, Anonymous, run, append(opts, Audited)...)
-	m.Result = reflect.TypeFor[types.UserSession]()
-	return m
-}
-
-// unset turns a nil pointer into the nil that means unset, and a nil list into
-// an empty one.
+// unset converts a nil pointer to the nil that means unset, and a nil list to an empty one.
 func unset(v any) any {
 	switch rv := reflect.ValueOf(v); rv.Kind() {
 	case reflect.Pointer:
@@ -211,12 +210,13 @@ func unset(v any) any {
 	return v
 }
 
-// Ref is the reference of the type's one object.
+// Ref returns the reference of the type's only object.
 func (o *Object) Ref() types.ManagedObjectReference {
 	return types.ManagedObjectReference{Type: o.Type, Value: o.ID}
 }
 
-// check refuses a table that names a row twice.
+// check returns an error if the table has two rows of one name, or a row that waits without a
+// session.
 func (o *Object) check() error {
 	seen := map[string]bool{}
 	for _, m := range o.Methods {

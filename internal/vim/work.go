@@ -13,35 +13,30 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// What a call may take of the machine: how long it works without a look at its
-// client, and what its session holds.
-
 const (
-	// stretch is how much work a call does between two looks at its client and
-	// its session, in units: objects visited, elements of lists read. A unit
-	// takes about a microsecond or less.
+	// stretch is how much work a call does between two checks of its client and its session, in
+	// units: objects visited, elements of lists read. A unit takes about a microsecond or less.
 	stretch = 1000
-	// short is the work of a call that needs no turn. Longer calls work a few at
-	// a time, so that others are served beside them.
+	// short is the most work that a call does without a turn. Only a few longer calls work at a
+	// time, so that others are served in the meantime.
 	short = 10_000
-	// keep is for how many looks at a list a call keeps the turn in which it reads it.
-	// While it waited for another turn, the list would stay in memory.
+	// keep is how many times the length of a list a call may work before it gives up its turn. While
+	// it waited for another turn, the list would stay in memory.
 	keep = 4
 )
 
-// small is how many bytes of arguments a binding decodes without a turn: nearly
-// all requests have less. Larger ones take milliseconds of a core.
+// small is how many bytes of arguments a binding decodes without a turn. Nearly all requests are
+// smaller. Larger ones take milliseconds of a processor.
 const small = 64 << 10
 
-// waitingDecodes is how many large requests of one network may wait to be decoded.
-// Their memory is bounded before: with the 64 MiB that the bodies of a network may
-// take, there are hardly more of them.
+// waitingDecodes is how many large requests of one network may wait to be decoded. Their memory is
+// bounded already: the bodies of a network may take 64 MiB, so there are hardly more of them.
 const waitingDecodes = 1024
 
-// Decode is called before the binding decodes the call's arguments, which take so
-// many bytes. If they are large it waits for a turn, which done ends: the
-// networks that send large requests then wait for each other, and others are
-// served beside them. The session is not known yet, so it has no say in that.
+// Decode is called before the binding decodes the call's arguments, which have the given size in
+// bytes. If they are large, it waits for a turn, which done ends. So networks that send large
+// requests wait for each other, and others are served in the meantime. The session is not known yet,
+// so turns are given by network.
 func (a *API) Decode(ctx context.Context, c *Call, bytes int) (done func(), _ *Fault) {
 	if bytes <= small {
 		return func() {}, nil
@@ -56,22 +51,22 @@ func (a *API) Decode(ctx context.Context, c *Call, bytes int) (done func(), _ *F
 // work is what a call has done.
 type work struct {
 	done int // units
-	look int // after which to look again
+	look int // units after which to check the client and the session again
 	turn bool
-	pass int // after which to give the turn to others who wait
+	pass int // units after which to give the turn to another call that waits
 }
 
-// bound makes the account of what sessions hold.
-func (a *API) bound() {
+// bound creates the ledger of what sessions hold, and the turns.
+func (a *API) bound(o *budget.Limits) {
 	limits := budget.Default()
-	if a.Limits != nil {
-		limits = *a.Limits
+	if o != nil {
+		limits = *o
 	}
 	a.ledger = budget.NewLedger(limits)
 	a.turns = budget.NewTurns(max(1, runtime.GOMAXPROCS(0)/2))
 }
 
-// root is the call that the client made.
+// root returns the call that the client made.
 func (c *Call) root() *Call {
 	if c.of != nil {
 		return c.of
@@ -79,11 +74,11 @@ func (c *Call) root() *Call {
 	return c
 }
 
-// Work counts n more units of work of the call. Every loop whose length a client
-// can choose calls it. The fault ends the call: its client went away, its
-// session ended, or too many calls work for long.
+// Work counts n more units of work of the call. Every loop whose length depends on a client must call
+// it. If it returns an error, the call must end: its client has disconnected, its session has ended,
+// or too many calls work for a long time.
 //
-// It may wait for a turn, so callers hold no lock that others need; see Rest.
+// It may wait for a turn, so the caller must not hold a lock that others need; see Rest.
 func (a *API) Work(ctx context.Context, c *Call, n int) error {
 	c = c.root()
 	w := &c.work
@@ -105,9 +100,9 @@ func (a *API) Work(ctx context.Context, c *Call, n int) error {
 	return a.wanted(ctx, c)
 }
 
-// Wanted returns why the caller must not get more of the call's answer: its client is
-// gone, its session has ended, or this node can't know whether it has. A call that has
-// committed something is answered, as it may have ended the session itself.
+// Wanted returns an error if the caller must not get more of the call's answer: its client has
+// disconnected, its session has ended, or this node can't know whether it has. A call that has
+// committed something is always answered, because it may have ended the session itself.
 func (a *API) Wanted(ctx context.Context, c *Call) error {
 	if c.guard.used {
 		return nil
@@ -118,26 +113,26 @@ func (a *API) Wanted(ctx context.Context, c *Call) error {
 	return a.wanted(ctx, c)
 }
 
-// wanted reports why nobody wants the call's answer any more.
+// wanted is Wanted without the check for commits and for the state of this node.
 func (a *API) wanted(ctx context.Context, c *Call) error {
 	if err := ctx.Err(); err != nil {
 		return FaultOf(err)
 	}
-	if c.Session != nil && (!a.Sessions.Alive(c.Session) || c.strayed()) {
+	if c.Session != nil && (!a.sessions.Alive(c.Session) || c.strayed()) {
 		return NotAuthenticated(c.Object, View)
 	}
 	return nil
 }
 
-// strayed reports whether the call came by a ticket and its session has changed whom
-// it acts as: the ticket does not give that principal's authority.
+// strayed reports whether the call came with a ticket and its session now acts as another principal.
+// The ticket does not give that principal's authority.
 func (c *Call) strayed() bool {
 	c = c.root()
 	return c.standing != (session.Standing{}) && c.Session.Standing() != c.standing
 }
 
-// Rest gives back the call's turn, if it has one. It is called before a call
-// waits, and when it has run.
+// Rest gives back the call's turn, if it has one. It must be called before a call waits, and is called
+// after the call.
 func (a *API) Rest(c *Call) {
 	if c = c.root(); c.work.turn {
 		c.work.turn = false
@@ -145,14 +140,14 @@ func (a *API) Rest(c *Call) {
 	}
 }
 
-// Begin counts the work of a call anew: for one that waits and then looks again.
+// Begin starts to count the work of a call anew, for a call that has waited for a change.
 func (a *API) Begin(c *Call) {
 	a.Rest(c)
 	c.root().work = work{}
 }
 
-// principalOf is whose turns the call takes: its user's or, without a session,
-// its address's.
+// principalOf returns the name under which the call gets turns: its user, or its address if it has no
+// session.
 func principalOf(c *Call) string {
 	if c.Session != nil {
 		return c.Session.Owner()
@@ -160,14 +155,14 @@ func principalOf(c *Call) string {
 	return "address " + c.Peer.Address
 }
 
-// Hold lets the caller's session hold the amounts. They are given back by Give,
-// and when the session ends.
+// Hold reserves the amounts for the caller's session. They are given back by Release of the hold, and
+// when the session ends.
 func (a *API) Hold(c *Call, amounts budget.Amounts) (*budget.Hold, *Fault) {
 	h, err := a.take(c.Session, amounts)
 	switch {
 	case err == nil:
 		return h, nil
-	case !a.Sessions.Alive(c.Session):
+	case !a.sessions.Alive(c.Session):
 		return nil, NotAuthenticated(c.Object, View)
 	}
 	return nil, FaultOf(err)
@@ -175,36 +170,35 @@ func (a *API) Hold(c *Call, amounts budget.Amounts) (*budget.Hold, *Fault) {
 
 func (a *API) take(l *session.Live, amounts budget.Amounts) (*budget.Hold, error) {
 	h, err := a.ledger.Reserve(l.Key().String(), l.Owner(), amounts)
-	if err == nil && !a.Sessions.Alive(l) {
-		// It ended before the ledger knew that it holds something.
+	if err == nil && !a.sessions.Alive(l) {
+		// It ended before the ledger had recorded the amounts.
 		a.endSession(l.Key())
 		return nil, session.ErrNoSession
 	}
 	return h, err
 }
 
-// Held is what the session holds.
+// Held returns what the session holds.
 func (a *API) Held(l *session.Live) budget.Amounts { return a.ledger.Session(l.Key().String()) }
 
-// Ledger is what all sessions hold, and how many of them hold something.
+// Ledger returns what all sessions hold, and how many of them hold something.
 func (a *API) Ledger() (held budget.Amounts, sessions int) { return a.ledger.Server() }
 
-// endSession ends all that belongs to a session.
+// endSession removes everything that belongs to a session.
 func (a *API) endSession(key session.Key) {
-	a.instances.endSession(key)
+	a.instances.EndSession(key)
 	a.ledger.End(key.String())
 }
 
-// freeAnswer is how many bytes of an answer do not count, since nearly all are
-// shorter: counting them would cost more than they do.
+// freeAnswer is the size in bytes up to which an answer is not counted. Nearly all answers are
+// shorter, and counting them would cost more than they do.
 const freeAnswer = 16 << 10
 
-// maxStrangers is how long the answer to a caller without a session may be, in
-// bytes: what such a caller may read is short.
+// maxStrangers is the greatest size of an answer to a caller without a session, in bytes. What such a
+// caller may read is short.
 const maxStrangers = 256 << 10
 
-// Answer counts n more bytes of the call's answer, which are held until it is
-// sent.
+// Answer counts n more bytes of the call's answer. They count until the answer is sent.
 func (a *API) Answer(c *Call, n int64) *Fault {
 	c = c.root()
 	c.weight += n
@@ -214,7 +208,9 @@ func (a *API) Answer(c *Call, n int64) *Fault {
 	case c.Session == nil && c.weight <= maxStrangers:
 		return nil
 	case c.Session == nil:
-		return limitFault(&budget.ExceededError{Kind: budget.Answers, Scope: budget.OfSession, Max: maxStrangers, Asked: c.weight})
+		return limitFault(&budget.ExceededError{
+			Kind: budget.Answers, Scope: budget.OfSession, Max: maxStrangers, Asked: c.weight,
+		})
 	}
 	var err error
 	if c.held == nil {
@@ -223,7 +219,7 @@ func (a *API) Answer(c *Call, n int64) *Fault {
 		err = c.held.Resize(budget.Answers, c.weight)
 	}
 	if e, ok := errors.AsType[*budget.ExceededError](err); ok {
-		e.Asked = c.weight // by this call, whether or not others have an answer too
+		e.Asked = c.weight // the whole answer of this call, not only the last bytes
 	}
 	if err != nil {
 		return FaultOf(err)
@@ -231,18 +227,17 @@ func (a *API) Answer(c *Call, n int64) *Fault {
 	return nil
 }
 
-// Weight is about how many bytes the call's answer takes, as far as it is known.
+// Weight returns the approximate size of the call's answer in bytes, as far as it is known.
 func (c *Call) Weight() int64 { return c.root().weight }
 
-// Answered gives back the memory of the call's answer. Bindings call it when the
-// answer is sent.
+// Answered gives back the memory of the call's answer. Bindings call it when the answer is sent.
 func (c *Call) Answered() {
 	c.held.Release()
 	c.held = nil
 }
 
-// weigh counts an answer that is a list, unless the row has done so, which the weight
-// before it ran tells. A method that changes something counts its answer before.
+// weigh counts an answer that is a list, unless the row has done so: then the weight differs from the
+// weight before. A method that changes something must count its answer before the change.
 func (a *API) weigh(c *Call, before int64, value any) *Fault {
 	if c.guard.used || c.Session == nil || value == nil || c.Weight() != before {
 		return nil
@@ -254,7 +249,7 @@ func (a *API) weigh(c *Call, before int64, value any) *Fault {
 	return a.Answer(c, budget.WeightOf(v))
 }
 
-// limitFault is the fault of a hold that is refused.
+// limitFault returns the fault for a hold that was refused.
 func limitFault(err error) *Fault {
 	e, _ := errors.AsType[*budget.ExceededError](err)
 	if e.Temporary() {

@@ -48,22 +48,22 @@ type server struct {
 }
 
 // newServer starts a server that accepts the method made by with, and gives the user a role.
-func newServer(t testing.TB, with func(*vimtest.Domain) login.Method, user string) *server {
+func newServer(t testing.TB, with func(*vimtest.Parts) login.Method, user string) *server {
 	t.Helper()
 	name, err := principal.Parse(user, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := vimtest.New(t, func(d *vimtest.Domain) {
+	f := vimtest.New(t, func(d *vimtest.Parts) {
 		d.Methods = append(d.Methods, with(d))
 		d.Directory = append(d.Directory, directory.Open(name.Domain))
 	})
-	f.Must(property.Serve(f.API))
+	f.Must(property.Serve(f.API, f.Sessions))
 	f.Must(f.Access.SetPermissions(t.Context(), access.Server(event.By("test")), access.Root,
 		[]access.Permission{{Principal: name, Role: access.ReadOnly, Propagate: true}}))
 	mux, bodies := http.NewServeMux(), binding.NewBodies(0)
 	vijson.Mount(mux, f.API, bodies)
-	soap.Mount(mux, f.API, bodies)
+	soap.Mount(mux, f.API, bodies, soap.Options{Version: vimtest.APIVersion})
 	rest.Mount(mux, f.API, bodies, f.Gate.Challenges())
 	s := &server{t: t, Server: httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)

@@ -176,7 +176,7 @@ func (k *kdc) must(keytab string, now func() time.Time) *sspi.Method {
 // server returns a server that accepts Kerberos. It keeps spent authenticators in its store.
 func (k *kdc) server() *server {
 	k.t.Helper()
-	return newServer(k.t, func(d *vimtest.Domain) login.Method {
+	return newServer(k.t, func(d *vimtest.Parts) login.Method {
 		m, err := method(k.keytab, d.Spent, nil)
 		if err != nil {
 			k.t.Fatal(err)

@@ -119,7 +119,7 @@ func tokens(t testing.TB, i jwt.Issuer) *jwt.Method {
 func TestATokenOfAnOpenIDProviderLogsInByEveryProtocol(t *testing.T) {
 	p := newProvider(t)
 	token := p.idToken()
-	s := newServer(t, func(*vimtest.Domain) login.Method { return tokens(t, p.issuer()) }, oidcUser)
+	s := newServer(t, func(*vimtest.Parts) login.Method { return tokens(t, p.issuer()) }, oidcUser)
 	out := python(t, nil, "testdata/bearer.py", s.port(), token)
 	if strings.Count(out, "session of "+oidcUser) != 2 {
 		t.Errorf("pyVmomi: %s", out)

@@ -46,7 +46,7 @@ func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, issuer: samltest.NewIssuer(t, "https://vc.example/sts", ""), client: xmlsigtest.NewKey(t,
 		"client")}
-	s.Fixture = vimtest.New(t, func(d *vimtest.Domain) {
+	s.Fixture = vimtest.New(t, func(d *vimtest.Parts) {
 		m, err := samltoken.New(samltoken.Options{
 			Own: func(string) []saml.Issuer { return []saml.Issuer{s.issuer.Issuer} }, Spent: d.Spent,
 		})
@@ -55,11 +55,11 @@ func newSite(t testing.TB) *site {
 		}
 		d.Methods = append(d.Methods, m)
 	})
-	s.Must(property.Serve(s.API))
+	s.Must(property.Serve(s.API, s.Sessions))
 	mux := http.NewServeMux()
 	bodies := binding.NewBodies(0)
 	vijson.Mount(mux, s.API, bodies)
-	soapbinding.Mount(mux, s.API, bodies)
+	soapbinding.Mount(mux, s.API, bodies, soapbinding.Options{Version: vimtest.APIVersion})
 	restbinding.Mount(mux, s.API, bodies, s.Gate.Challenges())
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(peer.With(r.Context(), &peer.Peer{Address: "192.0.2.1"})))

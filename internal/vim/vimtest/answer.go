@@ -11,7 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Answer is what a call gave.
+// Answer is the outcome of a call.
 type Answer struct {
 	Value any
 	Fault *vim.Fault
@@ -20,41 +20,41 @@ type Answer struct {
 	call *vim.Call
 }
 
-// Answer is what the newest call gave.
+// Answer returns the outcome of the latest call.
 func (f *Fixture) Answer(value any, fault *vim.Fault) Answer { return Answer{value, fault, f, f.Last} }
 
-// At calls a method of any object, or reads a property where there are no args.
+// At calls a method of any object, or reads a property if args are nil.
 func (f *Fixture) At(token string, on types.ManagedObjectReference, name string, args any) Answer {
 	f.t.Helper()
 	r, fault := f.Send(token, on, name, args)
 	return f.Answer(r.Value, fault)
 }
 
-// As calls a method of a type's one object.
+// As calls a method of the type's only object.
 func (f *Fixture) As(token, typ, name string, args any) Answer {
 	f.t.Helper()
 	return f.At(token, f.Ref(typ), name, args)
 }
 
-// On is As of the administrator.
+// On does the same as As, with the administrator's token.
 func (f *Fixture) On(typ, name string, args any) Answer {
 	f.t.Helper()
 	return f.As(f.Admin, typ, name, args)
 }
 
-// Prop reads a property of a type's one object.
+// Prop reads a property of the type's only object.
 func (f *Fixture) Prop(token, typ, name string) Answer {
 	f.t.Helper()
 	return f.As(token, typ, name, nil)
 }
 
-// Newest is the newest event as an administrator reads it.
+// Newest reads the newest event as the administrator.
 func (f *Fixture) Newest() Answer {
 	f.t.Helper()
 	return f.Prop(f.Admin, "EventManager", "latestEvent")
 }
 
-// Get is the answer of a call that must succeed, in its type.
+// Get returns the result of a call that must succeed, as a T.
 func Get[T any](a Answer) T {
 	a.f.t.Helper()
 	var zero T
@@ -69,7 +69,7 @@ func Get[T any](a Answer) T {
 	return v
 }
 
-// OK holds a void call to success.
+// OK checks that a call of a void method succeeded.
 func OK(a Answer) {
 	a.f.t.Helper()
 	if a.Fault != nil || a.Value != nil {
@@ -77,8 +77,8 @@ func OK(a Answer) {
 	}
 }
 
-// Fails holds the call to the fault, and the fault to being one that the API
-// names for the method, or one that any may give; and to having a text.
+// Fails checks that the call failed with the fault T and returns it. It also checks that the API names the
+// fault for the method, or that any method may return it, and that the fault has a text.
 func Fails[T any](a Answer) *T {
 	a.f.t.Helper()
 	want := reflect.TypeFor[T]().Name()
@@ -86,18 +86,22 @@ func Fails[T any](a Answer) *T {
 		a.f.t.Errorf("%s: got %v, fault %v, want %s", a.call.Name, a.Value, a.Fault, want)
 		return new(T)
 	}
-	always := []string{"NotAuthenticated", "NoPermission", "ManagedObjectNotFound", "MethodNotFound", "InvalidProperty", "LimitExceeded"}
-	if m, _ := a.f.Method(a.call.Object, a.call.Name); m != nil && !slices.Contains(m.Faults, want) && !slices.Contains(always, want) {
+	named := []string{
+		"NotAuthenticated", "NoPermission", "ManagedObjectNotFound", "MethodNotFound", "InvalidProperty",
+		"LimitExceeded",
+	}
+	m, _ := a.f.Method(a.call.Object, a.call.Name)
+	if m != nil && !slices.Contains(append(named, m.Faults...), want) {
 		a.f.t.Errorf("%s does not name the fault %s", m.Name, want)
 	}
-	// A key that has no text stands for itself.
+	// If a key has no text, Text returns the key.
 	if s := a.Fault.Text("de"); s == "" || strings.HasPrefix(s, "fault.") || s == a.Fault.Text("en") {
 		a.f.t.Errorf("%s has no text: %q", want, s)
 	}
 	return any(a.Fault.Detail).(*T)
 }
 
-// Invalid holds the call to InvalidArgument of the property.
+// Invalid checks that the call failed with InvalidArgument of the property.
 func Invalid(property string, a Answer) {
 	a.f.t.Helper()
 	if got := Fails[types.InvalidArgument](a); got.InvalidProperty != property {
@@ -105,11 +109,11 @@ func Invalid(property string, a Answer) {
 	}
 }
 
-// Needs holds a method to its privilege: nobody may call it without a session,
-// and nobody with one who lacks the privilege.
+// Needs checks that a method can't be called without a session, nor by Ann, who lacks the privilege.
 func (f *Fixture) Needs(privilege access.Privilege, typ, name string, args any) {
 	f.t.Helper()
-	if got := Fails[types.NotAuthenticated](f.As("", typ, name, args)); got.PrivilegeId != string(privilege) || got.Object == nil || got.Object.Type != typ {
+	got := Fails[types.NotAuthenticated](f.As("", typ, name, args))
+	if got.PrivilegeId != string(privilege) || got.Object == nil || got.Object.Type != typ {
 		f.t.Errorf("%s: %+v", name, got)
 	}
 	if privilege == vim.View {

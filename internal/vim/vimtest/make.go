@@ -25,19 +25,22 @@ func (f *Fixture) Create(id, password, fullName string) Answer {
 // AddRole makes a role and returns its id.
 func (f *Fixture) AddRole(name string, privileges ...access.Privilege) int32 {
 	f.t.Helper()
-	return Get[int32](f.On("AuthorizationManager", "AddAuthorizationRole", &types.AddAuthorizationRoleRequestType{Name: name, PrivIds: access.Names(privileges...)}))
+	return Get[int32](f.On("AuthorizationManager", "AddAuthorizationRole",
+		&types.AddAuthorizationRoleRequestType{Name: name, PrivIds: access.Names(privileges...)}))
 }
 
 // Grant sets permissions.
 func (f *Fixture) Grant(token string, all ...types.Permission) Answer {
 	f.t.Helper()
-	return f.As(token, "AuthorizationManager", "SetEntityPermissions", &types.SetEntityPermissionsRequestType{Entity: vim.RootFolder(), Permission: all})
+	return f.As(token, "AuthorizationManager", "SetEntityPermissions",
+		&types.SetEntityPermissionsRequestType{Entity: vim.RootFolder(), Permission: all})
 }
 
 // Revoke removes a permission.
 func (f *Fixture) Revoke(token, name string, group bool) Answer {
 	f.t.Helper()
-	return f.As(token, "AuthorizationManager", "RemoveEntityPermission", &types.RemoveEntityPermissionRequestType{Entity: vim.RootFolder(), User: name, IsGroup: group})
+	return f.As(token, "AuthorizationManager", "RemoveEntityPermission",
+		&types.RemoveEntityPermissionRequestType{Entity: vim.RootFolder(), User: name, IsGroup: group})
 }
 
 // SetOption sets options.
@@ -50,15 +53,18 @@ func (f *Fixture) SetOption(token string, all ...types.OptionValue) Answer {
 	return f.As(token, "OptionManager", "UpdateOptions", r)
 }
 
-// Extension says as much of itself as one does.
+// Extension returns a registration with all members that extensions usually have.
 func Extension(key string) types.Extension {
 	return types.Extension{
 		Description: &types.Description{Label: "An extension", Summary: "It extends"},
 		Key:         key, Version: "1.2", Company: "ACME", SubjectName: "CN=" + key + ",O=ACME",
-		Server:        []types.ExtensionServerInfo{{Url: "https://x.test", Description: &types.Description{Label: "S"}, AdminEmail: []string{"a@x.test"}}},
+		Server: []types.ExtensionServerInfo{{
+			Url: "https://x.test", Description: &types.Description{Label: "S"}, AdminEmail: []string{"a@x.test"},
+		}},
 		PrivilegeList: []types.ExtensionPrivilegeInfo{{PrivID: "Acme.Do", PrivGroupName: "Acme"}},
 		ResourceList: []types.ExtensionResourceInfo{{Locale: "de", Module: "auth", Data: []types.KeyValue{
-			{Key: "privilege.Acme.Do.label", Value: "Tun"}, {Key: "privilege.System.View.label", Value: "Falsch"}}}},
+			{Key: "privilege.Acme.Do.label", Value: "Tun"}, {Key: "privilege.System.View.label", Value: "Falsch"},
+		}}},
 	}
 }
 
@@ -68,7 +74,7 @@ func (f *Fixture) Register(x types.Extension) Answer {
 	return f.On("ExtensionManager", "RegisterExtension", &types.RegisterExtensionRequestType{Extension: x})
 }
 
-// Certificate makes one that signs itself.
+// Certificate makes a self-signed certificate.
 func (f *Fixture) Certificate(name string) *x509.Certificate {
 	f.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -1,4 +1,4 @@
-package vim_test
+package sessionmanager_test
 
 import (
 	"context"
@@ -360,7 +360,7 @@ func TestALoginThatWaitsHoldsNoLongName(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	var held int
 	see := false
-	f := newFixture(t, func(d *vimtest.Domain) {
+	f := newFixture(t, func(d *vimtest.Parts) {
 		d.Methods = []login.Method{glance{&see, func(c login.Credential) { held = len(c.Claims()) }}}
 	})
 	see = true

@@ -8,19 +8,16 @@ import (
 	"github.com/vigate/vigate/internal/event"
 )
 
-// What packages need beside the rows' constructors that serve managed objects of
-// their own over this API: posting events, and reading properties as a caller.
-
-// Post writes an event as the caller's own.
+// Post writes an event whose actor is the caller.
 func (a *API) Post(ctx context.Context, c *Call, e event.Event) error {
 	s := c.Session.Session()
 	e.SessionID = s.Key.String()
-	_, err := a.mirror.Commit(ctx, a.Events.Change(e.By(s.Actor())))
+	_, err := a.mirror.Commit(ctx, a.events.Change(e.By(s.Actor())))
 	return err
 }
 
-// Read reads one property on behalf of the call c: with its session's authority,
-// and without counting as a call of its own. nil: unset.
+// Read reads one property on behalf of the call c, with the authority of its session. It does not
+// count as a call. It returns nil for an unset property.
 func (a *API) Read(ctx context.Context, c *Call, ref types.ManagedObjectReference, name string) (any, *Fault) {
 	var r Reading
 	r.Begin(a, c)
@@ -36,14 +33,14 @@ func (a *API) Exists(c *Call, ref types.ManagedObjectReference) *Fault {
 	return nil
 }
 
-// Reading reads properties one after the other on behalf of one call. What it
-// calls them with is made once.
+// Reading reads properties, one after the other, on behalf of one call. It reuses one Call for all
+// of them.
 type Reading struct {
 	api  *API
 	call Call
 }
 
-// Begin makes r, which is zero, read on behalf of the call c.
+// Begin prepares r, which must be zero, to read on behalf of the call c.
 func (r *Reading) Begin(a *API, c *Call) {
 	r.api = a
 	sub := &r.call
@@ -57,7 +54,7 @@ func (r *Reading) at(ref types.ManagedObjectReference, name string) *Call {
 	return &r.call
 }
 
-// Read is API.Read.
+// Read does the same as API.Read.
 func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, name string) (any, *Fault) {
 	p, fault := r.api.Property(ref, name)
 	if fault != nil {
@@ -80,8 +77,8 @@ func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, na
 	return v, nil
 }
 
-// Changed is closed at the next change of the property that the caller might
-// see; nil where the property does not change, or is not watched.
+// Changed returns a channel that is closed at the next change of the property that the caller may
+// see. It returns nil if the property does not change or is not watched.
 func (r *Reading) Changed(ref types.ManagedObjectReference, name string) <-chan struct{} {
 	p, fault := r.api.Property(ref, name)
 	if fault != nil || p.changed == nil {
@@ -93,6 +90,3 @@ func (r *Reading) Changed(ref types.ManagedObjectReference, name string) <-chan 
 	}
 	return p.changed(sub)
 }
-
-// AuthorityChanged is closed at the next change of who may do what.
-func (a *API) AuthorityChanged() <-chan struct{} { return a.Access.Changed() }

@@ -1,4 +1,4 @@
-package vim_test
+package sessionmanager_test
 
 import (
 	"os"
@@ -72,14 +72,14 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 	vimtest.Fails[types.NotSupported](acquire(off, "operator"))
 
 	account := &user.User{Username: "operator", Uid: strconv.Itoa(os.Geteuid()), Gid: strconv.Itoa(os.Getegid())}
-	f := newFixture(t, func(d *vimtest.Domain) {
+	f := newFixture(t, func(d *vimtest.Parts) {
 		dir, err := os.OpenRoot(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { dir.Close() })
 		d.LocalTickets = &login.LocalTickets{Dir: dir, Access: d.Access.Table(), Sessions: d.Sessions, Mirror: d.Mirror,
-			Events: d.Events, Now: d.Now, Logger: d.Log, Account: func(name string) (*user.User, error) {
+			Events: d.Events, Now: d.Now, Logger: d.Logger, Account: func(name string) (*user.User, error) {
 				if name != account.Username {
 					return nil, user.UnknownUserError(name)
 				}
@@ -88,7 +88,7 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 		if err := d.LocalTickets.Open(); err != nil {
 			t.Fatal(err)
 		}
-		d.Sources = []login.PasswordSource{d.LocalTickets}
+		d.Passwords = []login.PasswordSource{d.LocalTickets}
 	})
 	f.Peer.Local = true
 	vimtest.Fails[types.InvalidRequest](acquire(f, "operator")) // by TCP

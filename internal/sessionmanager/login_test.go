@@ -1,4 +1,4 @@
-package vim_test
+package sessionmanager_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -56,11 +57,11 @@ func TestSSPIIsNotSupportedWhereItIsNotConfigured(t *testing.T) {
 	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "AAAA"}))
 	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "LoginByToken", &types.LoginByTokenRequestType{}))
 	vimtest.Fails[types.InvalidLocale](f.As("", sessions, "LoginByToken", &types.LoginByTokenRequestType{Locale: "xx_YY"}))
-	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginExtension", &vim.LoginExtensionRequestType{ExtensionKey: "x"}))
+	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginExtension", &sessionmanager.LoginExtensionRequestType{ExtensionKey: "x"}))
 }
 
 func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
-	f := newFixture(t, func(d *vimtest.Domain) { d.Methods = []login.Method{exchange{}} })
+	f := newFixture(t, func(d *vimtest.Parts) { d.Methods = []login.Method{exchange{}} })
 	leg := func(said, locale string) (vim.Result, vimtest.Answer) {
 		r, fault := f.Send("", f.Ref(sessions), "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte(said)), Locale: locale})
 		return r, f.Answer(r.Value, fault)
@@ -85,7 +86,7 @@ func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 }
 
 func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
-	f := newFixture(t, func(d *vimtest.Domain) { d.Methods = []login.Method{exchange{}} })
+	f := newFixture(t, func(d *vimtest.Parts) { d.Methods = []login.Method{exchange{}} })
 	by := func(said string) (vim.Result, *vim.Fault) {
 		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: &f.Peer, Proof: vim.Proof{Authorization: secret.New(said)}}
 		return f.Do(t.Context(), f.Last)
@@ -135,7 +136,7 @@ func signed(t *testing.T, now time.Time, subject pkix.Name) (trust.Authorities, 
 func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 	subject := pkix.Name{CommonName: "com.acme", Organization: []string{"ACME"}}
 	believed, leaf := signed(t, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), subject)
-	f := newFixture(t, func(d *vimtest.Domain) {
+	f := newFixture(t, func(d *vimtest.Parts) {
 		d.Trust = func() trust.Authorities { return believed }
 	})
 	by := func(key, locale string) vimtest.Answer {

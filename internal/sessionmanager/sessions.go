@@ -1,0 +1,157 @@
+package sessionmanager
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// userSession returns the session in the form of the API.
+func userSession(l *session.Live) types.UserSession {
+	s := l.Summary()
+	return types.UserSession{
+		Key:              s.Key.String(),
+		UserName:         s.Name,
+		FullName:         s.FullName,
+		LoginTime:        s.LoginTime,
+		LastActiveTime:   s.LastActiveTime,
+		Locale:           s.Locale,
+		MessageLocale:    s.MessageLocale,
+		ExtensionSession: s.Extension,
+		IpAddress:        s.Address,
+		UserAgent:        s.UserAgent,
+		CallCount:        s.CallCount,
+	}
+}
+
+// names reports whether the spelling names the identity.
+func (m *manager) names(spelling string, i session.Identity) bool {
+	if i.Extension {
+		return principal.Extension(spelling).Equal(i.Name)
+	}
+	n, err := principal.Parse(spelling, m.domain.DefaultDomain())
+	return err == nil && n.Equal(i.Name)
+}
+
+func (m *manager) logout(ctx context.Context, c *vim.Call, _ *types.LogoutRequestType) error {
+	return m.domain.Sessions.End(ctx, c.Session, session.Logout(c.Session.Session()))
+}
+
+func (m *manager) setLocale(ctx context.Context, c *vim.Call, r *types.SetLocaleRequestType) error {
+	choice, err := m.domain.Locale(r.Locale)
+	if err != nil {
+		return err
+	}
+	return m.domain.Sessions.Update(ctx, c.Session, func(s *session.Session) ([]store.Change, error) {
+		s.Locale, s.MessageLocale = choice.Locale, choice.MessageLocale
+		return nil, nil
+	})
+}
+
+// terminateSession ends the sessions in the given order, up to the first one that can't be ended.
+func (m *manager) terminateSession(ctx context.Context, c *vim.Call, r *types.TerminateSessionRequestType) error {
+	own := c.Session.Session()
+	for _, key := range r.SessionId {
+		if key == own.Key.String() {
+			return vim.InvalidArgument("sessionId", errors.New("a session can't terminate itself"))
+		}
+		l, err := m.domain.Sessions.Lookup(ctx, key)
+		if errors.Is(err, session.ErrNoSession) {
+			return vim.NewFault(&types.NotFound{}, err)
+		} else if err != nil {
+			return err
+		}
+		s := l.Session()
+		err = m.domain.Sessions.End(ctx, l, session.Terminated(s, own.Actor()))
+		if errors.Is(err, session.ErrNoSession) {
+			return vim.NewFault(&types.NotFound{}, err)
+		} else if err != nil {
+			return err
+		}
+		c.Note("terminated", key)
+	}
+	return nil
+}
+
+func (m *manager) sessionIsActive(
+	ctx context.Context, _ *vim.Call, r *types.SessionIsActiveRequestType,
+) (bool, error) {
+	l, err := m.domain.Sessions.Lookup(ctx, r.SessionID)
+	if errors.Is(err, session.ErrNoSession) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return m.names(r.UserName, l.Identity()), nil
+}
+
+func (m *manager) updateServiceMessage(
+	ctx context.Context, c *vim.Call, r *types.UpdateServiceMessageRequestType,
+) error {
+	s := c.Session.Session()
+	return m.domain.Settings.SetMessage(ctx, s.Actor(), r.Message)
+}
+
+func (m *manager) currentSession(_ context.Context, c *vim.Call) (*types.UserSession, error) {
+	if c.Session == nil {
+		return nil, nil
+	}
+	return new(userSession(c.Session)), nil
+}
+
+// sessionList yields the sessions that live when their turn comes. Sessions that end while the list is
+// written may be missing from it.
+func (m *manager) sessionList(ctx context.Context, c *vim.Call) (iter.Seq[types.UserSession], error) {
+	if err := m.Work(ctx, c, m.domain.Sessions.Size()); err != nil {
+		return nil, err
+	}
+	all := m.domain.Sessions.List()
+	if fault := m.Answer(c, 8*int64(len(all))); fault != nil {
+		return nil, fault
+	}
+	return func(yield func(types.UserSession) bool) {
+		for _, l := range all {
+			if !m.domain.Sessions.Alive(l) {
+				continue
+			}
+			if !yield(userSession(l)) {
+				return
+			}
+		}
+	}, nil
+}
+
+func (m *manager) message(context.Context, *vim.Call) (string, error) {
+	return m.domain.Settings.Message(), nil
+}
+
+func (m *manager) defaultLocale(context.Context, *vim.Call) (string, error) {
+	return m.domain.Settings.Values().DefaultLocale, nil
+}
+
+func (m *manager) messageLocaleList(context.Context, *vim.Call) ([]string, error) {
+	return locale.Messages(), nil
+}
+
+func (m *manager) supportedLocaleList(context.Context, *vim.Call) ([]string, error) {
+	return locale.Supported(), nil
+}
+
+func (m *manager) sessionsChanged(*vim.Call) <-chan struct{} { return m.domain.Sessions.Changed() }
+
+func (m *manager) ownSessionChanged(c *vim.Call) <-chan struct{} {
+	if c.Session == nil {
+		return nil
+	}
+	return m.domain.Sessions.ChangedOne(c.Session)
+}
+
+func (m *manager) settingsChanged(*vim.Call) <-chan struct{} { return m.domain.Settings.Changed() }
