@@ -92,7 +92,8 @@ type Grant struct {
 }
 
 // Scope is the set of principals that an identity source may prove. Exactly one field is set. The
-// zero Scope is empty.
+// zero Scope is empty. It follows from the configuration of the source and never from a credential:
+// a domain that a token states would allow every token.
 type Scope struct {
 	// Domain is the one domain of a source outside of this server, in upper case. The source may
 	// prove users of this domain, as members of groups of this domain.

@@ -240,7 +240,7 @@ func (m *Method) grant(ctx context.Context, v verified) (session.Grant, error) {
 		if err := restrict(&g.Identity, v); err != nil {
 			return session.Grant{}, err
 		}
-		g.Scope = session.Scope{Domain: v.Subject.Domain}
+		g.Scope = session.Scope{Domain: strings.ToUpper(v.issuer.Domain)}
 	case m.o.Confirm != nil:
 		var err error
 		if g, err = m.o.Confirm(ctx, v.Assertion); err != nil {
