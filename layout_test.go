@@ -66,7 +66,7 @@ var rooms = map[string]struct {
 	"internal/login/jwt": {"login principal secret session datadir",
 		"a login method knows no other, and asks no store"},
 	"internal/identity": {
-		"config directory ldap login login/jwt login/sspi principal recheck session",
+		"config datadir directory ldap login login/jwt login/samltoken login/sspi principal recheck saml session",
 		"it assembles sources; they don't know each other, the configuration or the server",
 	},
 	"internal/ldap": {"directory login principal secret session",

@@ -2,19 +2,25 @@ package identity
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/jwt"
+	"github.com/vigate/vigate/internal/login/samltoken"
 	"github.com/vigate/vigate/internal/login/sspi"
 	"github.com/vigate/vigate/internal/recheck"
+	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/session"
 )
 
@@ -133,6 +139,11 @@ func (s *Sources) Passwords() []login.PasswordSource {
 type MethodOptions struct {
 	// Spent shows which tokens and proofs were used.
 	Spent *login.Spent
+	// Own returns the issuers of the server's own token service, see samltoken.Options. It is nil if
+	// there is no such service.
+	Own func(issuer string) []saml.Issuer
+	// Confirm confirms the subject of a token of Own, see samltoken.Options. It is nil if Own is nil.
+	Confirm func(context.Context, *saml.Assertion) (session.Grant, error)
 }
 
 // Methods returns the login methods by token and ticket. The error joins a mistake with its line for
@@ -145,6 +156,19 @@ func (s *Sources) Methods(o MethodOptions) ([]login.Method, error) {
 		errs = append(errs, mistakes...)
 	} else if len(issuers) > 0 {
 		m, err := jwt.New(issuers, s.now, s.logger)
+		if err != nil {
+			return nil, err
+		}
+		add(m)
+	}
+	if issuers, mistakes := s.samlIssuers(); len(mistakes) > 0 {
+		errs = append(errs, mistakes...)
+	} else if len(issuers) > 0 || o.Own != nil {
+		t := s.config.Tokens
+		m, err := samltoken.New(samltoken.Options{
+			Issuers: issuers, Own: o.Own, Confirm: o.Confirm, Spent: o.Spent, Skew: t.ClockSkew,
+			BearerMax: t.BearerMax, KeyMax: t.HolderOfKeyMax, BearerReuse: t.BearerReuse, Now: s.now,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -172,6 +196,56 @@ func (s *Sources) jwtIssuers() (issuers []jwt.Issuer, mistakes []error) {
 		issuers = append(issuers, issuer)
 	}
 	return issuers, mistakes
+}
+
+// samlIssuers returns the issuers of SAML tokens, and the mistakes in those that can't be used.
+func (s *Sources) samlIssuers() (issuers []saml.Issuer, mistakes []error) {
+	for i := range s.config.SAML {
+		c := &s.config.SAML[i]
+		certificates, err := readCertificates(c.Certificates)
+		if err != nil {
+			mistakes = append(mistakes, c.Wrong("certificates", "can't be used: %v", err))
+			continue
+		}
+		issuers = append(issuers, saml.Issuer{
+			Name: c.Issuer, Certificates: certificates, Domain: strings.ToUpper(c.Domain), Audience: c.Audience,
+		})
+	}
+	return issuers, mistakes
+}
+
+// maxCertificates is the maximum size of a file of certificates, in bytes.
+const maxCertificates = 1 << 20
+
+// readCertificates reads a PEM file of certificates.
+func readCertificates(path string) ([]*x509.Certificate, error) {
+	f, err := datadir.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxCertificates+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxCertificates {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, maxCertificates)
+	}
+	var all []*x509.Certificate
+	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("%s has a block of type %.32q", path, block.Type)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate in %s: %w", path, err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s has no certificate in PEM", path)
+	}
+	return all, nil
 }
 
 func (k *Kerberos) service(t Tokens) sspi.Service {

@@ -47,6 +47,11 @@ func Try(ctx context.Context, c Config) []Finding {
 				})
 		}
 	}
+	for i := range c.SAML {
+		s := &c.SAML[i]
+		try(fmt.Sprintf("saml[%d]: tokens of %s for users of %s", i, s.Issuer, s.Domain),
+			func(context.Context) (string, error) { return s.describe(time.Now()) })
+	}
 	for i := range c.OIDC {
 		o := &c.OIDC[i]
 		try(fmt.Sprintf("oidc[%d]: tokens of %s for users of %s", i, o.Issuer, o.Domain),
@@ -70,4 +75,28 @@ func count(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// describe says until when the issuer's certificates are valid. It returns an error if none is.
+func (s *SAML) describe(now time.Time) (string, error) {
+	all, err := readCertificates(s.Certificates)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	valid := false
+	for _, c := range all {
+		ok := now.After(c.NotBefore) && now.Before(c.NotAfter)
+		valid = valid || ok
+		text := fmt.Sprintf("certificate of %s, valid from %s until %s", c.Subject,
+			c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
+		if c.IsCA {
+			text += " (an authority: name the certificate that signs tokens instead)"
+		}
+		found = append(found, text)
+	}
+	if !valid {
+		return "", fmt.Errorf("no certificate is valid now: %s", strings.Join(found, "; "))
+	}
+	return strings.Join(found, "; "), nil
 }
