@@ -14,48 +14,6 @@ import (
 // maxColumns is the width of a line of Go and of a document. A tab counts as four columns.
 const maxColumns = 120
 
-// The following lists name the packages and documents that don't keep a rule yet. A test fails if
-// a package is listed although it keeps the rule, so the lists can only shrink.
-var (
-	wideGo = []string{
-		"internal/inventory",
-		"internal/sessionmanager",
-		"internal/vim",
-	}
-	wideDocuments = []string{}
-	shortDocs     = []string{}
-	oddLogs       = []string{}
-)
-
-// exceptions reports violations of one rule, except those in the places that are listed.
-type exceptions struct {
-	t      *testing.T
-	listed []string
-	used   map[string]bool
-}
-
-func newExceptions(t *testing.T, listed []string) *exceptions {
-	return &exceptions{t, listed, map[string]bool{}}
-}
-
-// errorf reports a violation in place, which is a package's directory or a document.
-func (e *exceptions) errorf(place, format string, args ...any) {
-	e.t.Helper()
-	if e.used[place] = true; !slices.Contains(e.listed, place) {
-		e.t.Errorf(format, args...)
-	}
-}
-
-// check fails the test for every exception that no violation needed.
-func (e *exceptions) check() {
-	e.t.Helper()
-	for _, place := range e.listed {
-		if !e.used[place] {
-			e.t.Errorf("%s keeps the rule: remove it from the list in style_test.go", place)
-		}
-	}
-}
-
 func columns(line string) int {
 	return utf8.RuneCountInString(line) + 3*strings.Count(line, "\t")
 }
@@ -65,7 +23,6 @@ func columns(line string) int {
 var catalogue = regexp.MustCompile(`^internal/locale/[a-z]{2}(_[a-z]{2})?\.go$`)
 
 func TestLinesOfGoAreAtMost120ColumnsWide(t *testing.T) {
-	e := newExceptions(t, wideGo)
 	for _, s := range slices.Concat(parsed(t, false), parsed(t, true)) {
 		if catalogue.MatchString(s.path) {
 			continue
@@ -74,11 +31,10 @@ func TestLinesOfGoAreAtMost120ColumnsWide(t *testing.T) {
 		for line := range strings.Lines(readText(t, s.path)) {
 			n++
 			if c := columns(strings.TrimRight(line, "\n")); c > maxColumns {
-				e.errorf(s.dir, "%s:%d has %d columns, more than %d", s.path, n, c, maxColumns)
+				t.Errorf("%s:%d has %d columns, more than %d", s.path, n, c, maxColumns)
 			}
 		}
 	}
-	e.check()
 }
 
 // linkTarget matches the part of a line that can't be wrapped: the target of a link, or a URL.
@@ -103,7 +59,6 @@ func prose(document string) map[int]string {
 }
 
 func TestLinesOfDocumentsAreAtMost120ColumnsWide(t *testing.T) {
-	e := newExceptions(t, wideDocuments)
 	found := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -117,7 +72,7 @@ func TestLinesOfDocumentsAreAtMost120ColumnsWide(t *testing.T) {
 		found++
 		for n, line := range prose(readText(t, path)) {
 			if c := columns(linkTarget.ReplaceAllString(line, "")); c > maxColumns {
-				e.errorf(filepath.ToSlash(path), "%s:%d has %d columns, more than %d", path, n, c, maxColumns)
+				t.Errorf("%s:%d has %d columns, more than %d", path, n, c, maxColumns)
 			}
 		}
 		return nil
@@ -128,7 +83,6 @@ func TestLinesOfDocumentsAreAtMost120ColumnsWide(t *testing.T) {
 	if found < 5 {
 		t.Errorf("found only %d documents", found)
 	}
-	e.check()
 }
 
 var endOfSentence = regexp.MustCompile(`[.!?][")\]]*(\s|$)`)
@@ -138,20 +92,17 @@ func TestEveryPackageHasADocCommentOfTwoSentences(t *testing.T) {
 	for _, s := range parsed(t, false) {
 		docs[s.dir] += s.file.Doc.Text()
 	}
-	e := newExceptions(t, shortDocs)
 	for dir, doc := range docs {
 		if n := len(endOfSentence.FindAllString(doc, -1)); n < 2 {
-			e.errorf(dir, "package %s: its doc comment has %d sentences, fewer than two", dir, n)
+			t.Errorf("package %s: its doc comment has %d sentences, fewer than two", dir, n)
 		}
 	}
-	e.check()
 }
 
 // logCalls are the functions of log/slog, and methods of its types, that take keys.
 var logCalls = regexp.MustCompile(`^((Debug|Info|Warn|Error)(Context)?|Log|With|Any|String|Group)$`)
 
 func TestLogsAreUniform(t *testing.T) {
-	e := newExceptions(t, oddLogs)
 	for _, s := range parsed(t, false) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
@@ -162,14 +113,14 @@ func TestLogsAreUniform(t *testing.T) {
 				}
 				for _, arg := range n.Args[:len(n.Args)-1] { // the last argument is no key
 					if literal(arg) == "error" {
-						e.errorf(s.dir, `%s: the key of an error is "err"`, s.fset.Position(arg.Pos()))
+						t.Errorf(`%s: the key of an error is "err"`, s.fset.Position(arg.Pos()))
 					}
 				}
 			case *ast.StructType:
 				for _, f := range n.Fields.List {
 					for _, name := range f.Names {
 						if isLogger(f.Type) && !strings.EqualFold(name.Name, "logger") {
-							e.errorf(s.dir, "%s: name the field Logger or logger", s.fset.Position(name.Pos()))
+							t.Errorf("%s: name the field Logger or logger", s.fset.Position(name.Pos()))
 						}
 					}
 				}
@@ -177,7 +128,6 @@ func TestLogsAreUniform(t *testing.T) {
 			return true
 		})
 	}
-	e.check()
 }
 
 // isLogger reports whether the expression is the type *slog.Logger.

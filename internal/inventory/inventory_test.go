@@ -15,7 +15,8 @@ import (
 func TestServiceContentListsWhatIsServedAndNothingElse(t *testing.T) {
 	f := vimtest.New(t)
 	c := vimtest.Get[types.ServiceContent](f.Prop("", "ServiceInstance", "content"))
-	if again := vimtest.Get[types.ServiceContent](f.As("", "ServiceInstance", "RetrieveServiceContent", &types.RetrieveServiceContentRequestType{})); !reflect.DeepEqual(c, again) {
+	if again := vimtest.Get[types.ServiceContent](f.As("", "ServiceInstance", "RetrieveServiceContent",
+		&types.RetrieveServiceContentRequestType{})); !reflect.DeepEqual(c, again) {
 		t.Errorf("property and method differ: %+v, %+v", c, again)
 	}
 	listed := map[string]string{}
@@ -40,7 +41,8 @@ func TestServiceContentListsWhatIsServedAndNothingElse(t *testing.T) {
 	if !reflect.DeepEqual(listed, want) {
 		t.Errorf("listed: %v", listed)
 	}
-	if c.About.Name != "vigate" || c.About.ApiType != "VirtualCenter" || c.About.InstanceUuid != f.Settings.Instance() || c.About.InstanceUuid == "" {
+	if c.About.Name != "vigate" || c.About.ApiType != "VirtualCenter" ||
+		c.About.InstanceUuid != f.Settings.Instance() || c.About.InstanceUuid == "" {
 		t.Errorf("about: %+v", c.About)
 	}
 }
@@ -50,7 +52,8 @@ func TestAnObjectThatIsAddedIsListed(t *testing.T) {
 	f.Must(f.Add(&vim.Object{Type: "PropertyCollector", ID: "propertyCollector"}))
 	f.Must(f.Add(&vim.Object{Type: "ViewManager", ID: "ViewManager"}))
 	c := vimtest.Get[types.ServiceContent](f.Prop("", "ServiceInstance", "content"))
-	if c.PropertyCollector.Value != "propertyCollector" || c.ViewManager == nil || c.ViewManager.Value != "ViewManager" {
+	if c.PropertyCollector.Value != "propertyCollector" || c.ViewManager == nil ||
+		c.ViewManager.Value != "ViewManager" {
 		t.Errorf("content: %+v", c)
 	}
 }
@@ -68,10 +71,12 @@ func TestTheTimeIsForThoseWithASession(t *testing.T) {
 		}
 	}
 	vimtest.Fails[types.NotAuthenticated](f.Prop("", "ServiceInstance", "serverClock"))
-	if c := vimtest.Get[types.Capability](f.Prop(f.Ann, "ServiceInstance", "capability")); c.ProvisioningSupported || c.MultiHostSupported {
+	if c := vimtest.Get[types.Capability](f.Prop(f.Ann, "ServiceInstance", "capability")); c.ProvisioningSupported ||
+		c.MultiHostSupported {
 		t.Errorf("capability: %+v", c)
 	}
-	if p := vimtest.Get[[]types.ProductComponentInfo](f.As("", "ServiceInstance", "RetrieveProductComponents", &types.RetrieveProductComponentsRequestType{})); p == nil || len(p) != 0 {
+	if p := vimtest.Get[[]types.ProductComponentInfo](f.As("", "ServiceInstance", "RetrieveProductComponents",
+		&types.RetrieveProductComponentsRequestType{})); p == nil || len(p) != 0 {
 		t.Errorf("components: %#v", p)
 	}
 }
@@ -81,7 +86,8 @@ func TestTheRootFolderIsEmptyAndCalledAsInVCenter(t *testing.T) {
 	if got := vimtest.Get[string](f.Prop(f.Ann, "Folder", "name")); got != "Datacenters" {
 		t.Errorf("name %q", got)
 	}
-	if got := vimtest.Get[[]types.ManagedObjectReference](f.Prop(f.Ann, "Folder", "childEntity")); got == nil || len(got) != 0 {
+	if got := vimtest.Get[[]types.ManagedObjectReference](f.Prop(f.Ann, "Folder", "childEntity")); got == nil ||
+		len(got) != 0 {
 		t.Errorf("children: %#v", got)
 	}
 	if a := f.Prop(f.Ann, "Folder", "parent"); a.Fault != nil || a.Value != nil {
@@ -93,7 +99,8 @@ func TestTheRootFolderIsEmptyAndCalledAsInVCenter(t *testing.T) {
 	if got := vimtest.Get[[]int32](f.Prop(f.Ann, "Folder", "effectiveRole")); !slices.Equal(got, []int32{-2}) {
 		t.Errorf("roles of Ann: %v", got)
 	}
-	if got := vimtest.Get[[]types.Permission](f.Prop(f.Ann, "Folder", "permission")); len(got) != 2 || got[0].Principal != vimtest.AdminName {
+	if got := vimtest.Get[[]types.Permission](f.Prop(f.Ann, "Folder", "permission")); len(got) != 2 ||
+		got[0].Principal != vimtest.AdminName {
 		t.Errorf("permissions: %+v", got)
 	}
 }

@@ -24,8 +24,7 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// exchange is a way in by SSPI and by tokens: two legs, of which the second says
-// who it is.
+// exchange is a login method by SSPI and by tokens. It has two steps; the second names the user.
 type exchange struct{}
 
 func (exchange) Name() string { return "exchange" }
@@ -54,20 +53,25 @@ func (exchange) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 
 func TestSSPIIsNotSupportedWhereItIsNotConfigured(t *testing.T) {
 	f := newFixture(t)
-	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "AAAA"}))
+	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginBySSPI",
+		&types.LoginBySSPIRequestType{Base64Token: "AAAA"}))
 	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "LoginByToken", &types.LoginByTokenRequestType{}))
-	vimtest.Fails[types.InvalidLocale](f.As("", sessions, "LoginByToken", &types.LoginByTokenRequestType{Locale: "xx_YY"}))
-	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginExtension", &sessionmanager.LoginExtensionRequestType{ExtensionKey: "x"}))
+	vimtest.Fails[types.InvalidLocale](f.As("", sessions, "LoginByToken",
+		&types.LoginByTokenRequestType{Locale: "xx_YY"}))
+	vimtest.Fails[types.NotSupported](f.As("", sessions, "LoginExtension",
+		&sessionmanager.LoginExtensionRequestType{ExtensionKey: "x"}))
 }
 
 func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 	f := newFixture(t, func(d *vimtest.Parts) { d.Methods = []login.Method{exchange{}} })
 	leg := func(said, locale string) (vim.Result, vimtest.Answer) {
-		r, fault := f.Send("", f.Ref(sessions), "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte(said)), Locale: locale})
+		r, fault := f.Send("", f.Ref(sessions), "LoginBySSPI",
+			&types.LoginBySSPIRequestType{Base64Token: base64.StdEncoding.EncodeToString([]byte(said)), Locale: locale})
 		return r, f.Answer(r.Value, fault)
 	}
 	_, a := leg("first", "")
-	if got := vimtest.Fails[types.SSPIChallenge](a); got.Base64Token != base64.StdEncoding.EncodeToString([]byte("go on")) {
+	next := base64.StdEncoding.EncodeToString([]byte("go on"))
+	if got := vimtest.Fails[types.SSPIChallenge](a); got.Base64Token != next {
 		t.Errorf("challenge %q", got.Base64Token)
 	}
 	_, a = leg("bad", "")
@@ -77,10 +81,12 @@ func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 	_, a = leg("ann", "english")
 	vimtest.Fails[types.InvalidLocale](a)
 	r, a := leg("ann", "it")
-	if s := vimtest.Get[types.UserSession](a); s.UserName != `VSPHERE.LOCAL\ann` || s.Locale != "it" || !f.Alive(r.Token.Reveal()) {
+	if s := vimtest.Get[types.UserSession](a); s.UserName != `VSPHERE.LOCAL\ann` || s.Locale != "it" ||
+		!f.Alive(r.Token.Reveal()) {
 		t.Errorf("session %+v", s)
 	}
-	if a := f.As("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "***"}); a.Fault == nil || a.Fault.Kind() != "InvalidArgument" {
+	if a := f.As("", sessions, "LoginBySSPI", &types.LoginBySSPIRequestType{Base64Token: "***"}); a.Fault == nil ||
+		a.Fault.Kind() != "InvalidArgument" {
 		t.Errorf("not base64: %v", a.Fault)
 	}
 }
@@ -88,7 +94,8 @@ func TestSSPIGoesOnUntilItKnowsWhoItIs(t *testing.T) {
 func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
 	f := newFixture(t, func(d *vimtest.Parts) { d.Methods = []login.Method{exchange{}} })
 	by := func(said string) (vim.Result, *vim.Fault) {
-		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{}, Peer: &f.Peer, Proof: vim.Proof{Authorization: secret.New(said)}}
+		f.Last = &vim.Call{Object: f.Ref(sessions), Name: "LoginByToken", Args: &types.LoginByTokenRequestType{},
+			Peer: &f.Peer, Proof: vim.Proof{Authorization: secret.New(said)}}
 		return f.Do(t.Context(), f.Last)
 	}
 	if r, fault := by("ann"); fault != nil || !f.Alive(r.Token.Reveal()) {
@@ -100,7 +107,7 @@ func TestATokenIsTakenFromBesideTheArguments(t *testing.T) {
 	vimtest.Fails[types.InvalidLogin](f.Answer(nil, fault))
 }
 
-// signed makes an authority and a client's certificate of it.
+// signed makes an authority, and a client certificate that the authority has issued.
 func signed(t *testing.T, now time.Time, subject pkix.Name) (trust.Authorities, *x509.Certificate) {
 	t.Helper()
 	make := func(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509.Certificate {
@@ -123,9 +130,11 @@ func signed(t *testing.T, now time.Time, subject pkix.Name) (trust.Authorities, 
 		return k
 	}
 	rootKey := key()
-	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	root = make(root, root, rootKey, rootKey)
-	leaf := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: subject, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, root, key(), rootKey)
+	leaf := make(&x509.Certificate{SerialNumber: big.NewInt(2), Subject: subject,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, root, key(), rootKey)
 	believed, err := trust.New([]*x509.Certificate{root})
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +149,8 @@ func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 		d.Trust = func() trust.Authorities { return believed }
 	})
 	by := func(key, locale string) vimtest.Answer {
-		return f.As("", sessions, "LoginExtensionBySubjectName", &types.LoginExtensionBySubjectNameRequestType{ExtensionKey: key, Locale: locale})
+		return f.As("", sessions, "LoginExtensionBySubjectName",
+			&types.LoginExtensionBySubjectNameRequestType{ExtensionKey: key, Locale: locale})
 	}
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	nameless := vimtest.Extension("nameless")
@@ -153,13 +163,15 @@ func TestAnExtensionLogsInBySubjectName(t *testing.T) {
 	vimtest.Fails[types.InvalidLocale](by("com.acme", "x"))
 	vimtest.Fails[types.InvalidLogin](by("no.such", ""))
 	vimtest.Fails[types.NoSubjectName](by("nameless", ""))
-	if s := vimtest.Get[types.UserSession](by("com.acme", "de")); s.UserName != "com.acme" || !s.ExtensionSession || s.Locale != "de" {
+	if s := vimtest.Get[types.UserSession](by("com.acme", "de")); s.UserName != "com.acme" || !s.ExtensionSession ||
+		s.Locale != "de" {
 		t.Errorf("session %+v", s)
 	}
 	certified := func(locale string) vimtest.Answer {
-		return f.As("", sessions, "LoginExtensionByCertificate", &types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme", Locale: locale})
+		return f.As("", sessions, "LoginExtensionByCertificate",
+			&types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme", Locale: locale})
 	}
-	vimtest.Fails[types.InvalidLogin](certified("")) // none was set
+	vimtest.Fails[types.InvalidLogin](certified("")) // the extension has no certificate yet
 	vimtest.Fails[types.InvalidLocale](certified("x"))
 	f.Peer.Certificates = nil
 	vimtest.Fails[types.NoClientCertificate](certified(""))

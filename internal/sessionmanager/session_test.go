@@ -23,7 +23,7 @@ import (
 
 const sessions = "SessionManager"
 
-// enter calls a way in, which must succeed, and returns session and token.
+// enter logs in by a method, which must succeed, and returns the session and its token.
 func (f *fixture) enter(name string, args any) (types.UserSession, string) {
 	f.t.Helper()
 	r, fault := f.Send("", f.Ref(sessions), name, args)
@@ -35,10 +35,13 @@ func (f *fixture) enter(name string, args any) (types.UserSession, string) {
 
 func TestALoginGivesASessionWithItsFacts(t *testing.T) {
 	f := newFixture(t)
-	s, token := f.enter("Login", &types.LoginRequestType{UserName: "ANN@vsphere.local", Password: vimtest.AnnPassword, Locale: "de_AT"})
+	s, token := f.enter("Login", &types.LoginRequestType{UserName: "ANN@vsphere.local", Password: vimtest.AnnPassword,
+		Locale: "de_AT"})
 	now := f.Now()
-	if s.UserName != vimtest.AnnName || s.FullName != "Ann Example" || s.Locale != "de_AT" || s.MessageLocale != "de" || s.CallCount != 0 ||
-		!s.LoginTime.Equal(now) || !s.LastActiveTime.Equal(now) || s.ExtensionSession || s.IpAddress != "192.0.2.7" || s.UserAgent != "test/1" {
+	if s.UserName != vimtest.AnnName || s.FullName != "Ann Example" || s.Locale != "de_AT" || s.MessageLocale != "de" ||
+		s.CallCount != 0 ||
+		!s.LoginTime.Equal(now) || !s.LastActiveTime.Equal(now) || s.ExtensionSession || s.IpAddress != "192.0.2.7" ||
+		s.UserAgent != "test/1" {
 		t.Errorf("session %+v", s)
 	}
 	if _, err := uuid.Parse(s.Key); err != nil || len(token) != 40 || strings.Trim(token, "0123456789abcdef") != "" {
@@ -48,7 +51,8 @@ func TestALoginGivesASessionWithItsFacts(t *testing.T) {
 	for range 2 {
 		vimtest.Get[*types.UserSession](f.Prop(token, sessions, "currentSession"))
 	}
-	if s := vimtest.Get[*types.UserSession](f.Prop(token, sessions, "currentSession")); s.CallCount != 2 || !s.LastActiveTime.Equal(f.Now()) {
+	if s := vimtest.Get[*types.UserSession](f.Prop(token, sessions, "currentSession")); s.CallCount != 2 ||
+		!s.LastActiveTime.Equal(f.Now()) {
 		t.Errorf("after two calls: %+v", s)
 	}
 	for _, token := range []string{"", s.Key, strings.Repeat("f", 40)} {
@@ -82,14 +86,16 @@ func TestEveryFailedLoginIsOneAnswer(t *testing.T) {
 	if len(slices.Compact(texts)) != 1 {
 		t.Errorf("answers differ: %q", texts)
 	}
-	a := f.As("", sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword, Locale: "german"})
-	vimtest.Fails[types.InvalidLocale](a) // before the credentials are looked at
+	a := f.As("", sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword,
+		Locale: "german"})
+	vimtest.Fails[types.InvalidLocale](a) // the locale is checked before the credentials
 }
 
 func TestALoginWithoutARoleIsRefused(t *testing.T) {
 	f := newFixture(t)
 	vimtest.OK(f.Create("norole", "password of norole", ""))
-	got := vimtest.Fails[types.NoPermission](f.As("", sessions, "Login", &types.LoginRequestType{UserName: "norole", Password: "password of norole"}))
+	got := vimtest.Fails[types.NoPermission](f.As("", sessions, "Login",
+		&types.LoginRequestType{UserName: "norole", Password: "password of norole"}))
 	if got.Object == nil || *got.Object != vim.RootFolder() || got.PrivilegeId != string(vim.View) {
 		t.Errorf("%+v", got)
 	}
@@ -98,10 +104,13 @@ func TestALoginWithoutARoleIsRefused(t *testing.T) {
 func TestALoginOnALiveSessionIsRefusedAndSpendsNothing(t *testing.T) {
 	f := newFixture(t)
 	ticket := vimtest.Get[string](f.On(sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
-	vimtest.Fails[types.InvalidLogin](f.As(f.Ann, sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: ticket}))
-	vimtest.Fails[types.InvalidLogin](f.As(f.Ann, sessions, "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword}))
+	vimtest.Fails[types.InvalidLogin](f.As(f.Ann, sessions, "CloneSession",
+		&types.CloneSessionRequestType{CloneTicket: ticket}))
+	vimtest.Fails[types.InvalidLogin](f.As(f.Ann, sessions, "Login",
+		&types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword}))
 	f.enter("CloneSession", &types.CloneSessionRequestType{CloneTicket: ticket})
-	r, fault := f.Send(strings.Repeat("0", 40), f.Ref(sessions), "Login", &types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword})
+	r, fault := f.Send(strings.Repeat("0", 40), f.Ref(sessions), "Login",
+		&types.LoginRequestType{UserName: "ann", Password: vimtest.AnnPassword})
 	if fault != nil || !f.Alive(r.Token.Reveal()) {
 		t.Errorf("a dead token: %v", fault)
 	}
@@ -120,17 +129,20 @@ func TestACloneIsANewSessionOfTheSameUser(t *testing.T) {
 		t.Errorf("clone %+v", s)
 	}
 	for _, spent := range []string{ticket, "", "cst-VCT-x", token} {
-		vimtest.Fails[types.InvalidLogin](f.As("", sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: spent}))
+		vimtest.Fails[types.InvalidLogin](f.As("", sessions, "CloneSession",
+			&types.CloneSessionRequestType{CloneTicket: spent}))
 	}
 	late := vimtest.Get[string](f.As(f.Ann, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
 	f.Pass(121 * time.Second)
-	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "CloneSession", &types.CloneSessionRequestType{CloneTicket: late}))
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "CloneSession",
+		&types.CloneSessionRequestType{CloneTicket: late}))
 }
 
 func TestASessionTakesOnAnothersIdentityAndAuthority(t *testing.T) {
 	f := newFixture(t)
 	impersonate := func(token, name, locale string) vimtest.Answer {
-		return f.As(token, sessions, "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: name, Locale: locale})
+		return f.As(token, sessions, "ImpersonateUser",
+			&types.ImpersonateUserRequestType{UserName: name, Locale: locale})
 	}
 	f.Needs("Sessions.ImpersonateUser", sessions, "ImpersonateUser", &types.ImpersonateUserRequestType{UserName: "ann"})
 	agent := f.User("agent", "Sessions.ImpersonateUser")
@@ -139,31 +151,36 @@ func TestASessionTakesOnAnothersIdentityAndAuthority(t *testing.T) {
 	vimtest.Fails[types.InvalidLogin](impersonate(agent, "nobody", ""))
 	vimtest.OK(f.Create("idle", "password of idle", ""))
 	vimtest.Fails[types.InvalidLogin](impersonate(agent, "idle", "")) // has no session
-	if s := vimtest.Get[types.UserSession](impersonate(agent, "administrator", "de")); s.Key != key || s.UserName != vimtest.AdminName || s.Locale != "de" {
+	if s := vimtest.Get[types.UserSession](impersonate(agent, "administrator", "de")); s.Key != key ||
+		s.UserName != vimtest.AdminName || s.Locale != "de" {
 		t.Errorf("session %+v", s)
 	}
-	if x := vimtest.Get[*types.EventEx](f.Newest()); x.EventTypeId != "vigate.session.impersonated" || x.UserName != `VSPHERE.LOCAL\agent` {
+	if x := vimtest.Get[*types.EventEx](f.Newest()); x.EventTypeId != "vigate.session.impersonated" ||
+		x.UserName != `VSPHERE.LOCAL\agent` {
 		t.Errorf("event %+v", x)
 	}
-	vimtest.OK(f.As(agent, sessions, "UpdateServiceMessage", &types.UpdateServiceMessageRequestType{Message: "from the agent"}))
-	if m := vimtest.Get[*types.GlobalMessageChangedEvent](f.Newest()); m.UserName != `VSPHERE.LOCAL\Administrator (impersonated by VSPHERE.LOCAL\agent)` {
+	vimtest.OK(f.As(agent, sessions, "UpdateServiceMessage",
+		&types.UpdateServiceMessageRequestType{Message: "from the agent"}))
+	by := `VSPHERE.LOCAL\Administrator (impersonated by VSPHERE.LOCAL\agent)`
+	if m := vimtest.Get[*types.GlobalMessageChangedEvent](f.Newest()); m.UserName != by {
 		t.Errorf("event names %q", m.UserName)
 	}
 	vimtest.Get[string](f.As(agent, sessions, "AcquireCloneTicket", &types.AcquireCloneTicketRequestType{}))
 	audit := f.audit("AcquireCloneTicket")
-	if !strings.Contains(audit, ` user=VSPHERE.LOCAL\Administrator `) || !strings.Contains(audit, ` origin=VSPHERE.LOCAL\agent `) {
+	if !strings.Contains(audit, ` user=VSPHERE.LOCAL\Administrator `) ||
+		!strings.Contains(audit, ` origin=VSPHERE.LOCAL\agent `) {
 		t.Errorf("audit line %s", audit)
 	}
 	weak := f.User("weak", "Sessions.ImpersonateUser")
-	// An extension that has no session, by one who has what it has.
+	// An extension without a session, by a caller that has all its privileges.
 	vimtest.OK(f.Register(vimtest.Extension("com.acme")))
 	if s := vimtest.Get[types.UserSession](impersonate(f.Admin, "com.acme", "")); s.UserName != "com.acme" {
 		t.Errorf("session %+v", s)
 	}
-	vimtest.Fails[types.InvalidLogin](impersonate(weak, "com.acme", "")) // another is it already
+	vimtest.Fails[types.InvalidLogin](impersonate(weak, "com.acme", "")) // another session impersonates it already
 }
 
-// audit is the newest audit line of the operation.
+// audit returns the newest audit line of the operation.
 func (f *fixture) audit(operation string) string {
 	f.t.Helper()
 	newest := ""
@@ -175,12 +192,13 @@ func (f *fixture) audit(operation string) string {
 	return newest
 }
 
-// Who fails to log in may give any name, one that looks like an impersonation
-// too. It is shown in quotes, has no origin, and is nobody else's event.
+// A login that fails may give any name, even one that looks like an impersonation. The log shows the name
+// in quotes and without an origin, and the event is not found under the name of another user.
 func TestATypedNameIsNotTakenForAnImpersonation(t *testing.T) {
 	f := newFixture(t)
 	const typed = `VSPHERE.LOCAL\ann (impersonated by VSPHERE.LOCAL\Administrator)`
-	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "Login", &types.LoginRequestType{UserName: typed, Password: "wrong"}))
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "Login",
+		&types.LoginRequestType{UserName: typed, Password: "wrong"}))
 	e := vimtest.Get[*types.BadUsernameSessionEvent](f.Newest())
 	if e.UserName != strconv.Quote(typed) || !strings.Contains(e.FullFormattedMessage, strconv.Quote(typed)) {
 		t.Errorf("event of %s: %s", e.UserName, e.FullFormattedMessage)
@@ -189,7 +207,10 @@ func TestATypedNameIsNotTakenForAnImpersonation(t *testing.T) {
 		t.Errorf("audit line %s", l)
 	}
 	for _, name := range []string{"administrator", "ann"} {
-		q := &types.QueryEventsRequestType{Filter: types.EventFilterSpec{UserName: &types.EventFilterSpecByUsername{UserList: []string{name}}, Type: []string{"BadUsernameSessionEvent"}}}
+		q := &types.QueryEventsRequestType{Filter: types.EventFilterSpec{
+			UserName: &types.EventFilterSpecByUsername{UserList: []string{name}},
+			Type:     []string{"BadUsernameSessionEvent"},
+		}}
 		if all := vimtest.Get[[]types.BaseEvent](f.On("EventManager", "QueryEvents", q)); len(all) != 0 {
 			t.Errorf("%s has %d failed logins", name, len(all))
 		}
@@ -247,18 +268,22 @@ func TestSessionIsActiveGoesByKeyAndUser(t *testing.T) {
 	key := f.Key(f.Ann)
 	f.Pass(29 * time.Minute)
 	vimtest.Get[*types.UserSession](f.Prop(f.Admin, sessions, "currentSession"))
-	for name, want := range map[string]bool{"ann": true, "ANN@VSPHERE.LOCAL": true, vimtest.AnnName: true, "administrator": false, "": false, `CORP\ann`: false} {
-		if got := vimtest.Get[bool](f.On(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: key, UserName: name})); got != want {
+	for name, want := range map[string]bool{"ann": true, "ANN@VSPHERE.LOCAL": true, vimtest.AnnName: true,
+		"administrator": false, "": false, `CORP\ann`: false} {
+		if got := vimtest.Get[bool](f.On(sessions, "SessionIsActive",
+			&types.SessionIsActiveRequestType{SessionID: key, UserName: name})); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
 	}
 	for _, wrong := range []string{f.Ann, uuid.NewString(), ""} {
-		if vimtest.Get[bool](f.On(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: wrong, UserName: "ann"})) {
+		if vimtest.Get[bool](f.On(sessions, "SessionIsActive",
+			&types.SessionIsActiveRequestType{SessionID: wrong, UserName: "ann"})) {
 			t.Error("active by something else than the key")
 		}
 	}
-	f.Pass(2 * time.Minute) // asking has not kept it alive
-	if vimtest.Get[bool](f.On(sessions, "SessionIsActive", &types.SessionIsActiveRequestType{SessionID: key, UserName: "ann"})) {
+	f.Pass(2 * time.Minute) // the questions don't count as activity of the session
+	if vimtest.Get[bool](f.On(sessions, "SessionIsActive",
+		&types.SessionIsActiveRequestType{SessionID: key, UserName: "ann"})) {
 		t.Error("active after its time")
 	}
 }
@@ -266,20 +291,24 @@ func TestSessionIsActiveGoesByKeyAndUser(t *testing.T) {
 func TestLocalesAreSetAndListed(t *testing.T) {
 	f := newFixture(t)
 	f.Needs(vim.View, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: "de"})
-	for wanted, got := range map[string][2]string{"zh-Hant-TW": {"zh_TW", "zh_TW"}, "pt_BR": {"pt_BR", "en"}, "": {"en", "en"}} {
+	for wanted, got := range map[string][2]string{"zh-Hant-TW": {"zh_TW", "zh_TW"}, "pt_BR": {"pt_BR", "en"},
+		"": {"en", "en"}} {
 		vimtest.OK(f.As(f.Ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wanted}))
-		if s := vimtest.Get[*types.UserSession](f.Prop(f.Ann, sessions, "currentSession")); s.Locale != got[0] || s.MessageLocale != got[1] {
+		if s := vimtest.Get[*types.UserSession](f.Prop(f.Ann, sessions, "currentSession")); s.Locale != got[0] ||
+			s.MessageLocale != got[1] {
 			t.Errorf("%q: %s, %s", wanted, s.Locale, s.MessageLocale)
 		}
 	}
 	for _, wrong := range []string{"english", "xx", "de_XX1"} {
-		vimtest.Fails[types.InvalidLocale](f.As(f.Ann, sessions, "SetLocale", &types.SetLocaleRequestType{Locale: wrong}))
+		vimtest.Fails[types.InvalidLocale](f.As(f.Ann, sessions, "SetLocale",
+			&types.SetLocaleRequestType{Locale: wrong}))
 	}
 	if got := vimtest.Get[string](f.Prop("", sessions, "defaultLocale")); got != "en" {
 		t.Errorf("default %q", got)
 	}
 	messages := vimtest.Get[[]string](f.Prop("", sessions, "messageLocaleList"))
-	if supported := vimtest.Get[[]string](f.Prop("", sessions, "supportedLocaleList")); len(messages) < 9 || len(supported) < len(messages) {
+	if supported := vimtest.Get[[]string](f.Prop("", sessions, "supportedLocaleList")); len(messages) < 9 ||
+		len(supported) < len(messages) {
 		t.Errorf("%v, %v", messages, supported)
 	}
 }
@@ -320,14 +349,16 @@ func TestALimitAsksToComeBackLater(t *testing.T) {
 		vimtest.Get[types.UserSession](login())
 	}
 	a := login()
-	if a.Fault == nil || a.Fault.Detail != nil || a.Fault.RetryAfter <= 0 || !strings.Contains(a.Fault.Text("en"), "10") {
+	if a.Fault == nil || a.Fault.Detail != nil || a.Fault.RetryAfter <= 0 ||
+		!strings.Contains(a.Fault.Text("en"), "10") {
 		t.Errorf("fault %+v", a.Fault)
 	}
 }
 
 func TestAFaultIsInTheLanguageThatTheCallAsksFor(t *testing.T) {
 	f := newFixture(t)
-	_, fault := f.Send("", f.Ref(sessions), "Login", &types.LoginRequestType{UserName: "x", Password: "y", Locale: "de"})
+	_, fault := f.Send("", f.Ref(sessions), "Login",
+		&types.LoginRequestType{UserName: "x", Password: "y", Locale: "de"})
 	if fault.Text(f.MessageLocale(f.Last)) != locale.Text("de", "fault.InvalidLogin") {
 		t.Errorf("%q", fault.Text(f.MessageLocale(f.Last)))
 	}
@@ -337,7 +368,7 @@ func TestAFaultIsInTheLanguageThatTheCallAsksFor(t *testing.T) {
 	}
 }
 
-// glance is a way in that sees what is held of an attempt while it waits.
+// glance is a login method that sees what an attempt keeps in memory while it waits.
 type glance struct {
 	on  *bool
 	saw func(login.Credential)
@@ -355,7 +386,7 @@ func (g glance) Authenticate(_ context.Context, a login.Attempt) (session.Grant,
 	return session.Grant{}, login.ErrRejected
 }
 
-// Logins of strangers wait for their turn, when nothing counts their bodies any more.
+// While a login waits for its turn, the memory of its request is no longer counted.
 func TestALoginThatWaitsHoldsNoLongName(t *testing.T) {
 	long := strings.Repeat("é", 1<<20)
 	var held int

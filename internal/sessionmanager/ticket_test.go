@@ -17,17 +17,21 @@ import (
 
 func (f *fixture) generic(token string, spec types.BaseSessionManagerServiceRequestSpec) vimtest.Answer {
 	f.t.Helper()
-	return f.As(token, sessions, "AcquireGenericServiceTicket", &types.AcquireGenericServiceTicketRequestType{Spec: spec})
+	return f.As(token, sessions, "AcquireGenericServiceTicket",
+		&types.AcquireGenericServiceTicketRequestType{Spec: spec})
 }
 
 func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 	f := newFixture(t)
-	ticket := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann, &types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://vigate.test/x?y=1"}))
-	if ticket.HostName != "vigate.test" || ticket.SslThumbprint != "00:11" || len(ticket.CertThumbprintList) != 1 || ticket.TicketType != string(types.SessionManagerGenericServiceTicketTicketTypeVcServiceTicket) {
+	ticket := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann,
+		&types.SessionManagerHttpServiceRequestSpec{Method: "httpGet", Url: "https://vigate.test/x?y=1"}))
+	if ticket.HostName != "vigate.test" || ticket.SslThumbprint != "00:11" || len(ticket.CertThumbprintList) != 1 ||
+		ticket.TicketType != string(types.SessionManagerGenericServiceTicketTicketTypeVcServiceTicket) {
 		t.Errorf("ticket %+v", ticket)
 	}
 	use := func(method, target string) string {
-		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: &f.Peer, HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: secret.New(ticket.Id)}}
+		c := &vim.Call{Object: f.Ref(sessions), Name: "currentSession", Read: true, Peer: &f.Peer,
+			HTTP: vim.HTTPRequest{Method: method, Target: target, Ticket: secret.New(ticket.Id)}}
 		r, fault := f.Do(t.Context(), c)
 		if fault != nil || r.Value == nil {
 			return ""
@@ -41,7 +45,8 @@ func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 			t.Errorf("%s %s: %q, want %q", c.method, c.target, got, c.want)
 		}
 	}
-	if got := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic("", &types.SessionManagerHttpServiceRequestSpec{Url: "/x"})); got.Id == "" {
+	if got := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic("",
+		&types.SessionManagerHttpServiceRequestSpec{Url: "/x"})); got.Id == "" {
 		t.Error("nobody gets no ticket")
 	}
 }
@@ -49,14 +54,18 @@ func TestAServiceTicketIsGoodForOneRequest(t *testing.T) {
 func TestAServiceTicketForCloneSessionIsACloneTicket(t *testing.T) {
 	f := newFixture(t)
 	for _, method := range []string{"cloneSession", "vim.SessionManager.CLONESESSION"} {
-		got := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann, &types.SessionManagerVmomiServiceRequestSpec{Method: method}))
-		if s, _ := f.enter("CloneSession", &types.CloneSessionRequestType{CloneTicket: got.Id}); s.UserName != vimtest.AnnName {
+		got := vimtest.Get[types.SessionManagerGenericServiceTicket](f.generic(f.Ann,
+			&types.SessionManagerVmomiServiceRequestSpec{Method: method}))
+		if s, _ := f.enter("CloneSession",
+			&types.CloneSessionRequestType{CloneTicket: got.Id}); s.UserName != vimtest.AnnName {
 			t.Errorf("clone %+v", s)
 		}
 	}
-	vimtest.Fails[types.NotAuthenticated](f.generic("", &types.SessionManagerVmomiServiceRequestSpec{Method: "cloneSession"}))
+	vimtest.Fails[types.NotAuthenticated](f.generic("",
+		&types.SessionManagerVmomiServiceRequestSpec{Method: "cloneSession"}))
 	vimtest.Invalid("spec.method", f.generic(f.Ann, &types.SessionManagerVmomiServiceRequestSpec{Method: "login"}))
-	vimtest.Invalid("spec.method", f.generic(f.Ann, &types.SessionManagerHttpServiceRequestSpec{Method: "GET", Url: "/x"}))
+	vimtest.Invalid("spec.method", f.generic(f.Ann,
+		&types.SessionManagerHttpServiceRequestSpec{Method: "GET", Url: "/x"}))
 	for _, url := range []string{"", "x", "mailto:x", "https://vigate.test", "/" + strings.Repeat("x", 9000)} {
 		vimtest.Invalid("spec.url", f.generic(f.Ann, &types.SessionManagerHttpServiceRequestSpec{Url: url}))
 	}
@@ -99,10 +108,12 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 	ticket := vimtest.Get[types.SessionManagerLocalTicket](acquire(f, "operator"))
 	secret, err := os.ReadFile(ticket.PasswordFilePath)
 	f.Must(err)
-	if s, _ := f.enter("Login", &types.LoginRequestType{UserName: ticket.UserName, Password: string(secret)}); s.UserName != `LOCALOS\operator` {
+	if s, _ := f.enter("Login", &types.LoginRequestType{UserName: ticket.UserName,
+		Password: string(secret)}); s.UserName != `LOCALOS\operator` {
 		t.Errorf("session %+v", s)
 	}
-	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "Login", &types.LoginRequestType{UserName: ticket.UserName, Password: string(secret)}))
+	vimtest.Fails[types.InvalidLogin](f.As("", sessions, "Login",
+		&types.LoginRequestType{UserName: ticket.UserName, Password: string(secret)}))
 	account.Uid = "not a number"
 	vimtest.Fails[types.NotSupported](acquire(f, "operator"))
 }

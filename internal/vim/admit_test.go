@@ -21,7 +21,7 @@ import (
 
 var elsewhere = types.ManagedObjectReference{Type: "VirtualMachine", Value: "vm-1"}
 
-// pairs makes the same call as a row and as one that another server carries out.
+// pairs makes the same call to a row, and as a call that another server carries out.
 type pairs struct {
 	*fixture
 	on       types.ManagedObjectReference
@@ -37,7 +37,8 @@ func newPairs(t *testing.T) *pairs {
 		}
 	})
 	o := &vim.Object{Type: "Near", ID: "near", Methods: []vim.Method{
-		vim.NewVoid("Work", access.ValidateSession, func(context.Context, *vim.Call, *request) error { return nil }, vim.Audited),
+		vim.NewVoid("Work", access.ValidateSession, func(context.Context, *vim.Call, *request) error { return nil },
+			vim.Audited),
 	}}
 	p.Must(p.Add(o))
 	p.on = o.Ref()
@@ -159,7 +160,8 @@ func TestForeignCallsThatWaitAreCountedUntilTheyAreDone(t *testing.T) {
 		}
 		all = append(all, ad)
 	}
-	if _, fault := p.Admit(context.Background(), p.call(p.Ann, elsewhere), waits); fault == nil || fault.Kind() != "LimitExceeded" {
+	if _, fault := p.Admit(context.Background(), p.call(p.Ann, elsewhere), waits); fault == nil ||
+		fault.Kind() != "LimitExceeded" {
 		t.Errorf("one more than %d waits: %v", limit, fault)
 	}
 	for _, ad := range all {

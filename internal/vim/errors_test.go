@@ -27,8 +27,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// What errors of the domain are, if a row of the type of object returns them. "":
-// any object's.
+// mapped has the faults for errors of the domain, if a row of the type of object returns them. The type
+// is "" for errors of any object.
 var mapped = []struct {
 	object, name string
 	err          error
@@ -65,7 +65,8 @@ var mapped = []struct {
 	{"AuthorizationManager", "access.ErrPermission", access.ErrPermission, "NotFound"},
 	{"AuthorizationManager", "access.ErrDuplicate", access.ErrDuplicate, "InvalidArgument"},
 	{"AuthorizationManager", "access.ErrEntity", access.ErrEntity, "InvalidArgument"},
-	{"AuthorizationManager", "access.GrantError", &access.GrantError{Lacks: []access.Privilege{vim.View}}, "NoPermission"},
+	{"AuthorizationManager", "access.GrantError", &access.GrantError{Lacks: []access.Privilege{vim.View}},
+		"NoPermission"},
 
 	{"HostLocalAccountManager", "account.ErrNotFound", account.ErrNotFound, "UserNotFound"},
 	{"HostLocalAccountManager", "account.ErrExists", account.ErrExists, "AlreadyExists"},
@@ -74,7 +75,8 @@ var mapped = []struct {
 	{"HostLocalAccountManager", "account.ErrFullName", account.ErrFullName, "InvalidArgument"},
 	{"HostLocalAccountManager", "account.ErrPassword", account.ErrPassword, "InvalidArgument"},
 	{"HostLocalAccountManager", "account.ErrBusy", account.ErrBusy, "Unavailable"},
-	{"HostLocalAccountManager", "access.ErrLastAdministrator", access.ErrLastAdministrator, "AuthMinimumAdminPermission"},
+	{"HostLocalAccountManager", "access.ErrLastAdministrator", access.ErrLastAdministrator,
+		"AuthMinimumAdminPermission"},
 	{"HostLocalAccountManager", "access.ErrTooMany", access.ErrTooMany, "LimitExceeded"},
 
 	{"ExtensionManager", "extension.ErrNotFound", extension.ErrNotFound, "NotFound"},
@@ -104,7 +106,7 @@ var mapped = []struct {
 	{"", "a bug", errors.New("a bug"), "SystemError"},
 }
 
-// unmapped are the errors of the domain that no row returns as they are, and why.
+// unmapped has the errors of the domain that no row returns unchanged, and the reason.
 var unmapped = map[string]string{
 	"access.ErrNotFounded":            "a server that serves has had an administrator set up",
 	"account.ErrRejected":             "login.Local says login.ErrRejected",
@@ -136,12 +138,14 @@ func TestErrorsOfTheDomainAreFaultsWithATextInEveryLanguage(t *testing.T) {
 		for _, o := range objects {
 			fault := o.FaultOf(nil, fmt.Errorf("do something: %w", c.err))
 			_, leg := c.err.(*login.Continue)
-			if fault.Kind() != c.kind || !leg && !errors.Is(fault, c.err) || (fault.Detail == nil) != (fault.RetryAfter > 0) {
+			if fault.Kind() != c.kind || !leg && !errors.Is(fault, c.err) ||
+				(fault.Detail == nil) != (fault.RetryAfter > 0) {
 				t.Errorf("%s, %v: %v, want %s", o.Type, c.err, fault, c.kind)
 			}
 			for _, in := range locale.Messages() {
-				// A key that has no text stands for itself.
-				if s := fault.Text(in); s == "" || !strings.Contains(s, " ") && in == "en" || strings.HasPrefix(s, "fault.") {
+				// If a key has no text, Text returns the key.
+				if s := fault.Text(in); s == "" || !strings.Contains(s, " ") && in == "en" ||
+					strings.HasPrefix(s, "fault.") {
 					t.Errorf("%s has no text in %s: %q", fault.Kind(), in, s)
 				}
 			}
@@ -149,7 +153,7 @@ func TestErrorsOfTheDomainAreFaultsWithATextInEveryLanguage(t *testing.T) {
 	}
 }
 
-// TestEveryErrorOfTheDomainIsMapped reads which errors the packages export.
+// The errors are read from the source of the packages.
 func TestEveryErrorOfTheDomainIsMapped(t *testing.T) {
 	known := map[string]bool{}
 	for _, c := range mapped {
@@ -175,8 +179,8 @@ func TestEveryErrorOfTheDomainIsMapped(t *testing.T) {
 	}
 }
 
-// errorsOf are the exported errors of the package in the directory: variables that
-// begin with Err, and types that have a method Error.
+// errorsOf returns the exported errors of the package in the directory: variables that begin with Err,
+// and types with a method Error.
 func errorsOf(t *testing.T, dir string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -217,23 +221,23 @@ func errorsOf(t *testing.T, dir string) []string {
 	return names
 }
 
-// TestArgumentsThatFaultsNameAreThoseOfAMethod: an error that is mapped to an
-// argument names one that a method of the object has.
+// If an error is mapped to an argument, a method of the object must have this argument.
 func TestArgumentsThatFaultsNameAreThoseOfAMethod(t *testing.T) {
 	f := newFixture(t)
 	for _, c := range mapped {
-		if c.kind != "InvalidArgument" || strings.HasPrefix(c.name, "setting.") { // options have names of their own
+		if c.kind != "InvalidArgument" || strings.HasPrefix(c.name, "setting.") { // these are names of options
 			continue
 		}
 		o := f.Object(c.object)
 		argument := argumentOf(o.FaultOf(nil, c.err))
-		if !slices.ContainsFunc(o.Methods, func(m vim.Method) bool { return hasMember(m.Args, strings.Split(argument, ".")) }) {
+		if !slices.ContainsFunc(o.Methods,
+			func(m vim.Method) bool { return hasMember(m.Args, strings.Split(argument, ".")) }) {
 			t.Errorf("%s: no method of %s has the argument %s", c.name, o.Type, argument)
 		}
 	}
 }
 
-// argumentOf is the argument that the fault names.
+// argumentOf returns the argument that the fault names.
 func argumentOf(f *vim.Fault) string {
 	if d, ok := f.Detail.(*types.InvalidArgument); ok {
 		return d.InvalidProperty
@@ -241,12 +245,12 @@ func argumentOf(f *vim.Fault) string {
 	return f.Kind()
 }
 
-// hasMember reports whether the type has the member that the path leads to.
+// hasMember reports whether the type has a member at the path.
 func hasMember(typ reflect.Type, path []string) bool {
 	for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
 		typ = typ.Elem()
 	}
-	if len(path) == 0 || typ.Kind() == reflect.Interface { // any type that extends the one that it is for
+	if len(path) == 0 || typ.Kind() == reflect.Interface { // it can hold any type with further members
 		return true
 	}
 	if typ.Kind() != reflect.Struct {
@@ -262,8 +266,7 @@ func hasMember(typ reflect.Type, path []string) bool {
 	return false
 }
 
-// TestAMethodsErrorsOverrideThoseOfItsObject: one error may be about another
-// argument of another method.
+// The same error may be about different arguments of two methods.
 func TestAMethodsErrorsOverrideThoseOfItsObject(t *testing.T) {
 	o := &vim.Object{Type: "X", Errors: []vim.Mapping{
 		vim.Map(account.ErrName, vim.Argument("user.id")), vim.Map(account.ErrPassword, vim.Argument("user.password")),

@@ -11,8 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// TestASessionThatExpiresDuringACallStaysOver: the end of a call is activity of a
-// live session only.
+// The end of a call counts as activity only if the session is still alive.
 func TestASessionThatExpiresDuringACallStaysOver(t *testing.T) {
 	f := newFixture(t)
 	idle := f.Settings.Values().IdleTimeout

@@ -12,7 +12,8 @@ import (
 )
 
 func TestThatAChangeMayHaveBeenMadeIsToldApartFromThatItWasNot(t *testing.T) {
-	may, not := FaultOf(fmt.Errorf("commit: %w: %w", store.ErrUncertain, store.ErrUnavailable)), FaultOf(store.ErrUnavailable)
+	may, not := FaultOf(fmt.Errorf("commit: %w: %w", store.ErrUncertain,
+		store.ErrUnavailable)), FaultOf(store.ErrUnavailable)
 	if may.Text("en") == not.Text("en") || may.key != "uncertain" {
 		t.Errorf("told %q and %q", may.Text("en"), not.Text("en"))
 	}
@@ -20,7 +21,8 @@ func TestThatAChangeMayHaveBeenMadeIsToldApartFromThatItWasNot(t *testing.T) {
 
 func TestACauseIsForTheLogAlone(t *testing.T) {
 	f := FaultOf(errors.New("the disk of the third server is on fire"))
-	if f.Detail.(*types.SystemError).Reason != "internal error" || f.Text("en") != locale.Text("en", "fault.SystemError") {
+	if f.Detail.(*types.SystemError).Reason != "internal error" ||
+		f.Text("en") != locale.Text("en", "fault.SystemError") {
 		t.Errorf("%+v: %s", f.Detail, f.Text("en"))
 	}
 }

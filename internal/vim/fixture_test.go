@@ -6,7 +6,7 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// fixture is vimtest's, with what these tests do often.
+// fixture is vimtest's, with the test.
 type fixture struct {
 	*vimtest.Fixture
 	t *testing.T

@@ -14,9 +14,10 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// changers is an object whose methods commit what their names say.
+// changers returns an object whose methods commit the changes that their names describe.
 func changers(f *vimtest.Fixture) *vim.Object {
-	commit := func(judge bool, change store.Change) func(context.Context, *vim.Call, *types.CurrentTimeRequestType) error {
+	commit := func(judge bool, change store.Change) func(context.Context, *vim.Call,
+		*types.CurrentTimeRequestType) error {
 		return func(ctx context.Context, c *vim.Call, _ *types.CurrentTimeRequestType) error {
 			if judge {
 				if err := f.Judge(c, func() error { return nil }); err != nil {
@@ -55,7 +56,8 @@ func TestACommitOfAuthorityWithoutARuleIsRefused(t *testing.T) {
 			}
 			continue
 		}
-		if fault == nil || fault.Kind() != "SystemError" || !strings.Contains(fault.Error(), "changes authority without a rule") {
+		if fault == nil || fault.Kind() != "SystemError" ||
+			!strings.Contains(fault.Error(), "changes authority without a rule") {
 			t.Errorf("%s: got %v", m.Name, fault)
 		}
 	}

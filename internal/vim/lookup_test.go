@@ -10,8 +10,8 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// A binding looks a call's object up before it refuses the call. That takes no ticket,
-// and tells nobody of an object that Do does not tell of.
+// A binding looks up a call's object before it refuses the call. The lookup must not spend a ticket, nor
+// reveal an object that Do does not reveal.
 func TestALookUpTellsWhatDoWouldAndTakesNoTicket(t *testing.T) {
 	const sessions = "SessionManager"
 	f := newFixture(t)
@@ -33,7 +33,8 @@ func TestALookUpTellsWhatDoWouldAndTakesNoTicket(t *testing.T) {
 		what, token string
 		on          types.ManagedObjectReference
 	}{
-		{"its own", f.Ann, own}, {"another's", f.Admin, own}, {"nobody's", f.Ann, gone}, {"the API's", "", f.Ref(sessions)},
+		{"its own", f.Ann, own}, {"another's", f.Admin, own}, {"nobody's", f.Ann, gone}, {"the API's", "",
+			f.Ref(sessions)},
 		{"no object", "", other}, {"no object, with a session", f.Ann, other},
 	} {
 		fault := f.Lookup(t.Context(), call(c.token, "", c.on))

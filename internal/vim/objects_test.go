@@ -17,14 +17,17 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// Clients ask for all properties of a type that they know: one that is not
-// served would be a fault.
+// Clients ask for all properties of a type that they know. They would get a fault for one that is not
+// served.
 func TestEveryPropertyThatClientsKnowIsServedInItsType(t *testing.T) {
 	f := newFixture(t)
 	for typ, known := range map[string]any{
-		"ServiceInstance": mo.ServiceInstance{}, "Folder": mo.Folder{}, "AuthorizationManager": mo.AuthorizationManager{},
-		"ExtensionManager": mo.ExtensionManager{}, "EventManager": mo.EventManager{}, "EventHistoryCollector": mo.EventHistoryCollector{},
-		"UserDirectory": mo.UserDirectory{}, "HostLocalAccountManager": mo.HostLocalAccountManager{}, "OptionManager": mo.OptionManager{},
+		"ServiceInstance": mo.ServiceInstance{}, "Folder": mo.Folder{},
+		"AuthorizationManager": mo.AuthorizationManager{},
+		"ExtensionManager":     mo.ExtensionManager{}, "EventManager": mo.EventManager{},
+		"EventHistoryCollector": mo.EventHistoryCollector{},
+		"UserDirectory":         mo.UserDirectory{}, "HostLocalAccountManager": mo.HostLocalAccountManager{},
+		"OptionManager":  mo.OptionManager{},
 		"SessionManager": mo.SessionManager{},
 	} {
 		served := map[string]vim.Property{}
@@ -40,13 +43,14 @@ func TestEveryPropertyThatClientsKnowIsServedInItsType(t *testing.T) {
 			if member.Kind() == reflect.Pointer {
 				member = member.Elem()
 			}
-			if same := p.Type == member || name == "supportedOption" || p.Type.Kind() == reflect.Slice && member.Kind() == reflect.Slice; !same {
+			if same := p.Type == member || name == "supportedOption" || p.Type.Kind() == reflect.Slice &&
+				member.Kind() == reflect.Slice; !same {
 				t.Errorf("%s.%s is a %v, clients know a %v", typ, name, p.Type, member)
 			}
 			delete(served, name)
 		}
 		for name := range served {
-			if typ+"."+name != "EventHistoryCollector.initialized" { // of 8.0.3, which the library's types don't have
+			if typ+"."+name != "EventHistoryCollector.initialized" { // new in 8.0.3; the library's types don't have it
 				t.Errorf("no client knows %s.%s", typ, name)
 			}
 		}
@@ -81,7 +85,8 @@ func TestEveryPropertyCanBeReadAndNeedsWhatItsRowSays(t *testing.T) {
 				t.Errorf("%s.%s: %v", o.Type, p.Name, fault)
 			case r.Value == nil && !p.Optional:
 				t.Errorf("%s.%s is unset", o.Type, p.Name)
-			case r.Value != nil && !reflect.TypeOf(r.Value).AssignableTo(p.Type) && !(p.Optional && reflect.TypeOf(r.Value).Elem() == p.Type):
+			case r.Value != nil && !reflect.TypeOf(r.Value).AssignableTo(p.Type) &&
+				!(p.Optional && reflect.TypeOf(r.Value).Elem() == p.Type):
 				t.Errorf("%s.%s is a %T, its row says %v", o.Type, p.Name, r.Value, p.Type)
 			}
 			_, fault = f.Send("", o.Ref(), p.Name, nil)
@@ -105,7 +110,8 @@ func TestNoMethodThatNeedsASessionIsCalledWithoutOne(t *testing.T) {
 				continue
 			}
 			for _, token := range []string{"", "not a token", strings.Repeat("0", 40)} {
-				if _, fault := f.Send(token, o.Ref(), m.Name, m.NewArgs()); fault == nil || fault.Kind() != "NotAuthenticated" {
+				if _, fault := f.Send(token, o.Ref(), m.Name, m.NewArgs()); fault == nil ||
+					fault.Kind() != "NotAuthenticated" {
 					t.Errorf("%s.%s without a session: %v", o.Type, m.Name, fault)
 				}
 			}
@@ -130,7 +136,7 @@ func TestNoMethodIsCalledWithoutItsPrivilege(t *testing.T) {
 	}
 }
 
-// An empty request must be answered, well or with a fault, and never be a bug.
+// An empty request must succeed or fail with a fault of the API. A SystemError would be a bug.
 func TestNoMethodFailsInsideOnAnEmptyRequest(t *testing.T) {
 	f := newFixture(t)
 	for _, o := range f.Objects() {
@@ -139,12 +145,13 @@ func TestNoMethodFailsInsideOnAnEmptyRequest(t *testing.T) {
 			if o.ID == "" || m.Name == "Logout" {
 				continue
 			}
-			if _, fault := f.Send(f.Admin, o.Ref(), m.Name, m.NewArgs()); fault != nil && fault.Kind() == "SystemError" {
+			if _, fault := f.Send(f.Admin, o.Ref(), m.Name, m.NewArgs()); fault != nil &&
+				fault.Kind() == "SystemError" {
 				t.Errorf("%s.%s: %v", o.Type, m.Name, fault)
 			}
 		}
 	}
-	// ResetEntityPermissions among them must not have locked all out.
+	// One of the methods is ResetEntityPermissions, which must not lock out all users.
 	if !f.Alive(f.Admin) || len(f.Access.Permissions()) == 0 {
 		t.Error("an empty request took the administrator's authority")
 	}
@@ -158,7 +165,8 @@ func TestWhatIsNotServedHasItsOwnFault(t *testing.T) {
 		name string
 		want string
 	}{
-		{folder, "noSuch", "InvalidProperty"}, {types.ManagedObjectReference{Type: "HostSystem", Value: "host-1"}, "name", "InvalidType"},
+		{folder, "noSuch", "InvalidProperty"}, {types.ManagedObjectReference{Type: "HostSystem", Value: "host-1"},
+			"name", "InvalidType"},
 		{types.ManagedObjectReference{Type: "Folder", Value: "group-d2"}, "name", "ManagedObjectNotFound"},
 		{types.ManagedObjectReference{Type: "EventHistoryCollector"}, "filter", "ManagedObjectNotFound"},
 	} {
@@ -170,7 +178,8 @@ func TestWhatIsNotServedHasItsOwnFault(t *testing.T) {
 	if _, fault := f.Method(folder, "CreateFolder"); fault == nil || fault.Kind() != "MethodNotFound" {
 		t.Errorf("method: %v", fault)
 	}
-	if _, fault := f.Method(types.ManagedObjectReference{Type: "HostSystem"}, "Reload"); fault == nil || fault.Kind() != "InvalidType" {
+	if _, fault := f.Method(types.ManagedObjectReference{Type: "HostSystem"}, "Reload"); fault == nil ||
+		fault.Kind() != "InvalidType" {
 		t.Errorf("type: %v", fault)
 	}
 }

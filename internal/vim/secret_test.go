@@ -20,8 +20,7 @@ import (
 
 const digits = "5ecret-9f86d081884c7d65"
 
-// shown are the texts that say nothing secret, by the type that has them: all other
-// texts must be hidden.
+// shown has the fields with texts that are not secret, by their types. All other texts must be hidden.
 var shown = map[reflect.Type][]string{
 	reflect.TypeFor[vim.Call]():                     {"Name", "AcceptLanguage", "Binding"},
 	reflect.TypeFor[vim.HTTPRequest]():              {"Method", "Host", "Target"},
@@ -33,8 +32,8 @@ var shown = map[reflect.Type][]string{
 	reflect.TypeFor[login.ExtensionSubject]():       {"Key"},
 }
 
-// plant writes the digits into every text and secret of v, those left out that are
-// shown. It reports how many there were.
+// plant writes the digits into every text and secret of v, except those in shown. It returns the number
+// of these texts.
 func plant(v reflect.Value) (planted int) {
 	switch v.Type() {
 	case reflect.TypeFor[secret.Text]():
@@ -64,8 +63,8 @@ func plant(v reflect.Value) (planted int) {
 	return planted
 }
 
-// TestNothingThatHoldsASecretShowsIt plants secrets wherever a value on the way of a
-// login can hold one, in fields that are yet to come too.
+// The test writes secrets into all fields that can hold one of all values that a login passes. So it
+// covers fields that are added later.
 func TestNothingThatHoldsASecretShowsIt(t *testing.T) {
 	call := vim.Call{Name: "Login", Object: types.ManagedObjectReference{Type: "T"}}
 	credentials := []login.Credential{
@@ -88,8 +87,8 @@ func TestNothingThatHoldsASecretShowsIt(t *testing.T) {
 	for _, c := range credentials {
 		secrettest.Hides(t, digits, login.Attempt{Credential: c})
 	}
-	// The arguments' types are the API's. A call hides them, unless it is an
-	// unexported field of another value and printed by a verb that fits nothing.
+	// The arguments have types of the API. A call hides them, unless it is an unexported field of
+	// another value and is printed with a verb that does not fit.
 	call.Args = &types.LoginRequestType{UserName: "ann", Password: digits}
 	for _, form := range slices.Concat(secrettest.Forms(digits, call), secrettest.Forms(digits, &call)) {
 		if !strings.HasSuffix(form, "an unexported field") && !strings.HasSuffix(form, "a pointer to a field") {
@@ -98,14 +97,14 @@ func TestNothingThatHoldsASecretShowsIt(t *testing.T) {
 	}
 	result := vim.Result{Value: digits, Token: session.Token{Text: secret.New(digits)}}
 	text, err := json.Marshal(map[string]vim.Result{"r": result})
-	all := fmt.Sprintf("%s %v %+v %#v %d %s %x %v", text, result, &result, result, result, &result, result, result.LogValue())
+	all := fmt.Sprintf("%s %v %+v %#v %d %s %x %v", text, result, &result, result, result, &result, result,
+		result.LogValue())
 	if err != nil || strings.Contains(all, digits) {
 		t.Errorf("a result shows as %s, %v", all, err)
 	}
 }
 
-// TestTheConfigurationHoldsNoSecret: what is secret is in a file that it names, or in
-// a type that hides it.
+// Secrets must be in a file that the configuration names, or in a type that hides them.
 func TestTheConfigurationHoldsNoSecret(t *testing.T) {
 	var look func(typ reflect.Type, path string)
 	look = func(typ reflect.Type, path string) {
@@ -116,7 +115,8 @@ func TestTheConfigurationHoldsNoSecret(t *testing.T) {
 			f := typ.Field(i)
 			name := strings.ToLower(f.Name)
 			for _, word := range []string{"password", "secret", "token", "passphrase", "credential"} {
-				if strings.Contains(name, word) && !strings.HasSuffix(name, "file") && f.Type != reflect.TypeFor[secret.Text]() {
+				if strings.Contains(name, word) && !strings.HasSuffix(name, "file") &&
+					f.Type != reflect.TypeFor[secret.Text]() {
 					t.Errorf("%s.%s is a %s: name a file, or hide it", path, f.Name, f.Type)
 				}
 			}

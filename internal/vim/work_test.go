@@ -15,14 +15,13 @@ import (
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// request is the request of the methods below.
+// request is the request of the methods in this file.
 type request struct {
 	Units int
 	Leave chan struct{}
 }
 
-// toil is an object whose method works for so many units, and then does more if
-// the test says so.
+// toil returns an object whose method works for the requested units and then calls more.
 func toil(f *vimtest.Fixture, more func(*request)) types.ManagedObjectReference {
 	o := &vim.Object{Type: "Toil", ID: "toil", Methods: []vim.Method{
 		vim.NewVoid("Work", vim.View, func(ctx context.Context, c *vim.Call, r *request) error {
@@ -37,7 +36,7 @@ func toil(f *vimtest.Fixture, more func(*request)) types.ManagedObjectReference 
 	return o.Ref()
 }
 
-// call is one that runs beside the test.
+// call is a call that runs in another goroutine.
 type call struct {
 	*request
 	done chan *vim.Fault
@@ -54,7 +53,8 @@ func (c call) end(t *testing.T) {
 func begin(f *vimtest.Fixture, token string, on types.ManagedObjectReference, units int) call {
 	r := call{&request{units, make(chan struct{})}, make(chan *vim.Fault, 1)}
 	go func() {
-		c := &vim.Call{Object: on, Name: "Work", Args: r.request, Token: secret.New(token), Release: vim.FirstRelease, Binding: "test"}
+		c := &vim.Call{Object: on, Name: "Work", Args: r.request, Token: secret.New(token), Release: vim.FirstRelease,
+			Binding: "test"}
 		_, fault := f.Do(context.Background(), c)
 		c.Answered()
 		r.done <- fault
@@ -81,7 +81,7 @@ func TestLongWorkTakesTurnsAndShortWorkDoesNot(t *testing.T) {
 		runtime.Gosched()
 	}
 	short := begin(f.Fixture, f.Admin, on, 100)
-	if <-entered != short.request { // while all turns are taken
+	if <-entered != short.request { // all turns are taken
 		t.Error("a long call has a turn more than there are")
 	}
 	short.end(t)
@@ -103,7 +103,8 @@ func TestATurnIsGivenBackWhateverBecomesOfTheCall(t *testing.T) {
 	for range 10 * runtime.GOMAXPROCS(0) {
 		func() {
 			defer func() { _ = recover() }()
-			c := &vim.Call{Object: on, Name: "Work", Args: &request{Units: 1_000_000}, Token: secret.New(f.Ann), Release: vim.FirstRelease, Binding: "test"}
+			c := &vim.Call{Object: on, Name: "Work", Args: &request{Units: 1_000_000}, Token: secret.New(f.Ann),
+				Release: vim.FirstRelease, Binding: "test"}
 			_, _ = f.Do(context.Background(), c)
 		}()
 	}
@@ -122,7 +123,8 @@ func TestALongListIsCountedUntilItIsSent(t *testing.T) {
 		f.Must(err)
 	}
 	read := func(name string) *vim.Call {
-		c := &vim.Call{Object: f.Ref("SessionManager"), Name: name, Read: true, Token: secret.New(f.Admin), Release: vim.FirstRelease, Binding: "test"}
+		c := &vim.Call{Object: f.Ref("SessionManager"), Name: name, Read: true, Token: secret.New(f.Admin),
+			Release: vim.FirstRelease, Binding: "test"}
 		if _, fault := f.Do(context.Background(), c); fault != nil {
 			t.Fatal(fault)
 		}
@@ -181,9 +183,8 @@ func TestLargeArgumentsAreDecodedInTurnsAndSmallOnesAtOnce(t *testing.T) {
 	}
 }
 
-// A list that was read stays in memory as long as its call has not made something of
-// it. If the call waited for another turn meanwhile, there would be as many lists as
-// calls.
+// A list that a call has read stays in memory until the call has processed it. If the call waited for
+// another turn in the meantime, there could be as many lists as calls.
 func TestACallKeepsTheTurnInWhichItReadsALongList(t *testing.T) {
 	f := newFixture(t)
 	entered := make(chan int)
@@ -204,7 +205,8 @@ func TestACallKeepsTheTurnInWhichItReadsALongList(t *testing.T) {
 	done := make(chan *vim.Fault)
 	read := func(token string, steps int) {
 		go func() {
-			c := &vim.Call{Object: o.Ref(), Name: "Read", Args: &request{Units: steps}, Token: secret.New(token), Release: vim.FirstRelease, Binding: "test"}
+			c := &vim.Call{Object: o.Ref(), Name: "Read", Args: &request{Units: steps}, Token: secret.New(token),
+				Release: vim.FirstRelease, Binding: "test"}
 			_, fault := f.Do(context.Background(), c)
 			c.Answered()
 			done <- fault
