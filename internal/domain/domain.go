@@ -140,8 +140,7 @@ func (d *Domain) NewGate(o login.GateOptions) *login.Gate {
 	o.Sessions, o.Access, o.Mirror, o.DefaultDomain = d.Sessions, d.Access.Table(), d.Mirror, d.defaultDomain
 	o.Throttle = login.NewThrottle(d.Settings.Values, d.known, d.now)
 	o.Reports = login.NewReports(d.Mirror, d.Events, d.now, d.logger)
-	o.DefaultLocale = func() string { return d.Settings.Values().DefaultLocale }
-	o.Now, o.Logger = d.now, d.logger
+	o.Locale, o.Now, o.Logger = d.Locale, d.now, d.logger
 	return login.NewGate(o)
 }
 

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"os/user"
 	"strings"
@@ -95,9 +96,11 @@ func newFixtureOn(t *testing.T, on func(store.Store) store.Store, methods ...Met
 	}
 	f.Gate = NewGate(GateOptions{
 		Methods: methods, Sessions: m, Access: table, Mirror: mirror, Reports: NewReports(mirror, events, c.Now, nil),
-		Throttle:      NewThrottle(func() *setting.Values { return &v }, f.exists, c.Now),
-		DefaultLocale: func() string { return locale.Default }, DefaultDomain: "vsphere.local",
-		Now: c.Now,
+		Throttle: NewThrottle(func() *setting.Values { return &v }, f.exists, c.Now),
+		Locale: func(requested string) (locale.Choice, error) {
+			return locale.Fit(cmp.Or(requested, locale.Default))
+		},
+		DefaultDomain: "vsphere.local", Now: c.Now,
 	})
 	storetest.Follow(t, mirror)
 	changes, err := f.access.Found(t.Context(), event.By("test"), admin)

@@ -31,12 +31,11 @@ type Gate struct {
 	throttle      *Throttle
 	mirror        *store.Mirror
 	reports       *Reports
-	defaultLocale func() string
+	locale        func(requested string) (locale.Choice, error)
 	defaultDomain string
 }
 
-// GateOptions configures a gate. Sessions, Access, Throttle, Mirror, Reports and DefaultLocale are
-// required.
+// GateOptions configures a gate. Sessions, Access, Throttle, Mirror, Reports and Locale are required.
 type GateOptions struct {
 	// Methods are asked in this order. The first one that takes the kind of the credential decides.
 	Methods []Method
@@ -48,8 +47,9 @@ type GateOptions struct {
 	Throttle *Throttle
 	Mirror   *store.Mirror
 	Reports  *Reports // of failed logins
-	// DefaultLocale returns the locale of callers that ask for none.
-	DefaultLocale func() string
+	// Locale returns the supported locale for the one that a caller asks for, or the default locale if
+	// requested is empty. The only error is locale.ErrInvalid.
+	Locale func(requested string) (locale.Choice, error)
 	// DefaultDomain is the domain of names without a domain. If empty, it is account.DefaultDomain.
 	DefaultDomain string
 
@@ -75,7 +75,7 @@ func NewGate(o GateOptions) *Gate {
 		grid:     &grid{every: o.Grid, now: o.Now, wait: o.Wait, networks: map[string]int{}},
 		logger:   cmp.Or(o.Logger, slog.Default()),
 		sessions: o.Sessions, access: o.Access, throttle: o.Throttle, mirror: o.Mirror, reports: o.Reports,
-		defaultLocale: o.DefaultLocale,
+		locale:        o.Locale,
 		defaultDomain: strings.ToUpper(cmp.Or(o.DefaultDomain, account.DefaultDomain)),
 	}
 }
@@ -91,12 +91,6 @@ func (g *Gate) Challenges() []string {
 	}
 	return schemes
 }
-
-// DefaultLocale returns the locale of callers that ask for none.
-func (g *Gate) DefaultLocale() string { return g.defaultLocale() }
-
-// DefaultDomain returns the domain of names without a domain.
-func (g *Gate) DefaultDomain() string { return g.defaultDomain }
 
 // Unlock removes the failures and locks of a principal, and reports whether anything was locked.
 func (g *Gate) Unlock(who principal.Name) bool { return g.throttle.Unlock(who) }
@@ -121,7 +115,7 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 		g.reports.post(ctx, a.Peer.Network(), e.By(s.Actor()))
 		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrRejected)
 	}
-	choice, err := g.Locale(a.Locale)
+	choice, err := g.locale(a.Locale)
 	if err != nil {
 		return nil, session.Token{}, err
 	}
@@ -212,15 +206,6 @@ func (g *Gate) try(ctx context.Context, a Attempt, commit func(session.Grant) er
 	}
 	// The credential was right each time, so this does not count as a failed login.
 	return fmt.Errorf("log in: %w", session.ErrStale)
-}
-
-// Locale returns the supported locale for the one that a caller asks for, or the default locale if
-// wanted is empty. The only error is locale.ErrInvalid.
-func (g *Gate) Locale(wanted string) (locale.Choice, error) {
-	if wanted == "" {
-		wanted = g.defaultLocale()
-	}
-	return locale.Fit(wanted)
 }
 
 // authenticate verifies the credential, and that its owner is not locked and has a role. It counts and

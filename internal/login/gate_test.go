@@ -394,12 +394,18 @@ func TestAProofThatIsStaleEachTimeIsNoFailedLogin(t *testing.T) {
 	}
 }
 
-// The managers and tables of the gate can't be reached through it.
+// The managers, tables and settings of the gate can't be reached through it.
 func TestNobodyReachesThroughTheGate(t *testing.T) {
 	gate := reflect.TypeFor[Gate]()
 	for i := range gate.NumField() {
 		if f := gate.Field(i); f.IsExported() {
 			t.Errorf("the field %s is exported", f.Name)
+		}
+	}
+	its := []string{"Challenges", "Flush", "Login", "Prove", "Unlock"}
+	for m := range reflect.TypeFor[*Gate]().Methods() {
+		if !slices.Contains(its, m.Name) {
+			t.Errorf("the gate has the method %s", m.Name)
 		}
 	}
 }
