@@ -88,6 +88,18 @@ func TestAnExtensionsCertificateIsComparedByteForByte(t *testing.T) {
 	if err != nil || e.Key != "com.example.A" {
 		t.Errorf("got %v, %v", e.Key, err)
 	}
+	if holder, ok := n.Table().Holder(mine.cert); !ok || holder.Key != "com.example.A" {
+		t.Errorf("the holder of the certificate is %q", holder.Key)
+	}
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.B", mine.pem(), ""))
+	if holder, ok := n.Table().Holder(mine.cert); ok {
+		t.Errorf("the holder of a certificate of two extensions is %q", holder.Key)
+	}
+	must(t, n.SetCertificate(ctx, event.By("x"), "com.example.B", issue(t, nil, "B",
+		func(*x509.Certificate) {}).pem(), ""))
+	if _, ok := n.Table().Holder(&x509.Certificate{}); ok {
+		t.Error("no certificate has a holder")
+	}
 	twin := issue(t, nil, "A", func(c *x509.Certificate) { expired(c); c.SerialNumber = mine.cert.SerialNumber })
 	for _, c := range []struct {
 		key  string

@@ -1,11 +1,39 @@
 package extension
 
+import (
+	"bytes"
+	"crypto/x509"
+)
+
 // Find returns the extension with the key.
 func (t *Table) Find(key string) (Extension, bool) {
 	if r, _ := t.get(key); r != nil {
 		return r.extension(), true
 	}
 	return Extension{}, false
+}
+
+// Holder returns the extension whose registered certificate is, byte for byte, the given one. If
+// several extensions have registered it, it is nobody's, because it can't tell who uses it. The caller
+// checks that the client holds the private key.
+func (t *Table) Holder(c *x509.Certificate) (Extension, bool) {
+	key := ""
+	t.mu.RLock()
+	for _, r := range t.rows {
+		if len(c.Raw) == 0 || !bytes.Equal(r.Certificate, c.Raw) {
+			continue
+		}
+		if key != "" {
+			t.mu.RUnlock()
+			return Extension{}, false
+		}
+		key = r.Key
+	}
+	t.mu.RUnlock()
+	if key == "" {
+		return Extension{}, false
+	}
+	return t.Find(key) // it knows which extensions are not served
 }
 
 // Exists reports whether there is such an extension.
