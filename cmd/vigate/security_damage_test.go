@@ -197,6 +197,21 @@ var damageCases = []damageCase{
 		s.must(s.admin, accountPath+"CreateUser",
 			`{"user":{"_typeName":"HostAccountSpec","id":"carl","password":"a good long password"}}`)
 	}},
+	{"a key of the token service", store.SigningKey, last, 200, "a key of the token service can't be read",
+		func(_ *damageScene, s *scene) {
+			all := 0
+			err := s.Store.Watch(s.t.Context(), func(b store.Batch) error {
+				for _, d := range b.Deltas {
+					if d.Record.Kind == store.SigningKey {
+						all++
+					}
+				}
+				return errors.New("whole")
+			})
+			if all != 2 {
+				s.t.Errorf("there are %d keys, want the damaged one and a new one: %v", all, err)
+			}
+		}},
 	{"a node of the cluster", store.Node, last, 200, "a node's record can't be read", nil},
 }
 

@@ -36,6 +36,7 @@ const (
 	Numbers    Kind = 12 // store: one record for each kind that is appended, see Numbering
 	KeptEvent  Kind = 13 // event: an event that outlives the events after it; keeps its number
 	Roster     Kind = 14 // roster: one record, written by every commit that adds a user or an extension
+	SigningKey Kind = 15 // sts/signing: a private key of the token service, and its certificate
 )
 
 // Appended reports whether Append writes the records of the kind. Such records have an order and
