@@ -109,7 +109,15 @@ var rooms = map[string]struct {
 	"internal/xmlsig/xmlsigtest": {"", "support of tests: signs independently of the package that verifies"},
 	"internal/saml":              {"principal secret xmlsig", "a token is verified without accounts and sessions"},
 	"internal/saml/samltest":     {"principal saml xmlsig xmlsig/xmlsigtest", "support of tests: issues tokens"},
-	"internal/binding":           {"vim peer httptoken secret", "the shared part knows neither a binding nor a codec"},
+	"internal/sts/signing":       {"store record xmlsig", "a key doesn't depend on what it signs"},
+	"internal/sts/lookup": {"binding peer xmlsig xmltoken",
+		"it says where services are, and knows none of them"},
+	"internal/sts": {
+		"access account extension principal session store directory login peer binding budget secret saml xmlsig " +
+			"xmltoken sts/signing",
+		"it serves tokens over HTTP as a binding does; it knows neither the API nor another binding",
+	},
+	"internal/binding": {"vim peer httptoken secret", "the shared part knows neither a binding nor a codec"},
 	"internal/vijson": {
 		"binding vim schema openapi httptoken secret",
 		"a binding knows neither another binding nor the store",

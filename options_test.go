@@ -47,6 +47,9 @@ import (
 	"github.com/vigate/vigate/internal/store/etcd/members"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/store/transfer"
+	"github.com/vigate/vigate/internal/sts"
+	"github.com/vigate/vigate/internal/sts/lookup"
+	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -156,6 +159,30 @@ var constructors = map[string]func(*testing.T){
 		defer func() { _ = dir.Close() }()
 		_, err = server.OpenCertificate(server.CertificateConfig{Dir: dir})
 		check(t, err)
+	},
+	"internal/sts.New": func(t *testing.T) {
+		w := newWorld(t)
+		keys := signing.New(signing.Options{})
+		sts.New(sts.Options{
+			Keys: keys, Instance: w.Settings.Instance, Accounts: w.Accounts.Table(), Extensions: w.Extensions.Table(),
+			Access: w.Access.Table(), Directory: w.Directory, Sync: w.Mirror.Sync,
+		}).Issuers("x")
+	},
+	"internal/sts/lookup.Mount": func(*testing.T) {
+		mux := http.NewServeMux()
+		lookup.Mount(mux, lookup.Options{
+			Instance: func() string { return "x" }, Certificate: func() []byte { return nil }, Domain: "X",
+			Tokens: "/x",
+			API:    "/y",
+		}, binding.NewBodies(0))
+		mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, lookup.Path, strings.NewReader("x")))
+	},
+	"internal/sts/signing.New": func(t *testing.T) {
+		k := signing.New(signing.Options{})
+		m := store.NewMirror(storetest.NewMemory(nil), k.View())
+		k.Attach(m)
+		storetest.Follow(t, m)
+		check(t, k.Ensure(t.Context()))
 	},
 	"internal/session.NewManager": func(t *testing.T) {
 		w := newWorld(t)

@@ -33,10 +33,13 @@ type First struct {
 // PasswordVariable is the name of the environment variable for the first administrator's password.
 const PasswordVariable = "VIGATE_ADMIN_PASSWORD"
 
-// Bootstrap sets up the instance and the first administrator. It does so only once in the life of a
-// data directory.
+// Bootstrap sets up the instance, the key of the token service, and the first administrator. It does so
+// only once in the life of a data directory.
 func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (First, error) {
 	if _, err := n.Settings.EnsureInstance(ctx); err != nil {
+		return First{}, err
+	}
+	if err := n.signing.Ensure(ctx); err != nil {
 		return First{}, err
 	}
 	if n.Access.Founded() {

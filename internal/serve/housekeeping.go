@@ -23,6 +23,7 @@ const (
 	reportEvery = 5 * time.Minute
 	trimRounds  = 1000 // maximum number of sweeps in one task
 	tuneEvery   = 5 * time.Second
+	keysEvery   = time.Hour
 )
 
 // chore is a periodic task.
@@ -43,6 +44,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"trim events", trimEvery, n.trimEvents},
 		{"post failed logins that were counted", reportEvery, n.gate.Flush},
 		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
+		{"change keys of the token service", keysEvery, n.signing.Ensure},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 	}
 	if sources, every := n.sources.Recheck(); len(sources) > 0 {

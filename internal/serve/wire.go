@@ -40,6 +40,8 @@ import (
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/sts"
+	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
@@ -77,6 +79,8 @@ type Node struct {
 	local   *login.LocalTickets
 	sources *identity.Sources // besides the server's own users
 	gate    *login.Gate
+	signing *signing.Keys
+	tokens  *sts.Service
 	API     *vim.API
 	metrics *metrics.Recorder // nil if there is no admin listener
 	server  *server.Server
@@ -135,9 +139,10 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	if n.sources, err = identity.Open(o.Identity, n.now, n.logger); err != nil {
 		return nil, err
 	}
+	n.signing = newSigning(o, n.now, n.logger)
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
-		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View()}, Requests: n.requests,
+		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View(), n.signing.View()}, Requests: n.requests,
 		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Logger: n.logger,
 		Sources: append([]directory.Source{directory.SystemUsers(nil)}, n.sources.Directories()...),
 	})
@@ -145,6 +150,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		return nil, err
 	}
 	n.cluster.Attach(n.Mirror)
+	n.openTokens(o)
 	if err := n.openAPI(cfg, o, h); err != nil {
 		return nil, err
 	}
@@ -197,9 +203,11 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 		login.Clone{Sessions: n.Sessions},
 		login.ByCertificate{Extensions: n.Extensions.Table()},
 		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
-		passwords,
+		passwords, sts.Method{},
 	}
-	others, err := n.sources.Methods(identity.MethodOptions{Spent: n.Spent})
+	others, err := n.sources.Methods(identity.MethodOptions{
+		Spent: n.Spent, Own: n.tokens.Issuers, Confirm: n.tokens.Confirm,
+	})
 	return append(methods, others...), err
 }
 
@@ -286,6 +294,7 @@ func (n *Node) Handler() http.Handler {
 	vijson.Mount(mux, n.API, bodies)
 	soap.Mount(mux, n.API, bodies, soap.Options{Version: Release, Logger: n.logger})
 	rest.Mount(mux, n.API, bodies, n.gate.Challenges())
+	n.mountTokens(mux, bodies)
 	return binding.OneSlash(mux)
 }
 

@@ -1,0 +1,232 @@
+package sts
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/saml"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// Method is the login method for the credentials of requests for tokens. Only a Service makes them, and it
+// starts no session with them: no client can log in by this method.
+type Method struct{}
+
+// credential is a credential that a Service has verified. prove returns the grant, or the reason why the
+// credential is rejected. The gate may call it several times.
+type credential struct {
+	prove func(context.Context) (session.Grant, error)
+}
+
+// Claims is part of login.Credential. A name in a token counts only once the token is accepted.
+func (credential) Claims() string { return "" }
+
+// Name is part of login.Method.
+func (Method) Name() string { return "token request" }
+
+// Challenge is part of login.Method.
+func (Method) Challenge() string { return "" }
+
+// Authenticate is part of login.Method.
+func (Method) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
+	c, ok := a.Credential.(credential)
+	if !ok {
+		return session.Grant{}, login.ErrNotMine
+	}
+	return c.prove(ctx)
+}
+
+// count counts a request as a failed login of the client's address if a signature or a token in it was not
+// accepted. It returns the error.
+func (s *Service) count(ctx context.Context, p *peer.Peer, err error) error {
+	if !errors.Is(err, login.ErrRejected) {
+		return err
+	}
+	reject := func(context.Context) (session.Grant, error) { return session.Grant{}, err }
+	_, _ = s.gate.Prove(ctx, login.Attempt{Credential: credential{reject}, Peer: *p})
+	return err
+}
+
+// requester finds out who asks for a token.
+func (s *Service) requester(ctx context.Context, p *peer.Peer, r *request) (login.Proof, error) {
+	attempt := login.Attempt{Peer: *p}
+	switch e, isExtension, err := s.solution(ctx, r); {
+	case err != nil:
+		return login.Proof{}, err
+	case r.token != nil:
+		attempt.Credential = credential{func(ctx context.Context) (session.Grant, error) {
+			return s.spend(r)(s.Confirm(ctx, r.token))
+		}}
+	case isExtension && r.password != nil:
+		// The certificate and the password name two principals.
+		attempt.Credential = credential{func(context.Context) (session.Grant, error) {
+			return session.Grant{}, fmt.Errorf("%w: the certificate is not the user's", login.ErrRejected)
+		}}
+	case isExtension:
+		attempt.Credential = credential{func(context.Context) (session.Grant, error) {
+			return s.spend(r)(s.extension(e.Key, r.certificate))
+		}}
+	case r.password != nil:
+		attempt.Credential = *r.password
+	case r.certificate != nil:
+		attempt.Credential = credential{func(context.Context) (session.Grant, error) {
+			return session.Grant{}, fmt.Errorf("%w: no extension has the certificate", login.ErrRejected)
+		}}
+	default:
+		return login.Proof{}, failed(invalidSecurity, "The message has no credential", nil)
+	}
+	proof, err := s.gate.Prove(ctx, attempt)
+	if err != nil {
+		return login.Proof{}, faultOf(err, failedAuthentication, textCredentials)
+	}
+	return proof, nil
+}
+
+// solution returns the extension whose certificate has signed the request.
+func (s *Service) solution(ctx context.Context, r *request) (extension.Extension, bool, error) {
+	if r.certificate == nil || r.token != nil {
+		return extension.Extension{}, false, nil
+	}
+	e, ok := s.o.Extensions.Holder(r.certificate)
+	if !ok && r.password == nil {
+		// Another node may have registered it an instant ago.
+		if err := s.o.Sync(ctx); err != nil {
+			return e, false, faultOf(err, failedAuthentication, textCredentials)
+		}
+		e, ok = s.o.Extensions.Holder(r.certificate)
+	}
+	return e, ok, nil
+}
+
+// kindProof is the kind of proofs in signed requests.
+const kindProof = "token request"
+
+// spend returns a function that adds the proof of a request to what a grant spends, if it asks for a bearer
+// token: anybody could use the token that a recorded request gets. A holder-of-key token is of no use
+// without the key.
+func (s *Service) spend(r *request) func(session.Grant, error) (session.Grant, error) {
+	return func(g session.Grant, err error) (session.Grant, error) {
+		if err == nil && r.bearer {
+			end := r.proof.End.Add(2 * s.o.Skew)
+			g.Changes = append(g.Changes, login.Spend(kindProof, "", hex.EncodeToString(r.proof.ID[:]), end))
+		}
+		return g, err
+	}
+}
+
+// extension returns the grant of an extension that holds the key of the certificate.
+func (s *Service) extension(key string, held *x509.Certificate) (session.Grant, error) {
+	e, err := s.o.Extensions.AuthenticateCertificate(key, held)
+	if err != nil {
+		return session.Grant{}, fmt.Errorf("%w: %w", login.ErrRejected, err)
+	}
+	return grantOf(e), nil
+}
+
+func grantOf(e extension.Extension) session.Grant {
+	g := session.Grant{
+		Identity: session.Identity{Name: e.Principal(), FullName: e.Key, Extension: true},
+		Scope:    session.Scope{Local: true},
+	}
+	g.Changes = append(g.Changes, e.Require())
+	return g
+}
+
+// Confirm returns the grant for the subject of a token of this service, or login.ErrRejected, wrapped, if
+// the subject may not log in any more. It is for every use of a token, because the life of a token may be
+// much longer than that of what it says:
+//
+//   - A local user exists, is enabled, and has not changed its password since the token was issued.
+//   - An extension is registered. A holder-of-key token is for its current certificate.
+//   - A user of another directory exists there. The groups are those that the directory reports, or else
+//     those in the token.
+//
+// If another principal holds the key of the token, it acts as the subject: it must be confirmed too, and
+// the grant has it as the origin.
+func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
+	g, err := s.subject(ctx, a)
+	if err != nil || a.Holder.IsZero() {
+		return g, err
+	}
+	h, err := s.holder(ctx, a)
+	if err != nil {
+		return session.Grant{}, err
+	}
+	g.Origin, g.Changes = &h.Identity, append(g.Changes, h.Changes...)
+	if !h.Scope.Local || !g.Scope.Local {
+		g.Scope = session.Scope{Proved: true}
+	}
+	return g, nil
+}
+
+// subject confirms the subject of a token.
+func (s *Service) subject(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
+	if !a.Solution {
+		return s.user(ctx, a, false)
+	}
+	if a.Key != nil && a.Holder.IsZero() {
+		return s.extension(a.Subject.User, a.Key)
+	}
+	e, ok := s.o.Extensions.Find(a.Subject.User)
+	if !ok {
+		return session.Grant{}, fmt.Errorf("%w: the extension is not registered any more", login.ErrRejected)
+	}
+	return grantOf(e), nil
+}
+
+// holder confirms the principal that holds the key of a token for another subject. If an extension and a
+// user have the name, nobody can tell whose it is.
+func (s *Service) holder(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
+	local := a.Holder.Domain == s.domain
+	if !local || !s.o.Extensions.Exists(a.Holder.User) {
+		h := *a
+		h.Subject, h.Groups, h.GivenName, h.Surname = a.Holder, nil, "", ""
+		return s.user(ctx, &h, true)
+	}
+	if _, both := s.o.Accounts.Find(a.Holder); both {
+		return session.Grant{}, fmt.Errorf("%w: a user and an extension have the name of the holder", login.ErrRejected)
+	}
+	return s.extension(a.Holder.User, a.Key)
+}
+
+// user confirms a user.
+func (s *Service) user(ctx context.Context, a *saml.Assertion, holder bool) (session.Grant, error) {
+	if a.Subject.Domain == s.domain {
+		u, ok := s.o.Accounts.Find(a.Subject)
+		switch {
+		case !ok || u.Disabled:
+			return session.Grant{}, fmt.Errorf("%w: the user does not exist any more or is disabled", login.ErrRejected)
+		case a.Issued.Before(u.PasswordChanged.Truncate(time.Millisecond)):
+			return session.Grant{}, fmt.Errorf("%w: the password is newer than the token", login.ErrRejected)
+		}
+		g := session.Grant{
+			Identity: session.Identity{Name: u.Name, FullName: u.FullName}, Scope: session.Scope{Local: true},
+		}
+		g.Changes = append(g.Changes, u.Require())
+		return g, nil
+	}
+	e, ok, err := s.o.Directory.Lookup(ctx, a.Subject, false)
+	switch {
+	case err != nil:
+		return session.Grant{}, fmt.Errorf("look up the subject of a token: %w", err)
+	case !ok:
+		return session.Grant{}, fmt.Errorf("%w: its directory does not have the user", login.ErrRejected)
+	}
+	i := session.Identity{Name: a.Subject, FullName: fullName(a), Groups: e.Groups}
+	if e.FullName != "" {
+		i.FullName = e.FullName
+	}
+	if len(i.Groups) == 0 && !holder {
+		for _, g := range a.Groups {
+			i.Groups = append(i.Groups, g.String())
+		}
+	}
+	return session.Grant{Identity: i, Scope: session.Scope{Proved: true}}, nil
+}

@@ -1,0 +1,127 @@
+package sts
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/saml"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// now is the time in the precision of tokens.
+func (s *Service) now() time.Time { return s.o.Now().UTC().Truncate(time.Millisecond) }
+
+// name returns the name of a principal in tokens. An extension has the domain of the local users there.
+func (s *Service) name(i session.Identity) (principal.Name, error) {
+	n := i.Name
+	if i.Extension {
+		n.Domain = s.domain
+	}
+	if read, err := principal.Parse(n.User+"@"+n.Domain, ""); err != nil || read != n {
+		return n, failed(requestFailed, "The name of the user can't be written into a token", err)
+	}
+	return n, nil
+}
+
+// describe writes the identity into a token.
+func (s *Service) describe(t *saml.Assertion, i session.Identity) (err error) {
+	if t.Subject, err = s.name(i); err != nil {
+		return err
+	}
+	t.Solution = i.Extension
+	if !i.Extension {
+		t.GivenName, t.Surname = i.FullName, ""
+		if at := strings.LastIndexByte(i.FullName, ' '); at > 0 {
+			t.GivenName, t.Surname = i.FullName[:at], i.FullName[at+1:]
+		}
+	}
+	for _, g := range i.Groups {
+		n, err := principal.Parse(g, "")
+		if err != nil {
+			continue // no permission can be for it
+		}
+		if len(t.Groups) == saml.MaxGroups {
+			s.o.Logger.Warn("a token has not all groups of its subject", "principal", i.Name.String(),
+				"groups", len(i.Groups), "max", saml.MaxGroups)
+			break
+		}
+		t.Groups = append(t.Groups, n)
+	}
+	return nil
+}
+
+// fullName returns the full name in a token.
+func fullName(a *saml.Assertion) string { return strings.TrimSpace(a.GivenName + " " + a.Surname) }
+
+// sign completes a token, which begins now. It ends after life, at the longest life of its kind, with the
+// certificates of its key and of the service, or at one of the ends that are not zero, whichever is first.
+func (s *Service) sign(
+	ctx context.Context, p *peer.Peer, t *saml.Assertion, life time.Duration, ends ...time.Time,
+) (signed []byte, err error) {
+	signer, err := s.o.Keys.Signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, most := s.now(), s.o.BearerMax
+	certificates := []*x509.Certificate{signer.Chain[0]}
+	if t.Key != nil {
+		most = s.o.KeyMax
+		certificates = append(certificates, t.Key)
+		if now.Before(t.Key.NotBefore) {
+			return nil, failed(invalidTimeRange, "The certificate is not valid yet", nil)
+		}
+	}
+	end := now.Add(min(cmp.Or(life, s.o.BearerMax), most))
+	for _, c := range certificates {
+		ends = append(ends, c.NotAfter)
+	}
+	for _, e := range ends {
+		if !e.IsZero() && e.Before(end) {
+			end = e.UTC().Truncate(time.Millisecond)
+		}
+	}
+	if !now.Before(end) {
+		return nil, failed(invalidTimeRange, "The certificate or the token has expired", nil)
+	}
+	t.ID, t.Issuer, t.Issued, t.NotBefore, t.NotOnOrAfter = saml.NewID(), s.Issuer(), now, now, end
+	err = s.work(ctx, p, func() (err error) {
+		signed, err = t.Sign(signer)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.o.Logger.InfoContext(ctx, "token issued", "request", p.Request.String(), "id", t.ID,
+		"principal", t.Subject.String(), "holder", t.Holder.String(), "bearer", t.Bearer(), "ends", t.NotOnOrAfter,
+		"address", p.Address)
+	return signed, nil
+}
+
+// The envelope around an answer.
+const (
+	trustHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<S:Envelope xmlns:S="` + nsEnvelope + `"><S:Body>`
+	trustTail = `</S:Body></S:Envelope>`
+
+	timeForm = "2006-01-02T15:04:05.000Z"
+)
+
+// response returns the RequestSecurityTokenResponse of a token. Clients take the token out of it as text.
+// So the token declares all namespaces that it uses.
+func response(t *saml.Assertion, signed []byte) string {
+	return `<wst:RequestSecurityTokenResponse xmlns:wst="` + nsTrust + `"><wst:TokenType>` + nsSAML +
+		`</wst:TokenType><wst:RequestedSecurityToken>` + string(signed) + `</wst:RequestedSecurityToken>` +
+		`<wst:Lifetime xmlns:wsu="` + nsUtility + `"><wsu:Created>` + t.NotBefore.Format(timeForm) +
+		`</wsu:Created><wsu:Expires>` + t.NotOnOrAfter.Format(timeForm) +
+		`</wsu:Expires></wst:Lifetime></wst:RequestSecurityTokenResponse>`
+}
+
+// collection returns the collection of one response, which is the answer to Issue.
+func collection(response string) string {
+	return `<wst:RequestSecurityTokenResponseCollection xmlns:wst="` + nsTrust + `">` + response +
+		`</wst:RequestSecurityTokenResponseCollection>`
+}
