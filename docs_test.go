@@ -9,14 +9,17 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/identity"
 )
 
 func readText(t *testing.T, path string) string {
@@ -173,6 +176,48 @@ func TestEveryKeyOfTheConfigurationIsInTheOperatorsPage(t *testing.T) {
 		if !names[m[1]] {
 			t.Errorf("docs/operations.md explains %s, which is not a key", m[1])
 		}
+	}
+}
+
+// identityKeys returns the keys of a section's type, with their defaults.
+func identityKeys(section reflect.Value, prefix string) map[string]reflect.Value {
+	keys := map[string]reflect.Value{}
+	for i := range section.NumField() {
+		name := section.Type().Field(i).Tag.Get("config")
+		field := section.Field(i)
+		switch kind := field.Type(); {
+		case name == "":
+		case kind.Kind() == reflect.Struct:
+			maps.Copy(keys, identityKeys(field, prefix+name+"."))
+		case kind.Kind() == reflect.Slice && kind.Elem().Kind() == reflect.Struct:
+			maps.Copy(keys, identityKeys(reflect.Zero(kind.Elem()), prefix+name+"[]."))
+		default:
+			keys[prefix+name] = field
+		}
+	}
+	return keys
+}
+
+func TestEveryKeyOfTheIdentitySectionIsInItsPage(t *testing.T) {
+	keys := identityKeys(reflect.ValueOf(identity.Defaults()), "")
+	rows := regexp.MustCompile("(?m)^\\| `([a-z0-9.\\[\\]-]+)` \\| (?:`(.*)`)? \\| .+ \\|$").FindAllStringSubmatch(
+		readText(t, "docs/identity.md"), -1)
+	for _, row := range rows {
+		value, ok := keys[row[1]]
+		delete(keys, row[1])
+		switch {
+		case !ok:
+			t.Errorf("docs/identity.md explains %s, which is not a key", row[1])
+		case value.Kind() == reflect.Bool && row[2] != fmt.Sprint(value.Bool()):
+			t.Errorf("docs/identity.md has the default %q for %s, want %t", row[2], row[1], value.Bool())
+		case value.Type() == reflect.TypeFor[time.Duration]():
+			if d, err := time.ParseDuration(row[2]); err != nil || d != value.Interface() {
+				t.Errorf("docs/identity.md has the default %q for %s, want %v", row[2], row[1], value)
+			}
+		}
+	}
+	for name := range keys {
+		t.Errorf("docs/identity.md does not explain %s", name)
 	}
 }
 
