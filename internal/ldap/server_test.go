@@ -86,15 +86,13 @@ func TestAServerThatDoesNotAnswerIsLeftOut(t *testing.T) {
 	f.accepted(t, "alice", "alice-pw")
 	first.Pause()
 	defer first.Resume()
-	// The machine may be too busy for the short time-out: the second server then counts as failed, too.
+	// The server may answer once more before the signal reaches it. The machine may also be too busy for
+	// the short time-out: the second server then counts as failed, too.
 	eventually(t, func() bool {
 		f.clock.Advance(deadTime)
 		_, err := f.try(t, "alice", "alice-pw")
-		return err == nil
+		return err == nil && f.servers().all[0].cause != nil
 	})
-	if f.servers().all[0].cause == nil {
-		t.Error("the first server does not count as failed")
-	}
 }
 
 // servers returns the servers of the source.

@@ -215,6 +215,7 @@ func TestATicketIsGivenBackWhenItsSessionWasBeyondTheLimit(t *testing.T) {
 	if got[won].err != nil || limitOf(got[lost].err) != "user 2 of 2" {
 		t.Fatalf("%v and %v", got[0].err, got[1].err)
 	}
+	n.sync(t) // a node may not know yet what the other has committed
 	if _, err := n.a.CloneGrant(t.Context(), texts[won]); !errors.Is(err, ErrBadTicket) {
 		t.Errorf("the spent ticket: %v", err)
 	}

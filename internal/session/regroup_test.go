@@ -119,8 +119,11 @@ func TestServersThatChangeGroupsAtOnceAgree(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, key := range keys {
-		for _, f := range []*fixture{one, two} {
+	for _, f := range []*fixture{one, two} {
+		if err := f.mirror.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range keys {
 			if l, err := f.Lookup(t.Context(), key); err != nil || groupsOf(l, ann()) != `VSPHERE.LOCAL\9` {
 				t.Errorf("session %s: %v, %v", key, l, err)
 			}
