@@ -80,6 +80,11 @@ func (f *keytabFile) find(t *messages.Ticket) []serviceKey {
 	return found
 }
 
+// has reports whether there is a key of the realm.
+func (f *keytabFile) has(realm string) bool {
+	return slices.ContainsFunc(*f.keys.Load(), func(k serviceKey) bool { return k.realm == realm })
+}
+
 // refresh reads the file again if it has changed. It looks at the file about once a second.
 func (f *keytabFile) refresh() {
 	now := f.now()

@@ -41,6 +41,9 @@ type Service struct {
 	Keytab string
 	// Realms maps the realms of clients to the domains of their principals. A client of another realm
 	// is rejected. The names of realms are case-sensitive.
+	//
+	// The KDC of a realm that has a key in the keytab alone speaks for the users of its realm. It also
+	// speaks for those of the other realms that have no key there: Kerberos trusts it to check them.
 	Realms map[string]string
 	// Skew is how much the clocks of a client and of this server may differ. If it is 0, it is
 	// DefaultSkew.

@@ -237,6 +237,28 @@ func TestTicketsThatAreNotGoodAreRefused(t *testing.T) {
 	}
 }
 
+func TestARealmWithAKeyHereIsNotSpokenForByAnother(t *testing.T) {
+	k := newKDC(t)
+	foreign := func(r *request) { r.ticket.CRealm, r.auth.CRealm = "OTHER.EXAMPLE", "OTHER.EXAMPLE" }
+	enter := func(m *Method) (string, error) { return try(t, m, raw(t, k.ap(foreign))) }
+	m := k.method()
+	m.realms["OTHER.EXAMPLE"] = "OTHER.EXAMPLE"
+	if who, err := enter(m); err != nil || who != `OTHER.EXAMPLE\ann` {
+		t.Errorf("a user of a realm that the KDC trusts: %s, %v", who, err)
+	}
+	kt, other := k.entries(service, 1, aes256), k.entries("HTTP/other", 1, aes256)
+	other.Entries[0].Principal.Realm = "OTHER.EXAMPLE"
+	kt.Entries = append(kt.Entries, other.Entries...)
+	k.write(kt)
+	k.clock.Advance(checkPeriod)
+	if who, err := enter(m); err == nil || !strings.Contains(err.Error(), "own KDC") {
+		t.Errorf("a user of a realm that has a KDC of its own: %s, %v", who, err)
+	}
+	if who, err := try(t, m, raw(t, k.ap(nil))); err != nil || who != `CORP.EXAMPLE\ann` {
+		t.Errorf("a user of the first realm: %s, %v", who, err)
+	}
+}
+
 // The store outlives the method, as it does when a server starts anew, and is shared by the nodes of a
 // cluster.
 func TestAnAuthenticatorIsUsedOnce(t *testing.T) {

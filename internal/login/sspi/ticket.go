@@ -58,6 +58,9 @@ func (m *Method) verify(request []byte, from peer.Peer) (proof, error) {
 	if err := m.ticketValid(r.Ticket.Realm, ticket, from); err != nil {
 		return proof{}, err
 	}
+	if ticket.CRealm != r.Ticket.Realm && m.keys.has(ticket.CRealm) {
+		return proof{}, errors.New("the client's own KDC has a key of this service, and has not issued the ticket")
+	}
 	if r.EncryptedAuthenticator.EType != ticket.Key.KeyType {
 		return proof{}, errors.New("the authenticator is not encrypted with the key of the ticket")
 	}
