@@ -69,7 +69,7 @@ var rooms = map[string]struct {
 		"config datadir directory ldap login login/jwt login/samltoken login/sspi principal recheck saml session",
 		"it assembles sources; they don't know each other, the configuration or the server",
 	},
-	"internal/ldap": {"directory login principal secret session",
+	"internal/ldap": {"datadir directory login principal secret session",
 		"a directory is a source of users and passwords like others; it knows neither the API nor a store"},
 	"internal/ldap/ldaptest": {"trust/trusttest", "support of tests: runs a directory"},
 	"internal/login/samltoken": {"login principal saml session store",

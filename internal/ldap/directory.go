@@ -49,7 +49,7 @@ func (s *Source) principal(c *connection, name principal.Name) (user, error) {
 
 // ask calls f with a connection of the service account, when it is the caller's turn.
 func (s *Source) ask(ctx context.Context, f func(*connection) error) error {
-	leave, err := s.turns.enter(ctx, "")
+	leave, err := s.turns.enter(ctx, "", false)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *Source) group(c *connection, name principal.Name) (directory.Entry, err
 		return directory.Entry{}, errUnknown
 	}
 	found, more, err := c.find(query{base: s.groupBase, scope: ldap.ScopeWholeSubtree,
-		filter: s.groups.named(name.User), limit: 2, attributes: []string{s.groups.names, groupText}})
+		filter: s.groups.named(name), limit: 2, attributes: []string{s.groups.names, groupText}})
 	switch {
 	case err != nil:
 		return directory.Entry{}, err

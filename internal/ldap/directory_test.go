@@ -72,6 +72,19 @@ func TestAGroupWithoutNestingHasItsDirectMembers(t *testing.T) {
 	}
 }
 
+func TestANameThatSeveralGroupsHaveIsNobodys(t *testing.T) {
+	unit := "ou=team," + ldaptest.Groups
+	ldif := "dn: " + unit + "\nobjectClass: organizationalUnit\nou: team\n\n" +
+		strings.ReplaceAll(ldaptest.Group("Inner", ldaptest.DN("bob")), ldaptest.GroupDN("Inner"), "cn=Inner,"+unit)
+	set := settings(t, ldaptest.Start(t, ldaptest.Options{LDIF: ldif}))
+	f := newFixture(t, set)
+	for user, want := range map[string][]string{"alice": {corp + `\outer`}, "bob": {}} {
+		if groups, err := f.Groups(t.Context(), named(user)); err != nil || !slices.Equal(groups, want) {
+			t.Errorf("groups of %s: %q, %v", user, groups, err)
+		}
+	}
+}
+
 func TestSearchesAndGroupsAreBounded(t *testing.T) {
 	var ldif strings.Builder
 	for i := range maxFound + 5 {

@@ -168,9 +168,15 @@ func (f groupFilter) all() string {
 		"(objectClass=groupOfUniqueNames)(objectClass=groupOfMembers)(objectClass=posixGroup))")
 }
 
-// named returns the filter for the group with the name.
-func (f groupFilter) named(name string) string {
-	return "(&" + f.all() + "(" + f.names + "=" + ldap.EscapeFilter(name) + "))"
+// named returns the filter for the groups with one of the names.
+func (f groupFilter) named(names ...principal.Name) string {
+	var b strings.Builder
+	b.WriteString("(&" + f.all() + "(|")
+	for _, n := range names {
+		b.WriteString("(" + f.names + "=" + ldap.EscapeFilter(n.User) + ")")
+	}
+	b.WriteString("))")
+	return b.String()
 }
 
 // containing returns the filter for groups whose name or description contains the text.

@@ -12,8 +12,8 @@ import (
 )
 
 // groupsOf returns the groups of an entry, in the form of principal.Name.String, sorted. A group whose
-// name can't be that of a principal is left out. It is an error if there are too many: a part of the
-// groups would be a random part of the user's rights.
+// name can't be that of a principal, or is shared with another group, is left out. It is an error if
+// there are too many: a part of the groups would be a random part of the user's rights.
 func (s *Source) groupsOf(c *connection, dn, name string) ([]string, error) {
 	found, err := s.groupEntries(c, dn, name)
 	if err != nil {
@@ -26,12 +26,42 @@ func (s *Source) groupsOf(c *connection, dn, name string) ([]string, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b principal.Name) int { return strings.Compare(a.Key(), b.Key()) })
-	all = slices.CompactFunc(all, principal.Name.Equal)
+	if all, err = s.unshared(c, slices.CompactFunc(all, principal.Name.Equal)); err != nil {
+		return nil, err
+	}
 	names := make([]string, len(all))
 	for i, n := range all {
 		names[i] = n.String()
 	}
 	return names, nil
+}
+
+// unshared returns those of the names of groups that only one group has. Permissions are given to a
+// name. So whoever may create a group anywhere below the base could otherwise give it the rights of
+// another group. Active Directory itself keeps the names of accounts apart.
+func (s *Source) unshared(c *connection, names []principal.Name) ([]principal.Name, error) {
+	if strings.EqualFold(s.groups.names, accountName) {
+		return names, nil
+	}
+	owners := map[string]map[string]bool{} // entries by name
+	for some := range slices.Chunk(names, groupsAtOne) {
+		found, err := s.findGroups(c, s.groups.named(some...))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range found {
+			for _, v := range values(e, s.groups.names) {
+				name := principal.Fold(v)
+				if owners[name] == nil {
+					owners[name] = map[string]bool{}
+				}
+				owners[name][principal.Fold(e.DN)] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(names, func(n principal.Name) bool {
+		return len(owners[principal.Fold(n.User)]) != 1
+	}), nil
 }
 
 func (s *Source) groupEntries(c *connection, dn, name string) ([]*ldap.Entry, error) {

@@ -71,6 +71,7 @@ const (
 	connectionLife = 5 * time.Minute  // after that, the first server is preferred again
 	maxTurns       = 8                // operations at once; each has a connection of either kind at most
 	maxNetwork     = 4                // operations at once on behalf of one network
+	maxBehind      = 2                // operations at once on behalf of all networks that are locked
 	turnPatience   = 2 * time.Second  // how long a caller waits for its turn
 	maxReply       = 8 << 20          // bytes that a server may send for one operation
 

@@ -27,7 +27,7 @@ func (s *Source) Verify(ctx context.Context, name principal.Name, a login.Attemp
 	if err := checkPassword(p.Secret); err != nil {
 		return session.Grant{}, err
 	}
-	leave, err := s.turns.enter(ctx, a.Peer.Network())
+	leave, err := s.turns.enter(ctx, a.Peer.Network(), a.Behind)
 	if err != nil {
 		return session.Grant{}, err
 	}

@@ -125,10 +125,11 @@ func (p *pool) close() {
 	p.idle = nil
 }
 
-// turns bounds the operations at once, in all and for each network, so that callers from one network
-// can't keep others waiting.
+// turns bounds the operations at once: in all, for each network, and for all locked networks together.
+// So neither the callers from one network nor those from many locked ones can keep others waiting.
 type turns struct {
 	places chan struct{} // has one element for each operation
+	behind chan struct{} // has one element for each of those for a locked network
 
 	mu       sync.Mutex // guards what follows
 	networks map[string]*network
@@ -141,12 +142,20 @@ type network struct {
 }
 
 func newTurns() *turns {
-	return &turns{places: make(chan struct{}, maxTurns), networks: map[string]*network{}}
+	return &turns{
+		places: make(chan struct{}, maxTurns), behind: make(chan struct{}, maxBehind), networks: map[string]*network{},
+	}
 }
 
-// enter waits for a turn, which leave ends. The error is login.ErrBusy or ctx's.
-func (t *turns) enter(ctx context.Context, from string) (leave func(), _ error) {
+// enter waits for a turn, which leave ends. behind says that the caller's network is locked. The error is
+// login.ErrBusy or ctx's.
+func (t *turns) enter(ctx context.Context, from string, behind bool) (leave func(), _ error) {
 	n := t.join(from)
+	// The network's own place comes first, so that its callers wait without a place of others.
+	waits := []chan struct{}{n.places, t.places}
+	if behind {
+		waits = []chan struct{}{n.places, t.behind, t.places}
+	}
 	var held []chan struct{}
 	leave = func() {
 		for _, places := range held {
@@ -156,8 +165,7 @@ func (t *turns) enter(ctx context.Context, from string) (leave func(), _ error) 
 	}
 	patience, cancel := context.WithTimeout(ctx, turnPatience)
 	defer cancel()
-	// The network's own place comes first, so that its callers wait without a place of others.
-	for _, places := range []chan struct{}{n.places, t.places} {
+	for _, places := range waits {
 		select {
 		case places <- struct{}{}:
 			held = append(held, places)

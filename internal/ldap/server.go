@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
 )
 
@@ -225,8 +225,10 @@ func (l *servers) login(c *connection) error {
 
 const maxFile = 1 << 20 // bytes of a file of authorities or of a password
 
+// readFile reads a file that other accounts can't change: who can change it chooses whom the directory
+// lets in.
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := datadir.OpenFile(name)
 	if err != nil {
 		return nil, err
 	}

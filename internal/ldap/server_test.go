@@ -3,7 +3,9 @@ package ldap
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +49,24 @@ func TestConnectionsAreEncryptedAndTheServerIsKnown(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFilesThatOtherAccountsCanChangeAreNotUsed(t *testing.T) {
+	set := settings(t, ldaptest.Start(t, ldaptest.Options{}))
+	for _, name := range []string{set.CA, set.BindPasswordFile} {
+		if err := os.Chmod(name, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		f := newFixture(t, set)
+		f.unavailable(t)
+		if f.log.lines("can be written by others") == 0 {
+			t.Errorf("the log does not say why:\n%s", f.log)
+		}
+		if err := os.Chmod(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newFixture(t, set).accepted(t, "alice", "alice-pw")
 }
 
 func TestAPlainServerOnThisMachineIsUsed(t *testing.T) {
@@ -188,23 +208,52 @@ func TestManyLoginsAtOnceShareAFewConnections(t *testing.T) {
 func TestOneNetworkLeavesTurnsToOthers(t *testing.T) {
 	turns := newTurns()
 	for range maxNetwork {
-		if _, err := turns.enter(t.Context(), "198.51.100.1"); err != nil {
+		if _, err := turns.enter(t.Context(), "198.51.100.1", false); err != nil {
 			t.Fatal(err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := turns.enter(gone, "198.51.100.1"); !errors.Is(err, context.Canceled) {
+	if _, err := turns.enter(gone, "198.51.100.1", false); !errors.Is(err, context.Canceled) {
 		t.Errorf("a caller that has gone: %v", err)
 	}
-	if _, err := turns.enter(t.Context(), "198.51.100.1"); !errors.Is(err, login.ErrBusy) {
+	if _, err := turns.enter(t.Context(), "198.51.100.1", false); !errors.Is(err, login.ErrBusy) {
 		t.Errorf("one more of the network: %v", err)
 	}
-	leave, err := turns.enter(t.Context(), "192.0.2.7")
+	leave, err := turns.enter(t.Context(), "192.0.2.7", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	leave()
+}
+
+func TestCallersOfLockedNetworksLeaveTurnsToOthers(t *testing.T) {
+	f := newFixture(t, settings(t, ldaptest.Start(t, ldaptest.Options{})))
+	var leaves []func()
+	for i := range maxBehind {
+		leave, err := f.turns.enter(t.Context(), fmt.Sprintf("198.51.100.%d", i), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves = append(leaves, leave)
+	}
+	a := attempt("alice-pw")
+	if a.Behind = true; len(f.turns.places) != maxBehind {
+		t.Errorf("%d turns are taken", len(f.turns.places))
+	}
+	if _, err := f.Verify(t.Context(), named("alice"), a); !errors.Is(err, login.ErrBusy) {
+		t.Errorf("one more caller of a locked network: %v", err)
+	}
+	f.accepted(t, "alice", "alice-pw")
+	for _, leave := range leaves {
+		leave()
+	}
+	if _, err := f.Verify(t.Context(), named("alice"), a); err != nil {
+		t.Errorf("a caller of a locked network, when no other asks: %v", err)
+	}
+	if len(f.turns.behind) != 0 || len(f.turns.places) != 0 {
+		t.Error("turns were not given back")
+	}
 }
 
 func TestAServerCantSendMoreThanIsAllowed(t *testing.T) {

@@ -214,7 +214,7 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	guess := g.throttle.begin(g.claimed(a), a.Peer.Network())
 	// This has an effect only if a method panics: then the credential may have been verified.
 	defer guess.wrong()
-	a.behind = guess.behind
+	a.Behind = guess.behind
 	// The credential of a locked caller is verified too: neither the answer nor its time may reveal
 	// whether it is a lock or a wrong password.
 	grant, err := g.judge(ctx, a)

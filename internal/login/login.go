@@ -28,9 +28,9 @@ type Attempt struct {
 	Locale string
 	Peer   peer.Peer
 
-	// behind is set by the gate for a caller that is served only if no other caller waits. A method
-	// with a queue must respect it.
-	behind bool
+	// Behind is set by the gate for a caller whose network is locked. Its credential is verified all the
+	// same. A method with a queue must not let such callers keep others waiting.
+	Behind bool
 }
 
 // Credential is what a caller presents. Each way in has a type of its own.

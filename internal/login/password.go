@@ -99,7 +99,7 @@ func (s localUsers) Verify(ctx context.Context, name principal.Name, a Attempt) 
 	if !ok {
 		return session.Grant{}, ErrNotMine
 	}
-	caller := account.Caller{Network: a.Peer.Network(), Behind: a.behind}
+	caller := account.Caller{Network: a.Peer.Network(), Behind: a.Behind}
 	who, err := s.Manager.Verify(ctx, name, caller, []byte(p.Secret.Reveal()))
 	switch {
 	case errors.Is(err, account.ErrUnconfirmed):
