@@ -112,8 +112,8 @@ func (a *api) createUser(ctx context.Context, c *vim.Call, r *types.CreateUserRe
 	if err := a.judgeUser(ctx, c, name, true); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return vim.About(a.Accounts.Create(ctx, s.Actor(), name, []byte(spec.Password), spec.Description), name.String())
+	err = a.Accounts.Create(ctx, c.Session.Actor(), name, []byte(spec.Password), spec.Description)
+	return vim.About(err, name.String())
 }
 
 // updateUser changes the members that are set in the request. A user may change its own password;
@@ -170,8 +170,7 @@ func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, canLogIn
 	if err := a.judgeUser(ctx, c, name, canLogIn); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return vim.About(do(ctx, s.Actor(), name), spelling)
+	return vim.About(do(ctx, c.Session.Actor(), name), spelling)
 }
 
 // unlockUser deletes the counts of failed logins of any principal. Users of other domains and

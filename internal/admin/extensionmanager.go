@@ -173,8 +173,7 @@ func (a *api) registerExtension(ctx context.Context, c *vim.Call, r *types.Regis
 	if err := a.judgeRegister(c, reg); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return a.Extensions.Register(ctx, s.Actor(), reg)
+	return a.Extensions.Register(ctx, c.Session.Actor(), reg)
 }
 
 func (a *api) updateExtension(ctx context.Context, c *vim.Call, r *types.UpdateExtensionRequestType) error {
@@ -185,8 +184,7 @@ func (a *api) updateExtension(ctx context.Context, c *vim.Call, r *types.UpdateE
 	if err := a.judgeUpdate(c, reg); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return a.Extensions.Update(ctx, s.Actor(), reg, ownSession(c, reg.Key))
+	return a.Extensions.Update(ctx, c.Session.Actor(), reg, ownSession(c, reg.Key))
 }
 
 func (a *api) unregisterExtension(ctx context.Context, c *vim.Call, r *types.UnregisterExtensionRequestType) error {
@@ -194,8 +192,7 @@ func (a *api) unregisterExtension(ctx context.Context, c *vim.Call, r *types.Unr
 	if err := a.judgeUnregister(c, r.ExtensionKey); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return a.Extensions.Unregister(ctx, s.Actor(), r.ExtensionKey)
+	return a.Extensions.Unregister(ctx, c.Session.Actor(), r.ExtensionKey)
 }
 
 // setExtensionCertificate sets the certificate of the request or, if it has none, the client
@@ -214,16 +211,16 @@ func (a *api) setExtensionCertificate(
 	if err := a.judgeExtension(c, r.ExtensionKey); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return a.Extensions.SetCertificate(ctx, s.Actor(), r.ExtensionKey, certificate, ownSession(c, r.ExtensionKey))
+	own := ownSession(c, r.ExtensionKey)
+	return a.Extensions.SetCertificate(ctx, c.Session.Actor(), r.ExtensionKey, certificate, own)
 }
 
 // ownSession returns the key of the caller's session if the caller is the extension itself, and ""
 // otherwise. This session stays when the extension changes its credentials.
 func ownSession(c *vim.Call, key string) string {
-	s := c.Session.Session()
-	if s.Origin == nil && s.Identity.Extension && s.Identity.Name.Equal(principal.Extension(key)) {
-		return s.Key.String()
+	identity, origin := c.Session.Who()
+	if origin == nil && identity.Extension && identity.Name.Equal(principal.Extension(key)) {
+		return c.Session.Key().String()
 	}
 	return ""
 }
@@ -233,8 +230,7 @@ func (a *api) setPublicKey(ctx context.Context, c *vim.Call, r *types.SetPublicK
 	if err := a.judgeExtension(c, r.ExtensionKey); err != nil {
 		return err
 	}
-	s := c.Session.Session()
-	return a.Extensions.SetPublicKey(ctx, s.Actor(), r.ExtensionKey, r.PublicKey)
+	return a.Extensions.SetPublicKey(ctx, c.Session.Actor(), r.ExtensionKey, r.PublicKey)
 }
 
 // getPublicKey returns the server's public key, with which extensions verify the server's

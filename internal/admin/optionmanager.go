@@ -73,8 +73,7 @@ func (a *api) updateOptions(ctx context.Context, c *vim.Call, r *types.UpdateOpt
 		c.Note("option", o.Key)
 		set[i] = setting.Option{Name: o.Key, Value: o.Value}
 	}
-	s := c.Session.Session()
-	return a.Settings.Update(ctx, s.Actor(), set)
+	return a.Settings.Update(ctx, c.Session.Actor(), set)
 }
 
 func (a *api) supportedOption(context.Context, *vim.Call) ([]types.OptionDef, error) {

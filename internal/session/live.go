@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -135,6 +136,17 @@ func (l *Live) MessageLocale() string { return l.facts.Load().value.messages }
 func (l *Live) Who() (identity, origin *Identity) {
 	f := &l.facts.Load().value
 	return &f.identity, f.origin
+}
+
+// Actor returns the acting principal for events and logs, as Session.Actor does, without a copy of the
+// session.
+func (l *Live) Actor() event.Actor {
+	f := &l.facts.Load().value
+	a := event.By(f.name)
+	if f.origin != nil {
+		a.Origin = f.origin.Name.String()
+	}
+	return a
 }
 
 // Identity returns a copy of the principal that the session acts as.

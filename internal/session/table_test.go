@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -78,4 +79,26 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 	if table.Size() != 1 {
 		t.Errorf("size %d after deletions of others", table.Size())
 	}
+}
+
+func TestTheActorOfALiveSessionIsThatOfItsCopy(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	l, _ := f.start(t, "Alice")
+	check := func(want event.Actor) {
+		t.Helper()
+		s := l.Session()
+		if got := l.Actor(); got != want || got != s.Actor() {
+			t.Errorf("%v, its copy has %v, want %v", got, s.Actor(), want)
+		}
+	}
+	check(event.By(`VSPHERE.LOCAL\Alice`))
+	err := f.Update(t.Context(), l, func(s *Session) ([]store.Change, error) {
+		owner := s.Owner()
+		s.Identity, s.Origin = named("bob").Identity, &owner
+		return nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(event.Actor{User: `VSPHERE.LOCAL\bob`, Origin: `VSPHERE.LOCAL\Alice`})
 }

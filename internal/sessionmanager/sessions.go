@@ -58,9 +58,9 @@ func (m *manager) setLocale(ctx context.Context, c *vim.Call, r *types.SetLocale
 
 // terminateSession ends the sessions in the given order, up to the first one that can't be ended.
 func (m *manager) terminateSession(ctx context.Context, c *vim.Call, r *types.TerminateSessionRequestType) error {
-	own := c.Session.Session()
+	own, by := c.Session.Key().String(), c.Session.Actor()
 	for _, key := range r.SessionId {
-		if key == own.Key.String() {
+		if key == own {
 			return vim.InvalidArgument("sessionId", errors.New("a session can't terminate itself"))
 		}
 		l, err := m.domain.Sessions.Lookup(ctx, key)
@@ -70,7 +70,7 @@ func (m *manager) terminateSession(ctx context.Context, c *vim.Call, r *types.Te
 			return err
 		}
 		s := l.Session()
-		err = m.domain.Sessions.End(ctx, l, session.Terminated(s, own.Actor()))
+		err = m.domain.Sessions.End(ctx, l, session.Terminated(s, by))
 		if errors.Is(err, session.ErrNoSession) {
 			return vim.NewFault(&types.NotFound{}, err)
 		} else if err != nil {
@@ -96,8 +96,7 @@ func (m *manager) sessionIsActive(
 func (m *manager) updateServiceMessage(
 	ctx context.Context, c *vim.Call, r *types.UpdateServiceMessageRequestType,
 ) error {
-	s := c.Session.Session()
-	return m.domain.Settings.SetMessage(ctx, s.Actor(), r.Message)
+	return m.domain.Settings.SetMessage(ctx, c.Session.Actor(), r.Message)
 }
 
 func (m *manager) currentSession(_ context.Context, c *vim.Call) (*types.UserSession, error) {

@@ -153,8 +153,7 @@ func actorOf(c *Call) event.Actor {
 	case c.audit.notes != nil && c.audit.notes.actor != event.Actor{}:
 		return c.audit.notes.actor
 	case c.Session != nil:
-		s := c.Session.Session()
-		return s.Actor()
+		return c.Session.Actor()
 	}
 	return event.Actor{}
 }

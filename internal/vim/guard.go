@@ -99,6 +99,5 @@ func (a *API) Authority(c *Call) access.Set { return a.access.Authority(login.Su
 // changes itself.
 func (a *API) Grantor(c *Call) access.Grantor {
 	c.guard.judged = true
-	s := c.Session.Session()
-	return access.Grantor{By: s.Actor(), Who: login.SubjectOf(c.Session)}
+	return access.Grantor{By: c.Session.Actor(), Who: login.SubjectOf(c.Session)}
 }

@@ -10,9 +10,8 @@ import (
 
 // Post writes an event whose actor is the caller.
 func (a *API) Post(ctx context.Context, c *Call, e event.Event) error {
-	s := c.Session.Session()
-	e.SessionID = s.Key.String()
-	_, err := a.mirror.Commit(ctx, a.events.Change(e.By(s.Actor())))
+	e.SessionID = c.Session.Key().String()
+	_, err := a.mirror.Commit(ctx, a.events.Change(e.By(c.Session.Actor())))
 	return err
 }
 
