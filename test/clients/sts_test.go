@@ -1,0 +1,117 @@
+package clients
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rsaCertificate creates a self-signed client certificate with an RSA key, as govmomi needs it for
+// signatures, and returns its files.
+func rsaCertificate(t *testing.T, name string) (cert, key string) {
+	t.Helper()
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(k)}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
+}
+
+// keyed returns a govc with a key and without a session. govc uses a stored session before it logs in.
+func (s *server) keyed(t *testing.T, cert, key string) *govc {
+	return s.govc(t, "", "", false).with("GOVC_CERTIFICATE="+cert, "GOVC_PRIVATE_KEY="+key)
+}
+
+// registered registers an extension with a certificate, and returns a function that returns a new govc with
+// the key.
+func (s *server) registered(t *testing.T, name string) func() *govc {
+	t.Helper()
+	admin := s.govc(t, adminUser, adminPassword, false)
+	cert, key := rsaCertificate(t, name)
+	admin.okStdin(`{"key":"`+name+`","version":"1.0","description":{"label":"CSI","summary":"Storage"},`+
+		`"lastHeartbeatTime":"2026-01-01T00:00:00Z"}`, "extension.register")
+	admin.ok("extension.setcert", "-cert-pem", readFile(t, cert), name)
+	return func() *govc { return s.keyed(t, cert, key) }
+}
+
+// own returns who govc is logged in as.
+func (g *govc) own() string {
+	g.t.Helper()
+	return g.ok("session.ls", "-S")
+}
+
+func TestGovcLogsInWithTokensOfTheServer(t *testing.T) {
+	s := newServer(t)
+	admin := s.govc(t, adminUser, adminPassword, false)
+
+	bearer := admin.ok("session.login", "-issue")
+	has(t, "a bearer token", bearer, "<saml2:Assertion", "cm:bearer", "Administrator@VSPHERE.LOCAL")
+	user := s.govc(t, "", "", false)
+	user.ok("session.login", "-l", "-token", bearer)
+	has(t, "the session of a bearer token", user.own(), `VSPHERE.LOCAL\Administrator`)
+	s.govc(t, "", "", false).fails("incorrect user name or password", "session.login", "-l", "-token", bearer)
+
+	cert, key := rsaCertificate(t, "administrator's own")
+	withKey := admin.with("GOVC_CERTIFICATE="+cert, "GOVC_PRIVATE_KEY="+key)
+	hok := withKey.ok("session.login", "-issue")
+	has(t, "a holder-of-key token", hok, "holder-of-key", "Administrator@VSPHERE.LOCAL")
+	for range 2 { // it can be used until it expires
+		again := s.keyed(t, cert, key)
+		again.ok("session.login", "-l", "-token", hok)
+		has(t, "the session of a holder-of-key token", again.own(), `VSPHERE.LOCAL\Administrator`)
+	}
+	s.keyed(t, cert, key).ok("session.login", "-r", "-l", "-token", hok)
+	renewed := s.keyed(t, cert, key).ok("session.login", "-renew", "-lifetime", "24h", "-token", hok)
+	s.keyed(t, cert, key).ok("session.login", "-l", "-token", renewed)
+
+	const refused = "incorrect user name or password"
+	otherCert, otherKey := rsaCertificate(t, "another")
+	s.keyed(t, otherCert, otherKey).fails(refused, "session.login", "-l", "-token", hok)
+	s.govc(t, "", "", false).fails(refused, "session.login", "-l", "-token", hok)
+	s.keyed(t, cert, key).fails(refused, "session.login", "-l", "-token",
+		strings.Replace(hok, "Administrator@", "administrator@", 1))
+	admin.with("GOVC_PASSWORD=wrong").fails("FailedAuthentication: Invalid credentials", "session.login", "-issue")
+}
+
+func TestGovcIsASolutionUser(t *testing.T) {
+	s := newServer(t)
+	e := s.registered(t, "com.example.csi")
+	token := e().ok("session.login", "-issue")
+	has(t, "a token by certificate", token, "holder-of-key", "com.example.csi@VSPHERE.LOCAL")
+	user := e()
+	user.ok("session.login", "-l", "-token", token)
+	has(t, "its session", user.own(), "com.example.csi")
+
+	bearer := s.govc(t, adminUser, adminPassword, false).ok("session.login", "-issue")
+	acting := e().ok("session.login", "-issue", "-lifetime", "24h", "-token", bearer)
+	has(t, "a token by ActAs", acting, "holder-of-key", "Administrator@VSPHERE.LOCAL", "com.example.csi@VSPHERE.LOCAL")
+	user = e()
+	user.ok("session.login", "-l", "-token", acting)
+	has(t, "the session of a delegated token", user.own(), `VSPHERE.LOCAL\Administrator`)
+	s.govc(t, adminUser, adminPassword, false).ok("extension.unregister", "com.example.csi")
+	e().fails("incorrect user name or password", "session.login", "-l", "-token", acting)
+}
