@@ -140,7 +140,9 @@ var rooms = map[string]struct {
 	},
 	"internal/config":      {"", "settings don't depend on who uses them"},
 	"internal/cli/command": {"client", "the commands work with any server"},
-	"internal/cli":         {"client cli/command", "the commands work with any server, through the public client"},
+	"internal/cli/token":   {"cli/command", "the commands work with any Security Token Service"},
+	"internal/cli": {"client cli/command cli/token",
+		"the commands work with any server, through the public client"},
 }
 
 // imports are names of packages below internal/, or "client", with blanks between them.
@@ -164,7 +166,7 @@ var homes = map[string][]string{
 		"internal/store/etcd/members"},
 	// the etcd client is configured with types of these modules
 	"google.golang.org/grpc": {"internal/store/etcd/members"}, "go.uber.org/zap": {"internal/store/etcd/members"},
-	"github.com/spf13/cobra":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
+	"github.com/spf13/cobra":              {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/token"},
 	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
@@ -187,7 +189,7 @@ var homes = map[string][]string{
 		"internal/vim/vimtest", "internal/sessionmanager", "internal/inventory",
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
-		"internal/vectors", "internal/cli/command"},
+		"internal/vectors", "internal/cli/command", "internal/cli/token"},
 }
 
 type source struct {

@@ -49,6 +49,11 @@ type Client struct {
 	end  context.CancelCauseFunc
 }
 
+// Transport returns the client's HTTP transport, which checks the server's certificate as [Config] says.
+// It is for requests to other services of the same server, such as its Security Token Service. Close
+// closes its idle connections.
+func (c *Client) Transport() http.RoundTripper { return c.http.Transport }
+
 func newClient(cfg Config, base url.URL, transport http.RoundTripper) *Client {
 	c := &Client{
 		base:        base,

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/cli/token"
 )
 
 const clientGroup = "client"
@@ -41,6 +42,7 @@ func AddTo(root *cobra.Command, host Host) {
 	for _, cmd := range []*cobra.Command{
 		a.login(), a.logout(), a.whoami(), a.about(),
 		a.session(), a.user(), a.role(), a.permission(), a.extension(), a.event(), a.option(), a.node(),
+		token.Command(a.Set),
 	} {
 		cmd.GroupID = clientGroup
 		cmd.PersistentFlags().AddFlagSet(a.Flags())

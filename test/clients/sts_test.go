@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,4 +115,50 @@ func TestGovcIsASolutionUser(t *testing.T) {
 	has(t, "the session of a delegated token", user.own(), `VSPHERE.LOCAL\Administrator`)
 	s.govc(t, adminUser, adminPassword, false).ok("extension.unregister", "com.example.csi")
 	e().fails("incorrect user name or password", "session.login", "-l", "-token", acting)
+}
+
+// try runs the vigate command with the environment and returns its output.
+func (s *server) try(env []string, args ...string) (string, error) {
+	cmd := exec.Command(bin.vigate, args...)
+	cmd.Env = append([]string{"HOME=" + s.home, "VIGATE_URL=https://" + s.tls, "VIGATE_INSECURE=true"}, env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestVigateIssuesRenewsAndShowsTokens(t *testing.T) {
+	s := newServer(t)
+	cert, key := rsaCertificate(t, "administrator's own")
+	user := []string{"VIGATE_USERNAME=" + adminUser, "VIGATE_PASSWORD=" + adminPassword}
+	ok := func(env []string, args ...string) string {
+		t.Helper()
+		out, err := s.try(env, args...)
+		if err != nil {
+			t.Fatalf("vigate %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return out
+	}
+	file, renewed := filepath.Join(t.TempDir(), "token"), filepath.Join(t.TempDir(), "renewed")
+	ok(user, "token", "issue", "--cert", cert, "--key", key, "--renewable", "--lifetime", "1h", "--out", file)
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file of the token: %v %v", info.Mode(), err)
+	}
+	has(t, "token show", ok(nil, "token", "show", file), "Administrator@VSPHERE.LOCAL", "holder of key", "Verified:",
+		"Renewals left:")
+	ok(nil, "token", "renew", file, "--cert", cert, "--key", key, "--out", renewed)
+	out := ok(nil, "login", "--token-file", renewed, "--cert", cert, "--key", key)
+	has(t, "login with a renewed token", out, `VSPHERE.LOCAL\Administrator`)
+	has(t, "a bearer token", ok(user, "token", "issue"), "<saml2:Assertion")
+	if out, err := s.try(nil, "token", "issue"); err == nil || !strings.Contains(out, "give a user") {
+		t.Errorf("without a credential: %v %s", err, out)
+	}
+	if out, err := s.try(nil, "token", "renew", file); err == nil || !strings.Contains(out, "only with its key") {
+		t.Errorf("renewal without a key: %v %s", err, out)
+	}
+	if out, err := s.try(nil, "token", "show", cert); err == nil || !strings.Contains(out, "not a SAML 2.0 assertion") {
+		t.Errorf("show of another file: %v %s", err, out)
+	}
+	wrong := []string{user[0], "VIGATE_PASSWORD=wrong"}
+	if out, err := s.try(wrong, "token", "issue"); err == nil || !strings.Contains(out, "Invalid credentials") {
+		t.Errorf("a wrong password: %v %s", err, out)
+	}
 }

@@ -105,7 +105,7 @@ func (f sessionFiles) save(k *savedSession) error {
 		return fmt.Errorf("save session: %w", err)
 	}
 	k.path = f.path(k)
-	if err := replaceFile(k.path, append(content, '\n')); err != nil {
+	if err := ReplaceFile(k.path, append(content, '\n')); err != nil {
 		return fmt.Errorf("save session: %w", err)
 	}
 	return nil
@@ -200,8 +200,8 @@ func makePrivateDir(dir string) error {
 	return nil
 }
 
-// replaceFile atomically replaces a file. Only its owner can read the new file.
-func replaceFile(path string, content []byte) (err error) {
+// ReplaceFile atomically replaces a file. Only its owner can read the new file.
+func ReplaceFile(path string, content []byte) (err error) {
 	// CreateTemp makes the file with mode 0600.
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".session-*")
 	if err != nil {
