@@ -106,7 +106,7 @@ func TestGovmomiRenewsAndDelegatesEveryFormOfToken(t *testing.T) {
 			})
 			if a.Subject != old.Subject || a.Holder.User != solution || !a.Key.Equal(s.extension.Cert) ||
 				a.Delegations != old.Delegations-1 || len(a.Delegates) != len(old.Delegates)+1 ||
-				!a.NotOnOrAfter.Equal(old.NotOnOrAfter) || a.Solution != old.Solution {
+				a.Renewable != old.Renewable || !a.NotOnOrAfter.Equal(old.NotOnOrAfter) || a.Solution != old.Solution {
 				t.Errorf("%s, by ActAs of %s: %+v, was %+v", name, what, a, old)
 			}
 		}
@@ -123,6 +123,14 @@ func TestAHolderOfKeyTokenProvesItsOwner(t *testing.T) {
 	if a.Subject != ann || !a.Key.Equal(s.extension.Cert) || a.Context != saml.ContextToken ||
 		!a.NotOnOrAfter.Equal(s.read(token).NotOnOrAfter) {
 		t.Errorf("%+v", a)
+	}
+	again := sts.TokenRequest{Certificate: owner, Token: token, Renewable: true, KeyID: "_0123456789"}
+	if _, a := s.issue(again); !a.Renewable || a.Renewals != s.read(token).Renewals {
+		t.Errorf("a token from another one can be renewed %d times", a.Renewals)
+	}
+	again.Token = s.token(func(a *saml.Assertion) { a.Renewable, a.Renewals = false, 0 })
+	if _, a := s.issue(again); a.Renewable {
+		t.Error("a token from one that can't be renewed can be")
 	}
 	bearer := s.token(func(a *saml.Assertion) { a.Key, a.Renewable = nil, false })
 	_, err := s.client().Issue(t.Context(), sts.TokenRequest{Certificate: owner, Token: bearer, KeyID: "_0123456789"})

@@ -92,6 +92,11 @@ func (s *Service) issue(ctx context.Context, p *peer.Peer, r *request) (string, 
 	if !r.bearer {
 		t.Key = r.certificate
 		t.Renewable, t.Renewals = r.renew, renewals
+		for _, from := range []*saml.Assertion{r.token, r.actAs} {
+			if from != nil { // otherwise it could be renewed for ever, in the place of the token it is from
+				t.Renewable, t.Renewals = t.Renewable && from.Renewable, min(t.Renewals, from.Renewals)
+			}
+		}
 	}
 	if r.delegate {
 		t.Delegations = delegations
