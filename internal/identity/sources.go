@@ -269,19 +269,25 @@ type member struct {
 }
 
 // Authenticate is part of login.Method. A user that the directory of its domain does not have, or has
-// disabled, is rejected. If the directory is not available, nobody of its domain can log in: without
-// its groups a user might have more rights than it should, or fewer.
+// disabled, is rejected, also if a token of this server's own token service names it, or if it acts as
+// another. If the directory is not available, nobody of its domain can log in: without its groups a
+// user might have more rights than it should, or fewer.
 func (m member) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
 	grant, err := m.Method.Authenticate(ctx, a)
 	if err != nil {
 		return grant, err
 	}
-	for _, d := range m.directories {
-		if grant.Scope.Domain == "" || d.Domain() != strings.ToUpper(grant.Scope.Domain) {
+	for _, i := range []*session.Identity{&grant.Identity, grant.Origin} {
+		if i == nil || i.Extension {
 			continue
 		}
-		if grant.Identity.Groups, err = d.Groups(ctx, grant.Identity.Name); err != nil {
-			return session.Grant{}, fmt.Errorf("find groups: %w", err)
+		for _, d := range m.directories {
+			if d.Domain() != i.Name.Domain {
+				continue
+			}
+			if i.Groups, err = d.Groups(ctx, i.Name); err != nil {
+				return session.Grant{}, fmt.Errorf("find groups: %w", err)
+			}
 		}
 	}
 	return grant, nil

@@ -1,18 +1,23 @@
 package identity
 
 import (
+	"context"
 	"encoding/pem"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/ldap/ldaptest"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/saml/samltest"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/session"
 )
 
 func write(t *testing.T, dir, name, content string) string {
@@ -60,6 +65,55 @@ func TestAnIssuerOfTheConfigurationLogsItsUsersIn(t *testing.T) {
 	found := Try(t.Context(), c)
 	if len(found) != 1 || found[0].Err != nil || !strings.Contains(found[0].Found, "certificate of CN=") {
 		t.Errorf("found %+v", found)
+	}
+}
+
+func TestADirectoryDecidesOnItsUsersWhateverTokenTheyHave(t *testing.T) {
+	server := ldaptest.Start(t, ldaptest.Options{})
+	c := Defaults()
+	c.LDAP = []LDAP{{
+		Domain: "corp.example", Servers: []string{server.LDAPS}, CA: server.CA, UserBase: ldaptest.People,
+		UserFilter: "(uid={name})", GroupBase: ldaptest.Groups, GroupFilter: "(member={dn})",
+		BindDN: ldaptest.Service, BindPasswordFile: write(t, t.TempDir(), "password", ldaptest.Password),
+	}}
+	s, err := Open(c, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	own := samltest.NewIssuer(t, "https://own.example", "")
+	var grant session.Grant
+	methods, err := s.Methods(MethodOptions{
+		Spent: &login.Spent{}, Own: func(string) []saml.Issuer { return []saml.Issuer{own.Issuer} },
+		Confirm: func(context.Context, *saml.Assertion) (session.Grant, error) { return grant, nil },
+	})
+	if err != nil || len(methods) != 1 {
+		t.Fatalf("%d methods, %v", len(methods), err)
+	}
+	user := func(name string) session.Identity {
+		return session.Identity{
+			Name: principal.Name{Domain: "CORP.EXAMPLE", User: name}, Groups: []string{`CORP.EXAMPLE\old`},
+		}
+	}
+	enter := func(who session.Identity, origin *session.Identity) (session.Grant, error) {
+		grant = session.Grant{Identity: who, Origin: origin, Scope: session.Scope{Proved: true}}
+		assertion := own.Bearer(time.Now())
+		assertion.Subject, assertion.Groups = who.Name, nil
+		return methods[0].Authenticate(t.Context(), login.Attempt{
+			Credential: login.Assertion{Authorization: secret.New(samltest.Header(own.Token(t, assertion)))},
+		})
+	}
+	if g, err := enter(user("alice"), new(user("bob"))); err != nil || len(g.Origin.Groups) != 0 ||
+		!slices.Equal(g.Identity.Groups, []string{`CORP.EXAMPLE\inner`}) {
+		t.Errorf("groups of the token are used: %+v, %+v, %v", g.Identity, g.Origin, err)
+	}
+	for _, disabled := range []string{"carol", "nobody"} {
+		if _, err := enter(user(disabled), nil); !errors.Is(err, login.ErrRejected) {
+			t.Errorf("%s logs in: %v", disabled, err)
+		}
+		if _, err := enter(user("alice"), new(user(disabled))); !errors.Is(err, login.ErrRejected) {
+			t.Errorf("%s acts as another: %v", disabled, err)
+		}
 	}
 }
 
