@@ -4,7 +4,6 @@
 package etcd_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,7 +35,7 @@ func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "etcd")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		program, err = member.Build(context.Background(), dir)
+		program, err = member.Build(".", dir)
 	}
 	if err == nil {
 		var members []*member.Member

@@ -35,10 +35,19 @@ import (
 // patience is how long a test waits for a condition. It is long enough for the slowest machines.
 const patience = 5 * time.Minute
 
+// bin is the directory of the programs that tests build.
+var bin string
+
 func TestMain(m *testing.M) {
 	// Tests create files with secrets, which must not be writable by the group.
 	syscall.Umask(0o022)
-	os.Exit(m.Run())
+	var err error
+	if bin, err = os.MkdirTemp("", "vigate-identity-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(bin)
+	os.Exit(code)
 }
 
 // server is the API with one more login method, on HTTP.

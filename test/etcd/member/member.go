@@ -28,11 +28,11 @@ import (
 const patience = 5 * time.Minute
 
 // Build compiles etcd, in the version that go.mod requires, into dir. It returns the program's
-// path. The working directory must be in this module, as it is for a test. With the build cache,
-// only the first build is slow.
-func Build(ctx context.Context, dir string) (string, error) {
+// path. module is the directory of this module. With the build cache, only the first build is slow.
+func Build(module, dir string) (string, error) {
 	path := filepath.Join(dir, "etcd")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "go.etcd.io/etcd/server/v3")
+	cmd := exec.Command("go", "build", "-o", path, "go.etcd.io/etcd/server/v3")
+	cmd.Dir = module
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build etcd: %w\n%s", err, out)
 	}
