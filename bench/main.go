@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,start,many,list,cluster"
+const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,tokens,start,many,list,cluster"
 
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -136,6 +136,7 @@ var sections = []struct {
 	{"logins", logins},   // P8, before P4: the garbage of hashing makes the collector mark all sessions
 	{"clones", clones},   // P4
 	{"client", client},   // P10
+	{"tokens", tokens},   // P11
 	{"start", start},     // P7, without sessions
 	{"many", many},       // P3, P5, P7
 	{"list", list},       // P6
