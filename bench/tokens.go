@@ -36,8 +36,8 @@ func tokens(ctx context.Context, r *rig) ([]figure, error) {
 			}
 			took = append(took, d.Seconds()*1000)
 		}
-		all = append(all, figure{ID: "P11", What: "login by " + m.what + " besides the commit, processor", Unit: "ms",
-			Vigate: took, Goal: atMost(m.most)})
+		all = append(all, figure{ID: "P11", What: "login by " + m.what + " besides the commit, processor",
+			Unit: "ms", Vigate: took, Goal: atMost(m.most)})
 	}
 	flood, err := r.hostile(ctx)
 	return append(all, flood...), err
