@@ -49,7 +49,8 @@ func (r *rig) hostile(ctx context.Context) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.launchVigate("tokens", "--config", file, "--lockout-address-failures", "1000000", "--log-level", "error")
+	s, err := r.launchVigate("tokens", "--config", file, "--lockout-address-failures", "1000000",
+		"--log-level", "error")
 	if err != nil {
 		return nil, err
 	}
