@@ -220,8 +220,8 @@ func (t *Tokens) Check() []error {
 			errs = append(errs, t.Wrong(d.key, "must be between 1s and 8760h"))
 		}
 	}
-	if t.ClockSkew > 10*time.Minute {
-		errs = append(errs, t.Wrong("clock-skew", "must be at most 10m"))
+	if t.ClockSkew < time.Second || t.ClockSkew > 10*time.Minute {
+		errs = append(errs, t.Wrong("clock-skew", "must be between 1s and 10m"))
 	}
 	return errs
 }

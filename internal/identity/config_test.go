@@ -85,9 +85,10 @@ func TestEveryMistakeHasALine(t *testing.T) {
 	for src, want := range map[string][]string{
 		`identity: {oidc: [{issuer: "https://a", domain: a.example}]}`: {"1: audience is required"},
 		lines("identity:", "  tokens: {bearer-max: 0s, clock-skew: 1h}", "  recheck: 1ms"): {
-			"2: bearer-max must be between 1s and 8760h", "2: clock-skew must be at most 10m",
+			"2: bearer-max must be between 1s and 8760h", "2: clock-skew must be between 1s and 10m",
 		},
-		lines("identity:", "  recheck: 1ms"): {"2: recheck must be at least 1s"},
+		lines("identity:", "  tokens: {clock-skew: 0s}"): {"2: clock-skew must be between 1s and 10m"},
+		lines("identity:", "  recheck: 1ms"):             {"2: recheck must be at least 1s"},
 		lines("identity:", "  saml:", "  - {issuer: a, certificates: c, domain: vsphere.local}",
 			"  - {issuer: b, certificates: c, domain: LocalOS}"): {
 			"3: domain must not be vsphere.local", "4: domain must not be LocalOS",
