@@ -238,8 +238,9 @@ func verifyBytes(algorithm string, key crypto.PublicKey, signed, signature []byt
 	}
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return kind == "RSA" && key.N.BitLen() >= xmlsig.MinRSA && rsa.VerifyPKCS1v15(key, hash, digest,
-			signature) == nil
+		bits := key.N.BitLen()
+		return kind == "RSA" && bits >= xmlsig.MinRSA && bits <= xmlsig.MaxRSA &&
+			rsa.VerifyPKCS1v15(key, hash, digest, signature) == nil
 	case *ecdsa.PublicKey:
 		return kind == "ECDSA" && ecdsa.VerifyASN1(key, digest, signature)
 	}

@@ -180,15 +180,15 @@ func (d *Document) VerifyDetached(sig Element, key crypto.PublicKey, must ...Ele
 // MinRSA is the number of bits of the smallest RSA keys that are accepted.
 const MinRSA = 2048
 
-// maxRSA is the number of bits of the largest RSA keys. A client may bring a key of its own, and the
+// MaxRSA is the number of bits of the largest RSA keys. A client may bring a key of its own, and the
 // work grows with the square of its size.
-const maxRSA = 8192
+const MaxRSA = 8192
 
 // fits reports whether the algorithm is one for the key.
 func fits(m method, key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return !m.ecdsa && key.N.BitLen() >= MinRSA && key.N.BitLen() <= maxRSA
+		return !m.ecdsa && key.N.BitLen() >= MinRSA && key.N.BitLen() <= MaxRSA
 	case *ecdsa.PublicKey:
 		return m.ecdsa
 	}

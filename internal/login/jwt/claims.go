@@ -24,6 +24,9 @@ func (i *issuer) identify(c object, now time.Time) (Verified, error) {
 	if c["cnf"] != nil {
 		return Verified{}, errors.New("the token is bound to a key, and the proof of that key is not supported")
 	}
+	if c["events"] != nil {
+		return Verified{}, errors.New("the token is a notice of an event, such as a logout")
+	}
 	// The library has checked the issuer and the audience as well. It compares the names of claims
 	// without case and makes an exception for one issuer.
 	if issuer, ok := c.text("iss"); !ok || issuer != i.URL {

@@ -162,6 +162,7 @@ func TestClaimsThatAreNotRightAreRefused(t *testing.T) {
 		"a zero byte":          {map[string]any{"sub": "ann\x00"}, `"sub"`},
 		"a format character":   {map[string]any{"sub": "a\u202enn"}, `"sub"`},
 		"a long name":          {map[string]any{"sub": strings.Repeat("x", 512)}, `"sub"`},
+		"a notice of a logout": {map[string]any{"events": map[string]any{"x": map[string]any{}}}, "event"},
 		"bound to a key":       {map[string]any{"cnf": map[string]string{"jkt": "x"}}, "bound"},
 		"too many groups":      {map[string]any{"groups": groups}, "groups"},
 		"the most groups":      {map[string]any{"groups": groups[1:]}, ""},
