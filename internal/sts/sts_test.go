@@ -329,8 +329,9 @@ func FuzzRequest(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if r.certificate != nil && !r.certificate.Equal(s.extension.Cert) {
-				t.Errorf("%q is signed by another key", text)
+			// Anybody may sign with a key of its own. The processes of a fuzzing run have different keys.
+			if r.certificate != nil && r.proof == (saml.Proof{}) {
+				t.Errorf("%q has a certificate and no proof", text)
 			}
 			if a := r.target; a != nil && (a.Subject != ann || !a.Key.Equal(s.extension.Cert)) {
 				t.Errorf("%q has another token: %+v", text, a)
