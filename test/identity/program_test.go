@@ -208,8 +208,8 @@ func (n *node) port() string {
 	return port
 }
 
-// permit gives the role ReadOnly to users.
-func (n *node) permit(users ...string) {
+// admin returns the token of a session of the administrator.
+func (n *node) admin() string {
 	n.t.Helper()
 	a := n.send(viJSON("SessionManager/SessionManager/Login", "",
 		fmt.Sprintf(`{"userName":%q,"password":%q}`, adminUser, adminPassword)))
@@ -217,13 +217,25 @@ func (n *node) permit(users ...string) {
 	if token == "" {
 		n.t.Fatalf("log in as administrator: %d %s", a.status, a.body)
 	}
+	return token
+}
+
+// call calls a method that returns nothing, and must succeed.
+func (n *node) call(token, path, body string) {
+	n.t.Helper()
+	if a := n.send(viJSON(path, token, body)); a.status != http.StatusNoContent {
+		n.t.Fatalf("%s %s: %d %s", path, body, a.status, a.body)
+	}
+}
+
+// permit gives the role ReadOnly to users.
+func (n *node) permit(users ...string) {
+	n.t.Helper()
+	token := n.admin()
 	for _, user := range users {
-		a := n.send(viJSON("AuthorizationManager/AuthorizationManager/SetEntityPermissions", token, fmt.Sprintf(
+		n.call(token, "AuthorizationManager/AuthorizationManager/SetEntityPermissions", fmt.Sprintf(
 			`{"entity":{"_typeName":"ManagedObjectReference","type":"Folder","value":"group-d1"},"permission":[`+
-				`{"_typeName":"Permission","principal":%q,"group":false,"roleId":-2,"propagate":true}]}`, user)))
-		if a.status != http.StatusNoContent {
-			n.t.Fatalf("set permission of %s: %d %s", user, a.status, a.body)
-		}
+				`{"_typeName":"Permission","principal":%q,"group":false,"roleId":-2,"propagate":true}]}`, user))
 	}
 }
 
