@@ -33,9 +33,9 @@ func configCheckCommand() *cobra.Command {
 
 Every mistake in the file is printed on a line of its own, with its place, and
 the exit code is 2. Without a mistake, each identity source is tried: keys,
-certificates and servers are read, and service accounts log in. One line per
-source says what it is for and what it answered. If a source fails, the exit
-code is 1. No user logs in, and nothing is changed.`,
+certificates and servers are read, and service accounts log in. For each source,
+one line says what it is for, and the next line what it answered. If a source
+fails, the exit code is 1. No user logs in, and nothing is changed.`,
 		Example: "  vigate config check /etc/vigate/vigate.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -51,12 +51,13 @@ func Mistakes(err error) []error {
 	if !ok {
 		return []error{err}
 	}
-	all := []error{m.error}
+	joined := []error{m.error}
 	if several, ok := m.error.(interface{ Unwrap() []error }); ok {
-		all = several.Unwrap()
+		joined = several.Unwrap()
 	}
-	for i, e := range all {
-		all[i] = WithExitCode(e, exitUsage)
+	var all []error // the joined error owns its slice
+	for _, e := range joined {
+		all = append(all, WithExitCode(e, exitUsage))
 	}
 	return all
 }
