@@ -131,9 +131,10 @@ var rooms = map[string]struct {
 		"peer httptoken",
 		"listeners don't know what they serve; they know the header that other origins can't send",
 	},
-	"internal/trust":   {"", "trust in a certificate doesn't depend on its use"},
-	"internal/datadir": {"", "who may change a directory doesn't depend on its content"},
-	"internal/control": {"peer", "the control socket doesn't know what it sends"},
+	"internal/gateway/message": {"xmltoken", "what passes through is changed without knowing what it means"},
+	"internal/trust":           {"", "trust in a certificate doesn't depend on its use"},
+	"internal/datadir":         {"", "who may change a directory doesn't depend on its content"},
+	"internal/control":         {"peer", "the control socket doesn't know what it sends"},
 	"internal/metrics": {
 		"store account server",
 		"the measured packages don't know metrics, and metrics know no operation",

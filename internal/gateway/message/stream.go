@@ -1,0 +1,139 @@
+package message
+
+import (
+	"errors"
+	"io"
+)
+
+// Replacer decides what stands in an answer instead of a text of a Table.
+type Replacer interface {
+	// Replace is called for each occurrence of a text, which is given by its place in the Table. out is what
+	// is passed on so far: it ends with what stands before the occurrence, at least Table.reach bytes of it
+	// if there are so many. rest is what follows, at least as many bytes. Replace appends what stands there
+	// instead, and may remove bytes from the end of out before, as far as the reach goes. It returns out,
+	// and how many bytes of rest it has replaced as well.
+	Replace(out []byte, text int, rest []byte) (_ []byte, used int)
+}
+
+// bufferSize is the size of the parts in which a stream is read, in bytes.
+const bufferSize = 32 << 10
+
+// Stream passes bytes on and replaces the texts of a Table. Reset begins it. It keeps its memory for the next
+// use: about twice bufferSize.
+type Stream struct {
+	table    *Table
+	replacer Replacer
+	source   io.Reader
+	err      error // of source
+	in       []byte
+	from, to int    // the part of in that is not passed on yet
+	out      []byte // passed on, but for the bytes before sent
+	sent     int
+}
+
+// Reset begins a new stream.
+func (s *Stream) Reset(t *Table, r Replacer, source io.Reader) {
+	s.table, s.replacer, s.source, s.err = t, r, source, nil
+	s.from, s.to, s.sent, s.out = 0, 0, 0, s.out[:0]
+	if need := bufferSize + t.most + t.reach; len(s.in) < need {
+		s.in = make([]byte, need)
+	}
+}
+
+// Read implements io.Reader.
+func (s *Stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		ready := s.ready()
+		if len(ready) > 0 {
+			n := copy(p, ready)
+			s.sent += n
+			return n, nil
+		}
+		if s.err != nil {
+			return 0, s.err
+		}
+		s.fill()
+	}
+}
+
+// WriteTo implements io.WriterTo.
+func (s *Stream) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		ready := s.ready()
+		if len(ready) > 0 {
+			n, err := w.Write(ready)
+			s.sent, total = s.sent+n, total+int64(n)
+			if err != nil {
+				return total, err
+			}
+			continue
+		}
+		if s.err != nil {
+			if errors.Is(s.err, io.EOF) {
+				return total, nil
+			}
+			return total, s.err
+		}
+		s.fill()
+	}
+}
+
+// ready returns what can be passed on. As long as more may follow, the last bytes wait: a Replacer may remove
+// them.
+func (s *Stream) ready() []byte {
+	end := len(s.out)
+	if s.err == nil {
+		end -= s.table.reach
+	}
+	if end <= s.sent {
+		return nil
+	}
+	return s.out[s.sent:end]
+}
+
+// fill reads the next part of the source and moves what is certain to out.
+func (s *Stream) fill() {
+	s.out = s.out[:copy(s.out, s.out[s.sent:])]
+	s.sent = 0
+	s.to = copy(s.in, s.in[s.from:s.to])
+	s.from = 0
+	n, err := s.source.Read(s.in[s.to:])
+	s.to += n
+	s.err = err
+	// A text that begins below limit is here as a whole, and so is what the Replacer sees behind it.
+	limit := s.to
+	if err == nil {
+		limit = max(0, s.to-s.table.most-s.table.reach+1)
+	}
+	for s.from < limit {
+		at, text := s.table.find(s.in[:s.to], s.from, limit)
+		if text < 0 {
+			s.out = append(s.out, s.in[s.from:limit]...)
+			s.from = limit
+			return
+		}
+		s.out = append(s.out, s.in[s.from:at]...)
+		rest := s.in[at+len(s.table.texts[text]) : s.to]
+		var used int
+		s.out, used = s.replacer.Replace(s.out, text, rest)
+		s.from = s.to - len(rest) + used
+	}
+}
+
+// Append appends b to out, with the texts of the table replaced. A Replacer sees at most what is in out and b.
+func (t *Table) Append(out, b []byte, r Replacer) []byte {
+	for {
+		at, text := t.find(b, 0, len(b))
+		if text < 0 {
+			return append(out, b...)
+		}
+		out = append(out, b[:at]...)
+		b = b[at+len(t.texts[text]):]
+		var used int
+		out, used = r.Replace(out, text, b)
+		b = b[used:]
+	}
+}
