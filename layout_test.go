@@ -96,9 +96,14 @@ var rooms = map[string]struct {
 		"vim domain directory access account extension setting event principal session locale budget",
 		"administration consists of operations on the domain; it knows no store, no HTTP, no binding",
 	},
-	"internal/history":        {"vim access event locale budget", "the log is used through the API; it knows no store"},
-	"internal/cluster":        {"store record vim", "the list of nodes and their clocks don't depend on sessions"},
-	"internal/property/value": {"schema", "the structure of a value doesn't depend on its origin"},
+	"internal/history": {"vim access event locale budget", "the log is used through the API; it knows no store"},
+	"internal/cluster": {"store record vim", "the list of nodes and their clocks don't depend on sessions"},
+	"internal/upstream": {"datadir secret upstream/note upstream/settings upstream/wire",
+		"sessions at an upstream know neither vigate's clients nor their calls"},
+	"internal/upstream/settings": {"config principal", "settings don't depend on who uses them"},
+	"internal/upstream/note":     {"record secret store", "a note doesn't depend on what it is for"},
+	"internal/upstream/wire":     {"datadir secret xmltoken", "a connection knows neither accounts nor limits"},
+	"internal/property/value":    {"schema", "the structure of a value doesn't depend on its origin"},
 	"internal/property": {"property/value schema vim session budget",
 		"properties are read through the API's rows"},
 	"internal/openapi":           {"vim schema", "the document is made only from the rows"},
@@ -190,7 +195,8 @@ var homes = map[string][]string{
 		"internal/vim/vimtest", "internal/sessionmanager", "internal/inventory",
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
-		"internal/vectors", "internal/cli/command", "internal/cli/token"},
+		"internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
+		"internal/upstream/wire"},
 }
 
 type source struct {
@@ -368,6 +374,7 @@ var large = map[string]struct {
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2600, "sessions, tickets, limits and the conditions of commits change together"},
+	"internal/upstream": {2450, "accounts, pools, places and queues of an upstream are one state under one lock"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},
 }

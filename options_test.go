@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,6 +51,9 @@ import (
 	"github.com/vigate/vigate/internal/sts"
 	"github.com/vigate/vigate/internal/sts/lookup"
 	"github.com/vigate/vigate/internal/sts/signing"
+	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/wire"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -103,6 +107,33 @@ var constructors = map[string]func(*testing.T){
 		})
 		r := extension.Registration{Key: "com.example", Data: []byte("{}")}
 		check(t, m.Register(t.Context(), event.By("test"), r))
+	},
+	"internal/upstream.Open": func(t *testing.T) {
+		u, err := upstream.Open(upstream.Config{URL: "http://127.0.0.1:1/sdk"}, upstream.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.Content(t.Context()); !errors.Is(err, upstream.ErrUnreachable) {
+			t.Error(err)
+		}
+		if _, err := u.BeginWait(t.Context()); !errors.Is(err, upstream.ErrFull) {
+			t.Error(err)
+		}
+	},
+	"internal/upstream/note.New": func(t *testing.T) {
+		b := note.New(note.Options{})
+		if _, err := b.Begin(t.Context(), "lab", "ann", func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+	},
+	"internal/upstream/wire.New": func(t *testing.T) {
+		c, err := wire.New(&url.URL{Scheme: "http", Host: "127.0.0.1:1", Path: "/sdk"}, wire.Trust{}, wire.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := wire.RetrieveContent(t.Context(), c, ""); !errors.Is(err, wire.ErrUnreachable) {
+			t.Error(err)
+		}
 	},
 	"internal/identity.Open": func(t *testing.T) {
 		s, err := identity.Open(identity.Config{}, nil, nil)

@@ -88,7 +88,7 @@ var kindNames = map[store.Kind]string{
 	store.Role: "roles", store.Permission: "permissions", store.Extension: "extensions", store.Setting: "settings",
 	store.Event: "events", store.Lockout: "lockouts", store.Node: "nodes", store.Numbers: "event numberings",
 	store.KeptEvent: "events with longer retention", store.Roster: "rosters of new names",
-	store.SigningKey: "keys of the token service",
+	store.SigningKey: "keys of the token service", store.Upstream: "notes of sessions at upstreams",
 }
 
 var errDamaged = errors.New("the store is damaged; restore a backup, or ask for help to recover the remaining records")

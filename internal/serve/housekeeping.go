@@ -87,7 +87,8 @@ func (n *Node) sweepTickets(ctx context.Context) error {
 	}
 	// Logins can spend thousands of proofs a second. All of them expire.
 	for range trimRounds {
-		removed, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node, store.KeptEvent)
+		removed, err := n.sweepRecords(ctx, store.Ticket, store.Spent, store.Node, store.KeptEvent,
+			store.Upstream)
 		if err != nil || removed < sweepLimit {
 			return err
 		}

@@ -37,6 +37,7 @@ const (
 	KeptEvent  Kind = 13 // event: an event that outlives the events after it; keeps its number
 	Roster     Kind = 14 // roster: one record, written by every commit that adds a user or an extension
 	SigningKey Kind = 15 // sts/signing: a private key of the token service, and its certificate
+	Upstream   Kind = 16 // upstream/note: the key of a session at an upstream, or the failed logins of a user there
 )
 
 // Appended reports whether Append writes the records of the kind. Such records have an order and

@@ -31,8 +31,8 @@ var (
 )
 
 // volatile has the kinds that are never copied, because they describe the processes that run on the
-// source.
-var volatile = map[store.Kind]bool{store.Node: true}
+// source. A server on the copy would end the sessions at upstreams that these processes use.
+var volatile = map[store.Kind]bool{store.Node: true, store.Upstream: true}
 
 // Options are the options of Copy. The zero value is valid.
 type Options struct {

@@ -1,0 +1,192 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/wire"
+)
+
+const ghostRetry = 30 * time.Second // between attempts to end one
+
+// ghost is the place of a session that vigate can't use, but that may be there: one of a process that
+// was killed, one that could not be logged out, or one of a login whose outcome is not known.
+type ghost struct {
+	note    note.Key
+	cookie  wire.Cookie // zero: only the key is known
+	unknown bool        // nothing is known
+	until   time.Time   // then it must have expired
+	next    time.Time   // when to try again to end it
+	refused map[*Account]bool
+}
+
+func noteOf(s *Session) note.Key { return note.Key{ID: s.note, Account: s.account.user, Key: s.key} }
+
+// errNoRoom means that sessions of earlier processes have taken the places.
+var errNoRoom = errors.New("the sessions of an earlier process have all places")
+
+// adopt makes the sessions of processes that were killed ghosts of this one. It returns errNoRoom if they
+// need the place that the caller has taken.
+func (u *Upstream) adopt(ctx context.Context) error {
+	for _, k := range u.book.Orphans(u.name) {
+		until := u.opts.Now().Add(mustHaveExpired)
+		mine, err := u.book.Claim(ctx, k, until)
+		if err != nil {
+			return err
+		}
+		if !mine {
+			continue
+		}
+		g := &ghost{note: k, until: until, refused: map[*Account]bool{}}
+		u.mu.Lock()
+		u.ghosts[g] = true
+		u.places++
+		u.publish()
+		u.mu.Unlock()
+		u.opts.Logger.Info("a session of an earlier process may be left at the upstream", "account", k.Account,
+			"since", k.Since.Format(time.RFC3339))
+		u.endByKey(ctx, g)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.places > u.maxSessions(u.limits.sessions) && !u.hopeful() {
+		return errNoRoom
+	}
+	return nil
+}
+
+// hopeful reports whether a login above the limit can free places: this process has no session, and
+// ghosts that a session may be able to end. Otherwise a crash would cost half an hour without service.
+// The caller holds mu.
+func (u *Upstream) hopeful() bool {
+	if len(u.sessions) > 0 {
+		return false
+	}
+	for g := range u.ghosts {
+		if !g.note.Key.IsZero() && len(g.refused) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// endByKey ends the session of a ghost if its key is also its cookie, as at govmomi's simulator. That
+// needs neither a login nor a privilege. Elsewhere the key is no cookie, and nothing happens.
+func (u *Upstream) endByKey(ctx context.Context, g *ghost) {
+	content, err := u.Content(ctx)
+	if err != nil || g.note.Key.IsZero() {
+		return
+	}
+	c := u.client(wire.Cookie{Value: g.note.Key})
+	if _, err := c.CurrentTime(ctx); err == nil && c.Logout(ctx, *content.SessionManager) == nil {
+		u.exorcise(g)
+	}
+}
+
+// exorcise frees the place of a ghost whose session has ended.
+func (u *Upstream) exorcise(g *ghost) {
+	u.mu.Lock()
+	there := u.ghosts[g]
+	if there {
+		delete(u.ghosts, g)
+		u.places--
+		u.publish()
+		u.dispatch()
+	}
+	u.mu.Unlock()
+	if there && g.note.ID != "" {
+		u.forget(g.note.ID)
+	}
+}
+
+// endOrphans ends the sessions of the ghosts of which only the key is known, by means of a session. The
+// caller holds mu.
+func (u *Upstream) endOrphans(s *Session) {
+	var all []*ghost
+	for g := range u.ghosts {
+		if !g.note.Key.IsZero() && g.cookie.Value.IsZero() && !g.refused[s.account] {
+			all = append(all, g)
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	s.pins++
+	a := s.account
+	u.begin(func() {
+		defer s.Unpin()
+		ctx, cancel := context.WithTimeout(context.Background(), callTime)
+		defer cancel()
+		content, err := u.Content(ctx)
+		if err != nil {
+			return
+		}
+		ended := 0
+		for _, g := range all {
+			if err = u.client(s.cookie).Terminate(ctx, *content.SessionManager, g.note.Key); err != nil {
+				break
+			}
+			ended++
+			u.exorcise(g)
+		}
+		if ended > 0 {
+			u.opts.Logger.Info("sessions of earlier processes were ended at the upstream", "sessions", ended)
+		}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		var fault *wire.FaultError
+		if errors.As(err, &fault) && !wire.Ended(err) {
+			u.opts.Logger.Warn("sessions of earlier processes can't be ended at the upstream: their places stay taken "+
+				"until they must have expired", "sessions", len(all)-ended, "account", a.name, "err", err)
+			for _, g := range all[ended:] {
+				g.refused[a] = true
+			}
+		}
+		if u.places > u.maxSessions(u.limits.sessions) {
+			s.draining = true // it was opened above the limit, and could not free the places
+		}
+	})
+}
+
+// haunt tries to end the ghosts whose cookie is known, and frees the places of those that must have
+// expired.
+func (u *Upstream) haunt(now time.Time) {
+	u.mu.Lock()
+	var expired, again []*ghost
+	for g := range u.ghosts {
+		switch {
+		case !now.Before(g.until):
+			expired = append(expired, g)
+		case !g.cookie.Value.IsZero() && !now.Before(g.next):
+			g.next = now.Add(ghostRetry)
+			again = append(again, g)
+		}
+	}
+	u.mu.Unlock()
+	for _, g := range expired {
+		u.exorcise(g)
+	}
+	for _, g := range again {
+		ctx, cancel := context.WithTimeout(context.Background(), callTime)
+		if u.endCookie(ctx, g.cookie) == nil {
+			u.exorcise(g)
+		}
+		cancel()
+	}
+}
+
+// restarted forgets the logins whose outcome is not known: nobody listens at the upstream's address, so
+// the server has ended, and its sessions with it.
+func (u *Upstream) restarted() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for g := range u.ghosts {
+		if g.unknown {
+			delete(u.ghosts, g)
+			u.places--
+		}
+	}
+	u.dispatch()
+}

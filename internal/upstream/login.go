@@ -1,0 +1,322 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/wire"
+)
+
+const (
+	// loginTime bounds a login. It is long: when it is over, nobody knows whether there is a session.
+	loginTime = time.Minute
+	// noteLonger is how much longer than a session can live its note is kept.
+	noteLonger = time.Hour
+)
+
+// errOutcome means that a login may have made a session that vigate does not know.
+var errOutcome = errors.New("the outcome of the login is not known")
+
+// open begins a login for the pool. The caller holds mu and has found room.
+func (u *Upstream) open(p *Pool, client string) {
+	u.places++
+	p.opening[client] = true
+	p.account.opening++
+	u.begin(func() { u.fill(p, client) })
+}
+
+// fill logs in and adds the session to the pool.
+func (u *Upstream) fill(p *Pool, client string) {
+	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
+	defer cancel()
+	a := p.account
+	err := u.adopt(ctx)
+	var s *Session
+	if err == nil {
+		s, err = u.loginAccount(ctx, a, p.locale)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(p.opening, client)
+	a.opening--
+	switch {
+	case errors.Is(err, errNoRoom):
+		u.places--
+	case err != nil:
+		u.lose(a.user, err)
+		a.failed(err)
+		if _, patient := a.unable(u.opts.Now()); patient {
+			time.AfterFunc(a.retry.Sub(u.opts.Now()), u.again)
+		}
+	default:
+		a.succeeded()
+		s.client = client
+		u.add(s, p)
+		u.endOrphans(s)
+	}
+	u.dispatch()
+}
+
+// again looks whether somebody who waits can be served now.
+func (u *Upstream) again() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.dispatch()
+}
+
+// lose frees the place of a login that failed, unless there may be a session. The caller holds mu.
+func (u *Upstream) lose(user string, err error) {
+	if !errors.Is(err, errOutcome) {
+		u.places--
+		return
+	}
+	u.ghosts[&ghost{note: note.Key{Account: user}, until: u.opts.Now().Add(mustHaveExpired), unknown: true}] = true
+}
+
+// add adds a session to the pool. The caller holds mu.
+func (u *Upstream) add(s *Session, p *Pool) {
+	s.account, s.pool = p.account, p
+	p.sessions = append(p.sessions, s)
+	if s.client != "" {
+		p.clients[s.client] = s
+	}
+	p.account.size++
+	u.sessions[s] = true
+	u.publish()
+	if u.closed || p.account.former {
+		s.draining = true
+		s.settle()
+	}
+}
+
+// loginAccount logs in with the password in the account's file.
+func (u *Upstream) loginAccount(ctx context.Context, a *Account, locale string) (*Session, error) {
+	password, err := u.readPassword(a.file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
+	}
+	d := u.digest(a.user, password)
+	u.mu.Lock()
+	a.tried = d
+	known := a.accepted == d
+	u.mu.Unlock()
+	c := credentials{a.user, password, locale, d, known}
+	s, err := u.login(ctx, c)
+	if _, unsupported := wire.Fault[*types.InvalidLocale](err); unsupported && locale != "" {
+		c.locale = "" // a client chose it: its texts are then in the language of the upstream
+		s, err = u.login(ctx, c)
+	}
+	if err != nil && !errors.Is(err, ErrUnreachable) {
+		err = fmt.Errorf("%w: %w", ErrAccount, err)
+	}
+	return s, err
+}
+
+// credentials are what a login sends.
+type credentials struct {
+	user     string
+	password secret.Text
+	locale   string
+	digest   digest
+	known    bool // the upstream has accepted the password before
+}
+
+// login logs in, within the budget of failed logins. The session has no pool yet. The error wraps
+// ErrRejected if the upstream refused the password, ErrUntried if it was not asked, and ErrUnreachable.
+// If it wraps errOutcome too, there may be a session.
+func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
+	content, err := u.Content(ctx)
+	if err != nil {
+		return nil, err
+	}
+	try, err := u.book.Begin(ctx, u.name, c.user, func() error {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return u.allowed(c.digest)
+	})
+	if err != nil {
+		if !errors.Is(err, ErrRejected) {
+			err = fmt.Errorf("%w: %w", ErrUntried, err)
+		}
+		return nil, err
+	}
+	u.counts.logins.Add(1)
+	client := u.client(wire.Cookie{})
+	client.Fresh = true
+	answer, err := client.Login(ctx, *content.SessionManager, c.user, c.password, c.locale)
+	outcome, err := judge(err)
+	if errors.Is(err, ErrRejected) {
+		u.mu.Lock()
+		u.refuse(c.digest)
+		u.mu.Unlock()
+	}
+	if outcome == note.Unknown && c.known {
+		outcome = note.Unsent // the password is right, so the login did not fail for it
+	}
+	// The login may have used up the time of ctx, and its end must be noted all the same.
+	ending, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	if err != nil {
+		return nil, errors.Join(err, try.End(ending, outcome, nil, time.Time{}))
+	}
+	now := u.opts.Now()
+	u.mu.Lock()
+	expires := now.Add(u.limits.age + noteLonger)
+	u.mu.Unlock()
+	key := note.Key{Upstream: u.name, Account: c.user, Key: answer.Key, Since: now.UTC()}
+	if err := try.End(ending, outcome, &key, expires); err != nil {
+		// After a crash nobody would know of the session.
+		if client.Cookie = answer.Cookie; client.Logout(ending, *content.SessionManager) != nil {
+			err = errors.Join(err, errOutcome)
+		}
+		return nil, err
+	}
+	return &Session{
+		upstream: u, key: answer.Key, cookie: answer.Cookie, info: answer.Info, note: key.ID, opened: now, used: now,
+		gone: make(chan struct{}), readers: readers{turn: make(chan struct{}, 1)},
+	}, nil
+}
+
+// judge returns what the error of a login means for the budget of failed logins, and for the caller.
+func judge(err error) (note.Outcome, error) {
+	var fault *wire.FaultError
+	var status *wire.StatusError
+	_, wrong := wire.Fault[*types.InvalidLogin](err)
+	_, forbidden := wire.Fault[*types.NoPermission](err)
+	switch {
+	case err == nil:
+		return note.Accepted, nil
+	case wrong:
+		return note.Refused, fmt.Errorf("%w: %w", ErrRejected, err)
+	case forbidden:
+		return note.Accepted, err // the user is known, but has no role
+	case errors.Is(err, ErrUnreachable):
+		return note.Unsent, err
+	case errors.As(err, &fault):
+		return note.Unsent, err
+	case errors.As(err, &status):
+		return note.Unsent, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return note.Unknown, fmt.Errorf("%w: %w: %w", ErrUnreachable, errOutcome, err)
+}
+
+// userKey returns the key of a user in Upstream.users.
+func userKey(name string) string { return strings.ToLower(name) }
+
+// attempt is a try of a password, whose result all callers with the same password share.
+type attempt struct {
+	done    chan struct{} // closed when the fields below are valid
+	account *Account
+	session *Session
+	err     error
+}
+
+const (
+	maxTries = 1000 // at the same time
+	// maxUser and maxSecret bound what is sent to the upstream.
+	maxUser   = 512
+	maxSecret = 4096
+)
+
+// Try logs in with a name and a password of the upstream, and returns the user's account and a session
+// of it. The password is not kept. A password is tried once for all who bring it at the same time, one
+// password of a user after the other, and a wrong one at most twice within some minutes. The error
+// wraps ErrRejected, ErrUntried, ErrUnreachable, ErrFull, ErrClosed or the error of ctx.
+func (u *Upstream) Try(ctx context.Context, user string, password secret.Text) (*Account, *Session, error) {
+	if user == "" || len(user) > maxUser || password.IsZero() || len(password.Reveal()) > maxSecret {
+		return nil, nil, ErrRejected // no server has such a user or password
+	}
+	d := u.digest(user, password)
+	u.mu.Lock()
+	at := u.tries[d]
+	if at == nil {
+		err := u.allowed(d)
+		if err == nil && len(u.tries) >= maxTries {
+			err = ErrFull
+		}
+		if err == nil && u.closed {
+			err = ErrClosed
+		}
+		if err != nil {
+			u.mu.Unlock()
+			return nil, nil, err
+		}
+		at = &attempt{done: make(chan struct{})}
+		u.tries[d] = at
+		u.begin(func() { u.try(at, user, password, d) })
+	}
+	u.mu.Unlock()
+	select {
+	case <-at.done:
+		return at.account, at.session, at.err
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
+}
+
+// try makes the attempt. Its context is no caller's: others wait for the result too.
+func (u *Upstream) try(at *attempt, user string, password secret.Text, d digest) {
+	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
+	defer cancel()
+	s, err := u.tryInPlace(ctx, credentials{user: user, password: password, digest: d})
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.tries, d)
+	if err != nil {
+		at.err = fmt.Errorf("try password: %w", err)
+	} else {
+		at.account, at.session = u.admit(s, user)
+		u.endOrphans(s)
+	}
+	close(at.done)
+	u.dispatch()
+}
+
+// tryInPlace waits for a place and logs in.
+func (u *Upstream) tryInPlace(ctx context.Context, c credentials) (*Session, error) {
+	err := u.adopt(ctx)
+	if err == nil {
+		_, err = u.acquire(ctx, demand{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := u.login(ctx, c)
+	if err != nil {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.lose(c.user, err)
+	}
+	return s, err
+}
+
+// admit adds a session of a pass-through user, and returns the account and the session to use. If the
+// user has one that is not busy, the new one is logged out: it was only needed to try the password. The
+// caller holds mu.
+func (u *Upstream) admit(s *Session, user string) (*Account, *Session) {
+	name := s.info.UserName
+	if name == "" {
+		name = user
+	}
+	a := u.users[userKey(name)]
+	if a == nil {
+		a = u.newAccount(name, user)
+		u.users[userKey(name)] = a
+	}
+	p := a.pool("")
+	old := demand{pool: p}.session()
+	u.add(s, p)
+	if old != nil && old.calls < callsPerSession {
+		s.draining = true
+		s.settle()
+		return a, old
+	}
+	return a, s
+}

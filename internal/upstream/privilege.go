@@ -1,0 +1,4 @@
+package upstream
+
+// privileges is replaced below.
+type privileges struct{}

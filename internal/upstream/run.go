@@ -1,0 +1,154 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// tick is how often an upstream looks after its sessions.
+const tick = time.Second
+
+// counters count since the start.
+type counters struct{ logins, failures, lost, full, requests atomic.Uint64 }
+
+// Run looks after the sessions until ctx ends: it logs out those that nobody uses or that are too old,
+// probes those whose clients only wait, and finds out whether the upstream can be reached.
+func (u *Upstream) Run(ctx context.Context) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	busy := make(chan struct{}, 1) // full while calls to the upstream are made
+	for {
+		u.look(u.opts.Now())
+		select {
+		case busy <- struct{}{}:
+			go func() {
+				defer func() { <-busy }()
+				u.ask(ctx, u.opts.Now())
+			}()
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// look does what needs no call to the upstream.
+func (u *Upstream) look(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return
+	}
+	for s := range u.sessions {
+		unused := s.calls == 0 && s.pins == 0
+		switch {
+		case s.ended || s.draining:
+		case unused && now.Sub(s.used) >= u.limits.idle && !s.kept():
+			s.draining = true
+		case now.Sub(s.opened) >= u.limits.age && !s.kept():
+			s.draining = true
+		}
+	}
+	u.settle()
+	// The share of this process becomes smaller when another one starts.
+	u.makeRoom(0, nil, now)
+	u.admitWaits()
+	u.dispatch()
+}
+
+// settle ends the sessions of accounts that are not configured any more, and those that drain, as far
+// as nobody needs them. The caller holds mu.
+func (u *Upstream) settle() {
+	for s := range u.sessions {
+		if s.account.former {
+			s.draining = true
+		}
+		s.settle()
+	}
+}
+
+// ask does what needs calls to the upstream.
+func (u *Upstream) ask(ctx context.Context, now time.Time) {
+	u.refresh()
+	u.forgive()
+	if u.Ready() != nil {
+		return
+	}
+	u.haunt(now)
+	u.mu.Lock()
+	var quiet []*Session
+	for s := range u.sessions {
+		if !s.ended && s.pins > 0 && now.Sub(s.used) >= probeAfter {
+			quiet = append(quiet, s)
+		}
+	}
+	u.mu.Unlock()
+	for _, s := range quiet {
+		s.Probe(ctx)
+		if ctx.Err() != nil || u.Ready() != nil {
+			return
+		}
+	}
+}
+
+// forgive lets an account log in at once whose password file has changed since the password was refused.
+func (u *Upstream) forgive() {
+	u.mu.Lock()
+	var all []*Account
+	for _, a := range u.accounts {
+		if a.cause != nil && a.failures > quickRetries && u.opts.Now().Before(a.retry) {
+			all = append(all, a)
+		}
+	}
+	u.mu.Unlock()
+	for _, a := range all {
+		password, err := u.readPassword(a.file)
+		if err != nil {
+			continue
+		}
+		d := u.digest(a.user, password)
+		u.mu.Lock()
+		if d != a.tried {
+			a.retry, a.failures = time.Time{}, 0
+		}
+		u.mu.Unlock()
+	}
+}
+
+// Drain logs all sessions out and lets nobody in any more. It returns when the upstream has confirmed
+// that, or when ctx ends.
+func (u *Upstream) Drain(ctx context.Context) error {
+	u.mu.Lock()
+	if !u.closed {
+		u.closed = true
+		for u.queue.Len() > 0 {
+			u.answer(u.queue.Front().Value.(*waiter), u.queue, nil, ErrClosed)
+		}
+		for u.lounge.Len() > 0 {
+			u.answer(u.lounge.Front().Value.(*waiter), u.lounge, nil, ErrClosed)
+		}
+		for s := range u.sessions {
+			s.draining, s.pins = true, 0
+			s.end()
+		}
+		u.hush()
+	}
+	u.mu.Unlock()
+	defer u.transport.Close()
+	select {
+	case <-u.quiet:
+	case <-ctx.Done():
+		return fmt.Errorf("log out of upstream %s: %w", u.name, ctx.Err())
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n := len(u.sessions) + len(u.ghosts); n > 0 {
+		return fmt.Errorf("log out of upstream %s: %d sessions are left there", u.name, n)
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+// Package upstream holds the sessions of vigate at the servers behind it: vCenters, ESXi hosts, and
+// others that speak as they do.
+//
+// An [Upstream] is one of these servers. A [Pool] has its sessions of one account and locale, which
+// client sessions share. [Pool.Acquire] gives a caller the session with the fewest calls in flight, and
+// opens more sessions while these are busy. All limits are those of the upstream as a whole, and whoever
+// has to wait is served in the order of arrival. A [Session] ends when nobody needs it, when it is too
+// old, or when it is found to be lost.
+//
+// The package decides when vigate logs in, and how often: never so often that the upstream locks a user
+// out. It knows neither the sessions of vigate's clients nor the calls that are made.
+package upstream
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/settings"
+	"github.com/vigate/vigate/internal/upstream/wire"
+)
+
+var (
+	// ErrFull means that no place was free within the wait-timeout.
+	ErrFull = errors.New("the upstream is busy")
+	// ErrUnreachable means that the upstream can't be reached, or can't be used.
+	ErrUnreachable = wire.ErrUnreachable
+	// ErrAccount means that vigate can't log in with the account.
+	ErrAccount = errors.New("the account can't be used")
+	// ErrRejected means that the upstream has refused the password.
+	ErrRejected = errors.New("the upstream refuses the password")
+	// ErrUntried means that a password was not tried, because too many logins of its user have failed.
+	ErrUntried = errors.New("the password was not tried")
+	// ErrGone means that the session has ended, or the last session of a user whose password is not
+	// kept.
+	ErrGone = errors.New("the session at the upstream has ended")
+	// ErrClosed means that the upstream is not used any more.
+	ErrClosed = errors.New("the upstream is closed")
+)
+
+// Options are the surroundings of an Upstream. All fields are optional.
+type Options struct {
+	Version string     // of vigate
+	Notes   *note.Book // nil: kept in memory only
+	// Share returns how many processes use the upstream together, and which of them this one is, from 0.
+	// nil: it is the only one.
+	Share func() (index, processes int)
+	// OnGone is called when the last session of a pass-through user has ended.
+	OnGone func(*Account)
+	// Queued is called with the time that each call spent waiting. What is "request" or "wait".
+	Queued func(upstream, what string, waited time.Duration)
+	// Dial connects to the upstream. nil: by TCP
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default
+}
+
+// Content is what the upstream says about itself to everybody.
+type Content = wire.Content
+
+// Upstream is one server and the sessions there. It is safe for concurrent use.
+type Upstream struct {
+	name      string
+	agent     string // the user agent of vigate's own calls
+	opts      Options
+	book      *note.Book
+	transport *wire.Transport
+	private   bool // each client session has a session of its own
+	through   bool // clients bring the names and passwords of the upstream
+	mac       []byte
+
+	about   about
+	health  health
+	counts  counters
+	secrets atomic.Pointer[Secrets]
+	ending  sync.WaitGroup // the goroutines that log in and out
+
+	mu       sync.Mutex // guards the fields below, and those of accounts, pools and sessions that say so
+	limits   limits
+	accounts map[string]*Account // those of the configuration, by name
+	users    map[string]*Account // pass-through users, by their names at the upstream
+	former   map[*Account]bool   // accounts that are not configured any more and have sessions
+	sessions map[*Session]bool   // those that hold a place, also while they end
+	ghosts   map[*ghost]bool     // places of sessions that vigate can't use
+	places   int                 // taken: sessions, ghosts, and sessions that are being opened
+	requests int                 // in flight
+	waits    int                 // in flight
+	queue    *list.List          // of *waiter: for sessions and requests
+	lounge   *list.List          // of *waiter: for waits
+	refused  map[digest]refusal
+	tries    map[digest]*attempt
+	work     int           // goroutines that log in or out
+	quiet    chan struct{} // closed when the upstream is closed and work is 0
+	silent   bool          // quiet is closed
+	closed   bool
+}
+
+// Open returns the upstream of a configuration. It reads the files, but sends nothing. The error joins
+// a mistake with its line for each file that can't be used. The caller must call Run.
+func Open(cfg Config, o Options) (*Upstream, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Queued == nil {
+		o.Queued = func(string, string, time.Duration) {}
+	}
+	if o.OnGone == nil {
+		o.OnGone = func(*Account) {}
+	}
+	o.Logger = cmp.Or(o.Logger, slog.Default()).With("upstream", cfg.Name)
+	u := &Upstream{
+		name: cfg.Name, agent: fmt.Sprintf("vigate/%s (%s)", cmp.Or(o.Version, "0"), cfg.Name), opts: o, book: o.Notes,
+		private: cfg.Mode == settings.Private, through: cfg.PassThrough, mac: make([]byte, 32), limits: limitsOf(&cfg),
+		accounts: map[string]*Account{}, users: map[string]*Account{}, former: map[*Account]bool{},
+		sessions: map[*Session]bool{}, ghosts: map[*ghost]bool{}, queue: list.New(), lounge: list.New(),
+		refused: map[digest]refusal{}, tries: map[digest]*attempt{}, about: newAbout(),
+		quiet: make(chan struct{}),
+	}
+	if _, err := rand.Read(u.mac); err != nil {
+		return nil, fmt.Errorf("open upstream: %w", err)
+	}
+	if u.book == nil {
+		u.book = note.New(note.Options{Now: o.Now, Logger: o.Logger})
+	}
+	u.secrets.Store(&Secrets{})
+	var errs []error
+	address, err := cfg.Address()
+	if err != nil {
+		return nil, cfg.Wrong("url", "can't be read: %v", err)
+	}
+	thumbprint, err := settings.ParseThumbprint(cfg.Thumbprint)
+	if err != nil {
+		return nil, cfg.Wrong("thumbprint", "can't be read: %v", err)
+	}
+	u.transport, err = wire.New(address, wire.Trust{CA: cfg.CA, Thumbprint: thumbprint, Insecure: cfg.Insecure},
+		wire.Options{Dial: o.Dial, Seen: func(err error) {
+			if err != nil || u.about.known() != nil {
+				u.seen(err)
+			}
+		}})
+	if err != nil {
+		errs = append(errs, cfg.Wrong("ca", "can't be used: %v", err))
+	}
+	errs = append(errs, u.configure(cfg)...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return u, nil
+}
+
+// Name returns the name in the configuration.
+func (u *Upstream) Name() string { return u.name }
+
+// URL returns the URL of the SDK.
+func (u *Upstream) URL() *url.URL { return u.transport.URL() }
+
+// Private reports whether each client session has a session of its own.
+func (u *Upstream) Private() bool { return u.private }
+
+// PassThrough reports whether clients bring the names and passwords of the upstream.
+func (u *Upstream) PassThrough() bool { return u.through }
+
+// RoundTrip sends a request, whose URL must be one of the upstream, over trusted connections. An error
+// that wraps ErrUnreachable means that nothing was sent.
+func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+	return u.transport.RoundTrip(r)
+}
+
+// UserAgent returns the user agent by which operators of the upstream know vigate.
+func (u *Upstream) UserAgent() string { return u.agent }
+
+// client returns the client for calls on a session; without one if the cookie is zero.
+func (u *Upstream) client(cookie wire.Cookie) *wire.Client {
+	c := &wire.Client{Transport: u.transport, UserAgent: u.agent, Cookie: cookie}
+	if content := u.about.known(); content != nil {
+		c.Version = content.Version()
+	}
+	return c
+}
+
+// maxSessions returns the share of this process in the sessions of the upstream. The shares of all
+// processes together are what the configuration allows.
+func (u *Upstream) maxSessions(all int) int {
+	if u.opts.Share == nil {
+		return all
+	}
+	index, processes := u.opts.Share()
+	if processes <= 1 {
+		return all
+	}
+	share := all / processes
+	if index < all%processes {
+		share++
+	}
+	return share
+}
+
+// Secrets are the keys and cookies of all sessions at an upstream. They never change: when a session
+// begins or ends, Upstream.Secrets returns others.
+type Secrets struct{ all []secret.Text }
+
+// All returns the secrets. The caller must not change the list.
+func (s *Secrets) All() []secret.Text { return s.all }
+
+// Secrets returns the keys and cookies of all sessions, so that no answer shows them to a client. It is
+// cheap. A caller that keeps something made from them compares the pointer with that of the next call.
+func (u *Upstream) Secrets() *Secrets { return u.secrets.Load() }
+
+// publish makes the secrets known. The caller holds mu.
+func (u *Upstream) publish() {
+	s := &Secrets{}
+	for one := range u.sessions {
+		s.all = append(s.all, one.key, one.cookie.Value)
+	}
+	for g := range u.ghosts {
+		if !g.note.Key.IsZero() {
+			s.all = append(s.all, g.note.Key)
+		}
+	}
+	u.secrets.Store(s)
+}
