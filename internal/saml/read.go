@@ -169,7 +169,7 @@ func (r *reader) conditions(e xmlsig.Element) (err error) {
 		case c.Is(nsAssertion, "OneTimeUse"):
 			r.OneTimeUse = true
 		case c.Is(nsAssertion, "ProxyRestriction"):
-			r.Delegations, err = proxies(c)
+			err = r.proxies(c)
 		case c.Is(nsAssertion, "Condition"):
 			err = r.condition(c)
 		default:
@@ -245,18 +245,28 @@ func (r *reader) delegates(c xmlsig.Element) error {
 	return nil
 }
 
-// proxies reads how many times a token may be delegated.
-func proxies(e xmlsig.Element) (int, error) {
+// proxies reads how many times a token may be delegated. Of several restrictions, the strictest counts.
+func (r *reader) proxies(e xmlsig.Element) error {
 	number := e.Attribute("", "Count")
 	if number == "" {
-		return Unlimited, nil
+		return nil
 	}
-	return count(number)
+	n, err := count(number)
+	if err == nil && (r.Delegations == Unlimited || n < r.Delegations) {
+		r.Delegations = n
+	}
+	return err
 }
 
-func (r *reader) authentication(e xmlsig.Element) (err error) {
-	if r.SessionEnd, err = optionalTime(e.Attribute("", "SessionNotOnOrAfter")); err != nil {
+// authentication reads one statement of authentication. Of several, the one whose session ends first counts:
+// otherwise the order of the statements would decide, which has no meaning.
+func (r *reader) authentication(e xmlsig.Element) error {
+	end, err := optionalTime(e.Attribute("", "SessionNotOnOrAfter"))
+	if err != nil {
 		return err
+	}
+	if !end.IsZero() && (r.SessionEnd.IsZero() || end.Before(r.SessionEnd)) {
+		r.SessionEnd = end
 	}
 	parts, err := children(e)
 	if err != nil {

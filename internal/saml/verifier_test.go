@@ -195,6 +195,32 @@ func TestTokensOfOtherIssuersAreRead(t *testing.T) {
 	}
 }
 
+// An issuer may repeat a statement or a condition. In whatever order they come, the strictest counts.
+func TestOfSeveralStatementsTheStrictestCounts(t *testing.T) {
+	f := newFixture(t)
+	statement := func(end string) string {
+		if end != "" {
+			end = ` SessionNotOnOrAfter="2026-03-01T` + end + `Z"`
+		}
+		return `<saml2:AuthnStatement AuthnInstant="2026-03-01T12:00:00Z"` + end + `></saml2:AuthnStatement>`
+	}
+	proxy := func(count string) string { return `<saml2:ProxyRestriction` + count + `></saml2:ProxyRestriction>` }
+	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		var statements, proxies string
+		for _, i := range order {
+			statements += statement([]string{"", "12:03:00", "12:20:00"}[i])
+			proxies += proxy([]string{"", ` Count="3"`, ` Count="7"`}[i])
+		}
+		a, err := f.verify(f.resign(t, f.Bearer(now), "<saml2:AttributeStatement>",
+			statements+"<saml2:AttributeStatement>", conditionsEnd, proxies+conditionsEnd))
+		if err != nil {
+			t.Errorf("%v: %v", order, err)
+		} else if want := now.Add(3 * time.Minute); !a.SessionEnd.Equal(want) || a.Delegations != 3 {
+			t.Errorf("%v: the session ends at %v, want %v; %d delegations", order, a.SessionEnd, want, a.Delegations)
+		}
+	}
+}
+
 // Each of these is signed by the issuer, but says something that this server can't judge.
 func TestATokenOfAnotherFormIsRefusedAlthoughItIsSigned(t *testing.T) {
 	f := newFixture(t)
