@@ -23,13 +23,13 @@ const (
 
 // Token returns the token that the request carries. The header counts before the cookies, and the
 // cookies in the given order. The result is empty if there is no token, or if there are several
-// token headers with different values.
+// token headers, or several cookies of the name that counts, with different values.
 func Token(h http.Header, cookies ...string) string {
 	if t, ok := headerToken(h); ok {
 		return t
 	}
 	for _, name := range cookies {
-		if t := Value(h, name); t != "" {
+		if t, ok := cookie(h, name); ok {
 			return t
 		}
 	}
@@ -64,20 +64,36 @@ func unquote(s string) string {
 }
 
 // Value returns a cookie's value without quotes, or "". Clients send the value with or without
-// quotes. pyVmomi also sends the cookie's attributes, which look like cookies here. If there are
-// several cookies of that name, the first counts, because it has the longest path.
+// quotes. pyVmomi also sends the cookie's attributes, which look like cookies here.
+//
+// If there are several cookies of that name with different values, the result is "", as with the
+// header. This server sets a cookie for one path and its own host only. So another one comes from a
+// page of a neighbouring host, which wants the user to work in the page's session, or from a proxy.
+// The order of the cookies does not say which is which.
 func Value(h http.Header, name string) string {
+	value, _ := cookie(h, name)
+	return value
+}
+
+// cookie is Value, and reports whether there is such a cookie, except an empty one.
+func cookie(h http.Header, name string) (found string, ok bool) {
 	for _, line := range h["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
-			key, value, ok := strings.Cut(part, "=")
-			if !ok || strings.Trim(key, " \t") != name {
+			key, value, valid := strings.Cut(part, "=")
+			if !valid || strings.Trim(key, " \t") != name {
 				continue
 			}
 			// RFC 6265 §5.2 allows blanks around name and value.
-			return unquote(strings.Trim(value, " \t"))
+			switch value = unquote(strings.Trim(value, " \t")); {
+			case value == "":
+			case ok && value != found:
+				return "", true
+			default:
+				found, ok = value, true
+			}
 		}
 	}
-	return ""
+	return found, ok
 }
 
 // SetCookie sets the cookie that SOAP clients keep. The quotes are part of the value. The attribute
@@ -104,7 +120,7 @@ func Foreign(r *http.Request) bool {
 		return true
 	}
 	for _, name := range []string{Cookie, APICookie, TicketCookie} {
-		if Value(r.Header, name) != "" {
+		if _, ok := cookie(r.Header, name); ok {
 			return true
 		}
 	}

@@ -16,7 +16,9 @@ func TestATokenIsTakenFromTheHeaderFirstAndFromAnyFormOfTheCookie(t *testing.T) 
 		{"", `vmware_soap_session="c"`, "c"},
 		{"", `vmware_soap_session="c"; Path=/; HttpOnly; Secure;`, "c"},
 		{"", `a=b; vmware_soap_session="c"`, "c"},
-		{"", `vmware_soap_session="first"; vmware_soap_session="second"`, "first"},
+		{"", `vmware_soap_session=c; a=b; vmware_soap_session="c"`, "c"},
+		{"", `vmware_soap_session=""; vmware_soap_session="c"`, "c"},
+		{"", `vmware_soap_session=; vmware-api-session-id=d`, "d"},
 		{"", `xvmware_soap_session=c`, ""},
 		{"", `vmware_soap_session="`, `"`},
 		{"", `vmware-api-session-id=d`, "d"},
@@ -56,6 +58,30 @@ func TestATokenMayBeSentTwiceButNotTwoOfThem(t *testing.T) {
 		if got := Token(h, Cookie); got != c.want {
 			t.Errorf("%q: %q, want %q", c.header, got, c.want)
 		}
+	}
+}
+
+// The page of a neighbouring host can add a cookie for a longer path or for the domain of both hosts, to make
+// the user work in the session of an attacker.
+func TestOfTwoDifferentCookiesOfOneNameNoneCounts(t *testing.T) {
+	for _, lines := range [][]string{
+		{`vmware_soap_session="first"; vmware_soap_session="second"`},
+		{`vmware_soap_session=first`, `vmware_soap_session=second`},
+		{`vmware_soap_session=a; vmware_soap_session=a; vmware_soap_session=A; vmware-api-session-id=d`},
+	} {
+		h := http.Header{"Cookie": lines}
+		if got := Token(h, Cookie, APICookie); got != "" {
+			t.Errorf("%q: the token is %q", lines, got)
+		}
+		r := httptest.NewRequest("GET", "https://example.com/sdk", nil)
+		r.Header = http.Header{"Cookie": lines, "Sec-Fetch-Site": {"cross-site"}}
+		if !Foreign(r) {
+			t.Errorf("%q: another origin may send them", lines)
+		}
+	}
+	h := http.Header{"Cookie": {`vmware_cgi_ticket=a; vmware_cgi_ticket=b`}}
+	if got := Value(h, TicketCookie); got != "" {
+		t.Errorf("of two tickets, %q counts", got)
 	}
 }
 

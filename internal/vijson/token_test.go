@@ -24,7 +24,7 @@ func TestTheTokenIsTakenFromTheHeaderBeforeTheCookie(t *testing.T) {
 		{"", `vmware_soap_session="c"`, "c", ""},
 		{"", `vmware_soap_session=c`, "c", ""},
 		{"", `a=b; vmware_soap_session="c"; Path=/; HttpOnly; Secure;`, "c", ""},
-		{"", `vmware_soap_session="c"; vmware_soap_session="d"`, "c", ""},
+		{"", `vmware_soap_session="c"; vmware_soap_session="d"`, "", ""},
 		{"", `xvmware_soap_session=c; VMWARE_SOAP_SESSION=c`, "", ""},
 		{"", `vmware_cgi_ticket=t`, "", "t"},
 		{"h", `vmware_cgi_ticket="t"; vmware_soap_session=`, "h", "t"},
