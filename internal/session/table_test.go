@@ -1,9 +1,13 @@
 package session
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"fmt"
+	"log/slog"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,6 +82,44 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 	table.delete(store.Session, "of no form")
 	if table.Size() != 1 {
 		t.Errorf("size %d after deletions of others", table.Size())
+	}
+}
+
+// A failed test or a log line may print a session that is in use.
+func TestPrintingALiveSessionReadsNothingThatChanges(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	l, _ := f.start(t, "Alice")
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				f.Count(l, f.now())
+				f.Use(l, f.now())
+			}
+		}
+	})
+	want := l.Key().String()
+	var b bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&b, nil))
+	for range 100 {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+			if got := fmt.Sprintf(verb, l); got != want {
+				t.Fatalf("%s: %s, want %s", verb, got, want)
+			}
+		}
+		b.Reset()
+		if logger.Info("x", "session", l); !strings.Contains(b.String(), want) || strings.Contains(b.String(), "{") {
+			t.Fatalf("logged as %s", &b)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if got := fmt.Sprint((*Live)(nil)); got != "<nil>" {
+		t.Errorf("no session is %s", got)
 	}
 }
 
