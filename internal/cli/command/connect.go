@@ -74,6 +74,14 @@ func (set *Set) newRun(cmd *cobra.Command, args []string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	return set.localRun(cmd, args, s)
+}
+
+// localRun makes a run with the settings of a server. They are zero for a run that needs none.
+func (set *Set) localRun(cmd *cobra.Command, args []string, s settings) (*Run, error) {
+	if output := set.flags.output; output != "table" && output != "json" {
+		return nil, Usage("--output must be table or json, not %q", output)
+	}
 	out := Output{w: cmd.OutOrStdout(), JSON: set.flags.output == "json", now: set.host.Now}
 	return &Run{settings: s, set: set, cmd: cmd, Args: args, Out: out}, nil
 }

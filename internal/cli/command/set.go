@@ -128,12 +128,25 @@ func (set *Set) Connected(use, short string, args cobra.PositionalArgs, do Actio
 
 // Unconnected makes a command that connects to the server itself, or not at all.
 func (set *Set) Unconnected(use, short string, args cobra.PositionalArgs, do Action) *cobra.Command {
+	return set.command(use, short, args, do, set.newRun)
+}
+
+// Local makes a command that needs no server, not even the address of one.
+func (set *Set) Local(use, short string, args cobra.PositionalArgs, do Action) *cobra.Command {
+	return set.command(use, short, args, do, func(cmd *cobra.Command, args []string) (*Run, error) {
+		return set.localRun(cmd, args, settings{})
+	})
+}
+
+func (set *Set) command(
+	use, short string, args cobra.PositionalArgs, do Action, run func(*cobra.Command, []string) (*Run, error),
+) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: checked(args),
 		ValidArgsFunction:     cobra.NoFileCompletions,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := set.newRun(cmd, args)
+			r, err := run(cmd, args)
 			if err != nil {
 				return err
 			}

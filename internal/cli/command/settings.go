@@ -67,9 +67,6 @@ type address struct {
 
 func (set *Set) settings() (settings, error) {
 	env, f := set.environment(), set.flags
-	if f.output != "table" && f.output != "json" {
-		return settings{}, Usage("--output must be table or json, not %q", f.output)
-	}
 	var fromEnv address
 	var envErr error
 	if raw := env.either("VIGATE_URL", "GOVC_URL"); raw != "" {

@@ -16,36 +16,45 @@ import (
 
 // facts are what a token says. Nothing of it is verified.
 type facts struct {
-	XMLName xml.Name  `xml:"urn:oasis:names:tc:SAML:2.0:assertion Assertion" json:"-"`
-	ID      string    `xml:",attr" json:"id"`
-	Issued  time.Time `xml:"IssueInstant,attr" json:"issued"`
-	Issuer  string    `json:"issuer"`
-	Subject struct {
-		NameID       string `json:"name"`
-		Confirmation struct {
-			Method string `xml:",attr" json:"method"`
-			NameID string `json:"holder,omitempty"`
-		} `xml:"SubjectConfirmation" json:"confirmation"`
-	} `json:"subject"`
-	Conditions struct {
-		NotBefore    time.Time `xml:",attr" json:"notBefore"`
-		NotOnOrAfter time.Time `xml:",attr" json:"notOnOrAfter"`
-		Proxy        struct {
-			Count string `xml:",attr" json:"count,omitempty"`
-		} `xml:"ProxyRestriction" json:"delegations"`
-		Conditions []struct {
-			Type  string `xml:"type,attr" json:"type"`
-			Count string `xml:",attr" json:"count,omitempty"`
-		} `xml:"Condition" json:"conditions,omitempty"`
-	} `json:"conditions"`
-	Attributes []struct {
-		Name   string   `xml:"FriendlyName,attr" json:"name"`
-		Values []string `xml:"AttributeValue" json:"values"`
-	} `xml:"AttributeStatement>Attribute" json:"attributes,omitempty"`
+	XMLName    xml.Name    `xml:"urn:oasis:names:tc:SAML:2.0:assertion Assertion" json:"-"`
+	ID         string      `xml:",attr" json:"id"`
+	Issued     time.Time   `xml:"IssueInstant,attr" json:"issued"`
+	Issuer     string      `json:"issuer"`
+	Subject    subject     `json:"subject"`
+	Conditions conditions  `json:"conditions"`
+	Attributes []attribute `xml:"AttributeStatement>Attribute" json:"attributes,omitempty"`
+}
+
+// The types have names because the encoder writes them.
+type subject struct {
+	NameID       string       `json:"name"`
+	Confirmation confirmation `xml:"SubjectConfirmation" json:"confirmation"`
+}
+
+type confirmation struct {
+	Method string `xml:",attr" json:"method"`
+	NameID string `json:"holder,omitempty"`
+}
+
+type conditions struct {
+	NotBefore    time.Time     `xml:",attr" json:"notBefore"`
+	NotOnOrAfter time.Time     `xml:",attr" json:"notOnOrAfter"`
+	Proxy        restriction   `xml:"ProxyRestriction" json:"delegations"`
+	Conditions   []restriction `xml:"Condition" json:"conditions,omitempty"`
+}
+
+type restriction struct {
+	Type  string `xml:"type,attr" json:"type,omitempty"`
+	Count string `xml:",attr" json:"count,omitempty"`
+}
+
+type attribute struct {
+	Name   string   `xml:"FriendlyName,attr" json:"name"`
+	Values []string `xml:"AttributeValue" json:"values"`
 }
 
 func show(set *command.Set) *cobra.Command {
-	cmd := set.Unconnected("show FILE", "Show what the token in FILE says, without verifying it", cobra.ExactArgs(1),
+	cmd := set.Local("show FILE", "Show what the token in FILE says, without verifying it", cobra.ExactArgs(1),
 		func(_ context.Context, r *command.Run) error {
 			text, err := r.Read("token", r.Args[0])
 			if err != nil {
