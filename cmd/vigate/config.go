@@ -62,14 +62,23 @@ func checkConfig(file string) (configuration, error) {
 	if err != nil && needsData(err) {
 		c, err = loadConfig(file, []config.Flag{{Name: "data", Values: []string{"."}}})
 	}
+	var all []error
 	if err != nil {
-		return c, err
+		all = command.Mistakes(err)
+		if _, ok := errors.AsType[*config.Error](all[0]); !ok {
+			return c, err // there is no such file
+		}
 	}
+	// Mistakes in the files that the section names are reported together with those in the section.
 	sources, err := identity.Open(c.identity, nil, nil)
-	if err != nil {
-		return c, command.Mistaken(err)
+	if err == nil {
+		sources.Close()
+	} else {
+		all = append(all, command.Mistakes(command.Mistaken(err))...)
 	}
-	sources.Close()
+	if len(all) > 0 {
+		return c, command.Mistaken(errors.Join(all...))
+	}
 	return c, nil
 }
 

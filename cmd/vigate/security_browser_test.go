@@ -57,6 +57,13 @@ func wholeSurface(token string) []surfaceRequest {
 		{"PUT", "/api/session", "", nil, 405},
 		{"POST", "/rest/com/vmware/cis/session", "", nil, 401},
 		{"PATCH", "/rest/com/vmware/cis/session", "", nil, 405},
+		{"POST", "/sts/STSService", "<nothing/>", xml, 500},
+		{"GET", "/sts/STSService", "", nil, 405},
+		{"POST", "/lookupservice/sdk", lookupCall, xml, 200},
+		{"POST", "/lookupservice/sdk", "<nothing/>", xml, 500},
+		{"GET", "/lookupservice/sdk", "", nil, 405},
+		{"POST", "/api/vcenter/authentication/token", "", nil, 400},
+		{"GET", "/api/vcenter/authentication/token", "", nil, 405},
 		{"GET", "/", "", nil, 404},
 		{"OPTIONS", "/sdk", "", nil, 405},
 		{"GET", "/nowhere/at/all", "", nil, 404},
@@ -65,6 +72,10 @@ func wholeSurface(token string) []surfaceRequest {
 		{"POST", "/readyz", "", nil, 405},
 	}
 }
+
+// lookupCall is the first call of every client of the Lookup Service.
+const lookupCall = `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body>` +
+	`<RetrieveServiceContent xmlns="urn:lookup"/></Body></Envelope>`
 
 // browse sends a request and does not follow redirects.
 func (s *scene) browse(base string, x surfaceRequest, more http.Header) *http.Response {

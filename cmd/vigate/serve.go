@@ -70,7 +70,8 @@ type configuration struct {
 }
 
 // loadConfig reads the configuration from the file and the flags. Its error joins all mistakes, and
-// ends the program with the exit code for wrong usage.
+// ends the program with the exit code for wrong usage. The result then has what could be read of the
+// section identity.
 func loadConfig(file string, flags []config.Flag) (configuration, error) {
 	var src []byte
 	if file != "" {
@@ -87,7 +88,7 @@ func loadConfig(file string, flags []config.Flag) (configuration, error) {
 	var err error
 	c.Config, err = config.Load(file, src, flags, c.identity.Section(file))
 	if err != nil {
-		return configuration{}, command.Mistaken(err)
+		return configuration{identity: c.identity}, command.Mistaken(err)
 	}
 	return c, nil
 }

@@ -19,12 +19,14 @@ import (
 // or a map from strings to strings. A field without a tag is not read. A key that is not in the file
 // leaves its field as it was, so Into may hold defaults.
 //
-// A struct that has a method Check() []error is checked once it was decoded without a mistake, the
-// inner structs before the outer ones. A struct that embeds [Position] makes these errors with its
-// method Wrong, which adds the line.
+// A struct that has a method Check() []error is checked once its keys were decoded without a mistake,
+// the inner structs before the outer ones. Mistakes in inner structs don't prevent the check of the
+// outer one, so that one reading reports as many as possible. So Check must take a value that is
+// missing in an inner struct for one that is reported already. A struct that embeds [Position] makes
+// these errors with its method Wrong, which adds the line.
 //
-// Check, if set, is called once the file and the flags are read and Into was decoded without a
-// mistake. It returns the section's conflicts with the other keys.
+// Check, if set, is called once the file and the flags are read, under the same condition. It returns
+// the section's conflicts with the other keys.
 type Section struct {
 	Name  string
 	Into  any
@@ -72,8 +74,8 @@ func (l *loader) readSection(s Section, value *yaml.Node) {
 	}
 }
 
-// decode decodes the node into v, which is named by the path of its key. It reports whether there
-// was no mistake.
+// decode decodes the node into v, which is named by the path of its key. It reports whether the value is
+// of the right kind. A struct is, even if there are mistakes in its keys.
 func (l *loader) decode(path string, n *yaml.Node, v reflect.Value) bool {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
 		l.wrong(l.at(n), path, "uses an anchor or an alias, which are not supported")
@@ -117,11 +119,9 @@ func (l *loader) decodeStruct(path string, n *yaml.Node, v reflect.Value) bool {
 		p.place(l.at(n), keys)
 	}
 	if c, is := v.Addr().Interface().(checker); is && ok {
-		errs := c.Check()
-		l.errs = append(l.errs, errs...)
-		ok = len(errs) == 0
+		l.errs = append(l.errs, c.Check()...)
 	}
-	return ok
+	return n.Kind == yaml.MappingNode
 }
 
 func (l *loader) decodeMap(path string, n *yaml.Node, v reflect.Value) bool {

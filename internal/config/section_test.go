@@ -129,6 +129,21 @@ func TestTheWholeSectionIsCheckedAfterItsParts(t *testing.T) {
 	}
 }
 
+// A file is corrected once, not once for each stage of the checks.
+func TestAMistakeInAPartHidesNoMistakeInTheWhole(t *testing.T) {
+	var into fleet
+	whole := func(Config) []error { return []error{into.Wrong("servers", "are in conflict with others")} }
+	_, err := Load("f.yaml", []byte("fleet:\n  timeout: 0s\n  servers:\n    - {address: 192.0.2.1}\n    - {name: 7}\n"),
+		nil, Section{Name: "fleet", Into: &into, Check: whole})
+	want := []string{
+		"f.yaml:4: name is required", `f.yaml:5: fleet.servers[1].name must be a text (put it in quotes), not "7"`,
+		"f.yaml:2: timeout must not be 0", "f.yaml:3: servers are in conflict with others",
+	}
+	if got := strings.Split(fmt.Sprint(err), "\n"); !reflect.DeepEqual(got, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 func TestASectionIsBounded(t *testing.T) {
 	for what, src := range map[string]string{
 		"texts": "fleet: {servers: [{name: " + strings.Repeat("x", maxText+1) + "}]}",

@@ -14,6 +14,10 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
+// ErrUnavailable is returned by a source that can't be reached or can't answer, wrapped together with the
+// cause. It says nothing about any user.
+var ErrUnavailable = errors.New("directory is not available")
+
 // Entry is a user or a group of an identity source.
 type Entry struct {
 	Name     principal.Name
@@ -112,6 +116,12 @@ func (d Directory) Source(domain string) Source {
 	return nil
 }
 
+// Open reports whether the users and groups of the domain can't be looked up.
+func (d Directory) Open(domain string) bool {
+	_, ok := d.Source(domain).(open)
+	return ok
+}
+
 // Lookup returns the entry with the exact name, and whether it exists. In the domain of an Open source
 // every name does. The error is that of the source.
 func (d Directory) Lookup(ctx context.Context, name principal.Name, group bool) (Entry, bool, error) {
@@ -119,7 +129,7 @@ func (d Directory) Lookup(ctx context.Context, name principal.Name, group bool) 
 	if s == nil || name.Domain == "" {
 		return Entry{}, false, nil
 	}
-	if _, ok := s.(open); ok {
+	if d.Open(name.Domain) {
 		return Entry{Name: name, Group: group}, principal.ValidText(name.User), nil
 	}
 	found, err := s.Search(ctx, name.User, true)

@@ -191,14 +191,14 @@ func (c *Config) Check() []error {
 	}
 	issuers := map[string]bool{}
 	for i := range c.SAML {
-		if issuers[c.SAML[i].Issuer] {
+		if c.SAML[i].Issuer != "" && issuers[c.SAML[i].Issuer] {
 			errs = append(errs, c.SAML[i].Wrong("issuer", "is listed twice"))
 		}
 		issuers[c.SAML[i].Issuer] = true
 	}
 	issuers = map[string]bool{}
 	for i := range c.OIDC {
-		if issuers[c.OIDC[i].Issuer] {
+		if c.OIDC[i].Issuer != "" && issuers[c.OIDC[i].Issuer] {
 			errs = append(errs, c.OIDC[i].Wrong("issuer", "is listed twice"))
 		}
 		issuers[c.OIDC[i].Issuer] = true

@@ -130,6 +130,34 @@ func TestEveryMistakeHasALine(t *testing.T) {
 	}
 }
 
+// Whoever corrects a file wants all of its mistakes at once, not the next kind after each correction.
+func TestMistakesInValuesAndBetweenSourcesAreReportedTogether(t *testing.T) {
+	c, problems := load(t, lines("identity:", "  recheck: 1ms", "  saml:",
+		"  - {issuer: a, certificates: none.pem, domain: vsphere.local}", "  - {issuer: a, domain: b.b}",
+		"  - {certificates: c, domian: c.c}", "  - {certificates: c}", "  oidc:",
+		"  - {issuer: 7, audience: v, domain: b.b}", "  - {issuer: x, audience: v, domain: B.B}"))
+	want := []string{
+		"5: certificates is required", `6: identity.saml[2]."domian" is not a key; did you mean domain?`,
+		"7: issuer is required", "7: domain is required", `9: identity.oidc[0].issuer must be a text`,
+		"10: issuer must be an https URL", "2: recheck must be at least 1s", "5: issuer is listed twice",
+		"4: domain must not be vsphere.local", "10: domain gives the domain B.B to a second OpenID Connect issuer",
+	}
+	if len(problems) != len(want) {
+		t.Errorf("%d problems, want %d: %q", len(problems), len(want), problems)
+	}
+	for i, p := range problems {
+		if i < len(want) && !strings.Contains(p, want[i]) {
+			t.Errorf("problem %d is %q, want %q", i, p, want[i])
+		}
+	}
+	// What can't be opened is a mistake of the one source that is right otherwise.
+	_, err := Open(c, nil, nil)
+	if err == nil || strings.Count(err.Error(), "\n") != 0 ||
+		!strings.Contains(err.Error(), "certificates can't be used") {
+		t.Errorf("opened: %v", err)
+	}
+}
+
 func TestALoopbackDirectoryNeedsNoTLS(t *testing.T) {
 	_, problems := load(t, lines("identity:", "  ldap:",
 		`  - {domain: a.b, servers: ["ldap://127.0.0.1:389", "ldap://[::1]"], user-base: b,`,

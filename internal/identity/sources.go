@@ -1,18 +1,15 @@
 package identity
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/vigate/vigate/internal/config"
-	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap"
 	"github.com/vigate/vigate/internal/login"
@@ -22,66 +19,103 @@ import (
 	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/trust"
 )
 
 // Sources are the identity sources of a Config, ready for use.
 type Sources struct {
 	config      Config
 	directories []*ldap.Source
-	logger      *slog.Logger
+	saml        []saml.Issuer
+	jwt         *jwt.Method  // nil: no issuer is configured
+	kerberos    *sspi.Method // nil: likewise
 	now         func() time.Time
 }
 
 // Open creates the sources. It opens their files, but sends nothing to their servers. The error joins
-// a mistake with its line for each source that can't be used. A nil clock is time.Now, and a nil
-// logger is slog.Default.
+// a mistake with its line for each source that can't be used, except those that Check reports. A nil
+// clock is time.Now, and a nil logger is slog.Default.
 func Open(c Config, now func() time.Time, logger *slog.Logger) (*Sources, error) {
-	s := &Sources{config: c, now: now, logger: logger}
-	var errs []error
-	for i := range c.LDAP {
-		l := &c.LDAP[i]
-		source, err := ldap.New(l.settings(), now, logger)
-		if err != nil {
-			errs = append(errs, mistakes(&l.Position, err)...)
-			continue
-		}
-		s.directories = append(s.directories, source)
-	}
-	// Every mistake is reported at once, so the methods are tried here as well.
-	trial := &Sources{config: c, now: now, logger: slog.New(slog.DiscardHandler)}
-	if _, err := trial.Methods(MethodOptions{Spent: &login.Spent{}}); err != nil {
-		errs = append(errs, err)
-	}
+	s := &Sources{config: c, now: now}
+	errs := slices.Concat(s.openLDAP(logger), s.openJWT(logger), s.openSAML(), s.openKerberos(logger))
 	if len(errs) > 0 {
 		s.Close()
-		return nil, flat(errs)
+		return nil, errors.Join(errs...)
 	}
 	return s, nil
 }
 
-// flat joins errors, of which some are joined themselves.
-func flat(errs []error) error {
-	var all []error
-	for _, err := range errs {
-		if several, ok := err.(interface{ Unwrap() []error }); ok {
-			all = append(all, several.Unwrap()...)
+func (s *Sources) openLDAP(logger *slog.Logger) (mistakes []error) {
+	for i := range s.config.LDAP {
+		l := &s.config.LDAP[i]
+		if len(l.Check()) > 0 {
+			continue
+		}
+		source, err := ldap.New(l.settings(), s.now, logger)
+		if found, ok := errors.AsType[ldap.Mistakes](err); ok {
+			for _, m := range found {
+				mistakes = append(mistakes, l.Wrong(m.Key, "can't be used: %v", m.Err))
+			}
+		} else if err != nil {
+			mistakes = append(mistakes, err)
 		} else {
-			all = append(all, err)
+			s.directories = append(s.directories, source)
 		}
 	}
-	return errors.Join(all...)
+	return mistakes
 }
 
-// mistakes returns the lines of an error of package ldap, each as a mistake in the key that it begins
-// with.
-func mistakes(at *config.Position, err error) []error {
-	var errs []error
-	_, text, _ := strings.Cut(err.Error(), ": ")
-	for line := range strings.Lines(text) {
-		key, problem, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		errs = append(errs, at.Wrong(key, "can't be used: %s", problem))
+func (s *Sources) openJWT(logger *slog.Logger) (mistakes []error) {
+	var issuers []jwt.Issuer
+	for i := range s.config.OIDC {
+		o := &s.config.OIDC[i]
+		if len(o.Check()) > 0 {
+			continue
+		}
+		issuer := o.issuer(s.config.Tokens)
+		if err := issuer.Check(); err != nil {
+			mistakes = append(mistakes, o.Wrong("issuer", "can't be used: %v", err))
+		}
+		issuers = append(issuers, issuer)
 	}
-	return errs
+	if len(issuers) == 0 || len(mistakes) > 0 {
+		return mistakes
+	}
+	var err error
+	if s.jwt, err = jwt.New(issuers, s.now, logger); err != nil {
+		mistakes = append(mistakes, err)
+	}
+	return mistakes
+}
+
+func (s *Sources) openSAML() (mistakes []error) {
+	for i := range s.config.SAML {
+		c := &s.config.SAML[i]
+		if len(c.Check()) > 0 {
+			continue
+		}
+		certificates, err := trust.ReadCertificates(c.Certificates)
+		if err != nil {
+			mistakes = append(mistakes, c.Wrong("certificates", "can't be used: %v", err))
+			continue
+		}
+		s.saml = append(s.saml, saml.Issuer{
+			Name: c.Issuer, Certificates: certificates, Domain: strings.ToUpper(c.Domain), Audience: c.Audience,
+		})
+	}
+	return mistakes
+}
+
+func (s *Sources) openKerberos(logger *slog.Logger) []error {
+	k := &s.config.Kerberos
+	if k.Keytab == "" || len(k.Check()) > 0 {
+		return nil
+	}
+	var err error
+	if s.kerberos, err = sspi.New(k.service(s.config.Tokens), s.now, logger); err != nil {
+		return []error{k.Wrong("keytab", "can't be used: %v", err)}
+	}
+	return nil
 }
 
 func (l *LDAP) settings() ldap.Settings {
@@ -146,27 +180,17 @@ type MethodOptions struct {
 	Confirm func(context.Context, *saml.Assertion) (session.Grant, error)
 }
 
-// Methods returns the login methods by token and ticket. The error joins a mistake with its line for
-// each source that can't be used.
+// Methods returns the login methods by token and ticket. It must be called once.
 func (s *Sources) Methods(o MethodOptions) ([]login.Method, error) {
 	var all []login.Method
-	var errs []error
 	add := func(m login.Method) { all = append(all, member{m, s.directories}) }
-	if issuers, mistakes := s.jwtIssuers(); len(mistakes) > 0 {
-		errs = append(errs, mistakes...)
-	} else if len(issuers) > 0 {
-		m, err := jwt.New(issuers, s.now, s.logger)
-		if err != nil {
-			return nil, err
-		}
-		add(m)
+	if s.jwt != nil {
+		add(s.jwt)
 	}
-	if issuers, mistakes := s.samlIssuers(); len(mistakes) > 0 {
-		errs = append(errs, mistakes...)
-	} else if len(issuers) > 0 || o.Own != nil {
+	if len(s.saml) > 0 || o.Own != nil {
 		t := s.config.Tokens
 		m, err := samltoken.New(samltoken.Options{
-			Issuers: issuers, Own: o.Own, Confirm: o.Confirm, Spent: o.Spent, Skew: t.ClockSkew,
+			Issuers: s.saml, Own: o.Own, Confirm: o.Confirm, Spent: o.Spent, Skew: t.ClockSkew,
 			BearerMax: t.BearerMax, KeyMax: t.HolderOfKeyMax, BearerReuse: t.BearerReuse, Now: s.now,
 		})
 		if err != nil {
@@ -174,76 +198,9 @@ func (s *Sources) Methods(o MethodOptions) ([]login.Method, error) {
 		}
 		add(m)
 	}
-	if k := &s.config.Kerberos; k.Keytab != "" {
-		m, err := sspi.New(k.service(s.config.Tokens), o.Spent, s.now, s.logger)
-		if err != nil {
-			errs = append(errs, k.Wrong("keytab", "can't be used: %v", err))
-		} else {
-			add(m)
-		}
-	}
-	return all, errors.Join(errs...)
-}
-
-// jwtIssuers returns the issuers of JSON Web Tokens, and the mistakes in those that can't be used.
-func (s *Sources) jwtIssuers() (issuers []jwt.Issuer, mistakes []error) {
-	for i := range s.config.OIDC {
-		o := &s.config.OIDC[i]
-		issuer := o.issuer(s.config.Tokens)
-		if _, err := jwt.New([]jwt.Issuer{issuer}, s.now, s.logger); err != nil {
-			mistakes = append(mistakes, o.Wrong("issuer", "can't be used: %v", errors.Unwrap(err)))
-		}
-		issuers = append(issuers, issuer)
-	}
-	return issuers, mistakes
-}
-
-// samlIssuers returns the issuers of SAML tokens, and the mistakes in those that can't be used.
-func (s *Sources) samlIssuers() (issuers []saml.Issuer, mistakes []error) {
-	for i := range s.config.SAML {
-		c := &s.config.SAML[i]
-		certificates, err := readCertificates(c.Certificates)
-		if err != nil {
-			mistakes = append(mistakes, c.Wrong("certificates", "can't be used: %v", err))
-			continue
-		}
-		issuers = append(issuers, saml.Issuer{
-			Name: c.Issuer, Certificates: certificates, Domain: strings.ToUpper(c.Domain), Audience: c.Audience,
-		})
-	}
-	return issuers, mistakes
-}
-
-// maxCertificates is the maximum size of a file of certificates, in bytes.
-const maxCertificates = 1 << 20
-
-// readCertificates reads a PEM file of certificates.
-func readCertificates(path string) ([]*x509.Certificate, error) {
-	f, err := datadir.OpenFile(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxCertificates+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxCertificates {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, maxCertificates)
-	}
-	var all []*x509.Certificate
-	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("%s has a block of type %.32q", path, block.Type)
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate in %s: %w", path, err)
-		}
-		all = append(all, c)
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s has no certificate in PEM", path)
+	if s.kerberos != nil {
+		s.kerberos.Attach(o.Spent)
+		add(s.kerberos)
 	}
 	return all, nil
 }
@@ -252,14 +209,17 @@ func (k *Kerberos) service(t Tokens) sspi.Service {
 	return sspi.Service{Keytab: k.Keytab, Realms: k.Realms, Skew: t.ClockSkew}
 }
 
-// Recheck returns the sources for package recheck, and how often it asks them.
-func (s *Sources) Recheck() ([]recheck.Source, time.Duration) {
+// Recheck returns the sources for package recheck.
+func (s *Sources) Recheck() []recheck.Source {
 	var all []recheck.Source
 	for _, d := range s.directories {
 		all = append(all, d)
 	}
-	return all, s.config.Recheck
+	return all
 }
+
+// RecheckEvery returns how often the users of live sessions are looked up again.
+func (s *Sources) RecheckEvery() time.Duration { return cmp.Or(s.config.Recheck, Defaults().Recheck) }
 
 // member is a method whose users have the groups that the directory of their domain reports, if it has
 // one. They replace the groups that the method proved, as they do whenever the user is looked up again.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/ldap"
+	"github.com/vigate/vigate/internal/trust"
 )
 
 // Finding is what Try found out about one source.
@@ -79,7 +80,7 @@ func count(n int, what string) string {
 
 // describe says until when the issuer's certificates are valid. It returns an error if none is.
 func (s *SAML) describe(now time.Time) (string, error) {
-	all, err := readCertificates(s.Certificates)
+	all, err := trust.ReadCertificates(s.Certificates)
 	if err != nil {
 		return "", err
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 )
 
-// Groups returns the groups of a user that has proved who it is in another way, such as Kerberos, or
-// that has a session already. They have the form of principal.Name.String and are sorted.
+// User returns a user that has proved who it is in another way, such as Kerberos, or that has a session
+// already. Its groups have the form of principal.Name.String and are sorted.
 //
 // Errors: login.ErrRejected if there is no such user, or if it is disabled; login.ErrBusy;
-// ErrUnavailable.
-func (s *Source) Groups(ctx context.Context, name principal.Name) ([]string, error) {
-	var groups []string
+// directory.ErrUnavailable.
+func (s *Source) User(ctx context.Context, name principal.Name) (directory.Entry, error) {
+	var found directory.Entry
 	err := s.ask(ctx, func(c *connection) error {
 		u, err := s.principal(c, name)
 		if err != nil {
@@ -29,13 +29,23 @@ func (s *Source) Groups(ctx context.Context, name principal.Name) ([]string, err
 		if u.disabled != "" {
 			return fmt.Errorf("%w: the account %s", login.ErrRejected, u.disabled)
 		}
-		groups, err = s.groupsOf(c, u.dn, u.name.User)
+		found = directory.Entry{Name: u.name, FullName: u.fullName}
+		found.Groups, err = s.groupsOf(c, u.dn, u.name.User)
 		return err
 	})
-	if unknown(err) {
-		err = fmt.Errorf("%w: %w", login.ErrRejected, err)
+	switch {
+	case unknown(err):
+		return directory.Entry{}, fmt.Errorf("%w: %w", login.ErrRejected, err)
+	case err != nil:
+		return directory.Entry{}, err
 	}
-	return groups, err
+	return found, nil
+}
+
+// Groups returns the groups of a user, with the errors of User.
+func (s *Source) Groups(ctx context.Context, name principal.Name) ([]string, error) {
+	u, err := s.User(ctx, name)
+	return u.Groups, err
 }
 
 // principal finds the user with the canonical name.

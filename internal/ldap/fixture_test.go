@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap/ldaptest"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
@@ -149,7 +150,7 @@ func (f *fixture) rejected(t testing.TB, user, password string) error {
 func (f *fixture) unavailable(t testing.TB) {
 	t.Helper()
 	_, err := f.try(t, "alice", "alice-pw")
-	if !errors.Is(err, ErrUnavailable) || errors.Is(err, login.ErrRejected) {
+	if !errors.Is(err, directory.ErrUnavailable) || errors.Is(err, login.ErrRejected) {
 		t.Errorf("login without a server: %v", err)
 	}
 }

@@ -123,7 +123,7 @@ func TestADirectoryThatIsDownConcernsItsOwnUsersOnly(t *testing.T) {
 	server.Kill()
 	// More than would lock the user or the address: an outage is no failed login.
 	for range 120 {
-		if _, err := s.login(`corp.example\alice`, "alice-pw"); !errors.Is(err, ErrUnavailable) {
+		if _, err := s.login(`corp.example\alice`, "alice-pw"); !errors.Is(err, directory.ErrUnavailable) {
 			t.Fatalf("login without a directory: %v", err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestADirectoryThatIsDownConcernsItsOwnUsersOnly(t *testing.T) {
 		t.Errorf("a local user: %v", err)
 	}
 	checker := &recheck.Checker{Sessions: s.Sessions, Sources: []recheck.Source{f}, Logger: f.reports.logger}
-	if err := checker.Check(t.Context()); !errors.Is(err, ErrUnavailable) || !s.Sessions.Alive(alice) {
+	if err := checker.Check(t.Context()); !errors.Is(err, directory.ErrUnavailable) || !s.Sessions.Alive(alice) {
 		t.Errorf("alice lives: %t; %v", s.Sessions.Alive(alice), err)
 	}
 	if n := s.Events.Query(event.Filter{Types: []string{"BadUsernameSessionEvent"}, MaxCount: 10}); len(n) > 0 {

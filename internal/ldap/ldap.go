@@ -4,7 +4,7 @@
 //
 // A Source reads with a service account and never writes. It checks a password by a bind as the user.
 // It believes only the directory's own spelling of a name. If no server can be reached, its methods
-// return [ErrUnavailable], which says nothing about any user.
+// return directory.ErrUnavailable, which says nothing about any user.
 //
 // The package does not decide who may log in for how long: package recheck asks it again about the
 // users of live sessions.
@@ -13,7 +13,6 @@ package ldap
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -24,9 +23,6 @@ import (
 )
 
 var (
-	// ErrUnavailable is returned if no server of the directory can be reached or none can answer. It
-	// is wrapped together with the cause.
-	ErrUnavailable = errors.New("directory is not available")
 	// errAmbiguous means that several entries match a name that must be unique.
 	errAmbiguous = errors.New("several entries match the name")
 	// errUnknown means that no entry matches a name.
@@ -114,9 +110,26 @@ var (
 	_ login.PasswordSource = (*Source)(nil)
 )
 
-// New returns the directory with the settings. It does not connect yet. The error contains all
-// mistakes, each on a line that begins with the key of the setting in the configuration file. A nil
-// clock is time.Now, and a nil logger is slog.Default.
+// Mistake is a setting that can't be used.
+type Mistake struct {
+	Key string // of the setting in the configuration file
+	Err error
+}
+
+// Mistakes are all mistakes in the settings of a directory.
+type Mistakes []Mistake
+
+// Error implements error.
+func (m Mistakes) Error() string {
+	texts := make([]string, len(m))
+	for i, one := range m {
+		texts[i] = one.Key + ": " + one.Err.Error()
+	}
+	return "open directory: " + strings.Join(texts, "; ")
+}
+
+// New returns the directory with the settings. It does not connect yet. The error is of the type
+// Mistakes. A nil clock is time.Now, and a nil logger is slog.Default.
 func New(s Settings, now func() time.Time, logger *slog.Logger) (*Source, error) {
 	return open(s, surroundings{now: now, logger: logger})
 }
@@ -126,10 +139,10 @@ func open(s Settings, by surroundings) (*Source, error) {
 		by.now = time.Now
 	}
 	by.request = cmp.Or(by.request, requestTimeout)
-	var errs []error
+	var mistakes Mistakes
 	wrong := func(key string, err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			mistakes = append(mistakes, Mistake{key, err})
 		}
 	}
 	src := &Source{
@@ -158,8 +171,8 @@ func open(s Settings, by surroundings) (*Source, error) {
 	}
 	list, err := parseServers(s, by)
 	wrong("servers", err)
-	if len(errs) > 0 {
-		return nil, fmt.Errorf("open directory: %w", errors.Join(errs...))
+	if len(mistakes) > 0 {
+		return nil, mistakes
 	}
 	src.search = newPool(list, list.login)
 	src.binds = newPool(list, nil)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap/ldaptest"
 	"github.com/vigate/vigate/internal/login"
 )
@@ -157,7 +158,7 @@ func TestACallerThatGoesAwayIsNoOutage(t *testing.T) {
 		done <- err
 	}()
 	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
+	if err := <-done; !errors.Is(err, context.Canceled) || errors.Is(err, directory.ErrUnavailable) {
 		t.Errorf("error: %v", err)
 	}
 	s.Resume()

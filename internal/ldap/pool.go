@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/login"
 )
 
@@ -29,7 +30,7 @@ var errSlow = errors.New("the directory took too long")
 
 // do calls f with a connection. If the connection is lost, it calls f again with another one, if need
 // be to another server. An error of f that is not errLost is returned unchanged. The error is
-// ErrUnavailable, with the causes, if no server gives an answer.
+// directory.ErrUnavailable, with the causes, if no server gives an answer.
 func (p *pool) do(ctx context.Context, f func(*connection) error) error {
 	work, cancel := context.WithTimeoutCause(ctx, workTimeout, errSlow)
 	defer cancel()
@@ -54,7 +55,7 @@ func (p *pool) do(ctx context.Context, f func(*connection) error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask directory: %w", ctx.Err())
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(causes...))
+	return fmt.Errorf("%w: %w", directory.ErrUnavailable, errors.Join(causes...))
 }
 
 // get returns an idle connection, or connects.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/login"
 )
 
@@ -27,7 +28,7 @@ type reports struct {
 }
 
 // of returns the error of an operation. If the error says nothing about a user or the caller, it is an
-// outage: of logs it, and adds ErrUnavailable.
+// outage: of logs it, and adds directory.ErrUnavailable.
 func (r *reports) of(err error) error {
 	switch {
 	case err == nil, unknown(err), errors.Is(err, login.ErrRejected):
@@ -36,8 +37,8 @@ func (r *reports) of(err error) error {
 	case errors.Is(err, login.ErrBusy), errors.Is(err, errGroups),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
-	case !errors.Is(err, ErrUnavailable):
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case !errors.Is(err, directory.ErrUnavailable):
+		err = fmt.Errorf("%w: %w", directory.ErrUnavailable, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -3,7 +3,6 @@ package ldap
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/trust"
 )
 
 // server is one server of a directory.
@@ -194,13 +194,9 @@ func (l *servers) tls(s *server) (*tls.Config, error) {
 	if s.plain() || l.ca == "" {
 		return config, nil
 	}
-	b, err := readFile(l.ca)
-	if err != nil {
+	var err error
+	if config.RootCAs, err = trust.ReadPool(l.ca); err != nil {
 		return nil, fmt.Errorf("read ca: %w", err)
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("read ca: %s has no certificate in PEM", l.ca)
 	}
 	return config, nil
 }
@@ -223,7 +219,7 @@ func (l *servers) login(c *connection) error {
 	return c.recognize()
 }
 
-const maxFile = 1 << 20 // bytes of a file of authorities or of a password
+const maxFile = 1 << 20 // bytes of a file with a password
 
 // readFile reads a file that other accounts can't change: who can change it chooses whom the directory
 // lets in.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap/ldaptest"
 	"github.com/vigate/vigate/internal/login"
 )
@@ -135,11 +136,11 @@ func TestAnOutageIsLoggedOnceInAWhile(t *testing.T) {
 	for range 10 {
 		f.unavailable(t)
 	}
-	if _, err := f.Search(t.Context(), "alice", true); !errors.Is(err, ErrUnavailable) {
+	if _, err := f.Search(t.Context(), "alice", true); !errors.Is(err, directory.ErrUnavailable) {
 		t.Errorf("search without a server: %v", err)
 	}
 	_, err := f.Groups(t.Context(), named("alice"))
-	if !errors.Is(err, ErrUnavailable) || errors.Is(err, login.ErrRejected) {
+	if !errors.Is(err, directory.ErrUnavailable) || errors.Is(err, login.ErrRejected) {
 		t.Errorf("groups without a server: %v", err)
 	}
 	if n := f.log.lines("level=ERROR"); n != 1 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
@@ -25,7 +26,8 @@ import (
 type corp struct {
 	mu     sync.Mutex // guards what follows
 	groups map[string][]string
-	err    error // of all lookups
+	err    error            // of all lookups
+	errs   map[string]error // of the lookups of a user
 	asked  []string
 }
 
@@ -39,6 +41,9 @@ func (c *corp) Groups(_ context.Context, name principal.Name) ([]string, error) 
 		return nil, c.err
 	}
 	groups, ok := c.groups[name.User]
+	if err := c.errs[name.User]; err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, fmt.Errorf("%w: no such user", login.ErrRejected)
 	}
@@ -47,14 +52,15 @@ func (c *corp) Groups(_ context.Context, name principal.Name) ([]string, error) 
 
 type fixture struct {
 	Checker
-	corp *corp
-	log  bytes.Buffer
+	corp  *corp
+	clock *testclock.Clock
+	log   bytes.Buffer
 }
 
 // node makes a server on the store.
 func node(t *testing.T, s store.Store, clock *testclock.Clock, source *corp) *fixture {
 	t.Helper()
-	f := &fixture{corp: source}
+	f := &fixture{corp: source, clock: clock}
 	events, table := event.NewLog(event.Options{Now: clock.Now}), session.NewTable(nil)
 	mirror := store.NewMirror(s, table.View(), events.View())
 	f.Checker = Checker{
@@ -64,7 +70,8 @@ func node(t *testing.T, s store.Store, clock *testclock.Clock, source *corp) *fi
 				return session.Policy{Idle: time.Hour, MaxLifetime: time.Hour, MaxSessions: 100, MaxPerPrincipal: 100}
 			},
 		}),
-		Sources: []Source{source}, Logger: slog.New(slog.NewTextHandler(&f.log, nil)),
+		Sources: []Source{source}, Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Since: clock.Now(),
+		Vouched: func(domain string) bool { return domain == source.Domain() || domain == "VSPHERE.LOCAL" },
 	}
 	storetest.Follow(t, mirror)
 	return f
@@ -149,7 +156,7 @@ func TestADirectoryThatDoesNotAnswerChangesNothing(t *testing.T) {
 	for i := range 20 {
 		all = append(all, f.start(t, identity("CORP.EXAMPLE", fmt.Sprintf("user%d", i), `CORP.EXAMPLE\a`), nil))
 	}
-	f.corp.err = errors.New("out of reach")
+	f.corp.err = fmt.Errorf("%w: out of reach", directory.ErrUnavailable)
 	err := f.Check(t.Context())
 	if !errors.Is(err, f.corp.err) || !strings.Contains(err.Error(), "20 of 20") {
 		t.Errorf("error: %v", err)
@@ -162,6 +169,96 @@ func TestADirectoryThatDoesNotAnswerChangesNothing(t *testing.T) {
 	// The rest of the round is left out: each lookup may take as long as its time-outs.
 	if n := len(f.corp.asked); n < enough || n > enough+atOnce {
 		t.Errorf("%d users were looked up", n)
+	}
+}
+
+func TestAUserWithTooManyGroupsDoesNotKeepOthersFromTheirs(t *testing.T) {
+	f := newFixture(t)
+	f.corp.errs = map[string]error{}
+	var all []*session.Live
+	for i := range 20 {
+		user := fmt.Sprintf("user%02d", i)
+		all = append(all, f.start(t, identity("CORP.EXAMPLE", user, `CORP.EXAMPLE\old`), nil))
+		if f.corp.groups[user] = []string{`CORP.EXAMPLE\a`}; i < 2*enough {
+			f.corp.errs[user] = errors.New("too many groups")
+		}
+	}
+	err := f.Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%d of 20", 2*enough)) ||
+		!strings.Contains(err.Error(), `CORP.EXAMPLE\user`) {
+		t.Errorf("error: %v", err)
+	}
+	for i, l := range all {
+		want := `CORP.EXAMPLE\a`
+		if i < 2*enough {
+			want = `CORP.EXAMPLE\old`
+		}
+		if got := l.Identity().Groups; !f.Sessions.Alive(l) || !slices.Equal(got, []string{want}) {
+			t.Errorf("groups of user %d: %q", i, got)
+		}
+	}
+}
+
+// A directory may need all of its time for a few users. The others come first in the next round.
+func TestUsersWhoseLookupsFailedComeLastInTheNextRound(t *testing.T) {
+	f := newFixture(t)
+	slow := map[string]bool{}
+	f.corp.errs = map[string]error{}
+	for i := range 12 {
+		user := fmt.Sprintf("user%02d", i)
+		f.start(t, identity("CORP.EXAMPLE", user), nil)
+		if f.corp.groups[user] = []string{}; i < 2*enough {
+			f.corp.errs[user], slow[user] = fmt.Errorf("%w: too slow", directory.ErrUnavailable), true
+		}
+	}
+	seen := map[string]bool{}
+	for range 12 {
+		if err := f.Check(t.Context()); err == nil {
+			t.Fatal("no lookup failed")
+		}
+		for _, user := range f.corp.asked {
+			seen[user] = true
+		}
+		if f.corp.asked = nil; len(seen) == 12 {
+			break
+		}
+	}
+	for i := range 12 {
+		if user := fmt.Sprintf("user%02d", i); !slow[user] && !seen[user] {
+			t.Errorf("%s was never looked up", user)
+		}
+	}
+}
+
+func TestSessionsOfADomainThatNoSourceIsForEnd(t *testing.T) {
+	f := newFixture(t)
+	clock := f.clock
+	gone, ann := identity("GONE.EXAMPLE", "ann"), identity("CORP.EXAMPLE", "ann", `CORP.EXAMPLE\a`)
+	ended := []*session.Live{f.start(t, gone, nil), f.start(t, ann, &gone), f.start(t, gone, &ann)}
+	kept := []*session.Live{
+		f.start(t, ann, nil), f.start(t, identity("VSPHERE.LOCAL", "ann"), nil),
+		f.start(t, session.Identity{Name: principal.Extension("com.example"), Extension: true}, nil),
+	}
+	// A server that knows the domain has started this one. This server gets the new configuration later.
+	clock.Advance(time.Minute)
+	f.Since = clock.Now()
+	kept = append(kept, f.start(t, gone, nil))
+	for range 2 {
+		f.check(t)
+		for i, l := range ended {
+			if f.Sessions.Alive(l) {
+				t.Errorf("session %d lives", i)
+			}
+		}
+		for i, l := range kept {
+			if !f.Sessions.Alive(l) {
+				t.Errorf("session %d of a domain with a source, or that began later, has ended", i)
+			}
+		}
+	}
+	if log := f.log.String(); strings.Count(log, "no source of the configuration") != 1 ||
+		!strings.Contains(log, "GONE.EXAMPLE") || !strings.Contains(log, "sessions=3") {
+		t.Errorf("log:\n%s", log)
 	}
 }
 

@@ -33,6 +33,14 @@ type chore struct {
 	do    func(context.Context) error
 }
 
+// newChecker returns what looks up the users of live sessions again.
+func (n *Node) newChecker() *recheck.Checker {
+	return &recheck.Checker{
+		Sessions: n.Sessions, Sources: n.sources.Recheck(), Since: n.now(), Logger: n.logger,
+		Vouched: func(domain string) bool { return n.Directory.Source(domain) != nil },
+	}
+}
+
 // housekeeping runs the periodic tasks until ctx ends. Each has its own timer, so that a slow task
 // does not delay the others.
 func (n *Node) housekeeping(ctx context.Context) {
@@ -46,10 +54,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
 		{"change keys of the token service", keysEvery, n.signing.Ensure},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
-	}
-	if sources, every := n.sources.Recheck(); len(sources) > 0 {
-		check := recheck.Checker{Sessions: n.Sessions, Sources: sources, Logger: n.logger}
-		chores = append(chores, chore{"look up the users of live sessions", every, check.Check})
+		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
 	var wg sync.WaitGroup
 	// Reading the store has produced about as much garbage as live memory.
@@ -71,6 +76,16 @@ func (n *Node) housekeeping(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+}
+
+// maySweep reports whether this node may end expired records for all nodes, judging by its own
+// clock, and how long after their expiry. On a shared store another node may have prolonged a
+// record without having reported it yet, and the nodes' clocks differ slightly.
+func (n *Node) maySweep() (grace time.Duration, ok bool) {
+	if n.fresh == nil {
+		return 0, true
+	}
+	return cluster.MaxSkew, n.fresh() == nil && n.cluster.MayExpire()
 }
 
 // sweepSessions sweeps one part of the sessions. It must be called by one goroutine only, because

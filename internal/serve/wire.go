@@ -34,6 +34,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/property"
+	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/sessionmanager"
@@ -78,6 +79,7 @@ type Node struct {
 	tickets *os.Root // directory of local's files
 	local   *login.LocalTickets
 	sources *identity.Sources // besides the server's own users
+	users   *recheck.Checker
 	gate    *login.Gate
 	signing *signing.Keys
 	tokens  *sts.Service
@@ -149,6 +151,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	if err != nil {
 		return nil, err
 	}
+	n.users = n.newChecker()
 	n.cluster.Attach(n.Mirror)
 	n.openTokens(o)
 	if err := n.openAPI(cfg, o, h); err != nil {
@@ -360,6 +363,10 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.cluster.Report(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	// Before anybody can clone a session whose user nobody vouches for any more.
+	if err := n.users.Disown(ctx); err != nil {
+		return err
+	}
 	chores, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { n.housekeeping(chores) })
@@ -406,16 +413,6 @@ func (n *Node) Close() error {
 		errs = append(errs, n.data.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// maySweep reports whether this node may end expired records for all nodes, judging by its own
-// clock, and how long after their expiry. On a shared store another node may have prolonged a
-// record without having reported it yet, and the nodes' clocks differ slightly.
-func (n *Node) maySweep() (grace time.Duration, ok bool) {
-	if n.fresh == nil {
-		return 0, true
-	}
-	return cluster.MaxSkew, n.fresh() == nil && n.cluster.MayExpire()
 }
 
 // ready returns an error while the server can't serve.

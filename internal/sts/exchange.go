@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/saml"
@@ -86,7 +87,14 @@ func (s *Service) exchangeToken(
 	if !secured(p) {
 		return answer, badForm("This service needs TLS.")
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+	if httptoken.Foreign(r) {
+		return answer, &oauthError{"invalid_request", textForeign, http.StatusForbidden, nil}
+	}
+	authorization := r.Header["Authorization"]
+	if len(authorization) > 1 { // a proxy might check one of them and the server another
+		return answer, badForm("There are several Authorization headers.")
+	}
+	if kind, _, err := mime.ParseMediaType(strings.Join(r.Header["Content-Type"], ",")); err != nil ||
 		kind != "application/x-www-form-urlencoded" {
 		return answer, badForm("The request must be a form: application/x-www-form-urlencoded.")
 	}
@@ -97,7 +105,7 @@ func (s *Service) exchangeToken(
 	} else if err != nil {
 		return answer, badForm("The form is too large or incomplete.")
 	}
-	token, err := subjectToken(string(body.Bytes), r.Header.Get("Authorization"))
+	token, err := subjectToken(string(body.Bytes), strings.Join(authorization, ""))
 	if err != nil {
 		return answer, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/session"
@@ -43,6 +44,7 @@ const (
 	textCredentials = "Invalid credentials"
 	textBusy        = "The service is busy. Try again later."
 	textUnavailable = "The service can't answer now. Try again later."
+	textForeign     = "A browser sent this for a page of another origin."
 )
 
 // fault is an error that the client sees: a code and a text. The cause is for the log.
@@ -77,8 +79,8 @@ func faultOf(err error, code, text string) *fault {
 		return &fault{failedAuthentication, "The user has no role on this server", err}
 	case errors.Is(err, login.ErrBusy), errors.Is(err, session.ErrStale):
 		return &fault{requestFailed, textBusy, err}
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.Canceled),
-		errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, directory.ErrUnavailable),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &fault{requestFailed, textUnavailable, err}
 	case errors.Is(err, saml.ErrTime):
 		return &fault{messageExpired, "The request or its token is not valid at this time", err}

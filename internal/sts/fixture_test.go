@@ -58,6 +58,7 @@ type site struct {
 	url       *url.URL
 	extension xmlsigtest.Key
 	log       *logs
+	staff     *staff
 
 	mu   sync.Mutex
 	peer peer.Peer
@@ -90,7 +91,8 @@ var signingKey struct {
 // newSite returns a site whose clock shows the present, because govmomi's client has the real clock.
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, clock: testclock.New(time.Now().UTC()), extension: xmlsigtest.NewKey(t, solution), log: &logs{}}
+	s := &site{t: t, clock: testclock.New(time.Now().UTC()), extension: xmlsigtest.NewKey(t, solution), log: &logs{},
+		staff: &staff{groups: map[string][]string{}}}
 	s.peer = peer.Peer{Address: "192.0.2.1", TLS: true}
 	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	keys := signing.New(signing.Options{Longest: DefaultKeyMax, Now: s.clock.Now, Logger: logger})
@@ -99,7 +101,7 @@ func newSite(t testing.TB) *site {
 	s.Domain, err = domain.New(domain.Options{
 		Store: memory, Base: setting.Defaults(), Thumbprint: func() string { return "00" },
 		Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1}, Now: s.clock.Now, Logger: logger,
-		Views: []store.View{keys.View()}, Sources: []directory.Source{directory.Open("oidc.example")},
+		Views: []store.View{keys.View()}, Sources: []directory.Source{directory.Open("oidc.example"), s.staff},
 	})
 	s.must(err)
 	keys.Attach(s.Mirror)
@@ -155,9 +157,50 @@ func (s *site) populate() {
 		{Principal: ann, Role: access.ReadOnly, Propagate: true},
 		{Principal: principal.Name{Domain: "OIDC.EXAMPLE", User: "Staff"}, Group: true, Role: access.ReadOnly,
 			Propagate: true},
+		{Principal: sue, Role: access.Admin, Propagate: true}, // who may act as others
 	}))
 	s.must(s.Extensions.Register(ctx, event.By("test"), extension.Registration{Key: solution, Data: []byte("{}")}))
 	s.must(s.Extensions.SetCertificate(ctx, event.By("test"), solution, s.extension.Cert.Raw, ""))
+}
+
+// sue is a user of staff.
+var sue = principal.Name{Domain: "STAFF.EXAMPLE", User: "sue"}
+
+// staff is a directory whose users can be disabled. Search finds them all the same.
+type staff struct {
+	mu     sync.Mutex
+	groups map[string][]string // of the users that are enabled
+	err    error
+}
+
+func (*staff) Domain() string { return sue.Domain }
+
+func (f *staff) set(user string, groups []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.groups, user)
+	if f.err = err; groups != nil {
+		f.groups[user] = groups
+	}
+}
+
+func (f *staff) Search(context.Context, string, bool) ([]directory.Entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return []directory.Entry{{Name: sue, Groups: []string{`STAFF.EXAMPLE\Search`}}}, f.err
+}
+
+func (f *staff) User(_ context.Context, name principal.Name) (directory.Entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	groups, ok := f.groups[name.User]
+	switch {
+	case f.err != nil:
+		return directory.Entry{}, f.err
+	case !ok:
+		return directory.Entry{}, fmt.Errorf("%w: the account is disabled", login.ErrRejected)
+	}
+	return directory.Entry{Name: name, FullName: "Sue Example", Groups: groups}, nil
 }
 
 // bearerMethod is a login method by JSON Web Tokens that accepts one token.
@@ -302,6 +345,16 @@ func (s *site) post(path, action, body string) (int, string) {
 	b, err := io.ReadAll(w.Body)
 	s.must(err)
 	return w.StatusCode, string(b)
+}
+
+// validated returns what the service says of a token: valid, invalid, or "" if it answers with a fault.
+func (s *site) validated(token string) string {
+	s.t.Helper()
+	_, body := s.send(message{kind: kindValidate, body: "<wst:TokenType>" + nsTrust + "/RSTR/Status</wst:TokenType>" +
+		"<wst:ValidateTarget>" + token + "</wst:ValidateTarget>"})
+	_, status, _ := strings.Cut(body, "/status/")
+	status, _, _ = strings.Cut(status, "<")
+	return status
 }
 
 // refused sends a message, which must be refused with the code.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/saml"
@@ -47,6 +48,9 @@ func (s *Service) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if !secured(p) {
 		return "", failed(requestFailed, "This service needs TLS", nil)
 	}
+	if httptoken.Foreign(r) {
+		return "", failed(invalidRequest, textForeign, nil)
+	}
 	if d := r.PathValue("domain"); d != "" && !strings.EqualFold(d, s.domain) {
 		return "", malformed("a domain that is not this server's")
 	}
@@ -60,7 +64,7 @@ func (s *Service) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	}
 	var in *request
 	err = s.work(ctx, p, func() (err error) {
-		in, err = s.read(r.Header.Get("SOAPAction"), body.Bytes)
+		in, err = s.read(strings.Join(r.Header["Soapaction"], ","), body.Bytes)
 		return err
 	})
 	body.Free()

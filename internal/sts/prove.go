@@ -1,6 +1,7 @@
 package sts
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/hex"
@@ -8,9 +9,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/session"
 )
@@ -145,8 +148,8 @@ func grantOf(e extension.Extension) session.Grant {
 //
 //   - A local user exists, is enabled, and has not changed its password since the token was issued.
 //   - An extension is registered. A holder-of-key token is for its current certificate.
-//   - A user of another directory exists there. The groups are those that the directory reports, or else
-//     those in the token.
+//   - A user of another directory exists there and is not disabled. The groups are those that the directory
+//     reports. In a domain whose users can't be looked up, they are those in the token.
 //
 // If another principal holds the key of the token, it acts as the subject: it must be confirmed too, and
 // the grant has it as the origin.
@@ -169,7 +172,7 @@ func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant
 // subject confirms the subject of a token.
 func (s *Service) subject(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
 	if !a.Solution {
-		return s.user(ctx, a, false)
+		return s.user(ctx, a)
 	}
 	if a.Key != nil && a.Holder.IsZero() {
 		return s.extension(a.Subject.User, a.Key)
@@ -188,7 +191,7 @@ func (s *Service) holder(ctx context.Context, a *saml.Assertion) (session.Grant,
 	if !local || !s.o.Extensions.Exists(a.Holder.User) {
 		h := *a
 		h.Subject, h.Groups, h.GivenName, h.Surname = a.Holder, nil, "", ""
-		return s.user(ctx, &h, true)
+		return s.user(ctx, &h)
 	}
 	if _, both := s.o.Accounts.Find(a.Holder); both {
 		return session.Grant{}, fmt.Errorf("%w: a user and an extension have the name of the holder", login.ErrRejected)
@@ -197,7 +200,7 @@ func (s *Service) holder(ctx context.Context, a *saml.Assertion) (session.Grant,
 }
 
 // user confirms a user.
-func (s *Service) user(ctx context.Context, a *saml.Assertion, holder bool) (session.Grant, error) {
+func (s *Service) user(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
 	if a.Subject.Domain == s.domain {
 		u, ok := s.o.Accounts.Find(a.Subject)
 		switch {
@@ -212,6 +215,27 @@ func (s *Service) user(ctx context.Context, a *saml.Assertion, holder bool) (ses
 		g.Changes = append(g.Changes, u.Require())
 		return g, nil
 	}
+	return s.outsider(ctx, a)
+}
+
+// users is a directory that knows which of its users may log in. User returns login.ErrRejected, wrapped, if
+// it is certain that there is no such user or that it is disabled.
+type users interface {
+	User(ctx context.Context, name principal.Name) (directory.Entry, error)
+}
+
+// outsider confirms a user of another directory. What the directory says replaces what the token says. Only
+// in a domain whose users nobody can look up, the token's groups count.
+func (s *Service) outsider(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
+	i := session.Identity{Name: a.Subject, FullName: fullName(a)}
+	if known, ok := s.o.Directory.Source(a.Subject.Domain).(users); ok {
+		e, err := known.User(ctx, a.Subject)
+		if err != nil {
+			return session.Grant{}, fmt.Errorf("look up the subject of a token: %w", err)
+		}
+		i.Groups, i.FullName = e.Groups, cmp.Or(e.FullName, i.FullName)
+		return session.Grant{Identity: i, Scope: session.Scope{Proved: true}}, nil
+	}
 	e, ok, err := s.o.Directory.Lookup(ctx, a.Subject, false)
 	switch {
 	case err != nil:
@@ -219,11 +243,8 @@ func (s *Service) user(ctx context.Context, a *saml.Assertion, holder bool) (ses
 	case !ok:
 		return session.Grant{}, fmt.Errorf("%w: its directory does not have the user", login.ErrRejected)
 	}
-	i := session.Identity{Name: a.Subject, FullName: fullName(a), Groups: e.Groups}
-	if e.FullName != "" {
-		i.FullName = e.FullName
-	}
-	if len(i.Groups) == 0 && !holder {
+	i.Groups, i.FullName = e.Groups, cmp.Or(e.FullName, i.FullName)
+	if s.o.Directory.Open(a.Subject.Domain) {
 		for _, g := range a.Groups {
 			i.Groups = append(i.Groups, g.String())
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/vmware/govmomi/sts"
 
 	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
@@ -128,14 +129,7 @@ func TestARequestIsRefused(t *testing.T) {
 func TestATokenIsValidated(t *testing.T) {
 	s := newSite(t)
 	token := s.token(func(*saml.Assertion) {})
-	validate := func(token string) string {
-		_, body := s.send(message{kind: kindValidate, body: "<wst:TokenType>" + nsTrust +
-			"/RSTR/Status</wst:TokenType>" +
-			"<wst:ValidateTarget>" + token + "</wst:ValidateTarget>"})
-		_, status, _ := strings.Cut(body, "/status/")
-		status, _, _ = strings.Cut(status, "<")
-		return status
-	}
+	validate := s.validated
 	if got := validate(token); got != "valid" {
 		t.Errorf("a valid token is %s", got)
 	}
@@ -193,6 +187,71 @@ func TestATokenIsConfirmedOnlyWhileItsSubjectMayLogIn(t *testing.T) {
 	expect("a token that was delegated to it", delegated, false)
 	s.must(s.Extensions.Unregister(ctx, by, solution))
 	expect("an extension that is gone", extensions, false)
+}
+
+// A directory finds a disabled user, for permissions. But the user gets no token from an older one, by any
+// request. The groups in a new token are those that the directory has now, even if it has none.
+func TestATokenOfADisabledDirectoryUserGivesNoOther(t *testing.T) {
+	s := newSite(t)
+	key := xmlsigtest.NewKey(t, "sue")
+	token := s.token(func(a *saml.Assertion) {
+		a.Subject, a.Key, a.Groups = sue, key.Cert, []principal.Name{{Domain: sue.Domain, User: "Former"}}
+	})
+	delegated := s.token(func(a *saml.Assertion) { a.Holder, a.Key = sue, key.Cert })
+	owner := pair(key)
+	owner.Certificate = nil // govmomi then sends the token
+	issue, renew := s.client().Issue, s.client().Renew
+	ways := map[string]func() (*sts.Signer, error){
+		"renewal": func() (*sts.Signer, error) {
+			return renew(t.Context(), sts.TokenRequest{Certificate: pair(key), Token: token})
+		},
+		"renewal by a holder": func() (*sts.Signer, error) {
+			return renew(t.Context(), sts.TokenRequest{Certificate: pair(key), Token: delegated})
+		},
+		"issue by token": func() (*sts.Signer, error) {
+			return issue(t.Context(), sts.TokenRequest{Certificate: owner, Token: token, KeyID: "_0123456789"})
+		},
+		"ActAs": func() (*sts.Signer, error) {
+			return issue(t.Context(), sts.TokenRequest{Certificate: pair(s.extension), ActAs: true, Token: token})
+		},
+	}
+	for _, groups := range [][]string{{`STAFF.EXAMPLE\Now`}, {}} {
+		s.staff.set("sue", groups, nil)
+		for what, ask := range ways {
+			signer, err := ask()
+			if err != nil {
+				t.Errorf("%s of an enabled user: %v\n%s", what, err, s.log)
+				continue
+			}
+			a := s.read(signer.Token)
+			if a.Subject == sue && (len(a.Groups) != len(groups) || fullName(a) != "Sue Example") {
+				t.Errorf("%s: the new token has %v of %q", what, a.Groups, fullName(a))
+			}
+		}
+		if got := s.validated(token); got != "valid" {
+			t.Errorf("the token of an enabled user is %s", got)
+		}
+	}
+	s.staff.set("sue", nil, nil)
+	for what, ask := range ways {
+		if _, err := ask(); err == nil {
+			t.Errorf("%s of a disabled user gives a token", what)
+		} else if strings.Contains(err.Error(), "RequestFailed") {
+			t.Errorf("%s of a disabled user: %v", what, err)
+		}
+	}
+	if got := s.validated(token); got != "invalid" {
+		t.Errorf("the token of a disabled user is %s", got)
+	}
+	s.staff.set("sue", nil, fmt.Errorf("%w: refused", directory.ErrUnavailable))
+	for what, ask := range ways {
+		if _, err := ask(); err == nil || !strings.Contains(err.Error(), textUnavailable) {
+			t.Errorf("%s while the directory is down: %v", what, err)
+		}
+	}
+	if got := s.validated(token); got == "valid" || got == "invalid" {
+		t.Errorf("while the directory is down, the token is %s", got)
+	}
 }
 
 func TestARecordedRequestForABearerTokenIsRefused(t *testing.T) {
@@ -314,16 +373,80 @@ func TestAJSONWebTokenIsExchanged(t *testing.T) {
 	}
 }
 
-// No request makes the service panic, or gives a token without a good credential.
+// A proxy may check one of several headers and the server another, and a page of another origin may not use
+// the service through a browser.
+func TestARequestOfAnotherOriginOrWithTwoCredentialsIsRefused(t *testing.T) {
+	s := newSite(t)
+	form := url.Values{"grant_type": {grantExchange}}.Encode()
+	withToken := url.Values{"grant_type": {grantExchange}, "subject_token": {"good.token.here"}}.Encode()
+	issue := s.text(message{kind: kindIssue, security: user("ann", password)})
+	good := http.Header{
+		"Authorization": {"Bearer good.token.here"}, "Content-Type": {"application/x-www-form-urlencoded"},
+	}
+	ask := http.Header{"Soapaction": {nsTrust + "/RST/Issue"}, "Content-Type": {"text/xml"}}
+	for _, c := range []struct {
+		what, path, body string
+		header           http.Header
+		name             string // of the header that has other values
+		values           []string
+		status           int
+	}{
+		{"one header", TokenPath, form, good, "Accept", nil, 200},
+		{"two headers", TokenPath, form, good, "Authorization", []string{"Bearer good.token.here", "Bearer x"}, 400},
+		{"two equal headers", TokenPath, form, good, "Authorization",
+			[]string{"Bearer good.token.here", "Bearer good.token.here"}, 400},
+		{"two headers beside the token", TokenPath, withToken, good, "Authorization",
+			[]string{"Bearer x", "Bearer y"}, 400},
+		{"an empty header first", TokenPath, form, good, "Authorization", []string{"", "Bearer good.token.here"}, 400},
+		{"two types", TokenPath, form, good, "Content-Type",
+			[]string{"application/x-www-form-urlencoded", "text/plain"}, 400},
+		{"another site", TokenPath, form, good, "Sec-Fetch-Site", []string{"cross-site"}, 403},
+		{"another origin", TokenPath, form, good, "Origin", []string{"https://evil.example"}, 403},
+		{"a message", Path, issue, ask, "Accept", nil, 200},
+		{"two actions", Path, issue, ask, "Soapaction",
+			[]string{nsTrust + "/RST/Issue", nsTrust + "/RST/Renew"}, 500},
+		{"a message of another site", Path, issue, ask, "Sec-Fetch-Site", []string{"cross-site"}, 500},
+		{"a message of another origin", Path, issue, ask, "Origin", []string{"https://evil.example"}, 500},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url.JoinPath(c.path).String(),
+			strings.NewReader(c.body))
+		s.must(err)
+		r.Header = c.header.Clone()
+		if c.values != nil {
+			r.Header[c.name] = c.values
+		}
+		w, err := http.DefaultClient.Do(r)
+		s.must(err)
+		w.Body.Close()
+		if w.StatusCode != c.status {
+			t.Errorf("%s: %d, want %d", c.what, w.StatusCode, c.status)
+		}
+	}
+}
+
+// No request makes the service panic, or gives a token without a good credential. Each process of a fuzzing run
+// has keys of its own. So what is fuzzed is the change of a good request, which each process makes itself.
 func FuzzRequest(f *testing.F) {
 	s := newSite(f)
 	token := s.token(func(*saml.Assertion) {})
-	f.Add(s.text(message{kind: kindIssue, security: user("ann", "wrong")}))
-	f.Add(s.text(message{kind: kindIssue, security: certificate(s.extension.Cert), key: &s.extension, signed: true}))
-	f.Add(s.text(message{kind: kindRenew, security: certificate(s.extension.Cert), key: &s.extension, signed: true,
-		body: "<wst:RenewTarget>" + token + "</wst:RenewTarget>"}))
-	f.Add(s.text(message{kind: kindValidate, body: "<wst:ValidateTarget>" + token + "</wst:ValidateTarget>"}))
-	f.Fuzz(func(t *testing.T, text string) {
+	good := []string{
+		s.text(message{kind: kindIssue, security: user("ann", "wrong")}),
+		s.text(message{kind: kindIssue, security: certificate(s.extension.Cert), key: &s.extension, signed: true}),
+		s.text(message{kind: kindRenew, security: certificate(s.extension.Cert), key: &s.extension, signed: true,
+			body: "<wst:RenewTarget>" + token + "</wst:RenewTarget>"}),
+		s.text(message{kind: kindValidate, body: "<wst:ValidateTarget>" + token + "</wst:ValidateTarget>"}),
+	}
+	for i, m := range good {
+		f.Add(uint8(i), uint16(0), uint16(0), "")
+		at := uint16(strings.Index(m, "ann"))
+		f.Add(uint8(i), at, uint16(3), "Administrator")
+		f.Add(uint8(i), at, uint16(0), "<!-- -->")
+		f.Add(uint8(i), uint16(0), uint16(len(m)), m)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, at, cut uint16, put string) {
+		m := good[int(which)%len(good)]
+		from := min(int(at), len(m))
+		text := m[:from] + put + m[min(from+int(cut), len(m)):]
 		for _, kind := range []string{kindIssue, kindRenew, kindValidate} {
 			r, err := s.service.read(nsTrust+"/RST/"+kind, []byte(text))
 			if err != nil {

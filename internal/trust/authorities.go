@@ -2,8 +2,9 @@
 // authority that the operator has configured, and that are not revoked.
 //
 // [Authorities] checks certificates against authorities and revocation lists. [Files] loads both
-// from files and reloads them when they change. The package does not decide which principal a
-// certificate belongs to.
+// from files and reloads them when they change. [ReadCertificates] reads the files of all that the
+// server trusts, also of issuers and of other servers. The package does not decide which principal
+// a certificate belongs to.
 package trust
 
 import (

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/vigate/vigate/internal/datadir"
 )
 
 // Files loads authorities and revocation lists from files and reloads them when the files change. A
@@ -32,7 +34,7 @@ type Files struct {
 
 const (
 	checkPeriod = time.Second
-	maxFile     = 16 << 20 // bytes of a file of authorities or revocations
+	maxFile     = 16 << 20 // bytes of a file of certificates or revocations
 )
 
 // Open reads the authorities of client certificates (PEM) and their revocation lists (PEM or DER)
@@ -104,13 +106,9 @@ func sameFile(a, b fs.FileInfo) bool {
 func (f *Files) load() (Authorities, error) {
 	var authorities []*x509.Certificate
 	for _, path := range f.authorities {
-		b, err := read(path)
+		found, err := ReadCertificates(path)
 		if err != nil {
 			return Authorities{}, err
-		}
-		found, err := parseAuthorities(b)
-		if err != nil {
-			return Authorities{}, fmt.Errorf("read authorities in %s: %w", path, err)
 		}
 		authorities = append(authorities, found...)
 	}
@@ -137,9 +135,35 @@ func (f *Files) load() (Authorities, error) {
 	return loaded, nil
 }
 
-// parseAuthorities reads the certificates of a PEM file. It ignores everything else, such as
-// comments and keys, because a missing authority only means that its clients are refused.
-func parseAuthorities(b []byte) ([]*x509.Certificate, error) {
+// ReadCertificates reads the certificates of a PEM file, at least one. Only this process's account and root
+// may be able to change the file, because its certificates decide who gets in. It ignores everything else in
+// the file, such as comments and keys: a missing certificate only means that somebody is refused.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
+	b, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseCertificates(b)
+	if err != nil {
+		return nil, fmt.Errorf("read certificates in %s: %w", path, err)
+	}
+	return all, nil
+}
+
+// ReadPool reads the authorities of a server from a PEM file, with ReadCertificates.
+func ReadPool(path string) (*x509.CertPool, error) {
+	all, err := ReadCertificates(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, c := range all {
+		pool.AddCert(c)
+	}
+	return pool, nil
+}
+
+func parseCertificates(b []byte) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
@@ -202,7 +226,7 @@ func parseRevocations(b []byte) ([]*x509.RevocationList, error) {
 }
 
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := datadir.OpenFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read trust: %w", err)
 	}

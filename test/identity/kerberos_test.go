@@ -161,7 +161,11 @@ func (k *kdc) token(mechanism string) []byte {
 
 func method(keytab string, spent *login.Spent, now func() time.Time) (*sspi.Method, error) {
 	s := sspi.Service{Keytab: keytab, Realms: map[string]string{realm: "corp.example"}}
-	return sspi.New(s, spent, now, slog.New(slog.DiscardHandler))
+	m, err := sspi.New(s, now, slog.New(slog.DiscardHandler))
+	if err == nil {
+		m.Attach(spent)
+	}
+	return m, err
 }
 
 func (k *kdc) must(keytab string, now func() time.Time) *sspi.Method {

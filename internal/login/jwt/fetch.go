@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,14 +14,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/trust"
 )
 
 const (
 	fetchTime    = 5 * time.Second // of one request
 	maxAnswer    = 256 << 10       // bytes of a set of keys or a description
 	maxHeader    = 32 << 10        // bytes of the header of an answer
-	maxCA        = 1 << 20         // bytes of a file of authorities
 	discoverTime = 24 * time.Hour  // how long the address of the keys is kept
 )
 
@@ -143,7 +141,7 @@ func loopback(host string) bool {
 // Probe reads the keys of the issuer and returns their number and the address that they were read from.
 // It is for checking a configuration; the method does not need it.
 func (i Issuer) Probe(ctx context.Context) (keys int, address string, err error) {
-	if err := i.check(); err != nil {
+	if err := i.Check(); err != nil {
 		return 0, "", err
 	}
 	s := &source{issuer: i.URL, url: i.JWKSURL, ca: i.CA, now: time.Now, time: fetchTime}
@@ -157,20 +155,9 @@ func authorities(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := datadir.OpenFile(path)
+	pool, err := trust.ReadPool(path)
 	if err != nil {
 		return nil, fmt.Errorf("read authorities of issuer: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxCA+1))
-	if err != nil {
-		return nil, fmt.Errorf("read authorities of issuer: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if len(b) > maxCA || !pool.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("read authorities of issuer in %s: %w", path, errNoAuthority)
 	}
 	return pool, nil
 }
-
-var errNoAuthority = errors.New("there is no certificate in PEM, or the file is too large")

@@ -105,7 +105,7 @@ func New(issuers []Issuer, now func() time.Time, logger *slog.Logger) (*Method, 
 	}
 	m := &Method{issuers: map[string]*issuer{}, now: now}
 	for _, i := range issuers {
-		if err := i.check(); err != nil {
+		if err := i.Check(); err != nil {
 			return nil, fmt.Errorf("use issuer %q: %w", i.URL, err)
 		}
 		if m.issuers[i.URL] != nil {
@@ -137,7 +137,8 @@ func Algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 }
 
-func (i *Issuer) check() error {
+// Check returns why the issuer can't be used, or nil. It reads the file CA, but sends no request.
+func (i *Issuer) Check() error {
 	switch {
 	case i.URL == "":
 		return errors.New("it has no address")
@@ -211,8 +212,8 @@ type Verified struct {
 // Verify checks a token without a login, for a caller that gives its owner something else. It counts
 // no failures: login.Gate does.
 //
-// Errors: login.ErrRejected, login.ErrBusy if the key of the token is not known and the issuer was asked
-// for its keys less than a minute ago, and those of the context. Any other error means that the issuer's
+// Errors: login.ErrRejected; login.ErrUnconfirmed with login.ErrBusy if the key of the token is not known and the
+// issuer can't be asked for its keys now; those of the context. Any other error means that the issuer's
 // keys could not be read: nobody has learned whether the token is good.
 func (m *Method) Verify(ctx context.Context, token secret.Text) (Verified, error) {
 	t, err := parse(token.Reveal())

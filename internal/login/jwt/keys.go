@@ -55,9 +55,10 @@ type keySet struct {
 // find returns the keys that a token of the algorithm and the key id can be signed with. A token without
 // a key id is rejected if the issuer has several keys for the algorithm.
 //
-// Errors: login.ErrRejected if the issuer has no such key, login.ErrBusy if that is not certain, as
-// the keys were read a while ago and must not be read again yet. Any other error means that the keys can't
-// be read. The caller's client must not be locked out for either.
+// Errors: login.ErrRejected if the issuer has no such key. login.ErrUnconfirmed, with login.ErrBusy, if it had
+// none when its keys were read last, and they can't be read again now: the key may be a new one, but anybody
+// can invent one, so it counts as a failed login. Any other error means that the keys of the issuer are not
+// known. The caller's client must not be locked out for that.
 func (s *keySet) find(ctx context.Context, algorithm jose.SignatureAlgorithm, id string) ([]crypto.PublicKey, error) {
 	found, flight := s.look(algorithm, id)
 	if flight == nil && len(found) > 0 {
@@ -75,11 +76,14 @@ func (s *keySet) find(ctx context.Context, algorithm jose.SignatureAlgorithm, id
 	switch found := s.match(algorithm, id); {
 	case len(found) > 0:
 		return only(found, id)
+	case s.failed != nil && s.known():
+		return nil, fmt.Errorf("verify token: the key is not known, and the keys of the issuer can't be read: %w: %w",
+			login.ErrUnconfirmed, login.ErrBusy)
 	case s.failed != nil:
 		return nil, fmt.Errorf("verify token: the keys of the issuer can't be read: %w", s.failed)
 	case flight == nil:
-		return nil, fmt.Errorf("verify token: the key is not known, and the issuer was asked a moment ago: %w",
-			login.ErrBusy)
+		return nil, fmt.Errorf("verify token: the key is not known, and the issuer was asked a moment ago: %w: %w",
+			login.ErrUnconfirmed, login.ErrBusy)
 	}
 	return nil, rejected(errors.New("the issuer has no such key"))
 }
@@ -115,9 +119,12 @@ func (s *keySet) age() time.Duration {
 	return freshTime
 }
 
+// known reports whether there are keys that are not too old. The caller holds mu.
+func (s *keySet) known() bool { return !s.read.IsZero() && s.age() < staleTime }
+
 // match returns the keys that fit, if they are not too old. The caller holds mu.
 func (s *keySet) match(algorithm jose.SignatureAlgorithm, id string) []crypto.PublicKey {
-	if s.read.IsZero() || s.age() >= staleTime {
+	if !s.known() {
 		return nil
 	}
 	var found []crypto.PublicKey

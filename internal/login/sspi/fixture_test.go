@@ -70,10 +70,11 @@ func (k *kdc) write(kt *keytab.Keytab) {
 func (k *kdc) method() *Method {
 	k.t.Helper()
 	s := Service{Keytab: k.keytab, Realms: map[string]string{realm: "corp.example"}}
-	m, err := New(s, &login.Spent{}, k.clock.Now, slog.New(slog.DiscardHandler))
+	m, err := New(s, k.clock.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		k.t.Fatal(err)
 	}
+	m.Attach(&login.Spent{})
 	return m
 }
 

@@ -60,9 +60,9 @@ type Method struct {
 }
 
 // New returns the method for the service. It returns an error if the keytab can't be read, has no key
-// that can be used, or other accounts could change it. spent has the authenticators that were used
-// before. If now is nil, it is time.Now; if logger is nil, it is slog.Default().
-func New(s Service, spent *login.Spent, now func() time.Time, logger *slog.Logger) (*Method, error) {
+// that can be used, or other accounts could change it. Attach must be called before the first login. If now
+// is nil, it is time.Now; if logger is nil, it is slog.Default().
+func New(s Service, now func() time.Time, logger *slog.Logger) (*Method, error) {
 	if now == nil {
 		now = time.Now
 	}
@@ -72,7 +72,7 @@ func New(s Service, spent *login.Spent, now func() time.Time, logger *slog.Logge
 	if s.Skew == 0 {
 		s.Skew = DefaultSkew
 	}
-	m := &Method{realms: map[string]string{}, skew: s.Skew, spent: spent, now: now}
+	m := &Method{realms: map[string]string{}, skew: s.Skew, now: now}
 	if len(s.Realms) == 0 || s.Skew < 0 {
 		return nil, errors.New("use Kerberos: there is no realm, or the skew of clocks is negative")
 	}
@@ -86,6 +86,9 @@ func New(s Service, spent *login.Spent, now func() time.Time, logger *slog.Logge
 	m.keys, err = openKeytab(s.Keytab, now, logger)
 	return m, err
 }
+
+// Attach sets what shows the authenticators that were used before. It must be called once.
+func (m *Method) Attach(spent *login.Spent) { m.spent = spent }
 
 // Name is part of login.Method.
 func (*Method) Name() string { return "kerberos" }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/xmlsig"
 	"github.com/vigate/vigate/internal/xmltoken"
@@ -62,6 +63,10 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			[]byte("The Lookup Service takes POST only.\n"))
 		return
 	}
+	if httptoken.Foreign(r) {
+		send(w, http.StatusForbidden, fault("ClientFaultCode", "A browser sent this for a page of another origin"))
+		return
+	}
 	body, err := s.bodies.Read(w, r, maxBody)
 	defer body.Free()
 	if err != nil {
@@ -100,7 +105,7 @@ func fault(code, text string) string {
 	return `<soapenv:Fault><faultcode>` + code + `</faultcode><faultstring>` + text + `</faultstring></soapenv:Fault>`
 }
 
-// operationOf returns the element of the operation.
+// operationOf returns the element of the operation. There is one Body.
 func operationOf(raw []byte) (operation xmlsig.Element, ok bool) {
 	d, err := xmlsig.Parse(raw)
 	if err != nil || !d.Root().Is(nsEnvelope, "Envelope") {
@@ -108,9 +113,14 @@ func operationOf(raw []byte) (operation xmlsig.Element, ok bool) {
 	}
 	parts, _ := d.Root().Children()
 	for _, p := range parts {
-		if inner, fine := p.Children(); p.Is(nsEnvelope, "Body") && fine && len(inner) == 1 {
-			operation = inner[0]
+		if !p.Is(nsEnvelope, "Body") {
+			continue
 		}
+		inner, fine := p.Children()
+		if !fine || len(inner) != 1 || !operation.IsZero() {
+			return operation, false
+		}
+		operation = inner[0]
 	}
 	return operation, operation.Is(nsLookup, operation.Name())
 }
