@@ -137,6 +137,9 @@ var rooms = map[string]struct {
 		"peer httptoken",
 		"listeners don't know what they serve; they know the header that other origins can't send",
 	},
+	"internal/gateway/link": {"", "a URL is found without knowing the text around it"},
+	"internal/gateway/path": {"binding gateway/link httptoken secret vim",
+		"it sends what the front has admitted, and knows neither pools nor logins"},
 	"internal/gateway/message": {"xmltoken", "what passes through is changed without knowing what it means"},
 	"internal/trust":           {"datadir", "trust in a certificate doesn't depend on its use"},
 	"internal/datadir":         {"", "who may change a directory doesn't depend on its content"},
@@ -197,7 +200,7 @@ var homes = map[string][]string{
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
 		"internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
-		"internal/upstream/wire"},
+		"internal/upstream/wire", "internal/gateway/path"},
 }
 
 type source struct {
