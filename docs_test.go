@@ -278,7 +278,7 @@ func bounds(t *testing.T) map[string][]int64 {
 		"entities times":       {number("admin", "maxPairs")},
 		"roles, and":           {number("access", "maxRoles"), number("access", "MaxPermissions")},
 		"collectors of events": {number("event", "maxWatched")},
-		"values in one line":   {number("vim", "maxNotes"), number("vim", "maxNoted")},
+		"values in one line":   {number("audit", "maxNotes"), number("audit", "maxNoted")},
 	}
 }
 

@@ -73,9 +73,12 @@ func (s *snapshot) has(who *Subject, privilege Privilege) bool {
 	return s.trusts(who) && s.grants(who, privilege)
 }
 
-// trusts reports whether the subject may have authority at all: the permissions can be read, and an
-// impersonator still has the privilege to impersonate.
+// trusts reports whether the subject may have authority at all: the permissions can be read, the
+// subject is no user of an upstream server, and an impersonator still has the privilege to impersonate.
 func (s *snapshot) trusts(who *Subject) bool {
+	if _, _, upstream := who.Principal.Upstream(); upstream {
+		return false
+	}
 	return !s.damaged && (who.Origin == nil || s.grants(who.Origin, ImpersonateUser))
 }
 

@@ -130,12 +130,20 @@ func New(o Options) (*Domain, error) {
 	return d, err
 }
 
-// OnEnd registers f, which is called after each end of a session, so that the resources of the
-// session can be released. f must return quickly. OnEnd must be called before Mirror runs.
+// On returns the domain as a front sees it: its Sessions are those of the front, see
+// session.Manager.On. Gates and APIs of the returned domain are those of the front. All else is shared.
+func (d *Domain) On(front string) *Domain {
+	on := *d
+	on.Sessions = d.Sessions.On(front)
+	return &on
+}
+
+// OnEnd registers f, which is called after each end of a session of any front, so that the resources of
+// the session can be released. f must return quickly. Sessions that ended before OnEnd are not reported.
 func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
 // NewGate returns a gate, which every login passes. It sets the options that are parts of the domain. The
-// caller sets Methods, Started, Grid and Wait.
+// caller sets Methods, Started, Admits, Upstream, Beside, Grid and Wait.
 func (d *Domain) NewGate(o login.GateOptions) *login.Gate {
 	o.Sessions, o.Access, o.Mirror, o.DefaultDomain = d.Sessions, d.Access.Table(), d.Mirror, d.defaultDomain
 	o.Throttle = login.NewThrottle(d.Settings.Values, d.known, d.now)

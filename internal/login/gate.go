@@ -33,6 +33,8 @@ type Gate struct {
 	reports       *Reports
 	locale        func(requested string) (locale.Choice, error)
 	defaultDomain string
+	upstream      string
+	admits        func(session.Grant) bool
 }
 
 // GateOptions configures a gate. Sessions, Access, Throttle, Mirror, Reports and Locale are required.
@@ -41,6 +43,15 @@ type GateOptions struct {
 	Methods []Method
 	// Started, if set, is called with the name of the method for each new session.
 	Started func(method string)
+	// Admits, if set, is asked about each grant of a principal with a role. If it returns false, the
+	// login fails with ErrNoAccess.
+	Admits func(session.Grant) bool
+	// Upstream is the name of the front if its users are those of its upstream server. Such users need no
+	// role of this server, and no other principal passes the gate: see principal.OfUpstream.
+	Upstream string
+	// Beside, if set, is another gate for the same principals. Both count failed logins together, so
+	// that each further front does not give strangers further guesses.
+	Beside *Gate
 
 	Sessions *session.Manager
 	Access   *access.Table
@@ -70,14 +81,18 @@ func NewGate(o GateOptions) *Gate {
 	if o.Wait == nil {
 		o.Wait = sleep
 	}
-	return &Gate{
-		methods: slices.Clone(o.Methods), started: o.Started,
+	g := &Gate{
+		methods: slices.Clone(o.Methods), started: o.Started, upstream: o.Upstream, admits: o.Admits,
 		grid:     &grid{every: o.Grid, now: o.Now, wait: o.Wait, networks: map[string]int{}},
 		logger:   cmp.Or(o.Logger, slog.Default()),
 		sessions: o.Sessions, access: o.Access, throttle: o.Throttle, mirror: o.Mirror, reports: o.Reports,
 		locale:        o.Locale,
 		defaultDomain: strings.ToUpper(cmp.Or(o.DefaultDomain, account.DefaultDomain)),
 	}
+	if b := o.Beside; b != nil {
+		g.throttle, g.reports, g.grid = b.throttle, b.reports, b.grid
+	}
+	return g
 }
 
 // Challenges returns the authentication schemes of HTTP by which the methods take credentials, in the
@@ -214,11 +229,15 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	guess := g.throttle.begin(g.claimed(a), a.Peer.Network())
 	// This has an effect only if a method panics: then the credential may have been verified.
 	defer guess.wrong()
-	a.Behind = guess.behind
+	a.Behind, a.Locked = guess.behind, guess.refused
 	// The credential of a locked caller is verified too: neither the answer nor its time may reveal
 	// whether it is a lock or a wrong password.
 	grant, err := g.judge(ctx, a)
 	switch {
+	case errors.Is(err, ErrRepeated) && !guess.refused:
+		guess.giveBack()
+		g.reports.post(context.WithoutCancel(ctx), guess.network, failure(a, guess))
+		return session.Grant{}, fmt.Errorf("%w: %w", ErrRejected, err)
 	case errors.Is(err, ErrRejected), errors.Is(err, session.ErrBadTicket):
 		return session.Grant{}, g.reject(ctx, a, guess, err)
 	case errors.Is(err, ErrBadCertificate), errors.Is(err, ErrNoSubject):
@@ -245,7 +264,7 @@ func (g *Gate) authenticate(ctx context.Context, a Attempt) (session.Grant, erro
 	if !taken {
 		return session.Grant{}, g.reject(ctx, a, guess, errors.New("locked after failed logins"))
 	}
-	has, err := g.hasRole(ctx, grant)
+	has, err := g.mayEnter(ctx, grant)
 	if err != nil {
 		guess.giveBack()
 		return session.Grant{}, err
@@ -271,6 +290,16 @@ func (g *Gate) judge(ctx context.Context, a Attempt) (session.Grant, error) {
 		return session.Grant{}, fmt.Errorf("find extension: %w: %w", ErrUnconfirmed, err)
 	}
 	return g.ask(ctx, a)
+}
+
+// mayEnter reports whether the identity of the grant may have a session: it has a role, and the option
+// Admits does not refuse it.
+func (g *Gate) mayEnter(ctx context.Context, grant session.Grant) (bool, error) {
+	if g.upstream != "" {
+		return true, nil
+	}
+	has, err := g.hasRole(ctx, grant)
+	return has && (g.admits == nil || g.admits(grant)), err
 }
 
 // hasRole reports whether the identity of the grant has a role. If this node knows of none, it first
@@ -324,16 +353,29 @@ func (g *Gate) reject(ctx context.Context, a Attempt, guess *guess, cause error)
 // It posts all events in one commit, so that the time of the answer does not reveal whether a lock
 // begins. A client that disconnects can't prevent the events.
 func (g *Gate) fail(ctx context.Context, a Attempt, guess *guess) {
-	failure := event.Event{
-		Type: "BadUsernameSessionEvent", User: guess.text, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent,
-	}
 	var locks []event.Event
 	for _, lock := range guess.wrong() {
 		locks = append(locks, event.Event{
 			Type: "EventEx", ID: "vigate.account.locked", User: guess.text, Subject: lock, Address: a.Peer.Address,
 		})
 	}
-	g.reports.post(context.WithoutCancel(ctx), guess.network, failure, locks...)
+	g.reports.post(context.WithoutCancel(ctx), guess.network, failure(a, guess), locks...)
+}
+
+// failure returns the event of a failed login.
+func failure(a Attempt, guess *guess) event.Event {
+	return event.Event{
+		Type: "BadUsernameSessionEvent", User: guess.text, Address: a.Peer.Address, UserAgent: a.Peer.UserAgent,
+	}
+}
+
+// Claimed returns the name that a credential claims, for logs. It is the text that the client sent. At a
+// gate for the users of an upstream server, it can't be taken for a principal of this server.
+func (g *Gate) Claimed(c Credential) string {
+	if g.upstream == "" {
+		return c.Claims()
+	}
+	return g.claimed(Attempt{Credential: c}).text
 }
 
 // claimed returns the name that the caller claims, in canonical form if it can be parsed, or as it was
@@ -342,12 +384,26 @@ func (g *Gate) claimed(a Attempt) claim {
 	name := a.Credential.Claims()
 	name = name[:min(len(name), principal.MaxLength)]
 	switch n, err := principal.Parse(name, g.defaultDomain); {
+	case g.upstream != "" && name == "":
+		return claim{}
+	case g.upstream != "":
+		n = principal.OfUpstream(g.upstream, UpstreamUser(name))
+		return claim{text: n.String(), name: n}
 	case registered(a.Credential):
 		return claim{text: name, name: principal.Extension(name)}
 	case err == nil:
 		return claim{text: n.String(), name: n}
 	}
 	return claim{text: name}
+}
+
+// UpstreamUser returns one spelling for the spellings user@domain and DOMAIN\user of a name of an upstream
+// server. A name without a domain stays as it is, because only the upstream knows its own default.
+func UpstreamUser(name string) string {
+	if n, err := principal.Parse(name, ""); err == nil {
+		return n.String()
+	}
+	return name
 }
 
 // registered reports whether the credential is an extension's.

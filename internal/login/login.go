@@ -31,6 +31,11 @@ type Attempt struct {
 	// Behind is set by the gate for a caller whose network is locked. Its credential is verified all the
 	// same. A method with a queue must not let such callers keep others waiting.
 	Behind bool
+	// Locked is set by the gate for a caller that will be refused whatever its credential is, because of
+	// earlier failures. Methods of this server verify the credential all the same, so that the time of
+	// the answer tells nothing. A method that asks another server must not pass the guess on: the lock
+	// protects the account there, too.
+	Locked bool
 }
 
 // Credential is what a caller presents. Each way in has a type of its own.
@@ -139,6 +144,10 @@ var (
 	// ErrRejected is returned if the credential is wrong, unknown, disabled, locked or spent. Callers
 	// don't learn which.
 	ErrRejected = errors.New("credential rejected")
+	// ErrRepeated is returned for a wrong password that the caller, or another one with the same name, has
+	// just been told is wrong. It is answered like ErrRejected. It is no guess, because it tells the caller
+	// nothing new, so it does not count as a failed login.
+	ErrRepeated = errors.New("credential rejected before")
 	// ErrUnconfirmed is returned if the credential is rejected by the state of this process, and the
 	// process could not make sure that its state is current. It is wrapped together with the error that
 	// prevented that, which decides the answer.

@@ -32,9 +32,15 @@ func (g *Gate) inScope(ctx context.Context, m Method, grant session.Grant) error
 
 // proves reports whether a source with the scope may prove the identity.
 func (g *Gate) proves(s session.Scope, i session.Identity) bool {
+	front, _, upstream := i.Name.Upstream()
 	switch {
 	case i.Name.IsZero():
 		return false
+	case upstream != (g.upstream != "") || front != g.upstream:
+		return false // a user of an upstream server passes the gate of its front, and no other principal does
+	case upstream:
+		return (s == session.Scope{Upstream: front} || s == session.Scope{Proved: true}) &&
+			!i.Extension && len(i.Groups) == 0
 	case s == session.Scope{Proved: true}:
 		return true
 	case s == session.Scope{Local: true}:

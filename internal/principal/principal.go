@@ -61,8 +61,31 @@ func Parse(s, defaultDomain string) (Name, error) {
 // domain.
 func Extension(key string) Name { return Name{User: key} }
 
+// OfUpstream returns the principal that is a user of an upstream server, which clients reach through
+// the front. user is its name as the upstream spells it. It is no principal of this server, even if
+// the texts are the same: Parse makes no name with such a domain, so no permission, account or group
+// can have it, and it compares unequal to every name that Parse makes.
+func OfUpstream(front, user string) Name { return Name{Domain: front + `\`, User: user} }
+
+// Upstream returns the front and the user of a name that OfUpstream made. ok is false for other names.
+func (n Name) Upstream() (front, user string, ok bool) {
+	if front, ok = strings.CutSuffix(n.Domain, `\`); !ok {
+		return "", "", false
+	}
+	return front, n.User, true
+}
+
+// Shown returns the name as the principal's own sessions show it: String, but for a user of an
+// upstream server the name that the upstream uses. It must not be used to identify a principal.
+func (n Name) Shown() string {
+	if _, user, ok := n.Upstream(); ok {
+		return user
+	}
+	return n.String()
+}
+
 // String returns the canonical form, as in UserSession.userName: `DOMAIN\user`, or an extension's
-// key.
+// key. For a user of an upstream server it is `FRONT\\user`, which Parse refuses.
 func (n Name) String() string {
 	if n.Domain == "" {
 		return n.User

@@ -75,3 +75,29 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAUserOfAnUpstreamServerIsNoPrincipalOfThisServer(t *testing.T) {
+	for _, user := range []string{"root", `VSPHERE.LOCAL\Administrator`, "administrator@vsphere.local", "com.example"} {
+		n := principal.OfUpstream("lab", user)
+		if front, got, ok := n.Upstream(); front != "lab" || got != user || !ok || n.Shown() != user {
+			t.Errorf("%q: %q, %q, %v, shown as %q", user, front, got, ok, n.Shown())
+		}
+		if got, err := principal.Parse(n.String(), "VSPHERE.LOCAL"); err == nil {
+			t.Errorf("%q is the name of %+v", n.String(), got)
+		}
+		for _, same := range []principal.Name{
+			principal.Extension(user), {Domain: "VSPHERE.LOCAL", User: user}, {Domain: "lab", User: user},
+			principal.OfUpstream("lab2", user),
+		} {
+			if n.Equal(same) {
+				t.Errorf("%q is the same principal as %q", n, same)
+			}
+		}
+		if !n.Equal(principal.OfUpstream("lab", strings.ToUpper(user))) {
+			t.Errorf("%q in upper case is another principal", user)
+		}
+	}
+	if _, _, ok := (principal.Name{Domain: "VSPHERE.LOCAL", User: "ann"}).Upstream(); ok {
+		t.Error("a local user is one of an upstream server")
+	}
+}

@@ -125,7 +125,7 @@ func (c *Checker) Disown(ctx context.Context) error {
 func (c *Checker) users(domain string) []*user {
 	byKey := map[string]*user{}
 	var all []*user
-	for l := range c.Sessions.All() {
+	for l := range c.Sessions.AllFronts() {
 		identity, origin := l.Who()
 		for _, i := range []*session.Identity{identity, origin} {
 			if i == nil || i.Extension || principal.Fold(i.Name.Domain) != principal.Fold(domain) {

@@ -38,16 +38,26 @@ const (
 // more than clients send.
 const maxBody = 64 << 10
 
-var sessionManager = types.ManagedObjectReference{Type: "SessionManager", Value: "SessionManager"}
-
 // Mount adds both forms to mux. All bindings must share bodies. schemes are the authentication schemes
 // of HTTP by which a login is possible, such as "Basic": see login.Gate.Challenges.
 func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, schemes []string) {
-	h := &handler{api, bodies, challenges(schemes)}
+	h := &handler{api, bodies, challenges(schemes), sessionManager(api)}
 	mux.Handle(APIPath, h)
 	mux.Handle(RESTPath, h)
 	mux.HandleFunc("/api/", notFound)
 	mux.HandleFunc("/rest/", notFound)
+}
+
+// sessionManager returns the reference of the object that the calls are made to. On a front its id is that
+// of the upstream.
+func sessionManager(api binding.Dispatcher) types.ManagedObjectReference {
+	const typ = "SessionManager"
+	for _, o := range api.Objects() {
+		if o.Type == typ {
+			return o.Ref()
+		}
+	}
+	return types.ManagedObjectReference{Type: typ, Value: typ}
 }
 
 // notFound answers a request for a path of the Automation API that is not served.
@@ -61,6 +71,7 @@ type handler struct {
 	api        binding.Dispatcher
 	bodies     *binding.Bodies
 	challenges []string
+	manager    types.ManagedObjectReference
 }
 
 // ServeHTTP serves one call.
@@ -70,7 +81,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var foreign bool
 	x.call, foreign = binding.NewCall(r, bindingName, httptoken.APICookie)
 	x.call.HTTP.Ticket = secret.Text{}
-	x.call.Object, x.call.Release = sessionManager, vim.FirstRelease
+	x.call.Object, x.call.Release = h.manager, vim.FirstRelease
 	body, err := h.bodies.Read(w, r, maxBody)
 	defer body.Free()
 	switch {
@@ -199,7 +210,7 @@ func (x *request) get(ctx context.Context) {
 	}
 	s, ok := result.Value.(*types.UserSession)
 	if !ok {
-		x.unauthenticated(vim.NotAuthenticated(sessionManager, vim.View).Text(x.api.MessageLocale(&x.call)))
+		x.unauthenticated(vim.NotAuthenticated(x.call.Object, vim.View).Text(x.api.MessageLocale(&x.call)))
 		return
 	}
 	x.respond(http.StatusOK, info{fullName(s.UserName), timeText(s.LoginTime), timeText(s.LastActiveTime)})

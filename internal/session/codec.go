@@ -26,6 +26,7 @@ const (
 	fieldAddress
 	fieldUserAgent
 	fieldMethod
+	fieldFront // absent for a session of this server itself
 )
 
 // Field numbers of an identity.
@@ -60,6 +61,7 @@ func (s *Session) encode() []byte {
 	b = appendText(b, fieldAddress, s.Address)
 	b = appendText(b, fieldUserAgent, s.UserAgent)
 	b = appendText(b, fieldMethod, s.Method)
+	b = appendText(b, fieldFront, s.Front)
 	return append(b, s.extra...)
 }
 
@@ -196,6 +198,8 @@ func decodeFacts(raw string) (facts, error) {
 			s.agent = string(f.bytes)
 		case fieldMethod:
 			s.method = string(f.bytes)
+		case fieldFront:
+			s.front = string(f.bytes)
 		default:
 			s.extra += string(f.raw)
 		}
@@ -208,6 +212,7 @@ func decodeFacts(raw string) (facts, error) {
 		return facts{}, errMissing
 	}
 	s.name, s.owner = s.identity.Name.String(), s.identity.Name.Key()
+	s.shown = s.identity.Name.Shown()
 	if s.origin != nil {
 		s.owner = s.origin.Name.Key()
 	}

@@ -11,8 +11,10 @@ type facts struct {
 	messages string
 	agent    string
 	method   string
+	front    string
 	extra    string // see Session
-	name     string // display form of identity.Name
+	name     string // canonical form of identity.Name
+	shown    string // identity.Name for the session's client
 	owner    string // principal.Name.Key of the principal that logged in, to which limits apply
 }
 

@@ -109,6 +109,7 @@ func (l *Live) Session() Session {
 		Address:        l.address.Load().value,
 		UserAgent:      f.agent,
 		Method:         f.method,
+		Front:          f.front,
 		extra:          f.extra,
 	}
 	if f.origin != nil {
@@ -123,7 +124,7 @@ func (l *Live) Session() Session {
 func (l *Live) Summary() Summary {
 	f := &l.facts.Load().value
 	return Summary{
-		Key: l.key, Name: f.name, FullName: f.identity.FullName, Extension: f.identity.Extension,
+		Key: l.key, Name: f.shown, FullName: f.identity.FullName, Extension: f.identity.Extension,
 		Locale: f.locale, MessageLocale: f.messages,
 		Address: l.address.Load().value, UserAgent: f.agent,
 		LoginTime:      instant(l.login.Load()),
@@ -131,6 +132,9 @@ func (l *Live) Summary() Summary {
 		CallCount:      l.base.Load() + l.calls.Load(),
 	}
 }
+
+// Front returns the name of the front that the session belongs to, or "" for this server itself.
+func (l *Live) Front() string { return l.facts.Load().value.front }
 
 func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 

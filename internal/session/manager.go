@@ -37,6 +37,10 @@ type Options struct {
 }
 
 // Manager starts and ends sessions and issues tickets. It is safe for concurrent use.
+//
+// It sees the sessions of this server itself, or those of the front that it was made for by On. What
+// it does for all sessions says so: it counts them for the limits, sweeps and flushes them, and ends
+// them with EndAll and Evict.
 type Manager struct {
 	table      *Table
 	mirror     *store.Mirror
@@ -47,6 +51,7 @@ type Manager struct {
 	spares     func(principal.Name, string) (store.Change, bool)
 	now        func() time.Time
 	random     io.Reader
+	front      string
 }
 
 // NewManager returns a manager of the sessions in o.Table.
@@ -63,6 +68,18 @@ func NewManager(o Options) *Manager {
 	}
 	return m
 }
+
+// On returns the manager of the sessions of a front. It starts sessions of this front, and finds,
+// authenticates and lists no others. Both managers share all else. An empty name stands for this
+// server itself.
+func (m *Manager) On(front string) *Manager {
+	on := *m
+	on.front = front
+	return &on
+}
+
+// Front returns the name of the front whose sessions the manager sees, or "" for this server itself.
+func (m *Manager) Front() string { return m.front }
 
 // Grant is the result of a login method's check. Start makes a new session from it and from nothing
 // else.
@@ -101,6 +118,9 @@ type Scope struct {
 	// Local is set for a source that is part of this server. It may prove local users, accounts of the
 	// operating system and extensions.
 	Local bool
+	// Upstream is the name of the front whose upstream server is the source. The source may prove the
+	// names of principal.OfUpstream for this front, without groups.
+	Upstream string
 	// Proved is set if this server has proved the identity before: at the login whose session is
 	// cloned, or before it issued the token. The identity may be any.
 	Proved bool
@@ -118,7 +138,7 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 	if err != nil {
 		return nil, Token{}, err
 	}
-	hash, _ := hashToken(token.Reveal())
+	hash, _ := hashToken(m.front, token.Reveal())
 	// Times on the wire and on disk have no monotonic part.
 	now := m.now().UTC().Round(0)
 	policy := m.policy()
@@ -126,7 +146,7 @@ func (m *Manager) Start(ctx context.Context, g Grant) (*Live, Token, error) {
 		Key: key, token: hash, Identity: g.Identity, Origin: g.Origin,
 		Locale: g.Locale, MessageLocale: g.MessageLocale,
 		LoginTime: now, LastActiveTime: now, Deadline: g.Deadline,
-		Address: g.Address, UserAgent: g.UserAgent, Method: g.Method,
+		Address: g.Address, UserAgent: g.UserAgent, Method: g.Method, Front: m.front,
 	}
 	if s.Deadline.IsZero() {
 		s.Deadline = now.Add(policy.MaxLifetime)
@@ -209,7 +229,7 @@ func (m *Manager) Spend(ctx context.Context, g Grant) error {
 // can't tell: then the caller must not report that the session is over.
 func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.Time) (*Live, error) {
 	digits := token.Reveal()
-	l := m.table.byToken(digits)
+	l := m.table.byToken(m.front, digits)
 	if l == nil {
 		if len(digits) != TokenLength {
 			return nil, nil
@@ -219,7 +239,7 @@ func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.
 		if err := m.mirror.Sync(ctx); err != nil {
 			return nil, fmt.Errorf("find session of token: %w", err)
 		}
-		if l = m.table.byToken(digits); l == nil {
+		if l = m.table.byToken(m.front, digits); l == nil {
 			return nil, nil
 		}
 		now = m.now() // Sync may have taken a while.
@@ -291,7 +311,7 @@ func (m *Manager) Remaining(l *Live) time.Duration {
 // Find returns the live session with the key.
 func (m *Manager) Find(key string) (*Live, error) {
 	if k, ok := ParseKey(key); ok {
-		if l := m.table.byKey(k); l != nil && m.Alive(l) {
+		if l := m.table.byKey(k); l != nil && l.Front() == m.front && m.Alive(l) {
 			return l, nil
 		}
 	}
@@ -301,6 +321,17 @@ func (m *Manager) Find(key string) (*Live, error) {
 // All yields the sessions that are alive now. A session that ends during the iteration may be among
 // them.
 func (m *Manager) All() iter.Seq[*Live] {
+	return func(yield func(*Live) bool) {
+		for l := range m.AllFronts() {
+			if l.Front() == m.front && !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+// AllFronts is All for the sessions of this server and of all fronts.
+func (m *Manager) AllFronts() iter.Seq[*Live] {
 	return func(yield func(*Live) bool) {
 		now, idle := m.now(), m.policy().Idle
 		for l := range m.table.all() {
@@ -313,7 +344,7 @@ func (m *Manager) All() iter.Seq[*Live] {
 
 // List returns the sessions that are alive now, sorted by login time.
 func (m *Manager) List() []*Live {
-	list := slices.AppendSeq(make([]*Live, 0, m.table.Size()), m.All())
+	list := slices.AppendSeq(make([]*Live, 0, m.table.at(m.front)), m.All())
 	slices.SortFunc(list, func(a, b *Live) int {
 		return cmp.Or(cmp.Compare(a.login.Load(), b.login.Load()), bytes.Compare(a.key[:], b.key[:]))
 	})

@@ -9,6 +9,9 @@ func (m *Manager) Size() int { return m.table.Size() }
 // Methods calls Table.Methods.
 func (m *Manager) Methods() map[string]int { return m.table.Methods() }
 
+// Fronts calls Table.Fronts.
+func (m *Manager) Fronts() map[string]int { return m.table.Fronts() }
+
 // Damaged calls Table.Damaged.
 func (m *Manager) Damaged() int64 { return m.table.Damaged() }
 

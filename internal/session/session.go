@@ -6,6 +6,10 @@
 // which is a view of the store's stream of commits, so reading never leaves the process. A session
 // whose end was acknowledged is gone from the table before the caller gets the response.
 //
+// Each session belongs to this server itself or to one front, where it is valid and nowhere else. A
+// Manager sees the sessions of one of them, see [Manager.On]; the hashes of tokens and tickets contain
+// the name of the front.
+//
 // A [Live] is a session in the table; a [Session] is a copy of its state. The package does not
 // check credentials: the caller does, and passes the result to Start as a [Grant].
 package session
@@ -50,6 +54,9 @@ type Session struct {
 	UserAgent string
 	// Method is the login method, such as "password".
 	Method string
+	// Front is the name of the front that the session belongs to, or empty for this server itself.
+	// It never changes: see Manager.On.
+	Front string
 
 	token Hash
 	// extra holds fields of the record that a newer version wrote and this one does not know, so
@@ -60,7 +67,7 @@ type Session struct {
 // Summary is the part of a session's state that other users may see, at one instant.
 type Summary struct {
 	Key           Key
-	Name          string // of the principal that the session acts as
+	Name          string // of the principal that the session acts as, see principal.Name.Shown
 	FullName      string
 	Extension     bool
 	Locale        string

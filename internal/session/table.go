@@ -34,6 +34,7 @@ type Table struct {
 	size    int            // number of sessions, with reserved places
 	owners  map[string]int // sessions by principal.Name.Key of their owner, with reserved places
 	methods map[string]int // sessions by login method, without reserved places
+	fronts  map[string]int // sessions by front, without reserved places
 	claims  map[Key]*claim // places of sessions about to be committed, which size and owners already count
 	loading bool           // between Reset and Whole
 	ends    []func(Key)
@@ -60,8 +61,8 @@ func NewTable(logger *slog.Logger) *Table {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Table{logger: logger, owners: map[string]int{}, methods: map[string]int{}, claims: map[Key]*claim{},
-		tickets: newTickets()}
+	return &Table{logger: logger, owners: map[string]int{}, methods: map[string]int{}, fronts: map[string]int{},
+		claims: map[Key]*claim{}, tickets: newTickets()}
 }
 
 func (t *Table) tokenShard(h Hash) *tokenShard { return &t.tokens[h[0]%shards] }
@@ -229,6 +230,7 @@ func (t *Table) count(key Key, f *facts) {
 	}
 	t.add(f.owner, 1)
 	t.methods[f.method]++
+	t.fronts[f.front]++
 	if c != nil {
 		c.fits = !t.loading && t.beyond(c.owner, c.policy) == nil
 	}
@@ -241,6 +243,9 @@ func (t *Table) uncount(f *facts) {
 	t.add(f.owner, -1)
 	if t.methods[f.method]--; t.methods[f.method] == 0 {
 		delete(t.methods, f.method)
+	}
+	if t.fronts[f.front]--; t.fronts[f.front] == 0 {
+		delete(t.fronts, f.front)
 	}
 }
 
@@ -267,12 +272,27 @@ func (t *Table) Methods() map[string]int {
 	return maps.Clone(t.methods)
 }
 
+// Fronts returns the number of sessions by front, and of this server itself under "", including
+// expired ones that are not swept yet.
+func (t *Table) Fronts() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.fronts)
+}
+
+// at returns the number of sessions of a front.
+func (t *Table) at(front string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fronts[front]
+}
+
 // Damaged returns how many records could not be read since the start.
 func (t *Table) Damaged() int64 { return t.damaged.Load() }
 
-// byToken returns the session whose token the caller sent, even if it has expired.
-func (t *Table) byToken(token string) *Live {
-	h, ok := hashToken(token)
+// byToken returns the session whose token the caller sent to the front, even if it has expired.
+func (t *Table) byToken(front, token string) *Live {
+	h, ok := hashToken(front, token)
 	if !ok {
 		return nil
 	}

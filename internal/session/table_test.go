@@ -31,18 +31,18 @@ func TestASessionIsFoundByItsTokenAllThroughAReload(t *testing.T) {
 	table.put(storeRecord(kept))
 	table.put(storeRecord(gone))
 	table.whole()
-	l := table.byToken(keptToken)
-	if l == nil || table.byToken(goneToken) == nil || table.Size() != 2 {
+	l := table.byToken("", keptToken)
+	if l == nil || table.byToken("", goneToken) == nil || table.Size() != 2 {
 		t.Fatalf("not there; size %d", table.Size())
 	}
 	kept.Locale, kept.Method, kept.Origin, kept.Address = "ja_JP", "certificate", nil, "192.0.2.8"
 	for _, step := range []func(){table.reset, func() { table.put(storeRecord(kept)) }, table.whole} {
 		step()
-		if table.byToken(keptToken) != l || table.byKey(kept.Key) != l || !l.Alive(time.Unix(4, 0), time.Hour) {
+		if table.byToken("", keptToken) != l || table.byKey(kept.Key) != l || !l.Alive(time.Unix(4, 0), time.Hour) {
 			t.Fatal("lost")
 		}
 	}
-	if table.byToken(goneToken) != nil || table.byKey(gone.Key) != nil {
+	if table.byToken("", goneToken) != nil || table.byKey(gone.Key) != nil {
 		t.Error("what the reload did not bring is still there")
 	}
 	if s := l.Session(); s.Locale != "ja_JP" || s.Origin != nil || s.Address != "192.0.2.8" {
@@ -63,7 +63,7 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 	first, firstToken := withToken(Key{1}, "a")
 	second, secondToken := withToken(Key{1}, "b")
 	table.put(storeRecord(first))
-	was := table.byToken(firstToken)
+	was := table.byToken("", firstToken)
 	ends := 0
 	table.OnEnd(func(Key) { ends++ })
 	table.put(storeRecord(second))
@@ -72,10 +72,10 @@ func TestARecordWithAnotherTokenIsAnotherSession(t *testing.T) {
 	default:
 		t.Error("the first still lives")
 	}
-	now := table.byToken(secondToken)
-	if table.byToken(firstToken) != nil || now == nil || now == was || table.byKey(Key{1}) != now || ends != 1 ||
+	now := table.byToken("", secondToken)
+	if table.byToken("", firstToken) != nil || now == nil || now == was || table.byKey(Key{1}) != now || ends != 1 ||
 		table.Size() != 1 {
-		t.Errorf("first %p, second %p, by key %p, %d ends, size %d", table.byToken(firstToken), now,
+		t.Errorf("first %p, second %p, by key %p, %d ends, size %d", table.byToken("", firstToken), now,
 			table.byKey(Key{1}), ends, table.Size())
 	}
 	table.delete(store.Session, Key{9}.String())

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -32,8 +31,9 @@ const (
 	fieldTicketOrigin             // principal that logged in; absent if it is fieldTicketActor
 )
 
-func ticketID(sort string, text secret.Text) string {
-	h := sha256.Sum256([]byte(text.Reveal()))
+// ticketID returns the id of a ticket's record. A ticket is unknown at any front but its own.
+func (m *Manager) ticketID(sort string, text secret.Text) string {
+	h := hashAt(m.front, []byte(text.Reveal()))
 	return sort + hex.EncodeToString(h[:])
 }
 
@@ -56,7 +56,7 @@ func (m *Manager) AcquireCloneTicket(ctx context.Context, l *Live) (secret.Text,
 	text := secret.New("cst-VCT-" + u.Reveal() + "--tp-" + m.thumbprint())
 	s := l.Session()
 	value := appendActor(nil, &s)
-	return text, m.issue(ctx, ticketID(cloneTicket, text), value, &s, event.Event{
+	return text, m.issue(ctx, m.ticketID(cloneTicket, text), value, &s, event.Event{
 		Type: "EventEx", ID: "vigate.ticket.clone.issued", SessionID: s.Key.String(),
 	}.By(s.Actor()))
 }
@@ -103,7 +103,7 @@ func (m *Manager) CloneGrant(ctx context.Context, text secret.Text) (Grant, erro
 	if s := text.Reveal(); len(s) > 256 || !cloneForm.MatchString(s) {
 		return Grant{}, ErrBadTicket
 	}
-	r, err := m.Ticket(ctx, ticketID(cloneTicket, text))
+	r, err := m.Ticket(ctx, m.ticketID(cloneTicket, text))
 	if err != nil {
 		return Grant{}, err
 	}
@@ -180,12 +180,12 @@ func (m *Manager) AcquireHTTPTicket(ctx context.Context, l *Live, method, target
 	value := appendText(appendText(nil, fieldTicketMethod, method), fieldTicketTarget, target)
 	e := event.Event{Type: "EventEx", ID: "vigate.ticket.generic.issued"}
 	if l == nil {
-		return text, m.issue(ctx, ticketID(httpTicket, text), value, nil, e)
+		return text, m.issue(ctx, m.ticketID(httpTicket, text), value, nil, e)
 	}
 	s := l.Session()
 	value = appendActor(value, &s)
 	e.SessionID = s.Key.String()
-	return text, m.issue(ctx, ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
+	return text, m.issue(ctx, m.ticketID(httpTicket, text), value, &s, e.By(s.Actor()))
 }
 
 // RedeemHTTPTicket spends a ticket on the request and returns the session whose authority the
@@ -198,7 +198,7 @@ func (m *Manager) RedeemHTTPTicket(
 	if len(text.Reveal()) != 36 {
 		return nil, standing, ErrBadTicket
 	}
-	r, err := m.Ticket(ctx, ticketID(httpTicket, text))
+	r, err := m.Ticket(ctx, m.ticketID(httpTicket, text))
 	if err != nil {
 		return nil, standing, err
 	}

@@ -129,7 +129,7 @@ func TestATicketThatAnotherNodeHasJustIssuedIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := ticketID(httpTicket, text)
+	id := here.ticketID(httpTicket, text)
 	if _, ok := here.table.tickets.get(id, c.Now()); ok {
 		t.Fatal("the node does not lag")
 	}

@@ -33,9 +33,10 @@ func newToken(random io.Reader) (Token, error) {
 // Hash is the SHA-256 of a token or a ticket. Only the hash is stored and kept in memory.
 type Hash [sha256.Size]byte
 
-// hashToken returns the hash of what a caller sent as a token, and whether it has the form of a
-// token. It does not allocate.
-func hashToken(s string) (Hash, bool) {
+// hashToken returns the hash of what a caller sent as a token to a front, or to this server itself if
+// front is empty, and whether it has the form of a token. The same token has another hash at each
+// front, so that it is unknown everywhere but at its own.
+func hashToken(front, s string) (Hash, bool) {
 	if len(s) != TokenLength {
 		return Hash{}, false
 	}
@@ -47,7 +48,18 @@ func hashToken(s string) (Hash, bool) {
 		}
 		b[i] = c
 	}
-	return sha256.Sum256(b[:]), true
+	return hashAt(front, b[:]), true
+}
+
+// hashAt returns the hash of a token or ticket as it is valid at a front. It does not allocate unless
+// the name of the front is long.
+func hashAt(front string, text []byte) Hash {
+	if front == "" {
+		return sha256.Sum256(text)
+	}
+	b := make([]byte, 0, 256)
+	b = append(append(append(b, front...), 0), text...)
+	return sha256.Sum256(b)
 }
 
 // Key is the public id of a session, a random UUID. It names a session in lists, events and object

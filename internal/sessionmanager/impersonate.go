@@ -21,6 +21,9 @@ func (m *manager) impersonateUser(
 	ctx context.Context, c *vim.Call, r *types.ImpersonateUserRequestType,
 ) (types.UserSession, error) {
 	c.Note("target", r.UserName)
+	if m.Front != nil {
+		return types.UserSession{}, vim.NotSupported("nobody impersonates on a front")
+	}
 	choice, err := m.domain.Locale(r.Locale)
 	if err != nil {
 		return types.UserSession{}, err

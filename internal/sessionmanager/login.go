@@ -17,7 +17,10 @@ import (
 func (m *manager) enter(
 	ctx context.Context, c *vim.Call, credential login.Credential, wanted string,
 ) (vim.Result, error) {
-	c.SetActor(event.By(credential.Claims()))
+	c.SetActor(event.By(m.Gate.Claimed(credential)))
+	if why := m.absent(credential); why != "" {
+		return vim.Result{}, vim.NotSupported(why)
+	}
 	ticket := login.TicketOf(credential, m.domain.DefaultDomain())
 	if ticket != "" {
 		c.UsesTicket(ticket)
@@ -34,6 +37,22 @@ func (m *manager) enter(
 		c.UsesTicket(login.LocalKind)
 	}
 	return vim.Result{Value: userSession(l), Token: token}, nil
+}
+
+// absent says why the way in does not exist at the front. It returns "" if it does.
+func (m *manager) absent(credential login.Credential) string {
+	if m.Front == nil {
+		return ""
+	}
+	switch credential.(type) {
+	case login.ExtensionCertificate, login.ExtensionSubject:
+		return "extensions don't log in to a front"
+	case login.Assertion, login.SSPI:
+		if m.Front.PassThrough {
+			return "this front passes on names and passwords only"
+		}
+	}
+	return ""
 }
 
 // maxClaim is how many bytes of a name are kept while its login waits for its turn: more than a line of

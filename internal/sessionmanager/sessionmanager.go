@@ -7,6 +7,7 @@
 package sessionmanager
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"reflect"
@@ -23,7 +24,8 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Options configures the object. All fields except LocalTickets are required before the first call.
+// Options configures the object. All fields except LocalTickets, ID and Front are required before the first
+// call.
 type Options struct {
 	// Gate decides about logins.
 	Gate *login.Gate
@@ -31,9 +33,24 @@ type Options struct {
 	LocalTickets *login.LocalTickets
 	// HostName is the name under which clients reach the server. Tickets contain it.
 	HostName string
+	// ID is the moId of the object. If empty, it is "SessionManager". A front has that of its upstream.
+	ID string
+	// Front is set for the object of a front.
+	Front *Front
 	// SHA1 and SHA256 return the thumbprints of the TLS certificate in the form AA:BB:…. Tickets
 	// contain them.
 	SHA1, SHA256 func() string
+}
+
+// Front is how the object of a front differs from that of this server itself. Extensions can't log in
+// to a front, and nobody can impersonate there.
+type Front struct {
+	// Message returns the upstream's service message. This server's own message is put before it. If
+	// nil, the upstream has none.
+	Message func(context.Context) (string, error)
+	// PassThrough is set if the users of the front are those of the upstream. They log in by their
+	// passwords only, and the service message of this server is none of their business.
+	PassThrough bool
 }
 
 // manager implements the methods and properties of SessionManager.
@@ -52,7 +69,7 @@ func Serve(to *vim.API, d *domain.Domain, o Options) error {
 // object returns the table of SessionManager's 16 methods and 6 properties.
 func (m *manager) object() *vim.Object {
 	return &vim.Object{
-		Type: "SessionManager", ID: "SessionManager",
+		Type: "SessionManager", ID: cmp.Or(m.ID, "SessionManager"),
 		Methods: []vim.Method{
 			vim.NewMethod("AcquireCloneTicket", vim.View, m.acquireCloneTicket, vim.Audited),
 			vim.NewMethod("AcquireGenericServiceTicket", vim.Anonymous, m.acquireGenericServiceTicket,

@@ -34,11 +34,25 @@ func userSession(l *session.Live) types.UserSession {
 
 // names reports whether the spelling names the identity.
 func (m *manager) names(spelling string, i session.Identity) bool {
+	if _, user, ok := i.Name.Upstream(); ok {
+		return sameUser(spelling, user)
+	}
 	if i.Extension {
 		return principal.Extension(spelling).Equal(i.Name)
 	}
 	n, err := principal.Parse(spelling, m.domain.DefaultDomain())
 	return err == nil && n.Equal(i.Name)
+}
+
+// sameUser reports whether two names mean the same user of an upstream server. A name without a domain is
+// another one than each with a domain, because only the upstream knows its own default.
+func sameUser(a, b string) bool {
+	if principal.Fold(a) == principal.Fold(b) {
+		return true
+	}
+	x, errX := principal.Parse(a, "")
+	y, errY := principal.Parse(b, "")
+	return errX == nil && errY == nil && x.Equal(y)
 }
 
 func (m *manager) logout(ctx context.Context, c *vim.Call, _ *types.LogoutRequestType) error {
@@ -96,6 +110,9 @@ func (m *manager) sessionIsActive(
 func (m *manager) updateServiceMessage(
 	ctx context.Context, c *vim.Call, r *types.UpdateServiceMessageRequestType,
 ) error {
+	if m.Front != nil && m.Front.PassThrough {
+		return vim.NotSupported("the message of this server is not the upstream's")
+	}
 	return m.domain.Settings.SetMessage(ctx, c.Session.Actor(), r.Message)
 }
 
@@ -128,8 +145,20 @@ func (m *manager) sessionList(ctx context.Context, c *vim.Call) (iter.Seq[types.
 	}, nil
 }
 
-func (m *manager) message(context.Context, *vim.Call) (string, error) {
-	return m.domain.Settings.Message(), nil
+// message returns this server's message. On a front, the upstream's follows it.
+func (m *manager) message(ctx context.Context, _ *vim.Call) (string, error) {
+	own := m.domain.Settings.Message()
+	if m.Front == nil || m.Front.Message == nil {
+		return own, nil
+	}
+	upstream, err := m.Front.Message(ctx)
+	if err != nil {
+		return "", err
+	}
+	if own == "" || upstream == "" {
+		return own + upstream, nil
+	}
+	return own + "\n" + upstream, nil
 }
 
 func (m *manager) defaultLocale(context.Context, *vim.Call) (string, error) {

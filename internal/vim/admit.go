@@ -12,8 +12,10 @@ import (
 // of this server.
 type Foreign struct {
 	Privilege access.Privilege // Anonymous if no session is needed
-	Audited   bool             // whether the call leaves an audit line, whatever its outcome
-	Waits     bool             // whether the call may wait for a change for a long time
+	// OwnSession is set if any live session may make the call, whatever its privileges.
+	OwnSession bool
+	Audited    bool // whether the call leaves an audit line, whatever its outcome
+	Waits      bool // whether the call may wait for a change for a long time
 	// Measured is the object's name in metrics. It must be one of a few names, because a name that
 	// a client sends must not become a label.
 	Measured string
@@ -41,7 +43,7 @@ func (a *API) Admit(ctx context.Context, c *Call, f Foreign) (*Admission, *Fault
 	c.audit.wanted = c.audit.wanted || f.Audited
 	c.measured = f.Measured
 	if fault == nil {
-		fault = a.authorise(c, f.Privilege, false)
+		fault = a.authorise(ctx, c, f.Privilege, f.OwnSession)
 	}
 	var wait *budget.Hold
 	if fault == nil {
@@ -53,7 +55,7 @@ func (a *API) Admit(ctx context.Context, c *Call, f Foreign) (*Admission, *Fault
 	}
 	ad := &Admission{Context: ctx, api: a, call: c, foreign: f, began: began, wait: wait}
 	if c.Session != nil {
-		ad.Context = a.hold(ctx, c, &Method{Name: c.Name, Privilege: f.Privilege})
+		ad.Context = a.hold(ctx, c, &Method{Name: c.Name, Privilege: f.Privilege, OwnSession: f.OwnSession})
 	}
 	return ad, nil
 }

@@ -26,6 +26,9 @@ type Options struct {
 	// Fresh returns an error while the state of this node may be out of date. The node then serves
 	// no calls, because another node may have ended a session. If nil, the state is always current.
 	Fresh func() error
+	// Privileges returns what a session may do on the root folder, for a front whose users are those of
+	// an upstream server. If nil, the permissions of the domain decide.
+	Privileges func(context.Context, *session.Live) (access.Set, error)
 	// Limits bound what sessions hold. If nil, budget.Default.
 	Limits *budget.Limits
 
@@ -43,6 +46,8 @@ type API struct {
 	events   *event.Log
 	mirror   *store.Mirror
 	locale   func(requested string) (locale.Choice, error)
+
+	privileges func(context.Context, *session.Live) (access.Set, error) // nil: those of access
 
 	fresh   func() error // nil: always fresh
 	now     func() time.Time
@@ -67,11 +72,14 @@ type table struct {
 	properties map[string]*Property
 }
 
-// New creates an API over the domain. It serves no objects until Add is called.
+// New creates an API over the domain, for this server itself or for the front that the domain is of: see
+// domain.Domain.On. It knows no sessions but those, whatever proves them: a token, a ticket for one
+// request or a ticket for a clone. It serves no objects until Add is called.
 func New(d *domain.Domain, o Options) *API {
 	a := &API{
 		sessions: d.Sessions, access: d.Access, events: d.Events, mirror: d.Mirror, locale: d.Locale,
-		fresh: o.Fresh, now: o.Now, logger: cmp.Or(o.Logger, slog.Default()), observe: o.Observe,
+		privileges: o.Privileges, fresh: o.Fresh, now: o.Now, observe: o.Observe,
+		logger:  cmp.Or(o.Logger, slog.Default()),
 		objects: map[string]*table{}, ids: map[string]string{}, instances: instance.NewTable(),
 		drain: make(chan struct{}),
 	}
@@ -223,7 +231,7 @@ func (a *API) run(ctx context.Context, c *Call) (Result, *Fault) {
 		}
 		return Result{}, fault
 	}
-	if fault := a.authorise(c, r.privilege, r.own()); fault != nil {
+	if fault := a.authorise(ctx, c, r.privilege, r.own()); fault != nil {
 		return Result{}, fault
 	}
 	wait, fault := a.wait(c, r.method != nil && r.method.Waits)
@@ -334,14 +342,21 @@ func (a *API) authenticate(ctx context.Context, c *Call, now time.Time) *Fault {
 // authorise checks that the caller has the privilege. If own is set, the row concerns only the
 // caller's own session, and any live session will do. It fails closed: nobody has an unknown
 // privilege.
-func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
+func (a *API) authorise(ctx context.Context, c *Call, privilege access.Privilege, own bool) *Fault {
 	switch {
 	case privilege == Anonymous:
 		return nil
 	case c.Session == nil:
 		return NotAuthenticated(c.Object, privilege)
 	}
-	has := own || a.Has(c, privilege)
+	has := own || a.privileges == nil && a.Has(c, privilege)
+	if !has && a.privileges != nil {
+		all, err := a.privileges(ctx, c.Session)
+		if err != nil {
+			return FaultOf(err)
+		}
+		has = all.Has(privilege)
+	}
 	switch {
 	case c.strayed():
 		return NotAuthenticated(c.Object, privilege)
@@ -351,7 +366,7 @@ func (a *API) authorise(c *Call, privilege access.Privilege, own bool) *Fault {
 	return NoPermission(c.Object, nil, privilege)
 }
 
-// Has reports whether the caller has the privilege on the root folder.
+// Has reports whether the caller has the privilege on the root folder, by the permissions of the domain.
 func (a *API) Has(c *Call, privilege access.Privilege) bool {
 	// strayed is checked last, because it shows whether the session was the caller's until then.
 	return c.Session != nil && a.SessionHas(c.Session, privilege) && !c.strayed()

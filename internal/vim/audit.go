@@ -3,18 +3,17 @@ package vim
 import (
 	"context"
 	"log/slog"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/audit"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/login"
 )
 
-// audit is what an operation reports about itself for the audit log. It must not contain secrets.
-type audit struct {
+// audited is what an operation reports about itself for the audit log. It must not contain secrets.
+type audited struct {
 	wanted bool
 	notes  *notes // nil if there are none; most calls are reads, which have none
 }
@@ -22,45 +21,22 @@ type audit struct {
 // notes are what a call's audit line contains besides the attributes of every line.
 type notes struct {
 	actor event.Actor // who acts or tries to, if the session doesn't tell
-	attrs []slog.Attr // what the call is about
-	size  int         // size of attrs in a line, in bytes
-	more  int         // number of notes that did not fit
+	audit.Notes
 }
 
 // noted returns the notes, for changes of them.
-func (a *audit) noted() *notes {
+func (a *audited) noted() *notes {
 	if a.notes == nil {
 		a.notes = &notes{}
 	}
 	return a.notes
 }
 
-// Bounds of the notes in the line of one call. A call may be about thousands of names, each as long
-// as a body.
-const (
-	maxNotes = 32
-	maxNote  = 512     // bytes of one value
-	maxNoted = 4 << 10 // bytes of all notes, as a log writes them
-)
-
 // SetActor sets who tries to log in, as far as the request tells.
 func (c *Call) SetActor(a event.Actor) { c.audit.noted().actor = a }
 
-// Note adds what the call is about to the audit line: a key, a name, a role. If there are many
-// notes, the line contains only the first ones and the number of the others.
-func (c *Call) Note(name, value string) {
-	a := c.audit.noted()
-	if len(value) > maxNote {
-		value = strings.ToValidUTF8(value[:maxNote], "") + "…"
-	}
-	size := len(name) + len(strconv.Quote(value))
-	if a.more > 0 || len(a.attrs) == maxNotes || a.size+size > maxNoted {
-		a.more++
-		return
-	}
-	a.size += size
-	a.attrs = append(a.attrs, slog.String(name, value))
-}
+// Note adds what the call is about to the audit line; see audit.Notes.
+func (c *Call) Note(name, value string) { c.audit.noted().Add(name, value) }
 
 // UsesTicket records that the call came with a ticket. Such a call always leaves an audit line.
 func (c *Call) UsesTicket(kind login.TicketKind) {
@@ -100,31 +76,20 @@ func denied(f *Fault) bool { return IsFault[*types.NoPermission](f) }
 
 // audit writes the call's line.
 func (a *API) audit(ctx context.Context, c *Call, fault *Fault) {
-	who := actorOf(c)
-	attrs := []slog.Attr{
-		slog.String("operation", c.Object.Type+"."+c.Name),
-		slog.String("outcome", outcome(fault)),
-		slog.String("user", who.User),
-		slog.String("address", c.Peer.Address),
-		slog.String("binding", c.Binding),
-		slog.String("request", c.Peer.Request.String()),
-	}
-	if who.Origin != "" {
-		attrs = append(attrs, slog.String("origin", who.Origin))
+	l := audit.Line{
+		Operation: c.Object.Type + "." + c.Name, Outcome: outcome(fault), By: actorOf(c), Address: c.Peer.Address,
+		Binding: c.Binding, Request: c.Peer.Request.String(), Front: a.sessions.Front(),
 	}
 	if c.Session != nil {
-		attrs = append(attrs, slog.String("session", c.Session.Key().String()))
+		l.Session = c.Session.Key().String()
 	}
-	if fault != nil && fault.Cause != nil {
-		attrs = append(attrs, slog.Any("cause", fault.Cause))
+	if fault != nil {
+		l.Cause = fault.Cause
 	}
-	if n := c.audit.notes; n != nil {
-		attrs = append(attrs, n.attrs...)
-		if n.more > 0 {
-			attrs = append(attrs, slog.Int("more", n.more))
-		}
+	if c.audit.notes != nil {
+		l.About = &c.audit.notes.Notes
 	}
-	a.logger.LogAttrs(ctx, max(slog.LevelInfo, faultLevel(fault)), "audit", attrs...)
+	l.Write(ctx, a.logger, max(slog.LevelInfo, faultLevel(fault)))
 }
 
 func outcome(f *Fault) string {

@@ -62,7 +62,7 @@ type Call struct {
 	done  time.Time // when the function of the row returned
 	// measured is the object's name in metrics. If empty, its type is used.
 	measured string
-	audit    audit
+	audit    audited
 	guard    guard
 	guarded  store.GuardedContext
 	// of is the call on whose behalf this one reads a property; nil if it is a call of its own.

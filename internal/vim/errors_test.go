@@ -117,6 +117,7 @@ var unmapped = map[string]string{
 	"extension.ErrRejected":           "package login says login.ErrRejected",
 	"event.ErrMaxCount":               "package history says which member of which filter it is",
 	"event.ErrRecursion":              "package history says which member of which filter it is",
+	"login.ErrRepeated":               "the gate answers login.ErrRejected",
 	"login.ErrUnconfirmed":            "the store's error, with which it is wrapped, is told",
 	"principal.ErrInvalid":            "each row says what an unreadable name is to it",
 	"principal.NameError":             "the managers of those who are named wrap it in errors of their own",

@@ -49,7 +49,7 @@ func (g *guard) Conditions(changes []store.Change) ([]store.Change, error) {
 	// The condition is made before the checks. If the authority changes in between, a check may see
 	// the newer state, and the commit fails; but no check can see an older state than the condition.
 	unchanged, known := g.api.access.Require()
-	if fault := g.api.authorise(c, privilege, g.row != nil && g.row.OwnSession); fault != nil {
+	if fault := g.api.authorise(c.guarded.Context, c, privilege, g.row != nil && g.row.OwnSession); fault != nil {
 		return nil, fault
 	}
 	for _, check := range g.checks {

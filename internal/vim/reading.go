@@ -63,7 +63,7 @@ func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, na
 	if fault := r.api.resolve(sub); fault != nil {
 		return nil, fault
 	}
-	if fault := r.api.authorise(sub, p.Privilege, false); fault != nil {
+	if fault := r.api.authorise(ctx, sub, p.Privilege, false); fault != nil {
 		return nil, fault
 	}
 	v, err := p.read(ctx, sub)

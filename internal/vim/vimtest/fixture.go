@@ -47,7 +47,7 @@ type Fixture struct {
 
 	t     testing.TB
 	clock *testclock.Clock
-	log   logBuffer
+	log   *logBuffer
 }
 
 // Pass moves the clock forward.
@@ -76,13 +76,13 @@ func (f *Fixture) Logged() string {
 // are assembled.
 func New(t testing.TB, edit ...func(*Parts)) *Fixture {
 	t.Helper()
-	f := &Fixture{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC))}
+	f := &Fixture{t: t, clock: testclock.New(time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)), log: &logBuffer{}}
 	f.Peer = peer.Peer{
 		Address: "192.0.2.7", UserAgent: "test/1", Request: peer.RequestID{Run: "r", Number: 1}, TLS: true,
 	}
 	f.Server = Open(t, Config{
 		Sources: []directory.Source{directory.SystemUsers(systemAccount)}, Now: f.clock.Now, Edit: edit,
-		Logger: slog.New(slog.NewTextHandler(&f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	f.Found(AdminPassword, User{AnnName, AnnPassword, "Ann Example", access.ReadOnly})
 	f.Admin, f.Ann = f.Login(AdminName, AdminPassword), f.Login(AnnName, AnnPassword)

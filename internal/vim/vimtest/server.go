@@ -59,6 +59,8 @@ type Parts struct {
 	Trust func() trust.Authorities
 	// LocalTickets issues local tickets. If nil, they are not supported.
 	LocalTickets *login.LocalTickets
+
+	passwords *login.Passwords
 }
 
 // Server is the API with the objects of the packages inventory, sessionmanager, admin and history, over a
@@ -68,7 +70,8 @@ type Server struct {
 	*domain.Domain
 	Gate *login.Gate
 
-	t testing.TB
+	t     testing.TB
+	parts *Parts
 }
 
 // Open makes a Server that runs until the test ends. It has no users until Found is called.
@@ -84,13 +87,14 @@ func Open(t testing.TB, c Config) *Server {
 		c.Base = new(setting.Defaults())
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
-	s.assemble(c, s.parts(c))
+	s.parts = s.makeParts(c)
+	s.assemble(c, s.parts)
 	storetest.Follow(t, s.Mirror)
 	return s
 }
 
-// parts makes the parts of the server, and calls the functions that edit them.
-func (s *Server) parts(c Config) *Parts {
+// makeParts makes the parts of the server, and calls the functions that edit them.
+func (s *Server) makeParts(c Config) *Parts {
 	s.t.Helper()
 	o := domain.Options{
 		Store: c.Store, Base: *c.Base, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1},
@@ -113,17 +117,12 @@ func (s *Server) parts(c Config) *Parts {
 func (s *Server) assemble(c Config, p *Parts) {
 	s.t.Helper()
 	s.Domain, s.API = p.Domain, vim.New(p.Domain, p.Options)
-	passwords, err := login.NewPasswords(p.Accounts, p.Passwords...)
+	var err error
+	p.passwords, err = login.NewPasswords(p.Accounts, p.Passwords...)
 	s.Must(err)
-	s.Gate = p.NewGate(login.GateOptions{Methods: append(p.Methods,
-		login.Clone{Sessions: p.Sessions}, login.ByCertificate{Extensions: p.Extensions.Table()},
-		login.BySubject{Extensions: p.Extensions.Table(), Trust: p.Trust, Now: p.Now}, passwords,
-	)})
+	s.Gate = p.NewGate(login.GateOptions{Methods: methods(p.Domain, p)})
 	s.Must(inventory.Serve(s.API, p.Domain, inventory.Options{About: about}))
-	s.Must(sessionmanager.Serve(s.API, p.Domain, sessionmanager.Options{
-		Gate: s.Gate, LocalTickets: p.LocalTickets, HostName: "vigate.test",
-		SHA1: func() string { return "00:11" }, SHA256: func() string { return "22:33" },
-	}))
+	s.Must(sessionmanager.Serve(s.API, p.Domain, manager(s.Gate, p, "", nil)))
 	s.Must(admin.Serve(s.API, p.Domain, admin.Options{
 		Unlock: s.Gate.Unlock, PublicKey: func() string { return PublicKey },
 	}))
