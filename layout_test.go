@@ -23,8 +23,12 @@ var rooms = map[string]struct {
 	may imports
 	why string
 }{
-	"cmd/vigate":                 {"*", "it is the command line for everything"},
-	"internal/serve":             {"*", "it assembles the server"},
+	"cmd/vigate":            {"*", "it is the command line for everything"},
+	"internal/serve":        {"*", "it assembles the server"},
+	"internal/serve/shared": {"config secret serve store/etcd", "not every server contains the client of etcd"},
+	"internal/lab":          {"*", "it is a whole server for other programs"},
+	"vigatetest": {"client config lab secret testclock",
+		"the tests of strangers depend on it, so that it must be small"},
 	"client":                     {"", "it works with any VI JSON server, so it must not depend on this one"},
 	"internal/principal":         {"", "a name is a plain value"},
 	"internal/peer":              {"", "facts about a connection are plain values"},
@@ -196,7 +200,9 @@ var homes = map[string][]string{
 	"github.com/beevik/etree":                       {"internal/xmlsig", "internal/xmlsig/xmlsigtest"},
 	"github.com/mattermost/xml-roundtrip-validator": {"internal/xmlsig"},
 
-	"github.com/vmware/govmomi": {"client", "internal/serve", "internal/instance", "internal/vim",
+	"github.com/vmware/govmomi": {
+		"internal/lab", "vigatetest",
+		"client", "internal/serve", "internal/instance", "internal/vim",
 		"internal/vim/vimtest", "internal/sessionmanager", "internal/inventory",
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",

@@ -30,6 +30,7 @@ import (
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/inventory"
+	"github.com/vigate/vigate/internal/lab"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/samltoken"
 	"github.com/vigate/vigate/internal/metrics"
@@ -164,12 +165,22 @@ var constructors = map[string]func(*testing.T){
 		}
 	},
 	"internal/metrics.New": func(*testing.T) { metrics.New(metrics.Options{}).Started("password") },
+	"internal/lab.Start": func(t *testing.T) {
+		s, err := lab.Start(t.Context(), lab.Options{AdminPassword: secret.New("a long password")})
+		check(t, err)
+		check(t, s.Close())
+	},
 	"internal/serve.Open": func(t *testing.T) {
 		cfg := config.Default()
 		cfg.Data = t.TempDir()
 		n, err := serve.Open(t.Context(), cfg, serve.Options{})
 		check(t, err)
 		check(t, n.Close())
+	},
+	"internal/serve.OpenEmbedded": func(t *testing.T) {
+		s, err := serve.OpenEmbedded(t.Context(), config.Config{Data: t.TempDir()}, serve.StoreOptions{})
+		check(t, err)
+		check(t, s.Close())
 	},
 	"internal/serve.Run": func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

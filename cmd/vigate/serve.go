@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/shared"
 )
 
 // maxConfigFile limits the size of a configuration file, in bytes.
@@ -44,7 +45,7 @@ A flag overrides the file.`,
 			}
 			err = serve.Run(cmd.Context(), c.Config, serve.Terminal{
 				Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Getenv: os.Getenv, IsTerminal: isTerminal,
-			}, serve.Options{Identity: c.identity})
+			}, serve.Options{Identity: c.identity, OpenStore: shared.Open})
 			if _, ok := errors.AsType[*config.Error](err); ok {
 				err = command.Mistaken(err)
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
-	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/shared"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 	"github.com/vigate/vigate/internal/store/etcd"
@@ -184,7 +184,7 @@ func (c *copier) openSource(ctx context.Context, p place) (store.Store, error) {
 		}
 		return opened(bolt.Open(path, bolt.Options{Logger: c.logger}))
 	}
-	s, err := opened(serve.OpenEtcd(ctx, p.etcd, etcd.Read, c.logger))
+	s, err := opened(shared.OpenEtcd(ctx, p.etcd, etcd.Read, c.logger))
 	if err != nil || c.force {
 		return s, err
 	}
@@ -268,7 +268,7 @@ func putFile(ctx context.Context, to, pattern string, replace bool, fill func(fi
 }
 
 func (c *copier) intoEtcd(ctx context.Context, from store.Store, cfg config.Config) (transfer.Report, error) {
-	to, err := serve.OpenEtcd(ctx, cfg, etcd.Fill, c.logger)
+	to, err := shared.OpenEtcd(ctx, cfg, etcd.Fill, c.logger)
 	if err != nil {
 		return transfer.Report{}, err
 	}

@@ -44,8 +44,10 @@ type Options struct {
 	// Exists reports whether a user or group exists. It is not called for extensions. If nil, the
 	// domain's directory is used.
 	Exists   func(who principal.Name, group bool) bool
-	Cost     account.Cost                 // cost of a password's hash; if zero, account's default
-	Patience time.Duration                // how long a login waits for its hash; if 0, account's default
+	Cost     account.Cost  // cost of a password's hash; if zero, account's default
+	Patience time.Duration // how long a login waits for its hash; if 0, account's default
+	// Policy changes the rules for sessions that follow from the settings. If nil, they are not changed.
+	Policy   func(session.Policy) session.Policy
 	Requests func() uint64                // see account.Options; may be nil
 	Sweeps   func() (time.Duration, bool) // see session.Options; may be nil
 	Now      func() time.Time             // if nil, time.Now
@@ -65,6 +67,7 @@ type Domain struct {
 	Spent      *login.Spent        // proofs that were used and must not be used again
 
 	sessions      *session.Table
+	change        func(session.Policy) session.Policy // nil: the rules are not changed
 	defaultDomain string
 	now           func() time.Time
 	logger        *slog.Logger
@@ -76,7 +79,7 @@ func New(o Options) (*Domain, error) {
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	d := &Domain{
 		Events: event.NewLog(event.Options{Now: o.Now, Logger: o.Logger}),
-		Spent:  &login.Spent{}, defaultDomain: o.DefaultDomain, now: o.Now, logger: o.Logger,
+		Spent:  &login.Spent{}, change: o.Policy, defaultDomain: o.DefaultDomain, now: o.Now, logger: o.Logger,
 	}
 	var err error
 	d.Settings, err = setting.New(setting.Config{
@@ -181,10 +184,14 @@ func (d *Domain) spares(who principal.Name, key string) (store.Change, bool) {
 // policy returns the current rules for sessions.
 func (d *Domain) policy() session.Policy {
 	v := d.Settings.Values()
-	return session.Policy{
+	p := session.Policy{
 		Idle: v.IdleTimeout, MaxLifetime: v.MaxLifetime, TicketLifetime: v.TicketLifetime,
 		MaxSessions: v.MaxSessions, MaxPerPrincipal: d.Settings.PerPrincipal(),
 	}
+	if d.change != nil {
+		p = d.change(p)
+	}
+	return p
 }
 
 // declared returns a function that lists the privileges that registered extensions declare.

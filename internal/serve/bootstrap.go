@@ -60,7 +60,7 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 		return First{source: fromEnvironment}, []byte(p), nil
 	}
 	if cfg.AdminPasswordFile != "" {
-		p, err := readPassword(cfg.AdminPasswordFile, "administrator's password", log)
+		p, err := ReadPassword(cfg.AdminPasswordFile, "administrator's password", log)
 		return First{source: fromFile}, p, err
 	}
 	if !cfg.Dev && !t.IsTerminal(t.Out) {
@@ -76,11 +76,11 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 // maxPasswordFile is the maximum size of a password file in bytes, longer than any password.
 const maxPasswordFile = 4096
 
-// readPassword reads a password from a file. what names the password in errors. One newline at the
+// ReadPassword reads a password from a file. what names the password in errors. One newline at the
 // end is not part of the password. It refuses a file that other accounts could change. It accepts a
 // file that other accounts can read, with a warning, because systems that distribute secrets create
 // such files.
-func readPassword(path, what string, log *slog.Logger) ([]byte, error) {
+func ReadPassword(path, what string, log *slog.Logger) ([]byte, error) {
 	f, err := datadir.OpenFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", what, err)

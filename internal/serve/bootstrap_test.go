@@ -64,7 +64,7 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
-			p, err := readPassword(path, "password", slog.New(slog.NewTextHandler(&log, nil)))
+			p, err := ReadPassword(path, "password", slog.New(slog.NewTextHandler(&log, nil)))
 			if errors.Is(err, datadir.ErrUnsafe) != c.refused || (string(p) == "from a file") == c.refused {
 				t.Errorf("%s, mode %o: %v", path, c.mode, err)
 			}
@@ -80,7 +80,7 @@ func TestAFirstPasswordThatOthersCouldChangeIsRefusedAndOneThatTheyCanReadWarned
 	if err := errors.Join(os.Chmod(file, 0o600), os.Lchown(link, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readPassword(link, "password", slog.Default()); !errors.Is(err, datadir.ErrUnsafe) {
+	if _, err := ReadPassword(link, "password", slog.Default()); !errors.Is(err, datadir.ErrUnsafe) {
 		t.Errorf("through a stranger's link: %v", err)
 	}
 }

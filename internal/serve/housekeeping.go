@@ -51,14 +51,19 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
 		{"post failed logins that were counted", reportEvery, n.gate.Flush},
-		{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }},
 		{"change keys of the token service", keysEvery, n.signing.Ensure},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
+	if n.gc != nil {
+		chores = append(chores, chore{"tune the garbage collector", tuneEvery,
+			func(context.Context) error { n.gc.tune(); return nil }})
+	}
 	var wg sync.WaitGroup
-	// Reading the store has produced about as much garbage as live memory.
-	wg.Go(debug.FreeOSMemory)
+	if n.gc != nil {
+		// Reading the store has produced about as much garbage as live memory.
+		wg.Go(debug.FreeOSMemory)
+	}
 	for _, c := range chores {
 		wg.Go(func() {
 			tick := time.NewTicker(c.every)

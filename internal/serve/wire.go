@@ -3,6 +3,7 @@ package serve
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -48,24 +49,11 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Options are the parameters of Open that are not part of the configuration.
-type Options struct {
-	Logger *slog.Logger     // nil: slog.Default
-	Now    func() time.Time // wall clock of sessions, tickets and reports; nil: time.Now
-	// Patience is how long a login waits for its password hash before it is refused. If 0, it is 2
-	// s, which may be too short for many logins on a slow machine.
-	Patience time.Duration
-	// Identity is the section of the configuration with the identity sources.
-	Identity identity.Config
-	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
-	// 250 ms. If negative, the answers are not delayed.
-	PasswordGrid time.Duration
-}
-
 // Node is one server with all its parts. Open shows how they depend on each other.
 type Node struct {
 	logger *slog.Logger
-	gc     *collector
+	gc     *collector // nil: the program's own
+	around func(http.Handler) http.Handler
 	data   *datadir.Dir
 	Store  store.Store
 	now    func() time.Time
@@ -96,9 +84,12 @@ type Node struct {
 // Open assembles a server on the store in cfg.Data, which is created if it does not exist, and
 // waits until all state is loaded. It does not open listeners.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
-	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), gc: newCollector(), now: o.Now, cancel: func() {}}
+	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), now: o.Now, around: o.Around, cancel: func() {}}
 	if n.now == nil {
 		n.now = time.Now
+	}
+	if !o.Guest {
+		n.gc = newCollector()
 	}
 	defer func() {
 		if err != nil {
@@ -116,23 +107,23 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		return nil, err
 	}
 	h := n.measure(cfg)
-	s, err := openStore(ctx, cfg, n.now, n.logger, h.group)
+	s, err := o.store()(ctx, cfg, StoreOptions{Now: n.now, Logger: n.logger, Observe: h.group})
 	if err != nil {
 		return nil, err
 	}
 	n.Store = s.Store
-	n.openControl(cfg, s.backup)
+	n.openControl(cfg, s.Backup)
 
 	n.cluster, err = cluster.New(cluster.Options{
-		Name: nodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.lag,
+		Name: NodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.Lag,
 		Now: n.now, Logger: n.logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if s.fresh != nil {
+	if s.Fresh != nil {
 		n.fresh = func() error {
-			if err := s.fresh(); err != nil {
+			if err := s.Fresh(); err != nil {
 				return err
 			}
 			return n.cluster.Clock()
@@ -145,7 +136,8 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
 		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View(), n.signing.View()}, Requests: n.requests,
-		Sweeps: n.maySweep, Patience: o.Patience, Now: n.now, Logger: n.logger,
+		Sweeps: n.maySweep, Patience: o.Patience, Cost: o.Cost, Policy: o.Policy,
+		Now: n.now, Logger: n.logger,
 		Sources: append([]directory.Source{directory.SystemUsers(nil)}, n.sources.Directories()...),
 	})
 	if err != nil {
@@ -298,7 +290,11 @@ func (n *Node) Handler() http.Handler {
 	soap.Mount(mux, n.API, bodies, soap.Options{Version: Release, Logger: n.logger})
 	rest.Mount(mux, n.API, bodies, n.gate.Challenges())
 	n.mountTokens(mux, bodies)
-	return binding.OneSlash(mux)
+	h := binding.OneSlash(mux)
+	if n.around != nil {
+		h = n.around(h)
+	}
+	return h
 }
 
 // Listen opens the listeners.
@@ -344,6 +340,9 @@ func (n *Node) Addr(listener string) net.Addr {
 	}
 	return nil
 }
+
+// Leaf returns the certificate that the server shows.
+func (n *Node) Leaf() *x509.Certificate { return n.certificate.Leaf() }
 
 // Load returns the current number of connections and requests, and the number of those that were
 // refused.

@@ -21,6 +21,12 @@ import (
 // NewMemory returns an empty store in memory. If now is nil, it uses the real clock.
 func NewMemory(now func() time.Time) store.Store { return newBacking(now).open() }
 
+// NewReopened returns a function that opens the same store in memory each time, see NewMemory.
+func NewReopened(now func() time.Time) func() store.Store {
+	b := newBacking(now)
+	return func() store.Store { return b.open() }
+}
+
 // name is a record's identity.
 type name struct {
 	kind store.Kind

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/shared"
 )
 
 func main() {
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	return serve.Run(ctx, cfg, serve.Terminal{
 		Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, IsTerminal: func(io.Writer) bool { return false },
-	}, serve.Options{Now: clock(os.Getenv("VIGATE_PROOF_CLOCK"))})
+	}, serve.Options{Now: clock(os.Getenv("VIGATE_PROOF_CLOCK")), OpenStore: shared.Open})
 }
 
 // clock returns a clock that is off by the content of the file.

@@ -1,0 +1,46 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/vigate/vigate/internal/account"
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/identity"
+	"github.com/vigate/vigate/internal/session"
+)
+
+// Options are the parameters of Open that are not part of the configuration.
+type Options struct {
+	Logger *slog.Logger     // nil: slog.Default
+	Now    func() time.Time // wall clock of sessions, tickets and reports; nil: time.Now
+	// Patience is how long a login waits for its password hash before it is refused. If 0, it is 2
+	// s, which may be too short for many logins on a slow machine.
+	Patience time.Duration
+	// Identity is the section of the configuration with the identity sources.
+	Identity identity.Config
+	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
+	// 250 ms. If negative, the answers are not delayed.
+	PasswordGrid time.Duration
+	// OpenStore opens the store. If nil, it is OpenEmbedded. A program that can also use etcd sets
+	// shared.Open.
+	OpenStore func(context.Context, config.Config, StoreOptions) (OpenedStore, error)
+	// Cost is the cost of the hash of a new password. If zero, it is account's default.
+	Cost account.Cost
+	// Policy changes the rules for sessions that the configuration and clients have set. If nil, they
+	// are not changed.
+	Policy func(session.Policy) session.Policy
+	// Around wraps the handlers of all listeners. If nil, they are not wrapped.
+	Around func(http.Handler) http.Handler
+	// Guest says that the process belongs to another program: its garbage collector is left alone.
+	Guest bool
+}
+
+func (o Options) store() func(context.Context, config.Config, StoreOptions) (OpenedStore, error) {
+	if o.OpenStore == nil {
+		return OpenEmbedded
+	}
+	return o.OpenStore
+}

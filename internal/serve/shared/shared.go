@@ -1,0 +1,85 @@
+// Package shared opens the store that several servers share, which is etcd. It is apart from package
+// serve, so that a program whose servers only use an embedded store does not contain the client of etcd.
+package shared
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/store/etcd"
+)
+
+// Open opens the store that the configuration names, etcd or the embedded one. It is serve.Options.OpenStore of
+// a program that can use both.
+func Open(ctx context.Context, cfg config.Config, o serve.StoreOptions) (serve.OpenedStore, error) {
+	if len(cfg.Store.Endpoints) == 0 {
+		return serve.OpenEmbedded(ctx, cfg, o)
+	}
+	s, err := open(ctx, cfg, etcd.Serve, o.Now, o.Logger)
+	if err != nil {
+		return serve.OpenedStore{}, err
+	}
+	return serve.OpenedStore{Store: s, Fresh: s.Fresh, Lag: s.Lag}, nil
+}
+
+// OpenEtcd opens the configured etcd store for a command.
+func OpenEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log *slog.Logger) (*etcd.Store, error) {
+	return open(ctx, cfg, purpose, time.Now, log)
+}
+
+func open(
+	ctx context.Context, cfg config.Config, purpose etcd.Purpose, now func() time.Time, log *slog.Logger,
+) (*etcd.Store, error) {
+	secure, err := etcdTLS(cfg)
+	if err != nil {
+		return nil, err
+	}
+	o := etcd.Options{
+		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, Username: cfg.Etcd.User,
+		NodeName: serve.NodeName(cfg), Purpose: purpose, StartTimeout: cfg.Etcd.StartTimeout,
+		Timeout: cfg.Etcd.Timeout, MaxLag: cfg.Etcd.MaxLag, Now: now, Logger: log,
+	}
+	if o.Username != "" {
+		password, err := serve.ReadPassword(cfg.Etcd.PasswordFile, "etcd's password", log)
+		if err != nil {
+			return nil, err
+		}
+		o.Password = secret.New(string(password))
+	}
+	return etcd.Open(ctx, o)
+}
+
+// etcdTLS returns the TLS configuration for etcd. It is nil, for connections without TLS, if
+// neither authorities nor a client certificate are configured.
+func etcdTLS(cfg config.Config) (*tls.Config, error) {
+	if !cfg.Etcd.TLS() {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.Etcd.CA != "" {
+		b, err := os.ReadFile(cfg.Etcd.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read authorities of etcd: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("read authorities of etcd: no certificate in %s", cfg.Etcd.CA)
+		}
+	}
+	if cfg.Etcd.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(cfg.Etcd.Cert, cfg.Etcd.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read client certificate for etcd: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
