@@ -143,6 +143,8 @@ var rooms = map[string]struct {
 		"listeners don't know what they serve; they know the header that other origins can't send",
 	},
 	"internal/gateway/link": {"", "a URL is found without knowing the text around it"},
+	"internal/gateway/dispense": {"datadir login login/jwt peer principal secret session",
+		"it decides who gets a ticket, and knows neither the API nor where the ticket is good"},
 	"internal/gateway/path": {"binding gateway/link httptoken secret vim",
 		"it sends what the front has admitted, and knows neither pools nor logins"},
 	"internal/gateway/message": {"xmltoken", "what passes through is changed without knowing what it means"},

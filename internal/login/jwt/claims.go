@@ -50,6 +50,7 @@ func (i *issuer) identify(c object, now time.Time) (Verified, error) {
 	v := Verified{
 		Identity: session.Identity{Name: name, Groups: groups}, NotAfter: expires, ends: i.UntilTokenExpires,
 	}
+	v.Subject, _ = c.text("sub")
 	if full, ok := c.text("name"); ok && len(full) <= maxFullName && principal.ValidText(full) {
 		v.Identity.FullName = full
 	}

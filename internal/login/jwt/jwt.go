@@ -204,6 +204,8 @@ func bearer(header string) (token string, ok bool) {
 // Verified is what a token proves.
 type Verified struct {
 	Identity session.Identity
+	// Subject is the claim sub, as the issuer wrote it. It is empty if the token has none.
+	Subject  string
 	NotAfter time.Time // when the token expires
 
 	ends bool // the session ends then as well
