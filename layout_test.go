@@ -106,6 +106,7 @@ var rooms = map[string]struct {
 	"internal/cluster": {"store record vim", "the list of nodes and their clocks don't depend on sessions"},
 	"internal/upstream": {"datadir secret upstream/note upstream/settings upstream/wire",
 		"sessions at an upstream know neither vigate's clients nor their calls"},
+	"internal/upstream/manager":  {"access upstream vim", "it shows upstreams to clients, and changes none"},
 	"internal/upstream/settings": {"config principal", "settings don't depend on who uses them"},
 	"internal/upstream/note":     {"record secret store", "a note doesn't depend on what it is for"},
 	"internal/upstream/wire":     {"datadir secret xmltoken", "a connection knows neither accounts nor limits"},
@@ -152,7 +153,7 @@ var rooms = map[string]struct {
 	"internal/datadir":         {"", "who may change a directory doesn't depend on its content"},
 	"internal/control":         {"peer", "the control socket doesn't know what it sends"},
 	"internal/metrics": {
-		"store account server",
+		"store account server upstream",
 		"the measured packages don't know metrics, and metrics know no operation",
 	},
 	"internal/config":      {"", "settings don't depend on who uses them"},
@@ -209,7 +210,7 @@ var homes = map[string][]string{
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
 		"internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
-		"internal/upstream/wire", "internal/gateway/path"},
+		"internal/upstream/wire", "internal/upstream/manager", "internal/gateway/path"},
 }
 
 type source struct {
@@ -387,7 +388,7 @@ var large = map[string]struct {
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2700, "sessions, tickets, limits and the conditions of commits change together"},
-	"internal/upstream": {2450, "accounts, pools, places and queues of an upstream are one state under one lock"},
+	"internal/upstream": {2950, "accounts, pools, places and queues of an upstream are one state under one lock"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},
 }

@@ -53,6 +53,7 @@ import (
 	"github.com/vigate/vigate/internal/sts/lookup"
 	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/manager"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/wire"
 	"github.com/vigate/vigate/internal/vim"
@@ -118,6 +119,16 @@ var constructors = map[string]func(*testing.T){
 			t.Error(err)
 		}
 		if _, err := u.BeginWait(t.Context()); !errors.Is(err, upstream.ErrFull) {
+			t.Error(err)
+		}
+	},
+	"internal/upstream/manager.Serve": func(t *testing.T) {
+		d, err := domain.New(domain.Options{Base: setting.Defaults()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := manager.Options{Upstreams: func() []*upstream.Upstream { return nil }}
+		if err := manager.Serve(vim.New(d, vim.Options{}), o); err != nil {
 			t.Error(err)
 		}
 	},

@@ -52,6 +52,7 @@ type Recorder struct {
 	group        prometheus.Observer
 	groupSeconds prometheus.Observer
 	groupFailed  prometheus.Counter
+	waited       map[[2]string]prometheus.Observer // by upstream and kind of call
 }
 
 // Options configure a Recorder. Version is required.

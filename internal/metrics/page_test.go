@@ -23,6 +23,7 @@ func TestTheMetricsPageListsAllMetricsAndLabels(t *testing.T) {
 		Applied:  func() store.Revision { return 1 },
 		Newest:   func(context.Context) (store.Revision, error) { return 1, nil },
 	})
+	r.Upstreams(labStates)
 	families, err := r.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

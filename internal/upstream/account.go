@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/note"
 )
 
 // Account is a user of the upstream: one of the configuration, or a pass-through user, who has proved
@@ -23,6 +24,7 @@ type Account struct {
 	file     string   // of the password; empty for a pass-through user
 	methods  []string // patterns; nil: everything may be called
 	gone     chan struct{}
+	restTurn chan struct{} // full while somebody logs in to the Automation API
 
 	// upstream.mu guards the fields below.
 	pools    map[string]*Pool // by locale
@@ -36,6 +38,7 @@ type Account struct {
 	tried    digest           // of the last login
 	accepted digest           // of the last login that succeeded
 	opening  int              // logins in progress
+	rest     *REST            // the session of the Automation API, if that is another; may be nil
 
 	privileges privileges
 }
@@ -105,7 +108,8 @@ func (a *Account) Retain() (release func()) {
 
 // newAccount returns an account without sessions.
 func (u *Upstream) newAccount(name, user string) *Account {
-	return &Account{upstream: u, name: name, user: user, gone: make(chan struct{}), pools: map[string]*Pool{}}
+	return &Account{upstream: u, name: name, user: user, gone: make(chan struct{}), pools: map[string]*Pool{},
+		restTurn: make(chan struct{}, 1)}
 }
 
 // Account returns the account of the configuration with the name.
@@ -274,11 +278,16 @@ func (a *Account) failed(err error) {
 	a.failures++
 	a.cause = err
 	a.retry = now.Add(jitter(min(firstRetry<<min(a.failures-1, 10), lastRetry)))
-	if errors.Is(err, ErrRejected) {
-		// Repeating the same will not help.
+	if !errors.Is(err, ErrUnreachable) {
+		// Repeating the same at once will not help.
 		a.failures = max(a.failures, quickRetries+1)
-		if r := u.refused[a.tried]; r.until.After(a.retry) {
-			a.retry = r.until
+		until := u.refused[a.tried].until
+		var budget *note.BudgetError
+		if errors.As(err, &budget) && budget.Until.After(until) {
+			until = budget.Until
+		}
+		if until.After(a.retry) {
+			a.retry = until
 		}
 	}
 	u.counts.failures.Add(1)

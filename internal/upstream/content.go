@@ -77,6 +77,9 @@ func (u *Upstream) retrieve() (*Content, error) {
 	if err != nil && !errors.Is(err, ErrUnreachable) {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, err) // whoever it is, it is no upstream
 	}
+	if old := u.about.known(); err == nil && old != nil && old.About != c.About {
+		u.api.set(wire.Automation{}, false) // another version of the server may have another
+	}
 	u.about.note(c, err, u.opts.Now())
 	u.seen(err)
 	return c, err

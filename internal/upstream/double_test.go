@@ -45,7 +45,8 @@ type double struct {
 	limit     int             // 0: none
 	most      int
 	calls     map[string]int
-	refused   int // logins
+	refused   int    // logins
+	prefix    string // put before the values of cookies
 }
 
 var methodForm = regexp.MustCompile(`<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)`)
@@ -110,6 +111,11 @@ func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.handler.ServeHTTP(answer, r)
 	d.follow(method, r, body, answer)
 	for k, v := range answer.Header() {
+		if k == "Set-Cookie" {
+			d.mu.Lock()
+			v[0] = strings.Replace(v[0], "=", "="+d.prefix, 1)
+			d.mu.Unlock()
+		}
 		w.Header()[k] = v
 	}
 	w.WriteHeader(answer.Code)

@@ -17,6 +17,7 @@ type ghost struct {
 	note    note.Key
 	cookie  wire.Cookie // zero: only the key is known
 	unknown bool        // nothing is known
+	keyed   bool        // its key was tried as a cookie, and is none
 	until   time.Time   // then it must have expired
 	next    time.Time   // when to try again to end it
 	refused map[*Account]bool
@@ -27,8 +28,7 @@ func noteOf(s *Session) note.Key { return note.Key{ID: s.note, Account: s.accoun
 // errNoRoom means that sessions of earlier processes have taken the places.
 var errNoRoom = errors.New("the sessions of an earlier process have all places")
 
-// adopt makes the sessions of processes that were killed ghosts of this one. It returns errNoRoom if they
-// need the place that the caller has taken.
+// adopt makes the sessions of processes that were killed ghosts of this one.
 func (u *Upstream) adopt(ctx context.Context) error {
 	for _, k := range u.book.Orphans(u.name) {
 		until := u.opts.Now().Add(mustHaveExpired)
@@ -49,19 +49,29 @@ func (u *Upstream) adopt(ctx context.Context) error {
 			"since", k.Since.Format(time.RFC3339))
 		u.endByKey(ctx, g)
 	}
+	return nil
+}
+
+// overfull returns errNoRoom if the place that the caller has taken belongs to a ghost, or to a process
+// that has not given up its larger share yet since this one has started.
+func (u *Upstream) overfull() error {
+	noted := u.book.Count(u.name)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.places > u.maxSessions(u.limits.sessions) && !u.hopeful() {
+	if u.opts.Share != nil && noted >= u.limits.sessions && !u.hopeful(1) {
+		return errNoRoom
+	}
+	if u.places > u.maxSessions(u.limits.sessions) && !u.hopeful(1) {
 		return errNoRoom
 	}
 	return nil
 }
 
-// hopeful reports whether a login above the limit can free places: this process has no session, and
-// ghosts that a session may be able to end. Otherwise a crash would cost half an hour without service.
-// The caller holds mu.
-func (u *Upstream) hopeful() bool {
-	if len(u.sessions) > 0 {
+// hopeful reports whether a login above the limit can free places: ghosts have all of them, but for
+// those that the caller has, and a session may be able to end some. Without this exception a crash could
+// cost half an hour without service. The caller holds mu.
+func (u *Upstream) hopeful(own int) bool {
+	if len(u.ghosts) == 0 || u.places-own > len(u.ghosts) {
 		return false
 	}
 	for g := range u.ghosts {
@@ -80,9 +90,16 @@ func (u *Upstream) endByKey(ctx context.Context, g *ghost) {
 		return
 	}
 	c := u.client(wire.Cookie{Value: g.note.Key})
-	if _, err := c.CurrentTime(ctx); err == nil && c.Logout(ctx, *content.SessionManager) == nil {
-		u.exorcise(g)
+	if _, err = c.CurrentTime(ctx); err == nil {
+		err = c.Logout(ctx, *content.SessionManager)
 	}
+	if err == nil {
+		u.exorcise(g)
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	g.keyed = wire.Ended(err)
 }
 
 // exorcise frees the place of a ghost whose session has ended.
@@ -110,7 +127,12 @@ func (u *Upstream) endOrphans(s *Session) {
 			all = append(all, g)
 		}
 	}
+	over := u.places > u.maxSessions(u.limits.sessions)
+	if over {
+		s.draining = true // it was opened above the limit, and serves nobody before it has freed places
+	}
 	if len(all) == 0 {
+		s.settle()
 		return
 	}
 	s.pins++
@@ -144,8 +166,9 @@ func (u *Upstream) endOrphans(s *Session) {
 				g.refused[a] = true
 			}
 		}
-		if u.places > u.maxSessions(u.limits.sessions) {
-			s.draining = true // it was opened above the limit, and could not free the places
+		if over && !u.closed && !a.former && u.places <= u.maxSessions(u.limits.sessions) {
+			s.draining = false
+			u.dispatch()
 		}
 	})
 }
@@ -156,10 +179,11 @@ func (u *Upstream) haunt(now time.Time) {
 	u.mu.Lock()
 	var expired, again []*ghost
 	for g := range u.ghosts {
+		known := !g.cookie.Value.IsZero() || !g.note.Key.IsZero() && !g.keyed
 		switch {
 		case !now.Before(g.until):
 			expired = append(expired, g)
-		case !g.cookie.Value.IsZero() && !now.Before(g.next):
+		case known && !now.Before(g.next):
 			g.next = now.Add(ghostRetry)
 			again = append(again, g)
 		}
@@ -168,12 +192,35 @@ func (u *Upstream) haunt(now time.Time) {
 	for _, g := range expired {
 		u.exorcise(g)
 	}
+	if u.Ready() != nil {
+		return
+	}
 	for _, g := range again {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
-		if u.endCookie(ctx, g.cookie) == nil {
+		if g.cookie.Value.IsZero() {
+			u.endByKey(ctx, g)
+		} else if u.endCookie(ctx, g.cookie) == nil {
 			u.exorcise(g)
 		}
 		cancel()
+	}
+	u.visit()
+}
+
+// visit logs in with an account of which sessions of earlier processes are left, if it has no session:
+// that may be able to end them.
+func (u *Upstream) visit() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, a := range u.accounts {
+		for g := range u.ghosts {
+			if g.note.Key.IsZero() || !g.keyed || g.refused[a] || g.note.Account != a.user || a.size+a.opening > 0 {
+				continue
+			}
+			if err, _ := a.unable(u.opts.Now()); err == nil && u.queue.Len() == 0 && u.room(0) {
+				u.open(a.pool(""), "")
+			}
+		}
 	}
 }
 

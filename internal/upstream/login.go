@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,6 +40,9 @@ func (u *Upstream) fill(p *Pool, client string) {
 	defer cancel()
 	a := p.account
 	err := u.adopt(ctx)
+	if err == nil {
+		err = u.overfull()
+	}
 	var s *Session
 	if err == nil {
 		s, err = u.loginAccount(ctx, a, p.locale)
@@ -48,12 +53,13 @@ func (u *Upstream) fill(p *Pool, client string) {
 	a.opening--
 	switch {
 	case errors.Is(err, errNoRoom):
-		u.places--
+		u.places-- // those who wait go on waiting
 	case err != nil:
 		u.lose(a.user, err)
 		a.failed(err)
 		if _, patient := a.unable(u.opts.Now()); patient {
-			time.AfterFunc(a.retry.Sub(u.opts.Now()), u.again)
+			at := a.retry
+			time.AfterFunc(at.Sub(u.opts.Now()), func() { a.again(at) })
 		}
 	default:
 		a.succeeded()
@@ -64,11 +70,14 @@ func (u *Upstream) fill(p *Pool, client string) {
 	u.dispatch()
 }
 
-// again looks whether somebody who waits can be served now.
-func (u *Upstream) again() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.dispatch()
+// again lets those who wait log in again, unless another login has failed since.
+func (a *Account) again(at time.Time) {
+	a.upstream.mu.Lock()
+	defer a.upstream.mu.Unlock()
+	if a.retry.Equal(at) {
+		a.retry = time.Time{}
+	}
+	a.upstream.dispatch()
 }
 
 // lose frees the place of a login that failed, unless there may be a session. The caller holds mu.
@@ -82,7 +91,8 @@ func (u *Upstream) lose(user string, err error) {
 
 // add adds a session to the pool. The caller holds mu.
 func (u *Upstream) add(s *Session, p *Pool) {
-	s.account, s.pool = p.account, p
+	u.made++
+	s.account, s.pool, s.id = p.account, p, fmt.Sprintf("%s/%d", p.account.name, u.made)
 	p.sessions = append(p.sessions, s)
 	if s.client != "" {
 		p.clients[s.client] = s
@@ -136,6 +146,34 @@ func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	client := u.client(wire.Cookie{})
+	client.Fresh = true
+	var answer *wire.Session
+	noted, err := u.budgeted(ctx, c, func() (note.Key, error) {
+		var err error
+		if answer, err = client.Login(ctx, *content.SessionManager, c.user, c.password, c.locale); err != nil {
+			return note.Key{}, err
+		}
+		return note.Key{Key: answer.Key}, nil
+	}, func(ctx context.Context) error {
+		client.Cookie = answer.Cookie
+		return client.Logout(ctx, *content.SessionManager)
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := u.opts.Now()
+	return &Session{
+		upstream: u, key: answer.Key, cookie: answer.Cookie, info: answer.Info, note: noted, opened: now, used: now,
+		gone: make(chan struct{}), readers: readers{turn: make(chan struct{}, 1)},
+	}, nil
+}
+
+// budgeted makes a login within the budget of failed logins, and returns the id of the note of the
+// session. login returns what is noted. end ends the session; it is called if the note can't be written.
+func (u *Upstream) budgeted(
+	ctx context.Context, c credentials, login func() (note.Key, error), end func(context.Context) error,
+) (string, error) {
 	try, err := u.book.Begin(ctx, u.name, c.user, func() error {
 		u.mu.Lock()
 		defer u.mu.Unlock()
@@ -145,12 +183,10 @@ func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
 		if !errors.Is(err, ErrRejected) {
 			err = fmt.Errorf("%w: %w", ErrUntried, err)
 		}
-		return nil, err
+		return "", err
 	}
 	u.counts.logins.Add(1)
-	client := u.client(wire.Cookie{})
-	client.Fresh = true
-	answer, err := client.Login(ctx, *content.SessionManager, c.user, c.password, c.locale)
+	key, err := login()
 	outcome, err := judge(err)
 	if errors.Is(err, ErrRejected) {
 		u.mu.Lock()
@@ -164,24 +200,21 @@ func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
 	ending, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	if err != nil {
-		return nil, errors.Join(err, try.End(ending, outcome, nil, time.Time{}))
+		return "", errors.Join(err, try.End(ending, outcome, nil, time.Time{}))
 	}
 	now := u.opts.Now()
 	u.mu.Lock()
 	expires := now.Add(u.limits.age + noteLonger)
 	u.mu.Unlock()
-	key := note.Key{Upstream: u.name, Account: c.user, Key: answer.Key, Since: now.UTC()}
+	key.Upstream, key.Account, key.Since = u.name, c.user, now.UTC()
 	if err := try.End(ending, outcome, &key, expires); err != nil {
 		// After a crash nobody would know of the session.
-		if client.Cookie = answer.Cookie; client.Logout(ending, *content.SessionManager) != nil {
+		if end(ending) != nil {
 			err = errors.Join(err, errOutcome)
 		}
-		return nil, err
+		return "", err
 	}
-	return &Session{
-		upstream: u, key: answer.Key, cookie: answer.Cookie, info: answer.Info, note: key.ID, opened: now, used: now,
-		gone: make(chan struct{}), readers: readers{turn: make(chan struct{}, 1)},
-	}, nil
+	return key.ID, nil
 }
 
 // judge returns what the error of a login means for the budget of failed logins, and for the caller.
@@ -197,6 +230,8 @@ func judge(err error) (note.Outcome, error) {
 		return note.Refused, fmt.Errorf("%w: %w", ErrRejected, err)
 	case forbidden:
 		return note.Accepted, err // the user is known, but has no role
+	case errors.Is(err, wire.ErrUnauthorized):
+		return note.Refused, fmt.Errorf("%w: %w", ErrRejected, err)
 	case errors.Is(err, ErrUnreachable):
 		return note.Unsent, err
 	case errors.As(err, &fault):
@@ -234,8 +269,12 @@ func (u *Upstream) Try(ctx context.Context, user string, password secret.Text) (
 		return nil, nil, ErrRejected // no server has such a user or password
 	}
 	d := u.digest(user, password)
+	shared := d
+	if u.private { // each caller needs a session of its own
+		_, _ = rand.Read(shared[:])
+	}
 	u.mu.Lock()
-	at := u.tries[d]
+	at := u.tries[shared]
 	if at == nil {
 		err := u.allowed(d)
 		if err == nil && len(u.tries) >= maxTries {
@@ -249,8 +288,13 @@ func (u *Upstream) Try(ctx context.Context, user string, password secret.Text) (
 			return nil, nil, err
 		}
 		at = &attempt{done: make(chan struct{})}
-		u.tries[d] = at
-		u.begin(func() { u.try(at, user, password, d) })
+		u.tries[shared] = at
+		u.begin(func() {
+			u.try(at, credentials{user: user, password: password, digest: d})
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			delete(u.tries, shared)
+		})
 	}
 	u.mu.Unlock()
 	select {
@@ -262,18 +306,22 @@ func (u *Upstream) Try(ctx context.Context, user string, password secret.Text) (
 }
 
 // try makes the attempt. Its context is no caller's: others wait for the result too.
-func (u *Upstream) try(at *attempt, user string, password secret.Text, d digest) {
+func (u *Upstream) try(at *attempt, c credentials) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
 	defer cancel()
-	s, err := u.tryInPlace(ctx, credentials{user: user, password: password, digest: d})
+	s, err := u.tryInPlace(ctx, c)
+	var rest *REST
+	if err == nil {
+		rest = u.tryREST(ctx, s, c)
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.tries, d)
 	if err != nil {
 		at.err = fmt.Errorf("try password: %w", err)
 	} else {
-		at.account, at.session = u.admit(s, user)
+		at.account, at.session = u.admit(s, c)
 		u.endOrphans(s)
+		u.admitREST(at.account, rest)
 	}
 	close(at.done)
 	u.dispatch()
@@ -300,20 +348,18 @@ func (u *Upstream) tryInPlace(ctx context.Context, c credentials) (*Session, err
 // admit adds a session of a pass-through user, and returns the account and the session to use. If the
 // user has one that is not busy, the new one is logged out: it was only needed to try the password. The
 // caller holds mu.
-func (u *Upstream) admit(s *Session, user string) (*Account, *Session) {
-	name := s.info.UserName
-	if name == "" {
-		name = user
-	}
+func (u *Upstream) admit(s *Session, c credentials) (*Account, *Session) {
+	name := cmp.Or(s.info.UserName, c.user)
 	a := u.users[userKey(name)]
 	if a == nil {
-		a = u.newAccount(name, user)
+		a = u.newAccount(name, c.user)
 		u.users[userKey(name)] = a
 	}
+	delete(u.refused, c.digest)
 	p := a.pool("")
 	old := demand{pool: p}.session()
 	u.add(s, p)
-	if old != nil && old.calls < callsPerSession {
+	if old != nil && old.calls < callsPerSession && !u.private {
 		s.draining = true
 		s.settle()
 		return a, old

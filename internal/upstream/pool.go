@@ -251,6 +251,9 @@ func (d demand) session() *Session {
 		if s := d.pool.clients[d.client]; s != nil && !s.draining {
 			return s
 		}
+		if d.pool.account.PassThrough() {
+			return d.pool.claim(d.client)
+		}
 		return nil
 	}
 	var best *Session
@@ -262,9 +265,22 @@ func (d demand) session() *Session {
 	return best
 }
 
+// claim gives a client session the session that its login has made. The caller holds mu.
+func (p *Pool) claim(client string) *Session {
+	for _, s := range p.sessions {
+		if s.client == "" && !s.draining {
+			s.client = client
+			p.clients[client] = s
+			return s
+		}
+	}
+	return nil
+}
+
 // room reports whether a session may be opened besides as many others. The caller holds mu.
 func (u *Upstream) room(others int) bool {
-	return !u.closed && u.places+others < u.maxSessions(u.limits.sessions)
+	most := u.maxSessions(u.limits.sessions)
+	return !u.closed && (u.places+others < most || others == 0 && most > 0 && u.hopeful(0))
 }
 
 // grow opens another session for a pool whose sessions are busy, if there is a place that nobody waits
@@ -326,6 +342,15 @@ func (u *Upstream) makeRoom(needed int, p *Pool, now time.Time) {
 	coming := u.maxSessions(u.limits.sessions) - u.places
 	for s := range u.sessions {
 		if s.draining || s.over() {
+			coming++
+		}
+	}
+	for r := range u.rests {
+		switch {
+		case r.ended:
+			coming++
+		case coming < needed && !r.account.PassThrough() && now.Sub(r.used) >= restService:
+			u.endREST(r)
 			coming++
 		}
 	}

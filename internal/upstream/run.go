@@ -3,15 +3,11 @@ package upstream
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
 // tick is how often an upstream looks after its sessions.
 const tick = time.Second
-
-// counters count since the start.
-type counters struct{ logins, failures, lost, full, requests atomic.Uint64 }
 
 // Run looks after the sessions until ctx ends: it logs out those that nobody uses or that are too old,
 // probes those whose clients only wait, and finds out whether the upstream can be reached.
@@ -54,6 +50,12 @@ func (u *Upstream) look(now time.Time) {
 			s.draining = true
 		}
 	}
+	for r := range u.rests {
+		if now.Sub(r.used) >= u.limits.idle && !(r.account.PassThrough() && !r.account.ended) ||
+			now.Sub(r.opened) >= u.limits.age {
+			u.endREST(r)
+		}
+	}
 	u.settle()
 	// The share of this process becomes smaller when another one starts.
 	u.makeRoom(0, nil, now)
@@ -76,10 +78,14 @@ func (u *Upstream) settle() {
 func (u *Upstream) ask(ctx context.Context, now time.Time) {
 	u.refresh()
 	u.forgive()
+	u.forgetStale()
+	if err := u.adopt(ctx); err != nil && ctx.Err() == nil {
+		u.opts.Logger.Warn("the notes of earlier processes can't be taken over", "err", err)
+	}
+	u.haunt(now)
 	if u.Ready() != nil {
 		return
 	}
-	u.haunt(now)
 	u.mu.Lock()
 	var quiet []*Session
 	for s := range u.sessions {
@@ -136,6 +142,9 @@ func (u *Upstream) Drain(ctx context.Context) error {
 			s.draining, s.pins = true, 0
 			s.end()
 		}
+		for r := range u.rests {
+			u.endREST(r)
+		}
 		u.hush()
 	}
 	u.mu.Unlock()
@@ -147,7 +156,7 @@ func (u *Upstream) Drain(ctx context.Context) error {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if n := len(u.sessions) + len(u.ghosts); n > 0 {
+	if n := len(u.sessions) + len(u.rests) + len(u.ghosts); n > 0 {
 		return fmt.Errorf("log out of upstream %s: %d sessions are left there", u.name, n)
 	}
 	return nil

@@ -30,6 +30,7 @@ type Session struct {
 	cookie   wire.Cookie
 	info     types.UserSession // without the key
 	note     string            // id of its note
+	id       string
 	opened   time.Time
 	client   string // the client session that it belongs to, in mode private
 	gone     chan struct{}
@@ -42,6 +43,9 @@ type Session struct {
 	draining bool      // it takes no more calls but those of client sessions that are tied to it
 	ended    bool      // gone is closed
 }
+
+// ID returns a short name by which operators can tell the session from others. It is no secret.
+func (s *Session) ID() string { return s.id }
 
 // Key returns the key, as in UserSession.
 func (s *Session) Key() secret.Text { return s.key }
@@ -143,6 +147,9 @@ func (s *Session) end() {
 			a.ended = true
 			close(a.gone)
 			delete(u.users, userKey(a.name))
+			if a.rest != nil {
+				u.endREST(a.rest)
+			}
 			u.begin(func() { u.opts.OnGone(a) })
 		case a.former:
 			delete(u.former, a)
@@ -216,6 +223,20 @@ func (u *Upstream) forget(note string) {
 	defer cancel()
 	if err := u.book.Forget(ctx, note); err != nil {
 		u.opts.Logger.Warn("the note of a session that has ended can't be removed", "err", err)
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.stale = append(u.stale, note)
+	}
+}
+
+// forgetStale removes the notes that could not be removed before.
+func (u *Upstream) forgetStale() {
+	u.mu.Lock()
+	all := u.stale
+	u.stale = nil
+	u.mu.Unlock()
+	for _, note := range all {
+		u.forget(note)
 	}
 }
 

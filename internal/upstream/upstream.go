@@ -82,6 +82,7 @@ type Upstream struct {
 	mac       []byte
 
 	about   about
+	api     automation
 	health  health
 	counts  counters
 	secrets atomic.Pointer[Secrets]
@@ -93,7 +94,9 @@ type Upstream struct {
 	users    map[string]*Account // pass-through users, by their names at the upstream
 	former   map[*Account]bool   // accounts that are not configured any more and have sessions
 	sessions map[*Session]bool   // those that hold a place, also while they end
+	rests    map[*REST]bool      // likewise, of the Automation API where that has sessions of its own
 	ghosts   map[*ghost]bool     // places of sessions that vigate can't use
+	made     int                 // sessions that were opened
 	places   int                 // taken: sessions, ghosts, and sessions that are being opened
 	requests int                 // in flight
 	waits    int                 // in flight
@@ -101,6 +104,7 @@ type Upstream struct {
 	lounge   *list.List          // of *waiter: for waits
 	refused  map[digest]refusal
 	tries    map[digest]*attempt
+	stale    []string      // notes of sessions that have ended
 	work     int           // goroutines that log in or out
 	quiet    chan struct{} // closed when the upstream is closed and work is 0
 	silent   bool          // quiet is closed
@@ -124,9 +128,10 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 		name: cfg.Name, agent: fmt.Sprintf("vigate/%s (%s)", cmp.Or(o.Version, "0"), cfg.Name), opts: o, book: o.Notes,
 		private: cfg.Mode == settings.Private, through: cfg.PassThrough, mac: make([]byte, 32), limits: limitsOf(&cfg),
 		accounts: map[string]*Account{}, users: map[string]*Account{}, former: map[*Account]bool{},
-		sessions: map[*Session]bool{}, ghosts: map[*ghost]bool{}, queue: list.New(), lounge: list.New(),
+		sessions: map[*Session]bool{}, rests: map[*REST]bool{}, ghosts: map[*ghost]bool{},
+		queue: list.New(), lounge: list.New(),
 		refused: map[digest]refusal{}, tries: map[digest]*attempt{}, about: newAbout(),
-		quiet: make(chan struct{}),
+		quiet: make(chan struct{}), api: automation{turn: make(chan struct{}, 1)},
 	}
 	if _, err := rand.Read(u.mac); err != nil {
 		return nil, fmt.Errorf("open upstream: %w", err)
@@ -223,6 +228,9 @@ func (u *Upstream) publish() {
 	s := &Secrets{}
 	for one := range u.sessions {
 		s.all = append(s.all, one.key, one.cookie.Value)
+	}
+	for r := range u.rests {
+		s.all = append(s.all, r.token)
 	}
 	for g := range u.ghosts {
 		if !g.note.Key.IsZero() {

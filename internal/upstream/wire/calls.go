@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -15,6 +16,8 @@ import (
 // Content is what the server says about itself to everybody.
 type Content struct {
 	Raw []byte // the body of the answer to RetrieveServiceContent, as the server sent it
+	// Certificate is the one that the server showed; nil without TLS.
+	Certificate *x509.Certificate
 	types.ServiceContent
 }
 
@@ -63,7 +66,11 @@ func (c *Client) content(ctx context.Context) (*Content, error) {
 	if err != nil {
 		return nil, fmt.Errorf("retrieve service content: %w", err)
 	}
-	return &Content{Raw: a.body, ServiceContent: res.Res.Returnval}, nil
+	content := &Content{Raw: a.body, ServiceContent: res.Res.Returnval}
+	if state := a.response.TLS; state != nil && len(state.PeerCertificates) > 0 {
+		content.Certificate = state.PeerCertificates[0]
+	}
+	return content, nil
 }
 
 // Session is a session of the server.

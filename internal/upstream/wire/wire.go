@@ -192,7 +192,7 @@ func (t *Transport) roundTrip(r *http.Request, fresh bool) (*http.Response, erro
 			t.seen(nil)
 		}
 	case untrusted(err):
-		err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		err = fmt.Errorf("%w: %w", ErrUnreachable, withThumbprint(err))
 		t.seen(err)
 	case errors.Is(err, ErrUnreachable) && r.Context().Err() == nil:
 		t.seen(err)
@@ -208,6 +208,16 @@ func untrusted(err error) bool {
 	var alert tls.AlertError
 	return errors.As(err, &certificate) || errors.As(err, &thumbprint) || errors.As(err, &header) ||
 		errors.As(err, &alert)
+}
+
+// withThumbprint adds what the configuration may name to trust the certificate that was refused.
+func withThumbprint(err error) error {
+	var refused *tls.CertificateVerificationError
+	if !errors.As(err, &refused) || len(refused.UnverifiedCertificates) == 0 {
+		return err
+	}
+	sum := sha256.Sum256(refused.UnverifiedCertificates[0].Raw)
+	return fmt.Errorf("%w (its SHA-256 thumbprint is %x)", err, sum)
 }
 
 // Close closes the connections that serve no request.

@@ -1,0 +1,269 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/wire"
+)
+
+// restService is how long a session of the Automation API must be unused before another session may get
+// its place.
+const restService = 10 * time.Second
+
+// automation is what is known about the Automation API of the upstream.
+type automation struct {
+	turn chan struct{} // full while somebody finds out
+
+	mu    sync.Mutex // guards the fields below
+	known bool
+	has   wire.Automation
+}
+
+func (a *automation) get() (wire.Automation, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.has, a.known
+}
+
+func (a *automation) set(has wire.Automation, known bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.has, a.known = has, known
+}
+
+// REST is a session of the Automation API. Where that shares the sessions of SOAP, it is such a session.
+// Elsewhere an account has one of its own, which takes a place among the sessions of the upstream.
+type REST struct {
+	token   secret.Text
+	session *Session // nil: one of its own
+	account *Account
+	note    string
+	opened  time.Time
+
+	// upstream.mu guards the fields below.
+	used  time.Time
+	ended bool
+}
+
+// Token returns the value of the header vmware-api-session-id.
+func (r *REST) Token() secret.Text { return r.token }
+
+// Lost says that a caller saw a sign that the session has ended at the upstream.
+func (r *REST) Lost(cause error) {
+	if r.session != nil {
+		r.session.Lost(cause)
+		return
+	}
+	u := r.account.upstream
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !r.ended {
+		u.counts.lost.Add(1)
+		u.endREST(r)
+	}
+}
+
+// REST returns the session of the Automation API that belongs to the account of the session. It is nil
+// if the upstream has no such API. The error wraps ErrGone, ErrFull, ErrUnreachable, ErrAccount or the
+// error of ctx.
+func (s *Session) REST(ctx context.Context) (*REST, error) {
+	has, err := s.upstream.automation(ctx, s)
+	switch {
+	case err != nil:
+		return nil, err
+	case has.Path == "":
+		return nil, nil
+	case has.Shared:
+		return &REST{token: s.cookie.Value, session: s, account: s.account}, nil
+	}
+	return s.account.automationSession(ctx, has.Path)
+}
+
+// automation finds out, once, what Automation API the upstream has.
+func (u *Upstream) automation(ctx context.Context, s *Session) (wire.Automation, error) {
+	if has, known := u.api.get(); known {
+		return has, nil
+	}
+	select {
+	case u.api.turn <- struct{}{}:
+	case <-ctx.Done():
+		return wire.Automation{}, ctx.Err()
+	}
+	defer func() { <-u.api.turn }()
+	if has, known := u.api.get(); known {
+		return has, nil
+	}
+	has, err := u.client(s.cookie).FindAutomation(ctx)
+	if err != nil {
+		return has, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	if !has.Shared && !s.Probe(ctx) {
+		return has, ErrGone // the API may have refused a session that has ended
+	}
+	u.api.set(has, true)
+	return has, nil
+}
+
+// current returns the account's session, and notes that it is used.
+func (a *Account) current() *REST {
+	a.upstream.mu.Lock()
+	defer a.upstream.mu.Unlock()
+	if a.rest != nil {
+		a.rest.used = a.upstream.opts.Now()
+	}
+	return a.rest
+}
+
+// automationSession returns the account's own session of the Automation API, and makes one if there is
+// none.
+func (a *Account) automationSession(ctx context.Context, path string) (*REST, error) {
+	if r := a.current(); r != nil {
+		return r, nil
+	}
+	if a.PassThrough() {
+		return nil, ErrGone // the password is not kept
+	}
+	select {
+	case a.restTurn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-a.restTurn }()
+	if r := a.current(); r != nil {
+		return r, nil
+	}
+	u := a.upstream
+	u.mu.Lock()
+	err, _ := a.unable(u.opts.Now())
+	known := a.accepted
+	u.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	password, err := u.readPassword(a.file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
+	}
+	d := u.digest(a.user, password)
+	if _, err := u.acquire(ctx, demand{}); err != nil {
+		return nil, err
+	}
+	r, err := u.loginREST(path, credentials{user: a.user, password: password, digest: d, known: known == d})
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err != nil {
+		a.tried = d
+		a.failed(err)
+		u.lose(a.user, err)
+		u.dispatch()
+		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
+	}
+	u.addREST(a, r)
+	return r, nil
+}
+
+// addREST makes the session that of the account. The caller holds mu.
+func (u *Upstream) addREST(a *Account, r *REST) {
+	r.account = a
+	u.rests[r] = true
+	u.publish()
+	if u.closed || a.former || a.ended || a.rest != nil {
+		u.endREST(r)
+		return
+	}
+	a.rest = r
+}
+
+// loginREST logs in to the Automation API, within the budget of failed logins. The caller has taken a
+// place. The token authenticates the session, so it is not in the note: after a crash the session only
+// takes a place until it must have expired.
+func (u *Upstream) loginREST(path string, c credentials) (*REST, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
+	defer cancel()
+	client := u.client(wire.Cookie{})
+	client.Fresh = true
+	var token secret.Text
+	noted, err := u.budgeted(ctx, c, func() (note.Key, error) {
+		var err error
+		token, err = client.LoginAutomation(ctx, path, c.user, c.password)
+		return note.Key{REST: true}, err
+	}, func(ctx context.Context) error { return client.LogoutAutomation(ctx, path, token) })
+	if err != nil {
+		return nil, err
+	}
+	now := u.opts.Now()
+	return &REST{token: token, note: noted, opened: now, used: now}, nil
+}
+
+// endREST logs the session out and then frees its place. The caller holds mu.
+func (u *Upstream) endREST(r *REST) {
+	if r.ended {
+		return
+	}
+	r.ended = true
+	if r.account.rest == r {
+		r.account.rest = nil
+	}
+	has, _ := u.api.get()
+	u.begin(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), callTime)
+		defer cancel()
+		client := u.client(wire.Cookie{})
+		client.Fresh = true
+		err := client.LogoutAutomation(ctx, has.Path, r.token)
+		u.mu.Lock()
+		delete(u.rests, r)
+		if err == nil {
+			u.places--
+		} else {
+			g := &ghost{note: note.Key{ID: r.note, Account: r.account.user}, until: u.opts.Now().Add(mustHaveExpired)}
+			u.ghosts[g] = true
+		}
+		u.publish()
+		u.dispatch()
+		u.mu.Unlock()
+		if err == nil {
+			u.forget(r.note)
+		}
+	})
+}
+
+// tryREST makes the session of the Automation API that a pass-through user may need: later nobody has
+// the password. It is made only if there is a place to spare, and a failure costs no login.
+func (u *Upstream) tryREST(ctx context.Context, s *Session, c credentials) *REST {
+	has, err := u.automation(ctx, s)
+	if err != nil || has.Shared || has.Path == "" {
+		return nil
+	}
+	u.mu.Lock()
+	there := u.users[userKey(s.info.UserName)]
+	if there != nil && there.rest != nil || u.places >= u.maxSessions(u.limits.sessions) {
+		u.mu.Unlock()
+		return nil
+	}
+	u.places++
+	u.mu.Unlock()
+	c.known = true
+	r, err := u.loginREST(has.Path, c)
+	if err != nil {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.lose(c.user, err)
+		u.opts.Logger.Warn("a user can't use the Automation API", "user", c.user, "err", err)
+		return nil
+	}
+	return r
+}
+
+// admitREST gives a pass-through user the session that was made by tryREST, which may be nil. The caller
+// holds mu.
+func (u *Upstream) admitREST(a *Account, r *REST) {
+	if r != nil {
+		u.addREST(a, r)
+	}
+}
