@@ -68,6 +68,8 @@ var rooms = map[string]struct {
 		"store event principal session access account extension setting locale peer secret trust",
 		"a login method knows neither the API nor a binding",
 	},
+	"internal/login/passthrough": {"account login principal secret session",
+		"a login method knows no other, and the server that it asks is behind an interface"},
 	"internal/login/jwt": {"login principal secret session trust",
 		"a login method knows no other, and asks no store"},
 	"internal/identity": {

@@ -226,7 +226,3 @@ func (s Set) add(o Set) {
 		s.bits[i] |= w
 	}
 }
-
-// SetOf returns the set of the API's privileges with the ids, for authority that another server decides
-// about. Ids that are none of the API's are left out.
-func SetOf(ids ...Privilege) Set { return newVocabulary(nil).set(ids...) }

@@ -51,6 +51,18 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	return h, nil
 }
 
+// Digest returns the Argon2id hash of a password with a salt, at the cost of the passwords of local users,
+// after waiting for its turn among them. It is for passwords that another server vouches for. It returns
+// ErrBusy if too many passwords are being hashed, or ctx's error.
+func (m *Manager) Digest(ctx context.Context, from Caller, name string, salt, password []byte) ([]byte, error) {
+	leave, err := m.gate.enter(ctx, from, name)
+	if err != nil {
+		return nil, fmt.Errorf("hash password: %w", err)
+	}
+	defer leave()
+	return hash{cost: m.cost, salt: salt, key: make([]byte, keySize)}.compute(password), nil
+}
+
 // Caller is the client that asks for a password to be verified. If many wait, networks are served
 // in turn, and within a network its users.
 type Caller struct {

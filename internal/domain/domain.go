@@ -146,7 +146,7 @@ func (d *Domain) On(front string) *Domain {
 func (d *Domain) OnEnd(f func(session.Key)) { d.sessions.OnEnd(f) }
 
 // NewGate returns a gate, which every login passes. It sets the options that are parts of the domain. The
-// caller sets Methods, Started, Admits, Upstream, Beside, Grid and Wait.
+// caller sets Methods, Started, Entered, Admits, Upstream, Beside, Grid and Wait.
 func (d *Domain) NewGate(o login.GateOptions) *login.Gate {
 	o.Sessions, o.Access, o.Mirror, o.DefaultDomain = d.Sessions, d.Access.Table(), d.Mirror, d.defaultDomain
 	o.Throttle = login.NewThrottle(d.Settings.Values, d.known, d.now)

@@ -24,6 +24,7 @@ import (
 type Gate struct {
 	methods       []Method
 	started       func(method string)
+	entered       func(*session.Live)
 	grid          *grid
 	logger        *slog.Logger
 	sessions      *session.Manager
@@ -43,6 +44,8 @@ type GateOptions struct {
 	Methods []Method
 	// Started, if set, is called with the name of the method for each new session.
 	Started func(method string)
+	// Entered, if set, is called with each new session before its client knows it.
+	Entered func(*session.Live)
 	// Admits, if set, is asked about each grant of a principal with a role. If it returns false, the
 	// login fails with ErrNoAccess.
 	Admits func(session.Grant) bool
@@ -82,7 +85,8 @@ func NewGate(o GateOptions) *Gate {
 		o.Wait = sleep
 	}
 	g := &Gate{
-		methods: slices.Clone(o.Methods), started: o.Started, upstream: o.Upstream, admits: o.Admits,
+		methods: slices.Clone(o.Methods), started: o.Started, entered: o.Entered,
+		upstream: o.Upstream, admits: o.Admits,
 		grid:     &grid{every: o.Grid, now: o.Now, wait: o.Wait, networks: map[string]int{}},
 		logger:   cmp.Or(o.Logger, slog.Default()),
 		sessions: o.Sessions, access: o.Access, throttle: o.Throttle, mirror: o.Mirror, reports: o.Reports,
@@ -144,6 +148,9 @@ func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*se
 		l, token, err = g.sessions.Start(ctx, grant)
 		if err == nil && g.started != nil {
 			g.started(grant.Method)
+		}
+		if err == nil && g.entered != nil {
+			g.entered(l)
 		}
 		return err
 	})

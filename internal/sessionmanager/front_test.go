@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,8 +82,8 @@ func passThrough(privileges ...access.Privilege) vimtest.FrontConfig {
 	return vimtest.FrontConfig{
 		Name: "through", Methods: []login.Method{upstream{"through"}},
 		Front: sessionmanager.Front{PassThrough: true},
-		Privileges: func(context.Context, *session.Live) (access.Set, error) {
-			return access.SetOf(privileges...), nil
+		Permits: func(_ context.Context, _ *session.Live, p access.Privilege) (bool, error) {
+			return slices.Contains(privileges, p), nil
 		},
 	}
 }
@@ -282,7 +283,7 @@ func TestTheMessageOfAFrontIsThatOfBothServers(t *testing.T) {
 	f := vimtest.New(t)
 	theirs, err := "from the upstream", error(nil)
 	lab := f.Front(vimtest.FrontConfig{Front: sessionmanager.Front{
-		Message: func(context.Context) (string, error) { return theirs, err },
+		Message: func(context.Context, *session.Live) (string, error) { return theirs, err },
 	}})
 	want := func(text string) {
 		t.Helper()
@@ -338,8 +339,8 @@ func TestUsersOfAnUpstreamServerHaveItsPrivilegesOnly(t *testing.T) {
 	f.Login(vimtest.AdminName, vimtest.AdminPassword)
 	// The privileges that can't be found out are none.
 	broken := passThrough()
-	broken.Privileges = func(context.Context, *session.Live) (access.Set, error) {
-		return access.SetOf(access.SystemView), fmt.Errorf("ask upstream: %w", errors.New("no answer"))
+	broken.Permits = func(context.Context, *session.Live, access.Privilege) (bool, error) {
+		return true, fmt.Errorf("ask upstream: %w", errors.New("no answer"))
 	}
 	dark := f.Front(broken)
 	if a := dark.As(dark.Login("root", "right"), "SessionManager", "AcquireCloneTicket",

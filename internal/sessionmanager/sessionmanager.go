@@ -45,9 +45,9 @@ type Options struct {
 // Front is how the object of a front differs from that of this server itself. Extensions can't log in
 // to a front, and nobody can impersonate there.
 type Front struct {
-	// Message returns the upstream's service message. This server's own message is put before it. If
-	// nil, the upstream has none.
-	Message func(context.Context) (string, error)
+	// Message returns the upstream's service message, for a session. This server's own message is put
+	// before it. If nil, the upstream has none.
+	Message func(context.Context, *session.Live) (string, error)
 	// PassThrough is set if the users of the front are those of the upstream. They log in by their
 	// passwords only, and the service message of this server is none of their business.
 	PassThrough bool

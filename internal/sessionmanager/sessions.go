@@ -146,12 +146,12 @@ func (m *manager) sessionList(ctx context.Context, c *vim.Call) (iter.Seq[types.
 }
 
 // message returns this server's message. On a front, the upstream's follows it.
-func (m *manager) message(ctx context.Context, _ *vim.Call) (string, error) {
+func (m *manager) message(ctx context.Context, c *vim.Call) (string, error) {
 	own := m.domain.Settings.Message()
 	if m.Front == nil || m.Front.Message == nil {
 		return own, nil
 	}
-	upstream, err := m.Front.Message(ctx)
+	upstream, err := m.Front.Message(ctx, c.Session)
 	if err != nil {
 		return "", err
 	}

@@ -26,9 +26,9 @@ type Options struct {
 	// Fresh returns an error while the state of this node may be out of date. The node then serves
 	// no calls, because another node may have ended a session. If nil, the state is always current.
 	Fresh func() error
-	// Privileges returns what a session may do on the root folder, for a front whose users are those of
-	// an upstream server. If nil, the permissions of the domain decide.
-	Privileges func(context.Context, *session.Live) (access.Set, error)
+	// Permits reports whether a session has a privilege on the root folder, for a front whose users are
+	// those of an upstream server. If nil, the permissions of the domain decide.
+	Permits func(context.Context, *session.Live, access.Privilege) (bool, error)
 	// Limits bound what sessions hold. If nil, budget.Default.
 	Limits *budget.Limits
 
@@ -47,7 +47,7 @@ type API struct {
 	mirror   *store.Mirror
 	locale   func(requested string) (locale.Choice, error)
 
-	privileges func(context.Context, *session.Live) (access.Set, error) // nil: those of access
+	permits func(context.Context, *session.Live, access.Privilege) (bool, error) // nil: access decides
 
 	fresh   func() error // nil: always fresh
 	now     func() time.Time
@@ -78,7 +78,7 @@ type table struct {
 func New(d *domain.Domain, o Options) *API {
 	a := &API{
 		sessions: d.Sessions, access: d.Access, events: d.Events, mirror: d.Mirror, locale: d.Locale,
-		privileges: o.Privileges, fresh: o.Fresh, now: o.Now, observe: o.Observe,
+		permits: o.Permits, fresh: o.Fresh, now: o.Now, observe: o.Observe,
 		logger:  cmp.Or(o.Logger, slog.Default()),
 		objects: map[string]*table{}, ids: map[string]string{}, instances: instance.NewTable(),
 		drain: make(chan struct{}),
@@ -349,13 +349,12 @@ func (a *API) authorise(ctx context.Context, c *Call, privilege access.Privilege
 	case c.Session == nil:
 		return NotAuthenticated(c.Object, privilege)
 	}
-	has := own || a.privileges == nil && a.Has(c, privilege)
-	if !has && a.privileges != nil {
-		all, err := a.privileges(ctx, c.Session)
-		if err != nil {
+	has := own || a.permits == nil && a.Has(c, privilege)
+	if !has && a.permits != nil {
+		var err error
+		if has, err = a.permits(ctx, c.Session, privilege); err != nil {
 			return FaultOf(err)
 		}
-		has = all.Has(privilege)
 	}
 	switch {
 	case c.strayed():

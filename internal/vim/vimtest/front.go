@@ -21,9 +21,9 @@ type FrontConfig struct {
 	// Methods are the login methods of a front with PassThrough, besides that for clones. Other fronts
 	// have those of the server.
 	Methods []login.Method
-	// Admits is that of login.GateOptions, and Privileges that of vim.Options.
-	Admits     func(session.Grant) bool
-	Privileges func(context.Context, *session.Live) (access.Set, error)
+	// Admits is that of login.GateOptions, and Permits that of vim.Options.
+	Admits  func(session.Grant) bool
+	Permits func(context.Context, *session.Live, access.Privilege) (bool, error)
 }
 
 // Front opens the API of a front over the domain of the server. SessionManager is its only object.
@@ -39,7 +39,7 @@ func (s *Server) Front(c FrontConfig) *Server {
 	}
 	front.Gate = front.NewGate(o)
 	options := s.parts.Options
-	options.Privileges = c.Privileges
+	options.Permits = c.Permits
 	front.API = vim.New(front.Domain, options)
 	s.Must(sessionmanager.Serve(front.API, front.Domain, manager(front.Gate, s.parts, c.ID, &c.Front)))
 	return front
