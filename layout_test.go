@@ -158,10 +158,11 @@ var rooms = map[string]struct {
 		"store account server upstream",
 		"the measured packages don't know metrics, and metrics know no operation",
 	},
-	"internal/config":      {"", "settings don't depend on who uses them"},
-	"internal/cli/command": {"client", "the commands work with any server"},
-	"internal/cli/token":   {"cli/command", "the commands work with any Security Token Service"},
-	"internal/cli": {"client cli/command cli/token",
+	"internal/config":       {"", "settings don't depend on who uses them"},
+	"internal/cli/command":  {"client", "the commands work with any server"},
+	"internal/cli/token":    {"cli/command", "the commands work with any Security Token Service"},
+	"internal/cli/upstream": {"cli/command", "the commands know the API of vigate, not the server"},
+	"internal/cli": {"client cli/command cli/token cli/upstream",
 		"the commands work with any server, through the public client"},
 }
 
@@ -186,7 +187,8 @@ var homes = map[string][]string{
 		"internal/store/etcd/members"},
 	// the etcd client is configured with types of these modules
 	"google.golang.org/grpc": {"internal/store/etcd/members"}, "go.uber.org/zap": {"internal/store/etcd/members"},
-	"github.com/spf13/cobra":              {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/token"},
+	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/token",
+		"internal/cli/upstream"},
 	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
@@ -206,7 +208,7 @@ var homes = map[string][]string{
 	"github.com/mattermost/xml-roundtrip-validator": {"internal/xmlsig"},
 
 	"github.com/vmware/govmomi": {
-		"internal/lab", "vigatetest",
+		"internal/lab", "vigatetest", "internal/cli/upstream",
 		"client", "internal/serve", "internal/instance", "internal/vim",
 		"internal/vim/vimtest", "internal/sessionmanager", "internal/inventory",
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",

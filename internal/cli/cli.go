@@ -1,7 +1,7 @@
 // Package cli contains the commands for a running server. With them people log in, list and end
-// sessions, manage users, roles, permissions, extensions, events and options, and list the nodes of
-// a cluster. The commands call servers through package client and work with any server that serves
-// VI JSON.
+// sessions, manage users, roles, permissions, extensions, events and options, list the nodes of
+// a cluster, and show and test the servers behind a server. The commands call servers through package
+// client and work with any server that serves VI JSON.
 //
 // [AddTo] adds the commands to the program's root command. [Execute] runs the root command and
 // returns the process's exit code. Each file has the commands of one group. What they share, such
@@ -19,6 +19,7 @@ import (
 
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/cli/token"
+	"github.com/vigate/vigate/internal/cli/upstream"
 )
 
 const clientGroup = "client"
@@ -42,7 +43,7 @@ func AddTo(root *cobra.Command, host Host) {
 	for _, cmd := range []*cobra.Command{
 		a.login(), a.logout(), a.whoami(), a.about(),
 		a.session(), a.user(), a.role(), a.permission(), a.extension(), a.event(), a.option(), a.node(),
-		token.Command(a.Set),
+		token.Command(a.Set), upstream.Command(a.Set),
 	} {
 		cmd.GroupID = clientGroup
 		cmd.PersistentFlags().AddFlagSet(a.Flags())
