@@ -11,7 +11,9 @@ import (
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/fault"
+	"github.com/vmware/govmomi/sts"
 	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/client"
@@ -344,6 +346,28 @@ func TestServersDoNotShareAnything(t *testing.T) {
 	hasFault[types.NotAuthenticated](t, err)
 	if one.Thumbprint() == other.Thumbprint() || one.URL().Host == other.URL().Host {
 		t.Error("two servers are one")
+	}
+}
+
+func TestAClientLogsInByATokenOfTheServer(t *testing.T) {
+	s := vigatetest.New(t)
+	c := s.Govmomi(t, boss)
+	tokens, err := sts.NewClient(t.Context(), c.Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := tokens.Issue(t.Context(), sts.TokenRequest{Userinfo: userinfo(boss)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Logout(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SessionManager.LoginByToken(c.WithHeader(t.Context(), soap.Header{Security: signer})); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(t.Context(), c); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -39,8 +39,10 @@ func (n *Node) Bootstrap(ctx context.Context, cfg config.Config, t Terminal) (Fi
 	if _, err := n.Settings.EnsureInstance(ctx); err != nil {
 		return First{}, err
 	}
-	if err := n.signing.Ensure(ctx); err != nil {
-		return First{}, err
+	if !n.guest {
+		if err := n.signing.Ensure(ctx); err != nil {
+			return First{}, err
+		}
 	}
 	if n.Access.Founded() {
 		return First{}, nil

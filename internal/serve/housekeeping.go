@@ -51,16 +51,15 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
 		{"post failed logins that were counted", reportEvery, n.gate.Flush},
-		{"change keys of the token service", keysEvery, n.signing.Ensure},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
-	if n.gc != nil {
-		chores = append(chores, chore{"tune the garbage collector", tuneEvery,
-			func(context.Context) error { n.gc.tune(); return nil }})
+	if !n.guest {
+		chores = append(chores, chore{"change keys of the token service", keysEvery, n.signing.Ensure},
+			chore{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }})
 	}
 	var wg sync.WaitGroup
-	if n.gc != nil {
+	if !n.guest {
 		// Reading the store has produced about as much garbage as live memory.
 		wg.Go(debug.FreeOSMemory)
 	}

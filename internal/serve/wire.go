@@ -52,7 +52,8 @@ import (
 // Node is one server with all its parts. Open shows how they depend on each other.
 type Node struct {
 	logger *slog.Logger
-	gc     *collector // nil: the program's own
+	gc     *collector // nil for a guest
+	guest  bool       // see Options
 	around func(http.Handler) http.Handler
 	data   *datadir.Dir
 	Store  store.Store
@@ -84,7 +85,8 @@ type Node struct {
 // Open assembles a server on the store in cfg.Data, which is created if it does not exist, and
 // waits until all state is loaded. It does not open listeners.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
-	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), now: o.Now, around: o.Around, cancel: func() {}}
+	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), now: o.Now, around: o.Around, guest: o.Guest,
+		cancel: func() {}}
 	if n.now == nil {
 		n.now = time.Now
 	}
