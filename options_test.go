@@ -146,13 +146,14 @@ var constructors = map[string]func(*testing.T){
 			t.Error(err)
 		}
 	},
-	"internal/upstream/wire.New": func(t *testing.T) {
-		c, err := wire.New(&url.URL{Scheme: "http", Host: "127.0.0.1:1", Path: "/sdk"}, wire.Trust{}, wire.Options{})
+	"internal/upstream/wire.Open": func(t *testing.T) {
+		s, err := wire.Open(&url.URL{Scheme: "http", Host: "127.0.0.1:1", Path: "/sdk"}, wire.Trust{},
+			wire.ServerOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := wire.RetrieveContent(t.Context(), c, ""); !errors.Is(err, wire.ErrUnreachable) {
-			t.Error(err)
+		if s.Refresh(); !errors.Is(s.Ready(), wire.ErrUnreachable) {
+			t.Error(s.Ready())
 		}
 	},
 	"internal/identity.Open": func(t *testing.T) {

@@ -1,18 +1,13 @@
 package upstream
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	"github.com/vigate/vigate/internal/datadir"
-	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/password"
 )
 
 // Account is a user of the upstream: one of the configuration, or a pass-through user, who has proved
@@ -35,8 +30,8 @@ type Account struct {
 	retry    time.Time        // no login is tried before
 	failures int              // of logins, since one succeeded
 	cause    error            // of the last failure; nil after a success
-	tried    digest           // of the last login
-	accepted digest           // of the last login that succeeded
+	tried    password.Digest  // of the last login
+	accepted password.Digest  // of the last login that succeeded
 	opening  int              // logins in progress
 	rest     *REST            // the session of the Automation API, if that is another; may be nil
 
@@ -138,7 +133,7 @@ func (u *Upstream) configure(cfg Config) []error {
 	fresh := map[string]*Account{}
 	for i := range cfg.Accounts {
 		c := &cfg.Accounts[i]
-		if _, err := u.readPassword(c.PasswordFile); err != nil {
+		if _, err := password.Read(c.PasswordFile, u.opts.Logger); err != nil {
 			errs = append(errs, c.Wrong("password-file", "can't be used: %v", err))
 		}
 		a := u.newAccount(c.Name, c.Username)
@@ -175,90 +170,12 @@ func equal(a, b []string) bool {
 	return strings.Join(a, "\n") == strings.Join(b, "\n") && (a == nil) == (b == nil)
 }
 
-// maxPassword is the maximum size of a password file in bytes, longer than any password.
-const maxPassword = 4096
-
-// readPassword reads a password file. One line end is not part of the password. It refuses a file that
-// other accounts of the machine could change, and warns of one that they can read.
-func (u *Upstream) readPassword(name string) (secret.Text, error) {
-	f, err := datadir.OpenFile(name)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("read password: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		u.opts.Logger.Warn("a file that contains a password can be read by other accounts", "file", name,
-			"mode", info.Mode().String())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("read password: %w", err)
-	}
-	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	switch {
-	case len(b) == 0:
-		return secret.Text{}, fmt.Errorf("read password: %s is empty", name)
-	case len(b) > maxPassword:
-		return secret.Text{}, fmt.Errorf("read password: %s is longer than %d bytes", name, maxPassword)
-	}
-	return secret.New(string(b)), nil
-}
-
-// digest stands for a password of a user. It is made with a key of this process, so that nobody can
-// guess passwords with it elsewhere.
-type digest [sha256.Size]byte
-
-func (u *Upstream) digest(user string, password secret.Text) digest {
-	mac := hmac.New(sha256.New, u.mac)
-	_, _ = io.WriteString(mac, strings.ToLower(user)+"\x00"+password.Reveal())
-	return digest(mac.Sum(nil))
-}
-
-const (
-	// perPassword is how often one wrong password is tried before the first pause: once, and once more
-	// because a directory behind the upstream may have been slow to learn of a new one.
-	perPassword = 2
-	firstPause  = 5 * time.Minute
-	lastPause   = time.Hour
-	maxRefusals = 10_000 // passwords that are remembered
-)
-
-// refusal counts how often the upstream has refused one password.
-type refusal struct {
-	times int
-	until time.Time // it is not tried before
-}
-
-// allowed returns an error if the password must not be tried now. The caller holds mu.
-func (u *Upstream) allowed(d digest) error {
-	if r, ok := u.refused[d]; ok && u.opts.Now().Before(r.until) {
-		return fmt.Errorf("%w: it is not tried again before %s", ErrRejected, r.until.UTC().Format(time.RFC3339))
+// allowed returns an error if the password must not be tried now.
+func (u *Upstream) allowed(d password.Digest) error {
+	if until := u.refusals.Until(d); !until.IsZero() {
+		return fmt.Errorf("%w: it is not tried again before %s", ErrRejected, until.UTC().Format(time.RFC3339))
 	}
 	return nil
-}
-
-// refuse notes that the upstream has refused the password. The caller holds mu.
-func (u *Upstream) refuse(d digest) {
-	now := u.opts.Now()
-	if _, ok := u.refused[d]; !ok && len(u.refused) >= maxRefusals {
-		for old, r := range u.refused { // the bound on tries of a user holds even if this forgets one
-			if now.After(r.until) {
-				delete(u.refused, old)
-			}
-		}
-		for old := range u.refused {
-			if len(u.refused) < maxRefusals {
-				break
-			}
-			delete(u.refused, old)
-		}
-	}
-	r := u.refused[d]
-	r.times++
-	if r.times >= perPassword {
-		r.until = now.Add(min(firstPause<<min(r.times-perPassword, 10), lastPause))
-	}
-	u.refused[d] = r
 }
 
 const (
@@ -281,7 +198,7 @@ func (a *Account) failed(err error) {
 	if !errors.Is(err, ErrUnreachable) {
 		// Repeating the same at once will not help.
 		a.failures = max(a.failures, quickRetries+1)
-		until := u.refused[a.tried].until
+		until := u.refusals.Until(a.tried)
 		var budget *note.BudgetError
 		if errors.As(err, &budget) && budget.Until.After(until) {
 			until = budget.Until
@@ -303,7 +220,7 @@ func (a *Account) succeeded() {
 		a.upstream.opts.Logger.Info("vigate can log in to the upstream again", "account", a.name)
 	}
 	a.cause, a.failures, a.retry, a.accepted = nil, 0, time.Time{}, a.tried
-	delete(a.upstream.refused, a.tried)
+	a.upstream.refusals.Accepted(a.tried)
 }
 
 // unable returns why no login can be tried now. patient is set if that will pass soon. The caller holds

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
 // testTime bounds one step of a test.
@@ -26,7 +24,7 @@ type Finding struct {
 func (u *Upstream) Test(ctx context.Context) []Finding {
 	step, cancel := context.WithTimeout(ctx, testTime)
 	defer cancel()
-	c, err := wire.RetrieveContent(step, u.transport, u.agent)
+	c, err := u.server.Ask(step)
 	if err != nil {
 		return []Finding{{Subject: "connection", Err: err}}
 	}

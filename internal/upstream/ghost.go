@@ -89,7 +89,7 @@ func (u *Upstream) endByKey(ctx context.Context, g *ghost) {
 	if err != nil || g.note.Key.IsZero() {
 		return
 	}
-	c := u.client(wire.Cookie{Value: g.note.Key})
+	c := u.server.Client(wire.Cookie{Value: g.note.Key})
 	if _, err = c.CurrentTime(ctx); err == nil {
 		err = c.Logout(ctx, *content.SessionManager)
 	}
@@ -147,7 +147,7 @@ func (u *Upstream) endOrphans(s *Session) {
 		}
 		ended := 0
 		for _, g := range all {
-			if err = u.client(s.cookie).Terminate(ctx, *content.SessionManager, g.note.Key); err != nil {
+			if err = u.server.Client(s.cookie).Terminate(ctx, *content.SessionManager, g.note.Key); err != nil {
 				break
 			}
 			ended++

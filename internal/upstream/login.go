@@ -13,6 +13,7 @@ import (
 
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
@@ -108,16 +109,16 @@ func (u *Upstream) add(s *Session, p *Pool) {
 
 // loginAccount logs in with the password in the account's file.
 func (u *Upstream) loginAccount(ctx context.Context, a *Account, locale string) (*Session, error) {
-	password, err := u.readPassword(a.file)
+	text, err := password.Read(a.file, u.opts.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
-	d := u.digest(a.user, password)
+	d := u.refusals.Digest(a.user, text)
 	u.mu.Lock()
 	a.tried = d
 	known := a.accepted == d
 	u.mu.Unlock()
-	c := credentials{a.user, password, locale, d, known}
+	c := credentials{a.user, text, locale, d, known}
 	s, err := u.login(ctx, c)
 	if _, unsupported := wire.Fault[*types.InvalidLocale](err); unsupported && locale != "" {
 		c.locale = "" // a client chose it: its texts are then in the language of the upstream
@@ -134,7 +135,7 @@ type credentials struct {
 	user     string
 	password secret.Text
 	locale   string
-	digest   digest
+	digest   password.Digest
 	known    bool // the upstream has accepted the password before
 }
 
@@ -146,8 +147,7 @@ func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := u.client(wire.Cookie{})
-	client.Fresh = true
+	client := u.server.Fresh(wire.Cookie{})
 	var answer *wire.Session
 	noted, err := u.budgeted(ctx, c, func() (note.Key, error) {
 		var err error
@@ -174,11 +174,7 @@ func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
 func (u *Upstream) budgeted(
 	ctx context.Context, c credentials, login func() (note.Key, error), end func(context.Context) error,
 ) (string, error) {
-	try, err := u.book.Begin(ctx, u.name, c.user, func() error {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		return u.allowed(c.digest)
-	})
+	try, err := u.book.Begin(ctx, u.name, c.user, func() error { return u.allowed(c.digest) })
 	if err != nil {
 		if !errors.Is(err, ErrRejected) {
 			err = fmt.Errorf("%w: %w", ErrUntried, err)
@@ -189,9 +185,7 @@ func (u *Upstream) budgeted(
 	key, err := login()
 	outcome, err := judge(err)
 	if errors.Is(err, ErrRejected) {
-		u.mu.Lock()
-		u.refuse(c.digest)
-		u.mu.Unlock()
+		u.refusals.Refused(c.digest)
 	}
 	if outcome == note.Unknown && c.known {
 		outcome = note.Unsent // the password is right, so the login did not fail for it
@@ -264,11 +258,11 @@ const (
 // of it. The password is not kept. A password is tried once for all who bring it at the same time, one
 // password of a user after the other, and a wrong one at most twice within some minutes. The error
 // wraps ErrRejected, ErrUntried, ErrUnreachable, ErrFull, ErrClosed or the error of ctx.
-func (u *Upstream) Try(ctx context.Context, user string, password secret.Text) (*Account, *Session, error) {
-	if user == "" || len(user) > maxUser || password.IsZero() || len(password.Reveal()) > maxSecret {
+func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Account, *Session, error) {
+	if user == "" || len(user) > maxUser || text.IsZero() || len(text.Reveal()) > maxSecret {
 		return nil, nil, ErrRejected // no server has such a user or password
 	}
-	d := u.digest(user, password)
+	d := u.refusals.Digest(user, text)
 	shared := d
 	if u.private { // each caller needs a session of its own
 		_, _ = rand.Read(shared[:])
@@ -290,7 +284,7 @@ func (u *Upstream) Try(ctx context.Context, user string, password secret.Text) (
 		at = &attempt{done: make(chan struct{})}
 		u.tries[shared] = at
 		u.begin(func() {
-			u.try(at, credentials{user: user, password: password, digest: d})
+			u.try(at, credentials{user: user, password: text, digest: d})
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			delete(u.tries, shared)
@@ -355,7 +349,7 @@ func (u *Upstream) admit(s *Session, c credentials) (*Account, *Session) {
 		a = u.newAccount(name, c.user)
 		u.users[userKey(name)] = a
 	}
-	delete(u.refused, c.digest)
+	u.refusals.Accepted(c.digest)
 	p := a.pool("")
 	old := demand{pool: p}.session()
 	u.add(s, p)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/password"
 )
 
 func (d *double) refusedLogins() int {
@@ -29,7 +30,7 @@ func TestAWrongPasswordIsTriedTwiceAndThenLeftAlone(t *testing.T) {
 		}
 		s.pass(20 * time.Second) // longer than any back-off
 	}
-	if n := s.double.refusedLogins(); n != perPassword {
+	if n := s.double.refusedLogins(); n != password.Tries {
 		t.Fatalf("the password was tried %d times", n)
 	}
 	s.use("bob").Done() // the other account is not affected
@@ -269,7 +270,7 @@ func TestAHundredClientsWithAnOldPasswordDontKeepOutTheRightOne(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := d.refusedLogins(); n > perPassword {
+	if n := d.refusedLogins(); n > password.Tries {
 		t.Errorf("the old password was tried %d times", n)
 	}
 }
@@ -327,6 +328,44 @@ func TestTheAutomationAPIHasASessionOfItsOwnWithinTheLimit(t *testing.T) {
 	}
 	if d.sessions() != 0 {
 		t.Errorf("%d sessions are left", d.sessions())
+	}
+}
+
+func TestACopyOfASessionTakesAPlaceForHalfAnHour(t *testing.T) {
+	s := stage(t, newDouble(t), "max-sessions: 2\nwait-timeout: 300ms\nidle-timeout: 1m")
+	for i := range 2 {
+		ticket, err := s.pool("ann").CloneTicket(s.ctx())
+		if (err == nil) != (i == 0) || err == nil && ticket.IsZero() || err != nil && !errors.Is(err, ErrFull) {
+			t.Fatalf("ticket %d: %v", i, err)
+		}
+	}
+	s.pass(ticketTime - time.Second)
+	if n := len(live(s.double)); n != 1 {
+		t.Fatalf("%d sessions while the ticket may be used", n)
+	}
+	s.pass(2 * time.Minute)
+	eventually(t, "the session is logged out", func() bool { return len(live(s.double)) == 0 })
+	s.pass(cloneTime)
+	if n := s.State().Places; n != 0 {
+		t.Errorf("%d places are taken", n)
+	}
+}
+
+func TestASessionOnWhichSomethingIsLeftServesNobodyElse(t *testing.T) {
+	s := stage(t, newDouble(t), "max-sessions: 1")
+	x := s.use("ann")
+	old := x.Session()
+	old.Pin()
+	old.Spoil(errors.New("a view could not be destroyed"))
+	x.Done()
+	own, err := s.pool("ann").AcquireOn(s.ctx(), old)
+	if err != nil {
+		t.Fatalf("its own client can't use it: %v", err)
+	}
+	own.Done()
+	old.Unpin()
+	if y := s.use("ann"); y.Session() == old {
+		t.Error("another client got it")
 	}
 }
 

@@ -371,7 +371,7 @@ func (u *Upstream) victim(p *Pool, now time.Time) *Session {
 	var best *Session
 	for s := range u.sessions {
 		switch {
-		case s.draining || s.over() || s.pins > 0 || s.kept():
+		case s.draining || s.over() || s.pins > 0 || s.kept() || now.Before(s.keep):
 		case s.calls > 0 && now.Sub(s.opened) < leastService:
 		case p != nil && s.pool == p && s.client == "":
 		case best == nil, s.calls < best.calls, s.calls == best.calls && s.used.Before(best.used):

@@ -89,7 +89,7 @@ func (a *Account) ask(ctx context.Context, names []string) ([]bool, error) {
 	}
 	defer use.Done()
 	s := use.Session()
-	has, err := u.client(s.cookie).HasPrivileges(ctx, *content.AuthorizationManager, content.RootFolder, s.key,
+	has, err := u.server.Client(s.cookie).HasPrivileges(ctx, *content.AuthorizationManager, content.RootFolder, s.key,
 		slices.Clone(names))
 	if wire.Ended(err) {
 		s.Lost(err)

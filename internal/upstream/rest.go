@@ -2,12 +2,13 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
@@ -15,33 +16,13 @@ import (
 // its place.
 const restService = 10 * time.Second
 
-// automation is what is known about the Automation API of the upstream.
-type automation struct {
-	turn chan struct{} // full while somebody finds out
-
-	mu    sync.Mutex // guards the fields below
-	known bool
-	has   wire.Automation
-}
-
-func (a *automation) get() (wire.Automation, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.has, a.known
-}
-
-func (a *automation) set(has wire.Automation, known bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.has, a.known = has, known
-}
-
 // REST is a session of the Automation API. Where that shares the sessions of SOAP, it is such a session.
 // Elsewhere an account has one of its own, which takes a place among the sessions of the upstream.
 type REST struct {
 	token   secret.Text
 	session *Session // nil: one of its own
 	account *Account
+	path    string // where it was made
 	note    string
 	opened  time.Time
 
@@ -72,7 +53,7 @@ func (r *REST) Lost(cause error) {
 // if the upstream has no such API. The error wraps ErrGone, ErrFull, ErrUnreachable, ErrAccount or the
 // error of ctx.
 func (s *Session) REST(ctx context.Context) (*REST, error) {
-	has, err := s.upstream.automation(ctx, s)
+	has, err := s.automation(ctx)
 	switch {
 	case err != nil:
 		return nil, err
@@ -84,29 +65,13 @@ func (s *Session) REST(ctx context.Context) (*REST, error) {
 	return s.account.automationSession(ctx, has.Path)
 }
 
-// automation finds out, once, what Automation API the upstream has.
-func (u *Upstream) automation(ctx context.Context, s *Session) (wire.Automation, error) {
-	if has, known := u.api.get(); known {
-		return has, nil
+// automation returns what Automation API the upstream has.
+func (s *Session) automation(ctx context.Context) (wire.Automation, error) {
+	has, err := s.upstream.server.Automation(ctx, s.cookie, func() bool { return s.Probe(ctx) })
+	if errors.Is(err, wire.ErrEnded) {
+		err = fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	select {
-	case u.api.turn <- struct{}{}:
-	case <-ctx.Done():
-		return wire.Automation{}, ctx.Err()
-	}
-	defer func() { <-u.api.turn }()
-	if has, known := u.api.get(); known {
-		return has, nil
-	}
-	has, err := u.client(s.cookie).FindAutomation(ctx)
-	if err != nil {
-		return has, fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	if !has.Shared && !s.Probe(ctx) {
-		return has, ErrGone // the API may have refused a session that has ended
-	}
-	u.api.set(has, true)
-	return has, nil
+	return has, err
 }
 
 // current returns the account's session, and notes that it is used.
@@ -145,15 +110,15 @@ func (a *Account) automationSession(ctx context.Context, path string) (*REST, er
 	if err != nil {
 		return nil, err
 	}
-	password, err := u.readPassword(a.file)
+	text, err := password.Read(a.file, u.opts.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
-	d := u.digest(a.user, password)
+	d := u.refusals.Digest(a.user, text)
 	if _, err := u.acquire(ctx, demand{}); err != nil {
 		return nil, err
 	}
-	r, err := u.loginREST(path, credentials{user: a.user, password: password, digest: d, known: known == d})
+	r, err := u.loginREST(path, credentials{user: a.user, password: text, digest: d, known: known == d})
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err != nil {
@@ -185,8 +150,7 @@ func (u *Upstream) addREST(a *Account, r *REST) {
 func (u *Upstream) loginREST(path string, c credentials) (*REST, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
 	defer cancel()
-	client := u.client(wire.Cookie{})
-	client.Fresh = true
+	client := u.server.Fresh(wire.Cookie{})
 	var token secret.Text
 	noted, err := u.budgeted(ctx, c, func() (note.Key, error) {
 		var err error
@@ -197,7 +161,7 @@ func (u *Upstream) loginREST(path string, c credentials) (*REST, error) {
 		return nil, err
 	}
 	now := u.opts.Now()
-	return &REST{token: token, note: noted, opened: now, used: now}, nil
+	return &REST{token: token, path: path, note: noted, opened: now, used: now}, nil
 }
 
 // endREST logs the session out and then frees its place. The caller holds mu.
@@ -209,13 +173,11 @@ func (u *Upstream) endREST(r *REST) {
 	if r.account.rest == r {
 		r.account.rest = nil
 	}
-	has, _ := u.api.get()
 	u.begin(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), callTime)
 		defer cancel()
-		client := u.client(wire.Cookie{})
-		client.Fresh = true
-		err := client.LogoutAutomation(ctx, has.Path, r.token)
+		client := u.server.Fresh(wire.Cookie{})
+		err := client.LogoutAutomation(ctx, r.path, r.token)
 		u.mu.Lock()
 		delete(u.rests, r)
 		if err == nil {
@@ -236,7 +198,7 @@ func (u *Upstream) endREST(r *REST) {
 // tryREST makes the session of the Automation API that a pass-through user may need: later nobody has
 // the password. It is made only if there is a place to spare, and a failure costs no login.
 func (u *Upstream) tryREST(ctx context.Context, s *Session, c credentials) *REST {
-	has, err := u.automation(ctx, s)
+	has, err := s.automation(ctx)
 	if err != nil || has.Shared || has.Path == "" {
 		return nil
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/vigate/vigate/internal/upstream/password"
 )
 
 // tick is how often an upstream looks after its sessions.
@@ -41,10 +43,9 @@ func (u *Upstream) look(now time.Time) {
 		return
 	}
 	for s := range u.sessions {
-		unused := s.calls == 0 && s.pins == 0
 		switch {
 		case s.ended || s.draining:
-		case unused && now.Sub(s.used) >= u.limits.idle && !s.kept():
+		case s.unused() && now.Sub(s.used) >= u.limits.idle && !s.kept():
 			s.draining = true
 		case now.Sub(s.opened) >= u.limits.age && !s.kept():
 			s.draining = true
@@ -76,7 +77,7 @@ func (u *Upstream) settle() {
 
 // ask does what needs calls to the upstream.
 func (u *Upstream) ask(ctx context.Context, now time.Time) {
-	u.refresh()
+	u.server.Refresh()
 	u.forgive()
 	u.forgetStale()
 	if err := u.adopt(ctx); err != nil && ctx.Err() == nil {
@@ -113,11 +114,11 @@ func (u *Upstream) forgive() {
 	}
 	u.mu.Unlock()
 	for _, a := range all {
-		password, err := u.readPassword(a.file)
+		text, err := password.Read(a.file, u.opts.Logger)
 		if err != nil {
 			continue
 		}
-		d := u.digest(a.user, password)
+		d := u.refusals.Digest(a.user, text)
 		u.mu.Lock()
 		if d != a.tried {
 			a.retry, a.failures = time.Time{}, 0
@@ -148,7 +149,7 @@ func (u *Upstream) Drain(ctx context.Context) error {
 		u.hush()
 	}
 	u.mu.Unlock()
-	defer u.transport.Close()
+	defer u.server.Close()
 	select {
 	case <-u.quiet:
 	case <-ctx.Done():

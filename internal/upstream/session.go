@@ -40,6 +40,7 @@ type Session struct {
 	calls    int       // in flight
 	pins     int       // objects and client sessions that are tied to the session
 	used     time.Time // when a call ended, or a probe
+	keep     time.Time // somebody may use a ticket of the session until then
 	draining bool      // it takes no more calls but those of client sessions that are tied to it
 	ended    bool      // gone is closed
 }
@@ -121,9 +122,14 @@ func (s *Session) Lost(cause error) {
 
 // settle ends a session that drains, once nobody needs it. The caller holds mu.
 func (s *Session) settle() {
-	if s.draining && s.calls == 0 && s.pins == 0 {
+	if s.draining && s.unused() {
 		s.end()
 	}
+}
+
+// unused reports whether nobody needs the session at present. The caller holds mu.
+func (s *Session) unused() bool {
+	return s.calls == 0 && s.pins == 0 && !s.upstream.opts.Now().Before(s.keep)
 }
 
 // kept reports whether the session is the last one of a pass-through user who has client sessions. The
@@ -212,9 +218,7 @@ func (u *Upstream) endCookie(ctx context.Context, cookie wire.Cookie) error {
 	if err != nil {
 		return err
 	}
-	c := u.client(cookie)
-	c.Fresh = true
-	return c.Logout(ctx, *content.SessionManager)
+	return u.server.Fresh(cookie).Logout(ctx, *content.SessionManager)
 }
 
 // forget removes the note of a session that has ended.
@@ -250,7 +254,7 @@ func (s *Session) Probe(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	_, err := s.upstream.client(s.cookie).CurrentTime(ctx)
+	_, err := s.upstream.server.Client(s.cookie).CurrentTime(ctx)
 	if wire.Ended(err) {
 		s.Lost(fmt.Errorf("probe session: %w", err))
 		return false
@@ -296,7 +300,7 @@ func (s *Session) Reader(ctx context.Context) (types.ManagedObjectReference, err
 	if err != nil {
 		return types.ManagedObjectReference{}, err
 	}
-	ref, err := s.upstream.client(s.cookie).CreateCollector(ctx, content.PropertyCollector)
+	ref, err := s.upstream.server.Client(s.cookie).CreateCollector(ctx, content.PropertyCollector)
 	if wire.Ended(err) {
 		s.Lost(err)
 		err = fmt.Errorf("%w: %w", ErrGone, err)

@@ -60,10 +60,8 @@ type SessionState struct {
 // State returns what operators see of the upstream.
 func (u *Upstream) State() State {
 	s := State{Name: u.name, URL: u.URL().String(), Private: u.private, Err: u.Ready()}
-	u.health.mu.Lock()
-	s.Since = u.health.since
-	u.health.mu.Unlock()
-	if c := u.about.known(); c != nil {
+	s.Since = u.server.Since()
+	if c := u.server.Known(); c != nil {
 		s.Type, s.Version, s.Build = c.About.ApiType, c.About.Version, c.About.Build
 	}
 	s.Logins, s.Failures, s.Lost = u.counts.logins.Load(), u.counts.failures.Load(), u.counts.lost.Load()

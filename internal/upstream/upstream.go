@@ -15,7 +15,6 @@ import (
 	"cmp"
 	"container/list"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/settings"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
@@ -72,18 +72,15 @@ type Content = wire.Content
 
 // Upstream is one server and the sessions there. It is safe for concurrent use.
 type Upstream struct {
-	name      string
-	agent     string // the user agent of vigate's own calls
-	opts      Options
-	book      *note.Book
-	transport *wire.Transport
-	private   bool // each client session has a session of its own
-	through   bool // clients bring the names and passwords of the upstream
-	mac       []byte
+	name     string
+	agent    string // the user agent of vigate's own calls
+	opts     Options
+	book     *note.Book
+	server   *wire.Server
+	refusals *password.Refusals
+	private  bool // each client session has a session of its own
+	through  bool // clients bring the names and passwords of the upstream
 
-	about   about
-	api     automation
-	health  health
 	counts  counters
 	secrets atomic.Pointer[Secrets]
 	ending  sync.WaitGroup // the goroutines that log in and out
@@ -102,8 +99,7 @@ type Upstream struct {
 	waits    int                 // in flight
 	queue    *list.List          // of *waiter: for sessions and requests
 	lounge   *list.List          // of *waiter: for waits
-	refused  map[digest]refusal
-	tries    map[digest]*attempt
+	tries    map[password.Digest]*attempt
 	stale    []string      // notes of sessions that have ended
 	work     int           // goroutines that log in or out
 	quiet    chan struct{} // closed when the upstream is closed and work is 0
@@ -126,14 +122,14 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 	o.Logger = cmp.Or(o.Logger, slog.Default()).With("upstream", cfg.Name)
 	u := &Upstream{
 		name: cfg.Name, agent: fmt.Sprintf("vigate/%s (%s)", cmp.Or(o.Version, "0"), cfg.Name), opts: o, book: o.Notes,
-		private: cfg.Mode == settings.Private, through: cfg.PassThrough, mac: make([]byte, 32), limits: limitsOf(&cfg),
+		private: cfg.Mode == settings.Private, through: cfg.PassThrough, limits: limitsOf(&cfg),
 		accounts: map[string]*Account{}, users: map[string]*Account{}, former: map[*Account]bool{},
 		sessions: map[*Session]bool{}, rests: map[*REST]bool{}, ghosts: map[*ghost]bool{},
 		queue: list.New(), lounge: list.New(),
-		refused: map[digest]refusal{}, tries: map[digest]*attempt{}, about: newAbout(),
-		quiet: make(chan struct{}), api: automation{turn: make(chan struct{}, 1)},
+		tries: map[password.Digest]*attempt{}, quiet: make(chan struct{}),
 	}
-	if _, err := rand.Read(u.mac); err != nil {
+	var err error
+	if u.refusals, err = password.NewRefusals(o.Now); err != nil {
 		return nil, fmt.Errorf("open upstream: %w", err)
 	}
 	if u.book == nil {
@@ -149,12 +145,8 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 	if err != nil {
 		return nil, cfg.Wrong("thumbprint", "can't be read: %v", err)
 	}
-	u.transport, err = wire.New(address, wire.Trust{CA: cfg.CA, Thumbprint: thumbprint, Insecure: cfg.Insecure},
-		wire.Options{Dial: o.Dial, Seen: func(err error) {
-			if err != nil || u.about.known() != nil {
-				u.seen(err)
-			}
-		}})
+	u.server, err = wire.Open(address, wire.Trust{CA: cfg.CA, Thumbprint: thumbprint, Insecure: cfg.Insecure},
+		wire.ServerOptions{UserAgent: u.agent, Dial: o.Dial, Ended: u.restarted, Now: o.Now, Logger: o.Logger})
 	if err != nil {
 		errs = append(errs, cfg.Wrong("ca", "can't be used: %v", err))
 	}
@@ -165,11 +157,19 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 	return u, nil
 }
 
+// Content returns what the upstream says about itself. It asks the upstream only if it never answered,
+// once at a time and at most once a second, whoever calls how often. An error wraps ErrUnreachable.
+func (u *Upstream) Content(ctx context.Context) (*Content, error) { return u.server.Content(ctx) }
+
+// Ready returns an error that wraps ErrUnreachable while the upstream can't be reached, or has not been
+// tried yet.
+func (u *Upstream) Ready() error { return u.server.Ready() }
+
 // Name returns the name in the configuration.
 func (u *Upstream) Name() string { return u.name }
 
 // URL returns the URL of the SDK.
-func (u *Upstream) URL() *url.URL { return u.transport.URL() }
+func (u *Upstream) URL() *url.URL { return u.server.URL() }
 
 // Private reports whether each client session has a session of its own.
 func (u *Upstream) Private() bool { return u.private }
@@ -180,20 +180,11 @@ func (u *Upstream) PassThrough() bool { return u.through }
 // RoundTrip sends a request, whose URL must be one of the upstream, over trusted connections. An error
 // that wraps ErrUnreachable means that nothing was sent.
 func (u *Upstream) RoundTrip(r *http.Request) (*http.Response, error) {
-	return u.transport.RoundTrip(r)
+	return u.server.RoundTrip(r)
 }
 
 // UserAgent returns the user agent by which operators of the upstream know vigate.
 func (u *Upstream) UserAgent() string { return u.agent }
-
-// client returns the client for calls on a session; without one if the cookie is zero.
-func (u *Upstream) client(cookie wire.Cookie) *wire.Client {
-	c := &wire.Client{Transport: u.transport, UserAgent: u.agent, Cookie: cookie}
-	if content := u.about.known(); content != nil {
-		c.Version = content.Version()
-	}
-	return c
-}
 
 // maxSessions returns the share of this process in the sessions of the upstream. The shares of all
 // processes together are what the configuration allows.

@@ -24,9 +24,9 @@ type Content struct {
 // serviceInstance is the one object whose reference is known in advance.
 var serviceInstance = types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"}
 
-// RetrieveContent calls RetrieveServiceContent without a session. It asks in the newest version that
+// retrieveContent calls RetrieveServiceContent without a session. It asks in the newest version that
 // the server has, since an answer in an older one leaves out what is newer.
-func RetrieveContent(ctx context.Context, t *Transport, userAgent string) (*Content, error) {
+func retrieveContent(ctx context.Context, t *Transport, userAgent string) (*Content, error) {
 	c := Client{Transport: t, UserAgent: userAgent}
 	content, err := c.content(ctx)
 	if err != nil {
@@ -111,6 +111,9 @@ func (c *Client) Logout(ctx context.Context, manager types.ManagedObjectReferenc
 	return nil
 }
 
+// ErrEnded means that the session of a call has ended.
+var ErrEnded = errors.New("the session has ended")
+
 // Ended reports whether the error says that the client's session has ended.
 func Ended(err error) bool {
 	_, ok := Fault[*types.NotAuthenticated](err)
@@ -126,6 +129,15 @@ func (c *Client) Terminate(ctx context.Context, manager types.ManagedObjectRefer
 		return fmt.Errorf("terminate session: %w", err)
 	}
 	return nil
+}
+
+// CloneTicket returns a ticket for a copy of the session.
+func (c *Client) CloneTicket(ctx context.Context, manager types.ManagedObjectReference) (secret.Text, error) {
+	res, err := methods.AcquireCloneTicket(ctx, c, &types.AcquireCloneTicket{This: manager})
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("acquire clone ticket: %w", err)
+	}
+	return secret.New(res.Returnval), nil
 }
 
 // CurrentTime is a cheap call that fails with NotAuthenticated if the session has ended.

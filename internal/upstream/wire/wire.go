@@ -60,29 +60,29 @@ type Transport struct {
 	seen func(error)
 }
 
-// Options are the surroundings of a Transport.
-type Options struct {
-	// Dial connects to the server. nil: by TCP
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Seen is called with nil for each answer, and with an error that wraps ErrUnreachable for each
+// options are the surroundings of a Transport.
+type options struct {
+	// dial connects to the server. nil: by TCP
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// seen is called with nil for each answer, and with an error that wraps ErrUnreachable for each
 	// request that found no server. nil: nobody is told
-	Seen func(error)
+	seen func(error)
 }
 
-// New returns a transport to the server. It reads the file of authorities, but sends nothing.
-func New(u *url.URL, trust Trust, o Options) (*Transport, error) {
+// newTransport returns a transport to the server. It reads the file of authorities, but sends nothing.
+func newTransport(u *url.URL, trust Trust, o options) (*Transport, error) {
 	config, err := trust.config(u.Hostname())
 	if err != nil {
 		return nil, err
 	}
-	dial := o.Dial
+	dial := o.dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTime, KeepAlive: keepAliveTime}).DialContext
 	}
-	if o.Seen == nil {
-		o.Seen = func(error) {}
+	if o.seen == nil {
+		o.seen = func(error) {}
 	}
-	t := &Transport{url: *u, seen: o.Seen}
+	t := &Transport{url: *u, seen: o.seen}
 	t.http = &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -56,7 +56,7 @@ func TestOnlyTheTrustedCertificateIsAccepted(t *testing.T) {
 		"anything":           {Trust{Insecure: true}, true},
 	} {
 		var seen []error
-		transport, err := New(u, c.trust, Options{Seen: func(err error) { seen = append(seen, err) }})
+		transport, err := newTransport(u, c.trust, options{seen: func(err error) { seen = append(seen, err) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,13 +78,13 @@ func TestAFileOfAuthoritiesThatOthersCanChangeIsRefused(t *testing.T) {
 	if err := os.WriteFile(ca, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(&url.URL{Scheme: "https", Host: "x"}, Trust{CA: ca}, Options{}); err == nil {
+	if _, err := newTransport(&url.URL{Scheme: "https", Host: "x"}, Trust{CA: ca}, options{}); err == nil {
 		t.Error("a file without a certificate was accepted")
 	}
 	if err := os.Chmod(ca, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	_, err := New(&url.URL{Scheme: "https", Host: "x"}, Trust{CA: ca}, Options{})
+	_, err := newTransport(&url.URL{Scheme: "https", Host: "x"}, Trust{CA: ca}, options{})
 	if err == nil || !strings.Contains(err.Error(), "can be written by others") {
 		t.Errorf("got %v", err)
 	}
@@ -92,7 +92,7 @@ func TestAFileOfAuthoritiesThatOthersCanChangeIsRefused(t *testing.T) {
 
 func TestRequestsForOtherServersAreRefused(t *testing.T) {
 	_, u := serve(t, http.StatusOK, "")
-	transport, err := New(u, Trust{Insecure: true}, Options{})
+	transport, err := newTransport(u, Trust{Insecure: true}, options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func fault(detail string) string {
 func currentTime(t *testing.T, status int, answer string) error {
 	t.Helper()
 	_, u := serve(t, status, answer)
-	transport, err := New(u, Trust{Insecure: true}, Options{})
+	transport, err := newTransport(u, Trust{Insecure: true}, options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestALoginTakesTheCookieAsItIs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		transport, err := New(u, Trust{}, Options{})
+		transport, err := newTransport(u, Trust{}, options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,108 @@
+package password
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secrettest"
+	"github.com/vigate/vigate/internal/testclock"
+)
+
+func TestAFileIsAPasswordWithoutItsLineEnd(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "password")
+	for content, want := range map[string]string{
+		"pass": "pass", "pass\n": "pass", "pass\r\n": "pass", "pass\n\n": "pass\n", " p a ss ": " p a ss ",
+		"\n": "", "": "",
+		strings.Repeat("x", maxSize): strings.Repeat("x", maxSize), strings.Repeat("x", maxSize+1): "",
+		strings.Repeat("x", maxSize) + "\r\n": strings.Repeat("x", maxSize), strings.Repeat("x", maxSize+3): "",
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(name, slog.New(slog.DiscardHandler))
+		if got.Reveal() != want || (err == nil) != (want != "") {
+			t.Errorf("%.20q of %d bytes: %d bytes, %v", content, len(content), len(got.Reveal()), err)
+		}
+	}
+}
+
+func TestAFileThatOthersCanChangeIsRefusedAndOneThatTheyCanReadIsReported(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "password")
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o644: true, 0o620: false, 0o602: false} {
+		log.Reset()
+		if err := os.WriteFile(name, []byte("pass"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Read(name, logger)
+		if (err == nil) != ok || strings.Contains(log.String(), "can be read") != (mode == 0o644) {
+			t.Errorf("%v: %v, log %q", mode, err, log.String())
+		}
+	}
+}
+
+func TestARefusedPasswordIsTriedLessAndLessOften(t *testing.T) {
+	clock := testclock.New(time.Time{})
+	r, err := NewRefusals(clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := r.Digest("ann", secret.New("wrong"))
+	other := r.Digest("ann", secret.New("other"))
+	var pauses []time.Duration
+	for range 8 {
+		r.Refused(d)
+		until := r.Until(d)
+		if until.IsZero() {
+			pauses = append(pauses, 0)
+			continue
+		}
+		pauses = append(pauses, until.Sub(clock.Now()))
+		if !r.Until(other).IsZero() || !r.Until(r.Digest("bob", secret.New("wrong"))).IsZero() {
+			t.Error("another password must wait too")
+		}
+		clock.Set(until)
+		if !r.Until(d).IsZero() {
+			t.Error("the pause does not end")
+		}
+	}
+	for i, want := range []time.Duration{0, 5, 10, 20, 40, 60, 60, 60} {
+		if pauses[i] != want*time.Minute {
+			t.Errorf("pause %d is %v, want %v minutes", i, pauses[i], int(want))
+		}
+	}
+	r.Refused(d)
+	r.Accepted(d)
+	if !r.Until(d).IsZero() {
+		t.Error("an accepted password must wait")
+	}
+	if r.Digest("ANN", secret.New("wrong")) != d {
+		t.Error("the case of the name counts")
+	}
+	secrettest.Hides(t, "wrong", r)
+}
+
+func TestTheMemoryForRefusedPasswordsIsBounded(t *testing.T) {
+	clock := testclock.New(time.Time{})
+	r, err := NewRefusals(clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxKept + 100 {
+		for range Tries {
+			r.Refused(Digest{byte(i), byte(i >> 8), byte(i >> 16)})
+		}
+	}
+	if len(r.all) > maxKept {
+		t.Errorf("%d passwords are kept", len(r.all))
+	}
+}
