@@ -44,12 +44,18 @@ type Document struct {
 	rest []byte // the part that is the same for all releases, from its first comma on
 }
 
-// New describes the managed objects. It fails if a row names a type or a fault that the API does
-// not have.
-func New(objects []*vim.Object) (*Document, error) {
+// New describes the managed objects, and those that another server has, to which this one forwards
+// calls. If both have objects of a type, those of this server count. It fails if a row names a type or
+// a fault that the API does not have.
+func New(objects []*vim.Object, forwarded ...*vim.Object) (*Document, error) {
 	s := newSchemas()
 	tags, paths := []object{}, object{}
-	for _, o := range objects {
+	for i, o := range slices.Concat(objects, forwarded) {
+		if s.foreign = i >= len(objects); s.foreign && slices.ContainsFunc(objects, func(own *vim.Object) bool {
+			return own.Type == o.Type
+		}) {
+			continue
+		}
 		tags = append(tags, object{"name": o.Type})
 		for i := range o.Methods {
 			paths["/"+o.Type+"/{moId}/"+o.Methods[i].Name] = object{"post": s.method(o, &o.Methods[i])}
@@ -117,7 +123,10 @@ func components(s *schemas) object {
 			"description": "The token of the new session, in responses to logins.",
 			"schema":      object{"type": "string", "pattern": "^[0-9a-f]{40}$"},
 		}},
-		"responses": object{"Unavailable": object{
+		"responses": object{"Fault": object{
+			"description": "A fault.",
+			"content":     object{jsonType: object{"schema": object{"$ref": refSchema + "FaultString"}}},
+		}, "Unavailable": object{
 			"description": "There are too many sessions or too many logins at once, or the store is unavailable.",
 			"headers": object{"Retry-After": object{"description": "Seconds.",
 				"schema": object{"type": "integer", "minimum": 0}}},
@@ -153,6 +162,15 @@ func (s *schemas) operation(o *vim.Object, name, privilege string, faults []stri
 		"parameters":         []object{{"$ref": "#/components/parameters/moId"}},
 		"x-vigate-privilege": privilege,
 		"security":           []object{{scheme: []string{}}},
+	}
+	if s.foreign {
+		delete(op, "x-vigate-privilege")
+		op["description"] = "The server to which the call is forwarded decides who may make it."
+		op["responses"] = object{
+			"500": object{"$ref": "#/components/responses/Fault"},
+			"503": object{"$ref": "#/components/responses/Unavailable"},
+		}
+		return op
 	}
 	if o.ID != "" {
 		op["description"] = "There is one object: " + o.ID + ". Privilege: " + privilege + "."

@@ -34,6 +34,8 @@ type schemas struct {
 	done object
 	todo []reflect.Type
 	err  error
+	// foreign is set while objects of another server are described.
+	foreign bool
 }
 
 func newSchemas() *schemas {

@@ -96,8 +96,14 @@ func (s *Struct) add(t reflect.Type, tag string, index []int) {
 	}
 }
 
+// parseTag returns what the tag says of a field. A few of the library's types have no tags for JSON: what
+// their tags for XML say is that of the API.
 func parseTag(f reflect.StructField, tag string) (name string, omitEmpty bool) {
-	name, options, _ := strings.Cut(f.Tag.Get(tag), ",")
+	text, ok := f.Tag.Lookup(tag)
+	if !ok {
+		text = f.Tag.Get("xml")
+	}
+	name, options, _ := strings.Cut(text, ",")
 	return name, slices.Contains(strings.Split(options, ","), "omitempty")
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vigate/vigate/internal/jsontoken"
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -22,7 +23,7 @@ const (
 
 // decoder decodes one body into a value of the type that is declared for it.
 type decoder struct {
-	cursor
+	jsontoken.Cursor
 	codec  *codec
 	depth  int
 	memory int
@@ -35,10 +36,10 @@ func (c *codec) decode(body []byte, into any, names ...string) error {
 	if len(bytes.Trim(body, " \t\r\n")) == 0 {
 		body = []byte("{}")
 	}
-	if err := wellFormed(body); err != nil {
+	if err := jsontoken.WellFormed(body); err != nil {
 		return vim.InvalidRequest(err.Error())
 	}
-	d := decoder{cursor: cursor{data: body}, codec: c}
+	d := decoder{Cursor: jsontoken.Cursor{Data: body}, codec: c}
 	v := reflect.ValueOf(into).Elem()
 	return d.object(v, c.plans.Of(v.Type()), names)
 }
@@ -55,8 +56,8 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 		seen = make([]bool, len(p.Members))
 	}
 	named := false
-	for first := true; d.more('}', first); first = false {
-		key, err := d.key()
+	for first := true; d.More('}', first); first = false {
+		key, err := d.Key()
 		if err != nil {
 			return d.invalid(err.Error())
 		}
@@ -95,7 +96,7 @@ func (d *decoder) object(v reflect.Value, p *plan, names []string) error {
 // member decodes the value of a member. null means that the member is unset. For a list it means an empty
 // list, because govmomi sends null for one. given is false if the value is null and the member is required.
 func (d *decoder) member(v reflect.Value, m *field) (given bool, err error) {
-	if d.null() {
+	if d.Null() {
 		return m.OmitEmpty || m.Type.Kind() == reflect.Slice, nil
 	}
 	d.path = append(d.path, m.Name)
@@ -108,10 +109,10 @@ func (d *decoder) member(v reflect.Value, m *field) (given bool, err error) {
 
 // named reads the _typeName of an object whose type is already known, and checks it.
 func (d *decoder) named(names []string) error {
-	if d.peek() != '"' {
+	if d.Peek() != '"' {
 		return d.want("a string as _typeName")
 	}
-	name, err := d.text()
+	name, err := d.Text()
 	if err != nil {
 		return d.invalid(err.Error())
 	}
@@ -157,14 +158,14 @@ func (d *decoder) list(v reflect.Value) error {
 	elem := v.Type().Elem()
 	list := reflect.MakeSlice(v.Type(), 0, 0)
 	at := len(d.path) - 1
-	for first := true; d.more(']', first); first = false {
+	for first := true; d.More(']', first); first = false {
 		// Append doubles the capacity, so that an element can take the memory of two.
 		if err := d.charge(2 * int(elem.Size())); err != nil {
 			return err
 		}
 		n := list.Len()
 		list = reflect.Append(list, reflect.Zero(elem))
-		if at < 0 || d.peek() == '"' {
+		if at < 0 || d.Peek() == '"' {
 			// A list of strings, the usual case, needs no path for each item.
 			if err := d.value(list.Index(n)); err != nil {
 				return err
@@ -183,10 +184,10 @@ func (d *decoder) list(v reflect.Value) error {
 }
 
 func (d *decoder) string(v reflect.Value) error {
-	if d.peek() != '"' {
+	if d.Peek() != '"' {
 		return d.want("a string")
 	}
-	s, err := d.text()
+	s, err := d.Text()
 	if err != nil {
 		return d.invalid(err.Error())
 	}
@@ -201,11 +202,11 @@ func (d *decoder) string(v reflect.Value) error {
 }
 
 func (d *decoder) primitive(v reflect.Value) error {
-	switch d.peek() {
+	switch d.Peek() {
 	case '"', '{', '[', 'n':
 		return d.want("a " + kindName(v.Kind()))
 	}
-	text := string(d.literal())
+	text := string(d.Literal())
 	var err error
 	switch v.Kind() {
 	case reflect.Bool:
@@ -245,10 +246,10 @@ func kindName(k reflect.Kind) string {
 }
 
 func (d *decoder) time(v reflect.Value) error {
-	if d.peek() != '"' {
+	if d.Peek() != '"' {
 		return d.want("a dateTime")
 	}
-	s, err := d.text()
+	s, err := d.Text()
 	if err != nil {
 		return d.invalid(err.Error())
 	}
@@ -261,10 +262,10 @@ func (d *decoder) time(v reflect.Value) error {
 }
 
 func (d *decoder) binary(v reflect.Value) error {
-	if d.peek() != '"' {
+	if d.Peek() != '"' {
 		return d.want("a string of base64")
 	}
-	s, err := d.text()
+	s, err := d.Text()
 	if err != nil {
 		return d.invalid(err.Error())
 	}
@@ -281,7 +282,7 @@ func (d *decoder) binary(v reflect.Value) error {
 
 // enter moves past the bracket that opens a list or an object.
 func (d *decoder) enter(open byte) error {
-	if d.peek() != open {
+	if d.Peek() != open {
 		if open == '[' {
 			return d.want("a list")
 		}
@@ -290,7 +291,7 @@ func (d *decoder) enter(open byte) error {
 	if d.depth++; d.depth > maxDepth {
 		return d.invalid("the body is nested too deeply")
 	}
-	d.pos++
+	d.Pos++
 	return nil
 }
 

@@ -21,7 +21,13 @@ type document struct {
 
 func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release string) {
 	d := &h.openapi
-	d.once.Do(func() { d.doc, d.err = openapi.New(h.api.Objects()) })
+	d.once.Do(func() {
+		var forwarded []*vim.Object
+		if h.elsewhere != nil {
+			forwarded = h.elsewhere.Objects()
+		}
+		d.doc, d.err = openapi.New(h.api.Objects(), forwarded...)
+	})
 	var refusal *refusal
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		refusal = notAllowed(w, "GET, HEAD", "the document is read with GET")

@@ -3,6 +3,7 @@ package vijson
 import (
 	"reflect"
 
+	"github.com/vigate/vigate/internal/jsontoken"
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -10,7 +11,7 @@ import (
 // dynamic decodes an object into an interface. _typeName tells its type: a subtype of the declared base
 // type or, if the API declares anyType, any data object, or a box around a value that is not an object.
 func (d *decoder) dynamic(v reflect.Value) error {
-	if d.peek() != '{' {
+	if d.Peek() != '{' {
 		if v.NumMethod() == 0 {
 			return d.want("an object with _typeName")
 		}
@@ -77,8 +78,8 @@ func (d *decoder) box(v reflect.Value, name string) error {
 	}
 	defer d.leave()
 	var named, valued bool
-	for first := true; d.more('}', first); first = false {
-		key, err := d.key()
+	for first := true; d.More('}', first); first = false {
+		key, err := d.Key()
 		if err != nil {
 			return d.invalid(err.Error())
 		}
@@ -108,10 +109,10 @@ func (d *decoder) typeName() (string, error) {
 	if c == nil {
 		return "", nil
 	}
-	if c.peek() != '"' {
+	if c.Peek() != '"' {
 		return "", d.want("a string as _typeName")
 	}
-	name, err := c.text()
+	name, err := c.Text()
 	if err != nil {
 		return "", d.invalid(err.Error())
 	}
@@ -125,14 +126,14 @@ func (d *decoder) has(key string) bool { return d.find(key) != nil }
 
 // find looks for a key in the next object without moving the cursor. It returns a cursor at the value of
 // the key, or nil.
-func (d *decoder) find(name string) *cursor {
-	c := d.cursor
-	c.skipByte()
-	for first := true; c.more('}', first); first = false {
-		if key, err := c.key(); err == nil && key == name {
+func (d *decoder) find(name string) *jsontoken.Cursor {
+	c := d.Cursor
+	c.SkipByte()
+	for first := true; c.More('}', first); first = false {
+		if key, err := c.Key(); err == nil && key == name {
 			return &c
 		}
-		c.skip()
+		c.Skip()
 	}
 	return nil
 }

@@ -8,11 +8,11 @@ import (
 	"reflect"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/jsontoken"
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -240,16 +240,7 @@ func (e *encoder) float(f float64, bits int) {
 		e.Err = fmt.Errorf("encode answer: JSON has no number for %v", f)
 		return
 	}
-	format := byte('f')
-	if abs := math.Abs(f); abs != 0 && (bits == 64 && (abs < 1e-6 || abs >= 1e21) ||
-		bits == 32 && (float32(abs) < 1e-6 || float32(abs) >= 1e21)) {
-		format = 'e'
-	}
-	e.Buf = strconv.AppendFloat(e.Buf, f, format, -1, bits)
-	if n := len(e.Buf); format == 'e' && n >= 4 && e.Buf[n-4] == 'e' && e.Buf[n-3] == '-' && e.Buf[n-2] == '0' {
-		e.Buf[n-2] = e.Buf[n-1]
-		e.Buf = e.Buf[:n-1]
-	}
+	e.Buf = jsontoken.AppendFloat(e.Buf, f, bits)
 }
 
 func (e *encoder) time(at *time.Time) {
@@ -261,53 +252,8 @@ func (e *encoder) time(at *time.Time) {
 	e.Buf = append(b, '"')
 }
 
-const hexDigits = "0123456789abcdef"
-
 // string appends a quoted string. Invalid UTF-8 becomes U+FFFD.
-func (e *encoder) string(s string) {
-	b := append(e.Buf, '"')
-	done := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			b = append(b, s[done:i]...)
-			b = appendEscape(b, c)
-			i++
-			done = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b = append(append(b, s[done:i]...), `\ufffd`...)
-			done = i + size
-		case r == '\u2028' || r == '\u2029': // JavaScript treats them as line ends
-			b = append(append(b, s[done:i]...), `\u202`...)
-			b = append(b, hexDigits[r&15])
-			done = i + size
-		}
-		i += size
-	}
-	e.Buf = append(append(b, s[done:]...), '"')
-}
-
-func appendEscape(b []byte, c byte) []byte {
-	switch c {
-	case '"', '\\':
-		return append(b, '\\', c)
-	case '\n':
-		return append(b, `\n`...)
-	case '\r':
-		return append(b, `\r`...)
-	case '\t':
-		return append(b, `\t`...)
-	}
-	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-}
+func (e *encoder) string(s string) { e.Buf = jsontoken.AppendString(e.Buf, s) }
 
 // fail records the error for a value of a type that the API does not have.
 func (e *encoder) fail(v reflect.Value) {

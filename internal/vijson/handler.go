@@ -31,6 +31,8 @@ type handler struct {
 	codec   *codec
 	replies *binding.Pool[reply]
 	openapi document
+	// elsewhere carries out the calls to objects that the API does not have. It may be nil.
+	elsewhere binding.Elsewhere
 }
 
 // Mount adds the paths of VI JSON to mux. The API's table must be complete: rows that are added later are
@@ -87,6 +89,9 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, t target, broken 
 		refusal = invalid(broken.Error())
 	case foreign:
 		refusal = refused(vim.NewFault(&types.NoPermission{Object: &c.Object}, errForeign))
+	case h.passes(c.Object.Type):
+		h.pass(w, r, c)
+		return
 	case c.Read:
 		refusal = h.prepareRead(ctx, c, w)
 	default:

@@ -41,6 +41,15 @@ func (r *Reader) Start(message []byte, o Options) {
 	r.value = r.short[:0]
 }
 
+// StartStream begins reading a message while it arrives, so that the whole message need not be in
+// memory. Such a message is read with encoding/xml alone. Of the limits, only that of the depth
+// applies: a stream is for messages from a server that the caller has chosen, and of any length. If
+// the source fails, its error is the error of the Reader.
+func (r *Reader) StartStream(source io.Reader, o Options) {
+	r.value = r.short[:0]
+	r.standard = newStream(source, o.Limits.orDefault())
+}
+
 // Fast reports whether the fast tokenizer has read all tokens until now. It is for callers' tests
 // that the fast tokenizer reads the messages of their clients.
 func (r *Reader) Fast() bool { return r.standard == nil }
@@ -48,7 +57,8 @@ func (r *Reader) Fast() bool { return r.standard == nil }
 // Offset returns the byte offset of the last token's end in the message.
 func (r *Reader) Offset() int { return r.last }
 
-// Next returns the next token, or io.EOF after the last one. All other errors are of type *Error.
+// Next returns the next token, or io.EOF after the last one. All other errors are of type *Error, or
+// those of the source of a stream.
 func (r *Reader) Next() (*Token, error) {
 	t, err := r.token()
 	if err == nil {

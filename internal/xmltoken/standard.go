@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -12,10 +13,34 @@ import (
 type standard struct {
 	tokens *xml.Decoder
 	token  Token
+
+	// The following are only set for a stream.
+	source *failing
+	depth  int // of the element that is being read
+	limit  int // of depth
+}
+
+// failing remembers why its source failed. encoding/xml would hide it behind an error of syntax.
+type failing struct {
+	io.Reader
+	err error
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.err = err
+	}
+	return n, err
 }
 
 func newStandard(message []byte) *standard {
 	return &standard{tokens: xml.NewDecoder(bytes.NewReader(message))}
+}
+
+func newStream(source io.Reader, l Limits) *standard {
+	f := &failing{Reader: source}
+	return &standard{tokens: xml.NewDecoder(f), source: f, limit: l.Depth}
 }
 
 // next returns the next tag or text, io.EOF at the end, or an *Error. It skips comments and the XML
@@ -26,6 +51,9 @@ func (s *standard) next() (*Token, error) {
 		read, err := s.tokens.Token()
 		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
+		}
+		if s.source != nil && s.source.err != nil {
+			return nil, fmt.Errorf("read message: %w", s.source.err)
 		}
 		if err != nil {
 			// The library's error is dropped because its text may contain bytes of the message.
@@ -38,8 +66,12 @@ func (s *standard) next() (*Token, error) {
 			if repeated(t.Attr) {
 				return nil, errorf("an attribute is repeated")
 			}
+			if s.depth++; s.source != nil && s.depth > s.limit {
+				return nil, errDepth
+			}
 			s.start(t)
 		case xml.EndElement:
+			s.depth--
 			s.token.Kind = EndTag
 		case xml.CharData:
 			s.token.Kind, s.token.Text = Text, t
