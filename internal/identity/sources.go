@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap"
 	"github.com/vigate/vigate/internal/login"
@@ -173,6 +174,8 @@ func (s *Sources) Passwords() []login.PasswordSource {
 type MethodOptions struct {
 	// Spent shows which tokens and proofs were used.
 	Spent *login.Spent
+	// Turns are for the verification of SAML tokens, see samltoken.Options.
+	Turns *budget.Turns
 	// Own returns the issuers of the server's own token service, see samltoken.Options. It is nil if
 	// there is no such service.
 	Own func(issuer string) []saml.Issuer
@@ -190,7 +193,7 @@ func (s *Sources) Methods(o MethodOptions) ([]login.Method, error) {
 	if len(s.saml) > 0 || o.Own != nil {
 		t := s.config.Tokens
 		m, err := samltoken.New(samltoken.Options{
-			Issuers: s.saml, Own: o.Own, Confirm: o.Confirm, Spent: o.Spent, Skew: t.ClockSkew,
+			Issuers: s.saml, Own: o.Own, Confirm: o.Confirm, Spent: o.Spent, Turns: o.Turns, Skew: t.ClockSkew,
 			BearerMax: t.BearerMax, KeyMax: t.HolderOfKeyMax, BearerReuse: t.BearerReuse, Now: s.now,
 		})
 		if err != nil {

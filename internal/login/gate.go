@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/locale"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
@@ -67,8 +68,8 @@ type GateOptions struct {
 	// DefaultDomain is the domain of names without a domain. If empty, it is account.DefaultDomain.
 	DefaultDomain string
 
-	// Grid is the period of the answers to failed passwords: each leaves at a multiple of it after the
-	// login arrived. If 0, the answers are not delayed.
+	// Grid is the period of the answers to failed logins by password, token or ticket of Kerberos: each
+	// leaves at a multiple of it after the login arrived. If 0, the answers are not delayed.
 	Grid time.Duration
 	// Wait waits for the duration, or until the context ends. If nil, a timer is used.
 	Wait   func(context.Context, time.Duration) error
@@ -187,10 +188,29 @@ func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
 	return p, nil
 }
 
-// use authenticates the attempt and passes the grant to commit. It delays the answer to a failed
-// password, see grid.
+// Unreadable is a failed login with a token that could not be read, because the request that brings it
+// exceeds a limit or is malformed. Bindings find that out before there is a call. It counts for the
+// caller's address, and returns when the answer is due, see grid.
+func (g *Gate) Unreadable(ctx context.Context, p peer.Peer, cause error) {
+	if cause == nil {
+		cause = errors.New("the request can't be read")
+	}
+	_ = g.use(ctx, Attempt{Credential: unreadable{cause}, Peer: p}, nil) // nothing is ever committed
+}
+
+// unreadable is the credential of a request that could not be read.
+type unreadable struct{ cause error }
+
+// Claims implements Credential.
+func (unreadable) Claims() string { return "" }
+
+// Delayed implements Delayed.
+func (unreadable) Delayed() {}
+
+// use authenticates the attempt and passes the grant to commit. It delays the answer to a failed login
+// with some credentials, see grid.
 func (g *Gate) use(ctx context.Context, a Attempt, commit func(session.Grant) error) error {
-	if _, ok := a.Credential.(Password); !ok || g.grid.every <= 0 {
+	if _, ok := a.Credential.(Delayed); !ok || g.grid.every <= 0 {
 		return g.try(ctx, a, commit)
 	}
 	arrived := g.grid.now()
@@ -327,6 +347,9 @@ func (g *Gate) hasRole(ctx context.Context, grant session.Grant) (bool, error) {
 
 // ask returns the result of the first method that takes the credential.
 func (g *Gate) ask(ctx context.Context, a Attempt) (session.Grant, error) {
+	if u, ok := a.Credential.(unreadable); ok {
+		return session.Grant{}, fmt.Errorf("%w: %w", ErrRejected, u.cause)
+	}
 	for _, m := range g.methods {
 		grant, err := m.Authenticate(ctx, a)
 		if errors.Is(err, ErrNotMine) {

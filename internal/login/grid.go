@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// The bounds of logins by password that are checked or wait for their answer. A login that waits
-// holds its request, and nothing else. docs/operations.md lists them.
+// The bounds of logins with a Delayed credential that are checked or wait for their answer. A login that
+// waits holds its request, and nothing else. docs/operations.md lists them.
 const (
-	maxPasswords        = 8192 // in all
-	maxNetworkPasswords = 2048 // of one network
+	maxDelayed        = 8192 // in all
+	maxNetworkDelayed = 2048 // of one network
 )
 
-// grid delays the answers to failed passwords to fixed times: whole multiples of a period after the
-// request arrived. So the time of an answer does not tell which source refused the password, nor why.
+// grid delays the answers to failed logins to fixed times: whole multiples of a period after the request
+// arrived. So the time of an answer does not tell which source refused the credential, nor why.
 //
-// A failed login waits after it was decided, counted and posted: it holds no lock and no turn to hash.
-// The number of logins by password is bounded before they are checked. A bound on those that wait
-// would tell apart the failed ones among those that it refuses.
+// A failed login waits after it was decided, counted and posted: it holds no lock and no turn. The number of
+// logins is bounded before they are checked. A bound on those that wait would tell apart the failed ones
+// among those that it refuses.
 type grid struct {
 	every time.Duration // 0: answers are not delayed
 	now   func() time.Time
@@ -34,8 +34,8 @@ type grid struct {
 func (g *grid) enter(network string) (leave func(), _ error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.total >= maxPasswords || g.networks[network] >= maxNetworkPasswords {
-		return nil, fmt.Errorf("log in by password: %w", ErrBusy)
+	if g.total >= maxDelayed || g.networks[network] >= maxNetworkDelayed {
+		return nil, fmt.Errorf("log in: too many at once: %w", ErrBusy)
 	}
 	g.total++
 	g.networks[network]++

@@ -76,6 +76,56 @@ func TestFailedPasswordsAreAnsweredAtFixedTimesWhateverTheCause(t *testing.T) {
 	}
 }
 
+// tokens is a login method that takes some time to reject every token.
+type tokens struct{ *slow }
+
+func (m tokens) Authenticate(_ context.Context, a Attempt) (session.Grant, error) {
+	switch a.Credential.(type) {
+	case Assertion, SSPI:
+		m.f.clock.Advance(m.took)
+		return session.Grant{}, fmt.Errorf("%w: not signed", ErrRejected)
+	}
+	return session.Grant{}, ErrNotMine
+}
+
+// Whoever sends bad tokens without end must not keep the server busy with them.
+func TestFailedTokensAreAnsweredAtFixedTimesAndCountForTheAddress(t *testing.T) {
+	f, m, _ := gridded(t)
+	f.methods = append(f.methods, tokens{m})
+	m.took = 3 * time.Millisecond
+	n := 0
+	for what, fails := range map[string]func(peer.Peer) error{
+		"a token": func(p peer.Peer) error { return f.try(t, Attempt{Credential: Assertion{}, Peer: p}) },
+		"a ticket of Kerberos": func(p peer.Peer) error {
+			return f.try(t, Attempt{Credential: SSPI{}, Peer: p})
+		},
+		"a proof by a token": func(p peer.Peer) error {
+			_, err := f.Prove(t.Context(), Attempt{Credential: Assertion{}, Peer: p})
+			return err
+		},
+		"a message that can't be read": func(p peer.Peer) error {
+			f.Unreadable(t.Context(), p, errors.New("too many namespaces"))
+			return ErrRejected
+		},
+		"one without a cause": func(p peer.Peer) error { f.Unreadable(t.Context(), p, nil); return ErrRejected },
+	} {
+		n++
+		p := peer.Peer{Address: fmt.Sprintf("192.0.2.%d", n)}
+		for i := range f.values.Address.Failures {
+			start := f.clock.Now()
+			if err := fails(p); !errors.Is(err, ErrRejected) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if got := f.clock.Now().Sub(start); got != 250*time.Millisecond {
+				t.Fatalf("%s, number %d: answered after %v", what, i, got)
+			}
+		}
+		if err := f.try(t, from(p.Address, "administrator", "right")); !errors.Is(err, ErrRejected) {
+			t.Errorf("%s: its address is not locked: %v", what, err)
+		}
+	}
+}
+
 func TestOtherAnswersAreNotDelayed(t *testing.T) {
 	f, m, waits := gridded(t)
 	if err := f.try(t, from(addr, "administrator", "right")); err != nil {
@@ -141,7 +191,7 @@ func TestLoginsByPasswordAreBoundedBeforeTheyAreChecked(t *testing.T) {
 		}
 		return err
 	}
-	for range maxNetworkPasswords {
+	for range maxNetworkDelayed {
 		if err := enter(addr); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +204,7 @@ func TestLoginsByPasswordAreBoundedBeforeTheyAreChecked(t *testing.T) {
 	if err := f.try(t, from("192.0.2.2", "administrator", "right")); err != nil {
 		t.Errorf("from another network: %v", err)
 	}
-	for i := 0; len(leave) < maxPasswords; i++ {
+	for i := 0; len(leave) < maxDelayed; i++ {
 		if err := enter(fmt.Sprint("network ", i)); err != nil {
 			t.Fatal(err)
 		}

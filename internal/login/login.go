@@ -45,6 +45,11 @@ type Credential interface {
 	Claims() string
 }
 
+// Delayed is a Credential for which the answer to a failed login is delayed to a multiple of
+// GateOptions.Grid: then its time tells nothing about the cause. And a client that sends bad credentials
+// without end spends its time waiting, not the server's time with their verification.
+type Delayed interface{ Delayed() }
+
 // Password is a user name with a password, or with a local ticket.
 type Password struct {
 	User   string
@@ -72,6 +77,15 @@ type ExtensionCertificate struct{ Key string }
 // ExtensionSubject is the key of an extension whose TLS client certificate has the registered subject
 // and was issued by a configured authority.
 type ExtensionSubject struct{ Key string }
+
+// Delayed implements Delayed.
+func (Password) Delayed() {}
+
+// Delayed implements Delayed.
+func (SSPI) Delayed() {}
+
+// Delayed implements Delayed.
+func (Assertion) Delayed() {}
 
 // Claims implements Credential.
 func (p Password) Claims() string { return p.User }

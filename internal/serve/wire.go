@@ -203,7 +203,7 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 		passwords, sts.Method{},
 	}
 	others, err := n.sources.Methods(identity.MethodOptions{
-		Spent: n.Spent, Own: n.tokens.Issuers, Confirm: n.tokens.Confirm,
+		Spent: n.Spent, Turns: n.tokens.Turns(), Own: n.tokens.Issuers, Confirm: n.tokens.Confirm,
 	})
 	return append(methods, others...), err
 }
@@ -221,7 +221,9 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 	n.gate = n.NewGate(login.GateOptions{
 		Methods: methods, Started: h.started, Grid: cmp.Or(o.PasswordGrid, passwordGrid),
 	})
-	n.API = vim.New(n.Domain, vim.Options{Logger: n.logger, Now: n.now, Fresh: n.fresh, Observe: h.call})
+	n.API = vim.New(n.Domain, vim.Options{
+		Logger: n.logger, Now: n.now, Fresh: n.fresh, Observe: h.call, Unreadable: n.gate.Unreadable,
+	})
 	err = serveObjects(n.API, n.Domain, n.cluster, sessionmanager.Options{
 		Gate: n.gate, LocalTickets: n.local, HostName: host,
 		SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },

@@ -1,6 +1,7 @@
 package soap
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -168,6 +169,8 @@ func (h *handler) prepare(r *http.Request, x *request, foreign bool) *refusal {
 	if err == nil {
 		return nil
 	}
+	_, broken := errors.AsType[*xmltoken.Error](err)
+	m.call.Proof.Unreadable = broken && bytes.Contains(m.raw, []byte(nsSecurity))
 	refusal = refusalOf(err)
 	if refusal.code == serverFault {
 		if gone := h.api.Lookup(ctx, m.call); gone != nil {

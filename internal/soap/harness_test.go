@@ -27,6 +27,8 @@ type fakeAPI struct {
 	do       func(*vim.Call) (vim.Result, *vim.Fault)
 	calls    []*vim.Call
 	refused  []*vim.Fault
+	// unreadable says whether the latest refused request brings a token that can't be read.
+	unreadable bool
 
 	decoding []int // the bytes for which turns were requested
 	decoded  int   // the number of turns that ended
@@ -146,6 +148,7 @@ func (f *fakeAPI) Decode(_ context.Context, _ *vim.Call, bytes int) (func(), *vi
 
 func (f *fakeAPI) Refuse(_ context.Context, c *vim.Call, fault *vim.Fault) {
 	f.refused = append(f.refused, fault)
+	f.unreadable = c.Proof.Unreadable
 }
 
 func (f *fakeAPI) MessageLocale(c *vim.Call) string {

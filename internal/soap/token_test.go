@@ -2,6 +2,7 @@ package soap
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -257,4 +258,44 @@ func TestTheLibrarysClientLogsInAndReads(t *testing.T) {
 	if c := f.calls[len(f.calls)-1]; c.Token.Reveal() != digits {
 		t.Errorf("the token sent is %q", c.Token.Reveal())
 	}
+}
+
+// A message with a token that exceeds the limits is a failed login, like one that is read and rejected.
+func TestAMessageWithATokenThatCannotBeReadSaysSo(t *testing.T) {
+	many := strings.Repeat(` a:x=""`, 100)
+	for what, c := range map[string]struct {
+		message    string
+		unreadable bool
+	}{
+		"too many namespaces": {securityMessage(`<Assertion xmlns:a="urn:a"` + namespaces(2000) + `/>`), true},
+		"too many attributes": {securityMessage(`<Assertion xmlns:a="urn:a"` + many + `/>`), true},
+		"cut off":             {strings.Split(securityMessage(`<Assertion/>`), "<Assertion")[0] + "<Assertion", true},
+		"beside the token": {strings.Replace(securityMessage(`<Assertion/>`), "<soapenv:Body>",
+			"<soapenv:Body "+namespaces(2000)+">", 1), true},
+		"well-formed": {securityMessage(`<Assertion/></wsse:Security><wsse:Security>`), false},
+		"no token":    {"<Envelope" + namespaces(2000) + "/>", false},
+	} {
+		f := newFake()
+		f.post(c.message, nil)
+		if len(f.refused) != 1 || f.unreadable != c.unreadable {
+			t.Errorf("%s: %d refused, unreadable: %t", what, len(f.refused), f.unreadable)
+		}
+	}
+}
+
+// namespaces returns the declarations of n namespaces.
+func namespaces(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, ` xmlns:n%04d="urn:n%04d"`, i, i)
+	}
+	return b.String()
+}
+
+// securityMessage returns a login with the content of its Security header.
+func securityMessage(content string) string {
+	return `<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="` + nsEnvelope + `">` +
+		`<soapenv:Header><wsse:Security xmlns:wsse="` + nsSecurity + `">` + content + `</wsse:Security>` +
+		`</soapenv:Header><soapenv:Body><LoginByToken xmlns="urn:vim25">` +
+		`<_this type="SessionManager">SessionManager</_this></LoginByToken></soapenv:Body></soapenv:Envelope>`
 }

@@ -28,6 +28,9 @@ type credential struct {
 	prove func(context.Context) (session.Grant, error)
 }
 
+// Delayed implements login.Delayed.
+func (credential) Delayed() {}
+
 // Claims is part of login.Credential. A name in a token counts only once the token is accepted.
 func (credential) Claims() string { return "" }
 

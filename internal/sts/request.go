@@ -46,8 +46,8 @@ func malformed(reason string) error {
 	return failed(invalidRequest, "Invalid request: "+reason, nil)
 }
 
-// untrusted is the error of a signature or a token that was not accepted. It counts as a failed login of
-// the client's address.
+// untrusted is the error of a message that can't be read, or of a signature or a token that was not accepted.
+// It counts as a failed login of the client's address.
 func untrusted(code, text string, cause error) error {
 	return failed(code, text, fmt.Errorf("%w: %w", login.ErrRejected, cause))
 }
@@ -56,7 +56,7 @@ func untrusted(code, text string, cause error) error {
 func (s *Service) read(action string, raw []byte) (*request, error) {
 	m, err := saml.ReadMessage(raw)
 	if err != nil {
-		return nil, failed(invalidSecurity, "The message or its Security header is not valid", err)
+		return nil, untrusted(invalidSecurity, "The message or its Security header is not valid", err)
 	}
 	r := &request{}
 	parts, err := s.elements(r, m, action)

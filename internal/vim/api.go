@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/instance"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -34,6 +35,9 @@ type Options struct {
 
 	Logger *slog.Logger     // if nil, slog.Default
 	Now    func() time.Time // the clock of the domain; if nil, time.Now
+	// Unreadable is called for a refused request whose token can't be read, if its caller has no session.
+	// It counts a failed login, and returns when the answer is due. It may be nil.
+	Unreadable func(context.Context, peer.Peer, error)
 	// Observe is called after each call, with the names of the row, the kind of the fault ("" for
 	// success) and the duration. It may be nil.
 	Observe func(object, name, fault string, took time.Duration)
@@ -54,7 +58,8 @@ type API struct {
 	logger  *slog.Logger
 	observe func(object, name, fault string, took time.Duration) // may be nil
 
-	objects map[string]*table
+	unreadable func(context.Context, peer.Peer, error) // may be nil
+	objects    map[string]*table
 	// ids has the type of each object that has an id of its own, or "" if two have the same id.
 	ids       map[string]string
 	order     []*Object
@@ -78,10 +83,16 @@ type table struct {
 func New(d *domain.Domain, o Options) *API {
 	a := &API{
 		sessions: d.Sessions, access: d.Access, events: d.Events, mirror: d.Mirror, locale: d.Locale,
+<<<<<<< HEAD
 		permits: o.Permits, fresh: o.Fresh, now: o.Now, observe: o.Observe,
 		logger:  cmp.Or(o.Logger, slog.Default()),
 		objects: map[string]*table{}, ids: map[string]string{}, instances: instance.NewTable(),
 		drain: make(chan struct{}),
+=======
+		fresh: o.Fresh, now: o.Now, logger: cmp.Or(o.Logger, slog.Default()), observe: o.Observe,
+		unreadable: o.Unreadable, objects: map[string]*table{}, ids: map[string]string{},
+		instances: instance.NewTable(), drain: make(chan struct{}),
+>>>>>>> d42915e (login: answer failed tokens at fixed times, and verify them in turns)
 	}
 	if a.now == nil {
 		a.now = time.Now

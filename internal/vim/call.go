@@ -118,6 +118,8 @@ type Proof struct {
 	// in UTF-16 has none. They are set only for methods that need proof. They belong to the binding:
 	// a function that keeps them longer than the call must copy them.
 	Security, Message, Body secret.Bytes
+	// Unreadable is set if the request brings a token, but exceeds a limit or is malformed.
+	Unreadable bool
 }
 
 // Result is what a call returns.

@@ -11,13 +11,17 @@ import (
 
 // Refuse is called instead of Do for a request that its binding refuses. It finds the caller's
 // session, for the language of the fault's text, and measures the fault. It audits the call if it
-// was denied. It runs nothing, spends no ticket, and does not count as activity.
+// was denied. A token that can't be read is a failed login. Refuse runs nothing, spends no ticket, and
+// does not count as activity.
 func (a *API) Refuse(ctx context.Context, c *Call, f *Fault) {
 	c.introduce()
 	// If the session can't be looked up, the text is in the default language.
 	a.caller(ctx, c)
 	if denied(f) {
 		a.audit(ctx, c, f)
+	}
+	if c.Proof.Unreadable && c.Session == nil && a.unreadable != nil {
+		a.unreadable(ctx, *c.Peer, f.Cause)
 	}
 	if a.observe == nil {
 		return

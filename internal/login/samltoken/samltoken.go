@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
@@ -58,6 +59,9 @@ type Options struct {
 	BearerMax, KeyMax time.Duration
 	// BearerReuse accepts a bearer token many times, until it expires.
 	BearerReuse bool
+	// Turns are for the verification of tokens, which anybody can ask for. If it is nil, any number is
+	// verified at a time.
+	Turns *budget.Turns
 	// Now is the clock. If it is nil, it is time.Now.
 	Now func() time.Time
 }
@@ -124,27 +128,16 @@ func (*Method) Name() string { return "saml" }
 // Challenge is part of login.Method.
 func (*Method) Challenge() string { return "SIGN" }
 
-// Authenticate is part of login.Method. Every error except login.ErrNotMine and those of Confirm is
-// login.ErrRejected.
+// Authenticate is part of login.Method. Every error except login.ErrNotMine, login.ErrBusy and those of
+// Confirm is login.ErrRejected.
 func (m *Method) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(login.Assertion)
-	header := c.Authorization.Reveal()
-	var v verified
-	var err error
-	switch {
-	case !ok:
-		return session.Grant{}, login.ErrNotMine
-	case saml.IsSign(header) && !c.Security.IsZero():
-		err = errors.New("there are two tokens: one in the message, one in the header of the request")
-	case saml.IsSign(header):
-		v, err = m.sign(header, c)
-	case !c.Security.IsZero():
-		v, err = m.message(c.Message.Reveal())
-	default:
+	if !ok || !saml.IsSign(c.Authorization.Reveal()) && c.Security.IsZero() {
 		return session.Grant{}, login.ErrNotMine
 	}
+	v, err := m.verify(ctx, a, c)
 	if err != nil {
-		return session.Grant{}, fmt.Errorf("%w: %w", login.ErrRejected, err)
+		return session.Grant{}, err
 	}
 	spend, err := m.spend(v)
 	if err != nil {
@@ -156,6 +149,39 @@ func (m *Method) Authenticate(ctx context.Context, a login.Attempt) (session.Gra
 	}
 	g.Changes = append(g.Changes, spend...)
 	return g, nil
+}
+
+// locked is the network that all locked networks are, for turns.
+const locked = "locked networks"
+
+// verify verifies a token when it is the network's turn. All networks that are locked have one turn together.
+func (m *Method) verify(ctx context.Context, a login.Attempt, c login.Assertion) (v verified, err error) {
+	if m.o.Turns != nil {
+		who := a.Peer.Network()
+		if a.Behind {
+			who = locked
+		}
+		err := m.o.Turns.Acquire(ctx, who, budget.MaxWaitingEach)
+		switch {
+		case errors.Is(err, budget.ErrBusy):
+			return v, fmt.Errorf("verify token: %w", login.ErrBusy)
+		case err != nil:
+			return v, fmt.Errorf("verify token: %w", err)
+		}
+		defer m.o.Turns.Release()
+	}
+	switch header := c.Authorization.Reveal(); {
+	case !saml.IsSign(header):
+		v, err = m.message(c.Message.Reveal())
+	case c.Security.IsZero():
+		v, err = m.sign(header, c)
+	default:
+		err = errors.New("there are two tokens: one in the message, one in the header of the request")
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", login.ErrRejected, err)
+	}
+	return v, err
 }
 
 // verified is a verified token, and the verified proof of its key unless it is a bearer token.

@@ -3,15 +3,19 @@ package samltoken_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/samltoken"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/saml/samltest"
@@ -415,5 +419,64 @@ func TestAnIssuerThatCanNotBeUsedIsNotTaken(t *testing.T) {
 		if _, err := samltoken.New(o); err == nil {
 			t.Errorf("%s: taken", what)
 		}
+	}
+}
+
+// Others verify their tokens while one network, or many that are locked, send more than can be verified.
+func TestNetworksTakeTurnsToHaveTheirTokensVerified(t *testing.T) {
+	turns := budget.NewTurns(1)
+	f := newFixture(t, func(o *samltoken.Options) { o.Turns = turns })
+	if err := turns.Acquire(t.Context(), "somebody", 1); err != nil { // a verification that takes long
+		t.Fatal(err)
+	}
+	attempt := func(address string, behind bool) login.Attempt {
+		return login.Attempt{Credential: header(samltest.Header("<no token>")), Peer: peer.Peer{Address: address},
+			Behind: behind}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	flood := func(from func(i int) string, behind bool) {
+		for i := range budget.MaxWaitingEach {
+			wg.Go(func() {
+				if _, err := f.method.Authenticate(ctx, attempt(from(i), behind)); !errors.Is(err, context.Canceled) {
+					t.Errorf("a token of a flood: %v", err)
+				}
+			})
+		}
+	}
+	flood(func(int) string { return "192.0.2.1" }, false)
+	flood(func(i int) string { return fmt.Sprintf("198.51.100.%d", i) }, true)
+	await := func(want int) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; runtime.Gosched() {
+			if _, waiting := turns.Load(); waiting == want {
+				return
+			} else if time.Now().After(deadline) {
+				t.Fatalf("%d wait, want %d", waiting, want)
+			}
+		}
+	}
+	await(2 * budget.MaxWaitingEach)
+	for what, a := range map[string]login.Attempt{
+		"one more of the network": attempt("192.0.2.1", false), "another locked network": attempt("203.0.113.7", true),
+	} {
+		if _, err := f.method.Authenticate(t.Context(), a); !errors.Is(err, login.ErrBusy) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	got := make(chan error, 1)
+	good := bearer(f.bearerToken())
+	go func() {
+		_, err := f.method.Authenticate(t.Context(), login.Attempt{
+			Credential: good, Peer: peer.Peer{Address: "203.0.113.1"},
+		})
+		got <- err
+	}()
+	await(2*budget.MaxWaitingEach + 1)
+	stop()
+	wg.Wait()
+	turns.Release()
+	if err := <-got; err != nil {
+		t.Errorf("a good token of another network: %v", err)
 	}
 }
