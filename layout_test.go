@@ -65,11 +65,12 @@ var rooms = map[string]struct {
 	"internal/session":   {"store event principal secret", "sessions know neither login methods nor protocols"},
 	"internal/directory": {"account principal", "who there is does not depend on how anybody logs in"},
 	"internal/login": {
-		"store event principal session access account extension setting locale peer secret trust",
+		"store event principal session access account extension setting locale peer secret trust login/throttle",
 		"a login method knows neither the API nor a binding",
 	},
 	"internal/login/passthrough": {"account login principal secret session",
 		"a login method knows no other, and the server that it asks is behind an interface"},
+	"internal/login/throttle": {"setting", "a counter doesn't depend on what it counts"},
 	"internal/login/jwt": {"login principal secret session trust",
 		"a login method knows no other, and asks no store"},
 	"internal/identity": {
@@ -396,7 +397,7 @@ var large = map[string]struct {
 	"bench":             {2550, "it is one program that is not shipped; its reusable parts are packages"},
 	"client":            {2450, "users import one package; the codec is not exported"},
 	"internal/event":    {2100, "one sequence of events in memory, which only its queries know"},
-	"internal/login":    {2500, "the gate, its throttle and the methods for the principals of this server"},
+	"internal/login":    {2400, "the gate, its throttle and the methods for the principals of this server"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2700, "sessions, tickets, limits and the conditions of commits change together"},

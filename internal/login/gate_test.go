@@ -213,12 +213,12 @@ func TestALongNameIsNotRememberedWhole(t *testing.T) {
 			t.Fatal("logged in")
 		}
 	}
-	for k := range f.throttle.strangers.counters {
+	for k := range f.throttle.strangers.All() {
 		if len(k) > 2*principal.MaxLength {
 			t.Errorf("a key of %d bytes", len(k))
 		}
 	}
-	if len(f.throttle.strangers.counters) == 0 {
+	if held(f.throttle.strangers) == 0 {
 		t.Error("nothing was counted")
 	}
 }

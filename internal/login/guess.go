@@ -82,11 +82,11 @@ func (t *Throttle) locks(g *guess, rules []rule) (l locks) {
 		_, c := t.counter(g, r, false)
 		switch r.kind {
 		case byNetwork:
-			l.network = c.locked(now)
+			l.network = c.Locked(now)
 		case byName:
-			l.name = c.locked(now)
+			l.name = c.Locked(now)
 		case byPair:
-			l.pair = c.locked(now)
+			l.pair = c.Locked(now)
 		}
 	}
 	return l
@@ -121,9 +121,9 @@ func (g *guess) wrong() []string {
 		in, c := t.counter(g, r, true)
 		begins := false
 		if in == nil {
-			begins = c.fail(t.since(), r.Lockout)
+			begins = c.Fail(t.since(), r.Lockout)
 		} else {
-			begins = in.fail(c, t.since(), r.Lockout)
+			begins = in.Fail(c, t.since(), r.Lockout)
 		}
 		if begins {
 			locked = append(locked, g.what(r.kind))
@@ -191,7 +191,7 @@ func (g *guess) verdict() (taken, refused bool, decided <-chan struct{}) {
 			continue
 		}
 		_, c := t.counter(g, r, false)
-		free := r.Failures - c.failures(t.since(), r.Lockout)
+		free := r.Failures - c.Failures(t.since(), r.Lockout)
 		if n := t.earlier(g, r.id, free); n > 0 && n >= free {
 			if t.decided == nil {
 				t.decided = make(chan struct{})
@@ -228,8 +228,8 @@ func (g *guess) succeeded() {
 	now := t.since()
 	n := t.names.make(g.key, now)
 	n.visit(g.network, now)
-	if c := n.pairs.find(g.network, true); c != nil && !c.locked(now) {
-		n.pairs.drop(c)
+	if c := n.pairs.Find(g.network, true); c != nil && !c.Locked(now) {
+		n.pairs.Drop(c)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/login/throttle"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 )
@@ -37,7 +38,7 @@ type lookups struct {
 
 	mu       sync.Mutex        // guards the following
 	askers   map[string]*asker // by network
-	networks *table            // counts the requests in vain
+	networks *throttle.Table   // counts the requests in vain
 }
 
 // asker is a network with requests that look up an account or wait for it.
@@ -49,7 +50,7 @@ type asker struct {
 func newLookups(now func() time.Time) *lookups {
 	return &lookups{
 		now: now, start: now(), places: make(chan struct{}, maxLookups),
-		askers: map[string]*asker{}, networks: newTable(maxAskingNetworks, sharedAskingNetworks, false),
+		askers: map[string]*asker{}, networks: throttle.NewTable(maxAskingNetworks, sharedAskingNetworks, false),
 	}
 }
 
@@ -124,7 +125,7 @@ func (l *lookups) unask(network string, a *asker) {
 func (l *lookups) refused(network string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.networks.find(network, false).locked(l.now().Sub(l.start)) {
+	if l.networks.Find(network, false).Locked(l.now().Sub(l.start)) {
 		return fmt.Errorf("look up account: too many requests that got no ticket: %w", ErrBusy)
 	}
 	return nil
@@ -140,5 +141,5 @@ func (l *lookups) ended(network string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now().Sub(l.start)
-	l.networks.fail(l.networks.make(network, false, now), now, inVain)
+	l.networks.Fail(l.networks.Make(network, false, now), now, inVain)
 }

@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"slices"
 	"time"
+
+	"github.com/vigate/vigate/internal/login/throttle"
 )
 
 const (
@@ -19,11 +21,11 @@ const (
 // name holds the counters of a principal that exists.
 type name struct {
 	key    string
-	own    counter
-	pairs  *table        // by network; nil until there is a failure
-	usual  []visit       // networks that it logged in from, the latest last
-	over   time.Duration // the time from which on nothing in it counts
-	listed *list.Element // in names.ages
+	own    throttle.Counter
+	pairs  *throttle.Table // by network; nil until there is a failure
+	usual  []visit         // networks that it logged in from, the latest last
+	over   time.Duration   // the time from which on nothing in it counts
+	listed *list.Element   // in names.ages
 }
 
 // visit is the latest login from a network.

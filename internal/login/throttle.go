@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/login/throttle"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/setting"
 )
@@ -29,8 +30,8 @@ type Throttle struct {
 	start  time.Time
 
 	mu        sync.Mutex // guards the following
-	networks  *table
-	strangers *table // principals that do not exist, and their pairs
+	networks  *throttle.Table
+	strangers *throttle.Table // principals that do not exist, and their pairs
 	names     names
 	flights   map[string]*list.List // turns of the undecided guesses, by rule and key, in order
 	turn      uint64                // of the latest guess
@@ -57,8 +58,8 @@ func NewThrottle(
 	}
 	return &Throttle{
 		values: values, known: known, now: now, start: now(),
-		networks:  newTable(maxNetworks, sharedNetworks, false),
-		strangers: newTable(maxStrangers, sharedStrangers, false),
+		networks:  throttle.NewTable(maxNetworks, sharedNetworks, false),
+		strangers: throttle.NewTable(maxStrangers, sharedStrangers, false),
 		names:     names{byKey: map[string]*name{}},
 		flights:   map[string]*list.List{},
 	}
@@ -119,7 +120,7 @@ func (t *Throttle) rules(g *guess) []rule {
 
 // counter returns the counter of the guess for a rule, and the counter's table, which may be nil. If
 // nothing was counted, the counter is nil, unless create is set. Callers hold mu.
-func (t *Throttle) counter(g *guess, r rule, create bool) (*table, *counter) {
+func (t *Throttle) counter(g *guess, r rule, create bool) (*throttle.Table, *throttle.Counter) {
 	now := t.since()
 	in, key, own := t.strangers, r.id, false
 	switch {
@@ -137,14 +138,14 @@ func (t *Throttle) counter(g *guess, r rule, create bool) (*table, *counter) {
 			return nil, &n.own
 		}
 		if create && n.pairs == nil {
-			n.pairs = newTable(maxPairs, 1, true)
+			n.pairs = throttle.NewTable(maxPairs, 1, true)
 		}
 		in, key, own = n.pairs, g.network, g.usual
 	}
 	if create {
-		return in, in.make(key, own, now)
+		return in, in.Make(key, own, now)
 	}
-	return in, in.find(key, own)
+	return in, in.Find(key, own)
 }
 
 // since returns the current time in the form of counters.
@@ -157,22 +158,21 @@ func (t *Throttle) Unlock(who principal.Name) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, was := t.since(), false
-	forget := func(c *counter) { was = was || c.locked(now) }
+	forget := func(c *throttle.Counter) { was = was || c.Locked(now) }
 	if n := t.names.byKey[key]; n != nil {
 		forget(&n.own)
 		if n.pairs != nil {
-			for _, c := range n.pairs.counters {
+			for _, c := range n.pairs.All() {
 				forget(c)
 			}
-			forget(&n.pairs.shared[0])
 		}
-		n.own, n.pairs = counter{}, nil
+		n.own, n.pairs = throttle.Counter{}, nil
 	}
 	own, pair := string(byName)+key, string(byPair)+key+"\x00"
-	for k, c := range t.strangers.counters {
+	for k, c := range t.strangers.All() {
 		if k == own || strings.HasPrefix(k, pair) {
 			forget(c)
-			t.strangers.drop(c)
+			t.strangers.Drop(c)
 		}
 	}
 	return was

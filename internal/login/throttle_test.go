@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/login/throttle"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/testclock"
@@ -27,10 +28,26 @@ func newBench() bench {
 	return bench{NewThrottle(func() *setting.Values { return &v }, exists, c.Now), c, &v}
 }
 
+// The numbers of networks and of strangers for which a small bench has room.
+const (
+	smallNetworks  = 2000
+	smallStrangers = 400
+)
+
+// held returns the number of counters that a table has for single keys.
+func held(t *throttle.Table) (n int) {
+	for key := range t.All() {
+		if key != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // newSmallBench returns a bench with room for fewer networks and strangers, so that a test can fill it.
 func newSmallBench() bench {
 	b := newBench()
-	b.networks, b.strangers = newTable(2000, 16, false), newTable(400, 8, false)
+	b.networks, b.strangers = throttle.NewTable(smallNetworks, 16, false), throttle.NewTable(smallStrangers, 8, false)
 	return b
 }
 
@@ -83,11 +100,11 @@ func address(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, 
 
 // size returns the number of all counters.
 func (b bench) size() int {
-	n := len(b.networks.counters) + len(b.strangers.counters)
+	n := held(b.networks) + held(b.strangers)
 	for _, name := range b.names.byKey {
 		n++
 		if name.pairs != nil {
-			n += len(name.pairs.counters)
+			n += held(name.pairs)
 		}
 	}
 	return n
@@ -107,7 +124,7 @@ func TestAFloodOfMadeUpNamesSwitchesNothingOff(t *testing.T) {
 	for i := range 30_000 { // each name twice, from an address of its own
 		b.fail(named(fmt.Sprint("made up ", i/2)), address(1000+i/2))
 	}
-	if got, most := b.size(), b.networks.max+b.strangers.max+2+200; got > most {
+	if got, most := b.size(), smallNetworks+smallStrangers+2+200; got > most {
 		t.Errorf("%d counters, more than %d", got, most)
 	}
 	if !b.locked(named("user1"), "192.0.2.1") || !b.locked(named("user2"), "192.0.2.2") {
@@ -150,13 +167,13 @@ func TestALockedAddressHasNoCountersMadeForNames(t *testing.T) {
 func TestALockInForceIsNeverDroppedForWantOfRoom(t *testing.T) {
 	b := newSmallBench()
 	b.values.Address.Failures, b.values.Pair.Failures = 2, 2
-	many := 3 * b.networks.max
+	many := 3 * smallNetworks
 	for i := range many {
 		b.fail(named(fmt.Sprint("made up ", i)), address(i))
 		b.fail(named(fmt.Sprint("made up ", i)), address(i))
 	}
-	if n := len(b.networks.counters); n > b.networks.max {
-		t.Errorf("%d counters of addresses, want %d", n, b.networks.max)
+	if n := held(b.networks); n > smallNetworks {
+		t.Errorf("%d counters of addresses, want %d", n, smallNetworks)
 	}
 	for i := range many {
 		if !b.locked(claim{}, address(i)) {
@@ -192,7 +209,7 @@ func TestGuessesOfOneUserFromManyAddressesAreBounded(t *testing.T) {
 	if most := 5 * (maxPairs + 1); guesses > most {
 		t.Errorf("%d guesses from a thousand addresses, want %d at the most", guesses, most)
 	}
-	if n := len(b.names.byKey[named("user1").key()].pairs.counters); n > maxPairs {
+	if n := held(b.names.byKey[named("user1").key()].pairs); n > maxPairs {
 		t.Errorf("%d counters of pairs", n)
 	}
 	if b.locked(named("user1"), "192.0.2.1") {
@@ -305,8 +322,8 @@ func TestAPrincipalThatHasLoggedInExists(t *testing.T) {
 	if !b.login(t, ldap, "192.0.2.1") || len(b.names.byKey) != 1 {
 		t.Error("not remembered after its login")
 	}
-	if n := b.guesses(ldap, "192.0.2.2", 50); n != 5 || len(b.strangers.counters) > 2 {
-		t.Errorf("%d guesses before a lock, %d counters of strangers", n, len(b.strangers.counters))
+	if n := b.guesses(ldap, "192.0.2.2", 50); n != 5 || held(b.strangers) > 2 {
+		t.Errorf("%d guesses before a lock, %d counters of strangers", n, held(b.strangers))
 	}
 }
 
@@ -383,8 +400,7 @@ func TestARuleThatIsSwitchedOffCountsNothing(t *testing.T) {
 }
 
 func TestTheThrottlesTablesAreBounded(t *testing.T) {
-	b := newBench()
-	if b.networks.max != 50_000 || b.strangers.max != 4_096 || maxPairs != 128 || maxUsual != 8 {
+	if maxNetworks != 50_000 || maxStrangers != 4_096 || maxPairs != 128 || maxUsual != 8 {
 		t.Error("the bounds are not those that docs/operations.md tells")
 	}
 }
@@ -392,10 +408,10 @@ func TestTheThrottlesTablesAreBounded(t *testing.T) {
 func BenchmarkAFailureInAFullTable(t *testing.B) {
 	b := newBench()
 	b.values.Address.Failures = 2
-	for i := range 2 * b.networks.max {
+	for i := range 2 * maxNetworks {
 		b.fail(named(fmt.Sprint("made up ", i)), address(i))
 	}
-	i := 2 * b.networks.max
+	i := 2 * maxNetworks
 	for t.Loop() {
 		b.fail(named(fmt.Sprint("made up ", i)), address(i))
 		i++

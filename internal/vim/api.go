@@ -83,16 +83,10 @@ type table struct {
 func New(d *domain.Domain, o Options) *API {
 	a := &API{
 		sessions: d.Sessions, access: d.Access, events: d.Events, mirror: d.Mirror, locale: d.Locale,
-<<<<<<< HEAD
-		permits: o.Permits, fresh: o.Fresh, now: o.Now, observe: o.Observe,
+		permits: o.Permits, fresh: o.Fresh, now: o.Now, observe: o.Observe, unreadable: o.Unreadable,
 		logger:  cmp.Or(o.Logger, slog.Default()),
 		objects: map[string]*table{}, ids: map[string]string{}, instances: instance.NewTable(),
 		drain: make(chan struct{}),
-=======
-		fresh: o.Fresh, now: o.Now, logger: cmp.Or(o.Logger, slog.Default()), observe: o.Observe,
-		unreadable: o.Unreadable, objects: map[string]*table{}, ids: map[string]string{},
-		instances: instance.NewTable(), drain: make(chan struct{}),
->>>>>>> d42915e (login: answer failed tokens at fixed times, and verify them in turns)
 	}
 	if a.now == nil {
 		a.now = time.Now
