@@ -68,14 +68,14 @@ func (u *Upstream) overfull() error {
 }
 
 // hopeful reports whether a login above the limit can free places: ghosts have all of them, but for
-// those that the caller has, and a session may be able to end some. Without this exception a crash could
+// those that the caller has, and only another session may be able to end some. Without this exception a crash could
 // cost half an hour without service. The caller holds mu.
 func (u *Upstream) hopeful(own int) bool {
 	if len(u.ghosts) == 0 || u.places-own > len(u.ghosts) {
 		return false
 	}
 	for g := range u.ghosts {
-		if !g.note.Key.IsZero() && len(g.refused) == 0 {
+		if g.keyed && g.cookie.Value.IsZero() && len(g.refused) == 0 {
 			return true
 		}
 	}

@@ -87,6 +87,7 @@ func (u *Upstream) lose(user string, err error) {
 		u.places--
 		return
 	}
+	u.server.Doubt() // if it has ended, there is no session
 	u.ghosts[&ghost{note: note.Key{Account: user}, until: u.opts.Now().Add(mustHaveExpired), unknown: true}] = true
 }
 

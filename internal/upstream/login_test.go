@@ -1,12 +1,16 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -116,6 +120,59 @@ func TestAnUpstreamThatIsDownIsFoundAgain(t *testing.T) {
 			t.Errorf("the log does not say that %s", line)
 		}
 	}
+}
+
+func TestASessionThatCantBeLoggedOutKeepsItsPlaceUntilItCan(t *testing.T) {
+	d := newDouble(t)
+	d.limit = 1
+	s := stage(t, d, "max-sessions: 1\nwait-timeout: 300ms\nidle-timeout: 1m")
+	s.use("ann").Done()
+	d.on(func(method string, _ http.ResponseWriter, _ *http.Request) bool {
+		if method == "Logout" {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	s.pass(time.Minute)
+	eventually(t, "the logout has failed", func() bool { return s.State().Ghosts == 1 })
+	if _, err := s.pool("ann").Acquire(s.ctx()); !errors.Is(err, ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	d.on(nil)
+	s.pass(ghostRetry)
+	s.use("ann").Done()
+}
+
+func TestAServerThatHasEndedHasNoSessions(t *testing.T) {
+	d := newDouble(t)
+	var down atomic.Bool
+	s := stage(t, d, "max-sessions: 1\nwait-timeout: 300ms", func(o *Options) {
+		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if down.Load() {
+				return nil, syscall.ECONNREFUSED
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+	})
+	d.on(func(method string, _ http.ResponseWriter, _ *http.Request) bool {
+		if method == "Login" {
+			down.Store(true) // it ends while somebody logs in
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	if _, err := s.pool("ann").Acquire(s.ctx()); !errors.Is(err, ErrUnreachable) {
+		t.Fatalf("got %v, want ErrUnreachable", err)
+	}
+	d.server.CloseClientConnections()
+	s.pass(20 * time.Second) // nobody listens
+	if _, err := s.pool("ann").Acquire(s.ctx()); err == nil {
+		t.Fatal("a session at a server that is down")
+	}
+	down.Store(false)
+	d.on(nil)
+	s.pass(20 * time.Second)
+	s.use("ann").Done()
 }
 
 func TestALoginThatFailsForAMomentCostsNoError(t *testing.T) {

@@ -301,6 +301,12 @@ func (u *Upstream) dispatch() {
 	for e := u.queue.Front(); e != nil; e = next {
 		next = e.Next()
 		w := e.Value.(*waiter)
+		if w.pool != nil && u.requests >= u.limits.requests {
+			return // so that a call that ends costs the same however many wait
+		}
+		if w.pool != nil && w.on == nil && w.client == "" && wanted[w.pool] {
+			continue // somebody before it waits for the same
+		}
 		if use, err := u.serve(w.demand); use != nil || err != nil {
 			u.answer(w, u.queue, use, err)
 			continue
@@ -310,16 +316,14 @@ func (u *Upstream) dispatch() {
 			u.makeRoom(needed, nil, now)
 			continue
 		}
-		if w.demand.session() != nil {
-			continue // only the number of requests is in the way
-		}
-		if w.client == "" && wanted[w.pool] || w.pool.opening[w.client] {
-			continue // somebody before it waits for the same
-		}
 		wanted[w.pool] = true
+		if w.pool.opening[w.client] {
+			continue
+		}
 		if err, patient := w.pool.account.unable(now); err != nil {
 			if !patient {
 				u.answer(w, u.queue, nil, err)
+				delete(wanted, w.pool) // the others get it too
 			}
 			continue
 		}

@@ -197,6 +197,77 @@ func TestUnusedSessionsAreLoggedOutAndOldOnesReplaced(t *testing.T) {
 	eventually(t, "the old session is logged out", func() bool { return s.double.sessions() == 0 })
 }
 
+func TestTheLossOfASessionWithWaitsAloneIsNoticedWithinAMinute(t *testing.T) {
+	s := stage(t, newDouble(t), "")
+	x := s.use("ann")
+	x.Session().Pin()
+	x.Done()
+	s.double.endAll()
+	s.pass(probeAfter)
+	<-x.Session().Gone()
+	if !strings.Contains(s.log.String(), "the upstream has ended sessions") {
+		s.pass(time.Minute)
+	}
+	if !strings.Contains(s.log.String(), "the upstream has ended sessions") {
+		t.Error("the log does not tell of the loss")
+	}
+}
+
+func TestAnAccountUnderLoadDoesNotKeepAnotherOut(t *testing.T) {
+	d := newDouble(t)
+	d.limit = 1
+	s := stage(t, d, "max-sessions: 1", func(o *Options) { o.Now = time.Now })
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	for range 3 {
+		group.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				x, err := s.pool("ann").Acquire(s.ctx())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				x.Session().Probe(s.ctx())
+				x.Done()
+			}
+		})
+	}
+	eventually(t, "ann makes calls", func() bool { return d.count("CurrentTime") > 10 })
+	for range 2 {
+		s.use("bob").Done()
+	}
+	close(stop)
+	group.Wait()
+}
+
+func TestManyCallersThatWaitAreServedOneByOne(t *testing.T) {
+	s := stage(t, newDouble(t), "max-requests: 2")
+	s.use("ann").Done()
+	held := s.use("ann")
+	second := s.use("ann")
+	const callers = 2000
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			x, err := s.pool("ann").Acquire(s.ctx())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			x.Done()
+		})
+	}
+	eventually(t, "all wait", func() bool { return s.waiting() == callers })
+	held.Done()
+	second.Done()
+	group.Wait()
+}
+
 func TestPrivateSessionsServeOneClientOnly(t *testing.T) {
 	d := newDouble(t)
 	d.limit = 2

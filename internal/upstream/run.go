@@ -57,6 +57,10 @@ func (u *Upstream) look(now time.Time) {
 			u.endREST(r)
 		}
 	}
+	if lost := u.counts.lost.Load(); lost != u.told.lost && now.Sub(u.told.at) >= time.Minute {
+		u.opts.Logger.Warn("the upstream has ended sessions", "sessions", lost-u.told.lost)
+		u.told.lost, u.told.at = lost, now
+	}
 	u.settle()
 	// The share of this process becomes smaller when another one starts.
 	u.makeRoom(0, nil, now)

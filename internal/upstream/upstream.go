@@ -100,11 +100,15 @@ type Upstream struct {
 	queue    *list.List          // of *waiter: for sessions and requests
 	lounge   *list.List          // of *waiter: for waits
 	tries    map[password.Digest]*attempt
-	stale    []string      // notes of sessions that have ended
-	work     int           // goroutines that log in or out
-	quiet    chan struct{} // closed when the upstream is closed and work is 0
-	silent   bool          // quiet is closed
-	closed   bool
+	stale    []string // notes of sessions that have ended
+	told     struct { // what the log says about lost sessions
+		lost uint64
+		at   time.Time
+	}
+	work   int           // goroutines that log in or out
+	quiet  chan struct{} // closed when the upstream is closed and work is 0
+	silent bool          // quiet is closed
+	closed bool
 }
 
 // Open returns the upstream of a configuration. It reads the files, but sends nothing. The error joins

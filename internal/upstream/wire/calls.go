@@ -27,7 +27,8 @@ var serviceInstance = types.ManagedObjectReference{Type: "ServiceInstance", Valu
 // retrieveContent calls RetrieveServiceContent without a session. It asks in the newest version that
 // the server has, since an answer in an older one leaves out what is newer.
 func retrieveContent(ctx context.Context, t *Transport, userAgent string) (*Content, error) {
-	c := Client{Transport: t, UserAgent: userAgent}
+	// An idle connection says nothing about the server: it may have ended.
+	c := Client{Transport: t, UserAgent: userAgent, Fresh: true}
 	content, err := c.content(ctx)
 	if err != nil {
 		return nil, err

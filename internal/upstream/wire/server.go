@@ -170,6 +170,13 @@ func (s *Server) Refresh() {
 	}
 }
 
+// Doubt makes the next Refresh ask the server, whenever it was asked last.
+func (s *Server) Doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = time.Time{}
+}
+
 // seen notes whether the server could be reached: err is nil if it answered. A change is logged.
 func (s *Server) seen(err error) {
 	if err == nil && s.good.Load() {
