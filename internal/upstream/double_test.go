@@ -231,7 +231,7 @@ func (c *clock) advance(d time.Duration) {
 // scene is an upstream in front of a double.
 type scene struct {
 	*Upstream
-	t      *testing.T
+	t      testing.TB
 	double *double
 	clock  *clock
 	files  map[string]string // password files by account
@@ -270,7 +270,7 @@ func load(t testing.TB, text string) Config {
 }
 
 // stage returns an upstream with the accounts ann and bob. extra are more keys of the configuration.
-func stage(t *testing.T, d *double, extra string, edit ...func(*Options)) *scene {
+func stage(t testing.TB, d *double, extra string, edit ...func(*Options)) *scene {
 	t.Helper()
 	s := &scene{
 		t: t, double: d, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}, log: &logs{},

@@ -23,8 +23,6 @@ type ghost struct {
 	refused map[*Account]bool
 }
 
-func noteOf(s *Session) note.Key { return note.Key{ID: s.note, Account: s.account.user, Key: s.key} }
-
 // errNoRoom means that sessions of earlier processes have taken the places.
 var errNoRoom = errors.New("the sessions of an earlier process have all places")
 

@@ -120,6 +120,24 @@ func TestSessionsThatCantBeTerminatedAreCountedUntilTheyMustHaveExpired(t *testi
 	second.use("ann").Done()
 }
 
+func TestTheNoteOfASessionLivesAsLongAsTheSession(t *testing.T) {
+	clock := &clock{now: time.Now()}
+	memory := storetest.NewMemory(clock.Now)
+	s := stage(t, newDouble(t), "max-lifetime: 1h", noting(t, memory, "1", clock.Now))
+	x := s.use("ann")
+	x.Session().Pin() // a controller may keep a session for weeks
+	x.Done()
+	for range 24 {
+		clock.advance(10 * time.Minute)
+		s.look(clock.Now())
+		s.ask(s.ctx(), clock.Now())
+	}
+	next := process(t, memory, "2", clock.Now).Orphans("lab")
+	if len(next) != 1 || !next[0].Expires.After(clock.Now()) {
+		t.Errorf("after four hours the notes are those of %v", keysOf(next))
+	}
+}
+
 func TestTheProcessesOfAClusterDivideTheSessions(t *testing.T) {
 	d := newDouble(t)
 	d.limit = 3

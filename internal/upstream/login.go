@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -110,7 +111,7 @@ func (u *Upstream) add(s *Session, p *Pool) {
 
 // loginAccount logs in with the password in the account's file.
 func (u *Upstream) loginAccount(ctx context.Context, a *Account, locale string) (*Session, error) {
-	text, err := password.Read(a.file, u.opts.Logger)
+	text, err := password.Read(a.file, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
@@ -170,17 +171,17 @@ func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
 	}, nil
 }
 
-// budgeted makes a login within the budget of failed logins, and returns the id of the note of the
-// session. login returns what is noted. end ends the session; it is called if the note can't be written.
+// budgeted makes a login within the budget of failed logins, and returns the note of the session. login
+// returns what is noted. end ends the session; it is called if the note can't be written.
 func (u *Upstream) budgeted(
 	ctx context.Context, c credentials, login func() (note.Key, error), end func(context.Context) error,
-) (string, error) {
+) (note.Key, error) {
 	try, err := u.book.Begin(ctx, u.name, c.user, func() error { return u.allowed(c.digest) })
 	if err != nil {
 		if !errors.Is(err, ErrRejected) {
 			err = fmt.Errorf("%w: %w", ErrUntried, err)
 		}
-		return "", err
+		return note.Key{}, err
 	}
 	u.counts.logins.Add(1)
 	key, err := login()
@@ -195,7 +196,7 @@ func (u *Upstream) budgeted(
 	ending, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	if err != nil {
-		return "", errors.Join(err, try.End(ending, outcome, nil, time.Time{}))
+		return note.Key{}, errors.Join(err, try.End(ending, outcome, nil, time.Time{}))
 	}
 	now := u.opts.Now()
 	u.mu.Lock()
@@ -207,9 +208,9 @@ func (u *Upstream) budgeted(
 		if end(ending) != nil {
 			err = errors.Join(err, errOutcome)
 		}
-		return "", err
+		return note.Key{}, err
 	}
-	return key.ID, nil
+	return key, nil
 }
 
 // judge returns what the error of a login means for the budget of failed logins, and for the caller.

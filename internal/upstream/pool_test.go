@@ -92,6 +92,54 @@ func TestASessionThatOwnsSomethingKeepsItsPlace(t *testing.T) {
 	s.use("bob").Done()
 }
 
+func TestAPlaceThatBecomesFreeIsGivenAtOnce(t *testing.T) {
+	s := stage(t, newDouble(t), "max-sessions: 1")
+	x := s.use("ann")
+	x.Session().Pin()
+	x.Done()
+	served := make(chan error)
+	go func() {
+		y, err := s.pool("bob").Acquire(s.ctx())
+		if err == nil {
+			y.Done()
+		}
+		served <- err
+	}()
+	eventually(t, "bob waits", func() bool { return s.waiting() == 1 })
+	x.Session().Unpin()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunLogsOutWhatNobodyUses(t *testing.T) {
+	s := stage(t, newDouble(t), "idle-timeout: 1s", func(o *Options) { o.Now = time.Now })
+	ctx, cancel := context.WithCancel(s.ctx())
+	var group sync.WaitGroup
+	group.Go(func() { s.Run(ctx) })
+	eventually(t, "the upstream is found", func() bool { return s.Ready() == nil })
+	s.use("ann").Done()
+	eventually(t, "the session is logged out", func() bool { return s.double.sessions() == 0 })
+	cancel()
+	group.Wait()
+}
+
+func BenchmarkAcquireAndDone(b *testing.B) {
+	d := newDouble(b)
+	s := stage(b, d, "max-requests: 1000", func(o *Options) { o.Now = time.Now })
+	pool := s.pool("ann")
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			x, err := pool.Acquire(b.Context())
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			x.Done()
+		}
+	})
+}
+
 func TestWhoeverWaitsIsServedInTheOrderOfArrival(t *testing.T) {
 	s := stage(t, newDouble(t), "max-requests: 1")
 	held := s.use("ann")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/vigate/vigate/internal/secret"
@@ -23,7 +24,7 @@ type REST struct {
 	session *Session // nil: one of its own
 	account *Account
 	path    string // where it was made
-	note    string
+	note    note.Key
 	opened  time.Time
 
 	// upstream.mu guards the fields below.
@@ -110,7 +111,7 @@ func (a *Account) automationSession(ctx context.Context, path string) (*REST, er
 	if err != nil {
 		return nil, err
 	}
-	text, err := password.Read(a.file, u.opts.Logger)
+	text, err := password.Read(a.file, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}
@@ -183,14 +184,14 @@ func (u *Upstream) endREST(r *REST) {
 		if err == nil {
 			u.places--
 		} else {
-			g := &ghost{note: note.Key{ID: r.note, Account: r.account.user}, until: u.opts.Now().Add(mustHaveExpired)}
+			g := &ghost{note: r.note, until: u.opts.Now().Add(mustHaveExpired)}
 			u.ghosts[g] = true
 		}
 		u.publish()
 		u.dispatch()
 		u.mu.Unlock()
 		if err == nil {
-			u.forget(r.note)
+			u.forget(r.note.ID)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/vigate/vigate/internal/upstream/password"
@@ -87,6 +88,7 @@ func (u *Upstream) ask(ctx context.Context, now time.Time) {
 	if err := u.adopt(ctx); err != nil && ctx.Err() == nil {
 		u.opts.Logger.Warn("the notes of earlier processes can't be taken over", "err", err)
 	}
+	u.prolong(ctx, now)
 	u.haunt(now)
 	if u.Ready() != nil {
 		return
@@ -107,6 +109,28 @@ func (u *Upstream) ask(ctx context.Context, now time.Time) {
 	}
 }
 
+// prolong keeps the notes of sessions that live longer than they were meant to: they own something.
+func (u *Upstream) prolong(ctx context.Context, now time.Time) {
+	u.mu.Lock()
+	expires := now.Add(u.limits.age + noteLonger)
+	var all []*Session
+	for s := range u.sessions {
+		if s.note.Expires.Sub(now) < noteLonger/2 {
+			all = append(all, s)
+		}
+	}
+	u.mu.Unlock()
+	for _, s := range all {
+		if err := u.book.Prolong(ctx, s.note.ID, expires); err != nil {
+			u.opts.Logger.Warn("the note of a session can't be prolonged", "err", err)
+			return
+		}
+		u.mu.Lock()
+		s.note.Expires = expires
+		u.mu.Unlock()
+	}
+}
+
 // forgive lets an account log in at once whose password file has changed since the password was refused.
 func (u *Upstream) forgive() {
 	u.mu.Lock()
@@ -118,7 +142,7 @@ func (u *Upstream) forgive() {
 	}
 	u.mu.Unlock()
 	for _, a := range all {
-		text, err := password.Read(a.file, u.opts.Logger)
+		text, err := password.Read(a.file, slog.New(slog.DiscardHandler))
 		if err != nil {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
@@ -29,7 +30,7 @@ type Session struct {
 	key      secret.Text
 	cookie   wire.Cookie
 	info     types.UserSession // without the key
-	note     string            // id of its note
+	note     note.Key
 	id       string
 	opened   time.Time
 	client   string // the client session that it belongs to, in mode private
@@ -84,12 +85,16 @@ func (s *Session) Pin() {
 // Unpin takes back one Pin. What lived on the session must have been destroyed: call Spoil before if
 // that failed.
 func (s *Session) Unpin() {
-	s.upstream.mu.Lock()
-	defer s.upstream.mu.Unlock()
+	u := s.upstream
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if s.pins > 0 { // it is 0 already if the client session has ended, see Pool.End
 		s.pins--
 	}
 	s.settle()
+	if s.pins == 0 && u.queue.Len() > 0 {
+		u.dispatch() // somebody may wait for its place
+	}
 }
 
 // Spoil says that something of a client may be left on the session. It is logged out as soon as it has
@@ -199,7 +204,7 @@ func (u *Upstream) logOut(s *Session) {
 	} else {
 		u.ghosts[&ghost{
 			cookie: s.cookie, until: u.opts.Now().Add(mustHaveExpired), next: u.opts.Now().Add(ghostRetry),
-			note: noteOf(s),
+			note: s.note,
 		}] = true
 	}
 	u.publish()
@@ -209,7 +214,7 @@ func (u *Upstream) logOut(s *Session) {
 		u.opts.Logger.Warn("a session can't be logged out of the upstream", "account", s.account.name, "err", err)
 		return
 	}
-	u.forget(s.note)
+	u.forget(s.note.ID)
 }
 
 // endCookie ends the session of a cookie.
@@ -222,14 +227,14 @@ func (u *Upstream) endCookie(ctx context.Context, cookie wire.Cookie) error {
 }
 
 // forget removes the note of a session that has ended.
-func (u *Upstream) forget(note string) {
+func (u *Upstream) forget(id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
-	if err := u.book.Forget(ctx, note); err != nil {
+	if err := u.book.Forget(ctx, id); err != nil {
 		u.opts.Logger.Warn("the note of a session that has ended can't be removed", "err", err)
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.stale = append(u.stale, note)
+		u.stale = append(u.stale, id)
 	}
 }
 
@@ -239,8 +244,8 @@ func (u *Upstream) forgetStale() {
 	all := u.stale
 	u.stale = nil
 	u.mu.Unlock()
-	for _, note := range all {
-		u.forget(note)
+	for _, id := range all {
+		u.forget(id)
 	}
 }
 

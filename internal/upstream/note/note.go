@@ -74,6 +74,8 @@ type Key struct {
 	Since    time.Time
 	// REST is set for a session of the Automation API, which can't be ended by its key.
 	REST bool
+	// Expires is when the note vanishes.
+	Expires time.Time
 
 	revision store.Revision
 }
@@ -150,7 +152,7 @@ func (b *Book) read(r store.Record) error {
 	}
 	b.notes[r.ID] = Key{
 		ID: r.ID, Upstream: d.Upstream, Account: d.Account, Node: d.Node, Key: secret.New(d.Key), Since: d.Since,
-		REST: d.REST, revision: r.Revision,
+		REST: d.REST, Expires: r.Expires, revision: r.Revision,
 	}
 	return nil
 }
@@ -188,11 +190,25 @@ func (b *Book) commit(ctx context.Context, changes ...store.Change) error {
 
 // note returns the change that writes a key, and gives it an id.
 func (b *Book) note(k *Key, expires time.Time) (store.Change, error) {
-	k.ID, k.Node = keys+rand.Text(), b.opts.Node
+	k.ID, k.Node, k.Expires = keys+rand.Text(), b.opts.Node, expires
 	value, err := record.Encode(formatVersion, &row{
 		Upstream: k.Upstream, Account: k.Account, Node: k.Node, Key: k.Key.Reveal(), Since: k.Since, REST: k.REST,
 	}, nil)
 	return store.Put(store.Upstream, k.ID, value, expires), err
+}
+
+// Prolong keeps the note of a session of this process longer. It is no error if there is no such note.
+func (b *Book) Prolong(ctx context.Context, id string, expires time.Time) error {
+	b.mu.Lock()
+	k, ok := b.notes[id]
+	b.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	if _, err := b.Claim(ctx, k, expires); err != nil {
+		return fmt.Errorf("prolong: %w", err)
+	}
+	return nil
 }
 
 // Forget removes the note of a session that has ended.
