@@ -158,6 +158,14 @@ var rooms = map[string]struct {
 		"it decides who gets a ticket, and knows neither the API nor where the ticket is good"},
 	"internal/gateway/path": {"binding gateway/link httptoken secret vim",
 		"it sends what the front has admitted, and knows neither pools nor logins"},
+	"internal/gateway": {
+		"binding gateway/hop gateway/message gateway/method gateway/owned httptoken secret session upstream " +
+			"vim xmltoken",
+		"it passes calls on, and knows neither a binding nor the objects of the API",
+	},
+	"internal/gateway/hop":     {"", "headers are plain values"},
+	"internal/gateway/method":  {"", "a table of names needs nothing else"},
+	"internal/gateway/owned":   {"gateway/method session", "who owns what is known without knowing how it is called"},
 	"internal/gateway/message": {"xmltoken", "what passes through is changed without knowing what it means"},
 	"internal/trust":           {"datadir", "trust in a certificate doesn't depend on its use"},
 	"internal/datadir":         {"", "who may change a directory doesn't depend on its content"},
@@ -223,7 +231,9 @@ var homes = map[string][]string{
 		"internal/translation", "internal/translation/codec",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
 		"internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
-		"internal/upstream/wire", "internal/upstream/manager", "internal/gateway/path"},
+		"internal/upstream/wire", "internal/upstream/manager", "internal/gateway", "internal/gateway/owned",
+		"internal/gateway/method",
+		"internal/gateway/path"},
 }
 
 type source struct {

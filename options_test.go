@@ -28,6 +28,7 @@ import (
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/gateway"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/inventory"
 	"github.com/vigate/vigate/internal/lab"
@@ -117,6 +118,23 @@ var constructors = map[string]func(*testing.T){
 		})
 		r := extension.Registration{Key: "com.example", Data: []byte("{}")}
 		check(t, m.Register(t.Context(), event.By("test"), r))
+	},
+	"internal/gateway.New": func(t *testing.T) {
+		w := newWorld(t)
+		a, bodies, local := vim.New(w, vim.Options{}), binding.NewBodies(0), http.NewServeMux()
+		soap.Mount(local, a, bodies, soap.Options{Version: "8.0.3.0"})
+		u, err := upstream.Open(upstream.Config{URL: "http://127.0.0.1:1/sdk"}, upstream.Options{})
+		check(t, err)
+		f := gateway.New(gateway.Options{
+			API: a, Upstream: u, Local: local, Fault: soap.Faults(a), Bodies: bodies,
+			Choose: func(*session.Live) (*upstream.Account, error) { return nil, errors.New("nobody has one") },
+		})
+		t.Cleanup(a.Drain)
+		r := httptest.NewRecorder()
+		f.ServeHTTP(r, httptest.NewRequest(http.MethodPost, "/sdk", strings.NewReader("no envelope")))
+		if r.Code != http.StatusInternalServerError {
+			t.Errorf("status %d", r.Code)
+		}
 	},
 	"internal/upstream.Open": func(t *testing.T) {
 		u, err := upstream.Open(upstream.Config{URL: "http://127.0.0.1:1/sdk"}, upstream.Options{})

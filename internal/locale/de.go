@@ -28,6 +28,7 @@ var german = map[string]string{
 	"fault.NotFound":                   "Das angegebene Objekt oder Element wurde nicht gefunden.",
 	"fault.NotImplemented":             "Der Vorgang ist nicht implementiert.",
 	"fault.NotSupported":               "Der Vorgang wird nicht unterstützt.",
+	"fault.NotSupported.reason":        "Der Vorgang wird nicht unterstützt: %[1]s",
 	"fault.PasswordExpired":            "Das Kennwort ist abgelaufen.",
 	"fault.RemoveFailed":               "Das Element konnte nicht entfernt werden.",
 	"fault.RequestCanceled":            "Die Anforderung wurde abgebrochen.",

@@ -29,6 +29,7 @@ var english = map[string]string{
 	"fault.NotFound":                   "The object or item referred to could not be found.",
 	"fault.NotImplemented":             "The operation is not implemented.",
 	"fault.NotSupported":               "The operation is not supported.",
+	"fault.NotSupported.reason":        "The operation is not supported: %[1]s",
 	"fault.PasswordExpired":            "The password has expired.",
 	"fault.RemoveFailed":               "The item could not be removed.",
 	"fault.RequestCanceled":            "The request was canceled.",

@@ -28,6 +28,7 @@ var spanish = map[string]string{
 	"fault.NotFound":                   "No se encontró el objeto o elemento al que se hace referencia.",
 	"fault.NotImplemented":             "La operación no está implementada.",
 	"fault.NotSupported":               "La operación no es compatible.",
+	"fault.NotSupported.reason":        "La operación no es compatible: %[1]s",
 	"fault.PasswordExpired":            "La contraseña ha caducado.",
 	"fault.RemoveFailed":               "No se pudo quitar el elemento.",
 	"fault.RequestCanceled":            "Se canceló la solicitud.",

@@ -28,6 +28,7 @@ var french = map[string]string{
 	"fault.NotFound":                   "L’objet ou l’élément référencé est introuvable.",
 	"fault.NotImplemented":             "L’opération n’est pas implémentée.",
 	"fault.NotSupported":               "L’opération n’est pas prise en charge.",
+	"fault.NotSupported.reason":        "L’opération n’est pas prise en charge : %[1]s",
 	"fault.PasswordExpired":            "Le mot de passe a expiré.",
 	"fault.RemoveFailed":               "L’élément n’a pas pu être supprimé.",
 	"fault.RequestCanceled":            "La demande a été annulée.",

@@ -28,6 +28,7 @@ var italian = map[string]string{
 	"fault.NotFound":                   "Impossibile trovare l’oggetto o l’elemento a cui si fa riferimento.",
 	"fault.NotImplemented":             "L’operazione non è implementata.",
 	"fault.NotSupported":               "L’operazione non è supportata.",
+	"fault.NotSupported.reason":        "L’operazione non è supportata: %[1]s",
 	"fault.PasswordExpired":            "La password è scaduta.",
 	"fault.RemoveFailed":               "Impossibile rimuovere l’elemento.",
 	"fault.RequestCanceled":            "La richiesta è stata annullata.",

@@ -28,6 +28,7 @@ var japanese = map[string]string{
 	"fault.NotFound":                   "参照されているオブジェクトまたはアイテムが見つかりませんでした。",
 	"fault.NotImplemented":             "この操作は実装されていません。",
 	"fault.NotSupported":               "この操作はサポートされていません。",
+	"fault.NotSupported.reason":        "この操作はサポートされていません: %[1]s",
 	"fault.PasswordExpired":            "パスワードの有効期限が切れています。",
 	"fault.RemoveFailed":               "アイテムを削除できませんでした。",
 	"fault.RequestCanceled":            "要求はキャンセルされました。",

@@ -30,6 +30,7 @@ var korean = map[string]string{
 	"fault.NotFound":                   "참조된 개체 또는 항목을 찾을 수 없습니다.",
 	"fault.NotImplemented":             "작업이 구현되지 않았습니다.",
 	"fault.NotSupported":               "지원되지 않는 작업입니다.",
+	"fault.NotSupported.reason":        "지원되지 않는 작업입니다: %[1]s",
 	"fault.PasswordExpired":            "암호가 만료되었습니다.",
 	"fault.RemoveFailed":               "항목을 제거할 수 없습니다.",
 	"fault.RequestCanceled":            "요청이 취소되었습니다.",

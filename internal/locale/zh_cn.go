@@ -28,6 +28,7 @@ var simplifiedChinese = map[string]string{
 	"fault.NotFound":                   "找不到所引用的对象或项目。",
 	"fault.NotImplemented":             "该操作未实现。",
 	"fault.NotSupported":               "不支持该操作。",
+	"fault.NotSupported.reason":        "不支持该操作: %[1]s",
 	"fault.PasswordExpired":            "密码已过期。",
 	"fault.RemoveFailed":               "无法移除该项目。",
 	"fault.RequestCanceled":            "请求已取消。",

@@ -28,6 +28,7 @@ var traditionalChinese = map[string]string{
 	"fault.NotFound":                   "找不到所參考的物件或項目。",
 	"fault.NotImplemented":             "該作業尚未實作。",
 	"fault.NotSupported":               "不支援該作業。",
+	"fault.NotSupported.reason":        "不支援該作業: %[1]s",
 	"fault.PasswordExpired":            "密碼已到期。",
 	"fault.RemoveFailed":               "無法移除該項目。",
 	"fault.RequestCanceled":            "要求已取消。",

@@ -19,6 +19,8 @@ type Foreign struct {
 	// Measured is the object's name in metrics. It must be one of a few names, because a name that
 	// a client sends must not become a label.
 	Measured string
+	// Operation is the operation's name in metrics, for which the same holds. If empty, that of the call.
+	Operation string
 }
 
 // Admission is a call that may be carried out by another server.
@@ -41,7 +43,7 @@ type Admission struct {
 func (a *API) Admit(ctx context.Context, c *Call, f Foreign) (*Admission, *Fault) {
 	began, fault := a.begin(ctx, c)
 	c.audit.wanted = c.audit.wanted || f.Audited
-	c.measured = f.Measured
+	c.measured, c.measuredAs = f.Measured, f.Operation
 	if fault == nil {
 		fault = a.authorise(ctx, c, f.Privilege, f.OwnSession)
 	}

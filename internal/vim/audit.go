@@ -1,6 +1,7 @@
 package vim
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -57,7 +58,7 @@ func (a *API) finish(ctx context.Context, c *Call, fault *Fault, began time.Time
 		if c.measured != "" {
 			object = c.measured
 		}
-		a.observe(object, c.Name, kind, c.done.Sub(began))
+		a.observe(object, cmp.Or(c.measuredAs, c.Name), kind, c.done.Sub(began))
 	}
 	wanted := c.audit.wanted || denied(fault)
 	if fault != nil && fault.Cause != nil && !wanted {

@@ -62,9 +62,11 @@ type Call struct {
 	done  time.Time // when the function of the row returned
 	// measured is the object's name in metrics. If empty, its type is used.
 	measured string
-	audit    audited
-	guard    guard
-	guarded  store.GuardedContext
+	// measuredAs is the name in metrics. If empty, it is that of the call.
+	measuredAs string
+	audit      audited
+	guard      guard
+	guarded    store.GuardedContext
 	// of is the call on whose behalf this one reads a property; nil if it is a call of its own.
 	of   *Call
 	work work         // done so far

@@ -79,6 +79,14 @@ func NotSupported(why string) *Fault {
 	return NewFault(&types.NotSupported{}, errors.New(why))
 }
 
+// Unsupported is NotSupported with a reason that is sent to the caller. It must not repeat bytes of the request
+// that could be a secret.
+func Unsupported(reason string) *Fault {
+	f := NewFault(&types.NotSupported{}, nil, reason)
+	f.key += ".reason"
+	return f
+}
+
 // InvalidArgument names the wrong argument, as a path of members.
 func InvalidArgument(property string, cause error) *Fault {
 	return NewFault(&types.InvalidArgument{InvalidProperty: property}, cause, property)

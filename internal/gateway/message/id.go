@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"strings"
 )
 
@@ -95,6 +96,12 @@ func word(s string) int {
 	return len(s)
 }
 
+// Word returns the length of the rest of an id, behind its bracket, at the beginning of b.
+func Word(b []byte) int { return word(string(b[:min(len(b), maxWord)])) }
+
+// maxWord is the longest rest of an id, in bytes.
+const maxWord = 64
+
 // Translate replaces each id in a text. to gets the id as it is written with brackets, and returns what
 // replaces it, written the same way. If to returns false for one of them, so does Translate.
 func Translate(text string, to func(id string) (string, bool)) (string, bool) {
@@ -136,3 +143,34 @@ func unescape(id string) string {
 func Escape(id string) string {
 	return strings.NewReplacer("[", "%5B", "]", "%5D").Replace(id)
 }
+
+// Masked returns a text of the same length and form that is nobody's key.
+func Masked(key string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '-' {
+			return c
+		}
+		return '0'
+	}, key)
+}
+
+// TypeBefore returns the attribute type of the tag with which a text ends, or "".
+func TypeBefore(b []byte) string {
+	if len(b) == 0 || b[len(b)-1] != '>' {
+		return ""
+	}
+	tag := b[max(0, len(b)-maxTag):]
+	tag = tag[bytes.LastIndexByte(tag, '<')+1:]
+	_, rest, ok := bytes.Cut(tag, []byte(` type="`))
+	if !ok {
+		return ""
+	}
+	typ, _, ok := bytes.Cut(rest, []byte{'"'})
+	if !ok {
+		return ""
+	}
+	return string(typ)
+}
+
+// maxTag is how far before an id the beginning of its tag is looked for, in bytes.
+const maxTag = 256

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/vigate/vigate/internal/xmltoken"
 )
@@ -29,6 +30,8 @@ type Message struct {
 	// Cookie is the text of the header vcSessionCookie, and Operation that of operationID.
 	Cookie    Place
 	Operation string
+	// Unnamed means that there is no header operationID.
+	Unnamed bool
 	// Token is the text of the operation's own member "token". ContinueRetrievePropertiesEx has one.
 	Token Place
 	// Version is the text of the operation's own member "version". Waits have one.
@@ -38,10 +41,16 @@ type Message struct {
 	// IDs are the places with ids of objects that belong to sessions, in the order of the message, without
 	// This.
 	IDs []Place
+	// Named means that one of the words that Parse looks for is the text of an element other than _this.
+	Named bool
 	// Hidden means that such an id is where no receiver reads one, for example in an attribute.
 	Hidden bool
 	// Body and After are the offsets of the operation's start tag and of the byte after its end tag.
 	Body, After int
+
+	prefix string // of the namespace of the envelope, with a colon if there is one
+	top    int    // offset behind the start tag of the envelope
+	header int    // the same of its Header; 0 if there is none
 }
 
 // Place is a part of a message: the text of an element, or a piece of it. Begin and End are byte offsets, and
@@ -63,11 +72,12 @@ func (e *FormError) Error() string { return e.reason }
 func bad(reason string) error { return &FormError{reason} }
 
 // Parse reads a request, which must be in UTF-8 and must not change later. It refuses what different
-// receivers could read in different ways: a second operation, a second object, text beside elements.
+// receivers could read in different ways: a second operation, a second object, text beside elements. words are
+// the words to look for, without the prefix that a text may have.
 //
 // The error is a *FormError.
-func Parse(raw []byte) (*Message, error) {
-	p := parser{message: Message{Raw: raw}}
+func Parse(raw []byte, words map[string]bool) (*Message, error) {
+	p := parser{message: Message{Raw: raw, Unnamed: true}, watched: words}
 	p.reader.Start(raw, xmltoken.Options{Limits: limits})
 	err := p.read()
 	if broken, ok := errors.AsType[*xmltoken.Error](err); ok {
@@ -83,6 +93,7 @@ func Parse(raw []byte) (*Message, error) {
 type parser struct {
 	reader  xmltoken.Reader
 	message Message
+	watched map[string]bool
 	open    []element
 	section section
 	members int // elements that the operation has
@@ -190,10 +201,13 @@ func (p *parser) place(t *xmltoken.Token, depth int) error {
 		if !envelope || string(t.Name) != "Envelope" || p.section != before {
 			return bad("want one Envelope of SOAP")
 		}
+		tag := string(p.message.Raw[t.Begin+1 : t.End])
+		p.message.prefix, p.message.top = tag[:max(0, strings.Index(tag, "Envelope"))], t.End
 	case depth == 1:
 		switch name := string(t.Name); {
 		case envelope && name == "Header" && p.section == before:
 			p.section = header
+			p.message.header = t.End
 		case envelope && name == "Body" && p.section <= between:
 			p.section = body
 		default:
@@ -252,7 +266,7 @@ func (p *parser) leaf(name string, depth, end int) error {
 		m.Cookie = here()
 		return nil
 	case depth == 2 && p.section == header && name == "operationID":
-		m.Operation = string(p.text)
+		m.Operation, m.Unnamed = string(p.text), false
 	case depth == 3 && p.section == body && name == "_this":
 		m.This = here()
 		return nil
@@ -263,8 +277,17 @@ func (p *parser) leaf(name string, depth, end int) error {
 	case depth == 3 && p.section == body && name == "prop":
 		m.Prop = string(p.text)
 	}
+	if p.watched[bare(string(p.text))] {
+		m.Named = true
+	}
 	p.ids(p.begin, end)
 	return nil
+}
+
+// bare returns a name without blanks and without its prefix: vim25:Folder and vim.Folder are Folder.
+func bare(name string) string {
+	name = strings.TrimSpace(name)
+	return name[strings.LastIndexAny(name, ":.")+1:]
 }
 
 // ids notes the places of ids in the text between the two offsets.
@@ -292,6 +315,19 @@ func (p *parser) ids(begin, end int) {
 type Edit struct {
 	Place
 	With string
+	xml  bool // the text is XML already
+}
+
+// Name returns the edit that adds the header operationID to a message without one. ok is false if the message
+// has an empty Header.
+func (m *Message) Name(operation string) (_ Edit, ok bool) {
+	name := `<operationID xmlns="">` + string(xmltoken.AppendText(nil, operation)) + `</operationID>`
+	at := m.header
+	if at == 0 {
+		at = m.top
+		name = "<" + m.prefix + "Header>" + name + "</" + m.prefix + "Header>"
+	}
+	return Edit{Place{Begin: at, End: at}, name, true}, m.Raw[at-2] != '/'
 }
 
 // Append appends the message with the edits to b. They must be in the order of the message, and must not
@@ -300,7 +336,11 @@ func (m *Message) Append(b []byte, edits []Edit) []byte {
 	done := 0
 	for _, e := range edits {
 		b = append(b, m.Raw[done:e.Begin]...)
-		b = xmltoken.AppendText(b, e.With)
+		if e.xml {
+			b = append(b, e.With...)
+		} else {
+			b = xmltoken.AppendText(b, e.With)
+		}
 		done = e.End
 	}
 	return append(b, m.Raw[done:]...)

@@ -28,7 +28,7 @@ func call(arguments string) string {
 
 func parse(t *testing.T, raw string) *message.Message {
 	t.Helper()
-	m, err := message.Parse([]byte(raw))
+	m, err := message.Parse([]byte(raw), nil)
 	if err != nil {
 		t.Fatalf("%v in %s", err, raw)
 	}
@@ -49,7 +49,9 @@ func TestARequestIsReadWithItsHeaders(t *testing.T) {
 		!strings.HasSuffix(operation, "PropertiesEx>") {
 		t.Errorf("the operation is %q", operation)
 	}
-	got := string(m.Append(nil, []message.Edit{{m.Cookie, `new"<`}, {m.This, "pc"}, {m.Token, "1"}}))
+	got := string(m.Append(nil, []message.Edit{
+		{Place: m.Cookie, With: `new"<`}, {Place: m.This, With: "pc"}, {Place: m.Token, With: "1"},
+	}))
 	want := strings.NewReplacer("tok<!-- -->en", "new&#34;&lt;", "<![CDATA["+id+"]]>", "pc", "<token>0", "<token>1")
 	if got != want.Replace(raw) {
 		t.Errorf("got %s", got)
@@ -105,10 +107,35 @@ func TestWhatReceiversMayReadDifferentlyIsRefused(t *testing.T) {
 		call(`<a>sess<b/>ion[` + key + `]` + uuid + `</a>`), call(`text`), call(``) + call(``), call(``) + "text",
 		strings.Replace(call(``), "UTF-8", "UTF-16", 1), `<!DOCTYPE a []>` + call(``),
 	} {
-		m, err := message.Parse([]byte(raw))
+		m, err := message.Parse([]byte(raw), nil)
 		if _, ok := errors.AsType[*message.FormError](err); !ok {
 			t.Errorf("%s: %+v, %v", raw, m, err)
 		}
+	}
+}
+
+func TestAMessageWithoutAnOperationIDGetsOne(t *testing.T) {
+	const with = `<operationID xmlns="">a&amp;b</operationID>`
+	body := `<A><_this type="B">b</_this></A>`
+	prefixed := `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>` + body +
+		`</e:Body></e:Envelope>`
+	for raw, want := range map[string]string{
+		envelope("", body):                      envelope("<Header>"+with+"</Header>", body),
+		envelope("<Header><x/></Header>", body): envelope("<Header>"+with+"<x/></Header>", body),
+		prefixed: strings.Replace(prefixed, "<e:Body>",
+			"<e:Header>"+with+"</e:Header><e:Body>", 1),
+	} {
+		m := parse(t, raw)
+		e, ok := m.Name("a&b")
+		if got := string(m.Append(nil, []message.Edit{e})); got != want || !ok || !m.Unnamed {
+			t.Errorf("got %s", got)
+		}
+		if got := parse(t, want); got.Unnamed || got.Operation != "a&b" {
+			t.Errorf("%+v", got)
+		}
+	}
+	if _, ok := parse(t, envelope("<Header/>", body)).Name("x"); ok {
+		t.Error("an empty Header can't have a child")
 	}
 }
 
@@ -174,7 +201,7 @@ func FuzzPassingOn(f *testing.F) {
 	}
 	f.Add(envelope(`<Header><vcSessionCookie>c</vcSessionCookie></Header>`, `<A><_this type="B">`+id+`</_this></A>`))
 	f.Fuzz(func(t *testing.T, raw string) {
-		m, err := message.Parse([]byte(raw))
+		m, err := message.Parse([]byte(raw), nil)
 		if err != nil {
 			return
 		}

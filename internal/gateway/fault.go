@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/gateway/owned"
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// faultOf returns the fault for an error of a call that was passed on.
+func (f *Front) faultOf(err error) *vim.Fault {
+	if fault, ok := errors.AsType[*vim.Fault](err); ok {
+		return fault
+	}
+	switch {
+	case errors.Is(err, errUnknown):
+		return vim.NewFault(&types.SystemError{
+			Reason: "The connection to the upstream server failed after the request was sent. " +
+				"It is not known whether the request was carried out.",
+		}, err)
+	case errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrUnreachable), errors.Is(err, upstream.ErrAccount),
+		errors.Is(err, upstream.ErrClosed), errors.Is(err, errLost), errors.Is(err, errDraining):
+		return vim.Unavailable(err)
+	case errors.Is(err, upstream.ErrGone), errors.Is(err, owned.ErrGone), errors.Is(err, session.ErrNoSession):
+		return vim.NotAuthenticated(vim.RootFolder(), vim.View)
+	}
+	return vim.FaultOf(err)
+}
+
+// bodyFault returns the fault for a request that could not be read.
+func bodyFault(err error) *vim.Fault {
+	switch {
+	case errors.Is(err, binding.ErrTooLarge):
+		return vim.InvalidRequest("the message is larger than 64 MiB")
+	case errors.Is(err, binding.ErrCrowded):
+		return vim.Unavailable(fmt.Errorf("read request: %w", err))
+	}
+	return vim.InvalidRequest("the message did not come whole")
+}
+
+// inUTF8 reports whether the headers say that a message is in UTF-8, or nothing.
+func inUTF8(h http.Header) bool {
+	for _, t := range h["Content-Type"] {
+		if _, params, err := mime.ParseMediaType(t); err == nil {
+			if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func secretOf(s string) secret.Text { return secret.New(s) }
+
+func newBytes(b []byte) io.Reader { return bytes.NewReader(b) }
+
+// printable returns the operation id of a client in the form for the log.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return '.'
+		}
+		return r
+	}, s[:min(len(s), 128)])
+}
+
+const (
+	envelopeHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
+		`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" ` +
+		`xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">` +
+		`<soapenv:Body>`
+	envelopeTail = `</soapenv:Body></soapenv:Envelope>`
+)
+
+// answerOf returns an answer of vigate's own.
+func answerOf(raw []byte) *Answer {
+	return &Answer{
+		Status: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml; charset=utf-8"}},
+		Body: io.NopCloser(bytes.NewReader(raw)), Size: int64(len(raw)),
+	}
+}
+
+// void answers a call without a result, on behalf of the upstream.
+func (p *passage) void() (*Answer, error) {
+	if fault := p.admission.Done(nil); fault != nil {
+		return nil, fault
+	}
+	name := p.message.Method + "Response"
+	return answerOf([]byte(envelopeHead + "<" + name + ` xmlns="urn:vim25"/>` + envelopeTail)), nil
+}

@@ -1,0 +1,285 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vmware/govmomi/find"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/view"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// read makes one read of some kind, and checks what it gives.
+func (c *client) read(n int) error {
+	ctx, cancel := context.WithTimeout(c.s.t.Context(), time.Minute)
+	defer cancel()
+	switch n % 4 {
+	case 0:
+		name := allNames[n/4%len(allNames)]
+		ref, err := object.NewSearchIndex(c.Client.Client).FindByInventoryPath(ctx, "/DC0/vm/"+name)
+		if err != nil || ref == nil {
+			return fmt.Errorf("find %s: %v, %w", name, ref, err)
+		}
+		var vm mo.VirtualMachine
+		if err := property.DefaultCollector(c.Client.Client).RetrieveOne(ctx, ref.Reference(),
+			[]string{"name", "runtime.powerState"}, &vm); err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		if vm.Name != name || vm.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
+			return fmt.Errorf("read %s: got %q, %q", name, vm.Name, vm.Runtime.PowerState)
+		}
+	case 1:
+		vms, err := find.NewFinder(c.Client.Client).VirtualMachineList(ctx, "/DC0/vm/*")
+		if err != nil || len(vms) != len(allNames) {
+			return fmt.Errorf("list machines: %d, %w", len(vms), err)
+		}
+	case 2:
+		now, err := methods.GetCurrentTime(ctx, c.Client)
+		if err != nil || now.IsZero() {
+			return fmt.Errorf("read the time: %w", err)
+		}
+	case 3:
+		me, err := c.SessionManager.UserSession(ctx)
+		if err != nil || me == nil || me.Key != c.key {
+			return fmt.Errorf("read the session: %+v, %w", me, err)
+		}
+	}
+	return nil
+}
+
+func TestClientsThatOwnNothingNoticeNoLossOfUpstreamSessions(t *testing.T) {
+	d := newDouble(t)
+	d.serial = true
+	s := stage(t, d, "    max-sessions: 5\n")
+	var clients []*client
+	for n := range 8 {
+		clients = append(clients, s.login(n))
+	}
+	var stop atomic.Bool
+	var reads atomic.Int64
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for range 10 {
+			before := reads.Load()
+			d.endAll()
+			s.eventually("reads go on", func() bool { return reads.Load() > before+20 })
+		}
+		stop.Store(true)
+	})
+	var calls sync.WaitGroup
+	for i, c := range clients {
+		calls.Go(func() {
+			for n := i; !stop.Load(); n++ {
+				if err := c.read(n); err != nil {
+					t.Error(err)
+					return
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	ended.Wait()
+	calls.Wait()
+	if d.count("Login") < 3 {
+		t.Errorf("only %d logins: nothing was lost", d.count("Login"))
+	}
+}
+
+func TestAClientThatOwnedSomethingOnALostSessionLogsInAgain(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "")
+	a, b := s.login(1), s.login(2)
+	v, err := view.NewManager(a.Client.Client).CreateContainerView(s.ctx(), a.ServiceContent.RootFolder, nil, true)
+	s.must(err)
+	d.endAll()
+	s.must(b.read(0))
+	_, err = v.Find(s.ctx(), []string{"VirtualMachine"}, property.Match{"name": "*"})
+	if !isFault[types.NotAuthenticated](err) {
+		t.Errorf("its view is gone: %v", err)
+	}
+	if active, err := a.SessionManager.UserSession(s.ctx()); err != nil || active != nil {
+		t.Errorf("its session goes on: %+v, %v", active, err)
+	}
+	again := s.login(1)
+	if got, err := again.names(); err != nil || !slices.Equal(got, allNames) {
+		t.Errorf("after another login: %q, %v", got, err)
+	}
+	if n := s.owned(); n != 0 {
+		t.Errorf("%d objects are left", n)
+	}
+}
+
+// waiting starts a wait of a client and returns its outcome.
+func (c *client) waiting(ctx context.Context) <-chan error {
+	c.s.t.Helper()
+	pc, err := property.DefaultCollector(c.Client.Client).Create(c.s.ctx())
+	c.s.must(err)
+	s := c.s
+	_, err = pc.CreateFilter(s.ctx(), types.CreateFilter{Spec: types.PropertyFilterSpec{
+		PropSet:   []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"name"}}},
+		ObjectSet: []types.ObjectSpec{{Obj: c.machine("DC0_H0_VM0")}},
+	}})
+	s.must(err)
+	first, err := methods.WaitForUpdatesEx(s.ctx(), c.Client, &types.WaitForUpdatesEx{This: pc.Reference()})
+	s.must(err)
+	before := s.double.count("WaitForUpdatesEx")
+	done := make(chan error, 1)
+	go func() {
+		_, err := methods.WaitForUpdatesEx(ctx, c.Client, &types.WaitForUpdatesEx{
+			This: pc.Reference(), Version: first.Returnval.Version,
+		})
+		done <- err
+	}()
+	s.eventually("the upstream gets the wait", func() bool { return s.double.count("WaitForUpdatesEx") > before })
+	return done
+}
+
+func TestAWaitEndsAtTheUpstreamWhenItsClientGoes(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "")
+	c := s.login(1)
+	ctx, cancel := context.WithCancel(s.ctx())
+	done := c.waiting(ctx)
+	cancel()
+	if err := <-done; err == nil {
+		t.Error("the wait has an answer")
+	}
+	s.eventually("the wait is cancelled at the upstream", func() bool { return d.count("CancelWaitForUpdates") == 1 })
+}
+
+func TestAWaitEndsWhenItsSessionEnds(t *testing.T) {
+	for name, end := range map[string]func(*scene, *client){
+		"logout": func(s *scene, c *client) { s.must(c.Logout(s.ctx())) },
+		"loss": func(s *scene, c *client) {
+			s.double.endAll()
+			s.must(s.login(3).read(0)) // it finds out
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDouble(t)
+			s := stage(t, d, "    max-sessions: 1\n")
+			c := s.login(1)
+			done := c.waiting(s.ctx())
+			end(s, c)
+			if err := <-done; !isFault[types.NotAuthenticated](err) {
+				t.Errorf("the wait ends with %v", err)
+			}
+			s.eventually("nothing is left", func() bool { return s.owned() == 0 })
+		})
+	}
+}
+
+func TestACallWithAnUnknownOutcomeIsNotMadeAgain(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "")
+	c := s.login(1)
+	vm := object.NewVirtualMachine(c.Client.Client, c.machine("DC0_H0_VM0"))
+	d.set(func() {
+		d.intercept = func(method string, w http.ResponseWriter, _ *http.Request) bool {
+			if method == "PowerOffVM_Task" || method == "QueryOptions" {
+				panic(http.ErrAbortHandler)
+			}
+			return false
+		}
+	})
+	_, err := vm.PowerOff(s.ctx())
+	if !isFault[types.SystemError](err) || d.count("PowerOffVM_Task") != 1 {
+		t.Errorf("a change: %v, made %d times", err, d.count("PowerOffVM_Task"))
+	}
+	_, err = methods.QueryOptions(s.ctx(), c.Client, &types.QueryOptions{This: *c.ServiceContent.Setting, Name: "x"})
+	if err == nil || d.count("QueryOptions") != 2 {
+		t.Errorf("a read: %v, made %d times", err, d.count("QueryOptions"))
+	}
+}
+
+// TestNobodyGetsWhatBelongsToAnother makes calls of all kinds with many sessions on few upstream ones.
+func TestNobodyGetsWhatBelongsToAnother(t *testing.T) {
+	d := newDouble(t)
+	d.serial = true
+	s := stage(t, d, "    max-sessions: 5\n")
+	const sessions = 60
+	var clients [sessions]*client
+	var logins sync.WaitGroup
+	for n := range sessions {
+		logins.Go(func() {
+			c, err := s.tryLogin(n % 20)
+			if err != nil {
+				t.Error(err)
+			}
+			clients[n] = c
+		})
+	}
+	if logins.Wait(); t.Failed() {
+		return
+	}
+	var all sync.WaitGroup
+	for i, c := range clients {
+		all.Go(func() {
+			for n := range 6 {
+				if err := c.everything(i + n); err != nil {
+					t.Errorf("session %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	s.eventually("nothing is left", func() bool { return s.owned() == 0 })
+	if n := len(d.secrets()); n > 5 {
+		t.Errorf("%d upstream sessions were made", n)
+	}
+}
+
+// everything makes a call of one of many kinds, and checks its answer.
+func (c *client) everything(n int) error {
+	switch n % 3 {
+	case 0:
+		return c.read(n / 3)
+	case 1:
+		got, err := c.names()
+		if err != nil || !slices.Equal(got, allNames) {
+			return fmt.Errorf("machines %q: %w", got, err)
+		}
+		return nil
+	}
+	ctx := c.s.ctx()
+	name := allNames[n/3%len(allNames)]
+	ref, err := object.NewSearchIndex(c.Client.Client).FindByInventoryPath(ctx, "/DC0/vm/"+name)
+	if err != nil {
+		return fmt.Errorf("find: %w", err)
+	}
+	pc, err := property.DefaultCollector(c.Client.Client).Create(ctx)
+	if err != nil {
+		return fmt.Errorf("make a collector: %w", err)
+	}
+	if !strings.Contains(pc.Reference().Value, c.key) {
+		return errors.New("the collector has another's key")
+	}
+	if _, err := pc.CreateFilter(ctx, types.CreateFilter{Spec: types.PropertyFilterSpec{
+		PropSet:   []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"name"}}},
+		ObjectSet: []types.ObjectSpec{{Obj: ref.Reference()}},
+	}}); err != nil {
+		return fmt.Errorf("make a filter: %w", err)
+	}
+	r, err := methods.WaitForUpdatesEx(ctx, c.Client, &types.WaitForUpdatesEx{This: pc.Reference()})
+	if err != nil {
+		return fmt.Errorf("wait: %w", err)
+	}
+	set := r.Returnval.FilterSet
+	if len(set) != 1 || !strings.Contains(set[0].Filter.Value, c.key) || set[0].ObjectSet[0].ChangeSet[0].Val != name {
+		return fmt.Errorf("the update is %+v", set)
+	}
+	return pc.Destroy(ctx)
+}

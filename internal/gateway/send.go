@@ -1,0 +1,243 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/vigate/vigate/internal/gateway/hop"
+	"github.com/vigate/vigate/internal/gateway/message"
+	"github.com/vigate/vigate/internal/gateway/method"
+	"github.com/vigate/vigate/internal/upstream"
+)
+
+var (
+	// errLost means that the upstream session was gone, so that nothing was done.
+	errLost = errors.New("the session at the upstream was gone")
+	// errUnknown means that a call may have been carried out or not.
+	errUnknown = errors.New("the outcome of the call is unknown")
+	// errDraining ends waits when the server shuts down.
+	errDraining = errors.New("the server shuts down")
+)
+
+// post sends a body to a path of the upstream with the session. The error wraps upstream.ErrUnreachable if
+// nothing was sent, else errUnknown.
+func (f *Front) post(
+	ctx context.Context, s *upstream.Session, path string, h http.Header, body []byte,
+) (*http.Response, error) {
+	u := *f.Upstream.URL()
+	u.Path = path
+	var read atomic.Bool
+	r := &http.Request{
+		Method: http.MethodPost, URL: &u, Host: u.Host, Header: h, ContentLength: int64(len(body)),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: hop.NewSource(body, &read),
+		GetBody: func() (io.ReadCloser, error) { return hop.NewSource(body, &read), nil },
+	}
+	s.Authorize(r.Header)
+	response, err := f.Upstream.RoundTrip(r.WithContext(ctx))
+	switch {
+	case err == nil:
+		return response, nil
+	case errors.Is(err, upstream.ErrUnreachable):
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case !read.Load():
+		return nil, fmt.Errorf("%w: %w", upstream.ErrUnreachable, err)
+	}
+	return nil, fmt.Errorf("%w: %w", errUnknown, err)
+}
+
+// patience is how long a call is waited for that makes something, after its client has gone: what it makes must
+// not be left behind.
+const patience = 5 * time.Minute
+
+// send sends the request and judges the answer.
+func (p *passage) send(ctx context.Context) (*Answer, error) {
+	if p.method.Makes != "" || p.method.Destroys {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+	}
+	response, err := p.round(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.judge(ctx, response)
+}
+
+// round makes the round trip, once more if nothing was sent, or if the method only reads.
+func (p *passage) round(ctx context.Context) (*http.Response, error) {
+	body := p.message.Append(nil, p.edits())
+	if p.Links != nil {
+		body = p.Links.Request(p.call.VIM, body)
+	}
+	for try := 1; ; try++ {
+		response, err := p.post(ctx, p.session, p.call.Path, hop.Request(p.call.Header), body)
+		switch {
+		case err == nil:
+			return response, nil
+		case ctx.Err() != nil, try == 2:
+		case errors.Is(err, upstream.ErrUnreachable), method.OnlyReads(p.message.Method):
+			continue
+		}
+		if errors.Is(err, errUnknown) && p.method.Makes != "" {
+			p.session.Spoil(err) // it may have made something
+		}
+		return nil, err
+	}
+}
+
+// edits returns the changes of the request: ids and keys of the client become those of the upstream.
+func (p *passage) edits() []message.Edit {
+	m := p.message
+	var edits []message.Edit
+	add := func(place message.Place, with string) {
+		if with != place.Text {
+			edits = append(edits, message.Edit{Place: place, With: with})
+		}
+	}
+	if m.Cookie.Text != "" {
+		add(m.Cookie, p.session.Cookie().Reveal())
+	}
+	switch {
+	case p.reader != "":
+		add(m.This, p.reader)
+	case p.on != nil:
+		add(m.This, p.on.Real)
+	default:
+		if with, ok := message.Translate(m.This.Text, p.realOf); ok {
+			add(m.This, with)
+		}
+	}
+	for _, place := range m.IDs {
+		if with, ok := message.Translate(place.Text, p.realOf); ok {
+			add(place, with)
+		}
+	}
+	if p.named {
+		if e, ok := m.Name(p.operation); ok {
+			edits = append(edits, e)
+		}
+	}
+	if p.retrieval != nil {
+		edits = append(edits, p.retrieval.edits...)
+	}
+	edits = p.keys(edits)
+	slices.SortFunc(edits, func(a, b message.Edit) int { return cmp.Or(a.Begin-b.Begin, b.End-a.End) })
+	end := 0
+	return slices.DeleteFunc(edits, func(e message.Edit) bool {
+		inside := e.Begin < end // of a part that is left out
+		end = max(end, e.End)
+		return inside
+	})
+}
+
+// keys adds the changes for the key of the client's session, where it stands alone.
+func (p *passage) keys(edits []message.Edit) []message.Edit {
+	key := []byte(p.live.Key().String())
+	raw := p.message.Raw
+	for at := 0; ; {
+		n := bytes.Index(raw[at:], key)
+		if n < 0 {
+			return edits
+		}
+		place := message.Place{Begin: at + n, End: at + n + len(key), Text: string(key)}
+		at = place.End
+		if !slices.ContainsFunc(edits, func(e message.Edit) bool {
+			return place.Begin < e.End && e.Begin < place.End
+		}) {
+			edits = append(edits, message.Edit{Place: place, With: p.session.Key().Reveal()})
+		}
+	}
+}
+
+// maxFault is the largest fault that is read as a whole, and maxMade the largest answer of a method that makes
+// something, in bytes.
+const (
+	maxFault = 1 << 20
+	maxMade  = 4 << 20
+)
+
+// judge looks for signs that the upstream session is gone, and notes what the call has made or destroyed.
+func (p *passage) judge(ctx context.Context, response *http.Response) (*Answer, error) {
+	switch {
+	case response.StatusCode == http.StatusOK && p.method.Makes != "":
+		return p.made(ctx, response)
+	case response.StatusCode == http.StatusOK:
+		if p.method.Destroys && p.on != nil {
+			p.table.Remove(p.on)
+		}
+		return p.passed(ctx, response)
+	}
+	raw, err := all(response, maxFault)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	if err := p.sign(ctx, response.StatusCode, raw); err != nil {
+		return nil, err
+	}
+	return p.whole(response, raw)
+}
+
+// all reads a whole answer of at most limit bytes.
+func all(response *http.Response, limit int64) ([]byte, error) {
+	defer func() { _ = response.Body.Close() }() // it was read
+	raw, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = errors.New("the answer is too long")
+	}
+	return raw, err
+}
+
+// sign returns an error if a fault is a sign that the upstream session is gone.
+func (p *passage) sign(ctx context.Context, status int, raw []byte) error {
+	fault := message.ReadFault(raw)
+	switch {
+	case fault.Kind == "NotAuthenticated" || status == http.StatusUnauthorized:
+		if p.session.Probe(ctx) {
+			return nil // it means something else
+		}
+	case fault.Kind == "ManagedObjectNotFound" && fault.Object != "" && fault.Object == p.reader:
+		p.session.Lost(fmt.Errorf("a collector of vigate's own is gone: %s", fault.Kind))
+	case fault.Kind == "ManagedObjectNotFound":
+		o := p.table.FindReal(p.live, fault.Object)
+		if o == nil {
+			return nil
+		}
+		if p.session.Probe(ctx) {
+			p.table.Remove(o)
+			return nil
+		}
+	default:
+		return nil
+	}
+	return p.orphaned(upstream.ErrGone)
+}
+
+// made registers what a call has made.
+func (p *passage) made(ctx context.Context, response *http.Response) (*Answer, error) {
+	raw, err := all(response, maxMade)
+	if err != nil {
+		p.session.Spoil(err)
+		return nil, fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	for _, ref := range message.Returned(raw) {
+		o := object{Type: ref.Type, Real: ref.ID}
+		if p.message.Method == "CreateFilter" {
+			o.Parent = p.on
+		}
+		if _, err := p.table.Add(p.live, o); err != nil {
+			p.cleaner.destroy(p.session, &o)
+			return nil, p.orphaned(err)
+		}
+	}
+	return p.whole(response, raw)
+}
