@@ -41,6 +41,15 @@ var library = sync.OnceValues(func() ([]string, error) {
 	return names, nil
 })
 
+const testWhole = 4 << 10
+
+// testSchema returns a schema with which only short answers are read as a whole.
+func testSchema() *Schema {
+	s := NewSchema()
+	s.whole = testWhole
+	return s
+}
+
 // typeNames returns the names of the data objects and enumerations of the API.
 func typeNames(t testing.TB, s *Schema) []string {
 	t.Helper()
@@ -95,7 +104,7 @@ func translated(t testing.TB, s *Schema, envelope string, shape Shape) string {
 // long returns an envelope that is too long to be read as a whole, with the same meaning.
 func long(envelope string) io.Reader {
 	at := strings.Index(envelope, "<soapenv:Body>")
-	comment := "<!--" + strings.Repeat(" ", wholeAnswer) + "-->"
+	comment := "<!--" + strings.Repeat(" ", testWhole) + "-->"
 	return iotestHalf{strings.NewReader(envelope[:at] + comment + envelope[at:])}
 }
 

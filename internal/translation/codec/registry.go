@@ -1,11 +1,9 @@
 package codec
 
 import (
-	"maps"
 	"reflect"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -16,28 +14,29 @@ import (
 // registry holds the types that have been used until now, by name. There are only as many as the
 // library has. A name that the library does not have is never kept.
 type registry struct {
-	known atomic.Pointer[map[string]Shape] // never changed, only replaced
-
-	mu      sync.Mutex // guards additions to known, and objects
+	mu      sync.RWMutex // guards the fields below; an object that has been returned is never changed
+	known   map[string]Shape
 	objects map[reflect.Type]*object
 }
 
 // named returns the data object, enumeration or request with a name.
 func (r *registry) named(name string) (Shape, bool) {
-	if known := r.known.Load(); known != nil {
-		if s, ok := (*known)[name]; ok {
-			return s, true
-		}
+	r.mu.RLock()
+	s, ok := r.known[name]
+	r.mu.RUnlock()
+	if ok {
+		return s, true
 	}
 	return r.add(name)
 }
 
 // find is named for a name in bytes. It does not allocate memory for a type that is known.
 func (r *registry) find(name []byte) (Shape, bool) {
-	if known := r.known.Load(); known != nil {
-		if s, ok := (*known)[string(name)]; ok {
-			return s, true
-		}
+	r.mu.RLock()
+	s, ok := r.known[string(name)]
+	r.mu.RUnlock()
+	if ok {
+		return s, true
 	}
 	return r.add(string(name))
 }
@@ -47,22 +46,18 @@ func (r *registry) add(name string) (Shape, bool) {
 	if !ok || t.Kind() != reflect.Struct && t.Kind() != reflect.String || strings.HasPrefix(name, "vim25:") {
 		return Shape{}, false
 	}
-	if _, base := strings.CutPrefix(name, "Base"); base && t.Name() != name {
+	if strings.HasPrefix(name, "Base") && t.Name() != name {
 		return Shape{}, false // the library has its interfaces in the same table
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.objects == nil {
-		r.objects = map[reflect.Type]*object{}
+	if r.known == nil {
+		r.known, r.objects = map[string]Shape{}, map[reflect.Type]*object{}
 	}
-	b := builder{known: map[string]Shape{}, objects: r.objects}
-	if old := r.known.Load(); old != nil {
-		maps.Copy(b.known, *old)
-	}
+	b := builder{r.known, r.objects}
 	s := b.shapeOf(t)
 	// The name in messages can differ from that in Go: setCustomValue.
-	b.known[name] = s
-	r.known.Store(&b.known)
+	r.known[name] = s
 	return s, true
 }
 
