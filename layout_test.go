@@ -130,8 +130,8 @@ var rooms = map[string]struct {
 	"internal/sts/lookup": {"binding httptoken peer xmlsig xmltoken",
 		"it says where services are, and knows none of them"},
 	"internal/sts": {
-		"access account extension principal session store directory login peer binding budget httptoken secret saml " +
-			"xmlsig xmltoken sts/signing",
+		"access account event extension principal session store directory login peer binding budget httptoken secret " +
+			"saml xmlsig xmltoken sts/signing",
 		"it serves tokens over HTTP as a binding does; it knows neither the API nor another binding",
 	},
 	"internal/binding": {"vim peer httptoken secret", "the shared part knows neither a binding nor a codec"},

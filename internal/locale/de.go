@@ -70,6 +70,7 @@ var german = map[string]string{
 	"event.vigate.ticket.generic.used":    "Ein allgemeines Dienstticket des Benutzers %[1]s wurde verwendet",
 	"event.vigate.ticket.local.issued":    "Für Benutzer %[1]s wurde ein lokales Ticket ausgestellt",
 	"event.vigate.ticket.local.used":      "Ein lokales Ticket des Benutzers %[1]s wurde verwendet",
+	"event.vigate.token.issued":           "Benutzer %[1]s hat ein Sicherheitstoken für %[2]s erhalten",
 	"event.vigate.session.impersonated":   "Benutzer %[1]s nimmt die Identität des Benutzers %[2]s an",
 	"event.vigate.permission.set":         "Benutzer %[1]s hat die Berechtigungen für %[2]s festgelegt",
 	"event.vigate.permission.removed":     "Benutzer %[1]s hat die Berechtigungen für %[2]s entfernt",

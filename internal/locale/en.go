@@ -73,6 +73,7 @@ var english = map[string]string{
 	"event.vigate.ticket.generic.used":    "A generic service ticket of user %[1]s was used",
 	"event.vigate.ticket.local.issued":    "A local ticket was issued to user %[1]s",
 	"event.vigate.ticket.local.used":      "A local ticket of user %[1]s was used",
+	"event.vigate.token.issued":           "User %[1]s got a security token for %[2]s",
 	"event.vigate.session.impersonated":   "User %[1]s is impersonating user %[2]s",
 	"event.vigate.permission.set":         "User %[1]s set the permissions of %[2]s",
 	"event.vigate.permission.removed":     "User %[1]s removed the permissions of %[2]s",

@@ -70,6 +70,7 @@ var spanish = map[string]string{
 	"event.vigate.ticket.generic.used":    "Se utilizó un vale de servicio genérico del usuario %[1]s",
 	"event.vigate.ticket.local.issued":    "Se emitió un vale local para el usuario %[1]s",
 	"event.vigate.ticket.local.used":      "Se utilizó un vale local del usuario %[1]s",
+	"event.vigate.token.issued":           "El usuario %[1]s obtuvo un token de seguridad para %[2]s",
 	"event.vigate.session.impersonated":   "El usuario %[1]s suplanta al usuario %[2]s",
 	"event.vigate.permission.set":         "El usuario %[1]s estableció los permisos de %[2]s",
 	"event.vigate.permission.removed":     "El usuario %[1]s quitó los permisos de %[2]s",

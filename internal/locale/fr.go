@@ -70,6 +70,7 @@ var french = map[string]string{
 	"event.vigate.ticket.generic.used":    "Un ticket de service générique de l’utilisateur %[1]s a été utilisé",
 	"event.vigate.ticket.local.issued":    "Un ticket local a été émis pour l’utilisateur %[1]s",
 	"event.vigate.ticket.local.used":      "Un ticket local de l’utilisateur %[1]s a été utilisé",
+	"event.vigate.token.issued":           "L’utilisateur %[1]s a obtenu un jeton de sécurité pour %[2]s",
 	"event.vigate.session.impersonated":   "L’utilisateur %[1]s emprunte l’identité de l’utilisateur %[2]s",
 	"event.vigate.permission.set":         "L’utilisateur %[1]s a défini les autorisations de %[2]s",
 	"event.vigate.permission.removed":     "L’utilisateur %[1]s a supprimé les autorisations de %[2]s",

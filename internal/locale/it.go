@@ -70,6 +70,7 @@ var italian = map[string]string{
 	"event.vigate.ticket.generic.used":    "È stato utilizzato un ticket di servizio generico dell’utente %[1]s",
 	"event.vigate.ticket.local.issued":    "È stato emesso un ticket locale per l’utente %[1]s",
 	"event.vigate.ticket.local.used":      "È stato utilizzato un ticket locale dell’utente %[1]s",
+	"event.vigate.token.issued":           "L’utente %[1]s ha ottenuto un token di sicurezza per %[2]s",
 	"event.vigate.session.impersonated":   "L’utente %[1]s sta rappresentando l’utente %[2]s",
 	"event.vigate.permission.set":         "L’utente %[1]s ha impostato le autorizzazioni di %[2]s",
 	"event.vigate.permission.removed":     "L’utente %[1]s ha rimosso le autorizzazioni di %[2]s",

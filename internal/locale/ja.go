@@ -70,6 +70,7 @@ var japanese = map[string]string{
 	"event.vigate.ticket.generic.used":    "ユーザー %[1]s の汎用サービス チケットが使用されました",
 	"event.vigate.ticket.local.issued":    "ユーザー %[1]s にローカル チケットが発行されました",
 	"event.vigate.ticket.local.used":      "ユーザー %[1]s のローカル チケットが使用されました",
+	"event.vigate.token.issued":           "ユーザー %[1]s が %[2]s のセキュリティ トークンを取得しました",
 	"event.vigate.session.impersonated":   "ユーザー %[1]s がユーザー %[2]s として偽装しています",
 	"event.vigate.permission.set":         "ユーザー %[1]s が %[2]s の権限を設定しました",
 	"event.vigate.permission.removed":     "ユーザー %[1]s が %[2]s の権限を削除しました",

@@ -72,6 +72,7 @@ var korean = map[string]string{
 	"event.vigate.ticket.generic.used":    "%[1]s 사용자의 일반 서비스 티켓이 사용되었습니다",
 	"event.vigate.ticket.local.issued":    "%[1]s 사용자에게 로컬 티켓이 발급되었습니다",
 	"event.vigate.ticket.local.used":      "%[1]s 사용자의 로컬 티켓이 사용되었습니다",
+	"event.vigate.token.issued":           "%[1]s 사용자가 %[2]s에 대한 보안 토큰을 받았습니다",
 	"event.vigate.session.impersonated":   "%[1]s 사용자가 %[2]s 사용자를 가장하고 있습니다",
 	"event.vigate.permission.set":         "%[1]s 사용자가 %[2]s의 사용 권한을 설정했습니다",
 	"event.vigate.permission.removed":     "%[1]s 사용자가 %[2]s의 사용 권한을 제거했습니다",

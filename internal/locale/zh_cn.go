@@ -70,6 +70,7 @@ var simplifiedChinese = map[string]string{
 	"event.vigate.ticket.generic.used":    "用户 %[1]s 的通用服务票证已被使用",
 	"event.vigate.ticket.local.issued":    "已向用户 %[1]s 颁发本地票证",
 	"event.vigate.ticket.local.used":      "用户 %[1]s 的本地票证已被使用",
+	"event.vigate.token.issued":           "用户 %[1]s 获取了 %[2]s 的安全令牌",
 	"event.vigate.session.impersonated":   "用户 %[1]s 正在模拟用户 %[2]s",
 	"event.vigate.permission.set":         "用户 %[1]s 已设置 %[2]s 的权限",
 	"event.vigate.permission.removed":     "用户 %[1]s 已移除 %[2]s 的权限",

@@ -70,6 +70,7 @@ var traditionalChinese = map[string]string{
 	"event.vigate.ticket.generic.used":    "使用者 %[1]s 的一般服務票證已使用",
 	"event.vigate.ticket.local.issued":    "已向使用者 %[1]s 核發本機票證",
 	"event.vigate.ticket.local.used":      "使用者 %[1]s 的本機票證已使用",
+	"event.vigate.token.issued":           "使用者 %[1]s 取得了 %[2]s 的安全性權杖",
 	"event.vigate.session.impersonated":   "使用者 %[1]s 正在模擬使用者 %[2]s",
 	"event.vigate.permission.set":         "使用者 %[1]s 已設定 %[2]s 的權限",
 	"event.vigate.permission.removed":     "使用者 %[1]s 已移除 %[2]s 的權限",

@@ -1,11 +1,13 @@
 package serve
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/sts"
 	"github.com/vigate/vigate/internal/sts/lookup"
 	"github.com/vigate/vigate/internal/sts/signing"
@@ -28,6 +30,10 @@ func (n *Node) openTokens(o Options) {
 		Access: n.Access.Table(), Directory: n.Directory, Sync: n.Mirror.Sync,
 		BearerMax: o.Identity.Tokens.BearerMax, KeyMax: o.Identity.Tokens.HolderOfKeyMax,
 		Skew: o.Identity.Tokens.ClockSkew, Now: n.now, Logger: n.logger,
+		Post: func(ctx context.Context, e event.Event) error {
+			_, err := n.Mirror.Commit(ctx, n.Events.Change(e))
+			return err
+		},
 	})
 }
 

@@ -2,6 +2,7 @@ package sts
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
@@ -12,8 +13,10 @@ import (
 
 	"github.com/vmware/govmomi/sts"
 
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/xmlsig/xmlsigtest"
 )
 
@@ -111,6 +114,43 @@ func TestGovmomiRenewsAndDelegatesEveryFormOfToken(t *testing.T) {
 				t.Errorf("%s, by ActAs of %s: %+v, was %+v", name, what, a, old)
 			}
 		}
+	}
+}
+
+func TestAnEventTellsWhoHasGotATokenForWhom(t *testing.T) {
+	s := newSite(t)
+	key := xmlsigtest.NewKey(t, "own key of ann")
+	bearer, _ := s.issue(sts.TokenRequest{Userinfo: annInfo, Delegatable: true})
+	held, _ := s.issue(sts.TokenRequest{
+		Userinfo: annInfo, Certificate: pair(key), Lifetime: time.Hour, Renewable: true,
+	})
+	acting, _ := s.issue(sts.TokenRequest{Certificate: pair(s.extension), ActAs: true, Token: bearer, Renewable: true})
+	s.renew(sts.TokenRequest{Certificate: pair(s.extension), Token: acting})
+	want := []string{
+		`VSPHERE.LOCAL\ann  VSPHERE.LOCAL\ann bearer`, `VSPHERE.LOCAL\ann  VSPHERE.LOCAL\ann holder of key`,
+		solution + `  VSPHERE.LOCAL\ann holder of key`,
+		`VSPHERE.LOCAL\ann ` + solution + ` VSPHERE.LOCAL\ann holder of key`,
+	}
+	posted := s.Events.Query(event.Filter{IDs: []string{"vigate.token.issued"}, MaxCount: 10})
+	if len(posted) != len(want) {
+		t.Fatalf("%d events: %+v", len(posted), posted)
+	}
+	for i, e := range posted {
+		got := e.User + " " + e.Origin + " " + e.Subject + " " + e.Args["kind"]
+		ends, err := time.Parse(time.RFC3339, e.Args["ends"])
+		if got != want[i] || err != nil || !ends.After(s.clock.Now()) || e.Address != "192.0.2.1" ||
+			!strings.HasPrefix(e.Args["token"], "_") {
+			t.Errorf("event %d is %q, want %q: %+v", i, got, want[i], e)
+		}
+		if text := fmt.Sprint(e); strings.Contains(text, password) || strings.Contains(text, "saml2:") {
+			t.Errorf("event %d has a secret: %s", i, text)
+		}
+	}
+	// A token that nobody can find out about is not given to anybody.
+	s.postErr = store.ErrUnavailable
+	_, err := s.client().Renew(t.Context(), sts.TokenRequest{Certificate: pair(key), Token: held})
+	if err == nil || !strings.Contains(err.Error(), textUnavailable) {
+		t.Errorf("without an event: %v", err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (s *Service) exchangeToken(
 	if err := s.describe(t, who.Identity); err != nil {
 		return answer, err
 	}
-	signed, err := s.sign(ctx, p, t, 0, who.NotAfter)
+	signed, err := s.sign(ctx, p, who, t, 0, who.NotAfter)
 	if err != nil {
 		return answer, err
 	}

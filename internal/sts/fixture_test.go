@@ -59,6 +59,7 @@ type site struct {
 	extension xmlsigtest.Key
 	log       *logs
 	staff     *staff
+	postErr   error // of events
 
 	mu   sync.Mutex
 	peer peer.Peer
@@ -121,6 +122,13 @@ func newSite(t testing.TB) *site {
 	s.service = New(Options{
 		Keys: keys, Instance: s.Settings.Instance, Accounts: s.Accounts.Table(), Extensions: s.Extensions.Table(),
 		Access: s.Access.Table(), Directory: s.Directory, Sync: s.Mirror.Sync, Now: s.clock.Now, Logger: logger,
+		Post: func(ctx context.Context, e event.Event) error {
+			if s.postErr != nil {
+				return s.postErr
+			}
+			_, err := s.Mirror.Commit(ctx, s.Events.Change(e))
+			return err
+		},
 	})
 	passwords, err := login.NewPasswords(s.Accounts)
 	s.must(err)

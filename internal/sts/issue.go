@@ -127,7 +127,7 @@ func (s *Service) issue(ctx context.Context, p *peer.Peer, r *request) (string, 
 		}
 		ends = append(ends, r.actAs.NotOnOrAfter)
 	}
-	signed, err := s.sign(ctx, p, t, r.lifetime, ends...)
+	signed, err := s.sign(ctx, p, who, t, r.lifetime, ends...)
 	if err != nil {
 		return "", err
 	}
@@ -207,7 +207,7 @@ func (s *Service) renew(ctx context.Context, p *peer.Peer, r *request) (string, 
 	if err := s.describe(t, who.Identity); err != nil {
 		return "", err
 	}
-	signed, err := s.sign(ctx, p, t, r.lifetime, who.NotAfter)
+	signed, err := s.sign(ctx, p, who, t, r.lifetime, who.NotAfter)
 	if err != nil {
 		return "", err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/directory"
+	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
@@ -63,7 +64,9 @@ type Options struct {
 	// are DefaultBearerMax and DefaultKeyMax.
 	BearerMax, KeyMax time.Duration
 	// Skew is how much the clocks of clients may differ. If it is 0, it is DefaultSkew.
-	Skew   time.Duration
+	Skew time.Duration
+	// Post writes the event of an issued token. If nil, there are no events.
+	Post   func(context.Context, event.Event) error
 	Now    func() time.Time // if nil, time.Now
 	Logger *slog.Logger     // if nil, slog.Default
 }

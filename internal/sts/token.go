@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
@@ -58,10 +61,11 @@ func (s *Service) describe(t *saml.Assertion, i session.Identity) (err error) {
 // fullName returns the full name in a token.
 func fullName(a *saml.Assertion) string { return strings.TrimSpace(a.GivenName + " " + a.Surname) }
 
-// sign completes a token, which begins now. It ends after life, at the longest life of its kind, with the
-// certificates of its key and of the service, or at one of the ends that are not zero, whichever is first.
+// sign completes a token that by has asked for, and posts its event. The token begins now. It ends after life,
+// at the longest life of its kind, with the certificates of its key and of the service, or at one of the ends
+// that are not zero, whichever is first.
 func (s *Service) sign(
-	ctx context.Context, p *peer.Peer, t *saml.Assertion, life time.Duration, ends ...time.Time,
+	ctx context.Context, p *peer.Peer, by login.Proof, t *saml.Assertion, life time.Duration, ends ...time.Time,
 ) (signed []byte, err error) {
 	signer, err := s.o.Keys.Signer(ctx)
 	if err != nil {
@@ -96,10 +100,42 @@ func (s *Service) sign(
 	if err != nil {
 		return nil, err
 	}
+	if err := s.post(ctx, p, by, t); err != nil {
+		return nil, err
+	}
 	s.o.Logger.InfoContext(ctx, "token issued", "request", p.Request.String(), "id", t.ID,
 		"principal", t.Subject.String(), "holder", t.Holder.String(), "bearer", t.Bearer(), "ends", t.NotOnOrAfter,
 		"address", p.Address)
 	return signed, nil
+}
+
+// The kinds of tokens in events.
+const (
+	kindBearer      = "bearer"
+	kindHolderOfKey = "holder of key"
+)
+
+// post posts who has got a token, for whom, of which kind, and until when it is valid. Nobody gets a token
+// without it.
+func (s *Service) post(ctx context.Context, p *peer.Peer, by login.Proof, t *saml.Assertion) error {
+	if s.o.Post == nil {
+		return nil
+	}
+	e := event.Event{
+		Type: "EventEx", ID: "vigate.token.issued", User: by.Identity.Name.String(), Subject: t.Subject.String(),
+		Address: p.Address, UserAgent: p.UserAgent,
+		Args: map[string]string{"kind": kindBearer, "ends": t.NotOnOrAfter.Format(timeForm), "token": t.ID},
+	}
+	if by.Origin != nil {
+		e.Origin = by.Origin.Name.String()
+	}
+	if !t.Bearer() {
+		e.Args["kind"] = kindHolderOfKey
+	}
+	if err := s.o.Post(ctx, e); err != nil {
+		return fmt.Errorf("post event of token: %w", err)
+	}
+	return nil
 }
 
 // The envelope around an answer.

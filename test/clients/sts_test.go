@@ -51,12 +51,19 @@ func (s *server) keyed(t *testing.T, cert, key string) *govc {
 // the key.
 func (s *server) registered(t *testing.T, name string) func() *govc {
 	t.Helper()
+	cert, key := s.extension(t, name)
+	return func() *govc { return s.keyed(t, cert, key) }
+}
+
+// extension registers an extension with a certificate, and returns the files of the certificate and its key.
+func (s *server) extension(t *testing.T, name string) (cert, key string) {
+	t.Helper()
 	admin := s.govc(t, adminUser, adminPassword, false)
-	cert, key := rsaCertificate(t, name)
+	cert, key = rsaCertificate(t, name)
 	admin.okStdin(`{"key":"`+name+`","version":"1.0","description":{"label":"CSI","summary":"Storage"},`+
 		`"lastHeartbeatTime":"2026-01-01T00:00:00Z"}`, "extension.register")
 	admin.ok("extension.setcert", "-cert-pem", readFile(t, cert), name)
-	return func() *govc { return s.keyed(t, cert, key) }
+	return cert, key
 }
 
 // own returns who govc is logged in as.
@@ -148,6 +155,16 @@ func TestVigateIssuesRenewsAndShowsTokens(t *testing.T) {
 	out := ok(nil, "login", "--token-file", renewed, "--cert", cert, "--key", key)
 	has(t, "login with a renewed token", out, `VSPHERE.LOCAL\Administrator`)
 	has(t, "a bearer token", ok(user, "token", "issue"), "<saml2:Assertion")
+	// An extension acts as the user of a delegatable token.
+	delegable, acting := filepath.Join(t.TempDir(), "delegable"), filepath.Join(t.TempDir(), "acting")
+	ok(user, "token", "issue", "--delegatable", "--out", delegable)
+	extCert, extKey := s.extension(t, "com.example.proxy")
+	ok(nil, "token", "issue", "--cert", extCert, "--key", extKey, "--act-as", delegable, "--out", acting)
+	has(t, "a token by ActAs", ok(nil, "token", "show", acting), "Administrator@VSPHERE.LOCAL", "Held by:",
+		"com.example.proxy@VSPHERE.LOCAL")
+	has(t, "a token by ActAs, as JSON", ok(nil, "token", "show", acting, "-o", "json"), `"holder":`)
+	out = ok(nil, "login", "--token-file", acting, "--cert", extCert, "--key", extKey)
+	has(t, "login by ActAs", out, `VSPHERE.LOCAL\Administrator`)
 	if out, err := s.try(nil, "token", "issue"); err == nil || !strings.Contains(out, "give a user") {
 		t.Errorf("without a credential: %v %s", err, out)
 	}
