@@ -51,11 +51,16 @@ var rooms = map[string]struct {
 	"internal/store/storetest":    {"store testclock", "the suite must fit every store"},
 	"internal/testclock":          {"", "support of tests: a clock"},
 	"internal/event":              {"store principal record", "the log holds facts; readers make the texts"},
-	"internal/audit":              {"event", "a line of the log doesn't depend on which calls leave one"},
-	"internal/setting":            {"store event principal record", "options don't depend on who sets them"},
-	"internal/eviction":           {"store principal record", "it only requests that sessions end"},
-	"internal/access":             {"store event principal record", "authority is decided without sessions and logins"},
-	"internal/roster":             {"store", "the order of creations doesn't depend on what is created"},
+	"internal/front": {
+		"domain login login/passthrough principal secret session sessionmanager upstream upstream/settings vim " +
+			"access event",
+		"who comes in, and as whom: it passes nothing on and knows no binding",
+	},
+	"internal/audit":    {"event", "a line of the log doesn't depend on which calls leave one"},
+	"internal/setting":  {"store event principal record", "options don't depend on who sets them"},
+	"internal/eviction": {"store principal record", "it only requests that sessions end"},
+	"internal/access":   {"store event principal record", "authority is decided without sessions and logins"},
+	"internal/roster":   {"store", "the order of creations doesn't depend on what is created"},
 	"internal/account": {"store event principal record roster eviction",
 		"a user exists whether or not it logs in"},
 	"internal/extension": {
@@ -411,7 +416,7 @@ var large = map[string]struct {
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2700, "sessions, tickets, limits and the conditions of commits change together"},
-	"internal/upstream": {2700, "accounts, pools, places and queues of an upstream are one state under one lock"},
+	"internal/upstream": {2750, "accounts, pools, places and queues of an upstream are one state under one lock"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},
 }

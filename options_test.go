@@ -33,7 +33,6 @@ import (
 	"github.com/vigate/vigate/internal/inventory"
 	"github.com/vigate/vigate/internal/lab"
 	"github.com/vigate/vigate/internal/login"
-	"github.com/vigate/vigate/internal/login/passthrough"
 	"github.com/vigate/vigate/internal/login/samltoken"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/principal"
@@ -60,13 +59,6 @@ import (
 	"github.com/vigate/vigate/internal/upstream/wire"
 	"github.com/vigate/vigate/internal/vim"
 )
-
-// noUser is an upstream without users.
-type noUser struct{}
-
-func (noUser) Try(context.Context, string, secret.Text) (passthrough.User, error) {
-	return passthrough.User{}, passthrough.ErrRefused
-}
 
 // constructors has every exported function of internal/ with a parameter that is a struct of options of
 // its own package. Each entry calls the function with the options that are required and no others, and
@@ -184,6 +176,7 @@ var constructors = map[string]func(*testing.T){
 			t.Errorf("found %v", found)
 		}
 	},
+	"internal/front.New": newFront,
 	"internal/login.NewGate": func(t *testing.T) {
 		w := newWorld(t)
 		g := w.NewGate(login.GateOptions{})
@@ -192,14 +185,7 @@ var constructors = map[string]func(*testing.T){
 		_, err = g.Prove(t.Context(), login.Attempt{Credential: login.CloneTicket{}})
 		refused(t, err)
 	},
-	"internal/login/passthrough.New": func(t *testing.T) {
-		m := passthrough.New(passthrough.Options{Front: "lab", Upstream: noUser{}, Digest: newWorld(t).Accounts.Digest})
-		p := login.Password{User: "x", Secret: secret.New("y")}
-		_, err := m.Authenticate(t.Context(), login.Attempt{Credential: p})
-		if !errors.Is(err, login.ErrRejected) {
-			t.Error(err)
-		}
-	},
+	"internal/login/passthrough.New": newPassthrough,
 	"internal/login/samltoken.New": func(t *testing.T) {
 		m, err := samltoken.New(samltoken.Options{Spent: &login.Spent{}})
 		check(t, err)

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
+	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/upstream"
 )
 
 func configCommand() *cobra.Command {
@@ -28,14 +31,17 @@ func configCheckCommand() *cobra.Command {
 	var offline bool
 	cmd := &cobra.Command{
 		Use:   "check FILE",
-		Short: "Check a configuration file and try its identity sources",
-		Long: `Check a configuration file, and try each identity source in it.
+		Short: "Check a configuration file and try its identity sources and upstreams",
+		Long: `Check a configuration file, and try each identity source and upstream in it.
 
 Every mistake in the file is printed on a line of its own, with its place, and
 the exit code is 2. Without a mistake, each identity source is tried: keys,
 certificates and servers are read, and service accounts log in. For each source,
 one line says what it is for, and the next line what it answered. If a source
-fails, the exit code is 1. No user logs in, and nothing is changed.`,
+fails, the exit code is 1. No user logs in, and nothing is changed.
+
+Each upstream is tried, too: its certificate, its version, and a login with each
+account, which is logged out again.`,
 		Example: "  vigate config check /etc/vigate/vigate.yaml",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,10 +54,11 @@ fails, the exit code is 1. No user logs in, and nothing is changed.`,
 			if offline {
 				return nil
 			}
-			return tryIdentity(cmd.Context(), out, c.identity)
+			return errors.Join(tryIdentity(cmd.Context(), out, c.identity),
+				tryUpstreams(cmd.Context(), out, c.upstreams))
 		},
 	}
-	cmd.Flags().BoolVar(&offline, "offline", false, "do not connect to the identity sources")
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not connect to the identity sources and upstreams")
 	return cmd
 }
 
@@ -76,10 +83,61 @@ func checkConfig(file string) (configuration, error) {
 	} else {
 		all = append(all, command.Mistakes(command.Mistaken(err))...)
 	}
+	var sound []upstream.Config
+	for _, u := range c.upstreams {
+		if len(u.Check()) == 0 {
+			sound = append(sound, u)
+		}
+	}
+	if _, err := openUpstreams(sound); err != nil {
+		all = append(all, command.Mistakes(command.Mistaken(err))...)
+	}
 	if len(all) > 0 {
 		return c, command.Mistaken(errors.Join(all...))
 	}
 	return c, nil
+}
+
+// openUpstreams opens the upstreams, which reads the files that they name. It sends nothing. The error joins all
+// mistakes.
+func openUpstreams(all []upstream.Config) ([]*upstream.Upstream, error) {
+	opened, errs := make([]*upstream.Upstream, len(all)), make([]error, len(all))
+	for i, c := range all {
+		opened[i], errs[i] = upstream.Open(c, upstream.Options{
+			Version: serve.Version, Logger: slog.New(slog.DiscardHandler),
+		})
+	}
+	return opened, errors.Join(errs...)
+}
+
+// tryUpstreams prints what each upstream answers.
+func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config) error {
+	opened, err := openUpstreams(all)
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, u := range opened {
+		bad := false
+		fmt.Fprintf(out, "upstreams.%s\n", command.Clean(u.Name()))
+		for _, f := range u.Test(ctx) {
+			result := "ok: " + f.Found
+			if f.Err != nil {
+				bad = true
+				result = "FAILED: " + f.Err.Error()
+			}
+			fmt.Fprintf(out, "  %s: %s\n", command.Clean(f.Subject), command.Clean(result))
+		}
+		if bad {
+			failed++
+		}
+		// The test has logged out again. What failed to is reported by the server's next start.
+		_ = u.Drain(ctx)
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of the upstreams failed", failed)
+	}
+	return nil
 }
 
 // needsData reports whether the absence of the data directory is one of the mistakes.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -14,6 +16,8 @@ import (
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/serve/shared"
+	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/settings"
 )
 
 // maxConfigFile limits the size of a configuration file, in bytes.
@@ -35,7 +39,10 @@ password and prints it once.
 Every flag except --config is also a key of the configuration file, in YAML:
   listen: 0.0.0.0:443
   idle-timeout: 1h
-A flag overrides the file.`,
+A flag overrides the file.
+
+On SIGHUP, and when the file changes, the accounts and limits of its upstreams
+are read again. Other keys need a restart.`,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,9 +50,18 @@ A flag overrides the file.`,
 			if err != nil {
 				return err
 			}
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
 			err = serve.Run(cmd.Context(), c.Config, serve.Terminal{
 				Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Getenv: os.Getenv, IsTerminal: isTerminal,
-			}, serve.Options{Identity: c.identity, OpenStore: shared.Open})
+			}, serve.Options{
+				Identity: c.identity, Upstreams: c.upstreams, OpenStore: shared.Open, File: file, Hangup: hangup,
+				Reread: func() ([]upstream.Config, error) {
+					c, err := loadConfig(file, given(flags))
+					return c.upstreams, err
+				},
+			})
 			if _, ok := errors.AsType[*config.Error](err); ok {
 				err = command.Mistaken(err)
 			}
@@ -67,7 +83,8 @@ A flag overrides the file.`,
 // configuration is the whole content of a configuration file, with the flags that override it.
 type configuration struct {
 	config.Config
-	identity identity.Config
+	identity  identity.Config
+	upstreams []upstream.Config
 }
 
 // loadConfig reads the configuration from the file and the flags. Its error joins all mistakes, and
@@ -87,7 +104,8 @@ func loadConfig(file string, flags []config.Flag) (configuration, error) {
 	}
 	c := configuration{identity: identity.Defaults()}
 	var err error
-	c.Config, err = config.Load(file, src, flags, c.identity.Section(file))
+	c.Config, err = config.Load(file, src, flags, c.identity.Section(file),
+		settings.Section(file, &c.upstreams))
 	if err != nil {
 		return configuration{identity: c.identity}, command.Mistaken(err)
 	}

@@ -193,6 +193,27 @@ func (c *Cluster) Leave(ctx context.Context) error {
 // Nodes returns the nodes that are running, or were until moments ago, sorted by name.
 func (c *Cluster) Nodes() []Node { return c.view.live(c.opts.Now()) }
 
+// Key returns the key of this process among the nodes.
+func (c *Cluster) Key() string { return c.self.Key }
+
+// Alive reports whether the process with the key is running, or was until moments ago.
+func (c *Cluster) Alive(key string) bool {
+	return key == c.self.Key || slices.ContainsFunc(c.Nodes(), func(n Node) bool { return n.Key == key })
+}
+
+// Share returns how many processes are running, and which of them this one is, from 0. All of them agree
+// on the order.
+func (c *Cluster) Share() (index, processes int) {
+	keys := []string{c.self.Key}
+	for _, n := range c.Nodes() {
+		if n.Key != c.self.Key {
+			keys = append(keys, n.Key)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Index(keys, c.self.Key), len(keys)
+}
+
 // Live reads from the store which nodes use it. The commands for a store use it; a server has a
 // Cluster.
 func Live(ctx context.Context, s store.Store, now time.Time) ([]Node, error) {

@@ -98,7 +98,7 @@ func (c *Checker) Disown(ctx context.Context) error {
 	}
 	foreign := func(i *session.Identity) bool { return i != nil && !i.Extension && !c.Vouched(i.Name.Domain) }
 	domains := map[string]bool{}
-	for l := range c.Sessions.All() {
+	for l := range c.Sessions.AllFronts() {
 		// The copy of a session costs more than a look at its principals.
 		if identity, origin := l.Who(); foreign(identity) || foreign(origin) {
 			if s := l.Session(); s.LoginTime.Before(c.Since) {

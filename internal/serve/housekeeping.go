@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/vigate/vigate/internal/cluster"
+	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/store"
 )
@@ -37,8 +39,20 @@ type chore struct {
 func (n *Node) newChecker() *recheck.Checker {
 	return &recheck.Checker{
 		Sessions: n.Sessions, Sources: n.sources.Recheck(), Since: n.now(), Logger: n.logger,
-		Vouched: func(domain string) bool { return n.Directory.Source(domain) != nil },
+		Vouched: n.vouched,
 	}
+}
+
+// vouched reports whether a source is for the domain. The password of a user of an upstream is kept
+// nowhere, so the sessions of such users end with the server through which they logged in. In a cluster
+// that may be another one.
+func (n *Node) vouched(domain string) bool {
+	if front, _, ok := (principal.Name{Domain: domain}).Upstream(); ok {
+		return n.fresh != nil && slices.ContainsFunc(n.fronts, func(f *frontServer) bool {
+			return f.front.PassThrough() && f.front.Name() == front
+		})
+	}
+	return n.Directory.Source(domain) != nil
 }
 
 // housekeeping runs the periodic tasks until ctx ends. Each has its own timer, so that a slow task
@@ -52,6 +66,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"trim events", trimEvery, n.trimEvents},
 		{"post failed logins that were counted", reportEvery, n.gate.Flush},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
+		{"follow the configuration file", reloadEvery, n.reload.look},
 		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
 	if !n.guest {

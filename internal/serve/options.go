@@ -4,12 +4,14 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/upstream"
 )
 
 // Options are the parameters of Open that are not part of the configuration.
@@ -21,6 +23,13 @@ type Options struct {
 	Patience time.Duration
 	// Identity is the section of the configuration with the identity sources.
 	Identity identity.Config
+	// Upstreams is the section of the configuration with the servers behind this one.
+	Upstreams []upstream.Config
+	// Reread reads that section again, when Hangup gets a value or File has changed. If nil, that is
+	// never done.
+	Reread func() ([]upstream.Config, error)
+	Hangup <-chan os.Signal
+	File   string // the configuration file; empty: none
 	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
 	// 250 ms. If negative, the answers are not delayed.
 	PasswordGrid time.Duration

@@ -12,13 +12,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/admin"
 	"github.com/vigate/vigate/internal/binding"
@@ -45,6 +41,9 @@ import (
 	"github.com/vigate/vigate/internal/sts"
 	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/trust"
+	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/manager"
+	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -67,6 +66,11 @@ type Node struct {
 	*domain.Domain
 	tickets *os.Root // directory of local's files
 	local   *login.LocalTickets
+	methods []login.Method // the ways in besides clones
+	bodies  *binding.Bodies
+	fronts  []*frontServer
+	reload  reload
+	book    *note.Book        // of the sessions at the upstreams
 	sources *identity.Sources // besides the server's own users
 	users   *recheck.Checker
 	gate    *login.Gate
@@ -85,8 +89,10 @@ type Node struct {
 // Open assembles a server on the store in cfg.Data, which is created if it does not exist, and
 // waits until all state is loaded. It does not open listeners.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
-	n := &Node{logger: cmp.Or(o.Logger, slog.Default()), now: o.Now, around: o.Around, guest: o.Guest,
-		cancel: func() {}}
+	n := &Node{
+		logger: cmp.Or(o.Logger, slog.Default()), now: o.Now, around: o.Around, guest: o.Guest,
+		bodies: binding.NewBodies(0), cancel: func() {},
+	}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -135,9 +141,11 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		return nil, err
 	}
 	n.signing = newSigning(o, n.now, n.logger)
+	n.book = n.newBook()
 	n.Domain, err = domain.New(domain.Options{
 		Store: h.store(n.Store), Base: baseValues(cfg), DefaultDomain: cfg.DefaultDomain,
-		Thumbprint: n.ticketThumbprint, Views: []store.View{n.cluster.View(), n.signing.View()}, Requests: n.requests,
+		Thumbprint: n.ticketThumbprint, Requests: n.requests,
+		Views:  []store.View{n.cluster.View(), n.signing.View(), n.book.View()},
 		Sweeps: n.maySweep, Patience: o.Patience, Cost: o.Cost, Policy: o.Policy,
 		Now: n.now, Logger: n.logger,
 		Sources: append([]directory.Source{directory.SystemUsers(nil)}, n.sources.Directories()...),
@@ -147,6 +155,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	}
 	n.users = n.newChecker()
 	n.cluster.Attach(n.Mirror)
+	n.book.Attach(n.Mirror)
 	n.openTokens(o)
 	if err := n.openAPI(cfg, o, h); err != nil {
 		return nil, err
@@ -169,18 +178,18 @@ func (n *Node) openControl(cfg config.Config, backup func(io.Writer) error) {
 // check while the server is not overloaded, with any source.
 const passwordGrid = 250 * time.Millisecond
 
-// openMethods creates the login methods.
-func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
+// openMethods creates the login methods besides that for clones.
+func (n *Node) openMethods(cfg config.Config) error {
 	believed, err := trust.Open(cfg.ClientCA, cfg.ClientCRL, n.now, n.logger)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	sources := n.sources.Passwords()
 	if cfg.LocalTickets != config.LocalTicketsOff {
 		// Other accounts may traverse the directory to read the one file whose name they were
 		// given.
 		if n.tickets, err = n.data.Sub(datadir.Local, 0o711); err != nil {
-			return nil, fmt.Errorf("open directory of local tickets: %w", err)
+			return fmt.Errorf("open directory of local tickets: %w", err)
 		}
 		n.local = &login.LocalTickets{
 			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
@@ -188,16 +197,15 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 			Logger: n.logger,
 		}
 		if err := n.local.Open(); err != nil {
-			return nil, err
+			return err
 		}
 		sources = append(sources, n.local)
 	}
 	passwords, err := login.NewPasswords(n.Accounts, sources...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	methods := []login.Method{
-		login.Clone{Sessions: n.Sessions},
+	n.methods = []login.Method{
 		login.ByCertificate{Extensions: n.Extensions.Table()},
 		login.BySubject{Extensions: n.Extensions.Table(), Trust: believed.Current, Now: n.now},
 		passwords, sts.Method{},
@@ -205,15 +213,16 @@ func (n *Node) openMethods(cfg config.Config) ([]login.Method, error) {
 	others, err := n.sources.Methods(identity.MethodOptions{
 		Spent: n.Spent, Turns: n.tokens.Turns(), Own: n.tokens.Issuers, Confirm: n.tokens.Confirm,
 	})
-	return append(methods, others...), err
+	n.methods = append(n.methods, others...)
+	return err
 }
 
 // openAPI creates the gate and the managed objects.
 func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
-	methods, err := n.openMethods(cfg)
-	if err != nil {
+	if err := n.openMethods(cfg); err != nil {
 		return err
 	}
+	methods := append([]login.Method{login.Clone{Sessions: n.Sessions}}, n.methods...)
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
@@ -221,14 +230,19 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 	n.gate = n.NewGate(login.GateOptions{
 		Methods: methods, Started: h.started, Grid: cmp.Or(o.PasswordGrid, passwordGrid),
 	})
-	n.API = vim.New(n.Domain, vim.Options{
+	options := vim.Options{
 		Logger: n.logger, Now: n.now, Fresh: n.fresh, Observe: h.call, Unreadable: n.gate.Unreadable,
-	})
-	err = serveObjects(n.API, n.Domain, n.cluster, sessionmanager.Options{
+	}
+	sessions := sessionmanager.Options{
 		Gate: n.gate, LocalTickets: n.local, HostName: host,
 		SHA1:   func() string { sum, _ := n.certificate.Thumbprints(); return colons(sum[:]) },
 		SHA256: func() string { _, sum := n.certificate.Thumbprints(); return colons(sum[:]) },
-	}, admin.Options{
+	}
+	if err := n.openFronts(o, h, options, sessions); err != nil {
+		return err
+	}
+	n.API = vim.New(n.Domain, options)
+	err = serveObjects(n.API, n.Domain, n.cluster, n.upstreams, sessions, admin.Options{
 		Unlock: n.gate.Unlock,
 		PublicKey: func() string {
 			der := n.certificate.Leaf().RawSubjectPublicKeyInfo
@@ -254,7 +268,7 @@ func Objects() ([]*vim.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := serveObjects(api, d, nodes, sessionmanager.Options{}, admin.Options{}); err != nil {
+	if err := serveObjects(api, d, nodes, nil, sessionmanager.Options{}, admin.Options{}); err != nil {
 		return nil, err
 	}
 	return api.Objects(), nil
@@ -262,12 +276,13 @@ func Objects() ([]*vim.Object, error) {
 
 // serveObjects adds all managed objects to the API.
 func serveObjects(
-	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, sessions sessionmanager.Options, rules admin.Options,
+	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, upstreams func() []*upstream.Upstream,
+	sessions sessionmanager.Options, rules admin.Options,
 ) error {
 	return errors.Join(
 		inventory.Serve(api, d, inventory.Options{About: about()}), sessionmanager.Serve(api, d, sessions),
 		admin.Serve(api, d, rules), history.Serve(api, d.Events, d.DefaultDomain()),
-		property.Serve(api, d.Sessions), nodes.Serve(api),
+		property.Serve(api, d.Sessions), nodes.Serve(api), manager.Serve(api, manager.Options{Upstreams: upstreams}),
 	)
 }
 
@@ -289,14 +304,18 @@ func (n *Node) follow(ctx context.Context) error {
 // Handler returns the bindings, each at its path.
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
-	bodies := binding.NewBodies(0)
+	bodies := n.bodies
 	vijson.Mount(mux, n.API, bodies)
 	soap.Mount(mux, n.API, bodies, soap.Options{Version: Release, Logger: n.logger})
 	rest.Mount(mux, n.API, bodies, n.gate.Challenges())
 	n.mountTokens(mux, bodies)
-	h := binding.OneSlash(mux)
+	return n.wrap(binding.OneSlash(mux))
+}
+
+// wrap returns the handler as the program that has the node wants it.
+func (n *Node) wrap(h http.Handler) http.Handler {
 	if n.around != nil {
-		h = n.around(h)
+		return n.around(h)
 	}
 	return h
 }
@@ -308,12 +327,7 @@ func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, PlainHosts: cfg.PlainHTTPHosts, Unix: cfg.Unix,
 		Admin:   cfg.AdminListen,
 		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.API.Drain,
-		Limits: server.Limits{
-			Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections,
-			AddressConnections: cfg.MaxAddressConnections,
-			Idle:               cfg.IdleConnectionTimeout, Drain: cfg.DrainTimeout,
-		},
-		Logger: n.logger,
+		Limits: limits(cfg), Logger: n.logger,
 	})
 	if err != nil {
 		return err
@@ -333,7 +347,15 @@ func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
 		}
 	}
 	n.cluster.Listens(public...)
-	return nil
+	return n.listenFronts(ctx, cfg)
+}
+
+func limits(cfg config.Config) server.Limits {
+	return server.Limits{
+		Connections: cfg.MaxConnections, ListenerConnections: cfg.MaxConnections,
+		AddressConnections: cfg.MaxAddressConnections,
+		Idle:               cfg.IdleConnectionTimeout, Drain: cfg.DrainTimeout,
+	}
 }
 
 // Addr returns the address of a listener ("tls", "plain", "unix" or "admin"), or nil if there is no
@@ -373,14 +395,8 @@ func (n *Node) Run(ctx context.Context) error {
 	chores, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { n.housekeeping(chores) })
-	err := n.server.Run(ctx)
-	n.server = nil // it has closed its listeners
-	if errors.Is(err, context.DeadlineExceeded) {
-		// Draining timed out and the remaining requests were cut. That is still an orderly
-		// shutdown.
-		n.logger.Warn("requests in flight were cut at shutdown", "err", err)
-		err = nil
-	}
+	wg.Go(func() { n.reload.follow(chores) })
+	err := n.serveAll(ctx)
 	stop()
 	wg.Wait()
 	last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -399,6 +415,9 @@ func (n *Node) Close() error {
 	var errs []error
 	if n.server != nil {
 		errs = append(errs, n.server.Close())
+	}
+	for _, f := range n.fronts {
+		errs = append(errs, f.close())
 	}
 	if n.control != nil {
 		errs = append(errs, n.control.Close())
@@ -445,52 +464,4 @@ func (n *Node) requests() uint64 {
 		return s.Requests()
 	}
 	return 0
-}
-
-// ticketThumbprint returns the certificate's SHA-1 in the form of clone tickets.
-func (n *Node) ticketThumbprint() string {
-	sum, _ := n.certificate.Thumbprints()
-	return strings.ReplaceAll(colons(sum[:]), ":", "-")
-}
-
-func colons(b []byte) string {
-	return strings.ReplaceAll(fmt.Sprintf("% X", b), " ", ":")
-}
-
-// baseValues returns the options as flags and the configuration file set them.
-func baseValues(cfg config.Config) setting.Values {
-	v := setting.Defaults()
-	v.IdleTimeout, v.MaxLifetime, v.TicketLifetime = cfg.IdleTimeout, cfg.MaxLifetime, cfg.TicketLifetime
-	v.MaxSessions, v.MaxPerPrincipal = cfg.MaxSessions, cfg.MaxSessionsPerUser
-	v.DefaultLocale = cfg.DefaultLocale
-	l := cfg.Lockout
-	v.Pair = setting.Lockout{Failures: l.Failures, Interval: l.Window, Duration: l.Duration}
-	v.Principal = setting.Lockout{Failures: l.UserFailures, Interval: l.UserWindow, Duration: l.Duration}
-	v.Address = setting.Lockout{Failures: l.AddressFailures, Interval: l.AddressWindow, Duration: l.Duration}
-	return v
-}
-
-// about returns the server's description: the kind of API that clients expect, and an honest name.
-func about() types.AboutInfo {
-	return types.AboutInfo{
-		Name: "vigate", FullName: "vigate " + Version + " session manager for the vSphere API", Vendor: "vigate",
-		Version: apiVersion, PatchLevel: "00000", Build: buildNumber(Version), OsType: "linux-x64",
-		ProductLineId:      "vpx",
-		LicenseProductName: "vigate", LicenseProductVersion: apiVersion[:strings.LastIndexByte(apiVersion, '.')],
-		ApiType: "VirtualCenter", ApiVersion: Release, LocaleVersion: "INTL", LocaleBuild: "000",
-	}
-}
-
-// buildNumber returns the version as the number that clients expect of a build: the major version,
-// then three digits each for minor version and patch.
-func buildNumber(version string) string {
-	var n int
-	for part := range strings.SplitSeq(version, ".") {
-		digits, err := strconv.Atoi(part)
-		if err != nil {
-			break // such as "0-dev"
-		}
-		n = n*1000 + digits
-	}
-	return strconv.Itoa(n)
 }

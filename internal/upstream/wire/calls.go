@@ -160,6 +160,31 @@ func (c *Client) CreateCollector(ctx context.Context, parent types.ManagedObject
 	return res.Returnval, nil
 }
 
+// Message reads the service message of the server, through a collector of the session.
+func (c *Client) Message(ctx context.Context, collector, manager types.ManagedObjectReference) (string, error) {
+	res, err := methods.RetrievePropertiesEx(ctx, c, &types.RetrievePropertiesEx{
+		This: collector,
+		SpecSet: []types.PropertyFilterSpec{{
+			PropSet:   []types.PropertySpec{{Type: manager.Type, PathSet: []string{"message"}}},
+			ObjectSet: []types.ObjectSpec{{Obj: manager}},
+		}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("read message: %w", err)
+	}
+	if res.Returnval == nil {
+		return "", nil
+	}
+	for _, o := range res.Returnval.Objects {
+		for _, p := range o.PropSet {
+			if text, ok := p.Val.(string); ok {
+				return text, nil
+			}
+		}
+	}
+	return "", nil // it is unset, or the user may not read it
+}
+
 // HasPrivileges reports which of the privileges the user of a session has on an object, in the order of
 // the privileges.
 func (c *Client) HasPrivileges(ctx context.Context, authorization, object types.ManagedObjectReference, key secret.Text,
