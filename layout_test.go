@@ -161,7 +161,7 @@ var rooms = map[string]struct {
 	"internal/gateway/link": {"", "a URL is found without knowing the text around it"},
 	"internal/gateway/dispense": {"datadir login login/jwt peer principal secret session",
 		"it decides who gets a ticket, and knows neither the API nor where the ticket is good"},
-	"internal/gateway/path": {"binding gateway/link httptoken secret vim",
+	"internal/gateway/path": {"binding gateway gateway/link httptoken secret upstream vim",
 		"it sends what the front has admitted, and knows neither pools nor logins"},
 	"internal/gateway": {
 		"binding gateway/hop gateway/message gateway/method gateway/owned httptoken secret session upstream " +

@@ -69,6 +69,24 @@ func (r *Rewriter) Text(s string) string {
 	return string(out)
 }
 
+// Bytes rewrites a text in memory. It returns the same slice if nothing changes.
+func (r *Rewriter) Bytes(b []byte) []byte {
+	at := 0
+	for {
+		// Most texts have no URL of the server: they are not copied.
+		colon := nextColon(b, at)
+		if colon < 0 {
+			return b
+		}
+		if f, _ := locate(b, schemeStart(b[:colon]), colon); len(f.name) > 0 && r.match(&f) != nil {
+			break
+		}
+		at = colon + 1
+	}
+	out, _ := r.rewrite(make([]byte, 0, len(b)+64), b, 0, true)
+	return out
+}
+
 // rewrite appends the text to out, rewritten, and returns how many bytes of it are done. The rest may
 // be the beginning of a URL. before is the byte in front of the text; final says that there is no more.
 func (r *Rewriter) rewrite(out, text []byte, before byte, final bool) ([]byte, int) {

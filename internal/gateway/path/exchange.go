@@ -34,12 +34,12 @@ type exchange struct {
 	body  binding.Body
 	whole bool
 	// credential is where a message itself carries the token, for JSON-RPC.
-	credential *span
-	rpc        *rpcCall // of JSON-RPC
-	toFront    *link.Rewriter
-	toUpstream *link.Rewriter
-	fault      *vim.Fault  // why the upstream was not asked
-	rest       secret.Text // id of the session of the Automation API that was sent last
+	credential          *span
+	rpc                 *rpcCall // of JSON-RPC
+	toFront, toUpstream *link.Rewriter
+	unsent              bool        // an attempt did not reach the upstream
+	fault               *vim.Fault  // why the upstream was not asked
+	rest                secret.Text // id of the session of the Automation API that was sent last
 }
 
 // serve passes on a request that needs a session.
@@ -180,7 +180,7 @@ func (x *exchange) isMessage(h http.Header) bool {
 
 // forward sends the request and streams the answer.
 func (x *exchange) forward(ctx context.Context) {
-	x.link()
+	x.toFront, x.toUpstream = x.h.links(&x.call)
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,
@@ -190,37 +190,6 @@ func (x *exchange) forward(ctx context.Context) {
 		FlushInterval:  -1,
 	}
 	proxy.ServeHTTP(x.w, x.r.WithContext(ctx))
-}
-
-// link prepares the translation of URLs.
-func (x *exchange) link() {
-	upstream := x.h.Upstream.URL()
-	front := &url.URL{Scheme: "http", Host: x.r.Host}
-	if x.call.Peer != nil && x.call.Peer.TLS {
-		front.Scheme = "https"
-	}
-	if !plainHost(front.Host) {
-		front.Host = ""
-	}
-	host := &url.URL{Scheme: upstream.Scheme, Host: upstream.Host}
-	fill := &url.URL{Scheme: upstream.Scheme, Host: "*"}
-	if front.Host == "" {
-		return
-	}
-	x.toFront = link.New([]*url.URL{host, fill}, front, x.h.Serves)
-	x.toUpstream = link.New([]*url.URL{front}, host, x.h.Serves)
-}
-
-// plainHost reports whether a host that a client has sent can stand in every kind of text.
-func plainHost(host string) bool {
-	for i := range len(host) {
-		c := host[i]
-		if c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' &&
-			(c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return host != ""
 }
 
 // removed are the headers of a request that the upstream does not get: credentials, and what only the
@@ -245,7 +214,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		p.Out.Header.Del("If-Range")
 	}
 	for _, name := range []string{"Origin", "Referer", "Destination"} {
-		if v := p.Out.Header.Get(name); v != "" && x.toUpstream != nil {
+		if v := p.Out.Header.Get(name); v != "" {
 			p.Out.Header.Set(name, x.toUpstream.Text(v))
 		}
 	}

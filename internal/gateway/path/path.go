@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -84,6 +85,9 @@ type Handler struct {
 	// Explain returns the fault for an error of the upstream or of a Session. unsent means that the upstream
 	// got nothing, so that the request can be sent once more.
 	Explain func(error) (_ *vim.Fault, unsent bool)
+	// SOAP serves the messages of SOAP that go to other paths than /sdk. If nil, they are passed on as any
+	// other message.
+	SOAP http.Handler
 	// API gives the texts of faults.
 	API API
 	// Sessions serves the session resource of the front itself.
@@ -171,6 +175,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(http.StatusForbidden, "A browser sent this for a page of another origin.")
 		return
 	}
+	if x.service.way == messages && r.Method == http.MethodPost && h.SOAP != nil && isSOAP(r.Header) {
+		h.SOAP.ServeHTTP(w, withPath(r, path))
+		return
+	}
 	x.call.Object.Type, x.call.Name, x.call.Release = x.service.prefix, r.Method, vim.FirstRelease
 	x.call.Proof = vim.Proof{}
 	x.changes = changes
@@ -211,6 +219,15 @@ func take(places chan struct{}) (release func()) {
 	default:
 		return nil
 	}
+}
+
+// isSOAP reports whether a request is a message of SOAP.
+func isSOAP(h http.Header) bool {
+	if len(h["Soapaction"]) > 0 {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && (kind == "text/xml" || kind == "application/soap+xml")
 }
 
 // isUpgrade reports whether a request asks for another protocol on its connection.

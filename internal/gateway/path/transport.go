@@ -76,7 +76,9 @@ func (x *exchange) authorize(req *http.Request) error {
 		return err
 	}
 	x.rest = id
-	req.Header.Set(httptoken.Header, id.Reveal())
+	if !id.IsZero() {
+		req.Header.Set(httptoken.Header, id.Reveal())
+	}
 	return nil
 }
 
@@ -112,10 +114,7 @@ func (x *exchange) translate(req *http.Request) error {
 		b = x.credential.replace(b, x.rest)
 	}
 	if len(b) > 0 && x.isMessage(x.r.Header) {
-		text := string(b)
-		if x.toUpstream != nil {
-			text = x.toUpstream.Text(text)
-		}
+		text := x.toUpstream.Text(string(b))
 		if x.passage != nil {
 			if text, ok = x.passage.Ask(text); !ok {
 				x.fault = vim.ObjectNotFound(x.call.Object)
@@ -144,11 +143,12 @@ func (x *exchange) judge(ctx context.Context, res *http.Response, err error, att
 	case err != nil:
 		fault, unsent := x.h.Explain(err)
 		switch {
-		case !unsent || attempt > 1 || !x.whole || ctx.Err() != nil:
+		case !unsent || x.unsent || !x.whole || ctx.Err() != nil:
 			return false, x.outcome(ctx, fault)
 		case x.passage != nil && isClosed(x.passage.Session().Gone()):
 			return x.renew(ctx)
 		}
+		x.unsent = true
 		return true, nil
 	case res.StatusCode != http.StatusUnauthorized || x.passage == nil:
 		return false, nil
@@ -158,7 +158,7 @@ func (x *exchange) judge(ctx context.Context, res *http.Response, err error, att
 	switch {
 	case !lost && (!x.usesREST() || s.ProbeREST(ctx, x.rest)):
 		return false, nil // the upstream means something else
-	case attempt > 1 || !x.whole:
+	case attempt == attempts || !x.whole:
 		// Nothing was done, but the body is gone.
 		return false, vim.Unavailable(errLost)
 	case lost:
@@ -166,6 +166,10 @@ func (x *exchange) judge(ctx context.Context, res *http.Response, err error, att
 	}
 	return true, nil
 }
+
+// attempts is how often a request is sent, if each time its session turns out to be lost. An upstream that
+// ends all its sessions has ended those too that were not tried yet, and those of the Automation API.
+const attempts = 8
 
 var errLost = errors.New("the session at the upstream was lost")
 
@@ -219,10 +223,7 @@ func (x *exchange) modify(res *http.Response) error {
 	if x.r.Method == http.MethodHead {
 		return nil
 	}
-	var body io.Reader = res.Body
-	if x.toFront != nil {
-		body = x.toFront.Reader(body)
-	}
+	body := x.toFront.Reader(res.Body)
 	if x.passage != nil {
 		body = x.passage.Answer(body)
 	}
@@ -238,9 +239,7 @@ func (x *exchange) tell(v string) string {
 	if x.service.sealed {
 		return v
 	}
-	if x.toFront != nil {
-		v = x.toFront.Text(v)
-	}
+	v = x.toFront.Text(v)
 	if x.passage != nil {
 		v = x.passage.Tell(v)
 	}

@@ -1,0 +1,59 @@
+package path
+
+import (
+	"io"
+	"net/url"
+
+	"github.com/vigate/vigate/internal/gateway"
+	"github.com/vigate/vigate/internal/gateway/link"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// links returns what rewrites the URLs of an answer to a call, and of its request. They have the name by
+// which the client knows the front.
+func (h *Handler) links(c *vim.Call) (toFront, toUpstream *link.Rewriter) {
+	front := &url.URL{Scheme: "http", Host: c.HTTP.Host}
+	if c.Peer != nil && c.Peer.TLS {
+		front.Scheme = "https"
+	}
+	u := h.Upstream.URL()
+	upstream := &url.URL{Scheme: u.Scheme, Host: u.Host}
+	if !plainHost(front.Host) {
+		return link.New(nil, front, h.Serves), link.New(nil, upstream, h.Serves)
+	}
+	fill := &url.URL{Scheme: u.Scheme, Host: "*"}
+	return link.New([]*url.URL{upstream, fill}, front, h.Serves), link.New([]*url.URL{front}, upstream, h.Serves)
+}
+
+// Answer makes the URLs of the upstream in an answer those of the front. With Text and Request the handler
+// implements gateway.Links, for calls that it does not serve itself.
+func (h *Handler) Answer(c *vim.Call, r io.Reader) io.Reader {
+	toFront, _ := h.links(c)
+	return toFront.Reader(r)
+}
+
+// Text does the same for a whole text.
+func (h *Handler) Text(c *vim.Call, b []byte) []byte {
+	toFront, _ := h.links(c)
+	return toFront.Bytes(b)
+}
+
+// Request makes the URLs of the front in a request those of the upstream.
+func (h *Handler) Request(c *vim.Call, b []byte) []byte {
+	_, toUpstream := h.links(c)
+	return toUpstream.Bytes(b)
+}
+
+var _ gateway.Links = (*Handler)(nil)
+
+// plainHost reports whether a host that a client has sent can stand in every kind of text.
+func plainHost(host string) bool {
+	for i := range len(host) {
+		c := host[i]
+		if c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' &&
+			(c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return host != ""
+}
