@@ -166,7 +166,10 @@ func (d *Dispenser) ask(ctx context.Context, token secret.Text, network string) 
 		o.status, o.text, o.after = http.StatusTooManyRequests, "This subject has got too many tickets.", after
 		return o
 	}
-	if o.ticket, o.cause = d.Ticket(ctx, s); o.cause != nil {
+	switch o.ticket, o.cause = d.Ticket(ctx, s); {
+	case errors.Is(o.cause, ErrRefused):
+		o.status, o.text = http.StatusForbidden, "The subject of the token gets no tickets here."
+	case o.cause != nil:
 		o.status, o.text, o.after = http.StatusServiceUnavailable, "There is no ticket at the moment.", 2*time.Second
 	}
 	return o
