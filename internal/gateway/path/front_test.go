@@ -64,7 +64,7 @@ func TestFilesOfDatastoresPassBothWaysAlsoAfterALoss(t *testing.T) {
 			}
 		}
 	}
-	if status, _ := s.get(&govmomi.Client{Client: c.Client}, "/folder/none?dsName=LocalDS_0"); status != http.StatusNotFound {
+	if status, _ := s.get(c, "/folder/none?dsName=LocalDS_0"); status != http.StatusNotFound {
 		t.Errorf("a file that is not there: %d", status)
 	}
 }
@@ -86,7 +86,8 @@ func TestAVirtualMachineIsImportedThroughTheFront(t *testing.T) {
 		},
 	}, CapacityInKB: 1024}
 	spec := &types.VirtualMachineImportSpec{ConfigSpec: types.VirtualMachineConfigSpec{
-		Name: "imported", GuestId: "otherGuest", Files: &types.VirtualMachineFileInfo{VmPathName: "[" + ds.Name() + "]"},
+		Name: "imported", GuestId: "otherGuest",
+		Files: &types.VirtualMachineFileInfo{VmPathName: "[" + ds.Name() + "]"},
 		DeviceChange: []types.BaseVirtualDeviceConfigSpec{
 			&types.VirtualDeviceConfigSpec{
 				Operation: types.VirtualDeviceConfigSpecOperationAdd,
@@ -129,7 +130,8 @@ func TestAVirtualMachineIsImportedThroughTheFront(t *testing.T) {
 
 	// Another client can't use the lease of this one.
 	other := s.login()
-	if status, _ := s.get(other, strings.TrimPrefix(info.DeviceUrl[0].Url, s.front.URL)); status != http.StatusNotFound {
+	target := strings.TrimPrefix(info.DeviceUrl[0].Url, s.front.URL)
+	if status, _ := s.get(other, target); status != http.StatusNotFound {
 		t.Errorf("another client got %d", status)
 	}
 }
@@ -176,7 +178,8 @@ func (s *scene) library(c *govmomi.Client, m *library.Manager) {
 	s.must(err)
 	published := true
 	id, err := m.CreateLibrary(ctx, library.Library{
-		Name: "images", Type: "LOCAL", Storage: []library.StorageBacking{{DatastoreID: ds.Reference().Value, Type: "DATASTORE"}},
+		Name: "images", Type: "LOCAL",
+		Storage:     []library.StorageBacking{{DatastoreID: ds.Reference().Value, Type: "DATASTORE"}},
 		Publication: &library.Publication{Published: &published},
 	})
 	s.must(err)
@@ -242,7 +245,8 @@ func TestServicesBesideTheSDKPass(t *testing.T) {
 	}
 	anonymous, err := http.Get(s.front.URL + "/sdk/vimServiceVersions.xml")
 	s.must(err)
-	if got := read(t, anonymous.Body, nil); anonymous.StatusCode != http.StatusOK || !strings.Contains(got, "urn:vim25") {
+	got := read(t, anonymous.Body, nil)
+	if anonymous.StatusCode != http.StatusOK || !strings.Contains(got, "urn:vim25") {
 		t.Errorf("the versions: %s %s", anonymous.Status, got)
 	}
 	l, err := lookup.NewClient(t.Context(), c.Client)

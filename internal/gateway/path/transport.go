@@ -136,7 +136,9 @@ func (x *exchange) translate(req *http.Request) error {
 }
 
 // judge decides whether the request is sent once more. If not, a fault says why there is no answer.
-func (x *exchange) judge(ctx context.Context, res *http.Response, err error, attempt int) (again bool, _ *vim.Fault) {
+func (x *exchange) judge(
+	ctx context.Context, res *http.Response, err error, attempt int,
+) (again bool, _ *vim.Fault) {
 	switch {
 	case errors.Is(err, errAnswered):
 		return false, x.fault
