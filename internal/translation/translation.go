@@ -31,6 +31,7 @@ type Front interface {
 // Call is a call as a message of SOAP.
 type Call struct {
 	*vim.Call
+	Request *http.Request // of the client, with the headers that prove who it is
 	// Message is the envelope, in UTF-8. Action is the value of the header SOAPAction.
 	Message []byte
 	Action  string
@@ -163,7 +164,7 @@ func (t *Translation) forward(x *binding.Exchange, message []byte, result func(*
 		x.Fail(fault)
 		return
 	}
-	answer, fault := t.front.Forward(ctx, &Call{Call: c, Message: message, Action: action})
+	answer, fault := t.front.Forward(ctx, &Call{Call: c, Request: x.R, Message: message, Action: action})
 	if fault != nil {
 		x.Fail(fault)
 		return

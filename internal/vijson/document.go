@@ -3,6 +3,7 @@ package vijson
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -22,11 +23,12 @@ type document struct {
 func (h *handler) serveDocument(w http.ResponseWriter, r *http.Request, release string) {
 	d := &h.openapi
 	d.once.Do(func() {
-		var forwarded []*vim.Object
-		if h.elsewhere != nil {
-			forwarded = h.elsewhere.Objects()
+		if h.elsewhere == nil {
+			d.doc, d.err = openapi.New(h.api.Objects())
+			return
 		}
-		d.doc, d.err = openapi.New(h.api.Objects(), forwarded...)
+		own := slices.DeleteFunc(slices.Clone(h.api.Objects()), func(o *vim.Object) bool { return h.passes(o.Type) })
+		d.doc, d.err = openapi.New(own, h.elsewhere.Objects()...)
 	})
 	var refusal *refusal
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

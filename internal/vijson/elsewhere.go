@@ -8,18 +8,19 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// MountWith is Mount for a server that passes on the calls to objects of all types that its API does not
-// have.
-func MountWith(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, elsewhere binding.Elsewhere) {
+// MountWith is Mount for a server that passes on the calls to all objects but those of the given types, which
+// its API has.
+func MountWith(
+	mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, elsewhere binding.Elsewhere, types ...string,
+) {
 	h := newHandler(api, bodies)
-	h.elsewhere = elsewhere
+	h.elsewhere, h.here = elsewhere, types
 	h.mount(mux)
 }
 
 // passes reports whether calls to objects of the type are carried out elsewhere.
 func (h *handler) passes(typ string) bool {
-	return h.elsewhere != nil &&
-		!slices.ContainsFunc(h.api.Objects(), func(o *vim.Object) bool { return o.Type == typ })
+	return h.elsewhere != nil && !slices.Contains(h.here, typ)
 }
 
 // pass has a call carried out elsewhere.

@@ -31,8 +31,9 @@ type handler struct {
 	codec   *codec
 	replies *binding.Pool[reply]
 	openapi document
-	// elsewhere carries out the calls to objects that the API does not have. It may be nil.
+	// elsewhere carries out the calls to objects of other types than those in here. It may be nil.
 	elsewhere binding.Elsewhere
+	here      []string
 }
 
 // Mount adds the paths of VI JSON to mux. The API's table must be complete: rows that are added later are
