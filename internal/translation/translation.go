@@ -139,11 +139,23 @@ func (t *Translation) message(x *binding.Exchange) (message []byte, _ *vim.Fault
 	return end(message, c.Name), nil, 0
 }
 
+// serviceInstance is the object that every server has under this id.
+var serviceInstance = types.ManagedObjectReference{Type: "ServiceInstance", Value: "ServiceInstance"}
+
 // read serves a read of a property.
 func (t *Translation) read(x *binding.Exchange, p *row) {
 	content, fault := t.front.Content(x.R.Context())
 	if fault != nil {
 		x.Fail(fault)
+		return
+	}
+	if x.Call.Object == serviceInstance && x.Call.Name == "content" {
+		// Clients read it before they log in, and a retrieval would need a session.
+		const method = "RetrieveServiceContent"
+		t.forward(x, end(begin(nil, method, serviceInstance), method), func(a *codec.Answer) (r reply, err error) {
+			r.set, err = a.Result(p.value)
+			return r, err
+		})
 		return
 	}
 	message := retrieval(content.PropertyCollector, x.Call.Object, x.Call.Name)
