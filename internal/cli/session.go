@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/cli/upstream"
 )
 
 func (a *app) session() *cobra.Command {
@@ -34,21 +36,58 @@ func (a *app) sessionList() *cobra.Command {
 				return err
 			}
 			slices.SortStableFunc(list, func(a, b types.UserSession) int { return a.LoginTime.Compare(b.LoginTime) })
+			clients := upstream.Clients(ctx, j.Run)
+			if !slices.ContainsFunc(list, func(s types.UserSession) bool { return clients[s.Key].Key != "" }) {
+				clients = nil // they are sessions of other fronts
+			}
+			if len(clients) > 0 && j.Out.JSON {
+				return j.Out.Encode(served(list, clients), "  ")
+			}
 			return j.Out.Show(list, func() *command.Table {
 				t := &command.Table{Header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
+				if len(clients) > 0 {
+					t.Header = slices.Insert(t.Header, 3, "ACCOUNT", "UPSTREAM SESSION")
+				}
 				for _, s := range list {
 					mark := " "
 					if own != nil && own.Key == s.Key {
 						mark = "*"
 					}
-					t.Add(mark, s.Key, s.UserName, s.IpAddress, command.Moment(s.LoginTime),
-						j.Out.Age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent)
+					row := []string{mark, s.Key, s.UserName, s.IpAddress, command.Moment(s.LoginTime),
+						j.Out.Age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent}
+					if len(clients) > 0 {
+						c := clients[s.Key]
+						row = slices.Insert(row, 3, cmp.Or(c.Account, "-"), cmp.Or(c.Session, "-"))
+					}
+					t.Add(row...)
 				}
 				return t
 			})
 		})
+	cmd.Long = cmd.Short + `.
+
+At a front, ACCOUNT is the account with which the session acts at the upstream,
+and UPSTREAM SESSION is the session there that it is tied to by what it owns. If
+that is -, any session of the account serves it.`
 	cmd.Aliases = []string{"list"}
 	return cmd
+}
+
+// servedSession is a session of a front, with what serves it.
+type servedSession struct {
+	types.UserSession
+	Account         string `json:"account,omitempty"`
+	UpstreamSession string `json:"upstreamSession,omitempty"`
+}
+
+// served adds to each session what serves it.
+func served(list []types.UserSession, clients map[string]upstream.Client) []servedSession {
+	all := []servedSession{}
+	for _, s := range list {
+		c := clients[s.Key]
+		all = append(all, servedSession{s, c.Account, c.Session})
+	}
+	return all
 }
 
 func (a *app) sessionRemove() *cobra.Command {

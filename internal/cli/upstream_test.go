@@ -76,3 +76,22 @@ func TestAServerWithoutUpstreamsIsExplained(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSessionsOfAFrontAreShownWithWhatServesThem(t *testing.T) {
+	const clients = `[{"_typeName":"VigateUpstreamClient","upstream":"lab","account":"ci","session":"ci/1",` +
+		`"key":"k2"},{"_typeName":"VigateUpstreamClient","upstream":"lab","account":"ops","key":"` + ownKey + `"}]`
+	s := startServer(t, map[string]string{
+		"GET SessionManager.sessionList": "[" + sessionJSON("k2", "bob") + "," + sessionJSON(ownKey, "adm") + "]",
+		"GET UpstreamManager.clients":    clients,
+	})
+	sh := newShell(t, s)
+	out := strings.Join(strings.Fields(sh.must("session", "ls")), " ")
+	for _, want := range []string{"USER ACCOUNT UPSTREAM SESSION ADDRESS", "k2 bob ci ci/1 ", ownKey + " adm ops - "} {
+		contains(t, out, want)
+	}
+	contains(t, sh.must("session", "ls", "-o", "json"), "\n    \"key\": \"k2\"", "\n    \"upstreamSession\": \"ci/1\"")
+	delete(s.answers, "GET UpstreamManager.clients")
+	if out := sh.must("session", "ls"); strings.Contains(out, "ACCOUNT") {
+		t.Error(out)
+	}
+}

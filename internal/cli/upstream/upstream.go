@@ -323,3 +323,25 @@ func (u *state) sessions(out command.Output) *command.Table {
 	}
 	return t
 }
+
+// Client says with which account, and on which session at the upstream, a client session of a front is served.
+type Client struct {
+	Key     string `json:"key"` // of the client session
+	Account string `json:"account"`
+	// Session is empty if the client session is tied to none, so that any of the account's serves it.
+	Session string `json:"session,omitempty"`
+}
+
+// Clients returns the client sessions that the server serves with upstreams, by their keys. It is empty if the
+// server has no upstreams, or does not tell.
+func Clients(ctx context.Context, r *command.Run) map[string]Client {
+	var list []Client
+	if err := r.Property(ctx, manager, "clients", &list); err != nil {
+		return nil
+	}
+	all := map[string]Client{}
+	for _, c := range list {
+		all[c.Key] = c
+	}
+	return all
+}

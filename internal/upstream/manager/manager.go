@@ -7,6 +7,7 @@ package manager
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -27,9 +28,16 @@ const (
 // Options are what Serve needs. Upstreams is required.
 type Options struct {
 	Upstreams func() []*upstream.Upstream
-	// Clients returns the keys of the client sessions that are tied to the sessions of an upstream, by
-	// the ids of the latter. nil: only those of upstreams in mode private are shown.
-	Clients func(upstream string) map[string][]string
+	// Clients returns the client sessions of an upstream's front. nil: only those are shown that have a
+	// session at the upstream of their own.
+	Clients func(upstream string) []Client
+}
+
+// Client is a client session of a front.
+type Client struct {
+	Key     string // as in sessionList
+	Account string // with which it acts at the upstream; empty: none
+	Session string // id of the session at the upstream that it is tied to; empty: none
 }
 
 // VigateUpstream is an upstream as clients see it. The names of the type and its members are part of the
@@ -92,11 +100,14 @@ type VigateUpstreamSession struct {
 	Ending    bool      `xml:"ending" json:"ending"` // it takes no new clients
 }
 
-// VigateUpstreamClient says which session of an upstream a client session is tied to.
+// VigateUpstreamClient says with what a client session of a front is served.
 type VigateUpstreamClient struct {
 	Upstream string `xml:"upstream" json:"upstream"`
-	Session  string `xml:"session" json:"session"` // id of a VigateUpstreamSession
-	Key      string `xml:"key" json:"key"`         // of the client session, as in sessionList
+	Key      string `xml:"key" json:"key"` // of the client session, as in sessionList
+	Account  string `xml:"account,omitempty" json:"account,omitempty"`
+	// Session is the id of a VigateUpstreamSession. It is unset if any session of the account serves the
+	// client session.
+	Session string `xml:"session,omitempty" json:"session,omitempty"`
 }
 
 // TestUpstreamRequestType is the request of TestUpstream.
@@ -141,18 +152,25 @@ func (m manager) upstreams(context.Context, *vim.Call) ([]VigateUpstream, error)
 func (m manager) clients(context.Context, *vim.Call) ([]VigateUpstreamClient, error) {
 	var all []VigateUpstreamClient
 	for _, u := range m.Upstreams() {
-		var tied map[string][]string
-		if m.Clients != nil {
-			tied = m.Clients(u.Name())
-		}
+		own := map[string]upstream.SessionState{}
 		for _, s := range u.State().Sessions {
-			keys := slices.Sorted(slices.Values(tied[s.ID]))
-			if s.Client != "" && !slices.Contains(keys, s.Client) {
-				keys = append(keys, s.Client)
+			if s.Client != "" {
+				own[s.Client] = s
 			}
-			for _, key := range keys {
-				all = append(all, VigateUpstreamClient{Upstream: u.Name(), Session: s.ID, Key: key})
+		}
+		var clients []Client
+		if m.Clients != nil {
+			clients = m.Clients(u.Name())
+		}
+		for _, c := range clients {
+			if s, ok := own[c.Key]; ok {
+				c.Account, c.Session = s.Account, s.ID
+				delete(own, c.Key)
 			}
+			all = append(all, VigateUpstreamClient{u.Name(), c.Key, c.Account, c.Session})
+		}
+		for _, key := range slices.Sorted(maps.Keys(own)) {
+			all = append(all, VigateUpstreamClient{u.Name(), key, own[key].Account, own[key].ID})
 		}
 	}
 	return all, nil

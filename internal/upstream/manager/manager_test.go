@@ -61,8 +61,8 @@ func serve(t *testing.T, u *upstream.Upstream, o Options) *vimtest.Fixture {
 
 func TestOperatorsSeeTheUpstreamsAndNoSecret(t *testing.T) {
 	u := open(t)
-	f := serve(t, u, Options{Clients: func(string) map[string][]string {
-		return map[string][]string{"good/1": {"client-2", "client-1"}}
+	f := serve(t, u, Options{Clients: func(upstream string) []Client {
+		return []Client{{Key: "client-1", Account: "good"}, {"client-2", "good", upstream + "/1"}}
 	}})
 	a, _ := u.Account("good")
 	x, err := u.Pool(a, "").Acquire(t.Context())
@@ -83,7 +83,8 @@ func TestOperatorsSeeTheUpstreamsAndNoSecret(t *testing.T) {
 	}
 	admin := f.User("operator", access.SystemRead, access.TerminateSession)
 	tied := vimtest.Get[[]VigateUpstreamClient](f.As(admin, ObjectType, "clients", nil))
-	if len(tied) != 2 || tied[0] != (VigateUpstreamClient{Upstream: "lab", Session: "good/1", Key: "client-1"}) {
+	if len(tied) != 2 || tied[0] != (VigateUpstreamClient{Upstream: "lab", Key: "client-1", Account: "good"}) ||
+		tied[1] != (VigateUpstreamClient{"lab", "client-2", "good", "lab/1"}) {
 		t.Errorf("%+v", tied)
 	}
 }
