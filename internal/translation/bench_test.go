@@ -109,10 +109,7 @@ func BenchmarkAgainstTheSimulator(b *testing.B) {
 			_, _ = io.Copy(w, res.Body)
 		}))
 		defer proxy.Close()
-		message := `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrievePropertiesEx ` +
-			`xmlns="urn:vim25"><_this type="PropertyCollector">propertyCollector</_this><specSet><propSet><type>` +
-			`VirtualMachine</type><pathSet>name</pathSet></propSet><objectSet><obj type="VirtualMachine">` + vm.Value +
-			`</obj><skip>false</skip></objectSet></specSet><options></options></RetrievePropertiesEx></Body></Envelope>`
+		message := retrieval(vm.Value)
 		for b.Loop() {
 			res, err := http.Post(proxy.URL, "text/xml", strings.NewReader(message))
 			if err != nil {
