@@ -101,6 +101,9 @@ func (f *Front) Name() string { return f.name }
 // Gate returns the gate of the front's logins.
 func (f *Front) Gate() *login.Gate { return f.gate }
 
+// Sessions returns the manager of the sessions of the front.
+func (f *Front) Sessions() *session.Manager { return f.domain.Sessions }
+
 // PassThrough reports whether the users of the front are those of the upstream.
 func (f *Front) PassThrough() bool { return f.through != nil }
 
@@ -145,6 +148,21 @@ func (f *Front) Choose(l *session.Live) (*upstream.Account, error) {
 		}
 	}
 	return nil, vim.NoPermission(vim.RootFolder(), errNoAccount, vim.View)
+}
+
+// AccountName returns the name of the account that Choose would return, or "" if there is none. It ends no
+// session.
+func (f *Front) AccountName(l *session.Live) string {
+	identity, _ := l.Who()
+	if f.through == nil {
+		name, _ := f.current.Load().rules.account(identity)
+		return name
+	}
+	_, name, _ := identity.Name.Upstream()
+	if a, ok := f.o.Upstream.User(name); ok {
+		return a.Name()
+	}
+	return ""
 }
 
 var (

@@ -15,13 +15,11 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/front"
 	"github.com/vigate/vigate/internal/login"
-	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/sessionmanager"
-	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/manager"
 	"github.com/vigate/vigate/internal/upstream/note"
-	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -40,6 +38,7 @@ type frontServer struct {
 // openFront is what a front serves once it knows its upstream.
 type openFront struct {
 	api     *vim.API
+	passing *passing
 	handler http.Handler
 }
 
@@ -69,6 +68,25 @@ func (n *Node) upstreams() []*upstream.Upstream {
 	all := make([]*upstream.Upstream, len(n.fronts))
 	for i, f := range n.fronts {
 		all[i] = f.upstream
+	}
+	return all
+}
+
+// clients returns the client sessions of the front of an upstream.
+func (n *Node) clients(name string) []manager.Client {
+	var all []manager.Client
+	for _, f := range n.fronts {
+		o := f.open.Load()
+		if f.config.Name != name || o == nil {
+			continue
+		}
+		for l := range f.front.Sessions().All() {
+			c := manager.Client{Key: l.Key().String(), Account: f.front.AccountName(l)}
+			if s := o.passing.calls.OnSession(l); s != nil {
+				c.Session = s.ID()
+			}
+			all = append(all, c)
+		}
 	}
 	return all
 }
@@ -223,22 +241,13 @@ func (n *Node) connect(ctx context.Context, f *frontServer) {
 
 // openFront makes the front serve its clients.
 func (n *Node) openFront(f *frontServer, content *upstream.Content) error {
-	api, err := f.front.Open(content.SessionManager.Value)
+	p, api, err := n.newPassing(f, content.SessionManager.Value)
 	if err != nil {
 		return err
 	}
-	f.open.Store(&openFront{api, binding.OneSlash(n.frontHandler(f, api))})
+	f.open.Store(&openFront{api, p, binding.OneSlash(p)})
 	f.logger.Info("the front is open", "upstream", content.About.FullName)
 	return nil
-}
-
-// frontHandler returns what a front serves: each way to its SessionManager at its path.
-func (n *Node) frontHandler(f *frontServer, api *vim.API) http.Handler {
-	mux := http.NewServeMux()
-	vijson.Mount(mux, api, n.bodies)
-	soap.Mount(mux, api, n.bodies, soap.Options{Version: Release, Logger: f.logger})
-	rest.Mount(mux, api, n.bodies, f.front.Gate().Challenges())
-	return mux
 }
 
 // ServeHTTP serves a request to the front. It answers 503 until the upstream was reached.

@@ -41,7 +41,6 @@ import (
 	"github.com/vigate/vigate/internal/sts"
 	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/trust"
-	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/upstream/manager"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/vijson"
@@ -242,7 +241,8 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 		return err
 	}
 	n.API = vim.New(n.Domain, options)
-	err = serveObjects(n.API, n.Domain, n.cluster, n.upstreams, sessions, admin.Options{
+	behind := manager.Options{Upstreams: n.upstreams, Clients: n.clients}
+	err = serveObjects(n.API, n.Domain, n.cluster, behind, sessions, admin.Options{
 		Unlock: n.gate.Unlock,
 		PublicKey: func() string {
 			der := n.certificate.Leaf().RawSubjectPublicKeyInfo
@@ -268,7 +268,7 @@ func Objects() ([]*vim.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := serveObjects(api, d, nodes, nil, sessionmanager.Options{}, admin.Options{}); err != nil {
+	if err := serveObjects(api, d, nodes, manager.Options{}, sessionmanager.Options{}, admin.Options{}); err != nil {
 		return nil, err
 	}
 	return api.Objects(), nil
@@ -276,13 +276,13 @@ func Objects() ([]*vim.Object, error) {
 
 // serveObjects adds all managed objects to the API.
 func serveObjects(
-	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, upstreams func() []*upstream.Upstream,
+	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, upstreams manager.Options,
 	sessions sessionmanager.Options, rules admin.Options,
 ) error {
 	return errors.Join(
 		inventory.Serve(api, d, inventory.Options{About: about()}), sessionmanager.Serve(api, d, sessions),
 		admin.Serve(api, d, rules), history.Serve(api, d.Events, d.DefaultDomain()),
-		property.Serve(api, d.Sessions), nodes.Serve(api), manager.Serve(api, manager.Options{Upstreams: upstreams}),
+		property.Serve(api, d.Sessions), nodes.Serve(api), manager.Serve(api, upstreams),
 	)
 }
 
