@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/login/sspi"
 	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/saml"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/trust"
 )
@@ -134,6 +135,15 @@ func (o *OIDC) issuer(t Tokens) jwt.Issuer {
 		NameClaim: o.NameClaim, UPN: o.UPN, GroupsClaim: o.GroupsClaim, Domain: o.Domain, Skew: t.ClockSkew,
 		UntilTokenExpires: o.UntilTokenExpires,
 	}
+}
+
+// Verifier returns what verifies tokens of the configured OpenID Connect issuers, without a login. It is nil
+// if there is no issuer.
+func (s *Sources) Verifier() func(context.Context, secret.Text) (jwt.Verified, error) {
+	if s.jwt == nil {
+		return nil
+	}
+	return s.jwt.Verify
 }
 
 // Close closes the connections of the sources.

@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/front"
+	"github.com/vigate/vigate/internal/gateway/dispense"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/sessionmanager"
@@ -30,7 +31,8 @@ type frontServer struct {
 	front       *front.Front
 	certificate *server.Certificate
 	logger      *slog.Logger
-	server      *server.Server // nil before Listen and after Run
+	dispensers  map[string]http.Handler // by path
+	server      *server.Server          // nil before Listen and after Run
 	serving     atomic.Pointer[server.Server]
 	open        atomic.Pointer[openFront] // nil until the upstream was reached
 }
@@ -95,6 +97,7 @@ func (n *Node) clients(name string) []manager.Client {
 // server's own API. The error joins all mistakes.
 func (n *Node) openFronts(o Options, h hooks, api vim.Options, sessions sessionmanager.Options) error {
 	var errs []error
+	methods := append(n.methods[:len(n.methods):len(n.methods)], dispense.Method{})
 	for _, cfg := range o.Upstreams {
 		f := &frontServer{config: cfg, certificate: n.certificate, logger: n.logger.With("front", cfg.Name)}
 		var err error
@@ -123,10 +126,11 @@ func (n *Node) openFronts(o Options, h hooks, api vim.Options, sessions sessionm
 			m.SHA256 = func() string { _, sum := f.certificate.Thumbprints(); return colons(sum[:]) }
 		}
 		f.front = front.New(front.Options{
-			Domain: n.Domain, Upstream: f.upstream, Config: cfg, Gate: n.gate, Methods: n.methods,
+			Domain: n.Domain, Upstream: f.upstream, Config: cfg, Gate: n.gate, Methods: methods,
 			Login: login.GateOptions{Started: h.started, Grid: cmp.Or(o.PasswordGrid, passwordGrid)},
 			API:   api, Manager: m, Now: n.now, Logger: n.logger,
 		})
+		errs = append(errs, n.openDispensers(f))
 		n.fronts = append(n.fronts, f)
 	}
 	n.reload = newReload(n, o)

@@ -3,6 +3,9 @@ package serve_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,9 +20,12 @@ import (
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/find"
+	"github.com/vmware/govmomi/session"
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/config"
@@ -323,5 +329,36 @@ func TestAReloadChangesAccountsAndEndsNoSession(t *testing.T) {
 	change(func(c *upstream.Config) { c.URL = "http://127.0.0.1:2/sdk" }, "a change of url needs a restart")
 	if _, err := methods.GetCurrentTime(t.Context(), g.Client); err != nil {
 		t.Errorf("after a change that needs a restart: %v", err)
+	}
+}
+
+func TestAFrontGivesTickets(t *testing.T) {
+	b := newBehind(t, simulator.VPX())
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	sum := sha256.Sum256([]byte("a token of a program"))
+	must(t, os.WriteFile(tokens, []byte("administrator "+hex.EncodeToString(sum[:])+"\n"), 0o600))
+	path := func(at, target string) string {
+		return fmt.Sprintf("      - {account: ci, path: %s, tokens-file: %s, per-minute: 30, target: %s}\n", at,
+			tokens, target)
+	}
+	r := run(t, upstreamOf("lab", "http://"+b.URL.Host+"/sdk", account("ci", "administrator")+
+		"    dispense:\n"+path("/session", "upstream")+path("/own", "front")))
+	r.ready("lab")
+	for at, where := range map[string]string{"/session": "http://" + b.URL.Host, "/own": r.front("lab")} {
+		code, body := r.get(r.front("lab")+at, "Authorization", "Bearer a token of a program")
+		var answer struct{ Token string }
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != http.StatusOK {
+			t.Fatalf("%s: %d, %s, %v\n%s", at, code, body, err, r.logged())
+		}
+		u, err := url.Parse(where + "/sdk")
+		must(t, err)
+		c, err := vim25.NewClient(t.Context(), soap.NewClient(u, true))
+		must(t, err)
+		if err := session.NewManager(c).CloneSession(t.Context(), answer.Token); err != nil {
+			t.Errorf("%s: clone by the ticket: %v", at, err)
+		}
+		if code, body := r.get(r.front("lab")+at, "Authorization", "Bearer another"); code != http.StatusUnauthorized {
+			t.Errorf("%s with a wrong token: %d, %s", at, code, body)
+		}
 	}
 }

@@ -27,8 +27,10 @@ import (
 // passing is what an open front serves: its own SessionManager, and everything of the upstream.
 type passing struct {
 	calls *gateway.Front // SOAP
-	json  http.Handler   // VI JSON
-	paths *path.Handler  // all other paths, and the session resource of the Automation API
+	// dispensers give tickets, by path.
+	dispensers map[string]http.Handler
+	json       http.Handler  // VI JSON
+	paths      *path.Handler // all other paths, and the session resource of the Automation API
 }
 
 // newPassing assembles what a front serves. manager is the id of the upstream's SessionManager.
@@ -45,7 +47,7 @@ func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, e
 	local, sessions, json := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
 	soap.Mount(local, api, n.bodies, soap.Options{Version: Release, Logger: f.logger})
 	rest.Mount(sessions, api, n.bodies, f.front.Gate().Challenges())
-	p := &passing{json: json}
+	p := &passing{json: json, dispensers: f.dispensers}
 	p.paths = &path.Handler{
 		Upstream: f.upstream, API: api, Sessions: sessions, Bodies: n.bodies, Draining: api.Draining(),
 		Logger: f.logger,
@@ -82,7 +84,10 @@ func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, e
 func (p *passing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := r.URL.Path
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	d := p.dispensers[at]
 	switch {
+	case d != nil:
+		d.ServeHTTP(w, r)
 	case strings.HasPrefix(at, vijson.Root), at == vijson.HelloPath:
 		p.json.ServeHTTP(w, r)
 	case at == "/sdk", strings.HasPrefix(at, "/sdk/") && !(read && strings.HasSuffix(at, ".xml")):
