@@ -38,6 +38,9 @@ type Options struct {
 	Config   upstream.Config
 	// Gate is that of the server. A front for principals of the server counts failed logins with it.
 	Gate *login.Gate
+	// Thumbprint returns the SHA-1 of the front's own certificate as AA-BB-…, for clone tickets. If nil,
+	// the front shows that of the server.
+	Thumbprint func() string
 	// Methods are the ways in of the server besides clones, for a front with accounts.
 	Methods []login.Method
 	// Login has the other options of the front's gate: Started, Grid and Wait.
@@ -74,6 +77,9 @@ func New(o Options) *Front {
 		o.Now = time.Now
 	}
 	f := &Front{name: o.Config.Name, o: o, domain: o.Domain.On(o.Config.Name)}
+	if o.Thumbprint != nil {
+		f.domain.Sessions = f.domain.Sessions.Showing(o.Thumbprint)
+	}
 	f.Reload(o.Config)
 	g := o.Login
 	g.Methods = []login.Method{login.Clone{Sessions: f.domain.Sessions}}

@@ -8,12 +8,16 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/setting"
 )
 
-// ticketThumbprint returns the certificate's SHA-1 in the form of clone tickets.
-func (n *Node) ticketThumbprint() string {
-	sum, _ := n.certificate.Thumbprints()
+// ticketThumbprint returns the thumbprint of the server's certificate.
+func (n *Node) ticketThumbprint() string { return thumbprintOf(n.certificate) }
+
+// thumbprintOf returns the certificate's SHA-1 in the form of clone tickets.
+func thumbprintOf(c *server.Certificate) string {
+	sum, _ := c.Thumbprints()
 	return strings.ReplaceAll(colons(sum[:]), ":", "-")
 }
 

@@ -126,7 +126,8 @@ func (n *Node) openFronts(o Options, h hooks, api vim.Options, sessions sessionm
 			m.SHA256 = func() string { _, sum := f.certificate.Thumbprints(); return colons(sum[:]) }
 		}
 		f.front = front.New(front.Options{
-			Domain: n.Domain, Upstream: f.upstream, Config: cfg, Gate: n.gate, Methods: methods,
+			Thumbprint: func() string { return thumbprintOf(f.certificate) },
+			Domain:     n.Domain, Upstream: f.upstream, Config: cfg, Gate: n.gate, Methods: methods,
 			Login: login.GateOptions{Started: h.started, Grid: cmp.Or(o.PasswordGrid, passwordGrid)},
 			API:   api, Manager: m, Now: n.now, Logger: n.logger,
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vigate/vigate/internal/event"
@@ -127,5 +128,22 @@ func TestLimitsAndEvictionsAreAboutAllFronts(t *testing.T) {
 	}
 	if l, err := f.On("lab").Authenticate(ctx, secret.New(token.Reveal()), f.now()); l != nil || err != nil {
 		t.Errorf("the token of an ended session: %v, %v", l, err)
+	}
+}
+
+func TestACloneTicketOfAFrontNamesItsCertificate(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	const other = "FF-11-22-33-44-55-66-77-88-99-AA-BB-CC-DD-EE-FF-00-11-22-33"
+	m := f.On("lab").Showing(func() string { return other })
+	l, _, err := m.Start(t.Context(), named("ann"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := m.AcquireCloneTicket(t.Context(), l)
+	if err != nil || !strings.HasSuffix(ticket.Reveal(), "--tp-"+other) {
+		t.Errorf("ticket %v", err)
+	}
+	if _, err := m.CloneGrant(t.Context(), ticket); err != nil {
+		t.Error(err)
 	}
 }

@@ -78,6 +78,14 @@ func (m *Manager) On(front string) *Manager {
 	return &on
 }
 
+// Showing returns the manager whose clone tickets contain another thumbprint: that of the certificate which
+// the front shows.
+func (m *Manager) Showing(thumbprint func() string) *Manager {
+	shows := *m
+	shows.thumbprint = thumbprint
+	return &shows
+}
+
 // Front returns the name of the front whose sessions the manager sees, or "" for this server itself.
 func (m *Manager) Front() string { return m.front }
 
