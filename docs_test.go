@@ -20,6 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/budget"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
+	upstreams "github.com/vigate/vigate/internal/upstream/settings"
 )
 
 func readText(t *testing.T, path string) string {
@@ -199,25 +200,47 @@ func identityKeys(section reflect.Value, prefix string) map[string]reflect.Value
 }
 
 func TestEveryKeyOfTheIdentitySectionIsInItsPage(t *testing.T) {
-	keys := identityKeys(reflect.ValueOf(identity.Defaults()), "")
+	checkKeys(t, "docs/identity.md", identityKeys(reflect.ValueOf(identity.Defaults()), ""))
+}
+
+func TestEveryKeyOfTheUpstreamsSectionIsInItsPage(t *testing.T) {
+	const file = `{dev: true, upstreams: [{name: x, url: "https://x.test/sdk", listen: "127.0.0.1:0",
+		accounts: [{name: a, username: u, password-file: p}],
+		dispense: [{account: a, path: /session, tokens-file: t}]}]}`
+	var all []upstreams.Config
+	if _, err := config.Load("", []byte(file), nil, upstreams.Section("", &all)); err != nil {
+		t.Fatal(err)
+	}
+	keys := identityKeys(reflect.ValueOf(all[0]), "")
+	maps.Copy(keys, identityKeys(reflect.ValueOf(all[0].Accounts[0]), "accounts[]."))
+	maps.Copy(keys, identityKeys(reflect.ValueOf(all[0].Dispense[0]), "dispense[]."))
+	checkKeys(t, "docs/gateway.md", keys)
+}
+
+// checkKeys checks that the table of a page has a row for each key, and the default of those that are times,
+// numbers or switches.
+func checkKeys(t *testing.T, page string, keys map[string]reflect.Value) {
+	t.Helper()
 	rows := regexp.MustCompile("(?m)^\\| `([a-z0-9.\\[\\]-]+)` \\| (?:`(.*)`)? \\| .+ \\|$").FindAllStringSubmatch(
-		readText(t, "docs/identity.md"), -1)
+		readText(t, page), -1)
 	for _, row := range rows {
 		value, ok := keys[row[1]]
 		delete(keys, row[1])
 		switch {
 		case !ok:
-			t.Errorf("docs/identity.md explains %s, which is not a key", row[1])
+			t.Errorf("%s explains %s, which is not a key", page, row[1])
 		case value.Kind() == reflect.Bool && row[2] != fmt.Sprint(value.Bool()):
-			t.Errorf("docs/identity.md has the default %q for %s, want %t", row[2], row[1], value.Bool())
+			t.Errorf("%s has the default %q for %s, want %t", page, row[2], row[1], value.Bool())
+		case value.Kind() == reflect.Int && row[2] != fmt.Sprint(value.Int()):
+			t.Errorf("%s has the default %q for %s, want %d", page, row[2], row[1], value.Int())
 		case value.Type() == reflect.TypeFor[time.Duration]():
 			if d, err := time.ParseDuration(row[2]); err != nil || d != value.Interface() {
-				t.Errorf("docs/identity.md has the default %q for %s, want %v", row[2], row[1], value)
+				t.Errorf("%s has the default %q for %s, want %v", page, row[2], row[1], value)
 			}
 		}
 	}
 	for name := range keys {
-		t.Errorf("docs/identity.md does not explain %s", name)
+		t.Errorf("%s does not explain %s", page, name)
 	}
 }
 

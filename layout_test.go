@@ -24,10 +24,11 @@ var rooms = map[string]struct {
 	why string
 }{
 	"cmd/vigate":            {"*", "it is the command line for everything"},
+	"cmd/vigate-lab":        {"client config lab secret", "what it runs is in a package, which tests use as well"},
 	"internal/serve":        {"*", "it assembles the server"},
 	"internal/serve/shared": {"config secret serve store/etcd", "not every server contains the client of etcd"},
 	"internal/lab":          {"*", "it is a whole server for other programs"},
-	"vigatetest": {"client config lab secret testclock",
+	"vigatetest": {"client config lab secret",
 		"the tests of strangers depend on it, so that it must be small"},
 	"client":                     {"", "it works with any VI JSON server, so it must not depend on this one"},
 	"internal/principal":         {"", "a name is a plain value"},
@@ -210,7 +211,7 @@ var homes = map[string][]string{
 	// the etcd client is configured with types of these modules
 	"google.golang.org/grpc": {"internal/store/etcd/members"}, "go.uber.org/zap": {"internal/store/etcd/members"},
 	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/token",
-		"internal/cli/upstream"},
+		"internal/cli/upstream", "cmd/vigate-lab"},
 	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},

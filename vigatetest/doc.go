@@ -18,6 +18,11 @@
 // a test of expiry does not wait. Delays of the network, and the time that a call may wait for an update, pass as
 // usual.
 //
+// # Inventory
+//
+// Without options a server has sessions, users, roles and events, but no virtual machines or hosts. With
+// [WithInventory] it stands in front of govmomi's simulator of a vCenter or an ESXi host.
+//
 // # What is kept
 //
 // All data is in memory and ends with the server. A server has a self-signed certificate of its own, which

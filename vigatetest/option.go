@@ -45,6 +45,7 @@ type Option func(*options)
 type options struct {
 	lab       lab.Options
 	configure []func(*config.Config)
+	inventory *Inventory // nil: none
 }
 
 // with returns an option that changes the configuration.

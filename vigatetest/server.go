@@ -2,12 +2,10 @@ package vigatetest
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/lab"
 	"github.com/vigate/vigate/internal/secret"
-	"github.com/vigate/vigate/internal/testclock"
 )
 
 // Server is a running server. Its methods may be called by several goroutines, but Restart and Close must not
@@ -26,7 +23,7 @@ import (
 // The test then ends. If the server was started by Start, they panic.
 type Server struct {
 	lab   *lab.Server
-	clock *testclock.Clock
+	clock *clock
 	http  *http.Client
 	fail  func(error)
 }
@@ -53,7 +50,7 @@ func New(t testing.TB, option ...Option) *Server {
 
 // Start starts a server without a test. The caller must close it. The error says which option can't be used.
 func Start(option ...Option) (*Server, error) {
-	clock := testclock.New(time.Now())
+	clock := &clock{began: time.Now()}
 	o := options{lab: lab.Options{AdminPassword: secret.New(administratorPassword), Now: clock.Now}}
 	for _, set := range option {
 		set(&o)
@@ -63,14 +60,19 @@ func Start(option ...Option) (*Server, error) {
 			change(c)
 		}
 	}
+	if o.inventory != nil {
+		model, err := o.inventory.model()
+		if err != nil {
+			return nil, err
+		}
+		o.lab.Inventory, clock.runs = &model, true
+	}
 	l, err := lab.Start(context.Background(), o.lab)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{lab: l, clock: clock, fail: func(err error) { panic(fmt.Sprintf("vigate: %v", err)) }}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = s.tls()
-	s.http = &http.Client{Transport: transport}
+	s.http = &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls(), ForceAttemptHTTP2: true}}
 	return s, nil
 }
 
@@ -81,9 +83,13 @@ func (s *Server) Close() error {
 }
 
 // URL returns https://127.0.0.1:PORT/sdk, which govmomi, govc, pyVmomi and package client take. It holds no
-// user.
+// user. With an inventory, it is the URL of the vCenter or ESXi host.
 func (s *Server) URL() *url.URL {
-	return &url.URL{Scheme: "https", Host: s.lab.Addr().String(), Path: "/sdk"}
+	at := s.lab.Front()
+	if at == nil {
+		at = s.lab.Addr()
+	}
+	return &url.URL{Scheme: "https", Host: at.String(), Path: "/sdk"}
 }
 
 // Certificate returns the server's certificate.
@@ -97,10 +103,7 @@ func (s *Server) CertPool() *x509.CertPool {
 }
 
 // Thumbprint returns the SHA-256 of the server's certificate in the form AA:BB:…
-func (s *Server) Thumbprint() string {
-	sum := sha256.Sum256(s.Certificate().Raw)
-	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
-}
+func (s *Server) Thumbprint() string { return s.lab.Thumbprint() }
 
 // HTTPClient returns a client that trusts the server's certificate. It is closed with the server.
 func (s *Server) HTTPClient() *http.Client { return s.http }
@@ -110,7 +113,7 @@ func (s *Server) Now() time.Time { return s.clock.Now() }
 
 // Advance moves the server's clock forward, and ends the sessions that expire by that.
 func (s *Server) Advance(d time.Duration) {
-	s.clock.Advance(d)
+	s.clock.advance(d)
 	s.check(s.lab.Sweep(context.Background()))
 }
 

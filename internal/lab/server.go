@@ -9,6 +9,7 @@ package lab
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -41,6 +43,12 @@ type Options struct {
 	Configure func(*config.Config)
 	Now       func() time.Time // clock of the server; nil: time.Now
 	Logger    *slog.Logger     // nil: nothing is logged
+
+	// Inventory is what the simulator behind the server has. If nil, there is no simulator and no front.
+	Inventory *Model
+	// FrontListen and FrontPlainHTTP are the addresses of the front. If both are empty, the front is at a
+	// free port of the loopback address.
+	FrontListen, FrontPlainHTTP string
 }
 
 // Server is a running server. Its methods are safe for concurrent use, except Restart and Close, which must
@@ -48,10 +56,11 @@ type Options struct {
 type Server struct {
 	Brake *Brake // delays the requests
 
-	cfg   config.Config
-	serve serve.Options
-	admin secret.Text
-	limit atomic.Int64 // of live sessions; 0: that of the settings
+	cfg       config.Config
+	inventory *Inventory // nil: none
+	serve     serve.Options
+	admin     secret.Text
+	limit     atomic.Int64 // of live sessions; 0: that of the settings
 
 	node  *serve.Node
 	stop  context.CancelFunc
@@ -64,6 +73,9 @@ const drain = 2 * time.Second
 // Start starts a server.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	dir, err := os.MkdirTemp("", "vigate-lab-")
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir) // a data directory is not reached by links
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
@@ -82,15 +94,57 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		},
 		Policy: s.policy, Around: s.Brake.Wrap,
 	}
-	found := func(ctx context.Context, n *serve.Node) error { return found(ctx, n, o.Roles, o.Users) }
-	if err := s.open(ctx, found); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	err = s.simulate(dir, o)
+	if err == nil {
+		err = s.open(ctx, func(ctx context.Context, n *serve.Node) error { return found(ctx, n, o.Roles, o.Users) })
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.remove())
 	}
 	return s, nil
 }
 
-// open opens the server and runs it. found, if not nil, is called before it listens.
+// simulate opens the inventory, if there is one.
+func (s *Server) simulate(dir string, o Options) (err error) {
+	if o.Inventory == nil {
+		return nil
+	}
+	if s.inventory, err = OpenInventory(*o.Inventory); err != nil {
+		return err
+	}
+	s.serve.Upstreams, err = s.inventory.upstreams(dir, o)
+	return err
+}
+
+// A port that the server had before may be in use for a moment, as the local port of another program's
+// connection.
+const (
+	portWait = 30 * time.Second
+	portTry  = 20 * time.Millisecond
+)
+
+// open opens the server and runs it. It waits for ports that are in use. found, if not nil, is called before
+// the server listens, and may be called again if it does not come to that.
 func (s *Server) open(ctx context.Context, found func(context.Context, *serve.Node) error) error {
+	ctx, cancel := context.WithTimeout(ctx, portWait)
+	defer cancel()
+	tick := time.NewTicker(portTry)
+	defer tick.Stop()
+	for {
+		err := s.try(ctx, found)
+		if !errors.Is(err, syscall.EADDRINUSE) || s.node == nil { // at the first start, somebody else has it
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// try opens the server and runs it.
+func (s *Server) try(ctx context.Context, found func(context.Context, *serve.Node) error) error {
 	n, err := serve.Open(ctx, s.cfg, s.serve)
 	if err != nil {
 		return err
@@ -105,7 +159,7 @@ func (s *Server) open(ctx context.Context, found func(context.Context, *serve.No
 		err = found(ctx, n)
 	}
 	if err == nil {
-		err = listen(ctx, n, s.cfg)
+		err = n.Listen(ctx, s.cfg)
 	}
 	if err != nil {
 		return errors.Join(err, n.Close())
@@ -114,8 +168,36 @@ func (s *Server) open(ctx context.Context, found func(context.Context, *serve.No
 	run, stop := context.WithCancel(context.Background())
 	s.node, s.stop, s.ended = n, stop, make(chan error, 1)
 	go func(ended chan<- error) { ended <- n.Run(run) }(s.ended)
-	return nil
+	return s.waitForFront(ctx)
 }
+
+// waitForFront waits until the front serves.
+func (s *Server) waitForFront(ctx context.Context) error {
+	if s.inventory == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, frontWait)
+	defer cancel()
+	tick := time.NewTicker(frontTry)
+	defer tick.Stop()
+	for {
+		err := s.node.FrontReady(frontName)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, s.shut())
+		case <-tick.C:
+		}
+	}
+}
+
+// How long the front may take to reach the simulator, and how often it is asked.
+const (
+	frontWait = 30 * time.Second
+	frontTry  = 2 * time.Millisecond
+)
 
 // keepAddresses makes the next start use the ports that this one was given.
 func (s *Server) keepAddresses(n *serve.Node) {
@@ -124,30 +206,12 @@ func (s *Server) keepAddresses(n *serve.Node) {
 			*addr = a.String()
 		}
 	}
-}
-
-// A port that the server had before may be in use for a moment, as the local port of another program's
-// connection.
-const (
-	portWait = 30 * time.Second
-	portTry  = 20 * time.Millisecond
-)
-
-// listen opens the listeners. It waits for ports that are in use.
-func listen(ctx context.Context, n *serve.Node, cfg config.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, portWait)
-	defer cancel()
-	tick := time.NewTicker(portTry)
-	defer tick.Stop()
-	for {
-		err := n.Listen(ctx, cfg)
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-tick.C:
+	for i := range s.serve.Upstreams {
+		u := &s.serve.Upstreams[i]
+		for name, addr := range map[string]*string{"tls": &u.Listen, "plain": &u.PlainHTTP} {
+			if a := n.FrontAddr(u.Name, name); a != nil {
+				*addr = a.String()
+			}
 		}
 	}
 }
@@ -172,8 +236,25 @@ func (s *Server) Restart(ctx context.Context) error {
 
 // Close ends the server and removes its data.
 func (s *Server) Close() error {
-	return errors.Join(s.shut(), os.RemoveAll(filepath.Dir(s.cfg.Data)))
+	return errors.Join(s.shut(), s.remove())
 }
+
+// remove removes the server's files, and the inventory.
+func (s *Server) remove() error {
+	if s.inventory != nil {
+		s.inventory.Close()
+	}
+	return os.RemoveAll(filepath.Dir(s.cfg.Data))
+}
+
+// Inventory returns the inventory behind the server, or nil.
+func (s *Server) Inventory() *Inventory { return s.inventory }
+
+// Front returns the address of the front's TLS listener, or nil if there is no inventory.
+func (s *Server) Front() net.Addr { return s.node.FrontAddr(frontName, "tls") }
+
+// FrontPlainHTTP returns the address of the front's listener without TLS, or nil.
+func (s *Server) FrontPlainHTTP() net.Addr { return s.node.FrontAddr(frontName, "plain") }
 
 // Addr returns the address of the TLS listener.
 func (s *Server) Addr() net.Addr { return s.node.Addr("tls") }
@@ -181,10 +262,16 @@ func (s *Server) Addr() net.Addr { return s.node.Addr("tls") }
 // Certificate returns the certificate of the TLS listener. It stays the same in a restart.
 func (s *Server) Certificate() *x509.Certificate { return s.node.Leaf() }
 
-// Sessions returns the live sessions.
+// Thumbprint returns the SHA-256 of the certificate in the form AA:BB:…
+func (s *Server) Thumbprint() string {
+	sum := sha256.Sum256(s.Certificate().Raw)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
+}
+
+// Sessions returns the live sessions, of the server and of its front.
 func (s *Server) Sessions() []session.Summary {
 	var all []session.Summary
-	for l := range s.node.Sessions.All() {
+	for l := range s.node.Sessions.AllFronts() {
 		if s.node.Sessions.Alive(l) {
 			all = append(all, l.Summary())
 		}

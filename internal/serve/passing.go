@@ -41,7 +41,7 @@ func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, e
 	}
 	// The gateway reads the properties of SessionManager through a collector of the front. The collector
 	// that clients name is the upstream's.
-	if err := property.Serve(api, f.front.Sessions()); err != nil {
+	if err := errors.Join(property.Serve(api, f.front.Sessions()), n.showUpstream(f, api)); err != nil {
 		return nil, nil, err
 	}
 	local, sessions, json := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
@@ -75,7 +75,7 @@ func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, e
 		}
 		return &c.ServiceContent, nil
 	})
-	vijson.MountWith(json, api, n.bodies, translation.New(front), "SessionManager")
+	vijson.MountWith(json, api, n.bodies, translation.New(front), "SessionManager", "UpstreamManager")
 	return p, api, nil
 }
 

@@ -1,10 +1,12 @@
 package clients
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -35,5 +37,65 @@ func TestThePageOnTestingShowsTestsInPythonThatPass(t *testing.T) {
 		if !strings.Contains(string(out), name) {
 			t.Errorf("no %s in\n%s", name, out)
 		}
+	}
+}
+
+// The lab prints lines to paste for each client.
+func TestTheLinesOfTheLabWorkAsPrinted(t *testing.T) {
+	lab := filepath.Join(t.TempDir(), "vigate-lab")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", lab, "./cmd/vigate-lab")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(lab, "--listen", "127.0.0.1:0", "--own-listen", "127.0.0.1:0", "--plain-http", "127.0.0.1:0")
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the lab ended with %v", err)
+		}
+	})
+	var blocks []string
+	lines := bufio.NewScanner(pipe)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Press Ctrl-C") {
+		if strings.HasPrefix(lines.Text(), "# ") {
+			blocks = append(blocks, "")
+		}
+		if n := len(blocks); n > 0 {
+			blocks[n-1] += lines.Text() + "\n"
+		}
+	}
+	home := t.TempDir()
+	for _, block := range blocks {
+		name, script, _ := strings.Cut(block, "\n")
+		run := exec.CommandContext(t.Context(), "bash", "-eu", "-o", "pipefail", "-c", script)
+		run.Dir = home
+		// Debian's Python finds Debian's pyVmomi.
+		run.Env = []string{"HOME=" + home, "PATH=" + filepath.Dir(bin.vigate) + ":/usr/bin:/bin"}
+		out, err := run.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		wanted, ok := map[string][]string{
+			"# govc":              {"/DC0/vm/DC0_H0_VM0", "administrator"},
+			"# pyVmomi":           {"DC0_H0_VM0", "DC0_C0_RP0_VM1"},
+			"# Terraform":         {},
+			"# curl with VI JSON": {`"_typeName":"ServiceContent"`},
+			"# vigate":            {"Administrator", "leaky-service/1.0", "VirtualCenter"},
+		}[name]
+		if !ok {
+			t.Errorf("the lab prints a block %q, which this test does not know", name)
+		}
+		has(t, name, string(out), wanted...)
+	}
+	if len(blocks) != 5 {
+		t.Errorf("%d blocks", len(blocks))
 	}
 }
