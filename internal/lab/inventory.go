@@ -161,6 +161,8 @@ func OpenInventory(m Model) (*Inventory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make inventory: %w", err)
 	}
+	// The simulator says that it is a vCenter 6.5, which has no such manager. Clients of that time can't read it.
+	model.ServiceContent.TenantManager = nil
 	if err := model.Create(); err != nil {
 		return nil, fmt.Errorf("make inventory: %w", err)
 	}

@@ -84,7 +84,7 @@ func TestTheLinesOfTheLabWorkAsPrinted(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 		wanted, ok := map[string][]string{
-			"# govc":              {"/DC0/vm/DC0_H0_VM0", "administrator"},
+			"# govc":              {"/DC0/vm/DC0_H0_VM0", "Administrator"},
 			"# pyVmomi":           {"DC0_H0_VM0", "DC0_C0_RP0_VM1"},
 			"# Terraform":         {},
 			"# curl with VI JSON": {`"_typeName":"ServiceContent"`},
