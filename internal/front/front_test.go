@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -324,4 +325,48 @@ func TestTheMessageOfTheUpstreamFollowsThatOfThisServer(t *testing.T) {
 		t.Error(fault)
 	}
 	want("from vigate\n" + message)
+}
+
+// The clients come from one network, whose failed logins would lock the name if each of them counted.
+func TestARightPasswordAmongAHundredOldOnesGetsIn(t *testing.T) {
+	f := newFixture(t, through)
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards in
+	in := map[string]int{}
+	for i := range 100 {
+		password := "old"
+		if i == 90 {
+			password = "right"
+		}
+		wg.Go(func() {
+			c := &vim.Call{
+				Object: f.api.Object("SessionManager").Ref(), Name: "Login", Peer: &f.Peer,
+				Args: &types.LoginRequestType{UserName: "ann", Password: password},
+			}
+			_, fault := f.api.Do(t.Context(), c)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case fault == nil:
+				in[password]++
+			case !vim.IsFault[*types.InvalidLogin](fault):
+				t.Errorf("with the password %q: %v", password, fault)
+			}
+		})
+	}
+	wg.Wait()
+	if in["right"] != 1 || in["old"] != 0 {
+		t.Errorf("logged in: %v", in)
+	}
+	// One try of each password.
+	if tries := f.tried(); len(tries) != 2 {
+		t.Errorf("tried %q", tries)
+	}
+	// Different wrong passwords are guesses, and lock the name here before the upstream does.
+	for i := range 20 {
+		_, _ = f.login("ben", strings.Repeat("x", i+1))
+	}
+	if tries := f.tried(); len(tries) == 0 || len(tries) > 5 {
+		t.Errorf("guesses at the upstream: %q", tries)
+	}
 }

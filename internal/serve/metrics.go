@@ -8,7 +8,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/gateway/dispense"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/passthrough"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/vim"
@@ -51,6 +53,9 @@ func (n *Node) describeMetrics(methods []login.Method) {
 	}
 	if n.local != nil {
 		names = append(names, login.LocalMethod)
+	}
+	if len(n.fronts) > 0 {
+		names = append(names, (*passthrough.Method)(nil).Name(), dispense.Method{}.Name())
 	}
 	var rows []metrics.Row
 	for _, o := range n.API.Objects() {
