@@ -81,6 +81,38 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
+// WriteTo implements io.WriterTo. It saves the copy that Read makes.
+func (b *body) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b.first)
+	total := int64(n)
+	b.first = nil
+	if err != nil || b.rest == nil {
+		return total, err
+	}
+	if s, ok := b.rest.(*message.Stream); ok {
+		more, err := s.WriteTo(&wanted{b, w})
+		if total += more; err != nil {
+			return total, err
+		}
+	}
+	more, err := io.Copy(w, struct{ io.Reader }{b}) // Read makes the last check
+	return total + more, err
+}
+
+// wanted is where an answer is written as long as its client may get it.
+type wanted struct {
+	b  *body
+	to io.Writer
+}
+
+// Write implements io.Writer.
+func (w *wanted) Write(p []byte) (int, error) {
+	if err := w.b.p.API.Wanted(w.b.ctx, w.b.p.call.VIM); err != nil {
+		return 0, err
+	}
+	return w.to.Write(p)
+}
+
 // Close implements io.Closer.
 func (b *body) Close() error {
 	if b.source != nil {
@@ -232,23 +264,8 @@ func (a *Answer) send(w http.ResponseWriter) {
 		h["Content-Length"] = []string{strconv.FormatInt(a.Size, 10)}
 	}
 	w.WriteHeader(a.Status)
-	b, _ := a.Body.(*body)
-	if b != nil && a.Size >= 0 {
-		_, _ = w.Write(b.first) // an error means that the client has disconnected
-		return
-	}
-	part := make([]byte, partSize)
-	for {
-		n, err := a.Body.Read(part)
-		if _, failed := w.Write(part[:n]); failed != nil {
-			return
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return
-		case err != nil:
-			panic(http.ErrAbortHandler)
-		}
+	if _, err := io.Copy(w, a.Body); err != nil && a.Size < 0 {
+		panic(http.ErrAbortHandler) // it does no harm if the client has disconnected
 	}
 }
 

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -50,31 +48,9 @@ func bodyFault(err error) *vim.Fault {
 	return vim.InvalidRequest("the message did not come whole")
 }
 
-// inUTF8 reports whether the headers say that a message is in UTF-8, or nothing.
-func inUTF8(h http.Header) bool {
-	for _, t := range h["Content-Type"] {
-		if _, params, err := mime.ParseMediaType(t); err == nil {
-			if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
-				return false
-			}
-		}
-	}
-	return true
-}
-
 func secretOf(s string) secret.Text { return secret.New(s) }
 
 func newBytes(b []byte) io.Reader { return bytes.NewReader(b) }
-
-// printable returns the operation id of a client in the form for the log.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f {
-			return '.'
-		}
-		return r
-	}, s[:min(len(s), 128)])
-}
 
 const (
 	envelopeHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +

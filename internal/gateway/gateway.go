@@ -24,6 +24,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
 	"github.com/vigate/vigate/internal/gateway/owned"
@@ -200,7 +201,7 @@ func (f *Front) Forward(ctx context.Context, c *Call) (*Answer, *vim.Fault) {
 
 // read reads a request.
 func (f *Front) read(ctx context.Context, c *Call) (*message.Message, *vim.Fault) {
-	if binding.Encoded(c.Header) || !inUTF8(c.Header) {
+	if binding.Encoded(c.Header) || !hop.InUTF8(c.Header) {
 		return nil, vim.InvalidRequest("a message must be in UTF-8 and not compressed")
 	}
 	done, fault := f.API.Decode(ctx, c.VIM, len(c.Body))

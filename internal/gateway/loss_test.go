@@ -209,7 +209,7 @@ func TestNobodyGetsWhatBelongsToAnother(t *testing.T) {
 	d := newDouble(t)
 	d.serial = true
 	s := stage(t, d, "    max-sessions: 5\n")
-	const sessions = 60
+	const sessions = 200
 	var clients [sessions]*client
 	var logins sync.WaitGroup
 	for n := range sessions {
@@ -227,7 +227,7 @@ func TestNobodyGetsWhatBelongsToAnother(t *testing.T) {
 	var all sync.WaitGroup
 	for i, c := range clients {
 		all.Go(func() {
-			for n := range 6 {
+			for n := range 3 {
 				if err := c.everything(i + n); err != nil {
 					t.Errorf("session %d: %v", i, err)
 					return

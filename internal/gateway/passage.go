@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
 	"github.com/vigate/vigate/internal/gateway/owned"
@@ -55,7 +56,7 @@ func (f *Front) answer(ctx context.Context, c *Call, m *message.Message) (*Answe
 		p.method = method.Method{}
 	}
 	audited := !p.method.Quiet && !method.OnlyReads(m.Method)
-	p.operation = printable(m.Operation)
+	p.operation = hop.Printable(m.Operation)
 	if audited && m.Unnamed {
 		// The log of the upstream has the same id.
 		p.operation = "vigate-" + c.VIM.Peer.Request.String()

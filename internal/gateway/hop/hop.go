@@ -8,6 +8,7 @@ package hop
 import (
 	"bytes"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -86,4 +87,26 @@ func Answer(from http.Header, clean func(string) string) http.Header {
 		h[name] = all
 	}
 	return h
+}
+
+// InUTF8 reports whether the headers say that a message is in UTF-8, or nothing.
+func InUTF8(h http.Header) bool {
+	for _, t := range h["Content-Type"] {
+		if _, params, err := mime.ParseMediaType(t); err == nil {
+			if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Printable returns the operation id of a client in the form for the log.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r >= 0x7f {
+			return '.'
+		}
+		return r
+	}, s[:min(len(s), 128)])
 }

@@ -44,3 +44,17 @@ func TestASourceTellsWhetherItWasRead(t *testing.T) {
 		t.Errorf("%q %v %v", b, err, read.Load())
 	}
 }
+
+func TestOnlyUTF8IsSaidToBeUTF8(t *testing.T) {
+	for value, want := range map[string]bool{
+		"text/xml": true, "text/xml; charset=utf-8": true, `text/xml; charset="UTF-8"`: true, "": true,
+		"text/xml; charset=utf-16": false, "text/xml; charset=utf-7": false,
+	} {
+		if got := hop.InUTF8(http.Header{"Content-Type": {value}}); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
+	}
+	if got := hop.Printable("a b\n" + strings.Repeat("x", 999)); !strings.HasPrefix(got, "a.b.x") || len(got) != 128 {
+		t.Errorf("the log gets %q", got)
+	}
+}
