@@ -397,19 +397,29 @@ func (c *client) post(envelope string) (int, string) {
 
 func (c *client) postBy(transport http.RoundTripper, envelope string) (int, string) {
 	c.s.t.Helper()
-	r, err := http.NewRequestWithContext(c.s.ctx(), http.MethodPost, c.s.server.URL+"/sdk", strings.NewReader(envelope))
+	status, answer, err := c.try(transport, envelope)
 	c.s.must(err)
+	return status, answer
+}
+
+func (c *client) try(transport http.RoundTripper, envelope string) (int, string, error) {
+	r, err := http.NewRequestWithContext(c.s.t.Context(), http.MethodPost, c.s.server.URL+"/sdk",
+		strings.NewReader(envelope))
+	if err != nil {
+		return 0, "", err
+	}
 	r.Header.Set("Content-Type", "text/xml; charset=utf-8")
 	r.Header.Set("SOAPAction", "urn:vim25/8.0.3.0")
 	for _, cookie := range c.Jar.Cookies(r.URL) {
 		r.AddCookie(cookie)
 	}
 	a, err := transport.RoundTrip(r)
-	c.s.must(err)
+	if err != nil {
+		return 0, "", err
+	}
 	defer func() { _ = a.Body.Close() }()
 	b, err := io.ReadAll(a.Body)
-	c.s.must(err)
-	return a.StatusCode, string(b)
+	return a.StatusCode, string(b), err
 }
 
 // eventually waits until something is true.

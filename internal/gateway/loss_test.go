@@ -25,9 +25,9 @@ import (
 func (c *client) read(n int) error {
 	ctx, cancel := context.WithTimeout(c.s.t.Context(), time.Minute)
 	defer cancel()
-	switch n % 4 {
+	switch n % 5 {
 	case 0:
-		name := allNames[n/4%len(allNames)]
+		name := allNames[n/5%len(allNames)]
 		ref, err := object.NewSearchIndex(c.Client.Client).FindByInventoryPath(ctx, "/DC0/vm/"+name)
 		if err != nil || ref == nil {
 			return fmt.Errorf("find %s: %v, %w", name, ref, err)
@@ -49,6 +49,12 @@ func (c *client) read(n int) error {
 		now, err := methods.GetCurrentTime(ctx, c.Client)
 		if err != nil || now.IsZero() {
 			return fmt.Errorf("read the time: %w", err)
+		}
+	case 4:
+		status, answer, err := c.try(recording{c.s, http.DefaultTransport}, envelope(`<Fetch xmlns="urn:vim25">`+
+			`<_this type="Folder">`+c.ServiceContent.RootFolder.Value+`</_this><prop>name</prop></Fetch>`))
+		if err != nil || status != http.StatusOK || !strings.Contains(answer, ">Datacenters<") {
+			return fmt.Errorf("fetch a name: %d %s, %w", status, answer, err)
 		}
 	case 3:
 		me, err := c.SessionManager.UserSession(ctx)
@@ -246,7 +252,7 @@ func TestNobodyGetsWhatBelongsToAnother(t *testing.T) {
 func (c *client) everything(n int) error {
 	switch n % 3 {
 	case 0:
-		return c.read(n / 3)
+		return c.read(n / 3 * 7)
 	case 1:
 		got, err := c.names()
 		if err != nil || !slices.Equal(got, allNames) {

@@ -188,6 +188,9 @@ func (p *passage) known() error {
 	if _, ok := message.Translate(m.This.Text, p.realOf); !ok {
 		return vim.ObjectNotFound(p.call.VIM.Object)
 	}
+	if _, foreign := p.table.Called(p.live, m.This.Text); foreign {
+		return vim.ObjectNotFound(p.call.VIM.Object)
+	}
 	for _, place := range m.IDs {
 		strange := ""
 		if _, ok := message.Translate(place.Text, func(id string) (string, bool) {
@@ -273,7 +276,7 @@ func (p *passage) orphaned(err error) error {
 
 // target finds out which object at the upstream the call is for.
 func (p *passage) target(ctx context.Context, byDefault bool, content *upstream.Content) error {
-	p.on = p.table.Find(p.live, p.message.This.Text)
+	p.on, _ = p.table.Called(p.live, p.message.This.Text)
 	switch {
 	case p.method.Resumes:
 		if o := p.table.Find(p.live, p.message.Token.Text); o != nil && byDefault {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -52,6 +53,9 @@ type Table[S Upstream] struct {
 	mu      sync.Mutex // guards what follows, and the fields of all clients and objects
 	clients map[*session.Live]*Client[S]
 	watched map[S]*watch[S]
+	// odd has the owners of objects whose ids at the upstream don't show that they belong to a session, by
+	// these ids. Clients know such objects by the same ids.
+	odd map[string]*Client[S]
 }
 
 // watch is the set of clients that are pinned to one upstream session.
@@ -102,7 +106,9 @@ var ErrGone = errors.New("the session at the upstream is gone")
 
 // New returns an empty Table.
 func New[S Upstream](h Hooks[S]) *Table[S] {
-	return &Table[S]{Hooks: h, clients: map[*session.Live]*Client[S]{}, watched: map[S]*watch[S]{}}
+	return &Table[S]{
+		Hooks: h, clients: map[*session.Live]*Client[S]{}, watched: map[S]*watch[S]{}, odd: map[string]*Client[S]{},
+	}
 }
 
 // Session returns the upstream session that the client session is pinned to.
@@ -123,6 +129,25 @@ func (t *Table[S]) Find(l *session.Live, id string) *Object[S] {
 		return c.objects[id]
 	}
 	return nil
+}
+
+// Called returns the object that a client session names in a call, or nil. foreign is set if the object belongs to
+// another client session, although its id does not show it.
+func (t *Table[S]) Called(l *session.Live, id string) (o *Object[S], foreign bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if owner := t.odd[id]; owner != nil {
+		return owner.real[id], owner.live != l
+	}
+	if c := t.clients[l]; c != nil {
+		return c.objects[id], false
+	}
+	return nil, false
+}
+
+// isOdd reports whether the id does not show that the object belongs to a session.
+func (o *Object[S]) isOdd() bool {
+	return o.Type != method.Token && !strings.HasPrefix(o.Real, "session[")
 }
 
 // FindReal returns the object of the client session that has the id at the upstream, or nil.
@@ -329,6 +354,12 @@ func (t *Table[S]) add(l *session.Live, o *Object[S], also func(*Client[S])) (*O
 		c.objects, c.real = map[string]*Object[S]{}, map[string]*Object[S]{}
 	}
 	c.objects[ref.Value], c.real[o.Real] = o, o
+	if o.isOdd() {
+		t.odd[o.Real] = c
+		if o.ID == ref.Value {
+			o.ID = o.Real
+		}
+	}
 	c.holds++
 	also(c)
 	return o, nil
@@ -400,6 +431,9 @@ func (t *Table[S]) remove(o *Object[S]) []types.ManagedObjectReference {
 	o.gone = true
 	delete(c.objects, o.ref.Value)
 	delete(c.real, o.Real)
+	if o.isOdd() {
+		delete(t.odd, o.Real)
+	}
 	c.holds--
 	if c.collector == o {
 		c.collector = nil
@@ -429,6 +463,9 @@ func (t *Table[S]) close(o *Object[S]) {
 	var left []*Object[S]
 	for _, each := range c.objects {
 		each.gone = true
+		if each.isOdd() {
+			delete(t.odd, each.Real)
+		}
 		if each.Parent == nil {
 			left = append(left, each)
 		}

@@ -113,14 +113,14 @@ func TestAClientStaysOnItsUpstreamSessionAsLongAsItOwnsSomething(t *testing.T) {
 	if got := s.hold(t, second); got != first || first.add(0) != 1 {
 		t.Error("two calls that make something are on two sessions")
 	}
-	o, err := s.Add(s.live, object{Type: "ListView", Real: "real"})
+	o, err := s.Add(s.live, object{Type: "ListView", Real: "session[up]real"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Release(s.live)
 	s.Release(s.live)
 	if u, pinned := s.Session(s.live); !pinned || u != first || s.Find(s.live, o.ID) != o ||
-		s.FindReal(s.live, "real") != o {
+		s.FindReal(s.live, "session[up]real") != o {
 		t.Error("the client has left its session")
 	}
 	s.Remove(o)
@@ -160,6 +160,26 @@ func TestCallsSideBySideWaitForTheChoiceOfOneSession(t *testing.T) {
 	}
 }
 
+func TestAnObjectWithoutASessionInItsIDBelongsToItsClientToo(t *testing.T) {
+	s, u := newScene(), newUpstream()
+	s.hold(t, u)
+	o, err := s.Add(s.live, object{Type: "HttpNfcLease", Real: "52e4a1c0"})
+	if err != nil || o.ID != "52e4a1c0" {
+		t.Fatal(o, err)
+	}
+	s.Release(s.live)
+	if got, foreign := s.Called(s.live, "52e4a1c0"); got != o || foreign {
+		t.Error("its client can't call it")
+	}
+	if _, foreign := s.Called(new(session.Live), "52e4a1c0"); !foreign {
+		t.Error("another one can call it")
+	}
+	s.Remove(o)
+	if got, foreign := s.Called(s.live, "52e4a1c0"); got != nil || foreign {
+		t.Error("it is still there")
+	}
+}
+
 func TestAFailedChoiceLeavesNothingBehind(t *testing.T) {
 	s, u := newScene(), newUpstream()
 	busy := errors.New("busy")
@@ -177,11 +197,11 @@ func TestFiltersEndWithTheirCollector(t *testing.T) {
 	s := newScene()
 	s.hold(t, newUpstream())
 	defer s.Release(s.live)
-	c, err := s.Default(t.Context(), s.live, "front", func() (string, error) { return "collector", nil })
+	c, err := s.Default(t.Context(), s.live, "front", func() (string, error) { return "session[up]collector", nil })
 	if err != nil || c.ID != "front" || s.HasDefault(s.live) != c {
 		t.Fatal(c, err)
 	}
-	f, err := s.Add(s.live, object{Type: method.Filter, Real: "filter", Parent: c})
+	f, err := s.Add(s.live, object{Type: method.Filter, Real: "session[up]filter", Parent: c})
 	if err != nil || len(s.IDs(s.live, c, method.Filter)) != 1 {
 		t.Fatal(f, err)
 	}
@@ -189,7 +209,8 @@ func TestFiltersEndWithTheirCollector(t *testing.T) {
 	if s.Find(s.live, f.ID) != nil || s.HasDefault(s.live) != nil || len(s.registry.all) != 0 {
 		t.Error("something outlives the collector")
 	}
-	if _, err := s.Add(s.live, object{Type: method.Filter, Real: "late", Parent: c}); !errors.Is(err, owned.ErrGone) {
+	_, err = s.Add(s.live, object{Type: method.Filter, Real: "session[up]late", Parent: c})
+	if !errors.Is(err, owned.ErrGone) {
 		t.Errorf("a filter of a collector that is gone: %v", err)
 	}
 }
@@ -197,11 +218,11 @@ func TestFiltersEndWithTheirCollector(t *testing.T) {
 func TestTheEndOfAClientSessionLeavesItsRootsToBeDestroyed(t *testing.T) {
 	s, u := newScene(), newUpstream()
 	s.hold(t, u)
-	c, err := s.Default(t.Context(), s.live, "front", func() (string, error) { return "collector", nil })
+	c, err := s.Default(t.Context(), s.live, "front", func() (string, error) { return "session[up]collector", nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Add(s.live, object{Type: method.Filter, Real: "filter", Parent: c}); err != nil {
+	if _, err := s.Add(s.live, object{Type: method.Filter, Real: "session[up]filter", Parent: c}); err != nil {
 		t.Fatal(err)
 	}
 	stopped := make(chan error, 1)
@@ -228,7 +249,7 @@ func TestTheEndOfAClientSessionLeavesItsRootsToBeDestroyed(t *testing.T) {
 func TestALostSessionIsLostForThoseThatOwnSomethingThere(t *testing.T) {
 	s, u := newScene(), newUpstream()
 	s.hold(t, u)
-	if _, err := s.Add(s.live, object{Type: "ListView", Real: "real"}); err != nil {
+	if _, err := s.Add(s.live, object{Type: "ListView", Real: "session[up]real"}); err != nil {
 		t.Fatal(err)
 	}
 	other := new(session.Live)
@@ -275,7 +296,7 @@ func TestAnObjectThatCannotBeRegisteredIsNotOwned(t *testing.T) {
 	s, u := newScene(), newUpstream()
 	s.hold(t, u)
 	s.registry.err = errors.New("too many")
-	if _, err := s.Add(s.live, object{Type: "ListView", Real: "real"}); err == nil {
+	if _, err := s.Add(s.live, object{Type: "ListView", Real: "session[up]real"}); err == nil {
 		t.Error("no error")
 	}
 	s.Release(s.live)
