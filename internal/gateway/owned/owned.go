@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -129,25 +128,6 @@ func (t *Table[S]) Find(l *session.Live, id string) *Object[S] {
 		return c.objects[id]
 	}
 	return nil
-}
-
-// Called returns the object that a client session names in a call, or nil. foreign is set if the object belongs to
-// another client session, although its id does not show it.
-func (t *Table[S]) Called(l *session.Live, id string) (o *Object[S], foreign bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if owner := t.odd[id]; owner != nil {
-		return owner.real[id], owner.live != l
-	}
-	if c := t.clients[l]; c != nil {
-		return c.objects[id], false
-	}
-	return nil, false
-}
-
-// isOdd reports whether the id does not show that the object belongs to a session.
-func (o *Object[S]) isOdd() bool {
-	return o.Type != method.Token && !strings.HasPrefix(o.Real, "session[")
 }
 
 // FindReal returns the object of the client session that has the id at the upstream, or nil.
