@@ -197,9 +197,8 @@ type scene struct {
 	server *httptest.Server
 	log    *logs
 
-	mu   sync.Mutex   // guards got
-	got  bytes.Buffer // all that clients have received
-	quit bool
+	mu  sync.Mutex   // guards got
+	got bytes.Buffer // all that clients have received
 }
 
 type logs struct {
