@@ -111,7 +111,7 @@ func (n *Node) openFronts(o Options, h hooks, api vim.Options, sessions sessionm
 		}
 		options := upstream.Options{
 			Version: Version, Notes: n.book, OnGone: func(a *upstream.Account) { f.front.Gone(a) },
-			Now: n.now, Logger: n.logger,
+			Queued: h.queued, Now: n.now, Logger: n.logger,
 		}
 		if n.fresh != nil {
 			options.Share = n.cluster.Share

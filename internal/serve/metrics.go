@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/login/passthrough"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -23,6 +24,7 @@ type hooks struct {
 	started func(method string)
 	call    func(object, name, fault string, took time.Duration)
 	counted func(store.Store) store.Store
+	queued  func(upstream, what string, waited time.Duration)
 }
 
 // store returns the store that the mirror writes to.
@@ -39,7 +41,10 @@ func (n *Node) measure(cfg config.Config) hooks {
 		return hooks{}
 	}
 	n.metrics = metrics.New(metrics.Options{Version: Version, Logger: n.logger})
-	return hooks{group: n.metrics.Group, started: n.metrics.Started, call: n.metrics.Observe, counted: n.metrics.Store}
+	return hooks{
+		group: n.metrics.Group, started: n.metrics.Started, call: n.metrics.Observe, counted: n.metrics.Store,
+		queued: n.metrics.Queued,
+	}
 }
 
 // describeMetrics sets the names and functions that metrics report.
@@ -71,6 +76,13 @@ func (n *Node) describeMetrics(methods []login.Method) {
 		Sessions: n.Sessions.Methods, Hashing: n.Accounts.Load, Ready: n.ready,
 		Serving: n.Load,
 		Applied: n.Mirror.Applied, Newest: n.Store.Newest,
+	})
+	n.metrics.Upstreams(func() []upstream.State {
+		var all []upstream.State
+		for _, u := range n.upstreams() {
+			all = append(all, u.State())
+		}
+		return all
 	})
 }
 
