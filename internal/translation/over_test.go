@@ -53,7 +53,7 @@ func TestAHandlerOfSOAPEndsWithItsRequest(t *testing.T) {
 		status int
 	}{
 		"nothing":    {func(http.ResponseWriter) {}, 500},
-		"an error":   {func(w http.ResponseWriter) { http.Error(w, "busy", 503) }, 503},
+		"an error":   {func(w http.ResponseWriter) { http.Error(w, "busy", http.StatusServiceUnavailable) }, 503},
 		"no content": {func(w http.ResponseWriter) { w.WriteHeader(204) }, 503},
 		"a panic":    {func(http.ResponseWriter) { panic(errors.New("inside")) }, 500},
 		"a fault": {func(w http.ResponseWriter) {

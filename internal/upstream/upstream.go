@@ -83,7 +83,6 @@ type Upstream struct {
 
 	counts  counters
 	secrets atomic.Pointer[Secrets]
-	ending  sync.WaitGroup // the goroutines that log in and out
 
 	mu       sync.Mutex // guards the fields below, and those of accounts, pools and sessions that say so
 	limits   limits

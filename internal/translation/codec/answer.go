@@ -129,11 +129,13 @@ func (a *Answer) Result(s Shape) (set bool, err error) {
 	case e != nil:
 		if set = !absent(e); !set {
 			err = a.tokens.Skip()
-		} else if err = a.value(e, s); err != nil {
+		} else {
+			err = a.value(e, s)
+		}
+		if err != nil {
 			break
 		}
-		e, err = a.tokens.Child()
-		if err == nil && e != nil {
+		if e, err = a.tokens.Child(); err == nil && e != nil {
 			err = errors.New("more than one result")
 		}
 	}

@@ -112,7 +112,7 @@ func xmlOf(t *testing.T, v reflect.Value) string {
 	var b bytes.Buffer
 	wrapped := struct {
 		XMLName xml.Name      `xml:"r"`
-		Value   types.AnyType `xml:"returnval,typeattr"`
+		Value   types.AnyType `xml:"returnval,typeattr"` //lint:ignore SA5008 the library's encoder knows typeattr
 	}{Value: v.Elem().Interface()}
 	if err := xml.NewEncoder(&b).Encode(wrapped); err != nil {
 		t.Fatal(err)
