@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -122,6 +121,9 @@ func (p *passage) edits() []message.Edit {
 			add(place, with)
 		}
 	}
+	if p.method.Session && m.Session.Text == p.live.Key().String() {
+		add(m.Session, p.session.Key().Reveal())
+	}
 	if p.named {
 		if e, ok := m.Name(p.operation); ok {
 			edits = append(edits, e)
@@ -130,7 +132,6 @@ func (p *passage) edits() []message.Edit {
 	if p.retrieval != nil {
 		edits = append(edits, p.retrieval.edits...)
 	}
-	edits = p.keys(edits)
 	slices.SortFunc(edits, func(a, b message.Edit) int { return cmp.Or(a.Begin-b.Begin, b.End-a.End) })
 	end := 0
 	return slices.DeleteFunc(edits, func(e message.Edit) bool {
@@ -138,25 +139,6 @@ func (p *passage) edits() []message.Edit {
 		end = max(end, e.End)
 		return inside
 	})
-}
-
-// keys adds the changes for the key of the client's session, where it stands alone.
-func (p *passage) keys(edits []message.Edit) []message.Edit {
-	key := []byte(p.live.Key().String())
-	raw := p.message.Raw
-	for at := 0; ; {
-		n := bytes.Index(raw[at:], key)
-		if n < 0 {
-			return edits
-		}
-		place := message.Place{Begin: at + n, End: at + n + len(key), Text: string(key)}
-		at = place.End
-		if !slices.ContainsFunc(edits, func(e message.Edit) bool {
-			return place.Begin < e.End && e.Begin < place.End
-		}) {
-			edits = append(edits, message.Edit{Place: place, With: p.session.Key().Reveal()})
-		}
-	}
 }
 
 // maxFault is the largest fault that is read as a whole, and maxMade the largest answer of a method that makes

@@ -77,11 +77,24 @@ func (v *Visit) Renew(ctx context.Context) *vim.Fault {
 }
 
 // Ask translates the ids of a request. ok is false if one is not the client's.
-func (v *Visit) Ask(text string) (_ string, ok bool) {
-	if text, ok = message.Translate(text, v.p.realOf); !ok {
+//
+// The key of the client's session stays: a body or a path may be stored, and others could read the upstream's key
+// in its place.
+func (v *Visit) Ask(text string) (_ string, ok bool) { return message.Translate(text, v.p.realOf) }
+
+// AskQuery does the same for the query of a URL. A value that is the key of the client's session becomes the
+// upstream's: so guest operations pass their token.
+func (v *Visit) AskQuery(query string) (_ string, ok bool) {
+	if query, ok = v.Ask(query); !ok {
 		return "", false
 	}
-	return strings.ReplaceAll(text, v.p.live.Key().String(), v.p.session.Key().Reveal()), true
+	parts := strings.Split(query, "&")
+	for i, part := range parts {
+		if name, value, _ := strings.Cut(part, "="); value == v.p.live.Key().String() {
+			parts[i] = name + "=" + v.p.session.Key().Reveal()
+		}
+	}
+	return strings.Join(parts, "&"), true
 }
 
 // Tell translates the ids of an answer, and removes the keys of sessions.

@@ -34,6 +34,8 @@ type Message struct {
 	Unnamed bool
 	// Token is the text of the operation's own member "token". ContinueRetrievePropertiesEx has one.
 	Token Place
+	// Session is the text of the operation's own member "sessionId". Questions for privileges have one.
+	Session Place
 	// Version is the text of the operation's own member "version". Waits have one.
 	Version string
 	// Prop is the text of the operation's own member "prop". Fetch has one.
@@ -272,6 +274,8 @@ func (p *parser) leaf(name string, depth, end int) error {
 		return nil
 	case depth == 3 && p.section == body && name == "token":
 		m.Token = here()
+	case depth == 3 && p.section == body && name == "sessionId":
+		m.Session = here()
 	case depth == 3 && p.section == body && name == "version":
 		m.Version = string(p.text)
 	case depth == 3 && p.section == body && name == "prop":

@@ -26,6 +26,10 @@ type Method struct {
 	Waits bool
 	// Destroys means that the object that is called ends with the call.
 	Destroys bool
+	// Session means that the member "sessionId" is the key of a session that the server looks up. Everywhere
+	// else the client's key is a text like any other: the upstream's key in its place would be stored there
+	// for others to read.
+	Session bool
 	// Quiet means that the method changes nothing but objects of the session, so it is not audited.
 	Quiet bool
 }
@@ -78,6 +82,9 @@ var Names = map[string]Method{
 	"ReadNextTasks":                         {Quiet: true},
 	"ReadPreviousTasks":                     {Quiet: true},
 	"DestroyCollector":                      {Destroys: true, Quiet: true},
+
+	"HasPrivilegeOnEntities": {Session: true},
+	"HasPrivilegeOnEntity":   {Session: true},
 
 	"ImportVApp":           {Makes: "HttpNfcLease"},
 	"ExportVm":             {Makes: "HttpNfcLease"},

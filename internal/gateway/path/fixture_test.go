@@ -172,6 +172,8 @@ func (p *passage) Ask(text string) (string, bool) {
 	return strings.NewReplacer(ids(p.session().key)...).Replace(text), true
 }
 
+func (p *passage) AskQuery(query string) (string, bool) { return p.Ask(query) }
+
 func (p *passage) Tell(text string) string {
 	all := ids(p.session().key)
 	for i := 0; i < len(all); i += 2 {

@@ -65,6 +65,8 @@ type Passage interface {
 	Renew(context.Context) *vim.Fault
 	// Ask translates the ids of a request. ok is false if one is not the client's.
 	Ask(text string) (_ string, ok bool)
+	// AskQuery does the same for a query, where a value may also be the key of the client's session.
+	AskQuery(query string) (_ string, ok bool)
 	// Tell translates the ids of an answer, and removes the keys of sessions.
 	Tell(text string) string
 	// Answer does the same for a body.

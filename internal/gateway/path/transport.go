@@ -94,7 +94,7 @@ func (x *exchange) translate(req *http.Request) error {
 	if x.passage != nil {
 		var okQuery bool
 		path, ok = x.passage.Ask(path)
-		query, okQuery = x.passage.Ask(query)
+		query, okQuery = x.passage.AskQuery(query)
 		ok = ok && okQuery
 	}
 	if !ok {
