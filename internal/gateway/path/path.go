@@ -87,8 +87,8 @@ type Handler struct {
 	// Explain returns the fault for an error of the upstream or of a Session. unsent means that the upstream
 	// got nothing, so that the request can be sent once more.
 	Explain func(error) (_ *vim.Fault, unsent bool)
-	// SOAP serves the messages of SOAP that go to other paths than /sdk. If nil, they are passed on as any
-	// other message.
+	// SOAP serves the calls at /sdk, and the messages of SOAP that go to the services beside it. If nil, these
+	// are passed on as any other message.
 	SOAP http.Handler
 	// API gives the texts of faults.
 	API API
@@ -162,6 +162,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Sessions.ServeHTTP(w, withPath(r, canonical))
 		return
 	}
+	if x.service == nil && below(path, "/sdk") && h.SOAP != nil {
+		h.SOAP.ServeHTTP(w, withPath(r, path))
+		return
+	}
 	changes, known := methods[r.Method]
 	switch {
 	case x.service == nil || x.service.way == refused:
@@ -204,10 +208,13 @@ func cookiesOf(s *service) []string {
 	return []string{httptoken.Cookie, httptoken.APICookie}
 }
 
-// withPath returns the request with another path.
+// withPath returns the request with another path, which is clean and escaped.
 func withPath(r *http.Request, path string) *http.Request {
 	u := *r.URL
-	u.Path, u.RawPath = path, ""
+	u.Path, u.RawPath = path, path
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path = plain
+	}
 	changed := *r
 	changed.URL = &u
 	return &changed

@@ -389,3 +389,27 @@ func TestAnAnswerIsStreamedWhileItIsMade(t *testing.T) {
 		t.Fatalf("%q, %v", rest, err)
 	}
 }
+
+func TestCallsReachTheSDKByItsCleanPathOnly(t *testing.T) {
+	s := &seen{}
+	w := newWorld(t, echo(s))
+	var got []string
+	w.SOAP = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = append(got, r.URL.Path+" "+r.URL.EscapedPath())
+	})
+	for path, want := range map[string]string{
+		"/sdk": "/sdk /sdk", "/folder/..//sdk": "/sdk /sdk", "/sdk/vimService": "/sdk/vimService /sdk/vimService",
+		"/pbm/a%20b": "/pbm/a b /pbm/a%20b", "/sdk/%2e%2e/eam/sdk": "/eam/sdk /eam/sdk",
+		"/sdk/../sso-adminserver/sdk": "", "/sdk/%2e%2e/sso-adminserver/sdk": "", "/sdk/..;/sso-adminserver/sdk": "",
+		"/sdk/..%2fsso-adminserver/sdk": "", "/sdk/../ui": "", "/sdkx": "",
+	} {
+		got = nil
+		res, _ := w.do("POST", path, "<a/>", "Content-Type", "text/xml")
+		if all := strings.Join(got, ","); all != want || want == "" && res.StatusCode < 400 {
+			t.Errorf("%s was served as %q: %s", path, all, res.Status)
+		}
+	}
+	if r, _ := s.last(); r != nil {
+		t.Errorf("the upstream got %s", r.URL)
+	}
+}

@@ -100,10 +100,7 @@ func stage(t *testing.T) *scene {
 		Logger: logger,
 	})
 	other.Through(front)
-	mux := http.NewServeMux()
-	mux.Handle("/sdk", front)
-	mux.Handle("/", other)
-	s.front = httptest.NewServer(mux)
+	s.front = httptest.NewServer(other)
 	t.Cleanup(func() {
 		s.front.Close()
 		v.Drain()
