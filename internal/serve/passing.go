@@ -44,7 +44,8 @@ func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, e
 	rest.Mount(sessions, api, n.bodies, f.front.Gate().Challenges())
 	p := &passing{json: json, dispensers: f.dispensers}
 	p.paths = &path.Handler{
-		API: api, Sessions: sessions, Bodies: n.bodies, Draining: api.Draining(), Logger: f.logger,
+		API: api, Sessions: sessions, Bodies: n.bodies, Paths: f.config.Paths, Draining: api.Draining(),
+		Logger: f.logger,
 	}
 	p.calls = gateway.New(gateway.Options{
 		API: api, Upstream: f.upstream, Choose: f.front.Choose, Local: local, Fault: soap.Faults(api), Bodies: n.bodies,

@@ -129,6 +129,12 @@ func (n *Node) takeOver(all []upstream.Config) error {
 	return errors.Join(errs...)
 }
 
+// sameDispenser reports whether two dispensers do the same, wherever they are in the file.
+func sameDispenser(a, b upstream.Dispense) bool {
+	return a.Account == b.Account && a.Path == b.Path && slices.Equal(a.Subjects, b.Subjects) &&
+		a.TokensFile == b.TokensFile && a.PerMinute == b.PerMinute && a.Target == b.Target
+}
+
 // fixed returns the first key that differs and can't change while the server runs, or "".
 func fixed(a, b upstream.Config) string {
 	for _, k := range []struct {
@@ -139,7 +145,8 @@ func fixed(a, b upstream.Config) string {
 		{"insecure", a.Insecure == b.Insecure}, {"listen", a.Listen == b.Listen},
 		{"plain-http", a.PlainHTTP == b.PlainHTTP}, {"tls-cert", a.TLSCert == b.TLSCert},
 		{"tls-key", a.TLSKey == b.TLSKey}, {"mode", a.Mode == b.Mode},
-		{"pass-through", a.PassThrough == b.PassThrough},
+		{"pass-through", a.PassThrough == b.PassThrough}, {"paths", slices.Equal(a.Paths, b.Paths)},
+		{"dispense", slices.EqualFunc(a.Dispense, b.Dispense, sameDispenser)},
 	} {
 		if !k.same {
 			return k.key

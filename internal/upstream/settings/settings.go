@@ -37,6 +37,9 @@ type Config struct {
 	TLSCert   string `config:"tls-cert"`
 	TLSKey    string `config:"tls-key"`
 
+	// Paths are prefixes of paths that the front passes on besides those that it knows.
+	Paths []string `config:"paths"`
+
 	Mode        Mode          `config:"mode"`
 	MaxSessions int           `config:"max-sessions"` // of all accounts, locales and kinds together
 	MaxRequests int           `config:"max-requests"` // in flight, without waits
@@ -304,6 +307,12 @@ func (c *Config) checkFront() []error {
 			errs = append(errs, c.Wrong(l.key, "must be an address such as 0.0.0.0:9443, not %q", l.address))
 		} else if l.key == "plain-http" && !loopback(host) {
 			errs = append(errs, c.Wrong(l.key, "must be a loopback address, not %q", l.address))
+		}
+	}
+	for _, p := range c.Paths {
+		if !strings.HasPrefix(p, "/") || strings.Trim(p, "/") == "" || strings.ContainsAny(p, " \t?#{}%\\;") ||
+			strings.Contains(p, "//") || strings.Contains(p+"/", "/./") || strings.Contains(p+"/", "/../") {
+			errs = append(errs, c.Wrong("paths", "must be prefixes such as /screen, not %q", p))
 		}
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {

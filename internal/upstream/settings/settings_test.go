@@ -29,6 +29,7 @@ func TestTheKeysAreThoseOfTheDocumentation(t *testing.T) {
     tls-cert: front.pem
     tls-key: /etc/vigate/front.key
     plain-http: 127.0.0.1:9080
+    paths: [/screen, /invsvc/v1]
     mode: private
     max-sessions: 11
     max-requests: 65
@@ -62,6 +63,9 @@ func TestTheKeysAreThoseOfTheDocumentation(t *testing.T) {
 	if c.CA != "/etc/vc1-ca.pem" || c.TLSCert != "/etc/front.pem" || c.TLSKey != "/etc/vigate/front.key" ||
 		c.Accounts[0].PasswordFile != "/etc/lab-ci" || c.Dispense[0].TokensFile != "/etc/lab-tokens" {
 		t.Errorf("the files are %+v", c)
+	}
+	if !slices.Equal(c.Paths, []string{"/screen", "/invsvc/v1"}) {
+		t.Errorf("the paths are %q", c.Paths)
 	}
 	if c.Mode != Private || c.MaxSessions != 11 || c.MaxRequests != 65 || c.MaxWaits != 401 ||
 		c.WaitTimeout != 31*time.Second || c.IdleTimeout != 11*time.Minute || c.MaxLifetime != 13*time.Hour ||
@@ -111,6 +115,16 @@ func TestAllMistakesAreReportedAtOnceWithTheirLines(t *testing.T) {
 	} {
 		if !slices.ContainsFunc(mistakes, func(m string) bool { return strings.Contains(m, want) }) {
 			t.Errorf("no mistake %q in\n%s", want, strings.Join(mistakes, "\n"))
+		}
+	}
+}
+
+func TestPathsArePrefixesThatCanBeReadInOneWay(t *testing.T) {
+	for _, p := range []string{"screen", "/", "//", "/a//b", "/a/../b", "/..", "/a%2e", "/a;b", "/a?b", "/a b"} {
+		_, mistakes := load("  - name: lab", "    url: https://vc.example/sdk", "    plain-http: 127.0.0.1:9080",
+			"    pass-through: true", "    paths: ['"+p+"']")
+		if !slices.ContainsFunc(mistakes, func(m string) bool { return strings.Contains(m, "paths must be") }) {
+			t.Errorf("%q: %q", p, mistakes)
 		}
 	}
 }
