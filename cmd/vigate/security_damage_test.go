@@ -215,6 +215,7 @@ var damageCases = []damageCase{
 				s.t.Errorf("there are %d keys, want the damaged one and a new one: %v", all, err)
 			}
 		}},
+	{"a note of an upstream", store.Upstream, last, 200, "a note of an upstream can't be read", nil},
 	{"a node of the cluster", store.Node, last, 200, "a node's record can't be read", nil},
 }
 
@@ -227,6 +228,10 @@ func TestADamagedRecordOfAnyKindDoesWhatIsDocumented(t *testing.T) {
 	kept := d.record(t, store.Event, "")
 	kept.Kind, kept.ID = store.KeptEvent, store.NumberedID(1)
 	d.records[store.KeptEvent] = append(d.records[store.KeptEvent], kept)
+	// This server has no upstream, so it has no note of its own. Half of any note is no JSON.
+	d.records[store.Upstream] = []store.Record{{
+		Kind: store.Upstream, ID: "note", Value: []byte(`{"v":1,"upstream":"lab","account":"ci","key":"k"}`),
+	}}
 	for kind, name := range kindNames {
 		covered := slices.ContainsFunc(damageCases, func(c damageCase) bool { return c.kind == kind })
 		if covered == slices.Contains(unused, kind) || slices.Contains(unused, kind) && len(d.records[kind]) > 0 {
