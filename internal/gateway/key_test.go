@@ -7,6 +7,10 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/gateway"
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 func TestTheClientsKeyIsTheUpstreamsOnlyWhereASessionIsMeant(t *testing.T) {
@@ -45,5 +49,42 @@ func TestTheClientsKeyIsTheUpstreamsOnlyWhereASessionIsMeant(t *testing.T) {
 	}
 	if !known || !strings.Contains(asked.body, "<privId>"+c.key+"</privId>") {
 		t.Errorf("the upstream got\n%s", asked.body)
+	}
+}
+
+func TestServicesBesideTheSDKGetTheUpstreamsCookieAndNoKeysElsewhere(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "")
+	c := s.login(0)
+	token := c.Jar.Cookies(mustURL(s.server.URL + "/sdk"))[0].Value
+	v, fault := s.front.Begin(s.ctx(), &vim.Call{
+		Object: types.ManagedObjectReference{Type: "Path", Value: "/pbm"}, Name: "POST", Token: secret.New(token),
+	}, gateway.Access{Prefix: "/pbm", Path: "/pbm"})
+	if fault != nil {
+		t.Fatal(fault.Cause)
+	}
+	defer v.Done(nil)
+	upstream := v.Session().Key().Reveal()
+	message := `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Header><vcSessionCookie>` +
+		strings.ReplaceAll(token, "a", "&#97;") + `</vcSessionCookie></e:Header><e:Body><Find xmlns="urn:pbm">` +
+		`<_this>pm</_this><name>` + c.key + `</name></Find></e:Body></e:Envelope>`
+	got, ok := v.AskBody(message)
+	if !ok || !strings.Contains(got, "<vcSessionCookie>"+v.Session().Cookie().Reveal()+"</vcSessionCookie>") ||
+		!strings.Contains(got, "<name>"+c.key+"</name>") {
+		t.Errorf("the upstream gets\n%s", got)
+	}
+	for text, want := range map[string]string{
+		`{"name":"` + c.key + `"}`: `{"name":"` + c.key + `"}`, "<not a message>": "<not a message>",
+	} {
+		if got, ok := v.AskBody(text); !ok || got != want {
+			t.Errorf("a body became %s, want %s", got, want)
+		}
+	}
+	query := "id=7&token=" + c.key + "&name=x" + c.key
+	if got, ok := v.AskQuery(query); !ok || got != "id=7&token="+upstream+"&name=x"+c.key {
+		t.Errorf("a query became %s", got)
+	}
+	if got, ok := v.Ask("/folder/" + c.key); !ok || got != "/folder/"+c.key {
+		t.Errorf("a path became %s", got)
 	}
 }

@@ -97,6 +97,16 @@ func (v *Visit) AskQuery(query string) (_ string, ok bool) {
 	return strings.Join(parts, "&"), true
 }
 
+// AskBody does the same for a body. In a message of SOAP, the header vcSessionCookie becomes the cookie of the
+// upstream's session: services beside the SDK know the session by it.
+func (v *Visit) AskBody(text string) (_ string, ok bool) {
+	m, err := message.Parse([]byte(text), nil)
+	if err == nil && m.Cookie.Text != "" { // any other body passes as it is
+		text = string(m.Append(nil, []message.Edit{{Place: m.Cookie, With: v.p.session.Cookie().Reveal()}}))
+	}
+	return v.Ask(text)
+}
+
 // Tell translates the ids of an answer, and removes the keys of sessions.
 func (v *Visit) Tell(text string) string {
 	set := v.p.patterns.of(v.p.Upstream.Secrets())

@@ -174,6 +174,8 @@ func (p *passage) Ask(text string) (string, bool) {
 
 func (p *passage) AskQuery(query string) (string, bool) { return p.Ask(query) }
 
+func (p *passage) AskBody(text string) (string, bool) { return p.Ask(text) }
+
 func (p *passage) Tell(text string) string {
 	all := ids(p.session().key)
 	for i := 0; i < len(all); i += 2 {

@@ -67,6 +67,8 @@ type Passage interface {
 	Ask(text string) (_ string, ok bool)
 	// AskQuery does the same for a query, where a value may also be the key of the client's session.
 	AskQuery(query string) (_ string, ok bool)
+	// AskBody does the same for a body, where a message may also carry the cookie of the client's session.
+	AskBody(text string) (_ string, ok bool)
 	// Tell translates the ids of an answer, and removes the keys of sessions.
 	Tell(text string) string
 	// Answer does the same for a body.

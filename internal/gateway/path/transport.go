@@ -116,7 +116,7 @@ func (x *exchange) translate(req *http.Request) error {
 	if len(b) > 0 && x.isMessage(x.r.Header) {
 		text := x.toUpstream.Text(string(b))
 		if x.passage != nil {
-			if text, ok = x.passage.Ask(text); !ok {
+			if text, ok = x.passage.AskBody(text); !ok {
 				x.fault = vim.ObjectNotFound(x.call.Object)
 				return errAnswered
 			}
