@@ -417,7 +417,7 @@ var large = map[string]struct {
 	"internal/login":    {2400, "the gate, its throttle and the methods for the principals of this server"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
-	"internal/session":  {2700, "sessions, tickets, limits and the conditions of commits change together"},
+	"internal/session":  {2750, "sessions, tickets, limits and the conditions of commits change together"},
 	"internal/upstream": {2750, "accounts, pools, places and queues of an upstream are one state under one lock"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},

@@ -51,6 +51,9 @@ func TestTheMetricsCountWhatTheServerDid(t *testing.T) {
 	for series, want := range map[string]string{
 		`vigate_sessions{login="password"}`:                                             "0",
 		`vigate_sessions{login="clone"}`:                                                "1",
+		`vigate_sessions_largest_user`:                                                  "1",
+		`vigate_sessions_limit{of="all"}`:                                               "100000",
+		`vigate_sessions_limit{of="user"}`:                                              "2000",
 		`vigate_sessions{login="local ticket"}`:                                         "0",
 		`vigate_sessions_started_total{login="password"}`:                               "1",
 		`vigate_sessions_started_total{login="clone"}`:                                  "1",

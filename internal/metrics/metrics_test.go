@@ -177,6 +177,7 @@ func TestWritesAreCountedByOutcomeAndTicketsAsTheyAreSpent(t *testing.T) {
 func TestSourcesAreReadWhenMetricsAreRequested(t *testing.T) {
 	r := newRecorder()
 	var newest error
+	lag, knows := 1500*time.Millisecond, true
 	r.Sample(Sources{
 		Sessions: func() map[string]int { return map[string]int{"password": 5, "of another release": 2} },
 		Hashing: func() account.Load {
@@ -189,6 +190,12 @@ func TestSourcesAreReadWhenMetricsAreRequested(t *testing.T) {
 		Ready:   func() error { return errors.New("not yet") },
 		Applied: func() store.Revision { return 90 },
 		Newest:  func(context.Context) (store.Revision, error) { return 95, newest },
+		Limits:  func() (int, int) { return 1000, 20 },
+		Largest: func() int { return 19 },
+		Certificates: func() map[string]time.Time {
+			return map[string]time.Time{"": time.Unix(1_800_000_000, 5), "lab": time.Unix(1_700_000_000, 0)}
+		},
+		Lag: func() (time.Duration, bool) { return lag, knows },
 	})
 	r.Started("clone")
 	want(t, r,
@@ -199,16 +206,23 @@ func TestSourcesAreReadWhenMetricsAreRequested(t *testing.T) {
 		`vigate_sessions_started_total{login="clone"} 1`,
 		`vigate_sessions_started_total{login="password"} 0`,
 		`vigate_ready 0`,
+		`vigate_sessions_limit{of="all"} 1000`, `vigate_sessions_limit{of="user"} 20`,
+		`vigate_sessions_largest_user 19`,
+		`vigate_certificate_end_seconds{front=""} 1.8e+09`, `vigate_certificate_end_seconds{front="lab"} 1.7e+09`,
+		`vigate_store_lag_seconds 1.5`,
 		`vigate_hashes_total 50`, `vigate_hashes_refused_total 6`, `vigate_hashes_running 1`, `vigate_hashes_waiting 2`,
 		`vigate_hashes_slots 3`,
 		`vigate_connections{listener="tls"} 7`, `vigate_requests_in_flight 8`,
 		`vigate_connections_refused_total 9`, `vigate_requests_refused_total 10`,
 		`vigate_store_revision_applied 90`, `vigate_store_revision_newest 95`, `vigate_store_watch_lag 5`,
 	)
-	newest = store.ErrUnavailable
+	newest, knows = store.ErrUnavailable, false
+	unknown := []string{"vigate_store_watch_lag", "vigate_store_revision_newest", "vigate_store_lag_seconds"}
 	for _, l := range read(t, r) {
-		if strings.HasPrefix(l, "vigate_store_watch_lag") || strings.HasPrefix(l, "vigate_store_revision_newest") {
-			t.Errorf("the store did not return a revision, but there is: %s", l)
+		for _, name := range unknown {
+			if strings.HasPrefix(l, name) {
+				t.Errorf("it is not known, but there is: %s", l)
+			}
 		}
 	}
 }

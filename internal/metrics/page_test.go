@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/server"
@@ -16,12 +17,16 @@ import (
 func TestTheMetricsPageListsAllMetricsAndLabels(t *testing.T) {
 	r := newRecorder()
 	r.Sample(Sources{
-		Sessions: func() map[string]int { return nil },
-		Hashing:  func() account.Load { return account.Load{} },
-		Serving:  func() server.Load { return server.Load{Connections: map[string]int64{"tls": 1}} },
-		Ready:    func() error { return nil },
-		Applied:  func() store.Revision { return 1 },
-		Newest:   func(context.Context) (store.Revision, error) { return 1, nil },
+		Sessions:     func() map[string]int { return nil },
+		Hashing:      func() account.Load { return account.Load{} },
+		Serving:      func() server.Load { return server.Load{Connections: map[string]int64{"tls": 1}} },
+		Ready:        func() error { return nil },
+		Applied:      func() store.Revision { return 1 },
+		Newest:       func(context.Context) (store.Revision, error) { return 1, nil },
+		Limits:       func() (int, int) { return 1, 1 },
+		Largest:      func() int { return 1 },
+		Certificates: func() map[string]time.Time { return map[string]time.Time{"": {}} },
+		Lag:          func() (time.Duration, bool) { return 0, true },
 	})
 	r.Upstreams(labStates)
 	families, err := r.registry.Gather()

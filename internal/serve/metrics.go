@@ -18,13 +18,14 @@ import (
 )
 
 // hooks are the functions through which the parts of a server report metrics. All are nil, and cost
-// nothing, if there is no admin listener that could serve metrics.
+// nothing, if there is no admin listener that could serve metrics. lag is that of an OpenedStore.
 type hooks struct {
 	group   func(writes int, took time.Duration, err error)
 	started func(method string)
 	call    func(object, name, fault string, took time.Duration)
 	counted func(store.Store) store.Store
 	queued  func(upstream, what string, waited time.Duration)
+	lag     func() (time.Duration, bool)
 }
 
 // store returns the store that the mirror writes to.
@@ -47,8 +48,8 @@ func (n *Node) measure(cfg config.Config) hooks {
 	}
 }
 
-// describeMetrics sets the names and functions that metrics report.
-func (n *Node) describeMetrics(methods []login.Method) {
+// describeMetrics sets the names and functions that metrics report. lag is that of an OpenedStore.
+func (n *Node) describeMetrics(methods []login.Method, lag func() (time.Duration, bool)) {
 	if n.metrics == nil {
 		return
 	}
@@ -75,7 +76,8 @@ func (n *Node) describeMetrics(methods []login.Method) {
 	n.metrics.Sample(metrics.Sources{
 		Sessions: n.Sessions.Methods, Hashing: n.Accounts.Load, Ready: n.ready,
 		Serving: n.Load,
-		Applied: n.Mirror.Applied, Newest: n.Store.Newest,
+		Applied: n.Mirror.Applied, Newest: n.Store.Newest, Lag: lag,
+		Limits: n.Sessions.Limits, Largest: n.Sessions.Largest, Certificates: n.certificateEnds,
 	})
 	n.metrics.Upstreams(func() []upstream.State {
 		var all []upstream.State
@@ -84,6 +86,18 @@ func (n *Node) describeMetrics(methods []login.Method) {
 		}
 		return all
 	})
+}
+
+// certificateEnds returns the ends of the certificates of the server and of each front that has a TLS
+// listener. The name of the server is "".
+func (n *Node) certificateEnds() map[string]time.Time {
+	ends := map[string]time.Time{"": n.certificate.Leaf().NotAfter}
+	for _, f := range n.fronts {
+		if f.config.Listen != "" {
+			ends[f.config.Name] = f.certificate.Leaf().NotAfter
+		}
+	}
+	return ends
 }
 
 // isLogin reports whether a method logs somebody in: anybody may call it, and it returns a session.

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,7 @@ func TestTheMetricsShowTheUpstreams(t *testing.T) {
 	cfg.Data, cfg.AdminListen = t.TempDir(), "127.0.0.1:0"
 	lab := upstream.Config{
 		Name: "lab", URL: "http://127.0.0.1:1/sdk", PassThrough: true, MaxSessions: 1, MaxRequests: 1,
+		Listen: "127.0.0.1:0",
 	}
 	n, err := Open(t.Context(), cfg, Options{
 		Logger: slog.New(slog.DiscardHandler), Upstreams: []upstream.Config{lab},
@@ -40,11 +42,14 @@ func TestTheMetricsShowTheUpstreams(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	end := float64(n.certificate.Leaf().NotAfter.Unix())
 	w := httptest.NewRecorder()
 	n.metricsHandler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`vigate_upstream_up{upstream="lab"} 0`, `vigate_upstream_places{upstream="lab"} 0`,
 		`vigate_upstream_queue_seconds_count{upstream="lab",what="wait"} 0`,
+		fmt.Sprintf(`vigate_certificate_end_seconds{front=""} %v`, end),
+		fmt.Sprintf(`vigate_certificate_end_seconds{front="lab"} %v`, end),
 	} {
 		if !strings.Contains(w.Body.String(), want+"\n") {
 			t.Errorf("there is no %s", want)

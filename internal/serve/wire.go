@@ -118,7 +118,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	if err != nil {
 		return nil, err
 	}
-	n.Store = s.Store
+	n.Store, h.lag = s.Store, s.Lag
 	n.openControl(cfg, s.Backup)
 
 	n.cluster, err = cluster.New(cluster.Options{
@@ -252,7 +252,7 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 	if err != nil {
 		return err
 	}
-	n.describeMetrics(methods)
+	n.describeMetrics(methods, h.lag)
 	return nil
 }
 

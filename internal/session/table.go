@@ -264,6 +264,18 @@ func (t *Table) Size() int {
 	return t.size
 }
 
+// Largest returns the number of sessions of the principal that has most, as the limit of one principal
+// counts them.
+func (t *Table) Largest() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	most := 0
+	for _, n := range t.owners {
+		most = max(most, n)
+	}
+	return most
+}
+
 // Methods returns the number of sessions by login method, including expired ones that are not swept
 // yet.
 func (t *Table) Methods() map[string]int {

@@ -144,3 +144,30 @@ func TestTheActorOfALiveSessionIsThatOfItsCopy(t *testing.T) {
 	}
 	check(event.Actor{User: `VSPHERE.LOCAL\bob`, Origin: `VSPHERE.LOCAL\Alice`})
 }
+
+func TestTheLargestNumberOfSessionsOfOnePrincipalIsThatOfTheLimit(t *testing.T) {
+	f := newFixture(t, nil, nil)
+	if n := f.Largest(); n != 0 {
+		t.Errorf("%d without sessions", n)
+	}
+	first, _ := f.start(t, "ann")
+	for _, user := range []string{"ann", "Ann", "bob"} {
+		f.start(t, user)
+	}
+	if n := f.Largest(); n != 3 {
+		t.Errorf("%d of ann, want 3", n)
+	}
+	f.policy.MaxSessions, f.policy.MaxPerPrincipal = 7, 3
+	if all, one := f.Limits(); all != 7 || one != 3 {
+		t.Errorf("limits are %d and %d", all, one)
+	}
+	if _, _, err := f.Start(t.Context(), named("ann")); err == nil {
+		t.Error("ann has one more than the limit")
+	}
+	if err := f.End(t.Context(), first, Logout(first.Session())); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.Largest(); n != 2 {
+		t.Errorf("%d of ann after the end of one, want 2", n)
+	}
+}
