@@ -23,11 +23,12 @@ var rooms = map[string]struct {
 	may imports
 	why string
 }{
-	"cmd/vigate":            {"*", "it is the command line for everything"},
-	"cmd/vigate-lab":        {"client config lab secret", "what it runs is in a package, which tests use as well"},
-	"internal/serve":        {"*", "it assembles the server"},
-	"internal/serve/shared": {"config secret serve store/etcd", "not every server contains the client of etcd"},
-	"internal/lab":          {"*", "it is a whole server for other programs"},
+	"cmd/vigate":             {"*", "it is the command line for everything"},
+	"cmd/vigate-lab":         {"client config lab secret", "what it runs is in a package, which tests use as well"},
+	"internal/serve":         {"*", "it assembles the server"},
+	"internal/serve/process": {"", "a process is the same whatever it serves"},
+	"internal/serve/shared":  {"config secret serve store/etcd", "not every server contains the client of etcd"},
+	"internal/lab":           {"*", "it is a whole server for other programs"},
 	"vigatetest": {"client config lab secret",
 		"the tests of strangers depend on it, so that it must be small"},
 	"client":                     {"", "it works with any VI JSON server, so it must not depend on this one"},
@@ -175,6 +176,7 @@ var rooms = map[string]struct {
 	"internal/gateway/owned":   {"gateway/method session", "who owns what is known without knowing how it is called"},
 	"internal/gateway/message": {"xmltoken", "what passes through is changed without knowing what it means"},
 	"internal/trust":           {"datadir", "trust in a certificate doesn't depend on its use"},
+	"internal/announce":        {"datadir", "what others are told doesn't depend on what is served"},
 	"internal/datadir":         {"", "who may change a directory doesn't depend on its content"},
 	"internal/control":         {"peer", "the control socket doesn't know what it sends"},
 	"internal/metrics": {

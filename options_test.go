@@ -21,6 +21,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
@@ -175,6 +176,12 @@ var constructors = map[string]func(*testing.T){
 		if found := identity.Try(t.Context(), identity.Config{}); len(found) != 0 {
 			t.Errorf("found %v", found)
 		}
+	},
+	"internal/announce.New": func(t *testing.T) {
+		a, err := announce.New(announce.Options{})
+		check(t, err)
+		check(t, a.Serving(announce.State{}, ""))
+		a.Stopping("")
 	},
 	"internal/front.New": newFront,
 	"internal/login.NewGate": func(t *testing.T) {

@@ -24,6 +24,7 @@ type Config struct {
 	PlainHTTPHosts []string
 	Unix           string
 	AdminListen    string
+	ReadyFile      string
 
 	Store    Store
 	Etcd     Etcd

@@ -40,6 +40,9 @@ func Keys() []Key {
 			func(c *Config) any { return &c.Unix }},
 		{"admin-listen", "loopback address of the listener for metrics and profiles", "", address(),
 			func(c *Config) any { return &c.AdminListen }},
+		{"ready-file", "file in which the server writes its URL, certificate thumbprint and process id, as JSON, as " +
+			"long as it serves", "", text(4096),
+			func(c *Config) any { return &c.ReadyFile }},
 		{"store", "store of all data: bolt (a file in data), or etcd://HOST:PORT[,HOST:PORT…]/PREFIX for a cluster",
 			"bolt", storage(),
 			func(c *Config) any { return &c.Store }},

@@ -51,6 +51,9 @@ var entries = []struct {
 // directory, or that it has the wrong type. The error's text gives the path, the mode and a remedy.
 var ErrUnsafe = errors.New("not safe to use")
 
+// ErrLocked means that another process uses a file.
+var ErrLocked = errors.New("in use by another process")
+
 // Dir is a data directory that only the server's account and root can write to.
 type Dir struct {
 	root  *os.Root

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
+	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
@@ -109,7 +109,7 @@ func ReadPassword(path, what string, log *slog.Logger) ([]byte, error) {
 // announce shows the person at the terminal the server's address and the next steps. This text is
 // not part of the log.
 func (n *Node) announce(cfg config.Config, f First, t Terminal) {
-	admin := "administrator@" + strings.ToLower(cfg.DefaultDomain)
+	admin := firstUser(cfg)
 	if f.source == madeUp {
 		fmt.Fprintf(t.Out, "The administrator is %s, the password %s\nIt is shown this once.\n\n", admin,
 			f.password.Reveal())
@@ -117,7 +117,7 @@ func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	if !cfg.Dev {
 		return
 	}
-	url := "https://" + n.Addr("tls").String()
+	url := announce.URL("https", n.Addr("tls"))
 	password := "'the password'"
 	switch f.source {
 	case madeUp:

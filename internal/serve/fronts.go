@@ -176,6 +176,8 @@ func (n *Node) FrontAddr(name, listener string) net.Addr {
 func (n *Node) serveAll(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	stopping := func() { n.outside.Stopping("waiting for running requests") }
+	defer context.AfterFunc(ctx, stopping)()
 	life, end := context.WithCancel(context.Background())
 	defer end()
 	var serving, keeping sync.WaitGroup
@@ -195,6 +197,7 @@ func (n *Node) serveAll(ctx context.Context) error {
 		f.server = nil
 	}
 	serving.Wait()
+	stopping() // it may not have run yet
 	end()
 	keeping.Wait()
 	n.logOut()

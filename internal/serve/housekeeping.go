@@ -67,11 +67,12 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"post failed logins that were counted", reportEvery, n.gate.Flush},
 		{"end sessions of those who lost their access", trimEvery, n.resume},
 		{"follow the configuration file", reloadEvery, n.reload.look},
+		{"tell the service manager", statusEvery, n.tellStatus},
 		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
 	if !n.guest {
 		chores = append(chores, chore{"change keys of the token service", keysEvery, n.signing.Ensure},
-			chore{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.tune(); return nil }})
+			chore{"tune the garbage collector", tuneEvery, func(context.Context) error { n.gc.Tune(); return nil }})
 	}
 	var wg sync.WaitGroup
 	if !n.guest {

@@ -14,8 +14,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
 )
+
+// notifyVariable is the name of the environment variable in which a service manager gives its socket.
+const notifyVariable = "NOTIFY_SOCKET"
 
 // Terminal is how the server communicates with the person who started it.
 type Terminal struct {
@@ -33,6 +37,12 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err 
 	defer clean()
 	cfg.Data = dir
 	o.Logger = NewLogger(cfg, term.Err)
+	outside, err := announce.New(announce.Options{
+		Socket: term.Getenv(notifyVariable), File: cfg.ReadyFile, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	n, err := Open(ctx, cfg, o)
 	if err != nil {
 		return err
@@ -46,6 +56,7 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err 
 		return err
 	}
 	n.announce(cfg, first, term)
+	n.outside, n.place = outside, n.whereabouts(cfg)
 	return n.Run(ctx)
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/admin"
+	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/config"
@@ -33,6 +34,7 @@ import (
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/rest"
+	"github.com/vigate/vigate/internal/serve/process"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/setting"
@@ -50,8 +52,8 @@ import (
 // Node is one server with all its parts. Open shows how they depend on each other.
 type Node struct {
 	logger *slog.Logger
-	gc     *collector // nil for a guest
-	guest  bool       // see Options
+	gc     *process.Collector // nil for a guest
+	guest  bool               // see Options
 	around func(http.Handler) http.Handler
 	data   *datadir.Dir
 	Store  store.Store
@@ -80,6 +82,9 @@ type Node struct {
 	server  *server.Server
 	serving atomic.Pointer[server.Server] // server, from the time when it listens, for concurrent readers
 
+	outside *announce.Announcer // nil if nobody outside is told anything
+	place   announce.State      // what is told
+
 	sweeps int // number of sweeps of sessions
 	cancel context.CancelFunc
 	feed   sync.WaitGroup // the goroutine that runs Mirror
@@ -96,7 +101,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		n.now = time.Now
 	}
 	if !o.Guest {
-		n.gc = newCollector()
+		n.gc = process.NewCollector()
 	}
 	defer func() {
 		if err != nil {
@@ -390,6 +395,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	// Before anybody can clone a session whose user nobody vouches for any more.
 	if err := n.users.Disown(ctx); err != nil {
+		return err
+	}
+	if err := n.outside.Serving(n.place, n.status()); err != nil {
 		return err
 	}
 	chores, stop := context.WithCancel(context.Background())

@@ -1,4 +1,4 @@
-package serve
+package process
 
 import (
 	"os"
@@ -44,7 +44,7 @@ func TestTheReserveCountsAsInUseAndTakesNoMemory(t *testing.T) {
 		return
 	}
 	t.Setenv("GOGC", "")
-	c := newCollector()
+	c := NewCollector()
 	runtime.GC()
 	sample := []metrics.Sample{{Name: liveMetric}}
 	if metrics.Read(sample); sample[0].Value.Kind() != metrics.KindUint64 || sample[0].Value.Uint64() < reserved {
@@ -63,7 +63,7 @@ func TestTheReserveCountsAsInUseAndTakesNoMemory(t *testing.T) {
 	runtime.KeepAlive(c)
 
 	t.Setenv("GOGC", "200")
-	if c := newCollector(); c.reserve != nil {
+	if c := NewCollector(); c.reserve != nil {
 		t.Error("a reserve beside a setting of the operator's")
 	}
 }

@@ -1,4 +1,7 @@
-package serve
+// Package process has what concerns the server's process as a whole, not the API that it serves: the setting
+// of Go's garbage collector for a server of any size. The package changes settings of the process only when
+// it is told to, because the process may belong to another program.
+package process
 
 import (
 	"os"
@@ -19,7 +22,7 @@ const (
 	liveMetric = "/gc/heap/live:bytes"
 )
 
-// collector keeps the setting of the garbage collector.
+// Collector keeps the setting of the garbage collector.
 //
 // The setting is a percentage of the live memory, which changes faster than the setting can be
 // adjusted: the hash of one login holds 19 MiB for about 20 ms, seven times the memory of a small
@@ -27,18 +30,18 @@ const (
 // it memory that the system must clear first. So the collector allocates a reserve that is never
 // touched. It costs address space but no memory, and with it no setting between 50 and 150 % is far
 // off.
-type collector struct{ reserve []byte }
+type Collector struct{ reserve []byte }
 
-// newCollector sets up the collector. GOGC in the environment overrides it.
-func newCollector() *collector {
+// NewCollector sets up the collector. GOGC in the environment overrides it.
+func NewCollector() *Collector {
 	if os.Getenv("GOGC") != "" {
-		return &collector{}
+		return &Collector{}
 	}
-	return &collector{reserve: make([]byte, reserved)}
+	return &Collector{reserve: make([]byte, reserved)}
 }
 
-// tune adjusts the setting to the live memory.
-func (c *collector) tune() {
+// Tune adjusts the setting to the live memory.
+func (c *Collector) Tune() {
 	if c.reserve == nil {
 		return
 	}

@@ -1,0 +1,69 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vigate/vigate/internal/announce"
+	"github.com/vigate/vigate/internal/config"
+)
+
+// statusEvery is how often the service manager is told the server's state, if it has changed.
+const statusEvery = 10 * time.Second
+
+// whereabouts returns what other programs may know about the server once it listens.
+func (n *Node) whereabouts(cfg config.Config) announce.State {
+	s := announce.State{
+		PlainHTTP: announce.URL("http", n.Addr("plain")), Unix: announce.URL("unix", n.Addr("unix")),
+		Admin: announce.URL("http", n.Addr("admin")),
+		PID:   os.Getpid(), User: firstUser(cfg), Data: cfg.Data, Version: Version, Started: n.now().UTC(),
+	}
+	if addr := n.Addr("tls"); addr != nil {
+		_, sum := n.certificate.Thumbprints()
+		s.URL, s.Thumbprint = announce.URL("https", addr), colons(sum[:])
+	}
+	for _, u := range []string{s.PlainHTTP, s.Unix} {
+		if s.URL == "" {
+			s.URL = u
+		}
+	}
+	for _, f := range n.fronts {
+		url := announce.URL("https", n.FrontAddr(f.config.Name, "tls"))
+		if url == "" {
+			url = announce.URL("http", n.FrontAddr(f.config.Name, "plain"))
+		}
+		if s.Fronts == nil {
+			s.Fronts = map[string]string{}
+		}
+		s.Fronts[f.config.Name] = url
+	}
+	return s
+}
+
+// firstUser returns the name of the user that the first start makes.
+func firstUser(cfg config.Config) string {
+	return "administrator@" + strings.ToLower(cfg.DefaultDomain)
+}
+
+// status returns the server's state in one line for people.
+func (n *Node) status() string {
+	s := fmt.Sprintf("%s with %d sessions", n.place.URL, n.Sessions.Size())
+	if err := n.ready(); err != nil {
+		return "not ready: " + err.Error() + ": " + s
+	}
+	for _, f := range n.fronts {
+		if err := f.ready(); err != nil {
+			s += fmt.Sprintf("; front %s: %v", f.config.Name, err)
+		}
+	}
+	return "serving " + s
+}
+
+// tellStatus is the periodic task that tells the service manager the state.
+func (n *Node) tellStatus(context.Context) error {
+	n.outside.Status(n.status())
+	return nil
+}
