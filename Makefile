@@ -3,7 +3,7 @@
 #             those below a folder, with nothing installed; RUN=REGEXP chooses tests)
 # make check  the linters alone
 # make fuzz   each fuzz target for FUZZTIME
-# make bench  vigate beside a bare server and govmomi's simulator, in 3 minutes
+# make bench  vigate beside a bare server and govmomi's simulator, in 4 minutes
 #             (bench-full: with 1,000,000 sessions)
 # make bench-compare  the micro-benchmarks against the committed figures
 #             (bench-micro: runs them alone; BENCH and BENCHTIME choose)

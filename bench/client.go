@@ -12,6 +12,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/wire"
 	goclient "github.com/vigate/vigate/client"
 )
@@ -21,7 +22,7 @@ const clientCalls = 2000
 
 // client measures P10: it compares the Go client with code that makes the same call with net/http
 // and encoding/json only. Their calls alternate.
-func client(ctx context.Context, r *rig) ([]figure, error) {
+func client(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
@@ -38,9 +39,9 @@ func client(ctx context.Context, r *rig) ([]figure, error) {
 	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 2 * time.Minute}
 	defer hc.CloseIdleConnections()
 
-	var bare, typed series
+	var bare, typed figure.Series
 	for range r.Rounds {
-		var bares, typeds series
+		var bares, typeds figure.Series
 		for range clientCalls {
 			began := time.Now()
 			if err := bareRead(ctx, hc, base, r.token); err != nil {
@@ -53,10 +54,11 @@ func client(ctx context.Context, r *rig) ([]figure, error) {
 			bares = append(bares, float64(middle.Sub(began).Nanoseconds())/1000)
 			typeds = append(typeds, float64(time.Since(middle).Nanoseconds())/1000)
 		}
-		bare, typed = append(bare, bares.median()), append(typed, typeds.median())
+		bare, typed = append(bare, bares.Median()), append(typed, typeds.Median())
 	}
-	return []figure{{ID: "P10", What: "currentSession by the Go client, against net/http and encoding/json", Unit: "µs",
-		Floor: bare, Vigate: typed, Against: "floor", Ratio: typed.over(bare), Goal: atMost(1.10)}}, nil
+	return []figure.Figure{{ID: "P10", What: "currentSession by the Go client, against net/http and encoding/json",
+		Unit: "µs", Floor: bare, Vigate: typed, Against: "floor", Ratio: typed.Over(bare),
+		Goal: figure.AtMost(1.10)}}, nil
 }
 
 func bareRead(ctx context.Context, hc *http.Client, base, token string) error {

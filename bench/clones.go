@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/load"
 	"github.com/vigate/vigate/bench/wire"
 )
@@ -92,7 +93,7 @@ func (r *rig) cloneRate(ctx context.Context, s *server, y cycle) (rate, shared f
 }
 
 // clones measures P4.
-func clones(ctx context.Context, r *rig) ([]figure, error) {
+func clones(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func clones(ctx context.Context, r *rig) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	var peer, json, soap, shared series
+	var peer, json, soap, shared figure.Series
 	for range r.Rounds {
 		rate, _, err := r.cloneRate(ctx, r.peer, soapCycle(cookie))
 		if err != nil {
@@ -123,15 +124,15 @@ func clones(ctx context.Context, r *rig) ([]figure, error) {
 		return nil, err
 	}
 	what := fmt.Sprintf("AcquireCloneTicket + CloneSession c=%d, ", cloners)
-	all := []figure{
+	all := []figure.Figure{
 		{ID: "P4", What: what + "VI JSON", Unit: "cycles/s", Peer: peer, Vigate: json, Against: "peer",
-			Ratio: json.over(peer), Goal: atLeast(5),
+			Ratio: json.Over(peer), Goal: figure.AtLeast(5),
 			Note: "the peer over SOAP, in memory"},
-		{ID: "P4", What: "commits that share an fsync", Unit: "commits", Vigate: shared, Goal: atLeast(16)},
+		{ID: "P4", What: "commits that share an fsync", Unit: "commits", Vigate: shared, Goal: figure.AtLeast(16)},
 	}
 	if r.soap {
-		all = append(all, figure{ID: "P4", What: what + "SOAP", Unit: "cycles/s", Peer: peer, Vigate: soap,
-			Against: "peer", Ratio: soap.over(peer)})
+		all = append(all, figure.Figure{ID: "P4", What: what + "SOAP", Unit: "cycles/s", Peer: peer, Vigate: soap,
+			Against: "peer", Ratio: soap.Over(peer)})
 	}
 	return all, nil
 }

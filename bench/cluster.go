@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/bench/etcd"
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/load"
 	"github.com/vigate/vigate/bench/wire"
 )
 
 // cluster measures P9 and P9b.
-func cluster(ctx context.Context, r *rig) (all []figure, err error) {
+func cluster(ctx context.Context, r *rig) (all []figure.Figure, err error) {
 	s, err := r.startSite(ctx)
 	if err != nil {
 		return nil, err
@@ -28,7 +29,7 @@ func cluster(ctx context.Context, r *rig) (all []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, measure := range []func(context.Context, *rig, *site, *etcd.Bare) ([]figure, error){oneByOne, atOnce,
+	for _, measure := range []func(context.Context, *rig, *site, *etcd.Bare) ([]figure.Figure, error){oneByOne, atOnce,
 		readsAlone, endings} {
 		figures, err := measure(ctx, r, s, b)
 		if err != nil {
@@ -56,7 +57,7 @@ func (s *site) bare(ctx context.Context) (b *etcd.Bare, err error) {
 
 // oneByOne compares the time of a login on an idle cluster with that of the bare transaction. Both
 // alternate.
-func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error) {
+func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure.Figure, error) {
 	conns := make([]*load.Conn, siteSize)
 	for i := range conns {
 		c, err := load.Dial(ctx, s.login(i))
@@ -69,21 +70,22 @@ func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, err
 		}
 		conns[i] = c
 	}
-	var all []figure
+	var all []figure.Figure
 	for _, k := range []struct {
 		what string
 		node func(i int) int
 	}{{"one node", func(int) int { return 0 }}, {"the nodes by turns", func(i int) int { return i % siteSize }}} {
-		var floor, own series
+		var floor, own figure.Series
 		for range r.Rounds {
 			f, v, err := turns(ctx, r.Duration, b, func(i int) *load.Conn { return conns[k.node(i)] })
 			if err != nil {
 				return nil, err
 			}
-			floor, own = append(floor, f.median()), append(own, v.median())
+			floor, own = append(floor, f.Median()), append(own, v.Median())
 		}
-		all = append(all, figure{ID: "P9", What: "login on etcd c=1, " + k.what, Unit: "ms", Floor: floor, Vigate: own,
-			Against: "bare", Ratio: own.over(floor), Goal: atMost(
+		all = append(all, figure.Figure{ID: "P9", What: "login on etcd c=1, " + k.what, Unit: "ms",
+			Floor: floor, Vigate: own,
+			Against: "bare", Ratio: own.Over(floor), Goal: figure.AtMost(
 				1.5), Note: "a bare transaction in the floor's column"})
 	}
 	if r.Profile == "" {
@@ -100,7 +102,7 @@ func oneByOne(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, err
 // turns returns the times of the bare transactions and of the logins in milliseconds.
 func turns(
 	ctx context.Context, d time.Duration, b *etcd.Bare, conn func(i int) *load.Conn,
-) (floor, own series, err error) {
+) (floor, own figure.Series, err error) {
 	request := extensionLogin()
 	for i, until := 0, time.Now().Add(d); time.Now().Before(until); i++ {
 		began := time.Now()
@@ -134,8 +136,8 @@ const (
 // as many logins on one node, and with the rate of as many bare transactions from one client per
 // node. They are measured in turns. Logins on one node share transactions, but bare transactions
 // don't.
-func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error) {
-	var bare, one, all, fewOne, fewAll series
+func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure.Figure, error) {
+	var bare, one, all, fewOne, fewAll figure.Series
 	for round := range 2*r.Rounds - 1 {
 		node := s.nodes[round%siteSize:][:1]
 		steps := []func() error{
@@ -159,16 +161,16 @@ func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error
 		}
 	}
 	what := func(c int, where string) string { return fmt.Sprintf("logins on etcd c=%d, %s", c, where) }
-	figures := []figure{
+	figures := []figure.Figure{
 		{ID: "P9", What: what(manyConns, "one node"), Unit: "logins/s", Floor: bare, Vigate: one, Against: "bare",
-			Ratio: one.over(bare)},
+			Ratio: one.Over(bare)},
 		{ID: "P9b", What: what(manyConns, "three nodes against one"), Unit: "logins/s", Floor: one, Vigate: all,
-			Against: "one", Ratio: all.over(one), Goal: atLeast(0.95), Note: "one node in the floor's column"},
+			Against: "one", Ratio: all.Over(one), Goal: figure.AtLeast(0.95), Note: "one node in the floor's column"},
 		{ID: "P9b", What: what(manyConns, "three nodes against bare"), Unit: "logins/s", Floor: bare, Vigate: all,
-			Against: "bare", Ratio: all.over(bare), Goal: atLeast(0.6),
+			Against: "bare", Ratio: all.Over(bare), Goal: figure.AtLeast(0.6),
 			Note: "bare transactions from three clients in the floor's column"},
 		{ID: "P9b", What: what(fewConns, "three nodes against one"), Unit: "logins/s", Floor: fewOne, Vigate: fewAll,
-			Against: "one", Ratio: fewAll.over(fewOne),
+			Against: "one", Ratio: fewAll.Over(fewOne),
 			Note: "one node in the floor's column; too few callers for three"},
 	}
 	if r.Profile == "" {
@@ -177,14 +179,14 @@ func atOnce(ctx context.Context, r *rig, s *site, b *etcd.Bare) ([]figure, error
 	long := *r
 	long.Duration = profileTime
 	return figures, long.profile(ctx, s.nodes[0], "p9b", func() error {
-		return s.loginRate(ctx, &long, s.nodes, manyConns, new(series))
+		return s.loginRate(ctx, &long, s.nodes, manyConns, new(figure.Series))
 	})
 }
 
 // loginRate adds to the series the logins per second on all nodes together, with the given number
 // of connections.
-func (s *site) loginRate(ctx context.Context, r *rig, nodes []*server, conns int, to *series) error {
-	rates, errs := make(series, len(nodes)), make([]error, len(nodes))
+func (s *site) loginRate(ctx context.Context, r *rig, nodes []*server, conns int, to *figure.Series) error {
+	rates, errs := make(figure.Series, len(nodes)), make([]error, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
 		wg.Go(func() {
@@ -207,7 +209,7 @@ const flushes = 2500 * time.Millisecond
 
 // readsAlone measures the requests to etcd that reads cause: the number of requests while the nodes
 // serve reads, minus the number on an idle cluster.
-func readsAlone(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, error) {
+func readsAlone(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure.Figure, error) {
 	before, err := s.etcd.Requests(ctx)
 	if err != nil {
 		return nil, err
@@ -243,11 +245,12 @@ func readsAlone(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, e
 		return nil, err
 	}
 	more := max(0, (after-idle)-(idle-before))
-	return []figure{{ID: "P9", What: "etcd's requests for 1,000 reads, besides what it is asked for idle",
-		Vigate: series{1000 * more / float64(reads.Load())},
-		Goal:   atMost(1), Note: fmt.Sprintf(
+	return []figure.Figure{{ID: "P9", What: "etcd's requests for 1,000 reads, besides what it is asked for idle",
+		Vigate: figure.Series{1000 * more / float64(reads.Load())},
+		Goal:   figure.AtMost(1), Note: fmt.Sprintf(
 			"%s reads on %d nodes; %s requests meanwhile, %s in as long a time without reads",
-			number(float64(reads.Load())), siteSize, number(after-idle), number(idle-before))}}, nil
+			figure.Number(float64(reads.Load())), siteSize, figure.Number(after-idle),
+			figure.Number(idle-before))}}, nil
 }
 
 // ends is the number of sessions that endings ends.
@@ -255,7 +258,7 @@ const ends = 500
 
 // endings measures the time from the response to a logout until the last of the other nodes refuses
 // the session.
-func endings(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, error) {
+func endings(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure.Figure, error) {
 	conns := make([]*load.Conn, siteSize)
 	for i, n := range s.nodes {
 		c, err := load.Dial(ctx, n.target())
@@ -273,7 +276,7 @@ func endings(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, erro
 	if err != nil {
 		return nil, err
 	}
-	var took series
+	var took figure.Series
 	for i, token := range tokens {
 		d, err := end(conns, i%siteSize, token)
 		if err != nil {
@@ -283,10 +286,10 @@ func endings(ctx context.Context, r *rig, s *site, _ *etcd.Bare) ([]figure, erro
 	}
 	slices.Sort(took)
 	p99 := took[(len(took)*99+99)/100-1]
-	return []figure{{ID: "P9", What: fmt.Sprintf("an ended session is dead on every node, p99 of %d", ends),
-		Unit: "ms", Vigate: series{p99}, Goal: atMost(100),
-		Note: fmt.Sprintf("after the answer to the logout; median %s, at most %s", number(took.median()),
-			number(took[len(took)-1]))}}, nil
+	return []figure.Figure{{ID: "P9", What: fmt.Sprintf("an ended session is dead on every node, p99 of %d", ends),
+		Unit: "ms", Vigate: figure.Series{p99}, Goal: figure.AtMost(100),
+		Note: fmt.Sprintf("after the answer to the logout; median %s, at most %s", figure.Number(took.Median()),
+			figure.Number(took[len(took)-1]))}}, nil
 }
 
 // tokens creates sessions on all nodes and returns their tokens.

@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/load"
 	"github.com/vigate/vigate/bench/wire"
 )
 
 // list measures P6: one read of the whole list of sessions.
-func list(ctx context.Context, r *rig) ([]figure, error) {
+func list(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	if err := r.populate(ctx, "list", r.List); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func list(ctx context.Context, r *rig) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	var own, theirs, more, moreTheirs series
+	var own, theirs, more, moreTheirs figure.Series
 	for range r.Rounds {
 		took, grown, err := readList(ctx, s, wire.Get(wire.SessionManager+"sessionList", token), r.List)
 		if err != nil {
@@ -48,15 +49,15 @@ func list(ctx context.Context, r *rig) ([]figure, error) {
 		theirs = append(theirs, took*float64(r.List)/float64(r.PeerList))
 		moreTheirs = append(moreTheirs, grown)
 	}
-	note := fmt.Sprintf("the peer over SOAP, with %s sessions", number(float64(r.PeerList)))
+	note := fmt.Sprintf("the peer over SOAP, with %s sessions", figure.Number(float64(r.PeerList)))
 	if r.PeerList != r.List {
 		note += ", its time in proportion"
 	}
-	what := fmt.Sprintf("sessionList of %s", number(float64(r.List)))
-	return []figure{
+	what := fmt.Sprintf("sessionList of %s", figure.Number(float64(r.List)))
+	return []figure.Figure{
 		{ID: "P6", What: what + ", times as fast", Unit: "s", Peer: theirs, Vigate: own, Against: "peer",
-			Ratio: theirs.over(own), Goal: atLeast(10), Note: note},
-		{ID: "P6", What: what + ", more resident", Unit: "MB", Peer: moreTheirs, Vigate: more, Goal: atMost(20)},
+			Ratio: theirs.Over(own), Goal: figure.AtLeast(10), Note: note},
+		{ID: "P6", What: what + ", more resident", Unit: "MB", Peer: moreTheirs, Vigate: more, Goal: figure.AtMost(20)},
 	}, errors.Join(r.stop(s), r.stop(peer))
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/load"
 )
 
@@ -49,13 +50,13 @@ func bareHashes(d time.Duration) float64 {
 
 // bareHash returns the time of one hash on an idle machine, in seconds.
 func bareHash() float64 {
-	var all series
+	var all figure.Series
 	for range 5 {
 		began := time.Now()
 		hashOnce()
 		all = append(all, time.Since(began).Seconds())
 	}
-	return all.median()
+	return all.Median()
 }
 
 // loggers is the number of concurrent logins. It is enough to keep every core busy.
@@ -112,12 +113,12 @@ func (o *outcome) attempt(ctx context.Context, c *load.Conn, request []byte) err
 }
 
 // logins measures P8.
-func logins(ctx context.Context, r *rig) ([]figure, error) {
+func logins(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
 	d := 2 * r.Duration // longer, because hashes are slow
-	var bare, rates, idle, stormy, in series
+	var bare, rates, idle, stormy, in figure.Series
 	for range r.Rounds {
 		bare = append(bare, bareHashes(d))
 		res, err := load.Run(ctx, load.Config{Target: r.vigate.target(), Conns: loggers, Warm: r.Warm, Duration: d},
@@ -127,7 +128,7 @@ func logins(ctx context.Context, r *rig) ([]figure, error) {
 		}
 		rates = append(rates, res.Rate)
 	}
-	var refused series
+	var refused figure.Series
 	for range r.Rounds {
 		v, err := r.measure(ctx, r.vigate, r.vigate.target(), 16, readSession(r.token))
 		if err != nil {
@@ -143,13 +144,13 @@ func logins(ctx context.Context, r *rig) ([]figure, error) {
 		stormy = append(stormy, v.rate)
 		in, refused = append(in, float64(o.in.Load())/took), append(refused, float64(o.refused.Load())/took)
 	}
-	return []figure{
+	return []figure.Figure{
 		{ID: "P8", What: fmt.Sprintf("password login c=%d, against bare Argon2id", loggers), Unit: "logins/s",
-			Floor: bare, Vigate: rates, Against: "floor", Ratio: rates.over(bare), Goal: atLeast(0.95)},
+			Floor: bare, Vigate: rates, Against: "floor", Ratio: rates.Over(bare), Goal: figure.AtLeast(0.95)},
 		{ID: "P8", What: fmt.Sprintf("P1 c=16 while %d clients log in without end", stormers), Unit: "req/s",
-			Floor: idle, Vigate: stormy, Against: "idle", Ratio: stormy.over(idle), Goal: atLeast(0.5),
+			Floor: idle, Vigate: stormy, Against: "idle", Ratio: stormy.Over(idle), Goal: figure.AtLeast(0.5),
 			Note: fmt.Sprintf("idle in the floor's column; %s logins/s got in, %s were told to come back",
-				number(in.median()), number(refused.median()))},
+				figure.Number(in.Median()), figure.Number(refused.Median()))},
 	}, nil
 }
 

@@ -16,9 +16,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/vigate/vigate/bench/figure"
 )
 
 // options configures the measurements.
@@ -31,18 +34,23 @@ type options struct {
 	ReadRounds   int           `json:"read_rounds"`
 	ReadDuration time.Duration `json:"read_duration"`
 
-	Sessions int    `json:"sessions"`       // live sessions for P3, P5 and P7
-	List     int    `json:"list"`           // sessions in the list of P6
-	PeerList int    `json:"peer_list"`      // sessions in the peer's list
-	Only     string `json:"only,omitempty"` // sections to run; all if empty
-	Profile  string `json:"-"`
+	Sessions int `json:"sessions"`  // live sessions for P3, P5 and P7
+	List     int `json:"list"`      // sessions in the list of P6
+	PeerList int `json:"peer_list"` // sessions in the peer's list
+	Crowd    int `json:"crowd"`     // client sessions of G2
+	// Losing is the time for which sessions are lost in G6.
+	Losing  time.Duration `json:"losing"`
+	Only    string        `json:"only,omitempty"` // sections to run; all if empty
+	Profile string        `json:"-"`
 }
 
 var (
 	quick = options{Rounds: 3, Duration: time.Second, Warm: 300 * time.Millisecond, ReadRounds: 9,
-		ReadDuration: 400 * time.Millisecond, Sessions: 100_000, List: 100_000, PeerList: 10_000}
+		ReadDuration: 400 * time.Millisecond, Sessions: 100_000, List: 100_000, PeerList: 10_000,
+		Crowd: 10_000, Losing: 10 * time.Second}
 	full = options{Rounds: 3, Duration: 3 * time.Second, Warm: 500 * time.Millisecond, ReadRounds: 21,
-		ReadDuration: 800 * time.Millisecond, Sessions: 1_000_000, List: 100_000, PeerList: 100_000}
+		ReadDuration: 800 * time.Millisecond, Sessions: 1_000_000, List: 100_000, PeerList: 100_000,
+		Crowd: 10_000, Losing: time.Minute}
 )
 
 func main() {
@@ -55,7 +63,8 @@ func main() {
 	}
 }
 
-const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,tokens,start,many,list,cluster"
+const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,tokens,start,many,list,cluster," +
+	"gateway"
 
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -112,7 +121,7 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	rep.Others = after.others(before)
 	rep.Took = time.Since(began).Round(time.Second).String()
-	rep.sort()
+	slices.SortStableFunc(rep.Figures, figure.Compare)
 	rep.print(os.Stdout)
 	return rep.write(filepath.Join(*results, time.Now().UTC().Format("20060102T150405Z")+".json"))
 }
@@ -130,7 +139,7 @@ func contains(list, name string) bool {
 // running for the next section.
 var sections = []struct {
 	name string
-	run  func(context.Context, *rig) ([]figure, error)
+	run  func(context.Context, *rig) ([]figure.Figure, error)
 }{
 	{"reads", reads},     // P1, P2
 	{"logins", logins},   // P8, before P4: the garbage of hashing makes the collector mark all sessions
@@ -141,4 +150,5 @@ var sections = []struct {
 	{"many", many},       // P3, P5, P7
 	{"list", list},       // P6
 	{"cluster", cluster}, // P9
+	{"gateway", gateway}, // G1 to G6
 }

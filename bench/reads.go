@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/load"
 	"github.com/vigate/vigate/bench/wire"
 )
@@ -16,15 +17,17 @@ import (
 // sample is the result of one measurement.
 type sample struct {
 	rate float64 // requests per second
+	p50  float64 // µs
 	p99  float64 // µs
 	cpu  float64 // µs of the server's processor time per request
 }
 
 // samples holds the samples of a server, one per round.
-type samples struct{ rate, p99, cpu series }
+type samples struct{ rate, p50, p99, cpu figure.Series }
 
 func (s *samples) add(v sample) {
-	s.rate, s.p99, s.cpu = append(s.rate, v.rate), append(s.p99, v.p99), append(s.cpu, v.cpu)
+	s.rate, s.cpu = append(s.rate, v.rate), append(s.cpu, v.cpu)
+	s.p50, s.p99 = append(s.p50, v.p50), append(s.p99, v.p99)
 }
 
 // measure loads a server with one request.
@@ -46,6 +49,7 @@ func (r *rig) measure(ctx context.Context, s *server, t load.Target, conns int, 
 	share := float64(r.Duration) / float64(r.Duration+r.Warm)
 	return sample{
 		rate: res.Rate,
+		p50:  float64(res.Latencies.Quantile(0.5).Nanoseconds()) / 1000,
 		p99:  float64(res.Latencies.Quantile(0.99).Nanoseconds()) / 1000,
 		cpu:  float64((after - before).Microseconds()) * share / float64(res.Steps),
 	}, nil
@@ -105,7 +109,7 @@ func (r *rig) basic(ctx context.Context) (err error) {
 const readWarm = 150 * time.Millisecond
 
 // reads measures P1 and P2: repeated reads of one session.
-func reads(ctx context.Context, r *rig) ([]figure, error) {
+func reads(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
@@ -119,7 +123,7 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 	if _, err := check(ctx, r.peer.target(), peerRead, "loginTime"); err != nil {
 		return nil, fmt.Errorf("read session of the peer: %w", err)
 	}
-	var all []figure
+	var all []figure.Figure
 	for _, conns := range []int{16, 64} {
 		var floor, peer, json, soap samples
 		turns := []turn{
@@ -149,29 +153,29 @@ func reads(ctx context.Context, r *rig) ([]figure, error) {
 	return all, r.profileReads(ctx)
 }
 
-func readFigures(what string, floor, peer, json samples) []figure {
-	return []figure{
+func readFigures(what string, floor, peer, json samples) []figure.Figure {
+	return []figure.Figure{
 		{ID: "P1", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: json.rate,
-			Against: "floor", Ratio: json.rate.over(floor.rate), Goal: atLeast(0.80)},
+			Against: "floor", Ratio: json.rate.Over(floor.rate), Goal: figure.AtLeast(0.80)},
 		{ID: "P1", What: what + ", p99", Unit: "µs", Floor: floor.p99, Peer: peer.p99, Vigate: json.p99,
-			Against: "floor", Ratio: json.p99.over(floor.p99), Goal: atMost(1.35)},
+			Against: "floor", Ratio: json.p99.Over(floor.p99), Goal: figure.AtMost(1.35)},
 		{ID: "P1", What: what + ", processor", Unit: "µs/req", Floor: floor.cpu, Peer: peer.cpu, Vigate: json.cpu,
-			Against: "floor", Ratio: json.cpu.over(floor.cpu)},
+			Against: "floor", Ratio: json.cpu.Over(floor.cpu)},
 	}
 }
 
-func soapFigures(what string, floor, peer, soap samples) []figure {
+func soapFigures(what string, floor, peer, soap samples) []figure.Figure {
 	note := ""
 	if len(soap.rate) == 0 {
 		note = "not served"
 	}
-	return []figure{
+	return []figure.Figure{
 		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
-			Against: "floor", Ratio: soap.rate.over(floor.rate), Goal: atLeast(0.60), Note: note},
+			Against: "floor", Ratio: soap.rate.Over(floor.rate), Goal: figure.AtLeast(0.60), Note: note},
 		{ID: "P2", What: what, Unit: "req/s", Floor: floor.rate, Peer: peer.rate, Vigate: soap.rate,
-			Against: "peer", Ratio: soap.rate.over(peer.rate), Goal: atLeast(3.5), Note: note},
+			Against: "peer", Ratio: soap.rate.Over(peer.rate), Goal: figure.AtLeast(3.5), Note: note},
 		{ID: "P2", What: what + ", processor", Unit: "µs/req", Floor: floor.cpu, Peer: peer.cpu, Vigate: soap.cpu,
-			Against: "floor", Ratio: soap.cpu.over(floor.cpu), Note: note},
+			Against: "floor", Ratio: soap.cpu.Over(floor.cpu), Note: note},
 	}
 }
 

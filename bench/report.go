@@ -12,25 +12,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/vigate/vigate/bench/figure"
 )
 
 // report holds the results of one run.
 type report struct {
-	Time     time.Time `json:"time"`
-	Machine  string    `json:"machine"`
-	Kernel   string    `json:"kernel"`
-	Disk     string    `json:"disk"`
-	Versions string    `json:"versions"`
-	Command  string    `json:"command"`
-	Took     string    `json:"took"`
-	Others   float64   `json:"others"` // share of the processor time that other processes used
-	Options  options   `json:"options"`
-	Figures  []figure  `json:"figures"`
+	Time     time.Time       `json:"time"`
+	Machine  string          `json:"machine"`
+	Kernel   string          `json:"kernel"`
+	Disk     string          `json:"disk"`
+	Versions string          `json:"versions"`
+	Command  string          `json:"command"`
+	Took     string          `json:"took"`
+	Others   float64         `json:"others"` // share of the processor time that other processes used
+	Options  options         `json:"options"`
+	Figures  []figure.Figure `json:"figures"`
 }
 
 const peerVersion = "v0.55.0"
@@ -105,16 +106,6 @@ func commit() string {
 	return strings.TrimSpace(string(out))
 }
 
-// sort sorts the figures in the order of their goals.
-func (r *report) sort() {
-	number := func(f figure) int {
-		n := 0
-		_, _ = fmt.Sscanf(f.ID, "P%d", &n)
-		return n
-	}
-	slices.SortStableFunc(r.Figures, func(a, b figure) int { return cmp.Compare(number(a), number(b)) })
-}
-
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n%s; Linux %s; data on %s\n%s\n%s: %d rounds of %v, medians; took %s\n"+
 		"other processes used %.0f %% of the processor time\n\n",
@@ -128,19 +119,12 @@ func (r *report) print(w io.Writer) {
 	for _, f := range r.Figures {
 		ratio := ""
 		if f.Ratio != nil {
-			ratio = number(*f.Ratio)
+			ratio = figure.Number(*f.Ratio)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.ID, f.What, f.Unit,
-			f.Floor.text(), f.Peer.text(), f.Vigate.text(), ratio, f.goalText(), f.result(), f.Note)
+			f.Floor.Text(), f.Peer.Text(), f.Vigate.Text(), ratio, f.GoalText(), f.Result(), f.Note)
 	}
 	_ = t.Flush() // an error on the terminal can't be reported
-}
-
-func (s series) text() string {
-	if len(s) == 0 {
-		return "–"
-	}
-	return number(s.median())
 }
 
 func (r *report) write(path string) error {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vigate/vigate/bench/load"
@@ -55,8 +56,11 @@ type program struct{ name, module, path string }
 var (
 	vigateProgram = program{"vigate", "..", "./cmd/vigate"}
 	fillProgram   = program{"fill", ".", "./fill"}
-	beside        = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"},
-		{"etcd", etcdModule, "go.etcd.io/etcd/server/v3"}}
+	// The server behind the gateway, and the proxy that it is compared with.
+	upstreamProgram = program{"upstream", ".", "./upstream"}
+	proxyProgram    = program{"proxy", ".", "./proxy"}
+	beside          = []program{{"floor", ".", "./floor"}, {"peer", ".", "./peer"},
+		upstreamProgram, proxyProgram, {"etcd", etcdModule, "go.etcd.io/etcd/server/v3"}}
 )
 
 // newRig builds the programs.
@@ -231,26 +235,49 @@ func (r *rig) heap(ctx context.Context, s *server, name string) error {
 	return download(ctx, "http://"+s.admin+"/debug/pprof/heap?gc=1", filepath.Join(r.Profile, name+"-heap.pprof"))
 }
 
+// live returns the live heap of vigate in bytes.
+func (s *server) live(ctx context.Context) (float64, error) {
+	var text string
+	for range 2 { // what is kept for reuse goes with the second collection
+		b, err := fetch(ctx, "http://"+s.admin+"/debug/pprof/heap?gc=1&debug=1")
+		if err != nil {
+			return 0, err
+		}
+		text = string(b)
+	}
+	_, rest, _ := strings.Cut(text, "\n# HeapAlloc = ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseFloat(line, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read live heap: %w", err)
+	}
+	return n, nil
+}
+
 func download(ctx context.Context, url, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	b, err := fetch(ctx, url)
 	if err != nil {
 		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("download %s: status %d", filepath.Base(path), resp.StatusCode)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	f, err := os.Create(path)
+	return os.WriteFile(path, b, 0o644)
+}
+
+// fetch returns what is at a URL of a server that runs.
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = io.Copy(f, io.LimitReader(resp.Body, 64<<20))
-	return errors.Join(err, f.Close())
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("get %s: status %d", req.URL.Path, resp.StatusCode)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 }

@@ -8,12 +8,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/wire"
 )
 
 // start measures the clean start of P7: the time from the start of the process to the response to
 // the first login, with data that a clean shutdown has left.
-func start(ctx context.Context, r *rig) ([]figure, error) {
+func start(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	first, err := r.startVigate(ctx, "start")
 	if err != nil {
 		return nil, err
@@ -21,7 +22,7 @@ func start(ctx context.Context, r *rig) ([]figure, error) {
 	if err := r.stop(first); err != nil {
 		return nil, err
 	}
-	var peer, own series
+	var peer, own figure.Series
 	for range r.Rounds {
 		took, err := r.firstLogin(ctx, func() (*server, error) {
 			return r.launch("peer", "", func(s *server) []string { return []string{"-plain", s.plain} })
@@ -37,8 +38,8 @@ func start(ctx context.Context, r *rig) ([]figure, error) {
 		}
 		own = append(own, max(0, took-hash))
 	}
-	return []figure{{ID: "P7", What: "clean start to first login, besides the hash", Unit: "s", Peer: peer,
-		Vigate: own, Goal: atMost(0.15)}}, nil
+	return []figure.Figure{{ID: "P7", What: "clean start to first login, besides the hash", Unit: "s", Peer: peer,
+		Vigate: own, Goal: figure.AtMost(0.15)}}, nil
 }
 
 // firstLogin returns the time in seconds from the launch to the response to a login.
@@ -66,7 +67,7 @@ func (r *rig) firstLogin(ctx context.Context, launch func() (*server, error), re
 
 // many measures P3, P5 and the crash of P7: it compares a server with very many sessions with one
 // that has a few.
-func many(ctx context.Context, r *rig) ([]figure, error) {
+func many(ctx context.Context, r *rig) ([]figure.Figure, error) {
 	if err := r.basic(ctx); err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func many(ctx context.Context, r *rig) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ready series
+	var ready figure.Series
 	for range r.Rounds {
 		delete(r.running, s)
 		if err := s.Kill(); err != nil {
@@ -115,12 +116,12 @@ func many(ctx context.Context, r *rig) ([]figure, error) {
 	n := float64(r.Sessions)
 	share := n / 1e6
 	all = append(all,
-		figure{ID: "P5", What: fmt.Sprintf("memory per session, of %s", number(n)), Unit: "B",
-			Vigate: series{float64(busy.Resident-few.Resident) / n}, Goal: atMost(700),
+		figure.Figure{ID: "P5", What: fmt.Sprintf("memory per session, of %s", figure.Number(n)), Unit: "B",
+			Vigate: figure.Series{float64(busy.Resident-few.Resident) / n}, Goal: figure.AtMost(700),
 			Note: fmt.Sprintf("resident after reads; %s B before them, %s B without mapped files",
-				number(float64(resting.Resident-few.Resident)/n), number(float64(busy.Anon-few.Anon)/n))},
-		figure{ID: "P7", What: fmt.Sprintf("kill -9 with %s sessions, until ready", number(n)), Unit: "s",
-			Vigate: ready, Goal: atMost(4 * share),
+				figure.Number(float64(resting.Resident-few.Resident)/n), figure.Number(float64(busy.Anon-few.Anon)/n))},
+		figure.Figure{ID: "P7", What: fmt.Sprintf("kill -9 with %s sessions, until ready", figure.Number(n)), Unit: "s",
+			Vigate: ready, Goal: figure.AtMost(4 * share),
 			Note: "the goal in proportion to 4 s for 1,000,000"})
 	return all, r.stop(s)
 }
@@ -159,7 +160,7 @@ func (r *rig) populate(ctx context.Context, data string, sessions int) error {
 }
 
 // manyReads measures P3: the server with few sessions and the one with many are measured in turns.
-func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure, error) {
+func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure.Figure, error) {
 	kinds := []struct {
 		what    string
 		served  bool
@@ -168,11 +169,11 @@ func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure,
 		{"P1", true, readSession},
 		{"P2", r.soap, func(token string) []byte { return wire.SOAPProperty(token, "currentSession") }},
 	}
-	var all []figure
+	var all []figure.Figure
 	for _, k := range kinds {
-		f := figure{ID: "P3", What: fmt.Sprintf("%s c=16 with %s sessions, against few", k.what,
-			number(float64(r.Sessions))), Unit: "req/s",
-			Against: "few", Goal: atLeast(0.90), Note: "few in the floor's column"}
+		f := figure.Figure{ID: "P3", What: fmt.Sprintf("%s c=16 with %s sessions, against few", k.what,
+			figure.Number(float64(r.Sessions))), Unit: "req/s",
+			Against: "few", Goal: figure.AtLeast(0.90), Note: "few in the floor's column"}
 		if !k.served {
 			f.Note = "not served"
 			all = append(all, f)
@@ -184,7 +185,7 @@ func (r *rig) manyReads(ctx context.Context, s *server, token string) ([]figure,
 			turn{s, s.target(), k.request(token), &lots}); err != nil {
 			return nil, err
 		}
-		f.Floor, f.Vigate, f.Ratio = one.rate, lots.rate, lots.rate.over(one.rate)
+		f.Floor, f.Vigate, f.Ratio = one.rate, lots.rate, lots.rate.Over(one.rate)
 		all = append(all, f)
 	}
 	return all, nil

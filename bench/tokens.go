@@ -11,14 +11,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vigate/vigate/bench/figure"
 	"github.com/vigate/vigate/bench/load"
 	"github.com/vigate/vigate/bench/token"
 )
 
 // tokens measures P11: the methods of logins by tokens and tickets, and reads during a flood of hostile
 // tokens.
-func tokens(ctx context.Context, r *rig) ([]figure, error) {
-	var all []figure
+func tokens(ctx context.Context, r *rig) ([]figure.Figure, error) {
+	var all []figure.Figure
 	for _, m := range []struct {
 		what, path, benchmark string
 		logins                int
@@ -28,7 +29,7 @@ func tokens(ctx context.Context, r *rig) ([]figure, error) {
 		{"Kerberos ticket", "internal/login/sspi", "^BenchmarkLogin$", 2000, 1},
 		{"JWT", "internal/login/jwt", "^BenchmarkLogin$/^RS256$", 4000, 0.5},
 	} {
-		var took series
+		var took figure.Series
 		for range r.Rounds {
 			d, err := token.Cost(ctx, "..", r.dir, m.path, m.benchmark, m.logins)
 			if err != nil {
@@ -36,15 +37,15 @@ func tokens(ctx context.Context, r *rig) ([]figure, error) {
 			}
 			took = append(took, d.Seconds()*1000)
 		}
-		all = append(all, figure{ID: "P11", What: "login by " + m.what + " besides the commit, processor",
-			Unit: "ms", Vigate: took, Goal: atMost(m.most)})
+		all = append(all, figure.Figure{ID: "P11", What: "login by " + m.what + " besides the commit, processor",
+			Unit: "ms", Vigate: took, Goal: figure.AtMost(m.most)})
 	}
 	flood, err := r.hostile(ctx)
 	return append(all, flood...), err
 }
 
 // hostile compares P1 during a flood of hostile tokens with P1 on an idle server. No address is locked.
-func (r *rig) hostile(ctx context.Context) ([]figure, error) {
+func (r *rig) hostile(ctx context.Context) ([]figure.Figure, error) {
 	file, err := token.Issuer(r.dir)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func (r *rig) hostile(ctx context.Context) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	var idle, flooded, refused series
+	var idle, flooded, refused figure.Series
 	for range r.Rounds {
 		v, err := r.measure(ctx, s, s.target(), 16, readSession(own))
 		if err != nil {
@@ -81,9 +82,9 @@ func (r *rig) hostile(ctx context.Context) ([]figure, error) {
 		flooded = append(flooded, v.rate)
 		refused = append(refused, float64(n.Load())/time.Since(began).Seconds())
 	}
-	return []figure{{ID: "P11", What: "P1 c=16 while 16 clients send hostile tokens", Unit: "req/s", Floor: idle,
-		Vigate: flooded, Against: "idle", Ratio: flooded.over(idle), Goal: atLeast(0.5),
-		Note: fmt.Sprintf("idle in the floor's column; %s tokens/s of 46 kB refused", number(refused.median()))},
+	return []figure.Figure{{ID: "P11", What: "P1 c=16 while 16 clients send hostile tokens", Unit: "req/s", Floor: idle,
+		Vigate: flooded, Against: "idle", Ratio: flooded.Over(idle), Goal: figure.AtLeast(0.5),
+		Note: fmt.Sprintf("idle in the floor's column; %s tokens/s of 46 kB refused", figure.Number(refused.Median()))},
 	}, r.stop(s)
 }
 
