@@ -268,6 +268,27 @@ func TestALongListIsDecodedLikeAShortOne(t *testing.T) {
 	}
 }
 
+func TestLongListsAreReadByTypedCalls(t *testing.T) {
+	const n = 20000
+	list := func(element string) string { return "[" + strings.Repeat(element+",", n-1) + element + "]" }
+	f := newFake()
+	c := start(t, f, nil)
+	login(t, c)
+	f.on("GET SessionManager.sessionList", func(w http.ResponseWriter, _ *http.Request) { reply(w, list(sessionJSON)) })
+	if all, err := c.SessionList(t.Context()); err != nil || len(all) != n || all[n-1].UserAgent != "test" ||
+		all[n-1].LoginTime != time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC) {
+		t.Errorf("%d sessions, %v", len(all), err)
+	}
+	f.on("GET ExtensionManager.extensionList", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, list(`{"_typeName":"Extension","key":"k","description":{"_typeName":"Description","label":"l"}}`))
+	})
+	var all **[]types.Extension // to pointers as well
+	if err := c.Property(t.Context(), moRef("ExtensionManager", "ExtensionManager"), "extensionList", &all); err != nil ||
+		len(**all) != n || (**all)[n-1].Description.GetDescription().Label != "l" {
+		t.Error(err)
+	}
+}
+
 // decodeLong decodes a list in the way that decode chooses for long lists.
 func decodeLong[T any](body []byte, list *[]T) error {
 	s, err := inspect(body)
@@ -304,8 +325,11 @@ func FuzzDecode(f *testing.F) {
 		if decode(body, &value) == nil && !json.Valid(body) {
 			t.Errorf("decoded what is not JSON: %q", body)
 		}
-		var session *types.UserSession
-		_ = decode(body, &session)
+		var session, other *types.UserSession
+		err := decode(body, &session)
+		if asOther := decodeValue(body, &other); err == nil && (asOther != nil || !reflect.DeepEqual(session, other)) {
+			t.Errorf("%+v; by the decoder for all types: %+v, %v", session, other, asOther)
+		}
 		var events, parts []types.BaseEvent
 		wholeErr := decode(body, &events)
 		if partsErr := decodeLong(body, &parts); (wholeErr == nil) != (partsErr == nil) {

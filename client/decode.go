@@ -2,9 +2,11 @@ package client
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -56,14 +58,56 @@ func decode(body []byte, res any) error {
 	if dst.Kind() != reflect.Pointer || dst.IsNil() {
 		return fmt.Errorf("decode response: %T is not a pointer to decode into", res)
 	}
-	isList := dst.Elem().Kind() == reflect.Slice && s.list
-	if isList && int64(s.typed)*int64(len(body)) > cheapCopy {
-		return decodeList(body, s.elements, dst.Elem())
+	if isPlain(dst.Type().Elem()) {
+		if err := json.Unmarshal(body, res); err != nil {
+			return fmt.Errorf("decode response: %w", err)
+		}
+		return nil
+	}
+	if s.list && int64(s.typed)*int64(len(body)) > cheapCopy {
+		if list, ok := listIn(dst.Elem()); ok {
+			return decodeList(body, s.elements, list)
+		}
 	}
 	if s.isTooComplex(len(body)) {
 		return errTooComplex
 	}
 	return decodeValue(body, res)
+}
+
+// isPlain reports whether no member of the type is an interface. The API's decoder does nothing for such a
+// type that encoding/json does not, which takes half the time and copies nothing.
+func isPlain(t reflect.Type) bool { return plain(t, map[reflect.Type]bool{}) }
+
+func plain(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] || t == reflect.TypeFor[time.Time]() {
+		return true
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Interface:
+		return false
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return plain(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !plain(t.Field(i).Type, seen) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// listIn returns the list that v is or points to. It makes pointers that are nil.
+func listIn(v reflect.Value) (reflect.Value, bool) {
+	for v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		v = v.Elem()
+	}
+	return v, v.Kind() == reflect.Slice
 }
 
 // decodeList decodes a list one element at a time, so that the decoder copies only elements and not
