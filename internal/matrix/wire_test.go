@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -191,9 +192,19 @@ type ArrayOfVigateNode struct {
 	VigateNode []cluster.VigateNode `json:"_value"`
 }
 
+// ArrayOfVigateSessionLogin is another such list.
+type ArrayOfVigateSessionLogin struct {
+	VigateSessionLogin []sessionmanager.VigateSessionLogin `json:"_value"`
+}
+
 func typeNamed(name string) (reflect.Type, bool) {
-	if name == "ArrayOfVigateNode" {
+	switch name {
+	case "ArrayOfVigateNode":
 		return reflect.TypeFor[ArrayOfVigateNode](), true
+	case "ArrayOfVigateSessionLogin":
+		return reflect.TypeFor[ArrayOfVigateSessionLogin](), true
+	case "VigateSessionLimits":
+		return reflect.TypeFor[sessionmanager.VigateSessionLimits](), true
 	}
 	return types.TypeFunc()(name)
 }

@@ -13,8 +13,10 @@ import (
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/translation"
+	"github.com/vigate/vigate/internal/upstream/manager"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -28,9 +30,9 @@ type passing struct {
 	paths      *path.Handler // all other paths, and the session resource of the Automation API
 }
 
-// newPassing assembles what a front serves. manager is the id of the upstream's SessionManager.
-func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, error) {
-	api, err := f.front.Open(manager)
+// newPassing assembles what a front serves. id is that of the upstream's SessionManager.
+func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error) {
+	api, err := f.front.Open(id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,7 +65,8 @@ func (n *Node) newPassing(f *frontServer, manager string) (*passing, *vim.API, e
 		}
 		return &c.ServiceContent, nil
 	})
-	vijson.MountWith(json, api, n.bodies, translation.New(front), "SessionManager", "UpstreamManager")
+	vijson.MountWith(json, api, n.bodies, translation.New(front), "SessionManager", sessionmanager.FactsType,
+		manager.ObjectType)
 	return p, api, nil
 }
 

@@ -136,6 +136,9 @@ func (l *Live) Summary() Summary {
 // Front returns the name of the front that the session belongs to, or "" for this server itself.
 func (l *Live) Front() string { return l.facts.Load().value.front }
 
+// Method returns the login method, such as "password".
+func (l *Live) Method() string { return l.facts.Load().value.method }
+
 func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
 // MessageLocale returns the locale of the session's messages.

@@ -3,13 +3,15 @@
 // the server's whole surface for sessions; read [Serve] and the table first.
 //
 // The methods check their arguments and call package login for credentials and package session for
-// sessions. The package has no state of its own.
+// sessions. The package has no state of its own. A second object, VigateSessions, is no part of the API: it
+// says what the limits of sessions are, and how each session logged in.
 package sessionmanager
 
 import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"reflect"
 	"time"
 
@@ -60,10 +62,11 @@ type manager struct {
 	Options
 }
 
-// Serve adds SessionManager to the API, which works on the domain. It must be called before the first
-// request.
+// Serve adds SessionManager to the API, which works on the domain, and VigateSessions, which says more about
+// sessions. It must be called before the first request.
 func Serve(to *vim.API, d *domain.Domain, o Options) error {
-	return to.Add((&manager{to, d, o}).object())
+	m := &manager{to, d, o}
+	return errors.Join(to.Add(m.object()), to.Add(m.facts()))
 }
 
 // object returns the table of SessionManager's 16 methods and 6 properties.

@@ -126,6 +126,11 @@ func (m *manager) currentSession(_ context.Context, c *vim.Call) (*types.UserSes
 // sessionList yields the sessions that live when their turn comes. Sessions that end while the list is
 // written may be missing from it.
 func (m *manager) sessionList(ctx context.Context, c *vim.Call) (iter.Seq[types.UserSession], error) {
+	return listed(ctx, m, c, userSession)
+}
+
+// listed yields what show makes of the live sessions, by their logins.
+func listed[T any](ctx context.Context, m *manager, c *vim.Call, show func(*session.Live) T) (iter.Seq[T], error) {
 	if err := m.Work(ctx, c, m.domain.Sessions.Size()); err != nil {
 		return nil, err
 	}
@@ -133,12 +138,9 @@ func (m *manager) sessionList(ctx context.Context, c *vim.Call) (iter.Seq[types.
 	if fault := m.Answer(c, 8*int64(len(all))); fault != nil {
 		return nil, fault
 	}
-	return func(yield func(types.UserSession) bool) {
+	return func(yield func(T) bool) {
 		for _, l := range all {
-			if !m.domain.Sessions.Alive(l) {
-				continue
-			}
-			if !yield(userSession(l)) {
+			if m.domain.Sessions.Alive(l) && !yield(show(l)) {
 				return
 			}
 		}
