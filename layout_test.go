@@ -187,7 +187,9 @@ var rooms = map[string]struct {
 	"internal/cli/command":  {"client", "the commands work with any server"},
 	"internal/cli/token":    {"cli/command", "the commands work with any Security Token Service"},
 	"internal/cli/upstream": {"cli/command", "the commands know the API of vigate, not the server"},
-	"internal/cli": {"client cli/command cli/token cli/upstream",
+	"internal/cli/session": {"client cli/command cli/upstream principal",
+		"the commands need of a server only what every server of the API has, and compare names as servers do"},
+	"internal/cli": {"client cli/command cli/session cli/token cli/upstream",
 		"the commands work with any server, through the public client"},
 }
 
@@ -212,8 +214,8 @@ var homes = map[string][]string{
 		"internal/store/etcd/members"},
 	// the etcd client is configured with types of these modules
 	"google.golang.org/grpc": {"internal/store/etcd/members"}, "go.uber.org/zap": {"internal/store/etcd/members"},
-	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/token",
-		"internal/cli/upstream", "cmd/vigate-lab"},
+	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/session",
+		"internal/cli/token", "internal/cli/upstream", "cmd/vigate-lab"},
 	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
@@ -233,7 +235,7 @@ var homes = map[string][]string{
 	"github.com/mattermost/xml-roundtrip-validator": {"internal/xmlsig"},
 
 	"github.com/vmware/govmomi": {
-		"internal/lab", "vigatetest", "internal/cli/upstream",
+		"internal/lab", "vigatetest", "internal/cli/upstream", "internal/cli/session",
 		"client", "internal/serve", "internal/instance", "internal/vim",
 		"internal/vim/vimtest", "internal/sessionmanager", "internal/inventory",
 		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",

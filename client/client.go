@@ -19,6 +19,9 @@ import (
 var (
 	// ErrNoValue means that the server's response has no value although the API promises one.
 	ErrNoValue = errors.New("the response has no value")
+	// ErrNoVIJSON means that the server does not serve the VI JSON API, or not the release of it that the client
+	// uses. vCenter has it from 8.0 U1 on; ESXi hosts have none.
+	ErrNoVIJSON = errors.New("the server has no VI JSON API of this release")
 	// ErrClosed means that the client was closed before the call.
 	ErrClosed = errors.New("the client is closed")
 	// ErrLoggedOut is the reason that KeepAlive reports after a Logout.
@@ -139,7 +142,9 @@ func (c *Client) serviceContent(ctx context.Context) (*types.ServiceContent, err
 		return content, nil
 	}
 	var content *types.ServiceContent
-	if err := c.Property(ctx, serviceInstance(), "content", &content); err != nil {
+	if err := c.Property(ctx, serviceInstance(), "content", &content); lacksVIJSON(err) {
+		return nil, fmt.Errorf("%w: %w", ErrNoVIJSON, err)
+	} else if err != nil {
 		return nil, err
 	}
 	if content == nil {

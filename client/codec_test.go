@@ -283,8 +283,8 @@ func TestLongListsAreReadByTypedCalls(t *testing.T) {
 		reply(w, list(`{"_typeName":"Extension","key":"k","description":{"_typeName":"Description","label":"l"}}`))
 	})
 	var all **[]types.Extension // to pointers as well
-	if err := c.Property(t.Context(), moRef("ExtensionManager", "ExtensionManager"), "extensionList", &all); err != nil ||
-		len(**all) != n || (**all)[n-1].Description.GetDescription().Label != "l" {
+	err := c.Property(t.Context(), moRef("ExtensionManager", "ExtensionManager"), "extensionList", &all)
+	if err != nil || len(**all) != n || (**all)[n-1].Description.GetDescription().Label != "l" {
 		t.Error(err)
 	}
 }

@@ -62,3 +62,19 @@ func lacksHello(err error) bool {
 	_, isFault := errors.AsType[*FaultError](err)
 	return isFault || errors.Is(err, errNotJSON)
 }
+
+// lacksVIJSON reports whether err, of a call that every server of VI JSON serves to everybody, shows that the
+// server does not have this API. Such servers answer with an error of HTTP, with a web page, or with a fault of
+// SOAP.
+func lacksVIJSON(err error) bool {
+	status, ok := errors.AsType[*HTTPError](err)
+	if !ok {
+		return errors.Is(err, errNotJSON)
+	}
+	switch status.StatusCode {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType,
+		http.StatusInternalServerError, http.StatusNotImplemented:
+		return status.fault == nil || status.StatusCode == http.StatusNotFound
+	}
+	return false
+}

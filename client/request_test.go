@@ -329,3 +329,37 @@ func TestAClientIsSafeForConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestAServerWithoutVIJSONIsRecognised(t *testing.T) {
+	answers := map[string]http.HandlerFunc{
+		"a page": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>hello</html>") },
+		"not found": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "404 page not found", http.StatusNotFound)
+		},
+		"a fault of SOAP": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+			w.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprint(w, `<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"/>`)
+		},
+		"another method": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) },
+	}
+	for name, answer := range answers {
+		f := newFake()
+		f.on("GET ServiceInstance.content", answer)
+		if _, err := start(t, f, nil).SessionList(t.Context()); !errors.Is(err, ErrNoVIJSON) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"busy":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"a proxy": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+		"a fault": func(w http.ResponseWriter, _ *http.Request) { fault(w, "SystemError", "broken") },
+	} {
+		f := newFake()
+		f.on("GET ServiceInstance.content", answer)
+		c := start(t, f, func(cfg *Config) { cfg.ReadTries = -1 })
+		if _, err := c.SessionList(t.Context()); err == nil || errors.Is(err, ErrNoVIJSON) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,117 +1,24 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/cli/command"
-	"github.com/vigate/vigate/internal/cli/upstream"
+	"github.com/vigate/vigate/internal/cli/session"
 )
 
 func (a *app) session() *cobra.Command {
-	return command.Group("session", "List, end and clone sessions",
-		a.sessionList(), a.sessionRemove(), a.sessionActive(),
-		a.cloneTicket(), a.clone(), a.impersonate(),
+	return command.Group("session", "List, end and clone sessions", append(session.Commands(a.Set),
+		a.sessionActive(), a.cloneTicket(), a.clone(), a.impersonate(),
 		a.locale(), a.locales(), a.message(),
 		a.serviceTicket(), a.localTicket(),
-	)
-}
-
-func (a *app) sessionList() *cobra.Command {
-	cmd := a.command("ls [flags]", "List the live sessions; * marks your own", cobra.NoArgs,
-		func(ctx context.Context, j *job) error {
-			list, err := j.SessionList(ctx)
-			if err != nil {
-				return err
-			}
-			own, err := j.CurrentSession(ctx)
-			if err != nil {
-				return err
-			}
-			slices.SortStableFunc(list, func(a, b types.UserSession) int { return a.LoginTime.Compare(b.LoginTime) })
-			clients := upstream.Clients(ctx, j.Run)
-			if !slices.ContainsFunc(list, func(s types.UserSession) bool { return clients[s.Key].Key != "" }) {
-				clients = nil // they are sessions of other fronts
-			}
-			if len(clients) > 0 && j.Out.JSON {
-				return j.Out.Encode(served(list, clients), "  ")
-			}
-			return j.Out.Show(list, func() *command.Table {
-				t := &command.Table{Header: []string{"", "KEY", "USER", "ADDRESS", "SINCE", "IDLE", "CALLS", "CLIENT"}}
-				if len(clients) > 0 {
-					t.Header = slices.Insert(t.Header, 3, "ACCOUNT", "UPSTREAM SESSION")
-				}
-				for _, s := range list {
-					mark := " "
-					if own != nil && own.Key == s.Key {
-						mark = "*"
-					}
-					row := []string{mark, s.Key, s.UserName, s.IpAddress, command.Moment(s.LoginTime),
-						j.Out.Age(s.LastActiveTime), fmt.Sprint(s.CallCount), s.UserAgent}
-					if len(clients) > 0 {
-						c := clients[s.Key]
-						row = slices.Insert(row, 3, cmp.Or(c.Account, "-"), cmp.Or(c.Session, "-"))
-					}
-					t.Add(row...)
-				}
-				return t
-			})
-		})
-	cmd.Long = cmd.Short + `.
-
-At a front, ACCOUNT is the account with which the session acts at the upstream,
-and UPSTREAM SESSION is the session there that it is tied to by what it owns. If
-that is -, any session of the account serves it.`
-	cmd.Aliases = []string{"list"}
-	return cmd
-}
-
-// servedSession is a session of a front, with what serves it.
-type servedSession struct {
-	types.UserSession
-	Account         string `json:"account,omitempty"`
-	UpstreamSession string `json:"upstreamSession,omitempty"`
-}
-
-// served adds to each session what serves it.
-func served(list []types.UserSession, clients map[string]upstream.Client) []servedSession {
-	all := []servedSession{}
-	for _, s := range list {
-		c := clients[s.Key]
-		all = append(all, servedSession{s, c.Account, c.Session})
-	}
-	return all
-}
-
-func (a *app) sessionRemove() *cobra.Command {
-	cmd := a.command("rm KEY…", "End sessions by their keys", cobra.MinimumNArgs(1),
-		func(ctx context.Context, j *job) error {
-			// Each key needs its own call. If one call had all keys, a failure would not show which key
-			// caused it.
-			return j.Each(func(key string) error { return j.TerminateSession(ctx, key) })
-		})
-	cmd.Aliases = []string{"terminate"}
-	cmd.ValidArgsFunction = a.complete(true, sessionKeys)
-	return cmd
-}
-
-func sessionKeys(ctx context.Context, j *job) ([]string, error) {
-	list, err := j.SessionList(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, s := range list {
-		keys = append(keys, s.Key+"\t"+command.Clean(s.UserName+" "+s.IpAddress))
-	}
-	return keys, nil
+	)...)
 }
 
 func (a *app) sessionActive() *cobra.Command {
@@ -134,7 +41,7 @@ func (a *app) sessionActive() *cobra.Command {
 			return nil
 		})
 	cmd.Flags().BoolVar(&status, "exit-status", false, "exit with 5 if the result is false (default: exit with 0)")
-	cmd.ValidArgsFunction = a.complete(false, sessionKeys)
+	cmd.ValidArgsFunction = a.Complete(false, session.Keys)
 	return cmd
 }
 

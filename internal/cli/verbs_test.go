@@ -221,9 +221,11 @@ func TestTheExitCodeSaysWhatWentWrong(t *testing.T) {
 		{"session", nil, 2, "needs a subcommand"},
 		{"session lss", nil, 2, "did you mean 'ls'?"},
 		{"sesion", nil, 2, "did you mean 'session'?"},
-		{"session rm", nil, 2, "vigate session rm KEY…"},
+		{"session rm", nil, 2, "vigate session rm [KEY…]"},
+		{"session active k", nil, 2, "vigate session active KEY USER"},
 		{"session ls --nonsense", nil, 2, "unknown flag: --nonsense"},
-		{"session ls -o yaml", nil, 2, "table or json"},
+		{"session ls -o yaml", nil, 2, "table, json, wide, csv or keys"},
+		{"user ls -o wide", nil, 2, "table or json"},
 		{"session service-ticket", nil, 2, "--vmomi"},
 		{"role update ops", nil, 2, "nothing to change"},
 		{"login --local --extension x", nil, 2, "more than one way"},
@@ -335,7 +337,8 @@ func TestEveryOperationHasACommand(t *testing.T) {
 	root := &cobra.Command{Use: "vigate"}
 	AddTo(root, Host{})
 	for _, path := range []string{
-		"login", "logout", "whoami", "about", "session ls", "session rm", "session active", "session clone-ticket",
+		"login", "logout", "whoami", "about", "session ls", "session rm", "session top", "session active",
+		"session clone-ticket",
 		"session clone",
 		"session impersonate", "session locale", "session locales", "session message", "session service-ticket",
 		"session local-ticket",
@@ -353,7 +356,7 @@ func TestEveryOperationHasACommand(t *testing.T) {
 		var missing []string
 		for _, flag := range []string{"url", "username", "password-file", "password-stdin", "insecure", "ca",
 			"thumbprint", "cert", "key", "release", "output", "session-file", "timeout"} {
-			if cmd.InheritedFlags().Lookup(flag) == nil && cmd.PersistentFlags().Lookup(flag) == nil {
+			if cmd.InheritedFlags().Lookup(flag) == nil && cmd.LocalFlags().Lookup(flag) == nil {
 				missing = append(missing, flag)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,10 +80,15 @@ func (set *Set) newRun(cmd *cobra.Command, args []string) (*Run, error) {
 
 // localRun makes a run with the settings of a server. They are zero for a run that needs none.
 func (set *Set) localRun(cmd *cobra.Command, args []string, s settings) (*Run, error) {
-	if output := set.flags.output; output != "table" && output != "json" {
-		return nil, Usage("--output must be table or json, not %q", output)
+	formats, ok := set.formats[cmd]
+	if !ok {
+		formats = usualFormats
 	}
-	out := Output{w: cmd.OutOrStdout(), JSON: set.flags.output == "json", now: set.host.Now}
+	output := set.flags.output
+	if !slices.Contains(formats, output) {
+		return nil, Usage("--output must be %s, not %q", oneOf(formats), output)
+	}
+	out := Output{w: cmd.OutOrStdout(), Format: output, JSON: output == JSONFormat, now: set.host.Now}
 	return &Run{settings: s, set: set, cmd: cmd, Args: args, Out: out}, nil
 }
 
@@ -273,6 +279,13 @@ func (r *Run) explainable(err error) error {
 func IsFault[F any](err error) bool {
 	var fault F
 	return client.As(err, &fault)
+}
+
+// IsAbsent reports whether err shows that the server does not have the object or the member that was called.
+func IsAbsent(err error) bool {
+	status, ok := errors.AsType[*client.HTTPError](err)
+	return ok && status.StatusCode == http.StatusNotFound || IsFault[*types.InvalidType](err) ||
+		IsFault[*types.ManagedObjectNotFound](err) || IsFault[*types.MethodNotFound](err)
 }
 
 // URL returns the server's URL in the form under which sessions are saved.

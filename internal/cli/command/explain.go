@@ -187,6 +187,11 @@ func allOf[E error](err error) []E {
 
 // explainServer explains an error of the connection to the server.
 func explainServer(err serverError) (string, int) {
+	if errors.Is(err, client.ErrNoVIJSON) {
+		return fmt.Sprintf("%s has no VI JSON API, or not of this release; vCenter has it from 8.0 U1 on, ESXi has "+
+			"none; for other servers, use the URL of a front of vigate, which serves VI JSON for each vCenter and "+
+			"ESXi host behind it", err.url), exitGeneral
+	}
 	if status, ok := errors.AsType[*client.HTTPError](err); ok {
 		return explainStatus(err.url, status)
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"reflect"
@@ -17,6 +18,8 @@ import (
 // Output writes a command's result to standard output, either as a table or as JSON.
 type Output struct {
 	w io.Writer
+	// Format is the format that the user chose.
+	Format string
 	// JSON selects JSON for programs instead of a table for people.
 	JSON bool
 	now  func() time.Time
@@ -84,6 +87,26 @@ func (o Output) Table(t *Table) error {
 	return w.Flush()
 }
 
+// CSV writes the table as comma-separated values, with its header as the first line. A text that a program
+// for spreadsheets would take for a formula gets an apostrophe before it.
+func (o Output) CSV(t *Table) error {
+	w := csv.NewWriter(o.w)
+	for _, row := range append([][]string{t.Header}, t.Rows...) {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			if cells[i] = Clean(cell); strings.HasPrefix(cell, "=") || strings.HasPrefix(cell, "+") ||
+				strings.HasPrefix(cell, "-") || strings.HasPrefix(cell, "@") {
+				cells[i] = "'" + cells[i]
+			}
+		}
+		if err := w.Write(cells); err != nil {
+			return fmt.Errorf("write result: %w", err)
+		}
+	}
+	w.Flush()
+	return w.Error()
+}
+
 // Encode writes v in the JSON of the API: objects have their _typeName, and an empty list is [].
 func (o Output) Encode(v any, indent string) error {
 	if r := reflect.ValueOf(v); r.Kind() == reflect.Slice && r.IsNil() {
@@ -142,7 +165,12 @@ func Moment(t time.Time) string {
 
 // Age formats the time that has passed since t, in its two largest units.
 func (o Output) Age(t time.Time) string {
-	d := max(0, o.now().Sub(t)).Truncate(time.Second)
+	return Span(o.now().Sub(t))
+}
+
+// Span formats a time in its two largest units. A negative one is shown as none.
+func Span(d time.Duration) string {
+	d = max(0, d).Truncate(time.Second)
 	switch {
 	case d < time.Minute:
 		return d.String()

@@ -32,6 +32,8 @@ type Host struct {
 	LookupEnv func(name string) (string, bool)
 	// Prompt asks for a secret without showing it on the terminal.
 	Prompt func(ctx context.Context, prompt string) (string, error)
+	// IsTerminal reports whether a stream of the root command is a terminal.
+	IsTerminal func(stream any) bool
 	// Now returns the current time.
 	Now func() time.Time
 }
@@ -41,6 +43,8 @@ type Set struct {
 	host  Host
 	root  *cobra.Command
 	flags *flags
+	// formats are the output formats of the commands that have more than the others.
+	formats map[*cobra.Command][]string
 	// stdinUsed names what was read from standard input, which can be read only once.
 	stdinUsed string
 }
@@ -53,10 +57,13 @@ func New(root *cobra.Command, host Host) *Set {
 	if host.Prompt == nil {
 		host.Prompt = promptTerminal
 	}
+	if host.IsTerminal == nil {
+		host.IsTerminal = isTerminal
+	}
 	if host.Now == nil {
 		host.Now = time.Now
 	}
-	return &Set{host: host, root: root, flags: newFlags()}
+	return &Set{host: host, root: root, flags: newFlags(), formats: map[*cobra.Command][]string{}}
 }
 
 // flags are the flags that all commands have.
@@ -91,12 +98,43 @@ func newFlags() *flags {
 	s.StringVar(&f.cert, "cert", "", "PEM file of the client certificate (VIGATE_CERTIFICATE, GOVC_CERTIFICATE)")
 	s.StringVar(&f.key, "key", "", "PEM file of its private key (VIGATE_PRIVATE_KEY, GOVC_PRIVATE_KEY)")
 	s.StringVar(&f.release, "release", "", "release of the API, such as 8.0.1.0 (default: negotiated with the server)")
-	s.StringVarP(&f.output, "output", "o", "table", "output format: table or json")
+	s.StringVarP(&f.output, "output", "o", TableFormat, "output format: "+oneOf(usualFormats))
 	s.StringVar(&f.sessionFile, "session-file", "", "file in which the session is saved (VIGATE_SESSION_FILE; "+
 		"default: one file per server and user)")
 	s.DurationVar(&f.timeout, "timeout", 30*time.Second, "time limit for each request")
 	s.BoolVar(&f.noKeep, "no-keep", false, "if this command logs in, log out at its end instead of saving the session")
 	return f
+}
+
+// The output formats that every command has.
+const (
+	TableFormat = "table"
+	JSONFormat  = "json"
+)
+
+var usualFormats = []string{TableFormat, JSONFormat}
+
+// Formats gives the command output formats besides table and json.
+func (set *Set) Formats(cmd *cobra.Command, more ...string) {
+	all := append(slices.Clone(usualFormats), more...)
+	set.formats[cmd] = all
+	// A flag of the command itself goes before one of the same name that it would inherit.
+	cmd.Flags().StringVarP(&set.flags.output, "output", "o", TableFormat, "output format: "+oneOf(all))
+	Choices(cmd, "output", all...)
+}
+
+// oneOf returns the list as words for people: a, b or c.
+func oneOf(all []string) string {
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + " or " + all[last]
+}
+
+// Choices makes the shell complete the values of a flag.
+func Choices(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values,
+		cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the command has no such flag
+	}
 }
 
 // ExitCodes explains the exit codes in the help.
