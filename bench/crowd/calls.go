@@ -121,7 +121,7 @@ func (x *exchange) ask(request []byte, status int) ([]byte, error) {
 		}
 	}
 	if a.Status != status {
-		return nil, &statusError{a.Status, fmt.Sprintf("%.300s", a.Body)}
+		return nil, &statusError{a.Status, fmt.Sprintf("%.900s", a.Body)}
 	}
 	return a.Body, nil
 }

@@ -40,6 +40,15 @@ func (s Series) Over(o Series) *float64 {
 	return &m
 }
 
+// Times returns the samples in another unit: each is multiplied by f.
+func (s Series) Times(f float64) Series {
+	scaled := make(Series, len(s))
+	for i, v := range s {
+		scaled[i] = v * f
+	}
+	return scaled
+}
+
 // Text returns the median as text.
 func (s Series) Text() string {
 	if len(s) == 0 {

@@ -13,6 +13,9 @@ func TestTheRatioIsTheMedianOfTheRounds(t *testing.T) {
 	if got := own.Over(nil); got != nil {
 		t.Errorf("got %v over nothing", *got)
 	}
+	if got := floor.Times(0.5); !slices.Equal(got, Series{50, 25, 50}) {
+		t.Errorf("half of it is %v", got)
+	}
 	for _, c := range []struct {
 		s    Series
 		want float64

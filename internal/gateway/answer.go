@@ -81,7 +81,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// WriteTo implements io.WriterTo. It saves the copy that Read makes.
+// WriteTo implements io.WriterTo. It saves the copies that Read makes.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	n, err := w.Write(b.first)
 	total := int64(n)
@@ -89,7 +89,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if err != nil || b.rest == nil {
 		return total, err
 	}
-	if s, ok := b.rest.(*message.Stream); ok {
+	if s, ok := b.rest.(io.WriterTo); ok {
 		more, err := s.WriteTo(&wanted{b, w})
 		if total += more; err != nil {
 			return total, err

@@ -65,32 +65,28 @@ func (r *Rewriter) Text(s string) string {
 	if !strings.Contains(s, ":/") && !strings.Contains(s, `:\/`) {
 		return s
 	}
-	out, _ := r.rewrite(make([]byte, 0, len(s)+64), []byte(s), 0, true)
-	return string(out)
+	return string(r.Bytes([]byte(s)))
 }
 
 // Bytes rewrites a text in memory. It returns the same slice if nothing changes.
 func (r *Rewriter) Bytes(b []byte) []byte {
-	at := 0
-	for {
-		// Most texts have no URL of the server: they are not copied.
-		colon := nextColon(b, at)
-		if colon < 0 {
-			return b
-		}
-		if f, _ := locate(b, schemeStart(b[:colon]), colon); len(f.name) > 0 && r.match(&f) != nil {
-			break
-		}
-		at = colon + 1
+	if out, _ := r.rewrite(nil, b, 0, true); out != nil {
+		return out
 	}
-	out, _ := r.rewrite(make([]byte, 0, len(b)+64), b, 0, true)
-	return out
+	return b
 }
 
-// rewrite appends the text to out, rewritten, and returns how many bytes of it are done. The rest may
-// be the beginning of a URL. before is the byte in front of the text; final says that there is no more.
+// rewrite returns how many bytes of the text are done, and what they become: it appends that to out, which must
+// be empty. It returns nil if nothing changes, as in most texts, which are then not copied. The rest of the text
+// may be the beginning of a URL. before is the byte in front of the text; final says that there is no more.
 func (r *Rewriter) rewrite(out, text []byte, before byte, final bool) ([]byte, int) {
 	done, at := 0, 0
+	until := func(end int) ([]byte, int) {
+		if done == 0 { // no URL ends at the beginning of a text
+			return nil, end
+		}
+		return append(out, text[done:end]...), end
+	}
 	for {
 		colon := nextColon(text, at)
 		if colon < 0 {
@@ -103,14 +99,14 @@ func (r *Rewriter) rewrite(out, text []byte, before byte, final bool) ([]byte, i
 		}
 		f, complete := locate(text, start, colon)
 		if !complete && !final {
-			return append(out, text[done:start]...), start
+			return until(start)
 		}
 		if len(f.name) == 0 {
 			continue
 		}
 		next, served, ok := r.judge(text, &f, final)
 		if !ok {
-			return append(out, text[done:start]...), start
+			return until(start)
 		}
 		at = f.end
 		if next == nil {
@@ -130,11 +126,10 @@ func (r *Rewriter) rewrite(out, text []byte, before byte, final bool) ([]byte, i
 		}
 		done = f.end
 	}
-	keep := len(text)
-	if !final {
-		keep = max(done, held(text))
+	if final {
+		return until(len(text))
 	}
-	return append(out, text[done:keep]...), keep
+	return until(max(done, held(text)))
 }
 
 // replacement is what a URL begins with instead.

@@ -56,6 +56,24 @@ func (p *parts) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// halves reads a text in two parts, if there is room for them, so that there is a long part.
+type halves struct {
+	text string
+	cut  int
+}
+
+func (h *halves) Read(b []byte) (int, error) {
+	n := copy(b, h.text[:h.cut])
+	h.text, h.cut = h.text[n:], h.cut-n
+	if h.cut == 0 {
+		h.cut = len(h.text)
+	}
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
 func FuzzAStreamReplacesTheLongestTextAtEachPlace(f *testing.F) {
 	f.Add("a session[k1]u1, k1 and k2", "k1", "session[k1]u1", "k", uint64(1))
 	f.Add("aaaaab", "aa", "aab", "a", uint64(2))
@@ -78,10 +96,15 @@ func FuzzAStreamReplacesTheLongestTextAtEachPlace(f *testing.F) {
 				if err != nil || string(got) != want {
 					t.Fatalf("Read: %q in %q: %q %v, want %q", from, s, got, err, want)
 				}
-				var w bytes.Buffer
-				x.Reset(table, swap(to), strings.NewReader(s))
-				if n, err := x.WriteTo(&w); err != nil || n != int64(w.Len()) || w.String() != want {
-					t.Fatalf("WriteTo: %q in %q: %q %v, want %q", from, s, w.String(), err, want)
+				for _, source := range []io.Reader{
+					strings.NewReader(s), &parts{s, rand.New(rand.NewPCG(seed, 2))},
+					&halves{text: s, cut: int(seed % uint64(len(s)+1))},
+				} {
+					var w bytes.Buffer
+					x.Reset(table, swap(to), source)
+					if n, err := x.WriteTo(&w); err != nil || n != int64(w.Len()) || w.String() != want {
+						t.Fatalf("WriteTo: %q in %q: %q %v, want %q", from, s, w.String(), err, want)
+					}
 				}
 			}
 		}
@@ -100,6 +123,33 @@ func (a *around) Replace(out []byte, _ int, rest []byte) ([]byte, int) {
 	return append(out[:max(0, len(out)-1)], '*'), used
 }
 
+func TestALongTextIsPassedOnWithoutACopy(t *testing.T) {
+	table := message.NewTable([]string{"KEY"}, 9)
+	text := strings.Repeat("0123456789", 100_000)
+	var s message.Stream
+	for range 2 {
+		s.Reset(table, swap{"*"}, strings.NewReader("KEY"+text+"KEY"+text+"KEY"))
+		var w sizes
+		if _, err := s.WriteTo(&w); err != nil || w.Buffer.String() != "*"+text+"*"+text+"*" {
+			t.Errorf("%d bytes, %v", w.Len(), err)
+		}
+		if w.most < 100_000 || w.parts > 40 {
+			t.Errorf("it came in %d parts, of at most %d bytes", w.parts, w.most)
+		}
+	}
+}
+
+// sizes notes in which parts a text comes.
+type sizes struct {
+	bytes.Buffer
+	parts, most int
+}
+
+func (s *sizes) Write(b []byte) (int, error) {
+	s.parts, s.most = s.parts+1, max(s.most, len(b))
+	return s.Buffer.Write(b)
+}
+
 func TestAReplacerSeesWhatIsAroundATextAndMayReplaceIt(t *testing.T) {
 	const reach = 5
 	table := message.NewTable([]string{"KEY"}, reach)
@@ -112,10 +162,11 @@ func TestAReplacerSeesWhatIsAroundATextAndMayReplaceIt(t *testing.T) {
 		var s message.Stream
 		a := &around{reach: reach}
 		s.Reset(table, a, source)
-		got, err := io.ReadAll(&s)
+		var got bytes.Buffer
+		_, err := s.WriteTo(&got)
 		want := "*" + filler + "abcde*fghij" + filler + "*"
-		if err != nil || string(got) != want {
-			t.Errorf("%s: %v, %d bytes", name, err, len(got))
+		if err != nil || got.String() != want {
+			t.Errorf("%s: %v, %d bytes", name, err, got.Len())
 		}
 		if seen := strings.Join(a.seen, " "); seen != "|1---- bcde(|)fghi ----x|" {
 			t.Errorf("%s: seen %q", name, seen)
