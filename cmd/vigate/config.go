@@ -1,56 +1,68 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
-	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/upstream"
 )
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Check a configuration file",
+		Short: "Check, show and explain the configuration of a server",
 		Args:  cobra.ArbitraryArgs,
 		RunE:  command.NeedSubcommand,
 	}
-	cmd.AddCommand(configCheckCommand())
+	cmd.AddCommand(configCheckCommand(), configShowCommand(), configExampleCommand())
 	return cmd
 }
 
+// fileArgument takes the path of the configuration file as an argument, which may be missing.
+func (in *inputs) fileArgument(args []string) {
+	in.partial = true
+	if len(args) > 0 {
+		in.file = args[0]
+	}
+}
+
 func configCheckCommand() *cobra.Command {
+	var in inputs
 	var offline bool
 	cmd := &cobra.Command{
-		Use:   "check FILE",
+		Use:   "check [FILE] [flags]",
 		Short: "Check a configuration file and try its identity sources and upstreams",
-		Long: `Check a configuration file, and try each identity source and upstream in it.
+		Long: `Check the configuration that 'vigate serve --config FILE' would have, with the
+same environment and flags. Only the data directory may be missing.
 
-Every mistake in the file is printed on a line of its own, with its place, and
-the exit code is 2. Without a mistake, each identity source is tried: keys,
-certificates and servers are read, and service accounts log in. For each source,
-one line says what it is for, and the next line what it answered. If a source
-fails, the exit code is 1. No user logs in, and nothing is changed.
+Every mistake is printed on a line of its own, with its place, and the exit code
+is 2. That includes mistakes in the files that the configuration names. Without
+a mistake, each identity source is tried: keys, certificates and servers are
+read, and service accounts log in. For each source, one line says what it is
+for, and the next line what it answered. If a source fails, the exit code is 1.
+No user logs in, and nothing is changed.
 
 Each upstream is tried, too: its certificate, its version, and a login with each
 account, which is logged out again.`,
-		Example: "  vigate config check /etc/vigate/vigate.yaml",
-		Args:    cobra.ExactArgs(1),
+		Example:               "  vigate config check /etc/vigate/vigate.yaml",
+		Args:                  cobra.MaximumNArgs(1),
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := checkConfig(args[0])
+			in.fileArgument(args)
+			c, err := in.check()
 			if err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "%s: no mistakes\n", command.Clean(args[0]))
+			fmt.Fprintf(out, "%s: no mistakes\n", command.Clean(cmp.Or(in.path(), config.CommandLine)))
 			if offline {
 				return nil
 			}
@@ -59,55 +71,58 @@ account, which is logged out again.`,
 		},
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not connect to the identity sources and upstreams")
+	in.defineKeys(cmd)
 	return cmd
 }
 
-// checkConfig reads a configuration file and the files that it names. The data directory may be
-// missing in it, because it is often given on the command line.
-func checkConfig(file string) (configuration, error) {
-	c, err := loadConfig(file, nil)
-	if err != nil && needsData(err) {
-		c, err = loadConfig(file, []config.Flag{{Name: "data", Values: []string{"."}}})
+func configShowCommand() *cobra.Command {
+	var in inputs
+	cmd := &cobra.Command{
+		Use:   "show [FILE] [flags]",
+		Short: "Show the configuration in force, and where each value comes from",
+		Long: `Show the configuration that 'vigate serve --config FILE' would have, with the
+same environment and flags. The output is a configuration file itself. A comment
+after each value says where it comes from: a line of the file, an environment
+variable, a flag, or the default.
+
+Passwords and keys are in files of their own. Only the paths of these are shown.
+Options that clients have set with 'vigate option set' are in the store and not
+shown here: see 'vigate option ls'.`,
+		Example: "  vigate config show /etc/vigate/vigate.yaml\n" +
+			"  " + config.Prefix + "MAX_SESSIONS=5000 vigate config show --idle-timeout 1h",
+		Args:                  cobra.MaximumNArgs(1),
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.fileArgument(args)
+			c, err := in.load()
+			if err != nil {
+				return err
+			}
+			text, err := c.YAML()
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
 	}
-	var all []error
-	if err != nil {
-		all = command.Mistakes(err)
-		if _, ok := errors.AsType[*config.Error](all[0]); !ok {
-			return c, err // there is no such file
-		}
-	}
-	// Mistakes in the files that the section names are reported together with those in the section.
-	sources, err := identity.Open(c.identity, nil, nil)
-	if err == nil {
-		sources.Close()
-	} else {
-		all = append(all, command.Mistakes(command.Mistaken(err))...)
-	}
-	var sound []upstream.Config
-	for _, u := range c.upstreams {
-		if len(u.Check()) == 0 {
-			sound = append(sound, u)
-		}
-	}
-	if _, err := openUpstreams(sound); err != nil {
-		all = append(all, command.Mistakes(command.Mistaken(err))...)
-	}
-	if len(all) > 0 {
-		return c, command.Mistaken(errors.Join(all...))
-	}
-	return c, nil
+	in.defineKeys(cmd)
+	return cmd
 }
 
-// openUpstreams opens the upstreams, which reads the files that they name. It sends nothing. The error joins all
-// mistakes.
-func openUpstreams(all []upstream.Config) ([]*upstream.Upstream, error) {
-	opened, errs := make([]*upstream.Upstream, len(all)), make([]error, len(all))
-	for i, c := range all {
-		opened[i], errs[i] = upstream.Open(c, upstream.Options{
-			Version: serve.Version, Logger: slog.New(slog.DiscardHandler),
-		})
+func configExampleCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "example",
+		Short: "Print a configuration file with all keys, explained and commented out",
+		Example: "  vigate config example > vigate.yaml\n" +
+			"  vigate config check vigate.yaml",
+		Args:                  cobra.NoArgs,
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := io.WriteString(cmd.OutOrStdout(), config.Example(sectionExamples))
+			return err
+		},
 	}
-	return opened, errors.Join(errs...)
 }
 
 // tryUpstreams prints what each upstream answers.
@@ -140,16 +155,6 @@ func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config) err
 	return nil
 }
 
-// needsData reports whether the absence of the data directory is one of the mistakes.
-func needsData(err error) bool {
-	for _, e := range command.Mistakes(err) {
-		if mistake, ok := errors.AsType[*config.Error](e); ok && mistake.Key == "data" && mistake.From == "default" {
-			return true
-		}
-	}
-	return false
-}
-
 // tryIdentity prints what each identity source answers.
 func tryIdentity(ctx context.Context, out io.Writer, c identity.Config) error {
 	failed := 0
@@ -166,3 +171,29 @@ func tryIdentity(ctx context.Context, out io.Writer, c identity.Config) error {
 	}
 	return nil
 }
+
+// sectionExamples are the sections of the file, for 'vigate config example'.
+const sectionExamples = `# Users of other sources than this server: docs/identity.md has all keys.
+#identity:
+#  ldap:
+#  - domain: corp.example
+#    servers: ["ldaps://dc1.corp.example"]
+#    bind-dn: cn=vigate,ou=services,dc=corp,dc=example
+#    bind-password-file: /etc/vigate/ldap-password
+#    user-base: ou=people,dc=corp,dc=example
+#    user-filter: (uid={name})
+#  oidc:
+#  - issuer: https://login.corp.example/
+#    audience: vigate
+#    domain: oidc.corp.example
+
+# Servers behind this one: docs/gateway.md has all keys.
+#upstreams:
+#- name: vc1
+#  url: https://vc1.corp.example/sdk
+#  listen: 0.0.0.0:8443
+#  accounts:
+#  - name: shared
+#    username: svc-vigate@corp.example
+#    password-file: /etc/vigate/vc1-password
+`

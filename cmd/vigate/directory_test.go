@@ -44,7 +44,8 @@ identity:
 func TestUsersOfADirectoryLogInAndGetPermissions(t *testing.T) {
 	d := ldaptest.Start(t, ldaptest.Options{})
 	file := directoryConfig(t, d)
-	c, err := checkConfig(file)
+	in := inputs{file: file, partial: true}
+	c, err := in.check()
 	if err != nil {
 		t.Fatal(err)
 	}

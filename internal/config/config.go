@@ -2,11 +2,11 @@
 // determines the keys of the configuration file, the command-line flags, their help texts and the
 // defaults.
 //
-// [Load] reads a configuration from defaults, a YAML file and flags; a flag overrides the file. It
-// reports all mistakes at once, each as an [*Error] with its file and line. The result is a
-// [Config], a plain struct that is passed to the packages that need it. The package only checks
-// that values are well-formed; whether a file exists or an address is free is found out when the
-// server starts.
+// [Read] reads a configuration from defaults, a YAML file, environment variables and flags; each of
+// them overrides those before it. It reports all mistakes at once, each as an [*Error] with its file
+// and line. The result is a [Config], a plain struct that is passed to the packages that need it, and
+// where each value comes from. The package only checks that values are well-formed; whether a file
+// exists or an address is free is found out when the server starts.
 package config
 
 import (
@@ -87,33 +87,3 @@ const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
-
-// check returns the conflicts between keys whose values are valid by themselves. from returns where
-// a key was set.
-func (c *Config) check(from func(key string) string) []error {
-	var errs []error
-	wrong := func(key, problem string) { errs = append(errs, &Error{From: from(key), Key: key, Problem: problem}) }
-	if c.Data == "" && !c.Dev {
-		wrong("data", "is required unless dev is set")
-	}
-	if c.Listen == "" && c.PlainHTTP == "" && c.Unix == "" {
-		wrong("listen", "is empty, and so are plain-http and unix; at least one listener is required")
-	}
-	if c.TLSCert != "" && c.TLSKey == "" {
-		wrong("tls-cert", "needs tls-key")
-	}
-	if c.TLSKey != "" && c.TLSCert == "" {
-		wrong("tls-key", "needs tls-cert")
-	}
-	if len(c.ClientCRL) > 0 && len(c.ClientCA) == 0 {
-		wrong("client-crl", "needs client-ca, which must have issued it")
-	}
-	c.checkEtcd(wrong)
-	if c.MaxSessionsPerUser > c.MaxSessions {
-		wrong("max-sessions-per-user", "is greater than max-sessions")
-	}
-	if c.IdleTimeout > c.MaxLifetime {
-		wrong("idle-timeout", "is longer than max-lifetime")
-	}
-	return errs
-}

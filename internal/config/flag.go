@@ -15,12 +15,9 @@ type FlagValue struct {
 // FlagValue returns an empty FlagValue for the key.
 func (k Key) FlagValue() *FlagValue { return &FlagValue{key: k} }
 
-// Set adds a value. It returns an error if the value is not valid for the key.
+// Set adds a value. It takes any: what is wrong with it is reported by [Read], together with all other
+// mistakes.
 func (f *FlagValue) Set(s string) error {
-	var scratch Config
-	if err := f.key.kind.set(f.key.field(&scratch), s); err != nil {
-		return err
-	}
 	f.values = append(f.values, s)
 	return nil
 }

@@ -31,7 +31,7 @@ func Keys() []Key {
 		{"listen", "address of the HTTPS listener; empty for no HTTPS listener", "127.0.0.1:8989", address(),
 			func(c *Config) any { return &c.Listen }},
 		{"plain-http", "loopback address of a listener without TLS, which also carries CONNECT to sdkTunnel:8089", "",
-			address(),
+			loopback(),
 			func(c *Config) any { return &c.PlainHTTP }},
 		{"plain-http-host", "host name that plain-http accepts besides localhost and loopback addresses, such as a " +
 			"proxy's; * for any name", "", hosts(),

@@ -99,6 +99,30 @@ func address() kind {
 		}}
 }
 
+// loopback is the kind of an address that other machines can't reach.
+func loopback() kind {
+	k := address()
+	set := k.set
+	k.set = func(field any, s string) error {
+		if err := set(field, s); err != nil || s == "" || IsLoopback(s) {
+			return err
+		}
+		return fmt.Errorf("%s is not a loopback address; without TLS only 127.0.0.1, ::1 and localhost are served",
+			show(s))
+	}
+	return k
+}
+
+// IsLoopback reports whether the host of an address in the form host:port is this machine, by its name.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
 func number(least, most int) kind {
 	return kind{name: "int", want: "a whole number", tag: "!!int", set: func(field any, s string) error {
 		n, err := strconv.Atoi(s)
@@ -160,7 +184,7 @@ func level() kind {
 	const choice = "debug, info, warn, error"
 	return kind{name: "debug|info|warn|error", want: "one of " + choice, tag: stringTag,
 		set: func(field any, s string) error {
-			l, ok := levels[s]
+			l, ok := levels[strings.ToLower(s)]
 			if !ok {
 				return fmt.Errorf("%s is not one of %s", show(s), choice)
 			}

@@ -21,7 +21,7 @@ const (
 
 // Error is one mistake in the configuration.
 type Error struct {
-	From    string // such as "vigate.yaml:12", "--max-sessions" or "default"
+	From    string // such as "vigate.yaml:12", "VIGATE_SERVE_MAX_SESSIONS", "--max-sessions" or CommandLine
 	Key     string // empty if the mistake concerns the whole file
 	Problem string
 }
@@ -43,40 +43,54 @@ type Flag struct {
 	Values []string
 }
 
-// Load returns the configuration: the defaults, overridden by the file's content, overridden by the
-// flags. file is the file's name for error texts; it is empty if there is no file. src is the
-// file's content.
-//
-// The sections are decoded into their structs.
-//
-// Load reports all mistakes. The error joins one [*Error] for each of them, in the order of their
-// lines.
+// CommandLine is the place of a mistake that is not in any text, such as a key that is missing.
+const CommandLine = "command line"
+
+// Input is what a configuration is read from.
+type Input struct {
+	// File is the file's name for error texts; it is empty if there is no file. Content is its content.
+	File    string
+	Content []byte
+	// Environ holds environment variables as NAME=VALUE, in the form of os.Environ. Those whose names
+	// begin with [Prefix] set keys.
+	Environ []string
+	Flags   []Flag
+	// Partial allows that data is missing, because it may be given elsewhere.
+	Partial bool
+}
+
+// Load is Read without environment variables.
 func Load(file string, src []byte, flags []Flag, sections ...Section) (Config, error) {
-	l := newLoader(file)
+	e, err := Read(Input{File: file, Content: src, Flags: flags}, sections...)
+	if err != nil {
+		return Config{}, err
+	}
+	return e.Config, nil
+}
+
+// Read returns the configuration: the defaults, overridden by the file's content, overridden by the
+// environment, overridden by the flags. The sections are decoded into their structs.
+//
+// Read reports all mistakes. The error joins one [*Error] for each of them, in the order of their
+// lines. If there is an error, the result has the values without a mistake, so that more can be checked.
+func Read(in Input, sections ...Section) (Effective, error) {
+	l := newLoader(in.File, Keys())
 	for _, s := range sections {
 		l.sections[s.Name] = s
 	}
-	l.readFile(src)
-	for _, f := range flags {
+	l.readFile(in.Content)
+	l.readEnviron(in.Environ)
+	for _, f := range in.Flags {
 		l.readFlag(f)
 	}
 	for _, check := range l.checks {
 		l.errs = append(l.errs, check(l.cfg)...)
 	}
-	// Conflicts are checked only if all values are valid, because an invalid value would be
-	// replaced by its default here.
-	if len(l.errs) == 0 {
-		l.errs = l.cfg.check(func(key string) string {
-			if from, ok := l.from[key]; ok {
-				return from
-			}
-			return "default"
-		})
+	if in.Partial {
+		l.bad["data"] = true
 	}
-	if len(l.errs) > 0 {
-		return Config{}, errors.Join(l.errs...)
-	}
-	return l.cfg, nil
+	l.judge(conflicts())
+	return Effective{Config: l.cfg, from: l.from, texts: l.texts, sections: sections}, errors.Join(l.errs...)
 }
 
 // Default returns the configuration with the defaults of all keys.
@@ -91,11 +105,12 @@ func Default() Config {
 	return c
 }
 
-func newLoader(file string) *loader {
+func newLoader(file string, keys []Key) *loader {
 	l := &loader{
-		cfg: Default(), file: file, keys: map[string]Key{}, sections: map[string]Section{}, from: map[string]string{},
+		cfg: Default(), file: file, keys: map[string]Key{}, sections: map[string]Section{},
+		from: map[string]string{}, texts: map[string][]string{}, bad: map[string]bool{},
 	}
-	for _, k := range Keys() {
+	for _, k := range keys {
 		l.keys[k.Name] = k
 	}
 	return l
@@ -106,13 +121,44 @@ type loader struct {
 	file     string
 	keys     map[string]Key
 	sections map[string]Section
-	from     map[string]string // where each key was set
+	from     map[string]string   // where each key was set
+	texts    map[string][]string // the values of each key that was set
+	bad      map[string]bool     // keys with a mistake
 	checks   []func(Config) []error
 	errs     []error
 }
 
 func (l *loader) wrong(from, key, format string, args ...any) {
+	l.bad[key] = true
 	l.errs = append(l.errs, &Error{From: from, Key: key, Problem: fmt.Sprintf(format, args...)})
+}
+
+// set sets a key to values that replace those of before. A key that is no list has the last of them.
+func (l *loader) set(from string, k Key, values []string) {
+	if len(values) > maxList {
+		l.wrong(from, k.Name, "has more than %d values", maxList)
+		return
+	}
+	l.from[k.Name] = from
+	delete(l.bad, k.Name) // the mistake was reported, and does not count any more
+	if k.List() {
+		k.clear(&l.cfg)
+	} else {
+		values = values[len(values)-1:]
+	}
+	l.texts[k.Name] = nil
+	for _, v := range values {
+		l.setOne(from, k, v)
+	}
+}
+
+// setOne sets a key, or adds a value to its list.
+func (l *loader) setOne(from string, k Key, value string) {
+	if err := k.kind.set(k.field(&l.cfg), value); err != nil {
+		l.wrong(from, k.Name, "%v", err)
+		return
+	}
+	l.texts[k.Name] = append(l.texts[k.Name], value)
 }
 
 func (l *loader) at(n *yaml.Node) string { return fmt.Sprintf("%s:%d", l.file, n.Line) }
@@ -224,9 +270,7 @@ func (l *loader) readScalar(k Key, n *yaml.Node) {
 	case n.ShortTag() != k.kind.tag:
 		l.wrong(l.at(n), k.Name, "must be %s, not %s", k.kind.want, show(n.Value))
 	default:
-		if err := k.kind.set(k.field(&l.cfg), n.Value); err != nil {
-			l.wrong(l.at(n), k.Name, "%v", err)
-		}
+		l.setOne(l.at(n), k, n.Value)
 	}
 }
 
@@ -236,24 +280,8 @@ func (l *loader) readFlag(f Flag) {
 	switch {
 	case !ok:
 		l.wrong(from, f.Name, "is not a key")
-		return
-	case len(f.Values) == 0:
-		return
-	case len(f.Values) > maxList:
-		l.wrong(from, f.Name, "has more than %d values", maxList)
-		return
-	}
-	l.from[k.Name] = from
-	values := f.Values
-	if k.List() {
-		k.clear(&l.cfg) // the flags replace the list in the file
-	} else {
-		values = values[len(values)-1:]
-	}
-	for _, v := range values {
-		if err := k.kind.set(k.field(&l.cfg), v); err != nil {
-			l.wrong(from, k.Name, "%v", err)
-		}
+	case len(f.Values) > 0:
+		l.set(from, k, f.Values)
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"reflect"
@@ -61,10 +62,14 @@ func (p *Position) Has(key string) bool {
 	return ok
 }
 
+// origin returns where a key is set, or DefaultOrigin.
+func (p *Position) origin(key string) string { return cmp.Or(p.keys[key], DefaultOrigin) }
+
 func (p *Position) place(from string, keys map[string]string) { p.from, p.keys = from, keys }
 
 type placed interface {
 	place(from string, keys map[string]string)
+	origin(key string) string
 }
 
 // readSection decodes the value of a section.

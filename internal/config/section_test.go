@@ -27,6 +27,9 @@ type server struct {
 	TLS     bool       `config:"start-tls"`
 }
 
+// dev is all that a configuration needs.
+var dev = []Flag{{Name: "dev", Values: []string{"true"}}}
+
 func (s *server) Check() []error {
 	var errs []error
 	if s.Name == "" {
@@ -46,7 +49,7 @@ func (f *fleet) Check() []error {
 }
 
 func loadFleet(src string, into *fleet) (Config, error) {
-	return Load("f.yaml", []byte(src), nil, Section{Name: "fleet", Into: into})
+	return Load("f.yaml", []byte(src), dev, Section{Name: "fleet", Into: into})
 }
 
 func TestASectionIsDecodedIntoItsStruct(t *testing.T) {
@@ -134,7 +137,7 @@ func TestAMistakeInAPartHidesNoMistakeInTheWhole(t *testing.T) {
 	var into fleet
 	whole := func(Config) []error { return []error{into.Wrong("servers", "are in conflict with others")} }
 	_, err := Load("f.yaml", []byte("fleet:\n  timeout: 0s\n  servers:\n    - {address: 192.0.2.1}\n    - {name: 7}\n"),
-		nil, Section{Name: "fleet", Into: &into, Check: whole})
+		dev, Section{Name: "fleet", Into: &into, Check: whole})
 	want := []string{
 		"f.yaml:4: name is required", `f.yaml:5: fleet.servers[1].name must be a text (put it in quotes), not "7"`,
 		"f.yaml:2: timeout must not be 0", "f.yaml:3: servers are in conflict with others",
@@ -156,7 +159,7 @@ func TestASectionIsBounded(t *testing.T) {
 }
 
 func TestASectionThatIsNotServedIsNoKey(t *testing.T) {
-	_, err := Load("f.yaml", []byte("fleet: {}\n"), nil)
+	_, err := Load("f.yaml", []byte("fleet: {}\n"), dev)
 	if err == nil || !strings.Contains(err.Error(), `"fleet" is not a key`) {
 		t.Errorf("got %v", err)
 	}
@@ -165,7 +168,7 @@ func TestASectionThatIsNotServedIsNoKey(t *testing.T) {
 func TestASectionIsComparedWithTheOtherKeysEvenIfTheyComeLater(t *testing.T) {
 	var got fleet
 	const src = "fleet:\n  realms: {A: corp.example}\ndefault-domain: corp.example\nmax-sessions: x\n"
-	_, err := Load("f.yaml", []byte(src), nil,
+	_, err := Load("f.yaml", []byte(src), dev,
 		Section{Name: "fleet", Into: &got, Check: func(c Config) []error {
 			if got.Realms["A"] == c.DefaultDomain {
 				return []error{got.Wrong("realms", "must not be %s", c.DefaultDomain)}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -45,48 +44,16 @@ func EtcdKeys() []Key {
 // LoadEtcd returns the configuration of a command that opens an etcd store. The flags
 // are those of EtcdKeys. All mistakes are reported, each an [*Error].
 func LoadEtcd(store Store, flags []Flag) (Config, error) {
-	l := &loader{cfg: Default(), keys: map[string]Key{}, from: map[string]string{}}
-	for _, k := range EtcdKeys() {
-		l.keys[k.Name] = k
-	}
+	l := newLoader("", EtcdKeys())
 	for _, f := range flags {
 		l.readFlag(f)
 	}
 	l.cfg.Store = store
-	if len(l.errs) == 0 {
-		l.cfg.checkEtcd(func(key, problem string) { l.wrong("--"+key, key, "%s", problem) })
-	}
+	l.judge(etcdConflicts())
 	if len(l.errs) > 0 {
 		return Config{}, errors.Join(l.errs...)
 	}
 	return l.cfg, nil
-}
-
-// checkEtcd reports the conflicts between the keys that concern etcd.
-func (c *Config) checkEtcd(wrong func(key, problem string)) {
-	for _, pair := range [][2]struct{ key, value string }{
-		{{"etcd-cert", c.Etcd.Cert}, {"etcd-key", c.Etcd.Key}},
-		{{"etcd-user", c.Etcd.User}, {"etcd-password-file", c.Etcd.PasswordFile}},
-	} {
-		if a, b := pair[0], pair[1]; a.value != "" && b.value == "" {
-			wrong(a.key, "needs "+b.key)
-		} else if a.value == "" && b.value != "" {
-			wrong(b.key, "needs "+a.key)
-		}
-	}
-	switch {
-	case len(c.Store.Endpoints) == 0 && (c.Etcd.TLS() || c.Etcd.User != ""):
-		wrong("store", "is not an etcd store, but etcd-ca, etcd-cert or etcd-user is set")
-	case c.Etcd.User != "" && !c.Etcd.TLS() && slices.ContainsFunc(c.Store.Endpoints, remote):
-		wrong("etcd-user", "needs etcd-ca or etcd-cert: without TLS others on the network could read the password")
-	}
-}
-
-// remote reports whether the endpoint may be on another machine.
-func remote(endpoint string) bool {
-	host, _, _ := net.SplitHostPort(endpoint) // was parsed before
-	ip, err := netip.ParseAddr(host)
-	return host != "localhost" && (err != nil || !ip.IsLoopback())
 }
 
 // maxEndpoints is more than the number of members that an etcd cluster should have.
