@@ -59,16 +59,17 @@ func TestScripts(t *testing.T) {
 			socket := filepath.Join(shortTempDir(t), "s")
 			data := t.TempDir()
 			r := start(t, data, func(c *config.Config) { c.Unix = socket })
-			testscript.Run(t, testscript.Params{
-				Files:               []string{script},
-				RequireExplicitExec: true,
-				Setup:               func(env *testscript.Env) error { return setupScript(env, r, socket, data) },
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"exits": exits, "let": let,
-				},
-			})
+			runScript(t, script, func(env *testscript.Env) error { return setupScript(env, r, socket, data) })
 		})
 	}
+}
+
+func runScript(t *testing.T, script string, setup func(*testscript.Env) error) {
+	t.Helper()
+	testscript.Run(t, testscript.Params{
+		Files: []string{script}, RequireExplicitExec: true, Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "let": let},
+	})
 }
 
 // shortTempDir returns a directory for sockets, whose paths must be short.

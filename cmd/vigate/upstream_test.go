@@ -37,6 +37,12 @@ func simulated(t *testing.T) string {
 // has another password.
 func behind(t *testing.T, password string) *running {
 	t.Helper()
+	return behindWith(t, password, serve.Options{Patience: patience}, nil)
+}
+
+// behindWith does the same as behind with other options.
+func behindWith(t *testing.T, password string, o serve.Options, change func(*config.Config)) *running {
+	t.Helper()
 	var lines strings.Builder
 	fmt.Fprintf(&lines, "dev: true\nupstreams:\n  - name: lab\n    url: %s\n    listen: 127.0.0.1:0\n"+
 		"    accounts:\n", simulated(t))
@@ -53,7 +59,8 @@ func behind(t *testing.T, password string) *running {
 	if _, err := config.Load("", []byte(lines.String()), nil, settings.Section("", &all)); err != nil {
 		t.Fatal(err)
 	}
-	r := startWith(t, t.TempDir(), serve.Options{Patience: patience, Upstreams: all}, nil)
+	o.Upstreams = all
+	r := startWith(t, t.TempDir(), o, change)
 	eventually(t, "the front serves", func() bool { return r.FrontReady("lab") == nil })
 	return r
 }
