@@ -135,6 +135,8 @@ var rooms = map[string]struct {
 	"internal/saml":              {"principal secret xmlsig", "a token is verified without accounts and sessions"},
 	"internal/saml/samltest":     {"principal saml xmlsig xmlsig/xmlsigtest", "support of tests: issues tokens"},
 	"internal/sts/signing":       {"store record xmlsig", "a key doesn't depend on what it signs"},
+	"internal/sts/manager": {"access event store sts/signing vim",
+		"it shows and replaces keys for clients; it knows neither tokens nor a binding"},
 	"internal/sts/lookup": {"binding httptoken peer xmlsig xmltoken",
 		"it says where services are, and knows none of them"},
 	"internal/sts": {
@@ -242,7 +244,8 @@ var homes = map[string][]string{
 		"internal/translation", "internal/translation/codec",
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
 		"internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
-		"internal/upstream/wire", "internal/upstream/manager", "internal/gateway", "internal/gateway/owned",
+		"internal/upstream/wire", "internal/upstream/manager",
+		"internal/sts/manager", "internal/gateway", "internal/gateway/owned",
 		"internal/gateway/method",
 		"internal/gateway/path"},
 }

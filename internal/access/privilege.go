@@ -67,6 +67,7 @@ const (
 	GlobalSettings          Privilege = "Global.Settings"
 	GlobalLogEvent          Privilege = "Global.LogEvent"
 	HostManageUserGroups    Privilege = "Host.Local.ManageUserGroups"
+	AdministerCertificates  Privilege = "CertificateManagement.Administer"
 )
 
 // enforced lists the API's privileges that this program checks, in the order of the published list.
@@ -74,7 +75,7 @@ var enforced = []Privilege{
 	SystemAnonymous, SystemView, SystemRead, GlobalSettings, GlobalLogEvent, HostManageUserGroups,
 	TerminateSession, ImpersonateUser, ValidateSession, GlobalMessage, CollectPrivilegeChecks,
 	ExtensionRegister, ExtensionUpdate, ExtensionUnregister,
-	ModifyRoles, ModifyPermissions, ReassignRolePermissions,
+	ModifyRoles, ModifyPermissions, ReassignRolePermissions, AdministerCertificates,
 }
 
 //go:embed privileges.txt

@@ -167,6 +167,14 @@ func TestEachVerbCallsItsOperation(t *testing.T) {
 			map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b",` +
 				`"value":{"_typeName":"int","_value":30}}]`, "POST OptionManager.UpdateOptions": ""}, "",
 			`"key":"a.b","value":{"_typeName":"int","_value":45}`, ""},
+		{"token keys", map[string]string{"GET VigateTokenService.signingKeys": "[" + signingKeyJSON + "]"}, "",
+			"GET VigateTokenService.signingKeys",
+			"7    trusted  2026-03-04T05:06:07Z  2026-05-04T05:06:07Z  0a0b"},
+		{"token keys --replace", map[string]string{"POST VigateTokenService.ReplaceSigningKey": signingKeyJSON}, "",
+			`ReplaceSigningKey {"distrust":false}`, "0a0b"},
+		{"token keys --replace --distrust -o json",
+			map[string]string{"POST VigateTokenService.ReplaceSigningKey": signingKeyJSON}, "",
+			`ReplaceSigningKey {"distrust":true}`, `"thumbprint": "0a0b"`},
 		{"option set a.b=90s",
 			map[string]string{"POST OptionManager.QueryOptions": `[{"_typeName":"OptionValue","key":"a.b",` +
 				`"value":{"_typeName":"int","_value":30}}]`, "POST OptionManager.UpdateOptions": ""}, "",
@@ -346,7 +354,7 @@ func TestEveryOperationHasACommand(t *testing.T) {
 		"role ls", "role create", "role update", "role rm", "permission ls", "permission set", "permission rm",
 		"permission check",
 		"extension ls", "extension info", "extension register", "extension setcert", "extension unregister", "event ls",
-		"option ls", "option set",
+		"option ls", "option set", "token issue", "token renew", "token keys",
 	} {
 		cmd, rest, err := root.Find(strings.Fields(path))
 		if err != nil || len(rest) != 0 || !cmd.Runnable() || cmd.Short == "" {
@@ -365,6 +373,28 @@ func TestEveryOperationHasACommand(t *testing.T) {
 		}
 	}
 	contains(t, root.Long, "Exit codes:")
+}
+
+const signingKeyJSON = `{"_typeName":"VigateSigningKey","number":7,"thumbprint":"0a0b","state":"trusted",` +
+	`"signsFrom":"2026-03-04T05:06:07Z","trustedUntil":"2026-05-04T05:06:07Z"}`
+
+func TestWhyKeysAreNotReplacedIsExplained(t *testing.T) {
+	const name = "VigateTokenService"
+	const noKeys = "does not show its keys"
+	gone := ref(name, "token-service")
+	for body, want := range map[string]string{
+		`{"_typeName":"InvalidType","faultstring":"wrong","argument":"` + name + `"}`:   noKeys,
+		`{"_typeName":"ManagedObjectNotFound","faultstring":"gone","obj":` + gone + `}`: noKeys,
+		`{"_typeName":"LimitExceeded","faultstring":"limit"}`:                           "too many keys are trusted",
+	} {
+		s := startServer(t, map[string]string{"POST " + name + ".ReplaceSigningKey": "fault " + body})
+		code := 5
+		if want[0] == 't' {
+			code = 1
+		}
+		contains(t, newShell(t, s).fails(code, "token", "keys", "--replace"), want)
+	}
+	contains(t, newShell(t, startServer(t, nil)).fails(2, "token", "keys", "--distrust"), "needs --replace")
 }
 
 func TestAServerWithoutNodesIsExplained(t *testing.T) {

@@ -3,8 +3,9 @@
 //
 // An account that can write to the data directory can make itself administrator. So the directory,
 // the files that the server keeps in it, and all directories above it must belong to the server's
-// account or to root, and no other account may write to them. [Open] checks that; [OpenFile]
-// applies the same rule to files that an operator names.
+// account or to root, and no other account may write to them. No other account may read the files
+// that contain private keys: who reads the store can issue tokens for everybody. [Open] checks that;
+// [OpenFile] applies the rule for writing to files that an operator names.
 //
 // The checks go from the root of the file system down. Once a directory has passed, only the
 // server's account and root can replace it, so a path that was checked can't change afterwards.
@@ -14,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -37,18 +37,19 @@ const mode = 0o711
 var entries = []struct {
 	name    string
 	kind    fs.FileMode // 0: a regular file
-	private bool        // log a warning if other accounts can read it
+	private bool        // no other account may read it, because it contains private keys
 }{
 	{name: Store, private: true},
 	{name: Certificate},
-	{name: Key}, // the server itself warns of the key's mode, at each reload
+	{name: Key, private: true},
 	{name: Local, kind: fs.ModeDir},
 	{name: Control, kind: fs.ModeDir},
 	{name: filepath.Join(Control, "sock"), kind: fs.ModeSocket},
 }
 
 // ErrUnsafe means that an account other than the server's and root could change a file or
-// directory, or that it has the wrong type. The error's text gives the path, the mode and a remedy.
+// directory, or read a private key, or that it has the wrong type. The error's text gives the path,
+// the mode and a remedy.
 var ErrUnsafe = errors.New("not safe to use")
 
 // ErrLocked means that another process uses a file.
@@ -61,20 +62,14 @@ type Dir struct {
 }
 
 // Open opens the data directory at path and creates it if it does not exist. It checks the
-// directories above it, the directory itself, and all files in it that the server opens. It logs a
-// warning to logger if others can read the store; if logger is nil, slog.Default is used. It
-// returns ErrUnsafe if a check fails.
-func Open(path string, logger *slog.Logger) (*Dir, error) {
-	return self().open(path, logger)
-}
+// directories above it, the directory itself, and all files in it that the server opens. It returns
+// ErrUnsafe if a check fails.
+func Open(path string) (*Dir, error) { return self().open(path) }
 
-func (j judge) open(path string, logger *slog.Logger) (*Dir, error) {
+func (j judge) open(path string) (*Dir, error) {
 	d, err := j.opened(path)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
-	}
-	if logger == nil {
-		logger = slog.Default()
 	}
 	for _, e := range entries {
 		info, err := d.root.Lstat(e.name)
@@ -85,11 +80,11 @@ func (j judge) open(path string, logger *slog.Logger) (*Dir, error) {
 		if err == nil {
 			err = j.own(file, info, e.kind)
 		}
+		if err == nil && e.private {
+			err = j.secret(file, info)
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open data directory: %w", err), d.Close())
-		}
-		if _, _, known := j.owner(info); known && e.private && info.Mode().Perm()&0o077 != 0 {
-			logger.Warn("the store can be read by others: chmod 600", "file", file, "mode", info.Mode().String())
 		}
 	}
 	return d, nil

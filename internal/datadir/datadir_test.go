@@ -1,10 +1,8 @@
 package datadir
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,7 +21,6 @@ type tree struct {
 	dir  string
 	uids map[string]uint32 // by path; all other files belong to the server's account
 	gids map[string]uint32
-	log  bytes.Buffer
 }
 
 func newTree(t *testing.T) *tree {
@@ -95,7 +92,7 @@ func (f *tree) judge() judge {
 
 // open opens a data directory and closes it.
 func (f *tree) open(name string) error {
-	d, err := f.judge().open(f.path(name), slog.New(slog.NewTextHandler(&f.log, nil)))
+	d, err := f.judge().open(f.path(name))
 	if err == nil {
 		err = d.Close()
 	}
@@ -126,13 +123,13 @@ func TestADirectoryIsMadeForItsOwner(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
-	d, err := f.judge().open(f.path("a/../a/b/./data/"), nil)
+	d, err := f.judge().open(f.path("a/../a/b/./data/"))
 	f.must(err)
 	defer d.Close()
 	if d.Path() != f.path("a/b/data") {
 		t.Errorf("it is at %s", d.Path())
 	}
-	if _, err := f.judge().open("", nil); err == nil {
+	if _, err := f.judge().open(""); err == nil {
 		t.Error("no directory was opened")
 	}
 }
@@ -220,7 +217,7 @@ func TestALinkOnTheWayIsFollowedIfNobodyElseCanChangeIt(t *testing.T) {
 	f.link("relative", "twice")
 	f.link("circle", "circle")
 	for _, way := range []string{"relative", "absolute", "shared/up", "twice"} {
-		d, err := f.judge().open(f.path(way+"/data"), nil)
+		d, err := f.judge().open(f.path(way + "/data"))
 		f.must(err)
 		if d.Path() != f.path("real/data") {
 			t.Errorf("%s leads to %s", way, d.Path())
@@ -287,17 +284,27 @@ func TestWhatTheServerOpensInItIsJudgedToo(t *testing.T) {
 	}
 }
 
-func TestAStoreThatOthersCanReadIsWarnedOf(t *testing.T) {
-	f := newTree(t)
-	f.put("data/"+Store, 0, 0o600)
-	f.must(f.open("data"))
-	if f.log.Len() != 0 {
-		t.Errorf("logged: %s", f.log.String())
+// Who reads the store can issue tokens for everybody, and who reads the key can pose as the server.
+func TestPrivateKeysThatOthersCanReadAreRefused(t *testing.T) {
+	secret := 0
+	for _, e := range entries {
+		if e.kind != 0 {
+			continue
+		}
+		for _, mode := range []fs.FileMode{0o640, 0o604, 0o644, 0o601, 0o400, 0o600} {
+			f := newTree(t)
+			name := "data/" + e.name
+			f.put(name, 0, mode)
+			if !e.private || mode&0o077 == 0 {
+				f.must(f.open("data"))
+				continue
+			}
+			secret++
+			f.refused(f.open("data"), name, "can be read by others", "chmod 600 "+f.path(name))
+		}
 	}
-	f.must(os.Chmod(f.path("data/"+Store), 0o640))
-	f.must(f.open("data"))
-	if log := f.log.String(); !strings.Contains(log, "can be read by others") || !strings.Contains(log, "-rw-r-----") {
-		t.Errorf("logged: %s", log)
+	if secret != 2*4 {
+		t.Errorf("%d files were refused", secret)
 	}
 }
 
@@ -305,7 +312,7 @@ func TestASubdirectoryHasItsModeAndIsNeverALinkOrAStrangers(t *testing.T) {
 	f := newTree(t)
 	f.mkdir("data", 0o711)
 	f.mkdir("elsewhere", 0o700)
-	d, err := f.judge().open(f.path("data"), nil)
+	d, err := f.judge().open(f.path("data"))
 	f.must(err)
 	defer d.Close()
 	for range 2 { // first created, then already existing

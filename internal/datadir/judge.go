@@ -68,6 +68,15 @@ func (j judge) own(path string, info fs.FileInfo, kind fs.FileMode) error {
 	return nil
 }
 
+// secret refuses a file with private keys that others can read.
+func (j judge) secret(path string, info fs.FileInfo) error {
+	if _, _, known := j.owner(info); known && info.Mode().Perm()&0o077 != 0 {
+		return refuse(path, info, "can be read by others", "chmod 600 "+path+
+			", and replace the keys in it if another account of this machine may have read them")
+	}
+	return nil
+}
+
 func kindName(kind fs.FileMode) string {
 	switch kind {
 	case fs.ModeDir:

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if path == "" {
 		os.Exit(m.Run())
 	}
-	d, err := Open(path, nil)
+	d, err := Open(path)
 	if err == nil {
 		_, err = d.Sub(Local, mode)
 	}

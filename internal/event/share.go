@@ -69,7 +69,7 @@ func shareOfID(e *Event) share {
 		return others
 	}
 	switch about, what, _ := strings.Cut(id, "."); about {
-	case "role", "permission", "extension", "setting", "session":
+	case "role", "permission", "extension", "setting", "session", "signingkey":
 		return authority
 	case "login":
 		return failures

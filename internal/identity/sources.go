@@ -191,6 +191,9 @@ type MethodOptions struct {
 	Own func(issuer string) []saml.Issuer
 	// Confirm confirms the subject of a token of Own, see samltoken.Options. It is nil if Own is nil.
 	Confirm func(context.Context, *saml.Assertion) (session.Grant, error)
+	// Again verifies a token again if the keys of Own have changed, see samltoken.Options. It is nil if
+	// Own is nil.
+	Again func(ctx context.Context, verify func() error) error
 }
 
 // Methods returns the login methods by token and ticket. It must be called once.
@@ -203,8 +206,8 @@ func (s *Sources) Methods(o MethodOptions) ([]login.Method, error) {
 	if len(s.saml) > 0 || o.Own != nil {
 		t := s.config.Tokens
 		m, err := samltoken.New(samltoken.Options{
-			Issuers: s.saml, Own: o.Own, Confirm: o.Confirm, Spent: o.Spent, Turns: o.Turns, Skew: t.ClockSkew,
-			BearerMax: t.BearerMax, KeyMax: t.HolderOfKeyMax, BearerReuse: t.BearerReuse, Now: s.now,
+			Issuers: s.saml, Own: o.Own, Confirm: o.Confirm, Again: o.Again, Spent: o.Spent, Turns: o.Turns,
+			Skew: t.ClockSkew, BearerMax: t.BearerMax, KeyMax: t.HolderOfKeyMax, BearerReuse: t.BearerReuse, Now: s.now,
 		})
 		if err != nil {
 			return nil, err

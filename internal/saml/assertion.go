@@ -11,6 +11,8 @@ import (
 type Assertion struct {
 	ID     string
 	Issuer string
+	// Signer is the certificate of the issuer's key that has signed the assertion. Verify sets it.
+	Signer *x509.Certificate
 	// Subject is the user. For a solution user, it is the key of an extension in a domain.
 	Subject principal.Name
 	// Key is the certificate of the key whose holder may use the token. If it is nil, the token is a

@@ -67,6 +67,9 @@ func (f *fixture) forms() map[string]*saml.Assertion {
 			i%7)+string(rune('a'+i%26))+time.Duration(i).String()))
 	}
 	all["900 groups"] = many
+	for _, a := range all {
+		a.Signer = f.Issuer.Signer.Chain[0]
+	}
 	return all
 }
 

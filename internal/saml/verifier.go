@@ -72,7 +72,8 @@ func (v *Verifier) Verify(e xmlsig.Element) (*Assertion, Issuer, error) {
 	for _, i := range issuers {
 		choose := func(sent []*x509.Certificate) []*x509.Certificate { return i.trusted(sent, now) }
 		var verified xmlsig.Element
-		if verified, err = xmlsig.VerifyEnveloped(e, now, choose); err != nil {
+		var signer *x509.Certificate
+		if verified, signer, err = xmlsig.VerifyEnveloped(e, now, choose); err != nil {
 			continue
 		}
 		r := &reader{domain: i.Domain}
@@ -82,6 +83,7 @@ func (v *Verifier) Verify(e xmlsig.Element) (*Assertion, Issuer, error) {
 		if err := v.check(r, i, now); err != nil {
 			return nil, Issuer{}, err
 		}
+		r.Signer = signer
 		return &r.Assertion, i, nil
 	}
 	return nil, Issuer{}, err

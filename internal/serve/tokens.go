@@ -8,6 +8,7 @@ import (
 
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/sts"
 	"github.com/vigate/vigate/internal/sts/lookup"
 	"github.com/vigate/vigate/internal/sts/signing"
@@ -30,8 +31,8 @@ func (n *Node) openTokens(o Options) {
 		Access: n.Access.Table(), Directory: n.Directory, Sync: n.Mirror.Sync,
 		BearerMax: o.Identity.Tokens.BearerMax, KeyMax: o.Identity.Tokens.HolderOfKeyMax,
 		Skew: o.Identity.Tokens.ClockSkew, Now: n.now, Logger: n.logger,
-		Post: func(ctx context.Context, e event.Event) error {
-			_, err := n.Mirror.Commit(ctx, n.Events.Change(e))
+		Post: func(ctx context.Context, e event.Event, conditions ...store.Change) error {
+			_, err := n.Mirror.Commit(ctx, append(conditions, n.Events.Change(e))...)
 			return err
 		},
 	})

@@ -41,6 +41,7 @@ import (
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/sts"
+	tokens "github.com/vigate/vigate/internal/sts/manager"
 	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/upstream/manager"
@@ -108,7 +109,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	if n.data, err = datadir.Open(cfg.Data, n.logger); err != nil {
+	if n.data, err = datadir.Open(cfg.Data); err != nil {
 		return nil, err
 	}
 	cfg.Data = n.data.Path()
@@ -216,6 +217,7 @@ func (n *Node) openMethods(cfg config.Config) error {
 	}
 	others, err := n.sources.Methods(identity.MethodOptions{
 		Spent: n.Spent, Turns: n.tokens.Turns(), Own: n.tokens.Issuers, Confirm: n.tokens.Confirm,
+		Again: n.tokens.Again,
 	})
 	n.methods = append(n.methods, others...)
 	return err
@@ -247,7 +249,7 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 	}
 	n.API = vim.New(n.Domain, options)
 	behind := manager.Options{Upstreams: n.upstreams, Clients: n.clients}
-	err = serveObjects(n.API, n.Domain, n.cluster, behind, sessions, admin.Options{
+	err = serveObjects(n.API, n.Domain, n.cluster, n.signing, behind, sessions, admin.Options{
 		Unlock: n.gate.Unlock,
 		PublicKey: func() string {
 			der := n.certificate.Leaf().RawSubjectPublicKeyInfo
@@ -273,7 +275,9 @@ func Objects() ([]*vim.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := serveObjects(api, d, nodes, manager.Options{}, sessionmanager.Options{}, admin.Options{}); err != nil {
+	err = serveObjects(api, d, nodes, signing.New(signing.Options{}), manager.Options{}, sessionmanager.Options{},
+		admin.Options{})
+	if err != nil {
 		return nil, err
 	}
 	return api.Objects(), nil
@@ -281,13 +285,14 @@ func Objects() ([]*vim.Object, error) {
 
 // serveObjects adds all managed objects to the API.
 func serveObjects(
-	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, upstreams manager.Options,
+	api *vim.API, d *domain.Domain, nodes *cluster.Cluster, keys *signing.Keys, upstreams manager.Options,
 	sessions sessionmanager.Options, rules admin.Options,
 ) error {
 	return errors.Join(
 		inventory.Serve(api, d, inventory.Options{About: about()}), sessionmanager.Serve(api, d, sessions),
 		admin.Serve(api, d, rules), history.Serve(api, d.Events, d.DefaultDomain()),
 		property.Serve(api, d.Sessions), nodes.Serve(api), manager.Serve(api, upstreams),
+		tokens.Serve(api, keys, d.Events),
 	)
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/soap"
+	"github.com/vigate/vigate/internal/sts/manager"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -170,15 +171,22 @@ func object(s *strings.Builder, name string, v map[string]any, t reflect.Type) {
 	fmt.Fprintf(s, "</%s>", name)
 }
 
-// ArrayOfVigateNode is the type in which SOAP boxes a list of vigate's own type VigateNode.
+// ArrayOfVigateNode and ArrayOfVigateSigningKey are the types in which SOAP boxes lists of vigate's own types.
 type ArrayOfVigateNode struct {
 	VigateNode []cluster.VigateNode `json:"_value"`
 }
 
+type ArrayOfVigateSigningKey struct {
+	VigateSigningKey []manager.VigateSigningKey `json:"_value"`
+}
+
 // typeNamed returns the types of the library, and vigate's own.
 func typeNamed(name string) (reflect.Type, bool) {
-	if name == "ArrayOfVigateNode" {
+	switch name {
+	case "ArrayOfVigateNode":
 		return reflect.TypeFor[ArrayOfVigateNode](), true
+	case "ArrayOfVigateSigningKey":
+		return reflect.TypeFor[ArrayOfVigateSigningKey](), true
 	}
 	return types.TypeFunc()(name)
 }

@@ -72,6 +72,7 @@ func made(t *testing.T) (all []reflect.Type) {
 	event, fault := reflect.TypeFor[types.BaseEvent](), reflect.TypeFor[types.BaseMethodFault]()
 	for _, dir := range []string{
 		"vim", "sessionmanager", "inventory", "admin", "history", "property", "cluster",
+		"sts/manager",
 	} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil || len(files) == 0 {

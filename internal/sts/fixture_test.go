@@ -60,6 +60,8 @@ type site struct {
 	log       *logs
 	staff     *staff
 	postErr   error // of events
+	// beforePost, if set, is called once before the next event is posted.
+	beforePost func()
 
 	mu   sync.Mutex
 	peer peer.Peer
@@ -122,11 +124,15 @@ func newSite(t testing.TB) *site {
 	s.service = New(Options{
 		Keys: keys, Instance: s.Settings.Instance, Accounts: s.Accounts.Table(), Extensions: s.Extensions.Table(),
 		Access: s.Access.Table(), Directory: s.Directory, Sync: s.Mirror.Sync, Now: s.clock.Now, Logger: logger,
-		Post: func(ctx context.Context, e event.Event) error {
+		Post: func(ctx context.Context, e event.Event, conditions ...store.Change) error {
 			if s.postErr != nil {
 				return s.postErr
 			}
-			_, err := s.Mirror.Commit(ctx, s.Events.Change(e))
+			if before := s.beforePost; before != nil {
+				s.beforePost = nil
+				before()
+			}
+			_, err := s.Mirror.Commit(ctx, append(conditions, s.Events.Change(e))...)
 			return err
 		},
 	})

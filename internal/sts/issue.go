@@ -62,11 +62,7 @@ func (s *Service) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	case err != nil:
 		return "", failed(invalidRequest, "The message is incomplete or too large", err)
 	}
-	var in *request
-	err = s.work(ctx, p, func() (err error) {
-		in, err = s.read(strings.Join(r.Header["Soapaction"], ","), body.Bytes)
-		return err
-	})
+	in, err := s.verified(ctx, p, strings.Join(r.Header["Soapaction"], ","), body.Bytes)
 	body.Free()
 	if err != nil {
 		return "", s.count(ctx, p, err)
@@ -78,6 +74,24 @@ func (s *Service) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return s.validate(ctx, p, in)
 	}
 	return s.issue(ctx, p, in)
+}
+
+// verified reads a request and verifies its signatures, when it is the client's turn.
+func (s *Service) verified(ctx context.Context, p *peer.Peer, action string, raw []byte) (in *request, err error) {
+	unconfirmed := s.Again(ctx, func() error {
+		err = s.work(ctx, p, func() (err error) {
+			in, err = s.read(action, raw)
+			return err
+		})
+		if err == nil {
+			return in.targetErr // the answer to Validate
+		}
+		return err
+	})
+	if errors.Is(unconfirmed, login.ErrUnconfirmed) {
+		return nil, unconfirmed
+	}
+	return in, err
 }
 
 // issue answers a request for a new token.

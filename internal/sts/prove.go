@@ -154,12 +154,20 @@ func grantOf(e extension.Extension) session.Grant {
 //   - A user of another directory exists there and is not disabled. The groups are those that the directory
 //     reports. In a domain whose users can't be looked up, they are those in the token.
 //
-// If another principal holds the key of the token, it acts as the subject: it must be confirmed too, and
-// the grant has it as the origin.
+// The key of this service that has signed the token is still trusted. If another principal holds the key of
+// the token, it acts as the subject: it must be confirmed too, and the grant has it as the origin.
 func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
+	trusted, known := s.o.Keys.Require(a.Signer)
+	if !known {
+		return session.Grant{}, fmt.Errorf("%w: the key that has signed the token is replaced", login.ErrRejected)
+	}
 	g, err := s.subject(ctx, a)
-	if err != nil || a.Holder.IsZero() {
+	if err != nil {
 		return g, err
+	}
+	g.Changes = append(g.Changes, trusted)
+	if a.Holder.IsZero() {
+		return g, nil
 	}
 	h, err := s.holder(ctx, a)
 	if err != nil {

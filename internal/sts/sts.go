@@ -16,6 +16,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -32,6 +33,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/saml"
+	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/sts/signing"
 )
 
@@ -65,8 +67,9 @@ type Options struct {
 	BearerMax, KeyMax time.Duration
 	// Skew is how much the clocks of clients may differ. If it is 0, it is DefaultSkew.
 	Skew time.Duration
-	// Post writes the event of an issued token. If nil, there are no events.
-	Post   func(context.Context, event.Event) error
+	// Post writes the event of an issued token in a commit with the conditions. If nil, there are no
+	// events.
+	Post   func(ctx context.Context, e event.Event, conditions ...store.Change) error
 	Now    func() time.Time // if nil, time.Now
 	Logger *slog.Logger     // if nil, slog.Default
 }
@@ -123,6 +126,24 @@ func (s *Service) Issuers(name string) []saml.Issuer {
 		return nil
 	}
 	return []saml.Issuer{{Name: name, Certificates: s.o.Keys.Certificates()}}
+}
+
+// Again calls verify, which verifies a token. If no known key has signed the token, another server may have
+// made the key an instant ago: then Again catches up with the other servers, and calls verify once more if
+// the keys have changed.
+func (s *Service) Again(ctx context.Context, verify func() error) error {
+	version := s.o.Keys.Version()
+	err := verify()
+	if !errors.Is(err, saml.ErrSignature) {
+		return err
+	}
+	if err := s.o.Sync(ctx); err != nil {
+		return fmt.Errorf("find keys of the token service: %w: %w", login.ErrUnconfirmed, err)
+	}
+	if s.o.Keys.Version() == version {
+		return err
+	}
+	return verify()
 }
 
 // work calls f when it is the client's turn. Signatures cost processor time, which strangers can ask for.

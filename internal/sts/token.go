@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/xmlsig"
 )
 
 // now is the time in the precision of tokens.
@@ -63,14 +66,40 @@ func fullName(a *saml.Assertion) string { return strings.TrimSpace(a.GivenName +
 
 // sign completes a token that by has asked for, and posts its event. The token begins now. It ends after life,
 // at the longest life of its kind, with the certificates of its key and of the service, or at one of the ends
-// that are not zero, whichever is first.
+// that are not zero, whichever is first. If its key is replaced meanwhile, another one signs it.
 func (s *Service) sign(
 	ctx context.Context, p *peer.Peer, by login.Proof, t *saml.Assertion, life time.Duration, ends ...time.Time,
 ) (signed []byte, err error) {
-	signer, err := s.o.Keys.Signer(ctx)
-	if err != nil {
-		return nil, err
+	for range signTries {
+		signer, err := s.o.Keys.Signer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		signed, err = s.signBy(ctx, signer, p, t, life, ends)
+		if err == nil {
+			err = s.post(ctx, p, by, t, signer)
+		}
+		switch {
+		case errors.Is(err, store.ErrConflict):
+			continue // this server knows of the new key now
+		case err != nil:
+			return nil, err
+		}
+		s.o.Logger.InfoContext(ctx, "token issued", "request", p.Request.String(), "id", t.ID,
+			"principal", t.Subject.String(), "holder", t.Holder.String(), "bearer", t.Bearer(), "ends", t.NotOnOrAfter,
+			"address", p.Address)
+		return signed, nil
 	}
+	return nil, fmt.Errorf("sign token: %w", session.ErrStale)
+}
+
+// signTries is how often a token is signed while its key is replaced each time.
+const signTries = 3
+
+// signBy completes a token and signs it by the key.
+func (s *Service) signBy(
+	ctx context.Context, signer xmlsig.Signer, p *peer.Peer, t *saml.Assertion, life time.Duration, ends []time.Time,
+) (signed []byte, err error) {
 	now, most := s.now(), s.o.BearerMax
 	certificates := []*x509.Certificate{signer.Chain[0]}
 	if t.Key != nil {
@@ -82,7 +111,7 @@ func (s *Service) sign(
 	}
 	end := now.Add(min(cmp.Or(life, s.o.BearerMax), most))
 	for _, c := range certificates {
-		ends = append(ends, c.NotAfter)
+		ends = append(ends[:len(ends):len(ends)], c.NotAfter)
 	}
 	for _, e := range ends {
 		if !e.IsZero() && e.Before(end) {
@@ -97,16 +126,7 @@ func (s *Service) sign(
 		signed, err = t.Sign(signer)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := s.post(ctx, p, by, t); err != nil {
-		return nil, err
-	}
-	s.o.Logger.InfoContext(ctx, "token issued", "request", p.Request.String(), "id", t.ID,
-		"principal", t.Subject.String(), "holder", t.Holder.String(), "bearer", t.Bearer(), "ends", t.NotOnOrAfter,
-		"address", p.Address)
-	return signed, nil
+	return signed, err
 }
 
 // The kinds of tokens in events.
@@ -116,10 +136,16 @@ const (
 )
 
 // post posts who has got a token, for whom, of which kind, and until when it is valid. Nobody gets a token
-// without it.
-func (s *Service) post(ctx context.Context, p *peer.Peer, by login.Proof, t *saml.Assertion) error {
+// without it, nor by a key that is not trusted any more: then the error is store.ErrConflict, wrapped.
+func (s *Service) post(
+	ctx context.Context, p *peer.Peer, by login.Proof, t *saml.Assertion, signer xmlsig.Signer,
+) error {
 	if s.o.Post == nil {
 		return nil
+	}
+	trusted, known := s.o.Keys.Require(signer.Chain[0])
+	if !known {
+		return fmt.Errorf("post event of token: its key is replaced: %w", store.ErrConflict)
 	}
 	e := event.Event{
 		Type: "EventEx", ID: "vigate.token.issued", User: by.Identity.Name.String(), Subject: t.Subject.String(),
@@ -132,7 +158,7 @@ func (s *Service) post(ctx context.Context, p *peer.Peer, by login.Proof, t *sam
 	if !t.Bearer() {
 		e.Args["kind"] = kindHolderOfKey
 	}
-	if err := s.o.Post(ctx, e); err != nil {
+	if err := s.o.Post(ctx, e, trusted); err != nil {
 		return fmt.Errorf("post event of token: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/trust/trusttest"
 )
@@ -193,4 +195,45 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	f.write(f.ca, block("CERTIFICATE", stranger.Cert.Raw)) // the list is of none of these
 	f.clock.Advance(2 * checkPeriod)
 	want("other authorities", false, true)
+}
+
+// Who can change these files decides whose certificates log in.
+func TestAFileThatOthersCouldChangeIsRefused(t *testing.T) {
+	f := newOnDisk(t)
+	a, stranger := newAuthority(t, "a"), newAuthority(t, "stranger")
+	now := f.clock.Now()
+	f.write(f.ca, block("CERTIFICATE", a.Cert.Raw))
+	f.write(f.crl, string(a.list(now)))
+	for _, path := range []string{f.ca, f.crl} {
+		if err := os.Chmod(path, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.open(); !errors.Is(err, datadir.ErrUnsafe) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := f.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _ := a.Issue("x", nil)
+	other, _ := stranger.Issue("x", nil)
+	f.log.Reset()
+	f.write(f.ca, block("CERTIFICATE", a.Cert.Raw)+block("CERTIFICATE", stranger.Cert.Raw))
+	if err := os.Chmod(f.ca, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.Advance(2 * checkPeriod)
+	if err := files.Current().Check([]*x509.Certificate{other}, now); err == nil {
+		t.Error("a stranger's authority is trusted from a file that others can write")
+	}
+	if err := files.Current().Check([]*x509.Certificate{own}, now); err != nil {
+		t.Errorf("the old authority: %v", err)
+	}
+	if !strings.Contains(f.log.String(), "the previous ones stay in force") {
+		t.Errorf("logged: %s", f.log.String())
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,8 @@ import (
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/sts/manager"
+	"github.com/vigate/vigate/internal/sts/signing"
 	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/vim"
@@ -103,8 +106,9 @@ func (w *World) run(s store.Store) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	keys := signing.New(signing.Options{Now: w.clock.Now, Logger: slog.New(slog.DiscardHandler)})
 	w.Server = vimtest.Open(w.t, vimtest.Config{
-		Store: s, Views: []store.View{nodes.View()}, Now: w.clock.Now,
+		Store: s, Views: []store.View{nodes.View(), keys.View()}, Now: w.clock.Now,
 		// The vectors name users of several sources. Users of other sources than the server's own
 		// always exist.
 		Exists: func(d *domain.Domain, who principal.Name, group bool) bool {
@@ -112,7 +116,8 @@ func (w *World) run(s store.Store) {
 		},
 		Edit: []func(*vimtest.Parts){w.equip},
 		Objects: func(api *vim.API, d *domain.Domain) error {
-			return errors.Join(property.Serve(api, d.Sessions), nodes.Serve(api))
+			keys.Attach(d.Mirror)
+			return errors.Join(property.Serve(api, d.Sessions), nodes.Serve(api), manager.Serve(api, keys, d.Events))
 		},
 	})
 	nodes.Attach(w.Mirror)

@@ -16,9 +16,9 @@ import (
 	"github.com/russellhaering/goxmldsig/etreeutils"
 )
 
-// VerifyEnveloped verifies the signature inside the element e, and returns the verified element. It
-// is read again from the bytes that were signed, without the signature. The caller uses only this
-// element, not e.
+// VerifyEnveloped verifies the signature inside the element e, and returns the verified element and the
+// certificate of the key that has signed it. The element is read again from the bytes that were signed,
+// without the signature. The caller uses only this element, not e.
 //
 // The signature is the second child of e, and the only signature in it. It covers e, which it names
 // by the attribute ID. choose gets the certificates in the signature's KeyInfo, if any, and returns
@@ -26,28 +26,28 @@ import (
 // ErrInvalid, wrapped.
 func VerifyEnveloped(
 	e Element, now time.Time, choose func(sent []*x509.Certificate) []*x509.Certificate,
-) (Element, error) {
+) (Element, *x509.Certificate, error) {
 	children, ok := e.Children()
 	if !ok || len(children) < 2 || !children[1].Is(nsSignature, "Signature") {
-		return Element{}, formError("the second child element must be the signature")
+		return Element{}, nil, formError("the second child element must be the signature")
 	}
 	for _, c := range children {
 		if c != children[1] && contains(c, "Signature") {
-			return Element{}, formError("there is a second signature")
+			return Element{}, nil, formError("there is a second signature")
 		}
 	}
 	s, err := readSignature(children[1])
 	if err != nil {
-		return Element{}, err
+		return Element{}, nil, err
 	}
 	id := e.Attribute("", "ID")
 	if len(s.references) != 1 || s.references[0].id != id || !s.references[0].enveloped || s.prefixes != "" {
-		return Element{}, formError("the signature must have one reference, to the element around it")
+		return Element{}, nil, formError("the signature must have one reference, to the element around it")
 	}
 	var sent []*x509.Certificate
 	if !s.keyInfo.IsZero() {
 		if sent, ok = certificates(s.keyInfo); !ok {
-			return Element{}, formError("the key must be given by certificates")
+			return Element{}, nil, formError("the key must be given by certificates")
 		}
 	}
 	trusted := choose(sent)
@@ -58,7 +58,7 @@ func VerifyEnveloped(
 	}
 	prepared, err := prepare(e, s)
 	if err != nil {
-		return Element{}, err
+		return Element{}, nil, err
 	}
 	for _, c := range trusted {
 		if !fits(s.method, c.PublicKey) {
@@ -67,10 +67,10 @@ func VerifyEnveloped(
 		context := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{c}})
 		context.Clock = dsig.NewFakeClockAt(now)
 		if verified, err := context.Validate(prepared); err == nil {
-			return Element{verified}, nil
+			return Element{verified}, c, nil
 		}
 	}
-	return Element{}, invalid("no trusted certificate has signed the element as it is")
+	return Element{}, nil, invalid("no trusted certificate has signed the element as it is")
 }
 
 // contains reports whether an element is or contains an element of XML-DSig with the name.

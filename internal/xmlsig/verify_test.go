@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,12 @@ func verify(document []byte, trusted ...*x509.Certificate) (xmlsig.Element, erro
 	if err != nil {
 		return xmlsig.Element{}, err
 	}
-	return xmlsig.VerifyEnveloped(d.Root(), now, func([]*x509.Certificate) []*x509.Certificate { return trusted })
+	e, signer, err := xmlsig.VerifyEnveloped(d.Root(), now,
+		func([]*x509.Certificate) []*x509.Certificate { return trusted })
+	if (err == nil) != slices.ContainsFunc(trusted, func(c *x509.Certificate) bool { return c.Equal(signer) }) {
+		err = errors.Join(err, errors.New("the signer is none of the trusted certificates"))
+	}
+	return e, err
 }
 
 const plain = `<s:A xmlns:s="urn:s" xmlns:xs="urn:xs" ID="_12345678"><s:I>issuer</s:I><s:N>ann</s:N></s:A>`
@@ -90,13 +96,13 @@ func TestOnlyTheExactCertificatesAreTrusted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sent []*x509.Certificate
-	_, _ = xmlsig.VerifyEnveloped(d.Root(), now,
+	_, _, _ = xmlsig.VerifyEnveloped(d.Root(), now,
 		func(c []*x509.Certificate) []*x509.Certificate { sent = c; return nil })
 	if len(sent) != 2 || !sent[0].Equal(leaf.Cert) {
 		t.Errorf("%d certificates were sent", len(sent))
 	}
 	choose := func([]*x509.Certificate) []*x509.Certificate { return s.Chain }
-	if _, err := xmlsig.VerifyEnveloped(d.Root(), leaf.Cert.NotAfter.Add(time.Second), choose); !errors.Is(err,
+	if _, _, err := xmlsig.VerifyEnveloped(d.Root(), leaf.Cert.NotAfter.Add(time.Second), choose); !errors.Is(err,
 		xmlsig.ErrInvalid) {
 		t.Errorf("after the end of the certificate: %v", err)
 	}
@@ -245,7 +251,8 @@ func TestAnElementInsideAMessageIsVerifiedWithTheNamespacesAroundIt(t *testing.T
 		t.Fatal(err)
 	}
 	children, _ := d.Root().Children()
-	e, err := xmlsig.VerifyEnveloped(children[0], now, func([]*x509.Certificate) []*x509.Certificate { return s.Chain })
+	e, _, err := xmlsig.VerifyEnveloped(children[0], now,
+		func([]*x509.Certificate) []*x509.Certificate { return s.Chain })
 	if err != nil || name(e) != "ann" {
 		t.Errorf("%v", err)
 	}

@@ -1,8 +1,9 @@
-// Package token has the commands for security tokens: vigate token issue, renew and show. A token is a SAML
-// assertion, with which a client can log in in place of a password.
+// Package token has the commands for security tokens: vigate token issue, renew, show and keys. A token is a
+// SAML assertion, with which a client can log in in place of a password.
 //
-// [Command] makes the commands. They call the Security Token Service of a server, also that of a vCenter,
-// through govmomi's client of it. Tokens are written to standard output or to files that only their owner
+// [Command] makes the commands. Those for tokens call the Security Token Service of a server, also that of a
+// vCenter, through govmomi's client of it. The one for keys reads and calls the managed object
+// VigateTokenService of vigate's own API. Tokens are written to standard output or to files that only their owner
 // can read.
 package token
 
@@ -38,7 +39,8 @@ func (f *flags) define(cmd *cobra.Command) {
 
 // Command returns the command token with its subcommands.
 func Command(set *command.Set) *cobra.Command {
-	return command.Group("token", "Issue, renew and show security tokens (SAML)", issue(set), renew(set), show(set))
+	return command.Group("token", "Issue, renew and show security tokens (SAML), and replace their keys",
+		issue(set), renew(set), show(set), keys(set))
 }
 
 func issue(set *command.Set) *cobra.Command {

@@ -50,6 +50,9 @@ type Options struct {
 	// wrapped, if the subject does not exist any more or is disabled. The grant has the identity, and
 	// conditions under which it is still valid. If Confirm is nil, the identity is that in the token.
 	Confirm func(ctx context.Context, a *saml.Assertion) (session.Grant, error)
+	// Again calls verify, once more if another server may have made the key of a token of Own meanwhile.
+	// Its error is that of verify, or login.ErrUnconfirmed, wrapped. If it is nil, verify is called once.
+	Again func(ctx context.Context, verify func() error) error
 	// Spent shows which tokens and proofs were used.
 	Spent *login.Spent
 	// Skew is by how much the clocks of issuers and clients may differ. If it is 0, it is DefaultSkew.
@@ -78,6 +81,9 @@ func New(o Options) (*Method, error) {
 	o.BearerMax, o.KeyMax = cmp.Or(o.BearerMax, DefaultBearerMax), cmp.Or(o.KeyMax, DefaultKeyMax)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Again == nil {
+		o.Again = func(_ context.Context, verify func() error) error { return verify() }
 	}
 	if o.Spent == nil {
 		return nil, errors.New("accept SAML tokens: nothing shows which tokens were used")
@@ -129,13 +135,17 @@ func (*Method) Name() string { return "saml" }
 func (*Method) Challenge() string { return "SIGN" }
 
 // Authenticate is part of login.Method. Every error except login.ErrNotMine, login.ErrBusy and those of
-// Confirm is login.ErrRejected.
+// Confirm and Again is login.ErrRejected.
 func (m *Method) Authenticate(ctx context.Context, a login.Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(login.Assertion)
 	if !ok || !saml.IsSign(c.Authorization.Reveal()) && c.Security.IsZero() {
 		return session.Grant{}, login.ErrNotMine
 	}
-	v, err := m.verify(ctx, a, c)
+	var v verified
+	err := m.o.Again(ctx, func() (err error) {
+		v, err = m.verify(ctx, a, c)
+		return err
+	})
 	if err != nil {
 		return session.Grant{}, err
 	}

@@ -3,7 +3,8 @@
 //
 // [Keys] is the view of the keys in the store. [Keys.Ensure] makes the first key and changes keys in
 // time. A new key is trusted for a day before it signs, so that every server knows it by then. An old
-// key is trusted until the last token that it signed has expired. Then it is removed.
+// key is trusted until the last token that it signed has expired. Then it is removed. [Keys.Replace]
+// changes keys at once, for example because somebody else may know the private key.
 //
 // The store holds the private keys as they are. Who can read the file of the embedded store, a backup of
 // it, or the records in etcd can issue tokens for every user. So these need the same protection as the
@@ -62,10 +63,12 @@ type Keys struct {
 	logger  *slog.Logger
 	mirror  *store.Mirror
 
-	mu   sync.RWMutex // guards all
-	all  []*key       // by number, ascending; the slice is never changed in place
-	next []*key       // the state that is being loaded; used by the mirror's goroutine only
-	load bool         // a state is being loaded; likewise
+	mu      sync.RWMutex // guards all and version
+	all     []*key       // by number, ascending; the slice is never changed in place
+	version uint64       // the number of changes of all
+
+	next []*key // the state that is being loaded; used by the mirror's goroutine only
+	load bool   // a state is being loaded; likewise
 }
 
 // key is one key. It does not change.
@@ -77,6 +80,8 @@ type key struct {
 }
 
 func (k *key) certificate() *x509.Certificate { return k.signer.Chain[0] }
+
+func (k *key) id() string { return strconv.FormatUint(k.number, 10) }
 
 // row is the record of a key. Its id is the key's number, so that of several servers that make the next
 // key at the same time one succeeds.
@@ -153,6 +158,14 @@ func (k *Keys) set(all []*key) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.all = all
+	k.version++
+}
+
+// Version changes with each change of the keys that this server knows.
+func (k *Keys) Version() uint64 {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.version
 }
 
 func (k *Keys) keys() []*key {
@@ -184,11 +197,29 @@ func (k *Keys) Signer(ctx context.Context) (xmlsig.Signer, error) {
 	return xmlsig.Signer{}, errors.New("find key of the token service: there is none that can sign now")
 }
 
-// current returns the newest key that signs at the time, or nil.
+// Require returns a condition for commits that depend on the key with the certificate: it is still
+// trusted. It returns false if this server knows no such key.
+func (k *Keys) Require(c *x509.Certificate) (store.Change, bool) {
+	for _, a := range k.keys() {
+		if c != nil && a.certificate().Equal(c) {
+			return store.RequireAt(store.SigningKey, a.id(), a.revision), true
+		}
+	}
+	return store.Change{}, false
+}
+
+// tolerance is by how much the clock of the server that made a key may be ahead of this one's.
+const tolerance = time.Minute
+
+// current returns the newest key that signs at the time, or nil. If none has begun to sign, as after a
+// server with another clock has replaced all keys, it is the one that begins within the tolerance.
 func current(all []*key, now time.Time) *key {
-	for _, k := range slices.Backward(all) {
-		if !now.Before(k.signs) && now.Before(k.certificate().NotAfter) && !now.Before(k.certificate().NotBefore) {
-			return k
+	for _, at := range []time.Time{now, now.Add(tolerance)} {
+		for _, k := range slices.Backward(all) {
+			c := k.certificate()
+			if !at.Before(k.signs) && now.Before(c.NotAfter) && !now.Before(c.NotBefore) {
+				return k
+			}
 		}
 	}
 	return nil
@@ -218,32 +249,76 @@ func (k *Keys) add(ctx context.Context) error {
 	if err := k.mirror.Sync(ctx); err != nil {
 		return err
 	}
-	number := uint64(1)
-	if all := k.keys(); len(all) > 0 {
-		number = all[len(all)-1].number + 1
-	}
-	for last := number + maxDamaged; number < last; number++ {
+	for range maxTries {
 		signs, due := k.due()
 		if !due {
 			return nil
 		}
-		value, err := generate(number, k.now(), signs)
-		if err != nil {
-			return err
+		all := k.keys()
+		number, made, err := k.create(ctx, all, signs)
+		if err == nil {
+			_, err = k.mirror.Commit(ctx, append(newest(all), made)...)
 		}
-		id := strconv.FormatUint(number, 10)
-		_, err = k.mirror.Commit(ctx, store.Create(store.SigningKey, id, value, time.Time{}))
 		if err == nil {
 			k.logger.Info("the token service has a new key", "number", number, "signs_from", signs)
 		}
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
-		if err := k.mirror.Sync(ctx); err != nil {
-			return err
+	}
+	return errContended
+}
+
+// maxTries is how often a change of the keys is tried while other servers change them as well.
+const maxTries = 5
+
+var errContended = errors.New("other servers change the keys all the time")
+
+// create returns the change that makes a key with the number after those of all keys. The error is
+// store.ErrConflict, once this server knows of it, if there is a key that is not among all.
+func (k *Keys) create(
+	ctx context.Context, all []*key, signs time.Time,
+) (number uint64, made store.Change, err error) {
+	if number, err = k.unused(ctx, all); err != nil {
+		return 0, made, err
+	}
+	value, err := generate(number, k.now(), signs)
+	if err != nil {
+		return 0, made, err
+	}
+	return number, store.Create(store.SigningKey, strconv.FormatUint(number, 10), value, time.Time{}), nil
+}
+
+// newest returns the condition that the newest key is still there. A number can be used again after its key
+// was distrusted, so the absence of a record alone does not show that no other server has changed keys.
+func newest(all []*key) []store.Change {
+	if len(all) == 0 {
+		return nil
+	}
+	last := all[len(all)-1]
+	return []store.Change{store.RequireAt(store.SigningKey, last.id(), last.revision)}
+}
+
+// unused returns the next number after that of the newest key which no record has. Records that can't be
+// read have numbers, too.
+func (k *Keys) unused(ctx context.Context, all []*key) (uint64, error) {
+	number := uint64(1)
+	if len(all) > 0 {
+		number = all[len(all)-1].number + 1
+	}
+	for last := number + maxDamaged; number < last; number++ {
+		r, err := k.mirror.Get(ctx, store.SigningKey, strconv.FormatUint(number, 10))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return number, nil
+		case err != nil:
+			return 0, err
+		}
+		if _, err := decode(r); err == nil { // another server has just made it
+			return 0, cmp.Or(k.mirror.Sync(ctx), store.ErrConflict)
 		}
 	}
-	return errors.New("too many records of keys can't be read")
+	return 0, errors.New("too many records of keys can't be read")
 }
 
 // due reports whether a key must be made now, and from when on it signs.
@@ -260,16 +335,23 @@ func (k *Keys) due() (signs time.Time, due bool) {
 func (k *Keys) clean(ctx context.Context) error {
 	all, now := k.keys(), k.now()
 	for i, old := range all {
-		if i == len(all)-1 || now.Before(all[i+1].signs.Add(k.longest+notice)) {
+		if until := k.until(all, i); until.IsZero() || now.Before(until) {
 			return nil
 		}
-		id := strconv.FormatUint(old.number, 10)
-		_, err := k.mirror.Commit(ctx, store.DeleteAt(store.SigningKey, id, old.revision))
+		_, err := k.mirror.Commit(ctx, store.DeleteAt(store.SigningKey, old.id(), old.revision))
 		if err != nil && !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
 	return nil
+}
+
+// until returns when the key all[i] is removed, or zero if it is the newest one.
+func (k *Keys) until(all []*key, i int) time.Time {
+	if i == len(all)-1 {
+		return time.Time{}
+	}
+	return all[i+1].signs.Add(k.longest + notice)
 }
 
 // generate returns the record of a new key.

@@ -91,7 +91,7 @@ func TestAKeyIsTrustedBeforeItSignsAndUntilItsTokensHaveExpired(t *testing.T) {
 	expect("when the last token of the old key expires", 2, 2)
 	clock.Advance(notice)
 	expect("after the last token has expired", 2, 1)
-	clock.Advance(-longest - notice - time.Second)
+	clock.Advance(-longest - notice - tolerance - time.Second)
 	if got := serial(t, k); got != 3 {
 		t.Errorf("key %d signs after the clock was set back to before its first use", got)
 	}
