@@ -7,6 +7,8 @@
 #             (bench-full: with 1,000,000 sessions)
 # make bench-compare  the micro-benchmarks against the committed figures
 #             (bench-micro: runs them alone; BENCH and BENCHTIME choose)
+# make dist   archives, deb, rpm, man pages, bills of materials and sums of a release in dist
+#             (dist-check: makes them twice and compares, and runs what can run here)
 # make soak   the suites of stores and the racy packages COUNT times, the long proof
 #             with KILLS kills under load, and vigate under full load for DURATION
 #             (soak-load: that alone), with a summary at the end
@@ -21,7 +23,7 @@ BENCHTIME ?= 200ms
 TOOL     := go tool -modfile=tools/go.mod
 MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 
-.PHONY: test one setup check unit fuzz bench bench-full bench-micro bench-compare soak soak-load
+.PHONY: test one setup check unit fuzz bench bench-full bench-micro bench-compare dist dist-check soak soak-load
 
 ifdef PKG
 test: one
@@ -59,6 +61,13 @@ bench-micro:
 
 bench-compare: bench-micro
 	$(TOOL) benchstat bench/baseline.txt bench/results/micro.txt
+
+dist:
+	rm -rf dist
+	./scripts/dist dist
+
+dist-check:
+	cd test/deploy && go test -count=1 -tags soak -timeout 60m -run Dist .
 
 soak:
 	@./scripts/soak $(COUNT) $(KILLS) $(SESSIONS) $(DURATION)

@@ -24,7 +24,7 @@ const (
 	exitLogin        = 3
 	ExitNoPermission = 4
 	ExitNotFound     = 5
-	exitUnavailable  = 6
+	ExitUnavailable  = 6
 )
 
 // WithExitCode returns an error that ends the program with the given exit code. Commands use it if
@@ -196,26 +196,26 @@ func explainServer(err serverError) (string, int) {
 		return explainStatus(err.url, status)
 	}
 	if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return explainCertificate(err.url, cert), exitUnavailable
+		return explainCertificate(err.url, cert), ExitUnavailable
 	}
 	if errors.Is(err, client.ErrThumbprint) {
 		return fmt.Sprintf("the certificate of %s is not the one with the given thumbprint; either it was replaced, "+
-			"or this is another server", err.url), exitUnavailable
+			"or this is another server", err.url), ExitUnavailable
 	}
 	if errors.Is(err, context.Canceled) {
 		return "interrupted", exitGeneral
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return fmt.Sprintf("no response from %s in time; try again, or use a longer --timeout", err.url),
-			exitUnavailable
+			ExitUnavailable
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok ||
 		strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return fmt.Sprintf("%s does not speak TLS; check the port, or use http://", err.url), exitUnavailable
+		return fmt.Sprintf("%s does not speak TLS; check the port, or use http://", err.url), ExitUnavailable
 	}
 	if isConnection(err) {
 		return fmt.Sprintf("can't reach %s: %v; check --url and whether the server is running", err.url, cause(err)),
-			exitUnavailable
+			ExitUnavailable
 	}
 	return err.Error(), exitGeneral
 }
@@ -249,7 +249,7 @@ func explainStatus(url string, status *client.HTTPError) (string, int) {
 		if status.RetryAfter > 0 {
 			text += "; try again in " + status.RetryAfter.Round(time.Second).String()
 		}
-		return text, exitUnavailable
+		return text, ExitUnavailable
 	}
 	return text, exitGeneral
 }

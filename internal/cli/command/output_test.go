@@ -71,7 +71,7 @@ func TestAnErrorStatusIsExplained(t *testing.T) {
 	status := &client.HTTPError{Operation: "SessionManager.Login", StatusCode: http.StatusServiceUnavailable,
 		RetryAfter: time.Minute, Message: "2000 sessions of 2000"}
 	text, code := Explain(serverError{status, "https://h"})
-	if code != exitUnavailable || !strings.Contains(text, "2000 sessions of 2000") || !strings.Contains(text, "1m0s") {
+	if code != ExitUnavailable || !strings.Contains(text, "2000 sessions of 2000") || !strings.Contains(text, "1m0s") {
 		t.Errorf("%d: %s", code, text)
 	}
 	status.StatusCode = http.StatusTeapot
