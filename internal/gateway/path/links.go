@@ -9,13 +9,29 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
+// rewriters are what rewrites URLs for the clients that know the front by one name.
+type rewriters struct {
+	front               url.URL
+	toFront, toUpstream *link.Rewriter
+}
+
 // links returns what rewrites the URLs of an answer to a call, and of its request. They have the name by
-// which the client knows the front.
+// which the client knows the front. Those of the last name are kept: nearly all clients use the same.
 func (h *Handler) links(c *vim.Call) (toFront, toUpstream *link.Rewriter) {
-	front := &url.URL{Scheme: "http", Host: c.HTTP.Host}
+	front := url.URL{Scheme: "http", Host: c.HTTP.Host}
 	if c.Peer != nil && c.Peer.TLS {
 		front.Scheme = "https"
 	}
+	last := h.last.Load()
+	if last == nil || last.front != front {
+		last = &rewriters{front: front}
+		last.toFront, last.toUpstream = h.newLinks(&front)
+		h.last.Store(last)
+	}
+	return last.toFront, last.toUpstream
+}
+
+func (h *Handler) newLinks(front *url.URL) (toFront, toUpstream *link.Rewriter) {
 	u := h.Upstream.URL()
 	upstream := &url.URL{Scheme: u.Scheme, Host: u.Host}
 	if !plainHost(front.Host) {

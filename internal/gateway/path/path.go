@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vigate/vigate/internal/binding"
@@ -108,6 +109,7 @@ type Handler struct {
 	documents documents
 	strangers chan struct{} // places of requests without a session
 	tunnels   chan struct{} // places of WebSockets
+	last      atomic.Pointer[rewriters]
 }
 
 // Bounds of what strangers, and all clients together, can hold.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -411,5 +412,24 @@ func TestCallsReachTheSDKByItsCleanPathOnly(t *testing.T) {
 	}
 	if r, _ := s.last(); r != nil {
 		t.Errorf("the upstream got %s", r.URL)
+	}
+}
+
+func TestURLsHaveTheNameByWhichEachClientKnowsTheFront(t *testing.T) {
+	w := newWorld(t, nil)
+	text := []byte("http://" + w.upstream.Host + "/nfc/1")
+	for range 2 {
+		for _, host := range []string{"a.example", "b.example:9443"} {
+			for scheme, secure := range map[string]bool{"http": false, "https": true} {
+				c := &vim.Call{HTTP: vim.HTTPRequest{Host: host}, Peer: &peer.Peer{TLS: secure}}
+				want := scheme + "://" + host + "/nfc/1"
+				if got := string(w.Text(c, text)); got != want {
+					t.Errorf("%s instead of %s", got, want)
+				}
+				if got := w.Request(c, []byte(want)); string(got) != string(text) {
+					t.Errorf("%s became %s", want, got)
+				}
+			}
+		}
 	}
 }
