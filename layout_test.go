@@ -134,6 +134,7 @@ var rooms = map[string]struct {
 	"internal/xmlsig/xmlsigtest": {"", "support of tests: signs independently of the package that verifies"},
 	"internal/saml":              {"principal secret xmlsig", "a token is verified without accounts and sessions"},
 	"internal/saml/samltest":     {"principal saml xmlsig xmlsig/xmlsigtest", "support of tests: issues tokens"},
+	"internal/logbound":          {"", "a bound doesn't depend on what is logged"},
 	"internal/sts/signing":       {"store record xmlsig", "a key doesn't depend on what it signs"},
 	"internal/sts/manager": {"access event store sts/signing vim",
 		"it shows and replaces keys for clients; it knows neither tokens nor a binding"},

@@ -9,19 +9,21 @@ import (
 	"unicode/utf8"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/logbound"
 )
 
 // maxLogText is the maximum length of one value in a log line, in bytes as written. Clients choose
 // some values, such as names, and a name can be as long as a request's body.
 const maxLogText = 1024
 
-// NewLogger returns a logger that is configured by cfg and writes to w.
+// NewLogger returns a logger that is configured by cfg and writes to w. Its warnings and errors are
+// bounded, see package logbound. All parts of a server must use it.
 func NewLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: plainAttr}
 	if cfg.LogFormat == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(logbound.New(slog.NewJSONHandler(w, o)))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(logbound.New(slog.NewTextHandler(w, o)))
 }
 
 // plainAttr prevents values that clients choose from disguising a log line (ASVS 16.4.1). The
