@@ -66,5 +66,8 @@ func (i *Inventory) upstreams(dir string, o Options) ([]settings.Config, error) 
 	if _, err := config.Load("", text, nil, settings.Section("", &all)); err != nil {
 		return nil, fmt.Errorf("configure front: %w", err)
 	}
+	if o.Front != nil {
+		o.Front(&all[0])
+	}
 	return all, nil
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store/storetest"
+	"github.com/vigate/vigate/internal/upstream/settings"
 )
 
 // Options are the parameters of Start. AdminPassword is required.
@@ -49,6 +50,8 @@ type Options struct {
 	// FrontListen and FrontPlainHTTP are the addresses of the front. If both are empty, the front is at a
 	// free port of the loopback address.
 	FrontListen, FrontPlainHTTP string
+	// Front changes the configuration of the front. If nil, all but the addresses is as above.
+	Front func(*settings.Config)
 }
 
 // Server is a running server. Its methods are safe for concurrent use, except Restart and Close, which must

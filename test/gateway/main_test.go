@@ -1,0 +1,29 @@
+// Package gateway holds vigate's gateway against the clients that people use: govc, pyVmomi and the packages of
+// govmomi. They talk to govmomi's simulator directly and through a front, for a vCenter and for an ESXi host, and must
+// see the same.
+//
+// It also runs many clients at once while upstream sessions end, servers are killed and started again, and one client
+// tries what belongs to another.
+package gateway
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for a condition. It is long enough for the slowest machines.
+const patience = 5 * time.Minute
+
+func TestMain(m *testing.M) {
+	// Tests create data directories, which must not be writable by the group.
+	syscall.Umask(0o022)
+	switch os.Getenv(childVariable) {
+	case childGovc:
+		os.Exit(work())
+	case childSite:
+		os.Exit(serveSite(os.Args[1], os.Args[2]))
+	}
+	os.Exit(m.Run())
+}
