@@ -43,7 +43,7 @@ func (o *over) Forward(ctx context.Context, c *Call) (*Answer, *vim.Fault) {
 	w := &pipe{PipeWriter: writer, header: http.Header{}, begun: make(chan struct{}), done: make(chan struct{})}
 	go w.serve(o.soap, o.request(ctx, c))
 	<-w.begun
-	return &Answer{Status: w.status, Body: &piped{reader, cancel, w.done}}, nil
+	return &Answer{Status: w.status, Header: w.sent, Body: &piped{reader, cancel, w.done}}, nil
 }
 
 // request returns the request of SOAP that stands for a client's request of JSON.
@@ -65,7 +65,8 @@ type pipe struct {
 	*io.PipeWriter
 	header http.Header
 	status int           // of the answer, once it has begun
-	begun  chan struct{} // closed when status is known
+	sent   http.Header   // likewise
+	begun  chan struct{} // closed when status and sent are known
 	done   chan struct{} // closed when the handler has returned
 }
 
@@ -89,7 +90,7 @@ func (p *pipe) Header() http.Header { return p.header }
 
 func (p *pipe) WriteHeader(status int) {
 	if p.status == 0 && status >= http.StatusOK {
-		p.status = status
+		p.status, p.sent = status, p.header.Clone()
 		close(p.begun)
 	}
 }

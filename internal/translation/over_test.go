@@ -2,6 +2,7 @@ package translation_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -76,6 +77,33 @@ func TestAHandlerOfSOAPEndsWithItsRequest(t *testing.T) {
 		w := send(h, "POST", base+"Task/t/CancelTask", "")
 		if w.Code != c.status || !strings.Contains(w.Body.String(), "faultstring") || ended != 1 {
 			t.Errorf("%s: %d %s, ended %d", name, w.Code, w.Body, ended)
+		}
+	}
+}
+
+func TestARefusalKeepsItsTextAndWhenToTryAgain(t *testing.T) {
+	refusal := func(text string) string {
+		return strings.Replace(faultEnvelope(""), "</faultstring>", text+"</faultstring>", 1)
+	}
+	for name, c := range map[string]struct{ body, after, want, wantAfter string }{
+		"of the front": {refusal("nobody &amp; nothing is free"), "7", "nobody & nothing is free", "7"},
+		"without time": {refusal("later"), "", "later", ""},
+		"of a proxy":   {"<html>down</html>", "9", "", "2"},
+		"far too long": {refusal(strings.Repeat("x", 100_000)), "7", "", "2"},
+	} {
+		h := over(t, func(w http.ResponseWriter, r *http.Request) {
+			if c.after != "" {
+				w.Header().Set("Retry-After", c.after)
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, c.body)
+		})
+		w := send(h, "POST", base+"Task/t/CancelTask", "")
+		var got map[string]string
+		err := json.Unmarshal(w.Body.Bytes(), &got)
+		if err != nil || w.Code != 503 || len(got) != 1 || !strings.Contains(got["faultstring"], c.want) ||
+			got["faultstring"] == "" || w.Header().Get("Retry-After") != c.wantAfter {
+			t.Errorf("%s: %d %v %.300s, %v", name, w.Code, w.Header(), w.Body, err)
 		}
 	}
 }

@@ -37,9 +37,11 @@ type Call struct {
 	Action  string
 }
 
-// Answer is the server's answer to a message: an envelope of SOAP if the status is 200 or 500.
+// Answer is the server's answer to a message: an envelope of SOAP if the status is 200 or 500, and also if it is
+// 503 and the front itself has refused the call.
 type Answer struct {
 	Status int
+	Header http.Header // may be nil
 	Body   io.ReadCloser
 }
 
@@ -182,6 +184,10 @@ func (t *Translation) forward(x *binding.Exchange, message []byte, result func(*
 		return
 	}
 	defer func() { _ = answer.Body.Close() }()
+	if answer.Status == http.StatusServiceUnavailable {
+		t.refused(x, answer)
+		return
+	}
 	if answer.Status != http.StatusOK && answer.Status != http.StatusInternalServerError {
 		x.Fail(vim.Unavailable(fmt.Errorf("forward call: the server behind answered with status %d", answer.Status)))
 		return
@@ -202,6 +208,29 @@ func (t *Translation) forward(x *binding.Exchange, message []byte, result func(*
 	}
 	t.stream(x, a, result)
 }
+
+// refused answers a call that was refused because of load or an outage. The client gets the text and the time
+// after which it may try again.
+func (t *Translation) refused(x *binding.Exchange, answer *Answer) {
+	after := answer.Header["Retry-After"]
+	a := t.answers.Get()
+	defer t.answers.Put(a)
+	err := t.api.schema.Start(a, io.LimitReader(answer.Body, maxRefusal), x.Call.Release)
+	if err == nil {
+		err = a.Refusal()
+	}
+	if err != nil { // such as the page of a proxy in front of the server behind
+		x.Fail(vim.Unavailable(fmt.Errorf("forward call: the server behind answered with status 503: %w", err)))
+		return
+	}
+	if len(after) == 1 {
+		x.W.Header()["Retry-After"] = after
+	}
+	binding.Send(x.W, x.R.Method, http.StatusServiceUnavailable, contentJSON, a.Buf)
+}
+
+// maxRefusal is the largest answer that is read for its text, in bytes.
+const maxRefusal = 64 << 10
 
 // stream sends the result of a call while it arrives.
 func (t *Translation) stream(x *binding.Exchange, a *codec.Answer, result func(*codec.Answer) (reply, error)) {

@@ -44,6 +44,27 @@ func (a *Answer) Fault() error {
 	return a.end()
 }
 
+// Refusal writes the text of the answer, a fault without a type: the server has refused the call because of load.
+func (a *Answer) Refusal() error {
+	if !a.fault {
+		return errors.New("translate refusal: the answer is no fault")
+	}
+	text := ""
+	err := a.children(func(e *xmltoken.Token) error {
+		if string(e.Name) != "faultstring" {
+			return a.tokens.Skip()
+		}
+		b, err := a.tokens.Text()
+		text = string(b)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("translate refusal: %w", err)
+	}
+	a.Buf = append(jsontoken.AppendString(append(a.Buf, `{"faultstring":`...), text), '}')
+	return a.end()
+}
+
 // detail writes the object in the detail of a fault. written is false if there is none.
 func (a *Answer) detail() (written bool, err error) {
 	_, e, err := a.textOrChild()
