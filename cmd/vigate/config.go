@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/note"
 )
 
 func configCommand() *cobra.Command {
@@ -51,7 +53,10 @@ for, and the next line what it answered. If a source fails, the exit code is 1.
 No user logs in, and nothing is changed.
 
 Each upstream is tried, too: its certificate, its version, and a login with each
-account, which is logged out again.`,
+account, which is logged out again. A wrong password is a failed login at the
+upstream, and too many of them lock the user out there. So a user is tried once
+in a run, and not again once two logins have failed within 15 minutes; a server
+counts its own. Use --offline to try nothing.`,
 		Example:               "  vigate config check /etc/vigate/vigate.yaml",
 		Args:                  cobra.MaximumNArgs(1),
 		DisableFlagsInUseLine: true,
@@ -66,8 +71,9 @@ account, which is logged out again.`,
 			if offline {
 				return nil
 			}
+			known := readAttempts(os.LookupEnv)
 			return errors.Join(tryIdentity(cmd.Context(), out, c.identity),
-				tryUpstreams(cmd.Context(), out, c.upstreams))
+				tryUpstreams(cmd.Context(), out, c.upstreams, known.book), known.save())
 		},
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not connect to the identity sources and upstreams")
@@ -126,12 +132,12 @@ func configExampleCommand() *cobra.Command {
 }
 
 // tryUpstreams prints what each upstream answers.
-func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config) error {
-	opened, err := openUpstreams(all)
+func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config, book *note.Book) error {
+	opened, err := openUpstreams(all, book)
 	if err != nil {
 		return err
 	}
-	failed := 0
+	failed, refused := 0, false
 	for _, u := range opened {
 		bad := false
 		fmt.Fprintf(out, "upstreams.%s\n", command.Clean(u.Name()))
@@ -139,6 +145,7 @@ func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config) err
 			result := "ok: " + f.Found
 			if f.Err != nil {
 				bad = true
+				refused = refused || errors.Is(f.Err, upstream.ErrRejected) || errors.Is(f.Err, upstream.ErrUntried)
 				result = "FAILED: " + f.Err.Error()
 			}
 			fmt.Fprintf(out, "  %s: %s\n", command.Clean(f.Subject), command.Clean(result))
@@ -148,6 +155,11 @@ func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config) err
 		}
 		// The test has logged out again. What failed to is reported by the server's next start.
 		_ = u.Drain(ctx)
+	}
+	if refused {
+		fmt.Fprintf(out, "Each try with a wrong password is a failed login of the user at the upstream, which may "+
+			"lock the user out.\nAfter %d of them, this command does not try the user again for %v.\n",
+			maxAttempts, note.Window)
 	}
 	if failed > 0 {
 		return fmt.Errorf("%d of the upstreams failed", failed)

@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/settings"
 )
 
@@ -119,7 +120,7 @@ func (in *inputs) check() (configuration, error) {
 			sound = append(sound, u)
 		}
 	}
-	if _, err := openUpstreams(sound); err != nil {
+	if _, err := openUpstreams(sound, nil); err != nil {
 		all = append(all, command.Mistakes(command.Mistaken(err))...)
 	}
 	if len(all) > 0 {
@@ -162,11 +163,11 @@ func (c configuration) files() []error {
 
 // openUpstreams opens the upstreams, which reads the files that they name. It sends nothing. The error joins all
 // mistakes.
-func openUpstreams(all []upstream.Config) ([]*upstream.Upstream, error) {
+func openUpstreams(all []upstream.Config, book *note.Book) ([]*upstream.Upstream, error) {
 	opened, errs := make([]*upstream.Upstream, len(all)), make([]error, len(all))
 	for i, c := range all {
 		opened[i], errs[i] = upstream.Open(c, upstream.Options{
-			Version: serve.Version, Logger: slog.New(slog.DiscardHandler),
+			Version: serve.Version, Notes: book, Logger: slog.New(slog.DiscardHandler),
 		})
 	}
 	return opened, errors.Join(errs...)

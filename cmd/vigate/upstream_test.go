@@ -1,19 +1,26 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/view"
+	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/settings"
 )
 
@@ -116,5 +123,90 @@ func TestATestOfAnUpstreamTriesEachAccount(t *testing.T) {
 		if code != want || failed != (want == 1) || !strings.Contains(out, "account ops:") {
 			t.Errorf("%s: %d\n%s", password, code, out)
 		}
+	}
+}
+
+func TestChecksOfAConfigurationLockNobodyOut(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	model := simulator.VPX()
+	if err := model.Create(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(model.Remove)
+	model.Service.Listen = &url.URL{Host: "127.0.0.1:0", User: url.UserPassword("svc", "right")}
+	var mu sync.Mutex // guards tried
+	tried := map[string]int{}
+	model.Service.Context.Map.SessionManager().ValidLogin = func(l *types.Login) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		tried[l.UserName]++
+		return l.Password == "right"
+	}
+	s := model.Service.NewServer()
+	t.Cleanup(s.Close)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "vigate.yaml")
+	text := "dev: true\nupstreams:\n  - name: lab\n    url: http://" + s.URL.Host + "/sdk\n" +
+		"    plain-http: 127.0.0.1:0\n    accounts:\n"
+	for name, account := range map[string][2]string{
+		"a": {"svc", "wrong"}, "b": {"SVC", "wrong too"}, "c": {"other", "right"},
+	} {
+		write(t, filepath.Join(dir, name), account[1])
+		text += fmt.Sprintf("      - {name: %s, username: %s, password-file: %s}\n", name, account[0], name)
+	}
+	write(t, file, text)
+	for run := range 5 {
+		out, code := vigate(t, "config", "check", file)
+		if code != 1 || strings.Count(out, "FAILED: ") != 2 || !strings.Contains(out, "lock the user out") ||
+			!strings.Contains(out, "account c: ok: logs in as other") {
+			t.Errorf("run %d: %d\n%s", run, code, out)
+		}
+	}
+	if wrong := tried["svc"] + tried["SVC"]; wrong != 2 || tried["other"] != 5 {
+		t.Errorf("the upstream was asked %v", tried)
+	}
+	write(t, filepath.Join(dir, "a"), "right")
+	write(t, filepath.Join(dir, "b"), "right")
+	if out, code := vigate(t, "config", "check", file); code != 1 || !strings.Contains(out, "none is tried until") {
+		t.Errorf("with the right password, a moment later: %d\n%s", code, out)
+	}
+	// The upstream has forgotten them by then.
+	state := filepath.Join(os.Getenv("XDG_STATE_HOME"), "vigate", "config-check.json")
+	b, err := os.ReadFile(state)
+	if err != nil || strings.Contains(string(b), "svc") || strings.Contains(string(b), "wrong") {
+		t.Fatalf("%s, %v", b, err)
+	}
+	var kept map[string][]time.Time
+	if err := json.Unmarshal(b, &kept); err != nil {
+		t.Fatal(err)
+	}
+	for _, times := range kept {
+		for i := range times {
+			times[i] = times[i].Add(-note.Window)
+		}
+	}
+	b, err = json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, state, string(b))
+	if out, code := vigate(t, "config", "check", file); code != 0 || strings.Contains(out, "lock") {
+		t.Errorf("a quarter of an hour later: %d\n%s", code, out)
+	}
+	if _, err := os.Stat(state); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what is forgotten is kept: %v", err)
+	}
+	for _, damaged := range []string{"{", `{"x":"y"}`, strings.Repeat(" ", 2<<20)} {
+		write(t, state, damaged)
+		if out, code := vigate(t, "config", "check", file); code != 0 {
+			t.Errorf("with a damaged file: %d\n%s", code, out)
+		}
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

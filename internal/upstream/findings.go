@@ -20,7 +20,7 @@ type Finding struct {
 
 // Test finds out whether the upstream can be used: its certificate, its version, and a login with each
 // account of the configuration. A login counts in all limits and in the budget of failed logins, and is
-// logged out again.
+// logged out again. Once a password of a user was refused, the user is not tried again.
 func (u *Upstream) Test(ctx context.Context) []Finding {
 	step, cancel := context.WithTimeout(ctx, testTime)
 	defer cancel()
@@ -33,14 +33,20 @@ func (u *Upstream) Test(ctx context.Context) []Finding {
 		{Subject: "version", Found: fmt.Sprintf("%s, API %s of type %s", c.About.FullName, c.About.ApiVersion,
 			c.About.ApiType)},
 	}
+	refused := map[string]bool{}
 	for _, name := range u.State().Accounts {
 		a, ok := u.Account(name.Name)
 		if !ok {
 			continue // a pass-through user, or one that is not configured any more
 		}
 		f := Finding{Subject: "account " + a.name}
-		if f.Found, f.Err = u.testAccount(ctx, a); f.Err != nil {
+		if refused[userKey(a.user)] {
+			f.Err = fmt.Errorf("%w: that of another account with the same user was refused", ErrUntried)
+		} else if f.Found, f.Err = u.testAccount(ctx, a); f.Err != nil {
 			f.Found = ""
+		}
+		if errors.Is(f.Err, ErrRejected) {
+			refused[userKey(a.user)] = true
 		}
 		all = append(all, f)
 	}

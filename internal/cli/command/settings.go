@@ -175,19 +175,28 @@ func (s *settings) loadTLS(env environment, f *flags) error {
 // 0.8.
 func (s *settings) findSessionFiles(env environment, f *flags) error {
 	s.files.file = cmp.Or(f.sessionFile, env.get("VIGATE_SESSION_FILE"))
-	state := env.get("XDG_STATE_HOME")
+	state, err := StateDir(env.lookup)
+	if err != nil && s.files.file == "" {
+		return Usage("there is no home directory to save sessions in; use --session-file")
+	}
+	s.files.dir = filepath.Join(state, "sessions")
+	return nil
+}
+
+// StateDir returns the directory for what commands keep. It need not exist.
+func StateDir(lookup func(string) (string, bool)) (string, error) {
+	state, _ := lookup("XDG_STATE_HOME")
 	if !filepath.IsAbs(state) { // the specification says to ignore relative paths
-		home := env.get("HOME")
+		home, _ := lookup("HOME")
 		if home == "" {
 			var err error
-			if home, err = os.UserHomeDir(); err != nil && s.files.file == "" {
-				return Usage("there is no home directory to save sessions in; use --session-file")
+			if home, err = os.UserHomeDir(); err != nil {
+				return "", err
 			}
 		}
 		state = filepath.Join(home, ".local", "state")
 	}
-	s.files.dir = filepath.Join(state, "vigate", "sessions")
-	return nil
+	return filepath.Join(state, "vigate"), nil
 }
 
 var hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)

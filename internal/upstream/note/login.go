@@ -134,8 +134,8 @@ func (b *Book) begin(ctx context.Context, id string) (*Try, error) {
 			}
 			continue
 		}
-		if len(refused) >= MaxRefused {
-			return nil, &BudgetError{Until: refused[len(refused)-MaxRefused].Add(Window)}
+		if most := b.opts.MaxRefused; len(refused) >= most {
+			return nil, &BudgetError{Until: refused[len(refused)-most].Add(Window)}
 		}
 		d := tries{Refused: append(refused, now), Node: b.opts.Node, Until: now.Add(loginTime)}
 		change, err := b.write(id, d, old.revision, found, now)
@@ -165,6 +165,35 @@ func wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Refused returns the times of the logins that have failed within Window, by user. The users have names that only
+// a Book understands. With Remember, a program without a store can keep them from one run to the next.
+func (b *Book) Refused() map[string][]time.Time {
+	now := b.opts.Now().UTC()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := map[string][]time.Time{}
+	for id, e := range b.users {
+		if times := recent(e.Refused, now); len(times) > 0 {
+			all[id] = times
+		}
+	}
+	return all
+}
+
+// Remember adds what Refused has returned to a Book that keeps its notes in memory.
+func (b *Book) Remember(all map[string][]time.Time) {
+	now := b.opts.Now().UTC()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, times := range all {
+		e := b.users[id]
+		e.Refused = append(e.Refused, recent(times, now)...)
+		slices.SortFunc(e.Refused, time.Time.Compare)
+		e.expires = now.Add(Window + loginTime)
+		b.users[id] = e
 	}
 }
 

@@ -45,9 +45,11 @@ type Options struct {
 	Node string // the key of this process in the cluster; empty: a new one
 	// Alive reports whether the process with the key is running. It is nil for a server that shares its
 	// store with no other: then no other process is running.
-	Alive  func(node string) bool
-	Now    func() time.Time // nil: time.Now
-	Logger *slog.Logger     // nil: slog.Default
+	Alive func(node string) bool
+	// MaxRefused is how many logins of a user may fail within Window; 0: the constant of that name.
+	MaxRefused int
+	Now        func() time.Time // nil: time.Now
+	Logger     *slog.Logger     // nil: slog.Default
 }
 
 // Book is the view of the notes, and writes them. Without a mirror it keeps them in memory only. It is
@@ -97,6 +99,9 @@ func New(o Options) *Book {
 	}
 	if o.Node == "" {
 		o.Node = rand.Text()
+	}
+	if o.MaxRefused == 0 {
+		o.MaxRefused = MaxRefused
 	}
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return &Book{opts: o, notes: map[string]Key{}, users: map[string]entry{}, turns: map[string]chan struct{}{}}
