@@ -44,15 +44,19 @@ var english = map[string]string{
 	"fault.VimFault":                   "The server could not complete the operation.",
 
 	// Refusals that ask the client to try again later.
-	"limit.answers":  "The answers to the session or the user take too much memory. The limit is %[1]s bytes.",
-	"limit.memory":   "The objects of the session or the user take too much memory. The limit is %[1]s bytes.",
-	"limit.objects":  "The session or the user has too many objects. The limit is %[1]s.",
-	"limit.sessions": "The server has reached its limit of sessions: %[1]s of at most %[2]s are live.",
-	"limit.user":     "The user has reached the limit of sessions: %[1]s of at most %[2]s are live.",
-	"limit.waits":    "The session or the user has too many calls that wait for changes. The limit is %[1]s.",
-	"overload.login": "Too many logins are in progress. Try again later.",
-	"unavailable":    "The service cannot be reached or cannot be changed at present. Try again later.",
-	"uncertain":      "It could not be found out whether the change was made. Check its result before you try again.",
+	"limit.answers":        "The answers to the session or the user take too much memory. The limit is %[1]s bytes.",
+	"limit.memory":         "The objects of the session or the user take too much memory. The limit is %[1]s bytes.",
+	"limit.objects":        "The session or the user has too many objects. The limit is %[1]s.",
+	"limit.sessions":       "The server has reached its limit of sessions: %[1]s of at most %[2]s are live.",
+	"limit.user":           "The user has reached the limit of sessions: %[1]s of at most %[2]s are live.",
+	"limit.waits":          "The session or the user has too many calls that wait for changes. The limit is %[1]s.",
+	"overload.login":       "Too many logins are in progress. Try again later.",
+	"unavailable":          "The service cannot be reached or cannot be changed at present. Try again later.",
+	"uncertain":            "It could not be found out whether the change was made. Check its result before you try again.",
+	"upstream.account":     "The account for the upstream server cannot be used at present. Try again later.",
+	"upstream.full":        "All places at the upstream server are taken at present. Try again later.",
+	"upstream.share":       "This server has no share in the sessions at the upstream server: %[1]s servers divide %[2]s. Use another server of the cluster.",
+	"upstream.unreachable": "The upstream server cannot be reached at present. Try again later.",
 
 	// Events, by the name of the API's type or the eventTypeId.
 	"principal.anonymous":                    "(not authenticated)",

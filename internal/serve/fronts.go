@@ -54,6 +54,7 @@ const (
 var (
 	errNotReached = errors.New("the upstream was not reached yet")
 	errNoUpstream = errors.New("the upstream can't be reached")
+	errNoShare    = errors.New("there are more servers than sessions at the upstream: this one has no share")
 )
 
 // newBook returns the notes of the sessions at the upstreams.
@@ -122,7 +123,7 @@ func (n *Node) openFronts(o Options, h hooks, api vim.Options, sessions sessionm
 		}
 		m := sessions
 		if f.certificate != nil {
-			m.SHA1 = func() string { sum, _ := f.certificate.Thumbprints(); return colons(sum[:]) }
+			m.SHA1 = f.thumbprint
 			m.SHA256 = func() string { _, sum := f.certificate.Thumbprints(); return colons(sum[:]) }
 		}
 		f.front = front.New(front.Options{
@@ -268,12 +269,25 @@ func (f *frontServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, errNotReached.Error(), http.StatusServiceUnavailable)
 }
 
+// thumbprint returns the SHA-1 of the front's certificate as AA:BB:…, or "" if it has none.
+func (f *frontServer) thumbprint() string {
+	if f.certificate == nil {
+		return ""
+	}
+	sum, _ := f.certificate.Thumbprints()
+	return colons(sum[:])
+}
+
 // ready returns an error while the front can't serve. Anybody may read its text, so it has no details.
 func (f *frontServer) ready() error {
-	switch {
-	case f.open.Load() == nil:
+	if f.open.Load() == nil {
 		return errNotReached
-	case f.upstream.Ready() != nil:
+	}
+	err := f.upstream.Ready()
+	if _, shareless := errors.AsType[*upstream.ShareError](err); shareless {
+		return errNoShare
+	}
+	if err != nil {
 		return errNoUpstream
 	}
 	return nil

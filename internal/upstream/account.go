@@ -35,6 +35,8 @@ type Account struct {
 	opening  int              // logins in progress
 	rest     *REST            // the session of the Automation API, if that is another; may be nil
 
+	restTimes []time.Time // of the latest logins to the Automation API
+
 	privileges privileges
 }
 

@@ -190,7 +190,7 @@ func (u *Upstream) haunt(now time.Time) {
 	for _, g := range expired {
 		u.exorcise(g)
 	}
-	if u.Ready() != nil {
+	if u.server.Ready() != nil {
 		return
 	}
 	for _, g := range again {

@@ -388,6 +388,32 @@ func TestTheAutomationAPIHasASessionOfItsOwnWithinTheLimit(t *testing.T) {
 	}
 }
 
+func TestAnAccountLogsInToTheAutomationAPIAFewTimesAMinute(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "max-sessions: 3")
+	x := s.use("ann")
+	defer x.Done()
+	made := 0
+	for range 20 {
+		r, err := x.Session().REST(s.ctx())
+		if err == nil {
+			made++
+			r.Lost(errors.New("401"))
+			continue
+		}
+		if !errors.Is(err, ErrAccount) || !strings.Contains(err.Error(), "too soon") {
+			t.Fatal(err)
+		}
+	}
+	if made != restLogins {
+		t.Errorf("%d sessions within a moment", made)
+	}
+	s.clock.advance(restWindow)
+	if _, err := x.Session().REST(s.ctx()); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+}
+
 func TestACopyOfASessionTakesAPlaceForHalfAnHour(t *testing.T) {
 	s := stage(t, newDouble(t), "max-sessions: 2\nwait-timeout: 300ms\nidle-timeout: 1m")
 	for i := range 2 {

@@ -144,6 +144,10 @@ func (u *Upstream) acquire(ctx context.Context, d demand) (*Use, error) {
 		u.mu.Unlock()
 		return nil, ErrClosed
 	}
+	if err := u.hopeless(d); err != nil {
+		u.mu.Unlock()
+		return nil, err
+	}
 	if u.queue.Len() == 0 {
 		if use, err := u.serve(d); use != nil || err != nil {
 			u.mu.Unlock()
@@ -163,6 +167,15 @@ func (u *Upstream) acquire(ctx context.Context, d demand) (*Use, error) {
 	err = u.await(ctx, w, u.queue, patience)
 	u.opts.Queued(u.name, "request", u.opts.Now().Sub(began))
 	return w.use, err
+}
+
+// hopeless returns an error if waiting is of no use: this process may have no session, and has none left that could
+// serve the demand. The caller holds mu.
+func (u *Upstream) hopeless(d demand) error {
+	if d.pool != nil && d.session() != nil {
+		return nil
+	}
+	return u.shareless()
 }
 
 // enqueue adds a waiter at the end. The caller holds mu.
@@ -307,7 +320,11 @@ func (u *Upstream) dispatch() {
 		if w.pool != nil && w.on == nil && w.client == "" && wanted[w.pool] {
 			continue // somebody before it waits for the same
 		}
-		if use, err := u.serve(w.demand); use != nil || err != nil {
+		use, err := u.serve(w.demand)
+		if use == nil && err == nil {
+			err = u.hopeless(w.demand)
+		}
+		if use != nil || err != nil {
 			u.answer(w, u.queue, use, err)
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/vigate/vigate/internal/secret"
@@ -16,6 +17,15 @@ import (
 // restService is how long a session of the Automation API must be unused before another session may get
 // its place.
 const restService = 10 * time.Second
+
+// An account logs in to the Automation API at most restLogins times in restWindow. Where a session is refused as soon
+// as it is made, each request of a client would otherwise be a login.
+const (
+	restLogins = 6
+	restWindow = time.Minute
+)
+
+var errRESTSoon = errors.New("its sessions of the Automation API end too soon after they are made")
 
 // REST is a session of the Automation API. Where that shares the sessions of SOAP, it is such a session.
 // Elsewhere an account has one of its own, which takes a place among the sessions of the upstream.
@@ -34,6 +44,9 @@ type REST struct {
 
 // Token returns the value of the header vmware-api-session-id.
 func (r *REST) Token() secret.Text { return r.token }
+
+// Shared reports whether the session is that of SOAP as well, so that it lives as long as that.
+func (r *REST) Shared() bool { return r.session != nil }
 
 // Lost says that a caller saw a sign that the session has ended at the upstream.
 func (r *REST) Lost(cause error) {
@@ -105,7 +118,12 @@ func (a *Account) automationSession(ctx context.Context, path string) (*REST, er
 	}
 	u := a.upstream
 	u.mu.Lock()
-	err, _ := a.unable(u.opts.Now())
+	now := u.opts.Now()
+	err, _ := a.unable(now)
+	a.restTimes = slices.DeleteFunc(a.restTimes, func(t time.Time) bool { return now.Sub(t) >= restWindow })
+	if err == nil && len(a.restTimes) >= restLogins {
+		err = fmt.Errorf("%w: %w", ErrAccount, errRESTSoon)
+	}
 	known := a.accepted
 	u.mu.Unlock()
 	if err != nil {
@@ -119,6 +137,9 @@ func (a *Account) automationSession(ctx context.Context, path string) (*REST, er
 	if _, err := u.acquire(ctx, demand{}); err != nil {
 		return nil, err
 	}
+	u.mu.Lock()
+	a.restTimes = append(a.restTimes, now)
+	u.mu.Unlock()
 	r, err := u.loginREST(path, credentials{user: a.user, password: text, digest: d, known: known == d})
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -90,7 +90,7 @@ func (u *Upstream) ask(ctx context.Context, now time.Time) {
 	}
 	u.prolong(ctx, now)
 	u.haunt(now)
-	if u.Ready() != nil {
+	if u.server.Ready() != nil {
 		return
 	}
 	u.mu.Lock()
@@ -103,7 +103,7 @@ func (u *Upstream) ask(ctx context.Context, now time.Time) {
 	u.mu.Unlock()
 	for _, s := range quiet {
 		s.Probe(ctx)
-		if ctx.Err() != nil || u.Ready() != nil {
+		if ctx.Err() != nil || u.server.Ready() != nil {
 			return
 		}
 	}

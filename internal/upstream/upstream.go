@@ -50,6 +50,18 @@ var (
 	ErrClosed = errors.New("the upstream is closed")
 )
 
+// ShareError means that this process may have no session at the upstream: there are more processes than sessions. It
+// wraps ErrFull.
+type ShareError struct{ Sessions, Processes int }
+
+func (e *ShareError) Error() string {
+	return fmt.Sprintf("this server has no share in the %d sessions at the upstream, which %d servers divide",
+		e.Sessions, e.Processes)
+}
+
+// Unwrap returns ErrFull.
+func (e *ShareError) Unwrap() error { return ErrFull }
+
 // Options are the surroundings of an Upstream. All fields are optional.
 type Options struct {
 	Version string     // of vigate
@@ -165,8 +177,24 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 func (u *Upstream) Content(ctx context.Context) (*Content, error) { return u.server.Content(ctx) }
 
 // Ready returns an error that wraps ErrUnreachable while the upstream can't be reached, or has not been
-// tried yet.
-func (u *Upstream) Ready() error { return u.server.Ready() }
+// tried yet. It returns a *ShareError while this process may have no session there.
+func (u *Upstream) Ready() error {
+	if err := u.server.Ready(); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.shareless()
+}
+
+// shareless returns a *ShareError if this process may have no session. The caller holds mu.
+func (u *Upstream) shareless() error {
+	if u.maxSessions(u.limits.sessions) > 0 {
+		return nil
+	}
+	_, processes := u.opts.Share()
+	return &ShareError{Sessions: u.limits.sessions, Processes: processes}
+}
 
 // Name returns the name in the configuration.
 func (u *Upstream) Name() string { return u.name }
