@@ -167,13 +167,15 @@ var rooms = map[string]struct {
 	"internal/gateway/link": {"", "a URL is found without knowing the text around it"},
 	"internal/gateway/dispense": {"datadir login login/jwt peer principal secret session",
 		"it decides who gets a ticket, and knows neither the API nor where the ticket is good"},
-	"internal/gateway/path": {"binding gateway gateway/link httptoken secret upstream vim",
+	"internal/gateway/path": {"binding gateway gateway/hop gateway/link httptoken secret upstream vim",
 		"it sends what the front has admitted, and knows neither pools nor logins"},
 	"internal/gateway": {
-		"binding gateway/hop gateway/message gateway/method gateway/owned httptoken secret session upstream " +
-			"vim xmltoken",
+		"binding gateway/answer gateway/hop gateway/message gateway/method gateway/owned httptoken secret session " +
+			"upstream vim xmltoken",
 		"it passes calls on, and knows neither a binding nor the objects of the API",
 	},
+	"internal/gateway/answer": {"gateway/message secret xmltoken",
+		"what a client may see is a matter of bytes; the caller says who owns what"},
 	"internal/gateway/hop":     {"", "headers are plain values"},
 	"internal/gateway/method":  {"", "a table of names needs nothing else"},
 	"internal/gateway/owned":   {"gateway/method session", "who owns what is known without knowing how it is called"},
@@ -246,7 +248,7 @@ var homes = map[string][]string{
 		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/cli",
 		"internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
 		"internal/upstream/wire", "internal/upstream/manager",
-		"internal/sts/manager", "internal/gateway", "internal/gateway/owned",
+		"internal/sts/manager", "internal/gateway", "internal/gateway/answer", "internal/gateway/owned",
 		"internal/gateway/method",
 		"internal/gateway/path"},
 }
@@ -426,7 +428,7 @@ var large = map[string]struct {
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2750, "sessions, tickets, limits and the conditions of commits change together"},
-	"internal/upstream": {2750, "accounts, pools, places and queues of an upstream are one state under one lock"},
+	"internal/upstream": {2850, "accounts, pools, places and queues of an upstream are one state under one lock"},
 	"internal/store/bolt": {2200,
 		"the checks of the file's pages belong to the only code that may know the pages"},
 }

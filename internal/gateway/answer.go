@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/vigate/vigate/internal/gateway/answer"
 	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
@@ -131,8 +133,8 @@ func (b *body) Close() error {
 // passed returns the answer of an upstream to a call that it has carried out.
 func (p *passage) passed(ctx context.Context, response *http.Response) (*Answer, error) {
 	buffers := p.buffer()
-	set := p.patterns.of(p.Upstream.Secrets())
-	buffers.stream.Reset(set.table, &replacer{p, set}, response.Body)
+	set := p.set()
+	set.Begin(&buffers.stream, p, response.Body)
 	b := &body{p: p, ctx: ctx, buffers: buffers, source: response.Body}
 	n, err := io.ReadFull(&buffers.stream, buffers.part[:])
 	b.first = buffers.part[:n]
@@ -174,7 +176,7 @@ func (p *passage) chain(b *body) {
 	if p.Links == nil && p.retrieval == nil {
 		return
 	}
-	b.rest = io.MultiReader(newBytes(b.first), b.rest)
+	b.rest = io.MultiReader(bytes.NewReader(b.first), b.rest)
 	b.first = nil
 	if p.Links != nil {
 		b.rest = p.Links.Answer(p.call.VIM, b.rest)
@@ -237,8 +239,8 @@ func (p *passage) note() any {
 
 // whole returns an answer that is read already.
 func (p *passage) whole(response *http.Response, raw []byte) (*Answer, error) {
-	set := p.patterns.of(p.Upstream.Secrets())
-	b := &body{p: p, first: p.finish(set.table.Append(nil, raw, &replacer{p, set}))}
+	set := p.set()
+	b := &body{p: p, first: p.finish(set.Text(p, raw))}
 	if fault := p.admission.Done(nil); fault != nil {
 		return nil, fault
 	}
@@ -246,10 +248,8 @@ func (p *passage) whole(response *http.Response, raw []byte) (*Answer, error) {
 }
 
 // headers returns the headers of an answer.
-func (p *passage) headers(response *http.Response, set *patternSet) http.Header {
-	return hop.Answer(response.Header, func(v string) string {
-		return string(set.table.Append(nil, []byte(v), &replacer{p, set}))
-	})
+func (p *passage) headers(response *http.Response, set *answer.Set) http.Header {
+	return hop.Answer(response.Header, func(v string) string { return string(set.Text(p, []byte(v))) })
 }
 
 // send sends an answer to a client. If it breaks off, so does the connection, so that the client can't mistake
@@ -290,10 +290,4 @@ func (f *Front) content(ctx context.Context, c *Call, m *message.Message) (*Answ
 		return nil, fault
 	}
 	return answerOf(raw), nil
-}
-
-// isContent reports whether a request asks for the content of the service.
-func isContent(m *message.Message) bool {
-	return m.Method == "RetrieveServiceContent" ||
-		m.Method == fetch && m.Type == "ServiceInstance" && m.This.Text == "ServiceInstance" && m.Prop == "content"
 }

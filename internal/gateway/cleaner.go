@@ -10,6 +10,8 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/gateway/answer"
+	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
 	"github.com/vigate/vigate/internal/upstream"
@@ -139,21 +141,15 @@ func (f *Front) simple(ctx context.Context, s *upstream.Session, name, typ, id, 
 func (f *Front) ask(
 	ctx context.Context, s *upstream.Session, name string, on types.ManagedObjectReference, more string,
 ) ([]byte, message.Fault, error) {
-	b := []byte(`<?xml version="1.0" encoding="UTF-8"?>` +
-		`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><` + name +
-		` xmlns="urn:vim25"><_this type="`)
-	b = xmltoken.AppendText(xmltoken.AppendText(b, on.Type), "")
-	b = append(b, `">`...)
-	b = append(xmltoken.AppendText(b, on.Value), "</_this>"+more+"</"+name+"></Body></Envelope>"...)
 	h := http.Header{
 		"Content-Type": {"text/xml; charset=utf-8"}, "User-Agent": {f.Upstream.UserAgent()},
 		"Soapaction": {f.action(ctx)},
 	}
-	response, err := f.post(ctx, s, "/sdk", h, b)
+	response, err := f.post(ctx, s, target{path: "/sdk"}, h, answer.Call(name, on, more))
 	if err != nil {
 		return nil, message.Fault{}, fmt.Errorf("%s: %w", name, err)
 	}
-	raw, err := all(response, maxFault)
+	raw, err := hop.All(response, maxFault)
 	if err != nil {
 		return nil, message.Fault{}, fmt.Errorf("%s: %w", name, err)
 	}

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/gateway/answer"
 	"github.com/vigate/vigate/internal/gateway/owned"
-	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/vim"
@@ -28,14 +29,25 @@ func (f *Front) faultOf(err error) *vim.Fault {
 			Reason: "The connection to the upstream server failed after the request was sent. " +
 				"It is not known whether the request was carried out.",
 		}, err)
-	case errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrUnreachable), errors.Is(err, upstream.ErrAccount),
-		errors.Is(err, upstream.ErrClosed), errors.Is(err, errLost), errors.Is(err, errDraining):
+	case errors.Is(err, upstream.ErrUnreachable):
+		return vim.Refusal("upstream.unreachable", tryAgain, err)
+	case errors.Is(err, upstream.ErrFull):
+		if share, ok := errors.AsType[*upstream.ShareError](err); ok {
+			return vim.Refusal("upstream.share", tryAgain, err, share.Processes, share.Sessions)
+		}
+		return vim.Refusal("upstream.full", tryAgain, err)
+	case errors.Is(err, upstream.ErrAccount):
+		return vim.Refusal("upstream.account", tryAgain, err)
+	case errors.Is(err, upstream.ErrClosed), errors.Is(err, errLost), errors.Is(err, errDraining):
 		return vim.Unavailable(err)
 	case errors.Is(err, upstream.ErrGone), errors.Is(err, owned.ErrGone), errors.Is(err, session.ErrNoSession):
 		return vim.NotAuthenticated(vim.RootFolder(), vim.View)
 	}
 	return vim.FaultOf(err)
 }
+
+// tryAgain is when a client should try a call again that got no place at the upstream.
+const tryAgain = 2 * time.Second
 
 // bodyFault returns the fault for a request that could not be read.
 func bodyFault(err error) *vim.Fault {
@@ -47,18 +59,6 @@ func bodyFault(err error) *vim.Fault {
 	}
 	return vim.InvalidRequest("the message did not come whole")
 }
-
-func secretOf(s string) secret.Text { return secret.New(s) }
-
-func newBytes(b []byte) io.Reader { return bytes.NewReader(b) }
-
-const (
-	envelopeHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" +
-		`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" ` +
-		`xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">` +
-		`<soapenv:Body>`
-	envelopeTail = `</soapenv:Body></soapenv:Envelope>`
-)
 
 // answerOf returns an answer of vigate's own.
 func answerOf(raw []byte) *Answer {
@@ -74,5 +74,5 @@ func (p *passage) void() (*Answer, error) {
 		return nil, fault
 	}
 	name := p.message.Method + "Response"
-	return answerOf([]byte(envelopeHead + "<" + name + ` xmlns="urn:vim25"/>` + envelopeTail)), nil
+	return answerOf(answer.Envelope("<" + name + ` xmlns="urn:vim25"/>`)), nil
 }

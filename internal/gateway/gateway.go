@@ -19,16 +19,19 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/gateway/answer"
 	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
 	"github.com/vigate/vigate/internal/gateway/owned"
 	"github.com/vigate/vigate/internal/httptoken"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/vim"
@@ -51,8 +54,10 @@ type Options struct {
 	// End ends a session of the front, because what it owned at the upstream is gone.
 	End func(context.Context, *session.Live) error
 	// Links rewrites the URLs of the upstream. If nil, they stay.
-	Links  Links
-	Logger *slog.Logger // if nil, slog.Default
+	Links Links
+	// Thumbprint returns the SHA-1 of the front's certificate as AA:BB:…. It may be nil.
+	Thumbprint func() string
+	Logger     *slog.Logger // if nil, slog.Default
 }
 
 // Links rewrites URLs, for the client of a call: it may know the front by several names.
@@ -62,6 +67,9 @@ type Links interface {
 	Text(*vim.Call, []byte) []byte
 	// Request makes the URLs of the front those of the upstream.
 	Request(*vim.Call, []byte) []byte
+	// Address returns the URL of the front, without a path. It is nil if the client does not say under which name
+	// it knows the front.
+	Address(*vim.Call) *url.URL
 }
 
 // Front passes the calls of its clients on to an upstream. It is safe for concurrent use.
@@ -70,7 +78,7 @@ type Front struct {
 	table    *owned.Table[*upstream.Session]
 	cleaner  cleaner
 	buffers  sync.Pool // of *buffers
-	patterns patterns
+	keys     answer.Keys
 	privates privates
 }
 
@@ -131,7 +139,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, foreign := binding.NewCall(r, way, httptoken.Cookie)
-	call := &Call{VIM: &c, Path: r.URL.Path, Header: r.Header}
+	call := &Call{VIM: &c, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header}
 	if foreign {
 		f.refuse(w, r, call, vim.InvalidRequest("a page of another origin may not use this server"))
 		return
@@ -178,8 +186,8 @@ func (f *Front) refuse(w http.ResponseWriter, r *http.Request, c *Call, fault *v
 type Call struct {
 	// VIM is the call as the front's API sees it. Its object and name are set from the body.
 	VIM *vim.Call
-	// Path is the path to which the request goes, for example /sdk.
-	Path string
+	// Path is the path to which the request goes, for example /sdk, and Query the query behind it.
+	Path, Query string
 	// Header is that of the client's request.
 	Header http.Header
 	// Body is the envelope in UTF-8. It must not change until the answer is closed.
@@ -210,7 +218,7 @@ func (f *Front) read(ctx context.Context, c *Call) (*message.Message, *vim.Fault
 	}
 	defer done()
 	c.Body = bytes.TrimPrefix(c.Body, []byte("\xef\xbb\xbf")) // a byte order mark
-	m, err := message.Parse(c.Body, ownTypes)
+	m, err := message.Parse(c.Body, message.Watch{Words: ownTypes, Object: f.table.Odd()})
 	if err != nil {
 		return nil, vim.InvalidRequest(err.Error())
 	}
@@ -221,7 +229,8 @@ func (f *Front) read(ctx context.Context, c *Call) (*message.Message, *vim.Fault
 	v.Object = types.ManagedObjectReference{Type: m.Type, Value: m.This.Text}
 	v.Name = m.Method
 	if m.Cookie.Text != "" && httptoken.Token(c.Header) == "" {
-		v.Token = secretOf(m.Cookie.Text)
+		v.Token = secret.New(m.Cookie.Text)
 	}
+	c.Query = hop.Query(c.Query, v.Token.Reveal())
 	return m, nil
 }

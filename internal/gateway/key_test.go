@@ -68,21 +68,41 @@ func TestServicesBesideTheSDKGetTheUpstreamsCookieAndNoKeysElsewhere(t *testing.
 	message := `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Header><vcSessionCookie>` +
 		strings.ReplaceAll(token, "a", "&#97;") + `</vcSessionCookie></e:Header><e:Body><Find xmlns="urn:pbm">` +
 		`<_this>pm</_this><name>` + c.key + `</name></Find></e:Body></e:Envelope>`
-	got, ok := v.AskBody(message)
-	if !ok || !strings.Contains(got, "<vcSessionCookie>"+v.Session().Cookie().Reveal()+"</vcSessionCookie>") ||
+	got, refused := v.AskBody(message, true)
+	cookie := "<vcSessionCookie>" + v.Session().Cookie().Reveal() + "</vcSessionCookie>"
+	if refused != nil || !strings.Contains(got, cookie) ||
 		!strings.Contains(got, "<name>"+c.key+"</name>") {
 		t.Errorf("the upstream gets\n%s", got)
 	}
 	for text, want := range map[string]string{
 		`{"name":"` + c.key + `"}`: `{"name":"` + c.key + `"}`, "<not a message>": "<not a message>",
 	} {
-		if got, ok := v.AskBody(text); !ok || got != want {
+		if got, refused := v.AskBody(text, false); refused != nil || got != want {
 			t.Errorf("a body became %s, want %s", got, want)
 		}
 	}
-	query := "id=7&token=" + c.key + "&name=x" + c.key
-	if got, ok := v.AskQuery(query); !ok || got != "id=7&token="+upstream+"&name=x"+c.key {
+	for text, strict := range map[string]bool{
+		"<not a message>": true, " \n<a/>": true, "\x00<a/>": true, "text": true, `{"session":"` + token + `"}`: false,
+		"<a>" + token + "</a>": false, strings.Replace(message, c.key, token, 1): true,
+	} {
+		if got, refused := v.AskBody(text, strict); refused == nil {
+			t.Errorf("%s passes as %s", text, got)
+		}
+	}
+	// The key may be stored wherever it is no credential.
+	query := "id=7&token=" + c.key + "&name=" + c.key
+	if got, ok := v.AskQuery(query); !ok || got != query {
 		t.Errorf("a query became %s", got)
+	}
+	guest, fault := s.front.Begin(s.ctx(), &vim.Call{
+		Object: types.ManagedObjectReference{Type: "Path", Value: "/guestFile"}, Name: "GET", Token: secret.New(token),
+	}, gateway.Access{Prefix: "/guestFile", Path: "/guestFile"})
+	if fault != nil {
+		t.Fatal(fault.Cause)
+	}
+	defer guest.Done(nil)
+	if got, ok := guest.AskQuery(query); !ok || got != "id=7&token="+upstream+"&name="+c.key {
+		t.Errorf("a query of a guest file became %s", got)
 	}
 	if got, ok := v.Ask("/folder/" + c.key); !ok || got != "/folder/"+c.key {
 		t.Errorf("a path became %s", got)

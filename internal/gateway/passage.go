@@ -41,6 +41,8 @@ type passage struct {
 	// retrieval is set if vigate's own objects are among those that are read.
 	retrieval *retrieval
 	endWait   func()
+	// audited means that the call leaves a line in the audit log, whatever its outcome.
+	audited bool
 	// operation is the operationID of the call. named means that the front has chosen it, and adds it.
 	operation string
 	named     bool
@@ -48,16 +50,16 @@ type passage struct {
 
 // answer makes the call of a request, and returns its answer.
 func (f *Front) answer(ctx context.Context, c *Call, m *message.Message) (*Answer, *vim.Fault) {
-	if isSDK(c.Path) && isContent(m) {
+	if isSDK(c.Path) && m.AsksContent() {
 		return f.content(ctx, c, m)
 	}
 	p := &passage{Front: f, call: c, message: m, method: method.Of(m.Method)}
 	if !isSDK(c.Path) {
 		p.method = method.Method{}
 	}
-	audited := !p.method.Quiet && !method.OnlyReads(m.Method)
+	p.audited = !p.method.Quiet && !method.OnlyReads(m.Method)
 	p.operation = hop.Printable(m.Operation)
-	if audited && m.Unnamed {
+	if p.audited && m.Unnamed {
 		// The log of the upstream has the same id.
 		p.operation = "vigate-" + c.VIM.Peer.Request.String()
 		p.named = true
@@ -66,7 +68,7 @@ func (f *Front) answer(ctx context.Context, c *Call, m *message.Message) (*Answe
 		c.VIM.Note("operationID", p.operation)
 	}
 	ad, fault := f.API.Admit(ctx, c.VIM, vim.Foreign{
-		Privilege: vim.View, OwnSession: true, Waits: p.method.Waits, Audited: audited,
+		Privilege: vim.View, OwnSession: true, Waits: p.method.Waits, Audited: p.audited,
 		Measured: "upstream", Operation: method.Label(m.Method),
 	})
 	if fault != nil {
@@ -144,7 +146,11 @@ func (p *passage) allowedAs(names ...string) *vim.Fault {
 	if err != nil {
 		return vim.FaultOf(err)
 	}
-	if !slices.ContainsFunc(names, account.Allows) {
+	allowed := slices.ContainsFunc(names, account.Allows)
+	if p.audited || !allowed { // what is denied leaves a line as well
+		p.call.VIM.Note("account", account.Name())
+	}
+	if !allowed {
 		cause := fmt.Errorf("the account %s may not be used for it", account.Name())
 		return vim.NoPermission(p.call.VIM.Object, cause, vim.View)
 	}
@@ -188,8 +194,14 @@ func (p *passage) known() error {
 	if _, ok := message.Translate(m.This.Text, p.realOf); !ok {
 		return vim.ObjectNotFound(p.call.VIM.Object)
 	}
-	if _, foreign := p.table.Called(p.live, m.This.Text); foreign {
+	if _, ok := message.Translate(p.call.Query, p.realOf); !ok {
 		return vim.ObjectNotFound(p.call.VIM.Object)
+	}
+	if p.foreign(m) {
+		return vim.ObjectNotFound(p.call.VIM.Object)
+	}
+	if m.Repeats(p.call.VIM.Token.Reveal()) {
+		return vim.InvalidRequest("the token of the session is for the front alone")
 	}
 	for _, place := range m.IDs {
 		strange := ""
@@ -209,6 +221,16 @@ func (p *passage) known() error {
 		}
 	}
 	return nil
+}
+
+// foreign reports whether a request names an object of another client whose id does not show that.
+func (p *passage) foreign(m *message.Message) bool {
+	for id := range m.Objects {
+		if _, foreign := p.table.Called(p.live, id); foreign {
+			return true
+		}
+	}
+	return false
 }
 
 // realOf returns the id at the upstream of an object of the client.

@@ -9,12 +9,12 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/gateway/answer"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/vim"
-	"github.com/vigate/vigate/internal/xmltoken"
 )
 
 const viewManager = "ViewManager"
@@ -107,22 +107,7 @@ func (r *retrieval) readManager(p *passage, content *upstream.Content) error {
 	if object == nil || collector == nil || content.SessionManager == nil {
 		return errors.New("the front has no SessionManager")
 	}
-	var b bytes.Buffer
-	b.WriteString(envelopeHead + `<RetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector">` +
-		collector.ID + `</_this><specSet>`)
-	for _, s := range specs {
-		b.WriteString("<propSet><type>" + managerType + "</type>")
-		if s.All {
-			b.WriteString("<all>true</all>")
-		}
-		for _, path := range s.Paths {
-			b.WriteString("<pathSet>" + string(xmltoken.AppendText(nil, path)) + "</pathSet>")
-		}
-		b.WriteString("</propSet>")
-	}
-	b.WriteString(`<objectSet><obj type="SessionManager">` + object.ID + `</obj></objectSet></specSet><options/>` +
-		`</RetrievePropertiesEx>` + envelopeTail)
-	raw, err := p.askLocal(b.Bytes())
+	raw, err := p.askLocal(answer.Retrieval(collector.ID, object.Ref(), specs))
 	if err != nil {
 		return err
 	}
@@ -210,18 +195,8 @@ func (r *retrieval) content(kind, id string) string {
 		return ""
 	}
 	return `<propSet><name>` + name + `</name><val xmlns:XSI="http://www.w3.org/2001/XMLSchema-instance" ` +
-		`XSI:type="ArrayOfManagedObjectReference">` + references("ManagedObjectReference", refs) + `</val></propSet>`
-}
-
-// references returns references as elements.
-func references(name string, refs []types.ManagedObjectReference) string {
-	b := []byte{}
-	for _, ref := range refs {
-		b = append(b, `<`+name+` xmlns:XSI="http://www.w3.org/2001/XMLSchema-instance" type="`...)
-		b = append(xmltoken.AppendText(b, ref.Type), `" XSI:type="ManagedObjectReference">`...)
-		b = append(xmltoken.AppendText(b, ref.Value), `</`+name+`>`...)
-	}
-	return string(b)
+		`XSI:type="ArrayOfManagedObjectReference">` + answer.References("ManagedObjectReference", refs) +
+		`</val></propSet>`
 }
 
 // fetched answers Fetch of a list of the client's own objects, or returns nil.
@@ -243,7 +218,7 @@ func (p *passage) fetched(content *upstream.Content, byDefault bool) (*Answer, e
 	if fault := p.admission.Done(nil); fault != nil {
 		return nil, fault
 	}
-	return answerOf([]byte(envelopeHead + `<FetchResponse xmlns="urn:vim25"><returnval ` +
-		`xsi:type="ArrayOfManagedObjectReference">` + references("ManagedObjectReference", refs) +
-		`</returnval></FetchResponse>` + envelopeTail)), nil
+	return answerOf(answer.Envelope(`<FetchResponse xmlns="urn:vim25"><returnval ` +
+		`xsi:type="ArrayOfManagedObjectReference">` + answer.References("ManagedObjectReference", refs) +
+		`</returnval></FetchResponse>`)), nil
 }

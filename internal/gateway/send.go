@@ -26,19 +26,26 @@ var (
 	errDraining = errors.New("the server shuts down")
 )
 
+// target is a path of the upstream, with a query.
+type target struct{ path, query string }
+
 // post sends a body to a path of the upstream with the session. The error wraps upstream.ErrUnreachable if
 // nothing was sent, else errUnknown.
 func (f *Front) post(
-	ctx context.Context, s *upstream.Session, path string, h http.Header, body []byte,
+	ctx context.Context, s *upstream.Session, to target, h http.Header, body []byte,
 ) (*http.Response, error) {
 	u := *f.Upstream.URL()
-	u.Path = path
+	u.Path, u.RawQuery = to.path, to.query
 	var read atomic.Bool
 	r := &http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host, Header: h, ContentLength: int64(len(body)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: hop.NewSource(body, &read),
 		GetBody: func() (io.ReadCloser, error) { return hop.NewSource(body, &read), nil },
 	}
+	if _, ok := r.Header["User-Agent"]; !ok {
+		r.Header["User-Agent"] = []string{""} // the transport would send its own
+	}
+	r.Header["Accept-Encoding"] = []string{"identity"} // keys are looked for in the answer
 	s.Authorize(r.Header)
 	response, err := f.Upstream.RoundTrip(r.WithContext(ctx))
 	switch {
@@ -78,8 +85,10 @@ func (p *passage) round(ctx context.Context) (*http.Response, error) {
 	if p.Links != nil {
 		body = p.Links.Request(p.call.VIM, body)
 	}
+	query, _ := message.Translate(p.call.Query, p.realOf) // known has found no foreign id
+	to := target{p.call.Path, query}
 	for try := 1; ; try++ {
-		response, err := p.post(ctx, p.session, p.call.Path, hop.Request(p.call.Header), body)
+		response, err := p.post(ctx, p.session, to, hop.Request(p.call.Header, p.call.VIM.Token.Reveal()), body)
 		switch {
 		case err == nil:
 			return response, nil
@@ -151,15 +160,24 @@ const (
 // judge looks for signs that the upstream session is gone, and notes what the call has made or destroyed.
 func (p *passage) judge(ctx context.Context, response *http.Response) (*Answer, error) {
 	switch {
+	case hop.Encoded(response.Header):
+		_ = response.Body.Close() // nothing is read from it
+		return nil, fmt.Errorf("%w: the answer has an encoding that was not asked for", errUnknown)
 	case response.StatusCode == http.StatusOK && p.method.Makes != "":
 		return p.made(ctx, response)
+	case response.StatusCode == http.StatusOK && p.method.Ticket:
+		raw, err := hop.All(response, maxFault)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errUnknown, err)
+		}
+		return p.whole(response, p.ticket(raw))
 	case response.StatusCode == http.StatusOK:
 		if p.method.Destroys && p.on != nil {
 			p.table.Remove(p.on)
 		}
 		return p.passed(ctx, response)
 	}
-	raw, err := all(response, maxFault)
+	raw, err := hop.All(response, maxFault)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnknown, err)
 	}
@@ -167,16 +185,6 @@ func (p *passage) judge(ctx context.Context, response *http.Response) (*Answer, 
 		return nil, err
 	}
 	return p.whole(response, raw)
-}
-
-// all reads a whole answer of at most limit bytes.
-func all(response *http.Response, limit int64) ([]byte, error) {
-	defer func() { _ = response.Body.Close() }() // it was read
-	raw, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
-	if err == nil && int64(len(raw)) > limit {
-		err = errors.New("the answer is too long")
-	}
-	return raw, err
 }
 
 // sign returns an error if a fault is a sign that the upstream session is gone.
@@ -206,7 +214,7 @@ func (p *passage) sign(ctx context.Context, status int, raw []byte) error {
 
 // made registers what a call has made.
 func (p *passage) made(ctx context.Context, response *http.Response) (*Answer, error) {
-	raw, err := all(response, maxMade)
+	raw, err := hop.All(response, maxMade)
 	if err != nil {
 		p.session.Spoil(err)
 		return nil, fmt.Errorf("%w: %w", errUnknown, err)

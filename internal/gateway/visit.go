@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/message"
 	"github.com/vigate/vigate/internal/gateway/method"
 	"github.com/vigate/vigate/internal/upstream"
@@ -27,7 +28,9 @@ type Visit struct{ p *passage }
 // Begin admits a request to another path. The call has the token, and a name for the log. The caller must call
 // Done.
 func (f *Front) Begin(ctx context.Context, c *vim.Call, a Access) (*Visit, *vim.Fault) {
-	p := &passage{Front: f, call: &Call{VIM: c, Path: a.Prefix}, method: method.Method{Quiet: true}}
+	p := &passage{
+		Front: f, call: &Call{VIM: c, Path: a.Prefix}, method: method.Method{Quiet: true}, audited: a.Changes,
+	}
 	ad, fault := f.API.Admit(ctx, c, vim.Foreign{
 		Privilege: vim.View, OwnSession: true, Audited: a.Changes, Waits: a.Waits, Measured: "upstream path",
 	})
@@ -82,15 +85,19 @@ func (v *Visit) Renew(ctx context.Context) *vim.Fault {
 // in its place.
 func (v *Visit) Ask(text string) (_ string, ok bool) { return message.Translate(text, v.p.realOf) }
 
-// AskQuery does the same for the query of a URL. A value that is the key of the client's session becomes the
-// upstream's: so guest operations pass their token.
+// guestFiles is the prefix of the transfers of guest operations, and guestToken what authorises one: the key of
+// the session.
+const guestFiles, guestToken = "/guestFile", "token"
+
+// AskQuery does the same for the query of a URL. The token of a guest operation becomes the key of the upstream's
+// session if it is that of the client's.
 func (v *Visit) AskQuery(query string) (_ string, ok bool) {
-	if query, ok = v.Ask(query); !ok {
-		return "", false
+	if query, ok = v.Ask(query); !ok || v.p.call.Path != guestFiles {
+		return query, ok
 	}
 	parts := strings.Split(query, "&")
 	for i, part := range parts {
-		if name, value, _ := strings.Cut(part, "="); value == v.p.live.Key().String() {
+		if name, value, _ := strings.Cut(part, "="); name == guestToken && value == v.p.live.Key().String() {
 			parts[i] = name + "=" + v.p.session.Key().Reveal()
 		}
 	}
@@ -98,26 +105,44 @@ func (v *Visit) AskQuery(query string) (_ string, ok bool) {
 }
 
 // AskBody does the same for a body. In a message of SOAP, the header vcSessionCookie becomes the cookie of the
-// upstream's session: services beside the SDK know the session by it.
-func (v *Visit) AskBody(text string) (_ string, ok bool) {
-	m, err := message.Parse([]byte(text), nil)
-	if err == nil && m.Cookie.Text != "" { // any other body passes as it is
+// upstream's session: services beside the SDK know the session by it. A body with the client's token elsewhere
+// does not pass. If strict is set, nor does XML that is no message, because the token could be hidden in it.
+func (v *Visit) AskBody(text string, strict bool) (string, *vim.Fault) {
+	c := v.p.call.VIM
+	m, err := message.Parse([]byte(text), message.Watch{Object: v.p.table.Odd()})
+	switch {
+	case err == nil && v.p.foreign(m):
+		return "", vim.ObjectNotFound(c.Object)
+	case err == nil && m.Cookie.Text != "":
 		text = string(m.Append(nil, []message.Edit{{Place: m.Cookie, With: v.p.session.Cookie().Reveal()}}))
+	case err != nil && strict && !isJSON(text):
+		return "", vim.InvalidRequest(err.Error())
 	}
-	return v.Ask(text)
+	if hop.Carries(text, c.Token.Reveal()) {
+		return "", vim.InvalidRequest("the token of a session is for the front alone")
+	}
+	text, ok := v.Ask(text)
+	if !ok {
+		return "", vim.ObjectNotFound(c.Object)
+	}
+	return text, nil
+}
+
+// isJSON reports whether a text begins as an object or a list of JSON does, which no XML does.
+func isJSON(text string) bool {
+	text = strings.TrimLeft(text, " \t\r\n")
+	return text == "" || text[0] == '{' || text[0] == '['
 }
 
 // Tell translates the ids of an answer, and removes the keys of sessions.
 func (v *Visit) Tell(text string) string {
-	set := v.p.patterns.of(v.p.Upstream.Secrets())
-	return string(set.table.Append(nil, []byte(text), &replacer{v.p, set}))
+	return string(v.p.set().Text(v.p, []byte(text)))
 }
 
 // Answer does the same for a body.
 func (v *Visit) Answer(source io.Reader) io.Reader {
-	set := v.p.patterns.of(v.p.Upstream.Secrets())
 	s := new(message.Stream)
-	s.Reset(set.table, &replacer{v.p, set}, source)
+	v.p.set().Begin(s, v.p, source)
 	return s
 }
 

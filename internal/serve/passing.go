@@ -54,7 +54,7 @@ func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error)
 		End: func(ctx context.Context, l *session.Live) error {
 			return f.front.Sessions().End(ctx, l, session.Logout(l.Session()))
 		},
-		Links: p.paths, Logger: f.logger,
+		Links: p.paths, Thumbprint: f.thumbprint, Logger: f.logger,
 	})
 	p.paths.Through(p.calls)
 	front := translation.Over(p.calls, func(ctx context.Context) (*types.ServiceContent, error) {

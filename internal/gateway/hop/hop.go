@@ -7,27 +7,50 @@ package hop
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
 
 // dropped are headers of requests that don't reach the upstream: the client's credentials, what concerns only
-// the connection of the client, and what the transport sets itself.
+// the connection of the client, what the transport sets itself, and what says that the request is another one
+// than it is: who sent it, to which host, path or method.
 var dropped = map[string]bool{
 	"Cookie": true, "Authorization": true, "Vmware-Api-Session-Id": true, "Accept-Encoding": true,
 	"Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
 	"Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-	"Content-Length": true, "Host": true, "Expect": true,
+	"Content-Length": true, "Host": true, "Expect": true, "Http2-Settings": true,
+	"Forwarded": true, "Via": true, "X-Real-Ip": true, "X-Client-Ip": true, "X-Cluster-Client-Ip": true,
+	"True-Client-Ip": true, "Client-Ip": true, "X-Original-Url": true, "X-Rewrite-Url": true, "X-Original-Host": true,
+	"X-Host": true, "X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true,
 }
 
-// Request returns the headers with which a request goes to the upstream.
-func Request(from http.Header) http.Header {
+// droppedPrefixes begin the names of other such headers.
+var droppedPrefixes = []string{"X-Forwarded-", "X-Envoy-", "X-Ssl-", "X-Vmware-Forwarded-"}
+
+// passes reports whether a header of a request reaches the upstream.
+func passes(name string) bool {
+	if dropped[name] {
+		return false
+	}
+	// A server that passes headers on as variables can't tell an underscore from a hyphen.
+	if strings.Contains(name, "_") {
+		return false
+	}
+	return !slices.ContainsFunc(droppedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// Request returns the headers with which a request goes to the upstream. token is that of the client: a header
+// that contains it does not pass, whatever its name. It may be empty.
+func Request(from http.Header, token string) http.Header {
 	h := make(http.Header, len(from)+1)
 	for name, values := range from {
-		if !dropped[name] {
+		if passes(name) && !slices.ContainsFunc(values, func(v string) bool { return Carries(v, token) }) {
 			h[name] = values
 		}
 	}
@@ -37,6 +60,22 @@ func Request(from http.Header) http.Header {
 		}
 	}
 	return h
+}
+
+// Carries reports whether a text contains the token, which may be empty. The token is good at the front alone, so
+// it must not become known elsewhere.
+func Carries(text, token string) bool { return token != "" && strings.Contains(text, token) }
+
+// Query returns the query of a URL without the parts that contain the client's token, however they are escaped.
+func Query(query, token string) string {
+	if token == "" || query == "" {
+		return query
+	}
+	parts := strings.Split(query, "&")
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool {
+		plain, err := url.QueryUnescape(part)
+		return Carries(part, token) || err == nil && Carries(plain, token)
+	}), "&")
 }
 
 type source struct {
@@ -69,8 +108,12 @@ func (s *source) Close() error { return nil }
 var kept = map[string]bool{
 	"Set-Cookie": true, "Vmware-Api-Session-Id": true, "Content-Length": true, "Connection": true,
 	"Keep-Alive": true, "Proxy-Authenticate": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
-	"Www-Authenticate": true,
+	"Www-Authenticate": true, "Proxy-Authentication-Info": true, "Authentication-Info": true, "Alt-Svc": true,
+	"Public-Key-Pins": true, "Clear-Site-Data": true,
 }
+
+// Kept reports whether a header of an answer does not reach the client.
+func Kept(name string) bool { return kept[name] }
 
 // Answer returns the headers of an answer for the client. clean is called for each value, and returns what the
 // client may see of it.
@@ -87,6 +130,23 @@ func Answer(from http.Header, clean func(string) string) http.Header {
 		h[name] = all
 	}
 	return h
+}
+
+// All reads a whole answer of at most limit bytes.
+func All(response *http.Response, limit int64) ([]byte, error) {
+	defer func() { _ = response.Body.Close() }() // it was read
+	raw, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = errors.New("the answer is too long")
+	}
+	return raw, err
+}
+
+// Encoded reports whether a body is compressed, or has another encoding.
+func Encoded(h http.Header) bool {
+	return slices.ContainsFunc(h["Content-Encoding"], func(v string) bool {
+		return v != "" && !strings.EqualFold(v, "identity")
+	})
 }
 
 // InUTF8 reports whether the headers say that a message is in UTF-8, or nothing.

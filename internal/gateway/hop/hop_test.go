@@ -16,14 +16,17 @@ func TestNeitherCredentialsNorTheConnectionPass(t *testing.T) {
 	request := http.Header{
 		"Cookie": {"a=b"}, "Authorization": {"Basic x"}, "Vmware-Api-Session-Id": {"x"}, "Accept-Encoding": {"gzip"},
 		"Connection": {"close, X-Mine", "y-mine"}, "X-Mine": {"1"}, "Y-Mine": {"1"}, "Te": {"trailers"},
-		"Soapaction": {"urn:vim25/8.0"}, "X-Other": {"1", "2"},
+		"Soapaction": {"urn:vim25/8.0"}, "X-Other": {"1", "2"}, "X-Forwarded-For": {"192.0.2.1"}, "Via": {"1.1 a"},
+		"X-Forwarded-Client-Cert": {"By=a"}, "X-Original-Url": {"/b"}, "X-Http-Method-Override": {"DELETE"},
+		"X_forwarded_for": {"192.0.2.1"}, "Http2-Settings": {"AAMAAABk"}, "X-Session": {`a="front's token"`},
 	}
-	if got := hop.Request(request); len(got) != 2 || len(got["X-Other"]) != 2 || got.Get("SOAPAction") == "" {
+	got := hop.Request(request, "front's token")
+	if len(got) != 2 || len(got["X-Other"]) != 2 || got.Get("SOAPAction") == "" {
 		t.Errorf("the request goes with %v", got)
 	}
 	answer := http.Header{
 		"Set-Cookie": {"a=b"}, "Vmware-Api-Session-Id": {"x"}, "Content-Length": {"7"}, "Content-Type": {"text/xml"},
-		"Www-Authenticate": {"Basic"},
+		"Www-Authenticate": {"Basic"}, "Alt-Svc": {`h3=":443"`},
 	}
 	before := maps.Clone(answer)
 	if got := hop.Answer(answer, same); len(got) != 1 || got.Get("Content-Type") != "TEXT/XML" {
@@ -31,6 +34,33 @@ func TestNeitherCredentialsNorTheConnectionPass(t *testing.T) {
 	}
 	if !maps.EqualFunc(before, answer, func(a, b []string) bool { return a[0] == b[0] }) {
 		t.Error("the upstream's headers are changed")
+	}
+}
+
+func TestAQueryPassesWithoutTheToken(t *testing.T) {
+	for query, want := range map[string]string{
+		"": "", "wsdl": "wsdl", "a=%20b&c;d&&e=f": "a=%20b&c;d&&e=f", "a=1&token=secret&b=2": "a=1&b=2",
+		"x=%73ecret": "", "secret": "", "a=%zz&b=secret": "a=%zz",
+	} {
+		if got := hop.Query(query, "secret"); got != want {
+			t.Errorf("%q became %q, want %q", query, got, want)
+		}
+	}
+	if got := hop.Query("a=1", ""); got != "a=1" {
+		t.Errorf("without a token: %q", got)
+	}
+}
+
+func TestAnEncodingIsSeen(t *testing.T) {
+	for value, want := range map[string]bool{
+		"": false, "identity": false, "gzip": true, "Identity": false, "br": true,
+	} {
+		if got := hop.Encoded(http.Header{"Content-Encoding": {value}}); got != want {
+			t.Errorf("%q: %v", value, got)
+		}
+	}
+	if !hop.Encoded(http.Header{"Content-Encoding": {"identity", "gzip"}}) {
+		t.Error("the second encoding is not seen")
 	}
 }
 

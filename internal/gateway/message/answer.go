@@ -56,6 +56,50 @@ func Returned(raw []byte) []Reference {
 	return all
 }
 
+// Member is a member of the only value in an answer.
+type Member struct {
+	Name string
+	Place
+	// Element is the place of the whole element.
+	Element Place
+}
+
+// Members returns the members of the value that an answer consists of. The Text of one that has members itself is
+// empty.
+func Members(raw []byte) []Member {
+	const depth = 4 // Envelope, Body, the response, returnval
+	var r xmltoken.Reader
+	r.Start(raw, xmltoken.Options{Limits: limits})
+	var all []Member
+	var path []string
+	for {
+		t, err := r.Next()
+		if err != nil {
+			return all
+		}
+		switch t.Kind {
+		case xmltoken.StartTag:
+			if len(path) == depth && path[1] == "Body" && path[3] == "returnval" {
+				all = append(all, Member{
+					Name: string(t.Name), Place: Place{Begin: t.End}, Element: Place{Begin: t.Begin},
+				})
+			}
+			path = append(path, string(t.Name))
+		case xmltoken.Text:
+			if len(path) == depth+1 && len(all) > 0 {
+				all[len(all)-1].Text += string(t.Text)
+			}
+		case xmltoken.EndTag:
+			path = path[:len(path)-1]
+			if len(path) == depth && len(all) > 0 && all[len(all)-1].Element.End == 0 {
+				m := &all[len(all)-1]
+				m.Begin = min(m.Begin, t.Begin)
+				m.End, m.Element.End = t.Begin, t.End
+			}
+		}
+	}
+}
+
 // walk reads an answer of a trusted server. visit is called with each start tag, and with the text of each
 // element that ends, for which the tag is nil. path has the names of the open elements. An answer that can't be
 // read ends the walk.

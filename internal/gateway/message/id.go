@@ -22,13 +22,17 @@ func formed(text string) bool {
 
 // nextID finds the first id in a text. If there is none, both results are equal.
 func nextID(text string) (from, to int) {
-	for at := 0; ; {
+	alone := false // the text is nothing but one id, perhaps with blanks around it
+	for at, first := 0, true; ; first = false {
 		n := indexFold(text[at:], "session")
 		if n < 0 {
 			return 0, 0
 		}
 		from = at + n
-		if to = from + idLength(text, from); to > from {
+		if first {
+			alone = strings.TrimSpace(text[:from]) == ""
+		}
+		if to = from + idLength(text, from, alone && first); to > from {
 			return from, to
 		}
 		at = from + len("session")
@@ -49,8 +53,8 @@ func indexFold(s, lower string) int {
 }
 
 // idLength returns the length of the id that begins in text at the offset, or 0. An id amid other text needs
-// two UUIDs. A text that is nothing but an id may have other parts.
-func idLength(text string, from int) int {
+// two UUIDs. A text that is nothing but an id may have other parts; alone means that nothing is before it.
+func idLength(text string, from int, alone bool) int {
 	rest := text[from:]
 	open := 0
 	switch {
@@ -75,7 +79,7 @@ func idLength(text string, from int) int {
 	if key-open == uuid && end-key > uuid {
 		return end
 	}
-	if strings.TrimSpace(text) == rest[:end] {
+	if alone && strings.TrimSpace(rest[end:]) == "" {
 		return end
 	}
 	return 0

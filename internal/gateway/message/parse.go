@@ -47,6 +47,8 @@ type Message struct {
 	Named bool
 	// Hidden means that such an id is where no receiver reads one, for example in an attribute.
 	Hidden bool
+	// Objects are the different texts of which Watch.Object says that they name an object, in no order.
+	Objects map[string]bool
 	// Body and After are the offsets of the operation's start tag and of the byte after its end tag.
 	Body, After int
 
@@ -73,13 +75,26 @@ func (e *FormError) Error() string { return e.reason }
 
 func bad(reason string) error { return &FormError{reason} }
 
+// Watch says what Parse looks for in the texts of a request. The zero Watch looks for nothing.
+type Watch struct {
+	// Words are the words to look for, without the prefix that a text may have.
+	Words map[string]bool
+	// Object reports whether a text, without blanks around it, is the id of an object that belongs to a session
+	// although its form does not show that. It is asked about the text of each element that is a reference, and
+	// about each longer text, since a receiver may not need the attribute that makes a reference of it. It may be
+	// nil.
+	Object func(text string) bool
+}
+
+// leastID is the least length of an id in a text that is no reference, in bytes. A shorter text may be anything.
+const leastID = 8
+
 // Parse reads a request, which must be in UTF-8 and must not change later. It refuses what different
-// receivers could read in different ways: a second operation, a second object, text beside elements. words are
-// the words to look for, without the prefix that a text may have.
+// receivers could read in different ways: a second operation, a second object, text beside elements.
 //
 // The error is a *FormError.
-func Parse(raw []byte, words map[string]bool) (*Message, error) {
-	p := parser{message: Message{Raw: raw, Unnamed: true}, watched: words}
+func Parse(raw []byte, w Watch) (*Message, error) {
+	p := parser{message: Message{Raw: raw, Unnamed: true}, watch: w}
 	p.reader.Start(raw, xmltoken.Options{Limits: limits})
 	err := p.read()
 	if broken, ok := errors.AsType[*xmltoken.Error](err); ok {
@@ -95,7 +110,7 @@ func Parse(raw []byte, words map[string]bool) (*Message, error) {
 type parser struct {
 	reader  xmltoken.Reader
 	message Message
-	watched map[string]bool
+	watch   Watch
 	open    []element
 	section section
 	members int // elements that the operation has
@@ -109,6 +124,7 @@ type element struct {
 	name string
 	// parent is set if the element has children, and worded if it has text that is not blank.
 	parent, worded bool
+	reference      bool // it has the attribute type
 }
 
 // section is the part of the envelope that is read.
@@ -190,7 +206,7 @@ func (p *parser) start(t *xmltoken.Token) error {
 	if err := p.place(t, depth); err != nil {
 		return err
 	}
-	p.open = append(p.open, element{name: string(t.Name)})
+	p.open = append(p.open, element{name: string(t.Name), reference: t.Attribute("", "type") != nil})
 	p.begin, p.text = t.End, p.text[:0]
 	return nil
 }
@@ -239,6 +255,7 @@ func (p *parser) end(t *xmltoken.Token) error {
 	e := p.open[depth]
 	p.open = p.open[:depth]
 	if !e.parent {
+		p.object(e.reference)
 		if err := p.leaf(e.name, depth, t.Begin); err != nil {
 			return err
 		}
@@ -281,11 +298,26 @@ func (p *parser) leaf(name string, depth, end int) error {
 	case depth == 3 && p.section == body && name == "prop":
 		m.Prop = string(p.text)
 	}
-	if p.watched[bare(string(p.text))] {
+	if p.watch.Words[bare(string(p.text))] {
 		m.Named = true
 	}
 	p.ids(p.begin, end)
 	return nil
+}
+
+// object notes the text of an element if that names an object.
+func (p *parser) object(reference bool) {
+	if p.watch.Object == nil {
+		return
+	}
+	text := string(bytes.TrimSpace(p.text))
+	if text == "" || !reference && len(text) < leastID || !p.watch.Object(text) {
+		return
+	}
+	if p.message.Objects == nil {
+		p.message.Objects = map[string]bool{}
+	}
+	p.message.Objects[text] = true
 }
 
 // bare returns a name without blanks and without its prefix: vim25:Folder and vim.Folder are Folder.
@@ -313,6 +345,18 @@ func (p *parser) ids(begin, end int) {
 		p.message.IDs = append(p.message.IDs, Place{begin + at + from, begin + at + to, text[at+from : at+to]})
 		at += to
 	}
+}
+
+// AsksContent reports whether the request asks for the content of the service.
+func (m *Message) AsksContent() bool {
+	return m.Method == "RetrieveServiceContent" ||
+		m.Method == "Fetch" && m.Type == "ServiceInstance" && m.This.Text == "ServiceInstance" && m.Prop == "content"
+}
+
+// Repeats reports whether a text, which may be empty, stands elsewhere than in the header vcSessionCookie.
+func (m *Message) Repeats(text string) bool {
+	b := []byte(text)
+	return len(b) > 0 && (bytes.Contains(m.Raw[:m.Cookie.Begin], b) || bytes.Contains(m.Raw[m.Cookie.End:], b))
 }
 
 // Edit is a new text for a place.

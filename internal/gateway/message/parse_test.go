@@ -28,7 +28,7 @@ func call(arguments string) string {
 
 func parse(t *testing.T, raw string) *message.Message {
 	t.Helper()
-	m, err := message.Parse([]byte(raw), nil)
+	m, err := message.Parse([]byte(raw), message.Watch{})
 	if err != nil {
 		t.Fatalf("%v in %s", err, raw)
 	}
@@ -107,7 +107,7 @@ func TestWhatReceiversMayReadDifferentlyIsRefused(t *testing.T) {
 		call(`<a>sess<b/>ion[` + key + `]` + uuid + `</a>`), call(`text`), call(``) + call(``), call(``) + "text",
 		strings.Replace(call(``), "UTF-8", "UTF-16", 1), `<!DOCTYPE a []>` + call(``),
 	} {
-		m, err := message.Parse([]byte(raw), nil)
+		m, err := message.Parse([]byte(raw), message.Watch{})
 		if _, ok := errors.AsType[*message.FormError](err); !ok {
 			t.Errorf("%s: %+v, %v", raw, m, err)
 		}
@@ -201,7 +201,7 @@ func FuzzPassingOn(f *testing.F) {
 	}
 	f.Add(envelope(`<Header><vcSessionCookie>c</vcSessionCookie></Header>`, `<A><_this type="B">`+id+`</_this></A>`))
 	f.Fuzz(func(t *testing.T, raw string) {
-		m, err := message.Parse([]byte(raw), nil)
+		m, err := message.Parse([]byte(raw), message.Watch{})
 		if err != nil {
 			return
 		}
@@ -239,4 +239,47 @@ func FuzzPassingOn(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Texts that almost are ids must not be looked at again and again.
+func TestALongTextIsSearchedForIDsOnce(t *testing.T) {
+	const size = 8 << 20
+	blanks := strings.Repeat(" ", size/2)
+	for name, text := range map[string]string{
+		"short ids behind blanks": blanks + strings.Repeat("session[x]y ", size/24),
+		"one before blanks":       "session[x]y" + blanks + strings.Repeat("session[x]y ", size/24),
+		"openings":                strings.Repeat("session[", size/8),
+		"a long word":             "session[" + strings.Repeat("a", size),
+		"letters":                 strings.Repeat("s", size),
+	} {
+		m, err := message.Parse([]byte(request(text)), message.Watch{})
+		if err != nil || len(m.IDs) > 0 {
+			t.Errorf("%s: %v, %d ids", name, err, len(m.IDs))
+		}
+	}
+}
+
+func request(text string) string {
+	return `<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><Find xmlns="urn:vim25">` +
+		`<_this>x</_this><name>` + text + `</name></Find></Body></Envelope>`
+}
+
+func TestAnAnswerHasTheMembersOfItsValue(t *testing.T) {
+	raw := `<e:Envelope xmlns:e="x"><e:Header><returnval><host>no</host></returnval></e:Header><e:Body><R><other/>` +
+		`<returnval type="T"> <host a="1">a&amp;b</host><list><host>in</host></list><empty/></returnval></R></e:Body>` +
+		`</e:Envelope>`
+	var got []string
+	for _, m := range message.Members([]byte(raw)) {
+		got = append(got, m.Name+"|"+m.Text+"|"+raw[m.Begin:m.End]+"|"+raw[m.Element.Begin:m.Element.End])
+	}
+	want := []string{
+		`host|a&b|a&amp;b|<host a="1">a&amp;b</host>`, `list||<host>in</host>|<list><host>in</host></list>`,
+		`empty|||<empty/>`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got := message.Members([]byte(raw[:len(raw)-60])); len(got) > 3 {
+		t.Errorf("a cut answer has %v", got)
+	}
 }

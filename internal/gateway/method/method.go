@@ -26,6 +26,8 @@ type Method struct {
 	Waits bool
 	// Destroys means that the object that is called ends with the call.
 	Destroys bool
+	// Ticket means that the method returns a ticket for the console of a machine, with the server that serves it.
+	Ticket bool
 	// Session means that the member "sessionId" is the key of a session that the server looks up. Everywhere
 	// else the client's key is a text like any other: the upstream's key in its place would be stored there
 	// for others to read.
@@ -82,6 +84,9 @@ var Names = map[string]Method{
 	"ReadNextTasks":                         {Quiet: true},
 	"ReadPreviousTasks":                     {Quiet: true},
 	"DestroyCollector":                      {Destroys: true, Quiet: true},
+
+	"AcquireTicket":    {Ticket: true},
+	"AcquireMksTicket": {Ticket: true},
 
 	"HasPrivilegeOnEntities": {Session: true},
 	"HasPrivilegeOnEntity":   {Session: true},

@@ -21,6 +21,21 @@ func (t *Table[S]) Called(l *session.Live, id string) (o *Object[S], foreign boo
 	return nil, false
 }
 
+// Odd returns a function that reports whether a text is the id of such an object, whoever owns it. It is nil while
+// there is none.
+func (t *Table[S]) Odd() func(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.odd) == 0 {
+		return nil
+	}
+	return func(id string) bool {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.odd[id] != nil
+	}
+}
+
 // isOdd reports whether the id does not show that the object belongs to a session.
 func (o *Object[S]) isOdd() bool {
 	return o.Type != method.Token && !strings.HasPrefix(o.Real, "session[")

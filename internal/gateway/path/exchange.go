@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/gateway/link"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
@@ -117,7 +118,7 @@ func (x *exchange) readBody() bool {
 	case isUpgrade(x.r.Header):
 		x.whole = true
 		return true
-	case !x.isMessage(x.r.Header):
+	case !x.asksMessage():
 		if x.r.ContentLength < 0 || x.r.ContentLength > maxRepeatable {
 			x.r.Body = &upload{ReadCloser: x.r.Body, control: http.NewResponseController(x.w)}
 			return x.probe()
@@ -161,21 +162,24 @@ func (x *exchange) refuseLate(fault *vim.Fault) {
 	x.answer(fault)
 }
 
-// isMessage reports whether a body is a message, in which URLs and ids are translated. A file passes as it
-// is, whatever its type.
+// asksMessage reports whether the body of the request is a message, in which URLs and ids are translated. The
+// client says so, except of services that get nothing else.
+func (x *exchange) asksMessage() bool { return x.service.soap || x.isMessage(x.r.Header) }
+
+// isMessage reports whether headers say that a body is a message. A file passes as it is, whatever its type.
 func (x *exchange) isMessage(h http.Header) bool {
 	if x.service.way == data || x.service.way == tunnel || x.service.sealed {
 		return false
 	}
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
-		return false
+		return true // a server that does not say what it sends may send anything
 	}
 	switch kind {
-	case "application/json", "application/xml", "application/soap+xml", "application/x-www-form-urlencoded":
+	case "application/xml", "application/soap+xml", "application/x-www-form-urlencoded":
 		return true
 	}
-	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml")
+	return isJSON(kind) || strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+xml")
 }
 
 // forward sends the request and streams the answer.
@@ -192,20 +196,15 @@ func (x *exchange) forward(ctx context.Context) {
 	proxy.ServeHTTP(x.w, x.r.WithContext(ctx))
 }
 
-// removed are the headers of a request that the upstream does not get: credentials, and what only the
-// client and the front agree on.
-var removed = []string{
-	"Cookie", "Authorization", "Proxy-Authorization", "Vmware-Api-Session-Id", "Accept-Encoding", "Forwarded",
-	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip",
-}
-
 // rewrite makes the request that goes to the upstream, but for what depends on the session.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	upstream := x.h.Upstream.URL()
 	p.Out.URL = &url.URL{Scheme: upstream.Scheme, Host: upstream.Host, RawQuery: p.In.URL.RawQuery}
 	p.Out.Host = ""
-	for _, name := range removed {
-		p.Out.Header.Del(name)
+	p.Out.Header = hop.Request(p.Out.Header, x.call.Token.Reveal())
+	if isUpgrade(p.In.Header) {
+		p.Out.Header.Set("Connection", "Upgrade")
+		p.Out.Header.Set("Upgrade", "websocket")
 	}
 	// The transport would ask for compression, and texts are searched for in the answer.
 	p.Out.Header.Set("Accept-Encoding", "identity")

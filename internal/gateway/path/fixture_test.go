@@ -174,7 +174,13 @@ func (p *passage) Ask(text string) (string, bool) {
 
 func (p *passage) AskQuery(query string) (string, bool) { return p.Ask(query) }
 
-func (p *passage) AskBody(text string) (string, bool) { return p.Ask(text) }
+func (p *passage) AskBody(text string, _ bool) (string, *vim.Fault) {
+	text, ok := p.Ask(text)
+	if !ok {
+		return "", vim.ObjectNotFound(p.call.Object)
+	}
+	return text, nil
+}
 
 func (p *passage) Tell(text string) string {
 	all := ids(p.session().key)

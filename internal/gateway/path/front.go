@@ -60,8 +60,8 @@ var errREST = errors.New("the upstream does not know the session of its Automati
 
 // ProbeREST implements Session.
 func (s *seat) ProbeREST(ctx context.Context, id secret.Text) bool {
-	if s.rest == nil || id.IsZero() {
-		return true // there is none that could be lost
+	if s.rest == nil || id.IsZero() || s.rest.Shared() {
+		return true // there is none that could be lost, or Probe has found it alive
 	}
 	for _, path := range []string{sessionPath, oldSessionPath} {
 		switch s.ask(ctx, path, id) {

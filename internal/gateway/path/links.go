@@ -18,10 +18,7 @@ type rewriters struct {
 // links returns what rewrites the URLs of an answer to a call, and of its request. They have the name by
 // which the client knows the front. Those of the last name are kept: nearly all clients use the same.
 func (h *Handler) links(c *vim.Call) (toFront, toUpstream *link.Rewriter) {
-	front := url.URL{Scheme: "http", Host: c.HTTP.Host}
-	if c.Peer != nil && c.Peer.TLS {
-		front.Scheme = "https"
-	}
+	front := *frontOf(c)
 	last := h.last.Load()
 	if last == nil || last.front != front {
 		last = &rewriters{front: front}
@@ -39,6 +36,24 @@ func (h *Handler) newLinks(front *url.URL) (toFront, toUpstream *link.Rewriter) 
 	}
 	fill := &url.URL{Scheme: u.Scheme, Host: "*"}
 	return link.New([]*url.URL{upstream, fill}, front, h.Serves), link.New([]*url.URL{front}, upstream, h.Serves)
+}
+
+// frontOf returns the URL of the front, as the client of a call knows it.
+func frontOf(c *vim.Call) *url.URL {
+	front := &url.URL{Scheme: "http", Host: c.HTTP.Host}
+	if c.Peer != nil && c.Peer.TLS {
+		front.Scheme = "https"
+	}
+	return front
+}
+
+// Address returns the URL of the front, as the client of a call knows it, or nil if that is not clear.
+func (h *Handler) Address(c *vim.Call) *url.URL {
+	front := frontOf(c)
+	if !plainHost(front.Host) || front.Hostname() == "" {
+		return nil
+	}
+	return front
 }
 
 // Answer makes the URLs of the upstream in an answer those of the front. With Text and Request the handler

@@ -68,8 +68,9 @@ type Passage interface {
 	Ask(text string) (_ string, ok bool)
 	// AskQuery does the same for a query, where a value may also be the key of the client's session.
 	AskQuery(query string) (_ string, ok bool)
-	// AskBody does the same for a body, where a message may also carry the cookie of the client's session.
-	AskBody(text string) (_ string, ok bool)
+	// AskBody does the same for a body, where a message of SOAP may also carry the cookie of the client's session.
+	// The fault says why it can't pass. strict means that XML must be such a message.
+	AskBody(text string, strict bool) (string, *vim.Fault)
 	// Tell translates the ids of an answer, and removes the keys of sessions.
 	Tell(text string) string
 	// Answer does the same for a body.
@@ -149,7 +150,7 @@ func (h *Handler) Serves(path string) bool {
 		return false
 	}
 	s := h.table.find(p)
-	return s != nil && s.way != refused || below(p, "/sdk")
+	return s != nil && s.way != refused || isSDK(p)
 }
 
 // ServeHTTP passes one request on.
@@ -166,7 +167,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Sessions.ServeHTTP(w, withPath(r, canonical))
 		return
 	}
-	if x.service == nil && below(path, "/sdk") && h.SOAP != nil {
+	if x.service == nil && isSDK(path) && h.SOAP != nil {
 		h.SOAP.ServeHTTP(w, withPath(r, path))
 		return
 	}
@@ -185,7 +186,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(http.StatusForbidden, "A browser sent this for a page of another origin.")
 		return
 	}
-	if x.service.way == messages && r.Method == http.MethodPost && h.SOAP != nil && isSOAP(r.Header) {
+	if isUpgrade(r.Header) && !x.upgrades() {
+		x.fail(http.StatusBadRequest, "Only a WebSocket is passed on, where there is one.")
+		return
+	}
+	if x.isCall() {
 		h.SOAP.ServeHTTP(w, withPath(r, path))
 		return
 	}
@@ -234,13 +239,28 @@ func take(places chan struct{}) (release func()) {
 	}
 }
 
-// isSOAP reports whether a request is a message of SOAP.
-func isSOAP(h http.Header) bool {
-	if len(h["Soapaction"]) > 0 {
+// isCall reports whether the request is a message of SOAP for a service beside the SDK.
+func (x *exchange) isCall() bool {
+	if x.service.way != messages || x.r.Method != http.MethodPost || x.h.SOAP == nil {
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	switch {
+	case len(x.r.Header["Soapaction"]) > 0, err == nil && (kind == "text/xml" || kind == "application/soap+xml"):
 		return true
 	}
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && (kind == "text/xml" || kind == "application/soap+xml")
+	return x.service.soap && !isJSON(kind)
+}
+
+// isJSON reports whether a media type is that of JSON.
+func isJSON(kind string) bool { return kind == "application/json" || strings.HasSuffix(kind, "+json") }
+
+// upgrades reports whether a request may switch to the protocol that it asks for. Through any other one, a client
+// could send the upstream requests that nobody reads.
+func (x *exchange) upgrades() bool {
+	all := x.r.Header["Upgrade"]
+	return len(all) == 1 && strings.EqualFold(strings.TrimSpace(all[0]), "websocket") &&
+		x.r.Method == http.MethodGet && x.r.ContentLength == 0 && (x.service.way == tunnel || x.service.configured)
 }
 
 // isUpgrade reports whether a request asks for another protocol on its connection.

@@ -186,6 +186,9 @@ func (x *exchange) serveRPC() {
 	case strings.EqualFold(c.service, sessionService), x.r.Header.Get("Vapi-Service") != "":
 		x.serveSession()
 		return
+	case refusesCall(c.service):
+		x.fail(http.StatusNotFound, "There is no such service.")
+		return
 	case c.at == nil:
 		x.fail(http.StatusUnauthorized, "This call needs a session.")
 		return

@@ -63,7 +63,8 @@ type scene struct {
 	keys map[string]bool // of all sessions at the upstream
 }
 
-func stage(t *testing.T) *scene {
+// stage makes a scene. A spy may stand before the simulator.
+func stage(t *testing.T, spies ...*spy) *scene {
 	t.Helper()
 	s := &scene{t: t, keys: map[string]bool{}}
 	model := simulator.VPX()
@@ -75,6 +76,9 @@ func stage(t *testing.T) *scene {
 	s.upstream = s.simulator.NewServer()
 	// The simulator goes on with waits whose session has ended, whatever becomes of their connections.
 	t.Cleanup(func() { go s.upstream.Close() })
+	for _, spy := range spies {
+		s.upstream.URL.Host = spy.watch(t, s.simulator.ServeMux)
+	}
 	s.open()
 
 	logger := slog.New(slog.DiscardHandler)

@@ -27,6 +27,11 @@ type service struct {
 	// sealed services answer with signatures over their content, or get such requests: nothing in these
 	// is changed.
 	sealed bool
+	// soap services speak nothing but SOAP: a request that is no message does not pass, whatever it says that it
+	// is, because a careless server could read it all the same. Other messages may be anything.
+	soap bool
+	// configured services are those of the key "paths". What they speak is not known.
+	configured bool
 }
 
 // known are the services of vCenter and ESXi.
@@ -36,11 +41,11 @@ var known = []service{
 	{prefix: "/guestFile", way: data},
 	{prefix: "/cls", way: messages},
 	{prefix: "/cls/data", way: data},
-	{prefix: "/pbm", way: messages},
-	{prefix: "/sms", way: messages},
-	{prefix: "/vsanHealth", way: messages},
-	{prefix: "/eam", way: messages},
-	{prefix: "/vslm", way: messages},
+	{prefix: "/pbm", way: messages, soap: true},
+	{prefix: "/sms", way: messages, soap: true},
+	{prefix: "/vsanHealth", way: messages, soap: true},
+	{prefix: "/eam", way: messages, soap: true},
+	{prefix: "/vslm", way: messages, soap: true},
 	{prefix: "/sdk/vimServiceVersions.xml", way: document},
 	{prefix: "/sdk/vsanServiceVersions.xml", way: document},
 	{prefix: "/api", way: automation},
@@ -55,6 +60,33 @@ var known = []service{
 	{prefix: "/rest/vcenter/tokenservice", way: refused},
 	{prefix: "/api/vcenter/authentication", way: refused},
 	{prefix: "/rest/vcenter/authentication", way: refused},
+	{prefix: "/rest/com/vmware/vcenter/tokenservice", way: refused},
+	{prefix: "/rest/com/vmware/vcenter/authentication", way: refused},
+}
+
+// refusedCalls begin the names of the services of JSON-RPC that are refused, for the same reason.
+var refusedCalls = []string{"com.vmware.vcenter.tokenservice", "com.vmware.vcenter.authentication"}
+
+// refusesCall reports whether a service of JSON-RPC is refused, however its name is written.
+func refusesCall(service string) bool {
+	service = strings.ToLower(strings.TrimSpace(service))
+	return slices.ContainsFunc(refusedCalls, func(s string) bool {
+		rest, ok := strings.CutPrefix(service, s)
+		return ok && (rest == "" || rest[0] == '.')
+	})
+}
+
+// isSDK reports whether a clean path is one of those at which calls are served: /sdk, and the names that some
+// clients append to it. What is deeper is the upstream's own VI JSON, whose calls name their object and operation
+// in the path, and the front serves that itself.
+func isSDK(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/sdk")
+	if !ok {
+		return false
+	}
+	name := strings.TrimPrefix(rest, "/")
+	plain, err := url.PathUnescape(name)
+	return err == nil && (rest == "" || rest != name) && !strings.Contains(plain, "/")
 }
 
 // The paths of the session resource of the Automation API, and of its JSON-RPC.
@@ -67,13 +99,13 @@ const (
 // table finds the service of a path.
 type table []service
 
-// newTable returns the table of the known services, and of the other prefixes, whose bodies are files.
+// newTable returns the table of the known services, and of the other prefixes.
 func newTable(others []string) table {
 	t := slices.Clone(known)
 	for _, p := range others {
 		p = "/" + strings.Trim(p, "/")
 		if p != "/" && !slices.ContainsFunc(t, func(s service) bool { return s.prefix == p }) {
-			t = append(t, service{prefix: p, way: messages})
+			t = append(t, service{prefix: p, way: messages, configured: true})
 		}
 	}
 	slices.SortStableFunc(t, func(a, b service) int { return cmp.Compare(len(b.prefix), len(a.prefix)) })

@@ -7,8 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 
+	"github.com/vigate/vigate/internal/gateway/hop"
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -47,7 +47,7 @@ func discard(res *http.Response) {
 
 // send sends the request on the present session.
 func (x *exchange) send(out *http.Request) (*http.Response, error) {
-	req := out.Clone(out.Context())
+	req := out.Clone(plain{out.Context()})
 	if err := x.authorize(req); err != nil {
 		return nil, err
 	}
@@ -58,8 +58,18 @@ func (x *exchange) send(out *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pass on %s: %w", x.service.prefix, err)
 	}
-	return res, nil
+	// The transport sets the trailers of its own answer: those of the copy stay empty.
+	kept := *res
+	kept.Trailer = nil
+	return &kept, nil
 }
+
+// plain is a context without values. The proxy sends what it hears through a value: answers that come before the
+// answer, with headers that nobody has cleaned.
+type plain struct{ context.Context }
+
+// Value implements context.Context.
+func (plain) Value(any) any { return nil }
 
 // authorize adds the credentials of the present session.
 func (x *exchange) authorize(req *http.Request) error {
@@ -90,7 +100,7 @@ func (x *exchange) usesREST() bool {
 
 // translate sets the path, the query and the body, with the ids of the upstream.
 func (x *exchange) translate(req *http.Request) error {
-	path, query, ok := x.path, x.r.URL.RawQuery, true
+	path, query, ok := x.path, hop.Query(x.r.URL.RawQuery, x.call.Token.Reveal()), true
 	if x.passage != nil {
 		var okQuery bool
 		path, ok = x.passage.Ask(path)
@@ -101,11 +111,15 @@ func (x *exchange) translate(req *http.Request) error {
 		x.fault = vim.ObjectNotFound(x.call.Object)
 		return errAnswered
 	}
-	plain, err := url.PathUnescape(path)
+	decoded, err := url.PathUnescape(path)
 	if err != nil {
 		return fmt.Errorf("read path: %w", err)
 	}
-	req.URL.Path, req.URL.RawPath, req.URL.RawQuery = plain, path, query
+	if hop.Carries(decoded, x.call.Token.Reveal()) {
+		x.fault = vim.InvalidRequest(forFront)
+		return errAnswered
+	}
+	req.URL.Path, req.URL.RawPath, req.URL.RawQuery = decoded, path, query
 	if !x.whole {
 		return nil
 	}
@@ -113,13 +127,10 @@ func (x *exchange) translate(req *http.Request) error {
 	if x.credential != nil {
 		b = x.credential.replace(b, x.rest)
 	}
-	if len(b) > 0 && x.isMessage(x.r.Header) {
+	if len(b) > 0 && x.asksMessage() {
 		text := x.toUpstream.Text(string(b))
-		if x.passage != nil {
-			if text, ok = x.passage.AskBody(text); !ok {
-				x.fault = vim.ObjectNotFound(x.call.Object)
-				return errAnswered
-			}
+		if text, x.fault = x.askBody(text); x.fault != nil {
+			return errAnswered
 		}
 		b = []byte(text)
 	}
@@ -134,6 +145,20 @@ func (x *exchange) translate(req *http.Request) error {
 	req.GetBody = func() (io.ReadCloser, error) { return bodyOf(b), nil }
 	return nil
 }
+
+// askBody returns a message as the upstream gets it.
+func (x *exchange) askBody(text string) (string, *vim.Fault) {
+	if x.passage != nil {
+		return x.passage.AskBody(text, x.service.soap)
+	}
+	if hop.Carries(text, x.call.Token.Reveal()) {
+		return "", vim.InvalidRequest(forFront)
+	}
+	return text, nil
+}
+
+// forFront is why a request does not pass that has the token elsewhere than where a front looks for it.
+const forFront = "the token of a session is for the front alone"
 
 // judge decides whether the request is sent once more. If not, a fault says why there is no answer.
 func (x *exchange) judge(
@@ -203,22 +228,25 @@ func isClosed(c <-chan struct{}) bool {
 
 // modify changes the answer before it is passed on.
 func (x *exchange) modify(res *http.Response) error {
-	res.Header.Del("Set-Cookie")
-	res.Header.Del(httptoken.Header)
+	switching := res.StatusCode == http.StatusSwitchingProtocols
 	for name, values := range res.Header {
+		if hop.Kept(name) && !(switching && (name == "Connection" || name == "Upgrade")) && name != "Content-Length" {
+			delete(res.Header, name)
+			continue
+		}
 		for i, v := range values {
 			res.Header[name][i] = x.tell(v)
 		}
 	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	if switching {
 		x.passage.Release()
 		return nil
 	}
 	if !x.isMessage(res.Header) {
 		return nil
 	}
-	if e := res.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return fmt.Errorf("pass on %s: the answer has the encoding %.32q, which was not asked for", x.service.prefix, e)
+	if hop.Encoded(res.Header) {
+		return fmt.Errorf("pass on %s: the answer has an encoding that was not asked for", x.service.prefix)
 	}
 	res.Header.Del("Content-Length")
 	res.ContentLength = -1
