@@ -38,3 +38,16 @@ func withURL(r *http.Request, u *url.URL) *http.Request {
 	changed.URL = u
 	return &changed
 }
+
+// PlainHost reports whether a Host header of a client can stand in every kind of text: it has only the
+// characters of names, addresses and ports.
+func PlainHost(host string) bool {
+	for i := range len(host) {
+		c := host[i]
+		if c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' &&
+			(c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return host != ""
+}

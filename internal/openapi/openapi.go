@@ -17,6 +17,7 @@ import (
 
 	"github.com/vigate/vigate/internal/schema"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/vim/implied"
 )
 
 const (
@@ -31,13 +32,6 @@ const (
 // object is a JSON object. Its members are encoded in the order of their names, so the same table
 // always gives the same document.
 type object = map[string]any
-
-// anyFault are the faults that every operation can return, in addition to those of its row.
-var anyFault = []string{
-	"InvalidArgument", "InvalidProperty", "InvalidRequest", "InvalidType", "LimitExceeded", "ManagedObjectNotFound",
-	"MethodNotFound",
-	"NoPermission", "NotAuthenticated", "RequestCanceled", "SystemError",
-}
 
 // Document describes the API of one operation table for any release.
 type Document struct {
@@ -65,7 +59,7 @@ func New(objects []*vim.Object, forwarded ...*vim.Object) (*Document, error) {
 		}
 	}
 	paths[helloPath] = hello()
-	for _, name := range events {
+	for _, name := range implied.Events {
 		s.named(name)
 	}
 	s.complete()
@@ -193,7 +187,7 @@ func (s *schemas) operation(o *vim.Object, name, privilege string, faults []stri
 // fault describes the error response: the faults of the row, the faults of any row, and a common
 // form for all others.
 func (s *schemas) fault(faults []string) object {
-	names := slices.Compact(slices.Sorted(slices.Values(slices.Concat(anyFault, faults))))
+	names := slices.Compact(slices.Sorted(slices.Values(slices.Concat(implied.Faults, faults))))
 	refs, mapping := []object{}, object{}
 	for _, name := range names {
 		s.named(name)

@@ -15,13 +15,6 @@ import (
 
 const typeName = "_typeName"
 
-// events are the event types that this server posts.
-var events = []string{
-	"AlreadyAuthenticatedSessionEvent", "BadUsernameSessionEvent", "EventEx", "GlobalMessageChangedEvent",
-	"NoAccessUserEvent",
-	"ServerStartedSessionEvent", "SessionTerminatedEvent", "UserLoginSessionEvent", "UserLogoutSessionEvent",
-}
-
 // kinds are types that can be used where the API declares a type that none of the objects has
 // directly.
 var kinds = map[string][]string{

@@ -22,6 +22,9 @@ type Peer struct {
 	Local bool
 	// TLS is true if the client's own connection to this server is encrypted.
 	TLS bool
+	// ProxyTLS is true if a configured proxy reported that the client's connection to it is encrypted. Only
+	// the URLs that the client gets depend on it; see Scheme.
+	ProxyTLS bool
 	// Certificates is the certificate chain that the client presented, with the leaf first. The
 	// client has proved that it has the leaf's private key. The chain is not verified.
 	Certificates []*x509.Certificate
@@ -33,6 +36,14 @@ type Peer struct {
 	UserAgent string
 	// Request identifies the request in log lines.
 	Request RequestID
+}
+
+// Scheme returns the scheme of the URL that the client used: https or http.
+func (p *Peer) Scheme() string {
+	if p.TLS || p.ProxyTLS {
+		return "https"
+	}
+	return "http"
 }
 
 // RequestID identifies a request. The server generates it. It contains nothing about the client and

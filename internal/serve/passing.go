@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/upstream/manager"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/wsdl"
 )
 
 // passing is what an open front serves: its own SessionManager, and everything of the upstream.
@@ -42,12 +43,11 @@ func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error)
 		return nil, nil, err
 	}
 	local, sessions, json := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
-	soap.Mount(local, api, n.bodies, soap.Options{Version: Release, Logger: f.logger})
 	rest.Mount(sessions, api, n.bodies, f.front.Gate().Challenges())
 	p := &passing{json: json, dispensers: f.dispensers}
 	p.paths = &path.Handler{
-		API: api, Sessions: sessions, Bodies: n.bodies, Paths: f.config.Paths, Draining: api.Draining(),
-		Logger: f.logger,
+		API: api, Sessions: sessions, Bodies: n.bodies, Calls: soap.Serves, Paths: f.config.Paths,
+		Draining: api.Draining(), Logger: f.logger,
 	}
 	p.calls = gateway.New(gateway.Options{
 		API: api, Upstream: f.upstream, Choose: f.front.Choose, Local: local, Fault: soap.Faults(api), Bodies: n.bodies,
@@ -65,10 +65,21 @@ func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error)
 		}
 		return &c.ServiceContent, nil
 	})
-	vijson.MountWith(json, api, n.bodies, translation.New(front), "SessionManager", sessionmanager.FactsType,
-		manager.ObjectType)
+	whole := translation.New(front)
+	vijson.MountWith(json, api, n.bodies, whole, frontTypes...)
+	describe := func() (*wsdl.Documents, error) {
+		c, err := f.upstream.Content(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		return n.described.Front(c.About.ApiVersion, api.Objects(), frontTypes, whole.Objects)
+	}
+	soap.Mount(local, api, n.bodies, soap.Options{Version: Release, Describe: describe, Logger: f.logger})
 	return p, api, nil
 }
+
+// frontTypes are the managed types that a front serves itself. All others are the upstream's.
+var frontTypes = []string{"SessionManager", sessionmanager.FactsType, manager.ObjectType}
 
 // ServeHTTP serves one request. The calls at /sdk take the way of all other paths, because that cleans a
 // path before it decides by it.
@@ -78,7 +89,7 @@ func (p *passing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case d != nil:
 		d.ServeHTTP(w, r)
-	case strings.HasPrefix(at, vijson.Root), at == vijson.HelloPath:
+	case strings.HasPrefix(at, vijson.Root) && !soap.Serves(at), at == vijson.HelloPath:
 		p.json.ServeHTTP(w, r)
 	default:
 		p.paths.ServeHTTP(w, r)

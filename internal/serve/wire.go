@@ -48,6 +48,7 @@ import (
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/wsdl"
 )
 
 // Node is one server with all its parts. Open shows how they depend on each other.
@@ -78,10 +79,12 @@ type Node struct {
 	gate    *login.Gate
 	signing *signing.Keys
 	tokens  *sts.Service
-	API     *vim.API
-	metrics *metrics.Recorder // nil if there is no admin listener
-	server  *server.Server
-	serving atomic.Pointer[server.Server] // server, from the time when it listens, for concurrent readers
+	// described are the descriptions of the fronts for clients of SOAP
+	described wsdl.Kept
+	API       *vim.API
+	metrics   *metrics.Recorder // nil if there is no admin listener
+	server    *server.Server
+	serving   atomic.Pointer[server.Server] // server, from the time when it listens, for concurrent readers
 
 	outside *announce.Announcer // nil if nobody outside is told anything
 	place   announce.State      // what is told

@@ -29,6 +29,7 @@ func peerOf(r *http.Request, o origin, proxies []netip.Prefix) peer.Peer {
 		p.Certificates = r.TLS.PeerCertificates
 	}
 	if o.proxy {
+		p.ProxyTLS = strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 		if client, ok := forwardedFor(r.Header["X-Forwarded-For"], proxies); ok {
 			p.Address = client
 		}

@@ -1,11 +1,14 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/vigate/vigate/internal/peer"
 )
 
 func TestForwardedForIsTheRightmostUntrustedAddress(t *testing.T) {
@@ -73,6 +76,27 @@ func TestTrustedProxiesNameTheClient(t *testing.T) {
 	}
 	if _, body = r.get("plain", "/", nil); !strings.HasPrefix(body, "127.0.0.1 local=false") {
 		t.Errorf("a request of the proxy itself is %q", body)
+	}
+}
+
+func TestTrustedProxiesNameTheSchemeThatTheClientUsed(t *testing.T) {
+	scheme := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := peer.From(r.Context())
+		fmt.Fprint(w, p.Scheme(), p.TLS)
+	})
+	trusted := start(t, Config{Handler: scheme, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	others := start(t, Config{Handler: scheme})
+	for _, tt := range []struct {
+		running *running
+		proto   string
+		want    string
+	}{
+		{trusted, "https", "httpsfalse"}, {trusted, "HTTPS", "httpsfalse"}, {trusted, "http", "httpfalse"},
+		{trusted, "", "httpfalse"}, {others, "https", "httpfalse"},
+	} {
+		if _, body := tt.running.get("plain", "/", http.Header{"X-Forwarded-Proto": {tt.proto}}); body != tt.want {
+			t.Errorf("%q became %s, want %s", tt.proto, body, tt.want)
+		}
 	}
 }
 

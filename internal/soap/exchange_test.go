@@ -32,9 +32,10 @@ const xsi = "http://www.w3.org/2001/XMLSchema-instance"
 // no code with the server's codec: it encodes requests from JSON, and decodes responses with the library's
 // decoder.
 type overWire struct {
-	t   testing.TB
-	api *vim.API
-	mux *http.ServeMux
+	t       testing.TB
+	api     *vim.API
+	mux     *http.ServeMux
+	answers *answers
 }
 
 func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, error) {
@@ -54,6 +55,7 @@ func (b *overWire) Do(ctx context.Context, c vectors.Call) (vectors.Outcome, err
 	}
 	w := httptest.NewRecorder()
 	b.mux.ServeHTTP(w, r.WithContext(peer.With(ctx, &c.Peer)))
+	b.answers.add(c, w)
 	o, err := b.outcome(w, c)
 	if err != nil {
 		err = fmt.Errorf("%d %s: %w", w.Code, w.Body, err)
@@ -354,9 +356,11 @@ func objectForm(v reflect.Value) any {
 }
 
 func TestVectors(t *testing.T) {
+	var all answers
 	vectors.Run(t, func(t testing.TB, api *vim.API) vectors.Binding {
 		mux := http.NewServeMux()
 		soap.Mount(mux, api, binding.NewBodies(0), soap.Options{Version: vimtest.APIVersion})
-		return &overWire{t, api, mux}
+		return &overWire{t, api, mux, &all}
 	})
+	all.areValid(t)
 }

@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/httptoken"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/wsdl"
 	"github.com/vigate/vigate/internal/xmltoken"
 )
 
@@ -22,10 +26,13 @@ const (
 	VersionsPath = "/sdk/vimServiceVersions.xml"
 )
 
-// patterns are the paths to which clients post envelopes. Most clients use the first. vSphere's SDK for
-// Perl posts to /sdk/webService, and clients that are generated from the WSDL post to the address from
-// which they read it.
-var patterns = []string{"/sdk", "/sdk/{$}", "/sdk/vimService", "/sdk/vimService.wsdl", "/sdk/webService"}
+// paths are the paths to which clients post envelopes. Most clients use the first. vSphere's SDK for Perl posts to
+// /sdk/webService, and clients that are generated from the WSDL post to the address in it or to the one from which
+// they read it.
+var paths = append(wsdl.Paths(), "/sdk", "/sdk/", "/sdk/vimService", "/sdk/webService", "/sdk/vim25/vimService")
+
+// Serves reports whether a path is one of this package for calls, which may also have a file of the description.
+func Serves(path string) bool { return slices.Contains(paths, path) }
 
 // handler serves the SOAP requests of all clients. It is safe for concurrent use.
 type handler struct {
@@ -35,19 +42,28 @@ type handler struct {
 	versions []byte
 	codec    *codec
 	replies  *binding.Pool[reply]
+	describe func() (*wsdl.Documents, error)
 }
 
 // Options configures the binding.
 type Options struct {
 	// Version is the newest version of the API that VersionsPath lists, for example 8.0.3.0.
 	Version string
-	Logger  *slog.Logger // if nil, slog.Default
+	// Describe returns the description of the API that the server has for SOAP. It is called for each request
+	// for a file. If nil, the description is that of the API's table.
+	Describe func() (*wsdl.Documents, error)
+	Logger   *slog.Logger // if nil, slog.Default
 }
 
-// Mount adds the paths of SOAP, and VersionsPath, to mux. The API's table must be complete: rows that are
-// added later are not served. bodies limits the memory of request bodies, and is the same for all bindings.
+// Mount adds the paths of SOAP, of its description in WSDL, and VersionsPath, to mux. The API's table must be
+// complete: rows that are added later are not served. bodies limits the memory of request bodies, and is the
+// same for all bindings.
 func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, o Options) {
-	newHandler(api, bodies, cmp.Or(o.Logger, slog.Default()), o.Version).mount(mux)
+	h := newHandler(api, bodies, cmp.Or(o.Logger, slog.Default()), o.Version)
+	if o.Describe != nil {
+		h.describe = o.Describe
+	}
+	h.mount(mux)
 }
 
 // newHandler returns a handler for an API whose table is complete. version is the newest version of the API
@@ -55,15 +71,19 @@ func Mount(mux *http.ServeMux, api *vim.API, bodies *binding.Bodies, o Options) 
 func newHandler(api binding.Dispatcher, bodies *binding.Bodies, logger *slog.Logger, version string) *handler {
 	h := &handler{
 		api: api, bodies: bodies, logger: logger, versions: versions(version), codec: newCodec(),
-		replies: binding.NewPool(func(p *reply) *binding.Output { return &p.Output }),
+		replies:  binding.NewPool(func(p *reply) *binding.Output { return &p.Output }),
+		describe: sync.OnceValues(func() (*wsdl.Documents, error) { return wsdl.New(version, api.Objects()) }),
 	}
 	h.codec.learn(api.Objects())
 	return h
 }
 
 func (h *handler) mount(mux *http.ServeMux) {
-	for _, pattern := range patterns {
-		mux.Handle(pattern, h)
+	for _, path := range paths {
+		if strings.HasSuffix(path, "/") {
+			path += "{$}" // without the paths below
+		}
+		mux.Handle(path, h)
 	}
 	mux.HandleFunc(VersionsPath, h.serveVersions)
 }
@@ -93,8 +113,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodPost:
 	case http.MethodGet, http.MethodHead:
-		// vCenter answers the same.
-		h.wrongMethod(w, r, http.StatusNotFound, "a message is sent with POST")
+		h.serveDocument(w, r)
 		return
 	default:
 		w.Header()["Allow"] = []string{http.MethodPost}

@@ -1,6 +1,6 @@
 // Package clients tests a running server with existing clients, unmodified: govc, the packages of govmomi,
-// and Debian's pyVmomi. It shows that they work, not what the API must return in each case: that is in
-// package vectors.
+// Debian's pyVmomi, and libraries that build their clients from the WSDL. It shows that they work, not what the
+// API must return in each case: that is in package vectors.
 package clients
 
 import (
@@ -35,7 +35,7 @@ const (
 const patience = 5 * time.Minute
 
 // bin is the directory of the tested programs.
-var bin struct{ vigate, govc string }
+var bin struct{ vigate, govc, lab string }
 
 func TestMain(m *testing.M) {
 	// Tests create data directories, which must not be writable by the group.
@@ -45,7 +45,10 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	bin.vigate, bin.govc = filepath.Join(dir, "vigate"), filepath.Join(dir, "govc")
-	for out, src := range map[string][2]string{bin.vigate: {"../..", "./cmd/vigate"}, bin.govc: {".", "./govc"}} {
+	bin.lab = filepath.Join(dir, "vigate-lab")
+	for out, src := range map[string][2]string{
+		bin.vigate: {"../..", "./cmd/vigate"}, bin.lab: {"../..", "./cmd/vigate-lab"}, bin.govc: {".", "./govc"},
+	} {
 		cmd := exec.Command("go", "build", "-o", out, src[1])
 		cmd.Dir = src[0]
 		if msg, err := cmd.CombinedOutput(); err != nil {

@@ -40,15 +40,11 @@ func TestThePageOnTestingShowsTestsInPythonThatPass(t *testing.T) {
 	}
 }
 
-// The lab prints lines to paste for each client.
-func TestTheLinesOfTheLabWorkAsPrinted(t *testing.T) {
-	lab := filepath.Join(t.TempDir(), "vigate-lab")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", lab, "./cmd/vigate-lab")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	cmd := exec.Command(lab, "--listen", "127.0.0.1:0", "--own-listen", "127.0.0.1:0", "--plain-http", "127.0.0.1:0")
+// startLab starts the lab, whose output begins with what the returned Scanner reads.
+func startLab(t *testing.T, args ...string) *bufio.Scanner {
+	t.Helper()
+	addresses := []string{"--listen", "127.0.0.1:0", "--own-listen", "127.0.0.1:0", "--plain-http", "127.0.0.1:0"}
+	cmd := exec.Command(bin.lab, append(addresses, args...)...)
 	pipe, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -62,8 +58,13 @@ func TestTheLinesOfTheLabWorkAsPrinted(t *testing.T) {
 			t.Errorf("the lab ended with %v", err)
 		}
 	})
+	return bufio.NewScanner(pipe)
+}
+
+// The lab prints lines to paste for each client.
+func TestTheLinesOfTheLabWorkAsPrinted(t *testing.T) {
+	lines := startLab(t)
 	var blocks []string
-	lines := bufio.NewScanner(pipe)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "Press Ctrl-C") {
 		if strings.HasPrefix(lines.Text(), "# ") {
 			blocks = append(blocks, "")

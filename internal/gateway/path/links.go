@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/url"
 
+	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/gateway"
 	"github.com/vigate/vigate/internal/gateway/link"
 	"github.com/vigate/vigate/internal/vim"
@@ -31,7 +32,7 @@ func (h *Handler) links(c *vim.Call) (toFront, toUpstream *link.Rewriter) {
 func (h *Handler) newLinks(front *url.URL) (toFront, toUpstream *link.Rewriter) {
 	u := h.Upstream.URL()
 	upstream := &url.URL{Scheme: u.Scheme, Host: u.Host}
-	if !plainHost(front.Host) {
+	if !binding.PlainHost(front.Host) {
 		return link.New(nil, front, h.Serves), link.New(nil, upstream, h.Serves)
 	}
 	fill := &url.URL{Scheme: u.Scheme, Host: "*"}
@@ -41,8 +42,8 @@ func (h *Handler) newLinks(front *url.URL) (toFront, toUpstream *link.Rewriter) 
 // frontOf returns the URL of the front, as the client of a call knows it.
 func frontOf(c *vim.Call) *url.URL {
 	front := &url.URL{Scheme: "http", Host: c.HTTP.Host}
-	if c.Peer != nil && c.Peer.TLS {
-		front.Scheme = "https"
+	if c.Peer != nil {
+		front.Scheme = c.Peer.Scheme()
 	}
 	return front
 }
@@ -50,7 +51,7 @@ func frontOf(c *vim.Call) *url.URL {
 // Address returns the URL of the front, as the client of a call knows it, or nil if that is not clear.
 func (h *Handler) Address(c *vim.Call) *url.URL {
 	front := frontOf(c)
-	if !plainHost(front.Host) || front.Hostname() == "" {
+	if !binding.PlainHost(front.Host) || front.Hostname() == "" {
 		return nil
 	}
 	return front
@@ -76,15 +77,3 @@ func (h *Handler) Request(c *vim.Call, b []byte) []byte {
 }
 
 var _ gateway.Links = (*Handler)(nil)
-
-// plainHost reports whether a host that a client has sent can stand in every kind of text.
-func plainHost(host string) bool {
-	for i := range len(host) {
-		c := host[i]
-		if c != '.' && c != '-' && c != '_' && c != ':' && c != '[' && c != ']' &&
-			(c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			return false
-		}
-	}
-	return host != ""
-}

@@ -94,6 +94,9 @@ type Handler struct {
 	// SOAP serves the calls at /sdk, and the messages of SOAP that go to the services beside it. If nil, these
 	// are passed on as any other message.
 	SOAP http.Handler
+	// Calls reports whether messages of SOAP at a path are calls of the API. They are served as if they came to
+	// /sdk, because the upstream may not know the other paths. May be nil.
+	Calls func(path string) bool
 	// API gives the texts of faults.
 	API API
 	// Sessions serves the session resource of the front itself.
@@ -167,7 +170,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Sessions.ServeHTTP(w, withPath(r, canonical))
 		return
 	}
-	if x.service == nil && isSDK(path) && h.SOAP != nil {
+	call := h.Calls != nil && h.Calls(path)
+	if x.service == nil && h.SOAP != nil && (call || isSDK(path)) {
+		if call && r.Method == http.MethodPost {
+			path = "/sdk"
+		}
 		h.SOAP.ServeHTTP(w, withPath(r, path))
 		return
 	}

@@ -398,8 +398,10 @@ func TestCallsReachTheSDKByItsCleanPathOnly(t *testing.T) {
 	w.SOAP = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = append(got, r.URL.Path+" "+r.URL.EscapedPath())
 	})
+	w.Calls = func(path string) bool { return path == "/sdk/vimService" }
 	for path, want := range map[string]string{
-		"/sdk": "/sdk /sdk", "/folder/..//sdk": "/sdk /sdk", "/sdk/vimService": "/sdk/vimService /sdk/vimService",
+		"/sdk": "/sdk /sdk", "/folder/..//sdk": "/sdk /sdk", "/sdk/vimService": "/sdk /sdk",
+		"/sdk//vimService": "/sdk /sdk", "/sdk/other": "/sdk/other /sdk/other",
 		"/pbm/a%20b": "/pbm/a b /pbm/a%20b", "/sdk/%2e%2e/eam/sdk": "/eam/sdk /eam/sdk",
 		"/sdk/../sso-adminserver/sdk": "", "/sdk/%2e%2e/sso-adminserver/sdk": "", "/sdk/..;/sso-adminserver/sdk": "",
 		"/sdk/..%2fsso-adminserver/sdk": "", "/sdk/../ui": "", "/sdkx": "",
@@ -409,6 +411,10 @@ func TestCallsReachTheSDKByItsCleanPathOnly(t *testing.T) {
 		if all := strings.Join(got, ","); all != want || want == "" && res.StatusCode < 400 {
 			t.Errorf("%s was served as %q: %s", path, all, res.Status)
 		}
+	}
+	got = nil
+	if w.do("GET", "/sdk/vimService?wsdl", ""); len(got) != 1 || got[0] != "/sdk/vimService /sdk/vimService" {
+		t.Errorf("the description was asked for at %v", got)
 	}
 	if r, _ := s.last(); r != nil {
 		t.Errorf("the upstream got %s", r.URL)

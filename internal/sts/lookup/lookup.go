@@ -179,10 +179,7 @@ func (f filter) read(prefix string, e xmlsig.Element) {
 
 // list returns the result of List.
 func (s *service) list(r *http.Request, f filter) string {
-	scheme := "http://"
-	if peer.From(r.Context()).TLS {
-		scheme = "https://"
-	}
+	scheme := peer.From(r.Context()).Scheme() + "://"
 	var b strings.Builder
 	for _, g := range s.registrations() {
 		matches := true

@@ -3,11 +3,13 @@
 // package vim25, in the version that go.mod names, and writes ../table.txt. It is run by go generate.
 //
 // The library says nowhere in its code to which type a method belongs. Its comments say so for
-// methods with parameters; for the others, parameterless in receivers.go says it.
+// methods with parameters; for the others, parameterless in receivers.go says it. The library can't
+// list its data types either. So the command also writes their names, for package schema.
 package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -28,37 +30,37 @@ const library = "github.com/vmware/govmomi"
 
 func main() {
 	log.SetFlags(0)
-	if err := run("table.txt"); err != nil {
+	if err := run("table.txt", "../schema/names.txt"); err != nil {
 		log.Fatal("generate table: ", err)
 	}
 }
 
-func run(out string) error {
+func run(out, outNames string) error {
 	about, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}\n{{.Version}}", library).Output()
 	if err != nil {
 		return fmt.Errorf("find %s: %w", library, err)
 	}
 	dir, version, _ := strings.Cut(strings.TrimSpace(string(about)), "\n")
-	table, err := generate(filepath.Join(dir, "vim25"), version)
+	table, names, err := generate(filepath.Join(dir, "vim25"), version)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, table, 0o644)
+	return errors.Join(os.WriteFile(out, table, 0o644), os.WriteFile(outNames, names, 0o644))
 }
 
-// generate returns the table that the source in the directory vim25 gives.
-func generate(vim25, version string) ([]byte, error) {
+// generate returns the table that the source in the directory vim25 gives, and the names of the data types.
+func generate(vim25, version string) (table, names []byte, _ error) {
 	var s source
 	for _, dir := range []string{"types", "mo", "methods"} {
 		if err := s.read(filepath.Join(vim25, dir)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	managed := s.managed()
 	for _, m := range s.methods() {
 		t, ok := managed[s.receiver(m.name)]
 		if !ok {
-			return nil, fmt.Errorf("%s is a method of no known type", m.name)
+			return nil, nil, fmt.Errorf("%s is a method of no known type", m.name)
 		}
 		t.methods = append(t.methods, m)
 	}
@@ -70,7 +72,7 @@ func generate(vim25, version string) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(managed)) {
 		managed[name].write(&b, name)
 	}
-	return b.Bytes(), nil
+	return b.Bytes(), s.dataTypes(version), nil
 }
 
 // managedType is a type of managed objects.
@@ -99,6 +101,9 @@ type source struct {
 	structs map[string]map[string]*ast.StructType // by package and name
 	// receivers are the types of methods with parameters, by the method's name.
 	receivers map[string]string
+	enums     map[string]bool // the types that are texts
+	// registered are the types that the library finds by a name in messages, by that name.
+	registered map[string]string
 }
 
 // parametersOf is how the comment of a request names its method.
@@ -107,6 +112,7 @@ var parametersOf = regexp.MustCompile("(?m)^The parameters of `(\\w+)\\.(\\w+)`"
 func (s *source) read(dir string) error {
 	if s.structs == nil {
 		s.structs, s.receivers = map[string]map[string]*ast.StructType{}, map[string]string{}
+		s.enums, s.registered = map[string]bool{}, map[string]string{}
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -130,6 +136,9 @@ func (s *source) read(dir string) error {
 }
 
 func (s *source) declaration(d ast.Decl, found map[string]*ast.StructType) {
+	if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name == "init" {
+		s.registration(f)
+	}
 	g, ok := d.(*ast.GenDecl)
 	if !ok || g.Tok != token.TYPE {
 		return
@@ -139,8 +148,13 @@ func (s *source) declaration(d ast.Decl, found map[string]*ast.StructType) {
 		if !ok {
 			continue
 		}
-		if structure, ok := t.Type.(*ast.StructType); ok {
-			found[t.Name.Name] = structure
+		switch of := t.Type.(type) {
+		case *ast.StructType:
+			found[t.Name.Name] = of
+		case *ast.Ident:
+			if of.Name == "string" {
+				s.enums[t.Name.Name] = true
+			}
 		}
 		if about := parametersOf.FindStringSubmatch(g.Doc.Text()); about != nil {
 			s.receivers[about[2]] = about[1]

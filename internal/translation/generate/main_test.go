@@ -14,16 +14,18 @@ func TestTheTableIsWhatTheLibrarysSourceSays(t *testing.T) {
 		t.Fatalf("find %s: %v", library, err)
 	}
 	dir, version, _ := strings.Cut(strings.TrimSpace(string(about)), "\n")
-	want, err := generate(filepath.Join(dir, "vim25"), version)
+	table, names, err := generate(filepath.Join(dir, "vim25"), version)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile("../table.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Error("table.txt is not up to date: run go generate ./internal/translation")
+	for file, want := range map[string][]byte{"../table.txt": table, "../../schema/names.txt": names} {
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Errorf("%s is not up to date: run go generate ./internal/translation", file)
+		}
 	}
 }
 
@@ -46,7 +48,7 @@ func TestAMethodWithoutATypeIsAnErrorAndNotLeftOut(t *testing.T) {
 		}
 	}
 	const want = "Do is a method of no known type"
-	if table, err := generate(dir, "v1"); err == nil || !strings.Contains(err.Error(), want) {
+	if table, _, err := generate(dir, "v1"); err == nil || !strings.Contains(err.Error(), want) {
 		t.Fatalf("%s, %v", table, err)
 	}
 	types := filepath.Join(dir, "types/types.go")
@@ -58,7 +60,7 @@ func TestAMethodWithoutATypeIsAnErrorAndNotLeftOut(t *testing.T) {
 	if err := os.WriteFile(types, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	table, err := generate(dir, "v1")
+	table, _, err := generate(dir, "v1")
 	if err != nil || !strings.HasSuffix(string(table), "\nAlarm\n\tinfo []Event\n\tDo() ?boolean\n") {
 		t.Errorf("%s, %v", table, err)
 	}
