@@ -99,8 +99,8 @@ func (d *damageScene) damaged(t *testing.T, r store.Record) string {
 	if err := os.CopyFS(dir, os.DirFS(d.dir)); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, serve.StoreName)
-	if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(path, 0o600)); err != nil {
+	path, key := filepath.Join(dir, serve.StoreName), filepath.Join(dir, "key.pem")
+	if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(path, 0o600), os.Chmod(key, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	s, err := bolt.Open(path, bolt.Options{})
