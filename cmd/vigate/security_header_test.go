@@ -105,9 +105,10 @@ func headerSpellings() map[string]spelling {
 // readElsewhere lists the headers that other tests cover, and their forms.
 var readElsewhere = map[string]string{
 	"Forwarded": "its being there is all that is read", "Via": "the same", "X-Real-Ip": "the same",
-	"X-Forwarded-For": "TestForwardedForIsTheRightmostUntrustedAddress of internal/server",
-	"Soapaction":      "TestTheReleaseIsReadFromEveryHeaderThatMaySayIt of internal/soap",
-	"User-Agent":      "TestUserAgentsAreCutAndCannotForgeALogLine of internal/server: free text",
+	"X-Forwarded-For":   "TestForwardedForIsTheRightmostUntrustedAddress of internal/server",
+	"X-Forwarded-Proto": "TestTrustedProxiesNameTheSchemeThatTheClientUsed of internal/server",
+	"Soapaction":        "TestTheReleaseIsReadFromEveryHeaderThatMaySayIt of internal/soap",
+	"User-Agent":        "TestUserAgentsAreCutAndCannotForgeALogLine of internal/server: free text",
 }
 
 func TestEveryHeaderIsReadInEveryFormThatSendersMayWrite(t *testing.T) {
