@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/binding"
 	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
+	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/sts/manager"
 	"github.com/vigate/vigate/internal/vectors"
@@ -173,13 +174,17 @@ func object(s *strings.Builder, name string, v map[string]any, t reflect.Type) {
 	fmt.Fprintf(s, "</%s>", name)
 }
 
-// ArrayOfVigateNode and ArrayOfVigateSigningKey are the types in which SOAP boxes lists of vigate's own types.
+// These are the types in which SOAP boxes lists of vigate's own types.
 type ArrayOfVigateNode struct {
 	VigateNode []cluster.VigateNode `json:"_value"`
 }
 
 type ArrayOfVigateSigningKey struct {
 	VigateSigningKey []manager.VigateSigningKey `json:"_value"`
+}
+
+type ArrayOfVigateSessionLogin struct {
+	VigateSessionLogin []sessionmanager.VigateSessionLogin `json:"_value"`
 }
 
 // typeNamed returns the types of the library, and vigate's own.
@@ -189,6 +194,10 @@ func typeNamed(name string) (reflect.Type, bool) {
 		return reflect.TypeFor[ArrayOfVigateNode](), true
 	case "ArrayOfVigateSigningKey":
 		return reflect.TypeFor[ArrayOfVigateSigningKey](), true
+	case "ArrayOfVigateSessionLogin":
+		return reflect.TypeFor[ArrayOfVigateSessionLogin](), true
+	case "VigateSessionLimits":
+		return reflect.TypeFor[sessionmanager.VigateSessionLimits](), true
 	}
 	return types.TypeFunc()(name)
 }
