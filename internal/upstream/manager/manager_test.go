@@ -32,8 +32,8 @@ func simulate(t *testing.T) string {
 	return u.String()
 }
 
-// open returns an upstream with the accounts good and wrong. They have one user, so after a refused password the user is
-// not tried again: the good one comes first.
+// open returns an upstream with the accounts good and wrong. They have one user, and after a refused
+// password the user is not tried again. So the good one comes first.
 func open(t *testing.T) *upstream.Upstream {
 	t.Helper()
 	c := upstream.Config{Name: "lab", URL: simulate(t), MaxSessions: 2, MaxRequests: 4, MaxWaits: 4, WaitTimeout: 30e9}
