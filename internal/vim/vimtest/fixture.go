@@ -8,11 +8,9 @@ package vimtest
 import (
 	"bytes"
 	"context"
-	"iter"
 	"log/slog"
 	"os/user"
 	"reflect"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -128,10 +126,21 @@ func (f *Fixture) Send(
 	}
 	defer f.Last.Answered()
 	r, fault := f.Do(context.Background(), f.Last)
-	if all, streamed := r.Value.(iter.Seq[types.UserSession]); streamed {
-		r.Value = slices.AppendSeq([]types.UserSession{}, all)
-	}
+	r.Value = whole(r.Value)
 	return r, fault
+}
+
+// whole returns a list that is streamed as a slice, and any other value as it is.
+func whole(v any) any {
+	all := reflect.ValueOf(v)
+	if v == nil || all.Kind() != reflect.Func || !all.Type().CanSeq() {
+		return v
+	}
+	list := reflect.MakeSlice(reflect.SliceOf(all.Type().In(0).In(0)), 0, 0)
+	for e := range all.Seq() {
+		list = reflect.Append(list, e)
+	}
+	return list.Interface()
 }
 
 // Login logs in and returns the token.
