@@ -4,6 +4,7 @@
 package chart
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -303,6 +304,34 @@ func program(t *testing.T) string {
 	return path
 }
 
+// mount writes the files that a configuration names below dir: passwords, and one certificate with its key.
+func mount(t *testing.T, dir, text string) {
+	t.Helper()
+	pair := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+		"ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj", "/CN=vigate", "-keyout", filepath.Join(pair, "key"),
+		"-out", filepath.Join(pair, "cert"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(text) {
+		key, path, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if !strings.HasPrefix(path, dir) {
+			continue
+		}
+		content, err := []byte("a password of the chart"), error(nil)
+		switch {
+		case strings.HasSuffix(key, "-key"):
+			content, err = os.ReadFile(filepath.Join(pair, "key"))
+		case strings.HasSuffix(key, "-cert"), strings.HasSuffix(key, "-ca"):
+			content, err = os.ReadFile(filepath.Join(pair, "cert"))
+		}
+		if err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestTheServerTakesTheConfigurationOfTheChart mounts the files as a pod has them and lets the server check its
 // configuration.
 func TestTheServerTakesTheConfigurationOfTheChart(t *testing.T) {
@@ -318,6 +347,7 @@ func TestTheServerTakesTheConfigurationOfTheChart(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		mount(t, dir, text)
 		out, err := exec.CommandContext(t.Context(), vigate, "config", "check", file).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "no mistakes") {
 			t.Errorf("%s: %v: %s\n%s", name, err, out, text)
