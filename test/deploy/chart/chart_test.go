@@ -309,8 +309,8 @@ func mount(t *testing.T, dir, text string) {
 	t.Helper()
 	pair := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-		"ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj", "/CN=vigate", "-keyout", filepath.Join(pair, "key"),
-		"-out", filepath.Join(pair, "cert"))
+		"ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj", "/CN=vigate",
+		"-keyout", filepath.Join(pair, "key"), "-out", filepath.Join(pair, "cert"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -326,7 +326,8 @@ func mount(t *testing.T, dir, text string) {
 		case strings.HasSuffix(key, "-cert"), strings.HasSuffix(key, "-ca"):
 			content, err = os.ReadFile(filepath.Join(pair, "cert"))
 		}
-		if err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o600)); err != nil {
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o600))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
