@@ -13,7 +13,7 @@ import (
 
 func TestTheSectionOfTheGatewayHasAllItsFigures(t *testing.T) {
 	o := options{
-		Rounds: 1, Duration: 300 * time.Millisecond, ReadRounds: 1, ReadDuration: 50 * time.Millisecond,
+		Rounds: 1, Duration: 3 * time.Second, ReadRounds: 1, ReadDuration: 2 * time.Second,
 		Crowd: 200, Losing: time.Second,
 	}
 	r, err := newRig(t.Context(), o, t.TempDir(), vigateProgram, upstreamProgram, proxyProgram)
