@@ -11,7 +11,7 @@
 #             (dist-check: makes them twice and compares, and runs what can run here)
 # make soak   the suites of stores and the racy packages COUNT times, the long proof
 #             with KILLS kills under load, and vigate under full load for DURATION
-#             (soak-load: that alone), with a summary at the end
+#             (soak-load: that alone), with a summary at the end; PARTS="proof flood" chooses
 SHELL    := /bin/bash
 FUZZTIME ?= 30s
 COUNT    ?= 50
@@ -70,7 +70,7 @@ dist-check:
 	cd test/deploy && go test -count=1 -tags soak -timeout 60m -run Dist .
 
 soak:
-	@./scripts/soak $(COUNT) $(KILLS) $(SESSIONS) $(DURATION)
+	@./scripts/soak $(COUNT) $(KILLS) $(SESSIONS) $(DURATION) $(PARTS)
 
 soak-load:
 	cd bench && go run . -soak $(DURATION)
