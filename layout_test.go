@@ -162,6 +162,7 @@ var rooms = map[string]struct {
 		"binding vim schema httptoken xmltoken secret wsdl",
 		"a binding knows neither another binding nor the store",
 	},
+	"internal/welcome": {"", "the page for strangers shows no state"},
 	"internal/rest": {"binding vim httptoken secret", "a binding knows neither another binding nor the store"},
 	"internal/server": {
 		"peer httptoken",

@@ -64,7 +64,8 @@ func wholeSurface(token string) []surfaceRequest {
 		{"GET", "/lookupservice/sdk", "", nil, 405},
 		{"POST", "/api/vcenter/authentication/token", "", nil, 400},
 		{"GET", "/api/vcenter/authentication/token", "", nil, 405},
-		{"GET", "/", "", nil, 404},
+		{"GET", "/", "", nil, 200},
+		{"POST", "/", "", nil, 405},
 		{"OPTIONS", "/sdk", "", nil, 405},
 		{"GET", "/nowhere/at/all", "", nil, 404},
 		{"GET", "/healthz", "", nil, 200},
@@ -100,7 +101,8 @@ func (s *scene) browse(base string, x surfaceRequest, more http.Header) *http.Re
 	return resp
 }
 
-func TestEveryPathAnswersWithItsHeadersAndNoneWithHTML(t *testing.T) {
+// A page is answered only where there is one, and its policy lets it load and frame nothing from elsewhere.
+func TestEveryPathAnswersWithItsHeadersAndPagesWithAPolicy(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	for _, base := range []string{s.tls, s.plain} {
@@ -116,8 +118,15 @@ func TestEveryPathAnswersWithItsHeadersAndNoneWithHTML(t *testing.T) {
 			if got := h.Values("X-Content-Type-Options"); len(got) != 1 || got[0] != "nosniff" {
 				t.Errorf("%s %s: %d has X-Content-Type-Options %q", x.method, x.path, resp.StatusCode, got)
 			}
-			if strings.Contains(h.Get("Content-Type"), "html") {
+			page := x.method == "GET" && x.path == "/"
+			if got := strings.Contains(h.Get("Content-Type"), "html"); got != page {
 				t.Errorf("%s %s: %d is %s", x.method, x.path, resp.StatusCode, h.Get("Content-Type"))
+			}
+			policy := h.Get("Content-Security-Policy")
+			for _, part := range []string{"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} {
+				if page && !strings.Contains(policy, part) {
+					t.Errorf("%s %s has the policy %q, without %s", x.method, x.path, policy, part)
+				}
 			}
 		}
 	}

@@ -48,6 +48,7 @@ import (
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/welcome"
 	"github.com/vigate/vigate/internal/wsdl"
 )
 
@@ -322,6 +323,7 @@ func (n *Node) Handler() http.Handler {
 	soap.Mount(mux, n.API, bodies, soap.Options{Version: Release, Logger: n.logger})
 	rest.Mount(mux, n.API, bodies, n.gate.Challenges())
 	n.mountTokens(mux, bodies)
+	welcome.Mount(mux)
 	return n.wrap(binding.OneSlash(mux))
 }
 
