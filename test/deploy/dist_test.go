@@ -52,22 +52,6 @@ func TestTheSumsAreThoseOfAllFiles(t *testing.T) {
 	}
 }
 
-func TestTheSameCommitGivesTheSameBytesInAnotherDirectory(t *testing.T) {
-	dir, _ := dist(t)
-	elsewhere := filepath.Join(t.TempDir(), "a", "longer", "path")
-	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	copyTree(t, elsewhere)
-	again := filepath.Join(t.TempDir(), "out")
-	if err := runDist(elsewhere, again); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := sums(t, again), sums(t, dir); !maps.Equal(got, want) {
-		t.Errorf("the second time: %v\nthe first time: %v", got, want)
-	}
-}
-
 // commands returns the words of each command in the help of the binary, such as "session ls".
 func commands(t *testing.T, words ...string) []string {
 	t.Helper()
