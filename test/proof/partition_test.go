@@ -106,7 +106,7 @@ func rifts() []rift {
 // each other, or are suspended. A node that reaches a majority serves. A node that reaches only
 // other members stops to serve after its bound.
 func TestMembersOfEtcdLoseEachOtherUnderLoad(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c := loaded(t, bin.vigate)
 	all := rifts()
 	c.rnd.Shuffle(max(0, len(all)-1), func(i, j int) { all[i+1], all[j+1] = all[j+1], all[i+1] })

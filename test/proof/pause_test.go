@@ -15,7 +15,7 @@ var paused = flag.Duration("paused", 6500*time.Millisecond, "how long a node is 
 // TestANodeThatWakesServesNobodyWhoEndedMeanwhile: requests are sent to the node before it resumes,
 // so they are the first thing that it sees.
 func TestANodeThatWakesServesNobodyWhoEndedMeanwhile(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c := newCluster(t, bin.vigate) // the load must not reach a limit
 	c.begin()
 	c.work(time.Second, acknowledged, 1)
