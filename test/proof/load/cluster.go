@@ -226,8 +226,7 @@ func (s Shares) String() string {
 		100*float64(s.Writes)/float64(max(1, s.AllWrites)), s.AllWrites, s.LongestGap.Round(time.Millisecond))
 }
 
-// Availability tries a read and a write on each of the nodes every few milliseconds, until ctx
-// ends.
+// Availability tries reads and writes on each of the nodes, until ctx ends.
 func (l *Load) Availability(ctx context.Context, nodes ...Node) <-chan Shares {
 	result := make(chan Shares, 1)
 	var mu sync.Mutex // guards all
@@ -235,13 +234,14 @@ func (l *Load) Availability(ctx context.Context, nodes ...Node) <-chan Shares {
 	var wg sync.WaitGroup
 	for _, n := range nodes {
 		wg.Go(func() {
-			l.try(ctx, &mu, &all.Reads, &all.AllReads, &all.LongestRead, func() wire.Answer {
+			l.try(ctx, 20*time.Millisecond, &mu, &all.Reads, &all.AllReads, &all.LongestRead, func() wire.Answer {
 				return l.client.Current(context.Background(), wire.JSON, n.Addr, l.admin.Token)
 			})
 		})
 		wg.Go(func() {
-			// A ticket is a write that leaves no session.
-			l.try(ctx, &mu, &all.Writes, &all.AllWrites, &all.LongestGap, func() wire.Answer {
+			// A ticket is a write that leaves no session. It lives for two minutes, and a user can have
+			// 2,000: three nodes issue fewer than that.
+			l.try(ctx, 250*time.Millisecond, &mu, &all.Writes, &all.AllWrites, &all.LongestGap, func() wire.Answer {
 				return l.client.Ticket(context.Background(), n.Addr, l.admin.Token)
 			})
 		})
@@ -253,8 +253,11 @@ func (l *Load) Availability(ctx context.Context, nodes ...Node) <-chan Shares {
 	return result
 }
 
-// try repeats the call every few milliseconds until ctx ends. It counts under mu.
-func (l *Load) try(ctx context.Context, mu *sync.Mutex, worked, all *int, gap *time.Duration, call func() wire.Answer) {
+// try repeats the call, with that long a pause, until ctx ends. It counts under mu.
+func (l *Load) try(
+	ctx context.Context, pause time.Duration, mu *sync.Mutex, worked, all *int, gap *time.Duration,
+	call func() wire.Answer,
+) {
 	last := time.Now()
 	for ctx.Err() == nil {
 		ok := call().Outcome == wire.Done
@@ -266,7 +269,7 @@ func (l *Load) try(ctx context.Context, mu *sync.Mutex, worked, all *int, gap *t
 			last = time.Now()
 		}
 		mu.Unlock()
-		<-time.After(20 * time.Millisecond)
+		<-time.After(pause)
 	}
 }
 
