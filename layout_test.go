@@ -163,7 +163,7 @@ var rooms = map[string]struct {
 		"a binding knows neither another binding nor the store",
 	},
 	"internal/welcome": {"", "the page for strangers shows no state"},
-	"internal/rest": {"binding vim httptoken secret", "a binding knows neither another binding nor the store"},
+	"internal/rest":    {"binding vim httptoken secret", "a binding knows neither another binding nor the store"},
 	"internal/server": {
 		"peer httptoken",
 		"listeners don't know what they serve; they know the header that other origins can't send",
