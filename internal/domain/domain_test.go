@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
@@ -59,13 +60,13 @@ func TestOptionsThatAreNotGivenHaveDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = dir.Close() }()
-	local := &login.LocalTickets{
+	tickets := &local.Tickets{
 		Dir: dir, Access: d.Access.Table(), Sessions: d.Sessions, Mirror: d.Mirror, Events: d.Events,
 	}
-	if err := local.Open(); err != nil {
+	if err := tickets.Open(); err != nil {
 		t.Fatal(err)
 	}
-	passwords, err := login.NewPasswords(d.Accounts, local)
+	passwords, err := login.NewPasswords(d.Accounts, tickets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,10 +88,10 @@ func TestOptionsThatAreNotGivenHaveDefaults(t *testing.T) {
 				t.Errorf("%T: %v, %v", c, l, err)
 			}
 		}
-		if _, err := local.Issue(context.Background(), peer.Peer{}, "nobody"); !errors.Is(err, login.ErrRemote) {
+		if _, err := tickets.Issue(context.Background(), peer.Peer{}, "nobody"); !errors.Is(err, local.ErrRemote) {
 			t.Errorf("a local ticket: %v", err)
 		}
-		local.Sweep()
+		tickets.Sweep()
 		if _, err := d.Sessions.CloneGrant(context.Background(), secret.Text{}); !errors.Is(err, session.ErrBadTicket) {
 			t.Errorf("a clone ticket: %v", err)
 		}

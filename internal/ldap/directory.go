@@ -59,9 +59,9 @@ func (s *Source) principal(c *connection, name principal.Name) (user, error) {
 
 // ask calls f with a connection of the service account, when it is the caller's turn.
 func (s *Source) ask(ctx context.Context, f func(*connection) error) error {
-	leave, err := s.turns.enter(ctx, "", false)
+	leave, err := s.turns.Enter(ctx, "", false)
 	if err != nil {
-		return err
+		return fmt.Errorf("ask directory: %w", err)
 	}
 	defer leave()
 	return s.reports.of(s.search.do(ctx, f))

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/turns"
 	"github.com/vigate/vigate/internal/principal"
 )
 
@@ -27,6 +28,8 @@ var (
 	errAmbiguous = errors.New("several entries match the name")
 	// errUnknown means that no entry matches a name.
 	errUnknown = errors.New("no entry matches the name")
+	// errLocked means that the caller is locked, so that its password is not tried.
+	errLocked = errors.New("caller is locked after failed logins")
 	// errUnusable means that an entry can't be a principal.
 	errUnusable = errors.New("entry can't be a principal")
 )
@@ -99,7 +102,7 @@ type Source struct {
 	nested    bool
 
 	now     func() time.Time
-	turns   *turns
+	turns   *turns.Turns
 	search  *pool // connections of the service account
 	binds   *pool // connections that check passwords
 	reports reports
@@ -177,6 +180,12 @@ func open(s Settings, by surroundings) (*Source, error) {
 	src.search = newPool(list, list.login)
 	src.binds = newPool(list, nil)
 	return src, nil
+}
+
+// newTurns returns the turns of operations. Neither the callers from one network nor those from many locked
+// ones can keep others waiting.
+func newTurns() *turns.Turns {
+	return turns.New(turns.Limits{All: maxTurns, Each: maxNetwork, Behind: maxBehind, Patience: turnPatience})
 }
 
 // Domain returns the domain in upper case.

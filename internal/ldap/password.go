@@ -15,7 +15,8 @@ import (
 
 // Verify checks the password of a user by a bind. The directory decides about locks after failed
 // logins and about passwords that have expired. For a name that nobody has, Verify makes a bind as
-// well, so that it costs as much.
+// well, so that it costs as much. It makes the same bind for a caller that is locked: the directory must
+// not count the guesses of such a caller against the user.
 //
 // Errors: login.ErrRejected for a wrong password and for every user that may not log in,
 // login.ErrBusy, ErrUnavailable.
@@ -27,30 +28,34 @@ func (s *Source) Verify(ctx context.Context, name principal.Name, a login.Attemp
 	if err := checkPassword(p.Secret); err != nil {
 		return session.Grant{}, err
 	}
-	leave, err := s.turns.enter(ctx, a.Peer.Network(), a.Behind)
+	leave, err := s.turns.Enter(ctx, a.Peer.Network(), a.Behind)
 	if err != nil {
-		return session.Grant{}, err
+		return session.Grant{}, fmt.Errorf("ask directory: %w", err)
 	}
 	defer leave()
-	i, err := s.verify(ctx, name, p.Secret)
+	i, err := s.verify(ctx, name, p.Secret, a.Locked)
 	if err := s.reports.of(err); err != nil {
 		return session.Grant{}, err
 	}
 	return session.Grant{Identity: i, Scope: session.Scope{Domain: s.domain}}, nil
 }
 
-func (s *Source) verify(ctx context.Context, name principal.Name, password secret.Text) (session.Identity, error) {
+func (s *Source) verify(
+	ctx context.Context, name principal.Name, password secret.Text, locked bool,
+) (session.Identity, error) {
 	var u user
 	unfound := s.search.do(ctx, func(c *connection) (err error) {
 		u, err = s.user(c, name.User)
 		return err
 	})
 	switch {
-	case unknown(unfound):
-		// Nobody has this name either.
-		u = user{dn: "cn=" + rand.Text() + "," + s.base}
-	case unfound != nil:
+	case unfound == nil && locked:
+		unfound = errLocked
+	case unfound != nil && !unknown(unfound):
 		return session.Identity{}, unfound
+	}
+	if unfound != nil {
+		u = user{dn: "cn=" + rand.Text() + "," + s.base} // nobody has this name either
 	}
 	err := s.binds.do(ctx, func(c *connection) error { return c.bind(u.dn, password.Reveal()) })
 	switch {

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
 
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap/ldaptest"
@@ -129,6 +132,34 @@ func TestTheStatesOfActiveDirectoryAreKnown(t *testing.T) {
 	f.rejected(t, "past", "past-pw")
 }
 
+func TestAStateThatCannotBeReadKeepsAUserOut(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	s := &Source{now: func() time.Time { return now }}
+	for _, c := range []struct {
+		attribute, value string
+		in               bool
+	}{
+		{userAccountControl, "512", true}, {userAccountControl, "514", false},
+		{userAccountControl, "-2147483134", false},
+		{userAccountControl, "0x200", false}, {userAccountControl, "512 ", false},
+		{userAccountControl, "9223372036854775808", false},
+		{accountExpires, "never", false}, {accountExpires, "0", true}, {accountExpires, "9223372036854775807", true},
+		{startTime, "20260501120000Z", true}, {startTime, "20260501120001Z", false},
+		{startTime, "202605011201Z", false},
+		{startTime, "2026050112Z", true}, {startTime, "20260501140000+0200", true},
+		{startTime, "20260501140001+02", false}, {startTime, "20260501120000.5Z", false},
+		{startTime, "tomorrow", false},
+		{endTime, "20260501120000Z", false}, {endTime, "20260501120000.5Z", true}, {endTime, "yesterday", false},
+		{lockedTime, permanentlyLocked, false}, {lockedTime, "20260501115900Z", true},
+		{accountLock, "TRUE", false}, {accountLock, "false", true},
+	} {
+		e := ldap.NewEntry("cn=x", map[string][]string{c.attribute: {c.value}})
+		if why := s.disabled(e); (why == "") != c.in {
+			t.Errorf("%s: %s: %q", c.attribute, c.value, why)
+		}
+	}
+}
+
 func TestGroupsOfAUserThatIsGoneOrDisabledAreRejected(t *testing.T) {
 	s := ldaptest.Start(t, ldaptest.Options{})
 	f := newFixture(t, settings(t, s))
@@ -165,5 +196,85 @@ func TestACallerThatGoesAwayIsNoOutage(t *testing.T) {
 	f.accepted(t, "alice", "alice-pw")
 	if f.log.String() != "" {
 		t.Errorf("log:\n%s", f.log)
+	}
+}
+
+// A caller that is locked is refused whatever it sends. Its guesses must not lock the user in the directory,
+// where the user may log in from elsewhere.
+func TestGuessesOfALockedCallerAreNotTakenToTheUsersAccount(t *testing.T) {
+	f := newFixture(t, settings(t, ldaptest.Start(t, ldaptest.Options{})))
+	for _, password := range []string{"wrong", "wrong", "wrong", "wrong", "dave-pw"} {
+		a := attempt(password)
+		a.Locked = true
+		if _, err := f.Verify(t.Context(), named("dave"), a); !errors.Is(err, login.ErrRejected) {
+			t.Errorf("a locked caller with the password %q: %v", password, err)
+		}
+	}
+	if n := len(f.binds.idle); n != 1 {
+		t.Errorf("%d connections were used for binds, want 1: the answer must take as long", n)
+	}
+	f.accepted(t, "dave", "dave-pw")
+}
+
+func TestNamesOfOddBytesAreNobodys(t *testing.T) {
+	s := ldaptest.Start(t, ldaptest.Options{LDIF: ldaptest.User("kim", "") + ldaptest.User("jörg", "")})
+	f := newFixture(t, settings(t, s))
+	f.accepted(t, "kim", "kim-pw")
+	f.accepted(t, "jörg", "jörg-pw")
+	for what, name := range map[string]string{
+		"a zero byte":                    "alice\x00",
+		"a zero byte within":             "al\x00ice",
+		"bytes that are not UTF-8":       "alice\xff",
+		"half of a character":            "j\xc3rg",
+		"an escape of a filter":          `al\69ce`,
+		"an escape of a name":            `al\\69ce`,
+		"a line break":                   "alice\n",
+		"a tab":                          "\talice",
+		"two spaces":                     "alice  ",
+		"a space that is not ASCII":      "alice\u00a0",
+		"a space of no width":            "alice\u200b",
+		"a mark of direction":            "\u202ealice",
+		"a letter of another script":     "аlice", // the first letter is Cyrillic
+		"a composition of two":           "jo\u0308rg",
+		"a distinguished name":           ldaptest.DN("alice"),
+		"a name with several values":     "alice+uid=bob",
+		"a comma":                        "alice,ou=people",
+		"a comparison that is not equal": "alice)(!(uid=bob",
+		"a rule":                         "alice:dn:",
+		"the longest name":               strings.Repeat("a", 512),
+		"a name that is too long":        strings.Repeat("a", 1<<16),
+	} {
+		if err := f.rejected(t, name, "alice-pw"); err != nil && !unknown(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, err := f.Groups(t.Context(), named(name)); !errors.Is(err, login.ErrRejected) {
+			t.Errorf("%s: groups: %v", what, err)
+		}
+		for _, exact := range []bool{true, false} {
+			if found, err := f.Search(t.Context(), name, exact); err != nil || len(found) != 0 {
+				t.Errorf("%s: a search finds %+v, %v", what, found, err)
+			}
+		}
+	}
+	// The letter K and the sign of the unit Kelvin differ only in case, so this is the same name.
+	if i := f.accepted(t, "\u212aim", "kim-pw"); i.Name != named("kim") {
+		t.Errorf("another case of kim is %s", i.Name)
+	}
+	if f.log.String() != "" {
+		t.Errorf("strangers can fill the log:\n%s", f.log)
+	}
+}
+
+// The distinguished name of a user is a part of the filter for its groups.
+func TestADistinguishedNameWithCharactersOfFiltersFindsItsOwnGroups(t *testing.T) {
+	const odd = `cn=O\2cBrien \28x\29 \2a \5c \23,` + ldaptest.People
+	user := strings.Replace(ldaptest.User("odd", ""), ldaptest.DN("odd"), odd, 1)
+	user = strings.Replace(user, "\ncn: odd of people", `
+cn: O,Brien (x) * \ #`, 1)
+	s := ldaptest.Start(t, ldaptest.Options{LDIF: user + ldaptest.Group("own", odd) + ldaptest.Group("bobs",
+		ldaptest.DN("bob"))})
+	f := newFixture(t, settings(t, s))
+	if i := f.accepted(t, "odd", "odd-pw"); !slices.Equal(i.Groups, []string{corp + `\own`}) {
+		t.Errorf("groups: %q", i.Groups)
 	}
 }

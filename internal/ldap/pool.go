@@ -9,10 +9,9 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/directory"
-	"github.com/vigate/vigate/internal/login"
 )
 
-// pool holds connections of one kind. There are no more than operations at once: see turns.
+// pool holds connections of one kind. There are no more than operations at once: see Source.turns.
 type pool struct {
 	servers *servers
 	prepare func(*connection) error // makes a new connection ready for use; may be nil
@@ -124,80 +123,4 @@ func (p *pool) close() {
 		c.close()
 	}
 	p.idle = nil
-}
-
-// turns bounds the operations at once: in all, for each network, and for all locked networks together.
-// So neither the callers from one network nor those from many locked ones can keep others waiting.
-type turns struct {
-	places chan struct{} // has one element for each operation
-	behind chan struct{} // has one element for each of those for a locked network
-
-	mu       sync.Mutex // guards what follows
-	networks map[string]*network
-}
-
-// network is a network on whose behalf operations are in progress or wait.
-type network struct {
-	places  chan struct{}
-	callers int
-}
-
-func newTurns() *turns {
-	return &turns{
-		places: make(chan struct{}, maxTurns), behind: make(chan struct{}, maxBehind), networks: map[string]*network{},
-	}
-}
-
-// enter waits for a turn, which leave ends. behind says that the caller's network is locked. The error is
-// login.ErrBusy or ctx's.
-func (t *turns) enter(ctx context.Context, from string, behind bool) (leave func(), _ error) {
-	n := t.join(from)
-	// The network's own place comes first, so that its callers wait without a place of others.
-	waits := []chan struct{}{n.places, t.places}
-	if behind {
-		waits = []chan struct{}{n.places, t.behind, t.places}
-	}
-	var held []chan struct{}
-	leave = func() {
-		for _, places := range held {
-			<-places
-		}
-		t.leave(from, n)
-	}
-	patience, cancel := context.WithTimeout(ctx, turnPatience)
-	defer cancel()
-	for _, places := range waits {
-		select {
-		case places <- struct{}{}:
-			held = append(held, places)
-			continue
-		case <-patience.Done():
-		}
-		leave()
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("ask directory: %w", ctx.Err())
-		}
-		return nil, fmt.Errorf("ask directory: %w", login.ErrBusy)
-	}
-	return leave, nil
-}
-
-func (t *turns) join(from string) *network {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.networks[from]
-	if n == nil {
-		n = &network{places: make(chan struct{}, maxNetwork)}
-		t.networks[from] = n
-	}
-	n.callers++
-	return n
-}
-
-func (t *turns) leave(from string, n *network) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n.callers--; n.callers == 0 {
-		delete(t.networks, from)
-	}
 }

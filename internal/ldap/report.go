@@ -22,9 +22,9 @@ type reports struct {
 	domain string
 
 	mu   sync.Mutex // guards what follows
-	down bool
-	last time.Time // of a line
-	more int       // failures since then
+	down bool       // the last line says that the directory is not available
+	last time.Time  // when a line said so last
+	more int        // failures since then
 }
 
 // of returns the error of an operation. If the error says nothing about a user or the caller, it is an
@@ -43,7 +43,8 @@ func (r *reports) of(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	if r.down && now.Sub(r.last) < reportEvery {
+	// The time counts even if the directory has answered meanwhile: it may come and go.
+	if !r.last.IsZero() && now.Sub(r.last) < reportEvery {
 		r.more++
 		return err
 	}
@@ -60,5 +61,5 @@ func (r *reports) works() {
 	if r.down {
 		r.logger.Info("the directory is available again", "domain", r.domain)
 	}
-	r.down, r.more = false, 0
+	r.down = false
 }

@@ -1,7 +1,6 @@
 package ldap
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -153,6 +152,22 @@ func TestAnOutageIsLoggedOnceInAWhile(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatComesAndGoesDoesNotFillTheLog(t *testing.T) {
+	f := newFixture(t, settings(t, ldaptest.Start(t, ldaptest.Options{})))
+	for range 100 {
+		_ = f.reports.of(directory.ErrUnavailable)
+		_ = f.reports.of(nil)
+	}
+	if down, up := f.log.lines("is not available"), f.log.lines("available again"); down != 1 || up != 1 {
+		t.Errorf("%d and %d lines:\n%s", down, up, f.log)
+	}
+	f.clock.Advance(reportEvery)
+	_ = f.reports.of(directory.ErrUnavailable)
+	if !strings.Contains(f.log.String(), "failures=100") {
+		t.Errorf("log:\n%s", f.log)
+	}
+}
+
 func TestAFailedServerIsNotAskedAgainAtOnce(t *testing.T) {
 	s := ldaptest.Start(t, ldaptest.Options{})
 	set := settings(t, s)
@@ -201,47 +216,53 @@ func TestManyLoginsAtOnceShareAFewConnections(t *testing.T) {
 	if len(f.search.idle) > maxNetwork || len(f.binds.idle) > maxNetwork {
 		t.Errorf("%d and %d connections", len(f.search.idle), len(f.binds.idle))
 	}
-	if len(f.turns.networks) != 0 || len(f.turns.places) != 0 {
-		t.Error("turns were not given back")
+	f.allTurnsAreFree(t)
+}
+
+// allTurnsAreFree checks that every turn was given back, by taking all of them.
+func (f *fixture) allTurnsAreFree(t *testing.T) {
+	t.Helper()
+	for i := range maxTurns {
+		leave, err := f.turns.Enter(t.Context(), fmt.Sprint("network ", i), i < maxBehind)
+		if err != nil {
+			t.Errorf("%d turns were not given back: %v", maxTurns-i, err)
+			return
+		}
+		defer leave()
 	}
 }
 
 func TestOneNetworkLeavesTurnsToOthers(t *testing.T) {
-	turns := newTurns()
+	f := newFixture(t, settings(t, ldaptest.Start(t, ldaptest.Options{})))
+	a := attempt("alice-pw")
 	for range maxNetwork {
-		if _, err := turns.enter(t.Context(), "198.51.100.1", false); err != nil {
+		leave, err := f.turns.Enter(t.Context(), a.Peer.Network(), false)
+		if err != nil {
 			t.Fatal(err)
 		}
+		defer leave()
 	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := turns.enter(gone, "198.51.100.1", false); !errors.Is(err, context.Canceled) {
-		t.Errorf("a caller that has gone: %v", err)
-	}
-	if _, err := turns.enter(t.Context(), "198.51.100.1", false); !errors.Is(err, login.ErrBusy) {
+	if _, err := f.Verify(t.Context(), named("alice"), a); !errors.Is(err, login.ErrBusy) {
 		t.Errorf("one more of the network: %v", err)
 	}
-	leave, err := turns.enter(t.Context(), "192.0.2.7", false)
-	if err != nil {
-		t.Fatal(err)
+	a.Peer.Address = "198.51.100.1"
+	if _, err := f.Verify(t.Context(), named("alice"), a); err != nil {
+		t.Errorf("another network: %v", err)
 	}
-	leave()
 }
 
 func TestCallersOfLockedNetworksLeaveTurnsToOthers(t *testing.T) {
 	f := newFixture(t, settings(t, ldaptest.Start(t, ldaptest.Options{})))
 	var leaves []func()
 	for i := range maxBehind {
-		leave, err := f.turns.enter(t.Context(), fmt.Sprintf("198.51.100.%d", i), true)
+		leave, err := f.turns.Enter(t.Context(), fmt.Sprintf("198.51.100.%d", i), true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		leaves = append(leaves, leave)
 	}
 	a := attempt("alice-pw")
-	if a.Behind = true; len(f.turns.places) != maxBehind {
-		t.Errorf("%d turns are taken", len(f.turns.places))
-	}
+	a.Behind = true
 	if _, err := f.Verify(t.Context(), named("alice"), a); !errors.Is(err, login.ErrBusy) {
 		t.Errorf("one more caller of a locked network: %v", err)
 	}
@@ -252,9 +273,7 @@ func TestCallersOfLockedNetworksLeaveTurnsToOthers(t *testing.T) {
 	if _, err := f.Verify(t.Context(), named("alice"), a); err != nil {
 		t.Errorf("a caller of a locked network, when no other asks: %v", err)
 	}
-	if len(f.turns.behind) != 0 || len(f.turns.places) != 0 {
-		t.Error("turns were not given back")
-	}
+	f.allTurnsAreFree(t)
 }
 
 func TestAServerCantSendMoreThanIsAllowed(t *testing.T) {

@@ -128,17 +128,19 @@ func (s *Source) canonical(e *ldap.Entry, attribute string) (principal.Name, err
 }
 
 // disabled returns why the user must not log in and must not have sessions, or "". A lock after
-// failed logins is not a reason: it is the directory's answer to a bind, and strangers can cause it.
+// failed logins is not a reason: it is the directory's answer to a bind, and strangers can cause it. A state
+// that can't be read is a reason.
 func (s *Source) disabled(e *ldap.Entry) string {
 	now := s.now()
-	number := func(attribute string) int64 {
-		n, _ := strconv.ParseInt(value(e, attribute), 10, 64)
-		return n
-	}
 	const accountDisable = 2
-	expires := number(accountExpires)
+	control, err1 := number(value(e, userAccountControl))
+	expires, err2 := number(value(e, accountExpires))
+	starts, err3 := moment(value(e, startTime))
+	ends, err4 := moment(value(e, endTime))
 	switch {
-	case number(userAccountControl)&accountDisable != 0:
+	case errors.Join(err1, err2, err3, err4) != nil:
+		return "has a state that can't be read"
+	case control&accountDisable != 0:
 		return "is disabled"
 	case expires > 0 && expires < never && !now.Before(windowsTime(expires)):
 		return "has expired"
@@ -146,12 +148,35 @@ func (s *Source) disabled(e *ldap.Entry) string {
 		return "is locked by an administrator"
 	case strings.EqualFold(value(e, accountLock), "true"):
 		return "is locked"
-	case value(e, endTime) != "" && !before(now, value(e, endTime)):
+	case !ends.IsZero() && !now.Before(ends):
 		return "has expired"
-	case value(e, startTime) != "" && before(now, value(e, startTime)):
+	case now.Before(starts):
 		return "is not valid yet"
 	}
 	return ""
+}
+
+// number reads a number. Without a text, it is 0.
+func number(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+// moment reads a GeneralizedTime, whose seconds and minutes may be missing. Without a text, it is the zero time.
+func moment(text string) (at time.Time, err error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, form := range []string{"20060102150405", "200601021504", "2006010215"} {
+		for _, zone := range []string{"Z0700", "Z07"} {
+			if at, err = time.Parse(form+zone, text); err == nil {
+				return at, nil
+			}
+		}
+	}
+	return time.Time{}, err
 }
 
 // never is the greatest accountExpires, for an account that does not expire.
@@ -161,13 +186,6 @@ const never = 1<<63 - 1
 func windowsTime(n int64) time.Time {
 	const epoch = 11644473600 // seconds from 1601 to 1970
 	return time.Unix(n/1e7-epoch, n%1e7*100)
-}
-
-// before reports whether now is before the time, which is a GeneralizedTime. It reports false if that
-// can't be read.
-func before(now time.Time, generalized string) bool {
-	t, err := time.Parse("20060102150405Z07", generalized)
-	return err == nil && now.Before(t)
 }
 
 // unknown reports whether the error says that there is no such user or group.

@@ -3,7 +3,6 @@ package login
 import (
 	"cmp"
 	"context"
-	"os/user"
 	"strings"
 	"testing"
 	"time"
@@ -135,14 +134,4 @@ func (f *fixture) locked(who principal.Name, address string) bool {
 
 func (f *fixture) posted(typ string) []event.Event {
 	return f.Events.Query(event.Filter{Types: []string{typ}, MaxCount: 1000})
-}
-
-// accounts returns a lookup of operating-system accounts that knows only the account self.
-func accounts(self *user.User) func(string) (*user.User, error) {
-	return func(name string) (*user.User, error) {
-		if name != self.Username {
-			return nil, user.UnknownUserError(name)
-		}
-		return self, nil
-	}
 }

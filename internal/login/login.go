@@ -6,8 +6,8 @@
 //
 // A method only verifies a credential and returns a grant. It does not start a session, and changes
 // nothing. The package knows neither the operations of the API nor HTTP. Methods for the principals of
-// this server are in this package: local users, accounts of the operating system, extensions and clones
-// of sessions. Methods for other sources of identities are packages below it.
+// this server are in this package: local users, extensions and clones of sessions. Other sources of
+// identities are packages below it.
 package login
 
 import (

@@ -10,6 +10,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/gateway/dispense"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/login/passthrough"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/store"
@@ -58,7 +59,7 @@ func (n *Node) describeMetrics(methods []login.Method, lag func() (time.Duration
 		names = append(names, m.Name())
 	}
 	if n.local != nil {
-		names = append(names, login.LocalMethod)
+		names = append(names, local.Method)
 	}
 	if len(n.fronts) > 0 {
 		names = append(names, (*passthrough.Method)(nil).Name(), dispense.Method{}.Name())

@@ -30,6 +30,7 @@ import (
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/inventory"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/metrics"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/recheck"
@@ -69,7 +70,7 @@ type Node struct {
 
 	*domain.Domain
 	tickets *os.Root // directory of local's files
-	local   *login.LocalTickets
+	local   *local.Tickets
 	methods []login.Method // the ways in besides clones
 	bodies  *binding.Bodies
 	fronts  []*frontServer
@@ -200,7 +201,7 @@ func (n *Node) openMethods(cfg config.Config) error {
 		if n.tickets, err = n.data.Sub(datadir.Local, 0o711); err != nil {
 			return fmt.Errorf("open directory of local tickets: %w", err)
 		}
-		n.local = &login.LocalTickets{
+		n.local = &local.Tickets{
 			Dir: n.tickets, Loopback: cfg.LocalTickets == config.LocalTicketsLoopback,
 			Access: n.Access.Table(), Sessions: n.Sessions, Mirror: n.Mirror, Events: n.Events, Now: n.now,
 			Logger: n.logger,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -33,7 +34,7 @@ func (m *manager) enter(
 	c.SetActor(s.Actor())
 	c.Note("started", s.Key.String())
 	c.Note("method", s.Method)
-	if ticket == "" && s.Method == login.LocalMethod {
+	if ticket == "" && s.Method == local.Method {
 		c.UsesTicket(login.LocalKind)
 	}
 	return vim.Result{Value: userSession(l), Token: token}, nil

@@ -21,6 +21,7 @@ import (
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/setting"
 	"github.com/vigate/vigate/internal/vim"
@@ -32,7 +33,7 @@ type Options struct {
 	// Gate decides about logins.
 	Gate *login.Gate
 	// LocalTickets issues local tickets. If nil, they are not supported.
-	LocalTickets *login.LocalTickets
+	LocalTickets *local.Tickets
 	// HostName is the name under which clients reach the server. Tickets contain it.
 	HostName string
 	// ID is the moId of the object. If empty, it is "SessionManager". A front has that of its upstream.
@@ -169,8 +170,8 @@ var sessionErrors = []vim.Mapping{
 	vim.Map(login.ErrNoSubject, vim.Plain[types.NoSubjectName]),
 	vim.Map(login.ErrBadCertificate, vim.Plain[types.InvalidClientCertificate]),
 	vim.Map(login.ErrBusy, vim.Busy),
-	vim.Map(login.ErrRemote, vim.Plain[types.InvalidRequest]),
-	vim.Map(login.ErrCannotGive, vim.Plain[types.NotSupported]),
+	vim.Map(local.ErrRemote, vim.Plain[types.InvalidRequest]),
+	vim.Map(local.ErrCannotGive, vim.Plain[types.NotSupported]),
 	vim.MapType(func(invalid *setting.InvalidError, err error) *vim.Fault {
 		return vim.InvalidArgument(invalid.Name, err)
 	}),

@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -87,7 +88,7 @@ func TestALocalTicketIsForLocalAccountsWithARole(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { dir.Close() })
-		d.LocalTickets = &login.LocalTickets{Dir: dir, Access: d.Access.Table(), Sessions: d.Sessions, Mirror: d.Mirror,
+		d.LocalTickets = &local.Tickets{Dir: dir, Access: d.Access.Table(), Sessions: d.Sessions, Mirror: d.Mirror,
 			Events: d.Events, Now: d.Now, Logger: d.Logger, Account: func(name string) (*user.User, error) {
 				if name != account.Username {
 					return nil, user.UnknownUserError(name)

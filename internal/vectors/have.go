@@ -18,6 +18,7 @@ import (
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/session"
@@ -126,7 +127,7 @@ func (w *World) localTickets(p *vimtest.Parts) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { dir.Close() })
-	p.LocalTickets = &login.LocalTickets{
+	p.LocalTickets = &local.Tickets{
 		Dir: dir, Loopback: true, Access: p.Access.Table(), Sessions: p.Sessions, Mirror: p.Mirror, Events: p.Events,
 		Now: p.Now, Logger: p.Logger,
 		Account: func(name string) (*user.User, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/history"
 	"github.com/vigate/vigate/internal/inventory"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/setting"
@@ -58,7 +59,7 @@ type Parts struct {
 	// Trust returns the authorities of the certificates of extensions. If nil, none is trusted.
 	Trust func() trust.Authorities
 	// LocalTickets issues local tickets. If nil, they are not supported.
-	LocalTickets *login.LocalTickets
+	LocalTickets *local.Tickets
 
 	passwords *login.Passwords
 }
