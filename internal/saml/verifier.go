@@ -132,6 +132,9 @@ func (v *Verifier) check(r *reader, i Issuer, now time.Time) error {
 	if i.Domain != "" && r.Subject.Domain != strings.ToUpper(i.Domain) {
 		return fmt.Errorf("%w: the subject belongs to another domain", ErrIssuer)
 	}
+	if !r.NotBefore.Before(r.NotOnOrAfter) {
+		return fmt.Errorf("%w: the assertion ends before it begins", ErrTime) // the skew could hide that
+	}
 	most := v.BearerMax
 	if !r.Bearer() {
 		most = v.KeyMax

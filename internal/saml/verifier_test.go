@@ -32,6 +32,79 @@ func TestATokenIsGoodFromItsStartToItsEndWithTheSkew(t *testing.T) {
 	}
 }
 
+// Each of the times is at an edge, or a moment beyond it. The other times are good.
+func TestEachTimeOfATokenHasTheSkewAndNoMore(t *testing.T) {
+	f := newFixture(t)
+	const moment = time.Millisecond
+	for what, c := range map[string]struct {
+		edit func(*saml.Assertion)
+		good bool
+	}{
+		"issued in the skew":    {func(a *saml.Assertion) { a.Issued = now.Add(skew) }, true},
+		"issued a moment later": {func(a *saml.Assertion) { a.Issued = now.Add(skew + moment) }, false},
+		"begins in the skew":    {func(a *saml.Assertion) { a.NotBefore = now.Add(skew) }, true},
+		"begins a moment later": {func(a *saml.Assertion) { a.NotBefore = now.Add(skew + moment) }, false},
+		"ended by the skew":     {edit: func(a *saml.Assertion) { ends(a, now.Add(-skew)) }},
+		"ended a moment less":   {func(a *saml.Assertion) { ends(a, now.Add(moment-skew)) }, true},
+		"ends in the year 9999": {func(a *saml.Assertion) { a.NotOnOrAfter = now.AddDate(7900, 0, 0) }, true},
+		"ends when it begins":   {edit: func(a *saml.Assertion) { a.NotBefore, a.NotOnOrAfter = now, now }},
+		"ends before it begins": {edit: func(a *saml.Assertion) {
+			a.NotBefore, a.NotOnOrAfter = now.Add(skew/2), now
+		}},
+		"issued in the year 0001": {edit: func(a *saml.Assertion) { a.Issued = now.AddDate(-2000, 0, 0) }},
+	} {
+		a := f.Bearer(now)
+		c.edit(a)
+		f.verifier.BearerMax = 5 * time.Minute
+		if _, err := f.verify(f.Token(t, a)); (err == nil) != c.good || err != nil && !errors.Is(err, saml.ErrTime) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	// The confirmation and the session have times of their own. The end of a session is exact.
+	const confirmation, statement = `<saml2:SubjectConfirmationData `, `<saml2:AuthnStatement `
+	const issued = `AuthnInstant="2026-03-01T12:00:00.000Z" `
+	for what, c := range map[string]struct {
+		element, attributes string
+		good                bool
+	}{
+		"confirmed until the skew":      {confirmation, `NotOnOrAfter="2026-03-01T11:59:00.000Z"`, false},
+		"confirmed a moment longer":     {confirmation, `NotOnOrAfter="2026-03-01T11:59:00.001Z"`, true},
+		"confirmed from the skew on":    {confirmation, within(`NotBefore="2026-03-01T12:01:00Z"`), true},
+		"confirmed from a moment later": {confirmation, within(`NotBefore="2026-03-01T12:01:00.001Z"`), false},
+		"a session that ends now":       {statement, issued + `SessionNotOnOrAfter="2026-03-01T12:00:00Z"`, false},
+		"a session that ends soon":      {statement, issued + `SessionNotOnOrAfter="2026-03-01T12:00:00.001Z"`, true},
+	} {
+		token := f.resigned(t, f.Bearer(now), c.element, c.attributes)
+		if _, err := f.verify(token); (err == nil) != c.good || err != nil && !errors.Is(err, saml.ErrTime) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// within returns the attributes of a confirmation that lasts for five minutes.
+func within(attributes string) string { return attributes + ` NotOnOrAfter="2026-03-01T12:05:00Z"` }
+
+// ends gives the assertion an end, and a beginning before it.
+func ends(a *saml.Assertion, at time.Time) {
+	a.Issued, a.NotBefore, a.NotOnOrAfter = at.Add(-time.Minute), at.Add(-time.Minute), at
+}
+
+// resigned returns the token of an assertion in which an element has other attributes.
+func (f *fixture) resigned(t *testing.T, a *saml.Assertion, element, attributes string) string {
+	t.Helper()
+	_, bare := samltest.Cut(t, f.Token(t, a), "<ds:Signature ", "</ds:Signature>")
+	before, rest, ok := strings.Cut(bare, element)
+	_, after, closed := strings.Cut(rest, ">")
+	if !ok || !closed {
+		t.Fatalf("no %s in %s", element, bare)
+	}
+	b, err := f.Signer.SignEnveloped([]byte(before+element+attributes+">"+after), "xs xsi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 func TestATokenIsGoodOnlySoLongAfterItsIssue(t *testing.T) {
 	f := newFixture(t)
 	f.verifier.BearerMax, f.verifier.KeyMax = time.Minute, 30*time.Minute

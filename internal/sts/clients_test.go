@@ -180,6 +180,75 @@ func TestAHolderOfKeyTokenProvesItsOwner(t *testing.T) {
 	}
 }
 
+// Whoever gets a token by ActAs may pass it on, but not without end, and no longer than the first token lasts.
+func TestAChainOfActAsEnds(t *testing.T) {
+	s := newSite(t)
+	token, first := s.issue(sts.TokenRequest{Userinfo: annInfo, Delegatable: true})
+	for n := 1; ; n++ {
+		signer, err := s.client().Issue(t.Context(), sts.TokenRequest{
+			Certificate: pair(s.extension), ActAs: true, Token: token, Lifetime: 1000 * time.Hour, Renewable: true,
+			Delegatable: true,
+		})
+		if err != nil {
+			if n != delegations+1 || !strings.Contains(err.Error(), "RequestFailed") {
+				t.Errorf("delegation %d: %v", n, err)
+			}
+			return
+		}
+		token = signer.Token
+		a := s.read(token)
+		if a.Subject != ann || a.Delegations != delegations-n || len(a.Delegates) != n ||
+			a.NotOnOrAfter.After(first.NotOnOrAfter) || a.Renewals > renewals {
+			t.Fatalf("delegation %d: %+v", n, a)
+		}
+	}
+}
+
+func TestATokenIsRenewedAFewTimesAndNeverForLonger(t *testing.T) {
+	s := newSite(t)
+	token, _ := s.issue(sts.TokenRequest{Certificate: pair(s.extension), Renewable: true, Lifetime: time.Hour})
+	for n := 1; ; n++ {
+		signer, err := s.client().Renew(t.Context(), sts.TokenRequest{
+			Certificate: pair(s.extension), Token: token, Lifetime: 10_000 * time.Hour,
+		})
+		if err != nil {
+			if n != renewals+1 || !strings.Contains(err.Error(), "UnableToRenew") {
+				t.Errorf("renewal %d: %v", n, err)
+			}
+			return
+		}
+		token = signer.Token
+		a := s.read(token)
+		if a.Renewals != renewals-n || a.Delegations != 0 || a.NotOnOrAfter.Sub(a.Issued) != DefaultKeyMax {
+			t.Fatalf("renewal %d: %+v", n, a)
+		}
+	}
+}
+
+// A token that was got by another one, in whatever way, can be delegated and renewed no more often than that.
+func TestATokenFromAnotherOneCanDoNoMore(t *testing.T) {
+	s := newSite(t)
+	owner := pair(s.extension)
+	owner.Certificate = nil // govmomi then sends the token
+	all := sts.TokenRequest{
+		Certificate: owner, KeyID: "_0123456789", Lifetime: time.Hour, Renewable: true, Delegatable: true,
+	}
+	for _, left := range []int{0, 1, 2} {
+		request := all
+		request.Token = s.token(func(a *saml.Assertion) { a.Delegations, a.Renewals = left, left })
+		token, a := s.issue(request)
+		if a.Delegations != left || a.Renewals != left {
+			t.Errorf("from a token with %d: %+v", left, a)
+		}
+		_, err := s.client().Issue(t.Context(), sts.TokenRequest{
+			Certificate: pair(s.extension), ActAs: true, Token: token, Delegatable: true,
+		})
+		if (err == nil) != (left > 0) {
+			t.Errorf("ActAs with a token that was got by one with %d delegations: %v", left, err)
+		}
+	}
+}
+
 func TestGovmomiIsToldWhyItGetsNoToken(t *testing.T) {
 	s := newSite(t)
 	other := pair(xmlsigtest.NewKey(t, "unknown"))

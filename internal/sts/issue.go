@@ -131,9 +131,12 @@ func (s *Service) issue(ctx context.Context, p *peer.Peer, r *request) (string, 
 		if err := s.describe(t, who.Identity); err != nil {
 			return "", err
 		}
+		if r.token != nil {
+			// Otherwise the owner could have it delegated more often by asking for a new one each time.
+			t.Delegations = min(t.Delegations, delegable(r.token))
+		}
 		if who.Origin != nil { // the requester's token is a delegated one, and so is the new one
 			t.Holder, t.Delegates = r.token.Holder, r.token.Delegates
-			t.Delegations = min(t.Delegations, delegable(r.token))
 		}
 	} else {
 		if err := s.delegate(ctx, t, who, r); err != nil {

@@ -155,7 +155,8 @@ func grantOf(e extension.Extension) session.Grant {
 //     reports. In a domain whose users can't be looked up, they are those in the token.
 //
 // The key of this service that has signed the token is still trusted. If another principal holds the key of
-// the token, it acts as the subject: it must be confirmed too, and the grant has it as the origin.
+// the token, it acts as the subject: it must be confirmed too, and the grant has it as the origin. So must
+// everybody through whom a delegated token has passed: otherwise a token would outlive the trust in one of them.
 func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
 	trusted, known := s.o.Keys.Require(a.Signer)
 	if !known {
@@ -166,6 +167,14 @@ func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant
 		return g, err
 	}
 	g.Changes = append(g.Changes, trusted)
+	for _, d := range a.Delegates {
+		if d.Name == a.Holder {
+			continue // it is confirmed with its key
+		}
+		if err := s.passed(ctx, a, d.Name); err != nil {
+			return session.Grant{}, err
+		}
+	}
 	if a.Holder.IsZero() {
 		return g, nil
 	}
@@ -200,14 +209,28 @@ func (s *Service) subject(ctx context.Context, a *saml.Assertion) (session.Grant
 func (s *Service) holder(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
 	local := a.Holder.Domain == s.domain
 	if !local || !s.o.Extensions.Exists(a.Holder.User) {
-		h := *a
-		h.Subject, h.Groups, h.GivenName, h.Surname = a.Holder, nil, "", ""
-		return s.user(ctx, &h)
+		return s.user(ctx, as(a, a.Holder))
 	}
 	if _, both := s.o.Accounts.Find(a.Holder); both {
 		return session.Grant{}, fmt.Errorf("%w: a user and an extension have the name of the holder", login.ErrRejected)
 	}
 	return s.extension(a.Holder.User, a.Key)
+}
+
+// passed confirms a principal through which a token has passed before it came to its holder.
+func (s *Service) passed(ctx context.Context, a *saml.Assertion, name principal.Name) error {
+	if name.Domain == s.domain && s.o.Extensions.Exists(name.User) {
+		return nil
+	}
+	_, err := s.user(ctx, as(a, name))
+	return err
+}
+
+// as returns the assertion with another subject, about whom it says no more than the name.
+func as(a *saml.Assertion, name principal.Name) *saml.Assertion {
+	other := *a
+	other.Subject, other.Groups, other.GivenName, other.Surname = name, nil, "", ""
+	return &other
 }
 
 // user confirms a user.

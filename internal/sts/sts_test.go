@@ -18,6 +18,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
@@ -187,6 +188,32 @@ func TestATokenIsConfirmedOnlyWhileItsSubjectMayLogIn(t *testing.T) {
 	expect("a token that was delegated to it", delegated, false)
 	s.must(s.Extensions.Unregister(ctx, by, solution))
 	expect("an extension that is gone", extensions, false)
+}
+
+func TestATokenIsConfirmedOnlyWhileEverybodyIsThereThroughWhomItPassed(t *testing.T) {
+	s := newSite(t)
+	ctx, by := t.Context(), event.By("test")
+	const middle = "com.example.middle"
+	bob := principal.Name{Domain: ann.Domain, User: "bob"}
+	s.must(s.Extensions.Register(ctx, by, extension.Registration{Key: middle, Data: []byte("{}")}))
+	s.must(s.Accounts.Create(ctx, by, bob, []byte(password), "Bob"))
+	a := s.read(s.token(func(a *saml.Assertion) {
+		a.Holder = principal.Name{Domain: ann.Domain, User: solution}
+		for _, name := range []principal.Name{{Domain: ann.Domain, User: middle}, bob, a.Holder} {
+			a.Delegates = append(a.Delegates, saml.Delegate{Name: name, At: a.Issued})
+		}
+	}))
+	_, err := s.service.Confirm(ctx, a)
+	s.must(err)
+	s.must(s.Accounts.Disable(ctx, by, bob))
+	if _, err := s.service.Confirm(ctx, a); !errors.Is(err, login.ErrRejected) {
+		t.Errorf("a token that has passed through a disabled user: %v", err)
+	}
+	s.must(s.Accounts.Enable(ctx, by, bob))
+	s.must(s.Extensions.Unregister(ctx, by, middle))
+	if _, err := s.service.Confirm(ctx, a); !errors.Is(err, login.ErrRejected) {
+		t.Errorf("a token that has passed through an extension that is gone: %v", err)
+	}
 }
 
 // A directory finds a disabled user, for permissions. But the user gets no token from an older one, by any

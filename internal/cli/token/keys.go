@@ -44,8 +44,8 @@ now, which signs at once on all servers of the cluster. The other keys sign no
 more. Their tokens are accepted until they expire, or with --distrust not any
 more: use it if somebody else may know a key, as after a backup was lost.
 
-Sessions that began with a token go on. 'vigate session ls' lists sessions, and
-'vigate session rm' ends them.`
+Sessions that began with a token go on. 'vigate session ls --method saml' lists
+them, and 'vigate session rm --method saml' ends them.`
 	cmd.Flags().BoolVar(&f.replace, "replace", false, "make a new key, which signs at once")
 	cmd.Flags().BoolVar(&f.distrust, "distrust", false, "with --replace: tokens of all other keys are refused")
 	return cmd

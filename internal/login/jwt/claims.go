@@ -88,6 +88,8 @@ func (i *issuer) times(c object, now time.Time) (expires time.Time, err error) {
 		skew = 0 // the session would have ended before it began
 	}
 	switch {
+	case !at["iat"].Before(expires), !at["nbf"].Before(expires): // the skew could hide that
+		return time.Time{}, errors.New("the token expires before it is valid")
 	case !now.Before(expires.Add(skew)):
 		return time.Time{}, fmt.Errorf("the token expired at %s", expires.UTC().Format(time.RFC3339))
 	case now.Add(i.Skew).Before(at["iat"]), now.Add(i.Skew).Before(at["nbf"]):

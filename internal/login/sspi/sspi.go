@@ -150,7 +150,8 @@ func (m *Method) principal(realm string, client []string) (principal.Name, error
 	if domain == "" {
 		return principal.Name{}, fmt.Errorf("the realm %.128q is not configured", realm)
 	}
-	if len(client) != 1 {
+	// A slash in a part of the name would look like an instance.
+	if len(client) != 1 || strings.Contains(client[0], "/") {
 		return principal.Name{}, errors.New("the client has an instance: only users can log in")
 	}
 	if err := principal.CheckNew(client[0], principal.MaxLength-len(domain)-1); err != nil {

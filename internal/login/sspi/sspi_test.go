@@ -206,19 +206,29 @@ func TestTicketsThatAreNotGoodAreRefused(t *testing.T) {
 			r.ticket.CRealm, r.auth.CRealm = "corp.example", "corp.example"
 		}, "not configured"},
 		"another realm, by others": {foreign("MIDDLE.EXAMPLE", 31), "by other realms"},
-		"an instance":              {client(name("ann", "admin")), "instance"},
-		"a host":                   {client(name("host", "node1.corp.example")), "instance"},
-		"nobody":                   {client(name("WELLKNOWN", "ANONYMOUS")), "instance"},
-		"no client":                {client(name()), "no client"},
-		"an empty client":          {client(name("")), "empty"},
-		"a domain in the name":     {client(name(`VSPHERE.LOCAL\administrator`)), "characters"},
-		"a user@domain":            {client(name("administrator@vsphere.local")), "characters"},
-		"a control character":      {client(name("ann\n")), "character"},
-		"its address":              {from(addressIPv4, 192, 0, 2, 7), ""},
-		"another address":          {from(addressIPv4, 192, 0, 2, 8), "another address"},
-		"half an address":          {from(addressIPv4, 192, 0), "another address"},
-		"an address as IPv6":       {from(addressIPv6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7), ""},
-		"a name of NetBIOS":        {from(20, []byte("NODE1")...), "another address"},
+		"the service's realm in lower case": {func(r *request) {
+			r.serviceRealm = "corp.example"
+		}, "no key for the service"},
+		"an instance":               {client(name("ann", "admin")), "instance"},
+		"a slash in the name":       {client(name("ann/admin")), "instance"},
+		"a host":                    {client(name("host", "node1.corp.example")), "instance"},
+		"nobody":                    {client(name("WELLKNOWN", "ANONYMOUS")), "instance"},
+		"no client":                 {client(name()), "no client"},
+		"an empty client":           {client(name("")), "empty"},
+		"a domain in the name":      {client(name(`VSPHERE.LOCAL\administrator`)), "characters"},
+		"a user@domain":             {client(name("administrator@vsphere.local")), "characters"},
+		"a control character":       {client(name("ann\n")), "character"},
+		"a zero byte":               {client(name("ann\x00")), "character"},
+		"a name that is too long":   {client(name(strings.Repeat("a", 512))), "too long"},
+		"a space behind":            {client(name("ann ")), "space"},
+		"a letter that looks alike": {client(name("\u0430nn")), "scripts"}, // the first letter is Cyrillic
+		"a letter of another width": {client(name("\uff41nn")), "NFKC"},
+		"bytes that are not UTF-8":  {client(name("ann\xff")), "UTF-8"},
+		"its address":               {from(addressIPv4, 192, 0, 2, 7), ""},
+		"another address":           {from(addressIPv4, 192, 0, 2, 8), "another address"},
+		"half an address":           {from(addressIPv4, 192, 0), "another address"},
+		"an address as IPv6":        {from(addressIPv6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 7), ""},
+		"a name of NetBIOS":         {from(20, []byte("NODE1")...), "another address"},
 	} {
 		who, err := try(t, m, raw(t, k.ap(c.edit)))
 		switch {
