@@ -179,3 +179,23 @@ func TestVigateIssuesRenewsAndShowsTokens(t *testing.T) {
 		t.Errorf("a wrong password: %v %s", err, out)
 	}
 }
+
+// The message has the form of newer pyVmomi, which Debian's release does not make. Another library signs it.
+func TestPyVmomiLogsInWithAHolderOfKeyTokenAndItsSignature(t *testing.T) {
+	s := newServer(t)
+	cert, key := rsaCertificate(t, "administrator's own")
+	_, other := rsaCertificate(t, "another")
+	admin := s.govc(t, adminUser, adminPassword, false)
+	token := admin.with("GOVC_CERTIFICATE="+cert, "GOVC_PRIVATE_KEY="+key).ok("session.login", "-issue")
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(s.tls, ":")
+	out := python(t, "testdata/holder.py", port, file, key, other)
+	if n := strings.Count(out, `session of VSPHERE.LOCAL\Administrator`); n != 2 {
+		t.Errorf("%d sessions:\n%s", n, out)
+	}
+	has(t, "what is refused", out, "refused: no signature", "refused: the signature of another key",
+		"refused: a Timestamp that was changed", "refused: a message that was sent before")
+}
