@@ -2,6 +2,7 @@
 #             (make test PKG=./internal/soap tests one package, or PKG=./internal/...
 #             those below a folder, with nothing installed; RUN=REGEXP chooses tests)
 # make check  the linters alone
+# make reference  writes the pages in docs/reference that are made from the program
 # make fuzz   each fuzz target for FUZZTIME
 # make bench  vigate beside a bare server and govmomi's simulator, in 4 minutes
 #             (bench-full: with 1,000,000 sessions)
@@ -27,7 +28,7 @@ MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 # In the tests of these, the server is a process of its own, built as it is released: there is nothing to race with.
 PROCESS  := bench test/clients test/deploy test/proof
 
-.PHONY: test one setup check unit fuzz bench bench-full bench-micro bench-compare dist dist-check soak soak-load
+.PHONY: test one setup check unit reference fuzz bench bench-full bench-micro bench-compare dist dist-check soak soak-load
 
 ifdef PKG
 test: one
@@ -50,6 +51,10 @@ unit:
 	@mkdir -p bin
 	@for m in $(MODULES); do race=-race; case " $(PROCESS) " in *" $$m "*) race=;; esac; \
 	  (cd $$m && $(CURDIR)/scripts/gotest $$race -vet=off -shuffle=on -timeout 60m ./...) || exit 1; done
+
+reference:
+	go test -count=1 -run 'TestThePagesOfTheReference' . -update
+	go test -count=1 -run 'TestThePageOfTheCommands' ./cmd/vigate -update
 
 fuzz:
 	./scripts/fuzz $(FUZZTIME)

@@ -206,7 +206,7 @@ var rooms = map[string]struct {
 	"internal/cli/upstream": {"cli/command", "the commands know the API of vigate, not the server"},
 	"internal/cli/session": {"client cli/command cli/upstream principal",
 		"the commands need of a server only what every server of the API has, and compare names as servers do"},
-	"internal/cli": {"client cli/command cli/session cli/token cli/upstream",
+	"internal/cli": {"client cli/command cli/example cli/session cli/token cli/upstream",
 		"the commands work with any server, through the public client"},
 }
 
@@ -232,8 +232,8 @@ var homes = map[string][]string{
 	// the etcd client is configured with types of these modules
 	"google.golang.org/grpc": {"internal/store/etcd/members"}, "go.uber.org/zap": {"internal/store/etcd/members"},
 	"github.com/spf13/cobra": {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/cli/session",
-		"internal/cli/token", "internal/cli/upstream", "cmd/vigate-lab"},
-	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command"},
+		"internal/cli/token", "internal/cli/upstream", "internal/cli/example", "internal/reference", "cmd/vigate-lab"},
+	"github.com/spf13/pflag":              {"cmd/vigate", "internal/cli", "internal/cli/command", "internal/reference"},
 	"golang.org/x/crypto/argon2":          {"internal/account"},
 	"golang.org/x/text":                   {"internal/locale", "internal/principal"},
 	"github.com/coreos/go-oidc":           {"internal/login/jwt"},

@@ -13,9 +13,10 @@ import (
 func openapiCommand() *cobra.Command {
 	var release string
 	cmd := &cobra.Command{
-		Use:   "openapi",
-		Short: "Print the server's OpenAPI document",
-		Args:  cobra.NoArgs,
+		Use:     "openapi",
+		Short:   "Print the server's OpenAPI document",
+		Example: "  vigate openapi --release 8.0.2.0 > openapi.json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := vim.ParseRelease(release); err != nil {
 				return err

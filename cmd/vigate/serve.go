@@ -22,6 +22,9 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
+		Example: "  vigate serve --dev\n" +
+			"  vigate serve --config /etc/vigate/vigate.yaml\n" +
+			"  vigate serve --data /var/lib/vigate --listen :443 --idle-timeout 1h",
 		Long: `Run the server until it receives SIGTERM or SIGINT.
 
 The first start with an empty data directory needs a password for the user

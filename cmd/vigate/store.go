@@ -56,6 +56,8 @@ records. Nothing is changed.
 
 The server must be stopped. To check the store of a running server, use 'vigate
 store backup', which checks the backup that it makes.`,
+		Example: "  vigate store check --data /var/lib/vigate\n" +
+			"  vigate store check vigate.backup",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && *data != "" {

@@ -38,6 +38,8 @@ it must run on the same machine as the server's account or as root.
 
 The backup holds hashes of passwords and tokens. Protect it like the data
 directory. To use it, restore it with 'vigate store restore'.`,
+		Example: "  vigate store backup --data /var/lib/vigate vigate.backup\n" +
+			"  vigate store backup --store etcd://etcd1:2379/vigate vigate.backup",
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -42,8 +42,9 @@ type move struct {
 func storeCopyCommand() *cobra.Command {
 	var m move
 	cmd := &cobra.Command{
-		Use:   "copy --from STORE --to STORE",
-		Short: "Copy a store into an empty store of the same or another type",
+		Use:     "copy --from STORE --to STORE",
+		Short:   "Copy a store into an empty store of the same or another type",
+		Example: "  vigate store copy --from bolt:/var/lib/vigate --to etcd://etcd1:2379,etcd2:2379/vigate",
 		Long: `Copy a whole store into an empty one and verify the copy. All servers that use
 either store must be stopped.
 

@@ -34,6 +34,7 @@ Sessions and tickets are not restored, and users must log in again, because the
 backup does not know which sessions have ended since it was made. Use
 --keep-sessions only to move a server: the original must not have run since the
 backup started.`,
+		Example:               "  vigate store restore --data /var/lib/vigate vigate.backup",
 		Args:                  cobra.ExactArgs(1),
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/cli/example"
 	"github.com/vigate/vigate/internal/cli/token"
 	"github.com/vigate/vigate/internal/cli/upstream"
 )
@@ -49,6 +50,7 @@ func AddTo(root *cobra.Command, host Host) {
 		cmd.PersistentFlags().AddFlagSet(a.Flags())
 		root.AddCommand(cmd)
 	}
+	example.Add(root)
 }
 
 // Execute runs the root command with the given arguments, which don't include the program's name.

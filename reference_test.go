@@ -1,0 +1,81 @@
+package vigate_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/domain"
+	"github.com/vigate/vigate/internal/reference"
+	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/vim"
+)
+
+// update writes the pages instead of comparing them. make reference sets it.
+var update = flag.Bool("update", false, "write the pages in docs/reference")
+
+// The page of the commands is compared where the commands are, in cmd/vigate.
+func TestThePagesOfTheReferenceAreThoseOfTheProgram(t *testing.T) {
+	objects, err := serve.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"operations.md": reference.Operations(objects), "options.md": reference.Options(definitions(t)),
+		"events.md": reference.Events(), "paths.md": reference.Paths(),
+	} {
+		path := filepath.Join("docs", "reference", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if readText(t, path) != want {
+			t.Errorf("%s is not what the program says: run make reference", path)
+		}
+	}
+}
+
+// definitions returns the options of a server with the default configuration.
+func definitions(t *testing.T) []setting.Definition {
+	t.Helper()
+	d, err := domain.New(domain.Options{Base: setting.Defaults()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Settings.Definitions()
+}
+
+func TestTheTablesOfTheReferenceNameWhatIsThere(t *testing.T) {
+	objects, err := serve.Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	operations := map[string]bool{}
+	for _, o := range objects {
+		for _, m := range o.Methods {
+			operations[o.Type+"."+m.Name] = true
+		}
+	}
+	for name := range reference.Differs {
+		if !operations[name] {
+			t.Errorf("there is no operation %s", name)
+		}
+	}
+	for name, key := range reference.Keys {
+		if !slices.ContainsFunc(config.Keys(), func(k config.Key) bool { return k.Name == key }) {
+			t.Errorf("there is no key %s", key)
+		}
+		if !slices.ContainsFunc(definitions(t), func(d setting.Definition) bool { return d.Name == name }) {
+			t.Errorf("there is no option %s", name)
+		}
+	}
+	sessions := objects[slices.IndexFunc(objects, func(o *vim.Object) bool { return o.Type == "SessionManager" })]
+	if len(sessions.Methods)+len(sessions.Properties) != 22 {
+		t.Errorf("SessionManager has %d rows", len(sessions.Methods)+len(sessions.Properties))
+	}
+}
