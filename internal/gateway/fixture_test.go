@@ -85,8 +85,8 @@ func newDouble(t testing.TB, edit ...func(*simulator.Model)) *double {
 	}
 	inner := model.Service.NewServer()
 	d.inner = &url.URL{Scheme: "http", Host: inner.URL.Host}
-	// The simulator goes on with waits whose session has ended, whatever becomes of their connections.
-	t.Cleanup(func() { go inner.Close() })
+	// The simulator goes on with waits whose session has ended, so nobody can wait for the end of all calls.
+	t.Cleanup(func() { _ = inner.Config.Close() })
 	proxy := httputil.NewSingleHostReverseProxy(d.inner)
 	proxy.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	proxy.ModifyResponse = func(r *http.Response) error {

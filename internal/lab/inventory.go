@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 
@@ -190,11 +192,20 @@ func (i *Inventory) String() string {
 		n.Datastore)
 }
 
+// closeTime is how long Close waits for the calls in flight.
+const closeTime = time.Second
+
 // Close ends the simulator and removes its files.
+//
+// A wait for updates whose session has ended goes on in the simulator for ever, whatever becomes of its connection. So
+// Close leaves behind the calls that are not over soon.
 func (i *Inventory) Close() {
 	i.close.Do(func() {
-		i.server.CloseClientConnections()
-		i.server.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		if i.server.Config.Shutdown(ctx) != nil {
+			_ = i.server.Config.Close() // nobody uses the connections any more
+		}
 		i.model.Remove()
 	})
 }

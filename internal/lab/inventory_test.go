@@ -6,11 +6,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/pbm"
+	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/view"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/types"
 )
 
 // connect logs in to the simulator itself.
@@ -134,5 +138,55 @@ func TestCloseRemovesTheFilesOfAnInventory(t *testing.T) {
 	}
 	if _, err := connect(t, i, i.Password.Reveal()); err == nil {
 		t.Error("it can still be reached")
+	}
+}
+
+func TestCloseDoesNotWaitForCallsThatNeverEnd(t *testing.T) {
+	i := open(t, ESXi, nil)
+	c, err := connect(t, i, i.Password.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := property.DefaultCollector(c.Client).Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pc.CreateFilter(t.Context(), types.CreateFilter{Spec: types.PropertyFilterSpec{
+		PropSet:   []types.PropertySpec{{Type: "Folder", PathSet: []string{"name"}}},
+		ObjectSet: []types.ObjectSpec{{Obj: c.ServiceContent.RootFolder}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	wait := types.WaitForUpdatesEx{This: pc.Reference()}
+	first, err := methods.WaitForUpdatesEx(t.Context(), c, &wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait.Version = first.Returnval.Version
+	waited := make(chan error, 1)
+	go func() {
+		_, err := methods.WaitForUpdatesEx(t.Context(), c, &wait)
+		waited <- err
+	}()
+	select {
+	case err := <-waited:
+		t.Fatalf("the wait ends at once: %v", err)
+	case <-time.After(100 * time.Millisecond): // most often it has reached the simulator by now
+	}
+	if err := c.Logout(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		i.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Fatal("Close waits for ever")
+	}
+	if err := <-waited; err == nil {
+		t.Error("the wait has an answer")
 	}
 }
