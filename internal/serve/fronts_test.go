@@ -104,23 +104,30 @@ func (r *running) logged() string {
 // password is that of the administrator of the server.
 const password = "administrator's password"
 
-// run runs a server with the section "upstreams". edit may change the options.
-func run(t *testing.T, section string, edit ...func(*serve.Options)) *running {
+// configured returns a configuration with the section "upstreams". dir is a directory for its files.
+func configured(t *testing.T, dir, section string) (config.Config, []upstream.Config) {
 	t.Helper()
-	r := &running{t: t}
-	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "password"), []byte("right\n"), 0o600))
 	var all []upstream.Config
 	file := filepath.Join(dir, "vigate.yaml")
 	cfg, err := config.Load(file, []byte("data: "+filepath.Join(dir, "data")+"\nlisten: \"\"\n"+
 		"plain-http: 127.0.0.1:0\nupstreams:\n"+section), nil, settings.Section(file, &all))
 	must(t, err)
+	return cfg, all
+}
+
+// run runs a server with the section "upstreams". edit may change the options.
+func run(t *testing.T, section string, edit ...func(*serve.Options)) *running {
+	t.Helper()
+	r := &running{t: t}
+	cfg, all := configured(t, t.TempDir(), section)
 	o := serve.Options{
 		Upstreams: all, Logger: slog.New(slog.NewTextHandler(r, nil)), Guest: true, Patience: time.Minute,
 	}
 	for _, e := range edit {
 		e(&o)
 	}
+	var err error
 	r.Node, err = serve.Open(t.Context(), cfg, o)
 	must(t, err)
 	_, err = r.Bootstrap(t.Context(), cfg, serve.Terminal{
