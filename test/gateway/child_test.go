@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -22,14 +25,40 @@ type child struct {
 	out io.Reader
 }
 
+// program returns the path of this program without the race detector, with which govc and a simulator take several
+// times as long. The processes of children show what clients see. Races are looked for in this process.
+var program = sync.OnceValues(func() (string, error) {
+	if !raced {
+		return os.Executable()
+	}
+	path := filepath.Join(bin, "children")
+	return path, build(".", "test", "-c", "-race=false", "-vet=off", "-o", path)
+})
+
+// server returns the path of the program that operators run.
+var server = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(bin, "vigate")
+	return path, build("../..", "build", "-o", path, "./cmd/vigate")
+})
+
+// build runs the go command in a directory.
+func build(dir string, args ...string) error {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %v: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
 // startChild starts a process. It must end without error when its input does, which is at the end of the test.
 func startChild(t *testing.T, kind, dir string, env []string, args ...string) child {
 	t.Helper()
-	self, err := os.Executable()
+	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(path, args...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	cmd.Env = append(env, childVariable+"="+kind, "PATH="+os.Getenv("PATH"), "TMPDIR="+os.TempDir())
 	in, err := cmd.StdinPipe()

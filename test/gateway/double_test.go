@@ -204,6 +204,13 @@ func (d *double) sessions() int {
 	return d.logins
 }
 
+// running returns how many calls of a method are in flight.
+func (d *double) running(method string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.inFlight[method]
+}
+
 // eventually waits until something is true.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()

@@ -7,6 +7,8 @@
 package gateway
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -15,6 +17,12 @@ import (
 
 // patience is how long a test waits for a condition. It is long enough for the slowest machines.
 const patience = 5 * time.Minute
+
+// during is how long many clients run at once.
+var during = flag.Duration("during", 0, "how long many clients run at once; 0: for a fixed number of calls")
+
+// bin is a directory for the programs that the tests build.
+var bin string
 
 func TestMain(m *testing.M) {
 	// Tests create data directories, which must not be writable by the group.
@@ -25,5 +33,12 @@ func TestMain(m *testing.M) {
 	case childSite:
 		os.Exit(serveSite(os.Args[1], os.Args[2]))
 	}
-	os.Exit(m.Run())
+	var err error
+	if bin, err = os.MkdirTemp("", "vigate-gateway-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(bin)
+	os.Exit(code)
 }

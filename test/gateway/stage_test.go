@@ -11,8 +11,10 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi"
+	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/session"
 	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 
 	"github.com/vigate/vigate/internal/lab"
@@ -33,19 +35,24 @@ type stage struct {
 }
 
 // newStage makes a stage. edit changes the configuration of the front.
-func newStage(t *testing.T, kind lab.Kind, edit func(*settings.Config), users ...lab.User) *stage {
+func newStage(t *testing.T, kind lab.Kind, edit func(*settings.Config)) *stage {
+	t.Helper()
+	return newStageWith(t, kind, lab.Options{}, edit)
+}
+
+// newStageWith does the same with options.
+func newStageWith(t *testing.T, kind lab.Kind, o lab.Options, edit func(*settings.Config)) *stage {
 	t.Helper()
 	s := &stage{t: t, leaks: map[string]bool{}}
 	m, err := model(kind)
 	must(t, err)
-	s.Server, err = lab.Start(t.Context(), lab.Options{
-		AdminPassword: secret.New(adminPassword), Inventory: &m, Users: users,
-		Front: func(c *settings.Config) {
-			s.double = newDouble(t, c.URL)
-			c.URL, c.Thumbprint = "http://"+s.double.address+"/sdk", ""
-			edit(c)
-		},
-	})
+	o.AdminPassword, o.Inventory = secret.New(adminPassword), &m
+	o.Front = func(c *settings.Config) {
+		s.double = newDouble(t, c.URL)
+		c.URL, c.Thumbprint = "http://"+s.double.address+"/sdk", ""
+		edit(c)
+	}
+	s.Server, err = lab.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +111,23 @@ func connect(ctx context.Context, at string, user *url.Userinfo, around func(htt
 func (s *stage) connect(user, password string) (*govmomi.Client, error) {
 	return connect(s.t.Context(), "https://"+s.at.Host, url.UserPassword(user, password),
 		func(next http.RoundTripper) http.RoundTripper { return watched{next, s} })
+}
+
+// othersAt returns the keys of all sessions at a server but the client's own.
+func othersAt(ctx context.Context, c *govmomi.Client) ([]string, error) {
+	var m mo.SessionManager
+	err := property.DefaultCollector(c.Client).RetrieveOne(ctx, *c.ServiceContent.SessionManager,
+		[]string{"sessionList", "currentSession"}, &m)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, one := range m.SessionList {
+		if one.Key != m.CurrentSession.Key {
+			keys = append(keys, one.Key)
+		}
+	}
+	return keys, nil
 }
 
 // watched is a transport that looks for secrets of the upstream in all that comes back.

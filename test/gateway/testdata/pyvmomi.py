@@ -1,4 +1,4 @@
-"""Uses a front as pyVmomi's users use a vCenter or an ESXi host. Arguments: port, user. Variable: VIGATE_PASSWORD."""
+"""Uses a server as pyVmomi's users use a vCenter or an ESXi host. Arguments: port, user. Variable: VIGATE_PASSWORD."""
 import os
 import ssl
 import sys
@@ -85,6 +85,10 @@ def events(si, name):
     while page:
         found += page
         page = events.ReadNextEvents(50)
+    events.RewindCollector()
+    # The simulator goes on behind the oldest event. A vCenter begins with it.
+    again = [e.key for e in events.ReadNextEvents(10)]
+    assert len(again) == 10 and again == [e.key for e in found[1:11]], (again, [e.key for e in found[:11]])
     kinds = {type(e) for e in found if e.vm is not None and e.vm.name == name}
     assert {vim.event.VmCreatedEvent, vim.event.VmPoweredOnEvent, vim.event.VmRemovedEvent} <= kinds, (name, kinds)
     assert {e.key for e in events.latestPage} & {e.key for e in found}
