@@ -37,6 +37,26 @@ func TestCallsShareOneSessionUntilItIsBusy(t *testing.T) {
 	}
 }
 
+func TestEachLanguageHasAPoolOfItsOwn(t *testing.T) {
+	s := stage(t, newDouble(t), "max-sessions: 3")
+	account, _ := s.Account("ann")
+	seen := map[string]string{}
+	for _, locale := range []string{"de", "ja", "de", "ja"} {
+		x, err := s.Pool(account, locale).Acquire(s.ctx())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := x.Session().Info().MessageLocale; got != locale {
+			t.Errorf("a session for %s has the language %s", locale, got)
+		}
+		seen[x.Session().ID()] = locale
+		x.Done()
+	}
+	if len(seen) != 2 || s.double.count("Login") != 2 {
+		t.Errorf("sessions %v by %d logins", seen, s.double.count("Login"))
+	}
+}
+
 func TestThereAreNeverMoreSessionsThanAllowed(t *testing.T) {
 	d := newDouble(t)
 	d.limit = 2
