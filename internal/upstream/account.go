@@ -172,14 +172,6 @@ func equal(a, b []string) bool {
 	return strings.Join(a, "\n") == strings.Join(b, "\n") && (a == nil) == (b == nil)
 }
 
-// allowed returns an error if the password must not be tried now.
-func (u *Upstream) allowed(d password.Digest) error {
-	if until := u.refusals.Until(d); !until.IsZero() {
-		return fmt.Errorf("%w: it is not tried again before %s", ErrRejected, until.UTC().Format(time.RFC3339))
-	}
-	return nil
-}
-
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 15 * time.Second

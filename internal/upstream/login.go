@@ -13,6 +13,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/entrance"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
@@ -24,9 +25,6 @@ const (
 	// noteLonger is how much longer than a session can live its note is kept.
 	noteLonger = time.Hour
 )
-
-// errOutcome means that a login may have made a session that vigate does not know.
-var errOutcome = errors.New("the outcome of the login is not known")
 
 // open begins a login for the pool. The caller holds mu and has found room.
 func (u *Upstream) open(p *Pool, client string) {
@@ -84,7 +82,7 @@ func (a *Account) again(at time.Time) {
 
 // lose frees the place of a login that failed, unless there may be a session. The caller holds mu.
 func (u *Upstream) lose(user string, err error) {
-	if !errors.Is(err, errOutcome) {
+	if !errors.Is(err, entrance.ErrOutcome) {
 		u.places--
 		return
 	}
@@ -120,10 +118,10 @@ func (u *Upstream) loginAccount(ctx context.Context, a *Account, locale string) 
 	a.tried = d
 	known := a.accepted == d
 	u.mu.Unlock()
-	c := credentials{a.user, text, locale, d, known}
+	c := entrance.Credentials{User: a.user, Password: text, Locale: locale, Digest: d, Known: known}
 	s, err := u.login(ctx, c)
 	if _, unsupported := wire.Fault[*types.InvalidLocale](err); unsupported && locale != "" {
-		c.locale = "" // a client chose it: its texts are then in the language of the upstream
+		c.Locale = "" // a client chose it: its texts are then in the language of the upstream
 		s, err = u.login(ctx, c)
 	}
 	if err != nil && !errors.Is(err, ErrUnreachable) {
@@ -132,110 +130,18 @@ func (u *Upstream) loginAccount(ctx context.Context, a *Account, locale string) 
 	return s, err
 }
 
-// credentials are what a login sends.
-type credentials struct {
-	user     string
-	password secret.Text
-	locale   string
-	digest   password.Digest
-	known    bool // the upstream has accepted the password before
-}
-
-// login logs in, within the budget of failed logins. The session has no pool yet. The error wraps
-// ErrRejected if the upstream refused the password, ErrUntried if it was not asked, and ErrUnreachable.
-// If it wraps errOutcome too, there may be a session.
-func (u *Upstream) login(ctx context.Context, c credentials) (*Session, error) {
-	content, err := u.Content(ctx)
-	if err != nil {
-		return nil, err
-	}
-	client := u.server.Fresh(wire.Cookie{})
-	var answer *wire.Session
-	noted, err := u.budgeted(ctx, c, func() (note.Key, error) {
-		var err error
-		if answer, err = client.Login(ctx, *content.SessionManager, c.user, c.password, c.locale); err != nil {
-			return note.Key{}, err
-		}
-		return note.Key{Key: answer.Key}, nil
-	}, func(ctx context.Context) error {
-		client.Cookie = answer.Cookie
-		return client.Logout(ctx, *content.SessionManager)
-	})
+// login logs in, within the budget of failed logins. The session has no pool yet. The errors are those of
+// entrance.Login.
+func (u *Upstream) login(ctx context.Context, c entrance.Credentials) (*Session, error) {
+	in, err := u.entrance.Login(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	now := u.opts.Now()
 	return &Session{
-		upstream: u, key: answer.Key, cookie: answer.Cookie, info: answer.Info, note: noted, opened: now, used: now,
+		upstream: u, key: in.Key, cookie: in.Cookie, info: in.Info, note: in.Note, opened: now, used: now,
 		gone: make(chan struct{}), readers: readers{turn: make(chan struct{}, 1)},
 	}, nil
-}
-
-// budgeted makes a login within the budget of failed logins, and returns the note of the session. login
-// returns what is noted. end ends the session; it is called if the note can't be written.
-func (u *Upstream) budgeted(
-	ctx context.Context, c credentials, login func() (note.Key, error), end func(context.Context) error,
-) (note.Key, error) {
-	try, err := u.book.Begin(ctx, u.name, c.user, func() error { return u.allowed(c.digest) })
-	if err != nil {
-		if !errors.Is(err, ErrRejected) {
-			err = fmt.Errorf("%w: %w", ErrUntried, err)
-		}
-		return note.Key{}, err
-	}
-	u.counts.logins.Add(1)
-	key, err := login()
-	outcome, err := judge(err)
-	if errors.Is(err, ErrRejected) {
-		u.refusals.Refused(c.digest)
-	}
-	if outcome == note.Unknown && c.known {
-		outcome = note.Unsent // the password is right, so the login did not fail for it
-	}
-	// The login may have used up the time of ctx, and its end must be noted all the same.
-	ending, cancel := context.WithTimeout(context.Background(), callTime)
-	defer cancel()
-	if err != nil {
-		return note.Key{}, errors.Join(err, try.End(ending, outcome, nil, time.Time{}))
-	}
-	now := u.opts.Now()
-	u.mu.Lock()
-	expires := now.Add(u.limits.age + noteLonger)
-	u.mu.Unlock()
-	key.Upstream, key.Account, key.Since = u.name, c.user, now.UTC()
-	if err := try.End(ending, outcome, &key, expires); err != nil {
-		// After a crash nobody would know of the session.
-		if end(ending) != nil {
-			err = errors.Join(err, errOutcome)
-		}
-		return note.Key{}, err
-	}
-	return key, nil
-}
-
-// judge returns what the error of a login means for the budget of failed logins, and for the caller.
-func judge(err error) (note.Outcome, error) {
-	var fault *wire.FaultError
-	var status *wire.StatusError
-	_, wrong := wire.Fault[*types.InvalidLogin](err)
-	_, forbidden := wire.Fault[*types.NoPermission](err)
-	switch {
-	case err == nil:
-		return note.Accepted, nil
-	case wrong:
-		return note.Refused, fmt.Errorf("%w: %w", ErrRejected, err)
-	case forbidden:
-		return note.Accepted, err // the user is known, but has no role
-	case errors.Is(err, wire.ErrUnauthorized):
-		return note.Refused, fmt.Errorf("%w: %w", ErrRejected, err)
-	case errors.Is(err, ErrUnreachable):
-		return note.Unsent, err
-	case errors.As(err, &fault):
-		return note.Unsent, err
-	case errors.As(err, &status):
-		return note.Unsent, fmt.Errorf("%w: %w", ErrUnreachable, err)
-	}
-	return note.Unknown, fmt.Errorf("%w: %w: %w", ErrUnreachable, errOutcome, err)
 }
 
 // userKey returns the key of a user in Upstream.users.
@@ -272,7 +178,7 @@ func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Acc
 	u.mu.Lock()
 	at := u.tries[shared]
 	if at == nil {
-		err := u.allowed(d)
+		err := u.entrance.Allowed(d)
 		if err == nil && len(u.tries) >= maxTries {
 			err = ErrFull
 		}
@@ -286,7 +192,7 @@ func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Acc
 		at = &attempt{done: make(chan struct{})}
 		u.tries[shared] = at
 		u.begin(func() {
-			u.try(at, credentials{user: user, password: text, digest: d})
+			u.try(at, entrance.Credentials{User: user, Password: text, Digest: d})
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			delete(u.tries, shared)
@@ -302,7 +208,7 @@ func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Acc
 }
 
 // try makes the attempt. Its context is no caller's: others wait for the result too.
-func (u *Upstream) try(at *attempt, c credentials) {
+func (u *Upstream) try(at *attempt, c entrance.Credentials) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
 	defer cancel()
 	s, err := u.tryInPlace(ctx, c)
@@ -324,7 +230,7 @@ func (u *Upstream) try(at *attempt, c credentials) {
 }
 
 // tryInPlace waits for a place and logs in.
-func (u *Upstream) tryInPlace(ctx context.Context, c credentials) (*Session, error) {
+func (u *Upstream) tryInPlace(ctx context.Context, c entrance.Credentials) (*Session, error) {
 	err := u.adopt(ctx)
 	if err == nil {
 		_, err = u.acquire(ctx, demand{})
@@ -336,7 +242,7 @@ func (u *Upstream) tryInPlace(ctx context.Context, c credentials) (*Session, err
 	if err != nil {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.lose(c.user, err)
+		u.lose(c.User, err)
 	}
 	return s, err
 }
@@ -344,14 +250,14 @@ func (u *Upstream) tryInPlace(ctx context.Context, c credentials) (*Session, err
 // admit adds a session of a pass-through user, and returns the account and the session to use. If the
 // user has one that is not busy, the new one is logged out: it was only needed to try the password. The
 // caller holds mu.
-func (u *Upstream) admit(s *Session, c credentials) (*Account, *Session) {
-	name := cmp.Or(s.info.UserName, c.user)
+func (u *Upstream) admit(s *Session, c entrance.Credentials) (*Account, *Session) {
+	name := cmp.Or(s.info.UserName, c.User)
 	a := u.users[userKey(name)]
 	if a == nil {
-		a = u.newAccount(name, c.user)
+		a = u.newAccount(name, c.User)
 		u.users[userKey(name)] = a
 	}
-	u.refusals.Accepted(c.digest)
+	u.refusals.Accepted(c.Digest)
 	p := a.pool("")
 	old := demand{pool: p}.session()
 	u.add(s, p)

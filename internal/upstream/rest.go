@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/entrance"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
@@ -140,7 +141,9 @@ func (a *Account) automationSession(ctx context.Context, path string) (*REST, er
 	u.mu.Lock()
 	a.restTimes = append(a.restTimes, now)
 	u.mu.Unlock()
-	r, err := u.loginREST(path, credentials{user: a.user, password: text, digest: d, known: known == d})
+	r, err := u.loginREST(path, entrance.Credentials{
+		User: a.user, Password: text, Digest: d, Known: known == d,
+	})
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err != nil {
@@ -166,19 +169,11 @@ func (u *Upstream) addREST(a *Account, r *REST) {
 	a.rest = r
 }
 
-// loginREST logs in to the Automation API, within the budget of failed logins. The caller has taken a
-// place. The token authenticates the session, so it is not in the note: after a crash the session only
-// takes a place until it must have expired.
-func (u *Upstream) loginREST(path string, c credentials) (*REST, error) {
+// loginREST logs in to the Automation API, within the budget of failed logins. The caller has taken a place.
+func (u *Upstream) loginREST(path string, c entrance.Credentials) (*REST, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
 	defer cancel()
-	client := u.server.Fresh(wire.Cookie{})
-	var token secret.Text
-	noted, err := u.budgeted(ctx, c, func() (note.Key, error) {
-		var err error
-		token, err = client.LoginAutomation(ctx, path, c.user, c.password)
-		return note.Key{REST: true}, err
-	}, func(ctx context.Context) error { return client.LogoutAutomation(ctx, path, token) })
+	token, noted, err := u.entrance.LoginAutomation(ctx, path, c)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +214,7 @@ func (u *Upstream) endREST(r *REST) {
 
 // tryREST makes the session of the Automation API that a pass-through user may need: later nobody has
 // the password. It is made only if there is a place to spare, and a failure costs no login.
-func (u *Upstream) tryREST(ctx context.Context, s *Session, c credentials) *REST {
+func (u *Upstream) tryREST(ctx context.Context, s *Session, c entrance.Credentials) *REST {
 	has, err := s.automation(ctx)
 	if err != nil || has.Shared || has.Path == "" {
 		return nil
@@ -232,13 +227,13 @@ func (u *Upstream) tryREST(ctx context.Context, s *Session, c credentials) *REST
 	}
 	u.places++
 	u.mu.Unlock()
-	c.known = true
+	c.Known = true
 	r, err := u.loginREST(has.Path, c)
 	if err != nil {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.lose(c.user, err)
-		u.opts.Logger.Warn("a user can't use the Automation API", "user", c.user, "err", err)
+		u.lose(c.User, err)
+		u.opts.Logger.Warn("a user can't use the Automation API", "user", c.User, "err", err)
 		return nil
 	}
 	return r

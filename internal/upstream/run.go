@@ -109,6 +109,13 @@ func (u *Upstream) ask(ctx context.Context, now time.Time) {
 	}
 }
 
+// noteExpires returns when the note of a session that begins now may be forgotten.
+func (u *Upstream) noteExpires() time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.opts.Now().Add(u.limits.age + noteLonger)
+}
+
 // prolong keeps the notes of sessions that live longer than they were meant to: they own something.
 func (u *Upstream) prolong(ctx context.Context, now time.Time) {
 	u.mu.Lock()

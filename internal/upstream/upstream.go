@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/upstream/entrance"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/settings"
@@ -40,9 +41,9 @@ var (
 	// ErrAccount means that vigate can't log in with the account.
 	ErrAccount = errors.New("the account can't be used")
 	// ErrRejected means that the upstream has refused the password.
-	ErrRejected = errors.New("the upstream refuses the password")
+	ErrRejected = entrance.ErrRejected
 	// ErrUntried means that a password was not tried, because too many logins of its user have failed.
-	ErrUntried = errors.New("the password was not tried")
+	ErrUntried = entrance.ErrUntried
 	// ErrGone means that the session has ended, or the last session of a user whose password is not
 	// kept.
 	ErrGone = errors.New("the session at the upstream has ended")
@@ -90,6 +91,7 @@ type Upstream struct {
 	book     *note.Book
 	server   *wire.Server
 	refusals *password.Refusals
+	entrance *entrance.Entrance
 	private  bool // each client session has a session of its own
 	through  bool // clients bring the names and passwords of the upstream
 
@@ -164,6 +166,10 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 		wire.ServerOptions{UserAgent: u.agent, Dial: o.Dial, Ended: u.restarted, Now: o.Now, Logger: o.Logger})
 	if err != nil {
 		errs = append(errs, cfg.Wrong("ca", "can't be used: %v", err))
+	}
+	u.entrance = &entrance.Entrance{
+		Name: u.name, Server: u.server, Book: u.book, Refusals: u.refusals, Expires: u.noteExpires,
+		Sent: func() { u.counts.logins.Add(1) }, Now: o.Now,
 	}
 	errs = append(errs, u.configure(cfg)...)
 	if len(errs) > 0 {
