@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -208,87 +207,4 @@ func TestACallWithAnUnknownOutcomeIsNotMadeAgain(t *testing.T) {
 	if err == nil || d.count("QueryOptions") != 2 {
 		t.Errorf("a read: %v, made %d times", err, d.count("QueryOptions"))
 	}
-}
-
-// TestNobodyGetsWhatBelongsToAnother makes calls of all kinds with many sessions on few upstream ones.
-func TestNobodyGetsWhatBelongsToAnother(t *testing.T) {
-	d := newDouble(t)
-	d.serial = true
-	s := stage(t, d, "    max-sessions: 5\n")
-	const sessions = 200
-	var clients [sessions]*client
-	var logins sync.WaitGroup
-	turns := make(chan struct{}, 4) // more logins at a time than the machine can hash in time are refused
-	for n := range sessions {
-		turns <- struct{}{}
-		logins.Go(func() {
-			defer func() { <-turns }()
-			c, err := s.tryLogin(n % 20)
-			if err != nil {
-				t.Error(err)
-			}
-			clients[n] = c
-		})
-	}
-	if logins.Wait(); t.Failed() {
-		return
-	}
-	var all sync.WaitGroup
-	for i, c := range clients {
-		all.Go(func() {
-			for n := range 2 {
-				if err := c.everything(i + n); err != nil {
-					t.Errorf("session %d: %v", i, err)
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	s.eventually("nothing is left", func() bool { return s.owned() == 0 })
-	if n := len(d.secrets()); n > 5 {
-		t.Errorf("%d upstream sessions were made", n)
-	}
-}
-
-// everything makes a call of one of many kinds, and checks its answer.
-func (c *client) everything(n int) error {
-	switch n % 3 {
-	case 0:
-		return c.read(n / 3 * 7)
-	case 1:
-		got, err := c.names()
-		if err != nil || !slices.Equal(got, allNames) {
-			return fmt.Errorf("machines %q: %w", got, err)
-		}
-		return nil
-	}
-	ctx := c.s.ctx()
-	name := allNames[n/3%len(allNames)]
-	ref, err := object.NewSearchIndex(c.Client.Client).FindByInventoryPath(ctx, "/DC0/vm/"+name)
-	if err != nil {
-		return fmt.Errorf("find: %w", err)
-	}
-	pc, err := property.DefaultCollector(c.Client.Client).Create(ctx)
-	if err != nil {
-		return fmt.Errorf("make a collector: %w", err)
-	}
-	if !strings.Contains(pc.Reference().Value, c.key) {
-		return errors.New("the collector has another's key")
-	}
-	if _, err := pc.CreateFilter(ctx, types.CreateFilter{Spec: types.PropertyFilterSpec{
-		PropSet:   []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"name"}}},
-		ObjectSet: []types.ObjectSpec{{Obj: ref.Reference()}},
-	}}); err != nil {
-		return fmt.Errorf("make a filter: %w", err)
-	}
-	r, err := methods.WaitForUpdatesEx(ctx, c.Client, &types.WaitForUpdatesEx{This: pc.Reference()})
-	if err != nil {
-		return fmt.Errorf("wait: %w", err)
-	}
-	set := r.Returnval.FilterSet
-	if len(set) != 1 || !strings.Contains(set[0].Filter.Value, c.key) || set[0].ObjectSet[0].ChangeSet[0].Val != name {
-		return fmt.Errorf("the update is %+v", set)
-	}
-	return pc.Destroy(ctx)
 }
