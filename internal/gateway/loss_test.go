@@ -18,6 +18,10 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/internal/gateway"
+	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/upstream"
 )
 
 // read makes one read of some kind, and checks what it gives.
@@ -123,6 +127,28 @@ func TestAClientThatOwnedSomethingOnALostSessionLogsInAgain(t *testing.T) {
 	}
 	if n := s.owned(); n != 0 {
 		t.Errorf("%d objects are left", n)
+	}
+}
+
+func TestWhatIsGoneWithItsSessionIsNotTakenForAnother(t *testing.T) {
+	d := newDouble(t)
+	var s *scene
+	var ends atomic.Bool
+	s = stage(t, d, "", func(o *gateway.Options) {
+		choose := o.Choose
+		o.Choose = func(l *session.Live) (*upstream.Account, error) {
+			if ends.Load() { // after the call was admitted
+				s.must(o.End(s.ctx(), l))
+			}
+			return choose(l)
+		}
+	})
+	c := s.login(1)
+	v, err := view.NewManager(c.Client.Client).CreateListView(s.ctx(), nil)
+	s.must(err)
+	ends.Store(true)
+	if err := v.Destroy(s.ctx()); !isFault[types.NotAuthenticated](err) {
+		t.Errorf("the view: %v", err)
 	}
 }
 

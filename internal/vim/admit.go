@@ -1,8 +1,11 @@
 package vim
 
 import (
+	"cmp"
 	"context"
 	"time"
+
+	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/budget"
@@ -75,8 +78,8 @@ func (ad *Admission) Done(fault *Fault) *Fault {
 	ad.wait.Release()
 	a.Rest(c)
 	c.done = a.now()
-	if fault == nil {
-		fault = a.outlived(c, ad.foreign.Privilege)
+	if fault == nil || IsFault[*types.ManagedObjectNotFound](fault) { // what the session owned is gone with it
+		fault = cmp.Or(a.outlived(c, ad.foreign.Privilege), fault)
 	}
 	a.end(ad.Context, c, fault, ad.began)
 	return fault
