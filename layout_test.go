@@ -172,6 +172,11 @@ var rooms = map[string]struct {
 	},
 	"internal/welcome": {"", "the page for strangers shows no state"},
 	"internal/rest":    {"binding vim httptoken secret", "a binding knows neither another binding nor the store"},
+	"internal/console": {"binding console/page httptoken locale secret sessionmanager vim",
+		"a binding knows no other"},
+	"internal/console/page":        {"locale", "a page is made without knowing requests and sessions"},
+	"internal/console/sessions":    {"console console/page sessionmanager upstream/manager vim", "it only makes calls"},
+	"internal/console/consoletest": {"*", "support of tests: a browser without scripts"},
 	"internal/server": {
 		"peer httptoken",
 		"listeners don't know what they serve; they know the header that other origins can't send",
@@ -267,7 +272,7 @@ var homes = map[string][]string{
 		"internal/upstream/wire", "internal/upstream/manager",
 		"internal/sts/manager", "internal/gateway", "internal/gateway/answer", "internal/gateway/owned",
 		"internal/gateway/method",
-		"internal/gateway/path"},
+		"internal/gateway/path", "internal/console", "internal/console/sessions"},
 }
 
 type source struct {
@@ -438,11 +443,13 @@ var large = map[string]struct {
 	lines int
 	why   string
 }{
+	"internal/vim":      {2100, "rows, calls and their dispatch share the unexported state of a call"},
 	"bench":             {2950, "it is one program that is not shipped; its reusable parts are packages"},
 	"client":            {2450, "users import one package; the codec is not exported"},
 	"internal/event":    {2100, "one sequence of events in memory, which only its queries know"},
+	"internal/locale":   {4200, "each language has its texts in one file, with one line for each text"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
-	"internal/serve":    {2050, "it assembles every part of the server, and each part is a package of its own"},
+	"internal/serve":    {2100, "it assembles every part of the server, and each part is a package of its own"},
 	"internal/server":   {2400, "listeners, limits and shutdown share the state of connections"},
 	"internal/session":  {2750, "sessions, tickets, limits and the conditions of commits change together"},
 	"internal/upstream": {2750, "accounts, pools, places and queues of an upstream are one state under one lock"},

@@ -3,13 +3,18 @@ package vigate_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
+	"github.com/vigate/vigate/internal/binding"
+	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/front"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/passthrough"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream"
+	"github.com/vigate/vigate/internal/vim"
 )
 
 // noUser is an upstream without users.
@@ -17,6 +22,15 @@ type noUser struct{}
 
 func (noUser) Try(context.Context, string, secret.Text) (passthrough.User, error) {
 	return passthrough.User{}, passthrough.ErrRefused
+}
+
+func newConsole(t *testing.T) {
+	c := console.New(console.Options{API: vim.New(newWorld(t), vim.Options{}), Bodies: binding.NewBodies(0)})
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/ui/login", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("status %d", w.Code)
+	}
 }
 
 func newPassthrough(t *testing.T) {

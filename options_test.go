@@ -91,6 +91,7 @@ var constructors = map[string]func(*testing.T){
 		storetest.Follow(t, m)
 		check(t, c.Report(t.Context()))
 	},
+	"internal/console.New": newConsole,
 	"internal/control.Listen": func(t *testing.T) {
 		s, err := control.Listen(t.TempDir(), control.Options{Backup: func(io.Writer) error { return nil }})
 		check(t, err)

@@ -25,6 +25,7 @@ type Config struct {
 	Unix           string
 	AdminListen    string
 	ReadyFile      string
+	Console        bool
 
 	Store    Store
 	Etcd     Etcd

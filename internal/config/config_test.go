@@ -40,6 +40,7 @@ var others = map[string]struct {
 	"unix":         {"/run/vigate.sock", func(c Config) any { return c.Unix }, "/run/vigate.sock"},
 	"admin-listen": {"127.0.0.1:9090", func(c Config) any { return c.AdminListen }, "127.0.0.1:9090"},
 	"ready-file":   {"/run/r.json", func(c Config) any { return c.ReadyFile }, "/run/r.json"},
+	"console":      {"false", func(c Config) any { return c.Console }, false},
 	"tls-cert":     {"c.pem", func(c Config) any { return c.TLSCert }, "c.pem"},
 	"tls-key":      {"k.pem", func(c Config) any { return c.TLSKey }, "k.pem"},
 	"client-ca":    {"ca.pem", func(c Config) any { return c.ClientCA }, []string{"ca.pem"}},

@@ -43,6 +43,8 @@ func Keys() []Key {
 		{"ready-file", "file in which the server writes its URL, certificate thumbprint and process id, as JSON, as " +
 			"long as it serves", "", text(4096),
 			func(c *Config) any { return &c.ReadyFile }},
+		{"console", "serve pages for browsers at /ui/, on the server and on each front", "true", boolean(),
+			func(c *Config) any { return &c.Console }},
 		{"store", "store of all data: bolt (a file in data), or etcd://HOST:PORT[,HOST:PORT…]/PREFIX for a cluster",
 			"bolt", storage(),
 			func(c *Config) any { return &c.Store }},

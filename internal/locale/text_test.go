@@ -15,7 +15,7 @@ import (
 var sameAsEnglish = map[string][]string{
 	"de": {"category.info", "group.Global.label", "group.System.label", "role.Admin.label"},
 	"es": {"category.error", "group.Global.label"},
-	"fr": {"group.Extension.label", "group.Global.label", "group.Sessions.label",
+	"fr": {"console.sessions", "group.Extension.label", "group.Global.label", "group.Sessions.label",
 		"privilege.Sessions.GlobalMessage.label"},
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
+	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/gateway"
 	"github.com/vigate/vigate/internal/gateway/path"
 	"github.com/vigate/vigate/internal/property"
@@ -29,6 +30,7 @@ type passing struct {
 	dispensers map[string]http.Handler
 	json       http.Handler  // VI JSON
 	paths      *path.Handler // all other paths, and the session resource of the Automation API
+	pages      http.Handler  // the console; nil: none
 }
 
 // newPassing assembles what a front serves. id is that of the upstream's SessionManager.
@@ -44,7 +46,7 @@ func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error)
 	}
 	local, sessions, json := http.NewServeMux(), http.NewServeMux(), http.NewServeMux()
 	rest.Mount(sessions, api, n.bodies, f.front.Gate().Challenges())
-	p := &passing{json: json, dispensers: f.dispensers}
+	p := &passing{json: json, dispensers: f.dispensers, pages: n.newConsole(api, f)}
 	p.paths = &path.Handler{
 		API: api, Sessions: sessions, Bodies: n.bodies, Calls: soap.Serves, Paths: f.config.Paths,
 		Draining: api.Draining(), Logger: f.logger,
@@ -89,6 +91,8 @@ func (p *passing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case d != nil:
 		d.ServeHTTP(w, r)
+	case p.pages != nil && console.Serves(at):
+		p.pages.ServeHTTP(w, r)
 	case strings.HasPrefix(at, vijson.Root) && !soap.Serves(at), at == vijson.HelloPath:
 		p.json.ServeHTTP(w, r)
 	default:

@@ -49,7 +49,6 @@ import (
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
-	"github.com/vigate/vigate/internal/welcome"
 	"github.com/vigate/vigate/internal/wsdl"
 )
 
@@ -59,6 +58,7 @@ type Node struct {
 	gc     *process.Collector // nil for a guest
 	guest  bool               // see Options
 	around func(http.Handler) http.Handler
+	pages  bool // whether there is a console
 	data   *datadir.Dir
 	Store  store.Store
 	now    func() time.Time
@@ -101,7 +101,7 @@ type Node struct {
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error) {
 	n := &Node{
 		logger: cmp.Or(o.Logger, slog.Default()), now: o.Now, around: o.Around, guest: o.Guest,
-		bodies: binding.NewBodies(0), cancel: func() {},
+		pages: cfg.Console, bodies: binding.NewBodies(0), cancel: func() {},
 	}
 	if n.now == nil {
 		n.now = time.Now
@@ -324,7 +324,7 @@ func (n *Node) Handler() http.Handler {
 	soap.Mount(mux, n.API, bodies, soap.Options{Version: Release, Logger: n.logger})
 	rest.Mount(mux, n.API, bodies, n.gate.Challenges())
 	n.mountTokens(mux, bodies)
-	welcome.Mount(mux)
+	n.mountPages(mux)
 	return n.wrap(binding.OneSlash(mux))
 }
 

@@ -352,10 +352,25 @@ func (m *Manager) AllFronts() iter.Seq[*Live] {
 
 // List returns the sessions that are alive now, sorted by login time.
 func (m *Manager) List() []*Live {
-	list := slices.AppendSeq(make([]*Live, 0, m.table.at(m.front)), m.All())
-	slices.SortFunc(list, func(a, b *Live) int {
-		return cmp.Or(cmp.Compare(a.login.Load(), b.login.Load()), bytes.Compare(a.key[:], b.key[:]))
+	// A list may be long. The times stand beside the pointers, so that sorting seldom follows these.
+	type aged struct {
+		login int64
+		live  *Live
+	}
+	all := make([]aged, 0, m.table.at(m.front))
+	for l := range m.All() {
+		all = append(all, aged{l.login.Load(), l})
+	}
+	slices.SortFunc(all, func(a, b aged) int {
+		if c := cmp.Compare(a.login, b.login); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.live.key[:], b.live.key[:])
 	})
+	list := make([]*Live, len(all))
+	for i, a := range all {
+		list[i] = a.live
+	}
 	return list
 }
 

@@ -55,25 +55,37 @@ func (r *Reading) at(ref types.ManagedObjectReference, name string) *Call {
 
 // Read does the same as API.Read.
 func (r *Reading) Read(ctx context.Context, ref types.ManagedObjectReference, name string) (any, *Fault) {
+	p, v, fault := r.open(ctx, ref, name)
+	if fault == nil && p.whole != nil {
+		v = p.whole(v)
+	}
+	return v, fault
+}
+
+// Open does the same as Read, but of a list that is too long to keep, it returns the sequence that the row yields.
+// The elements are read while the caller iterates.
+func (r *Reading) Open(ctx context.Context, ref types.ManagedObjectReference, name string) (any, *Fault) {
+	_, v, fault := r.open(ctx, ref, name)
+	return v, fault
+}
+
+func (r *Reading) open(ctx context.Context, ref types.ManagedObjectReference, name string) (*Property, any, *Fault) {
 	p, fault := r.api.Property(ref, name)
 	if fault != nil {
-		return nil, fault
+		return nil, nil, fault
 	}
 	sub := r.at(ref, name)
 	if fault := r.api.resolve(sub); fault != nil {
-		return nil, fault
+		return nil, nil, fault
 	}
 	if fault := r.api.authorise(ctx, sub, p.Privilege, false); fault != nil {
-		return nil, fault
+		return nil, nil, fault
 	}
 	v, err := p.read(ctx, sub)
 	if err != nil {
-		return nil, r.api.objects[ref.Type].FaultOf(nil, err)
+		return nil, nil, r.api.objects[ref.Type].FaultOf(nil, err)
 	}
-	if p.whole != nil {
-		v = p.whole(v)
-	}
-	return v, nil
+	return p, v, nil
 }
 
 // Changed returns a channel that is closed at the next change of the property that the caller may

@@ -242,6 +242,8 @@ func (x *exchange) modify(res *http.Response) error {
 		x.passage.Release()
 		return nil
 	}
+	// A browser must not run a file of a datastore as a page of the front, which has a console.
+	res.Header.Add("Content-Security-Policy", "sandbox allow-downloads")
 	if !x.isMessage(res.Header) {
 		return nil
 	}

@@ -1,0 +1,131 @@
+// The console works without this script. It shows times as the browser does, counts down the life of the session,
+// filters while one types, and keeps the list up to date.
+"use strict";
+(() => {
+  const doc = document;
+  const lang = doc.documentElement.lang;
+  let arrived = Date.now();
+
+  const span = (s) => {
+    const two = (big, bigUnit, small, smallUnit) => {
+      const rest = Math.floor((s % big) / small);
+      return Math.floor(s / big) + " " + bigUnit + (rest > 0 ? " " + rest + " " + smallUnit : "");
+    };
+    if (s < 60) return s + " s";
+    if (s < 3600) return Math.floor(s / 60) + " min";
+    return s < 86400 ? two(3600, "h", 60, "min") : two(86400, "d", 3600, "h");
+  };
+
+  const localTimes = (root) => {
+    for (const t of root.querySelectorAll("time[datetime]")) {
+      t.title = t.textContent;
+      t.textContent = new Date(t.dateTime).toLocaleString(lang);
+    }
+  };
+
+  // What was chosen stays chosen when the list changes.
+  const replaceList = (html) => {
+    const list = doc.getElementById("list");
+    if (!list) return;
+    const chosen = new Set();
+    for (const box of list.querySelectorAll("input[name=key]:checked")) chosen.add(box.value);
+    const focus = list.contains(doc.activeElement) ? doc.activeElement : null;
+    const parsed = new DOMParser().parseFromString(html, "text/html");
+    list.replaceChildren(...parsed.body.childNodes);
+    for (const box of list.querySelectorAll("input[name=key]")) box.checked = chosen.has(box.value);
+    if (focus) {
+      const same = [...list.querySelectorAll(focus.tagName)].find((e) =>
+        e.name === focus.name && e.value === focus.value && e.getAttribute("href") === focus.getAttribute("href") &&
+        e.id === focus.id);
+      if (same) same.focus();
+    }
+    arrived = Date.now();
+    prepare(list);
+  };
+
+  const prepare = (root) => {
+    localTimes(root);
+    const every = root.querySelector("#every");
+    if (every) every.hidden = false;
+  };
+
+  doc.addEventListener("change", (e) => {
+    if (e.target.id !== "every") return;
+    for (const box of doc.querySelectorAll("#list input[name=key]")) box.checked = e.target.checked;
+  });
+
+  // The end of the session. A stream does not make it live longer.
+  let deadline = 0;
+  const readLeft = () => {
+    const left = doc.getElementById("left");
+    deadline = left && left.dataset.left ? Date.now() + 1000 * Number(left.dataset.left) : 0;
+  };
+  setInterval(() => {
+    const passed = Math.floor((Date.now() - arrived) / 1000);
+    for (const e of doc.querySelectorAll("[data-idle]")) e.textContent = span(Number(e.dataset.idle) + passed);
+    const left = doc.getElementById("left");
+    if (!deadline || !left) return;
+    const rest = Math.floor((deadline - Date.now()) / 1000);
+    if (rest > 0) {
+      const b = left.querySelector("b");
+      if (b) b.textContent = span(rest);
+      return;
+    }
+    left.textContent = left.dataset.ended;
+    unwatch();
+  }, 1000);
+
+  let source = null;
+  const unwatch = () => {
+    if (source) source.close();
+    source = null;
+    const live = doc.getElementById("live");
+    if (live) live.textContent = live.dataset.stale;
+  };
+  const watch = () => {
+    const list = doc.getElementById("list");
+    if (!list || !list.dataset.events || !window.EventSource) return;
+    if (source) source.close();
+    const live = doc.getElementById("live");
+    source = new EventSource(list.dataset.events + location.search);
+    source.onopen = () => { live.textContent = live.dataset.fresh; };
+    source.addEventListener("part", (e) => replaceList(e.data));
+    source.addEventListener("ended", () => { unwatch(); location.reload(); });
+    source.addEventListener("refused", () => { unwatch(); location.reload(); });
+    source.onerror = () => {
+      live.textContent = live.dataset.stale;
+      if (source && source.readyState === EventSource.CLOSED) unwatch();
+    };
+  };
+
+  // Filter as typed.
+  const filter = doc.getElementById("filter");
+  let timer = 0, latest = 0;
+  const apply = async () => {
+    const query = new URLSearchParams(new FormData(filter));
+    for (const [name, value] of [...query]) if (!value) query.delete(name);
+    const url = filter.action + (query.size ? "?" + query : "");
+    const mine = ++latest;
+    const answer = await fetch(url, { credentials: "same-origin" });
+    if (mine !== latest) return;
+    if (!answer.ok || answer.redirected) { location.assign(url); return; }
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const list = parsed.getElementById("list"), left = parsed.getElementById("left");
+    if (mine !== latest || !list) return;
+    history.replaceState(null, "", url);
+    replaceList(list.innerHTML);
+    if (left) doc.getElementById("left").replaceWith(doc.adoptNode(left));
+    readLeft();
+    watch();
+  };
+  if (filter) {
+    filter.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(apply, 250); });
+    filter.addEventListener("submit", (e) => { e.preventDefault(); clearTimeout(timer); apply(); });
+  }
+
+  // A page that a browser has kept may be of a session that has ended.
+  window.addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
+  prepare(doc);
+  readLeft();
+  watch();
+})();

@@ -1,0 +1,126 @@
+package sessions
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vigate/vigate/internal/console"
+)
+
+const (
+	// maxKept is how many queries are kept. Others are answered without it.
+	maxKept = 64
+	// maxAge is how long an answer is kept if the list does not change. Calls of sessions are no change of the list
+	// until they are written, which happens every few seconds.
+	maxAge = time.Second
+)
+
+// cache keeps what was found, for other callers with the same query. Whoever gets it must be allowed to read the list.
+type cache struct {
+	mu      sync.Mutex      // guards what follows
+	changed <-chan struct{} // closed when the list has changed since
+	made    time.Time
+	all     map[query]*entry
+}
+
+// entry is the answer to one query.
+type entry struct {
+	ready chan struct{} // closed when the fields below are set
+	found *listing
+	err   error
+
+	mu    sync.Mutex // guards parts
+	parts map[look][]byte
+}
+
+// look is on what the HTML of an answer depends besides the query.
+type look struct {
+	language, front, own string
+	mayEnd, limits       bool
+}
+
+// get returns the answer to the query, which find finds.
+func (c *cache) get(x *console.Request, q query, find func() (*listing, error)) (*entry, error) {
+	e, mine := c.entry(x, q)
+	if mine {
+		e.found, e.err = find()
+		close(e.ready)
+		if e.err != nil {
+			c.forget(q, e)
+		}
+		return e, e.err
+	}
+	select {
+	case <-e.ready:
+	case <-x.Context().Done():
+		return nil, x.Context().Err()
+	}
+	if e.err == nil {
+		return e, nil
+	}
+	// It failed for the other caller, who may just have gone.
+	own := &entry{}
+	own.found, own.err = find()
+	return own, own.err
+}
+
+// entry returns the entry of the query. If it is the caller's, the caller must fill it.
+func (c *cache) entry(x *console.Request, q query) (e *entry, mine bool) {
+	now := x.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if isClosed(c.changed) || now.Sub(c.made) >= maxAge || now.Before(c.made) {
+		// The channel comes before the list is read, so that no change is missed.
+		c.changed, c.made, c.all = x.Changed(listRow), now, map[query]*entry{}
+	}
+	if e = c.all[q]; e != nil {
+		return e, false
+	}
+	e = &entry{ready: make(chan struct{})}
+	if len(c.all) < maxKept {
+		c.all[q] = e
+	}
+	return e, true
+}
+
+// forget removes an answer that failed.
+func (c *cache) forget(q query, e *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all[q] == e {
+		delete(c.all, q)
+	}
+}
+
+// isClosed reports whether the channel is closed. One that is nil counts as closed.
+func isClosed(c <-chan struct{}) bool {
+	if c == nil {
+		return true
+	}
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// maxParts is how many forms of the HTML of one answer are kept.
+const maxParts = 32
+
+// html returns the HTML of the answer, which write writes if nobody has needed it before.
+func (e *entry) html(l look, write func() ([]byte, error)) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b, ok := e.parts[l]; ok {
+		return b, nil
+	}
+	b, err := write()
+	if err == nil && len(e.parts) < maxParts {
+		if e.parts == nil {
+			e.parts = map[look][]byte{}
+		}
+		e.parts[l] = b
+	}
+	return b, err
+}

@@ -1,0 +1,39 @@
+package serve
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/vigate/vigate/internal/console"
+	"github.com/vigate/vigate/internal/console/sessions"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/vim"
+	"github.com/vigate/vigate/internal/welcome"
+)
+
+// mountPages adds the pages for browsers: the one at "/", and the console.
+func (n *Node) mountPages(mux *http.ServeMux) {
+	var more []welcome.Service
+	if pages := n.newConsole(n.API, nil); pages != nil {
+		mux.Handle(console.Root, pages)
+		more = append(more, welcome.Service{Path: console.Root, Link: true, Text: "the console: see and end sessions"})
+	}
+	welcome.Mount(mux, more...)
+}
+
+// newConsole returns the pages for browsers over an API: that of a front, or that of the server itself if f is nil.
+// It returns nil if there is to be no console.
+func (n *Node) newConsole(api *vim.API, f *frontServer) http.Handler {
+	if !n.pages {
+		return nil
+	}
+	o := console.Options{
+		API: api, Bodies: n.bodies, Sections: []console.Section{sessions.New()}, Logger: n.logger,
+		Kerberos: slices.ContainsFunc(n.methods, func(m login.Method) bool { return m.Name() == "kerberos" }),
+	}
+	if f != nil {
+		o.Front, o.Logger = f.config.Name, f.logger
+		o.Kerberos = o.Kerberos && !f.front.PassThrough()
+	}
+	return console.New(o)
+}
