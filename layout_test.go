@@ -208,7 +208,7 @@ var rooms = map[string]struct {
 	"internal/config":      {"", "settings don't depend on who uses them"},
 	"internal/cli/command": {"client", "the commands work with any server"},
 	"internal/cli/example": {"", "an example is a text"},
-	"internal/reference": {"locale rest setting soap sts sts/lookup vijson vim",
+	"internal/reference": {"console locale rest setting soap sts sts/lookup vijson vim",
 		"support of tests: makes pages from tables, and knows no data"},
 	"internal/cli/token":    {"cli/command", "the commands work with any Security Token Service"},
 	"internal/cli/upstream": {"cli/command", "the commands know the API of vigate, not the server"},

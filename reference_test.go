@@ -2,6 +2,7 @@ package vigate_test
 
 import (
 	"flag"
+	"go/ast"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,5 +78,46 @@ func TestTheTablesOfTheReferenceNameWhatIsThere(t *testing.T) {
 	sessions := objects[slices.IndexFunc(objects, func(o *vim.Object) bool { return o.Type == "SessionManager" })]
 	if len(sessions.Methods)+len(sessions.Properties) != 22 {
 		t.Errorf("SessionManager has %d rows", len(sessions.Methods)+len(sessions.Properties))
+	}
+}
+
+// muxed are the numbers of paths that packages add to a mux. The paths of internal/reference are checked by
+// requests, which can't find one that is missing: so whoever adds a path comes by here.
+var muxed = map[string]int{
+	"internal/console": 3, "internal/control": 1, "internal/rest": 4, "internal/serve": 1, "internal/server": 7,
+	"internal/soap": 2, "internal/sts": 3, "internal/sts/lookup": 1, "internal/vijson": 2, "internal/welcome": 1,
+}
+
+func TestWhoAddsAPathAddsItToTheReference(t *testing.T) {
+	found := map[string]int{}
+	for _, s := range sources(t, false) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			f, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || f.Sel.Name != "Handle" && f.Sel.Name != "HandleFunc" {
+				return true
+			}
+			switch x := f.X.(type) {
+			case *ast.Ident:
+				ok = x.Name == "mux"
+			case *ast.SelectorExpr:
+				ok = x.Sel.Name == "mux"
+			default:
+				ok = false
+			}
+			if ok {
+				found[s.dir]++
+			}
+			return true
+		})
+	}
+	for dir := range found {
+		if found[dir] != muxed[dir] {
+			t.Errorf("%s adds %d paths, and not %d: is each of them in the table Served of internal/reference?", dir,
+				found[dir], muxed[dir])
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/sts"
@@ -64,6 +65,8 @@ type Path struct {
 
 // Served are the paths of the server.
 var Served = []Path{
+	{Path: "/", Methods: "GET", What: "a page that says what the server is, and where to go"},
+	{Path: console.Root, Methods: "GET", What: "the console: pages for browsers, if the key `console` is set"},
 	{Path: "/sdk", Methods: "POST", What: "calls over SOAP; also at the paths of the WSDL"},
 	{Path: "/sdk/vimService.wsdl", Methods: "GET", What: "the WSDL; its schemas are beside it"},
 	{Path: soap.VersionsPath, Methods: "GET", What: "the versions of the API"},
