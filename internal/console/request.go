@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,6 +38,7 @@ type Request struct {
 	to      route
 	nonce   string
 	lang    string
+	status  int // of the page; 0: OK
 	// Form has the parameters: of GET those of the URL, of POST those of the form.
 	Form url.Values
 
@@ -170,8 +172,19 @@ func (x *Request) answer(status int, text string) {
 
 // Page answers with a page of the section: the template around which the layout is, and what it shows.
 func (x *Request) Page(template, title string, body any) error {
-	x.write(x.templates(), http.StatusOK, template, x.data(title, body))
+	x.write(x.templates(), cmp.Or(x.status, http.StatusOK), template, x.data(title, body))
 	return nil
+}
+
+// Problem returns the text of the fault with which a call refused what a form asked for, so that the page of the form
+// can show it, with the status of the fault. Any other error, which the page must return, is returned as it is.
+func (x *Request) Problem(err error) (string, error) {
+	fault, ok := errors.AsType[*vim.Fault](err)
+	if !ok || fault.Detail == nil || vim.IsFault[*types.NotAuthenticated](fault) {
+		return "", err
+	}
+	x.status = statusOf(fault)
+	return fault.Text(x.lang), nil
 }
 
 // Part writes a template of the section without the layout.
@@ -279,6 +292,12 @@ func Get[T any](x *Request, typ, name string) (T, error) {
 	return as[T](v, fault)
 }
 
+// GetOf is Get for an object of the session, such as a collector.
+func GetOf[T any](x *Request, of types.ManagedObjectReference, name string) (T, error) {
+	v, fault := x.reading.Read(x.Context(), of, name)
+	return as[T](v, fault)
+}
+
 // Open reads a property that is a long list. Its elements are read while the caller iterates.
 func Open[T any](x *Request, typ, name string) (iter.Seq[T], error) {
 	v, fault := x.reading.Open(x.Context(), x.ref(typ), name)
@@ -309,6 +328,9 @@ func (x *Request) Do(typ, name string, args any) (any, error) {
 	}
 	return r.Value, nil
 }
+
+// Destroy removes an object of the session, such as a collector. It does not count as a call.
+func (x *Request) Destroy(of types.ManagedObjectReference) { x.console.API.Destroy(of) }
 
 func (x *Request) do(
 	on types.ManagedObjectReference, name string, args any, token secret.Text,

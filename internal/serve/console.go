@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/vigate/vigate/internal/console"
+	"github.com/vigate/vigate/internal/console/events"
+	"github.com/vigate/vigate/internal/console/message"
 	"github.com/vigate/vigate/internal/console/sessions"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/vim"
@@ -16,7 +18,7 @@ func (n *Node) mountPages(mux *http.ServeMux) {
 	var more []welcome.Service
 	if pages := n.newConsole(n.API, nil); pages != nil {
 		mux.Handle(console.Root, pages)
-		more = append(more, welcome.Service{Path: console.Root, Link: true, Text: "the console: see and end sessions"})
+		more = append(more, welcome.Service{Path: console.Root, Link: true, Text: "the console: vigate in a browser"})
 	}
 	welcome.Mount(mux, more...)
 }
@@ -28,7 +30,7 @@ func (n *Node) newConsole(api *vim.API, f *frontServer) http.Handler {
 		return nil
 	}
 	o := console.Options{
-		API: api, Bodies: n.bodies, Sections: []console.Section{sessions.New()}, Logger: n.logger,
+		API: api, Bodies: n.bodies, Sections: sections(f != nil), Logger: n.logger,
 		Kerberos: slices.ContainsFunc(n.methods, func(m login.Method) bool { return m.Name() == "kerberos" }),
 	}
 	if f != nil {
@@ -36,4 +38,14 @@ func (n *Node) newConsole(api *vim.API, f *frontServer) http.Handler {
 		o.Kerberos = o.Kerberos && !f.front.PassThrough()
 	}
 	return console.New(o)
+}
+
+// sections returns the sections of a console: those of the server, or those of a front. A front has the API of
+// sessions only, and shows the service message of its upstream.
+func sections(front bool) []console.Section {
+	all := []console.Section{sessions.New()}
+	if front {
+		return all
+	}
+	return append(all, events.New(), message.New())
 }
