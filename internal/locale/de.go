@@ -184,7 +184,7 @@ var german = map[string]string{
 	"console.end.progress":     "Erledigt: %[1]s von %[2]s",
 	"console.end.refused":      "Abgelehnt: %[1]s",
 	"console.end.spared":       "Ihre eigene Sitzung wird nicht beendet. Melden Sie sich ab, um sie zu beenden.",
-	"console.end.yes":          "%[1]s beenden",
+	"console.end.yes":          "Sitzungen beenden (%[1]s)",
 	"console.ended":            "Ihre Sitzung ist zu Ende. Melden Sie sich neu an.",
 	"console.error":            "Das ging nicht",
 	"console.events":           "Ereignisse",

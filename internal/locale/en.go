@@ -190,7 +190,7 @@ var english = map[string]string{
 	"console.end.progress":     "Done: %[1]s of %[2]s",
 	"console.end.refused":      "Refused: %[1]s",
 	"console.end.spared":       "Your own session is not ended. Log out to end it.",
-	"console.end.yes":          "End %[1]s",
+	"console.end.yes":          "End sessions (%[1]s)",
 	"console.ended":            "Your session has ended. Log in again.",
 	"console.error":            "This did not work",
 	"console.events":           "Events",

@@ -184,7 +184,7 @@ var spanish = map[string]string{
 	"console.end.progress":     "Procesadas: %[1]s de %[2]s",
 	"console.end.refused":      "Rechazadas: %[1]s",
 	"console.end.spared":       "Su propia sesión no se finaliza. Cierre la sesión para finalizarla.",
-	"console.end.yes":          "Finalizar %[1]s",
+	"console.end.yes":          "Finalizar sesiones (%[1]s)",
 	"console.ended":            "Su sesión ha finalizado. Vuelva a iniciar sesión.",
 	"console.error":            "No se pudo realizar",
 	"console.events":           "Eventos",

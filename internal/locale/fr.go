@@ -184,7 +184,7 @@ var french = map[string]string{
 	"console.end.progress":     "Traitées : %[1]s sur %[2]s",
 	"console.end.refused":      "Refusées : %[1]s",
 	"console.end.spared":       "Votre propre session n'est pas terminée. Déconnectez-vous pour la terminer.",
-	"console.end.yes":          "En terminer %[1]s",
+	"console.end.yes":          "Terminer les sessions (%[1]s)",
 	"console.ended":            "Votre session est terminée. Reconnectez-vous.",
 	"console.error":            "Cela n'a pas fonctionné",
 	"console.events":           "Événements",

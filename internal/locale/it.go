@@ -184,7 +184,7 @@ var italian = map[string]string{
 	"console.end.progress":     "Elaborate: %[1]s di %[2]s",
 	"console.end.refused":      "Rifiutate: %[1]s",
 	"console.end.spared":       "La propria sessione non viene terminata. Disconnettersi per terminarla.",
-	"console.end.yes":          "Terminane %[1]s",
+	"console.end.yes":          "Termina le sessioni (%[1]s)",
 	"console.ended":            "La sessione è terminata. Accedere di nuovo.",
 	"console.error":            "Operazione non riuscita",
 	"console.events":           "Eventi",

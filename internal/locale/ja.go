@@ -184,7 +184,7 @@ var japanese = map[string]string{
 	"console.end.progress":     "処理済み: %[1]s / %[2]s",
 	"console.end.refused":      "拒否: %[1]s",
 	"console.end.spared":       "自分のセッションは終了しません。終了するにはログアウトしてください。",
-	"console.end.yes":          "%[1]s 件を終了",
+	"console.end.yes":          "セッションを終了（%[1]s）",
 	"console.ended":            "セッションは終了しました。再度ログインしてください。",
 	"console.error":            "実行できませんでした",
 	"console.events":           "イベント",

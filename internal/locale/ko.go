@@ -186,7 +186,7 @@ var korean = map[string]string{
 	"console.end.progress":     "처리됨: %[1]s / %[2]s",
 	"console.end.refused":      "거부됨: %[1]s",
 	"console.end.spared":       "본인의 세션은 종료되지 않습니다. 종료하려면 로그아웃하십시오.",
-	"console.end.yes":          "%[1]s개 종료",
+	"console.end.yes":          "세션 종료(%[1]s)",
 	"console.ended":            "세션이 종료되었습니다. 다시 로그인하십시오.",
 	"console.error":            "실행하지 못했습니다",
 	"console.events":           "이벤트",

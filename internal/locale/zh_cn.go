@@ -184,7 +184,7 @@ var simplifiedChinese = map[string]string{
 	"console.end.progress":     "已处理：%[1]s / %[2]s",
 	"console.end.refused":      "被拒绝：%[1]s",
 	"console.end.spared":       "您自己的会话不会结束。要结束它，请注销。",
-	"console.end.yes":          "结束 %[1]s 个",
+	"console.end.yes":          "结束会话（%[1]s）",
 	"console.ended":            "您的会话已结束。请重新登录。",
 	"console.error":            "操作未成功",
 	"console.events":           "事件",

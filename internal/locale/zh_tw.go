@@ -184,7 +184,7 @@ var traditionalChinese = map[string]string{
 	"console.end.progress":     "已處理：%[1]s / %[2]s",
 	"console.end.refused":      "遭拒絕：%[1]s",
 	"console.end.spared":       "您自己的工作階段不會結束。若要結束，請登出。",
-	"console.end.yes":          "結束 %[1]s 個",
+	"console.end.yes":          "結束工作階段（%[1]s）",
 	"console.ended":            "您的工作階段已結束。請重新登入。",
 	"console.error":            "操作未成功完成",
 	"console.events":           "事件",

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -214,6 +215,21 @@ func TestAFilePassesUnchangedWhateverItsType(t *testing.T) {
 	_, body := w.do("PUT", "/folder/x.xml", in, "Content-Type", "text/xml")
 	if _, sent := s.last(); sent != in || body != in {
 		t.Errorf("%q became %q, and came back as %q", in, sent, body)
+	}
+}
+
+func TestABrowserDoesNotRunAFileAsAPageOfTheFront(t *testing.T) {
+	for _, own := range []string{"", "default-src 'self'"} {
+		header := []string{"Content-Type", "text/html"}
+		if own != "" {
+			header = append(header, "Content-Security-Policy", own)
+		}
+		w := newWorld(t, echo(&seen{}, header...))
+		res, body := w.do("GET", "/folder/x.html", "")
+		all := res.Header.Values("Content-Security-Policy")
+		if body != "" || !slices.Contains(all, "sandbox allow-downloads") || own != "" && !slices.Contains(all, own) {
+			t.Errorf("%s: the policies are %q", res.Status, all)
+		}
 	}
 }
 

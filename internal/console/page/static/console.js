@@ -123,6 +123,9 @@
     filter.addEventListener("submit", (e) => { e.preventDefault(); clearTimeout(timer); apply(); });
   }
 
+  // The page is about to be left. The end of the session must not load it again.
+  doc.addEventListener("submit", (e) => { if (e.target !== filter) unwatch(); });
+
   // A page that a browser has kept may be of a session that has ended.
   window.addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
   prepare(doc);
