@@ -24,6 +24,9 @@ var (
 	ErrNoVIJSON = errors.New("the server has no VI JSON API of this release")
 	// ErrClosed means that the client was closed before the call.
 	ErrClosed = errors.New("the client is closed")
+	// ErrLoggedIn means that the server refused a login because the client has a live session already. Log
+	// out first, or log in with another client. The error also holds the server's fault.
+	ErrLoggedIn = errors.New("the client is logged in already")
 	// ErrLoggedOut is the reason that KeepAlive reports after a Logout.
 	ErrLoggedOut = errors.New("logged out")
 )
@@ -86,6 +89,9 @@ func newClient(cfg Config, base url.URL, transport http.RoundTripper) *Client {
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return c
 }
+
+// URL returns the server's URL without a path, such as https://vc.example.com.
+func (c *Client) URL() string { return c.base.String() }
 
 // Release returns the release of the API that the client uses, such as "8.0.1.0".
 func (c *Client) Release() string { return c.release }
@@ -189,7 +195,27 @@ func (c *Client) invoke(
 		_, err := c.send(ctx, q, *opt.token)
 		return err
 	}
-	return c.do(ctx, q, res)
+	before := c.Token()
+	err = c.do(ctx, q, res)
+	if err != nil && q.login && !before.IsZero() {
+		return c.explainLogin(ctx, err)
+	}
+	return err
+}
+
+// explainLogin adds ErrLoggedIn to the error of a login with the token of a live session. The fault for that is
+// the same as for a wrong password, so explainLogin asks whether the session is alive.
+func (c *Client) explainLogin(ctx context.Context, err error) error {
+	var refused *types.InvalidLogin
+	if !As(err, &refused) {
+		return err
+	}
+	// The question must not make a new session, so it is marked like a call of the login function.
+	session, ask := c.CurrentSession(context.WithValue(ctx, renewalKey{}, &renewal{}))
+	if ask != nil || session == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLoggedIn, err)
 }
 
 // isLogin reports whether a successful call of the method makes a session.

@@ -95,7 +95,8 @@ type HTTPError struct {
 	// RetryAfter is how long the server asks clients to wait before they try again. It is zero if
 	// the server does not say.
 	RetryAfter time.Duration
-	// Message is the text of the body, if the body has a form that the client knows.
+	// Message is the text of the body, if the body has a form that the client knows. A 503 says in it what is
+	// missing, such as the limit of sessions that is reached and how many there are.
 	Message string
 
 	fault *FaultError
@@ -158,17 +159,22 @@ func decodeFault(body []byte) *FaultError {
 	return fault
 }
 
-// decodeMessage returns the text of an error response of the Automation API, or "".
+// decodeMessage returns the text of an error response without a fault, in the forms of vigate and of the
+// Automation API, or "".
 func decodeMessage(body []byte) string {
 	var e struct {
-		Type     string `json:"error_type"`
-		Messages []struct {
+		FaultString string `json:"faultstring"`
+		Type        string `json:"error_type"`
+		Messages    []struct {
 			Text string `json:"default_message"`
 		} `json:"messages"`
 		Message string `json:"message"`
 	}
 	if json.Unmarshal(body, &e) != nil {
 		return ""
+	}
+	if e.FaultString != "" {
+		return e.FaultString
 	}
 	for _, m := range e.Messages {
 		if m.Text != "" {

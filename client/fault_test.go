@@ -98,6 +98,50 @@ func TestA503ToALoginHasTheRetryAfter(t *testing.T) {
 	}
 }
 
+// A server that is busy says why in a body without a fault, because the API has none for that.
+func TestA503SaysWhatIsMissing(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"in JSON": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(503)
+			fmt.Fprint(w, `{"faultstring":"The user has reached the limit of sessions: 5 of at most 5 are live."}`)
+		},
+		"in plain text": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "5 of at most 5 are live\nmore of it", 503)
+		},
+	} {
+		f := newFake()
+		f.on("POST SessionManager.Login", answer)
+		_, err := start(t, f, nil).Login(t.Context(), "u", "p", "")
+		if err == nil || !strings.Contains(err.Error(), "5 of at most 5 are live") ||
+			strings.Contains(err.Error(), "more of it") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestALoginOnALiveSessionSaysSo(t *testing.T) {
+	f := newFake()
+	c := start(t, f, nil)
+	login(t, c)
+	f.on("POST SessionManager.Login", func(w http.ResponseWriter, _ *http.Request) {
+		fault(w, "InvalidLogin", "Cannot complete login due to an incorrect user name or password.")
+	})
+	_, err := c.Login(t.Context(), "u", fakePassword, "")
+	var refused *types.InvalidLogin
+	if !errors.Is(err, ErrLoggedIn) || !As(err, &refused) {
+		t.Errorf("on a live session: %v", err)
+	}
+	f.kill()
+	if _, err := c.Login(t.Context(), "u", "wrong", ""); err == nil || errors.Is(err, ErrLoggedIn) {
+		t.Errorf("on a session that has ended: %v", err)
+	}
+	c.SetToken(Token{})
+	if _, err := c.Login(t.Context(), "u", "wrong", ""); err == nil || errors.Is(err, ErrLoggedIn) {
+		t.Errorf("without a session: %v", err)
+	}
+}
+
 func TestRetryAfterIsReadInBothForms(t *testing.T) {
 	now := time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC)
 	for value, want := range map[string]time.Duration{

@@ -211,13 +211,17 @@ func (c *Client) failure(resp *http.Response, q request, token Token) error {
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 	}
 	body, err := readBody(resp, min(maxFault, c.maxResponse))
-	if err != nil || !isJSON(resp) {
+	if err != nil {
 		// The body can't be read, so the status is all that is known.
 		return status
 	}
 	strike := q.secrets
 	if !token.IsZero() {
 		strike = append(strike[:len(strike):len(strike)], token.Reveal())
+	}
+	if !isJSON(resp) {
+		status.Message = cleanText(plainLine(resp, body), strike)
+		return status
 	}
 	fault := decodeFault(body)
 	if fault == nil {
@@ -259,6 +263,16 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 		return nil, errTooLarge
 	}
 	return buf.Bytes(), nil
+}
+
+// plainLine returns the first line of a body that is plain text, or "".
+func plainLine(resp *http.Response, body []byte) string {
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || media != "text/plain" {
+		return ""
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	return line
 }
 
 func isJSON(resp *http.Response) bool {

@@ -325,7 +325,27 @@ func TestASessionLimitReturns503AndNamesTheLimit(t *testing.T) {
 	r.login(t, c)
 	r.login(t, c)
 	a := vi(t, c, r.plain, "", sm+"Login", fmt.Sprintf(`{"userName":%q,"password":%q}`, adminUser, adminPassword))
-	if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "2") {
+	const reason = "The user has reached the limit of sessions: 2 of at most 2 are live"
+	if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, reason) {
 		t.Errorf("got %d %v %s", a.status, a.header, a.body)
+	}
+	// The command line shows it as well.
+	t.Setenv("VIGATE_PASSWORD", adminPassword)
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	if out, code := vigate(t, "login", "--url", r.tls, "-k", "--username", adminUser); code != 6 ||
+		!strings.Contains(out, reason) || !strings.Contains(out, "try again in 30s") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+func TestALoginOnALiveSessionIsToldSo(t *testing.T) {
+	r := start(t, t.TempDir(), nil)
+	c := httpClient(t)
+	token, _ := r.login(t, c)
+	for _, password := range []string{adminPassword, "wrong"} {
+		a := vi(t, c, r.plain, token, sm+"Login", fmt.Sprintf(`{"userName":%q,"password":%q}`, adminUser, password))
+		if !strings.Contains(a.body, `"InvalidLogin"`) || !strings.Contains(a.body, "the request has a live session") {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -78,6 +79,9 @@ func (b *backup) run(ctx context.Context, to string) error {
 		}
 		return err
 	})
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w; use --replace to replace it", err)
+	}
 	if err != nil {
 		return fmt.Errorf("back up store: %w", err)
 	}

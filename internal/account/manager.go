@@ -25,7 +25,8 @@ var (
 	// ErrFullName is returned if a full name is too long or contains invisible characters.
 	ErrFullName = errors.New("not a full name")
 	// ErrPassword is returned if a new password is too short or too long.
-	ErrPassword = errors.New("password's length is out of bounds")
+	ErrPassword = fmt.Errorf("a password must have at least %d characters and at most %d bytes", MinPassword,
+		MaxPassword)
 	// ErrRejected is returned if there is no such user, the user is disabled, or the password is
 	// wrong.
 	ErrRejected = errors.New("user or password rejected")

@@ -47,7 +47,9 @@ var accountErrors = []vim.Mapping{
 	vim.Map(account.ErrNotFound, vim.Plain[types.UserNotFound]),
 	vim.Map(account.ErrName, vim.Argument("user.id")),
 	vim.Map(account.ErrFullName, vim.Argument("user.description")),
-	vim.Map(account.ErrPassword, vim.Argument("user.password")),
+	vim.Map(account.ErrPassword, func(err error) *vim.Fault {
+		return vim.InvalidArgument("user.password", err).Saying("length", account.MinPassword, account.MaxPassword)
+	}),
 	vim.Map(account.ErrBusy, vim.Busy),
 }
 

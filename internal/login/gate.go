@@ -125,15 +125,15 @@ const staleTries = 3
 // Login starts a session for the attempt. current is the live session of the caller, or nil. If the
 // caller has one, the login is refused and spends nothing.
 //
-// Errors: locale.ErrInvalid, ErrRejected, ErrNoAccess, *session.LimitError, session.ErrStale if other
-// commits were faster each time, the errors of Method, or the store's. An error of the store is never
-// ErrRejected.
+// Errors: locale.ErrInvalid, ErrLoggedIn, ErrRejected, ErrNoAccess, *session.LimitError, session.ErrStale
+// if other commits were faster each time, the errors of Method, or the store's. An error of the store is
+// never ErrRejected.
 func (g *Gate) Login(ctx context.Context, a Attempt, current *session.Live) (*session.Live, session.Token, error) {
 	if current != nil {
 		s := current.Session()
 		e := event.Event{Type: "AlreadyAuthenticatedSessionEvent", SessionID: s.Key.String()}
 		g.reports.post(ctx, a.Peer.Network(), e.By(s.Actor()))
-		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrRejected)
+		return nil, session.Token{}, fmt.Errorf("log in on a live session: %w", ErrLoggedIn)
 	}
 	choice, err := g.locale(a.Locale)
 	if err != nil {

@@ -13,6 +13,7 @@ package login
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/peer"
@@ -158,6 +159,8 @@ var (
 	// ErrRejected is returned if the credential is wrong, unknown, disabled, locked or spent. Callers
 	// don't learn which.
 	ErrRejected = errors.New("credential rejected")
+	// ErrLoggedIn is ErrRejected for a caller that has a live session already. Nothing was checked or spent.
+	ErrLoggedIn = fmt.Errorf("the caller has a live session: %w", ErrRejected)
 	// ErrRepeated is returned for a wrong password that the caller, or another one with the same name, has
 	// just been told is wrong. It is answered like ErrRejected. It is no guess, because it tells the caller
 	// nothing new, so it does not count as a failed login.

@@ -114,8 +114,8 @@ var (
 	// ErrBadTicket is returned if a ticket is unknown, spent, expired or malformed, or if its
 	// session has ended.
 	ErrBadTicket = errors.New("ticket not valid")
-	// ErrTooManyTickets is returned if the caller has, or all callers together have, the maximum
-	// number of unspent tickets.
+	// ErrTooManyTickets is a LimitError about tickets: the caller has, or all callers together have, the
+	// maximum number of unspent ones.
 	ErrTooManyTickets = errors.New("too many unspent tickets")
 	// ErrStale is returned if a condition of the login's grant changed before the session was
 	// committed.
@@ -124,18 +124,27 @@ var (
 	ErrNotAllowed = errors.New("impersonation not allowed")
 )
 
-// LimitError is returned for a login that would exceed a limit on the number of sessions. Its text
-// may be shown to the client.
+// LimitError is returned for a login that would exceed a limit on the number of sessions, and for a
+// ticket that would exceed one on the number of unspent tickets. Its text may be shown to the client.
 type LimitError struct {
-	// Limit is "sessions" for the limit of all sessions, and "user" for that of one principal.
+	// Limit is "sessions" for the limit of all sessions, "user" for that of one principal, and
+	// "tickets" for one of tickets.
 	Limit string
 	Max   int
 	Live  int
 }
 
+// Is reports whether target is ErrTooManyTickets and the limit is one of tickets.
+func (e *LimitError) Is(target error) bool {
+	return target == ErrTooManyTickets && e.Limit == "tickets"
+}
+
 func (e *LimitError) Error() string {
-	if e.Limit == "user" {
+	switch e.Limit {
+	case "user":
 		return fmt.Sprintf("the user has %d live sessions of at most %d", e.Live, e.Max)
+	case "tickets":
+		return fmt.Sprintf("there are %d unspent tickets of at most %d", e.Live, e.Max)
 	}
 	return fmt.Sprintf("there are %d live sessions of at most %d", e.Live, e.Max)
 }

@@ -141,7 +141,7 @@ func (t *tickets) reserve(of ticket, now time.Time) (release func(), _ error) {
 	owners := of.counts()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.full(owners) && now.Sub(t.expired) >= expireEvery {
+	if t.exceeded(owners) != nil && now.Sub(t.expired) >= expireEvery {
 		t.expired = now
 		for id, r := range t.content.records {
 			if r.Expired(now) {
@@ -149,8 +149,8 @@ func (t *tickets) reserve(of ticket, now time.Time) (release func(), _ error) {
 			}
 		}
 	}
-	if t.full(owners) {
-		return nil, ErrTooManyTickets
+	if limit := t.exceeded(owners); limit != nil {
+		return nil, limit
 	}
 	for _, owner := range owners {
 		t.pending[owner]++
@@ -168,18 +168,21 @@ func (t *tickets) reserve(of ticket, now time.Time) (release func(), _ error) {
 	}, nil
 }
 
-// full reports whether one of the owners may not have another ticket. Callers hold mu.
-func (t *tickets) full(owners []string) bool {
+// exceeded returns the limit that another ticket of the owners would exceed, or nil. Callers hold mu.
+func (t *tickets) exceeded(owners []string) *LimitError {
 	for _, owner := range owners {
 		most := maxOwnTickets
 		if owner == "" {
 			most = maxStrangers
 		}
-		if t.content.owners[owner]+t.pending[owner] >= most {
-			return true
+		if n := t.content.owners[owner] + t.pending[owner]; n >= most {
+			return &LimitError{Limit: "tickets", Max: most, Live: n}
 		}
 	}
-	return len(t.content.records)+t.total >= maxTickets
+	if n := len(t.content.records) + t.total; n >= maxTickets {
+		return &LimitError{Limit: "tickets", Max: maxTickets, Live: n}
+	}
+	return nil
 }
 
 // Ticket returns the ticket with the id. It knows every ticket that any node has issued. It may

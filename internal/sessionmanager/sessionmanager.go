@@ -148,22 +148,20 @@ const retryLimit = 30 * time.Second
 // sessionErrors are the errors of logins, sessions and tickets.
 var sessionErrors = []vim.Mapping{
 	vim.MapType(func(limit *session.LimitError, err error) *vim.Fault {
-		key := "limit.sessions"
-		if limit.Limit == "user" {
-			key = "limit.user"
-		}
-		return vim.Refusal(key, retryLimit, err, limit.Live, limit.Max)
+		return vim.Refusal("limit."+limit.Limit, retryLimit, err, limit.Live, limit.Max)
 	}),
 	vim.MapType(func(leg *login.Continue, _ error) *vim.Fault {
 		token := base64.StdEncoding.EncodeToString(leg.Token.Reveal())
 		return vim.NewFault(&types.SSPIChallenge{Base64Token: token}, nil)
 	}),
-	vim.Map(session.ErrTooManyTickets, vim.Unavailable),
 	vim.Map(session.ErrStale, vim.Unavailable), // other commits were faster each time
 	vim.Map(session.ErrBadTicket, vim.Plain[types.InvalidLogin]),
 	vim.Map(session.ErrNotAllowed, vim.Plain[types.InvalidLogin]),
 	vim.Map(locale.ErrInvalid, vim.Plain[types.InvalidLocale]),
 	vim.Map(login.ErrNoAccess, func(err error) *vim.Fault { return vim.NoPermission(vim.RootFolder(), err, vim.View) }),
+	vim.Map(login.ErrLoggedIn, func(err error) *vim.Fault {
+		return vim.NewFault(&types.InvalidLogin{}, err).Saying("session")
+	}),
 	vim.Map(login.ErrRejected, vim.Plain[types.InvalidLogin]),
 	vim.Map(login.ErrNotMine, vim.Plain[types.InvalidLogin]),
 	vim.Map(login.ErrNoCertificate, vim.Plain[types.NoClientCertificate]),
@@ -171,7 +169,12 @@ var sessionErrors = []vim.Mapping{
 	vim.Map(login.ErrBadCertificate, vim.Plain[types.InvalidClientCertificate]),
 	vim.Map(login.ErrBusy, vim.Busy),
 	vim.Map(local.ErrRemote, vim.Plain[types.InvalidRequest]),
-	vim.Map(local.ErrCannotGive, vim.Plain[types.NotSupported]),
+	vim.Map(local.ErrCannotGive, func(err error) *vim.Fault {
+		f := vim.Unsupported("the server can't give the ticket's file to the account, because its process has no " +
+			"CAP_CHOWN")
+		f.Cause = err
+		return f
+	}),
 	vim.MapType(func(invalid *setting.InvalidError, err error) *vim.Fault {
 		return vim.InvalidArgument(invalid.Name, err)
 	}),

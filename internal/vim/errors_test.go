@@ -38,6 +38,7 @@ var mapped = []struct {
 }{
 	{"SessionManager", "locale.ErrInvalid", locale.ErrInvalid, "InvalidLocale"},
 	{"SessionManager", "login.ErrRejected", login.ErrRejected, "InvalidLogin"},
+	{"SessionManager", "login.ErrLoggedIn", login.ErrLoggedIn, "InvalidLogin"},
 	{"SessionManager", "login.ErrNotMine", login.ErrNotMine, "InvalidLogin"},
 	{"SessionManager", "login.ErrNoAccess", login.ErrNoAccess, "NoPermission"},
 	{"SessionManager", "login.ErrNoCertificate", login.ErrNoCertificate, "NoClientCertificate"},
@@ -50,9 +51,9 @@ var mapped = []struct {
 	{"SessionManager", "session.ErrBadTicket", session.ErrBadTicket, "InvalidLogin"},
 	{"SessionManager", "session.ErrStale", session.ErrStale, "Unavailable"},
 	{"SessionManager", "session.ErrNotAllowed", session.ErrNotAllowed, "InvalidLogin"},
-	{"SessionManager", "session.ErrTooManyTickets", session.ErrTooManyTickets, "Unavailable"},
 	{"SessionManager", "session.LimitError", &session.LimitError{Limit: "user"}, "Unavailable"},
 	{"SessionManager", "session.LimitError", &session.LimitError{Limit: "sessions"}, "Unavailable"},
+	{"SessionManager", "session.LimitError", &session.LimitError{Limit: "tickets"}, "Unavailable"},
 	{"SessionManager", "setting.InvalidError", &setting.InvalidError{Name: "x"}, "InvalidArgument"},
 
 	{"AuthorizationManager", "access.ErrLastAdministrator", access.ErrLastAdministrator, "AuthMinimumAdminPermission"},
@@ -125,6 +126,7 @@ var unmapped = map[string]string{
 	"principal.NameError":             "the managers of those who are named wrap it in errors of their own",
 	"record.ErrVersion":               "a record that can't be read is damage",
 	"record.ErrSize":                  "the managers say access.ErrTooMany, or bound what they write",
+	"session.ErrTooManyTickets":       "it is a session.LimitError",
 	"store.ErrNotFound":               "the managers say what is not there",
 	"store.ConflictError":             "it is store.ErrConflict",
 	"store.DamagedError":              "a record that can't be read is damage",
@@ -152,6 +154,28 @@ func TestErrorsOfTheDomainAreFaultsWithATextInEveryLanguage(t *testing.T) {
 					t.Errorf("%s has no text in %s: %q", fault.Kind(), in, s)
 				}
 			}
+		}
+	}
+}
+
+// Some faults have a text that says more than their type.
+func TestTextsOfFaultsSayWhatIsWrong(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []struct {
+		object string
+		err    error
+		want   string
+	}{
+		{"HostLocalAccountManager", account.ErrPassword,
+			"user.password: it must have at least 8 characters and at most 1024 bytes"},
+		{"SessionManager", login.ErrLoggedIn, "the request has a live session"},
+		{"SessionManager", local.ErrCannotGive, "CAP_CHOWN"},
+		{"SessionManager", &session.LimitError{Limit: "tickets", Live: 8, Max: 8},
+			"too many unused tickets: 8 of at most 8"},
+	} {
+		text := f.Object(c.object).FaultOf(nil, fmt.Errorf("do something: %w", c.err)).Text("en")
+		if !strings.Contains(text, c.want) {
+			t.Errorf("%v: %s", c.err, text)
 		}
 	}
 }

@@ -67,6 +67,13 @@ func NewFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
 	return f
 }
 
+// Saying gives the fault a text that says more than that of its type. more is the end of the text's key in the
+// catalogue, and args are its further arguments.
+func (f *Fault) Saying(more string, args ...any) *Fault {
+	f.key, f.args = f.key+"."+more, append(f.args, args...)
+	return f
+}
+
 // Refusal returns a fault for which the API has no type: the server can't carry out the call at the
 // moment, and the client should try again after the duration. key is the key of the text in the
 // catalogue, and args are the arguments of the text. cause is only logged.
@@ -82,9 +89,7 @@ func NotSupported(why string) *Fault {
 // Unsupported is NotSupported with a reason that is sent to the caller. It must not repeat bytes of the request
 // that could be a secret.
 func Unsupported(reason string) *Fault {
-	f := NewFault(&types.NotSupported{}, nil, reason)
-	f.key += ".reason"
-	return f
+	return NewFault(&types.NotSupported{}, nil).Saying("reason", reason)
 }
 
 // InvalidArgument names the wrong argument, as a path of members.
@@ -95,9 +100,7 @@ func InvalidArgument(property string, cause error) *Fault {
 // InvalidRequest says why the request can't be understood. The reason is sent to the caller. It must
 // only be about the caller's own bytes, and must not repeat bytes that could be a secret.
 func InvalidRequest(reason string) *Fault {
-	f := NewFault(&types.InvalidRequest{}, nil, reason)
-	f.key += ".reason"
-	return f
+	return NewFault(&types.InvalidRequest{}, nil).Saying("reason", reason)
 }
 
 // maxQuote is how many bytes of a client's name an answer repeats at most.

@@ -242,7 +242,7 @@ func explainStatus(url string, status *client.HTTPError) (string, int) {
 	text := fmt.Sprintf("%s answered %s with %d %s", url, status.Operation, status.StatusCode,
 		http.StatusText(status.StatusCode))
 	if status.Message != "" {
-		text += ": " + status.Message
+		text += ": " + strings.TrimSuffix(status.Message, ".")
 	}
 	switch status.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

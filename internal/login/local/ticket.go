@@ -167,8 +167,8 @@ func (t *Tickets) issue(
 	}
 	itself := p.UnixUID != nil && account.Uid == strconv.FormatUint(uint64(*p.UnixUID), 10)
 	expires := t.Now().Add(lifetime)
-	if !t.take(fileName, ticketFile{expires, owner{who.Key(), itself}}) {
-		return Ticket{}, fmt.Errorf("issue local ticket: %w", session.ErrTooManyTickets)
+	if limit := t.take(fileName, ticketFile{expires, owner{who.Key(), itself}}); limit != nil {
+		return Ticket{}, fmt.Errorf("issue local ticket: %w", limit)
 	}
 	if err := t.write(fileName, password, account); err != nil {
 		t.remove(fileName)
@@ -323,29 +323,32 @@ func (t *Tickets) expired() []string {
 	return old
 }
 
-// take reports whether there may be one more file, and counts it. If there are too many, it sweeps
+// take counts one more file, or returns the limit that it would exceed. If there are too many, it sweeps
 // first.
-func (t *Tickets) take(fileName string, f ticketFile) bool {
-	if t.tryTake(fileName, f) {
-		return true
+func (t *Tickets) take(fileName string, f ticketFile) *session.LimitError {
+	if t.tryTake(fileName, f) == nil {
+		return nil
 	}
 	t.Sweep()
 	return t.tryTake(fileName, f)
 }
 
 // tryTake is take without the sweep.
-func (t *Tickets) tryTake(fileName string, f ticketFile) bool {
+func (t *Tickets) tryTake(fileName string, f ticketFile) *session.LimitError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.counts[f.owner] >= maxAccount || !f.owner.itself && t.others >= maxTickets {
-		return false
+	switch n := t.counts[f.owner]; {
+	case n >= maxAccount:
+		return &session.LimitError{Limit: "tickets", Max: maxAccount, Live: n}
+	case !f.owner.itself && t.others >= maxTickets:
+		return &session.LimitError{Limit: "tickets", Max: maxTickets, Live: t.others}
 	}
 	t.files[fileName] = f
 	t.counts[f.owner]++
 	if !f.owner.itself {
 		t.others++
 	}
-	return true
+	return nil
 }
 
 // forget is the opposite of tryTake.
