@@ -19,10 +19,14 @@
 // use. With [Client.Token] and [Client.SetToken] a program can save a session and use it in another
 // process. A [Token] never shows its value unless [Token.Reveal] is called.
 //
-// [Client.KeepAlive] prevents the session's idle timeout. If [Config].Login is set and a call fails
-// with NotAuthenticated, the client logs in again and repeats the call once. All waiting calls
-// share one login. The client does not log in again for a login itself, after Logout, or after the
-// server has refused the credentials, because more attempts could lock the account.
+// [NewFromEnv] takes the server and the user from environment variables, package sessionfile saves
+// sessions in files, and package bridge shares a session with govmomi.
+//
+// [Client.KeepAlive] prevents the session's idle timeout, and asks the server how long that is. If
+// [Config].Login is set and a call fails with NotAuthenticated, the client logs in again and repeats
+// the call once. All waiting calls share one login. The client does not log in again for a login
+// itself, after Logout, or after the server has refused the credentials, because more attempts could
+// lock the account.
 //
 // # Errors
 //
@@ -41,7 +45,8 @@
 // these errors.
 //
 // An error response without a fault, such as 503 if the server has too many sessions, is returned
-// as an [*HTTPError] with the status and the Retry-After header. The text of an error never holds a
+// as an [*HTTPError] with the status, the server's reason and the Retry-After header. A login on a
+// live session is [ErrLoggedIn]. The text of an error never holds a
 // password, token or ticket of the call.
 //
 // # Retries

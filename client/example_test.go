@@ -8,7 +8,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/vigate/vigate/client"
 	"github.com/vmware/govmomi/vim25/types"
@@ -72,9 +71,25 @@ func ExampleConfig_login() {
 	fmt.Println(len(sessions))
 }
 
+// With VIGATE_URL, VIGATE_USERNAME and VIGATE_PASSWORD set, a program needs no settings of its own.
+func ExampleNewFromEnv() {
+	ctx := context.Background()
+	c, err := client.NewFromEnv(ctx, client.Config{UserAgent: "inventory-report/1.0"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	defer func() { _ = c.Logout(context.WithoutCancel(ctx)) }()
+	sessions, err := c.SessionList(ctx) // logs in first
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(sessions))
+}
+
 func ExampleClient_KeepAlive() {
-	var c *client.Client // logged in
-	ended, err := c.KeepAlive(context.Background(), 10*time.Minute)
+	var c *client.Client                               // logged in
+	ended, err := c.KeepAlive(context.Background(), 0) // as often as the server needs it
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -10,17 +10,24 @@ import (
 )
 
 // KeepAlive calls the server once per interval, so that the session does not reach its idle
-// timeout. It does so in its own goroutine until the session, the client or ctx ends. The interval
-// should be at most a third of the server's idle timeout. A client has at most one keep-alive at a
-// time.
+// timeout. It does so in its own goroutine until the session, the client or ctx ends. A client has at
+// most one keep-alive at a time.
+//
+// If the interval is zero, KeepAlive asks the server for its idle timeout, see [Client.IdleTimeout],
+// and calls it three times in that time, but at least every ten minutes. If the server does not say
+// it, KeepAlive assumes 30 minutes. An interval that the caller chooses should be at most a third of
+// the idle timeout.
 //
 // When the keep-alive ends, the channel receives the reason and is closed. The reason is the error
 // that showed that the session has ended and was not renewed, or [ErrLoggedOut], [ErrClosed] or the
 // cause of ctx's cancellation. Other errors, such as a broken connection, do not end the
 // keep-alive. The caller need not read the channel.
 func (c *Client) KeepAlive(ctx context.Context, interval time.Duration) (<-chan error, error) {
-	if interval <= 0 {
-		return nil, errors.New("keep session alive: the interval must be positive")
+	if interval < 0 {
+		return nil, errors.New("keep session alive: the interval must not be negative")
+	}
+	if interval == 0 && !c.Token().IsZero() {
+		interval = c.interval(ctx)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	s := &c.session

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/clientenv"
 	"github.com/vigate/vigate/internal/upstream/note"
 )
 
@@ -30,7 +30,7 @@ const maxAttemptsFile = 1 << 20
 // readAttempts reads the file. A file that can't be read is as good as none: then only this run counts.
 func readAttempts(lookup func(string) (string, bool)) *attempts {
 	a := &attempts{book: note.New(note.Options{MaxRefused: maxAttempts})}
-	dir, err := command.StateDir(lookup)
+	dir, err := clientenv.StateDir(lookup)
 	if err != nil {
 		return a
 	}
@@ -66,7 +66,7 @@ func (a *attempts) save() error {
 		err = os.MkdirAll(filepath.Dir(a.file), 0o700)
 	}
 	if err == nil {
-		err = command.ReplaceFile(a.file, b)
+		err = clientenv.ReplaceFile(a.file, b)
 	}
 	if err != nil {
 		return fmt.Errorf("keep failed logins: %w", err)

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -16,6 +15,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/client"
+	"github.com/vigate/vigate/client/sessionfile"
+	"github.com/vigate/vigate/internal/clientenv"
 )
 
 // errNotLoggedIn means that a command needs a session but has no credentials to log in with.
@@ -40,19 +41,19 @@ type Run struct {
 	// a login that is still running.
 	mu sync.Mutex
 	// saved is the session that is saved for later commands, or nil.
-	saved *savedSession
+	saved *sessionfile.Session
 	// logoutAtEnd is set if the session must end with the command because it can't or must not be
 	// saved.
 	logoutAtEnd bool
 }
 
-func (r *Run) currentSaved() *savedSession {
+func (r *Run) currentSaved() *sessionfile.Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.saved
 }
 
-func (r *Run) setSaved(k *savedSession) {
+func (r *Run) setSaved(k *sessionfile.Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.saved = k
@@ -94,7 +95,7 @@ func (set *Set) localRun(cmd *cobra.Command, args []string, s settings) (*Run, e
 
 // connect makes the run's client. The client uses the saved session, if there is one.
 func (r *Run) connect(ctx context.Context) error {
-	saved, err := r.files.find(r.url, r.user)
+	saved, err := r.findSaved(r.user)
 	if err != nil {
 		return err
 	}
@@ -102,13 +103,13 @@ func (r *Run) connect(ctx context.Context) error {
 }
 
 // dial makes the run's client with the saved session saved, which may be nil.
-func (r *Run) dial(ctx context.Context, saved *savedSession) error {
+func (r *Run) dial(ctx context.Context, saved *sessionfile.Session) error {
 	cfg := client.Config{
 		URL: r.url, TLS: r.tls, Timeout: r.timeout, Release: r.release,
 		UserAgent: "vigate/" + cmp.Or(r.set.root.Version, "devel"),
 	}
-	if r.socket != "" {
-		cfg.URL, cfg.Transport = "http://localhost", socketTransport(r.socket)
+	if t := r.address.Transport(); t != nil {
+		cfg.URL, cfg.Transport = clientenv.SocketURL, t
 	}
 	if saved != nil && cfg.Release == "" {
 		// The release was negotiated when the session began, so the client need not ask again.
@@ -124,19 +125,9 @@ func (r *Run) dial(ctx context.Context, saved *savedSession) error {
 	r.Client = c
 	r.setSaved(saved)
 	if saved != nil {
-		c.SetToken(saved.token)
+		c.SetToken(saved.Token)
 	}
 	return nil
-}
-
-func socketTransport(path string) *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
-		},
-		MaxResponseHeaderBytes: 64 << 10,
-	}
 }
 
 // canLogin reports whether the run can log in without a prompt: it has a user name and a password,
@@ -197,9 +188,9 @@ func (r *Run) loginAgain(ctx context.Context, c *client.Client) error {
 
 // save writes the client's session to a file for later commands.
 func (r *Run) save(session *types.UserSession, c *client.Client) error {
-	k := &savedSession{URL: r.url, User: r.user, UserName: session.UserName, Release: c.Release(),
-		Since: r.set.host.Now().UTC().Truncate(time.Second), token: c.Token()}
-	if err := r.files.save(k); err != nil {
+	k := &sessionfile.Session{URL: r.url, User: r.user, UserName: session.UserName, Release: c.Release(),
+		Since: r.set.host.Now().UTC().Truncate(time.Second), Token: c.Token()}
+	if err := r.files.Save(k); err != nil {
 		return err
 	}
 	r.setSaved(k)
@@ -250,10 +241,10 @@ func (r *Run) ended(err error) error {
 	// If the client has another token than the saved session, it has logged in again in the
 	// meantime.
 	saved := r.currentSaved()
-	if token := r.Token(); saved == nil || !token.IsZero() && token != saved.token {
+	if token := r.Token(); saved == nil || !token.IsZero() && token != saved.Token {
 		return err
 	}
-	if forget := r.files.forget(saved); forget != nil {
+	if forget := r.files.Remove(saved); forget != nil {
 		return errors.Join(err, forget)
 	}
 	return fmt.Errorf("the saved session has ended: %w", err)

@@ -42,7 +42,7 @@ func TestJSONIsThatOfTheAPI(t *testing.T) {
 		"any": {&types.OptionValue{Key: "k", Value: int32(3)},
 			`{"_typeName":"OptionValue","key":"k","value":{"_typeName":"int","_value":3}}`},
 		"boolean":      {true, `true`},
-		"no API's own": {address{url: "x"}, `{}`},
+		"no API's own": {settings{url: "x"}, `{}`},
 	} {
 		var out, got bytes.Buffer
 		if err := (Output{w: &out, JSON: true}).Show(tc.value, nil); err != nil {

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ type Set struct {
 // New makes a Set for the root command and adds the common flags to it.
 func New(root *cobra.Command, host Host) *Set {
 	if host.LookupEnv == nil {
-		host.LookupEnv = lookupEnv
+		host.LookupEnv = os.LookupEnv
 	}
 	if host.Prompt == nil {
 		host.Prompt = promptTerminal

@@ -6,56 +6,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vigate/vigate/client/sessionfile"
 )
-
-func TestURLsAreParsedInAllForms(t *testing.T) {
-	for raw, want := range map[string]address{
-		"host":                     {url: "https://host"},
-		"Host:443/sdk":             {url: "https://host"},
-		"localhost:8989":           {url: "https://localhost:8989"},
-		"https://host/":            {url: "https://host"},
-		"http://127.0.0.1:80/sdk/": {url: "http://127.0.0.1"},
-		"[::1]:8989":               {url: "https://[::1]:8989"},
-		" host ":                   {url: "https://host"},
-		"bob@host":                 {url: "https://host", user: "bob"},
-		"bob@vsphere.local:p@ss@host/sdk": {url: "https://host", user: "bob@vsphere.local", password: "p@ss",
-			hasPassword: true},
-		"https://bob:p%2Fss@host/sdk": {url: "https://host", user: "bob", password: "p/ss", hasPassword: true},
-		"unix:///run/vigate/socket":   {url: "unix:///run/vigate/socket", socket: "/run/vigate/socket"},
-		"https://VSPHERE.LOCAL%5Cbob:x@host": {url: "https://host", user: `VSPHERE.LOCAL\bob`, password: "x",
-			hasPassword: true},
-	} {
-		got, err := parseAddress(raw)
-		if err != nil || got != want {
-			t.Errorf("%q: %+v, %v; want %+v", raw, got, err, want)
-		}
-	}
-	for _, raw := range []string{"", "ftp://host", "https://", "host/ui", "host?x=1", "host#x",
-		"https://a:secret-word@ho st", "unix:relative", "unix://host/path", "https://bob:secret-word@host:port"} {
-		if got, err := parseAddress(raw); err == nil {
-			t.Errorf("%q was parsed as %+v", raw, got)
-		} else if strings.Contains(err.Error(), "secret-word") {
-			t.Errorf("the error repeats the password: %v", err)
-		}
-	}
-}
-
-func FuzzAddress(f *testing.F) {
-	for _, seed := range []string{"host", "bob:x@host:1/sdk", "unix:///x", "http://[::1]", "https://a%zz@b", ":",
-		"//"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		a, err := parseAddress(raw)
-		if err != nil {
-			return
-		}
-		again, err := parseAddress(a.url)
-		if err != nil || again.url != a.url || again.user != "" || again.hasPassword {
-			t.Errorf("%q became %q, which is read as %+v, %v", raw, a.url, again, err)
-		}
-	})
-}
 
 // settingsOf returns the settings for an environment and a command line.
 func settingsOf(t *testing.T, env map[string]string, args ...string) (settings, error) {
@@ -168,12 +121,12 @@ func TestFlagsOverrideVariablesForTrust(t *testing.T) {
 
 func TestSessionsAreSavedAsTheXDGSpecificationSays(t *testing.T) {
 	s, err := settingsOf(t, map[string]string{"VIGATE_URL": "h", "XDG_STATE_HOME": "/state"})
-	if err != nil || s.files.dir != "/state/vigate/sessions" {
-		t.Errorf("%s, %v", s.files.dir, err)
+	if err != nil || s.files != sessionfile.In("/state/vigate/sessions") {
+		t.Errorf("%v, %v", s.files, err)
 	}
 	if s, err = settingsOf(t, map[string]string{"VIGATE_URL": "h"}); err != nil ||
-		s.files.dir != "/home/x/.local/state/vigate/sessions" {
-		t.Errorf("%s, %v", s.files.dir, err)
+		s.files != sessionfile.In("/home/x/.local/state/vigate/sessions") {
+		t.Errorf("%v, %v", s.files, err)
 	}
 	if s.timeout != 30*time.Second {
 		t.Errorf("timeout %s", s.timeout)

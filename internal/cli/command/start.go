@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/vigate/vigate/client/sessionfile"
 )
 
 // StartSession logs in with the function login, saves the session for later commands and returns
@@ -24,7 +26,7 @@ func (r *Run) StartSession(
 	if err != nil {
 		return nil, err
 	}
-	before, err := r.files.find(r.url, session.UserName)
+	before, err := r.findSaved(session.UserName)
 	if err == nil {
 		err = r.save(session, r.Client)
 	}
@@ -32,17 +34,17 @@ func (r *Run) StartSession(
 		// Without the file the session can't be used.
 		return nil, errors.Join(err, r.Logout(context.WithoutCancel(ctx)))
 	}
-	if before != nil && replace && before.path == r.currentSaved().path {
+	if before != nil && replace && before.Path() == r.currentSaved().Path() {
 		r.endReplaced(ctx, before)
 	}
 	return session, nil
 }
 
 // endReplaced ends the session that was saved in the same file before, because its token is lost.
-func (r *Run) endReplaced(ctx context.Context, before *savedSession) {
+func (r *Run) endReplaced(ctx context.Context, before *sessionfile.Session) {
 	mine := r.Token()
 	defer r.SetToken(mine)
-	r.SetToken(before.token)
+	r.SetToken(before.Token)
 	if err := r.Logout(ctx); err != nil {
 		warn(r.cmd.ErrOrStderr(), "the previous session could not be ended and stays alive until its idle timeout: %v",
 			err)
@@ -52,7 +54,7 @@ func (r *Run) endReplaced(ctx context.Context, before *savedSession) {
 // EndSession ends the saved session, if there is one, and removes its file. If forget is true, it
 // only removes the file.
 func (r *Run) EndSession(ctx context.Context, forget bool) error {
-	saved, err := r.files.find(r.url, r.user)
+	saved, err := r.findSaved(r.user)
 	if err != nil || saved == nil {
 		return err
 	}
@@ -66,5 +68,5 @@ func (r *Run) EndSession(ctx context.Context, forget bool) error {
 			return err
 		}
 	}
-	return r.files.forget(saved)
+	return r.files.Remove(saved)
 }

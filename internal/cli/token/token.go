@@ -20,6 +20,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/clientenv"
 )
 
 // flags are the flags of issue and renew.
@@ -144,7 +145,7 @@ func (f *flags) write(r *command.Run, token string) error {
 	if f.file == "" {
 		return r.Out.Line(token)
 	}
-	if err := command.ReplaceFile(f.file, []byte(token+"\n")); err != nil {
+	if err := clientenv.ReplaceFile(f.file, []byte(token+"\n")); err != nil {
 		return fmt.Errorf("write token: %w", err)
 	}
 	return nil

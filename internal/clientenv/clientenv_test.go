@@ -1,0 +1,55 @@
+package clientenv
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestURLsAreParsedInAllForms(t *testing.T) {
+	for raw, want := range map[string]Address{
+		"host":                     {URL: "https://host"},
+		"Host:443/sdk":             {URL: "https://host"},
+		"localhost:8989":           {URL: "https://localhost:8989"},
+		"https://host/":            {URL: "https://host"},
+		"http://127.0.0.1:80/sdk/": {URL: "http://127.0.0.1"},
+		"[::1]:8989":               {URL: "https://[::1]:8989"},
+		" host ":                   {URL: "https://host"},
+		"bob@host":                 {URL: "https://host", User: "bob"},
+		"bob@vsphere.local:p@ss@host/sdk": {URL: "https://host", User: "bob@vsphere.local", Password: "p@ss",
+			HasPassword: true},
+		"https://bob:p%2Fss@host/sdk": {URL: "https://host", User: "bob", Password: "p/ss", HasPassword: true},
+		"unix:///run/vigate/socket":   {URL: "unix:///run/vigate/socket", Socket: "/run/vigate/socket"},
+		"https://VSPHERE.LOCAL%5Cbob:x@host": {URL: "https://host", User: `VSPHERE.LOCAL\bob`, Password: "x",
+			HasPassword: true},
+	} {
+		got, err := ParseAddress(raw)
+		if err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", raw, got, err, want)
+		}
+	}
+	for _, raw := range []string{"", "ftp://host", "https://", "host/ui", "host?x=1", "host#x",
+		"https://a:secret-word@ho st", "unix:relative", "unix://host/path", "https://bob:secret-word@host:port"} {
+		if got, err := ParseAddress(raw); err == nil {
+			t.Errorf("%q was parsed as %+v", raw, got)
+		} else if strings.Contains(err.Error(), "secret-word") {
+			t.Errorf("the error repeats the Password: %v", err)
+		}
+	}
+}
+
+func FuzzAddress(f *testing.F) {
+	for _, seed := range []string{"host", "bob:x@host:1/sdk", "unix:///x", "http://[::1]", "https://a%zz@b", ":",
+		"//"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		a, err := ParseAddress(raw)
+		if err != nil {
+			return
+		}
+		again, err := ParseAddress(a.URL)
+		if err != nil || again.URL != a.URL || again.User != "" || again.HasPassword {
+			t.Errorf("%q became %q, which is read as %+v, %v", raw, a.URL, again, err)
+		}
+	})
+}
