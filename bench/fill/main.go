@@ -55,7 +55,7 @@ func (f filling) run(ctx context.Context, data string) (err error) {
 	cfg := config.Default()
 	cfg.Data, cfg.MaxSessions, cfg.MaxSessionsPerUser = data, maxFill, maxFill
 	cfg.LocalTickets = config.LocalTicketsOff
-	if cfg.Data, _, err = serve.DataDir(cfg); err != nil {
+	if cfg.Data, _, err = serve.DataDir(cfg, slog.Default()); err != nil {
 		return err
 	}
 	n, err := serve.Open(ctx, cfg, serve.Options{Logger: slog.New(slog.DiscardHandler)})

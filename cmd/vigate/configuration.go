@@ -149,6 +149,12 @@ func (c configuration) files() []error {
 		_, err = trust.Open(c.ClientCA, c.ClientCRL, time.Now, quiet)
 		wrong("client-crl", err)
 	}
+	_, err = trust.Open(c.AdminClientCA, nil, time.Now, quiet)
+	wrong("admin-client-ca", err)
+	if c.AdminTokenFile != "" {
+		_, err = trust.OpenToken(c.AdminTokenFile, time.Now, quiet)
+		wrong("admin-token-file", err)
+	}
 	for _, f := range []struct{ key, path string }{
 		{"etcd-ca", c.Etcd.CA}, {"etcd-cert", c.Etcd.Cert}, {"etcd-key", c.Etcd.Key},
 		{"etcd-password-file", c.Etcd.PasswordFile},

@@ -2,9 +2,9 @@
 // server and a command line. The command line works with this server and with any other server of
 // the Virtual Infrastructure JSON API.
 //
-// This package has the commands serve, config, store, openapi and ready, which run the server, work on its
-// data or check it. Package serve assembles the server, and package cli has
-// the commands for a running server. With the build tag man, the program writes the man pages instead.
+// This package has the commands serve, config, store, openapi, ready and version, which run the server, work
+// on its data or check it. Package serve assembles the server, and package cli has the commands for a running
+// server. With the build tag man, the program writes the man pages instead.
 package main
 
 import (
@@ -22,7 +22,8 @@ func rootCommand() *cobra.Command {
 			"and any other server of the Virtual Infrastructure JSON API.",
 		Version: serve.Version,
 	}
-	root.AddCommand(serveCommand(), configCommand(), storeCommand(), openapiCommand(), readyCommand())
+	root.AddCommand(serveCommand(), configCommand(), storeCommand(), openapiCommand(), readyCommand(),
+		versionCommand())
 	cli.AddTo(root, cli.Host{})
 	return root
 }

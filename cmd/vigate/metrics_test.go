@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -87,5 +90,39 @@ func TestWithoutAnAdminListenerNothingIsMeasured(t *testing.T) {
 	r := start(t, t.TempDir(), nil)
 	if got := fmt.Sprint(r.Addr("admin")); got != "<nil>" {
 		t.Errorf("admin listener at %s", got)
+	}
+}
+
+func TestAnotherMachineReadsTheMetricsWithItsToken(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	const token = "a-token-of-a-scraper"
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, t.TempDir(), func(c *config.Config) { c.AdminListen, c.AdminTokenFile = "0.0.0.0:0", file })
+	c := httpClient(t)
+	_, port, err := net.SplitHostPort(r.Addr("admin").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]int{token: http.StatusOK, "another": http.StatusUnauthorized} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://127.0.0.1:"+port+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+given)
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != want || (want == 200) != strings.Contains(string(b), "vigate_ready 1") {
+			t.Errorf("with %q: %s, %v", given, resp.Status, err)
+		}
+	}
+	if strings.Contains(r.log.String(), token) {
+		t.Error("the token is in the log")
 	}
 }

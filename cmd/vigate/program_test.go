@@ -33,6 +33,12 @@ type program struct {
 // variables as NAME=VALUE.
 func launch(t *testing.T, data string, env []string, args ...string) *program {
 	t.Helper()
+	return launchAs(t, "vigate", data, env, args...)
+}
+
+// launchAs is launch for one of the programs of TestMain.
+func launchAs(t *testing.T, name, data string, env []string, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, told: make(chan string, 100), file: filepath.Join(t.TempDir(), "ready.json")}
 	if i := slices.Index(args, "--ready-file"); i >= 0 {
 		p.file = args[i+1]
@@ -45,7 +51,7 @@ func launch(t *testing.T, data string, env []string, args ...string) *program {
 	if data != "" {
 		args = append([]string{"--data", data}, args...)
 	}
-	p.cmd = exec.CommandContext(t.Context(), "vigate",
+	p.cmd = exec.CommandContext(t.Context(), name,
 		append([]string{"serve", "--listen", "127.0.0.1:0", "--ready-file", p.file}, args...)...)
 	p.cmd.Env = append(os.Environ(), append([]string{
 		"NOTIFY_SOCKET=" + socket, serve.PasswordVariable + "=" + adminPassword, "GORACE=atexit_sleep_ms=0",
@@ -138,6 +144,50 @@ func TestOthersAreToldWhereTheServerIsAsLongAsItServes(t *testing.T) {
 	}
 	if _, err := os.Stat(p.file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the ready file is still there: %v", err)
+	}
+	// The log says once what has started, and once that it has ended.
+	log := p.log.String()
+	for _, want := range []string{
+		`msg="the server starts" version=` + serve.Version,
+		"data=" + data + " store=bolt sessions=0 url=" + p.state.URL,
+		"thumbprint=" + p.state.Thumbprint, `msg="the server ends" served=`,
+	} {
+		if strings.Count(log, want) != 1 {
+			t.Errorf("no %q in %s", want, log)
+		}
+	}
+	if strings.Contains(log, "the limit of open files") {
+		t.Errorf("a warning about files: %s", log)
+	}
+}
+
+func TestTooFewFilesForTheConnectionsAreAWarning(t *testing.T) {
+	t.Parallel()
+	p := launchAs(t, fewFiles, t.TempDir(), nil)
+	p.end(syscall.SIGTERM)
+	if log := p.log.String(); !strings.Contains(log, "the limit of open files is below max-connections") ||
+		!strings.Contains(log, "files=256 connections=20000") {
+		t.Errorf("logged: %s", log)
+	}
+}
+
+func TestARunOfDevRemovesWhatKilledOnesLeft(t *testing.T) {
+	t.Parallel()
+	env := []string{"TMPDIR=" + t.TempDir()}
+	killed, running := launch(t, "", env, "--dev"), launch(t, "", env, "--dev")
+	killed.end(syscall.SIGKILL)
+	third := launch(t, "", env, "--dev")
+	if _, err := os.Stat(killed.state.Data); !errors.Is(err, fs.ErrNotExist) || killed.state.Data == "" {
+		t.Errorf("the data of the killed one: %v", err)
+	}
+	for _, p := range []*program{running, third} {
+		if _, err := os.Stat(p.state.Data); err != nil {
+			t.Errorf("the data of one that runs: %v", err)
+		}
+		p.end(syscall.SIGTERM)
+		if _, err := os.Stat(p.state.Data); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after its end: %v", err)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	// In scripts, the test binary acts as the program.
 	testscript.Main(m, map[string]func(){
 		"vigate": main, "vigate-on-full-disk": mainOnFullDisk, "vigate-half-a-backup": halfABackup,
+		fewFiles: mainWithFewFiles,
 	})
 }
 
@@ -43,6 +44,16 @@ func TestMain(m *testing.M) {
 func mainOnFullDisk() {
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 8 << 10, Max: 8 << 10}); err != nil {
+		panic(err)
+	}
+	main()
+}
+
+const fewFiles = "vigate-with-few-files"
+
+// mainWithFewFiles is the program in a system that allows 256 open files.
+func mainWithFewFiles() {
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 256, Max: 256}); err != nil {
 		panic(err)
 	}
 	main()

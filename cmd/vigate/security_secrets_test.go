@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -326,7 +327,7 @@ func TestTheDataDirectoryIsItsOwners(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	cfg := config.Default()
 	cfg.Data = dir
-	made, clean, err := serve.DataDir(cfg)
+	made, clean, err := serve.DataDir(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type State struct {
 	URL       string `json:"url"`
 	PlainHTTP string `json:"plainHttp,omitempty"` // http://127.0.0.1:8990
 	Unix      string `json:"unix,omitempty"`      // unix:///run/vigate/sock
-	Admin     string `json:"admin,omitempty"`     // http://127.0.0.1:9090, of metrics and profiles
+	Admin     string `json:"admin,omitempty"`     // http://127.0.0.1:9090, or https, of metrics and profiles
 	// Thumbprint is the SHA-256 of the certificate at URL, as `vigate --thumbprint` takes it. It is empty
 	// without HTTPS.
 	Thumbprint string            `json:"thumbprint,omitempty"`

@@ -24,6 +24,8 @@ type Config struct {
 	PlainHTTPHosts []string
 	Unix           string
 	AdminListen    string
+	AdminClientCA  []string
+	AdminTokenFile string
 	ReadyFile      string
 	Console        bool
 

@@ -34,9 +34,22 @@ func conflicts() []conflict {
 			return problemIf(c.IdleTimeout > c.MaxLifetime,
 				fmt.Sprintf("(%s) is longer than max-lifetime (%s)", c.IdleTimeout, c.MaxLifetime))
 		}},
+		{[]string{"admin-listen", "admin-client-ca", "admin-token-file"}, func(c *Config) string {
+			return problemIf(c.AdminListen != "" && !IsLoopback(c.AdminListen) && !c.adminGuarded(),
+				"is not a loopback address, and so needs admin-client-ca or admin-token-file")
+		}},
+		{[]string{"admin-client-ca", "admin-listen"}, func(c *Config) string {
+			return problemIf(len(c.AdminClientCA) > 0 && c.AdminListen == "", "needs admin-listen")
+		}},
+		{[]string{"admin-token-file", "admin-listen"}, func(c *Config) string {
+			return problemIf(c.AdminTokenFile != "" && c.AdminListen == "", "needs admin-listen")
+		}},
 	}, together("tls-cert", "tls-key", func(c *Config) (string, string) { return c.TLSCert, c.TLSKey }),
 		etcdConflicts())
 }
+
+// adminGuarded reports whether not everybody who reaches the admin listener may use it.
+func (c *Config) adminGuarded() bool { return len(c.AdminClientCA) > 0 || c.AdminTokenFile != "" }
 
 func allOf(list []string, is func(string) bool) bool {
 	return !slices.ContainsFunc(list, func(s string) bool { return !is(s) })

@@ -14,6 +14,8 @@ var examples = map[string]string{
 	"plain-http-host":     "vigate.example",
 	"unix":                "/run/vigate/sock",
 	"admin-listen":        "127.0.0.1:9090",
+	"admin-client-ca":     "/etc/vigate/metrics-ca.pem",
+	"admin-token-file":    "/etc/vigate/metrics-token",
 	"ready-file":          "/run/vigate/ready.json",
 	"etcd-ca":             "/etc/vigate/etcd-ca.pem",
 	"etcd-cert":           "/etc/vigate/etcd-cert.pem",

@@ -38,8 +38,16 @@ func Keys() []Key {
 			func(c *Config) any { return &c.PlainHTTPHosts }},
 		{"unix", "path of a Unix socket to listen on, also for local tickets", "", text(100),
 			func(c *Config) any { return &c.Unix }},
-		{"admin-listen", "loopback address of the listener for metrics and profiles", "", address(),
+		{"admin-listen", "address of the listener for metrics; on a loopback address also for profiles, and without " +
+			"TLS unless admin-client-ca or admin-token-file is set; other addresses need one of these", "", address(),
 			func(c *Config) any { return &c.AdminListen }},
+		{"admin-client-ca", "PEM file of the certificate authorities whose client certificates may read the metrics; " +
+			"admin-listen then has TLS", "", texts(4096),
+			func(c *Config) any { return &c.AdminClientCA }},
+		{"admin-token-file", "file that contains the token with which metrics are read (Authorization: Bearer), " +
+			"reloaded when it changes; admin-listen then has TLS; with admin-client-ca, both are needed", "",
+			text(4096),
+			func(c *Config) any { return &c.AdminTokenFile }},
 		{"ready-file", "file in which the server writes its URL, certificate thumbprint and process id, as JSON, as " +
 			"long as it serves", "", text(4096),
 			func(c *Config) any { return &c.ReadyFile }},

@@ -18,6 +18,14 @@ type Store struct {
 	Prefix string
 }
 
+// String returns the location as the key store sets it.
+func (s Store) String() string {
+	if len(s.Endpoints) == 0 {
+		return "bolt"
+	}
+	return "etcd://" + strings.Join(s.Endpoints, ",") + "/" + strings.Trim(s.Prefix, "/")
+}
+
 // Etcd says how to reach etcd, see the keys that begin with etcd-.
 type Etcd struct {
 	CA, Cert, Key string

@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"crypto/x509"
+	"fmt"
 	"net/http"
 	"reflect"
 	"time"
@@ -13,7 +15,9 @@ import (
 	"github.com/vigate/vigate/internal/login/local"
 	"github.com/vigate/vigate/internal/login/passthrough"
 	"github.com/vigate/vigate/internal/metrics"
+	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -111,4 +115,29 @@ func (n *Node) metricsHandler() http.Handler {
 		return nil
 	}
 	return n.metrics.Handler()
+}
+
+// adminAccess returns who may use the admin listener, or nil if every local client may.
+func (n *Node) adminAccess(cfg config.Config) (*server.AdminAccess, error) {
+	if len(cfg.AdminClientCA) == 0 && cfg.AdminTokenFile == "" {
+		return nil, nil
+	}
+	a := &server.AdminAccess{}
+	if len(cfg.AdminClientCA) > 0 {
+		believed, err := trust.Open(cfg.AdminClientCA, nil, n.now, n.logger)
+		if err != nil {
+			return nil, fmt.Errorf("open admin listener: %w", err)
+		}
+		a.Certificate = func(presented []*x509.Certificate) error {
+			return believed.Current().Check(presented, n.now())
+		}
+	}
+	if cfg.AdminTokenFile != "" {
+		token, err := trust.OpenToken(cfg.AdminTokenFile, n.now, n.logger)
+		if err != nil {
+			return nil, fmt.Errorf("open admin listener: %w", err)
+		}
+		a.Token = token.Is
+	}
+	return a, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/serve/process"
 )
 
 // statusEvery is how often the service manager is told the server's state, if it has changed.
@@ -18,8 +19,9 @@ const statusEvery = 10 * time.Second
 func (n *Node) whereabouts(cfg config.Config) announce.State {
 	s := announce.State{
 		PlainHTTP: announce.URL("http", n.Addr("plain")), Unix: announce.URL("unix", n.Addr("unix")),
-		Admin: announce.URL("http", n.Addr("admin")),
+		Admin: announce.URL(adminScheme(cfg), n.Addr("admin")),
 		PID:   os.Getpid(), User: firstUser(cfg), Data: cfg.Data, Version: Version, Started: n.now().UTC(),
+		Commit: process.BuildOf().String(),
 	}
 	if addr := n.Addr("tls"); addr != nil {
 		_, sum := n.certificate.Thumbprints()
@@ -41,6 +43,36 @@ func (n *Node) whereabouts(cfg config.Config) announce.State {
 		s.Fronts[f.config.Name] = url
 	}
 	return s
+}
+
+// adminScheme returns the scheme of the admin listener's URL.
+func adminScheme(cfg config.Config) string {
+	if len(cfg.AdminClientCA) > 0 || cfg.AdminTokenFile != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// logStart logs one line that says what has started, and a warning if the system does not allow as many open
+// files as there may be connections.
+func (n *Node) logStart(cfg config.Config) {
+	n.logger.Info("the server starts", "version", Version, "commit", n.place.Commit, "pid", n.place.PID,
+		"data", cfg.Data, "store", cfg.Store.String(), "sessions", n.Sessions.Size(), "url", n.place.URL,
+		"thumbprint", n.place.Thumbprint)
+	if files, known := process.OpenFiles(); known && files < uint64(cfg.MaxConnections) {
+		n.logger.Warn("the limit of open files is below max-connections: connections will fail before it is reached",
+			"files", files, "connections", cfg.MaxConnections)
+	}
+}
+
+// logEnd logs one line that says how long the server has served, and why it ends if that is an error.
+func (n *Node) logEnd(err error) {
+	attrs := []any{"served", n.now().Sub(n.place.Started).Round(time.Second).String(), "sessions", n.Sessions.Size(),
+		"requests", n.requests()}
+	if err != nil {
+		attrs = append(attrs, "err", err)
+	}
+	n.logger.Info("the server ends", attrs...)
 }
 
 // firstUser returns the name of the user that the first start makes.

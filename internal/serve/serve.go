@@ -9,13 +9,14 @@ package serve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/datadir"
 )
 
 // notifyVariable is the name of the environment variable in which a service manager gives its socket.
@@ -30,13 +31,13 @@ type Terminal struct {
 
 // Run runs a server until ctx ends. It sets the logger of the options by the configuration.
 func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err error) {
-	dir, clean, err := DataDir(cfg)
+	o.Logger = NewLogger(cfg, term.Err)
+	dir, clean, err := DataDir(cfg, o.Logger)
 	if err != nil {
 		return err
 	}
 	defer clean()
 	cfg.Data = dir
-	o.Logger = NewLogger(cfg, term.Err)
 	outside, err := announce.New(announce.Options{
 		Socket: term.Getenv(notifyVariable), File: cfg.ReadyFile, Logger: o.Logger,
 	})
@@ -57,12 +58,16 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err 
 	}
 	n.announce(cfg, first, term)
 	n.outside, n.place = outside, n.whereabouts(cfg)
-	return n.Run(ctx)
+	n.logStart(cfg)
+	err = n.Run(ctx)
+	n.logEnd(err)
+	return err
 }
 
 // DataDir returns the data directory, which Open creates. Only with --dev none need be configured:
-// then the directory is temporary and clean removes it.
-func DataDir(cfg config.Config) (dir string, clean func(), err error) {
+// then the directory is temporary and clean removes it, and those of earlier runs that were killed are
+// removed.
+func DataDir(cfg config.Config, logger *slog.Logger) (dir string, clean func(), err error) {
 	clean = func() {}
 	switch {
 	case cfg.Data != "":
@@ -71,9 +76,5 @@ func DataDir(cfg config.Config) (dir string, clean func(), err error) {
 	case !cfg.Dev:
 		return "", nil, errors.New("--data DIR is needed: it keeps the sessions, users and events (or try --dev)")
 	}
-	dir, err = os.MkdirTemp("", "vigate-dev-")
-	if err != nil {
-		return "", nil, fmt.Errorf("make temporary data directory: %w", err)
-	}
-	return dir, func() { _ = os.RemoveAll(dir) }, nil
+	return datadir.Temporary(os.TempDir(), logger)
 }

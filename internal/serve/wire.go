@@ -338,10 +338,14 @@ func (n *Node) wrap(h http.Handler) http.Handler {
 
 // Listen opens the listeners.
 func (n *Node) Listen(ctx context.Context, cfg config.Config) error {
+	access, err := n.adminAccess(cfg)
+	if err != nil {
+		return err
+	}
 	s, err := server.Open(ctx, server.Config{
 		Handler: n.Handler(), Certificate: n.certificate,
 		Listen: cfg.Listen, PlainHTTP: cfg.PlainHTTP, PlainHosts: cfg.PlainHTTPHosts, Unix: cfg.Unix,
-		Admin:   cfg.AdminListen,
+		Admin: cfg.AdminListen, AdminAccess: access,
 		Metrics: n.metricsHandler(), TrustedProxies: cfg.TrustedProxies, Ready: n.ready, OnDrain: n.API.Drain,
 		Limits: limits(cfg), Logger: n.logger,
 	})

@@ -10,10 +10,16 @@ import (
 	runtime "runtime/pprof"
 )
 
-// adminHandler is for operators of this machine: profiles, and metrics if there
-// are any.
-func adminHandler(metrics http.Handler) http.Handler {
+// adminHandler serves metrics, if there are any, and profiles if the client is on this machine: they cost time, and
+// tell how the program was started.
+func adminHandler(metrics http.Handler, local bool) http.Handler {
 	mux := http.NewServeMux()
+	if metrics != nil {
+		mux.Handle("GET /metrics", metrics)
+	}
+	if !local {
+		return mux
+	}
 	mux.HandleFunc("/debug/pprof/{$}", listProfiles)
 	mux.HandleFunc("/debug/pprof/{name}", func(w http.ResponseWriter, r *http.Request) {
 		pprof.Handler(r.PathValue("name")).ServeHTTP(w, r)
@@ -22,9 +28,6 @@ func adminHandler(metrics http.Handler) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	if metrics != nil {
-		mux.Handle("GET /metrics", metrics)
-	}
 	return mux
 }
 

@@ -37,7 +37,8 @@ type Config struct {
 	PlainHTTP   string       // HTTP without TLS; a loopback address
 	PlainHosts  []string     // that PlainHTTP answers to besides loopback names; see AnyHost
 	Unix        string       // HTTP on a Unix socket; a path in a directory that is there
-	Admin       string       // profiles and Metrics; a loopback address
+	Admin       string       // Metrics, and on a loopback address profiles; needs AdminAccess on other addresses
+	AdminAccess *AdminAccess // who may use Admin, which then has TLS with Certificate; nil: every local client
 	Metrics     http.Handler // served at /metrics of Admin; nil: none
 
 	// TrustedProxies are the proxies whose X-Forwarded-For header is used.
@@ -123,14 +124,17 @@ func (cfg *Config) check() error {
 	if cfg.Listen == "" && cfg.PlainHTTP == "" && cfg.Unix == "" {
 		errs = append(errs, errors.New("open server: no address to listen on"))
 	}
-	if cfg.Listen != "" && cfg.Certificate == nil {
+	if (cfg.Listen != "" || cfg.AdminAccess != nil) && cfg.Certificate == nil {
 		errs = append(errs, errors.New("open server: no certificate for the TLS listener"))
 	}
 	if cfg.PlainHTTP != "" {
 		errs = append(errs, checkLoopback("plain HTTP", cfg.PlainHTTP))
 	}
-	if cfg.Admin != "" {
+	switch a := cfg.AdminAccess; {
+	case cfg.Admin != "" && a == nil:
 		errs = append(errs, checkLoopback("admin", cfg.Admin))
+	case a != nil && a.Certificate == nil && a.Token == nil:
+		errs = append(errs, errors.New("open server: everybody would have access to the admin listener"))
 	}
 	return errors.Join(errs...)
 }
@@ -192,14 +196,7 @@ func (s *Server) open(ctx context.Context, cfg Config) error {
 		b.add("unix", l, s.each, app, s.total)
 	}
 	if cfg.Admin != "" {
-		l, err := listenLoopback(ctx, "admin", cfg.Admin)
-		if err != nil {
-			return err
-		}
-		// Its connections and requests are counted separately, so that it works when the others are
-		// full.
-		b.add("admin", l, nil, front{next: adminHandler(cfg.Metrics), guard: guard{loopback: true, sameOrigin: true},
-			requests: newQuota(cfg.Limits.Requests)})
+		return b.addAdmin(ctx)
 	}
 	return nil
 }
@@ -233,6 +230,34 @@ func (b *builder) add(name string, l net.Listener, each *addressQuota, f front, 
 	}}}
 	b.s.sites = append(b.s.sites, st)
 	return st
+}
+
+// addAdmin creates the site for metrics and profiles. Its connections and requests are counted separately, so that
+// it works when the others are full.
+func (b *builder) addAdmin(ctx context.Context) error {
+	access := b.cfg.AdminAccess
+	if access == nil {
+		l, err := listenLoopback(ctx, "admin", b.cfg.Admin)
+		if err != nil {
+			return err
+		}
+		b.add("admin", l, nil, front{next: adminHandler(b.cfg.Metrics, true),
+			guard: guard{loopback: true, sameOrigin: true}, requests: newQuota(b.cfg.Limits.Requests)})
+		return nil
+	}
+	l, err := listenTCP(ctx, "admin", b.cfg.Admin)
+	if err != nil {
+		return err
+	}
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	local := ok && tcp.AddrPort().Addr().Unmap().IsLoopback()
+	st := b.add("admin", l, newAddressQuota(adminAddressConnections, 0), front{
+		next:  access.protect(adminHandler(b.cfg.Metrics, local), b.cfg.Logger),
+		guard: guard{loopback: local, sameOrigin: true}, requests: newQuota(adminConnections),
+	}, newQuota(adminConnections))
+	st.http.TLSConfig = b.cfg.Certificate.tlsConfig()
+	st.http.TLSConfig.NextProtos = []string{"http/1.1"}
+	return nil
 }
 
 func (s *Server) newHTTPServer(f *front) *http.Server {

@@ -2,7 +2,8 @@
 // authority that the operator has configured, and that are not revoked.
 //
 // [Authorities] checks certificates against authorities and revocation lists. [Files] loads both
-// from files and reloads them when they change. [ReadCertificates] reads the files of all that the
+// from files and reloads them when they change, and [Token] does so with a secret that a client
+// presents instead of a certificate. [ReadCertificates] reads the files of all that the
 // server trusts, also of issuers and of other servers. The package does not decide which principal
 // a certificate belongs to.
 package trust

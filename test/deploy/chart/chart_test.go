@@ -73,6 +73,7 @@ service:
   port: 8443
   annotations: {a: b}
   fronts: [{name: lab, port: 9443}]
+metrics: {tokenSecret: metrics-token, port: 9191}
 networkPolicy: {from: [{podSelector: {matchLabels: {a: b}}}]}
 resources: {limits: {memory: 2Gi, cpu: "2"}}
 user: 20000
@@ -285,6 +286,7 @@ func TestTheChartRefusesWhatCanNotWork(t *testing.T) {
 		`config: {listen: "0.0.0.0:1"}`:              "invalid propertyName 'listen'",
 		`store: {etcd: {endpoints: ["http://e:1"]}}`: "endpoints",
 		`files: [{name: a}]`:                         "files",
+		`metrics: {token: t}`:                        "metrics",
 	} {
 		if _, err := render(t, values(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
@@ -365,6 +367,30 @@ func TestTheServerTakesTheConfigurationOfTheChart(t *testing.T) {
 		}
 		if got := fmt.Sprint(c.Args); got != "[serve --config /etc/vigate/vigate.yaml --node-name $(POD_NAME)]" {
 			t.Errorf("%s: it runs %s", name, got)
+		}
+	}
+}
+
+func TestMetricsHaveAPortOnlyWithAToken(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`:                              "",
+		`metrics: {tokenSecret: a-token}`: "0.0.0.0:9090",
+		everything:                        "0.0.0.0:9191",
+	} {
+		all := objects(t, values(t, text))
+		var port string
+		for _, p := range one[*appsv1.StatefulSet](t, all).Spec.Template.Spec.Containers[0].Ports {
+			if p.Name == "metrics" {
+				port = fmt.Sprintf("0.0.0.0:%d", p.ContainerPort)
+			}
+		}
+		config := map[string]any{}
+		if err := yaml.Unmarshal([]byte(one[*corev1.ConfigMap](t, all).Data["vigate.yaml"]), &config); err != nil {
+			t.Fatal(err)
+		}
+		listen, _ := config["admin-listen"].(string)
+		if _, guarded := config["admin-token-file"]; port != want || listen != want || guarded != (want != "") {
+			t.Errorf("the port is %q, and the server listens on %q, with a token: %t", port, listen, guarded)
 		}
 	}
 }

@@ -43,6 +43,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $c "tls-cert" "/etc/vigate/tls/tls.crt" }}
 {{- $_ := set $c "tls-key" "/etc/vigate/tls/tls.key" }}
 {{- end }}
+{{- if .Values.metrics.tokenSecret }}
+{{- $_ := set $c "admin-listen" (printf "0.0.0.0:%d" (int .Values.metrics.port)) }}
+{{- $_ := set $c "admin-token-file" "/etc/vigate/metrics/token" }}
+{{- end }}
 {{- with .Values.store.etcd }}
 {{- if .endpoints }}
 {{- $_ := set $c "store" (printf "etcd://%s/%s" (join "," .endpoints) .prefix) }}

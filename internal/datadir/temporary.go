@@ -1,0 +1,110 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	// temporaryPrefix begins the names of temporary data directories.
+	temporaryPrefix = "vigate-dev-"
+	// inUse is the file in a temporary data directory that is locked as long as its server runs.
+	inUse = "in-use"
+)
+
+// Temporary makes a data directory for one server in the directory parent. remove removes it. A server that
+// is killed can't remove its directory. So Temporary first removes those directories in parent that such
+// servers have left: directories of this account, with a lock that no process holds.
+func Temporary(parent string, logger *slog.Logger) (dir string, remove func(), err error) {
+	self().clearTemporary(parent, logger)
+	if dir, err = os.MkdirTemp(parent, temporaryPrefix); err != nil { // mode 0700
+		return "", nil, fmt.Errorf("make temporary data directory: %w", err)
+	}
+	held, err := hold(dir)
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("make temporary data directory: %w", err), os.RemoveAll(dir))
+	}
+	return dir, func() {
+		_ = os.RemoveAll(dir) // the next run removes what is left
+		if held != nil {
+			_ = held.Close() // it was only read
+		}
+	}, nil
+}
+
+// hold makes the lock of a temporary data directory and holds it. The file appears under its name when it is
+// locked, so that no other process finds it free. It returns nil on systems without locks: there the
+// directories that are left stay.
+func hold(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, ".in-use-*")
+	if err != nil {
+		return nil, err
+	}
+	err = TryLock(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil, errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, inUse))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// clearTemporary removes the temporary data directories in parent whose servers were killed. A directory that
+// can't be removed is no reason not to start.
+func (j judge) clearTemporary(parent string, logger *slog.Logger) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return // the caller finds out why when it makes its own
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), temporaryPrefix) {
+			continue
+		}
+		path := filepath.Join(parent, e.Name())
+		if removed, err := j.removeAbandoned(path); err != nil {
+			logger.Warn("the data directory of an earlier run with --dev stays", "data", path, "err", err)
+		} else if removed {
+			logger.Info("removed the data directory of an earlier run with --dev that was killed", "data", path)
+		}
+	}
+}
+
+// removeAbandoned removes a temporary data directory if it is this account's and no process holds its lock.
+func (j judge) removeAbandoned(path string) (removed bool, err error) {
+	info, err := os.Lstat(path)
+	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
+		return false, nil
+	}
+	if uid, _, known := j.owner(info); !known || uid != j.uid {
+		return false, nil
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return false, err
+	}
+	defer root.Close()
+	// A server that was started with this directory as its own holds only the lock of the store.
+	for _, name := range []string{inUse, Store} {
+		lock, err := root.Open(name)
+		if name == Store && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, nil // it is being made or removed, or something else
+		}
+		defer lock.Close()
+		if TryLock(lock) != nil {
+			return false, nil // its server runs
+		}
+	}
+	return true, os.RemoveAll(path)
+}

@@ -1,0 +1,63 @@
+package trust
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestATokenIsThatOfItsFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		t.Helper()
+		// A new file is noticed also within the resolution of its time.
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Date(2026, 5, 4, 3, 30, 0, 0, time.UTC)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	open := func() (*Token, error) { return OpenToken(path, func() time.Time { return now }, logger) }
+
+	if _, err := open(); err == nil {
+		t.Error("a missing file was accepted")
+	}
+	const first, second = "the-first-secret-of-many", "the-second-secret-of-many"
+	write("  short\n")
+	if _, err := open(); err == nil || strings.Contains(err.Error(), "short\n") {
+		t.Errorf("a short token: %v", err)
+	}
+	write(first + "\n")
+	token, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{first: true, "": false, first[1:]: false, second: false} {
+		if token.Is(text) != want {
+			t.Errorf("%q: %t", text, !want)
+		}
+	}
+	// A change is in force within a second, and a mistake changes nothing.
+	write(second)
+	now = now.Add(checkPeriod)
+	if !token.Is(second) || token.Is(first) {
+		t.Error("the new token is not in force")
+	}
+	write("bad")
+	now = now.Add(checkPeriod)
+	if !token.Is(second) || token.Is("bad") {
+		t.Error("after a mistake the token has changed")
+	}
+	if !strings.Contains(log.String(), "can't be used") || strings.Contains(log.String(), second) {
+		t.Errorf("logged: %s", log.String())
+	}
+}
