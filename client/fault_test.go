@@ -107,7 +107,7 @@ func TestA503SaysWhatIsMissing(t *testing.T) {
 			fmt.Fprint(w, `{"faultstring":"The user has reached the limit of sessions: 5 of at most 5 are live."}`)
 		},
 		"in plain text": func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "5 of at most 5 are live\nmore of it", 503)
+			http.Error(w, "5 of at most 5 are live\nmore of it", http.StatusServiceUnavailable)
 		},
 	} {
 		f := newFake()
