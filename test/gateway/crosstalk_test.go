@@ -25,7 +25,7 @@ import (
 const (
 	principals = 20
 	sessions   = 200
-	rounds     = 3 // how many calls each session makes, without the flag during
+	rounds     = 2 // how many calls each session makes, without the flag during
 )
 
 // crowd is many clients of one front.
@@ -33,7 +33,7 @@ type crowd struct {
 	*stage
 	names  map[types.ManagedObjectReference]string // of the virtual machines
 	folder types.ManagedObjectReference            // of the virtual machines
-	few    chan struct{}                           // full while there are many collectors of events and tasks
+	few    chan struct{}                           // full while there are half as many collectors as can be
 
 	mu      sync.Mutex // guards what follows
 	owned   []ownedBy  // the latest
@@ -72,7 +72,6 @@ func newCrowd(t *testing.T) *crowd {
 	for n := range principals {
 		users = append(users, principalOf(n))
 	}
-	// The simulator allows 32.
 	c := &crowd{names: map[types.ManagedObjectReference]string{}, few: make(chan struct{}, 16)}
 	c.stage = newStageWith(t, lab.VCenter, lab.Options{Users: users}, func(s *settings.Config) {
 		s.MaxSessions, s.WaitTimeout = 5, patience

@@ -139,13 +139,21 @@ func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serial are the methods that add to the log of events, and those that make and destroy its collectors. The simulator
+// is not safe for both at once.
+var serial = map[string]bool{
+	"Login": true, "Logout": true, "CreateCollectorForEvents": true, "DestroyCollector": true,
+}
+
 // begin notes a call, and returns what it must hold while it runs.
 func (d *double) begin(r *http.Request, method, collector, operation string) chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.operations[operation] = true
 	d.inFlight[method]++
-	if collector == "" || strings.HasPrefix(method, "Cancel") || strings.HasPrefix(method, "Destroy") {
+	if serial[method] {
+		collector = "events"
+	} else if collector == "" || strings.HasPrefix(method, "Cancel") || strings.HasPrefix(method, "Destroy") {
 		return make(chan struct{}, 1)
 	}
 	if collector == "propertyCollector" { // that of the session
