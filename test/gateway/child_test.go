@@ -25,16 +25,6 @@ type child struct {
 	out io.Reader
 }
 
-// program returns the path of this program without the race detector, with which govc and a simulator take several
-// times as long. The processes of children show what clients see. Races are looked for in this process.
-var program = sync.OnceValues(func() (string, error) {
-	if !raced {
-		return os.Executable()
-	}
-	path := filepath.Join(bin, "children")
-	return path, build(".", "test", "-c", "-race=false", "-vet=off", "-o", path)
-})
-
 // server returns the path of the program that operators run.
 var server = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(bin, "vigate")
@@ -54,7 +44,7 @@ func build(dir string, args ...string) error {
 // startChild starts a process. It must end without error when its input does, which is at the end of the test.
 func startChild(t *testing.T, kind, dir string, env []string, args ...string) child {
 	t.Helper()
-	path, err := program()
+	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}

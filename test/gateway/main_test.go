@@ -4,6 +4,9 @@
 //
 // It also runs many clients at once while upstream sessions end, servers are killed and started again, and one client
 // tries what belongs to another.
+//
+// The tests run without the race detector, because the simulators of one process share data that they change. Races
+// of the gateway are looked for by the tests of its packages, with one simulator each.
 package gateway
 
 import (

@@ -1,6 +1,0 @@
-//go:build !race
-
-package gateway
-
-// raced is whether this program has the race detector.
-const raced = false
