@@ -87,8 +87,8 @@ var rooms = map[string]struct {
 	"internal/login/jwt": {"login principal secret session trust",
 		"a login method knows no other, and asks no store"},
 	"internal/identity": {
-		"budget config directory ldap login login/jwt login/samltoken login/sspi principal recheck saml secret " +
-			"session trust",
+		"budget config datadir directory ldap login login/jwt login/samltoken login/sspi principal recheck saml " +
+			"secret session trust",
 		"it assembles sources; they don't know each other, the configuration or the server",
 	},
 	"internal/ldap": {"datadir directory login login/turns principal secret session trust",

@@ -22,8 +22,10 @@ type Options struct {
 	Front string
 	// Kerberos is set if logins by Kerberos are possible.
 	Kerberos bool
-	Sections []Section
-	Logger   *slog.Logger // if nil, slog.Default
+	// Providers are the issuers at which browsers can log in.
+	Providers []Provider
+	Sections  []Section
+	Logger    *slog.Logger // if nil, slog.Default
 }
 
 // Section is an entry of the navigation, and the pages behind it.
@@ -71,6 +73,10 @@ func New(o Options) *Console {
 	c.handle("POST login", route{name: "login", page: (*Request).login, open: true})
 	if o.Kerberos {
 		c.handle("POST login/kerberos", route{name: "login", page: (*Request).loginKerberos, open: true})
+	}
+	if len(o.Providers) > 0 {
+		c.handle("GET login/oidc/{provider}", route{name: "login", page: (*Request).toProvider, open: true})
+		c.handle("GET login/oidc/callback", route{name: "login", page: (*Request).fromProvider, open: true})
 	}
 	c.handle("POST logout", route{name: "logout", page: (*Request).logout})
 	for i := range o.Sections {

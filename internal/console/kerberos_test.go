@@ -58,7 +58,8 @@ func TestABrowserLogsInByKerberosIfThereIsAKeytab(t *testing.T) {
 		t.Errorf("the challenge is %q", got)
 	}
 	a = negotiate("more").Is(http.StatusUnauthorized)
-	if got := a.Header().Get("WWW-Authenticate"); got != "Negotiate "+base64.StdEncoding.EncodeToString([]byte("go on")) {
+	leg := "Negotiate " + base64.StdEncoding.EncodeToString([]byte("go on"))
+	if got := a.Header().Get("WWW-Authenticate"); got != leg {
 		t.Errorf("the next leg is %q", got)
 	}
 	negotiate("mallory").Is(http.StatusForbidden, "Cannot complete login")

@@ -20,6 +20,7 @@ type loginBody struct {
 	Name            string // of the user, after a failed attempt
 	Next            string // where to go after the login
 	Kerberos        bool
+	Providers       []providerLink
 }
 
 // home shows the caller's own session. It leads on to the first section if the caller may use one.
@@ -78,7 +79,7 @@ func (x *Request) loginPage() error {
 }
 
 func (x *Request) showLogin(status int, b loginBody) error {
-	b.Kerberos = x.console.Kerberos
+	b.Kerberos, b.Providers = x.console.Kerberos, x.providers(b.Next)
 	x.user = nil
 	x.write(x.console.shared, status, "login", x.data(x.Text("console.login"), b))
 	return nil
@@ -123,7 +124,12 @@ func (x *Request) negotiate(token string) error {
 // enter makes the call that logs in, and gives the browser the cookie. A session that the browser had before ends,
 // because nobody could use it any more.
 func (x *Request) enter(user, method string, args any) error {
-	r, fault := x.do(x.ref(manager), method, args, secret.Text{})
+	return x.enterBy(vim.Proof{}, user, method, args, x.Redirect)
+}
+
+// enterBy is enter with a proof besides the arguments. lead leads to the next page.
+func (x *Request) enterBy(proof vim.Proof, user, method string, args any, lead func(path string) error) error {
+	r, fault := x.do(x.ref(manager), method, args, secret.Text{}, proof)
 	if fault != nil {
 		if leg, more := fault.Detail.(*types.SSPIChallenge); more {
 			if _, err := base64.StdEncoding.DecodeString(leg.Base64Token); err == nil {
@@ -143,12 +149,12 @@ func (x *Request) enter(user, method string, args any) error {
 		}
 	}
 	x.console.setCookie(x.w.Header(), r.Token.Reveal())
-	return x.Redirect(next(x.Form.Get("next")))
+	return lead(next(x.Form.Get("next")))
 }
 
 // end ends the caller's session. It is no error if that has ended already.
 func (x *Request) end() error {
-	_, fault := x.do(x.ref(manager), "Logout", &types.LogoutRequestType{}, x.call.Token)
+	_, fault := x.do(x.ref(manager), "Logout", &types.LogoutRequestType{}, x.call.Token, vim.Proof{})
 	if fault == nil || vim.IsFault[*types.NotAuthenticated](fault) {
 		return nil
 	}

@@ -322,7 +322,7 @@ func as[T any](v any, fault *vim.Fault) (T, error) {
 // Do calls a method of the type's only object. It is a call of its own, which is counted, measured and audited. Several
 // goroutines may call Do at the same time.
 func (x *Request) Do(typ, name string, args any) (any, error) {
-	r, fault := x.do(x.ref(typ), name, args, x.call.Token)
+	r, fault := x.do(x.ref(typ), name, args, x.call.Token, vim.Proof{})
 	if fault != nil {
 		return nil, fault
 	}
@@ -333,10 +333,10 @@ func (x *Request) Do(typ, name string, args any) (any, error) {
 func (x *Request) Destroy(of types.ManagedObjectReference) { x.console.API.Destroy(of) }
 
 func (x *Request) do(
-	on types.ManagedObjectReference, name string, args any, token secret.Text,
+	on types.ManagedObjectReference, name string, args any, token secret.Text, proof vim.Proof,
 ) (vim.Result, *vim.Fault) {
 	c := vim.Call{
-		Object: on, Name: name, Args: args, Token: token, Peer: x.call.Peer, HTTP: x.call.HTTP,
+		Object: on, Name: name, Args: args, Token: token, Proof: proof, Peer: x.call.Peer, HTTP: x.call.HTTP,
 		Release: x.call.Release, AcceptLanguage: x.call.AcceptLanguage, Binding: bindingName,
 	}
 	defer c.Answered()

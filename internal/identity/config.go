@@ -75,6 +75,10 @@ type OIDC struct {
 	Domain string `config:"domain"`
 	// UntilTokenExpires ends a session when the token that started it expires.
 	UntilTokenExpires bool `config:"until-token-expires"`
+	// Console offers logins of browsers at the issuer, with Audience as the client id.
+	Console bool `config:"console"`
+	// ClientSecretFile has the secret of the client. If it is empty, the client has none.
+	ClientSecretFile string `config:"client-secret-file"`
 }
 
 // Kerberos is the server's key and the realms whose users may log in.
@@ -126,7 +130,7 @@ func (c *Config) resolve(dir string) {
 		files = append(files, &c.SAML[i].Certificates)
 	}
 	for i := range c.OIDC {
-		files = append(files, &c.OIDC[i].CA)
+		files = append(files, &c.OIDC[i].CA, &c.OIDC[i].ClientSecretFile)
 	}
 	for i := range c.LDAP {
 		files = append(files, &c.LDAP[i].CA, &c.LDAP[i].BindPasswordFile)
@@ -275,6 +279,12 @@ func (o *OIDC) Check() []error {
 	}
 	if len(o.Algorithms) == 0 {
 		errs = append(errs, o.Wrong("algorithms", "must not be empty"))
+	}
+	if o.Console && o.Issuer != "" && !secureURL(o.Issuer) {
+		errs = append(errs, o.Wrong("console", "needs an https URL as issuer"))
+	}
+	if o.ClientSecretFile != "" && !o.Console {
+		errs = append(errs, o.Wrong("client-secret-file", "needs console"))
 	}
 	for _, a := range o.Algorithms {
 		if known := jwt.Algorithms(); !slices.Contains(known, a) {

@@ -38,7 +38,8 @@ identity:
        audience: "https://v.example"}
   oidc:
     - {issuer: "https://idp.example", jwks-url: "https://idp.example/keys", ca: idp-ca.pem, audience: vigate,
-       algorithms: [RS256, ES256], name-claim: sub, groups-claim: groups, domain: oidc.example}
+       algorithms: [RS256, ES256], name-claim: sub, groups-claim: groups, domain: oidc.example,
+       console: true, client-secret-file: client-secret}
   kerberos: {keytab: http.keytab, realms: {CORP.EXAMPLE: corp.example}}
   ldap:
     - domain: corp.example
@@ -62,9 +63,10 @@ func TestTheSectionIsReadWhole(t *testing.T) {
 	if c.Tokens.HolderOfKeyMax != 720*time.Hour || c.Tokens.ClockSkew != time.Minute || c.Recheck != 5*time.Minute {
 		t.Errorf("the times are %+v and %v", c.Tokens, c.Recheck)
 	}
-	files := []string{c.SAML[0].Certificates, c.OIDC[0].CA, c.Kerberos.Keytab, c.LDAP[0].CA, c.LDAP[0].BindPasswordFile}
+	files := []string{c.SAML[0].Certificates, c.OIDC[0].CA, c.Kerberos.Keytab, c.LDAP[0].CA, c.LDAP[0].BindPasswordFile,
+		c.OIDC[0].ClientSecretFile}
 	if !slices.Equal(files, []string{"/etc/vigate/idp.pem", "/etc/vigate/idp-ca.pem", "/etc/vigate/http.keytab",
-		"/ca/ldap-ca.pem", "/etc/vigate/ldap-password"}) {
+		"/ca/ldap-ca.pem", "/etc/vigate/ldap-password", "/etc/vigate/client-secret"}) || !c.OIDC[0].Console {
 		t.Errorf("the files are %q", files)
 	}
 	if l := c.LDAP[0]; len(l.Servers) != 2 || !l.StartTLS || !l.NestedGroups || l.UserFilter != "(uid={name})" {
@@ -103,6 +105,11 @@ func TestEveryMistakeHasALine(t *testing.T) {
 		lines("identity:", "  oidc:",
 			`  - {issuer: "http://idp.example", audience: v, domain: a.b, algorithms: [HS256, none]}`): {
 			"3: issuer must be an https URL", `3: algorithms must be of RS256`, `"none"`,
+		},
+		lines("identity:", "  oidc:",
+			`  - {issuer: x, jwks-url: "https://i.example/k", audience: v, domain: a.b, console: true}`,
+			`  - {issuer: "https://i.example", audience: v, domain: b.b, client-secret-file: f}`): {
+			"3: console needs an https URL as issuer", "4: client-secret-file needs console",
 		},
 		lines("identity:", "  oidc:", `  - {issuer: x, jwks-url: "http://10.0.0.1/k", audience: v, domain: 'a\b'}`): {
 			`3: domain must be a domain such as corp.example, not "a\\b"`, "3: jwks-url must be an https URL",

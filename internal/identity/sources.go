@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/vigate/vigate/internal/budget"
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap"
 	"github.com/vigate/vigate/internal/login"
@@ -31,6 +33,7 @@ type Sources struct {
 	saml        []saml.Issuer
 	jwt         *jwt.Method  // nil: no issuer is configured
 	kerberos    *sspi.Method // nil: likewise
+	clients     []*jwt.Client
 	now         func() time.Time
 }
 
@@ -79,6 +82,13 @@ func (s *Sources) openJWT(logger *slog.Logger) (mistakes []error) {
 			mistakes = append(mistakes, o.Wrong("issuer", "can't be used: %v", err))
 		}
 		issuers = append(issuers, issuer)
+		if o.Console {
+			text, err := o.clientSecret()
+			if err != nil {
+				mistakes = append(mistakes, o.Wrong("client-secret-file", "can't be used: %v", err))
+			}
+			s.clients = append(s.clients, jwt.NewClient(issuer, text))
+		}
 	}
 	if len(issuers) == 0 || len(mistakes) > 0 {
 		return mistakes
@@ -144,6 +154,33 @@ func (s *Sources) Verifier() func(context.Context, secret.Text) (jwt.Verified, e
 		return nil
 	}
 	return s.jwt.Verify
+}
+
+// Clients returns the clients of the issuers at which browsers log in.
+func (s *Sources) Clients() []*jwt.Client { return s.clients }
+
+// maxClientSecret is the size of the largest file of a client's secret, in bytes.
+const maxClientSecret = 4 << 10
+
+// clientSecret reads the secret of the client. It is empty if there is no file.
+func (o *OIDC) clientSecret() (secret.Text, error) {
+	if o.ClientSecretFile == "" {
+		return secret.Text{}, nil
+	}
+	f, err := datadir.OpenFile(o.ClientSecretFile)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxClientSecret))
+	if err != nil {
+		return secret.Text{}, err
+	}
+	text := strings.TrimRight(string(b), "\r\n")
+	if text == "" {
+		return secret.Text{}, errors.New("it is empty")
+	}
+	return secret.New(text), nil
 }
 
 // Close closes the connections of the sources.

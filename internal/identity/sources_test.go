@@ -117,6 +117,34 @@ func TestADirectoryDecidesOnItsUsersWhateverTokenTheyHave(t *testing.T) {
 	}
 }
 
+func TestAnIssuerForBrowsersHasAClientWithItsSecret(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "secret", "the secret\n")
+	write(t, dir, "empty", "\n")
+	c := Defaults()
+	for i, name := range []string{"a", "b"} {
+		c.OIDC = append(c.OIDC, OIDC{
+			Issuer: "https://" + name + ".example", Audience: "vigate", Domain: name + ".example", Console: i == 1,
+		})
+	}
+	for file, ok := range map[string]bool{"": true, "secret": true, "empty": false, "none": false} {
+		if c.OIDC[1].ClientSecretFile = file; file != "" {
+			c.OIDC[1].ClientSecretFile = filepath.Join(dir, file)
+		}
+		s, err := Open(c, nil, nil)
+		if (err == nil) != ok {
+			t.Errorf("%q: %v", file, err)
+		}
+		if err != nil {
+			continue
+		}
+		if all := s.Clients(); len(all) != 1 || all[0].Issuer() != "https://b.example" {
+			t.Errorf("%q: the clients are %v", file, all)
+		}
+		s.Close()
+	}
+}
+
 func TestFilesThatCannotBeUsedAreMistakes(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "empty.pem", "")

@@ -33,9 +33,14 @@ func (n *Node) newConsole(api *vim.API, f *frontServer) http.Handler {
 		API: api, Bodies: n.bodies, Sections: sections(f != nil), Logger: n.logger,
 		Kerberos: slices.ContainsFunc(n.methods, func(m login.Method) bool { return m.Name() == "kerberos" }),
 	}
+	for _, c := range n.sources.Clients() {
+		o.Providers = append(o.Providers, c)
+	}
 	if f != nil {
 		o.Front, o.Logger = f.config.Name, f.logger
-		o.Kerberos = o.Kerberos && !f.front.PassThrough()
+		if f.front.PassThrough() {
+			o.Kerberos, o.Providers = false, nil
+		}
 	}
 	return console.New(o)
 }

@@ -38,19 +38,9 @@ type source struct {
 
 // fetch reads the keys.
 func (s *source) fetch(ctx context.Context) ([]key, error) {
-	roots, err := authorities(s.ca)
+	client, err := newHTTPClient(s.ca, s.time)
 	if err != nil {
 		return nil, err
-	}
-	client := &http.Client{
-		Timeout: s.time,
-		// Whoever can make the issuer's server redirect does not choose our keys.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:             http.ProxyFromEnvironment,
-			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
-		},
 	}
 	address, err := s.address(ctx, client)
 	if err != nil {
@@ -65,6 +55,24 @@ func (s *source) fetch(ctx context.Context) ([]key, error) {
 	}
 	s.found = "" // it may have moved
 	return nil, fmt.Errorf("read keys from %s: %w", address, err)
+}
+
+// newHTTPClient returns a client for the server of an issuer. ca is a file, and limit the time of one request.
+func newHTTPClient(ca string, limit time.Duration) (*http.Client, error) {
+	roots, err := authorities(ca)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		Timeout: limit,
+		// Whoever can make the issuer's server redirect does not choose our keys.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:             http.ProxyFromEnvironment,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		},
+	}, nil
 }
 
 // address returns the address of the keys.

@@ -39,6 +39,8 @@ type provider struct {
 	mu    sync.Mutex                // guards the fields below
 	keys  map[string]crypto.Signer  // by id
 	fails func(http.ResponseWriter) // answers in place of the provider, if set
+
+	exchange http.HandlerFunc // answers at the token endpoint; set before the first request
 }
 
 // anyKey is a key of each type. They are made once, because RSA keys take long.
@@ -82,7 +84,12 @@ func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
 	case fails != nil:
 		fails(w)
 	case r.URL.Path == "/.well-known/openid-configuration":
-		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": p.server.URL, "jwks_uri": p.server.URL + "/keys"})
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"issuer": p.server.URL, "jwks_uri": p.server.URL + "/keys",
+			"authorization_endpoint": p.server.URL + "/authorize?tenant=a", "token_endpoint": p.server.URL + "/token",
+		})
+	case r.URL.Path == "/token" && p.exchange != nil:
+		p.exchange(w, r)
 	case r.URL.Path == "/keys":
 		set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 		for _, id := range slices.Sorted(maps.Keys(keys)) {
