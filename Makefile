@@ -27,7 +27,8 @@ TOOL     := go tool -modfile=tools/go.mod
 MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 # In the tests of these, the server is a process of its own, built as it is released: there is nothing to race with.
 # In test/gateway, the simulators of one process share data that they change, which the detector would report.
-PROCESS  := bench test/clients test/deploy test/gateway test/proof
+# In test/console, the browser is a process, and the console itself is tested with -race in its packages.
+PROCESS  := bench test/clients test/console test/deploy test/gateway test/proof
 
 .PHONY: test one setup check unit reference fuzz bench bench-full bench-micro bench-compare dist dist-check soak soak-load
 

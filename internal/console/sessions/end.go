@@ -17,7 +17,7 @@ const sampleRows = 20
 // order says which sessions to end: those with the keys, or all that fit a query and were there when the user looked.
 type order struct {
 	all    bool
-	query  query
+	query  query // that the page had, also if the sessions were chosen by their keys
 	asked  time.Time
 	keys   map[string]bool
 	count  int // that the user has confirmed
@@ -38,15 +38,14 @@ func readOrder(x *console.Request) (*order, error) {
 		}
 		o.asked, o.count = time.Unix(0, at), count
 	}
-	if o.all {
-		v, err := url.ParseQuery(f.Get("filter"))
-		o.query = parse(v)
-		return o, err
+	if !o.all {
+		for _, key := range f["key"] {
+			o.keys[key] = true
+		}
 	}
-	for _, key := range f["key"] {
-		o.keys[key] = true
-	}
-	return o, nil
+	v, err := url.ParseQuery(f.Get("filter"))
+	o.query = parse(v)
+	return o, err
 }
 
 // chosen are the sessions of an order.
@@ -95,6 +94,9 @@ func (o *order) choose(x *console.Request) (*chosen, error) {
 
 // All reports whether the order is for all sessions of a query.
 func (c *chosen) All() bool { return c.all }
+
+// Back returns the address of the page from which the order came.
+func (c *chosen) Back() string { return path + "?" + c.Filter }
 
 // Count returns how many sessions would be ended.
 func (c *chosen) Count() int { return len(c.Keys) }

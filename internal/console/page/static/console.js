@@ -98,6 +98,13 @@
     };
   };
 
+  // A form leads to another page. The end of the session or of the stream must not lead elsewhere in the meantime.
+  doc.addEventListener("submit", (e) => {
+    if (e.defaultPrevented || !source) return;
+    source.close();
+    source = null;
+  });
+
   // Filter as typed.
   const filter = doc.getElementById("filter");
   let timer = 0, latest = 0;

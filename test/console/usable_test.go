@@ -1,0 +1,122 @@
+package console
+
+import (
+	"os"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// press presses a key.
+func (b *tab) press(key string) {
+	b.t.Helper()
+	b.do(chromedp.KeyEvent(key))
+}
+
+// tabTo presses the Tab key until the element that a selector finds has the focus.
+func (b *tab) tabTo(selector string) {
+	b.t.Helper()
+	const most = 100
+	for range most {
+		b.press(kb.Tab)
+		if evaluate[bool](b, "document.activeElement.matches("+quote(selector)+")") {
+			return
+		}
+	}
+	b.t.Fatalf("%d times Tab do not lead to %s", most, selector)
+}
+
+// colours makes the tab prefer light or dark.
+func (b *tab) colours(scheme string) {
+	b.t.Helper()
+	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+}
+
+func TestTheKeyboardIsEnough(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start(robot, "victim/1")
+	b := newTab(t)
+	b.open(s.page("/ui/"))
+	b.at("/ui/login")
+	b.wait("document.activeElement.id == 'user'")
+	b.press(warden)
+	b.tabTo("#password")
+	b.press(password + kb.Enter)
+	b.at("/ui/sessions")
+	b.sees("victim/1")
+	b.tabTo("a.skip")
+	b.press(kb.Enter)
+	b.wait("document.activeElement.id == 'main'")
+	b.tabTo("input[name=key]")
+	b.press(" ")
+	b.wait("document.activeElement.checked")
+	b.tabTo("button[value=chosen]")
+	b.press(kb.Enter)
+	b.sees("End sessions: 1.")
+	b.tabTo("button.danger")
+	b.press(" ")
+	b.sees("Ended: 1")
+	if s.live(robot) != 0 {
+		t.Error("the session is left")
+	}
+	b.tabTo("main .actions a")
+	b.press(kb.Enter)
+	b.at("/ui/sessions")
+}
+
+// violations are rules of accessibility that the page breaks, according to axe-core.
+const violations = `axe.run().then((r) => r.violations.map((v) => v.id + ": " + v.help + ": " +
+	v.nodes.map((n) => n.target + " " + n.failureSummary).join("; ")))`
+
+// TestEveryPageIsAccessible also checks that no page is wider than the screen of a telephone.
+func TestEveryPageIsAccessible(t *testing.T) {
+	t.Parallel()
+	axe, err := os.ReadFile("testdata/node/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatalf("%v: scripts/setup installs it", err)
+	}
+	s := newSite(t)
+	s.startMany(3, "terraform/1.9")
+	b := newTab(t)
+	b.open(s.page("/ui/login"))
+	check := func(page string) {
+		t.Helper()
+		b.do(chromedp.Evaluate[chromedp.Void](string(axe)))
+		for _, scheme := range []string{"light", "dark"} {
+			b.colours(scheme)
+			for _, v := range evaluate[[]string](b, violations) {
+				t.Errorf("%s, %s: %s", page, scheme, v)
+			}
+		}
+		b.do(chromedp.EmulateViewport(360, 740))
+		if wide := evaluate[int](b, "document.documentElement.scrollWidth"); wide > 360 {
+			t.Errorf("%s is %d px wide", page, wide)
+		}
+		b.do(chromedp.EmulateViewport(1100, 800))
+	}
+	check("login")
+	b.login(admin, "a wrong password 4")
+	b.sees("Cannot complete login")
+	check("failed login")
+	b.login(admin, password)
+	b.at("/ui/sessions")
+	b.sees("terraform/1.9")
+	sections := evaluate[[]string](b, "[...document.querySelectorAll('nav a')].map((a) => a.getAttribute('href'))")
+	pages := append(sections, "/ui/sessions?group=client&q=terra", "/ui/sessions?user=nobody", "/ui/nothing")
+	for _, path := range pages {
+		b.open(s.page(path))
+		check(path)
+	}
+	b.open(s.page("/ui/sessions?q=terra"))
+	b.click("button[value=all]")
+	b.sees("End sessions: 3.")
+	check("confirmation")
+	b.click("button.danger")
+	b.sees("Ended: 3")
+	check("result")
+}
