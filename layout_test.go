@@ -100,25 +100,19 @@ var rooms = map[string]struct {
 		"a login method knows no other, and asks no store: it only says what a login spends"},
 	"internal/recheck": {"directory event login principal session",
 		"it asks directories of any kind, and only changes sessions"},
-	"internal/domain": {
-		"store event principal session access account extension setting roster locale login directory",
-		"the domain is complete without the API and the bindings",
-	},
+	"internal/domain": {"store event principal session access account extension setting roster locale login directory",
+		"the domain is complete without the API and the bindings"},
 	"internal/instance": {"budget session", "it knows no object, only that a session owns it"},
-	"internal/vim": {
-		"store event session access locale peer login budget instance secret domain audit",
-		"the dispatcher knows neither an object nor a binding",
-	},
+	"internal/vim": {"store event session access locale peer login budget instance secret domain audit",
+		"the dispatcher knows neither an object nor a binding"},
 	"internal/sessionmanager": {
 		"vim domain store event principal session access login login/local setting locale secret",
 		"operations know neither HTTP nor a binding",
 	},
 	"internal/inventory":   {"vim domain access login", "operations know neither HTTP nor a binding"},
 	"internal/vim/vimtest": {"*", "support of tests: assembles a whole API"},
-	"internal/admin": {
-		"vim domain directory access account extension setting event principal session locale budget",
-		"administration consists of operations on the domain; it knows no store, no HTTP, no binding",
-	},
+	"internal/admin": {"vim domain directory access account extension setting event principal session locale budget",
+		"administration consists of operations on the domain; it knows no store, no HTTP, no binding"},
 	"internal/history": {"vim access event locale budget", "the log is used through the API; it knows no store"},
 	"internal/cluster": {"store record vim", "the list of nodes and their clocks don't depend on sessions"},
 	"internal/upstream": {
@@ -171,9 +165,12 @@ var rooms = map[string]struct {
 	"internal/rest":    {"binding vim httptoken secret", "a binding knows neither another binding nor the store"},
 	"internal/console": {"binding console/page httptoken locale secret sessionmanager vim",
 		"a binding knows no other"},
+	"internal/console/authority":   {"admin console console/page vim", "it only makes calls"},
 	"internal/console/events":      {"console console/page", "it only makes calls"},
 	"internal/console/message":     {"console console/page", "it only makes calls"},
 	"internal/console/page":        {"locale", "a page is made without knowing requests and sessions"},
+	"internal/console/servers":     {"cluster console console/page upstream/manager", "it only makes calls"},
+	"internal/console/settings":    {"console console/page", "it only makes calls"},
 	"internal/console/sessions":    {"console console/page sessionmanager upstream/manager vim", "it only makes calls"},
 	"internal/console/consoletest": {"*", "support of tests: a browser without scripts"},
 	"internal/server": {
@@ -271,7 +268,8 @@ var homes = map[string][]string{
 		"internal/cli/command", "internal/cli/token", "internal/upstream", "internal/upstream/entrance",
 		"internal/upstream/wire", "internal/upstream/manager", "internal/sts/manager", "internal/gateway",
 		"internal/gateway/answer", "internal/gateway/owned", "internal/gateway/method", "internal/gateway/path",
-		"internal/console", "internal/console/events", "internal/console/message", "internal/console/sessions"},
+		"internal/console", "internal/console/events", "internal/console/message", "internal/console/sessions",
+		"internal/console/authority", "internal/console/settings"},
 }
 
 type source struct {

@@ -8,11 +8,11 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// These name the managed object that shows the nodes to clients. It is an addition to the API.
+// ObjectType and ObjectID name the managed object that shows the nodes to clients. It is an addition to the API.
 // ServiceContent does not name it, as its members are the API's. Other servers do not have it.
 const (
-	objectType = "VigateCluster"
-	objectID   = "cluster"
+	ObjectType = "VigateCluster"
+	ObjectID   = "cluster"
 )
 
 // VigateNode is a node as clients see it. The name of the type is part of the protocol.
@@ -33,7 +33,7 @@ type VigateNode struct {
 // Serve adds the object to the API. Call it before the first request.
 func (c *Cluster) Serve(api *vim.API) error {
 	return api.Add(&vim.Object{
-		Type: objectType, ID: objectID,
+		Type: ObjectType, ID: ObjectID,
 		Properties: []vim.Property{
 			vim.NewProperty("nodes", vim.Read, c.read,
 				vim.Watched(func(*vim.Call) <-chan struct{} { return c.Changed() })),

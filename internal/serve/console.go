@@ -5,9 +5,12 @@ import (
 	"slices"
 
 	"github.com/vigate/vigate/internal/console"
+	"github.com/vigate/vigate/internal/console/authority"
 	"github.com/vigate/vigate/internal/console/events"
 	"github.com/vigate/vigate/internal/console/message"
+	"github.com/vigate/vigate/internal/console/servers"
 	"github.com/vigate/vigate/internal/console/sessions"
+	"github.com/vigate/vigate/internal/console/settings"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/welcome"
@@ -52,5 +55,7 @@ func sections(front bool) []console.Section {
 	if front {
 		return all
 	}
-	return append(all, events.New(), message.New())
+	all = append(all, events.New(), message.New())
+	all = append(all, authority.Sections()...)
+	return append(all, settings.New(), servers.Nodes(), servers.Upstreams())
 }
