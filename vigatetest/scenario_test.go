@@ -317,7 +317,7 @@ func TestStartNamesAnOptionThatCannotBeUsed(t *testing.T) {
 	for want, option := range map[string]vigatetest.Option{
 		"Nobody's": vigatetest.WithUsers(
 			vigatetest.User{Name: "ann", Password: "password of Ann", Role: "Nobody's"}),
-		"length":         vigatetest.WithUsers(vigatetest.User{Name: "ann", Password: "short"}),
+		"8 characters":   vigatetest.WithUsers(vigatetest.User{Name: "ann", Password: "short"}),
 		"Odd":            vigatetest.WithRole("Odd", "No.Such.Privilege"),
 		"sessionTimeout": vigatetest.WithIdleTimeout(100 * 24 * 365 * time.Hour),
 	} {
