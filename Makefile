@@ -30,6 +30,10 @@ MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 # In test/console, the browser is a process, and the console itself is tested with -race in its packages.
 PROCESS  := bench test/clients test/console test/deploy test/gateway test/proof
 
+# These drive whole servers call by call, and take some minutes with the race detector. The parts of a server have
+# tests of their own with it, and make soak has these.
+WHOLE    := cmd/vigate internal/matrix
+
 .PHONY: test one setup check unit reference fuzz bench bench-full bench-micro bench-compare dist dist-check soak soak-load
 
 ifdef PKG
@@ -51,12 +55,10 @@ check:
 
 unit:
 	@mkdir -p bin
-	@for m in $(MODULES); do race=-race; case " $(PROCESS) " in *" $$m "*) race=;; esac; \
+	@./scripts/gotest -race -vet=off -shuffle=on -timeout 60m $$(go list ./... | grep -vx $(WHOLE:%=-e 'github.com/vigate/vigate/%'))
+	@./scripts/gotest -vet=off -shuffle=on -timeout 60m $(WHOLE:%=./%)
+	@for m in $(filter-out .,$(MODULES)); do race=-race; case " $(PROCESS) " in *" $$m "*) race=;; esac; \
 	  (cd $$m && $(CURDIR)/scripts/gotest $$race -vet=off -shuffle=on -timeout 60m ./...) || exit 1; done
-
-reference:
-	go test -count=1 -run 'TestThePagesOfTheReference' . -update
-	go test -count=1 -run 'TestThePageOfTheCommands' ./cmd/vigate -update
 
 fuzz:
 	./scripts/fuzz $(FUZZTIME)
