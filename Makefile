@@ -28,6 +28,7 @@ MODULES  := . bench $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 # In the tests of these, the server is a process of its own, built as it is released: there is nothing to race with.
 # In test/gateway, the simulators of one process share data that they change, which the detector would report.
 # In test/console, the browser is a process, and the console itself is tested with -race in its packages.
+# Modules are tested two at a time, because some of them mostly wait.
 PROCESS  := bench test/clients test/console test/deploy test/gateway test/proof
 
 # These drive whole servers call by call, and take some minutes with the race detector. The parts of a server have
@@ -57,8 +58,8 @@ unit:
 	@mkdir -p bin
 	@./scripts/gotest -race -vet=off -shuffle=on -timeout 60m $$(go list ./... | grep -vx $(WHOLE:%=-e 'github.com/vigate/vigate/%'))
 	@./scripts/gotest -vet=off -shuffle=on -timeout 60m $(WHOLE:%=./%)
-	@for m in $(filter-out .,$(MODULES)); do race=-race; case " $(PROCESS) " in *" $$m "*) race=;; esac; \
-	  (cd $$m && $(CURDIR)/scripts/gotest $$race -vet=off -shuffle=on -timeout 60m ./...) || exit 1; done
+	@printf '%s\n' $(filter-out .,$(MODULES)) | xargs -P 2 -I % bash -c 'race=-race; case " $(PROCESS) " in *" % "*) race=;; esac; \
+	  cd % && exec $(CURDIR)/scripts/gotest $$race -vet=off -shuffle=on -timeout 60m ./...'
 
 fuzz:
 	./scripts/fuzz $(FUZZTIME)
