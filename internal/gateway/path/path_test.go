@@ -233,6 +233,18 @@ func TestABrowserDoesNotRunAFileAsAPageOfTheFront(t *testing.T) {
 	}
 }
 
+func TestABrowserDoesNotRunADocumentOfTheUpstreamAsAPageOfTheFront(t *testing.T) {
+	w := newWorld(t, echo(&seen{}, "Content-Type", "text/html"))
+	front := w.front()
+	for _, method := range []string{"GET", "HEAD"} {
+		res, _ := w.ask(front.URL, method, "/sdk/vimServiceVersions.xml", "")
+		all := res.Header.Values("Content-Security-Policy")
+		if res.StatusCode != http.StatusOK || !slices.Contains(all, "sandbox allow-downloads") {
+			t.Errorf("%s: %s, the policies are %q", method, res.Status, all)
+		}
+	}
+}
+
 func TestALostSessionIsReplacedAndTheRequestSentOnceMore(t *testing.T) {
 	for _, body := range []string{"", "small file", "<xml/>"} {
 		s := &seen{}

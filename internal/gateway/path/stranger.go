@@ -101,6 +101,7 @@ func (d *documents) serve(x *exchange) {
 		x.refuse(fault)
 		return
 	}
+	sandbox(x.w.Header())
 	binding.Send(x.w, x.r.Method, status, []string{kind}, body)
 }
 

@@ -242,8 +242,7 @@ func (x *exchange) modify(res *http.Response) error {
 		x.passage.Release()
 		return nil
 	}
-	// A browser must not run a file of a datastore as a page of the front, which has a console.
-	res.Header.Add("Content-Security-Policy", "sandbox allow-downloads")
+	sandbox(res.Header)
 	if !x.isMessage(res.Header) {
 		return nil
 	}
@@ -265,6 +264,10 @@ func (x *exchange) modify(res *http.Response) error {
 	}{body, res.Body}
 	return nil
 }
+
+// sandbox keeps a browser from running what the upstream has sent, such as a file of a datastore, as a page of the
+// front, which has a console.
+func sandbox(h http.Header) { h.Add("Content-Security-Policy", "sandbox allow-downloads") }
 
 // tell translates the value of a header for the client.
 func (x *exchange) tell(v string) string {
