@@ -39,7 +39,7 @@ func Vim25(ctx context.Context, c *client.Client) (*vim25.Client, error) {
 	} else {
 		sc.Client.Transport = c.Transport()
 	}
-	sc.Client.Jar = jar{c, at.Host}
+	sc.Client.Jar = jar{c, at.Scheme, at.Host}
 	vc, err := vim25.NewClient(ctx, sc)
 	if err != nil {
 		return nil, fmt.Errorf("make govmomi's client: %w", err)
@@ -57,14 +57,16 @@ func trust(to, from *http.Transport) {
 
 // jar is the cookies of a client of govmomi: the one cookie of the session that the client c has.
 type jar struct {
-	c    *client.Client
-	host string // of the server; no other one gets the token
+	c            *client.Client
+	scheme, host string // of the server; no other one gets the token, and nobody without TLS if the server has it
 }
+
+func (j jar) isOf(u *url.URL) bool { return u.Scheme == j.scheme && u.Host == j.host }
 
 // Cookies implements http.CookieJar.
 func (j jar) Cookies(u *url.URL) []*http.Cookie {
 	token := j.c.Token()
-	if u.Host != j.host || token.IsZero() {
+	if !j.isOf(u) || token.IsZero() {
 		return nil
 	}
 	return []*http.Cookie{{Name: soap.SessionCookieName, Value: token.Reveal()}}
@@ -73,7 +75,7 @@ func (j jar) Cookies(u *url.URL) []*http.Cookie {
 // SetCookies implements http.CookieJar. The server sets the cookie when somebody has logged in.
 func (j jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	for _, cookie := range cookies {
-		if cookie.Name == soap.SessionCookieName && cookie.Value != "" && u.Host == j.host {
+		if cookie.Name == soap.SessionCookieName && cookie.Value != "" && j.isOf(u) {
 			j.c.SetToken(client.NewToken(unquoted(cookie.Value)))
 		}
 	}

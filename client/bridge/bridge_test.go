@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"testing"
 
@@ -64,9 +65,21 @@ func TestGovmomisClientHasTheSessionOfTheClient(t *testing.T) {
 	if err != nil || root.Name == "" {
 		t.Errorf("the root folder: %q, %v", root.Name, err)
 	}
-	// No other server gets the session.
-	if cookies := vc.Jar.Cookies(&url.URL{Scheme: "https", Host: "another.example", Path: "/sdk"}); len(cookies) > 0 {
-		t.Errorf("%d cookies for another server", len(cookies))
+	// No other server gets the session, and nobody who reads what is sent without TLS.
+	own, err := url.Parse(c.URL())
+	if err != nil || own.Scheme != "https" {
+		t.Fatalf("the server is at %s: %v", own, err)
+	}
+	for _, u := range []url.URL{
+		{Scheme: "https", Host: "another.example", Path: "/sdk"}, {Scheme: "http", Host: own.Host, Path: "/sdk"},
+	} {
+		if cookies := vc.Jar.Cookies(&u); len(cookies) > 0 {
+			t.Errorf("%d cookies for %s", len(cookies), &u)
+		}
+		vc.Jar.SetCookies(&u, []*http.Cookie{{Name: "vmware_soap_session", Value: "another"}})
+		if key := keyOf(t, vc); key == "" {
+			t.Fatalf("%s has set the session", &u)
+		}
 	}
 	// A logout through either ends it for both.
 	if err := session.NewManager(vc).Logout(t.Context()); err != nil {
