@@ -176,7 +176,9 @@ func (t *tally) order(r *row) {
 
 // listing returns what was found. A page beyond the last one is the last one.
 func (t *tally) listing() *listing {
-	l := &t.found
+	// The listing is kept for other callers. A pointer into t would keep all that t has gathered as well.
+	found := t.found
+	l := &found
 	different := map[string]struct{}{}
 	for name := range t.users {
 		different[strings.ToLower(name)] = struct{}{}

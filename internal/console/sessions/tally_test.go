@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -141,5 +143,25 @@ func BenchmarkFirstPage(b *testing.B) {
 				tallyOf(q, all)
 			}
 		})
+	}
+}
+
+// What is kept for other callers must be small, whatever was gathered to find it.
+func TestAListingKeepsNothingButItself(t *testing.T) {
+	t.Parallel()
+	find := func() (*listing, weak.Pointer[tally]) {
+		all := newTally(query{Sort: "since", Group: "user", Text: "user", Page: 20, Rows: 500}, now, time.Hour)
+		for _, s := range random(3000) {
+			all.add(&s)
+		}
+		return all.listing(), weak.Make(all)
+	}
+	l, gathered := find()
+	runtime.GC()
+	if gathered.Value() != nil {
+		t.Error("the listing keeps what was gathered")
+	}
+	if l.Found == 0 || len(l.Rows) == 0 {
+		t.Errorf("the listing is %+v", l)
 	}
 }
