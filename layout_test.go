@@ -84,7 +84,7 @@ var rooms = map[string]struct {
 		"access event login login/throttle login/turns peer principal secret session setting store",
 		"a source of passwords knows no other, and neither the API nor a binding",
 	},
-	"internal/login/jwt": {"login principal secret session trust",
+	"internal/login/jwt": {"login login/turns peer principal secret session trust",
 		"a login method knows no other, and asks no store"},
 	"internal/identity": {
 		"budget config datadir directory ldap login login/jwt login/samltoken login/sspi principal recheck saml " +

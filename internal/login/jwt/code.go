@@ -10,19 +10,41 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/vigate/vigate/internal/login/turns"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/secret"
 )
 
+// The bounds of requests to an issuer. A stranger causes one by opening a URL.
+const (
+	maxRequests        = 16              // at once
+	maxNetworkRequests = 4               // of one network at once
+	maxNetworkCallers  = 16              // of one network, including those that wait
+	turnPatience       = 2 * time.Second // how long one waits
+	describedTime      = time.Minute     // how long a description is used
+)
+
 // Client logs in the users of browsers at an issuer, by the authorization code flow of OpenID Connect with PKCE
-// (RFC 7636). It only gets the ID token; the method verifies that as any other.
+// (RFC 7636). It only gets the ID token; the method verifies that as any other. It is safe for concurrent use.
 type Client struct {
 	issuer Issuer
 	secret secret.Text // that of the client; may be empty
+	turns  *turns.Turns
+
+	mu    sync.Mutex // guards what follows
+	found *endpoints // nil: not read yet
+	until time.Time  // how long found is used
 }
 
 // NewClient returns a client whose id is the audience of the issuer. The secret is empty if the issuer gave none.
-func NewClient(i Issuer, s secret.Text) *Client { return &Client{i, s} }
+func NewClient(i Issuer, s secret.Text) *Client {
+	return &Client{issuer: i, secret: s, turns: turns.New(turns.Limits{
+		All: maxRequests, Each: maxNetworkRequests, Callers: maxNetworkCallers, Patience: turnPatience,
+	})}
+}
 
 // Issuer returns the URL of the issuer.
 func (c *Client) Issuer() string { return c.issuer.URL }
@@ -31,7 +53,7 @@ func (c *Client) Issuer() string { return c.issuer.URL }
 // browser back, with the state. The nonce comes back in the ID token. challenge is the SHA-256 of the verifier, in the
 // encoding of RFC 7636.
 func (c *Client) Address(ctx context.Context, redirect, state, nonce, challenge string) (string, error) {
-	d, _, err := c.describe(ctx)
+	d, err := c.describe(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -54,9 +76,19 @@ func (c *Client) Address(ctx context.Context, redirect, state, nonce, challenge 
 // ErrCode is returned if the issuer does not give an ID token for a code, or one for another login.
 var ErrCode = errors.New("the issuer gives no token for the code")
 
-// Token exchanges the code that the browser brought for the ID token, which must contain the nonce.
+// Token exchanges the code that the browser brought for the ID token, which must contain the nonce. The error is
+// login.ErrBusy if too many callers have codes exchanged.
 func (c *Client) Token(ctx context.Context, redirect, nonce, code, verifier string) (secret.Text, error) {
-	d, client, err := c.describe(ctx)
+	d, err := c.describe(ctx)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	defer leave()
+	client, err := newHTTPClient(c.issuer.CA, fetchTime)
 	if err != nil {
 		return secret.Text{}, err
 	}
@@ -123,33 +155,74 @@ type endpoints struct {
 	Token         string `json:"token_endpoint"`
 }
 
-// describe reads the description of the issuer. Logins of people are rare, so that it is not kept.
-func (c *Client) describe(ctx context.Context) (*endpoints, *http.Client, error) {
+// enter waits until the caller may send the issuer a request. The caller must call leave afterwards.
+func (c *Client) enter(ctx context.Context) (leave func(), err error) {
+	if leave, err = c.turns.Enter(ctx, peer.From(ctx).Network(), false); err != nil {
+		return nil, fmt.Errorf("ask issuer: %w", err)
+	}
+	return leave, nil
+}
+
+// described returns the description of the issuer that was read in the last minute, or nil.
+func (c *Client) described() *endpoints {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Now().Before(c.until) {
+		return c.found
+	}
+	return nil
+}
+
+// describe returns the description of the issuer.
+func (c *Client) describe(ctx context.Context) (*endpoints, error) {
+	if d := c.described(); d != nil {
+		return d, nil
+	}
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if d := c.described(); d != nil { // another caller has read it meanwhile
+		return d, nil
+	}
+	d, err := c.readDescription(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.found, c.until = d, time.Now().Add(describedTime)
+	return d, nil
+}
+
+// readDescription reads the description of the issuer from its server.
+func (c *Client) readDescription(ctx context.Context) (*endpoints, error) {
 	client, err := newHTTPClient(c.issuer.CA, fetchTime)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	at := strings.TrimSuffix(c.issuer.URL, "/") + "/.well-known/openid-configuration"
 	if err := checkURL(at); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b, err := get(ctx, client, at)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read description of issuer at %s: %w", at, err)
+		return nil, fmt.Errorf("read description of issuer at %s: %w", at, err)
 	}
 	var d endpoints
 	if err := json.Unmarshal(b, &d); err != nil {
-		return nil, nil, fmt.Errorf("read description of issuer at %s: it is not JSON", at)
+		return nil, fmt.Errorf("read description of issuer at %s: it is not JSON", at)
 	}
 	if d.Issuer != c.issuer.URL {
-		return nil, nil, fmt.Errorf("read description of issuer at %s: it is that of %.128q", at, d.Issuer)
+		return nil, fmt.Errorf("read description of issuer at %s: it is that of %.128q", at, d.Issuer)
 	}
 	for name, address := range map[string]string{
 		"authorization_endpoint": d.Authorization, "token_endpoint": d.Token,
 	} {
 		if err := checkURL(address); err != nil {
-			return nil, nil, fmt.Errorf("read description of issuer at %s: %s: %w", at, name, err)
+			return nil, fmt.Errorf("read description of issuer at %s: %s: %w", at, name, err)
 		}
 	}
-	return &d, client, nil
+	return &d, nil
 }

@@ -1,14 +1,18 @@
 package jwt
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/secret"
 )
 
@@ -109,6 +113,73 @@ func TestAnIssuerThatIsDownOrAnotherLogsNobodyIn(t *testing.T) {
 		_, err2 := c.Token(t.Context(), "https://v.example/cb", "N", "K", "V")
 		if err == nil || err2 == nil {
 			t.Errorf("%s: %v, %v", name, err, err2)
+		}
+	}
+}
+
+func TestStrangersCauseFewRequestsToTheIssuer(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	arrived, free := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(free) })
+	t.Cleanup(release)
+	p.exchange = func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case arrived <- struct{}{}:
+		case <-t.Context().Done():
+		}
+		<-free
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	c := NewClient(p.issuer(), secret.Text{})
+	ctx := peer.With(t.Context(), &peer.Peer{Address: "192.0.2.1"})
+	for range 50 {
+		if _, err := c.Address(ctx, "https://v.example/cb", "S", "N", "C"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := p.requests.Load(); n != 1 {
+		t.Errorf("the description was read %d times in a minute", n)
+	}
+
+	const callers = 3 * maxNetworkCallers
+	errs := make(chan error, callers)
+	exchange := func(ctx context.Context) {
+		_, err := c.Token(ctx, "https://v.example/cb", "N", "K", "V")
+		errs <- err
+	}
+	for range callers {
+		go exchange(ctx)
+	}
+	atOnce, busy := 0, 0
+	for busy < callers-maxNetworkCallers && atOnce <= maxNetworkRequests {
+		select {
+		case <-arrived:
+			atOnce++
+		case err := <-errs:
+			if !errors.Is(err, login.ErrBusy) {
+				t.Fatal(err)
+			}
+			busy++
+		}
+	}
+	if atOnce > maxNetworkRequests {
+		t.Errorf("%d requests of one network at once", atOnce)
+	}
+	// Nobody else waits for that network.
+	go exchange(peer.With(t.Context(), &peer.Peer{Address: "192.0.2.2"}))
+	for ; atOnce < maxNetworkRequests+1; atOnce++ {
+		<-arrived
+	}
+	release()
+	for n := callers + 1 - busy; n > 0; {
+		select {
+		case <-arrived: // one that has waited
+		case err := <-errs:
+			if err == nil {
+				t.Error("there is a token for a bad code")
+			}
+			n--
 		}
 	}
 }
