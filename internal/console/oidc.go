@@ -149,6 +149,11 @@ func (x *Request) fromProvider() error {
 		return nil
 	}
 	x.Form.Set("next", t.next)
+	p := x.console.Providers[t.provider]
+	if from := x.Form.Get("iss"); from != "" && from != p.Issuer() {
+		// Otherwise an issuer that sends browsers on to another one would get their codes (RFC 9207).
+		return x.noProvider(t.provider, fmt.Errorf("it is %.128q that answers", from))
+	}
 	if code == "" || len(code) > maxCode {
 		return x.noProvider(t.provider, fmt.Errorf("it gives no code: %.64q", x.Form.Get("error")))
 	}
@@ -156,7 +161,7 @@ func (x *Request) fromProvider() error {
 	if err != nil {
 		return err
 	}
-	token, err := x.console.Providers[t.provider].Token(x.Context(), redirect, t.nonce, code, t.verifier)
+	token, err := p.Token(x.Context(), redirect, t.nonce, code, t.verifier)
 	if err != nil {
 		return x.noProvider(t.provider, err)
 	}

@@ -71,7 +71,7 @@ func TestABrowserLogsInAtAnIssuer(t *testing.T) {
 	b.Header = http.Header{
 		"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
 	}
-	const callback = "/ui/login/oidc/callback?code=good&state="
+	const callback = "/ui/login/oidc/callback?code=good&iss=https%3A%2F%2Flogin.example%2Frealms%2Fa&state="
 	b.Another().Get(callback+q.Get("state")).Is(http.StatusForbidden, "another session")
 	a := b.Get(callback+q.Get("state")).Is(http.StatusOK, "You are logged in.", `href="/ui/sample?x=1"`)
 	if got := a.Header().Get("Refresh"); got != "0; url=/ui/sample?x=1" {
@@ -85,7 +85,8 @@ func TestABrowserLogsInAtAnIssuer(t *testing.T) {
 
 	for name, query := range map[string]string{
 		"another state": "code=good&state=x", "no state": "code=good", "no code": "error=access_denied&state=",
-		"another code": "code=bad&state=", "a huge code": "code=" + strings.Repeat("x", 5000) + "&state=",
+		"another code": "code=bad&state=", "another issuer": "code=good&iss=https%3A%2F%2Fevil.example&state=",
+		"a huge code": "code=" + strings.Repeat("x", 5000) + "&state=",
 	} {
 		other := b.Another()
 		state := round(t, other, "/ui/sample").Get("state")
