@@ -3,9 +3,11 @@ package console
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/vigate/vigate/internal/binding"
@@ -175,5 +177,32 @@ func (x *Request) write(set *page.Set, status int, template string, d *page.Data
 		http.Error(x.w, "internal error", http.StatusInternalServerError)
 		return
 	}
-	binding.Send(x.w, x.r.Method, status, []string{contentHTML}, b.Bytes())
+	h := x.w.Header()
+	h.Set("Content-Type", contentHTML)
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	x.w.WriteHeader(status)
+	if x.r.Method != http.MethodHead && errors.Is(x.send(b.Bytes()), errUnwanted) {
+		panic(http.ErrAbortHandler) // the client must not mistake the part for the whole
+	}
+}
+
+// pieceSize is how many bytes of an answer are sent between two checks whether it is still wanted.
+const pieceSize = 32 << 10
+
+// errUnwanted ends an answer that the client must not get the rest of, because its session has ended.
+var errUnwanted = errors.New("the answer is not wanted any more")
+
+// send sends a part of the body, a long one in pieces. Any error but errUnwanted means that the client has gone.
+func (x *Request) send(b []byte) error {
+	for len(b) > pieceSize {
+		if _, err := x.w.Write(b[:pieceSize]); err != nil {
+			return err
+		}
+		b = b[pieceSize:]
+		if x.console.API.Wanted(x.Context(), &x.call) != nil {
+			return errUnwanted
+		}
+	}
+	_, err := x.w.Write(b)
+	return err
 }

@@ -170,8 +170,12 @@ func (x *Request) answer(status int, text string) {
 	x.write(x.console.shared, status, "error", x.data(x.Text("console.error"), text))
 }
 
-// Page answers with a page of the section: the template around which the layout is, and what it shows.
+// Page answers with a page of the section: the template around which the layout is, and what it shows. It is an error
+// if the session has ended in the meantime.
 func (x *Request) Page(template, title string, body any) error {
+	if err := x.console.API.Wanted(x.Context(), &x.call); err != nil {
+		return err
+	}
 	x.write(x.templates(), cmp.Or(x.status, http.StatusOK), template, x.data(title, body))
 	return nil
 }

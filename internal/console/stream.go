@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -55,8 +56,8 @@ type follower struct {
 	*Request
 	out  *http.ResponseController
 	pace time.Duration
-	last []byte
-	sent time.Time
+	last []byte    // that was sent
+	done time.Time // when part has returned last
 }
 
 // changes returns channels that are closed at the next change.
@@ -87,7 +88,9 @@ func (f *follower) look(part func() ([]byte, error)) ([]byte, error) {
 	f.reading.Begin(api, round)
 	defer round.Answered()
 	defer api.Rest(round)
-	return part()
+	html, err := part()
+	f.done = time.Now()
+	return html, err
 }
 
 // sendNew sends the part if it is not the one that was sent last.
@@ -95,17 +98,24 @@ func (f *follower) sendNew(html []byte) error {
 	if f.last != nil && bytes.Equal(html, f.last) {
 		return nil
 	}
-	f.last, f.sent = html, time.Now()
-	return f.send("part", html)
+	f.last = html
+	return f.event("part", html)
 }
 
-// send sends one event.
-func (f *follower) send(name string, data []byte) error {
+// lineEnds makes a line end out of each that HTML and a stream know. A lone CR in a name would begin a line of the
+// stream that the name could choose.
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// event sends one event.
+func (f *follower) event(name string, data []byte) error {
+	if bytes.IndexByte(data, '\r') >= 0 {
+		data = []byte(lineEnds.Replace(string(data)))
+	}
 	var b bytes.Buffer
 	b.WriteString("event: " + name + "\n")
 	for line := range bytes.Lines(data) {
 		b.WriteString("data: ")
-		b.Write(bytes.TrimRight(line, "\r\n"))
+		b.Write(bytes.TrimSuffix(line, []byte{'\n'}))
 		b.WriteByte('\n')
 	}
 	if len(data) == 0 {
@@ -116,8 +126,8 @@ func (f *follower) send(name string, data []byte) error {
 }
 
 func (f *follower) write(b []byte) error {
-	if _, err := f.w.Write(b); err != nil {
-		return errOver // the client has gone
+	if f.Request.send(b) != nil {
+		return errOver // the client has gone, or must not get the rest: a browser ignores a part of an event
 	}
 	_ = f.out.Flush() // without a flusher below, everything is sent at the end
 	return nil
@@ -142,7 +152,7 @@ func (f *follower) sleep(wake []<-chan struct{}) error {
 			}
 		}
 	}
-	rest := time.NewTimer(f.pace - time.Since(f.sent))
+	rest := time.NewTimer(f.pace - time.Since(f.done))
 	defer rest.Stop()
 	_, err := f.wait(rest.C, nil)
 	return err
@@ -177,9 +187,9 @@ func (f *follower) farewell(err error) {
 	switch {
 	case errors.Is(err, errOver), errors.Is(err, context.Canceled):
 	case vim.IsFault[*types.NotAuthenticated](fault):
-		_ = f.send("ended", nil)
+		_ = f.event("ended", nil)
 	case is:
-		_ = f.send("refused", []byte(fault.Text(f.lang)))
+		_ = f.event("refused", []byte(fault.Text(f.lang)))
 	default:
 		f.console.Logger.Error("a stream of the console failed", "err", err)
 	}
