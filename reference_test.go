@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/reference"
 	"github.com/vigate/vigate/internal/serve"
@@ -65,14 +64,6 @@ func TestTheTablesOfTheReferenceNameWhatIsThere(t *testing.T) {
 	for name := range reference.Differs {
 		if !operations[name] {
 			t.Errorf("there is no operation %s", name)
-		}
-	}
-	for name, key := range reference.Keys {
-		if !slices.ContainsFunc(config.Keys(), func(k config.Key) bool { return k.Name == key }) {
-			t.Errorf("there is no key %s", key)
-		}
-		if !slices.ContainsFunc(definitions(t), func(d setting.Definition) bool { return d.Name == name }) {
-			t.Errorf("there is no option %s", name)
 		}
 	}
 	sessions := objects[slices.IndexFunc(objects, func(o *vim.Object) bool { return o.Type == "SessionManager" })]

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/setting/known"
 )
 
 func (a *app) option() *cobra.Command {
@@ -32,43 +34,20 @@ func (j *job) queryOptions(ctx context.Context, name string) ([]types.BaseOption
 	return list, err
 }
 
-// facts are what people want to know about an option besides its value.
-type facts struct {
-	unit string // of a number; "" if it has none
-	key  string // of the server's configuration that sets the same; "" if there is none
-}
-
-// known are the options of vigate, some of which other servers have as well. A duration that is not a whole
-// number of its unit is a text that contains the unit.
-var known = map[string]facts{
-	"VirtualCenter.InstanceName":          {},
-	"config.vmacore.soap.maxSessionCount": {"", "max-sessions"},
-	"config.vmacore.soap.sessionTimeout":  {"minutes", "idle-timeout"},
-	"vigate.locale.default":               {"", "default-locale"},
-	"vigate.lockout.address.duration":     {"seconds", "lockout-duration"},
-	"vigate.lockout.address.failures":     {"", "lockout-address-failures"},
-	"vigate.lockout.address.interval":     {"seconds", "lockout-address-window"},
-	"vigate.lockout.pair.duration":        {"seconds", "lockout-duration"},
-	"vigate.lockout.pair.failures":        {"", "lockout-failures"},
-	"vigate.lockout.pair.interval":        {"seconds", "lockout-window"},
-	"vigate.lockout.principal.duration":   {"seconds", "lockout-duration"},
-	"vigate.lockout.principal.failures":   {"", "lockout-user-failures"},
-	"vigate.lockout.principal.interval":   {"seconds", "lockout-user-window"},
-	"vigate.session.maxLifetime":          {"minutes", "max-lifetime"},
-	"vigate.session.maxPerUser":           {"", "max-sessions-per-user"},
-	"vigate.ticket.lifetime":              {"seconds", "ticket-lifetime"},
-}
+// units are the words for the units of options.
+var units = map[time.Duration]string{time.Second: "seconds", time.Minute: "minutes"}
 
 // optionTable returns the options as a table. Options that are not known have neither unit nor key.
 func optionTable(list []types.BaseOptionValue) *command.Table {
 	t := &command.Table{Header: []string{"NAME", "VALUE", "UNIT", "CONFIGURATION KEY"}}
 	for _, o := range list {
 		v := o.GetOptionValue()
-		f := known[v.Key]
+		is := known.Options[v.Key]
+		unit := units[is.Unit]
 		if _, isText := v.Value.(string); isText {
-			f.unit = ""
+			unit = ""
 		}
-		t.Add(v.Key, fmt.Sprint(v.Value), cmp.Or(f.unit, "-"), cmp.Or(f.key, "-"))
+		t.Add(v.Key, fmt.Sprint(v.Value), cmp.Or(unit, "-"), cmp.Or(is.Key, "-"))
 	}
 	return t
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vigate/vigate/internal/locale"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/setting/known"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -118,7 +119,7 @@ func Options(all []setting.Definition) string {
 			unit = " bytes"
 		}
 		fmt.Fprintf(&b, "| `%s` | `%v` | %d%s | %d%s | %s | %s |\n", d.Name, d.Default, d.Min, unit, d.Max, unit,
-			code(Keys[d.Name]), cell(d.Summary))
+			code(known.Options[d.Name].Key), cell(d.Summary))
 	}
 	b.WriteString("\n" + paragraph("A time is a number in the unit that the table names, or a text with a unit, "+
 		"such as `90s`. The empty text takes a change back."))

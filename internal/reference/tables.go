@@ -37,25 +37,6 @@ var Differs = map[string]string{
 	"SessionManager.UpdateServiceMessage": "a message has at most 16 KiB",
 }
 
-// Keys are the keys of the configuration for options.
-var Keys = map[string]string{
-	"config.vmacore.soap.maxSessionCount": "max-sessions",
-	"config.vmacore.soap.sessionTimeout":  "idle-timeout",
-	"vigate.locale.default":               "default-locale",
-	"vigate.lockout.address.duration":     "lockout-duration",
-	"vigate.lockout.address.failures":     "lockout-address-failures",
-	"vigate.lockout.address.interval":     "lockout-address-window",
-	"vigate.lockout.pair.duration":        "lockout-duration",
-	"vigate.lockout.pair.failures":        "lockout-failures",
-	"vigate.lockout.pair.interval":        "lockout-window",
-	"vigate.lockout.principal.duration":   "lockout-duration",
-	"vigate.lockout.principal.failures":   "lockout-user-failures",
-	"vigate.lockout.principal.interval":   "lockout-user-window",
-	"vigate.session.maxLifetime":          "max-lifetime",
-	"vigate.session.maxPerUser":           "max-sessions-per-user",
-	"vigate.ticket.lifetime":              "ticket-lifetime",
-}
-
 // Path is a path of HTTP that the server has.
 type Path struct {
 	Path, Methods, What string

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/setting/known"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
 
@@ -108,16 +111,34 @@ func TestTheBoundsOfOptionsAreThoseOfTheDocument(t *testing.T) {
 			continue
 		}
 		unit := ""
-		switch {
-		case strings.Contains(d.Summary, "minutes"):
+		switch known.Options[d.Name].Unit {
+		case time.Minute:
 			unit = " minutes"
-		case strings.Contains(d.Summary, "seconds"):
+		case time.Second:
 			unit = " seconds"
 		}
 		want = append(want, fmt.Sprintf("| `%s` | %d to %d%s | %v |", d.Name, d.Min, d.Max, unit, d.Default))
 	}
 	if got := strings.Trim(table, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("docs/security.md has\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// A key that is known for an option can be pasted into the configuration.
+func TestTheUnitsAndKeysThatAreKnownOfOptionsAreTrue(t *testing.T) {
+	all := begin(t).Definitions()
+	for _, d := range all {
+		is, ok := known.Options[d.Name]
+		minutes, seconds := strings.Contains(d.Summary, "minutes"), strings.Contains(d.Summary, "seconds")
+		if !ok || minutes != (is.Unit == time.Minute) || seconds != (is.Unit == time.Second) {
+			t.Errorf("%s has the unit %v: %s", d.Name, is.Unit, d.Summary)
+		}
+		if is.Key != "" && !slices.ContainsFunc(config.Keys(), func(k config.Key) bool { return k.Name == is.Key }) {
+			t.Errorf("%s: there is no key %s", d.Name, is.Key)
+		}
+	}
+	if len(known.Options) != len(all) {
+		t.Errorf("%d options are known, and there are %d", len(known.Options), len(all))
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package settings is the section of the console that shows the options of the server and changes them. What options
-// there are, their texts, bounds and defaults come from the properties of OptionManager.
+// there are, their texts, bounds and defaults come from the properties of OptionManager, their units and keys of the
+// configuration from package known.
 //
 // Each option has a form of its own. The server decides whether a value is within its bounds; if not, the page shows
 // the fault beside what was typed.
@@ -12,11 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/page"
+	"github.com/vigate/vigate/internal/setting/known"
 )
 
 //go:embed templates
@@ -51,7 +54,20 @@ type option struct {
 	Value, Default       string
 	Number               bool
 	Min, Max             int32
+	Unit                 string // symbol of the unit of a number
+	Key                  string // of the configuration
 	Problem              string
+}
+
+// symbols are those of the SI, which are the same in every language.
+var symbols = map[time.Duration]string{time.Second: "s", time.Minute: "min"}
+
+// UnitOf returns the unit of a value, or "" if it has none or contains it.
+func (o option) UnitOf(value string) string {
+	if _, err := strconv.Atoi(value); err != nil {
+		return ""
+	}
+	return o.Unit
 }
 
 // body is what the template shows.
@@ -99,7 +115,8 @@ func options(x *console.Request) ([]option, error) {
 	}
 	var all []option
 	for _, d := range defs {
-		o := option{Name: d.Key, Label: d.Label, Summary: d.Summary}
+		is := known.Options[d.Key]
+		o := option{Name: d.Key, Label: d.Label, Summary: d.Summary, Unit: symbols[is.Unit], Key: is.Key}
 		if v, ok := now[d.Key]; ok {
 			o.Value = fmt.Sprint(v)
 		}

@@ -34,7 +34,8 @@ func TestAnOptionIsChangedWithinItsBounds(t *testing.T) {
 	f, b := newBrowser(t)
 	f.User("keeper", access.GlobalSettings)
 	b.Login("keeper", "password of keeper")
-	b.Get("/ui/settings").Is(http.StatusOK, failures, "vigate.session.maxLifetime", `aria-label="Save `)
+	b.Get("/ui/settings").Is(http.StatusOK, failures, "vigate.session.maxLifetime", `aria-label="Save `,
+		"1 – 1 440 min", "Key of the configuration: <code>lockout-failures</code>")
 	before := value(f, failures)
 	b.Post("/ui/settings", url.Values{"name": {failures}, "value": {" 7 "}}).LeadsTo("/ui/settings?saved=1")
 	if got := value(f, failures); got != int32(7) {
