@@ -76,15 +76,22 @@ func (s *site) enter(user string) *tab {
 
 // session is a session of another client.
 type session struct {
-	s     *site
-	token string
-	key   string
+	s       *site
+	address string // of the client, if the server trusts a proxy at the loopback address; empty: that of the test
+	token   string
+	key     string
 }
 
 // start logs a user in, as a client with the name.
 func (s *site) start(user, client string) *session {
 	s.t.Helper()
-	x := &session{s: s}
+	return s.startAt("", user, client)
+}
+
+// startAt is start for a client at an address.
+func (s *site) startAt(address, user, client string) *session {
+	s.t.Helper()
+	x := &session{s: s, address: address}
 	var out struct{ Key string }
 	header := x.call("Login", client, map[string]string{"userName": user, "password": password}, &out)
 	x.token, x.key = header.Get("vmware-api-session-id"), out.Key
@@ -109,13 +116,28 @@ func (x *session) call(method, client string, args, out any) http.Header {
 	if err != nil {
 		x.s.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost,
-		x.s.origin()+"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/"+method, bytes.NewReader(body))
+	return x.send(http.MethodPost, method, client, bytes.NewReader(body), out)
+}
+
+// use reads a property of the session manager, so that the session is not idle.
+func (x *session) use(client string) {
+	x.s.t.Helper()
+	x.send(http.MethodGet, "currentSession", client, nil, nil)
+}
+
+// send sends a request for a method or a property of the session manager, which must succeed.
+func (x *session) send(verb, name, client string, body io.Reader, out any) http.Header {
+	x.s.t.Helper()
+	r, err := http.NewRequestWithContext(context.Background(), verb,
+		x.s.origin()+"/sdk/vim25/8.0.1.0/SessionManager/SessionManager/"+name, body)
 	if err != nil {
 		x.s.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", client)
+	if x.address != "" {
+		r.Header.Set("X-Forwarded-For", x.address)
+	}
 	if x.token != "" {
 		r.Header.Set("vmware-api-session-id", x.token)
 	}
@@ -126,11 +148,11 @@ func (x *session) call(method, client string, args, out any) http.Header {
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode >= http.StatusMultipleChoices {
-		x.s.t.Fatalf("%s: %s, %v\n%s", method, res.Status, err, text)
+		x.s.t.Fatalf("%s: %s, %v\n%s", name, res.Status, err, text)
 	}
 	if out != nil {
 		if err := json.Unmarshal(text, out); err != nil {
-			x.s.t.Fatalf("%s: %v\n%s", method, err, text)
+			x.s.t.Fatalf("%s: %v\n%s", name, err, text)
 		}
 	}
 	return res.Header
