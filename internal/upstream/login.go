@@ -147,6 +147,13 @@ func (u *Upstream) login(ctx context.Context, c entrance.Credentials) (*Session,
 // userKey returns the key of a user in Upstream.users.
 func userKey(name string) string { return strings.ToLower(name) }
 
+// tryKey tells which callers share an attempt. The digests of names that differ only in case are equal, but an
+// upstream may know them as different users.
+type tryKey struct {
+	user   string
+	digest password.Digest
+}
+
 // attempt is a try of a password, whose result all callers with the same password share.
 type attempt struct {
 	done    chan struct{} // closed when the fields below are valid
@@ -171,12 +178,12 @@ func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Acc
 		return nil, nil, ErrRejected // no server has such a user or password
 	}
 	d := u.refusals.Digest(user, text)
-	shared := d
+	key := tryKey{user, d}
 	if u.private { // each caller needs a session of its own
-		_, _ = rand.Read(shared[:])
+		_, _ = rand.Read(key.digest[:])
 	}
 	u.mu.Lock()
-	at := u.tries[shared]
+	at := u.tries[key]
 	if at == nil {
 		err := u.entrance.Allowed(d)
 		if err == nil && len(u.tries) >= maxTries {
@@ -190,13 +197,8 @@ func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Acc
 			return nil, nil, err
 		}
 		at = &attempt{done: make(chan struct{})}
-		u.tries[shared] = at
-		u.begin(func() {
-			u.try(at, entrance.Credentials{User: user, Password: text, Digest: d})
-			u.mu.Lock()
-			defer u.mu.Unlock()
-			delete(u.tries, shared)
-		})
+		u.tries[key] = at
+		u.begin(func() { u.try(key, at, entrance.Credentials{User: user, Password: text, Digest: d}) })
 	}
 	u.mu.Unlock()
 	select {
@@ -207,8 +209,9 @@ func (u *Upstream) Try(ctx context.Context, user string, text secret.Text) (*Acc
 	}
 }
 
-// try makes the attempt. Its context is no caller's: others wait for the result too.
-func (u *Upstream) try(at *attempt, c entrance.Credentials) {
+// try makes the attempt. Its context is no caller's: others wait for the result too. A caller that comes after
+// the attempt has ended does not get its result.
+func (u *Upstream) try(key tryKey, at *attempt, c entrance.Credentials) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginTime)
 	defer cancel()
 	s, err := u.tryInPlace(ctx, c)
@@ -225,6 +228,7 @@ func (u *Upstream) try(at *attempt, c entrance.Credentials) {
 		u.endOrphans(s)
 		u.admitREST(at.account, rest)
 	}
+	delete(u.tries, key)
 	close(at.done)
 	u.dispatch()
 }

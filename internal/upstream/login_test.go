@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/password"
 )
@@ -255,46 +253,6 @@ func TestLossesUnderLoadAreNotNoticed(t *testing.T) {
 	}
 }
 
-func TestPassThroughUsersShareASessionAndNoPasswordIsKept(t *testing.T) {
-	d := newDouble(t)
-	var gone []string
-	s := stage(t, d, "pass-through: true", func(o *Options) {
-		o.OnGone = func(a *Account) { gone = append(gone, a.Name()) }
-	})
-	a, first, err := s.Try(s.ctx(), "ann", secret.New("right"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, second, err := s.Try(s.ctx(), "ANN", secret.New("right"))
-	if !errors.Is(err, ErrRejected) { // the simulator's names have a case
-		t.Fatal(b, second, err)
-	}
-	b, second, err = s.Try(s.ctx(), "ann", secret.New("right"))
-	if err != nil || a != b || first != second {
-		t.Fatalf("the second try has another session: %v", err)
-	}
-	eventually(t, "the session of the second try is logged out", func() bool { return len(live(d)) == 1 })
-	x, err := s.Pool(a, "de").Acquire(s.ctx())
-	if err != nil || x.Session() != first {
-		t.Fatal(err)
-	}
-	x.Done()
-	d.endAll()
-	if first.Probe(s.ctx()) {
-		t.Fatal("the session is still there")
-	}
-	<-a.Gone()
-	if _, err := s.Pool(a, "").Acquire(s.ctx()); !errors.Is(err, ErrGone) {
-		t.Errorf("got %v, want ErrGone", err)
-	}
-	if err := s.Drain(s.ctx()); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(gone, []string{"ann"}) {
-		t.Errorf("told of %v", gone)
-	}
-}
-
 func live(d *double) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -303,53 +261,6 @@ func live(d *double) []string {
 		all = append(all, key)
 	}
 	return all
-}
-
-func TestAHundredClientsWithAnOldPasswordDontKeepOutTheRightOne(t *testing.T) {
-	d := newDouble(t)
-	s := stage(t, d, "pass-through: true")
-	var group sync.WaitGroup
-	for i := range 101 {
-		group.Go(func() {
-			password := "old"
-			if i == 50 {
-				password = "right"
-			}
-			_, _, err := s.Try(s.ctx(), "ann", secret.New(password))
-			if ok := password == "right"; ok != (err == nil) || !ok && !errors.Is(err, ErrRejected) {
-				t.Errorf("password %s: %v", password, err)
-			}
-		})
-	}
-	group.Wait()
-	for range 5 {
-		if _, _, err := s.Try(s.ctx(), "ann", secret.New("old")); !errors.Is(err, ErrRejected) {
-			t.Error(err)
-		}
-	}
-	if n := d.refusedLogins(); n > password.Tries {
-		t.Errorf("the old password was tried %d times", n)
-	}
-}
-
-func TestEachPrivateClientOfAPassThroughUserHasTheSessionOfItsLogin(t *testing.T) {
-	s := stage(t, newDouble(t), "pass-through: true\nmode: private")
-	seen := map[*Session]bool{}
-	for _, client := range []string{"a", "b"} {
-		a, _, err := s.Try(s.ctx(), "ann", secret.New("right"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		x, err := s.Pool(a, "").Private(s.ctx(), client)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen[x.Session()] = true
-		x.Done()
-	}
-	if len(seen) != 2 {
-		t.Errorf("two clients have %d sessions", len(seen))
-	}
 }
 
 func TestTheAutomationAPIHasASessionOfItsOwnWithinTheLimit(t *testing.T) {

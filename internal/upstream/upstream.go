@@ -112,7 +112,7 @@ type Upstream struct {
 	waits    int                 // in flight
 	queue    *list.List          // of *waiter: for sessions and requests
 	lounge   *list.List          // of *waiter: for waits
-	tries    map[password.Digest]*attempt
+	tries    map[tryKey]*attempt
 	stale    []string // notes of sessions that have ended
 	told     struct { // what the log says about lost sessions
 		lost uint64
@@ -143,7 +143,7 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 		accounts: map[string]*Account{}, users: map[string]*Account{}, former: map[*Account]bool{},
 		sessions: map[*Session]bool{}, rests: map[*REST]bool{}, ghosts: map[*ghost]bool{},
 		queue: list.New(), lounge: list.New(),
-		tries: map[password.Digest]*attempt{}, quiet: make(chan struct{}),
+		tries: map[tryKey]*attempt{}, quiet: make(chan struct{}),
 	}
 	var err error
 	if u.refusals, err = password.NewRefusals(o.Now); err != nil {
