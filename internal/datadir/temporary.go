@@ -25,16 +25,45 @@ func Temporary(parent string, logger *slog.Logger) (dir string, remove func(), e
 	if dir, err = os.MkdirTemp(parent, temporaryPrefix); err != nil { // mode 0700
 		return "", nil, fmt.Errorf("make temporary data directory: %w", err)
 	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("make temporary data directory: %w", err), os.Remove(dir))
+	}
 	held, err := hold(dir)
 	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("make temporary data directory: %w", err), os.RemoveAll(dir))
+		return "", nil, errors.Join(fmt.Errorf("make temporary data directory: %w", err), empty(root), root.Close(),
+			os.Remove(dir))
 	}
 	return dir, func() {
-		_ = os.RemoveAll(dir) // the next run removes what is left
+		_ = empty(root) // the next run removes what is left
+		_ = root.Close()
+		_ = os.Remove(dir)
 		if held != nil {
 			_ = held.Close() // it was only read
 		}
 	}, nil
+}
+
+// empty removes what is in a temporary data directory, whatever its path leads to by now: if parent has no sticky
+// bit, other accounts may put another directory in its place, even one of this account. What is at the path may
+// then be removed with os.Remove, which removes no directory with content. The lock goes last, so that the next
+// run can remove what this one could not.
+func empty(root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	err = errors.Join(err, dir.Close())
+	for _, name := range names {
+		if name != inUse {
+			err = errors.Join(err, root.RemoveAll(name))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return root.RemoveAll(inUse)
 }
 
 // hold makes the lock of a temporary data directory and holds it. The file appears under its name when it is
@@ -78,13 +107,11 @@ func (j judge) clearTemporary(parent string, logger *slog.Logger) {
 	}
 }
 
-// removeAbandoned removes a temporary data directory if it is this account's and no process holds its lock.
+// removeAbandoned removes a temporary data directory if it is this account's and no process holds its lock. It
+// judges the directory that it has opened, and removes what is in that one.
 func (j judge) removeAbandoned(path string) (removed bool, err error) {
-	info, err := os.Lstat(path)
-	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
-		return false, nil
-	}
-	if uid, _, known := j.owner(info); !known || uid != j.uid {
+	found, err := os.Lstat(path)
+	if err != nil || !found.IsDir() {
 		return false, nil
 	}
 	root, err := os.OpenRoot(path)
@@ -92,6 +119,13 @@ func (j judge) removeAbandoned(path string) (removed bool, err error) {
 		return false, err
 	}
 	defer root.Close()
+	info, err := root.Stat(".")
+	if err != nil || !os.SameFile(found, info) || info.Mode().Perm()&0o077 != 0 {
+		return false, nil
+	}
+	if uid, _, known := j.owner(info); !known || uid != j.uid {
+		return false, nil
+	}
 	// A server that was started with this directory as its own holds only the lock of the store.
 	for _, name := range []string{inUse, Store} {
 		lock, err := root.Open(name)
@@ -106,5 +140,8 @@ func (j judge) removeAbandoned(path string) (removed bool, err error) {
 			return false, nil // its server runs
 		}
 	}
-	return true, os.RemoveAll(path)
+	if err := empty(root); err != nil {
+		return true, err
+	}
+	return true, os.Remove(path)
 }

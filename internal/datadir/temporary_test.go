@@ -2,10 +2,12 @@ package datadir
 
 import (
 	"bytes"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -82,5 +84,56 @@ func TestOnlyDirectoriesOfKilledServersAreRemoved(t *testing.T) {
 	removeSecond()
 	if _, err := os.Lstat(second); !os.IsNotExist(err) {
 		t.Errorf("after remove: %v", err)
+	}
+}
+
+// In a directory without the sticky bit, another account may rename the entries of this one.
+func TestOnlyTheJudgedTemporaryDirectoryIsRemoved(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// exchange puts a directory of this account, with a file, in the place of another.
+	exchange := func(path string) (moved, file string) {
+		t.Helper()
+		moved, file = path+"-moved", filepath.Join(path, "precious")
+		must(os.Rename(path, moved))
+		must(os.Mkdir(path, 0o700))
+		must(os.WriteFile(file, nil, 0o600))
+		must(os.WriteFile(filepath.Join(path, inUse), nil, 0o600))
+		return moved, file
+	}
+	left := func(dir string) int {
+		t.Helper()
+		entries, err := os.ReadDir(dir)
+		must(err)
+		return len(entries)
+	}
+
+	dir, remove, err := Temporary(parent, slog.New(slog.DiscardHandler))
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, Store), nil, 0o600))
+	moved, file := exchange(dir)
+	remove()
+	if _, err := os.Lstat(file); err != nil || left(moved) != 0 {
+		t.Errorf("at the end: %v, and %d files of the server are left", err, left(moved))
+	}
+
+	abandoned := filepath.Join(parent, temporaryPrefix+"abandoned")
+	must(os.Mkdir(abandoned, 0o700))
+	must(os.WriteFile(filepath.Join(abandoned, inUse), nil, 0o600))
+	var once sync.Once
+	slow := self()
+	slow.owner = func(info fs.FileInfo) (uid, gid uint32, known bool) {
+		once.Do(func() { moved, file = exchange(abandoned) }) // while the directory is judged
+		return owner(info)
+	}
+	removed, err := slow.removeAbandoned(abandoned)
+	if _, gone := os.Lstat(file); gone != nil || !removed || err == nil || left(moved) != 0 {
+		t.Errorf("at the start: removed %t, %v, of another: %v, and %d files are left", removed, err, gone, left(moved))
 	}
 }
