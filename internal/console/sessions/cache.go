@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -43,11 +44,7 @@ type look struct {
 func (c *cache) get(x *console.Request, q query, find func() (*listing, error)) (*entry, error) {
 	e, mine := c.entry(x, q)
 	if mine {
-		e.found, e.err = find()
-		close(e.ready)
-		if e.err != nil {
-			c.forget(q, e)
-		}
+		c.fill(q, e, find)
 		return e, e.err
 	}
 	select {
@@ -62,6 +59,21 @@ func (c *cache) get(x *console.Request, q query, find func() (*listing, error)) 
 	own := &entry{}
 	own.found, own.err = find()
 	return own, own.err
+}
+
+// errUnfinished is the answer to a query that find did not finish, because it panicked.
+var errUnfinished = errors.New("find sessions: it was not finished")
+
+// fill fills an entry, and lets those go on who wait for it, also if find panics.
+func (c *cache) fill(q query, e *entry, find func() (*listing, error)) {
+	e.err = errUnfinished
+	defer func() {
+		if e.err != nil {
+			c.forget(q, e)
+		}
+		close(e.ready)
+	}()
+	e.found, e.err = find()
 }
 
 // entry returns the entry of the query. If it is the caller's, the caller must fill it.

@@ -28,12 +28,13 @@ func (t *Table[S]) Default(
 			done := make(chan struct{})
 			c.making = done
 			t.mu.Unlock()
-			o, err := t.makeDefault(l, front, make_)
-			t.mu.Lock()
-			c.making = nil
-			t.mu.Unlock()
-			close(done)
-			return o, err
+			defer func() { // also if make_ panics
+				t.mu.Lock()
+				c.making = nil
+				t.mu.Unlock()
+				close(done)
+			}()
+			return t.makeDefault(l, front, make_)
 		}
 		wait := c.making
 		t.mu.Unlock()

@@ -188,22 +188,9 @@ func (t *Table[S]) Hold(ctx context.Context, l *session.Live, choose func() (S, 
 			return c.upstream, nil
 		}
 		if c.pinning == nil {
-			done := make(chan struct{})
-			c.pinning = done
+			c.pinning = make(chan struct{})
 			t.mu.Unlock()
-			s, err = choose()
-			t.mu.Lock()
-			c.pinning = nil
-			close(done)
-			if err != nil {
-				t.forget(c)
-				t.mu.Unlock()
-				return s, err
-			}
-			t.pin(c, s)
-			c.holds++
-			t.mu.Unlock()
-			return s, nil
+			return t.chosen(c, choose)
 		}
 		wait := c.pinning
 		t.mu.Unlock()
@@ -213,6 +200,27 @@ func (t *Table[S]) Hold(ctx context.Context, l *session.Live, choose func() (S, 
 			return s, ctx.Err()
 		}
 	}
+}
+
+// chosen pins the client to the upstream session that choose chooses, and lets those calls go on that wait for it,
+// also if choose panics.
+func (t *Table[S]) chosen(c *Client[S], choose func() (S, error)) (s S, err error) {
+	ok := false
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		close(c.pinning)
+		c.pinning = nil
+		if !ok {
+			t.forget(c)
+			return
+		}
+		t.pin(c, s)
+		c.holds++
+	}()
+	s, err = choose()
+	ok = err == nil
+	return s, err
 }
 
 func isGone[S Upstream](s S) bool {

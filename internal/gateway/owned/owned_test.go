@@ -193,6 +193,32 @@ func TestAFailedChoiceLeavesNothingBehind(t *testing.T) {
 	s.Release(s.live)
 }
 
+// The server goes on after a panic of a call. So must the calls of the client that wait for what that call began.
+func TestACallThatPanicsKeepsNoOtherWaiting(t *testing.T) {
+	s, u := newScene(), newUpstream()
+	panics := func(call func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is lost")
+			}
+		}()
+		call()
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // who has to wait fails at once
+	panics(func() { _, _ = s.Hold(t.Context(), s.live, func() (*upstream, error) { panic("choose") }) })
+	if got, err := s.Hold(ended, s.live, func() (*upstream, error) { return u, nil }); err != nil || got != u {
+		t.Fatalf("after a choice that panicked: %v, %v", got, err)
+	}
+	defer s.Release(s.live)
+	panics(func() { _, _ = s.Default(t.Context(), s.live, "front", func() (string, error) { panic("make") }) })
+	made := func() (string, error) { return "session[up]collector", nil }
+	if c, err := s.Default(ended, s.live, "front", made); err != nil || c == nil {
+		t.Errorf("after a collector that panicked: %v, %v", c, err)
+	}
+}
+
 func TestFiltersEndWithTheirCollector(t *testing.T) {
 	s := newScene()
 	s.hold(t, newUpstream())
