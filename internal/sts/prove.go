@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vigate/vigate/internal/directory"
@@ -16,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/session"
+	"github.com/vigate/vigate/internal/store"
 )
 
 // Method is the login method for the credentials of requests for tokens. Only a Service makes them, and it
@@ -166,14 +168,16 @@ func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant
 	if err != nil {
 		return g, err
 	}
-	g.Changes = append(g.Changes, trusted)
+	require(&g, trusted)
 	for _, d := range a.Delegates {
 		if d.Name == a.Holder {
 			continue // it is confirmed with its key
 		}
-		if err := s.passed(ctx, a, d.Name); err != nil {
+		conditions, err := s.passed(ctx, a, d.Name)
+		if err != nil {
 			return session.Grant{}, err
 		}
+		require(&g, conditions...)
 	}
 	if a.Holder.IsZero() {
 		return g, nil
@@ -182,11 +186,24 @@ func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant
 	if err != nil {
 		return session.Grant{}, err
 	}
-	g.Origin, g.Changes = &h.Identity, append(g.Changes, h.Changes...)
+	require(&g, h.Changes...)
+	g.Origin = &h.Identity
 	if !h.Scope.Local || !g.Scope.Local {
 		g.Scope = session.Scope{Proved: true}
 	}
 	return g, nil
+}
+
+// require adds conditions to a grant. A commit must not name a record twice, and one principal may be the subject
+// of a token, its holder, and one through whom it has passed.
+func require(g *session.Grant, conditions ...store.Change) {
+	for _, c := range conditions {
+		if !slices.ContainsFunc(g.Changes, func(x store.Change) bool {
+			return x.Record.Kind == c.Record.Kind && x.Record.ID == c.Record.ID
+		}) {
+			g.Changes = append(g.Changes, c)
+		}
+	}
 }
 
 // subject confirms the subject of a token.
@@ -204,26 +221,45 @@ func (s *Service) subject(ctx context.Context, a *saml.Assertion) (session.Grant
 	return grantOf(e), nil
 }
 
-// holder confirms the principal that holds the key of a token for another subject. If an extension and a
-// user have the name, nobody can tell whose it is.
+// holder confirms the principal that holds the key of a token for another subject.
 func (s *Service) holder(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
-	local := a.Holder.Domain == s.domain
-	if !local || !s.o.Extensions.Exists(a.Holder.User) {
+	switch is, err := s.isExtension(a.Holder); {
+	case err != nil:
+		return session.Grant{}, err
+	case !is:
 		return s.user(ctx, as(a, a.Holder))
-	}
-	if _, both := s.o.Accounts.Find(a.Holder); both {
-		return session.Grant{}, fmt.Errorf("%w: a user and an extension have the name of the holder", login.ErrRejected)
 	}
 	return s.extension(a.Holder.User, a.Key)
 }
 
-// passed confirms a principal through which a token has passed before it came to its holder.
-func (s *Service) passed(ctx context.Context, a *saml.Assertion, name principal.Name) error {
-	if name.Domain == s.domain && s.o.Extensions.Exists(name.User) {
-		return nil
+// passed confirms a principal through which a token has passed before it came to its holder. It returns the
+// conditions under which it does.
+func (s *Service) passed(ctx context.Context, a *saml.Assertion, name principal.Name) ([]store.Change, error) {
+	is, err := s.isExtension(name)
+	if err != nil {
+		return nil, err
 	}
-	_, err := s.user(ctx, as(a, name))
-	return err
+	if !is {
+		g, err := s.user(ctx, as(a, name))
+		return g.Changes, err
+	}
+	e, ok := s.o.Extensions.Find(name.User)
+	if !ok {
+		return nil, fmt.Errorf("%w: the extension is not registered any more", login.ErrRejected)
+	}
+	return []store.Change{e.Require()}, nil
+}
+
+// isExtension reports whether the name of somebody other than the subject of a token is that of an extension. If
+// a user has it too, nobody can tell whose it is, and the token is rejected.
+func (s *Service) isExtension(name principal.Name) (bool, error) {
+	if name.Domain != s.domain || !s.o.Extensions.Exists(name.User) {
+		return false, nil
+	}
+	if _, both := s.o.Accounts.Find(name); both {
+		return false, fmt.Errorf("%w: a user and an extension have the name %s", login.ErrRejected, name)
+	}
+	return true, nil
 }
 
 // as returns the assertion with another subject, about whom it says no more than the name.
