@@ -15,7 +15,8 @@ import (
 //     left out, and the URL may hold a user name and a password.
 //   - VIGATE_USERNAME and VIGATE_PASSWORD: the user.
 //   - VIGATE_CA: PEM files of the authorities to trust, separated as in PATH. VIGATE_THUMBPRINT: the SHA-256 of
-//     the server's certificate. VIGATE_INSECURE=true: accept any certificate.
+//     the server's certificate. VIGATE_INSECURE=true: accept any certificate, and a URL with http to another
+//     machine, where others can read passwords and sessions.
 //   - VIGATE_CERTIFICATE and VIGATE_PRIVATE_KEY: PEM files of the client's certificate.
 //
 // If none of the first three is set, the variables of govc are used: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD,
@@ -66,7 +67,8 @@ func tlsFromEnv(env clientenv.Environment, at clientenv.Address) (TLS, error) {
 	case err != nil:
 		return TLS{}, err
 	case at.Exposed() && !trust.Insecure:
-		return TLS{}, errors.New("passwords would be sent unencrypted: use https, or set VIGATE_INSECURE to allow it")
+		return TLS{}, errors.New("passwords and sessions would be sent unencrypted: use https, or set " +
+			"VIGATE_INSECURE to allow it")
 	case !at.HasTLS():
 		return TLS{}, nil
 	}

@@ -13,7 +13,8 @@
 //	}
 //
 // A file has the mode 0600. A file that other users of the machine can read or write is refused, because whoever
-// reads it has the session. Errors don't repeat the content of a file.
+// reads it has the session. So is the file of another user: whoever writes it chooses the session. Errors don't repeat
+// the content of a file.
 package sessionfile
 
 import (
@@ -99,7 +100,8 @@ func FromEnv(lookup func(name string) (string, bool)) (Files, error) {
 }
 
 // Find returns the session that is saved for the user on the server. If user is empty, it returns
-// the newest session on the server. It returns nil if there is none.
+// the newest session on the server. It returns nil if there is none. A file that can't be read is an error only if it
+// may hold that session.
 func (f Files) Find(url, user string) (*Session, error) {
 	url, err := standard(url)
 	if err != nil {
@@ -115,16 +117,35 @@ func (f Files) Find(url, user string) (*Session, error) {
 		return nil, fmt.Errorf("find saved sessions: %w", err)
 	}
 	var found *Session
+	unread := map[string]error{}
 	for _, path := range paths {
 		s, err := read(path)
 		if err != nil {
-			return nil, err
+			unread[path] = err
 		}
 		if s != nil && s.URL == url && s.isOf(user) && (found == nil || s.Since.After(found.Since)) {
 			found = s
 		}
 	}
+	for _, path := range paths {
+		if err := unread[path]; err != nil && mayHold(path, url, user, found) {
+			return nil, err
+		}
+	}
 	return found, nil
+}
+
+// mayHold reports whether a file that can't be read may hold the session that is looked for, rather than found,
+// which is nil if there is none. A file has its name from the user, and is written after the login.
+func mayHold(path, url, user string, found *Session) bool {
+	if user != "" {
+		return found == nil && filepath.Base(path) == nameOf(url, user)
+	}
+	if found == nil {
+		return true
+	}
+	info, err := os.Lstat(path)
+	return err == nil && !info.ModTime().Before(found.Since)
 }
 
 func (f Files) findOne(url, user string) (*Session, error) {
@@ -155,7 +176,12 @@ func (f Files) pathOf(s *Session) string {
 	if f.file != "" {
 		return f.file
 	}
-	return filepath.Join(f.dir, digest(s.URL)+"-"+digest(clientenv.CanonicalUser(s.UserName))+".json")
+	return filepath.Join(f.dir, nameOf(s.URL, s.UserName))
+}
+
+// nameOf returns the name of the file of a session in a directory.
+func nameOf(url, user string) string {
+	return digest(url) + "-" + digest(clientenv.CanonicalUser(user)) + ".json"
 }
 
 // Save writes the session to its file. The file is replaced atomically, so a concurrent reader sees
@@ -199,7 +225,8 @@ func (f Files) Remove(s *Session) error {
 
 // read reads a session file. It returns nil if the file does not exist.
 func read(path string) (*Session, error) {
-	file, err := os.Open(path)
+	// The file may be a pipe, on which others would have to write before it is open.
+	file, err := os.OpenFile(path, os.O_RDONLY|nonblocking, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -213,6 +240,10 @@ func read(path string) (*Session, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("read saved session: %s is not a regular file", path)
+	}
+	if !belongsTo(info, os.Geteuid()) {
+		return nil, fmt.Errorf("read saved session: %s belongs to another user of this machine, who may have chosen its "+
+			"session; use another file, or remove it and log in again", path)
 	}
 	if isOpenToOthers(info) {
 		return nil, fmt.Errorf("read saved session: %s is accessible to other users of this machine (mode %04o), who "+

@@ -74,10 +74,14 @@ func (e Environment) User(at Address) string {
 	return cmp.Or(e.Either("VIGATE_USERNAME", "GOVC_USERNAME"), at.User)
 }
 
-// Password returns the user's password. at is the result of Address.
+// Password returns the user's password. at is the result of Address. A password in the URL is that of the user in
+// the URL, and of no other that a variable names.
 func (e Environment) Password(at Address) (password string, ok bool) {
 	if password := e.Either("VIGATE_PASSWORD", "GOVC_PASSWORD"); password != "" {
 		return password, true
+	}
+	if CanonicalUser(e.User(at)) != CanonicalUser(at.User) {
+		return "", false
 	}
 	return at.Password, at.HasPassword
 }
@@ -120,6 +124,9 @@ func (t Trust) Authorities() ([]byte, error) {
 func (t Trust) Certificate() (*tls.Certificate, error) {
 	if t.Cert == "" && t.Key == "" {
 		return nil, nil
+	}
+	if t.Cert == "" || t.Key == "" {
+		return nil, errors.New("read client certificate: the certificate and its key must be set together")
 	}
 	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {

@@ -53,3 +53,30 @@ func FuzzAddress(f *testing.F) {
 		}
 	})
 }
+
+func TestAPasswordIsThatOfTheUserItStandsBeside(t *testing.T) {
+	for _, c := range []struct{ url, user, password, want string }{
+		{"https://bob:in-url@a", "", "", "in-url"},
+		{"https://bob:in-url@a", "BOB", "", "in-url"},
+		{"https://bob:in-url@a", "", "variable", "variable"},
+		{"https://bob:in-url@a", "eve", "variable", "variable"},
+		{"https://bob:in-url@a", "eve", "", ""}, // of another user
+		{"https://bob@a", "", "", ""},
+	} {
+		for _, prefix := range []string{"VIGATE_", "GOVC_"} {
+			e := New(func(name string) (string, bool) {
+				value, ok := map[string]string{
+					prefix + "URL": c.url, prefix + "USERNAME": c.user, prefix + "PASSWORD": c.password,
+				}[name]
+				return value, ok
+			})
+			at, err := e.Address()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := e.Password(at); got != c.want || ok != (c.want != "") {
+				t.Errorf("%s %+v: %q, %t", prefix, c, got, ok)
+			}
+		}
+	}
+}
