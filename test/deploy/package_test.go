@@ -83,6 +83,23 @@ func TestTheUnitIsValidAndKeepsTheServerToItself(t *testing.T) {
 	if out := verify("vigate.service"); strings.Contains(out, "vigate") {
 		t.Errorf("systemd says: %s", out)
 	}
+	// The drop-in of the operator's page gives the first password as a credential. A misspelled one shows that systemd
+	// has read it.
+	_, dropIn, _ := strings.Cut(read(t, "docs/operations.md"), "/first-password.conf <<'END'\n")
+	dropIn, _, _ = strings.Cut(dropIn, "END\n")
+	drops := filepath.Join(units, "vigate.service.d")
+	if err := os.Mkdir(drops, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"LoadCredential", "LoadCredentail"} {
+		write(t, filepath.Join(drops, "first-password.conf"), replace(t, dropIn, "LoadCredential", key), 0o644)
+		if out := verify("vigate.service"); strings.Contains(out, "vigate") != (key == "LoadCredentail") {
+			t.Errorf("with %s, systemd says: %s", key, out)
+		}
+	}
+	if err := os.RemoveAll(drops); err != nil {
+		t.Fatal(err)
+	}
 	text := read(t, "deploy/systemd/vigate.service")
 	write(t, filepath.Join(units, "typo.service"), replace(t, text, "RestartSec=", "RestratSec="), 0o644)
 	write(t, filepath.Join(units, "astray.service"), replace(t, text, "/usr/bin/vigate", "/usr/bin/vigata"), 0o644)
