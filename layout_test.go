@@ -27,7 +27,7 @@ var rooms = map[string]struct {
 	"cmd/vigate-lab":         {"client config lab secret", "what it runs is in a package, which tests use as well"},
 	"internal/serve":         {"*", "it assembles the server"},
 	"internal/serve/process": {"", "a process is the same whatever it serves"},
-	"internal/serve/shared":  {"config secret serve store/etcd", "not every server contains the client of etcd"},
+	"internal/serve/shared":  {"config datadir secret serve store/etcd", "not every server contains the client of etcd"},
 	"internal/lab":           {"*", "it is a whole server for other programs"},
 	"vigatetest": {"client config lab secret",
 		"the tests of strangers depend on it, so that it must be small"},

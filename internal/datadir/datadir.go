@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 )
@@ -191,4 +192,13 @@ func (j judge) openFile(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// WarnOfReaders logs a warning if every account of the machine can read a file with a secret. That is no error,
+// because systems that distribute secrets create such files, and a group may read one on purpose.
+func WarnOfReaders(path string, info fs.FileInfo, logger *slog.Logger) {
+	if _, _, known := owner(info); known && info.Mode().Perm()&0o007 != 0 {
+		logger.Warn("a file that contains a secret can be read by other accounts", "file", path,
+			"mode", info.Mode().String())
+	}
 }

@@ -1,8 +1,10 @@
 package datadir
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -375,5 +377,19 @@ func TestAFileThatAnOperatorNamesIsReadIfNobodyElseCanChangeIt(t *testing.T) {
 	}
 	if _, err := os.Lstat(f.path("none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a directory was made: %v", err)
+	}
+}
+
+func TestASecretThatEverybodyCanReadIsWarnedOf(t *testing.T) {
+	f := newTree(t)
+	for mode, warned := range map[fs.FileMode]bool{0o600: false, 0o440: false, 0o444: true, 0o604: true} {
+		f.file("secret", mode)
+		info, err := os.Stat(f.path("secret"))
+		f.must(err)
+		var log bytes.Buffer
+		WarnOfReaders(f.path("secret"), info, slog.New(slog.NewTextHandler(&log, nil)))
+		if strings.Contains(log.String(), "can be read by other accounts") != warned {
+			t.Errorf("mode %o: logged %q", mode, log.String())
+		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/vigate/vigate/internal/datadir"
 )
 
 // minToken is the minimum length of a token in bytes: as long as a random one that can't be guessed.
@@ -81,6 +83,9 @@ func (t *Token) load() error {
 	b, err := read(t.path)
 	if err != nil {
 		return err
+	}
+	if t.seen != nil {
+		datadir.WarnOfReaders(t.path, t.seen, t.logger)
 	}
 	b = bytes.TrimSpace(b)
 	if len(b) < minToken {

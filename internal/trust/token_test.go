@@ -61,3 +61,36 @@ func TestATokenIsThatOfItsFile(t *testing.T) {
 		t.Errorf("logged: %s", log.String())
 	}
 }
+
+func TestATokenThatEverybodyCanReadIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	const token = "the-only-secret-of-many"
+	var log bytes.Buffer
+	now := time.Date(2026, 5, 4, 3, 30, 0, 0, time.UTC)
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	if err := os.WriteFile(path, []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := OpenToken(path, func() time.Time { return now }, logger)
+	if err != nil || log.Len() > 0 {
+		t.Fatalf("a private file: %v, logged %s", err, log.String())
+	}
+	// A new file is noticed also within the resolution of its time.
+	if err := os.WriteFile(path+".new", []byte(token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path+".new", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(checkPeriod)
+	if !opened.Is(token) {
+		t.Error("the token is refused")
+	}
+	if text := log.String(); strings.Count(text, "can be read by other accounts") != 1 || strings.Contains(text, token) {
+		t.Errorf("logged: %s", text)
+	}
+}

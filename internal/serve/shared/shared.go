@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store/etcd"
@@ -38,7 +39,7 @@ func OpenEtcd(ctx context.Context, cfg config.Config, purpose etcd.Purpose, log 
 func open(
 	ctx context.Context, cfg config.Config, purpose etcd.Purpose, now func() time.Time, log *slog.Logger,
 ) (*etcd.Store, error) {
-	secure, err := etcdTLS(cfg)
+	secure, err := etcdTLS(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func open(
 
 // etcdTLS returns the TLS configuration for etcd. It is nil, for connections without TLS, if
 // neither authorities nor a client certificate are configured.
-func etcdTLS(cfg config.Config) (*tls.Config, error) {
+func etcdTLS(cfg config.Config, log *slog.Logger) (*tls.Config, error) {
 	if !cfg.Etcd.TLS() {
 		return nil, nil
 	}
@@ -78,6 +79,9 @@ func etcdTLS(cfg config.Config) (*tls.Config, error) {
 		pair, err := tls.LoadX509KeyPair(cfg.Etcd.Cert, cfg.Etcd.Key)
 		if err != nil {
 			return nil, fmt.Errorf("read client certificate for etcd: %w", err)
+		}
+		if info, err := os.Stat(cfg.Etcd.Key); err == nil {
+			datadir.WarnOfReaders(cfg.Etcd.Key, info, log)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
