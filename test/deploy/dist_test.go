@@ -133,6 +133,34 @@ printf '%s\n' "${COMPREPLY[@]}"`
 	}
 }
 
+// namedFile is a file or directory of deploy that a document names.
+var namedFile = regexp.MustCompile(`(?:^|[^/\w])(deploy/[-\w./]*\w)`)
+
+// A reader of the archive finds what its documents tell it to take.
+func TestTheArchiveHasTheFilesThatItsDocumentsName(t *testing.T) {
+	dir := archive(t)
+	pages, err := filepath.Glob(filepath.Join(dir, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, page := range pages {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range namedFile.FindAllStringSubmatch(string(b), -1) {
+			named[m[1]] = true
+			if _, err := os.Stat(filepath.Join(dir, m[1])); err != nil {
+				t.Errorf("%s names %s: %v", filepath.Base(page), m[1], err)
+			}
+		}
+	}
+	if len(named) < 8 {
+		t.Errorf("the documents name only %v", slices.Sorted(maps.Keys(named)))
+	}
+}
+
 func TestTheBillOfMaterialsHasEachModuleOfTheBinary(t *testing.T) {
 	dir, name := dist(t)
 	b, err := os.ReadFile(filepath.Join(dir, name+".cdx.json"))
