@@ -28,14 +28,15 @@ const (
 	nsSecurity   = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 	nsVim        = "urn:vim25"
 	nsInternal   = "urn:internalvim25"
+	nsService    = "urn:vim25Service"
 )
 
 // ours reports whether the namespace of an element is allowed for operations and their members. Some
 // clients leave the namespace out. Others make the namespace of the envelope the default, and the elements
-// of the operation inherit it.
+// of the operation inherit it. SOAP::Lite takes the namespace of the WSDL that has the service.
 func ours(t *xmltoken.Token) bool {
 	switch string(t.Space) {
-	case nsVim, "", nsEnvelope, nsInternal:
+	case nsVim, "", nsEnvelope, nsInternal, nsService:
 		return true
 	}
 	return false

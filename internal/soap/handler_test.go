@@ -35,6 +35,10 @@ func TestAMethodIsCalledWithItsArguments(t *testing.T) {
 			`<v:userName>a</v:userName><v:locale i:nil="true"/></v:Login></s:Body>` + "\n</s:Envelope>\n<!-- end -->\n",
 		"no namespace on members": envelope(`<q:Login xmlns:q="urn:internalvim25"><_this ` +
 			`type="SessionManager">SessionManager</_this><userName>a</userName><password>b &lt;c</password></q:Login>`),
+		"SOAP::Lite": `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope soap:encodingStyle="` + nsEncoding +
+			`" xmlns:soap="` + nsEnvelope + `" xmlns:tns="urn:vim25Service" xmlns:xsi="` + nsInstance + `"><soap:Body>` +
+			`<tns:Login><_this type="SessionManager">SessionManager</_this><userName>a</userName>` +
+			`<password>b &lt;c</password></tns:Login></soap:Body></soap:Envelope>`,
 	} {
 		f := newFake().gives(types.UserSession{Key: "k", LoginTime: time.Unix(1, 5000).In(time.FixedZone("x", 3600))})
 		w := f.post(message, nil)
