@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -181,6 +182,9 @@ func (c *Certificate) warn(p *pair) {
 	others := fs.FileMode(0o007)
 	if c.kept != nil {
 		others = 0o077
+	}
+	if runtime.GOOS == "windows" {
+		return // there, modes don't say who may read a file
 	}
 	if info, err := c.stat(c.keyFile); err == nil && info.Mode().Perm()&others != 0 {
 		c.logger.Warn("the private key can be read by others", "file", c.keyFile, "mode", info.Mode().Perm().String())
