@@ -3,6 +3,7 @@ package sts
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
@@ -51,11 +52,46 @@ func TestACommitDependsOnEverybodyThroughWhomATokenPassed(t *testing.T) {
 		store.ErrConflict) {
 		t.Errorf("an extension through which the token has passed is gone: %v", err)
 	}
-	// Whether a user or an extension of the name has passed the token on, nobody can tell.
-	s.must(s.Extensions.Register(ctx, by, extension.Registration{Key: bob.User, Data: []byte("{}")}))
-	for what, a := range map[string]*saml.Assertion{"passed on": passed(extensions, bob), "held": passed(bob)} {
+}
+
+// Who gets the name of a removed principal does not get its tokens.
+func TestANamesakeIsNotTheOneInAToken(t *testing.T) {
+	s := newSite(t)
+	ctx, by := t.Context(), event.By("test")
+	const former = "com.example.former"
+	bob := principal.Name{Domain: ann.Domain, User: "bob"}
+	register := func(key string) {
+		t.Helper()
+		s.must(s.Extensions.Register(ctx, by, extension.Registration{Key: key, Data: []byte("{}")}))
+	}
+	register(former)
+	s.must(s.Accounts.Create(ctx, by, bob, []byte(password), "Bob"))
+	through := func(name principal.Name) func(*saml.Assertion) {
+		return func(a *saml.Assertion) {
+			a.Holder = principal.Name{Domain: ann.Domain, User: solution}
+			a.Delegates = []saml.Delegate{{Name: name, At: a.Issued}, {Name: a.Holder, At: a.Issued}}
+		}
+	}
+	old := map[string]*saml.Assertion{}
+	for what, edit := range map[string]func(*saml.Assertion){
+		"through a user, now an extension": through(bob),
+		"through an extension":             through(principal.Name{Domain: ann.Domain, User: former}),
+		"of an extension": func(a *saml.Assertion) {
+			a.Subject.User, a.Solution, a.Key = former, true, nil
+		},
+	} {
+		old[what] = s.read(s.token(edit))
+		_, err := s.service.Confirm(ctx, old[what])
+		s.must(err)
+	}
+	s.clock.Advance(time.Second)
+	s.must(s.Accounts.Remove(ctx, by, bob))
+	s.must(s.Extensions.Unregister(ctx, by, former))
+	register(bob.User)
+	register(former)
+	for what, a := range old {
 		if _, err := s.service.Confirm(ctx, a); !errors.Is(err, login.ErrRejected) {
-			t.Errorf("a token that was %s by a user with the name of an extension: %v", what, err)
+			t.Errorf("a token %s: %v", what, err)
 		}
 	}
 }

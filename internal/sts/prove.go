@@ -214,11 +214,21 @@ func (s *Service) subject(ctx context.Context, a *saml.Assertion) (session.Grant
 	if a.Key != nil && a.Holder.IsZero() {
 		return s.extension(a.Subject.User, a.Key)
 	}
-	e, ok := s.o.Extensions.Find(a.Subject.User)
-	if !ok {
-		return session.Grant{}, fmt.Errorf("%w: the extension is not registered any more", login.ErrRejected)
+	e, err := s.registered(a, a.Subject.User)
+	if err != nil {
+		return session.Grant{}, err
 	}
 	return grantOf(e), nil
+}
+
+// registered returns an extension that a token names without its certificate. One that was registered after the
+// token was issued is another one with the same name.
+func (s *Service) registered(a *saml.Assertion, key string) (extension.Extension, error) {
+	e, ok := s.o.Extensions.Find(key)
+	if !ok || a.Issued.Before(e.Registered.Truncate(time.Millisecond)) {
+		return e, fmt.Errorf("%w: the extension is not registered any more", login.ErrRejected)
+	}
+	return e, nil
 }
 
 // holder confirms the principal that holds the key of a token for another subject.
@@ -243,9 +253,9 @@ func (s *Service) passed(ctx context.Context, a *saml.Assertion, name principal.
 		g, err := s.user(ctx, as(a, name))
 		return g.Changes, err
 	}
-	e, ok := s.o.Extensions.Find(name.User)
-	if !ok {
-		return nil, fmt.Errorf("%w: the extension is not registered any more", login.ErrRejected)
+	e, err := s.registered(a, name.User)
+	if err != nil {
+		return nil, err
 	}
 	return []store.Change{e.Require()}, nil
 }
