@@ -242,8 +242,8 @@ func read(path string) (*Session, error) {
 		return nil, fmt.Errorf("read saved session: %s is not a regular file", path)
 	}
 	if !belongsTo(info, os.Geteuid()) {
-		return nil, fmt.Errorf("read saved session: %s belongs to another user of this machine, who may have chosen its "+
-			"session; use another file, or remove it and log in again", path)
+		return nil, fmt.Errorf("read saved session: %s belongs to another user of this machine, who may have chosen "+
+			"its session; use another file, or remove it and log in again", path)
 	}
 	if isOpenToOthers(info) {
 		return nil, fmt.Errorf("read saved session: %s is accessible to other users of this machine (mode %04o), who "+

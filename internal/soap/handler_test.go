@@ -36,8 +36,8 @@ func TestAMethodIsCalledWithItsArguments(t *testing.T) {
 		"no namespace on members": envelope(`<q:Login xmlns:q="urn:internalvim25"><_this ` +
 			`type="SessionManager">SessionManager</_this><userName>a</userName><password>b &lt;c</password></q:Login>`),
 		"SOAP::Lite": `<?xml version="1.0" encoding="UTF-8"?><soap:Envelope soap:encodingStyle="` + nsEncoding +
-			`" xmlns:soap="` + nsEnvelope + `" xmlns:tns="urn:vim25Service" xmlns:xsi="` + nsInstance + `"><soap:Body>` +
-			`<tns:Login><_this type="SessionManager">SessionManager</_this><userName>a</userName>` +
+			`" xmlns:soap="` + nsEnvelope + `" xmlns:tns="urn:vim25Service" xmlns:xsi="` + nsInstance + `">` +
+			`<soap:Body><tns:Login><_this type="SessionManager">SessionManager</_this><userName>a</userName>` +
 			`<password>b &lt;c</password></tns:Login></soap:Body></soap:Envelope>`,
 	} {
 		f := newFake().gives(types.UserSession{Key: "k", LoginTime: time.Unix(1, 5000).In(time.FixedZone("x", 3600))})

@@ -90,7 +90,8 @@ func TestATokenThatEverybodyCanReadIsWarnedOf(t *testing.T) {
 	if !opened.Is(token) {
 		t.Error("the token is refused")
 	}
-	if text := log.String(); strings.Count(text, "can be read by other accounts") != 1 || strings.Contains(text, token) {
+	text := log.String()
+	if strings.Count(text, "can be read by other accounts") != 1 || strings.Contains(text, token) {
 		t.Errorf("logged: %s", text)
 	}
 }
