@@ -24,10 +24,11 @@ var built = []struct {
 	{"zeep", []string{"/usr/bin/python3", "testdata/zeep_sessions.py"}, "", "/sdk/vimService?wsdl"},
 	{"suds", []string{"/usr/bin/python3", "testdata/suds_sessions.py"}, "", "/sdk/vimService.wsdl"},
 	{"php", []string{"php", "testdata/soap_sessions.php"}, "", "/sdk/vim25/vimService.wsdl"},
+	{"perl", []string{"perl", "testdata/soap_lite_sessions.pl"}, "", "/sdk/vimService.wsdl"},
 	{"node", []string{"node", "sessions.js"}, "testdata/node", "/sdk/vimService?WSDL"},
 }
 
-// program runs a program, which must succeed. cert is the file of the certificate that Python and node trust.
+// program runs a program, which must succeed. cert is the file of the certificate that Python, node and Perl trust.
 func program(t *testing.T, dir, cert string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -35,7 +36,7 @@ func program(t *testing.T, dir, cert string, args ...string) string {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "VIGATE_ADMIN_PASSWORD="+adminPassword, "NODE_EXTRA_CA_CERTS="+cert,
-		"SSL_CERT_FILE="+cert)
+		"SSL_CERT_FILE="+cert, "PERL_LWP_SSL_CA_FILE="+cert)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
