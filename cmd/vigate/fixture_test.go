@@ -16,6 +16,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/logging"
 )
 
 const (
@@ -70,7 +71,7 @@ func startWith(t testing.TB, dir string, o serve.Options, change func(*config.Co
 	}
 	r := &running{log: &output{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	o.Logger, o.PasswordGrid = serve.NewLogger(cfg, r.log), cmp.Or(o.PasswordGrid, -1)
+	o.Logger, o.PasswordGrid = logging.New(cfg, r.log), cmp.Or(o.PasswordGrid, -1)
 	n, err := serve.Open(ctx, cfg, o)
 	if err != nil {
 		cancel()

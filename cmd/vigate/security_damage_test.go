@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/logging"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
@@ -292,7 +293,7 @@ func refusesToStart(t *testing.T, dir, says string) {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Data, cfg.Listen = dir, "127.0.0.1:0"
-	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: logging.New(cfg, io.Discard)})
 	if err == nil {
 		_, err = n.Bootstrap(t.Context(), cfg,
 			serve.Terminal{Out: io.Discard, Err: io.Discard, Getenv: func(string) string { return adminPassword },

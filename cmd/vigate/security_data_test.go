@@ -13,6 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/logging"
 )
 
 // refusedData checks that a server refuses to start on the data directory and that the error names
@@ -21,7 +22,7 @@ func refusedData(t *testing.T, dir, path string) {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Data = dir
-	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: logging.New(cfg, io.Discard)})
 	if err == nil {
 		_ = n.Close()
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/vigate/vigate/internal/access"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/logging"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -181,7 +182,7 @@ func unattended(t *testing.T, dir string) *scene {
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.PlainHTTP, cfg.LogLevel = dir, "127.0.0.1:0", "127.0.0.1:0", -4
 	log := &output{}
-	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, log)})
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: logging.New(cfg, log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +349,7 @@ func openWith(t *testing.T, change func(*config.Config)) (*serve.Node, error) {
 	cfg := config.Default()
 	cfg.Data, cfg.Listen = t.TempDir(), "127.0.0.1:0"
 	change(&cfg)
-	return serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
+	return serve.Open(t.Context(), cfg, serve.Options{Logger: logging.New(cfg, io.Discard)})
 }
 
 // authorityAndList writes the certificate of a new authority and an empty

@@ -21,6 +21,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/logging"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
@@ -239,7 +240,7 @@ func TestASecondInstanceOnTheSameDirectoryIsRefused(t *testing.T) {
 	start(t, dir, nil)
 	cfg := config.Default()
 	cfg.Data = dir
-	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: logging.New(cfg, io.Discard)})
 	if err == nil {
 		_ = n.Close()
 		t.Fatal("two servers on one directory")
@@ -252,7 +253,7 @@ func TestASecondInstanceOnTheSameDirectoryIsRefused(t *testing.T) {
 func TestPlainHTTPIsForLoopbackOnly(t *testing.T) {
 	cfg := config.Default()
 	cfg.Data, cfg.Listen, cfg.PlainHTTP = t.TempDir(), "127.0.0.1:0", "0.0.0.0:0"
-	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: serve.NewLogger(cfg, io.Discard)})
+	n, err := serve.Open(t.Context(), cfg, serve.Options{Logger: logging.New(cfg, io.Discard)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -172,6 +172,16 @@ func (n *Node) FrontAddr(name, listener string) net.Addr {
 	return nil
 }
 
+// FrontReady returns an error while the front can't serve, or if there is none with the name.
+func (n *Node) FrontReady(name string) error {
+	for _, f := range n.fronts {
+		if f.config.Name == name {
+			return f.ready()
+		}
+	}
+	return errNotReached
+}
+
 // serveAll serves on all listeners until ctx ends or one of them fails. Then all are drained, and after
 // that all sessions at the upstreams are logged out, because a request in flight needs them.
 func (n *Node) serveAll(ctx context.Context) error {

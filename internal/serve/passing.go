@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/soap"
 	"github.com/vigate/vigate/internal/translation"
+	"github.com/vigate/vigate/internal/upstream"
 	"github.com/vigate/vigate/internal/upstream/manager"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim"
@@ -78,6 +79,13 @@ func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error)
 	}
 	soap.Mount(local, api, n.bodies, soap.Options{Version: Release, Describe: describe, Logger: f.logger})
 	return p, api, nil
+}
+
+// showUpstream adds to the API of a front what operators see of its upstream, and of those who use it.
+func (n *Node) showUpstream(f *frontServer, api *vim.API) error {
+	return manager.Serve(api, manager.Options{
+		Upstreams: func() []*upstream.Upstream { return []*upstream.Upstream{f.upstream} }, Clients: n.clients,
+	})
 }
 
 // frontTypes are the managed types that a front serves itself. All others are the upstream's.

@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/serve/logging"
 )
 
 // notifyVariable is the name of the environment variable in which a service manager gives its socket.
@@ -31,7 +32,7 @@ type Terminal struct {
 
 // Run runs a server until ctx ends. It sets the logger of the options by the configuration.
 func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err error) {
-	o.Logger = NewLogger(cfg, term.Err)
+	o.Logger = logging.New(cfg, term.Err)
 	dir, clean, err := DataDir(cfg, o.Logger)
 	if err != nil {
 		return err

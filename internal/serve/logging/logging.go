@@ -1,4 +1,11 @@
-package serve
+// Package logging makes the log of a server. [New] returns its logger, for the format and the level of the
+// configuration.
+//
+// Two rules hold for every line, because strangers choose some values and cause some lines. A value has no
+// unprintable characters and a maximum length. Of warnings and errors of one kind, ten lines pass in a minute.
+// The others are left out, and one line at the end of the minute says how many. Lines of the audit log are never
+// left out: beyond the ten, they are written with the level INFO. Lines below WARN are not bounded.
+package logging
 
 import (
 	"io"
@@ -9,21 +16,19 @@ import (
 	"unicode/utf8"
 
 	"github.com/vigate/vigate/internal/config"
-	"github.com/vigate/vigate/internal/logbound"
 )
 
 // maxLogText is the maximum length of one value in a log line, in bytes as written. Clients choose
 // some values, such as names, and a name can be as long as a request's body.
 const maxLogText = 1024
 
-// NewLogger returns a logger that is configured by cfg and writes to w. Its warnings and errors are
-// bounded, see package logbound. All parts of a server must use it.
-func NewLogger(cfg config.Config, w io.Writer) *slog.Logger {
+// New returns a logger that is configured by cfg and writes to w. All parts of a server must use it.
+func New(cfg config.Config, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: plainAttr}
 	if cfg.LogFormat == config.LogJSON {
-		return slog.New(logbound.New(slog.NewJSONHandler(w, o)))
+		return slog.New(bounded(slog.NewJSONHandler(w, o)))
 	}
-	return slog.New(logbound.New(slog.NewTextHandler(w, o)))
+	return slog.New(bounded(slog.NewTextHandler(w, o)))
 }
 
 // plainAttr prevents values that clients choose from disguising a log line (ASVS 16.4.1). The

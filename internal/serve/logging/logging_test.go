@@ -1,4 +1,4 @@
-package serve_test
+package logging_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/property"
 	"github.com/vigate/vigate/internal/secret"
-	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/logging"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -124,7 +124,7 @@ func TestNoArgumentMakesALongLineOfTheLog(t *testing.T) {
 	for _, format := range []config.LogFormat{config.LogText, config.LogJSON} {
 		log := &output{}
 		f := vimtest.New(t, func(d *vimtest.Parts) {
-			d.Logger = serve.NewLogger(config.Config{LogFormat: format, LogLevel: slog.LevelDebug}, log)
+			d.Logger = logging.New(config.Config{LogFormat: format, LogLevel: slog.LevelDebug}, log)
 		})
 		f.Must(property.Serve(f.API, f.Sessions))
 		hostile := strings.Repeat("\x1b", 10_000)
@@ -172,7 +172,7 @@ func longest(log string) int {
 func TestALineAboutManyNamesHasTheFirstAndTheirNumber(t *testing.T) {
 	log := &output{}
 	f := vimtest.New(t, func(d *vimtest.Parts) {
-		d.Logger = serve.NewLogger(config.Config{LogFormat: config.LogText}, log)
+		d.Logger = logging.New(config.Config{LogFormat: config.LogText}, log)
 	})
 	var keys []string
 	for range 100 {

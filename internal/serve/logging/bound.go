@@ -1,11 +1,4 @@
-// Package logbound bounds how many warnings and errors of one kind a log gets. Strangers cause some of them:
-// while the keys of an issuer can't be read, each of its tokens is an error. Without a bound, they would fill
-// the disk and hide everything else.
-//
-// [New] wraps the handler of a log. Ten lines of one kind pass in a minute. The others are left out, and one
-// line at the end of the minute says how many. Lines of the audit log are never left out: beyond the ten, they
-// are written with the level INFO. Lines below WARN are not bounded.
-package logbound
+package logging
 
 import (
 	"context"
@@ -47,19 +40,21 @@ type bounds struct {
 	kinds map[kind]*count
 }
 
-// handler is a slog.Handler.
+// handler is a slog.Handler that bounds how many warnings and errors of one kind a log gets. Strangers cause
+// some of them: while the keys of an issuer can't be read, each of its tokens is an error. Without a bound, they
+// would fill the disk and hide everything else.
 type handler struct {
 	slog.Handler
 	*bounds
 }
 
-// New returns a handler that writes to inner. The lines that say how many were left out go to inner as well.
-func New(inner slog.Handler) slog.Handler {
-	return with(inner, time.Now, func(d time.Duration, f func()) { time.AfterFunc(d, f) })
+// bounded returns a handler that writes to inner. The lines that say how many were left out go to inner as well.
+func bounded(inner slog.Handler) slog.Handler {
+	return boundedBy(inner, time.Now, func(d time.Duration, f func()) { time.AfterFunc(d, f) })
 }
 
-// with is New with a clock, and a function that calls another one later.
-func with(inner slog.Handler, now func() time.Time, after func(time.Duration, func())) slog.Handler {
+// boundedBy is bounded with a clock, and a function that calls another one after a time.
+func boundedBy(inner slog.Handler, now func() time.Time, after func(time.Duration, func())) slog.Handler {
 	return &handler{inner, &bounds{now: now, after: after, kinds: map[kind]*count{}}}
 }
 
