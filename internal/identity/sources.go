@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/vigate/vigate/internal/budget"
-	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/ldap"
 	"github.com/vigate/vigate/internal/login"
@@ -22,6 +20,7 @@ import (
 	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/trust"
 )
@@ -41,6 +40,7 @@ type Sources struct {
 // a mistake with its line for each source that can't be used, except those that Check reports. A nil
 // clock is time.Now, and a nil logger is slog.Default.
 func Open(c Config, now func() time.Time, logger *slog.Logger) (*Sources, error) {
+	logger = cmp.Or(logger, slog.Default())
 	s := &Sources{config: c, now: now}
 	errs := slices.Concat(s.openLDAP(logger), s.openJWT(logger), s.openSAML(), s.openKerberos(logger))
 	if len(errs) > 0 {
@@ -83,7 +83,7 @@ func (s *Sources) openJWT(logger *slog.Logger) (mistakes []error) {
 		}
 		issuers = append(issuers, issuer)
 		if o.Console {
-			text, err := o.clientSecret()
+			text, err := o.clientSecret(logger)
 			if err != nil {
 				mistakes = append(mistakes, o.Wrong("client-secret-file", "can't be used: %v", err))
 			}
@@ -159,28 +159,12 @@ func (s *Sources) Verifier() func(context.Context, secret.Text) (jwt.Verified, e
 // Clients returns the clients of the issuers at which browsers log in.
 func (s *Sources) Clients() []*jwt.Client { return s.clients }
 
-// maxClientSecret is the size of the largest file of a client's secret, in bytes.
-const maxClientSecret = 4 << 10
-
 // clientSecret reads the secret of the client. It is empty if there is no file.
-func (o *OIDC) clientSecret() (secret.Text, error) {
+func (o *OIDC) clientSecret(logger *slog.Logger) (secret.Text, error) {
 	if o.ClientSecretFile == "" {
 		return secret.Text{}, nil
 	}
-	f, err := datadir.OpenFile(o.ClientSecretFile)
-	if err != nil {
-		return secret.Text{}, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxClientSecret))
-	if err != nil {
-		return secret.Text{}, err
-	}
-	text := strings.TrimRight(string(b), "\r\n")
-	if text == "" {
-		return secret.Text{}, errors.New("it is empty")
-	}
-	return secret.New(text), nil
+	return secretfile.Read(o.ClientSecretFile, "secret", logger)
 }
 
 // Close closes the connections of the sources.

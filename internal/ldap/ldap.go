@@ -141,6 +141,7 @@ func open(s Settings, by surroundings) (*Source, error) {
 	if by.now == nil {
 		by.now = time.Now
 	}
+	by.logger = cmp.Or(by.logger, slog.Default())
 	by.request = cmp.Or(by.request, requestTimeout)
 	var mistakes Mistakes
 	wrong := func(key string, err error) {
@@ -151,7 +152,7 @@ func open(s Settings, by surroundings) (*Source, error) {
 	src := &Source{
 		domain: strings.ToUpper(s.Domain), base: s.UserBase, groupBase: s.GroupBase, nested: s.NestedGroups,
 		now: by.now, turns: newTurns(),
-		reports: reports{now: by.now, logger: cmp.Or(by.logger, slog.Default()), domain: strings.ToUpper(s.Domain)},
+		reports: reports{now: by.now, logger: by.logger, domain: strings.ToUpper(s.Domain)},
 	}
 	if n, err := principal.Parse(src.domain+`\x`, ""); err != nil || n.Domain != src.domain {
 		wrong("domain", errors.New("is not a domain"))

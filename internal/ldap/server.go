@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
@@ -15,8 +15,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
-	"github.com/vigate/vigate/internal/datadir"
-	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/trust"
 )
 
@@ -40,6 +39,7 @@ type servers struct {
 	password string // the name of its file
 	request  time.Duration
 	now      func() time.Time
+	logger   *slog.Logger
 
 	mu sync.Mutex // guards the members of the servers that say so
 }
@@ -50,7 +50,8 @@ func parseServers(s Settings, by surroundings) (*servers, error) {
 	if len(s.Servers) == 0 || len(s.Servers) > maxServers {
 		return nil, fmt.Errorf("must be 1 to %d URLs", maxServers)
 	}
-	list := &servers{ca: s.CA, bindDN: s.BindDN, password: s.BindPasswordFile, request: by.request, now: by.now}
+	list := &servers{ca: s.CA, bindDN: s.BindDN, password: s.BindPasswordFile, request: by.request, now: by.now,
+		logger: by.logger}
 	for _, text := range s.Servers {
 		u, err := url.Parse(text)
 		if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" ||
@@ -204,34 +205,13 @@ func (l *servers) tls(s *server) (*tls.Config, error) {
 // login binds a new connection as the service account.
 func (l *servers) login(c *connection) error {
 	if l.bindDN != "" {
-		b, err := readFile(l.password)
+		password, err := secretfile.Read(l.password, "bind-password-file", l.logger)
 		if err != nil {
-			return fmt.Errorf("read bind-password-file: %w", err)
-		}
-		password := secret.New(strings.TrimRight(string(b), "\r\n"))
-		if password.IsZero() {
-			return fmt.Errorf("read bind-password-file: %s is empty", l.password)
+			return err
 		}
 		if err := c.conn.Bind(l.bindDN, password.Reveal()); err != nil {
 			return fmt.Errorf("bind as %s: %w", l.bindDN, err)
 		}
 	}
 	return c.recognize()
-}
-
-const maxFile = 1 << 20 // bytes of a file with a password
-
-// readFile reads a file that other accounts can't change: who can change it chooses whom the directory
-// lets in.
-func readFile(name string) ([]byte, error) {
-	f, err := datadir.OpenFile(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("%s has more than %d bytes", name, maxFile)
-	}
-	return b, err
 }

@@ -1,17 +1,15 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
-	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 )
 
 // passwordSource is the source of the first administrator's password.
@@ -62,8 +60,8 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 		return First{source: fromEnvironment}, []byte(p), nil
 	}
 	if cfg.AdminPasswordFile != "" {
-		p, err := ReadPassword(cfg.AdminPasswordFile, "administrator's password", log)
-		return First{source: fromFile}, p, err
+		p, err := secretfile.Read(cfg.AdminPasswordFile, "administrator's password", log)
+		return First{source: fromFile}, []byte(p.Reveal()), err
 	}
 	if !cfg.Dev && !t.IsTerminal(t.Out) {
 		return First{}, nil,
@@ -73,37 +71,6 @@ func firstPassword(cfg config.Config, t Terminal, log *slog.Logger) (First, []by
 	}
 	p := rand.Text()
 	return First{source: madeUp, password: secret.New(p)}, []byte(p), nil
-}
-
-// maxPasswordFile is the maximum size of a password file in bytes, longer than any password.
-const maxPasswordFile = 4096
-
-// ReadPassword reads a password from a file. what names the password in errors. One newline at the
-// end is not part of the password. It refuses a file that other accounts could change. It accepts a
-// file that other accounts can read, with a warning, because systems that distribute secrets create
-// such files.
-func ReadPassword(path, what string, log *slog.Logger) ([]byte, error) {
-	f, err := datadir.OpenFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		log.Warn("a file that contains a password can be read by other accounts",
-			"password", what, "file", path, "mode", info.Mode().String())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPasswordFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
-	}
-	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	switch {
-	case len(b) == 0:
-		return nil, fmt.Errorf("read %s: %s is empty", what, path)
-	case len(b) > maxPasswordFile:
-		return nil, fmt.Errorf("read %s: %s is longer than %d bytes", what, path, maxPasswordFile)
-	}
-	return b, nil
 }
 
 // announce shows the person at the terminal the server's address and the next steps. This text is

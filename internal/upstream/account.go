@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/upstream/note"
 	"github.com/vigate/vigate/internal/upstream/password"
 )
@@ -135,7 +136,7 @@ func (u *Upstream) configure(cfg Config) []error {
 	fresh := map[string]*Account{}
 	for i := range cfg.Accounts {
 		c := &cfg.Accounts[i]
-		if _, err := password.Read(c.PasswordFile, u.opts.Logger); err != nil {
+		if _, err := secretfile.Read(c.PasswordFile, "password", u.opts.Logger); err != nil {
 			errs = append(errs, c.Wrong("password-file", "can't be used: %v", err))
 		}
 		a := u.newAccount(c.Name, c.Username)

@@ -13,9 +13,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/upstream/entrance"
 	"github.com/vigate/vigate/internal/upstream/note"
-	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
@@ -109,7 +109,7 @@ func (u *Upstream) add(s *Session, p *Pool) {
 
 // loginAccount logs in with the password in the account's file.
 func (u *Upstream) loginAccount(ctx context.Context, a *Account, locale string) (*Session, error) {
-	text, err := password.Read(a.file, slog.New(slog.DiscardHandler))
+	text, err := secretfile.Read(a.file, "password", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/upstream/entrance"
 	"github.com/vigate/vigate/internal/upstream/note"
-	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
@@ -130,7 +130,7 @@ func (a *Account) automationSession(ctx context.Context, path string) (*REST, er
 	if err != nil {
 		return nil, err
 	}
-	text, err := password.Read(a.file, slog.New(slog.DiscardHandler))
+	text, err := secretfile.Read(a.file, "password", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAccount, err)
 	}

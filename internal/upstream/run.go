@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/vigate/vigate/internal/upstream/password"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 )
 
 // tick is how often an upstream looks after its sessions.
@@ -149,7 +149,7 @@ func (u *Upstream) forgive() {
 	}
 	u.mu.Unlock()
 	for _, a := range all {
-		text, err := password.Read(a.file, slog.New(slog.DiscardHandler))
+		text, err := secretfile.Read(a.file, "password", slog.New(slog.DiscardHandler))
 		if err != nil {
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
-	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/store/etcd"
 )
@@ -49,11 +49,9 @@ func open(
 		Timeout: cfg.Etcd.Timeout, MaxLag: cfg.Etcd.MaxLag, Now: now, Logger: log,
 	}
 	if o.Username != "" {
-		password, err := serve.ReadPassword(cfg.Etcd.PasswordFile, "etcd's password", log)
-		if err != nil {
+		if o.Password, err = secretfile.Read(cfg.Etcd.PasswordFile, "etcd's password", log); err != nil {
 			return nil, err
 		}
-		o.Password = secret.New(string(password))
 	}
 	return etcd.Open(ctx, o)
 }

@@ -1,55 +1,22 @@
-// Package password reads the passwords with which vigate logs in at upstreams, and remembers which ones
-// the upstreams have refused.
+// Package password remembers which passwords of vigate's accounts an upstream has refused, so that a wrong
+// password in a file does not lock the account out there.
 //
-// [Read] reads a file that only the operator can change. [Refusals] says when a password that was refused
-// may be tried again. It keeps no password, only digests with a key of this process. The package makes no
-// login.
+// [Refusals] says when a password that was refused may be tried again. It keeps no password, only digests with a
+// key of this process. The package makes no login, and reads no files: see package secretfile.
 package password
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret"
 )
-
-// maxSize is the maximum size of a password in bytes.
-const maxSize = 4096
-
-// Read reads a password file. One line end is not part of the password. It refuses a file that other
-// accounts of the machine could change, and logs a warning of one that they can read.
-func Read(name string, logger *slog.Logger) (secret.Text, error) {
-	f, err := datadir.OpenFile(name)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("read password: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		logger.Warn("a file that contains a password can be read by other accounts", "file", name,
-			"mode", info.Mode().String())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSize+3))
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("read password: %w", err)
-	}
-	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	switch {
-	case len(b) == 0:
-		return secret.Text{}, fmt.Errorf("read password: %s is empty", name)
-	case len(b) > maxSize:
-		return secret.Text{}, fmt.Errorf("read password: %s is longer than %d bytes", name, maxSize)
-	}
-	return secret.New(string(b)), nil
-}
 
 // Digest stands for a password of a user. It is made with a key of this process, so that nobody can guess
 // passwords with it elsewhere.

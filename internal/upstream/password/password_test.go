@@ -1,10 +1,6 @@
 package password
 
 import (
-	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,43 +8,6 @@ import (
 	"github.com/vigate/vigate/internal/secret/secrettest"
 	"github.com/vigate/vigate/internal/testclock"
 )
-
-func TestAFileIsAPasswordWithoutItsLineEnd(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "password")
-	for content, want := range map[string]string{
-		"pass": "pass", "pass\n": "pass", "pass\r\n": "pass", "pass\n\n": "pass\n", " p a ss ": " p a ss ",
-		"\n": "", "": "",
-		strings.Repeat("x", maxSize): strings.Repeat("x", maxSize), strings.Repeat("x", maxSize+1): "",
-		strings.Repeat("x", maxSize) + "\r\n": strings.Repeat("x", maxSize), strings.Repeat("x", maxSize+3): "",
-	} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := Read(name, slog.New(slog.DiscardHandler))
-		if got.Reveal() != want || (err == nil) != (want != "") {
-			t.Errorf("%.20q of %d bytes: %d bytes, %v", content, len(content), len(got.Reveal()), err)
-		}
-	}
-}
-
-func TestAFileThatOthersCanChangeIsRefusedAndOneThatTheyCanReadIsReported(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "password")
-	var log strings.Builder
-	logger := slog.New(slog.NewTextHandler(&log, nil))
-	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o644: true, 0o620: false, 0o602: false} {
-		log.Reset()
-		if err := os.WriteFile(name, []byte("pass"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(name, mode); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Read(name, logger)
-		if (err == nil) != ok || strings.Contains(log.String(), "can be read") != (mode == 0o644) {
-			t.Errorf("%v: %v, log %q", mode, err, log.String())
-		}
-	}
-}
 
 func TestARefusedPasswordIsTriedLessAndLessOften(t *testing.T) {
 	clock := testclock.New(time.Time{})
