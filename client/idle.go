@@ -64,7 +64,7 @@ func (c *Client) IdleTimeout(ctx context.Context) (time.Duration, error) {
 // minutes returns the value of an option that is a number of minutes, or a text such as "90s". It returns 0 for any
 // other value.
 func minutes(value any) time.Duration {
-	const most = 365 * 24 * 60 // minutes; more is no time-out that a program needs to care for
+	const most = 365 * 24 * 60 // minutes; a longer time-out needs no keep-alive
 	var n int64
 	switch v := value.(type) {
 	case int32:

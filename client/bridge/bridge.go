@@ -24,8 +24,8 @@ import (
 // does. Its requests have the token that c has at that moment. So both stay on one session also when c logs in
 // again (see [client.Config].Login), and when the program logs in through govmomi: c then has the new session.
 //
-// Programs that govmomi makes of the result, such as those for other services, take over the session of the moment
-// when they are made. Closing c does not close the result.
+// A client that govmomi makes from the result, for example for another service, keeps the session that was current
+// when it was made. Closing c does not close the result.
 func Vim25(ctx context.Context, c *client.Client) (*vim25.Client, error) {
 	u, err := url.Parse(c.URL())
 	if err != nil {
@@ -51,7 +51,7 @@ func Vim25(ctx context.Context, c *client.Client) (*vim25.Client, error) {
 func trust(to, from *http.Transport) {
 	to.Proxy, to.DialContext, to.DialTLSContext = from.Proxy, from.DialContext, from.DialTLSContext
 	if to.TLSClientConfig = from.TLSClientConfig.Clone(); to.TLSClientConfig != nil {
-		to.TLSClientConfig.NextProtos = nil // those that from speaks
+		to.TLSClientConfig.NextProtos = nil // the versions that from can use
 	}
 }
 

@@ -153,7 +153,8 @@ func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config, boo
 		if bad {
 			failed++
 		}
-		// The test has logged out again. What failed to is reported by the server's next start.
+		// The test has logged out again. If a logout failed, the next start of the server reports
+		// the session.
 		_ = u.Drain(ctx)
 	}
 	if refused {

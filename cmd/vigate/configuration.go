@@ -64,8 +64,8 @@ type configuration struct {
 	upstreams []upstream.Config
 }
 
-// load reads the configuration. Its error joins all mistakes, and ends the program with the exit code for
-// wrong usage. The result then has what could be read of the sections.
+// load reads the configuration. Its error joins all mistakes, and ends the program with the exit code for wrong
+// usage. The result then has the sections as far as they could be read.
 func (in *inputs) load() (configuration, error) {
 	c := configuration{identity: identity.Defaults()}
 	src, err := readConfig(in.path())

@@ -33,8 +33,8 @@ func Lacking(has, before, after Set) []Privilege {
 type Grantor struct {
 	By  event.Actor // the actor in events
 	Who Subject
-	// Groups returns the groups of a user, from which the user has authority if its own permission
-	// is removed. If nil, users are in no groups.
+	// Groups returns the groups of a user. Their permissions apply to the user if its own
+	// permission is removed. If nil, users are in no groups.
 	Groups func(principal.Name) []string
 
 	server bool

@@ -51,9 +51,9 @@ func (m *Manager) hash(ctx context.Context, password []byte) (hash, error) {
 	return h, nil
 }
 
-// Digest returns the Argon2id hash of a password with a salt, at the cost of the passwords of local users,
-// after waiting for its turn among them. It is for passwords that another server vouches for. It returns
-// ErrBusy if too many passwords are being hashed, or ctx's error.
+// Digest returns the Argon2id hash of a password with a salt, at the cost of the passwords of local users, after
+// waiting for its turn among them. It is for passwords that another server has verified. It returns ErrBusy if too
+// many passwords are being hashed, or ctx's error.
 func (m *Manager) Digest(ctx context.Context, from Caller, name string, salt, password []byte) ([]byte, error) {
 	leave, err := m.gate.enter(ctx, from, name)
 	if err != nil {

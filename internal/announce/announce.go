@@ -1,10 +1,10 @@
-// Package announce tells other programs on the machine how far a server is: the service manager that
-// started it, and any program that waits for a file.
+// Package announce reports the state of a server to other programs on the machine: to the service manager that
+// started it, and to any program that waits for a file.
 //
-// The service manager is told by systemd's notification protocol (sd_notify(3), `Type=notify` in a unit):
-// when the server serves, when it begins to stop, and a line about its state in between. The file, see
-// [State], exists exactly as long as the server serves. So a program can start a server on any free port,
-// wait for the file, and read from it where the server is. Nothing that the package writes is secret.
+// The service manager gets notifications in systemd's protocol (sd_notify(3), `Type=notify` in a unit): when the
+// server serves, when it begins to stop, and a line about its state in between. The file, see [State], exists exactly
+// as long as the server serves. So a program can start a server on any free port, wait for the file, and read from it
+// where the server is. Nothing that the package writes is secret.
 package announce
 
 import (
@@ -18,22 +18,22 @@ import (
 
 // Options are the parameters of an Announcer.
 type Options struct {
-	// Socket is the address of the service manager's socket, the value of NOTIFY_SOCKET. It is a path, or
-	// the name of an abstract socket after an @. If empty, no service manager is told anything.
+	// Socket is the address of the service manager's socket, the value of NOTIFY_SOCKET. It is a path, or the name of
+	// an abstract socket after an @. If empty, no service manager is notified.
 	Socket string
 	// File is the path of the ready file. If empty, there is none.
 	File   string
 	Logger *slog.Logger // nil: slog.Default
 }
 
-// Announcer tells others about one server. All methods of a nil Announcer do nothing.
+// Announcer reports the state of one server. All methods of a nil Announcer do nothing.
 type Announcer struct {
 	socket string
 	logger *slog.Logger
 
-	mu   sync.Mutex // guards the fields below, and the order of what is told
+	mu   sync.Mutex // guards the fields below, and the order of the notifications
 	file readyFile
-	// stopping is set once the server has begun to stop. Nothing but the end is told from then on.
+	// stopping is set once the server has begun to stop. From then on, only the end is reported.
 	stopping bool
 	status   string // the last line about the state
 }
@@ -48,8 +48,8 @@ func New(o Options) (*Announcer, error) {
 	return a, nil
 }
 
-// Serving tells that the server serves. It returns an error if the ready file can't be written, because the
-// program that waits for it would wait in vain.
+// Serving reports that the server serves. It returns an error if the ready file can't be written, because a program
+// may be waiting for it.
 func (a *Announcer) Serving(s State, status string) error {
 	if a == nil {
 		return nil
@@ -67,8 +67,8 @@ func (a *Announcer) Serving(s State, status string) error {
 	return nil
 }
 
-// Status tells the service manager one line about the server's state, unless it was told the same line
-// before. The line is shown by `systemctl status`.
+// Status sends the service manager one line about the server's state, unless it is the line that was sent last. The
+// line is shown by `systemctl status`.
 func (a *Announcer) Status(text string) {
 	if a == nil {
 		return
@@ -82,8 +82,8 @@ func (a *Announcer) Status(text string) {
 	a.notify("STATUS=" + oneLine(text))
 }
 
-// Stopping tells that the server begins to stop, and why a part of it takes time. It removes the ready file.
-// It may be called several times.
+// Stopping reports that the server begins to stop, and why a part of that takes time. It removes the ready file. It
+// may be called several times.
 func (a *Announcer) Stopping(status string) {
 	if a == nil {
 		return

@@ -16,8 +16,8 @@ import (
 	"github.com/vigate/vigate/internal/datadir"
 )
 
-// State is the content of the ready file, as JSON. It says where a server is and how to trust it. None of it
-// is secret.
+// State is the content of the ready file, as JSON. It has the addresses of a server, and the thumbprint by which to
+// trust it. None of it is secret.
 type State struct {
 	// URL is how a program on this machine reaches the server: https://127.0.0.1:8989, without HTTPS
 	// http://127.0.0.1:8990, and without both unix:///run/vigate/sock.

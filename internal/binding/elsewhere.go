@@ -14,7 +14,7 @@ type Elsewhere interface {
 	Objects() []*vim.Object
 }
 
-// Exchange is a request whose call is carried out elsewhere, and what is needed to answer it.
+// Exchange is a request whose call another server executes, with everything that its answer needs.
 type Exchange struct {
 	W      http.ResponseWriter
 	R      *http.Request

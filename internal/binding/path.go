@@ -39,8 +39,8 @@ func withURL(r *http.Request, u *url.URL) *http.Request {
 	return &changed
 }
 
-// PlainHost reports whether a Host header of a client can stand in every kind of text: it has only the
-// characters of names, addresses and ports.
+// PlainHost reports whether a Host header of a client is safe in text of every kind: it has only the characters of
+// names, addresses and ports.
 func PlainHost(host string) bool {
 	for i := range len(host) {
 		c := host[i]

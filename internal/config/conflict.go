@@ -7,7 +7,7 @@ import (
 
 // conflict is a rule about keys whose values are well-formed by themselves.
 type conflict struct {
-	// keys are those that the rule reads. The first is the one that the mistake is about.
+	// keys are the keys that the rule reads. The mistake is about the first.
 	keys []string
 	// problem returns what is wrong, or "". It continues a sentence that begins with the first key.
 	problem func(c *Config) string
@@ -108,8 +108,8 @@ func (l *loader) judge(rules []conflict) {
 	}
 }
 
-// blame returns where the first of the keys is set that is set at all. If none is, one of them is missing
-// in the file, or without a file on the command line.
+// blame returns the origin of the first of the keys that is set. If none is, one of them is missing in the file, or
+// without a file on the command line.
 func (l *loader) blame(keys []string) string {
 	for _, key := range keys {
 		if from, ok := l.from[key]; ok {

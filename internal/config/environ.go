@@ -10,7 +10,8 @@ import (
 // max-sessions.
 const Prefix = "VIGATE_SERVE_"
 
-// FileVariable is the name of the environment variable with the path of the configuration file. It is no key.
+// FileVariable is the name of the environment variable with the path of the configuration file. The configuration
+// file can't set it.
 const FileVariable = Prefix + "CONFIG"
 
 // Variable returns the name of the environment variable that sets the key.

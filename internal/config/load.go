@@ -133,7 +133,8 @@ func (l *loader) wrong(from, key, format string, args ...any) {
 	l.errs = append(l.errs, &Error{From: from, Key: key, Problem: fmt.Sprintf(format, args...)})
 }
 
-// set sets a key to values that replace those of before. A key that is no list has the last of them.
+// set sets a key to the values, which replace its earlier ones. A key that is not a list gets the
+// last value.
 func (l *loader) set(from string, k Key, values []string) {
 	if len(values) > maxList {
 		l.wrong(from, k.Name, "has more than %d values", maxList)

@@ -8,20 +8,20 @@
 // Section, and add it to the list in internal/serve/console.go:
 //
 //   - Title is the key of a text. Texts are in package locale, in all of its languages.
-//   - Needs names a row of the API. The section is in the navigation if the caller may use that row. What a page
-//     itself offers, it decides in the same way, with [Request.May].
+//   - Needs names a row of the API. The section is in the navigation if the caller may use that row. A page decides
+//     in the same way which actions it offers, with [Request.May].
 //   - Pages are functions by the pattern of their path. A page reads properties with [Get], or long lists with
 //     [Open], makes calls with [Request.Do], and ends with [Request.Page] or [Request.Redirect]. It returns each
 //     error: the fault of a call becomes a page with the fault's text, or the page for the login.
 //   - Templates come from package page. They get a page.Data, whose Body is what the page passed to Request.Page.
 //
-// The console itself does for each page what all need. It finds the session of the cookie; a page counts as one
-// call of it, however much the page reads. It refuses requests of other origins, and POST requests without the
-// token of the session's forms, which a form must contain as the hidden field "token". It bounds bodies, and sets
+// The console does the work that all pages have in common. It finds the session of the cookie. A page counts as one
+// call of this session, however much the page reads. It refuses requests of other origins, and POST requests without
+// the token of the session's forms, which a form must contain as the hidden field "token". It bounds bodies, and sets
 // the headers, of which the Content-Security-Policy allows no style or script in the page itself.
 //
 // # Cookie
 //
 // The cookie is the console's own, see [Console.CookieName]. Its value is the token of a session, as in the other
-// bindings, but these do not look at this cookie, and the console looks at no other.
+// bindings. But the other bindings ignore this cookie, and the console ignores all others.
 package console

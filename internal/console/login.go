@@ -113,7 +113,7 @@ func (x *Request) loginKerberos() error {
 	})
 }
 
-// negotiate asks the browser for a token of Kerberos. What the answer shows is for a browser that has none.
+// negotiate asks the browser for a token of Kerberos. The page in the answer is for a browser that has no such token.
 func (x *Request) negotiate(token string) error {
 	x.w.Header().Set("WWW-Authenticate", strings.TrimSpace("Negotiate "+token))
 	return x.showLogin(http.StatusUnauthorized, loginBody{

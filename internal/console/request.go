@@ -30,7 +30,7 @@ const (
 	manager = "SessionManager"
 )
 
-// Request is a request for a page, and its answer. Only one goroutine may use it at a time, but for Do.
+// Request is a request for a page, and its answer. Only one goroutine may use it at a time, except for the method Do.
 type Request struct {
 	console *Console
 	w       http.ResponseWriter
@@ -73,7 +73,7 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, to route) {
 	x.call, _ = binding.NewCall(r, bindingName)
 	x.call.Object = types.ManagedObjectReference{Type: "Console", Value: "console"}
 	x.call.Name, x.call.Release = to.name, vim.FirstRelease
-	// Whatever else the request brings is for the other bindings.
+	// Other credentials of the request are for the other bindings.
 	x.call.Token, x.call.HTTP.Ticket, x.call.Proof = c.token(r), secret.Text{}, vim.Proof{}
 	foreign := vim.Foreign{
 		Privilege: vim.View, OwnSession: true, Waits: to.stream, Measured: "Console", Operation: to.name,
@@ -163,15 +163,15 @@ func statusOf(f *vim.Fault) int {
 	return http.StatusBadRequest
 }
 
-// problem answers with a page that says why there is no other one.
+// problem answers with a page that explains why the requested page can't be shown.
 func (x *Request) problem(status int, key string) { x.answer(status, x.Text(key)) }
 
 func (x *Request) answer(status int, text string) {
 	x.write(x.console.shared, status, "error", x.data(x.Text("console.error"), text))
 }
 
-// Page answers with a page of the section: the template around which the layout is, and what it shows. It is an error
-// if the session has ended in the meantime.
+// Page answers with a page of the section: the layout around the template, which shows body. It is an error if the
+// session has ended in the meantime.
 func (x *Request) Page(template, title string, body any) error {
 	if err := x.console.API.Wanted(x.Context(), &x.call); err != nil {
 		return err

@@ -4,8 +4,8 @@
 // An account that can write to the data directory can make itself administrator. So the directory,
 // the files that the server keeps in it, and all directories above it must belong to the server's
 // account or to root, and no other account may write to them. No other account may read the files
-// that contain private keys: who reads the store can issue tokens for everybody. [Open] checks that;
-// [OpenFile] applies the rule for writing to files that an operator names.
+// that contain private keys: with the keys in the store, it could issue tokens for every user.
+// [Open] checks that; [OpenFile] applies the rule for writing to files that an operator names.
 //
 // The checks go from the root of the file system down. Once a directory has passed, only the
 // server's account and root can replace it, so a path that was checked can't change afterwards.

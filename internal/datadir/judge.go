@@ -14,8 +14,8 @@ import (
 type judge struct {
 	uid    uint32
 	groups []uint32 // the groups of the account
-	// owner returns the owner and group of a file. known is false if the system does not tell; then
-	// modes mean nothing either, and only the types of files are checked.
+	// owner returns the owner and group of a file. known is false if the system does not report it;
+	// then modes mean nothing either, and only the types of files are checked.
 	owner func(fs.FileInfo) (uid, gid uint32, known bool)
 }
 

@@ -1,10 +1,10 @@
-// Package front is a front of the gateway up to the point where calls are passed on: who may log in
-// there, what the API of the front is, and as whom a client session acts at the upstream.
+// Package front makes the part of a front that does not pass calls on: who may log in, the API of the front's own
+// objects, and the upstream account as which a client session acts. Package gateway passes the other calls on.
 //
-// A [Front] is made for one upstream. With accounts, its users are principals of this server, and
-// [Front.Choose] finds the account of a session. With pass-through, its users are those of the upstream:
-// they log in by their passwords there, have their privileges there, and their sessions end when the
-// upstream has none of theirs any more.
+// A [Front] is made for one upstream. With accounts, its users are principals of this server, and [Front.Choose]
+// finds the account of a session. With pass-through, its users are those of the upstream: they log in with their
+// passwords there, have their privileges there, and their sessions end when the upstream has no session of theirs any
+// more.
 package front
 
 import (
@@ -131,7 +131,8 @@ func (f *Front) Open(manager string) (*vim.API, error) {
 	return api, sessionmanager.Serve(api, f.domain, m)
 }
 
-// Reload takes over the accounts of another configuration: who acts as which. No session ends.
+// Reload applies the accounts of another configuration, and which principals act as which account.
+// No session ends.
 func (f *Front) Reload(cfg upstream.Config) {
 	c := &current{rules: newRules(cfg.Accounts, f.o.Domain.DefaultDomain()), verifyFor: cfg.VerifyFor}
 	if cfg.Mode == settings.Private {
@@ -184,7 +185,7 @@ func (f *Front) user(l *session.Live, identity *session.Identity) (*upstream.Acc
 		f.keep(l, a)
 		return a, nil
 	}
-	// The session is of no use any more: its client must log in, and can't as long as it has a session.
+	// The session is useless now: its client must log in again, and it can't while it has a session.
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
 	if err := f.domain.Sessions.End(ctx, l, session.Logout(l.Session())); err != nil &&
@@ -256,8 +257,8 @@ func (f *Front) release(key session.Key) {
 	}
 }
 
-// permits reports what a pass-through session may do with the front's SessionManager: what the upstream
-// says. Whoever has a session may view, as in vCenter.
+// permits reports what a pass-through session may do with the front's SessionManager. The upstream decides that.
+// Every session may view, as in vCenter.
 func (f *Front) permits(ctx context.Context, l *session.Live, privilege access.Privilege) (bool, error) {
 	if privilege == vim.View {
 		return true, nil

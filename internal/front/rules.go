@@ -9,7 +9,7 @@ import (
 	"github.com/vigate/vigate/internal/upstream/settings"
 )
 
-// rules say which account is for whom. The first account in the configuration counts.
+// rules map principals to accounts. If several accounts fit, the first in the configuration counts.
 type rules struct {
 	names      []string       // of the accounts
 	principals map[string]int // account by principal.Name.Key

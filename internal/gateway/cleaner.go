@@ -33,7 +33,8 @@ const (
 	cleanTime   = 30 * time.Second // of one call
 )
 
-// do runs f in the background. The length of the queue is bounded by what clients own.
+// do runs f in the background. The number of objects that clients own bounds the length of the
+// queue.
 func (c *cleaner) do(f func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,14 +1,14 @@
-// Package gateway serves the calls of a front: it passes them on to the upstream server with a session that
-// vigate holds there, and serves itself what is about the client's own session.
+// Package gateway serves the calls of a front. It serves calls about the client's own session itself, and passes the
+// others on to the upstream server, in a session that vigate has there.
 //
-// A [Front] reads a request once and decides what happens to it. SessionManager is that of the front. What
-// everybody may know of the upstream is answered from memory. All else needs a session of the front, which
-// decides the account at the upstream; it is passed on with the ids of objects translated, and its answer
-// streams back with the ids translated again. Package message changes the bytes, package owned knows which
-// client owns which object, and package upstream holds the sessions.
+// A [Front] reads a request once and decides who answers it. The front itself has the SessionManager. Public facts
+// about the upstream are answered from memory. Every other call needs a session of the front, which decides the
+// account at the upstream. The call is passed on with the ids of objects translated, and its answer is streamed back
+// with the ids translated again. Package message changes the bytes, package owned knows which client owns which
+// object, and package upstream holds the sessions.
 //
-// When an upstream session turns out to be gone, the call is made again on another one, since nothing was
-// done. Only a client that owned something on it has to log in again.
+// If an upstream session turns out to be gone, the upstream has not executed the call, so the call is repeated in
+// another session. Only a client that owned objects of the lost session has to log in again.
 package gateway
 
 import (

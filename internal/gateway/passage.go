@@ -35,8 +35,7 @@ type passage struct {
 	held    bool // the table holds the session for this call
 	// reader is the id of the shared collector that is used instead of the one that the client named.
 	reader string
-	// on is the object of the client that is called, or that stands behind its default collector. It may be
-	// nil.
+	// on is the client's object that is called, or the collector that serves as its default collector. It may be nil.
 	on *object
 	// retrieval is set if vigate's own objects are among those that are read.
 	retrieval *retrieval
@@ -140,7 +139,7 @@ func (p *passage) allowed() *vim.Fault {
 	return p.allowedAs(name)
 }
 
-// allowedAs checks that the account may be used for what has one of the names.
+// allowedAs checks that the account may be used for an operation with one of the names.
 func (p *passage) allowedAs(names ...string) *vim.Fault {
 	account, err := p.Choose(p.live)
 	if err != nil {
@@ -165,7 +164,7 @@ func (p *passage) attempt(ctx context.Context) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is foreign is refused before the upstream is asked anything.
+	// An object of another client is refused before anything is sent to the upstream.
 	if err := p.known(); err != nil {
 		return nil, err
 	}

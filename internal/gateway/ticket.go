@@ -16,8 +16,8 @@ func (p *passage) Thumbprint(text string) string {
 	return p.ownThumbprint()
 }
 
-// ownThumbprint returns the thumbprint of the certificate that the client of the call has seen, or "" if that is
-// not the front's: then a client goes on with what it trusts already.
+// ownThumbprint returns the thumbprint of the certificate that the client of the call has seen, or "" if that is not
+// the front's. The client then trusts the certificates that it trusted before.
 func (p *passage) ownThumbprint() string {
 	if p.Front.Thumbprint == nil || p.call.VIM.Peer == nil || !p.call.VIM.Peer.TLS {
 		return ""

@@ -13,7 +13,7 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Access says what a request does that is no call at /sdk.
+// Access is the effect of a request that is not a call at /sdk.
 type Access struct {
 	// Prefix is that of the path's service, for the methods of the account, and Path the whole path.
 	Prefix, Path string
@@ -105,8 +105,8 @@ func (v *Visit) AskQuery(query string) (_ string, ok bool) {
 }
 
 // AskBody does the same for a body. In a message of SOAP, the header vcSessionCookie becomes the cookie of the
-// upstream's session: services beside the SDK know the session by it. A body with the client's token elsewhere
-// does not pass. If strict is set, nor does XML that is no message, because the token could be hidden in it.
+// upstream's session: services beside the SDK know the session by it. A body with the client's token elsewhere is
+// refused. If strict is set, XML that is not a message is refused as well, because the token could be hidden in it.
 func (v *Visit) AskBody(text string, strict bool) (string, *vim.Fault) {
 	c := v.p.call.VIM
 	m, err := message.Parse([]byte(text), message.Watch{Object: v.p.table.Odd()})

@@ -197,8 +197,8 @@ const closeTime = time.Second
 
 // Close ends the simulator and removes its files.
 //
-// A wait for updates whose session has ended goes on in the simulator for ever, whatever becomes of its connection. So
-// Close leaves behind the calls that are not over soon.
+// In the simulator, a wait for updates whose session has ended goes on for ever, even if its connection is closed. So
+// Close does not wait for such calls.
 func (i *Inventory) Close() {
 	i.close.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)

@@ -1,6 +1,6 @@
-// Package lab runs a whole vigate server inside another program: in the tests of other projects, which use it
-// through package vigatetest, and in the command vigate-lab. The server is assembled by package serve like any
-// other. Its data is in memory.
+// Package lab runs a whole vigate server inside another program: in the tests of other projects, through package
+// vigatetest, and in the command vigate-lab. The server is assembled by package serve like any other. Its data is in
+// memory.
 //
 // [Start] opens a [Server] with users and roles. [Server.Restart] ends the server and starts it again with the
 // same data at the same address.
@@ -45,7 +45,8 @@ type Options struct {
 	Now       func() time.Time // clock of the server; nil: time.Now
 	Logger    *slog.Logger     // nil: nothing is logged
 
-	// Inventory is what the simulator behind the server has. If nil, there is no simulator and no front.
+	// Inventory describes the inventory of the simulator behind the server. If nil, there is no simulator and no
+	// front.
 	Inventory *Model
 	// FrontListen and FrontPlainHTTP are the addresses of the front. If both are empty, the front is at a
 	// free port of the loopback address.

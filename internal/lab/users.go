@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/serve"
 )
 
-// origin is the user that the log of events names for what the lab does.
+// origin is the user that events name for changes by the lab itself.
 const origin = "vigate-lab"
 
 // The users of a lab, besides those that a test adds.

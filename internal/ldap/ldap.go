@@ -64,7 +64,7 @@ type Settings struct {
 const (
 	dialTimeout    = 3 * time.Second  // to connect to a server, with TLS
 	requestTimeout = 5 * time.Second  // for one request to a server
-	workTimeout    = 12 * time.Second // for all requests of one operation, on whatever servers
+	workTimeout    = 12 * time.Second // for all requests of one operation, on all servers together
 	deadTime       = 5 * time.Second  // how long a server that failed is not tried again
 	idleTime       = time.Minute      // how long an unused connection is kept
 	connectionLife = 5 * time.Minute  // after that, the first server is preferred again

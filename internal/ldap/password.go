@@ -13,10 +13,10 @@ import (
 	"github.com/vigate/vigate/internal/session"
 )
 
-// Verify checks the password of a user by a bind. The directory decides about locks after failed
-// logins and about passwords that have expired. For a name that nobody has, Verify makes a bind as
-// well, so that it costs as much. It makes the same bind for a caller that is locked: the directory must
-// not count the guesses of such a caller against the user.
+// Verify checks the password of a user by a bind. The directory decides about locks after failed logins and about
+// passwords that have expired. For a name that nobody has, Verify makes a bind as well, so that it costs as much. It
+// makes the same bind for a caller that is locked, so that the directory does not count the guesses of such a caller
+// as failures of the user.
 //
 // Errors: login.ErrRejected for a wrong password and for every user that may not log in,
 // login.ErrBusy, ErrUnavailable.

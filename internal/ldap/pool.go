@@ -11,7 +11,8 @@ import (
 	"github.com/vigate/vigate/internal/directory"
 )
 
-// pool holds connections of one kind. There are no more than operations at once: see Source.turns.
+// pool holds connections of one kind. It has at most one connection for each operation in progress:
+// see Source.turns.
 type pool struct {
 	servers *servers
 	prepare func(*connection) error // makes a new connection ready for use; may be nil

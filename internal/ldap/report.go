@@ -22,7 +22,7 @@ type reports struct {
 	domain string
 
 	mu   sync.Mutex // guards what follows
-	down bool       // the last line says that the directory is not available
+	down bool       // whether the last logged line reports an outage
 	last time.Time  // when a line said so last
 	more int        // failures since then
 }

@@ -41,7 +41,7 @@ type servers struct {
 	now      func() time.Time
 	logger   *slog.Logger
 
-	mu sync.Mutex // guards the members of the servers that say so
+	mu sync.Mutex // guards the fields of each server whose comments name it
 }
 
 const maxServers = 8

@@ -17,9 +17,8 @@ const (
 // grid delays the answers to failed logins to fixed times: whole multiples of a period after the request
 // arrived. So the time of an answer does not tell which source refused the credential, nor why.
 //
-// A failed login waits after it was decided, counted and posted: it holds no lock and no turn. The number of
-// logins is bounded before they are checked. A bound on those that wait would tell apart the failed ones
-// among those that it refuses.
+// A failed login waits after it was decided, counted and posted: it holds no lock and no turn. The number of logins
+// is bounded before they are checked. A bound on waiting logins would reveal which of the refused logins had failed.
 type grid struct {
 	every time.Duration // 0: answers are not delayed
 	now   func() time.Time

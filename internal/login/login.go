@@ -46,9 +46,9 @@ type Credential interface {
 	Claims() string
 }
 
-// Delayed is a Credential for which the answer to a failed login is delayed to a multiple of
-// GateOptions.Grid: then its time tells nothing about the cause. And a client that sends bad credentials
-// without end spends its time waiting, not the server's time with their verification.
+// Delayed is a Credential for which the answer to a failed login is delayed to a multiple of GateOptions.Grid. So the
+// time of the answer does not reveal the cause. And a client that sends bad credentials without end spends its time
+// waiting, not the server's time with their verification.
 type Delayed interface{ Delayed() }
 
 // Password is a user name with a password, or with a local ticket.
@@ -116,9 +116,9 @@ const (
 	ServiceKind TicketKind = "service"
 )
 
-// TicketOf returns the kind of ticket that the credential is, or claims to be. It returns "" if the
-// credential is no ticket, or does not tell: a name without a domain may be that of a local user or of
-// an account of the operating system. The password of such an account is always a ticket.
+// TicketOf returns the kind of ticket that the credential is, or claims to be. It returns "" if the credential is not
+// a ticket, or if that is not certain: a name without a domain may belong to a local user or to an account of the
+// operating system. The password of such an account is always a ticket.
 func TicketOf(c Credential, defaultDomain string) TicketKind {
 	switch c := c.(type) {
 	case CloneTicket:

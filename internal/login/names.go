@@ -24,7 +24,7 @@ type name struct {
 	own    throttle.Counter
 	pairs  *throttle.Table // by network; nil until there is a failure
 	usual  []visit         // networks that it logged in from, the latest last
-	over   time.Duration   // the time from which on nothing in it counts
+	over   time.Duration   // the time after which none of its failures count
 	listed *list.Element   // in names.ages
 }
 

@@ -68,7 +68,7 @@ func (t tally) plus(o tally) tally {
 
 // allowance limits the number of events that may be posted. The zero value is a full allowance.
 type allowance struct {
-	used float64   // as of at
+	used float64   // the used part of the allowance at the time at
 	at   time.Time // latest change
 }
 

@@ -60,7 +60,7 @@ func (s *Spent) View() store.View {
 	return store.NewView([]store.Kind{store.Spent}, s.reset, s.put, s.delete, s.whole)
 }
 
-// reset implements the view's Reset. What was spent before remains so until whole.
+// reset implements the view's Reset. Until whole, the proofs that were spent before count as spent.
 func (s *Spent) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -88,10 +88,9 @@ func (c *Checker) Check(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Disown ends the sessions of users of domains that no source of the configuration is for, and those in
-// which such a user acts as another. It ends only sessions that are older than Since: while the servers of
-// a cluster get a new configuration one after the other, another server may already know a source that this
-// one does not know.
+// Disown ends the sessions of users whose domain has no source in the configuration, and the sessions in which such a
+// user acts as another. It ends only sessions that are older than Since: while the servers of a cluster get a new
+// configuration one after the other, another server may already know a source that this one does not know.
 func (c *Checker) Disown(ctx context.Context) error {
 	if c.Vouched == nil {
 		return nil
@@ -206,7 +205,8 @@ func (r *round) goesOn() bool {
 	return r.inRow < enough
 }
 
-// count counts the outcome for a user. answered says that nothing is wrong but the user.
+// count counts the outcome for a user. answered is set if the source and the store can be used, so
+// that a failure concerns this user alone.
 func (r *round) count(u *user, answered bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,9 +1,9 @@
-// Package reference makes the pages of docs/reference from the program: its commands, and the operations,
-// options, events and paths of the server. So a page can't say something else than the program.
+// Package reference makes the pages of docs/reference from the program: its commands, and the operations, options,
+// events and paths of the server. So a page can't contradict the program.
 //
-// Each function returns one page in Markdown. Tests compare the pages with the files, and write the files if
-// they are run with -update. The package describes what the tables of the program have. What no table has, such
-// as a difference to vCenter, is in tables of its own, whose names are checked.
+// Each function returns one page in Markdown. Tests compare the pages with the files, and write the files if they are
+// run with -update. The package describes what the tables of the program have. Facts that the program's tables lack,
+// such as differences to vCenter, are in tables of this package. Tests check that the names in these tables exist.
 package reference
 
 import "strings"

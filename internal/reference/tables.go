@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/vijson"
 )
 
-// Differs says how operations differ from those of vCenter, by object and operation.
+// Differs describes differences to vCenter, by object and operation.
 var Differs = map[string]string{
 	"SessionManager.AcquireCloneTicket": "the ticket lives for the option vigate.ticket.lifetime, and " +
 		"never longer than its session",

@@ -1,5 +1,5 @@
-// Package saml knows SAML 2.0 assertions, which are the security tokens of vCenter, and the two ways
-// in which clients send them: in the WS-Security header of a SOAP message, and in the HTTP header
+// Package saml reads, verifies and makes SAML 2.0 assertions, which are the security tokens of vCenter. It also reads
+// the two forms in which clients send them: in the WS-Security header of a SOAP message, and in the HTTP header
 // Authorization with the scheme SIGN.
 //
 // A [Verifier] verifies an assertion: the signature of a trusted [Issuer], the form, and the

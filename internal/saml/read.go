@@ -275,7 +275,7 @@ func (r *reader) authentication(e xmlsig.Element) error {
 	for _, p := range parts {
 		inner, ok := p.Children()
 		if !ok || !p.Is(nsAssertion, "AuthnContext") {
-			continue // where the subject was, which says nothing here
+			continue // the location of the subject, which has no meaning here
 		}
 		for _, c := range inner {
 			if c.Is(nsAssertion, "AuthnContextClassRef") {
@@ -304,7 +304,7 @@ func (r *reader) attributes(e xmlsig.Element) error {
 	return nil
 }
 
-// attribute reads one attribute of the subject. Others than these say nothing here.
+// attribute reads one attribute of the subject. Other attributes are ignored.
 func (r *reader) attribute(a xmlsig.Element) error {
 	name := a.Attribute("", "Name")
 	switch name {

@@ -43,9 +43,8 @@ func (n *Node) newChecker() *recheck.Checker {
 	}
 }
 
-// vouched reports whether a source is for the domain. The password of a user of an upstream is kept
-// nowhere, so the sessions of such users end with the server through which they logged in. In a cluster
-// that may be another one.
+// vouched reports whether the domain has a source. The password of a user of an upstream is kept nowhere, so the
+// sessions of such users end with the server at which they logged in. In a cluster that may be another server.
 func (n *Node) vouched(domain string) bool {
 	if front, _, ok := (principal.Name{Domain: domain}).Upstream(); ok {
 		return n.fresh != nil && slices.ContainsFunc(n.fronts, func(f *frontServer) bool {

@@ -43,8 +43,8 @@ type Options struct {
 	Policy func(session.Policy) session.Policy
 	// Around wraps the handlers of all listeners. If nil, they are not wrapped.
 	Around func(http.Handler) http.Handler
-	// Guest says that the process belongs to another program, which may open many servers: its garbage
-	// collector is left alone, and the key of the token service is made only when the first token is issued.
+	// Guest means that the process belongs to another program, which may open many servers. Then the garbage
+	// collector is not tuned, and the key of the token service is made only when the first token is issued.
 	Guest bool
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/serve/process"
 )
 
-// statusEvery is how often the service manager is told the server's state, if it has changed.
+// statusEvery is how often the service manager gets the server's state, if it has changed.
 const statusEvery = 10 * time.Second
 
 // whereabouts returns what other programs may know about the server once it listens.
@@ -94,7 +94,7 @@ func (n *Node) status() string {
 	return "serving " + s
 }
 
-// tellStatus is the periodic task that tells the service manager the state.
+// tellStatus is the periodic task that sends the state to the service manager.
 func (n *Node) tellStatus(context.Context) error {
 	n.outside.Status(n.status())
 	return nil

@@ -81,7 +81,8 @@ func (n *Node) newPassing(f *frontServer, id string) (*passing, *vim.API, error)
 	return p, api, nil
 }
 
-// showUpstream adds to the API of a front what operators see of its upstream, and of those who use it.
+// showUpstream adds to the API of a front the managed object that shows its upstream and the clients of it to
+// operators.
 func (n *Node) showUpstream(f *frontServer, api *vim.API) error {
 	return manager.Serve(api, manager.Options{
 		Upstreams: func() []*upstream.Upstream { return []*upstream.Upstream{f.upstream} }, Clients: n.clients,

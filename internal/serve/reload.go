@@ -27,7 +27,7 @@ type reload struct {
 	seen stamp
 }
 
-// stamp tells one state of a file from another.
+// stamp identifies a state of a file.
 type stamp struct {
 	changed time.Time
 	size    int64
@@ -100,8 +100,8 @@ func (r *reload) now(why string) {
 	r.node.logger.Info("accounts and limits of the upstreams were read again", "because", why)
 }
 
-// takeOver sets the accounts and limits of the upstreams. The error joins what needs a restart, and what
-// can't be used; everything else is in force.
+// takeOver sets the accounts and limits of the upstreams. The error joins the changes that need a restart and those
+// that can't be used; all others are in force.
 func (n *Node) takeOver(all []upstream.Config) error {
 	var errs []error
 	for _, cfg := range all {

@@ -88,8 +88,8 @@ type Node struct {
 	server    *server.Server
 	serving   atomic.Pointer[server.Server] // server, from the time when it listens, for concurrent readers
 
-	outside *announce.Announcer // nil if nobody outside is told anything
-	place   announce.State      // what is told
+	outside *announce.Announcer // nil if the state is reported to nobody
+	place   announce.State      // the state that is reported
 
 	sweeps int // number of sweeps of sessions
 	cancel context.CancelFunc

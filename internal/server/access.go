@@ -28,7 +28,8 @@ const (
 
 var errToken = errors.New("no token, or a wrong one")
 
-// protect returns a handler that passes only requests with access on. Whoever fails learns what is needed.
+// protect returns a handler that passes on only requests with access. The answer to other requests says which
+// credentials are needed.
 func (a *AdminAccess) protect(next http.Handler, logger *slog.Logger) http.Handler {
 	refuse := func(w http.ResponseWriter, r *http.Request, status int, needed string, err error) {
 		logger.Warn("request to the admin listener refused", "address", peer.From(r.Context()).Address, "err", err)

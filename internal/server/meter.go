@@ -20,10 +20,10 @@ const (
 
 var errHeaders = errors.New("the headers of requests take too much memory")
 
-// meter counts the bytes of headers on one connection: of those that are being received, and of the
-// request that is being served. net/http needs up to 16 bytes of memory for each of them and reads
-// a whole header before a handler could refuse it, so bytes are counted when they arrive. Bytes
-// that arrive while a request is served belong to its body, which is counted elsewhere.
+// meter counts the bytes of headers on one connection: of the header that is being received, and of
+// the request that is being served. net/http needs up to 16 bytes of memory for each of them and
+// reads a whole header before a handler could refuse it, so bytes are counted when they arrive.
+// Bytes that arrive while a request is served belong to its body, which is counted elsewhere.
 //
 // On HTTP/2 connections, headers are mixed with other frames and are counted when their request is
 // served. At most one header per connection is being received, and the number of such connections

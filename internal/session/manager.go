@@ -38,9 +38,9 @@ type Options struct {
 
 // Manager starts and ends sessions and issues tickets. It is safe for concurrent use.
 //
-// It sees the sessions of this server itself, or those of the front that it was made for by On. What
-// it does for all sessions says so: it counts them for the limits, sweeps and flushes them, and ends
-// them with EndAll and Evict.
+// It sees the sessions of this server itself, or those of the front that it was made for by On.
+// Some methods are for the sessions of all fronts, and their comments say so: Manager counts all
+// sessions for the limits, sweeps and flushes all, and ends all that EndAll and Evict select.
 type Manager struct {
 	table      *Table
 	mirror     *store.Mirror
@@ -70,8 +70,8 @@ func NewManager(o Options) *Manager {
 }
 
 // On returns the manager of the sessions of a front. It starts sessions of this front, and finds,
-// authenticates and lists no others. Both managers share all else. An empty name stands for this
-// server itself.
+// authenticates and lists no others. Both managers share everything else. An empty name stands for
+// this server itself.
 func (m *Manager) On(front string) *Manager {
 	on := *m
 	on.front = front
@@ -352,7 +352,8 @@ func (m *Manager) AllFronts() iter.Seq[*Live] {
 
 // List returns the sessions that are alive now, sorted by login time.
 func (m *Manager) List() []*Live {
-	// A list may be long. The times stand beside the pointers, so that sorting seldom follows these.
+	// A list may be long. The times are beside the pointers, so that sorting seldom follows the
+	// pointers.
 	type aged struct {
 		login int64
 		live  *Live

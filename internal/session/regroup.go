@@ -19,9 +19,9 @@ const regroupBytes = 256 << 10
 // errSameGroups means that a session needs no change.
 var errSameGroups = errors.New("session has these groups")
 
-// Regroup gives the principal its current groups in those of the sessions that act as it or were
-// started by it. It returns how many sessions had other groups. Sessions that have ended are left out.
-// When it returns, the change is durable and in force. Groups have the form of principal.Name.String.
+// Regroup sets the current groups of the principal in the given sessions, as far as they act as the principal or were
+// started by it. It returns how many sessions had other groups. Sessions that have ended are left out. When it
+// returns, the change is durable and in force. Groups have the form of principal.Name.String.
 func (m *Manager) Regroup(ctx context.Context, who principal.Name, groups []string, all []*Live) (int, error) {
 	total := 0
 	for len(all) > 0 {

@@ -1,6 +1,5 @@
-// Package session owns sessions, tokens and tickets: what they are, how long they live and how many
-// there may be. It holds the one function that starts a session, [Manager.Start], and the one that
-// ends a session, [Manager.End].
+// Package session owns sessions, tokens and tickets: what they are, how long they live and how many there may be.
+// [Manager.Start] is the only function that starts a session. [Manager.End] and [Manager.EndAll] end sessions.
 //
 // Sessions are durable records of a [store.Store]. Requests are served from a [Table] in memory,
 // which is a view of the store's stream of commits, so reading never leaves the process. A session

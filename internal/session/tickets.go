@@ -65,7 +65,7 @@ func (h heldTickets) put(r store.Record) {
 	h.remove(r.ID)
 	t := heldTicket{Record: r}
 	if strings.HasPrefix(r.ID, cloneTicket) || strings.HasPrefix(r.ID, httpTicket) {
-		// A ticket that can't be read counts for "". Whoever presents it gets an error.
+		// A ticket that can't be read counts for "". Its use is an error.
 		d, _ := decodeTicket(r.Value)
 		t.owners = d.counts()
 		for _, owner := range t.owners {

@@ -40,7 +40,7 @@ func (m *manager) enter(
 	return vim.Result{Value: userSession(l), Token: token}, nil
 }
 
-// absent says why the way in does not exist at the front. It returns "" if it does.
+// absent returns the reason why the way in does not exist at the front, or "" if it exists.
 func (m *manager) absent(credential login.Credential) string {
 	if m.Front == nil {
 		return ""

@@ -129,7 +129,7 @@ func (m *manager) sessionList(ctx context.Context, c *vim.Call) (iter.Seq[types.
 	return listed(ctx, m, c, userSession)
 }
 
-// listed yields what show makes of the live sessions, by their logins.
+// listed yields the results of show for the live sessions, in the order of their logins.
 func listed[T any](ctx context.Context, m *manager, c *vim.Call, show func(*session.Live) T) (iter.Seq[T], error) {
 	if err := m.Work(ctx, c, m.domain.Sessions.Size()); err != nil {
 		return nil, err

@@ -156,9 +156,9 @@ func (d *decoder) value(v reflect.Value, e *xmltoken.Token) error {
 	return d.object(v, d.codec.plans.Of(v.Type()))
 }
 
-// fits reports whether a type that an element names in xsi:type can stand where t is declared. Types of the
-// API have subtypes only if they are declared as an interface, which dynamic decodes. A number of XML
-// Schema can stand for a wider one.
+// fits reports whether a type that an element names in xsi:type can stand where t is declared. Types of the API have
+// subtypes only if they are declared as an interface, which dynamic decodes. A numeric type of XML Schema is accepted
+// in place of a wider one.
 func fits(name string, t reflect.Type) bool {
 	got, ok := simple[name]
 	if !ok {

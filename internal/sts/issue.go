@@ -169,9 +169,8 @@ func delegable(a *saml.Assertion) int {
 	return a.Delegations
 }
 
-// delegate makes t a token by which the requester acts as the subject of another token. The requester
-// needs the privilege to impersonate others, which every extension has. That the subject agrees is shown
-// by the delegatable token.
+// delegate makes t a token by which the requester acts as the subject of another token. The requester needs the
+// privilege to impersonate others, which every extension has. The delegatable token is the subject's consent.
 func (s *Service) delegate(ctx context.Context, t *saml.Assertion, who login.Proof, r *request) error {
 	requester := login.Subject(who.Identity)
 	if who.Origin != nil || !s.o.Access.Has(requester, access.ImpersonateUser) {

@@ -116,9 +116,8 @@ func (s *Service) solution(ctx context.Context, r *request) (extension.Extension
 // kindProof is the kind of proofs in signed requests.
 const kindProof = "token request"
 
-// spend returns a function that adds the proof of a request to what a grant spends, if it asks for a bearer
-// token: anybody could use the token that a recorded request gets. A holder-of-key token is of no use
-// without the key.
+// spend returns a function that makes a grant spend the proof of a request for a bearer token. Otherwise anybody who
+// has recorded such a request could get a token with it. A holder-of-key token is of no use without the key.
 func (s *Service) spend(r *request) func(session.Grant, error) (session.Grant, error) {
 	return func(g session.Grant, err error) (session.Grant, error) {
 		if err == nil && r.bearer {
@@ -147,18 +146,19 @@ func grantOf(e extension.Extension) session.Grant {
 	return g
 }
 
-// Confirm returns the grant for the subject of a token of this service, or login.ErrRejected, wrapped, if
-// the subject may not log in any more. It is for every use of a token, because the life of a token may be
-// much longer than that of what it says:
+// Confirm returns the grant for the subject of a token of this service, or login.ErrRejected, wrapped, if the subject
+// may not log in any more. It is called for every use of a token, because a token may be valid for much longer than
+// the facts in it:
 //
 //   - A local user exists, is enabled, and has not changed its password since the token was issued.
 //   - An extension is registered. A holder-of-key token is for its current certificate.
 //   - A user of another directory exists there and is not disabled. The groups are those that the directory
 //     reports. In a domain whose users can't be looked up, they are those in the token.
 //
-// The key of this service that has signed the token is still trusted. If another principal holds the key of
-// the token, it acts as the subject: it must be confirmed too, and the grant has it as the origin. So must
-// everybody through whom a delegated token has passed: otherwise a token would outlive the trust in one of them.
+// The key of this service that has signed the token is still trusted. If another principal holds the key of the
+// token, it acts as the subject: it must be confirmed too, and the grant has it as the origin. Each principal to
+// which the token was delegated must be confirmed as well: otherwise the token would outlive the trust in one of
+// them.
 func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
 	trusted, known := s.o.Keys.Require(a.Signer)
 	if !known {
@@ -272,7 +272,7 @@ func (s *Service) isExtension(name principal.Name) (bool, error) {
 	return true, nil
 }
 
-// as returns the assertion with another subject, about whom it says no more than the name.
+// as returns the assertion with another subject. Of this subject it has only the name.
 func as(a *saml.Assertion, name principal.Name) *saml.Assertion {
 	other := *a
 	other.Subject, other.Groups, other.GivenName, other.Surname = name, nil, "", ""

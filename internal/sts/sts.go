@@ -158,8 +158,8 @@ func (s *Service) work(ctx context.Context, p *peer.Peer, f func() error) error 
 	return f()
 }
 
-// Turns returns the turns for work with signatures: half of the processors work at a time. Whoever else
-// verifies tokens should share them, so that all of them together have no more.
+// Turns returns the turns for work with signatures: half of the processors work at a time. Other packages that verify
+// tokens should share these turns, so that the bound is for all of them together.
 func (s *Service) Turns() *budget.Turns { return s.turns }
 
 // secured reports whether a request came in a way that nobody else can read: passwords and bearer tokens

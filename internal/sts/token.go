@@ -135,8 +135,9 @@ const (
 	kindHolderOfKey = "holder of key"
 )
 
-// post posts who has got a token, for whom, of which kind, and until when it is valid. Nobody gets a token
-// without it, nor by a key that is not trusted any more: then the error is store.ErrConflict, wrapped.
+// post posts the event of an issued token: who got it, for whom, of which kind, and until when it is valid. No token
+// is issued without the event. If the key of the token is not trusted any more, the error is store.ErrConflict,
+// wrapped.
 func (s *Service) post(
 	ctx context.Context, p *peer.Peer, by login.Proof, t *saml.Assertion, signer xmlsig.Signer,
 ) error {

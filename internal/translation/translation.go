@@ -167,7 +167,7 @@ func (t *Translation) read(x *binding.Exchange, p *row) {
 	})
 }
 
-// reply says what has been written: a value if set, a fault if failed.
+// reply describes the written answer: it is a value if set is true, a fault if failed is true.
 type reply struct{ set, failed bool }
 
 // forward sends a message, and answers with what result reads from the answer.

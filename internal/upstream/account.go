@@ -126,9 +126,9 @@ func (u *Upstream) User(name string) (*Account, bool) {
 	return a, ok
 }
 
-// Reload sets the accounts and the limits of another configuration. No session ends by that: those of
-// an account that is not configured any more serve the calls in flight and the objects that are owned.
-// The error joins a mistake for each file that can't be used; then nothing has changed.
+// Reload sets the accounts and the limits of another configuration. It ends no session: the sessions of an account
+// that is not configured any more still serve the calls in flight and the objects that clients own. The error joins a
+// mistake for each file that can't be used; then nothing has changed.
 func (u *Upstream) Reload(cfg Config) error { return errors.Join(u.configure(cfg)...) }
 
 func (u *Upstream) configure(cfg Config) []error {

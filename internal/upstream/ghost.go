@@ -65,9 +65,9 @@ func (u *Upstream) overfull() error {
 	return nil
 }
 
-// hopeful reports whether a login above the limit can free places: ghosts have all of them, but for
-// those that the caller has, and only another session may be able to end some. Without this exception a crash could
-// cost half an hour without service. The caller holds mu.
+// hopeful reports whether a login above the limit can free places. That is so if ghosts have all places except the
+// caller's, and only another session may be able to end some ghosts. Without this exception a crash could cost half
+// an hour without service. The caller holds mu.
 func (u *Upstream) hopeful(own int) bool {
 	if len(u.ghosts) == 0 || u.places-own > len(u.ghosts) {
 		return false
@@ -80,8 +80,8 @@ func (u *Upstream) hopeful(own int) bool {
 	return false
 }
 
-// endByKey ends the session of a ghost if its key is also its cookie, as at govmomi's simulator. That
-// needs neither a login nor a privilege. Elsewhere the key is no cookie, and nothing happens.
+// endByKey ends the session of a ghost if its key is also its cookie, as at govmomi's simulator. That needs neither a
+// login nor a privilege. At other servers the key is not a cookie, and endByKey has no effect.
 func (u *Upstream) endByKey(ctx context.Context, g *ghost) {
 	content, err := u.Content(ctx)
 	if err != nil || g.note.Key.IsZero() {
@@ -116,8 +116,7 @@ func (u *Upstream) exorcise(g *ghost) {
 	}
 }
 
-// endOrphans ends the sessions of the ghosts of which only the key is known, by means of a session. The
-// caller holds mu.
+// endOrphans ends, by means of a session, the sessions of ghosts of which only the key is known. The caller holds mu.
 func (u *Upstream) endOrphans(s *Session) {
 	var all []*ghost
 	for g := range u.ghosts {
@@ -205,8 +204,8 @@ func (u *Upstream) haunt(now time.Time) {
 	u.visit()
 }
 
-// visit logs in with an account of which sessions of earlier processes are left, if it has no session:
-// that may be able to end them.
+// visit logs in with an account that has no session, but has ghosts of earlier processes: the new session may be able
+// to end them.
 func (u *Upstream) visit() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -53,7 +53,7 @@ func (u *Upstream) fill(p *Pool, client string) {
 	a.opening--
 	switch {
 	case errors.Is(err, errNoRoom):
-		u.places-- // those who wait go on waiting
+		u.places-- // the waiting callers go on waiting
 	case err != nil:
 		u.lose(a.user, err)
 		a.failed(err)
@@ -70,7 +70,7 @@ func (u *Upstream) fill(p *Pool, client string) {
 	u.dispatch()
 }
 
-// again lets those who wait log in again, unless another login has failed since.
+// again lets the waiting callers log in again, unless another login has failed since.
 func (a *Account) again(at time.Time) {
 	a.upstream.mu.Lock()
 	defer a.upstream.mu.Unlock()

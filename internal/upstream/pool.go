@@ -304,8 +304,8 @@ func (u *Upstream) grow(p *Pool) {
 	}
 }
 
-// dispatch serves those who wait, in the order of their arrival. Whoever has to wait for a session of
-// one account does not hold up those whose account has one. The caller holds mu.
+// dispatch serves the waiting callers in the order of their arrival. A caller that must wait for a session of its
+// account does not delay callers whose account has a session. The caller holds mu.
 func (u *Upstream) dispatch() {
 	now := u.opts.Now()
 	needed := 0 // places that those before need
@@ -447,7 +447,7 @@ func (u *Upstream) endWait() func() {
 	}
 }
 
-// admitWaits lets those in that wait for a place to wait. The caller holds mu.
+// admitWaits gives the free places for waits to the callers that wait for one. The caller holds mu.
 func (u *Upstream) admitWaits() {
 	for u.waits < u.limits.waits && u.lounge.Len() > 0 {
 		u.waits++

@@ -9,11 +9,11 @@ import (
 	"github.com/vigate/vigate/internal/secret/secretfile"
 )
 
-// tick is how often an upstream looks after its sessions.
+// tick is how often an upstream maintains its sessions.
 const tick = time.Second
 
-// Run looks after the sessions until ctx ends: it logs out those that nobody uses or that are too old,
-// probes those whose clients only wait, and finds out whether the upstream can be reached.
+// Run maintains the sessions until ctx ends. It logs out sessions that nobody uses or that are too old, probes
+// sessions whose clients only wait, and finds out whether the upstream can be reached.
 func (u *Upstream) Run(ctx context.Context) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -69,8 +69,8 @@ func (u *Upstream) look(now time.Time) {
 	u.dispatch()
 }
 
-// settle ends the sessions of accounts that are not configured any more, and those that drain, as far
-// as nobody needs them. The caller holds mu.
+// settle ends the sessions that nobody needs, among those that drain and those of accounts that are not configured
+// any more. The caller holds mu.
 func (u *Upstream) settle() {
 	for s := range u.sessions {
 		if s.account.former {
@@ -162,8 +162,8 @@ func (u *Upstream) forgive() {
 	}
 }
 
-// Drain logs all sessions out and lets nobody in any more. It returns when the upstream has confirmed
-// that, or when ctx ends.
+// Drain logs all sessions out and refuses new callers. It returns when the upstream has confirmed that, or when ctx
+// ends.
 func (u *Upstream) Drain(ctx context.Context) error {
 	u.mu.Lock()
 	if !u.closed {

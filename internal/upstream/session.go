@@ -42,7 +42,7 @@ type Session struct {
 	pins     int       // objects and client sessions that are tied to the session
 	used     time.Time // when a call ended, or a probe
 	keep     time.Time // somebody may use a ticket of the session until then
-	draining bool      // it takes no more calls but those of client sessions that are tied to it
+	draining bool      // it takes only the calls of client sessions that are tied to it
 	ended    bool      // gone is closed
 }
 
@@ -82,8 +82,8 @@ func (s *Session) Pin() {
 	s.pins++
 }
 
-// Unpin takes back one Pin. What lived on the session must have been destroyed: call Spoil before if
-// that failed.
+// Unpin takes back one Pin. The objects that the client owned on the session must have been
+// destroyed. If that failed, call Spoil before.
 func (s *Session) Unpin() {
 	u := s.upstream
 	u.mu.Lock()
@@ -319,8 +319,8 @@ func (s *Session) Reader(ctx context.Context) (types.ManagedObjectReference, err
 	return ref, nil
 }
 
-// pick returns the next collector. ok is false if one should be made: there are fewer than wanted, and
-// nobody else than the caller, who may have the turn, is making one.
+// pick returns the next collector. ok is false if the caller should make one: there are fewer than wanted, and no
+// other caller is making one.
 func (r *readers) pick(wanted int, turn bool) (ref types.ManagedObjectReference, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

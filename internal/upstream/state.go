@@ -20,7 +20,8 @@ type State struct {
 	// Type, Version and Build are what the upstream says about itself; empty if it never answered.
 	Type, Version, Build string
 
-	// The limits of this process, and what is taken of them. Places are those of sessions.
+	// The limits of this process, and how much of them is in use. Places are the places of
+	// sessions.
 	MaxPlaces, MaxRequests, MaxWaits int
 	Places, InFlight, Waits          int
 	// Ghosts are the places of sessions that vigate can't use, but that may be there.
@@ -31,8 +32,7 @@ type State struct {
 	Accounts []AccountState // by name
 	Sessions []SessionState // by the time when they were opened
 
-	// Since the start: logins tried, those that failed, sessions that were lost, callers that found no
-	// place in time, requests.
+	// Since the start: attempted logins, failed logins, lost sessions, callers that got no place in time, requests.
 	Logins, Failures, Lost, Full, Served uint64
 }
 

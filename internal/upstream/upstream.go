@@ -1,11 +1,10 @@
 // Package upstream holds the sessions of vigate at the servers behind it: vCenters, ESXi hosts, and
 // others that speak as they do.
 //
-// An [Upstream] is one of these servers. A [Pool] has its sessions of one account and locale, which
-// client sessions share. [Pool.Acquire] gives a caller the session with the fewest calls in flight, and
-// opens more sessions while these are busy. All limits are those of the upstream as a whole, and whoever
-// has to wait is served in the order of arrival. A [Session] ends when nobody needs it, when it is too
-// old, or when it is found to be lost.
+// An [Upstream] is one of these servers. A [Pool] has its sessions of one account and locale, which client sessions
+// share. [Pool.Acquire] gives a caller the session with the fewest calls in flight, and opens more sessions while
+// these are busy. All limits are for the upstream as a whole, and waiting callers are served in the order of their
+// arrival. A [Session] ends when nobody needs it, when it is too old, or when it is found to be lost.
 //
 // The package decides when vigate logs in, and how often: never so often that the upstream locks a user
 // out. It knows neither the sessions of vigate's clients nor the calls that are made.
@@ -98,7 +97,7 @@ type Upstream struct {
 	counts  counters
 	secrets atomic.Pointer[Secrets]
 
-	mu       sync.Mutex // guards the fields below, and those of accounts, pools and sessions that say so
+	mu       sync.Mutex // guards the fields below, and fields of accounts, pools and sessions that say so
 	limits   limits
 	accounts map[string]*Account // those of the configuration, by name
 	users    map[string]*Account // pass-through users, by their names at the upstream
@@ -178,8 +177,8 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 	return u, nil
 }
 
-// Content returns what the upstream says about itself. It asks the upstream only if it never answered,
-// once at a time and at most once a second, whoever calls how often. An error wraps ErrUnreachable.
+// Content returns what the upstream says about itself. It asks the upstream only if it has never answered: one
+// request at a time, and at most one a second for all callers. An error wraps ErrUnreachable.
 func (u *Upstream) Content(ctx context.Context) (*Content, error) { return u.server.Content(ctx) }
 
 // Ready returns an error that wraps ErrUnreachable while the upstream can't be reached, or has not been

@@ -22,7 +22,8 @@ type Foreign struct {
 	// Measured is the object's name in metrics. It must be one of a few names, because a name that
 	// a client sends must not become a label.
 	Measured string
-	// Operation is the operation's name in metrics, for which the same holds. If empty, that of the call.
+	// Operation is the operation's name in metrics. It must be one of a bounded number of texts too. If it is empty,
+	// the name of the call is used.
 	Operation string
 }
 

@@ -78,8 +78,8 @@ type table struct {
 }
 
 // New creates an API over the domain, for this server itself or for the front that the domain is of: see
-// domain.Domain.On. It knows no sessions but those, whatever proves them: a token, a ticket for one
-// request or a ticket for a clone. It serves no objects until Add is called.
+// domain.Domain.On. It knows only the sessions of that domain, whether a token proves them, a ticket for one request
+// or a ticket for a clone. It serves no objects until Add is called.
 func New(d *domain.Domain, o Options) *API {
 	a := &API{
 		sessions: d.Sessions, access: d.Access, events: d.Events, mirror: d.Mirror, locale: d.Locale,

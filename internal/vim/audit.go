@@ -21,7 +21,7 @@ type audited struct {
 
 // notes are what a call's audit line contains besides the attributes of every line.
 type notes struct {
-	actor event.Actor // who acts or tries to, if the session doesn't tell
+	actor event.Actor // the principal that acts or tries to, if there is no session
 	audit.Notes
 }
 
@@ -33,7 +33,7 @@ func (a *audited) noted() *notes {
 	return a.notes
 }
 
-// SetActor sets who tries to log in, as far as the request tells.
+// SetActor sets the name of the user that tries to log in, as far as the request has it.
 func (c *Call) SetActor(a event.Actor) { c.audit.noted().actor = a }
 
 // Note adds what the call is about to the audit line; see audit.Notes.

@@ -4,8 +4,8 @@
 // function of the row, and writes the audit line.
 //
 // The package serves no objects. Other packages make the rows of their objects with [NewMethod],
-// [NewVoid] and [NewProperty], say with [Map] which faults their errors are, and add the objects
-// with [API.Add]. It knows neither HTTP nor the format of messages.
+// [NewVoid] and [NewProperty], map their errors to faults with [Map], and add the objects with
+// [API.Add]. It knows neither HTTP nor the format of messages.
 package vim
 
 import (

@@ -45,10 +45,10 @@ func (a *API) caller(ctx context.Context, c *Call) *session.Live {
 	return c.Session
 }
 
-// Lookup returns the fault of a call whose object does not exist for its caller, the same as Do. It
-// returns nil if the object exists, or if there is no such type. A binding calls it before it refuses
-// a call because of its operation or its arguments. So an unknown object is reported as such,
-// whatever the rest of the request is, and a correct call is looked up only once.
+// Lookup returns the fault of a call whose object does not exist for its caller, the same as Do. It returns nil if
+// the object exists, or if there is no such type. A binding calls it before it refuses a call because of its
+// operation or its arguments. So an unknown object is reported as unknown even if the rest of the request is wrong,
+// and the object of a correct call is looked up only once.
 func (a *API) Lookup(ctx context.Context, c *Call) *Fault {
 	t := a.objects[c.Object.Type]
 	if t == nil || t.ID != "" && c.Object.Value == t.ID {

@@ -1,6 +1,6 @@
-// Package welcome serves the page at the path "/": what this server is, and where its services are.
-// People see it who type the server's address in a browser. It needs no session and shows nothing that
-// differs between two servers of one version, so a stranger learns no more from it than from the API.
+// Package welcome serves the page at the path "/", for people who open the server's address in a browser: it says
+// what this server is, and where its services are. It needs no session and shows nothing that differs between two
+// servers of one version, so a stranger learns no more from it than from the API.
 package welcome
 
 import (

@@ -61,8 +61,8 @@ func asksForService(u *url.URL) bool {
 	return strings.EqualFold(key, "wsdl")
 }
 
-// address returns the URL to which the client of a request posts messages: under the name by which it knows this
-// server. vCenter always has the name localhost there.
+// address returns the URL for the messages of a client, with the host name that the client has used. vCenter always
+// writes localhost there.
 func address(r *http.Request) string {
 	host := r.Host
 	if !binding.PlainHost(host) {

@@ -190,7 +190,7 @@ func certificates(keyInfo Element) (all []*x509.Certificate, ok bool) {
 	}
 	for _, p := range parts {
 		if !p.Is(nsSignature, "X509Certificate") {
-			continue // the issuer, the serial number or the subject, which say nothing new
+			continue // the issuer, the serial number or the subject, which add nothing
 		}
 		der, ok := base64Text(p)
 		if !ok {

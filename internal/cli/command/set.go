@@ -119,7 +119,7 @@ var usualFormats = []string{TableFormat, JSONFormat}
 func (set *Set) Formats(cmd *cobra.Command, more ...string) {
 	all := append(slices.Clone(usualFormats), more...)
 	set.formats[cmd] = all
-	// A flag of the command itself goes before one of the same name that it would inherit.
+	// A flag of the command itself overrides an inherited flag of the same name.
 	cmd.Flags().StringVarP(&set.flags.output, "output", "o", TableFormat, "output format: "+oneOf(all))
 	Choices(cmd, "output", all...)
 }

@@ -111,8 +111,8 @@ func (e *ending) chunk(ctx context.Context, keys []string) {
 		e.note(keys, err)
 		return
 	}
-	// Those that the server doesn't know, before the first that it does, are those that the call has ended, and
-	// the one at which it stopped, if that had ended by itself. If several had, they count as ended here.
+	// The sessions that are gone, up to the first that still exists, were ended by the call. One of them may have
+	// ended by itself, and the call stopped there. If several ended by themselves, they count as ended by the call.
 	var unknown []string
 	known := false
 	for _, key := range keys {

@@ -106,8 +106,8 @@ func (j *job) remove(ctx context.Context, f *removal) error {
 	return j.report(done)
 }
 
-// ask asks whether the sessions may be ended. It returns those that still fit after the answer, because that
-// may have taken a while.
+// ask asks whether the sessions may be ended. It returns the sessions that the selector still selects after the
+// answer, because the user may have taken a while.
 func (j *job) ask(ctx context.Context, f *removal, chosen []session, done *result) ([]session, error) {
 	yes, err := j.Confirm(ctx, "End "+of(len(chosen), "session")+" of "+of(users(chosen), "user")+"?")
 	if err != nil {

@@ -1,10 +1,10 @@
 // Package session has the commands that find and end sessions: vigate session ls, rm and top. They select
 // sessions by user, client, address, login method, idle time and age.
 //
-// [Commands] makes them, for the group of commands in package cli. They use only what every server of VI JSON
-// has: the property sessionList of SessionManager, and its method TerminateSession. So they work with vCenter
-// 8.0 U1 and later as well as with vigate and its fronts. Where the server is vigate, they also show what only
-// that tells: login methods, limits, and the accounts of a front.
+// [Commands] makes them, for the group of commands in package cli. They use only the property sessionList of
+// SessionManager and its method TerminateSession, which every server of VI JSON has. So they work with vCenter 8.0 U1
+// and later as well as with vigate and its fronts. If the server is vigate, they also show what other servers do not
+// report: login methods, limits, and the accounts of a front.
 //
 // A selector, the fields of a session and the matching of patterns are in selector.go; the other files have a
 // command each.

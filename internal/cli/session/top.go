@@ -116,7 +116,8 @@ func (j *job) top(ctx context.Context, f *overview) error {
 type limits struct {
 	Sessions int `json:"sessions,omitempty"`
 	PerUser  int `json:"perUser,omitempty"`
-	// Live are those that count towards Sessions: at a front, those of vigate and its other fronts as well.
+	// Live is the number of sessions that the limit Sessions counts: at a front, it includes the sessions of vigate
+	// and its other fronts.
 	Live        int   `json:"live,omitempty"`
 	IdleSeconds int64 `json:"idleSeconds,omitempty"` // of the idle time-out
 }
@@ -218,7 +219,7 @@ func share(n, limit int) *float64 {
 	return new(float64(n) / float64(limit))
 }
 
-// limits asks the server for its limits. Only vigate tells all, and vCenter one of them.
+// limits asks the server for its limits. Only vigate reports all of them; vCenter reports one.
 func (j *job) limits(ctx context.Context) limits {
 	var own struct {
 		MaxSessions        int   `json:"maxSessions"`

@@ -270,7 +270,7 @@ func (u *state) product() string {
 	return u.APIType + " " + u.Version
 }
 
-// facts shows the upstream but for its lists.
+// facts shows the properties of the upstream, without its lists.
 func (u *state) facts() *command.Table {
 	t := &command.Table{}
 	t.Add("Name:", u.Name)
@@ -324,7 +324,7 @@ func (u *state) sessions(out command.Output) *command.Table {
 	return t
 }
 
-// Client says with which account, and on which session at the upstream, a client session of a front is served.
+// Client is a client session of a front, with the account and the session at the upstream that serve it.
 type Client struct {
 	Key     string `json:"key"` // of the client session
 	Account string `json:"account"`
@@ -332,8 +332,8 @@ type Client struct {
 	Session string `json:"session,omitempty"`
 }
 
-// Clients returns the client sessions that the server serves with upstreams, by their keys. It is empty if the
-// server has no upstreams, or does not tell.
+// Clients returns the client sessions that the server serves with upstreams, by their keys. It is empty if the server
+// has no upstreams, or does not report them.
 func Clients(ctx context.Context, r *command.Run) map[string]Client {
 	var list []Client
 	if err := r.Property(ctx, manager, "clients", &list); err != nil {

@@ -1,8 +1,8 @@
 // Package authority has the sections of the console for users, roles and permissions. They make the calls of
 // UserDirectory, HostLocalAccountManager and AuthorizationManager, which decide who may do what.
 //
-// What removes something, or ends sessions, asks first. If a call refuses what a form asks for, the page shows the
-// fault and does nothing else. A password is never sent back to the browser.
+// An action that removes something or ends sessions asks first. If a call is refused, the page shows the fault and
+// does nothing else. A password is never sent back to the browser.
 package authority
 
 import (

@@ -42,7 +42,7 @@ func (p position) after(other position) bool {
 	return p.Time.Before(other.Time) || p.Time.Equal(other.Time) && p.Key < other.Key
 }
 
-// parse reads the query of a URL. What makes no sense is left out.
+// parse reads the query of a URL. Values that make no sense are ignored.
 func parse(v url.Values) query {
 	text := func(name string) string {
 		s := strings.TrimSpace(v.Get(name))

@@ -1,9 +1,9 @@
-// Package servers has the sections of the console for the nodes of a cluster and for the upstreams. They show what the
-// managed objects VigateCluster and UpstreamManager tell.
+// Package servers has the sections of the console for the nodes of a cluster and for the upstreams. They show the
+// properties of the managed objects VigateCluster and UpstreamManager.
 //
-// The page of the nodes follows: the nodes report every few seconds, and each report is a change of the property. The
-// upstreams have no such signal, so that their page shows one moment. A test of an upstream logs in there, and needs
-// the privilege of the method TestUpstream.
+// The page of the nodes is updated in the browser: the nodes report every few seconds, and each report is a change of
+// the property. The upstreams have no such signal, so their page shows one moment. A test of an upstream logs in
+// there, and needs the privilege of the method TestUpstream.
 package servers
 
 import (

@@ -16,7 +16,8 @@ const (
 	maxAge = time.Second
 )
 
-// cache keeps what was found, for other callers with the same query. Whoever gets it must be allowed to read the list.
+// cache keeps the results of queries for other callers with the same query. A caller must be allowed to read the
+// list.
 type cache struct {
 	mu      sync.Mutex      // guards what follows
 	changed <-chan struct{} // closed when the list has changed since
@@ -34,7 +35,7 @@ type entry struct {
 	parts map[look][]byte
 }
 
-// look is on what the HTML of an answer depends besides the query.
+// look is everything that the HTML of an answer depends on, besides the query.
 type look struct {
 	language, front, own string
 	mayEnd, limits       bool
@@ -55,7 +56,7 @@ func (c *cache) get(x *console.Request, q query, find func() (*listing, error)) 
 	if e.err == nil {
 		return e, nil
 	}
-	// It failed for the other caller, who may just have gone.
+	// The other caller's query failed, perhaps only because that caller has disconnected.
 	own := &entry{}
 	own.found, own.err = find()
 	return own, own.err

@@ -100,8 +100,8 @@ func (e *ender) chunk(ctx context.Context, keys []string) step {
 	if err == nil || len(keys) == 1 || hopeless(err) {
 		return e.step(err, len(keys))
 	}
-	// Those that are gone now, before the first that is not, are those that the call has ended, and the one at which
-	// it stopped, if that had ended by itself.
+	// The sessions that are gone, up to the first that still exists, were ended by the call. One of them may have
+	// ended by itself, and the call stopped there.
 	var sum step
 	unknown, known := 0, false
 	for _, key := range keys {

@@ -35,7 +35,7 @@ type query struct {
 	Page, Rows                 int // Page counts from 1
 }
 
-// parse reads a query from the parameters of a request. What makes no sense is left out.
+// parse reads a query from the parameters of a request. Values that make no sense are ignored.
 func parse(v url.Values) query {
 	text := func(name string) string {
 		s := strings.TrimSpace(v.Get(name))

@@ -2,10 +2,10 @@
 // since when, for how long unused, from where and with which client.
 //
 // The list is filtered, sorted and grouped in one pass over the sequence that the property sessionList of
-// SessionManager yields; only the rows of the page are kept. What was found is kept as long as the list does not
-// change, at most for a second, so that a thousand browsers that watch the same list cost as much as one. A watching
-// browser waits for the signal of the property's next change, as a wait of the property collector does; it does not
-// poll. Its stream counts as one call of its session, so that watching does not keep a session alive.
+// SessionManager yields; only the rows of the page are kept. A result is kept until the list changes, at most for a
+// second. So a thousand browsers that watch the same list cost as much as one. A watching browser waits for the
+// signal of the property's next change, as a wait of the property collector does; it does not poll. Its stream counts
+// as one call of its session, so that watching does not keep a session alive.
 package sessions
 
 import (

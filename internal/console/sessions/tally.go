@@ -152,7 +152,7 @@ func (t *tally) count(s *types.UserSession, idle time.Duration) {
 	g.Longest = max(g.Longest, idle)
 }
 
-// order sets by what the row is sorted.
+// order sets the value that the row is sorted by.
 func (t *tally) order(r *row) {
 	switch t.q.Sort {
 	case "user":

@@ -1,9 +1,9 @@
-// Package settings is the section of the console that shows the options of the server and changes them. What options
-// there are, their texts, bounds and defaults come from the properties of OptionManager, their units and keys of the
-// configuration from package known.
+// Package settings is the section of the console that shows the options of the server and changes them. The options,
+// their texts, bounds and defaults come from the properties of OptionManager; their units and their keys of the
+// configuration come from package known.
 //
 // Each option has a form of its own. The server decides whether a value is within its bounds; if not, the page shows
-// the fault beside what was typed.
+// the fault beside the typed text.
 package settings
 
 import (

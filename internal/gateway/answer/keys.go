@@ -1,8 +1,9 @@
-// Package answer makes the answers of an upstream such as a client of the gateway may see them.
+// Package answer removes from the answers of an upstream what clients of the gateway must not see, and makes answers
+// of vigate's own.
 //
-// [Keys] finds the keys of the sessions at the upstream, wherever they stand, and [Ticket] makes a ticket for the
-// console of a machine lead to the front. [Envelope] and [References] make answers of vigate's own. The package
-// changes bytes: which client owns what, the caller says.
+// [Keys] finds the keys of upstream sessions anywhere in an answer. [Ticket] changes a ticket for the console of a
+// virtual machine, so that it leads to the front. [Envelope] and [References] make answers of vigate's own. The
+// package changes bytes. The caller knows which client owns which object.
 package answer
 
 import (
@@ -23,7 +24,7 @@ type Client interface {
 	// Object returns the id by which the client knows an object of a session, if it may. before is the text before
 	// the id.
 	Object(real string, before []byte) (string, bool)
-	// Thumbprint returns what stands for the thumbprint of the certificate of a server to which a URL leads.
+	// Thumbprint returns the replacement for the thumbprint of a certificate, of the server that a URL names.
 	Thumbprint(text string) string
 }
 
@@ -41,9 +42,9 @@ type Set struct {
 	secrets int // texts that are secrets
 }
 
-// shapes are texts beside which a key of a session stands, whoever's it is. vigate does not know all of them: that
-// of a login in progress stands in an event before the login is answered, and the sessions of other servers of the
-// cluster, and of other programs, are no business of a client either. The last shape stands behind a thumbprint.
+// shapes are the texts next to which an answer has the key of a session. A key is removed there even if vigate does
+// not know the session: an event can have the key of a login that is not answered yet, and clients must not see the
+// sessions of other servers of the cluster and of other programs either. The last shape follows a thumbprint.
 var shapes = []string{endOfKey, "UserSession>", `UserSession">`, endOfThumbprint}
 
 const endOfKey, endOfThumbprint = "</sessionId>", "</sslThumbprint>"
@@ -111,7 +112,7 @@ func (r *replacer) Replace(out []byte, text int, rest []byte) ([]byte, int) {
 	return append(out, r.key(key)...), 0
 }
 
-// shape replaces what stands beside a shape.
+// shape replaces the text next to a shape.
 func (r *replacer) shape(out []byte, shape string, rest []byte) ([]byte, int) {
 	if shape == endOfKey || shape == endOfThumbprint {
 		return append(r.before(out, shape), shape...), 0

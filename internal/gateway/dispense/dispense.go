@@ -86,7 +86,7 @@ func (d *Dispenser) init() {
 	})
 }
 
-// outcome is what an answer says, and what the audit log does.
+// outcome is the outcome of a request, for the answer and for the audit log.
 type outcome struct {
 	status  int
 	ticket  secret.Text
@@ -120,8 +120,7 @@ func (d *Dispenser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.send(w, o)
 }
 
-// within returns the outcome in time. What takes longer is left to end on its own: a ticket that comes too
-// late is given to nobody.
+// within returns the outcome in time. If it takes longer, it goes on in the background, and nobody gets the ticket.
 func (d *Dispenser) within(ctx context.Context, token secret.Text, network string) outcome {
 	select {
 	case d.asking <- struct{}{}:

@@ -43,8 +43,8 @@ func (Method) Authenticate(_ context.Context, a login.Attempt) (session.Grant, e
 	return session.Grant{Identity: v.who, Scope: session.Scope{Proved: true}}, nil
 }
 
-// FrontTickets makes tickets that are good at the front. Each subject has a client session there, of which
-// they are; its tickets make clones of that.
+// FrontTickets makes tickets that are good at the front. Each subject has a client session there, and its tickets
+// make clones of this session.
 type FrontTickets struct {
 	// Gate is that of the front. Method must be one of its methods.
 	Gate *login.Gate

@@ -49,8 +49,8 @@ func OpenTokens(name string) (*Tokens, error) {
 	return t, nil
 }
 
-// find returns the name of a token, or "". It takes the same time for every token. The error means that the
-// file can't be used: then no token is good, because the file may say that one is not good any more.
+// find returns the name of a token, or "". It takes the same time for every token. The error means that the file
+// can't be used. Then every token is refused, because the file may have revoked one.
 func (t *Tokens) find(ctx context.Context, token secret.Text) (string, error) {
 	all, err := t.current(ctx)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package hop separates the two connections of a request that passes through: that of the client, and that to
 // the upstream. It decides which headers go from one to the other.
 //
-// Credentials never do, in either direction, and neither does what is about one connection only. Everything else
-// passes unchanged.
+// Credentials don't pass in either direction, nor do headers about one connection only. All other headers pass
+// unchanged.
 package hop
 
 import (
@@ -17,9 +17,9 @@ import (
 	"sync/atomic"
 )
 
-// dropped are headers of requests that don't reach the upstream: the client's credentials, what concerns only
-// the connection of the client, what the transport sets itself, and what says that the request is another one
-// than it is: who sent it, to which host, path or method.
+// dropped are the request headers that are not sent to the upstream: the client's credentials, headers about the
+// client's connection, headers that the transport sets itself, and headers that claim another sender, host, path or
+// method than the request has.
 var dropped = map[string]bool{
 	"Cookie": true, "Authorization": true, "Vmware-Api-Session-Id": true, "Accept-Encoding": true,
 	"Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true, "Proxy-Authorization": true,
@@ -45,8 +45,8 @@ func passes(name string) bool {
 	return !slices.ContainsFunc(droppedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// Request returns the headers with which a request goes to the upstream. token is that of the client: a header
-// that contains it does not pass, whatever its name. It may be empty.
+// Request returns the headers with which a request goes to the upstream. token is the client's token, which may be
+// empty. A header that contains it is dropped, whatever its name.
 func Request(from http.Header, token string) http.Header {
 	h := make(http.Header, len(from)+1)
 	for name, values := range from {

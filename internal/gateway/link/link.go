@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Bounds of what is looked at of one URL. A longer one is not rewritten: no server writes such.
+// Bounds on the length of a URL. A longer one is not rewritten: no server writes such URLs.
 const (
 	maxAuthority = 2 << 10
 	maxPath      = 512
@@ -76,9 +76,10 @@ func (r *Rewriter) Bytes(b []byte) []byte {
 	return b
 }
 
-// rewrite returns how many bytes of the text are done, and what they become: it appends that to out, which must
-// be empty. It returns nil if nothing changes, as in most texts, which are then not copied. The rest of the text
-// may be the beginning of a URL. before is the byte in front of the text; final says that there is no more.
+// rewrite rewrites the URLs in the text. It returns the number of bytes that it has processed, and their new text,
+// which it appends to out. out must be empty. The result is nil if nothing changes, as in most texts, so that these
+// are not copied. The rest of the text may be the beginning of a URL. before is the byte in front of the text. final
+// is set if no more text follows.
 func (r *Rewriter) rewrite(out, text []byte, before byte, final bool) ([]byte, int) {
 	done, at := 0, 0
 	until := func(end int) ([]byte, int) {

@@ -96,7 +96,7 @@ func (s *reader) WriteTo(w io.Writer) (int64, error) {
 	return to.n, s.err
 }
 
-// writer is where the source of a reader writes to.
+// writer is the end of a reader that its source writes to.
 type writer struct {
 	*reader
 	to  io.Writer

@@ -114,7 +114,8 @@ type parser struct {
 	open    []element
 	section section
 	members int // elements that the operation has
-	// begin is where the text of the current element begins, and text what a receiver reads there.
+	// begin is the place where the text of the current element begins, and text is the text as a
+	// receiver reads it.
 	begin int
 	text  []byte
 }

@@ -7,11 +7,11 @@ import (
 
 // Replacer decides what stands in an answer instead of a text of a Table.
 type Replacer interface {
-	// Replace is called for each occurrence of a text, which is given by its place in the Table. out is what
-	// is passed on so far: it ends with what stands before the occurrence, at least Table.reach bytes of it
-	// if there are so many. rest is what follows, at least as many bytes. Replace appends what stands there
-	// instead, and may remove bytes from the end of out before, as far as the reach goes. It returns out,
-	// and how many bytes of rest it has replaced as well.
+	// Replace is called for each occurrence of a text, which is given by its place in the Table. out is the output so
+	// far. It ends with the bytes before the occurrence, at least Table.reach of them if there are so many. rest has
+	// the bytes after the occurrence, at least as many. Replace appends the replacement to out. Before that, it may
+	// remove up to Table.reach bytes from the end of out. It returns out, and the number of bytes of rest that it has
+	// replaced as well.
 	Replace(out []byte, text int, rest []byte) (_ []byte, used int)
 }
 

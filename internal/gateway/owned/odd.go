@@ -21,8 +21,8 @@ func (t *Table[S]) Called(l *session.Live, id string) (o *Object[S], foreign boo
 	return nil, false
 }
 
-// Odd returns a function that reports whether a text is the id of such an object, whoever owns it. It is nil while
-// there is none.
+// Odd returns a function that reports whether a text is the id of such an object of any client. It is nil while there
+// is no such object.
 func (t *Table[S]) Odd() func(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -38,8 +38,8 @@ type Registry interface {
 // Hooks are what a Table calls. All are required.
 type Hooks[S Upstream] struct {
 	Registry Registry
-	// Ended is called with what a client session still owned upstream when it ended, without the filters of
-	// collectors that are in the list. The table has unpinned nothing yet: Released must be called.
+	// Ended is called with the objects that a client session still owned at the upstream when it ended, without the
+	// filters of collectors that are in the list. The upstream session stays pinned until Released is called.
 	Ended func(S, []*Object[S])
 	// Lost is called for each client session that owned something on an upstream session that is gone.
 	Lost func(*session.Live)
@@ -242,7 +242,8 @@ func (t *Table[S]) Release(l *session.Live) {
 	}
 }
 
-// rest unpins a client that has nothing any more. The caller holds the mutex.
+// rest unpins the upstream session of a client that owns nothing any more. The caller holds the
+// mutex.
 func (t *Table[S]) rest(c *Client[S]) {
 	if c.holds > 0 {
 		return
@@ -471,7 +472,7 @@ func (t *Table[S]) close(o *Object[S]) {
 	t.Ended(s, left)
 }
 
-// Released says that what Ended got is destroyed.
+// Released reports that the objects that Ended was called with are destroyed.
 func (t *Table[S]) Released(left []*Object[S]) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,12 +9,12 @@ import (
 // errUnclean means that servers may read a path in different ways.
 var errUnclean = errors.New("the path can be read in more than one way")
 
-// clean returns the path of a request as the upstream gets it: without ".", ".." and empty segments,
-// however they are written. What is left is as the client escaped it.
+// clean returns the path of a request as the upstream gets it: without ".", ".." and empty segments, however they are
+// written. The other characters stay escaped as the client sent them.
 //
-// It returns errUnclean for a path that some servers take for another one: with a segment that is ".."
-// only if it is decoded twice or cut at a semicolon, with a backslash, or with a slash inside of a
-// segment beside dots. The prefix of such a path says nothing about what the upstream would serve.
+// It returns errUnclean for a path that some servers take for another one: with a segment that is ".." only if it is
+// decoded twice or cut at a semicolon, with a backslash, or with a slash inside of a segment beside dots. From the
+// prefix of such a path nobody can tell what the upstream would serve.
 func clean(escaped string) (string, error) {
 	var kept []string
 	segments := strings.Split(strings.TrimPrefix(escaped, "/"), "/")

@@ -1,5 +1,5 @@
-// Package path passes the HTTP requests of a front on to its upstream that are not calls at /sdk: files of
-// datastores, transfers of virtual machines, the Automation API, and the services beside the SDK.
+// Package path passes on the requests of a front that are not calls at /sdk: for files of datastores, transfers of
+// virtual machines, the Automation API, and the services beside the SDK.
 //
 // A [Handler] finds the service of a path in a table, lets the front admit the request, and exchanges the
 // client's credentials for those of a session at the upstream. Bodies are streamed in both directions. In
@@ -116,7 +116,7 @@ type Handler struct {
 	last      atomic.Pointer[rewriters]
 }
 
-// Bounds of what strangers, and all clients together, can hold.
+// Bounds on the resources that strangers, and all clients together, can use.
 const (
 	maxStrangers  = 64
 	maxTunnels    = 256

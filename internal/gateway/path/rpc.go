@@ -272,7 +272,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
-// tellSession answers with what the session resource has answered.
+// tellSession answers with the answer of the session resource.
 func (x *exchange) tellSession(w *recorder) {
 	if after := w.header.Get("Retry-After"); after != "" {
 		x.w.Header().Set("Retry-After", after)

@@ -76,9 +76,9 @@ func refusesCall(service string) bool {
 	})
 }
 
-// isSDK reports whether a clean path is one of those at which calls are served: /sdk, and the names that some
-// clients append to it. What is deeper is the upstream's own VI JSON, whose calls name their object and operation
-// in the path, and the front serves that itself.
+// isSDK reports whether calls are served at a clean path: at /sdk, and at the names that some clients append to it.
+// Deeper paths are those of VI JSON, whose calls name their object and operation in the path. The front serves them
+// itself.
 func isSDK(path string) bool {
 	rest, ok := strings.CutPrefix(path, "/sdk")
 	if !ok {

@@ -157,10 +157,11 @@ func (x *exchange) askBody(text string) (string, *vim.Fault) {
 	return text, nil
 }
 
-// forFront is why a request does not pass that has the token elsewhere than where a front looks for it.
+// forFront is the reason for refusing a request that has the token in a place where a front does not look for it.
 const forFront = "the token of a session is for the front alone"
 
-// judge decides whether the request is sent once more. If not, a fault says why there is no answer.
+// judge decides whether the request is sent once more. If not, the fault is the reason why there is
+// no answer.
 func (x *exchange) judge(
 	ctx context.Context, res *http.Response, err error, attempt int,
 ) (again bool, _ *vim.Fault) {
@@ -194,8 +195,8 @@ func (x *exchange) judge(
 	return true, nil
 }
 
-// attempts is how often a request is sent, if each time its session turns out to be lost. An upstream that
-// ends all its sessions has ended those too that were not tried yet, and those of the Automation API.
+// attempts is how often a request is sent, if each time its session turns out to be lost. If an upstream ends all its
+// sessions, the next session that is tried has ended as well, and so have the sessions of the Automation API.
 const attempts = 8
 
 var errLost = errors.New("the session at the upstream was lost")

@@ -103,7 +103,7 @@ func (s *keySet) look(algorithm jose.SignatureAlgorithm, id string) (found []cry
 	return found, flight
 }
 
-// only returns the keys if they are certainly those that the token means.
+// only returns the keys if the token certainly refers to them.
 func only(found []crypto.PublicKey, id string) ([]crypto.PublicKey, error) {
 	if id == "" && len(found) > 1 {
 		return nil, rejected(errors.New("it does not say which of the issuer's keys has signed it"))

@@ -39,7 +39,7 @@ type lookups struct {
 	turns *turns.Turns
 
 	mu       sync.Mutex      // guards the following
-	networks *throttle.Table // counts the requests in vain
+	networks *throttle.Table // counts requests without success
 }
 
 func newLookups(now func() time.Time) *lookups {
@@ -62,7 +62,7 @@ func (l *lookups) enter(ctx context.Context, network string) (leave func(), err 
 	if err != nil {
 		return nil, fmt.Errorf("look up account: %w", err)
 	}
-	// During the wait, other requests of the network may have been in vain.
+	// During the wait, other requests of the network may have failed.
 	if err := l.refused(network); err != nil {
 		leave()
 		return nil, err
@@ -70,7 +70,7 @@ func (l *lookups) enter(ctx context.Context, network string) (leave func(), err 
 	return leave, nil
 }
 
-// refused returns login.ErrBusy while too many requests of the network were in vain.
+// refused returns login.ErrBusy while too many requests of the network had no success.
 func (l *lookups) refused(network string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

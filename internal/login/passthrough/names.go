@@ -36,7 +36,7 @@ type name struct {
 	mu       sync.Mutex // guards what follows
 	user     User
 	right    digest    // the password that was accepted last; nil: none is believed
-	until    time.Time // when right is believed no more
+	until    time.Time // the time from which on right is not used any more
 	wrong    []refusal
 	deciding chan struct{} // closed when the try in progress ends; nil: there is none
 }

@@ -26,8 +26,8 @@ type User struct{ Name, FullName string }
 
 // Upstream is the server that knows the users.
 type Upstream interface {
-	// Try logs in at the upstream. It returns ErrRefused if the upstream has refused the password. Any
-	// other error says nothing about it.
+	// Try logs in at the upstream. It returns ErrRefused if the upstream has refused the password. After any other
+	// error it is unknown whether the password is right.
 	Try(ctx context.Context, user string, password secret.Text) (User, error)
 }
 
@@ -52,7 +52,7 @@ type Method struct {
 	names names
 }
 
-// Bounds of what a client may send.
+// Bounds on the names and passwords that a client may send.
 const (
 	maxUser     = principal.MaxLength
 	maxPassword = account.MaxPassword

@@ -4,11 +4,11 @@
 //
 // [Method] accepts the tokens of the configured issuers and of the server's own token service. It
 // takes a bearer token once, unless Options.BearerReuse is set. A holder-of-key token can be used
-// until it expires, as clients of vCenter do, but each proof of its key is accepted once. What was
-// used is in the store, so no node accepts it again, also not after a restart.
+// until it expires, as clients of vCenter do, but each proof of its key is accepted once. The store
+// records what was used, so no node accepts it again, even after a restart.
 //
-// The package decides which token logs in whom. Package saml verifies tokens and proofs. The method
-// for JSON Web Tokens is package jwt.
+// The package decides which user a token logs in. Package saml verifies tokens and proofs. The
+// method for JSON Web Tokens is package jwt.
 package samltoken
 
 import (
@@ -241,7 +241,7 @@ func (m *Method) message(raw []byte) (v verified, err error) {
 	return v, err
 }
 
-// The kinds of what is spent.
+// The kinds of spent records.
 const (
 	kindToken = "saml token"
 	kindProof = "saml proof"

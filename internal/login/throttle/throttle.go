@@ -1,9 +1,9 @@
 // Package throttle counts failures by key, in memory that strangers can't fill. A [Table] holds the counters
 // of many keys, and a [Counter] is that of one key, with the lock that follows from too many failures.
 //
-// The package does not know what fails: package login counts failed logins by network and by principal, and
-// lookups of accounts in vain. It has no lock of its own: each owner of a Table guards it together with the
-// rest of its state.
+// The package does not know what fails: package login counts failed logins by network and by principal, and package
+// local counts failed lookups of accounts. It has no lock of its own: each owner of a Table guards it together with
+// the rest of its state.
 package throttle
 
 import (

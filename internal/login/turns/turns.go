@@ -29,7 +29,7 @@ type Limits struct {
 type Turns struct {
 	limits Limits
 	all    chan struct{} // has one element for each caller that works
-	behind chan struct{} // has one element for each of those from a locked network
+	behind chan struct{} // has one element for each turn of a locked network
 
 	mu       sync.Mutex // guards what follows
 	networks map[string]*network
@@ -49,7 +49,7 @@ func New(l Limits) *Turns {
 	}
 }
 
-// Enter waits for a turn, which leave ends. behind says that the caller's network is locked. The error is
+// Enter waits for a turn, which leave ends. behind is set if the caller's network is locked. The error is
 // login.ErrBusy or ctx's.
 func (t *Turns) Enter(ctx context.Context, from string, behind bool) (leave func(), _ error) {
 	n := t.join(from)

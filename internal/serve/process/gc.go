@@ -1,7 +1,6 @@
-// Package process has what concerns the server's process as a whole, not the API that it serves: the setting
-// of Go's garbage collector for a server of any size, the commit that the program was built from, and the
-// limit of open files. The package changes settings of the process only when it is told to, because the
-// process may belong to another program.
+// Package process is about the server's process as a whole, whatever it serves: the setting of Go's garbage collector
+// for a server of any size, the commit that the program was built from, and the limit of open files. The package
+// changes settings of the process only when it is told to, because the process may belong to another program.
 package process
 
 import (

@@ -1,5 +1,6 @@
-// Package known has what people want to know about the options of vigate besides their values and bounds, which the
-// API tells: the unit, and the key of the configuration. The command line, the console and the reference show it.
+// Package known has two facts about each option of vigate that the API does not report: its unit, and the key of the
+// configuration that sets its base value. The command line, the console and the reference show them beside the values
+// and bounds, which they read from the API.
 package known
 
 import "time"

@@ -212,9 +212,9 @@ func (s *Store) attempt(requests []*request) error {
 //
 // A transaction exists once its last page, the meta page, is written. If it was not, there is
 // nothing to undo but in memory, and bbolt has done that. The most likely cause is a full disk. But
-// if the new revision can be read, the meta page was written and not synced. It can't be known
-// whether the page is on the disk, and after a failed fsync another try does not tell. So nothing
-// is written until the file has been opened again.
+// if the new revision can be read, the meta page was written and not synced. It is then unknown
+// whether the page is on the disk, and after a failed fsync a second fsync does not show it. So
+// nothing is written until the file has been opened again.
 func (s *Store) failed(rev store.Revision, cause error) error {
 	var got store.Revision
 	err := s.view(func(tx *bolt.Tx) (err error) {

@@ -105,10 +105,9 @@ func (s *Store) touch(ctx context.Context, records []store.Record, part []int, r
 	return err
 }
 
-// each sends a transaction that consists of an inner transaction for each key, by the bulk fence.
-// It returns which of them were executed, and nil if the outer conditions did not hold. If the answer
-// is lost, executed says so from what is under a key right after the transaction. If that can't be
-// read, the error is store.ErrUncertain.
+// each sends a transaction that consists of an inner transaction for each key, by the bulk fence. It returns which of
+// them were executed, and nil if the outer conditions did not hold. If the answer is lost, executed finds out from
+// the values of the keys right after the transaction. If that can't be read, the error is store.ErrUncertain.
 func (s *Store) each(ctx context.Context, keys []string, build func() fence.Txn,
 	executed func(*mvccpb.KeyValue, store.Revision) bool) ([]bool, store.Revision, error) {
 	o, err := s.bulk.SendAgain(ctx, build)

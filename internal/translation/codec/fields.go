@@ -186,12 +186,12 @@ func (f *fields) unknown(e *xmltoken.Token) error {
 // maxOthers limits the number of unknown members of an object.
 const maxOthers = 256
 
-// nothing is an object of which no member is known.
+// nothing is the type of an object without known members.
 var nothing = &object{name: "an unknown type"}
 
-// carried writes a value about which the schema says nothing. What SOAP says is kept: its type, if the
-// element names one, and its members by their names. A text without a type is a string, because SOAP
-// does not tell numbers from texts. typ is the type of an object that names none.
+// carried writes a value that the schema does not describe. It keeps the type, if the element names one, and the
+// members by their names. A text without a type is a string, because SOAP does not tell numbers from texts. typ is
+// the type of an object that names none.
 func (a *Answer) carried(e *xmltoken.Token, typ string) error {
 	xsi := string(typeOf(e))
 	if xsi != "" {

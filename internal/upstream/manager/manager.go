@@ -1,8 +1,8 @@
 // Package manager shows the upstreams to the clients of vigate's own API: the managed object
 // UpstreamManager. It is an addition to the API, which other servers do not have.
 //
-// [Serve] adds the object. Its properties say what the upstreams' limits, accounts and sessions are, and
-// its method TestUpstream finds out whether an upstream can be used. The object changes nothing.
+// [Serve] adds the object. Its properties have the limits, accounts and sessions of the upstreams, and its method
+// TestUpstream finds out whether an upstream can be used. The object changes nothing.
 package manager
 
 import (
@@ -58,7 +58,8 @@ type VigateUpstream struct {
 	MaxSessions int32 `xml:"maxSessions" json:"maxSessions"`
 	MaxRequests int32 `xml:"maxRequests" json:"maxRequests"`
 	MaxWaits    int32 `xml:"maxWaits" json:"maxWaits"`
-	// Places are the sessions that count, also those that vigate can't use: GhostSessions of them.
+	// Places are the sessions that count for MaxSessions. GhostSessions of them can't be used by
+	// vigate.
 	Places        int32 `xml:"places" json:"places"`
 	GhostSessions int32 `xml:"ghostSessions" json:"ghostSessions"`
 	Requests      int32 `xml:"requests" json:"requests"`
@@ -100,7 +101,8 @@ type VigateUpstreamSession struct {
 	Ending    bool      `xml:"ending" json:"ending"` // it takes no new clients
 }
 
-// VigateUpstreamClient says with what a client session of a front is served.
+// VigateUpstreamClient is a client session of a front, with the account and the session that serve
+// it.
 type VigateUpstreamClient struct {
 	Upstream string `xml:"upstream" json:"upstream"`
 	Key      string `xml:"key" json:"key"` // of the client session, as in sessionList

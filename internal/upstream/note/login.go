@@ -112,7 +112,7 @@ func (b *Book) turn(id string) chan struct{} {
 	}
 	if len(b.turns) >= maxTurns {
 		for old, t := range b.turns {
-			if len(t) == 0 { // nobody has it; who waits for it gets it, and meets a newcomer in the store
+			if len(t) == 0 { // nobody has it: a waiting caller gets it, and competes with new ones in the store
 				delete(b.turns, old)
 				break
 			}
@@ -202,7 +202,7 @@ func recent(all []time.Time, now time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(all), func(t time.Time) bool { return now.Sub(t) >= Window || t.After(now) })
 }
 
-// write returns the change that writes a record, or removes one that says nothing.
+// write returns the change that writes a record, or that removes it if it is empty.
 func (b *Book) write(id string, d tries, at store.Revision, present bool, now time.Time) (store.Change, error) {
 	if len(d.Refused) == 0 && d.Node == "" {
 		return store.Clear(store.Upstream, id), nil
@@ -218,10 +218,9 @@ func (b *Book) write(id string, d tries, at store.Revision, present bool, now ti
 	return store.Create(store.Upstream, id, value, expires), nil
 }
 
-// End ends the try. If it was accepted and made a session, key is the note of that, which is kept until
-// expires; its ID is set. The note is written together with the end, so that there is no session that
-// is noted nowhere. An error means that nothing was written: the try counts as failed then, and the
-// session must be ended.
+// End ends the try. If the login was accepted and made a session, key is the note of the session. End sets its ID and
+// keeps it until expires. The note is written together with the end, so that no session is without a note. An error
+// means that nothing was written: the try counts as failed then, and the session must be ended.
 func (t *Try) End(ctx context.Context, outcome Outcome, key *Key, expires time.Time) error {
 	defer func() { <-t.turn }()
 	b := t.book

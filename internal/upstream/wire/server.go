@@ -97,8 +97,8 @@ func (s *Server) Fresh(cookie Cookie) *Client {
 // Known returns the content, or nil if the server has never answered.
 func (s *Server) Known() *Content { return s.content.Load() }
 
-// Content returns what the server says about itself. It asks the server only if it never answered, once
-// at a time and at most once a second, whoever calls how often. An error wraps ErrUnreachable.
+// Content returns what the server says about itself. It asks the server only if it has never answered: one request at
+// a time, and at most one a second for all callers. An error wraps ErrUnreachable.
 func (s *Server) Content(ctx context.Context) (*Content, error) {
 	if c := s.content.Load(); c != nil {
 		return c, nil
@@ -118,7 +118,7 @@ func (s *Server) Content(ctx context.Context) (*Content, error) {
 	return s.retrieve()
 }
 
-// Ask asks the server, whatever is known, and keeps nothing.
+// Ask asks the server even if the answer is known, and does not keep the new answer.
 func (s *Server) Ask(ctx context.Context) (*Content, error) {
 	return retrieveContent(ctx, s.transport, s.opts.UserAgent)
 }

@@ -150,7 +150,8 @@ func (e *ThumbprintError) Error() string {
 	return fmt.Sprintf("the server's certificate has the SHA-256 thumbprint %x, not the configured one", e.Got)
 }
 
-// readFile reads a file of authorities. Who can change it chooses which server gets the passwords.
+// readFile reads a file of authorities. An account that can change it decides which server gets the
+// passwords, so other accounts must not be able to.
 func readFile(name string) ([]byte, error) {
 	f, err := datadir.OpenFile(name)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package monitoring tests what operators watch vigate with: each metric and label in the alerts and in the dashboard
-// must be one that a running server has, and promtool must find no fault in the alerts and their tests.
+// Package monitoring tests the alerts and the dashboard for operators: a running server must have each metric and
+// label in them, and promtool must accept the alerts and their tests.
 package monitoring
 
 import (

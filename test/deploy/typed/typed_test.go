@@ -1,5 +1,6 @@
-// Package typed types the commands of a page as they are printed, against the real program, the real unit and a
-// machine that is thrown away. What works here works for a reader who copies the page line by line.
+// Package typed runs the commands of a documentation page exactly as they are printed, with the real program and the
+// real systemd unit, in an image of a machine that exists only for the test. So a reader can copy the page line by
+// line.
 package typed
 
 import (

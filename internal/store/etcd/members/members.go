@@ -38,7 +38,7 @@ const (
 	// etcd disconnects clients that ping more often, or without a request in progress.
 	pingEvery   = 5 * time.Second
 	pingTimeout = 2 * time.Second
-	// A connection attempt that began before the network was repaired may wait in vain. These two
+	// A connection attempt that began before the network was repaired may never succeed. These two
 	// bound how long a node stays disconnected because of that.
 	maxConnect = 2 * time.Second
 	maxRedial  = time.Second
