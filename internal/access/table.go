@@ -96,7 +96,7 @@ func (t *Table) put(r store.Record) {
 		t.logger.Error("permissions can't be read: nobody has any privilege", "err", s.damage)
 	default:
 		if len(doc.merged) > 0 {
-			t.logger.Error("permissions are of names that are the same: they give no access until they are set again",
+			t.logger.Error("permissions have names that are now the same: they give no access until they are set again",
 				"names", doc.merged)
 		}
 		s.doc = doc

@@ -218,7 +218,7 @@ func (t *Table) target() content {
 // errSameName means that an older version, which compared names less strictly, has stored several
 // users whose names are now the same. None of them is served, because rights that were given to one
 // would apply to another.
-var errSameName = errors.New("another user's name is the same")
+var errSameName = errors.New("another user has the same name")
 
 // get returns the user's record, which must not be changed, or the reason why it is not served.
 // Both are nil if there is no such user.

@@ -31,7 +31,7 @@ var (
 	// wrong.
 	ErrRejected = errors.New("user or password rejected")
 	// ErrTooMany is returned if there are MaxUsers users.
-	ErrTooMany = errors.New("as many users as there may be")
+	ErrTooMany = errors.New("the maximum number of users is reached")
 	// ErrUnconfirmed is returned if this process would reject the login, but can't determine
 	// whether its state is up to date.
 	ErrUnconfirmed = errors.New("rejection not confirmed")

@@ -377,7 +377,7 @@ func (t *Table) edit(change func(content)) {
 // errSameKey means that an older version, which compared keys less strictly, has stored several
 // extensions whose keys are now the same. None of them is served, because rights that were given to
 // one would apply to another.
-var errSameKey = errors.New("another extension's key is the same")
+var errSameKey = errors.New("another extension has the same key")
 
 // get returns the extension's record, which must not be changed, or the reason why it is not
 // served. Both are nil if there is no such extension.

@@ -24,7 +24,7 @@ var (
 	ErrNotFound = errors.New("no such extension")
 	// ErrTooMany is returned if there would be too many extensions, or their data or privileges
 	// would be too large together.
-	ErrTooMany = errors.New("as many extensions as there may be, or as much of them")
+	ErrTooMany = errors.New("the maximum number or total size of extensions is reached")
 	// ErrExists is returned if an extension or a user has the same name or one that looks like it.
 	ErrExists = errors.New("extension exists already")
 )

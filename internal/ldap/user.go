@@ -55,7 +55,7 @@ func (s *Source) user(c *connection, name string) (user, error) {
 	case more || len(found) > 1:
 		return user{}, errAmbiguous
 	case !s.users.matches(found[0], name):
-		return user{}, fmt.Errorf("the directory's spelling is another: %w", errUnknown)
+		return user{}, fmt.Errorf("the directory spells the name differently: %w", errUnknown)
 	}
 	return s.asUser(found[0])
 }

@@ -51,7 +51,7 @@ func (r *reader) read(e xmlsig.Element) (err error) {
 		return bad("want an assertion of SAML 2.0")
 	}
 	if r.ID = e.Attribute("", "ID"); !idForm.MatchString(r.ID) {
-		return bad("the id of the assertion is too short, too long or of another form")
+		return bad("the id of the assertion is too short, too long or malformed")
 	}
 	if r.Issued, err = parseTime(e.Attribute("", "IssueInstant")); err != nil {
 		return err
@@ -192,7 +192,7 @@ func (r *reader) restriction(e xmlsig.Element) error {
 	for _, a := range parts {
 		name, err := text(a)
 		if err != nil || !a.Is(nsAssertion, "Audience") {
-			return bad("an audience has another form")
+			return bad("an audience is malformed")
 		}
 		audience = append(audience, name)
 	}
@@ -238,7 +238,7 @@ func (r *reader) delegates(c xmlsig.Element) error {
 		}
 		name, err := r.name(inner.take(nsAssertion, "NameID"))
 		if err != nil || !d.Is(nsDelegation, "Delegate") || len(inner) > 0 {
-			return bad("a delegate has another form")
+			return bad("a delegate is malformed")
 		}
 		r.Delegates = append(r.Delegates, Delegate{name, at})
 	}
@@ -319,7 +319,7 @@ func (r *reader) attribute(a xmlsig.Element) error {
 	for _, v := range values {
 		value, err := text(v)
 		if err != nil || !v.Is(nsAssertion, "AttributeValue") {
-			return bad("a value of an attribute has another form")
+			return bad("a value of an attribute is malformed")
 		}
 		switch name {
 		case nameGiven:
@@ -345,7 +345,7 @@ func (r *reader) attribute(a xmlsig.Element) error {
 func (r *reader) name(e xmlsig.Element) (principal.Name, error) {
 	value, err := text(e)
 	if err != nil || !e.Is(nsAssertion, "NameID") {
-		return principal.Name{}, bad("a name has another form")
+		return principal.Name{}, bad("a name is malformed")
 	}
 	n, err := principal.Parse(value, r.domain)
 	if err != nil {

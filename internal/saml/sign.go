@@ -117,7 +117,7 @@ func parseParameters(s string) (map[string]string, error) {
 			}
 			value, rest = strings.TrimRight(rest[:end], " \t"), rest[end:]
 			if strings.ContainsAny(value, " \t\"") {
-				return nil, bad("a parameter of the header has another form")
+				return nil, bad("a parameter of the header is malformed")
 			}
 		}
 		all[name] = value
@@ -199,7 +199,7 @@ func (s *Sign) made() (time.Time, error) {
 	ms, random, ok := strings.Cut(s.nonce, ":")
 	n, err := strconv.ParseInt(ms, 10, 64)
 	if !ok || err != nil || random == "" || len(s.nonce) > maxNonce || strings.ContainsAny(s.nonce, "\r\n") {
-		return time.Time{}, fmt.Errorf("%w: the nonce has another form", ErrProof)
+		return time.Time{}, fmt.Errorf("%w: the nonce is malformed", ErrProof)
 	}
 	return time.UnixMilli(n).UTC(), nil
 }

@@ -127,7 +127,7 @@ func (i Issuer) trusted(sent []*x509.Certificate, now time.Time) []*x509.Certifi
 // check checks the conditions of a verified assertion.
 func (v *Verifier) check(r *reader, i Issuer, now time.Time) error {
 	if r.Issuer != i.Name {
-		return fmt.Errorf("%w: the verified assertion is another's", ErrIssuer)
+		return fmt.Errorf("%w: the verified assertion is from another issuer", ErrIssuer)
 	}
 	if i.Domain != "" && r.Subject.Domain != strings.ToUpper(i.Domain) {
 		return fmt.Errorf("%w: the subject belongs to another domain", ErrIssuer)

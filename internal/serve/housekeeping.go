@@ -63,10 +63,10 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"sweep tickets", ticketEvery, n.sweepTickets},
 		{"report node", cluster.ReportEvery, n.cluster.Report},
 		{"trim events", trimEvery, n.trimEvents},
-		{"post failed logins that were counted", reportEvery, n.gate.Flush},
-		{"end sessions of those who lost their access", trimEvery, n.resume},
+		{"post the counts of failed logins", reportEvery, n.gate.Flush},
+		{"end sessions of principals that lost their access", trimEvery, n.resume},
 		{"follow the configuration file", reloadEvery, n.reload.look},
-		{"tell the service manager", statusEvery, n.tellStatus},
+		{"report the state to the service manager", statusEvery, n.tellStatus},
 		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
 	if !n.guest {

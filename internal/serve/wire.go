@@ -466,7 +466,7 @@ func (n *Node) ready() error {
 	case !n.Mirror.Whole():
 		return errors.New("the store is not followed")
 	case n.cluster.Clock() != nil:
-		return errors.New("this node's clock is not that of the others")
+		return errors.New("this node's clock disagrees with the clocks of the other nodes")
 	case n.fresh != nil && n.fresh() != nil:
 		return errors.New("this node has not heard from the cluster for too long")
 	case n.Access.Damaged() != nil:

@@ -226,7 +226,7 @@ func (m *Mirror) commit(ctx context.Context, changes []Change) (Revision, error)
 	rev, err := m.store.Commit(ctx, changes...)
 	if errors.Is(err, ErrConflict) {
 		if behind := m.Sync(ctx); behind != nil {
-			err = fmt.Errorf("show the change in the way: %w", behind)
+			err = fmt.Errorf("wait for the conflicting change to become visible: %w", behind)
 		}
 	}
 	if err != nil {

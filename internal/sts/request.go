@@ -225,7 +225,7 @@ func (s *Service) lifetime(e xmlsig.Element) (time.Duration, error) {
 			}
 			t, err := time.Parse(time.RFC3339Nano, text(p))
 			if err != nil || !at[i].IsZero() {
-				return 0, malformed("a Lifetime of another form")
+				return 0, malformed("a malformed Lifetime")
 			}
 			at[i] = t
 		}
@@ -264,7 +264,7 @@ func (s *Service) tokens(r *request, all map[string]xmlsig.Element) (err error) 
 func (s *Service) inside(e xmlsig.Element) (*saml.Assertion, error) {
 	parts, ok := e.Children()
 	if !ok || len(parts) != 1 {
-		return nil, malformed("there must be one token, and nothing else, in an element")
+		return nil, malformed("an element for a token must contain one token and nothing else")
 	}
 	return s.verify(parts[0])
 }

@@ -42,10 +42,11 @@ func (a *app) list() *cobra.Command {
 
 ` + help + `
 
-At a front, ACCOUNT is the account with which the session acts at the upstream,
-and UPSTREAM SESSION is the session there that it is tied to by what it owns. If
-that is -, any session of the account serves it. The JSON of a session is that
-of the API, with idleSeconds and current, which marks your own.`
+At a front, ACCOUNT is the account with which the session acts at the upstream.
+UPSTREAM SESSION is the session at the upstream that has the session's objects.
+If it is -, any session of the account serves the session. In JSON, a session is
+that of the API with two more members: idleSeconds, and current, which marks
+your own session.`
 	cmd.Example = `  vigate session ls --user 'svc-*' --idle 1h
   vigate session ls --client 'terraform*' --sort user,-calls -o wide
   vigate session ls --older 1d --sort idle --limit 20

@@ -33,25 +33,26 @@ func (a *app) remove() *cobra.Command {
 	cmd.Aliases = []string{"terminate"}
 	f.define(cmd)
 	f.defineOrder(cmd)
-	cmd.Flags().BoolVar(&f.all, "all", false, "allow flags that leave out no session of others")
+	cmd.Flags().BoolVar(&f.all, "all", false, "allow flags that select all sessions except your own")
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only show which sessions would be ended")
 	a.Formats(cmd, wideFormat, csvFormat, keysFormat)
 	cmd.ValidArgsFunction = a.Complete(true, Keys)
 	cmd.Long = cmd.Short + `.
 
-With keys, it ends these sessions. With flags, it shows what it would end, asks
-on the terminal, and ends the sessions, several at a time. It goes on past those
-that have ended by themselves meanwhile. At last it says how many it ended, how
-many had ended already, and how many the server refused to end; if there are any
-of these, the exit code is not 0. After a question it looks again, and spares
-those that no longer fit. Flags never select your own session.
+With keys, it ends these sessions. With flags, it shows the selected sessions,
+asks for confirmation on the terminal, and ends them, several at a time. After
+the confirmation it selects again, and does not end sessions that no longer fit.
+A session that has ended by itself is no error. At the end it prints how many
+sessions it ended, how many had already ended, and how many the server refused
+to end. If it refused any, or some were not tried, the exit code is not 0. Flags
+never select your own session.
 
 ` + help + `
 
-Without a terminal, --yes or --dry-run is needed. Flags that leave out no
-session of others need --all. A vCenter has sessions of its own services: name
-users or clients there, rather than times alone.`
+Without a terminal, --yes or --dry-run is needed. Flags that select all sessions
+except your own need --all. On a vCenter, select users or clients rather than
+only times, because its own services have sessions too.`
 	cmd.Example = `  vigate session rm 52f1a2b3-0000-4000-8000-000000000001
   vigate session rm --user svc-backup --idle 1h --dry-run
   vigate session rm --user svc-backup --idle 1h

@@ -59,7 +59,7 @@ var patterned = []patternFlag{
 	{"user", "select the sessions of a user", func(p pattern, s *session) bool { return p.fitsUser(s.UserName) }},
 	{"client", "select by the client's user agent", func(p pattern, s *session) bool { return p.fits(s.UserAgent) }},
 	{"address", "select by the client's address", func(p pattern, s *session) bool { return p.fits(s.IpAddress) }},
-	{"method", "select by login method, such as password (only vigate tells it)",
+	{"method", "select by login method, such as password (only vigate reports it)",
 		func(p pattern, s *session) bool { return p.fits(s.method) }},
 }
 
@@ -83,12 +83,13 @@ func (q *selector) defineOrder(cmd *cobra.Command) {
 }
 
 // help explains the flags of define.
-const help = `In a PATTERN, * stands for any text, also for none, and case does not matter.
-Without * it must be the whole text. A pattern of --user that has no domain fits
-users of every domain; DOMAIN\NAME and NAME@DOMAIN mean the same. A session is
-selected if it fits each kind of flag that is given; of a flag that is repeated,
-one pattern has to fit. Times have the units s, m, h and d, such as 1h30m or 7d,
-and are measured by the server's clock.`
+const help = `In a PATTERN, * stands for any text, even an empty one, and case does not
+matter. Without *, the pattern must be the whole text. A pattern of --user
+without a domain fits users of every domain; DOMAIN\NAME and NAME@DOMAIN mean
+the same. A session is selected if it fits every kind of flag that is given. If
+a flag is repeated, the session must fit one of its patterns. Times have the
+units s, m, h and d, such as 1h30m or 7d, and are measured by the clock of the
+server.`
 
 // check returns an error for flags that make no sense, and prepares the order.
 func (q *selector) check() error {

@@ -53,9 +53,9 @@ On a terminal, the table is refreshed until Ctrl-C; otherwise it is shown once.
 IDLE has the quartiles of the times since the last call: a quarter of the
 sessions is idle for at most 25%, half of them for at most 50%, three quarters
 for at most 75%. OLDEST is the time since the first login, and CALLS the median
-of the calls of a session. OF LIMIT and OF USER'S LIMIT are shares of how many
-sessions there may be, of all users and of one, if the server tells. Many
-sessions with few calls and long idle times are a leak.
+of the calls of a session. OF LIMIT and OF USER'S LIMIT are the percentages of
+the maximum numbers of sessions, of all users and of one user, if the server
+reports them. Many sessions with few calls and long idle times are a leak.
 
 ` + help
 	cmd.Example = `  vigate session top

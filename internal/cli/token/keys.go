@@ -40,9 +40,10 @@ func keys(set *command.Set) *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 The server makes a new key every 90 days by itself. With --replace it makes one
-now, which signs at once on all servers of the cluster. The other keys sign no
-more. Their tokens are accepted until they expire, or with --distrust not any
-more: use it if somebody else may know a key, as after a backup was lost.
+now, which signs at once on all servers of the cluster. The other keys stop
+signing. Their tokens are accepted until they expire. With --distrust, their
+tokens are refused from now on: use it if somebody else may know a key, for
+example after a backup was lost.
 
 Sessions that began with a token go on. 'vigate session ls --method saml' lists
 them, and 'vigate session rm --method saml' ends them.`

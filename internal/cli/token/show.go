@@ -54,7 +54,7 @@ type attribute struct {
 }
 
 func show(set *command.Set) *cobra.Command {
-	cmd := set.Local("show FILE", "Show what the token in FILE says, without verifying it", cobra.ExactArgs(1),
+	cmd := set.Local("show FILE", "Print the contents of the token in FILE, without verifying it", cobra.ExactArgs(1),
 		func(_ context.Context, r *command.Run) error {
 			text, err := r.Read("token", r.Args[0])
 			if err != nil {
@@ -66,8 +66,9 @@ func show(set *command.Set) *cobra.Command {
 			}
 			return r.Out.Show(f, func() *command.Table { return f.table(r.Now()) })
 		})
-	cmd.Long = cmd.Short + `, - for standard
-input. The server is not asked. Anybody can write a file that says the same.`
+	cmd.Long = cmd.Short + `,
+- for standard input. No server is contacted. The output proves nothing, because
+anybody can write such a file.`
 	return cmd
 }
 

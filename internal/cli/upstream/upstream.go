@@ -163,8 +163,9 @@ func (a *app) list() *cobra.Command {
 	})
 	cmd.Long = cmd.Short + `.
 
-SESSIONS, REQUESTS and WAITS are what this server has of the upstream now, and
-how much it may have. QUEUED is how many calls wait for a free place of these.`
+SESSIONS, REQUESTS and WAITS are the numbers that this server has now at the
+upstream, and their limits. QUEUED is the number of calls that wait for a free
+place.`
 	cmd.Aliases = []string{"list"}
 	return cmd
 }
@@ -185,8 +186,8 @@ func (a *app) show() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 SESSION is the name that vigate gives a session at the upstream; its key is a
-secret. OWNED is how many objects and clients are tied to it. Counts are since
-the start of the server.`
+secret. OWNED is the number of objects and clients that are tied to it. Counts
+are since the start of the server.`
 	cmd.ValidArgsFunction = a.complete()
 	return cmd
 }

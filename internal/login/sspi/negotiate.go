@@ -143,7 +143,7 @@ func tagged(b []byte, tag int, into any) error {
 	rest, err := asn1.Unmarshal(b, &outer)
 	if err != nil || len(rest) > 0 || outer.Class != asn1.ClassContextSpecific || outer.Tag != tag ||
 		!outer.IsCompound {
-		return errors.New("it is not the one value that is expected")
+		return errors.New("it is not exactly one value of the expected type")
 	}
 	if rest, err = asn1.Unmarshal(outer.Bytes, into); err != nil {
 		return err

@@ -20,7 +20,7 @@ var (
 	// ErrBack: the data was replaced by an older state, so a stream must begin anew.
 	ErrBack = errors.New("etcd is at an earlier revision than before: its data was replaced")
 	// ErrSilent: commits are acknowledged, but the stream does not show them.
-	ErrSilent = errors.New("etcd does not send what was committed")
+	ErrSilent = errors.New("etcd does not deliver committed changes")
 )
 
 // Streams are the streams of a store.
