@@ -187,7 +187,7 @@ func (n *Node) FrontReady(name string) error {
 func (n *Node) serveAll(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	stopping := func() { n.outside.Stopping("waiting for running requests") }
+	stopping := func() { n.announcer.Stopping("waiting for running requests") }
 	defer context.AfterFunc(ctx, stopping)()
 	life, end := context.WithCancel(context.Background())
 	defer end()

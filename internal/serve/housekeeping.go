@@ -66,7 +66,7 @@ func (n *Node) housekeeping(ctx context.Context) {
 		{"post the counts of failed logins", reportEvery, n.gate.Flush},
 		{"end sessions of principals that lost their access", trimEvery, n.resume},
 		{"follow the configuration file", reloadEvery, n.reload.look},
-		{"report the state to the service manager", statusEvery, n.tellStatus},
+		{"report the state to the service manager", statusEvery, n.reportStatus},
 		{"look up the users of live sessions", n.sources.RecheckEvery(), n.users.Check},
 	}
 	if !n.guest {

@@ -39,7 +39,7 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err 
 	}
 	defer clean()
 	cfg.Data = dir
-	outside, err := announce.New(announce.Options{
+	announcer, err := announce.New(announce.Options{
 		Socket: term.Getenv(notifyVariable), File: cfg.ReadyFile, Logger: o.Logger,
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg config.Config, term Terminal, o Options) (err 
 		return err
 	}
 	n.announce(cfg, first, term)
-	n.outside, n.place = outside, n.whereabouts(cfg)
+	n.announcer, n.state = announcer, n.stateOf(cfg)
 	n.logStart(cfg)
 	err = n.Run(ctx)
 	n.logEnd(err)

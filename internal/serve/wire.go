@@ -88,8 +88,8 @@ type Node struct {
 	server    *server.Server
 	serving   atomic.Pointer[server.Server] // server, from the time when it listens, for concurrent readers
 
-	outside *announce.Announcer // nil if the state is reported to nobody
-	place   announce.State      // the state that is reported
+	announcer *announce.Announcer // nil if the state is reported to nobody
+	state     announce.State      // the state that is reported
 
 	sweeps int // number of sweeps of sessions
 	cancel context.CancelFunc
@@ -412,7 +412,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if err := n.users.Disown(ctx); err != nil {
 		return err
 	}
-	if err := n.outside.Serving(n.place, n.status()); err != nil {
+	if err := n.announcer.Serving(n.state, n.status()); err != nil {
 		return err
 	}
 	chores, stop := context.WithCancel(context.Background())

@@ -15,8 +15,8 @@ import (
 // statusEvery is how often the service manager gets the server's state, if it has changed.
 const statusEvery = 10 * time.Second
 
-// whereabouts returns what other programs may know about the server once it listens.
-func (n *Node) whereabouts(cfg config.Config) announce.State {
+// stateOf returns the state of the server, which other programs may know, once it listens.
+func (n *Node) stateOf(cfg config.Config) announce.State {
 	s := announce.State{
 		PlainHTTP: announce.URL("http", n.Addr("plain")), Unix: announce.URL("unix", n.Addr("unix")),
 		Admin: announce.URL(adminScheme(cfg), n.Addr("admin")),
@@ -56,9 +56,9 @@ func adminScheme(cfg config.Config) string {
 // logStart logs one line that says what has started, and a warning if the system does not allow as many open
 // files as there may be connections.
 func (n *Node) logStart(cfg config.Config) {
-	n.logger.Info("the server starts", "version", Version, "commit", n.place.Commit, "pid", n.place.PID,
-		"data", cfg.Data, "store", cfg.Store.String(), "sessions", n.Sessions.Size(), "url", n.place.URL,
-		"thumbprint", n.place.Thumbprint)
+	n.logger.Info("the server starts", "version", Version, "commit", n.state.Commit, "pid", n.state.PID,
+		"data", cfg.Data, "store", cfg.Store.String(), "sessions", n.Sessions.Size(), "url", n.state.URL,
+		"thumbprint", n.state.Thumbprint)
 	if files, known := process.OpenFiles(); known && files < uint64(cfg.MaxConnections) {
 		n.logger.Warn("the limit of open files is below max-connections: connections will fail before it is reached",
 			"files", files, "connections", cfg.MaxConnections)
@@ -67,7 +67,7 @@ func (n *Node) logStart(cfg config.Config) {
 
 // logEnd logs one line that says how long the server has served, and why it ends if that is an error.
 func (n *Node) logEnd(err error) {
-	attrs := []any{"served", n.now().Sub(n.place.Started).Round(time.Second).String(), "sessions", n.Sessions.Size(),
+	attrs := []any{"served", n.now().Sub(n.state.Started).Round(time.Second).String(), "sessions", n.Sessions.Size(),
 		"requests", n.requests()}
 	if err != nil {
 		attrs = append(attrs, "err", err)
@@ -82,7 +82,7 @@ func firstUser(cfg config.Config) string {
 
 // status returns the server's state in one line for people.
 func (n *Node) status() string {
-	s := fmt.Sprintf("%s with %d sessions", n.place.URL, n.Sessions.Size())
+	s := fmt.Sprintf("%s with %d sessions", n.state.URL, n.Sessions.Size())
 	if err := n.ready(); err != nil {
 		return "not ready: " + err.Error() + ": " + s
 	}
@@ -94,8 +94,8 @@ func (n *Node) status() string {
 	return "serving " + s
 }
 
-// tellStatus is the periodic task that sends the state to the service manager.
-func (n *Node) tellStatus(context.Context) error {
-	n.outside.Status(n.status())
+// reportStatus is the periodic task that sends the state to the service manager.
+func (n *Node) reportStatus(context.Context) error {
+	n.announcer.Status(n.status())
 	return nil
 }
