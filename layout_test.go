@@ -47,6 +47,7 @@ var rooms = map[string]struct {
 	"internal/trust/trusttest":   {"", "support of tests: issues certificates"},
 	"internal/budget":            {"", "an account knows nothing of what it counts"},
 	"internal/schema":            {"", "the API's types are those of govmomi"},
+	"internal/schema/schematest": {"schema", "support of tests: fills values of the API's types"},
 	"internal/store":             {"", "a store knows records, not their meaning"},
 	"internal/store/bolt":        {"store", "a store knows records, not their meaning"},
 	"internal/store/etcd": {"store secret store/etcd/fence store/etcd/lag store/etcd/layout store/etcd/members",

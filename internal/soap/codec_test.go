@@ -3,12 +3,7 @@ package soap
 import (
 	"bytes"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	gotoken "go/token"
 	"math/rand/v2"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,126 +13,33 @@ import (
 	vimxml "github.com/vmware/govmomi/vim25/xml"
 
 	"github.com/vigate/vigate/internal/schema"
+	"github.com/vigate/vigate/internal/schema/schematest"
 	"github.com/vigate/vigate/internal/vim"
 )
 
 // newest is a release that has every member.
 var newest = vim.Release{99}
 
-// typeNames returns the names of the API's types. It reads them from the library's source.
-func typeNames(t *testing.T) []string {
-	t.Helper()
-	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/vmware/govmomi/vim25/types").Output()
-	if err != nil {
-		t.Fatalf("find the types: %v", err)
-	}
-	f, err := parser.ParseFile(gotoken.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil,
-		parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, d := range f.Decls {
-		if g, ok := d.(*ast.GenDecl); ok && g.Tok == gotoken.TYPE {
-			names = append(names, g.Specs[0].(*ast.TypeSpec).Name.Name)
-		}
-	}
-	if len(names) < 3000 {
-		t.Fatalf("%d types, want all", len(names))
-	}
-	return names
-}
-
-// filler fills values that have only one encoding: an optional member is either unset or not zero, and
-// times are in UTC.
-type filler struct {
-	*rand.Rand
-	// binary is set if the value has a base64Binary, which the library does not decode.
-	binary bool
-}
-
-// deepest is the depth down to which optional members are filled.
-const deepest = 3
-
-func (f *filler) fill(t *testing.T, v reflect.Value, depth int) {
-	switch v.Type() {
-	case schema.Time:
-		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), 1000*f.Int64N(1e6)).UTC()))
-		return
-	case schema.Bytes, octetsType:
-		f.binary = f.binary || v.Type() == schema.Bytes
-		v.SetBytes([]byte{1, 200, 255, 0, byte(f.IntN(256))})
-		return
-	case schema.Reference:
-		v.Set(reflect.ValueOf(types.ManagedObjectReference{Type: "Folder", Value: f.text()}))
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("json") != "-" {
-				f.fill(t, v.Field(i), depth+1)
-			}
-		}
-	case reflect.Pointer:
-		if depth <= deepest {
-			v.Set(reflect.New(v.Type().Elem()))
-			f.fill(t, v.Elem(), depth+1)
-		}
-	case reflect.Slice:
-		if depth >= deepest {
-			return // an item below this depth would be nil
-		}
-		v.Set(reflect.MakeSlice(v.Type(), 1+f.IntN(2), 2))
-		for i := range v.Len() {
-			f.fill(t, v.Index(i), depth+1)
-		}
-	case reflect.Interface:
-		f.fillInterface(t, v, depth)
-	case reflect.String:
-		v.SetString(f.text())
-		if e, ok := v.Interface().(interface{ Strings() []string }); ok {
-			v.SetString(e.Strings()[0])
-		}
-	case reflect.Bool:
-		v.SetBool(f.IntN(2) == 0)
-	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		v.SetInt(f.Int64() >> f.IntN(60))
-	case reflect.Uint8:
-		v.SetUint(f.Uint64() & 127)
-	case reflect.Float32, reflect.Float64:
-		v.SetFloat(float64(float32(f.NormFloat64())))
-	default:
-		t.Fatalf("no value for a %v", v.Type())
-	}
-}
-
-func (f *filler) fillInterface(t *testing.T, v reflect.Value, depth int) {
-	if v.NumMethod() == 0 {
-		all := []any{
+// newFiller returns a filler with values that XML, or the library's codec, finds hard. The library does not decode
+// base64Binary.
+func newFiller(one, two uint64) *schematest.Filler {
+	octets := func(f *schematest.Filler) any { return []byte{1, 200, 255, 0, byte(f.IntN(256))} }
+	return &schematest.Filler{
+		Rand:  rand.New(rand.NewPCG(one, two)),
+		Texts: []string{"plain", "<a&b>", "quo\"te'", "line\nend\r\t\x7f", "größe 日本 \u2028", "𝄞", " ]]> "},
+		Any: []any{
 			"text", true, int32(-3), int64(1 << 60), int16(-4), float64(1e-7), []byte{1, 2}, time.Unix(5, 0).UTC(),
 			types.ArrayOfString{String: []string{"a", "<b>"}}, types.ManagedObjectReference{Type: "A", Value: "b"},
 			types.ArrayOfByte{Byte: []byte{1, 255}}, types.OptionValue{Key: "k", Value: "v"},
 			types.ManagedEntityStatusRed,
-		}
-		v.Set(reflect.ValueOf(all[f.IntN(len(all))]))
-		f.binary = f.binary || v.Elem().Type() == schema.Bytes
-		return
+		},
+		Fixed: map[reflect.Type]func(*schematest.Filler) any{
+			schema.Bytes: octets, octetsType: octets,
+			schema.Reference: func(f *schematest.Filler) any {
+				return types.ManagedObjectReference{Type: "Folder", Value: f.Text()}
+			},
+		},
 	}
-	base, ok := schema.Declared(v.Type())
-	if !ok {
-		t.Fatalf("no type for %v", v.Type())
-	}
-	if depth <= deepest {
-		p := reflect.New(base)
-		f.fill(t, p.Elem(), depth+1)
-		v.Set(p)
-	}
-}
-
-func (f *filler) text() string {
-	all := []string{"plain", "<a&b>", "quo\"te'", "line\nend\r\t\x7f", "größe 日本 \u2028", "𝄞", " ]]> "}
-	return all[f.IntN(len(all))]
 }
 
 const prefixes = ` xmlns="urn:vim25" xmlns:xsi="` + nsInstance + `" xmlns:xsd="` + nsSchema +
@@ -171,16 +73,16 @@ func parsed(c *codec, document []byte, into any) error {
 
 func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 	c := newCodec()
-	f := &filler{Rand: rand.New(rand.NewPCG(1, 2))}
+	f := newFiller(1, 2)
 	tested := 0
-	for _, name := range typeNames(t) {
+	for _, name := range schema.Names() {
 		typ, ok := c.plans.DataType(name)
 		if !ok || typ.Kind() != reflect.Struct {
 			continue
 		}
 		v := reflect.New(typ)
-		f.binary = false
-		f.fill(t, v.Elem(), 0)
+		f.Binary = false
+		f.Fill(t, v.Elem())
 		out := written(t, c, v.Interface(), newest)
 		theirs := reflect.New(typ)
 		d := vimxml.NewDecoder(bytes.NewReader(out))
@@ -189,7 +91,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 			t.Errorf("%s: the library does not read %.300s: %v", name, out, err)
 			continue
 		}
-		if !f.binary && !reflect.DeepEqual(theirs.Interface(), v.Interface()) {
+		if !f.Binary && !reflect.DeepEqual(theirs.Interface(), v.Interface()) {
 			t.Errorf("%s is written\n%.900s\nthe library reads\n%.900s", name, out, fmt.Sprintf("%+v", theirs.Elem()))
 			continue
 		}
@@ -201,7 +103,7 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 			t.Errorf("%s: %v: not read as it was written:\n%.900s", name, err, out)
 			continue
 		}
-		if tested++; f.binary {
+		if tested++; f.Binary {
 			continue
 		}
 		var b bytes.Buffer
@@ -249,7 +151,7 @@ func hollow(v reflect.Value) bool {
 
 func TestEveryListHasTheNamesOfTheAPI(t *testing.T) {
 	tested := 0
-	for _, name := range typeNames(t) {
+	for _, name := range schema.Names() {
 		typ, ok := types.TypeFunc()(name)
 		if !ok || !strings.HasPrefix(name, "ArrayOf") {
 			continue

@@ -16,8 +16,5 @@ func ReadFast(t testing.TB, message []byte) {
 	}
 }
 
-// TypeNames returns the names of the library's types.
-func TypeNames(t *testing.T) []string { return typeNames(t) }
-
 // Since returns the release that added a member, as the codec knows it.
 func Since(m schema.Member) vim.Release { return since(m, releases()) }

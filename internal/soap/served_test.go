@@ -22,7 +22,6 @@ import (
 // served collects, by name, the data types that a response may contain.
 type served struct {
 	types map[string]reflect.Type
-	names []string // the names of all types of the library
 }
 
 // add adds a type, and the types of its members.
@@ -60,7 +59,7 @@ func (s *served) under(iface reflect.Type) {
 	if slices.Contains(manifold, iface.Name()) {
 		return // made finds those that are created
 	}
-	for _, name := range s.names {
+	for _, name := range schema.Names() {
 		if t, ok := types.TypeFunc()(name); ok && t.Kind() == reflect.Struct && reflect.PointerTo(t).Implements(iface) {
 			s.add(t)
 		}
@@ -103,7 +102,7 @@ func made(t *testing.T) (all []reflect.Type) {
 
 // servedTypes collects the types that occur in the rows of all objects.
 func servedTypes(t *testing.T) map[string]reflect.Type {
-	s := &served{map[string]reflect.Type{}, soap.TypeNames(t)}
+	s := &served{map[string]reflect.Type{}}
 	for _, o := range vectors.NewWorld(t).API.Objects() {
 		for _, m := range o.Methods {
 			if m.Result != nil {

@@ -3,7 +3,6 @@ package soap
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
@@ -53,10 +52,10 @@ func retrievedBothWays(t *testing.T, c *codec, r *types.RetrieveResult) {
 
 func TestASessionIsEncodedAsAnyValueIs(t *testing.T) {
 	c := newCodec()
-	f := &filler{Rand: rand.New(rand.NewPCG(1, 2))}
+	f := newFiller(1, 2)
 	for range 500 {
 		var s types.UserSession
-		f.fill(t, reflect.ValueOf(&s).Elem(), 0)
+		f.Fill(t, reflect.ValueOf(&s).Elem())
 		sessionBothWays(t, c, &s)
 	}
 	sessionBothWays(t, c, &types.UserSession{})
@@ -79,10 +78,10 @@ func FuzzASessionIsEncodedAsAnyValueIs(f *testing.F) {
 
 func TestWhatIsRetrievedIsEncodedAsAnyValueIs(t *testing.T) {
 	c := newCodec()
-	f := &filler{Rand: rand.New(rand.NewPCG(3, 4))}
+	f := newFiller(3, 4)
 	for range 500 {
 		var r types.RetrieveResult
-		f.fill(t, reflect.ValueOf(&r).Elem(), 0)
+		f.Fill(t, reflect.ValueOf(&r).Elem())
 		retrievedBothWays(t, c, &r)
 	}
 	s := someSession()

@@ -3,12 +3,7 @@ package vijson
 import (
 	"bytes"
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"math/rand/v2"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,114 +12,25 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/schema"
+	"github.com/vigate/vigate/internal/schema/schematest"
 )
 
-// typeNames returns the names of the API's types. It reads them from the library's source.
-func typeNames(t *testing.T) []string {
-	t.Helper()
-	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/vmware/govmomi/vim25/types").Output()
-	if err != nil {
-		t.Fatalf("find the types: %v", err)
-	}
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "types.go"), nil,
-		parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, d := range f.Decls {
-		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.TYPE {
-			names = append(names, g.Specs[0].(*ast.TypeSpec).Name.Name)
-		}
-	}
-	if len(names) < 3000 {
-		t.Fatalf("%d types, want all", len(names))
-	}
-	return names
-}
-
-// filler fills values that have only one encoding: required lists are not empty, and times are in UTC.
-type filler struct{ *rand.Rand }
-
-// deepest is the depth down to which optional members are filled.
-const deepest = 3
-
-func (f filler) fill(t *testing.T, v reflect.Value, depth int) {
-	switch {
-	case v.Type() == schema.Time:
-		v.Set(reflect.ValueOf(time.Unix(f.Int64N(4e9), 1000*f.Int64N(1e6)).UTC()))
-		return
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
-		v.SetBytes([]byte(f.text()))
-		return
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("json") != "-" {
-				f.fill(t, v.Field(i), depth+1)
-			}
-		}
-	case reflect.Pointer:
-		if depth > deepest {
-			return
-		}
-		v.Set(reflect.New(v.Type().Elem()))
-		f.fill(t, v.Elem(), depth+1)
-	case reflect.Slice:
-		if depth >= deepest {
-			return // an item below this depth would be nil
-		}
-		v.Set(reflect.MakeSlice(v.Type(), 1+f.IntN(2), 2))
-		for i := range v.Len() {
-			f.fill(t, v.Index(i), depth+1)
-		}
-	case reflect.Interface:
-		f.fillInterface(t, v, depth)
-	case reflect.String:
-		v.SetString(f.text())
-		if e, ok := v.Interface().(interface{ Strings() []string }); ok {
-			v.SetString(e.Strings()[0])
-		}
-	case reflect.Bool:
-		v.SetBool(f.IntN(2) == 0)
-	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		v.SetInt(f.Int64() >> f.IntN(60))
-	case reflect.Uint8:
-		v.SetUint(f.Uint64() & 127)
-	case reflect.Float32, reflect.Float64:
-		v.SetFloat(float64(float32(f.NormFloat64())))
-	default:
-		t.Fatalf("no value for a %v", v.Type())
-	}
-}
-
-func (f filler) fillInterface(t *testing.T, v reflect.Value, depth int) {
-	if v.NumMethod() == 0 {
-		all := []any{
+// newFiller returns a filler with values that JSON, or the library's codec, finds hard.
+func newFiller() *schematest.Filler {
+	octets := func(f *schematest.Filler) any { return []byte(f.Text()) }
+	return &schematest.Filler{
+		Rand:  rand.New(rand.NewPCG(1, 2)),
+		Texts: []string{"plain", "<a&b>", "quo\"te\\", "line\nend\r\t\x01\x7f", "größe 日本 \u2028", "𝄞", "/"},
+		Any: []any{
 			"text", true, int32(-3), int64(1 << 60), uint8(3), int16(-4), float64(1e-7), []byte{1, 2},
 			time.Unix(5, 0).UTC(), types.ArrayOfString{String: []string{"a"}},
 			types.ManagedObjectReference{Type: "A", Value: "b"},
 			types.OptionValue{Key: "k", Value: "v"}, types.ManagedEntityStatusRed,
-		}
-		v.Set(reflect.ValueOf(all[f.IntN(len(all))]))
-		return
+		},
+		Fixed: map[reflect.Type]func(*schematest.Filler) any{
+			schema.Bytes: octets, reflect.TypeFor[types.ByteSlice](): octets,
+		},
 	}
-	base, ok := schema.Declared(v.Type())
-	if !ok {
-		t.Fatalf("no type for %v", v.Type())
-	}
-	if depth > deepest {
-		return
-	}
-	p := reflect.New(base)
-	f.fill(t, p.Elem(), depth+1)
-	v.Set(p)
-}
-
-func (f filler) text() string {
-	all := []string{"plain", "<a&b>", "quo\"te\\", "line\nend\r\t\x01\x7f", "größe 日本 \u2028", "𝄞", "/"}
-	return all[f.IntN(len(all))]
 }
 
 // reference returns the library's encoding.
@@ -141,15 +47,15 @@ func reference(t *testing.T, v any) string {
 
 func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 	c := newCodec()
-	f := filler{rand.New(rand.NewPCG(1, 2))}
+	f := newFiller()
 	tested := 0
-	for _, name := range typeNames(t) {
+	for _, name := range schema.Names() {
 		typ, ok := c.plans.DataType(name)
 		if !ok || typ.Kind() != reflect.Struct {
 			continue
 		}
 		v := reflect.New(typ)
-		f.fill(t, v.Elem(), 0)
+		f.Fill(t, v.Elem())
 		e := encoder{codec: c}
 		if err := e.encode(v.Interface()); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -3,7 +3,6 @@ package vijson
 import (
 	"bytes"
 	"iter"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
@@ -34,11 +33,11 @@ func bothWays(t *testing.T, c *codec, value any) {
 
 func TestASessionIsEncodedAsAnyValueIs(t *testing.T) {
 	c := newCodec()
-	f := filler{rand.New(rand.NewPCG(1, 2))}
+	f := newFiller()
 	var all []types.UserSession
 	for range 500 {
 		var s types.UserSession
-		f.fill(t, reflect.ValueOf(&s).Elem(), 0)
+		f.Fill(t, reflect.ValueOf(&s).Elem())
 		bothWays(t, c, &s)
 		all = append(all, s)
 	}
