@@ -15,10 +15,9 @@ import (
 	"github.com/vmware/govmomi/vim25/xml"
 
 	"github.com/vigate/vigate/internal/binding"
-	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
-	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/soap"
+	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vijson"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
@@ -187,32 +186,10 @@ type fetch struct {
 	Prop string    `xml:"prop"`
 }
 
-// ArrayOfVigateNode is the SOAP form of a list of a type that only vigate has.
-type ArrayOfVigateNode struct {
-	VigateNode []cluster.VigateNode `json:"_value"`
-}
-
-// ArrayOfVigateSessionLogin is another such list.
-type ArrayOfVigateSessionLogin struct {
-	VigateSessionLogin []sessionmanager.VigateSessionLogin `json:"_value"`
-}
-
-func typeNamed(name string) (reflect.Type, bool) {
-	switch name {
-	case "ArrayOfVigateNode":
-		return reflect.TypeFor[ArrayOfVigateNode](), true
-	case "ArrayOfVigateSessionLogin":
-		return reflect.TypeFor[ArrayOfVigateSessionLogin](), true
-	case "VigateSessionLimits":
-		return reflect.TypeFor[sessionmanager.VigateSessionLimits](), true
-	}
-	return types.TypeFunc()(name)
-}
-
 // readSOAP reads the fault in the response, or the result that the row declares.
 func (w *world) readSOAP(answer *httptest.ResponseRecorder, on reference, name string, property bool) (wire, error) {
 	d := xml.NewDecoder(answer.Body)
-	d.TypeFunc = typeNamed
+	d.TypeFunc = vectors.TypeNamed
 	element, value := "returnval", reflect.ValueOf(new(any))
 	switch {
 	case answer.Code == http.StatusInternalServerError:

@@ -17,11 +17,8 @@ import (
 	"github.com/vmware/govmomi/vim25/xml"
 
 	"github.com/vigate/vigate/internal/binding"
-	"github.com/vigate/vigate/internal/cluster"
 	"github.com/vigate/vigate/internal/peer"
-	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/soap"
-	"github.com/vigate/vigate/internal/sts/manager"
 	"github.com/vigate/vigate/internal/vectors"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -174,41 +171,13 @@ func object(s *strings.Builder, name string, v map[string]any, t reflect.Type) {
 	fmt.Fprintf(s, "</%s>", name)
 }
 
-// These are the types in which SOAP boxes lists of vigate's own types.
-type ArrayOfVigateNode struct {
-	VigateNode []cluster.VigateNode `json:"_value"`
-}
-
-type ArrayOfVigateSigningKey struct {
-	VigateSigningKey []manager.VigateSigningKey `json:"_value"`
-}
-
-type ArrayOfVigateSessionLogin struct {
-	VigateSessionLogin []sessionmanager.VigateSessionLogin `json:"_value"`
-}
-
-// typeNamed returns the types of the library, and vigate's own.
-func typeNamed(name string) (reflect.Type, bool) {
-	switch name {
-	case "ArrayOfVigateNode":
-		return reflect.TypeFor[ArrayOfVigateNode](), true
-	case "ArrayOfVigateSigningKey":
-		return reflect.TypeFor[ArrayOfVigateSigningKey](), true
-	case "ArrayOfVigateSessionLogin":
-		return reflect.TypeFor[ArrayOfVigateSessionLogin](), true
-	case "VigateSessionLimits":
-		return reflect.TypeFor[sessionmanager.VigateSessionLimits](), true
-	}
-	return types.TypeFunc()(name)
-}
-
 // outcome decodes a response.
 func (b *overWire) outcome(w *httptest.ResponseRecorder, c vectors.Call) (o vectors.Outcome, err error) {
 	if cookie := w.Header().Get("Set-Cookie"); cookie != "" {
 		o.Token = strings.Split(cookie, `"`)[1]
 	}
 	d := xml.NewDecoder(w.Body)
-	d.TypeFunc = typeNamed
+	d.TypeFunc = vectors.TypeNamed
 	switch w.Code {
 	case http.StatusOK:
 		v, found, err := b.result(d, c)
