@@ -48,8 +48,8 @@ func (e Environment) Get(name string) string {
 	return value
 }
 
-// Either returns the value of vigate's variable or, if that is not set and govc's are used, of govc's.
-func (e Environment) Either(own, govc string) string {
+// either returns the value of vigate's variable or, if that is not set and govc's are used, of govc's.
+func (e Environment) either(own, govc string) string {
 	if value := e.Get(own); value != "" || !e.govc {
 		return value
 	}
@@ -58,7 +58,7 @@ func (e Environment) Either(own, govc string) string {
 
 // Address returns the server's address. It is zero if the environment names no server.
 func (e Environment) Address() (Address, error) {
-	raw := e.Either("VIGATE_URL", "GOVC_URL")
+	raw := e.either("VIGATE_URL", "GOVC_URL")
 	if raw == "" {
 		return Address{}, nil
 	}
@@ -71,13 +71,13 @@ func (e Environment) Address() (Address, error) {
 
 // User returns the user's name, or "". at is the result of Address.
 func (e Environment) User(at Address) string {
-	return cmp.Or(e.Either("VIGATE_USERNAME", "GOVC_USERNAME"), at.User)
+	return cmp.Or(e.either("VIGATE_USERNAME", "GOVC_USERNAME"), at.User)
 }
 
 // Password returns the user's password. at is the result of Address. A password in the URL is that of the user in
 // the URL, and of no other that a variable names.
 func (e Environment) Password(at Address) (password string, ok bool) {
-	if password := e.Either("VIGATE_PASSWORD", "GOVC_PASSWORD"); password != "" {
+	if password := e.either("VIGATE_PASSWORD", "GOVC_PASSWORD"); password != "" {
 		return password, true
 	}
 	if CanonicalUser(e.User(at)) != CanonicalUser(at.User) {
@@ -96,14 +96,14 @@ type Trust struct {
 
 // Trust returns what the environment says.
 func (e Environment) Trust() (Trust, error) {
-	insecure, err := parseBool(e.Either("VIGATE_INSECURE", "GOVC_INSECURE"))
+	insecure, err := parseBool(e.either("VIGATE_INSECURE", "GOVC_INSECURE"))
 	if err != nil {
 		return Trust{}, fmt.Errorf("VIGATE_INSECURE or GOVC_INSECURE: %w", err)
 	}
 	return Trust{
-		Insecure: insecure, CA: e.Either("VIGATE_CA", "GOVC_TLS_CA_CERTS"), Thumbprint: e.Get("VIGATE_THUMBPRINT"),
-		Cert: e.Either("VIGATE_CERTIFICATE", "GOVC_CERTIFICATE"),
-		Key:  e.Either("VIGATE_PRIVATE_KEY", "GOVC_PRIVATE_KEY"),
+		Insecure: insecure, CA: e.either("VIGATE_CA", "GOVC_TLS_CA_CERTS"), Thumbprint: e.Get("VIGATE_THUMBPRINT"),
+		Cert: e.either("VIGATE_CERTIFICATE", "GOVC_CERTIFICATE"),
+		Key:  e.either("VIGATE_PRIVATE_KEY", "GOVC_PRIVATE_KEY"),
 	}, nil
 }
 

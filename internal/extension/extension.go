@@ -30,8 +30,8 @@ import (
 
 // Limits of a registration.
 const (
-	// MaxKey is the maximum length of a key in bytes.
-	MaxKey        = 480
+	// maxKey is the maximum length of a key in bytes.
+	maxKey        = 480
 	maxData       = 256 << 10
 	maxRecord     = 512 << 10 // bytes of one stored record
 	maxPrivileges = 1000
@@ -205,7 +205,7 @@ func checkTexts(data []byte, key string) error {
 func (r Registration) check() error {
 	folded := principal.Extension(r.Key).Key()
 	switch { // the rules of versions before checkNew, too
-	case r.Key == "" || len(folded) > MaxKey || !clean(r.Key, MaxKey) || strings.TrimSpace(r.Key) != r.Key ||
+	case r.Key == "" || len(folded) > maxKey || !clean(r.Key, maxKey) || strings.TrimSpace(r.Key) != r.Key ||
 		strings.ContainsAny(r.Key, `\@`):
 		return ErrKey
 	case len(r.Privileges) > maxPrivileges:

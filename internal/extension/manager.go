@@ -83,7 +83,7 @@ func NewManager(o Options) *Manager {
 // Errors: ErrExists, ErrTooMany, ErrKey, ErrSubjectName, ErrPrivilege, ErrData, ErrText.
 func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration) error {
 	const what = "register extension"
-	if err := principal.CheckNew(reg.Key, MaxKey); err != nil {
+	if err := principal.CheckNew(reg.Key, maxKey); err != nil {
 		return fmt.Errorf("%s: %w: %w", what, ErrKey, err)
 	}
 	if err := reg.checkNew(); err != nil {

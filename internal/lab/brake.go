@@ -13,9 +13,9 @@ type Brake struct {
 	held  chan struct{} // closed when the requests may go on; nil: they may
 }
 
-// Wrap returns a handler that waits before it calls the handler next. If the client goes meanwhile, next is not
+// wrap returns a handler that waits before it calls the handler next. If the client goes meanwhile, next is not
 // called.
-func (b *Brake) Wrap(next http.Handler) http.Handler {
+func (b *Brake) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		delay, held := b.delay, b.held

@@ -96,7 +96,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		OpenStore: func(context.Context, config.Config, serve.StoreOptions) (serve.OpenedStore, error) {
 			return serve.OpenedStore{Store: records()}, nil
 		},
-		Policy: s.policy, Around: s.Brake.Wrap,
+		Policy: s.policy, Around: s.Brake.wrap,
 	}
 	err = s.simulate(dir, o)
 	if err == nil {

@@ -147,7 +147,7 @@ func FuzzKeysHaveOneSpelling(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := uuid.Parse(s)
 		want := err == nil && u.String() == s
-		if key, ok := ParseKey(s); ok != want || ok && key != Key(u) {
+		if key, ok := parseKey(s); ok != want || ok && key != Key(u) {
 			t.Fatalf("%q: %v %v, want %v", s, key, ok, want)
 		}
 	})

@@ -184,8 +184,8 @@ func (l *Live) Standing() Standing {
 }
 
 // Done returns a channel that is closed when the session is ended. An expired session's channel is
-// closed only when the session is swept, so a caller that waits on Done must check ExpiresAt as
-// well.
+// closed only when the session is swept, so a caller that waits on Done must check
+// Manager.Remaining as well.
 func (l *Live) Done() <-chan struct{} {
 	for {
 		if d := l.done.Load(); d != nil {
@@ -195,8 +195,8 @@ func (l *Live) Done() <-chan struct{} {
 	}
 }
 
-// ExpiresAt returns when the session expires if it is not used again.
-func (l *Live) ExpiresAt(idle time.Duration) time.Time {
+// expiresAt returns when the session expires if it is not used again.
+func (l *Live) expiresAt(idle time.Duration) time.Time {
 	return time.Unix(0, min(l.active.Load()+int64(idle), l.deadline.Load()))
 }
 

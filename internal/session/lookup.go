@@ -15,7 +15,7 @@ func (m *Manager) Lookup(ctx context.Context, key string) (*Live, error) {
 	if !errors.Is(err, ErrNoSession) {
 		return l, err
 	}
-	if _, ok := ParseKey(key); !ok {
+	if _, ok := parseKey(key); !ok {
 		return nil, ErrNoSession
 	}
 	if err := m.mirror.Sync(ctx); err != nil {

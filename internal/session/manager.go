@@ -239,7 +239,7 @@ func (m *Manager) Authenticate(ctx context.Context, token secret.Text, now time.
 	digits := token.Reveal()
 	l := m.table.byToken(m.front, digits)
 	if l == nil {
-		if len(digits) != TokenLength {
+		if len(digits) != tokenLength {
 			return nil, nil
 		}
 		// On a shared store another node may have acknowledged the login an instant ago. Catch up
@@ -313,12 +313,12 @@ func (m *Manager) AliveAt(l *Live, now time.Time) bool { return l.Alive(now, m.p
 
 // Remaining returns how long the session lives if it is not used again.
 func (m *Manager) Remaining(l *Live) time.Duration {
-	return l.ExpiresAt(m.policy().Idle).Sub(m.now())
+	return l.expiresAt(m.policy().Idle).Sub(m.now())
 }
 
 // Find returns the live session with the key.
 func (m *Manager) Find(key string) (*Live, error) {
-	if k, ok := ParseKey(key); ok {
+	if k, ok := parseKey(key); ok {
 		if l := m.table.byKey(k); l != nil && l.Front() == m.front && m.Alive(l) {
 			return l, nil
 		}

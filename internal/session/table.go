@@ -115,7 +115,7 @@ func (t *Table) put(r store.Record) {
 
 // serve makes the session of the record usable.
 func (t *Table) serve(r store.Record) error {
-	key, ok := ParseKey(r.ID)
+	key, ok := parseKey(r.ID)
 	if !ok {
 		return errors.New("session id is not a UUID")
 	}
@@ -177,7 +177,7 @@ func (t *Table) delete(k store.Kind, id string) {
 		t.tickets.remove(id)
 		return
 	}
-	if key, ok := ParseKey(id); ok {
+	if key, ok := parseKey(id); ok {
 		t.remove(key)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // withToken returns a session, and its token, which is the digit 40 times.
 func withToken(key Key, digit string) (Session, string) {
 	s := sampleSession()
-	token := strings.Repeat(digit, TokenLength)
+	token := strings.Repeat(digit, tokenLength)
 	s.Key, s.token = key, sha256.Sum256([]byte(token))
 	return s, token
 }

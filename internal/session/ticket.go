@@ -262,11 +262,6 @@ func (m *Manager) spendTicket(ctx context.Context, r store.Record, e event.Event
 // exactly one succeeds.
 func spend(r store.Record) store.Change { return store.DeleteAt(store.Ticket, r.ID, r.Revision) }
 
-// SweepTickets removes at most limit expired tickets and returns their number.
-func (m *Manager) SweepTickets(ctx context.Context, limit int) (int, error) {
-	return m.mirror.Sweep(ctx, limit, store.Ticket)
-}
-
 type ticket struct{ session, method, target, actor, origin string }
 
 func decodeTicket(b []byte) (ticket, error) {

@@ -19,11 +19,11 @@ import (
 // Call Reveal only to write the response's header and cookie.
 type Token struct{ secret.Text }
 
-// TokenLength is the length of a token on the wire, in bytes.
-const TokenLength = 40
+// tokenLength is the length of a token on the wire, in bytes.
+const tokenLength = 40
 
 func newToken(random io.Reader) (Token, error) {
-	var b [TokenLength / 2]byte
+	var b [tokenLength / 2]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
 		return Token{}, fmt.Errorf("make token: %w", err)
 	}
@@ -37,10 +37,10 @@ type Hash [sha256.Size]byte
 // front is empty, and whether it has the form of a token. The same token has another hash at each
 // front, so that it is unknown everywhere but at its own.
 func hashToken(front, s string) (Hash, bool) {
-	if len(s) != TokenLength {
+	if len(s) != tokenLength {
 		return Hash{}, false
 	}
-	var b [TokenLength]byte
+	var b [tokenLength]byte
 	for i := range len(s) {
 		c := s[i]
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
@@ -74,8 +74,8 @@ func newKey(random io.Reader) (Key, error) {
 	return Key(u), nil
 }
 
-// ParseKey parses a key in the only spelling that String writes.
-func ParseKey(s string) (Key, bool) {
+// parseKey parses a key in the only spelling that String writes.
+func parseKey(s string) (Key, bool) {
 	// For this length uuid.Parse accepts only this form, but in either case.
 	if len(s) != 36 || strings.ContainsAny(s, "ABCDEF") {
 		return Key{}, false

@@ -11,12 +11,12 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// FactsType and FactsID name the managed object that says about sessions what the API's SessionManager does
+// FactsType and factsID name the managed object that says about sessions what the API's SessionManager does
 // not: their limits, and how they logged in. It is an addition to the API, which other servers do not have.
 // The names are part of the protocol.
 const (
 	FactsType = "VigateSessions"
-	FactsID   = "sessions"
+	factsID   = "sessions"
 )
 
 // VigateSessionLimits are the limits of sessions that are in force. The names of the type and its members are
@@ -41,7 +41,7 @@ type VigateSessionLogin struct {
 // facts returns the table of the object.
 func (m *manager) facts() *vim.Object {
 	return &vim.Object{
-		Type: FactsType, ID: FactsID,
+		Type: FactsType, ID: factsID,
 		Properties: []vim.Property{
 			vim.NewProperty("limits", vim.Read, m.limits),
 			vim.NewStreamed("logins", access.TerminateSession, m.logins),

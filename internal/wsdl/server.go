@@ -19,7 +19,7 @@ var folders = []string{"/sdk/", "/sdk/vim25/"}
 var nameAt = func() map[string]string {
 	all := map[string]string{}
 	for _, folder := range folders {
-		for _, name := range append(Names(), ServiceFile) {
+		for _, name := range append(Names(), serviceFile) {
 			all[folder+name] = name
 		}
 	}
@@ -38,12 +38,12 @@ var ErrNoFile = errors.New("a message is sent with POST") // vCenter says so wit
 func Serve(w http.ResponseWriter, r *http.Request, describe func() (*Documents, error)) error {
 	name := nameAt[r.URL.Path]
 	if r.URL.Path != "/sdk" && asksForService(r.URL) { // a file beside /sdk would not find the others
-		name = ServiceFile
+		name = serviceFile
 	}
 	switch name {
 	case "":
 		return ErrNoFile
-	case ServiceFile:
+	case serviceFile:
 		send(w, r, Service(address(r)))
 		return nil
 	}

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// ServiceFile is the name of the file that names the server's address, and imports the others.
-	ServiceFile = "vimService.wsdl"
+	// serviceFile is the name of the file that names the server's address, and imports the others.
+	serviceFile = "vimService.wsdl"
 
 	interfaceFile  = "vim.wsdl"
 	nsVim          = "urn:vim25"
@@ -63,7 +63,7 @@ type Documents struct {
 	files map[string]*File
 }
 
-// Names returns the names of all files but ServiceFile.
+// Names returns the names of all files but serviceFile.
 func Names() []string {
 	names := []string{interfaceFile, reflectTypes, reflectMessage}
 	for _, p := range parts {
@@ -138,7 +138,7 @@ func compress(w io.Writer, text []byte) []error {
 	return []error{errLevel, err, z.Close()}
 }
 
-// Service returns the ServiceFile for a server whose clients post to the address.
+// Service returns the serviceFile for a server whose clients post to the address.
 func Service(address string) *File {
 	text := []byte(declaration + `<definitions targetNamespace="` + nsService + "\"\n" +
 		`   xmlns="` + nsDescription + "\"\n   xmlns:soap=\"" + nsSOAP + "\"\n" +

@@ -32,9 +32,9 @@ const (
 	maxSession = 64 << 10 // bytes of an answer about a session
 )
 
-// FindAutomation finds out how the server has sessions of the Automation API, by using the cookie of a
+// findAutomation finds out how the server has sessions of the Automation API, by using the cookie of a
 // session of SOAP there.
-func (c *Client) FindAutomation(ctx context.Context) (Automation, error) {
+func (c *Client) findAutomation(ctx context.Context) (Automation, error) {
 	for _, path := range []string{apiPath, restPath} {
 		w, _, err := c.automation(ctx, http.MethodGet, path, c.Cookie.Value, nil)
 		if err != nil {

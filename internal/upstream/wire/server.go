@@ -242,7 +242,7 @@ func (s *Server) Automation(ctx context.Context, cookie Cookie, alive func() boo
 	if known != nil {
 		return *known, nil
 	}
-	has, err := s.Client(cookie).FindAutomation(ctx)
+	has, err := s.Client(cookie).findAutomation(ctx)
 	switch {
 	case err != nil:
 		return has, fmt.Errorf("%w: %w", ErrUnreachable, err)

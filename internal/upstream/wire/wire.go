@@ -133,7 +133,7 @@ func (t Trust) config(host string) (*tls.Config, error) {
 		c.VerifyConnection = func(s tls.ConnectionState) error {
 			sum := sha256.Sum256(s.PeerCertificates[0].Raw)
 			if subtle.ConstantTimeCompare(sum[:], t.Thumbprint) != 1 {
-				return &ThumbprintError{Got: sum}
+				return &thumbprintError{Got: sum}
 			}
 			return nil
 		}
@@ -143,10 +143,10 @@ func (t Trust) config(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// ThumbprintError means that the server has another certificate than the one that is trusted.
-type ThumbprintError struct{ Got [sha256.Size]byte }
+// thumbprintError means that the server has another certificate than the one that is trusted.
+type thumbprintError struct{ Got [sha256.Size]byte }
 
-func (e *ThumbprintError) Error() string {
+func (e *thumbprintError) Error() string {
 	return fmt.Sprintf("the server's certificate has the SHA-256 thumbprint %x, not the configured one", e.Got)
 }
 
@@ -204,7 +204,7 @@ func (t *Transport) roundTrip(r *http.Request, fresh bool) (*http.Response, erro
 // untrusted reports whether a connection failed in the TLS handshake, so that nothing was sent.
 func untrusted(err error) bool {
 	var certificate *tls.CertificateVerificationError
-	var thumbprint *ThumbprintError
+	var thumbprint *thumbprintError
 	var header tls.RecordHeaderError
 	var alert tls.AlertError
 	return errors.As(err, &certificate) || errors.As(err, &thumbprint) || errors.As(err, &header) ||
