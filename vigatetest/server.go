@@ -111,7 +111,7 @@ func (s *Server) HTTPClient() *http.Client { return s.http }
 // Now returns the time of the server's clock.
 func (s *Server) Now() time.Time { return s.clock.Now() }
 
-// Advance moves the server's clock forward, and ends the sessions that expire by that.
+// Advance moves the server's clock forward, and ends the sessions that have expired then.
 func (s *Server) Advance(d time.Duration) {
 	s.clock.advance(d)
 	s.check(s.lab.Sweep(context.Background()))

@@ -96,7 +96,7 @@ func (q *queue) take() *place {
 
 // loser returns the place that a newcomer may replace: the latest one of the network that has the
 // most places or, if the newcomer's network has about as many, of the name that has the most places
-// in its network. It returns nil if the newcomer's name has about as many itself.
+// in its network. It returns nil if the newcomer's own name has about as many places.
 func (q *queue) loser(from, name string) *place {
 	own, line := q.networks[from], (*line)(nil)
 	if own != nil {

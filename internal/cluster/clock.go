@@ -13,7 +13,8 @@ const (
 	// MaxSkew is how far two nodes' clocks may be apart before they disagree. It is longer than a
 	// report takes to arrive in normal operation.
 	MaxSkew = 10 * time.Second
-	// settled is how long after its start a node has received a report of every other running node.
+	// settled is the time after its start by which a node has received a report of every other
+	// running node.
 	settled = 2*ReportEvery + MaxSkew
 )
 

@@ -140,8 +140,8 @@ func lost(err error) error {
 	return fmt.Errorf("%w: %w", errLost, err)
 }
 
-// wire is the bytes of a connection, below TLS. It bounds what a server may send for one operation,
-// and how long the server may take to accept what it is sent.
+// wire carries the bytes of a connection, below TLS. It bounds how much a server may send for one
+// operation, and how long the server may take to accept bytes.
 type wire struct {
 	net.Conn
 	left atomic.Int64

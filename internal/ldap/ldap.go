@@ -2,12 +2,11 @@
 // checks their passwords. A [Source] is one directory with one domain and one or more servers. It is
 // a directory.Source and a login.PasswordSource.
 //
-// A Source reads with a service account and never writes. It checks a password by a bind as the user.
-// It believes only the directory's own spelling of a name. If no server can be reached, its methods
-// return directory.ErrUnavailable, which says nothing about any user.
+// A Source reads with a service account and never writes. It checks a password by a bind as the user. It uses only
+// the directory's own spelling of a name. If no server can be reached, its methods return directory.ErrUnavailable:
+// then it is unknown whether a user exists.
 //
-// The package does not decide who may log in for how long: package recheck asks it again about the
-// users of live sessions.
+// A user can lose access after its login. Package recheck looks up the users of live sessions again.
 package ldap
 
 import (

@@ -67,7 +67,7 @@ func (m BySubject) Authenticate(_ context.Context, a Attempt) (session.Grant, er
 	return extensionGrant(m.Extensions.AuthenticateSubject(c.Key, a.Peer.Certificates, believed, now()))
 }
 
-// extensionGrant returns the grant of an authenticated extension, or the error as one of this package.
+// extensionGrant returns the grant of an authenticated extension, or the corresponding error of this package.
 func extensionGrant(e extension.Extension, err error) (session.Grant, error) {
 	for _, known := range []struct{ is, as error }{
 		{extension.ErrNoCertificate, ErrNoCertificate},

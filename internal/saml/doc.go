@@ -29,7 +29,8 @@ var (
 	ErrTime = errors.New("security token or proof not valid at this time")
 	// ErrAudience means that an assertion is for other services.
 	ErrAudience = errors.New("security token for another audience")
-	// ErrSignature means that no trusted certificate has signed an assertion or a message as it is.
+	// ErrSignature means that an assertion or a message has no valid signature of a trusted
+	// certificate.
 	ErrSignature = xmlsig.ErrInvalid
 	// ErrProof means that a client has not proved that it has the key of a token.
 	ErrProof = errors.New("proof of the key not valid")

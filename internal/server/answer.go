@@ -46,9 +46,9 @@ type answer struct {
 	status int // 0 if nothing was written yet
 	bytes  int64
 
-	// stall is how long a client may accept no byte of its response. If 0, the connection enforces
-	// the limit. It can't do so for HTTP/2: a client may go on with other streams and never open
-	// the window of this one.
+	// stall is the maximum time in which a client accepts no byte of its response. If 0, the
+	// connection enforces the limit. It can't do so for HTTP/2: a client may go on with other
+	// streams and never open the window of this one.
 	stall time.Duration
 
 	body    *requestBody // nil if nothing of the body will have to be discarded

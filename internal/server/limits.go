@@ -45,7 +45,7 @@ type Limits struct {
 	// Idle is how long a connection may be without a request (15 min and 2 s). pyVmomi reuses a
 	// connection that was idle for up to 15 minutes, and fails if it has been closed.
 	Idle time.Duration
-	// Stall is how long a client may accept no byte of a response (1 min).
+	// Stall is the maximum time in which a client accepts no byte of a response (1 min).
 	//
 	// There is no time limit for a whole response: calls that wait for updates take 30 minutes, and
 	// long lists take as long as the client's network needs. Only a client that stops reading must

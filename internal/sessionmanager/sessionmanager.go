@@ -51,8 +51,8 @@ type Front struct {
 	// Message returns the upstream's service message, for a session. This server's own message is put
 	// before it. If nil, the upstream has none.
 	Message func(context.Context, *session.Live) (string, error)
-	// PassThrough is set if the users of the front are those of the upstream. They log in by their
-	// passwords only, and the service message of this server is none of their business.
+	// PassThrough is set if the users of the front are those of the upstream. They log in with
+	// passwords only, and don't see the service message of this server.
 	PassThrough bool
 }
 

@@ -111,10 +111,11 @@ func (s *Service) issue(ctx context.Context, p *peer.Peer, r *request) (string, 
 		t.Key = r.certificate
 		t.Renewable, t.Renewals = r.renew, renewals
 		for _, from := range []*saml.Assertion{r.token, r.actAs} {
-			// A token from another one can't be renewed more often than that one: otherwise its owner
-			// could keep it for ever, by asking for a new one after each renewal. A bearer token can't be
-			// renewed at all, but one from it by ActAs can, because govc renews it at once to get the
-			// lifetime that it wants. The delegations go down with each ActAs, so that has an end, too.
+			// A token that was issued for another token can't be renewed more often than that one. Otherwise its
+			// owner could prolong it for ever, by requesting a new token after each renewal. A bearer token can't be
+			// renewed at all. But a token that ActAs makes from it can, because govc renews it at once to get the
+			// lifetime that it wants. Each ActAs decreases the number of delegations, so the chain of tokens is
+			// finite.
 			if from != nil && !from.Bearer() {
 				t.Renewable, t.Renewals = t.Renewable && from.Renewable, min(t.Renewals, from.Renewals)
 			}

@@ -38,7 +38,7 @@ type request struct {
 	// actAs is the token for whose subject the new token is, or nil. target is the token to be renewed or
 	// validated.
 	actAs, target *saml.Assertion
-	// targetErr is why the target is not valid. It is for Validate, which answers with it.
+	// targetErr is the reason why the target is not valid. Validate puts it into its answer.
 	targetErr error
 }
 
@@ -207,7 +207,7 @@ func flag(s string, missing bool) bool {
 	return s == "true" || s == "1"
 }
 
-// maxDelay is how long a request may be under way.
+// maxDelay is the maximum time between the creation of a request and its arrival.
 const maxDelay = time.Minute
 
 // lifetime returns the life that the client asks for. It must begin about now, and its length counts:

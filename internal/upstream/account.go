@@ -87,8 +87,9 @@ func matches(pattern, text string) bool {
 	}
 }
 
-// Retain keeps the last session of a pass-through user from being logged out because nobody calls: a
-// client session would end with it. The caller must call release when that client session ends.
+// Retain prevents that the last session of a pass-through user is logged out for lack of calls,
+// because a client session would end with it. The caller must call release when that client session
+// ends.
 func (a *Account) Retain() (release func()) {
 	a.upstream.mu.Lock()
 	defer a.upstream.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 
 const ghostRetry = 30 * time.Second // between attempts to end one
 
-// ghost is the place of a session that vigate can't use, but that may be there: one of a process that
-// was killed, one that could not be logged out, or one of a login whose outcome is not known.
+// ghost is the place of a session that may exist at the upstream, but that vigate can't use: the session of a process
+// that was killed, a session whose logout failed, or that of a login whose outcome is unknown.
 type ghost struct {
 	note    note.Key
 	cookie  wire.Cookie // zero: only the key is known
@@ -26,7 +26,7 @@ type ghost struct {
 // errNoRoom means that sessions of earlier processes have taken the places.
 var errNoRoom = errors.New("the sessions of an earlier process have all places")
 
-// adopt makes the sessions of processes that were killed ghosts of this one.
+// adopt takes over the sessions of killed processes as ghosts of this process.
 func (u *Upstream) adopt(ctx context.Context) error {
 	for _, k := range u.book.Orphans(u.name) {
 		until := u.opts.Now().Add(mustHaveExpired)
@@ -126,7 +126,7 @@ func (u *Upstream) endOrphans(s *Session) {
 	}
 	over := u.places > u.maxSessions(u.limits.sessions)
 	if over {
-		s.draining = true // it was opened above the limit, and serves nobody before it has freed places
+		s.draining = true // it was opened above the limit, and serves callers only after it has freed places
 	}
 	if len(all) == 0 {
 		s.settle()
@@ -221,8 +221,8 @@ func (u *Upstream) visit() {
 	}
 }
 
-// restarted forgets the logins whose outcome is not known: nobody listens at the upstream's address, so
-// the server has ended, and its sessions with it.
+// restarted forgets the logins whose outcome is unknown. Nobody listens at the upstream's address, so the server has
+// ended, and with it all its sessions.
 func (u *Upstream) restarted() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// loginTime bounds a login. It is long: when it is over, nobody knows whether there is a session.
+	// loginTime bounds a login. It is long, because after it nobody knows whether the login has made a session.
 	loginTime = time.Minute
 	// noteLonger is how much longer than a session can live its note is kept.
 	noteLonger = time.Hour

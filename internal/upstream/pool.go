@@ -14,8 +14,8 @@ import (
 // collectors for the reads of all clients. A further call can have to wait for another client's.
 const callsPerSession = 4
 
-// leastService is how long a session serves its pool before another pool may take its place while it is
-// in use. Otherwise two pools that share one place would log in for each call.
+// leastService is how long a session that is in use serves its pool before another pool may take its place. Otherwise
+// two pools that share one place would log in for each call.
 const leastService = time.Second
 
 // maxQueue bounds the calls that wait. Each of them is a request that the front has admitted.
@@ -290,7 +290,8 @@ func (p *Pool) claim(client string) *Session {
 	return nil
 }
 
-// room reports whether a session may be opened besides as many others. The caller holds mu.
+// room reports whether one more session may be opened beside the given number of sessions. The
+// caller holds mu.
 func (u *Upstream) room(others int) bool {
 	most := u.maxSessions(u.limits.sessions)
 	return !u.closed && (u.places+others < most || others == 0 && most > 0 && u.hopeful(0))

@@ -19,8 +19,8 @@ import (
 // its place.
 const restService = 10 * time.Second
 
-// An account logs in to the Automation API at most restLogins times in restWindow. Where a session is refused as soon
-// as it is made, each request of a client would otherwise be a login.
+// An account logs in to the Automation API at most restLogins times in restWindow. Otherwise, if the upstream refused
+// each session right after its login, each request of a client would cause a login.
 const (
 	restLogins = 6
 	restWindow = time.Minute

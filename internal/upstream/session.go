@@ -17,8 +17,8 @@ import (
 const (
 	callTime   = 10 * time.Second // of a call of vigate's own
 	probeAfter = time.Minute      // a session that owns something is probed if it made no call for so long
-	// mustHaveExpired is how long a session without calls can live. vCenter and ESXi end a session after
-	// half an hour, unless their configuration was changed.
+	// mustHaveExpired is the time without calls after which a session has certainly expired. vCenter and ESXi end a
+	// session after half an hour, unless their configuration was changed.
 	mustHaveExpired = 31 * time.Minute
 )
 

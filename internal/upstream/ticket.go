@@ -10,12 +10,12 @@ import (
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
-// ticketTime is how long after a ticket was made the session that it is of is kept. Programs use a ticket
-// at once, and the upstream refuses the ticket of a session that has ended.
+// ticketTime is how long a session is kept after it has made a ticket. Programs use a ticket at once, and the
+// upstream refuses the ticket of a session that has ended.
 const ticketTime = 2 * time.Minute
 
-// cloneTime is how long the session that a program makes from a ticket counts as one of vigate's. vigate
-// can't end it, and does not learn when it ends.
+// cloneTime is how long the session that a program makes with a ticket takes a place of vigate's. vigate can't end
+// that session, and is not informed of its end.
 const cloneTime = 30 * time.Minute
 
 // CloneTicket returns a ticket of the upstream, by which a program can make itself a copy of a session of

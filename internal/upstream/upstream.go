@@ -103,7 +103,7 @@ type Upstream struct {
 	users    map[string]*Account // pass-through users, by their names at the upstream
 	former   map[*Account]bool   // accounts that are not configured any more and have sessions
 	sessions map[*Session]bool   // those that hold a place, also while they end
-	rests    map[*REST]bool      // likewise, of the Automation API where that has sessions of its own
+	rests    map[*REST]bool      // the same for sessions of the Automation API, if that has its own
 	ghosts   map[*ghost]bool     // places of sessions that vigate can't use
 	made     int                 // sessions that were opened
 	places   int                 // taken: sessions, ghosts, and sessions that are being opened

@@ -11,8 +11,8 @@ import (
 	"github.com/vigate/vigate/internal/budget"
 )
 
-// Foreign describes a call that another server carries out. It contains what a row says of a call
-// of this server.
+// Foreign describes a call that another server carries out. It has the facts that a row has about a
+// call of this server.
 type Foreign struct {
 	Privilege access.Privilege // Anonymous if no session is needed
 	// OwnSession is set if any live session may make the call, whatever its privileges.

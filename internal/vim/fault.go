@@ -67,7 +67,7 @@ func NewFault(detail types.BaseMethodFault, cause error, args ...any) *Fault {
 	return f
 }
 
-// Saying gives the fault a text that says more than that of its type. more is the end of the text's key in the
+// Saying gives the fault a text that is more specific than that of its type. more is the end of the text's key in the
 // catalogue, and args are its further arguments.
 func (f *Fault) Saying(more string, args ...any) *Fault {
 	f.key, f.args = f.key+"."+more, append(f.args, args...)
@@ -81,7 +81,7 @@ func Refusal(key string, after time.Duration, cause error, args ...any) *Fault {
 	return &Fault{RetryAfter: after, Cause: cause, key: key, args: args}
 }
 
-// NotSupported is for what this server does not do with its configuration.
+// NotSupported returns the fault of a call that this server does not support in its configuration.
 func NotSupported(why string) *Fault {
 	return NewFault(&types.NotSupported{}, errors.New(why))
 }

@@ -107,9 +107,9 @@ func (j *job) methods(ctx context.Context) (map[string]string, error) {
 	return method, nil
 }
 
-// newest returns the time of the last activity of any session. That is the server's present, because the call
-// that reads the list is an activity, and it is the time by which the server measures idle times. The clock of
-// this machine may differ, and that of the server behind a front as well.
+// newest returns the time of the last activity of any session. This is the current time of the server's clock,
+// because the call that reads the list is itself an activity. The server measures idle times by that clock. The clock
+// of this machine may differ, and so may the clock of the upstream of a front.
 func newest(list []types.UserSession) (now time.Time) {
 	for _, s := range list {
 		for _, t := range []time.Time{s.LastActiveTime, s.LoginTime} {

@@ -2,7 +2,7 @@
 // UserDirectory, HostLocalAccountManager and AuthorizationManager, which decide who may do what.
 //
 // An action that removes something or ends sessions asks first. If a call is refused, the page shows the fault and
-// does nothing else. A password is never sent back to the browser.
+// does nothing else. No page contains a password that was typed.
 package authority
 
 import (

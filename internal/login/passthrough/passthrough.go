@@ -40,8 +40,8 @@ type Options struct {
 	Upstream Upstream
 	// Digest returns a slow hash of a password, see account.Manager.Digest.
 	Digest func(ctx context.Context, from account.Caller, name string, salt, password []byte) ([]byte, error)
-	// VerifyFor returns how long a password is believed that the upstream has accepted. If nil, or if
-	// it returns 0, each password is tried there, whenever it comes.
+	// VerifyFor returns how long a password that the upstream has accepted is not tried there again. If it is nil or
+	// returns 0, each login tries its password at the upstream.
 	VerifyFor func() time.Duration
 	Now       func() time.Time // if nil, time.Now
 }

@@ -301,9 +301,8 @@ func identity(a *saml.Assertion) session.Identity {
 	return i
 }
 
-// restrict makes the identity one that an issuer outside of this server may state: a user of its
-// domain, and groups of its domain, with names that can be used here. Other groups count for nothing.
-// It has no solution users.
+// restrict makes the identity one that an issuer outside of this server may state: a user of its domain, and groups
+// of its domain, with names that can be used here. Other groups are dropped. Such an issuer has no solution users.
 func restrict(i *session.Identity, v verified) error {
 	if err := principal.CheckNew(v.Subject.User, maxName); err != nil {
 		return fmt.Errorf("%w: %w", login.ErrRejected, err)

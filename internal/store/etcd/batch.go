@@ -18,7 +18,7 @@ const (
 	// transaction: conditions, operations if they hold, operations if they don't. If the list
 	// contains transactions, the longest list in them is added.
 	maxOps = 128
-	// spareOps are for what the fence adds to each list.
+	// spareOps are the operations that the fence adds to each list.
 	spareOps = 4
 	// flatOps is the length up to which a list contains no transactions. Commits share a
 	// transaction only up to this length.

@@ -30,15 +30,15 @@ type Options struct {
 	TLS      *tls.Config
 	Username string // with Password, for an etcd that has authentication enabled
 	Password secret.Text
-	NodeName string // the value of this node's keys, for people who look into etcd
+	NodeName string // the value of this node's keys, for people who read the keys in etcd
 	Purpose  Purpose
 
 	StartTimeout time.Duration // how long Open waits for etcd; 0: 30 s
 	// Timeout is how long a call tries before it fails with ErrUnavailable. It may take as long
 	// again until the outcome of a write is known. 0: 5 s.
 	Timeout time.Duration
-	// MaxLag is how long ago a node may have been up to date with the cluster and still be fresh,
-	// see Store.Fresh. 0: 5 s.
+	// MaxLag is the maximum time since a node was certainly up to date with the cluster. After
+	// that, Store.Fresh returns an error. 0: 5 s.
 	MaxLag time.Duration
 
 	Now    func() time.Time // the clock by which records expire; nil: time.Now

@@ -48,8 +48,8 @@ func (b *Book) at(id string, now time.Time) (e entry, found bool) {
 	return e, found
 }
 
-// BudgetError means that as many logins of the user have failed as may without a risk that the upstream
-// locks the user out.
+// BudgetError means that the budget of the user's failed logins is used up: after one more failure, the upstream
+// might lock the user out.
 type BudgetError struct{ Until time.Time }
 
 func (e *BudgetError) Error() string {

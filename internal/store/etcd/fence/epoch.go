@@ -51,8 +51,8 @@ type Epochs struct {
 	current *Epoch
 }
 
-// NewEpochs returns an Epochs without a lease. name is the value of the lease's key. A write may take
-// the timeout, and the question what became of it as long again. The lease lives longer than both.
+// NewEpochs returns an Epochs without a lease. name is the value of the lease's key. A write may take as long as the
+// timeout, and so may the request that finds out its outcome. The lease lives longer than both together.
 func NewEpochs(etcd *members.Members, keys layout.Keys, name string, timeout time.Duration,
 	logger *slog.Logger) *Epochs {
 	e := &Epochs{etcd: etcd, keys: keys, name: name, timeout: timeout, logger: logger,

@@ -45,8 +45,8 @@ type Stream struct {
 	asked   time.Time
 }
 
-// New returns no streams. One that does not show for half of max what it should is ended, so that
-// it can be continued elsewhere before it is max behind.
+// New returns a Streams without streams. A stream that has lacked an acknowledged commit for half
+// of max is ended, so that it can be continued at another member before it is behind by max.
 func New(max time.Duration) *Streams { return &Streams{max: max, all: map[*Stream]bool{}} }
 
 // Add adds a stream that has delivered nothing yet.

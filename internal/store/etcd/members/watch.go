@@ -9,7 +9,8 @@ import (
 
 // Watch watches the keys with the prefix by the current member, and calls handle for each message.
 // It returns handle's error, ErrMoved, ErrEnded, the cause of ctx's end, or etcd's error. It does
-// not move on to another member itself: the caller knows from where a new watch must go on.
+// not continue at another member by itself: only the caller knows the revision from which a new
+// watch must continue.
 func (m *Members) Watch(ctx context.Context, prefix string, from int64,
 	handle func(clientv3.WatchResponse) error) error {
 	x, err := m.choice(ctx)
@@ -72,9 +73,9 @@ func (m *Members) remove(w *watch) {
 	delete(m.watches, w)
 }
 
-// RequestProgress asks the current member to send how far its watches are. So a watch that is
-// interrupted goes on from a later revision, which is less likely to be compacted. It is not an
-// error if nothing is sent.
+// RequestProgress asks the current member to send the revision that its watches have reached. So an
+// interrupted watch continues from a later revision, which is less likely to be compacted. It is
+// not an error if nothing is sent.
 func (m *Members) RequestProgress(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, minPause)
 	defer cancel()
