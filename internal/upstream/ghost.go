@@ -92,7 +92,7 @@ func (u *Upstream) endByKey(ctx context.Context, g *ghost) {
 		err = c.Logout(ctx, *content.SessionManager)
 	}
 	if err == nil {
-		u.exorcise(g)
+		u.freeGhost(g)
 		return
 	}
 	u.mu.Lock()
@@ -100,8 +100,8 @@ func (u *Upstream) endByKey(ctx context.Context, g *ghost) {
 	g.keyed = wire.Ended(err)
 }
 
-// exorcise frees the place of a ghost whose session has ended.
-func (u *Upstream) exorcise(g *ghost) {
+// freeGhost frees the place of a ghost whose session has ended.
+func (u *Upstream) freeGhost(g *ghost) {
 	u.mu.Lock()
 	there := u.ghosts[g]
 	if there {
@@ -148,7 +148,7 @@ func (u *Upstream) endOrphans(s *Session) {
 				break
 			}
 			ended++
-			u.exorcise(g)
+			u.freeGhost(g)
 		}
 		if ended > 0 {
 			u.opts.Logger.Info("sessions of earlier processes were ended at the upstream", "sessions", ended)
@@ -170,9 +170,9 @@ func (u *Upstream) endOrphans(s *Session) {
 	})
 }
 
-// haunt tries to end the ghosts whose cookie is known, and frees the places of those that must have
+// endGhosts tries to end the ghosts whose cookie is known, and frees the places of those that must have
 // expired.
-func (u *Upstream) haunt(now time.Time) {
+func (u *Upstream) endGhosts(now time.Time) {
 	u.mu.Lock()
 	var expired, again []*ghost
 	for g := range u.ghosts {
@@ -187,7 +187,7 @@ func (u *Upstream) haunt(now time.Time) {
 	}
 	u.mu.Unlock()
 	for _, g := range expired {
-		u.exorcise(g)
+		u.freeGhost(g)
 	}
 	if u.server.Ready() != nil {
 		return
@@ -197,7 +197,7 @@ func (u *Upstream) haunt(now time.Time) {
 		if g.cookie.Value.IsZero() {
 			u.endByKey(ctx, g)
 		} else if u.endCookie(ctx, g.cookie) == nil {
-			u.exorcise(g)
+			u.freeGhost(g)
 		}
 		cancel()
 	}

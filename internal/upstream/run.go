@@ -89,7 +89,7 @@ func (u *Upstream) ask(ctx context.Context, now time.Time) {
 		u.opts.Logger.Warn("the notes of earlier processes can't be taken over", "err", err)
 	}
 	u.prolong(ctx, now)
-	u.haunt(now)
+	u.endGhosts(now)
 	if u.server.Ready() != nil {
 		return
 	}
@@ -181,7 +181,7 @@ func (u *Upstream) Drain(ctx context.Context) error {
 		for r := range u.rests {
 			u.endREST(r)
 		}
-		u.hush()
+		u.finishDrain()
 	}
 	u.mu.Unlock()
 	defer u.server.Close()

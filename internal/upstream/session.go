@@ -177,14 +177,14 @@ func (u *Upstream) begin(f func()) {
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			u.work--
-			u.hush()
+			u.finishDrain()
 		}()
 		f()
 	}()
 }
 
-// hush ends the wait of Drain if nothing is left to do. The caller holds mu.
-func (u *Upstream) hush() {
+// finishDrain ends the wait of Drain if nothing is left to do. The caller holds mu.
+func (u *Upstream) finishDrain() {
 	if u.closed && u.work == 0 && !u.silent {
 		u.silent = true
 		close(u.quiet)

@@ -52,6 +52,6 @@ func (p *Pool) CloneTicket(ctx context.Context) (secret.Text, error) {
 		s.Lost(err)
 		err = fmt.Errorf("%w: %w", ErrGone, err)
 	}
-	u.exorcise(copied)
+	u.freeGhost(copied)
 	return secret.Text{}, err
 }
