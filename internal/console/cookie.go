@@ -34,8 +34,8 @@ func (c *Console) setCookie(h http.Header, token string) {
 	h.Add("Set-Cookie", line)
 }
 
-// formToken returns the text by which a form proves that it was made for the session. It does not reveal the
-// session's token. It needs no key of its own, so that each node of a cluster can check the forms of the others.
+// formToken returns what proves that a form was made for the session. Who has it can't find out the session's token.
+// It needs no key of its own, so that each node of a cluster can check the forms of the others.
 func formToken(token secret.Text) string {
 	if token.IsZero() {
 		return ""
