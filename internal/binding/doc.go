@@ -8,8 +8,8 @@
 //   - It passes the call to a [Dispatcher].
 //   - It writes the result with an [Output] and a [Stream].
 //
-// The rules that all bindings must share are here: how much memory bodies may use, which headers
-// and cookies may contain a credential, what a browser may request for a page of another origin,
-// and how a response ends if encoding it fails halfway. The formats themselves are in the packages
-// of the bindings.
+// The rules that all bindings must share are here: how much memory bodies may use, which headers and cookies may
+// contain a credential, what a browser may request for a page of another origin, and how a response ends if encoding
+// it fails halfway. The formats themselves are in the packages of the bindings. A binding passes a call for an object
+// of another server to an [Elsewhere].
 package binding

@@ -2,9 +2,10 @@
 // writes a record of itself. The record expires if the node does not renew it. A server that runs
 // alone is a cluster of one node.
 //
-// The records serve two purposes: the nodes are shown to clients, and a node compares its clock
-// with the clocks of the others, see [Cluster.Clock]. Package cluster elects no leader and moves no
-// data; package etcd does that.
+// The nodes are shown to clients. A node compares its clock with the clocks of the others, see
+// [Cluster.Clock]. The processes divide the limits of an upstream among themselves, see
+// [Cluster.Share]. Commands for a store find out who uses it, see [Live]. Package cluster elects no
+// leader and moves no data; package etcd does that.
 package cluster
 
 import (

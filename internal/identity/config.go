@@ -5,7 +5,8 @@
 // and groups of its own domain. Config refuses a file in which two sources of the same kind claim
 // one domain, or in which a source claims the domain of the server's own users.
 //
-// The package decides nothing about a login. It only makes the methods of package login.
+// The package decides nothing about a login: [Open] only makes the methods of package login, and
+// [Try] tests the sources for the operator.
 package identity
 
 import (
