@@ -59,6 +59,7 @@ var rooms = map[string]struct {
 	"internal/store/transfer":     {"store", "a copy knows records, not their meaning"},
 	"internal/store/storetest":    {"store testclock", "the suite must fit every store"},
 	"internal/testclock":          {"", "support of tests: a clock"},
+	"internal/filewatch":          {"", "a change of a file doesn't depend on what it contains"},
 	"internal/event":              {"store principal record", "the log holds facts; readers make the texts"},
 	"internal/front": {
 		"domain login login/passthrough principal secret session sessionmanager upstream upstream/settings vim " +
@@ -101,7 +102,7 @@ var rooms = map[string]struct {
 	"internal/ldap/ldaptest": {"trust/trusttest", "support of tests: runs a directory"},
 	"internal/login/samltoken": {"budget login principal saml session store",
 		"tokens are verified elsewhere; a login method knows neither the API nor a binding"},
-	"internal/login/sspi": {"login peer principal secret session store datadir",
+	"internal/login/sspi": {"login peer principal secret session store datadir filewatch",
 		"a login method knows no other, and asks no store: it only says what a login spends"},
 	"internal/recheck": {"directory event login principal session",
 		"it asks directories of any kind, and only changes sessions"},
@@ -178,7 +179,7 @@ var rooms = map[string]struct {
 	"internal/console/sessions":    {"console console/page sessionmanager upstream/manager vim", "it only makes calls"},
 	"internal/console/consoletest": {"*", "support of tests: a browser without scripts"},
 	"internal/server": {
-		"peer httptoken",
+		"filewatch peer httptoken",
 		"listeners don't know what they serve; they know the header that other origins can't send",
 	},
 	"internal/gateway/link": {"", "a URL is found without knowing the text around it"},

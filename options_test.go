@@ -29,6 +29,7 @@ import (
 	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/gateway"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/inventory"
@@ -112,6 +113,9 @@ var constructors = map[string]func(*testing.T){
 		})
 		r := extension.Registration{Key: "com.example", Data: []byte("{}")}
 		check(t, m.Register(t.Context(), event.By("test"), r))
+	},
+	"internal/filewatch.New": func(*testing.T) {
+		filewatch.New(filewatch.Options{Reload: func() {}}).Check()
 	},
 	"internal/gateway.New": func(t *testing.T) {
 		w := newWorld(t)

@@ -15,6 +15,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/vigate/vigate/internal/filewatch"
 )
 
 // CertificateConfig configures the server's certificate.
@@ -40,11 +42,8 @@ type Certificate struct {
 	now               func() time.Time
 	logger            *slog.Logger
 
-	pair atomic.Pointer[pair]
-	next atomic.Int64 // when to check the files again, Unix nanoseconds
-	// loading is held by the one caller that checks the files. It guards seen.
-	loading atomic.Bool
-	seen    stamps
+	pair  atomic.Pointer[pair]
+	watch *filewatch.Watch
 }
 
 type pair struct {
@@ -60,9 +59,8 @@ const (
 )
 
 const (
-	certificateCheckPeriod = time.Second
-	maxCertificateFile     = 1 << 20
-	expiryWarning          = 30 * 24 * time.Hour
+	maxCertificateFile = 1 << 20
+	expiryWarning      = 30 * 24 * time.Hour
 )
 
 // OpenCertificate reads the configured pair, or the generated pair in Dir, which it creates at the
@@ -87,7 +85,9 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 			return nil, err
 		}
 	}
-	c.seen = c.stamps()
+	c.watch = filewatch.New(filewatch.Options{
+		Paths: []string{c.certFile, c.keyFile}, Now: c.now, Stat: c.stat, Reload: c.reload,
+	})
 	p, err := c.loadPair()
 	if err != nil {
 		if c.kept != nil {
@@ -97,7 +97,6 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 		return nil, err
 	}
 	c.pair.Store(p)
-	c.next.Store(c.now().Add(certificateCheckPeriod).UnixNano())
 	c.warn(p)
 	return c, nil
 }
@@ -139,24 +138,12 @@ func (c *Certificate) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, er
 
 // current returns the pair in use. About once a second it checks whether the files have changed.
 func (c *Certificate) current() *pair {
-	now := c.now()
-	if now.UnixNano() >= c.next.Load() && c.loading.CompareAndSwap(false, true) {
-		c.next.Store(now.Add(certificateCheckPeriod).UnixNano())
-		c.reload()
-		c.loading.Store(false)
-	}
+	c.watch.Check()
 	return c.pair.Load()
 }
 
-// reload reloads the files if they have changed. The caller holds loading.
+// reload reads the files again, because they have changed.
 func (c *Certificate) reload() {
-	found := c.stamps()
-	if found.same(c.seen) {
-		return
-	}
-	// The stamps were taken before the files are read. So a change in between is noticed at the
-	// next check.
-	c.seen = found
 	p, err := c.loadPair()
 	if err != nil {
 		c.logger.Error("certificate files changed but can't be used, the old certificate stays", "err", err)
@@ -248,32 +235,6 @@ func (c *Certificate) readSmall(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxCertificateFile)
 	}
 	return b, nil
-}
-
-// stamps show whether two files have changed. A missing file is nil.
-type stamps [2]fs.FileInfo
-
-func (c *Certificate) stamps() stamps {
-	var s stamps
-	for i, f := range [...]string{c.certFile, c.keyFile} {
-		if info, err := c.stat(f); err == nil {
-			s[i] = info
-		}
-	}
-	return s
-}
-
-func (s stamps) same(t stamps) bool {
-	for i := range s {
-		switch {
-		case s[i] == nil && t[i] == nil:
-		case s[i] == nil || t[i] == nil:
-			return false
-		case !os.SameFile(s[i], t[i]), s[i].Size() != t[i].Size(), !s[i].ModTime().Equal(t[i].ModTime()):
-			return false
-		}
-	}
-	return true
 }
 
 // tlsConfig returns the configuration of TLS 1.3, and of 1.2 with forward secrecy and AEAD only. A

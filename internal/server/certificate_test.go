@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/testclock"
 )
 
@@ -168,7 +169,7 @@ func TestAKeptPairIsNeverReadThroughALink(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			clk.Advance(2 * certificateCheckPeriod)
+			clk.Advance(2 * filewatch.Period)
 			if !c.Leaf().Equal(first) || !strings.Contains(out.String(), file+" is not a regular file") {
 				t.Errorf("%s, %s, while it is served: %s", file, name, out)
 			}
@@ -213,11 +214,11 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	makePair(t, newCert, newKey, time.Now())
 	// After half of the change, the certificate and the key don't match.
 	write(t, certFile, read(t, newCert))
-	clk.Advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * filewatch.Period)
 	if !served().Equal(first) {
 		t.Fatal("a certificate without its key is served")
 	}
-	clk.Advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * filewatch.Period)
 	served()
 	if n := strings.Count(out.String(), "can't be used"); n != 1 {
 		t.Errorf("the broken pair is logged %d times:\n%s", n, out)
@@ -226,7 +227,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	if !served().Equal(first) {
 		t.Error("the files are looked at more than once a second")
 	}
-	clk.Advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * filewatch.Period)
 	second := served()
 	if second.Equal(first) || !second.Equal(c.Leaf()) {
 		t.Fatal("the new certificate is not served")
@@ -237,7 +238,7 @@ func TestANewPairIsServedAndABrokenOneIsNot(t *testing.T) {
 	if err := os.Remove(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	clk.Advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * filewatch.Period)
 	if !served().Equal(second) {
 		t.Fatal("the certificate went with its file")
 	}
@@ -290,7 +291,7 @@ func TestTheCertificateIsReadableByManyAtOnceWhileItChanges(t *testing.T) {
 	for range 4 {
 		<-done
 	}
-	clk.Advance(2 * certificateCheckPeriod)
+	clk.Advance(2 * filewatch.Period)
 	if c.Leaf().Equal(before) {
 		t.Error("the new certificate is not in use")
 	}

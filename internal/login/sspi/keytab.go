@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,13 +14,11 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/secret"
 )
 
-const (
-	maxKeytab   = 1 << 20 // bytes
-	checkPeriod = time.Second
-)
+const maxKeytab = 1 << 20 // bytes
 
 // serviceKey is a key of the service.
 type serviceKey struct {
@@ -37,39 +33,24 @@ type serviceKey struct {
 // be used, the error is logged and the previous keys stay in force.
 type keytabFile struct {
 	path   string
-	now    func() time.Time
 	logger *slog.Logger
-
-	keys atomic.Pointer[[]serviceKey] // the newest first
-	next atomic.Int64                 // when to look at the file again, Unix nanoseconds
-	// loading is held by the one caller that looks at the file. It guards seen.
-	loading atomic.Bool
-	seen    fs.FileInfo // nil: the file could not be found
+	watch  *filewatch.Watch
+	keys   atomic.Pointer[[]serviceKey] // the newest first
 }
 
 func openKeytab(path string, now func() time.Time, logger *slog.Logger) (*keytabFile, error) {
-	f := &keytabFile{path: path, now: now, logger: logger}
-	f.seen = f.stamp()
+	f := &keytabFile{path: path, logger: logger}
+	f.watch = filewatch.New(filewatch.Options{Paths: []string{path}, Now: now, Reload: f.reload})
 	if err := f.load(); err != nil {
 		return nil, err
 	}
-	f.next.Store(now().Add(checkPeriod).UnixNano())
 	return f, nil
-}
-
-// stamp identifies the content of the file. It is nil if there is no file.
-func (f *keytabFile) stamp() fs.FileInfo {
-	info, err := os.Stat(f.path)
-	if err != nil {
-		return nil
-	}
-	return info
 }
 
 // find returns the keys that the ticket can be encrypted with: those of its service, version and type of
 // encryption. Active Directory takes the names of services without case, and so does find.
 func (f *keytabFile) find(t *messages.Ticket) []serviceKey {
-	f.refresh()
+	f.watch.Check()
 	var found []serviceKey
 	for _, k := range *f.keys.Load() {
 		if k.encryption == t.EncPart.EType && (t.EncPart.KVNO == 0 || uint32(t.EncPart.KVNO) == k.version) &&
@@ -85,21 +66,8 @@ func (f *keytabFile) has(realm string) bool {
 	return slices.ContainsFunc(*f.keys.Load(), func(k serviceKey) bool { return k.realm == realm })
 }
 
-// refresh reads the file again if it has changed. It looks at the file about once a second.
-func (f *keytabFile) refresh() {
-	now := f.now()
-	if now.UnixNano() < f.next.Load() || !f.loading.CompareAndSwap(false, true) {
-		return
-	}
-	defer f.loading.Store(false)
-	f.next.Store(now.Add(checkPeriod).UnixNano())
-	found := f.stamp()
-	if found != nil && f.seen != nil && os.SameFile(found, f.seen) && found.Size() == f.seen.Size() &&
-		found.ModTime().Equal(f.seen.ModTime()) || found == nil && f.seen == nil {
-		return
-	}
-	// The stamp was taken before the file is read. So a change in between is noticed at the next look.
-	f.seen = found
+// reload reads the file again, because it has changed.
+func (f *keytabFile) reload() {
 	if err := f.load(); err != nil {
 		f.logger.Error("the changed keytab can't be used: the previous keys stay in force", "err", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store"
@@ -261,7 +262,7 @@ func TestARealmWithAKeyHereIsNotSpokenForByAnother(t *testing.T) {
 	other.Entries[0].Principal.Realm = "OTHER.EXAMPLE"
 	kt.Entries = append(kt.Entries, other.Entries...)
 	k.write(kt)
-	k.clock.Advance(checkPeriod)
+	k.clock.Advance(filewatch.Period)
 	if who, err := enter(m); err == nil || !strings.Contains(err.Error(), "own KDC") {
 		t.Errorf("a user of a realm that has a KDC of its own: %s, %v", who, err)
 	}
@@ -322,7 +323,7 @@ func TestTheKeytabIsReadAgainWhenItChanges(t *testing.T) {
 	if _, err := try(t, m, second(aes256)); !errors.Is(err, login.ErrRejected) {
 		t.Errorf("within a second: %v", err)
 	}
-	k.clock.Advance(checkPeriod)
+	k.clock.Advance(filewatch.Period)
 	for _, encryption := range []int32{17, aes256} {
 		if _, err := try(t, m, second(encryption)); err != nil {
 			t.Error(err)
@@ -331,14 +332,14 @@ func TestTheKeytabIsReadAgainWhenItChanges(t *testing.T) {
 	if err := os.WriteFile(k.keytab, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k.clock.Advance(checkPeriod)
+	k.clock.Advance(filewatch.Period)
 	if _, err := try(t, m, second(aes256)); err != nil {
 		t.Errorf("the file is damaged: %v", err)
 	}
 	if err := os.Remove(k.keytab); err != nil {
 		t.Fatal(err)
 	}
-	k.clock.Advance(checkPeriod)
+	k.clock.Advance(filewatch.Period)
 	if _, err := try(t, m, second(aes256)); err != nil {
 		t.Errorf("the file is away: %v", err)
 	}
