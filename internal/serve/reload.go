@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/upstream"
 )
 
@@ -19,53 +20,30 @@ const reloadEvery = 5 * time.Second
 // ends by that.
 type reload struct {
 	node   *Node
-	reread func() ([]upstream.Config, error)
+	reread func() ([]upstream.Config, error) // nil: the configuration can't be read again
 	hangup <-chan os.Signal
-	file   string
+	file   *filewatch.Watch // nil: there is no file
 
-	mu   *sync.Mutex // held during a reload; guards seen
-	seen stamp
+	mu sync.Mutex // held during a reload
 }
 
-// stamp identifies a state of a file.
-type stamp struct {
-	changed time.Time
-	size    int64
-}
-
-func newReload(n *Node, o Options) reload {
-	r := reload{node: n, reread: o.Reread, hangup: o.Hangup, file: o.File, mu: new(sync.Mutex)}
-	r.seen, _ = stampOf(o.File)
+func newReload(n *Node, o Options) *reload {
+	r := &reload{node: n, reread: o.Reread, hangup: o.Hangup}
+	if o.File != "" {
+		r.file = filewatch.New(filewatch.Options{Paths: []string{o.File}, Now: n.now, Reload: func() {
+			// A file that is being replaced may be missing for a moment.
+			if _, err := os.Stat(o.File); err == nil {
+				r.now("the file has changed")
+			}
+		}})
+	}
 	return r
 }
 
-// stampOf returns the zero stamp and false if the file can't be looked at.
-func stampOf(file string) (stamp, bool) {
-	if file == "" {
-		return stamp{}, false
-	}
-	info, err := os.Stat(file)
-	if err != nil {
-		return stamp{}, false
-	}
-	return stamp{info.ModTime(), info.Size()}, true
-}
-
-// look reloads if the file has changed since the last look. A file that is being replaced may be missing
-// for a moment.
+// look reloads if the file has changed since the last look.
 func (r *reload) look(context.Context) error {
-	if r.reread == nil {
-		return nil
-	}
-	r.mu.Lock()
-	now, ok := stampOf(r.file)
-	changed := ok && now != r.seen
-	if changed {
-		r.seen = now
-	}
-	r.mu.Unlock()
-	if changed {
-		r.now("the file has changed")
+	if r.file != nil && r.reread != nil {
+		r.file.Check()
 	}
 	return nil
 }
@@ -111,7 +89,7 @@ func (n *Node) takeOver(all []upstream.Config) error {
 			continue
 		}
 		f := n.fronts[i]
-		if key := fixed(f.config, cfg); key != "" {
+		if key := f.config.Fixed(cfg); key != "" {
 			errs = append(errs, fmt.Errorf("upstream %s: a change of %s needs a restart", cfg.Name, key))
 			continue
 		}
@@ -127,30 +105,4 @@ func (n *Node) takeOver(all []upstream.Config) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// sameDispenser reports whether two dispensers do the same, wherever they are in the file.
-func sameDispenser(a, b upstream.Dispense) bool {
-	return a.Account == b.Account && a.Path == b.Path && slices.Equal(a.Subjects, b.Subjects) &&
-		a.TokensFile == b.TokensFile && a.PerMinute == b.PerMinute && a.Target == b.Target
-}
-
-// fixed returns the first key that differs and can't change while the server runs, or "".
-func fixed(a, b upstream.Config) string {
-	for _, k := range []struct {
-		key  string
-		same bool
-	}{
-		{"url", a.URL == b.URL}, {"ca", a.CA == b.CA}, {"thumbprint", a.Thumbprint == b.Thumbprint},
-		{"insecure", a.Insecure == b.Insecure}, {"listen", a.Listen == b.Listen},
-		{"plain-http", a.PlainHTTP == b.PlainHTTP}, {"tls-cert", a.TLSCert == b.TLSCert},
-		{"tls-key", a.TLSKey == b.TLSKey}, {"mode", a.Mode == b.Mode},
-		{"pass-through", a.PassThrough == b.PassThrough}, {"paths", slices.Equal(a.Paths, b.Paths)},
-		{"dispense", slices.EqualFunc(a.Dispense, b.Dispense, sameDispenser)},
-	} {
-		if !k.same {
-			return k.key
-		}
-	}
-	return ""
 }

@@ -74,7 +74,7 @@ type Node struct {
 	methods []login.Method // the ways in besides clones
 	bodies  *binding.Bodies
 	fronts  []*frontServer
-	reload  reload
+	reload  *reload
 	book    *note.Book        // of the sessions at the upstreams
 	sources *identity.Sources // besides the server's own users
 	users   *recheck.Checker
