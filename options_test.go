@@ -41,6 +41,7 @@ import (
 	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/sessionmanager"
@@ -221,8 +222,8 @@ var constructors = map[string]func(*testing.T){
 		check(t, err)
 		check(t, n.Close())
 	},
-	"internal/serve.OpenEmbedded": func(t *testing.T) {
-		s, err := serve.OpenEmbedded(t.Context(), config.Config{Data: t.TempDir()}, serve.StoreOptions{})
+	"internal/serve/storage.OpenEmbedded": func(t *testing.T) {
+		s, err := storage.OpenEmbedded(t.Context(), config.Config{Data: t.TempDir()}, storage.Options{})
 		check(t, err)
 		check(t, s.Close())
 	},

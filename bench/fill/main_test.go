@@ -11,6 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
@@ -64,7 +65,7 @@ func TestFillRefusesInvalidArgumentsAndAStoreInUse(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	db, err := bolt.Open(dir+"/"+serve.StoreName, bolt.Options{Logger: slog.New(slog.DiscardHandler)})
+	db, err := bolt.Open(dir+"/"+storage.File, bolt.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

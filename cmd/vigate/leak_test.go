@@ -15,6 +15,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -29,8 +30,8 @@ func leaking(t *testing.T, left, used int) *running {
 	records := storetest.NewReopened(now)
 	r := behindWith(t, "right", serve.Options{
 		Patience: patience, Now: now,
-		OpenStore: func(context.Context, config.Config, serve.StoreOptions) (serve.OpenedStore, error) {
-			return serve.OpenedStore{Store: records()}, nil
+		OpenStore: func(context.Context, config.Config, storage.Options) (storage.Opened, error) {
+			return storage.Opened{Store: records()}, nil
 		},
 	}, func(c *config.Config) { c.MaxSessionsPerUser = 8000 })
 	places := []*session.Manager{r.Sessions, r.Sessions.On("lab")}

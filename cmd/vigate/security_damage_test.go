@@ -14,6 +14,7 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/serve/logging"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
@@ -100,7 +101,7 @@ func (d *damageScene) damaged(t *testing.T, r store.Record) string {
 	if err := os.CopyFS(dir, os.DirFS(d.dir)); err != nil {
 		t.Fatal(err)
 	}
-	path, key := filepath.Join(dir, serve.StoreName), filepath.Join(dir, "key.pem")
+	path, key := filepath.Join(dir, storage.File), filepath.Join(dir, "key.pem")
 	if err := errors.Join(os.Chmod(dir, 0o711), os.Chmod(path, 0o600), os.Chmod(key, 0o600)); err != nil {
 		t.Fatal(err)
 	}

@@ -14,12 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/vigate/vigate/internal/cli/command"
-	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/bolt"
 )
 
-const storeName = serve.StoreName
+const storeName = storage.File
 
 func storeCommand() *cobra.Command {
 	var data string

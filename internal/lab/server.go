@@ -28,6 +28,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/upstream/settings"
@@ -93,8 +94,8 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), Now: o.Now, Guest: true,
 		// Nobody guesses these passwords, and the machine may be slow.
 		PasswordGrid: -1, Patience: time.Minute, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1},
-		OpenStore: func(context.Context, config.Config, serve.StoreOptions) (serve.OpenedStore, error) {
-			return serve.OpenedStore{Store: records()}, nil
+		OpenStore: func(context.Context, config.Config, storage.Options) (storage.Opened, error) {
+			return storage.Opened{Store: records()}, nil
 		},
 		Policy: s.policy, Around: s.Brake.wrap,
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // hooks are the functions through which the parts of a server report metrics. All are nil, and cost
-// nothing, if there is no admin listener that could serve metrics. lag is that of an OpenedStore.
+// nothing, if there is no admin listener that could serve metrics. lag is that of a storage.Opened.
 type hooks struct {
 	group   func(writes int, took time.Duration, err error)
 	started func(method string)
@@ -53,7 +53,7 @@ func (n *Node) measure(cfg config.Config) hooks {
 	}
 }
 
-// describeMetrics sets the names and functions that metrics report. lag is that of an OpenedStore.
+// describeMetrics sets the names and functions that metrics report. lag is that of a storage.Opened.
 func (n *Node) describeMetrics(methods []login.Method, lag func() (time.Duration, bool)) {
 	if n.metrics == nil {
 		return

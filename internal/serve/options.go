@@ -10,6 +10,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/identity"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/session"
 	"github.com/vigate/vigate/internal/upstream"
 )
@@ -33,9 +34,9 @@ type Options struct {
 	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
 	// 250 ms. If negative, the answers are not delayed.
 	PasswordGrid time.Duration
-	// OpenStore opens the store. If nil, it is OpenEmbedded. A program that can also use etcd sets
+	// OpenStore opens the store. If nil, it is storage.OpenEmbedded. A program that can also use etcd sets
 	// shared.Open.
-	OpenStore func(context.Context, config.Config, StoreOptions) (OpenedStore, error)
+	OpenStore func(context.Context, config.Config, storage.Options) (storage.Opened, error)
 	// Cost is the cost of the hash of a new password. If zero, it is account's default.
 	Cost account.Cost
 	// Policy changes the rules for sessions that the configuration and clients have set. If nil, they
@@ -48,9 +49,9 @@ type Options struct {
 	Guest bool
 }
 
-func (o Options) store() func(context.Context, config.Config, StoreOptions) (OpenedStore, error) {
+func (o Options) store() func(context.Context, config.Config, storage.Options) (storage.Opened, error) {
 	if o.OpenStore == nil {
-		return OpenEmbedded
+		return storage.OpenEmbedded
 	}
 	return o.OpenStore
 }

@@ -36,6 +36,7 @@ import (
 	"github.com/vigate/vigate/internal/recheck"
 	"github.com/vigate/vigate/internal/rest"
 	"github.com/vigate/vigate/internal/serve/process"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/sessionmanager"
 	"github.com/vigate/vigate/internal/setting"
@@ -125,7 +126,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 		return nil, err
 	}
 	h := n.measure(cfg)
-	s, err := o.store()(ctx, cfg, StoreOptions{Now: n.now, Logger: n.logger, Observe: h.group})
+	s, err := o.store()(ctx, cfg, storage.Options{Now: n.now, Logger: n.logger, Observe: h.group})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *Node, err error
 	n.openControl(cfg, s.Backup)
 
 	n.cluster, err = cluster.New(cluster.Options{
-		Name: NodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.Lag,
+		Name: storage.NodeName(cfg), Version: Version, Sessions: func() int { return n.Sessions.Size() }, Lag: s.Lag,
 		Now: n.now, Logger: n.logger,
 	})
 	if err != nil {

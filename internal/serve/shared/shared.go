@@ -1,5 +1,5 @@
-// Package shared opens the store that several servers share, which is etcd. It is apart from package
-// serve, so that a program whose servers only use an embedded store does not contain the client of etcd.
+// Package shared opens the store that several servers share, which is etcd. It is apart from package storage, so that
+// a program whose servers only use an embedded store does not contain the client of etcd.
 package shared
 
 import (
@@ -14,21 +14,21 @@ import (
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/secret/secretfile"
-	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/storage"
 	"github.com/vigate/vigate/internal/store/etcd"
 )
 
 // Open opens the store that the configuration names, etcd or the embedded one. It is serve.Options.OpenStore of
 // a program that can use both.
-func Open(ctx context.Context, cfg config.Config, o serve.StoreOptions) (serve.OpenedStore, error) {
+func Open(ctx context.Context, cfg config.Config, o storage.Options) (storage.Opened, error) {
 	if len(cfg.Store.Endpoints) == 0 {
-		return serve.OpenEmbedded(ctx, cfg, o)
+		return storage.OpenEmbedded(ctx, cfg, o)
 	}
 	s, err := open(ctx, cfg, etcd.Serve, o.Now, o.Logger)
 	if err != nil {
-		return serve.OpenedStore{}, err
+		return storage.Opened{}, err
 	}
-	return serve.OpenedStore{Store: s, Fresh: s.Fresh, Lag: s.Lag}, nil
+	return storage.Opened{Store: s, Fresh: s.Fresh, Lag: s.Lag}, nil
 }
 
 // OpenEtcd opens the configured etcd store for a command.
@@ -45,7 +45,7 @@ func open(
 	}
 	o := etcd.Options{
 		Endpoints: cfg.Store.Endpoints, Prefix: cfg.Store.Prefix, TLS: secure, Username: cfg.Etcd.User,
-		NodeName: serve.NodeName(cfg), Purpose: purpose, StartTimeout: cfg.Etcd.StartTimeout,
+		NodeName: storage.NodeName(cfg), Purpose: purpose, StartTimeout: cfg.Etcd.StartTimeout,
 		Timeout: cfg.Etcd.Timeout, MaxLag: cfg.Etcd.MaxLag, Now: now, Logger: log,
 	}
 	if o.Username != "" {
