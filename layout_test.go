@@ -481,22 +481,3 @@ func TestPackagesStaySmall(t *testing.T) {
 		}
 	}
 }
-
-func TestNoTestSleepsOrIsSkipped(t *testing.T) {
-	for _, s := range sources(t, true) {
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			sel, ok := n.(*ast.SelectorExpr)
-			if !ok {
-				return true
-			}
-			x, ok := sel.X.(*ast.Ident)
-			switch {
-			case ok && x.Name == "time" && sel.Sel.Name == "Sleep":
-				t.Errorf("%s calls time.Sleep", s.fset.Position(n.Pos()))
-			case ok && x.Name == "t" && strings.HasPrefix(sel.Sel.Name, "Skip"):
-				t.Errorf("%s skips a test", s.fset.Position(n.Pos()))
-			}
-			return true
-		})
-	}
-}

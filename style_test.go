@@ -147,3 +147,62 @@ func isLogger(e ast.Expr) bool {
 	sel, ok := star.X.(*ast.SelectorExpr)
 	return ok && sel.Sel.Name == "Logger"
 }
+
+func TestNoTestSleepsOrIsSkipped(t *testing.T) {
+	for _, s := range sources(t, true) {
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			x, ok := sel.X.(*ast.Ident)
+			switch {
+			case ok && x.Name == "time" && sel.Sel.Name == "Sleep":
+				t.Errorf("%s calls time.Sleep", s.fset.Position(n.Pos()))
+			case ok && x.Name == "t" && strings.HasPrefix(sel.Sel.Name, "Skip"):
+				t.Errorf("%s skips a test", s.fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// TestExportedFunctionsAreUsedByAnotherPackage holds the rule that exported means: used by another package. The
+// tests of a package that are outside of it count as another.
+func TestExportedFunctionsAreUsedByAnotherPackage(t *testing.T) {
+	used := map[string]map[string]bool{} // the packages that select a name of another, by the name
+	all := parsed(t, false)
+	for _, s := range slices.Concat(all, parsed(t, true)) {
+		from := s.dir
+		if strings.HasSuffix(s.file.Name.Name, "_test") {
+			from += "_test"
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if used[sel.Sel.Name] == nil {
+					used[sel.Sel.Name] = map[string]bool{}
+				}
+				used[sel.Sel.Name][from] = true
+			}
+			return true
+		})
+	}
+	for _, s := range all {
+		if !strings.HasPrefix(s.dir, "internal/") {
+			continue
+		}
+		for _, d := range s.file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || !f.Name.IsExported() {
+				continue
+			}
+			others := len(used[f.Name.Name])
+			if used[f.Name.Name][s.dir] {
+				others--
+			}
+			if others == 0 {
+				t.Errorf("%s: no other package uses %s", s.fset.Position(f.Pos()), f.Name.Name)
+			}
+		}
+	}
+}

@@ -16,7 +16,7 @@ func TestEveryOperationHasAVectorForItsSuccessAndEachOfItsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, missing := range Uncovered(NewWorld(t).API.Objects(), all) {
+	for _, missing := range uncovered(NewWorld(t).API.Objects(), all) {
 		if never[missing] == "" {
 			t.Errorf("no vector shows %s", missing)
 		}

@@ -251,9 +251,9 @@ func (r *runner) silent(got Outcome) error {
 	return nil
 }
 
-// Uncovered lists what the rows of the objects can do and no vector shows: the success of each
+// uncovered lists what the rows of the objects can do and no vector shows: the success of each
 // operation, each of its faults, and its refusal to callers without the privilege.
-func Uncovered(objects []*vim.Object, all []Vector) []string {
+func uncovered(objects []*vim.Object, all []Vector) []string {
 	shown := map[string]bool{}
 	for _, v := range all {
 		for _, s := range v.Steps {

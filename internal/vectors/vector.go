@@ -3,9 +3,9 @@
 //
 // A vector is a file in testdata. It describes calls and their results in the form of VI JSON,
 // independent of any binding. A test of a binding calls [Run] with a [Binding], which makes the
-// calls in the binding's own protocol. So each case is written once and holds for all bindings.
-// [Uncovered] reports what the API promises and no vector shows. A [World] is a complete API over a
-// store in memory, with users and a clock; other tests use it too.
+// calls in the binding's own protocol. So each case is written once and holds for all bindings. A
+// test of this package fails if no vector shows an operation, a fault or a refusal of the API. A
+// [World] is a complete API over a store in memory, with users and a clock; other tests use it too.
 //
 // A file consists of steps. Each step is a line that begins with one of these words:
 //

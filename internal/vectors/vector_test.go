@@ -90,7 +90,7 @@ func TestUncoveredNamesOperationsWithoutAVector(t *testing.T) {
 			Faults: []string{"F", "G"}}},
 		Properties: []vim.Property{{Name: "p", Privilege: vim.View}, {Name: "q", Privilege: vim.Anonymous}},
 	}}
-	got := strings.Join(Uncovered(objects, []Vector{{"A/M-f", steps}}), ", ")
+	got := strings.Join(uncovered(objects, []Vector{{"A/M-f", steps}}), ", ")
 	if want := "A.p, A.p NotAuthenticated, A.q, A.M, A.M G, A.M NoPermission, A.M NotAuthenticated"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -135,7 +135,7 @@ func SignMessage(t testing.TB, key *rsa.PrivateKey, message string, o Variant, i
 		`<ds:SignatureMethod Algorithm="%s"></ds:SignatureMethod>`, dsig.Namespace, c14n, method)
 	for _, id := range ids {
 		h := o.Hash.New()
-		h.Write(Canonical(t, strings.Replace(message, Placeholder, "", 1), id))
+		h.Write(canonical(t, strings.Replace(message, Placeholder, "", 1), id))
 		fmt.Fprintf(&b, `<ds:Reference URI="#%s"><ds:Transforms><ds:Transform Algorithm="%s"></ds:Transform><`+
 			`/ds:Transforms>`+
 			`<ds:DigestMethod Algorithm="%s"></ds:DigestMethod><ds:DigestValue>%s</ds:DigestValue></ds:Reference>`,
@@ -170,8 +170,8 @@ func algorithms(h crypto.Hash) (method, digest string) {
 	return more + "sha256", "http://www.w3.org/2001/04/xmlenc#sha256"
 }
 
-// Canonical returns the element of a document that has the id, in exclusive canonical form.
-func Canonical(t testing.TB, document, id string) []byte {
+// canonical returns the element of a document that has the id, in exclusive canonical form.
+func canonical(t testing.TB, document, id string) []byte {
 	t.Helper()
 	d := etree.NewDocument()
 	if err := d.ReadFromString(document); err != nil {
