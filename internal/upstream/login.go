@@ -16,6 +16,7 @@ import (
 	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/upstream/entrance"
 	"github.com/vigate/vigate/internal/upstream/note"
+	"github.com/vigate/vigate/internal/upstream/password"
 	"github.com/vigate/vigate/internal/upstream/wire"
 )
 
