@@ -51,7 +51,9 @@ func TestEveryTypeOfTheAPIIsWrittenAndReadAsTheLibraryDoes(t *testing.T) {
 	tested := 0
 	for _, name := range schema.Names() {
 		typ, ok := c.plans.DataType(name)
-		if !ok || typ.Kind() != reflect.Struct {
+		// The library has no names in JSON for the members of these types, and writes those of Go.
+		unnamed := strings.Contains(name, "PlaceVmsXCluster")
+		if !ok || typ.Kind() != reflect.Struct || unnamed {
 			continue
 		}
 		v := reflect.New(typ)

@@ -22,7 +22,9 @@ type logged struct {
 func newLogged(level slog.Level) *logged {
 	l := &logged{clock: testclock.New(time.Time{})}
 	inner := slog.NewTextHandler(&l.text, &slog.HandlerOptions{Level: level})
-	l.Logger = slog.New(boundedBy(inner, l.clock.Now, func(_ time.Duration, f func()) { l.timers = append(l.timers, f) }))
+	l.Logger = slog.New(boundedBy(inner, l.clock.Now, func(_ time.Duration, f func()) {
+		l.timers = append(l.timers, f)
+	}))
 	return l
 }
 
