@@ -20,7 +20,7 @@ import (
 const maxSize = 4096
 
 // Read returns the secret in the file. One line end after it is not part of the secret. what names the secret in
-// errors and in the log. Read refuses a file that an account other than the server's and root could change, with
+// errors. Read refuses a file that an account other than the server's and root could change, with
 // datadir.ErrUnsafe. It accepts a file that other accounts can read, with a warning, because systems that
 // distribute secrets create such files. No error contains the secret.
 func Read(path, what string, logger *slog.Logger) (secret.Text, error) {
@@ -29,9 +29,8 @@ func Read(path, what string, logger *slog.Logger) (secret.Text, error) {
 		return secret.Text{}, fmt.Errorf("read %s: %w", what, err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		logger.Warn("a file that contains a secret can be read by other accounts", "secret", what, "file", path,
-			"mode", info.Mode().String())
+	if info, err := f.Stat(); err == nil {
+		datadir.WarnOfReaders(path, info, logger)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSize+3))
 	if err != nil {
