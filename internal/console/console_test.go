@@ -88,7 +88,7 @@ func TestAWrongPasswordIsAFailedLogin(t *testing.T) {
 	})
 	a.Is(http.StatusForbidden, "Cannot complete login", `value="<b>"ann"`, `value="/ui/sample"`)
 	a.Lacks("wrong password", "<b>")
-	if len(b.Cookies) > 0 {
+	if b.Session() != "" {
 		t.Errorf("cookies: %v", b.Cookies)
 	}
 	if !strings.Contains(f.Logged(), "binding=console") {
@@ -120,7 +120,7 @@ func TestAFormNeedsTheTokenOfItsSession(t *testing.T) {
 	b.Post("/ui/sample/change", nil).LeadsTo("/ui/sample?changed")
 	token := b.Session()
 	a := b.Post("/ui/logout", nil).LeadsTo("/ui/login?out=1")
-	if f.Alive(token) || len(b.Cookies) > 0 || !strings.Contains(a.Header().Get("Set-Cookie"), "Max-Age=0") {
+	if f.Alive(token) || b.Session() != "" || !strings.Contains(a.Header().Get("Set-Cookie"), "Max-Age=0") {
 		t.Errorf("after the logout: %v", a.Header())
 	}
 	b.Get("/ui/login?out=1").Is(http.StatusOK, "You have logged out.")
@@ -128,6 +128,55 @@ func TestAFormNeedsTheTokenOfItsSession(t *testing.T) {
 	if !f.Alive(other.Session()) {
 		t.Error("the other session has ended")
 	}
+}
+
+func TestALoginNeedsTheTokenOfItsBrowserIfThatDoesNotSayWhereTheFormIsFrom(t *testing.T) {
+	t.Parallel()
+	f, b := newBrowser(t)
+	ann := func(token string) url.Values {
+		return url.Values{"user": {"Ann"}, "password": {vimtest.AnnPassword}, "token": {token}}
+	}
+	stolen := b.Another().Get("/ui/login").Field("token")[0]
+	for name, header := range map[string]http.Header{
+		"neither header": {}, "the origin alone": {"Origin": {"https://example.com"}},
+		"typed": {"Sec-Fetch-Site": {"none"}},
+	} {
+		b := b.Another()
+		b.Header = header
+		for what, token := range map[string]string{"no token": "", "another browser's token": stolen} {
+			before := strings.Count(f.Logged(), "binding=console")
+			b.Post("/ui/login", ann(token)).Is(http.StatusForbidden, "Log in again.", `value="Ann"`)
+			if b.Session() != "" || strings.Count(f.Logged(), "binding=console") != before {
+				t.Errorf("%s, %s: it is a login: %s", name, what, f.Logged())
+			}
+		}
+		// The refusal shows the form that works.
+		b.Post("/ui/login", ann(b.Get("/ui/login").Field("token")[0])).LeadsTo("/ui/")
+	}
+
+	b.Header = nil
+	a := b.Get("/ui/login")
+	want := regexp.MustCompile(`^__Host-vigate-login=[0-9A-Z]{26}; Path=/; Secure; HttpOnly; SameSite=Strict$`)
+	if cookie := a.Header().Get("Set-Cookie"); !want.MatchString(cookie) {
+		t.Errorf("Set-Cookie: %s", cookie)
+	}
+	a.Lacks(b.Cookies["__Host-vigate-login"])
+	// All tabs have the same cookie, also after a failed login, a login and a logout.
+	token := a.Field("token")[0]
+	again := b.Get("/ui/login")
+	wrong := b.Post("/ui/login", url.Values{"user": {"Ann"}, "password": {"wrong password"}})
+	wrong.Is(http.StatusForbidden, "Cannot complete login")
+	for _, a := range []*consoletest.Answer{again, wrong} {
+		if got := a.Field("token")[0]; got != token || a.Header().Get("Set-Cookie") != "" {
+			t.Errorf("the token becomes %s, and %q", got, a.Header().Get("Set-Cookie"))
+		}
+	}
+	b.Post("/ui/login", ann(token)).LeadsTo("/ui/")
+	session := b.Get("/ui/").Field("token")[0]
+	b.Post("/ui/logout", ann(token)).Is(http.StatusForbidden, "another session")
+	b.Post("/ui/login", ann(session)).Is(http.StatusForbidden)
+	b.Post("/ui/logout", ann(session)).LeadsTo("/ui/login?out=1")
+	b.Post("/ui/login", ann(token)).LeadsTo("/ui/")
 }
 
 func TestRequestsOfOtherOriginsAreRefused(t *testing.T) {

@@ -81,7 +81,9 @@ func (x *Request) loginPage() error {
 func (x *Request) showLogin(status int, b loginBody) error {
 	b.Kerberos, b.Providers = x.console.Kerberos, x.providers(b.Next)
 	x.user = nil
-	x.write(x.console.shared, status, "login", x.data(x.Text("console.login"), b))
+	d := x.data(x.Text("console.login"), b)
+	d.Token = formToken(x.keepLoginSecret())
+	x.write(x.console.shared, status, "login", d)
 	return nil
 }
 

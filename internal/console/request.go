@@ -98,13 +98,35 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, to route) {
 		}
 		x.user = own
 	}
-	if r.Method == http.MethodPost && !to.open && !proves(x.Form.Get("token"), x.call.Token) {
-		x.problem(http.StatusForbidden, "console.oldform")
-		return
+	page := to.page
+	if r.Method == http.MethodPost && !x.intended() {
+		page = (*Request).refuseForm
 	}
-	if err := to.page(x); err != nil {
+	if err := page(x); err != nil {
 		x.fail(err)
 	}
+}
+
+// intended reports whether the user has sent the form, and not a page of another origin: the form has the token of the
+// session. One of the login may have that of the browser's cookie instead, or the browser says that it comes from a
+// page of this origin, as all current ones do.
+func (x *Request) intended() bool {
+	if !x.to.open {
+		return proves(x.Form.Get("token"), x.call.Token)
+	}
+	return x.r.Header.Get("Sec-Fetch-Site") == "same-origin" ||
+		proves(x.Form.Get("token"), x.console.loginSecret(x.r))
+}
+
+// refuseForm answers a form that is not intended.
+func (x *Request) refuseForm() error {
+	if x.to.open {
+		return x.showLogin(http.StatusForbidden, loginBody{
+			Problem: x.Text("console.login.oldform"), Name: x.Form.Get("user"), Next: next(x.Form.Get("next")),
+		})
+	}
+	x.problem(http.StatusForbidden, "console.oldform")
+	return nil
 }
 
 var errForm = errors.New("the form can't be read")

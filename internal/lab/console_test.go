@@ -25,6 +25,7 @@ func page(
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	for _, k := range cookies {
 		r.AddCookie(k)
 	}

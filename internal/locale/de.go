@@ -222,6 +222,7 @@ var german = map[string]string{
 	"console.login.nokerberos": "Der Browser hat kein Kerberos-Ticket für diesen Server gesendet.",
 	"console.login.nooidc":     "Die Anmeldung bei %[1]s ist fehlgeschlagen. Versuchen Sie es noch einmal.",
 	"console.login.oidc":       "Mit %[1]s anmelden",
+	"console.login.oldform":    "Das Formular ist veraltet, oder der Browser behält keine Cookies. Melden Sie sich noch einmal an.",
 	"console.login.onward":     "Sie sind angemeldet. Weiter.",
 	"console.logins":           "Fehlgeschlagene Anmeldungen",
 	"console.logout":           "Abmelden",

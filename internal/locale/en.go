@@ -228,6 +228,7 @@ var english = map[string]string{
 	"console.login.nokerberos": "The browser did not send a Kerberos ticket for this server.",
 	"console.login.nooidc":     "The login at %[1]s failed. Try again.",
 	"console.login.oidc":       "Log in with %[1]s",
+	"console.login.oldform":    "The form is old, or the browser keeps no cookies. Log in again.",
 	"console.login.onward":     "You are logged in. Continue.",
 	"console.logins":           "Failed logins",
 	"console.logout":           "Log out",

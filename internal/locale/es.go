@@ -222,6 +222,7 @@ var spanish = map[string]string{
 	"console.login.nokerberos": "El navegador no envió un vale de Kerberos para este servidor.",
 	"console.login.nooidc":     "El inicio de sesión en %[1]s ha fallado. Inténtelo de nuevo.",
 	"console.login.oidc":       "Iniciar sesión con %[1]s",
+	"console.login.oldform":    "El formulario es antiguo o el navegador no guarda cookies. Inicie sesión de nuevo.",
 	"console.login.onward":     "Ha iniciado sesión. Continuar.",
 	"console.logins":           "Inicios de sesión fallidos",
 	"console.logout":           "Cerrar sesión",

@@ -222,6 +222,7 @@ var french = map[string]string{
 	"console.login.nokerberos": "Le navigateur n'a pas envoyé de ticket Kerberos pour ce serveur.",
 	"console.login.nooidc":     "La connexion auprès de %[1]s a échoué. Réessayez.",
 	"console.login.oidc":       "Se connecter avec %[1]s",
+	"console.login.oldform":    "Le formulaire est périmé, ou le navigateur ne garde pas les cookies. Reconnectez-vous.",
 	"console.login.onward":     "Vous êtes connecté. Continuer.",
 	"console.logins":           "Échecs de connexion",
 	"console.logout":           "Se déconnecter",

@@ -222,6 +222,7 @@ var italian = map[string]string{
 	"console.login.nokerberos": "Il browser non ha inviato un ticket Kerberos per questo server.",
 	"console.login.nooidc":     "L'accesso presso %[1]s non è riuscito. Riprovare.",
 	"console.login.oidc":       "Accedi con %[1]s",
+	"console.login.oldform":    "Il modulo è scaduto o il browser non conserva i cookie. Accedere di nuovo.",
 	"console.login.onward":     "Accesso effettuato. Continua.",
 	"console.logins":           "Accessi non riusciti",
 	"console.logout":           "Disconnetti",

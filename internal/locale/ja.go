@@ -222,6 +222,7 @@ var japanese = map[string]string{
 	"console.login.nokerberos": "ブラウザーがこのサーバーの Kerberos チケットを送信しませんでした。",
 	"console.login.nooidc":     "%[1]s でのログインに失敗しました。もう一度お試しください。",
 	"console.login.oidc":       "%[1]s でログイン",
+	"console.login.oldform":    "フォームが古いか、ブラウザーが Cookie を保存していません。もう一度ログインしてください。",
 	"console.login.onward":     "ログインしました。続行します。",
 	"console.logins":           "失敗したログイン",
 	"console.logout":           "ログアウト",

@@ -224,6 +224,7 @@ var korean = map[string]string{
 	"console.login.nokerberos": "브라우저가 이 서버의 Kerberos 티켓을 보내지 않았습니다.",
 	"console.login.nooidc":     "%[1]s에서 로그인하지 못했습니다. 다시 시도하십시오.",
 	"console.login.oidc":       "%[1]s(으)로 로그인",
+	"console.login.oldform":    "양식이 오래되었거나 브라우저가 쿠키를 저장하지 않습니다. 다시 로그인하십시오.",
 	"console.login.onward":     "로그인했습니다. 계속합니다.",
 	"console.logins":           "실패한 로그인",
 	"console.logout":           "로그아웃",

@@ -222,6 +222,7 @@ var simplifiedChinese = map[string]string{
 	"console.login.nokerberos": "浏览器未发送此服务器的 Kerberos 票证。",
 	"console.login.nooidc":     "在 %[1]s 登录失败。请重试。",
 	"console.login.oidc":       "使用 %[1]s 登录",
+	"console.login.oldform":    "表单已过期，或浏览器不保存 Cookie。请重新登录。",
 	"console.login.onward":     "您已登录。继续。",
 	"console.logins":           "失败的登录",
 	"console.logout":           "注销",

@@ -222,6 +222,7 @@ var traditionalChinese = map[string]string{
 	"console.login.nokerberos": "瀏覽器未傳送此伺服器的 Kerberos 票證。",
 	"console.login.nooidc":     "在 %[1]s 登入失敗。請再試一次。",
 	"console.login.oidc":       "使用 %[1]s 登入",
+	"console.login.oldform":    "表單已過期，或瀏覽器不儲存 Cookie。請重新登入。",
 	"console.login.onward":     "您已登入。繼續。",
 	"console.logins":           "失敗的登入",
 	"console.logout":           "登出",

@@ -18,6 +18,7 @@ func (r *running) console(at string) func(path string) (int, string) {
 		r.t.Context(), http.MethodPost, at+"/ui/login", strings.NewReader(form.Encode()))
 	must(r.t, err)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	a, err := http.DefaultTransport.RoundTrip(req)
 	must(r.t, err)
 	defer a.Body.Close()

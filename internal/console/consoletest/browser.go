@@ -111,7 +111,7 @@ func (b *Browser) send(r *http.Request) *Answer {
 func (b *Browser) Login(user, password string) {
 	b.t.Helper()
 	a := b.Post("/ui/login", url.Values{"user": {user}, "password": {password}})
-	if a.Code != http.StatusSeeOther || len(b.Cookies) == 0 {
+	if a.Code != http.StatusSeeOther || b.Session() == "" {
 		b.t.Fatalf("login as %s: %d %s", user, a.Code, a.Page)
 	}
 }

@@ -46,7 +46,7 @@ type Data struct {
 	Message string
 	// Left is how long the session lives if it is not used again; 0: not known.
 	Left time.Duration
-	// Token proves that a form was made for the session.
+	// Token proves that a form was made for the session, or on the page of the login for the browser.
 	Token string
 	Body  any
 }
