@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/vigate/vigate/internal/config"
@@ -109,6 +110,25 @@ func newPictureSite(t *testing.T) *site {
 	return s
 }
 
+// stopClock makes the scripts of pages find that no time passes, so that they count nothing up or down.
+const stopClock = `{ const now = Date.now(); Date.now = () => now; }`
+
+// sameEachTime replaces what differs in each run of the tests: keys of sessions, and ports.
+const sameEachTime = `{
+	const keys = [];
+	const number = (key) => {
+		if (!keys.includes(key)) keys.push(key);
+		return "52a4c1f0-7d3e-4b16-9f28-" + String(keys.indexOf(key) + 1).padStart(12, "0");
+	};
+	const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (texts.nextNode()) {
+		const t = texts.currentNode;
+		const same = t.data.replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, number)
+			.replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:8443");
+		if (same !== t.data) t.data = same;
+	}
+}`
+
 // camera takes the pictures of a tab.
 type camera struct {
 	*tab
@@ -125,7 +145,7 @@ func (c *camera) take(name string, width, height int64, texts ...string) {
 	if !*writePictures {
 		return
 	}
-	evaluate[chromedp.Void](c.tab, "document.activeElement.blur(); scrollTo(0, 0)")
+	evaluate[chromedp.Void](c.tab, "document.activeElement.blur(); scrollTo(0, 0); "+sameEachTime)
 	shot, err := chromedp.Run(c.ctx, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = writePicture(filepath.Join(pictureDir, file), shot)
@@ -145,6 +165,8 @@ func TestThePicturesOfTheDocumentsAreThere(t *testing.T) {
 	command(c.tab, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 	})
+	command(c.tab, page.AddScriptToEvaluateOnNewDocument,
+		page.AddScriptToEvaluateOnNewDocumentParams{Source: stopClock})
 	c.colours("light")
 	c.open(s.page("/ui/"))
 	c.take("login", 760, 400, "Password")
@@ -152,6 +174,7 @@ func TestThePicturesOfTheDocumentsAreThere(t *testing.T) {
 	c.sees("Cannot complete login")
 	c.login(admin, password)
 	c.at("/ui/sessions")
+	c.wait("document.querySelector('tr.own [data-label=Calls]').innerText == '2'") // the page itself is the second
 	c.take("sessions", 1200, 1080, "Sessions: 15 of 15. Users: 6.", "The list is kept up to date.")
 	c.colours("dark")
 	c.take("sessions-dark", 1200, 1080)

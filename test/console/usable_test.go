@@ -2,11 +2,15 @@ package console
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/vigate/vigate/internal/lab"
+	"github.com/vigate/vigate/internal/secret"
 )
 
 // press presses a key.
@@ -67,6 +71,75 @@ func TestTheKeyboardIsEnough(t *testing.T) {
 	b.tabTo("main .actions a")
 	b.press(kb.Enter)
 	b.at("/ui/sessions")
+}
+
+func TestTheHeaderIsOneLineOnAWideScreen(t *testing.T) {
+	t.Parallel()
+	model, err := lab.NewModel(lab.ESXi) // with a front, all sections are there
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := `VSPHERE.LOCAL\a-user-with-a-name-that-is-` + strings.Repeat("very-", 10) + "long"
+	s := newSite(t, func(o *lab.Options) {
+		o.Inventory = &model
+		o.Users = append(o.Users, lab.User{Name: long, Password: secret.New(password), Role: "Admin"})
+	})
+	for _, user := range []string{admin, long} {
+		b := s.enter(user)
+		b.do(chromedp.EmulateViewport(1200, 800))
+		b.sees("Upstreams", "Time left:")
+		// Each part is in the middle of the header.
+		for _, part := range []string{".brand", "nav li:first-child", "nav li:last-child", ".who", ".who button"} {
+			off := evaluate[float64](b, `(() => {
+				const middle = (e) => { const r = e.getBoundingClientRect(); return r.y + r.height / 2; };
+				const header = document.querySelector("header");
+				return Math.abs(middle(header.querySelector(`+quote(part)+`)) - middle(header));
+			})()`)
+			if off > 4 {
+				t.Errorf("%s: %s is %g px off the middle of the header", user, part, off)
+			}
+		}
+		if height := evaluate[int](b, "document.querySelector('header').offsetHeight"); height > 60 {
+			t.Errorf("%s: the header is %d px high", user, height)
+		}
+		if name := evaluate[string](b, "document.querySelector('.name').title"); !strings.EqualFold(name, user) {
+			t.Errorf("%s: the header names %s", user, name)
+		}
+	}
+}
+
+func TestTheBoxOfACardSaysWhatItSelects(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.startMany(2, "leak/1")
+	b := s.enter(warden)
+	b.sees("The list is kept up to date.", "leak/1")
+	const row = "tbody tr:not(.own)"
+	width := func(selector string) int {
+		t.Helper()
+		return evaluate[int](b, "document.querySelector("+quote(selector)+").offsetWidth")
+	}
+	for _, label := range []string{row + " .pick span", "thead .pick span"} {
+		if w := width(label); w > 1 {
+			t.Errorf("in a table, %s is %d px wide", label, w)
+		}
+	}
+	b.do(chromedp.EmulateViewport(360, 740))
+	b.wait("document.querySelector(" + quote(row+" .pick span") + ").offsetWidth > 100")
+	b.sees("Select the session of "+robot, "Select all of this page")
+	// A click on the text is one on the box.
+	chosen := func(n int) {
+		t.Helper()
+		if got := evaluate[int](b, "document.querySelectorAll('input[name=key]:checked').length"); got != n {
+			t.Errorf("%d sessions are selected, want %d", got, n)
+		}
+	}
+	b.click(row + " .pick span")
+	chosen(1)
+	b.click("thead .pick span")
+	chosen(2)
+	b.click(row + " .pick span")
+	chosen(1)
 }
 
 // violations are rules of accessibility that the page breaks, according to axe-core.

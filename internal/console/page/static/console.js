@@ -46,7 +46,7 @@
   const prepare = (root) => {
     localTimes(root);
     const every = root.querySelector("#every");
-    if (every) every.hidden = false;
+    if (every) every.closest("label").hidden = false;
   };
 
   doc.addEventListener("change", (e) => {
