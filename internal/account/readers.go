@@ -13,9 +13,6 @@ func (m *Manager) Table() *Table { return m.table }
 // Domain calls Table.Domain.
 func (m *Manager) Domain() string { return m.table.Domain() }
 
-// Find calls Table.Find.
-func (m *Manager) Find(name principal.Name) (Account, bool) { return m.table.Find(name) }
-
 // Exists calls Table.Exists.
 func (m *Manager) Exists(name principal.Name) bool { return m.table.Exists(name) }
 

@@ -61,7 +61,7 @@ func TestWhatProvesASessionProvesItOnItsOwnFrontOnly(t *testing.T) {
 			}
 		}
 	}
-	if n := f.Fronts(); n[""] != 5 || n["lab"] != 5 || n["lab2"] != 5 || len(n) != 3 {
+	if n := f.table.fronts; n[""] != 5 || n["lab"] != 5 || n["lab2"] != 5 || len(n) != 3 {
 		t.Errorf("sessions by front: %v", n)
 	}
 	if n := len(slices.Collect(f.AllFronts())); n != 15 {

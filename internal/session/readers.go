@@ -18,12 +18,6 @@ func (m *Manager) Largest() int { return m.table.Largest() }
 // Methods calls Table.Methods.
 func (m *Manager) Methods() map[string]int { return m.table.Methods() }
 
-// Fronts calls Table.Fronts.
-func (m *Manager) Fronts() map[string]int { return m.table.Fronts() }
-
-// Damaged calls Table.Damaged.
-func (m *Manager) Damaged() int64 { return m.table.Damaged() }
-
 // Changed calls Table.Changed.
 func (m *Manager) Changed() <-chan struct{} { return m.table.Changed() }
 

@@ -284,15 +284,7 @@ func (t *Table) Methods() map[string]int {
 	return maps.Clone(t.methods)
 }
 
-// Fronts returns the number of sessions by front, and of this server itself under "", including
-// expired ones that are not swept yet.
-func (t *Table) Fronts() map[string]int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return maps.Clone(t.fronts)
-}
-
-// at returns the number of sessions of a front.
+// at returns the number of sessions of a front, including expired ones that are not swept yet.
 func (t *Table) at(front string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

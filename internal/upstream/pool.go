@@ -60,9 +60,6 @@ func (a *Account) pool(locale string) *Pool {
 	return p
 }
 
-// Account returns the account of the pool.
-func (p *Pool) Account() *Account { return p.account }
-
 // Use is the right to make one call on a session.
 type Use struct {
 	session *Session

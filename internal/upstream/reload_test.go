@@ -36,7 +36,7 @@ func TestAReloadChangesAccountsAndLimitsAndEndsNoSession(t *testing.T) {
 	x.Done()
 	bob.Session().Unpin()
 	eventually(t, "the session of the former account is logged out", func() bool { return s.double.sessions() == 1 })
-	if a, _ := s.Account("ann"); a != ann.Session().Account() {
+	if a, _ := s.Account("ann"); a != ann.Session().account {
 		t.Error("an account that has not changed is another one")
 	}
 	if s.State().MaxPlaces != 2 {

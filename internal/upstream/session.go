@@ -61,9 +61,6 @@ func (s *Session) Authorize(h http.Header) { s.cookie.Set(h) }
 // Info returns what the upstream said about the session at the login, without its key.
 func (s *Session) Info() types.UserSession { return s.info }
 
-// Account returns the account of the session.
-func (s *Session) Account() *Account { return s.account }
-
 // Upstream returns the upstream of the session.
 func (s *Session) Upstream() *Upstream { return s.upstream }
 

@@ -92,7 +92,6 @@ type Upstream struct {
 	refusals *password.Refusals
 	entrance *entrance.Entrance
 	private  bool // each client session has a session of its own
-	through  bool // clients bring the names and passwords of the upstream
 
 	counts  counters
 	secrets atomic.Pointer[Secrets]
@@ -138,7 +137,7 @@ func Open(cfg Config, o Options) (*Upstream, error) {
 	o.Logger = cmp.Or(o.Logger, slog.Default()).With("upstream", cfg.Name)
 	u := &Upstream{
 		name: cfg.Name, agent: fmt.Sprintf("vigate/%s (%s)", cmp.Or(o.Version, "0"), cfg.Name), opts: o, book: o.Notes,
-		private: cfg.Mode == settings.Private, through: cfg.PassThrough, limits: limitsOf(&cfg),
+		private: cfg.Mode == settings.Private, limits: limitsOf(&cfg),
 		accounts: map[string]*Account{}, users: map[string]*Account{}, former: map[*Account]bool{},
 		sessions: map[*Session]bool{}, rests: map[*REST]bool{}, ghosts: map[*ghost]bool{},
 		queue: list.New(), lounge: list.New(),
@@ -209,9 +208,6 @@ func (u *Upstream) URL() *url.URL { return u.server.URL() }
 
 // Private reports whether each client session has a session of its own.
 func (u *Upstream) Private() bool { return u.private }
-
-// PassThrough reports whether clients bring the names and passwords of the upstream.
-func (u *Upstream) PassThrough() bool { return u.through }
 
 // RoundTrip sends a request, whose URL must be one of the upstream, over trusted connections. An error
 // that wraps ErrUnreachable means that nothing was sent.
