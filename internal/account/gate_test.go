@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+func (r *round[T]) len() int { return r.fresh.Len() + r.again.Len() }
+
 // empty checks that the gate keeps nothing of callers that have left.
 func empty(t *testing.T, g *gate) {
 	t.Helper()

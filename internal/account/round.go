@@ -15,8 +15,6 @@ type round[T any] struct {
 	ahead int       // number of newcomers that were served last in a row
 }
 
-func (r *round[T]) len() int { return r.fresh.Len() + r.again.Len() }
-
 func (r *round[T]) add(v T) *list.Element { return r.fresh.PushBack(v) }
 
 // next returns the element whose turn is next. The round must not be empty.

@@ -65,9 +65,6 @@ const (
 	maxArgs    = 32       // number of Args
 	maxArgName = 128
 	maxArgText = 8 << 10 // names and values of Args together
-
-	// maxEvent is the maximum size of an event's record. JSON may need two bytes for one.
-	maxEvent = 96 << 10
 )
 
 // bounded returns a copy of e. Its strings are cleaned and truncated, and times that JSON can't

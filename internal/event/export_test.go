@@ -20,3 +20,7 @@ func (c *Collector) Known() (scans int, upTo uint64) {
 
 // MaxStored is the maximum size of a stored event.
 const MaxStored = maxEvent
+
+// maxEvent is the maximum size of an event's record, which follows from the limits of its parts: JSON may need two
+// bytes for one.
+const maxEvent = 96 << 10

@@ -17,6 +17,9 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
+// octetsType is xsd:byte, repeated.
+var octetsType = reflect.TypeFor[types.ByteSlice]()
+
 // newest is a release that has every member.
 var newest = vim.Release{99}
 

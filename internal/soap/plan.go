@@ -14,7 +14,6 @@ import (
 
 var (
 	stringType  = reflect.TypeFor[string]()
-	octetsType  = reflect.TypeFor[types.ByteSlice]() // xsd:byte, repeated
 	sessionType = reflect.TypeFor[types.UserSession]()
 )
 

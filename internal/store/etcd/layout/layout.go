@@ -231,11 +231,6 @@ func (k Keys) CountedRecords(counters []*mvccpb.KeyValue) ([]store.Record, error
 	return all, nil
 }
 
-func encodeCounter(k store.Kind, n uint64) string {
-	b := binary.BigEndian.AppendUint64(nil, n)
-	return string(binary.BigEndian.AppendUint32(b, sum(k, "", b)))
-}
-
 func decodeCounter(k store.Kind, b []byte) (uint64, error) {
 	switch {
 	case len(b) != counterLen:

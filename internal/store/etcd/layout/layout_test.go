@@ -124,3 +124,8 @@ func FuzzCountersDecode(f *testing.F) {
 		}
 	})
 }
+
+func encodeCounter(k store.Kind, n uint64) string {
+	b := binary.BigEndian.AppendUint64(nil, n)
+	return string(binary.BigEndian.AppendUint32(b, sum(k, "", b)))
+}
