@@ -75,6 +75,14 @@ func (k *Keys) Of(from Secrets) *Set {
 // Text returns a whole text as the client sees it.
 func (s *Set) Text(c Client, b []byte) []byte { return s.table.Append(nil, b, &replacer{c, s}) }
 
+// Value returns a short text, such as the value of a header, as the client sees it.
+func (s *Set) Value(c Client, v string) string {
+	if !s.table.In(v) {
+		return v // as nearly all are
+	}
+	return string(s.Text(c, []byte(v)))
+}
+
 // Begin makes a stream that of an answer as the client sees it.
 func (s *Set) Begin(stream *message.Stream, c Client, source io.Reader) {
 	stream.Reset(s.table, &replacer{c, s}, source)

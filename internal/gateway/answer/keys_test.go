@@ -1,10 +1,14 @@
 package answer_test
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/vigate/vigate/internal/gateway/answer"
 	"github.com/vigate/vigate/internal/gateway/message"
@@ -84,4 +88,34 @@ func FuzzAnAnswerKeepsAllBytesButKeys(f *testing.F) {
 			t.Fatalf("%q becomes %q as a stream, and %q as a whole: %v", s, read, got, err)
 		}
 	})
+}
+
+// BenchmarkALongAnswer passes an answer of some megabytes: identifiers that look like keys, and other properties.
+func BenchmarkALongAnswer(b *testing.B) {
+	const head, tail = `<objects><obj type="VirtualMachine">vm-4711</obj><propSet>`, `</propSet></objects>`
+	for kind, part := range map[string]string{
+		"identifiers": `<name>config.uuid</name><val xsi:type="xsd:string">4207e2d2-0c3b-5c47-a8b5-6a6a6a6a6a6a</val>`,
+		"properties": `<name>summary.quickStats</name><val xsi:type="VirtualMachineQuickStats"><overallCpuUsage>21` +
+			`</overallCpuUsage><guestMemoryUsage>163</guestMemoryUsage><guestHeartbeatStatus>green` +
+			`</guestHeartbeatStatus><uptimeSeconds>1209600</uptimeSeconds></val>`,
+	} {
+		text := []byte(strings.Repeat(head+part+tail, 8<<20/(len(head)+len(part)+len(tail))))
+		for _, sessions := range []int{1, 10, 100, 1000} {
+			all := &secrets{}
+			for range 2 * sessions { // a key and a cookie
+				*all = append(*all, secret.New(uuid.NewString()))
+			}
+			b.Run(fmt.Sprintf("%s/%d sessions", kind, sessions), func(b *testing.B) {
+				var keys answer.Keys
+				var stream message.Stream
+				b.SetBytes(int64(len(text)))
+				for b.Loop() {
+					keys.Of(all).Begin(&stream, client{}, bytes.NewReader(text))
+					if n, err := stream.WriteTo(io.Discard); err != nil || n != int64(len(text)) {
+						b.Fatal(n, err)
+					}
+				}
+			})
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -78,6 +79,7 @@ func FuzzAStreamReplacesTheLongestTextAtEachPlace(f *testing.F) {
 	f.Add("a session[k1]u1, k1 and k2", "k1", "session[k1]u1", "k", uint64(1))
 	f.Add("aaaaab", "aa", "aab", "a", uint64(2))
 	f.Add(strings.Repeat("0123456789abcdef-", 9000), "0123456789abcdef-0123", "", "f-0", uint64(3))
+	f.Add(strings.Repeat("</sessionId", 9000)+">", "</sessionId>", "sessionId>", "essionId></sess", uint64(4))
 	f.Fuzz(func(t *testing.T, s, a, b, c string, seed uint64) {
 		from, to := []string{a, b, c}, []string{"<A>", "", "longer than c"}
 		if a == b || b == c || a == c {
@@ -199,26 +201,36 @@ func TestAnEmptyTableChangesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkStream(b *testing.B) {
-	answer := []byte(strings.Repeat(`<objects><obj type="VirtualMachine">vm-4711</obj><propSet>`+
-		`<name>config.uuid</name><val xsi:type="xsd:string">4207e2d2-0c3b-5c47-a8b5-6a6a6a6a6a6a</val>`+
-		`</propSet></objects>`, 1<<15))
-	for _, sessions := range []int{1, 10, 100} {
-		var keys []string
-		for range sessions {
-			keys = append(keys, strconv.FormatUint(rand.Uint64()|1<<63, 16)+"-"+
-				strconv.FormatUint(rand.Uint64()|1<<63, 16)+"-ab")
-		}
-		b.Run(strconv.Itoa(sessions), func(b *testing.B) {
-			table := message.NewTable(keys, 64)
-			var s message.Stream
-			b.SetBytes(int64(len(answer)))
-			for b.Loop() {
-				s.Reset(table, swap(keys), bytes.NewReader(answer))
-				if n, err := s.WriteTo(io.Discard); err != nil || n != int64(len(answer)) {
-					b.Fatal(n, err)
+// TestTextsAreFoundAtEveryPlace puts texts of several lengths into long answers: at each distance from the beginning,
+// one after the other and one in the other. A text that lacks its last or its first byte is none.
+func TestTextsAreFoundAtEveryPlace(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, sizes := range [][]int{{36}, {12, 13, 16, 36, 36}, {4, 70}, {5, 90, 90}, {1, 2, 3}, {3, 40}, {64, 65}} {
+		for range 20 {
+			var from, to []string
+			for n, size := range sizes {
+				var b strings.Builder
+				for range size {
+					b.WriteByte("abc-"[random.IntN(4)])
+				}
+				from, to = append(from, b.String()), append(to, "<"+strconv.Itoa(n)+">")
+			}
+			if len(from) > 1 && !slices.Contains(from, from[0]+from[1]) {
+				from = append(from, from[0]+from[1]) // begins as another text does
+				to = append(to, "<both>")
+			}
+			table := message.NewTable(from, 5)
+			for before := range 80 {
+				text := from[before%len(from)]
+				filler := strings.Repeat("x", before)
+				s := filler + text + from[0] + filler + text[1:] + filler + text[:len(text)-1] + filler + text
+				if got, want := string(table.Append(nil, []byte(s), swap(to))), slowly(s, from, to); got != want {
+					t.Fatalf("%q in %q: %q, want %q", from, s, got, want)
+				}
+				if !table.In(s) || table.In(filler) {
+					t.Fatalf("%q in %q: %v, in %q: %v", from, s, table.In(s), filler, table.In(filler))
 				}
 			}
-		})
+		}
 	}
 }
