@@ -249,7 +249,7 @@ func (p *passage) whole(response *http.Response, raw []byte) (*Answer, error) {
 
 // headers returns the headers of an answer.
 func (p *passage) headers(response *http.Response, set *answer.Set) http.Header {
-	return hop.Answer(response.Header, func(v string) string { return string(set.Text(p, []byte(v))) })
+	return hop.Answer(response.Header, func(v string) string { return set.Value(p, v) })
 }
 
 // send sends an answer to a client. If it breaks off, so does the connection, so that the client can't mistake

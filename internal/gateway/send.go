@@ -36,18 +36,18 @@ func (f *Front) post(
 ) (*http.Response, error) {
 	u := *f.Upstream.URL()
 	u.Path, u.RawQuery = to.path, to.query
-	var read atomic.Bool
+	var sent atomic.Bool
 	r := &http.Request{
 		Method: http.MethodPost, URL: &u, Host: u.Host, Header: h, ContentLength: int64(len(body)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: hop.NewSource(body, &read),
-		GetBody: func() (io.ReadCloser, error) { return hop.NewSource(body, &read), nil },
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: hop.Body(body),
+		GetBody: func() (io.ReadCloser, error) { return hop.Body(body), nil },
 	}
 	if _, ok := r.Header["User-Agent"]; !ok {
 		r.Header["User-Agent"] = []string{""} // the transport would send its own
 	}
 	r.Header["Accept-Encoding"] = []string{"identity"} // keys are looked for in the answer
 	s.Authorize(r.Header)
-	response, err := f.Upstream.RoundTrip(r.WithContext(ctx))
+	response, err := f.Upstream.RoundTrip(r.WithContext(hop.Sending(ctx, &sent)))
 	switch {
 	case err == nil:
 		return response, nil
@@ -55,7 +55,7 @@ func (f *Front) post(
 		return nil, err
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case !read.Load():
+	case !sent.Load():
 		return nil, fmt.Errorf("%w: %w", upstream.ErrUnreachable, err)
 	}
 	return nil, fmt.Errorf("%w: %w", errUnknown, err)

@@ -136,7 +136,7 @@ func isJSON(text string) bool {
 
 // Tell translates the ids of an answer, and removes the keys of sessions.
 func (v *Visit) Tell(text string) string {
-	return string(v.p.set().Text(v.p, []byte(text)))
+	return v.p.set().Value(v.p, text)
 }
 
 // Answer does the same for a body.

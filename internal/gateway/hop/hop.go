@@ -7,10 +7,12 @@ package hop
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -78,31 +80,15 @@ func Query(query, token string) string {
 	}), "&")
 }
 
-type source struct {
-	bytes.Reader
-	read *atomic.Bool
-}
+// Body returns the body of a request. The transport knows this type, and so sends a short one together with the
+// headers. A server that gets them in two parts has to wait for the second one.
+func Body(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }
 
-// NewSource returns the body of a request. It sets read when any of it is read, and thus may have been sent.
-func NewSource(b []byte, read *atomic.Bool) io.ReadCloser {
-	s := &source{read: read}
-	s.Reset(b)
-	return s
+// Sending returns the context with which a request is sent. begun becomes true once the headers are written: from
+// then on the server may have the request.
+func Sending(ctx context.Context, begun *atomic.Bool) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { begun.Store(true) }})
 }
-
-func (s *source) Read(p []byte) (int, error) {
-	s.read.Store(true)
-	return s.Reader.Read(p)
-}
-
-// WriteTo implements io.WriterTo.
-func (s *source) WriteTo(w io.Writer) (int64, error) {
-	s.read.Store(true)
-	return s.Reader.WriteTo(w)
-}
-
-// Close implements io.Closer.
-func (s *source) Close() error { return nil }
 
 // kept are headers of answers that don't reach a client.
 var kept = map[string]bool{
@@ -123,13 +109,25 @@ func Answer(from http.Header, clean func(string) string) http.Header {
 		if kept[name] {
 			continue
 		}
-		all := make([]string, len(values))
-		for i, v := range values {
-			all[i] = clean(v)
-		}
-		h[name] = all
+		h[name] = cleaned(values, clean)
 	}
 	return h
+}
+
+// cleaned returns the values, or others if one of them is not clean.
+func cleaned(values []string, clean func(string) string) []string {
+	all := values
+	for i, v := range values {
+		c := clean(v)
+		if c == v {
+			continue
+		}
+		if &all[0] == &values[0] {
+			all = slices.Clone(values)
+		}
+		all[i] = c
+	}
+	return all
 }
 
 // All reads a whole answer of at most limit bytes.

@@ -1,9 +1,13 @@
 package hop_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,14 +68,59 @@ func TestAnEncodingIsSeen(t *testing.T) {
 	}
 }
 
-func TestASourceTellsWhetherItWasRead(t *testing.T) {
-	var read atomic.Bool
-	s := hop.NewSource([]byte("abc"), &read)
-	if read.Load() {
-		t.Error("it is read before it is")
+// written is a connection that tells the parts that are written.
+type written struct {
+	net.Conn
+	parts chan<- string
+}
+
+func (w written) Write(b []byte) (int, error) {
+	w.parts <- string(b)
+	return w.Conn.Write(b)
+}
+
+func TestARequestIsSentInOnePartAndKnownToBeSent(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body) // the client compares
+	}))
+	defer server.Close()
+	parts := make(chan string, 10)
+	refused := errors.New("refused")
+	reachable := false
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, at string) (net.Conn, error) {
+		if !reachable {
+			return nil, refused
+		}
+		c, err := (&net.Dialer{}).DialContext(ctx, network, at)
+		return written{c, parts}, err
+	}}
+	defer transport.CloseIdleConnections()
+	send := func() (begun bool, answer string, err error) {
+		var sent atomic.Bool
+		r, err := http.NewRequestWithContext(hop.Sending(t.Context(), &sent), http.MethodPost, server.URL,
+			hop.Body([]byte("the body")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = int64(len("the body"))
+		a, err := transport.RoundTrip(r)
+		if err != nil {
+			return sent.Load(), "", err
+		}
+		defer func() { _ = a.Body.Close() }()
+		b, err := io.ReadAll(a.Body)
+		return sent.Load(), string(b), err
 	}
-	if b, err := io.ReadAll(s); err != nil || string(b) != "abc" || !read.Load() {
-		t.Errorf("%q %v %v", b, err, read.Load())
+	if begun, _, err := send(); begun || !errors.Is(err, refused) {
+		t.Errorf("without a connection: %v, sent %v", err, begun)
+	}
+	reachable = true
+	begun, answer, err := send()
+	if !begun || answer != "the body" || err != nil {
+		t.Errorf("%q %v, sent %v", answer, err, begun)
+	}
+	if part := <-parts; len(parts) > 0 || !strings.HasSuffix(part, "\r\n\r\nthe body") {
+		t.Errorf("the first of %d parts is %q", len(parts)+1, part)
 	}
 }
 
