@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -218,10 +219,13 @@ func TestAnAnswerThatIsNoneIsAFault(t *testing.T) {
 	wantFault(t, send(handler(t, f), "POST", base+"Task/t/CancelTask", ""), 500, "NotAuthenticated")
 }
 
-// endless writes the items of a list, until it fails.
+var thousand = strings.Repeat("<returnval>text</returnval>", 1000)
+
+// endless writes the items of a list a thousand at a time, until it ends.
 type endless struct {
 	io.Reader
 	left int
+	end  io.Reader // nil: it fails
 }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -230,9 +234,12 @@ func (e *endless) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if e.left--; e.left < 0 {
+		if e.end != nil {
+			return e.end.Read(p)
+		}
 		return n, errors.New("the connection is lost")
 	}
-	e.Reader = strings.NewReader(strings.Repeat("<returnval>text</returnval>", 1000))
+	e.Reader = strings.NewReader(thousand)
 	return n, nil
 }
 
@@ -240,7 +247,7 @@ func TestALongAnswerIsStreamedAndALostOneBreaksTheConnection(t *testing.T) {
 	f := answers("")
 	f.answer = func(*translation.Call) io.Reader {
 		head, _, _ := strings.Cut(envelope("QueryX", ""), "</QueryXResponse>")
-		return &endless{strings.NewReader(head), 100}
+		return &endless{Reader: strings.NewReader(head), left: 100}
 	}
 	w := httptest.NewRecorder()
 	func() {
@@ -255,6 +262,32 @@ func TestALongAnswerIsStreamedAndALostOneBreaksTheConnection(t *testing.T) {
 	if f.open != 0 || w.Code != 200 || !strings.HasPrefix(w.Body.String(), `["text","text",`) ||
 		w.Body.Len() < 500_000 {
 		t.Errorf("%d, %d bytes, %d open", w.Code, w.Body.Len(), f.open)
+	}
+}
+
+func TestTheMemoryForAnAnswerDoesNotGrowWithItsLength(t *testing.T) {
+	head, tail, _ := strings.Cut(envelope("QueryX", ""), "</QueryXResponse>")
+	memory := func(thousands int) (took uint64, length int) {
+		f := answers("")
+		f.answer = func(*translation.Call) io.Reader {
+			return &endless{strings.NewReader(head), thousands, strings.NewReader("</QueryXResponse>" + tail)}
+		}
+		h, w := handler(t, f), &discard{header: http.Header{}}
+		r := httptest.NewRequest("POST", base+"HostAccessManager/h/QueryLockdownExceptions", nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		h.ServeHTTP(w, r)
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc, w.length
+	}
+	_, _ = memory(1) // fills pools
+	short, _ := memory(100)
+	long, length := memory(500)
+	if length != len(`["text"`)+len(`,"text"`)*(500*1000-1)+len("]") {
+		t.Errorf("%d bytes of JSON", length)
+	}
+	if more := int64(long) - int64(short); more > int64(length)/10 {
+		t.Errorf("an answer of %d bytes of JSON takes %d bytes more than a short one", length, more)
 	}
 }
 

@@ -12,6 +12,10 @@
 // (standard.go) reads the message again from its beginning. Tests check that both tokenizers return
 // the same tokens for every message, so encoding/xml alone decides what a message means.
 //
+// A message from a server that the caller has chosen can be read while it arrives ([Reader.StartStream]). The
+// fast tokenizer reads a window of it (window.go). Where it stops, encoding/xml goes on, behind tags that
+// stand for the open elements.
+//
 // Signatures are verified by libraries that use encoding/xml. [Options.Signed] lists the namespaces
 // of signed elements. The fast tokenizer stops at an element that declares one of them. So the same
 // code reads the verified elements and the used elements. A caller that passes the whole message to

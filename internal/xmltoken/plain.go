@@ -19,12 +19,15 @@ import (
 type plain struct {
 	message []byte
 	at      int
-	limits  Limits
-	signed  []string
-	token   Token
-	open    []element     // the open elements
-	spaces  []declaration // the namespace declarations in scope
-	markup  int           // number of tags read
+	// source is set for a stream (window.go). Then message is a part of it, which begins at the offset base.
+	source *stream
+	base   int
+	limits Limits
+	signed []string
+	token  Token
+	open   []element     // the open elements
+	spaces []declaration // the namespace declarations in scope
+	markup int           // number of tags read
 	// empty means that the last tag was <x/>, and its end tag is the next token.
 	empty bool
 	// written holds those values of the token that differ from the bytes of the message.
@@ -55,6 +58,8 @@ var openings = [][]byte{
 	[]byte(`<?xml version="1.0"?>`), []byte(`<?xml version="1.0" ?>`),
 }
 
+const longestOpening = len(`<?xml version="1.0" encoding="UTF-8" ?>`)
+
 // start begins reading a message. p has its zero value.
 func (p *plain) start(message []byte, o Options) {
 	p.message, p.limits, p.signed = message, o.Limits.orDefault(), o.Signed
@@ -67,19 +72,29 @@ func (p *plain) start(message []byte, o Options) {
 	}
 }
 
-// next returns the next token. Its error is io.EOF or errNotPlain. After an error, next must not be
-// called again.
+// next returns the next token. Its error is io.EOF or errNotPlain, or that of a stream. After an error, next must not
+// be called again.
 func (p *plain) next() (*Token, error) {
-	p.token = Token{Begin: p.at, Attributes: p.attributes[:0]}
-	p.written = p.written[:0]
-	if !p.read() {
-		if p.at == len(p.message) && len(p.open) == 0 {
-			return nil, io.EOF
+	for {
+		p.token = Token{Begin: p.base + p.at, Attributes: p.attributes[:0]}
+		p.written = p.written[:0]
+		spaces, markup := len(p.spaces), p.markup
+		if p.read() {
+			p.token.End = p.base + p.at
+			return &p.token, nil
 		}
-		return nil, errNotPlain
+		p.spaces, p.markup = p.spaces[:spaces], markup // as before the tag that can't be read
+		if p.ended() || !p.cut() {
+			break
+		}
+		if err := p.fill(); err != nil {
+			return nil, err
+		}
 	}
-	p.token.End = p.at
-	return &p.token, nil
+	if p.at == len(p.message) && len(p.open) == 0 {
+		return nil, io.EOF
+	}
+	return nil, errNotPlain
 }
 
 func (p *plain) read() bool {
@@ -101,8 +116,11 @@ func (p *plain) read() bool {
 
 func (p *plain) characters() bool {
 	raw := p.message[p.at:]
-	if n := bytes.IndexByte(raw, '<'); n >= 0 {
+	switch n := bytes.IndexByte(raw, '<'); {
+	case n >= 0:
 		raw = raw[:n]
+	case !p.ended():
+		return false
 	}
 	value, ok := p.unescape(raw, false)
 	if !ok {

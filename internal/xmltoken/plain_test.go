@@ -1,11 +1,13 @@
 package xmltoken
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // signed is the namespace of signed elements.
@@ -26,17 +28,26 @@ func show(t *Token, err error) string {
 	return b.String()
 }
 
+// inParts returns a message as it can arrive: a short one byte by byte.
+func inParts(message []byte) io.Reader {
+	if len(message) < firstWindow {
+		return iotest.OneByteReader(bytes.NewReader(message))
+	}
+	return iotest.HalfReader(bytes.NewReader(message))
+}
+
 // sameTokens checks that plain returns the same tokens as standard as far as it reads, and that a
-// Reader returns all of them. Neither of them reads a message to its end if Check refuses the
-// message. sameTokens reports whether plain read the message to its end.
+// Reader returns all of them, also of a stream. Neither reads a message to its end if Check refuses the
+// message, unless it is a stream. sameTokens reports whether plain read the message to its end.
 func sameTokens(t testing.TB, message []byte) bool {
 	t.Helper()
 	var p plain
 	p.start(message, options)
 	fast, refused := true, Check(message, options.Limits)
 	twin := newStandard(message)
-	var r Reader
+	var r, stream Reader
 	r.Start(message, options)
+	stream.StartStream(inParts(message), options)
 	for {
 		token, err := twin.next()
 		want := show(token, err)
@@ -58,6 +69,13 @@ func sameTokens(t testing.TB, message []byte) bool {
 		}
 		if show(got, readErr) != want {
 			t.Fatalf("%.2000q: the reader reads\n%s\nthe standard library\n%s", message, show(got, readErr), want)
+		}
+		if refused == nil { // a stream has fewer limits
+			got, streamErr := stream.Next()
+			if err != nil && (streamErr == nil || errors.Is(streamErr, io.EOF) != errors.Is(err, io.EOF)) ||
+				err == nil && show(got, streamErr) != want {
+				t.Fatalf("%.2000q: as a stream\n%s\nthe standard library\n%s", message, show(got, streamErr), want)
+			}
 		}
 		if err != nil {
 			if refused != nil {

@@ -41,13 +41,13 @@ func (r *Reader) Start(message []byte, o Options) {
 	r.value = r.short[:0]
 }
 
-// StartStream begins reading a message while it arrives, so that the whole message need not be in
-// memory. Such a message is read with encoding/xml alone. Of the limits, only that of the depth
-// applies: a stream is for messages from a server that the caller has chosen, and of any length. If
-// the source fails, its error is the error of the Reader.
+// StartStream begins reading a message while it arrives, so that only a part of it is in memory: 36 KiB, or
+// a few times its longest tag or text. Of the limits, only that of the depth applies: a stream is for messages
+// from a server that the caller has chosen, and of any length. A tag or a text may have 16 MiB. If the source
+// fails, its error is the error of the Reader.
 func (r *Reader) StartStream(source io.Reader, o Options) {
+	r.plain.startStream(source, o)
 	r.value = r.short[:0]
-	r.standard = newStream(source, o.Limits.orDefault())
 }
 
 // Fast reports whether the fast tokenizer has read all tokens until now. It is for callers' tests
@@ -82,7 +82,11 @@ func (r *Reader) token() (*Token, error) {
 }
 
 // handOver starts the standard tokenizer and skips the tokens that plain has already returned.
-func (r *Reader) handOver() error {
+func (r *Reader) handOver() (err error) {
+	if r.plain.source != nil {
+		r.standard, err = r.plain.resume()
+		return err
+	}
 	if err := scan(r.plain.message, r.plain.limits); err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func (r *Reader) Text() ([]byte, error) {
 	if r.standard == nil {
 		if value, tokens := r.plain.leaf(); tokens > 0 {
 			r.given += tokens
-			r.last = r.plain.at
+			r.last = r.plain.base + r.plain.at
 			return value, nil
 		}
 	}

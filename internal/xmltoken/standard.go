@@ -18,6 +18,7 @@ type standard struct {
 	source *failing
 	depth  int // of the element that is being read
 	limit  int // of depth
+	shift  int // the offset in the message of the first byte that the decoder reads
 }
 
 // failing remembers why its source failed. encoding/xml would hide it behind an error of syntax.
@@ -47,7 +48,7 @@ func newStream(source io.Reader, l Limits) *standard {
 // declaration.
 func (s *standard) next() (*Token, error) {
 	for {
-		s.token = Token{Begin: int(s.tokens.InputOffset())}
+		s.token = Token{Begin: s.shift + int(s.tokens.InputOffset())}
 		read, err := s.tokens.Token()
 		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
@@ -57,10 +58,14 @@ func (s *standard) next() (*Token, error) {
 		}
 		if err != nil {
 			// The library's error is dropped because its text may contain bytes of the message.
+			if s.source != nil {
+				at := s.shift + int(s.tokens.InputOffset())
+				return nil, errorf("the message is not well-formed XML: byte %d", at)
+			}
 			line, column := s.tokens.InputPos()
 			return nil, errorf("the message is not well-formed XML: line %d, column %d", line, column)
 		}
-		s.token.End = int(s.tokens.InputOffset())
+		s.token.End = s.shift + int(s.tokens.InputOffset())
 		switch t := read.(type) {
 		case xml.StartElement:
 			if repeated(t.Attr) {

@@ -3,6 +3,7 @@ package xmltoken
 import (
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -87,5 +88,117 @@ func TestAStreamHasALimitOfDepthAndNoneOfLength(t *testing.T) {
 	}
 	if err := r.End(); n != 300_000 || err != nil {
 		t.Errorf("%d elements, %v", n, err)
+	}
+}
+
+// answerOf returns a message of some megabytes in the form of an answer.
+func answerOf(objects int) string {
+	return `<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="soap" xmlns:xsi="instance"><s:Body>` +
+		`<r xmlns="v">` +
+		strings.Repeat(`<o xsi:type="T"><name>a &amp; b</name><val>1</val><none/></o>`, objects) +
+		`</r></s:Body></s:Envelope>`
+}
+
+// count reads a message and returns the number of tokens.
+func count(t testing.TB, r *Reader) (tokens int) {
+	t.Helper()
+	for {
+		if _, err := r.Next(); errors.Is(err, io.EOF) {
+			return tokens
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		tokens++
+	}
+}
+
+func TestALongStreamIsReadByTheFastTokenizerInLittleMemory(t *testing.T) {
+	message := answerOf(1 << 17)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var r Reader
+	r.StartStream(strings.NewReader(message), Options{})
+	tokens := count(t, &r)
+	runtime.ReadMemStats(&after)
+	if want := 10<<17 + 6; tokens != want || !r.Fast() {
+		t.Errorf("%d tokens, want %d, by the fast tokenizer: %v", tokens, want, r.Fast())
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("%d bytes were read in %d bytes of memory", len(message), took)
+	}
+}
+
+func TestAStreamGoesOnWithTheStandardTokenizerInTheMiddle(t *testing.T) {
+	for _, odd := range []string{"<!-- c -->", "<?p?>", "<x><![CDATA[<]]></x>"} {
+		message := strings.Replace(answerOf(2000), "<r xmlns", `<r xmlns:q='a"b' xmlns`, 1)
+		at := strings.LastIndex(message, "<o ")
+		message = message[:at] + odd + message[at:]
+		var fast, whole Reader
+		fast.StartStream(iotest.HalfReader(strings.NewReader(message)), Options{})
+		whole.standard = newStandard([]byte(message))
+		for {
+			a, errA := fast.Next()
+			b, errB := whole.Next()
+			if got, want := show(a, errA), show(b, errB); got != want {
+				t.Fatalf("%s: %s, want %s", odd, got, want)
+			}
+			if errA != nil {
+				break
+			}
+		}
+		if fast.Fast() {
+			t.Errorf("%s is read by the fast tokenizer", odd)
+		}
+	}
+}
+
+func TestATextOfAStreamMayBeLongerThanTheWindowUpToALimit(t *testing.T) {
+	for size, ok := range map[int]bool{
+		firstWindow - 1: true, firstWindow: true, laterWindow: true, 3*laterWindow + 1: true, maxWindow: false,
+	} {
+		text := strings.Repeat("x", size-2) + "é"
+		var r Reader
+		r.StartStream(iotest.HalfReader(strings.NewReader(`<a b="`+text+`">`+text+`</a><c/>`)), Options{})
+		e, err := r.Next()
+		if !ok {
+			if !errors.Is(err, errToken) {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+			continue
+		}
+		if err != nil || string(e.Attribute("", "b")) != text {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if got, err := r.Text(); err != nil || string(got) != text {
+			t.Errorf("%d bytes of text: %d, %v", size, len(got), err)
+		}
+	}
+}
+
+func TestASourceThatGivesNothingIsAnError(t *testing.T) {
+	var r Reader
+	r.StartStream(io.MultiReader(strings.NewReader("<a><b/>"), nothing{}), Options{})
+	var err error
+	for err == nil {
+		_, err = r.Next()
+	}
+	if !errors.Is(err, io.ErrNoProgress) {
+		t.Error(err)
+	}
+}
+
+// nothing is a source that never has anything.
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, nil }
+
+func BenchmarkStream(b *testing.B) {
+	message := answerOf(1 << 16)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(message)))
+	for b.Loop() {
+		var r Reader
+		r.StartStream(strings.NewReader(message), Options{})
+		_ = count(b, &r)
 	}
 }

@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +13,10 @@ import (
 const (
 	instanceSpace = "http://www.w3.org/2001/XMLSchema-instance"
 
-	// wholeAnswer is the size in bytes up to which an answer is read as a whole. Nearly all answers are that
-	// small, and a whole message is read several times as fast as one that is read while it arrives.
-	wholeAnswer = 512 << 10
 	// maxAnswerDepth limits the nesting of an answer. A chain of snapshots is as deep as it is long.
 	maxAnswerDepth = 256
 	// maxHeld limits what can't be sent yet, in bytes: a fault, or a member that the schema does not have.
-	maxHeld = 64 << 20
+	maxHeld = 16 << 20
 )
 
 // Answer translates one answer of SOAP into JSON. It embeds the output, to which the caller may connect
@@ -33,52 +29,18 @@ type Answer struct {
 	held    int // more than 0 while nothing may be sent, because text may have to be inserted
 	fault   bool
 	// typed is where the type of the last fault ends in the output.
-	typed   int
-	message []byte // the memory of a whole message
+	typed int
 }
 
 // Start begins to read an answer. Members that are newer than the client's release are left out. The
 // error says that the bytes are no answer of SOAP.
 func (s *Schema) Start(a *Answer, src io.Reader, release vim.Release) error {
 	a.schema, a.release = s, release
-	options := xmltoken.Options{Limits: xmltoken.Limits{Depth: maxAnswerDepth}}
-	whole, err := a.take(src)
-	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	if whole {
-		a.tokens.Start(a.message, options)
-	} else {
-		a.tokens.StartStream(io.MultiReader(bytes.NewReader(a.message), src), options)
-	}
+	a.tokens.StartStream(src, xmltoken.Options{Limits: xmltoken.Limits{Depth: maxAnswerDepth}})
 	if err := a.envelope(); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
 	return nil
-}
-
-// take reads the beginning of an answer. whole is true if that is all.
-func (a *Answer) take(src io.Reader) (whole bool, err error) {
-	b := a.message[:0]
-	if cap(b) == 0 {
-		b = make([]byte, 0, 4<<10)
-	}
-	for len(b) < a.schema.whole {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := src.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err != nil {
-			a.message = b
-			if errors.Is(err, io.EOF) {
-				return true, nil
-			}
-			return false, err
-		}
-	}
-	a.message = b
-	return false, nil
 }
 
 var errEnvelope = errors.New("not an envelope of SOAP")

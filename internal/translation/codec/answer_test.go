@@ -20,7 +20,7 @@ func shape(t testing.TB, s *Schema, text string) Shape {
 }
 
 func TestAnswersBecomeJSON(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	for _, c := range []struct{ shape, soap, json string }{
 		// Unset and empty are kept apart, in the forms that the API has for them.
 		{"string", `<returnval></returnval>`, `""`},
@@ -87,7 +87,7 @@ func TestAnswersBecomeJSON(t *testing.T) {
 }
 
 func TestWhatTheSchemaDoesNotHaveIsCarriedWithItsNames(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	for _, c := range []struct{ shape, soap, json string }{
 		// A new member of a known type: one element, several, an object, a reference, a value with a type.
 		{"Description", `<returnval><label>l</label><summary>s</summary><icon>i</icon></returnval>`,
@@ -131,7 +131,7 @@ func TestWhatTheSchemaDoesNotHaveIsCarriedWithItsNames(t *testing.T) {
 }
 
 func TestAnswersThatCantBeTranslatedAreErrors(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	deep := strings.Repeat("<a>", 300) + strings.Repeat("</a>", 300)
 	for _, c := range []struct{ shape, soap string }{
 		{"int", `<returnval>x</returnval>`}, {"int", `<returnval>99999999999999999999</returnval>`},
@@ -146,7 +146,7 @@ func TestAnswersThatCantBeTranslatedAreErrors(t *testing.T) {
 		{"anyType", `<returnval xsi:type="New">` + manyMembers(maxOthers+1) + `</returnval>`},
 		{"HostDigestInfo", `<returnval><digestValue>x</digestValue></returnval>`},
 	} {
-		for _, src := range []io.Reader{strings.NewReader(answerOf(c.soap)), long(answerOf(c.soap))} {
+		for _, src := range []io.Reader{strings.NewReader(answerOf(c.soap)), slow(answerOf(c.soap))} {
 			if got, err := translate(s, src, shape(t, s, c.shape), vim.Release{}); err == nil {
 				t.Errorf("%s %.100s: %.200s", c.shape, c.soap, got)
 			}
@@ -165,7 +165,7 @@ func manyMembers(n int) string {
 }
 
 func TestMembersThatAreNewerThanTheClientAreLeftOut(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	const content = `<returnval><hostName>h</hostName><sslThumbprint>t` +
 		`</sslThumbprint><certThumbprintList><thumbprint>` +
 		`a</thumbprint></certThumbprintList><id>x</id></returnval>`
@@ -217,7 +217,7 @@ func (c *cut) Read(p []byte) (int, error) {
 }
 
 func TestAnAnswerThatIsCutShortIsAnErrorAtEveryPlace(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	typ := shape(t, s, "[]Description")
 	whole := answerOf(`<returnval><label>l</label><new>1</new><new>2</new></returnval><returnval/>`)
 	for n := range len(whole) {
@@ -228,14 +228,15 @@ func TestAnAnswerThatIsCutShortIsAnErrorAtEveryPlace(t *testing.T) {
 			t.Errorf("%q, then an error, gives %s %v", whole[:n], got, err)
 		}
 	}
-	padded := long(whole)
-	_, err := translate(s, &cut{io.LimitReader(padded, testWhole+300)}, typ, vim.Release{})
-	if !errors.Is(err, errLost) {
-		t.Errorf("a stream that is lost: %v", err)
+	for n := range len(whole) {
+		part := &cut{io.LimitReader(slow(whole), int64(n))}
+		if got, err := translate(s, part, typ, vim.Release{}); !errors.Is(err, errLost) {
+			t.Errorf("%q slowly, then an error, gives %s %v", whole[:n], got, err)
+		}
 	}
 }
 
-// Whatever an upstream server sends: a result is JSON, and a stream gives the same as a whole answer.
+// Whatever an upstream server sends: a result is JSON, and is the same however it arrives.
 func FuzzAnswer(f *testing.F) {
 	for _, content := range []string{
 		`<returnval xsi:type="New"><a>1</a><a>2</a><b type="A">c</b></returnval>`,
@@ -247,7 +248,7 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add(content)
 	}
-	s := testSchema()
+	s := NewSchema()
 	f.Fuzz(func(t *testing.T, content string) {
 		got, err := translate(s, strings.NewReader(answerOf(content)), anything, vim.Release{})
 		if err != nil || got == "" {
@@ -256,9 +257,9 @@ func FuzzAnswer(f *testing.F) {
 		if !sameJSON(t, got, got) {
 			t.Fatalf("%q gives %q, which is not JSON", content, got)
 		}
-		streamed, err := translate(s, long(answerOf(content)), anything, vim.Release{})
+		streamed, err := translate(s, slow(answerOf(content)), anything, vim.Release{})
 		if err != nil || streamed != got {
-			t.Fatalf("%q gives %q, but as a stream %q, %v", content, got, streamed, err)
+			t.Fatalf("%q gives %q, but slowly %q, %v", content, got, streamed, err)
 		}
 	})
 }

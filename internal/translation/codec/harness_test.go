@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/vigate/vigate/internal/vim"
 )
@@ -40,15 +41,6 @@ var library = sync.OnceValues(func() ([]string, error) {
 	}
 	return names, nil
 })
-
-const testWhole = 4 << 10
-
-// testSchema returns a schema with which only short answers are read as a whole.
-func testSchema() *Schema {
-	s := NewSchema()
-	s.whole = testWhole
-	return s
-}
 
 // typeNames returns the names of the data objects and enumerations of the API.
 func typeNames(t testing.TB, s *Schema) []string {
@@ -83,8 +75,7 @@ func answerOf(content string) string {
 }
 
 // translated returns the JSON of an answer whose result has the shape. The answer arrives in one piece. Some
-// arrive again in small pieces, with a long comment before them, so that they are read as a stream. Both must
-// give the same.
+// arrive again slowly. Both must give the same.
 func translated(t testing.TB, s *Schema, envelope string, shape Shape) string {
 	t.Helper()
 	got, err := translate(s, strings.NewReader(envelope), shape, vim.Release{})
@@ -94,24 +85,19 @@ func translated(t testing.TB, s *Schema, envelope string, shape Shape) string {
 	if len(envelope)%16 > 0 {
 		return got
 	}
-	streamed, err := translate(s, long(envelope), shape, vim.Release{})
+	streamed, err := translate(s, slow(envelope), shape, vim.Release{})
 	if err != nil || streamed != got {
-		t.Fatalf("as a stream %s, %v, but as a whole %s", streamed, err, got)
+		t.Fatalf("slowly %s, %v, but at once %s", streamed, err, got)
 	}
 	return got
 }
 
-// long returns an envelope that is too long to be read as a whole, with the same meaning.
-func long(envelope string) io.Reader {
+// slow returns an envelope with the same meaning that the slow tokenizer reads from its body on: there is a comment.
+// It arrives in small pieces.
+func slow(envelope string) io.Reader {
 	at := strings.Index(envelope, "<soapenv:Body>")
-	comment := "<!--" + strings.Repeat(" ", testWhole) + "-->"
-	return iotestHalf{strings.NewReader(envelope[:at] + comment + envelope[at:])}
+	return iotest.OneByteReader(strings.NewReader(envelope[:at] + "<!-- -->" + envelope[at:]))
 }
-
-// iotestHalf reads a part of what is asked for at a time.
-type iotestHalf struct{ io.Reader }
-
-func (h iotestHalf) Read(p []byte) (int, error) { return h.Reader.Read(p[:(len(p)+1)/2]) }
 
 func translate(s *Schema, src io.Reader, shape Shape, release vim.Release) (string, error) {
 	var a Answer

@@ -145,7 +145,7 @@ func methodTypes(t *testing.T) map[string]reflect.Type {
 }
 
 func TestTheLibraryReadsEveryRequestAsItsArguments(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	const seed = 2
 	f := &filler{Rand: rand.New(rand.NewPCG(seed, 0))}
 	compared := 0
@@ -182,7 +182,7 @@ func TestTheLibraryReadsEveryRequestAsItsArguments(t *testing.T) {
 }
 
 func TestTheLibraryReadsEveryAnswerAsItsValue(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	const seed = 3
 	f := &filler{Rand: rand.New(rand.NewPCG(seed, 0))}
 	compared := 0

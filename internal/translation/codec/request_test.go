@@ -11,7 +11,7 @@ import (
 )
 
 func TestRequestsHaveTheOrderOfTheSchema(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	for _, c := range []struct{ method, json, soap string }{
 		{"FindByUuid", `{"vmSearch":true,"uuid":"u"}`, `<uuid>u</uuid><vmSearch>true</vmSearch>`},
 		{"FindByUuid", `{"instanceUuid":null,"vmSearch":true,"datacenter":{"value":"dc","type":"Datacenter"},` +
@@ -91,7 +91,7 @@ var badRequests = []struct{ method, json, kind string }{
 }
 
 func TestBadRequestsAreRefused(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	for _, c := range badRequests {
 		wantKind(t, s, c.method, c.json, c.kind)
 	}
@@ -113,7 +113,7 @@ func wantKind(t *testing.T, s *Schema, method, json, kind string) {
 
 func TestAFaultNamesTheMemberAndNotItsValue(t *testing.T) {
 	body := `{"changedValue":[{"key":"k","value":{"_typeName":"string","_value":"x"}},{"key":["secret"]}]}`
-	_, err := testSchema().Request(nil, []byte(body), "UpdateOptions")
+	_, err := NewSchema().Request(nil, []byte(body), "UpdateOptions")
 	f, ok := errors.AsType[*vim.Fault](err)
 	if !ok || !strings.Contains(f.Text("en"), "changedValue[1].key") || strings.Contains(f.Text("en"), "secret") {
 		t.Errorf("%v", err)
@@ -130,7 +130,7 @@ func FuzzRequest(f *testing.F) {
 		}
 	}
 	f.Add(uint8(3), []byte(`{"changedValue":[{"value":{"_value":5,"_typeName":"int"},"key":"k"}]}`))
-	s := testSchema()
+	s := NewSchema()
 	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
 		out, err := s.Request(nil, body, methods[int(which)%len(methods)])
 		if err != nil {

@@ -41,7 +41,7 @@ func checkRoundTrip(t testing.TB, s *Schema, g *generator, name string) {
 }
 
 func TestEveryTypeIsTheSameAfterTheWayToSOAPAndBack(t *testing.T) {
-	s := testSchema()
+	s := NewSchema()
 	const seed = 1
 	g := newGenerator(t, s, seed)
 	for _, name := range g.names {
@@ -54,7 +54,7 @@ func FuzzARandomValueIsTheSameAfterTheWayToSOAPAndBack(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(seed, uint(seed*997))
 	}
-	s := testSchema()
+	s := NewSchema()
 	g := newGenerator(f, s, 0)
 	f.Fuzz(func(t *testing.T, seed uint64, which uint) {
 		g.Rand = newGenerator(t, s, seed).Rand

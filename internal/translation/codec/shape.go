@@ -89,13 +89,10 @@ func (o *object) is(t *object) bool {
 const listPrefix = "ArrayOf"
 
 // Schema finds the types of the API. It is safe for concurrent use.
-type Schema struct {
-	types registry
-	whole int // wholeAnswer, or less in tests
-}
+type Schema struct{ types registry }
 
 // NewSchema returns the schema of the library's types.
-func NewSchema() *Schema { return &Schema{whole: wholeAnswer} }
+func NewSchema() *Schema { return new(Schema) }
 
 // Shape returns the shape that a text describes: the name of a type, after [] for a list, after ? for
 // a value that may be unset. bytes are a list of xsd:byte. ok is false if the API has no such type.
