@@ -120,8 +120,9 @@ var rooms = map[string]struct {
 	"internal/vim/vimtest": {"*", "support of tests: assembles a whole API"},
 	"internal/admin": {"vim domain directory access account extension setting event principal session locale budget",
 		"administration consists of operations on the domain; it knows no store, no HTTP, no binding"},
-	"internal/history": {"vim access event locale budget", "the log is used through the API; it knows no store"},
-	"internal/cluster": {"store record vim", "the list of nodes and their clocks don't depend on sessions"},
+	"internal/history":      {"vim access event locale budget", "the log is used through the API; it knows no store"},
+	"internal/history/kind": {"", "a name of a type needs no log"},
+	"internal/cluster":      {"store record vim", "the list of nodes and their clocks don't depend on sessions"},
 	"internal/upstream": {
 		"secret secret/secretfile upstream/entrance upstream/note upstream/password upstream/settings upstream/wire",
 		"sessions at an upstream know neither vigate's clients nor their calls"},
@@ -172,7 +173,7 @@ var rooms = map[string]struct {
 	"internal/console": {"binding console/page httptoken locale secret sessionmanager vim",
 		"a binding knows no other"},
 	"internal/console/authority":   {"admin console console/page vim", "it only makes calls"},
-	"internal/console/events":      {"console console/page", "it only makes calls"},
+	"internal/console/events":      {"console console/page history/kind", "it only makes calls"},
 	"internal/console/message":     {"console console/page", "it only makes calls"},
 	"internal/console/page":        {"locale", "a page is made without knowing requests and sessions"},
 	"internal/console/servers":     {"cluster console console/page upstream/manager", "it only makes calls"},
@@ -216,7 +217,7 @@ var rooms = map[string]struct {
 	"internal/cli/upstream": {"cli/command", "the commands know the API of vigate, not the server"},
 	"internal/cli/session": {"client cli/command cli/upstream principal",
 		"the commands need of a server only what every server of the API has, and compare names as servers do"},
-	"internal/cli": {"client cli/command cli/example cli/session cli/token cli/upstream setting/known",
+	"internal/cli": {"client cli/command cli/example cli/session cli/token cli/upstream history/kind setting/known",
 		"the commands work with any server, through the public client"},
 }
 
@@ -266,16 +267,15 @@ var homes = map[string][]string{
 
 	"github.com/vmware/govmomi": {
 		"internal/lab", "vigatetest", "internal/cli/upstream", "internal/cli/session", "client", "client/bridge",
-		"internal/serve",
-		"internal/instance", "internal/vim", "internal/vim/vimtest", "internal/sessionmanager", "internal/inventory",
-		"internal/admin", "internal/history", "internal/property", "internal/property/value", "internal/schema",
-		"internal/translation", "internal/translation/codec", "internal/binding", "internal/vijson", "internal/soap",
-		"internal/rest", "internal/openapi", "internal/wsdl", "internal/cli", "internal/vectors",
-		"internal/cli/command", "internal/cli/token", "internal/upstream", "internal/upstream/entrance",
-		"internal/upstream/wire", "internal/upstream/manager", "internal/sts/manager", "internal/gateway",
-		"internal/gateway/answer", "internal/gateway/owned", "internal/gateway/method", "internal/gateway/path",
-		"internal/console", "internal/console/events", "internal/console/message", "internal/console/sessions",
-		"internal/console/authority", "internal/console/settings"},
+		"internal/serve", "internal/instance", "internal/vim", "internal/vim/vimtest", "internal/sessionmanager",
+		"internal/inventory", "internal/admin", "internal/history", "internal/history/kind", "internal/property",
+		"internal/property/value", "internal/schema", "internal/translation", "internal/translation/codec",
+		"internal/binding", "internal/vijson", "internal/soap", "internal/rest", "internal/openapi", "internal/wsdl",
+		"internal/cli", "internal/vectors", "internal/cli/command", "internal/cli/token", "internal/upstream",
+		"internal/upstream/entrance", "internal/upstream/wire", "internal/upstream/manager", "internal/sts/manager",
+		"internal/gateway", "internal/gateway/answer", "internal/gateway/owned", "internal/gateway/method",
+		"internal/gateway/path", "internal/console", "internal/console/events", "internal/console/message",
+		"internal/console/sessions", "internal/console/authority", "internal/console/settings"},
 }
 
 type source struct {

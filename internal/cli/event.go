@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/cli/command"
+	"github.com/vigate/vigate/internal/history/kind"
 )
 
 const (
@@ -55,11 +55,8 @@ func eventFilter(users, kinds []string) types.EventFilterSpec {
 	if len(users) > 0 {
 		filter.UserName = &types.EventFilterSpecByUsername{UserList: users}
 	}
-	for _, kind := range kinds {
-		if !strings.Contains(kind, ".") {
-			kind = "vim.event." + kind // the id of an event type that the API defines
-		}
-		filter.EventTypeId = append(filter.EventTypeId, kind)
+	for _, name := range kinds {
+		filter.EventTypeId = append(filter.EventTypeId, kind.ID(name))
 	}
 	return filter
 }
@@ -192,24 +189,13 @@ func eventTable(list []types.BaseEvent, header bool) *command.Table {
 	}
 	for _, e := range list {
 		event := e.GetEvent()
-		t.Rows = append(t.Rows, eventRow(command.Moment(event.CreatedTime), event.UserName, eventType(e),
+		t.Rows = append(t.Rows, eventRow(command.Moment(event.CreatedTime), event.UserName, kind.Of(e),
 			event.FullFormattedMessage))
 	}
 	return t
 }
 
-func eventRow(moment, user, kind, message string) []string {
+func eventRow(moment, user, typ, message string) []string {
 	pad := func(s string, width int) string { return s + strings.Repeat(" ", max(0, width-len([]rune(s)))) }
-	return []string{pad(moment, len("2006-01-02T15:04:05Z")), pad(user, 28), pad(kind, 28), message}
-}
-
-// eventType returns the type of an event in the form that --type takes.
-func eventType(e types.BaseEvent) string {
-	switch e := e.(type) {
-	case *types.EventEx:
-		return e.EventTypeId
-	case *types.ExtendedEvent:
-		return e.EventTypeId
-	}
-	return reflect.TypeOf(e).Elem().Name()
+	return []string{pad(moment, len("2006-01-02T15:04:05Z")), pad(user, 28), pad(typ, 28), message}
 }

@@ -3,7 +3,6 @@ package events
 import (
 	"cmp"
 	"net/url"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/console"
+	"github.com/vigate/vigate/internal/history/kind"
 )
 
 // maxText is the maximum length of a text in the filter, in bytes.
@@ -112,11 +112,7 @@ func (q query) filter() types.EventFilterSpec {
 		spec.UserName = &types.EventFilterSpecByUsername{UserList: []string{q.User}}
 	}
 	if q.Type != "" {
-		id := q.Type
-		if !strings.Contains(id, ".") {
-			id = "vim.event." + id // an event type that the API defines
-		}
-		spec.EventTypeId = []string{id}
+		spec.EventTypeId = []string{kind.ID(q.Type)}
 	}
 	return spec
 }
@@ -130,18 +126,7 @@ type row struct {
 
 func newRow(e types.BaseEvent) row {
 	of := e.GetEvent()
-	return row{of.CreatedTime, of.UserName, kind(e), of.FullFormattedMessage}
-}
-
-// kind returns the type of an event in the form that the filter takes.
-func kind(e types.BaseEvent) string {
-	switch e := e.(type) {
-	case *types.EventEx:
-		return e.EventTypeId
-	case *types.ExtendedEvent:
-		return e.EventTypeId
-	}
-	return reflect.TypeOf(e).Elem().Name()
+	return row{of.CreatedTime, of.UserName, kind.Of(e), of.FullFormattedMessage}
 }
 
 // fits reports whether the event has the text of the filter.
