@@ -31,16 +31,9 @@ func sample() console.Section {
 	}
 }
 
-func newBrowser(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
-	t.Helper()
-	f := vimtest.New(t)
-	return f, consoletest.New(t, f, console.Options{Sections: []console.Section{sample()}})
-}
-
 func TestALoginGivesACookieOfTheConsoleAlone(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
-	b.Peer.UserAgent = "Browser/1"
+	f, b := consoletest.Open(t, sample())
 	a := b.Post("/ui/login", url.Values{"user": {"administrator"}, "password": {vimtest.AdminPassword}})
 	a.LeadsTo("/ui/")
 	cookie := a.Header().Get("Set-Cookie")
@@ -53,7 +46,7 @@ func TestALoginGivesACookieOfTheConsoleAlone(t *testing.T) {
 	if s == nil {
 		t.Fatal("the cookie has no token of a session")
 	}
-	if got := s.Session(); got.UserAgent != "Browser/1" || got.Address != b.Peer.Address || got.Method != "password" {
+	if got := s.Session(); got.UserAgent != consoletest.UserAgent || got.Address != b.Peer.Address || got.Method != "password" {
 		t.Errorf("the session is %+v", got)
 	}
 	b.Get("/ui/").LeadsTo("/ui/sample")
@@ -82,7 +75,7 @@ func TestALoginGivesACookieOfTheConsoleAlone(t *testing.T) {
 
 func TestAWrongPasswordIsAFailedLogin(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	a := b.Post("/ui/login", url.Values{
 		"user": {`<b>"ann`}, "password": {"wrong password"}, "next": {"/ui/sample"},
 	})
@@ -103,7 +96,7 @@ func TestAWrongPasswordIsAFailedLogin(t *testing.T) {
 
 func TestAFormNeedsTheTokenOfItsSession(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	b.Login("administrator", vimtest.AdminPassword)
 	other := b.Another()
 	other.Login("administrator", vimtest.AdminPassword)
@@ -181,7 +174,7 @@ func TestALoginNeedsTheTokenOfItsBrowserIfThatDoesNotSayWhereTheFormIsFrom(t *te
 
 func TestRequestsOfOtherOriginsAreRefused(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	b.Login("administrator", vimtest.AdminPassword)
 	b.Get("/ui/sample")
 	for name, header := range map[string]http.Header{
@@ -210,7 +203,7 @@ func TestRequestsOfOtherOriginsAreRefused(t *testing.T) {
 
 func TestEveryAnswerHasTheHeadersOfAPage(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.Open(t, sample())
 	b.Login("administrator", vimtest.AdminPassword)
 	script := regexp.MustCompile(`<script src="([^"]+)" nonce="([^"]+)" defer></script>`)
 	for _, path := range []string{"/ui/sample", "/ui/none", "/ui/sample/change", "/ui", "/ui/login"} {
@@ -254,7 +247,7 @@ func TestEveryAnswerHasTheHeadersOfAPage(t *testing.T) {
 
 func TestALoginLeadsOnlyToPagesOfTheConsole(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.Open(t, sample())
 	for next, want := range map[string]string{
 		"/ui/sample?q=1": "/ui/sample?q=1", "": "/ui/", "https://evil.example/ui/": "/ui/",
 		"//evil.example/ui/": "/ui/",
@@ -270,7 +263,7 @@ func TestALoginLeadsOnlyToPagesOfTheConsole(t *testing.T) {
 
 func TestALoginEndsTheSessionThatTheBrowserHadBefore(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	b.Login("administrator", vimtest.AdminPassword)
 	before := b.Session()
 	b.Login("Ann", vimtest.AnnPassword)
@@ -281,7 +274,7 @@ func TestALoginEndsTheSessionThatTheBrowserHadBefore(t *testing.T) {
 
 func TestASessionThatHasEndedLeadsToTheLogin(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	b.Login("administrator", vimtest.AdminPassword)
 	f.Pass(31 * time.Minute)
 	b.Get("/ui/sample").LeadsTo("/ui/login?ended=1&next=%2Fui%2Fsample")
@@ -293,7 +286,7 @@ func TestASessionThatHasEndedLeadsToTheLogin(t *testing.T) {
 
 func TestWhatACallerMayNotDoIsNotOffered(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	b.Login("Ann", vimtest.AnnPassword)
 	b.Get("/ui/").Is(http.StatusOK, "Ann Example", "the privileges for any section").Lacks("/ui/sample")
 	f.User("messenger", access.GlobalMessage)
@@ -303,7 +296,7 @@ func TestWhatACallerMayNotDoIsNotOffered(t *testing.T) {
 
 func TestPagesAreInTheLanguageOfTheBrowser(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.Open(t, sample())
 	b.Header.Set("Accept-Language", "de-AT,de;q=0.9")
 	b.Get("/ui/login").Is(http.StatusOK, `lang="de"`, "Kennwort")
 	b.Login("administrator", vimtest.AdminPassword)
@@ -313,7 +306,7 @@ func TestPagesAreInTheLanguageOfTheBrowser(t *testing.T) {
 
 func TestAPageIsOneCallOfItsSession(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	b.Login("administrator", vimtest.AdminPassword)
 	before := f.Session(b.Session()).Session().CallCount
 	b.Get("/ui/sample").Is(http.StatusOK)
@@ -324,7 +317,7 @@ func TestAPageIsOneCallOfItsSession(t *testing.T) {
 
 func TestAFormIsBounded(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.Open(t, sample())
 	b.Post("/ui/login", url.Values{"user": {strings.Repeat("x", 70<<10)}}).Is(http.StatusBadRequest)
 	inURL := url.Values{"user": {"administrator"}, "password": {vimtest.AdminPassword}}
 	b.Post("/ui/login?"+inURL.Encode(), nil).Is(http.StatusForbidden)

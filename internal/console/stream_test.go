@@ -22,15 +22,12 @@ var messageRow = console.Row{Type: "SessionManager", Name: "message"}
 // newWatcher returns a browser at a section with the page "long" and the stream "follow" of what part returns.
 func newWatcher(t *testing.T, pace time.Duration, part func() string) (*vimtest.Fixture, *consoletest.Browser) {
 	t.Helper()
-	f := vimtest.New(t)
 	s := sample()
 	s.Pages["GET sample/long"] = func(x *console.Request) error { return x.Page("home", part(), x.Own()) }
 	s.Streams = map[string]console.Page{"GET sample/follow": func(x *console.Request) error {
 		return x.Follow(pace, []console.Row{messageRow}, func() ([]byte, error) { return []byte(part()), nil })
 	}}
-	b := consoletest.New(t, f, console.Options{Sections: []console.Section{s}})
-	b.Login("administrator", vimtest.AdminPassword)
-	return f, b
+	return consoletest.OpenAdmin(t, s)
 }
 
 func logout(f *vimtest.Fixture, b *consoletest.Browser) {

@@ -10,7 +10,6 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/authority"
 	"github.com/vigate/vigate/internal/console/consoletest"
 	"github.com/vigate/vigate/internal/vim/vimtest"
@@ -22,14 +21,6 @@ const (
 	eve     = `VSPHERE.LOCAL\eve`
 	secret  = "a password of eve"
 )
-
-func newBrowser(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
-	t.Helper()
-	f := vimtest.New(t)
-	b := consoletest.New(t, f, console.Options{Sections: authority.Sections()})
-	b.Login("administrator", vimtest.AdminPassword)
-	return f, b
-}
 
 // press presses a button of eve's page.
 func press(b *consoletest.Browser, do string, more url.Values) *consoletest.Answer {
@@ -44,7 +35,7 @@ var yes = url.Values{"yes": {"1"}}
 
 func TestAUserIsAddedChangedDisabledAndRemoved(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, authority.Sections()...)
 	b.Get("/ui/users").Is(http.StatusOK, vimtest.AnnName, "Ann Example")
 	b.Post("/ui/users/add", url.Values{"name": {"eve"}, "fullname": {bad}, "password": {secret}}).
 		LeadsTo("/ui/users?saved=1")
@@ -75,7 +66,7 @@ func TestAUserIsAddedChangedDisabledAndRemoved(t *testing.T) {
 
 func TestALockedUserIsUnlocked(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, authority.Sections()...)
 	vimtest.OK(f.Create("eve", secret, ""))
 	vimtest.OK(f.Grant(f.Admin, types.Permission{Principal: "eve", RoleId: access.ReadOnly, Propagate: true}))
 	try := func(password string) bool {
@@ -97,7 +88,7 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 
 func TestARefusedUserStaysInTheFormWithoutItsPassword(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.OpenAdmin(t, authority.Sections()...)
 	b.Get("/ui/users")
 	b.Post("/ui/users/add", url.Values{"name": {"Ann"}, "fullname": {"Another Ann"}, "password": {secret}}).
 		Is(http.StatusBadRequest, "already exists", `value="Another Ann"`).Lacks(secret)
@@ -108,7 +99,7 @@ func TestARefusedUserStaysInTheFormWithoutItsPassword(t *testing.T) {
 
 func TestRolesAreAddedChangedAndRemoved(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, authority.Sections()...)
 	b.Get("/ui/roles").Is(http.StatusOK, "Read-only", "/ui/roles/role\"")
 	b.Get("/ui/roles/role").Is(http.StatusOK, "View and stop sessions", "Sessions.TerminateSession")
 	b.Post("/ui/roles/save", url.Values{"name": {"bad " + bad}, "privilege": {"No.Such"}}).
@@ -143,7 +134,7 @@ func TestRolesAreAddedChangedAndRemoved(t *testing.T) {
 
 func TestPermissionsAreSetAndRemoved(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, authority.Sections()...)
 	vimtest.OK(f.Create("eve", secret, ""))
 	b.Get("/ui/permissions").Is(http.StatusOK, vimtest.AnnName, "Read-only", "Set a permission")
 	set := url.Values{"principal": {bad}, "kind": {"user"}, "role": {strconv.Itoa(int(access.ReadOnly))}}
@@ -165,7 +156,7 @@ func TestPermissionsAreSetAndRemoved(t *testing.T) {
 
 func TestWhatACallerMayNotChangeIsNotOfferedAndRefused(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, authority.Sections()...)
 	vimtest.OK(f.Create("eve", secret, ""))
 	admin := b.Another()
 	admin.Login("administrator", vimtest.AdminPassword)

@@ -1,8 +1,9 @@
 // Package consoletest has a browser for tests of the console and its sections. It keeps cookies, sends the token of
 // the forms that it was shown, and runs no scripts.
 //
-// [New] opens a console over the API of a fixture. Each Browser has an address and a user agent of its own, if the
-// test sets them.
+// [Open] opens a console with sections over the API of a new fixture, and [OpenAdmin] logs the administrator in. [New]
+// is for a fixture that a test has made. Each Browser has an address and a user agent of its own, if the test sets them.
+// A [Stream] is what a page that follows receives.
 package consoletest
 
 import (
@@ -31,6 +32,24 @@ type Browser struct {
 	token   string // of the last page
 }
 
+// UserAgent is that of a browser, if the test does not set another.
+const UserAgent = "Browser/1"
+
+// Open makes a fixture and a console with the sections, and opens a browser at it, in which nobody is logged in.
+func Open(t testing.TB, sections ...console.Section) (*vimtest.Fixture, *Browser) {
+	t.Helper()
+	f := vimtest.New(t)
+	return f, New(t, f, console.Options{Sections: sections})
+}
+
+// OpenAdmin is Open, and logs the administrator in.
+func OpenAdmin(t testing.TB, sections ...console.Section) (*vimtest.Fixture, *Browser) {
+	t.Helper()
+	f, b := Open(t, sections...)
+	b.Login("administrator", vimtest.AdminPassword)
+	return f, b
+}
+
 // New opens a console for the fixture, and a browser at it.
 func New(t testing.TB, f *vimtest.Fixture, o console.Options) *Browser {
 	t.Helper()
@@ -40,10 +59,12 @@ func New(t testing.TB, f *vimtest.Fixture, o console.Options) *Browser {
 
 // At opens a browser at a handler.
 func At(t testing.TB, f *vimtest.Fixture, h http.Handler) *Browser {
-	return &Browser{
+	b := &Browser{
 		Peer: f.Peer, Cookies: map[string]string{}, Header: http.Header{"Sec-Fetch-Site": {"same-origin"}},
 		t: t, handler: h,
 	}
+	b.Peer.UserAgent = UserAgent
+	return b
 }
 
 // Another returns another browser at the same console, with no cookies.

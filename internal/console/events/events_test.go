@@ -1,11 +1,9 @@
 package events_test
 
 import (
-	"bufio"
 	"fmt"
 	"html"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -14,20 +12,11 @@ import (
 
 	"github.com/vmware/govmomi/vim25/types"
 
-	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/consoletest"
 	"github.com/vigate/vigate/internal/console/events"
 	"github.com/vigate/vigate/internal/vim"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
-
-func newBrowser(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
-	t.Helper()
-	f := vimtest.New(t)
-	b := consoletest.New(t, f, console.Options{Sections: []console.Section{events.New()}})
-	b.Login("administrator", vimtest.AdminPassword)
-	return f, b
-}
 
 // note posts an event with a text.
 func note(f *vimtest.Fixture, text string) {
@@ -42,7 +31,7 @@ func get(b *consoletest.Browser, name, value string) *consoletest.Answer {
 
 func TestTheNewestEventsAreFirst(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, events.New())
 	f.Pass(time.Minute)
 	note(f, "first note")
 	f.Pass(time.Minute)
@@ -56,7 +45,7 @@ func TestTheNewestEventsAreFirst(t *testing.T) {
 
 func TestEventsAreFiltered(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, events.New())
 	f.Pass(20 * time.Minute)
 	note(f, "the note of the day")
 	for _, c := range []struct{ name, value string }{
@@ -100,7 +89,7 @@ func walk(t *testing.T, b *consoletest.Browser, target string) []string {
 
 func TestThePagesShowEachEventOnce(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.OpenAdmin(t, events.New())
 	const n = 1200
 	for i := range n {
 		if i%300 == 0 {
@@ -125,42 +114,24 @@ func TestThePagesShowEachEventOnce(t *testing.T) {
 
 func TestAWatchedListShowsNewEvents(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
-	server := httptest.NewServer(b)
-	defer server.Close()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/ui/events/follow?text=note", nil)
-	f.Must(err)
-	b.Prepare(r)
+	f, b := consoletest.OpenAdmin(t, events.New())
 	calls := f.Session(b.Session()).Session().CallCount
-	res, err := server.Client().Do(r)
-	f.Must(err)
-	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, 1<<20)
-	until := func(text string) {
-		t.Helper()
-		for lines.Scan() {
-			if strings.Contains(lines.Text(), text) {
-				return
-			}
-		}
-		t.Fatalf("the stream ends before %q", text)
-	}
-	until("No event matches.")
+	w := b.Watch("/ui/events/follow?text=note")
+	w.Until("No event matches.", true)
 	for i := range 3 {
 		note(f, fmt.Sprintf("note %d <b>", i))
-		until(fmt.Sprintf("note %d &lt;b&gt;", i))
+		w.Until(fmt.Sprintf("note %d &lt;b&gt;", i), true)
 	}
 	if n := f.Session(b.Session()).Session().CallCount - calls; n > 2 {
 		t.Errorf("watching made %d calls", n)
 	}
 	vimtest.OK(f.As(b.Session(), "SessionManager", "Logout", &types.LogoutRequestType{}))
-	until("event: ended")
+	w.Ends("ended", "")
 }
 
 func TestEventsNeedASession(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.OpenAdmin(t, events.New())
 	other := b.Another()
 	other.Get("/ui/events").LeadsTo("/ui/login?next=%2Fui%2Fevents")
 	other.Get("/ui/events/follow").Is(http.StatusUnauthorized)

@@ -7,22 +7,14 @@ import (
 	"testing"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/consoletest"
 	"github.com/vigate/vigate/internal/console/message"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-func newBrowser(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
-	t.Helper()
-	f := vimtest.New(t)
-	b := consoletest.New(t, f, console.Options{Sections: []console.Section{message.New()}})
-	return f, b
-}
-
 func TestTheMessageIsShownOnAllPages(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, message.New())
 	f.User("messenger", access.GlobalMessage)
 	b.Login("messenger", "password of messenger")
 	b.Get("/ui/message").Is(http.StatusOK, "Message to all users").Lacks(`role="note"`)
@@ -41,7 +33,7 @@ func TestTheMessageIsShownOnAllPages(t *testing.T) {
 
 func TestARefusedMessageStaysInTheForm(t *testing.T) {
 	t.Parallel()
-	_, b := newBrowser(t)
+	_, b := consoletest.Open(t, message.New())
 	b.Login("administrator", vimtest.AdminPassword)
 	b.Get("/ui/message")
 	b.Post("/ui/message", url.Values{"text": {"bell \a and more"}}).
@@ -50,7 +42,7 @@ func TestARefusedMessageStaysInTheForm(t *testing.T) {
 
 func TestTheMessageNeedsItsPrivilegeAndTheFormsToken(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, message.New())
 	b.Login("Ann", vimtest.AnnPassword)
 	b.Get("/ui/").Is(http.StatusOK).Lacks("/ui/message")
 	b.Get("/ui/message").Is(http.StatusForbidden, "Permission to perform this operation was denied")

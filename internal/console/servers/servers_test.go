@@ -1,12 +1,9 @@
 package servers_test
 
 import (
-	"bufio"
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -80,34 +77,18 @@ func TestThePageOfTheNodesFollows(t *testing.T) {
 	t.Parallel()
 	changed := make(chan struct{})
 	var more atomic.Bool
-	f, b := newBrowser(t, func() []cluster.VigateNode {
+	_, b := newBrowser(t, func() []cluster.VigateNode {
 		if more.Load() {
 			return append(oneNode(), cluster.VigateNode{Name: "third"})
 		}
 		return oneNode()
 	}, changed)
 	b.Login("Ann", vimtest.AnnPassword)
-	server := httptest.NewServer(b)
-	defer server.Close()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/ui/nodes/follow", nil)
-	f.Must(err)
-	b.Prepare(r)
-	res, err := server.Client().Do(r)
-	f.Must(err)
-	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	for lines.Scan() && !strings.Contains(lines.Text(), "second") {
-	}
-	for lines.Scan() && lines.Text() != "" {
-	}
+	w := b.Watch("/ui/nodes/follow")
+	w.Until("second", true)
 	more.Store(true)
 	close(changed)
-	for lines.Scan() {
-		if strings.Contains(lines.Text(), "third") {
-			return
-		}
-	}
-	t.Error("the stream ends before the third node")
+	w.Until("third", true)
 }
 
 func TestUpstreamsAreShownAndTested(t *testing.T) {

@@ -6,19 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/consoletest"
 	"github.com/vigate/vigate/internal/console/sessions"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/session"
-	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 // BenchmarkPageOfManySessions measures a whole page of 99,000 sessions, each time with a list that has changed.
 func BenchmarkPageOfManySessions(b *testing.B) {
-	f := vimtest.New(b)
-	browser := consoletest.New(b, f, console.Options{Sections: []console.Section{sessions.New()}})
-	browser.Login("administrator", vimtest.AdminPassword)
+	f, browser := consoletest.OpenAdmin(b, sessions.New())
 	for i := range 99_000 {
 		f.Pass(time.Millisecond)
 		name, err := principal.Parse(fmt.Sprintf("user%d", i%900), "VSPHERE.LOCAL")

@@ -16,7 +16,7 @@ import (
 
 func TestBrowsersThatWatchTheSameListShareIt(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	// Each answer is that of the newest list, however many ask at the same time.
 	for round := range 5 {
 		token, _ := client(f, fmt.Sprintf("govc/%d", round), "198.51.100.1")

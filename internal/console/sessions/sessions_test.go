@@ -12,20 +12,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/consoletest"
 	"github.com/vigate/vigate/internal/console/sessions"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
-// newBrowser returns a browser in which the administrator is logged in, besides the sessions of the fixture.
-func newBrowser(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
+// open returns a browser in which the administrator is logged in, besides the sessions of the fixture.
+func open(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
 	t.Helper()
-	f := vimtest.New(t)
-	b := consoletest.New(t, f, console.Options{Sections: []console.Section{sessions.New()}})
-	b.Peer.UserAgent = "Browser/1"
-	b.Login("administrator", vimtest.AdminPassword)
-	return f, b
+	return consoletest.OpenAdmin(t, sessions.New())
 }
 
 // client logs in with a user agent from an address, and returns the token and the key.
@@ -37,7 +32,7 @@ func client(f *vimtest.Fixture, agent, address string) (token, key string) {
 
 func TestTheListSaysWhoHasASession(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	f.Pass(90 * time.Second)
 	_, key := client(f, "govc/0.50", "198.51.100.7")
 	a := b.Get("/ui/sessions").Is(http.StatusOK, "Sessions: 4 of 4. Users: 2.", "Ann Example", "198.51.100.7",
@@ -50,7 +45,7 @@ func TestTheListSaysWhoHasASession(t *testing.T) {
 
 func TestNamesFromStrangersDoNothing(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	const bad = `<script src="//evil.example/x.js"></script><img src=x onerror=alert(1)>"'`
 	client(f, bad, "198.51.100.7")
 	f.User("mallory", access.TerminateSession)
@@ -70,7 +65,7 @@ func TestNamesFromStrangersDoNothing(t *testing.T) {
 
 func TestTheListIsFilteredSortedAndGrouped(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	f.Pass(10 * time.Minute)
 	_, old := client(f, "terraform/1.9", "198.51.100.1")
 	f.Pass(5 * time.Minute)
@@ -124,7 +119,7 @@ func TestTheListIsFilteredSortedAndGrouped(t *testing.T) {
 
 func TestAListIsShownInPages(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	for i := range 57 {
 		f.Pass(time.Second)
 		client(f, fmt.Sprintf("client/%d", i), "198.51.100.1")
@@ -150,7 +145,7 @@ func TestAListIsShownInPages(t *testing.T) {
 
 func TestWithoutThePrivilegeThereIsNoList(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	b.Login("Ann", vimtest.AnnPassword)
 	b.Get("/ui/sessions").Is(http.StatusForbidden, "Permission to perform this operation was denied.").
 		Lacks(vimtest.AdminName, `href="/ui/sessions"`)
@@ -178,7 +173,7 @@ func confirm(b *consoletest.Browser, a *consoletest.Answer) *consoletest.Answer 
 
 func TestChosenSessionsEndAfterAConfirmation(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	one, key := client(f, "govc/1", "198.51.100.1")
 	two, other := client(f, "govc/2", "198.51.100.2")
 	b.Get("/ui/sessions")
@@ -207,7 +202,7 @@ func TestChosenSessionsEndAfterAConfirmation(t *testing.T) {
 
 func TestAllSessionsOfAFilterEndAfterAConfirmation(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	var tokens []string
 	for i := range 150 {
 		token, _ := client(f, fmt.Sprintf("leak/%d", i), "198.51.100.1")
@@ -232,7 +227,7 @@ func TestAllSessionsOfAFilterEndAfterAConfirmation(t *testing.T) {
 
 func TestMoreSessionsThanConfirmedAreAskedForAgain(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := open(t)
 	first, _ := client(f, "slow/1", "198.51.100.1")
 	f.Pass(2 * time.Minute)
 	second, _ := client(f, "slow/2", "198.51.100.1")

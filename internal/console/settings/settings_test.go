@@ -8,19 +8,12 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/access"
-	"github.com/vigate/vigate/internal/console"
 	"github.com/vigate/vigate/internal/console/consoletest"
 	"github.com/vigate/vigate/internal/console/settings"
 	"github.com/vigate/vigate/internal/vim/vimtest"
 )
 
 const failures = "vigate.lockout.pair.failures"
-
-func newBrowser(t *testing.T) (*vimtest.Fixture, *consoletest.Browser) {
-	t.Helper()
-	f := vimtest.New(t)
-	return f, consoletest.New(t, f, console.Options{Sections: []console.Section{settings.New()}})
-}
 
 // value returns an option.
 func value(f *vimtest.Fixture, name string) any {
@@ -31,7 +24,7 @@ func value(f *vimtest.Fixture, name string) any {
 
 func TestAnOptionIsChangedWithinItsBounds(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, settings.New())
 	f.User("keeper", access.GlobalSettings)
 	b.Login("keeper", "password of keeper")
 	b.Get("/ui/settings").Is(http.StatusOK, failures, "vigate.session.maxLifetime", `aria-label="Save `,
@@ -58,7 +51,7 @@ func TestAnOptionIsChangedWithinItsBounds(t *testing.T) {
 
 func TestOptionsNeedTheirPrivilegeAndTheFormsToken(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, settings.New())
 	b.Login("Ann", vimtest.AnnPassword)
 	b.Get("/ui/settings").Is(http.StatusOK, failures).Lacks(`action="/ui/settings"`)
 	before := value(f, failures)
