@@ -8,6 +8,7 @@ package authority
 import (
 	"embed"
 	"slices"
+	"strings"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -57,12 +58,37 @@ type question struct {
 	Fields    map[string]string // of the form
 }
 
-// sure reports whether the user has agreed. If not, it asks, and err is the page's result.
-func sure(x *console.Request, q question) (agreed bool, err error) {
-	if x.Form.Has("yes") {
-		return true, nil
+// change is a change that a form asks for.
+type change struct {
+	row  console.Row
+	args any
+	ask  *question // before the change; nil: nothing
+	then string    // path of the page after it
+	// page shows the page of the form again, with the reason for which the call was refused.
+	page func(*console.Request, error) error
+}
+
+// make makes the change and leads to the page after it, or answers with the page that says why not, or that asks. Who
+// may not make the change is not asked.
+func (c *change) make(x *console.Request) error {
+	if err := x.Check(c.row); err != nil {
+		return err
 	}
-	return false, x.Page("sure", q.Yes, q)
+	if c.ask != nil && !x.Form.Has("yes") {
+		return x.Page("sure", c.ask.Yes, c.ask)
+	}
+	if _, err := x.Do(c.row.Type, c.row.Name, c.args); err != nil {
+		return c.page(x, err)
+	}
+	return x.Redirect(saved(c.then))
+}
+
+// saved returns the path of a page that says that a change was made.
+func saved(path string) string {
+	if strings.Contains(path, "?") {
+		return path + "&saved=1"
+	}
+	return path + "?saved=1"
 }
 
 // allRoles returns the roles, sorted by id.

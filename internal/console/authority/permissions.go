@@ -109,35 +109,27 @@ func grant(x *console.Request) error {
 		return x.Bad(err)
 	}
 	root := vim.RootFolder()
-	_, err = x.Do(authorityType, grantRow.Name, &types.SetEntityPermissionsRequestType{
-		Entity: root, Permission: []types.Permission{{
-			Entity: &root, Principal: strings.TrimSpace(x.Form.Get("principal")), Group: x.Form.Get("kind") == "group",
-			RoleId: int32(id), Propagate: x.Form.Has("propagate"),
-		}},
-	})
-	if err != nil {
-		return permissionsPage(x, err)
-	}
-	return x.Redirect(permissionsPath + "?saved=1")
+	c := change{row: grantRow, then: permissionsPath, page: permissionsPage}
+	c.args = &types.SetEntityPermissionsRequestType{Entity: root, Permission: []types.Permission{{
+		Entity: &root, Principal: strings.TrimSpace(x.Form.Get("principal")), Group: x.Form.Get("kind") == "group",
+		RoleId: int32(id), Propagate: x.Form.Has("propagate"),
+	}}}
+	return c.make(x)
 }
 
 // revoke removes the permission of a user or group.
 func revoke(x *console.Request) error {
-	if err := x.Check(revokeRow); err != nil {
-		return err
-	}
 	name, kind := x.Form.Get("principal"), x.Form.Get("kind")
-	agreed, err := sure(x, question{
-		Text: x.Text("console.sure.remove", name), Yes: x.Text("console.remove"), To: permissionsPath + "/remove",
-		Back: permissionsPath, Fields: map[string]string{"principal": name, "kind": kind},
-	})
-	if err != nil || !agreed {
-		return err
+	c := change{
+		row: revokeRow,
+		args: &types.RemoveEntityPermissionRequestType{
+			Entity: vim.RootFolder(), User: name, IsGroup: kind == "group",
+		},
+		ask: &question{
+			Text: x.Text("console.sure.remove", name), Yes: x.Text("console.remove"), To: permissionsPath + "/remove",
+			Back: permissionsPath, Fields: map[string]string{"principal": name, "kind": kind},
+		},
+		then: permissionsPath, page: permissionsPage,
 	}
-	_, err = x.Do(authorityType, revokeRow.Name,
-		&types.RemoveEntityPermissionRequestType{Entity: vim.RootFolder(), User: name, IsGroup: kind == "group"})
-	if err != nil {
-		return permissionsPage(x, err)
-	}
-	return x.Redirect(permissionsPath + "?saved=1")
+	return c.make(x)
 }

@@ -185,46 +185,34 @@ func groups(x *console.Request, has []string) ([]group, error) {
 // saveRole adds or changes a role.
 func saveRole(x *console.Request) error {
 	name, privileges := strings.TrimSpace(x.Form.Get("name")), x.Form["privilege"]
-	if !x.Form.Has("id") {
-		_, err := x.Do(authorityType, addRoleRow.Name,
-			&types.AddAuthorizationRoleRequestType{Name: name, PrivIds: privileges})
+	c := change{
+		row: addRoleRow, args: &types.AddAuthorizationRoleRequestType{Name: name, PrivIds: privileges},
+		then: rolesPath, page: rolePage,
+	}
+	if x.Form.Has("id") {
+		r, err := findRole(x)
 		if err != nil {
-			return rolePage(x, err)
+			return err
 		}
-		return x.Redirect(rolesPath + "?saved=1")
+		c.row, c.then = changeRoleRow, pathOfRole(r.RoleId)
+		c.args = &types.UpdateAuthorizationRoleRequestType{RoleId: r.RoleId, NewName: name, PrivIds: privileges}
 	}
-	r, err := findRole(x)
-	if err != nil {
-		return err
-	}
-	_, err = x.Do(authorityType, changeRoleRow.Name,
-		&types.UpdateAuthorizationRoleRequestType{RoleId: r.RoleId, NewName: name, PrivIds: privileges})
-	if err != nil {
-		return rolePage(x, err)
-	}
-	return x.Redirect(pathOfRole(r.RoleId) + "&saved=1")
+	return c.make(x)
 }
 
 // removeRole removes a role that no permission uses.
 func removeRole(x *console.Request) error {
-	if err := x.Check(removeRoleRow); err != nil {
-		return err
-	}
 	r, err := findRole(x)
 	if err != nil {
 		return err
 	}
-	agreed, err := sure(x, question{
-		Text: x.Text("console.sure.remove", r.Name), Yes: x.Text("console.remove"), To: rolesPath + "/remove",
-		Back: pathOfRole(r.RoleId), Fields: map[string]string{"id": strconv.Itoa(int(r.RoleId))},
-	})
-	if err != nil || !agreed {
-		return err
+	c := change{
+		row: removeRoleRow, args: &types.RemoveAuthorizationRoleRequestType{RoleId: r.RoleId, FailIfUsed: true},
+		ask: &question{
+			Text: x.Text("console.sure.remove", r.Name), Yes: x.Text("console.remove"), To: rolesPath + "/remove",
+			Back: pathOfRole(r.RoleId), Fields: map[string]string{"id": strconv.Itoa(int(r.RoleId))},
+		},
+		then: rolesPath, page: rolePage,
 	}
-	_, err = x.Do(authorityType, removeRoleRow.Name,
-		&types.RemoveAuthorizationRoleRequestType{RoleId: r.RoleId, FailIfUsed: true})
-	if err != nil {
-		return rolePage(x, err)
-	}
-	return x.Redirect(rolesPath + "?saved=1")
+	return c.make(x)
 }

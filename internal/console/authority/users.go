@@ -106,14 +106,8 @@ func search(x *console.Request, domain, text string, exact bool) ([]person, erro
 
 // addUser makes a user of the server.
 func addUser(x *console.Request) error {
-	name := strings.TrimSpace(x.Form.Get("name"))
-	_, err := x.Do(accountsType, "CreateUser", &types.CreateUserRequestType{User: &types.HostAccountSpec{
-		Id: name, Password: x.Form.Get("password"), Description: x.Form.Get("fullname"),
-	}})
-	if err != nil {
-		return usersPage(x, err)
-	}
-	return x.Redirect(usersPath + "?saved=1")
+	c := change{row: addUserRow, args: &types.CreateUserRequestType{User: spec(x)}, then: usersPath, page: usersPage}
+	return c.make(x)
 }
 
 // userBody is what the page of one user or group shows.
@@ -177,46 +171,39 @@ func privilegesOf(x *console.Request, name string) ([]string, error) {
 	return slices.Sorted(slices.Values(all[0].Privileges)), nil
 }
 
+// spec returns the user that a form describes.
+func spec(x *console.Request) *types.HostAccountSpec {
+	return &types.HostAccountSpec{
+		Id: strings.TrimSpace(x.Form.Get("name")), Password: x.Form.Get("password"), Description: x.Form.Get("fullname"),
+	}
+}
+
 // changeUser does what a button of the user's page says.
 func changeUser(x *console.Request) error {
 	name, do := x.Form.Get("name"), x.Form.Get("do")
-	var call string
-	var args any
-	key := ""
+	c := change{then: pathOf(name), page: userPage}
+	sure := func(key string) *question {
+		return &question{
+			Text: x.Text("console.sure."+key, name), Yes: x.Text("console." + do), To: usersPath + "/change",
+			Back: pathOf(name), Fields: map[string]string{"name": name, "do": do},
+		}
+	}
+	call := ""
 	switch do {
 	case "update":
-		call, args = "UpdateUser", &types.UpdateUserRequestType{User: &types.HostAccountSpec{
-			Id: name, Password: x.Form.Get("password"), Description: x.Form.Get("fullname"),
-		}}
+		call, c.args = "UpdateUser", &types.UpdateUserRequestType{User: spec(x)}
 	case "unlock":
-		call, args = "UnlockUser", &admin.UnlockUserRequestType{UserName: name}
+		call, c.args = "UnlockUser", &admin.UnlockUserRequestType{UserName: name}
 	case "enable":
-		call, args = "EnableUser", &admin.EnableUserRequestType{UserName: name}
+		call, c.args = "EnableUser", &admin.EnableUserRequestType{UserName: name}
 	case "disable":
-		call, args, key = "DisableUser", &admin.DisableUserRequestType{UserName: name}, "disable"
+		call, c.args, c.ask = "DisableUser", &admin.DisableUserRequestType{UserName: name}, sure("disable")
 	case "remove":
-		call, args, key = "RemoveUser", &types.RemoveUserRequestType{UserName: name}, "user"
+		call, c.args, c.ask = "RemoveUser", &types.RemoveUserRequestType{UserName: name}, sure("user")
+		c.then = usersPath
 	default:
 		return x.Bad(errButton)
 	}
-	if err := x.Check(method(accountsType, call)); err != nil {
-		return err
-	}
-	if key != "" {
-		yes := x.Text("console." + do)
-		agreed, err := sure(x, question{
-			Text: x.Text("console.sure."+key, name), Yes: yes, To: usersPath + "/change", Back: pathOf(name),
-			Fields: map[string]string{"name": name, "do": do},
-		})
-		if err != nil || !agreed {
-			return err
-		}
-	}
-	if _, err := x.Do(accountsType, call, args); err != nil {
-		return userPage(x, err)
-	}
-	if do == "remove" {
-		return x.Redirect(usersPath + "?saved=1")
-	}
-	return x.Redirect(pathOf(name) + "&saved=1")
+	c.row = method(accountsType, call)
+	return c.make(x)
 }
