@@ -174,7 +174,8 @@ func privilegesOf(x *console.Request, name string) ([]string, error) {
 // spec returns the user that a form describes.
 func spec(x *console.Request) *types.HostAccountSpec {
 	return &types.HostAccountSpec{
-		Id: strings.TrimSpace(x.Form.Get("name")), Password: x.Form.Get("password"), Description: x.Form.Get("fullname"),
+		Id: strings.TrimSpace(x.Form.Get("name")), Password: x.Form.Get("password"),
+		Description: x.Form.Get("fullname"),
 	}
 }
 

@@ -2,8 +2,8 @@
 // the forms that it was shown, and runs no scripts.
 //
 // [Open] opens a console with sections over the API of a new fixture, and [OpenAdmin] logs the administrator in. [New]
-// is for a fixture that a test has made. Each Browser has an address and a user agent of its own, if the test sets them.
-// A [Stream] is what a page that follows receives.
+// is for a fixture that a test has made. Each Browser has an address and a user agent of its own, if the test sets
+// them. A [Stream] is what a page that follows receives.
 package consoletest
 
 import (
