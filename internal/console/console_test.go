@@ -46,7 +46,8 @@ func TestALoginGivesACookieOfTheConsoleAlone(t *testing.T) {
 	if s == nil {
 		t.Fatal("the cookie has no token of a session")
 	}
-	if got := s.Session(); got.UserAgent != consoletest.UserAgent || got.Address != b.Peer.Address || got.Method != "password" {
+	got := s.Session()
+	if got.UserAgent != consoletest.UserAgent || got.Address != b.Peer.Address || got.Method != "password" {
 		t.Errorf("the session is %+v", got)
 	}
 	b.Get("/ui/").LeadsTo("/ui/sample")
