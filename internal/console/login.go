@@ -123,27 +123,26 @@ func (x *Request) negotiate(token string) error {
 	})
 }
 
-// enter makes the call that logs in, and gives the browser the cookie. A session that the browser had before ends,
-// because nobody could use it any more.
+// enter logs in and leads to the next page.
 func (x *Request) enter(user, method string, args any) error {
-	return x.enterBy(vim.Proof{}, user, method, args, x.Redirect)
+	fault := x.start(vim.Proof{}, method, args)
+	if fault == nil {
+		return x.Redirect(next(x.Form.Get("next")))
+	}
+	if leg, more := fault.Detail.(*types.SSPIChallenge); more {
+		if _, err := base64.StdEncoding.DecodeString(leg.Base64Token); err == nil {
+			return x.negotiate(leg.Base64Token)
+		}
+	}
+	return x.refuse(fault, user)
 }
 
-// enterBy is enter with a proof besides the arguments. lead leads to the next page.
-func (x *Request) enterBy(proof vim.Proof, user, method string, args any, lead func(path string) error) error {
+// start makes the call that logs in, and gives the browser the cookie. A session that the browser had before ends,
+// because nobody could use it any more.
+func (x *Request) start(proof vim.Proof, method string, args any) *vim.Fault {
 	r, fault := x.do(x.ref(manager), method, args, secret.Text{}, proof)
 	if fault != nil {
-		if leg, more := fault.Detail.(*types.SSPIChallenge); more {
-			if _, err := base64.StdEncoding.DecodeString(leg.Base64Token); err == nil {
-				return x.negotiate(leg.Base64Token)
-			}
-		}
-		if fault.Detail == nil {
-			return fault
-		}
-		return x.showLogin(statusOf(fault), loginBody{
-			Problem: fault.Text(x.lang), Name: user, Next: next(x.Form.Get("next")),
-		})
+		return fault
 	}
 	if x.user != nil {
 		if err := x.end(); err != nil {
@@ -151,7 +150,17 @@ func (x *Request) enterBy(proof vim.Proof, user, method string, args any, lead f
 		}
 	}
 	x.console.setCookie(x.w.Header(), r.Token.Reveal())
-	return lead(next(x.Form.Get("next")))
+	return nil
+}
+
+// refuse shows the login again, with the reason for which it was refused.
+func (x *Request) refuse(fault *vim.Fault, user string) error {
+	if fault.Detail == nil {
+		return fault
+	}
+	return x.showLogin(statusOf(fault), loginBody{
+		Problem: fault.Text(x.lang), Name: user, Next: next(x.Form.Get("next")),
+	})
 }
 
 // end ends the caller's session. It is no error if that has ended already.

@@ -132,21 +132,25 @@ func (x *Request) toProvider() error {
 
 // noProvider shows the login again, because the one at an issuer failed.
 func (x *Request) noProvider(n int, err error) error {
-	p := x.console.Providers[n]
-	x.console.Logger.Warn("a login at an issuer failed", "issuer", p.Issuer(), "err", err)
+	x.console.Logger.Warn("a login at an issuer failed", "issuer", x.console.Providers[n].Issuer(), "err", err)
+	return x.sayFailed(n)
+}
+
+// sayFailed is noProvider for what is logged elsewhere.
+func (x *Request) sayFailed(n int) error {
 	return x.showLogin(http.StatusForbidden, loginBody{
-		Problem: x.Text("console.login.nooidc", providerName(p)), Next: next(x.Form.Get("next")),
+		Problem: x.Text("console.login.nooidc", providerName(x.console.Providers[n])), Next: next(x.Form.Get("next")),
 	})
 }
 
-// fromProvider logs in a browser that comes back from an issuer.
+// fromProvider logs in a browser that comes back from an issuer. The address has the code and the state. The script
+// of the page replaces it, however the login ends.
 func (x *Request) fromProvider() error {
 	t, ok := x.roundTrip()
 	x.setRoundTrip("", "0")
 	state, code := x.Form.Get("state"), x.Form.Get("code")
 	if !ok || subtle.ConstantTimeCompare([]byte(state), []byte(t.state)) != 1 {
-		x.problem(http.StatusForbidden, "console.oldform")
-		return nil
+		return x.showLogin(http.StatusForbidden, loginBody{Problem: x.Text("console.login.late"), Next: Root})
 	}
 	x.Form.Set("next", t.next)
 	p := x.console.Providers[t.provider]
@@ -166,7 +170,14 @@ func (x *Request) fromProvider() error {
 		return x.noProvider(t.provider, err)
 	}
 	proof := vim.Proof{Authorization: secret.New("Bearer " + token.Reveal())}
-	return x.enterBy(proof, "", "LoginByToken", &types.LoginByTokenRequestType{Locale: x.wanted()}, x.onward)
+	fault := x.start(proof, "LoginByToken", &types.LoginByTokenRequestType{Locale: x.wanted()})
+	switch {
+	case vim.IsFault[*types.InvalidLogin](fault):
+		return x.sayFailed(t.provider) // the text of the fault is about passwords
+	case fault != nil:
+		return x.refuse(fault, "")
+	}
+	return x.onward(t.next)
 }
 
 // onward leads to another page by a page of this one's own. The browser, which comes from another site, would not send

@@ -20,7 +20,7 @@ import (
 const oidcCookie = "__Host-vigate-oidc"
 
 // issuer is an issuer at which everybody is Ann, and the method that accepts its tokens.
-type issuer struct{ err error }
+type issuer struct{ err, refused error }
 
 func (*issuer) Issuer() string    { return "https://login.example/realms/a" }
 func (*issuer) Name() string      { return "jwt" }
@@ -38,10 +38,13 @@ func (i *issuer) Token(_ context.Context, redirect, nonce, code, verifier string
 	return secret.New("token"), i.err
 }
 
-func (*issuer) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
+func (i *issuer) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(login.Assertion)
 	if !ok || c.Authorization.Reveal() != "Bearer token" {
 		return session.Grant{}, login.ErrNotMine
+	}
+	if i.refused != nil {
+		return session.Grant{}, i.refused
 	}
 	name, err := principal.Parse(vimtest.AnnName, "")
 	return session.Grant{Identity: session.Identity{Name: name}, Scope: session.Scope{Local: true}}, err
@@ -74,7 +77,7 @@ func TestABrowserLogsInAtAnIssuer(t *testing.T) {
 		"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
 	}
 	const callback = "/ui/login/oidc/callback?code=good&iss=https%3A%2F%2Flogin.example%2Frealms%2Fa&state="
-	b.Another().Get(callback+q.Get("state")).Is(http.StatusForbidden, "another session")
+	b.Another().Get(callback+q.Get("state")).Is(http.StatusForbidden, "not begun in this browser", "Password")
 	a := b.Get(callback+q.Get("state")).Is(http.StatusOK, "You are logged in.", `href="/ui/sample?x=1"`)
 	if got := a.Header().Get("Refresh"); got != "0; url=/ui/sample?x=1" {
 		t.Errorf("it leads to %q", got)
@@ -98,6 +101,17 @@ func TestABrowserLogsInAtAnIssuer(t *testing.T) {
 		other.Get("/ui/login/oidc/callback?" + query).Is(http.StatusForbidden).Lacks("access_denied")
 		if other.Session() != "" || other.Cookies[oidcCookie] != "" {
 			t.Errorf("%s: cookies: %v", name, other.Cookies)
+		}
+	}
+	for refused, text := range map[error]string{
+		login.ErrRejected: "The login at login.example failed.", login.ErrNoAccess: "Permission to perform",
+	} {
+		i.refused = refused
+		other := b.Another()
+		state := round(t, other, "/ui/sample").Get("state")
+		other.Get(callback+state).Is(http.StatusForbidden, text, "Password").Lacks("incorrect user name")
+		if len(other.Cookies) > 0 {
+			t.Errorf("%v: cookies: %v", refused, other.Cookies)
 		}
 	}
 	if q := round(t, b.Another(), "https://evil.example/"); q.Get("redirect_uri") !=

@@ -26,6 +26,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/serve"
 	"github.com/vigate/vigate/internal/serve/storage"
@@ -45,6 +46,8 @@ type Options struct {
 	Configure func(*config.Config)
 	Now       func() time.Time // clock of the server; nil: time.Now
 	Logger    *slog.Logger     // nil: nothing is logged
+	// Identity is the section of the configuration with other sources of users. If zero, there is none.
+	Identity identity.Config
 
 	// Inventory describes the inventory of the simulator behind the server. If nil, there is no simulator and no
 	// front.
@@ -91,7 +94,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	records := storetest.NewReopened(o.Now)
 	s.serve = serve.Options{
-		Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), Now: o.Now, Guest: true,
+		Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), Now: o.Now, Guest: true, Identity: o.Identity,
 		// Nobody guesses these passwords, and the machine may be slow.
 		PasswordGrid: -1, Patience: time.Minute, Cost: account.Cost{Memory: 8, Time: 1, Lanes: 1},
 		OpenStore: func(context.Context, config.Config, storage.Options) (storage.Opened, error) {

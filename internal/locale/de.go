@@ -219,6 +219,7 @@ var german = map[string]string{
 	"console.left":             "Restzeit:",
 	"console.login":            "Anmelden",
 	"console.login.kerberos":   "Mit Kerberos anmelden",
+	"console.login.late":       "Diese Anmeldung wurde nicht in diesem Browser begonnen oder hat zu lange gedauert. Versuchen Sie es noch einmal.",
 	"console.login.nokerberos": "Der Browser hat kein Kerberos-Ticket für diesen Server gesendet.",
 	"console.login.nooidc":     "Die Anmeldung bei %[1]s ist fehlgeschlagen. Versuchen Sie es noch einmal.",
 	"console.login.oidc":       "Mit %[1]s anmelden",

@@ -225,6 +225,7 @@ var english = map[string]string{
 	"console.left":             "Time left:",
 	"console.login":            "Log in",
 	"console.login.kerberos":   "Log in with Kerberos",
+	"console.login.late":       "This login was not begun in this browser, or it took too long. Try again.",
 	"console.login.nokerberos": "The browser did not send a Kerberos ticket for this server.",
 	"console.login.nooidc":     "The login at %[1]s failed. Try again.",
 	"console.login.oidc":       "Log in with %[1]s",

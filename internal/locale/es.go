@@ -219,6 +219,7 @@ var spanish = map[string]string{
 	"console.left":             "Tiempo restante:",
 	"console.login":            "Iniciar sesión",
 	"console.login.kerberos":   "Iniciar sesión con Kerberos",
+	"console.login.late":       "Este inicio de sesión no se empezó en este navegador o tardó demasiado. Inténtelo de nuevo.",
 	"console.login.nokerberos": "El navegador no envió un vale de Kerberos para este servidor.",
 	"console.login.nooidc":     "El inicio de sesión en %[1]s ha fallado. Inténtelo de nuevo.",
 	"console.login.oidc":       "Iniciar sesión con %[1]s",

@@ -219,6 +219,7 @@ var french = map[string]string{
 	"console.left":             "Temps restant :",
 	"console.login":            "Se connecter",
 	"console.login.kerberos":   "Se connecter avec Kerberos",
+	"console.login.late":       "Cette connexion n'a pas été commencée dans ce navigateur ou a pris trop de temps. Réessayez.",
 	"console.login.nokerberos": "Le navigateur n'a pas envoyé de ticket Kerberos pour ce serveur.",
 	"console.login.nooidc":     "La connexion auprès de %[1]s a échoué. Réessayez.",
 	"console.login.oidc":       "Se connecter avec %[1]s",

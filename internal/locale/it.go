@@ -219,6 +219,7 @@ var italian = map[string]string{
 	"console.left":             "Tempo rimanente:",
 	"console.login":            "Accedi",
 	"console.login.kerberos":   "Accedi con Kerberos",
+	"console.login.late":       "Questo accesso non è stato avviato in questo browser o è durato troppo. Riprovare.",
 	"console.login.nokerberos": "Il browser non ha inviato un ticket Kerberos per questo server.",
 	"console.login.nooidc":     "L'accesso presso %[1]s non è riuscito. Riprovare.",
 	"console.login.oidc":       "Accedi con %[1]s",

@@ -219,6 +219,7 @@ var japanese = map[string]string{
 	"console.left":             "残り時間:",
 	"console.login":            "ログイン",
 	"console.login.kerberos":   "Kerberos でログイン",
+	"console.login.late":       "このログインはこのブラウザーで開始されていないか、時間がかかりすぎました。もう一度お試しください。",
 	"console.login.nokerberos": "ブラウザーがこのサーバーの Kerberos チケットを送信しませんでした。",
 	"console.login.nooidc":     "%[1]s でのログインに失敗しました。もう一度お試しください。",
 	"console.login.oidc":       "%[1]s でログイン",

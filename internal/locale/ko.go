@@ -221,6 +221,7 @@ var korean = map[string]string{
 	"console.left":             "남은 시간:",
 	"console.login":            "로그인",
 	"console.login.kerberos":   "Kerberos로 로그인",
+	"console.login.late":       "이 로그인은 이 브라우저에서 시작되지 않았거나 시간이 너무 오래 걸렸습니다. 다시 시도하십시오.",
 	"console.login.nokerberos": "브라우저가 이 서버의 Kerberos 티켓을 보내지 않았습니다.",
 	"console.login.nooidc":     "%[1]s에서 로그인하지 못했습니다. 다시 시도하십시오.",
 	"console.login.oidc":       "%[1]s(으)로 로그인",

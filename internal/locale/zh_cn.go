@@ -219,6 +219,7 @@ var simplifiedChinese = map[string]string{
 	"console.left":             "剩余时间：",
 	"console.login":            "登录",
 	"console.login.kerberos":   "使用 Kerberos 登录",
+	"console.login.late":       "此登录不是在此浏览器中开始的，或者耗时过长。请重试。",
 	"console.login.nokerberos": "浏览器未发送此服务器的 Kerberos 票证。",
 	"console.login.nooidc":     "在 %[1]s 登录失败。请重试。",
 	"console.login.oidc":       "使用 %[1]s 登录",

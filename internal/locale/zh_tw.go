@@ -219,6 +219,7 @@ var traditionalChinese = map[string]string{
 	"console.left":             "剩餘時間：",
 	"console.login":            "登入",
 	"console.login.kerberos":   "使用 Kerberos 登入",
+	"console.login.late":       "此登入不是在此瀏覽器中開始的，或者耗時過長。請再試一次。",
 	"console.login.nokerberos": "瀏覽器未傳送此伺服器的 Kerberos 票證。",
 	"console.login.nooidc":     "在 %[1]s 登入失敗。請再試一次。",
 	"console.login.oidc":       "使用 %[1]s 登入",

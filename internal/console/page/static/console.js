@@ -135,6 +135,8 @@
 
   // A page that a browser has kept may be of a session that has ended.
   window.addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
+  // The address with which an issuer sends a browser back has a code and a state. They must not stay in it.
+  if (location.pathname.startsWith("/ui/login/")) history.replaceState(null, "", "/ui/login");
   prepare(doc);
   readLeft();
   watch();
