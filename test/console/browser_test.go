@@ -31,6 +31,7 @@ var chromium context.Context
 func TestMain(m *testing.M) {
 	// Tests create data directories, which must not be writable by the group.
 	syscall.Umask(0o022)
+	registerClient()
 	os.Exit(run(m))
 }
 
