@@ -126,7 +126,7 @@ func TestAFormNeedsTheTokenOfItsSession(t *testing.T) {
 
 func TestALoginNeedsTheTokenOfItsBrowserIfThatDoesNotSayWhereTheFormIsFrom(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t)
+	f, b := consoletest.Open(t, sample())
 	ann := func(token string) url.Values {
 		return url.Values{"user": {"Ann"}, "password": {vimtest.AnnPassword}, "token": {token}}
 	}
