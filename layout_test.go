@@ -23,8 +23,9 @@ var rooms = map[string]struct {
 	may imports
 	why string
 }{
-	"cmd/vigate":             {"*", "it is the command line for everything"},
-	"cmd/vigate-lab":         {"client config lab secret", "what it runs is in a package, which tests use as well"},
+	"cmd/vigate": {"*", "it is the command line for everything"},
+	"cmd/vigate-lab": {"client config lab secret serve/process",
+		"what it runs is in a package, which tests use as well"},
 	"internal/serve":         {"*", "it assembles the server"},
 	"internal/serve/logging": {"config", "a log doesn't depend on what is logged"},
 	"internal/serve/process": {"", "a process is the same whatever it serves"},

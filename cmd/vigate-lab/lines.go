@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"text/template"
 
 	"github.com/vigate/vigate/internal/lab"
 	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/serve/process"
 )
 
 // facts are what the lines to paste contain.
@@ -20,6 +22,7 @@ type facts struct {
 	Admin             string
 	Reader, Leaker    string
 	Leak              string // how often the service account leaks; "": never
+	Vigate            string // how to run vigate
 }
 
 // lines is what the program prints when it is ready, a template for facts. Each block that begins with # can be
@@ -74,8 +77,8 @@ curl -sk -H "vmware-api-session-id: $token" $api/ServiceInstance/ServiceInstance
 
 # vigate
 export VIGATE_PASSWORD='{{.Password}}'
-vigate session ls --url https://{{.Front}} --username {{.Admin}} --insecure
-vigate upstream ls --url https://{{.Own}} --username {{.Admin}} --insecure
+{{.Vigate}} session ls --url https://{{.Front}} --username {{.Admin}} --insecure
+{{.Vigate}} upstream ls --url https://{{.Own}} --username {{.Admin}} --insecure
 
 Press Ctrl-C to end it.
 `
@@ -90,7 +93,10 @@ func (s *settings) announce(out io.Writer, server *lab.Server, password secret.T
 	f := facts{
 		Front: front, Own: server.Addr().String(), Host: host, Port: port, What: server.Inventory().String(),
 		Password: password.Reveal(), Thumbprint: server.Thumbprint(),
-		Admin: lab.Administrator, Reader: lab.Reader, Leaker: lab.Leaker,
+		Admin: lab.Administrator, Reader: lab.Reader, Leaker: lab.Leaker, Vigate: "vigate",
+	}
+	if process.IsGoRun(os.Args[0]) {
+		f.Vigate = "go run ./cmd/vigate"
 	}
 	if a := server.FrontPlainHTTP(); a != nil {
 		f.Plain = a.String()

@@ -24,11 +24,12 @@ var reading = []string{
 	"SetCollectorPageSize",
 }
 
-// upstreams returns the configuration of the front. dir is a directory for the password of the simulator.
+// upstreams returns the configuration of the front. dir is a directory for the password of the simulator, and own is
+// the address of the server itself.
 //
 // The simulator knows no privileges. So those with the role Admin may do everything, and all others may call the
 // methods that read.
-func (i *Inventory) upstreams(dir string, o Options) ([]settings.Config, error) {
+func (i *Inventory) upstreams(dir, own string, o Options) ([]settings.Config, error) {
 	file := filepath.Join(dir, "password")
 	if err := os.WriteFile(file, []byte(i.Password.Reveal()), 0o600); err != nil {
 		return nil, fmt.Errorf("write password: %w", err)
@@ -58,7 +59,8 @@ func (i *Inventory) upstreams(dir string, o Options) ([]settings.Config, error) 
 			front[key] = addr
 		}
 	}
-	text, err := json.Marshal(map[string]any{"dev": true, "upstreams": []any{front}}) // JSON is YAML, too
+	// JSON is YAML, too.
+	text, err := json.Marshal(map[string]any{"dev": true, "listen": own, "upstreams": []any{front}})
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func (s *Server) simulate(dir string, o Options) (err error) {
 	if s.inventory, err = OpenInventory(*o.Inventory); err != nil {
 		return err
 	}
-	s.serve.Upstreams, err = s.inventory.upstreams(dir, o)
+	s.serve.Upstreams, err = s.inventory.upstreams(dir, s.cfg.Listen, o)
 	return err
 }
 

@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/vigate/vigate/internal/announce"
 	"github.com/vigate/vigate/internal/config"
 	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/secret/secretfile"
+	"github.com/vigate/vigate/internal/serve/process"
 )
 
 // passwordSource is the source of the first administrator's password.
@@ -94,11 +96,15 @@ func (n *Node) announce(cfg config.Config, f First, t Terminal) {
 	case fromFile:
 		password = `"$(cat ` + cfg.AdminPasswordFile + `)"`
 	}
-	fmt.Fprintf(t.Out, devBanner, url, cfg.Data, admin, password)
+	command := os.Args[0]
+	if process.IsGoRun(command) {
+		command = "go run ./cmd/vigate"
+	}
+	fmt.Fprintf(t.Out, devBanner, url, cfg.Data, admin, password, command)
 }
 
-// devBanner is formatted with the server's URL, the data directory, the administrator, and the
-// password as a word of a shell command.
+// devBanner is formatted with the server's URL, the data directory, the administrator, the
+// password as a word of a shell command, and the command that runs this program.
 const devBanner = `vigate serves %[1]s with its data in %[2]s
 
 # govc
@@ -110,7 +116,7 @@ curl -sk -i %[1]s/sdk/vim25/8.0.1.0/SessionManager/SessionManager/Login \
   --json "{\"userName\":\"$GOVC_USERNAME\",\"password\":\"$GOVC_PASSWORD\"}"
 
 # vigate (uses the GOVC_ variables)
-go run ./cmd/vigate login
-go run ./cmd/vigate session ls
+%[5]s login
+%[5]s session ls
 
 `
