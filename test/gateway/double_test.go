@@ -109,6 +109,9 @@ func first(form *regexp.Regexp, message []byte) string {
 func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	intercept := d.intercept
+	if r.URL.Path != "/sdk" {
+		d.operations[r.Header.Get(operationHeader)] = true
+	}
 	d.mu.Unlock()
 	if r.URL.Path != "/sdk" {
 		if intercept == nil || !intercept("", nil, w, r) {

@@ -39,6 +39,8 @@ var kinds = []kind{
 	{"updates", (*member).useFilter}, {"updates of the default collector", (*member).useDefaultCollector},
 	{"events", (*member).readEvents}, {"a file", (*member).useFile},
 	{"a change", (*member).change}, {"what belongs to another, again", (*member).intrude},
+	{"the Automation API", (*member).readPolicies}, {"tags", (*member).useTags}, {"JSON-RPC", (*member).useRPC},
+	{"a session of the Automation API", (*member).useREST},
 }
 
 // machine returns one of the virtual machines, and its name.

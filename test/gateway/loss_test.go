@@ -37,6 +37,7 @@ func (s *stage) endAll() error {
 var reads = []kind{
 	{"a property", (*member).readProperty}, {"a traversal", (*member).list}, {"a search", (*member).search},
 	{"Fetch", (*member).fetch}, {"VI JSON", (*member).readJSON}, {"the session", (*member).readSession},
+	{"the Automation API", (*member).readPolicies},
 }
 
 // holds are the kinds of calls that make something, use it and destroy it. Collectors of events are not among them: the
