@@ -31,6 +31,7 @@ type process struct {
 	config    string
 	inventory *lab.Inventory
 	direct    *govmomi.Client // of an administrator of the simulator
+	veil      *veil           // nil: the server is in front of the simulator itself
 
 	at    string // HOST:PORT of the front
 	cmd   *exec.Cmd
@@ -38,8 +39,8 @@ type process struct {
 	ended chan struct{}
 }
 
-// newProcess starts a server.
-func newProcess(t *testing.T, kind lab.Kind) *process {
+// newProcess starts a server in front of a simulator, or of a veil before it.
+func newProcess(t *testing.T, kind lab.Kind, veiled bool) *process {
 	t.Helper()
 	m, err := model(kind)
 	must(t, err)
@@ -50,6 +51,11 @@ func newProcess(t *testing.T, kind lab.Kind) *process {
 	p.direct, err = connect(t.Context(), "https://"+p.inventory.URL.Host,
 		url.UserPassword(p.inventory.User, p.inventory.Password.Reveal()), nil)
 	must(t, err)
+	at := p.inventory.URL.String() + "\n    thumbprint: " + p.inventory.Thumbprint
+	if veiled {
+		p.veil = newVeil(t, p.inventory.URL)
+		at = p.veil.at
+	}
 	dir := t.TempDir()
 	password := filepath.Join(dir, "password")
 	must(t, os.WriteFile(password, []byte(p.inventory.Password.Reveal()), 0o600))
@@ -60,12 +66,11 @@ plain-http: 127.0.0.1:0
 upstreams:
   - name: lab
     url: %s
-    thumbprint: %s
     plain-http: 127.0.0.1:0
     max-sessions: 2
     accounts:
       - {name: ci, username: %s, password-file: %s, for: [administrator]}
-`, filepath.Join(dir, "data"), p.inventory.URL, p.inventory.Thumbprint, p.inventory.User, password), 0o600))
+`, filepath.Join(dir, "data"), at, p.inventory.User, password), 0o600))
 	t.Cleanup(func() {
 		if p.cmd != nil {
 			_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -150,54 +155,67 @@ func (p *process) connect(ctx context.Context) *govmomi.Client {
 
 func TestAKilledServerLeavesNoSessionsAtTheUpstreamOnceItRunsAgain(t *testing.T) {
 	t.Parallel()
-	for _, kind := range both {
-		t.Run(string(kind), func(t *testing.T) {
+	for name, veiled := range map[string]bool{"the key is the cookie": false, "the cookie is unknown": true} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newProcess(t, kind)
-			c := p.connect(t.Context())
-			v, err := view.NewManager(c.Client).CreateContainerView(t.Context(), c.ServiceContent.RootFolder, nil, true)
-			must(t, err)
-			at := *c.URL()
-			cookies := c.Jar.Cookies(&at)
-			left := p.upstream()
-			if len(left) == 0 {
-				t.Fatal("there is no session at the upstream")
-			}
-			p.end(syscall.SIGKILL)
-			if now := p.upstream(); strings.Join(now, " ") != strings.Join(left, " ") {
-				t.Errorf("after the end: %v, before: %v", now, left)
-			}
-			p.start()
-			eventually(t, "the sessions of the killed process end", func() bool {
-				now := strings.Join(p.upstream(), " ")
-				for _, key := range left {
-					if strings.Contains(now, key) {
-						return false
-					}
-				}
-				return true
-			})
-			// The client's session goes on, without what it owned.
-			again, err := connect(t.Context(), "http://"+p.at, nil, nil)
-			must(t, err)
-			again.Jar.SetCookies(again.URL(), cookies)
-			all := machines(t, again)
-			var vm mo.VirtualMachine
-			must(t, all[0].Properties(t.Context(), all[0].Reference(), []string{"name"}, &vm))
-			if vm.Name != all[0].Name() {
-				t.Errorf("the machine %s is called %s", all[0].Name(), vm.Name)
-			}
-			gone := view.NewContainerView(again.Client, v.Reference())
-			if err := gone.Destroy(t.Context()); !isFault[types.ManagedObjectNotFound](err) {
-				t.Errorf("the view of before: %v", err)
+			for _, kind := range both {
+				t.Run(string(kind), func(t *testing.T) {
+					t.Parallel()
+					leavesNothingWhenKilled(t, newProcess(t, kind, veiled))
+				})
 			}
 		})
 	}
 }
 
+// leavesNothingWhenKilled kills a server whose client owns something, and starts it again.
+func leavesNothingWhenKilled(t *testing.T, p *process) {
+	t.Helper()
+	c := p.connect(t.Context())
+	v, err := view.NewManager(c.Client).CreateContainerView(t.Context(), c.ServiceContent.RootFolder, nil, true)
+	must(t, err)
+	at := *c.URL()
+	cookies := c.Jar.Cookies(&at)
+	left := p.upstream()
+	if len(left) == 0 {
+		t.Fatal("there is no session at the upstream")
+	}
+	p.end(syscall.SIGKILL)
+	if now := p.upstream(); strings.Join(now, " ") != strings.Join(left, " ") {
+		t.Errorf("after the end: %v, before: %v", now, left)
+	}
+	p.start()
+	eventually(t, "the sessions of the killed process end", func() bool {
+		now := strings.Join(p.upstream(), " ")
+		for _, key := range left {
+			if strings.Contains(now, key) {
+				return false
+			}
+		}
+		return true
+	})
+	// The client's session goes on, without what it owned.
+	again, err := connect(t.Context(), "http://"+p.at, nil, nil)
+	must(t, err)
+	again.Jar.SetCookies(again.URL(), cookies)
+	all := machines(t, again)
+	var vm mo.VirtualMachine
+	must(t, all[0].Properties(t.Context(), all[0].Reference(), []string{"name"}, &vm))
+	if vm.Name != all[0].Name() {
+		t.Errorf("the machine %s is called %s", all[0].Name(), vm.Name)
+	}
+	gone := view.NewContainerView(again.Client, v.Reference())
+	if err := gone.Destroy(t.Context()); !isFault[types.ManagedObjectNotFound](err) {
+		t.Errorf("the view of before: %v", err)
+	}
+	if p.veil != nil && p.veil.sessions() < 2 {
+		t.Error("no session was made to end those of the killed process")
+	}
+}
+
 func TestAServerThatIsStoppedLeavesNoSessionAtTheUpstream(t *testing.T) {
 	t.Parallel()
-	p := newProcess(t, lab.VCenter)
+	p := newProcess(t, lab.VCenter, false)
 	c := p.connect(t.Context())
 	_, err := view.NewManager(c.Client).CreateContainerView(t.Context(), c.ServiceContent.RootFolder, nil, true)
 	must(t, err)
