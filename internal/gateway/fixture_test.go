@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ type double struct {
 	service *simulator.Service
 	server  *httptest.Server
 	inner   *url.URL // of the simulator itself
+	// refusals is how many connections are refused next.
+	refusals atomic.Int64
 
 	mu     sync.Mutex      // guards what follows
 	keys   map[string]bool // of all sessions that there ever were
@@ -269,7 +272,7 @@ func (s *scene) openUpstream(extra string, logger *slog.Logger) {
 		"    accounts:\n      - name: svc\n        username: svc\n        password-file: " + file + "\n" + extra
 	_, err := config.Load("vigate.yaml", []byte(text), nil, settings.Section("vigate.yaml", &all))
 	s.must(err)
-	s.up, err = upstream.Open(all[0], upstream.Options{Logger: logger})
+	s.up, err = upstream.Open(all[0], upstream.Options{Dial: s.double.dial, Logger: logger})
 	s.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
