@@ -51,6 +51,9 @@ func show(x *console.Request) error {
 
 // set sets the message. A refused text stays in the form.
 func set(x *console.Request) error {
+	if err := x.Check(setRow); err != nil {
+		return err
+	}
 	// A browser sends the line ends of a form as CR LF.
 	text := strings.ReplaceAll(x.Form.Get("text"), "\r\n", "\n")
 	if _, err := x.Do(managerType, setRow.Name, &types.UpdateServiceMessageRequestType{Message: text}); err != nil {
