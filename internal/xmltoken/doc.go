@@ -1,6 +1,6 @@
-// Package xmltoken reads XML from untrusted senders. A message is a few kilobytes long and is held
-// in memory. Reading it must cost little time and memory, and every reader of the message must get
-// the same meaning from it.
+// Package xmltoken reads XML from untrusted senders. A message from a client is a few kilobytes long and is held in
+// memory. Reading it must cost little time and memory, and every reader of the message must get the same meaning from
+// it.
 //
 // A [Reader] returns the tags and texts of one message, with the namespaces of names resolved. It
 // refuses document types, processing instructions, encodings other than UTF-8, repeated attributes,
