@@ -37,6 +37,7 @@ import (
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/login/samltoken"
 	"github.com/vigate/vigate/internal/metrics"
+	"github.com/vigate/vigate/internal/named"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/roster"
 	"github.com/vigate/vigate/internal/secret"
@@ -214,6 +215,11 @@ var constructors = map[string]func(*testing.T){
 		s, err := lab.Start(t.Context(), lab.Options{AdminPassword: secret.New("a long password")})
 		check(t, err)
 		check(t, s.Close())
+	},
+	"internal/named.New": func(t *testing.T) {
+		r := named.New[string](named.Options{Kind: "user", Same: errors.New("the same")})
+		r.Put(named.Entry[string]{ID: "ann", Name: principal.Extension("ann")})
+		check(t, r.Damaged())
 	},
 	"internal/serve.Open": func(t *testing.T) {
 		cfg := config.Default()

@@ -10,13 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/vigate/vigate/internal/eviction"
+	"github.com/vigate/vigate/internal/named"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/record"
 	"github.com/vigate/vigate/internal/store"
@@ -54,7 +53,6 @@ type row struct {
 	PasswordChanged time.Time `json:"passwordChanged"`
 
 	id       string // id of the record
-	look     string // principal.Look of User
 	hash     hash
 	revision store.Revision
 	extra    record.Extra
@@ -84,7 +82,6 @@ func (t *Table) decode(rec store.Record) (*row, error) {
 	if n := r.name(); n.Key() != rec.ID && n.FormerKey() != rec.ID || r.User == "" {
 		return nil, errWrongID
 	}
-	r.look = principal.Look(r.User)
 	if !strings.EqualFold(r.Domain, t.domain) {
 		// Under its old name it would be a user of another domain; under the new name it would be a
 		// different user. So it is not served.
@@ -99,27 +96,8 @@ type Table struct {
 	logger *slog.Logger
 	duties eviction.Duties
 
-	mu sync.RWMutex // guards what follows
-	content
-	// staged holds the records of a snapshot while the snapshot is being loaded; otherwise it is nil.
-	staged *content
-}
-
-type content struct {
-	users   map[string]*row // by record id
-	names   principal.Index // of users
-	damaged map[string]damage
-}
-
-func newContent() content {
-	return content{users: map[string]*row{}, names: principal.Index{}, damaged: map[string]damage{}}
-}
-
-// damage is the reason why a record is not served.
-type damage struct {
-	id       string
-	revision store.Revision
-	err      error
+	mu    sync.RWMutex // guards what follows
+	users *named.Records[*row]
 }
 
 // DefaultDomain is the domain of local users if none is configured.
@@ -134,7 +112,10 @@ func NewTable(domain string, logger *slog.Logger) *Table {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Table{domain: strings.ToUpper(domain), logger: logger, content: newContent()}
+	return &Table{
+		domain: strings.ToUpper(domain), logger: logger,
+		users: named.New[*row](named.Options{Kind: "account", Same: errSameName}),
+	}
 }
 
 // Domain returns the domain of all local users, in upper case.
@@ -150,17 +131,14 @@ func (t *Table) reset() {
 	t.duties.Reset()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	staged := newContent()
-	t.staged = &staged
+	t.users.Reset()
 }
 
 // whole implements the view's Whole.
 func (t *Table) whole() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.staged != nil {
-		t.content, t.staged = *t.staged, nil
-	}
+	t.users.Whole()
 }
 
 // put implements the view's Put. A user whose record can't be read exists but can't log in.
@@ -169,23 +147,20 @@ func (t *Table) put(rec store.Record) {
 		return
 	}
 	r, err := t.decode(rec)
+	var same []string
+	t.mu.Lock()
 	if err != nil {
-		err = &store.DamagedError{Where: fmt.Sprintf("account %q", rec.ID), Cause: err}
+		err = t.users.Damage(rec.ID, rec.Revision, err)
+	} else {
+		same = t.users.Put(named.Entry[*row]{ID: r.id, Revision: r.revision, Name: r.name(), Value: r})
+	}
+	t.mu.Unlock()
+	if err != nil {
 		t.logger.Error("account can't be read: its user can't log in", "err", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	to := t.target()
-	to.remove(rec.ID)
-	if err != nil {
-		to.damaged[rec.ID] = damage{rec.ID, rec.Revision, err}
-		return
-	}
-	to.users[rec.ID] = r
-	to.names.Put(r.name(), r.id)
-	if ids := to.names.Find(r.name()); len(ids) > 1 {
+	if same != nil {
 		t.logger.Error("users have the same name: none of them can log in until all but one are removed", "records",
-			ids)
+			same)
 	}
 }
 
@@ -196,23 +171,7 @@ func (t *Table) delete(_ store.Kind, id string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.target().remove(id)
-}
-
-func (c content) remove(id string) {
-	if r := c.users[id]; r != nil {
-		c.names.Delete(r.name(), id)
-	}
-	delete(c.users, id)
-	delete(c.damaged, id)
-}
-
-// target returns the content that changes apply to. Callers hold mu.
-func (t *Table) target() content {
-	if t.staged != nil {
-		return *t.staged
-	}
-	return t.content
+	t.users.Delete(id)
 }
 
 // errSameName means that an older version, which compared names less strictly, has stored several
@@ -222,32 +181,10 @@ var errSameName = errors.New("another user has the same name")
 
 // get returns the user's record, which must not be changed, or the reason why it is not served.
 // Both are nil if there is no such user.
-func (t *Table) get(name principal.Name) (*row, *damage) {
+func (t *Table) get(name principal.Name) (*row, *named.Damage) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, id := range []string{name.Key(), name.FormerKey()} {
-		if d, ok := t.damaged[id]; ok {
-			return nil, &d
-		}
-	}
-	ids := t.names.Find(name)
-	switch len(ids) {
-	case 0:
-		return nil, nil
-	case 1:
-		return t.users[ids[0]], nil
-	}
-	meant := t.users[ids[0]]
-	for _, id := range ids {
-		if r := t.users[id]; r.User == name.User {
-			meant = r
-		}
-	}
-	return nil, &damage{meant.id, meant.revision, meant.clash()}
-}
-
-func (r *row) clash() error {
-	return &store.DamagedError{Where: fmt.Sprintf("account %q", r.id), Cause: errSameName}
+	return t.users.Get(name)
 }
 
 // Find returns the user with the name.
@@ -274,16 +211,7 @@ func (t *Table) Enabled(name principal.Name) bool {
 func (t *Table) Damaged() error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	var all []error
-	for _, id := range slices.Sorted(maps.Keys(t.damaged)) {
-		all = append(all, t.damaged[id].err)
-	}
-	for _, ids := range t.names {
-		if len(ids) > 1 {
-			all = append(all, t.users[ids[0]].clash())
-		}
-	}
-	return errors.Join(all...)
+	return t.users.Damaged()
 }
 
 // Search returns the users whose user name contains the text or, if exact is set, is equal to it,
@@ -293,17 +221,15 @@ func (t *Table) Search(text string, exact bool) []Account {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if exact && text != "" {
-		for _, id := range t.names.Find(principal.Name{Domain: t.domain, User: text}) {
-			found = append(found, t.users[id].account())
+		for _, r := range t.users.Find(principal.Name{Domain: t.domain, User: text}) {
+			found = append(found, r.account())
 		}
 		return found
 	}
 	text = principal.Fold(text)
-	for _, key := range slices.Sorted(maps.Keys(t.names)) {
-		for _, id := range t.names[key] {
-			if r := t.users[id]; strings.Contains(principal.Fold(r.User), text) {
-				found = append(found, r.account())
-			}
+	for r := range t.users.Sorted() {
+		if strings.Contains(principal.Fold(r.User), text) {
+			found = append(found, r.account())
 		}
 	}
 	return found
@@ -312,15 +238,9 @@ func (t *Table) Search(text string, exact bool) []Account {
 // Alike reports whether there is a user whose name a reader could mistake for this one: see
 // principal.Alike.
 func (t *Table) Alike(user string) bool {
-	look := principal.Look(user)
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, r := range t.users {
-		if r.look == look {
-			return true
-		}
-	}
-	return false
+	return t.users.Alike(user)
 }
 
 // MaxUsers is the maximum number of users.
@@ -330,7 +250,7 @@ const MaxUsers = 10_000
 func (t *Table) count() int {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return len(t.users) + len(t.damaged)
+	return t.users.Len()
 }
 
 // Limits of names, in bytes.

@@ -179,7 +179,7 @@ func (m *Manager) fresh(ctx context.Context, name principal.Name, password []byt
 // create returns the change that creates the user, after the roster has admitted its name.
 func (m *Manager) create(r *row) (store.Change, error) {
 	if _, d := m.table.get(r.name()); d != nil {
-		return store.Change{}, d.err
+		return store.Change{}, d.Err
 	}
 	if m.table.count() >= MaxUsers {
 		return store.Change{}, ErrTooMany
@@ -355,7 +355,7 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 	var r row
 	switch {
 	case broken != nil:
-		r = row{id: broken.id, Domain: name.Domain, User: name.User, revision: broken.revision}
+		r = row{id: broken.ID, Domain: name.Domain, User: name.User, revision: broken.Revision}
 	case old == nil:
 		return true, ErrNotFound
 	default:
@@ -366,7 +366,7 @@ func (m *Manager) try(ctx context.Context, by event.Actor, name principal.Name,
 		return true, err
 	}
 	if broken != nil && !s.remove {
-		return true, broken.err
+		return true, broken.Err
 	}
 	changes, err := m.changes(&r, s, by)
 	if err != nil {

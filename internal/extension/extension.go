@@ -14,8 +14,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +21,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vigate/vigate/internal/eviction"
+	"github.com/vigate/vigate/internal/named"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/record"
 	"github.com/vigate/vigate/internal/store"
@@ -109,7 +108,6 @@ type row struct {
 	Updated     time.Time       `json:"updated"`
 
 	id       string // id of the record
-	look     string // principal.Look of Key
 	size     int    // of the record
 	revision store.Revision
 	extra    record.Extra
@@ -143,7 +141,6 @@ func decode(rec store.Record) (*row, error) {
 			return nil, err
 		}
 	}
-	r.look = principal.Look(r.Key)
 	return r, nil
 }
 
@@ -238,28 +235,9 @@ type Table struct {
 	logger  *slog.Logger
 	duties  eviction.Duties
 
-	mu sync.RWMutex // guards what follows
-	content
-	// staged holds the records of a snapshot while the snapshot is being loaded; otherwise it is nil.
-	staged *content
-	wake   chan struct{} // closed at the next change; nil while nobody waits
-}
-
-type content struct {
-	rows    map[string]*row // by record id
-	names   principal.Index // of rows
-	damaged map[string]damage
-}
-
-// damage is the reason why a record is not served.
-type damage struct {
-	id       string
-	revision store.Revision
-	err      error
-}
-
-func newContent() content {
-	return content{rows: map[string]*row{}, names: principal.Index{}, damaged: map[string]damage{}}
+	mu   sync.RWMutex // guards what follows
+	rows *named.Records[*row]
+	wake chan struct{} // closed at the next change; nil while nobody waits
 }
 
 // NewTable returns an empty table. changed, if not nil, is called after each change, by one
@@ -271,7 +249,10 @@ func NewTable(changed func(), logger *slog.Logger) *Table {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return &Table{changed: changed, logger: logger, content: newContent()}
+	return &Table{
+		changed: changed, logger: logger,
+		rows: named.New[*row](named.Options{Kind: "extension", Prefix: prefix, Same: errSameKey}),
+	}
 }
 
 // View returns the view through which the mirror feeds the table.
@@ -284,16 +265,13 @@ func (t *Table) reset() {
 	t.duties.Reset()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	staged := newContent()
-	t.staged = &staged
+	t.rows.Reset()
 }
 
 // whole implements the view's Whole.
 func (t *Table) whole() {
 	t.mu.Lock()
-	if t.staged != nil {
-		t.content, t.staged = *t.staged, nil
-	}
+	t.rows.Whole()
 	t.broadcast()
 	t.mu.Unlock()
 	t.changed()
@@ -324,23 +302,21 @@ func (t *Table) put(rec store.Record) {
 		return
 	}
 	r, err := decode(rec)
-	if err != nil {
-		err = &store.DamagedError{Where: fmt.Sprintf("extension %q", rec.ID), Cause: err}
-		t.logger.Error("extension can't be read: it can't log in", "err", err)
-	}
-	t.edit(func(c content) {
-		c.remove(rec.ID)
+	var same []string
+	t.edit(func() {
 		if err != nil {
-			c.damaged[rec.ID] = damage{rec.ID, rec.Revision, err}
+			err = t.rows.Damage(rec.ID, rec.Revision, err)
 			return
 		}
-		c.rows[rec.ID] = r
-		c.names.Put(r.name(), r.id)
-		if ids := c.names.Find(r.name()); len(ids) > 1 {
-			t.logger.Error("extensions have the same key: none of them can log in until all but one are unregistered",
-				"records", ids)
-		}
+		same = t.rows.Put(named.Entry[*row]{ID: r.id, Revision: r.revision, Name: r.name(), Value: r})
 	})
+	if err != nil {
+		t.logger.Error("extension can't be read: it can't log in", "err", err)
+	}
+	if same != nil {
+		t.logger.Error("extensions have the same key: none of them can log in until all but one are unregistered",
+			"records", same)
+	}
 }
 
 // delete implements the view's Delete.
@@ -348,24 +324,15 @@ func (t *Table) delete(_ store.Kind, id string) {
 	if t.duties.Delete(id) {
 		return
 	}
-	t.edit(func(c content) { c.remove(id) })
+	t.edit(func() { t.rows.Delete(id) })
 }
 
-func (c content) remove(id string) {
-	if r := c.rows[id]; r != nil {
-		c.names.Delete(r.name(), id)
-	}
-	delete(c.rows, id)
-	delete(c.damaged, id)
-}
-
-func (t *Table) edit(change func(content)) {
+// edit makes a change, and tells it to those that wait, unless it is part of a state that is being loaded.
+func (t *Table) edit(change func()) {
 	t.mu.Lock()
-	loading := t.staged != nil
-	if loading {
-		change(*t.staged)
-	} else {
-		change(t.content)
+	change()
+	loading := t.rows.Loading()
+	if !loading {
 		t.broadcast()
 	}
 	t.mu.Unlock()
@@ -381,46 +348,18 @@ var errSameKey = errors.New("another extension has the same key")
 
 // get returns the extension's record, which must not be changed, or the reason why it is not
 // served. Both are nil if there is no such extension.
-func (t *Table) get(key string) (*row, *damage) {
+func (t *Table) get(key string) (*row, *named.Damage) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, id := range []string{id(key), formerID(key)} {
-		if d, ok := t.damaged[id]; ok {
-			return nil, &d
-		}
-	}
-	ids := t.names.Find(principal.Extension(key))
-	switch len(ids) {
-	case 0:
-		return nil, nil
-	case 1:
-		return t.rows[ids[0]], nil
-	}
-	meant := t.rows[ids[0]]
-	for _, id := range ids {
-		if r := t.rows[id]; r.Key == key {
-			meant = r
-		}
-	}
-	return nil, &damage{meant.id, meant.revision, meant.clash()}
-}
-
-func (r *row) clash() error {
-	return &store.DamagedError{Where: fmt.Sprintf("extension %q", r.id), Cause: errSameKey}
+	return t.rows.Get(principal.Extension(key))
 }
 
 // Alike reports whether there is an extension whose key a reader could mistake for this name: see
 // principal.Alike.
 func (t *Table) Alike(name string) bool {
-	look := principal.Look(name)
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, r := range t.rows {
-		if r.look == look {
-			return true
-		}
-	}
-	return false
+	return t.rows.Alike(name)
 }
 
 // room returns ErrTooMany if r, which replaces old (nil if r is new), would exceed the limits on
@@ -428,11 +367,11 @@ func (t *Table) Alike(name string) bool {
 func (t *Table) room(old, r *row) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	count, size, declared := len(t.rows)+len(t.damaged), r.size, len(r.Privileges)
+	count, size, declared := t.rows.Len(), r.size, len(r.Privileges)
 	if old == nil {
 		count++
 	}
-	for _, other := range t.rows {
+	for other := range t.rows.All() {
 		if old == nil || other.id != old.id {
 			size, declared = size+other.size, declared+len(other.Privileges)
 		}
@@ -450,8 +389,8 @@ func (t *Table) List() []Extension {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var all []Extension
-	for _, id := range slices.Sorted(maps.Keys(t.rows)) {
-		all = append(all, t.rows[id].extension())
+	for r := range t.rows.Sorted() {
+		all = append(all, r.extension())
 	}
 	return all
 }
@@ -476,14 +415,5 @@ func (t *Table) Declared() []Privilege {
 func (t *Table) Damaged() error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	var all []error
-	for _, id := range slices.Sorted(maps.Keys(t.damaged)) {
-		all = append(all, t.damaged[id].err)
-	}
-	for _, ids := range t.names {
-		if len(ids) > 1 {
-			all = append(all, t.rows[ids[0]].clash())
-		}
-	}
-	return errors.Join(all...)
+	return t.rows.Damaged()
 }

@@ -97,7 +97,7 @@ func (m *Manager) Register(ctx context.Context, by event.Actor, reg Registration
 	}
 	err = m.roster.Enter(ctx, r.Key, func(turn store.Change) error {
 		if _, d := m.table.get(r.Key); d != nil {
-			return d.err
+			return d.Err
 		}
 		if err := m.table.room(nil, r); err != nil {
 			return err
@@ -193,7 +193,7 @@ func (m *Manager) try(
 	old, broken := m.table.get(key)
 	switch {
 	case broken != nil:
-		return true, broken.err
+		return true, broken.Err
 	case old == nil:
 		return true, ErrNotFound
 	}
@@ -251,7 +251,7 @@ func (m *Manager) tryUnregister(ctx context.Context, by event.Actor, key string)
 	old, broken := m.table.get(key)
 	switch {
 	case broken != nil:
-		old = &row{id: broken.id, Key: key, revision: broken.revision}
+		old = &row{id: broken.ID, Key: key, revision: broken.Revision}
 	case old == nil:
 		return true, ErrNotFound
 	}

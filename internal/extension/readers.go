@@ -19,7 +19,7 @@ func (t *Table) Find(key string) (Extension, bool) {
 func (t *Table) Holder(c *x509.Certificate) (Extension, bool) {
 	key := ""
 	t.mu.RLock()
-	for _, r := range t.rows {
+	for r := range t.rows.All() {
 		if len(c.Raw) == 0 || !bytes.Equal(r.Certificate, c.Raw) {
 			continue
 		}
