@@ -79,7 +79,7 @@ func NewTable(texts []string, reach int) *Table {
 }
 
 // hash returns the hash of a sample, whose bytes are the lowest of v.
-func (t *Table) hash(v uint32) uint32 { return v & t.mask * scatter >> t.down }
+func (t *Table) hash(v uint32) uint32 { return v & t.mask * scatter >> (t.down & 31) }
 
 // short returns the first bytes of a text that may have less than wide.
 func short[T string | []byte](text T) uint32 {
@@ -92,19 +92,21 @@ func short[T string | []byte](text T) uint32 {
 // places below limit count. If there is none, text is negative.
 func (t *Table) find(b []byte, from, limit int) (at, text int) {
 	limit = min(limit, len(b)-t.least+1)
-	stride, filter := t.stride, t.filter
-	if stride == 0 {
+	if t.stride == 0 {
 		return 0, -1
 	}
+	// What the loop needs is in variables, because most of the time of a long answer is spent in it.
+	stride, filter, mask, down := t.stride, t.filter, t.mask, t.down&31
 	// The sample of a text that begins just below limit can lie this much behind it, and is in b as a whole.
-	for s := from; s < limit+stride-1; s += stride {
+	end := limit + stride - 1
+	for s := from; s < end; s += stride {
 		var v uint32
-		if len(b)-s >= wide {
-			v = binary.LittleEndian.Uint32(b[s:])
+		if rest := b[s:]; len(rest) >= wide {
+			v = binary.LittleEndian.Uint32(rest)
 		} else {
-			v = short(b[s:])
+			v = short(rest)
 		}
-		hash := t.hash(v)
+		hash := v & mask * scatter >> down
 		if filter[hash/64]>>(hash%64)&1 == 0 {
 			continue
 		}
