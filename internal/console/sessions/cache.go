@@ -121,8 +121,12 @@ func isClosed(c <-chan struct{}) bool {
 // maxParts is how many forms of the HTML of one answer are kept.
 const maxParts = 32
 
-// html returns the HTML of the answer, which write writes if nobody has needed it before.
+// html returns the HTML of the answer, which write writes if nobody has needed it before. One that marks the session of
+// the browser is for that browser alone. It is not kept, so that it takes no place of those that others share.
 func (e *entry) html(l look, write func() ([]byte, error)) ([]byte, error) {
+	if l.own != "" {
+		return write()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if b, ok := e.parts[l]; ok {
