@@ -4,7 +4,7 @@
 # make check  the linters alone
 # make reference  writes the pages in docs/reference that are made from the program
 # make fuzz   each fuzz target for FUZZTIME
-# make bench  vigate beside a bare server and govmomi's simulator, in 4 minutes
+# make bench  vigate beside a bare server and govmomi's simulator, in 5 minutes
 #             (bench-full: with 1,000,000 sessions)
 # make bench-compare  the micro-benchmarks against the committed figures
 #             (bench-micro: runs them alone; BENCH and BENCHTIME choose)

@@ -449,7 +449,7 @@ var large = map[string]struct {
 	why   string
 }{
 	"internal/vim":      {2100, "rows, calls and their dispatch share the unexported state of a call"},
-	"bench":             {3050, "it is one program that is not shipped; its reusable parts are packages"},
+	"bench":             {3400, "it is one program that is not shipped; its reusable parts are packages"},
 	"client":            {2600, "users import one package; the codec is not exported"},
 	"internal/event":    {2100, "one sequence of events in memory, which only its queries know"},
 	"internal/locale":   {4200, "each language has its texts in one file, with one line for each text"},

@@ -35,22 +35,27 @@ type options struct {
 	ReadDuration time.Duration `json:"read_duration"`
 
 	Sessions int `json:"sessions"`  // live sessions for P3, P5 and P7
-	List     int `json:"list"`      // sessions in the list of P6
+	List     int `json:"list"`      // sessions in the list of P6 and P12
 	PeerList int `json:"peer_list"` // sessions in the peer's list
 	Crowd    int `json:"crowd"`     // client sessions of G2
 	// Losing is the time for which sessions are lost in G6.
-	Losing  time.Duration `json:"losing"`
-	Only    string        `json:"only,omitempty"` // sections to run; all if empty
-	Profile string        `json:"-"`
+	Losing time.Duration `json:"losing"`
+
+	Pages    int           `json:"pages"`    // how often each page of P12 is requested
+	Watchers int           `json:"watchers"` // browsers of P12 that watch the list
+	Idle     time.Duration `json:"idle"`     // how long they watch while nothing happens
+
+	Only    string `json:"only,omitempty"` // sections to run; all if empty
+	Profile string `json:"-"`
 }
 
 var (
 	quick = options{Rounds: 3, Duration: time.Second, Warm: 300 * time.Millisecond, ReadRounds: 9,
 		ReadDuration: 400 * time.Millisecond, Sessions: 100_000, List: 100_000, PeerList: 10_000,
-		Crowd: 10_000, Losing: 10 * time.Second}
+		Crowd: 10_000, Losing: 10 * time.Second, Pages: 10, Watchers: 1000, Idle: 5 * time.Second}
 	full = options{Rounds: 3, Duration: 3 * time.Second, Warm: 500 * time.Millisecond, ReadRounds: 21,
 		ReadDuration: 800 * time.Millisecond, Sessions: 1_000_000, List: 100_000, PeerList: 100_000,
-		Crowd: 10_000, Losing: time.Minute}
+		Crowd: 10_000, Losing: time.Minute, Pages: 30, Watchers: 1000, Idle: 10 * time.Second}
 )
 
 func main() {
@@ -63,8 +68,8 @@ func main() {
 	}
 }
 
-const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,tokens,start,many,list,cluster," +
-	"gateway"
+const onlyHelp = "sections to run, separated by commas: reads,logins,clones,client,tokens,start,many,list,console," +
+	"cluster,gateway"
 
 func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -149,6 +154,7 @@ var sections = []struct {
 	{"start", start},     // P7, without sessions
 	{"many", many},       // P3, P5, P7
 	{"list", list},       // P6
+	{"console", console}, // P12
 	{"cluster", cluster}, // P9
 	{"gateway", gateway}, // G1 to G6
 }

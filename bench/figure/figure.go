@@ -81,7 +81,7 @@ type Figure struct {
 	Note    string   `json:"note,omitempty"`
 }
 
-// Compare orders figures by the goals that they belong to: P1 to P11 and then G1 to G6.
+// Compare orders figures by the goals that they belong to: P1 to P12 and then G1 to G6.
 func Compare(a, b Figure) int {
 	order := func(f Figure) (group string, n int) {
 		group, number := f.ID[:1], f.ID[1:]
