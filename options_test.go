@@ -325,8 +325,8 @@ var constructors = map[string]func(*testing.T){
 	},
 	"internal/admin.Serve": func(t *testing.T) {
 		w := newWorld(t)
-		a := vim.New(w, vim.Options{})
-		check(t, admin.Serve(a, w, admin.Options{Unlock: w.NewGate(login.GateOptions{}).Unlock}))
+		a, g := vim.New(w, vim.Options{}), w.NewGate(login.GateOptions{})
+		check(t, admin.Serve(a, w, admin.Options{Locked: g.Locked, Unlock: g.Unlock}))
 	},
 	"internal/inventory.Serve": func(t *testing.T) {
 		w := newWorld(t)

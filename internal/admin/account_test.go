@@ -157,6 +157,16 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 	if f.enters(vimtest.AnnName, vimtest.AnnPassword) {
 		t.Fatal("not locked")
 	}
+	states := func() []admin.VigateUserState {
+		return vimtest.Get[[]admin.VigateUserState](f.On(accounts, "RetrieveUserStates",
+			&admin.RetrieveUserStatesRequestType{UserName: []string{"administrator", vimtest.AnnName, "nobody", ""}}))
+	}
+	want := []admin.VigateUserState{
+		{UserName: "administrator"}, {UserName: vimtest.AnnName, Locked: true}, {UserName: "nobody"}, {},
+	}
+	if got := states(); !slices.Equal(got, want) {
+		t.Errorf("the states are %+v", got)
+	}
 	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"}))
 	if e := vimtest.Get[*types.EventEx](f.Newest()); e.EventTypeId != "vigate.account.unlocked" ||
 		e.UserName != vimtest.AdminName {
@@ -166,6 +176,11 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 		t.Error("still locked")
 	}
 	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"})) // has no effect
+	vimtest.OK(f.On(accounts, "DisableUser", &admin.DisableUserRequestType{UserName: "ann"}))
+	want[1] = admin.VigateUserState{UserName: vimtest.AnnName, Disabled: true}
+	if got := states(); !slices.Equal(got, want) {
+		t.Errorf("the states are %+v", got)
+	}
 	for _, name := range []string{"nobody", ""} {
 		vimtest.Fails[types.UserNotFound](f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: name}))
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 // accountManager describes the managed object HostLocalAccountManager, which manages the local
-// users. DisableUser, EnableUser and UnlockUser are methods of vigate: the vSphere API has no
-// equivalent.
+// users. DisableUser, EnableUser, RetrieveUserStates and UnlockUser are methods of vigate: the vSphere
+// API has no equivalent.
 func (a *api) accountManager() *vim.Object {
 	return &vim.Object{
 		Type: "HostLocalAccountManager", ID: "ha-localacctmgr",
@@ -29,6 +29,7 @@ func (a *api) accountManager() *vim.Object {
 				vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound")),
 			vim.NewVoid("RemoveUser", access.HostManageUserGroups, a.removeUser, vim.Audited,
 				vim.ChangesAuthority(ruleUserAccess), vim.Faults("UserNotFound", "AuthMinimumAdminPermission")),
+			vim.NewMethod("RetrieveUserStates", access.HostManageUserGroups, a.retrieveUserStates),
 			vim.NewVoid("UnlockUser", access.HostManageUserGroups, a.unlockUser, vim.Audited,
 				vim.ChangesAuthority(ruleUnlock), vim.Faults("UserNotFound", "NoPermission")),
 			// To update another user, the caller needs Host.Local.ManageUserGroups.
@@ -72,6 +73,23 @@ type EnableUserRequestType struct {
 type UnlockUserRequestType struct {
 	This     types.ManagedObjectReference `xml:"_this" json:"-"`
 	UserName string                       `xml:"userName" json:"userName"`
+}
+
+// RetrieveUserStatesRequestType is the request of RetrieveUserStates. The method is not part of the
+// published API.
+type RetrieveUserStatesRequestType struct {
+	This     types.ManagedObjectReference `xml:"_this" json:"-"`
+	UserName []string                     `xml:"userName" json:"userName"`
+}
+
+// VigateUserState says what keeps a user from logging in. The names of the type and its members are
+// part of the protocol.
+type VigateUserState struct {
+	UserName string `xml:"userName" json:"userName"` // as in the request
+	Disabled bool   `xml:"disabled" json:"disabled"` // always false for users of other domains
+	// Locked is true after too many failed logins, from at least one address. In a cluster, each node
+	// counts those of its own.
+	Locked bool `xml:"locked" json:"locked"`
 }
 
 // accountSpec checks the account specification of a request. Members that only POSIX accounts have
@@ -173,6 +191,32 @@ func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, canLogIn
 		return err
 	}
 	return vim.About(do(ctx, c.Session.Actor(), name), spelling)
+}
+
+// retrieveUserStates returns the states of users, in the order of the request. Nothing keeps a user
+// from logging in who does not exist.
+func (a *api) retrieveUserStates(
+	ctx context.Context, c *vim.Call, r *RetrieveUserStatesRequestType,
+) ([]VigateUserState, error) {
+	all, names := make([]VigateUserState, len(r.UserName)), make([]principal.Name, len(r.UserName))
+	for i, spelling := range r.UserName {
+		if err := a.Work(ctx, c, 1); err != nil {
+			return nil, err
+		}
+		all[i].UserName = spelling
+		name, err := principal.Parse(spelling, a.DefaultDomain())
+		if err != nil {
+			continue // nobody has the name
+		}
+		names[i] = name
+		if u, ok := a.Accounts.Table().Find(name); ok {
+			all[i].Disabled = u.Disabled
+		}
+	}
+	for i, locked := range a.Locked(names) {
+		all[i].Locked = locked
+	}
+	return all, nil
 }
 
 // unlockUser deletes the counts of failed logins of any principal. Users of other domains and

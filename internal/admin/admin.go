@@ -14,8 +14,10 @@ import (
 	"github.com/vigate/vigate/internal/vim"
 )
 
-// Options configures the objects. Unlock is required.
+// Options configures the objects. Locked and Unlock are required.
 type Options struct {
+	// Locked reports of each of the principals whether failed logins have locked it.
+	Locked func([]principal.Name) []bool
 	// Unlock forgets the failed logins of a principal and reports whether there were any.
 	Unlock func(principal.Name) bool
 	// PublicKey returns the public key of the TLS certificate in PEM. If nil, clients get none.

@@ -112,6 +112,9 @@ func (g *Gate) Challenges() []string {
 	return schemes
 }
 
+// Locked reports of each of the principals whether it is locked, from at least one network.
+func (g *Gate) Locked(all []principal.Name) []bool { return g.throttle.Locked(all) }
+
 // Unlock removes the failures and locks of a principal, and reports whether anything was locked.
 func (g *Gate) Unlock(who principal.Name) bool { return g.throttle.Unlock(who) }
 

@@ -2,6 +2,7 @@ package login
 
 import (
 	"container/list"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -150,6 +151,57 @@ func (t *Throttle) counter(g *guess, r rule, create bool) (*throttle.Table, *thr
 
 // since returns the current time in the form of counters.
 func (t *Throttle) since() time.Duration { return t.now().Sub(t.start) }
+
+// lookedUp is how many principals Locked looks up at once, so that logins don't wait long.
+const lookedUp = 500
+
+// Locked reports of each of the principals whether a lock is in force, for all networks or for at least one.
+func (t *Throttle) Locked(all []principal.Name) []bool {
+	out := make([]bool, 0, len(all))
+	for some := range slices.Chunk(all, lookedUp) {
+		locked := map[string]bool{}
+		for _, who := range some {
+			locked[nameKey(who)] = false
+		}
+		t.look(locked)
+		for _, who := range some {
+			out = append(out, locked[nameKey(who)])
+		}
+	}
+	return out
+}
+
+// look sets the values of the keys that are locked.
+func (t *Throttle) look(locked map[string]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.since()
+	for key := range locked {
+		n := t.names.byKey[key]
+		if n == nil {
+			continue
+		}
+		is := n.own.Locked(now)
+		if n.pairs != nil {
+			for _, c := range n.pairs.All() {
+				is = is || c.Locked(now)
+			}
+		}
+		locked[key] = is
+	}
+	for id, c := range t.strangers.All() {
+		if id == "" || !c.Locked(now) {
+			continue // a counter that keys share is nobody's
+		}
+		key := id[1:]
+		if kind(id[0]) == byPair {
+			key = key[:strings.LastIndexByte(key, 0)]
+		}
+		if _, wanted := locked[key]; wanted {
+			locked[key] = true
+		}
+	}
+}
 
 // Unlock removes the failures and locks of the principal for all networks, and reports whether anything
 // was locked.

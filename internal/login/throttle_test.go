@@ -339,6 +339,34 @@ func TestAnExtensionsFailuresAreNotAUsers(t *testing.T) {
 	}
 }
 
+func TestALockOfAnyNetworkIsKnownOfExistingAndUnknownPrincipals(t *testing.T) {
+	b := newBench()
+	// More principals than are looked up at once, of whom every seventh is locked from one network.
+	var all []principal.Name
+	for i := range 2*lookedUp + 10 {
+		who := named(fmt.Sprintf("%s%d", []string{"user", "stranger"}[i%2], i))
+		all = append(all, who.name)
+		for range b.values.Pair.Failures {
+			if i%7 == 0 {
+				b.fail(who, address(i))
+			}
+		}
+	}
+	all = append(all, all[0], principal.Name{}, principal.Extension("user0"))
+	for round, until := range []time.Duration{0, b.values.Pair.Duration} {
+		b.clock.Advance(until)
+		for i, is := range b.Locked(all) {
+			want := round == 0 && (i < len(all)-3 && i%7 == 0 || i == len(all)-3)
+			if is != want {
+				t.Errorf("round %d: %s is locked: %v", round, all[i], is)
+			}
+		}
+	}
+	if len(b.Locked(nil)) != 0 {
+		t.Error("nobody is locked")
+	}
+}
+
 func TestUnlockForgetsAllOfOnePrincipalAndNothingOfAnother(t *testing.T) {
 	for _, who := range []string{"user1", "made up"} {
 		b := newBench()

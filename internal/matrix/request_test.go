@@ -226,6 +226,9 @@ var requests = map[string]func(w *world, c *caller) any{
 	"HostLocalAccountManager.RemoveUser": func(w *world, _ *caller) any {
 		return &types.RemoveUserRequestType{UserName: w.victim()}
 	},
+	"HostLocalAccountManager.RetrieveUserStates": func(w *world, _ *caller) any {
+		return &admin.RetrieveUserStatesRequestType{UserName: []string{w.locked()}}
+	},
 	"HostLocalAccountManager.UnlockUser": func(w *world, _ *caller) any {
 		return &admin.UnlockUserRequestType{UserName: w.locked()}
 	},

@@ -256,7 +256,7 @@ func (n *Node) openAPI(cfg config.Config, o Options, h hooks) error {
 	n.API = vim.New(n.Domain, options)
 	behind := manager.Options{Upstreams: n.upstreams, Clients: n.clients}
 	err = serveObjects(n.API, n.Domain, n.cluster, n.signing, behind, sessions, admin.Options{
-		Unlock: n.gate.Unlock,
+		Locked: n.gate.Locked, Unlock: n.gate.Unlock,
 		PublicKey: func() string {
 			der := n.certificate.Leaf().RawSubjectPublicKeyInfo
 			return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))

@@ -56,7 +56,10 @@ func TestAUserIsAddedChangedDisabledAndRemoved(t *testing.T) {
 	if f.Alive(token) {
 		t.Error("the session of a disabled user is alive")
 	}
+	b.Get("/ui/users?q=eve").Is(http.StatusOK, "Disabled")
+	b.Get(evePath).Is(http.StatusOK, "Disabled")
 	press(b, "enable", nil).LeadsTo(evePath + "&saved=1")
+	b.Get(evePath).Is(http.StatusOK).Lacks("Disabled")
 	f.Login("eve", secret+"!")
 	press(b, "remove", nil).Is(http.StatusOK, "Remove "+eve+"?")
 	press(b, "remove", yes).LeadsTo("/ui/users?saved=1")
@@ -79,8 +82,12 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 	if try(secret) {
 		t.Fatal("the user is not locked")
 	}
-	b.Get(evePath).Is(http.StatusOK, "Unlock")
+	const locked = `<span class="tag">Locked</span>`
+	b.Get("/ui/users?q=eve").Is(http.StatusOK, locked)
+	b.Get(evePath).Is(http.StatusOK, "Unlock", locked)
 	press(b, "unlock", nil).LeadsTo(evePath + "&saved=1")
+	b.Get("/ui/users?q=eve").Is(http.StatusOK, eve).Lacks(locked)
+	b.Get(evePath).Is(http.StatusOK, "Unlock").Lacks(locked)
 	if !try(secret) {
 		t.Error("the user is locked")
 	}

@@ -34,12 +34,25 @@ func users() console.Section {
 
 // person is a user or a group.
 type person struct {
-	Name, FullName string // Name has the domain
-	Group          bool
+	Name, FullName   string // Name has the domain
+	Group            bool
+	Disabled, Locked bool
 }
 
 // Path returns the path of the user's page.
 func (p person) Path() string { return pathOf(p.Name) }
+
+// States returns the keys of the texts that say why the user can't log in.
+func (p person) States() []string {
+	var keys []string
+	if p.Disabled {
+		keys = append(keys, "console.user.disabled")
+	}
+	if p.Locked {
+		keys = append(keys, "console.user.locked")
+	}
+	return keys
+}
 
 func pathOf(name string) string { return userPath + "?" + url.Values{"name": {name}}.Encode() }
 
@@ -79,6 +92,9 @@ func usersPage(x *console.Request, err error) error {
 	if b.More = len(b.All) - maxShown; b.More > 0 {
 		b.All = b.All[:maxShown]
 	}
+	if err := addStates(x, b.All); err != nil {
+		return err
+	}
 	return x.Page("users", x.Text("console.users"), b)
 }
 
@@ -98,10 +114,26 @@ func search(x *console.Request, domain, text string, exact bool) ([]person, erro
 		if domain != "" {
 			name = domain + `\` + name
 		}
-		all = append(all, person{name, r.FullName, r.Group})
+		all = append(all, person{Name: name, FullName: r.FullName, Group: r.Group})
 	}
 	slices.SortFunc(all, func(a, b person) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// addStates sets which of the users can't log in, and why.
+func addStates(x *console.Request, all []person) error {
+	r := &admin.RetrieveUserStatesRequestType{}
+	for _, p := range all {
+		r.UserName = append(r.UserName, p.Name)
+	}
+	v, err := x.Do(accountsType, "RetrieveUserStates", r)
+	states, _ := v.([]admin.VigateUserState)
+	for i, s := range states {
+		if i < len(all) && !all[i].Group {
+			all[i].Disabled, all[i].Locked = s.Disabled, s.Locked
+		}
+	}
+	return err
 }
 
 // addUser makes a user of the server.
@@ -144,6 +176,9 @@ func userPage(x *console.Request, err error) error {
 		return err
 	case user == "" || len(found) == 0:
 		return vim.NewFault(&types.UserNotFound{Principal: user}, nil)
+	}
+	if err := addStates(x, found[:1]); err != nil {
+		return err
 	}
 	b.person = found[0]
 	b.Local = !b.Group && len(domains) > 0 && strings.EqualFold(domain, domains[0])

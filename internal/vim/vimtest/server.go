@@ -125,7 +125,7 @@ func (s *Server) assemble(c Config, p *Parts) {
 	s.Must(inventory.Serve(s.API, p.Domain, inventory.Options{About: about}))
 	s.Must(sessionmanager.Serve(s.API, p.Domain, manager(s.Gate, p, "", nil)))
 	s.Must(admin.Serve(s.API, p.Domain, admin.Options{
-		Unlock: s.Gate.Unlock, PublicKey: func() string { return PublicKey },
+		Locked: s.Gate.Locked, Unlock: s.Gate.Unlock, PublicKey: func() string { return PublicKey },
 	}))
 	s.Must(history.Serve(s.API, p.Events, p.DefaultDomain()))
 	if c.Objects != nil {
