@@ -210,10 +210,11 @@ func (f *Front) Gone(a *upstream.Account) {
 	gone := f.o.Now()
 	f.through.Forget(a.Name())
 	who := principal.OfUpstream(f.name, a.Name())
+	is := func(n principal.Name) bool { return n == who } // the case counts, as for Upstream.User
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
 	n, err := f.domain.Sessions.EndAll(ctx, func(s *session.Session) bool {
-		return s.Front == f.name && s.Identity.Name.Equal(who) && !s.LoginTime.After(gone)
+		return s.Front == f.name && is(s.Identity.Name) && !s.LoginTime.After(gone)
 	}, func(s session.Session) event.Event { return session.Terminated(s, event.By(who.String())) })
 	if err != nil {
 		// Each of them ends at its next call, see user.

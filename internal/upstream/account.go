@@ -119,11 +119,12 @@ func (u *Upstream) Account(name string) (*Account, bool) {
 	return a, ok
 }
 
-// User returns the account of a pass-through user, by the name at the upstream.
+// User returns the account of a pass-through user, by the name as the upstream spells it. Names that differ in case
+// are different users: ESXi and the simulator tell them apart.
 func (u *Upstream) User(name string) (*Account, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	a, ok := u.users[strings.ToLower(name)]
+	a, ok := u.users[name]
 	return a, ok
 }
 

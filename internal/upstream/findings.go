@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -40,13 +41,13 @@ func (u *Upstream) Test(ctx context.Context) []Finding {
 			continue // a pass-through user, or one that is not configured any more
 		}
 		f := Finding{Subject: "account " + a.name}
-		if refused[userKey(a.user)] {
+		if refused[strings.ToLower(a.user)] {
 			f.Err = fmt.Errorf("%w: that of another account with the same user was refused", ErrUntried)
 		} else if f.Found, f.Err = u.testAccount(ctx, a); f.Err != nil {
 			f.Found = ""
 		}
 		if errors.Is(f.Err, ErrRejected) {
-			refused[userKey(a.user)] = true
+			refused[strings.ToLower(a.user)] = true
 		}
 		all = append(all, f)
 	}

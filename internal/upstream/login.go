@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
@@ -145,9 +144,6 @@ func (u *Upstream) login(ctx context.Context, c entrance.Credentials) (*Session,
 	}, nil
 }
 
-// userKey returns the key of a user in Upstream.users.
-func userKey(name string) string { return strings.ToLower(name) }
-
 // tryKey tells which callers share an attempt. The digests of names that differ only in case are equal, but an
 // upstream may know them as different users.
 type tryKey struct {
@@ -257,10 +253,10 @@ func (u *Upstream) tryInPlace(ctx context.Context, c entrance.Credentials) (*Ses
 // caller holds mu.
 func (u *Upstream) admit(s *Session, c entrance.Credentials) (*Account, *Session) {
 	name := cmp.Or(s.info.UserName, c.User)
-	a := u.users[userKey(name)]
+	a := u.users[name]
 	if a == nil {
 		a = u.newAccount(name, c.User)
-		u.users[userKey(name)] = a
+		u.users[name] = a
 	}
 	u.refusals.Accepted(c.Digest)
 	p := a.pool("")

@@ -220,7 +220,7 @@ func (u *Upstream) tryREST(ctx context.Context, s *Session, c entrance.Credentia
 		return nil
 	}
 	u.mu.Lock()
-	there := u.users[userKey(s.info.UserName)]
+	there := u.users[s.info.UserName]
 	if there != nil && there.rest != nil || u.places >= u.maxSessions(u.limits.sessions) {
 		u.mu.Unlock()
 		return nil

@@ -154,7 +154,7 @@ func (s *Session) end() {
 		case a.PassThrough() && !a.ended:
 			a.ended = true
 			close(a.gone)
-			delete(u.users, userKey(a.name))
+			delete(u.users, a.name)
 			if a.rest != nil {
 				u.endREST(a.rest)
 			}

@@ -66,6 +66,28 @@ func TestACallerThatComesAfterAnAttemptDoesNotGetItsResult(t *testing.T) {
 	}
 }
 
+func TestNamesThatDifferInCaseShareNoSession(t *testing.T) {
+	d := newDouble(t)
+	d.passwords["Ann"] = "another"
+	s := stage(t, d, "pass-through: true")
+	a, first, err := s.Try(s.ctx(), "ann", secret.New("right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, second, err := s.Try(s.ctx(), "Ann", secret.New("another"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a == b || first == second || a.Name() != "ann" || b.Name() != "Ann" {
+		t.Errorf("ann is %s on %p, Ann is %s on %p", a.Name(), first, b.Name(), second)
+	}
+	for name, want := range map[string]*Account{"ann": a, "Ann": b} {
+		if got, ok := s.User(name); !ok || got != want {
+			t.Errorf("the account of %s is %v", name, got)
+		}
+	}
+}
+
 func TestNamesThatDifferInCaseShareNoAttempt(t *testing.T) {
 	d := newDouble(t)
 	s := stage(t, d, "pass-through: true")

@@ -36,6 +36,7 @@ type name struct {
 	mu       sync.Mutex // guards what follows
 	user     User
 	right    digest    // the password that was accepted last; nil: none is believed
+	typed    string    // the name with which it came, without its domain
 	until    time.Time // the time from which on right is not used any more
 	wrong    []refusal
 	deciding chan struct{} // closed when the try in progress ends; nil: there is none
@@ -57,9 +58,11 @@ const (
 	waits                   // another password of the name is being tried
 )
 
-// begin returns what is known of a password. If that is nothing, the caller gets the turn, which
-// accept, refuse or undecided gives back; or a channel that is closed when the turn of another ends.
-func (n *name) begin(d digest, now time.Time) (User, verdict, <-chan struct{}) {
+// begin returns what is known of a password of the name as it was typed. If that is nothing, the caller gets
+// the turn, which accept, refuse or undecided gives back; or a channel that is closed when the turn of another
+// ends. A password is right only for the spelling with which it was accepted, because some upstreams tell names
+// apart by their case. It is wrong for all spellings, because an upstream that does not would count each try.
+func (n *name) begin(d digest, typed string, now time.Time) (User, verdict, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wrong = slices.DeleteFunc(n.wrong, func(r refusal) bool { return !now.Before(r.until) })
@@ -67,7 +70,7 @@ func (n *name) begin(d digest, now time.Time) (User, verdict, <-chan struct{}) {
 		n.right = nil
 	}
 	switch {
-	case n.right != nil && n.right.equal(d):
+	case n.right != nil && n.right.equal(d) && n.typed == typed:
 		return n.user, accepted, nil
 	case slices.ContainsFunc(n.wrong, d.isOf):
 		return User{}, refused, nil
@@ -94,10 +97,10 @@ func (n *name) undecided() {
 }
 
 // accept notes that the password is right.
-func (n *name) accept(d digest, user User, until time.Time) {
+func (n *name) accept(d digest, typed string, user User, until time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.user, n.right, n.until = user, d, until
+	n.user, n.right, n.typed, n.until = user, d, typed, until
 	n.wrong = slices.DeleteFunc(n.wrong, d.isOf)
 	n.decided()
 }

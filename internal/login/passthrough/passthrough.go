@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/vigate/vigate/internal/account"
@@ -99,8 +100,7 @@ func (m *Method) Authenticate(ctx context.Context, a login.Attempt) (session.Gra
 	case a.Locked:
 		return session.Grant{}, fmt.Errorf("pass login through: not tried, because of a lock: %w", login.ErrRejected)
 	}
-	key := principal.Fold(login.UpstreamUser(p.User))
-	n := m.names.get(key)
+	n := m.names.get(principal.Fold(login.UpstreamUser(p.User)))
 	if n == nil {
 		return session.Grant{}, fmt.Errorf("pass login through: too many names: %w", login.ErrBusy)
 	}
@@ -115,6 +115,12 @@ func (m *Method) Authenticate(ctx context.Context, a login.Attempt) (session.Gra
 	}, nil
 }
 
+// typed returns the name without its domain, in the case in which it came.
+func typed(p login.Password) string {
+	user := login.UpstreamUser(p.User)
+	return user[strings.LastIndexByte(user, '\\')+1:]
+}
+
 // verify returns the user if the password is known to be right, or if the upstream accepts it.
 func (m *Method) verify(ctx context.Context, n *name, a login.Attempt, p login.Password) (User, error) {
 	caller := account.Caller{Network: a.Peer.Network(), Behind: a.Behind}
@@ -127,7 +133,7 @@ func (m *Method) verify(ctx context.Context, n *name, a login.Attempt, p login.P
 	}
 	d := digest(sum)
 	for {
-		user, verdict, other := n.begin(d, m.o.Now())
+		user, verdict, other := n.begin(d, typed(p), m.o.Now())
 		switch verdict {
 		case accepted:
 			return user, nil
@@ -165,7 +171,7 @@ func (m *Method) try(ctx context.Context, n *name, d digest, p login.Password) (
 	if !principal.ValidText(user.FullName) || len(user.FullName) > maxUser {
 		user.FullName = ""
 	}
-	end = func() { n.accept(d, user, now.Add(m.o.VerifyFor())) }
+	end = func() { n.accept(d, typed(p), user, now.Add(m.o.VerifyFor())) }
 	m.names.know(n)
 	return user, nil
 }
