@@ -170,6 +170,8 @@ type Proof struct {
 	Origin   *session.Identity // the principal that logged in, if another one acts; otherwise nil
 	Method   string            // the name of the login method
 	NotAfter time.Time         // the end of the credential's validity; zero: none
+	// At is when the credential came. What changes later, such as a password, was not considered.
+	At time.Time
 }
 
 // Prove is a login that starts no session. It is for services that identify a caller and give it
@@ -180,9 +182,10 @@ type Proof struct {
 // Errors: ErrRejected, ErrNoAccess, session.ErrStale if other commits were faster each time, the errors
 // of Method, or the store's.
 func (g *Gate) Prove(ctx context.Context, a Attempt) (Proof, error) {
-	var p Proof
+	p, at := Proof{}, g.grid.now()
 	err := g.use(ctx, a, func(grant session.Grant) error {
-		p = Proof{Identity: grant.Identity, Origin: grant.Origin, Method: grant.Method, NotAfter: grant.NotAfter}
+		p = Proof{Identity: grant.Identity, Origin: grant.Origin, Method: grant.Method, NotAfter: grant.NotAfter,
+			At: at}
 		return g.sessions.Spend(ctx, grant)
 	})
 	if err != nil {

@@ -185,6 +185,7 @@ type staff struct {
 	mu     sync.Mutex
 	groups map[string][]string // of the users that are enabled
 	err    error
+	asked  func() // if set, called when a user is looked up
 }
 
 func (*staff) Domain() string { return sue.Domain }
@@ -207,6 +208,9 @@ func (f *staff) Search(context.Context, string, bool) ([]directory.Entry, error)
 func (f *staff) User(_ context.Context, name principal.Name) (directory.Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.asked != nil {
+		f.asked()
+	}
 	groups, ok := f.groups[name.User]
 	switch {
 	case f.err != nil:

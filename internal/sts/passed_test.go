@@ -5,12 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vmware/govmomi/sts"
+
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/store"
+	"github.com/vigate/vigate/internal/xmlsig/xmlsigtest"
 )
 
 // A change between the check of a token and the commit that uses it must not be lost. And one principal may have
@@ -93,5 +96,23 @@ func TestANamesakeIsNotTheOneInAToken(t *testing.T) {
 		if _, err := s.service.Confirm(ctx, a); !errors.Is(err, login.ErrRejected) {
 			t.Errorf("a token %s: %v", what, err)
 		}
+	}
+}
+
+// What changes while a directory is asked makes the token invalid, because the token is older.
+func TestATokenIsAsOldAsTheProofOfItsOwner(t *testing.T) {
+	s := newSite(t)
+	s.staff.set("sue", []string{`STAFF.EXAMPLE\Now`}, nil)
+	token := s.token(func(a *saml.Assertion) { a.Subject, a.Key = sue, xmlsigtest.NewKey(t, "sue").Cert })
+	began := s.clock.Now()
+	s.staff.asked = func() { s.clock.Advance(5 * time.Second) }
+	_, a := s.issue(sts.TokenRequest{Certificate: pair(s.extension), ActAs: true, Token: token, Lifetime: time.Minute})
+	if !s.clock.Now().After(began) {
+		t.Fatal("the directory was not asked")
+	}
+	if want := began.Truncate(time.Millisecond); !a.Issued.Equal(want) || !a.NotBefore.Equal(want) ||
+		!a.NotOnOrAfter.Equal(want.Add(time.Minute)) {
+		t.Errorf("the token is of %v, from %v until %v; its owner proved itself at %v", a.Issued, a.NotBefore,
+			a.NotOnOrAfter, want)
 	}
 }

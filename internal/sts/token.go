@@ -64,7 +64,8 @@ func (s *Service) describe(t *saml.Assertion, i session.Identity) (err error) {
 // fullName returns the full name in a token.
 func fullName(a *saml.Assertion) string { return strings.TrimSpace(a.GivenName + " " + a.Surname) }
 
-// sign completes a token that by has asked for, and posts its event. The token begins now. It ends after life,
+// sign completes a token that by has asked for, and posts its event. The token begins when the proof of by began,
+// so that a password that is changed later ends it. It ends after life,
 // at the longest life of its kind, with the certificates of its key and of the service, or at one of the ends
 // that are not zero, whichever is first. If its key is replaced meanwhile, another one signs it.
 func (s *Service) sign(
@@ -75,7 +76,7 @@ func (s *Service) sign(
 		if err != nil {
 			return nil, err
 		}
-		signed, err = s.signBy(ctx, signer, p, t, life, ends)
+		signed, err = s.signBy(ctx, signer, p, t, by.At, life, ends)
 		if err == nil {
 			err = s.post(ctx, p, by, t, signer)
 		}
@@ -98,9 +99,11 @@ const signTries = 3
 
 // signBy completes a token and signs it by the key.
 func (s *Service) signBy(
-	ctx context.Context, signer xmlsig.Signer, p *peer.Peer, t *saml.Assertion, life time.Duration, ends []time.Time,
+	ctx context.Context, signer xmlsig.Signer, p *peer.Peer, t *saml.Assertion, begin time.Time, life time.Duration,
+	ends []time.Time,
 ) (signed []byte, err error) {
 	now, most := s.now(), s.o.BearerMax
+	begin = begin.UTC().Truncate(time.Millisecond)
 	certificates := []*x509.Certificate{signer.Chain[0]}
 	if t.Key != nil {
 		most = s.o.KeyMax
@@ -109,7 +112,7 @@ func (s *Service) signBy(
 			return nil, failed(invalidTimeRange, "The certificate is not valid yet", nil)
 		}
 	}
-	end := now.Add(min(cmp.Or(life, s.o.BearerMax), most))
+	end := begin.Add(min(cmp.Or(life, s.o.BearerMax), most))
 	for _, c := range certificates {
 		ends = append(ends[:len(ends):len(ends)], c.NotAfter)
 	}
@@ -121,7 +124,7 @@ func (s *Service) signBy(
 	if !now.Before(end) {
 		return nil, failed(invalidTimeRange, "The certificate or the token has expired", nil)
 	}
-	t.ID, t.Issuer, t.Issued, t.NotBefore, t.NotOnOrAfter = saml.NewID(), s.Issuer(), now, now, end
+	t.ID, t.Issuer, t.Issued, t.NotBefore, t.NotOnOrAfter = saml.NewID(), s.Issuer(), begin, begin, end
 	err = s.work(ctx, p, func() (err error) {
 		signed, err = t.Sign(signer)
 		return err
