@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"crypto/x509"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +175,17 @@ func TestALockedUserIsUnlocked(t *testing.T) {
 	}
 	if !f.enters(vimtest.AnnName, vimtest.AnnPassword) {
 		t.Error("still locked")
+	}
+	// The key of an extension is a name without a domain.
+	f.Peer.Certificates = []*x509.Certificate{f.Certificate("other")}
+	for range 5 {
+		_, _ = f.Send("", f.Ref("SessionManager"), "LoginExtensionByCertificate",
+			&types.LoginExtensionByCertificateRequestType{ExtensionKey: "com.acme"})
+	}
+	acme := vimtest.Get[[]admin.VigateUserState](f.On(accounts, "RetrieveUserStates",
+		&admin.RetrieveUserStatesRequestType{UserName: []string{"com.acme", "COM.acme@vsphere.local"}}))
+	if len(acme) != 2 || !acme[0].Locked || acme[1].Locked {
+		t.Errorf("the states of an extension and of a user with its name are %+v", acme)
 	}
 	vimtest.OK(f.On(accounts, "UnlockUser", &admin.UnlockUserRequestType{UserName: "ann"})) // has no effect
 	vimtest.OK(f.On(accounts, "DisableUser", &admin.DisableUserRequestType{UserName: "ann"}))

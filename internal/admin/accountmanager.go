@@ -82,8 +82,8 @@ type RetrieveUserStatesRequestType struct {
 	UserName []string                     `xml:"userName" json:"userName"`
 }
 
-// VigateUserState says what keeps a user from logging in. The names of the type and its members are
-// part of the protocol.
+// VigateUserState says whether a user or an extension is disabled or locked. One whose record can't
+// be read is neither. The names of the type and its members are part of the protocol.
 type VigateUserState struct {
 	UserName string `xml:"userName" json:"userName"` // as in the request
 	Disabled bool   `xml:"disabled" json:"disabled"` // always false for users of other domains
@@ -193,12 +193,13 @@ func (a *api) onUser(ctx context.Context, c *vim.Call, spelling string, canLogIn
 	return vim.About(do(ctx, c.Session.Actor(), name), spelling)
 }
 
-// retrieveUserStates returns the states of users, in the order of the request. Nothing keeps a user
-// from logging in who does not exist.
+// retrieveUserStates returns the states of users, in the order of the request. A name without a domain
+// may be the key of an extension as well, as for unlockUser. A user who does not exist is not disabled.
 func (a *api) retrieveUserStates(
 	ctx context.Context, c *vim.Call, r *RetrieveUserStatesRequestType,
 ) ([]VigateUserState, error) {
 	all, names := make([]VigateUserState, len(r.UserName)), make([]principal.Name, len(r.UserName))
+	extensions := make([]principal.Name, len(r.UserName))
 	for i, spelling := range r.UserName {
 		if err := a.Work(ctx, c, 1); err != nil {
 			return nil, err
@@ -209,12 +210,17 @@ func (a *api) retrieveUserStates(
 			continue // nobody has the name
 		}
 		names[i] = name
+		if !strings.ContainsAny(spelling, `\@`) {
+			extensions[i] = principal.Extension(spelling)
+		}
 		if u, ok := a.Accounts.Table().Find(name); ok {
 			all[i].Disabled = u.Disabled
 		}
 	}
-	for i, locked := range a.Locked(names) {
-		all[i].Locked = locked
+	for _, of := range [][]principal.Name{names, extensions} {
+		for i, locked := range a.Locked(of) {
+			all[i].Locked = all[i].Locked || locked
+		}
 	}
 	return all, nil
 }
