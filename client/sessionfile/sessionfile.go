@@ -136,10 +136,11 @@ func (f Files) Find(url, user string) (*Session, error) {
 }
 
 // mayHold reports whether a file that can't be read may hold the session that is looked for, rather than found,
-// which is nil if there is none. A file has its name from the user, and is written after the login.
+// which is nil if there is none. A file has its name from the user as the server spells it, which a name without a
+// domain does not tell, and is written after the login.
 func mayHold(path, url, user string, found *Session) bool {
 	if user != "" {
-		return found == nil && filepath.Base(path) == nameOf(url, user)
+		return found == nil && (!strings.ContainsAny(user, `\@`) || filepath.Base(path) == nameOf(url, user))
 	}
 	if found == nil {
 		return true
