@@ -109,6 +109,9 @@ func (x *Request) redirectURL() (string, error) {
 
 // toProvider sends the browser to an issuer.
 func (x *Request) toProvider() error {
+	if x.user != nil { // its cookie does not come back from the issuer's site, so it would not end
+		return x.Redirect(next(x.Form.Get("next")))
+	}
 	n, err := strconv.Atoi(x.r.PathValue("provider"))
 	if err != nil || n < 0 || n >= len(x.console.Providers) {
 		x.problem(http.StatusNotFound, "console.notfound")

@@ -118,7 +118,9 @@ func TestABrowserLogsInAtAnIssuer(t *testing.T) {
 		"https://example.com/ui/login/oidc/callback" {
 		t.Errorf("the issuer sends browsers to %s", q.Get("redirect_uri"))
 	}
-	b.Get("/ui/login/oidc/1").Is(http.StatusNotFound)
+	// A browser that has a session keeps it: its cookie would not come back from the issuer's site.
+	b.Get("/ui/login/oidc/0?next=/ui/sample").LeadsTo("/ui/sample")
+	b.Another().Get("/ui/login/oidc/1").Is(http.StatusNotFound)
 	i.err = errors.New("down")
 	b.Another().Get("/ui/login/oidc/0").Is(http.StatusForbidden, "The login at login.example failed.").Lacks("down")
 }

@@ -115,6 +115,9 @@ func (j judge) removeAbandoned(path string) (removed bool, err error) {
 		return false, nil
 	}
 	root, err := os.OpenRoot(path)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return false, nil // it is of another account, or was removed meanwhile
+	}
 	if err != nil {
 		return false, err
 	}
