@@ -189,6 +189,9 @@ func (p *plain) startTag() bool {
 		return false
 	}
 	name := p.message[at : at+nameSize(prefix, local)]
+	if p.source != nil && len(name) > maxKept {
+		return false
+	}
 	at, empty, ok := p.attributesAt(at+len(name), outside)
 	if !ok {
 		return false
@@ -272,7 +275,7 @@ func (p *plain) declare(prefix, raw, value []byte, outside int) bool {
 	if len(raw) > 0 && &raw[0] != &value[0] {
 		return false // value is part of written, which the next token overwrites
 	}
-	if len(p.spaces) >= p.limits.Namespaces {
+	if len(p.spaces) >= p.limits.Namespaces || p.source != nil && len(prefix)+len(value) > maxKept {
 		return false
 	}
 	switch string(prefix) {

@@ -15,6 +15,9 @@ const (
 	laterWindow = 32 << 10
 	// maxWindow is the size of the largest window. The longest token has half of that.
 	maxWindow = 32 << 20
+	// maxKept is the longest name and the longest declaration of a namespace that are copied whenever the window
+	// moves, in bytes. Before a longer one, the standard tokenizer goes on.
+	maxKept = 1 << 10
 	// maxEmpty is how often a source may give nothing, one time after the other.
 	maxEmpty = 100
 )
