@@ -38,7 +38,8 @@ func (f *Front) faultOf(err error) *vim.Fault {
 		return vim.Refusal("upstream.full", tryAgain, err)
 	case errors.Is(err, upstream.ErrAccount):
 		return vim.Refusal("upstream.account", tryAgain, err)
-	case errors.Is(err, upstream.ErrClosed), errors.Is(err, errLost), errors.Is(err, errDraining):
+	case errors.Is(err, upstream.ErrClosed), errors.Is(err, errLost), errors.Is(err, errDoubt),
+		errors.Is(err, errDraining):
 		return vim.Unavailable(err)
 	case errors.Is(err, upstream.ErrGone), errors.Is(err, owned.ErrGone), errors.Is(err, session.ErrNoSession):
 		return vim.NotAuthenticated(vim.RootFolder(), vim.View)

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -232,5 +233,59 @@ func TestACallWithAnUnknownOutcomeIsNotMadeAgain(t *testing.T) {
 	_, err = methods.QueryOptions(s.ctx(), c.Client, &types.QueryOptions{This: *c.ServiceContent.Setting, Name: "x"})
 	if err == nil || d.count("QueryOptions") != 2 {
 		t.Errorf("a read: %v, made %d times", err, d.count("QueryOptions"))
+	}
+}
+
+// doubts makes the double refuse the next calls of a method as not authenticated, although their session lives, as
+// a server may that ends sessions while it serves calls on them.
+func (d *double) doubts(method string, calls int64) {
+	var left atomic.Int64
+	left.Store(calls)
+	d.set(func() {
+		d.intercept = func(m string, w http.ResponseWriter, _ *http.Request) bool {
+			if m != method || left.Add(-1) < 0 {
+				return false
+			}
+			w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, envelope(`<S:Fault xmlns:S="http://schemas.xmlsoap.org/soap/envelope/">`+
+				`<faultcode>ServerFaultCode</faultcode><faultstring></faultstring><detail>`+
+				`<NotAuthenticatedFault xmlns="urn:vim25" xsi:type="NotAuthenticated" `+
+				`xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><object type="Folder">group-d1</object>`+
+				`<privilegeId>System.View</privilegeId></NotAuthenticatedFault></detail></S:Fault>`))
+			return true
+		}
+	})
+}
+
+func TestACallThatALivingSessionIsRefusedIsMadeOnceMore(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "")
+	owner, reader := s.login(1), s.login(2)
+	v, err := view.NewManager(owner.Client.Client).CreateContainerView(s.ctx(), owner.ServiceContent.RootFolder, nil, true)
+	s.must(err)
+	for name, c := range map[string]*client{"a client that owns a view": owner, "one that owns nothing": reader} {
+		before, logins := d.count("PowerOffVM_Task"), d.count("Login")
+		vm := object.NewVirtualMachine(c.Client.Client, c.machine(allNames[0]))
+		d.doubts("PowerOffVM_Task", 1)
+		if _, err := vm.PowerOff(s.ctx()); err != nil {
+			t.Errorf("%s: refused once: %v", name, err)
+		}
+		if n := d.count("PowerOffVM_Task") - before; n != 2 {
+			t.Errorf("%s: refused once: the upstream got %d calls, want 2", name, n)
+		}
+		d.doubts("PowerOffVM_Task", 100)
+		if _, err := vm.PowerOff(s.ctx()); !isFault[types.NotAuthenticated](err) {
+			t.Errorf("%s: always refused: got %v, want what the upstream says", name, err)
+		}
+		if n := d.count("PowerOffVM_Task") - before; n != 4 {
+			t.Errorf("%s: always refused: the upstream got %d calls, want 2", name, n-2)
+		}
+		if n := d.count("Login") - logins; n != 0 {
+			t.Errorf("%s: %d logins, although the session lives", name, n)
+		}
+	}
+	if _, err := v.Find(s.ctx(), []string{"VirtualMachine"}, property.Match{"name": "*"}); err != nil {
+		t.Errorf("the view of a session that lives is gone: %v", err)
 	}
 }

@@ -40,6 +40,8 @@ type passage struct {
 	// retrieval is set if vigate's own objects are among those that are read.
 	retrieval *retrieval
 	endWait   func()
+	// doubted means that the call was made again because its session turned out to live.
+	doubted bool
 	// audited means that the call leaves a line in the audit log, whatever its outcome.
 	audited bool
 	// operation is the operationID of the call. named means that the front has chosen it, and adds it.
@@ -117,8 +119,8 @@ func (p *passage) run(ctx context.Context) (*Answer, *vim.Fault) {
 		if err == nil {
 			return a, nil
 		}
-		again := errors.Is(err, errLost) && try < attempts
-		if !again {
+		again := errors.Is(err, errLost) || errors.Is(err, errDoubt)
+		if !again || try == attempts {
 			return nil, p.faultOf(err)
 		}
 		p.detach()
@@ -157,8 +159,8 @@ func (p *passage) allowedAs(names ...string) *vim.Fault {
 	return nil
 }
 
-// attempt makes the call once. The error is errLost if the upstream session was gone, so that nothing was
-// done.
+// attempt makes the call once. The error is errLost or errDoubt if the upstream refused the session, so that
+// nothing was done.
 func (p *passage) attempt(ctx context.Context) (*Answer, error) {
 	content, err := p.Upstream.Content(ctx)
 	if err != nil {

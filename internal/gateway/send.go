@@ -20,6 +20,8 @@ import (
 var (
 	// errLost means that the upstream session was gone, so that nothing was done.
 	errLost = errors.New("the session at the upstream was gone")
+	// errDoubt means that the upstream refused the call as not authenticated, although the session lives.
+	errDoubt = errors.New("the upstream did not know a session that lives")
 	// errUnknown means that a call may have been carried out or not.
 	errUnknown = errors.New("the outcome of the call is unknown")
 	// errDraining ends waits when the server shuts down.
@@ -192,8 +194,14 @@ func (p *passage) sign(ctx context.Context, status int, raw []byte) error {
 	fault := message.ReadFault(raw)
 	switch {
 	case fault.Kind == "NotAuthenticated" || status == http.StatusUnauthorized:
-		if p.session.Probe(ctx) {
+		switch {
+		case !p.session.Probe(ctx):
+		case p.doubted || fault.Kind != "NotAuthenticated":
 			return nil // it means something else
+		default:
+			// A server that ends a session while it serves calls on it can know the session again a moment later.
+			p.doubted = true
+			return errDoubt
 		}
 	case fault.Kind == "ManagedObjectNotFound" && fault.Object != "" && fault.Object == p.reader:
 		p.session.Lost(fmt.Errorf("a collector of vigate's own is gone: %s", fault.Kind))
