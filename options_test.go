@@ -117,7 +117,7 @@ var constructors = map[string]func(*testing.T){
 		check(t, m.Register(t.Context(), event.By("test"), r))
 	},
 	"internal/filewatch.New": func(*testing.T) {
-		filewatch.New(filewatch.Options{Reload: func() {}}).Check()
+		filewatch.New(filewatch.Options{Reload: func() error { return nil }}).Check()
 	},
 	"internal/gateway.New": func(t *testing.T) {
 		w := newWorld(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -62,16 +63,18 @@ type configuration struct {
 	config.Effective
 	identity  identity.Config
 	upstreams []upstream.Config
+	seen      fs.FileInfo // state of the file before it was read; nil: there is no file
 }
 
 // load reads the configuration. Its error joins all mistakes, and ends the program with the exit code for wrong
 // usage. The result then has the sections as far as they could be read.
 func (in *inputs) load() (configuration, error) {
 	c := configuration{identity: identity.Defaults()}
-	src, err := readConfig(in.path())
+	src, seen, err := readConfig(in.path())
 	if err != nil {
 		return c, err
 	}
+	c.seen = seen
 	c.Effective, err = config.Read(config.Input{
 		File: in.path(), Content: src, Environ: os.Environ(), Flags: given(in.flags), Partial: in.partial,
 	}, c.identity.Section(in.path()), settings.Section(in.path(), &c.upstreams))
@@ -81,20 +84,24 @@ func (in *inputs) load() (configuration, error) {
 	return c, err
 }
 
-func readConfig(path string) ([]byte, error) {
+func readConfig(path string) ([]byte, fs.FileInfo, error) {
 	if path == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
 	defer f.Close()
+	seen, err := f.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
+	}
 	src, err := io.ReadAll(io.LimitReader(f, config.MaxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return src, nil
+	return src, seen, nil
 }
 
 // check reads the configuration and the files that it names, which it only reads. So all mistakes of both are

@@ -49,7 +49,8 @@ are read again. Other keys need a restart.`,
 			err = serve.Run(cmd.Context(), c.Config, serve.Terminal{
 				Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Getenv: os.Getenv, IsTerminal: isTerminal,
 			}, serve.Options{
-				Identity: c.identity, Upstreams: c.upstreams, OpenStore: shared.Open, File: in.path(), Hangup: hangup,
+				Identity: c.identity, Upstreams: c.upstreams, OpenStore: shared.Open,
+				File: in.path(), FileSeen: c.seen, Hangup: hangup,
 				Reread: func() ([]upstream.Config, error) {
 					c, err := in.load()
 					return c.upstreams, err

@@ -5,7 +5,7 @@
 // the files that the server keeps in it, and all directories above it must belong to the server's
 // account or to root, and no other account may write to them. No other account may read the files
 // that contain private keys: with the keys in the store, it could issue tokens for every user.
-// [Open] checks that; [OpenFile] applies the rule for writing to files that an operator names.
+// [Open] checks that; [ReadFile] applies the rule for writing to files that an operator names.
 //
 // The checks go from the root of the file system down. Once a directory has passed, only the
 // server's account and root can replace it, so a path that was checked can't change afterwards.
@@ -14,6 +14,7 @@ package datadir
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -163,10 +164,37 @@ func (d *Dir) Sub(name string, mode fs.FileMode) (*os.Root, error) {
 	return sub, nil
 }
 
-// OpenFile opens a file that an operator has named, for reading. It returns ErrUnsafe if an account
-// other than the server's and root could change the file or what its path leads to. It follows
-// links that no other account can change.
-func OpenFile(path string) (*os.File, error) { return self().openFile(path) }
+// ErrTooLarge means that a file has more bytes than its reader accepts.
+var ErrTooLarge = errors.New("is too large")
+
+// ReadFile reads a file that an operator has named, of at most the given number of bytes. It returns
+// ErrUnsafe if an account other than the server's and root could change the file or what its path
+// leads to. It follows links that no other account can change. Other errors: ErrTooLarge, or the file
+// system's.
+//
+// The state of the file is that from before its content was read. So a change in between is visible
+// by comparison. It is nil if the file could not be opened.
+func ReadFile(path string, most int) ([]byte, fs.FileInfo, error) { return self().readFile(path, most) }
+
+func (j judge) readFile(path string, most int) ([]byte, fs.FileInfo, error) {
+	f, err := j.openFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if err == nil && len(b) > most {
+		err = fmt.Errorf("%s %w: it has more than %d bytes", path, ErrTooLarge, most)
+	}
+	if err != nil {
+		return nil, info, err
+	}
+	return b, info, nil
+}
 
 func (j judge) openFile(path string) (*os.File, error) {
 	path, err := j.follow(path, false, true)

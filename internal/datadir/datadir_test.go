@@ -351,9 +351,9 @@ func TestASubdirectoryHasItsModeAndIsNeverALinkOrAStrangers(t *testing.T) {
 func TestAFileThatAnOperatorNamesIsReadIfNobodyElseCanChangeIt(t *testing.T) {
 	f := newTree(t)
 	open := func(name string) error {
-		file, err := f.judge().openFile(f.path(name))
-		if err == nil {
-			err = file.Close()
+		b, info, err := f.judge().readFile(f.path(name), 1)
+		if err == nil && (string(b) != "x" || info.Size() != 1) {
+			t.Errorf("%s: read %q of %d bytes", name, b, info.Size())
 		}
 		return err
 	}
@@ -391,5 +391,29 @@ func TestASecretThatEverybodyCanReadIsWarnedOf(t *testing.T) {
 		if strings.Contains(log.String(), "can be read by other accounts") != warned {
 			t.Errorf("mode %o: logged %q", mode, log.String())
 		}
+	}
+}
+
+func TestAFileIsReadWholeOrNotAtAll(t *testing.T) {
+	f := newTree(t)
+	for size, most := range map[int]int{0: 0, 1: 1, 2: 2, 3: 2, 70_000: 70_000, 70_001: 70_000} {
+		want := bytes.Repeat([]byte("x"), size)
+		f.must(os.WriteFile(f.path("file"), want, 0o600))
+		got, info, err := ReadFile(f.path("file"), most)
+		if info == nil || info.Size() != int64(size) {
+			t.Errorf("%d bytes: the state is %v", size, info)
+		}
+		if size > most {
+			if !errors.Is(err, ErrTooLarge) || got != nil || !strings.Contains(err.Error(), f.path("file")) {
+				t.Errorf("%d bytes, at most %d: %d bytes, %v", size, most, len(got), err)
+			}
+			continue
+		}
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, at most %d: %d bytes, %v", size, most, len(got), err)
+		}
+	}
+	if _, info, err := ReadFile(f.path("none"), 1); info != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v, %v", info, err)
 	}
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -31,6 +32,9 @@ type Options struct {
 	Reread func() ([]upstream.Config, error)
 	Hangup <-chan os.Signal
 	File   string // the configuration file; empty: none
+	// FileSeen is the state of File when Upstreams was read from it, so that a later change is noticed. If nil, it is
+	// the state in which Open finds the file.
+	FileSeen fs.FileInfo
 	// PasswordGrid is the period of the answers to failed passwords, see login.GateOptions. If 0, it is
 	// 250 ms. If negative, the answers are not delayed.
 	PasswordGrid time.Duration

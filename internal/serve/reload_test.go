@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,10 +26,11 @@ func TestTheConfigurationIsReadAgainWhenItsFileHasChanged(t *testing.T) {
 	write("a: 1\n")
 	var log bytes.Buffer
 	clock, reads := testclock.New(time.Time{}), 0
+	var fault error
 	n := &Node{logger: slog.New(slog.NewTextHandler(&log, nil)), now: clock.Now}
 	r := newReload(n, Options{File: file, Reread: func() ([]upstream.Config, error) {
 		reads++
-		return nil, nil
+		return nil, fault
 	}})
 	for _, step := range []struct {
 		change func()
@@ -39,6 +41,11 @@ func TestTheConfigurationIsReadAgainWhenItsFileHasChanged(t *testing.T) {
 		{func() {}, 1},
 		{func() { _ = os.Remove(file) }, 1}, // it may be about to be replaced
 		{func() { write("a: 333\n") }, 2},
+		{func() { write("a: 4444\n"); fault = errors.New("half of a file") }, 3},
+		{func() {}, 4}, // a failure is tried again
+		{func() { fault = nil }, 4},
+		{func() {}, 5},
+		{func() {}, 5},
 	} {
 		step.change()
 		clock.Advance(filewatch.Period)
@@ -46,7 +53,59 @@ func TestTheConfigurationIsReadAgainWhenItsFileHasChanged(t *testing.T) {
 			t.Fatalf("read %d times, want %d: %v", reads, step.reads, err)
 		}
 	}
-	if n := strings.Count(log.String(), "were read again"); n != 2 {
+	if n := strings.Count(log.String(), "were read again"); n != 3 {
+		t.Errorf("logged %d times: %s", n, log.String())
+	}
+	if n := strings.Count(log.String(), "was not taken over"); n != 1 {
+		t.Errorf("the failure was logged %d times: %s", n, log.String())
+	}
+}
+
+func TestAChangeOfTheConfigurationDuringTheStartIsNoticed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "vigate.yaml")
+	if err := os.WriteFile(file, []byte("a: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("a: 22\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clock, reads := testclock.New(time.Time{}), 0
+	n := &Node{logger: slog.New(slog.DiscardHandler), now: clock.Now}
+	r := newReload(n, Options{File: file, FileSeen: read, Reread: func() ([]upstream.Config, error) {
+		reads++
+		return nil, nil
+	}})
+	for range 3 {
+		clock.Advance(filewatch.Period)
+		if err := r.look(t.Context()); err != nil || reads != 1 {
+			t.Fatalf("read %d times, want once: %v", reads, err)
+		}
+	}
+}
+
+func TestAChangeThatNeedsARestartIsToldOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "vigate.yaml")
+	var log bytes.Buffer
+	clock, reads := testclock.New(time.Time{}), 0
+	n := &Node{logger: slog.New(slog.NewTextHandler(&log, nil)), now: clock.Now}
+	r := newReload(n, Options{File: file, Reread: func() ([]upstream.Config, error) {
+		reads++
+		return []upstream.Config{{Name: "new"}}, nil
+	}})
+	if err := os.WriteFile(file, []byte("a: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		clock.Advance(filewatch.LongestPause)
+		if err := r.look(t.Context()); err != nil || reads != 1 {
+			t.Fatalf("read %d times, want once: %v", reads, err)
+		}
+	}
+	if n := strings.Count(log.String(), "upstream new is new: it needs a restart"); n != 1 {
 		t.Errorf("logged %d times: %s", n, log.String())
 	}
 }

@@ -87,6 +87,9 @@ func OpenCertificate(cfg CertificateConfig) (*Certificate, error) {
 	}
 	c.watch = filewatch.New(filewatch.Options{
 		Paths: []string{c.certFile, c.keyFile}, Now: c.now, Stat: c.stat, Reload: c.reload,
+		Failed: func(err error) {
+			c.logger.Error("certificate files changed but can't be used, the old certificate stays", "err", err)
+		},
 	})
 	p, err := c.loadPair()
 	if err != nil {
@@ -143,18 +146,15 @@ func (c *Certificate) current() *pair {
 }
 
 // reload reads the files again, because they have changed.
-func (c *Certificate) reload() {
+func (c *Certificate) reload() error {
 	p, err := c.loadPair()
-	if err != nil {
-		c.logger.Error("certificate files changed but can't be used, the old certificate stays", "err", err)
-		return
-	}
-	if p.sha256 == c.pair.Load().sha256 {
-		return
+	if err != nil || p.sha256 == c.pair.Load().sha256 {
+		return err
 	}
 	c.pair.Store(p)
 	c.logger.Info("certificate reloaded", "file", c.certFile, "sha256", fmt.Sprintf("%X", p.sha256))
 	c.warn(p)
+	return nil
 }
 
 // warn logs what is unwise about the pair. An expired certificate is still served: clients that pin

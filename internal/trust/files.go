@@ -6,15 +6,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/filewatch"
 )
 
 // Files loads authorities and revocation lists from files and reloads them when the files change. A
@@ -22,85 +21,49 @@ import (
 // the previous state stays in force.
 type Files struct {
 	authorities, revocations []string
-	now                      func() time.Time
 	logger                   *slog.Logger
-
-	current atomic.Pointer[Authorities]
-	next    atomic.Int64 // when to check the files again, Unix nanoseconds
-	// loading is held by the one caller that checks the files. It guards seen.
-	loading atomic.Bool
-	seen    []fs.FileInfo // nil entries are missing files
+	watch                    *filewatch.Watch
+	current                  atomic.Pointer[Authorities]
 }
 
-const (
-	checkPeriod = time.Second
-	maxFile     = 16 << 20 // bytes of a file of certificates or revocations
-)
+const maxFile = 16 << 20 // bytes of a file of certificates or revocations
 
 // Open reads the authorities of client certificates (PEM) and their revocation lists (PEM or DER)
 // from files. It returns an error for a list that none of the authorities issued, because that list
 // would revoke nothing.
 func Open(authorities, revocations []string, now func() time.Time, logger *slog.Logger) (*Files, error) {
-	f := &Files{authorities: authorities, revocations: revocations, now: now, logger: logger}
-	f.seen = f.stamps()
+	f := &Files{authorities: authorities, revocations: revocations, logger: logger}
+	f.watch = filewatch.New(filewatch.Options{
+		Paths: slices.Concat(authorities, revocations), Now: now, Reload: f.reload,
+		Failed: func(err error) {
+			logger.Error("the changed authorities or revocation lists can't be used: the previous ones stay in force",
+				"err", err)
+		},
+	})
 	loaded, err := f.load()
 	if err != nil {
 		return nil, err
 	}
 	f.current.Store(&loaded)
-	f.next.Store(now().Add(checkPeriod).UnixNano())
 	return f, nil
 }
 
 // Current returns the authorities in force. About once a second it checks whether the files have
 // changed.
 func (f *Files) Current() Authorities {
-	now := f.now()
-	if now.UnixNano() >= f.next.Load() && f.loading.CompareAndSwap(false, true) {
-		f.next.Store(now.Add(checkPeriod).UnixNano())
-		f.reload()
-		f.loading.Store(false)
-	}
+	f.watch.Check()
 	return *f.current.Load()
 }
 
-// reload reloads the files if they have changed. The caller holds loading.
-func (f *Files) reload() {
-	found := f.stamps()
-	if slices.EqualFunc(found, f.seen, sameFile) {
-		return
-	}
-	// The stamps were taken before the files are read. So a change in between is noticed at the
-	// next check.
-	f.seen = found
+// reload reads the files again, because one of them has changed.
+func (f *Files) reload() error {
 	loaded, err := f.load()
 	if err != nil {
-		f.logger.Error("the changed authorities or revocation lists can't be used: the previous ones stay in force",
-			"err", err)
-		return
+		return err
 	}
 	f.current.Store(&loaded)
 	f.logger.Info("trust reloaded", "authorities", f.authorities, "revocations", f.revocations)
-}
-
-func (f *Files) stamps() []fs.FileInfo {
-	all := make([]fs.FileInfo, 0, len(f.authorities)+len(f.revocations))
-	for _, path := range slices.Concat(f.authorities, f.revocations) {
-		info, err := os.Stat(path)
-		if err != nil {
-			info = nil
-		}
-		all = append(all, info)
-	}
-	return all
-}
-
-// sameFile reports whether a file is unchanged. A missing file is nil.
-func sameFile(a, b fs.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return nil
 }
 
 func (f *Files) load() (Authorities, error) {
@@ -117,7 +80,7 @@ func (f *Files) load() (Authorities, error) {
 		return Authorities{}, fmt.Errorf("read authorities: %w", err)
 	}
 	for _, path := range f.revocations {
-		b, err := read(path)
+		b, _, err := read(path)
 		if err != nil {
 			return Authorities{}, err
 		}
@@ -139,7 +102,7 @@ func (f *Files) load() (Authorities, error) {
 // may be able to change the file, because its certificates decide who gets in. It ignores everything else in
 // the file, such as comments and keys: a missing certificate only means that somebody is refused.
 func ReadCertificates(path string) ([]*x509.Certificate, error) {
-	b, err := read(path)
+	b, _, err := read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -225,18 +188,10 @@ func parseRevocations(b []byte) ([]*x509.RevocationList, error) {
 	return lists, nil
 }
 
-func read(path string) ([]byte, error) {
-	f, err := datadir.OpenFile(path)
+func read(path string) ([]byte, fs.FileInfo, error) {
+	b, info, err := datadir.ReadFile(path, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("read trust: %w", err)
+		return nil, info, fmt.Errorf("read trust: %w", err)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read trust: %w", err)
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("read trust: %s has more than %d bytes", path, maxFile)
-	}
-	return b, nil
+	return b, info, nil
 }

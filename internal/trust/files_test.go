@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/trust/trusttest"
 )
@@ -171,9 +172,9 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	} {
 		f.log.Reset()
 		f.write(f.crl, text)
-		f.clock.Advance(2 * checkPeriod)
+		f.clock.Advance(2 * filewatch.Period)
 		want(name, true, false)
-		f.clock.Advance(2 * checkPeriod)
+		f.clock.Advance(2 * filewatch.Period)
 		want(name, true, false)
 		if n := strings.Count(f.log.String(), "the previous ones stay in force"); n != 1 {
 			t.Errorf("%s: logged %d times: %s", name, n, f.log.String())
@@ -182,18 +183,18 @@ func TestChangedRevocationListsAreReadAgainAndBadOnesLeaveTheOldInForce(t *testi
 	if err := os.Remove(f.crl); err != nil {
 		t.Fatal(err)
 	}
-	f.clock.Advance(2 * checkPeriod)
+	f.clock.Advance(2 * filewatch.Period)
 	want("no list", true, false)
 	f.log.Reset()
 	f.write(f.crl, string(a.list(now, second)))
 	want("within the second", true, false)
-	f.clock.Advance(2 * checkPeriod)
+	f.clock.Advance(2 * filewatch.Period)
 	want("the new list", false, true)
 	if !strings.Contains(f.log.String(), "reloaded") {
 		t.Errorf("logged: %s", f.log.String())
 	}
 	f.write(f.ca, block("CERTIFICATE", stranger.Cert.Raw)) // the list is of none of these
-	f.clock.Advance(2 * checkPeriod)
+	f.clock.Advance(2 * filewatch.Period)
 	want("other authorities", false, true)
 }
 
@@ -226,7 +227,7 @@ func TestAFileThatOthersCouldChangeIsRefused(t *testing.T) {
 	if err := os.Chmod(f.ca, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	f.clock.Advance(2 * checkPeriod)
+	f.clock.Advance(2 * filewatch.Period)
 	if err := files.Current().Check([]*x509.Certificate{other}, now); err == nil {
 		t.Error("a stranger's authority is trusted from a file that others can write")
 	}
@@ -235,5 +236,13 @@ func TestAFileThatOthersCouldChangeIsRefused(t *testing.T) {
 	}
 	if !strings.Contains(f.log.String(), "the previous ones stay in force") {
 		t.Errorf("logged: %s", f.log.String())
+	}
+	// As soon as nobody else can write the file, it is used, although its content has not changed.
+	if err := os.Chmod(f.ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.Advance(2 * filewatch.Period)
+	if err := files.Current().Check([]*x509.Certificate{other}, now); err != nil {
+		t.Errorf("after the mode was mended: %v", err)
 	}
 }

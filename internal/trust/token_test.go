@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vigate/vigate/internal/filewatch"
 )
 
 func TestATokenIsThatOfItsFile(t *testing.T) {
@@ -48,12 +50,12 @@ func TestATokenIsThatOfItsFile(t *testing.T) {
 	}
 	// A change is in force within a second, and a mistake changes nothing.
 	write(second)
-	now = now.Add(checkPeriod)
+	now = now.Add(filewatch.Period)
 	if !token.Is(second) || token.Is(first) {
 		t.Error("the new token is not in force")
 	}
 	write("bad")
-	now = now.Add(checkPeriod)
+	now = now.Add(filewatch.Period)
 	if !token.Is(second) || token.Is("bad") {
 		t.Error("after a mistake the token has changed")
 	}
@@ -86,7 +88,7 @@ func TestATokenThatEverybodyCanReadIsWarnedOf(t *testing.T) {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
-	now = now.Add(checkPeriod)
+	now = now.Add(filewatch.Period)
 	if !opened.Is(token) {
 		t.Error("the token is refused")
 	}

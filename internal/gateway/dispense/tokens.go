@@ -7,13 +7,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/vigate/vigate/internal/datadir"
+	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/secret"
 )
@@ -24,7 +24,8 @@ const (
 )
 
 // Tokens are the tokens in a file: a line for each with a name and the token's SHA-256 in hex. Empty lines
-// and lines that begin with # are ignored. The file is read again when it has changed.
+// and lines that begin with # are ignored. Each request looks whether the file has changed, and then reads it again.
+// So a token is refused as soon as it is removed. A filewatch.Watch would look once a second.
 type Tokens struct {
 	name string
 
@@ -79,33 +80,19 @@ func (t *Tokens) current(ctx context.Context) ([]entry, error) {
 		t.seen = nil
 		return nil, fmt.Errorf("read tokens: %w", err)
 	}
-	if t.seen == nil || !same(t.seen, info) {
+	if t.seen == nil || !filewatch.Same(t.seen, info) {
 		t.all, t.seen, t.err = read(t.name)
 	}
 	return t.all, t.err
 }
 
-// same reports whether a file has not changed since.
-func same(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && a.Mode() == b.Mode()
-}
-
 func read(name string) ([]entry, os.FileInfo, error) {
-	f, err := datadir.OpenFile(name)
+	b, info, err := datadir.ReadFile(name, maxFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read tokens: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat() // before the content, so that a change while it is read is seen
-	if err != nil {
-		return nil, nil, fmt.Errorf("read tokens: %w", err)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("it has more than %d bytes", maxFile)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read tokens of %s: %w", name, err)
+		if !errors.Is(err, datadir.ErrTooLarge) {
+			info = nil // the next request tries again: the file may be readable then
+		}
+		return nil, info, fmt.Errorf("read tokens: %w", err)
 	}
 	all, err := parse(b)
 	if err != nil {

@@ -3,7 +3,6 @@ package sspi
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -40,7 +39,9 @@ type keytabFile struct {
 
 func openKeytab(path string, now func() time.Time, logger *slog.Logger) (*keytabFile, error) {
 	f := &keytabFile{path: path, logger: logger}
-	f.watch = filewatch.New(filewatch.Options{Paths: []string{path}, Now: now, Reload: f.reload})
+	f.watch = filewatch.New(filewatch.Options{Paths: []string{path}, Now: now, Reload: f.load, Failed: func(err error) {
+		f.logger.Error("the changed keytab can't be used: the previous keys stay in force", "err", err)
+	}})
 	if err := f.load(); err != nil {
 		return nil, err
 	}
@@ -66,30 +67,14 @@ func (f *keytabFile) has(realm string) bool {
 	return slices.ContainsFunc(*f.keys.Load(), func(k serviceKey) bool { return k.realm == realm })
 }
 
-// reload reads the file again, because it has changed.
-func (f *keytabFile) reload() {
-	if err := f.load(); err != nil {
-		f.logger.Error("the changed keytab can't be used: the previous keys stay in force", "err", err)
-	}
-}
-
 // load reads the file.
 func (f *keytabFile) load() error {
-	file, err := datadir.OpenFile(f.path)
+	b, info, err := datadir.ReadFile(f.path, maxKeytab)
+	if info != nil {
+		datadir.WarnOfReaders(f.path, info, f.logger)
+	}
 	if err != nil {
 		return fmt.Errorf("read keytab: %w", err)
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.Mode().Perm()&0o007 != 0 {
-		f.logger.Warn("a keytab can be read by other accounts, which can then log in as anybody",
-			"file", f.path, "mode", info.Mode().String())
-	}
-	b, err := io.ReadAll(io.LimitReader(file, maxKeytab+1))
-	if err != nil {
-		return fmt.Errorf("read keytab: %w", err)
-	}
-	if len(b) > maxKeytab {
-		return fmt.Errorf("read keytab: %s has more than %d bytes", f.path, maxKeytab)
 	}
 	keys, weak, err := readKeytab(b)
 	if err != nil {

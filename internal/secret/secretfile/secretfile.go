@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/vigate/vigate/internal/datadir"
@@ -24,24 +23,20 @@ const maxSize = 4096
 // datadir.ErrUnsafe. It accepts a file that other accounts can read, with a warning, because systems that
 // distribute secrets create such files. No error contains the secret.
 func Read(path, what string, logger *slog.Logger) (secret.Text, error) {
-	f, err := datadir.OpenFile(path)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("read %s: %w", what, err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil {
+	b, info, err := datadir.ReadFile(path, maxSize+len("\r\n"))
+	if info != nil {
 		datadir.WarnOfReaders(path, info, logger)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSize+3))
-	if err != nil {
+	tooLarge := errors.Is(err, datadir.ErrTooLarge)
+	if err != nil && !tooLarge {
 		return secret.Text{}, fmt.Errorf("read %s: %w", what, err)
 	}
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	switch {
+	case tooLarge || len(b) > maxSize:
+		err = fmt.Errorf("has more than %d bytes", maxSize)
 	case len(b) == 0:
 		err = errors.New("is empty")
-	case len(b) > maxSize:
-		err = fmt.Errorf("has more than %d bytes", maxSize)
 	default:
 		return secret.New(string(b)), nil
 	}

@@ -15,7 +15,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -153,15 +152,7 @@ func (e *thumbprintError) Error() string {
 // readFile reads a file of authorities. An account that can change it decides which server gets the
 // passwords, so other accounts must not be able to.
 func readFile(name string) ([]byte, error) {
-	f, err := datadir.OpenFile(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxCA+1))
-	if err == nil && len(b) > maxCA {
-		err = fmt.Errorf("%s has more than %d bytes", name, maxCA)
-	}
+	b, _, err := datadir.ReadFile(name, maxCA)
 	return b, err
 }
 
