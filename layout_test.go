@@ -452,6 +452,7 @@ var large = map[string]struct {
 	"bench":             {3400, "it is one program that is not shipped; its reusable parts are packages"},
 	"client":            {2600, "users import one package; the codec is not exported"},
 	"internal/event":    {2100, "one sequence of events in memory, which only its queries know"},
+	"internal/gateway":  {2100, "a call that is passed on is one state, from its admission to the end of its answer"},
 	"internal/locale":   {4200, "each language has its texts in one file, with one line for each text"},
 	"internal/property": {2450, "a collector, its filters and views are the state of one managed object"},
 	"internal/server":   {2500, "listeners, limits and shutdown share the state of connections"},

@@ -262,7 +262,8 @@ func TestACallThatALivingSessionIsRefusedIsMadeOnceMore(t *testing.T) {
 	d := newDouble(t)
 	s := stage(t, d, "")
 	owner, reader := s.login(1), s.login(2)
-	v, err := view.NewManager(owner.Client.Client).CreateContainerView(s.ctx(), owner.ServiceContent.RootFolder, nil, true)
+	root := owner.ServiceContent.RootFolder
+	v, err := view.NewManager(owner.Client.Client).CreateContainerView(s.ctx(), root, nil, true)
 	s.must(err)
 	for name, c := range map[string]*client{"a client that owns a view": owner, "one that owns nothing": reader} {
 		before, logins := d.count("PowerOffVM_Task"), d.count("Login")
