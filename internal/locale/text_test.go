@@ -17,7 +17,8 @@ var sameAsEnglish = map[string][]string{
 		"group.System.label", "role.Admin.label"},
 	"es": {"category.error", "console.no", "group.Global.label"},
 	"fr": {"console.client", "console.sessions", "console.summary", "console.type", "console.version",
-		"group.Extension.label", "group.Global.label", "group.Sessions.label", "privilege.Sessions.GlobalMessage.label"},
+		"group.Extension.label", "group.Global.label", "group.Sessions.label",
+		"privilege.Sessions.GlobalMessage.label"},
 	"it": {"console.account", "console.client", "console.no", "console.password"},
 }
 
