@@ -61,6 +61,10 @@ unit:
 	@printf '%s\n' $(filter-out .,$(MODULES)) | xargs -P 2 -I % bash -c 'race=-race; case " $(PROCESS) " in *" % "*) race=;; esac; \
 	  cd % && exec $(CURDIR)/scripts/gotest $$race -vet=off -shuffle=on -timeout 60m ./...'
 
+reference:
+	go test -count=1 -run 'TestThePagesOfTheReference' . -update
+	go test -count=1 -run 'TestThePageOfTheCommands' ./cmd/vigate -update
+
 fuzz:
 	./scripts/fuzz $(FUZZTIME)
 

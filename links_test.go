@@ -72,3 +72,40 @@ func TestSectionsThatDocumentsNameAreThere(t *testing.T) {
 		t.Errorf("only %d sections are named", named)
 	}
 }
+
+var (
+	makeComment = regexp.MustCompile(`(?m)^# .*?\bmake ([a-z-]+)`)
+	makePhony   = regexp.MustCompile(`(?m)^\.PHONY: (.*)$`)
+	makeNamed   = regexp.MustCompile("`make ([a-z-]+)")
+	makeRule    = regexp.MustCompile(`(?m)^([a-z-]+):( [a-z]|\n\t)`) // it does something, or other rules do
+)
+
+func TestEachTargetOfMakeThatIsNamedHasARule(t *testing.T) {
+	makefile := readText(t, "Makefile")
+	has := map[string]bool{}
+	for _, m := range makeRule.FindAllStringSubmatch(makefile, -1) {
+		has[m[1]] = true
+	}
+	named := map[string]string{} // and where
+	for _, m := range makeComment.FindAllStringSubmatch(makefile, -1) {
+		named[m[1]] = "a comment of the Makefile"
+	}
+	for _, m := range makePhony.FindAllStringSubmatch(makefile, -1) {
+		for target := range strings.FieldsSeq(m[1]) {
+			named[target] = ".PHONY"
+		}
+	}
+	for _, path := range documents(t) {
+		for _, m := range makeNamed.FindAllStringSubmatch(readText(t, path), -1) {
+			named[m[1]] = path
+		}
+	}
+	if len(named) < 10 {
+		t.Fatalf("only %d targets are named", len(named))
+	}
+	for target, where := range named {
+		if !has[target] {
+			t.Errorf("%s names make %s, which has no rule", where, target)
+		}
+	}
+}
