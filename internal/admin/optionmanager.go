@@ -34,7 +34,7 @@ var optionErrors = []vim.Mapping{
 		return vim.NewFault(&types.InvalidName{Name: unknown.Name}, err)
 	}),
 	vim.MapType(func(invalid *setting.InvalidError, err error) *vim.Fault {
-		return vim.InvalidArgument(invalid.Name, err)
+		return vim.BadArgument(invalid.Name, invalid.Reason, err)
 	}),
 }
 

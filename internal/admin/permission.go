@@ -80,7 +80,7 @@ func (a *api) wantedPermissions(
 				errors.New("not the entity on which the permissions are set"))
 		}
 		if !grantable(p.RoleId) {
-			return nil, vim.InvalidArgument("permission.roleId", errors.New("the role can't be granted"))
+			return nil, vim.BadArgument("permission.roleId", "is of a role that can't be granted", nil)
 		}
 		name, err := a.principal(ctx, p.Principal, p.Group)
 		if errors.Is(err, principal.ErrInvalid) {
@@ -151,7 +151,7 @@ func (a *api) mergePermissions(ctx context.Context, c *vim.Call, r *types.MergeP
 	c.Note("from", strconv.Itoa(int(r.SrcRoleId)))
 	c.Note("to", strconv.Itoa(int(r.DstRoleId)))
 	if !grantable(r.DstRoleId) {
-		return vim.InvalidArgument("dstRoleId", errors.New("the role can't be granted"))
+		return vim.BadArgument("dstRoleId", "is of a role that can't be granted", nil)
 	}
 	return a.Access.MergePermissions(ctx, a.grantor(ctx, c), r.SrcRoleId, r.DstRoleId)
 }

@@ -8,6 +8,7 @@ var english = map[string]string{
 	"fault.ExtendedFault":              "A fault that is specific to this server occurred.",
 	"fault.InvalidArgument":            "A specified parameter was not correct: %[1]s",
 	"fault.InvalidArgument.length":     "A specified parameter was not correct: %[1]s: it must have at least %[2]s characters and at most %[3]s bytes",
+	"fault.InvalidArgument.reason":     "A specified parameter was not correct: %[1]s %[2]s",
 	"fault.InvalidClientCertificate":   "The client certificate is not valid.",
 	"fault.InvalidCollectorVersion":    "The version of the collector is not valid.",
 	"fault.InvalidEvent":               "The event is not valid.",

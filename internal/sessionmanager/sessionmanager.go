@@ -176,6 +176,6 @@ var sessionErrors = []vim.Mapping{
 		return f
 	}),
 	vim.MapType(func(invalid *setting.InvalidError, err error) *vim.Fault {
-		return vim.InvalidArgument(invalid.Name, err)
+		return vim.BadArgument(invalid.Name, invalid.Reason, err)
 	}),
 }

@@ -2,7 +2,6 @@ package sessionmanager
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"strings"
 
@@ -69,7 +68,7 @@ func (m *manager) acquireGenericServiceTicket(
 	case *types.SessionManagerVmomiServiceRequestSpec:
 		t.Id, err = m.vmomiTicket(ctx, c, spec)
 	default:
-		err = vim.InvalidArgument("spec", errors.New("a kind of service that tickets are not issued for"))
+		err = vim.BadArgument("spec", "is of a kind of service that tickets are not issued for", nil)
 	}
 	return t, err
 }
@@ -79,11 +78,11 @@ func (m *manager) httpTicket(
 ) (string, error) {
 	method, ok := httpMethods[spec.Method]
 	if !ok {
-		return "", vim.InvalidArgument("spec.method", errors.New("not an HTTP method of the API"))
+		return "", vim.BadArgument("spec.method", "is not an HTTP method of the API", nil)
 	}
 	u, err := url.Parse(spec.Url)
 	if err != nil || len(spec.Url) > 8192 || u.Opaque != "" || !strings.HasPrefix(u.EscapedPath(), "/") {
-		return "", vim.InvalidArgument("spec.url", errors.New("not an absolute URL or path"))
+		return "", vim.BadArgument("spec.url", "is not an absolute URL or path", nil)
 	}
 	ticket, err := m.domain.Sessions.AcquireHTTPTicket(ctx, c.Session, method, u.RequestURI())
 	return ticket.Reveal(), err
@@ -96,7 +95,7 @@ func (m *manager) vmomiTicket(
 ) (string, error) {
 	const prefix = "vim.sessionmanager."
 	if name := strings.TrimPrefix(strings.ToLower(spec.Method), prefix); name != "clonesession" {
-		return "", vim.InvalidArgument("spec.method", errors.New("only cloneSession"))
+		return "", vim.BadArgument("spec.method", "is not cloneSession, the only method with tickets", nil)
 	}
 	if c.Session == nil {
 		return "", vim.NotAuthenticated(c.Object, vim.View)

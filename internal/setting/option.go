@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -109,7 +110,7 @@ func (o *option) set(v *Values, value any) error {
 		return o.setNumber(v, r.Int())
 	case r.CanUint():
 		if r.Uint() > math.MaxInt64 {
-			return o.invalid("is out of range")
+			return o.outOfBounds()
 		}
 		return o.setNumber(v, int64(r.Uint()))
 	case r.Kind() == reflect.String:
@@ -158,31 +159,34 @@ func (o *option) setText(v *Values, s string) error {
 		return nil
 	}
 	if len(s) > 32 {
-		return o.invalid("is not a number")
+		return o.outOfBounds()
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return o.setNumber(v, n)
 	}
 	if o.unit == 0 {
-		return o.invalid("is not a whole number")
+		return o.outOfBounds()
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return o.invalid(`is neither a whole number nor a time such as "90s"`)
+		return o.outOfBounds()
 	}
 	return o.setDuration(v, d)
 }
 
-// outOfBounds returns an error with the range that clients may set.
+// outOfBounds returns an error with the values that clients may set.
 func (o *option) outOfBounds() error {
-	b, whole := o.clients, func(n int64) string { return strconv.FormatInt(n, 10) }
-	switch o.at(new(Values)).(type) {
-	case *time.Duration:
-		return o.invalid("is not from " + time.Duration(b.min).String() + " to " + time.Duration(b.max).String())
-	case *int:
-		return o.invalid("is not from " + whole(b.min) + " to " + whole(b.max))
+	d := o.definition(new(Values))
+	span := fmt.Sprintf("%d to %d", d.Min, d.Max)
+	switch {
+	case !d.Number:
+		return o.invalid("is not a text of " + span + " bytes")
+	case o.unit == 0:
+		return o.invalid("is not a whole number from " + span)
+	case o.unit == time.Minute:
+		return o.invalid("is not a time of " + span + ` minutes: a number of minutes, or a text such as "90s"`)
 	}
-	return o.invalid("is not " + whole(b.min) + " to " + whole(b.max) + " bytes")
+	return o.invalid("is not a time of " + span + ` seconds: a number of seconds, or a text such as "90s"`)
 }
 
 func (o *option) definition(base *Values) Definition {

@@ -97,6 +97,12 @@ func InvalidArgument(property string, cause error) *Fault {
 	return NewFault(&types.InvalidArgument{InvalidProperty: property}, cause, property)
 }
 
+// BadArgument is InvalidArgument with a reason that is sent to the caller. The reason follows the argument's path, as
+// in "is not an absolute URL", and must not repeat bytes of the request that could be a secret.
+func BadArgument(property, reason string, cause error) *Fault {
+	return InvalidArgument(property, cause).Saying("reason", reason)
+}
+
 // InvalidRequest says why the request can't be understood. The reason is sent to the caller. It must
 // only be about the caller's own bytes, and must not repeat bytes that could be a secret.
 func InvalidRequest(reason string) *Fault {
