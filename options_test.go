@@ -180,7 +180,7 @@ var constructors = map[string]func(*testing.T){
 		s.Close()
 	},
 	"internal/identity.Try": func(t *testing.T) {
-		if found := identity.Try(t.Context(), identity.Config{}); len(found) != 0 {
+		if found := identity.Try(t.Context(), identity.Config{}, nil); len(found) != 0 {
 			t.Errorf("found %v", found)
 		}
 	},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -46,9 +47,12 @@ func configCheckCommand() *cobra.Command {
 same environment and flags. Only the data directory may be missing.
 
 Every mistake is printed on a line of its own, with its place, and the exit code
-is 2. That includes mistakes in the files that the configuration names. Without
-a mistake, each identity source is tried: keys, certificates and servers are
-read, and service accounts log in. For each source, one line says what it is
+is 2. That includes mistakes in the files that the configuration names. A
+warning, such as that everybody can read a file with a secret, is printed as the
+server would log it, and does not change the exit code.
+
+Without a mistake, each identity source is tried: keys, certificates and servers
+are read, and service accounts log in. For each source, one line says what it is
 for, and the next line what it answered. If a source fails, the exit code is 1.
 No user logs in, and nothing is changed.
 
@@ -62,7 +66,8 @@ counts its own. Use --offline to try nothing.`,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.fileArgument(args)
-			c, err := in.check()
+			logger := warnings(cmd.ErrOrStderr())
+			c, err := in.check(logger)
 			if err != nil {
 				return err
 			}
@@ -72,7 +77,7 @@ counts its own. Use --offline to try nothing.`,
 				return nil
 			}
 			known := readAttempts(os.LookupEnv)
-			return errors.Join(tryIdentity(cmd.Context(), out, c.identity),
+			return errors.Join(tryIdentity(cmd.Context(), out, c.identity, logger),
 				tryUpstreams(cmd.Context(), out, c.upstreams, known.book), known.save())
 		},
 	}
@@ -133,7 +138,7 @@ func configExampleCommand() *cobra.Command {
 
 // tryUpstreams prints what each upstream answers.
 func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config, book *note.Book) error {
-	opened, err := openUpstreams(all, book)
+	opened, err := openUpstreams(all, book, slog.New(slog.DiscardHandler)) // the results are printed
 	if err != nil {
 		return err
 	}
@@ -169,9 +174,9 @@ func tryUpstreams(ctx context.Context, out io.Writer, all []upstream.Config, boo
 }
 
 // tryIdentity prints what each identity source answers.
-func tryIdentity(ctx context.Context, out io.Writer, c identity.Config) error {
+func tryIdentity(ctx context.Context, out io.Writer, c identity.Config, logger *slog.Logger) error {
 	failed := 0
-	for _, f := range identity.Try(ctx, c) {
+	for _, f := range identity.Try(ctx, c, logger) {
 		result := "ok: " + f.Found
 		if f.Err != nil {
 			failed++
@@ -183,6 +188,35 @@ func tryIdentity(ctx context.Context, out io.Writer, c identity.Config) error {
 		return fmt.Errorf("%d of the identity sources failed", failed)
 	}
 	return nil
+}
+
+// warnings returns a logger that prints warnings and errors as a server logs them, without the time. It prints each
+// line once, because a file may be read several times.
+func warnings(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(&once{w, map[string]bool{}}, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// once is a writer of lines that leaves out those that it has written before. Its one user, the handler of a log,
+// writes one line at a time.
+type once struct {
+	io.Writer
+	seen map[string]bool
+}
+
+func (o *once) Write(line []byte) (int, error) {
+	if o.seen[string(line)] {
+		return len(line), nil
+	}
+	o.seen[string(line)] = true
+	return o.Writer.Write(line)
 }
 
 // sectionExamples are the sections of the file, for 'vigate config example'.

@@ -15,8 +15,11 @@ import (
 
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/config"
+	"github.com/vigate/vigate/internal/gateway/dispense"
 	"github.com/vigate/vigate/internal/identity"
+	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/serve"
+	"github.com/vigate/vigate/internal/serve/shared"
 	"github.com/vigate/vigate/internal/server"
 	"github.com/vigate/vigate/internal/trust"
 	"github.com/vigate/vigate/internal/upstream"
@@ -105,8 +108,8 @@ func readConfig(path string) ([]byte, fs.FileInfo, error) {
 }
 
 // check reads the configuration and the files that it names, which it only reads. So all mistakes of both are
-// reported together.
-func (in *inputs) check() (configuration, error) {
+// reported together. What is unwise about the files is logged.
+func (in *inputs) check(logger *slog.Logger) (configuration, error) {
 	c, err := in.load()
 	var all []error
 	if err != nil {
@@ -115,8 +118,8 @@ func (in *inputs) check() (configuration, error) {
 			return c, err // there is no such file
 		}
 	}
-	all = append(all, c.files()...)
-	if sources, err := identity.Open(c.identity, nil, nil); err == nil {
+	all = append(all, c.files(logger)...)
+	if sources, err := identity.Open(c.identity, nil, logger); err == nil {
 		sources.Close()
 	} else {
 		all = append(all, command.Mistakes(command.Mistaken(err))...)
@@ -125,9 +128,10 @@ func (in *inputs) check() (configuration, error) {
 	for _, u := range c.upstreams {
 		if len(u.Check()) == 0 {
 			sound = append(sound, u)
+			all = append(all, c.front(u, logger)...)
 		}
 	}
-	if _, err := openUpstreams(sound, nil); err != nil {
+	if _, err := openUpstreams(sound, nil, logger); err != nil {
 		all = append(all, command.Mistakes(command.Mistaken(err))...)
 	}
 	if len(all) > 0 {
@@ -137,38 +141,68 @@ func (in *inputs) check() (configuration, error) {
 }
 
 // files returns the mistakes in the files that keys name.
-func (c configuration) files() []error {
+func (c configuration) files(logger *slog.Logger) []error {
 	var all []error
 	wrong := func(key string, err error) {
 		if err != nil {
 			all = append(all, &config.Error{From: c.Origin(key), Key: key, Problem: "can't be used: " + err.Error()})
 		}
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	if c.TLSCert != "" && c.TLSKey != "" {
-		_, err := server.OpenCertificate(server.CertificateConfig{
-			CertFile: c.TLSCert, KeyFile: c.TLSKey, Logger: quiet,
-		})
-		wrong("tls-cert", err)
-	}
-	_, err := trust.Open(c.ClientCA, nil, time.Now, quiet)
+	wrong("tls-cert", checkPair(c.TLSCert, c.TLSKey, logger))
+	_, err := trust.Open(c.ClientCA, nil, time.Now, logger)
 	if wrong("client-ca", err); err == nil {
-		_, err = trust.Open(c.ClientCA, c.ClientCRL, time.Now, quiet)
+		_, err = trust.Open(c.ClientCA, c.ClientCRL, time.Now, logger)
 		wrong("client-crl", err)
 	}
-	_, err = trust.Open(c.AdminClientCA, nil, time.Now, quiet)
+	_, err = trust.Open(c.AdminClientCA, nil, time.Now, logger)
 	wrong("admin-client-ca", err)
 	if c.AdminTokenFile != "" {
-		_, err = trust.OpenToken(c.AdminTokenFile, time.Now, quiet)
+		_, err = trust.OpenToken(c.AdminTokenFile, time.Now, logger)
 		wrong("admin-token-file", err)
 	}
-	for _, f := range []struct{ key, path string }{
-		{"etcd-ca", c.Etcd.CA}, {"etcd-cert", c.Etcd.Cert}, {"etcd-key", c.Etcd.Key},
-		{"etcd-password-file", c.Etcd.PasswordFile},
-	} {
-		if f.path != "" {
-			_, err := os.Stat(f.path)
-			wrong(f.key, err)
+	// After the first start the file should be gone, and a server does not read it.
+	if _, err := os.Stat(c.AdminPasswordFile); err == nil {
+		if _, err := secretfile.Read(c.AdminPasswordFile, "administrator's password", logger); err != nil {
+			logger.Warn("the password for the first start can't be used", "err", err)
+		}
+	}
+	_, err = shared.Authorities(c.Etcd)
+	wrong("etcd-ca", err)
+	if c.Etcd.Cert != "" && c.Etcd.Key != "" {
+		_, err = shared.Certificates(c.Etcd, logger)
+		wrong("etcd-cert", err)
+	}
+	if c.Etcd.User != "" && c.Etcd.PasswordFile != "" {
+		_, err = shared.Password(c.Etcd, logger)
+		wrong("etcd-password-file", err)
+	}
+	return all
+}
+
+// checkPair reads a certificate of the server or of a front, unless one of its two files is not configured.
+func checkPair(certFile, keyFile string, logger *slog.Logger) error {
+	if certFile == "" || keyFile == "" {
+		return nil
+	}
+	_, err := server.OpenCertificate(server.CertificateConfig{CertFile: certFile, KeyFile: keyFile, Logger: logger})
+	return err
+}
+
+// front returns the mistakes in the files that only the front of an upstream uses.
+func (c configuration) front(u upstream.Config, logger *slog.Logger) []error {
+	var all []error
+	if err := checkPair(u.TLSCert, u.TLSKey, logger); err != nil {
+		all = append(all, u.Wrong("tls-cert", "can't be used: %v", err))
+	}
+	for _, d := range u.Dispense {
+		if len(d.Subjects) > 0 && len(c.identity.OIDC) == 0 {
+			all = append(all, d.Wrong("subjects", "needs an issuer in identity.oidc"))
+		}
+		if d.TokensFile == "" {
+			continue
+		}
+		if _, err := dispense.OpenTokens(d.TokensFile); err != nil {
+			all = append(all, d.Wrong("tokens-file", "can't be used: %v", err))
 		}
 	}
 	return all
@@ -176,11 +210,11 @@ func (c configuration) files() []error {
 
 // openUpstreams opens the upstreams, which reads the files that they name. It sends nothing. The error joins all
 // mistakes.
-func openUpstreams(all []upstream.Config, book *note.Book) ([]*upstream.Upstream, error) {
+func openUpstreams(all []upstream.Config, book *note.Book, logger *slog.Logger) ([]*upstream.Upstream, error) {
 	opened, errs := make([]*upstream.Upstream, len(all)), make([]error, len(all))
 	for i, c := range all {
 		opened[i], errs[i] = upstream.Open(c, upstream.Options{
-			Version: serve.Version, Notes: book, Logger: slog.New(slog.DiscardHandler),
+			Version: serve.Version, Notes: book, Logger: logger,
 		})
 	}
 	return opened, errors.Join(errs...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,7 +46,7 @@ func TestUsersOfADirectoryLogInAndGetPermissions(t *testing.T) {
 	d := ldaptest.Start(t, ldaptest.Options{})
 	file := directoryConfig(t, d)
 	in := inputs{file: file, partial: true}
-	c, err := in.check()
+	c, err := in.check(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

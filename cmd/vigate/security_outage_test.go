@@ -30,7 +30,7 @@ func TestAFloodOfLoginsWhileSourcesAreDownDoesNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	d := ldaptest.Start(t, ldaptest.Options{})
 	in := inputs{file: directoryConfig(t, d), partial: true}
-	c, err := in.check()
+	c, err := in.check(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -39,7 +40,7 @@ are read again. Other keys need a restart.`,
 		Args:                  cobra.NoArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := in.check()
+			c, err := in.check(slog.New(slog.DiscardHandler)) // the server logs its own warnings
 			if err != nil {
 				return err
 			}

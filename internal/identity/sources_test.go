@@ -62,7 +62,7 @@ func TestAnIssuerOfTheConfigurationLogsItsUsersIn(t *testing.T) {
 	if d := s.Directories(); len(d) != 1 || d[0].Domain() != "CORP.EXAMPLE" {
 		t.Errorf("the directories are %v", d)
 	}
-	found := Try(t.Context(), c)
+	found := Try(t.Context(), c, nil)
 	if len(found) != 1 || found[0].Err != nil || !strings.Contains(found[0].Found, "certificate of CN=") {
 		t.Errorf("found %+v", found)
 	}

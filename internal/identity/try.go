@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -22,8 +23,9 @@ type Finding struct {
 // tryTime limits how long one source is tried.
 const tryTime = 20 * time.Second
 
-// Try connects to each source and returns what it found, in the order of the file.
-func Try(ctx context.Context, c Config) []Finding {
+// Try connects to each source and returns what it found, in the order of the file. It logs what is unwise about the
+// files of the sources. A nil logger is slog.Default.
+func Try(ctx context.Context, c Config, logger *slog.Logger) []Finding {
 	var all []Finding
 	try := func(source string, ask func(context.Context) (string, error)) {
 		ctx, cancel := context.WithTimeout(ctx, tryTime)
@@ -36,7 +38,7 @@ func Try(ctx context.Context, c Config) []Finding {
 	}
 	for i := range c.LDAP {
 		l := &c.LDAP[i]
-		source, err := ldap.New(l.settings(), nil, nil)
+		source, err := ldap.New(l.settings(), nil, logger)
 		if err != nil {
 			all = append(all, Finding{Source: fmt.Sprintf("ldap[%d]", i), Err: err})
 			continue

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/filewatch"
 )
 
@@ -26,7 +27,7 @@ type CertificateConfig struct {
 	// used. Links in it are not followed.
 	Dir *os.Root
 	// CertFile is a PEM file, leaf first, and KeyFile holds its private key. Both or none must be
-	// set.
+	// set. Only this process's account and root may be able to change them.
 	CertFile, KeyFile string
 
 	Now    func() time.Time // nil: time.Now
@@ -34,8 +35,8 @@ type CertificateConfig struct {
 }
 
 // Certificate is the server's certificate and key. When its files change, the new pair is used from
-// the next handshake on. If the new pair can't be used, that is logged and the old one stays in
-// use.
+// the next handshake on. If the new pair can't be used, or another account could change it, that is
+// logged and the old one stays in use.
 type Certificate struct {
 	certFile, keyFile string
 	kept              *os.Root // directory of a generated pair; nil if the pair is configured
@@ -179,11 +180,11 @@ func (c *Certificate) warn(p *pair) {
 }
 
 func (c *Certificate) loadPair() (*pair, error) {
-	certPEM, err := c.readSmall(c.certFile)
+	certPEM, err := c.read(c.certFile)
 	if err != nil {
 		return nil, fmt.Errorf("read certificate: %w", err)
 	}
-	keyPEM, err := c.readSmall(c.keyFile)
+	keyPEM, err := c.read(c.keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read private key: %w", err)
 	}
@@ -206,10 +207,12 @@ func (c *Certificate) stat(file string) (fs.FileInfo, error) {
 	return c.kept.Lstat(filepath.Base(file))
 }
 
-// open opens one of the two files.
-func (c *Certificate) open(file string) (*os.File, error) {
+// read returns the content of one of the two files. A configured file must be one that no other account can change:
+// whoever changes the pair decides which key clients trust.
+func (c *Certificate) read(file string) ([]byte, error) {
 	if c.kept == nil {
-		return os.Open(file)
+		b, _, err := datadir.ReadFile(file, maxCertificateFile)
+		return b, err
 	}
 	info, err := c.stat(file)
 	if err != nil {
@@ -218,11 +221,7 @@ func (c *Certificate) open(file string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", file)
 	}
-	return c.kept.Open(filepath.Base(file))
-}
-
-func (c *Certificate) readSmall(file string) ([]byte, error) {
-	f, err := c.open(file)
+	f, err := c.kept.Open(filepath.Base(file))
 	if err != nil {
 		return nil, err
 	}
@@ -232,7 +231,7 @@ func (c *Certificate) readSmall(file string) ([]byte, error) {
 		return nil, err
 	}
 	if len(b) > maxCertificateFile {
-		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxCertificateFile)
+		return nil, fmt.Errorf("%s has more than %d bytes", file, maxCertificateFile)
 	}
 	return b, nil
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/datadir"
 	"github.com/vigate/vigate/internal/filewatch"
 	"github.com/vigate/vigate/internal/testclock"
 )
@@ -264,6 +266,43 @@ func TestExpiryAndReadableKeysAreWarnedOf(t *testing.T) {
 		if err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("after %v: %v, log %q", after, err, out)
 		}
+	}
+}
+
+func TestAConfiguredPairThatOthersCouldChangeIsNotUsed(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	makePair(t, certFile, keyFile, time.Now())
+	clk := newClock()
+	open := func() (*Certificate, error) {
+		return OpenCertificate(CertificateConfig{
+			CertFile: certFile, KeyFile: keyFile, Now: clk.Now, Logger: slog.New(slog.DiscardHandler),
+		})
+	}
+	used, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := used.Leaf()
+	makePair(t, certFile, keyFile, time.Now())
+	for _, file := range []string{certFile, keyFile} {
+		if err := os.Chmod(file, 0o660); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(); !errors.Is(err, datadir.ErrUnsafe) || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: opened with %v", file, err)
+		}
+		clk.Advance(2 * filewatch.Period)
+		if !used.Leaf().Equal(first) {
+			t.Errorf("%s: the new pair is used", file)
+		}
+		if err := os.Chmod(file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clk.Advance(2 * filewatch.Period)
+	if used.Leaf().Equal(first) {
+		t.Error("the new pair is not used once only the server can change it")
 	}
 }
 
