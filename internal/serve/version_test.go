@@ -2,6 +2,7 @@ package serve
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -11,7 +12,14 @@ func TestTheBuildIsANumberAsClientsExpect(t *testing.T) {
 			t.Errorf("version %s is build %s, want %s", version, got, want)
 		}
 	}
-	if _, err := strconv.Atoi(about().Build); err != nil {
+	a := about()
+	if _, err := strconv.Atoi(a.Build); err != nil {
 		t.Error(err)
+	}
+	if !strings.Contains(a.FullName, Version) {
+		t.Errorf("the full name %q is without vigate's version %s", a.FullName, Version)
+	}
+	if a.LicenseProductName == "" || a.PatchLevel == "" || !strings.HasPrefix(a.Version, a.LicenseProductVersion+".") {
+		t.Errorf("a member that clients read is not there: %+v", a)
 	}
 }
