@@ -10,7 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vigate/vigate/internal/domain"
 	"github.com/vigate/vigate/internal/filewatch"
+	"github.com/vigate/vigate/internal/front"
+	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/setting"
+	"github.com/vigate/vigate/internal/store/storetest"
 	"github.com/vigate/vigate/internal/testclock"
 	"github.com/vigate/vigate/internal/upstream"
 )
@@ -107,5 +112,56 @@ func TestAChangeThatNeedsARestartIsToldOnce(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "upstream new is new: it needs a restart"); n != 1 {
 		t.Errorf("logged %d times: %s", n, log.String())
+	}
+}
+
+func TestAPasswordFileThatComesAfterTheConfigurationIsReadAsSoonAsItIsThere(t *testing.T) {
+	dir := t.TempDir()
+	file, password := filepath.Join(dir, "vigate.yaml"), filepath.Join(dir, "password")
+	cfg := upstream.Config{Name: "lab", URL: "http://127.0.0.1:1/sdk"}
+	u, err := upstream.Open(cfg, upstream.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := domain.New(domain.Options{
+		Store: storetest.NewMemory(nil), Base: setting.Defaults(), Thumbprint: func() string { return "00" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	clock := testclock.New(time.Time{})
+	n := &Node{logger: slog.New(slog.NewTextHandler(&log, nil)), now: clock.Now}
+	f := front.New(front.Options{Domain: d, Upstream: u, Config: cfg, Gate: d.NewGate(login.GateOptions{})})
+	n.fronts = []*frontServer{{config: cfg, upstream: u, front: f}}
+	r := newReload(n, Options{File: file, Reread: func() ([]upstream.Config, error) {
+		changed := cfg
+		changed.Accounts = []upstream.AccountConfig{{Name: "ci", Username: "ci", PasswordFile: password}}
+		return []upstream.Config{changed}, nil
+	}})
+	look := func() {
+		t.Helper()
+		clock.Advance(filewatch.LongestPause)
+		if err := r.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(file, []byte("a: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	look()
+	if text := log.String(); strings.Count(text, "password-file") != 1 || strings.Contains(text, "were read again") {
+		t.Fatalf("without the file: %s", text)
+	}
+	if err := os.WriteFile(password, []byte("secret-word"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	if text := log.String(); strings.Count(text, "were read again") != 1 || strings.Contains(text, "secret-word") {
+		t.Errorf("with the file: %s", text)
+	}
+	if _, ok := u.Account("ci"); !ok {
+		t.Error("the account is not there")
 	}
 }
