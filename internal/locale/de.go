@@ -228,7 +228,7 @@ var german = map[string]string{
 	"console.login.onward":     "Sie sind angemeldet. Weiter.",
 	"console.logins":           "Fehlgeschlagene Anmeldungen",
 	"console.logout":           "Abmelden",
-	"console.message":          "Meldung des Diensts",
+	"console.message":          "Meldung",
 	"console.message.hint":     "Alle Clients und alle Seiten zeigen sie. Ein leerer Text entfernt sie.",
 	"console.message.text":     "Meldung an alle Benutzer",
 	"console.more":             "und %[1]s weitere",

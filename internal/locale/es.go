@@ -228,7 +228,7 @@ var spanish = map[string]string{
 	"console.login.onward":     "Ha iniciado sesión. Continuar.",
 	"console.logins":           "Inicios de sesión fallidos",
 	"console.logout":           "Cerrar sesión",
-	"console.message":          "Mensaje del servicio",
+	"console.message":          "Mensaje",
 	"console.message.hint":     "Todos los clientes y todas las páginas lo muestran. Un texto vacío lo elimina.",
 	"console.message.text":     "Mensaje para todos los usuarios",
 	"console.more":             "y %[1]s más",

@@ -228,7 +228,7 @@ var italian = map[string]string{
 	"console.login.onward":     "Accesso effettuato. Continua.",
 	"console.logins":           "Accessi non riusciti",
 	"console.logout":           "Disconnetti",
-	"console.message":          "Messaggio del servizio",
+	"console.message":          "Messaggio",
 	"console.message.hint":     "Tutti i client e tutte le pagine lo mostrano. Un testo vuoto lo rimuove.",
 	"console.message.text":     "Messaggio a tutti gli utenti",
 	"console.more":             "e altre %[1]s",

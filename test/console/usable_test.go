@@ -40,6 +40,15 @@ func (b *tab) colours(scheme string) {
 	})
 }
 
+// speak makes the tab prefer a language.
+func (b *tab) speak(language string) {
+	b.t.Helper()
+	agent := evaluate[string](b, "navigator.userAgent")
+	command(b, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{
+		UserAgent: agent, AcceptLanguage: language,
+	})
+}
+
 func TestTheKeyboardIsEnough(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -84,10 +93,17 @@ func TestTheHeaderIsOneLineOnAWideScreen(t *testing.T) {
 		o.Inventory = &model
 		o.Users = append(o.Users, lab.User{Name: long, Password: secret.New(password), Role: "Admin"})
 	})
-	for _, user := range []string{admin, long} {
-		b := s.enter(user)
+	for language, user := range map[string]string{
+		"en": admin, "en-US": long, "de": admin, "es": admin, "fr": admin, "it": admin, "ja": admin, "ko": admin,
+		"zh-CN": admin, "zh-TW": admin,
+	} {
+		b := newTab(t)
+		b.speak(language)
+		b.open(s.page("/ui/"))
+		b.login(user, password)
+		b.at("/ui/sessions")
 		b.do(chromedp.EmulateViewport(1200, 800))
-		b.sees("Upstreams", "Time left:")
+		b.wait("document.querySelectorAll('nav a').length == 9 && document.querySelector('#left b')")
 		// Each part is in the middle of the header.
 		for _, part := range []string{".brand", "nav li:first-child", "nav li:last-child", ".who", ".who button"} {
 			off := evaluate[float64](b, `(() => {
@@ -96,14 +112,14 @@ func TestTheHeaderIsOneLineOnAWideScreen(t *testing.T) {
 				return Math.abs(middle(header.querySelector(`+quote(part)+`)) - middle(header));
 			})()`)
 			if off > 4 {
-				t.Errorf("%s: %s is %g px off the middle of the header", user, part, off)
+				t.Errorf("%s, %s: %s is %g px off the middle of the header", language, user, part, off)
 			}
 		}
 		if height := evaluate[int](b, "document.querySelector('header').offsetHeight"); height > 60 {
-			t.Errorf("%s: the header is %d px high", user, height)
+			t.Errorf("%s, %s: the header is %d px high", language, user, height)
 		}
 		if name := evaluate[string](b, "document.querySelector('.name').title"); !strings.EqualFold(name, user) {
-			t.Errorf("%s: the header names %s", user, name)
+			t.Errorf("%s, %s: the header names %s", language, user, name)
 		}
 	}
 }
@@ -140,6 +156,47 @@ func TestTheBoxOfACardSaysWhatItSelects(t *testing.T) {
 	chosen(2)
 	b.click(row + " .pick span")
 	chosen(1)
+}
+
+func TestWhatChangesByItselfIsSaid(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.startMany(2, "leak/1")
+	s.start(robot, "other/1")
+	b := s.enter(warden)
+	b.sees("The list is kept up to date.")
+	says := func(region, text string) {
+		t.Helper()
+		b.wait("document.querySelector('" + region + "[role=status]').textContent.includes(" + quote(text) + ")")
+	}
+	says("#live", "The list is kept up to date.")
+	b.write("input[name=q]", "leak")
+	says("#say", "Sessions: 2 of 4.")
+
+	// The box of all follows the others, also when the list changes.
+	every := func(is string) {
+		t.Helper()
+		b.wait("document.getElementById('every').checked == " + is)
+	}
+	b.click("#every")
+	every("true")
+	b.click("tbody input[name=key]")
+	every("false")
+	b.click("tbody input[name=key]")
+	every("true")
+	s.start(robot, "leak/2")
+	b.sees("leak/2")
+	every("false")
+
+	// A filter that can't be asked leaves a list that is not up to date.
+	evaluate[bool](b, "window.fetch = () => Promise.reject(new TypeError('no network')), true")
+	b.write("input[name=q]", "/2")
+	says("#live", "The list is not updated.")
+
+	b.open(s.page("/ui/events"))
+	says("#live", "The list is kept up to date.")
+	b.write("input[name=user]", "nobody-of-this-name")
+	says("#say", "No event matches.")
 }
 
 // violations are rules of accessibility that the page breaks, according to axe-core.

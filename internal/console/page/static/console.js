@@ -16,6 +16,14 @@
     return s < 86400 ? two(3600, "h", 60, "min") : two(86400, "d", 3600, "h");
   };
 
+  // Texts for those who hear the page: what has changed by itself.
+  const tell = (e, text) => { if (e && e.textContent !== text) e.textContent = text; };
+  const say = (text) => tell(doc.getElementById("say"), text);
+  const sayLive = (name) => {
+    const live = doc.getElementById("live");
+    if (live) tell(live, live.dataset[name]);
+  };
+
   const localTimes = (root) => {
     for (const t of root.querySelectorAll("time[datetime]")) {
       t.title = t.textContent;
@@ -47,11 +55,19 @@
     localTimes(root);
     const every = root.querySelector("#every");
     if (every) every.closest("label").hidden = false;
+    markEvery();
+  };
+
+  // The box of all is checked while each session of the page is.
+  const boxes = () => [...doc.querySelectorAll("#list input[name=key]")];
+  const markEvery = () => {
+    const every = doc.getElementById("every"), all = boxes();
+    if (every) every.checked = all.length > 0 && all.every((box) => box.checked);
   };
 
   doc.addEventListener("change", (e) => {
-    if (e.target.id !== "every") return;
-    for (const box of doc.querySelectorAll("#list input[name=key]")) box.checked = e.target.checked;
+    if (e.target.id === "every") for (const box of boxes()) box.checked = e.target.checked;
+    markEvery();
   });
 
   // The end of the session. A stream does not make it live longer.
@@ -71,7 +87,8 @@
       if (b) b.textContent = span(rest);
       return;
     }
-    left.textContent = left.dataset.ended;
+    say(left.dataset.ended);
+    tell(left, left.dataset.ended);
     unwatch();
   }, 1000);
 
@@ -79,31 +96,22 @@
   const unwatch = () => {
     if (source) source.close();
     source = null;
-    const live = doc.getElementById("live");
-    if (live) live.textContent = live.dataset.stale;
+    sayLive("stale");
   };
   const watch = () => {
     const list = doc.getElementById("list");
     if (!list || !list.dataset.events || !window.EventSource) return;
     if (source) source.close();
-    const live = doc.getElementById("live");
     source = new EventSource(list.dataset.events + location.search);
-    source.onopen = () => { live.textContent = live.dataset.fresh; };
+    source.onopen = () => sayLive("fresh");
     source.addEventListener("part", (e) => replaceList(e.data));
     source.addEventListener("ended", () => { unwatch(); location.reload(); });
     source.addEventListener("refused", () => { unwatch(); location.reload(); });
     source.onerror = () => {
-      live.textContent = live.dataset.stale;
+      sayLive("stale");
       if (source && source.readyState === EventSource.CLOSED) unwatch();
     };
   };
-
-  // A form leads to another page. The end of the session or of the stream must not lead elsewhere in the meantime.
-  doc.addEventListener("submit", (e) => {
-    if (e.defaultPrevented || !source) return;
-    source.close();
-    source = null;
-  });
 
   // Filter as typed.
   const filter = doc.getElementById("filter");
@@ -113,14 +121,23 @@
     for (const [name, value] of [...query]) if (!value) query.delete(name);
     const url = filter.action + (query.size ? "?" + query : "");
     const mine = ++latest;
-    const answer = await fetch(url, { credentials: "same-origin" });
+    let answer, text;
+    try {
+      answer = await fetch(url, { credentials: "same-origin" });
+      text = await answer.text();
+    } catch {
+      if (mine === latest) unwatch(); // the server can't be reached: the list is not that of the filter
+      return;
+    }
     if (mine !== latest) return;
     if (!answer.ok || answer.redirected) { location.assign(url); return; }
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const parsed = new DOMParser().parseFromString(text, "text/html");
     const list = parsed.getElementById("list"), left = parsed.getElementById("left");
-    if (mine !== latest || !list) return;
+    if (!list) return;
     history.replaceState(null, "", url);
     replaceList(list.innerHTML);
+    const found = doc.querySelector("#list table.cards caption, #list > p");
+    if (found) say(found.textContent);
     if (left) doc.getElementById("left").replaceWith(doc.adoptNode(left));
     readLeft();
     watch();
