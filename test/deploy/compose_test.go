@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -212,6 +213,21 @@ func TestTheComposeFileOfAClusterServesThroughItsBalancerWhilePartsFail(t *testi
 	s.programs["etcd"] = buildEtcd(t)
 	// The certificate is made as the documents say, beside the file.
 	typed(t, s.dir, "docs/install.md", "compose-certificate")
+	// The files belong to the user of the image. Here the servers run as the user of the test, and refuse a pair that
+	// another account could change.
+	for _, name := range []string{"tls", "tls/cert.pem", "tls/key.pem"} {
+		file := filepath.Join(s.dir, name)
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 10001 {
+			t.Errorf("%s belongs to user %d", name, owner)
+		}
+		if err := os.Chown(file, os.Geteuid(), os.Getegid()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	nodes := []string{"vigate1", "vigate2", "vigate3"}
 	for _, name := range slices.Concat([]string{"etcd1", "etcd2", "etcd3"}, nodes, []string{"balancer"}) {
 		s.start(t, name)
