@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/vmware/govmomi/vim25/types"
@@ -34,19 +35,111 @@ func (a *app) userList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return j.Out.Show(list, func() *command.Table {
-				t := &command.Table{Header: []string{"PRINCIPAL", "FULL NAME"}}
-				for _, u := range list {
-					found := u.GetUserSearchResult()
-					t.Add(found.Principal, found.FullName)
+			all, err := j.withStates(ctx, domain, list)
+			if err != nil {
+				return err
+			}
+			return j.Out.Show(all, func() *command.Table {
+				t := &command.Table{Header: []string{"PRINCIPAL", "STATE", "FULL NAME"}}
+				for _, u := range all {
+					t.Add(u.Principal, u.state(), u.FullName)
 				}
 				return t
 			})
 		})
+	cmd.Long = cmd.Short + `.
+
+STATE is that of the user at the node that answers: 'disabled', 'locked' after
+too many failed logins, or 'ok'. It is '-' for groups, without the privilege
+Host.Local.ManageUserGroups, and with servers that do not report it.`
 	cmd.Aliases = []string{"list"}
 	cmd.Flags().StringVar(&domain, "domain", "", "search only this domain")
 	cmd.Flags().BoolVar(&groups, "groups", false, "list groups instead of users")
 	return cmd
+}
+
+// shownUser is a user or group as JSON: that of the API, with its state, if the server reports it.
+type shownUser struct {
+	TypeName string `json:"_typeName"`
+	types.UserSearchResult
+	Disabled *bool `json:"disabled,omitempty"`
+	Locked   *bool `json:"locked,omitempty"`
+}
+
+func (u *shownUser) state() string {
+	var all []string
+	if u.Disabled == nil || u.Locked == nil {
+		return "-"
+	}
+	if *u.Disabled {
+		all = append(all, "disabled")
+	}
+	if *u.Locked {
+		all = append(all, "locked")
+	}
+	return cmp.Or(strings.Join(all, ", "), "ok")
+}
+
+// statesRequest is the request of RetrieveUserStates, which only vigate has.
+type statesRequest struct {
+	UserName []string `json:"userName"`
+}
+
+// userState has the members of the API type VigateUserState.
+type userState struct {
+	Disabled bool `json:"disabled"`
+	Locked   bool `json:"locked"`
+}
+
+// maxStates is the number of users whose states are asked for with one call.
+const maxStates = 500
+
+// withStates adds the states of the users that a search in the domain has found. It leaves them out if the server does
+// not report them, or not to this session.
+func (j *job) withStates(
+	ctx context.Context, domain string, list []types.BaseUserSearchResult,
+) ([]*shownUser, error) {
+	all := make([]*shownUser, len(list)) // not nil, because JSON shows it
+	var users []*shownUser
+	for i, found := range list {
+		all[i] = &shownUser{TypeName: "UserSearchResult", UserSearchResult: *found.GetUserSearchResult()}
+		if !all[i].Group {
+			users = append(users, all[i])
+		}
+	}
+	content, err := j.ServiceContent(ctx)
+	if err != nil || content.AccountManager == nil {
+		return all, err
+	}
+	if domain == "" && len(users) > 0 {
+		// The search was in the first domain, which need not be the one of names without a domain.
+		domains, err := property[[]string](ctx, j, *content.UserDirectory, "domainList")
+		if err != nil && !command.IsAbsent(err) {
+			return nil, err
+		}
+		domain = strings.Join(domains[:min(1, len(domains))], "")
+	}
+	for part := range slices.Chunk(users, maxStates) {
+		req := &statesRequest{}
+		for _, u := range part {
+			name := u.Principal
+			if domain != "" {
+				name = domain + `\` + name
+			}
+			req.UserName = append(req.UserName, name)
+		}
+		states, err := invoke[[]userState](ctx, j, *content.AccountManager, "RetrieveUserStates", req)
+		if command.IsAbsent(err) || command.IsFault[types.BaseNoPermission](err) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for i := range min(len(part), len(states)) {
+			part[i].Disabled, part[i].Locked = &states[i].Disabled, &states[i].Locked
+		}
+	}
+	return all, nil
 }
 
 func (j *job) search(ctx context.Context, req *types.RetrieveUserGroups) ([]types.BaseUserSearchResult, error) {

@@ -22,6 +22,8 @@ const (
 		`"Sessions.TerminateSession"]},` +
 		`{"_typeName":"AuthorizationRole","roleId":7,"system":false,"name":"ops","info":{"_typeName":"Description",` +
 		`"label":"ops","summary":"ops"},"privilege":["System.View"]}]`
+	usersJSON = `[{"_typeName":"UserSearchResult","principal":"a","fullName":"A","group":false},` +
+		`{"_typeName":"UserSearchResult","principal":"b","fullName":"B","group":false}]`
 	nodesJSON = `[{"_typeName":"VigateNode","key":"k1","name":"a\u001b","self":true,` +
 		`"address":["https://192.0.2.1:443","http://192.0.2.1:80"],"version":"1.2",` +
 		`"startTime":"2025-01-02T03:03:05Z","reportTime":"2025-01-02T04:07:00Z","sessionCount":7,"lagMillis":12},` +
@@ -91,7 +93,20 @@ func TestEachVerbCallsItsOperation(t *testing.T) {
 		{"about", nil, "", "GET ServiceInstance.content", "fake 1.0"},
 		{"user ls adm", map[string]string{"POST UserDirectory.RetrieveUserGroups": `[{"_typeName":"UserSearchResult",` +
 			`"principal":"VSPHERE.LOCAL\\adm","fullName":"A","group":false}]`}, "",
-			`"searchStr":"adm","exactMatch":false,"findUsers":true,"findGroups":false`, `VSPHERE.LOCAL\adm  A`},
+			`"searchStr":"adm","exactMatch":false,"findUsers":true,"findGroups":false`, `VSPHERE.LOCAL\adm  -      A`},
+		{"user ls --domain corp", map[string]string{"POST UserDirectory.RetrieveUserGroups": usersJSON,
+			"POST HostLocalAccountManager.RetrieveUserStates": `[{"_typeName":"VigateUserState","userName":"a",` +
+				`"disabled":false,"locked":false},{"_typeName":"VigateUserState","userName":"b","disabled":true,` +
+				`"locked":true}]`}, "", `RetrieveUserStates {"userName":["corp\\a","corp\\b"]}`,
+			"a          ok                A\nb          disabled, locked  B\n"},
+		{"user ls", map[string]string{"POST UserDirectory.RetrieveUserGroups": usersJSON,
+			"GET UserDirectory.domainList":                    `["here","corp"]`,
+			"POST HostLocalAccountManager.RetrieveUserStates": "[]"}, "",
+			`RetrieveUserStates {"userName":["here\\a","here\\b"]}`, "a          -      A\n"},
+		{"user ls", map[string]string{"POST UserDirectory.RetrieveUserGroups": usersJSON,
+			"POST HostLocalAccountManager.RetrieveUserStates": `fault {"_typeName":"NoPermission"}`}, "",
+			`RetrieveUserStates {"userName":["a","b"]}`, "a          -      A\n"},
+		{"user ls -o json", map[string]string{"POST UserDirectory.RetrieveUserGroups": "[]"}, "", "", "[]\n"},
 		{"user add bob --full-name Bob --new-password-file -",
 			map[string]string{"POST HostLocalAccountManager.CreateUser": ""}, "s3cret word\n",
 			`"id":"bob","password":"s3cret word","description":"Bob"`, ""},
