@@ -236,7 +236,7 @@ var spanish = map[string]string{
 	"console.name.contains":    "El nombre contiene",
 	"console.nav":              "Secciones",
 	"console.newest":           "Más recientes",
-	"console.no":               "No aplica",
+	"console.no":               "No",
 	"console.node.lag":         "Retraso",
 	"console.node.report":      "Último informe",
 	"console.node.self":        "este nodo",

@@ -13,10 +13,62 @@ import (
 
 // sameAsEnglish lists the words of a language that are the same in English.
 var sameAsEnglish = map[string][]string{
-	"de": {"category.info", "group.Global.label", "group.System.label", "role.Admin.label"},
-	"es": {"category.error", "group.Global.label"},
-	"fr": {"console.sessions", "group.Extension.label", "group.Global.label", "group.Sessions.label",
+	"de": {"category.info", "console.client", "console.name", "console.text", "console.version", "group.Global.label",
+		"group.System.label", "role.Admin.label"},
+	"es": {"category.error", "console.no", "group.Global.label"},
+	"fr": {"console.client", "console.sessions", "console.summary", "console.type", "console.version",
+		"group.Extension.label", "group.Global.label", "group.Sessions.label",
 		"privilege.Sessions.GlobalMessage.label"},
+	"it": {"console.account", "console.client", "console.no", "console.password"},
+}
+
+// terms has for each term of the English texts the beginning of the word that every text of a language has for it, in
+// small letters. Two words for one thing would look as if they were two things.
+var terms = map[string]map[string]string{
+	"session": {"de": "sitzung", "es": "sesi", "fr": "session", "it": "session", "ja": "セッション", "ko": "세션",
+		"zh_CN": "会话", "zh_TW": "工作階段"},
+	"role": {"de": "rolle", "es": "funci", "fr": "rôle", "it": "ruol", "ja": "ロール", "ko": "역할",
+		"zh_CN": "角色", "zh_TW": "角色"},
+	"privilege": {"de": "recht", "es": "privilegio", "fr": "privilège", "it": "privilegi", "ja": "特権", "ko": "권한",
+		"zh_CN": "特权", "zh_TW": "特殊權限"},
+	"permission": {"de": "berechtigung", "es": "permiso", "fr": "autorisation", "it": "autorizzazion", "ja": "権限",
+		"ko": "권한", "zh_CN": "权限", "zh_TW": "權限"},
+	"token": {"de": "token", "es": "token", "fr": "jeton", "it": "token", "ja": "トークン", "ko": "토큰",
+		"zh_CN": "令牌", "zh_TW": "權杖"},
+	"password": {"de": "kennwort", "es": "contraseña", "fr": "mot de passe", "it": "password", "ja": "パスワード",
+		"ko": "암호", "zh_CN": "密码", "zh_TW": "密碼"},
+	"user": {"de": "benutzer", "es": "usuario", "fr": "utilisateur", "it": "utent", "ja": "ユーザー", "ko": "사용자",
+		"zh_CN": "用户", "zh_TW": "使用者"},
+	"account": {"de": "kont", "es": "cuenta", "fr": "compte", "it": "account", "ja": "アカウント", "ko": "계정",
+		"zh_CN": "帐户", "zh_TW": "帳戶"},
+	"client": {"de": "client", "es": "client", "fr": "client", "it": "client", "ja": "クライアント", "ko": "클라이언트",
+		"zh_CN": "客户端", "zh_TW": "用戶端"},
+	"upstream": {"de": "server", "es": "servidor", "fr": "serveur", "it": "server", "ja": "アップストリーム",
+		"ko": "업스트림", "zh_CN": "上游", "zh_TW": "上游"},
+	"node": {"de": "knoten", "es": "nodo", "fr": "nœud", "it": "nod", "ja": "ノード", "ko": "노드",
+		"zh_CN": "节点", "zh_TW": "節點"},
+	"event": {"de": "ereignis", "es": "evento", "fr": "événement", "it": "event", "ja": "イベント", "ko": "이벤트",
+		"zh_CN": "事件", "zh_TW": "事件"},
+}
+
+func TestATermHasOneWordInALanguage(t *testing.T) {
+	for term, words := range terms {
+		inEnglish := regexp.MustCompile(`(?i)\b` + term + `s?\b`)
+		for _, name := range Messages() {
+			if name == Default {
+				continue
+			}
+			word := words[name]
+			if word == "" {
+				t.Errorf("%s: no word for %s", name, term)
+			}
+			for key, s := range english {
+				if inEnglish.MatchString(s) && !strings.Contains(strings.ToLower(tables[name][key]), word) {
+					t.Errorf("%s: %s is %q, which is without %q", name, key, tables[name][key], word)
+				}
+			}
+		}
+	}
 }
 
 func TestEveryTextIsInEveryLanguage(t *testing.T) {

@@ -135,6 +135,9 @@ func (o Output) Encode(v any, indent string) error {
 // Clean replaces all characters that could control a terminal, so that the text fits on one line.
 // Texts such as user agents and user names come from other clients and can't be trusted.
 func Clean(s string) string {
+	if isPlain(s) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
@@ -144,6 +147,16 @@ func Clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// isPlain reports whether a text has only characters of ASCII that control nothing, as nearly all texts do.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // cleanText does the same as Clean for a text of several lines.

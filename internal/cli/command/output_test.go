@@ -17,7 +17,7 @@ import (
 func TestTextsOfAServerCannotControlTheTerminal(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain Ünïcode 日本": "plain Ünïcode 日本", "a\nb\tc": "a b c", "\x1b[31mred": "\uFFFD[31mred",
-		"x\u202egnp": "x\uFFFDgnp", "\x9b": "\uFFFD", "": "",
+		"x\u202egnp": "x\uFFFDgnp", "\x9b": "\uFFFD", "a\x7fb": "a\uFFFDb", "": "",
 	} {
 		if got := Clean(text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)

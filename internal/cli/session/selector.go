@@ -16,22 +16,14 @@ import (
 
 // fields are what sessions can be sorted by, each in the order that it has without a minus sign.
 var fields = map[string]func(a, b *session) int{
-	"user":    func(a, b *session) int { return folded(a.UserName, b.UserName) },
-	"client":  func(a, b *session) int { return folded(a.UserAgent, b.UserAgent) },
+	"user":    func(a, b *session) int { return cmp.Compare(a.user, b.user) },
+	"client":  func(a, b *session) int { return cmp.Compare(a.client, b.client) },
 	"address": func(a, b *session) int { return cmp.Compare(a.IpAddress, b.IpAddress) },
 	"method":  func(a, b *session) int { return cmp.Compare(a.method, b.method) },
 	"key":     func(a, b *session) int { return cmp.Compare(a.Key, b.Key) },
 	"calls":   func(a, b *session) int { return cmp.Compare(a.CallCount, b.CallCount) },
 	"idle":    func(a, b *session) int { return cmp.Compare(b.idle, a.idle) },
 	"age":     func(a, b *session) int { return cmp.Compare(b.age, a.age) },
-}
-
-// folded compares two texts without case. Many sessions have the same, which needs no folding.
-func folded(a, b string) int {
-	if a == b {
-		return 0
-	}
-	return cmp.Compare(principal.Fold(a), principal.Fold(b))
 }
 
 // fieldNames are the names of fields, in the order of the help.
@@ -158,14 +150,15 @@ func (q *selector) choose(all []session) []session {
 			tests = append(tests, t)
 		}
 	}
-	var chosen []session
-	for _, s := range all {
+	chosen := make([]session, 0, len(all))
+	for i := range all {
+		s := &all[i]
 		fits := s.idle >= q.idle.d && s.age >= q.older.d
 		for _, t := range tests {
-			fits = fits && slices.ContainsFunc(t.patterns, func(p pattern) bool { return t.fits(p, &s) })
+			fits = fits && slices.ContainsFunc(t.patterns, func(p pattern) bool { return t.fits(p, s) })
 		}
 		if fits {
-			chosen = append(chosen, s)
+			chosen = append(chosen, *s)
 		}
 	}
 	return chosen
@@ -173,18 +166,27 @@ func (q *selector) choose(all []session) []session {
 
 // arrange sorts the sessions and takes the first of them. Those that are equal stay in the order of their keys.
 func (q *selector) arrange(chosen []session) []session {
-	slices.SortFunc(chosen, func(a, b session) int {
+	// A session is large. To sort pointers moves less than to sort the sessions.
+	sorted := make([]*session, len(chosen))
+	for i := range chosen {
+		sorted[i] = &chosen[i]
+	}
+	slices.SortFunc(sorted, func(a, b *session) int {
 		for _, by := range q.order {
-			if c := by(&a, &b); c != 0 {
+			if c := by(a, b); c != 0 {
 				return c
 			}
 		}
 		return cmp.Compare(a.Key, b.Key)
 	})
-	if q.limit > 0 && q.limit < len(chosen) {
-		chosen = chosen[:q.limit]
+	if q.limit > 0 && q.limit < len(sorted) {
+		sorted = sorted[:q.limit]
 	}
-	return chosen
+	arranged := make([]session, len(sorted))
+	for i, s := range sorted {
+		arranged[i] = *s
+	}
+	return arranged
 }
 
 // pattern is a text in which * stands for any text.

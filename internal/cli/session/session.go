@@ -21,6 +21,7 @@ import (
 
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/cli/upstream"
+	"github.com/vigate/vigate/internal/principal"
 )
 
 // Commands returns the commands.
@@ -59,6 +60,8 @@ type session struct {
 	age     time.Duration // since its login
 	current bool          // it is the session of this command
 	method  string        // of its login, if that was asked for
+
+	user, client string // folded
 }
 
 // facts names an object that only vigate has. The server's list of managers does not include it.
@@ -81,14 +84,28 @@ func (j *job) read(ctx context.Context, methods bool) ([]session, error) {
 		}
 	}
 	now := newest(list)
+	folded := folder{}
 	all := make([]session, len(list))
 	for i, s := range list {
 		all[i] = session{
 			UserSession: s, idle: max(0, now.Sub(s.LastActiveTime)), age: max(0, now.Sub(s.LoginTime)),
 			current: own != nil && own.Key == s.Key, method: method[s.Key],
+			user: folded.fold(s.UserName), client: folded.fold(s.UserAgent),
 		}
 	}
 	return all, nil
+}
+
+// folder are folded texts. Many sessions have the same user and client, which are folded once.
+type folder map[string]string
+
+func (f folder) fold(text string) string {
+	folded, known := f[text]
+	if !known {
+		folded = principal.Fold(text)
+		f[text] = folded
+	}
+	return folded
 }
 
 // methods returns the login methods of the sessions, by their keys.
