@@ -46,8 +46,8 @@ var accountErrors = []vim.Mapping{
 	vim.Map(account.ErrExists, vim.Plain[types.AlreadyExists]),
 	vim.Map(account.ErrTooMany, vim.Plain[types.LimitExceeded]),
 	vim.Map(account.ErrNotFound, vim.Plain[types.UserNotFound]),
-	vim.Map(account.ErrName, vim.Argument("user.id")),
-	vim.Map(account.ErrFullName, vim.Argument("user.description")),
+	vim.Map(account.ErrName, vim.Argument("user.id", "is not a valid name of a user of this server")),
+	vim.Map(account.ErrFullName, vim.Argument("user.description", "is too long, or has invisible characters")),
 	vim.Map(account.ErrPassword, func(err error) *vim.Fault {
 		return vim.InvalidArgument("user.password", err).Saying("length", account.MinPassword, account.MaxPassword)
 	}),

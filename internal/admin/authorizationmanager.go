@@ -65,13 +65,13 @@ var authorityErrors = []vim.Mapping{
 	vim.Map(access.ErrRoleExists, vim.Plain[types.AlreadyExists]),
 	vim.Map(access.ErrRoleName, vim.Plain[types.InvalidName]),
 	vim.Map(access.ErrRoleInUse, vim.Plain[types.RemoveFailed]),
-	vim.Map(access.ErrSystemRole, vim.Argument("roleId")),
+	vim.Map(access.ErrSystemRole, vim.Argument("roleId", "is of a role of the system, which can't be changed")),
 	vim.Map(access.ErrRole, vim.Plain[types.NotFound]),
-	vim.Map(access.ErrPrivilege, vim.Argument("privIds")),
+	vim.Map(access.ErrPrivilege, vim.Argument("privIds", "has a privilege that is not known")),
 	vim.Map(access.ErrPrincipal, vim.Plain[types.UserNotFound]),
-	vim.Map(access.ErrDuplicate, vim.Argument("permission.principal")),
+	vim.Map(access.ErrDuplicate, vim.Argument("permission.principal", "is named twice")),
 	vim.Map(access.ErrPermission, vim.Plain[types.NotFound]),
-	vim.Map(access.ErrEntity, vim.Argument("entity")),
+	vim.Map(access.ErrEntity, vim.Argument("entity", "is not an entity that can have permissions")),
 }
 
 // Errors that every change of authority can return.

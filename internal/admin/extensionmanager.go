@@ -47,15 +47,15 @@ func (a *api) extensionManager() *vim.Object {
 var extensionErrors = []vim.Mapping{
 	lastAdministrator, tooMany,
 	vim.Map(extension.ErrNotFound, vim.Plain[types.NotFound]),
-	vim.Map(extension.ErrExists, vim.Argument("extension.key")),
+	vim.Map(extension.ErrExists, vim.Argument("extension.key", "is taken, or looks like a name that is taken")),
 	vim.Map(extension.ErrTooMany, vim.Plain[types.LimitExceeded]),
-	vim.Map(extension.ErrKey, vim.Argument("extension.key")),
-	vim.Map(extension.ErrSubjectName, vim.Argument("extension.subjectName")),
-	vim.Map(extension.ErrPrivilege, vim.Argument("extension.privilegeList")),
-	vim.Map(extension.ErrData, vim.Argument("extension")),
-	vim.Map(extension.ErrText, vim.Argument("extension")),
-	vim.Map(extension.ErrBadCertificate, vim.Argument("certificatePem")),
-	vim.Map(extension.ErrBadPublicKey, vim.Argument("publicKey")),
+	vim.Map(extension.ErrKey, vim.Argument("extension.key", "is not a valid key")),
+	vim.Map(extension.ErrSubjectName, vim.Argument("extension.subjectName", "is not a distinguished name")),
+	vim.Map(extension.ErrPrivilege, vim.Argument("extension.privilegeList", "has a wrong privilege, or one twice")),
+	vim.Map(extension.ErrData, vim.Argument("extension", "has too much data")),
+	vim.Map(extension.ErrText, vim.Argument("extension", "has a text with invisible characters")),
+	vim.Map(extension.ErrBadCertificate, vim.Argument("certificatePem", "is not one certificate")),
+	vim.Map(extension.ErrBadPublicKey, vim.Argument("publicKey", "is not a public key")),
 }
 
 func (a *api) extensionsChanged(*vim.Call) <-chan struct{} { return a.Extensions.Changed() }

@@ -168,7 +168,12 @@ var sessionErrors = []vim.Mapping{
 	vim.Map(login.ErrNoSubject, vim.Plain[types.NoSubjectName]),
 	vim.Map(login.ErrBadCertificate, vim.Plain[types.InvalidClientCertificate]),
 	vim.Map(login.ErrBusy, vim.Busy),
-	vim.Map(local.ErrRemote, vim.Plain[types.InvalidRequest]),
+	vim.Map(local.ErrRemote, func(err error) *vim.Fault {
+		f := vim.InvalidRequest("the server gives local tickets over its Unix socket, and with local-tickets: " +
+			"loopback also to loopback addresses")
+		f.Cause = err
+		return f
+	}),
 	vim.Map(local.ErrCannotGive, func(err error) *vim.Fault {
 		f := vim.Unsupported("the server can't give the ticket's file to the account, because its process has no " +
 			"CAP_CHOWN")

@@ -41,10 +41,10 @@ func Plain[T any, P interface {
 	return NewFault(P(new(T)), err)
 }
 
-// Argument returns a function that makes InvalidArgument for the argument, which is a path of
-// members.
-func Argument(property string) func(error) *Fault {
-	return func(err error) *Fault { return InvalidArgument(property, err) }
+// Argument returns a function that makes BadArgument for the argument, which is a path of
+// members, with the reason.
+func Argument(property, reason string) func(error) *Fault {
+	return func(err error) *Fault { return BadArgument(property, reason, err) }
 }
 
 // Unavailable refuses a call because something is missing that will be back soon.

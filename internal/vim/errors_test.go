@@ -296,9 +296,10 @@ func hasMember(typ reflect.Type, path []string) bool {
 // The same error may be about different arguments of two methods.
 func TestAMethodsErrorsOverrideThoseOfItsObject(t *testing.T) {
 	o := &vim.Object{Type: "X", Errors: []vim.Mapping{
-		vim.Map(account.ErrName, vim.Argument("user.id")), vim.Map(account.ErrPassword, vim.Argument("user.password")),
+		vim.Map(account.ErrName, vim.Argument("user.id", "x")),
+		vim.Map(account.ErrPassword, vim.Argument("user.password", "x")),
 	}}
-	m := &vim.Method{Errors: []vim.Mapping{vim.Map(account.ErrName, vim.Argument("name"))}}
+	m := &vim.Method{Errors: []vim.Mapping{vim.Map(account.ErrName, vim.Argument("name", "x"))}}
 	for _, c := range []struct {
 		of   *vim.Method
 		err  error
