@@ -39,7 +39,11 @@ func (a *Assertion) Sign(s xmlsig.Signer) ([]byte, error) {
 	w.leaf("saml2:Issuer", a.Issuer, "Format", formatEntity)
 	a.writeSubject(w)
 	prefixes := a.writeConditions(w)
-	w.open("saml2:AuthnStatement", "AuthnInstant", instant(a.Issued))
+	authentication := []string{"AuthnInstant", instant(a.Issued)}
+	if !a.SessionEnd.IsZero() {
+		authentication = append(authentication, "SessionNotOnOrAfter", instant(a.SessionEnd))
+	}
+	w.open("saml2:AuthnStatement", authentication...)
 	w.open("saml2:AuthnContext")
 	w.leaf("saml2:AuthnContextClassRef", a.Context)
 	w.close("saml2:AuthnContext", "saml2:AuthnStatement")

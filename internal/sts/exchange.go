@@ -115,7 +115,7 @@ func (s *Service) exchangeToken(
 	if err != nil {
 		return answer, err
 	}
-	t := &saml.Assertion{Context: saml.ContextToken}
+	t := &saml.Assertion{Context: saml.ContextToken, SessionEnd: who.NotAfter}
 	if err := s.describe(t, who.Identity); err != nil {
 		return answer, err
 	}

@@ -91,11 +91,15 @@ var signingKey struct {
 	value []byte
 }
 
-// newSite returns a site whose clock shows the present, because govmomi's client has the real clock.
+// newSite returns a site whose clock shows the present, because govmomi's client has the real clock. It is in the
+// precision of tokens, so that a token that a test signs is not older than the site.
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, clock: testclock.New(time.Now().UTC()), extension: xmlsigtest.NewKey(t, solution), log: &logs{},
-		staff: &staff{groups: map[string][]string{}}}
+	s := &site{
+		t: t, clock: testclock.New(time.Now().UTC().Truncate(time.Millisecond)),
+		extension: xmlsigtest.NewKey(t, solution), log: &logs{},
+		staff: &staff{groups: map[string][]string{}},
+	}
 	s.peer = peer.Peer{Address: "192.0.2.1", TLS: true}
 	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	keys := signing.New(signing.Options{Longest: DefaultKeyMax, Now: s.clock.Now, Logger: logger})
@@ -138,7 +142,9 @@ func newSite(t testing.TB) *site {
 	})
 	passwords, err := login.NewPasswords(s.Accounts)
 	s.must(err)
-	gate := s.NewGate(login.GateOptions{Methods: []login.Method{Method{}, bearerMethod{}, passwords}})
+	gate := s.NewGate(login.GateOptions{
+		Methods: []login.Method{Method{}, bearerMethod{s.clock.Now().Add(sessionLife)}, passwords},
+	})
 	s.serve(gate)
 	return s
 }
@@ -221,21 +227,30 @@ func (f *staff) User(_ context.Context, name principal.Name) (directory.Entry, e
 	return directory.Entry{Name: name, FullName: "Sue Example", Groups: groups}, nil
 }
 
-// bearerMethod is a login method by JSON Web Tokens that accepts one token.
-type bearerMethod struct{}
+// sessionLife is how long sessions live that begin with short.token.here.
+const sessionLife = time.Hour
+
+// bearerMethod is a login method by JSON Web Tokens that accepts two tokens. The sessions of one end at end.
+type bearerMethod struct{ end time.Time }
 
 func (bearerMethod) Name() string      { return "jwt" }
 func (bearerMethod) Challenge() string { return "Bearer" }
 
-func (bearerMethod) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
+func (m bearerMethod) Authenticate(_ context.Context, a login.Attempt) (session.Grant, error) {
 	c, ok := a.Credential.(login.Assertion)
 	if !ok {
 		return session.Grant{}, login.ErrNotMine
 	}
-	if c.Authorization.Reveal() != "Bearer good.token.here" {
+	var end time.Time
+	switch c.Authorization.Reveal() {
+	case "Bearer good.token.here":
+	case "Bearer short.token.here":
+		end = m.end
+	default:
 		return session.Grant{}, fmt.Errorf("%w: not the token", login.ErrRejected)
 	}
 	return session.Grant{
+		NotAfter: end,
 		Identity: session.Identity{
 			Name: principal.Name{Domain: "OIDC.EXAMPLE", User: "olga"}, FullName: "Olga of the Example",
 			Groups: []string{`OIDC.EXAMPLE\Staff`},

@@ -129,6 +129,7 @@ func (s *Service) issue(ctx context.Context, p *peer.Peer, r *request) (string, 
 		ends = append(ends, r.token.NotOnOrAfter) // otherwise one token would live for ever
 	}
 	if r.actAs == nil {
+		t.SessionEnd = who.NotAfter
 		if err := s.describe(t, who.Identity); err != nil {
 			return "", err
 		}
@@ -191,7 +192,7 @@ func (s *Service) delegate(ctx context.Context, t *saml.Assertion, who login.Pro
 	if t.Holder, err = s.name(who.Identity); err != nil {
 		return err
 	}
-	t.Context = r.actAs.Context
+	t.Context, t.SessionEnd = r.actAs.Context, r.actAs.SessionEnd
 	t.Delegates = append(slices.Clone(r.actAs.Delegates), saml.Delegate{Name: t.Holder, At: s.now()})
 	t.Delegations = min(t.Delegations, left-1)
 	return nil
@@ -219,12 +220,12 @@ func (s *Service) renew(ctx context.Context, p *peer.Peer, r *request) (string, 
 	}
 	t := &saml.Assertion{
 		Key: old.Key, Holder: old.Holder, Context: old.Context, Renewable: true, Renewals: old.Renewals - 1,
-		Delegations: old.Delegations, Delegates: old.Delegates,
+		Delegations: old.Delegations, Delegates: old.Delegates, SessionEnd: old.SessionEnd,
 	}
 	if err := s.describe(t, who.Identity); err != nil {
 		return "", err
 	}
-	signed, err := s.sign(ctx, p, who, t, r.lifetime, who.NotAfter)
+	signed, err := s.sign(ctx, p, who, t, r.lifetime, who.NotAfter, old.SessionEnd)
 	if err != nil {
 		return "", err
 	}

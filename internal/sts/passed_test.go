@@ -1,15 +1,22 @@
 package sts
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/vmware/govmomi/sts"
 
+	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/extension"
 	"github.com/vigate/vigate/internal/login"
+	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/store"
@@ -114,5 +121,106 @@ func TestATokenIsAsOldAsTheProofOfItsOwner(t *testing.T) {
 		!a.NotOnOrAfter.Equal(want.Add(time.Minute)) {
 		t.Errorf("the token is of %v, from %v until %v; its owner proved itself at %v", a.Issued, a.NotBefore,
 			a.NotOnOrAfter, want)
+	}
+}
+
+// A token from before a change of its user or extension is not good, and one from after it is, although the times in
+// tokens are less precise than those of changes.
+func TestATokenOfTheMillisecondOfAChangeIsOlderOrNewer(t *testing.T) {
+	s := newSite(t)
+	ctx, by := t.Context(), event.By("test")
+	issued := func(change *saml.Assertion, at time.Time) *saml.Assertion {
+		t.Helper()
+		a := *change
+		b, err := s.service.sign(ctx, &peer.Peer{}, login.Proof{At: at}, &a, time.Minute)
+		s.must(err)
+		return s.read(string(b))
+	}
+	expect := func(what string, a *saml.Assertion, good bool) {
+		t.Helper()
+		_, err := s.service.Confirm(ctx, a)
+		if good && err != nil || !good && !errors.Is(err, login.ErrRejected) {
+			t.Errorf("a token of %s that was issued %s: %v", a.Subject, what, err)
+		}
+	}
+	const key = "com.example.new"
+	of := &saml.Assertion{Subject: ann, Context: saml.ContextPassword, Key: s.extension.Cert}
+	extensions := &saml.Assertion{
+		Subject: principal.Name{Domain: ann.Domain, User: key}, Solution: true, Context: saml.ContextCertificate,
+	}
+	s.must(s.Extensions.Register(ctx, by, extension.Registration{Key: key, Data: []byte("{}")}))
+	s.must(s.Extensions.Unregister(ctx, by, key))
+	s.clock.Advance(time.Second + 500*time.Microsecond)
+	changed := s.clock.Now()
+	before, after := changed.Add(-time.Microsecond), changed.Add(time.Microsecond)
+	if !before.Truncate(time.Millisecond).Equal(after.Truncate(time.Millisecond)) {
+		t.Fatal("the times are not of one millisecond")
+	}
+	old := []*saml.Assertion{issued(of, before), issued(extensions, before)}
+	s.must(s.Accounts.Update(ctx, by, ann, account.Update{Password: []byte(password)}, ""))
+	s.must(s.Extensions.Register(ctx, by, extension.Registration{Key: key, Data: []byte("{}")}))
+	s.clock.Advance(time.Millisecond) // a token from after the change may begin that much later
+	for _, a := range old {
+		expect("before the change", a, false)
+	}
+	expect("after it", issued(of, after), true)
+	expect("after it", issued(extensions, after), true)
+	expect("by a proof from before it", issued(of, before), false)
+	delegated := *of
+	delegated.Subject, delegated.Holder = sue, ann
+	s.staff.set("sue", []string{}, nil)
+	expect("for the user after it", issued(&delegated, after), true)
+	expect("for the user before it", issued(&delegated, before), false)
+}
+
+// The end of sessions that a token states is not lost when another token is issued for it: otherwise the service
+// would be a way to longer sessions.
+func TestTheEndOfSessionsPassesFromTokenToToken(t *testing.T) {
+	s := newSite(t)
+	end := s.clock.Now().Add(sessionLife)
+	expect := func(what, token string) {
+		t.Helper()
+		a := s.read(token)
+		if !a.SessionEnd.Equal(end) {
+			t.Errorf("%s: sessions end at %v, want %v", what, a.SessionEnd, end)
+		}
+		if g, err := s.service.Confirm(t.Context(), a); err != nil || !g.NotAfter.Equal(end) {
+			t.Errorf("%s: the session ends at %v, want %v: %v", what, g.NotAfter, end, err)
+		}
+	}
+	r, err := http.NewRequest(http.MethodPost, s.url.JoinPath(TokenPath).String(),
+		strings.NewReader(url.Values{"grant_type": {grantExchange}}.Encode()))
+	s.must(err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Authorization", "Bearer short.token.here")
+	w, err := http.DefaultClient.Do(r)
+	s.must(err)
+	defer w.Body.Close()
+	var answer exchanged
+	s.must(json.NewDecoder(w.Body).Decode(&answer))
+	bearer, err := base64.StdEncoding.DecodeString(answer.Token)
+	s.must(err)
+	expect("an exchanged token", string(bearer))
+
+	olga := xmlsigtest.NewKey(t, "olga")
+	bound := s.token(func(a *saml.Assertion) {
+		a.Subject, a.Key, a.SessionEnd = principal.Name{Domain: "OIDC.EXAMPLE", User: "olga"}, olga.Cert, end
+		a.Groups = []principal.Name{{Domain: "OIDC.EXAMPLE", User: "Staff"}}
+	})
+	for what, m := range map[string]message{
+		"a token by a token": {kind: kindIssue, security: bound, key: &olga, signed: true},
+		"a renewed token": {kind: kindRenew, security: certificate(olga.Cert), key: &olga, signed: true,
+			body: "<wst:RenewTarget>" + bound + "</wst:RenewTarget>"},
+		"a token by ActAs": {kind: kindIssue, security: certificate(s.extension.Cert), key: &s.extension, signed: true,
+			body: "<wst:ActAs>" + bound + "</wst:ActAs>"},
+	} {
+		status, body := s.send(m)
+		_, token, ok := strings.Cut(body, "<wst:RequestedSecurityToken>")
+		token, _, _ = strings.Cut(token, "</wst:RequestedSecurityToken>")
+		if !ok {
+			t.Errorf("%s: %d %s", what, status, body)
+			continue
+		}
+		expect(what, token)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/vigate/vigate/internal/directory"
 	"github.com/vigate/vigate/internal/extension"
@@ -159,6 +158,9 @@ func grantOf(e extension.Extension) session.Grant {
 // token, it acts as the subject: it must be confirmed too, and the grant has it as the origin. Each principal to
 // which the token was delegated must be confirmed as well: otherwise the token would outlive the trust in one of
 // them.
+//
+// A session that starts with the token ends when the token says so: a token that was exchanged for one whose end
+// ends its sessions does.
 func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant, error) {
 	trusted, known := s.o.Keys.Require(a.Signer)
 	if !known {
@@ -169,6 +171,7 @@ func (s *Service) Confirm(ctx context.Context, a *saml.Assertion) (session.Grant
 		return g, err
 	}
 	require(&g, trusted)
+	g.NotAfter = a.SessionEnd
 	for _, d := range a.Delegates {
 		if d.Name == a.Holder {
 			continue // it is confirmed with its key
@@ -225,7 +228,7 @@ func (s *Service) subject(ctx context.Context, a *saml.Assertion) (session.Grant
 // token was issued is another one with the same name.
 func (s *Service) registered(a *saml.Assertion, key string) (extension.Extension, error) {
 	e, ok := s.o.Extensions.Find(key)
-	if !ok || a.Issued.Before(e.Registered.Truncate(time.Millisecond)) {
+	if !ok || a.Issued.Before(e.Registered) {
 		return e, fmt.Errorf("%w: the extension is not registered any more", login.ErrRejected)
 	}
 	return e, nil
@@ -286,7 +289,7 @@ func (s *Service) user(ctx context.Context, a *saml.Assertion) (session.Grant, e
 		switch {
 		case !ok || u.Disabled:
 			return session.Grant{}, fmt.Errorf("%w: the user does not exist any more or is disabled", login.ErrRejected)
-		case a.Issued.Before(u.PasswordChanged.Truncate(time.Millisecond)):
+		case a.Issued.Before(u.PasswordChanged):
 			return session.Grant{}, fmt.Errorf("%w: the password is newer than the token", login.ErrRejected)
 		}
 		g := session.Grant{

@@ -76,7 +76,7 @@ func (s *Service) sign(
 		if err != nil {
 			return nil, err
 		}
-		signed, err = s.signBy(ctx, signer, p, t, by.At, life, ends)
+		signed, err = s.signBy(ctx, signer, p, t, s.begin(t, by.At), life, ends)
 		if err == nil {
 			err = s.post(ctx, p, by, t, signer)
 		}
@@ -97,13 +97,36 @@ func (s *Service) sign(
 // signTries is how often a token is signed while its key is replaced each time.
 const signTries = 3
 
+// begin returns when a token begins whose owner proved itself at a time. It is that time in the precision of tokens,
+// and usually a fraction of a millisecond earlier. But it is not before the password of a user in the token or the
+// registration of an extension in it, if the proof was not: Confirm would take the token for an older one.
+func (s *Service) begin(t *saml.Assertion, proof time.Time) time.Time {
+	begin := proof.UTC().Truncate(time.Millisecond)
+	names := []principal.Name{t.Subject, t.Holder}
+	for _, d := range t.Delegates {
+		names = append(names, d.Name)
+	}
+	for _, n := range names {
+		if n.Domain != s.domain {
+			continue
+		}
+		u, _ := s.o.Accounts.Find(n)
+		e, _ := s.o.Extensions.Find(n.User)
+		for _, since := range []time.Time{u.PasswordChanged, e.Registered} {
+			if begin.Before(since) && !proof.Before(since) {
+				return begin.Add(time.Millisecond)
+			}
+		}
+	}
+	return begin
+}
+
 // signBy completes a token and signs it by the key.
 func (s *Service) signBy(
 	ctx context.Context, signer xmlsig.Signer, p *peer.Peer, t *saml.Assertion, begin time.Time, life time.Duration,
 	ends []time.Time,
 ) (signed []byte, err error) {
 	now, most := s.now(), s.o.BearerMax
-	begin = begin.UTC().Truncate(time.Millisecond)
 	certificates := []*x509.Certificate{signer.Chain[0]}
 	if t.Key != nil {
 		most = s.o.KeyMax
