@@ -28,7 +28,7 @@ func (s *site) enterAt(user, path string) *tab {
 	b := newTab(s.t)
 	b.open(s.page(path))
 	b.login(user, password)
-	b.wait("location.pathname + location.search == " + quote(path))
+	b.wait("document.readyState == 'complete' && location.pathname + location.search == " + quote(path))
 	return b
 }
 

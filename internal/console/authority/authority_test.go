@@ -57,9 +57,10 @@ func TestAUserIsAddedChangedDisabledAndRemoved(t *testing.T) {
 		t.Error("the session of a disabled user is alive")
 	}
 	b.Get("/ui/users?q=eve").Is(http.StatusOK, "Disabled")
-	b.Get(evePath).Is(http.StatusOK, "Disabled")
+	b.Get(evePath).Is(http.StatusOK, "Disabled", `value="enable"`, "each node locks users by itself").
+		Lacks(`value="disable"`)
 	press(b, "enable", nil).LeadsTo(evePath + "&saved=1")
-	b.Get(evePath).Is(http.StatusOK).Lacks("Disabled")
+	b.Get(evePath).Is(http.StatusOK, `value="disable"`).Lacks("Disabled", `value="enable"`)
 	f.Login("eve", secret+"!")
 	press(b, "remove", nil).Is(http.StatusOK, "Remove "+eve+"?")
 	press(b, "remove", yes).LeadsTo("/ui/users?saved=1")

@@ -22,7 +22,7 @@ const bad = `<script>alert("x")</script>`
 
 // newBrowser returns a browser at a console whose API says what the arguments are.
 func newBrowser(
-	t *testing.T, nodes func() []cluster.VigateNode, changed <-chan struct{},
+	t *testing.T, nodes func() []cluster.VigateNode, changed <-chan struct{}, upstreams ...manager.VigateUpstream,
 ) (*vimtest.Fixture, *consoletest.Browser) {
 	t.Helper()
 	f := vimtest.New(t)
@@ -45,11 +45,7 @@ func newBrowser(
 		},
 		Properties: []vim.Property{
 			vim.NewProperty("upstreams", vim.Read, func(context.Context, *vim.Call) ([]manager.VigateUpstream, error) {
-				return []manager.VigateUpstream{{
-					Name: "lab", Url: "https://vc.example/sdk", Error: "connection refused " + bad, Places: 3,
-					MaxSessions: 20, Queued: 7, RefusedCount: 1234,
-					Account: []manager.VigateUpstreamAccount{{Name: "main", UserName: "svc@" + bad, SessionCount: 3}},
-				}}, nil
+				return upstreams, nil
 			}),
 		},
 	}))
@@ -93,7 +89,14 @@ func TestThePageOfTheNodesFollows(t *testing.T) {
 
 func TestUpstreamsAreShownAndTested(t *testing.T) {
 	t.Parallel()
-	f, b := newBrowser(t, oneNode, nil)
+	_, none := newBrowser(t, oneNode, nil)
+	none.Login("Ann", vimtest.AnnPassword)
+	none.Get("/ui/upstreams").Is(http.StatusOK, "No upstream is configured.")
+	f, b := newBrowser(t, oneNode, nil, manager.VigateUpstream{
+		Name: "lab", Url: "https://vc.example/sdk", Error: "connection refused " + bad, Places: 3,
+		MaxSessions: 20, Queued: 7, RefusedCount: 1234,
+		Account: []manager.VigateUpstreamAccount{{Name: "main", UserName: "svc@" + bad, SessionCount: 3}},
+	})
 	b.Login("Ann", vimtest.AnnPassword)
 	b.Get("/ui/upstreams").Is(http.StatusOK, "lab", "Not available", "connection refused "+bad, "3 of 20",
 		"In the queue: 7", "1\u202f234", "svc@"+bad).Lacks("<script>alert", "/ui/upstreams/test")

@@ -111,7 +111,8 @@ func TestTheListIsFilteredSortedAndGrouped(t *testing.T) {
 		`href="/ui/sessions?client=terraform%2F1.9"`)
 	b.Get("/ui/sessions?group=user").Is(http.StatusOK, "/ 2\u202f000")
 	b.Get("/ui/sessions?q=GOVC").Is(http.StatusOK, "Sessions: 2 of 6. Users: 1.")
-	b.Get("/ui/sessions?q=nobody").Is(http.StatusOK, "Sessions: 0 of 6. Users: 0.").Lacks(`name="scope"`)
+	b.Get("/ui/sessions?q=nobody").Is(http.StatusOK, "Sessions: 0 of 6. Users: 0.", "No session matches.").
+		Lacks(`name="scope"`, "of 0")
 	// What makes no sense is left out.
 	b.Get("/ui/sessions?sort=nothing&group=x&rows=7&page=-1&idle=soon").Is(http.StatusOK, "Sessions: 6 of 6.")
 	b.Get("/ui/sessions?page=99").Is(http.StatusOK, "1–6 of 6")
