@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/principal"
@@ -26,6 +27,8 @@ type Entry struct {
 	// Groups are the groups of which the entry is a member, in the form of principal.Name.String. A
 	// source may leave them out in the results of a search that is not exact.
 	Groups []string
+	// PasswordChanged is when the password of a user was changed last. It is zero if the source does not know.
+	PasswordChanged time.Time
 }
 
 // Source is an identity source. Each source has one domain.

@@ -29,7 +29,7 @@ func (s *Source) User(ctx context.Context, name principal.Name) (directory.Entry
 		if u.disabled != "" {
 			return fmt.Errorf("%w: the account %s", login.ErrRejected, u.disabled)
 		}
-		found = directory.Entry{Name: u.name, FullName: u.fullName}
+		found = directory.Entry{Name: u.name, FullName: u.fullName, PasswordChanged: u.password}
 		found.Groups, err = s.groupsOf(c, u.dn, u.name.User)
 		return err
 	})

@@ -152,11 +152,42 @@ func TestAStateThatCannotBeReadKeepsAUserOut(t *testing.T) {
 		{endTime, "20260501120000Z", false}, {endTime, "20260501120000.5Z", true}, {endTime, "yesterday", false},
 		{lockedTime, permanentlyLocked, false}, {lockedTime, "20260501115900Z", true},
 		{accountLock, "TRUE", false}, {accountLock, "false", true},
+		{passwordSet, "0", true}, {passwordSet, "133000000000000000", true}, {passwordSet, "now", false},
+		{passwordTime, "20260501120000Z", true}, {passwordTime, "now", false},
 	} {
 		e := ldap.NewEntry("cn=x", map[string][]string{c.attribute: {c.value}})
 		if why := s.disabled(e); (why == "") != c.in {
 			t.Errorf("%s: %s: %q", c.attribute, c.value, why)
 		}
+	}
+}
+
+func TestTheTimeOfAPasswordIsKnown(t *testing.T) {
+	want := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	const windows = "134221104000000000"
+	for _, c := range []struct {
+		values map[string][]string
+		want   time.Time
+	}{
+		{nil, time.Time{}},
+		{map[string][]string{passwordSet: {windows}}, want},
+		{map[string][]string{passwordSet: {"0"}}, time.Time{}},
+		{map[string][]string{passwordTime: {"20260501120000Z"}}, want},
+	} {
+		if at, err := passwordChanged(ldap.NewEntry("cn=x", c.values)); err != nil || !at.Equal(c.want) {
+			t.Errorf("%v: %v, want %v: %v", c.values, at.UTC(), c.want, err)
+		}
+	}
+	s := ldaptest.Start(t, ldaptest.Options{})
+	f := newFixture(t, settings(t, s))
+	if e, err := f.User(t.Context(), named("alice")); err != nil || !e.PasswordChanged.IsZero() {
+		t.Errorf("a password that was never changed: %v, %v", e.PasswordChanged, err)
+	}
+	before := time.Now().Truncate(time.Second) // slapd's precision
+	s.Modify("dn: " + ldaptest.DN("alice") + "\nchangetype: modify\nreplace: userPassword\nuserPassword: another-pw\n")
+	if e, err := f.User(t.Context(), named("alice")); err != nil || e.PasswordChanged.Before(before) ||
+		e.PasswordChanged.After(time.Now()) {
+		t.Errorf("a new password: %v, %v", e.PasswordChanged, err)
 	}
 }
 

@@ -29,10 +29,13 @@ const (
 	lockedTime         = "pwdAccountLockedTime" // the password policy of OpenLDAP
 	startTime          = "pwdStartTime"
 	endTime            = "pwdEndTime"
-	accountLock        = "nsAccountLock" // 389 Directory Server
+	accountLock        = "nsAccountLock"  // 389 Directory Server
+	passwordSet        = "pwdLastSet"     // Active Directory
+	passwordTime       = "pwdChangedTime" // the password policy of OpenLDAP
 )
 
-var states = []string{userAccountControl, accountExpires, lockedTime, startTime, endTime, accountLock}
+var states = []string{userAccountControl, accountExpires, lockedTime, startTime, endTime, accountLock,
+	passwordSet, passwordTime}
 
 // user is a user of the directory.
 type user struct {
@@ -40,6 +43,8 @@ type user struct {
 	name     principal.Name
 	fullName string
 	disabled string // why it must not log in; "": it may
+	// password is when its password was changed last. It is zero if the directory does not say.
+	password time.Time
 }
 
 // user finds the user with the name. Exactly one entry must match. It returns errUnknown,
@@ -69,6 +74,7 @@ func (s *Source) asUser(e *ldap.Entry) (user, error) {
 		return user{}, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	u := user{dn: e.DN, name: name, disabled: s.disabled(e)}
+	u.password, _ = passwordChanged(e) // if it can't be read, the user is disabled
 	for _, a := range fullNames {
 		if u.fullName == "" {
 			u.fullName = text(e, a)
@@ -137,8 +143,9 @@ func (s *Source) disabled(e *ldap.Entry) string {
 	expires, err2 := number(value(e, accountExpires))
 	starts, err3 := moment(value(e, startTime))
 	ends, err4 := moment(value(e, endTime))
+	_, err5 := passwordChanged(e)
 	switch {
-	case errors.Join(err1, err2, err3, err4) != nil:
+	case errors.Join(err1, err2, err3, err4, err5) != nil:
 		return "has a state that can't be read"
 	case control&accountDisable != 0:
 		return "is disabled"
@@ -154,6 +161,16 @@ func (s *Source) disabled(e *ldap.Entry) string {
 		return "is not valid yet"
 	}
 	return ""
+}
+
+// passwordChanged returns when the user's password was changed last, or the zero time.
+func passwordChanged(e *ldap.Entry) (time.Time, error) {
+	set, err1 := number(value(e, passwordSet))
+	at, err2 := moment(value(e, passwordTime))
+	if set > 0 { // 0 demands a new password
+		at = windowsTime(set)
+	}
+	return at, errors.Join(err1, err2)
 }
 
 // number reads a number. Without a text, it is 0.

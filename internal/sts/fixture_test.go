@@ -192,6 +192,8 @@ type staff struct {
 	groups map[string][]string // of the users that are enabled
 	err    error
 	asked  func() // if set, called when a user is looked up
+	// changed is when all users have changed their password.
+	changed time.Time
 }
 
 func (*staff) Domain() string { return sue.Domain }
@@ -224,7 +226,7 @@ func (f *staff) User(_ context.Context, name principal.Name) (directory.Entry, e
 	case !ok:
 		return directory.Entry{}, fmt.Errorf("%w: the account is disabled", login.ErrRejected)
 	}
-	return directory.Entry{Name: name, FullName: "Sue Example", Groups: groups}, nil
+	return directory.Entry{Name: name, FullName: "Sue Example", Groups: groups, PasswordChanged: f.changed}, nil
 }
 
 // sessionLife is how long sessions live that begin with short.token.here.

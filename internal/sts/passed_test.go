@@ -173,6 +173,29 @@ func TestATokenOfTheMillisecondOfAChangeIsOlderOrNewer(t *testing.T) {
 	expect("for the user before it", issued(&delegated, before), false)
 }
 
+// The directory's clock may differ by the skew.
+func TestATokenDoesNotOutliveThePasswordInADirectory(t *testing.T) {
+	s := newSite(t)
+	s.staff.set("sue", []string{}, nil)
+	token := s.read(s.token(func(a *saml.Assertion) { a.Subject = sue }))
+	delegated := s.read(s.token(func(a *saml.Assertion) { a.Holder = sue }))
+	for after, good := range map[time.Duration]bool{
+		-time.Hour: true, 0: true, DefaultSkew: true, DefaultSkew + time.Millisecond: false, time.Hour: false,
+	} {
+		s.staff.changed = token.Issued.Add(after)
+		for what, a := range map[string]*saml.Assertion{"of": token, "held by": delegated} {
+			if _, err := s.service.Confirm(t.Context(), a); good && err != nil ||
+				!good && !errors.Is(err, login.ErrRejected) {
+				t.Errorf("a token %s a user with a password that is %v newer: %v", what, after, err)
+			}
+		}
+	}
+	s.staff.changed = time.Time{}
+	if _, err := s.service.Confirm(t.Context(), token); err != nil {
+		t.Errorf("a directory that does not know: %v", err)
+	}
+}
+
 // The end of sessions that a token states is not lost when another token is issued for it: otherwise the service
 // would be a way to longer sessions.
 func TestTheEndOfSessionsPassesFromTokenToToken(t *testing.T) {

@@ -151,8 +151,9 @@ func grantOf(e extension.Extension) session.Grant {
 //
 //   - A local user exists, is enabled, and has not changed its password since the token was issued.
 //   - An extension is registered. A holder-of-key token is for its current certificate.
-//   - A user of another directory exists there and is not disabled. The groups are those that the directory
-//     reports. In a domain whose users can't be looked up, they are those in the token.
+//   - A user of another directory exists there and is not disabled, and has not changed its password since, as far as
+//     the directory knows and the clocks agree. The groups are those that the directory reports. In a domain whose
+//     users can't be looked up, they are those in the token.
 //
 // The key of this service that has signed the token is still trusted. If another principal holds the key of the
 // token, it acts as the subject: it must be confirmed too, and the grant has it as the origin. Each principal to
@@ -313,8 +314,11 @@ func (s *Service) outsider(ctx context.Context, a *saml.Assertion) (session.Gran
 	i := session.Identity{Name: a.Subject, FullName: fullName(a)}
 	if known, ok := s.o.Directory.Source(a.Subject.Domain).(users); ok {
 		e, err := known.User(ctx, a.Subject)
-		if err != nil {
+		switch {
+		case err != nil:
 			return session.Grant{}, fmt.Errorf("look up the subject of a token: %w", err)
+		case a.Issued.Add(s.o.Skew).Before(e.PasswordChanged): // the time is that of the directory's clock
+			return session.Grant{}, fmt.Errorf("%w: the password is newer than the token", login.ErrRejected)
 		}
 		i.Groups, i.FullName = e.Groups, cmp.Or(e.FullName, i.FullName)
 		return session.Grant{Identity: i, Scope: session.Scope{Proved: true}}, nil
