@@ -17,6 +17,7 @@ import (
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/roster"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -169,7 +170,7 @@ func TestALoginIsHeldToTheAccountThatItVerified(t *testing.T) {
 	n.create(t, "Ann")
 	for name, spoil := range map[string]func() error{
 		"password": func() error {
-			return n.Update(ctx, event.By("root"), ann, account.Update{Password: []byte("password of Ann")}, "")
+			return n.Update(ctx, event.By("root"), ann, account.Update{Password: secret.New("password of Ann")}, "")
 		},
 		"disable": func() error { return n.Disable(ctx, event.By("root"), ann) },
 		"remove":  func() error { return n.Remove(ctx, event.By("root"), ann) },
@@ -197,7 +198,7 @@ func TestWhatTakesAccessEndsTheSessions(t *testing.T) {
 	if got := n.takeEnded(); got != "" {
 		t.Errorf("a new full name ended %q", got)
 	}
-	must(t, n.Update(ctx, event.By("ann"), user("ANN"), account.Update{Password: []byte("new password")}, "k1"))
+	must(t, n.Update(ctx, event.By("ann"), user("ANN"), account.Update{Password: secret.New("new password")}, "k1"))
 	if got := n.takeEnded(); got != "Ann k1" {
 		t.Errorf("a new password ended %q", got)
 	}
@@ -274,14 +275,14 @@ func TestNamesOfUsersAreChecked(t *testing.T) {
 		wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{FullName: &bad}, ""), account.ErrFullName)
 	}
 	for _, err := range []error{
-		n.Update(ctx, event.By("root"), ann, account.Update{Password: first}, ""),
+		n.Update(ctx, event.By("root"), ann, account.Update{Password: secret.New(string(first))}, ""),
 		n.Update(ctx, event.By("root"), ann, account.Update{}, ""),
 		n.Disable(ctx, event.By("root"), ann), n.Enable(ctx, event.By("root"), ann),
 		n.Remove(ctx, event.By("root"), ann),
 	} {
 		wantError(t, err, account.ErrNotFound)
 	}
-	wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{Password: []byte("short")}, ""),
+	wantError(t, n.Update(ctx, event.By("root"), admin, account.Update{Password: secret.New("short")}, ""),
 		account.ErrPassword)
 }
 
@@ -311,7 +312,7 @@ func TestUsersAreSearchedByTheirNames(t *testing.T) {
 func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: []byte("another password of")}, ""))
+	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: secret.New("another password of")}, ""))
 	_, wrong := n.Verify(ctx, ann, here, []byte("a wrong password of"))
 	if strings.Contains(wrong.Error(), "password of") {
 		t.Errorf("in an error: %v", wrong)
@@ -323,7 +324,7 @@ func TestNoPasswordIsInARecordOrAnEventOrAnError(t *testing.T) {
 func TestChangesPostEvents(t *testing.T) {
 	n, ctx := started(t), t.Context()
 	n.create(t, "Ann")
-	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: first}, ""))
+	must(t, n.Update(ctx, event.By("x"), ann, account.Update{Password: secret.New(string(first))}, ""))
 	must(t, n.Disable(ctx, event.By("x"), ann))
 	must(t, n.Remove(ctx, event.By("x"), ann))
 	var got []string
@@ -400,7 +401,8 @@ func TestAPasswordThatAnotherNodeHasTakenIsRightOnANodeThatIsBehind(t *testing.T
 	for what, change := range map[string]func(*testing.T, *node){
 		"made": func(t *testing.T, n *node) { must(t, n.Create(t.Context(), event.By("test"), name, new, "")) },
 		"changed": func(t *testing.T, n *node) {
-			must(t, n.Update(t.Context(), event.By("test"), name, account.Update{Password: new}, ""))
+			u := account.Update{Password: secret.New(string(new))}
+			must(t, n.Update(t.Context(), event.By("test"), name, u, ""))
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

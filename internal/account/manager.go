@@ -12,6 +12,7 @@ import (
 	"github.com/vigate/vigate/internal/eviction"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/roster"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -193,8 +194,8 @@ func (m *Manager) create(r *row) (store.Change, error) {
 
 // Update describes a change of a user.
 type Update struct {
-	Password []byte  // nil: unchanged
-	FullName *string // nil: unchanged
+	Password secret.Text // empty: unchanged
+	FullName *string     // nil: unchanged
 }
 
 // Update changes a user. A new password ends the user's sessions, except the one with the key keep,
@@ -207,7 +208,7 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Nam
 		return fmt.Errorf("%s: %w", what, ErrFullName)
 	}
 	var h hash
-	if u.Password != nil {
+	if !u.Password.IsZero() {
 		if err := m.mirror.Sync(ctx); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -216,7 +217,7 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Nam
 			return fmt.Errorf("%s: %w", what, ErrNotFound)
 		}
 		var err error
-		if h, err = m.hash(ctx, u.Password); err != nil {
+		if h, err = m.hash(ctx, []byte(u.Password.Reveal())); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -226,7 +227,7 @@ func (m *Manager) Update(ctx context.Context, by event.Actor, name principal.Nam
 			r.FullName = *u.FullName
 			s.events = append(s.events, "updated")
 		}
-		if u.Password != nil {
+		if !u.Password.IsZero() {
 			r.Hash, r.PasswordChanged = h.String(), m.now().UTC()
 			s.events = append(s.events, "password")
 			s.end, s.keep = true, keep

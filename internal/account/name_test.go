@@ -10,6 +10,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/store/storetest"
 )
@@ -64,7 +65,7 @@ func TestUsersThatAnOlderVersionStoredStay(t *testing.T) {
 		must(t, err)
 		must(t, n.access.SetPermissions(ctx, access.Server(event.By("root")), access.Root,
 			[]access.Permission{{Principal: who, Role: access.ReadOnly}}))
-		must(t, n.Update(ctx, event.By("root"), who, account.Update{Password: []byte("another password")}, ""))
+		must(t, n.Update(ctx, event.By("root"), who, account.Update{Password: secret.New("another password")}, ""))
 		must(t, n.Disable(ctx, event.By("root"), who))
 		must(t, n.Enable(ctx, event.By("root"), who))
 		a, err := n.Verify(ctx, who, here, []byte("another password"))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 )
 
@@ -65,7 +66,7 @@ func TestADamagedAccountIsReportedAndCanOnlyBeRemoved(t *testing.T) {
 		wantError(t, err, account.ErrRejected)
 		for _, err := range []error{n.Create(ctx, event.By("x"), ann, first, ""), n.Enable(ctx, event.By("x"), ann),
 			n.Disable(ctx, event.By("x"), ann),
-			n.Update(ctx, event.By("x"), ann, account.Update{Password: first}, "")} {
+			n.Update(ctx, event.By("x"), ann, account.Update{Password: secret.New(string(first))}, "")} {
 			if !errors.As(err, &damaged) {
 				t.Errorf("%s: got %v", bad, err)
 			}
@@ -91,7 +92,7 @@ func TestUnknownMembersOfARecordAreKept(t *testing.T) {
 		store.Put(store.Account, admin.Key(), []byte(strings.Replace(string(r.Value), "{", `{"later":[1],`, 1)),
 			time.Time{}))
 	must(t, err)
-	must(t, n.Update(ctx, event.By("x"), admin, account.Update{Password: first}, ""))
+	must(t, n.Update(ctx, event.By("x"), admin, account.Update{Password: secret.New(string(first))}, ""))
 	r, err = n.mirror.Get(ctx, store.Account, admin.Key())
 	must(t, err)
 	if !strings.Contains(string(r.Value), `"later":[1]`) {

@@ -11,6 +11,7 @@ import (
 	"github.com/vigate/vigate/internal/account"
 	"github.com/vigate/vigate/internal/event"
 	"github.com/vigate/vigate/internal/principal"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/vim"
 )
 
@@ -158,7 +159,7 @@ func (a *api) updateUser(ctx context.Context, c *vim.Call, r *types.UpdateUserRe
 	}
 	keep := ""
 	if spec.Password != "" {
-		u.Password = []byte(spec.Password)
+		u.Password = secret.New(spec.Password)
 		if own {
 			keep = s.Key.String()
 		}

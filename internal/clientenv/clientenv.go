@@ -21,6 +21,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/vigate/vigate/internal/secret"
 )
 
 // Lookup returns the value of an environment variable, as os.LookupEnv does.
@@ -83,7 +85,7 @@ func (e Environment) Password(at Address) (password string, ok bool) {
 	if CanonicalUser(e.User(at)) != CanonicalUser(at.User) {
 		return "", false
 	}
-	return at.Password, at.HasPassword
+	return at.Password.Reveal(), at.HasPassword
 }
 
 // Trust says how to check the server's certificate, and which certificate the client has.
@@ -157,9 +159,10 @@ type Address struct {
 	// URL has neither a path nor credentials, and a standard form: https://host:8989 or unix:///path.
 	URL string
 	// Socket is the path of the socket if the URL is a unix: URL.
-	Socket         string
-	User, Password string
-	HasPassword    bool
+	Socket      string
+	User        string
+	Password    secret.Text
+	HasPassword bool // the password may be empty
 }
 
 var hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
@@ -176,7 +179,8 @@ func ParseAddress(raw string) (Address, error) {
 		return Address{}, errors.New("not a valid URL; want https://host[:port]")
 	}
 	a := Address{User: u.User.Username()}
-	a.Password, a.HasPassword = u.User.Password()
+	password, has := u.User.Password()
+	a.Password, a.HasPassword = secret.New(password), has
 	switch {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return Address{}, errors.New("a query or fragment is not allowed")

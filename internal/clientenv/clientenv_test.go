@@ -1,8 +1,12 @@
 package clientenv
 
 import (
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/vigate/vigate/internal/secret"
+	"github.com/vigate/vigate/internal/secret/secrettest"
 )
 
 func TestURLsAreParsedInAllForms(t *testing.T) {
@@ -15,15 +19,19 @@ func TestURLsAreParsedInAllForms(t *testing.T) {
 		"[::1]:8989":               {URL: "https://[::1]:8989"},
 		" host ":                   {URL: "https://host"},
 		"bob@host":                 {URL: "https://host", User: "bob"},
-		"bob@vsphere.local:p@ss@host/sdk": {URL: "https://host", User: "bob@vsphere.local", Password: "p@ss",
-			HasPassword: true},
-		"https://bob:p%2Fss@host/sdk": {URL: "https://host", User: "bob", Password: "p/ss", HasPassword: true},
-		"unix:///run/vigate/socket":   {URL: "unix:///run/vigate/socket", Socket: "/run/vigate/socket"},
-		"https://VSPHERE.LOCAL%5Cbob:x@host": {URL: "https://host", User: `VSPHERE.LOCAL\bob`, Password: "x",
-			HasPassword: true},
+		"bob@vsphere.local:p@ss@host/sdk": {
+			URL: "https://host", User: "bob@vsphere.local", Password: secret.New("p@ss"), HasPassword: true,
+		},
+		"https://bob:p%2Fss@host/sdk": {
+			URL: "https://host", User: "bob", Password: secret.New("p/ss"), HasPassword: true,
+		},
+		"unix:///run/vigate/socket": {URL: "unix:///run/vigate/socket", Socket: "/run/vigate/socket"},
+		"https://VSPHERE.LOCAL%5Cbob:x@host": {
+			URL: "https://host", User: `VSPHERE.LOCAL\bob`, Password: secret.New("x"), HasPassword: true,
+		},
 	} {
 		got, err := ParseAddress(raw)
-		if err != nil || got != want {
+		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, %v; want %+v", raw, got, err, want)
 		}
 	}
@@ -35,6 +43,15 @@ func TestURLsAreParsedInAllForms(t *testing.T) {
 			t.Errorf("the error repeats the Password: %v", err)
 		}
 	}
+}
+
+func TestAnAddressDoesNotShowItsPassword(t *testing.T) {
+	a, err := ParseAddress("https://bob:secret-word@host")
+	if err != nil || a.Password.Reveal() != "secret-word" {
+		t.Fatal(err)
+	}
+	secrettest.Hides(t, "secret-word", a)
+	secrettest.Hides(t, "secret-word", &a)
 }
 
 func FuzzAddress(f *testing.F) {

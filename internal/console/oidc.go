@@ -60,9 +60,10 @@ func providerName(p Provider) string {
 // roundTrip is a login that is on its way through an issuer. The browser keeps it in a cookie of its own. That has
 // SameSite=Lax, because the browser comes back from another site.
 type roundTrip struct {
-	provider               int
-	state, nonce, verifier string
-	next                   string
+	provider     int
+	state, nonce string
+	verifier     secret.Text
+	next         string
 }
 
 const (
@@ -74,9 +75,11 @@ func (c *Console) roundTripCookie() string {
 	return strings.Replace(c.CookieName(), "vigate-ui", "vigate-oidc", 1)
 }
 
-func (t *roundTrip) String() string {
+// value returns the value of the cookie.
+func (t *roundTrip) value() string {
 	return strings.Join([]string{
-		strconv.Itoa(t.provider), t.state, t.nonce, t.verifier, base64.RawURLEncoding.EncodeToString([]byte(t.next)),
+		strconv.Itoa(t.provider), t.state, t.nonce, t.verifier.Reveal(),
+		base64.RawURLEncoding.EncodeToString([]byte(t.next)),
 	}, ".")
 }
 
@@ -91,7 +94,7 @@ func (x *Request) roundTrip() (*roundTrip, bool) {
 	if err != nil || errNext != nil || n < 0 || n >= len(x.console.Providers) {
 		return nil, false
 	}
-	return &roundTrip{n, parts[1], parts[2], parts[3], next(string(to))}, true
+	return &roundTrip{n, parts[1], parts[2], secret.New(parts[3]), next(string(to))}, true
 }
 
 func (x *Request) setRoundTrip(value, life string) {
@@ -121,14 +124,14 @@ func (x *Request) toProvider() error {
 	if err != nil {
 		return err
 	}
-	t := roundTrip{n, rand.Text(), rand.Text(), rand.Text() + rand.Text(), next(x.Form.Get("next"))}
-	hash := sha256.Sum256([]byte(t.verifier))
+	t := roundTrip{n, rand.Text(), rand.Text(), secret.New(rand.Text() + rand.Text()), next(x.Form.Get("next"))}
+	hash := sha256.Sum256([]byte(t.verifier.Reveal()))
 	address, err := x.console.Providers[n].Address(x.Context(), redirect, t.state, t.nonce,
 		base64.RawURLEncoding.EncodeToString(hash[:]))
 	if err != nil {
 		return x.noProvider(n, err)
 	}
-	x.setRoundTrip(t.String(), roundTripLife)
+	x.setRoundTrip(t.value(), roundTripLife)
 	x.redirect(address)
 	return nil
 }
@@ -168,7 +171,7 @@ func (x *Request) fromProvider() error {
 	if err != nil {
 		return err
 	}
-	token, err := p.Token(x.Context(), redirect, t.nonce, code, t.verifier)
+	token, err := p.Token(x.Context(), redirect, t.nonce, code, t.verifier.Reveal())
 	if err != nil {
 		return x.noProvider(t.provider, err)
 	}

@@ -33,13 +33,13 @@ type server struct {
 
 // servers are the servers of a directory, in the order of preference.
 type servers struct {
-	all      []*server
-	ca       string
-	bindDN   string
-	password string // the name of its file
-	request  time.Duration
-	now      func() time.Time
-	logger   *slog.Logger
+	all          []*server
+	ca           string
+	bindDN       string
+	passwordFile string
+	request      time.Duration
+	now          func() time.Time
+	logger       *slog.Logger
 
 	mu sync.Mutex // guards the fields of each server whose comments name it
 }
@@ -50,7 +50,7 @@ func parseServers(s Settings, by surroundings) (*servers, error) {
 	if len(s.Servers) == 0 || len(s.Servers) > maxServers {
 		return nil, fmt.Errorf("must be 1 to %d URLs", maxServers)
 	}
-	list := &servers{ca: s.CA, bindDN: s.BindDN, password: s.BindPasswordFile, request: by.request, now: by.now,
+	list := &servers{ca: s.CA, bindDN: s.BindDN, passwordFile: s.BindPasswordFile, request: by.request, now: by.now,
 		logger: by.logger}
 	for _, text := range s.Servers {
 		u, err := url.Parse(text)
@@ -205,7 +205,7 @@ func (l *servers) tls(s *server) (*tls.Config, error) {
 // login binds a new connection as the service account.
 func (l *servers) login(c *connection) error {
 	if l.bindDN != "" {
-		password, err := secretfile.Read(l.password, "bind-password-file", l.logger)
+		password, err := secretfile.Read(l.passwordFile, "bind-password-file", l.logger)
 		if err != nil {
 			return err
 		}

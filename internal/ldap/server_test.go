@@ -181,7 +181,7 @@ func TestAFailedServerIsNotAskedAgainAtOnce(t *testing.T) {
 		t.Error("each login tries the service account's password, until the directory locks the account")
 	}
 	// The password is read again, and one caller tries it.
-	f.servers().password = file(t, ldaptest.Password)
+	f.servers().passwordFile = file(t, ldaptest.Password)
 	f.clock.Advance(1)
 	f.accepted(t, "alice", "alice-pw")
 }

@@ -17,13 +17,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/xmlsig"
 )
 
 // Sign is the content of the HTTP header Authorization with the scheme SIGN: a token, and the proof
 // that the client has its key. The proof is missing for bearer tokens.
 type Sign struct {
-	Token []byte // XML
+	Token secret.Bytes // XML; whoever has a bearer token can log in with it
 
 	algorithm string
 	signature []byte
@@ -75,9 +76,11 @@ func ParseSign(header string) (*Sign, error) {
 		return nil, err
 	}
 	s := &Sign{algorithm: parameters["signature_alg"], nonce: parameters["nonce"]}
-	if s.Token, err = inflate(parameters["token"]); err != nil {
+	token, err := inflate(parameters["token"])
+	if err != nil {
 		return nil, err
 	}
+	s.Token = secret.NewBytes(token)
 	if s.signature, err = decode(parameters["signature"]); err != nil {
 		return nil, err
 	}

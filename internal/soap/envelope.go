@@ -47,9 +47,9 @@ type message struct {
 	// client's HTTP library sends.
 	names bool
 
-	security  []byte // the WS-Security header, a part of raw
-	cookie    string // the text of the header vcSessionCookie
-	operation string // the text of the header operationID
+	security  []byte      // the WS-Security header, a part of raw
+	cookie    secret.Text // the text of the header vcSessionCookie
+	operation string      // the text of the header operationID
 	// typed is set if the client can't tell the type of the result from the name of the operation.
 	typed bool
 }
@@ -80,8 +80,8 @@ func (m *message) envelope() error {
 		if err := m.header(); err != nil {
 			return err
 		}
-		if m.names && m.cookie != "" {
-			m.call.Token = secret.New(m.cookie)
+		if m.names && !m.cookie.IsZero() {
+			m.call.Token = m.cookie
 		}
 		e, err = m.Child()
 	}
@@ -140,7 +140,9 @@ func (m *message) header() error {
 		}
 		switch string(e.Name) {
 		case "vcSessionCookie":
-			err = m.once(&m.cookie)
+			text := m.cookie.Reveal()
+			err = m.once(&text)
+			m.cookie = secret.New(text)
 		case "operationID":
 			err = m.once(&m.operation)
 		case "Security":

@@ -207,7 +207,7 @@ func (m *Method) sign(header string, c login.Assertion) (v verified, err error) 
 	if err != nil {
 		return v, err
 	}
-	if v.Assertion, v.issuer, err = m.verifier.VerifyToken(s.Token); err != nil || v.Bearer() {
+	if v.Assertion, v.issuer, err = m.verifier.VerifyToken(s.Token.Reveal()); err != nil || v.Bearer() {
 		return v, err // clients may add a proof to a bearer token, which has no key to verify it with
 	}
 	v.proof, err = s.Verify(v.Key.PublicKey, saml.Request{
