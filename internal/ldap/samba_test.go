@@ -130,6 +130,9 @@ func TestActiveDirectory(t *testing.T) {
 	}
 	// The way for other directories finds the same.
 	f.search.idle[0].chain = false
+	if e, err := f.User(t.Context(), f.named("erin")); err != nil || time.Since(e.PasswordChanged) > time.Hour {
+		t.Errorf("erin has her password since %v: %v", e.PasswordChanged, err)
+	}
 	if groups, err := f.Groups(t.Context(), f.named("erin")); err != nil || !slices.Equal(groups, want) {
 		t.Errorf("groups, level by level: %q, %v", groups, err)
 	}
