@@ -43,8 +43,8 @@ func (r *Reader) Start(message []byte, o Options) {
 
 // StartStream begins reading a message while it arrives, so that only a part of it is in memory: 36 KiB, or
 // a few times its longest tag or text. Of the limits, only that of the depth applies: a stream is for messages
-// from a server that the caller has chosen, and of any length. A tag or a text may have 16 MiB. If the source
-// fails, its error is the error of the Reader.
+// from a server that the caller has chosen, and of any length. A tag, a text or a comment may have 16 MiB. If
+// the source fails, its error is the error of the Reader.
 func (r *Reader) StartStream(source io.Reader, o Options) {
 	r.plain.startStream(source, o)
 	r.value = r.short[:0]

@@ -21,14 +21,21 @@ type standard struct {
 	shift  int // the offset in the message of the first byte that the decoder reads
 }
 
-// failing remembers why its source failed. encoding/xml would hide it behind an error of syntax.
+// failing remembers why its source failed. encoding/xml would hide it behind an error of syntax. It fails if a token
+// is too long, because encoding/xml keeps all of it in memory, even that of a comment.
 type failing struct {
 	io.Reader
-	err error
+	left int // bytes that the token may still have
+	err  error
 }
 
 func (f *failing) Read(p []byte) (int, error) {
+	if f.left <= 0 {
+		f.err = errToken
+		return 0, errToken
+	}
 	n, err := f.Reader.Read(p)
+	f.left -= n
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.err = err
 	}
@@ -49,11 +56,17 @@ func newStream(source io.Reader, l Limits) *standard {
 func (s *standard) next() (*Token, error) {
 	for {
 		s.token = Token{Begin: s.shift + int(s.tokens.InputOffset())}
+		if s.source != nil {
+			s.source.left = maxToken
+		}
 		read, err := s.tokens.Token()
 		if errors.Is(err, io.EOF) {
 			return nil, io.EOF
 		}
 		if s.source != nil && s.source.err != nil {
+			if errors.Is(s.source.err, errToken) {
+				return nil, errToken
+			}
 			return nil, fmt.Errorf("read message: %w", s.source.err)
 		}
 		if err != nil {

@@ -204,3 +204,66 @@ func BenchmarkStream(b *testing.B) {
 		_ = count(b, &r)
 	}
 }
+
+func TestAValueWithAnAngleBracketDoesNotEndTheFastPathAtTheEndOfAWindow(t *testing.T) {
+	const values = `a>b' c="/>" d='">' e=">` + "\n" + `">x>y</o><o n='>'/>`
+	message := `<r xmlns="u">` + strings.Repeat(`<o n='`+values, 3000) + `</r>`
+	for _, source := range []io.Reader{
+		strings.NewReader(message), iotest.OneByteReader(strings.NewReader(message)),
+	} {
+		var r Reader
+		r.StartStream(source, Options{})
+		if tokens := count(t, &r); tokens != 5*3000+2 || !r.Fast() {
+			t.Errorf("%d tokens, by the fast tokenizer: %v", tokens, r.Fast())
+		}
+	}
+	for _, tag := range []string{`<o n="a>b`, `<o n='`, `<o n="x<y`, `<o n=">`, `<o`, `<`, `</r`, `<!`, `<?`} {
+		var r Reader
+		r.StartStream(strings.NewReader("<r>"+tag), Options{})
+		for err := error(nil); err == nil; {
+			if _, err = r.Next(); errors.Is(err, io.EOF) {
+				t.Errorf("%s: the end of the message is not missed", tag)
+			}
+		}
+	}
+}
+
+func TestNoPartOfAStreamIsLongerThanTheLimit(t *testing.T) {
+	filler := strings.Repeat("x", 1<<10)
+	for _, kind := range []struct{ begin, end string }{
+		{"<!-- ", " -->"}, {"<!-- > ", " -->"}, {"<![CDATA[", "]]>"}, {"<![CDATA[>", "]]>"}, {"<?p ", "?>"},
+		{"", ""}, {`<o n="`, `"/>`}, {`<o n=">`, `"/>`}, {"<!-- -->", ""},
+	} {
+		for _, size := range []int{maxToken / 8, maxToken * 3} {
+			var r Reader
+			r.StartStream(io.MultiReader(strings.NewReader("<r>"+kind.begin), &repeater{filler, size},
+				strings.NewReader(kind.end+"</r>")), Options{})
+			var err error
+			for err == nil {
+				_, err = r.Next()
+			}
+			want := io.EOF
+			if size > maxToken {
+				want = errToken
+			}
+			if !errors.Is(err, want) {
+				t.Errorf("%s with %d bytes: %v", kind.begin, size, err)
+			}
+		}
+	}
+}
+
+// repeater reads a text again and again until it has given so many bytes.
+type repeater struct {
+	text string
+	left int
+}
+
+func (r *repeater) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, io.EOF
+	}
+	n := copy(p[:min(len(p), r.left)], r.text)
+	r.left -= n
+	return n, nil
+}

@@ -13,8 +13,9 @@ const (
 	// the stream has turned out to be longer. A token that is longer than that has a window of its own.
 	firstWindow = 4 << 10
 	laterWindow = 32 << 10
-	// maxWindow is the size of the largest window. The longest token has half of that.
-	maxWindow = 32 << 20
+	// maxToken is the size of the longest token, and maxWindow that of the largest window.
+	maxToken  = 16 << 20
+	maxWindow = 2 * maxToken
 	// maxKept is the longest name and the longest declaration of a namespace that are copied whenever the window
 	// moves, in bytes. Before a longer one, the standard tokenizer goes on.
 	maxKept = 1 << 10
@@ -54,7 +55,8 @@ func (p *plain) startStream(source io.Reader, o Options) {
 // ended reports whether all of the message is in memory.
 func (p *plain) ended() bool { return p.source == nil || errors.Is(p.source.err, io.EOF) }
 
-// cut reports whether the token at p.at may go on behind the window.
+// cut reports whether the token at p.at may go on behind the window. It is false for what plain does not read, such
+// as a comment, so that the window does not grow for it.
 func (p *plain) cut() bool {
 	rest := p.message[p.at:]
 	switch {
@@ -62,10 +64,41 @@ func (p *plain) cut() bool {
 		return false
 	case len(rest) == 0:
 		return true
-	case rest[0] == '<':
+	case rest[0] != '<':
+		return bytes.IndexByte(rest, '<') < 0
+	case len(rest) == 1:
+		return true
+	}
+	switch rest[1] {
+	case '!', '?':
+		return false
+	case '/':
 		return bytes.IndexByte(rest, '>') < 0
 	}
-	return bytes.IndexByte(rest, '<') < 0
+	return openTag(rest[1:])
+}
+
+// openTag reports whether a start tag goes on behind tag. A value may contain '>', but not '<'.
+func openTag(tag []byte) bool {
+	for {
+		at := bytes.IndexAny(tag, `"'<>`)
+		if at < 0 {
+			return true
+		}
+		quote := tag[at]
+		if quote == '<' || quote == '>' {
+			return false
+		}
+		tag = tag[at+1:]
+		end := bytes.IndexByte(tag, quote)
+		switch odd := bytes.IndexByte(tag, '<'); {
+		case odd >= 0 && (end < 0 || odd < end):
+			return false
+		case end < 0:
+			return true
+		}
+		tag = tag[end+1:]
+	}
 }
 
 // fill moves the window, so that it begins with the token at p.at, and reads more. If the window has only a part of
