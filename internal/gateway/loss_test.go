@@ -290,3 +290,25 @@ func TestACallThatALivingSessionIsRefusedIsMadeOnceMore(t *testing.T) {
 		t.Errorf("the view of a session that lives is gone: %v", err)
 	}
 }
+
+func TestAWaitThatIsMadeOnceMoreGivesItsPlaceBack(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "    max-waits: 1\n    wait-timeout: 1s\n")
+	c := s.login(1)
+	pc, err := property.DefaultCollector(c.Client.Client).Create(s.ctx())
+	s.must(err)
+	_, err = pc.CreateFilter(s.ctx(), types.CreateFilter{Spec: types.PropertyFilterSpec{
+		PropSet:   []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"name"}}},
+		ObjectSet: []types.ObjectSpec{{Obj: c.machine(allNames[0])}},
+	}})
+	s.must(err)
+	for n := range 3 {
+		before := d.count("WaitForUpdatesEx")
+		d.doubts("WaitForUpdatesEx", 1)
+		_, err := methods.WaitForUpdatesEx(s.ctx(), c.Client, &types.WaitForUpdatesEx{This: pc.Reference()})
+		if calls := d.count("WaitForUpdatesEx") - before; err != nil || calls != 2 {
+			t.Fatalf("wait %d, refused once: %v, made %d times, want 2", n, err, calls)
+		}
+	}
+	s.eventually("no wait is left", func() bool { return s.up.State().Waits == 0 })
+}

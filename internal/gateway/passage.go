@@ -123,7 +123,7 @@ func (p *passage) run(ctx context.Context) (*Answer, *vim.Fault) {
 		if !again || try == attempts {
 			return nil, p.faultOf(err)
 		}
-		p.detach()
+		p.leave() // a wait has a place of its own, which the next try asks for anew
 		p.on, p.reader = nil, ""
 	}
 }
