@@ -22,8 +22,8 @@ var limits = xmltoken.Limits{Depth: 128, Markup: 2_000_000}
 // Message is a SOAP request as its receiver reads it.
 type Message struct {
 	Raw []byte
-	// Method and Space are the name and the namespace of the operation.
-	Method, Space string
+	// Method is the name of the operation. Its namespace is for the upstream to judge, and passes as it is.
+	Method string
 	// Type is the type of the object that is called, and This its id.
 	Type string
 	This Place
@@ -236,7 +236,7 @@ func (p *parser) place(t *xmltoken.Token, depth int) error {
 		if p.message.Method != "" {
 			return bad("there is a second operation in the message")
 		}
-		p.message.Method, p.message.Space = string(t.Name), string(t.Space)
+		p.message.Method = string(t.Name)
 		p.message.Body = t.Begin
 	case depth == 3 && p.section == body:
 		this := string(t.Name) == "_this"

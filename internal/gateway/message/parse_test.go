@@ -41,7 +41,7 @@ func TestARequestIsReadWithItsHeaders(t *testing.T) {
 		`<ContinueRetrievePropertiesEx xmlns="urn:vim25"><_this type="PropertyCollector"><![CDATA[`+id+`]]></_this>`+
 			`<token>0</token></ContinueRetrievePropertiesEx>`)
 	m := parse(t, raw)
-	if m.Method != "ContinueRetrievePropertiesEx" || m.Space != "urn:vim25" || m.Type != "PropertyCollector" ||
+	if m.Method != "ContinueRetrievePropertiesEx" || m.Type != "PropertyCollector" ||
 		m.This.Text != id || m.Cookie.Text != "token" || m.Operation != "op-1" || m.Token.Text != "0" {
 		t.Errorf("%+v", m)
 	}
