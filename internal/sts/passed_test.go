@@ -19,6 +19,7 @@ import (
 	"github.com/vigate/vigate/internal/peer"
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/store"
 	"github.com/vigate/vigate/internal/xmlsig/xmlsigtest"
 )
@@ -157,7 +158,7 @@ func TestATokenOfTheMillisecondOfAChangeIsOlderOrNewer(t *testing.T) {
 		t.Fatal("the times are not of one millisecond")
 	}
 	old := []*saml.Assertion{issued(of, before), issued(extensions, before)}
-	s.must(s.Accounts.Update(ctx, by, ann, account.Update{Password: []byte(password)}, ""))
+	s.must(s.Accounts.Update(ctx, by, ann, account.Update{Password: secret.New(password)}, ""))
 	s.must(s.Extensions.Register(ctx, by, extension.Registration{Key: key, Data: []byte("{}")}))
 	s.clock.Advance(time.Millisecond) // a token from after the change may begin that much later
 	for _, a := range old {

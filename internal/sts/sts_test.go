@@ -24,6 +24,7 @@ import (
 	"github.com/vigate/vigate/internal/principal"
 	"github.com/vigate/vigate/internal/saml"
 	"github.com/vigate/vigate/internal/saml/samltest"
+	"github.com/vigate/vigate/internal/secret"
 	"github.com/vigate/vigate/internal/xmlsig/xmlsigtest"
 )
 
@@ -181,7 +182,7 @@ func TestATokenIsConfirmedOnlyWhileItsSubjectMayLogIn(t *testing.T) {
 	s.must(s.Accounts.Enable(ctx, by, ann))
 	expect("an enabled user", users, true)
 	s.clock.Advance(time.Second)
-	s.must(s.Accounts.Update(ctx, by, ann, account.Update{Password: []byte("another long password")}, ""))
+	s.must(s.Accounts.Update(ctx, by, ann, account.Update{Password: secret.New("another long password")}, ""))
 	expect("a user with a newer password", users, false)
 	s.must(s.Extensions.SetCertificate(ctx, by, solution, xmlsigtest.NewKey(t, "unknown").Cert.Raw, ""))
 	expect("an extension with another certificate", extensions, false)
