@@ -58,6 +58,9 @@ var shown = map[string]map[string][]string{
 			"TestWhoOwnsNothingNoticesNoLossAndOthersLogInAgain",
 			"TestAClientThatOwnedSomethingOnALostSessionLogsInAgain",
 		},
+		"the upstream refuses a call as not authenticated": {
+			"TestACallThatALivingSessionIsRefusedIsMadeOnceMore", "TestAWaitThatIsMadeOnceMoreGivesItsPlaceBack",
+		},
 		"the upstream can't be reached": {
 			"TestAnUpstreamThatIsStartedAgainIsServedAgain", "TestAFrontWithoutItsUpstreamKeepsNobodyElseFromWorking",
 		},
