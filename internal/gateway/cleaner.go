@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -86,7 +87,8 @@ func (c *cleaner) destroy(s *upstream.Session, o *object) {
 // cancelWait ends the latest wait on a collector.
 func (c *cleaner) cancelWait(s *upstream.Session, o *object) {
 	c.do(func(ctx context.Context) {
-		if _, err := c.front.simple(ctx, s, "CancelWaitForUpdates", o.Type, o.Real, ""); err != nil {
+		_, err := c.front.simple(ctx, s, "CancelWaitForUpdates", o.Type, o.Real, "")
+		if err != nil && !errors.Is(err, upstream.ErrGone) {
 			c.failed(s, "CancelWaitForUpdates", err)
 		}
 	})
@@ -95,11 +97,6 @@ func (c *cleaner) cancelWait(s *upstream.Session, o *object) {
 // end destroys an object. It reports false if the upstream session is not usable any more: then everything on it
 // is gone, or will be.
 func (c *cleaner) end(ctx context.Context, s *upstream.Session, o *object) bool {
-	select {
-	case <-s.Gone():
-		return false
-	default:
-	}
 	name, on, more := method.Ends[o.Type], o.Real, ""
 	typ := o.Type
 	if o.Type == method.Token {
@@ -111,6 +108,8 @@ func (c *cleaner) end(ctx context.Context, s *upstream.Session, o *object) bool 
 	}
 	fault, err := c.front.simple(ctx, s, name, typ, on, more)
 	switch {
+	case errors.Is(err, upstream.ErrGone):
+		return false
 	case err != nil:
 	case fault.Kind == "", fault.Kind == "ManagedObjectNotFound", o.Type == method.Token:
 		return true
@@ -142,6 +141,11 @@ func (f *Front) simple(ctx context.Context, s *upstream.Session, name, typ, id, 
 func (f *Front) ask(
 	ctx context.Context, s *upstream.Session, name string, on types.ManagedObjectReference, more string,
 ) ([]byte, message.Fault, error) {
+	done, ok := s.Begin()
+	if !ok {
+		return nil, message.Fault{}, upstream.ErrGone
+	}
+	defer done()
 	h := http.Header{
 		"Content-Type": {"text/xml; charset=utf-8"}, "User-Agent": {f.Upstream.UserAgent()},
 		"Soapaction": {f.action(ctx)},

@@ -312,3 +312,49 @@ func TestAWaitThatIsMadeOnceMoreGivesItsPlaceBack(t *testing.T) {
 	}
 	s.eventually("no wait is left", func() bool { return s.up.State().Waits == 0 })
 }
+
+// A server may stop for ever if it ends a view and the session of the view at the same time. The simulator does.
+func TestASessionIsLoggedOutAfterTheLastCallOfTheFrontOnIt(t *testing.T) {
+	d := newDouble(t)
+	s := stage(t, d, "")
+	c := s.login(1)
+	_, err := view.NewManager(c.Client.Client).CreateContainerView(s.ctx(), c.ServiceContent.RootFolder, nil, true)
+	s.must(err)
+	l, err := s.vigate.Sessions.Find(c.key)
+	s.must(err)
+	up := s.front.OnSession(l)
+	if up == nil {
+		t.Fatal("the client owns nothing")
+	}
+	begun, free, out := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	d.set(func() {
+		d.intercept = func(method string, _ http.ResponseWriter, _ *http.Request) bool {
+			switch method {
+			case "DestroyView":
+				close(begun)
+				<-free
+			case "Logout":
+				close(out)
+			}
+			return false
+		}
+	})
+	s.must(c.Logout(s.ctx()))
+	<-begun
+	drained := make(chan error, 1)
+	go func() { drained <- s.up.Drain(s.ctx()) }()
+	<-up.Gone()
+	select {
+	case <-out:
+		t.Error("the session is logged out while its view is destroyed")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(free)
+	if err := <-drained; err != nil || d.count("Logout") != 1 {
+		t.Errorf("the end of the upstream: %v, and %d logouts", err, d.count("Logout"))
+	}
+	if done, ok := up.Begin(); ok {
+		done()
+		t.Error("a call begins on a session that has ended")
+	}
+}

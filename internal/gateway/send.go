@@ -73,6 +73,11 @@ func (p *passage) send(ctx context.Context) (*Answer, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
+		done, ok := p.session.Begin() // its client may go, but its session stays until it is done
+		if !ok {
+			return nil, p.orphaned(upstream.ErrGone)
+		}
+		defer done()
 	}
 	response, err := p.round(ctx)
 	if err != nil {

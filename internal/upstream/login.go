@@ -140,7 +140,7 @@ func (u *Upstream) login(ctx context.Context, c entrance.Credentials) (*Session,
 	now := u.opts.Now()
 	return &Session{
 		upstream: u, key: in.Key, cookie: in.Cookie, info: in.Info, note: in.Note, opened: now, used: now,
-		gone: make(chan struct{}), readers: readers{turn: make(chan struct{}, 1)},
+		gone: make(chan struct{}), alone: make(chan struct{}), readers: readers{turn: make(chan struct{}, 1)},
 	}, nil
 }
 

@@ -20,6 +20,8 @@ const (
 	// mustHaveExpired is the time without calls after which a session has certainly expired. vCenter and ESXi end a
 	// session after half an hour, unless their configuration was changed.
 	mustHaveExpired = 31 * time.Minute
+	// makingTime is how long the logout of a session waits for calls that make or end an object on it.
+	makingTime = 5 * time.Second
 )
 
 // Session is a session at the upstream.
@@ -35,10 +37,12 @@ type Session struct {
 	opened   time.Time
 	client   string // the client session that it belongs to, in mode private
 	gone     chan struct{}
+	alone    chan struct{} // closed when the session has ended and none of the calls of Begin is in flight
 	readers  readers
 
 	// upstream.mu guards the fields below.
-	calls    int       // in flight
+	calls    int       // in flight, of clients
+	making   int       // in flight, that make or end an object, see Begin
 	pins     int       // objects and client sessions that are tied to the session
 	used     time.Time // when a call ended, or a probe
 	keep     time.Time // somebody may use a ticket of the session until then
@@ -107,6 +111,26 @@ func (s *Session) Spoil(cause error) {
 	s.settle()
 }
 
+// Begin announces a call that makes or ends an object on the session. The session is logged out after it: a server that
+// ends an object and its session at the same time can stop for ever, as govmomi's simulator does. ok is false if the
+// session has ended, and with it all that lives on it. Otherwise the caller must call done.
+func (s *Session) Begin() (done func(), ok bool) {
+	u := s.upstream
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if s.ended {
+		return nil, false
+	}
+	s.making++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if s.making--; s.making == 0 && s.ended {
+			close(s.alone)
+		}
+	}, true
+}
+
 // Lost says that a caller saw a sign that the session has ended at the upstream. It may be called more
 // than once, and by many.
 func (s *Session) Lost(cause error) {
@@ -147,6 +171,9 @@ func (s *Session) end() {
 	}
 	s.ended = true
 	close(s.gone)
+	if s.making == 0 {
+		close(s.alone)
+	}
 	s.pool.remove(s)
 	u, a := s.upstream, s.account
 	if a.size--; a.size == 0 && a.opening == 0 {
@@ -191,6 +218,10 @@ func (u *Upstream) finishDrain() {
 // logOut logs the session out and then frees its place. If the upstream can't be reached, the place
 // stays taken until that succeeds or the session must have expired.
 func (u *Upstream) logOut(s *Session) {
+	select {
+	case <-s.alone:
+	case <-time.After(makingTime):
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	err := u.endCookie(ctx, s.cookie)
