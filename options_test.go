@@ -403,22 +403,15 @@ func optionTypes(t *testing.T) map[string]map[string]*ast.GenDecl {
 		if !strings.HasPrefix(s.dir, "internal/") || s.dir == "internal/config" || support(s.dir) {
 			continue
 		}
-		for _, d := range s.file.Decls {
-			g, ok := d.(*ast.GenDecl)
-			if !ok {
+		for g, ts := range s.types() {
+			if !ts.Name.IsExported() || !optionName.MatchString(ts.Name.Name) {
 				continue
 			}
-			for _, spec := range g.Specs {
-				ts, ok := spec.(*ast.TypeSpec)
-				if !ok || !ts.Name.IsExported() || !optionName.MatchString(ts.Name.Name) {
-					continue
+			if _, ok := ts.Type.(*ast.StructType); ok {
+				if types[s.dir] == nil {
+					types[s.dir] = map[string]*ast.GenDecl{}
 				}
-				if _, ok := ts.Type.(*ast.StructType); ok {
-					if types[s.dir] == nil {
-						types[s.dir] = map[string]*ast.GenDecl{}
-					}
-					types[s.dir][ts.Name.Name] = g
-				}
+				types[s.dir][ts.Name.Name] = g
 			}
 		}
 	}

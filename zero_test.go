@@ -2,7 +2,6 @@ package vigate_test
 
 import (
 	"fmt"
-	"go/ast"
 	"reflect"
 	"regexp"
 	"strings"
@@ -74,23 +73,16 @@ func TestNoDocumentedZeroValuePanics(t *testing.T) {
 func TestEveryDocumentedZeroValueIsTried(t *testing.T) {
 	found := map[string]bool{}
 	for _, s := range sources(t, false) {
-		for _, d := range s.file.Decls {
-			g, ok := d.(*ast.GenDecl)
-			if !ok {
+		for g, typ := range s.types() {
+			if !typ.Name.IsExported() || strings.HasSuffix(typ.Name.Name, "Options") ||
+				strings.HasSuffix(s.dir, "test") { // options: see constructors; packages for tests fail in tests
 				continue
 			}
-			for _, spec := range g.Specs {
-				typ, ok := spec.(*ast.TypeSpec)
-				if !ok || !typ.Name.IsExported() || strings.HasSuffix(typ.Name.Name, "Options") ||
-					strings.HasSuffix(s.dir, "test") { // options: see constructors; packages for tests fail in tests
-					continue
-				}
-				id := s.dir + "." + typ.Name.Name
-				documented := regexp.MustCompile(`\b[Zz]ero\s+(value|` + typ.Name.Name + `)\b`)
-				if doc := g.Doc.Text() + typ.Doc.Text(); documented.MatchString(doc) {
-					if found[id] = true; zeroes[id] == nil {
-						t.Errorf("%s documents its zero value: add it to the table zeroes", id)
-					}
+			id := s.dir + "." + typ.Name.Name
+			documented := regexp.MustCompile(`\b[Zz]ero\s+(value|` + typ.Name.Name + `)\b`)
+			if doc := g.Doc.Text() + typ.Doc.Text(); documented.MatchString(doc) {
+				if found[id] = true; zeroes[id] == nil {
+					t.Errorf("%s documents its zero value: add it to the table zeroes", id)
 				}
 			}
 		}
