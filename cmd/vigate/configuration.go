@@ -15,7 +15,6 @@ import (
 
 	"github.com/vigate/vigate/internal/cli/command"
 	"github.com/vigate/vigate/internal/config"
-	"github.com/vigate/vigate/internal/gateway/dispense"
 	"github.com/vigate/vigate/internal/identity"
 	"github.com/vigate/vigate/internal/secret/secretfile"
 	"github.com/vigate/vigate/internal/serve"
@@ -195,15 +194,8 @@ func (c configuration) front(u upstream.Config, logger *slog.Logger) []error {
 		all = append(all, u.Wrong("tls-cert", "can't be used: %v", err))
 	}
 	for _, d := range u.Dispense {
-		if len(d.Subjects) > 0 && len(c.identity.OIDC) == 0 {
-			all = append(all, d.Wrong("subjects", "needs an issuer in identity.oidc"))
-		}
-		if d.TokensFile == "" {
-			continue
-		}
-		if _, err := dispense.OpenTokens(d.TokensFile); err != nil {
-			all = append(all, d.Wrong("tokens-file", "can't be used: %v", err))
-		}
+		_, wrong := serve.DispenserTokens(d, len(c.identity.OIDC) > 0)
+		all = append(all, wrong...)
 	}
 	return all
 }

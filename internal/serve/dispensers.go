@@ -22,18 +22,29 @@ func (n *Node) openDispensers(f *frontServer) error {
 			PerMinute: cfg.PerMinute, Ticket: n.dispensed(f, cfg), Verify: n.sources.Verifier(), Logger: f.logger,
 			Now: n.now,
 		}
-		if len(cfg.Subjects) > 0 && d.Verify == nil {
-			errs = append(errs, cfg.Wrong("subjects", "needs an issuer in identity.oidc"))
-		}
-		if cfg.TokensFile != "" {
-			var err error
-			if d.Tokens, err = dispense.OpenTokens(cfg.TokensFile); err != nil {
-				errs = append(errs, cfg.Wrong("tokens-file", "can't be used: %v", err))
-			}
-		}
+		var wrong []error
+		d.Tokens, wrong = DispenserTokens(cfg, d.Verify != nil)
+		errs = append(errs, wrong...)
 		f.dispensers[cfg.Path] = d
 	}
 	return errors.Join(errs...)
+}
+
+// DispenserTokens opens the file of tokens of a dispenser. The result is nil if none is configured. issuers says
+// whether an issuer of JSON Web Tokens is configured. The errors are all mistakes.
+func DispenserTokens(cfg upstream.Dispense, issuers bool) (*dispense.Tokens, []error) {
+	var errs []error
+	if len(cfg.Subjects) > 0 && !issuers {
+		errs = append(errs, cfg.Wrong("subjects", "needs an issuer in identity.oidc"))
+	}
+	if cfg.TokensFile == "" {
+		return nil, errs
+	}
+	tokens, err := dispense.OpenTokens(cfg.TokensFile)
+	if err != nil {
+		errs = append(errs, cfg.Wrong("tokens-file", "can't be used: %v", err))
+	}
+	return tokens, errs
 }
 
 // dispensed returns the function that makes the tickets of a dispenser.
