@@ -85,17 +85,20 @@ func openTag(tag []byte) bool {
 		if at < 0 {
 			return true
 		}
-		quote := tag[at]
-		if quote == '<' || quote == '>' {
+		ends := `"<`
+		switch tag[at] {
+		case '<', '>':
 			return false
+		case '\'':
+			ends = `'<`
 		}
 		tag = tag[at+1:]
-		end := bytes.IndexByte(tag, quote)
-		switch odd := bytes.IndexByte(tag, '<'); {
-		case odd >= 0 && (end < 0 || odd < end):
-			return false
-		case end < 0:
+		end := bytes.IndexAny(tag, ends)
+		if end < 0 {
 			return true
+		}
+		if tag[end] == '<' {
+			return false
 		}
 		tag = tag[end+1:]
 	}
