@@ -117,7 +117,9 @@ func (j *job) withStates(
 		if err != nil && !command.IsAbsent(err) {
 			return nil, err
 		}
-		domain = strings.Join(domains[:min(1, len(domains))], "")
+		if len(domains) > 0 {
+			domain = domains[0]
+		}
 	}
 	for part := range slices.Chunk(users, maxStates) {
 		req := &statesRequest{}

@@ -199,11 +199,10 @@ func (p *passage) sign(ctx context.Context, status int, raw []byte) error {
 	fault := message.ReadFault(raw)
 	switch {
 	case fault.Kind == "NotAuthenticated" || status == http.StatusUnauthorized:
-		switch {
-		case !p.session.Probe(ctx):
-		case p.doubted || fault.Kind != "NotAuthenticated":
-			return nil // it means something else
-		default:
+		if p.session.Probe(ctx) {
+			if p.doubted || fault.Kind != "NotAuthenticated" {
+				return nil // it means something else
+			}
 			// A server that ends a session while it serves calls on it can know the session again a moment later.
 			p.doubted = true
 			return errDoubt

@@ -13,7 +13,6 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vigate/vigate/internal/cli/command"
-	"github.com/vigate/vigate/internal/principal"
 )
 
 // overview are the flags of top.
@@ -179,7 +178,7 @@ func grouped(list []session, by string, l limits) []*group {
 		name := holders[by](s)
 		key := name
 		if by == "user" {
-			key = principal.Fold(name)
+			key = s.user
 		}
 		g := of[key]
 		if g == nil {
